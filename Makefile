@@ -1,0 +1,34 @@
+# Two commands: `make quickstart` shows the whole line on synthetic phantoms, `make test` runs every check.
+# `make install` alone makes the environment in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+# Without an NVIDIA GPU the CPU set of constraints-cpu.txt is installed; with one, plain resolution.
+CONSTRAINTS := $(shell nvidia-smi -L >/dev/null 2>&1 || echo "-c constraints-cpu.txt")
+
+.PHONY: install quickstart test check real clean
+
+install: .venv/installed
+
+.venv/installed: pyproject.toml constraints-cpu.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet $(CONSTRAINTS) -e ".[dev]"
+	mkdir -p .venv/typing/medglip
+	for room in grounding vqa report eval scripts; do ln -sfn ../../../$$room .venv/typing/medglip/$$room; done
+	touch $@
+
+quickstart: install
+	$(BIN)/medglip run recipes/quickstart.yaml
+
+real: install
+	$(BIN)/medglip run recipes/real_small.yaml
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+test: check
+	$(BIN)/pytest -q
+
+clean:
+	rm -rf runs build *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Score records; no model is imported here."""

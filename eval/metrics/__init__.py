@@ -1,0 +1,1 @@
+"""Metrics as `evaluate.Metric` subclasses over records; never loaded by name."""

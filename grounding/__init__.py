@@ -1,0 +1,20 @@
+"""The core: where in the image is what the phrase says. Importing this room costs numpy, PIL and pydantic, no torch."""
+
+from .bad_input import BadInput, Skipped
+from .evidence import Evidence, EvidenceSettings
+from .geometry import Letterbox
+from .grounder import Grounder
+from .types import MODALITIES, Region, Study, parse_modality
+
+__all__ = [
+    "MODALITIES",
+    "BadInput",
+    "Evidence",
+    "EvidenceSettings",
+    "Grounder",
+    "Letterbox",
+    "Region",
+    "Skipped",
+    "Study",
+    "parse_modality",
+]

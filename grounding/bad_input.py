@@ -1,0 +1,51 @@
+"""The one error for bad input, and the list of what a batch skipped.
+
+Every reader raises `BadInput` with the file, the row where there is one, and what to do about it; batch jobs
+catch it, go on, and write what they skipped.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+
+class BadInput(ValueError):  # noqa: N818 - it names the thing, not the mechanism
+    """Input that a user can mend: what is wrong, in which file and row, and how to fix it."""
+
+    def __init__(self, problem: str, *, file: str | Path | None = None, row: int | str | None = None, fix: str = ""):
+        self.problem, self.file, self.row, self.fix = problem, file, row, fix
+        where = "".join([f"{file}: " if file else "", f"row {row}: " if row is not None else ""])
+        super().__init__(f"{where}{problem}" + (f" Fix: {fix}" if fix else ""))
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """`did you mean 'x'?` with the nearest valid name, or the list of all of them."""
+    names = list(valid)
+    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(names)}"
+
+
+@dataclass
+class Skipped:
+    """What a batch left out, and why; shown at its end and written beside its output."""
+
+    entries: list[dict[str, str]] = field(default_factory=list)
+
+    def add(self, item: str, error: Exception) -> None:
+        """Note that `item` (an id or a file) was left out because of `error`."""
+        self.entries.append({"item": item, "why": str(error)})
+
+    def write(self, path: Path) -> None:
+        """Write one JSON line an item; an empty list leaves no file."""
+        path.unlink(missing_ok=True)
+        if self.entries:
+            path.write_text("".join(json.dumps(entry) + "\n" for entry in self.entries))
+
+    def summary(self) -> str:
+        """A short text for the terminal: the count and the first reasons."""
+        if not self.entries:
+            return "nothing skipped"
+        first = "; ".join(f"{entry['item']}: {entry['why']}" for entry in self.entries[:5])
+        return f"skipped {len(self.entries)}: {first}" + (" ..." if len(self.entries) > 5 else "")

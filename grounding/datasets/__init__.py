@@ -1,0 +1,1 @@
+"""Adapters of public layouts: files on disk to `Study`, one file a layout, and the phantoms."""

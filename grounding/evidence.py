@@ -1,0 +1,176 @@
+"""Regions become evidence: one source (`none | predicted | oracle | random | shuffled`), any subset of forms.
+
+Pure functions without torch. `Evidence.none()` renders to nothing at all, so the prompt is the plain one, byte for byte.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .settings import Settings
+from .types import Region
+
+Source = Literal["none", "predicted", "oracle", "random", "shuffled"]
+Form = Literal["text", "tokens", "crops"]
+SOURCES: tuple[Source, ...] = get_args(Source)
+FORMS: tuple[Form, ...] = get_args(Form)
+REGION_TOKEN = "<region>"
+POSITION_DIM = 8
+
+
+class EvidenceSettings(Settings):
+    """What the language model is given of the regions."""
+
+    forms: tuple[Form, ...] = ("text", "tokens")
+    """Any subset of text (words and boxes), tokens (soft region tokens), crops (further images)."""
+    max_regions: int = 4
+    """At most so many regions a prompt, best first; those the question asks about come before all others."""
+    min_score: float = 0.3
+    """Regions below this score are not evidence."""
+    max_crops: int = 1
+    """At most so many crops a prompt: each costs as many image tokens as a picture."""
+    crop_margin: float = 0.25
+    """Part of the box's size added on each side of a crop."""
+    dropout: float = 0.1
+    """Training only: probability of showing no evidence at all."""
+    jitter: float = 0.05
+    """Training only: boxes move by up to this part of their size."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """The regions one prompt may rest on. `phrases` are those that were looked for; some may have no region."""
+
+    source: Source
+    size_px: tuple[int, int]
+    regions: tuple[Region, ...] = ()
+    phrases: tuple[str, ...] = ()
+
+    @staticmethod
+    def none(size_px: tuple[int, int] = (1, 1)) -> "Evidence":
+        """No evidence: renders to the plain prompt."""
+        return Evidence(source="none", size_px=size_px)
+
+
+def select(evidence: Evidence, settings: EvidenceSettings) -> Evidence:
+    """The regions worth showing: scored high enough, asked-for phrases first, then by score, at most `max_regions`."""
+    asked = set(evidence.phrases)
+    good = [region for region in evidence.regions if region.score >= settings.min_score]
+    good.sort(key=lambda region: (region.phrase not in asked, -region.score))
+    return replace(evidence, regions=tuple(good[: settings.max_regions]))
+
+
+def perturb(evidence: Evidence, settings: EvidenceSettings, rng: np.random.Generator) -> Evidence:
+    """Training noise: evidence dropped now and then, boxes jittered; a model fed clean boxes fails on predicted ones."""
+    if rng.random() < settings.dropout:
+        return Evidence.none(evidence.size_px)
+    return replace(
+        evidence, regions=tuple(_jitter(region, evidence.size_px, settings.jitter, rng) for region in evidence.regions)
+    )
+
+
+def _jitter(region: Region, size_px: tuple[int, int], amount: float, rng: np.random.Generator) -> Region:
+    box = region.box_xyxy_px
+    sides = np.tile(box[2:] - box[:2], 2)
+    moved = box + sides * rng.uniform(-amount, amount, 4).astype(np.float32)
+    moved = np.clip(moved, 0, np.tile(np.array(size_px, np.float32), 2))
+    return replace(region, box_xyxy_px=moved, mask=None) if (moved[2:] - moved[:2] > 1).all() else region
+
+
+def transplant(evidence: Evidence, donor: Evidence) -> Evidence:
+    """The donor's regions, scaled to this image: the `shuffled` control keeps everything but the truth."""
+    scale = np.tile(np.array(evidence.size_px, np.float32) / np.array(donor.size_px, np.float32), 2)
+    regions = tuple(replace(r, box_xyxy_px=r.box_xyxy_px * scale, mask=None) for r in donor.regions)
+    return replace(evidence, source="shuffled", regions=regions)
+
+
+def scatter(evidence: Evidence, rng: np.random.Generator) -> Evidence:
+    """The same phrases and sizes at random places, embeddings removed: the `random` control."""
+    regions = tuple(_move(region, evidence.size_px, rng) for region in evidence.regions)
+    return replace(evidence, source="random", regions=regions)
+
+
+def _move(region: Region, size_px: tuple[int, int], rng: np.random.Generator) -> Region:
+    sides = region.box_xyxy_px[2:] - region.box_xyxy_px[:2]
+    room = np.maximum(np.array(size_px, np.float32) - sides, 0)
+    corner = (room * rng.random(2)).astype(np.float32)
+    embedding = None if region.embedding is None else np.zeros_like(region.embedding)
+    return replace(region, box_xyxy_px=np.concatenate([corner, corner + sides]), mask=None, embedding=embedding)
+
+
+def derangement(groups: Sequence[str], rng: np.random.Generator) -> list[int]:
+    """For each place a donor's index from the same group (a modality, say), never itself; alone in a group: any other."""
+    donors = list(range(len(groups)))
+    for group in sorted(set(groups)):
+        members = rng.permutation([i for i, g in enumerate(groups) if g == group])
+        for place, donor in zip(members, np.roll(members, 1), strict=True):
+            donors[place] = int(donor)
+    others = max(len(groups), 1)
+    return [(i + 1) % others if donor == i else donor for i, donor in enumerate(donors)]
+
+
+def where(box_xyxy_px: NDArray[np.float32], size_px: tuple[int, int]) -> str:
+    """The box's centre in words of a 3 x 3 grid of the IMAGE (not of the patient): `upper left` ... `centre`."""
+    centre = (box_xyxy_px[:2] + box_xyxy_px[2:]) / 2 / np.array(size_px, np.float32)
+    column, row = (min(2, max(0, int(3 * value))) for value in centre)
+    words = [("upper", "", "lower")[row], ("left", "", "right")[column]]
+    return " ".join(word for word in words if word) or "centre"
+
+
+def box_to_percent(box_xyxy_px: NDArray[np.float32], size_px: tuple[int, int]) -> list[int]:
+    """x0, y0, x1, y1 as whole percent of the image's width and height: the small default's box notation."""
+    return np.rint(100 * box_xyxy_px / np.tile(np.array(size_px, np.float32), 2)).astype(int).clip(0, 100).tolist()
+
+
+def to_text(evidence: Evidence, forms: Sequence[Form]) -> str:
+    """One line a region with its number, then the asked phrases that were not found; empty for no evidence.
+
+    With `text`: `1 nodule, upper left, 12 20 31 44`; with `tokens` a `<region>` placeholder follows the number.
+    """
+    has_text, has_tokens = "text" in forms, "tokens" in forms
+    if evidence.source == "none" or not (has_text or has_tokens):
+        return ""
+    lines = [_line(k, region, evidence.size_px, has_text, has_tokens) for k, region in enumerate(evidence.regions, 1)]
+    found = {region.phrase for region in evidence.regions}
+    if has_text:
+        lines += [f"{phrase}: not found" for phrase in evidence.phrases if phrase not in found]
+    return "\n".join(lines)
+
+
+def _line(number: int, region: Region, size_px: tuple[int, int], has_text: bool, has_tokens: bool) -> str:
+    token = f" {REGION_TOKEN}" if has_tokens else ""
+    if not has_text:
+        return f"{number}{token}"
+    box = " ".join(str(value) for value in box_to_percent(region.box_xyxy_px, size_px))
+    return f"{number}{token} {region.phrase}, {where(region.box_xyxy_px, size_px)}, {box}"
+
+
+def to_crops(image: Image.Image, evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
+    """Padded crops of the first regions, at most `max_crops`, when the forms ask for them."""
+    if "crops" not in settings.forms:
+        return []
+    return [_crop(image, region, settings.crop_margin) for region in evidence.regions[: settings.max_crops]]
+
+
+def _crop(image: Image.Image, region: Region, margin: float) -> Image.Image:
+    x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
+    dx, dy = margin * (x1 - x0), margin * (y1 - y0)
+    left, top = max(0, int(x0 - dx)), max(0, int(y0 - dy))
+    return image.crop((left, top, min(image.width, int(x1 + dx) + 1), min(image.height, int(y1 + dy) + 1)))
+
+
+def token_features(evidence: Evidence, embedding_dim: int) -> NDArray[np.float32]:
+    """float32[R, embedding_dim + 8]: the region's embedding (zeros where there is none), then its place and score."""
+    rows = [_features(region, evidence.size_px, embedding_dim) for region in evidence.regions]
+    return np.stack(rows) if rows else np.zeros((0, embedding_dim + POSITION_DIM), np.float32)
+
+
+def _features(region: Region, size_px: tuple[int, int], embedding_dim: int) -> NDArray[np.float32]:
+    box = region.box_xyxy_px / np.tile(np.array(size_px, np.float32), 2)
+    centre, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+    embedding = np.zeros(embedding_dim, np.float32) if region.embedding is None else region.embedding
+    return np.concatenate([embedding, box, centre, [sides.prod(), region.score]]).astype(np.float32)

@@ -1,0 +1,127 @@
+"""Boxes, masks, and the letterbox that carries its own inverse. Pure numpy; boxes are xyxy in pixels, half open."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .bad_input import BadInput
+
+Boxes = NDArray[np.float32]
+
+
+def iou(a_A4: Boxes, b_B4: Boxes) -> NDArray[np.float32]:
+    """float32[A, B] intersection over union of every pair of boxes; continuous, no +1."""
+    a, b = np.asarray(a_A4, np.float64).reshape(-1, 1, 4), np.asarray(b_B4, np.float64).reshape(1, -1, 4)
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    inter = np.clip(sides, 0, None).prod(-1)
+    union = area(a) + area(b) - inter
+    return (inter / np.maximum(union, 1e-12)).astype(np.float32)
+
+
+def area(box_xyxy: NDArray[Any]) -> NDArray[Any]:
+    """Area in square pixels over the last axis, zero for inverted boxes."""
+    return np.clip(box_xyxy[..., 2:] - box_xyxy[..., :2], 0, None).prod(-1)
+
+
+def xywh_to_xyxy(box_xywh: Any) -> Boxes:
+    """COCO's x, y, width, height to x0, y0, x1, y1."""
+    x, y, w, h = (float(v) for v in box_xywh)
+    return np.array([x, y, x + w, y + h], np.float32)
+
+
+def clip_box(box_xyxy_px: Boxes, size_px: tuple[int, int]) -> Boxes:
+    """The part of the box inside an image of (width, height).
+
+    Raises `BadInput` for NaN, and for a box with no area or wholly outside the image.
+    """
+    box = np.asarray(box_xyxy_px, np.float32)
+    if not np.isfinite(box).all():
+        raise BadInput(f"box {box.tolist()} is not finite.", fix="remove the row or repair its box")
+    width, height = size_px
+    clipped = np.clip(box, 0, np.array([width, height, width, height], np.float32))
+    if not (clipped[0] < clipped[2] and clipped[1] < clipped[3]):
+        raise BadInput(
+            f"box {box.tolist()} has no area inside the {width} x {height} image.",
+            fix="boxes are x0, y0, x1, y1 in pixels of the image as stored",
+        )
+    return clipped
+
+
+def mask_to_box(mask_HW: NDArray[np.bool_]) -> Boxes:
+    """The tight half-open box of a mask. Raises `BadInput` for an empty mask."""
+    ys, xs = np.flatnonzero(mask_HW.any(1)), np.flatnonzero(mask_HW.any(0))
+    if not len(xs):
+        raise BadInput("mask is empty.", fix="leave the region out instead of giving an empty mask")
+    return np.array([xs[0], ys[0], xs[-1] + 1, ys[-1] + 1], np.float32)
+
+
+def mask_to_rle(mask_HW: NDArray[np.bool_]) -> dict[str, Any]:
+    """Uncompressed COCO RLE: column-major run lengths, the first run counts background."""
+    flat = np.asarray(mask_HW, bool).flatten(order="F")
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    return {"size": list(mask_HW.shape), "counts": [0, *runs] if flat.size and flat[0] else runs}
+
+
+def rle_to_mask(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """The inverse of `mask_to_rle`. Raises `BadInput` if the runs do not fill the stated size."""
+    height, width = rle["size"]
+    counts = np.asarray(rle["counts"], np.int64)
+    if counts.sum() != height * width:
+        raise BadInput(f"RLE of {counts.sum()} pixels for a {height} x {width} mask.", fix="export the mask again")
+    values = np.arange(len(counts)) % 2 == 1
+    return np.repeat(values, counts).reshape(height, width, order="F")
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Fit (width, height) into a square of `side_px`, keep the aspect ratio, pad right and bottom.
+
+    `inverse(forward(box)) == box` up to float32 rounding; masks and images follow the same frame.
+    """
+
+    size_px: tuple[int, int]
+    side_px: int
+
+    @property
+    def scale(self) -> float:
+        """Letterboxed pixels a source pixel."""
+        return self.side_px / max(self.size_px)
+
+    @property
+    def content_px(self) -> tuple[int, int]:
+        """(width, height) of the picture inside the square; the rest is padding."""
+        width, height = self.size_px
+        return max(1, round(width * self.scale)), max(1, round(height * self.scale))
+
+    def forward(self, boxes_xyxy_px: Boxes) -> Boxes:
+        """Boxes of the original image in the frame of the square."""
+        return np.asarray(boxes_xyxy_px, np.float32) * np.float32(self.scale)
+
+    def inverse(self, boxes_xyxy_px: Boxes) -> Boxes:
+        """Boxes of the square in the frame of the original image."""
+        return np.asarray(boxes_xyxy_px, np.float32) / np.float32(self.scale)
+
+    def image(self, image: Image.Image) -> Image.Image:
+        """The RGB picture on a black square."""
+        square = Image.new("RGB", (self.side_px, self.side_px))
+        square.paste(image.convert("RGB").resize(self.content_px, Image.Resampling.BILINEAR))
+        return square
+
+    def mask(self, mask_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """bool[side, side] of a mask of the original image."""
+        small = Image.fromarray(np.asarray(mask_HW, np.uint8) * 255).resize(self.content_px, Image.Resampling.BILINEAR)
+        square = np.zeros((self.side_px, self.side_px), bool)
+        square[: self.content_px[1], : self.content_px[0]] = np.asarray(small) > 127
+        return square
+
+    def inverse_mask(self, probability_SS: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """bool[H, W] of the original image from float32[s, s] in [0, 1]; s may be a fraction of `side_px`."""
+        side = probability_SS.shape[0]
+        width, height = (max(1, round(n * side / self.side_px)) for n in self.content_px)
+        crop = Image.fromarray(np.ascontiguousarray(probability_SS[:height, :width], np.float32))
+        return np.asarray(crop.resize(self.size_px, Image.Resampling.BILINEAR)) > 0.5

@@ -1,0 +1,1 @@
+"""Pixels from PNG, JPEG and DICOM; patient fields stay behind."""

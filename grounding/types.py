@@ -1,0 +1,136 @@
+"""The types that flow through every room: `Region`, `Study`, modalities. No torch, no file access."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .bad_input import BadInput, nearest
+
+MODALITIES = (
+    "unknown",
+    "xray",
+    "ct",
+    "mr",
+    "ultrasound",
+    "endoscopy",
+    "dermoscopy",
+    "fundus",
+    "histology",
+    "microscopy",
+)
+"""Imaging modalities by our names; `unknown` is a trained choice, not an error."""
+
+_MODALITY_NAMES = {
+    "": "unknown",
+    "x-ray": "xray",
+    "x ray": "xray",
+    "radiograph": "xray",
+    "chest x-ray": "xray",
+    "cr": "xray",
+    "dx": "xray",
+    "mri": "mr",
+    "us": "ultrasound",
+    "colonoscopy": "endoscopy",
+    "es": "endoscopy",
+    "xc": "dermoscopy",
+    "op": "fundus",
+    "histopathology": "histology",
+    "sm": "histology",
+    "blood smear": "microscopy",
+    "gm": "microscopy",
+}
+
+
+def parse_modality(name: str | None) -> str:
+    """Our name of a modality written in a data set's, a DICOM header's or a user's words.
+
+    Raises `BadInput` with the nearest valid name for anything not known.
+    """
+    word = (name or "").strip().lower()
+    if word in MODALITIES:
+        return word
+    if word in _MODALITY_NAMES:
+        return _MODALITY_NAMES[word]
+    raise BadInput(f"unknown modality {name!r}.", fix=nearest(word, MODALITIES))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Region:
+    """One place in an image and what is said of it.
+
+    `box_xyxy_px` float32[4]: x0, y0, x1, y1 in pixels of the original image, half open, x0 < x1 and y0 < y1.
+    `mask` bool[H, W] of the original image, zero outside the box, or None. `score` in [0, 1].
+    `embedding` float32[D] from the grounding core, or None. `path`: organ -> part -> finding.
+    Raises `BadInput` for NaN, a box without area, or a score outside [0, 1].
+    """
+
+    phrase: str
+    box_xyxy_px: NDArray[np.float32]
+    mask: NDArray[np.bool_] | None = None
+    score: float = 1.0
+    embedding: NDArray[np.float32] | None = None
+    path: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        box = np.asarray(self.box_xyxy_px, np.float32).reshape(-1)
+        object.__setattr__(self, "box_xyxy_px", box)
+        if box.shape != (4,) or not np.isfinite(box).all():
+            raise BadInput(f"box of {self.phrase!r} is {box.tolist()}.", fix="give four finite numbers x0, y0, x1, y1")
+        if not (box[0] < box[2] and box[1] < box[3]):
+            raise BadInput(f"box of {self.phrase!r} has no area: {box.tolist()}.", fix="x0 < x1 and y0 < y1 are needed")
+        if not 0 <= self.score <= 1:
+            raise BadInput(f"score of {self.phrase!r} is {self.score}.", fix="scores lie in [0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Study:
+    """One image with what is known of it.
+
+    `phrases`: every phrase its data set annotates exhaustively on this image, present or not; a phrase outside
+    this list is unknown here, never a negative. `group`: patient, recording or source image, the unit that
+    splits respect and intervals are clustered on. `size_px`: (width, height).
+    """
+
+    study_id: str
+    image_path: Path
+    modality: str
+    group: str
+    dataset: str
+    split: str
+    size_px: tuple[int, int]
+    regions: tuple[Region, ...] = ()
+    phrases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "modality", parse_modality(self.modality))
+
+
+def region_to_json(region: Region) -> dict[str, Any]:
+    """A plain dictionary of a region, mask as uncompressed COCO RLE; the embedding stays behind."""
+    from .geometry import mask_to_rle
+
+    return {
+        "phrase": region.phrase,
+        "box_xyxy_px": [round(float(x), 2) for x in region.box_xyxy_px],
+        "score": round(float(region.score), 4),
+        "path": list(region.path),
+        "mask_rle": None if region.mask is None else mask_to_rle(region.mask),
+    }
+
+
+def region_from_json(row: Mapping[str, Any]) -> Region:
+    """The inverse of `region_to_json` (embedding None)."""
+    from .geometry import rle_to_mask
+
+    rle = row.get("mask_rle")
+    return Region(
+        phrase=row["phrase"],
+        box_xyxy_px=np.array(row["box_xyxy_px"], np.float32),
+        score=row.get("score", 1.0),
+        path=tuple(row.get("path", ())),
+        mask=None if rle is None else rle_to_mask(rle),
+    )

@@ -1,0 +1,1 @@
+"""Write: study + evidence -> report sentences, each with its regions."""

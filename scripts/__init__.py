@@ -1,0 +1,1 @@
+"""The one command `medglip`: parse, call, show. No logic of its own."""

@@ -1,0 +1,1 @@
+"""Ask: question + evidence -> answer."""

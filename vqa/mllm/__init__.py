@@ -1,0 +1,1 @@
+"""The shared grounded multimodal LLM: LoRA, region tokens, prompts, training, generation."""
