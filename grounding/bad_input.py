@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 
-class BadInput(ValueError):  # noqa: N818 - it names the thing, not the mechanism
+class BadInput(ValueError):
     """Input that a user can mend: what is wrong, in which file and row, and how to fix it."""
 
     def __init__(self, problem: str, *, file: str | Path | None = None, row: int | str | None = None, fix: str = ""):

@@ -1,0 +1,21 @@
+"""The package list in pyproject.toml is the folders on disk: a forgotten one would be missing from the wheel in silence."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("grounding", "vqa", "report", "eval", "scripts")
+
+
+def test_listed_packages_are_the_folders_on_disk() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    on_disk = [f for room in ROOMS for f in [ROOT / room, *(ROOT / room).rglob("*/")] if (f / "__init__.py").exists()]
+    assert sorted(listed) == sorted("medglip." + ".".join(f.relative_to(ROOT).parts) for f in on_disk)
+
+
+def test_importing_a_room_is_light() -> None:
+    code = "import sys, medglip.grounding, medglip.eval; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
+    assert run.stdout.strip() == "[]"
