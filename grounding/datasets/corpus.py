@@ -1,0 +1,37 @@
+"""What every reader of a set needs: where its folder is, and which of its groups are held out."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..bad_input import BadInput
+
+
+def data_folder(path: Path) -> Path:
+    """An existing folder: the path itself, or below the environment's MEDGLIP_DATA. Raises `BadInput` if there is none."""
+    root = os.environ.get("MEDGLIP_DATA", "")
+    folder = path if path.is_absolute() else Path(root) / path
+    if not folder.is_dir():
+        raise BadInput("no such folder.", file=folder, fix="set `path`, or MEDGLIP_DATA to the folder that holds it")
+    return folder
+
+
+def held_out(groups: Iterable[str], fraction: float, seed: int) -> frozenset[str]:
+    """About `fraction` of the groups (patients, source images), never half of one.
+
+    A group's side depends on its name and the seed alone, so that two readers of one set, or of parts of it, agree on
+    who is held out. Of two or more groups at least one is held out and one kept, for any fraction above 0.
+    """
+    draws = {group: _draw(group, seed) for group in groups}
+    if fraction <= 0 or len(draws) < 2:
+        return frozenset()
+    order = sorted(draws, key=lambda group: draws[group])
+    chosen = [group for group in order if draws[group] < fraction]
+    return frozenset(chosen[: len(order) - 1] or order[:1])
+
+
+def _draw(group: str, seed: int) -> float:
+    """A uniform number in [0, 1) of its own for each group."""
+    digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
+    return int.from_bytes(digest[:7]) / 2**56
