@@ -1,0 +1,171 @@
+"""DICOM pictures as a viewer shows them, and nothing of the patient."""
+
+import re
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, SecondaryCaptureImageStorage, generate_uid
+
+from medglip.grounding import BadInput
+from medglip.grounding.imaging.dicom import read_dicom
+from medglip.grounding.imaging.read import image_size, read_image
+
+SECRETS = ("Doe", "4711", "19700102", "Secret Clinic")
+RAMP = np.arange(48, dtype=np.int32).reshape(6, 8)
+
+
+def write(path: Path, pixels: np.ndarray, photometric: str = "MONOCHROME2", **elements: Any) -> Path:
+    """A small DICOM file of the pixels, with a patient in it."""
+    syntax = elements.pop("syntax", ExplicitVRLittleEndian)
+    header = Dataset()
+    header.file_meta = FileMetaDataset()
+    header.file_meta.TransferSyntaxUID = syntax
+    header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID = SecondaryCaptureImageStorage
+    header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID = generate_uid()
+    header.PatientName, header.PatientID, header.PatientBirthDate = "Doe^Jane", "4711", "19700102"
+    header.InstitutionName, header.Modality = "Secret Clinic", "CT"
+    is_colour = photometric in ("RGB", "YBR_FULL")
+    header.SamplesPerPixel, header.PhotometricInterpretation = 3 if is_colour else 1, photometric
+    if is_colour:
+        header.PlanarConfiguration = 0
+    header.Rows, header.Columns = pixels.shape[-3:-1] if is_colour else pixels.shape[-2:]
+    if pixels.ndim - is_colour == 3:
+        header.NumberOfFrames = len(pixels)
+    bits = 8 * pixels.dtype.itemsize
+    header.BitsAllocated = header.BitsStored = bits
+    header.HighBit, header.PixelRepresentation = bits - 1, int(pixels.dtype.kind == "i")
+    data = pixels.tobytes()
+    header.PixelData = encapsulate([data]) if syntax.is_encapsulated else data
+    if syntax.is_encapsulated:
+        header["PixelData"].VR = "OB"
+    for name, value in elements.items():
+        setattr(header, name, value)
+    header.save_as(path, enforce_file_format=True)
+    return path
+
+
+def grey(path: Path) -> np.ndarray:
+    pixels = np.asarray(read_dicom(path).image)
+    assert (pixels[..., 0] == pixels[..., 2]).all()
+    return pixels[..., 0].astype(int)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 24, "WindowWidth": 20}])
+def test_monochrome1_is_the_inverse_of_monochrome2(tmp_path: Path, dtype: type, window: dict[str, Any]) -> None:
+    two = grey(write(tmp_path / "two.dcm", RAMP.astype(dtype), **window))
+    one = grey(write(tmp_path / "one.dcm", RAMP.astype(dtype), "MONOCHROME1", **window))
+    assert np.abs(one + two - 255).max() <= 1
+    assert (two.min(), two.max()) == (0, 255)
+    assert (np.diff(two.ravel()) >= 0).all()
+
+
+def test_signed_values_keep_their_order(tmp_path: Path) -> None:
+    shown = grey(write(tmp_path / "a.dcm", (RAMP - 24).astype(np.int16) * 1000))
+    assert shown[0, 0] == 0
+    assert shown[-1, -1] == 255
+
+
+def test_window_acts_on_rescaled_values(tmp_path: Path) -> None:
+    """Hounsfield -160 and below is black, 240 and above is white."""
+    stored = np.array([[0, 864, 1064, 1264, 3000]], np.uint16)
+    file = write(tmp_path / "a.dcm", stored, RescaleSlope=1, RescaleIntercept=-1024, WindowCenter=40.5, WindowWidth=401)
+    shown = grey(file)[0]
+    assert shown.tolist() == [0, 0, 128, 255, 255]
+
+
+def test_first_of_several_windows_counts(tmp_path: Path) -> None:
+    one = write(tmp_path / "a.dcm", RAMP.astype(np.uint16), WindowCenter=10, WindowWidth=8)
+    two = write(tmp_path / "b.dcm", RAMP.astype(np.uint16), WindowCenter=[10, 40], WindowWidth=[8, 4])
+    assert np.array_equal(grey(one), grey(two))
+
+
+@pytest.mark.parametrize("window", [{"WindowCenter": 5, "WindowWidth": 0}, {"WindowCenter": "", "WindowWidth": ""}])
+def test_empty_window_falls_back_to_percentiles(tmp_path: Path, window: dict[str, Any]) -> None:
+    plain = write(tmp_path / "a.dcm", RAMP.astype(np.uint16))
+    assert np.array_equal(grey(plain), grey(write(tmp_path / "b.dcm", RAMP.astype(np.uint16), **window)))
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_constant_image_is_legal(tmp_path: Path, photometric: str) -> None:
+    assert len(np.unique(grey(write(tmp_path / "a.dcm", np.full((4, 4), 9, np.uint16), photometric)))) == 1
+
+
+def test_rgb_comes_back_as_it_was(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    assert np.array_equal(np.asarray(read_dicom(write(tmp_path / "a.dcm", pixels, "RGB")).image), pixels)
+
+
+def test_ybr_becomes_rgb(tmp_path: Path) -> None:
+    red = np.full((4, 4, 3), (76, 85, 255), np.uint8)
+    shown = np.asarray(read_dicom(write(tmp_path / "a.dcm", red, "YBR_FULL")).image)[0, 0]
+    assert np.abs(shown.astype(int) - (254, 0, 0)).max() <= 2
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_middle_frame_is_shown(tmp_path: Path, frames: int) -> None:
+    pixels = np.stack([np.full((4, 4), 10 * k, np.uint8) for k in range(frames)])
+    file = write(tmp_path / "a.dcm", pixels, WindowCenter=128, WindowWidth=256)
+    assert np.abs(grey(file) - 10 * (frames // 2)).max() <= 1
+
+
+def test_size_spacing_and_modality(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.dcm", RAMP.astype(np.uint16), PixelSpacing=[0.5, 0.25], Modality="MR")
+    found = read_dicom(file)
+    assert (found.modality, found.spacing_mm, found.image.size) == ("mr", (0.25, 0.5), (8, 6))
+    assert image_size(file) == (8, 6)
+
+
+@pytest.mark.parametrize(("tag", "ours"), [("DX", "xray"), ("US", "ultrasound"), ("ZZ", "unknown"), ("", "unknown")])
+def test_modality_tag_is_ours_or_unknown(tmp_path: Path, tag: str, ours: str) -> None:
+    assert read_dicom(write(tmp_path / "a.dcm", RAMP.astype(np.uint8), Modality=tag)).modality == ours
+
+
+@pytest.mark.parametrize("spacing", [[0, 1], ""])
+def test_senseless_spacing_is_none(tmp_path: Path, spacing: Any) -> None:
+    assert read_dicom(write(tmp_path / "a.dcm", RAMP.astype(np.uint8), PixelSpacing=spacing)).spacing_mm is None
+
+
+def test_dicom_is_told_by_its_mark(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.dcm", RAMP.astype(np.uint8)).rename(tmp_path / "no_suffix")
+    assert read_image(file).size == (8, 6)
+
+
+def _bad_files(folder: Path) -> list[Path]:
+    ramp = RAMP.astype(np.uint16)
+    whole = write(folder / "whole.dcm", ramp).read_bytes()
+    (folder / "truncated.dcm").write_bytes(whole[:-20])
+    (folder / "header_only.dcm").write_bytes(whole[:200])
+    (folder / "text.dcm").write_text("PatientName: Doe, born 19700102" * 9)
+    (folder / "empty.dcm").touch()
+    no_pixels = write(folder / "no_pixels.dcm", ramp)
+    header = re.sub(rb"\xe0\x7f\x10\x00.*", b"", no_pixels.read_bytes(), flags=re.DOTALL)
+    no_pixels.write_bytes(header)
+    compressed = write(folder / "compressed.dcm", ramp, syntax=JPEGLosslessSV1)
+    strange = write(folder / "strange.dcm", ramp, "HSV")
+    names = ("truncated.dcm", "header_only.dcm", "text.dcm", "empty.dcm", "missing.dcm")
+    return [*(folder / name for name in names), no_pixels, compressed, strange]
+
+
+def test_bad_files_are_named_with_a_fix_and_without_the_patient(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for file in _bad_files(tmp_path):
+        with pytest.raises(BadInput) as caught:
+            read_image(file)
+        shown = "".join(traceback.format_exception(caught.value)) + caplog.text
+        assert file.name in str(caught.value)
+        assert "Fix:" in str(caught.value)
+        assert not [secret for secret in SECRETS if secret in shown]
+
+
+def test_result_holds_no_patient_field(tmp_path: Path) -> None:
+    found = read_dicom(write(tmp_path / "a.dcm", RAMP.astype(np.uint16)))
+    shown = repr(found) + repr(found.image.info) + repr(vars(found))
+    assert not [secret for secret in SECRETS if secret in shown]
