@@ -1,0 +1,65 @@
+"""`medglip vqa`: tune with evidence, predict a test set, ask one question."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..grounding.settings import read_settings
+
+vqa = typer.Typer(help="Ask: question + evidence -> answer.", no_args_is_help=True)
+RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
+
+
+@vqa.command()
+def train(recipe: RecipeArgument) -> None:
+    """LoRA-tune both adapters of a recipe, with and without evidence, on one budget and seed.
+
+    Each adapter learns every task of the recipe (questions and reports together). Earlier stages run if they are
+    not there; interrupted and called again, it continues where it was.
+    """
+    from .tune import train_adapters
+
+    train_adapters(recipe)
+
+
+@vqa.command()
+def predict(recipe: RecipeArgument) -> None:
+    """Answer the scored questions of a recipe with every evidence source; one record file a source."""
+    from .tune import predict_task
+
+    predict_task(recipe, "vqa")
+
+
+@vqa.command()
+def ask(
+    image: Annotated[Path, typer.Argument(help="PNG, JPEG or DICOM file")],
+    question: Annotated[str, typer.Argument(help="In words; phrases of the label tree in it are looked for")],
+    modality: Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")] = None,
+    evidence: Annotated[str, typer.Option(help="none or predicted: the switch")] = "predicted",
+    run: Annotated[Path, typer.Option(help="Folder of a finished run")] = Path("runs/quickstart"),
+    show: Annotated[Path | None, typer.Option(help="Folder for a picture of the regions")] = None,
+) -> None:
+    """Ask one question about one image and see the evidence it was answered from.
+
+    Example: medglip vqa ask scan.png "Where is the nodule?" --modality xray
+    """
+    from ..vqa.answer import parse_answer
+    from ..vqa.mllm.generate import GenerateSettings
+    from ..vqa.task import Question, to_example
+    from .finished import FinishedRun, source_named
+    from .picture import draw
+
+    finished, source = FinishedRun(run), source_named(evidence)
+    study = finished.study(image, modality)
+    query = finished.query(study, question)
+    shown = finished.evidence(query, source)
+    item = Question(question_id="ask", study=study, question=question, answer="", answer_type="open", phrases=query.asked)
+    said = finished.write(to_example(item, shown), source, GenerateSettings(max_new_tokens=16))
+    for number, region in enumerate(shown.regions, 1):
+        typer.echo(f"evidence {number}: {region.phrase} {region.score:.2f} at {[round(float(x)) for x in region.box_xyxy_px]}")
+    typer.echo(f"answer: {parse_answer(said.text, 'open')}")
+    typer.echo("research use, not for diagnosis")
+    if show:
+        show.mkdir(parents=True, exist_ok=True)
+        typer.echo(f"picture: {show / draw(study, query.phrases, shown.regions, show)['picture']}")

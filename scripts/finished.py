@@ -1,0 +1,104 @@
+"""A finished run as a tool: its grounder, its adapters, on images that nobody has seen. Used by ask, write and predict."""
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from ..grounding.bad_input import BadInput, nearest
+from ..grounding.evidence import SOURCES, Evidence, Source
+from ..grounding.imaging.read import is_dicom, read_image
+from ..grounding.labels import load_labels
+from ..grounding.medglip_grounder import MedGlipGrounder
+from ..grounding.records import file_sha256
+from ..grounding.sources import Query, RegionCaches, evidence_for
+from ..grounding.types import Region, Study, parse_modality
+from ..vqa.mllm.generate import Generated, GenerateSettings, generate
+from ..vqa.mllm.model import GroundedMLLM
+from ..vqa.mllm.prompt import Example
+from .recipe import Recipe
+
+
+class FinishedRun:
+    """The models of a run folder. Raises `BadInput` if a stage that is needed has not finished there."""
+
+    def __init__(self, folder: Path):
+        if not (folder / "recipe.json").exists():
+            raise BadInput("no run in this folder.", file=folder, fix="`make quickstart` makes runs/quickstart")
+        self.folder = folder
+        self.recipe = Recipe.model_validate_json((folder / "recipe.json").read_text())
+
+    @cached_property
+    def grounder(self) -> MedGlipGrounder:
+        """The trained grounding core."""
+        return MedGlipGrounder.from_pretrained(self._need("grounding"))
+
+    @cached_property
+    def vocabulary(self) -> dict[str, list[str]]:
+        """What the core was trained to find in each modality."""
+        return json.loads(self._need("vocabulary.json").read_text())
+
+    def _need(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.exists():
+            raise BadInput("the run has not come this far.", file=path, fix="finish it: `medglip run` on its recipe")
+        return path
+
+    def study(self, image: Path, modality: str | None) -> Study:
+        """An unseen image as a study; a DICOM file knows its modality, `modality` overrides it."""
+        picture = read_image(image)
+        found = modality or _dicom_modality(image)
+        return Study(
+            study_id=file_sha256(image)[:16],
+            image_path=image,
+            modality=parse_modality(found),
+            group=image.name,
+            dataset="user",
+            split="test",
+            size_px=picture.size,
+        )
+
+    def query(self, study: Study, question: str = "") -> Query:
+        """What to look for: phrases of the question, and what is usual in this modality."""
+        asked = load_labels().phrases_in(question)
+        return Query(study=study, asked=asked, usual=tuple(self.vocabulary.get(study.modality, ())))
+
+    def regions(self, study: Study, phrases: Sequence[str]) -> list[Region]:
+        """Regions of the phrases, best first."""
+        return self.grounder.ground([study], [list(phrases)])[0]
+
+    def evidence(self, query: Query, source: Source) -> Evidence:
+        """Evidence of one unseen image: `none` or `predicted`."""
+        if source not in ("none", "predicted"):
+            raise BadInput(f"evidence {source!r} needs a data set.", fix="use none or predicted on your own images")
+        found = {} if source == "none" else {query.study.study_id: self.regions(query.study, query.phrases)}
+        return evidence_for(source, [query], RegionCaches(predicted=found, truth={}), self.recipe.evidence)[0]
+
+    def write(self, example: Example, source: Source, settings: GenerateSettings) -> Generated:
+        """What the adapter of this evidence source says."""
+        kind = "plain" if source == "none" else "grounded"
+        model = GroundedMLLM.load(
+            self.recipe.mllm.model_copy(update={"base": str(self._base())}),
+            self.grounder.embedding_dim,
+            self._need(f"adapter-{kind}"),
+        )
+        evidence = self.recipe.evidence.model_copy(update={"forms": ()} if source == "none" else {})
+        return generate(model, [example], evidence, settings)[0]
+
+    def _base(self) -> Path | str:
+        return self._need("base") if self.recipe.mllm.base == "smollm2-135m" else self.recipe.mllm.base
+
+
+def _dicom_modality(image: Path) -> str:
+    from ..grounding.imaging.dicom import read_dicom
+
+    return read_dicom(image).modality if is_dicom(image) else "unknown"
+
+
+
+
+def source_named(name: str) -> Source:
+    """The evidence source of a user's word. Raises `BadInput` with the nearest valid one."""
+    if name not in SOURCES:
+        raise BadInput(f"unknown evidence source {name!r}.", fix=nearest(name, SOURCES))
+    return name

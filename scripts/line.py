@@ -1,0 +1,156 @@
+"""The whole line, stage by stage: `run(recipe)`. Every stage finds its own output on disk and continues from there."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+from datasets import Dataset, concatenate_datasets
+
+from ..grounding.bad_input import BadInput, Skipped
+from ..grounding.cache import regions_of
+from ..grounding.datasets import phantom
+from ..grounding.datasets.load import load_studies
+from ..grounding.evidence import Evidence, Source
+from ..grounding.medglip_grounder import MedGlipGrounder, TruthGrounder
+from ..grounding.records import write_atomic
+from ..grounding.sources import Query, RegionCaches, evidence_for
+from ..grounding.train import train as train_grounding
+from ..grounding.types import Region, Study
+from ..report.task import Report
+from ..report.task import to_example as report_example
+from ..vqa.mllm.prompt import Example
+from ..vqa.task import Question
+from ..vqa.task import to_example as question_example
+from .recipe import Recipe
+from .task_data import read_questions, read_reports
+
+class Line:
+    """One recipe and what it has on disk. Properties compute once a process; files carry over to the next call."""
+
+    def __init__(self, recipe: Recipe):
+        self.recipe, self.skipped, self.out = recipe, Skipped(), recipe.out_dir
+        self.out.mkdir(parents=True, exist_ok=True)
+        claim(recipe)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Say which stage runs, and add its seconds to those of earlier calls."""
+        path = self.out / "seconds.json"
+        start = time.monotonic()
+        print(f"== {stage}", flush=True)
+        yield
+        seconds = json.loads(path.read_text()) if path.exists() else {}
+        seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - start, 1)
+        write_atomic(path, json.dumps(seconds, indent=1))
+        print(f"   {stage}: {time.monotonic() - start:.0f} s", flush=True)
+
+    @cached_property
+    def phantom_dir(self) -> Path | None:
+        """Folder of the phantoms, drawn now if they are not there; None if the recipe draws none."""
+        if self.recipe.phantoms is None:
+            return None
+        phantom.write(self.out / "phantoms", self.recipe.phantoms)
+        return self.out / "phantoms"
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        """Every question of the recipe, all splits."""
+        return read_questions(self.recipe, self.phantom_dir, self.skipped)
+
+    @cached_property
+    def reports(self) -> list[Report]:
+        """Every report of the recipe, all splits."""
+        return read_reports(self.recipe, self.phantom_dir, self.skipped)
+
+    @cached_property
+    def studies(self) -> Dataset:
+        """Region sets of the recipe; studies of images that a task is scored on never serve training."""
+        sets = [d for d in self.recipe.grounding.data if d.layout != "phantom"]
+        parts: list[Dataset] = []
+        if self.phantom_dir is not None and len(sets) < len(self.recipe.grounding.data):
+            parts.append(phantom.read(self.phantom_dir))
+        if sets:
+            data, skipped = load_studies(sets, self.recipe.seed)
+            self.skipped.entries += skipped.entries
+            parts.append(data)
+        held_out = {(s.dataset, s.group) for s in self.scored_studies}
+        return concatenate_datasets(parts).filter(
+            lambda row: row["split"] != "train" or (row["dataset"], row["group"]) not in held_out
+        )
+
+    @property
+    def scored_studies(self) -> list[Study]:
+        """Studies of the questions and reports that are scored."""
+        items = [*self.questions, *self.reports]
+        return [item.study for item in items if item.study.split == self.recipe.eval_split]
+
+    @cached_property
+    def vocabulary(self) -> dict[str, tuple[str, ...]]:
+        """For each modality the phrases its region sets annotate: what is looked for when nobody asks."""
+        found: dict[str, dict[str, None]] = {}
+        for row in self.studies.select_columns(["modality", "phrases"]):
+            found.setdefault(row["modality"], {}).update(dict.fromkeys(row["phrases"]))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        return {modality: tuple(phrases) for modality, phrases in found.items()}
+
+    @cached_property
+    def grounder(self) -> MedGlipGrounder:
+        """The trained core; trained now, or further, if it is not finished."""
+        weights = {d.name: d.weight for d in self.recipe.grounding.data}
+        folder = train_grounding(
+            self.studies, self.recipe.grounding.settings, self.out / "grounding", dataset_weights=weights
+        )
+        write_atomic(self.out / "vocabulary.json", json.dumps(self.vocabulary, indent=1))
+        return MedGlipGrounder.from_pretrained(folder)
+
+    def query(self, item: Question | Report) -> Query:
+        """What is looked for in the image of one question or report."""
+        asked = item.phrases if isinstance(item, Question) else ()
+        return Query(study=item.study, asked=asked, usual=self.vocabulary.get(item.study.modality, ()))
+
+    @cached_property
+    def caches(self) -> RegionCaches:
+        """Predicted and true regions of every image of the tasks, computed once and kept on disk."""
+        studies: dict[str, Study] = {}
+        phrases: dict[str, dict[str, None]] = {}
+        for query in map(self.query, [*self.questions, *self.reports]):
+            studies[query.study.study_id] = query.study
+            phrases.setdefault(query.study.study_id, {}).update(dict.fromkeys(query.phrases))
+        order, asked = list(studies.values()), [tuple(phrases[name]) for name in studies]
+        predicted, skipped = regions_of(self.grounder, order, asked, self.out / "regions")
+        truth: dict[str, list[Region]] = {}
+        if "oracle" in self.recipe.sources:
+            oracle = TruthGrounder(self.grounder)
+            truth, _ = regions_of(oracle, order, asked, self.out / "regions")
+        self.skipped.entries += skipped.entries
+        return RegionCaches(predicted=predicted, truth=truth)
+
+    def evidence(self, source: Source, items: Sequence[Question | Report]) -> list[Evidence]:
+        """The evidence of each item from one source."""
+        queries = [self.query(item) for item in items]
+        return evidence_for(source, queries, self.caches, self.recipe.evidence, self.recipe.seed)
+
+    def examples(self, source: Source, items: Sequence[Question | Report]) -> list[Example]:
+        """Prompts' parts of each item with the evidence of one source."""
+        evidence = self.evidence(source, items)
+        return [
+            question_example(item, e) if isinstance(item, Question) else report_example(item, e)
+            for item, e in zip(items, evidence, strict=True)
+        ]
+
+
+def claim(recipe: Recipe) -> None:
+    """Keep the recipe beside its output. Raises `BadInput` if the folder holds a run of other settings."""
+    path = recipe.out_dir / "recipe.json"
+    mine = recipe.model_dump_json(indent=1)
+    if path.exists() and path.read_text() != mine:
+        theirs = Recipe.model_validate_json(path.read_text())
+        keys = [key for key in Recipe.model_fields if getattr(theirs, key) != getattr(recipe, key)]
+        raise BadInput(
+            f"{recipe.out_dir} holds a run of other settings (differs in {', '.join(keys)}).",
+            file=path,
+            fix="give another out_dir, or remove the folder to start anew",
+        )
+    write_atomic(path, mine)

@@ -1,0 +1,93 @@
+"""A run is one YAML file: `Recipe`, typed, every room's settings in a section of its own. Contradictions are refused."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ..eval.score import EvalSettings
+from ..grounding.datasets.load import DataSettings
+from ..grounding.datasets.phantom import PhantomSettings
+from ..grounding.evidence import EvidenceSettings, Source
+from ..grounding.settings import Settings
+from ..grounding.train import GroundingSettings
+from ..report.datasets.covid_cxr import CovidNotesSettings
+from ..vqa.datasets.vqa_rad import VqaRadSettings
+from ..vqa.mllm.generate import GenerateSettings
+from ..vqa.mllm.model import MllmSettings
+from ..vqa.mllm.train import MllmTrainSettings
+
+
+class GroundingSection(Settings):
+    """What the grounding core learns from, and how."""
+
+    data: tuple[DataSettings, ...]
+    """Region sets, any mix of layouts."""
+    settings: GroundingSettings = GroundingSettings()
+    """Model sizes and training."""
+
+
+class TaskSection(Settings):
+    """One downstream task: its data and how much of it is scored."""
+
+    data: Literal["phantom", "vqa_rad", "covid_notes"]
+    """phantom, or vqa_rad (questions), or covid_notes (reports)."""
+    vqa_rad: VqaRadSettings = VqaRadSettings()
+    """Used when data is vqa_rad."""
+    covid_notes: CovidNotesSettings = CovidNotesSettings()
+    """Used when data is covid_notes."""
+    max_test: int | None = None
+    """Score at most so many samples, drawn with the recipe's seed; all of them when left out."""
+    generate: GenerateSettings = GenerateSettings()
+    """Decoding."""
+    share: float = Field(0.5, gt=0)
+    """Weight of this task among the training examples."""
+
+
+class Recipe(Settings):
+    """The whole line: image -> regions -> evidence -> LoRA-tuned MLLM -> answer and report -> scores."""
+
+    name: str
+    """Shown on the page."""
+    out_dir: Path
+    """Everything the run writes; a second call continues there."""
+    seed: int = 0
+    """Seed of data, training, shuffling and intervals."""
+    title: str = ""
+    """One sentence for the top of the page."""
+    eval_split: Literal["val", "test"] = "test"
+    """Split that is predicted and scored."""
+    phantoms: PhantomSettings | None = None
+    """Draw synthetic phantoms first; tasks and region sets named `phantom` use them."""
+    grounding: GroundingSection
+    """Stage 1: regions."""
+    evidence: EvidenceSettings = EvidenceSettings()
+    """Stage 2: what the language model is given of them."""
+    sources: tuple[Source, ...] = ("none", "predicted")
+    """Evidence sources to predict with; `none` comes from the adapter trained without evidence."""
+    mllm: MllmSettings = MllmSettings()
+    """Stage 3: base model and LoRA."""
+    mllm_train: MllmTrainSettings = MllmTrainSettings()
+    """Stage 3: training; both adapters get the same budget and seed."""
+    vqa: TaskSection | None = None
+    """Stage 4: questions."""
+    report: TaskSection | None = None
+    """Stage 4: reports."""
+    eval: EvalSettings = EvalSettings()
+    """Stage 5: scores and intervals."""
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> "Recipe":
+        tasks = {"vqa": self.vqa, "report": self.report}
+        wanted = {"vqa": ("phantom", "vqa_rad"), "report": ("phantom", "covid_notes")}
+        for name, task in tasks.items():
+            if task and task.data not in wanted[name]:
+                raise ValueError(f"key '{name}.data': {task.data!r} is not {name} data, valid: {wanted[name]}")
+        uses = [d.layout for d in self.grounding.data] + [task.data for task in tasks.values() if task]
+        if "phantom" in uses and self.phantoms is None:
+            raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
+        if self.vqa and self.vqa.data == "vqa_rad" and "oracle" in self.sources:
+            raise ValueError("key 'sources': 'oracle' needs true regions, and vqa_rad has none")
+        if not self.evidence.forms and set(self.sources) - {"none"}:
+            raise ValueError("key 'evidence.forms': empty, yet 'sources' asks for evidence")
+        return self

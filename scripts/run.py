@@ -1,0 +1,46 @@
+"""`medglip run RECIPE.yaml`: train the core, cache regions, tune with and without evidence, predict, score, show."""
+
+from pathlib import Path
+from typing import Any
+
+from ..grounding.settings import read_settings
+from .line import Line
+from .page import write_page
+from .recipe import Recipe
+from .results import results_table, score, write_grounding_records
+from .tune import ADAPTERS, predict_source, tuned
+
+
+def run(recipe_path: Path) -> dict[str, Any]:
+    """The whole line of one recipe; called again, it continues where it was. Returns what `results.json` holds."""
+    line = Line(read_settings(Recipe, recipe_path))
+    with line.timed("data"):
+        num = len(line.questions), len(line.reports), len(line.studies)
+        print(f"   {num[0]} questions, {num[1]} reports, {num[2]} studies with regions")
+    with line.timed("grounding core"):
+        line.grounder
+    with line.timed("regions"):
+        write_grounding_records(line)
+        line.caches
+    for kind in ADAPTERS:
+        tune_and_predict(line, kind)
+    with line.timed("scores and page"):
+        results = score(line)
+        line.skipped.write(line.out / "skipped.jsonl")
+        page = write_page(line, results, results_table(results, html=True))
+    print(results_table(results))
+    print(line.skipped.summary())
+    print(f"page: {page}\nresults: {line.out / 'results.json'}")
+    return results
+
+
+def tune_and_predict(line: Line, kind: Any) -> None:
+    """One adapter and the predictions of its evidence sources; nothing is loaded if they are all on disk."""
+    sources = [s for s in line.recipe.sources if (s == "none") == (kind == "plain")]
+    if not sources:
+        return
+    with line.timed(f"adapter {kind}"):
+        model = tuned(line, kind)
+    for source in sources:
+        with line.timed(f"predict {source}"):
+            predict_source(line, model, kind, source)

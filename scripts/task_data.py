@@ -1,0 +1,55 @@
+"""Questions and reports of a recipe: which reader, which part of the scored split."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ..grounding.bad_input import Skipped
+from ..grounding.datasets import phantom
+from ..report.datasets import covid_cxr
+from ..report.datasets.phantom import read_reports as read_phantom_reports
+from ..report.task import Report
+from ..vqa.datasets import vqa_rad
+from ..vqa.datasets.phantom import read_questions as read_phantom_questions
+from ..vqa.task import Question
+from .recipe import Recipe
+
+Item = TypeVar("Item", Question, Report)
+
+
+def read_questions(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Question]:
+    """Every question of the recipe; the scored split cut to `max_test`."""
+    task = recipe.vqa
+    if task is None:
+        return []
+    if task.data == "phantom":
+        assert phantom_dir is not None
+        questions = read_phantom_questions(phantom_dir, phantom.read(phantom_dir))
+    else:
+        questions, left_out = vqa_rad.read(task.vqa_rad, recipe.seed)
+        skipped.entries += left_out.entries
+    return _cut(questions, recipe.eval_split, task.max_test, recipe.seed)
+
+
+def read_reports(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Report]:
+    """Every report of the recipe; the scored split cut to `max_test`."""
+    task = recipe.report
+    if task is None:
+        return []
+    if task.data == "phantom":
+        assert phantom_dir is not None
+        reports = read_phantom_reports(phantom_dir, phantom.read(phantom_dir))
+    else:
+        reports, left_out = covid_cxr.read(task.covid_notes, recipe.seed)
+        skipped.entries += left_out.entries
+    return _cut(reports, recipe.eval_split, task.max_test, recipe.seed)
+
+
+def _cut(items: list[Item], split: str, most: int | None, seed: int) -> list[Item]:
+    """All training items and at most `most` of the scored split, drawn with the seed, in their first order."""
+    scored = [i for i, item in enumerate(items) if item.study.split == split]
+    if most is not None and len(scored) > most:
+        scored = sorted(np.random.default_rng(seed).choice(scored, most, replace=False).tolist())
+    keep = set(scored)
+    return [item for i, item in enumerate(items) if i in keep or item.study.split == "train"]
