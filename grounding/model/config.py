@@ -1,0 +1,86 @@
+"""Sizes of the core as transformers configurations, and how pixels are normalised for it."""
+
+from typing import Any, ClassVar
+
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.models.bert.configuration_bert import BertConfig
+
+PIXEL_MEAN, PIXEL_STD = 0.5, 0.25
+"""Pixels in [0, 1] are shifted and scaled by these, every channel alike: medical images have no common colour."""
+
+SMALL_BERT = {
+    "hidden_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 288,
+    "max_position_embeddings": 32,
+    "vocab_size": 512,
+}
+"""The text tower where nothing else is said: phrases are short and their words few."""
+
+
+class MedGlipVisionConfig(PreTrainedConfig):
+    """Sizes of the image tower. `hidden_size` is the width of the last stage, whose tokens others may read."""
+
+    model_type = "medglip_vision"
+
+    image_size: int = 192
+    """Side of the square input in pixels, a multiple of `patch_size`."""
+    patch_size: int = 32
+    """Stride of the last stage: one token stands for so many pixels squared. Fixed by the five stages."""
+    num_channels: int = 3
+    stage_widths: list[int] | tuple[int, ...] = (24, 48, 80, 112)
+    """Channels at strides 2, 4, 8, 16, multiples of `num_groups`."""
+    hidden_size: int = 144
+    """Channels at stride 32, a multiple of `num_groups`."""
+    depths: list[int] | tuple[int, ...] = (1, 2, 2, 2)
+    """Residual blocks at strides 4, 8, 16, 32; the last at least 2, so that there are two hidden states."""
+    num_groups: int = 8
+    """Of every GroupNorm."""
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        widths = [*self.stage_widths, self.hidden_size]
+        if self.patch_size != 32 or self.image_size % 32:
+            raise ValueError(f"image_size {self.image_size} is no multiple of patch_size {self.patch_size}, always 32")
+        if len(widths) != 5 or any(width % self.num_groups for width in widths):
+            raise ValueError(f"stage widths {widths} must be five multiples of num_groups {self.num_groups}")
+        if len(self.depths) != 4 or min(self.depths) < 1 or self.depths[-1] < 2:
+            raise ValueError(f"depths {self.depths} must be four counts from 1 on, the last at least 2")
+
+
+class MedGlipConfig(PreTrainedConfig):
+    """Sizes of the whole core; `vision_config` and `text_config` (a small BERT) are configurations of their own."""
+
+    model_type = "medglip"
+    # pyright: the base computes this one from a newer attribute that transformers 5.17 lacks
+    sub_configs: ClassVar[dict[str, type[PreTrainedConfig]]] = {  # pyright: ignore[reportIncompatibleMethodOverride]
+        "vision_config": MedGlipVisionConfig,
+        "text_config": BertConfig,
+    }
+
+    vision_config: dict | PreTrainedConfig | None = None
+    text_config: dict | PreTrainedConfig | None = None
+    width: int = 96
+    """Channels of pyramid, phrases, fusion and head: D of the region embedding."""
+    num_heads: int = 4
+    """Attention heads of the fusion layers."""
+    num_fusion_layers: int = 2
+    """Cross-attention layers between P4 + P5 and the phrases."""
+    num_head_convs: int = 2
+    """3 x 3 convolutions of each head tower."""
+    num_prototypes: int = 16
+    """Mask prototypes at stride 4."""
+    max_phrase_tokens: int = 16
+    """Longer phrases are cut."""
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if not isinstance(self.vision_config, PreTrainedConfig):
+            self.vision_config = MedGlipVisionConfig(**(self.vision_config or {}))
+        if not isinstance(self.text_config, PreTrainedConfig):
+            self.text_config = BertConfig(**{**SMALL_BERT, **(self.text_config or {})})
+        super().__post_init__(**kwargs)
+
+
+AutoConfig.register(MedGlipVisionConfig.model_type, MedGlipVisionConfig)
+AutoConfig.register(MedGlipConfig.model_type, MedGlipConfig)
