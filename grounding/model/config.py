@@ -53,7 +53,7 @@ class MedGlipConfig(PreTrainedConfig):
     """Sizes of the whole core; `vision_config` and `text_config` (a small BERT) are configurations of their own."""
 
     model_type = "medglip"
-    # pyright: the base computes this one from a newer attribute that transformers 5.17 lacks
+    # the base computes this one from a newer attribute that transformers 5.17 lacks
     sub_configs: ClassVar[dict[str, type[PreTrainedConfig]]] = {  # pyright: ignore[reportIncompatibleMethodOverride]
         "vision_config": MedGlipVisionConfig,
         "text_config": BertConfig,
