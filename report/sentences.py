@@ -1,0 +1,220 @@
+"""Report text -> sentences, what each denies, and the regions it speaks of.
+
+Three small rules without a model: where a sentence ends, how far a negation reaches (after NegEx, Chapman et al. 2001,
+with scopes cut at clauses), and which regions carry a phrase that the sentence affirms.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Protocol
+
+from ..grounding.evidence import where
+from ..grounding.types import Region
+from .task import Sentence
+
+# --- where a sentence ends -------------------------------------------------------------------------------------------
+
+_ABBREVIATION = re.compile(
+    r"(?:dr|mrs?|ms|prof|st|figs?|vs|approx|ca|cf|e\.?g|i\.?e|resp|incl|excl|max|min|ant|post|lat|sup|inf|est|dept|vol|refs?)",
+    re.IGNORECASE,
+)
+_BREAK = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*•]|\d{1,2}[.)])\s)")
+_END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|(?<=[a-z)])\.(?=[A-Z][a-z])")
+_BULLET = re.compile(r"^[-*•]\s+")
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences in order, whitespace collapsed, nothing lost but list bullets.
+
+    Decimals, abbreviations ("approx.", "e.g.", "Dr."), initials and list numbers do not end a sentence; a blank line
+    and a new list item do. "No." ends one unless a number follows.
+    """
+    blocks = (_BULLET.sub("", block.strip()) for block in _BREAK.split(text))
+    return [sentence for block in blocks for sentence in _split_block(" ".join(block.split()))]
+
+
+def _split_block(block: str) -> list[str]:
+    cuts = [match.end() for match in _END.finditer(block) if _ends_sentence(block, match)]
+    edges = [0, *cuts, len(block)]
+    parts = [block[start:end].strip() for start, end in pairwise(edges)]
+    return [part for part in parts if any(letter.isalnum() for letter in part)]
+
+
+def _ends_sentence(block: str, end: re.Match[str]) -> bool:
+    rest = block[end.end() :].lstrip()
+    if end[0][0] != "." or end[0].startswith(".."):
+        is_apart = block[end.start() - 1 : end.start()] == " " and rest[:1].islower()  # a damaged dash, not a question
+        return not is_apart
+    words = block[: end.start()].split()
+    word = words[-1].lstrip("(['\"") if words else ""
+    if word.lower() in ("no", "nos"):
+        return not rest[:1].isdigit()
+    is_initial = len(word) == 1 and word.isupper() and len(words) > 1 and words[-2][:1].isupper()
+    is_list_number = word.isdigit() and len(words) == 1
+    return not (_ABBREVIATION.fullmatch(word) or is_initial or is_list_number)
+
+
+# --- how far a negation reaches --------------------------------------------------------------------------------------
+
+_HARMLESS = re.compile(
+    r"\b(?:no (?:significant |interval |appreciable |definite )*(?:change|increase|decrease|improvement"
+    r"|worsening|longer)"
+    r"|not (?:only|just|necessarily|significantly changed|changed)|without (?:significant |interval )*change"
+    r"|(?:cannot|can not|could not|not) (?:be )?(?:rule[ds]? out|excluded?|entirely excluded)"
+    r"|with (?:and|or) without|not certain (?:if|whether))\b",
+    re.IGNORECASE,
+)
+_BEFORE = re.compile(
+    r"\b(?:no|not|without|absence of|lack of|negative for|free (?:of|from)|clear of|den(?:y|ies|ied)|never|neither|nor"
+    r"|rules? out|ruled out for|fails? to (?:show|reveal|demonstrate)|cannot (?:see|identify|detect)"
+    r"|(?:do|does|did|is|are|was|were)n't)\b",
+    re.IGNORECASE,
+)
+_AFTER = re.compile(
+    r"\b(?:(?:is|are|was|were|has been|have been)?\s*not (?:clearly )?(?:seen|identified|evident|present|demonstrated"
+    r"|visuali[sz]ed|visible|noted|detected|observed|appreciated|found|shown|depicted)"
+    r"|(?:is|are|was|were) (?:absent|negative|excluded)|(?:has|have)? ?(?:been )?ruled out(?! for)"
+    r"|(?:has|have) (?:completely )?(?:resolved|disappeared|cleared))\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(
+    r";|:|\.\s|\s[-–—]\s|\b(?:but|however|although|though|yet|whereas|while|except(?: for)?|apart from|aside from"
+    r"|which|who|because|secondary to|due to|there (?:is|are|was|were))\b"
+    r"|,\s*(?:with|consistent with|compatible with|in keeping with|suggest\w+|(?:and|or) (?:the|an?|there))\b"
+    r"|\band (?=(?:the|an?) )",
+    re.IGNORECASE,
+)
+_VERB = re.compile(
+    r"\b(?:is|are|was|were|has|have|had|shows?|showed|demonstrates?|reveals?|remains?|appears?|seen|noted|present"
+    r"|increased|enlarged|unchanged|stable|persists?|there)\b",
+    re.IGNORECASE,
+)
+_OR = re.compile(r"\b(?:or|nor)\b", re.IGNORECASE)
+_BLANK = "\N{SYMBOL FOR DELETE}"
+
+
+def is_negated(sentence: str, phrase: str) -> bool:
+    """Whether every mention of the phrase (whole words, any case) in the sentence is denied; False if it is not there.
+
+    "no", "without", "negative for" ... reach to the end of their clause, "is not seen", "is absent" ... back to its
+    start; "but", a semicolon, or a comma before words with a verb of their own end a clause. "No change" and "cannot
+    be excluded" deny nothing.
+    """
+    mention = re.compile(rf"(?<!\w){re.escape(phrase)}(?:e?s)?(?!\w)", re.IGNORECASE)
+    return bool(mention.search(sentence)) and not mention.search(affirmed(sentence))
+
+
+def affirmed(sentence: str) -> str:
+    """The sentence with everything denied blanked out, so that only affirmed words can be recognised in it."""
+    visible = _HARMLESS.sub(lambda found: _BLANK * len(found[0]), sentence)
+    letters = list(sentence)
+    for start, end in _denied(visible):
+        letters[start:end] = [_BLANK] * (end - start)
+    return "".join(letters)
+
+
+def _denied(sentence: str) -> list[tuple[int, int]]:
+    """[start, end) of every stretch that a negation covers."""
+    after = [(_reach_back(sentence, found.start()), found.end()) for found in _AFTER.finditer(sentence)]
+    spent = [(found.start(), found.end()) for found in _AFTER.finditer(sentence)]
+    before = [
+        (found.start(), _reach_on(sentence, found.end()))
+        for found in _BEFORE.finditer(sentence)
+        if not any(start <= found.start() < end for start, end in spent)
+    ]
+    return after + before
+
+
+def _reach_on(sentence: str, start: int) -> int:
+    """End of the clause: a clause mark, or a comma before words with their own verb (not before "x or y is seen")."""
+    mark = _CLAUSE.search(sentence, start)
+    end = mark.start() if mark else len(sentence)
+    for comma in re.finditer(r",", sentence[start:end]):
+        place = start + comma.start()
+        next_comma = sentence.find(",", place + 1, end)
+        verb = _VERB.search(sentence, place, next_comma if next_comma > 0 else end)
+        if verb and not _OR.search(sentence, place, verb.start()):
+            return place
+    return end
+
+
+def _reach_back(sentence: str, end: int) -> int:
+    """Start of the clause; a list ("effusion, nodule and mass are not seen") runs over its commas."""
+    start = max((mark.end() for mark in _CLAUSE.finditer(sentence, 0, end)), default=0)
+    comma = sentence.rfind(",", start, end)
+    is_list = re.search(r"\b(?:and|or|nor)\b", sentence[comma + 1 : end]) is not None
+    return start if comma < 0 or is_list else comma + 1
+
+
+# --- which regions it speaks of --------------------------------------------------------------------------------------
+
+
+class PhraseFinder(Protocol):
+    """Recognises phrases in a text; the label tree (`grounding.labels`) is one."""
+
+    def phrases_in(self, text: str) -> tuple[str, ...]:
+        """The phrases named in the text, synonyms resolved, each once."""
+        ...
+
+
+_PLACE = re.compile(
+    r"\b(?:(upper|lower|apical|basal)[ -]?)?(left|right)\b|\b(upper|lower|apical|basal|centre|center|central)\b", re.I
+)
+_GRID = {"apical": "upper", "basal": "lower", "center": "centre", "central": "centre"}
+_CHUNK = re.compile(r"[,;:]|\b(?:and|with|but)\b", re.IGNORECASE)
+_MIRROR = {"left": "right", "right": "left"}
+
+
+def ground_sentences(
+    text: str,
+    regions: Sequence[Region],
+    tree: PhraseFinder,
+    size_px: tuple[int, int] | None = None,
+    *,
+    min_score: float = 0.3,
+    is_patient_side: bool = False,
+) -> tuple[Sentence, ...]:
+    """Sentences of the text, each with the regions of the phrases that it affirms; joined by a blank they are the text.
+
+    A region needs a score >= `min_score`. With `size_px` (width, height) given, location words ("upper left") pick
+    among several regions of one phrase where at least one of them lies there. They are read as places of the IMAGE;
+    with `is_patient_side` left and right change sides, as in a radiograph or a slice in the usual view.
+    """
+    good = [region for region in regions if region.score >= min_score]
+    return tuple(_ground(sentence, good, tree, size_px, is_patient_side) for sentence in split_sentences(text))
+
+
+def _ground(
+    sentence: str, regions: list[Region], tree: PhraseFinder, size_px: tuple[int, int] | None, is_patient_side: bool
+) -> Sentence:
+    said = affirmed(sentence)
+    phrases = tree.phrases_in(said)
+    chosen: list[Region] = []
+    for phrase in phrases:
+        candidates = [region for region in regions if region.phrase == phrase]
+        places = _places(said, phrase, tree, is_patient_side)
+        chosen += _there(candidates, places, size_px) if size_px else candidates
+    return Sentence(text=sentence, regions=tuple(chosen), is_negated=not phrases and bool(tree.phrases_in(sentence)))
+
+
+def _places(said: str, phrase: str, tree: PhraseFinder, is_patient_side: bool) -> list[set[str]]:
+    """Words of place said of the phrase: those of its own part of the sentence, else all of them."""
+    parts = [part for part in _CHUNK.split(said) if phrase in tree.phrases_in(part) and _PLACE.search(part)]
+    return [
+        {_MIRROR.get(word, word) if is_patient_side else word for word in _grid_words(found)}
+        for part in parts or [said]
+        for found in _PLACE.finditer(part)
+    ]
+
+
+def _grid_words(place: re.Match[str]) -> list[str]:
+    words = [word.lower() for word in place.groups() if word]
+    return [_GRID.get(word, word) for word in words]
+
+
+def _there(regions: list[Region], places: list[set[str]], size_px: tuple[int, int]) -> list[Region]:
+    """Regions at one of the places, or all of them when none is."""
+    cells = [set(where(region.box_xyxy_px, size_px).split()) for region in regions]
+    matching = [region for region, cell in zip(regions, cells, strict=True) if any(place <= cell for place in places)]
+    return matching or list(regions)

@@ -1,0 +1,38 @@
+"""What the model wrote -> the answer in it: first line, chat debris off, yes or no where the question is closed."""
+
+import re
+
+from .task import AnswerType
+
+_SPECIAL = re.compile(r"<\|[^<>|]*\|>|</?(?:s|pad|eos|bos|unk|image|region|end_of_turn|start_of_turn)>", re.IGNORECASE)
+_SPEAKER = re.compile(
+    r"^(?:(?:assistant|answer|response|model|the answer is)\s*(?::|(?<=is)\b)|assistant$)\s*", re.IGNORECASE
+)
+_YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_WRAPPING = " \t\"'`*"
+
+
+def parse_answer(raw: str, answer_type: AnswerType) -> str:
+    """The answer inside raw model text; empty when there is none.
+
+    First line with anything in it, without special tokens, a speaker's name, quotes and the final period. A closed
+    question gives `yes` or `no`: the leading word, else the only one of the two that stands in the line as a whole
+    word (so "abnormal" is not "no"). A closed answer with neither, or with both inside, stays as it is written.
+    """
+    line = _first_line(raw)
+    if answer_type == "open":
+        return line
+    words = [word.lower() for word in _YES_NO.findall(line)]
+    leads = _YES_NO.match(line) is not None
+    return words[0] if words and (leads or len(set(words)) == 1) else line
+
+
+def _first_line(raw: str) -> str:
+    lines = (_clean(line) for line in _SPECIAL.sub("\n", raw).splitlines())
+    return next((line for line in lines if line), "")
+
+
+def _clean(line: str) -> str:
+    line = _SPEAKER.sub("", line.strip(_WRAPPING)).strip(_WRAPPING)
+    whole = line[:-1] if line.endswith(".") and not line.endswith("..") else line
+    return " ".join(whole.strip(_WRAPPING).split())
