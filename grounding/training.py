@@ -122,6 +122,9 @@ def fit(
     batches = iter(loader)
     bar = tqdm(desc=name, initial=first, total=settings.steps, unit="step", disable=not accelerator.is_main_process)
     for step in range(first, settings.steps):
+        torch.manual_seed(
+            settings.seed + 1_000_003 * (step + 1) + accelerator.process_index
+        )  # dropout, resume included
         entry = _step(accelerator, model, optimizer, batches, loss, settings)
         log.append({"step": step + 1, **entry, "lr": float(schedule.get_last_lr()[0])})
         schedule.step()
@@ -210,7 +213,7 @@ def _checkpoint(
     partial.mkdir(parents=True)
     trained = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
     save_file(trained, partial / "trained.safetensors")
-    state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(), "torch": torch.get_rng_state()}
+    state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
     torch.save(state, partial / "state.pt")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -231,7 +234,6 @@ def _resume(model: nn.Module, optimizer: Any, schedule: Any, out_dir: Path) -> i
     state = torch.load(folder / "state.pt", weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
-    torch.set_rng_state(state["torch"])
     return int(folder.name.rpartition("-")[2])
 
 

@@ -1,0 +1,70 @@
+"""Records lose and double nothing: torn lines, reruns, atomic writes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from medglip.grounding.bad_input import BadInput, Skipped
+from medglip.grounding.records import PredictionRecord, RecordFile, read_lines, write_atomic
+
+
+def record(name: str) -> PredictionRecord:
+    return PredictionRecord(
+        id=name,
+        dataset="t",
+        split="test",
+        task="vqa",
+        image_id="i",
+        cluster_id="c",
+        question="q",
+        answer="a",
+        prediction="é",
+    )
+
+
+def test_a_torn_last_line_is_cut_and_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    RecordFile(path).append([record("1"), record("2")])
+    path.write_bytes(path.read_bytes()[:-7])
+    again = RecordFile(path)
+    assert again.done == {"1"}
+    again.append([record("1"), record("2"), record("3")])
+    assert [row["id"] for row in read_lines(path)] == ["1", "2", "3"]
+
+
+def test_a_broken_line_in_the_middle_names_its_row(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"id": "1"}\nnot json\n{"id": "2"}\n')
+    with pytest.raises(BadInput, match="row 2"):
+        list(read_lines(path))
+    path.write_text("[1]\n")
+    with pytest.raises(BadInput, match="row 1"):
+        list(read_lines(path))
+
+
+def test_an_atomic_write_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "f.json"
+    write_atomic(path, "old")
+
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_skipped_lists_what_and_why(tmp_path: Path) -> None:
+    skipped = Skipped()
+    skipped.write(tmp_path / "s.jsonl")
+    assert not (tmp_path / "s.jsonl").exists()
+    skipped.add("a.png", BadInput("truncated.", file="a.png", row=3, fix="copy it again"))
+    skipped.write(tmp_path / "s.jsonl")
+    row = json.loads((tmp_path / "s.jsonl").read_text())
+    assert row["item"] == "a.png"
+    assert "row 3" in row["why"]
+    assert "copy it again" in row["why"]
+    assert "skipped 1" in skipped.summary()

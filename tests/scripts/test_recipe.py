@@ -1,0 +1,64 @@
+"""A recipe is typed: unknown keys are refused with the nearest valid one, contradictions with the key."""
+
+from pathlib import Path
+
+import pytest
+
+from medglip.grounding.bad_input import BadInput
+from medglip.grounding.settings import read_settings
+from medglip.scripts.recipe import Recipe
+
+ROOT = Path(__file__).parent.parent.parent
+BASE = "name: t\nout_dir: {out}\nphantoms: {{}}\ngrounding: {{data: [{{layout: phantom, path: phantoms}}]}}\n"
+
+
+def read(tmp_path: Path, more: str) -> Recipe:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(BASE.format(out=tmp_path / "out") + more)
+    return read_settings(Recipe, path)
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_are_valid(recipe: Path) -> None:
+    assert read_settings(Recipe, recipe).name
+
+
+def test_every_field_has_a_docstring() -> None:
+    assert all(info.description for info in Recipe.model_fields.values() if info.annotation is not None or info.alias)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("vqaa: {data: phantom}\n", r"'vqaa'.*did you mean 'vqa'"),
+        ("evidence: {min_scor: 0.2}\n", r"'evidence.min_scor'.*did you mean 'min_score'"),
+        ("evidence: {forms: [txt]}\n", r"'evidence.forms.0'"),
+        ("mllm_train: {train: {stepss: 3}}\n", r"did you mean 'steps'"),
+        ("vqa: {data: covid_notes}\n", r"'vqa.data'"),
+        ("vqa: {data: vqa_rad}\nsources: [none, oracle]\n", r"'sources'.*oracle"),
+        ("evidence: {forms: []}\n", r"'evidence.forms'"),
+        ("sources: [none, predictd]\n", r"'sources.1'"),
+    ],
+)
+def test_bad_recipes_name_the_key_and_the_file(tmp_path: Path, more: str, words: str) -> None:
+    with pytest.raises(BadInput, match=words) as error:
+        read(tmp_path, more)
+    assert "recipe.yaml" in str(error.value)
+
+
+def test_phantom_data_without_phantoms_is_a_contradiction(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: t\nout_dir: x\ngrounding: {data: [{layout: phantom, path: p}]}\n")
+    with pytest.raises(BadInput, match="phantoms"):
+        read_settings(Recipe, path)
+
+
+def test_no_file_and_no_yaml_are_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no such recipe"):
+        read_settings(Recipe, tmp_path / "nothing.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1, 2\n")
+    with pytest.raises(BadInput, match="YAML"):
+        read_settings(Recipe, tmp_path / "broken.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(BadInput, match="mapping"):
+        read_settings(Recipe, tmp_path / "list.yaml")
