@@ -30,7 +30,9 @@ def figure(
     """
     inks = inks_of([*regions, *true_regions])
     keys = [_key(f"{r.phrase} {r.score:.2f}", inks[r.phrase], "") for r in regions]
-    keys += [_key(phrase, inks[phrase], " mg-true") for phrase in dict.fromkeys(r.phrase for r in true_regions)]
+    keys += [
+        _key(f"{phrase} (true)", inks[phrase], " mg-true") for phrase in dict.fromkeys(r.phrase for r in true_regions)
+    ]
     caption = f"<figcaption>{''.join(keys)}</figcaption>" if keys else ""
     svg = drawing(image, regions, true_regions, max_side)
     return f'<figure class="mg-figure" style="width:{_shown(image, max_side)[0]}px">{svg}{caption}</figure>'

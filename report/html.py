@@ -58,12 +58,12 @@ def _sentence(report: "GroundedReport", sentence: Sentence, inks: dict[str, str]
 
 
 def _region_row(place: int, region: Region, inks: dict[str, str], size_px: tuple[int, int]) -> str:
-    path = " › ".join(region.path)
+    path = " › ".join(part for part in region.path if part != region.phrase)
     return (
         f'<li data-region="{place}" style="--ink:{inks[region.phrase]}"><label>'
         f'<input type="checkbox" checked data-toggle="{place}"><b>{place + 1}</b>'
         f'<span class="phrase">{escape(region.phrase)}<small>{escape(path)}</small></span></label>'
-        f'<span class="where">{where(region.box_xyxy_px, size_px)}</span>'
+        f'<span class="where">image {where(region.box_xyxy_px, size_px)}</span>'
         f'<meter min="0" max="1" value="{region.score:.3f}"></meter><span class="score">{region.score:.2f}</span></li>'
     )
 

@@ -91,7 +91,7 @@ _VERB = re.compile(
     re.IGNORECASE,
 )
 _OR = re.compile(r"\b(?:or|nor)\b", re.IGNORECASE)
-_BLANK = "\N{SYMBOL FOR DELETE}"
+_BLANK = "0"  # a word of its own, so that the words beside a gap do not become neighbours
 
 
 def is_negated(sentence: str, phrase: str) -> bool:
@@ -204,8 +204,15 @@ def _places(said: str, phrase: str, tree: PhraseFinder, is_patient_side: bool) -
     return [
         {_MIRROR.get(word, word) if is_patient_side else word for word in _grid_words(found)}
         for part in parts or [said]
-        for found in _PLACE.finditer(part)
+        for found in _PLACE.finditer(_without_sided(part, tree))
     ]
+
+
+def _without_sided(part: str, tree: PhraseFinder) -> str:
+    """The text without names such as "left lung": their side is the patient's and part of the name, not a place."""
+    for phrase in tree.phrases_in(part):
+        part = re.sub(rf"\b{re.escape(phrase)}\b", _BLANK, part, flags=re.I) if _PLACE.search(phrase) else part
+    return part
 
 
 def _grid_words(place: re.Match[str]) -> list[str]:

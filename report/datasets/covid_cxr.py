@@ -1,0 +1,168 @@
+"""Free-text notes of the COVID-19 image collection: what physicians wrote beside published chest images.
+
+Layout: `<path>/metadata.csv` (column clinical_notes, joined by `filename`), `<path>/images`, `<path>/lung_boxes.json`.
+Source: Cohen et al., COVID-19 Image Data Collection, 2020 (github.com/ieee8023/covid-chestxray-dataset). Licence: per
+image, column `license` (CC BY, CC BY-SA, CC BY-NC-SA and versions); boxes CC BY 4.0. Keep the column's value beside
+anything redistributed.
+Text: notes mix history, laboratory values and findings, are of any length and at times in telegram style; they are no
+radiology reports. One note may stand beside several images of a patient. Damaged characters are dropped.
+Regions: the lung boxes where the collection has them (patient side: the right lung lies at the image's left); findings
+have none. Modality: column `modality` (X-ray or CT).
+Split: by patient; patients that share an image file or a note count as one.
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets import covid_cxr as lung_boxes
+from ...grounding.datasets.corpus import data_folder, held_out
+from ...grounding.imaging.read import read_image
+from ...grounding.labels import load_labels
+from ...grounding.settings import Settings
+from ...grounding.types import Study
+from ..sentences import ground_sentences, split_sentences
+from ..task import Report
+
+COLUMNS = ("patientid", "filename", "modality", "clinical_notes")
+
+
+class CovidNotesSettings(Settings):
+    """Where the collection lies and how much of its notes is read."""
+
+    path: Path = Path("covid_cxr")
+    """Folder with metadata.csv and images; relative to the environment's MEDGLIP_DATA."""
+    val_fraction: float = 0.2
+    """Part of the patients that become the split `val`."""
+    max_sentences: int = 6
+    """Only the first sentences of a note; the longest have a dozen, mostly history."""
+    limit: int | None = None
+    """At most so many notes, in file order; all of them when left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Note:
+    """One usable row: a note beside one image."""
+
+    row: int
+    name: str
+    patient: str
+    modality: str
+    text: str
+
+
+def read(settings: CovidNotesSettings, seed: int) -> tuple[list[Report], Skipped]:
+    """The notes as reports in file order, split `train` or `val`, and the rows left out.
+
+    Rows without a note, a second row of one image, and rows whose image cannot be read are skipped.
+    Raises `BadInput` when the folder or metadata.csv is unusable.
+    """
+    folder = data_folder(settings.path)
+    skipped = Skipped()
+    file = folder / "metadata.csv"
+    notes = _notes(file, settings.max_sentences, skipped)
+    groups = patients(notes)
+    val = held_out(groups.values(), settings.val_fraction, seed)
+    lungs = _lung_regions(folder, skipped)
+    reports: list[Report] = []
+    for note in _first_of_image(notes, file, skipped)[: settings.limit]:
+        group = groups[note.patient]
+        try:
+            study = _study(folder, note, group, "val" if group in val else "train", lungs.get(note.name))
+            reports.append(_report(note, study))
+        except BadInput as error:
+            skipped.add(f"{file.name} row {note.row}", error)
+    return reports, skipped
+
+
+def _notes(file: Path, max_sentences: int, skipped: Skipped) -> list[_Note]:
+    """Every row with a note, second rows of an image among them."""
+    notes: list[_Note] = []
+    for number, row in enumerate(_rows(file), 1):
+        try:
+            notes.append(_note(row, number, file, max_sentences))
+        except BadInput as error:
+            skipped.add(f"{file.name} row {number}", error)
+    return notes
+
+
+def _first_of_image(notes: list[_Note], file: Path, skipped: Skipped) -> list[_Note]:
+    firsts: dict[str, _Note] = {}
+    for note in notes:
+        first = firsts.setdefault(note.name, note)
+        if first is not note:
+            problem = f"a second row of {note.name}, see row {first.row}."
+            error = BadInput(problem, file=file, row=note.row, fix="one row an image is read")
+            skipped.add(f"{file.name} row {note.row}", error)
+    return list(firsts.values())
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    if not file.is_file():
+        raise BadInput("no such file.", file=file, fix="the collection's metadata.csv belongs beside its images")
+    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
+        reader = csv.DictReader(lines)
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise BadInput(f"no column {', '.join(missing)}.", file=file, fix="take the collection's own metadata.csv")
+        return list(reader)
+
+
+def _note(row: dict[str, str], number: int, file: Path, max_sentences: int) -> _Note:
+    text = " ".join(split_sentences(tidy(row["clinical_notes"] or ""))[:max_sentences])
+    if not text:
+        raise BadInput("no note.", file=file, row=number, fix="nothing to do: the image has no text")
+    name = (row["filename"] or "").strip()
+    if not name or Path(name).name != name:
+        raise BadInput(f"filename is {name!r}.", file=file, row=number, fix="a file name without a folder")
+    patient = (row["patientid"] or "").strip() or f"image {name}"
+    return _Note(row=number, name=name, patient=patient, modality=row["modality"] or "", text=text)
+
+
+def tidy(text: str) -> str:
+    """The note with single blanks, without characters that the collection has lost; a lone "?" was a dash."""
+    return " ".join(re.sub(r" \? ", " - ", text.replace("\N{REPLACEMENT CHARACTER}", "")).split())
+
+
+def patients(notes: Iterable[_Note]) -> dict[str, str]:
+    """Patientid -> name of its group: patients that share an image file or a note word for word are one."""
+    groups: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for note in notes:
+        groups.setdefault(note.patient, note.patient)
+        for shared in (f"file {note.name}", re.sub(r"\W+", " ", note.text.lower())):
+            kept, joined = groups[owners.setdefault(shared, note.patient)], groups[note.patient]
+            groups = {patient: kept if group == joined else group for patient, group in groups.items()}
+    return groups
+
+
+def _lung_regions(folder: Path, skipped: Skipped) -> dict[str, Study]:
+    """Image name -> its study with the true lung regions; empty where the boxes were not downloaded."""
+    if not (folder / "lung_boxes.json").is_file():
+        return {}
+    return {study.image_path.name: study for study in lung_boxes.read(folder, skipped)}
+
+
+def _study(folder: Path, note: _Note, group: str, split: str, lungs: Study | None) -> Study:
+    """The study under the id of the region set. Raises `BadInput` for an unknown modality or an unreadable image."""
+    path = folder / "images" / note.name
+    return Study(
+        study_id=f"{folder.name}/{note.name}",
+        image_path=path,
+        modality=note.modality,
+        group=group,
+        dataset="covid_notes",
+        split=split,
+        size_px=read_image(path).size,
+        regions=lungs.regions if lungs else (),
+        phrases=lungs.phrases if lungs else (),
+    )
+
+
+def _report(note: _Note, study: Study) -> Report:
+    sentences = ground_sentences(note.text, study.regions, load_labels(), study.size_px, is_patient_side=True)
+    text = " ".join(sentence.text for sentence in sentences)
+    return Report(report_id=f"covid_notes-{study.image_path.name}", study=study, text=text, sentences=sentences)
