@@ -122,10 +122,9 @@ def fit(
     batches = iter(loader)
     bar = tqdm(desc=name, initial=first, total=settings.steps, unit="step", disable=not accelerator.is_main_process)
     for step in range(first, settings.steps):
-        torch.manual_seed(
             settings.seed + 1_000_003 * (step + 1) + accelerator.process_index
         )  # dropout, resume included
-        entry = _step(accelerator, model, optimizer, batches, loss, settings)
+        entry = _step(accelerator, model, optimizer, batches, loss, settings, step)
         log.append({"step": step + 1, **entry, "lr": float(schedule.get_last_lr()[0])})
         schedule.step()
         bar.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
@@ -185,13 +184,17 @@ def _step(
     batches: Any,
     loss: Callable[[nn.Module, Any], Losses],
     settings: TrainSettings,
+    step: int,
 ) -> dict[str, float]:
     """One optimizer step over `gradient_accumulation` batches; the logged values are their means."""
     sums: dict[str, float] = {}
     parts = settings.gradient_accumulation
-    for _ in range(parts):
+    for part in range(parts):
+        batch = next(batches)
+        # Dropout depends on the step alone; seeded after the fetch, because a fresh loader draws from this generator.
+        torch.manual_seed(hash((settings.seed, step, part, accelerator.process_index)) % 2**63)
         with accelerator.autocast():
-            losses = loss(model, next(batches))
+            losses = loss(model, batch)
         accelerator.backward(losses["loss"] / parts)
         for key, value in losses.items():
             sums[key] = sums.get(key, 0.0) + float(value.detach()) / parts
