@@ -122,8 +122,6 @@ def fit(
     batches = iter(loader)
     bar = tqdm(desc=name, initial=first, total=settings.steps, unit="step", disable=not accelerator.is_main_process)
     for step in range(first, settings.steps):
-            settings.seed + 1_000_003 * (step + 1) + accelerator.process_index
-        )  # dropout, resume included
         entry = _step(accelerator, model, optimizer, batches, loss, settings, step)
         log.append({"step": step + 1, **entry, "lr": float(schedule.get_last_lr()[0])})
         schedule.step()
