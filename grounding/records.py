@@ -68,17 +68,22 @@ def write_atomic(path: Path, data: str | bytes) -> None:
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Each line's object. Raises `BadInput` with the line number for anything that is not a JSON object."""
-    with path.open(encoding="utf-8") as file:
+    return (row for _, row in numbered_lines(path))
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each line's number, from 1, and object; empty lines are passed over. Errors as in `read_lines`."""
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
+            except ValueError as error:  # of JSON, or of UTF-8
                 raise BadInput(f"not JSON: {error}", file=path, row=number, fix="one JSON object a line") from error
             if not isinstance(row, dict):
                 raise BadInput("not a JSON object.", file=path, row=number, fix="one JSON object a line")
-            yield row
+            yield number, row
 
 
 class RecordFile:
