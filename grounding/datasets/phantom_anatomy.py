@@ -111,10 +111,9 @@ def brain_mr(canvas: Canvas, rng: np.random.Generator) -> Body:
 
 
 def _horn(canvas: Canvas, centre: tuple[float, float], side: int, angle: float, scale: float) -> Field:
-    front = canvas.blob(
-        (centre[0] + side * 0.045, centre[1] - 0.05), (0.032 * scale, 0.085 * scale), angle + side * 0.35
-    )
-    back = canvas.blob((centre[0] + side * 0.045, centre[1] + 0.06), (0.028 * scale, 0.075 * scale), angle - side * 0.4)
+    x, y = centre[0] + side * 0.045, centre[1]
+    front = canvas.blob((x, y - 0.05), (0.032 * scale, 0.085 * scale), angle + side * 0.35)
+    back = canvas.blob((x, y + 0.06), (0.028 * scale, 0.075 * scale), angle - side * 0.4)
     return np.maximum(front, back)
 
 
@@ -126,7 +125,7 @@ def abdomen_ultrasound(canvas: Canvas, rng: np.random.Generator) -> Body:
     fan = np.minimum(np.minimum(reach - 0.2, 1.08 - reach), (0.68 - turn) * reach).astype(np.float32)
     canvas.paint(soft(fan, 0.01), 0.36)
     canvas.shade(1 + 0.22 * canvas.cloud(rng, 7))
-    centre, angle = (rng.uniform(0.32, 0.68), rng.uniform(0.34, 0.68)), rng.uniform(-0.6, 0.6)
+    centre, angle = (rng.uniform(0.28, 0.72), rng.uniform(0.3, 0.74)), rng.uniform(-0.6, 0.6)
     radii = (rng.uniform(0.18, 0.22), rng.uniform(0.1, 0.13))
     bladder = canvas.blob(centre, radii, angle, wobble(rng, 0.05))
     behind = soft(0.8 * radii[0] - np.abs(canvas.x - centre[0]), 0.06) * (canvas.y > centre[1])
@@ -140,7 +139,7 @@ def abdomen_ultrasound(canvas: Canvas, rng: np.random.Generator) -> Body:
 
 def colon_endoscopy(canvas: Canvas, rng: np.random.Generator) -> Body:
     """A view along the colon: folds around a dark lumen, wet highlights, black corners."""
-    centre = (rng.uniform(0.27, 0.73), rng.uniform(0.27, 0.73))
+    centre = (rng.uniform(0.2, 0.8), rng.uniform(0.2, 0.8))
     lumen = canvas.blob(centre, (rng.uniform(0.1, 0.14), rng.uniform(0.09, 0.13)), rng.uniform(0, 3), wobble(rng, 0.08))
     tint = np.array([0.86, rng.uniform(0.42, 0.5), rng.uniform(0.36, 0.42)], np.float32)
     canvas.image_HW3[:] = tint
@@ -151,7 +150,7 @@ def colon_endoscopy(canvas: Canvas, rng: np.random.Generator) -> Body:
     for _ in range(8):
         spot = canvas.blob((rng.uniform(0.1, 0.9), rng.uniform(0.1, 0.9)), (0.011, 0.006), rng.uniform(0, 3))
         canvas.paint(0.8 * soft(spot, 0.006) * (lumen < -0.03), (1.0, 0.95, 0.92))
-    view = canvas.blob((0.5, 0.5), (0.52, 0.52), 0, np.array([0, 0, 0, 0, 0, -0.045], np.float32))
+    view = canvas.blob((0.5, 0.5), (0.52, 0.52), 0, _square(0.045))
     canvas.shade(soft(view, 0.01))
     site = (view > 0.02) & (lumen < -0.03)
     return Body(structures=(("lumen", lumen > 0),), sites={"polyp": site, "ulcer": site}, noise=0.02, is_grey=False)
@@ -210,6 +209,11 @@ def _vessels(canvas: Canvas, disc_at: tuple[float, float], side: int, rng: np.ra
 def _pose(rng: np.random.Generator) -> tuple[float, float, float]:
     """Shift right, shift down, scale: patients never lie twice the same."""
     return rng.uniform(-0.035, 0.035), rng.uniform(-0.035, 0.035), rng.uniform(0.92, 1.06)
+
+
+def _square(amount: float) -> Field:
+    """The edge wave that pushes an ellipse's corners out."""
+    return np.array([0, 0, 0, 0, 0, -amount], np.float32)
 
 
 BODIES: dict[str, Callable[[Canvas, np.random.Generator], Body]] = {

@@ -5,17 +5,20 @@ Shapes are `depth` maps: float32[H, W], positive inside, about the distance to t
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+Point = tuple[float, float]
 Field = NDArray[np.float32]
-Colour = float | tuple[float, float, float] | Field
+Depth = NDArray[np.floating[Any]]
+Colour = float | tuple[float, float, float] | Depth
 
 
 class Canvas:
-    """A square RGB picture that is painted on: `image_HW3` float32 in [0, 1]; x and y run over [0, 1] of the picture."""
+    """A square RGB picture to paint on: `image_HW3` float32 in [0, 1]; `x` and `y` float32[H, W] run over [0, 1]."""
 
     def __init__(self, size_px: int, colour: Colour = 0.0):
         self.size_px = size_px
@@ -24,44 +27,44 @@ class Canvas:
         centres = (np.arange(size_px, dtype=np.float32) + 0.5) / size_px
         self.x, self.y = np.meshgrid(centres, centres)
 
-    def blob(
-        self, centre: tuple[float, float], radii: tuple[float, float], angle: float = 0.0, wobble: Field | None = None
-    ) -> Field:
+    def blob(self, centre: Point, radii: Point, angle: float = 0.0, wobble: Field | None = None) -> Field:
         """Depth of an ellipse turned by `angle` radians; `wobble` float[K] are edge waves 2 .. K/2+1 (sine, cosine)."""
         dx, dy = self.x - centre[0], self.y - centre[1]
         u = (dx * math.cos(angle) + dy * math.sin(angle)) / radii[0]
         v = (dy * math.cos(angle) - dx * math.sin(angle)) / radii[1]
+        reach = np.hypot(u, v)
         edge = np.ones_like(u)
         if wobble is not None:
-            theta = np.arctan2(v, u)
-            for k, (sine, cosine) in enumerate(np.reshape(wobble, (-1, 2)), 2):
-                edge += sine * np.sin(k * theta) + cosine * np.cos(k * theta)
-        return ((edge - np.hypot(u, v)) * min(radii)).astype(np.float32)
+            unit = (u + 1j * v) / np.maximum(reach, 1e-6)
+            wave = unit
+            for sine, cosine in np.reshape(wobble, (-1, 2)):
+                wave = wave * unit
+                edge = edge + sine * wave.imag + cosine * wave.real
+        return ((edge - reach) * min(radii)).astype(np.float32)
 
-    def paint(self, alpha_HW: Field, colour: Colour) -> None:
+    def paint(self, alpha_HW: Depth, colour: Colour) -> None:
         """Lay a colour (a number, RGB, or float[H, W, 3]) over the picture, `alpha_HW` in [0, 1]."""
         alpha = alpha_HW[..., None]
         self.image_HW3 = (self.image_HW3 * (1 - alpha) + np.asarray(colour, np.float32) * alpha).astype(np.float32)
 
-    def shade(self, factor_HW: Field) -> None:
+    def shade(self, factor_HW: Depth) -> None:
         """Multiply the picture by a field."""
-        self.image_HW3 = self.image_HW3 * factor_HW[..., None]
+        self.image_HW3 = (self.image_HW3 * factor_HW[..., None]).astype(np.float32)
 
     def cloud(self, rng: np.random.Generator, cells: int) -> Field:
         """float32[H, W] of smooth noise with about unit variance and `cells` bumps a side."""
         coarse = Image.fromarray(rng.standard_normal((cells + 3, cells + 3)).astype(np.float32))
-        step = 1 / (cells + 3)
-        box = tuple((cells + 3) * side for side in (step, step, 1 - step, 1 - step))
-        fine = np.asarray(coarse.resize((self.size_px, self.size_px), Image.Resampling.BICUBIC, box=box))
-        return (fine - fine.mean()) / max(float(fine.std()), 1e-6)
+        inner = (1, 1, cells + 2, cells + 2)
+        fine = np.asarray(coarse.resize((self.size_px, self.size_px), Image.Resampling.BICUBIC, box=inner), np.float32)
+        return ((fine - fine.mean()) / max(float(fine.std()), 1e-6)).astype(np.float32)
 
-    def stroke(self, points: Sequence[tuple[float, float]], width: float) -> Field:
+    def stroke(self, points: Sequence[Point], width: float) -> Field:
         """Alpha of a line through the points, `width` in units of the side."""
         big = Image.new("L", (2 * self.size_px, 2 * self.size_px))
         pixels = [(2 * self.size_px * x, 2 * self.size_px * y) for x, y in points]
         ImageDraw.Draw(big).line(pixels, fill=255, width=max(1, round(2 * self.size_px * width)), joint="curve")
         small = big.resize((self.size_px, self.size_px), Image.Resampling.BOX)
-        return np.asarray(small, np.float32) / 255
+        return (np.asarray(small, np.float32) / 255).astype(np.float32)
 
     def pixels(self, noise: float, rng: np.random.Generator, is_grey: bool) -> NDArray[np.uint8]:
         """uint8[H, W, 3] of the picture with Gaussian noise; one noise for all channels of a grey picture."""
@@ -70,7 +73,7 @@ class Canvas:
         return np.rint(255 * np.clip(noisy, 0, 1)).astype(np.uint8)
 
 
-def soft(depth_HW: Field, width: float) -> Field:
+def soft(depth_HW: Depth, width: float) -> Field:
     """Alpha that rises from 0 to 1 over `width` around the edge of a shape."""
     return np.clip(depth_HW / width + 0.5, 0, 1).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""The findings of phantoms: one small painter each, with a look of its own (bright or dark, sharp or hazy, ring or spot).
+"""The findings of phantoms: one painter each, with a look of its own: bright or dark, sharp or hazy, ring or spot.
 
 Each takes the canvas, a centre and a radius in units of the side, paints, and returns the depth map of what it painted.
 """
@@ -23,8 +23,8 @@ def nodule(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
 def opacity(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     """Wide, hazy, mottled."""
     depth = canvas.blob(centre, (1.6 * radius, 2.2 * radius), rng.uniform(-0.4, 0.4), wobble(rng, 0.12))
-    haze = np.clip(0.74 + 0.1 * canvas.cloud(rng, 20), 0, 1)
-    canvas.paint((haze * soft(depth, 0.05)).astype(np.float32), 0.62)
+    haze = np.clip(0.8 + 0.08 * canvas.cloud(rng, 14), 0, 1)
+    canvas.paint(haze * soft(depth, 0.05), 0.68)
     return depth
 
 
@@ -37,7 +37,7 @@ def cyst(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
 
 def calcification(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     """White, jagged."""
-    depth = canvas.blob(centre, (radius, 0.85 * radius), rng.uniform(0, 3), wobble(rng, 0.16, waves=6))
+    depth = canvas.blob(centre, (1.2 * radius, radius), rng.uniform(0, 3), wobble(rng, 0.13, waves=6))
     canvas.paint(soft(depth, 0.008), 1.0)
     return depth
 
@@ -59,7 +59,7 @@ def infarct(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
 
 def gallstone(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     """White, with a dark shadow behind it that is no part of it."""
-    depth = canvas.blob(centre, (radius, 0.85 * radius), 0, wobble(rng, 0.06))
+    depth = canvas.blob(centre, (1.1 * radius, radius), 0, wobble(rng, 0.04))
     shadow = soft(0.8 * radius - np.abs(canvas.x - centre[0]), 0.02) * (canvas.y > centre[1])
     canvas.shade(1 - 0.8 * shadow)
     canvas.paint(soft(depth, 0.01), 0.97)
@@ -80,7 +80,7 @@ def polyp(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     canvas.shade(1 - 0.45 * soft(canvas.blob((centre[0] + 0.015, centre[1] + 0.02), (radius, radius)), 0.04))
     slope = ((centre[0] - canvas.x) + (centre[1] - canvas.y)) / radius
     light = np.clip(0.86 + 0.16 * slope, 0.4, 1.1)[..., None] * np.array([0.98, 0.56, 0.52], np.float32)
-    canvas.paint(soft(depth, 0.012), light.astype(np.float32))
+    canvas.paint(soft(depth, 0.012), light)
     shine = canvas.blob((centre[0] - 0.35 * radius, centre[1] - 0.4 * radius), (0.2 * radius, 0.13 * radius), -0.7)
     canvas.paint(0.9 * soft(shine, 0.008), 1.0)
     return depth
@@ -91,7 +91,7 @@ def ulcer(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     depth = canvas.blob(centre, (1.45 * radius, 1.1 * radius), rng.uniform(0, 3), wobble(rng, 0.12, waves=6))
     canvas.paint(0.9 * soft(depth, 0.012), (0.62, 0.1, 0.1))
     floor = np.clip(1 + 0.05 * canvas.cloud(rng, 26), 0, 1.2)[..., None] * np.array([0.93, 0.87, 0.62], np.float32)
-    canvas.paint(soft(depth - 0.28 * radius, 0.015), floor.astype(np.float32))
+    canvas.paint(soft(depth - 0.28 * radius, 0.015), floor)
     return depth
 
 
@@ -107,7 +107,7 @@ def melanoma(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     depth = canvas.blob(centre, (1.75 * radius, 1.35 * radius), rng.uniform(0, 3), wobble(rng, 0.2, waves=6))
     patch = np.clip(0.5 + 0.5 * canvas.cloud(rng, 12), 0, 1)[..., None]
     colour = patch * np.array([0.29, 0.17, 0.12], np.float32) + (1 - patch) * np.array([0.1, 0.08, 0.13], np.float32)
-    canvas.paint(0.95 * soft(depth, 0.015), colour.astype(np.float32))
+    canvas.paint(0.95 * soft(depth, 0.015), colour)
     return depth
 
 
@@ -122,7 +122,7 @@ def exudate(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     """A waxy yellow patch with a broken surface."""
     depth = canvas.blob(centre, (1.2 * radius, radius), rng.uniform(0, 3), wobble(rng, 0.16, waves=6))
     wax = np.clip(0.9 + 0.35 * canvas.cloud(rng, 40), 0.35, 1)
-    canvas.paint((wax * soft(depth, 0.01)).astype(np.float32), (0.98, 0.93, 0.35))
+    canvas.paint(wax * soft(depth, 0.01), (0.98, 0.93, 0.35))
     return depth
 
 

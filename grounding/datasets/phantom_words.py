@@ -14,7 +14,7 @@ NUMBERS = ("zero", "one", "two", "three")
 _PLURALS = {"opacity": "opacities"}
 _VARIED = ("gallbladder", "lumen", "optic disc")  # structures whose place differs from image to image
 _MARGIN = 0.03  # of the side: a centre so near a line of the grid is not asked for
-_SHARE_PRESENT = 0.72  # of the first yes/no questions that name something present, where there is a choice
+_SHARE_PRESENT = 0.62  # of the first yes/no questions that name something present, where there is a choice
 _Row = dict[str, Any]
 
 
@@ -64,7 +64,7 @@ def _presence(study: Study, rng: np.random.Generator) -> _Row:
 
 
 def _count(study: Study, rng: np.random.Generator) -> _Row:
-    label = _pick(study, rng, 0.8)
+    label = _pick(study, rng, 0.85)
     return _row(f"How many {plural(label)} are there?", NUMBERS[_number_of(study, label)], "count", [label])
 
 
@@ -87,12 +87,12 @@ def _where(study: Study, rng: np.random.Generator) -> list[_Row]:
 
 
 def _half(study: Study, rng: np.random.Generator) -> list[_Row]:
-    side, axis = (("left", 0), ("upper", 1))[int(rng.integers(2))]
-    clear = [region for region in _single(study) if abs(centre(region, study)[axis] - 0.5) > 2 * _MARGIN]
+    clear = [region for region in _single(study) if abs(centre(region, study)[0] - 0.5) > 2 * _MARGIN]
     if not clear:
         return []
-    region = _choose(clear, rng)
-    answer = "yes" if centre(region, study)[axis] < 0.5 else "no"
+    region, side = _choose(clear, rng), str(rng.choice(("left", "right")))
+    is_left = centre(region, study)[0] < 0.5
+    answer = "yes" if is_left == (side == "left") else "no"
     return [_row(f"Is the {region.phrase} in the {side} half of the image?", answer, "half", [region.phrase])]
 
 
@@ -127,15 +127,13 @@ def article(label: str) -> str:
 
 def report(study: Study, rng: np.random.Generator) -> _Row:
     """One row: report_id, study_id, text, sentences; a sentence's `regions` are places in the study's regions."""
+    labels = findings_of(study.modality)
+    places = {label: [k for k, region in enumerate(study.regions) if region.phrase == label] for label in labels}
     sentences = [_structure(study, rng)]
-    absent = []
-    for label in findings_of(study.modality):
-        told = [k for k, region in enumerate(study.regions) if region.phrase == label]
-        if told:
-            sentences.append(_finding(study, label, told))
-        else:
-            absent.append({"text": f"No {label} is seen.", "regions": [], "is_negated": True})
-    sentences += absent
+    sentences += [_finding(study, label, told, rng) for label, told in places.items() if told]
+    absent = " or ".join(label for label, told in places.items() if not told)
+    if absent:
+        sentences.append({"text": f"No {absent} is seen.", "regions": [], "is_negated": True})
     text = " ".join(sentence["text"] for sentence in sentences)
     return {"report_id": f"{study.study_id}-r", "study_id": study.study_id, "text": text, "sentences": sentences}
 
@@ -147,12 +145,14 @@ def _structure(study: Study, rng: np.random.Generator) -> _Row:
     return _sentence(f"The {names[k]} is visible in the {_place(study, k)}.", [k])
 
 
-def _finding(study: Study, label: str, told: list[int]) -> _Row:
+def _finding(study: Study, label: str, told: list[int], rng: np.random.Generator) -> _Row:
     """One sentence for all findings of a label; of several the largest box is placed."""
     largest = max(told, key=lambda k: float(area(study.regions[k].box_xyxy_px)))
     place = _place(study, largest)
     if len(told) == 1:
-        return _sentence(f"There is {article(label)} in the {place}.", told)
+        first = article(label)
+        words = f"There is {first}" if rng.random() < 0.7 else f"{first[0].upper()}{first[1:]} is seen"
+        return _sentence(f"{words} in the {place}.", told)
     word = "larger" if len(told) == 2 else "largest"
     return _sentence(
         f"{NUMBERS[len(told)].capitalize()} {plural(label)} are seen, the {word} one in the {place}.", told
