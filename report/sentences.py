@@ -50,8 +50,9 @@ def _ends_sentence(block: str, end: re.Match[str]) -> bool:
     word = words[-1].lstrip("(['\"") if words else ""
     if word.lower() in ("no", "nos"):
         return not rest[:1].isdigit()
-    is_initial = len(word) == 1 and word.isupper() and len(words) > 1 and words[-2][:1].isupper()
-    is_list_number = word.isdigit() and len(words) == 1
+    before = words[-2].lower() if len(words) > 1 else "."
+    is_initial = len(word) == 1 and word.isupper() and (before in ("by", "dr.", "prof.") or before[1:] == ".")
+    is_list_number = word.isdigit() and before.endswith((".", "!", "?"))
     return not (_ABBREVIATION.fullmatch(word) or is_initial or is_list_number)
 
 

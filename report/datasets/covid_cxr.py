@@ -133,7 +133,7 @@ def patients(notes: Iterable[_Note]) -> dict[str, str]:
     owners: dict[str, str] = {}
     for note in notes:
         groups.setdefault(note.patient, note.patient)
-        for shared in (f"file {note.name}", re.sub(r"\W+", " ", note.text.lower())):
+        for shared in (f"file {note.name}", " ".join(re.findall(r"\w+", note.text.lower()))):
             kept, joined = groups[owners.setdefault(shared, note.patient)], groups[note.patient]
             groups = {patient: kept if group == joined else group for patient, group in groups.items()}
     return groups

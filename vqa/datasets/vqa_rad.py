@@ -73,7 +73,7 @@ def _read_file(file: Path, split: str, settings: VqaRadSettings, tree: LabelTree
                 continue
             if row["image_name"] not in studies:
                 studies[row["image_name"]] = _study(row, file, number, split)
-            questions.append(_question(row, studies[row["image_name"]], tree, split))
+            questions.append(_question(row, studies[row["image_name"]], tree))
         except BadInput as error:
             skipped.add(f"{file.name} row {number}", error)
         if len(questions) == settings.limit:
@@ -134,12 +134,12 @@ def _size(path: Path, file: Path, number: int) -> tuple[int, int]:
         raise BadInput(f"image {path.name}: {error.problem}", file=file, row=number, fix=error.fix) from error
 
 
-def _question(row: dict[str, Any], study: Study, tree: LabelTree, split: str) -> Question:
+def _question(row: dict[str, Any], study: Study, tree: LabelTree) -> Question:
     answer_type = _answer_type(row)
     assert answer_type is not None, "checked in _check"
     text = " ".join(str(row["question"]).split())
     return Question(
-        question_id=f"vqa_rad-{'test-' if split == 'test' else ''}{row['qid']}",
+        question_id=f"vqa_rad-{row['qid']}",
         study=study,
         question=text,
         answer=str(row["answer"]).strip(),
