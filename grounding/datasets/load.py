@@ -1,0 +1,119 @@
+"""Region sets of a recipe as one `datasets.Dataset`: each layout's adapter, the split by group, masks as RLE.
+
+Studies stream through here one at a time, so that no more than one image's masks are ever decoded.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from datasets import Dataset
+from pydantic import Field, field_validator, model_validator
+from tqdm.auto import tqdm
+
+from ..bad_input import BadInput, Skipped
+from ..settings import Settings
+from ..types import Study, parse_modality
+from .corpus import data_folder, held_out
+from .schema import STUDY_FEATURES, studies, study_to_row
+
+Layout = Literal["phantom", "coco", "voc", "mask_folder", "covid_cxr"]
+READERS: dict[Layout, str] = {
+    "phantom": ".phantom",
+    "coco": ".coco",
+    "voc": ".voc",
+    "mask_folder": ".mask_folder",
+    "covid_cxr": ".covid_cxr",
+}
+"""Module of each layout; its `read(folder, skipped, modality=...)` yields studies (phantoms: `read(folder)`, rows)."""
+
+
+class DataSettings(Settings):
+    """One region set: where it is, how it is laid out, how much of it counts."""
+
+    layout: Layout
+    """phantom, coco (annotations.json), voc (Annotations/*.xml), mask_folder (images/ and masks/), covid_cxr."""
+    path: str = ""
+    """Folder of the set, absolute or below MEDGLIP_DATA; its last part names the data set."""
+    modality: str = ""
+    """Modality of the images where the files name none."""
+    phrase: str = ""
+    """What the masks of a mask_folder outline; other layouts name their regions themselves."""
+    weight: float = Field(1.0, gt=0)
+    """Weight of the set in training, relative to the other sets."""
+    limit: int | None = Field(None, gt=0)
+    """At most so many images, drawn with the seed; all of them when left out."""
+    val_fraction: float = Field(0.15, ge=0, lt=1)
+    """Part of the groups (patients) held out as `val`, where the set brings no splits of its own."""
+
+    @property
+    def name(self) -> str:
+        """Name of the data set: the last part of the path."""
+        return Path(self.path).name or self.layout
+
+    @field_validator("modality")
+    @classmethod
+    def _our_name(cls, value: str) -> str:
+        return parse_modality(value) if value else ""
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> "DataSettings":
+        if not self.path and self.layout != "phantom":
+            raise ValueError(f"key 'path': layout {self.layout!r} needs the folder of the set")
+        if (self.layout == "mask_folder") != bool(self.phrase):
+            raise ValueError("key 'phrase': needed by layout 'mask_folder', and by no other")
+        return self
+
+
+def load_studies(data: Sequence[DataSettings], seed: int) -> tuple[Dataset, Skipped]:
+    """All sets with `STUDY_FEATURES`, in the order given, and what was left out of them.
+
+    Raises `BadInput` for a missing folder, an unreadable annotation file, and two sets of one name.
+    """
+    names = [settings.name for settings in data]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise BadInput(f"two data sets are named {twice[0]!r}.", fix="names are last parts of `path`; rename a folder")
+    skipped = Skipped()
+    rows = [row for settings in data for row in _rows(settings, seed, skipped)]
+    return Dataset.from_list(rows, features=STUDY_FEATURES), skipped
+
+
+def split_by_group(groups: Sequence[str], val_fraction: float, seed: int) -> list[str]:
+    """`train` or `val` for each row, whole groups only; of two or more groups at least one is `val` and one `train`."""
+    val = held_out(groups, val_fraction, seed)
+    return ["val" if group in val else "train" for group in groups]
+
+
+def _rows(settings: DataSettings, seed: int, skipped: Skipped) -> list[dict[str, Any]]:
+    """Rows of one set, cut to the limit, then split where the set does not do so itself."""
+    progress = tqdm(_studies(settings, skipped), desc=settings.name, unit="image", leave=False, disable=None)
+    rows = [study_to_row(study) for study in progress]
+    if settings.limit is not None and len(rows) > settings.limit:
+        chosen = np.random.default_rng(seed).choice(len(rows), settings.limit, replace=False)
+        rows = [rows[k] for k in sorted(chosen.tolist())]
+    open_rows = [row for row in rows if not row["split"]]
+    splits = split_by_group([row["group"] for row in open_rows], settings.val_fraction, seed)
+    for row, split in zip(open_rows, splits, strict=True):
+        row["split"] = split
+    return rows
+
+
+def _studies(settings: DataSettings, skipped: Skipped) -> Iterator[Study]:
+    reader = import_module(READERS[settings.layout], __package__)
+    folder = _folder(settings)
+    if settings.layout == "phantom":
+        return studies(reader.read(folder))
+    options = {"modality": settings.modality, "phrase": settings.phrase}
+    return reader.read(folder, skipped, **{key: value for key, value in options.items() if value})
+
+
+def _folder(settings: DataSettings) -> Path:
+    if not os.environ.get("MEDGLIP_DATA") and not Path(settings.path).is_absolute():
+        raise BadInput(
+            f"where {settings.path!r} lies is not known.",
+            fix="set the environment variable MEDGLIP_DATA to the folder that holds it, or give an absolute path",
+        )
+    return data_folder(Path(settings.path))
