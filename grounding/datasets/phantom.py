@@ -5,26 +5,25 @@ Source: drawn here from a seed, nothing is downloaded; no patient is shown. Labe
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import Dataset
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput
-from ..records import sha256, write_atomic
+from ..records import read_lines, sha256, write_atomic
 from ..settings import Settings
 from ..types import Study
-from .phantom_draw import PHANTOM_MODALITIES, draw, labels_of
+from .phantom_draw import LABELS, PHANTOM_MODALITIES, draw, labels_of
 from .phantom_sheet import sheet
 from .phantom_words import questions, report
-from .schema import STUDY_FEATURES, row_to_study, study_to_row, to_dataset
+from .schema import STUDY_FEATURES, row_to_study, studies, study_to_row, to_dataset
 
 VERSION = 1
 """Grows whenever the same settings draw other pictures or other words."""
@@ -57,14 +56,14 @@ def write(folder: Path, settings: PhantomSettings) -> None:
         return
     (folder / "settings.json").unlink(missing_ok=True)
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    studies = list(_studies(folder, settings, stamp))
-    _drop_others(folder, studies)
-    write_atomic(folder / "studies.parquet", _parquet(to_dataset(studies)))
-    asked = [row for k, study in enumerate(studies) for row in questions(study, _rng(settings, k, 1))]
-    told = [report(study, _rng(settings, k, 2)) for k, study in enumerate(studies)]
+    drawn = list(_studies(folder, settings, stamp))
+    _drop_others(folder, drawn)
+    write_atomic(folder / "studies.parquet", _parquet(to_dataset(drawn)))
+    asked = [row for k, study in enumerate(drawn) for row in questions(study, _rng(settings, k, 1))]
+    told = [report(study, _rng(settings, k, 2)) for k, study in enumerate(drawn)]
     write_atomic(folder / "questions.jsonl", _lines(asked))
     write_atomic(folder / "reports.jsonl", _lines(told))
-    write_atomic(folder / "phantoms.png", _png(sheet(folder, _first_of_each(studies))))
+    write_atomic(folder / "phantoms.png", _png(sheet(folder, _two_of_each(drawn))))
     mark = {"synthetic": True, "settings": settings.model_dump(), "sha256": stamp}
     write_atomic(folder / "settings.json", json.dumps(mark, indent=2) + "\n")
 
@@ -79,8 +78,24 @@ def read(folder: Path) -> Dataset:
         raise BadInput("no complete set of phantoms.", file=folder, fix="write it again; it continues where it stopped")
     table = pq.read_table(path)
     place = table.column_names.index("image_path")
-    absolute = pc.binary_join_element_wise(pa.scalar(str(folder.resolve())), table["image_path"], "/")  # pyright: ignore
-    return Dataset(table.set_column(place, "image_path", absolute)).cast(STUDY_FEATURES)
+    absolute = pa.array([str(folder.resolve() / name) for name in table["image_path"].to_pylist()], pa.string())
+    return Dataset(table.set_column(place, "image_path", absolute).cast(STUDY_FEATURES.arrow_schema))
+
+
+def read_rows(file: Path, columns: Sequence[str], data: Dataset) -> Iterator[tuple[int, dict[str, Any], Study]]:
+    """The rows of questions.jsonl or reports.jsonl with their number and study; rows of other studies are left out.
+
+    Raises `BadInput` naming the file and the row for a missing column.
+    """
+    if not file.is_file():
+        raise BadInput("no such file.", file=file, fix="write the phantoms again")
+    known = {study.study_id: study for study in studies(data)}
+    for number, row in enumerate(read_lines(file), 1):
+        missing = [column for column in ("study_id", *columns) if column not in row]
+        if missing:
+            raise BadInput(f"no {', '.join(missing)}.", file=file, row=number, fix="write the phantoms again")
+        if row["study_id"] in known:
+            yield number, row, known[row["study_id"]]
 
 
 def _is_complete(folder: Path, stamp: str) -> bool:
@@ -134,20 +149,20 @@ def _truth_in(path: Path, stamp: str) -> dict[str, Any] | None:
     return truth["study"] if truth.get("stamp") == stamp else None
 
 
-def _drop_others(folder: Path, studies: list[Study]) -> None:
+def _drop_others(folder: Path, drawn: list[Study]) -> None:
     """Remove pictures that were drawn here for other settings."""
-    names = {study.image_path.name for study in studies}
+    names = {study.image_path.name for study in drawn}
     for split in SPLITS:
-        for path in (folder / "images").glob(f"{split}-*.png"):
+        for path in (folder / "images").glob(f"{split}-[0-9]*.png"):
             if path.name not in names:
                 path.unlink()
 
 
-def _first_of_each(studies: list[Study]) -> list[Study]:
-    """Of each modality the first two with findings enough to look at, modality by modality."""
-    by_wealth = sorted(studies, key=lambda study: len(study.regions) < 4)
-    chosen = [[study for study in by_wealth if study.modality == name][:2] for name in PHANTOM_MODALITIES]
-    return [study for pair in zip(*chosen, strict=False) for study in pair] or studies[:14]
+def _two_of_each(drawn: list[Study]) -> list[Study]:
+    """Two rows, a column a modality: of each the two first with several findings."""
+    by_wealth = sorted(drawn, key=lambda study: -sum(LABELS[region.phrase].is_finding for region in study.regions) // 2)
+    chosen = [[study for study in by_wealth if study.modality == name] for name in PHANTOM_MODALITIES]
+    return [column[row] for row in range(2) for column in chosen if len(column) > row]
 
 
 def _rng(settings: PhantomSettings, k: int, stream: int) -> np.random.Generator:

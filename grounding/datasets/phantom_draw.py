@@ -15,31 +15,28 @@ from .phantom_findings import PAINTERS
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomLabel:
-    """One word of the phantoms: its path organ -> part -> finding, other words for it, where it is seen."""
+    """One word of the phantoms: its path organ -> part -> finding, the word itself last, and where it is seen."""
 
     path: tuple[str, ...]
     modality: str
     is_finding: bool = True
-    synonyms: tuple[str, ...] = ()
 
 
 LABELS: dict[str, PhantomLabel] = {
     "right lung": PhantomLabel(path=("chest", "lung", "right lung"), modality="xray", is_finding=False),
     "left lung": PhantomLabel(path=("chest", "lung", "left lung"), modality="xray", is_finding=False),
-    "heart": PhantomLabel(path=("chest", "heart"), modality="xray", is_finding=False, synonyms=("cardiac silhouette",)),
-    "nodule": PhantomLabel(path=("chest", "lung", "nodule"), modality="xray", synonyms=("lung nodule",)),
-    "opacity": PhantomLabel(path=("chest", "lung", "opacity"), modality="xray", synonyms=("consolidation",)),
+    "heart": PhantomLabel(path=("chest", "heart"), modality="xray", is_finding=False),
+    "nodule": PhantomLabel(path=("chest", "lung", "nodule"), modality="xray"),
+    "opacity": PhantomLabel(path=("chest", "lung", "opacity"), modality="xray"),
     "liver": PhantomLabel(path=("abdomen", "liver"), modality="ct", is_finding=False),
     "spleen": PhantomLabel(path=("abdomen", "spleen"), modality="ct", is_finding=False),
     "kidney": PhantomLabel(path=("abdomen", "kidney"), modality="ct", is_finding=False),
-    "cyst": PhantomLabel(path=("abdomen", "kidney", "cyst"), modality="ct", synonyms=("renal cyst",)),
-    "calcification": PhantomLabel(
-        path=("abdomen", "kidney", "calcification"), modality="ct", synonyms=("kidney stone",)
-    ),
+    "cyst": PhantomLabel(path=("abdomen", "kidney", "cyst"), modality="ct"),
+    "calcification": PhantomLabel(path=("abdomen", "kidney", "calcification"), modality="ct"),
     "brain": PhantomLabel(path=("head", "brain"), modality="mr", is_finding=False),
     "ventricle": PhantomLabel(path=("head", "brain", "ventricle"), modality="mr", is_finding=False),
-    "tumor": PhantomLabel(path=("head", "brain", "tumor"), modality="mr", synonyms=("brain tumor", "tumour")),
-    "infarct": PhantomLabel(path=("head", "brain", "infarct"), modality="mr", synonyms=("stroke",)),
+    "tumor": PhantomLabel(path=("head", "brain", "tumor"), modality="mr"),
+    "infarct": PhantomLabel(path=("head", "brain", "infarct"), modality="mr"),
     "gallbladder": PhantomLabel(path=("abdomen", "gallbladder"), modality="ultrasound", is_finding=False),
     "gallstone": PhantomLabel(path=("abdomen", "gallbladder", "gallstone"), modality="ultrasound"),
     "hemangioma": PhantomLabel(path=("abdomen", "liver", "hemangioma"), modality="ultrasound"),
@@ -47,14 +44,14 @@ LABELS: dict[str, PhantomLabel] = {
     "polyp": PhantomLabel(path=("colon", "mucosa", "polyp"), modality="endoscopy"),
     "ulcer": PhantomLabel(path=("colon", "mucosa", "ulcer"), modality="endoscopy"),
     "skin": PhantomLabel(path=("skin",), modality="dermoscopy", is_finding=False),
-    "nevus": PhantomLabel(path=("skin", "nevus"), modality="dermoscopy", synonyms=("mole",)),
+    "nevus": PhantomLabel(path=("skin", "nevus"), modality="dermoscopy"),
     "melanoma": PhantomLabel(path=("skin", "melanoma"), modality="dermoscopy"),
     "optic disc": PhantomLabel(path=("eye", "retina", "optic disc"), modality="fundus", is_finding=False),
     "macula": PhantomLabel(path=("eye", "retina", "macula"), modality="fundus", is_finding=False),
-    "hemorrhage": PhantomLabel(path=("eye", "retina", "hemorrhage"), modality="fundus", synonyms=("haemorrhage",)),
-    "exudate": PhantomLabel(path=("eye", "retina", "exudate"), modality="fundus", synonyms=("hard exudate",)),
+    "hemorrhage": PhantomLabel(path=("eye", "retina", "hemorrhage"), modality="fundus"),
+    "exudate": PhantomLabel(path=("eye", "retina", "exudate"), modality="fundus"),
 }
-"""Every label of the phantoms; `labels.yaml` holds the same words for the whole house."""
+"""Every label of the phantoms; `labels.yaml` holds the same words with their synonyms for the whole house."""
 
 PHANTOM_MODALITIES = tuple(BODIES)
 """The modalities that can be drawn."""

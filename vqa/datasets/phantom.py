@@ -1,0 +1,46 @@
+"""Questions on phantoms: synthetic pictures with exact answers that depend on what is in them and where.
+
+Source: written by `grounding.datasets.phantom.write`, nothing is downloaded. About four questions a picture: is there,
+in which half, where, how many, which finding. Split: that of the picture; train, val and test share no draw.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from ...grounding.bad_input import BadInput
+from ...grounding.datasets.phantom import read_rows
+from ...grounding.types import Study
+from ..task import Question
+
+COLUMNS = ("question_id", "question", "answer", "answer_type", "content_type", "phrases")
+
+
+def read_questions(folder: Path, studies: Dataset) -> list[Question]:
+    """The questions on these studies (rows of `phantom.read`), in file order; answers that are numbers become text.
+
+    `phrases` are the labels named in the question; "finding" names all finding labels of the modality.
+    Raises `BadInput` naming the file and the row for a missing column or a value of the wrong kind.
+    """
+    file = folder / "questions.jsonl"
+    return [_question(row, study, file, number) for number, row, study in read_rows(file, COLUMNS, studies)]
+
+
+def _question(row: dict[str, Any], study: Study, file: Path, number: int) -> Question:
+    answer, phrases = row["answer"], row["phrases"]
+    if isinstance(answer, bool) or not isinstance(answer, str | int | float) or not str(answer).strip():
+        raise BadInput(f"answer is {answer!r}.", file=file, row=number, fix="an answer is a word or short phrase")
+    if row["answer_type"] not in ("open", "closed"):
+        raise BadInput(f"answer_type is {row['answer_type']!r}.", file=file, row=number, fix="open or closed")
+    if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
+        raise BadInput(f"phrases is {phrases!r}.", file=file, row=number, fix="phrases is a list of labels")
+    return Question(
+        question_id=str(row["question_id"]),
+        study=study,
+        question=str(row["question"]),
+        answer=str(answer),
+        answer_type=row["answer_type"],
+        phrases=tuple(phrases),
+        content_type=str(row["content_type"]),
+    )
