@@ -1,0 +1,94 @@
+"""The dense head, shared by the levels: each point has an embedding to compare with phrases, a box, a mask.
+
+B batch, D width, H W of a level, N points of all levels, K phrases, M mask prototypes.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .fusion import coordinates
+
+STRIDES = (8, 16, 32)
+"""Pixels between the points of P3, P4, P5."""
+
+
+class Tower(nn.Module):
+    """3 x 3 convolutions that also see where they are."""
+
+    def __init__(self, width: int, depth: int, num_groups: int):
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(width + (0 if i else 2), width, 3, padding=1, bias=False) for i in range(depth)
+        )
+        self.norms = nn.ModuleList(nn.GroupNorm(num_groups, width) for _ in range(depth))
+
+    def forward(self, x_BDHW: Tensor) -> Tensor:
+        """Of the input's shape."""
+        place = coordinates(x_BDHW).permute(2, 0, 1).expand(len(x_BDHW), -1, -1, -1)
+        x_BDHW = torch.cat([x_BDHW, place], 1)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x_BDHW = norm(conv(x_BDHW)).relu()
+        return x_BDHW
+
+
+class DenseHead(nn.Module):
+    """Points of P3 to P5, level by level, row by row."""
+
+    def __init__(self, width: int, depth: int, num_prototypes: int, num_groups: int = 8):
+        super().__init__()
+        self.phrase_tower, self.box_tower = (Tower(width, depth, num_groups) for _ in range(2))
+        self.embed = nn.Conv2d(width, width, 1)
+        self.predict = nn.Conv2d(width, 4 + 1 + num_prototypes, 1)  # left top right bottom, centreness, coefficients
+        self.level_scale = nn.Parameter(torch.ones(len(STRIDES)))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
+        self.bias = nn.Parameter(torch.tensor(-4.6))  # sigmoid: a prior of about 0.01
+        self.prototypes = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.GroupNorm(num_groups, width),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2.0, mode="bilinear"),
+            nn.Conv2d(width, num_prototypes, 3, padding=1),
+        )
+
+    def forward(self, levels: list[Tensor], phrases_BKD: Tensor) -> dict[str, Tensor]:
+        """Logits, boxes, centreness, coefficients, embeddings (unit length), prototypes: see `MedGlipOutput`."""
+        embeddings, predictions, boxes = [], [], []
+        for i, (x_BDHW, stride) in enumerate(zip(levels, STRIDES, strict=True)):
+            embeddings.append(self.embed(self.phrase_tower(x_BDHW)).flatten(2).transpose(1, 2))
+            prediction_BNP = self.predict(self.box_tower(x_BDHW)).flatten(2).transpose(1, 2).float()
+            sides_BN4 = F.softplus(self.level_scale[i] * prediction_BNP[..., :4]) * stride
+            points_N2 = grid_points(x_BDHW.shape[2:], stride, x_BDHW.device)
+            boxes.append(torch.cat([points_N2 - sides_BN4[..., :2], points_N2 + sides_BN4[..., 2:]], -1))
+            predictions.append(prediction_BNP)
+        prediction_BNP = torch.cat(predictions, 1)
+        embeddings_BND = F.normalize(torch.cat(embeddings, 1).float(), dim=-1)
+        cosine_BNK = embeddings_BND @ F.normalize(phrases_BKD.float(), dim=-1).transpose(1, 2)
+        return {
+            "logits": cosine_BNK * self.log_scale.exp() + self.bias,
+            "boxes": torch.cat(boxes, 1),
+            "centreness": prediction_BNP[..., 4],
+            "coefficients": prediction_BNP[..., 5:],
+            "embeddings": embeddings_BND,
+            "prototypes": self.prototypes(levels[0]).float(),
+        }
+
+
+def grid_points(size_hw: torch.Size | tuple[int, int], stride: int, device: torch.device | str = "cpu") -> Tensor:
+    """float32[H * W, 2] pixel x, y of the cell centres, row by row."""
+    y, x = ((torch.arange(n, device=device) + 0.5) * stride for n in size_hw)
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1)
+
+
+def all_points(size_px: tuple[int, int], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Points float32[N, 2] of every level of an image of (height, width), and float32[N] their strides."""
+    levels = [grid_points((size_px[0] // s, size_px[1] // s), s, device) for s in STRIDES]
+    strides = [torch.full((len(points),), float(s), device=device) for points, s in zip(levels, STRIDES, strict=True)]
+    return torch.cat(levels), torch.cat(strides)
+
+
+def mask_logits(coefficients_RM: Tensor, prototypes_MHW: Tensor) -> Tensor:
+    """float[R, H, W] at stride 4: each region's own mixture of the image's prototypes."""
+    return torch.einsum("rm,mhw->rhw", coefficients_RM, prototypes_MHW)

@@ -1,0 +1,84 @@
+"""The core: pixels and phrases in, for every point and phrase a score, a box and a mask out.
+
+B batch, K phrases (padded ones are all zeros in the attention mask), L tokens, N points of three levels, D width,
+M mask prototypes, S side of the square input in pixels.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils.generic import ModelOutput
+
+from .config import MedGlipConfig, MedGlipVisionConfig
+from .fusion import Fusion, Pyramid
+from .head import DenseHead
+from .image_tower import MedGlipVisionModel
+from .text_tower import PhraseEncoder
+
+
+@dataclass
+class MedGlipOutput(ModelOutput):
+    """`logits` float[B, N, K]; `boxes` float[B, N, 4] xyxy in input pixels; `centreness` float[B, N] logits;
+    `coefficients` float[B, N, M]; `prototypes` float[B, M, S/4, S/4]; `embeddings` float[B, N, D] of unit length.
+    """
+
+    logits: Tensor | None = None
+    boxes: Tensor | None = None
+    centreness: Tensor | None = None
+    coefficients: Tensor | None = None
+    prototypes: Tensor | None = None
+    embeddings: Tensor | None = None
+
+
+class MedGlipModel(PreTrainedModel):
+    """Image tower, phrase encoder, fusion, dense head. A phrase's scores depend on image, modality and phrase alone."""
+
+    config_class = MedGlipConfig
+    base_model_prefix = "medglip"
+    main_input_name = "pixel_values"
+    _supports_sdpa = True
+
+    def __init__(self, config: MedGlipConfig):
+        super().__init__(config)
+        vision = config.vision_config
+        assert isinstance(vision, MedGlipVisionConfig)
+        widths = [*vision.stage_widths, vision.hidden_size]
+        self.image_tower = MedGlipVisionModel(vision)
+        self.phrase_encoder = PhraseEncoder(config.text_config, config.width)  # pyright: ignore[reportArgumentType]
+        self.pyramid = Pyramid(widths[2:], config.width)
+        self.fusion = Fusion(config.width, config.num_heads, config.num_fusion_layers)
+        self.head = DenseHead(config.width, config.num_head_convs, config.num_prototypes)
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Conv2d):
+            init.kaiming_normal_(module.weight, nonlinearity="relu" if module.kernel_size[0] > 1 else "linear")
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, Pyramid):
+            init.zeros_(module.modality.weight)
+        else:
+            super()._init_weights(module)
+
+    def forward(
+        self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, modality_ids: Tensor
+    ) -> MedGlipOutput:
+        """`pixel_values` float[B, 3, S, S] as `MedGlipProcessor` gives them; `input_ids` and `attention_mask`
+        int[B, K, L]; `modality_ids` int[B], places in `types.MODALITIES`.
+        """
+        features = self.image_tower(pixel_values.contiguous(memory_format=torch.channels_last))
+        pyramid = self.pyramid(features.feature_maps[1:], modality_ids)
+        phrases_BKD = self.phrase_encoder(input_ids, attention_mask, modality_ids)
+        levels, phrases_BKD = self.fusion(pyramid, phrases_BKD)
+        return MedGlipOutput(**self.head(levels, phrases_BKD))
+
+
+AutoModel.register(MedGlipConfig, MedGlipModel)
