@@ -3,7 +3,7 @@
 The JSON, keys in this order:
 
     {"format": "medglip-report-1",
-     "report_id": "covid_notes-17", "image_name": "17.jpg", "size_px": [512, 409],
+     "report_id": "covid_notes-17", "image": "17.jpg", "size_px": [512, 409],
      "sentences": [{"text": "Small nodule, upper left.", "is_negated": false, "regions": [0]}, ...],
      "regions": [{"phrase": "nodule", "box_xyxy_px": [x0, y0, x1, y1], "score": 0.91,
                   "path": ["chest", "lung"], "mask_rle": {"size": [height, width], "counts": [...]} or null}, ...],
@@ -18,7 +18,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,29 +34,40 @@ from .task import Sentence
 
 FORMAT = "medglip-report-1"
 NOTICE = "Research use only, not for diagnosis."
+_PACKAGES = ("medglip", "torch", "transformers", "peft")
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the installed packages that shape a report; nothing is imported."""
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GroundedReport:
-    """One generated report. `image_name`: file name without a folder; `size_px`: (width, height) of the original image.
+    """One generated report. `image`: its file name without a folder; `size_px`: (width, height) of the original.
 
-    `regions`: the evidence shown to the model, spoken of or not; `evidence`: its source; `versions`: software by name.
+    `regions`: the evidence shown to the model, spoken of or not; `evidence`: its source; `versions`: software by name,
+    what is installed when left out.
     """
 
     report_id: str
-    image_name: str
+    image: str
     size_px: tuple[int, int]
     sentences: tuple[Sentence, ...]
     regions: tuple[Region, ...] = ()
     model: str = ""
     adapter: str = ""
     evidence: str = "none"
-    versions: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=installed_versions)
     notice: str = NOTICE
 
     def __post_init__(self) -> None:
-        if Path(self.image_name).name != self.image_name or "\\" in self.image_name:
-            raise BadInput(f"image name {self.image_name!r} holds a folder.", fix="give the file's name alone")
+        if Path(self.image).name != self.image or "\\" in self.image:
+            raise BadInput(f"image name {self.image!r} holds a folder.", fix="give the file's name alone")
 
     @property
     def text(self) -> str:
@@ -78,7 +91,7 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "report_id": report.report_id,
-        "image_name": report.image_name,
+        "image": report.image,
         "size_px": list(report.size_px),
         "sentences": [
             {"text": sentence.text, "is_negated": sentence.is_negated, "regions": report.places(sentence)}
@@ -103,7 +116,7 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
         width, height = values["size_px"]
         return GroundedReport(
             report_id=values["report_id"],
-            image_name=values["image_name"],
+            image=values["image"],
             size_px=(width, height),
             sentences=sentences,
             regions=regions,
@@ -120,15 +133,16 @@ def _sentence(values: Mapping[str, Any], regions: tuple[Region, ...]) -> Sentenc
     return Sentence(text=values["text"], regions=spoken, is_negated=values["is_negated"])
 
 
-def write(report: GroundedReport, folder: Path, image: Image.Image) -> Path:
-    """Write `<report_id>.json` and `<report_id>.html` into the folder, each whole or not at all; the page's path.
+def write(report: GroundedReport, image: Image.Image, folder: Path) -> list[Path]:
+    """Write `<report_id>.json` and `<report_id>.html` into the folder, each whole or not at all; returns both.
 
     `image`: the original picture, embedded in the page. Characters of the id that a file name cannot hold become `_`.
     """
     stem = file_stem(report.report_id)
-    write_atomic(folder / f"{stem}.json", json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n")
-    write_atomic(folder / f"{stem}.html", page(report, image))
-    return folder / f"{stem}.html"
+    files = [folder / f"{stem}.json", folder / f"{stem}.html"]
+    write_atomic(files[0], json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n")
+    write_atomic(files[1], page(report, image))
+    return files
 
 
 def file_stem(report_id: str) -> str:

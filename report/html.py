@@ -30,7 +30,6 @@ def page(report: "GroundedReport", image: Image.Image, *, max_side: int = 1024) 
     template = Template((_HERE / "report.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(report.report_id),
-        image_name=escape(report.image_name),
         figure=drawing(image, regions, max_side=max_side, is_numbered=True),
         sentences=" ".join(_sentence(report, sentence, inks) for sentence in report.sentences) or "<em>No text.</em>",
         region_rows="".join(_region_row(place, region, inks, report.size_px) for place, region in enumerate(regions)),
@@ -72,7 +71,7 @@ def _facts(report: "GroundedReport") -> list[tuple[str, str]]:
     """What made the report, in words."""
     width, height = report.size_px
     facts = [
-        ("Image", f"{report.image_name}, {width} × {height} px"),
+        ("Image", f"{report.image}, {width} × {height} px"),
         ("Model", report.model),
         ("Adapter", report.adapter),
         ("Evidence", report.evidence),

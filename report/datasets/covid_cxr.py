@@ -35,8 +35,8 @@ class CovidNotesSettings(Settings):
 
     path: Path = Path("covid_cxr")
     """Folder with metadata.csv and images; relative to the environment's MEDGLIP_DATA."""
-    val_fraction: float = 0.2
-    """Part of the patients that become the split `val`."""
+    val_fraction: float = 0.15
+    """Part of the patients that become `val`; not above the region set's, or the core has trained on some of them."""
     max_sentences: int = 6
     """Only the first sentences of a note; the longest have a dozen, mostly history."""
     limit: int | None = None

@@ -19,7 +19,7 @@ def make_report(report_id: str = "case-1") -> GroundedReport:
     unspoken = Region(phrase="rib", box_xyxy_px=np.array([1, 1, 5, 5], np.float32))
     return GroundedReport(
         report_id=report_id,
-        image_name="a.png",
+        image="a.png",
         size_px=(40, 30),
         sentences=(
             Sentence(text="A nodule beside the heart.", regions=(nodule, heart)),
@@ -51,7 +51,7 @@ def test_json_round_trip_keeps_everything_and_which_regions_are_shared() -> None
 def test_no_folder_of_the_image_gets_into_the_report() -> None:
     for name in ("folder/a.png", "/data/a.png", "c:\\a.png"):
         with pytest.raises(BadInput, match="folder"):
-            GroundedReport(report_id="x", image_name=name, size_px=(1, 1), sentences=())
+            GroundedReport(report_id="x", image=name, size_px=(1, 1), sentences=())
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def test_missing_key_is_bad_input() -> None:
 
 
 def test_write_leaves_one_json_and_one_page(tmp_path: Path) -> None:
-    page = write(make_report("set/case 1"), tmp_path, Image.new("L", (40, 30), 90))
+    values, page = write(make_report("set/case 1"), Image.new("L", (40, 30), 90), tmp_path)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".html", ".json"]
-    assert page.parent == tmp_path
-    assert from_json(json.loads(page.with_suffix(".json").read_text())).report_id == "set/case 1"
+    assert "<svg" in page.read_text()
+    assert from_json(json.loads(values.read_text())).report_id == "set/case 1"
 
 
 def test_ids_that_need_repair_do_not_share_a_file() -> None:

@@ -23,7 +23,7 @@ def region(phrase: str, mask: bool = False) -> Region:
 
 
 def make_page(*sentences: Sentence, **facts: str) -> str:
-    values = {"report_id": "r1", "image_name": "a.png"} | facts
+    values = {"report_id": "r1", "image": "a.png"} | facts
     return page(GroundedReport(size_px=(64, 48), sentences=sentences, **values), IMAGE)  # pyright: ignore[reportArgumentType]
 
 
@@ -51,7 +51,7 @@ def test_every_text_is_escaped() -> None:
         Sentence(text=EVIL, regions=(region(EVIL),)),
         Sentence(text=EVIL, is_negated=True),
         report_id=EVIL,
-        image_name="<script>x",
+        image="<script>x",
         model=EVIL,
         adapter=EVIL,
         notice=EVIL,
