@@ -31,7 +31,9 @@ app.add_typer(assets, name="assets")
 
 
 @app.command()
-def run(recipe: Annotated[Path, typer.Argument(help="A recipe: recipes/quickstart.yaml, recipes/real_small.yaml")]) -> None:
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A recipe: recipes/quickstart.yaml, recipes/real_small.yaml")],
+) -> None:
     """Run the whole line of one RECIPE: grounding core, regions, two adapters, predictions, scores, page.
 
     Everything goes to the recipe's `out_dir`; interrupted and called again, it continues where it was. The keys of a

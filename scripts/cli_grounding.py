@@ -45,10 +45,14 @@ def evaluate(recipe: RecipeArgument) -> None:
 @grounding.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or DICOM files")],
-    phrase: Annotated[list[str] | None, typer.Option(help="What to look for; repeat it. Left out: all of the modality")] = None,
+    phrase: Annotated[
+        list[str] | None, typer.Option(help="What to look for; repeat it. Left out: all of the modality")
+    ] = None,
     modality: Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")] = None,
     run: Run = Path("runs/quickstart"),
-    out: Annotated[Path, typer.Option(help="Output folder: regions.jsonl and one picture an image")] = Path("runs/predict"),
+    out: Annotated[Path, typer.Option(help="Output folder: regions.jsonl and one picture an image")] = Path(
+        "runs/predict"
+    ),
     min_score: Annotated[float, typer.Option(help="Leave out regions below this score")] = 0.3,
 ) -> None:
     """Find phrases in images: boxes and masks as JSON lines, and a picture to look at.

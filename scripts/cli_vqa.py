@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from ..grounding.settings import read_settings
-
 vqa = typer.Typer(help="Ask: question + evidence -> answer.", no_args_is_help=True)
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
 
@@ -54,10 +52,14 @@ def ask(
     study = finished.study(image, modality)
     query = finished.query(study, question)
     shown = finished.evidence(query, source)
-    item = Question(question_id="ask", study=study, question=question, answer="", answer_type="open", phrases=query.asked)
+    item = Question(
+        question_id="ask", study=study, question=question, answer="", answer_type="open", phrases=query.asked
+    )
     said = finished.write(to_example(item, shown), source, GenerateSettings(max_new_tokens=16))
     for number, region in enumerate(shown.regions, 1):
-        typer.echo(f"evidence {number}: {region.phrase} {region.score:.2f} at {[round(float(x)) for x in region.box_xyxy_px]}")
+        typer.echo(
+            f"evidence {number}: {region.phrase} {region.score:.2f} at {[round(float(x)) for x in region.box_xyxy_px]}"
+        )
     typer.echo(f"answer: {parse_answer(said.text, 'open')}")
     typer.echo("research use, not for diagnosis")
     if show:

@@ -95,8 +95,6 @@ def _dicom_modality(image: Path) -> str:
     return read_dicom(image).modality if is_dicom(image) else "unknown"
 
 
-
-
 def source_named(name: str) -> Source:
     """The evidence source of a user's word. Raises `BadInput` with the nearest valid one."""
     if name not in SOURCES:

@@ -27,6 +27,7 @@ from ..vqa.task import to_example as question_example
 from .recipe import Recipe
 from .task_data import read_questions, read_reports
 
+
 class Line:
     """One recipe and what it has on disk. Properties compute once a process; files carry over to the next call."""
 

@@ -87,7 +87,7 @@ def _padded(group: Sequence[Study], length: int) -> list[Study | None]:
 
 
 def _by_image(line: Line, task: str) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """image id -> source -> its records."""
+    """Image id -> source -> its records."""
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for source in line.recipe.sources:
         path = line.out / "records" / f"{task}-{source}.jsonl"
@@ -100,7 +100,9 @@ def _case(line: Line, study: Study, answers: dict[str, list[Any]], reports: dict
     predicted = [r for r in line.caches.predicted.get(study.study_id, ()) if r.score >= line.recipe.evidence.min_score]
     picture = figure(read_image(study.image_path), predicted, true_regions=study.regions)
     head = f"<h3>{escape(study.study_id)} · {escape(study.modality)}</h3>"
-    return f'<section class="case"><div>{picture}</div><div>{head}{_answers(answers)}{_reports(reports)}</div></section>'
+    return (
+        f'<section class="case"><div>{picture}</div><div>{head}{_answers(answers)}{_reports(reports)}</div></section>'
+    )
 
 
 def _answers(by_source: dict[str, list[dict[str, Any]]]) -> str:
@@ -142,7 +144,8 @@ def _reports(by_source: dict[str, list[dict[str, Any]]]) -> str:
 def _sentences(row: dict[str, Any]) -> str:
     sentences = (row.get("meta") or {}).get("sentences") or [{"text": row["prediction"], "regions": []}]
     return " ".join(
-        escape(sentence["text"]) + "".join(f' <span class="small">[{escape(_place(r))}]</span>' for r in sentence["regions"])
+        escape(sentence["text"])
+        + "".join(f' <span class="small">[{escape(_place(r))}]</span>' for r in sentence["regions"])
         for sentence in sentences
     )
 

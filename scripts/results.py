@@ -1,29 +1,36 @@
 """Stage 5: records -> scores -> `results.json` and one table, intervals and n beside every value."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..eval.bootstrap import Estimate
 from ..eval.compare import compare
 from ..eval.records import read_records
-from ..eval.score import Scores, score_grounding, score_report, score_vqa
-from ..eval.table import table
+from ..eval.score import Scores, score_grounding, score_report, score_vqa, write_json
+from ..eval.table import cell, table
 from ..grounding.cache import regions_of
 from ..grounding.datasets.schema import studies as studies_of
-from ..grounding.records import PredictionRecord, RecordFile, write_atomic
+from ..grounding.records import PredictionRecord, RecordFile, Task, write_atomic
 from ..grounding.types import Region, Study, region_to_json
 from .line import Line
 
-VQA_NAMES = {"open": "open_accuracy", "closed": "closed_accuracy"}
-REPORT_NAMES = {"bleu_4": "bleu_4", "rouge_l": "rouge_l", "cider": "cider"}
-GROUNDING_NAMES = {"ap50": "ap50", "miou": "miou", "dice": "dice"}
+NAMES: dict[Task, dict[str, str]] = {
+    "grounding": {"ap50": "ap50", "miou": "miou", "dice": "dice"},
+    "vqa": {"open": "open_accuracy", "closed": "closed_accuracy"},
+    "report": {"bleu_4": "bleu_4", "rouge_l": "rouge_l", "cider": "cider"},
+}
+SCORERS = {"grounding": score_grounding, "vqa": score_vqa, "report": score_report}
 
 
 def write_grounding_records(line: Line) -> Path:
     """One record for each scored image and phrase that its set annotates, present or not."""
     path = line.out / "records" / "grounding.jsonl"
     file = RecordFile(path)
-    scored = [s for s in studies_of(line.studies) if s.split == line.recipe.eval_split]
+    scored = list(studies_of(line.studies.filter(lambda row: row["split"] == line.recipe.eval_split)))
     found, skipped = regions_of(line.grounder, scored, [s.phrases for s in scored], line.out / "regions")
     line.skipped.entries += skipped.entries
     for study in scored:
@@ -44,29 +51,77 @@ def _grounding_record(study: Study, phrase: str, found: list[Region]) -> Predict
         answer=[region_to_json(region) for region in study.regions if region.phrase == phrase],
         prediction=[region_to_json(region) for region in found if region.phrase == phrase],
         evidence="predicted",
+        phrases=(phrase,),
         meta={"size_px": list(study.size_px), "modality": study.modality},
     )
 
 
 def score(line: Line) -> dict[str, Any]:
-    """Score every record file of the run; write `scores/*.json`, `results.json` and `table.md`; return the results."""
-    records, scores = line.out / "records", line.out / "scores"
-    settings = line.recipe.eval
-    results: dict[str, Any] = {"grounding": {}, "vqa": {}, "report": {}}
-    grounding = score_grounding(read_records([records / "grounding.jsonl"], "grounding"), settings)
-    results["grounding"] = _pick(grounding, GROUNDING_NAMES, scores / "grounding.json")
+    """Score every record file of the run; write `scores/*.json` and `results.json`; return the results."""
+    results: dict[str, Any] = {"grounding": _scored(line, "grounding", "grounding"), "vqa": {}, "report": {}}
     for source in line.recipe.sources:
-        for task, names, scorer in (("vqa", VQA_NAMES, score_vqa), ("report", REPORT_NAMES, score_report)):
-            path = records / f"{task}-{source}.jsonl"
-            if not path.exists():
-                continue
-            rows = read_records([path], task)
-            result = scorer(rows, settings)
-            results[task][source] = _pick(result, names, scores / path.with_suffix(".json").name) | {"n": len(rows)}
-    results["paired"] = paired(line)
+        for task in ("vqa", "report"):
+            name = f"{task}-{source}"
+            if (line.out / "records" / f"{name}.jsonl").exists():
+                results[task][source] = _scored(line, task, name)
+    results["paired"] = {task: _paired(line, task) for task in ("vqa", "report")}
     seconds = json.loads((line.out / "seconds.json").read_text())
-    results["seconds"] = round(sum(seconds.values()), 1)
+    results |= {"seconds": round(sum(seconds.values()), 1), "stages": seconds}
     results |= {"recipe": line.recipe.name, "seed": line.recipe.seed, "notice": "research use, not for diagnosis"}
     write_atomic(line.out / "results.json", json.dumps(results, indent=1))
-    write_atomic(line.out / "table.md", results_table(results, markdown=True))
+    write_atomic(line.out / "table.md", results_table(results, "markdown") + "\n")
     return results
+
+
+def _scored(line: Line, task: Task, name: str) -> dict[str, Any]:
+    """The headline metrics of one record file; the full score file goes to `scores/`."""
+    scores: Scores = SCORERS[task](read_records([line.out / "records" / f"{name}.jsonl"], task), line.recipe.eval)
+    write_json(scores, line.out / "scores" / f"{name}.json")
+    found = {short: asdict(scores.metrics[full]) for short, full in NAMES[task].items() if full in scores.metrics}
+    return found | {"n": scores.counts["records"]}
+
+
+def _paired(line: Line, task: Task) -> dict[str, Any]:
+    """Difference of every source against `none` over the same samples."""
+    records = line.out / "records"
+    base = records / f"{task}-none.jsonl"
+    found: dict[str, Any] = {}
+    for source in line.recipe.sources:
+        path = records / f"{task}-{source}.jsonl"
+        if source != "none" and base.exists() and path.exists():
+            metrics = compare([path], [base], task, line.recipe.eval).metrics
+            found[source] = {name: asdict(difference) for name, difference in metrics.items()}
+    return found
+
+
+def results_table(results: Mapping[str, Any], form: str = "text") -> str:
+    """The one table of a run: a row a source, a column a metric; `text`, `markdown` or `html`."""
+    columns = [f"{task} {name}" for task in ("vqa", "report") for name in NAMES[task]]
+    rows = {source: _row(results, source) for source in {**results["vqa"], **results["report"]}}
+    ground = {f"grounding {name}": _estimate(results["grounding"].get(name)) for name in NAMES["grounding"]}
+    if form == "html":
+        return _html(ground, rows, columns)
+    by_metric = table(
+        {"grounding core": {k: v for k, v in ground.items() if v}}, "markdown" if form == "markdown" else "text"
+    )
+    by_source = {name: {k: v for k, v in row.items() if v} for name, row in rows.items()}
+    return by_metric + "\n\n" + table(by_source, "markdown" if form == "markdown" else "text")
+
+
+def _row(results: Mapping[str, Any], source: str) -> dict[str, Estimate | None]:
+    tasks = {task: results[task].get(source, {}) for task in ("vqa", "report")}
+    return {f"{task} {name}": _estimate(found.get(name)) for task, found in tasks.items() for name in NAMES[task]}
+
+
+def _estimate(found: dict[str, Any] | None) -> Estimate | None:
+    return None if found is None else Estimate(**found)
+
+
+def _html(ground: dict[str, Estimate | None], rows: dict[str, dict[str, Estimate | None]], columns: list[str]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("evidence", *columns))
+    body = "".join(
+        f"<tr><th>{escape(source)}</th>" + "".join(f"<td>{cell(row.get(name))}</td>" for name in columns) + "</tr>"
+        for source, row in rows.items()
+    )
+    core = ", ".join(f"{escape(name)} {cell(value)}" for name, value in ground.items() if value)
+    return f"<p>{core}</p><table><tr>{head}</tr>{body}</table>"

@@ -1,13 +1,14 @@
 """Stages 3 and 4: two adapters with one budget, then predictions with every evidence source."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from ..grounding.evidence import EvidenceSettings, Source
-from ..grounding.records import PredictionRecord, write_atomic
+from ..grounding.evidence import Evidence, EvidenceSettings, Source
+from ..grounding.labels import load_labels
+from ..grounding.records import Task, write_atomic
+from ..grounding.settings import read_settings
 from ..grounding.types import region_to_json
-from ..report.sentences import split_sentences
+from ..report.sentences import ground_sentences
 from ..report.task import Report
 from ..vqa.answer import parse_answer
 from ..vqa.mllm.model import GroundedMLLM
@@ -17,6 +18,7 @@ from ..vqa.mllm.smollm2 import assemble
 from ..vqa.mllm.train import train
 from ..vqa.task import Question
 from .line import Line
+from .recipe import Recipe
 
 Adapter = Literal["plain", "grounded"]
 ADAPTERS: tuple[Adapter, ...] = ("plain", "grounded")
@@ -24,7 +26,7 @@ PLAIN = EvidenceSettings(forms=())
 
 
 def base_model(line: Line) -> str:
-    """Folder or hub name of the base; the small default is assembled once from the language model and our image tower."""
+    """Folder or hub name of the base; the small default is assembled once from our image tower and SmolLM2."""
     if line.recipe.mllm.base != "smollm2-135m":
         return line.recipe.mllm.base
     folder = line.out / "base"
