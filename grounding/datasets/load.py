@@ -42,11 +42,11 @@ class DataSettings(Settings):
     """Modality of the images where the files name none."""
     phrase: str = ""
     """What the masks of a mask_folder outline; other layouts name their regions themselves."""
-    weight: float = Field(1.0, gt=0)
+    weight: float = Field(default=1.0, gt=0)
     """Weight of the set in training, relative to the other sets."""
-    limit: int | None = Field(None, gt=0)
+    limit: int | None = Field(default=None, gt=0)
     """At most so many images, drawn with the seed; all of them when left out."""
-    val_fraction: float = Field(0.15, ge=0, lt=1)
+    val_fraction: float = Field(default=0.15, ge=0, lt=1)
     """Part of the groups (patients) held out as `val`, where the set brings no splits of its own."""
 
     @property
