@@ -164,6 +164,7 @@ _PLACE = re.compile(
 )
 _GRID = {"apical": "upper", "basal": "lower", "center": "centre", "central": "centre"}
 _CHUNK = re.compile(r"[,;:]|\b(?:and|with|but)\b", re.IGNORECASE)
+_SOME = re.compile(r"\b(?:ones?|larg\w+|bigg\w+|small\w+|other|first|second|third)\b", re.IGNORECASE)  # of several
 _MIRROR = {"left": "right", "right": "left"}
 
 
@@ -200,11 +201,12 @@ def _ground(
 
 
 def _places(said: str, phrase: str, tree: PhraseFinder, is_patient_side: bool) -> list[set[str]]:
-    """Words of place said of the phrase: those of its own part of the sentence, else all of them."""
-    parts = [part for part in _CHUNK.split(said) if phrase in tree.phrases_in(part) and _PLACE.search(part)]
+    """Words of place said of the phrase: those of its own part of the sentence, else of parts not about "the one"."""
+    parts = [part for part in _CHUNK.split(said) if _PLACE.search(part)]
+    own = [part for part in parts if phrase in tree.phrases_in(part)]
     return [
         {_MIRROR.get(word, word) if is_patient_side else word for word in _grid_words(found)}
-        for part in parts or [said]
+        for part in own or [part for part in parts if not _SOME.search(part)]
         for found in _PLACE.finditer(_without_sided(part, tree))
     ]
 

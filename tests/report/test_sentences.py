@@ -100,6 +100,8 @@ def test_sentences_get_the_regions_they_affirm_and_join_to_the_text() -> None:
         ("Nodules on the left.", [(0, 0)]),
         ("Two nodules.", [(0, 0), (2, 2)]),
         ("A nodule in the centre.", [(0, 0), (2, 2)]),
+        ("A nodule, upper left.", [(0, 0)]),
+        ("Two nodules are seen, the larger one in the upper left.", [(0, 0), (2, 2)]),
         ("A nodule in the upper left and a nodule in the lower right.", [(0, 0), (2, 2)]),
         ("A nodule in the upper left and an effusion in the lower right.", [(0, 0)]),
         ("A nodule at the border of the left lung.", [(0, 0), (2, 2)]),
