@@ -1,4 +1,4 @@
-"""Every layout becomes studies with the right boxes and masks; bad rows are listed by file and row, the rest goes on."""
+"""Every layout becomes studies with the right boxes and masks; bad rows are listed, and the rest goes on."""
 
 import csv
 import json

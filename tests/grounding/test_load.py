@@ -101,7 +101,7 @@ def test_several_sets_keep_their_order_and_names(tmp_path: Path) -> None:
 
 
 def test_phantoms_load_like_any_set(tmp_path: Path) -> None:
-    settings = phantom.PhantomSettings(num_train=2, num_val=1, num_test=1, size_px=96)
+    settings = phantom.PhantomSettings(num_train=2, num_val=1, num_test=1, size_px=96, seed=0)
     phantom.write(tmp_path / "drawn", settings)
     data, _ = load_studies([DataSettings(layout="phantom", path=str(tmp_path / "drawn"))], 0)
     assert sorted(data["split"]) == ["test", "train", "train", "val"]
