@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from pydantic import Field
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput
@@ -33,15 +34,15 @@ SPLITS = ("train", "val", "test")
 class PhantomSettings(Settings):
     """How many phantoms, how large, from which seed."""
 
-    num_train: int = 360
+    num_train: int = Field(default=360, ge=0)
     """Training pictures, modalities in turn."""
-    num_val: int = 48
+    num_val: int = Field(default=48, ge=0)
     """Validation pictures."""
-    num_test: int = 84
+    num_test: int = Field(default=84, ge=0)
     """Test pictures."""
-    size_px: int = 192
+    size_px: int = Field(default=192, ge=96)
     """Side of the square pictures, 96 or more."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     """Seed of everything; the splits never share a draw."""
 
 
