@@ -21,12 +21,12 @@ from ..bad_input import BadInput
 from ..records import read_lines, sha256, write_atomic
 from ..settings import Settings
 from ..types import Study
-from .phantom_draw import LABELS, PHANTOM_MODALITIES, draw, labels_of
+from .phantom_draw import PHANTOM_MODALITIES, draw, labels_of
 from .phantom_sheet import sheet
 from .phantom_words import questions, report
 from .schema import STUDY_FEATURES, row_to_study, studies, study_to_row, to_dataset
 
-VERSION = 1
+VERSION = 2
 """Grows whenever the same settings draw other pictures or other words."""
 SPLITS = ("train", "val", "test")
 
@@ -160,10 +160,15 @@ def _drop_others(folder: Path, drawn: list[Study]) -> None:
 
 
 def _two_of_each(drawn: list[Study]) -> list[Study]:
-    """Two rows, a column a modality: of each the two first with several findings."""
-    by_wealth = sorted(drawn, key=lambda study: -sum(LABELS[region.phrase].is_finding for region in study.regions) // 2)
+    """Two rows, a column a modality: of each the two first with the most to see."""
+    by_wealth = sorted(drawn, key=_wealth, reverse=True)
     chosen = [[study for study in by_wealth if study.modality == name] for name in PHANTOM_MODALITIES]
     return [column[row] for row in range(2) for column in chosen if len(column) > row]
+
+
+def _wealth(study: Study) -> tuple[int, int]:
+    """Kinds of regions, then regions."""
+    return len({region.phrase for region in study.regions}), len(study.regions)
 
 
 def _rng(settings: PhantomSettings, k: int, stream: int) -> np.random.Generator:
