@@ -9,7 +9,7 @@ from ..bad_input import BadInput
 
 
 def data_folder(path: Path) -> Path:
-    """An existing folder: the path itself, or below the environment's MEDGLIP_DATA. Raises `BadInput` if there is none."""
+    """An existing folder: the path itself, or below the environment's MEDGLIP_DATA. Raises `BadInput` for none."""
     root = os.environ.get("MEDGLIP_DATA", "")
     folder = path if path.is_absolute() else Path(root) / path
     if not folder.is_dir():

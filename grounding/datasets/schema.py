@@ -1,4 +1,4 @@
-"""Studies as a `datasets.Dataset`: fixed features, masks as RLE, so that Arrow holds millions and a row becomes a `Study`."""
+"""Studies as a `datasets.Dataset`: fixed features, masks as RLE; Arrow holds millions, a row becomes a `Study`."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
