@@ -34,7 +34,7 @@ SPLITS = ("train", "val", "test")
 class PhantomSettings(Settings):
     """How many phantoms, how large, from which seed."""
 
-    num_train: int = Field(default=360, ge=0)
+    num_train: int = Field(default=360, ge=1)
     """Training pictures, modalities in turn."""
     num_val: int = Field(default=48, ge=0)
     """Validation pictures."""

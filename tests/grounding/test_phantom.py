@@ -94,6 +94,8 @@ def test_bad_wishes_are_named() -> None:
         draw("ultrasond", np.random.default_rng(0))
     with pytest.raises(BadInput, match="96"):
         draw("ct", np.random.default_rng(0), 32)
+    with pytest.raises(BadInput, match="num_train"):
+        validate(phantom.PhantomSettings, {"num_train": 0})
     with pytest.raises(BadInput, match="size_px"):
         validate(phantom.PhantomSettings, {"size_px": 10})
 
