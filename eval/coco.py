@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from faster_coco_eval.core.mask import segmToRle
+
 from ..grounding.bad_input import BadInput
 from ..grounding.records import file_sha256, sha256
 from .bootstrap import Estimate
@@ -30,6 +32,8 @@ def score_coco(references: Path, predictions: Path, iou_type: Literal["bbox", "s
         if unknown:
             raise BadInput(f"unknown {name}: {shown(unknown)}.", file=predictions, fix=f"use the ids of {references}")
     try:
+        if iou_type == "segm":
+            found = _compressed(found, truth["images"])
         stats = coco_stats(truth, found, iou_type)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"cannot be scored: {error!r}", file=predictions, fix=f"check the {iou_type} entries") from error
@@ -57,6 +61,8 @@ def _references(path: Path) -> dict[str, Any]:
         if "bbox" not in row or "category_id" not in row or "image_id" not in row:
             raise BadInput("an annotation lacks bbox, category_id or image_id.", file=path, row=row["id"])
         row.setdefault("area", row["bbox"][2] * row["bbox"][3])
+    if all(row["iscrowd"] for row in rows):
+        raise BadInput("every annotation is a crowd.", file=path, fix="give references with single objects")
     return truth | {"annotations": rows}
 
 
@@ -71,6 +77,12 @@ def _predictions(path: Path, iou_type: str) -> list[dict[str, Any]]:
             raise BadInput(f"missing: {', '.join(missing)}.", file=path, row=number)
     # pycocotools takes boxes or masks from whichever key a first row has, so that only one may be there.
     return [{name: row[name] for name in ("image_id", "category_id", "score", place)} for row in found]
+
+
+def _compressed(rows: list[dict[str, Any]], images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The predictions with compressed RLE, which results need; their masks may be polygons or run lengths as well."""
+    sizes = {row["id"]: (row["width"], row["height"]) for row in images}
+    return [row | {"segmentation": segmToRle(row["segmentation"], *sizes[row["image_id"]])} for row in rows]
 
 
 def _json(path: Path) -> Any:

@@ -101,7 +101,7 @@ Measure = Sums | RankedHits
 
 
 def joined(a: Measure, b: Measure) -> Measure:
-    """The samples of two systems as one, b's after a's; its own value means nothing. Raises `TypeError` for two kinds."""
+    """Two systems' samples, b's after a's; the value means nothing. Raises `TypeError` for measures of two kinds."""
     rows_N = np.arange(len(a.rows_N) + len(b.rows_N))
     if isinstance(a, Sums) and isinstance(b, Sums):
         columns_NK = np.concatenate([a.columns_NK, b.columns_NK])

@@ -5,7 +5,7 @@ A score file can be computed again from its records alone, byte for byte.
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from .bootstrap import Estimate, estimate
 from .measure import Measure
 from .metrics import detection, report, vqa
 from .records import Record, asked_phrases, check_run, cluster, data_sha256, regions_by_phrase
+from .table import table
 
 _SOFTWARE = ("medglip", "evaluate", "faster-coco-eval", "numpy", "pycocoevalcap", "scipy")
 
@@ -95,6 +96,20 @@ def score_report(records: Sequence[Record], settings: EvalSettings | None = None
 def score_grounding(records: Sequence[Record], settings: EvalSettings | None = None) -> Scores:
     """ap, ap50, ap75, miou, acc_iou50, and dice where there are true masks; one sample a (record, phrase)."""
     return score(records, "grounding", settings)
+
+
+SCORERS: dict[Task, Callable[[Sequence[Record], EvalSettings | None], Scores]] = {
+    "grounding": score_grounding,
+    "vqa": score_vqa,
+    "report": score_report,
+}
+
+
+def scores_table(scores: Scores) -> str:
+    """One run's scores for the terminal: the table, then the protocol and what was counted."""
+    counts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in scores.counts.items())
+    protocol = f"protocol {scores.protocol} {scores.version}"
+    return f"{table({scores.task: scores.metrics})}\n{protocol}: {counts}"
 
 
 def measure(records: Sequence[Record], task: Task, settings: EvalSettings) -> Measured:

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+
+from medglip.eval.bootstrap import estimate, paired_difference
+from medglip.eval.measure import Measure, RankedHits, mean
+from medglip.eval.metrics.report import report_measures
+
+RNG = np.random.default_rng(0)
+VALUES = RNG.integers(0, 2, 60).astype(float)
+OWN = [str(row) for row in range(60)]
+TENS = [str(row // 10) for row in range(60)]
+
+
+def test_interval_of_a_mean_holds_the_value_and_repeats_by_seed() -> None:
+    first, again = estimate(mean(VALUES), OWN, seed=3), estimate(mean(VALUES), OWN, seed=3)
+    assert first == again
+    assert first.low is not None
+    assert first.high is not None
+    assert first.low < first.value == VALUES.mean() < first.high
+    assert first.n == 60
+    assert first.method == "cluster bootstrap, BCa"
+    assert estimate(mean(VALUES), OWN, seed=4).low != pytest.approx(first.low, abs=1e-12) or (
+        estimate(mean(VALUES), OWN, seed=5) != first
+    )
+
+
+def test_interval_is_about_the_normal_one() -> None:
+    values = np.random.default_rng(1).normal(size=400)
+    found = estimate(mean(values), [str(row) for row in range(400)], resamples=4000)
+    assert found.low == pytest.approx(values.mean() - 1.96 * values.std() / 20, abs=0.01)
+    assert found.high == pytest.approx(values.mean() + 1.96 * values.std() / 20, abs=0.01)
+
+
+def test_clusters_of_like_samples_widen_the_interval() -> None:
+    alike = np.repeat([0.0, 1.0, 1.0, 0.0, 1.0, 0.0], 10)
+    one, ten = estimate(mean(alike), OWN), estimate(mean(alike), TENS)
+    assert one.low is not None
+    assert one.high is not None
+    assert ten.low is not None
+    assert ten.high is not None
+    assert ten.high - ten.low > 2 * (one.high - one.low)
+
+
+def test_one_cluster_has_no_interval() -> None:
+    found = estimate(mean(VALUES), ["all"] * 60)
+    assert (found.low, found.high, found.method) == (None, None, "none: one cluster")
+
+
+def test_all_right_falls_back_and_says_so() -> None:
+    found = estimate(mean(np.ones(60)), OWN)
+    assert (found.low, found.high) == (1.0, 1.0)
+    assert found.method == "cluster bootstrap, percentile (BCa undefined)"
+
+
+def test_clusters_without_a_sample_of_the_metric_are_left_out() -> None:
+    rows = np.arange(0, 60, 3)
+    part = estimate(mean(VALUES[rows], rows), OWN)
+    assert part == estimate(mean(VALUES[rows]), [OWN[row] for row in rows])
+    assert part.n == 20
+
+
+def test_resamples_without_truth_are_left_out_and_said() -> None:
+    hits = RankedHits(
+        value=1.0,
+        rows_N=np.arange(3),
+        scores_D=np.array([0.9]),
+        samples_D=np.array([0]),
+        hits_DT=np.array([[True]]),
+        truths_N=np.array([1, 0, 0]),
+    )
+    found = estimate(hits, ["a", "b", "c"], resamples=200)
+    assert (found.low, found.high) == (1.0, 1.0)
+    assert "of 200 resamples define it" in found.method
+
+
+def _texts(seed: int) -> list[str]:
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(list("abcdef"), 12)) for _ in range(40)]
+
+
+@pytest.mark.parametrize("name", ["bleu_2", "rouge_l", "cider"])
+def test_corpus_metrics_have_intervals(name: str) -> None:
+    found = estimate(report_measures(_texts(0), _texts(1))[name], OWN[:40])
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < found.value < found.high
+
+
+def test_paired_difference_of_a_system_with_itself_is_nothing() -> None:
+    found = paired_difference(mean(VALUES), mean(VALUES), TENS)
+    assert (found.difference.value, found.difference.low, found.difference.high, found.p_value) == (0, 0, 0, 1)
+
+
+def test_p_value_is_exact_for_few_clusters() -> None:
+    better = mean(np.ones(6))
+    found = paired_difference(better, mean(np.zeros(6)), list("abcdef"))
+    assert found.difference.value == 1.0
+    assert found.p_value == pytest.approx(2 / 2**6)  # only all kept and all swapped are as extreme
+    swapped = paired_difference(mean(np.zeros(6)), better, list("abcdef"))
+    assert swapped.difference.value == -1.0
+    assert swapped.p_value == found.p_value
+
+
+def test_pairing_narrows_the_interval() -> None:
+    noise = np.random.default_rng(2).normal(size=60)
+    a, b = mean(noise + 0.1), mean(noise + np.random.default_rng(3).normal(0, 0.05, 60))
+    found, alone = paired_difference(a, b, OWN).difference, estimate(a, OWN)
+    assert found.low is not None
+    assert found.high is not None
+    assert alone.low is not None
+    assert alone.high is not None
+    assert 0 < found.low < found.value < found.high
+    assert found.high - found.low < 0.2 * (alone.high - alone.low)
+
+
+def test_corpus_metrics_can_be_paired() -> None:
+    wanted = _texts(0)
+    a: Measure = report_measures(wanted, wanted)["bleu_4"]
+    b: Measure = report_measures(_texts(1), wanted)["bleu_4"]
+    found = paired_difference(a, b, OWN[:40], resamples=300)
+    assert found.difference.value == pytest.approx(a.value - b.value)
+    assert found.p_value is not None
+    assert found.p_value < 0.01
+
+
+def test_other_samples_are_refused() -> None:
+    with pytest.raises(ValueError, match="same samples"):
+        paired_difference(mean(VALUES), mean(VALUES[:5]), OWN)

@@ -1,0 +1,77 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from medglip.eval.coco import score_coco
+from medglip.grounding.bad_input import BadInput
+from medglip.grounding.geometry import mask_to_rle
+
+
+def _rle(x0: int, y0: int, x1: int, y1: int) -> dict[str, Any]:
+    mask = np.zeros((40, 40), bool)
+    mask[y0:y1, x0:x1] = True
+    return mask_to_rle(mask)
+
+
+TRUTH = {
+    "images": [{"id": n, "width": 40, "height": 40, "file_name": f"{n}.png"} for n in (0, 1, 2)],
+    "categories": [{"id": 1, "name": "lung"}],
+    "annotations": [
+        {"id": n, "image_id": n, "category_id": 1, "bbox": [0, 0, 20, 20], "segmentation": _rle(0, 0, 20, 20)}
+        for n in (0, 1)
+    ],
+}
+
+
+def _found(*images: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "image_id": n,
+            "category_id": 1,
+            "bbox": [0, 0, 20, 20],
+            "segmentation": _rle(0, 0, 20, 20),
+            "score": 0.5 + n / 10,
+        }
+        for n in images
+    ]
+
+
+def _score(tmp_path: Path, truth: Any, found: Any, iou_type: Any = "bbox") -> dict[str, float]:
+    for name, data in (("truth.json", truth), ("found.json", found)):
+        (tmp_path / name).write_text(json.dumps(data))
+    scores = score_coco(tmp_path / "truth.json", tmp_path / "found.json", iou_type)
+    return {name: estimate.value for name, estimate in scores.metrics.items()}
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_images_without_truth_count(tmp_path: Path, iou_type: str) -> None:
+    assert _score(tmp_path, TRUTH, _found(0, 1), iou_type) == pytest.approx(
+        dict.fromkeys(("ap", "ap50", "ap75", "ar_100"), 1)
+    )
+    lowered = _score(tmp_path, TRUTH, _found(0, 1, 2), iou_type)
+    assert lowered == pytest.approx({"ap": 2 / 3, "ap50": 2 / 3, "ap75": 2 / 3, "ar_100": 1})
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+def test_no_predictions_give_zero(tmp_path: Path, iou_type: str) -> None:
+    assert set(_score(tmp_path, TRUTH, [], iou_type).values()) == {0.0}
+
+
+def test_files_that_are_not_cocos_are_refused(tmp_path: Path) -> None:
+    for truth, found, said in (
+        ([], [], "not COCO references: no images"),
+        (TRUTH | {"annotations": []}, [], "no annotations"),
+        (TRUTH | {"annotations": [TRUTH["annotations"][0] | {"iscrowd": 1}]}, [], "every annotation is a crowd"),
+        (TRUTH, {"annotations": []}, "not a COCO results list"),
+        (TRUTH, [{"image_id": 0}], "row 1: missing: category_id, score, bbox"),
+        (TRUTH, _found(7), "unknown image_id: 7"),
+        (TRUTH, [_found(0)[0] | {"category_id": 4}], "unknown category_id: 4"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            _score(tmp_path, truth, found)
+    (tmp_path / "found.json").write_text("{")
+    with pytest.raises(BadInput, match=r"found\.json: not JSON"):
+        score_coco(tmp_path / "truth.json", tmp_path / "found.json")

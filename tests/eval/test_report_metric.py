@@ -1,0 +1,68 @@
+import math
+import random
+
+import numpy as np
+import pytest
+from pycocoevalcap.bleu.bleu import Bleu
+
+from medglip.eval.metrics.report import ReportNgrams, report_measures, tokenize
+
+WORDS = ["no", "effusion", "left", "lung", "is", "clear", ".", "heart", "normal"]
+
+
+def _texts(num: int, seed: int) -> list[str]:
+    rng = random.Random(seed)
+    return [" ".join(rng.choice(WORDS) for _ in range(rng.randint(4, 20))) for _ in range(num)]
+
+
+def test_tokenisation() -> None:
+    assert tokenize("No  Effusion.\nHeart: 1.5 cm,normal") == "no effusion . heart : 1.5 cm , normal"
+    assert tokenize("No  Effusion.\n", "raw") == "No Effusion."
+    assert tokenize(" \n") == ""
+
+
+def test_bleu_and_rouge_by_hand() -> None:
+    found = report_measures(["the lungs are clear"], ["the lungs are both clear"])
+    brevity = math.exp(1 - 5 / 4)  # 4 words found, 5 wanted
+    assert found["bleu_1"].value == pytest.approx(brevity, abs=1e-6)
+    assert found["bleu_2"].value == pytest.approx(brevity * math.sqrt(2 / 3), abs=1e-6)
+    assert found["rouge_l"].value == pytest.approx(2.44 * 1 * 0.8 / (0.8 + 1.44 * 1))  # P 4/4, R 4/5, beta 1.2
+    assert found["cider"].value == 0.0  # one report has no document frequencies
+
+
+def test_perfect_and_empty() -> None:
+    texts = _texts(5, 0)
+    perfect = {name: part.value for name, part in report_measures(texts, texts).items()}
+    assert perfect.pop("cider") == pytest.approx(10.0)
+    assert list(perfect.values()) == pytest.approx([1.0] * 5, abs=1e-6)
+    empty = {name: part.value for name, part in report_measures([""] * 5, texts).items()}
+    assert list(empty.values()) == pytest.approx([0.0] * 6, abs=1e-6)
+
+
+def test_tokenisation_changes_the_scores() -> None:
+    found, wanted = ["Heart normal. Lungs clear."], ["heart normal . lungs clear ."]
+    assert report_measures(found, wanted)["bleu_4"].value == pytest.approx(1.0, abs=1e-6)
+    assert report_measures(found, wanted, "raw")["bleu_4"].value < 0.1
+
+
+def test_bleu_of_summed_counts_is_pycocoevalcaps() -> None:
+    found, wanted = _texts(30, 1), _texts(30, 2)
+    drawn = np.random.default_rng(0).integers(0, 30, 30)  # a resample, scored from text and from weights
+    texts = {
+        "gts": {i: [wanted[row]] for i, row in enumerate(drawn)},
+        "res": {i: [found[row]] for i, row in enumerate(drawn)},
+    }
+    reference = Bleu(4).compute_score(**texts, verbose=0)[0]
+    weights = np.bincount(drawn, minlength=30)[None].astype(float)
+    measures = report_measures(found, wanted)
+    for n in range(1, 5):
+        part = measures[f"bleu_{n}"]
+        assert float(part.at(weights)[0]) == pytest.approx(reference[n - 1], abs=1e-12)
+        assert float(part.at(np.ones((1, 30)))[0]) == pytest.approx(part.value, abs=1e-12)
+
+
+def test_metric_of_evaluate() -> None:
+    texts = _texts(4, 3)
+    found = ReportNgrams().compute(predictions=texts, references=texts)
+    assert found is not None
+    assert found["rouge_l"] == 1.0
