@@ -1,9 +1,26 @@
 """The prompt: image, evidence, instruction -> chat messages; the same for questions and reports."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ...grounding.evidence import Evidence
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...grounding.bad_input import BadInput
+from ...grounding.evidence import (
+    REGION_TOKEN,
+    Evidence,
+    EvidenceSettings,
+    select,
+    to_crops,
+    to_text,
+    token_features,
+)
+from ...grounding.geometry import Letterbox
+from ...grounding.imaging.read import read_image
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -15,3 +32,97 @@ class Example:
     instruction: str
     target: str | None
     evidence: Evidence
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prompt:
+    """An example as one family of models wants it.
+
+    `text`: rendered chat up to where the answer begins; `completion`: the answer as the template closes it, empty
+    where there is no target. `images`: the picture, then crops. `features` float32[R, D + 8]: one row for each
+    `<region>` in the text, R = 0 unless the forms hold `tokens`. `sha256`: over text, pixels and features.
+    """
+
+    text: str
+    completion: str
+    images: tuple[Image.Image, ...]
+    features: NDArray[np.float32]
+    sha256: str
+
+
+def render(
+    example: Example,
+    settings: EvidenceSettings,
+    processor: Any,
+    embedding_dim: int,
+    letterbox_px: int | None = None,
+) -> Prompt:
+    """The example's prompt; no evidence renders to the plain prompt, byte for byte.
+
+    `letterbox_px`: side of the square a vision tower of ours was trained on; its pictures are padded here, right and
+    bottom in black, because the image processors of transformers centre and pad in grey. Raises `BadInput` for an
+    unreadable image and for text that holds special tokens.
+    """
+    evidence = select(example.evidence, settings)
+    _refuse_special_tokens(example, evidence, processor)
+    images = _images(example.image_path, evidence, settings, letterbox_px)
+    question = [{"role": "user", "content": _content(example, evidence, settings, len(images))}]
+    text = processor.apply_chat_template(question, add_generation_prompt=True, tokenize=False)
+    has_tokens = "tokens" in settings.forms and evidence.source != "none"
+    features = token_features(evidence if has_tokens else Evidence.none(), embedding_dim)
+    return Prompt(
+        text=text,
+        completion=_completion(example, question, text, processor),
+        images=images,
+        features=features,
+        sha256=_sha256(text, images, features),
+    )
+
+
+def instruction_text(example: Example, settings: EvidenceSettings) -> str:
+    """The user's text without images: evidence lines, where there are any, then the instruction."""
+    lines = to_text(select(example.evidence, settings), settings.forms)
+    return f"Evidence:\n{lines}\n{example.instruction}" if lines else example.instruction
+
+
+def _content(example: Example, evidence: Evidence, settings: EvidenceSettings, num_images: int) -> list[dict[str, str]]:
+    shown = Example(**{**vars(example), "evidence": evidence})
+    return [{"type": "image"}] * num_images + [{"type": "text", "text": instruction_text(shown, settings)}]
+
+
+def _images(
+    path: Path, evidence: Evidence, settings: EvidenceSettings, letterbox_px: int | None
+) -> tuple[Image.Image, ...]:
+    image = read_image(path)
+    images = [image, *([] if evidence.source == "none" else to_crops(image, evidence, settings))]
+    if letterbox_px is None:
+        return tuple(images)
+    return tuple(Letterbox(picture.size, letterbox_px).image(picture) for picture in images)
+
+
+def _completion(example: Example, question: list[dict[str, Any]], text: str, processor: Any) -> str:
+    """What the template writes after the prompt when the answer is the target."""
+    if example.target is None:
+        return ""
+    answer = {"role": "assistant", "content": [{"type": "text", "text": example.target}]}
+    full = processor.apply_chat_template([*question, answer], tokenize=False)
+    if not full.startswith(text):
+        raise BadInput("the chat template writes the prompt otherwise when an answer follows.", fix="another base")
+    return full[len(text) :]
+
+
+def _refuse_special_tokens(example: Example, evidence: Evidence, processor: Any) -> None:
+    """A question that says `<image>` or `<region>` would shift every placeholder after it."""
+    written = "\n".join([example.instruction, example.target or "", *evidence.phrases])
+    written += "\n".join(region.phrase for region in evidence.regions)
+    special = {*processor.tokenizer.all_special_tokens, getattr(processor, "image_token", REGION_TOKEN), REGION_TOKEN}
+    if found := sorted(token for token in special if token and token in written):
+        raise BadInput(f"the text holds the special token {found[0]!r}.", row=example.example_id, fix="take it out")
+
+
+def _sha256(text: str, images: tuple[Image.Image, ...], features: NDArray[np.float32]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for image in images:
+        digest.update(repr(image.size).encode() + image.tobytes())
+    digest.update(np.ascontiguousarray(features).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,69 @@
+"""Prompts to one batch: padded on the left, every key of the family kept, labels where the answer stands.
+
+B batch, T tokens of the longest row, K tokens of the longest answer, R regions of one row, D features.
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor
+
+from ...grounding.bad_input import BadInput
+from .prompt import Prompt
+
+
+class Batch(TypedDict):
+    """`inputs`: what the family's forward takes; `features`: float32[R_i, D + 8] a row; `labels`: int64[B, K].
+
+    A label of -100 is not learnt. The K labels belong to the last K positions; K = 0 where nothing is to be learnt.
+    """
+
+    inputs: dict[str, Tensor]
+    features: list[Tensor]
+    labels: Tensor
+
+
+def collate(prompts: Sequence[Prompt], processor: Any, max_tokens: int | None = None) -> Batch:
+    """One batch; nothing is truncated. Raises `BadInput` for a row longer than `max_tokens`, with both lengths."""
+    inputs = _encode([p.text + p.completion for p in prompts], [list(p.images) for p in prompts], processor)
+    length = inputs["input_ids"].shape[1]
+    if max_tokens is not None and length > max_tokens:
+        raise BadInput(
+            f"a prompt of {length} tokens, the model takes {max_tokens}.",
+            fix="fewer regions or crops (evidence.max_regions, evidence.max_crops), or a smaller image",
+        )
+    return {
+        "inputs": inputs,
+        "features": [torch.from_numpy(p.features) for p in prompts],
+        "labels": _labels(inputs["input_ids"], [p.completion for p in prompts], processor.tokenizer),
+    }
+
+
+def _encode(texts: list[str], images: list[list[Any]], processor: Any) -> dict[str, Tensor]:
+    image_processor = getattr(processor, "image_processor", None)
+    # InternVL's processor reads this from the call alone; whole pictures keep the token count what it should be
+    extra = {"crop_to_patches": False} if hasattr(image_processor, "crop_to_patches") else {}
+    processor.tokenizer.padding_side = "left"
+    encoded = processor(
+        text=texts,
+        images=images if any(images) else None,
+        padding=True,
+        add_special_tokens=False,
+        return_tensors="pt",
+        **extra,
+    )
+    return dict(encoded)
+
+
+def _labels(input_ids_BT: Tensor, completions: list[str], tokenizer: Any) -> Tensor:
+    """int64[B, K]: with padding on the left an answer of k tokens is the last k ids of its row."""
+    answers = [tokenizer(text, add_special_tokens=False).input_ids if text else [] for text in completions]
+    labels_BK = torch.full((len(answers), max(map(len, answers), default=0)), -100)
+    for row, ids in enumerate(answers):
+        if not ids:
+            continue
+        if input_ids_BT[row, -len(ids) :].tolist() != ids:
+            raise ValueError(f"row {row} does not end in its answer {completions[row]!r}: tokens merge at its border")
+        labels_BK[row, -len(ids) :] = torch.tensor(ids)
+    return labels_BK

@@ -1,0 +1,58 @@
+"""LoRA on the language side, whole or its top layers, with the picture projector trained in full beside it."""
+
+from typing import Any
+
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from ...grounding.bad_input import BadInput
+from ...grounding.settings import Settings
+
+LANGUAGE_LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+PROJECTORS = ("multi_modal_projector", "connector")
+"""What the families call the module between picture and language model."""
+
+
+class LoraSettings(Settings):
+    """Which low-rank updates are trained."""
+
+    r: int = 16
+    """Rank."""
+    alpha: int = 32
+    """Scale: the update is multiplied by alpha / r."""
+    dropout: float = 0.0
+    """On the input of every update."""
+    layers: int | None = None
+    """Only the top so many layers; none: all."""
+    linears: tuple[str, ...] = LANGUAGE_LINEARS
+    """Linear layers that get an update, by their names in the language model."""
+    train_projector: bool = True
+    """Train the picture projector in full: needed where it is fresh, as in the small default."""
+
+
+def add_lora(model: Any, settings: LoraSettings) -> PeftModel:
+    """The model with fresh updates, which change nothing yet (B is zero). Raises `BadInput` if no layer matches."""
+    present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    config = LoraConfig(
+        r=settings.r,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=_targets(settings, num_layers(model)),
+        modules_to_save=[n for n in PROJECTORS if n in present] if settings.train_projector else None,
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError as error:
+        raise BadInput(f"no layer for LoRA: {error}", fix="correct mllm.lora.linears") from error
+
+
+def num_layers(model: Any) -> int:
+    """Layers of the language model."""
+    return int(model.config.get_text_config().num_hidden_layers)
+
+
+def _targets(settings: LoraSettings, num_layers: int) -> str:
+    """A pattern over module names: the vision tower, whose layers have the same names, stays out."""
+    names = "|".join(settings.linears)
+    first = 0 if settings.layers is None else max(0, num_layers - settings.layers)
+    wanted = "|".join(str(i) for i in range(first, num_layers))
+    return rf"(?!.*(vision|visual)).*\blayers\.({wanted})\..*\b({names})"
