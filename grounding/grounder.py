@@ -1,9 +1,10 @@
-"""Who finds regions: the `Grounder` protocol, our core, and the oracle that knows the truth.
+"""Who finds regions: the `Grounder` protocol, and which true regions answer a phrase. No torch.
 
-`regions_of(studies)` is what the rest of the house calls: it goes through the cache (`cache.py`).
+`medglip_grounder.py` holds our core and the oracle that knows the truth; `cache.regions_of` is what the house calls.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from .types import Region, Study
@@ -25,3 +26,19 @@ class Grounder(Protocol):
     def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study the regions of its phrases, best first, boxes in pixels of the original image."""
         ...
+
+
+def is_about(region: Region, phrase: str, study: Study) -> bool:
+    """Whether a true region answers a phrase: as its phrase, as its own label, or as an ancestor of it.
+
+    A phrase that the study annotates itself has regions of its own: "kidney" is not answered by the cyst in it.
+    """
+    if phrase == region.phrase or phrase in region.path[-1:]:
+        return True
+    return phrase in region.path and phrase not in study.phrases
+
+
+def true_regions(study: Study, phrases: Sequence[str]) -> list[Region]:
+    """The study's true regions of the phrases, each under the phrase that asked for it."""
+    asked = dict.fromkeys(phrases)
+    return [replace(region, phrase=p) for p in asked for region in study.regions if is_about(region, p, study)]

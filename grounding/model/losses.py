@@ -39,8 +39,8 @@ class Target:
 
 def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mask_BKL: Tensor) -> dict[str, Tensor]:
     """Named scalars; `loss` is their weighted sum. Padded phrases (no token) count for nothing."""
-    logits_BNK, boxes_BN4 = _given(output.logits), _given(output.boxes)
-    prototypes = _given(output.prototypes)
+    logits_BNK, boxes_BN4 = output.logits, output.boxes
+    prototypes = output.prototypes
     side = tuple(4 * n for n in prototypes.shape[-2:])
     points_N2, strides_N = all_points(side, logits_BNK.device)  # pyright: ignore[reportArgumentType]
     truth_BNK = torch.zeros_like(logits_BNK)
@@ -50,13 +50,13 @@ def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mas
         points = (box_N >= 0).nonzero()[:, 0]
         if len(points):
             own = box_N[points]
-            truth_BNK[i, points] = _shared_labels(target)[own].to(truth_BNK)
+            truth_BNK[i, points, : target.labels_GK.shape[1]] = _shared_labels(target)[own].to(truth_BNK)
             centre_P = centreness_target(points_N2[points], target.boxes_G4[own])
             parts.append(_positive_losses(output, i, points, own, centre_P, target))
     num_positive = max(1, sum(len(part["centre"]) for part in parts))
     asked_B1K = (attention_mask_BKL.sum(-1) > 0)[:, None].to(logits_BNK)
     phrase = (focal_loss(logits_BNK, truth_BNK) * asked_B1K).sum() / num_positive
-    zero = 0 * (boxes_BN4.sum() + _given(output.centreness).sum() + prototypes.sum())
+    zero = 0 * (boxes_BN4.sum() + output.centreness.sum() + prototypes.sum())
     box, centre, mask = zero, zero, zero
     if parts:
         weight = torch.cat([part["weight"] for part in parts])
@@ -64,11 +64,6 @@ def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mas
         centre = torch.cat([part["centre"] for part in parts]).mean()
         mask = torch.cat([part["mask"] for part in parts]).sum() / max(1, sum(len(part["mask"]) for part in parts))
     return {"loss": phrase + BOX_WEIGHT * box + centre + mask, "phrase": phrase, "box": box, "mask": mask}
-
-
-def _given(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None
-    return tensor
 
 
 def _shared_labels(target: Target) -> Tensor:
@@ -81,12 +76,12 @@ def _positive_losses(
     output: MedGlipOutput, image: int, points: Tensor, own: Tensor, centre_P: Tensor, target: Target
 ) -> dict[str, Tensor]:
     """Losses of one image's positive points, one value a point (mask: one a chosen point)."""
-    boxes_P4 = _given(output.boxes)[image, points]
-    logits_P = _given(output.centreness)[image, points]
+    boxes_P4 = output.boxes[image, points]
+    logits_P = output.centreness[image, points]
     with_mask = target.has_mask_G[own].nonzero()[:, 0]
     chosen = with_mask[torch.randperm(len(with_mask))[:MASKS_AN_IMAGE].to(with_mask.device)]
-    coefficients = _given(output.coefficients)[image, points[chosen]]
-    masks_Phw = mask_logits(coefficients, _given(output.prototypes)[image])
+    coefficients = output.coefficients[image, points[chosen]]
+    masks_Phw = mask_logits(coefficients, output.prototypes[image])
     return {
         "weight": centre_P,
         "box": 1 - giou(boxes_P4, target.boxes_G4[own]),

@@ -25,12 +25,13 @@ class MedGlipOutput(ModelOutput):
     `coefficients` float[B, N, M]; `prototypes` float[B, M, S/4, S/4]; `embeddings` float[B, N, D] of unit length.
     """
 
-    logits: Tensor | None = None
-    boxes: Tensor | None = None
-    centreness: Tensor | None = None
-    coefficients: Tensor | None = None
-    prototypes: Tensor | None = None
-    embeddings: Tensor | None = None
+    # ModelOutput wants defaults of None, yet a forward pass gives all of them
+    logits: Tensor = None  # pyright: ignore[reportAssignmentType]
+    boxes: Tensor = None  # pyright: ignore[reportAssignmentType]
+    centreness: Tensor = None  # pyright: ignore[reportAssignmentType]
+    coefficients: Tensor = None  # pyright: ignore[reportAssignmentType]
+    prototypes: Tensor = None  # pyright: ignore[reportAssignmentType]
+    embeddings: Tensor = None  # pyright: ignore[reportAssignmentType]
 
 
 class MedGlipModel(PreTrainedModel):

@@ -1,0 +1,213 @@
+"""Our core as a `Grounder`, and the oracle. B batch, K phrases, N points, D width, S side of the square input."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field
+from safetensors.torch import load_file
+
+from .bad_input import BadInput
+from .geometry import Boxes, Letterbox
+from .grounder import true_regions
+from .imaging.read import read_image
+from .labels import load_labels
+from .model.config import MedGlipConfig
+from .model.decode import Found, decode, point_of
+from .model.medglip import MedGlipModel, MedGlipOutput
+from .model.processing import MedGlipProcessor
+from .records import sha256
+from .settings import Settings
+from .types import Region, Study
+
+
+class GrounderSettings(Settings):
+    """What of the dense output becomes regions."""
+
+    max_per_phrase: int = Field(default=20, gt=0)
+    """Regions a phrase at most, best first."""
+    min_score: float = Field(default=0.05, ge=0, le=1)
+    """Regions below this score are left out."""
+    nms_iou: float = Field(default=0.5, gt=0, le=1)
+    """Of two boxes of a phrase that overlap by more, the better one stays."""
+    batch_size: int = Field(default=8, gt=0)
+    """Images the model sees at once."""
+
+
+class MedGlipGrounder:
+    """The trained core. Regions of a phrase depend on image, modality and that phrase alone."""
+
+    def __init__(self, model: MedGlipModel, processor: MedGlipProcessor, settings: GrounderSettings | None = None):
+        self.model, self.processor, self.settings = model.eval(), processor, settings or GrounderSettings()
+        self.fingerprint = _fingerprint(model, processor, self.settings)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: Path | str, device: str | torch.device = "cpu", settings: GrounderSettings | None = None
+    ) -> "MedGlipGrounder":
+        """Load what `train` saved. Raises `BadInput` for a missing folder and for a checkpoint of something else."""
+        folder = Path(folder)
+        config = _read_config(folder)
+        model = MedGlipModel(config)
+        _load_weights(model, folder)
+        return cls(model.to(device), MedGlipProcessor.from_pretrained(folder), settings)  # pyright: ignore[reportArgumentType]
+
+    @property
+    def embedding_dim(self) -> int:
+        """D, the width of the core."""
+        return self.model.config.width
+
+    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+        """For each study the regions of its phrases, best first. Raises `BadInput` for an unreadable picture."""
+        found: list[list[Region]] = []
+        size = self.settings.batch_size
+        for start in range(0, len(studies), size):
+            asked = [_asked(row) for row in phrases[start : start + size]]
+            found += self._ground_batch(studies[start : start + size], asked)
+        return found
+
+    def embed(self, studies: Sequence[Study], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
+        """The given regions with embeddings float32[D] in the space of `ground`, read at their boxes' centres."""
+        embedded: list[list[Region]] = []
+        size = self.settings.batch_size
+        for start in range(0, len(studies), size):
+            embedded += self._embed_batch(studies[start : start + size], regions[start : start + size])
+        return embedded
+
+    def _ground_batch(self, studies: Sequence[Study], asked: list[list[str]]) -> list[list[Region]]:
+        if not any(asked):
+            return [[] for _ in studies]
+        images = [read_image(study.image_path) for study in studies]
+        output = self._run(images, studies, asked)
+        limits = (self.settings.min_score, self.settings.nms_iou, self.settings.max_per_phrase)
+        regions = []
+        for i, (image, row) in enumerate(zip(images, asked, strict=True)):
+            letterbox = Letterbox(image.size, self.processor.image_size)
+            of_image = [r for k, p in enumerate(row) for r in _regions(decode(output, i, k, *limits), p, letterbox)]
+            regions.append(sorted(of_image, key=lambda region: (-region.score, region.phrase)))
+        return regions
+
+    def _embed_batch(self, studies: Sequence[Study], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
+        if not any(regions):
+            return [[] for _ in studies]
+        images = [read_image(study.image_path) for study in studies]
+        output = self._run(images, studies, [[] for _ in studies])
+        embedded = []
+        for image, row, embeddings_ND in zip(images, regions, output.embeddings.cpu(), strict=True):
+            letterbox = Letterbox(image.size, self.processor.image_size)
+            boxes = np.array([region.box_xyxy_px for region in row], np.float32).reshape(-1, 4)
+            points = point_of(torch.from_numpy(letterbox.forward(boxes)), self.processor.image_size)
+            vectors_RD = embeddings_ND[points].numpy()
+            embedded.append([replace(r, embedding=vector) for r, vector in zip(row, vectors_RD, strict=True)])
+        return embedded
+
+    @torch.inference_mode()
+    def _run(self, images: list[Image.Image], studies: Sequence[Study], asked: list[list[str]]) -> MedGlipOutput:
+        inputs = self.processor(images, asked, [study.modality for study in studies])
+        return self.model(**inputs.to(self.model.device))
+
+
+class TruthGrounder:
+    """The oracle: the study's own true regions, with embeddings read by the core where one is given."""
+
+    reads_truth = True
+    """Its answers depend on annotations, so the cache takes those into its key."""
+
+    def __init__(self, embedder: MedGlipGrounder | None = None):
+        self.embedder = embedder
+        self.fingerprint = sha256("truth" + (embedder.fingerprint if embedder else ""))
+
+    @property
+    def embedding_dim(self) -> int:
+        """D of the embedder, 0 without one."""
+        return self.embedder.embedding_dim if self.embedder else 0
+
+    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+        """For each study its true regions of the phrases, score 1; ancestors of a label are answered by its regions."""
+        found = [true_regions(study, row) for study, row in zip(studies, phrases, strict=True)]
+        return self.embedder.embed(studies, found) if self.embedder else found
+
+
+def _asked(phrases: Sequence[str]) -> list[str]:
+    """The phrases, none twice. Raises `BadInput` for an empty one."""
+    if any(not phrase.strip() for phrase in phrases):
+        raise BadInput("an empty phrase was asked for.", fix="leave it out of the list")
+    return list(dict.fromkeys(phrases))
+
+
+def _regions(found: Found, phrase: str, letterbox: Letterbox) -> list[Region]:
+    """Regions of one phrase in pixels of the original image; what lies in the padding alone is dropped."""
+    limits = np.tile(np.array(letterbox.size_px, np.float32), 2)
+    boxes = np.clip(letterbox.inverse(found.boxes_R4.cpu().numpy()), 0, limits)
+    path = load_labels().path(phrase)
+    return [
+        Region(
+            phrase=phrase,
+            box_xyxy_px=box,
+            mask=_cropped(letterbox.inverse_mask(mask), box),
+            score=float(score),
+            embedding=embedding,
+            path=path,
+        )
+        for box, score, embedding, mask in zip(
+            boxes,
+            found.scores_R.cpu().numpy(),
+            found.embeddings_RD.cpu().numpy(),
+            found.masks_Rss.cpu().numpy(),
+            strict=True,
+        )
+        if box[0] < box[2] and box[1] < box[3]
+    ]
+
+
+def _cropped(mask_HW: NDArray[np.bool_], box: Boxes) -> NDArray[np.bool_] | None:
+    """The mask inside its box, None where nothing is left of it."""
+    x0, y0, x1, y1 = (*np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int))
+    cropped = np.zeros_like(mask_HW)
+    cropped[y0:y1, x0:x1] = mask_HW[y0:y1, x0:x1]
+    return cropped if cropped.any() else None
+
+
+def _read_config(folder: Path) -> MedGlipConfig:
+    path = folder / "config.json"
+    if not path.is_file() or not (folder / "model.safetensors").is_file():
+        raise BadInput(
+            "no grounding core here.", file=folder, fix="give the folder that `medglip grounding train` wrote"
+        )
+    values, _ = MedGlipConfig.get_config_dict(folder)
+    if values.get("model_type") != MedGlipConfig.model_type:
+        raise BadInput(
+            f"a checkpoint of {values.get('model_type')!r}, not of {MedGlipConfig.model_type!r}.",
+            file=path,
+            fix="give the folder of a grounding core",
+        )
+    return MedGlipConfig.from_dict(values)  # pyright: ignore[reportReturnType]
+
+
+def _load_weights(model: MedGlipModel, folder: Path) -> None:
+    """Every weight from the file. Raises `BadInput` unless names and shapes are the model's own."""
+    found, wanted = load_file(folder / "model.safetensors"), model.state_dict()
+    names = found.keys() | wanted.keys()
+    wrong = [n for n in names if n not in found or n not in wanted or found[n].shape != wanted[n].shape]
+    if wrong:
+        raise BadInput(
+            f"weights of another architecture: {len(wrong)} differ, first {min(wrong)!r}.",
+            file=folder / "model.safetensors",
+            fix="config.json and model.safetensors must come from the same training",
+        )
+    model.load_state_dict(found)
+
+
+def _fingerprint(model: MedGlipModel, processor: MedGlipProcessor, settings: GrounderSettings) -> str:
+    digest = hashlib.sha256(settings.model_dump_json(exclude={"batch_size"}).encode())
+    digest.update(processor.to_json_string().encode())
+    digest.update(processor.tokenizer.backend_tokenizer.to_str().encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""Dense output to regions' boxes, scores, embeddings and masks, one image and phrase at a time; our own NMS.
+
+N points, K phrases, R kept regions, D width, s = S / 4 the side of the prototypes.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .assign import ANCHOR_STRIDES, box_area, box_iou
+from .head import STRIDES, all_points, mask_logits
+from .medglip import MedGlipOutput
+
+TOP_POINTS = 100
+"""Points a phrase that enter NMS."""
+
+
+@dataclass
+class Found:
+    """What was found for one phrase, best first; boxes in pixels of the input, masks in [0, 1]."""
+
+    boxes_R4: Tensor
+    scores_R: Tensor
+    embeddings_RD: Tensor
+    masks_Rss: Tensor
+
+
+def decode(output: MedGlipOutput, image: int, phrase: int, min_score: float, nms_iou: float, most: int) -> Found:
+    """The regions of one phrase in one image; score = sqrt(phrase x centreness)."""
+    scores_N = (output.logits[image, :, phrase].sigmoid() * output.centreness[image].sigmoid()).sqrt()
+    top = scores_N.topk(min(TOP_POINTS, len(scores_N))).indices
+    top = top[scores_N[top] >= min_score]
+    points = top[nms(output.boxes[image, top], scores_N[top], nms_iou)[:most]]
+    masks = mask_logits(output.coefficients[image, points], output.prototypes[image])
+    return Found(
+        boxes_R4=output.boxes[image, points],
+        scores_R=scores_N[points],
+        embeddings_RD=output.embeddings[image, points],
+        masks_Rss=masks.sigmoid(),
+    )
+
+
+def nms(boxes_P4: Tensor, scores_P: Tensor, most_iou: float) -> Tensor:
+    """int64[R] places of the kept boxes, best first: greedy, a box goes if it overlaps a better one by more."""
+    order = scores_P.argsort(descending=True, stable=True)
+    overlaps_PP = (box_iou(boxes_P4[order], boxes_P4[order]) > most_iou).cpu().numpy()
+    kept: list[int] = []
+    for place in range(len(order)):
+        if not overlaps_PP[place, kept].any():
+            kept.append(place)
+    return order[torch.tensor(kept, dtype=torch.long, device=order.device)]
+
+
+def point_of(boxes_G4: Tensor, side_px: int) -> Tensor:
+    """int64[G]: the point that stands for a given box, nearest to its centre on the level that fits its size."""
+    points_N2, strides_N = all_points((side_px, side_px), boxes_G4.device)
+    sizes_G = box_area(boxes_G4).clamp(min=1e-6).sqrt()
+    anchors = ANCHOR_STRIDES * torch.tensor(STRIDES, dtype=torch.float32, device=boxes_G4.device)
+    level_G = (sizes_G[:, None].log() - anchors.log()).abs().argmin(1)
+    stride_G = torch.tensor(STRIDES, dtype=torch.float32, device=boxes_G4.device)[level_G]
+    distance_GN = torch.cdist((boxes_G4[:, :2] + boxes_G4[:, 2:]) / 2, points_N2)
+    return distance_GN.where(strides_N == stride_G[:, None], distance_GN.new_tensor(torch.inf)).argmin(1)
