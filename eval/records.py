@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ..grounding.bad_input import BadInput
 from ..grounding.records import PredictionRecord, Task, numbered_lines, sha256
@@ -39,6 +39,14 @@ def read_records(paths: Sequence[Path], task: Task) -> list[Record]:
         raise BadInput("no records.", file=names, fix="predict first")
     check_run(records, names)
     return records
+
+
+def task_of(path: Path) -> Task:
+    """The task of a record file, read from its first record."""
+    row = next((row for _, row in numbered_lines(path)), None) if path.is_file() else None
+    if row is None or row.get("task") not in get_args(Task):
+        raise BadInput("no record that names its task.", file=path, fix=f"a record's task is one of {get_args(Task)}")
+    return row["task"]
 
 
 def check_run(records: Sequence[Record], file: str | None = None) -> None:

@@ -1,10 +1,13 @@
 """`medglip eval`: scores from records on disk, no model needed."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ..grounding.records import Task
 
 evaluation = typer.Typer(
     help="Score prediction records (JSONL) with 95 % cluster-bootstrap intervals. No model is loaded.",
@@ -15,45 +18,51 @@ Json = Annotated[Path | None, typer.Option("--json", help="Write the scores ther
 Resamples = Annotated[int, typer.Option(help="Bootstrap resamples")]
 
 
-def _score(task: str, records: list[Path], out: Path | None, resamples: int) -> None:
+def _score(task: Task, records: list[Path], out: Path | None, resamples: int) -> None:
     from ..eval.records import read_records
-    from ..eval.score import SCORERS, EvalSettings, scores_table, write_json
+    from ..eval.score import EvalSettings, score, write_json
+    from ..eval.table import table
 
-    scores = SCORERS[task](read_records(records, task), EvalSettings(resamples=resamples))
-    typer.echo(scores_table(scores))
+    scores = score(read_records(records, task), task, EvalSettings(resamples=resamples))
+    typer.echo(table({f"{task}, protocol {scores.protocol} {scores.version}": scores.metrics}))
     if out:
         write_json(scores, out)
+        typer.echo(f"written: {out}")
 
 
 @evaluation.command()
-def grounding(records: Records, json: Json = None, resamples: Resamples = 1000) -> None:
+def grounding(records: Records, out: Json = None, resamples: Resamples = 1000) -> None:
     """AP, AP50, AP75, mIoU, Acc@0.5 and Dice of phrase grounding."""
-    _score("grounding", records, json, resamples)
+    _score("grounding", records, out, resamples)
 
 
 @evaluation.command()
-def vqa(records: Records, json: Json = None, resamples: Resamples = 1000) -> None:
+def vqa(records: Records, out: Json = None, resamples: Resamples = 1000) -> None:
     """Open and closed accuracy, open F1 and recall (protocol exact_match)."""
-    _score("vqa", records, json, resamples)
+    _score("vqa", records, out, resamples)
 
 
 @evaluation.command()
-def report(records: Records, json: Json = None, resamples: Resamples = 1000) -> None:
+def report(records: Records, out: Json = None, resamples: Resamples = 1000) -> None:
     """BLEU-1..4, ROUGE-L and CIDEr of reports."""
-    _score("report", records, json, resamples)
+    _score("report", records, out, resamples)
 
 
 @evaluation.command()
 def compare(
-    a: Annotated[Path, typer.Argument(help="Records of the baseline")],
-    b: Annotated[Path, typer.Argument(help="Records of the same samples by another model or evidence source")],
+    a: Annotated[Path, typer.Argument(help="Records of one model or evidence source")],
+    b: Annotated[Path, typer.Argument(help="Records of the baseline on the same samples")],
     out: Json = None,
+    resamples: Resamples = 1000,
 ) -> None:
-    """Paired difference B minus A over the same ids: interval by the same cluster resamples, permutation p-value."""
-    from ..eval.compare import compare as compare_records
+    """Paired difference A minus B over the same ids: interval by the same cluster resamples, permutation p-value."""
+    from ..eval.compare import compare as compare_files
+    from ..eval.records import task_of
     from ..eval.score import EvalSettings
+    from ..eval.table import table
 
-    result = compare_records([a], [b], EvalSettings())
-    typer.echo(json.dumps(result, indent=1))
+    found = compare_files([a], [b], task_of(a), EvalSettings(resamples=resamples))
+    typer.echo(table({f"{a.stem} minus {b.stem}": found.metrics}))
     if out:
-        out.write_text(json.dumps(result, indent=1))
+        out.write_text(json.dumps(asdict(found), indent=1))
+        typer.echo(f"written: {out}")

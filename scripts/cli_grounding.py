@@ -22,7 +22,7 @@ def train(recipe: RecipeArgument) -> None:
 
     line = Line(read_settings(Recipe, recipe))
     with line.timed("grounding core"):
-        line.grounder
+        line.train_core()
     typer.echo(f"trained: {line.grounder_dir}")
 
 
@@ -30,7 +30,8 @@ def train(recipe: RecipeArgument) -> None:
 def evaluate(recipe: RecipeArgument) -> None:
     """Ground every phrase of the scored split, write records, print AP50, mIoU and Dice with intervals."""
     from ..eval.records import read_records
-    from ..eval.score import score_grounding, scores_table
+    from ..eval.score import score_grounding
+    from ..eval.table import table
     from .line import Line
     from .recipe import Recipe
     from .results import write_grounding_records
@@ -38,7 +39,8 @@ def evaluate(recipe: RecipeArgument) -> None:
     line = Line(read_settings(Recipe, recipe))
     with line.timed("regions"):
         path = write_grounding_records(line)
-    typer.echo(scores_table(score_grounding(read_records([path], "grounding"), line.recipe.eval)))
+    scores = score_grounding(read_records([path], "grounding"), line.recipe.eval)
+    typer.echo(table({"grounding core": scores.metrics}))
     typer.echo(f"records: {path}")
 
 

@@ -1,4 +1,4 @@
-"""A finished run as a tool: its grounder, its adapters, on images that nobody has seen. Used by ask, write and predict."""
+"""A finished run as a tool on images that nobody has seen: its grounder and its adapters."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from ..grounding.records import file_sha256
 from ..grounding.sources import Query, RegionCaches, evidence_for
 from ..grounding.types import Region, Study, parse_modality
 from ..vqa.mllm.generate import Generated, GenerateSettings, generate
-from ..vqa.mllm.model import GroundedMLLM
+from ..vqa.mllm.model import load
 from ..vqa.mllm.prompt import Example
 from .recipe import Recipe
 
@@ -31,7 +31,7 @@ class FinishedRun:
     @cached_property
     def grounder(self) -> MedGlipGrounder:
         """The trained grounding core."""
-        return MedGlipGrounder.from_pretrained(self._need("grounding"))
+        return MedGlipGrounder.from_pretrained(self._need("grounding/model"))
 
     @cached_property
     def vocabulary(self) -> dict[str, list[str]]:
@@ -76,17 +76,10 @@ class FinishedRun:
 
     def write(self, example: Example, source: Source, settings: GenerateSettings) -> Generated:
         """What the adapter of this evidence source says."""
-        kind = "plain" if source == "none" else "grounded"
-        model = GroundedMLLM.load(
-            self.recipe.mllm.model_copy(update={"base": str(self._base())}),
-            self.grounder.embedding_dim,
-            self._need(f"adapter-{kind}"),
-        )
+        adapter = self._need("adapter-plain" if source == "none" else "adapter-grounded")
+        model = load(self.recipe.mllm, self.grounder.embedding_dim, adapter, vision=self._need("grounding/model"))
         evidence = self.recipe.evidence.model_copy(update={"forms": ()} if source == "none" else {})
         return generate(model, [example], evidence, settings)[0]
-
-    def _base(self) -> Path | str:
-        return self._need("base") if self.recipe.mllm.base == "smollm2-135m" else self.recipe.mllm.base
 
 
 def _dicom_modality(image: Path) -> str:

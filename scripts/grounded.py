@@ -20,12 +20,13 @@ def write_grounded(run: FinishedRun, study: Study, source: Source, out: Path) ->
     item = Report(report_id=study.image_path.stem, study=study, text="")
     settings = run.recipe.report.generate if run.recipe.report else GenerateSettings(max_new_tokens=64)
     text = run.write(to_example(item, evidence), source, settings).text
-    sentences = ground_sentences(text, evidence.regions, load_labels())
+    sentences = ground_sentences(text, evidence.regions, load_labels(), study.size_px)
     report = GroundedReport(
         report_id=item.report_id,
         image=study.image_path.name,
         size_px=study.size_px,
         sentences=sentences,
+        regions=evidence.regions,
         model=run.recipe.mllm.base,
         adapter=f"{run.folder.name}/adapter-{'plain' if source == 'none' else 'grounded'}",
         evidence=source,

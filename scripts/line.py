@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 
@@ -77,10 +78,15 @@ class Line:
             data, skipped = load_studies(sets, self.recipe.seed)
             self.skipped.entries += skipped.entries
             parts.append(data)
-        held_out = {(s.dataset, s.group) for s in self.scored_studies}
-        return concatenate_datasets(parts).filter(
-            lambda row: row["split"] != "train" or (row["dataset"], row["group"]) not in held_out
-        )
+        images = {str(study.image_path.resolve()) for study in self.scored_studies}
+        groups = {(str(study.image_path.parent.resolve()), study.group) for study in self.scored_studies}
+
+        def may_train(row: dict[str, Any]) -> bool:
+            path = Path(row["image_path"]).resolve()
+            is_held_out = str(path) in images or (str(path.parent), row["group"]) in groups
+            return row["split"] != "train" or not is_held_out
+
+        return concatenate_datasets(parts).filter(may_train)
 
     @property
     def scored_studies(self) -> list[Study]:
@@ -96,6 +102,14 @@ class Line:
             found.setdefault(row["modality"], {}).update(dict.fromkeys(row["phrases"]))  # pyright: ignore[reportArgumentType, reportCallIssue]
         return {modality: tuple(phrases) for modality, phrases in found.items()}
 
+    def train_core(self) -> None:
+        """Stage 1, if it is not finished."""
+        _ = self.grounder
+
+    def find_regions(self) -> None:
+        """Stage 2, for what the cache does not hold."""
+        _ = self.caches
+
     @cached_property
     def grounder(self) -> MedGlipGrounder:
         """The trained core; trained now, or further, if it is not finished."""
@@ -105,6 +119,11 @@ class Line:
         )
         write_atomic(self.out / "vocabulary.json", json.dumps(self.vocabulary, indent=1))
         return MedGlipGrounder.from_pretrained(folder)
+
+    @property
+    def grounder_dir(self) -> Path:
+        """Where the core is saved."""
+        return self.out / "grounding" / "model"
 
     def query(self, item: Question | Report) -> Query:
         """What is looked for in the image of one question or report."""

@@ -1,4 +1,4 @@
-"""The page of a run: scores, cases with boxes, masks, answers and reports, loss curves, settings. One file, no server."""
+"""The page of a run: scores, cases with boxes, masks, answers and reports, loss curves, settings. One HTML file."""
 
 import base64
 import io
@@ -43,7 +43,7 @@ def write_page(line: Line, results: dict[str, Any], table_html: str) -> Path:
         "settings": escape(settings_yaml(recipe)),
         "skipped": escape(line.skipped.summary()),
     }
-    template = Template((files(__package__) / "page.html").read_text())
+    template = Template((files("medglip.scripts") / "page.html").read_text())
     path = line.out / "index.html"
     write_atomic(path, template.substitute(fields))
     return path
@@ -57,10 +57,16 @@ def settings_yaml(recipe: Recipe) -> str:
 def _paired(results: dict[str, Any]) -> str:
     """Paired differences of the accuracy against `none`, in words."""
     parts = [
-        f"{source} minus none: {d['value']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}], p = {d['p_value']:.3g}"
-        for source, d in results.get("paired", {}).get("vqa", {}).items()
+        f"{source} minus none {_signed(found['overall_accuracy'])}"
+        for source, found in results.get("paired", {}).get("vqa", {}).items()
     ]
     return f"Paired differences of VQA accuracy: {'; '.join(parts)}." if parts else ""
+
+
+def _signed(found: dict[str, Any]) -> str:
+    d, p_value = found["difference"], found["p_value"]
+    interval = "" if d["low"] is None else f" [{d['low']:+.3f}, {d['high']:+.3f}]"
+    return f"{d['value']:+.3f}{interval}" + ("" if p_value is None else f", p = {p_value:.3g}")
 
 
 def _cases(line: Line) -> list[str]:

@@ -1,9 +1,9 @@
-"""A run is one YAML file: `Recipe`, typed, every room's settings in a section of its own. Contradictions are refused."""
+"""A run is one YAML file: `Recipe`, typed, each room with a section of its own. Contradictions are refused."""
 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from ..eval.score import EvalSettings
 from ..grounding.datasets.load import DataSettings
@@ -40,8 +40,6 @@ class TaskSection(Settings):
     """Score at most so many samples, drawn with the recipe's seed; all of them when left out."""
     generate: GenerateSettings = GenerateSettings()
     """Decoding."""
-    share: float = Field(0.5, gt=0)
-    """Weight of this task among the training examples."""
 
 
 class Recipe(Settings):

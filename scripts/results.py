@@ -23,6 +23,7 @@ NAMES: dict[Task, dict[str, str]] = {
     "vqa": {"open": "open_accuracy", "closed": "closed_accuracy"},
     "report": {"bleu_4": "bleu_4", "rouge_l": "rouge_l", "cider": "cider"},
 }
+DOWNSTREAM: tuple[Task, ...] = ("vqa", "report")
 SCORERS = {"grounding": score_grounding, "vqa": score_vqa, "report": score_report}
 
 
@@ -60,11 +61,11 @@ def score(line: Line) -> dict[str, Any]:
     """Score every record file of the run; write `scores/*.json` and `results.json`; return the results."""
     results: dict[str, Any] = {"grounding": _scored(line, "grounding", "grounding"), "vqa": {}, "report": {}}
     for source in line.recipe.sources:
-        for task in ("vqa", "report"):
+        for task in DOWNSTREAM:
             name = f"{task}-{source}"
             if (line.out / "records" / f"{name}.jsonl").exists():
                 results[task][source] = _scored(line, task, name)
-    results["paired"] = {task: _paired(line, task) for task in ("vqa", "report")}
+    results["paired"] = {task: _paired(line, task) for task in DOWNSTREAM}
     seconds = json.loads((line.out / "seconds.json").read_text())
     results |= {"seconds": round(sum(seconds.values()), 1), "stages": seconds}
     results |= {"recipe": line.recipe.name, "seed": line.recipe.seed, "notice": "research use, not for diagnosis"}
@@ -96,7 +97,7 @@ def _paired(line: Line, task: Task) -> dict[str, Any]:
 
 def results_table(results: Mapping[str, Any], form: str = "text") -> str:
     """The one table of a run: a row a source, a column a metric; `text`, `markdown` or `html`."""
-    columns = [f"{task} {name}" for task in ("vqa", "report") for name in NAMES[task]]
+    columns = [f"{task} {name}" for task in DOWNSTREAM for name in NAMES[task]]
     rows = {source: _row(results, source) for source in {**results["vqa"], **results["report"]}}
     ground = {f"grounding {name}": _estimate(results["grounding"].get(name)) for name in NAMES["grounding"]}
     if form == "html":
@@ -109,7 +110,7 @@ def results_table(results: Mapping[str, Any], form: str = "text") -> str:
 
 
 def _row(results: Mapping[str, Any], source: str) -> dict[str, Estimate | None]:
-    tasks = {task: results[task].get(source, {}) for task in ("vqa", "report")}
+    tasks: dict[Task, Any] = {task: results[task].get(source, {}) for task in DOWNSTREAM}
     return {f"{task} {name}": _estimate(found.get(name)) for task, found in tasks.items() for name in NAMES[task]}
 
 

@@ -8,7 +8,7 @@ from .line import Line
 from .page import write_page
 from .recipe import Recipe
 from .results import results_table, score, write_grounding_records
-from .tune import ADAPTERS, predict_source, tuned
+from .tune import ADAPTERS, Adapter, predict_source, sources_of, tuned
 
 
 def run(recipe_path: Path) -> dict[str, Any]:
@@ -18,25 +18,25 @@ def run(recipe_path: Path) -> dict[str, Any]:
         num = len(line.questions), len(line.reports), len(line.studies)
         print(f"   {num[0]} questions, {num[1]} reports, {num[2]} studies with regions")
     with line.timed("grounding core"):
-        line.grounder
+        line.train_core()
     with line.timed("regions"):
         write_grounding_records(line)
-        line.caches
+        line.find_regions()
     for kind in ADAPTERS:
         tune_and_predict(line, kind)
     with line.timed("scores and page"):
         results = score(line)
         line.skipped.write(line.out / "skipped.jsonl")
-        page = write_page(line, results, results_table(results, html=True))
+        page = write_page(line, results, results_table(results, "html"))
     print(results_table(results))
     print(line.skipped.summary())
     print(f"page: {page}\nresults: {line.out / 'results.json'}")
     return results
 
 
-def tune_and_predict(line: Line, kind: Any) -> None:
-    """One adapter and the predictions of its evidence sources; nothing is loaded if they are all on disk."""
-    sources = [s for s in line.recipe.sources if (s == "none") == (kind == "plain")]
+def tune_and_predict(line: Line, kind: Adapter) -> None:
+    """One adapter and the predictions of its evidence sources."""
+    sources = sources_of(line, kind)
     if not sources:
         return
     with line.timed(f"adapter {kind}"):

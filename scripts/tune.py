@@ -11,10 +11,9 @@ from ..grounding.types import region_to_json
 from ..report.sentences import ground_sentences
 from ..report.task import Report
 from ..vqa.answer import parse_answer
-from ..vqa.mllm.model import GroundedMLLM
+from ..vqa.mllm.model import GroundedMLLM, load
 from ..vqa.mllm.predict import Job, predict
 from ..vqa.mllm.prompt import Example
-from ..vqa.mllm.smollm2 import assemble
 from ..vqa.mllm.train import train
 from ..vqa.task import Question
 from .line import Line
@@ -25,17 +24,6 @@ ADAPTERS: tuple[Adapter, ...] = ("plain", "grounded")
 PLAIN = EvidenceSettings(forms=())
 
 
-def base_model(line: Line) -> str:
-    """Folder or hub name of the base; the small default is assembled once from our image tower and SmolLM2."""
-    if line.recipe.mllm.base != "smollm2-135m":
-        return line.recipe.mllm.base
-    folder = line.out / "base"
-    if not (folder / "complete").exists():
-        assemble(line.grounder_dir, folder)
-        write_atomic(folder / "complete", "")
-    return str(folder)
-
-
 def evidence_settings(line: Line, kind: Adapter) -> EvidenceSettings:
     """The plain adapter never sees evidence."""
     return line.recipe.evidence if kind == "grounded" else PLAIN
@@ -44,31 +32,67 @@ def evidence_settings(line: Line, kind: Adapter) -> EvidenceSettings:
 def tuned(line: Line, kind: Adapter) -> GroundedMLLM:
     """The base with one adapter, trained now, or further, if it is not finished."""
     folder = line.out / f"adapter-{kind}"
-    settings = line.recipe.mllm.model_copy(update={"base": base_model(line)})
-    if (folder / "adapter_config.json").exists():
-        return GroundedMLLM.load(settings, line.grounder.embedding_dim, folder)
-    model = GroundedMLLM.load(settings, line.grounder.embedding_dim)
+    dim, core = line.grounder.embedding_dim, line.grounder_dir
+    if (folder / "complete").exists():
+        return load(line.recipe.mllm, dim, folder, vision=core)
+    model = load(line.recipe.mllm, dim, vision=core)
     source: Source = "predicted" if kind == "grounded" else "none"
-    examples = line.examples(source, [i for i in [*line.questions, *line.reports] if i.study.split == "train"])
-    train(model, examples, evidence_settings(line, kind), line.recipe.mllm_train, line.out / f"train-{kind}", kind)
+    items = [item for item in [*line.questions, *line.reports] if item.study.split == "train"]
+    name, out = f"adapter {kind}", line.out / f"train-{kind}"
+    train(model, line.examples(source, items), evidence_settings(line, kind), line.recipe.mllm_train, out, name)
     model.save(folder)
+    write_atomic(folder / "complete", "")
     return model
 
 
-def predict_source(line: Line, model: GroundedMLLM, kind: Adapter, source: Source) -> None:
+def predict_source(
+    line: Line, model: GroundedMLLM, kind: Adapter, source: Source, only: tuple[Task, ...] = ("vqa", "report")
+) -> None:
     """Records of every scored question and report with one evidence source; continues after the last whole line."""
     tasks = {"vqa": (line.recipe.vqa, line.questions), "report": (line.recipe.report, line.reports)}
-    for task, (section, items) in tasks.items():
+    for task in only:
+        section, items = tasks[task]
         if section is None:
             continue
         scored = [item for item in items if item.study.split == line.recipe.eval_split]
-        jobs = [
-            job(item, example, source, line.recipe.eval_split)
-            for item, example in zip(scored, line.examples(source, scored), strict=True)
-        ]
+        examples = line.examples(source, scored)
+        jobs = [job(line, item, example, kind) for item, example in zip(scored, examples, strict=True)]
         path = line.out / "records" / f"{task}-{source}.jsonl"
         skipped = predict(model, jobs, evidence_settings(line, kind), section.generate, path)
         line.skipped.entries += skipped.entries
+
+
+def job(line: Line, item: Question | Report, example: Example, kind: Adapter) -> Job:
+    """The record's fields of one question or report, and how its text is read."""
+    study = item.study
+    fields: dict[str, Any] = {
+        "dataset": study.dataset,
+        "split": study.split,
+        "image_id": study.study_id,
+        "cluster_id": f"{study.dataset}/{study.group}",
+        "model": line.recipe.mllm.base,
+        "adapter": f"adapter-{kind}",
+    }
+    if isinstance(item, Report):
+        fields |= {"task": "report", "question": example.instruction, "answer": item.text}
+        return Job(example=example, fields=fields, parse=lambda text: _grounded(text, example.evidence))
+    fields |= {"task": "vqa", "question": item.question, "answer": item.answer, "answer_type": item.answer_type}
+    fields["meta"] = {"content_type": item.content_type}
+    return Job(example=example, fields=fields, parse=lambda text: {"parsed": parse_answer(text, item.answer_type)})
+
+
+def _grounded(text: str, evidence: Evidence) -> dict[str, Any]:
+    """A report's sentences with the regions they speak of, as the record keeps them."""
+    sentences = ground_sentences(text, evidence.regions, load_labels(), evidence.size_px)
+    rows = [
+        {
+            "text": sentence.text,
+            "is_negated": sentence.is_negated,
+            "regions": [region_to_json(region) | {"mask_rle": None} for region in sentence.regions],
+        }
+        for sentence in sentences
+    ]
+    return {"parsed": text, "meta": {"sentences": rows}}
 
 
 def train_adapters(recipe: Path) -> None:
