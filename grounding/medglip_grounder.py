@@ -1,7 +1,7 @@
 """Our core as a `Grounder`, and the oracle. B batch, K phrases, N points, D width, S side of the square input."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from .grounder import true_regions
 from .imaging.read import read_image
 from .labels import load_labels
 from .model.config import MedGlipConfig
-from .model.decode import Found, decode, point_of
+from .model.decode import decode, point_of
 from .model.medglip import MedGlipModel, MedGlipOutput
 from .model.processing import MedGlipProcessor
 from .records import sha256
@@ -35,6 +35,8 @@ class GrounderSettings(Settings):
     """Regions below this score are left out."""
     nms_iou: float = Field(default=0.5, gt=0, le=1)
     """Of two boxes of a phrase that overlap by more, the better one stays."""
+    mask_min_score: float = Field(default=0.3, ge=0, le=1)
+    """Regions below this score carry no mask: the many faint ones would cost most of the time and memory."""
     batch_size: int = Field(default=8, gt=0)
     """Images the model sees at once."""
 
@@ -84,11 +86,10 @@ class MedGlipGrounder:
             return [[] for _ in studies]
         images = [read_image(study.image_path) for study in studies]
         output = self._run(images, studies, asked)
-        limits = (self.settings.min_score, self.settings.nms_iou, self.settings.max_per_phrase)
         regions = []
         for i, (image, row) in enumerate(zip(images, asked, strict=True)):
             letterbox = Letterbox(image.size, self.processor.image_size)
-            of_image = [r for k, p in enumerate(row) for r in _regions(decode(output, i, k, *limits), p, letterbox)]
+            of_image = [r for k, p in enumerate(row) for r in self._regions(output, i, k, p, letterbox)]
             regions.append(sorted(of_image, key=lambda region: (-region.score, region.phrase)))
         return regions
 
@@ -110,6 +111,24 @@ class MedGlipGrounder:
     def _run(self, images: list[Image.Image], studies: Sequence[Study], asked: list[list[str]]) -> MedGlipOutput:
         inputs = self.processor(images, asked, [study.modality for study in studies])
         return self.model(**inputs.to(self.model.device))
+
+    def _regions(
+        self, output: MedGlipOutput, image: int, k: int, phrase: str, letterbox: Letterbox
+    ) -> Iterator[Region]:
+        """Regions of one phrase in pixels of the original image; what lies in the padding alone is dropped."""
+        limits = self.settings
+        found = decode(output, image, k, limits.min_score, limits.nms_iou, limits.max_per_phrase)
+        edges = np.tile(np.array(letterbox.size_px, np.float32), 2)
+        boxes_R4 = np.clip(letterbox.inverse(found.boxes_R4.cpu().numpy()), 0, edges)
+        embeddings_RD, masks_Rss = found.embeddings_RD.cpu().numpy(), found.masks_Rss.cpu().numpy()
+        path = load_labels().path(phrase)
+        for r, score in enumerate(found.scores_R.tolist()):
+            box = boxes_R4[r]
+            if box[0] < box[2] and box[1] < box[3]:
+                mask = _cropped(letterbox.inverse_mask(masks_Rss[r]), box) if score >= limits.mask_min_score else None
+                yield Region(
+                    phrase=phrase, box_xyxy_px=box, mask=mask, score=score, embedding=embeddings_RD[r], path=path
+                )
 
 
 class TruthGrounder:
@@ -138,31 +157,6 @@ def _asked(phrases: Sequence[str]) -> list[str]:
     if any(not phrase.strip() for phrase in phrases):
         raise BadInput("an empty phrase was asked for.", fix="leave it out of the list")
     return list(dict.fromkeys(phrases))
-
-
-def _regions(found: Found, phrase: str, letterbox: Letterbox) -> list[Region]:
-    """Regions of one phrase in pixels of the original image; what lies in the padding alone is dropped."""
-    limits = np.tile(np.array(letterbox.size_px, np.float32), 2)
-    boxes = np.clip(letterbox.inverse(found.boxes_R4.cpu().numpy()), 0, limits)
-    path = load_labels().path(phrase)
-    return [
-        Region(
-            phrase=phrase,
-            box_xyxy_px=box,
-            mask=_cropped(letterbox.inverse_mask(mask), box),
-            score=float(score),
-            embedding=embedding,
-            path=path,
-        )
-        for box, score, embedding, mask in zip(
-            boxes,
-            found.scores_R.cpu().numpy(),
-            found.embeddings_RD.cpu().numpy(),
-            found.masks_Rss.cpu().numpy(),
-            strict=True,
-        )
-        if box[0] < box[2] and box[1] < box[3]
-    ]
 
 
 def _cropped(mask_HW: NDArray[np.bool_], box: Boxes) -> NDArray[np.bool_] | None:
