@@ -3,6 +3,7 @@
 from typing import Any
 
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
 
 from ...grounding.bad_input import BadInput
 from ...grounding.settings import Settings
@@ -40,9 +41,17 @@ def add_lora(model: Any, settings: LoraSettings) -> PeftModel:
         modules_to_save=[n for n in PROJECTORS if n in present] if settings.train_projector else None,
     )
     try:
-        return get_peft_model(model, config)
+        return without_casts(get_peft_model(model, config))
     except ValueError as error:
         raise BadInput(f"no layer for LoRA: {error}", fix="correct mllm.lora.linears") from error
+
+
+def without_casts(model: PeftModel) -> PeftModel:
+    """Leave precision to autocast alone: peft's own cast of every input to fp32 and back takes a quarter of a step."""
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            module.cast_input_dtype_enabled = False
+    return model
 
 
 def num_layers(model: Any) -> int:

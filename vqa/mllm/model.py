@@ -23,7 +23,7 @@ from ...grounding.records import write_atomic
 from ...grounding.settings import Settings
 from .attention import use_grouped_attention
 from .batch import Batch, collate
-from .lora import LoraSettings, add_lora
+from .lora import LoraSettings, add_lora, without_casts
 from .processor import load_processor
 from .prompt import Example, Prompt, render
 from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm
@@ -51,16 +51,19 @@ class GroundedMLLM(nn.Module):
     Without regions it computes what the base computes, bit for bit (LoRA starts at nothing).
     """
 
+    model: Any
+
     def __init__(self, model: Any, processor: Any, settings: MllmSettings, embedding_dim: int, base: str):
         super().__init__()
-        self.model, self.processor = model, processor
+        self.model = model
+        self.processor = processor
         self.settings, self.embedding_dim, self.base = settings, embedding_dim, base
         embedding = model.get_input_embeddings()
         num_rows, hidden_size = embedding.weight.shape
         self.region_id = int(processor.tokenizer.convert_tokens_to_ids("<region>"))
         self.region_projector = RegionProjector(embedding_dim, hidden_size, mean_norm(embedding, num_rows))
         self.injector = Injector(embedding, self.region_id)
-        vision = getattr(model.config, "vision_config", None)
+        vision: Any = getattr(model.config, "vision_config", None)
         is_ours = getattr(vision, "model_type", "") == "medglip_vision"
         self.letterbox_px: int | None = vision.image_size if is_ours else None
         self.max_tokens = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -167,7 +170,7 @@ def _resolve(base: str, vision: Path | None) -> str:
 
 def _load_base(base: str, dtype: torch.dtype) -> Any:
     try:
-        model = AutoModelForImageTextToText.from_pretrained(base, dtype=dtype)
+        model: Any = AutoModelForImageTextToText.from_pretrained(base, dtype=dtype)
     except (OSError, ValueError) as error:
         raise BadInput(
             f"no image-text model: {error}", file=base, fix="mllm.base: smollm2-135m, a model folder, or a hub name"
@@ -207,7 +210,7 @@ def _architecture(model: Any) -> dict[str, Any]:
 
 def _load_adapter(model: Any, adapter: Path) -> PeftModel:
     try:
-        return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+        return without_casts(PeftModel.from_pretrained(model, str(adapter), is_trainable=True))
     except (RuntimeError, ValueError) as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise BadInput(

@@ -49,15 +49,15 @@ def predict(
     records, skipped = RecordFile(path), Skipped()
     left = [job for job in jobs if job.id not in records.done]
     texts = [instruction_text(job.example, evidence_settings) for job in left]
-    with tqdm(total=len(jobs), initial=len(jobs) - len(left), desc=path.stem, unit="prompt") as bar:
-        with generating(mllm, settings):
-            for places in by_length(texts, settings.batch_size):
-                asked = _render(mllm, [left[i] for i in places], evidence_settings, skipped)
-                written = write(mllm, [prompt for _, prompt in asked], settings) if asked else []
-                records.append(
-                    [_record(job, text, evidence_settings) for (job, _), text in zip(asked, written, strict=True)]
-                )
-                bar.update(len(places))
+    bar = tqdm(total=len(jobs), initial=len(jobs) - len(left), desc=path.stem, unit="prompt")
+    with bar, generating(mllm, settings):
+        for places in by_length(texts, settings.batch_size):
+            asked = _render(mllm, [left[i] for i in places], evidence_settings, skipped)
+            written = write(mllm, [prompt for _, prompt in asked], settings) if asked else []
+            records.append(
+                [_record(job, text, evidence_settings) for (job, _), text in zip(asked, written, strict=True)]
+            )
+            bar.update(len(places))
     skipped.write(path.with_suffix(".skipped.jsonl"))
     return skipped
 

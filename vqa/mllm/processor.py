@@ -21,7 +21,7 @@ def load_processor(base: str) -> Any:
     try:
         processor = AutoProcessor.from_pretrained(base)
     except (ImportError, ValueError, OSError) as error:
-        if not any(word in str(error) for word in ("torchvision", "video processor")):
+        if not any(words in str(error) for words in ("torchvision", "load video processor")):
             raise BadInput(
                 f"no processor: {error}", file=base, fix="give the folder or hub name of an image-text model"
             ) from error
@@ -40,7 +40,8 @@ def _without_video(folder: Path) -> Any:
     """The family's own class, built from its parts with a placeholder where the video processor would be."""
     file, tokenizer_file = folder / "processor_config.json", folder / "tokenizer_config.json"
     config = json.loads(file.read_text()) if file.exists() else {}
-    name = config.get("processor_class") or json.loads(tokenizer_file.read_text()).get("processor_class")
+    tokenizer_config = json.loads(tokenizer_file.read_text()) if tokenizer_file.exists() else {}
+    name = config.get("processor_class") or tokenizer_config.get("processor_class")
     if not hasattr(transformers, str(name)):
         raise BadInput(f"unknown processor class {name!r}.", file=folder, fix="install torchvision, or another base")
     template = folder / "chat_template.jinja"

@@ -28,7 +28,7 @@ from transformers.models.llava.image_processing_pil_llava import LlavaImageProce
 from ...grounding.assets import cache_folder, fetch
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence import REGION_TOKEN
-from ...grounding.model.config import PIXEL_MEAN, PIXEL_STD, MedGlipVisionConfig
+from ...grounding.model.config import PIXEL_MEAN, PIXEL_STD, MedGlipConfig, MedGlipVisionConfig
 from ...grounding.model.image_tower import MedGlipVisionModel
 from ...grounding.records import file_sha256
 
@@ -61,7 +61,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     config = LlamaConfig.from_dict(
         {k: v for k, v in packed.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
     )
-    plain = LlamaForCausalLM(config)
+    plain: Any = LlamaForCausalLM(config)
     plain.load_state_dict(packed.state_dict())
     plain.tie_weights()
     plain.to(torch.bfloat16).save_pretrained(folder)
@@ -91,7 +91,7 @@ def assemble(vision: Path | MedGlipVisionConfig, out_dir: Path, *, text: Path | 
     torch_state = torch.get_rng_state()
     torch.manual_seed(seed)
     tower = MedGlipVisionModel(vision) if isinstance(vision, MedGlipVisionConfig) else image_tower(vision)
-    model = _join(tower, language, tokenizer)
+    model: Any = _join(tower, language, tokenizer)
     torch.set_rng_state(torch_state)
     processor = LlavaProcessor(
         image_processor=image_processor(tower.config.image_size),
@@ -117,7 +117,7 @@ def image_tower(folder: Path) -> MedGlipVisionModel:
         kind = MedGlipVisionConfig.get_config_dict(folder)[0].get("model_type")
         if kind == MedGlipVisionConfig.model_type:
             return MedGlipVisionModel.from_pretrained(folder)
-        if kind == MedGlipModel.config_class.model_type:
+        if kind == MedGlipConfig.model_type:
             return MedGlipModel.from_pretrained(folder).image_tower
     except OSError as error:
         raise BadInput(f"no model: {error}", file=folder, fix="give the folder that core training wrote") from error

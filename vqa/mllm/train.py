@@ -41,9 +41,11 @@ def train(
         noisy = perturb(example.evidence, evidence, rng)
         return mllm.render(Example(**{**vars(example), "evidence": noisy}), evidence)
 
+    if any(example.target is None for example in examples):
+        examples = [example for example in examples if example.target is not None]
     return fit(
         mllm,
-        [example for example in examples if example.target is not None],
+        examples,
         prepare=prepare,
         collate=mllm.collate,
         loss=answer_loss,

@@ -1,0 +1,72 @@
+"""Region vectors reach exactly their placeholders, or an error names both counts."""
+
+import pytest
+import torch
+from torch import nn
+
+from medglip.vqa.mllm.region_tokens import Injector, RegionProjector, mean_norm
+
+REGION = 9
+
+
+@pytest.fixture
+def embedding() -> nn.Embedding:
+    torch.manual_seed(0)
+    return nn.Embedding(12, 4)
+
+
+def test_vectors_replace_their_placeholders_and_nothing_else(embedding: nn.Embedding) -> None:
+    plain = embedding(ids := torch.tensor([[1, REGION, 2, REGION], [3, 4, 5, REGION]]))
+    vectors = [torch.ones(2, 4), torch.full((1, 4), 2.0)]
+    injector = Injector(embedding, REGION)
+    with injector.inject(vectors):
+        embedded = embedding(ids)
+    assert torch.equal(embedded[ids == REGION], torch.cat(vectors))
+    assert torch.equal(embedded[ids != REGION], plain[ids != REGION])
+
+
+def test_beams_and_return_sequences_repeat_each_sample_in_place(embedding: nn.Embedding) -> None:
+    ids = torch.tensor([[1, REGION], [2, REGION]]).repeat_interleave(3, 0)
+    vectors = [torch.ones(1, 4), torch.full((1, 4), 2.0)]
+    injector = Injector(embedding, REGION)
+    with injector.inject(vectors):
+        assert embedding(ids)[:, 1, 0].tolist() == [1, 1, 1, 2, 2, 2]
+
+
+def test_counts_are_compared_row_by_row_and_named(embedding: nn.Embedding) -> None:
+    ids = torch.tensor([[1, REGION], [REGION, REGION]])
+    injector = Injector(embedding, REGION)
+    swapped = [torch.ones(2, 4), torch.ones(1, 4)]  # three in all, as many as placeholders
+    with (
+        pytest.raises(ValueError, match=r"\[1, 2\] <region> tokens.*\[2, 1\] region vectors"),
+        injector.inject(swapped),
+    ):
+        embedding(ids)
+    with pytest.raises(ValueError, match="2 rows of tokens, 3 samples"), injector.inject([torch.ones(1, 4)] * 3):
+        embedding(ids)
+    with pytest.raises(ValueError, match=r"\[1, 2\] <region> tokens"):
+        embedding(ids)  # placeholders without any vectors
+
+
+def test_vectors_that_are_never_used_are_an_error(embedding: nn.Embedding) -> None:
+    injector = Injector(embedding, REGION)
+    unused = pytest.raises(ValueError, match=r"\[1\] region vectors were given, 0 were injected")
+    with unused, injector.inject([torch.ones(1, 4)]):
+        embedding(torch.tensor([[1, 2]]))
+    assert injector.vectors is None
+
+
+def test_no_regions_leave_the_embedding_untouched(embedding: nn.Embedding) -> None:
+    ids = torch.tensor([[1, 2, 3]])
+    plain = embedding(ids)
+    injector = Injector(embedding, REGION)
+    with injector.inject([torch.zeros(0, 4)]):
+        assert torch.equal(embedding(ids), plain)
+
+
+def test_projected_vectors_start_at_the_norm_of_embedded_words(embedding: nn.Embedding) -> None:
+    norm = mean_norm(embedding, 12)
+    torch.manual_seed(1)
+    vectors = RegionProjector(3, 64, norm)(torch.randn(5, 3 + 8))
+    assert vectors.shape == (5, 64)
+    assert torch.allclose(vectors.norm(dim=1), torch.tensor(norm), rtol=0.02)
