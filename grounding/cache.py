@@ -164,6 +164,8 @@ def _read(folder: Path, keys: set[str]) -> pa.Table:
     tables = [SCHEMA.empty_table()]
     seen: set[str] = set()
     for path in sorted(folder.glob("*.parquet")):
+        if keys <= seen:
+            break
         try:
             table = pq.read_table(path, schema=SCHEMA, filters=[("key", "in", sorted(keys - seen))])
         except FileNotFoundError:

@@ -13,13 +13,17 @@ from torch.nn import functional as F
 from ..types import MODALITIES
 
 
+class ModalityShift(nn.Embedding):
+    """A gain and a bias a channel for each modality; zero, thus no change, before training."""
+
+
 class Pyramid(nn.Module):
-    """1 x 1 laterals, each scaled and shifted by its modality; identity before training."""
+    """1 x 1 laterals, each scaled and shifted by its modality."""
 
     def __init__(self, widths_in: list[int], width: int):
         super().__init__()
         self.laterals = nn.ModuleList(nn.Conv2d(width_in, width, 1) for width_in in widths_in)
-        self.modality = nn.Embedding(len(MODALITIES), 2 * width * len(widths_in))
+        self.modality = ModalityShift(len(MODALITIES), 2 * width * len(widths_in))
 
     def forward(self, feature_maps: tuple[Tensor, ...], modality_ids_B: Tensor) -> list[Tensor]:
         """float[B, D, H/s, W/s] for each map."""

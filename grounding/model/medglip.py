@@ -13,7 +13,7 @@ from transformers import initialization as init
 from transformers.utils.generic import ModelOutput
 
 from .config import MedGlipConfig, MedGlipVisionConfig
-from .fusion import Fusion, Pyramid
+from .fusion import Fusion, ModalityShift, Pyramid
 from .head import DenseHead
 from .image_tower import MedGlipVisionModel
 from .text_tower import PhraseEncoder
@@ -64,8 +64,8 @@ class MedGlipModel(PreTrainedModel):
             init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
-        elif isinstance(module, Pyramid):
-            init.zeros_(module.modality.weight)
+        elif isinstance(module, ModalityShift):
+            init.zeros_(module.weight)
         else:
             super()._init_weights(module)
 
