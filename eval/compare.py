@@ -77,5 +77,7 @@ def _check_pairs(a: dict[str, Record], b: dict[str, Record]) -> None:
 
 
 def _sample(record: Record) -> tuple[Any, ...]:
+    """What makes a sample; phrases are part of it where they are what is scored, elsewhere they are evidence."""
     names = ("question", "answer", "answer_type", "split")
-    return (cluster(record), list(record.get("phrases") or []), *(record.get(name) for name in names))
+    phrases = list(record.get("phrases") or []) if record["task"] == "grounding" else []
+    return (cluster(record), phrases, *(record.get(name) for name in names))
