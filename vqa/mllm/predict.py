@@ -48,6 +48,8 @@ def predict(
     """
     records, skipped = RecordFile(path), Skipped()
     left = [job for job in jobs if job.id not in records.done]
+    if not left:
+        return skipped
     texts = [instruction_text(job.example, evidence_settings) for job in left]
     bar = tqdm(total=len(jobs), initial=len(jobs) - len(left), desc=path.stem, unit="prompt")
     with bar, generating(mllm, settings):
