@@ -43,9 +43,9 @@ def test_a_file_is_downloaded_once(
 ) -> None:
     calls = []
     monkeypatch.setattr(assets, "_download", lambda *_: calls.append(1) or wheel)
-    for _ in range(2):
-        file = assets.fetch("toy", tmp_path / "cache")
-        assert file.read_bytes() == CONTENT
+    file = assets.fetch("toy", tmp_path / "cache")
+    assert file.read_bytes() == CONTENT
+    assert assets.fetch("toy", tmp_path / "cache") == file
     assert len(calls) == 1
     assert [path.name for path in file.parent.iterdir()] == ["model.bin"]
 

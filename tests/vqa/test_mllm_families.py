@@ -10,7 +10,7 @@ import torch
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence import EvidenceSettings
 from medglip.vqa.mllm.generate import GenerateSettings, generate
-from medglip.vqa.mllm.lora import LoraSettings
+from medglip.vqa.mllm.lora import ATTENTION, MLP, LoraSettings
 from medglip.vqa.mllm.model import MllmSettings, load
 from medglip.vqa.mllm.processor import load_processor
 from medglip.vqa.mllm.prompt import Example
@@ -73,7 +73,7 @@ def qwen(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_family_with_a_video_processor_goes_the_whole_way(
     qwen: Path, new_example: NewExample, tmp_path: Path
 ) -> None:
-    settings = MllmSettings(base=str(qwen), dtype="fp32", lora=LoraSettings(r=4))
+    settings = MllmSettings(base=str(qwen), dtype="fp32", lora=LoraSettings(r=4, linears=ATTENTION + MLP))
     mllm = load(settings, 6)
     show = EvidenceSettings(forms=("text", "tokens", "crops"))
     examples = [new_example(2), new_example(None), new_example(1)]
@@ -110,5 +110,5 @@ def test_a_processor_class_of_nobody_is_refused(qwen: Path, tmp_path: Path) -> N
         if file.name != "model.safetensors":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     (tmp_path / "processor_config.json").write_text(json.dumps({"processor_class": "NobodyProcessor"}))
-    with pytest.raises(BadInput, match="NobodyProcessor|no processor"):
+    with pytest.raises(BadInput, match=r"NobodyProcessor|no processor"):
         load_processor(str(tmp_path))

@@ -25,7 +25,7 @@ class GenerateSettings(Settings):
     """An answer is cut after so many tokens."""
     num_beams: int = 1
     """1 is greedy."""
-    batch_size: int = 16
+    batch_size: int = 32
     """Prompts at once."""
     merge: bool = True
     """Fold LoRA into the weights meanwhile: about twice as fast, needs room for a copy of the adapted layers."""

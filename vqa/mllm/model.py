@@ -101,7 +101,7 @@ class GroundedMLLM(nn.Module):
     @contextmanager
     def merged(self) -> Iterator[None]:
         """LoRA folded into the weights inside, for faster generation; afterwards the very same weights are back."""
-        layers = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
+        layers: list[Any] = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
         kept = [layer.get_base_layer().weight.detach().clone() for layer in layers]
         self.model.merge_adapter()
         try:

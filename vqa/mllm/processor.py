@@ -21,12 +21,14 @@ def load_processor(base: str) -> Any:
     try:
         processor = AutoProcessor.from_pretrained(base)
     except (ImportError, ValueError, OSError) as error:
-        if not any(words in str(error) for words in ("torchvision", "load video processor")):
+        if not any(words in str(error).lower() for words in ("torchvision", "load video processor")):
             raise BadInput(
                 f"no processor: {error}", file=base, fix="give the folder or hub name of an image-text model"
             ) from error
         processor = _without_video(Path(base) if Path(base).is_dir() else Path(snapshot_download(base)))
-    if not getattr(processor, "chat_template", None):
+    if not hasattr(processor, "tokenizer"):
+        raise BadInput(f"no processor, only {type(processor).__name__}.", file=base, fix="give an image-text model")
+    if not processor.chat_template:
         raise BadInput(
             f"{type(processor).__name__} has no chat template.",
             file=base,
