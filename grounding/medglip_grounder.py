@@ -50,13 +50,17 @@ class MedGlipGrounder:
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path | str, device: str | torch.device = "cpu", settings: GrounderSettings | None = None
+        cls, folder: Path | str, device: str | torch.device | None = None, settings: GrounderSettings | None = None
     ) -> "MedGlipGrounder":
-        """Load what `train` saved. Raises `BadInput` for a missing folder and for a checkpoint of something else."""
+        """Load what `train` saved, onto a GPU where there is one and no device is named.
+
+        Raises `BadInput` for a missing folder and for a checkpoint of something else.
+        """
         folder = Path(folder)
         config = _read_config(folder)
         model = MedGlipModel(config)
         _load_weights(model, folder)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(model.to(device), MedGlipProcessor.from_pretrained(folder), settings)  # pyright: ignore[reportArgumentType]
 
     @property

@@ -33,10 +33,10 @@ Score = Callable[[MedGlipGrounder, list[Study]], Mapping[str, float]]
 class ModelSettings(Settings):
     """Sizes of the core; the defaults have 2.6 million parameters and train on a CPU."""
 
-    image_size: int = 192
+    image_size: int = Field(default=192, gt=0, multiple_of=32)
     """Side of the square input in pixels, a multiple of 32."""
-    width: int = 96
-    """Channels of pyramid, fusion and head: length of the region embedding."""
+    width: int = Field(default=96, gt=0, multiple_of=16)
+    """Channels of pyramid, fusion and head, a multiple of 16: length of the region embedding."""
     stage_widths: tuple[int, int, int, int] = (24, 48, 80, 112)
     """Channels of the image tower at strides 2 to 16."""
     hidden_size: int = 144

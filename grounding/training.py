@@ -110,7 +110,7 @@ def fit(
         raise BadInput("no examples to train on.", fix="check the data section of the recipe and what was skipped")
     set_seed(settings.seed)
     accelerator = _accelerator(settings)
-    optimizer = torch.optim.AdamW(_parameter_groups(model, settings), lr=settings.learning_rate)
+    optimizer = torch.optim.AdamW(_parameter_groups(model, settings), lr=settings.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
     first = _resume(model, optimizer, schedule, out_dir)
     log: list[dict[str, float]] = _read_log(out_dir / "log.jsonl", first)

@@ -79,6 +79,8 @@ class MedGlipConfig(PreTrainedConfig):
             self.vision_config = MedGlipVisionConfig(**(self.vision_config or {}))
         if not isinstance(self.text_config, PreTrainedConfig):
             self.text_config = BertConfig(**{**SMALL_BERT, **(self.text_config or {})})
+        if self.width % 16 or self.width % self.num_heads:
+            raise ValueError(f"width {self.width} must be a multiple of 16 and of num_heads {self.num_heads}")
         super().__post_init__(**kwargs)
 
 

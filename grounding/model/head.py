@@ -46,11 +46,11 @@ class DenseHead(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(10.0)))
         self.bias = nn.Parameter(torch.tensor(-4.6))  # sigmoid: a prior of about 0.01
         self.prototypes = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.GroupNorm(num_groups, width),
+            nn.Conv2d(width, width // 2, 3, padding=1, bias=False),
+            nn.GroupNorm(num_groups, width // 2),
             nn.ReLU(),
             nn.Upsample(scale_factor=2.0, mode="bilinear"),
-            nn.Conv2d(width, num_prototypes, 3, padding=1),
+            nn.Conv2d(width // 2, num_prototypes, 3, padding=1),
         )
 
     def forward(self, levels: list[Tensor], phrases_BKD: Tensor) -> dict[str, Tensor]:
