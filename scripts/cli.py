@@ -47,7 +47,7 @@ def run(
 def main() -> None:
     """Entry of the console command: bad input ends with its one line and exit code 2."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    # Waiting threads sleep instead of spinning: beside any other load on the cores, spinning makes a step ten times slower.
+    # Waiting threads sleep instead of spinning: beside other load, spinning makes a step ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
