@@ -85,14 +85,10 @@ def assemble(vision: Path | MedGlipVisionConfig, out_dir: Path, *, text: Path | 
     """
     text = text or text_folder()
     tokenizer = _tokenizer(text)
-    language = LlamaForCausalLM.from_pretrained(text, dtype=torch.float32)
-    if len(tokenizer) > language.config.vocab_size:
-        language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    torch_state = torch.get_rng_state()
-    torch.manual_seed(seed)
-    tower = MedGlipVisionModel(vision) if isinstance(vision, MedGlipVisionConfig) else image_tower(vision)
-    model: Any = _join(tower, language, tokenizer)
-    torch.set_rng_state(torch_state)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tower = MedGlipVisionModel(vision) if isinstance(vision, MedGlipVisionConfig) else image_tower(vision)
+        model: Any = _join(tower, _language(text, tokenizer), tokenizer)
     processor = LlavaProcessor(
         image_processor=image_processor(tower.config.image_size),
         tokenizer=tokenizer,
@@ -147,6 +143,14 @@ def _tokenizer(text: Path) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
+def _language(text: Path, tokenizer: Any) -> LlamaForCausalLM:
+    """The text model with a row for every token."""
+    language = LlamaForCausalLM.from_pretrained(text, dtype=torch.float32)
+    if len(tokenizer) > language.config.vocab_size:
+        language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    return language
+
+
 def _join(tower: MedGlipVisionModel, language: LlamaForCausalLM, tokenizer: Any) -> LlavaForConditionalGeneration:
     config = LlavaConfig(
         vision_config=tower.config,
@@ -171,6 +175,7 @@ def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a new folder beside the target and rename it: a kill leaves nothing half written there."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    partial.chmod(0o755)
     try:
         write(partial)
         shutil.rmtree(folder, ignore_errors=True)
