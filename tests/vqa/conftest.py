@@ -1,4 +1,4 @@
-"""A tiny random LLaVA with our image tower and a byte-level BPE of a few hundred tokens, built once a session."""
+"""Examples and models on the tiny base of `tests/conftest.py`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,58 +13,6 @@ from medglip.grounding.types import Region
 from medglip.vqa.mllm.prompt import Example
 
 DIM = 6
-SENTENCES = [
-    "Where is the nodule? upper left of the image, a short phrase",
-    "Is there a mass in the image? yes or no, not found",
-    "Write the findings of this image as a short report. Evidence: 12 20 31 44",
-]
-
-
-@pytest.fixture(scope="session")
-def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet)
-    bpe.train_from_iterator(SENTENCES, trainer)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, unk_token=special[0], bos_token=special[1], eos_token=special[2], pad_token=special[2]
-    )
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-        bos_token_id=1,
-        eos_token_id=2,
-        initializer_range=0.2,
-    )
-    folder = tmp_path_factory.mktemp("text")
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_base(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LLaVA folder as `assemble` writes it: 64 x 64 pixels, four image tokens."""
-    from medglip.grounding.model.config import MedGlipVisionConfig
-    from medglip.vqa.mllm.smollm2 import assemble
-
-    sizes = MedGlipVisionConfig(
-        image_size=64, stage_widths=(4, 4, 4, 4), hidden_size=8, depths=(1, 1, 1, 2), num_groups=2
-    )
-    return assemble(sizes, tmp_path_factory.mktemp("llava") / "tiny", text=tiny_text)
 
 
 @pytest.fixture
