@@ -20,7 +20,7 @@ from .prompt import Example, Prompt
 class MllmTrainSettings(Settings):
     """How the language model is tuned."""
 
-    train: TrainSettings = TrainSettings(steps=100, batch_size=8, learning_rate=5e-4, warmup_steps=10, clip_norm=1.0)
+    train: TrainSettings = TrainSettings(steps=80, batch_size=8, learning_rate=1e-3, warmup_steps=8, clip_norm=1.0)
     """Steps, batches and rates of the one training loop."""
 
 
