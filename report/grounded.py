@@ -14,9 +14,6 @@ The JSON, keys in this order:
 the original image, masks uncompressed COCO RLE. The file names the image and never its folder.
 """
 
-import hashlib
-import json
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,12 +21,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from ..grounding.bad_input import BadInput
-from ..grounding.records import write_atomic
 from ..grounding.types import Region, region_from_json, region_to_json
-from .html import page
 from .task import Sentence
 
 FORMAT = "medglip-report-1"
@@ -131,21 +124,3 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
 def _sentence(values: Mapping[str, Any], regions: tuple[Region, ...]) -> Sentence:
     spoken = tuple(regions[place] for place in values["regions"])
     return Sentence(text=values["text"], regions=spoken, is_negated=values["is_negated"])
-
-
-def write(report: GroundedReport, image: Image.Image, folder: Path) -> list[Path]:
-    """Write `<report_id>.json` and `<report_id>.html` into the folder, each whole or not at all; returns both.
-
-    `image`: the original picture, embedded in the page. Characters of the id that a file name cannot hold become `_`.
-    """
-    stem = file_stem(report.report_id)
-    files = [folder / f"{stem}.json", folder / f"{stem}.html"]
-    write_atomic(files[0], json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n")
-    write_atomic(files[1], page(report, image))
-    return files
-
-
-def file_stem(report_id: str) -> str:
-    """A file name of the id; a changed id gets a few characters of its hash, so that no two ids share a file."""
-    stem = re.sub(r"[^\w.-]", "_", report_id, flags=re.ASCII).lstrip(".")[:100]
-    return stem if stem == report_id else f"{stem}-{hashlib.sha256(report_id.encode()).hexdigest()[:8]}"

@@ -6,7 +6,6 @@ Pointing at a sentence lights its regions, pointing at a region its sentences; w
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -15,15 +14,13 @@ from ..grounding.types import Region
 from .figure import STYLE as STYLE
 from .figure import drawing, inks_of
 from .figure import figure as figure
+from .grounded import GroundedReport
 from .task import Sentence
-
-if TYPE_CHECKING:  # grounded.py writes pages, so at run time it imports this file and not the other way round
-    from .grounded import GroundedReport
 
 _HERE = Path(__file__).parent
 
 
-def page(report: "GroundedReport", image: Image.Image, *, max_side: int = 1024) -> str:
+def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024) -> str:
     """The whole HTML page. `image` is the original picture, embedded with its longer side at most `max_side` pixels."""
     regions = report.all_regions
     inks = inks_of(regions)
@@ -41,7 +38,7 @@ def page(report: "GroundedReport", image: Image.Image, *, max_side: int = 1024) 
     )
 
 
-def _sentence(report: "GroundedReport", sentence: Sentence, inks: dict[str, str]) -> str:
+def _sentence(report: GroundedReport, sentence: Sentence, inks: dict[str, str]) -> str:
     places = report.places(sentence)
     text = escape(sentence.text)
     if not places:
@@ -67,7 +64,7 @@ def _region_row(place: int, region: Region, inks: dict[str, str], size_px: tuple
     )
 
 
-def _facts(report: "GroundedReport") -> list[tuple[str, str]]:
+def _facts(report: GroundedReport) -> list[tuple[str, str]]:
     """What made the report, in words."""
     width, height = report.size_px
     facts = [

@@ -6,9 +6,10 @@ from ..grounding.evidence import Source
 from ..grounding.imaging.read import read_image
 from ..grounding.labels import load_labels
 from ..grounding.types import Study
-from ..report.grounded import GroundedReport, write
+from ..report.grounded import GroundedReport
 from ..report.sentences import ground_sentences
 from ..report.task import Report, to_example
+from ..report.write import write
 from ..vqa.mllm.generate import GenerateSettings
 from .finished import FinishedRun
 

@@ -20,29 +20,25 @@ Item = TypeVar("Item", Question, Report)
 
 def read_questions(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Question]:
     """Every question of the recipe; the scored split cut to `max_test`."""
-    task = recipe.vqa
-    if task is None:
+    if (task := recipe.vqa) is None:
         return []
-    if task.data == "phantom":
-        assert phantom_dir is not None
-        questions = read_phantom_questions(phantom_dir, phantom.read(phantom_dir))
+    if phantom_dir and task.data == "phantom":
+        questions, left_out = read_phantom_questions(phantom_dir, phantom.read(phantom_dir)), Skipped()
     else:
         questions, left_out = vqa_rad.read(task.vqa_rad, recipe.seed)
-        skipped.entries += left_out.entries
+    skipped.entries += left_out.entries
     return _cut(questions, recipe.eval_split, task.max_test, recipe.seed)
 
 
 def read_reports(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Report]:
     """Every report of the recipe; the scored split cut to `max_test`."""
-    task = recipe.report
-    if task is None:
+    if (task := recipe.report) is None:
         return []
-    if task.data == "phantom":
-        assert phantom_dir is not None
-        reports = read_phantom_reports(phantom_dir, phantom.read(phantom_dir))
+    if phantom_dir and task.data == "phantom":
+        reports, left_out = read_phantom_reports(phantom_dir, phantom.read(phantom_dir)), Skipped()
     else:
         reports, left_out = covid_cxr.read(task.covid_notes, recipe.seed)
-        skipped.entries += left_out.entries
+    skipped.entries += left_out.entries
     return _cut(reports, recipe.eval_split, task.max_test, recipe.seed)
 
 

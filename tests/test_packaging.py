@@ -16,6 +16,8 @@ def test_listed_packages_are_the_folders_on_disk() -> None:
 
 
 def test_importing_a_room_is_light() -> None:
-    code = "import sys, medglip.grounding, medglip.eval; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    code = (
+        "import sys, medglip.grounding, medglip.eval; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/")
     assert run.stdout.strip() == "[]"
