@@ -5,6 +5,9 @@ BIN := .venv/bin
 # Without an NVIDIA GPU the CPU set of constraints-cpu.txt is installed; with one, plain resolution.
 CONSTRAINTS := $(shell nvidia-smi -L >/dev/null 2>&1 || echo "-c constraints-cpu.txt")
 
+# Waiting threads sleep instead of spinning: beside other load, spinning makes a step ten times slower.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: install quickstart test check real clean
 
 install: .venv/installed

@@ -1,6 +1,6 @@
 """Regions become evidence: one source (`none | predicted | oracle | random | shuffled`), any subset of forms.
 
-Pure functions without torch. `Evidence.none()` renders to nothing at all, so the prompt is the plain one, byte for byte.
+Pure functions without torch. `Evidence.none()` renders to nothing, so its prompt is the plain one, byte for byte.
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def select(evidence: Evidence, settings: EvidenceSettings) -> Evidence:
 
 
 def perturb(evidence: Evidence, settings: EvidenceSettings, rng: np.random.Generator) -> Evidence:
-    """Training noise: evidence dropped now and then, boxes jittered; a model fed clean boxes fails on predicted ones."""
+    """Training noise: evidence dropped now and then, boxes jittered; fed clean boxes, a model fails on predicted ones."""
     if rng.random() < settings.dropout:
         return Evidence.none(evidence.size_px)
     return replace(
@@ -103,7 +103,7 @@ def _move(region: Region, size_px: tuple[int, int], rng: np.random.Generator) ->
 
 
 def derangement(groups: Sequence[str], rng: np.random.Generator) -> list[int]:
-    """For each place a donor's index from the same group (a modality, say), never itself; alone in a group: any other."""
+    """For each place a donor's index from the same group (a modality, say), never itself; any other if alone in it."""
     donors = list(range(len(groups)))
     for group in sorted(set(groups)):
         members = rng.permutation([i for i, g in enumerate(groups) if g == group])

@@ -31,7 +31,7 @@ Score = Callable[[MedGlipGrounder, list[Study]], Mapping[str, float]]
 
 
 class ModelSettings(Settings):
-    """Sizes of the core; the defaults have 2.6 million parameters and train on a CPU."""
+    """Sizes of the core; the defaults have 2.3 million parameters and train on a CPU."""
 
     image_size: int = Field(default=192, gt=0, multiple_of=32)
     """Side of the square input in pixels, a multiple of 32."""
@@ -41,11 +41,11 @@ class ModelSettings(Settings):
     """Channels of the image tower at strides 2 to 16."""
     hidden_size: int = 144
     """Channels of the image tower at stride 32."""
-    depths: tuple[int, int, int, int] = (1, 2, 2, 2)
+    depths: tuple[int, int, int, int] = (1, 1, 2, 2)
     """Residual blocks at strides 4 to 32."""
     num_fusion_layers: int = 2
     """Layers in which image tokens and phrases read."""
-    num_head_convs: int = 2
+    num_head_convs: int = 1
     """Convolutions of each head tower."""
     text_layers: int = 2
     """Transformer layers of the phrase encoder."""
@@ -56,7 +56,7 @@ class GroundingSettings(Settings):
 
     model: ModelSettings = ModelSettings()
     """Sizes."""
-    train: TrainSettings = TrainSettings(steps=600, learning_rate=1e-3, warmup_steps=50, batch_size=8)
+    train: TrainSettings = TrainSettings(steps=400, learning_rate=1e-3, warmup_steps=50, batch_size=8)
     """Steps and rates."""
     draw: DrawSettings = DrawSettings()
     """Phrases and augmentation of each draw."""

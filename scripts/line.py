@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -140,7 +140,7 @@ class Line:
             phrases.setdefault(query.study.study_id, {}).update(dict.fromkeys(query.phrases))
         order, asked = list(studies.values()), [tuple(phrases[name]) for name in studies]
         predicted, skipped = regions_of(self.grounder, order, asked, self.out / "regions")
-        truth: dict[str, list[Region]] = {}
+        truth: Mapping[str, list[Region]] = {}
         if "oracle" in self.recipe.sources:
             oracle = TruthGrounder(self.grounder)
             truth, _ = regions_of(oracle, order, asked, self.out / "regions")

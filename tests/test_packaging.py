@@ -1,4 +1,4 @@
-"""The package list in pyproject.toml is the folders on disk: a forgotten one would be missing from the wheel in silence."""
+"""The package list in pyproject.toml is the folders on disk: a forgotten one would be missing without a word."""
 
 import subprocess
 import sys

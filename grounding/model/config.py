@@ -33,7 +33,7 @@ class MedGlipVisionConfig(PreTrainedConfig):
     """Channels at strides 2, 4, 8, 16, multiples of `num_groups`."""
     hidden_size: int = 144
     """Channels at stride 32, a multiple of `num_groups`."""
-    depths: list[int] | tuple[int, ...] = (1, 2, 2, 2)
+    depths: list[int] | tuple[int, ...] = (1, 1, 2, 2)
     """Residual blocks at strides 4, 8, 16, 32; the last at least 2, so that there are two hidden states."""
     num_groups: int = 8
     """Of every GroupNorm."""
@@ -67,7 +67,7 @@ class MedGlipConfig(PreTrainedConfig):
     """Attention heads of the fusion layers."""
     num_fusion_layers: int = 2
     """Cross-attention layers between P4 + P5 and the phrases."""
-    num_head_convs: int = 2
+    num_head_convs: int = 1
     """3 x 3 convolutions of each head tower."""
     num_prototypes: int = 16
     """Mask prototypes at stride 4."""

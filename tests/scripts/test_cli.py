@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from typer.testing import CliRunner
 
 from medglip.scripts.cli import app, main
@@ -40,7 +40,7 @@ def picture(tmp_path: Path) -> Path:
 @pytest.fixture
 def dicom(tmp_path: Path) -> Path:
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, "1.2.840.10008.5.1.4.1.1.7"
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, UID("1.2.840.10008.5.1.4.1.1.7")
     meta.MediaStorageSOPInstanceUID = generate_uid()
     data = FileDataset(str(tmp_path / "chest.dcm"), {}, file_meta=meta, preamble=b"\0" * 128)
     data.PatientName, data.PatientID, data.Modality = "Secret^Person", "12345", "DX"
