@@ -65,7 +65,7 @@ def select(evidence: Evidence, settings: EvidenceSettings) -> Evidence:
 
 
 def perturb(evidence: Evidence, settings: EvidenceSettings, rng: np.random.Generator) -> Evidence:
-    """Training noise: evidence dropped now and then, boxes jittered; fed clean boxes, a model fails on predicted ones."""
+    """Training noise: evidence dropped now and then, boxes jittered; fed clean boxes, it fails on predicted ones."""
     if rng.random() < settings.dropout:
         return Evidence.none(evidence.size_px)
     return replace(
