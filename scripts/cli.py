@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,8 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # Waiting threads sleep instead of spinning: beside other load, spinning makes a step ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # peft 0.21 calls a name that transformers 5 is about to rename; nothing a user could act on
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
     try:
         app()
     except BadInput as error:
