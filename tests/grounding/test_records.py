@@ -68,3 +68,24 @@ def test_skipped_lists_what_and_why(tmp_path: Path) -> None:
     assert "row 3" in row["why"]
     assert "copy it again" in row["why"]
     assert "skipped 1" in skipped.summary()
+
+
+def test_a_disk_that_fills_up_in_the_middle_of_a_record_loses_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "r.jsonl"
+    file = RecordFile(path)
+    file.append([record("1")])
+
+    def full(descriptor: int) -> None:
+        with path.open("a") as torn:
+            torn.write('{"id": "3", "half')
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            file.append([record("2")])
+    again = RecordFile(path)
+    again.append([record(name) for name in ("1", "2", "3")])
+    assert [row["id"] for row in read_lines(path)] == ["1", "2", "3"]
