@@ -69,7 +69,8 @@ def test_grounding_finds_phrases_and_goes_on_past_a_broken_file(tiny_run: Path, 
     rows = [json.loads(line) for line in (out / "regions.jsonl").read_text().splitlines()]
     assert [row["image"] for row in rows] == ["unseen.png", "chest.dcm"]
     assert [row["modality"] for row in rows] == ["unknown", "xray"]
-    assert Image.open(out / rows[1]["picture"]).size == (50, 40)
+    with Image.open(out / rows[1]["picture"]) as drawn:
+        assert drawn.size == (50, 40)
     assert "Secret" not in result.output + (out / "regions.jsonl").read_text()
 
 
