@@ -17,6 +17,8 @@ def run(recipe_path: Path) -> dict[str, Any]:
     with line.timed("data"):
         num = len(line.questions), len(line.reports), len(line.studies)
         print(f"   {num[0]} questions, {num[1]} reports, {num[2]} studies with regions")
+        if line.phantom_dir:
+            print(f"   first picture: {line.phantom_dir / 'phantoms.png'}")
     with line.timed("grounding core"):
         line.train_core()
     with line.timed("regions"):
