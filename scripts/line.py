@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -148,9 +149,10 @@ class Line:
         return RegionCaches(predicted=predicted, truth=truth)
 
     def evidence(self, source: Source, items: Sequence[Question | Report]) -> list[Evidence]:
-        """The evidence of each item from one source."""
+        """The evidence of each item from one source, without masks: prompts have no use for them, memory has."""
         queries = [self.query(item) for item in items]
-        return evidence_for(source, queries, self.caches, self.recipe.evidence, self.recipe.seed)
+        found = evidence_for(source, queries, self.caches, self.recipe.evidence, self.recipe.seed)
+        return [replace(e, regions=tuple(replace(region, mask=None) for region in e.regions)) for e in found]
 
     def examples(self, source: Source, items: Sequence[Question | Report]) -> list[Example]:
         """Prompts' parts of each item with the evidence of one source."""
