@@ -71,6 +71,12 @@ def predict(
         try:
             study = finished.study(image, modality)
             phrases = tuple(phrase or finished.query(study).usual)
+            if not phrases:
+                raise BadInput(
+                    f"nothing to look for in modality {study.modality!r}.",
+                    file=image,
+                    fix="give --phrase or --modality",
+                )
             regions = [r for r in finished.regions(study, phrases) if r.score >= min_score]
         except BadInput as error:
             skipped.add(image.name, error)

@@ -60,6 +60,8 @@ def ask(
         typer.echo(
             f"evidence {number}: {region.phrase} {region.score:.2f} at {[round(float(x)) for x in region.box_xyxy_px]}"
         )
+    if source != "none" and not shown.regions:
+        typer.echo(f"evidence: no region found, looked for {', '.join(query.phrases) or 'nothing: give --modality'}")
     typer.echo(f"answer: {parse_answer(said.text, 'open')}")
     typer.echo("research use, not for diagnosis")
     if show:

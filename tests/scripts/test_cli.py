@@ -86,7 +86,18 @@ def test_ask_answers_with_and_without_evidence(tiny_run: Path, picture: Path, di
 
 @pytest.mark.slow
 def test_a_question_without_any_groundable_phrase_is_answered(tiny_run: Path, picture: Path) -> None:
-    assert "answer:" in call("vqa", "ask", picture, "Why?", "--run", tiny_run)
+    said = call("vqa", "ask", picture, "Why?", "--run", tiny_run)
+    assert "answer:" in said
+    assert "no region found, looked for nothing" in said
+
+
+@pytest.mark.slow
+def test_nothing_to_look_for_is_said(tiny_run: Path, picture: Path) -> None:
+    out = picture.with_name("out")
+    words = ["grounding", "predict", str(picture), "--run", str(tiny_run), "--out", str(out)]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 1
+    assert "give --phrase or --modality" in result.output
 
 
 @pytest.mark.slow
