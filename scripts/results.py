@@ -10,21 +10,21 @@ from typing import Any
 from ..eval.bootstrap import Estimate
 from ..eval.compare import compare
 from ..eval.records import read_records
-from ..eval.score import Scores, score_grounding, score_report, score_vqa, write_json
+from ..eval.score import score as score_records
+from ..eval.score import write_json
 from ..eval.table import cell, table
 from ..grounding.cache import regions_of
 from ..grounding.datasets.schema import studies as studies_of
 from ..grounding.records import PredictionRecord, RecordFile, Task, write_atomic
 from ..grounding.types import Region, Study, region_to_json
 from .line import Line
+from .tune import DOWNSTREAM
 
 NAMES: dict[Task, dict[str, str]] = {
     "grounding": {"ap50": "ap50", "miou": "miou", "dice": "dice"},
     "vqa": {"open": "open_accuracy", "closed": "closed_accuracy"},
     "report": {"bleu_4": "bleu_4", "rouge_l": "rouge_l", "cider": "cider"},
 }
-DOWNSTREAM: tuple[Task, ...] = ("vqa", "report")
-SCORERS = {"grounding": score_grounding, "vqa": score_vqa, "report": score_report}
 
 
 def write_grounding_records(line: Line) -> Path:
@@ -76,7 +76,7 @@ def score(line: Line) -> dict[str, Any]:
 
 def _scored(line: Line, task: Task, name: str) -> dict[str, Any]:
     """The headline metrics of one record file; the full score file goes to `scores/`."""
-    scores: Scores = SCORERS[task](read_records([line.out / "records" / f"{name}.jsonl"], task), line.recipe.eval)
+    scores = score_records(read_records([line.out / "records" / f"{name}.jsonl"], task), task, line.recipe.eval)
     write_json(scores, line.out / "scores" / f"{name}.json")
     found = {short: asdict(scores.metrics[full]) for short, full in NAMES[task].items() if full in scores.metrics}
     return found | {"n": scores.counts["records"]}

@@ -8,7 +8,7 @@ from .line import Line
 from .page import write_page
 from .recipe import Recipe
 from .results import results_table, score, write_grounding_records
-from .tune import ADAPTERS, Adapter, predict_source, sources_of, tuned
+from .tune import ADAPTERS, tune_and_predict
 
 
 def run(recipe_path: Path) -> dict[str, Any]:
@@ -34,15 +34,3 @@ def run(recipe_path: Path) -> dict[str, Any]:
     print(line.skipped.summary())
     print(f"page: {page}\nresults: {line.out / 'results.json'}")
     return results
-
-
-def tune_and_predict(line: Line, kind: Adapter) -> None:
-    """One adapter and the predictions of its evidence sources."""
-    sources = sources_of(line, kind)
-    if not sources:
-        return
-    with line.timed(f"adapter {kind}"):
-        model = tuned(line, kind)
-    for source in sources:
-        with line.timed(f"predict {source}"):
-            predict_source(line, model, kind, source)

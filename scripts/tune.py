@@ -21,6 +21,7 @@ from .recipe import Recipe
 
 Adapter = Literal["plain", "grounded"]
 ADAPTERS: tuple[Adapter, ...] = ("plain", "grounded")
+DOWNSTREAM: tuple[Task, ...] = ("vqa", "report")
 PLAIN = EvidenceSettings(forms=())
 
 
@@ -46,7 +47,7 @@ def tuned(line: Line, kind: Adapter) -> GroundedMLLM:
 
 
 def predict_source(
-    line: Line, model: GroundedMLLM, kind: Adapter, source: Source, only: tuple[Task, ...] = ("vqa", "report")
+    line: Line, model: GroundedMLLM, kind: Adapter, source: Source, only: tuple[Task, ...] = DOWNSTREAM
 ) -> None:
     """Records of every scored question and report with one evidence source; continues after the last whole line."""
     tasks = {"vqa": (line.recipe.vqa, line.questions), "report": (line.recipe.report, line.reports)}
@@ -95,6 +96,18 @@ def _grounded(text: str, evidence: Evidence) -> dict[str, Any]:
     return {"parsed": text, "meta": {"sentences": rows}}
 
 
+def tune_and_predict(line: Line, kind: Adapter, only: tuple[Task, ...] = DOWNSTREAM) -> None:
+    """One adapter, loaded once, and the predictions of its evidence sources."""
+    sources = sources_of(line, kind)
+    if not sources:
+        return
+    with line.timed(f"adapter {kind}"):
+        model = tuned(line, kind)
+    for source in sources:
+        with line.timed(f"predict {source}"):
+            predict_source(line, model, kind, source, only)
+
+
 def train_adapters(recipe: Path) -> None:
     """Every stage of a recipe up to its two adapters."""
     line = Line(read_settings(Recipe, recipe))
@@ -108,9 +121,7 @@ def predict_task(recipe: Path, task: Task) -> None:
     """Records of one task with every evidence source of a recipe."""
     line = Line(read_settings(Recipe, recipe))
     for kind in ADAPTERS:
-        for source in sources_of(line, kind):
-            with line.timed(f"predict {source}"):
-                predict_source(line, tuned(line, kind), kind, source, (task,))
+        tune_and_predict(line, kind, (task,))
 
 
 def sources_of(line: Line, kind: Adapter) -> list[Source]:
