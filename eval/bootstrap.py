@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from .measure import Floats, Ints, Measure, joined
+from .measure import Floats, Ints, Measure
 
 _NUMBERS_AT_ONCE = 4_000_000
 """Numbers of resamples held at a time: 32 MB."""
@@ -52,11 +52,12 @@ def estimate(
     percentile interval is given and `method` says so. One cluster alone has no interval.
     """
     codes_N, num = _codes(measure, clusters)
+    grouped = measure.grouped(codes_N, num)
 
     def statistic(picked_RC: Ints) -> Floats:
-        return measure.at(_weights(picked_RC, num)[:, codes_N])
+        return grouped.at(_weights(picked_RC, num))
 
-    low, high, method = _interval(statistic, num, measure, resamples, confidence, seed)
+    low, high, method = _interval(statistic, num, grouped, resamples, confidence, seed)
     return Estimate(measure.value, low, high, len(codes_N), method)
 
 
@@ -77,11 +78,12 @@ def paired_difference(
     if not np.array_equal(a.rows_N, b.rows_N):
         raise ValueError(f"paired measures need the same samples: {len(a.rows_N)} and {len(b.rows_N)} given")
     codes_N, num = _codes(a, clusters)
-    both = joined(a, b)
+    both = a.grouped(codes_N, num).joined(b.grouped(codes_N, num))
 
     def difference(weights_a_RC: Floats, weights_b_RC: Floats) -> Floats:
-        a_RN, b_RN = weights_a_RC[:, codes_N], weights_b_RC[:, codes_N]
-        return both.at(np.concatenate([a_RN, b_RN], 1)) - both.at(np.concatenate([b_RN, a_RN], 1))
+        straight_RC = np.concatenate([weights_a_RC, weights_b_RC], 1)
+        crossed_RC = np.concatenate([weights_b_RC, weights_a_RC], 1)
+        return both.at(straight_RC) - both.at(crossed_RC)
 
     def resampled(picked_RC: Ints) -> Floats:
         weights_RC = _weights(picked_RC, num)

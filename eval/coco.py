@@ -1,6 +1,6 @@
 """Detections in COCO's own files: `instances` references and a `results` list -> AP, AP50, AP75, AR100.
 
-For files of other tools; records of this toolkit go through `score.score_grounding`, which adds intervals.
+For files of other tools; records of this toolkit go through `score.score`, which adds intervals.
 """
 
 import json

@@ -54,7 +54,7 @@ def compare_records(
             )
             for name in measured_a.measures
         },
-        settings=settings.model_dump(),
+        settings=settings.model_dump(mode="json"),
         a_sha256=data_sha256(a),
         b_sha256=data_sha256(b),
     )

@@ -30,7 +30,7 @@ def train(recipe: RecipeArgument) -> None:
 def evaluate(recipe: RecipeArgument) -> None:
     """Ground every phrase of the scored split, write records, print AP50, mIoU and Dice with intervals."""
     from ..eval.records import read_records
-    from ..eval.score import score_grounding
+    from ..eval.score import score
     from ..eval.table import table
     from .line import Line
     from .recipe import Recipe
@@ -39,7 +39,7 @@ def evaluate(recipe: RecipeArgument) -> None:
     line = Line(read_settings(Recipe, recipe))
     with line.timed("regions"):
         path = write_grounding_records(line)
-    scores = score_grounding(read_records([path], "grounding"), line.recipe.eval)
+    scores = score(read_records([path], "grounding"), "grounding", line.recipe.eval)
     typer.echo(table({"grounding core": scores.metrics}))
     typer.echo(f"records: {path}")
 

@@ -6,7 +6,7 @@ counts of each report; ROUGE-L and CIDEr are means over reports, CIDEr with the 
 
 import re
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import datasets
 import evaluate
@@ -16,11 +16,10 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 from ..measure import Floats, Measure, Sums, mean
+from ..settings import Tokenization
 
 PROTOCOL = "ngram"
 VERSION = "1"
-
-Tokenization = Literal["lower", "raw"]
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+(?:['’]\w+)*|[^\w\s]")
 _SMALL, _TINY = 1e-9, 1e-15

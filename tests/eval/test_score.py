@@ -3,7 +3,7 @@ import random
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,18 +12,15 @@ from medglip.eval.bootstrap import Difference, Estimate
 from medglip.eval.compare import compare, compare_records
 from medglip.eval.records import read_records
 from medglip.eval.score import (
-    SCORERS,
     EvalSettings,
     read_json,
-    score_grounding,
-    score_report,
-    score_vqa,
-    scores_table,
+    score,
     write_json,
 )
 from medglip.eval.table import cell, table
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.geometry import mask_to_rle
+from medglip.grounding.records import Task
 from medglip.grounding.settings import validate
 
 Records = list[dict[str, Any]]
@@ -54,7 +51,7 @@ def grounding_records(record: Callable[..., Any], region: Callable[..., Any]) ->
 
 
 def test_vqa_scores(vqa_records: Records) -> None:
-    scores = score_vqa(vqa_records, FEW)
+    scores = score(vqa_records, "vqa", FEW)
     assert set(scores.metrics) == {"open_accuracy", "open_f1", "open_recall", "closed_accuracy", "overall_accuracy"}
     right = [row["answer"] == row["prediction"] for row in vqa_records]
     overall = scores.metrics["overall_accuracy"]
@@ -69,7 +66,7 @@ def test_vqa_scores(vqa_records: Records) -> None:
 
 def test_clusters_of_two_data_sets_are_never_one(vqa_records: Records) -> None:
     rows = [row | {"cluster_id": "1", "dataset": "a" if n < 20 else "b"} for n, row in enumerate(vqa_records)]
-    assert score_vqa(rows, FEW).counts["clusters"] == 2
+    assert score(rows, "vqa", FEW).counts["clusters"] == 2
 
 
 def test_report_scores(record: Callable[..., Any]) -> None:
@@ -77,14 +74,14 @@ def test_report_scores(record: Callable[..., Any]) -> None:
         f"the {side} lung is {state} . no effusion ." for side in ("left", "right") for state in ("clear", "dense")
     ]
     rows = [record(n, "report", text, text) for n, text in enumerate(texts)]
-    scores = score_report(rows, FEW)
+    scores = score(rows, "report", FEW)
     assert set(scores.metrics) == {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"}
     assert scores.metrics["bleu_4"].value == pytest.approx(1, abs=1e-6)
     assert scores.settings["tokenization"] == "lower"
 
 
 def test_grounding_scores(grounding_records: Records) -> None:
-    scores = score_grounding(grounding_records, FEW)
+    scores = score(grounding_records, "grounding", FEW)
     assert scores.counts == {
         "records": 4,
         "clusters": 2,
@@ -96,19 +93,19 @@ def test_grounding_scores(grounding_records: Records) -> None:
     assert values["miou"] == values["acc_iou50"] == values["dice"] == pytest.approx(2 / 3)
     assert values["ap50"] == pytest.approx(67 / 101 * 2 / 3)  # recall 2/3, behind one false positive
     assert (scores.metrics["ap"].n, scores.metrics["dice"].n) == (5, 3)
-    assert score_grounding(grounding_records, EvalSettings(score_threshold=0.85)).metrics["dice"].value == 0.0
+    assert score(grounding_records, "grounding", EvalSettings(score_threshold=0.85)).metrics["dice"].value == 0.0
 
 
 def test_score_file_is_recomputable_byte_for_byte(vqa_records: Records, tmp_path: Path) -> None:
     path = tmp_path / "records.jsonl"
     path.write_text("".join(json.dumps(row | {"seconds": n}) + "\n" for n, row in enumerate(vqa_records)))
     for name in ("a.json", "b.json"):
-        write_json(score_vqa(read_records([path], "vqa"), FEW), tmp_path / name)
-    write_json(score_vqa(vqa_records[::-1], FEW), tmp_path / "other_order.json")
+        write_json(score(read_records([path], "vqa"), "vqa", FEW), tmp_path / name)
+    write_json(score(vqa_records[::-1], "vqa", FEW), tmp_path / "other_order.json")
     first = (tmp_path / "a.json").read_bytes()
     assert first == (tmp_path / "b.json").read_bytes() == (tmp_path / "other_order.json").read_bytes()
-    assert read_json(tmp_path / "a.json") == score_vqa(vqa_records, FEW)
-    changed = score_vqa([vqa_records[0] | {"prediction": "maybe"}, *vqa_records[1:]], FEW)
+    assert read_json(tmp_path / "a.json") == score(vqa_records, "vqa", FEW)
+    changed = score([vqa_records[0] | {"prediction": "maybe"}, *vqa_records[1:]], "vqa", FEW)
     assert changed.data_sha256 != json.loads(first)["data_sha256"]
 
 
@@ -117,9 +114,9 @@ def test_bad_score_files_settings_and_records() -> None:
         read_json(Path(__file__))
     with pytest.raises(BadInput, match=r"'protocol'.*exact_match"):
         validate(EvalSettings, {"protocol": "guess"})
-    for scorer in SCORERS.values():
+    for task in get_args(Task):
         with pytest.raises(BadInput, match="no records"):
-            scorer([], None)
+            score([], task, None)
 
 
 def test_comparison(vqa_records: Records, tmp_path: Path) -> None:
@@ -130,7 +127,7 @@ def test_comparison(vqa_records: Records, tmp_path: Path) -> None:
     found = compare(paths[:1], paths[1:], "vqa", FEW)
     overall = found.metrics["overall_accuracy"]
     assert overall.a == 1.0
-    assert overall.b == score_vqa(vqa_records, FEW).metrics["overall_accuracy"].value
+    assert overall.b == score(vqa_records, "vqa", FEW).metrics["overall_accuracy"].value
     assert overall.difference.value == pytest.approx(overall.a - overall.b)
     assert overall.difference.low is not None
     assert overall.difference.low > 0
@@ -166,4 +163,3 @@ def test_table_holds_value_interval_and_n(vqa_records: Records) -> None:
     assert [line.split(" | ")[0] for line in lines] == ["| metric", "| ------", "| ap    ", "| dice  "]
     assert [part.strip() for part in lines[3].strip("|").split("|")] == ["dice", "-", "0.500 [no interval] n=8"]
     assert len({len(line) for line in lines}) == 1
-    assert "abstentions" in scores_table(score_vqa(vqa_records, FEW))

@@ -1,0 +1,1 @@
+"""Scoring protocols of VQA and reports, each a small pure module with its rules, sources and version."""

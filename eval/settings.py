@@ -1,0 +1,44 @@
+"""How records are scored: every choice that a number depends on, stored beside it."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from ..grounding.settings import Settings
+
+VqaProtocol = Literal["exact_match", "llava_med", "medevalkit_rule", "lmms_slake"]
+ReportProtocol = Literal["full", "r2gen"]
+ClosedDef = Literal["answer_type", "yes_no"]
+Tokenization = Literal["raw", "lower", "ptb"]
+IouType = Literal["bbox", "segm"]
+
+
+class EvalSettings(Settings):
+    """How records are scored."""
+
+    protocol: VqaProtocol = "exact_match"
+    """The rules of VQA scoring."""
+    closed_def: ClosedDef = "answer_type"
+    """Which questions are closed: by their `answer_type` (a yes/no reference where there is none), or by a yes/no reference alone."""
+    candidates: Path | None = None
+    """Candidate answers of `llava_med` for open_accuracy: `{"0": [answers...]}`, the open answers of train in order."""
+    report_protocol: ReportProtocol = "full"
+    """Report references: `full`, or `r2gen` (its cleaning, references cut to their first tokens)."""
+    tokenization: Tokenization = "lower"
+    """How report text becomes words: `raw` (split at white space), `lower` (lower case, punctuation apart) or `ptb`
+    (the Penn Treebank tokeniser of pycocoevalcap, which needs Java)."""
+    metrics: tuple[str, ...] = ()
+    """The report metrics to compute; none named: all that can be."""
+    uncertain_policy: Literal["positive", "negative", "ignore"] = "positive"
+    """What an uncertain finding counts as in label F1."""
+    score_threshold: float = Field(default=0.5, ge=0, le=1)
+    """Lowest score of a predicted region that counts as said: for Dice, several boxes, presence."""
+    strata: bool = True
+    """Score every stratum as well: modality, body region, question type, answer type, level, region size."""
+    resamples: int = Field(default=1000, ge=10)
+    """Bootstrap resamples of clusters, and permutations of paired tests."""
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    """Confidence of the intervals."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the resamples."""
