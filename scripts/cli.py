@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -55,9 +55,14 @@ def main() -> None:
     try:
         app()
     except BadInput as error:
-        sys.exit(f"medglip: {error}")
+        _leave(f"medglip: {error}")
     except OSError as error:
-        sys.exit(f"medglip: {error}. Nothing on disk was lost: make room or mend the path, then call again.")
+        _leave(f"medglip: {error}. Nothing on disk was lost: make room or mend the path, then call again.")
+
+
+def _leave(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

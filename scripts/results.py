@@ -15,9 +15,11 @@ from ..eval.score import write_json
 from ..eval.table import cell, table
 from ..grounding.cache import regions_of
 from ..grounding.datasets.schema import studies as studies_of
+from ..grounding.labels import load_labels
 from ..grounding.records import PredictionRecord, RecordFile, Task, write_atomic
 from ..grounding.types import Region, Study, region_to_json
 from .line import Line
+from .task_data import record_meta
 from .tune import DOWNSTREAM
 
 NAMES: dict[Task, dict[str, str]] = {
@@ -53,7 +55,7 @@ def _grounding_record(study: Study, phrase: str, found: list[Region]) -> Predict
         prediction=[region_to_json(region) for region in found if region.phrase == phrase],
         evidence="predicted",
         phrases=(phrase,),
-        meta={"size_px": list(study.size_px), "modality": study.modality},
+        meta=record_meta(study, [phrase]) | {"level": len(load_labels().path(phrase)) or 1},
     )
 
 

@@ -1,12 +1,15 @@
-"""Questions and reports of a recipe: which reader, which part of the scored split."""
+"""Questions and reports of a recipe: which reader, which part of the scored split, what records say of an image."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from ..grounding.bad_input import Skipped
 from ..grounding.datasets import phantom
+from ..grounding.labels import load_labels
+from ..grounding.types import Study
 from ..report.datasets import covid_cxr
 from ..report.datasets.phantom import read_reports as read_phantom_reports
 from ..report.task import Report
@@ -40,6 +43,21 @@ def read_reports(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> 
         reports, left_out = covid_cxr.read(task.covid_notes, recipe.seed)
     skipped.entries += left_out.entries
     return _cut(reports, recipe.eval_split, task.max_test, recipe.seed)
+
+
+def record_meta(study: Study, phrases: Sequence[str] = ()) -> dict[str, Any]:
+    """What strata and the page need of an image: modality, body region, size and path.
+
+    The body region is the outermost part of the label tree above the phrases, else above the image's true regions.
+    """
+    paths = [load_labels().path(phrase) for phrase in phrases or [region.phrase for region in study.regions]]
+    body_regions = [path[0] for path in paths if path]
+    return {
+        "modality": study.modality,
+        "body_region": body_regions[0] if body_regions else "",
+        "size_px": list(study.size_px),
+        "image_path": str(study.image_path),
+    }
 
 
 def _cut(items: list[Item], split: str, most: int | None, seed: int) -> list[Item]:

@@ -18,6 +18,7 @@ from ..vqa.mllm.train import train
 from ..vqa.task import Question
 from .line import Line
 from .recipe import Recipe
+from .task_data import record_meta
 
 Adapter = Literal["plain", "grounded"]
 ADAPTERS: tuple[Adapter, ...] = ("plain", "grounded")
@@ -76,13 +77,14 @@ def job(line: Line, item: Question | Report, example: Example, kind: Adapter) ->
     }
     if isinstance(item, Report):
         fields |= {"task": "report", "question": example.instruction, "answer": item.text}
-        return Job(example=example, fields=fields, parse=lambda text: _grounded(text, example.evidence))
+        meta = record_meta(study)
+        return Job(example=example, fields=fields, parse=lambda text: _grounded(text, example.evidence, meta))
     fields |= {"task": "vqa", "question": item.question, "answer": item.answer, "answer_type": item.answer_type}
-    fields["meta"] = {"content_type": item.content_type}
+    fields["meta"] = record_meta(study, item.phrases) | {"question_type": item.content_type}
     return Job(example=example, fields=fields, parse=lambda text: {"parsed": parse_answer(text, item.answer_type)})
 
 
-def _grounded(text: str, evidence: Evidence) -> dict[str, Any]:
+def _grounded(text: str, evidence: Evidence, meta: dict[str, Any]) -> dict[str, Any]:
     """A report's sentences with the regions they speak of, as the record keeps them."""
     sentences = ground_sentences(text, evidence.regions, load_labels(), evidence.size_px)
     rows = [
@@ -93,7 +95,7 @@ def _grounded(text: str, evidence: Evidence) -> dict[str, Any]:
         }
         for sentence in sentences
     ]
-    return {"parsed": text, "meta": {"sentences": rows}}
+    return {"parsed": text, "meta": meta | {"sentences": rows}}
 
 
 def tune_and_predict(line: Line, kind: Adapter, only: tuple[Task, ...] = DOWNSTREAM) -> None:
