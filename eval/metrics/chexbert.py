@@ -1,0 +1,176 @@
+"""Label F1: findings named in a report against those in its reference, on given labels (CheXbert's, or any set).
+
+Where they stand: `meta.labels` of a record, `{"reference": {"Edema": 1, ...}, "prediction": {...}}`, each label 1
+(present), 0 (absent), -1 (uncertain) or null (not mentioned; counts as absent). CheXpert's fourteen labels may come as
+a list in CheXbert's order as well. Rules: CheXbert (Smit et al. 2020) as f1chexbert and RadEval score it, with
+scikit-learn's averages.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import datasets
+import numpy as np
+from pydantic import BaseModel, BeforeValidator, model_validator
+
+from ...grounding.bad_input import BadInput
+from ..measure import Bools, Floats, Ints, Measure, mean
+from .shell import MeasureMetric
+from .sums import divide, sums
+
+UncertainPolicy = Literal["positive", "negative", "ignore"]
+
+NO_FINDING = "No Finding"
+CHEXPERT = (
+    "Enlarged Cardiomediastinum",
+    "Cardiomegaly",
+    "Lung Opacity",
+    "Lung Lesion",
+    "Edema",
+    "Consolidation",
+    "Pneumonia",
+    "Atelectasis",
+    "Pneumothorax",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Fracture",
+    "Support Devices",
+    NO_FINDING,
+)
+"""CheXpert's labels in the order of CheXbert's heads: thirteen of four classes, and `No Finding`, yes or no."""
+TOP_5 = ("Cardiomegaly", "Edema", "Consolidation", "Atelectasis", "Pleural Effusion")
+
+
+def _mark(value: Any) -> int:
+    if value is None or value == "":
+        return 0
+    if isinstance(value, int | float) and value in (1, 0, -1):
+        return int(value)
+    raise ValueError(f"{value!r} is no label: give 1, 0, -1 (uncertain) or null (not mentioned)")
+
+
+def _named(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    if len(value) != len(CHEXPERT):
+        raise ValueError(f"a list of {len(value)} labels: give {len(CHEXPERT)} in CheXbert's order, or name them")
+    return dict(zip(CHEXPERT, value, strict=True))
+
+
+Side = Annotated[dict[str, Annotated[int, BeforeValidator(_mark)]], BeforeValidator(_named)]
+
+
+class Labels(BaseModel):
+    """`meta.labels` of one record, both sides under the same names."""
+
+    reference: Side
+    prediction: Side
+
+    @model_validator(mode="after")
+    def _check(self) -> "Labels":
+        if not self.reference:
+            raise ValueError("no labels")
+        if other := sorted(self.reference.keys() ^ self.prediction.keys()):
+            raise ValueError(f"on one side only: {', '.join(other)}")
+        if -1 in (self.reference.get(NO_FINDING), self.prediction.get(NO_FINDING)):
+            raise ValueError(f"{NO_FINDING} is 1 or 0, never uncertain")
+        return self
+
+
+def check_names(labels: Sequence[Labels], ids: Sequence[str]) -> None:
+    """Raise `BadInput` naming the first record whose label names differ from those of the first one."""
+    for name, given in zip(ids, labels, strict=True):
+        if other := sorted(given.reference.keys() ^ labels[0].reference.keys()):
+            problem = f"meta.labels of {name!r} and of {ids[0]!r} differ in {', '.join(other)}."
+            raise BadInput(problem, fix="all records of a run hold the same labels")
+
+
+def label_measures(
+    labels: Sequence[Labels], policy: UncertainPolicy = "positive", rows: Sequence[int] | None = None
+) -> dict[str, Measure]:
+    """F1 in [0, 1] of labels of one set of names: micro, macro and by example, a label or report without any is 0.
+
+    `chexbert_{micro,macro,example}_f1_14` and `_5` for CheXpert's fourteen, `label_{micro,macro,example}_f1` for any
+    other names. `policy`: an uncertain label is present or absent, or leaves the comparison on both sides.
+    `rows`: places among the inputs.
+    """
+    names = list(labels[0].reference)
+    truth_NL, found_NL = decided(*_marks(labels, names), policy)
+    if set(names) != set(CHEXPERT):
+        return _f1s(truth_NL, found_NL, rows, "label_{}_f1")
+    top = [names.index(name) for name in TOP_5]
+    return _f1s(truth_NL, found_NL, rows, "chexbert_{}_f1_14") | _f1s(
+        truth_NL[:, top], found_NL[:, top], rows, "chexbert_{}_f1_5"
+    )
+
+
+def num_uncertain(labels: Sequence[Labels]) -> int:
+    """Labels that are uncertain on either side."""
+    truth_NL, found_NL = _marks(labels, list(labels[0].reference))
+    return int(((truth_NL < 0) | (found_NL < 0)).sum())
+
+
+def decided(truth_NL: Ints, found_NL: Ints, policy: UncertainPolicy) -> tuple[Bools, Bools]:
+    """Present or not. F1 counts no agreement on absence, so that a label made absent on both sides is left out."""
+    if policy == "ignore":
+        is_known = (truth_NL >= 0) & (found_NL >= 0)
+        return (truth_NL > 0) & is_known, (found_NL > 0) & is_known
+    present = (1, -1) if policy == "positive" else (1,)
+    return np.isin(truth_NL, present), np.isin(found_NL, present)
+
+
+def _marks(labels: Sequence[Labels], names: Sequence[str]) -> tuple[Ints, Ints]:
+    truth, found = (
+        [[getattr(given, side)[name] for name in names] for given in labels] for side in Labels.model_fields
+    )
+    return np.array(truth, np.int64), np.array(found, np.int64)
+
+
+def _f1s(truth_NL: Bools, found_NL: Bools, rows: Sequence[int] | None, name: str) -> dict[str, Measure]:
+    hits_NL = (truth_NL & found_NL).astype(np.float64)
+    marks_NL = truth_NL.astype(np.float64) + found_NL
+    micro_N2 = np.stack([hits_NL.sum(1), marks_NL.sum(1)], 1)
+    return {
+        name.format("micro"): sums(micro_N2, macro_f1, rows),
+        name.format("macro"): sums(np.concatenate([hits_NL, marks_NL], 1), macro_f1, rows),
+        name.format("example"): mean(macro_f1(micro_N2), rows),
+    }
+
+
+def macro_f1(sums_RK: Floats) -> Floats:
+    """float64[R]: mean F1 of K/2 labels. Columns: for each label the hits, then the labels on either side.
+
+    2 tp / (2 tp + fp + fn), 0 for a label that neither side holds; of a single label, F1 itself.
+    """
+    hits_RL, marks_RL = np.split(sums_RK, 2, axis=1)
+    return divide(2 * hits_RL, marks_RL, 0.0).mean(1)
+
+
+def _paired(names: Sequence[str], marks: Sequence[int | None]) -> dict[str, int | None]:
+    return dict(zip(names, marks, strict=True))
+
+
+class LabelF1(MeasureMetric):
+    """One list of labels (1, 0, -1 or None) a report on each side.
+
+    `compute(predictions=, references=, names=CheXpert's fourteen, uncertain_policy="positive")`.
+    """
+
+    columns: ClassVar[Mapping[str, Any]] = {
+        side: datasets.List(datasets.Value("int8")) for side in ("predictions", "references")
+    }
+
+    def measures(
+        self,
+        predictions: list[list[int | None]],
+        references: list[list[int | None]],
+        names: Sequence[str] = CHEXPERT,
+        uncertain_policy: UncertainPolicy = "positive",
+        **_others: Any,
+    ) -> Mapping[str, Measure]:
+        """`label_measures`; `_others` are meant for the metrics this one is combined with."""
+        labels = [
+            Labels.model_validate({"reference": _paired(names, truth), "prediction": _paired(names, found)})
+            for truth, found in zip(references, predictions, strict=True)
+        ]
+        return label_measures(labels, uncertain_policy)

@@ -1,0 +1,159 @@
+"""Models that make what the clinical metrics read: labels, graphs, entailments. Optional, and never needed to score.
+
+Anything of the shape of the three protocols will do. `load_labeler` and `load_graph_reader` wrap the public models
+where their package is installed (`pip install f1chexbert`, `pip install radgraph`); their weights are fetched by the
+package itself, from StanfordAIMI/RRG_scorers. Without them, put the same values into the records.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Protocol
+
+from ...grounding.bad_input import BadInput
+from ..records import Record
+from .chexbert import CHEXPERT
+from .clinical import holds
+
+PACKAGES = {
+    "labels": (("f1chexbert", "F1CheXbert"), ("RadEval.metrics.f1chexbert", "F1CheXbert")),
+    "radgraph": (("radgraph", "RadGraph"),),
+}
+"""Field of `meta` -> module and class of the models that make it, in order of preference."""
+
+
+class Labeler(Protocol):
+    """Reports -> CheXpert's fourteen labels each, in CheXbert's order: 1, 0, -1 (uncertain) or None (not mentioned)."""
+
+    def labels(self, reports: Sequence[str]) -> Sequence[Sequence[int | None]]:
+        """One list of labels a report."""
+        ...
+
+
+class GraphReader(Protocol):
+    """Reports -> RadGraph's entities each, `{}` for an empty report."""
+
+    def graphs(self, reports: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+        """One graph a report."""
+        ...
+
+
+class Verifier(Protocol):
+    """Natural language inference over phrases, as RadFact asks it."""
+
+    def evidence(self, phrase: str, premises: Sequence[str]) -> Sequence[int] | None:
+        """Places of the premises that entail the phrase; None where they do not entail it."""
+        ...
+
+
+class SamePhrase:
+    """The simplest verifier, a floor for others: a phrase is entailed by one of the same words, whatever their case."""
+
+    def evidence(self, phrase: str, premises: Sequence[str]) -> Sequence[int] | None:
+        """Places of the premises with the same words, in the same order."""
+        same = [place for place, premise in enumerate(premises) if _words(premise) == _words(phrase)]
+        return same or None
+
+
+def _words(phrase: str) -> list[str]:
+    return re.findall(r"\w+", phrase.lower())
+
+
+def with_labels(records: Sequence[Record], labeler: Labeler) -> list[Record]:
+    """The records with `meta.labels` of their prediction and answer, where they do not hold it yet."""
+
+    def read(texts: Sequence[str]) -> list[dict[str, int | None]]:
+        return [dict(zip(CHEXPERT, labels, strict=True)) for labels in labeler.labels(texts)]
+
+    return _filled(records, "labels", read)
+
+
+def with_graphs(records: Sequence[Record], reader: GraphReader) -> list[Record]:
+    """The records with `meta.radgraph` of their prediction and answer, where they do not hold it yet."""
+    return _filled(records, "radgraph", reader.graphs)
+
+
+def _filled(records: Sequence[Record], field: str, read: Callable[[Sequence[str]], Sequence[Any]]) -> list[Record]:
+    empty = [row for row, record in enumerate(records) if not holds(record, field)]
+    texts = [records[row][side] for side in ("answer", "prediction") for row in empty]
+    found = read(texts) if texts else []
+    if len(found) != len(texts):
+        raise ValueError(f"{len(texts)} reports were given and {len(found)} came back for meta.{field}")
+    filled = list(records)
+    for row, truth, written in zip(empty, found[: len(empty)], found[len(empty) :], strict=True):
+        meta = {**(records[row].get("meta") or {}), field: {"reference": truth, "prediction": written}}
+        filled[row] = {**records[row], "meta": meta}
+    return filled
+
+
+def judged(
+    candidate: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, Any]], verifier: Verifier
+) -> dict[str, list[dict[str, Any]]]:
+    """`meta.radfact` of one record: the phrases of a report and its reference, each judged against the other side.
+
+    A phrase is `{"phrase": "...", "boxes": [...]}`, boxes as RadFact takes them and only where it has a place.
+    """
+    return {
+        "candidate": [_verdict(phrase, reference, verifier) for phrase in candidate],
+        "reference": [_verdict(phrase, candidate, verifier) for phrase in reference],
+    }
+
+
+def _verdict(phrase: Mapping[str, Any], premises: Sequence[Mapping[str, Any]], verifier: Verifier) -> dict[str, Any]:
+    places = verifier.evidence(phrase["phrase"], [premise["phrase"] for premise in premises])
+    return {
+        "phrase": phrase["phrase"],
+        "status": "not_entailed" if places is None else "entailed",
+        "boxes": list(phrase.get("boxes") or []),
+        "evidence_boxes": [box for place in places or () for box in premises[place].get("boxes") or []],
+    }
+
+
+class CheXbertLabeler:
+    """`Labeler` over an `F1CheXbert` of f1chexbert or RadEval."""
+
+    def __init__(self, scorer: Any):
+        self.scorer = scorer
+
+    def labels(self, reports: Sequence[str]) -> list[list[int | None]]:
+        """Uncertain labels stay uncertain; the policy of the settings decides on them when scoring."""
+        rows = [self.scorer.get_label(report, mode="classification") for report in reports]
+        return [[None if label == "" else int(label) for label in row] for row in rows]
+
+
+class RadGraphReader:
+    """`GraphReader` over a `RadGraph` of the radgraph package."""
+
+    def __init__(self, parser: Any):
+        self.parser = parser
+
+    def graphs(self, reports: Sequence[str]) -> list[dict[str, Any]]:
+        """An empty report has an empty graph; the parser would read one out of the word "None"."""
+        texts = [report for report in reports if report.strip()]
+        found = self.parser(texts) if texts else {}
+        parsed = iter([found[str(place)]["entities"] for place in range(len(texts))])
+        return [next(parsed) if report.strip() else {} for report in reports]
+
+
+def load_labeler(**options: Any) -> Labeler:
+    """CheXbert, of the first package that is installed; `options` (`device=`) go to it. Raises `BadInput` for none."""
+    return CheXbertLabeler(_installed("labels")(**options))
+
+
+def load_graph_reader(**options: Any) -> GraphReader:
+    """RadGraph-XL, or the `model_type` in `options`. Raises `BadInput` where radgraph is not installed."""
+    return RadGraphReader(_installed("radgraph")(**{"model_type": "radgraph-xl", **options}))
+
+
+def _installed(field: str) -> Any:
+    for module, name in PACKAGES[field]:
+        try:
+            return getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            if error.name != module.split(".")[0]:
+                raise
+    package = PACKAGES[field][0][0]
+    raise BadInput(
+        f"no model for meta.{field} is installed.",
+        fix=f"pip install {package}, or give meta.{field} in the records",
+    )

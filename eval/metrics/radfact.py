@@ -1,0 +1,147 @@
+"""RadFact: phrases of a report entailed by its reference and the reverse, with their boxes, on given entailments.
+
+Where they stand: `meta.radfact` of a record, `{"candidate": [PHRASE, ...], "reference": [PHRASE, ...]}`, the phrases
+of the written report judged against the reference and those of the reference judged against the report, each
+`{"phrase": "...", "status": "entailed" | "not_entailed", "boxes": [[x0, y0, x1, y1], ...], "evidence_boxes": [...]}`;
+boxes in [0, 1] of the image, none or null where the phrase has no place; `evidence_boxes`: those of the phrases that
+entail it. Rules: Bannur et al. 2024 (MAIRA-2), as microsoft/RadFact computes them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+import datasets
+import numpy as np
+from pydantic import AfterValidator, BaseModel, BeforeValidator
+
+from ..measure import Bools, Floats, Measure
+from .shell import MeasureMetric
+from .sums import divide, ratio, sums
+
+GRID = 224
+"""Pixels a side of the masks that boxes are compared on."""
+MIN_PRECISION = 0.5
+"""Boxes are entailed above this part of them inside the evidence, not at it."""
+KINDS = ("logical", "spatial", "grounding")
+
+_STATUS = {"entailment": "entailed", "not_entailment": "not_entailed"}
+"""RadFact's own words."""
+
+
+def _ordered(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = box
+    if not (0 <= x0 <= x1 <= 1 and 0 <= y0 <= y1 <= 1):
+        raise ValueError(f"{list(box)} is no box: give x0, y0, x1, y1 in [0, 1] of the image, x0 <= x1, y0 <= y1")
+    return box
+
+
+Box = Annotated[tuple[float, float, float, float], AfterValidator(_ordered)]
+Boxes = Annotated[list[Box], BeforeValidator(lambda value: [] if value is None else value)]
+Status = Annotated[Literal["entailed", "not_entailed"], BeforeValidator(lambda value: _STATUS.get(str(value), value))]
+
+
+class Phrase(BaseModel):
+    """A phrase, whether the other report entails it, its boxes and those of its evidence."""
+
+    phrase: str = ""
+    status: Status
+    boxes: Boxes = []
+    evidence_boxes: Boxes = []
+
+    @property
+    def is_entailed(self) -> bool:
+        """Whether the other report says so."""
+        return self.status == "entailed"
+
+    @property
+    def is_in_place(self) -> bool:
+        """Entailed, and enough of its boxes inside those of the evidence."""
+        return self.is_entailed and box_precision(self.boxes, self.evidence_boxes) > MIN_PRECISION
+
+
+class Verdicts(BaseModel):
+    """`meta.radfact` of one record."""
+
+    candidate: list[Phrase]
+    reference: list[Phrase]
+
+
+def box_precision(boxes: Sequence[Box], evidence: Sequence[Box]) -> float:
+    """Part of the boxes' union that lies inside the evidence's, on the grid; nan for boxes less than a pixel wide."""
+    inside, all_of_it = _mask(boxes) & _mask(evidence), _mask(boxes)
+    return float(inside.sum() / all_of_it.sum()) if all_of_it.any() else float("nan")
+
+
+def _mask(boxes: Sequence[Box]) -> Bools:
+    mask = np.zeros((GRID, GRID), bool)
+    for box in boxes:
+        x0, y0, x1, y1 = (np.array(box) * GRID).astype(int)  # cut, as RadFact does, not rounded
+        mask[y0:y1, x0:x1] = True
+    return mask
+
+
+def fractions(phrases: Sequence[Phrase]) -> tuple[float, float, float]:
+    """Of one report's phrases: logical, spatial and grounding fraction, nan for none of the kind.
+
+    Logical: entailed of all; spatial: in place of all with boxes; grounding: in place of the entailed with boxes.
+    """
+    boxed = [phrase for phrase in phrases if phrase.boxes]
+    in_place = sum(phrase.is_in_place for phrase in boxed)
+    return (
+        _part(sum(phrase.is_entailed for phrase in phrases), len(phrases)),
+        _part(in_place, len(boxed)),
+        _part(in_place, sum(phrase.is_entailed for phrase in boxed)),
+    )
+
+
+def _part(count: int, total: int) -> float:
+    return count / total if total else float("nan")
+
+
+def radfact_measures(verdicts: Sequence[Verdicts], rows: Sequence[int] | None = None) -> dict[str, Measure]:
+    """radfact_{logical,spatial,grounding}_{precision,recall,f1} in [0, 1].
+
+    Precision is the mean fraction over reports with such phrases, recall the same of the references; F1 is that of
+    these two means (0 where both are). What no report defines is nan. `rows`: places among the inputs.
+    """
+    precisions_NK = np.array([fractions(given.candidate) for given in verdicts])
+    recalls_NK = np.array([fractions(given.reference) for given in verdicts])
+    found: dict[str, Measure] = {}
+    for column, kind in enumerate(KINDS):
+        precision_N2, recall_N2 = _sum_and_count(precisions_NK[:, column]), _sum_and_count(recalls_NK[:, column])
+        found[f"radfact_{kind}_precision"] = sums(precision_N2, ratio, rows)
+        found[f"radfact_{kind}_recall"] = sums(recall_N2, ratio, rows)
+        found[f"radfact_{kind}_f1"] = sums(np.concatenate([precision_N2, recall_N2], 1), f1_of_means, rows)
+    return found
+
+
+def _sum_and_count(values_N: Floats) -> Floats:
+    is_defined = np.isfinite(values_N)
+    return np.stack([np.where(is_defined, values_N, 0.0), is_defined.astype(np.float64)], 1)
+
+
+def f1_of_means(sums_R4: Floats) -> Floats:
+    """float64[R]: F1 of a precision and a recall, each a sum and a count; 0 where both are, nan where one has none."""
+    precision_R, recall_R = ratio(sums_R4[:, :2]), ratio(sums_R4[:, 2:])
+    return divide(2 * precision_R * recall_R, precision_R + recall_R, 0.0)
+
+
+class RadFact(MeasureMetric):
+    """One list of judged phrases a report: those of the report as predictions, those of its reference as references."""
+
+    columns: ClassVar[Mapping[str, Any]] = {
+        side: datasets.List(
+            {
+                "phrase": datasets.Value("string"),
+                "status": datasets.Value("string"),
+                "boxes": datasets.List(datasets.List(datasets.Value("float64"))),
+                "evidence_boxes": datasets.List(datasets.List(datasets.Value("float64"))),
+            }
+        )
+        for side in ("predictions", "references")
+    }
+
+    def measures(self, predictions: list[Any], references: list[Any], **_others: Any) -> Mapping[str, Measure]:
+        """`radfact_measures`; `_others` are meant for the metrics this one is combined with."""
+        sides = zip(predictions, references, strict=True)
+        return radfact_measures([Verdicts(candidate=found, reference=truth) for found, truth in sides])

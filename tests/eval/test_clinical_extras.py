@@ -1,0 +1,96 @@
+import sys
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from medglip.eval.metrics.clinical import clinical_measures
+from medglip.eval.metrics.extras import (
+    PACKAGES,
+    CheXbertLabeler,
+    RadGraphReader,
+    SamePhrase,
+    judged,
+    load_graph_reader,
+    load_labeler,
+    with_graphs,
+    with_labels,
+)
+from medglip.eval.settings import EvalSettings
+from medglip.grounding.bad_input import BadInput
+
+Make = Callable[..., dict[str, Any]]
+
+
+class StubCheXbert:
+    """Cardiomegaly by its name, uncertain after "possible"; blank otherwise, as f1chexbert writes it."""
+
+    def get_label(self, report: str, mode: str = "rrg") -> list[Any]:
+        assert mode == "classification"
+        mark: Any = ("possible" not in report) * 2 - 1 if "cardiomegaly" in report else ""
+        return ["", mark, *[""] * 11, 1 if mark == "" else 0]
+
+
+class StubRadGraph:
+    def __call__(self, reports: list[str]) -> dict[str, Any]:
+        assert all(reports)
+        return {
+            str(place): {"entities": {"1": {"tokens": text, "label": "OBS-DP", "relations": []}}}
+            for place, text in enumerate(reports)
+        }
+
+
+def test_models_fill_what_records_lack(record: Make) -> None:
+    texts = [("cardiomegaly", "possible cardiomegaly"), ("clear", "clear"), ("clear", "")]
+    records = [record(row, "report", *pair, meta={"modality": "CR"}) for row, pair in enumerate(texts)]
+    filled = with_graphs(with_labels(records, CheXbertLabeler(StubCheXbert())), RadGraphReader(StubRadGraph()))
+    assert all("labels" not in given["meta"] for given in records)  # the records given stay as they are
+    assert filled[0]["meta"]["labels"]["prediction"]["Cardiomegaly"] == -1
+    assert filled[0]["meta"]["labels"]["reference"]["Edema"] is None
+    assert filled[2]["meta"]["radgraph"]["prediction"] == {}
+    assert filled[0]["meta"]["modality"] == "CR"
+    found, _ = clinical_measures(filled, EvalSettings(uncertain_policy="positive"))
+    assert found["chexbert_micro_f1_14"].value == 1.0
+    assert found["radgraph_simple"].value == pytest.approx(1 / 3)
+    negative, _ = clinical_measures(filled, EvalSettings(uncertain_policy="negative"))
+    assert negative["chexbert_micro_f1_5"].value == 0.0
+    assert with_labels(filled, CheXbertLabeler(None)) == filled  # what is given is not asked again
+
+
+def test_a_model_that_loses_reports_is_refused(record: Make) -> None:
+    class Loses:
+        def labels(self, reports: Sequence[str]) -> list[list[int | None]]:
+            return []
+
+    with pytest.raises(ValueError, match="2 reports were given and 0 came back"):
+        with_labels([record(0, "report", "a", "b")], Loses())
+
+
+def test_judged_phrases_are_radfacts_input(record: Make) -> None:
+    box = [0.1, 0.1, 0.4, 0.4]
+    candidate = [{"phrase": "Left effusion.", "boxes": [box]}, {"phrase": "no edema"}]
+    reference = [{"phrase": "left effusion", "boxes": [box]}, {"phrase": "clear lungs"}]
+    verdicts = judged(candidate, reference, SamePhrase())
+    assert [phrase["status"] for phrase in verdicts["candidate"]] == ["entailed", "not_entailed"]
+    assert verdicts["candidate"][0]["evidence_boxes"] == [box]
+    found, _ = clinical_measures([record(0, "report", "a", "b", meta={"radfact": verdicts})], EvalSettings())
+    assert found["radfact_logical_f1"].value == 0.5
+    assert found["radfact_grounding_f1"].value == 1.0
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("f1chexbert", "RadEval", "radgraph"):
+        monkeypatch.setitem(sys.modules, module, None)  # importing it fails
+    with pytest.raises(BadInput, match=r"meta\.labels is installed.*give meta\.labels in the records"):
+        load_labeler()
+    with pytest.raises(BadInput, match=r"meta\.radgraph is installed"):
+        load_graph_reader()
+
+
+def test_an_installed_package_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("stub_chexbert")
+    module.__dict__["F1CheXbert"] = StubCheXbert
+    monkeypatch.setitem(sys.modules, "stub_chexbert", module)
+    monkeypatch.setitem(PACKAGES, "labels", (("no_such_package_a", "X"), ("stub_chexbert", "F1CheXbert")))
+    assert load_labeler().labels(["cardiomegaly"])[0][1] == 1
