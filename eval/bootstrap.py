@@ -1,18 +1,25 @@
 """Intervals and paired comparisons by resampling whole clusters (patients, else images), never single samples.
 
-scipy does the statistics; a `Measure` gives the metric under the weights of a resample.
+scipy does the statistics; a `Measure` gives the metric under the weights of a resample. Measures of the same clusters
+share one draw of the resamples, and no more than a batch of it is held at a time.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from .measure import Floats, Ints, Measure
+from .measure import Floats, Ints, Measure, proportion, swapped, together
+from .significance import wilson
+
+Key = TypeVar("Key", bound=Hashable)
+
+MANY_CLUSTERS = 1000
+"""Clusters above which intervals are percentile ones: the jackknife of BCa costs their square, and adds little."""
 
 _NUMBERS_AT_ONCE = 4_000_000
 """Numbers of resamples held at a time: 32 MB."""
@@ -31,34 +38,52 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """System a less system b on the same samples: the difference with its interval, and a two-sided p-value.
+    """System a less system b on the same samples: the difference with its interval, and two-sided p-values.
 
-    `p_value` is of one comparison; no correction for several is made here.
+    `p_value`: of the paired permutation test over clusters; `p_holm`: the same after Holm's correction over a family
+    of comparisons; `mcnemar`: over samples, for metrics that are right or wrong. None where not asked or not defined.
     """
 
     a: float
     b: float
     difference: Estimate
     p_value: float | None
+    p_holm: float | None = None
+    mcnemar: float | None = None
 
 
 def estimate(
     measure: Measure, clusters: Sequence[str], *, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
 ) -> Estimate:
-    """A metric with its cluster bootstrap interval.
+    """One metric with its interval: `estimates` of it alone."""
+    return estimates({"": measure}, clusters, resamples=resamples, confidence=confidence, seed=seed)[""]
 
-    `clusters`: the cluster of every input of the metric; those without a sample of it are left out. Means and BLEU
-    get BCa intervals, average precision percentile ones; where BCa is not defined (for one, all samples right) the
-    percentile interval is given and `method` says so. One cluster alone has no interval.
+
+def estimates(
+    measures: Mapping[Key, Measure],
+    clusters: Sequence[str],
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[Key, Estimate]:
+    """Metrics with their cluster bootstrap intervals.
+
+    `clusters`: the cluster of every input of the metrics. Up to 1000 clusters with a sample of the metric these alone
+    are drawn; means and BLEU get BCa intervals, average precision percentile ones. Above, one draw of all clusters
+    serves every metric, for percentile intervals. Where BCa is not defined the percentile interval is given. Where
+    all samples are right, or none, it is Wilson's with clusters for samples. One cluster alone has no interval.
+    `method` says which.
     """
-    codes_N, num = _codes(measure, clusters)
-    grouped = measure.grouped(codes_N, num)
-
-    def statistic(picked_RC: Ints) -> Floats:
-        return grouped.at(_weights(picked_RC, num))
-
-    low, high, method = _interval(statistic, num, grouped, resamples, confidence, seed)
-    return Estimate(measure.value, low, high, len(codes_N), method)
+    draw = _Draw(resamples, confidence, seed)
+    found: dict[Key, Estimate] = {}
+    for group in _groups({name: (measure,) for name, measure in measures.items()}, clusters):
+        intervals = draw.intervals(together(group.system(0)), group)
+        for name, interval in zip(group.names, intervals, strict=True):
+            measure = measures[name]
+            low, high, method = _wilson(measure, group.num, confidence) or interval
+            found[name] = Estimate(measure.value, low, high, len(measure.rows_N), method)
+    return {name: found[name] for name in measures}
 
 
 def paired_difference(
@@ -70,34 +95,175 @@ def paired_difference(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Difference:
-    """Two systems on the same samples: each resample draws the same clusters for both.
+    """One metric of two systems: `paired_differences` of it alone."""
+    return paired_differences({"": a}, {"": b}, clusters, resamples=resamples, confidence=confidence, seed=seed)[""]
 
-    The p-value is that of scipy's paired permutation test: under the null the two systems' outputs on a cluster can
-    be swapped. It is exact where 2**clusters does not exceed `resamples`. Raises `ValueError` for other samples.
+
+def paired_differences(
+    a: Mapping[Key, Measure],
+    b: Mapping[Key, Measure],
+    clusters: Sequence[str],
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> dict[Key, Difference]:
+    """Two systems on the same samples: each resample draws the same clusters for both. `b` holds the keys of `a`.
+
+    The p-value is of a permutation test: under the null the two systems' outputs on a cluster can be swapped. Up to
+    1000 clusters it is scipy's paired permutation test, exact where 2**clusters does not exceed `resamples`; above,
+    scipy's Monte Carlo test with random swaps. Raises `ValueError` for other samples.
     """
-    if not np.array_equal(a.rows_N, b.rows_N):
-        raise ValueError(f"paired measures need the same samples: {len(a.rows_N)} and {len(b.rows_N)} given")
-    codes_N, num = _codes(a, clusters)
-    both = a.grouped(codes_N, num).joined(b.grouped(codes_N, num))
-
-    def difference(weights_a_RC: Floats, weights_b_RC: Floats) -> Floats:
-        straight_RC = np.concatenate([weights_a_RC, weights_b_RC], 1)
-        crossed_RC = np.concatenate([weights_b_RC, weights_a_RC], 1)
-        return both.at(straight_RC) - both.at(crossed_RC)
-
-    def resampled(picked_RC: Ints) -> Floats:
-        weights_RC = _weights(picked_RC, num)
-        return difference(weights_RC, np.zeros_like(weights_RC))
-
-    low, high, method = _interval(resampled, num, both, resamples, confidence, seed)
-    p_value = _p_value(difference, num, both, resamples, seed) if num > 1 else None
-    return Difference(a.value, b.value, Estimate(a.value - b.value, low, high, len(codes_N), method), p_value)
+    pairs = {name: (measure, b[name]) for name, measure in a.items()}
+    for one, other in pairs.values():
+        if not np.array_equal(one.rows_N, other.rows_N):
+            raise ValueError(f"paired measures need the same samples: {len(one.rows_N)} and {len(other.rows_N)} given")
+    draw = _Draw(resamples, confidence, seed)
+    found: dict[Key, Difference] = {}
+    for group in _groups(pairs, clusters):
+        of_a, of_b = together(group.system(0)), together(group.system(1))
+        intervals = draw.intervals(lambda weights_RC, a=of_a, b=of_b: a(weights_RC) - b(weights_RC), group)
+        p_values = draw.p_values(group)
+        for name, interval, p_value in zip(group.names, intervals, p_values, strict=True):
+            one, other = pairs[name]
+            difference = Estimate(one.value - other.value, *interval[:2], len(one.rows_N), interval[2])
+            found[name] = Difference(one.value, other.value, difference, p_value)
+    return {name: found[name] for name in a}
 
 
-def _codes(measure: Measure, clusters: Sequence[str]) -> tuple[Ints, int]:
-    """int64[N]: the number of each sample's cluster, and how many clusters there are."""
-    names, codes_N = np.unique(np.asarray(clusters, dtype=object)[measure.rows_N].astype(str), return_inverse=True)
-    return codes_N, len(names)
+Interval = tuple[float | None, float | None, str]
+"""Low, high and the method that gave them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Group(Generic[Key]):
+    """Measures of the same clusters, grouped to them: for each name one measure, or the two of a pair."""
+
+    names: list[Key]
+    systems: list[tuple[Measure, ...]]
+    num: int
+    method: str
+    note: str
+
+    def system(self, place: int) -> list[Measure]:
+        return [measures[place] for measures in self.systems]
+
+    @property
+    def batch(self) -> int:
+        """Resamples at a time; sums need no more than the weights themselves."""
+        widest = max(measure.width for measures in self.systems for measure in measures)
+        return max(1, _NUMBERS_AT_ONCE // max(widest, self.num))
+
+
+def _groups(systems: Mapping[Key, tuple[Measure, ...]], clusters: Sequence[str]) -> list[_Group[Key]]:
+    """Few clusters: measures with a sample in just the same ones. Many: all measures, with all clusters."""
+    places = {name: place for place, name in enumerate(sorted(set(clusters)))}
+    codes = np.fromiter((places[name] for name in clusters), np.int64, len(clusters))
+    found: dict[tuple[bytes, str], _Group[Key]] = {}
+    for name, measures in systems.items():
+        own_N, method = codes[measures[0].rows_N], measures[0].method
+        present_C = np.bincount(own_N, minlength=len(places)) > 0
+        num, note = int(present_C.sum()), ""
+        if num > MANY_CLUSTERS:
+            note = f" (more than {MANY_CLUSTERS} clusters)" if method == "BCa" else ""
+            present_C, num, method = np.ones(len(places), bool), len(places), "percentile"
+        own_N = (np.cumsum(present_C) - 1)[own_N]
+        group = _Group[Key](names=[], systems=[], num=num, method=method, note=note)
+        group = found.setdefault((np.packbits(present_C).tobytes(), method + note), group)
+        group.names.append(name)
+        group.systems.append(tuple(measure.grouped(own_N, num) for measure in measures))
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """How often, how sure, and from which seed."""
+
+    resamples: int
+    confidence: float
+    seed: int
+
+    def intervals(self, statistic: Callable[[Floats], Floats], group: _Group[Any]) -> list[Interval]:
+        """The interval of each measure. `statistic`: weights float64[R, C] -> float64[M, R]."""
+        if group.num < 2:
+            return [(None, None, "none: one cluster")] * len(group.names)
+
+        def of_picked(picked: NDArray[Any], axis: int) -> Floats:
+            weights_RC = _weights(picked.reshape(-1, picked.shape[-1]), group.num)
+            return statistic(weights_RC).reshape(-1, *picked.shape[:-1])
+
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # scipy's warning of a degenerate BCa is said in `method` instead
+            result = stats.bootstrap(
+                (np.arange(group.num),),
+                of_picked,
+                n_resamples=self.resamples,
+                batch=group.batch,
+                vectorized=True,
+                confidence_level=self.confidence,
+                method=group.method,
+                rng=np.random.default_rng(self.seed),
+            )
+        limits = zip(*result.confidence_interval, result.bootstrap_distribution, strict=True)
+        return [self._interval(float(low), float(high), values_R, group) for low, high, values_R in limits]
+
+    def _interval(self, low: float, high: float, values_R: Floats, group: _Group[Any]) -> Interval:
+        if np.isfinite([low, high]).all():
+            return low, high, f"cluster bootstrap, {group.method}{group.note}"
+        defined = values_R[np.isfinite(values_R)]
+        if not len(defined):
+            return None, None, "none: no resample defines the metric"
+        low, high = np.quantile(defined, [(1 - self.confidence) / 2, (1 + self.confidence) / 2]).tolist()
+        undefined = len(defined) < len(values_R)
+        note = f"{len(defined)} of {len(values_R)} resamples define it" if undefined else "BCa undefined"
+        return low, high, f"cluster bootstrap, percentile ({note})"
+
+    def p_values(self, group: _Group[Any]) -> list[float | None]:
+        """Two-sided, of each pair of measures; None where a swap leaves the difference undefined."""
+        if group.num < 2:
+            return [None] * len(group.names)
+        with np.errstate(all="ignore"):
+            if group.num <= MANY_CLUSTERS:
+                return self._permuted(group)
+            return [self._swapped_at_random(a, b, group) for a, b in group.systems]
+
+    def _permuted(self, group: _Group[Any]) -> list[float | None]:
+        """All pairs by one draw: clusters of `num` and more come from the other system."""
+        differences = swapped(group.system(0), group.system(1))
+
+        def statistic(mine: NDArray[Any], _theirs: NDArray[Any], axis: int) -> Floats:
+            swaps_RC = (mine >= group.num).reshape(-1, group.num).astype(np.float64)
+            return differences(swaps_RC).T.reshape(*mine.shape[:-1], -1)
+
+        result = stats.permutation_test(
+            (np.arange(group.num), np.arange(group.num) + group.num),
+            statistic,
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=self.resamples,
+            batch=group.batch,
+            rng=np.random.default_rng(self.seed),
+        )
+        defined = np.isfinite(result.null_distribution).all(0)
+        p_values = np.atleast_1d(result.pvalue).tolist()
+        return [p if is_defined else None for p, is_defined in zip(p_values, np.atleast_1d(defined), strict=True)]
+
+    def _swapped_at_random(self, a: Measure, b: Measure, group: _Group[Any]) -> float | None:
+        """For many clusters, where scipy's permutation test is slow: a coin for each says whether it is swapped."""
+        rng, difference = np.random.default_rng(self.seed), swapped([a], [b])
+
+        def statistic(swaps: NDArray[Any], axis: int) -> Any:
+            return difference(swaps.reshape(-1, group.num).astype(np.float64)).reshape(swaps.shape[:-1])[()]
+
+        result = stats.monte_carlo_test(
+            np.zeros(group.num),
+            lambda size: rng.integers(0, 2, size, dtype=bool),
+            statistic,
+            vectorized=True,
+            n_resamples=self.resamples,
+            batch=group.batch,
+        )
+        return float(result.pvalue) if np.isfinite(result.null_distribution).all() else None
 
 
 def _weights(picked_RC: Ints, num: int) -> Floats:
@@ -106,68 +272,9 @@ def _weights(picked_RC: Ints, num: int) -> Floats:
     return np.bincount(flat.ravel(), minlength=num * len(picked_RC)).reshape(-1, num).astype(np.float64)
 
 
-def _interval(
-    statistic: Callable[[Ints], Floats], num: int, measure: Measure, resamples: int, confidence: float, seed: int
-) -> tuple[float | None, float | None, str]:
-    """Low, high and the method that gave them."""
-    if num < 2:
-        return None, None, "none: one cluster"
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # scipy's warning of a degenerate BCa is said in `method` instead
-        result = stats.bootstrap(
-            (np.arange(num),),
-            lambda picked, axis: _rowwise(statistic, picked),
-            n_resamples=resamples,
-            batch=_batch(measure, num),
-            vectorized=True,
-            confidence_level=confidence,
-            method=measure.method,
-            rng=np.random.default_rng(seed),
-        )
-    low, high = (float(limit) for limit in result.confidence_interval)
-    if np.isfinite([low, high]).all():
-        return low, high, f"cluster bootstrap, {measure.method}"
-    defined = result.bootstrap_distribution[np.isfinite(result.bootstrap_distribution)]
-    if not len(defined):
-        return None, None, "none: no resample defines the metric"
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return (
-        float(low),
-        float(high),
-        "cluster bootstrap, percentile"
-        + (" (BCa undefined)" if measure.method == "BCa" else f" ({len(defined)} of {resamples} resamples define it)"),
-    )
-
-
-def _p_value(
-    difference: Callable[[Floats, Floats], Floats], num: int, measure: Measure, resamples: int, seed: int
-) -> float:
-    """Two-sided, by swapping the systems within clusters: entries of `num` and more come from the other system."""
-
-    def statistic(mine: NDArray[Any], _theirs: NDArray[Any], axis: int) -> Any:
-        def swapped(picked_RC: Ints) -> Floats:
-            other_RC = (picked_RC >= num).astype(np.float64)
-            return difference(1 - other_RC, other_RC)
-
-        return _rowwise(swapped, mine)
-
-    result = stats.permutation_test(
-        (np.arange(num), np.arange(num) + num),
-        statistic,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=resamples,
-        batch=_batch(measure, num),
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.pvalue)
-
-
-def _batch(measure: Measure, num: int) -> int:
-    return max(1, _NUMBERS_AT_ONCE // (measure.width + num))
-
-
-def _rowwise(statistic: Callable[[Ints], Floats], picked: NDArray[Any]) -> Any:
-    """The statistic for any leading axes and for none, as scipy asks."""
-    values_R = statistic(np.asarray(picked).reshape(-1, picked.shape[-1]).astype(np.int64))
-    return values_R.reshape(picked.shape[:-1])[()]
+def _wilson(measure: Measure, num: int, confidence: float) -> Interval | None:
+    """For a proportion of all or of none, which every resample repeats; clusters count once, as samples of one do."""
+    right_N = proportion(measure)
+    if right_N is None or num < 2 or right_N.any() != right_N.all():
+        return None
+    return *wilson(num if right_N.all() else 0, num, confidence), "Wilson over clusters (all samples agree)"

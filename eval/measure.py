@@ -6,6 +6,7 @@ ever recomputed from text or boxes.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
@@ -14,9 +15,6 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-RECALLS = np.linspace(0.0, 1.0, 101)
-"""COCO's recall points."""
 
 
 class Measure(Protocol):
@@ -129,72 +127,53 @@ def _ratio(sums_R2: Floats) -> Floats:
     return sums_R2[:, 0] / sums_R2[:, 1]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class RankedHits:
-    """Average precision over one ranking: COCO's 101 recall points, precision made monotone, mean over IoU thresholds.
+def proportion(measure: Measure) -> Bools | None:
+    """bool[N]: right or wrong, for the `mean` of samples that are all 0 or 1; None for any other measure."""
+    if not isinstance(measure, Sums) or measure.formula is not _ratio:
+        return None
+    values_N, counts_N = measure.columns_NK.T
+    return values_N == 1 if (counts_N == 1).all() and np.isin(values_N, (0, 1)).all() else None
 
-    `scores_D`, `samples_D`: score and sample of each detection; `hits_DT` bool[D, T]: matched at each threshold;
-    `truths_N`: true regions a sample. Equal scores keep the order of the samples.
+
+def together(measures: Sequence[Measure]) -> Callable[[Floats], Floats]:
+    """float64[R, N] -> float64[M, R]: several measures of the same samples under the same weights.
+
+    The columns of all sums meet the weights in one matrix product. Rounded to 12 decimals, so that resamples of equal
+    value tie whatever the order of their sums: BCa counts ties.
     """
+    sums = [measure for measure in measures if isinstance(measure, Sums)]
+    columns_NK = np.concatenate([part.columns_NK for part in sums], 1) if sums else np.empty((0, 0))
+    ends = np.cumsum([part.columns_NK.shape[1] for part in sums])[:-1]
 
-    value: float
-    rows_N: Ints
-    scores_D: Floats
-    samples_D: Ints
-    hits_DT: NDArray[np.bool_]
-    truths_N: Ints
-    method: ClassVar[str] = "percentile"
+    def at(weights_RN: Floats) -> Floats:
+        parts = iter(np.split(weights_RN @ columns_NK, ends, axis=1)) if sums else iter(())
+        values = [part.formula(next(parts)) if isinstance(part, Sums) else part.at(weights_RN) for part in measures]
+        return np.stack(values).round(12)
 
-    @property
-    def width(self) -> int:
-        """Weights of samples and of detections a resample."""
-        return len(self.rows_N) + 4 * len(self.scores_D)
+    return at
 
-    def at(self, weights_RN: Floats) -> Floats:
-        """float64[R]: average precision; nan for weights that leave no true region."""
-        order_D = np.argsort(-self.scores_D, kind="stable")
-        weights_RD = weights_RN[:, self.samples_D[order_D]]
-        found_RD = np.cumsum(weights_RD, axis=1)
-        truths_R = weights_RN @ self.truths_N.astype(np.float64)
-        parts = [self._at(hits_D, weights_RD, found_RD, truths_R) for hits_D in self.hits_DT[order_D].T]
-        return np.where(truths_R > 0, np.mean(parts, axis=0), np.nan)
 
-    def _at(self, hits_D: NDArray[np.bool_], weights_RD: Floats, found_RD: Floats, truths_R: Floats) -> list[float]:
-        """One threshold. Precision peaks and recall steps at hits only, so that misses need no place of their own."""
-        right_RH = np.cumsum(weights_RD[:, hits_D], axis=1)
-        precision_RH = right_RH / np.maximum(found_RD[:, hits_D], 1e-12)
-        peaks_RH = np.maximum.accumulate(precision_RH[:, ::-1], axis=1)[:, ::-1]
-        peaks_RH = np.concatenate([peaks_RH, np.zeros((len(peaks_RH), 1))], axis=1)  # recalls never reached
-        recall_RH = right_RH / np.maximum(truths_R, 1e-12)[:, None]
-        return [
-            peaks[np.searchsorted(recall, RECALLS)].mean() for peaks, recall in zip(peaks_RH, recall_RH, strict=True)
-        ]
+def swapped(a: Sequence[Measure], b: Sequence[Measure]) -> Callable[[Floats], Floats]:
+    """float64[R, N] -> float64[M, R]: a less b after swapping the two systems' outputs on the samples marked 1.
 
-    def picked(self, keep_N: Bools) -> "RankedHits":
-        """The ranking of some samples' detections."""
-        kept_D = keep_N[self.samples_D]
-        part = replace(
-            self,
-            rows_N=self.rows_N[keep_N],
-            scores_D=self.scores_D[kept_D],
-            samples_D=(np.cumsum(keep_N) - 1)[self.samples_D[kept_D]],
-            hits_DT=self.hits_DT[kept_D],
-            truths_N=self.truths_N[keep_N],
-        )
-        return replace(part, value=float(part.at(np.ones((1, int(keep_N.sum()))))[0]))
+    Rounded to 12 decimals, so that swaps of equal effect tie whatever the order of their sums.
+    """
+    differences = [_swapped(*pair) for pair in zip(a, b, strict=True)]
+    return lambda swaps_RN: np.stack([difference(swaps_RN) for difference in differences]).round(12)
 
-    def grouped(self, codes_N: Ints, num: int) -> "RankedHits":
-        """The same ranking, each detection weighted with its cluster."""
-        truths_C = np.bincount(codes_N, self.truths_N, num)
-        return replace(self, rows_N=np.arange(num), samples_D=codes_N[self.samples_D], truths_N=truths_C)
 
-    def joined(self, other: "RankedHits") -> "RankedHits":
-        """One ranking of both systems' detections."""
-        return RankedHits(
-            value=float("nan"),
-            rows_N=np.arange(len(self.rows_N) + len(other.rows_N)),
-            scores_D=np.concatenate([self.scores_D, other.scores_D]),
-            samples_D=np.concatenate([self.samples_D, other.samples_D + len(self.rows_N)]),
-            hits_DT=np.concatenate([self.hits_DT, other.hits_DT]),
-            truths_N=np.concatenate([self.truths_N, other.truths_N]),
-        )
+def _swapped(a: Measure, b: Measure) -> Callable[[Floats], Floats]:
+    if isinstance(a, Sums) and isinstance(b, Sums):
+        return partial(_swapped_sums, a, b, b.columns_NK - a.columns_NK)
+    both = a.joined(b)
+
+    def difference(swaps_RN: Floats) -> Floats:
+        straight, crossed = ([1 - swaps_RN, swaps_RN], [swaps_RN, 1 - swaps_RN])
+        return both.at(np.concatenate(straight, 1)) - both.at(np.concatenate(crossed, 1))
+
+    return difference
+
+
+def _swapped_sums(a: Sums, b: Sums, gains_NK: Floats, swaps_RN: Floats) -> Floats:
+    gains_RK = swaps_RN @ gains_NK
+    return a.formula(a.columns_NK.sum(0) + gains_RK) - a.formula(b.columns_NK.sum(0) - gains_RK)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .bootstrap import Estimate, estimate
-from .measure import Measured
+from .bootstrap import Estimate, estimates
+from .measure import Measure, Measured
 from .records import Record
 
 Strata = dict[str, dict[str, dict[str, Estimate]]]
@@ -28,22 +28,36 @@ def _label(record: Record, axis: str) -> str:
 
 def stratified(measured: Measured, *, resamples: int, confidence: float, seed: int) -> Strata:
     """Every measure on every stratum that holds a sample of it; an axis with a single label is left out."""
-    found: Strata = {}
+    return estimated(measured, resamples=resamples, confidence=confidence, seed=seed)[1]
+
+
+def estimated(
+    measured: Measured, *, resamples: int, confidence: float, seed: int, strata: bool = True
+) -> tuple[dict[str, Estimate], Strata]:
+    """All metrics on all samples, and as `stratified` gives them; both at once, so that they share their resamples."""
+    whole: dict[_Cell, Measure] = {("", "", metric): part for metric, part in measured.measures.items()}
+    cells = whole | (_cells(measured) if strata else {})
+    found = estimates(cells, measured.clusters, resamples=resamples, confidence=confidence, seed=seed)
+    parts: Strata = {}
+    for (axis, label, metric), cell in found.items():
+        if axis and np.isfinite(cell.value):
+            parts.setdefault(axis, {}).setdefault(label, {})[metric] = cell
+    return {metric: found["", "", metric] for metric in measured.measures}, parts
+
+
+_Cell = tuple[str, str, str]
+"""Axis, label, metric."""
+
+
+def _cells(measured: Measured) -> dict[_Cell, Measure]:
+    cells: dict[_Cell, Measure] = {}
     for axis, labels in measured.strata.items():
-        names = sorted(set(labels) - {""})
-        if len(names) > 1:
-            found[axis] = {name: _cells(measured, labels, name, resamples, confidence, seed) for name in names}
-    return found
-
-
-def _cells(
-    measured: Measured, labels: Sequence[str], name: str, resamples: int, confidence: float, seed: int
-) -> dict[str, Estimate]:
-    is_here = np.asarray(labels) == name
-    cells: dict[str, Estimate] = {}
-    for metric, measure in measured.measures.items():
-        keep_N = is_here[measure.rows_N]
-        if keep_N.any():
-            part = measure.picked(keep_N)
-            cells[metric] = estimate(part, measured.clusters, resamples=resamples, confidence=confidence, seed=seed)
-    return {metric: cell for metric, cell in cells.items() if np.isfinite(cell.value)}
+        names, codes_N = np.unique(np.asarray(labels, dtype=object).astype(str), return_inverse=True)
+        if len(set(names) - {""}) < 2:
+            continue
+        for code, name in enumerate(names.tolist()):
+            for metric, measure in measured.measures.items():
+                keep_N = codes_N[measure.rows_N] == code
+                if name and keep_N.any():
+                    cells[axis, name, metric] = measure.picked(keep_N)
+    return cells

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
-from medglip.eval.bootstrap import estimate, paired_difference
-from medglip.eval.measure import Measure, RankedHits, mean
+from medglip.eval import bootstrap
+from medglip.eval.bootstrap import estimate, estimates, paired_difference, paired_differences
+from medglip.eval.measure import Measure, Sums, mean, swapped
 from medglip.eval.metrics.report import report_measures
+from medglip.eval.ranking import RankedHits
+from medglip.eval.ranking import RankedHits
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.integers(0, 2, 60).astype(float)
@@ -46,9 +49,17 @@ def test_one_cluster_has_no_interval() -> None:
     assert (found.low, found.high, found.method) == (None, None, "none: one cluster")
 
 
-def test_all_right_falls_back_and_says_so() -> None:
-    found = estimate(mean(np.ones(60)), OWN)
-    assert (found.low, found.high) == (1.0, 1.0)
+def test_all_right_or_none_gets_a_wilson_interval_over_clusters() -> None:
+    for value, low, high in ((1.0, 1 / (1 + 1.959964**2 / 6), 1.0), (0.0, 0.0, 1.959964**2 / (6 + 1.959964**2))):
+        found = estimate(mean(np.full(60, value)), TENS)
+        assert found.value == value
+        assert (found.low, found.high) == pytest.approx((low, high), abs=1e-6)
+        assert found.method == "Wilson over clusters (all samples agree)"
+
+
+def test_clusters_that_are_alike_fall_back_and_say_so() -> None:
+    found = estimate(mean(np.full(60, 0.5)), OWN)
+    assert (found.low, found.high) == (0.5, 0.5)
     assert found.method == "cluster bootstrap, percentile (BCa undefined)"
 
 
@@ -126,3 +137,74 @@ def test_corpus_metrics_can_be_paired() -> None:
 def test_other_samples_are_refused() -> None:
     with pytest.raises(ValueError, match="same samples"):
         paired_difference(mean(VALUES), mean(VALUES[:5]), OWN)
+
+
+def _metrics(seed: int, n: int = 60) -> dict[str, Measure]:
+    rng = np.random.default_rng(seed)
+    odd = np.arange(1, n, 2)
+    return {"right": mean(rng.integers(0, 2, n)), "odd": mean(rng.random(len(odd)), odd), "all": mean(rng.random(n))}
+
+
+def test_metrics_at_once_are_metrics_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = _metrics(0), _metrics(1)
+    for limit in (1000, 3):  # few clusters, many clusters
+        monkeypatch.setattr(bootstrap, "MANY_CLUSTERS", limit)
+        for clusters in (OWN, TENS):
+            at_once, pairs = estimates(a, clusters), paired_differences(a, b, clusters)
+            assert list(at_once) == list(pairs) == list(a)
+            for name in a:
+                alone, pair = estimate(a[name], clusters), paired_difference(a[name], b[name], clusters)
+                assert (at_once[name].low, at_once[name].high) == pytest.approx((alone.low, alone.high), abs=1e-12)
+                assert at_once[name].method == alone.method
+                assert pairs[name].p_value == pair.p_value
+                assert pairs[name].difference.low == pytest.approx(pair.difference.low, abs=1e-12)
+
+
+def test_batches_change_no_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = _metrics(0), _metrics(1)
+    for limit in (1000, 3):
+        monkeypatch.setattr(bootstrap, "MANY_CLUSTERS", limit)
+        whole = estimates(a, OWN), paired_differences(a, b, OWN)
+        monkeypatch.setattr(bootstrap, "_NUMBERS_AT_ONCE", 60 * 7)
+        for one, other in zip(whole, (estimates(a, OWN), paired_differences(a, b, OWN)), strict=True):
+            assert one.keys() == other.keys()
+        again = estimates(a, OWN)
+        assert [cell.low for cell in again.values()] == pytest.approx([cell.low for cell in whole[0].values()])
+        assert [pair.p_value for pair in paired_differences(a, b, OWN).values()] == [
+            pair.p_value for pair in whole[1].values()
+        ]
+
+
+def test_many_clusters_get_percentile_intervals_near_bca(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(5).random(900)
+    own = [str(row) for row in range(900)]
+    bca = estimate(mean(values), own, resamples=4000)
+    monkeypatch.setattr(bootstrap, "MANY_CLUSTERS", 899)
+    many = estimate(mean(values), own, resamples=4000)
+    assert bca.method == "cluster bootstrap, BCa"
+    assert many.method == "cluster bootstrap, percentile (more than 899 clusters)"
+    assert (many.low, many.high) == pytest.approx((bca.low, bca.high), abs=2e-3)
+
+
+def test_random_swaps_agree_with_the_permutation_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(6)
+    a, b = mean(rng.random(60) + 0.08), mean(rng.random(60))
+    permuted = paired_difference(a, b, OWN, resamples=5000).p_value
+    monkeypatch.setattr(bootstrap, "MANY_CLUSTERS", 10)
+    at_random = paired_difference(a, b, OWN, resamples=5000).p_value
+    assert at_random == pytest.approx(permuted, abs=0.03)
+
+
+def test_swaps_of_sums_are_the_weights_of_both_systems() -> None:
+    rng = np.random.default_rng(7)
+
+    def one() -> Sums:
+        columns_NK = rng.random((9, 3))
+        return Sums(
+            value=0.0, rows_N=np.arange(9), columns_NK=columns_NK, formula=lambda s: s[:, 0] * s[:, 1] / s[:, 2]
+        )
+
+    a, b, swaps = one(), one(), rng.integers(0, 2, (5, 9)).astype(float)
+    both = a.joined(b)
+    wanted = both.at(np.concatenate([1 - swaps, swaps], 1)) - both.at(np.concatenate([swaps, 1 - swaps], 1))
+    assert swapped([a], [b])(swaps)[0] == pytest.approx(wanted)
