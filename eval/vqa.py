@@ -1,24 +1,171 @@
 """VQA records -> measures, by the protocol of the settings."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from .measure import Measured
-from .metrics import vqa
-from .records import Record, cluster
+from ..grounding.bad_input import BadInput, nearest
+from .measure import Measure, Measured, mean
+from .protocols import exact_match, llava_med, lmms_slake, medevalkit_rule
+from .protocols.vqa_rules import VqaRules
+from .records import Record, cluster, clustered_by_image, shown
 from .settings import EvalSettings
 from .strata import labels_of
 
+PROTOCOLS = {
+    "exact_match": exact_match,
+    "llava_med": llava_med,
+    "lmms_slake": lmms_slake,
+    "medevalkit_rule": medevalkit_rule,
+}
+"""Name -> module, whose `rules(settings)` are the protocol."""
+
+_TYPES: dict[str, Literal["open", "closed", ""]] = {
+    "open": "open",
+    "other": "open",
+    "number": "open",
+    "closed": "closed",
+    "yes/no": "closed",
+    "": "",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """One answered question. `references`: acceptable answers, blank ones left out; none: it cannot be scored."""
+
+    id: str
+    prediction: str
+    references: tuple[str, ...]
+    answer_type: str = ""
+
+
+@dataclass
+class _Tally:
+    """What was seen of the questions so far: each metric's values with their places, and the counts."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+    rows: dict[str, list[int]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, *names: str) -> None:
+        for name in names:
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def add(self, row: int, scores: dict[str, float]) -> None:
+        for name, value in scores.items():
+            self.values.setdefault(name, []).append(value)
+            self.rows.setdefault(name, []).append(row)
+
 
 def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
-    """open_accuracy, open_f1, open_recall, closed_accuracy, overall_accuracy; kinds without questions are left out."""
-    predictions, references, types = (
-        [record.get(name, "") for record in records] for name in ("prediction", "answer", "answer_type")
-    )
+    """The metrics that the protocol defines; a kind (open, closed) without questions is left out.
+
+    `counts`, beside those of `vqa_measures`: clustered_by_image (no patient known).
+    """
+    rules = PROTOCOLS[settings.protocol].rules(settings)
+    questions = [question(record) for record in records]
+    measures, counts = vqa_measures(questions, rules, settings)
     return Measured(
-        protocol=vqa.PROTOCOL,
-        version=vqa.VERSION,
-        measures=vqa.vqa_measures(predictions, references, types),
+        protocol=rules.protocol,
+        version=rules.version,
+        measures=measures,
         clusters=[cluster(record) for record in records],
-        counts=vqa.vqa_counts(predictions, references, types),
+        counts=counts | {"clustered_by_image": clustered_by_image(records)},
         strata=labels_of(records),
+        notes=[*rules.notes, *_notes(questions, counts)],
     )
+
+
+def question(record: Record) -> Question:
+    """A record as a question: a failed prediction is empty text, an answer one text or several."""
+    return Question(
+        id=record["id"],
+        prediction=record["prediction"] or "",
+        references=references_of(record["answer"]),
+        answer_type=record.get("answer_type") or "",
+    )
+
+
+def references_of(answer: Any) -> tuple[str, ...]:
+    """Acceptable answers: a text, or several."""
+    answers = [answer] if isinstance(answer, str) else answer
+    return tuple(text for text in answers if text.strip())
+
+
+def vqa_measures(
+    questions: Sequence[Question], rules: VqaRules, settings: EvalSettings
+) -> tuple[dict[str, Measure], dict[str, int]]:
+    """Each metric's measure, its rows the places of its questions; and counts.
+
+    A question with several references takes the best over them in each metric. counts: n = scored + abstained +
+    failed + skipped, where abstained is a closed yes/no question from whose answer the protocol reads neither, failed
+    an empty prediction (both count as wrong), skipped a question without a reference (counted nowhere); open, closed
+    and yes_no (closed, with a yes/no reference) of those not skipped; closed_by_reference: those without an answer
+    type, told apart by a yes/no reference, where `closed_def` is `answer_type`. Raises `BadInput` naming the question
+    for an unknown answer type, and where no question has a reference.
+    """
+    names = ("scored", "abstained", "failed", "skipped", "open", "closed", "yes_no", "closed_by_reference")
+    tally = _Tally(counts={"n": len(questions)} | dict.fromkeys(names, 0))
+    known: dict[tuple[str, tuple[str, ...], bool], dict[str, float]] = {}
+    for row, asked in enumerate(questions):
+        if not asked.references:
+            tally.count("skipped")
+            continue
+        closed = is_closed(asked, rules, settings)
+        tally.count(*_kinds(asked, closed, rules, settings))
+        key = asked.prediction, asked.references, closed
+        if key not in known:
+            known[key] = _best([rules.score(asked.prediction, reference, closed) for reference in asked.references])
+        tally.add(row, known[key])
+    if not tally.values:
+        raise BadInput("no question has a reference answer.", fix="`answer` holds the reference")
+    return {name: mean(values, tally.rows[name]) for name, values in sorted(tally.values.items())}, tally.counts
+
+
+def is_closed(asked: Question, rules: VqaRules, settings: EvalSettings) -> bool:
+    """By the answer type (`open`, `other`, `number`, `closed`, `yes/no`, any case) where that is the definition and
+    the question has one; else by its references: all yes or no.
+    """
+    kind = _kind(asked) if settings.closed_def == "answer_type" else ""
+    return kind == "closed" if kind else _is_yes_no(asked, rules)
+
+
+def _kind(asked: Question) -> Literal["open", "closed", ""]:
+    kind = asked.answer_type.strip().lower()
+    if kind not in _TYPES:
+        fix = nearest(kind, [name for name in _TYPES if name])
+        raise BadInput(f"unknown answer_type {asked.answer_type!r} of {asked.id!r}.", fix=fix)
+    return _TYPES[kind]
+
+
+def _is_yes_no(asked: Question, rules: VqaRules) -> bool:
+    return all(rules.is_yes_no(reference) for reference in asked.references)
+
+
+def _kinds(asked: Question, closed: bool, rules: VqaRules, settings: EvalSettings) -> list[str]:
+    """The counts that a question is part of."""
+    yes_no = closed and _is_yes_no(asked, rules)
+    if not asked.prediction.strip():
+        names = ["failed"]
+    else:
+        names = ["abstained" if yes_no and rules.is_abstention(asked.prediction) else "scored"]
+    names += ["closed" if closed else "open"] + ["yes_no"] * yes_no
+    return names + ["closed_by_reference"] * (settings.closed_def == "answer_type" and not asked.answer_type.strip())
+
+
+def _best(scores: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: max(row[name] for row in scores) for name in scores[0]}
+
+
+def _notes(questions: Sequence[Question], counts: dict[str, int]) -> list[str]:
+    notes: list[str] = []
+    if counts["closed_by_reference"]:
+        notes.append(
+            f"{counts['closed_by_reference']} of {counts['n']} questions have no answer_type: "
+            "closed where the reference is yes or no."
+        )
+    if counts["skipped"]:
+        names = [asked.id for asked in questions if not asked.references]
+        notes.append(f"{counts['skipped']} questions are skipped, they have no reference answer: {shown(names)}.")
+    return notes

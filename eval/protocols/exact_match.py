@@ -1,0 +1,88 @@
+"""VQA by our own rules: yes/no by whole words, all else by equality after VQA normalisation.
+
+- Closed questions with a yes/no reference: the prediction says yes or no by `parse_yes_no`, or normalises to it.
+  Neither, or both in one clause, is an abstention and wrong.
+- Closed questions with another reference ("left") and open ones: equal after `normalize`.
+- Token F1 and recall: multisets of normalised words, so that a repeated word does not inflate recall.
+"""
+
+import re
+from collections import Counter
+from functools import lru_cache
+from typing import Literal
+
+from ..settings import EvalSettings
+from .vqa_normalizer import PERIOD, clear_marks, plain_words
+from .vqa_rules import VqaRules
+
+PROTOCOL = "exact_match"
+VERSION = "2"
+
+_APOSTROPHES = str.maketrans("", "", "'’")
+_CLAUSES = re.compile(r"[.,;:!?\n]")
+_YES_NO = re.compile(r"\b(yes|no)\b")
+
+
+def rules(settings: EvalSettings) -> VqaRules:
+    """The rules of `exact_match`; no setting changes them."""
+    return VqaRules(
+        protocol=PROTOCOL,
+        version=VERSION,
+        is_yes_no=is_yes_no,
+        is_abstention=lambda text: said(text) is None,
+        score=score,
+    )
+
+
+@lru_cache(maxsize=1 << 16)
+def normalize(text: str) -> str:
+    """The public VQA normalisation: lower case, punctuation, number words, articles; apostrophes are dropped.
+
+    A punctuation mark that touches a blank, or any in a text with a comma between digits, vanishes; others become a
+    blank. A full stop goes unless a digit follows ("1.5" stays). "dont" and "don't" meet as "dont".
+    """
+    text = clear_marks(" ".join(text.lower().split()))
+    return " ".join(plain_words(PERIOD.sub("", text).translate(_APOSTROPHES)))
+
+
+@lru_cache(maxsize=1 << 16)
+def parse_yes_no(text: str) -> Literal["yes", "no"] | None:
+    """The answer in the first clause that holds the word yes or no; None (abstained) for no such clause, or both words.
+
+    Whole words only: "nodule", "abnormal" and "not" say nothing.
+    """
+    for clause in _CLAUSES.split(text.lower()):
+        words = set(_YES_NO.findall(clause))
+        if words:
+            return None if len(words) == 2 else ("yes" if "yes" in words else "no")
+    return None
+
+
+def said(prediction: str) -> str | None:
+    """Yes or no, None for an abstention: a text that is nothing else once normalised, or by `parse_yes_no`."""
+    return normalize(prediction) if is_yes_no(prediction) else parse_yes_no(prediction)
+
+
+def is_yes_no(reference: str) -> bool:
+    """Yes or no, once normalised."""
+    return normalize(reference) in ("yes", "no")
+
+
+def score(prediction: str, reference: str, is_closed: bool) -> dict[str, float]:
+    """closed_accuracy, or open_accuracy, open_f1, open_recall; and overall_accuracy, the accuracy of either kind."""
+    wanted = normalize(reference)
+    is_right = float(normalize(prediction) == wanted)
+    if is_closed:
+        is_right = float(said(prediction) == wanted) if is_yes_no(reference) else is_right
+        return {"closed_accuracy": is_right, "overall_accuracy": is_right}
+    f1, recall = token_f1_recall(prediction, reference)
+    return {"open_accuracy": is_right, "open_f1": f1, "open_recall": recall, "overall_accuracy": is_right}
+
+
+def token_f1_recall(prediction: str, reference: str) -> tuple[float, float]:
+    """F1 and recall of normalised words as multisets; two texts without words agree (1, 1)."""
+    found, wanted = Counter(normalize(prediction).split()), Counter(normalize(reference).split())
+    if not found or not wanted:
+        return (1.0, 1.0) if found == wanted else (0.0, 0.0)
+    shared = (found & wanted).total()
+    return 2 * shared / (found.total() + wanted.total()), shared / wanted.total()

@@ -1,0 +1,142 @@
+"""VQA as LLaVA-Med's `llava/eval/run_eval.py` scores it (microsoft/LLaVA-Med, commit b9a98a7, `eval_metrics/`).
+
+Its quirks are part of it:
+
+- Normalisation. Marks as in `vqa_normalizer`; a full stop goes unless a digit follows, but at most 32 of them, because
+  `re.UNICODE` stands where a count belongs; number words, articles; apostrophes of contractions are put in ("dont"
+  becomes "don't"). The metrics of open questions normalise what is normalised already, so that 64 full stops go there.
+- Open recall, precision, F1 are over the distinct words of both texts, and a word in both counts as often as the
+  *prediction* says it: a repeated hit inflates them. 0 where nothing is shared. Its "exact match" (here
+  open_exact_match) is the share of the prediction's words: distinct reference words found / words said.
+- open_bleu is nltk's sentence BLEU (orders 1 to 4); open_bleu_1, _2, _3 are of one order alone, as its weights say.
+- Open accuracy: the candidate with the largest share of its distinct words in the prediction, the first of equals, is
+  the answer, right if equal to the reference. Candidates are the open answers of train, in their order.
+- Closed: right if the prediction holds "yes" or "no" as a substring ("abnormal" does) and the reference as a substring.
+
+Unlike the original, a blank after an answer type does not drop the question ("CLOSED " in VQA-RAD).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+
+from ...grounding.bad_input import BadInput
+from ..settings import EvalSettings
+from .contractions import CONTRACTIONS
+from .sentence_bleu import sentence_bleu
+from .vqa_normalizer import PERIOD, clear_marks, plain_words
+from .vqa_rules import VqaRules
+
+PROTOCOL = "llava_med"
+VERSION = "1"
+
+_PERIODS_REMOVED = 32  # the value of re.UNICODE
+_BLEU = {
+    "open_bleu": (0.25, 0.25, 0.25, 0.25),
+    "open_bleu_1": (1, 0, 0, 0),
+    "open_bleu_2": (0, 1, 0, 0),
+    "open_bleu_3": (0, 0, 1, 0),
+}
+_NO_CANDIDATES = 'open_accuracy is left out: it needs candidates, a file {"0": [open answers of train, in order]}.'
+
+
+def rules(settings: EvalSettings) -> VqaRules:
+    """The rules of `llava_med`, with open_accuracy where the settings name a file of candidates."""
+    candidates = read_candidates(settings.candidates) if settings.candidates else None
+    return VqaRules(
+        protocol=PROTOCOL,
+        version=VERSION,
+        is_yes_no=lambda reference: normalize(reference) in ("yes", "no"),
+        is_abstention=is_abstention,
+        score=partial(score, candidates=candidates),
+        notes=() if candidates else (_NO_CANDIDATES,),
+    )
+
+
+@lru_cache(maxsize=1 << 16)
+def normalize(text: str) -> str:
+    """One pass of the normalisation."""
+    clean = PERIOD.sub("", clear_marks(text.lower()), count=_PERIODS_REMOVED)
+    return " ".join(CONTRACTIONS.get(word, word) for word in plain_words(clean.lower()))
+
+
+def is_abstention(prediction: str) -> bool:
+    """Neither "yes" nor "no" is a substring."""
+    text = normalize(prediction)
+    return "yes" not in text and "no" not in text
+
+
+def score(prediction: str, reference: str, is_closed: bool, candidates: "Candidates | None" = None) -> dict[str, float]:
+    """closed_accuracy; or open_recall, open_precision, open_f1, open_exact_match, open_bleu*, and open_accuracy."""
+    said, wanted = normalize(prediction), normalize(reference)
+    if is_closed:
+        return {"closed_accuracy": float(not is_abstention(prediction) and wanted in said)}
+    bleu = dict(zip(_BLEU, _bleu(said, wanted), strict=True))
+    said, wanted = normalize(said), normalize(wanted)
+    found = overlap(said.split(), wanted.split()) | bleu
+    if candidates:
+        found["open_accuracy"] = float(candidates.nearest(said) == wanted)
+    return found
+
+
+def overlap(said: Sequence[str], wanted: Sequence[str]) -> dict[str, float]:
+    """open_recall, open_precision, open_f1 and open_exact_match of normalised words."""
+    counts, sought = Counter(said), Counter(wanted)
+    shared = counts.keys() & sought.keys()
+    hits = sum(counts[word] for word in shared)
+    missed = sum(count for word, count in sought.items() if word not in shared)
+    recall, precision = (hits / (hits + missed), hits / len(said)) if hits else (0.0, 0.0)
+    return {
+        "open_recall": recall,
+        "open_precision": precision,
+        "open_f1": 2 * precision * recall / (precision + recall) if hits else 0.0,
+        "open_exact_match": len(shared) / len(said) if said else 0.0,
+    }
+
+
+@lru_cache(maxsize=1 << 16)
+def _bleu(said: str, wanted: str) -> list[float]:
+    return sentence_bleu(said.split(), wanted.split(), list(_BLEU.values()))
+
+
+class Candidates:
+    """The answers that an open prediction is mapped to, in order, and which of them hold each word."""
+
+    def __init__(self, answers: Sequence[str]):
+        self.answers = [normalize(str(answer)) for answer in answers]
+        words = [set(answer.split()) for answer in self.answers]
+        self._sizes = [len(row) for row in words]
+        self._holders: dict[str, list[int]] = {}
+        for place, row in enumerate(words):
+            for word in row:
+                self._holders.setdefault(word, []).append(place)
+        self._found: dict[str, str] = {}
+
+    def nearest(self, said: str) -> str:
+        """The normalised candidate with the largest share of its words in a normalised prediction."""
+        if said not in self._found:
+            shares: Mapping[int, int] = Counter(
+                place for word in set(said.split()) for place in self._holders.get(word, ())
+            )
+            best = min(shares, key=lambda place: (-shares[place] / self._sizes[place], place), default=0)
+            self._found[said] = self.answers[best]
+        return self._found[said]
+
+
+def read_candidates(path: Path) -> Candidates:
+    """A candidate file `{"0": [answers...]}`. Raises `BadInput` for another form and for an empty list."""
+    fix = 'give {"0": [open answers of train, in order]}'
+    try:
+        answers = json.loads(path.read_bytes())["0"]
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}.", file=path, fix=fix) from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise BadInput("not a file of candidates.", file=path, fix=fix) from error
+    if not isinstance(answers, list) or not answers:
+        raise BadInput("no list of candidates.", file=path, fix=fix)
+    odd = [answer for answer in answers if not isinstance(answer, str | int | float) or isinstance(answer, bool)]
+    if odd:
+        raise BadInput(f"candidate {odd[0]!r} is no text.", file=path, fix=fix)
+    return Candidates(answers)
