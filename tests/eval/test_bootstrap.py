@@ -6,7 +6,6 @@ from medglip.eval.bootstrap import estimate, estimates, paired_difference, paire
 from medglip.eval.measure import Measure, Sums, mean, swapped
 from medglip.eval.metrics.report import report_measures
 from medglip.eval.ranking import RankedHits
-from medglip.eval.ranking import RankedHits
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.integers(0, 2, 60).astype(float)
