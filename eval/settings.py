@@ -28,6 +28,10 @@ class EvalSettings(Settings):
     tokenization: Tokenization = "lower"
     """How report text becomes words: `raw` (split at white space), `lower` (lower case, punctuation apart) or `ptb`
     (the Penn Treebank tokeniser of pycocoevalcap, which needs Java)."""
+    r2gen_cleaning: Literal["auto", "iu", "mimic"] = "auto"
+    """Whose constants `r2gen` uses; `auto`: by the `dataset` of each record, MIMIC-CXR unless it is IU X-ray."""
+    r2gen_vocabulary: Path | None = None
+    """Training words of `r2gen`, whose references say `<unk>` for all others: a JSON list, or its annotation.json."""
     metrics: tuple[str, ...] = ()
     """The report metrics to compute; none named: all that can be."""
     uncertain_policy: Literal["positive", "negative", "ignore"] = "positive"

@@ -1,97 +1,87 @@
-"""Report text by n-grams: BLEU-1..4, ROUGE-L (F, beta 1.2) and CIDEr of pycocoevalcap, in Python alone.
+"""Report text by n-grams: BLEU-1..4, ROUGE-L, CIDEr and METEOR under one tokenisation, which stands in every result."""
 
-Scores depend on the tokenisation, which therefore stands in every result. For resampling, BLEU keeps the n-gram
-counts of each report; ROUGE-L and CIDEr are means over reports, CIDEr with the document frequencies of the full set.
-"""
-
-import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import datasets
 import evaluate
-import numpy as np
-from pycocoevalcap.bleu.bleu_scorer import BleuScorer
-from pycocoevalcap.cider.cider import Cider
-from pycocoevalcap.rouge.rouge import Rouge
 
-from ..measure import Floats, Measure, Sums, mean
+from ...grounding.bad_input import BadInput, nearest
+from ..measure import Measure, Sums
 from ..settings import Tokenization
+from .meteor import meteor
+from .ngram import BLEU, LEXICAL, ngram_measures
+from .shell import MeasureMetric
+from .tokenize import tokenize
 
-PROTOCOL = "ngram"
-VERSION = "1"
-
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+(?:['’]\w+)*|[^\w\s]")
-_SMALL, _TINY = 1e-9, 1e-15
-"""What pycocoevalcap adds below and above a fraction bar."""
+METRICS = (*BLEU, "meteor", "rouge_l", "cider")
+GROUPS = {"bleu": BLEU}
+"""Names that stand for several metrics."""
 
 
-def tokenize(text: str, tokenization: Tokenization = "lower") -> str:
-    """Words joined by single blanks: `lower` makes lower case and punctuation marks words, `raw` splits at blanks."""
-    return " ".join(_WORD.findall(text.lower()) if tokenization == "lower" else text.split())
+def chosen(names: Iterable[str], valid: Iterable[str] = METRICS) -> list[str]:
+    """The valid metrics that are named, by themselves or by their group. Raises `BadInput` for any other name."""
+    valid = list(valid)
+    groups = {name: (name,) for name in valid} | {name: part for name, part in GROUPS.items() if {*part} <= {*valid}}
+    unknown = [name for name in names if name not in groups]
+    if unknown:
+        problem = f"no report metric {unknown[0]!r} for these records under this protocol."
+        raise BadInput(problem, fix=nearest(unknown[0], groups))
+    wanted = {name for group in names for name in groups[group]}
+    return [name for name in valid if name in wanted]
 
 
 def report_measures(
-    predictions: Sequence[str], references: Sequence[str], tokenization: Tokenization = "lower"
-) -> dict[str, Measure]:
-    """bleu_1 .. bleu_4, rouge_l in [0, 1] and cider in [0, 10]; CIDEr needs a corpus and is 0 for one report."""
-    found = [tokenize(text, tokenization) for text in predictions]
-    wanted = [tokenize(text, tokenization) for text in references]
-    by_wanted, by_found = ({row: [text] for row, text in enumerate(texts)} for texts in (wanted, found))
-    measures: dict[str, Measure] = dict(_bleu(found, wanted))
-    measures["rouge_l"] = mean(Rouge().compute_score(by_wanted, by_found)[1])
-    measures["cider"] = mean(Cider().compute_score(by_wanted, by_found)[1])
-    return measures
+    predictions: Sequence[str],
+    references: Sequence[str | Sequence[str]],
+    tokenization: Tokenization = "lower",
+    metrics: Sequence[str] = LEXICAL,
+) -> dict[str, Sums]:
+    """The named metrics; a reference is one text or several.
+
+    bleu_1 .. bleu_4, meteor, rouge_l in [0, 1], cider in [0, 10]; CIDEr needs a corpus and is 0 for one report.
+    Raises `JavaFailed` for meteor without Java, `BadInput` for the tokenisation `ptb` without.
+    """
+    found, wanted = tokenize_pairs(predictions, references, tokenization)
+    measures = ngram_measures(found, wanted, metrics)
+    return measures | ({"meteor": meteor(found, wanted)} if "meteor" in metrics else {})
 
 
-def _bleu(found: list[str], wanted: list[str]) -> dict[str, Sums]:
-    """Corpus BLEU. Columns: words found, words wanted, n-grams found 1..4, n-grams right 1..4."""
-    scorer = BleuScorer(n=4)
-    for text, reference in zip(found, wanted, strict=True):
-        scorer += (text, [reference])
-    values = scorer.compute_score(option="closest", verbose=0)[0]
-    columns_NK = np.array(
-        [[cooked["testlen"], *cooked["reflen"], *cooked["guess"], *cooked["correct"]] for cooked in scorer.ctest],
-        np.float64,
-    )
-    return {
-        f"bleu_{n}": Sums(
-            value=float(values[n - 1]),
-            rows_N=np.arange(len(found)),
-            columns_NK=columns_NK,
-            formula=lambda sums_RK, n=n: bleu_of_sums(sums_RK, n),
-        )
-        for n in range(1, 5)
+def tokenize_pairs(
+    predictions: Sequence[str], references: Sequence[str | Sequence[str]], tokenization: Tokenization
+) -> tuple[list[str], list[list[str]]]:
+    """Predictions, and the references of each, tokenised together."""
+    several = [[texts] if isinstance(texts, str) else list(texts) for texts in references]
+    texts = tokenize([*predictions, *(text for part in several for text in part)], tokenization)
+    rest = iter(texts[len(predictions) :])
+    return texts[: len(predictions)], [[next(rest) for _ in part] for part in several]
+
+
+class ReportNgrams(MeasureMetric):
+    """`report_measures` for the evaluate library: `ReportNgrams().compute(predictions=, references=)`.
+
+    `predictions`: a text a report; `references`: a text, or several, a report; `tokenization`: `lower`, `raw` or
+    `ptb`; `metrics`: names, by default all that need no Java.
+    """
+
+    columns: ClassVar[Mapping[str, Any]] = {
+        "predictions": datasets.Value("string"),
+        "references": datasets.Value("string"),
     }
 
-
-def bleu_of_sums(sums_RK: Floats, n: int) -> Floats:
-    """float64[R]: BLEU-n of summed columns; the arithmetic of pycocoevalcap, so that unit weights give its value."""
-    lengths_R, wanted_R = sums_RK[:, 0], sums_RK[:, 1]
-    precisions_RN = (sums_RK[:, 6 : 6 + n] + _TINY) / (sums_RK[:, 2 : 2 + n] + _SMALL)
-    ratio_R = (lengths_R + _TINY) / (wanted_R + _SMALL)
-    brevity_R = np.where(ratio_R < 1, np.exp(1 - 1 / np.maximum(ratio_R, _SMALL)), 1.0)
-    return precisions_RN.prod(axis=1) ** (1 / n) * brevity_R
-
-
-class ReportNgrams(evaluate.Metric):
-    """`report_measures` for the evaluate library: `ReportNgrams().compute(predictions=, references=)`."""
-
-    def __init__(self, **options: Any):
-        super().__init__(**{"keep_in_memory": True, **options})
+    def measures(
+        self,
+        predictions: Sequence[str],
+        references: Sequence[str | Sequence[str]],
+        tokenization: Tokenization = "lower",
+        metrics: Sequence[str] = LEXICAL,
+        **_others: Any,
+    ) -> Mapping[str, Measure]:
+        """`_others` are meant for the metrics this one is combined with."""
+        return report_measures(predictions, references, tokenization, chosen(metrics))
 
     def _info(self) -> evaluate.MetricInfo:
-        text = datasets.Value("string")
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation="",
-            inputs_description="predictions, references: one text a report; tokenization: `lower` or `raw`",
-            features=datasets.Features({"predictions": text, "references": text}),
-        )
-
-    def _compute(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, predictions: list[str], references: list[str], tokenization: Tokenization = "lower", **_others: Any
-    ) -> dict[str, float]:
-        """`_others` are meant for the metrics this one is combined with."""
-        found = report_measures(predictions, references, tokenization)
-        return {name: measure.value for name, measure in found.items()}
+        info = super()._info()
+        several = datasets.Features({**self.columns, "references": datasets.List(datasets.Value("string"))})
+        info.features = [cast(datasets.Features, info.features), several]
+        return info

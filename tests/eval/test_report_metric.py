@@ -1,11 +1,11 @@
 import math
 import random
 
-import numpy as np
 import pytest
-from pycocoevalcap.bleu.bleu import Bleu
 
-from medglip.eval.metrics.report import ReportNgrams, report_measures, tokenize
+from medglip.eval.metrics.ngram import BLEU
+from medglip.eval.metrics.report import METRICS, ReportNgrams, chosen, report_measures
+from medglip.grounding.bad_input import BadInput
 
 WORDS = ["no", "effusion", "left", "lung", "is", "clear", ".", "heart", "normal"]
 
@@ -13,12 +13,6 @@ WORDS = ["no", "effusion", "left", "lung", "is", "clear", ".", "heart", "normal"
 def _texts(num: int, seed: int) -> list[str]:
     rng = random.Random(seed)
     return [" ".join(rng.choice(WORDS) for _ in range(rng.randint(4, 20))) for _ in range(num)]
-
-
-def test_tokenisation() -> None:
-    assert tokenize("No  Effusion.\nHeart: 1.5 cm,normal") == "no effusion . heart : 1.5 cm , normal"
-    assert tokenize("No  Effusion.\n", "raw") == "No Effusion."
-    assert tokenize(" \n") == ""
 
 
 def test_bleu_and_rouge_by_hand() -> None:
@@ -45,24 +39,25 @@ def test_tokenisation_changes_the_scores() -> None:
     assert report_measures(found, wanted, "raw")["bleu_4"].value < 0.1
 
 
-def test_bleu_of_summed_counts_is_pycocoevalcaps() -> None:
-    found, wanted = _texts(30, 1), _texts(30, 2)
-    drawn = np.random.default_rng(0).integers(0, 30, 30)  # a resample, scored from text and from weights
-    texts = {
-        "gts": {i: [wanted[row]] for i, row in enumerate(drawn)},
-        "res": {i: [found[row]] for i, row in enumerate(drawn)},
-    }
-    reference = Bleu(4).compute_score(**texts, verbose=0)[0]
-    weights = np.bincount(drawn, minlength=30)[None].astype(float)
-    measures = report_measures(found, wanted)
-    for n in range(1, 5):
-        part = measures[f"bleu_{n}"]
-        assert float(part.at(weights)[0]) == pytest.approx(reference[n - 1], abs=1e-12)
-        assert float(part.at(np.ones((1, 30)))[0]) == pytest.approx(part.value, abs=1e-12)
-
-
 def test_metric_of_evaluate() -> None:
     texts = _texts(4, 3)
     found = ReportNgrams().compute(predictions=texts, references=texts)
     assert found is not None
     assert found["rouge_l"] == 1.0
+
+
+def test_metric_of_evaluate_takes_several_references_and_metrics() -> None:
+    found = ReportNgrams().compute(
+        predictions=["a b c"], references=[["x", "a b c"]], tokenization="raw", metrics=["rouge_l", "bleu_1"]
+    )
+    assert found == pytest.approx({"bleu_1": 1.0, "rouge_l": 1.0}, abs=1e-6)
+
+
+def test_names_of_metrics() -> None:
+    assert chosen(["cider", "bleu"]) == [*BLEU, "cider"]
+    assert chosen([]) == []
+    assert chosen(METRICS) == list(METRICS)
+    with pytest.raises(BadInput, match="did you mean 'rouge_l'"):
+        chosen(["bleu", "rouge"])
+    with pytest.raises(BadInput, match="no report metric 'cider'"):
+        chosen(["cider"], ["rouge_l"])

@@ -1,0 +1,61 @@
+"""METEOR 1.5 (Denkowski and Lavie 2014), English, by the Java program that pycocoevalcap ships and with its options.
+
+The program aligns each report with its reference and gives counts; the corpus value is a formula of their sums, which
+is what makes an interval possible. With unit weights it is the value that pycocoevalcap reports.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pycocoevalcap.meteor import meteor as reference
+
+from ..measure import Floats, Sums
+from .java import run_java
+from .tokenize import collapse
+
+_JAR = Path(reference.__file__).with_name(reference.METEOR_JAR)
+_ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
+_WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
+"""Of words matched exactly, by stem, by synonym, by paraphrase."""
+
+
+def meteor(found: Sequence[str], wanted: Sequence[Sequence[str]]) -> Sums:
+    """METEOR of a corpus, in [0, 1]; of several references the program takes the best for each report.
+
+    Raises `JavaFailed` where there is no Java, or it did not give an answer for every report in time.
+    """
+    lines = [
+        " ||| ".join(["SCORE", *map(_plain, texts), _plain(text)]) for text, texts in zip(found, wanted, strict=True)
+    ]
+    options = ["-Xmx2G", "-jar", str(_JAR), "-", "-", "-stdio", "-l", "en", "-norm"]
+    columns_NK = np.array([line.split() for line in run_java(options, lines)], np.float64)
+    is_whole_N = (columns_NK[:, 21:23] == columns_NK[:, 0:2]).all(1) & (columns_NK[:, 20] == 1)
+    columns_NK[is_whole_N, 20] = 0  # the program adds no chunk for a report that is its reference
+    return Sums(
+        value=float(meteor_of_sums(columns_NK.sum(0, keepdims=True))[0]),
+        rows_N=np.arange(len(found)),
+        columns_NK=columns_NK,
+        formula=meteor_of_sums,
+    )
+
+
+def _plain(text: str) -> str:
+    """One line without the program's separator."""
+    return collapse(text.replace("|||", " "))
+
+
+def meteor_of_sums(sums_RK: Floats) -> Floats:
+    """float64[R]: METEOR of summed counts.
+
+    Columns, each first of the prediction and then of the reference: words, function words; content words and function
+    words matched in each of four ways; then chunks (0 for a report that is its reference), and all words matched.
+    """
+    words_R2, functions_R2 = sums_RK[:, 0:2], sums_RK[:, 2:4]
+    matched_RWKT = sums_RK[:, 4:20].reshape(-1, 4, 2, 2)  # way, content or function word, prediction or reference
+    matched_R2 = np.einsum("w,k,rwkt->rt", _WEIGHTS, [_DELTA, 1 - _DELTA], matched_RWKT)
+    with np.errstate(divide="ignore", invalid="ignore"):  # nothing matched: 0 below
+        precision_R, recall_R = (matched_R2 / (_DELTA * (words_R2 - functions_R2) + (1 - _DELTA) * functions_R2)).T
+        mean_R = 1 / ((1 - _ALPHA) / precision_R + _ALPHA / recall_R)
+        fragments_R = sums_RK[:, 20] / (sums_RK[:, 21:23].sum(1) / 2)
+        return np.nan_to_num(mean_R * (1 - _GAMMA * fragments_R**_BETA))

@@ -1,0 +1,106 @@
+"""Protocol `r2gen`: reports as R2Gen scores them (Chen et al., EMNLP 2020; github.com/cuhksz-nlp/R2Gen at 5a2e63f6).
+
+Its quirks are kept (modules/tokenizers.py, datasets.py, trainer.py, metrics.py):
+- Cleaning by literal replacements: "1. " goes anywhere, also inside "11. "; sentences end at ". " and are joined by
+  " . "; of the characters that it deletes, the range from ":" to "[" is one, so "-" and digits stay.
+- A reference is its first 59 (IU X-ray) or 99 (MIMIC-CXR) words: of `max_seq_length` 60 and 100 the mark of the
+  beginning takes one. Words rarer than 3 or 10 times in the training reports are `<unk>`.
+- BLEU, METEOR and ROUGE-L on words between blanks, no CIDEr.
+
+Predictions of any model are cleaned like references (that leaves R2Gen's own as they are) and never cut. Cut
+references raise the scores, so that they compare with published R2Gen figures only.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...grounding.bad_input import BadInput
+
+PROTOCOL = "r2gen"
+VERSION = "1"
+UNKNOWN = "<unk>"
+
+_MARKS = re.compile(r"""["/\\'.,?;*!%^&_+():-\[\]{}]""")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """R2Gen's constants for one corpus. `squeezed`: replacements in order, each made as often as said."""
+
+    name: str
+    squeezed: tuple[tuple[str, str, int], ...]
+    max_words: int
+    threshold: int
+
+
+IU = Corpus(name="iu", squeezed=(("..", ".", 3),), max_words=59, threshold=3)
+MIMIC = Corpus(
+    name="mimic",
+    squeezed=(("\n", " ", 1), ("__", "_", 7), ("  ", " ", 6), ("..", ".", 8)),
+    max_words=99,
+    threshold=10,
+)
+
+
+def corpus_of(dataset: str) -> Corpus:
+    """IU X-ray for its names (iu_xray, open-i, Indiana ...), MIMIC-CXR for all others, as R2Gen does."""
+    name = re.sub(r"[^a-z]", "", dataset.lower())
+    return IU if name.startswith("iu") or "openi" in name or "indiana" in name else MIMIC
+
+
+def clean(report: str, corpus: Corpus) -> list[str]:
+    """The words of a cleaned report, " ." closing each sentence; none for a blank one."""
+    if not report.strip():
+        return []
+    for old, new, times in corpus.squeezed:
+        for _ in range(times):
+            report = report.replace(old, new)
+    report = report.replace("1. ", "")
+    for before in (".", ""):
+        for number in "2345":
+            report = report.replace(f"{before} {number}. ", ". ")
+    sentences = report.strip().lower().split(". ")
+    return " . ".join([*(_MARKS.sub("", sentence) for sentence in sentences), ""]).split()
+
+
+def clean_prediction(text: str, corpus: Corpus) -> str:
+    """A prediction cleaned like a reference, its `<unk>` kept, not cut."""
+    words = clean(text, corpus)
+    return " ".join(UNKNOWN if word == "unk" and UNKNOWN in text else word for word in words)
+
+
+def clean_reference(text: str, corpus: Corpus, vocabulary: Collection[str] | None = None) -> str:
+    """The first words of a cleaned reference, `<unk>` for those that a given vocabulary lacks."""
+    words = clean(text, corpus)[: corpus.max_words]
+    return " ".join(word if vocabulary is None or word in vocabulary else UNKNOWN for word in words)
+
+
+def read_vocabulary(path: Path, corpus: Corpus) -> frozenset[str]:
+    """The training vocabulary: from a JSON list of words, or counted in the "train" reports of an annotation.json.
+
+    Raises `BadInput` for a file that is neither.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        if isinstance(found, Mapping):
+            return frozenset(_frequent([row["report"] for row in found["train"]], corpus))
+        if isinstance(found, list) and all(isinstance(word, str) for word in found):
+            return frozenset(found)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _no_vocabulary(path, f"{type(error).__name__}: {error}") from error
+    raise _no_vocabulary(path, "neither a list of words nor an annotation file")
+
+
+def _frequent(reports: Sequence[str], corpus: Corpus) -> list[str]:
+    counts = Counter(word for report in reports for word in clean(report, corpus))
+    return [word for word, count in counts.items() if count >= corpus.threshold]
+
+
+def _no_vocabulary(path: Path, problem: Any) -> BadInput:
+    fix = 'give a JSON list of words, or R2Gen\'s annotation.json with its "train" reports'
+    return BadInput(f"not a training vocabulary: {problem}.", file=path, fix=fix)
