@@ -1,92 +1,184 @@
-"""Detections in COCO's own files: `instances` references and a `results` list -> AP, AP50, AP75, AR100.
+"""Detections in COCO's own files -> AP, AP50, AP75, AP and AR by size, IoU and Dice, with intervals over images.
 
-For files of other tools; records of this toolkit go through `score.score`, which adds intervals.
+For files of other tools; records of this toolkit go through `score.score`.
 """
 
-import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from faster_coco_eval.core.mask import segmToRle
+import numpy as np
+from faster_coco_eval.core import mask as coco_mask
 
 from ..grounding.bad_input import BadInput
 from ..grounding.records import file_sha256, sha256
 from .bootstrap import Estimate
-from .metrics.detection import coco_stats
-from .records import shown
+from .coco_files import CocoFiles, Row, read_coco
+from .measure import Bools, Floats, Measure, Measured, mean
+from .metrics.detection import MOST_BOXES, PLACES, Matching, average_precisions, average_recall, coco_stats
 from .score import Scores
+from .settings import EvalSettings, IouType
+from .strata import Strata, estimated
 
-_PLACES = {"ap": 0, "ap50": 1, "ap75": 2, "ar_100": 8}
 
+def score_coco(
+    references: Path, predictions: Path, iou_type: IouType = "bbox", settings: EvalSettings | None = None
+) -> Scores:
+    """COCO's numbers by faster_coco_eval, with intervals that resample images. No predictions give 0.0.
 
-def score_coco(references: Path, predictions: Path, iou_type: Literal["bbox", "segm"] = "bbox") -> Scores:
-    """COCO's numbers, means over categories with truth, by faster_coco_eval; no intervals. No predictions give 0.0.
-
-    Every image of the references counts, those without truth too. Raises `BadInput` for files that are not COCO's,
-    for predictions on images or categories that the references do not hold, and for references without annotations.
+    Means over categories with truth: ap, ap50, ap75, ap_small, ap_medium, ap_large, ar_1, ar_10, ar_100; a size
+    without truth is left out. Every image counts, those without truth too. Over (image, category) pairs with truth:
+    miou (IoU of the highest scoring prediction, 0 without one), acc_iou50, and for masks dice (union of the
+    predictions with at least the score threshold against the union of the truth). Strata: category, of which `n` are
+    the images with truth or predictions of it, and modality, where images name theirs. Raises `BadInput` as
+    `read_coco` does.
     """
-    truth, found = _references(references), _predictions(predictions, iou_type)
-    images, categories = ({row["id"] for row in truth[name]} for name in ("images", "categories"))
-    for name, known in (("image_id", images), ("category_id", categories)):
-        unknown = sorted({str(row[name]) for row in found if row[name] not in known})
-        if unknown:
-            raise BadInput(f"unknown {name}: {shown(unknown)}.", file=predictions, fix=f"use the ids of {references}")
+    settings = settings or EvalSettings()
+    files = read_coco(references, predictions, iou_type)
     try:
-        if iou_type == "segm":
-            found = _compressed(found, truth["images"])
-        stats = coco_stats(truth, found, iou_type)
+        stats = coco_stats(files.references, files.found, iou_type)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"cannot be scored: {error!r}", file=predictions, fix=f"check the {iou_type} entries") from error
+    measured = measure_coco(files, stats, iou_type, settings)
+    options = settings.model_dump(include={"resamples", "confidence", "seed"})
+    metrics, strata = estimated(measured, strata=settings.strata, **options)
     return Scores(
         task="grounding",
-        protocol=f"coco_{iou_type}",
-        version="1",
-        metrics={name: Estimate(stats[place], None, None, len(images), "none") for name, place in _PLACES.items()},
-        counts={"images": len(images), "annotations": len(truth["annotations"]), "predictions": len(found)},
-        settings={"iou_type": iou_type},
+        protocol=measured.protocol,
+        version=measured.version,
+        metrics=_of_images(metrics, len(files.images)),
+        counts=dict(measured.counts),
+        settings=settings.model_dump(mode="json") | {"iou_type": iou_type},
         data_sha256=sha256(file_sha256(references) + file_sha256(predictions)),
+        strata=_strata_of_images(strata, measured),
+        notes=list(measured.notes),
     )
 
 
-def _references(path: Path) -> dict[str, Any]:
-    truth = _json(path)
-    missing = [
-        name for name in ("images", "annotations", "categories") if not (isinstance(truth, dict) and truth.get(name))
-    ]
-    if missing:
-        raise BadInput(f"not COCO references: no {', '.join(missing)}.", file=path, fix="give an instances file")
-    # Annotation ids start at 1 here: COCO's matching reads the id 0 as "unmatched".
-    rows = [{"iscrowd": 0, **row, "id": number} for number, row in enumerate(truth["annotations"], 1)]
-    for row in rows:
-        if "bbox" not in row or "category_id" not in row or "image_id" not in row:
-            raise BadInput("an annotation lacks bbox, category_id or image_id.", file=path, row=row["id"])
-        row.setdefault("area", row["bbox"][2] * row["bbox"][3])
-    if all(row["iscrowd"] for row in rows):
-        raise BadInput("every annotation is a crowd.", file=path, fix="give references with single objects")
-    return truth | {"annotations": rows}
+def _of_images(cells: dict[str, Estimate], num: int) -> dict[str, Estimate]:
+    """COCO's own numbers are of images, whatever pairs they are made of."""
+    return {name: replace(cell, n=num) if name in PLACES else cell for name, cell in cells.items()}
 
 
-def _predictions(path: Path, iou_type: str) -> list[dict[str, Any]]:
-    found = _json(path)
-    if not isinstance(found, list):
-        raise BadInput("not a COCO results list.", file=path, fix="give a list of image_id, category_id, bbox, score")
+def _strata_of_images(strata: Strata, measured: Measured) -> Strata:
+    def num(axis: str, label: str) -> int:
+        pairs = zip(measured.clusters, measured.strata[axis], strict=True)
+        return len({image for image, name in pairs if name == label})
+
+    return {
+        axis: {label: _of_images(cells, num(axis, label)) for label, cells in labels.items()}
+        for axis, labels in strata.items()
+    }
+
+
+def measure_coco(files: CocoFiles, stats: Sequence[float], iou_type: IouType, settings: EvalSettings) -> Measured:
+    """The measures; `stats`: COCO's twelve numbers. One input an (image, category) with truth or predictions.
+
+    An image without either is one input as well, of no category, so that it is drawn with the others.
+    """
+    pairs = _pairs(files, iou_type)
+    values = {name: stats[place] for name, place in PLACES.items() if stats[place] >= 0}
+    names = {row["id"]: str(row.get("name", row["id"])) for row in files.categories}
+    modalities = {row["id"]: str(row.get("modality") or "") for row in files.images}
+    seen, wanted = ({row["image_id"] for row in rows} for rows in (files.found, files.truths))
+    failed = len(wanted - seen)
+    return Measured(
+        protocol=f"coco_{iou_type}",
+        version="2",
+        measures=_ranking_measures(pairs, files, values) | _pair_measures(pairs, iou_type, settings.score_threshold),
+        clusters=[str(pair.image_id) for pair in pairs],
+        counts={
+            "n": len(files.images),
+            "scored": len(files.images) - failed,
+            "abstained": 0,
+            "failed": failed,
+            "skipped": 0,
+            "images": len(files.images),
+            "images_without_truth": len(files.images) - len(wanted),
+            "annotations": len(files.truths),
+            "predictions": len(files.found),
+        },
+        strata={
+            "category": [names.get(pair.category_id, "") for pair in pairs],
+            "modality": [modalities[pair.image_id] for pair in pairs],
+        },
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """One category on one image: predictions in falling order of score, `MOST_BOXES` at most, and IoUs with truth."""
+
+    image_id: Any
+    category_id: Any
+    found: list[Row]
+    truths: list[Row]
+    ious_PG: Floats
+
+    @property
+    def crowds_G(self) -> Bools:
+        return np.array([row["iscrowd"] for row in self.truths], bool)
+
+
+def _pairs(files: CocoFiles, iou_type: IouType) -> list[_Pair]:
+    """In the order of images and categories by their ids, which breaks ties as COCO does."""
+    truths: dict[Any, list[Row]] = defaultdict(list)
+    found: dict[Any, list[Row]] = defaultdict(list)
+    for rows, grouped in ((files.truths, truths), (files.found, found)):
+        for row in rows:
+            grouped[row["image_id"], row["category_id"]].append(row)
+    keys: set[tuple[Any, Any]] = set(truths) | set(found)
+    bare = {row["id"] for row in files.images} - {image for image, _ in keys}
     place = "bbox" if iou_type == "bbox" else "segmentation"
-    for number, row in enumerate(found, 1):
-        missing = [name for name in ("image_id", "category_id", "score", place) if name not in row]
-        if missing:
-            raise BadInput(f"missing: {', '.join(missing)}.", file=path, row=number)
-    # pycocotools takes boxes or masks from whichever key a first row has, so that only one may be there.
-    return [{name: row[name] for name in ("image_id", "category_id", "score", place)} for row in found]
+    pairs = [_pair(image, kind, found[image, kind], truths[image, kind], place) for image, kind in sorted(keys)]
+    pairs += [_pair(image, None, [], [], place) for image in bare]
+    return sorted(pairs, key=lambda pair: pair.image_id)
 
 
-def _compressed(rows: list[dict[str, Any]], images: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The predictions with compressed RLE, which results need; their masks may be polygons or run lengths as well."""
-    sizes = {row["id"]: (row["width"], row["height"]) for row in images}
-    return [row | {"segmentation": segmToRle(row["segmentation"], *sizes[row["image_id"]])} for row in rows]
+def _pair(image_id: Any, category_id: Any, found: list[Row], truths: list[Row], place: str) -> _Pair:
+    ranked = sorted(found, key=lambda row: -row["score"])[:MOST_BOXES]
+    ious_PG = np.zeros((len(ranked), len(truths)))
+    if ious_PG.size:
+        crowds = [int(row["iscrowd"]) for row in truths]
+        ious_PG = np.asarray(coco_mask.iou([row[place] for row in ranked], [row[place] for row in truths], crowds))
+    return _Pair(image_id, category_id, ranked, truths, ious_PG)
 
 
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BadInput(f"not JSON: {error}", file=path) from error
+def _ranking_measures(pairs: Sequence[_Pair], files: CocoFiles, values: dict[str, float]) -> dict[str, Measure]:
+    codes = {row["id"]: code for code, row in enumerate(files.categories)}
+    matching = Matching(
+        ious=[pair.ious_PG for pair in pairs],
+        scores=[np.array([row["score"] for row in pair.found], np.float64) for pair in pairs],
+        areas=[np.array([row["area"] for row in pair.found], np.float64) for pair in pairs],
+        truth_areas=[np.array([row["area"] for row in pair.truths], np.float64) for pair in pairs],
+        crowds=[pair.crowds_G for pair in pairs],
+        categories_N=np.array([codes.get(pair.category_id, 0) for pair in pairs], np.int64),
+        num_categories=len(codes),
+    )
+    precisions = average_precisions(matching, values)
+    recalls = {name: average_recall(precisions["ap"], int(name[3:]), values[name]) for name in values if "ar_" in name}
+    return {**precisions, **recalls}
+
+
+def _pair_measures(pairs: Sequence[_Pair], iou_type: IouType, score_threshold: float) -> dict[str, Measure]:
+    rows = [row for row, pair in enumerate(pairs) if (~pair.crowds_G).any()]
+    tops = np.array([_top_iou(pairs[row]) for row in rows])
+    found: dict[str, Measure] = {"miou": mean(tops, rows), "acc_iou50": mean(tops >= 0.5, rows)}
+    if iou_type == "segm":
+        found["dice"] = mean([_dice(pairs[row], score_threshold) for row in rows], rows)
+    return found
+
+
+def _top_iou(pair: _Pair) -> float:
+    return float(pair.ious_PG[0, ~pair.crowds_G].max()) if len(pair.found) else 0.0
+
+
+def _dice(pair: _Pair, score_threshold: float) -> float:
+    said = [row["segmentation"] for row in pair.found if row["score"] >= score_threshold]
+    truth = coco_mask.merge([row["segmentation"] for row in pair.truths if not row["iscrowd"]])
+    union = coco_mask.merge(said) if said else None
+    total = float(coco_mask.area(truth)) + (float(coco_mask.area(union)) if union else 0.0)
+    both = float(coco_mask.area(coco_mask.merge([truth, union], intersect=True))) if union else 0.0
+    return 2 * both / total if total else 1.0

@@ -1,30 +1,143 @@
 """Grounding records -> measures; one input a (record, phrase)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
+
+from ..grounding.bad_input import BadInput
+from ..grounding.geometry import area
+from ..grounding.types import Region
 from .measure import Measured
-from .metrics import detection
+from .metrics import calibration, detection, froc, phrase
+from .ranking import RankedHits
 from .records import Record, asked_phrases, cluster, regions_by_phrase
 from .settings import EvalSettings
 from .strata import labels_of
 
+MOST_LABELS = 60
+"""The most different phrases that are strata of their own."""
+_MOST_POINTS = 500
+
 
 def measure_grounding(records: Sequence[Record], settings: EvalSettings) -> Measured:
-    """ap, ap50, ap75, miou, acc_iou50, and dice where there are true masks; one sample a (record, phrase)."""
-    pairs: list[detection.Pair] = []
-    for record in records:
-        truths, found = regions_by_phrase(record, "answer"), regions_by_phrase(record, "prediction")
-        pairs += [detection.make_pair(truths[name], found[name], settings.score_threshold) for name in truths]
-    places = [place for place, record in enumerate(records) for _ in asked_phrases(record)]
+    """Every measure of `grounding_measures`; one sample a (record, phrase), of which `n` counts all.
+
+    A phrase with a true region and no prediction has failed; an absent phrase without one is right, so scored.
+    """
+    pairs, truths = _pairs(records, settings)
+    has_truth = np.array([len(pair.truths_G4) > 0 for pair in pairs], bool)
+    has_none = np.array([len(pair.scores_P) == 0 for pair in pairs], bool)
+    failed = int((has_truth & has_none).sum())
     return Measured(
-        protocol=detection.PROTOCOL,
-        version=detection.VERSION,
-        measures=detection.grounding_measures(pairs),
-        clusters=[cluster(records[place]) for place in places],
+        protocol=phrase.PROTOCOL,
+        version=phrase.VERSION,
+        measures=phrase.grounding_measures(pairs),
+        clusters=[cluster(record) for record, _ in _asked(records)],
         counts={
+            "n": len(pairs),
+            "scored": len(pairs) - failed,
+            "abstained": 0,
+            "failed": failed,
+            "skipped": 0,
             "pairs": len(pairs),
-            "pairs_without_truth": sum(not len(pair.truths_G4) for pair in pairs),
-            "pairs_without_prediction": sum(not len(pair.scores_P) for pair in pairs),
+            "pairs_without_truth": int((~has_truth).sum()),
+            "pairs_without_prediction": int(has_none.sum()),
         },
-        strata={axis: [labels[place] for place in places] for axis, labels in labels_of(records).items()},
+        strata=_strata(records, truths),
     )
+
+
+def curves(records: Sequence[Record], settings: EvalSettings) -> dict[str, list[dict[str, float]]]:
+    """The points of the reliability diagram, the precision-recall and the FROC curve at IoU .5, thinned for a page.
+
+    `reliability`: low, high, score, accuracy, boxes; `pr`: threshold, recall, precision; `froc`: threshold,
+    false_positives an image, sensitivity.
+    """
+    pairs, _ = _pairs(records, settings)
+    hits = RankedHits(**phrase.matching(pairs).ranked(), value=float("nan"))
+    scores_P = np.concatenate([pair.scores_P for pair in pairs])
+    right_P = np.concatenate([phrase.is_right(pair) for pair in pairs])
+    return {
+        "reliability": [point._asdict() for point in calibration.reliability(scores_P, right_P)],
+        "pr": [point._asdict() for point in _thinned(detection.pr_curve(hits))],
+        "froc": [point._asdict() for point in _thinned(froc.froc_curve(hits))],
+    }
+
+
+def _thinned(points: Sequence[Any]) -> list[Any]:
+    """At most `_MOST_POINTS`, evenly, the first and the last among them."""
+    places = np.unique(np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int))
+    return [points[place] for place in places]
+
+
+def _asked(records: Sequence[Record]) -> list[tuple[Record, str]]:
+    return [(record, name) for record in records for name in asked_phrases(record)]
+
+
+def _pairs(records: Sequence[Record], settings: EvalSettings) -> tuple[list[phrase.Pair], list[list[Region]]]:
+    """The pairs in order, and the true regions of each. Raises `BadInput` naming the record."""
+    pairs: list[phrase.Pair] = []
+    truths: list[list[Region]] = []
+    for record in records:
+        try:
+            wanted, found = regions_by_phrase(record, "answer"), regions_by_phrase(record, "prediction")
+            for name, regions in wanted.items():
+                pairs.append(
+                    phrase.make_pair(
+                        regions, found[name], settings.score_threshold, _of_phrase(record, "presence", name)
+                    )
+                )
+                truths.append(regions)
+        except BadInput as error:
+            raise BadInput(f"record {record['id']!r}: {error.problem}", fix=error.fix) from error
+    return pairs, truths
+
+
+def _of_phrase(record: Record, name: str, asked: str) -> Any:
+    """What `meta` says under `name`: of each phrase by a mapping, or of all."""
+    value = (record.get("meta") or {}).get(name)
+    return value.get(asked) if isinstance(value, Mapping) else value
+
+
+def _strata(records: Sequence[Record], truths: Sequence[Sequence[Region]]) -> dict[str, list[str]]:
+    """Those of records, and of phrases: `level`, `region_size`, and `label`, the phrase, where there are few of them.
+
+    `level`: `meta.level`, else the depth of the first true region's path, from 1. `region_size`, see `region_size`.
+    """
+    asked = _asked(records)
+    places = [place for place, record in enumerate(records) for _ in asked_phrases(record)]
+    found = {axis: [labels[place] for place in places] for axis, labels in labels_of(records).items()}
+    found["level"] = [_level(*sample, regions) for sample, regions in zip(asked, truths, strict=True)]
+    found["region_size"] = [
+        region_size(regions, (record.get("meta") or {}).get("size_px"))
+        for (record, _), regions in zip(asked, truths, strict=True)
+    ]
+    found["label"] = [name for _, name in asked]
+    if len(set(found["label"])) > MOST_LABELS:
+        del found["label"]
+    return {axis: labels for axis, labels in found.items() if any(labels)}
+
+
+def _level(record: Record, asked: str, truths: Sequence[Region]) -> str:
+    value = _of_phrase(record, "level", asked)
+    if value is not None:
+        return str(value)
+    return str(len(truths[0].path)) if truths and truths[0].path else ""
+
+
+def region_size(truths: Sequence[Region], size_px: Sequence[float] | None) -> str:
+    """small, medium or large by the largest true box; "" without one.
+
+    As a part of the image of `size_px` (width, height): below 1 %, to 10 %, above. Without a size, COCO's rule:
+    below 32 x 32 pixels, to 96 x 96, above.
+    """
+    if not truths:
+        return ""
+    largest = max(float(area(region.box_xyxy_px)) for region in truths)
+    if size_px:
+        width, height = size_px
+        low, high = 0.01 * width * height, 0.1 * width * height
+    else:
+        low, high = 32.0**2, 96.0**2
+    return "small" if largest < low else "medium" if largest <= high else "large"

@@ -1,229 +1,214 @@
-"""Phrase grounding: COCO average precision with each (image, phrase) as its own image, top-box IoU, mask Dice.
+"""COCO detection: the values by faster_coco_eval, and the matching behind them as measures that can be resampled.
 
-Pairs without a true region stay in: their predictions are false positives and lower the average precision.
+A pair is one category on one image; here a phrase on an image is such a pair as well, with a single category.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-import datasets
-import evaluate
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
-from faster_coco_eval.core import mask as coco_mask
-from numpy.typing import ArrayLike, NDArray
 
-from ...grounding.bad_input import BadInput
-from ...grounding.geometry import Boxes, iou
-from ...grounding.types import Region
-from ..measure import Floats, Measure, RankedHits, mean
-
-PROTOCOL = "phrase_grounding"
-VERSION = "1"
+from ..measure import Bools, Floats, Ints, Sums
+from ..ranking import RankedHits
 
 MOST_BOXES = 100
 """COCO's limit: the highest scoring predictions of a pair that count."""
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 """COCO's IoU thresholds."""
+AREAS = {"all": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+"""COCO's ranges of area in square pixels, both ends included."""
+PLACES = {
+    "ap": 0,
+    "ap50": 1,
+    "ap75": 2,
+    "ap_small": 3,
+    "ap_medium": 4,
+    "ap_large": 5,
+    "ar_1": 6,
+    "ar_10": 7,
+    "ar_100": 8,
+}
+"""Names of the measures, and their places among COCO's twelve numbers."""
+
+_NUMBERS_AT_ONCE = 2_000_000
+_FREE, _HIT, _IGNORED = 0, 1, 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pair:
-    """One phrase on one image. Boxes are xyxy in pixels; `scores_P` in [0, 1]; `dice`: None without true masks."""
+class Matching:
+    """Pairs to be matched, predictions of each in falling order of score, `MOST_BOXES` at most.
 
-    truths_G4: Boxes
-    boxes_P4: Boxes
-    scores_P: Floats
-    dice: float | None = None
-
-
-def make_pair(truths: Sequence[Region], predicted: Sequence[Region], score_threshold: float = 0.5) -> Pair:
-    """The pair of a phrase's true and predicted regions.
-
-    Dice is that of the union of the masks of predictions with a score of at least `score_threshold` and the union of
-    the true masks; it is defined where every true region has a mask. A prediction without one counts as its filled box.
+    `ious`: float64[P, G] of each pair, for a crowd the part of the prediction inside it; `scores`: float64[P];
+    `areas`: float64[P] in square pixels; `truth_areas`: float64[G]; `crowds`: bool[G]; `categories_N` int[N], below
+    `num_categories`.
     """
-    return Pair(
-        truths_G4=_boxes(truths),
-        boxes_P4=_boxes(predicted),
-        scores_P=np.array([region.score for region in predicted], np.float64),
-        dice=_dice(truths, [region for region in predicted if region.score >= score_threshold]),
-    )
 
+    ious: Sequence[Floats]
+    scores: Sequence[Floats]
+    areas: Sequence[Floats]
+    truth_areas: Sequence[Floats]
+    crowds: Sequence[Bools]
+    categories_N: Ints
+    num_categories: int = 1
 
-def _boxes(regions: Sequence[Region]) -> Boxes:
-    return np.array([region.box_xyxy_px for region in regions], np.float32).reshape(-1, 4)
-
-
-def _dice(truths: Sequence[Region], predicted: Sequence[Region]) -> float | None:
-    masks = [region.mask for region in truths if region.mask is not None]
-    if not masks or len(masks) < len(truths):
-        return None
-    shape = masks[0].shape
-    others = [region.mask if region.mask is not None else _filled(region, shape) for region in predicted]
-    if any(mask.shape != shape for mask in [*masks, *others]):
-        sizes = sorted({mask.shape for mask in [*masks, *others]})
-        raise BadInput(
-            f"masks of one phrase have different sizes {sizes}.", fix="masks are those of the original image"
-        )
-    empty = np.zeros(shape, bool)
-    return dice(np.any([empty, *others], axis=0), np.any(masks, axis=0))
-
-
-def _filled(region: Region, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    x0, y0, x1, y1 = np.round(region.box_xyxy_px).astype(int).clip(0)
-    mask = np.zeros(shape, bool)
-    mask[y0:y1, x0:x1] = True
-    return mask
-
-
-def dice(a_HW: NDArray[np.bool_], b_HW: NDArray[np.bool_]) -> float:
-    """2 |a and b| / (|a| + |b|); two empty masks agree (1)."""
-    total = int(a_HW.sum()) + int(b_HW.sum())
-    return 2 * int((a_HW & b_HW).sum()) / total if total else 1.0
-
-
-def top_box_iou(pair: Pair) -> float:
-    """IoU of the best scoring box with the true box it meets best; 0 without a predicted box."""
-    if not len(pair.scores_P):
-        return 0.0
-    return float(iou(pair.boxes_P4[int(pair.scores_P.argmax())], pair.truths_G4).max())
-
-
-def grounding_measures(pairs: Sequence[Pair]) -> dict[str, Measure]:
-    """ap, ap50, ap75 over all pairs; miou and acc_iou50 over pairs with a true box; dice over pairs with true masks.
-
-    miou is the mean of `top_box_iou`, failures counted as 0; acc_iou50 the part of it at or above 0.5. Raises
-    `BadInput` when no pair has a true box.
-    """
-    with_truth = [row for row, pair in enumerate(pairs) if len(pair.truths_G4)]
-    if not with_truth:
-        raise BadInput("no true region in any record.", fix="score grounding on a set with annotated regions")
-    hits = ranked_hits(pairs)
-    values = dict(zip(("ap", "ap50", "ap75"), coco_ap(pairs), strict=True))
-    columns = {"ap": slice(None), "ap50": slice(0, 1), "ap75": slice(5, 6)}
-    found: dict[str, Measure] = {
-        name: RankedHits(value=values[name], **hits | {"hits_DT": hits["hits_DT"][:, columns[name]]}) for name in values
-    }
-    tops = np.array([top_box_iou(pairs[row]) for row in with_truth])
-    found["miou"] = mean(tops, with_truth)
-    found["acc_iou50"] = mean(tops >= 0.5, with_truth)
-    with_masks = [row for row, pair in enumerate(pairs) if pair.dice is not None]
-    if with_masks:
-        found["dice"] = mean([pairs[row].dice for row in with_masks], with_masks)  # pyright: ignore[reportArgumentType]
-    return found
-
-
-def ranked_hits(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """What `RankedHits` needs, but for its value: COCO's greedy matching of each pair at each threshold."""
-    scores: list[Floats] = []
-    hits: list[NDArray[np.bool_]] = []
-    for pair in pairs:
-        order_P = np.argsort(-pair.scores_P, kind="stable")[:MOST_BOXES]
-        scores.append(pair.scores_P[order_P])
-        hits.append(_match(pair.boxes_P4[order_P], pair.truths_G4))
-    return {
-        "rows_N": np.arange(len(pairs)),
-        "scores_D": np.concatenate(scores),
-        "samples_D": np.repeat(np.arange(len(pairs)), [len(part) for part in scores]),
-        "hits_DT": np.concatenate(hits),
-        "truths_N": np.array([len(pair.truths_G4) for pair in pairs]),
-    }
-
-
-def _match(boxes_P4: Boxes, truths_G4: Boxes) -> NDArray[np.bool_]:
-    """bool[P, T]: boxes in falling order of score take the free true box they overlap most, if at the threshold."""
-    hits_PT = np.zeros((len(boxes_P4), len(THRESHOLDS)), bool)
-    if not len(boxes_P4) or not len(truths_G4):
-        return hits_PT
-    ious_PG = np.asarray(coco_mask.iou(_xywh(boxes_P4), _xywh(truths_G4), [0] * len(truths_G4)))
-    for column, threshold in enumerate(THRESHOLDS):
-        free_PG = ious_PG.copy()
-        for row in range(len(boxes_P4)):
-            best = len(truths_G4) - 1 - int(free_PG[row, ::-1].argmax())  # the last of equals, as COCO does
-            if free_PG[row, best] >= min(threshold, 1 - 1e-10):
-                hits_PT[row, column] = True
-                free_PG[:, best] = -1
-    return hits_PT
-
-
-def coco_ap(pairs: Sequence[Pair]) -> tuple[float, float, float]:
-    """AP, AP50, AP75 of faster_coco_eval: each pair an image, one category, pairs without truth included."""
-    truths = [(row, box, 1.0) for row, pair in enumerate(pairs) for box in _xywh(pair.truths_G4)]
-    found = [
-        (row, box, float(score))
-        for row, pair in enumerate(pairs)
-        for box, score in zip(_xywh(pair.boxes_P4), pair.scores_P, strict=True)
-    ]
-    images = [{"id": row + 1, "width": 1, "height": 1} for row in range(len(pairs))]
-    truth = {"images": images, "categories": [{"id": 1, "name": "phrase"}], "annotations": _annotations(truths)}
-    stats = coco_stats(truth, _annotations(found), "bbox")
-    return stats[0], stats[1], stats[2]
-
-
-def _annotations(rows: Sequence[tuple[int, list[float], float]]) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": number,
-            "image_id": row + 1,
-            "category_id": 1,
-            "bbox": box,
-            "area": box[2] * box[3],
-            "iscrowd": 0,
-            "score": score,
+    def ranked(self, area: str = "all") -> dict[str, Any]:
+        """What `RankedHits` of all ten thresholds needs, but for its value."""
+        low, high = AREAS[area]
+        ignored = [
+            crowd | (sizes < low) | (sizes > high) for crowd, sizes in zip(self.crowds, self.truth_areas, strict=True)
+        ]
+        found_DT = match(self.ious, ignored, self.crowds)
+        areas_D = np.concatenate([np.zeros(0), *self.areas])
+        is_outside_D = (areas_D < low) | (areas_D > high)
+        ignored_DT = (found_DT == _IGNORED) | ((found_DT == _FREE) & is_outside_D[:, None])
+        samples_D = np.repeat(np.arange(len(self.scores)), [len(part) for part in self.scores])
+        truths_NK = np.zeros((len(self.scores), self.num_categories), np.int64)
+        truths_NK[np.arange(len(self.scores)), self.categories_N] = [int((~part).sum()) for part in ignored]
+        return {
+            "rows_N": np.arange(len(self.scores)),
+            "scores_D": np.concatenate([np.zeros(0), *self.scores]),
+            "samples_D": samples_D,
+            "hits_DT": found_DT == _HIT,
+            "truths_N": truths_NK,
+            "categories_D": self.categories_N[samples_D],
+            "ignored_DT": ignored_DT if ignored_DT.any() else None,
         }
-        for number, (row, box, score) in enumerate(rows, 1)
-    ]
+
+
+def match(ious: Sequence[Floats], ignored: Sequence[Bools], crowds: Sequence[Bools]) -> Ints:
+    """int[D, T]: what each prediction of each pair meets at each threshold: nothing, a true region, an ignored one.
+
+    COCO's rule: in falling order of score, a prediction takes the free true region that it overlaps most (the last of
+    equals), an ignored one only where no other reaches the threshold; a crowd stays free. All pairs go together,
+    their first predictions first.
+    """
+    starts = np.cumsum([0, *(len(part) for part in ious)])
+    found_DT = np.zeros((starts[-1], len(THRESHOLDS)), np.int64)
+    for pairs in _batches(ious):
+        lengths = np.array([len(ious[pair]) for pair in pairs])
+        ious_BPG, ignored_BG, crowds_BG = _padded(ious, ignored, crowds, pairs)
+        free_BTG = np.ones((len(pairs), len(THRESHOLDS), ious_BPG.shape[2]), bool)
+        for place in range(int(lengths.max())):
+            here = int((lengths > place).sum())  # the longest pairs come first
+            found_BT = _take(ious_BPG[:here, place], ignored_BG[:here], crowds_BG[:here], free_BTG[:here])
+            found_DT[starts[pairs[:here]] + place] = found_BT
+    return found_DT
+
+
+def _batches(ious: Sequence[Floats]) -> Iterator[Ints]:
+    """Places of pairs with predictions and truth, like sizes together and the longest first, a bounded size each."""
+    shapes = np.array([part.shape for part in ious], np.int64).reshape(-1, 2)
+    order = np.lexsort((-shapes[:, 0], -shapes[:, 1]))
+    order = order[shapes[order].all(axis=1)]
+    while len(order):
+        most = int(shapes[order[0], 1]) * (len(THRESHOLDS) + MOST_BOXES)
+        batch, order = np.split(order, [max(1, _NUMBERS_AT_ONCE // most)])
+        yield batch[np.argsort(-shapes[batch, 0], kind="stable")]
+
+
+def _padded(
+    ious: Sequence[Floats], ignored: Sequence[Bools], crowds: Sequence[Bools], pairs: Ints
+) -> tuple[Floats, Bools, Bools]:
+    """One block of each; the IoU of padding is -1."""
+    most_p, most_g = np.max([ious[pair].shape for pair in pairs], axis=0)
+    ious_BPG = np.full((len(pairs), most_p, most_g), -1.0)
+    ignored_BG, crowds_BG = np.zeros((2, len(pairs), most_g), bool)
+    for row, pair in enumerate(pairs):
+        num_p, num_g = ious[pair].shape
+        ious_BPG[row, :num_p, :num_g] = ious[pair]
+        ignored_BG[row, :num_g], crowds_BG[row, :num_g] = ignored[pair], crowds[pair]
+    return ious_BPG, ignored_BG, crowds_BG
+
+
+def _take(ious_BG: Floats, ignored_BG: Bools, crowds_BG: Bools, free_BTG: Bools) -> Ints:
+    """int[B, T]: what one prediction of each pair meets; what it takes is free no more."""
+    lowest_T1 = np.minimum(THRESHOLDS, 1 - 1e-10)[:, None]
+    open_BTG = np.where(free_BTG & (ious_BG[:, None] >= lowest_T1), ious_BG[:, None], -1.0)
+    best_BT, has_BT = _last_best(np.where(ignored_BG[:, None], -1.0, open_BTG))
+    found_BT = np.where(has_BT, _HIT, _FREE)
+    if ignored_BG.any():
+        other_BT, has_other_BT = _last_best(np.where(ignored_BG[:, None], open_BTG, -1.0))
+        takes_BT = has_other_BT & ~has_BT
+        best_BT = np.where(takes_BT, other_BT, best_BT)
+        found_BT[takes_BT] = _IGNORED
+    rows, columns = np.nonzero(found_BT)
+    taken = best_BT[rows, columns]
+    free_BTG[rows, columns, taken] = crowds_BG[rows, taken]
+    return found_BT
+
+
+def _last_best(values_BTG: Floats) -> tuple[Ints, Bools]:
+    """Place of the highest value, the last of equals, and whether there is one at all (none is below 0)."""
+    best_BT = values_BTG.shape[2] - 1 - values_BTG[..., ::-1].argmax(axis=2)
+    return best_BT, np.take_along_axis(values_BTG, best_BT[..., None], axis=2)[..., 0] >= 0
+
+
+def average_precisions(matching: Matching, values: Mapping[str, float]) -> dict[str, RankedHits]:
+    """ap, ap50, ap75, and ap_small, ap_medium, ap_large where `values` names them; values as given there."""
+    whole = matching.ranked()
+    ignored_DT = whole["ignored_DT"]
+    columns = {"ap": slice(None), "ap50": slice(0, 1), "ap75": slice(5, 6)}
+    found = {
+        name: RankedHits(
+            **whole
+            | {"hits_DT": whole["hits_DT"][:, part], "ignored_DT": None if ignored_DT is None else ignored_DT[:, part]},
+            value=values[name],
+        )
+        for name, part in columns.items()
+    }
+    sizes = [area for area in AREAS if f"ap_{area}" in values]
+    return found | {f"ap_{area}": RankedHits(**matching.ranked(area), value=values[f"ap_{area}"]) for area in sizes}
+
+
+def average_recall(hits: RankedHits, most: int, value: float) -> Sums:
+    """Recall of the `most` highest scoring predictions of each pair, mean over thresholds and categories with truth.
+
+    `hits`: the ranking of all ten thresholds, the pairs for samples.
+    """
+    firsts_N = np.searchsorted(hits.samples_D, np.arange(len(hits.rows_N)))
+    is_in_D = np.arange(len(hits.samples_D)) - firsts_N[hits.samples_D] < most
+    found_N = np.bincount(hits.samples_D, hits.hits_DT.mean(axis=1) * is_in_D, len(hits.rows_N))
+    found_NK = np.where(hits.truths_NK > 0, found_N[:, None], 0.0)
+    columns_NK = np.concatenate([found_NK, hits.truths_NK.astype(np.float64)], 1)
+    return Sums(value=value, rows_N=hits.rows_N, columns_NK=columns_NK, formula=_mean_recall)
+
+
+def _mean_recall(sums_RC: Floats) -> Floats:
+    found_RK, truths_RK = np.split(sums_RC, 2, axis=1)
+    has_truth_RK = truths_RK > 0
+    with np.errstate(invalid="ignore"):
+        return (found_RK / np.where(has_truth_RK, truths_RK, 1)).sum(1) / has_truth_RK.sum(1)
+
+
+class PrPoint(NamedTuple):
+    """One point of the curve: predictions that score `threshold` and more."""
+
+    threshold: float
+    recall: float
+    precision: float
+
+
+def pr_curve(hits: RankedHits) -> list[PrPoint]:
+    """Precision against recall at the first IoU threshold, one point a score, falling; all categories together."""
+    order_D = np.argsort(-hits.scores_D, kind="stable")
+    scores_D = hits.scores_D[order_D]
+    lasts_U = np.flatnonzero(np.diff(scores_D, append=-np.inf))
+    right_U = np.cumsum(hits.hits_DT[order_D, 0])[lasts_U]
+    points = zip(scores_D[lasts_U], right_U / hits.truths_N.sum(), right_U / (lasts_U + 1), strict=True)
+    return [PrPoint(*(float(number) for number in point)) for point in points]
 
 
 def coco_stats(
     truth: Mapping[str, Any], found: Sequence[Mapping[str, Any]], iou_type: Literal["bbox", "segm"]
 ) -> list[float]:
-    """COCO's twelve numbers (AP, AP50, AP75, ..., AR100 at place 8) by faster_coco_eval, silently."""
-    reference = COCO(dict(truth), use_deepcopy=True)
-    evaluation = COCOeval_faster(reference, reference.loadRes(list(found)), iou_type, print_function=lambda *_: None)
+    """COCO's twelve numbers by faster_coco_eval, silently: `PLACES` names nine; -1 where no true region is of a size.
+
+    Annotation ids must not be 0, which COCO's matching reads as "unmatched".
+    """
+    reference = COCO({**truth, "annotations": [dict(row) for row in truth["annotations"]]})
+    results = reference.loadRes([dict(row) for row in found])
+    evaluation = COCOeval_faster(reference, results, iou_type, print_function=lambda *_: None)
     evaluation.run()
     return [float(value) for value in evaluation.stats]
-
-
-def _xywh(boxes_xyxy: Boxes) -> list[list[float]]:
-    boxes = np.asarray(boxes_xyxy, np.float64).reshape(-1, 4)
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
-
-
-class PhraseGrounding(evaluate.Metric):
-    """`grounding_measures` of boxes for the evaluate library; one row a (image, phrase) pair.
-
-    `predictions`: lists of `{"box_xyxy_px": [4 numbers], "score": number}`; `references`: lists of boxes likewise.
-    """
-
-    def __init__(self, **options: Any):
-        super().__init__(**{"keep_in_memory": True, **options})
-
-    def _info(self) -> evaluate.MetricInfo:
-        box = datasets.List(datasets.Value("float64"))
-        scored = {"box_xyxy_px": box, "score": datasets.Value("float64")}
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation="",
-            inputs_description=self.__doc__ or "",
-            features=datasets.Features(
-                {"predictions": datasets.List(scored), "references": datasets.List({"box_xyxy_px": box})}
-            ),
-        )
-
-    def _compute(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, predictions: list[Any], references: list[Any], **_others: Any
-    ) -> dict[str, float]:
-        """`_others` are meant for the metrics this one is combined with."""
-        pairs = [
-            make_pair([_region(box) for box in truths], [_region(box) for box in found])
-            for found, truths in zip(predictions, references, strict=True)
-        ]
-        return {name: measure.value for name, measure in grounding_measures(pairs).items()}
-
-
-def _region(row: Mapping[str, Any]) -> Region:
-    box: ArrayLike = row["box_xyxy_px"]
-    return Region(phrase="", box_xyxy_px=np.asarray(box, np.float32), score=row.get("score", 1.0))

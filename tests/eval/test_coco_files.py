@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from medglip.eval.coco import score_coco
+from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.geometry import mask_to_rle
+
+FEW = EvalSettings(resamples=50)
 
 
 def _rle(x0: int, y0: int, x1: int, y1: int) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def _found(*images: int) -> list[dict[str, Any]]:
             "category_id": 1,
             "bbox": [0, 0, 20, 20],
             "segmentation": _rle(0, 0, 20, 20),
-            "score": 0.5 + n / 10,
+            "score": 0.45 + n / 10,
         }
         for n in images
     ]
@@ -42,17 +45,19 @@ def _found(*images: int) -> list[dict[str, Any]]:
 def _score(tmp_path: Path, truth: Any, found: Any, iou_type: Any = "bbox") -> dict[str, float]:
     for name, data in (("truth.json", truth), ("found.json", found)):
         (tmp_path / name).write_text(json.dumps(data))
-    scores = score_coco(tmp_path / "truth.json", tmp_path / "found.json", iou_type)
+    scores = score_coco(tmp_path / "truth.json", tmp_path / "found.json", iou_type, FEW)
+    assert scores.counts["n"] == scores.counts["scored"] + scores.counts["failed"]
     return {name: estimate.value for name, estimate in scores.metrics.items()}
 
 
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 def test_images_without_truth_count(tmp_path: Path, iou_type: str) -> None:
-    assert _score(tmp_path, TRUTH, _found(0, 1), iou_type) == pytest.approx(
-        dict.fromkeys(("ap", "ap50", "ap75", "ar_100"), 1)
-    )
+    names = {"ap", "ap50", "ap75", "ap_small", "ar_1", "ar_10", "ar_100", "miou", "acc_iou50"}
+    names |= {"dice"} if iou_type == "segm" else set()
+    whole = _score(tmp_path, TRUTH, _found(0, 1), iou_type)
+    assert whole == pytest.approx(dict.fromkeys(names - {"dice"}, 1) | ({"dice": 0.5} if "dice" in names else {}))
     lowered = _score(tmp_path, TRUTH, _found(0, 1, 2), iou_type)
-    assert lowered == pytest.approx({"ap": 2 / 3, "ap50": 2 / 3, "ap75": 2 / 3, "ar_100": 1})
+    assert lowered == pytest.approx(whole | dict.fromkeys(("ap", "ap50", "ap75", "ap_small"), 2 / 3))
 
 
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
@@ -69,9 +74,22 @@ def test_files_that_are_not_cocos_are_refused(tmp_path: Path) -> None:
         (TRUTH, [{"image_id": 0}], "row 1: missing: category_id, score, bbox"),
         (TRUTH, _found(7), "unknown image_id: 7"),
         (TRUTH, [_found(0)[0] | {"category_id": 4}], "unknown category_id: 4"),
+        (TRUTH | {"annotations": [TRUTH["annotations"][0] | {"image_id": 9}]}, [], "unknown image_id: 9"),
+        (TRUTH | {"images": TRUTH["images"] * 2}, [], "ids of images come twice: 0, 1, 2"),
+        (TRUTH | {"annotations": [TRUTH["annotations"][0] | {"bbox": [0, 0, 2]}]}, [], "row 1: bbox is"),
+        (TRUTH, [*_found(0), _found(1)[0] | {"score": float("nan")}], "row 2: score is nan"),
+        (TRUTH, [_found(0)[0] | {"bbox": [0, 0, -1, 5]}], "row 1: bbox is"),
+        (TRUTH, [_found(0)[0] | {"bbox": [0, float("inf"), 1, 5]}], "row 1: bbox is"),
+        (TRUTH, [3], "row 1: not an object"),
     ):
         with pytest.raises(BadInput, match=said):
             _score(tmp_path, truth, found)
     (tmp_path / "found.json").write_text("{")
     with pytest.raises(BadInput, match=r"found\.json: not JSON"):
         score_coco(tmp_path / "truth.json", tmp_path / "found.json")
+
+
+def test_masks_of_another_size_are_refused(tmp_path: Path) -> None:
+    small = _found(0)[0] | {"segmentation": {"size": [20, 40], "counts": [800]}}
+    with pytest.raises(BadInput, match=r"found\.json: row 2: segmentation cannot be read: its size is"):
+        _score(tmp_path, TRUTH, [*_found(1), small], "segm")

@@ -2,16 +2,18 @@ import evaluate
 import numpy as np
 import pytest
 
-from medglip.eval.metrics.detection import Pair, PhraseGrounding, dice, grounding_measures, make_pair
+from medglip.eval.metrics.phrase import Pair, PhraseGrounding, dice, grounding_measures, make_pair
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.types import Region
 
 
 def _pair(truths: list[list[float]], boxes: list[list[float]], scores: list[float]) -> Pair:
+    order = np.argsort(-np.array(scores), kind="stable")
     return Pair(
         truths_G4=np.array(truths, np.float32).reshape(-1, 4),
-        boxes_P4=np.array(boxes, np.float32).reshape(-1, 4),
-        scores_P=np.array(scores, np.float64),
+        boxes_P4=np.array(boxes, np.float32).reshape(-1, 4)[order],
+        scores_P=np.array(scores, np.float64)[order],
+        num_said=sum(score >= 0.5 for score in scores),
     )
 
 
@@ -42,10 +44,18 @@ def test_values_by_hand() -> None:
 
 
 def test_no_predictions_give_zero_and_perfect_ones_one() -> None:
-    assert set(_values([_pair([BOX], [], []), _pair([], [], [])]).values()) == {0.0}
-    assert list(_values([_pair([BOX, [20, 20, 30, 30]], [BOX, [20, 20, 30, 30]], [1, 1])]).values()) == pytest.approx(
-        [1] * 5
-    )
+    nothing = _values([_pair([BOX], [], []), _pair([BOX], [], [])])
+    assert set(nothing.values()) == {0.0}
+    assert set(nothing) == {
+        *("ap", "ap50", "ap75", "ar_100", "miou", "acc_iou50", "union_iou", "hungarian_iou", "t_acc"),
+        *("precision_50", "recall_50", "f1_50", "pr_f1_50", "cpm"),
+    }
+    both = [BOX, [20, 20, 30, 30]]
+    right = _values([_pair(both, both, [1, 1])])
+    assert {name: round(value, 9) for name, value in right.items()} == dict.fromkeys(nothing, 1) | {
+        "ece": 0,
+        "brier": 0,
+    }
 
 
 def test_no_truth_at_all_is_refused() -> None:
@@ -69,13 +79,13 @@ def test_own_ranking_equals_faster_coco_eval(seed: int) -> None:
     scores = iter(rng.permutation(2000) / 2000)
     pairs = [_pair(p.truths_G4.tolist(), p.boxes_P4.tolist(), [next(scores) for _ in p.scores_P]) for p in pairs]
     measures = grounding_measures(pairs)
-    for name in ("ap", "ap50", "ap75"):
+    for name in ("ap", "ap50", "ap75", "ar_100", "cpm"):
         part = measures[name]
         assert float(part.at(np.ones((1, 200)))[0]) == pytest.approx(part.value, abs=1e-9)
     drawn = rng.integers(0, 200, 200)
     weights = np.bincount(drawn, minlength=200)[None].astype(float)
     again = grounding_measures([pairs[row] for row in sorted(drawn)])
-    for name in ("ap", "ap50", "ap75"):
+    for name in ("ap", "ap50", "ap75", "ar_100", "cpm"):
         assert float(measures[name].at(weights)[0]) == pytest.approx(again[name].value, abs=1e-9)
 
 

@@ -85,6 +85,11 @@ def test_grounding_scores(grounding_records: Records) -> None:
     assert scores.counts == {
         "records": 4,
         "clusters": 2,
+        "n": 5,
+        "scored": 4,
+        "abstained": 0,
+        "failed": 1,
+        "skipped": 0,
         "pairs": 5,
         "pairs_without_truth": 2,
         "pairs_without_prediction": 2,

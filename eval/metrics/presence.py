@@ -1,0 +1,38 @@
+"""Is the phrase there at all: the area under the ROC curve of present against absent phrases."""
+
+import numpy as np
+
+from ..measure import Bools, Floats
+from ..ranking import RankedHits
+
+
+class Auroc(RankedHits):
+    """Area under the ROC curve, ties half: each sample is one ranked item, a hit where the phrase is present."""
+
+    def at(self, weights_RN: Floats) -> Floats:
+        """float64[R]: the area; nan for weights that leave no present or no absent phrase."""
+        order_D = np.argsort(self.scores_D, kind="stable")
+        weights_RD = weights_RN[:, self.samples_D[order_D]]
+        starts_U = np.flatnonzero(np.diff(self.scores_D[order_D], prepend=-np.inf))  # the first of each score
+        is_present_D = self.hits_DT[order_D, 0]
+        present_RU = np.add.reduceat(weights_RD * is_present_D, starts_U, axis=1)
+        absent_RU = np.add.reduceat(weights_RD * ~is_present_D, starts_U, axis=1)
+        below_RU = np.cumsum(absent_RU, axis=1) - absent_RU / 2
+        with np.errstate(invalid="ignore"):
+            return (present_RU * below_RU).sum(1) / (present_RU.sum(1) * absent_RU.sum(1))
+
+
+def auroc(scores_N: Floats, present_N: Bools) -> Auroc:
+    """The measure of one score a sample; equal to `roc_auc_score` of scikit-learn.
+
+    Both present and absent phrases are needed.
+    """
+    ranking = Auroc(
+        value=float("nan"),
+        rows_N=np.arange(len(scores_N)),
+        scores_D=scores_N,
+        samples_D=np.arange(len(scores_N)),
+        hits_DT=present_N[:, None],
+        truths_N=present_N.astype(np.int64),
+    )
+    return ranking.picked(np.ones(len(scores_N), bool))
