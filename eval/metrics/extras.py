@@ -1,8 +1,9 @@
 """Models that make what the clinical metrics read: labels, graphs, entailments. Optional, and never needed to score.
 
-Anything of the shape of the three protocols will do. `load_labeler` and `load_graph_reader` wrap the public models
-where their package is installed (`pip install f1chexbert`, `pip install radgraph`); their weights are fetched by the
-package itself, from StanfordAIMI/RRG_scorers. Without them, put the same values into the records.
+Anything of the shape of the three protocols will do. `load_labeler` wraps CheXbert where radeval is installed, which
+fetches the weights itself (StanfordAIMI/RRG_scorers). Of the public packages, f1chexbert 0.0.2 and radgraph 0.1.18 call
+what transformers 5 no longer has, and the RadGraph inside radeval 2.2.1 does not import: run these in an environment of
+their own and put what they say into the records.
 """
 
 import re
@@ -14,12 +15,6 @@ from ...grounding.bad_input import BadInput
 from ..records import Record
 from .chexbert import CHEXPERT
 from .clinical import holds
-
-PACKAGES = {
-    "labels": (("f1chexbert", "F1CheXbert"), ("RadEval.metrics.f1chexbert", "F1CheXbert")),
-    "radgraph": (("radgraph", "RadGraph"),),
-}
-"""Field of `meta` -> module and class of the models that make it, in order of preference."""
 
 
 class Labeler(Protocol):
@@ -110,19 +105,18 @@ def _verdict(phrase: Mapping[str, Any], premises: Sequence[Mapping[str, Any]], v
 
 
 class CheXbertLabeler:
-    """`Labeler` over an `F1CheXbert` of f1chexbert or RadEval."""
+    """`Labeler` over an `F1CheXbert` of radeval."""
 
     def __init__(self, scorer: Any):
         self.scorer = scorer
 
-    def labels(self, reports: Sequence[str]) -> list[list[int | None]]:
-        """Uncertain labels stay uncertain; the policy of the settings decides on them when scoring."""
-        rows = [self.scorer.get_label(report, mode="classification") for report in reports]
-        return [[None if label == "" else int(label) for label in row] for row in rows]
+    def labels(self, reports: Sequence[str]) -> Sequence[Sequence[int | None]]:
+        """Uncertain labels stay uncertain: the settings decide on them when scoring. What is not mentioned is 0."""
+        return self.scorer.get_labels(list(reports), mode="classification")
 
 
 class RadGraphReader:
-    """`GraphReader` over a `RadGraph` of the radgraph package."""
+    """`GraphReader` over a `RadGraph` of the radgraph package or of one that follows it."""
 
     def __init__(self, parser: Any):
         self.parser = parser
@@ -135,25 +129,13 @@ class RadGraphReader:
         return [next(parsed) if report.strip() else {} for report in reports]
 
 
-def load_labeler(**options: Any) -> Labeler:
-    """CheXbert, of the first package that is installed; `options` (`device=`) go to it. Raises `BadInput` for none."""
-    return CheXbertLabeler(_installed("labels")(**options))
-
-
-def load_graph_reader(**options: Any) -> GraphReader:
-    """RadGraph-XL, or the `model_type` in `options`. Raises `BadInput` where radgraph is not installed."""
-    return RadGraphReader(_installed("radgraph")(**{"model_type": "radgraph-xl", **options}))
-
-
-def _installed(field: str) -> Any:
-    for module, name in PACKAGES[field]:
-        try:
-            return getattr(import_module(module), name)
-        except ModuleNotFoundError as error:
-            if error.name != module.split(".")[0]:
-                raise
-    package = PACKAGES[field][0][0]
-    raise BadInput(
-        f"no model for meta.{field} is installed.",
-        fix=f"pip install {package}, or give meta.{field} in the records",
-    )
+def load_labeler(device: str = "cpu") -> Labeler:
+    """CheXbert on a torch device. Raises `BadInput` where radeval is not installed."""
+    try:
+        module = import_module("radeval.metrics.f1chexbert")
+    except ModuleNotFoundError as error:
+        raise BadInput(
+            f"no CheXbert to make meta.labels with: {error}.",
+            fix="pip install radeval, or give meta.labels in the records",
+        ) from error
+    return CheXbertLabeler(module.F1CheXbert(device=device))

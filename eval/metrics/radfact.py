@@ -68,8 +68,8 @@ class Verdicts(BaseModel):
 
 def box_precision(boxes: Sequence[Box], evidence: Sequence[Box]) -> float:
     """Part of the boxes' union that lies inside the evidence's, on the grid; nan for boxes less than a pixel wide."""
-    inside, all_of_it = _mask(boxes) & _mask(evidence), _mask(boxes)
-    return float(inside.sum() / all_of_it.sum()) if all_of_it.any() else float("nan")
+    mask = _mask(boxes)
+    return float((mask & _mask(evidence)).sum() / mask.sum()) if mask.any() else float("nan")
 
 
 def _mask(boxes: Sequence[Box]) -> Bools:

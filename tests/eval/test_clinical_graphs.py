@@ -99,5 +99,6 @@ def test_metric_of_evaluate() -> None:
     texts = [json.dumps(REFERENCE), json.dumps(PREDICTION)]
     found = RadGraphReward().compute(predictions=texts, references=texts[:1] * 2)
     graphs = [Graphs(reference=REFERENCE, prediction=json.loads(text)) for text in texts]  # pyright: ignore[reportArgumentType]
+    assert found is not None
     assert found == {name: measure.value for name, measure in graph_measures(graphs).items()}
     assert found["radgraph_simple"] == pytest.approx(0.7)

@@ -37,8 +37,8 @@ def test_fractions_by_hand() -> None:
 
 
 def test_boxes_need_more_than_half_and_evidence() -> None:
-    whole, half = [0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 0.25, 0.5]
-    assert box_precision([tuple(whole)], [tuple(half)]) == 0.5
+    whole, half = (0.0, 0.0, 0.5, 0.5), (0.0, 0.0, 0.25, 0.5)
+    assert box_precision([whole], [half]) == 0.5
     assert _fractions(_phrase(True, [whole], [half]))[1:] == (0.0, 0.0)  # at one half, not above it
     assert _fractions(_phrase(True, [half], [whole]))[1:] == (1.0, 1.0)
     assert _fractions(_phrase(True, [half]))[1:] == (0.0, 0.0)
