@@ -1,20 +1,29 @@
-"""Two runs on the same samples: each metric of both, the difference with its interval, and a p-value."""
+"""Runs on the same samples: each metric of both, the difference with its interval, and p-values, also corrected."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..grounding.bad_input import BadInput
 from ..grounding.records import Task
-from .bootstrap import Difference, paired_difference
+from .bootstrap import Difference, Key, paired_differences
+from .measure import Measured
 from .records import Record, cluster, data_sha256, read_records, shown
 from .score import EvalSettings, measure
+from .significance import holm, mcnemar
+
+HEADLINE: dict[Task, tuple[str, ...]] = {
+    "vqa": ("open_recall", "open_f1", "open_accuracy", "closed_accuracy", "overall_accuracy"),
+    "report": ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider"),
+    "grounding": ("ap", "ap50", "ap75", "ar_100", "miou", "acc_iou50", "dice"),
+}
+"""The metrics that a family of tests is made of; others have their own p-value only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Run a less run b, metric by metric. The p-values are not corrected for the number of metrics."""
+    """Run a less run b, metric by metric. `family` says in words what `p_holm` is corrected for."""
 
     task: Task
     protocol: str
@@ -23,6 +32,9 @@ class Comparison:
     settings: dict[str, Any]
     a_sha256: str
     b_sha256: str
+    a_name: str = "first"
+    b_name: str = "second"
+    family: str = ""
 
 
 def compare(
@@ -35,33 +47,79 @@ def compare(
 def compare_records(
     a: Sequence[Record], b: Sequence[Record], task: Task, settings: EvalSettings | None = None
 ) -> Comparison:
-    """Compare two runs, paired by id.
+    """Compare two runs: `compare_runs` of a and b."""
+    return compare_runs([a, b], ["first", "second"], task, settings)[0]
 
-    Raises `BadInput` with the ids where one run lacks samples of the other, and where the runs disagree about a
-    sample's question, reference, phrases or cluster.
+
+def compare_runs(
+    runs: Sequence[Sequence[Record]], names: Sequence[str], task: Task, settings: EvalSettings | None = None
+) -> list[Comparison]:
+    """Every run less the last one, the baseline, paired by id; Holm's correction is over all of them together.
+
+    Raises `BadInput` for fewer than two runs; with the ids where one run lacks samples of the other, and where the
+    runs disagree about a sample's question, reference, phrases or cluster.
     """
+    if len(runs) < 2 or len(runs) != len(names):
+        raise BadInput(
+            f"{len(runs)} runs and {len(names)} names.", fix="give two runs or more; the last is the baseline"
+        )
     settings = settings or EvalSettings()
-    _check_pairs({record["id"]: record for record in a}, {record["id"]: record for record in b})
-    measured_a, measured_b = measure(a, task, settings), measure(b, task, settings)
+    for name, run in zip(names[:-1], runs[:-1], strict=True):
+        _check_pairs(_by_id(run), _by_id(runs[-1]), names=(name, names[-1]))
+    baseline = measure(runs[-1], task, settings)
+    found = [differences(measure(run, task, settings), baseline, settings) for run in runs[:-1]]
+    corrected, family = with_holm(dict(enumerate(found)), HEADLINE[task])
+    return [
+        Comparison(
+            task=task,
+            protocol=baseline.protocol,
+            version=baseline.version,
+            metrics=metrics,
+            settings=settings.model_dump(mode="json"),
+            a_sha256=data_sha256(run),
+            b_sha256=data_sha256(runs[-1]),
+            a_name=name,
+            b_name=names[-1],
+            family=family,
+        )
+        for metrics, name, run in zip(corrected.values(), names[:-1], runs[:-1], strict=True)
+    ]
+
+
+def differences(a: Measured, b: Measured, settings: EvalSettings) -> dict[str, Difference]:
+    """Each metric of both, for paired samples in the same order; McNemar's p-value where samples are right or wrong."""
+    ours = {name: part for name, part in a.measures.items() if name in b.measures}
     options = settings.model_dump(include={"resamples", "confidence", "seed"})
-    return Comparison(
-        task=task,
-        protocol=measured_a.protocol,
-        version=measured_a.version,
-        metrics={
-            name: paired_difference(
-                measured_a.measures[name], measured_b.measures[name], measured_a.clusters, **options
-            )
-            for name in measured_a.measures
-        },
-        settings=settings.model_dump(mode="json"),
-        a_sha256=data_sha256(a),
-        b_sha256=data_sha256(b),
-    )
+    found = paired_differences(ours, b.measures, a.clusters, **options)
+    return {name: replace(one, mcnemar=mcnemar(ours[name], b.measures[name])) for name, one in found.items()}
 
 
-def _check_pairs(a: dict[str, Record], b: dict[str, Record]) -> None:
-    for name, one, other in (("second", a, b), ("first", b, a)):
+def with_holm(
+    found: Mapping[Key, Mapping[str, Difference]], headline: Sequence[str]
+) -> tuple[dict[Key, dict[str, Difference]], str]:
+    """Run -> metric -> difference, with Holm's p-values over the headline metrics of all runs; the family in words.
+
+    Where no headline metric was compared all metrics make the family.
+    """
+    compared = list(dict.fromkeys(name for metrics in found.values() for name in metrics))
+    family = [name for name in compared if name in headline] or compared
+    p_values = {
+        (run, name): metrics[name].p_value for run, metrics in found.items() for name in family if name in metrics
+    }
+    corrected = holm(p_values)
+    words = f"Holm over {len(corrected)} tests: {len(found)} comparisons, metrics {', '.join(family)}"
+    return {
+        run: {name: replace(one, p_holm=corrected.get((run, name))) for name, one in metrics.items()}
+        for run, metrics in found.items()
+    }, words
+
+
+def _by_id(records: Sequence[Record]) -> dict[str, Record]:
+    return {record["id"]: record for record in records}
+
+
+def _check_pairs(a: dict[str, Record], b: dict[str, Record], names: tuple[str, str]) -> None:
+    for name, one, other in ((names[1], a, b), (names[0], b, a)):
         missing = [key for key in one if key not in other]
         if missing:
             raise BadInput(
