@@ -13,13 +13,13 @@ from typing import Any, assert_never
 
 from ..grounding.bad_input import BadInput
 from ..grounding.records import Task, write_atomic
-from .bootstrap import Estimate, estimate
+from .bootstrap import Estimate
 from .grounding import measure_grounding
 from .measure import Measured
 from .records import Record, check_run, cluster, data_sha256
 from .report import measure_report
 from .settings import EvalSettings as EvalSettings
-from .strata import Strata, stratified
+from .strata import Strata, estimated
 from .vqa import measure_vqa
 
 _SOFTWARE = ("medglip", "evaluate", "faster-coco-eval", "numpy", "pycocoevalcap", "scipy", "statsmodels")
@@ -45,13 +45,14 @@ def score(records: Sequence[Record], task: Task, settings: EvalSettings | None =
     """Scores of one task's records, in any order. Raises `BadInput` for records that cannot be scored together."""
     settings = settings or EvalSettings()
     measured = measure(records, task, settings)
-    options = settings.model_dump(include={"resamples", "confidence", "seed"})
+    options = settings.model_dump(include={"resamples", "confidence", "seed", "strata"})
+    metrics, strata = estimated(measured, **options)
     return Scores(
         task=task,
         protocol=measured.protocol,
         version=measured.version,
-        metrics={name: estimate(part, measured.clusters, **options) for name, part in measured.measures.items()},
-        strata=stratified(measured, **options) if settings.strata else {},
+        metrics=metrics,
+        strata=strata,
         counts={"records": len(records), "clusters": len({cluster(record) for record in records}), **measured.counts},
         notes=list(measured.notes),
         settings=settings.model_dump(mode="json"),
