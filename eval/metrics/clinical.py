@@ -16,16 +16,19 @@ from ..records import Record
 from ..settings import EvalSettings
 from .chexbert import Labels, check_names, label_measures, num_uncertain
 from .radcliq import SubScores, radcliq_measures
-from .radfact import Verdicts, radfact_measures
+from .radfact import Verdicts, num_defining, radfact_measures
 from .radgraph import Graphs, graph_measures
 
 FIELDS = {"labels": "label F1", "radgraph": "RadGraph reward", "radfact": "RadFact", "radcliq": "RadCliQ-v1"}
 """Field of `meta` -> what is computed from it."""
 
+Found = tuple[dict[str, Measure], list[str]]
+"""Measures and notes."""
+
 Given = TypeVar("Given", bound=BaseModel)
 
 
-def clinical_measures(records: Sequence[Record], settings: EvalSettings) -> tuple[dict[str, Measure], list[str]]:
+def clinical_measures(records: Sequence[Record], settings: EvalSettings) -> Found:
     """The measures of every field that some record holds, and notes on what is missing.
 
     Records without a field are not among the samples of its measures. `settings.metrics`, where it names any, says
@@ -33,23 +36,43 @@ def clinical_measures(records: Sequence[Record], settings: EvalSettings) -> tupl
     """
     measures: dict[str, Measure] = {}
     notes: list[str] = []
-    rows, labels = given(records, "labels", Labels)
-    if rows:
-        check_names(labels, [records[row]["id"] for row in rows])
-        measures |= label_measures(labels, settings.uncertain_policy, rows)
-        if settings.uncertain_policy == "ignore" and (num := num_uncertain(labels)):
-            notes.append(f"label F1: {num} uncertain labels of {len(labels) * len(labels[0].reference)} left out.")
-    rows, graphs = given(records, "radgraph", Graphs)
-    measures |= graph_measures(graphs, rows) if rows else {}
-    rows, verdicts = given(records, "radfact", Verdicts)
-    measures |= radfact_measures(verdicts, rows) if rows else {}
-    rows, scores = given(records, "radcliq", SubScores)
-    measures |= radcliq_measures(scores, rows) if rows else {}
+    for family in (_labels, _graphs, _verdicts, _scores):
+        found, said = family(records, settings)
+        measures |= found
+        notes += said
     undefined = [name for name, measure in measures.items() if not np.isfinite(measure.value)]
     if undefined:
         notes.append(f"Not defined by these records: {', '.join(undefined)}.")
     wanted = set(settings.metrics or measures) - set(undefined)
     return {name: measures[name] for name in measures if name in wanted}, notes + missing_notes(records)
+
+
+def _labels(records: Sequence[Record], settings: EvalSettings) -> Found:
+    rows, labels = given(records, "labels", Labels)
+    if not rows:
+        return {}, []
+    check_names(labels, [records[row]["id"] for row in rows])
+    left_out = num_uncertain(labels) if settings.uncertain_policy == "ignore" else 0
+    total = len(labels) * len(labels[0].reference)
+    notes = [f"label F1: {left_out} uncertain labels of {total} left out."] if left_out else []
+    return label_measures(labels, settings.uncertain_policy, rows), notes
+
+
+def _graphs(records: Sequence[Record], _settings: EvalSettings) -> Found:
+    rows, graphs = given(records, "radgraph", Graphs)
+    return (graph_measures(graphs, rows) if rows else {}), []
+
+
+def _verdicts(records: Sequence[Record], _settings: EvalSettings) -> Found:
+    rows, verdicts = given(records, "radfact", Verdicts)
+    measures = radfact_measures(verdicts, rows) if rows else {}
+    counts = ", ".join(f"{name} {num}" for name, num in num_defining(measures).items())
+    return measures, [f"RadFact: reports that define it, of {len(rows)}: {counts}."] if counts else []
+
+
+def _scores(records: Sequence[Record], _settings: EvalSettings) -> Found:
+    rows, scores = given(records, "radcliq", SubScores)
+    return (radcliq_measures(scores, rows) if rows else {}), []
 
 
 def given(records: Sequence[Record], field: str, kind: type[Given]) -> tuple[list[int], list[Given]]:

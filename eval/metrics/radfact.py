@@ -14,7 +14,7 @@ import datasets
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 
-from ..measure import Bools, Floats, Measure
+from ..measure import Bools, Floats, Measure, Sums
 from .shell import MeasureMetric
 from .sums import divide, ratio, sums
 
@@ -113,6 +113,16 @@ def radfact_measures(verdicts: Sequence[Verdicts], rows: Sequence[int] | None = 
         found[f"radfact_{kind}_recall"] = sums(recall_N2, ratio, rows)
         found[f"radfact_{kind}_f1"] = sums(np.concatenate([precision_N2, recall_N2], 1), f1_of_means, rows)
     return found
+
+
+def num_defining(measures: Mapping[str, Measure]) -> dict[str, int]:
+    """Reports that define each precision and recall, for those that not every report does.
+
+    The others stay among the samples, so that two systems can be compared on the same reports.
+    """
+    means = {name: part for name, part in measures.items() if isinstance(part, Sums) and part.formula is ratio}
+    counts = {name: int(part.columns_NK[:, 1].sum()) for name, part in means.items()}
+    return {name: count for name, count in counts.items() if 0 < count < len(means[name].rows_N)}
 
 
 def _sum_and_count(values_N: Floats) -> Floats:

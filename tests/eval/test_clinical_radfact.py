@@ -125,6 +125,18 @@ def test_measures_of_parts_clusters_and_pairs() -> None:
         assert cell.low <= cell.value <= cell.high
 
 
+def test_reports_that_define_a_mean_are_counted(record: Make) -> None:
+    metas = [
+        {"radfact": {"candidate": side, "reference": [_phrase(True)]}} for side in ([_phrase(True, [BOX], [BOX])], [])
+    ]
+    records = [record(row, "report", "a", "b", meta=meta) for row, meta in enumerate(metas)]
+    found, notes = clinical_measures(records, EvalSettings())
+    counts = "radfact_logical_precision 1, radfact_spatial_precision 1, radfact_grounding_precision 1"
+    assert notes[0] == f"RadFact: reports that define it, of 2: {counts}."
+    assert found["radfact_logical_precision"].value == 1.0
+    assert len(found["radfact_logical_precision"].rows_N) == 2  # as in another system's run, to be compared with
+
+
 @pytest.mark.parametrize(
     ("phrase", "problem"),
     [
