@@ -1,0 +1,209 @@
+"""What a test split shares with train: images, questions, answers. Counts with ids, from question files or records."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..grounding.bad_input import BadInput
+from ..grounding.records import file_sha256, numbered_lines
+from .protocols.exact_match import normalize
+from .records import shown
+
+LIKE = 0.6
+"""Token Jaccard of two questions from which they are near duplicates."""
+
+NEAR_BITS = 2
+"""Bits in which the hashes of near-duplicate images differ at most."""
+
+_IDS_SHOWN = 20
+
+FORMS: dict[str, tuple[str, str, str, str]] = {
+    "medglip records": ("id", "image_id", "question", "answer"),
+    "VQA-RAD, MEVF form": ("qid", "image_name", "question", "answer"),
+    "SLAKE": ("qid", "img_name", "question", "answer"),
+    "plain rows": ("id", "image", "question", "answer"),
+}
+"""Where each kind of file keeps a question's id, image, text and answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question of a split. `image_hash`: of the image's bytes, "" where it is not at hand."""
+
+    id: str
+    image_id: str
+    question: str
+    answer: str
+    image_hash: str = ""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """`count` of `n` are shared; the first ids of them."""
+
+    count: int
+    n: int
+    ids: tuple[str, ...]
+
+
+def leaks(train: Sequence[Question], test: Sequence[Question]) -> dict[str, Leak]:
+    """What test shares with train, each with count, n and the first ids.
+
+    `image_overlap`: test images; `question_overlap`: questions on them; `exact_repeat`: image and question;
+    `same_answer`: image and answer; `same_open_answer`: of these, answers other than yes and no; `near_duplicate`:
+    image and answer, and questions of token Jaccard 0.6 or more; `answer_prior`: question and answer, whatever the
+    image; `train_duplicate`: rows of train whose image and question came before. Texts are compared after the
+    normalisation of `exact_match`; images by hash where both have one.
+    """
+    known, asked = _keyed(train), _keyed(test)
+    answers: defaultdict[tuple[str, str], list[frozenset[str]]] = defaultdict(list)
+    for image, question, answer in known:
+        answers[image, answer].append(frozenset(question.split()))
+    images, pairs = {row[0] for row in known}, {row[:2] for row in known}
+    priors = {row[1:] for row in known}
+    ids = [row.id for row in test]
+    open_asked = [row for row in asked if row[2] not in ("yes", "no")]
+    open_ids = [name for name, row in zip(ids, asked, strict=True) if row[2] not in ("yes", "no")]
+    shared = {row[0] for row in asked} & images
+    names = {image: row.image_id for (image, _, _), row in zip(asked, test, strict=True)}
+    return {
+        "image_overlap": _leak([image in shared for image in names], list(names.values())),
+        "question_overlap": _leak([image in shared for image, _, _ in asked], ids),
+        "exact_repeat": _leak([row[:2] in pairs for row in asked], ids),
+        "same_answer": _leak([(image, answer) in answers for image, _, answer in asked], ids),
+        "same_open_answer": _leak([(row[0], row[2]) in answers for row in open_asked], open_ids),
+        "near_duplicate": _leak(
+            [_has_like(question, answers.get((image, answer), ())) for image, question, answer in asked], ids
+        ),
+        "answer_prior": _leak([row[1:] in priors for row in asked], ids),
+        "train_duplicate": _leak(_repeated(row[:2] for row in known), [row.id for row in train]),
+    }
+
+
+def leaks_between(train: Path, test: Path, images: Path | None = None, language: str | None = None) -> dict[str, Leak]:
+    """`leaks` of two files; with a folder of images also `near_images`. Errors as `read_questions` has them."""
+    known, asked = (read_questions(path, images, language) for path in (train, test))
+    found = leaks(known, asked)
+    if images:
+        found["near_image"] = near_images({row.image_id for row in known}, {row.image_id for row in asked}, images)
+    return found
+
+
+def text(found: Mapping[str, Leak]) -> str:
+    """A line a kind of leak: `near_duplicate  104 of 451 (23.1%) id, id, ...`."""
+    shares = {name: f"{leak.count} of {leak.n} ({leak.count / max(leak.n, 1):.1%})" for name, leak in found.items()}
+    return "\n".join(f"{name:18}{shares[name]} {shown(leak.ids)}".rstrip() for name, leak in found.items())
+
+
+def read_questions(path: Path, images: Path | None = None, language: str | None = None) -> list[Question]:
+    """The questions of a JSONL record file, or of a JSON list as VQA-RAD (MEVF form) and SLAKE have it.
+
+    `images`: a folder that holds the images under the names that the file gives; their bytes are hashed. `language`:
+    of SLAKE's `q_lang`, all by default. Raises `BadInput` naming file and row for what is neither.
+    """
+    if not path.is_file():
+        raise BadInput("no such file.", file=path, fix="give a file of questions")
+    rows = list(_rows(path))
+    if not rows:
+        raise BadInput("no questions.", file=path, fix="give a file of questions")
+    form = next((keys for keys in FORMS.values() if all(key in rows[0][1] for key in keys)), None)
+    if form is None:
+        raise BadInput(
+            f"unknown keys {sorted(rows[0][1])}.", file=path, row=rows[0][0], fix=f"known are {list(FORMS.values())}"
+        )
+    kept = [(number, row) for number, row in rows if language is None or row.get("q_lang", language) == language]
+    hashes = image_hashes({str(row.get(form[1])) for _, row in kept}, images) if images else {}
+    return [_question(row, form, hashes, path, number) for number, row in kept]
+
+
+def image_hashes(names: Iterable[str], folder: Path) -> dict[str, str]:
+    """Image name -> hash of the bytes of its file. Raises `BadInput` with the name of a file that is not there."""
+    return {name: file_sha256(_image_file(name, folder)) for name in names}
+
+
+def near_images(train: Iterable[str], test: Iterable[str], folder: Path) -> Leak:
+    """Test images that look like a train image of another name: difference hashes that differ in 2 bits at most.
+
+    The hash is of 8 x 8 brightness steps (`difference_hash`); flat images such as black ones look alike too.
+    """
+    known, names = sorted(set(train)), sorted(set(test))
+    hashes_T = np.array([difference_hash(_image_file(name, folder)) for name in known], np.uint64)
+    found = [
+        bool(
+            np.any(
+                (np.bitwise_count(hashes_T ^ difference_hash(_image_file(name, folder))) <= NEAR_BITS)
+                & (np.array(known) != name)
+            )
+        )
+        for name in names
+    ]
+    return _leak(found, names)
+
+
+def difference_hash(path: Path) -> np.uint64:
+    """64 bits: in a 9 x 8 grey thumbnail, whether each pixel is darker than the next in its row."""
+    with Image.open(path) as image:
+        grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BILINEAR), np.int16)
+    return np.packbits(grey[:, 1:] > grey[:, :-1]).view(np.uint64)[0]
+
+
+def _keyed(rows: Sequence[Question]) -> list[tuple[str, str, str]]:
+    """Image, question and answer of each row, ready to be compared."""
+    clean = {text: normalize(text) for text in {text for row in rows for text in (row.question, row.answer)}}
+    return [(row.image_hash or row.image_id, clean[row.question], clean[row.answer]) for row in rows]
+
+
+def _has_like(question: str, others: Iterable[frozenset[str]]) -> bool:
+    words = frozenset(question.split())
+    return any(words == other or len(words & other) >= LIKE * len(words | other) for other in others)
+
+
+def _repeated(keys: Iterable[Any]) -> list[bool]:
+    """Whether each key came before."""
+    seen: set[Any] = set()
+    return [key in seen or bool(seen.add(key)) for key in keys]
+
+
+def _leak(found: Sequence[bool], ids: Sequence[str]) -> Leak:
+    hits = [name for name, hit in zip(ids, found, strict=True) if hit]
+    return Leak(len(hits), len(found), tuple(hits[:_IDS_SHOWN]))
+
+
+def _rows(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
+    if path.suffix != ".json":
+        return numbered_lines(path)
+    try:
+        rows = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise BadInput(f"not JSON: {error}", file=path, fix="give a JSON list, or JSONL named .jsonl") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BadInput("not a list of objects.", file=path, fix="give a JSON list of questions")
+    return enumerate(rows, 1)
+
+
+def _question(
+    row: Mapping[str, Any], form: tuple[str, str, str, str], hashes: Mapping[str, str], path: Path, number: int
+) -> Question:
+    missing = [key for key in form if not _is_text(row.get(key))]
+    if missing:
+        raise BadInput(f"missing, or no text: {', '.join(missing)}.", file=path, row=number)
+    values = [row[key] for key in form]
+    name, image, question, answer = (", ".join(value) if isinstance(value, list) else str(value) for value in values)
+    return Question(id=name, image_id=image, question=question, answer=answer, image_hash=hashes.get(image, ""))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str | int | float) or (isinstance(value, list) and all(isinstance(x, str) for x in value))
+
+
+def _image_file(name: str, folder: Path) -> Path:
+    path = folder / name
+    if not path.is_file():
+        raise BadInput("no such image.", file=path, fix="give the folder that the image names start from")
+    return path
