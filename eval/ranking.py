@@ -11,6 +11,8 @@ from .measure import Bools, Floats, Ints
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 """COCO's recall points."""
+_NUMBERS_AT_ONCE = 100_000
+"""Numbers of a step of the arithmetic, so that they stay in the processor's cache."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,16 +43,39 @@ class RankedHits:
     def at(self, weights_RN: Floats) -> Floats:
         """float64[R]: average precision; nan for weights that leave no true region."""
         truths_RK = weights_RN @ self.truths_NK.astype(np.float64)
-        order_D, has_all = self._order_D, self.ignored_DT is None
-        ranked = _Ranked(weights_RN, self.samples_D[order_D], self._codes_D[order_D]) if has_all else None
         found_RK = np.zeros_like(truths_RK)
-        for column in range(self.hits_DT.shape[1]):
-            kept_D = order_D if self.ignored_DT is None else order_D[~self.ignored_DT[order_D, column]]
-            part = ranked or _Ranked(weights_RN, self.samples_D[kept_D], self._codes_D[kept_D])
-            part.add_precision(np.flatnonzero(self.hits_DT[kept_D, column]), truths_RK, found_RK)
+        step = max(1, _NUMBERS_AT_ONCE // max(1, len(self.scores_D)))
+        for start in range(0, len(weights_RN), step):
+            rows = slice(start, start + step)
+            self._add_precisions(weights_RN[rows], truths_RK[rows], found_RK[rows])
         has_truth_RK = truths_RK > 0
         with np.errstate(invalid="ignore"):
             return (found_RK * has_truth_RK).sum(1) / self.hits_DT.shape[1] / has_truth_RK.sum(1)
+
+    def _add_precisions(self, weights_RN: Floats, truths_RK: Floats, found_RK: Floats) -> None:
+        """Add the average precision of each category, of all thresholds, to `found_RK`."""
+        order_D, weights_RD, sums_RD = None, weights_RN, weights_RN
+        for ladder in self._ladders:
+            if ladder.samples_D is not order_D:  # without ignored detections, one ranking serves all thresholds
+                order_D = ladder.samples_D
+                weights_RD = weights_RN.take(order_D, axis=1)
+                sums_RD = np.cumsum(weights_RD, axis=1)
+            ladder.add_precision(weights_RD, sums_RD, truths_RK, found_RK)
+
+    @cached_property
+    def _ladders(self) -> "list[_Ladder]":
+        """One a threshold that has hits."""
+        order_D = np.lexsort((-self.scores_D, self._codes_D))  # category by category, falling scores
+        samples_D, codes_D = self.samples_D[order_D], self._codes_D[order_D]
+        hits_TD = np.ascontiguousarray(self.hits_DT[order_D].T)
+        if self.ignored_DT is None:
+            found = [_Ladder(samples_D, codes_D, hits_D) for hits_D in hits_TD]
+        else:
+            kept_TD = ~self.ignored_DT[order_D].T
+            found = [
+                _Ladder(samples_D[kept], codes_D[kept], hits[kept]) for kept, hits in zip(kept_TD, hits_TD, strict=True)
+            ]
+        return [ladder for ladder in found if len(ladder.hits_H)]
 
     @property
     def truths_NK(self) -> Ints:
@@ -60,11 +85,6 @@ class RankedHits:
     @property
     def _codes_D(self) -> Ints:
         return np.zeros(len(self.scores_D), np.int64) if self.categories_D is None else self.categories_D
-
-    @cached_property
-    def _order_D(self) -> Ints:
-        """Category by category, falling scores."""
-        return np.lexsort((-self.scores_D, self._codes_D))
 
     def picked(self, keep_N: Bools) -> Self:
         """The ranking of some samples' detections."""
@@ -111,51 +131,61 @@ def _both(one: NDArray[Any] | None, other: NDArray[Any] | None) -> NDArray[Any] 
     return None if one is None or other is None else np.concatenate([one, other])
 
 
-class _Ranked:
-    """Detections in order of category and falling score, and how many of each category stand before each."""
+class _Ladder:
+    """The hits of one threshold, category by category in falling order of score.
 
-    def __init__(self, weights_RN: Floats, samples_D: Ints, categories_D: Ints):
-        self.categories_D = categories_D
-        self.weights_RD = weights_RN.take(samples_D, axis=1)
-        self.found_RD = np.cumsum(self.weights_RD, axis=1)
+    `samples_D`: the sample of every ranked detection; `hits_H`: places of the hits in it; `kinds_H`: their categories;
+    `starts_S`: the first hit of each category that has one, `lengths_S` its hits, `firsts_S` its first detection.
+    """
 
-    def add_precision(self, hits_H: Ints, truths_RK: Floats, found_RK: Floats) -> None:
-        """Add the average precision of each category at one threshold, `hits_H` being the places of its hits.
+    def __init__(self, samples_D: Ints, categories_D: Ints, is_hit_D: Bools):
+        self.samples_D = samples_D
+        self.hits_H = np.flatnonzero(is_hit_D)
+        self.kinds_H = categories_D[self.hits_H]
+        self.starts_S = np.flatnonzero(np.diff(self.kinds_H, prepend=-1))
+        self.lengths_S = np.diff(self.starts_S, append=len(self.hits_H))
+        self.kinds_S = self.kinds_H[self.starts_S]
+        self.firsts_S = np.searchsorted(categories_D, self.kinds_S)
+
+    def add_precision(self, weights_RD: Floats, sums_RD: Floats, truths_RK: Floats, found_RK: Floats) -> None:
+        """Add the average precision of each category. `sums_RD`: running sums of the detections' weights.
 
         Precision peaks and recall steps at hits only, so that misses need no place of their own.
         """
-        if not len(hits_H):
-            return
-        kinds_H = self.categories_D[hits_H]
-        starts_S = np.flatnonzero(np.diff(kinds_H, prepend=-1))  # the first hit of each category
-        right_RH = np.cumsum(self.weights_RD.take(hits_H, axis=1), axis=1)
-        rank_RH = self.found_RD.take(hits_H, axis=1)
-        truths_RH = truths_RK[:, :1]
-        if truths_RK.shape[1] > 1:
-            truths_RH = truths_RK.take(kinds_H, axis=1)
-            lengths_S = np.diff(starts_S, append=len(hits_H))
-            right_RH -= np.repeat(_before(right_RH, starts_S), lengths_S, axis=1)
-            firsts_S = np.searchsorted(self.categories_D, kinds_H[starts_S])
-            rank_RH -= np.repeat(_before(self.found_RD, firsts_S), lengths_S, axis=1)
-        peaks_RH = _peaks(right_RH / np.maximum(rank_RH, 1e-12), kinds_H)
-        reached_RH = _recalls_reached(right_RH / np.maximum(truths_RH, 1e-12))
-        steps_RH = np.diff(reached_RH, axis=1, prepend=0)
-        steps_RH[:, starts_S] = reached_RH[:, starts_S]
-        found_RK[:, kinds_H[starts_S]] += np.add.reduceat(peaks_RH * steps_RH, starts_S, axis=1) / len(RECALLS)
+        sums_RH = np.cumsum(weights_RD.take(self.hits_H, axis=1), axis=1)
+        before_RS = _before(sums_RH, self.starts_S)
+        reached_RSP = self._reached(sums_RH, before_RS, truths_RK[:, self.kinds_S])
+        rank_RH, right_RH = sums_RD.take(self.hits_H, axis=1), sums_RH
+        if self.firsts_S[-1] > 0:
+            right_RH -= np.repeat(before_RS, self.lengths_S, axis=1)
+            rank_RH -= np.repeat(_before(sums_RD, self.firsts_S), self.lengths_S, axis=1)
+        right_RH /= np.maximum(rank_RH, 1e-12, out=rank_RH)
+        peaks_RSP = self._peaks(right_RH, reached_RSP)
+        found_RK[:, self.kinds_S] += peaks_RSP.mean(2)
+
+    def _reached(self, sums_RH: Floats, before_RS: Floats, truths_RS: Floats) -> Ints:
+        """int[R, S, 101]: the hit that reaches each recall point of its category; past the last one if none does."""
+        need_RSP = np.ceil(RECALLS * truths_RS[..., None] - 1e-9)
+        need_RSP += need_RSP / np.maximum(truths_RS, 1)[..., None] < RECALLS  # the points are 0.01 k, but rounded
+        need_RSP += before_RS[..., None]
+        found = [np.searchsorted(sums_H, need_SP) for sums_H, need_SP in zip(sums_RH, need_RSP, strict=True)]
+        return np.maximum(found, self.starts_S[:, None])
+
+    def _peaks(self, precision_RH: Floats, reached_RSP: Ints) -> Floats:
+        """float64[R, S, 101]: the highest precision there or later in the category; 0 past its last hit.
+
+        A step down from category to category keeps each one's peaks to itself.
+        """
+        steps_S = 2.0 * np.arange(len(self.starts_S))[::-1]
+        if len(steps_S) > 1:
+            precision_RH += np.repeat(steps_S, self.lengths_S)
+        highest_RH = np.maximum.accumulate(precision_RH[:, ::-1], axis=1)[:, ::-1]
+        ends_S1 = (self.starts_S + self.lengths_S)[:, None]
+        places_RX = np.minimum(reached_RSP, ends_S1 - 1).reshape(len(reached_RSP), -1)
+        peaks_RSP = np.take_along_axis(highest_RH, places_RX, axis=1).reshape(reached_RSP.shape) - steps_S[:, None]
+        return np.where(reached_RSP < ends_S1, peaks_RSP, 0.0)
 
 
 def _before(sums_RD: Floats, places_S: Ints) -> Floats:
     """float64[R, S]: the running sum just before each place."""
     return np.where(places_S > 0, sums_RD[:, places_S - 1], 0.0)
-
-
-def _peaks(precision_RH: Floats, kinds_H: Ints) -> Floats:
-    """The highest precision here or later in the category; a rising offset keeps each category's to itself."""
-    offsets_H = 2.0 * (kinds_H[-1] - kinds_H)
-    return np.maximum.accumulate((precision_RH + offsets_H)[:, ::-1], axis=1)[:, ::-1] - offsets_H
-
-
-def _recalls_reached(recall_RH: Floats) -> Ints:
-    """How many of the 101 recall points lie at or below each recall; exact, since the points are 0.01 k but rounded."""
-    nearest_RH = np.minimum(recall_RH * 100 + 1e-9, 100).astype(np.int64)
-    return nearest_RH + (RECALLS.take(nearest_RH) <= recall_RH)
