@@ -44,7 +44,11 @@ class Scores:
 def score(records: Sequence[Record], task: Task, settings: EvalSettings | None = None) -> Scores:
     """Scores of one task's records, in any order. Raises `BadInput` for records that cannot be scored together."""
     settings = settings or EvalSettings()
-    measured = measure(records, task, settings)
+    return scored(measure(records, task, settings), records, task, settings)
+
+
+def scored(measured: Measured, records: Sequence[Record], task: Task, settings: EvalSettings) -> Scores:
+    """Scores of records that were measured before, with the same settings."""
     options = settings.model_dump(include={"resamples", "confidence", "seed", "strata"})
     metrics, strata = estimated(measured, **options)
     return Scores(

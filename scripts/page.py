@@ -1,178 +1,178 @@
-"""The page of a run: scores, cases with boxes, masks, answers and reports, loss curves, settings. One HTML file."""
+"""Gathers what the evaluation page shows, from runs on disk: records, scores, comparisons, pictures, logs, settings."""
 
-import base64
-import io
 import json
-from collections.abc import Sequence
-from html import escape
-from importlib.metadata import version
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import yaml
 
-from ..grounding.imaging.read import read_image
-from ..grounding.records import read_lines, write_atomic
-from ..grounding.types import Region, Study, region_from_json
-from ..report.html import STYLE, figure
-from .line import Line
+from ..eval.grounding import curves
+from ..eval.page.cases import pick_cases
+from ..eval.page.content import Content, RunFacts, System
+from ..eval.page.html import page
+from ..eval.page.systems import make_system, pairs_of
+from ..eval.records import data_sha256, read_records, task_of
+from ..eval.score import Scores, read_json
+from ..eval.settings import EvalSettings
+from ..grounding.bad_input import BadInput
+from ..grounding.records import file_sha256, read_lines, write_atomic
+from .page_pictures import Finder, pictures_of
 from .recipe import Recipe
 
-NUM_CASES = 14
-LEGEND = "Solid: predicted boxes and masks. Dashed: the truth, where it is known."
-SOFTWARE = ("torch", "transformers", "peft", "accelerate")
+
+def write_page(
+    runs: Sequence[Path],
+    out: Path,
+    images: Path | None = None,
+    num_cases: int = 500,
+    settings: EvalSettings | None = None,
+) -> Path:
+    """Write one self-contained HTML page of runs and return its path.
+
+    A run is a folder (`records/*.jsonl`, and what else `medglip run` leaves there) or a single record file.
+    `images`: folder of pictures named by image id, for runs that do not say where theirs are. `settings`: by default
+    those of the first run's recipe. Raises `BadInput` for a run without records and for broken records.
+    """
+    recipes = {run: _recipe(run) for run in runs}
+    settings = settings or next((recipe.eval for recipe in recipes.values() if recipe), EvalSettings())
+    gathered = [(run, system) for run in runs for system in _systems(run, settings, is_named=len(runs) > 1)]
+    systems = _named_apart([system for _, system in gathered])
+    cases = pick_cases(systems, num_cases, settings.seed)
+    finder = Finder(recipes, images)
+    pictures = pictures_of(cases, systems, finder, settings.score_threshold)
+    facts = [_facts(run, recipes[run]) for run in runs]
+    content = Content(
+        title=_title(runs, recipes),
+        runs=facts,
+        systems=systems,
+        pairs=[pair for group in _by_task(systems) for pair in pairs_of(group, settings)],
+        cases=cases,
+        pictures=pictures,
+        curves=_curves(systems, settings),
+        commands=_commands(runs, recipes, systems),
+        notes=finder.notes,
+    )
+    write_atomic(out, page(content))
+    return out
 
 
-def write_page(line: Line, results: dict[str, Any], table_html: str) -> Path:
-    """Write `index.html` of a finished run and return its path."""
-    recipe = line.recipe
-    synthetic = "All images are synthetic phantoms. " if recipe.phantoms else ""
-    fields = {
-        "title": escape(recipe.name),
-        "subtitle": escape(recipe.title),
-        "legend": synthetic + LEGEND,
-        "style": STYLE,
-        "table": table_html,
-        "table_note": f"95 % intervals by cluster bootstrap over images or patients; n beside each. {_paired(results)}",
-        "cases": "\n".join(_cases(line)),
-        "curves": _curves(line.out),
-        "seed": str(recipe.seed),
-        "software": escape(", ".join(f"{name} {version(name)}" for name in SOFTWARE)),
-        "settings": escape(settings_yaml(recipe)),
-        "skipped": escape(line.skipped.summary()),
-    }
-    template = Template((files("medglip.scripts") / "page.html").read_text())
-    path = line.out / "index.html"
-    write_atomic(path, template.substitute(fields))
-    return path
+def _recipe(run: Path) -> Recipe | None:
+    path = run / "recipe.json"
+    try:
+        return Recipe.model_validate_json(path.read_text()) if path.is_file() else None
+    except ValueError:
+        return None  # of another version: the page then shows its text and finds pictures by other ways
 
 
-def settings_yaml(recipe: Recipe) -> str:
-    """Every setting of the run, defaults included."""
-    return yaml.safe_dump(json.loads(recipe.model_dump_json()), sort_keys=False)
+def _files(run: Path) -> list[Path]:
+    """The record files of a run, questions first."""
+    if not run.is_dir():
+        return [run]
+    found = sorted((run / "records").glob("*.jsonl")) or sorted(run.glob("*.jsonl"))
+    files = [path for path in found if path.stat().st_size and _has_task(path)]
+    if not files:
+        raise BadInput("no records.", file=run, fix="give a folder with records/*.jsonl, or a record file")
+    return files
 
 
-def _paired(results: dict[str, Any]) -> str:
-    """Paired differences of the accuracy against `none`, in words."""
-    parts = [
-        f"{source} minus none {_signed(found['overall_accuracy'])}"
-        for source, found in results.get("paired", {}).get("vqa", {}).items()
-    ]
-    return f"Paired differences of VQA accuracy: {'; '.join(parts)}." if parts else ""
+def _has_task(path: Path) -> bool:
+    try:
+        return bool(task_of(path))
+    except BadInput:
+        if path.parent.name == "records":
+            raise
+        return False  # skipped.jsonl and the like
 
 
-def _signed(found: dict[str, Any]) -> str:
-    d, p_value = found["difference"], found["p_value"]
-    interval = "" if d["low"] is None else f" [{d['low']:+.3f}, {d['high']:+.3f}]"
-    return f"{d['value']:+.3f}{interval}" + ("" if p_value is None else f", p = {p_value:.3g}")
+def _systems(run: Path, settings: EvalSettings, *, is_named: bool) -> list[System]:
+    return [_system(path, run, settings, is_named=is_named) for path in _files(run)]
 
 
-def _cases(line: Line) -> list[str]:
-    """A spread of scored images over modalities, each with its regions, questions and report."""
-    answers = _by_image(line, "vqa")
-    reports = _by_image(line, "report")
-    names = sorted({**answers, **reports}, key=lambda name: (name in answers) + (name in reports), reverse=True)
-    studies = {study.study_id: study for study in line.scored_studies}
-    chosen = _spread([studies[name] for name in names if name in studies], NUM_CASES)
-    return [_case(line, study, answers.get(study.study_id, {}), reports.get(study.study_id, {})) for study in chosen]
-
-
-def _spread(studies: Sequence[Study], most: int) -> list[Study]:
-    """At most `most` studies, taken in turn from each modality."""
-    by_modality: dict[str, list[Study]] = {}
-    for study in studies:
-        by_modality.setdefault(study.modality, []).append(study)
-    turns = [s for turn in zip(*[_padded(group, most) for group in by_modality.values()], strict=True) for s in turn]
-    return [study for study in turns if study is not None][:most]
-
-
-def _padded(group: Sequence[Study], length: int) -> list[Study | None]:
-    return [*group[:length], *[None] * (length - len(group[:length]))]
-
-
-def _by_image(line: Line, task: str) -> dict[str, dict[str, list[dict[str, Any]]]]:
-    """Image id -> source -> its records."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    for source in line.recipe.sources:
-        path = line.out / "records" / f"{task}-{source}.jsonl"
-        for row in read_lines(path) if path.exists() else ():
-            found.setdefault(row["image_id"], {}).setdefault(source, []).append(row)
-    return found
-
-
-def _case(line: Line, study: Study, answers: dict[str, list[Any]], reports: dict[str, list[Any]]) -> str:
-    predicted = [r for r in line.caches.predicted.get(study.study_id, ()) if r.score >= line.recipe.evidence.min_score]
-    picture = figure(read_image(study.image_path), predicted, true_regions=study.regions)
-    head = f"<h3>{escape(study.study_id)} · {escape(study.modality)}</h3>"
-    return (
-        f'<section class="case"><div>{picture}</div><div>{head}{_answers(answers)}{_reports(reports)}</div></section>'
+def _system(path: Path, run: Path, settings: EvalSettings, *, is_named: bool) -> System:
+    task = task_of(path)
+    records = read_records([path], task)
+    short = path.stem.removeprefix(f"{task}-")
+    name = f"{run.name}/{short}" if is_named and run.is_dir() else short
+    return make_system(
+        name,
+        task,
+        records,
+        settings,
+        file=f"{run.name}/{path.relative_to(run)}" if run.is_dir() else path.name,
+        file_sha256=file_sha256(path),
+        stored=_stored(run / "scores" / f"{path.stem}.json", data_sha256(records), settings),
     )
 
 
-def _answers(by_source: dict[str, list[dict[str, Any]]]) -> str:
-    """One row a question, one column a source."""
-    if not by_source:
-        return ""
-    sources = list(by_source)
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("question", "reference", *sources))
-    rows = {row["id"]: row for row in by_source[sources[0]]}
-    given = {source: {row["id"]: row for row in by_source[source]} for source in sources}
-    body = "".join(
-        f'<tr><td class="wide">{escape(row["question"])}</td><td>{escape(str(row["answer"]))}</td>'
-        + "".join(_answer_cell(given[source].get(key), str(row["answer"])) for source in sources)
-        + "</tr>"
-        for key, row in rows.items()
+def _stored(path: Path, sha256: str, settings: EvalSettings) -> Scores | None:
+    """The run's own scores, if they are of the same records and settings."""
+    try:
+        found = read_json(path) if path.is_file() else None
+    except BadInput:
+        return None
+    is_same = found and found.data_sha256 == sha256 and found.settings == settings.model_dump(mode="json")
+    return found if is_same else None
+
+
+def _named_apart(systems: Sequence[System]) -> list[System]:
+    """Systems of one task never share a name."""
+    seen: dict[tuple[str, str], int] = {}
+    named: list[System] = []
+    for system in systems:
+        count = seen[system.task, system.name] = seen.get((system.task, system.name), 0) + 1
+        named.append(system if count == 1 else replace(system, name=f"{system.name} ({count})"))
+    return named
+
+
+def _by_task(systems: Sequence[System]) -> list[list[System]]:
+    tasks = dict.fromkeys(system.task for system in systems)
+    return [[system for system in systems if system.task == task] for task in tasks]
+
+
+def _curves(systems: Sequence[System], settings: EvalSettings) -> dict[str, Mapping[str, Any]]:
+    """Reliability and precision-recall data of the grounding systems."""
+    return {s.name: curves(s.records, settings) for s in systems if s.task == "grounding"}
+
+
+def _facts(run: Path, recipe: Recipe | None) -> RunFacts:
+    if not run.is_dir():
+        return RunFacts(name=run.name)
+    skipped = run / "skipped.jsonl"
+    return RunFacts(
+        name=run.name,
+        title=recipe.title if recipe else "",
+        is_synthetic=bool(recipe and recipe.phantoms),
+        settings=_settings_yaml(run),
+        seed=recipe.seed if recipe else None,
+        seconds=_json(run / "seconds.json"),
+        losses={path.parent.name: list(read_lines(path)) for path in sorted(run.glob("*/log.jsonl"))},
+        skipped=list(read_lines(skipped)) if skipped.is_file() else [],
     )
-    return f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
 
 
-def _answer_cell(row: dict[str, Any] | None, reference: str) -> str:
-    if row is None:
-        return "<td>–</td>"
-    said = str(row["parsed"] or row["prediction"])
-    kind = "right" if said.strip().lower() == reference.strip().lower() else "wrong"
-    return f'<td class="{kind}">{escape(said)}</td>'
+def _settings_yaml(run: Path) -> str:
+    """Every setting of the run, defaults included; folders of the machine by their name alone."""
+    settings = _json(run / "recipe.json")
+    return yaml.safe_dump(settings, sort_keys=False) if settings else ""
 
 
-def _reports(by_source: dict[str, list[dict[str, Any]]]) -> str:
-    """The reference and what was written with each source; sentences carry the regions they rest on."""
-    if not by_source:
-        return ""
-    reference = str(next(iter(by_source.values()))[0]["answer"])
-    lines = [f"<p><strong>Reference report.</strong> {escape(reference)}</p>"]
-    for source, rows in by_source.items():
-        lines.append(f"<p><strong>Report, {escape(source)}.</strong> {_sentences(rows[0])}</p>")
-    return "".join(lines)
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError as error:
+        raise BadInput(f"not JSON: {error}", file=path) from error
+    return found if isinstance(found, dict) else {}
 
 
-def _sentences(row: dict[str, Any]) -> str:
-    sentences = (row.get("meta") or {}).get("sentences") or [{"text": row["prediction"], "regions": []}]
-    return " ".join(
-        escape(sentence["text"])
-        + "".join(f' <span class="small">[{escape(_place(r))}]</span>' for r in sentence["regions"])
-        for sentence in sentences
-    )
+def _title(runs: Sequence[Path], recipes: Mapping[Path, Recipe | None]) -> str:
+    names = [recipe.name if (recipe := recipes[run]) else run.stem for run in runs]
+    return ", ".join(dict.fromkeys(names))
 
 
-def _place(row: dict[str, Any]) -> str:
-    region: Region = region_from_json({**row, "mask_rle": None})
-    return f"{region.phrase} {', '.join(str(round(float(x))) for x in region.box_xyxy_px)}"
-
-
-def _curves(out: Path) -> str:
-    """Loss of every training of the run, as one inline picture."""
-    from matplotlib.figure import Figure
-
-    logs = {p.parent.name: list(read_lines(p)) for p in sorted(out.glob("*/log.jsonl"))}
-    if not logs:
-        return ""
-    drawing = Figure(figsize=(10, 2.6), layout="constrained")
-    for axes, (name, log) in zip(drawing.subplots(1, len(logs), squeeze=False)[0], logs.items(), strict=True):
-        axes.plot([row["step"] for row in log], [row["loss"] for row in log], linewidth=1, color="#2f6f8f")
-        axes.set(title=name, xlabel="step", ylabel="loss")
-        axes.spines[["top", "right"]].set_visible(False)
-    data = io.BytesIO()
-    drawing.savefig(data, format="png", dpi=150)
-    return f'<img alt="loss curves" src="data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}">'
+def _commands(runs: Sequence[Path], recipes: Mapping[Path, Recipe | None], systems: Sequence[System]) -> list[str]:
+    """What makes the runs, their scores and this page again."""
+    made = [f"medglip run {recipe.name}.yaml" for recipe in recipes.values() if recipe]
+    scored = [f"medglip eval {system.task} {system.file}" for system in systems]
+    return [*made, *scored, f"medglip eval page {' '.join(run.name for run in runs)} --out index.html"]

@@ -29,7 +29,7 @@ def run(recipe_path: Path) -> dict[str, Any]:
     with line.timed("scores and page"):
         results = score(line)
         line.skipped.write(line.out / "skipped.jsonl")
-        page = write_page(line, results, results_table(results, "html"))
+        page = write_page([line.out], line.out / "index.html", settings=line.recipe.eval)
     print(results_table(results))
     print(line.skipped.summary())
     print(f"page: {page}\nresults: {line.out / 'results.json'}")

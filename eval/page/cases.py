@@ -1,0 +1,150 @@
+"""Which samples the page shows, and how they travel in it: the best, the worst, and a seeded draw of the rest."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...grounding.records import Task
+from ..records import Record, asked_phrases
+from ..strata import AXES
+from .content import Case, Content, ImageKey, Picture, System
+
+LONGEST = 4000
+"""Characters of one text that are shown; the rest is counted."""
+
+
+def pick_cases(systems: Sequence[System], most: int, seed: int) -> list[Case]:
+    """At most `most` samples, equal parts of every task; of each a third best, a third worst, a third at random.
+
+    The same records and seed give the same cases. Ties are broken by the draw, so that no file order shows through.
+    """
+    tasks = list(dict.fromkeys(system.task for system in systems))
+    samples = {task: _samples([s for s in systems if s.task == task], task) for task in tasks}
+    rng, left, cases = np.random.default_rng(seed), most, []
+    for place, task in enumerate(sorted(tasks, key=lambda task: len(samples[task]))):
+        share = min(len(samples[task]), left // (len(tasks) - place))
+        cases += _pick(samples[task], share, rng)
+        left -= share
+    return cases
+
+
+def _samples(systems: Sequence[System], task: Task) -> list[Case]:
+    """Every sample of one task, once, with the records of all systems that hold it."""
+    grouped: dict[tuple[str, ...], dict[str, tuple[System, Record]]] = {}
+    for system in systems:
+        for record in system.records:
+            reference = json.dumps(record["answer"], sort_keys=True)
+            key = (record["dataset"], record["id"], record["image_id"], record["question"], reference)
+            grouped.setdefault(key, {})[system.name] = (system, record)
+    return [_case(task, found) for found in grouped.values()]
+
+
+def _case(task: Task, found: Mapping[str, tuple[System, Record]]) -> Case:
+    record = next(record for _, record in found.values())
+    values = [system.values[row["id"]] for system, row in found.values() if row["id"] in system.values]
+    return Case(
+        task=task,
+        id=record["id"],
+        image=(record["dataset"], record["image_id"]),
+        question=record["question"],
+        reference=record["answer"],
+        strata=_strata(record),
+        records={name: row for name, (_, row) in found.items()},
+        value=float(np.mean(values)) if values else float("nan"),
+        pick="random",
+    )
+
+
+def _strata(record: Record) -> dict[str, str]:
+    meta = record.get("meta") or {}
+    found = {"dataset": record["dataset"]} | {axis: record.get(axis) or meta.get(axis) for axis in (*AXES, "level")}
+    return {axis: str(value).strip() for axis, value in found.items() if value not in (None, "")}
+
+
+def _pick(samples: Sequence[Case], most: int, rng: np.random.Generator) -> list[Case]:
+    """Best, worst and random samples, none twice; those without a value come by the draw alone."""
+    shuffled = [samples[place] for place in rng.permutation(len(samples))]
+    ranked = sorted((case for case in shuffled if np.isfinite(case.value)), key=lambda case: -case.value)
+    third = min(most // 3, len(ranked) // 2)
+    best, worst = ranked[:third], ranked[::-1][:third]
+    taken = {id(case) for case in (*best, *worst)}
+    rest = [case for case in shuffled if id(case) not in taken][: most - 2 * third]
+    picks = {"worst": worst, "best": best, "random": rest}
+    return [_as(case, pick) for pick, group in picks.items() for case in group]
+
+
+def _as(case: Case, pick: str) -> Case:
+    return Case(**{**vars(case), "pick": pick})
+
+
+def page_data(content: Content, score_threshold: float) -> dict[str, Any]:
+    """What the page's script reads; every picture once, cases refer to it by its place."""
+    pictures: dict[ImageKey, int] = {}
+    for case in content.cases:
+        pictures.setdefault(case.image, len(pictures))
+    none = Picture(uri="", size_px=(1, 1))
+    systems = {task: [system.name for system in content.of(task)] for task in content.tasks}
+    marks = {(system.task, system.name): system for system in content.systems}
+    return {
+        "systems": systems,
+        "threshold": score_threshold,
+        "images": [_image(content.pictures.get(key, none)) for key in pictures],
+        "cases": [_row(case, pictures[case.image], marks) for case in content.cases],
+    }
+
+
+def _image(picture: Picture) -> dict[str, Any]:
+    shapes = [
+        {"k": s.kind, "f": s.phrase, "b": [round(x, 1) for x in s.box_xyxy_px], "s": round(s.score, 3)}
+        | ({"m": s.path} if s.path else {})
+        for s in picture.shapes
+    ]
+    return {"uri": picture.uri, "size": list(picture.size_px), "shapes": shapes}
+
+
+def _row(case: Case, image: int, systems: Mapping[tuple[Task, str], System]) -> dict[str, Any]:
+    answers = {
+        name: _answer(record, systems[case.task, name], is_grounding=case.task == "grounding")
+        for name, record in case.records.items()
+    }
+    row = {"t": case.task, "id": case.id, "i": image, "q": cut(case.question), "x": dict(case.strata)}
+    row |= {"k": case.pick, "v": round(case.value, 4) if np.isfinite(case.value) else None, "a": answers}
+    if case.task == "grounding":
+        return row | {"f": asked_phrases(next(iter(case.records.values()))), "r": _said(case.reference)}
+    return row | {"r": cut(str(case.reference))}
+
+
+def _answer(record: Record, system: System, *, is_grounding: bool) -> dict[str, Any]:
+    said = record["prediction"]
+    answer: dict[str, Any] = {"p": _said(said) if is_grounding else cut(str(said))}
+    parsed = record.get("parsed")
+    if isinstance(parsed, str) and parsed.strip() not in ("", str(said).strip()):
+        answer["read"] = cut(parsed)
+    if mark := system.marks.get(record["id"]):
+        answer["m"] = mark
+    if (value := system.values.get(record["id"])) is not None:
+        answer["v"] = round(value, 3)
+    if regions := list(_boxes(record.get("regions") or ())):
+        answer["e"] = regions
+    if sentences := (record.get("meta") or {}).get("sentences"):
+        answer["s"] = [{"p": cut(str(s.get("text", ""))), "e": list(_boxes(s.get("regions") or ()))} for s in sentences]
+    return answer
+
+
+def _said(regions: Sequence[Mapping[str, Any]]) -> str:
+    """Regions in words."""
+    num = len(regions)
+    return "no region" if not num else f"{num} region{'s' if num > 1 else ''}"
+
+
+def _boxes(regions: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    for region in regions:
+        box = [round(float(x), 1) for x in region["box_xyxy_px"]]
+        yield {"f": str(region.get("phrase", "")), "b": box, "s": round(float(region.get("score") or 0), 3)}
+
+
+def cut(text: str) -> str:
+    """The text, or its beginning and how long it is."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} … ({len(text)} characters)"

@@ -1,0 +1,123 @@
+"""Lines in small axes: losses over steps, reliability, precision over recall. Inline SVG, nothing but Python."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from .content import Content
+from .intervals import nice_step
+
+WIDTH, HEIGHT = 300, 190
+LEFT, RIGHT, TOP, BOTTOM = 40, 10, 10, 30
+MOST_POINTS = 300
+
+Points = Sequence[tuple[float, float]]
+
+
+def losses(content: Content) -> str:
+    """One plot a training: the loss of every step, and its running mean."""
+    plots = []
+    for run in content.runs:
+        for name, rows in run.losses.items():
+            points = _thinned([(float(row["step"]), float(row["loss"])) for row in rows if _has_loss(row)])
+            if len(points) > 1:
+                title = name if len(content.runs) == 1 else f"{run.name}/{name}"
+                plots.append(_plot(title, "step", "loss", {"faint": points, "line": _smooth(points)}))
+    return f'<div class="plots">{"".join(plots)}</div>' if plots else ""
+
+
+def _has_loss(row: Mapping[str, Any]) -> bool:
+    return all(isinstance(row.get(name), int | float) and np.isfinite(row[name]) for name in ("step", "loss"))
+
+
+def _thinned(points: Points) -> Points:
+    every = max(1, -(-len(points) // MOST_POINTS))
+    return points[::every]
+
+
+def _smooth(points: Points) -> Points:
+    """A centred mean over a tenth of the points."""
+    half = max(1, len(points) // 20)
+    y = np.asarray([y for _, y in points])
+    return [(x, float(y[max(0, k - half) : k + half + 1].mean())) for k, (x, _) in enumerate(points)]
+
+
+def calibration(content: Content) -> str:
+    """For every grounding system a reliability diagram and precision over recall, as far as the data are there."""
+    plots = []
+    for name, found in content.curves.items():
+        if reliability := points_of(found.get("reliability"), "score", "accuracy"):
+            lines = {"guide": [(0.0, 0.0), (1.0, 1.0)], "line dots": reliability}
+            plots.append(_plot(f"{name}: reliability", "score", "found right", lines, (0, 1), (0, 1)))
+        if pr := points_of(found.get("pr"), "recall", "precision"):
+            title = f"{name}: precision and recall, IoU 0.5"
+            plots.append(_plot(title, "recall", "precision", {"line": pr}, (0, 1), (0, 1)))
+        if froc := points_of(found.get("froc"), "false_positives", "sensitivity"):
+            plots.append(
+                _plot(f"{name}: FROC", "false positives an image", "sensitivity", {"line": froc}, None, (0, 1))
+            )
+    return f'<div class="plots">{"".join(plots)}</div>' if plots else ""
+
+
+def points_of(rows: Sequence[Mapping[str, float]] | None, x_name: str, y_name: str) -> Points:
+    """(x, y) of every row; rows without numbers are passed over."""
+    points = [(float(row.get(x_name, np.nan)), float(row.get(y_name, np.nan))) for row in rows or ()]
+    return [point for point in points if np.isfinite(point).all()]
+
+
+def _plot(
+    title: str,
+    x_name: str,
+    y_name: str,
+    lines: Mapping[str, Points],
+    x_range: tuple[float, float] | None = None,
+    y_range: tuple[float, float] | None = None,
+) -> str:
+    """A figure with axes, ticks and one path for each line; keys are their classes."""
+    every = [point for points in lines.values() for point in points]
+    x_low, x_high = x_range or (0.0, max(x for x, _ in every))
+    y_low, y_high = y_range or (0.0, float(np.quantile([y for _, y in every], 0.995)) * 1.05)
+    spread = max(x_high - x_low, 1e-9), max(y_high - y_low, 1e-9)
+
+    def at(x: float, y: float) -> str:
+        across = LEFT + (WIDTH - LEFT - RIGHT) * (x - x_low) / spread[0]
+        down = HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (min(y, y_high) - y_low) / spread[1]
+        return f"{across:.1f},{down:.1f}"
+
+    drawn = "".join(
+        f'<path class="{kind}" d="M{"L".join(at(*point) for point in points)}"/>' + _dots(kind, points, at)
+        for kind, points in lines.items()
+    )
+    return (
+        f'<figure class="plot"><figcaption>{escape(title)}</figcaption>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
+        f"{_axes(at, (x_low, x_high), (y_low, y_high), x_name, y_name)}{drawn}</svg></figure>"
+    )
+
+
+def _dots(kind: str, points: Points, at: Any) -> str:
+    if "dots" not in kind:
+        return ""
+    return "".join('<circle class="dot" cx="{}" cy="{}" r="3"/>'.format(*at(*point).split(",")) for point in points)
+
+
+def _axes(at: Any, x_range: tuple[float, float], y_range: tuple[float, float], x_name: str, y_name: str) -> str:
+    parts = []
+    for tick in _ticks(*x_range):
+        x = at(tick, y_range[0]).split(",")[0]
+        parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 14}" class="x">{tick:g}</text>')
+    for tick in _ticks(*y_range):
+        y = at(x_range[0], tick).split(",")[1]
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y}" class="y">{tick:g}</text>')
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(f'<text x="{middle}" y="{HEIGHT - 2}" class="x name">{escape(x_name)}</text>')
+    parts.append(f'<text x="4" y="{TOP + 2}" class="name up">{escape(y_name)}</text>')
+    return "".join(parts)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    step = nice_step(max(high - low, 1e-9) / 4)
+    return [round(k * step, 10) for k in range(int(np.ceil(low / step - 1e-9)), int(high / step + 1e-9) + 1)]

@@ -1,0 +1,82 @@
+"""The page as text: template, style, script and data in one; nothing is loaded from anywhere."""
+
+import json
+from html import escape
+from pathlib import Path
+from string import Template
+
+from .cases import page_data
+from .content import Content
+from .curves import calibration, losses
+from .intervals import forest, strata
+from .tables import counts, headline, protocols, provenance, skipped
+
+_HERE = Path(__file__).parent
+SYNTHETIC = "All images are synthetic phantoms: drawn, not of patients."
+
+
+def page(content: Content) -> str:
+    """The whole HTML file. Texts of records are escaped; cases travel as JSON and are drawn by the page's script."""
+    settings = content.systems[0].scores.settings
+    titles = dict.fromkeys(run.title for run in content.runs if run.title)
+    synthetic = [run.is_synthetic for run in content.runs]
+    if any(synthetic):
+        titles[SYNTHETIC if all(synthetic) else f"Some runs: {SYNTHETIC}"] = None
+    template = Template((_HERE / "page.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=escape(content.title),
+        subtitle=escape(" ".join(titles)),
+        style=(_HERE / "page.css").read_text(encoding="utf-8"),
+        script=(_HERE / "page.js").read_text(encoding="utf-8"),
+        headline=headline(content),
+        how=escape(_how(content)),
+        forest=section("differences", "Differences", forest(content), FOREST_NOTE),
+        strata=section("strata", "Strata", strata(content), "Every value with its interval and n."),
+        calibration=section("calibration", "Calibration and detection", calibration(content), ""),
+        losses=section("losses", "Losses", losses(content), "Every step, and a running mean."),
+        num_cases=str(len(content.cases)),
+        picks=escape(_picks(content)),
+        notes="".join(f'<p class="note">{escape(note)}</p>' for note in content.notes),
+        protocols=protocols(content),
+        counts=counts(content),
+        skipped=skipped(content),
+        provenance=provenance(content),
+        data=embedded(page_data(content, float(settings.get("score_threshold", 0.5)))),
+    )
+
+
+FOREST_NOTE = (
+    "Paired over the same samples. Whiskers: cluster bootstrap; filled where the interval leaves out zero. "
+    "p: permutation of the two systems within clusters, as it is and after Holm's correction."
+)
+
+
+def section(name: str, title: str, body: str, note: str) -> str:
+    """A section of the page, or nothing where there is nothing to show."""
+    under = f'<p class="note">{escape(note)}</p>' if note else ""
+    return f'<section id="{name}"><h2>{escape(title)}</h2>{under}{body}</section>' if body else ""
+
+
+def embedded(data: object) -> str:
+    """JSON that can stand inside a `<script>` element whatever the texts hold."""
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _how(content: Content) -> str:
+    settings = content.systems[0].scores.settings
+    confidence, resamples = settings.get("confidence", 0.95), settings.get("resamples")
+    return (
+        f"{100 * confidence:g} % intervals by bootstrap of whole clusters (patients, else images), "
+        f"{resamples} resamples, seed {settings.get('seed', 0)}; n: samples."
+    )
+
+
+def _picks(content: Content) -> str:
+    """How the cases were chosen."""
+    total = sum(len({record["id"] for s in content.of(task) for record in s.records}) for task in content.tasks)
+    if len(content.cases) >= total:
+        return f"All {total} samples."
+    return (
+        f"{len(content.cases)} of {total} samples: of each task a third the best, a third the worst "
+        "by their own score, the rest drawn with the seed."
+    )

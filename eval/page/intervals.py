@@ -1,0 +1,180 @@
+"""Values with whiskers: one small SVG a row, on a scale that all rows of a table share; the numbers stand beside it."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from ..bootstrap import Difference, Estimate
+from .content import HEADLINE, TITLES, Content, Pair, System
+
+WIDTH, HEIGHT, PAD = 260, 20, 6
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values between `low` and `high` across a cell; `ticks` are written below the last row."""
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+
+    def x(self, value: float) -> float:
+        """Place in the cell."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(PAD + (WIDTH - 2 * PAD) * min(max(share, 0.0), 1.0), 1)
+
+
+def scale_of(values: Iterable[float | None], *, around_zero: bool = False) -> Scale:
+    """A scale with round ends that holds all values: about zero, or from zero (1 at the end of fractions)."""
+    known = [abs(v) if around_zero else v for v in values if v is not None and math.isfinite(v)]
+    high = max(known, default=1.0) or 1.0
+    step = nice_step(high / 3 if around_zero else high / 4)
+    high = math.ceil(high / step - 1e-9) * step
+    if not around_zero and 0.6 < high <= 1:
+        high, step = 1.0, 0.25
+    low = -high if around_zero else min(0.0, math.floor(min(known, default=0.0) / step) * step)
+    num = round((high - low) / step)
+    return Scale(low, high, tuple(round(low + k * step, 6) for k in range(num + 1)))
+
+
+def nice_step(rough: float) -> float:
+    """The next of 1, 2, 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(k * power for k in (1, 2, 5, 10) if rough <= k * power * (1 + 1e-9))
+
+
+def whisker(found: Estimate, scale: Scale, kind: str = "") -> str:
+    """The dot of a value on its interval, with the scale's grid behind."""
+    parts = [
+        f'<line class="{"zero" if tick == 0 and scale.low < 0 else "grid"}" x1="{x}" x2="{x}" y2="{HEIGHT}"/>'
+        for tick in scale.ticks
+        for x in [scale.x(tick)]
+    ]
+    middle = HEIGHT // 2
+    if found.low is not None and found.high is not None:
+        low, high = scale.x(found.low), scale.x(found.high)
+        parts.append(f'<path class="bar" d="M{low},{middle}H{high}M{low},{middle - 4}v8M{high},{middle - 4}v8"/>')
+    parts.append(f'<circle class="dot" cx="{scale.x(found.value)}" cy="{middle}" r="4"/>')
+    return f'<svg class="whisker {kind}" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">{"".join(parts)}</svg>'
+
+
+def axis(scale: Scale, *, is_signed: bool = False) -> str:
+    """The ticks' values."""
+    form = "+g" if is_signed else "g"
+    ticks = "".join(f'<text x="{scale.x(t)}" y="13">{f"{t:{form}}" if t else "0"}</text>' for t in scale.ticks)
+    return f'<svg class="whisker axis" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">{ticks}</svg>'
+
+
+def forest(content: Content) -> str:
+    """Each system less the base: a table a task, metrics of one scale together; p as it is and by Holm."""
+    return "".join(_forest_of(content, [pair for pair in content.pairs if pair.task == task]) for task in content.tasks)
+
+
+def _forest_of(content: Content, pairs: Sequence[Pair]) -> str:
+    if not pairs:
+        return ""
+    task = pairs[0].task
+    notes = "".join(
+        f'<p class="note">{escape(pair.name)} is not compared with {escape(pair.base)}: {escape(pair.why_not)}</p>'
+        for pair in pairs
+        if pair.why_not
+    )
+    metrics = [name for name in HEADLINE[task] if any(name in pair.metrics for pair in pairs)]
+    groups = [[m for m in metrics if m != "cider"], [m for m in metrics if m == "cider"]]
+    family = next((f'<p class="note">{escape(pair.family)}.</p>' for pair in pairs if pair.family), "")
+    tables = "".join(_forest_table(pairs, group) for group in groups if group)
+    title = f"{TITLES[task]}: difference from {pairs[0].base}"
+    return f"<h3>{escape(title)}</h3>{tables}{family}{notes}"
+
+
+def _forest_table(pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
+    shown = [(metric, pair, pair.metrics[metric]) for metric in metrics for pair in pairs if metric in pair.metrics]
+    scale = scale_of(
+        (x for *_, d in shown for x in (d.difference.value, d.difference.low, d.difference.high)), around_zero=True
+    )
+    rows, last = [], ""
+    for metric, pair, found in shown:
+        head = words(metric) if metric != last else ""
+        rows.append(_forest_row(head, pair.name, found, scale))
+        last = metric
+    head = '<th scope="col">metric</th><th scope="col">system</th><th scope="col" class="plot">difference</th>'
+    head += "".join(f'<th scope="col" class="num">{name}</th>' for name in ("value [interval]", "n", "p", "p, Holm"))
+    foot = f'<td></td><td></td><td class="plot">{axis(scale, is_signed=True)}</td><td colspan="4"></td>'
+    return (
+        f'<div class="scroll" tabindex="0"><table class="forest"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody><tfoot><tr>{foot}</tr></tfoot></table></div>"
+    )
+
+
+def _forest_row(head: str, name: str, found: Difference, scale: Scale) -> str:
+    d = found.difference
+    is_clear = d.low is not None and d.high is not None and (d.low > 0 or d.high < 0)
+    start = ' class="group"' if head else ""
+    return (
+        f'<tr{start}><th scope="row">{escape(head)}</th><td>{escape(name)}</td>'
+        f'<td class="plot">{whisker(d, scale, "clear" if is_clear else "")}</td>'
+        f'<td class="num">{estimate_text(d, "+.3f")}</td><td class="num">{d.n}</td>'
+        f'<td class="num">{p_text(found.p_value)}</td><td class="num">{p_text(found.p_holm)}</td></tr>'
+    )
+
+
+def strata(content: Content) -> str:
+    """A table for each task, axis and headline metric: stratum by stratum, every system. Two selects choose one."""
+    figures = [
+        _strata_table(systems, axis_name, metric)
+        for task in content.tasks
+        for systems in [content.of(task)]
+        for axis_name in dict.fromkeys(name for s in systems for name in s.scores.strata)
+        for metric in HEADLINE[task]
+        if any(metric in cells for s in systems for cells in s.scores.strata.get(axis_name, {}).values())
+    ]
+    return "".join(figures)
+
+
+def _strata_table(systems: Sequence[System], axis_name: str, metric: str) -> str:
+    labels = sorted({label for s in systems for label in s.scores.strata.get(axis_name, {})})
+    cells = [
+        (label, s.name, found)
+        for label in labels
+        for s in systems
+        if (found := s.scores.strata.get(axis_name, {}).get(label, {}).get(metric))
+    ]
+    scale = scale_of(x for *_, found in cells for x in (found.value, found.low, found.high))
+    rows, last = [], ""
+    for label, name, found in cells:
+        head, start = (label, ' class="group"') if label != last else ("", "")
+        kind = "base" if name == systems[0].name and len(systems) > 1 else ""
+        rows.append(
+            f'<tr{start}><th scope="row">{escape(head)}</th><td>{escape(name)}</td>'
+            f'<td class="plot">{whisker(found, scale, kind)}</td>'
+            f'<td class="num">{estimate_text(found)}</td><td class="num">{found.n}</td></tr>'
+        )
+        last = label
+    part = f"{TITLES[systems[0].task]} by {words(axis_name)}"
+    return (
+        f'<figure class="stratum" data-part="{escape(part)}" data-metric="{escape(words(metric))}">'
+        f"<figcaption>{escape(part)}: {escape(words(metric))}</figcaption>"
+        '<div class="scroll" tabindex="0"><table class="forest"><tbody>'
+        f'{"".join(rows)}</tbody><tfoot><tr><td></td><td></td><td class="plot">{axis(scale)}</td><td colspan="2"></td>'
+        "</tr></tfoot></table></div></figure>"
+    )
+
+
+def estimate_text(found: Estimate, form: str = ".3f") -> str:
+    """`0.812 [0.750, 0.861]`."""
+    if found.low is None or found.high is None:
+        return f'{found.value:{form}} <span class="interval">[no interval]</span>'
+    return f'{found.value:{form}} <span class="interval">[{found.low:{form}}, {found.high:{form}}]</span>'
+
+
+def p_text(p_value: float | None) -> str:
+    """A p-value as it is printed in a table."""
+    if p_value is None:
+        return "–"
+    return "&lt; 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+def words(name: str) -> str:
+    """A metric or axis as it is read."""
+    return name.replace("_", " ")

@@ -1,0 +1,131 @@
+"""Records -> systems: scores of the whole file, and the score and mark of every sample by the same protocol."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ...grounding.records import Task
+from ..bootstrap import Difference
+from ..compare import differences, with_holm
+from ..measure import Floats, Measure, Measured, Sums
+from ..records import Record, asked_phrases
+from ..score import Scores, measure, scored
+from ..settings import EvalSettings
+from .content import HEADLINE, Pair, System
+
+VALUE: dict[Task, tuple[str, ...]] = {
+    "vqa": ("overall_accuracy", "closed_accuracy", "open_accuracy", "open_recall"),
+    "report": ("rouge_l", "bleu_4", "bleu_1"),
+    "grounding": ("miou", "n_acc"),
+}
+"""The metric that ranks samples; where one does not hold a sample the next is asked."""
+
+MARK: dict[Task, tuple[str, ...]] = {"vqa": VALUE["vqa"], "report": (), "grounding": ("acc_iou50", "n_acc")}
+"""The metric that says right (at least a half) or wrong; reports are neither."""
+
+_AT_ONCE = 256
+
+
+def make_system(
+    name: str,
+    task: Task,
+    records: Sequence[Record],
+    settings: EvalSettings,
+    *,
+    file: str,
+    file_sha256: str,
+    stored: Scores | None = None,
+) -> System:
+    """Score one record file. `stored` scores are taken if they are of these records and settings."""
+    measured = measure(records, task, settings)
+    ordered = sorted(records, key=lambda record: record["id"])
+    marks = sample_values(measured, ordered, MARK[task])
+    return System(
+        name=name,
+        task=task,
+        file=file,
+        file_sha256=file_sha256,
+        records=ordered,
+        measured=measured,
+        scores=stored or scored(measured, ordered, task, settings),
+        values=sample_values(measured, ordered, VALUE[task]),
+        marks={key: "right" if value >= 0.5 else "wrong" for key, value in marks.items()},
+    )
+
+
+def sample_values(measured: Measured, ordered: Sequence[Record], metrics: Sequence[str]) -> dict[str, float]:
+    """Record id -> the first of the metrics that is defined on that record alone; mean over its phrases."""
+    ids = _ids(measured, ordered)
+    found: dict[str, float] = {}
+    for metric in [metric for metric in metrics if ids and metric in measured.measures]:
+        parts: dict[str, list[float]] = {}
+        part = measured.measures[metric]
+        for row, value in zip(part.rows_N, _alone(part), strict=True):
+            if np.isfinite(value):
+                parts.setdefault(ids[row], []).append(float(value))
+        found = {key: float(np.mean(values)) for key, values in parts.items()} | found
+    return found
+
+
+def _ids(measured: Measured, ordered: Sequence[Record]) -> list[str]:
+    """The record id of every input; none where inputs are neither records nor their phrases."""
+    by_record = [record["id"] for record in ordered]
+    by_phrase = [record["id"] for record in ordered for _ in asked_phrases(record)]
+    return next((ids for ids in (by_record, by_phrase) if len(ids) == len(measured.clusters)), [])
+
+
+def _alone(part: Measure) -> Floats:
+    """float64[N]: the metric on each sample by itself."""
+    num = len(part.rows_N)
+    with np.errstate(all="ignore"):
+        if isinstance(part, Sums):
+            return part.formula(part.columns_NK)
+        blocks = [np.eye(min(_AT_ONCE, num - start), num, start) for start in range(0, num, _AT_ONCE)]
+        return np.concatenate([part.at(block) for block in blocks]) if blocks else np.zeros(0)
+
+
+def base_of(systems: Sequence[System]) -> System:
+    """The system without evidence, else the first: what the others are compared with."""
+    return next((s for s in systems if s.records[0].get("evidence", "none") == "none"), systems[0])
+
+
+def pairs_of(systems: Sequence[System], settings: EvalSettings) -> list[Pair]:
+    """Every system of one task less the base in the headline metrics, p-values corrected over all of them."""
+    base = base_of(systems)
+    others = [system for system in systems if system is not base]
+    why_not = {system.name: _why_not(system, base) for system in others}
+    found: dict[str, Mapping[str, Difference]] = {
+        system.name: differences(_headline(system), _headline(base), settings)
+        for system in others
+        if not why_not[system.name]
+    }
+    corrected, family = with_holm(found, HEADLINE[base.task]) if found else ({}, "")
+    return [
+        Pair(
+            task=base.task,
+            name=name,
+            base=base.name,
+            metrics=corrected.get(name, {}),
+            family=family,
+            why_not=why,
+        )
+        for name, why in why_not.items()
+    ]
+
+
+def _headline(system: System) -> Measured:
+    measures = system.measured.measures
+    return replace(
+        system.measured, measures={name: measures[name] for name in HEADLINE[system.task] if name in measures}
+    )
+
+
+def _why_not(system: System, base: System) -> str:
+    """Why two systems cannot be paired, "" if they can: only the same samples can."""
+    names = ("id", "dataset", "split", "cluster_id", "question", "answer", "answer_type")
+    ours, theirs = ([[row.get(name) for name in names] for row in one.records] for one in (system, base))
+    ids = {row[0] for row in ours} ^ {row[0] for row in theirs}
+    if ids:
+        return f"{len(ids)} samples are in one of them only."
+    return "" if ours == theirs else "questions, references or clusters of the same ids differ."
