@@ -1,0 +1,199 @@
+"""Does the model look at the image? Drops under probes, and questions that score only with their partner."""
+
+from collections import defaultdict
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from ..grounding.bad_input import BadInput
+from .bootstrap import Difference, Estimate, estimates
+from .compare import HEADLINE, differences, with_holm
+from .measure import Measure, Measured, mean
+from .protocols import exact_match, probmed
+from .records import Record, check_run, data_sha256, shown
+from .score import EvalSettings, measure
+
+PROTOCOL = "probes"
+VERSION = "1"
+
+PROBES = ("blank", "shuffled", "text_only", "flipped")
+"""What may stand in for the image: a blank one, another's, none at all, a mirrored one."""
+
+ORIGINAL = "original"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeResult:
+    """Scores of the original and of each probe, and the drops: original less probe on the questions that both have.
+
+    `metrics`: source -> metric -> estimate; `drops`: probe -> metric -> difference; `upstream`: source -> ProbMed's
+    totals with upstream's weights; `counts`: source -> records, pairs, and questions without their partner.
+    """
+
+    protocol: str
+    version: str
+    metrics: dict[str, dict[str, Estimate]]
+    drops: dict[str, dict[str, Difference]]
+    upstream: dict[str, dict[str, float]]
+    counts: dict[str, dict[str, int]]
+    settings: dict[str, Any]
+    data_sha256: dict[str, str]
+    family: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def probe(
+    records: Sequence[Sequence[Record]], names: Sequence[str], settings: EvalSettings | None = None
+) -> ProbeResult:
+    """Scores of record files of the same questions under the original image and under probes.
+
+    A record's source is its `meta.probe`, else an `evidence` named like a probe, else `original`. `names`: of the
+    files, for messages. A probe's record is paired with the original whose id is its own id, else its
+    `meta.pair_id`; it is scored against its own reference (a flipped question has another answer). Raises `BadInput`
+    for no originals, for ids that come twice in a source, and for probes without their original.
+    """
+    settings = settings or EvalSettings()
+    sources = _by_source(records, names)
+    original = sources[ORIGINAL]
+    full = {source: _measured(rows, settings) for source, rows in sources.items()}
+    options = settings.model_dump(include={"resamples", "confidence", "seed"})
+    drops, notes = {}, [f"{source}: {note}" for source, part in full.items() for note in part.notes]
+    for source, rows in sources.items():
+        if source != ORIGINAL:
+            drops[source], said = _drops(original, rows, source, settings)
+            notes += said
+    corrected, family = with_holm(drops, HEADLINE[original[0]["task"]]) if drops else ({}, "")
+    return ProbeResult(
+        protocol=PROTOCOL,
+        version=VERSION,
+        metrics={source: estimates(part.measures, part.clusters, **options) for source, part in full.items()},
+        drops=corrected,
+        upstream={
+            source: probmed.upstream_weighted(images)
+            for source, rows in sources.items()
+            if rows[0]["task"] == "vqa" and (images := probmed.image_marks(rows))
+        },
+        counts={source: dict(part.counts) for source, part in full.items()},
+        settings=settings.model_dump(mode="json"),
+        data_sha256={source: data_sha256(rows) for source, rows in sources.items()},
+        family=family,
+        notes=notes,
+    )
+
+
+def source_of(record: Record) -> str:
+    """`original`, or the probe that a record was made under."""
+    named = (record.get("meta") or {}).get("probe") or record.get("evidence")
+    if (record.get("meta") or {}).get("probe") not in (None, "", ORIGINAL, *PROBES):
+        raise BadInput(f"{record['id']!r} names the probe {named!r}.", fix=f"known are {', '.join(PROBES)}")
+    return named if named in PROBES else ORIGINAL
+
+
+def _by_source(records: Sequence[Sequence[Record]], names: Sequence[str]) -> dict[str, list[Record]]:
+    sources: defaultdict[str, list[Record]] = defaultdict(list)
+    for run in records:
+        for record in run:
+            sources[source_of(record)].append(record)
+    if ORIGINAL not in sources:
+        raise BadInput("no records of the original images.", file=", ".join(names), fix="give their file too")
+    if len({record["task"] for rows in sources.values() for record in rows}) > 1:
+        raise BadInput("records of several tasks.", file=", ".join(names), fix="give one task's at a time")
+    for rows in sources.values():
+        check_run(rows, ", ".join(names))
+        rows.sort(key=lambda record: record["id"])
+    return {source: sources[source] for source in (ORIGINAL, *PROBES) if source in sources}
+
+
+def _drops(
+    original: Sequence[Record], rows: Sequence[Record], source: str, settings: EvalSettings
+) -> tuple[dict[str, Difference], list[str]]:
+    """Original less probe, on the originals that the probe has, with what a reader must know."""
+    known = {record["id"] for record in original}
+    keyed = {_original_id(record, known): record for record in rows}
+    lost = [key for key in keyed if key not in known]
+    if len(keyed) < len(rows) or lost:
+        twice = len(rows) - len(keyed)
+        raise BadInput(
+            f"{source}: {len(lost)} records without their original ({shown(lost)}), {twice} with one used before.",
+            fix="a probe's id, or meta.pair_id, is the id of its original",
+        )
+    both = [record for record in original if record["id"] in keyed]
+    # a flipped question may move between kinds: only what both count is compared
+    probed = [keyed[record["id"]] | {"id": record["id"]} for record in both]
+    a, b = _measured(both, settings), _measured(probed, settings)
+    shared = {name: _shared(part, b.measures[name]) for name, part in a.measures.items() if name in b.measures}
+    shared = {name: pair for name, pair in shared.items() if pair}
+    a = replace(a, measures={name: pair[0] for name, pair in shared.items()})
+    b = replace(b, measures={name: pair[1] for name, pair in shared.items()})
+    part = f"{source}: compared on {len(both)} of {len(original)} questions."
+    return differences(a, b, settings), [part] if len(both) < len(original) else []
+
+
+def _shared(a: Measure, b: Measure) -> tuple[Measure, Measure] | None:
+    """Both on the samples that both have; None where there are none."""
+    if np.array_equal(a.rows_N, b.rows_N):
+        return a, b
+    in_a, in_b = np.isin(a.rows_N, b.rows_N), np.isin(b.rows_N, a.rows_N)
+    return (a.picked(in_a), b.picked(in_b)) if in_a.any() and np.array_equal(a.rows_N[in_a], b.rows_N[in_b]) else None
+
+
+def _original_id(record: Record, known: Container[str]) -> str:
+    return record["id"] if record["id"] in known else _pair_id(record)
+
+
+def _pair_id(record: Record) -> str:
+    return str((record.get("meta") or {}).get("pair_id") or record["id"])
+
+
+def _measured(records: Sequence[Record], settings: EvalSettings) -> Measured:
+    """The task's measures and, for VQA, those of pairs; records in the order of their ids."""
+    found = measure(records, records[0]["task"], settings)
+    if records[0]["task"] != "vqa":
+        return found
+    images = probmed.image_marks(records)
+    pairs, alone = _pairs(records)
+    counts = {
+        "images_probmed": len(images),
+        "questions_without_partner": sum(image.skipped for image in images) + alone,
+        "adversarial_pairs": len(pairs),
+    }
+    extra = probmed.measures(images) | _pair_measures(records, pairs)
+    return replace(found, measures=dict(found.measures) | extra, counts=dict(found.counts) | counts)
+
+
+def _pairs(records: Sequence[Record]) -> tuple[list[tuple[int, int]], int]:
+    """Places of each pair, the adversarial question second, and how many questions stand alone.
+
+    Second is the one marked `meta.adversarial`, else the one whose id is not the `pair_id`, else the one answered no.
+    """
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, record in enumerate(records):
+        if (record.get("meta") or {}).get("pair_id") and not probmed.qa_type(record):
+            places[_pair_id(record)].append(place)
+    ordered = [sorted(found, key=lambda place: _late(records[place])) for found in places.values()]
+    pairs = [(found[0], found[1]) for found in ordered if len(found) == 2]
+    return pairs, sum(map(len, places.values())) - 2 * len(pairs)
+
+
+def _late(record: Record) -> tuple[bool, bool, bool]:
+    answers_no = exact_match.normalize(str(record["answer"])) == "no"
+    return bool(record["meta"].get("adversarial")), record["id"] != _pair_id(record), answers_no
+
+
+def _pair_measures(records: Sequence[Record], pairs: Sequence[tuple[int, int]]) -> dict[str, Measure]:
+    """`pair_accuracy`: both right; `pair_first_accuracy`: the first, whatever its partner."""
+    if not pairs:
+        return {}
+    right = [[_is_right(records[place]) for place in pair] for pair in pairs]
+    rows = [first for first, _ in pairs]
+    return {
+        "pair_accuracy": mean([all(pair) for pair in right], rows),
+        "pair_first_accuracy": mean([pair[0] for pair in right], rows),
+    }
+
+
+def _is_right(record: Record) -> bool:
+    wanted = exact_match.normalize(str(record["answer"]))
+    return exact_match.said(str(record["prediction"])) == wanted
