@@ -12,7 +12,8 @@ document frequencies of the full set. One report alone scores 0.
 Suffixes: N reports, T texts (all predictions, then all references), W words of all texts, G n-grams of a text.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
@@ -38,13 +39,16 @@ def ngram_measures(
     found: Sequence[str], wanted: Sequence[Sequence[str]], metrics: Sequence[str] = LEXICAL
 ) -> dict[str, Sums]:
     """The named metrics of tokenised texts: `wanted[i]`, one reference or more, are those of `found[i]`."""
+    assert not any(isinstance(texts, str) for texts in wanted), "a list of references for each report"
     measures: dict[str, Sums] = {}
     if {*BLEU, "cider"} & set(metrics):
         texts = _number(found, wanted)
-        tables = _tables(texts)
-        measures |= _bleu(texts, tables)
-        if "cider" in metrics:
-            measures["cider"] = mean(_cider(texts, tables))
+        right_4N, cosines_4R = [], []
+        for grams in _tables(texts):  # one order at a time, for memory
+            right_4N.append(_right(texts, grams))
+            cosines_4R += [_cosines(texts, grams)] if "cider" in metrics else []
+        measures |= _bleu(texts, right_4N)
+        measures |= {"cider": mean(_cider(texts, cosines_4R))} if cosines_4R else {}
     if "rouge_l" in metrics:
         measures["rouge_l"] = mean([_rouge_l(*texts) for texts in zip(found, wanted, strict=True)])
     return {name: measures[name] for name in LEXICAL if name in metrics}
@@ -79,30 +83,30 @@ class _Grams:
 
 def _number(found: Sequence[str], wanted: Sequence[Sequence[str]]) -> _Texts:
     num = len(found)
-    words = [text.split() for text in chain(found, chain.from_iterable(wanted))]
-    numbers = dict(zip(dict.fromkeys(chain.from_iterable(words)), count(), strict=False))
+    number_of = defaultdict[str, int](count().__next__).__getitem__
+    texts = chain(found, chain.from_iterable(wanted))
+    words = [np.array([*map(number_of, text.split())], np.int64) for text in texts]
     length_T = np.array([len(text) for text in words], np.int64)
     return _Texts(
         num=num,
         sample_T=np.concatenate([np.arange(num), np.repeat(np.arange(num), [len(texts) for texts in wanted])]),
         length_T=length_T,
-        words_W=np.fromiter(map(numbers.__getitem__, chain.from_iterable(words)), np.int64, int(length_T.sum())),
+        words_W=np.concatenate(words),
         text_W=np.repeat(np.arange(len(words)), length_T),
     )
 
 
-def _tables(texts: _Texts) -> list[_Grams]:
+def _tables(texts: _Texts) -> Iterator[_Grams]:
     """The n-grams of each order; those of order n are numbered pairs of one of order n - 1 and a word."""
     num_words = int(texts.words_W.max(initial=-1)) + 1
     left_W = np.repeat(np.cumsum(texts.length_T), texts.length_T) - np.arange(len(texts.words_W))  # words to the end
-    start_W, grams_W, tables = np.arange(len(texts.words_W)), np.zeros_like(texts.words_W), []
+    start_W, grams_W = np.arange(len(texts.words_W)), np.zeros_like(texts.words_W)
     for order in _ORDERS:
         is_whole = left_W[start_W] >= order
         start_W = start_W[is_whole]
         pairs_W = grams_W[is_whole] * num_words + texts.words_W[start_W + order - 1]
         kinds, grams_W = np.unique(pairs_W, return_inverse=True)
-        tables.append(_count(texts, texts.text_W[start_W], grams_W, len(kinds)))
-    return tables
+        yield _count(texts, texts.text_W[start_W], grams_W, len(kinds))
 
 
 def _count(texts: _Texts, text_W: Ints, grams_W: Ints, num_grams: int) -> _Grams:
@@ -116,12 +120,11 @@ def _count(texts: _Texts, text_W: Ints, grams_W: Ints, num_grams: int) -> _Grams
     return _Grams(text_G, gram_G, count_G, match_R, num_found, num_grams)
 
 
-def _bleu(texts: _Texts, tables: Sequence[_Grams]) -> dict[str, Sums]:
+def _bleu(texts: _Texts, right_4N: Sequence[NDArray[Any]]) -> dict[str, Sums]:
     """Corpus BLEU. Columns: words found, words wanted, n-grams found 1..4, n-grams right 1..4."""
     length_N = texts.length_T[: texts.num]
     found = [np.maximum(length_N - order + 1, 0) for order in _ORDERS]
-    right = [_right(texts, table) for table in tables]
-    columns_NK = np.stack([length_N, _closest(texts), *found, *right], 1).astype(np.float64)
+    columns_NK = np.stack([length_N, _closest(texts), *found, *right_4N], 1).astype(np.float64)
     totals_1K = columns_NK.sum(0, keepdims=True)
     return {
         name: Sums(
@@ -154,18 +157,17 @@ def bleu_of_sums(sums_RK: Floats, n: int) -> Floats:
     lengths_R, wanted_R = sums_RK[:, 0], sums_RK[:, 1]
     precisions_RN = (sums_RK[:, 6 : 6 + n] + _TINY) / (sums_RK[:, 2 : 2 + n] + _SMALL)
     ratio_R = (lengths_R + _TINY) / (wanted_R + _SMALL)
-    with np.errstate(over="ignore"):  # no word found: the exponent is -1e15 or more
-        brevity_R = np.where(ratio_R < 1, np.exp(1 - 1 / ratio_R), 1.0)
+    brevity_R = np.where(ratio_R < 1, np.exp(1 - 1 / ratio_R), 1.0)
     return precisions_RN.prod(axis=1) ** (1 / n) * brevity_R
 
 
-def _cider(texts: _Texts, tables: Sequence[_Grams]) -> Floats:
+def _cider(texts: _Texts, cosines_4R: Sequence[Floats]) -> Floats:
     """float64[N] in [0, 10]: CIDEr-D (Vedantam et al. 2015: clipped weights, a Gaussian penalty for another length)."""
     sample_R = texts.sample_T[texts.num :]
     bigrams_T = np.maximum(texts.length_T - 1, 0)  # pycocoevalcap counts a text's length in bigrams
     delta_R = bigrams_T[sample_R] - bigrams_T[texts.num :]
     penalty_R = np.e ** (-(delta_R**2) / (2 * _SIGMA**2))
-    scores_R = np.mean([_cosines(texts, table) * penalty_R for table in tables], axis=0)
+    scores_R = np.mean([cosines_R * penalty_R for cosines_R in cosines_4R], axis=0)
     return 10 * np.bincount(sample_R, scores_R, texts.num) / np.bincount(sample_R, minlength=texts.num)
 
 

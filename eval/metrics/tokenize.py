@@ -26,6 +26,7 @@ def tokenize(texts: Sequence[str], tokenization: Tokenization = "lower") -> list
     `raw` splits at white space; `lower` makes lower case and punctuation marks words; `ptb` is pycocoevalcap's
     PTBTokenizer: lower case, punctuation marks dropped. Raises `BadInput` for `ptb` without Java.
     """
+    assert not isinstance(texts, str), "a list of texts"
     match tokenization:
         case "raw":
             return [collapse(text) for text in texts]

@@ -18,6 +18,7 @@ needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java on
 
 
 @needs_java
+@pytest.mark.slow
 def test_equal_to_pycocoevalcap() -> None:
     """Values of `pycocoevalcap.meteor.meteor.Meteor().compute_score`, version 1.2."""
     found = ["no pleural effusions are seen", "the heart is normal", "", "xyz", "heart ||| enlarged", "naïve\u2028café"]
