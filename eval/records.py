@@ -32,7 +32,6 @@ SCORED = (*REQUIRED, "cluster_id", "answer_type", "phrases")
 """The fields that scores depend on; the data hash covers these."""
 
 _NAMES = ("id", "dataset", "split", "image_id", "cluster_id", "question", "answer_type")
-_SHARED = ("dataset", "split", "task", "image_id", "cluster_id", "question", "answer_type")
 _SPLITS = {"valid": "val", "validate": "val", "validation": "val"}
 _NAMES_SHOWN = 5
 
@@ -197,26 +196,27 @@ def _record(row: Record, task: Task) -> Record:
         raise BadInput(f"task is {row['task']!r}.", fix=f"give records of task {task!r}, or score as {row['task']!r}")
     _check_kinds(row)
     record = {sys.intern(name): value for name, value in row.items()}  # one copy of a name for all records
-    record |= {name: _text(row, name) for name in _NAMES if row.get(name) is not None}
+    for name in _NAMES:
+        if record.get(name) is not None:
+            record[name] = sys.intern(_text(record, name))
     record["split"], record["answer_type"] = _split(record["split"]), record.get("answer_type") or ""
     record["cluster_id"] = record.get("cluster_id") or record["image_id"]
-    for name in ("id", "image_id"):
-        if not record[name].strip():
-            raise BadInput(f"{name} is empty.", fix="every sample has an id, and an image or what stands for it")
-    record |= {name: sys.intern(record[name]) for name in _SHARED}
+    if not record["id"].strip() or not record["image_id"].strip():
+        raise BadInput("id or image_id is empty.", fix="every sample has an id, and an image or what stands for it")
     if row["prediction"] is None:
         record |= {"prediction": [] if task == "grounding" else "", "failed": True}
     if task == "grounding":
         return _checked_regions(record)
-    return record | {"answer": _answer(record), "prediction": _text(record, "prediction")}
+    record["answer"], record["prediction"] = _answer(record), _text(record, "prediction")
+    return record
 
 
 def _check_kinds(row: Record) -> None:
     """`meta` is an object, `phrases` a list of texts; either may be missing."""
-    if not isinstance(row.get("meta") or {}, dict):
-        raise BadInput(f"meta is {row['meta']!r}.", fix="give an object")
-    phrases = row.get("phrases") or []
-    if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
+    meta, phrases = row.get("meta"), row.get("phrases")
+    if meta is not None and not isinstance(meta, dict):
+        raise BadInput(f"meta is {meta!r}.", fix="give an object")
+    if phrases and not (isinstance(phrases, list) and all(isinstance(phrase, str) for phrase in phrases)):
         raise BadInput(f"phrases is {phrases!r}.", fix="give a list of strings")
 
 
@@ -233,11 +233,13 @@ def _answer(row: Record) -> str | list[str]:
 
 def _text(row: Record, name: str) -> str:
     value = row.get(name)
+    if isinstance(value, str) and value.isascii():
+        return value
     if isinstance(value, int | float) and not isinstance(value, bool) and value - value == 0:  # no NaN, no infinity
         return str(value)
     if not isinstance(value, str):
         raise BadInput(f"{name} is {value!r}.", fix="give a string")
-    if not value.isascii() and not _is_unicode(value):
+    if not _is_unicode(value):
         raise BadInput(f"{name} holds half a character: {value!a}.", fix="write the text as UTF-8")
     return value
 

@@ -81,7 +81,7 @@ def test_bleu_is_of_words_at_single_blanks() -> None:
 
 def test_sentence_bleu_by_hand() -> None:
     # 4 words of 5: brevity exp(1 - 5/4); 3 of 4 words, 1 of 3 pairs
-    words, wanted = "a b x d".split(), "a b c d e".split()
+    words, wanted = ["a", "b", "x", "d"], ["a", "b", "c", "d", "e"]
     (found,) = sentence_bleu(words, wanted, [(0.5, 0.5)])
     assert found == pytest.approx(0.7788007830714049 * (3 / 4 * 1 / 3) ** 0.5)
     assert sentence_bleu([], wanted, [(1,)]) == [0.0]
