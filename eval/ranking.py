@@ -54,28 +54,25 @@ class RankedHits:
 
     def _add_precisions(self, weights_RN: Floats, truths_RK: Floats, found_RK: Floats) -> None:
         """Add the average precision of each category, of all thresholds, to `found_RK`."""
-        order_D, weights_RD, sums_RD = None, weights_RN, weights_RN
-        for ladder in self._ladders:
-            if ladder.samples_D is not order_D:  # without ignored detections, one ranking serves all thresholds
-                order_D = ladder.samples_D
-                weights_RD = weights_RN.take(order_D, axis=1)
-                sums_RD = np.cumsum(weights_RD, axis=1)
-            ladder.add_precision(weights_RD, sums_RD, truths_RK, found_RK)
+        shared_samples, ladders = self._ladders
+        shared_RD = _running(weights_RN.take(shared_samples, axis=1))
+        for ladder in ladders:
+            ladder.add_precision(weights_RN, shared_RD, truths_RK, found_RK)
 
     @cached_property
-    def _ladders(self) -> "list[_Ladder]":
-        """One a threshold that has hits."""
+    def _ladders(self) -> "tuple[Ints, list[_Ladder]]":
+        """Samples of the detections ranked at every threshold; and one ladder a threshold that has hits."""
         order_D = np.lexsort((-self.scores_D, self._codes_D))  # category by category, falling scores
         samples_D, codes_D = self.samples_D[order_D], self._codes_D[order_D]
         hits_TD = np.ascontiguousarray(self.hits_DT[order_D].T)
-        if self.ignored_DT is None:
-            found = [_Ladder(samples_D, codes_D, hits_D) for hits_D in hits_TD]
-        else:
-            kept_TD = ~self.ignored_DT[order_D].T
-            found = [
-                _Ladder(samples_D[kept], codes_D[kept], hits[kept]) for kept, hits in zip(kept_TD, hits_TD, strict=True)
-            ]
-        return [ladder for ladder in found if len(ladder.hits_H)]
+        kept_TD = np.ones_like(hits_TD) if self.ignored_DT is None else ~self.ignored_DT[order_D].T
+        shared_D = kept_TD.all(axis=0)
+        found = [
+            _Ladder(samples_D, codes_D, hits_D, shared_D, kept_D & ~shared_D)
+            for hits_D, kept_D in zip(hits_TD, kept_TD, strict=True)
+            if hits_D.any()
+        ]
+        return samples_D[shared_D], found
 
     @property
     def truths_NK(self) -> Ints:
@@ -134,34 +131,41 @@ def _both(one: NDArray[Any] | None, other: NDArray[Any] | None) -> NDArray[Any] 
 class _Ladder:
     """The hits of one threshold, category by category in falling order of score.
 
-    `samples_D`: the sample of every ranked detection; `hits_H`: places of the hits in it; `kinds_H`: their categories;
-    `starts_S`: the first hit of each category that has one, `lengths_S` its hits, `firsts_S` its first detection.
+    `samples_H`, `kinds_H`: their samples and categories; `ranks_H`: detections up to each that every threshold ranks,
+    and `own_ranks_H` those up to it that this one ranks besides, of `own_samples_E`. `starts_S`: the first hit of each
+    category that has one, `lengths_S` its hits, `firsts_S` and `own_firsts_S` the detections before the category.
     """
 
-    def __init__(self, samples_D: Ints, categories_D: Ints, is_hit_D: Bools):
-        self.samples_D = samples_D
-        self.hits_H = np.flatnonzero(is_hit_D)
-        self.kinds_H = categories_D[self.hits_H]
-        self.starts_S = np.flatnonzero(np.diff(self.kinds_H, prepend=-1))
-        self.lengths_S = np.diff(self.starts_S, append=len(self.hits_H))
-        self.kinds_S = self.kinds_H[self.starts_S]
-        self.firsts_S = np.searchsorted(categories_D, self.kinds_S)
+    def __init__(self, samples_D: Ints, categories_D: Ints, is_hit_D: Bools, is_shared_D: Bools, is_own_D: Bools):
+        hits_H = np.flatnonzero(is_hit_D)
+        self.samples_H, kinds_H = samples_D[hits_H], categories_D[hits_H]
+        self.own_samples_E = samples_D[is_own_D]
+        self.starts_S = np.flatnonzero(np.diff(kinds_H, prepend=-1))
+        self.lengths_S = np.diff(self.starts_S, append=len(hits_H))
+        self.kinds_S = kinds_H[self.starts_S]
+        first_places_S = np.searchsorted(categories_D, self.kinds_S)
+        ranks_D, own_ranks_D = (np.concatenate([[0], np.cumsum(is_in_D)]) for is_in_D in (is_shared_D, is_own_D))
+        self.ranks_H, self.own_ranks_H = ranks_D[hits_H + 1], own_ranks_D[hits_H + 1]
+        self.firsts_S, self.own_firsts_S = ranks_D[first_places_S], own_ranks_D[first_places_S]
 
-    def add_precision(self, weights_RD: Floats, sums_RD: Floats, truths_RK: Floats, found_RK: Floats) -> None:
-        """Add the average precision of each category. `sums_RD`: running sums of the detections' weights.
+    def add_precision(self, weights_RN: Floats, shared_RD: Floats, truths_RK: Floats, found_RK: Floats) -> None:
+        """Add the average precision of each category. `shared_RD`: running sums of what every threshold ranks.
 
         Precision peaks and recall steps at hits only, so that misses need no place of their own.
         """
-        sums_RH = np.cumsum(weights_RD.take(self.hits_H, axis=1), axis=1)
-        before_RS = _before(sums_RH, self.starts_S)
+        sums_RH = np.cumsum(weights_RN.take(self.samples_H, axis=1), axis=1)
+        before_RS = np.where(self.starts_S > 0, sums_RH[:, self.starts_S - 1], 0.0)
         reached_RSP = self._reached(sums_RH, before_RS, truths_RK[:, self.kinds_S])
-        rank_RH, right_RH = sums_RD.take(self.hits_H, axis=1), sums_RH
-        if self.firsts_S[-1] > 0:
-            right_RH -= np.repeat(before_RS, self.lengths_S, axis=1)
-            rank_RH -= np.repeat(_before(sums_RD, self.firsts_S), self.lengths_S, axis=1)
-        right_RH /= np.maximum(rank_RH, 1e-12, out=rank_RH)
-        peaks_RSP = self._peaks(right_RH, reached_RSP)
-        found_RK[:, self.kinds_S] += peaks_RSP.mean(2)
+        rank_RH, rank_before_RS = shared_RD.take(self.ranks_H, axis=1), shared_RD[:, self.firsts_S]
+        if len(self.own_samples_E):
+            own_RE = _running(weights_RN.take(self.own_samples_E, axis=1))
+            rank_RH += own_RE.take(self.own_ranks_H, axis=1)
+            rank_before_RS += own_RE[:, self.own_firsts_S]
+        if len(self.kinds_S) > 1 or rank_before_RS.any():
+            sums_RH -= np.repeat(before_RS, self.lengths_S, axis=1)
+            rank_RH -= np.repeat(rank_before_RS, self.lengths_S, axis=1)
+        precision_RH = sums_RH / np.maximum(rank_RH, 1e-12)
+        found_RK[:, self.kinds_S] += self._peaks(precision_RH, reached_RSP).mean(2)
 
     def _reached(self, sums_RH: Floats, before_RS: Floats, truths_RS: Floats) -> Ints:
         """int[R, S, 101]: the hit that reaches each recall point of its category; past the last one if none does."""
@@ -186,6 +190,8 @@ class _Ladder:
         return np.where(reached_RSP < ends_S1, peaks_RSP, 0.0)
 
 
-def _before(sums_RD: Floats, places_S: Ints) -> Floats:
-    """float64[R, S]: the running sum just before each place."""
-    return np.where(places_S > 0, sums_RD[:, places_S - 1], 0.0)
+def _running(values_RD: Floats) -> Floats:
+    """float64[R, D + 1]: the sum of the first 0, 1, ... values."""
+    sums_RD = np.zeros((len(values_RD), values_RD.shape[1] + 1))
+    np.cumsum(values_RD, axis=1, out=sums_RD[:, 1:])
+    return sums_RD
