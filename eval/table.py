@@ -1,20 +1,23 @@
 """Scores as a table for the terminal or a page: value, interval and n in every cell."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from .bootstrap import Difference, Estimate
+from .compare import Comparison
+from .probes import ProbeResult
+from .score import Scores
 
 Rows = Mapping[str, Mapping[str, Estimate | Difference]]
 
 
-def table(rows: Rows, form: Literal["text", "markdown"] = "text") -> str:
+def table(rows: Rows, form: Literal["text", "markdown"] = "text", corner: str = "metric") -> str:
     """A line a metric, a column a run. `rows`: run name -> metric name -> estimate (`Scores.metrics`) or difference.
 
     Metrics keep the order in which they first come; a run without one shows `-`. No newline at the end.
     """
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
-    lines = [["metric", *rows]]
+    lines = [[corner, *rows]]
     lines += [[name, *(cell(metrics.get(name)) for metrics in rows.values())] for name in names]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     padded = [[text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines]
@@ -25,12 +28,13 @@ def table(rows: Rows, form: Literal["text", "markdown"] = "text") -> str:
 
 
 def cell(found: Estimate | Difference | None) -> str:
-    """`0.812 [0.750, 0.861] n=451`; for a difference with its sign and p-value; `-` for nothing."""
+    """`0.812 [0.750, 0.861] n=451`; for a difference with its sign and p-values; `-` for nothing."""
     if found is None:
         return "-"
     if isinstance(found, Difference):
-        chance = "" if found.p_value is None else f" p={found.p_value:.3g}"
-        return _estimate(found.difference, "+.3f") + chance
+        named = {"p": found.p_value, "Holm": found.p_holm, "McNemar": found.mcnemar}
+        chances = [f" {name}={value:.3g}" for name, value in named.items() if value is not None]
+        return _estimate(found.difference, "+.3f") + "".join(chances)
     return _estimate(found, ".3f")
 
 
@@ -38,3 +42,48 @@ def _estimate(found: Estimate, form: str) -> str:
     if found.low is None or found.high is None:
         return f"{found.value:{form}} [no interval] n={found.n}"
     return f"{found.value:{form}} [{found.low:{form}}, {found.high:{form}}] n={found.n}"
+
+
+def scores_text(scores: Scores) -> str:
+    """Everything of one score file for the terminal: headline, strata, counts, notes, what an interval is."""
+    parts = [table({f"{scores.task}, protocol {scores.protocol} {scores.version}": scores.metrics})]
+    parts += [table(_by_metric(labels), corner=axis) for axis, labels in scores.strata.items()]
+    parts.append(_counted(scores.counts))
+    return "\n\n".join([*parts, *_notes(scores.notes), _method(scores.settings)])
+
+
+def comparisons_text(found: Sequence[Comparison]) -> str:
+    """Each run less the baseline; the family of the corrected p-values in words."""
+    rows = {f"{one.a_name} minus {one.b_name}": one.metrics for one in found}
+    return "\n\n".join([table(rows), found[0].family, _method(found[0].settings)])
+
+
+def probes_text(found: ProbeResult) -> str:
+    """Scores under each probe, the drops, what was counted."""
+    parts = [table(found.metrics)]
+    if found.drops:
+        parts.append(table({f"original minus {name}": metrics for name, metrics in found.drops.items()}))
+    parts += [f"{name}: {_counted(counts)}" for name, counts in found.counts.items()]
+    return "\n\n".join([*parts, *_notes([*found.notes, found.family]), _method(found.settings)])
+
+
+def _by_metric(labels: Mapping[str, Mapping[str, Estimate]]) -> Rows:
+    """Label -> metric -> cell turned round, so that a stratum is a line and a metric a column."""
+    turned: dict[str, dict[str, Estimate]] = {}
+    for label, cells in labels.items():
+        for metric, found in cells.items():
+            turned.setdefault(metric, {})[label] = found
+    return turned
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
+
+
+def _notes(notes: Sequence[str]) -> list[str]:
+    return [f"note: {note}" for note in notes if note]
+
+
+def _method(settings: Mapping[str, Any]) -> str:
+    share = f"{100 * settings['confidence']:g} %"
+    return f"value [{share} interval] n = samples; {settings['resamples']} resamples of whole clusters"
