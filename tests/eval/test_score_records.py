@@ -9,7 +9,7 @@ import pytest
 
 from medglip.eval.records import SCHEMA, check_run, cluster, clustered_by_image, data_sha256, read_records, task_of
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.records import PredictionRecord
+from medglip.grounding.records import PredictionRecord, Task
 
 
 def _write(path: Path, *lines: Any) -> Path:
@@ -81,7 +81,8 @@ def test_no_patient_means_the_image(record: Callable[..., Any], tmp_path: Path) 
 
 
 def test_a_failed_prediction_is_an_empty_one(record: Callable[..., Any], tmp_path: Path) -> None:
-    for task, answer, empty in (("vqa", "yes", ""), ("report", "clear", ""), ("grounding", [], [])):
+    cases: list[tuple[Task, Any, Any]] = [("vqa", "yes", ""), ("report", "clear", ""), ("grounding", [], [])]
+    for task, answer, empty in cases:
         (found,) = read_records([_write(tmp_path / "a.jsonl", record(0, task, answer, None))], task)
         assert (found["prediction"], found["failed"]) == (empty, True)
     (found,) = read_records([_write(tmp_path / "a.jsonl", record(0, "vqa", "yes", ""))], "vqa")
