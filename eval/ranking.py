@@ -66,7 +66,7 @@ class RankedHits:
         samples_D, codes_D = self.samples_D[order_D], self._codes_D[order_D]
         hits_TD = np.ascontiguousarray(self.hits_DT[order_D].T)
         kept_TD = np.ones_like(hits_TD) if self.ignored_DT is None else ~self.ignored_DT[order_D].T
-        shared_D = kept_TD.all(axis=0)
+        shared_D = np.logical_and.reduce(kept_TD)
         found = [
             _Ladder(samples_D, codes_D, hits_D, shared_D, kept_D & ~shared_D)
             for hits_D, kept_D in zip(hits_TD, kept_TD, strict=True)

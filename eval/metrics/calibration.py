@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..measure import Bools, Floats, Ints, Sums
+from ..measure import Bools, Floats, Sums
 
 BINS = 15
 """Bins of equal width in [0, 1]."""
@@ -24,15 +24,15 @@ class Bin(NamedTuple):
     boxes: int
 
 
-def calibration_error(scored: Scored, rows_N: Ints, bins: int = BINS) -> Sums:
+def calibration_error(scored: Scored, bins: int = BINS) -> Sums:
     """Expected calibration error (l1): mean |score - part right| of the bins, weighted with their boxes.
 
     Equal to `BinaryCalibrationError` of torchmetrics; like there, a bin holds its lower edge and a score of 1 has a
-    bin of its own. `rows_N`: places of the samples, each with a box.
+    bin of its own. Some sample must have a box.
     """
     columns_NK = np.stack([_binned(*boxes, bins).ravel() for boxes in scored])
     value = float(_error(columns_NK.sum(0, keepdims=True))[0])
-    return Sums(value=value, rows_N=rows_N, columns_NK=columns_NK, formula=_error)
+    return Sums(value=value, rows_N=np.arange(len(scored)), columns_NK=columns_NK, formula=_error)
 
 
 def _binned(scores_P: Floats, right_P: Bools, bins: int) -> Floats:
@@ -44,19 +44,24 @@ def _binned(scores_P: Floats, right_P: Bools, bins: int) -> Floats:
 
 def _error(sums_RK: Floats) -> Floats:
     counts_RB, scores_RB, right_RB = np.split(sums_RK, 3, axis=1)
-    return np.abs(scores_RB - right_RB).sum(1) / counts_RB.sum(1)
+    with np.errstate(invalid="ignore"):  # a resample without a box
+        return np.abs(scores_RB - right_RB).sum(1) / counts_RB.sum(1)
 
 
-def brier(scored: Scored, rows_N: Ints) -> Sums:
+def brier(scored: Scored) -> Sums:
     """Mean squared difference of score and rightness over boxes."""
     columns_NK = np.array([[((scores - right) ** 2).sum(), len(scores)] for scores, right in scored], np.float64)
     return Sums(
-        value=float(_mean(columns_NK.sum(0, keepdims=True))[0]), rows_N=rows_N, columns_NK=columns_NK, formula=_mean
+        value=float(_mean(columns_NK.sum(0, keepdims=True))[0]),
+        rows_N=np.arange(len(scored)),
+        columns_NK=columns_NK,
+        formula=_mean,
     )
 
 
 def _mean(sums_R2: Floats) -> Floats:
-    return sums_R2[:, 0] / sums_R2[:, 1]
+    with np.errstate(invalid="ignore"):
+        return sums_R2[:, 0] / sums_R2[:, 1]
 
 
 def reliability(scores_P: Floats, right_P: Bools, bins: int = BINS) -> list[Bin]:

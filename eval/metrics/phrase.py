@@ -158,7 +158,7 @@ def grounding_measures(pairs: Sequence[Pair], bins: int = BINS) -> dict[str, Mea
     All pairs: ap, ap50, ap75, ar_100; cpm (`froc`); pr_f1_50 (`is_exact`); f1_50, precision_50, recall_50 of the boxes
     said. Pairs with a true box: miou (`top_box_iou`, failures 0), acc_iou50, union_iou, hungarian_iou, t_acc
     (something said); with true masks: dice. Pairs without: n_acc (nothing said). Present and absent phrases:
-    presence_auroc. Pairs with a predicted box: ece and brier of (score, IoU >= .5 with a true box).
+    presence_auroc. Where any box is predicted: ece and brier of (score, IoU >= .5 with a true box).
     Raises `BadInput` when no pair has a true box.
     """
     present = np.array([len(pair.truths_G4) > 0 for pair in pairs], bool)
@@ -174,10 +174,9 @@ def grounding_measures(pairs: Sequence[Pair], bins: int = BINS) -> dict[str, Mea
     if not present.all():
         bests = [max(pair.scores_P, default=0.0) if pair.presence is None else pair.presence for pair in pairs]
         found["presence_auroc"] = auroc(np.array(bests, np.float64), present)
-    boxed = np.array([row for row, pair in enumerate(pairs) if len(pair.scores_P)], np.int64)
-    if len(boxed):
-        scored = [(pairs[row].scores_P, is_right(pairs[row])) for row in boxed]
-        found |= {"ece": calibration_error(scored, boxed, bins), "brier": brier(scored, boxed)}
+    if any(len(pair.scores_P) for pair in pairs):
+        scored = [(pair.scores_P, is_right(pair)) for pair in pairs]
+        found |= {"ece": calibration_error(scored, bins), "brier": brier(scored)}
     return found
 
 

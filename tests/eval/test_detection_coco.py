@@ -67,7 +67,7 @@ def _pycocotools(truth: dict[str, Any], found: list[dict[str, Any]], iou_type: A
     place = "bbox" if iou_type == "bbox" else "segmentation"
     rows = [{name: row[name] for name in ("image_id", "category_id", "score", place)} for row in found]
     with contextlib.redirect_stdout(io.StringIO()):
-        reference = COCO()
+        reference: Any = COCO()
         reference.dataset = copy.deepcopy(truth)
         reference.createIndex()
         if iou_type == "segm":

@@ -74,7 +74,7 @@ def test_auroc_equals_sklearn_under_weights_too() -> None:
 
 def test_calibration_equals_torchmetrics_and_sklearn() -> None:
     doc = (np.array([0.25, 0.25, 0.55, 0.75, 0.75]), np.array([0, 0, 1, 1, 1], bool))
-    assert calibration_error([doc], np.array([0]), 2).value == pytest.approx(0.29)
+    assert calibration_error([doc], 2).value == pytest.approx(0.29)
     rng = np.random.default_rng(1)
     pairs = [_pair([LEFT], [HALF, FAR, LEFT][: 1 + n % 3], [HALF, FAR][: n % 2]) for n in range(20)]
     scores = [np.sort(rng.random(len(pair.scores_P)))[::-1] for pair in pairs]
