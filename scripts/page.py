@@ -10,7 +10,7 @@ import yaml
 
 from ..eval.grounding import curves
 from ..eval.page.cases import pick_cases
-from ..eval.page.content import Content, RunFacts, System
+from ..eval.page.content import TITLES, Content, RunFacts, System
 from ..eval.page.html import page
 from ..eval.page.systems import make_system, pairs_of
 from ..eval.records import data_sha256, read_records, task_of
@@ -37,8 +37,8 @@ def write_page(
     """
     recipes = {run: _recipe(run) for run in runs}
     settings = settings or next((recipe.eval for recipe in recipes.values() if recipe), EvalSettings())
-    gathered = [(run, system) for run in runs for system in _systems(run, settings, is_named=len(runs) > 1)]
-    systems = _named_apart([system for _, system in gathered])
+    gathered = [system for run in runs for system in _systems(run, settings, is_named=len(runs) > 1)]
+    systems = _named_apart(sorted(gathered, key=lambda system: list(TITLES).index(system.task)))
     cases = pick_cases(systems, num_cases, settings.seed)
     finder = Finder(recipes, images)
     pictures = pictures_of(cases, systems, finder, settings.score_threshold)
@@ -171,8 +171,25 @@ def _title(runs: Sequence[Path], recipes: Mapping[Path, Recipe | None]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
+def _flags(system: System) -> str:
+    """The scoring options that are not the defaults, as the command takes them."""
+    usual = EvalSettings().model_dump(mode="json")
+    own = [name for name in _FLAGS[system.task] + _FLAGS["all"] if system.scores.settings.get(name) != usual[name]]
+    said = {name: system.scores.settings[name] for name in own}
+    values = {name: ",".join(map(str, value)) if isinstance(value, list) else value for name, value in said.items()}
+    return "".join(f" --{name.removeprefix('report_').replace('_', '-')} {value}" for name, value in values.items())
+
+
+_FLAGS = {
+    "vqa": ["protocol", "closed_def", "candidates"],
+    "report": ["report_protocol", "tokenization", "metrics"],
+    "grounding": ["score_threshold"],
+    "all": ["resamples", "confidence", "seed"],
+}
+
+
 def _commands(runs: Sequence[Path], recipes: Mapping[Path, Recipe | None], systems: Sequence[System]) -> list[str]:
     """What makes the runs, their scores and this page again."""
     made = [f"medglip run {recipe.name}.yaml" for recipe in recipes.values() if recipe]
-    scored = [f"medglip eval {system.task} {system.file}" for system in systems]
+    scored = [f"medglip eval {system.task} {system.file}{_flags(system)}" for system in systems]
     return [*made, *scored, f"medglip eval page {' '.join(run.name for run in runs)} --out index.html"]

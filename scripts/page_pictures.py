@@ -120,7 +120,7 @@ def _thumbnails(paths: Mapping[ImageKey, Path | None], finder: Finder) -> dict[I
             finder.notes.append(str(error))
     side, found = GRID, _encoded(small, GRID)
     while sum(len(uri) for uri, _ in found.values()) > BUDGET and side > SMALLEST:
-        side -= 64
+        side = max(SMALLEST, int(0.97 * side * (BUDGET / sum(len(uri) for uri, _ in found.values())) ** 0.5))
         found = _encoded(small, side)
     if side < GRID:
         finder.notes.append(f"Pictures are at most {side} px, so that the page stays small.")

@@ -9,7 +9,8 @@ import numpy as np
 from ...grounding.records import Task
 from ..records import Record, asked_phrases
 from ..strata import AXES
-from .content import Case, Content, ImageKey, Picture, System
+from .content import TITLES, Case, Content, ImageKey, Picture, System
+from .intervals import words
 
 LONGEST = 4000
 """Characters of one text that are shown; the rest is counted."""
@@ -20,14 +21,14 @@ def pick_cases(systems: Sequence[System], most: int, seed: int) -> list[Case]:
 
     The same records and seed give the same cases. Ties are broken by the draw, so that no file order shows through.
     """
-    tasks = list(dict.fromkeys(system.task for system in systems))
+    tasks: list[Task] = [task for task in TITLES if any(system.task == task for system in systems)]
     samples = {task: _samples([s for s in systems if s.task == task], task) for task in tasks}
     rng, left, cases = np.random.default_rng(seed), most, []
     for place, task in enumerate(sorted(tasks, key=lambda task: len(samples[task]))):
         share = min(len(samples[task]), left // (len(tasks) - place))
         cases += _pick(samples[task], share, rng)
         left -= share
-    return cases
+    return sorted(cases, key=lambda case: tasks.index(case.task))
 
 
 def _samples(systems: Sequence[System], task: Task) -> list[Case]:
@@ -71,7 +72,7 @@ def _pick(samples: Sequence[Case], most: int, rng: np.random.Generator) -> list[
     best, worst = ranked[:third], ranked[::-1][:third]
     taken = {id(case) for case in (*best, *worst)}
     rest = [case for case in shuffled if id(case) not in taken][: most - 2 * third]
-    picks = {"worst": worst, "best": best, "random": rest}
+    picks = {"random": rest, "best": best, "worst": worst}
     return [_as(case, pick) for pick, group in picks.items() for case in group]
 
 
@@ -86,10 +87,11 @@ def page_data(content: Content, score_threshold: float) -> dict[str, Any]:
         pictures.setdefault(case.image, len(pictures))
     none = Picture(uri="", size_px=(1, 1))
     systems = {task: [system.name for system in content.of(task)] for task in content.tasks}
-    marks = {(system.task, system.name): system for system in content.systems}
+    marks: dict[tuple[Task, str], System] = {(system.task, system.name): system for system in content.systems}
     return {
         "systems": systems,
         "threshold": score_threshold,
+        "values": {system.task: words(system.value_name) for system in content.systems},
         "images": [_image(content.pictures.get(key, none)) for key in pictures],
         "cases": [_row(case, pictures[case.image], marks) for case in content.cases],
     }
@@ -117,8 +119,8 @@ def _row(case: Case, image: int, systems: Mapping[tuple[Task, str], System]) -> 
 
 
 def _answer(record: Record, system: System, *, is_grounding: bool) -> dict[str, Any]:
-    said = record["prediction"]
-    answer: dict[str, Any] = {"p": _said(said) if is_grounding else cut(str(said))}
+    said, threshold = record["prediction"], float(system.scores.settings.get("score_threshold", 0.5))
+    answer: dict[str, Any] = {"p": _said(said, threshold) if is_grounding else cut(str(said))}
     parsed = record.get("parsed")
     if isinstance(parsed, str) and parsed.strip() not in ("", str(said).strip()):
         answer["read"] = cut(parsed)
@@ -133,10 +135,11 @@ def _answer(record: Record, system: System, *, is_grounding: bool) -> dict[str, 
     return answer
 
 
-def _said(regions: Sequence[Mapping[str, Any]]) -> str:
-    """Regions in words."""
-    num = len(regions)
-    return "no region" if not num else f"{num} region{'s' if num > 1 else ''}"
+def _said(regions: Sequence[Mapping[str, Any]], score_threshold: float = 0.0) -> str:
+    """Regions in words: how many count as said, and how many less certain ones there are besides."""
+    num = sum(float(region.get("score", 1.0)) >= score_threshold for region in regions)
+    said = "no region" if not num else f"{num} region{'s' if num > 1 else ''}"
+    return said if num == len(regions) else f"{said} ({len(regions) - num} below {score_threshold:g})"
 
 
 def _boxes(regions: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -27,7 +27,8 @@ TITLES: dict[Task, str] = {"vqa": "Questions", "report": "Reports", "grounding":
 class System:
     """One record file, scored: a model with one source of evidence on one task.
 
-    `values`: record id -> the score of that sample alone; `marks`: record id -> `right` or `wrong`, by the protocol.
+    `values`: record id -> the score of that sample alone, mostly by the metric `value_name`; `marks`: record id ->
+    `right` or `wrong`, by the protocol.
     """
 
     name: str
@@ -38,6 +39,7 @@ class System:
     measured: Measured
     scores: Scores
     values: Mapping[str, float] = field(default_factory=dict)
+    value_name: str = ""
     marks: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -10,8 +10,10 @@ from .content import Content
 from .intervals import nice_step
 
 WIDTH, HEIGHT = 300, 190
-LEFT, RIGHT, TOP, BOTTOM = 40, 10, 10, 30
+LEFT, RIGHT, TOP, BOTTOM = 40, 10, 20, 30
 MOST_POINTS = 300
+MOST_FALSE = 8
+"""False positives an image up to which FROC is drawn, as its mean sensitivity is taken."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -54,9 +56,12 @@ def calibration(content: Content) -> str:
         if pr := points_of(found.get("pr"), "recall", "precision"):
             title = f"{name}: precision and recall, IoU 0.5"
             plots.append(_plot(title, "recall", "precision", {"line": pr}, (0, 1), (0, 1)))
-        if froc := points_of(found.get("froc"), "false_positives", "sensitivity"):
+        froc = points_of(found.get("froc"), "false_positives", "sensitivity")
+        if froc := [point for point in froc if point[0] <= MOST_FALSE]:
             plots.append(
-                _plot(f"{name}: FROC", "false positives an image", "sensitivity", {"line": froc}, None, (0, 1))
+                _plot(
+                    f"{name}: FROC", "false positives an image", "sensitivity", {"line": froc}, (0, MOST_FALSE), (0, 1)
+                )
             )
     return f'<div class="plots">{"".join(plots)}</div>' if plots else ""
 
@@ -114,7 +119,7 @@ def _axes(at: Any, x_range: tuple[float, float], y_range: tuple[float, float], x
         parts.append(f'<text x="{LEFT - 6}" y="{y}" class="y">{tick:g}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 2}" class="x name">{escape(x_name)}</text>')
-    parts.append(f'<text x="4" y="{TOP + 2}" class="name up">{escape(y_name)}</text>')
+    parts.append(f'<text x="4" y="8" class="name">{escape(y_name)}</text>')
     return "".join(parts)
 
 

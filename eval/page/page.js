@@ -111,7 +111,8 @@ function spoken(sentence, light) {
 
 function verdict(item, name, answer, choose) {
   const made = element("dd");
-  if (item.t !== "vqa" && answer.v !== undefined) made.append(`${item.t === "report" ? "score" : "IoU"} ${answer.v.toFixed(2)} `);
+  const isMeasured = item.t === "report" || (item.t === "grounding" && item.r !== "no region");
+  if (isMeasured && answer.v !== undefined) made.append(`${data.values[item.t]} ${answer.v.toFixed(2)} `);
   if (answer.m) made.append(element("span", { className: answer.m, textContent: (answer.m === "right" ? "✓ " : "✗ ") + answer.m }));
   const source = item.t === "grounding" ? name : answer.e;
   if (source && (item.t !== "grounding" || Object.keys(item.a).length > 1)) {

@@ -50,6 +50,7 @@ def make_system(
         measured=measured,
         scores=stored or scored(measured, ordered, task, settings),
         values=sample_values(measured, ordered, VALUE[task]),
+        value_name=next((name for name in VALUE[task] if name in measured.measures), ""),
         marks={key: "right" if value >= 0.5 else "wrong" for key, value in marks.items()},
     )
 

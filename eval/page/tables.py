@@ -1,12 +1,15 @@
 """The page's tables: headline scores, all scores, counts that add up, what was read and with what software."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from importlib import import_module, util
 from inspect import cleandoc
+from typing import Any
 
+from ...grounding.records import Task
 from ..bootstrap import Estimate
 from ..score import Scores
 from .content import HEADLINE, TITLES, Content, RunFacts, System
@@ -123,7 +126,7 @@ def _reason(why: str) -> str:
 
 def protocols(content: Content) -> str:
     """Each protocol in the words of the module that holds its rules."""
-    shown = {(s.task, s.scores.protocol): s.scores for s in content.systems}
+    shown: dict[tuple[Task, str], Scores] = {(s.task, s.scores.protocol): s.scores for s in content.systems}
     return "".join(
         f"<h3>{TITLES[task]}: {escape(words(name))} {escape(scores.version)}</h3>{_paragraphs(_rules(scores))}"
         for (task, name), scores in shown.items()
@@ -143,7 +146,12 @@ _RULES = {"full": "metrics.report", "phrase_grounding": "metrics.phrase"}
 
 
 def _paragraphs(text: str) -> str:
-    return "".join(f'<p class="rules">{escape(part)}</p>' for part in text.split("\n\n") if part.strip())
+    return "".join(f'<p class="rules">{escape(_unwrapped(part))}</p>' for part in text.split("\n\n") if part.strip())
+
+
+def _unwrapped(paragraph: str) -> str:
+    """A paragraph without the line ends of the source; points of a list keep theirs."""
+    return re.sub(r"\n(?!- )\s*", " ", paragraph)
 
 
 def provenance(content: Content) -> str:
@@ -158,7 +166,7 @@ def provenance(content: Content) -> str:
     head = "".join(
         f'<th scope="col">{n}</th>' for n in ("records", "file", "file sha256", "scored data sha256", "model")
     )
-    settings = {s.task: s.scores.settings for s in content.systems}
+    settings: dict[Task, dict[str, Any]] = {s.task: s.scores.settings for s in content.systems}
     return (
         f"<pre>{escape(commands)}</pre>"
         f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
