@@ -31,6 +31,9 @@ REQUIRED = tuple(
 SCORED = (*REQUIRED, "cluster_id", "answer_type", "phrases")
 """The fields that scores depend on; the data hash covers these."""
 
+SCORED_META = ("labels", "level", "pair_id", "presence", "probe", "qa_type", "radcliq", "radfact", "radgraph")
+"""Entries of `meta` that scores depend on, likewise."""
+
 _NAMES = ("id", "dataset", "split", "image_id", "cluster_id", "question", "answer_type")
 _SPLITS = {"valid": "val", "validate": "val", "validation": "val"}
 _NAMES_SHOWN = 5
@@ -120,7 +123,11 @@ def data_sha256(records: Sequence[Record]) -> str:
     """Hash of what is scored, whatever the order of the records and the time they took."""
     digest = hashlib.sha256(b"[")
     for place, record in enumerate(sorted(records, key=lambda record: record["id"])):
-        row = json.dumps({name: record.get(name) for name in SCORED}, sort_keys=True, ensure_ascii=False)
+        meta = record.get("meta") or {}
+        scored = {name: record.get(name) for name in SCORED} | {
+            name: meta[name] for name in SCORED_META if name in meta
+        }
+        row = json.dumps(scored, sort_keys=True, ensure_ascii=False)
         digest.update((", " * (place > 0) + row).encode())
     digest.update(b"]")
     return digest.hexdigest()

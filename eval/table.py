@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from .bootstrap import Difference, Estimate
-from .compare import Comparison
+from .compare import HEADLINE, Comparison
 from .probes import ProbeResult
 from .score import Scores
 
@@ -45,9 +45,9 @@ def _estimate(found: Estimate, form: str) -> str:
 
 
 def scores_text(scores: Scores) -> str:
-    """Everything of one score file for the terminal: headline, strata, counts, notes, what an interval is."""
+    """One score file for the terminal: all metrics, headline ones by stratum, counts, notes, what an interval is."""
     parts = [table({f"{scores.task}, protocol {scores.protocol} {scores.version}": scores.metrics})]
-    parts += [table(_by_metric(labels), corner=axis) for axis, labels in scores.strata.items()]
+    parts += [table(_by_metric(labels, HEADLINE[scores.task]), corner=axis) for axis, labels in scores.strata.items()]
     parts.append(_counted(scores.counts))
     return "\n\n".join([*parts, *_notes(scores.notes), _method(scores.settings)])
 
@@ -67,12 +67,13 @@ def probes_text(found: ProbeResult) -> str:
     return "\n\n".join([*parts, *_notes([*found.notes, found.family]), _method(found.settings)])
 
 
-def _by_metric(labels: Mapping[str, Mapping[str, Estimate]]) -> Rows:
-    """Label -> metric -> cell turned round, so that a stratum is a line and a metric a column."""
+def _by_metric(labels: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str]) -> Rows:
+    """Label -> metric -> cell turned round, so that a stratum is a line and a headline metric a column."""
     turned: dict[str, dict[str, Estimate]] = {}
     for label, cells in labels.items():
-        for metric, found in cells.items():
-            turned.setdefault(metric, {})[label] = found
+        for metric in metrics:
+            if metric in cells:
+                turned.setdefault(metric, {})[label] = cells[metric]
     return turned
 
 

@@ -6,10 +6,9 @@ Pairs without a true region stay in: their predictions are false positives and l
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
-import evaluate
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +23,7 @@ from .calibration import BINS, brier, calibration_error
 from .detection import MOST_BOXES, PLACES, Matching, average_precisions, average_recall, coco_stats
 from .froc import Froc
 from .presence import auroc
+from .shell import MeasureMetric
 
 PROTOCOL = "phrase_grounding"
 VERSION = "2"
@@ -273,36 +273,28 @@ def _annotations(rows: Sequence[tuple[int, list[float], float]]) -> list[dict[st
     ]
 
 
-class PhraseGrounding(evaluate.Metric):
+_BOX = datasets.List(datasets.Value("float64"))
+
+
+class PhraseGrounding(MeasureMetric):
     """`grounding_measures` of boxes for the evaluate library; one row a (image, phrase) pair.
 
     `predictions`: lists of `{"box_xyxy_px": [4 numbers], "score": number}`; `references`: lists of boxes likewise.
     """
 
-    def __init__(self, **options: Any):
-        super().__init__(**{"keep_in_memory": True, **options})
+    columns: ClassVar[Mapping[str, Any]] = {
+        "predictions": datasets.List({"box_xyxy_px": _BOX, "score": datasets.Value("float64")}),
+        "references": datasets.List({"box_xyxy_px": _BOX}),
+    }
 
-    def _info(self) -> evaluate.MetricInfo:
-        box = datasets.List(datasets.Value("float64"))
-        scored = {"box_xyxy_px": box, "score": datasets.Value("float64")}
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation="",
-            inputs_description=self.__doc__ or "",
-            features=datasets.Features(
-                {"predictions": datasets.List(scored), "references": datasets.List({"box_xyxy_px": box})}
-            ),
-        )
-
-    def _compute(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, predictions: list[Any], references: list[Any], **_others: Any
-    ) -> dict[str, float]:
+    def measures(self, predictions: list[Any], references: list[Any], **_others: Any) -> Mapping[str, Measure]:
         """`_others` are meant for the metrics this one is combined with."""
-        pairs = [
-            make_pair([_region(box) for box in truths], [_region(box) for box in found])
-            for found, truths in zip(predictions, references, strict=True)
-        ]
-        return {name: measure.value for name, measure in grounding_measures(pairs).items()}
+        return grounding_measures(
+            [
+                make_pair([_region(box) for box in truths], [_region(box) for box in found])
+                for found, truths in zip(predictions, references, strict=True)
+            ]
+        )
 
 
 def _region(row: Mapping[str, Any]) -> Region:

@@ -4,15 +4,15 @@ For maps that a model gives instead of boxes; records hold none.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
-import evaluate
 import numpy as np
 from numpy.typing import NDArray
 
 from ...grounding.bad_input import BadInput
 from ..measure import Bools, Floats, Measure, mean
+from .shell import MeasureMetric
 
 THRESHOLDS = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
 """Heat at and above which a pixel counts as said, as in BioViL's phrase grounding."""
@@ -78,31 +78,19 @@ def _checked(map_HW: Any, truth_HW: Any, number: int) -> tuple[Floats, Bools]:
     return heat, truth
 
 
-class HeatMaps(evaluate.Metric):
+class HeatMaps(MeasureMetric):
     """`heat_map_measures` for the evaluate library: `HeatMaps().compute(predictions=maps, references=truths)`.
 
     Maps of one call may differ in size. `signed` is an option of `compute`.
     """
 
-    def __init__(self, **options: Any):
-        super().__init__(**{"keep_in_memory": True, **options})
+    columns: ClassVar[Mapping[str, Any]] = {
+        "predictions": datasets.List(datasets.List(datasets.Value("float64"))),
+        "references": datasets.List(datasets.List(datasets.Value("bool"))),
+    }
 
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=__doc__ or "",
-            citation="",
-            inputs_description=self.__doc__ or "",
-            features=datasets.Features(
-                {
-                    "predictions": datasets.List(datasets.List(datasets.Value("float64"))),
-                    "references": datasets.List(datasets.List(datasets.Value("bool"))),
-                }
-            ),
-        )
-
-    def _compute(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, predictions: list[Any], references: list[Any], signed: bool = False, **_others: Mapping[str, Any]
-    ) -> dict[str, float]:
+    def measures(
+        self, predictions: list[Any], references: list[Any], signed: bool = False, **_others: Any
+    ) -> Mapping[str, Measure]:
         """`_others` are meant for the metrics this one is combined with."""
-        found = heat_map_measures(predictions, references, signed=signed)
-        return {name: measure.value for name, measure in found.items()}
+        return heat_map_measures(predictions, references, signed=signed)

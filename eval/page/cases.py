@@ -122,7 +122,7 @@ def _answer(record: Record, system: System, *, is_grounding: bool) -> dict[str, 
     said, threshold = record["prediction"], float(system.scores.settings.get("score_threshold", 0.5))
     answer: dict[str, Any] = {"p": _said(said, threshold) if is_grounding else cut(str(said))}
     parsed = record.get("parsed")
-    if isinstance(parsed, str) and parsed.strip() not in ("", str(said).strip()):
+    if isinstance(parsed, str) and parsed.strip().lower() not in ("", str(said).strip().lower()):
         answer["read"] = cut(parsed)
     if mark := system.marks.get(record["id"]):
         answer["m"] = mark

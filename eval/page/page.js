@@ -40,7 +40,7 @@ function regionsOf(item, source) {
   const shapes = data.images[item.i].shapes;
   const truth = shapes.filter((shape) => shape.k === "truth");
   const asked = (region) => !item.f || item.f.includes(region.f);
-  const isClear = (region) => item.t === "grounding" || region.s >= data.threshold;
+  const isClear = (region) => item.t === "grounding" || region.k === "evidence" || region.s >= data.threshold;
   const found = Array.isArray(source) ? source : shapes.filter((shape) => shape.k === source && isClear(shape));
   return { found: Array.isArray(source) ? found : found.filter(asked), truth: truth.filter(asked) };
 }

@@ -24,7 +24,7 @@ from medglip.grounding.records import Task
 from medglip.grounding.settings import validate
 
 Records = list[dict[str, Any]]
-FEW = EvalSettings(resamples=200)
+FEW = EvalSettings(resamples=200, metrics=("bleu", "rouge_l", "cider"))
 
 
 @pytest.fixture

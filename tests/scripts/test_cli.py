@@ -18,7 +18,7 @@ COMMANDS = [
     *[["grounding", name] for name in ("train", "predict", "evaluate")],
     *[["vqa", name] for name in ("train", "predict", "ask")],
     *[["report", name] for name in ("train", "predict", "write")],
-    *[["eval", name] for name in ("grounding", "vqa", "report", "compare")],
+    *[["eval", name] for name in ("grounding", "vqa", "report", "compare", "probes", "leaks", "page")],
     *[["data", name] for name in ("list", "check", "export")],
     *[["assets", name] for name in ("list", "fetch")],
 ]
@@ -116,7 +116,9 @@ def test_scores_and_comparisons_come_from_records_alone(tiny_run: Path, tmp_path
     records = tiny_run / "records"
     assert "closed_accuracy" in call("eval", "vqa", records / "vqa-none.jsonl", "--json", tmp_path / "s.json")
     assert "closed_accuracy" in json.loads((tmp_path / "s.json").read_text())["metrics"]
-    assert "cider" in call("eval", "report", records / "report-none.jsonl", "--resamples", "20")
+    assert "cider" in call(
+        "eval", "report", records / "report-none.jsonl", "--resamples", "20", "--metrics", "cider,bleu"
+    )
     assert "ap50" in call("eval", "grounding", records / "grounding.jsonl", "--resamples", "20")
     pair = [records / f"vqa-{name}.jsonl" for name in ("predicted", "none")]
     assert "vqa-predicted minus vqa-none" in call("eval", "compare", *pair, "--resamples", "20")
