@@ -153,7 +153,7 @@ def _facts(run: Path, recipe: Recipe | None) -> RunFacts:
 
 
 def _settings_yaml(run: Path) -> str:
-    """Every setting of the run, defaults included; folders of the machine by their name alone."""
+    """Every setting of the run, defaults included, as its recipe.json holds them."""
     settings = _json(run / "recipe.json")
     return yaml.safe_dump(settings, sort_keys=False) if settings else ""
 

@@ -35,7 +35,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         for k in range(num):
             path = tmp_path / f"image{k}.png"
             if picture:
-                picture(k).save(path)
+                picture(k).save(path, compress_level=1)
             shared: dict[str, Any] = {"dataset": "toy", "split": "test", "image_id": f"image{k}", "cluster_id": f"p{k}"}
             shared["meta"] = {"size_px": [96, 64], "image_path": str(path), "modality": "ct" if k % 2 else "mr"}
             for source in ("none", "predicted"):
