@@ -107,7 +107,7 @@ def with_holm(
         (run, name): metrics[name].p_value for run, metrics in found.items() for name in family if name in metrics
     }
     corrected = holm(p_values)
-    words = f"Holm over {len(corrected)} tests: {len(found)} comparisons, metrics {', '.join(family)}"
+    words = f"Holm over {len(corrected)} tests: comparisons {len(found)}, metrics {', '.join(family)}"
     return {
         run: {name: replace(one, p_holm=corrected.get((run, name))) for name, one in metrics.items()}
         for run, metrics in found.items()

@@ -23,12 +23,14 @@ _MOST_POINTS = 500
 def measure_grounding(records: Sequence[Record], settings: EvalSettings) -> Measured:
     """Every measure of `grounding_measures`; one sample a (record, phrase), of which `n` counts all.
 
-    A phrase with a true region and no prediction has failed; an absent phrase without one is right, so scored.
+    A phrase with a true region and no prediction has failed, and so has one whose record's prediction is null; an
+    absent phrase without a prediction is right, so scored.
     """
     pairs, truths = _pairs(records, settings)
     has_truth = np.array([len(pair.truths_G4) > 0 for pair in pairs], bool)
     has_none = np.array([len(pair.scores_P) == 0 for pair in pairs], bool)
-    failed = int((has_truth & has_none).sum())
+    is_lost = np.array([bool(record.get("failed")) for record, _ in _asked(records)], bool)
+    failed = int((has_truth & has_none | is_lost).sum())
     return Measured(
         protocol=phrase.PROTOCOL,
         version=phrase.VERSION,

@@ -3,16 +3,15 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..eval.bootstrap import Estimate
 from ..eval.compare import compare
 from ..eval.records import read_records
 from ..eval.score import score as score_records
 from ..eval.score import write_json
-from ..eval.table import cell, table
+from ..eval.table import table
 from ..grounding.cache import regions_of
 from ..grounding.datasets.schema import studies as studies_of
 from ..grounding.labels import load_labels
@@ -97,34 +96,19 @@ def _paired(line: Line, task: Task) -> dict[str, Any]:
     return found
 
 
-def results_table(results: Mapping[str, Any], form: str = "text") -> str:
-    """The one table of a run: a row a source, a column a metric; `text`, `markdown` or `html`."""
-    columns = [f"{task} {name}" for task in DOWNSTREAM for name in NAMES[task]]
-    rows = {source: _row(results, source) for source in {**results["vqa"], **results["report"]}}
-    ground = {f"grounding {name}": _estimate(results["grounding"].get(name)) for name in NAMES["grounding"]}
-    if form == "html":
-        return _html(ground, rows, columns)
-    by_metric = table(
-        {"grounding core": {k: v for k, v in ground.items() if v}}, "markdown" if form == "markdown" else "text"
-    )
-    by_source = {name: {k: v for k, v in row.items() if v} for name, row in rows.items()}
-    return by_metric + "\n\n" + table(by_source, "markdown" if form == "markdown" else "text")
+def results_table(results: Mapping[str, Any], form: Literal["text", "markdown"] = "text") -> str:
+    """The two tables of a run: the core, and the tasks with a row a metric and a column an evidence source."""
+    core = {f"grounding {name}": found for name, found in _cells(results["grounding"], "grounding").items()}
+    by_source = {
+        source: {
+            f"{task} {name}": found
+            for task in DOWNSTREAM
+            for name, found in _cells(results[task].get(source, {}), task).items()
+        }
+        for source in {**results["vqa"], **results["report"]}
+    }
+    return table({"grounding core": core}, form) + "\n\n" + table(by_source, form)
 
 
-def _row(results: Mapping[str, Any], source: str) -> dict[str, Estimate | None]:
-    tasks: dict[Task, Any] = {task: results[task].get(source, {}) for task in DOWNSTREAM}
-    return {f"{task} {name}": _estimate(found.get(name)) for task, found in tasks.items() for name in NAMES[task]}
-
-
-def _estimate(found: dict[str, Any] | None) -> Estimate | None:
-    return None if found is None else Estimate(**found)
-
-
-def _html(ground: dict[str, Estimate | None], rows: dict[str, dict[str, Estimate | None]], columns: list[str]) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("evidence", *columns))
-    body = "".join(
-        f"<tr><th>{escape(source)}</th>" + "".join(f"<td>{cell(row.get(name))}</td>" for name in columns) + "</tr>"
-        for source, row in rows.items()
-    )
-    core = ", ".join(f"{escape(name)} {cell(value)}" for name, value in ground.items() if value)
-    return f"<p>{core}</p><table><tr>{head}</tr>{body}</table>"
+def _cells(found: Mapping[str, Any], task: Task) -> dict[str, Estimate]:
+    return {name: Estimate(**found[name]) for name in NAMES[task] if name in found}

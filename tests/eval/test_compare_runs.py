@@ -50,7 +50,7 @@ def test_holm_is_over_all_runs_and_headline_metrics(run: Callable[[float], Recor
     cells = {(n, name): one for n, pair in enumerate(found) for name, one in pair.metrics.items()}
     tested = {key: one.p_value for key, one in cells.items() if one.p_holm is not None}
     assert found[0].family == found[1].family
-    assert found[0].family.startswith(f"Holm over {len(tested)} tests: 2 comparisons, metrics ")
+    assert found[0].family.startswith(f"Holm over {len(tested)} tests: comparisons 2, metrics ")
     assert len(tested) == 2 * 5
     assert holm(tested) == {key: cells[key].p_holm for key in tested}
     assert all(

@@ -143,11 +143,14 @@ def test_data_are_listed_checked_and_exported(tiny_run: Path, tmp_path: Path) ->
     ],
 )
 def test_bad_input_is_one_clear_line(
-    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    words: list[str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["medglip", *words])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:
         main()
-    assert said in str(stop.value)
+    lines = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2
+    assert len(lines) == 1
+    assert said in lines[0]
     assert "\n" not in str(stop.value)
