@@ -165,6 +165,11 @@ def swapped(a: Sequence[Measure], b: Sequence[Measure]) -> Callable[[Floats], Fl
 def _swapped(a: Measure, b: Measure) -> Callable[[Floats], Floats]:
     if isinstance(a, Sums) and isinstance(b, Sums):
         return partial(_swapped_sums, a, b, b.columns_NK - a.columns_NK)
+    return _swapped_rankings(a, b)
+
+
+def _swapped_rankings(a: Measure, b: Measure) -> Callable[[Floats], Floats]:
+    """One ranking of both systems' detections, each counted under its own weights."""
     both = a.joined(b)
 
     def difference(swaps_RN: Floats) -> Floats:

@@ -20,7 +20,8 @@ class EvalSettings(Settings):
     protocol: VqaProtocol = "exact_match"
     """The rules of VQA scoring."""
     closed_def: ClosedDef = "answer_type"
-    """Which questions are closed: by their `answer_type` (a yes/no reference where there is none), or by a yes/no reference alone."""
+    """Which questions are closed: by their `answer_type` (a yes/no reference where there is none), or by a yes/no
+    reference alone."""
     candidates: Path | None = None
     """Candidate answers of `llava_med` for open_accuracy: `{"0": [answers...]}`, the open answers of train in order."""
     report_protocol: ReportProtocol = "full"
