@@ -23,7 +23,7 @@ def held_out(groups: Iterable[str], fraction: float, seed: int) -> frozenset[str
     A group's side depends on its name and the seed alone, so that two readers of one set, or of parts of it, agree on
     who is held out. Of two or more groups at least one is held out and one kept, for any fraction above 0.
     """
-    draws = {group: _draw(group, seed) for group in groups}
+    draws = {group: draw(group, seed) for group in groups}
     if fraction <= 0 or len(draws) < 2:
         return frozenset()
     order = sorted(draws, key=lambda group: draws[group])
@@ -31,7 +31,7 @@ def held_out(groups: Iterable[str], fraction: float, seed: int) -> frozenset[str
     return frozenset(chosen[: len(order) - 1] or order[:1])
 
 
-def _draw(group: str, seed: int) -> float:
-    """A uniform number in [0, 1) of its own for each group."""
+def draw(group: str, seed: int) -> float:
+    """A uniform number in [0, 1) of the group's own: below the fraction, it is held out."""
     digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     return int.from_bytes(digest[:7]) / 2**56

@@ -20,13 +20,14 @@ from ..types import Study, parse_modality
 from .corpus import data_folder, held_out
 from .schema import STUDY_FEATURES, studies, study_to_row
 
-Layout = Literal["phantom", "coco", "voc", "mask_folder", "covid_cxr"]
+Layout = Literal["phantom", "coco", "voc", "mask_folder", "covid_cxr", "built"]
 READERS: dict[Layout, str] = {
     "phantom": ".phantom",
     "coco": ".coco",
     "voc": ".voc",
     "mask_folder": ".mask_folder",
     "covid_cxr": ".covid_cxr",
+    "built": ".built",
 }
 """Module of each layout; its `read(folder, skipped, modality=...)` yields studies (phantoms: `read(folder)`, rows)."""
 
@@ -35,7 +36,7 @@ class DataSettings(Settings):
     """One region set: where it is, how it is laid out, how much of it counts."""
 
     layout: Layout
-    """phantom, coco (annotations.json), voc (Annotations/*.xml), mask_folder (images/ and masks/), covid_cxr."""
+    """phantom, coco (annotations.json), voc (Annotations/*.xml), mask_folder (images/ and masks/), covid_cxr, built (`data build`)."""
     path: str = ""
     """Folder of the set, absolute or below MEDGLIP_DATA; its last part names the data set."""
     modality: str = ""
@@ -89,7 +90,7 @@ def split_by_group(groups: Sequence[str], val_fraction: float, seed: int) -> lis
 
 def _rows(settings: DataSettings, seed: int, skipped: Skipped) -> list[dict[str, Any]]:
     """Rows of one set, cut to the limit, then split where the set does not do so itself."""
-    progress = tqdm(_studies(settings, skipped), desc=settings.name, unit="image", leave=False, disable=None)
+    progress = tqdm(read_set(settings, skipped), desc=settings.name, unit="image", leave=False, disable=None)
     rows = [study_to_row(study) for study in progress]
     if settings.limit is not None and len(rows) > settings.limit:
         chosen = np.random.default_rng(seed).choice(len(rows), settings.limit, replace=False)
@@ -101,16 +102,18 @@ def _rows(settings: DataSettings, seed: int, skipped: Skipped) -> list[dict[str,
     return rows
 
 
-def _studies(settings: DataSettings, skipped: Skipped) -> Iterator[Study]:
+def read_set(settings: DataSettings, skipped: Skipped) -> Iterator[Study]:
+    """Studies of one set as its adapter gives them, one at a time: no limit, and split "" where the set brings none."""
     reader = import_module(READERS[settings.layout], __package__)
-    folder = _folder(settings)
+    folder = set_folder(settings)
     if settings.layout == "phantom":
         return studies(reader.read(folder))
     options = {"modality": settings.modality, "phrase": settings.phrase}
     return reader.read(folder, skipped, **{key: value for key, value in options.items() if value})
 
 
-def _folder(settings: DataSettings) -> Path:
+def set_folder(settings: DataSettings) -> Path:
+    """Where the set lies. Raises `BadInput` for no such folder, and for a relative path without MEDGLIP_DATA."""
     if not os.environ.get("MEDGLIP_DATA") and not Path(settings.path).is_absolute():
         raise BadInput(
             f"where {settings.path!r} lies is not known.",
