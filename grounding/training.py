@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
+from .average import WeightAverage, trained
 from .bad_input import BadInput
 from .records import read_lines, write_atomic
 from .settings import Settings
@@ -50,8 +51,16 @@ class TrainSettings(Settings):
     """Gradient norm above which gradients are scaled down."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Autocast: `auto` is bf16 on a GPU and fp32 elsewhere."""
+    ema_decay: float = 0.0
+    """Decay of the moving average of the weights that is kept in the end and validated; 0: the weights themselves."""
     checkpoint_every: int = 100
     """Steps between checkpoints; a kill loses at most so many."""
+    validate_every: int = 0
+    """Steps between validations, where there is one; the best weights are kept. 0: the last ones are."""
+    compile: bool = False
+    """Compile the model with `torch.compile`; worth it on a GPU and for long trainings."""
+    tensorboard: bool = False
+    """Write the log for TensorBoard as well, into `out_dir`; needs the package tensorboard."""
     num_workers: int = 0
     """Loader processes."""
     seed: int = 0
@@ -98,13 +107,15 @@ def fit(
     settings: TrainSettings,
     out_dir: Path,
     weights: Sequence[float] | None = None,
+    validate: Callable[[nn.Module], float] | None = None,
     name: str = "train",
 ) -> list[dict[str, float]]:
     """Train the parameters that require gradients, in place; return the log, one entry a step.
 
-    `loss(model, batch)` returns named scalars; `loss` is minimised, the others are logged. Continues from the last
-    checkpoint in `out_dir`; when the last step is there, only its weights are loaded. Raises `BadInput` for no
-    examples, for a checkpoint of another architecture, and for a loss that is not finite.
+    `loss(model, batch)` returns named scalars; `loss` is minimised, the others are logged. `validate(model)`: more is
+    better. Continues from the last checkpoint in `out_dir`; when the last step is there, only its weights are loaded.
+    In the end the model holds the best validated weights, else the averaged ones, else the last. Raises `BadInput`
+    for no examples, for a checkpoint of another architecture, and for a loss that is not finite.
     """
     if not len(examples):
         raise BadInput("no examples to train on.", fix="check the data section of the recipe and what was skipped")
@@ -112,28 +123,83 @@ def fit(
     accelerator = _accelerator(settings)
     optimizer = torch.optim.AdamW(_parameter_groups(model, settings), lr=settings.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
-    first = _resume(model, optimizer, schedule, out_dir)
+    average = WeightAverage(model, settings.ema_decay)
+    first = _resume(model, optimizer, schedule, average, out_dir)
     log: list[dict[str, float]] = _read_log(out_dir / "log.jsonl", first)
     if first >= settings.steps:
+        _keep(model, average, out_dir)
         return log
     loader = _loader(examples, prepare, collate, settings, first, accelerator, weights)
+    average.weights = {name: weight.to(accelerator.device) for name, weight in average.weights.items()}
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     model.train()
+    bare, run = accelerator.unwrap_model(model), torch.compile(model) if settings.compile else model
     batches = iter(loader)
+    board = _board(out_dir) if settings.tensorboard and accelerator.is_main_process else None
     bar = tqdm(desc=name, initial=first, total=settings.steps, unit="step", disable=not accelerator.is_main_process)
     for step in range(first, settings.steps):
-        entry = _step(accelerator, model, optimizer, batches, loss, settings, step)
+        entry = _step(accelerator, run, optimizer, batches, loss, settings, step)
         log.append({"step": step + 1, **entry, "lr": float(schedule.get_last_lr()[0])})
         schedule.step()
+        average.update(bare, step + 1)
+        is_last = step + 1 == settings.steps
+        if validate and settings.validate_every and ((step + 1) % settings.validate_every == 0 or is_last):
+            log[-1]["validation"] = _validate(bare, validate, average, out_dir, accelerator)
+        if board:
+            for key, value in log[-1].items():
+                board.add_scalar(f"{name}/{key}", value, step + 1)
         bar.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
         bar.update()
-        if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+        if (step + 1) % settings.checkpoint_every == 0 or is_last:
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
-                _checkpoint(accelerator.unwrap_model(model), optimizer, schedule, log, out_dir, step + 1)
+                _checkpoint(bare, optimizer, schedule, average, log, out_dir, step + 1)
     bar.close()
-    model.eval()
+    accelerator.wait_for_everyone()
+    _keep(bare, average, out_dir)
     return log
+
+
+def _validate(
+    model: nn.Module,
+    validate: Callable[[nn.Module], float],
+    average: WeightAverage,
+    out_dir: Path,
+    accelerator: Accelerator,
+) -> float:
+    """The averaged weights' value on every process; the best so far are kept in `best`."""
+    best = out_dir / "best"
+    with average.used_by(model):
+        value = float(validate(model))
+        if accelerator.is_main_process and value > _best(out_dir):
+            best.mkdir(parents=True, exist_ok=True)
+            _save_weights(model, best)
+            write_atomic(best / "value.json", json.dumps(value))
+    return value
+
+
+def _best(out_dir: Path) -> float:
+    path = out_dir / "best" / "value.json"
+    return json.loads(path.read_text()) if path.exists() else -math.inf
+
+
+def _keep(model: nn.Module, average: WeightAverage, out_dir: Path) -> None:
+    """What the training was for, in eval mode."""
+    if (out_dir / "best" / "value.json").exists():
+        load_trained(model, out_dir / "best")
+    else:
+        average.copy_to(model)
+    model.eval()
+
+
+def _board(out_dir: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise BadInput(
+            "the package tensorboard is missing.", fix="pip install tensorboard, or tensorboard: false"
+        ) from error
+    return SummaryWriter(str(out_dir / "tensorboard"))
 
 
 def _accelerator(settings: TrainSettings) -> Accelerator:
@@ -205,15 +271,22 @@ def _step(
 
 
 def _checkpoint(
-    model: nn.Module, optimizer: Any, schedule: Any, log: list[dict[str, float]], out_dir: Path, step: int
+    model: nn.Module,
+    optimizer: Any,
+    schedule: Any,
+    average: WeightAverage,
+    log: list[dict[str, float]],
+    out_dir: Path,
+    step: int,
 ) -> None:
     """Write a whole new folder, then point `latest` at it and drop the older ones: a kill leaves one that works."""
     folder = out_dir / f"checkpoint-{step}"
     partial = out_dir / f".checkpoint-{step}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    trained = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
-    save_file(trained, partial / "trained.safetensors")
+    _save_weights(model, partial)
+    if average.weights:
+        save_file({name: w.cpu().contiguous() for name, w in average.weights.items()}, partial / "average.safetensors")
     state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
     torch.save(state, partial / "state.pt")
     shutil.rmtree(folder, ignore_errors=True)
@@ -225,13 +298,20 @@ def _checkpoint(
             shutil.rmtree(old)
 
 
-def _resume(model: nn.Module, optimizer: Any, schedule: Any, out_dir: Path) -> int:
+def _save_weights(model: nn.Module, folder: Path) -> None:
+    weights = {name: p.detach().cpu().contiguous() for name, p in trained(model).items()}
+    save_file(weights, folder / "trained.safetensors")
+
+
+def _resume(model: nn.Module, optimizer: Any, schedule: Any, average: WeightAverage, out_dir: Path) -> int:
     """Load the latest checkpoint, if there is one; return its step."""
     latest = out_dir / "latest"
     if not latest.exists():
         return 0
     folder = out_dir / latest.read_text()
     load_trained(model, folder)
+    if average.weights:
+        average.load(load_file(folder / "average.safetensors"))
     state = torch.load(folder / "state.pt", weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
@@ -241,7 +321,7 @@ def _resume(model: nn.Module, optimizer: Any, schedule: Any, out_dir: Path) -> i
 def load_trained(model: nn.Module, folder: Path) -> None:
     """Copy a checkpoint's trained parameters into the model. Raises `BadInput` if it is of another architecture."""
     found = load_file(folder / "trained.safetensors")
-    wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    wanted = trained(model)
     wrong = [
         n
         for n in wanted.keys() | found.keys()

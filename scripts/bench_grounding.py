@@ -29,7 +29,7 @@ def batch_of(settings: GroundingSettings, processor: MedGlipProcessor) -> dict[s
     )
     labels = torch.eye(4, len(PHRASES)) > 0
     masks = torch.ones(4, side // 4, side // 4)
-    targets = [Target(boxes, labels, masks, torch.ones(4) > 0) for _ in range(size)]
+    targets = [Target(boxes, labels, masks, torch.ones(4) > 0, torch.ones(len(PHRASES)) > 0) for _ in range(size)]
     return {**processor(squares, [PHRASES] * size, ["xray"] * size), "targets": targets}
 
 

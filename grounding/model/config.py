@@ -2,8 +2,11 @@
 
 from typing import Any, ClassVar
 
+import torch
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.bert.configuration_bert import BertConfig
+
+from .backbones import ends_of_strides, make_transformers_model, maps_of
 
 PIXEL_MEAN, PIXEL_STD = 0.5, 0.25
 """Pixels in [0, 1] are shifted and scaled by these, every channel alike: medical images have no common colour."""
@@ -37,12 +40,39 @@ class MedGlipVisionConfig(PreTrainedConfig):
     """Residual blocks at strides 4, 8, 16, 32; the last at least 2, so that there are two hidden states."""
     num_groups: int = 8
     """Of every GroupNorm."""
+    rows: list[list[int]] | None = None
+    """Inverted residuals instead: (expansion, width, blocks, stride, kernel) a row; widths above follow from them."""
+    backbone_config: dict | PreTrainedConfig | None = None
+    """A convolutional model of transformers instead, its norms folded; widths above follow from it."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
-        widths = [*self.stage_widths, self.hidden_size]
-        if self.patch_size != 32 or self.image_size % 32:
+        if self.image_size % 32 or self.patch_size != 32:
             raise ValueError(f"image_size {self.image_size} is no multiple of patch_size {self.patch_size}, always 32")
+        if self.backbone_config is not None:
+            self._follow_backbone()
+        elif self.rows is not None:
+            self._follow_rows(self.rows)
+        else:
+            self._check_residual()
+
+    def _follow_rows(self, rows: list[list[int]]) -> None:
+        ends = ends_of_strides([row[3] for row in rows])
+        *inner, self.hidden_size = [rows[place][1] for place in ends]
+        self.stage_widths = (self.stage_widths[0], *inner)
+
+    def _follow_backbone(self) -> None:
+        if isinstance(self.backbone_config, dict):
+            kind = self.backbone_config["model_type"]
+            self.backbone_config = AutoConfig.for_model(**self.backbone_config | {"model_type": kind})
+        with torch.device("meta"):
+            model = make_transformers_model(self.backbone_config)  # pyright: ignore[reportArgumentType]
+            maps = maps_of(model.eval(), torch.zeros(1, self.num_channels, 64, 64))
+        *inner, self.hidden_size = [x.shape[1] for x in maps]
+        self.stage_widths = (inner[0], *inner)
+
+    def _check_residual(self) -> None:
+        widths = [*self.stage_widths, self.hidden_size]
         if len(widths) != 5 or any(width % self.num_groups for width in widths):
             raise ValueError(f"stage widths {widths} must be five multiples of num_groups {self.num_groups}")
         if len(self.depths) != 4 or min(self.depths) < 1 or self.depths[-1] < 2:

@@ -20,6 +20,7 @@ from ..datasets.schema import row_to_study
 from ..geometry import Boxes, Letterbox
 from ..grounder import is_about
 from ..imaging.read import read_image
+from ..labels import load_labels
 from ..settings import Settings
 from ..types import Study
 from .losses import Target
@@ -37,6 +38,9 @@ class DrawSettings(Settings):
     """Phrases asked at most: those present first, then absent ones that the data set annotates."""
     ancestor_share: float = 0.1
     """Chance that a spare place asks for an ancestor of a label that is present."""
+    siblings: int = 0
+    """Labels beside the present ones in the label tree asked as well: hard negatives of the true boxes alone, since
+    nobody says whether they are elsewhere in the image."""
     unknown_modality: float = 0.12
     """Chance that the modality is hidden, so that `unknown` is a trained choice."""
     augment: bool = True
@@ -117,6 +121,8 @@ def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skippe
 def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> Draw:
     """Choose phrases and modality, augment, and say what is true; everything from `rng`."""
     phrases = _choose_phrases(example.study, rng, settings)
+    phrases += _siblings(example.study, phrases, rng, settings.siblings)
+    annotated = {*example.study.phrases, *(region.phrase for region in example.study.regions)}
     is_hidden = rng.random() < settings.unknown_modality
     labels_GK = np.array([[is_about(r, p, example.study) for p in phrases] for r in example.study.regions], bool)
     asked_G = labels_GK.reshape(len(example.boxes_G4), len(phrases)).any(1)
@@ -132,6 +138,7 @@ def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> 
             labels_GK=torch.from_numpy(labels_GK.reshape(-1, len(phrases))[asked_G]),
             masks_Ghw=torch.from_numpy(_quarter(masks)),
             has_mask_G=torch.from_numpy(example.has_mask_G[asked_G]),
+            known_K=torch.tensor([phrase in annotated for phrase in phrases], dtype=torch.bool),
         ),
     )
 
@@ -160,6 +167,17 @@ def _choose_phrases(study: Study, rng: np.random.Generator, settings: DrawSettin
     if above and len(chosen) < most and rng.random() < settings.ancestor_share:
         chosen.append(above[rng.integers(len(above))])
     return chosen
+
+
+def _siblings(study: Study, phrases: list[str], rng: np.random.Generator, most: int) -> list[str]:
+    """Siblings of the present labels in the label tree that the data set does not annotate."""
+    if not most:
+        return []
+    tree = load_labels()
+    known = {tree.label(phrase) for phrase in (*phrases, *study.phrases)}
+    present = sorted({region.phrase for region in study.regions})
+    found = sorted({label for phrase in present for label in tree.siblings(phrase)} - known)
+    return [found[i] for i in rng.permutation(len(found))[:most]]
 
 
 def _augment(

@@ -18,11 +18,13 @@ class ModalityShift(nn.Embedding):
 
 
 class Pyramid(nn.Module):
-    """1 x 1 laterals, each scaled and shifted by its modality."""
+    """1 x 1 laterals with a norm, as backbones differ in scale, each scaled and shifted by its modality."""
 
     def __init__(self, widths_in: list[int], width: int):
         super().__init__()
-        self.laterals = nn.ModuleList(nn.Conv2d(width_in, width, 1) for width_in in widths_in)
+        self.laterals = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.GroupNorm(8, width)) for width_in in widths_in
+        )
         self.modality = ModalityShift(len(MODALITIES), 2 * width * len(widths_in))
 
     def forward(self, feature_maps: tuple[Tensor, ...], modality_ids_B: Tensor) -> list[Tensor]:

@@ -76,6 +76,20 @@ class DenseHead(nn.Module):
         }
 
 
+class Presence(nn.Module):
+    """Is the phrase in the image at all: from the phrase that has read the image, and from its best point."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.read = nn.Linear(width, 1)
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, phrases_BKD: Tensor, logits_BNK: Tensor) -> Tensor:
+        """float[B, K] logits. The best point is taken as it is: presence does not train the dense logits."""
+        best_BK = logits_BNK.detach().amax(1)
+        return self.read(phrases_BKD.float())[..., 0] + self.gain * best_BK
+
+
 def grid_points(size_hw: torch.Size | tuple[int, int], stride: int, device: torch.device | str = "cpu") -> Tensor:
     """float32[H * W, 2] pixel x, y of the cell centres, row by row."""
     y, x = ((torch.arange(n, device=device) + 0.5) * stride for n in size_hw)

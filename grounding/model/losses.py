@@ -15,6 +15,7 @@ from .head import all_points, mask_logits
 from .medglip import MedGlipOutput
 
 BOX_WEIGHT = 2.0
+PRESENCE_WEIGHT = 0.5
 MASKS_AN_IMAGE = 12
 MASK_MARGIN_PX = 4
 SAME_BOX_IOU = 0.95
@@ -24,13 +25,15 @@ SAME_BOX_IOU = 0.95
 @dataclass
 class Target:
     """What is true of one image. `boxes_G4` float xyxy in input pixels; `labels_GK` bool: the phrases each box is
-    positive for, its own and its ancestors'; `masks_Ghw` float in [0, 1] at stride 4; `has_mask_G` bool.
+    positive for, its own and its ancestors'; `masks_Ghw` float in [0, 1] at stride 4; `has_mask_G` bool; `known_K`
+    bool: phrases that the data set annotates. Of another one only is known what the true boxes are not.
     """
 
     boxes_G4: Tensor
     labels_GK: Tensor
     masks_Ghw: Tensor
     has_mask_G: Tensor
+    known_K: Tensor
 
     def to(self, device: torch.device) -> "Target":
         """The same on a device."""
@@ -43,19 +46,23 @@ def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mas
     prototypes = output.prototypes
     side = tuple(4 * n for n in prototypes.shape[-2:])
     points_N2, strides_N = all_points(side, logits_BNK.device)  # pyright: ignore[reportArgumentType]
-    truth_BNK = torch.zeros_like(logits_BNK)
+    truth_BNK, counts_BNK = torch.zeros_like(logits_BNK), torch.zeros_like(logits_BNK)
     parts: list[dict[str, Tensor]] = []
     for i, target in enumerate(t.to(logits_BNK.device) for t in targets):
         box_N = assign(points_N2, strides_N, target.boxes_G4)
         points = (box_N >= 0).nonzero()[:, 0]
+        num_phrases = len(target.known_K)
+        counts_BNK[i, :, :num_phrases] = target.known_K.to(counts_BNK)
         if len(points):
             own = box_N[points]
-            truth_BNK[i, points, : target.labels_GK.shape[1]] = _shared_labels(target)[own].to(truth_BNK)
+            truth_BNK[i, points, :num_phrases] = _shared_labels(target)[own].to(truth_BNK)
+            counts_BNK[i, points, :num_phrases] = 1.0
             centre_P = centreness_target(points_N2[points], target.boxes_G4[own])
             parts.append(_positive_losses(output, i, points, own, centre_P, target))
     num_positive = max(1, sum(len(part["centre"]) for part in parts))
-    asked_B1K = (attention_mask_BKL.sum(-1) > 0)[:, None].to(logits_BNK)
-    phrase = (focal_loss(logits_BNK, truth_BNK) * asked_B1K).sum() / num_positive
+    asked_BK = (attention_mask_BKL.sum(-1) > 0).to(logits_BNK)
+    phrase = (focal_loss(logits_BNK, truth_BNK) * counts_BNK * asked_BK[:, None]).sum() / num_positive
+    presence = _presence_loss(output.presence, targets, asked_BK)
     zero = 0 * (boxes_BN4.sum() + output.centreness.sum() + prototypes.sum())
     box, centre, mask = zero, zero, zero
     if parts:
@@ -63,7 +70,20 @@ def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mas
         box = (torch.cat([part["box"] for part in parts]) * weight).sum() / weight.sum().clamp(min=1e-6)
         centre = torch.cat([part["centre"] for part in parts]).mean()
         mask = torch.cat([part["mask"] for part in parts]).sum() / max(1, sum(len(part["mask"]) for part in parts))
-    return {"loss": phrase + BOX_WEIGHT * box + centre + mask, "phrase": phrase, "box": box, "mask": mask}
+    loss = phrase + BOX_WEIGHT * box + centre + mask + PRESENCE_WEIGHT * presence
+    return {"loss": loss, "phrase": phrase, "box": box, "mask": mask, "presence": presence}
+
+
+def _presence_loss(logits_BK: Tensor, targets: list[Target], asked_BK: Tensor) -> Tensor:
+    """Mean binary cross-entropy over the asked phrases that the data sets annotate, or that are there."""
+    truth_BK, counts_BK = torch.zeros_like(logits_BK), torch.zeros_like(logits_BK)
+    for i, target in enumerate(targets):
+        is_present_K = target.labels_GK.any(0)
+        truth_BK[i, : len(is_present_K)] = is_present_K.to(truth_BK)
+        counts_BK[i, : len(is_present_K)] = (target.known_K | is_present_K).to(truth_BK)
+    counts_BK = counts_BK * asked_BK
+    losses_BK = F.binary_cross_entropy_with_logits(logits_BK, truth_BK, reduction="none")
+    return (losses_BK * counts_BK).sum() / counts_BK.sum().clamp(min=1)
 
 
 def _shared_labels(target: Target) -> Tensor:

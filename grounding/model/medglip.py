@@ -14,7 +14,7 @@ from transformers.utils.generic import ModelOutput
 
 from .config import MedGlipConfig, MedGlipVisionConfig
 from .fusion import Fusion, ModalityShift, Pyramid
-from .head import DenseHead
+from .head import DenseHead, Presence
 from .image_tower import MedGlipVisionModel
 from .text_tower import PhraseEncoder
 
@@ -22,7 +22,8 @@ from .text_tower import PhraseEncoder
 @dataclass
 class MedGlipOutput(ModelOutput):
     """`logits` float[B, N, K]; `boxes` float[B, N, 4] xyxy in input pixels; `centreness` float[B, N] logits;
-    `coefficients` float[B, N, M]; `prototypes` float[B, M, S/4, S/4]; `embeddings` float[B, N, D] of unit length.
+    `coefficients` float[B, N, M]; `prototypes` float[B, M, S/4, S/4]; `embeddings` float[B, N, D] of unit length;
+    `presence` float[B, K] logits that the phrase is in the image at all.
     """
 
     # ModelOutput wants defaults of None, yet a forward pass gives all of them
@@ -32,6 +33,7 @@ class MedGlipOutput(ModelOutput):
     coefficients: Tensor = None  # pyright: ignore[reportAssignmentType]
     prototypes: Tensor = None  # pyright: ignore[reportAssignmentType]
     embeddings: Tensor = None  # pyright: ignore[reportAssignmentType]
+    presence: Tensor = None  # pyright: ignore[reportAssignmentType]
 
 
 class MedGlipModel(PreTrainedModel):
@@ -52,6 +54,7 @@ class MedGlipModel(PreTrainedModel):
         self.pyramid = Pyramid(widths[2:], config.width)
         self.fusion = Fusion(config.width, config.num_heads, config.num_fusion_layers)
         self.head = DenseHead(config.width, config.num_head_convs, config.num_prototypes)
+        self.presence = Presence(config.width)
         self.post_init()
 
     @torch.no_grad()
@@ -79,7 +82,8 @@ class MedGlipModel(PreTrainedModel):
         pyramid = self.pyramid(features.feature_maps[1:], modality_ids)
         phrases_BKD = self.phrase_encoder(input_ids, attention_mask, modality_ids)
         levels, phrases_BKD = self.fusion(pyramid, phrases_BKD)
-        return MedGlipOutput(**self.head(levels, phrases_BKD))
+        found = self.head(levels, phrases_BKD)
+        return MedGlipOutput(**found, presence=self.presence(phrases_BKD, found["logits"]))
 
 
 AutoModel.register(MedGlipConfig, MedGlipModel)

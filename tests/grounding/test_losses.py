@@ -109,12 +109,19 @@ def _output(labels: torch.Tensor) -> MedGlipOutput:
         coefficients=torch.zeros(1, num, 2),
         prototypes=torch.zeros(1, 2, 16, 16),
         embeddings=torch.zeros(1, num, 4),
+        presence=torch.zeros(1, labels.shape[1]),
     )
 
 
 def _phrase_gradients(truth: torch.Tensor, labels: list[list[bool]], asked: torch.Tensor) -> torch.Tensor:
     """float[K]: the lowest gradient of each phrase's logits; negative where some point is positive for it."""
-    target = Target(truth, torch.tensor(labels), torch.zeros(len(truth), 16, 16), torch.zeros(len(truth)) > 0)
+    target = Target(
+        truth,
+        torch.tensor(labels),
+        torch.zeros(len(truth), 16, 16),
+        torch.zeros(len(truth)) > 0,
+        torch.ones(len(labels[0])) > 0,
+    )
     output = _output(target.labels_GK)
     detection_losses(output, [target], asked)["loss"].backward()
     assert output.logits.grad is not None
@@ -138,7 +145,7 @@ def test_padded_phrases_cost_nothing() -> None:
 
 
 def test_an_image_without_boxes_has_a_finite_loss() -> None:
-    target = Target(boxes(), torch.zeros(0, 2) > 0, torch.zeros(0, 16, 16), torch.zeros(0) > 0)
+    target = Target(boxes(), torch.zeros(0, 2) > 0, torch.zeros(0, 16, 16), torch.zeros(0) > 0, torch.ones(2) > 0)
     losses = detection_losses(_output(torch.zeros(1, 2)), [target], torch.ones(1, 2, 2))
     assert all(torch.isfinite(value) for value in losses.values())
 
