@@ -1,0 +1,159 @@
+"""Which rows of a build stay, and on which side: over all parts, from two hashes, a draw and a split a row."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from .duplicates import alike_before, same_before
+from .manifest import BuildSettings
+
+_SIDES = ("", "train", "val")
+"""Sides that the build gives; "" is the row's own split."""
+_KEPT, _COPY, _ALIKE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows of one part: their places in it, and each row's side ("" for its own split)."""
+
+    part: Path
+    places: tuple[int, ...]
+    splits: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What becomes of each of N rows. `starts` int64[P + 1]: first row of each part; `sources` int16[P].
+
+    `sides` int8[N] into ("", train, val); `reasons` int8[N]: 0 kept, 1 equal pixels, 2 looks alike; `matches` int64[N]:
+    the row that it is like, or -1. `alike_left_in`: kept train rows that look like a held-out row of the same set.
+    """
+
+    parts: list[Path]
+    names: tuple[str, ...]
+    starts: NDArray[np.int64]
+    sources: NDArray[np.int16]
+    sides: NDArray[np.int8]
+    reasons: NDArray[np.int8]
+    matches: NDArray[np.int64]
+    alike_left_in: int
+
+    @property
+    def num_kept(self) -> int:
+        """Rows of the built dataset."""
+        return int((self.reasons == _KEPT).sum())
+
+    def pieces(self, start: int, count: int) -> list[Piece]:
+        """Kept rows number `start` to `start + count`, by part."""
+        rows = np.flatnonzero(self.reasons == _KEPT)[start : start + count]
+        found: list[Piece] = []
+        for part, own in self._by_part(rows):
+            splits = tuple(_SIDES[side] for side in self.sides[own].tolist())
+            found.append(Piece(self.parts[part], tuple((own - self.starts[part]).tolist()), splits))
+        return found
+
+    def excluded(self, before: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
+        """What was left out before the plan, then each duplicate with the row that it is like."""
+        yield from before
+        dropped = np.flatnonzero(self.reasons != _KEPT)
+        ids = self._ids(np.unique(self.matches[dropped]))
+        for part, own in self._by_part(dropped):
+            for row, study_id in zip(own.tolist(), _ids_in(self.parts[part], own - self.starts[part]), strict=True):
+                is_copy = self.reasons[row] == _COPY
+                why = ("equal pixels: " if is_copy else "looks like ") + ids[int(self.matches[row])]
+                kind = "copy" if is_copy else "near copy"
+                yield {"source": self.names[self.sources[part]], "row": study_id, "kind": kind, "why": why}
+
+    def _ids(self, rows: NDArray[np.int64]) -> dict[int, str]:
+        found: dict[int, str] = {}
+        for part, own in self._by_part(rows):
+            found.update(zip(own.tolist(), _ids_in(self.parts[part], own - self.starts[part]), strict=True))
+        return found
+
+    def _by_part(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Sorted rows, part by part."""
+        ends = np.searchsorted(rows, self.starts)
+        for part in np.flatnonzero(np.diff(ends)).tolist():
+            yield part, rows[ends[part] : ends[part + 1]]
+
+
+def make_plan(settings: BuildSettings, folder: Path) -> Plan:
+    """Sides and duplicates over all parts of a folder.
+
+    A row goes for one of equal pixels, or (by setting) of like look, in an earlier set; a train row also for one of
+    equal pixels among the held-out rows of its own set. Other likenesses within a set stay: slices of one patient are
+    alike and legitimate.
+    """
+    parts = sorted(folder.glob("[0-9]*-*.parquet"))
+    counts = [pq.read_metadata(part).num_rows for part in parts]
+    sources = np.array([int(part.name[:3]) for part in parts], np.int16)
+    starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    of_row = np.repeat(sources, counts)
+    pixels, looks, sides, is_train = _columns(settings, parts, starts, of_row)
+    ranks = of_row * 2 + is_train
+    matches = same_before(pixels, ranks)
+    reasons = np.where(matches >= 0, _COPY, _KEPT).astype(np.int8)
+    del pixels
+    alike_left_in = 0
+    if settings.near_duplicates:
+        near = alike_before(looks, of_row)
+        new = (near >= 0) & (reasons == _KEPT)
+        matches[new], reasons[new] = near[new], _ALIKE
+        kept = reasons == _KEPT
+        del near, new
+        alike_left_in = int((alike_before(looks[kept], ranks[kept]) >= 0).sum())
+    names = tuple(source.set_name for source in settings.sources)
+    return Plan(
+        parts=parts,
+        names=names,
+        starts=starts,
+        sources=sources,
+        sides=sides,
+        reasons=reasons,
+        matches=matches,
+        alike_left_in=alike_left_in,
+    )
+
+
+def _columns(
+    settings: BuildSettings, parts: list[Path], starts: NDArray[np.int64], of_row: NDArray[np.int16]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int8], NDArray[np.bool_]]:
+    """Pixel hashes, look hashes, sides and whether a row is for training, of all rows."""
+    pixels, looks = np.empty(starts[-1], np.uint64), np.empty(starts[-1], np.uint64)
+    draws, is_open, is_train = np.empty(starts[-1]), np.zeros(starts[-1], bool), np.zeros(starts[-1], bool)
+    for part, start, stop in zip(parts, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
+        table = pq.read_table(part, columns=["pixel_hash", "look_hash", "draw", "split"])
+        pixels[start:stop] = table["pixel_hash"].to_numpy()
+        looks[start:stop] = table["look_hash"].to_numpy()
+        draws[start:stop] = table["draw"].to_numpy()
+        is_open[start:stop] = _equals(table["split"], "")
+        is_train[start:stop] = _equals(table["split"], "train")
+    sides = np.zeros(starts[-1], np.int8)
+    for number, source in enumerate(settings.sources):
+        rows = slice(*np.searchsorted(of_row, [number, number + 1]).tolist())
+        is_ours = np.ones_like(is_open[rows]) if source.split == "hash" else is_open[rows]
+        sides[rows][is_ours] = _sides(draws[rows][is_ours], source.val_fraction)
+    return pixels, looks, sides, np.where(sides > 0, sides == _SIDES.index("train"), is_train)
+
+
+def _equals(column: Any, value: str) -> NDArray[np.bool_]:
+    return np.array([found == value for found in column.to_pylist()], bool)
+
+
+def _sides(draws_M: NDArray[np.float64], fraction: float) -> NDArray[np.int8]:
+    """Sides by the rule of `corpus.held_out`: a group is its draw."""
+    groups = np.unique(draws_M)
+    last = -1.0
+    if fraction > 0 and len(groups) > 1:
+        last = groups[min(max(int((groups < fraction).sum()), 1), len(groups) - 1) - 1]
+    return np.where(draws_M <= last, _SIDES.index("val"), _SIDES.index("train")).astype(np.int8)
+
+
+def _ids_in(part: Path, places: NDArray[np.int64]) -> list[str]:
+    return pq.read_table(part, columns=["study_id"])["study_id"].take(pa.array(places)).to_pylist()
