@@ -1,0 +1,242 @@
+"""Any grounder on any COCO-style set: every category asked on every image, records, scores with intervals.
+
+Category names are the phrases; they are asked in the words of the label tree and reported in their own.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..eval.bootstrap import Estimate
+from ..eval.records import read_records
+from ..eval.score import EvalSettings, Scores, score
+from ..eval.table import table
+from ..grounding.bad_input import BadInput, Skipped
+from ..grounding.datasets.coco import segmentation_to_mask
+from ..grounding.datasets.rows import known_phrases, read_json, region, skipping
+from ..grounding.geometry import xywh_to_xyxy
+from ..grounding.grounder import Grounder
+from ..grounding.imaging.read import image_size
+from ..grounding.labels import load_labels
+from ..grounding.records import PredictionRecord, RecordFile, read_lines
+from ..grounding.types import Region, Study, region_to_json
+from .task_data import record_meta
+
+METRICS = ("ap50", "miou", "acc_iou50", "dice", "presence_auroc")
+"""What is printed; the score file holds every measure of grounding."""
+MAX_PER_PHRASE = 100
+"""Regions a phrase, as COCO counts them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoSet:
+    """A COCO-style file that was read: its studies, and what of it could not be used."""
+
+    studies: list[Study]
+    skipped: Skipped
+
+
+def read_coco(references: Path, images: Path, limit: int | None = None, seed: int = 0) -> CocoSet:
+    """Studies of an instances file, images below `images`; `limit` images are drawn with the seed, in file order.
+
+    An image may carry `modality` (else it is unknown) and `group` (patient: the unit of the intervals). Images and
+    annotations that cannot be used are listed; a category one of whose annotations is lost on an image, or is a crowd
+    there, is not asked on that image, since it is neither absent nor known. Raises `BadInput` for no COCO file, and
+    when no image is left.
+    """
+    skipped = Skipped()
+    coco = read_json(references, ("images", "annotations", "categories"))
+    names = _names(coco["categories"], references, skipped)
+    rows = _by_image(coco, references, skipped)
+    chosen = coco["images"]
+    if limit is not None and limit < len(chosen):
+        places = np.random.default_rng(seed).choice(len(chosen), limit, replace=False)
+        chosen = [chosen[place] for place in sorted(places.tolist())]
+    name = references.parent.name if references.stem == "annotations" else references.stem
+    studies: list[Study] = []
+    for image in chosen:
+        with skipping(skipped, references, f"image {_shown(image)}"):
+            studies.append(_study(image, rows.get(image["id"], []), names, images, references, name, skipped))
+    if not studies:
+        raise BadInput("no image can be used.", file=references, fix=f"is --images right? {skipped.summary()}")
+    return CocoSet(studies=studies, skipped=skipped)
+
+
+def _names(categories: list[Any], references: Path, skipped: Skipped) -> dict[Any, str]:
+    """Category id -> name. Raises `BadInput` for two categories of one name."""
+    found: dict[Any, str] = {}
+    for category in categories:
+        with skipping(skipped, references, f"category {category}"):
+            found[category["id"]] = " ".join(str(category["name"]).split())
+    if len(set(found.values())) < len(found):
+        raise BadInput(
+            "two categories have the same name.", file=references, fix="names are phrases: give each its own"
+        )
+    return found
+
+
+def _by_image(coco: Mapping[str, Any], references: Path, skipped: Skipped) -> dict[Any, list[dict[str, Any]]]:
+    found: dict[Any, list[dict[str, Any]]] = {}
+    ids = {image.get("id") for image in coco["images"] if isinstance(image, dict)}
+    for number, row in enumerate(coco["annotations"], 1):
+        with skipping(skipped, references, f"annotation {number}"):
+            if row["image_id"] not in ids:
+                raise BadInput(f"image {row['image_id']} is not in the file.", fix="remove the annotation")
+            found.setdefault(row["image_id"], []).append(row)
+    return found
+
+
+def _shown(image: Any) -> Any:
+    return (image.get("file_name") or image.get("id")) if isinstance(image, dict) else image
+
+
+def _study(
+    image: dict[str, Any],
+    rows: list[dict[str, Any]],
+    names: Mapping[Any, str],
+    folder: Path,
+    references: Path,
+    dataset: str,
+    skipped: Skipped,
+) -> Study:
+    path = folder / image["file_name"]
+    size = image_size(path)
+    stated = (image.get("width", size[0]), image.get("height", size[1]))
+    if stated != size:
+        raise BadInput(f"{size} pixels, but the annotations are for {stated}.", file=path, fix="use the original image")
+    found: list[Region] = []
+    for row in rows:
+        with skipping(skipped, references, f"annotation {row.get('id')}"):
+            found.append(_region(row, names, size))
+    named = [names[row["category_id"]] for row in rows if row.get("category_id") in names]
+    return Study(
+        study_id=str(image["file_name"]),
+        image_path=path,
+        modality=image.get("modality") or "unknown",
+        group=str(image.get("group") or image["file_name"]),
+        dataset=dataset,
+        split="test",
+        size_px=size,
+        regions=tuple(found),
+        phrases=known_phrases(names.values(), named, found),
+    )
+
+
+def _region(row: Mapping[str, Any], names: Mapping[Any, str], size_px: tuple[int, int]) -> Region:
+    if row["category_id"] not in names:
+        raise BadInput(f"category {row['category_id']} is not in the file.", fix="add it to `categories`")
+    if row.get("iscrowd"):
+        raise BadInput("a crowd is no single region.", fix="leave it out, or outline its members")
+    mask = segmentation_to_mask(row.get("segmentation"), size_px)
+    return region(names[row["category_id"]], xywh_to_xyxy(row["bbox"]), size_px, mask)
+
+
+def predict(
+    grounder: Grounder, studies: Sequence[Study], out: Path, skipped: Skipped, *, model: str = "", batch_size: int = 8
+) -> None:
+    """Ground every phrase of every study and append the records to `out`; what is there already is not done again.
+
+    Images that cannot be read are left out and listed. Raises `BadInput` if `out` holds records of another grounder.
+    """
+    file = RecordFile(out)
+    _check_same(out, grounder)
+    missing = [study for study in studies if any(_id(study, phrase) not in file.done for phrase in study.phrases)]
+    bar = tqdm(total=len(studies), initial=len(studies) - len(missing), desc="grounding", unit="image", disable=None)
+    for start in range(0, len(missing), batch_size):
+        batch = missing[start : start + batch_size]
+        for study, regions in _ground(grounder, batch, skipped):
+            file.append([_record(study, phrase, regions, grounder, model) for phrase in study.phrases])
+        bar.update(len(batch))
+    bar.close()
+
+
+def _check_same(out: Path, grounder: Grounder) -> None:
+    first = next(read_lines(out), None) if out.exists() else None
+    if first is not None and (first.get("meta") or {}).get("grounder") != grounder.fingerprint[:16]:
+        raise BadInput("holds records of another grounder or of other settings.", file=out, fix="give another file")
+
+
+def _ground(
+    grounder: Grounder, batch: Sequence[Study], skipped: Skipped
+) -> Iterator[tuple[Study, dict[str, list[Region]]]]:
+    """Regions of each study by phrase; if the batch holds an image that cannot be read, one by one without it."""
+    tree = load_labels()
+    try:
+        found = grounder.ground(batch, [[tree.label(phrase) for phrase in study.phrases] for study in batch])
+    except BadInput as error:
+        if len(batch) > 1:
+            yield from (pair for study in batch for pair in _ground(grounder, [study], skipped))
+        else:
+            skipped.add(str(batch[0].image_path), error)
+        return
+    for study, regions in zip(batch, found, strict=True):
+        yield study, {p: [replace(r, phrase=p) for r in regions if r.phrase == tree.label(p)] for p in study.phrases}
+
+
+def _id(study: Study, phrase: str) -> str:
+    return f"{study.dataset}/{study.study_id}/{phrase}"
+
+
+def _record(
+    study: Study, phrase: str, found: Mapping[str, list[Region]], grounder: Grounder, model: str
+) -> PredictionRecord:
+    return PredictionRecord(
+        id=_id(study, phrase),
+        dataset=study.dataset,
+        split=study.split,
+        task="grounding",
+        image_id=study.study_id,
+        cluster_id=f"{study.dataset}/{study.group}",
+        question=phrase,
+        answer=[region_to_json(region) for region in study.regions if region.phrase == phrase],
+        prediction=[region_to_json(region) for region in found[phrase]],
+        evidence="predicted",
+        phrases=(phrase,),
+        model=model,
+        meta=record_meta(study, [phrase])
+        | {"level": len(load_labels().path(phrase)) or 1, "grounder": grounder.fingerprint[:16]},
+    )
+
+
+def evaluate(
+    grounder: Grounder,
+    coco: CocoSet,
+    settings: EvalSettings,
+    records: Path | None = None,
+    *,
+    model: str = "",
+    batch_size: int = 8,
+) -> Scores:
+    """Scores of a grounder on a set; the predictions stay in `records` where it is given.
+
+    What had to be left out is added to `coco.skipped` and named in the notes.
+    """
+    with TemporaryDirectory() as scratch:
+        path = records or Path(scratch) / "records.jsonl"
+        predict(grounder, coco.studies, path, coco.skipped, model=model, batch_size=batch_size)
+        asked = {_id(study, phrase) for study in coco.studies for phrase in study.phrases}
+        rows = [row for row in read_records([path], "grounding") if row["id"] in asked]
+    found = score(rows, "grounding", settings)
+    return replace(found, notes=[*found.notes, coco.skipped.summary()]) if coco.skipped.entries else found
+
+
+def scores_text(scores: Scores) -> str:
+    """The headline metrics for the terminal, of all and by category and modality: value, interval, n."""
+    parts = [table({"all": {name: scores.metrics[name] for name in METRICS if name in scores.metrics}})]
+    for axis, title in (("label", "category"), ("modality", "modality")):
+        if axis in scores.strata:
+            parts.append(table(_turned(scores.strata[axis]), corner=title))
+    counts = scores.counts
+    parts.append(f"{counts['records']} pairs of image and phrase, {counts['pairs_without_truth']} of them absent")
+    return "\n\n".join([*parts, *scores.notes])
+
+
+def _turned(labels: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, Estimate]]:
+    """Metric -> label -> estimate: a line a label, a column a metric."""
+    names = [name for name in METRICS if any(name in cells for cells in labels.values())]
+    return {name: {label: cells[name] for label, cells in labels.items() if name in cells} for name in names}
