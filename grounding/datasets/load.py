@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from datasets import Dataset
@@ -18,31 +18,53 @@ from ..bad_input import BadInput, Skipped
 from ..settings import Settings
 from ..types import Study, parse_modality
 from .corpus import data_folder, held_out
+from .nifti import SliceSettings
 from .schema import STUDY_FEATURES, studies, study_to_row
 
-Layout = Literal["phantom", "coco", "voc", "mask_folder", "covid_cxr", "built"]
-READERS: dict[Layout, str] = {
-    "phantom": ".phantom",
-    "coco": ".coco",
-    "voc": ".voc",
-    "mask_folder": ".mask_folder",
-    "covid_cxr": ".covid_cxr",
-    "built": ".built",
-}
+Layout = Literal[
+    "phantom",
+    "coco",
+    "voc",
+    "mask_folder",
+    "covid_cxr",
+    "label_map",
+    "named_masks",
+    "odvg",
+    "slake",
+    "ms_cxr",
+    "nifti",
+    "dicom_seg",
+    "built",
+]
+READERS: dict[Layout, str] = {layout: f".{layout}" for layout in get_args(Layout)}
 """Module of each layout; its `read(folder, skipped, modality=...)` yields studies (phantoms: `read(folder)`, rows)."""
+OPTIONS: dict[str, tuple[Layout, ...]] = {
+    "phrase": ("mask_folder",),
+    "classes": ("label_map", "nifti", "slake"),
+    "components": ("label_map", "named_masks", "nifti", "dicom_seg"),
+    "slices": ("nifti",),
+}
+"""Settings that only some layouts have; their readers take them by the same name."""
 
 
 class DataSettings(Settings):
     """One region set: where it is, how it is laid out, how much of it counts."""
 
     layout: Layout
-    """phantom, coco (annotations.json), voc (Annotations/*.xml), mask_folder (images/ and masks/), covid_cxr, built (`data build`)."""
+    """phantom, coco (annotations.json), voc (Annotations/*.xml), mask_folder (images/ and masks/), covid_cxr, built (what
+    `medglip data build` wrote) ...; each is described in the file of its name."""
     path: str = ""
     """Folder of the set, absolute or below MEDGLIP_DATA; its last part names the data set."""
     modality: str = ""
     """Modality of the images where the files name none."""
     phrase: str = ""
     """What the masks of a mask_folder outline; other layouts name their regions themselves."""
+    classes: dict[int, str] | str = ""
+    """Names of the values of label maps, `{1: liver}`, or the file in the folder that names them (`classes.yaml`)."""
+    components: bool = False
+    """Whether each blob of a mask is a region of its own, not all blobs of a class one region."""
+    slices: SliceSettings | None = None
+    """Which slices of NIfTI volumes become images: axis, step, min_area, window ..."""
     weight: float = Field(default=1.0, gt=0)
     """Weight of the set in training, relative to the other sets."""
     limit: int | None = Field(default=None, gt=0)
@@ -64,8 +86,11 @@ class DataSettings(Settings):
     def _no_contradictions(self) -> "DataSettings":
         if not self.path and self.layout != "phantom":
             raise ValueError(f"key 'path': layout {self.layout!r} needs the folder of the set")
-        if (self.layout == "mask_folder") != bool(self.phrase):
-            raise ValueError("key 'phrase': needed by layout 'mask_folder', and by no other")
+        if self.layout == "mask_folder" and not self.phrase:
+            raise ValueError("key 'phrase': layout 'mask_folder' needs what its masks outline")
+        for key, layouts in OPTIONS.items():
+            if getattr(self, key) and self.layout not in layouts:
+                raise ValueError(f"key {key!r}: layout {self.layout!r} has no use for it, {', '.join(layouts)} have")
         return self
 
 
@@ -108,7 +133,7 @@ def read_set(settings: DataSettings, skipped: Skipped) -> Iterator[Study]:
     folder = set_folder(settings)
     if settings.layout == "phantom":
         return studies(reader.read(folder))
-    options = {"modality": settings.modality, "phrase": settings.phrase}
+    options = {key: getattr(settings, key) for key in ("modality", *OPTIONS)}
     return reader.read(folder, skipped, **{key: value for key, value in options.items() if value})
 
 
