@@ -3,7 +3,7 @@
 The layout of the Imaging Data Commons and The Cancer Imaging Archive (portal.imaging.datacommons.cancer.gov,
 cancerimagingarchive.net; licence and citation by collection, mostly CC BY); Segmentation IOD: DICOM PS3.3 A.51, C.8.20.
 A frame of a segmentation names its segment and the image it lies on (ReferencedSOPInstanceUID); the phrase is the
-SegmentLabel, or else laterality and SegmentedPropertyType, whichever the label tree knows.
+SegmentLabel, or laterality and SegmentedPropertyType where the label says nothing more.
 Traps: frames without a pixel are usually left out, so every segment of a file is taken as annotated on each image that
 the file refers to; several files may outline one image; images of several frames are not read.
 Privacy: PatientID only joins the studies of a patient; groups and names in errors are hashes of UIDs or file names.
@@ -151,22 +151,20 @@ def _assign(path: Path, images: dict[str, _Image], skipped: Skipped) -> None:
 
 
 def _phrase(item: Dataset) -> str:
-    """SegmentLabel, that without its number, laterality and type, or type: the first that the label tree knows.
+    """SegmentLabel, without its number unless the label tree knows it so; or laterality and SegmentedPropertyType.
 
-    Of names it does not know, the label without its number, or the type where the label says nothing.
+    The type speaks where the label says nothing ("Segment 1") or the same.
     """
-    labels = load_labels()
-    label = str(item.get("SegmentLabel") or "")
-    plain = _NUMBER.sub("", label).replace("_", " ")
+    label = str(item.get("SegmentLabel") or "").replace("_", " ").strip()
+    plain = _NUMBER.sub("", label)
     kind = next(iter(item.get("SegmentedPropertyTypeCodeSequence") or ()), Dataset())
     side = next(iter(kind.get("SegmentedPropertyTypeModifierCodeSequence") or ()), Dataset())
-    name, where = str(kind.get("CodeMeaning") or ""), str(side.get("CodeMeaning") or "")
-    for words in (label, plain, f"{where} {name}", name):
-        if labels.path(words):
-            return labels.label(words)
-    if not (plain if plain.lower().strip() not in _NO_NAMES else name).strip():
+    name, where = str(kind.get("CodeMeaning") or ""), str(side.get("CodeMeaning") or "").lower()
+    if plain.lower() in (*_NO_NAMES, name.lower()):
+        plain = label = f"{where} {name}" if where in ("left", "right") else name
+    if not plain:
         raise BadInput(f"segment {item.SegmentNumber} has no name.", fix="give it a SegmentLabel")
-    return labels.label(name if plain.lower().strip() in _NO_NAMES else plain)
+    return load_labels().label(label if load_labels().path(label) else plain)
 
 
 def _referred(header: Dataset) -> list[str]:

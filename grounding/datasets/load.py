@@ -51,8 +51,9 @@ class DataSettings(Settings):
     """One region set: where it is, how it is laid out, how much of it counts."""
 
     layout: Layout
-    """phantom, coco (annotations.json), voc (Annotations/*.xml), mask_folder (images/ and masks/), covid_cxr, built (what
-    `medglip data build` wrote) ...; each is described in the file of its name."""
+    """phantom, coco (annotations.json), voc (Annotations/*.xml), mask_folder (images/ and masks/ of one phrase),
+    label_map (images/ and masks/ of several classes), named_masks (BiomedParse), odvg (*.jsonl), slake, ms_cxr, nifti
+    (volumes as slices), dicom_seg, covid_cxr, built (`data build`); each is described in the file of its name."""
     path: str = ""
     """Folder of the set, absolute or below MEDGLIP_DATA; its last part names the data set."""
     modality: str = ""

@@ -5,7 +5,8 @@ by training and agreement only, nothing of it may be passed on); Boecking et al.
 Semantics to Improve Biomedical Vision-Language Processing" (ECCV). Images: physionet.org/content/mimic-cxr-jpg.
 Traps: a phrase may have several boxes, one row each; x, y, w, h are pixels of the ORIGINAL image, so they are scaled
 to the image on disk, which must have the same shape (a crop or padding cannot be told from the numbers); only the
-phrase of a row is known, other findings of the image are unknown; versions before 1.1.0 have no split. Patients are taken from the path (`p10000032`).
+phrase of a row is known, other findings of the image are unknown; versions before 1.1.0 have no split.
+Patients are taken from the path (`p10000032`).
 """
 
 import csv
