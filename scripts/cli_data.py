@@ -47,7 +47,7 @@ def check(
 ) -> None:
     """Count what is there, open every image, hold every region against it; exit code 1 if anything is wrong.
 
-    Printed: counts by set, modality, label level and box size; each fault; train pictures that held-out splits have too.
+    Printed: counts by set, modality, label level and box size; each fault; train pictures that are held out too.
     """
     from ..grounding.datasets.card import tally_rows
     from ..grounding.datasets.contact_sheet import contact_sheet

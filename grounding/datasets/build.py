@@ -38,7 +38,8 @@ VERSION = 1
 
 _PART_ROWS = 512
 _GROUP_ROWS = 256  # rows a row group: what a worker and a streaming reader hold at once
-_PART_SCHEMA = pa.schema([*BUILT_FEATURES.arrow_schema, pa.field("draw", pa.float64())])
+_FOR_THE_PLAN = {"thumbnail": pa.binary(256), "draw": pa.float64()}
+_PART_SCHEMA = pa.schema([*BUILT_FEATURES.arrow_schema, *map(pa.field, *zip(*_FOR_THE_PLAN.items(), strict=True))])
 _Job = tuple[SourceSettings, list[Row] | tuple[Path, range], list[tuple[str, str, str]]]
 Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]], str], None]
 
@@ -202,7 +203,7 @@ def _finished_rows(piece: Piece, has_bytes: bool, schema: pa.Schema) -> Iterator
     table = pq.read_table(piece.part).take(pa.array(piece.places))
     splits = [split or own for split, own in zip(piece.splits, table["split"].to_pylist(), strict=True)]
     table = table.set_column(table.column_names.index("split"), "split", pa.array(splits, pa.string()))
-    for batch in table.drop_columns("draw").to_batches(_GROUP_ROWS):
+    for batch in table.drop_columns(list(_FOR_THE_PLAN)).to_batches(_GROUP_ROWS):
         pictures = batch.select(["image", "image_path"]).to_pylist()
         images = [stored_picture(row) if has_bytes else None for row in pictures]
         column = pa.array(images, schema.field("image").type)

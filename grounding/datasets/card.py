@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..labels import load_labels
 from .harmonize import Notes
 from .manifest import BuildSettings
 
@@ -19,14 +21,13 @@ TALLIED = (*_BY_ROW, "split", "size_px", "regions")
 _MAX_LABELS = 2000
 _LABELS_SHOWN = 100
 _SIZES = ((0.01, "below 1 % of the image"), (0.1, "1 to 10 %"), (1.01, "above 10 %"))
-_LEVELS = ("outside the tree", "1 (organ or word)", "2 (part)", "3 (finding)", "4 and deeper")
 Tally = Counter[tuple[str, str, str, str]]
 
 
 def tally(rows: pa.RecordBatch | pa.Table) -> Tally:
     """Counts by (property, value, split, "images" or "regions"): columns of a row, label level, box size.
 
-    The level of a region is the length of its path; its size is its box's part of the image's area.
+    The level of a region is its label's (organ, part, finding); its size is its box's part of the image's area.
     """
     found: Tally = Counter()
     splits = rows["split"].to_pylist()
@@ -39,14 +40,19 @@ def tally(rows: pa.RecordBatch | pa.Table) -> Tally:
     areas = np.array(rows["size_px"].to_pylist(), float).reshape(-1, 2).prod(1)
     owners = np.repeat(np.arange(len(splits)), counts)
     flat = regions.flatten()
-    levels = pc.list_value_length(flat.field("path")).to_pylist()  # pyright: ignore
+    levels = [_level(phrase) for phrase in flat.field("phrase").to_pylist()]
     boxes = flat.field("box_xyxy_px").flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
     parts = (boxes[:, 2:] - boxes[:, :2]).prod(1) / areas[owners]
     for owner, level, part in zip(owners.tolist(), levels, parts.tolist(), strict=True):
         size = next(name for limit, name in _SIZES if part < limit or limit > 1)
-        found["level", _LEVELS[min(level, len(_LEVELS) - 1)], splits[owner], "regions"] += 1
+        found["level", level, splits[owner], "regions"] += 1
         found["box size", size, splits[owner], "regions"] += 1
     return found
+
+
+@cache
+def _level(phrase: str) -> str:
+    return load_labels().level(phrase) or "outside the tree"
 
 
 def tally_rows(counts: Tally, name: str) -> list[dict[str, Any]]:
@@ -147,8 +153,9 @@ def _left_out(settings: BuildSettings, facts: CardFacts) -> str:
     text = (
         "Each with its reason in `excluded.jsonl`. unreadable: rows, regions or files that the reader could not use; "
         "labels: images of which no label stayed; copy: pixels of a row of an earlier set, or of a held-out row of the "
-        "same set; near copy: look of a row of an earlier set (difference hashes within 2 bits). Within a set "
-        f"{facts.alike_left_in} train images look like a held-out one and stayed: slices of one kind are alike."
+        "same set; near copy: look of a row of an earlier set (difference hashes within 2 bits, thumbnails that "
+        f"correlate at 0.95). Within a set {facts.alike_left_in} train images look like a held-out one and stayed: "
+        "slices of one kind are alike."
     )
     return f"## Left out\n\n{_table(rows)}\n\n{text}"
 

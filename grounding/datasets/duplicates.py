@@ -1,10 +1,12 @@
-"""Pictures that are the same or look alike, among millions: two 64-bit hashes a picture, compared in sorted arrays.
+"""Pictures that are the same or look alike, among millions: two 64-bit hashes a picture, and a thumbnail for the doubt.
 
 Exact: the first 64 bits of the SHA-256 of size and RGB pixels (at 5 million pictures, one chance in a million that any
-two differ and agree). Alike: difference hashes that differ in at most 2 bits, the rule of the leak report.
+two differ and agree). Alike: difference hashes that differ in at most 2 bits, the rule of the leak report, and
+thumbnails that agree: alone, the hash takes a round fundus for any other, and for a colonoscope's round view.
 """
 
 import hashlib
+from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -17,8 +19,15 @@ NEAR_BITS = 2
 FLAT_BITS = 8
 """With fewer bits set than this, or unset, a difference hash tells nothing: black frames look like one another."""
 
+MIN_CORRELATION = 0.95
+"""Of the thumbnails of two pictures that look alike. Measured: 0.999 after scaling and JPEG, below 0.85 for others."""
+
+THUMBNAIL_SIDE = 16
+_PAIRS_AT_ONCE = 16384
+
 Hashes = NDArray[np.uint64]
 Rows = NDArray[np.int64]
+Thumbnails = NDArray[np.uint8]
 
 _QUARTERS = [np.uint64(sum(1 << bit for bit in range(start, 64, 4))) for start in range(4)]
 _KEYS = [a | b for a, b in combinations(_QUARTERS, 2)]
@@ -37,6 +46,12 @@ def look_hash(image: Image.Image) -> int:
     return int(np.packbits(grey[:, 1:] > grey[:, :-1]).view(np.uint64)[0])
 
 
+def thumbnail(image: Image.Image) -> bytes:
+    """256 grey values of a 16 x 16 picture, row by row."""
+    side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
+    return np.asarray(image.convert("L").resize(side, Image.Resampling.BILINEAR), np.uint8).tobytes()
+
+
 def same_before(hashes_N: Hashes, ranks_N: NDArray[np.integer]) -> Rows:
     """int64[N]: for each row the first row of the lowest rank with its hash, if that is lower than its own; else -1.
 
@@ -50,63 +65,53 @@ def same_before(hashes_N: Hashes, ranks_N: NDArray[np.integer]) -> Rows:
     return found
 
 
-def alike_before(hashes_N: Hashes, ranks_N: NDArray[np.integer]) -> Rows:
-    """int64[N]: for each row one row of lower rank whose difference hash is within `NEAR_BITS` of its own, else -1.
+def alike_before(hashes_N: Hashes, ranks_N: NDArray[np.integer], thumbnails_N: Thumbnails) -> Rows:
+    """int64[N]: for each row a row of lower rank that looks like it, else -1; flat pictures are left alone.
 
-    Flat pictures are left alone (`FLAT_BITS`). About 60 bytes a row at the peak; time grows with the number of
-    neighbours in half of the bits, near N log N for pictures that differ.
+    Alike: difference hashes within `NEAR_BITS`, and thumbnails that correlate at `MIN_CORRELATION`. `thumbnails_N`
+    uint8[N, 256] may lie on disk (`np.memmap`): only those of near hashes are read. About 60 bytes a row at the peak;
+    time grows with the pairs that agree in half of the bits, near N log N for pictures that differ.
     """
     found = np.full(len(hashes_N), -1, np.int64)
-    telling = np.flatnonzero((np.bitwise_count(hashes_N) >= FLAT_BITS) & (np.bitwise_count(~hashes_N) >= FLAT_BITS))
-    rows = telling[_firsts(hashes_N[telling], ranks_N[telling])]
+    rows = np.flatnonzero((np.bitwise_count(hashes_N) >= FLAT_BITS) & (np.bitwise_count(~hashes_N) >= FLAT_BITS))
     for key in _KEYS:
-        _match(hashes_N[rows] & key, hashes_N, ranks_N, rows, found)
-    return _spread(hashes_N, ranks_N, rows, found)
+        for one, other in _near_pairs(hashes_N[rows] & key, hashes_N, ranks_N, rows):
+            is_open = found[one] < 0
+            for some in np.array_split(np.flatnonzero(is_open), int(is_open.sum()) // _PAIRS_AT_ONCE + 1):
+                alike = _correlation(thumbnails_N[one[some]], thumbnails_N[other[some]]) >= MIN_CORRELATION
+                found[one[some[alike]]] = other[some[alike]]
+    return found
 
 
-def _firsts(hashes_M: Hashes, ranks_M: NDArray[np.integer]) -> Rows:
-    """The first row of each hash and rank: copies within a set need no comparing of their own."""
-    order = np.lexsort((ranks_M, hashes_M))
-    hashes, ranks = hashes_M[order], ranks_M[order]
-    return order[np.r_[True, (hashes[1:] != hashes[:-1]) | (ranks[1:] != ranks[:-1])][: len(order)]]
-
-
-def _match(keys_U: Hashes, hashes_N: Hashes, ranks_N: NDArray[np.integer], rows_U: Rows, found_N: Rows) -> None:
-    """Compare rows of equal key, first neighbours in the sorted order, then those two apart, and so on."""
-    order = np.argsort(keys_U, kind="stable")
-    keys, rows = keys_U[order], rows_U[order]
+def _near_pairs(
+    keys_M: Hashes, hashes_N: Hashes, ranks_N: NDArray[np.integer], rows_M: Rows
+) -> Iterator[tuple[Rows, Rows]]:
+    """Rows of equal key that are near, the one of higher rank first: neighbours in sorted order, those 2 apart ..."""
+    order = np.argsort(keys_M, kind="stable")
+    keys, rows = keys_M[order], rows_M[order]
     here, step = _of_several_ranks(keys, ranks_N[rows]), 1
     while len(here := here[here + step < len(keys)]):
         here = here[keys[here] == keys[here + step]]
         one, other = rows[here], rows[here + step]
         near = np.bitwise_count(hashes_N[one] ^ hashes_N[other]) <= NEAR_BITS
         near &= ranks_N[one] != ranks_N[other]
-        one, other = one[near], other[near]
         is_later = ranks_N[one] > ranks_N[other]
-        found_N[np.where(is_later, one, other)] = np.where(is_later, other, one)
+        if near.any():
+            yield np.where(is_later, one, other)[near], np.where(is_later, other, one)[near]
         step += 1
 
 
-def _of_several_ranks(keys_U: Hashes, ranks_U: NDArray[np.integer]) -> Rows:
+def _of_several_ranks(keys_M: Hashes, ranks_M: NDArray[np.integer]) -> Rows:
     """Places in runs of equal keys with more than one rank; in all other runs there is nothing to find."""
-    starts = np.flatnonzero(np.r_[True, keys_U[1:] != keys_U[:-1]][: len(keys_U)])
+    starts = np.flatnonzero(np.r_[True, keys_M[1:] != keys_M[:-1]][: len(keys_M)])
     if not len(starts):
         return starts
-    mixed = np.minimum.reduceat(ranks_U, starts) != np.maximum.reduceat(ranks_U, starts)
-    return np.flatnonzero(np.repeat(mixed, np.diff(np.r_[starts, len(keys_U)])))
+    mixed = np.minimum.reduceat(ranks_M, starts) != np.maximum.reduceat(ranks_M, starts)
+    return np.flatnonzero(np.repeat(mixed, np.diff(np.r_[starts, len(keys_M)])))
 
 
-def _spread(hashes_N: Hashes, ranks_N: NDArray[np.integer], rows_U: Rows, found_N: Rows) -> Rows:
-    """What was found for the first row of a hash and rank holds for its copies."""
-    hits = rows_U[found_N[rows_U] >= 0]
-    if not len(hits):
-        return found_N
-    order = np.lexsort((ranks_N[hits], hashes_N[hits]))
-    hits = hits[order]
-    for rank in np.unique(ranks_N[hits]):
-        own = hits[ranks_N[hits] == rank]
-        mine = np.flatnonzero(ranks_N == rank)
-        place = np.minimum(np.searchsorted(hashes_N[own], hashes_N[mine]), len(own) - 1)
-        copies = hashes_N[own][place] == hashes_N[mine]
-        found_N[mine[copies]] = found_N[own[place[copies]]]
-    return found_N
+def _correlation(one_P: Thumbnails, other_P: Thumbnails) -> NDArray[np.float32]:
+    """float32[P] of each pair; 0 where one is of a single brightness."""
+    a, b = (np.asarray(side, np.float32) - np.mean(side, 1, np.float32, keepdims=True) for side in (one_P, other_P))
+    scale = np.sqrt((a * a).sum(1) * (b * b).sum(1))
+    return (a * b).sum(1) / np.maximum(scale, 1e-6)

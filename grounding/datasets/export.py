@@ -18,7 +18,7 @@ from ..imaging.read import read_image
 from ..records import write_atomic
 from ..types import Region, Study
 from .card import TALLIED, Tally, tally
-from .duplicates import alike_before, look_hash, pixel_hash, same_before
+from .duplicates import alike_before, look_hash, pixel_hash, same_before, thumbnail
 from .schema import row_to_study
 
 _NAMES = ("dataset", "modality", "split")
@@ -32,6 +32,7 @@ class Picture:
     split: str
     pixels: int
     look: int
+    thumbnail: bytes
 
 
 def describe(data: Dataset) -> list[dict[str, Any]]:
@@ -66,7 +67,9 @@ def check(data: Dataset, pictures: list[Picture] | None = None) -> Skipped:
             seen[study.study_id] += 1
             image = read_image(study.image_path)
             if pictures is not None:
-                pictures.append(Picture(study.study_id, study.split, pixel_hash(image), look_hash(image)))
+                pictures.append(
+                    Picture(study.study_id, study.split, pixel_hash(image), look_hash(image), thumbnail(image))
+                )
             _check(study, image.size, seen[study.study_id])
         except BadInput as error:
             faults.add(name, error)
@@ -80,7 +83,8 @@ def shared_pictures(pictures: Sequence[Picture]) -> list[dict[str, str]]:
     """
     ranks = np.array([picture.split == "train" for picture in pictures], np.int8)
     pixels, looks = (np.array([getattr(p, name) for p in pictures], np.uint64) for name in ("pixels", "look"))
-    same, alike = same_before(pixels, ranks), alike_before(looks, ranks)
+    thumbnails = np.array([list(picture.thumbnail) for picture in pictures], np.uint8).reshape(-1, 256)
+    same, alike = same_before(pixels, ranks), alike_before(looks, ranks, thumbnails)
     return [
         {
             "train": picture.id,

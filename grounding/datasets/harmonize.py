@@ -7,7 +7,6 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +17,7 @@ from ..bad_input import BadInput
 from ..imaging.read import is_dicom, read_image
 from ..labels import load_labels
 from .corpus import draw
-from .duplicates import look_hash, pixel_hash
+from .duplicates import look_hash, pixel_hash, thumbnail
 from .load import set_folder
 from .manifest import BuildSettings, SourceSettings
 
@@ -64,28 +63,14 @@ def label_of(phrase: str, source: SourceSettings, unknown: str) -> tuple[str | N
     meanings = {tree.label(name): label for name, label in source.labels.items()}
     if word in meanings:
         return meanings[word], "left out" if meanings[word] is None else "mapped"
-    kind: Kind = "unknown" if word not in tree.labels else "ambiguous" if other_meanings(word) else "known"
-    return (word if kind == "known" or unknown == "keep" else None), kind
-
-
-@cache
-def other_meanings(label: str) -> tuple[str, ...]:
-    """Labels elsewhere in the tree that the label, said for short, may stand for: tumor, lesion, ventricle, gland.
-
-    Those are the labels with a name that ends in these words, neither above nor below the label itself.
-    """
-    tree, words = load_labels(), label.split()
-    found: list[str] = []
-    for other, entry in tree.labels.items():
-        is_kin = label in tree.path(other) or other in tree.path(label)
-        names = [name.lower().split() for name in (other, *entry.synonyms)]
-        if not is_kin and any(len(name) > len(words) and name[-len(words) :] == words for name in names):
-            found.append(other)
-    return tuple(found)
+    found = tree.candidates(word, body_region=source.body_region or None)
+    if len(found) == 1:
+        return found[0], "known"
+    return (word if unknown == "keep" else None), "ambiguous" if tree.candidates(word) else "unknown"
 
 
 def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, notes: Notes) -> Row:
-    """A row with `BUILT_FEATURES`, image bytes only where the row brought them, and `draw` of its group.
+    """A row with `BUILT_FEATURES`, image bytes only where the row brought them, `thumbnail` and `draw`.
 
     `row`: with `STUDY_FEATURES`, and `licence` where the set has one for each image, or with `BUILT_FEATURES`. Raises
     `Excluded` for a licence that is not taken and for a row without a label, `BadInput` for a broken picture.
@@ -120,6 +105,7 @@ def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, notes: 
         "provenance": row.get("provenance") or provenance,
         "pixel_hash": pixel_hash(image),
         "look_hash": look_hash(image),
+        "thumbnail": thumbnail(image),
         "draw": draw(row["group"], settings.seed),
     }
 
@@ -208,8 +194,8 @@ def _tightened(region: Row, label: str, notes: Notes) -> Row:
 
 
 def _body_region(phrases: list[str]) -> str | None:
-    """The first part of the labels' paths where all agree."""
-    regions = {path[0] for phrase in phrases if (path := load_labels().path(phrase))}
+    """The body region of the labels where all agree; words of any region say nothing."""
+    regions = {load_labels().body_region(phrase) for phrase in phrases} - {"", "any"}
     return regions.pop() if len(regions) == 1 else None
 
 

@@ -95,19 +95,22 @@ def make_plan(settings: BuildSettings, folder: Path) -> Plan:
     sources = np.array([int(part.name[:3]) for part in parts], np.int16)
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     of_row = np.repeat(sources, counts)
-    pixels, looks, sides, is_train = _columns(settings, parts, starts, of_row)
+    sides, is_train = _sides_of(settings, parts, starts, of_row)
+    pixels, looks = _column(parts, starts, "pixel_hash"), _column(parts, starts, "look_hash")
     ranks = of_row * 2 + is_train
     matches = same_before(pixels, ranks)
     reasons = np.where(matches >= 0, _COPY, _KEPT).astype(np.int8)
     del pixels
     alike_left_in = 0
     if settings.near_duplicates:
-        near = alike_before(looks, of_row)
+        thumbnails = _thumbnails(parts, starts, folder / "thumbnails")
+        near = alike_before(looks, of_row, thumbnails)
         new = (near >= 0) & (reasons == _KEPT)
         matches[new], reasons[new] = near[new], _ALIKE
-        kept = reasons == _KEPT
         del near, new
-        alike_left_in = int((alike_before(looks[kept], ranks[kept]) >= 0).sum())
+        ranks[reasons != _KEPT] = -1  # of one rank: not compared with each other
+        held_out = alike_before(looks, ranks, thumbnails)
+        alike_left_in = int(((held_out >= 0) & (ranks[held_out] >= 0)).sum())
     names = tuple(source.set_name for source in settings.sources)
     return Plan(
         parts=parts,
@@ -121,25 +124,42 @@ def make_plan(settings: BuildSettings, folder: Path) -> Plan:
     )
 
 
-def _columns(
+def _sides_of(
     settings: BuildSettings, parts: list[Path], starts: NDArray[np.int64], of_row: NDArray[np.int16]
-) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int8], NDArray[np.bool_]]:
-    """Pixel hashes, look hashes, sides and whether a row is for training, of all rows."""
-    pixels, looks = np.empty(starts[-1], np.uint64), np.empty(starts[-1], np.uint64)
+) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """Sides, and whether a row is for training, of all rows."""
     draws, is_open, is_train = np.empty(starts[-1]), np.zeros(starts[-1], bool), np.zeros(starts[-1], bool)
-    for part, start, stop in zip(parts, starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        table = pq.read_table(part, columns=["pixel_hash", "look_hash", "draw", "split"])
-        pixels[start:stop] = table["pixel_hash"].to_numpy()
-        looks[start:stop] = table["look_hash"].to_numpy()
-        draws[start:stop] = table["draw"].to_numpy()
-        is_open[start:stop] = _equals(table["split"], "")
-        is_train[start:stop] = _equals(table["split"], "train")
+    for part, rows in zip(parts, _slices(starts), strict=True):
+        table = pq.read_table(part, columns=["draw", "split"])
+        draws[rows] = table["draw"].to_numpy()
+        is_open[rows] = _equals(table["split"], "")
+        is_train[rows] = _equals(table["split"], "train")
     sides = np.zeros(starts[-1], np.int8)
     for number, source in enumerate(settings.sources):
         rows = slice(*np.searchsorted(of_row, [number, number + 1]).tolist())
         is_ours = np.ones_like(is_open[rows]) if source.split == "hash" else is_open[rows]
         sides[rows][is_ours] = _sides(draws[rows][is_ours], source.val_fraction)
-    return pixels, looks, sides, np.where(sides > 0, sides == _SIDES.index("train"), is_train)
+    return sides, np.where(sides > 0, sides == _SIDES.index("train"), is_train)
+
+
+def _column(parts: list[Path], starts: NDArray[np.int64], name: str) -> NDArray[np.uint64]:
+    """A column of hashes over all parts."""
+    found = np.empty(starts[-1], np.uint64)
+    for part, rows in zip(parts, _slices(starts), strict=True):
+        found[rows] = pq.read_table(part, columns=[name])[name].to_numpy()
+    return found
+
+
+def _thumbnails(parts: list[Path], starts: NDArray[np.int64], file: Path) -> NDArray[np.uint8]:
+    """uint8[N, 256] in a file of its own, of which memory holds what is looked at."""
+    with file.open("wb") as out:
+        for part in parts:
+            out.writelines(pq.read_table(part, columns=["thumbnail"])["thumbnail"].to_pylist())
+    return np.memmap(file, np.uint8, "r", shape=(int(starts[-1]), 256)) if starts[-1] else np.empty((0, 256), np.uint8)
+
+
+def _slices(starts: NDArray[np.int64]) -> list[slice]:
+    return [slice(start, stop) for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)]
 
 
 def _equals(column: Any, value: str) -> NDArray[np.bool_]:
