@@ -85,7 +85,7 @@ def test_affirmed_text_keeps_its_length_and_never_joins_the_words_beside_a_gap()
 
 def test_sentences_get_the_regions_they_affirm_and_join_to_the_text() -> None:
     regions = [region("opacity", 0, 2), region("pleural effusion", 2, 2), region("heart", 1, 1, score=0.1)]
-    text = "There is a consolidation. No pleural effusion. The heart is enlarged. Thank you."
+    text = "There is an airspace opacity. No pleural effusion. The heart is enlarged. Thank you."
     sentences = ground_sentences(text, regions, load_labels(), SIZE)
     assert [sentence.regions for sentence in sentences] == [(regions[0],), (), (), ()]
     assert [sentence.is_negated for sentence in sentences] == [False, True, False, False]
