@@ -10,6 +10,7 @@ Privacy: PatientID only joins the studies of a patient; groups and names in erro
 """
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,7 @@ def read(folder: Path, skipped: Skipped, *, components: bool = False, modality: 
     if not segmentations:
         raise BadInput("holds no DICOM segmentation.", file=folder, fix="is `layout` right?")
     for path in segmentations:
-        with skipping(skipped, path):
+        with skipping(skipped, path), warnings.catch_warnings(action="ignore"):
             _assign(path, images, skipped)
     for image in images.values():
         study = None
@@ -82,7 +83,7 @@ def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]
     patients: dict[str, str] = {}  # PatientID stays in here
     segmentations: list[Path] = []
     for path in sorted(file for file in folder.rglob("*") if file.is_file() and _is_dicom(file)):
-        with skipping(skipped, path):
+        with skipping(skipped, path), warnings.catch_warnings(action="ignore"):  # pydicom's may quote an element
             header = _parse(path, [*_HEADER, *_PLACE])
             if header.get("SOPClassUID") in SEGMENTATIONS:
                 segmentations.append(path)

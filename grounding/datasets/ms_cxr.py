@@ -63,7 +63,7 @@ def _file(folder: Path) -> Path:
 
 def _csv_rows(file: Path) -> Iterator[tuple[int, _Row]]:
     """Each row with its line in the file."""
-    with file.open(encoding="utf-8", newline="") as lines:
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         table = csv.DictReader(lines)
         if missing := set(COLUMNS) - set(table.fieldnames or ()):
             raise BadInput(f"has no column {', '.join(sorted(missing))}.", file=file, fix="use the file of the source")
@@ -74,8 +74,8 @@ def _csv_rows(file: Path) -> Iterator[tuple[int, _Row]]:
 def _json_rows(file: Path, skipped: Skipped) -> Iterator[tuple[int, _Row]]:
     """The same rows from the COCO file, with the annotation's place in it."""
     coco = read_json(file, ("images", "annotations", "categories"))
-    names = {row.get("id"): row.get("name", "") for row in coco["categories"]}
-    images = {row.get("id"): row for row in coco["images"]}
+    names = {row.get("id"): row.get("name", "") for row in coco["categories"] if isinstance(row, dict)}
+    images = {row.get("id"): row for row in coco["images"] if isinstance(row, dict)}
     for number, item in enumerate(coco["annotations"], 1):
         row = None
         with skipping(skipped, file, number):

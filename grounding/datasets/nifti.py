@@ -64,11 +64,11 @@ class SliceSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class _Subject:
-    """One volume: `labels` is its label map, or a file a class."""
+    """One volume: `labels` is its label map, or a file a class and its phrase."""
 
     name: str
     image: Path
-    labels: Path | dict[str, Path]
+    labels: Path | dict[Path, str]
     modality: str
     split: str = ""
 
@@ -81,6 +81,20 @@ class _Slice:
     outlines: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     small: set[str] = field(default_factory=set)
     picture: Path = Path()
+
+    def add(self, phrase: str, mask_HW: NDArray[np.bool_]) -> None:
+        """The pixels of a class, joined with those that another file or value gave it."""
+        old = self.outlines.setdefault(phrase, None)
+        if mask_HW.any():
+            self.outlines[phrase] = mask_to_rle(mask_HW | rle_to_mask(old) if old else mask_HW)
+
+    def finish(self, volume: Volume, settings: SliceSettings) -> None:
+        """Stretch what is outlined to the picture, and take out what is too small."""
+        for phrase, outline in self.outlines.items():
+            mask = _stretched(rle_to_mask(outline), volume, settings) if outline else None
+            is_small = mask is not None and mask.mean() < settings.min_area
+            self.small.update([phrase] if is_small else [])
+            self.outlines[phrase] = None if mask is None or is_small else mask_to_rle(mask)
 
 
 def read(
@@ -119,7 +133,7 @@ def _by_class(folder: Path) -> list[_Subject]:
     splits = _splits(folder / "meta.csv")
     found: list[_Subject] = []
     for masks in sorted(folder.glob("*/segmentations")):
-        files = {phrase_of(_stem(file)): file for file in _volumes(masks)}
+        files = {file: phrase_of(_stem(file)) for file in _volumes(masks)}
         images = {_stem(file): file for file in _volumes(masks.parent)}
         image = images.get("ct") or images.get("mri")
         name = masks.parent.name
@@ -133,7 +147,7 @@ def _splits(file: Path) -> dict[str, str]:
     """Split of each subject; age, sex and place of the patients are not looked at."""
     if not file.is_file():
         return {}
-    with file.open(encoding="utf-8-sig", newline="") as lines:
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
         rows = csv.DictReader(lines, delimiter=";")
         return {row["image_id"]: row["split"] for row in rows if row.get("image_id") and row.get("split")}
 
@@ -186,12 +200,13 @@ def _slices(subject: _Subject, named: Classes, settings: SliceSettings, folder: 
         for index in range(settings.step // 2, labels.values.shape[AXES.index(settings.axis)], settings.step):
             place = found.setdefault(index, _Slice(index=index))
             mask = plane(labels.values, settings.axis, index)
-            mask = _stretched(np.isin(mask, inside) if inside else mask > 0, labels, settings)
-            is_small = mask.any() and mask.mean() < settings.min_area
-            place.outlines[phrase] = mask_to_rle(mask) if mask.any() and not is_small else None
-            place.small.update([phrase] if is_small else [])
+            place.add(phrase, np.isin(mask, inside) if inside else mask > 0)
+    if labels is None:
+        return []
+    for place in found.values():
+        place.finish(labels, settings)
     kept = [place for place in found.values() if settings.keep_empty or any(place.outlines.values())]
-    if labels is not None and kept:
+    if kept:
         _write_pictures(kept, subject, labels, settings, folder)
     return kept
 
@@ -199,7 +214,7 @@ def _slices(subject: _Subject, named: Classes, settings: SliceSettings, folder: 
 def _masks(subject: _Subject, named: Classes, skipped: Skipped) -> Iterator[tuple[str, Volume, tuple[int, ...]]]:
     """(phrase, labels, values inside) of each class; no values where the file holds one class alone."""
     if isinstance(subject.labels, dict):
-        for phrase, file in subject.labels.items():
+        for file, phrase in subject.labels.items():
             yield phrase, read_volume(file), ()
         return
     labels = read_volume(subject.labels)

@@ -5,6 +5,8 @@ The patient's right is at the left of axial and coronal slices, the front at the
 sagittal ones, the head at the top of the others. Text fields of the header (`descrip`, `aux_file`) are never read.
 """
 
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +20,7 @@ from ..bad_input import BadInput
 Axis = Literal["sagittal", "coronal", "axial"]
 AXES: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
 """Places of the axes that slices lie across: x to the right, y to the front, z to the head."""
+_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, OverflowError, MemoryError, zlib.error, struct.error)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,13 +64,13 @@ def read_volume(path: Path, channel: int = 0) -> Volume:
         values, affine = np.asanyarray(turned.dataobj), np.asarray(turned.affine, np.float64)
     except BadInput:
         raise
-    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, KeyError, OverflowError) as error:
+    except (ImageFileError, HeaderDataError, *_ERRORS) as error:
         raise BadInput(f"damaged, or no NIfTI file ({error}).", file=path, fix="copy or export it again") from error
     if values.ndim == 4:
         if not channel < values.shape[3]:
             raise BadInput(f"has {values.shape[3]} channels, not {channel + 1}.", file=path, fix="set `channel` lower")
         values = values[..., channel]
-    if values.ndim != 3 or values.dtype.names or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    if values.ndim != 3 or values.dtype.kind not in "biuf" or not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
         raise BadInput(f"no volume of three axes: {values.shape}.", file=path, fix="export one volume of grey values")
     return Volume(values=values, affine=affine)
 

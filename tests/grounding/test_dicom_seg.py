@@ -1,5 +1,6 @@
 """DICOM segmentations: frames find their images, bits their pixels, and nothing of the patient comes out."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import pack_bits
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage, generate_uid
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage, generate_uid
 
 from medglip.grounding import BadInput, Skipped, Study
 from medglip.grounding.datasets import dicom_seg
@@ -23,7 +24,7 @@ UIDS = [generate_uid(entropy_srcs=[str(k)]) for k in range(4)]
 AXIAL = [1, 0, 0, 0, 1, 0]
 
 
-def save(path: Path, header: Dataset, kind: str, uid: str, study: str = "1.2.3") -> Path:
+def save(path: Path, header: Dataset, kind: UID, uid: UID, study: str = "1.2.3") -> Path:
     header.file_meta = FileMetaDataset()
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID = kind
@@ -37,7 +38,7 @@ def save(path: Path, header: Dataset, kind: str, uid: str, study: str = "1.2.3")
     return path
 
 
-def write_image(path: Path, uid: str, study: str = "1.2.3", orientation: list[float] | None = None) -> Path:
+def write_image(path: Path, uid: UID, study: str = "1.2.3", orientation: list[float] | None = None) -> Path:
     header = Dataset()
     header.Modality, header.ImageOrientationPatient = "CT", orientation or AXIAL
     header.BitsAllocated = header.BitsStored = 16
@@ -66,7 +67,9 @@ def frame(number: int, uid: str) -> Dataset:
     )
 
 
-def write_seg(path: Path, segments: list[Dataset], frames: list[tuple[int, str, np.ndarray]], **elements: Any) -> Path:
+def write_seg(
+    path: Path, segments: list[Dataset], frames: Sequence[tuple[int, str, np.ndarray]], **elements: Any
+) -> Path:
     """A segmentation of the series of the first three images."""
     header = item(Modality="SEG", SegmentationType="BINARY", SegmentSequence=segments, NumberOfFrames=len(frames))
     series = [item(ReferencedSOPInstanceUID=uid) for uid in UIDS[:3]]

@@ -115,6 +115,15 @@ def test_a_file_a_class_with_split_and_absent_classes(tmp_path: Path) -> None:
     assert why == ""
 
 
+def test_files_of_one_phrase_are_one_class(tmp_path: Path) -> None:
+    folder = write_total(tmp_path / "set")
+    write(folder / "s0001" / "segmentations" / "right_kidney.nii.gz", SPOT.astype(np.uint8))
+    (first, _), _ = read(folder, tmp_path / "cache")
+    (kidney,) = (region for region in first.regions if region.phrase == "right kidney")
+    assert kidney.mask is not None
+    assert kidney.mask.sum() == 6 + 1
+
+
 def test_small_classes_are_unknown_and_not_absent(tmp_path: Path) -> None:
     (first, second), _ = read(write_total(tmp_path / "set"), tmp_path / "cache", slices={"min_area": 0.02})
     assert set(first.phrases) == {"right kidney", "liver"}
@@ -158,19 +167,20 @@ def test_channels_of_four_dimensions(tmp_path: Path) -> None:
 
 def test_bad_volumes_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
     folder = write_decathlon(tmp_path / "set")
-    for name in ("cut", "text", "grid", "alone"):
+    for name in ("cut", "text", "grid", "alone", "flip"):
         write(folder / "labelsTr" / f"{name}.nii.gz", BLOCK.astype(np.uint8))
-    for name in ("cut", "text"):
+    for name in ("cut", "text", "flip"):
         write(folder / "imagesTr" / f"{name}.nii.gz", BLOCK)
     data = (folder / "imagesTr" / "cut.nii.gz").read_bytes()
     (folder / "imagesTr" / "cut.nii.gz").write_bytes(data[: len(data) // 2])
+    (folder / "imagesTr" / "flip.nii.gz").write_bytes(data[:40] + bytes(20) + data[60:])
     (folder / "imagesTr" / "text.nii.gz").write_text("no volume")
     write(folder / "imagesTr" / "grid.nii.gz", BLOCK, (2, 2, 2))
     found, why = read(folder, tmp_path / "cache")
     assert {study.group for study in found} == {"case"}
-    for part in ("cut.nii.gz", "text.nii.gz", "other voxels", "alone.nii.gz: no such volume"):
+    for part in ("cut.nii.gz", "text.nii.gz", "flip.nii.gz", "other voxels", "alone.nii.gz: no such volume"):
         assert part in why
-    assert len(why.splitlines()) == 4
+    assert len(why.splitlines()) == 5
 
 
 def test_a_folder_needs_volumes_and_names(tmp_path: Path) -> None:
