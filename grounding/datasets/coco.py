@@ -107,7 +107,7 @@ def _region(row: _Row, phrases: dict[int, str], size_px: tuple[int, int]) -> Reg
 def segmentation_to_mask(segmentation: Any, size_px: tuple[int, int]) -> NDArray[np.bool_] | None:
     """bool[H, W] of polygons, compressed or uncompressed RLE; None where there is none.
 
-    Raises `BadInput` for an RLE whose runs do not fill its size.
+    Raises `BadInput` for an RLE whose runs do not fill its size, and for what is no polygon.
     """
     if not segmentation:
         return None
@@ -117,6 +117,20 @@ def segmentation_to_mask(segmentation: Any, size_px: tuple[int, int]) -> NDArray
 
     width, height = size_px
     if isinstance(segmentation, dict):
-        return np.asarray(coco_mask.decode(segmentation), bool)
-    polygons = cast(list[dict[str, Any]], coco_mask.frPyObjects(segmentation, height, width))
+        try:
+            return np.asarray(coco_mask.decode(segmentation), bool)
+        except RuntimeError as error:
+            raise BadInput(f"compressed RLE: {error}", fix="export the mask again") from error
+    outlines = [_points(polygon, size_px) for polygon in segmentation]
+    polygons = cast(list[dict[str, Any]], coco_mask.frPyObjects(outlines, height, width))
     return np.asarray(coco_mask.decode(coco_mask.merge(polygons)), bool)
+
+
+def _points(polygon: Any, size_px: tuple[int, int]) -> list[float]:
+    """x, y, x, y ... of a polygon. The decoder takes four numbers for a box, and all memory for NaN or far corners."""
+    points = np.asarray(polygon, np.float64)
+    if points.ndim != 1 or len(points) < 6 or len(points) % 2:
+        raise BadInput("a polygon needs three corners or more, x, y, x, y ...", fix="remove it, or outline it again")
+    if not np.abs(points).max() <= 2 * max(size_px):
+        raise BadInput("a polygon has a corner far off the image, or NaN.", fix="polygons are in pixels of the image")
+    return points.tolist()

@@ -92,6 +92,15 @@ def test_every_kind_of_coco_mask_is_the_same_mask(tmp_path: Path, segmentation: 
     assert np.array_equal(first.regions[0].mask, MASK)
 
 
+def test_crowds_of_either_kind_are_no_region_and_not_absent(tmp_path: Path) -> None:
+    crowd = [row(k, iscrowd=1, segmentation=s) for k, s in enumerate((mask_to_rle(MASK), _compressed(MASK)))]
+    (first, second), skipped = read_coco(write_coco(tmp_path / "set", [*crowd, row(9, category_id=2)]))
+    assert [region.phrase for region in first.regions] == ["red blood cell"]
+    assert first.phrases == ("red blood cell",)
+    assert second.phrases == ("liver", "red blood cell")
+    assert len(skipped.entries) == 2
+
+
 def test_masks_never_leave_their_box(tmp_path: Path) -> None:
     wide = row(segmentation=mask_to_rle(np.ones_like(MASK)), bbox=[3.4, 2.2, 5.2, 2.6])
     (first, _), _ = read_coco(write_coco(tmp_path / "set", [wide]))
@@ -117,6 +126,13 @@ BAD_ROWS = [
     (row(7, image_id=9), "image 9"),
     (row(7, segmentation={"size": [8, 12], "counts": [3]}), "RLE"),
     (row(7, segmentation=mask_to_rle(MASK.T)), "mask of"),
+    (row(7, segmentation={"size": [8, 12], "counts": "aa"}), "compressed RLE"),
+    (row(7, segmentation=[[1, 2, 3, 4]]), "three corners"),
+    (row(7, segmentation=[[1, 1, 4, 1, 4, 4, 1]]), "x, y, x, y"),
+    (row(7, segmentation=[1, 1, 4, 1, 4, 4]), "three corners"),
+    (row(7, segmentation=[[1, 1, 4, 1, math.nan, 4]]), "NaN"),
+    (row(7, segmentation=[[1, 1, 4, 1, 1e9, 4]]), "far off"),
+    (row(7, segmentation=[["a", 1, 4, 1, 1, 4]]), "malformed"),
     (row(7, iscrowd=1), "crowd"),
 ]
 
