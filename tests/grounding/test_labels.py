@@ -25,7 +25,8 @@ platelet"""
 TOTALSEGMENTATOR = """spleen gallbladder liver stomach pancreas esophagus trachea thyroid_gland small_bowel duodenum
 colon urinary_bladder prostate sacrum heart aorta pulmonary_vein brachiocephalic_trunk atrial_appendage_left
 superior_vena_cava inferior_vena_cava portal_vein_and_splenic_vein spinal_cord brain skull sternum
-costal_cartilages vertebrae_S1 face lung_upper_lobe_left lung_lower_lobe_left lung_upper_lobe_right lung_middle_lobe_right lung_lower_lobe_right
+costal_cartilages vertebrae_S1 face lung_upper_lobe_left lung_lower_lobe_left lung_upper_lobe_right
+lung_middle_lobe_right lung_lower_lobe_right
 heart_myocardium heart_atrium_left heart_ventricle_left heart_atrium_right heart_ventricle_right pulmonary_artery"""
 PAIRED = """kidney adrenal_gland kidney_cyst subclavian_artery common_carotid_artery brachiocephalic_vein iliac_artery
 iliac_vena humerus scapula clavicula femur hip gluteus_maximus gluteus_medius gluteus_minimus autochthon iliopsoas"""
