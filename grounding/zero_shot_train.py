@@ -47,10 +47,19 @@ class FineTuneSettings(Settings):
 
 @dataclass(frozen=True)
 class DinoTarget:
-    """Truth of one image: boxes float[G, 4] (centre x, y, width, height, in 0..1), their tokens bool[G, T]."""
+    """Truth of one image: boxes float[G, 4] (centre x, y, width, height, in 0..1), their tokens bool[G, T].
+
+    `known_T` bool[T]: not the tokens of phrases that the data set does not annotate. Of those is only known what the
+    true boxes are not.
+    """
 
     boxes_G4: Tensor
     tokens_GT: Tensor
+    known_T: Tensor
+
+    def to(self, device: torch.device) -> "DinoTarget":
+        """The same on a device."""
+        return DinoTarget(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
 def fine_tune(grounder: ZeroShotGrounder, studies: Dataset, settings: FineTuneSettings, out_dir: Path) -> Path:
@@ -104,9 +113,13 @@ def collate(draws: list[Draw], processor: Any, max_text_len: int) -> dict[str, A
     images = processor.image_processor(images=[one.square for one in draws], return_tensors="pt")
     labels = []
     for one, prompt in zip(draws, prompts, strict=True):
-        tokens_GT = one.target.labels_GK.float() @ prompt.positive_KT(max_text_len) > 0
-        boxes_G4 = _centres(one.target.boxes_G4 / len(one.square))
-        labels.append(DinoTarget(boxes_G4=boxes_G4, tokens_GT=tokens_GT))
+        tokens_KT = prompt.positive_KT(max_text_len)
+        target = DinoTarget(
+            boxes_G4=_centres(one.target.boxes_G4 / len(one.square)),
+            tokens_GT=one.target.labels_GK.float() @ tokens_KT > 0,
+            known_T=(~one.target.known_K).float() @ tokens_KT == 0,
+        )
+        labels.append(target)
     return {**images, **padded_prompts(prompts, tokenizer.pad_token_id), "labels": labels}
 
 
@@ -142,7 +155,7 @@ def dino_loss(
     matcher = GroundingDinoHungarianMatcher(
         class_cost=config.class_cost, bbox_cost=config.bbox_cost, giou_cost=config.giou_cost
     )
-    truths = [DinoTarget(one.boxes_G4.to(logits.device), one.tokens_GT.to(logits.device)) for one in labels]
+    truths = [one.to(logits.device) for one in labels]
     outputs = list(zip(outputs_class, outputs_coord, strict=True))
     if encoder_logits is not None and encoder_pred_boxes is not None:
         outputs.insert(0, (encoder_logits, encoder_pred_boxes))
@@ -157,9 +170,10 @@ def layer_losses(
     """Focal loss over the tokens of each caption, L1 and 1 - GIoU of matched boxes; sums over the number of boxes."""
     pairs = match(logits_BQT, boxes_BQ4, truths, matcher)
     num_boxes = max(1, sum(len(truth.boxes_G4) for truth in truths))
-    wanted_BQT = token_targets(logits_BQT, truths, pairs)
+    wanted_BQT, counts_BQT = token_targets(logits_BQT, truths, pairs)
+    counts_BQT = counts_BQT & text_mask_B1T
     safe_BQT = logits_BQT.masked_fill(~text_mask_B1T, 0)  # padded tokens are minus infinity
-    phrase = (focal_loss(safe_BQT, wanted_BQT) * text_mask_B1T).sum() / num_boxes
+    phrase = (focal_loss(safe_BQT, wanted_BQT) * counts_BQT).sum() / num_boxes
     found_P4 = torch.cat([boxes_BQ4[i, queries] for i, (queries, _) in enumerate(pairs)])
     true_P4 = torch.cat([truth.boxes_G4[rows] for truth, (_, rows) in zip(truths, pairs, strict=True)])
     box = (found_P4 - true_P4).abs().sum() / num_boxes
@@ -184,12 +198,20 @@ def match(
     return matcher(outputs, targets)
 
 
-def token_targets(logits_BQT: Tensor, truths: Sequence[DinoTarget], pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """float[B, Q, T]: 1 at the tokens that a matched query should say, in its own image's caption."""
+def token_targets(
+    logits_BQT: Tensor, truths: Sequence[DinoTarget], pairs: Sequence[tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """float[B, Q, T]: 1 at the tokens that a matched query should say, in its own image's caption.
+
+    And bool[B, Q, T]: what is known; tokens of phrases without annotation count for matched queries alone.
+    """
     wanted_BQT = torch.zeros_like(logits_BQT)
+    counts_BQT = torch.ones_like(logits_BQT, dtype=torch.bool)
     for i, (truth, (queries, rows)) in enumerate(zip(truths, pairs, strict=True)):
         wanted_BQT[i, queries] = truth.tokens_GT[rows].to(wanted_BQT)
-    return wanted_BQT
+        counts_BQT[i] = truth.known_T
+        counts_BQT[i, queries] = True
+    return wanted_BQT, counts_BQT
 
 
 def _centres(boxes_xyxy: Tensor) -> Tensor:

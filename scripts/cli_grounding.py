@@ -2,16 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..grounding.bad_input import BadInput, Skipped
-from ..grounding.settings import read_settings
+from ..grounding.settings import read_settings, validate
 
 grounding = typer.Typer(help="Where in the image is what the phrase says: boxes and masks.", no_args_is_help=True)
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
-Run = Annotated[Path, typer.Option(help="Folder of a finished run")]
+CHECKPOINT = "small, small-research, or a folder: of our core, or of any transformers zero-shot detector."
+Checkpoint = Annotated[str, typer.Option(help=CHECKPOINT)]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; left out: a GPU where there is one")]
 
 
 @grounding.command()
@@ -27,8 +29,44 @@ def train(recipe: RecipeArgument) -> None:
 
 
 @grounding.command()
-def evaluate(recipe: RecipeArgument) -> None:
-    """Ground every phrase of the scored split, write records, print AP50, mIoU and Dice with intervals."""
+def evaluate(
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe YAML file; or give --references and --images")] = None,
+    references: Annotated[Path | None, typer.Option(help="COCO instances file; its category names are asked")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of its images: `file_name` is below it")] = None,
+    checkpoint: Checkpoint = "small",
+    out: Annotated[Path | None, typer.Option("--json", help="Write the scores there as JSON")] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="Keep the predictions there (JSONL); goes on where it was")
+    ] = None,
+    min_score: Annotated[float, typer.Option(help="Regions below this score are left out")] = 0.01,
+    score_threshold: Annotated[
+        float, typer.Option(help="Lowest score of a region that counts as said, for Dice")
+    ] = 0.5,
+    batch_size: Annotated[int, typer.Option(help="Images at once (a zero-shot detector: phrases at once)", min=1)] = 8,
+    limit: Annotated[int | None, typer.Option(help="Only so many images, drawn with the seed", min=1)] = None,
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples of patients, else images")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the resamples and of --limit")] = 0,
+    device: Device = None,
+) -> None:
+    """Score the scored split of a RECIPE, or a checkpoint on any COCO-style set.
+
+    Every category is asked on every image: ap50, miou, acc_iou50, dice, presence_auroc with intervals, by category and
+    modality (`modality` on the image, else unknown). Images that cannot be read are listed.
+
+    Example: medglip grounding evaluate --references annotations.json --images images --json scores.json
+    """
+    if recipe is not None and references is None and images is None:
+        _evaluate_recipe(recipe)
+    elif recipe is None and references is not None and images is not None:
+        settings = {"score_threshold": score_threshold, "resamples": resamples, "seed": seed}
+        options = {"min_score": min_score, "batch_size": batch_size, "device": device}
+        _evaluate_coco(references, images, checkpoint, out, records, limit, settings, options)
+    else:
+        raise BadInput("nothing to score.", fix="give a RECIPE, or both --references and --images")
+
+
+def _evaluate_recipe(recipe: Path) -> None:
+    """Ground every phrase of the scored split, write records, print the scores."""
     from ..eval.records import read_records
     from ..eval.score import score
     from ..eval.table import table
@@ -44,45 +82,78 @@ def evaluate(recipe: RecipeArgument) -> None:
     typer.echo(f"records: {path}")
 
 
+def _evaluate_coco(
+    references: Path,
+    images: Path,
+    checkpoint: str,
+    out: Path | None,
+    records: Path | None,
+    limit: int | None,
+    settings: dict[str, Any],
+    options: dict[str, Any],
+) -> None:
+    from ..eval.score import write_json
+    from ..eval.settings import EvalSettings
+    from ..grounding.checkpoints import load_grounder
+    from .coco_evaluate import MAX_PER_PHRASE, evaluate, read_coco, scores_text
+
+    coco = read_coco(references, images, limit, settings["seed"])
+    grounder = load_grounder(checkpoint, max_per_phrase=MAX_PER_PHRASE, **options)
+    found = evaluate(
+        grounder,
+        coco,
+        validate(EvalSettings, settings),
+        records,
+        model=checkpoint,
+        batch_size=options["batch_size"],
+    )
+    typer.echo(scores_text(found))
+    for entry in coco.skipped.entries:
+        typer.echo(f"skipped {entry['item']}: {entry['why']}", err=True)
+    if out is not None:
+        write_json(found, out)
+        typer.echo(f"written: {out}")
+
+
 @grounding.command()
 def predict(
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or DICOM files")],
     phrase: Annotated[
         list[str] | None, typer.Option(help="What to look for; repeat it. Left out: all of the modality")
     ] = None,
+    phrases: Annotated[str | None, typer.Option(help="The same in one text: 'left lung; right lung'")] = None,
     modality: Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")] = None,
-    run: Run = Path("runs/quickstart"),
-    out: Annotated[Path, typer.Option(help="Output folder: regions.jsonl and one picture an image")] = Path(
-        "runs/predict"
-    ),
+    checkpoint: Annotated[str | None, typer.Option(help=f"{CHECKPOINT} Left out: small")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of a finished run, instead of a checkpoint")] = None,
+    out: Annotated[
+        Path, typer.Option(help="Output folder: regions.jsonl and a picture an image; or one .png or .jpg")
+    ] = Path("runs/predict"),
     min_score: Annotated[float, typer.Option(help="Leave out regions below this score")] = 0.3,
+    device: Device = None,
 ) -> None:
     """Find phrases in images: boxes and masks as JSON lines, and a picture to look at.
 
-    Example: medglip grounding predict chest.dcm --phrase "left lung" --phrase nodule
+    Example: medglip grounding predict chest.png --phrases "left lung; right lung" --out overlay.png
     """
-    from .finished import FinishedRun
-    from .picture import draw
+    from .finder import Finder
 
-    finished, skipped = FinishedRun(run), Skipped()
-    out.mkdir(parents=True, exist_ok=True)
-    lines = []
+    asked = [*(phrase or []), *(part.strip() for part in (phrases or "").split(";") if part.strip())]
+    one = out.suffix.lower() in (".png", ".jpg", ".jpeg")
+    if one and len(images) != 1:
+        raise BadInput(f"{len(images)} images for one picture.", file=out, fix="give a folder as --out")
+    finder, skipped, lines = Finder.of(checkpoint, run, device), Skipped(), []
     for image in images:
         try:
-            study = finished.study(image, modality)
-            phrases = tuple(phrase or finished.query(study).usual)
-            if not phrases:
-                raise BadInput(
-                    f"nothing to look for in modality {study.modality!r}.",
-                    file=image,
-                    fix="give --phrase or --modality",
-                )
-            regions = [r for r in finished.regions(study, phrases) if r.score >= min_score]
+            study, regions, line = finder.find(image, asked, modality, min_score, out)
         except BadInput as error:
             skipped.add(image.name, error)
             continue
-        lines.append(draw(study, phrases, regions, out))
-        typer.echo(f"{image.name}: " + (", ".join(f"{r.phrase} {r.score:.2f}" for r in regions) or "no region found"))
-    (out / "regions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    typer.echo(f"{skipped.summary()}\nwritten: {out / 'regions.jsonl'}")
+        lines.append(line)
+        said = ", ".join(f"{r.phrase} {r.score:.2f}" for r in regions)
+        typer.echo(f"{study.image_path.name}: {said or 'no region found'}")
+    if not one:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "regions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    written = f"\nwritten: {out if one else out / 'regions.jsonl'}" if lines or not one else ""
+    typer.echo(skipped.summary() + written)
     raise typer.Exit(1 if skipped.entries else 0)
