@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,7 +26,7 @@ from ..labels import load_labels
 from ..records import file_sha256, sha256, write_atomic
 from .built import BUILT_FEATURES, shards
 from .card import TALLIED, CardFacts, card, tally
-from .harmonize import Excluded, Notes, Row, harmonize, read_licences, stored_picture
+from .harmonize import Excluded, Notes, Row, harmonize, label_of, read_licences, stored_picture
 from .load import read_set, set_folder
 from .manifest import BuildSettings, SourceSettings
 from .plan import Piece, Plan, make_plan
@@ -155,12 +155,13 @@ def _write_part(settings: BuildSettings, file: Path, job: _Job) -> None:
     if isinstance(portion, tuple):
         portion = pq.ParquetFile(portion[0]).read_row_groups(list(portion[1])).to_pylist()
     notes = Notes(rows=len(portion), excluded=unreadable)
+    naming = cache(partial(label_of, source=source, unknown=source.unknown_labels or settings.unknown_labels))
     kept: list[Row] = []
     for row in portion:
         broken = Skipped()
         with skipping(broken, Path(row["image_path"]), row["study_id"]):
             try:
-                kept.append(harmonize(row, source, settings, notes))
+                kept.append(harmonize(row, source, settings, naming, notes))
             except Excluded as error:
                 notes.excluded.append((row["study_id"], error.kind, str(error)))
         notes.excluded += _drained(broken)

@@ -34,22 +34,20 @@ _KEYS = [a | b for a, b in combinations(_QUARTERS, 2)]
 """Every fourth bit makes a quarter. Two changed bits lie in two quarters at most, so two other quarters agree."""
 
 
-def pixel_hash(image: Image.Image) -> int:
-    """64 bits of the picture's size and RGB pixels, whatever file they came from."""
-    rgb = image.convert("RGB")
-    return int.from_bytes(hashlib.sha256(f"{rgb.size}".encode() + rgb.tobytes()).digest()[:8], "little")
+def fingerprints(image: Image.Image) -> tuple[int, int, bytes]:
+    """What is kept of a picture: `pixel_hash`, `look_hash` and thumbnail.
 
-
-def look_hash(image: Image.Image) -> int:
-    """64 bits: in a 9 x 8 grey thumbnail, whether each pixel is darker than the next in its row."""
-    grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BILINEAR), np.int16)
-    return int(np.packbits(grey[:, 1:] > grey[:, :-1]).view(np.uint64)[0])
-
-
-def thumbnail(image: Image.Image) -> bytes:
-    """256 grey values of a 16 x 16 picture, row by row."""
-    side = (THUMBNAIL_SIDE, THUMBNAIL_SIDE)
-    return np.asarray(image.convert("L").resize(side, Image.Resampling.BILINEAR), np.uint8).tobytes()
+    `pixel_hash`: 64 bits of size and RGB pixels, whatever file they came from. `look_hash`: 64 bits, in a 9 x 8 grey
+    thumbnail whether each pixel is darker than the next in its row. Thumbnail: 16 x 16 grey values, row by row.
+    """
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    digest = hashlib.sha256(f"{rgb.size}".encode())
+    digest.update(rgb.tobytes())
+    grey = rgb.convert("L")
+    steps = np.asarray(grey.resize((9, 8), Image.Resampling.BILINEAR))
+    look = np.packbits(steps[:, 1:] > steps[:, :-1]).view(np.uint64)[0]
+    thumbnail = grey.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR).tobytes()
+    return int.from_bytes(digest.digest()[:8], "little"), int(look), thumbnail
 
 
 def same_before(hashes_N: Hashes, ranks_N: NDArray[np.integer]) -> Rows:

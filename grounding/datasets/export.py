@@ -18,7 +18,7 @@ from ..imaging.read import read_image
 from ..records import write_atomic
 from ..types import Region, Study
 from .card import TALLIED, Tally, tally
-from .duplicates import alike_before, look_hash, pixel_hash, same_before, thumbnail
+from .duplicates import alike_before, fingerprints, same_before
 from .schema import row_to_study
 
 _NAMES = ("dataset", "modality", "split")
@@ -67,9 +67,7 @@ def check(data: Dataset, pictures: list[Picture] | None = None) -> Skipped:
             seen[study.study_id] += 1
             image = read_image(study.image_path)
             if pictures is not None:
-                pictures.append(
-                    Picture(study.study_id, study.split, pixel_hash(image), look_hash(image), thumbnail(image))
-                )
+                pictures.append(Picture(study.study_id, study.split, *fingerprints(image)))
             _check(study, image.size, seen[study.study_id])
         except BadInput as error:
             faults.add(name, error)

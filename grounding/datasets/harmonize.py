@@ -5,8 +5,9 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,12 +18,14 @@ from ..bad_input import BadInput
 from ..imaging.read import is_dicom, read_image
 from ..labels import load_labels
 from .corpus import draw
-from .duplicates import look_hash, pixel_hash, thumbnail
+from .duplicates import fingerprints
 from .load import set_folder
 from .manifest import BuildSettings, SourceSettings
 
 Kind = Literal["mapped", "known", "unknown", "ambiguous", "left out"]
 Row = dict[str, Any]
+Naming = Callable[[str], tuple[str | None, Kind]]
+"""`label_of` for one set, with a memory."""
 NOT_STATED = "not stated"
 
 
@@ -69,7 +72,7 @@ def label_of(phrase: str, source: SourceSettings, unknown: str) -> tuple[str | N
     return (word if unknown == "keep" else None), "ambiguous" if tree.candidates(word) else "unknown"
 
 
-def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, notes: Notes) -> Row:
+def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, naming: Naming, notes: Notes) -> Row:
     """A row with `BUILT_FEATURES`, image bytes only where the row brought them, `thumbnail` and `draw`.
 
     `row`: with `STUDY_FEATURES`, and `licence` where the set has one for each image, or with `BUILT_FEATURES`. Raises
@@ -78,12 +81,13 @@ def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, notes: 
     licence = row.get("licence") or source.licence or NOT_STATED
     if settings.licences and licence not in settings.licences:
         raise Excluded("licence", f"licence {licence!r} is not taken")
-    row = _relabel(row, source, source.unknown_labels or settings.unknown_labels, notes)
+    row = _relabel(row, naming, notes)
     image = _picture(row)
     if image.size != tuple(row["size_px"]):
         raise BadInput(
             f"{image.size} pixels, not {tuple(row['size_px'])}.", file=row["image_path"], fix="load it again"
         )
+    pixel, look, thumbnail = fingerprints(image)
     is_built = source.layout == "built"
     path = _portable(row["image_path"])
     provenance = {
@@ -103,9 +107,9 @@ def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, notes: 
         "licence": licence,
         "original_size_px": row.get("original_size_px") or list(row["size_px"]),
         "provenance": row.get("provenance") or provenance,
-        "pixel_hash": pixel_hash(image),
-        "look_hash": look_hash(image),
-        "thumbnail": thumbnail(image),
+        "pixel_hash": pixel,
+        "look_hash": look,
+        "thumbnail": thumbnail,
         "draw": draw(row["group"], settings.seed),
     }
 
@@ -164,9 +168,9 @@ def rle_to_box(rle: Mapping[str, Any]) -> list[float] | None:
     return [float(starts[0] // height), float(y0), float(ends[-1] // height + 1), float(y1)]
 
 
-def _relabel(row: Row, source: SourceSettings, unknown: str, notes: Notes) -> Row:
+def _relabel(row: Row, naming: Naming, notes: Notes) -> Row:
     """Phrases and regions under labels of the tree, masked regions in their tight boxes."""
-    found = {phrase: label_of(phrase, source, unknown) for phrase in (*row["phrases"], *_said(row))}
+    found = {phrase: naming(phrase) for phrase in (*row["phrases"], *_said(row))}
     regions: list[Row] = []
     counts = Counter(region["phrase"] for region in row["regions"])
     for phrase, (label, kind) in found.items():
@@ -189,13 +193,24 @@ def _tightened(region: Row, label: str, notes: Notes) -> Row:
     box = rle_to_box(mask) if mask else None
     if box is not None and box != [float(x) for x in region["box_xyxy_px"]]:
         notes.tightened += 1
-    path = list(load_labels().path(label))
-    return {**region, "phrase": label, "path": path, "box_xyxy_px": box or region["box_xyxy_px"], "mask_rle": mask}
+    return {
+        **region,
+        "phrase": label,
+        "path": _place(label)[0],
+        "box_xyxy_px": box or region["box_xyxy_px"],
+        "mask_rle": mask,
+    }
+
+
+@cache
+def _place(label: str) -> tuple[list[str], str]:
+    """Path and body region of a label."""
+    return list(load_labels().path(label)), load_labels().body_region(label)
 
 
 def _body_region(phrases: list[str]) -> str | None:
     """The body region of the labels where all agree; words of any region say nothing."""
-    regions = {load_labels().body_region(phrase) for phrase in phrases} - {"", "any"}
+    regions = {_place(phrase)[1] for phrase in phrases} - {"", "any"}
     return regions.pop() if len(regions) == 1 else None
 
 
