@@ -76,8 +76,10 @@ def read_volume(path: Path, channel: int = 0) -> Volume:
 
 
 def plane(values: NDArray[Any], axis: Axis, index: int) -> NDArray[Any]:
-    """[H, W] of one slice of [X, Y, Z], as a radiologist sees it."""
-    return np.take(values, index, axis=AXES.index(axis)).T[::-1, ::-1]
+    """A view [H, W] of one slice of [X, Y, Z], as a radiologist sees it."""
+    place: list[Any] = [slice(None)] * 3
+    place[AXES.index(axis)] = index  # a view: np.take would walk through the whole volume
+    return values[tuple(place)].T[::-1, ::-1]
 
 
 def plane_spacing_mm(volume: Volume, axis: Axis) -> tuple[float, float]:
