@@ -1,7 +1,7 @@
 """An untrained detector of the DINO family, small enough for a CPU: what ours is measured against, and tests."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -38,7 +38,7 @@ class DinoSizes(Settings):
     image_size: int = Field(default=192, gt=0, multiple_of=32)
     """Side of the square input in pixels."""
     stage_widths: tuple[int, int, int, int] = (24, 48, 96, 160)
-    """Channels of the backbone at strides 4 to 32."""
+    """Channels of the backbone at strides 4 to 32; swin doubles the first."""
     d_model: int = Field(default=128, multiple_of=32)
     """Width of encoder and decoder."""
     layers: int = Field(default=2, ge=2)
@@ -60,24 +60,26 @@ def build_dino(
 ) -> ZeroShotGrounder:
     """An untrained detector that knows the words of the phrases; weights from the seed alone."""
     tokenizer = word_tokenizer(words)
-    mm = sizes.kind == "mm-grounding-dino"
-    config = (MMGroundingDinoConfig if mm else GroundingDinoConfig)(
-        backbone_config=_backbone(sizes).to_dict(),
-        text_config=_text(sizes, len(tokenizer)).to_dict(),
-        d_model=sizes.d_model,
-        num_queries=sizes.num_queries,
-        encoder_layers=sizes.layers,
-        decoder_layers=sizes.layers,
-        encoder_ffn_dim=sizes.ffn_dim,
-        decoder_ffn_dim=sizes.ffn_dim,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        max_text_len=sizes.max_text_len,
-        letterbox_px=sizes.image_size,
-    )
+    values = {
+        "backbone_config": _backbone(sizes).to_dict(),
+        "text_config": _text(sizes, len(tokenizer)).to_dict(),
+        "d_model": sizes.d_model,
+        "num_queries": sizes.num_queries,
+        "encoder_layers": sizes.layers,
+        "decoder_layers": sizes.layers,
+        "encoder_ffn_dim": sizes.ffn_dim,
+        "decoder_ffn_dim": sizes.ffn_dim,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "max_text_len": sizes.max_text_len,
+        "letterbox_px": sizes.image_size,
+    }
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = (MMGroundingDinoForObjectDetection if mm else GroundingDinoForObjectDetection)(config)
+        if sizes.kind == "mm-grounding-dino":
+            model = MMGroundingDinoForObjectDetection(MMGroundingDinoConfig(**values))
+        else:
+            model = GroundingDinoForObjectDetection(GroundingDinoConfig(**values))
     square = {"height": sizes.image_size, "width": sizes.image_size}
     processor = GroundingDinoProcessor(GroundingDinoImageProcessorPil(size=square), tokenizer)
     return ZeroShotGrounder(model, processor, settings)
@@ -100,18 +102,11 @@ def word_tokenizer(phrases: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def _backbone(sizes: DinoSizes) -> PreTrainedConfig:
-    stages = [2, 3, 4]
+    values: dict[str, Any] = {"depths": [1, 1, 2, 1], "out_indices": [2, 3, 4]}
     if sizes.backbone == "swin":
-        return SwinConfig(
-            image_size=sizes.image_size,
-            embed_dim=sizes.stage_widths[0],
-            depths=[1, 1, 2, 1],
-            num_heads=[1, 2, 4, 8],
-            window_size=4,
-            out_indices=stages,
-        )
-    widths = list(sizes.stage_widths)
-    return ConvNextConfig(hidden_sizes=widths, depths=[1, 1, 2, 1], out_indices=stages)
+        heads = {"num_heads": [1, 2, 4, 8], "window_size": 4}
+        return SwinConfig(image_size=sizes.image_size, embed_dim=sizes.stage_widths[0], **heads, **values)
+    return ConvNextConfig(hidden_sizes=list(sizes.stage_widths), **values)
 
 
 def _text(sizes: DinoSizes, vocabulary_size: int) -> BertConfig:

@@ -69,7 +69,8 @@ def test_the_stock_loss_takes_the_tokens_of_another_caption() -> None:
     )
 
     def stock(logits: Tensor, mask: Tensor) -> Tensor:
-        return GroundingDinoForObjectDetectionLoss(logits, labels, "cpu", BOX.expand(3, 1, 4), config, maps, mask)[0]
+        found = GroundingDinoForObjectDetectionLoss(logits, labels, "cpu", BOX.expand(3, 1, 4), config, maps, mask)[0]
+        return torch.as_tensor(found)
 
     truths = [DinoTarget(BOX, one[[phrase]] > 0, ALL_KNOWN) for one, phrase in zip(maps, wanted, strict=True)]
     matcher = GroundingDinoHungarianMatcher(**COSTS)
