@@ -17,6 +17,10 @@ class WeightAverage:
         self.decay = decay
         self.weights = {name: p.detach().clone() for name, p in trained(model).items()} if decay else {}
 
+    def to(self, device: torch.device) -> None:
+        """Move the averages to where the model is trained."""
+        self.weights = {name: weight.to(device) for name, weight in self.weights.items()}
+
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after step number `step`, from 1."""

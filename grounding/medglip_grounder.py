@@ -1,7 +1,8 @@
 """Our core as a `Grounder`, and the oracle. B batch, K phrases, N points, D width, S side of the square input."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pydantic import Field
 from safetensors.torch import load_file
 
 from .bad_input import BadInput
+from .calibration import calibration_from_json
 from .geometry import Boxes, Letterbox
 from .grounder import true_regions
 from .imaging.read import read_image
@@ -24,6 +26,8 @@ from .model.processing import MedGlipProcessor
 from .records import sha256
 from .settings import Settings
 from .types import Region, Study
+
+_PHRASE_INPUTS = ("input_ids", "attention_mask")
 
 
 class GrounderSettings(Settings):
@@ -37,6 +41,12 @@ class GrounderSettings(Settings):
     """Of two boxes of a phrase that overlap by more, the better one stays."""
     mask_min_score: float = Field(default=0.3, ge=0, le=1)
     """Regions below this score carry no mask: the many faint ones would cost most of the time and memory."""
+    calibrated: bool = True
+    """Scores through the calibration of the checkpoint, where it has one."""
+    capped: bool = False
+    """No region scores higher than its label's ancestors in the label tree are present."""
+    phrases_at_once: int = Field(default=64, gt=0)
+    """Phrases the model reads at once; more are asked in chunks, with the same results."""
     batch_size: int = Field(default=8, gt=0)
     """Images the model sees at once."""
 
@@ -46,6 +56,7 @@ class MedGlipGrounder:
 
     def __init__(self, model: MedGlipModel, processor: MedGlipProcessor, settings: GrounderSettings | None = None):
         self.model, self.processor, self.settings = model.eval(), processor, settings or GrounderSettings()
+        self.calibration = calibration_from_json(model.config.calibration if self.settings.calibrated else None)
         self.fingerprint = _fingerprint(model, processor, self.settings)
 
     @classmethod
@@ -77,6 +88,25 @@ class MedGlipGrounder:
             found += self._ground_batch(studies[start : start + size], asked)
         return found
 
+    def presence(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[dict[str, float]]:
+        """For each study and phrase the chance in [0, 1] that it is in the image at all, never above its ancestors'."""
+        wide = [_with_ancestors(_asked(row)) for row in phrases]
+        found = []
+        for row, logits in zip(phrases, self.presence_logits(studies, wide), strict=True):
+            chances = dict(zip(logits, self.calibration.presences(list(logits.values())).tolist(), strict=True))
+            found.append({phrase: _capped(phrase, chances) for phrase in row})
+        return found
+
+    def presence_logits(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[dict[str, float]]:
+        """For each study and phrase the model's own logit that it is there, uncalibrated."""
+        found: list[dict[str, float]] = []
+        for start in range(0, len(studies), self.settings.batch_size):
+            batch = studies[start : start + self.settings.batch_size]
+            asked = [_asked(row) for row in phrases[start : start + self.settings.batch_size]]
+            output = self._run([read_image(study.image_path) for study in batch], batch, asked)
+            found += [dict(zip(row, output.presence[i].tolist(), strict=False)) for i, row in enumerate(asked)]
+        return found
+
     def embed(self, studies: Sequence[Study], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
         """The given regions with embeddings float32[D] in the space of `ground`, read at their boxes' centres."""
         embedded: list[list[Region]] = []
@@ -89,13 +119,25 @@ class MedGlipGrounder:
         if not any(asked):
             return [[] for _ in studies]
         images = [read_image(study.image_path) for study in studies]
-        output = self._run(images, studies, asked)
+        wide = [_with_ancestors(row) for row in asked] if self.settings.capped else asked
+        output = self._run(images, studies, wide)
+        limits = self._presences(output, wide) if self.settings.capped else [{} for _ in asked]
         regions = []
         for i, (image, row) in enumerate(zip(images, asked, strict=True)):
             letterbox = Letterbox(image.size, self.processor.image_size)
-            of_image = [r for k, p in enumerate(row) for r in self._regions(output, i, k, p, letterbox)]
+            of_image = [
+                region
+                for phrase in row
+                for region in self._regions(
+                    output, i, wide[i].index(phrase), phrase, letterbox, _capped(phrase, limits[i])
+                )
+            ]
             regions.append(sorted(of_image, key=lambda region: (-region.score, region.phrase)))
         return regions
+
+    def _presences(self, output: MedGlipOutput, asked: list[list[str]]) -> list[dict[str, float]]:
+        chances_BK = self.calibration.presences(output.presence.float().cpu().numpy())
+        return [dict(zip(row, chances_BK[i, : len(row)].tolist(), strict=True)) for i, row in enumerate(asked)]
 
     def _embed_batch(self, studies: Sequence[Study], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
         if not any(regions):
@@ -113,22 +155,30 @@ class MedGlipGrounder:
 
     @torch.inference_mode()
     def _run(self, images: list[Image.Image], studies: Sequence[Study], asked: list[list[str]]) -> MedGlipOutput:
-        inputs = self.processor(images, asked, [study.modality for study in studies])
-        return self.model(**inputs.to(self.model.device))
+        """The dense output; phrases are scored apart, so that chunks of them put together are the same."""
+        inputs = self.processor(images, asked, [study.modality for study in studies]).to(self.model.device)
+        ids, masks = (inputs.pop(name).split(self.settings.phrases_at_once, 1) for name in _PHRASE_INPUTS)
+        outputs = [self.model(**inputs, input_ids=i, attention_mask=m) for i, m in zip(ids, masks, strict=True)]
+        parts = {name: torch.cat([part[name] for part in outputs], -1) for name in ("logits", "presence")}
+        return replace(outputs[0], **parts)
 
     def _regions(
-        self, output: MedGlipOutput, image: int, k: int, phrase: str, letterbox: Letterbox
+        self, output: MedGlipOutput, image: int, k: int, phrase: str, letterbox: Letterbox, most: float
     ) -> Iterator[Region]:
-        """Regions of one phrase in pixels of the original image; what lies in the padding alone is dropped."""
+        """Regions of one phrase in pixels of the original image, none scoring above `most`; what lies in the padding
+        alone is dropped.
+        """
         limits = self.settings
         found = decode(output, image, k, limits.min_score, limits.nms_iou, limits.max_per_phrase)
+        presence = float(output.presence[image, k])
+        scores_R = self.calibration.scores(found.scores_R.cpu().numpy(), presence).clip(max=most)
         edges = np.tile(np.array(letterbox.size_px, np.float32), 2)
         boxes_R4 = np.clip(letterbox.inverse(found.boxes_R4.cpu().numpy()), 0, edges)
         embeddings_RD, masks_Rss = found.embeddings_RD.cpu().numpy(), found.masks_Rss.cpu().numpy()
         path = load_labels().path(phrase)
-        for r, score in enumerate(found.scores_R.tolist()):
+        for r, score in enumerate(scores_R.tolist()):
             box = boxes_R4[r]
-            if box[0] < box[2] and box[1] < box[3]:
+            if score >= limits.min_score and box[0] < box[2] and box[1] < box[3]:
                 mask = _cropped(letterbox.inverse_mask(masks_Rss[r]), box) if score >= limits.mask_min_score else None
                 yield Region(
                     phrase=phrase, box_xyxy_px=box, mask=mask, score=score, embedding=embeddings_RD[r], path=path
@@ -161,6 +211,16 @@ def _asked(phrases: Sequence[str]) -> list[str]:
     if any(not phrase.strip() for phrase in phrases):
         raise BadInput("an empty phrase was asked for.", fix="leave it out of the list")
     return list(dict.fromkeys(phrases))
+
+
+def _with_ancestors(phrases: list[str]) -> list[str]:
+    tree = load_labels()
+    return list(dict.fromkeys([*phrases, *(above for phrase in phrases for above in tree.ancestors(phrase))]))
+
+
+def _capped(phrase: str, chances: Mapping[str, float]) -> float:
+    """The least chance of the phrase and its ancestors; 1 where none is known."""
+    return min((chances[name] for name in (phrase, *load_labels().ancestors(phrase)) if name in chances), default=1.0)
 
 
 def _cropped(mask_HW: NDArray[np.bool_], box: Boxes) -> NDArray[np.bool_] | None:
@@ -202,7 +262,8 @@ def _load_weights(model: MedGlipModel, folder: Path) -> None:
 
 
 def _fingerprint(model: MedGlipModel, processor: MedGlipProcessor, settings: GrounderSettings) -> str:
-    digest = hashlib.sha256(settings.model_dump_json(exclude={"batch_size"}).encode())
+    digest = hashlib.sha256(settings.model_dump_json(exclude={"batch_size", "phrases_at_once"}).encode())
+    digest.update(json.dumps(model.config.calibration).encode())
     digest.update(processor.to_json_string().encode())
     digest.update(processor.tokenizer.backend_tokenizer.to_str().encode())
     for name, tensor in sorted(model.state_dict().items()):

@@ -14,6 +14,7 @@ from pydantic import Field
 from transformers import PreTrainedTokenizerFast
 
 from .bad_input import BadInput, Skipped
+from .calibration import calibration_to_json
 from .datasets.schema import studies as studies_of
 from .labels import load_labels
 from .medglip_grounder import MedGlipGrounder
@@ -27,6 +28,7 @@ from .records import write_atomic
 from .settings import Settings
 from .training import TrainSettings, fit
 from .types import Study
+from .validation import calibrate
 
 Score = Callable[[MedGlipGrounder, list[Study]], Mapping[str, float]]
 
@@ -176,11 +178,15 @@ def _weights(datasets: list[str], temperature: float, further: Mapping[str, floa
 def _save(
     model: MedGlipModel, processor: MedGlipProcessor, folder: Path, score: Score | None, studies: Dataset
 ) -> None:
-    """Weights, configuration, tokenizer; then the validation scores; the mark of completion last."""
+    """Calibrate on the validation split; weights, configuration, tokenizer; its scores; the mark of completion last."""
+    validation, skipped = list(studies_of(_split(studies, "val"))), Skipped()
+    model.config.calibration = None
+    calibration = calibrate(MedGlipGrounder(model, processor), validation, skipped)
+    model.config.calibration = calibration and calibration_to_json(calibration)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     steps = int((folder.parent / "latest").read_text().rpartition("-")[2])
     if score is not None:
-        scores = score(MedGlipGrounder(model, processor), list(studies_of(_split(studies, "val"))))
+        scores = score(MedGlipGrounder(model, processor), validation)
         write_atomic(folder.parent / "val.json", json.dumps(dict(scores), indent=1))
     write_atomic(folder / "finished.json", json.dumps({"steps": steps}))

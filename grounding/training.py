@@ -6,7 +6,6 @@ Checkpoints hold trainable parameters only, as safetensors beside the optimizer'
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -15,14 +14,14 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
-from .average import WeightAverage, trained
+from .average import WeightAverage
 from .bad_input import BadInput
-from .records import read_lines, write_atomic
+from .records import write_atomic
+from .resume import checkpoint, load_trained, read_log, resume, save_weights
 from .settings import Settings
 
 Example = TypeVar("Example")
@@ -124,40 +123,47 @@ def fit(
     optimizer = torch.optim.AdamW(_parameter_groups(model, settings), lr=settings.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
     average = WeightAverage(model, settings.ema_decay)
-    first = _resume(model, optimizer, schedule, average, out_dir)
-    log: list[dict[str, float]] = _read_log(out_dir / "log.jsonl", first)
+    first = resume(model, optimizer, schedule, average, out_dir)
+    log: list[dict[str, float]] = read_log(out_dir / "log.jsonl", first)
     if first >= settings.steps:
         _keep(model, average, out_dir)
         return log
     loader = _loader(examples, prepare, collate, settings, first, accelerator, weights)
-    average.weights = {name: weight.to(accelerator.device) for name, weight in average.weights.items()}
+    average.to(accelerator.device)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     model.train()
-    bare, run = accelerator.unwrap_model(model), torch.compile(model) if settings.compile else model
-    batches = iter(loader)
-    board = _board(out_dir) if settings.tensorboard and accelerator.is_main_process else None
+    bare, run = accelerator.unwrap_model(model), _compiled(model) if settings.compile else model
+    batches, board = iter(loader), _board(out_dir, settings, accelerator)
     bar = tqdm(desc=name, initial=first, total=settings.steps, unit="step", disable=not accelerator.is_main_process)
-    for step in range(first, settings.steps):
-        entry = _step(accelerator, run, optimizer, batches, loss, settings, step)
-        log.append({"step": step + 1, **entry, "lr": float(schedule.get_last_lr()[0])})
+    for step in range(first + 1, settings.steps + 1):
+        entry = _step(accelerator, run, optimizer, batches, loss, settings, step - 1)
+        log.append({"step": step, **entry, "lr": float(schedule.get_last_lr()[0])})
         schedule.step()
-        average.update(bare, step + 1)
-        is_last = step + 1 == settings.steps
-        if validate and settings.validate_every and ((step + 1) % settings.validate_every == 0 or is_last):
+        average.update(bare, step)
+        if validate and _is_due(step, settings.validate_every, settings):
             log[-1]["validation"] = _validate(bare, validate, average, out_dir, accelerator)
-        if board:
-            for key, value in log[-1].items():
-                board.add_scalar(f"{name}/{key}", value, step + 1)
-        bar.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
-        bar.update()
-        if (step + 1) % settings.checkpoint_every == 0 or is_last:
+        _show(bar, board, name, log[-1])
+        if _is_due(step, settings.checkpoint_every, settings):
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
-                _checkpoint(bare, optimizer, schedule, average, log, out_dir, step + 1)
+                checkpoint(bare, optimizer, schedule, average, log, out_dir, step)
     bar.close()
     accelerator.wait_for_everyone()
     _keep(bare, average, out_dir)
     return log
+
+
+def _is_due(step: int, every: int, settings: TrainSettings) -> bool:
+    """At every so many steps, and at the last one; never for 0."""
+    return bool(every) and (step % every == 0 or step == settings.steps)
+
+
+def _show(bar: Any, board: Any, name: str, entry: dict[str, float]) -> None:
+    bar.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
+    bar.update()
+    if board:
+        for key, value in entry.items():
+            board.add_scalar(f"{name}/{key}", value, int(entry["step"]))
 
 
 def _validate(
@@ -173,7 +179,7 @@ def _validate(
         value = float(validate(model))
         if accelerator.is_main_process and value > _best(out_dir):
             best.mkdir(parents=True, exist_ok=True)
-            _save_weights(model, best)
+            save_weights(model, best)
             write_atomic(best / "value.json", json.dumps(value))
     return value
 
@@ -192,13 +198,17 @@ def _keep(model: nn.Module, average: WeightAverage, out_dir: Path) -> None:
     model.eval()
 
 
-def _board(out_dir: Path) -> Any:
+def _compiled(model: nn.Module) -> Any:
+    return torch.compile(model)
+
+
+def _board(out_dir: Path, settings: TrainSettings, accelerator: Accelerator) -> Any:
+    if not settings.tensorboard or not accelerator.is_main_process:
+        return None
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise BadInput(
-            "the package tensorboard is missing.", fix="pip install tensorboard, or tensorboard: false"
-        ) from error
+        raise BadInput("tensorboard is missing.", fix="pip install tensorboard, or set tensorboard to false") from error
     return SummaryWriter(str(out_dir / "tensorboard"))
 
 
@@ -268,75 +278,3 @@ def _step(
     optimizer.step()
     optimizer.zero_grad()
     return sums
-
-
-def _checkpoint(
-    model: nn.Module,
-    optimizer: Any,
-    schedule: Any,
-    average: WeightAverage,
-    log: list[dict[str, float]],
-    out_dir: Path,
-    step: int,
-) -> None:
-    """Write a whole new folder, then point `latest` at it and drop the older ones: a kill leaves one that works."""
-    folder = out_dir / f"checkpoint-{step}"
-    partial = out_dir / f".checkpoint-{step}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    _save_weights(model, partial)
-    if average.weights:
-        save_file({name: w.cpu().contiguous() for name, w in average.weights.items()}, partial / "average.safetensors")
-    state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-    torch.save(state, partial / "state.pt")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-    write_atomic(out_dir / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in log))
-    write_atomic(out_dir / "latest", folder.name)
-    for old in out_dir.glob("checkpoint-*"):
-        if old != folder:
-            shutil.rmtree(old)
-
-
-def _save_weights(model: nn.Module, folder: Path) -> None:
-    weights = {name: p.detach().cpu().contiguous() for name, p in trained(model).items()}
-    save_file(weights, folder / "trained.safetensors")
-
-
-def _resume(model: nn.Module, optimizer: Any, schedule: Any, average: WeightAverage, out_dir: Path) -> int:
-    """Load the latest checkpoint, if there is one; return its step."""
-    latest = out_dir / "latest"
-    if not latest.exists():
-        return 0
-    folder = out_dir / latest.read_text()
-    load_trained(model, folder)
-    if average.weights:
-        average.load(load_file(folder / "average.safetensors"))
-    state = torch.load(folder / "state.pt", weights_only=True)
-    optimizer.load_state_dict(state["optimizer"])
-    schedule.load_state_dict(state["schedule"])
-    return int(folder.name.rpartition("-")[2])
-
-
-def load_trained(model: nn.Module, folder: Path) -> None:
-    """Copy a checkpoint's trained parameters into the model. Raises `BadInput` if it is of another architecture."""
-    found = load_file(folder / "trained.safetensors")
-    wanted = trained(model)
-    wrong = [
-        n
-        for n in wanted.keys() | found.keys()
-        if n not in wanted or n not in found or wanted[n].shape != found[n].shape
-    ]
-    if wrong:
-        raise BadInput(
-            f"checkpoint of another architecture: {len(wrong)} parameters differ, first {sorted(wrong)[0]!r}.",
-            file=folder,
-            fix="give the recipe that wrote it, or another out_dir",
-        )
-    with torch.no_grad():
-        for name, parameter in wanted.items():
-            parameter.copy_(found[name])
-
-
-def _read_log(path: Path, first: int) -> list[dict[str, float]]:
-    return [row for row in read_lines(path) if row["step"] <= first] if first and path.exists() else []

@@ -54,7 +54,7 @@ def _grounding_record(study: Study, phrase: str, found: list[Region]) -> Predict
         prediction=[region_to_json(region) for region in found if region.phrase == phrase],
         evidence="predicted",
         phrases=(phrase,),
-        meta=record_meta(study, [phrase]) | {"level": len(load_labels().path(phrase)) or 1},
+        meta=record_meta(study, [phrase]) | {"level": load_labels().level(phrase)},
     )
 
 

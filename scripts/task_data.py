@@ -48,10 +48,10 @@ def read_reports(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> 
 def record_meta(study: Study, phrases: Sequence[str] = ()) -> dict[str, Any]:
     """What strata and the page need of an image: modality, body region, size and path.
 
-    The body region is the outermost part of the label tree above the phrases, else above the image's true regions.
+    The body region is that of the phrases in the label tree, else that of the image's true regions.
     """
-    paths = [load_labels().path(phrase) for phrase in phrases or [region.phrase for region in study.regions]]
-    body_regions = [path[0] for path in paths if path]
+    names = phrases or [region.phrase for region in study.regions]
+    body_regions = [name for name in map(load_labels().body_region, names) if name]
     return {
         "modality": study.modality,
         "body_region": body_regions[0] if body_regions else "",

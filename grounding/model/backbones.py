@@ -4,6 +4,7 @@ Three kinds: a small residual network for training from scratch; inverted residu
 convolutions (MobileNetV2, EfficientNet-Lite), for pretrained starts; any convolutional backbone of transformers.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,7 +105,7 @@ class InvertedBackbone(nn.Module):
 
 def ends_of_strides(strides: Sequence[int]) -> tuple[int, ...]:
     """Places of the last rows at strides 4, 8, 16, 32, after a stem at stride 2."""
-    totals = [2 * int(torch.tensor(strides[: i + 1]).prod()) for i in range(len(strides))]
+    totals = [2 * math.prod(strides[: i + 1]) for i in range(len(strides))]
     return tuple(max(i for i, total in enumerate(totals) if total == stride) for stride in STRIDES)
 
 

@@ -103,6 +103,8 @@ class MedGlipConfig(PreTrainedConfig):
     """Mask prototypes at stride 4."""
     max_phrase_tokens: int = 16
     """Longer phrases are cut."""
+    calibration: dict[str, Any] | None = None
+    """`calibration.Calibration` of the scores, fitted on validation data; None: scores as they come."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         if not isinstance(self.vision_config, PreTrainedConfig):

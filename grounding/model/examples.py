@@ -21,6 +21,7 @@ from ..geometry import Boxes, Letterbox
 from ..grounder import is_about
 from ..imaging.read import read_image
 from ..labels import load_labels
+from ..phrases import has_side
 from ..settings import Settings
 from ..types import Study
 from .losses import Target
@@ -28,7 +29,6 @@ from .processing import MedGlipProcessor
 
 MIRRORED = ("endoscopy", "dermoscopy", "histology", "microscopy")
 """Modalities without a left and a right of the body: only these may be flipped."""
-SIDES = {"left", "right"}
 
 
 class DrawSettings(Settings):
@@ -197,8 +197,8 @@ def _augment(
 
 
 def _may_flip(study: Study) -> bool:
-    words = {word for phrase in (*study.phrases, *(r.phrase for r in study.regions)) for word in phrase.lower().split()}
-    return study.modality in MIRRORED and not words & SIDES
+    phrases = (*study.phrases, *(region.phrase for region in study.regions))
+    return study.modality in MIRRORED and not any(map(has_side, phrases))
 
 
 def _placement(boxes_G4: Boxes, side: int, rng: np.random.Generator) -> tuple[float, NDArray[np.float32]]:

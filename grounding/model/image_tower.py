@@ -59,8 +59,7 @@ class MedGlipVisionModel(PreTrainedModel):
 
         Other arguments of vision towers (`output_hidden_states`, `return_dict`) are taken and change nothing.
         """
-        dtype = self.get_input_embeddings().weight.dtype
-        feature_maps = self.backbone(pixel_values.to(dtype))
+        feature_maps = self.backbone(pixel_values.to(self.dtype))
         tokens_BNC = feature_maps[-1].flatten(2).transpose(1, 2)
         return MedGlipVisionOutput(
             last_hidden_state=tokens_BNC,

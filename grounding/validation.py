@@ -1,0 +1,64 @@
+"""What a trained core says of its validation studies, and the calibration that follows from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from .bad_input import BadInput, Skipped
+from .calibration import Calibration, fit_calibration
+from .geometry import iou
+from .grounder import true_regions
+from .medglip_grounder import MedGlipGrounder
+from .types import Region, Study
+
+RIGHT_IOU = 0.5
+"""A predicted region is right if it overlaps a true one so far."""
+_LEAST_IMAGES = 8
+
+
+@dataclass
+class _Seen:
+    """Raw scores and what they were worth: a row a predicted region, a row an asked phrase."""
+
+    scores: list[float] = field(default_factory=list)
+    presence_of: list[float] = field(default_factory=list)
+    is_right: list[bool] = field(default_factory=list)
+    presences: list[float] = field(default_factory=list)
+    is_present: list[bool] = field(default_factory=list)
+    num_truths: int = 0
+
+    def add(self, study: Study, phrase: str, logit: float, regions: Sequence[Region]) -> None:
+        truths = true_regions(study, [phrase])
+        boxes_G4 = np.array([region.box_xyxy_px for region in truths], np.float32).reshape(-1, 4)
+        self.num_truths += len(truths)
+        self.presences.append(logit)
+        self.is_present.append(bool(truths))
+        for region in regions:
+            self.scores.append(region.score)
+            self.presence_of.append(logit)
+            self.is_right.append(bool((iou(region.box_xyxy_px, boxes_G4) >= RIGHT_IOU).any()))
+
+
+def calibrate(grounder: MedGlipGrounder, studies: Sequence[Study], skipped: Skipped) -> Calibration | None:
+    """The calibration of an uncalibrated core on studies it has not learned from; None for fewer than 8 that open.
+
+    Every phrase that a study's set annotates is asked of it, present or not.
+    """
+    seen, num = _Seen(), 0
+    for study in tqdm(studies, desc="calibration", unit="image"):
+        try:
+            logits = grounder.presence_logits([study], [study.phrases])[0]
+            regions = grounder.ground([study], [study.phrases])[0]
+        except BadInput as error:
+            skipped.add(study.study_id, error)
+            continue
+        num += 1
+        for phrase, logit in logits.items():
+            seen.add(study, phrase, logit, [region for region in regions if region.phrase == phrase])
+    if num < _LEAST_IMAGES or not seen.scores:
+        return None
+    return fit_calibration(
+        seen.scores, seen.presence_of, seen.is_right, seen.num_truths, seen.presences, seen.is_present
+    )
