@@ -19,7 +19,7 @@ COMMANDS = [
     *[["vqa", name] for name in ("train", "predict", "ask")],
     *[["report", name] for name in ("train", "predict", "write")],
     *[["eval", name] for name in ("grounding", "vqa", "report", "compare", "probes", "leaks", "page")],
-    *[["data", name] for name in ("list", "check", "export")],
+    *[["data", name] for name in ("list", "check", "build", "export")],
     *[["assets", name] for name in ("list", "fetch")],
 ]
 
