@@ -63,10 +63,10 @@ def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None
 
 def test_a_full_disk_keeps_the_last_whole_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     straight = run(tmp_path / "straight")
-    import medglip.grounding.training as training
+    import medglip.grounding.resume as resume
 
     saves = 0
-    whole = training.save_file
+    whole = resume.save_file
 
     def full(*args: object) -> None:
         nonlocal saves
@@ -76,7 +76,7 @@ def test_a_full_disk_keeps_the_last_whole_checkpoint(tmp_path: Path, monkeypatch
         whole(*args)  # pyright: ignore[reportArgumentType]
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_file", full)
+        patch.setattr(resume, "save_file", full)
         with pytest.raises(OSError, match="No space"):
             run(tmp_path / "full")
     resumed = run(tmp_path / "full")
