@@ -89,8 +89,7 @@ def _region_sets(place: Path) -> tuple["Dataset", "Skipped"]:
     sets = [settings for settings in recipe.grounding.data if settings.layout != "phantom"]
     folder = Line(recipe).phantom_dir if len(sets) < len(recipe.grounding.data) else None
     data, skipped = load_studies(sets, recipe.seed)
-    parts = [*([phantom.read(folder)] if folder else []), *([data] if len(data) else [])]
-    return concatenate_datasets(parts), skipped
+    return concatenate_datasets([phantom.read(folder), data] if folder else [data]), skipped
 
 
 def _echo_shared(shared: Sequence[Mapping[str, str]], shown: int = 10) -> None:
@@ -103,7 +102,7 @@ def _echo_shared(shared: Sequence[Mapping[str, str]], shown: int = 10) -> None:
 
 @data.command()
 def build(
-    manifest: Annotated[Path, typer.Argument(help="A manifest YAML file, such as recipes/build_example.yaml")],
+    manifest: Annotated[Path, typer.Argument(help="A manifest YAML file, such as recipes/manifests/example.yaml")],
     workers: Annotated[int, typer.Option(min=1, help="Processes")] = 1,
 ) -> None:
     """Build one grounded dataset from many sets: labels of the tree, tight boxes, no duplicates, Parquet and a card.

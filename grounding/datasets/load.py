@@ -105,7 +105,8 @@ def load_studies(data: Sequence[DataSettings], seed: int) -> tuple[Dataset, Skip
         raise BadInput(f"two data sets are named {twice[0]!r}.", fix="names are last parts of `path`; rename a folder")
     skipped = Skipped()
     rows = [row for settings in data for row in _rows(settings, seed, skipped)]
-    return Dataset.from_list(rows, features=STUDY_FEATURES), skipped
+    columns = {name: [row[name] for row in rows] for name in STUDY_FEATURES}
+    return Dataset.from_dict(columns, features=STUDY_FEATURES), skipped
 
 
 def split_by_group(groups: Sequence[str], val_fraction: float, seed: int) -> list[str]:
