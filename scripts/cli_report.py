@@ -39,7 +39,8 @@ def write(
     """
     from .finished import FinishedRun, source_named
     from .grounded import write_grounded
+    from .user_study import user_study
 
     finished, source = FinishedRun(run), source_named(evidence)
-    written = write_grounded(finished, finished.study(image, modality), source, out)
+    written = write_grounded(finished, user_study(image, modality), source, out)
     typer.echo("\n".join(written))

@@ -47,9 +47,10 @@ def ask(
     from ..vqa.task import Question, to_example
     from .finished import FinishedRun, source_named
     from .picture import draw
+    from .user_study import user_study
 
     finished, source = FinishedRun(run), source_named(evidence)
-    study = finished.study(image, modality)
+    study = user_study(image, modality)
     query = finished.query(study, question)
     shown = finished.evidence(query, source)
     item = Question(

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from ..grounding.bad_input import BadInput, nearest
 from ..grounding.evidence import SOURCES, Evidence, Source
-from ..grounding.imaging.read import is_dicom, read_image
 from ..grounding.labels import load_labels
 from ..grounding.medglip_grounder import MedGlipGrounder
-from ..grounding.records import file_sha256
 from ..grounding.sources import Query, RegionCaches, evidence_for
-from ..grounding.types import Region, Study, parse_modality
+from ..grounding.types import Region, Study
 from ..vqa.mllm.generate import Generated, GenerateSettings, generate
 from ..vqa.mllm.model import load
 from ..vqa.mllm.prompt import Example
@@ -44,20 +42,6 @@ class FinishedRun:
             raise BadInput("the run has not come this far.", file=path, fix="finish it: `medglip run` on its recipe")
         return path
 
-    def study(self, image: Path, modality: str | None) -> Study:
-        """An unseen image as a study; a DICOM file knows its modality, `modality` overrides it."""
-        picture = read_image(image)
-        found = modality or _dicom_modality(image)
-        return Study(
-            study_id=file_sha256(image)[:16],
-            image_path=image,
-            modality=parse_modality(found),
-            group=image.name,
-            dataset="user",
-            split="test",
-            size_px=picture.size,
-        )
-
     def query(self, study: Study, question: str = "") -> Query:
         """What to look for: phrases of the question, and what is usual in this modality."""
         asked = load_labels().phrases_in(question)
@@ -80,12 +64,6 @@ class FinishedRun:
         model = load(self.recipe.mllm, self.grounder.embedding_dim, adapter, vision=self._need("grounding/model"))
         evidence = self.recipe.evidence.model_copy(update={"forms": ()} if source == "none" else {})
         return generate(model, [example], evidence, settings)[0]
-
-
-def _dicom_modality(image: Path) -> str:
-    from ..grounding.imaging.dicom import read_dicom
-
-    return read_dicom(image).modality if is_dicom(image) else "unknown"
 
 
 def source_named(name: str) -> Source:
