@@ -23,9 +23,9 @@ from ..grounding.geometry import xywh_to_xyxy
 from ..grounding.grounder import Grounder
 from ..grounding.imaging.read import image_size
 from ..grounding.labels import load_labels
-from ..grounding.records import PredictionRecord, RecordFile, read_lines
-from ..grounding.types import Region, Study, region_to_json
-from .task_data import record_meta
+from ..grounding.records import RecordFile, read_lines
+from ..grounding.types import Region, Study
+from .task_data import grounding_record, record_id
 
 METRICS = ("ap50", "miou", "acc_iou50", "dice", "presence_auroc")
 """What is printed; the score file holds every measure of grounding."""
@@ -145,12 +145,13 @@ def predict(
     """
     file = RecordFile(out)
     _check_same(out, grounder)
-    missing = [study for study in studies if any(_id(study, phrase) not in file.done for phrase in study.phrases)]
+    missing = [study for study in studies if any(record_id(study, phrase) not in file.done for phrase in study.phrases)]
     bar = tqdm(total=len(studies), initial=len(studies) - len(missing), desc="grounding", unit="image", disable=None)
     for start in range(0, len(missing), batch_size):
         batch = missing[start : start + batch_size]
         for study, regions in _ground(grounder, batch, skipped):
-            file.append([_record(study, phrase, regions, grounder, model) for phrase in study.phrases])
+            told = {"model": model, "meta": {"grounder": grounder.fingerprint[:16]}}
+            file.append([grounding_record(study, phrase, regions[phrase], **told) for phrase in study.phrases])
         bar.update(len(batch))
     bar.close()
 
@@ -178,31 +179,6 @@ def _ground(
         yield study, {p: [replace(r, phrase=p) for r in regions if r.phrase == tree.label(p)] for p in study.phrases}
 
 
-def _id(study: Study, phrase: str) -> str:
-    return f"{study.dataset}/{study.study_id}/{phrase}"
-
-
-def _record(
-    study: Study, phrase: str, found: Mapping[str, list[Region]], grounder: Grounder, model: str
-) -> PredictionRecord:
-    return PredictionRecord(
-        id=_id(study, phrase),
-        dataset=study.dataset,
-        split=study.split,
-        task="grounding",
-        image_id=study.study_id,
-        cluster_id=f"{study.dataset}/{study.group}",
-        question=phrase,
-        answer=[region_to_json(region) for region in study.regions if region.phrase == phrase],
-        prediction=[region_to_json(region) for region in found[phrase]],
-        evidence="predicted",
-        phrases=(phrase,),
-        model=model,
-        meta=record_meta(study, [phrase])
-        | {"level": len(load_labels().path(phrase)) or 1, "grounder": grounder.fingerprint[:16]},
-    )
-
-
 def evaluate(
     grounder: Grounder,
     coco: CocoSet,
@@ -219,7 +195,7 @@ def evaluate(
     with TemporaryDirectory() as scratch:
         path = records or Path(scratch) / "records.jsonl"
         predict(grounder, coco.studies, path, coco.skipped, model=model, batch_size=batch_size)
-        asked = {_id(study, phrase) for study in coco.studies for phrase in study.phrases}
+        asked = {record_id(study, phrase) for study in coco.studies for phrase in study.phrases}
         rows = [row for row in read_records([path], "grounding") if row["id"] in asked]
     found = score(rows, "grounding", settings)
     return replace(found, notes=[*found.notes, coco.skipped.summary()]) if coco.skipped.entries else found

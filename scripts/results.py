@@ -14,11 +14,9 @@ from ..eval.score import write_json
 from ..eval.table import table
 from ..grounding.cache import regions_of
 from ..grounding.datasets.schema import studies as studies_of
-from ..grounding.labels import load_labels
-from ..grounding.records import PredictionRecord, RecordFile, Task, write_atomic
-from ..grounding.types import Region, Study, region_to_json
+from ..grounding.records import RecordFile, Task, write_atomic
 from .line import Line
-from .task_data import record_meta
+from .task_data import grounding_record
 from .tune import DOWNSTREAM
 
 NAMES: dict[Task, dict[str, str]] = {
@@ -37,25 +35,9 @@ def write_grounding_records(line: Line) -> Path:
     line.skipped.entries += skipped.entries
     for study in scored:
         if study.study_id in found:
-            file.append([_grounding_record(study, phrase, found[study.study_id]) for phrase in study.phrases])
+            by_phrase = [(phrase, [r for r in found[study.study_id] if r.phrase == phrase]) for phrase in study.phrases]
+            file.append([grounding_record(study, phrase, regions) for phrase, regions in by_phrase])
     return path
-
-
-def _grounding_record(study: Study, phrase: str, found: list[Region]) -> PredictionRecord:
-    return PredictionRecord(
-        id=f"{study.dataset}/{study.study_id}/{phrase}",
-        dataset=study.dataset,
-        split=study.split,
-        task="grounding",
-        image_id=study.study_id,
-        cluster_id=f"{study.dataset}/{study.group}",
-        question=phrase,
-        answer=[region_to_json(region) for region in study.regions if region.phrase == phrase],
-        prediction=[region_to_json(region) for region in found if region.phrase == phrase],
-        evidence="predicted",
-        phrases=(phrase,),
-        meta=record_meta(study, [phrase]) | {"level": load_labels().level(phrase)},
-    )
 
 
 def score(line: Line) -> dict[str, Any]:

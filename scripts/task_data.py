@@ -9,7 +9,8 @@ import numpy as np
 from ..grounding.bad_input import Skipped
 from ..grounding.datasets import phantom
 from ..grounding.labels import load_labels
-from ..grounding.types import Study
+from ..grounding.records import PredictionRecord
+from ..grounding.types import Region, Study, region_to_json
 from ..report.datasets import covid_cxr
 from ..report.datasets.phantom import read_reports as read_phantom_reports
 from ..report.task import Report
@@ -58,6 +59,30 @@ def record_meta(study: Study, phrases: Sequence[str] = ()) -> dict[str, Any]:
         "size_px": list(study.size_px),
         "image_path": str(study.image_path),
     }
+
+
+def grounding_record(study: Study, phrase: str, found: Sequence[Region], **others: Any) -> PredictionRecord:
+    """The record of one phrase asked of one image. `found`: its regions; `others`: further fields, `meta` added to."""
+    return PredictionRecord(
+        id=record_id(study, phrase),
+        dataset=study.dataset,
+        split=study.split,
+        task="grounding",
+        image_id=study.study_id,
+        cluster_id=f"{study.dataset}/{study.group}",
+        question=phrase,
+        answer=[region_to_json(region) for region in study.regions if region.phrase == phrase],
+        prediction=[region_to_json(region) for region in found],
+        evidence="predicted",
+        phrases=(phrase,),
+        meta=record_meta(study, [phrase]) | {"level": load_labels().level(phrase)} | others.pop("meta", {}),
+        **others,
+    )
+
+
+def record_id(study: Study, phrase: str) -> str:
+    """Of the record of one phrase asked of one image."""
+    return f"{study.dataset}/{study.study_id}/{phrase}"
 
 
 def _cut(items: list[Item], split: str, most: int | None, seed: int) -> list[Item]:

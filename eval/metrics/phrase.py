@@ -24,6 +24,7 @@ from .detection import MOST_BOXES, PLACES, Matching, average_precisions, average
 from .froc import Froc
 from .presence import auroc
 from .shell import MeasureMetric
+from .sums import divide, sums
 
 PROTOCOL = "phrase_grounding"
 VERSION = "2"
@@ -219,17 +220,11 @@ def _of_said(pairs: Sequence[Pair], hits: RankedHits, present: NDArray[np.bool_]
 
 def _ratio(above_N: NDArray[Any], below_N: NDArray[Any]) -> Sums:
     """The ratio of two sums over all pairs; 0 where nothing is below."""
-    columns_NK = np.stack([above_N, below_N], 1).astype(np.float64)
-    return Sums(
-        value=float(_or_zero(columns_NK.sum(0, keepdims=True))[0]),
-        rows_N=np.arange(len(columns_NK)),
-        columns_NK=columns_NK,
-        formula=_or_zero,
-    )
+    return sums(np.stack([above_N, below_N], 1).astype(np.float64), _or_zero)
 
 
 def _or_zero(sums_R2: Floats) -> Floats:
-    return sums_R2[:, 0] / np.where(sums_R2[:, 1] > 0, sums_R2[:, 1], 1)
+    return divide(sums_R2[:, 0], sums_R2[:, 1], 0.0)
 
 
 def matching(pairs: Sequence[Pair]) -> Matching:
