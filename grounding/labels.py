@@ -213,6 +213,14 @@ class LabelTree:
         """Whether the first label is an ancestor of the second; none is above itself."""
         return self.label(above) in self.ancestors(below)
 
+    def is_near(self, first: str, second: str) -> bool:
+        """Whether both words can be true of one region: the same label, one above the other, or told to overlap."""
+        one, two = self.label(first), self.label(second)
+        if one == two or self.is_above(one, two) or self.is_above(two, one):
+            return True
+        entries = [(two, self._entry(one)), (one, self._entry(two))]
+        return any(entry is not None and name in entry.overlaps for name, entry in entries)
+
     def siblings(self, phrase: str) -> tuple[str, ...]:
         """Labels of the same parent and level, and the one of the other side: hard negatives for its regions.
 

@@ -102,7 +102,7 @@ def train(
         model,
         examples,
         prepare=partial(draw, settings=settings.draw),
-        collate=collator(processor),
+        collate=collator(processor, settings.draw),
         loss=losses_of,
         settings=settings.train,
         out_dir=out_dir,

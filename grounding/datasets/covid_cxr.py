@@ -8,7 +8,7 @@ inside its box. Only images with boxes are read: on the others the lungs are unk
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,11 @@ PHRASES = ("right lung", "left lung")
 _Row = dict[str, Any]
 
 
-def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[Study]:
+def read(folder: Path, skipped: Skipped, *, modality: str = "xray", licences: Sequence[str] = ()) -> Iterator[Study]:
     """Studies of images with lung boxes, one at a time, with split "" and the patient as group.
 
-    `modality` counts where the metadata names none. Rows that cannot be used go to `skipped`. Raises `BadInput` if a
-    whole file is missing or malformed.
+    `modality` counts where the metadata names none; with `licences`, only images under one of them are read. Rows that
+    cannot be used go to `skipped`. Raises `BadInput` if a whole file is missing or malformed.
     """
     file = folder / "lung_boxes.json"
     coco, patients = read_json(file, ("images", "annotations", "categories")), read_metadata(folder / "metadata.csv")
@@ -42,6 +42,8 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[
             boxes[row["image_id"]].append({**row, "phrase": names[row["category_id"]]})
     for image in coco["images"]:
         study = None
+        if licences and patients.get(image.get("file_name"), {}).get("license", "").strip() not in licences:
+            continue
         with skipping(skipped, file, f"image {image.get('file_name', image.get('id'))}"):
             rows = boxes.get(image["id"], [])
             study = _study(image, rows, patients, folder, modality, skipped) if rows else None

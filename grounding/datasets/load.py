@@ -5,6 +5,7 @@ Studies stream through here one at a time, so that no more than one image's mask
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput, Skipped
+from ..labels import load_labels
 from ..settings import Settings
 from ..types import Study, parse_modality
 from .corpus import data_folder, held_out
@@ -43,6 +45,7 @@ OPTIONS: dict[str, tuple[Layout, ...]] = {
     "classes": ("label_map", "nifti", "slake"),
     "components": ("label_map", "named_masks", "nifti", "dicom_seg"),
     "slices": ("nifti",),
+    "licences": ("covid_cxr",),
 }
 """Settings that only some layouts have; their readers take them by the same name."""
 
@@ -66,6 +69,13 @@ class DataSettings(Settings):
     """Whether each blob of a mask is a region of its own, not all blobs of a class one region."""
     slices: SliceSettings | None = None
     """Which slices of NIfTI volumes become images: axis, step, min_area, window ..."""
+    licences: tuple[str, ...] = ()
+    """Only images under these licences, where the set has one an image (covid_cxr: its column `license`)."""
+    boxes_only: bool = False
+    """Leave the masks of the set alone, because they are poor or not licensed like the boxes."""
+    absent: tuple[str, ...] = ()
+    """Phrases that no image of the set shows, known from how it was made (healthy donors have no tumor); they are
+    asked as negatives, in training and in scoring."""
     weight: float = Field(default=1.0, gt=0)
     """Weight of the set in training, relative to the other sets."""
     limit: int | None = Field(default=None, gt=0)
@@ -118,7 +128,7 @@ def split_by_group(groups: Sequence[str], val_fraction: float, seed: int) -> lis
 def _rows(settings: DataSettings, seed: int, skipped: Skipped) -> list[dict[str, Any]]:
     """Rows of one set, cut to the limit, then split where the set does not do so itself."""
     progress = tqdm(read_set(settings, skipped), desc=settings.name, unit="image", leave=False, disable=None)
-    rows = [study_to_row(study) for study in progress]
+    rows = [study_to_row(_as_told(study, settings)) for study in progress]
     if settings.limit is not None and len(rows) > settings.limit:
         chosen = np.random.default_rng(seed).choice(len(rows), settings.limit, replace=False)
         rows = [rows[k] for k in sorted(chosen.tolist())]
@@ -127,6 +137,23 @@ def _rows(settings: DataSettings, seed: int, skipped: Skipped) -> list[dict[str,
     for row, split in zip(open_rows, splits, strict=True):
         row["split"] = split
     return rows
+
+
+def _as_told(study: Study, settings: DataSettings) -> Study:
+    """The study with the absent phrases of its set, and without masks if those are not wanted.
+
+    Raises `BadInput` where an absent phrase is there.
+    """
+    absent = [load_labels().label(phrase) for phrase in settings.absent]
+    there = {word for region in study.regions for word in (region.phrase, *region.path)}
+    if wrong := sorted(there.intersection(absent)):
+        raise BadInput(
+            f"{wrong[0]!r} is said to be absent, yet {study.study_id} shows it.", fix="take it out of `absent`"
+        )
+    regions = study.regions
+    if settings.boxes_only:
+        regions = tuple(replace(region, mask=None) for region in regions)
+    return replace(study, regions=regions, phrases=tuple(dict.fromkeys([*study.phrases, *absent])))
 
 
 def read_set(settings: DataSettings, skipped: Skipped) -> Iterator[Study]:

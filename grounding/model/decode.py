@@ -12,7 +12,7 @@ from .assign import ANCHOR_STRIDES, box_area, box_iou
 from .head import STRIDES, all_points, mask_logits
 from .medglip import MedGlipOutput
 
-TOP_POINTS = 100
+TOP_POINTS = 300
 """Points a phrase that enter NMS."""
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
-from PIL import Image
+from pydantic import Field
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput, Skipped
@@ -21,14 +21,12 @@ from ..geometry import Boxes, Letterbox
 from ..grounder import is_about
 from ..imaging.read import read_image
 from ..labels import load_labels
-from ..phrases import has_side
+from ..phrases import mirror
 from ..settings import Settings
 from ..types import Study
+from .augment import View, augment
 from .losses import Target
 from .processing import MedGlipProcessor
-
-MIRRORED = ("endoscopy", "dermoscopy", "histology", "microscopy")
-"""Modalities without a left and a right of the body: only these may be flipped."""
 
 
 class DrawSettings(Settings):
@@ -41,10 +39,20 @@ class DrawSettings(Settings):
     siblings: int = 0
     """Labels beside the present ones in the label tree asked as well: hard negatives of the true boxes alone, since
     nobody says whether they are elsewhere in the image."""
+    batch_negatives: int = Field(default=0, ge=0)
+    """Phrases of the other images of a batch asked as well, negatives of the true boxes alone like siblings."""
+    synonyms: float = Field(default=0.0, ge=0, le=1)
+    """Chance that a phrase is asked in other words of the label tree."""
+    descriptions: float = Field(default=0.0, ge=0, le=1)
+    """Chance of a knowledge prompt: how the label looks is appended to the phrase."""
     unknown_modality: float = 0.12
     """Chance that the modality is hidden, so that `unknown` is a trained choice."""
     augment: bool = True
-    """Brightness, contrast, gamma, noise, scale and place; flips where the body has no sides."""
+    """Brightness, contrast, gamma, noise, scale and place; flips and quarter turns where nothing has sides."""
+    zoom: float = Field(default=1.25, ge=1)
+    """Pictures are scaled by a factor between 1 / zoom and zoom."""
+    mirror: bool = False
+    """Flip pictures of the body as well; left and right change places in the words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +68,16 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """What one draw gives the collator."""
+    """What one draw gives the collator. `labels` are what is asked, `phrases` the words for it; `about`: everything
+    that the annotations say of the picture, be it there or not.
+    """
 
     square: NDArray[np.uint8]
+    labels: list[str]
     phrases: list[str]
     modality: str
     target: Target
+    about: frozenset[str]
 
 
 def load_example(study: Study, side_px: int) -> Example:
@@ -120,38 +132,84 @@ def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skippe
 
 def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> Draw:
     """Choose phrases and modality, augment, and say what is true; everything from `rng`."""
-    phrases = _choose_phrases(example.study, rng, settings)
-    phrases += _siblings(example.study, phrases, rng, settings.siblings)
-    annotated = {*example.study.phrases, *(region.phrase for region in example.study.regions)}
+    study = example.study
+    labels = _choose_phrases(study, rng, settings)
+    labels += _siblings(study, labels, rng, settings.siblings)
+    annotated = {*study.phrases, *(region.phrase for region in study.regions)}
     is_hidden = rng.random() < settings.unknown_modality
-    labels_GK = np.array([[is_about(r, p, example.study) for p in phrases] for r in example.study.regions], bool)
-    asked_G = labels_GK.reshape(len(example.boxes_G4), len(phrases)).any(1)
-    square, boxes, masks = example.square, example.boxes_G4[asked_G], example.masks_GSS[asked_G]
+    labels_GK = np.array([[is_about(r, p, study) for p in labels] for r in study.regions], bool)
+    labels_GK = labels_GK.reshape(len(example.boxes_G4), len(labels))
+    asked_G = labels_GK.any(1)
+    view = View(example.square, example.boxes_G4[asked_G], example.masks_GSS[asked_G])
+    is_mirrored = False
     if settings.augment:
-        square, boxes, masks = _augment(square, boxes, masks, example.study, rng)
+        view, is_mirrored = augment(view, study, rng, settings.zoom, settings.mirror)
+    words = [_worded(label, rng, settings) for label in labels]
+    about = annotated | {word for region in study.regions for word in region.path}
+    sided = (lambda text: mirror(text)[0]) if is_mirrored else str
     return Draw(
-        square=square,
-        phrases=phrases,
-        modality="unknown" if is_hidden else example.study.modality,
+        square=view.square,
+        labels=[sided(label) for label in labels],
+        phrases=[sided(word) for word in words],
+        modality="unknown" if is_hidden else study.modality,
         target=Target(
-            boxes_G4=torch.from_numpy(boxes),
-            labels_GK=torch.from_numpy(labels_GK.reshape(-1, len(phrases))[asked_G]),
-            masks_Ghw=torch.from_numpy(_quarter(masks)),
+            boxes_G4=torch.from_numpy(view.boxes_G4),
+            labels_GK=torch.from_numpy(labels_GK[asked_G]),
+            masks_Ghw=torch.from_numpy(_quarter(view.masks_GSS)),
             has_mask_G=torch.from_numpy(example.has_mask_G[asked_G]),
-            known_K=torch.tensor([phrase in annotated for phrase in phrases], dtype=torch.bool),
+            known_K=torch.tensor([label in annotated for label in labels], dtype=torch.bool),
         ),
+        about=frozenset(sided(word) for word in about),
     )
 
 
-def collate(draws: list[Draw], processor: MedGlipProcessor) -> dict[str, Any]:
+def collate(draws: list[Draw], processor: MedGlipProcessor, batch_negatives: int = 0) -> dict[str, Any]:
     """A batch for `losses.losses_of`."""
+    if batch_negatives:
+        draws = [_with_negatives(one, draws, batch_negatives) for one in draws]
     inputs = processor([d.square for d in draws], [d.phrases for d in draws], [d.modality for d in draws])
     return {**inputs, "targets": [d.target for d in draws]}
 
 
-def collator(processor: MedGlipProcessor) -> Callable[[list[Draw]], dict[str, Any]]:
+def collator(processor: MedGlipProcessor, settings: DrawSettings) -> Callable[[list[Draw]], dict[str, Any]]:
     """`collate` with its processor, fit for loader processes."""
-    return partial(collate, processor=processor)
+    return partial(collate, processor=processor, batch_negatives=settings.batch_negatives)
+
+
+def _with_negatives(one: Draw, draws: list[Draw], most: int) -> Draw:
+    """The draw, asked phrases of the others as well that cannot be true of its boxes; elsewhere they are unknown."""
+    others = {label: word for d in draws if d is not one for label, word in zip(d.labels, d.phrases, strict=True)}
+    chosen = [label for label in others if not _may_be(label, one)][:most]
+    target = one.target
+    none_GK = torch.zeros(len(target.boxes_G4), len(chosen), dtype=torch.bool)
+    return replace(
+        one,
+        labels=[*one.labels, *chosen],
+        phrases=[*one.phrases, *(others[label] for label in chosen)],
+        target=replace(
+            target,
+            labels_GK=torch.cat([target.labels_GK, none_GK], 1),
+            known_K=torch.cat([target.known_K, torch.zeros(len(chosen), dtype=torch.bool)]),
+        ),
+    )
+
+
+def _may_be(label: str, one: Draw) -> bool:
+    """Whether a label is asked already or could be true of a box of the picture."""
+    tree = load_labels()
+    known = one.about | set(one.labels)
+    return any(tree.is_near(label, other) for other in known)
+
+
+def _worded(label: str, rng: np.random.Generator, settings: DrawSettings) -> str:
+    """The label, now and then a synonym, now and then with its description."""
+    tree = load_labels()
+    others, phrase = tree.synonyms(label), label
+    if others and rng.random() < settings.synonyms:
+        phrase = others[rng.integers(len(others))]
+    if rng.random() < settings.descriptions and (description := tree.description(label)):
+        phrase = f"{phrase}: {description}"
+    return phrase
 
 
 def _choose_phrases(study: Study, rng: np.random.Generator, settings: DrawSettings) -> list[str]:
@@ -178,55 +236,6 @@ def _siblings(study: Study, phrases: list[str], rng: np.random.Generator, most: 
     present = sorted({region.phrase for region in study.regions})
     found = sorted({label for phrase in present for label in tree.siblings(phrase)} - known)
     return [found[i] for i in rng.permutation(len(found))[:most]]
-
-
-def _augment(
-    square: NDArray[np.uint8], boxes_G4: Boxes, masks_GSS: NDArray[np.bool_], study: Study, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], Boxes, NDArray[np.bool_]]:
-    """No box is cut: the picture shrinks, grows and moves only as far as every asked box stays inside."""
-    side = len(square)
-    if _may_flip(study) and rng.random() < 0.5:
-        square, masks_GSS = square[:, ::-1], masks_GSS[:, :, ::-1]
-        boxes_G4 = np.stack([side - boxes_G4[:, 2], boxes_G4[:, 1], side - boxes_G4[:, 0], boxes_G4[:, 3]], 1)
-    scale, shift = _placement(boxes_G4, side, rng)
-    moved = np.asarray(_place(square, scale, shift, Image.Resampling.BILINEAR))
-    masks = [np.asarray(_place(mask.astype(np.uint8) * 255, scale, shift, Image.Resampling.BILINEAR)) > 127
-             for mask in masks_GSS]  # fmt: skip
-    boxes = np.clip(boxes_G4 * scale + np.tile(shift, 2), 0, side).astype(np.float32)
-    return _intensity(moved, rng), boxes, np.array(masks, bool).reshape(masks_GSS.shape)
-
-
-def _may_flip(study: Study) -> bool:
-    phrases = (*study.phrases, *(region.phrase for region in study.regions))
-    return study.modality in MIRRORED and not any(map(has_side, phrases))
-
-
-def _placement(boxes_G4: Boxes, side: int, rng: np.random.Generator) -> tuple[float, NDArray[np.float32]]:
-    """A scale in [0.8, 1.25] and a shift in pixels that keep all boxes inside the square."""
-    corner, end = np.full(2, side / 2, np.float32), np.full(2, side / 2, np.float32)
-    if len(boxes_G4):
-        corner, end = boxes_G4[:, :2].min(0), boxes_G4[:, 2:].max(0)
-    scale = min(float(np.exp(rng.uniform(np.log(0.8), np.log(1.25)))), side / float(max((end - corner).max(), 1)))
-    slack = side * (1 - scale)
-    low, high = np.maximum(-corner * scale, min(0, slack)), np.minimum(side - end * scale, max(0, slack))
-    low, high = np.minimum(low, high), np.maximum(low, high)
-    return scale, (low + (high - low) * rng.random(2)).astype(np.float32)
-
-
-def _place(pixels: NDArray[np.uint8], scale: float, shift: NDArray[np.float32], how: Image.Resampling) -> Image.Image:
-    """The picture scaled and shifted on a black square of its own size."""
-    inverse = (1 / scale, 0, -float(shift[0]) / scale, 0, 1 / scale, -float(shift[1]) / scale)
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return image.transform(image.size, Image.Transform.AFFINE, inverse, how)
-
-
-def _intensity(square: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Gamma, contrast, brightness through one table, then noise; black padding may become dark grey."""
-    gamma, contrast = np.exp(rng.uniform(-0.25, 0.25, 2))
-    values = (np.arange(256) / 255) ** gamma
-    table = (values - 0.5) * contrast + 0.5 + rng.uniform(-0.08, 0.08)
-    noise = rng.standard_normal(square.shape, np.float32) * np.float32(rng.uniform(0, 5))
-    return np.clip((table * 255).astype(np.float32)[square] + noise, 0, 255).astype(np.uint8)
 
 
 def _quarter(masks_GSS: NDArray[np.bool_]) -> NDArray[np.float32]:
