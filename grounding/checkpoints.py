@@ -25,7 +25,10 @@ def is_shipped(name: str) -> bool:
 
 
 def checkpoint_folder(name: str | Path) -> Path:
-    """The folder of `small`, `small-research`, or of a path. Raises `BadInput` where there is none."""
+    """The folder of `small`, `small-research`, or of a path, or what a training saved in `model` below that path.
+
+    Raises `BadInput` where there is none.
+    """
     if str(name) in NOTICES:
         if is_shipped(str(name)):
             return _WEIGHTS / str(name)
@@ -34,11 +37,10 @@ def checkpoint_folder(name: str | Path) -> Path:
     folder = Path(name)
     if not folder.is_dir():
         raise BadInput("no such checkpoint.", file=folder, fix=f"give a folder; or {nearest(str(name), NOTICES)}")
-    if not (folder / "config.json").is_file():
-        raise BadInput(
-            "no checkpoint in this folder (no config.json).", file=folder, fix="a run has it in grounding/model"
-        )
-    return folder
+    for found in (folder, folder / "model"):
+        if (found / "config.json").is_file():
+            return found
+    raise BadInput("no checkpoint in this folder (no config.json).", file=folder, fix="a run has it in grounding/model")
 
 
 def load_grounder(
@@ -57,7 +59,7 @@ def load_grounder(
     """
     limits = {"max_per_phrase": max_per_phrase, "min_score": min_score, "batch_size": batch_size}
     given = {key: value for key, value in limits.items() if value is not None}
-    where = str(name) if _is_hub_name(str(name)) else checkpoint_folder(name)
+    where = str(name) if is_hub_name(str(name)) else checkpoint_folder(name)
     if notice := NOTICES.get(str(name)):
         print(notice, file=sys.stderr)
     if isinstance(where, Path) and _model_type(where) == "medglip":
@@ -70,7 +72,8 @@ def load_grounder(
     return ZeroShotGrounder.from_pretrained(where, device, settings, local_files_only=not allow_download)
 
 
-def _is_hub_name(name: str) -> bool:
+def is_hub_name(name: str) -> bool:
+    """Whether a name has the form `owner/name` and is no folder here."""
     return bool(re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name)) and not Path(name).exists()
 
 

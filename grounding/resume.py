@@ -5,6 +5,7 @@ Trainable parameters only, as safetensors, beside the optimizer's state; a kill 
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,30 @@ from torch import nn
 from .average import WeightAverage, trained
 from .bad_input import BadInput
 from .records import read_lines, write_atomic
+
+
+def claim(out_dir: Path, settings: Mapping[str, Any]) -> None:
+    """Write down in `settings.json` what a training is made of. Raises `BadInput` for a folder that holds another."""
+    path = out_dir / "settings.json"
+    if path.exists() and (wrong := _different(json.loads(path.read_text()), settings)):
+        fix = "give another folder, or remove this one to start anew"
+        raise BadInput(f"holds a training of other settings (differs in {', '.join(wrong)}).", file=path, fix=fix)
+    write_atomic(path, json.dumps(dict(settings), indent=1))
+
+
+def _different(theirs: Any, ours: Any, name: str = "") -> list[str]:
+    """Dotted names of the settings that differ, both as JSON has them."""
+    if isinstance(theirs, dict) and isinstance(ours, Mapping):
+        keys = list(dict.fromkeys([*theirs, *ours]))
+        parts = [_different(theirs.get(key), ours.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
+        return [one for part in parts for one in part]
+    return [] if theirs == ours else [name]
+
+
+def finished_steps(model_dir: Path) -> int:
+    """Steps of the training whose result this folder is; 0 where none has ended."""
+    file = model_dir / "finished.json"
+    return int(json.loads(file.read_text())["steps"]) if file.exists() else 0
 
 
 def checkpoint(

@@ -6,6 +6,7 @@ carries the tokens of its own phrases, so nothing is shifted.
 B batch, K phrases, G true boxes, Q queries, T text tokens, S side of the square input.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,8 +21,11 @@ from torch import Tensor, nn
 from transformers.loss.loss_grounding_dino import GroundingDinoHungarianMatcher
 
 from .bad_input import BadInput, Skipped
+from .grounder import Grounder
 from .model.examples import Draw, DrawSettings, draw, load_examples
 from .model.losses import focal_loss, giou
+from .records import sha256, write_atomic
+from .resume import claim, finished_steps
 from .settings import Settings
 from .training import TrainSettings, fit
 from .zero_shot import DINO, ZeroShotGrounder, dino_prompt, padded_prompts, to_corners
@@ -66,14 +70,16 @@ def fine_tune(grounder: ZeroShotGrounder, studies: Dataset, settings: FineTuneSe
     """Train the detector in place on the split `train` (`STUDY_FEATURES`); return the folder it is saved in.
 
     `ZeroShotGrounder.from_pretrained` reads that folder, `out_dir / "model"`. A second call goes on after the last
-    checkpoint. What could not be read is listed in `skipped.jsonl`. Raises `BadInput` for a detector of another
-    family, and for no readable example.
+    checkpoint, or returns at once. What could not be read is listed in `skipped.jsonl`. Raises `BadInput` for a
+    detector of another family, for no readable example, and for an `out_dir` that holds a training of another
+    detector, other settings (more steps are fine) or other studies.
     """
-    model, processor = grounder.model, grounder.processor
-    if model.config.model_type not in DINO:
-        kind, valid = model.config.model_type, " or ".join(DINO)
-        raise BadInput(f"a detector of {kind!r} cannot be fine-tuned here.", fix=f"take one of {valid}")
+    check_tunable(grounder)
+    folder, model, processor = out_dir / "model", grounder.model, grounder.processor
     rows = studies.filter(lambda row: row["split"] == "train")
+    claim(out_dir, _ingredients(grounder, rows, settings))
+    if finished_steps(folder) >= settings.train.steps:
+        return folder
     skipped = Skipped()
     examples = load_examples(rows, settings.image_size, settings.memory_gb, skipped)
     skipped.write(out_dir / "skipped.jsonl")
@@ -88,12 +94,28 @@ def fine_tune(grounder: ZeroShotGrounder, studies: Dataset, settings: FineTuneSe
         out_dir=out_dir,
         name="fine-tuning",
     )
-    folder = out_dir / "model"
     if PartialState().is_main_process:
+        (folder / "finished.json").unlink(missing_ok=True)
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
+        write_atomic(folder / "finished.json", json.dumps({"steps": settings.train.steps}))
     PartialState().wait_for_everyone()
     return folder
+
+
+def check_tunable(grounder: Grounder) -> None:
+    """Raises `BadInput` for all but detectors of the DINO family."""
+    kind = grounder.model.config.model_type if isinstance(grounder, ZeroShotGrounder) else "medglip"
+    if kind not in DINO:
+        fix = "`medglip grounding train`" if kind == "medglip" else f"a detector of {' or '.join(DINO)}"
+        raise BadInput(f"a checkpoint of {kind!r} cannot be fine-tuned here.", fix=f"take {fix}")
+
+
+def _ingredients(grounder: ZeroShotGrounder, rows: Dataset, settings: FineTuneSettings) -> dict[str, Any]:
+    """What a training is made of, for `claim`: settings but for its length, the detector, the training studies."""
+    told = settings.model_dump(mode="json", exclude={"train": {"steps"}, "memory_gb": True})
+    studies = sha256(json.dumps([list(rows[name]) for name in ("dataset", "study_id", "phrases")]))
+    return told | {"detector": grounder.fingerprint, "studies": studies}
 
 
 def prepare(model: Any, processor: Any, settings: FineTuneSettings) -> None:

@@ -7,12 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from ..grounding.bad_input import BadInput, Skipped
+from ..grounding.records import write_atomic
 from ..grounding.settings import read_settings, validate
 
 grounding = typer.Typer(help="Where in the image is what the phrase says: boxes and masks.", no_args_is_help=True)
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
-CHECKPOINT = "small, small-research, or a folder: of our core, or of any transformers zero-shot detector."
+CHECKPOINT = (
+    "small, small-research, or a folder: of our core, or of any transformers zero-shot detector; or its hub name."
+)
 Checkpoint = Annotated[str, typer.Option(help=CHECKPOINT)]
+Download = Annotated[bool, typer.Option("--download", help="Fetch a hub name that is not in the local cache")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; left out: a GPU where there is one")]
 
 
@@ -26,6 +30,47 @@ def train(recipe: RecipeArgument) -> None:
     with line.timed("grounding core"):
         line.train_core()
     typer.echo(f"trained: {line.grounder_dir}")
+
+
+@grounding.command("fine-tune")
+def fine_tune(
+    recipe: RecipeArgument,
+    checkpoint: Annotated[str, typer.Option(help="The detector to begin with: its folder, or its hub name")],
+    out: Annotated[Path, typer.Option(help="Folder of the training; --checkpoint of the other commands takes it")],
+    steps: Annotated[int, typer.Option(help="Optimizer steps; more of them continue a finished training", min=1)] = 400,
+    batch_size: Annotated[int, typer.Option(help="Images a step and process", min=1)] = 4,
+    learning_rate: Annotated[
+        float, typer.Option(help="Peak rate; a pretrained detector wants 1e-5 to 1e-4, an untrained one ten times that")
+    ] = 1e-4,
+    image_size: Annotated[
+        int, typer.Option(help="Side of the square that pictures are letterboxed into, a multiple of 32")
+    ] = 640,
+    freeze_towers: Annotated[
+        bool, typer.Option("--freeze-towers", help="Leave image backbone and text encoder as they are: less memory")
+    ] = False,
+    checkpoint_every: Annotated[int, typer.Option(help="Steps between saves; a kill loses at most those", min=1)] = 100,
+    download: Download = False,
+) -> None:
+    """Fine-tune a Grounding-DINO or MM-Grounding-DINO detector on the region sets of a RECIPE.
+
+    The training split alone is learnt; the split that `evaluate` scores is not touched. The loss is our own: that of
+    transformers takes the words of a box from the caption of another image of the batch. Interrupted and called again,
+    it continues; a finished folder returns at once, one of another detector, other settings or data is refused.
+
+    Example: medglip grounding fine-tune recipes/real_small.yaml --checkpoint IDEA-Research/grounding-dino-tiny
+    --out runs/dino --learning-rate 1e-5, then medglip grounding predict image.png --checkpoint runs/dino
+    """
+    from ..grounding.zero_shot_train import FineTuneSettings
+    from .fine_tune import fine_tune as fine_tune_recipe
+    from .line import Line
+    from .recipe import Recipe
+
+    read = read_settings(Recipe, recipe)
+    values = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "seed": read.seed}
+    train = FineTuneSettings().train.model_dump() | values | {"checkpoint_every": checkpoint_every}
+    settings = validate(FineTuneSettings, {"train": train, "image_size": image_size, "freeze_towers": freeze_towers})
+    fine_tune_recipe(Line(read), checkpoint, out, settings, download=download)
+    typer.echo(f"trained: {out}\nmedglip grounding predict IMAGE --phrases '...' --checkpoint {out}")
 
 
 @grounding.command()
@@ -47,6 +92,7 @@ def evaluate(
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of patients, else images")] = 1000,
     seed: Annotated[int, typer.Option(help="Seed of the resamples and of --limit")] = 0,
     device: Device = None,
+    download: Download = False,
 ) -> None:
     """Score the scored split of a RECIPE, or a checkpoint on any COCO-style set.
 
@@ -59,7 +105,7 @@ def evaluate(
         _evaluate_recipe(recipe)
     elif recipe is None and references is not None and images is not None:
         settings = {"score_threshold": score_threshold, "resamples": resamples, "seed": seed}
-        options = {"min_score": min_score, "batch_size": batch_size, "device": device}
+        options = {"min_score": min_score, "batch_size": batch_size, "device": device, "allow_download": download}
         _evaluate_coco(references, images, checkpoint, out, records, limit, settings, options)
     else:
         raise BadInput("nothing to score.", fix="give a RECIPE, or both --references and --images")
@@ -130,18 +176,20 @@ def predict(
     ] = Path("runs/predict"),
     min_score: Annotated[float, typer.Option(help="Leave out regions below this score")] = 0.3,
     device: Device = None,
+    download: Download = False,
 ) -> None:
     """Find phrases in images: boxes and masks as JSON lines, and a picture to look at.
 
     Example: medglip grounding predict chest.png --phrases "left lung; right lung" --out overlay.png
     """
     from .finder import Finder
+    from .picture import is_picture
 
     asked = [*(phrase or []), *(part.strip() for part in (phrases or "").split(";") if part.strip())]
-    one = out.suffix.lower() in (".png", ".jpg", ".jpeg")
+    one = is_picture(out)
     if one and len(images) != 1:
         raise BadInput(f"{len(images)} images for one picture.", file=out, fix="give a folder as --out")
-    finder, skipped, lines = Finder.of(checkpoint, run, device), Skipped(), []
+    finder, skipped, lines = Finder.of(checkpoint, run, device, download=download), Skipped(), []
     for image in images:
         try:
             study, regions, line = finder.find(image, asked, modality, min_score, out)
@@ -152,8 +200,7 @@ def predict(
         said = ", ".join(f"{r.phrase} {r.score:.2f}" for r in regions)
         typer.echo(f"{study.image_path.name}: {said or 'no region found'}")
     if not one:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "regions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        write_atomic(out / "regions.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     written = f"\nwritten: {out if one else out / 'regions.jsonl'}" if lines or not one else ""
     typer.echo(skipped.summary() + written)
     raise typer.Exit(1 if skipped.entries else 0)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ..grounding.bad_input import BadInput
-from ..grounding.checkpoints import checkpoint_folder, is_shipped, load_grounder
+from ..grounding.checkpoints import checkpoint_folder, is_hub_name, is_shipped, load_grounder
 from ..grounding.grounder import Grounder
 from ..grounding.imaging.read import read_image
 from ..grounding.types import Region, Study
 from .finished import FinishedRun
-from .picture import draw, overlay
+from .picture import draw, is_picture, overlay
 from .user_study import user_study
 
 DEFAULT_RUN = Path("runs/quickstart")
@@ -26,17 +26,20 @@ class Finder:
     usual: Mapping[str, Sequence[str]]
 
     @classmethod
-    def of(cls, checkpoint: str | None, run: Path | None, device: str | None = None) -> "Finder":
+    def of(
+        cls, checkpoint: str | None, run: Path | None, device: str | None = None, *, download: bool = False
+    ) -> "Finder":
         """That of a checkpoint, else of a run, else `small`, else of `DEFAULT_RUN`.
 
-        Raises `BadInput` where there is none, and for both at once.
+        Hub names come from the local cache, from the hub itself with `download`. Raises `BadInput` where there is
+        none, and for both at once.
         """
         if checkpoint and run:
             raise BadInput("both --checkpoint and --run are given.", fix="leave one out")
         if checkpoint is None and run is None and is_shipped("small"):
             checkpoint = "small"
         if checkpoint is not None:
-            return cls(load_grounder(checkpoint, device=device), _vocabulary(checkpoint))
+            return cls(load_grounder(checkpoint, device=device, allow_download=download), _vocabulary(checkpoint))
         run = run or DEFAULT_RUN
         if run == DEFAULT_RUN and not run.is_dir():
             fix = "give --checkpoint FOLDER, or --run FOLDER of a finished run (`make quickstart` makes one)"
@@ -57,7 +60,7 @@ class Finder:
             problem = f"nothing to look for in modality {study.modality!r}."
             raise BadInput(problem, file=image, fix="give --phrase or --modality")
         regions = [r for r in self.grounder.ground([study], [asked])[0] if r.score >= min_score]
-        if out.suffix.lower() in (".png", ".jpg", ".jpeg"):
+        if is_picture(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             overlay(read_image(image), regions).save(out)
             return study, regions, {}
@@ -66,7 +69,8 @@ class Finder:
 
 
 def _vocabulary(checkpoint: str) -> dict[str, list[str]]:
-    """`vocabulary.json` of a checkpoint's folder: modality -> phrases; none where it has no such file."""
-    folder = Path(checkpoint) if Path(checkpoint).is_dir() else None
-    file = (folder or checkpoint_folder(checkpoint)) / "vocabulary.json"
+    """`vocabulary.json` of a checkpoint's folder: modality -> phrases; none where there is no such file."""
+    if is_hub_name(checkpoint):
+        return {}
+    file = checkpoint_folder(checkpoint) / "vocabulary.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

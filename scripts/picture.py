@@ -13,6 +13,11 @@ from ..grounding.types import Region, Study, region_to_json
 COLOURS = ((230, 97, 1), (44, 123, 182), (26, 150, 65), (215, 48, 140), (200, 170, 20), (110, 80, 190))
 
 
+def is_picture(out: Path) -> bool:
+    """Whether an output path names one picture, not a folder: `.png`, `.jpg` or `.jpeg` in any case."""
+    return out.suffix.lower() in (".png", ".jpg", ".jpeg")
+
+
 def draw(study: Study, phrases: Sequence[str], regions: Sequence[Region], out: Path) -> dict[str, Any]:
     """Write `<image>.png` with masks, boxes, phrases and scores into `out`; return the JSON line of the image."""
     picture = overlay(read_image(study.image_path), regions)

@@ -15,7 +15,7 @@ from medglip.scripts.cli import app, main
 COMMANDS = [
     [],
     ["run"],
-    *[["grounding", name] for name in ("train", "predict", "evaluate")],
+    *[["grounding", name] for name in ("train", "fine-tune", "predict", "evaluate")],
     *[["vqa", name] for name in ("train", "predict", "ask")],
     *[["report", name] for name in ("train", "predict", "write")],
     *[["eval", name] for name in ("grounding", "vqa", "report", "compare", "probes", "leaks", "page")],
