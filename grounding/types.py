@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from .bad_input import BadInput, nearest
 
+NOTICE = "Research use, not for diagnosis."
+"""Every output says so."""
+
 MODALITIES = (
     "unknown",
     "xray",

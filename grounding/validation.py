@@ -49,8 +49,7 @@ def calibrate(grounder: MedGlipGrounder, studies: Sequence[Study], skipped: Skip
     seen, num = _Seen(), 0
     for study in tqdm(studies, desc="calibration", unit="image"):
         try:
-            logits = grounder.presence_logits([study], [study.phrases])[0]
-            regions = grounder.ground([study], [study.phrases])[0]
+            regions, logits = grounder.say(study, study.phrases)
         except BadInput as error:
             skipped.add(study.study_id, error)
             continue

@@ -9,17 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, concatenate_datasets
+from datasets import Dataset
 
 from ..grounding.bad_input import BadInput, Skipped
 from ..grounding.cache import regions_of
-from ..grounding.datasets import phantom
-from ..grounding.datasets.load import load_studies
 from ..grounding.evidence import Evidence, Source
 from ..grounding.medglip_grounder import MedGlipGrounder, TruthGrounder
+from ..grounding.recipe import HeldOut, core_studies, draw_phantoms, tasks_of, train_core, vocabulary
 from ..grounding.records import write_atomic
 from ..grounding.sources import Query, RegionCaches, evidence_for
-from ..grounding.train import train as train_grounding
 from ..grounding.types import Region, Study
 from ..report.task import Report
 from ..report.task import to_example as report_example
@@ -53,10 +51,7 @@ class Line:
     @cached_property
     def phantom_dir(self) -> Path | None:
         """Folder of the phantoms, drawn now if they are not there; None if the recipe draws none."""
-        if self.recipe.phantoms is None:
-            return None
-        phantom.write(self.out / "phantoms", self.recipe.phantoms)
-        return self.out / "phantoms"
+        return draw_phantoms(self.recipe)
 
     @cached_property
     def questions(self) -> list[Question]:
@@ -71,23 +66,10 @@ class Line:
     @cached_property
     def studies(self) -> Dataset:
         """Region sets of the recipe; studies of images that a task is scored on never serve training."""
-        sets = [d for d in self.recipe.grounding.data if d.layout != "phantom"]
-        parts: list[Dataset] = []
-        if self.phantom_dir is not None and len(sets) < len(self.recipe.grounding.data):
-            parts.append(phantom.read(self.phantom_dir))
-        if sets:
-            data, skipped = load_studies(sets, self.recipe.seed)
-            self.skipped.entries += skipped.entries
-            parts.append(data)
-        images = {str(study.image_path.resolve()) for study in self.scored_studies}
-        groups = {(str(study.image_path.parent.resolve()), study.group) for study in self.scored_studies}
-
-        def may_train(row: dict[str, Any]) -> bool:
-            path = Path(row["image_path"]).resolve()
-            is_held_out = str(path) in images or (str(path.parent), row["group"]) in groups
-            return row["split"] != "train" or not is_held_out
-
-        return concatenate_datasets(parts).filter(may_train)
+        held_out = HeldOut.of(self.scored_studies)
+        if tasks := tasks_of(self.recipe.model_dump(mode="json", exclude_unset=True)):
+            held_out.write(self.out / "held_out.json", tasks)
+        return core_studies(self.recipe, held_out, self.skipped)
 
     @property
     def scored_studies(self) -> list[Study]:
@@ -98,10 +80,7 @@ class Line:
     @cached_property
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
         """For each modality the phrases its region sets annotate: what is looked for when nobody asks."""
-        found: dict[str, dict[str, None]] = {}
-        for row in self.studies.select_columns(["modality", "phrases"]):
-            found.setdefault(row["modality"], {}).update(dict.fromkeys(row["phrases"]))  # pyright: ignore[reportArgumentType, reportCallIssue]
-        return {modality: tuple(phrases) for modality, phrases in found.items()}
+        return vocabulary(self.studies)
 
     def train_core(self) -> None:
         """Stage 1, if it is not finished."""
@@ -114,12 +93,7 @@ class Line:
     @cached_property
     def grounder(self) -> MedGlipGrounder:
         """The trained core; trained now, or further, if it is not finished."""
-        weights = {d.name: d.weight for d in self.recipe.grounding.data}
-        folder = train_grounding(
-            self.studies, self.recipe.grounding.settings, self.out / "grounding", dataset_weights=weights
-        )
-        write_atomic(self.out / "vocabulary.json", json.dumps(self.vocabulary, indent=1))
-        return MedGlipGrounder.from_pretrained(folder)
+        return MedGlipGrounder.from_pretrained(train_core(self.recipe, self.studies))
 
     @property
     def grounder_dir(self) -> Path:
@@ -169,10 +143,10 @@ def claim(recipe: Recipe) -> None:
     mine = recipe.model_dump_json(indent=1)
     if path.exists() and path.read_text() != mine:
         theirs = Recipe.model_validate_json(path.read_text())
-        keys = [key for key in Recipe.model_fields if getattr(theirs, key) != getattr(recipe, key)]
-        raise BadInput(
-            f"{recipe.out_dir} holds a run of other settings (differs in {', '.join(keys)}).",
-            file=path,
-            fix="give another out_dir, or remove the folder to start anew",
-        )
+        if keys := [key for key in Recipe.model_fields if getattr(theirs, key) != getattr(recipe, key)]:
+            raise BadInput(
+                f"{recipe.out_dir} holds a run of other settings (differs in {', '.join(keys)}).",
+                file=path,
+                fix="give another out_dir, or remove the folder to start anew",
+            )
     write_atomic(path, mine)

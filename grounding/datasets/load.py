@@ -1,6 +1,7 @@
 """Region sets of a recipe as one `datasets.Dataset`: each layout's adapter, the split by group, masks as RLE.
 
-Studies stream through here one at a time, so that no more than one image's masks are ever decoded.
+Studies stream into Arrow one at a time, so that no more than one image's masks are ever decoded; a built dataset is
+memory-mapped, so that its size does not matter.
 """
 
 import os
@@ -8,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
-from datasets import Dataset
+import pyarrow as pa
+from datasets import Dataset, concatenate_datasets
 from pydantic import Field, field_validator, model_validator
 from tqdm.auto import tqdm
 
@@ -19,9 +21,10 @@ from ..bad_input import BadInput, Skipped
 from ..labels import load_labels
 from ..settings import Settings
 from ..types import Study, parse_modality
+from . import built
 from .corpus import data_folder, held_out
 from .nifti import SliceSettings
-from .schema import STUDY_FEATURES, studies, study_to_row
+from .schema import studies, tables, to_dataset
 
 Layout = Literal[
     "phantom",
@@ -78,6 +81,10 @@ class DataSettings(Settings):
     asked as negatives, in training and in scoring."""
     weight: float = Field(default=1.0, gt=0)
     """Weight of the set in training, relative to the other sets."""
+    rehearse: bool = False
+    """An old set, drawn along with new ones so that a core that goes on from another does not forget it."""
+    licence: str = ""
+    """As its owner states it, for the model card."""
     limit: int | None = Field(default=None, gt=0)
     """At most so many images, drawn with the seed; all of them when left out."""
     val_fraction: float = Field(default=0.15, ge=0, lt=1)
@@ -114,9 +121,8 @@ def load_studies(data: Sequence[DataSettings], seed: int) -> tuple[Dataset, Skip
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BadInput(f"two data sets are named {twice[0]!r}.", fix="names are last parts of `path`; rename a folder")
     skipped = Skipped()
-    rows = [row for settings in data for row in _rows(settings, seed, skipped)]
-    columns = {name: [row[name] for row in rows] for name in STUDY_FEATURES}
-    return Dataset.from_dict(columns, features=STUDY_FEATURES), skipped
+    parts = [to_dataset(()), *(_load(settings, seed, skipped) for settings in data)]
+    return concatenate_datasets(parts), skipped
 
 
 def split_by_group(groups: Sequence[str], val_fraction: float, seed: int) -> list[str]:
@@ -125,18 +131,32 @@ def split_by_group(groups: Sequence[str], val_fraction: float, seed: int) -> lis
     return ["val" if group in val else "train" for group in groups]
 
 
-def _rows(settings: DataSettings, seed: int, skipped: Skipped) -> list[dict[str, Any]]:
-    """Rows of one set, cut to the limit, then split where the set does not do so itself."""
-    progress = tqdm(read_set(settings, skipped), desc=settings.name, unit="image", leave=False, disable=None)
-    rows = [study_to_row(_as_told(study, settings)) for study in progress]
-    if settings.limit is not None and len(rows) > settings.limit:
-        chosen = np.random.default_rng(seed).choice(len(rows), settings.limit, replace=False)
-        rows = [rows[k] for k in sorted(chosen.tolist())]
-    open_rows = [row for row in rows if not row["split"]]
-    splits = split_by_group([row["group"] for row in open_rows], settings.val_fraction, seed)
-    for row, split in zip(open_rows, splits, strict=True):
-        row["split"] = split
-    return rows
+def _load(settings: DataSettings, seed: int, skipped: Skipped) -> Dataset:
+    """One set, cut to the limit, then split where it does not do so itself."""
+    if settings.layout == "built" and not (settings.absent or settings.boxes_only):
+        data = built.mapped(set_folder(settings))
+    else:
+        progress = tqdm(read_set(settings, skipped), desc=settings.name, unit="image", leave=False, disable=None)
+        data = to_dataset(_as_told(study, settings) for study in progress)
+    if settings.limit is not None and len(data) > settings.limit:
+        chosen = np.random.default_rng(seed).choice(len(data), settings.limit, replace=False)
+        data = Dataset(data.with_format("arrow")[np.sort(chosen)])  # pyright: ignore[reportArgumentType]
+    return _with_splits(data, settings.val_fraction, seed)
+
+
+def _with_splits(data: Dataset, val_fraction: float, seed: int) -> Dataset:
+    """The set with a split in every row; those that have one keep it."""
+    parts = list(tables(data, ["split", "group"]))
+    splits = [split for part in parts for split in part["split"].to_pylist()]
+    open_rows = [k for k, split in enumerate(splits) if not split]
+    if not open_rows:
+        return data
+    groups = [group for part in parts for group in part["group"].to_pylist()]
+    drawn = split_by_group([groups[k] for k in open_rows], val_fraction, seed)
+    for k, split in zip(open_rows, drawn, strict=True):
+        splits[k] = split
+    place, column = data.column_names.index("split"), pa.array(splits, pa.string())
+    return Dataset(data.data.set_column(place, "split", column))
 
 
 def _as_told(study: Study, settings: DataSettings) -> Study:

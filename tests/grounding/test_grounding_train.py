@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from medglip.grounding import BadInput, Study
+from medglip.grounding.datasets.load import DataSettings
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.geometry import iou
 from medglip.grounding.medglip_grounder import MedGlipGrounder
@@ -153,7 +154,9 @@ def test_weights_of_data_sets_reach_the_order(
     studies = make_studies(3)
     data = to_dataset([studies[0], replace(studies[1], dataset="other"), replace(studies[2], dataset="other")])
     settings = with_steps(tiny_settings, steps=1)
-    assert train(data, settings, tmp_path / "out", dataset_weights={"other": 3.0}).exists()
+    assert train(
+        data, settings, tmp_path / "out", sets=[DataSettings(layout="coco", path="other", weight=3.0)]
+    ).exists()
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -1,0 +1,37 @@
+"""Go on from a trained core: its weights, sizes and words, for new data. What it forgets is measured.
+
+Rehearsal (Robins 1995): sets of the old training are drawn along with the new ones.
+"""
+
+from pathlib import Path
+
+import torch
+
+from .bad_input import BadInput
+from .checkpoints import checkpoint_folder
+from .medglip_grounder import MedGlipGrounder
+from .model.image_starts import freeze
+from .model.medglip import MedGlipModel
+from .model.processing import MedGlipProcessor
+
+
+def continued(name: str, image_size: int | None, frozen_rows: int) -> tuple[MedGlipModel, MedGlipProcessor]:
+    """The core of `small`, `small-research` or a folder, uncalibrated, at another input size if one is given.
+
+    New words fall into the tokenizer's parts and characters. Raises `BadInput` where there is no core.
+    """
+    core = start_core(checkpoint_folder(name))
+    model, processor = core.model, core.processor
+    size = image_size or processor.image_size
+    if size % 32:
+        raise BadInput(f"image_size {size} is no multiple of 32.", fix="give 256, 320, ...")
+    model.config.vision_config.image_size = size  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+    model.config.calibration = None
+    processor.image_size = size
+    freeze(model.image_tower, frozen_rows)
+    return model.to(memory_format=torch.channels_last), processor  # pyright: ignore[reportCallIssue]
+
+
+def start_core(folder: Path) -> MedGlipGrounder:
+    """The core in a folder as a grounder on the CPU."""
+    return MedGlipGrounder.from_pretrained(folder, "cpu")
