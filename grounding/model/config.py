@@ -4,7 +4,6 @@ from typing import Any, ClassVar
 
 import torch
 from transformers import AutoConfig, PreTrainedConfig
-from transformers.models.bert.configuration_bert import BertConfig
 
 from .backbones import ends_of_strides, make_transformers_model, maps_of
 
@@ -80,13 +79,15 @@ class MedGlipVisionConfig(PreTrainedConfig):
 
 
 class MedGlipConfig(PreTrainedConfig):
-    """Sizes of the whole core; `vision_config` and `text_config` (a small BERT) are configurations of their own."""
+    """Sizes of the whole core; `vision_config` and `text_config` are configurations of their own: a dict with
+    `model_type` is taken as it is, one without is a small BERT with other sizes.
+    """
 
     model_type = "medglip"
     # the base computes this one from a newer attribute that transformers 5.17 lacks
-    sub_configs: ClassVar[dict[str, type[PreTrainedConfig]]] = {  # pyright: ignore[reportIncompatibleMethodOverride]
+    sub_configs: ClassVar[dict[str, Any]] = {  # pyright: ignore[reportIncompatibleMethodOverride]
         "vision_config": MedGlipVisionConfig,
-        "text_config": BertConfig,
+        "text_config": AutoConfig,
     }
 
     vision_config: dict | PreTrainedConfig | None = None
@@ -102,7 +103,9 @@ class MedGlipConfig(PreTrainedConfig):
     num_prototypes: int = 16
     """Mask prototypes at stride 4."""
     max_phrase_tokens: int = 16
-    """Longer phrases are cut."""
+    """Longer phrases are cut; the tokens that a tokenizer puts around each phrase count."""
+    modality_prompts: bool = True
+    """Whether the modality is read, by phrases and by the pyramid; False: every image is of `unknown` modality."""
     calibration: dict[str, Any] | None = None
     """`calibration.Calibration` of the scores, fitted on validation data; None: scores as they come."""
 
@@ -110,7 +113,10 @@ class MedGlipConfig(PreTrainedConfig):
         if not isinstance(self.vision_config, PreTrainedConfig):
             self.vision_config = MedGlipVisionConfig(**(self.vision_config or {}))
         if not isinstance(self.text_config, PreTrainedConfig):
-            self.text_config = BertConfig(**{**SMALL_BERT, **(self.text_config or {})})
+            values = self.text_config or {}
+            # a saved configuration leaves out what is usual for its kind: no size of ours may take that place
+            values = values if "model_type" in values else {**SMALL_BERT, **values, "model_type": "bert"}
+            self.text_config = AutoConfig.for_model(**values)
         if self.width % 16 or self.width % self.num_heads:
             raise ValueError(f"width {self.width} must be a multiple of 16 and of num_heads {self.num_heads}")
         super().__post_init__(**kwargs)

@@ -34,6 +34,9 @@ class DrawSettings(Settings):
 
     phrases_per_image: int = 8
     """Phrases asked at most: those present first, then absent ones that the data set annotates."""
+    hierarchy: bool = True
+    """Whether what lies below answers for its ancestors, and ancestors and siblings are asked; False: every label
+    stands for itself."""
     ancestor_share: float = 0.1
     """Chance that a spare place asks for an ancestor of a label that is present."""
     siblings: int = 0
@@ -132,9 +135,9 @@ def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skippe
 
 def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> Draw:
     """Choose phrases and modality, augment, and say what is true; everything from `rng`."""
-    study = example.study
+    study = example.study if settings.hierarchy else _flat(example.study)
     labels = _choose_phrases(study, rng, settings)
-    labels += _siblings(study, labels, rng, settings.siblings)
+    labels += _siblings(study, labels, rng, settings.siblings if settings.hierarchy else 0)
     annotated = {*study.phrases, *(region.phrase for region in study.regions)}
     is_hidden = rng.random() < settings.unknown_modality
     labels_GK = np.array([[is_about(r, p, study) for p in labels] for r in study.regions], bool)
@@ -145,7 +148,7 @@ def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> 
     if settings.augment:
         view, is_mirrored = augment(view, study, rng, settings.zoom, settings.mirror)
     words = [_worded(label, rng, settings) for label in labels]
-    about = annotated | {word for region in study.regions for word in region.path}
+    about = annotated | {word for region in example.study.regions for word in region.path}
     sided = (lambda text: mirror(text)[0]) if is_mirrored else str
     return Draw(
         square=view.square,
@@ -210,6 +213,11 @@ def _worded(label: str, rng: np.random.Generator, settings: DrawSettings) -> str
     if rng.random() < settings.descriptions and (description := tree.description(label)):
         phrase = f"{phrase}: {description}"
     return phrase
+
+
+def _flat(study: Study) -> Study:
+    """The study with labels that have nothing above them."""
+    return replace(study, regions=tuple(replace(region, path=()) for region in study.regions))
 
 
 def _choose_phrases(study: Study, rng: np.random.Generator, settings: DrawSettings) -> list[str]:

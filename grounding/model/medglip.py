@@ -12,6 +12,7 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils.generic import ModelOutput
 
+from ..types import MODALITIES
 from .config import MedGlipConfig, MedGlipVisionConfig
 from .fusion import Fusion, ModalityShift, Pyramid
 from .head import DenseHead, Presence
@@ -78,6 +79,8 @@ class MedGlipModel(PreTrainedModel):
         """`pixel_values` float[B, 3, S, S] as `MedGlipProcessor` gives them; `input_ids` and `attention_mask`
         int[B, K, L]; `modality_ids` int[B], places in `types.MODALITIES`.
         """
+        if not self.config.modality_prompts:
+            modality_ids = torch.full_like(modality_ids, MODALITIES.index("unknown"))
         features = self.image_tower(pixel_values.contiguous(memory_format=torch.channels_last))
         pyramid = self.pyramid(features.feature_maps[1:], modality_ids)
         phrases_BKD = self.phrase_encoder(input_ids, attention_mask, modality_ids)

@@ -47,8 +47,6 @@ def _split(phrase: str) -> list[str]:
 class MedGlipProcessor(ProcessorMixin):
     """Letterboxed, normalised pictures and tokenised phrases; `image_size` is the side S."""
 
-    tokenizer_class = "PreTrainedTokenizerFast"
-
     def __init__(self, tokenizer: PreTrainedTokenizerFast, image_size: int = 192, max_phrase_tokens: int = 16):
         super().__init__(tokenizer)
         self.image_size, self.max_phrase_tokens = image_size, max_phrase_tokens
@@ -82,7 +80,12 @@ class MedGlipProcessor(ProcessorMixin):
         if not flat:
             return torch.zeros(*shape, 1, dtype=torch.long), torch.zeros(*shape, 1, dtype=torch.long)
         tokens = self.tokenizer(
-            flat, padding=True, truncation=True, max_length=self.max_phrase_tokens, return_tensors="pt"
+            flat,
+            padding=True,
+            padding_side="right",
+            truncation=True,
+            max_length=self.max_phrase_tokens,
+            return_tensors="pt",
         )
         length = tokens["input_ids"].shape[1]
         padded = [torch.zeros(*shape, length, dtype=torch.long) for _ in range(2)]

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor, nn
-from transformers import BertModel
+from transformers import AutoModel, BertModel, PreTrainedConfig, PreTrainedModel
 from transformers.models.bert.configuration_bert import BertConfig
 
 from ..types import MODALITIES
@@ -11,9 +11,9 @@ from ..types import MODALITIES
 class PhraseEncoder(nn.Module):
     """Token ids to one vector a phrase. The prompt is always attended to, so that an empty phrase stays defined."""
 
-    def __init__(self, config: BertConfig, width: int):
+    def __init__(self, config: PreTrainedConfig, width: int):
         super().__init__()
-        self.bert = BertModel(config, add_pooling_layer=False)
+        self.bert = make_text_model(config)
         self.prompts = nn.Embedding(len(MODALITIES), config.hidden_size)
         self.project = nn.Linear(config.hidden_size, width)
 
@@ -29,3 +29,13 @@ class PhraseEncoder(nn.Module):
         hidden = self.bert(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
         mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         return self.project(mean).view(batch, num_phrases, -1)
+
+
+def make_text_model(config: PreTrainedConfig) -> PreTrainedModel:
+    """The encoder without weights and without a pooler, which nothing here would train."""
+    if isinstance(config, BertConfig):
+        return BertModel(config, add_pooling_layer=False)
+    model = AutoModel.from_config(config)
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None
+    return model
