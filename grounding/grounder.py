@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .types import Region, Study
 
@@ -26,6 +26,26 @@ class Grounder(Protocol):
     def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study the regions of its phrases, best first, boxes in pixels of the original image."""
         ...
+
+
+@runtime_checkable
+class PresenceGrounder(Grounder, Protocol):
+    """A grounder that also says how likely a phrase is there at all."""
+
+    def answer(
+        self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]
+    ) -> list[tuple[list[Region], dict[str, float]]]:
+        """Regions as `ground` gives them, and the chance in [0, 1] of each phrase, of one pass over the images."""
+        ...
+
+
+def answers(
+    grounder: Grounder, studies: Sequence[Study], phrases: Sequence[Sequence[str]]
+) -> list[tuple[list[Region], dict[str, float]]]:
+    """For each study the regions, and the chance of each phrase where the grounder says it, else no chances."""
+    if isinstance(grounder, PresenceGrounder):
+        return grounder.answer(studies, phrases)
+    return [(regions, {}) for regions in grounder.ground(studies, phrases)]
 
 
 def is_about(region: Region, phrase: str, study: Study) -> bool:

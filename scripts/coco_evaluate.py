@@ -20,7 +20,7 @@ from ..grounding.bad_input import BadInput, Skipped
 from ..grounding.datasets.coco import segmentation_to_mask
 from ..grounding.datasets.rows import known_phrases, read_json, region, skipping
 from ..grounding.geometry import xywh_to_xyxy
-from ..grounding.grounder import Grounder
+from ..grounding.grounder import Grounder, answers
 from ..grounding.imaging.read import image_size
 from ..grounding.labels import load_labels
 from ..grounding.records import RecordFile, read_lines
@@ -149,9 +149,9 @@ def predict(
     bar = tqdm(total=len(studies), initial=len(studies) - len(missing), desc="grounding", unit="image", disable=None)
     for start in range(0, len(missing), batch_size):
         batch = missing[start : start + batch_size]
-        for study, regions in _ground(grounder, batch, skipped):
-            told = {"model": model, "meta": {"grounder": grounder.fingerprint[:16]}}
-            file.append([grounding_record(study, phrase, regions[phrase], **told) for phrase in study.phrases])
+        told = {"model": model, "meta": {"grounder": grounder.fingerprint[:16]}}
+        for study, answered in _ground(grounder, batch, skipped):
+            file.append([grounding_record(study, p, *answered[p], **told) for p in study.phrases])
         bar.update(len(batch))
     bar.close()
 
@@ -164,19 +164,24 @@ def _check_same(out: Path, grounder: Grounder) -> None:
 
 def _ground(
     grounder: Grounder, batch: Sequence[Study], skipped: Skipped
-) -> Iterator[tuple[Study, dict[str, list[Region]]]]:
-    """Regions of each study by phrase; if the batch holds an image that cannot be read, one by one without it."""
+) -> Iterator[tuple[Study, dict[str, tuple[list[Region], float | None]]]]:
+    """Of each study by phrase the regions, and the chance that it is there where the grounder says it.
+
+    If the batch holds an image that cannot be read, one by one without it.
+    """
     tree = load_labels()
     try:
-        found = grounder.ground(batch, [[tree.label(phrase) for phrase in study.phrases] for study in batch])
+        found = answers(grounder, batch, [[tree.label(phrase) for phrase in study.phrases] for study in batch])
     except BadInput as error:
         if len(batch) > 1:
             yield from (pair for study in batch for pair in _ground(grounder, [study], skipped))
         else:
             skipped.add(str(batch[0].image_path), error)
         return
-    for study, regions in zip(batch, found, strict=True):
-        yield study, {p: [replace(r, phrase=p) for r in regions if r.phrase == tree.label(p)] for p in study.phrases}
+    for study, (regions, chances) in zip(batch, found, strict=True):
+        words = {phrase: tree.label(phrase) for phrase in study.phrases}
+        own = {p: [replace(r, phrase=p) for r in regions if r.phrase == word] for p, word in words.items()}
+        yield study, {p: (own[p], chances.get(word)) for p, word in words.items()}
 
 
 def evaluate(

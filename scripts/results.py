@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from tqdm.auto import tqdm
+
 from ..eval.bootstrap import Estimate
 from ..eval.compare import compare
 from ..eval.records import read_records
@@ -16,7 +18,7 @@ from ..grounding.cache import regions_of
 from ..grounding.datasets.schema import studies as studies_of
 from ..grounding.records import RecordFile, Task, write_atomic
 from .line import Line
-from .task_data import grounding_record
+from .task_data import grounding_record, record_id
 from .tune import DOWNSTREAM
 
 NAMES: dict[Task, dict[str, str]] = {
@@ -33,10 +35,12 @@ def write_grounding_records(line: Line) -> Path:
     scored = list(studies_of(line.studies.filter(lambda row: row["split"] == line.recipe.eval_split)))
     found, skipped = regions_of(line.grounder, scored, [s.phrases for s in scored], line.out / "regions")
     line.skipped.entries += skipped.entries
-    for study in scored:
-        if study.study_id in found:
-            by_phrase = [(phrase, [r for r in found[study.study_id] if r.phrase == phrase]) for phrase in study.phrases]
-            file.append([grounding_record(study, phrase, regions) for phrase, regions in by_phrase])
+    readable = [study for study in scored if study.study_id in found]
+    new = [study for study in readable if not file.done.issuperset(record_id(study, p) for p in study.phrases)]
+    for study in tqdm(new, desc="presence", unit="image", disable=None):
+        chances = line.grounder.presence([study], [study.phrases])[0]
+        by_phrase = [(phrase, [r for r in found[study.study_id] if r.phrase == phrase]) for phrase in study.phrases]
+        file.append([grounding_record(study, phrase, regions, chances[phrase]) for phrase, regions in by_phrase])
     return path
 
 

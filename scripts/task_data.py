@@ -61,8 +61,15 @@ def record_meta(study: Study, phrases: Sequence[str] = ()) -> dict[str, Any]:
     }
 
 
-def grounding_record(study: Study, phrase: str, found: Sequence[Region], **others: Any) -> PredictionRecord:
-    """The record of one phrase asked of one image. `found`: its regions; `others`: further fields, `meta` added to."""
+def grounding_record(
+    study: Study, phrase: str, found: Sequence[Region], presence: float | None = None, **others: Any
+) -> PredictionRecord:
+    """The record of one phrase asked of one image.
+
+    `found`: its regions; `presence`: the chance in [0, 1] that it is there at all, None where the grounder does not
+    say; `others`: further fields, `meta` added to.
+    """
+    told = {"level": load_labels().level(phrase)} | ({} if presence is None else {"presence": presence})
     return PredictionRecord(
         id=record_id(study, phrase),
         dataset=study.dataset,
@@ -75,7 +82,7 @@ def grounding_record(study: Study, phrase: str, found: Sequence[Region], **other
         prediction=[region_to_json(region) for region in found],
         evidence="predicted",
         phrases=(phrase,),
-        meta=record_meta(study, [phrase]) | {"level": load_labels().level(phrase)} | others.pop("meta", {}),
+        meta=record_meta(study, [phrase]) | told | others.pop("meta", {}),
         **others,
     )
 

@@ -96,6 +96,30 @@ def test_the_truth_scores_one_in_its_own_words(coco: tuple[Path, Path], tmp_path
     assert len(list(read_lines(tmp_path / "records.jsonl"))) == 18
 
 
+class Sure(Truth):
+    """Finds nothing at all, and says what is there in one pass."""
+
+    def answer(
+        self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]
+    ) -> list[tuple[list[Region], dict[str, float]]]:
+        truth = [{region.phrase for region in row} for row in self.ground(studies, phrases)]
+        return [([], {p: 0.9 if p in there else 0.2 for p in row}) for there, row in zip(truth, phrases, strict=True)]
+
+
+def test_the_chance_that_a_phrase_is_there_is_kept_and_ranks_presence(coco: tuple[Path, Path], tmp_path: Path) -> None:
+    grounder = Sure()
+    scores = evaluate(grounder, read_coco(*coco), QUICK, tmp_path / "records.jsonl")
+    assert scores.metrics["presence_auroc"].value == pytest.approx(1.0)
+    assert scores.metrics["miou"].value == 0
+    rows = list(read_lines(tmp_path / "records.jsonl"))
+    assert {row["meta"]["presence"] for row in rows} == {0.9, 0.2}
+    assert [row["meta"]["presence"] > 0.5 for row in rows] == [bool(row["answer"]) for row in rows]
+    assert len(grounder.asked) == 6  # one look an image
+    silent = evaluate(Truth(), read_coco(*coco), QUICK, tmp_path / "silent.jsonl")
+    assert not any("presence" in row["meta"] for row in read_lines(tmp_path / "silent.jsonl"))
+    assert silent.metrics["presence_auroc"].value == pytest.approx(1.0)  # the best region says it
+
+
 def test_absent_categories_are_negatives(coco: tuple[Path, Path]) -> None:
     scores = evaluate(Truth(wrong=["left lung"]), read_coco(*coco), QUICK)
     assert scores.metrics["miou"].value == pytest.approx(1.0)
