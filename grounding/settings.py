@@ -23,6 +23,12 @@ def read_settings(kind: type[S], path: Path, section: str | None = None) -> S:
 
     Raises `BadInput` naming the file and every key that is unknown (with the nearest valid one), missing or wrong.
     """
+    values = read_yaml(path)
+    return validate(kind, values.get(section, {}) if section else values, path)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises `BadInput` for no such file, and for one that holds anything else."""
     if not path.is_file():
         raise BadInput("no such recipe.", file=path, fix="recipes/ holds ready ones")
     try:
@@ -31,7 +37,7 @@ def read_settings(kind: type[S], path: Path, section: str | None = None) -> S:
         raise BadInput(f"not valid YAML: {error}", file=path, fix="check indentation and colons") from error
     if not isinstance(values, dict):
         raise BadInput("a recipe is a mapping of keys to values.", file=path, fix="see recipes/quickstart.yaml")
-    return validate(kind, values.get(section, {}) if section else values, path)
+    return values
 
 
 def validate(kind: type[S], values: dict[str, Any], file: Path | None = None) -> S:

@@ -1,30 +1,18 @@
 """A run is one YAML file: `Recipe`, typed, each room with a section of its own. Contradictions are refused."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import model_validator
 
 from ..eval.score import EvalSettings
-from ..grounding.datasets.load import DataSettings
-from ..grounding.datasets.phantom import PhantomSettings
 from ..grounding.evidence import EvidenceSettings, Source
+from ..grounding.recipe import CoreRecipe
 from ..grounding.settings import Settings
-from ..grounding.train import GroundingSettings
 from ..report.datasets.covid_cxr import CovidNotesSettings
 from ..vqa.datasets.vqa_rad import VqaRadSettings
 from ..vqa.mllm.generate import GenerateSettings
 from ..vqa.mllm.model import MllmSettings
 from ..vqa.mllm.train import MllmTrainSettings
-
-
-class GroundingSection(Settings):
-    """What the grounding core learns from, and how."""
-
-    data: tuple[DataSettings, ...]
-    """Region sets, any mix of layouts."""
-    settings: GroundingSettings = GroundingSettings()
-    """Model sizes and training."""
 
 
 class TaskSection(Settings):
@@ -42,23 +30,9 @@ class TaskSection(Settings):
     """Decoding."""
 
 
-class Recipe(Settings):
+class Recipe(CoreRecipe):
     """The whole line: image -> regions -> evidence -> LoRA-tuned MLLM -> answer and report -> scores."""
 
-    name: str
-    """Shown on the page."""
-    out_dir: Path
-    """Everything the run writes; a second call continues there."""
-    seed: int = 0
-    """Seed of data, training, shuffling and intervals."""
-    title: str = ""
-    """One sentence for the top of the page."""
-    eval_split: Literal["val", "test"] = "test"
-    """Split that is predicted and scored."""
-    phantoms: PhantomSettings | None = None
-    """Draw synthetic phantoms first; tasks and region sets named `phantom` use them."""
-    grounding: GroundingSection
-    """Stage 1: regions."""
     evidence: EvidenceSettings = EvidenceSettings()
     """Stage 2: what the language model is given of them."""
     sources: tuple[Source, ...] = ("none", "predicted")
@@ -81,8 +55,7 @@ class Recipe(Settings):
         for name, task in tasks.items():
             if task and task.data not in wanted[name]:
                 raise ValueError(f"key '{name}.data': {task.data!r} is not {name} data, valid: {wanted[name]}")
-        uses = [d.layout for d in self.grounding.data] + [task.data for task in tasks.values() if task]
-        if "phantom" in uses and self.phantoms is None:
+        if self.phantoms is None and any(task and task.data == "phantom" for task in tasks.values()):
             raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
         if self.vqa and self.vqa.data == "vqa_rad" and "oracle" in self.sources:
             raise ValueError("key 'sources': 'oracle' needs true regions, and vqa_rad has none")

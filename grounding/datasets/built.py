@@ -1,20 +1,25 @@
-"""The built dataset: `data-*.parquet` of `medglip data build`, its columns, and its reader for training.
+"""The built dataset: `data-*.parquet` of `medglip data build`, its columns, and its readers.
 
-Pictures lie inside the shards or beside them; the reader copies those inside to `images/`, once, where everything that
-takes a path finds them. Plain `datasets.load_dataset("parquet", data_files=..., streaming=True)` reads the shards too.
+Pictures lie inside the shards or beside them; a reader copies those inside to `images/`, once, where everything that
+takes a path finds them. Training reads a memory-mapped Arrow copy (`mapped`); plain
+`datasets.load_dataset("parquet", data_files=..., streaming=True)` reads the shards too.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import Features, Image, Value
+from datasets import Dataset, Features, Image, Value
 from datasets import List as ListOf
+from tqdm.auto import tqdm
 
+from ..assets import cache_folder
 from ..bad_input import BadInput, Skipped
-from ..records import write_atomic
+from ..records import sha256, write_atomic
 from ..types import Study
 from .rows import existing_folder, skipping
 from .schema import STUDY_FEATURES, row_to_study
@@ -58,6 +63,45 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "") -> Iterator[Stud
             study = row_to_study({**row, "image_path": str(_picture(folder, row))})
         if study is not None:
             yield study
+
+
+def mapped(folder: Path) -> Dataset:
+    """Every row with `STUDY_FEATURES`, memory-mapped: 5 million cost no more memory than five.
+
+    The Arrow file lies in the cache folder (MEDGLIP_CACHE), made once for these shards. Rows are as they were built,
+    not looked at again. Raises `BadInput` for a folder without shards.
+    """
+    files = shards(folder)
+    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    stamp = sha256(json.dumps([str(folder.resolve()), os.environ.get("MEDGLIP_DATA", ""), facts]))
+    path = cache_folder() / "built" / f"{folder.name}-{stamp[:16]}.arrow"
+    data = Dataset.from_file(str(path)) if path.is_file() else None
+    if data is None or not Path(data[0]["image_path"]).is_file():  # pictures copied out were removed
+        _write_arrow(folder, files, path)
+        data = Dataset.from_file(str(path))
+    return data
+
+
+def _write_arrow(folder: Path, files: list[Path], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    schema = STUDY_FEATURES.arrow_schema
+    try:
+        with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_stream(file, schema) as out:
+            for shard in tqdm(files, desc=folder.name, unit="shard", disable=None):
+                for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=[*schema.names, "image", "pixel_hash"]):
+                    out.write_table(_with_paths(folder, pa.Table.from_batches([batch])).cast(schema))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _with_paths(folder: Path, rows: pa.Table) -> pa.Table:
+    """`STUDY_FEATURES` with absolute paths of pictures that are there."""
+    pictures = rows.select(["image", "pixel_hash", "image_path"]).to_pylist()
+    paths = pa.array([str(_picture(folder, row)) for row in pictures], pa.string())
+    rows = rows.select(STUDY_FEATURES.arrow_schema.names)
+    return rows.set_column(rows.column_names.index("image_path"), "image_path", paths)
 
 
 def rows(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:

@@ -1,10 +1,12 @@
 """Studies as a `datasets.Dataset`: fixed features, masks as RLE; Arrow holds millions, a row becomes a `Study`."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset, Features, Value
 from datasets import List as ListOf
 
@@ -31,6 +33,8 @@ STUDY_FEATURES = Features(
         ),
     }
 )
+
+_ROWS = 256
 
 
 def study_to_row(study: Study) -> dict[str, Any]:
@@ -71,10 +75,34 @@ def _region(row: dict[str, Any]) -> Region:
 
 
 def to_dataset(studies: Iterable[Study]) -> Dataset:
-    """Studies as a `datasets.Dataset` with `STUDY_FEATURES`."""
-    return Dataset.from_list([study_to_row(study) for study in studies], features=STUDY_FEATURES)
+    """Studies as a `datasets.Dataset` with `STUDY_FEATURES`; a few hundred at a time are more than Arrow."""
+    schema, rows = STUDY_FEATURES.arrow_schema, map(study_to_row, studies)
+    parts = [schema.empty_table()]
+    while some := list(islice(rows, _ROWS)):
+        parts.append(pa.Table.from_pylist(some, schema))
+    return Dataset(pa.concat_tables(parts))  # pyright: ignore[reportArgumentType]
 
 
 def studies(data: Dataset) -> Iterator[Study]:
     """Every row of the dataset as a `Study`, in order."""
     return (row_to_study(row) for row in data)  # pyright: ignore[reportArgumentType]
+
+
+class Studies(Sequence[Study]):
+    """The rows of a dataset as studies; each is decoded when it is asked for and not kept."""
+
+    def __init__(self, data: Dataset):
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Study:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return row_to_study(self.data[index])
+
+
+def tables(data: Dataset, columns: Sequence[str], num_rows: int = 4096) -> Iterator[pa.Table]:
+    """Some columns as Arrow, so many rows at a time: nothing of the others is read, no row becomes Python objects."""
+    return cast(Iterator[pa.Table], data.select_columns(list(columns)).with_format("arrow").iter(num_rows))

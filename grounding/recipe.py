@@ -1,0 +1,182 @@
+"""What training the core needs of a recipe: `medglip grounding train RECIPE` and, on any number of processes,
+`accelerate launch -m medglip.grounding train RECIPE` are the same job through the functions here.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from accelerate import PartialState
+from datasets import Dataset, concatenate_datasets
+from pydantic import model_validator
+
+from .bad_input import BadInput, Skipped
+from .datasets import phantom
+from .datasets.load import DataSettings, load_studies
+from .datasets.phantom import PhantomSettings
+from .datasets.schema import tables
+from .records import write_atomic
+from .settings import Settings, read_yaml, validate
+from .train import GroundingSettings, train
+from .types import Study
+
+OTHER_SECTIONS = ("evidence", "sources", "mllm", "mllm_train", "vqa", "report", "eval")
+"""Sections of a recipe that rooms to the right read; here only what `vqa` and `report` are scored on counts."""
+_TASKS = ("vqa", "report", "seed", "eval_split")
+
+
+class GroundingSection(Settings):
+    """What the grounding core learns from, and how."""
+
+    data: tuple[DataSettings, ...]
+    """Region sets, any mix of layouts."""
+    settings: GroundingSettings = GroundingSettings()
+    """Model sizes and training."""
+
+
+class CoreRecipe(Settings):
+    """A recipe as far as the grounding core goes."""
+
+    name: str
+    """Shown on the page."""
+    out_dir: Path
+    """Everything the run writes; a second call continues there."""
+    seed: int = 0
+    """Seed of data, training, shuffling and intervals."""
+    title: str = ""
+    """One sentence for the top of the page."""
+    eval_split: Literal["val", "test"] = "test"
+    """Split that is predicted and scored."""
+    phantoms: PhantomSettings | None = None
+    """Draw synthetic phantoms first; tasks and region sets named `phantom` use them."""
+    grounding: GroundingSection
+    """Stage 1: regions."""
+
+    @model_validator(mode="after")
+    def _phantoms_are_drawn(self) -> "CoreRecipe":
+        if self.phantoms is None and any(d.layout == "phantom" for d in self.grounding.data):
+            raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
+        return self
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What tasks are scored on, so that no training sees it: images by resolved path, groups (patients) by folder.
+
+    The file `held_out.json` of a run keeps it together with what the recipe says of its tasks.
+    """
+
+    images: frozenset[str] = frozenset()
+    groups: frozenset[tuple[str, str]] = frozenset()
+
+    @classmethod
+    def of(cls, studies: Iterable[Study]) -> "HeldOut":
+        """The images of the studies, and their groups."""
+        places = {(study.image_path.resolve(), study.group) for study in studies}
+        images = frozenset(str(path) for path, _ in places)
+        return cls(images, frozenset((str(path.parent), group) for path, group in places))
+
+    @classmethod
+    def read(cls, file: Path, tasks: Mapping[str, Any]) -> "HeldOut":
+        """What was written for the same tasks. Raises `BadInput` where nothing was."""
+        found = json.loads(file.read_text()) if file.is_file() else {}
+        if found.get("tasks") != json.loads(json.dumps(tasks)):
+            raise BadInput(
+                "the recipe's tasks are scored on images of their own, and which those are is not written down here.",
+                file=file,
+                fix="call `medglip data list RECIPE` once, or train with `medglip grounding train RECIPE`",
+            )
+        return cls(frozenset(found["images"]), frozenset((folder, group) for folder, group in found["groups"]))
+
+    def write(self, file: Path, tasks: Mapping[str, Any]) -> None:
+        """Keep it for `read`; `tasks`: what the recipe says of them."""
+        found = {"tasks": tasks, "images": sorted(self.images), "groups": sorted(self.groups)}
+        write_atomic(file, json.dumps(found, indent=1))
+
+    def left_out_of(self, data: Dataset) -> Dataset:
+        """The rows without those of split train whose image or group is held out."""
+        if not self.images:
+            return data
+        parts = [self._may_stay(*columns) for columns in _columns(data, "split", "image_path", "group")]
+        stays = np.concatenate([np.array(part, bool) for part in parts])
+        return data if stays.all() else data.select(np.flatnonzero(stays))
+
+    def _may_stay(self, splits: list[str], paths: list[str], groups: list[str]) -> list[bool]:
+        found = []
+        for split, name, group in zip(splits, paths, groups, strict=True):
+            path = Path(name).resolve() if split == "train" else None
+            found.append(path is None or not (str(path) in self.images or (str(path.parent), group) in self.groups))
+        return found
+
+
+def tasks_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a recipe, as read from its file, says of its tasks; nothing where all of them are scored on phantoms."""
+    sections = [values[name] for name in ("vqa", "report") if values.get(name)]
+    is_real = any(not isinstance(section, dict) or section.get("data") != "phantom" for section in sections)
+    return {name: values[name] for name in _TASKS if values.get(name) is not None} if is_real else {}
+
+
+def read_core(path: Path) -> tuple[CoreRecipe, HeldOut]:
+    """The recipe's part for the core, and what its tasks hold out; the sections of other rooms are not looked at.
+
+    Raises `BadInput` as `read_settings` does, and for tasks on real images that no command has listed yet.
+    """
+    values = read_yaml(path)
+    recipe = validate(CoreRecipe, {k: v for k, v in values.items() if k not in OTHER_SECTIONS}, path)
+    tasks = tasks_of(values)
+    return recipe, HeldOut.read(recipe.out_dir / "held_out.json", tasks) if tasks else HeldOut()
+
+
+def draw_phantoms(recipe: CoreRecipe) -> Path | None:
+    """Folder of the recipe's phantoms, drawn now if they are not there; None if it draws none."""
+    if recipe.phantoms is None:
+        return None
+    folder = recipe.out_dir / "phantoms"
+    phantom.write(folder, recipe.phantoms)
+    return folder
+
+
+def core_studies(recipe: CoreRecipe, held_out: HeldOut, skipped: Skipped) -> Dataset:
+    """Region sets of the recipe, phantoms first, without training studies that a task is scored on."""
+    sets = [d for d in recipe.grounding.data if d.layout != "phantom"]
+    folder = draw_phantoms(recipe) if len(sets) < len(recipe.grounding.data) else None
+    data, left_out = load_studies(sets, recipe.seed)
+    skipped.entries += left_out.entries
+    return held_out.left_out_of(concatenate_datasets([phantom.read(folder), data]) if folder else data)
+
+
+def vocabulary(data: Dataset) -> dict[str, tuple[str, ...]]:
+    """For each modality the phrases its region sets annotate: what is looked for when nobody asks."""
+    found: dict[str, dict[str, None]] = {}
+    for modalities, phrases in _columns(data, "modality", "phrases"):
+        for modality, said in zip(modalities, phrases, strict=True):
+            found.setdefault(modality, {}).update(dict.fromkeys(said))
+    return {modality: tuple(phrases) for modality, phrases in found.items()}
+
+
+def train_core(recipe: CoreRecipe, data: Dataset) -> Path:
+    """Train the core on the studies, or go on, or return at once; return its folder, `out_dir / "grounding/model"`."""
+    section = recipe.grounding
+    folder = train(data, section.settings, recipe.out_dir / "grounding", sets=section.data)
+    if PartialState().is_main_process:
+        write_atomic(recipe.out_dir / "vocabulary.json", json.dumps(vocabulary(data), indent=1))
+    return folder
+
+
+def train_recipe(path: Path) -> Path:
+    """`medglip grounding train RECIPE` without the other rooms, on every process that calls it; the core's folder."""
+    recipe, held_out = read_core(path)
+    skipped = Skipped()
+    state = PartialState()
+    with state.main_process_first():  # it alone draws phantoms and copies built sets; the others find them
+        data = core_studies(recipe, held_out, skipped)
+    if state.is_main_process and skipped.entries:
+        print(skipped.summary(), flush=True)
+    return train_core(recipe, data)
+
+
+def _columns(data: Dataset, *names: str) -> Iterable[list[list[Any]]]:
+    return ([table[name].to_pylist() for name in names] for table in tables(data, names))
