@@ -42,8 +42,7 @@ def score_coco(
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"cannot be scored: {error!r}", file=predictions, fix=f"check the {iou_type} entries") from error
     measured = measure_coco(files, stats, iou_type, settings)
-    options = settings.model_dump(include={"resamples", "confidence", "seed"})
-    metrics, strata = estimated(measured, strata=settings.strata, **options)
+    metrics, strata = estimated(measured, strata=settings.strata, **settings.intervals)
     return Scores(
         task="grounding",
         protocol=measured.protocol,

@@ -89,8 +89,7 @@ def compare_runs(
 def differences(a: Measured, b: Measured, settings: EvalSettings) -> dict[str, Difference]:
     """Each metric of both, for paired samples in the same order; McNemar's p-value where samples are right or wrong."""
     ours = {name: part for name, part in a.measures.items() if name in b.measures}
-    options = settings.model_dump(include={"resamples", "confidence", "seed"})
-    found = paired_differences(ours, b.measures, a.clusters, **options)
+    found = paired_differences(ours, b.measures, a.clusters, **settings.intervals)
     return {name: replace(one, mcnemar=mcnemar(ours[name], b.measures[name])) for name, one in found.items()}
 
 

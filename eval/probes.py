@@ -58,7 +58,6 @@ def probe(
     sources = _by_source(records, names)
     original = sources[ORIGINAL]
     full = {source: _measured(rows, settings) for source, rows in sources.items()}
-    options = settings.model_dump(include={"resamples", "confidence", "seed"})
     drops, notes = {}, [f"{source}: {note}" for source, part in full.items() for note in part.notes]
     for source, rows in sources.items():
         if source != ORIGINAL:
@@ -68,7 +67,9 @@ def probe(
     return ProbeResult(
         protocol=PROTOCOL,
         version=VERSION,
-        metrics={source: estimates(part.measures, part.clusters, **options) for source, part in full.items()},
+        metrics={
+            source: estimates(part.measures, part.clusters, **settings.intervals) for source, part in full.items()
+        },
         drops=corrected,
         upstream={
             source: probmed.upstream_weighted(images)

@@ -49,8 +49,7 @@ def score(records: Sequence[Record], task: Task, settings: EvalSettings | None =
 
 def scored(measured: Measured, records: Sequence[Record], task: Task, settings: EvalSettings) -> Scores:
     """Scores of records that were measured before, with the same settings."""
-    options = settings.model_dump(include={"resamples", "confidence", "seed", "strata"})
-    metrics, strata = estimated(measured, **options)
+    metrics, strata = estimated(measured, strata=settings.strata, **settings.intervals)
     return Scores(
         task=task,
         protocol=measured.protocol,

@@ -1,7 +1,7 @@
 """How records are scored: every choice that a number depends on, stored beside it."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -47,3 +47,8 @@ class EvalSettings(Settings):
     """Confidence of the intervals."""
     seed: int = Field(default=0, ge=0)
     """Seed of the resamples."""
+
+    @property
+    def intervals(self) -> dict[str, Any]:
+        """`resamples`, `confidence` and `seed`: how intervals and permutations are drawn."""
+        return {"resamples": self.resamples, "confidence": self.confidence, "seed": self.seed}

@@ -26,15 +26,13 @@ def _label(record: Record, axis: str) -> str:
     return str(value).strip()
 
 
-def stratified(measured: Measured, *, resamples: int, confidence: float, seed: int) -> Strata:
-    """Every measure on every stratum that holds a sample of it; an axis with a single label is left out."""
-    return estimated(measured, resamples=resamples, confidence=confidence, seed=seed)[1]
-
-
 def estimated(
     measured: Measured, *, resamples: int, confidence: float, seed: int, strata: bool = True
 ) -> tuple[dict[str, Estimate], Strata]:
-    """All metrics on all samples, and as `stratified` gives them; both at once, so that they share their resamples."""
+    """All metrics on all samples, and on every stratum that holds a sample of it; an axis with one label is left out.
+
+    Both at once, so that they share their resamples.
+    """
     whole: dict[_Cell, Measure] = {("", "", metric): part for metric, part in measured.measures.items()}
     cells = whole | (_cells(measured) if strata else {})
     found = estimates(cells, measured.clusters, resamples=resamples, confidence=confidence, seed=seed)

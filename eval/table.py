@@ -47,7 +47,7 @@ def _estimate(found: Estimate, form: str) -> str:
 def scores_text(scores: Scores) -> str:
     """One score file for the terminal: all metrics, headline ones by stratum, counts, notes, what an interval is."""
     parts = [table({f"{scores.task}, protocol {scores.protocol} {scores.version}": scores.metrics})]
-    parts += [table(_by_metric(labels, HEADLINE[scores.task]), corner=axis) for axis, labels in scores.strata.items()]
+    parts += [table(by_metric(labels, HEADLINE[scores.task]), corner=axis) for axis, labels in scores.strata.items()]
     parts.append(_counted(scores.counts))
     return "\n\n".join([*parts, *_notes(scores.notes), _method(scores.settings)])
 
@@ -67,14 +67,13 @@ def probes_text(found: ProbeResult) -> str:
     return "\n\n".join([*parts, *_notes([*found.notes, found.family]), _method(found.settings)])
 
 
-def _by_metric(labels: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str]) -> Rows:
-    """Label -> metric -> cell turned round, so that a stratum is a line and a headline metric a column."""
-    turned: dict[str, dict[str, Estimate]] = {}
-    for label, cells in labels.items():
-        for metric in metrics:
-            if metric in cells:
-                turned.setdefault(metric, {})[label] = cells[metric]
-    return turned
+def by_metric(labels: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str]) -> Rows:
+    """Label -> metric -> cell turned round for `table`, so that a stratum is a line and each of `metrics` a column.
+
+    Columns keep the order of `metrics`; those that no stratum has are left out.
+    """
+    names = [name for name in metrics if any(name in cells for cells in labels.values())]
+    return {name: {label: cells[name] for label, cells in labels.items() if name in cells} for name in names}
 
 
 def _counted(counts: Mapping[str, int]) -> str:

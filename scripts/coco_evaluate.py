@@ -3,7 +3,7 @@
 Category names are the phrases; they are asked in the words of the label tree and reported in their own.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,16 +12,13 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..eval.bootstrap import Estimate
 from ..eval.records import read_records
 from ..eval.score import EvalSettings, Scores, score
-from ..eval.table import table
+from ..eval.table import by_metric, table
 from ..grounding.bad_input import BadInput, Skipped
-from ..grounding.datasets.coco import segmentation_to_mask
-from ..grounding.datasets.rows import known_phrases, read_json, region, skipping
-from ..grounding.geometry import xywh_to_xyxy
+from ..grounding.datasets.coco import image_name, read_file, read_study
+from ..grounding.datasets.rows import skipping
 from ..grounding.grounder import Grounder, answers
-from ..grounding.imaging.read import image_size
 from ..grounding.labels import load_labels
 from ..grounding.records import RecordFile, read_lines
 from ..grounding.types import Region, Study
@@ -50,90 +47,29 @@ def read_coco(references: Path, images: Path, limit: int | None = None, seed: in
     when no image is left.
     """
     skipped = Skipped()
-    coco = read_json(references, ("images", "annotations", "categories"))
-    names = _names(coco["categories"], references, skipped)
-    rows = _by_image(coco, references, skipped)
-    chosen = coco["images"]
+    coco = read_file(references, _words, skipped)
+    if len(set(coco.phrases.values())) < len(coco.phrases):
+        fix = "names are phrases: give each its own"
+        raise BadInput("two categories have the same name.", file=references, fix=fix)
+    chosen = coco.images
     if limit is not None and limit < len(chosen):
         places = np.random.default_rng(seed).choice(len(chosen), limit, replace=False)
         chosen = [chosen[place] for place in sorted(places.tolist())]
-    name = references.parent.name if references.stem == "annotations" else references.stem
+    dataset = references.parent.name if references.stem == "annotations" else references.stem
     studies: list[Study] = []
     for image in chosen:
-        with skipping(skipped, references, f"image {_shown(image)}"):
-            studies.append(_study(image, rows.get(image["id"], []), names, images, references, name, skipped))
+        with skipping(skipped, references, f"image {image_name(image)}"):
+            name = str(image["file_name"])
+            told = {"study_id": name, "group": name, "dataset": dataset, "split": "test"}
+            studies.append(read_study(coco, image, images / name, skipped, **told))
     if not studies:
         raise BadInput("no image can be used.", file=references, fix=f"is --images right? {skipped.summary()}")
     return CocoSet(studies=studies, skipped=skipped)
 
 
-def _names(categories: list[Any], references: Path, skipped: Skipped) -> dict[Any, str]:
-    """Category id -> name. Raises `BadInput` for two categories of one name."""
-    found: dict[Any, str] = {}
-    for category in categories:
-        with skipping(skipped, references, f"category {category}"):
-            found[category["id"]] = " ".join(str(category["name"]).split())
-    if len(set(found.values())) < len(found):
-        raise BadInput(
-            "two categories have the same name.", file=references, fix="names are phrases: give each its own"
-        )
-    return found
-
-
-def _by_image(coco: Mapping[str, Any], references: Path, skipped: Skipped) -> dict[Any, list[dict[str, Any]]]:
-    found: dict[Any, list[dict[str, Any]]] = {}
-    ids = {image.get("id") for image in coco["images"] if isinstance(image, dict)}
-    for number, row in enumerate(coco["annotations"], 1):
-        with skipping(skipped, references, f"annotation {number}"):
-            if row["image_id"] not in ids:
-                raise BadInput(f"image {row['image_id']} is not in the file.", fix="remove the annotation")
-            found.setdefault(row["image_id"], []).append(row)
-    return found
-
-
-def _shown(image: Any) -> Any:
-    return (image.get("file_name") or image.get("id")) if isinstance(image, dict) else image
-
-
-def _study(
-    image: dict[str, Any],
-    rows: list[dict[str, Any]],
-    names: Mapping[Any, str],
-    folder: Path,
-    references: Path,
-    dataset: str,
-    skipped: Skipped,
-) -> Study:
-    path = folder / image["file_name"]
-    size = image_size(path)
-    stated = (image.get("width", size[0]), image.get("height", size[1]))
-    if stated != size:
-        raise BadInput(f"{size} pixels, but the annotations are for {stated}.", file=path, fix="use the original image")
-    found: list[Region] = []
-    for row in rows:
-        with skipping(skipped, references, f"annotation {row.get('id')}"):
-            found.append(_region(row, names, size))
-    named = [names[row["category_id"]] for row in rows if row.get("category_id") in names]
-    return Study(
-        study_id=str(image["file_name"]),
-        image_path=path,
-        modality=image.get("modality") or "unknown",
-        group=str(image.get("group") or image["file_name"]),
-        dataset=dataset,
-        split="test",
-        size_px=size,
-        regions=tuple(found),
-        phrases=known_phrases(names.values(), named, found),
-    )
-
-
-def _region(row: Mapping[str, Any], names: Mapping[Any, str], size_px: tuple[int, int]) -> Region:
-    if row["category_id"] not in names:
-        raise BadInput(f"category {row['category_id']} is not in the file.", fix="add it to `categories`")
-    if row.get("iscrowd"):
-        raise BadInput("a crowd is no single region.", fix="leave it out, or outline its members")
-    mask = segmentation_to_mask(row.get("segmentation"), size_px)
-    return region(names[row["category_id"]], xywh_to_xyxy(row["bbox"]), size_px, mask)
+def _words(name: Any) -> str:
+    """A category's own name, as one line."""
+    return " ".join(str(name).split())
 
 
 def predict(
@@ -211,13 +147,7 @@ def scores_text(scores: Scores) -> str:
     parts = [table({"all": {name: scores.metrics[name] for name in METRICS if name in scores.metrics}})]
     for axis, title in (("label", "category"), ("modality", "modality")):
         if axis in scores.strata:
-            parts.append(table(_turned(scores.strata[axis]), corner=title))
+            parts.append(table(by_metric(scores.strata[axis], METRICS), corner=title))
     counts = scores.counts
     parts.append(f"{counts['records']} pairs of image and phrase, {counts['pairs_without_truth']} of them absent")
     return "\n\n".join([*parts, *scores.notes])
-
-
-def _turned(labels: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, Estimate]]:
-    """Metric -> label -> estimate: a line a label, a column a metric."""
-    names = [name for name in METRICS if any(name in cells for cells in labels.values())]
-    return {name: {label: cells[name] for label, cells in labels.items() if name in cells} for name in names}

@@ -7,7 +7,8 @@ Traps: an image without annotations is a true negative for every category; crowd
 category names of one file are taken as annotated exhaustively on each of its images.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,17 @@ from ..labels import load_labels
 from ..types import Region, Study
 from .rows import known_phrases, read_json, region, skipping
 
-_Row = dict[str, Any]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoFile:
+    """An instances file: its images, the phrase of each category id, the annotations of each image id."""
+
+    path: Path
+    images: list[Row]
+    phrases: dict[Any, str]
+    rows: dict[Any, list[Row]]
 
 
 def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[Study]:
@@ -30,63 +41,91 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
     `modality` counts where an image names none. Rows that cannot be used go to `skipped`. Raises `BadInput` if the
     file is missing or is not COCO.
     """
-    file = folder / "annotations.json"
-    coco = read_json(file, ("images", "annotations", "categories"))
-    phrases = _phrases(coco["categories"], file, skipped)
-    annotations = _by_image(coco["annotations"], coco["images"], file, skipped)
-    for image in coco["images"]:
+    coco = read_file(folder / "annotations.json", load_labels().label, skipped)
+    for image in coco.images:
         study = None
-        with skipping(skipped, file, f"image {_name(image)}"):
-            study = _study(image, annotations.get(image["id"], []), phrases, folder, modality, skipped)
+        with skipping(skipped, coco.path, f"image {image_name(image)}"):
+            path, name = _image_path(folder, image["file_name"]), image["file_name"]
+            study = read_study(
+                coco,
+                image,
+                path,
+                skipped,
+                study_id=f"{folder.name}/{name}",
+                group=Path(name).stem,
+                dataset=folder.name,
+                modality=modality,
+            )
         if study is not None:
             yield study
 
 
-def _name(row: Any) -> Any:
+def read_file(file: Path, phrase_of: Callable[[str], str], skipped: Skipped) -> CocoFile:
+    """The file with `phrase_of(name)` for each category; annotations of images that are not in it go to `skipped`.
+
+    Raises `BadInput` if it is missing or is not COCO.
+    """
+    coco = read_json(file, ("images", "annotations", "categories"))
+    phrases: dict[Any, str] = {}
+    for category in coco["categories"]:
+        with skipping(skipped, file, f"category {category}"):
+            phrases[category["id"]] = phrase_of(category["name"])
+    rows = _by_image(coco["annotations"], coco["images"], file, skipped)
+    return CocoFile(path=file, images=coco["images"], phrases=phrases, rows=rows)
+
+
+def image_name(row: Any) -> Any:
+    """What an image of the file is called in messages."""
     return (row.get("file_name") or row.get("id")) if isinstance(row, dict) else row
 
 
-def _phrases(categories: list[_Row], file: Path, skipped: Skipped) -> dict[int, str]:
-    found: dict[int, str] = {}
-    for category in categories:
-        with skipping(skipped, file, f"category {category}"):
-            found[category["id"]] = load_labels().label(category["name"])
-    return found
-
-
-def _by_image(annotations: list[_Row], images: list[_Row], file: Path, skipped: Skipped) -> dict[int, list[_Row]]:
-    found: dict[int, list[_Row]] = {image["id"]: [] for image in images if isinstance(image, dict) and "id" in image}
-    for annotation in annotations:
-        with skipping(skipped, file, f"annotation {annotation.get('id') if isinstance(annotation, dict) else ''}"):
+def _by_image(annotations: list[Row], images: list[Row], file: Path, skipped: Skipped) -> dict[Any, list[Row]]:
+    found: dict[Any, list[Row]] = {image["id"]: [] for image in images if isinstance(image, dict) and "id" in image}
+    for number, annotation in enumerate(annotations, 1):
+        called = annotation.get("id", f"number {number}") if isinstance(annotation, dict) else f"number {number}"
+        with skipping(skipped, file, f"annotation {called}"):
             if annotation["image_id"] not in found:
                 raise BadInput(f"image {annotation['image_id']} is not in the file.", fix="remove the annotation")
             found[annotation["image_id"]].append(annotation)
     return found
 
 
-def _study(
-    image: _Row, rows: list[_Row], phrases: dict[int, str], folder: Path, modality: str, skipped: Skipped
+def read_study(
+    coco: CocoFile,
+    image: Row,
+    path: Path,
+    skipped: Skipped,
+    *,
+    study_id: str,
+    group: str,
+    dataset: str,
+    modality: str = "unknown",
+    split: str = "",
 ) -> Study:
-    path = _image_path(folder, image["file_name"])
-    size = image_size(path)
+    """The study of one image of the file, which lies at `path`; its annotations that cannot be used go to `skipped`.
+
+    `group` and `modality` count where the image names none. Raises `BadInput` for an image that cannot be read, or is
+    of another size than the file says.
+    """
+    rows, size = coco.rows.get(image["id"], []), image_size(path)
     stated = (image.get("width", size[0]), image.get("height", size[1]))
     if stated != size:
         raise BadInput(f"{size} pixels, but the annotations are for {stated}.", file=path, fix="use the original image")
     found: list[Region] = []
     for row in rows:
-        with skipping(skipped, folder / "annotations.json", f"annotation {row.get('id')}"):
-            found.append(_region(row, phrases, size))
-    named = [phrases[row["category_id"]] for row in rows if row.get("category_id") in phrases]
+        with skipping(skipped, coco.path, f"annotation {row.get('id')}"):
+            found.append(_region(row, coco.phrases, size))
+    named = [coco.phrases[row["category_id"]] for row in rows if row.get("category_id") in coco.phrases]
     return Study(
-        study_id=f"{folder.name}/{image['file_name']}",
+        study_id=study_id,
         image_path=path,
         modality=image.get("modality") or modality,
-        group=str(image.get("group") or Path(image["file_name"]).stem),
-        dataset=folder.name,
-        split="",
+        group=str(image.get("group") or group),
+        dataset=dataset,
+        split=split,
         size_px=size,
         regions=tuple(found),
-        phrases=known_phrases(phrases.values(), named, found),
+        phrases=known_phrases(coco.phrases.values(), named, found),
     )
 
 
@@ -95,7 +134,7 @@ def _image_path(folder: Path, name: str) -> Path:
     return inner if inner.is_file() or not (folder / name).is_file() else folder / name
 
 
-def _region(row: _Row, phrases: dict[int, str], size_px: tuple[int, int]) -> Region:
+def _region(row: Row, phrases: dict[Any, str], size_px: tuple[int, int]) -> Region:
     if row["category_id"] not in phrases:
         raise BadInput(f"category {row['category_id']} is not in the file.", fix="add it to `categories`")
     if row.get("iscrowd"):
