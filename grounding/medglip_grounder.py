@@ -23,6 +23,7 @@ from .model.config import MedGlipConfig
 from .model.decode import decode, point_of
 from .model.medglip import MedGlipModel, MedGlipOutput
 from .model.processing import MedGlipProcessor
+from .phrases import with_description
 from .records import sha256
 from .settings import Settings
 from .types import Region, Study
@@ -45,6 +46,8 @@ class GrounderSettings(Settings):
     """Scores through the calibration of the checkpoint, where it has one."""
     capped: bool = False
     """No region scores higher than its label's ancestors in the label tree are present."""
+    descriptions: bool = False
+    """Ask with knowledge prompts: how a label of the tree looks is appended to the phrase."""
     phrases_at_once: int = Field(default=64, gt=0)
     """Phrases the model reads at once; more are asked in chunks, with the same results."""
     batch_size: int = Field(default=8, gt=0)
@@ -153,6 +156,8 @@ class MedGlipGrounder:
     @torch.inference_mode()
     def _run(self, images: list[Image.Image], studies: Sequence[Study], asked: list[list[str]]) -> MedGlipOutput:
         """The dense output; phrases are scored apart, so that chunks of them put together are the same."""
+        if self.settings.descriptions:
+            asked = [[with_description(phrase, load_labels()) for phrase in row] for row in asked]
         inputs = self.processor(images, asked, [study.modality for study in studies]).to(self.model.device)
         ids, masks = (inputs.pop(name).split(self.settings.phrases_at_once, 1) for name in _PHRASE_INPUTS)
         outputs = [self.model(**inputs, input_ids=i, attention_mask=m) for i, m in zip(ids, masks, strict=True)]
