@@ -71,7 +71,8 @@ class ModelSettings(Settings):
     text_layers: int = Field(default=2, gt=0)
     """Transformer layers of a phrase encoder from scratch."""
     max_phrase_tokens: int = Field(default=16, gt=2)
-    """Longer phrases are cut; 48 is enough for most sentences of a report."""
+    """Longer phrases are cut. Sentences of a report need about 48 with `minilm`, and 128 from scratch, where words that
+    are not in the training phrases are spelled."""
     modality_prompts: bool = True
     """Whether the core reads the modality; False: every image is of `unknown` modality, in training and after."""
 
@@ -219,7 +220,7 @@ def _tokenizer(rows: Dataset, start: str) -> PreTrainedTokenizerFast:
     if start != SCRATCH:
         return text_tokenizer(start)
     tree = load_labels()
-    words = [word for label in tree.labels for word in (label, *tree.synonyms(label))]
+    words = [word for label in tree.labels for word in (label, *tree.synonyms(label), tree.description(label))]
     words += [phrase for phrases in rows["phrases"] for phrase in phrases]
     words += [word for regions in rows["regions"] for r in regions for word in (r["phrase"], *r["path"])]
     return train_tokenizer(words)

@@ -29,9 +29,10 @@ def text_settings(start: str, max_phrase_tokens: int, cache_dir: Path | None = N
         return SMALL_BERT | {"max_position_embeddings": max(SMALL_BERT["max_position_embeddings"], places)}
     config = _config(start, cache_dir)
     padding = config.pad_token_id or 0  # families that count places from behind the padding's id lose as many
-    if places + padding + 1 > getattr(config, "max_position_embeddings", places + padding + 1):
+    most = getattr(config, "max_position_embeddings", None)
+    if most is not None and places + padding + 1 > most:
         raise BadInput(
-            f"{max_phrase_tokens} tokens are too many for text start {start!r} ({config.max_position_embeddings} places).",
+            f"{max_phrase_tokens} tokens are too many for text start {start!r}: it has {most} places.",
             fix="lower max_phrase_tokens",
         )
     return {key: value for key, value in config.to_dict().items() if key not in _NOT_SIZES}
