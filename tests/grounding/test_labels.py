@@ -260,6 +260,20 @@ def test_siblings_are_mutual_and_neither_above_below_nor_the_same_place() -> Non
     assert tree.siblings("lesion") == tree.siblings("unheard of") == ()
 
 
+def test_near_is_mutual_and_covers_above_below_and_overlaps() -> None:
+    tree = load_labels()
+    names = list(tree.labels)
+    for place, name in enumerate(names[::7]):
+        assert tree.is_near(name, name)
+        near = [*tree.ancestors(name), *tree.descendants(name), *tree.labels[name].overlaps, *tree.synonyms(name)]
+        assert all(tree.is_near(name, other) for other in near)
+        assert not any(tree.is_near(name, sibling) for sibling in tree.siblings(name))
+        others = names[place % 5 :: 5]
+        assert [tree.is_near(name, other) for other in others] == [tree.is_near(other, name) for other in others]
+    assert tree.is_near("unheard of", "unheard of")
+    assert not tree.is_near("unheard of", "lung")
+
+
 def test_sides_are_labels_below_their_kind() -> None:
     tree = load_labels()
     assert tree.path("left femur") == ("limb", "femur", "left femur")

@@ -100,6 +100,51 @@ def test_several_sets_keep_their_order_and_names(tmp_path: Path) -> None:
         load_studies([one, one], 0)
 
 
+def test_what_a_set_never_shows_is_known_to_be_absent(tmp_path: Path) -> None:
+    settings = write_set(tmp_path / "set", 3)
+    plain, told = (
+        list(studies(load_studies([s], 0)[0])) for s in (settings, settings.model_copy(update={"absent": ("Spleens",)}))
+    )
+    for one, other in zip(plain, told, strict=True):
+        assert other.phrases == (*one.phrases, "spleen")  # in the words of the label tree
+        assert [region.phrase for region in other.regions] == ["liver"]
+    again = settings.model_copy(update={"absent": ("polyp", "polyp")})
+    assert load_studies([again], 0)[0]["phrases"][0] == ["liver", "polyp"]
+    for there in ("liver", "abdomen"):  # itself, and what it lies in
+        with pytest.raises(BadInput, match=f"'{there}' is said to be absent"):
+            load_studies([settings.model_copy(update={"absent": (there,)})], 0)
+
+
+def test_masks_are_left_alone_where_only_boxes_count(tmp_path: Path) -> None:
+    settings = write_set(tmp_path / "set", 2)
+    for boxes_only in (False, True):
+        data, _ = load_studies([settings.model_copy(update={"boxes_only": boxes_only})], 0)
+        for study in studies(data):
+            assert study.regions[0].box_xyxy_px.tolist() == [3, 2, 9, 5]
+            assert (study.regions[0].mask is None) is boxes_only
+
+
+def test_licences_choose_images_where_the_set_names_them(tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    (folder / "images").mkdir(parents=True)
+    rows, boxes = ["patientid,modality,filename,license"], []
+    for k, licence in enumerate(("CC BY", "CC BY-NC-SA", "CC0 ", "")):
+        Image.new("RGB", (12, 8)).save(folder / "images" / f"{k}.png")
+        rows.append(f"{k},X-ray,{k}.png,{licence}")
+        boxes.append({"id": k, "image_id": k, "category_id": 1, "bbox": [1, 1, 4, 6]})
+    (folder / "metadata.csv").write_text("\n".join(rows))
+    images = [{"id": k, "file_name": f"{k}.png"} for k in range(4)]
+    content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "Right Lung"}]}
+    (folder / "lung_boxes.json").write_text(json.dumps(content))
+    found = {
+        licences: load_studies([DataSettings(layout="covid_cxr", path=str(folder), licences=licences)], 0)[0]["group"]
+        for licences in ((), ("CC BY", "CC0"), ("CC BY-ND",))
+    }
+    assert [sorted(groups) for groups in found.values()] == [["0", "1", "2", "3"], ["0", "2"], []]
+    with pytest.raises(BadInput, match="licences"):
+        validate(DataSettings, {"layout": "coco", "path": "a", "licences": ["CC BY"]})
+
+
 def test_phantoms_load_like_any_set(tmp_path: Path) -> None:
     settings = phantom.PhantomSettings(num_train=2, num_val=1, num_test=1, size_px=96, seed=0)
     phantom.write(tmp_path / "drawn", settings)
