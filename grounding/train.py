@@ -1,13 +1,16 @@
 """Train the core: studies of any data sets in, a folder that `MedGlipGrounder.from_pretrained` reads out."""
 
 import json
+import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from accelerate import PartialState
 from datasets import Dataset
@@ -18,11 +21,12 @@ from .bad_input import BadInput, Skipped
 from .calibration import calibration_to_json
 from .continued import continued
 from .datasets.load import DataSettings
+from .datasets.schema import Studies, tables
 from .datasets.schema import studies as studies_of
 from .labels import load_labels
 from .medglip_grounder import GrounderSettings, MedGlipGrounder
 from .model.config import MedGlipConfig
-from .model.examples import DrawSettings, collator, draw, load_examples
+from .model.examples import DrawSettings, Example, collator, draw, load_examples
 from .model.image_starts import SCRATCH, freeze, load_start, vision_settings
 from .model.losses import losses_of
 from .model.medglip import MedGlipModel
@@ -31,9 +35,10 @@ from .model.text_starts import freeze_text, load_text_start, text_settings, text
 from .model_card import facts_of, write_card
 from .records import write_atomic
 from .settings import Settings
+from .settings import validate as validated
 from .training import TrainSettings, fit
 from .types import Study
-from .validation import calibrate
+from .validation import calibrate, mean_iou
 
 Score = Callable[[MedGlipGrounder, list[Study]], Mapping[str, float]]
 
@@ -101,6 +106,9 @@ class GroundingSettings(Settings):
     """A data set is drawn in proportion to size^(1/temperature): 1 by size, large values all alike."""
     memory_gb: float = 2.0
     """Images are kept in memory if they fit into so much, else read at every draw."""
+    validate_images: int = Field(default=200, gt=0)
+    """With `train.validate_every`: at most so many images of split `val`, drawn with the seed, choose the checkpoint by
+    `validation.mean_iou`."""
 
 
 def train(
@@ -137,7 +145,8 @@ def train(
         loss=losses_of,
         settings=settings.train,
         out_dir=out_dir,
-        weights=_weights([example.study.dataset for example in examples], settings, {d.name: d for d in sets}),
+        weights=_weights(_datasets(examples, rows), settings, {d.name: d for d in sets}),
+        validate=_validation(studies, settings, processor) if settings.train.validate_every else None,
         name="grounding",
     )
     if PartialState().is_main_process:
@@ -198,11 +207,14 @@ def _text_config(sizes: ModelSettings, vocabulary_size: int) -> dict[str, Any]:
 def _claim(out_dir: Path, settings: GroundingSettings) -> None:
     """Write down the settings, or refuse a folder of others (more steps are fine)."""
     path = out_dir / "settings.json"
-    mine = settings.model_dump(mode="json", exclude={"train": {"steps"}, "memory_gb": True})
-    if path.exists() and json.loads(path.read_text()) != mine:
-        raise BadInput(
-            "holds a training with other settings.", file=path, fix="give another out_dir, or remove this one"
-        )
+    free: Any = {"train": {"steps"}, "memory_gb": True}
+    mine = settings.model_dump(mode="json", exclude=free)
+    if path.exists():  # read as settings: what a later version added has its default there
+        theirs = validated(GroundingSettings, json.loads(path.read_text()), path).model_dump(mode="json", exclude=free)
+        if theirs != mine:
+            raise BadInput(
+                "holds a training with other settings.", file=path, fix="give another out_dir, or remove this one"
+            )
     write_atomic(path, json.dumps(mine, indent=1))
 
 
@@ -212,7 +224,33 @@ def _is_finished(out_dir: Path, settings: GroundingSettings) -> bool:
 
 
 def _split(studies: Dataset, name: str) -> Dataset:
-    return studies.select(np.flatnonzero(np.array(studies["split"]) == name))
+    parts = [pc.equal(part["split"], name).to_numpy() for part in tables(studies, ["split"])]  # pyright: ignore[reportAttributeAccessIssue]
+    return studies.select(np.flatnonzero(np.concatenate([*parts, np.zeros(0, bool)])))
+
+
+def _validation(
+    studies: Dataset, settings: GroundingSettings, processor: MedGlipProcessor
+) -> Callable[[torch.nn.Module], float]:
+    """Says how good a core is on a sample of split val. Raises `BadInput` where there is none."""
+    rows = _split(studies, "val")
+    if not len(rows):
+        raise BadInput("no image of split val to validate on.", fix="set train.validate_every to 0, or give some")
+    order = np.random.default_rng(settings.train.seed).permutation(len(rows))
+    sample = Studies(rows.select(np.sort(order[: settings.validate_images])))
+    limits = GrounderSettings(calibrated=False, mask_min_score=1.0)  # boxes alone
+
+    def validate(model: torch.nn.Module) -> float:
+        return mean_iou(MedGlipGrounder(cast(MedGlipModel, model), processor, limits), sample)
+
+    return validate
+
+
+def _datasets(examples: Sequence[Example], rows: Dataset) -> list[str]:
+    """Data set of each example; where none was skipped, images need not be read for it."""
+    if len(examples) < len(rows):
+        return [example.study.dataset for example in examples]
+    names = (name for part in tables(rows, ["dataset"]) for name in part["dataset"].to_pylist())
+    return [sys.intern(name) for name in names]  # one string a set, not one a row
 
 
 def _tokenizer(rows: Dataset, start: str) -> PreTrainedTokenizerFast:
@@ -221,9 +259,16 @@ def _tokenizer(rows: Dataset, start: str) -> PreTrainedTokenizerFast:
         return text_tokenizer(start)
     tree = load_labels()
     words = [word for label in tree.labels for word in (label, *tree.synonyms(label), tree.description(label))]
-    words += [phrase for phrases in rows["phrases"] for phrase in phrases]
-    words += [word for regions in rows["regions"] for r in regions for word in (r["phrase"], *r["path"])]
-    return train_tokenizer(words)
+    return train_tokenizer(chain(words, _words(rows)))
+
+
+def _words(rows: Dataset) -> Iterator[str]:
+    """Every phrase of the rows and every word of their paths, as often as it is there; masks are not read."""
+    for part in tables(rows, ["phrases", "regions"]):
+        regions = pc.list_flatten(part["regions"])  # pyright: ignore[reportAttributeAccessIssue]
+        paths = pc.list_flatten(pc.struct_field(regions, "path"))  # pyright: ignore[reportAttributeAccessIssue]
+        for column in (pc.list_flatten(part["phrases"]), pc.struct_field(regions, "phrase"), paths):  # pyright: ignore[reportAttributeAccessIssue]
+            yield from column.to_pylist()
 
 
 def _weights(datasets: list[str], settings: GroundingSettings, sets: Mapping[str, DataSettings]) -> list[float] | None:
@@ -247,7 +292,7 @@ def _save(
     sets: Sequence[DataSettings],
 ) -> None:
     """Calibrate on the validation split; weights, configuration, tokenizer, model card."""
-    validation, skipped = list(studies_of(_split(studies, "val"))), Skipped()
+    validation, skipped = Studies(_split(studies, "val")), Skipped()
     model.config.calibration = None
     calibration = calibrate(MedGlipGrounder(model, processor, CALIBRATED), validation, skipped)
     model.config.calibration = calibration and calibration_to_json(calibration)

@@ -61,3 +61,23 @@ def calibrate(grounder: MedGlipGrounder, studies: Sequence[Study], skipped: Skip
     return fit_calibration(
         seen.scores, seen.presence_of, seen.is_right, seen.num_truths, seen.presences, seen.is_present
     )
+
+
+def mean_iou(grounder: MedGlipGrounder, studies: Sequence[Study]) -> float:
+    """How well the phrases that are there are found, in [0, 1]: what chooses the best checkpoint of a training.
+
+    Of each true region the IoU with the nearest of the best-scored regions of its phrase, of which as many count as
+    are true; the mean over all true regions. Studies that cannot be read are passed over.
+    """
+    found: list[float] = []
+    for study in studies:
+        phrases = list(dict.fromkeys(region.phrase for region in study.regions))
+        try:
+            regions = grounder.ground([study], [phrases])[0]
+        except BadInput:
+            continue
+        for phrase in phrases:
+            true = [r.box_xyxy_px for r in study.regions if r.phrase == phrase]
+            said = [r.box_xyxy_px for r in regions if r.phrase == phrase][: len(true)]
+            found += iou(np.array(true), np.array(said)).max(1, initial=0.0).tolist()
+    return float(np.mean(found)) if found else 0.0

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from pydantic import Field
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput, Skipped
-from ..datasets.schema import row_to_study
+from ..datasets.schema import row_to_study, tables
 from ..geometry import Boxes, Letterbox
 from ..grounder import is_about
 from ..imaging.read import read_image
@@ -121,7 +122,8 @@ def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skippe
     """All examples, in memory if they fit into `memory_gb`; those that cannot be read are skipped, or, when read
     from disk at every draw, raise `BadInput` there.
     """
-    num_planes = 3 * len(rows) + sum(len(regions) for regions in rows["regions"])
+    counts = (pc.sum(pc.list_value_length(part["regions"])).as_py() for part in tables(rows, ["regions"]))  # pyright: ignore[reportAttributeAccessIssue]
+    num_planes = 3 * len(rows) + sum(count or 0 for count in counts)
     if num_planes * side_px**2 > memory_gb * 1e9:
         return Lazy(rows, side_px)
     loaded: list[Example] = []
