@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..eval.records import read_records
+from ..eval.grounding import MOST_LABELS
+from ..eval.records import Record, read_records
 from ..eval.score import EvalSettings, Scores, score
+from ..eval.strata import Strata
 from ..eval.table import by_metric, table
 from ..grounding.bad_input import BadInput, Skipped
 from ..grounding.datasets.coco import image_name, read_file, read_study
@@ -21,7 +23,7 @@ from ..grounding.datasets.rows import skipping
 from ..grounding.grounder import Grounder, answers
 from ..grounding.labels import load_labels
 from ..grounding.records import RecordFile, read_lines
-from ..grounding.types import Region, Study
+from ..grounding.types import Region, Study, parse_modality
 from .task_data import grounding_record, record_id
 
 METRICS = ("ap50", "miou", "acc_iou50", "dice", "presence_auroc")
@@ -32,19 +34,20 @@ MAX_PER_PHRASE = 100
 
 @dataclass(frozen=True, kw_only=True)
 class CocoSet:
-    """A COCO-style file that was read: its studies, and what of it could not be used."""
+    """A COCO-style file that was read: its studies, what of it could not be used, notes for the reader of scores."""
 
     studies: list[Study]
     skipped: Skipped
+    notes: tuple[str, ...] = ()
 
 
 def read_coco(references: Path, images: Path, limit: int | None = None, seed: int = 0) -> CocoSet:
     """Studies of an instances file, images below `images`; `limit` images are drawn with the seed, in file order.
 
-    An image may carry `modality` (else it is unknown) and `group` (patient: the unit of the intervals). Images and
-    annotations that cannot be used are listed; a category one of whose annotations is lost on an image, or is a crowd
-    there, is not asked on that image, since it is neither absent nor known. Raises `BadInput` for no COCO file, and
-    when no image is left.
+    An image may carry `modality` (else, and where it is none of ours, it is unknown) and `group` (patient: the unit of
+    the intervals). Images and annotations that cannot be used are listed; a category one of whose annotations is lost
+    on an image, or is a crowd there, is not asked on that image, since it is neither absent nor known. Raises
+    `BadInput` for no COCO file, and when no image is left.
     """
     skipped = Skipped()
     coco = read_file(references, _words, skipped)
@@ -57,14 +60,26 @@ def read_coco(references: Path, images: Path, limit: int | None = None, seed: in
         chosen = [chosen[place] for place in sorted(places.tolist())]
     dataset = references.parent.name if references.stem == "annotations" else references.stem
     studies: list[Study] = []
+    strange: dict[str, None] = {}
     for image in chosen:
         with skipping(skipped, references, f"image {image_name(image)}"):
             name = str(image["file_name"])
             told = {"study_id": name, "group": name, "dataset": dataset, "split": "test"}
-            studies.append(read_study(coco, image, images / name, skipped, **told))
+            ours = image | {"modality": _modality(image.get("modality"), strange)}
+            studies.append(read_study(coco, ours, images / name, skipped, **told))
     if not studies:
         raise BadInput("no image can be used.", file=references, fix=f"is --images right? {skipped.summary()}")
-    return CocoSet(studies=studies, skipped=skipped)
+    notes = tuple(f"modality {word!r} is none of ours: taken as unknown" for word in strange)
+    return CocoSet(studies=studies, skipped=skipped, notes=notes)
+
+
+def _modality(word: Any, strange: dict[str, None]) -> str:
+    """Our name of an image's modality, `unknown` for one that is none of ours, which is then among `strange`."""
+    try:
+        return parse_modality(str(word or ""))
+    except BadInput:
+        strange[str(word)] = None
+        return "unknown"
 
 
 def _words(name: Any) -> str:
@@ -129,9 +144,10 @@ def evaluate(
     model: str = "",
     batch_size: int = 8,
 ) -> Scores:
-    """Scores of a grounder on a set; the predictions stay in `records` where it is given.
+    """Scores of a grounder on a set, with strata `category` and `modality`; predictions stay in `records`, if given.
 
-    What had to be left out is added to `coco.skipped` and named in the notes.
+    What had to be left out is added to `coco.skipped` and named in the notes, as are the metrics that the set cannot
+    give: Dice needs masks, presence absent categories.
     """
     with TemporaryDirectory() as scratch:
         path = records or Path(scratch) / "records.jsonl"
@@ -139,15 +155,39 @@ def evaluate(
         asked = {record_id(study, phrase) for study in coco.studies for phrase in study.phrases}
         rows = [row for row in read_records([path], "grounding") if row["id"] in asked]
     found = score(rows, "grounding", settings)
-    return replace(found, notes=[*found.notes, coco.skipped.summary()]) if coco.skipped.entries else found
+    strata = _strata(found, rows) if settings.strata else {}
+    left_out = [coco.skipped.summary()] if coco.skipped.entries else []
+    return replace(found, strata=strata, notes=[*found.notes, *coco.notes, *_missing(found, strata), *left_out])
+
+
+def _strata(scores: Scores, rows: Sequence[Record]) -> Strata:
+    """By category and modality first, also where all samples share one; then the others."""
+    shared = {"label": {row["question"] for row in rows}, "modality": {row["meta"]["modality"] for row in rows}}
+    found = dict(scores.strata)
+    for axis, labels in shared.items():
+        if len(labels) == 1:
+            found[axis] = {labels.pop(): dict(scores.metrics)}
+    named = {"category": found.pop("label", {}), "modality": found.pop("modality", {})}
+    return {axis: cells for axis, cells in (named | found).items() if cells}
+
+
+def _missing(scores: Scores, strata: Strata) -> list[str]:
+    """Why a headline metric, or the part by category, is not there."""
+    reasons = {
+        "dice": "no dice: no category has masks (`segmentation`) throughout an image",
+        "presence_auroc": "no presence_auroc: every category that is known of an image is on it",
+    }
+    found = [reason for name, reason in reasons.items() if name not in scores.metrics]
+    many = f"not scored by category: there are more than {MOST_LABELS}"
+    return found if "category" in strata or not scores.settings["strata"] else [*found, many]
 
 
 def scores_text(scores: Scores) -> str:
     """The headline metrics for the terminal, of all and by category and modality: value, interval, n."""
     parts = [table({"all": {name: scores.metrics[name] for name in METRICS if name in scores.metrics}})]
-    for axis, title in (("label", "category"), ("modality", "modality")):
+    for axis in ("category", "modality"):
         if axis in scores.strata:
-            parts.append(table(by_metric(scores.strata[axis], METRICS), corner=title))
+            parts.append(table(by_metric(scores.strata[axis], METRICS), corner=axis))
     counts = scores.counts
     parts.append(f"{counts['records']} pairs of image and phrase, {counts['pairs_without_truth']} of them absent")
     return "\n\n".join([*parts, *scores.notes])

@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 from typer.testing import CliRunner
 
 from medglip.eval.settings import EvalSettings
 from medglip.grounding import BadInput, Region, Study
+from medglip.grounding.geometry import mask_to_rle
 from medglip.grounding.medglip_grounder import GrounderSettings, MedGlipGrounder
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
 from medglip.grounding.records import read_lines
 from medglip.grounding.train import GroundingSettings, ModelSettings, build
 from medglip.grounding.zero_shot_new import DinoSizes, build_dino
 from medglip.scripts.cli import app
-from medglip.scripts.coco_evaluate import evaluate, read_coco
+from medglip.scripts.coco_evaluate import evaluate, read_coco, scores_text
 
 NAMES = ("Left lung", "bright square", "RBC")
 
@@ -90,7 +92,7 @@ def test_the_truth_scores_one_in_its_own_words(coco: tuple[Path, Path], tmp_path
         assert scores.metrics[name].value == pytest.approx(1.0), name
     assert scores.metrics["ap50"].n == 18
     assert scores.counts["pairs_without_truth"] == 12
-    assert set(scores.strata["label"]) == set(NAMES)
+    assert set(scores.strata["category"]) == set(NAMES)
     assert set(scores.strata["modality"]) == {"ct", "unknown"}
     assert all(sorted(row) == ["bright square", "left lung", "red blood cell"] for row in grounder.asked)
     assert len(list(read_lines(tmp_path / "records.jsonl"))) == 18
@@ -125,7 +127,7 @@ def test_absent_categories_are_negatives(coco: tuple[Path, Path]) -> None:
     assert scores.metrics["miou"].value == pytest.approx(1.0)
     assert scores.metrics["presence_auroc"].value == pytest.approx(1.0)  # wrong ones have the lower score
     assert scores.metrics["n_acc"].value == pytest.approx(8 / 12)
-    assert scores.strata["label"]["Left lung"]["n_acc"].value == 0
+    assert scores.strata["category"]["Left lung"]["n_acc"].value == 0
 
 
 def test_a_lost_annotation_is_neither_absent_nor_known(coco: tuple[Path, Path]) -> None:
@@ -181,6 +183,43 @@ def test_files_that_cannot_be_scored_are_refused(coco: tuple[Path, Path], change
         read_coco(changed(coco[0], change), coco[1])
 
 
+def test_what_a_set_cannot_give_is_said_and_one_of_a_kind_is_a_stratum(coco: tuple[Path, Path]) -> None:
+    def plain(data: dict[str, Any]) -> None:
+        data["categories"] = data["categories"][:1]
+        for row in data["annotations"]:
+            row |= {"category_id": 0, "segmentation": []}
+        for image in data["images"]:
+            image["modality"] = "PET"
+
+    scores = evaluate(Truth(), read_coco(changed(coco[0], plain), coco[1]), QUICK)
+    assert "dice" not in scores.metrics
+    assert [name for note in scores.notes for name in ("dice", "presence_auroc", "'PET'") if name in note] == [
+        "'PET'",
+        "dice",
+        "presence_auroc",
+    ]
+    for axis, label in (("category", "Left lung"), ("modality", "unknown")):
+        assert scores.strata[axis] == {label: scores.metrics}
+    assert all(name in scores_text(scores) for name in ("category", "Left lung", "modality", "no dice"))
+
+
+def test_masks_count_in_every_form_that_coco_has(coco: tuple[Path, Path]) -> None:
+    mask = np.zeros((50, 40), bool)
+    mask[6:36, 5:25] = True
+    packed = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+    forms = [{"size": [50, 40], "counts": packed["counts"].decode()}, mask_to_rle(mask), None]
+
+    def replaced(data: dict[str, Any]) -> None:
+        for row, form in zip(data["annotations"], forms, strict=False):
+            row["segmentation"] = form
+
+    found = read_coco(changed(coco[0], replaced), coco[1])
+    assert not found.skipped.entries
+    assert [study.regions[0].mask is None for study in found.studies] == [False, False, True, False, False, False]
+    assert all((study.regions[0].mask == mask).all() for study in found.studies if study.regions[0].mask is not None)
+    assert evaluate(Truth(), found, QUICK).metrics["dice"].n == 5
+
+
 def save_core(folder: Path) -> Path:
     sizes = ModelSettings(image_size=64, width=16, stage_widths=(8, 8, 8, 8), hidden_size=8, depths=(1, 1, 1, 2))
     processor = MedGlipProcessor(train_tokenizer(NAMES), 64)
@@ -211,7 +250,7 @@ def test_the_command_scores_any_checkpoint_folder(coco: tuple[Path, Path], tmp_p
     scores = json.loads(out.read_text())
     for name in ("ap50", "miou", "acc_iou50", "dice", "presence_auroc"):
         assert {"value", "low", "high", "n"} <= set(scores["metrics"][name])
-    assert set(scores["strata"]) >= {"label"}
+    assert set(scores["strata"]) >= {"category", "modality"}
     assert scores["counts"]["records"] == 9
 
 
