@@ -1,6 +1,7 @@
 """Many sets become one: our labels, tight boxes, no picture twice, whole groups, the same bytes after a kill."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from medglip.grounding.datasets.card import CardFacts
 from medglip.grounding.datasets.harmonize import label_of, rle_to_box
 from medglip.grounding.datasets.load import DataSettings, load_studies
 from medglip.grounding.datasets.manifest import BuildSettings, SourceSettings
+from medglip.grounding.datasets.schema import Studies, to_dataset
 from medglip.grounding.geometry import mask_to_box, mask_to_rle
 from medglip.grounding.imaging.read import read_image
 from medglip.grounding.settings import validate
@@ -209,7 +211,10 @@ def test_workers_do_not_change_the_bytes(two_sets: Make) -> None:
 
 
 @pytest.mark.parametrize("images", ["bytes", "path"])
-def test_it_loads_by_plain_datasets_and_as_a_layout(two_sets: Make, images: str) -> None:
+def test_it_loads_by_plain_datasets_and_as_a_layout(
+    two_sets: Make, images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDGLIP_CACHE", str(tmp_path / "cache"))
     settings = two_sets(images=images)
     build(settings)
     files = [str(path) for path in sorted(settings.out_dir.glob("data-*.parquet"))]
@@ -224,8 +229,18 @@ def test_it_loads_by_plain_datasets_and_as_a_layout(two_sets: Make, images: str)
         assert study.split == row["split"]
         assert read_image(study.image_path).size == study.size_px
         assert np.array_equal(study.regions[0].mask, MASK)  # pyright: ignore[reportArgumentType]
-    data, _ = load_studies([DataSettings(layout="built", path=str(settings.out_dir))], 0)
-    assert len(data) == 18
+    as_set = DataSettings(layout="built", path=str(settings.out_dir))
+    data, _ = load_studies([as_set], 0)
+    assert data.to_list() == to_dataset(studies).to_list()
+    assert data.cache_files, "not memory-mapped"
+    (copy,) = (tmp_path / "cache" / "built").iterdir()
+    written = copy.stat().st_mtime_ns
+    few, _ = load_studies([as_set.model_copy(update={"limit": 5})], 0)
+    assert len(few) == 5
+    assert copy.stat().st_mtime_ns == written
+    if images == "bytes":
+        shutil.rmtree(settings.out_dir / "images")
+        assert read_image(next(iter(Studies(load_studies([as_set], 0)[0]))).image_path)
 
 
 def test_built_sets_are_sources_too(two_sets: Make) -> None:

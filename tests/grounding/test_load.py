@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import Dataset
+from datasets import Dataset, load_dataset
 from PIL import Image
 
 from medglip.grounding import BadInput
@@ -227,6 +227,14 @@ def test_export_comes_back_whole(tmp_path: Path) -> None:
     assert back.to_list() == data.to_list()
     counts = json.loads((tmp_path / "out" / "counts.json").read_text())
     assert counts == {"studies": 12, "shards": [shard.name for shard in shards], "sets": describe(data)}
+
+
+def test_an_export_streams_by_plain_datasets(tmp_path: Path) -> None:
+    data, _ = load_studies([write_set(tmp_path / "set")], 0)
+    files = [str(shard) for shard in export(data, tmp_path / "out", rows_per_shard=5)]
+    assert list(load_dataset("parquet", data_files=files, split="train", streaming=True)) == data.to_list()
+    pattern = str(tmp_path / "out" / "studies-*.parquet")
+    assert len(list(load_dataset("parquet", data_files=pattern, split="train", streaming=True))) == 12
 
 
 def test_a_second_export_replaces_the_first(tmp_path: Path) -> None:
