@@ -19,11 +19,11 @@ TURNED = ("endoscopy", "dermoscopy", "histology", "microscopy")
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A square picture uint8[S, S, 3] with boxes float32[G, 4] xyxy in its pixels and masks bool[G, S, S]."""
+    """A square picture uint8[S, S, 3] with boxes float32[G, 4] xyxy in its pixels and masks uint8[G, S/4, S/4]."""
 
     square: NDArray[np.uint8]
     boxes_G4: Boxes
-    masks_GSS: NDArray[np.bool_]
+    masks_Ghw: NDArray[np.uint8]
 
 
 def augment(view: View, study: Study, rng: np.random.Generator, zoom: float, mirror: bool) -> tuple[View, bool]:
@@ -44,7 +44,7 @@ def flipped(view: View) -> View:
     """Left to right."""
     side = len(view.square)
     boxes = np.stack([side - view.boxes_G4[:, 2], view.boxes_G4[:, 1], side - view.boxes_G4[:, 0], view.boxes_G4[:, 3]])
-    return View(view.square[:, ::-1], boxes.T.copy(), view.masks_GSS[:, :, ::-1])
+    return View(view.square[:, ::-1], boxes.T.copy(), view.masks_Ghw[:, :, ::-1])
 
 
 def turned(view: View, quarters: int) -> View:
@@ -52,7 +52,7 @@ def turned(view: View, quarters: int) -> View:
     side, boxes = len(view.square), view.boxes_G4
     for _ in range(quarters):
         boxes = np.stack([boxes[:, 1], side - boxes[:, 2], boxes[:, 3], side - boxes[:, 0]], 1)
-    return View(np.rot90(view.square, quarters), boxes, np.rot90(view.masks_GSS, quarters, (1, 2)))
+    return View(np.rot90(view.square, quarters), boxes, np.rot90(view.masks_Ghw, quarters, (1, 2)))
 
 
 def _has_sides(study: Study) -> bool:
@@ -64,9 +64,9 @@ def _moved(view: View, rng: np.random.Generator, zoom: float) -> View:
     side = len(view.square)
     scale, shift = _placement(view.boxes_G4, side, rng, zoom)
     square = np.asarray(_place(view.square, scale, shift))
-    masks = [np.asarray(_place(mask.astype(np.uint8) * 255, scale, shift)) > 127 for mask in view.masks_GSS]
+    masks = [np.asarray(_place(mask, scale, shift / 4)) if mask.any() else mask for mask in view.masks_Ghw]
     boxes = np.clip(view.boxes_G4 * scale + np.tile(shift, 2), 0, side).astype(np.float32)
-    return View(_intensity(square, rng), boxes, np.array(masks, bool).reshape(view.masks_GSS.shape))
+    return View(_intensity(square, rng), boxes, np.array(masks, np.uint8).reshape(view.masks_Ghw.shape))
 
 
 def _placement(boxes_G4: Boxes, side: int, rng: np.random.Generator, zoom: float) -> tuple[float, NDArray[np.float32]]:

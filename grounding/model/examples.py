@@ -61,12 +61,14 @@ class DrawSettings(Settings):
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One image with its truth: uint8[S, S, 3], boxes float32[G, 4] in its frame, masks bool[G, S, S]."""
+    """One image with its truth: uint8[S, S, 3], boxes float32[G, 4] in its frame, masks uint8[G, S/4, S/4], the part
+    of each cell that is covered, in 255ths: as fine as the model's own.
+    """
 
     study: Study
     square: NDArray[np.uint8]
     boxes_G4: Boxes
-    masks_GSS: NDArray[np.bool_]
+    masks_Ghw: NDArray[np.uint8]
     has_mask_G: NDArray[np.bool_]
 
 
@@ -100,7 +102,7 @@ def load_example(study: Study, side_px: int) -> Example:
         study=replace(study, regions=tuple(replace(r, mask=None) for r in study.regions)),
         square=np.asarray(letterbox.image(image)),
         boxes_G4=letterbox.forward(np.array([r.box_xyxy_px for r in study.regions], np.float32).reshape(-1, 4)),
-        masks_GSS=np.array(masks, bool).reshape(-1, side_px, side_px),
+        masks_Ghw=_quarter(np.array(masks, bool).reshape(-1, side_px, side_px)),
         has_mask_G=np.array([r.mask is not None for r in study.regions], bool),
     )
 
@@ -123,7 +125,7 @@ def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skippe
     from disk at every draw, raise `BadInput` there.
     """
     counts = (pc.sum(pc.list_value_length(part["regions"])).as_py() for part in tables(rows, ["regions"]))  # pyright: ignore[reportAttributeAccessIssue]
-    num_planes = 3 * len(rows) + sum(count or 0 for count in counts)
+    num_planes = 3 * len(rows) + sum(count or 0 for count in counts) / 16
     if num_planes * side_px**2 > memory_gb * 1e9:
         return Lazy(rows, side_px)
     loaded: list[Example] = []
@@ -145,7 +147,7 @@ def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> 
     labels_GK = np.array([[is_about(r, p, study) for p in labels] for r in study.regions], bool)
     labels_GK = labels_GK.reshape(len(example.boxes_G4), len(labels))
     asked_G = labels_GK.any(1)
-    view = View(example.square, example.boxes_G4[asked_G], example.masks_GSS[asked_G])
+    view = View(example.square, example.boxes_G4[asked_G], example.masks_Ghw[asked_G])
     is_mirrored = False
     if settings.augment:
         view, is_mirrored = augment(view, study, rng, settings.zoom, settings.mirror)
@@ -160,7 +162,7 @@ def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> 
         target=Target(
             boxes_G4=torch.from_numpy(view.boxes_G4),
             labels_GK=torch.from_numpy(labels_GK[asked_G]),
-            masks_Ghw=torch.from_numpy(_quarter(view.masks_GSS)),
+            masks_Ghw=torch.from_numpy(view.masks_Ghw.astype(np.float32) / 255),
             has_mask_G=torch.from_numpy(example.has_mask_G[asked_G]),
             known_K=torch.tensor([label in annotated for label in labels], dtype=torch.bool),
         ),
@@ -248,7 +250,8 @@ def _siblings(study: Study, phrases: list[str], rng: np.random.Generator, most: 
     return [found[i] for i in rng.permutation(len(found))[:most]]
 
 
-def _quarter(masks_GSS: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """float32[G, S/4, S/4] in [0, 1]: the part of each cell that is covered."""
+def _quarter(masks_GSS: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """uint8[G, S/4, S/4]: the part of each cell that is covered."""
     num, side, _ = masks_GSS.shape
-    return masks_GSS.reshape(num, side // 4, 4, side // 4, 4).mean((2, 4), dtype=np.float32)
+    covered = masks_GSS.reshape(num, side // 4, 4, side // 4, 4).mean((2, 4), dtype=np.float32)
+    return np.rint(covered * 255).astype(np.uint8)

@@ -43,16 +43,16 @@ def test_flips_and_turns_come_back_and_boxes_frame_their_masks(seed: int) -> Non
     assert same(turned(turned(view, 1), 3), view)
     assert not same(turned(view, 2), view)
     for changed in (flipped(view), *(turned(view, quarters) for quarters in range(4)), turned(flipped(view), 1)):
-        for box, mask in zip(changed.boxes_G4, changed.masks_GSS, strict=True):
+        for box, mask in zip(changed.boxes_G4, changed.masks_Ghw, strict=True):
             assert np.array_equal(mask_to_box(mask), box)
-        assert (changed.square[changed.masks_GSS[1]] == 250).all()
+        assert (changed.square[changed.masks_Ghw[1]] == 250).all()
 
 
 def test_views_without_boxes_flip_and_turn() -> None:
     empty = View(np.zeros((8, 8, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros((0, 8, 8), bool))
     for changed in (flipped(empty), turned(empty, 3)):
         assert changed.boxes_G4.shape == (0, 4)
-        assert changed.masks_GSS.shape == (0, 8, 8)
+        assert changed.masks_Ghw.shape == (0, 8, 8)
 
 
 def write_study(folder: Path, modality: str = "xray", phrases: tuple[str, ...] = ("right lung", "left lung")) -> Study:
