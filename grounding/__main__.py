@@ -17,18 +17,18 @@ def main() -> None:
     command = commands.add_parser("train", help="train the core of a recipe; continues where it was")
     command.add_argument("recipe", type=Path, help="a recipe YAML file")
     place = parser.parse_args().recipe
-    from accelerate import PartialState
 
     from .recipe import train_recipe
+    from .training import processes
 
     try:
         folder = train_recipe(place)
     except (BadInput, OSError) as error:
         print(f"medglip: {error}", file=sys.stderr)
         sys.exit(2)
-    if PartialState().is_main_process:
+    if processes().is_main_process:
         print(f"trained: {folder}")
-    PartialState().destroy_process_group()
+    processes().destroy_process_group()
 
 
 if __name__ == "__main__":

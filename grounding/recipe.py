@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from accelerate import PartialState
 from datasets import Dataset, concatenate_datasets
 from pydantic import model_validator
 
@@ -21,6 +20,7 @@ from .datasets.schema import tables
 from .records import write_atomic
 from .settings import Settings, read_yaml, validate
 from .train import GroundingSettings, train
+from .training import processes
 from .types import Study
 
 OTHER_SECTIONS = ("evidence", "sources", "mllm", "mllm_train", "vqa", "report", "eval")
@@ -161,7 +161,7 @@ def train_core(recipe: CoreRecipe, data: Dataset) -> Path:
     """Train the core on the studies, or go on, or return at once; return its folder, `out_dir / "grounding/model"`."""
     section = recipe.grounding
     folder = train(data, section.settings, recipe.out_dir / "grounding", sets=section.data)
-    if PartialState().is_main_process:
+    if processes().is_main_process:
         write_atomic(recipe.out_dir / "vocabulary.json", json.dumps(vocabulary(data), indent=1))
     return folder
 
@@ -170,7 +170,7 @@ def train_recipe(path: Path) -> Path:
     """`medglip grounding train RECIPE` without the other rooms, on every process that calls it; the core's folder."""
     recipe, held_out = read_core(path)
     skipped = Skipped()
-    state = PartialState()
+    state = processes()
     with state.main_process_first():  # it alone draws phantoms and copies built sets; the others find them
         data = core_studies(recipe, held_out, skipped)
     if state.is_main_process and skipped.entries:

@@ -12,7 +12,6 @@ from typing import Any, cast
 import numpy as np
 import pyarrow.compute as pc
 import torch
-from accelerate import PartialState
 from datasets import Dataset
 from pydantic import Field, model_validator
 from transformers import PreTrainedTokenizerFast
@@ -36,7 +35,7 @@ from .model_card import facts_of, write_card
 from .records import write_atomic
 from .settings import Settings
 from .settings import validate as validated
-from .training import TrainSettings, fit
+from .training import TrainSettings, fit, processes
 from .types import Study
 from .validation import calibrate, mean_iou
 
@@ -135,7 +134,7 @@ def train(
     model, processor = _start(settings, rows)
     examples = load_examples(rows, processor.image_size, settings.memory_gb, skipped)
     skipped.write(out_dir / "skipped.jsonl")
-    if settings.start_from and score is not None and PartialState().is_main_process:
+    if settings.start_from and score is not None and processes().is_main_process:
         _score(score, MedGlipGrounder(model, processor), studies, out_dir / "val_before.json")
     fit(
         model,
@@ -149,12 +148,12 @@ def train(
         validate=_validation(studies, settings, processor) if settings.train.validate_every else None,
         name="grounding",
     )
-    if PartialState().is_main_process:
+    if processes().is_main_process:
         _save(model, processor, folder, settings, studies, sets or {})
         if score is not None:
             _score(score, MedGlipGrounder(model, processor), studies, out_dir / "val.json")
         write_atomic(folder / "finished.json", json.dumps({"steps": settings.train.steps}))
-    PartialState().wait_for_everyone()
+    processes().wait_for_everyone()
     return folder
 
 

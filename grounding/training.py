@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -212,9 +212,15 @@ def _board(out_dir: Path, settings: TrainSettings, accelerator: Accelerator) -> 
     return SummaryWriter(str(out_dir / "tensorboard"))
 
 
+def processes() -> PartialState:
+    """The processes of this training; on the CPU, too, where accelerate must be told so before it looks for them."""
+    return PartialState(cpu=not torch.accelerator.is_available())
+
+
 def _accelerator(settings: TrainSettings) -> Accelerator:
     has_gpu = torch.cuda.is_available()
     precision = {"auto": "bf16" if has_gpu else "no", "fp32": "no", "bf16": "bf16"}[settings.precision]
+    processes()
     return Accelerator(mixed_precision=precision)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from datasets import Dataset
 from pydantic import Field
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ from .model.losses import focal_loss, giou
 from .records import sha256, write_atomic
 from .resume import claim, finished_steps
 from .settings import Settings
-from .training import TrainSettings, fit
+from .training import TrainSettings, fit, processes
 from .zero_shot import DINO, ZeroShotGrounder, dino_prompt, padded_prompts, to_corners
 
 CLASS_WEIGHT, BOX_WEIGHT, GIOU_WEIGHT = 2.0, 5.0, 2.0
@@ -94,12 +93,12 @@ def fine_tune(grounder: ZeroShotGrounder, studies: Dataset, settings: FineTuneSe
         out_dir=out_dir,
         name="fine-tuning",
     )
-    if PartialState().is_main_process:
+    if processes().is_main_process:
         (folder / "finished.json").unlink(missing_ok=True)
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
         write_atomic(folder / "finished.json", json.dumps({"steps": settings.train.steps}))
-    PartialState().wait_for_everyone()
+    processes().wait_for_everyone()
     return folder
 
 

@@ -5,6 +5,7 @@ takes a path finds them. Training reads a memory-mapped Arrow copy (`mapped`); p
 `datasets.load_dataset("parquet", data_files=..., streaming=True)` reads the shards too.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -120,11 +121,12 @@ def shards(folder: Path) -> list[Path]:
 
 
 def _picture(folder: Path, row: dict[str, Any]) -> Path:
-    """The picture's file; one inside the shard is copied out under the name of its pixels' hash."""
+    """The picture's file; one inside the shard is copied out under the name of its pixels' hash, else its bytes'."""
     content = (row.get("image") or {}).get("bytes")
     if content is None:
         return Path(os.environ.get("MEDGLIP_DATA", "")) / row["image_path"]
-    name = f"{row['pixel_hash']:016x}"
+    known = row.get("pixel_hash")
+    name = hashlib.sha256(content).hexdigest()[:16] if known is None else f"{known:016x}"
     suffix = next((suffix for mark, suffix in _SUFFIXES.items() if content.startswith(mark)), ".img")
     path = folder / "images" / name[:2] / f"{name}{suffix}"
     if not path.is_file():
