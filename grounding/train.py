@@ -1,8 +1,6 @@
 """Train the core: studies of any data sets in, a folder that `MedGlipGrounder.from_pretrained` reads out."""
 
 import json
-import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -24,8 +22,9 @@ from .datasets.schema import Studies, tables
 from .datasets.schema import studies as studies_of
 from .labels import load_labels
 from .medglip_grounder import GrounderSettings, MedGlipGrounder
+from .mixture import MixtureSettings, chances, datasets_of
 from .model.config import MedGlipConfig
-from .model.examples import DrawSettings, Example, collator, draw, load_examples
+from .model.examples import DrawSettings, collator, draw, load_examples
 from .model.image_starts import SCRATCH, freeze, load_start, vision_settings
 from .model.losses import losses_of
 from .model.medglip import MedGlipModel
@@ -33,6 +32,7 @@ from .model.processing import MedGlipProcessor, train_tokenizer
 from .model.text_starts import freeze_text, load_text_start, text_settings, text_tokenizer
 from .model_card import facts_of, write_card
 from .records import write_atomic
+from .resume import claim, finished_steps
 from .settings import Settings
 from .settings import validate as validated
 from .training import TrainSettings, fit, processes
@@ -87,22 +87,18 @@ class ModelSettings(Settings):
         return self
 
 
-class GroundingSettings(Settings):
+class GroundingSettings(MixtureSettings):
     """The grounding core and its training."""
 
     start_from: str = ""
     """A trained core to go on from: small, small-research or a folder. Its sizes and words go with it; of `model` only
     `image_size`, where it is written, and `frozen_rows` count."""
-    rehearsal: float = Field(default=0.2, ge=0, lt=1)
-    """Part of the draws that goes to the sets marked `rehearse`, so that a core that learns new sets keeps the old."""
     model: ModelSettings = ModelSettings()
     """Sizes."""
     train: TrainSettings = TrainSettings(steps=400, learning_rate=1e-3, warmup_steps=50, batch_size=8)
     """Steps and rates."""
     draw: DrawSettings = DrawSettings()
     """Phrases and augmentation of each draw."""
-    temperature: float = Field(default=1.0, ge=1)
-    """A data set is drawn in proportion to size^(1/temperature): 1 by size, large values all alike."""
     memory_gb: float = 2.0
     """Images are kept in memory if they fit into so much, else read at every draw."""
     validate_images: int = Field(default=200, gt=0)
@@ -127,7 +123,7 @@ def train(
     """
     folder = out_dir / "model"
     _claim(out_dir, settings)
-    if _is_finished(out_dir, settings):
+    if finished_steps(folder) >= settings.train.steps:
         return folder
     rows = _split(studies, "train")
     skipped = Skipped()
@@ -144,7 +140,7 @@ def train(
         loss=losses_of,
         settings=settings.train,
         out_dir=out_dir,
-        weights=_weights(_datasets(examples, rows), settings, {d.name: d for d in sets}),
+        weights=chances(datasets_of(examples, rows), sets, settings),
         validate=_validation(studies, settings, processor) if settings.train.validate_every else None,
         name="grounding",
     )
@@ -207,19 +203,10 @@ def _claim(out_dir: Path, settings: GroundingSettings) -> None:
     """Write down the settings, or refuse a folder of others (more steps are fine)."""
     path = out_dir / "settings.json"
     free: Any = {"train": {"steps"}, "memory_gb": True}
-    mine = settings.model_dump(mode="json", exclude=free)
     if path.exists():  # read as settings: what a later version added has its default there
         theirs = validated(GroundingSettings, json.loads(path.read_text()), path).model_dump(mode="json", exclude=free)
-        if theirs != mine:
-            raise BadInput(
-                "holds a training with other settings.", file=path, fix="give another out_dir, or remove this one"
-            )
-    write_atomic(path, json.dumps(mine, indent=1))
-
-
-def _is_finished(out_dir: Path, settings: GroundingSettings) -> bool:
-    finished = out_dir / "model" / "finished.json"
-    return finished.exists() and json.loads(finished.read_text())["steps"] >= settings.train.steps
+        write_atomic(path, json.dumps(theirs, indent=1))
+    claim(out_dir, settings.model_dump(mode="json", exclude=free))
 
 
 def _split(studies: Dataset, name: str) -> Dataset:
@@ -244,14 +231,6 @@ def _validation(
     return validate
 
 
-def _datasets(examples: Sequence[Example], rows: Dataset) -> list[str]:
-    """Data set of each example; where none was skipped, images need not be read for it."""
-    if len(examples) < len(rows):
-        return [example.study.dataset for example in examples]
-    names = (name for part in tables(rows, ["dataset"]) for name in part["dataset"].to_pylist())
-    return [sys.intern(name) for name in names]  # one string a set, not one a row
-
-
 def _tokenizer(rows: Dataset, start: str) -> PreTrainedTokenizerFast:
     """That of a pretrained start; else words of the training phrases, of their paths, and of the label tree."""
     if start != SCRATCH:
@@ -268,18 +247,6 @@ def _words(rows: Dataset) -> Iterator[str]:
         paths = pc.list_flatten(pc.struct_field(regions, "path"))  # pyright: ignore[reportAttributeAccessIssue]
         for column in (pc.list_flatten(part["phrases"]), pc.struct_field(regions, "phrase"), paths):  # pyright: ignore[reportAttributeAccessIssue]
             yield from column.to_pylist()
-
-
-def _weights(datasets: list[str], settings: GroundingSettings, sets: Mapping[str, DataSettings]) -> list[float] | None:
-    """Chance of each example, None where all are alike; sets to rehearse share their part of all draws."""
-    sizes = Counter(datasets)
-    weight = {d: n ** (1 / settings.temperature - 1) * (sets[d].weight if d in sets else 1) for d, n in sizes.items()}
-    is_old = {d: d in sets and sets[d].rehearse for d in sizes}
-    old, new = (sum(weight[d] * sizes[d] for d in sizes if is_old[d] is kind) for kind in (True, False))
-    if old and new:
-        share = {True: settings.rehearsal / old, False: (1 - settings.rehearsal) / new}
-        weight = {d: w * share[is_old[d]] for d, w in weight.items()}
-    return None if len(set(weight.values())) < 2 else [weight[name] for name in datasets]
 
 
 def _save(

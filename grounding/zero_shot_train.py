@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from transformers.loss.loss_grounding_dino import GroundingDinoHungarianMatcher
 
 from .bad_input import BadInput, Skipped
+from .datasets.load import DataSettings
 from .grounder import Grounder
+from .mixture import MixtureSettings, chances, datasets_of
 from .model.examples import Draw, DrawSettings, draw, load_examples
 from .model.losses import focal_loss, giou
 from .records import sha256, write_atomic
 from .resume import claim, finished_steps
-from .settings import Settings
 from .training import TrainSettings, fit, processes
 from .zero_shot import DINO, ZeroShotGrounder, dino_prompt, padded_prompts, to_corners
 
@@ -33,7 +34,7 @@ CLASS_WEIGHT, BOX_WEIGHT, GIOU_WEIGHT = 2.0, 5.0, 2.0
 """Of the focal loss, the L1 distance and 1 - GIoU (Grounding DINO, Liu et al., ECCV 2024, and its code)."""
 
 
-class FineTuneSettings(Settings):
+class FineTuneSettings(MixtureSettings):
     """How a detector of the DINO family is trained further."""
 
     train: TrainSettings = TrainSettings(steps=400, learning_rate=1e-4, batch_size=4, clip_norm=0.1)
@@ -65,13 +66,20 @@ class DinoTarget:
         return DinoTarget(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
-def fine_tune(grounder: ZeroShotGrounder, studies: Dataset, settings: FineTuneSettings, out_dir: Path) -> Path:
+def fine_tune(
+    grounder: ZeroShotGrounder,
+    studies: Dataset,
+    settings: FineTuneSettings,
+    out_dir: Path,
+    *,
+    sets: Sequence[DataSettings] = (),
+) -> Path:
     """Train the detector in place on the split `train` (`STUDY_FEATURES`); return the folder it is saved in.
 
-    `ZeroShotGrounder.from_pretrained` reads that folder, `out_dir / "model"`. A second call goes on after the last
-    checkpoint, or returns at once. What could not be read is listed in `skipped.jsonl`. Raises `BadInput` for a
-    detector of another family, for no readable example, and for an `out_dir` that holds a training of another
-    detector, other settings (more steps are fine) or other studies.
+    `ZeroShotGrounder.from_pretrained` reads that folder, `out_dir / "model"`. `sets`: weights and rehearsal, as in
+    `train`. A second call goes on after the last checkpoint, or returns at once. What could not be read is listed in
+    `skipped.jsonl`. Raises `BadInput` for a detector of another family, for no readable example, and for an `out_dir`
+    that holds a training of another detector, other settings (more steps are fine) or other studies.
     """
     check_tunable(grounder)
     folder, model, processor = out_dir / "model", grounder.model, grounder.processor
@@ -91,6 +99,7 @@ def fine_tune(grounder: ZeroShotGrounder, studies: Dataset, settings: FineTuneSe
         loss=losses_of,
         settings=settings.train,
         out_dir=out_dir,
+        weights=chances(datasets_of(examples, rows), sets, settings),
         name="fine-tuning",
     )
     if processes().is_main_process:

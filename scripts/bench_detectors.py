@@ -79,15 +79,17 @@ def train_both(
     def run_ours(steps: int, folder: Path) -> Grounder:
         settings = ours.model_copy(update={"train": _steps(ours.train, steps, seed)})
         limits = GrounderSettings(max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
-        return MedGlipGrounder.from_pretrained(train(studies, settings, folder), "cpu", limits)
+        return MedGlipGrounder.from_pretrained(train(studies, settings, folder, sets=section.data), "cpu", limits)
 
     def run_dino(rate: float) -> Callable[[int, Path], Grounder]:
         def run(steps: int, folder: Path) -> Grounder:
             limits = ZeroShotSettings(max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
             grounder = build_dino(_words(studies), DinoSizes(image_size=ours.model.image_size), seed, limits)
             plan = _steps(ours.train, steps, seed).model_copy(update={"learning_rate": rate, "clip_norm": 1.0})
-            settings = FineTuneSettings(train=plan, draw=ours.draw, image_size=ours.model.image_size)
-            fine_tune(grounder, studies, settings, folder)
+            settings = FineTuneSettings(
+                train=plan, draw=ours.draw, image_size=ours.model.image_size, temperature=ours.temperature
+            )
+            fine_tune(grounder, studies, settings, folder, sets=section.data)
             return grounder
 
         return run

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from medglip.grounding import BadInput, Study
-from medglip.grounding import train as training
 from medglip.grounding.datasets.load import DataSettings
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.medglip_grounder import MedGlipGrounder
+from medglip.grounding.mixture import MixtureSettings, chances
 from medglip.grounding.train import GroundingSettings, ModelSettings, train
 
 MakeStudies = Callable[[int], list[Study]]
@@ -64,13 +64,12 @@ def test_what_it_forgets_is_written_down(
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.75])
-def test_sets_to_rehearse_share_their_part_of_the_draws(tiny_settings: GroundingSettings, share: float) -> None:
+def test_sets_to_rehearse_share_their_part_of_the_draws(share: float) -> None:
     names = ["old"] * 7 + ["older"] * 3 + ["new"] * 2
-    sets = {name: DataSettings(layout="coco", path=name, rehearse=name != "new") for name in ("old", "older", "new")}
-    settings = tiny_settings.model_copy(update={"rehearsal": share})
-    chances = training._weights(names, settings, sets)
-    assert chances is not None
-    assert sum(chances[:10]) / sum(chances) == pytest.approx(share)
+    sets = [DataSettings(layout="coco", path=name, rehearse=name != "new") for name in ("old", "older", "new")]
+    found = chances(names, sets, MixtureSettings(rehearsal=share))
+    assert found is not None
+    assert sum(found[:10]) / sum(found) == pytest.approx(share)
 
 
 def test_no_start_is_one_clear_error(
