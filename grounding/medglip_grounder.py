@@ -154,7 +154,9 @@ class MedGlipGrounder:
         return embedded
 
     @torch.inference_mode()
-    def _run(self, images: list[Image.Image], studies: Sequence[Study], asked: list[list[str]]) -> MedGlipOutput:
+    def _run(
+        self, images: list[Image.Image], studies: Sequence[Study], asked: Sequence[Sequence[str]]
+    ) -> MedGlipOutput:
         """The dense output; phrases are scored apart, so that chunks of them put together are the same."""
         if self.settings.descriptions:
             asked = [[with_description(phrase, load_labels()) for phrase in row] for row in asked]

@@ -145,7 +145,7 @@ def train(
         name="grounding",
     )
     if processes().is_main_process:
-        _save(model, processor, folder, settings, studies, sets or {})
+        _save(model, processor, folder, settings, studies, sets)
         if score is not None:
             _score(score, MedGlipGrounder(model, processor), studies, out_dir / "val.json")
         write_atomic(folder / "finished.json", json.dumps({"steps": settings.train.steps}))

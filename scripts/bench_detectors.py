@@ -176,7 +176,7 @@ def _draws(image_size: int, size: int) -> list[Draw]:
         known_K=torch.ones(num) > 0,
     )
     squares = rng.integers(0, 256, (size, image_size, image_size, 3), np.uint8)
-    return [Draw(square=square, phrases=PHRASES, modality="xray", target=truth) for square in squares]
+    return [Draw(square, PHRASES, PHRASES, "xray", truth, frozenset(PHRASES)) for square in squares]
 
 
 @app.command()

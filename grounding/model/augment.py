@@ -64,7 +64,7 @@ def _moved(view: View, rng: np.random.Generator, zoom: float) -> View:
     side = len(view.square)
     scale, shift = _placement(view.boxes_G4, side, rng, zoom)
     square = np.asarray(_place(view.square, scale, shift))
-    masks = [np.asarray(_place(mask, scale, shift / 4)) if mask.any() else mask for mask in view.masks_Ghw]
+    masks = [np.asarray(_place(mask, scale, shift / np.float32(4))) if mask.any() else mask for mask in view.masks_Ghw]
     boxes = np.clip(view.boxes_G4 * scale + np.tile(shift, 2), 0, side).astype(np.float32)
     return View(_intensity(square, rng), boxes, np.array(masks, np.uint8).reshape(view.masks_Ghw.shape))
 

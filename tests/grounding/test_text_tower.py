@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from transformers import (
     AutoProcessor,
     BertConfig,
     BertModel,
-    BertTokenizerFast,
     DistilBertConfig,
     DistilBertModel,
     PreTrainedModel,
@@ -20,6 +20,7 @@ from transformers import (
     RobertaConfig,
     RobertaModel,
 )
+from transformers.models.bert.tokenization_bert import BertTokenizer
 
 from medglip.grounding import BadInput, Region, Study
 from medglip.grounding.assets import cache_folder
@@ -34,8 +35,8 @@ from medglip.grounding.training import TrainSettings
 
 MakeStudies = Callable[[int], list[Study]]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "left", "right", "lung", "square", "bright", "dark", "##s", "a"]
-SIZES = {"vocab_size": len(WORDS), "max_position_embeddings": 24, "pad_token_id": 0}
-BERT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+SIZES: dict[str, Any] = {"vocab_size": len(WORDS), "max_position_embeddings": 24, "pad_token_id": 0}
+BERT: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
 ENCODERS: dict[str, Callable[[], PreTrainedModel]] = {
     "bert": lambda: BertModel(BertConfig(**SIZES, **BERT)),
     "distilbert": lambda: DistilBertModel(DistilBertConfig(**SIZES, dim=16, n_layers=1, n_heads=2, hidden_dim=24)),
@@ -49,7 +50,7 @@ def write_encoder(folder: Path, kind: str = "bert") -> str:
     torch.manual_seed(1)
     ENCODERS[kind]().save_pretrained(folder)
     (folder / "words.txt").write_text("\n".join(WORDS))
-    BertTokenizerFast(vocab=str(folder / "words.txt")).save_pretrained(folder)
+    BertTokenizer(vocab=str(folder / "words.txt")).save_pretrained(folder)
     return str(folder)
 
 

@@ -22,7 +22,7 @@ from medglip.scripts.cli import app
 NAMES = ("liver", "spleen")
 
 
-def call(*words: str | Path | int) -> str:
+def call(*words: str | Path | float) -> str:
     result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
