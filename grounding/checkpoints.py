@@ -72,6 +72,14 @@ def load_grounder(
     return ZeroShotGrounder.from_pretrained(where, device, settings, local_files_only=not allow_download)
 
 
+def vocabulary_of(name: str) -> dict[str, list[str]]:
+    """`vocabulary.json` of a checkpoint: modality -> what is usually looked for; empty where there is none."""
+    if is_hub_name(name):
+        return {}
+    file = checkpoint_folder(name) / "vocabulary.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
 def is_hub_name(name: str) -> bool:
     """Whether a name has the form `owner/name` and is no folder here."""
     return bool(re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name)) and not Path(name).exists()

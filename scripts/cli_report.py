@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from .cli_vqa import Checkpoint
+
 report = typer.Typer(help="Write: study + evidence -> report sentences with their regions.", no_args_is_help=True)
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
 
@@ -31,6 +33,7 @@ def write(
     modality: Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")] = None,
     evidence: Annotated[str, typer.Option(help="none or predicted: the switch")] = "predicted",
     run: Annotated[Path, typer.Option(help="Folder of a finished run")] = Path("runs/quickstart"),
+    checkpoint: Checkpoint = None,
     out: Annotated[Path, typer.Option(help="Output folder: one JSON and one HTML file")] = Path("runs/reports"),
 ) -> None:
     """Write a grounded report of one image as JSON and as an HTML page whose sentences light their regions.
@@ -41,6 +44,6 @@ def write(
     from .grounded import write_grounded
     from .user_study import user_study
 
-    finished, source = FinishedRun(run), source_named(evidence)
+    finished, source = FinishedRun(run, checkpoint), source_named(evidence)
     written = write_grounded(finished, user_study(image, modality), source, out)
     typer.echo("\n".join(written))

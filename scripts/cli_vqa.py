@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 vqa = typer.Typer(help="Ask: question + evidence -> answer.", no_args_is_help=True)
+FINDER = "Who finds the regions: small, small-research or a folder; left out: the run's own core"
+Checkpoint = Annotated[str | None, typer.Option(help=FINDER)]
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
 
 
@@ -36,6 +38,7 @@ def ask(
     modality: Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")] = None,
     evidence: Annotated[str, typer.Option(help="none or predicted: the switch")] = "predicted",
     run: Annotated[Path, typer.Option(help="Folder of a finished run")] = Path("runs/quickstart"),
+    checkpoint: Checkpoint = None,
     show: Annotated[Path | None, typer.Option(help="Folder for a picture of the regions")] = None,
 ) -> None:
     """Ask one question about one image and see the evidence it was answered from.
@@ -49,7 +52,7 @@ def ask(
     from .picture import draw
     from .user_study import user_study
 
-    finished, source = FinishedRun(run), source_named(evidence)
+    finished, source = FinishedRun(run, checkpoint), source_named(evidence)
     study = user_study(image, modality)
     query = finished.query(study, question)
     shown = finished.evidence(query, source)

@@ -1,13 +1,12 @@
 """Who looks for a user's phrases: a checkpoint or a finished run, behind one face."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..grounding.bad_input import BadInput
-from ..grounding.checkpoints import checkpoint_folder, is_hub_name, is_shipped, load_grounder
+from ..grounding.checkpoints import is_shipped, load_grounder, vocabulary_of
 from ..grounding.grounder import Grounder
 from ..grounding.imaging.read import read_image
 from ..grounding.types import Region, Study
@@ -39,7 +38,7 @@ class Finder:
         if checkpoint is None and run is None and is_shipped("small"):
             checkpoint = "small"
         if checkpoint is not None:
-            return cls(load_grounder(checkpoint, device=device, allow_download=download), _vocabulary(checkpoint))
+            return cls(load_grounder(checkpoint, device=device, allow_download=download), vocabulary_of(checkpoint))
         run = run or DEFAULT_RUN
         if run == DEFAULT_RUN and not run.is_dir():
             fix = "give --checkpoint FOLDER, or --run FOLDER of a finished run (`make quickstart` makes one)"
@@ -66,11 +65,3 @@ class Finder:
             return study, regions, {}
         out.mkdir(parents=True, exist_ok=True)
         return study, regions, draw(study, asked, regions, out)
-
-
-def _vocabulary(checkpoint: str) -> dict[str, list[str]]:
-    """`vocabulary.json` of a checkpoint's folder: modality -> phrases; none where there is no such file."""
-    if is_hub_name(checkpoint):
-        return {}
-    file = checkpoint_folder(checkpoint) / "vocabulary.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

@@ -6,7 +6,9 @@ from functools import cached_property
 from pathlib import Path
 
 from ..grounding.bad_input import BadInput, nearest
+from ..grounding.checkpoints import load_grounder, vocabulary_of
 from ..grounding.evidence import SOURCES, Evidence, Source
+from ..grounding.grounder import Grounder
 from ..grounding.labels import load_labels
 from ..grounding.medglip_grounder import MedGlipGrounder
 from ..grounding.sources import Query, RegionCaches, evidence_for
@@ -18,12 +20,15 @@ from .recipe import Recipe
 
 
 class FinishedRun:
-    """The models of a run folder. Raises `BadInput` if a stage that is needed has not finished there."""
+    """The models of a run folder. With `checkpoint` regions are found by that grounder, and read by the run's core.
 
-    def __init__(self, folder: Path):
+    Raises `BadInput` if a stage that is needed has not finished there.
+    """
+
+    def __init__(self, folder: Path, checkpoint: str | None = None):
         if not (folder / "recipe.json").exists():
             raise BadInput("no run in this folder.", file=folder, fix="`make quickstart` makes runs/quickstart")
-        self.folder = folder
+        self.folder, self.checkpoint = folder, checkpoint
         self.recipe = Recipe.model_validate_json((folder / "recipe.json").read_text())
 
     @cached_property
@@ -32,8 +37,15 @@ class FinishedRun:
         return MedGlipGrounder.from_pretrained(self._need("grounding/model"))
 
     @cached_property
+    def finder(self) -> Grounder:
+        """Who looks for phrases: the checkpoint that was named, else the run's own core."""
+        return load_grounder(self.checkpoint) if self.checkpoint else self.grounder
+
+    @cached_property
     def vocabulary(self) -> dict[str, list[str]]:
-        """What the core was trained to find in each modality."""
+        """What the finder was trained to find in each modality."""
+        if self.checkpoint:
+            return vocabulary_of(self.checkpoint)
         return json.loads(self._need("vocabulary.json").read_text())
 
     def _need(self, name: str) -> Path:
@@ -48,8 +60,9 @@ class FinishedRun:
         return Query(study=study, asked=asked, usual=tuple(self.vocabulary.get(study.modality, ())))
 
     def regions(self, study: Study, phrases: Sequence[str]) -> list[Region]:
-        """Regions of the phrases, best first."""
-        return self.grounder.ground([study], [list(phrases)])[0]
+        """Regions of the phrases, best first, with embeddings of the core that the adapters were trained with."""
+        found = self.finder.ground([study], [list(phrases)])[0]
+        return self.grounder.embed([study], [found])[0] if self.checkpoint else found
 
     def evidence(self, query: Query, source: Source) -> Evidence:
         """Evidence of one unseen image: `none` or `predicted`."""
