@@ -1,30 +1,39 @@
-"""VQA-RAD in the MEVF form: radiology questions by clinicians on 314 images of the head, the chest and the abdomen.
+"""VQA-RAD: radiology questions by clinicians on 314 images of the head, the chest and the abdomen; three layouts.
 
-Layout: `<path>/trainset.json`, `<path>/testset.json` (optional), `<path>/images/synpicN.jpg`; each JSON file a list of
-{qid, image_name, image_organ, answer, answer_type, question_type, question, phrase_type}.
+- Public: `VQA_RAD Dataset Public.json`, a list of {qid, phrase_type, qid_linked_id, image_case_url, image_name,
+  image_organ, evaluation, question, question_rephrase, question_relation, question_frame, question_type, answer,
+  answer_type}, beside `VQA_RAD Image Folder/synpicN.jpg`. Test rows say `test_freeform` or `test_para`.
+- MEVF: `trainset.json`, `testset.json` (optional), `images/synpicN.jpg`; the same columns without the linked ones.
+- Hub: image, question and answer alone (see `hub.py`).
+
 Source: Lau et al., A dataset of clinically generated visual questions and answers about radiology images, Sci Data 2018
-(osf.io/89kps). Licence: CC0 1.0. Size: 3064 training rows (1797 without `frame`), 451 test rows on 203 images.
-Labels: questions and answers by clinicians; `para` and `frame` rows are rewordings of `freeform` ones.
+(osf.io/89kps). Licence: CC0 1.0. Size: 3064 training rows (1797 without `frame`), 451 test rows on 203 images; the hub
+has 1793 and 451, duplicates dropped, and no `frame` rows.
+Labels: questions and answers by clinicians; `para` and `frame` rows are rewordings of `freeform` ones. In the MEVF form
+`frame` rows reword test questions too; the public form has them as the column `question_frame` of every row, from which
+they are made here, each in train, as MEVF has it.
 Modality: the rows do not state it. By the paper's selection CHEST is a radiograph and ABD a CT slice; HEAD is CT or MR,
 so it stays `unknown`, and no answer is used to guess it.
 Split: the official one shares all 203 test images with training. Our `val` is grouped by image: no image in both
-`train` and `val`. Read with a test set at hand, `test` still holds images of `train`; say so beside every figure.
+`train` and `val`. Read with a test set at hand, `test` still holds images of `train`; say so beside every figure, or
+take `image_grouped` (see `splits.py`).
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder, held_out
-from ...grounding.imaging.read import read_image
-from ...grounding.labels import LabelTree, load_labels
 from ...grounding.settings import Settings
-from ...grounding.types import Study
-from ..task import AnswerType, Question
+from ..task import Question
+from . import hub
+from .rows import QuestionRow, answer_type_of, build_rows, json_list, text_of, to_questions
 
 COLUMNS = ("qid", "image_name", "image_organ", "answer", "answer_type", "question_type", "question", "phrase_type")
+PUBLIC = "VQA_RAD Dataset Public.json"
+FRAME = "frame"
+"""The phrase type of rewordings in a fixed frame ("Is/Are there ..."), which the papers' 1797 rows leave out."""
 MODALITY_OF_ORGAN = {"chest": "xray", "abd": "ct", "head": "unknown"}
 _TYPE_NAMES = {"atrib": "attrib", "prse": "pres"}  # misspelt in the file
 
@@ -33,119 +42,103 @@ class VqaRadSettings(Settings):
     """Where VQA-RAD lies and which of its rows are read."""
 
     path: Path = Path("vqa_rad")
-    """Folder with trainset.json and images; relative to the environment's MEDGLIP_DATA."""
+    """Folder of any of the three layouts; relative to the environment's MEDGLIP_DATA."""
     include_frame: bool = False
     """Also read the 1267 `frame` rows, many near copies of test questions; the papers' 1797 rows leave them out."""
     val_fraction: float = 0.2
     """Part of the training images that become the split `val`."""
     limit: int | None = None
-    """At most so many questions a file, in file order; all of them when left out."""
+    """At most so many questions a part, in file order; all of them when left out."""
 
 
 def read(settings: VqaRadSettings, seed: int) -> tuple[list[Question], Skipped]:
-    """The questions of `train`, `val` and, where testset.json is there, `test`, in file order, and the rows left out.
+    """The questions of `train`, `val` and, where the folder has it, `test`, in file order, and the rows left out.
 
     Rows with a missing column, an empty question or answer, an unknown answer type or an unreadable image are skipped.
-    Raises `BadInput` when the folder, trainset.json or every one of its rows is unusable.
+    Raises `BadInput` when the folder, its files or every one of the training rows is unusable.
     """
-    folder = data_folder(settings.path)
-    skipped, tree = Skipped(), load_labels()
-    train = _read_file(folder / "trainset.json", "train", settings, tree, skipped)
+    folder, skipped = data_folder(settings.path), Skipped()
+    rows = [row for row in read_rows(folder, skipped) if settings.include_frame or row.phrase_type != FRAME]
+    questions = to_questions(_limited(rows, settings.limit), skipped)
+    train = [question for question in questions if question.study.split == "train"]
     if not train:
-        raise BadInput(f"no usable row; {skipped.summary()}", file=folder / "trainset.json", fix="see vqa_rad.py")
-    test_file = folder / "testset.json"
-    test = _read_file(test_file, "test", settings, tree, skipped) if test_file.is_file() else []
+        raise BadInput(f"no usable row of train; {skipped.summary()}", file=_file(folder), fix="see vqa_rad.py")
     val = held_out([question.study.group for question in train], settings.val_fraction, seed)
-    return [_to_split(q, "val") if q.study.group in val else q for q in train] + test, skipped
+    split = [_to_split(q, "val") if q.study.split == "train" and q.study.group in val else q for q in questions]
+    return split, skipped
+
+
+def read_rows(folder: Path, skipped: Skipped) -> list[QuestionRow]:
+    """The rows of `train` and `test` in whichever layout the folder has, `frame` rows among them; no image is opened.
+
+    Raises `BadInput` for a folder in none of the layouts.
+    """
+    if (folder / PUBLIC).is_file():
+        return _read_public(folder / PUBLIC, skipped)
+    if hub.is_here(folder) and not _file(folder).is_file():
+        return hub.read_rows(folder, "vqa_rad", skipped)
+    files = {"train": folder / "trainset.json", "test": folder / "testset.json"}
+    if not any(file.is_file() for file in files.values()):
+        raise BadInput("no such file.", file=files["train"], fix=f"or {PUBLIC!r}, or the hub's Parquet files")
+    rows = [_read_mevf(file, part, skipped) for part, file in files.items() if file.is_file()]
+    return [row for some in rows for row in some]
+
+
+def _file(folder: Path) -> Path:
+    return next((f for f in (folder / PUBLIC, folder / "trainset.json") if f.is_file()), folder / "trainset.json")
+
+
+def _limited(rows: list[QuestionRow], limit: int | None) -> list[QuestionRow]:
+    """The first so many rows of each part, in file order."""
+    parts = {part: [row for row in rows if row.part == part][:limit] for part in ("train", "test")}
+    return [*parts["train"], *parts["test"]]
 
 
 def _to_split(question: Question, split: str) -> Question:
     return replace(question, study=replace(question.study, split=split))
 
 
-def _read_file(file: Path, split: str, settings: VqaRadSettings, tree: LabelTree, skipped: Skipped) -> list[Question]:
-    questions: list[Question] = []
-    studies: dict[str, Study] = {}
-    for number, row in enumerate(_rows(file), 1):
-        try:
-            _check(row, file, number)
-            if row["phrase_type"] == "frame" and not settings.include_frame:
-                continue
-            if row["image_name"] not in studies:
-                studies[row["image_name"]] = _study(row, file, number, split)
-            questions.append(_question(row, studies[row["image_name"]], tree))
-        except BadInput as error:
-            skipped.add(f"{file.name} row {number}", error)
-        if len(questions) == settings.limit:
-            break
-    return questions
+def _read_mevf(file: Path, part: str, skipped: Skipped) -> list[QuestionRow]:
+    def build(row: dict[str, Any], number: int) -> QuestionRow:
+        return _row(row, part, file.parent / "images", file, number)
+
+    return build_rows(file, json_list(file), COLUMNS, build, skipped)
 
 
-def _rows(file: Path) -> list[Any]:
-    if not file.is_file():
-        raise BadInput("no such file.", file=file, fix="download VQA-RAD in the MEVF form; the layout is in vqa_rad.py")
-    try:
-        rows = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadInput(f"not valid JSON: {error}", file=file, fix="download the file again") from error
-    if not isinstance(rows, list):
-        raise BadInput("not a list of rows.", file=file, fix="the MEVF form is one JSON list")
-    return rows
+def _read_public(file: Path, skipped: Skipped) -> list[QuestionRow]:
+    """Every row, and one of phrase type `frame` for each that has a `question_frame`."""
+
+    def build(row: dict[str, Any], number: int) -> QuestionRow:
+        is_test = str(row["phrase_type"]).strip().lower().startswith("test_")
+        return _row(row, "test" if is_test else "train", file.parent / "VQA_RAD Image Folder", file, number)
+
+    def build_frame(row: dict[str, Any], number: int) -> QuestionRow | None:
+        frame = row.get("question_frame")
+        if frame is None or str(frame).strip().upper() in ("", "NULL", "NAN"):
+            return None
+        framed = {**row, "question": frame, "qid": f"{row['qid']}-frame", "phrase_type": FRAME}
+        return _row(framed, "train", file.parent / "VQA_RAD Image Folder", file, number)
+
+    rows = json_list(file)
+    read = build_rows(file, rows, COLUMNS, build, skipped)
+    return read + build_rows(file, rows, COLUMNS, build_frame, Skipped())  # a bad row is named once
 
 
-def _check(row: Any, file: Path, number: int) -> None:
-    """Raises `BadInput` for a row that cannot become a question."""
-    if not isinstance(row, dict):
-        raise BadInput("not a JSON object.", file=file, row=number, fix="remove the row")
-    missing = [column for column in COLUMNS if column not in row]
-    if missing:
-        raise BadInput(f"no {', '.join(missing)}.", file=file, row=number, fix="add the columns or remove the row")
-    for column in ("question", "answer"):
-        if not str(row[column]).strip():
-            raise BadInput(f"empty {column}.", file=file, row=number, fix="remove the row")
-    if _answer_type(row) is None:
-        problem = f"answer_type is {row['answer_type']!r}."
-        raise BadInput(problem, file=file, row=number, fix="OPEN or CLOSED")
-
-
-def _answer_type(row: dict[str, Any]) -> AnswerType | None:
-    kinds: dict[str, AnswerType] = {"open": "open", "closed": "closed"}
-    return kinds.get(str(row["answer_type"]).strip().lower())
-
-
-def _study(row: dict[str, Any], file: Path, number: int, split: str) -> Study:
-    """The study of the row's image. Raises `BadInput` if the image cannot be read."""
-    path = file.parent / "images" / str(row["image_name"])
-    return Study(
-        study_id=f"vqa_rad/{path.name}",
-        image_path=path,
-        modality=MODALITY_OF_ORGAN.get(str(row["image_organ"]).strip().lower(), "unknown"),
-        group=path.name,
-        dataset="vqa_rad",
-        split=split,
-        size_px=_size(path, file, number),
-    )
-
-
-def _size(path: Path, file: Path, number: int) -> tuple[int, int]:
-    try:
-        return read_image(path).size  # decoded to its end, so that a torn file is found here and not in training
-    except BadInput as error:
-        raise BadInput(f"image {path.name}: {error.problem}", file=file, row=number, fix=error.fix) from error
-
-
-def _question(row: dict[str, Any], study: Study, tree: LabelTree) -> Question:
-    answer_type = _answer_type(row)
-    assert answer_type is not None, "checked in _check"
-    text = " ".join(str(row["question"]).split())
-    return Question(
+def _row(row: dict[str, Any], part: str, images: Path, file: Path, number: int) -> QuestionRow:
+    image = images / Path(text_of(row, "image_name")).name
+    return QuestionRow(
         question_id=f"vqa_rad-{row['qid']}",
-        study=study,
-        question=text,
-        answer=str(row["answer"]).strip(),
-        answer_type=answer_type,
-        phrases=tree.phrases_in(text),
+        dataset="vqa_rad",
+        part=part,
+        images={image.name: image},
+        question=text_of(row, "question"),
+        answer=text_of(row, "answer"),
+        answer_type=answer_type_of(row),
         content_type=", ".join(_content_types(str(row["question_type"]))),
+        phrase_type=str(row["phrase_type"]).strip().lower().removeprefix("test_"),
+        modality=MODALITY_OF_ORGAN.get(str(row["image_organ"]).strip().lower(), "unknown"),
+        file=file,
+        row=number,
     )
 
 

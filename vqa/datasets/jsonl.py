@@ -1,0 +1,55 @@
+"""A set of your own: `<root>/questions.jsonl`, one {image, question, answer} a line, image a path below the root.
+
+`image` may be a list, `["front.png", "side.png"]`: a question on several images, in this order. Also read, where they
+are there: id, split (train, val, test; test when left out), answer_type (else closed are yes and no), content_type,
+modality, and group (patient or study, which splits keep whole). Licence and citation are yours to state.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.records import numbered_lines
+from ...grounding.types import parse_modality
+from .rows import PARTS, QuestionRow, answer_type_of, build_rows, text_of, yes_no_type
+
+COLUMNS = ("image", "question", "answer")
+
+
+def read_rows(folder: Path, skipped: Skipped) -> list[QuestionRow]:
+    """The rows in file order; no image is opened. Raises `BadInput` for a missing file and a line that is not JSON."""
+    file = folder / "questions.jsonl"
+    if not file.is_file():
+        raise BadInput("no such file.", file=file, fix="one JSON object a line: image, question, answer")
+
+    def build(row: dict[str, Any], number: int) -> QuestionRow:
+        part = str(row.get("split", "test")).strip().lower()
+        if part not in PARTS:
+            raise BadInput(f"split is {row['split']!r}.", fix="train, val or test")
+        answer = text_of(row, "answer")
+        return QuestionRow(
+            question_id=str(row.get("id", f"{folder.name}-{number}")),
+            dataset=folder.name,
+            part=PARTS[part],
+            images={name: folder / name for name in _names(row["image"])},
+            question=text_of(row, "question"),
+            answer=answer,
+            answer_type=answer_type_of(row) if row.get("answer_type") else yes_no_type(answer),
+            content_type=str(row.get("content_type") or ""),
+            modality=parse_modality(row.get("modality")),
+            group=str(row.get("group") or ""),
+            file=file,
+            row=number,
+        )
+
+    return build_rows(file, (row for _, row in numbered_lines(file)), COLUMNS, build, skipped)
+
+
+def _names(image: Any) -> list[str]:
+    """Paths of one image or several. Raises `BadInput` for none, and for one that is named twice."""
+    names = [image] if isinstance(image, str) else image
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise BadInput(f"image is {image!r}.", fix="a path below the folder, or a list of paths")
+    if len(set(names)) < len(names):
+        raise BadInput(f"one image twice: {names}.", fix="name each once")
+    return names

@@ -1,0 +1,87 @@
+"""PathVQA: questions made from the captions of pathology textbooks and of the PEIR library, on 4998 images.
+
+- Text form, as MEVF's followers pass it on: `pvqa_{train,val,test}.json`, each a list of {img_id, sentf: {pvqa:
+  [questions]}, labelf: {pvqa: [{answer: 1}]}}; question i goes with answer i. Images, where there are any, are
+  `images/<part>/<img_id>.jpg`, as the raw set has them. Pickled copies are not read: a pickle can run code.
+- Hub: image, question and answer alone (see `hub.py`).
+
+Source: He et al., PathVQA: 30000+ questions for medical visual question answering, 2020, arXiv 2003.10286
+(github.com/UCSD-AI4H/PathVQA; huggingface.co/datasets/flaviagiammarino/path-vqa). Licence: MIT.
+Size: 19755 / 6279 / 6761 questions; the hub, duplicates dropped, 19654 / 6259 / 6719: name n beside every figure.
+Labels: generated from captions by rules, so wording is stiff; no answer type, so closed are yes and no alone.
+Modality: not stated, and there are photographs of organs among the micrographs, so it stays `unknown`.
+Split: by image. Captions are templated: 64 train and 23 val images carry exactly the questions and answers of some test
+image, which `image_grouped` keeps on one side. Images without questions have two empty lists.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ...grounding.bad_input import BadInput, Skipped
+from . import hub
+from .rows import QuestionRow, build_rows, json_list, text_of, yes_no_type
+
+PARTS = ("train", "val", "test")
+
+
+def read_rows(folder: Path, skipped: Skipped) -> list[QuestionRow]:
+    """The rows of every part that is there, in either form; no image is opened.
+
+    Raises `BadInput` for a folder in neither form.
+    """
+    files = {part: folder / f"pvqa_{part}.json" for part in PARTS if (folder / f"pvqa_{part}.json").is_file()}
+    if not files and hub.is_here(folder):
+        return hub.read_rows(folder, "pathvqa", skipped)
+    if not files:
+        raise BadInput("no pvqa_train.json, nor Parquet files.", file=folder, fix="unpack PathVQA here")
+    return [row for part, file in files.items() for row in _read_file(file, part, skipped)]
+
+
+def _read_file(file: Path, part: str, skipped: Skipped) -> list[QuestionRow]:
+    found: list[QuestionRow] = []
+    for number, entry in enumerate(json_list(file), 1):
+        try:
+            name, pairs = _pairs(entry)
+        except BadInput as error:
+            skipped.add(f"{file.name} row {number}", BadInput(error.problem, file=file, row=number, fix=error.fix))
+            continue
+        found += _rows_of(name, pairs, part, file, number, skipped)
+    return found
+
+
+def _pairs(entry: Any) -> tuple[str, list[dict[str, Any]]]:
+    """The image's id and its questions with their answers. Raises `BadInput` for lists that do not match."""
+    try:
+        name, questions, labels = str(entry["img_id"]), entry["sentf"]["pvqa"], entry["labelf"]["pvqa"]
+        answers = [next(iter(label)) if len(label) == 1 else None for label in labels]
+    except (KeyError, TypeError) as error:
+        raise BadInput(f"not img_id, sentf.pvqa and labelf.pvqa: {error}.", fix="download the file again") from error
+    if not isinstance(questions, list) or len(questions) != len(answers):
+        raise BadInput(f"{len(answers)} answers to the questions of {name}.", fix="download the file again")
+    return name, [{"question": q, "answer": a} for q, a in zip(questions, answers, strict=True)]
+
+
+def _rows_of(
+    name: str, pairs: Iterable[dict[str, Any]], part: str, file: Path, entry: int, skipped: Skipped
+) -> list[QuestionRow]:
+    def build(row: dict[str, Any], number: int) -> QuestionRow:
+        answer = text_of(row, "answer")
+        return QuestionRow(
+            question_id=f"pathvqa-{name}-{number}",
+            dataset="pathvqa",
+            part=part,
+            images={name: file.parent / "images" / part / f"{name}.jpg"},
+            question=text_of(row, "question"),
+            answer=answer,
+            answer_type=yes_no_type(answer),
+            file=file,
+            row=entry,
+        )
+
+    notes = Skipped()
+    rows = build_rows(file, pairs, ("question", "answer"), build, notes)
+    for note in notes.entries:
+        number = note["item"].rsplit(" ", 1)[1]
+        skipped.entries.append({"item": f"{file.name} row {entry}, question {number}", "why": note["why"]})
+    return rows

@@ -1,0 +1,169 @@
+"""A question as its file has it, before any image is opened: what every reader of this folder returns, and its checks.
+
+file -> `QuestionRow` (text alone: for statistics, splits and leaks) -> `Question` (its images opened: to be asked).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.imaging.read import read_image
+from ...grounding.labels import load_labels
+from ...grounding.types import Study
+from ..task import AnswerType, Question
+
+PARTS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
+"""Our names of the parts of a split by those of the files."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class QuestionRow:
+    """One row of a set. `images`: file of each image id, at least one; nobody looked whether it is there.
+
+    `part`: train, val or test. `phrase_type`: as written in lower case, "" where the set has none; `frame` marks
+    rewordings in a fixed frame. `group`: what splits keep whole, the first image id where it is empty. `file`, `row`:
+    where it was read.
+    """
+
+    question_id: str
+    dataset: str
+    part: str
+    images: Mapping[str, Path]
+    question: str
+    answer: str
+    answer_type: AnswerType
+    content_type: str = ""
+    phrase_type: str = ""
+    modality: str = "unknown"
+    group: str = ""
+    file: Path
+    row: int
+
+
+Build = Callable[[dict[str, Any], int], QuestionRow | None]
+
+
+def build_rows(
+    file: Path, rows: Iterable[Any], columns: Sequence[str], build: Build, skipped: Skipped
+) -> list[QuestionRow]:
+    """What `build` makes of each object of a file and its number from 1; those it refuses go to `skipped`.
+
+    `build` says None for a row that is left out on purpose.
+    """
+    found: list[QuestionRow] = []
+    for number, row in enumerate(rows, 1):
+        try:
+            if not isinstance(row, dict):
+                raise BadInput("not a JSON object.", fix="remove the row")
+            if missing := [column for column in columns if column not in row]:
+                raise BadInput(f"no {', '.join(missing)}.", fix="add the columns or remove the row")
+            if (built := build(row, number)) is not None:
+                found.append(built)
+        except BadInput as error:
+            wrong = BadInput(error.problem, file=file, row=number, fix=error.fix)
+            skipped.add(f"{file.name} row {number}", wrong)
+    return found
+
+
+def json_list(file: Path) -> list[Any]:
+    """The rows of a JSON file. Raises `BadInput` for a missing or torn file and for anything but a list."""
+    if not file.is_file():
+        raise BadInput("no such file.", file=file, fix="the layout is in the docstring of the set's reader")
+    try:
+        rows = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(f"not valid JSON: {error}", file=file, fix="download the file again") from error
+    if not isinstance(rows, list):
+        raise BadInput("not a list of rows.", file=file, fix="download the file again")
+    return rows
+
+
+def text_of(row: Mapping[str, Any], column: str) -> str:
+    """The text of a column, blanks in a row as one, none at the ends; numbers become text.
+
+    Raises `BadInput` for an empty text, and for what is neither text nor number.
+    """
+    value = row[column]
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:  # NaN is an empty cell
+        raise BadInput(f"{column} is {value!r}.", fix="give a text, or remove the row")
+    if not (text := " ".join(str(value).split())):
+        raise BadInput(f"empty {column}.", fix="remove the row")
+    return text
+
+
+def answer_type_of(row: Mapping[str, Any]) -> AnswerType:
+    """From the column `answer_type`, in any case and with blanks. Raises `BadInput` for any other word."""
+    kinds: dict[str, AnswerType] = {"open": "open", "closed": "closed"}
+    if (kind := kinds.get(str(row["answer_type"]).strip().lower())) is None:
+        raise BadInput(f"answer_type is {row['answer_type']!r}.", fix="OPEN or CLOSED")
+    return kind
+
+
+def yes_no_type(answer: str) -> AnswerType:
+    """Of a set that does not say it: closed are yes and no alone."""
+    return "closed" if answer.strip(" .").lower() in ("yes", "no") else "open"
+
+
+def to_questions(
+    rows: Sequence[QuestionRow], skipped: Skipped, known: Mapping[Path, Study] | None = None
+) -> list[Question]:
+    """The rows as questions, in order; every image is decoded to its end, so that a torn one is found here.
+
+    `known`: studies with regions by image file. A row of which an image is missing or torn goes to `skipped`.
+    """
+    known, tree, sizes = known or {}, load_labels(), _Sizes()
+    found: list[Question] = []
+    for row in tqdm(rows, desc="images of questions", unit="row", disable=None):
+        try:
+            first, *others = (_study(row, name, file, sizes, known) for name, file in row.images.items())
+        except BadInput as error:
+            skipped.add(f"{row.file.name} row {row.row}", error)
+            continue
+        found.append(
+            Question(
+                question_id=row.question_id,
+                study=first,
+                others=tuple(others),
+                question=row.question,
+                answer=row.answer,
+                answer_type=row.answer_type,
+                phrases=tree.phrases_in(row.question),
+                content_type=row.content_type,
+                phrase_type=row.phrase_type,
+            )
+        )
+    return found
+
+
+class _Sizes(dict[Path, tuple[int, int] | BadInput]):
+    """(width, height) of each image or what is wrong with it: many questions share one image."""
+
+    def __missing__(self, path: Path) -> tuple[int, int] | BadInput:
+        try:
+            self[path] = read_image(path).size
+        except BadInput as error:
+            self[path] = error
+        return self[path]
+
+
+def _study(row: QuestionRow, name: str, file: Path, sizes: _Sizes, known: Mapping[Path, Study]) -> Study:
+    size = sizes[file]
+    if isinstance(size, BadInput):
+        raise BadInput(f"image {file.name}: {size.problem}", file=row.file, row=row.row, fix=size.fix)
+    with_regions = known.get(file)
+    return Study(
+        study_id=f"{row.dataset}/{name}",
+        image_path=file,
+        modality=row.modality,
+        group=row.group or next(iter(row.images)),
+        dataset=row.dataset,
+        split=row.part,
+        size_px=size,
+        regions=with_regions.regions if with_regions else (),
+        phrases=with_regions.phrases if with_regions else (),
+    )

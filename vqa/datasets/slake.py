@@ -1,0 +1,76 @@
+"""SLAKE: questions with answers from a knowledge graph and from segmentations, on 642 CT, MR and X-ray images.
+
+Layout: `<root>/{train,validate,test}.json` (the hub's copy says `validation.json`), each a list of {img_id, img_name,
+question, answer, q_lang, location, modality, answer_type, base_type, content_type, triple, qid}, and
+`<root>/imgs/xmlabN/{source.jpg, detection.json}`. Regions of detection.json, where it is there, come with the study.
+Source: Liu et al., SLAKE: a semantically-labeled knowledge-enhanced dataset for medical visual question answering,
+ISBI 2021, arXiv 2102.09542 (med-vqa.com/slake, huggingface.co/datasets/BoKelvin/SLAKE). Licence: CC BY 4.0.
+Size: English 4919 / 1053 / 1061 rows on 450 / 96 / 96 images; with Chinese 9835 / 2099 / 2094.
+Labels: by physicians and from the graph (`base_type` kvqa, `content_type` kg). One English row of train has no answer
+and is left out. Answers may be lists: "Liver, Heart".
+Split: by image within a language; the two languages are split otherwise: 72 of 96 English test images are in Chinese
+train, 66 of 96 English validation images too. So one language is read at a time.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets import slake as slake_regions
+from ...grounding.types import Study, parse_modality
+from .rows import PARTS, QuestionRow, answer_type_of, build_rows, json_list, text_of
+
+COLUMNS = ("img_name", "question", "answer", "q_lang", "modality", "answer_type", "content_type", "qid")
+FILES = ("train.json", "validate.json", "validation.json", "val.json", "test.json")
+LANGUAGES = ("en", "zh")
+
+
+def read_rows(folder: Path, skipped: Skipped, language: str = "en") -> list[QuestionRow]:
+    """The rows of one language in every file that is there.
+
+    Raises `BadInput` for a folder without these files, for both `validate.json` and `validation.json`, and for any
+    language but `en` or `zh`: together they leak test images into train.
+    """
+    if language not in LANGUAGES:
+        problem = f"language {language!r}: the splits of English and Chinese differ, so together they leak test images."
+        raise BadInput(problem, file=folder, fix="en or zh, one at a time")
+    files = [folder / name for name in FILES if (folder / name).is_file()]
+    if not files:
+        raise BadInput(f"none of {', '.join(FILES)}.", file=folder, fix="unpack SLAKE here")
+    parts = [PARTS[file.stem] for file in files]
+    if len(set(parts)) < len(parts):
+        raise BadInput(f"one part twice: {[file.name for file in files]}.", file=folder, fix="remove one of them")
+    return [row for file in files for row in _read_file(file, skipped, language)]
+
+
+def studies(folder: Path, skipped: Skipped) -> dict[Path, Study]:
+    """Studies with the regions of detection.json, by image file; those of images without one are left out."""
+    if not any((folder / "imgs").glob("*/detection.json")):
+        return {}
+    notes = Skipped()
+    found = {study.image_path: study for study in slake_regions.read(folder, notes)}
+    torn = [entry for entry in notes.entries if Path(entry["item"].split(": row")[0]).parent.parent.name == "imgs"]
+    skipped.entries += [entry for entry in torn if Path(entry["item"].split(": row")[0]).is_file()]
+    return found
+
+
+def _read_file(file: Path, skipped: Skipped, language: str) -> list[QuestionRow]:
+    def build(row: dict[str, Any], number: int) -> QuestionRow | None:
+        if text_of(row, "q_lang").lower() != language:
+            return None
+        image = file.parent / "imgs" / text_of(row, "img_name")
+        return QuestionRow(
+            question_id=f"slake-{row['qid']}",
+            dataset="slake",
+            part=PARTS[file.stem],
+            images={image.parent.name: image},
+            question=text_of(row, "question"),
+            answer=text_of(row, "answer"),
+            answer_type=answer_type_of(row),
+            content_type=str(row["content_type"]).strip().lower(),
+            modality=parse_modality(text_of(row, "modality")),
+            file=file,
+            row=number,
+        )
+
+    return build_rows(file, json_list(file), COLUMNS, build, skipped)
