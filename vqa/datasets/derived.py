@@ -1,0 +1,93 @@
+"""Questions and captions derived from region sets: the JSONL of `medglip data export qa`, read as `Question`s.
+
+Source: `vqa.derived`, from the regions of any set; nothing is downloaded. Licence: that of each set, on every line.
+Labels: measured on masks and boxes and checked again. Split: that of the picture in its set, by patient where known.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from ...grounding.bad_input import BadInput
+from ...grounding.datasets.schema import row_to_study
+from ...grounding.records import numbered_lines
+from ...grounding.types import Study
+from ..task import Question
+
+COLUMNS = (
+    *("id", "image", "study_id", "dataset", "split", "group", "modality", "size_px", "question", "answer"),
+    *("answer_type", "kind", "phrases"),
+)
+
+
+def read(file: Path, studies: Dataset | None = None, kinds: Sequence[str] = ()) -> list[Question]:
+    """The questions in file order; with `kinds` only those, such as `("caption",)`.
+
+    Studies come from `studies` with all their regions, questions on others are left out; without it they have none.
+    Image paths that are not absolute lie below MEDGLIP_DATA. Raises `BadInput` naming file and row for a missing
+    column or a value of the wrong kind.
+    """
+    if not file.is_file():
+        raise BadInput("no such file.", file=file, fix="write it by `medglip data export qa`")
+    places = {name: k for k, name in enumerate(studies["study_id"])} if studies is not None else None
+    known: dict[str, Study | None] = {}
+    questions: list[Question] = []
+    for number, row in numbered_lines(file):
+        _check(row, file, number)
+        if kinds and row["kind"] not in kinds:
+            continue
+        name = row["study_id"]
+        if name not in known:
+            known[name] = _study_of(row, file, number) if places is None else _given(studies, places.get(name))
+        if (study := known[name]) is not None:
+            questions.append(_question(row, study))
+    return questions
+
+
+def _check(row: dict[str, Any], file: Path, number: int) -> None:
+    if missing := [column for column in COLUMNS if column not in row]:
+        raise BadInput(f"no {', '.join(missing)}.", file=file, row=number, fix="export the file again")
+    if row["answer_type"] not in ("open", "closed"):
+        problem = f"answer_type is {row['answer_type']!r}."
+        raise BadInput(problem, file=file, row=number, fix="open or closed")
+    for column in ("study_id", "question", "answer", "kind"):
+        if not isinstance(row[column], str) or not row[column].strip():
+            raise BadInput(f"{column} is {row[column]!r}.", file=file, row=number, fix="a text is needed")
+    if not isinstance(row["phrases"], list) or not all(isinstance(phrase, str) for phrase in row["phrases"]):
+        raise BadInput(f"phrases is {row['phrases']!r}.", file=file, row=number, fix="a list of labels")
+
+
+def _given(studies: Dataset | None, place: int | None) -> Study | None:
+    return None if studies is None or place is None else row_to_study(studies[place])
+
+
+def _study_of(row: dict[str, Any], file: Path, number: int) -> Study:
+    try:
+        width, height = (int(side) for side in row["size_px"])
+    except (TypeError, ValueError) as error:
+        problem = f"size_px is {row['size_px']!r}."
+        raise BadInput(problem, file=file, row=number, fix="[width, height] in pixels") from error
+    return Study(
+        study_id=row["study_id"],
+        image_path=Path(os.environ.get("MEDGLIP_DATA", "")) / str(row["image"]),
+        modality=row["modality"],
+        group=str(row["group"]),
+        dataset=str(row["dataset"]),
+        split=str(row["split"]),
+        size_px=(width, height),
+    )
+
+
+def _question(row: dict[str, Any], study: Study) -> Question:
+    return Question(
+        question_id=str(row["id"]),
+        study=study,
+        question=row["question"],
+        answer=row["answer"],
+        answer_type=row["answer_type"],
+        phrases=tuple(row["phrases"]),
+        content_type=row["kind"],
+    )

@@ -1,0 +1,1 @@
+"""Questions and captions that any region set answers by itself: measured on masks and boxes, then checked again."""

@@ -1,0 +1,231 @@
+"""From studies to lines: draw claims of each study, word them, check them again, balance the answers, write JSONL."""
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from pydantic import Field
+from tqdm.auto import tqdm
+
+from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.schema import row_to_study
+from ...grounding.records import sha256, write_atomic
+from ...grounding.settings import Settings
+from ...grounding.types import Study
+from . import captions
+from .check import check
+from .claims import KINDS, Claim, claims
+from .facts import Facts, facts_of
+from .questions import WORDINGS, question_text
+
+Item = dict[str, Any]
+_ALWAYS_KEPT = ("modality", "body", "organ", "caption")
+"""Kinds whose answers cannot differ within a set."""
+_LEAST_OF_ONE = 5
+
+
+class DeriveSettings(Settings):
+    """How much is asked of which pictures."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of all draws; the same studies and settings give the same bytes."""
+    per_kind: int = Field(default=2, ge=1)
+    """At most so many items of a kind an image; one caption."""
+    splits: tuple[str, ...] = ()
+    """Only studies of these splits; all when left out."""
+    limit: int | None = Field(default=None, gt=0)
+    """At most so many images a set, drawn with the seed; all when left out."""
+    balance: bool = True
+    """Leave out items until, in a set and split, yes and no are equally common and no open answer is the most."""
+
+
+def derive(data: Dataset, settings: DeriveSettings, licences: Mapping[str, str]) -> tuple[list[Item], Skipped]:
+    """Items of all studies in order, and studies or items left out: unreadable, or not true when checked again.
+
+    `licences`: data set -> as the recipe gives it. Raises `BadInput` where no study is of the splits.
+    """
+    chosen, skipped, items = _chosen(data, settings), Skipped(), list[Item]()
+    for k in tqdm(chosen, desc="derive", unit="image", leave=False, disable=None):
+        try:
+            study = row_to_study(data[k])
+            found = items_of(study, settings, licences.get(study.dataset, ""))
+        except BadInput as error:
+            skipped.add(f"row {k}", error)
+            continue
+        for item in found:
+            if check(item, study):
+                items.append(item)
+            else:
+                skipped.add(item["id"], BadInput("not true by its masks when checked again.", fix="please report it"))
+    return (balanced(items) if settings.balance else items), skipped
+
+
+def _chosen(data: Dataset, settings: DeriveSettings) -> list[int]:
+    """Rows of the splits, at most `limit` of each data set."""
+    names, splits = list(data["dataset"]), list(data["split"])
+    if unknown := set(settings.splits) - set(splits):
+        raise BadInput(f"no image is of split {min(unknown)!r}.", fix=f"splits: {', '.join(sorted(set(splits)))}")
+    rows: dict[str, list[int]] = defaultdict(list)
+    for k, (name, split) in enumerate(zip(names, splits, strict=True)):
+        if not settings.splits or split in settings.splits:
+            rows[name].append(k)
+    rng = np.random.default_rng(settings.seed)
+    size = settings.limit
+    cut = (v if size is None or len(v) <= size else rng.choice(v, size, replace=False).tolist() for v in rows.values())
+    return sorted(k for part in cut for k in part)
+
+
+def items_of(study: Study, settings: DeriveSettings, licence: str = "") -> list[Item]:
+    """What is asked of one study, worded; the draw depends on the seed and the study's id alone."""
+    facts = facts_of(study)
+    rng = np.random.default_rng([settings.seed, int(sha256(study.study_id)[:12], 16)])
+    drawn = [claim for kind in _by_kind(facts) for claim in _draw(kind, settings.per_kind, rng)]
+    told = captions.caption(facts)
+    if told is not None:
+        asks = {**told.asks, "told": int(rng.integers(captions.NUM_TOLD))}
+        answer = captions.text(asks, asks["told"])
+        drawn.append(Claim(kind="caption", form="caption", answer=answer, asks=asks, phrases=told.phrases))
+    numbers = Counter[str]()
+    items: list[Item] = []
+    for claim in drawn:
+        items.append(_item(claim, facts, numbers[claim.kind], int(rng.integers(len(WORDINGS[claim.form]))), licence))
+        numbers[claim.kind] += 1
+    return items
+
+
+def _by_kind(facts: Facts) -> Iterator[list[Claim]]:
+    found: dict[str, list[Claim]] = {kind: [] for kind in KINDS}
+    for claim in claims(facts):
+        found[claim.kind].append(claim)
+    return iter(found.values())
+
+
+def _draw(pool: Sequence[Claim], most: int, rng: np.random.Generator) -> Iterator[Claim]:
+    """Form, then answer, then claim by chance, so that rare answers are as likely; none twice on the same phrases."""
+    left = list(pool)
+    for _ in range(most):
+        if not left:
+            return
+        form = _pick({claim.form for claim in left}, rng)
+        answer = _pick({claim.answer for claim in left if claim.form == form}, rng)
+        fitting = [claim for claim in left if (claim.form, claim.answer) == (form, answer)]
+        chosen = fitting[int(rng.integers(len(fitting)))]
+        yield chosen
+        left = [c for c in left if c.form != form or set(c.phrases) != set(chosen.phrases)]
+
+
+def _pick(names: set[str], rng: np.random.Generator) -> str:
+    return sorted(names)[int(rng.integers(len(names)))]
+
+
+def _item(claim: Claim, facts: Facts, number: int, wording: int, licence: str) -> Item:
+    study = facts.study
+    return {
+        "id": f"{study.study_id}#{claim.kind}-{number}",
+        "image": portable(study.image_path),
+        "study_id": study.study_id,
+        "dataset": study.dataset,
+        "split": study.split,
+        "group": study.group,
+        "modality": study.modality,
+        "size_px": list(study.size_px),
+        "question": question_text(claim.form, wording, claim.asks),
+        "answer": claim.answer,
+        "answer_type": "closed" if claim.answer in ("yes", "no") else "open",
+        "kind": claim.kind,
+        "form": claim.form,
+        "wording": wording,
+        "asks": claim.asks,
+        "phrases": list(claim.phrases),
+        "provenance": _provenance(claim, facts),
+        "licence": licence,
+    }
+
+
+def _provenance(claim: Claim, facts: Facts) -> dict[str, Any]:
+    """Regions and numbers that the answer follows from; lengths as parts of the image."""
+    places = [facts.places[phrase] for phrase in claim.phrases if phrase in facts.places]
+    regions = facts.study.regions
+    return {
+        "regions": [
+            {"index": k, "phrase": place.phrase, "box_xyxy_px": [round(float(v), 2) for v in regions[k].box_xyxy_px]}
+            for place in places
+            for k in place.indices
+        ],
+        "measured": {
+            place.phrase: {
+                "from": "boxes" if place.mask is None else "masks",
+                "number": place.number,
+                "area": [round(v, 5) for v in place.area],
+                "centre": [round(v, 4) for v in place.centres[0]],
+                "left_half": round(place.left, 4),
+            }
+            for place in places
+        },
+        "absent": [phrase for phrase in claim.phrases if phrase in facts.absent],
+    }
+
+
+def portable(path: Path) -> str:
+    """The path below MEDGLIP_DATA where it lies there, so that the lines are of use on another machine."""
+    root = os.environ.get("MEDGLIP_DATA", "")
+    return str(path.relative_to(root)) if root and path.is_relative_to(root) else str(path)
+
+
+def balanced(items: Sequence[Item]) -> list[Item]:
+    """Items in their order, without the surplus: of a set, split and form, yes is as common as no.
+
+    Forms that only ever say one of the two are left out whole. Of open answers, the commonest is at most as common as
+    all others together. An answer that its phrases have most of the time goes first.
+    """
+    tally = Counter[tuple[str, str, str]]((i["form"], _names(i), i["answer"]) for i in items)
+    totals = Counter[tuple[str, str]]((i["form"], _names(i)) for i in items)
+    groups: dict[tuple[str, ...], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for k, item in enumerate(items):
+        groups[item["dataset"], item["split"], item["form"], item["answer_type"]][item["answer"]].append(k)
+    kept: list[int] = []
+    for key, classes in groups.items():
+        for rows in classes.values():
+            names = [(items[k]["form"], _names(items[k]), items[k]["answer"]) for k in rows]
+            order = [(tally[n] / totals[n[:2]], sha256(items[k]["id"]), k) for n, k in zip(names, rows, strict=True)]
+            kept += [k for *_, k in sorted(order)[: _most(rows, classes, key)]]
+    return [items[k] for k in sorted(kept)]
+
+
+def _most(rows: Sequence[int], classes: Mapping[str, Sequence[int]], key: tuple[str, ...]) -> int:
+    """How many items of one answer may stay in its group."""
+    others = sum(map(len, classes.values())) - len(rows)
+    is_fixed = key[2].split("-")[0] in _ALWAYS_KEPT and key[3] == "open"
+    return len(rows) if is_fixed else others if key[3] == "closed" else max(others, _LEAST_OF_ONE)
+
+
+def _names(item: Mapping[str, Any]) -> str:
+    return "|".join(sorted(item["phrases"]))
+
+
+def write(file: Path, items: Iterable[Item]) -> None:
+    """One JSON object a line, the whole file or none. Raises `BadInput` where there is none."""
+    lines = [json.dumps(item, ensure_ascii=False) + "\n" for item in items]
+    if not lines:
+        raise BadInput("no question to write.", file=file, fix="see what was skipped, or ask of more splits")
+    write_atomic(file, "".join(lines))
+
+
+def summary(items: Iterable[Item]) -> list[dict[str, int | str]]:
+    """One row a set, the last one of all: items by kind, and how many of the closed ones say yes."""
+    tally: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in items:
+        for name in (item["dataset"], "all"):
+            tally[name].update([item["kind"], "items", *_closed(item)])
+    names = [name for name in tally if name != "all"] + ["all"] * ("all" in tally)
+    columns = (*KINDS, "items", "closed", "yes")
+    return [{"set": name, **{column: tally[name][column] for column in columns}} for name in names]
+
+
+def _closed(item: Item) -> list[str]:
+    return ["closed", "yes"][: 1 + (item["answer"] == "yes")] if item["answer_type"] == "closed" else []
