@@ -202,6 +202,8 @@ def test_question_i_of_pathvqa_goes_with_answer_i(tmp_path: Path) -> None:
         "pvqa_train.json row 3",
         "pvqa_train.json row 4",
     ]
+    with pytest.raises(BadInput, match="no question has its image"):
+        load_questions("pathvqa", tmp_path)
     picture(tmp_path / "images" / "train" / "train_0001.jpg")
     questions, _ = load_questions("pathvqa", tmp_path, part="train")
     assert {q.study.study_id for q in questions} == {"pathvqa/train_0001"}

@@ -63,14 +63,17 @@ def load_questions(
 ) -> tuple[list[Question], Skipped]:
     """The questions of a set, ready to be asked; arguments and errors as `load_rows`, `phantom` among the names.
 
-    Rows without a usable image are in the list of what was left out, with file and row.
+    Rows without a usable image are in the list of what was left out, with file and row; `BadInput` where all are.
     """
     if name == "phantom":
         split_named(split)  # all three are one: no two parts share a draw
         return _phantom(data_folder(root or Path(name)), part), Skipped()
     rows, skipped = load_rows(name, root, split, part=part, language=language, val_fraction=val_fraction, seed=seed)
-    known = slake.studies(data_folder(root or Path(name)), skipped) if name == "slake" else {}
-    return to_questions(rows, skipped, known), skipped
+    folder = data_folder(root or Path(name))
+    known = slake.studies(folder, skipped) if name == "slake" else {}
+    if not (questions := to_questions(rows, skipped, known)):
+        raise BadInput(f"no question has its image; {skipped.summary()}.", file=folder, fix="put the images there")
+    return questions, skipped
 
 
 def _phantom(folder: Path, part: str | None) -> list[Question]:
