@@ -3,7 +3,7 @@
 Pure functions without torch. `Evidence.none()` renders to nothing, so its prompt is the plain one, byte for byte.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -126,26 +126,39 @@ def box_to_percent(box_xyxy_px: NDArray[np.float32], size_px: tuple[int, int]) -
     return np.rint(100 * box_xyxy_px / np.tile(np.array(size_px, np.float32), 2)).astype(int).clip(0, 100).tolist()
 
 
-def to_text(evidence: Evidence, forms: Sequence[Form]) -> str:
+BoxText = Callable[[NDArray[np.float32], tuple[int, int]], str]
+"""Box and (width, height) of the image, in pixels, to text."""
+
+
+def percent_text(box_xyxy_px: NDArray[np.float32], size_px: tuple[int, int]) -> str:
+    """`12 20 31 44`: whole percent."""
+    return " ".join(str(value) for value in box_to_percent(box_xyxy_px, size_px))
+
+
+def to_text(evidence: Evidence, forms: Sequence[Form], box_text: BoxText = percent_text) -> str:
     """One line a region with its number, then the asked phrases that were not found; empty for no evidence.
 
     With `text`: `1 nodule, upper left, 12 20 31 44`; with `tokens` a `<region>` placeholder follows the number.
+    `box_text`: how the language model writes a box.
     """
     has_text, has_tokens = "text" in forms, "tokens" in forms
     if evidence.source == "none" or not (has_text or has_tokens):
         return ""
-    lines = [_line(k, region, evidence.size_px, has_text, has_tokens) for k, region in enumerate(evidence.regions, 1)]
+    boxes = [box_text(region.box_xyxy_px, evidence.size_px) for region in evidence.regions]
+    lines = [
+        _line(k, region, evidence.size_px, box, has_text, has_tokens)
+        for k, (region, box) in enumerate(zip(evidence.regions, boxes, strict=True), 1)
+    ]
     found = {region.phrase for region in evidence.regions}
     if has_text:
         lines += [f"{phrase}: not found" for phrase in evidence.phrases if phrase not in found]
     return "\n".join(lines)
 
 
-def _line(number: int, region: Region, size_px: tuple[int, int], has_text: bool, has_tokens: bool) -> str:
+def _line(number: int, region: Region, size_px: tuple[int, int], box: str, has_text: bool, has_tokens: bool) -> str:
     token = f" {REGION_TOKEN}" if has_tokens else ""
     if not has_text:
         return f"{number}{token}"
-    box = " ".join(str(value) for value in box_to_percent(region.box_xyxy_px, size_px))
     return f"{number}{token} {region.phrase}, {where(region.box_xyxy_px, size_px)}, {box}"
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...grounding.bad_input import BadInput
+from .families import GENERIC, Family
 from .prompt import Prompt
 
 
@@ -24,9 +25,11 @@ class Batch(TypedDict):
     labels: Tensor
 
 
-def collate(prompts: Sequence[Prompt], processor: Any, max_tokens: int | None = None) -> Batch:
+def collate(
+    prompts: Sequence[Prompt], processor: Any, max_tokens: int | None = None, family: Family = GENERIC
+) -> Batch:
     """One batch; nothing is truncated. Raises `BadInput` for a row longer than `max_tokens`, with both lengths."""
-    inputs = _encode([p.text + p.completion for p in prompts], [list(p.images) for p in prompts], processor)
+    inputs = _encode(prompts, processor, family)
     length = inputs["input_ids"].shape[1]
     if max_tokens is not None and length > max_tokens:
         raise BadInput(
@@ -40,20 +43,12 @@ def collate(prompts: Sequence[Prompt], processor: Any, max_tokens: int | None = 
     }
 
 
-def _encode(texts: list[str], images: list[list[Any]], processor: Any) -> dict[str, Tensor]:
-    image_processor = getattr(processor, "image_processor", None)
-    # InternVL's processor reads this from the call alone; whole pictures keep the token count what it should be
-    extra = {"crop_to_patches": False} if hasattr(image_processor, "crop_to_patches") else {}
+def _encode(prompts: Sequence[Prompt], processor: Any, family: Family) -> dict[str, Tensor]:
+    """The family's inputs, all keys kept but the labels some processors make: ours stand for the last tokens alone."""
     processor.tokenizer.padding_side = "left"
-    encoded = processor(
-        text=texts,
-        images=images if any(images) else None,
-        padding=True,
-        add_special_tokens=False,
-        return_tensors="pt",
-        **extra,
-    )
-    return dict(encoded)
+    texts, completions = [p.text for p in prompts], [p.completion for p in prompts]
+    encoded = family.encode(processor, texts, completions, [list(p.images) for p in prompts], **family.call)
+    return {key: value for key, value in encoded.items() if key != "labels"}
 
 
 def _labels(input_ids_BT: Tensor, completions: list[str], tokenizer: Any) -> Tensor:

@@ -1,18 +1,20 @@
-"""LoRA on the language side, whole or its top layers, with the picture projector trained in full beside it."""
+"""LoRA on the language side, whole or its top layers, with the picture projector trained in full beside it.
 
-from typing import Any
+The vision side gets it where asked for.
+"""
+
+from typing import Any, Literal
 
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 
 from ...grounding.bad_input import BadInput
 from ...grounding.settings import Settings
+from .families import GENERIC, Family
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 MLP = ("gate_proj", "up_proj", "down_proj")
 """Linear layers of a language model, by the names nearly all families give them."""
-PROJECTORS = ("multi_modal_projector", "connector")
-"""What the families call the module between picture and language model."""
 
 
 class LoraSettings(Settings):
@@ -29,19 +31,22 @@ class LoraSettings(Settings):
     linears: tuple[str, ...] = ATTENTION
     """Linear layers that get an update, by their names in the language model; those of attention alone take a third
     less time than with the MLP's (gate_proj, up_proj, down_proj), and templated answers are learnt as well."""
+    sides: tuple[Literal["language", "vision"], ...] = ("language",)
+    """Where updates go. Those of the vision side take a backward pass through the tower, and some servers leave them
+    out without a word."""
     train_projector: bool = True
     """Train the picture projector in full: needed where it is fresh, as in the small default."""
 
 
-def add_lora(model: Any, settings: LoraSettings) -> PeftModel:
+def add_lora(model: Any, settings: LoraSettings, family: Family = GENERIC) -> PeftModel:
     """The model with fresh updates, which change nothing yet (B is zero). Raises `BadInput` if no layer matches."""
     present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     config = LoraConfig(
         r=settings.r,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
-        target_modules=_targets(settings, num_layers(model)),
-        modules_to_save=[n for n in PROJECTORS if n in present] if settings.train_projector else None,
+        target_modules=targets(settings, num_layers(model), family),
+        modules_to_save=[n for n in family.projectors if n in present] or None if settings.train_projector else None,
     )
     try:
         return without_casts(get_peft_model(model, config))
@@ -62,8 +67,20 @@ def num_layers(model: Any) -> int:
     return int(model.config.get_text_config().num_hidden_layers)
 
 
-def _targets(settings: LoraSettings, num_layers: int) -> str:
-    """A pattern over module names: the vision tower, whose layers have the same names, stays out."""
+def targets(settings: LoraSettings, num_layers: int, family: Family) -> str:
+    """The pattern that the full names of the adapted modules match. Raises `BadInput` where a side is not known."""
+    patterns = {"language": _language(settings, num_layers), "vision": family.vision_linears}
+    wanted = [patterns[side] for side in settings.sides]
+    if None in wanted or not wanted:
+        raise BadInput(
+            f"{family.name}: LoRA on {settings.sides or 'no side'} is not possible here.",
+            fix="mllm.lora.sides: language",
+        )
+    return "|".join(f"(?:{pattern})" for pattern in wanted)
+
+
+def _language(settings: LoraSettings, num_layers: int) -> str:
+    """The vision tower, whose layers have the same names in many families, stays out."""
     names = "|".join(settings.linears)
     first = 0 if settings.layers is None else max(0, num_layers - settings.layers)
     wanted = "|".join(str(i) for i in range(first, num_layers))

@@ -18,11 +18,11 @@ from transformers import AutoModelForImageTextToText
 
 from ...grounding.assets import ASSETS
 from ...grounding.bad_input import BadInput
-from ...grounding.model import image_tower  # noqa: F401 - registers the core's tower with transformers
 from ...grounding.records import write_atomic
 from ...grounding.settings import Settings
 from .attention import use_grouped_attention
 from .batch import Batch, collate
+from .families import family_of
 from .lora import LoraSettings, add_lora, without_casts
 from .processor import load_processor
 from .prompt import Example, Prompt, render
@@ -58,6 +58,7 @@ class GroundedMLLM(nn.Module):
         self.model = model
         self.processor = processor
         self.settings, self.embedding_dim, self.base = settings, embedding_dim, base
+        self.family = family_of(model.config)
         embedding = model.get_input_embeddings()
         num_rows, hidden_size = embedding.weight.shape
         self.region_id = int(processor.tokenizer.convert_tokens_to_ids("<region>"))
@@ -75,11 +76,11 @@ class GroundedMLLM(nn.Module):
 
     def render(self, example: Example, evidence_settings: Any) -> Prompt:
         """The example's prompt for this base; see `prompt.render`."""
-        return render(example, evidence_settings, self.processor, self.embedding_dim, self.letterbox_px)
+        return render(example, evidence_settings, self.processor, self.embedding_dim, self.letterbox_px, self.family)
 
     def collate(self, prompts: list[Prompt]) -> Batch:
         """The prompts as one batch; see `batch.collate`."""
-        return collate(prompts, self.processor, self.max_tokens)
+        return collate(prompts, self.processor, self.max_tokens, self.family)
 
     @contextmanager
     def ready(self, features: list[Tensor]) -> Iterator[None]:
@@ -144,12 +145,15 @@ def load(
     base = _resolve(settings.base, vision)
     processor = load_processor(base)
     model = _load_base(base, DTYPES[settings.dtype])
+    family = family_of(model.config)
+    if settings.dtype not in family.dtypes:
+        raise BadInput(f"{family.name} overflows in {settings.dtype}.", fix=f"mllm.dtype: {family.dtypes[-1]}")
     add_region_token(processor.tokenizer, model)
     if adapter is not None:
         _check_adapter(adapter, model, embedding_dim)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        lora = _load_adapter(model, adapter) if adapter is not None else add_lora(model, settings.lora)
+        lora = _load_adapter(model, adapter) if adapter is not None else add_lora(model, settings.lora, family)
         mllm = GroundedMLLM(_in_fp32(lora), processor, settings, embedding_dim, settings.base)
     if adapter is not None:
         mllm.region_projector.load_state_dict(load_file(adapter / PROJECTOR_FILE))

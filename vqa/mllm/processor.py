@@ -1,40 +1,54 @@
 """Any family's processor, also where torchvision is missing: then without the video part, which needs it."""
 
 import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import transformers
 from huggingface_hub import snapshot_download
-from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer
+from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
 
 from ...grounding.bad_input import BadInput
+from ...grounding.model import image_tower  # noqa: F401 - registers the core's tower with transformers
+from .families import family_of
 
 _PARTS = ("processor_class", "image_processor", "video_processor", "tokenizer", "feature_extractor", "auto_map")
+_WITHOUT_VIDEO = ("torchvision", "load video processor", "num2words")
+"""What the error says when it is only the video part that cannot be loaded; num2words counts frames in words."""
 
 
 def load_processor(base: str) -> Any:
-    """The processor of a model folder or hub name, padding on the left, as generation needs it.
+    """The processor of a model folder or hub name, padding on the left, as generation needs it, by its family's rules.
 
-    Raises `BadInput` for a folder without one, and for a family without a chat template.
+    Warns of what is not known of an architecture without a record. Raises `BadInput` for a folder without a processor,
+    and for a checkpoint without the chat template its family needs.
     """
     try:
         processor = AutoProcessor.from_pretrained(base)
     except (ImportError, ValueError, OSError) as error:
-        if not any(words in str(error).lower() for words in ("torchvision", "load video processor")):
+        if not any(words in str(error).lower() for words in _WITHOUT_VIDEO):
             raise BadInput(
                 f"no processor: {error}", file=base, fix="give the folder or hub name of an image-text model"
             ) from error
         processor = _without_video(Path(base) if Path(base).is_dir() else Path(snapshot_download(base)))
     if not hasattr(processor, "tokenizer"):
         raise BadInput(f"no processor, only {type(processor).__name__}.", file=base, fix="give an image-text model")
-    if not processor.chat_template:
+    config = AutoConfig.from_pretrained(base)
+    family = family_of(config)
+    if family.warning:
+        warnings.warn(f"{config.model_type}: {family.warning}", stacklevel=2)
+    if family.needs_template and not processor.chat_template:
         raise BadInput(
             f"{type(processor).__name__} has no chat template.",
             file=base,
-            fix="take an instruction-tuned checkpoint of another family (LLaVA, Qwen-VL, Gemma 3, SmolVLM, InternVL)",
+            fix="take an instruction-tuned checkpoint: a base one knows no turns of question and answer",
         )
     processor.tokenizer.padding_side = "left"
+    family.prepare(processor)
     return processor
 
 
@@ -47,13 +61,29 @@ def _without_video(folder: Path) -> Any:
     if not hasattr(transformers, str(name)):
         raise BadInput(f"unknown processor class {name!r}.", file=folder, fix="install torchvision, or another base")
     template = folder / "chat_template.jinja"
-    return _class_without_video(getattr(transformers, str(name)))(
-        image_processor=AutoImageProcessor.from_pretrained(folder),
-        tokenizer=AutoTokenizer.from_pretrained(folder),
-        video_processor=NoVideo(),
-        chat_template=template.read_text() if template.exists() else None,
-        **{key: value for key, value in config.items() if key not in _PARTS and not isinstance(value, dict | list)},
-    )
+    kind = getattr(transformers, str(name))
+    with _without_num2words(kind):
+        return _class_without_video(kind)(
+            image_processor=AutoImageProcessor.from_pretrained(folder),
+            tokenizer=AutoTokenizer.from_pretrained(folder),
+            video_processor=NoVideo(),
+            chat_template=template.read_text() if template.exists() else None,
+            **{key: value for key, value in config.items() if key not in _PARTS and not isinstance(value, dict | list)},
+        )
+
+
+@contextmanager
+def _without_num2words(kind: type) -> Iterator[None]:
+    """SmolVLM's class is not built without this package, which writes the number of a video's frames in words."""
+    module: Any = sys.modules[kind.__module__]
+    is_missing = getattr(module, "num2words", "") is None
+    if is_missing:
+        module.num2words = NoVideo()
+    try:
+        yield
+    finally:
+        if is_missing:
+            module.num2words = None
 
 
 class NoVideo:

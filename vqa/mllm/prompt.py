@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from PIL import Image
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence import (
     REGION_TOKEN,
+    BoxText,
     Evidence,
     EvidenceSettings,
+    percent_text,
     select,
     to_crops,
     to_text,
@@ -21,6 +24,7 @@ from ...grounding.evidence import (
 )
 from ...grounding.geometry import Letterbox
 from ...grounding.imaging.read import read_image
+from .families import GENERIC, Family
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,38 +60,42 @@ def render(
     processor: Any,
     embedding_dim: int,
     letterbox_px: int | None = None,
+    family: Family = GENERIC,
 ) -> Prompt:
     """The example's prompt; no evidence renders to the plain prompt, byte for byte.
 
     `letterbox_px`: side of the square a vision tower of ours was trained on; its pictures are padded here, right and
-    bottom in black, because the image processors of transformers centre and pad in grey. Raises `BadInput` for an
-    unreadable image and for text that holds special tokens.
+    bottom in black, because the image processors of transformers centre and pad in grey. `family`: whose template and
+    box notation it is written in. Raises `BadInput` for an unreadable image and for text that holds special tokens.
     """
     evidence = select(example.evidence, settings)
     _refuse_special_tokens(example, evidence, processor)
     images = _images(example.image_path, evidence, settings, letterbox_px)
-    question = [{"role": "user", "content": _content(example, evidence, settings, len(images))}]
-    text = processor.apply_chat_template(question, add_generation_prompt=True, tokenize=False)
+    box_text = partial(family.boxes.encode, processor=processor)
+    question = [{"role": "user", "content": _content(example, evidence, settings, len(images), box_text)}]
+    text = family.write(processor, question, True)
     has_tokens = "tokens" in settings.forms and evidence.source != "none"
     features = token_features(evidence if has_tokens else Evidence.none(), embedding_dim)
     return Prompt(
         text=text,
-        completion=_completion(example, question, text, processor),
+        completion=_completion(example, question, text, processor, family),
         images=images,
         features=features,
         sha256=_sha256(text, images, features),
     )
 
 
-def instruction_text(example: Example, settings: EvidenceSettings) -> str:
+def instruction_text(example: Example, settings: EvidenceSettings, box_text: BoxText = percent_text) -> str:
     """The user's text without images: evidence lines, where there are any, then the instruction."""
-    lines = to_text(select(example.evidence, settings), settings.forms)
+    lines = to_text(select(example.evidence, settings), settings.forms, box_text)
     return f"Evidence:\n{lines}\n{example.instruction}" if lines else example.instruction
 
 
-def _content(example: Example, evidence: Evidence, settings: EvidenceSettings, num_images: int) -> list[dict[str, str]]:
+def _content(
+    example: Example, evidence: Evidence, settings: EvidenceSettings, num_images: int, box_text: BoxText
+) -> list[dict[str, str]]:
     shown = Example(**{**vars(example), "evidence": evidence})
-    return [{"type": "image"}] * num_images + [{"type": "text", "text": instruction_text(shown, settings)}]
+    return [{"type": "image"}] * num_images + [{"type": "text", "text": instruction_text(shown, settings, box_text)}]
 
 
 def _images(
@@ -100,12 +108,12 @@ def _images(
     return tuple(Letterbox(picture.size, letterbox_px).image(picture) for picture in images)
 
 
-def _completion(example: Example, question: list[dict[str, Any]], text: str, processor: Any) -> str:
+def _completion(example: Example, question: list[dict[str, Any]], text: str, processor: Any, family: Family) -> str:
     """What the template writes after the prompt when the answer is the target."""
     if example.target is None:
         return ""
     answer = {"role": "assistant", "content": [{"type": "text", "text": example.target}]}
-    full = processor.apply_chat_template([*question, answer], tokenize=False)
+    full = family.write(processor, [*question, answer], False)
     if not full.startswith(text):
         raise BadInput("the chat template writes the prompt otherwise when an answer follows.", fix="another base")
     return full[len(text) :]

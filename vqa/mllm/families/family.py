@@ -1,0 +1,69 @@
+"""What differs between architectures, as one small frozen record each; everything else is shared."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .boxes import PERCENT, BoxCodec
+
+Messages = list[dict[str, Any]]
+SIGLIP_LAYERS = r".*\bvision_(?:tower|model)\b.*\blayers\.\d+\..*\b(?:q_proj|k_proj|v_proj|out_proj|fc1|fc2)"
+"""Linear layers of a CLIP or SigLIP tower."""
+
+
+def chat(processor: Any, messages: Messages, is_open: bool) -> str:
+    """The checkpoint's own chat template. `is_open`: up to where the answer begins."""
+    return processor.apply_chat_template(messages, add_generation_prompt=is_open, tokenize=False)
+
+
+def together(processor: Any, texts: list[str], completions: list[str], images: list[Any], **extra: Any) -> Any:
+    """Prompt and answer as one text, images a list a row (or flat, where the processor counts them so)."""
+    return processor(
+        text=[text + completion for text, completion in zip(texts, completions, strict=True)],
+        images=images if any(images) else None,
+        padding=True,
+        add_special_tokens=False,
+        return_tensors="pt",
+        **extra,
+    )
+
+
+def as_saved(processor: Any) -> None:
+    """The checkpoint's image processing as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One architecture: its names, notation and rules.
+
+    `model_types`: of `config.model_type`. `boxes`: its notation of a box. `write`: messages to text. `encode`: texts,
+    answers and images to the model's inputs. `call`: what the processor must be told in every call. `prepare`: what
+    is changed in its image processor once, after loading. `vision_linears`: pattern of the module names that a LoRA
+    on the vision side adapts; None: unknown. `projectors`: modules between picture and language model, by name.
+    `dtypes`: in which it computes without overflow. `needs_template`: a checkpoint without chat template is refused.
+    `warning`: what is not known, said at loading.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    boxes: BoxCodec = PERCENT
+    write: Callable[[Any, Messages, bool], str] = chat
+    encode: Callable[..., Any] = together
+    call: Mapping[str, Any] = field(default_factory=dict)
+    prepare: Callable[[Any], None] = as_saved
+    vision_linears: str | None = SIGLIP_LAYERS
+    projectors: tuple[str, ...] = ("multi_modal_projector",)
+    dtypes: tuple[str, ...] = ("fp32", "bf16", "fp16")
+    needs_template: bool = True
+    warning: str = ""
+
+
+GENERIC = Family(
+    name="generic",
+    model_types=(),
+    vision_linears=None,
+    projectors=("multi_modal_projector", "connector"),
+    warning="no record of this architecture: its own box notation, the names of its vision layers and how it tiles "
+    "images are not known; boxes are whole percent, LoRA is for the language side, images go through its processor",
+)
+"""Any other image-text architecture of transformers."""

@@ -1,0 +1,56 @@
+"""Qwen-VL: images keep their shape and become as many tokens as they have patches.
+
+Notations: Qwen2-VL https://arxiv.org/abs/2409.12191, Qwen2.5-VL https://arxiv.org/abs/2502.13923, Qwen3-VL as in its
+model cards.
+"""
+
+import inspect
+from typing import Any
+
+from .boxes import BoxCodec, Size, thousand
+from .family import Family
+
+BLOCKS = r".*\bvisual\.blocks\.\d+\..*\b(?:qkv|proj|gate_proj|up_proj|down_proj|fc1|fc2|linear_fc1|linear_fc2)"
+
+
+def resized_px(size_px: Size, processor: Any) -> Size:
+    """(width, height) of the image after the processor's own resize, which is what Qwen2.5-VL counts in."""
+    images = processor.image_processor
+    smart_resize: Any = vars(inspect.getmodule(type(images)))["smart_resize"]
+    width, height = size_px
+    rows, columns = smart_resize(
+        height,
+        width,
+        factor=images.patch_size * images.merge_size,
+        min_pixels=images.size["shortest_edge"],
+        max_pixels=images.size["longest_edge"],
+    )
+    return columns, rows
+
+
+QWEN2_VL = Family(
+    name="Qwen2-VL",
+    model_types=("qwen2_vl",),
+    boxes=BoxCodec(form="({},{}),({},{})", steps=thousand),
+    vision_linears=BLOCKS,
+    projectors=(),
+)
+"""`(120,200),(310,440)`: thousandths of the image."""
+
+QWEN2_5_VL = Family(
+    name="Qwen2.5-VL",
+    model_types=("qwen2_5_vl",),
+    boxes=BoxCodec(form="[{}, {}, {}, {}]", steps=resized_px),
+    vision_linears=BLOCKS,
+    projectors=(),
+)
+"""`[67, 112, 174, 246]`: pixels of the resized image."""
+
+QWEN3_VL = Family(
+    name="Qwen3-VL",
+    model_types=("qwen3_vl", "qwen3_vl_moe"),
+    boxes=BoxCodec(form="[{}, {}, {}, {}]", steps=thousand),
+    vision_linears=BLOCKS,
+    projectors=(),
+)
+"""`[120, 200, 310, 440]`: thousandths of the image."""
