@@ -11,7 +11,8 @@ Size: 19755 / 6279 / 6761 questions; the hub, duplicates dropped, 19654 / 6259 /
 Labels: generated from captions by rules, so wording is stiff; no answer type, so closed are yes and no alone.
 Modality: not stated, and there are photographs of organs among the micrographs, so it stays `unknown`.
 Split: by image. Captions are templated: 64 train and 23 val images carry exactly the questions and answers of some test
-image, 36 val images those of some train image; `image_grouped` keeps them on one side. Images without questions have two empty lists.
+image, 36 val images those of some train image; `image_grouped` keeps them together. Images without questions have two
+empty lists.
 """
 
 from collections.abc import Iterable

@@ -9,8 +9,8 @@ Size: English 4919 / 1053 / 1061 rows on 450 / 96 / 96 images; with Chinese 9835
 Labels: by physicians and from the graph (`base_type` kvqa, `content_type` kg). One English row of train has no answer
 and is left out. Answers may be lists: "Liver, Heart".
 Split: by image within a language; the two languages are split otherwise: of the English images 72 of 96 in test and 64
-of 96 in val lie in Chinese train. So one language is read at a time. 8 English val images have all questions and answers
-of some train image, which `image_grouped` keeps on one side.
+of 96 in val lie in Chinese train. So one language is read at a time. 8 English val images have all questions and
+answers of some train image; `image_grouped` keeps them on one side.
 """
 
 from pathlib import Path
