@@ -54,7 +54,7 @@ def write_card(
     model: MedGlipModel,
     settings: BaseModel,
     *,
-    name: str = "A grounding core",
+    name: str = "",
     licence: str = "other",
     figures: str = "",
     limits: Sequence[str] = (),
@@ -65,8 +65,8 @@ def write_card(
     """
     parts = [
         f"---\nlicense: {licence}\nlibrary_name: medglip\ntags: [medical, visual-grounding, object-detection]\n---",
-        f"# {name}\n\n**{NOTICE}**\n\n{_about(model)}",
-        f"## Use\n\n{_USE.format(folder=folder.name)}",
+        f"# {name or _NAMELESS}\n\n**{NOTICE}**\n\n{_about(model)}",
+        f"## Use\n\n{_USE.format(folder=name or 'this folder')}",
         f"## Data\n\n{_data(sets)}",
         f"## Training\n\n```yaml\n{yaml.safe_dump(settings.model_dump(mode='json'), sort_keys=False)}```",
         f"## Figures\n\n{figures or _NO_FIGURES}",
@@ -76,6 +76,7 @@ def write_card(
     write_atomic(folder / FILE, "\n\n".join(parts) + "\n")
 
 
+_NAMELESS = "A grounding core"
 _NO_FIGURES = "Not measured yet; `medglip grounding evaluate` scores a checkpoint on any COCO-style set."
 _USE = """```python
 from medglip.grounding.checkpoints import load_grounder
