@@ -142,7 +142,7 @@ def _patient_side(study: Study, phrase: str) -> str:
     pairs = {s: s.split()[0] for s in names if s.split()[0] in ("left", "right") and _twin(s) in names}
     pairs = {name: side for name, side in pairs.items() if "heart" not in load_labels().path(name)}
     organs = {name: side for name, side in _SIDED_ORGANS.items() if name in names and study.modality == "ct"}
-    told = [(_half(study, name), side) for name, side in (pairs or organs).items()]
+    told = [(_half(study, name), side) for name, side in (pairs | organs).items()]
     if not told or any(half == side for half, side in told):
         return ""
     return {"left": "right", "right": "left", "": ""}[_half(study, phrase)]

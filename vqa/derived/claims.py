@@ -37,6 +37,7 @@ _PATIENT_SHARE, _PATIENT_MARGIN = 0.95, 0.15  # the patient's midline is near th
 _GRID_MARGIN, _SIZE_MARGIN = 0.03, 0.1
 _APART, _MOST_OVERLAP, _LARGER = 0.1, 0.25, 1.25
 _INSIDE, _OUTSIDE = 0.95, 0.05
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,8 @@ def image_half(place: Place, share: float = _HALF_SHARE, margin: float = _HALF_M
     """`left` or `right` half of the image that holds nearly all of it; "" where it lies in both."""
     if any(abs(x - 0.5) <= margin for x, _ in place.centres):
         return ""
-    return "left" if place.left >= share else "right" if place.left <= 1 - share else ""
+    half = "left" if place.left > 0.5 else "right"
+    return half if max(place.left, 1 - place.left) >= share - _ROUNDING else ""
 
 
 def _yes(is_true: bool) -> str:
@@ -210,7 +212,11 @@ def _before(first: Place, second: Place, axis: int) -> bool | None:
     low, high = max(first.box[axis], second.box[axis]), min(first.box[axis + 2], second.box[axis + 2])
     least = min(place.box[axis + 2] - place.box[axis] for place in (first, second))
     gaps = [b[axis] - a[axis] for a in first.centres for b in second.centres]
-    if high - low > _MOST_OVERLAP * least or min(map(abs, gaps)) < _APART or len(set(np.sign(gaps))) > 1:
+    if (
+        high - low > _MOST_OVERLAP * least + _ROUNDING
+        or min(map(abs, gaps)) < _APART - _ROUNDING
+        or len(set(np.sign(gaps))) > 1
+    ):
         return None
     return gaps[0] > 0
 

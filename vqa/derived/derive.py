@@ -93,7 +93,7 @@ def items_of(study: Study, settings: DeriveSettings, licence: str = "") -> list[
     numbers = Counter[str]()
     items: list[Item] = []
     for claim in drawn:
-        items.append(_item(claim, facts, numbers[claim.kind], int(rng.integers(len(WORDINGS[claim.form]))), licence))
+        items.append(to_item(claim, facts, numbers[claim.kind], int(rng.integers(len(WORDINGS[claim.form]))), licence))
         numbers[claim.kind] += 1
     return items
 
@@ -123,7 +123,8 @@ def _pick(names: set[str], rng: np.random.Generator) -> str:
     return sorted(names)[int(rng.integers(len(names)))]
 
 
-def _item(claim: Claim, facts: Facts, number: int, wording: int, licence: str) -> Item:
+def to_item(claim: Claim, facts: Facts, number: int, wording: int, licence: str) -> Item:
+    """The claim as a line, in the given wording; `number` counts the items of its kind on this study."""
     study = facts.study
     return {
         "id": f"{study.study_id}#{claim.kind}-{number}",

@@ -78,15 +78,15 @@ class Facts:
         return found == {True}
 
     def _sided(self) -> list[tuple[str, str]]:
-        """Single places with a known side of the patient: both of a pair, or on CT an organ of one side."""
-        names = {place.phrase for place in self.single}
+        """Phrases with a known side of the patient: both of a pair, and on CT an organ of one side."""
+        names = set(self.places)
         pairs = [
             (f"{side} {name[6:]}", side)
             for name in names
             if name.startswith("right ") and f"left {name[6:]}" in names and not _is_chamber(name)
             for side in ("right", "left")
         ]
-        return pairs or [pair for pair in SIDE_OF.items() if pair[0] in names and self.study.modality == "ct"]
+        return pairs + [pair for pair in SIDE_OF.items() if pair[0] in names and self.study.modality == "ct"]
 
 
 def facts_of(study: Study) -> Facts:
@@ -110,7 +110,8 @@ def _place(study: Study, phrase: str, indices: tuple[int, ...]) -> Place:
     common = {"phrase": phrase, "indices": indices, "box": (x0, y0, x1, y1), "mask": mask}
     if mask is None:
         parts = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-        area = (0.5 * float(parts.max()), min(1.0, float(parts.sum())))
+        bounds = [_bounds(region, float(part)) for region, part in zip(regions, parts, strict=True)]
+        area = (max(low for low, _ in bounds), min(1.0, sum(high for _, high in bounds)))
         left = float(np.clip((0.5 - boxes[:, 0]) / (boxes[:, 2] - boxes[:, 0]), 0, 1) @ parts / parts.sum())
         return Place(**common, area=area, centres=(middle,), left=left, num_blobs=0)
     columns, rows, total = mask.sum(0), mask.sum(1), int(mask.sum())
@@ -128,14 +129,21 @@ def _union(regions: list[Region]) -> NDArray[np.bool_] | None:
     return np.logical_or.reduce(masks) if len(masks) == len(regions) else None
 
 
+def _bounds(region: Region, box_part: float) -> tuple[float, float]:
+    """Least and greatest part of the image that one region can cover."""
+    if region.mask is None:
+        return 0.5 * box_part, box_part
+    return (float(region.mask.mean()),) * 2
+
+
 def _mean(counts: NDArray[np.int_]) -> float:
     return float((counts * (np.arange(len(counts)) + 0.5)).sum() / counts.sum())
 
 
 def _is_right_at_left(place: Place, side: str) -> bool | None:
     """True for the patient's right at the image's left, False for the reverse, None where it lies in the middle."""
-    x = place.centres[0][0]
-    return None if abs(x - 0.5) < 0.05 else (x < 0.5) == (side == "right")
+    is_clear = place.number == 1 and abs(place.left - 0.5) >= 0.3
+    return (place.left > 0.5) == (side == "right") if is_clear else None
 
 
 def _is_chamber(name: str) -> bool:
