@@ -26,15 +26,15 @@ def prefix(processor: Any, messages: Messages, is_open: bool) -> str:
 def with_suffix(processor: Any, texts: list[str], completions: list[str], images: list[list[Any]], **extra: Any) -> Any:
     """The answers as suffixes, which see the prefix but not what comes after them; the processor ends each itself."""
     ends = processor.tokenizer.eos_token
-    return processor(
+    encoded = processor(
         text=texts,
         images=images,
         suffix=[completion.removesuffix(ends) for completion in completions] if any(completions) else None,
         padding=True,
         add_special_tokens=False,
-        return_tensors="pt",
         **extra,
     )
+    return encoded.convert_to_tensors("pt")  # not by the processor, which turns tensors to arrays in a deprecated way
 
 
 PALIGEMMA = Family(
