@@ -217,35 +217,6 @@ def leaks(
         typer.echo(f"written: {out}")
 
 
-@data.command()
-def leaks(
-    train: Annotated[str, typer.Argument(help="DATASET:SPLIT:PART, such as vqa_rad:official:train")],
-    test: Annotated[str, typer.Argument(help="The part that is scored; SLAKE may name a language: ...:test:en")],
-    root: Annotated[list[str] | None, typer.Option(help="DATASET=DIR; else the set's name below MEDGLIP_DATA")] = None,
-    out: Annotated[Path | None, typer.Option("--json", help="Write counts and ids there as JSON")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the split image_grouped")] = 0,
-) -> None:
-    """What a part of a question set shares with another: pictures, questions, answers, with counts and ids.
-
-    Sets: vqa_rad, slake, pathvqa, jsonl. Splits: official, official_no_frame, image_grouped. Pictures are compared by
-    pixels and by looks; without image files, by name and text alone.
-    """
-    import json
-
-    from ..grounding.records import write_atomic
-    from .data_leaks import find_leaks, parse_roots, read_part
-
-    roots = parse_roots(root or [])
-    (known, _), (asked, skipped) = (read_part(name, roots, seed) for name in (train, test))
-    found = find_leaks(known, asked)
-    _echo_table(found.table())
-    typer.echo(f"{found.num_read} of {found.num_images} images read; {skipped.summary()}")
-    if out:
-        facts = {"train": train, "test": test, **found.as_json()}
-        write_atomic(out, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-        typer.echo(f"written: {out}")
-
-
 @assets.command("list")
 def list_assets() -> None:
     """Print name, package, licence, size, and whether it is in the cache."""

@@ -73,7 +73,9 @@ def test_a_box_comes_back_within_a_step(
     processors: dict[str, Any], name: str, width: int, height: int, corners: list[float]
 ) -> None:
     codec, processor, size = BY_NAME[name].boxes, processors[name][0], (width, height)
-    x, y = sorted(np.float32(corners[::2]) * width), sorted(np.float32(corners[1::2]) * height)
+    x, y = (
+        np.sort(np.array(part, np.float32) * side) for part, side in ((corners[::2], width), (corners[1::2], height))
+    )
     box = np.array([x[0], y[0], x[1], y[1]], np.float32)
     text = codec.encode(box, size, processor)
     back = codec.decode(f"It is here: {text}.", size, processor)

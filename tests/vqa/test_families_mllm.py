@@ -63,10 +63,16 @@ def llava(ids: dict[str, int]) -> Parts:
 
 def qwen(ids: dict[str, int], is_3: bool) -> Parts:
     rope = {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0}
-    vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 4, "out_hidden_size": 32}
-    tokens = {f"{kind}_id": ids[kind] for kind in ("image_token", "video_token")}
+    vision: dict[str, Any] = {
+        "depth": 2,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_heads": 4,
+        "out_hidden_size": 32,
+    }
+    tokens: dict[str, Any] = {f"{kind}_id": ids[kind] for kind in ("image_token", "video_token")}
     tokens |= {"vision_start_token_id": ids["vision_bos_token"], "vision_end_token_id": ids["vision_eos_token"]}
-    text = {**TEXT, "rope_parameters": rope, "head_dim": 8}
+    text: dict[str, Any] = {**TEXT, "rope_parameters": rope, "head_dim": 8}
     if is_3:
         vision |= {"patch_size": 16, "deepstack_visual_indexes": [0], "num_position_embeddings": 16}
         config: Any = transformers.Qwen3VLConfig(text_config=text, vision_config=vision, **tokens)

@@ -133,7 +133,8 @@ def _bounds(region: Region, box_part: float) -> tuple[float, float]:
     """Least and greatest part of the image that one region can cover."""
     if region.mask is None:
         return 0.5 * box_part, box_part
-    return (float(region.mask.mean()),) * 2
+    part = float(region.mask.mean())
+    return part, part
 
 
 def _mean(counts: NDArray[np.int_]) -> float:
