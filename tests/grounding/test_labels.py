@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import xml.etree.ElementTree as ET
 from itertools import product
 from pathlib import Path
@@ -309,13 +308,10 @@ def test_defaults_by_any_name_of_a_modality() -> None:
         tree.default_phrases("smell")
 
 
-def test_loading_is_quick_and_needs_no_torch() -> None:
+def test_loading_needs_no_torch() -> None:
     code = "import sys, medglip.grounding.labels as l, medglip.grounding.phrases as p; l.load_labels(); "
     code += "print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
-    start = time.process_time()
-    read_labels(Path(sys.modules[LabelTree.__module__].__file__ or "").with_name("labels.yaml"))
-    assert time.process_time() - start < 0.5  # about 0.1 s on an idle machine
 
 
 def test_trees_made_by_hand_need_no_file() -> None:
