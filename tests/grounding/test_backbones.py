@@ -75,9 +75,7 @@ def test_a_start_keeps_what_its_norms_and_pixel_scaling_did() -> None:
 
 
 def test_unfit_backbones_and_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "huggingface_hub.constants.HF_HUB_OFFLINE", True
-    )  # asking takes long
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # asking takes long
     vit = ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=64)
     with pytest.raises(ValueError, match="no feature maps at strides"):
         MedGlipVisionConfig(backbone_config=vit)
