@@ -36,6 +36,14 @@ class LoraSettings(Settings):
     out without a word."""
     train_projector: bool = True
     """Train the picture projector in full: needed where it is fresh, as in the small default."""
+    dora: bool = False
+    """Learn the length of each weight column apart from its direction (DoRA, https://arxiv.org/abs/2402.09353); vLLM
+    does not serve it."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(r), steadier at high ranks (rsLoRA, https://arxiv.org/abs/2312.03732)."""
+    four_bit: bool = False
+    """Keep the frozen language model in 4-bit NF4 (QLoRA, https://arxiv.org/abs/2305.14314): needs a GPU and the
+    package bitsandbytes."""
 
 
 def add_lora(model: Any, settings: LoraSettings, family: Family = GENERIC) -> PeftModel:
@@ -45,6 +53,8 @@ def add_lora(model: Any, settings: LoraSettings, family: Family = GENERIC) -> Pe
         r=settings.r,
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
+        use_dora=settings.dora,
+        use_rslora=settings.rslora,
         target_modules=targets(settings, num_layers(model), family),
         modules_to_save=[n for n in family.projectors if n in present] or None if settings.train_projector else None,
     )

@@ -5,7 +5,7 @@ B batch, K answer tokens, V vocabulary, R regions, D features.
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,18 +14,21 @@ from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from ...grounding.assets import ASSETS
 from ...grounding.bad_input import BadInput
+from ...grounding.evidence import EvidenceSettings
 from ...grounding.records import write_atomic
 from ...grounding.settings import Settings
 from .attention import use_grouped_attention
 from .batch import Batch, collate
 from .families import family_of
+from .head import LabelledOnly
 from .lora import LoraSettings, add_lora, without_casts
 from .processor import load_processor
 from .prompt import Example, Prompt, render
+from .quantize import four_bit, require
 from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -64,6 +67,7 @@ class GroundedMLLM(nn.Module):
         self.region_id = int(processor.tokenizer.convert_tokens_to_ids("<region>"))
         self.region_projector = RegionProjector(embedding_dim, hidden_size, mean_norm(embedding, num_rows))
         self.injector = Injector(embedding, self.region_id)
+        self.head = LabelledOnly(model.get_output_embeddings())
         vision: Any = getattr(model.config, "vision_config", None)
         is_ours = getattr(vision, "model_type", "") == "medglip_vision"
         self.letterbox_px: int | None = vision.image_size if is_ours else None
@@ -91,17 +95,28 @@ class GroundedMLLM(nn.Module):
             with self.injector.inject(vectors):
                 yield
 
-    def forward(self, batch: Batch) -> Tensor:
-        """Logits float32[B, K, V] that predict the K labels; for K = 0 those of the next token, float32[B, 1, V]."""
+    def forward(self, batch: Batch, only_labels: bool = False) -> Tensor:
+        """Logits float32[B, K, V] that predict the K labels; for K = 0 those of the next token, float32[B, 1, V].
+
+        `only_labels`: float32[N, V], row by row those alone that predict one of the N labels other than -100.
+        """
         num_labels = batch["labels"].shape[1]
-        with self.ready(batch["features"]):
+        with self.ready(batch["features"]), self.head.at(batch["labels"]) if only_labels else nullcontext():
             inputs = {key: value.to(self.device) for key, value in batch["inputs"].items()}
             logits = self.model(**inputs, logits_to_keep=num_labels + 1).logits
+        if only_labels:
+            return logits[0].float()
         return (logits[:, -num_labels - 1 : -1] if num_labels else logits[:, -1:]).float()
 
     @contextmanager
     def merged(self) -> Iterator[None]:
-        """LoRA folded into the weights inside, for faster generation; afterwards the very same weights are back."""
+        """LoRA folded into the weights inside, for faster generation; afterwards the very same weights are back.
+
+        Weights in 4 bit stay as they are: folding would round them anew.
+        """
+        if self.settings.lora.four_bit:
+            yield
+            return
         layers: list[Any] = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
         kept = [layer.get_base_layer().weight.detach().clone() for layer in layers]
         self.model.merge_adapter()
@@ -113,8 +128,11 @@ class GroundedMLLM(nn.Module):
                 for layer, weight in zip(layers, kept, strict=True):
                     layer.get_base_layer().weight.copy_(weight)
 
-    def save(self, folder: Path) -> None:
-        """Write the adapter (plain peft), the region projector, the processor and what they belong to."""
+    def save(self, folder: Path, evidence: EvidenceSettings | None = None) -> None:
+        """Write the adapter (plain peft), the region projector, the processor and what they belong to.
+
+        `evidence`: what it was trained with, kept for whoever asks it later.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self.model.save_pretrained(folder, save_embedding_layers=False)
         self.processor.save_pretrained(folder / "processor")
@@ -122,7 +140,8 @@ class GroundedMLLM(nn.Module):
             name: value.detach().cpu().contiguous() for name, value in self.region_projector.state_dict().items()
         }
         save_file(projector, folder / PROJECTOR_FILE)
-        write_atomic(folder / OUR_FILE, json.dumps(self.identity(), indent=2))
+        trained = {} if evidence is None else {"evidence": evidence.model_dump(mode="json")}
+        write_atomic(folder / OUR_FILE, json.dumps(self.identity() | trained, indent=2))
 
     def identity(self) -> dict[str, Any]:
         """What an adapter must agree with to be loaded."""
@@ -142,9 +161,11 @@ def load(
     `embedding_dim`: D of `Region.embedding`. `vision`: the trained core for the base `smollm2-135m`. Raises
     `BadInput` for a base that is no image-text model, and for an adapter of another one.
     """
-    base = _resolve(settings.base, vision)
+    if settings.lora.four_bit:
+        require()  # before anything large is loaded
+    base = resolve(settings.base, vision)
     processor = load_processor(base)
-    model = _load_base(base, DTYPES[settings.dtype])
+    model = _load_base(base, settings)
     family = family_of(model.config)
     if settings.dtype not in family.dtypes:
         raise BadInput(f"{family.name} overflows in {settings.dtype}.", fix=f"mllm.dtype: {family.dtypes[-1]}")
@@ -160,7 +181,8 @@ def load(
     return mllm.eval()
 
 
-def _resolve(base: str, vision: Path | None) -> str:
+def resolve(base: str, vision: Path | None) -> str:
+    """Folder or hub name of a base; that of `smollm2-135m` is put together with a core's image tower."""
     if base in ASSETS and base != "smollm2-135m":
         raise BadInput(
             f"the asset {base!r} is no language model.", fix="mllm.base: smollm2-135m, a folder or a hub name"
@@ -172,19 +194,23 @@ def _resolve(base: str, vision: Path | None) -> str:
     return str(assembled(vision))
 
 
-def _load_base(base: str, dtype: torch.dtype) -> Any:
+def _load_base(base: str, settings: MllmSettings) -> Any:
+    dtype = DTYPES[settings.dtype]
     try:
-        model: Any = AutoModelForImageTextToText.from_pretrained(base, dtype=dtype)
+        packing: dict[str, Any] = {}
+        if settings.lora.four_bit:
+            family = family_of(AutoConfig.from_pretrained(base))
+            packing = {"quantization_config": four_bit(family, dtype), "device_map": {"": torch.cuda.current_device()}}
+        model: Any = AutoModelForImageTextToText.from_pretrained(base, dtype=dtype, **packing)
     except (OSError, ValueError) as error:
         raise BadInput(
             f"no image-text model: {error}", file=base, fix="mllm.base: smollm2-135m, a model folder, or a hub name"
         ) from error
     if torch.cuda.is_available():
-        model.to("cuda")
+        if not settings.lora.four_bit:
+            model.to("cuda")
     else:
         use_grouped_attention(model)
-    # a slice of the hidden states makes torch copy the whole output matrix once a row; a packed one does not
-    model.get_output_embeddings().register_forward_pre_hook(lambda _, args: (args[0].contiguous(), *args[1:]))
     return model
 
 
