@@ -11,22 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .geometry import mirror_boxes
+from .phrases import mirror
 from .settings import Settings
 from .types import Region
 
 Source = Literal["none", "predicted", "oracle", "random", "shuffled"]
-Form = Literal["text", "tokens", "crops"]
+Form = Literal["text", "tokens", "crops", "overlay"]
 SOURCES: tuple[Source, ...] = get_args(Source)
 FORMS: tuple[Form, ...] = get_args(Form)
 REGION_TOKEN = "<region>"
+NOTHING_FOUND = "no region found"
 POSITION_DIM = 8
+SURENESS = ((0.75, "likely"), (0.5, "possible"), (0.0, "unsure"))
+"""A region's score in words: the first whose lowest score it reaches."""
 
 
 class EvidenceSettings(Settings):
     """What the language model is given of the regions."""
 
     forms: tuple[Form, ...] = ("text", "tokens")
-    """Any subset of text (words and boxes), tokens (soft region tokens), crops (further images)."""
+    """Any subset of text (words and boxes), tokens (soft region tokens), crops (further images), overlay (a copy of the
+    picture with the boxes drawn and numbered as in the text, one further image)."""
     max_regions: int = 4
     """At most so many regions a prompt, best first; those the question asks about come before all others."""
     min_score: float = 0.3
@@ -35,6 +41,12 @@ class EvidenceSettings(Settings):
     """At most so many crops a prompt: each costs as many image tokens as a picture."""
     crop_margin: float = 0.25
     """Part of the box's size added on each side of a crop."""
+    scores: bool = False
+    """Text also says how sure the grounder is: likely (score of 0.75 or more), possible (0.5 or more), unsure."""
+    say_nothing_found: bool = False
+    """Text says "no region found" where it would be silent: nothing was asked for by name, and nothing was found."""
+    cite: bool = False
+    """Ask for citations of the regions by number, like [1], and learn to give them."""
     dropout: float = 0.1
     """Training only: probability of showing no evidence at all."""
     jitter: float = 0.05
@@ -102,6 +114,26 @@ def _move(region: Region, size_px: tuple[int, int], rng: np.random.Generator) ->
     return replace(region, box_xyxy_px=np.concatenate([corner, corner + sides]), mask=None, embedding=embedding)
 
 
+def mirrored(evidence: Evidence) -> Evidence:
+    """The same evidence for the picture flipped left to right, in places and words; mirrored twice it is unchanged.
+
+    Embeddings stay: they say what a region is, and its box where.
+    """
+    width, phrases = evidence.size_px[0], tuple(mirror(phrase)[0] for phrase in evidence.phrases)
+    return replace(evidence, regions=tuple(_mirrored(region, width) for region in evidence.regions), phrases=phrases)
+
+
+def _mirrored(region: Region, width: int) -> Region:
+    mask = None if region.mask is None else np.ascontiguousarray(region.mask[:, ::-1])
+    return replace(
+        region,
+        phrase=mirror(region.phrase)[0],
+        path=tuple(mirror(name)[0] for name in region.path),
+        box_xyxy_px=mirror_boxes(region.box_xyxy_px, width),
+        mask=mask,
+    )
+
+
 def derangement(groups: Sequence[str], rng: np.random.Generator) -> list[int]:
     """For each place a donor's index from the same group (a modality, say), never itself; any other if alone in it."""
     donors = list(range(len(groups)))
@@ -135,35 +167,49 @@ def percent_text(box_xyxy_px: NDArray[np.float32], size_px: tuple[int, int]) -> 
     return " ".join(str(value) for value in box_to_percent(box_xyxy_px, size_px))
 
 
-def to_text(evidence: Evidence, forms: Sequence[Form], box_text: BoxText = percent_text) -> str:
+def sureness(score: float) -> str:
+    """A score in [0, 1] in a word: see `SURENESS`."""
+    return next(word for lowest, word in SURENESS if score >= lowest)
+
+
+def to_text(
+    evidence: Evidence,
+    forms: Sequence[Form],
+    box_text: BoxText = percent_text,
+    *,
+    has_scores: bool = False,
+    says_nothing_found: bool = False,
+) -> str:
     """One line a region with its number, then the asked phrases that were not found; empty for no evidence.
 
-    With `text`: `1 nodule, upper left, 12 20 31 44`; with `tokens` a `<region>` placeholder follows the number.
-    `box_text`: how the language model writes a box.
+    With `text`: `1 nodule, upper left, 12 20 31 44`, or `1 nodule, likely, upper left, 12 20 31 44` where
+    `has_scores`; with `tokens` a `<region>` placeholder follows the number. `box_text`: how the language model writes
+    a box. `says_nothing_found`: "no region found" where there is no other line.
     """
     has_text, has_tokens = "text" in forms, "tokens" in forms
     if evidence.source == "none" or not (has_text or has_tokens):
         return ""
-    boxes = [box_text(region.box_xyxy_px, evidence.size_px) for region in evidence.regions]
+    tokens = f" {REGION_TOKEN}" if has_tokens else ""
     lines = [
-        _line(k, region, evidence.size_px, box, has_text, has_tokens)
-        for k, (region, box) in enumerate(zip(evidence.regions, boxes, strict=True), 1)
+        f"{number}{tokens}" + (f" {_words(region, evidence.size_px, box_text, has_scores)}" if has_text else "")
+        for number, region in enumerate(evidence.regions, 1)
     ]
     found = {region.phrase for region in evidence.regions}
     if has_text:
         lines += [f"{phrase}: not found" for phrase in evidence.phrases if phrase not in found]
+        if says_nothing_found and not lines:
+            lines = [NOTHING_FOUND]
     return "\n".join(lines)
 
 
-def _line(number: int, region: Region, size_px: tuple[int, int], box: str, has_text: bool, has_tokens: bool) -> str:
-    token = f" {REGION_TOKEN}" if has_tokens else ""
-    if not has_text:
-        return f"{number}{token}"
-    return f"{number}{token} {region.phrase}, {where(region.box_xyxy_px, size_px)}, {box}"
+def _words(region: Region, size_px: tuple[int, int], box_text: BoxText, has_scores: bool) -> str:
+    sure = [sureness(region.score)] if has_scores else []
+    place, box = where(region.box_xyxy_px, size_px), box_text(region.box_xyxy_px, size_px)
+    return ", ".join([region.phrase, *sure, place, box])
 
 
 def to_crops(image: Image.Image, evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
-    """Padded crops of the first regions, at most `max_crops`, when the forms ask for them."""
+    """Padded crops of the first regions, at most `max_crops`, when the forms ask for them. See `overlay.to_overlay`."""
     if "crops" not in settings.forms:
         return []
     return [_crop(image, region, settings.crop_margin) for region in evidence.regions[: settings.max_crops]]

@@ -27,6 +27,12 @@ def area(box_xyxy: NDArray[Any]) -> NDArray[Any]:
     return np.clip(box_xyxy[..., 2:] - box_xyxy[..., :2], 0, None).prod(-1)
 
 
+def mirror_boxes(boxes_xyxy_px: Boxes, width_px: int) -> Boxes:
+    """The boxes, float32[..., 4], in an image of this width flipped left to right; its own inverse but for rounding."""
+    x0, y0, x1, y1 = np.moveaxis(np.asarray(boxes_xyxy_px, np.float32), -1, 0)
+    return np.stack([width_px - x1, y0, width_px - x0, y1], -1).astype(np.float32)
+
+
 def xywh_to_xyxy(box_xywh: Any) -> Boxes:
     """COCO's x, y, width, height to x0, y0, x1, y1."""
     x, y, w, h = (float(v) for v in box_xywh)

@@ -1,12 +1,12 @@
 """The question and what the model is asked with it: `Question` -> `Example`, raw text -> answer."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from ..grounding.bad_input import BadInput
-from ..grounding.evidence import Evidence
+from ..grounding.evidence import Evidence, mirrored
 from ..grounding.types import Study
-from .mllm.prompt import Example
+from .mllm.prompt import Example, Transform
 
 AnswerType = Literal["open", "closed"]
 
@@ -17,7 +17,8 @@ class Question:
 
     `study` is the first image; `others` follow in the order in which the question speaks of them. `phrases`: what the
     label tree recognised in the question, to be grounded. `phrase_type`: how its set came by the wording, such as
-    freeform, para, frame; "" where it does not say.
+    freeform, para, frame; "" where it does not say. `transform`: what is done to its pictures before they are shown;
+    studies and phrases are those of the pictures as stored. `meta`: what its record keeps besides, for the scores.
     """
 
     question_id: str
@@ -29,6 +30,8 @@ class Question:
     content_type: str = ""
     phrase_type: str = ""
     others: tuple[Study, ...] = ()
+    transform: Transform = ""
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def studies(self) -> tuple[Study, ...]:
@@ -39,15 +42,27 @@ class Question:
 def to_example(question: Question, evidence: Evidence) -> Example:
     """The prompt's parts; a short answer is asked for, in the words of public VQA prompts.
 
-    Raises `BadInput` for a question on several images, of which the prompt would show the first alone.
+    `evidence`: of the first picture as stored; it is changed as the picture is.
     """
-    if question.others:
-        problem = f"asks about {len(question.studies)} images; a prompt shows one."
-        raise BadInput(problem, row=question.question_id, fix="ask about each image by itself")
     return Example(
         example_id=question.question_id,
         image_path=question.study.image_path,
         instruction=f"{question.question}\nAnswer with a word or short phrase.",
         target=question.answer,
-        evidence=evidence,
+        evidence=_seen(evidence, question.transform),
+        other_paths=tuple(study.image_path for study in question.others),
+        transform=question.transform,
+        may_cite=True,
     )
+
+
+def _seen(evidence: Evidence, transform: Transform) -> Evidence:
+    """What a grounder would find in the changed picture: all on its other side, or nothing.
+
+    Without a picture no phrase was looked for.
+    """
+    if transform == "mirror":
+        return mirrored(evidence)
+    if transform == "blank":
+        return replace(evidence, regions=())
+    return replace(evidence, regions=(), phrases=()) if transform else evidence

@@ -224,8 +224,8 @@ def test_a_question_may_have_several_images_and_loses_none_silently(tmp_path: Pa
     assert {study.group for study in two.studies} == {"patient 7"}
     assert (one.study.split, one.study.modality, one.others, one.answer_type) == ("val", "ct", (), "closed")
     assert len(skipped.entries) == 2
-    with pytest.raises(BadInput, match="2 images"):
-        to_example(two, Evidence.none())
+    example = to_example(two, Evidence.none())
+    assert [example.image_path, *example.other_paths] == [study.image_path for study in two.studies]
 
 
 def test_wrong_names_are_answered_with_the_right_ones(tmp_path: Path) -> None:

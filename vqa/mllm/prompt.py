@@ -4,11 +4,11 @@ import hashlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence import (
@@ -24,18 +24,32 @@ from ...grounding.evidence import (
 )
 from ...grounding.geometry import Letterbox
 from ...grounding.imaging.read import read_image
+from ...grounding.overlay import to_overlay
+from ..citations import CITE, numbers_asked, numbers_shown, with_citations
 from .families import GENERIC, Family
+
+Transform = Literal["", "blank", "mirror", "no_image"]
+"""What is done to pictures as they are read: nothing, mid-grey of the same size, left to right, left out."""
+GREY = (128, 128, 128)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
-    """What the model sees and, in training, what it should write. `target` None: there is nothing to learn from."""
+    """What the model sees and, in training, what it should write. `target` None: there is nothing to learn from.
+
+    `evidence`: of the first picture, as `transform` leaves it. `other_paths`: further pictures, in the order in which
+    the instruction speaks of them; `transform`: see there, for all of them. `may_cite`: the settings decide whether
+    the answer is to cite regions; False: it never is.
+    """
 
     example_id: str
     image_path: Path
     instruction: str
     target: str | None
     evidence: Evidence
+    other_paths: tuple[Path, ...] = ()
+    transform: Transform = ""
+    may_cite: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,8 +57,8 @@ class Prompt:
     """An example as one family of models wants it.
 
     `text`: rendered chat up to where the answer begins; `completion`: the answer as the template closes it, empty
-    where there is no target. `images`: the picture, then crops. `features` float32[R, D + 8]: one row for each
-    `<region>` in the text, R = 0 unless the forms hold `tokens`. `sha256`: over text, pixels and features.
+    where there is no target. `images`: the picture, the others, the overlay, crops. `features` float32[R, D + 8]: one
+    row for each `<region>` in the text, R = 0 unless the forms hold `tokens`. `sha256`: over text, pixels and features.
     """
 
     text: str
@@ -66,11 +80,12 @@ def render(
 
     `letterbox_px`: side of the square a vision tower of ours was trained on; its pictures are padded here, right and
     bottom in black, because the image processors of transformers centre and pad in grey. `family`: whose template and
-    box notation it is written in. Raises `BadInput` for an unreadable image and for text that holds special tokens.
+    box notation it is written in. Raises `BadInput` for an unreadable image, for text that holds special tokens, and
+    for more images than the family takes.
     """
     evidence = select(example.evidence, settings)
     _refuse_special_tokens(example, evidence, processor)
-    images = _images(example.image_path, evidence, settings, letterbox_px)
+    images = _images(example, evidence, settings, letterbox_px, family)
     box_text = partial(family.boxes.encode, processor=processor)
     question = [{"role": "user", "content": _content(example, evidence, settings, len(images), box_text)}]
     text = family.write(processor, question, True)
@@ -78,7 +93,7 @@ def render(
     features = token_features(evidence if has_tokens else Evidence.none(), embedding_dim)
     return Prompt(
         text=text,
-        completion=_completion(example, question, text, processor, family),
+        completion=_completion(_target(example, evidence, settings), question, text, processor, family),
         images=images,
         features=features,
         sha256=_sha256(text, images, features),
@@ -86,9 +101,22 @@ def render(
 
 
 def instruction_text(example: Example, settings: EvidenceSettings, box_text: BoxText = percent_text) -> str:
-    """The user's text without images: evidence lines, where there are any, then the instruction."""
-    lines = to_text(select(example.evidence, settings), settings.forms, box_text)
-    return f"Evidence:\n{lines}\n{example.instruction}" if lines else example.instruction
+    """The user's text without images: evidence lines, where there are any, the instruction, the wish for citations."""
+    shown, says = select(example.evidence, settings), settings.say_nothing_found
+    lines = to_text(shown, settings.forms, box_text, has_scores=settings.scores, says_nothing_found=says)
+    text = f"Evidence:\n{lines}\n{example.instruction}" if lines else example.instruction
+    return f"{text}\n{CITE}" if _cites(example, settings) and numbers_shown(shown, settings) else text
+
+
+def _cites(example: Example, settings: EvidenceSettings) -> bool:
+    return settings.cite and example.may_cite
+
+
+def _target(example: Example, evidence: Evidence, settings: EvidenceSettings) -> str | None:
+    """What is to be written, with citations of the regions asked about where they are wanted."""
+    if example.target is None or not _cites(example, settings):
+        return example.target
+    return with_citations(example.target, numbers_asked(evidence, settings))
 
 
 def _content(
@@ -99,20 +127,36 @@ def _content(
 
 
 def _images(
-    path: Path, evidence: Evidence, settings: EvidenceSettings, letterbox_px: int | None
+    example: Example, evidence: Evidence, settings: EvidenceSettings, letterbox_px: int | None, family: Family
 ) -> tuple[Image.Image, ...]:
-    image = read_image(path)
-    images = [image, *([] if evidence.source == "none" else to_crops(image, evidence, settings))]
+    """The pictures as they are changed, then the overlay and the crops of the first, where there are any."""
+    if example.transform == "no_image" and not family.needs_image:
+        return ()
+    images = [_changed(read_image(path), example.transform) for path in (example.image_path, *example.other_paths)]
+    if evidence.source != "none":
+        images += [*to_overlay(images[0], evidence, settings), *to_crops(images[0], evidence, settings)]
+    if family.max_images is not None and len(images) > family.max_images:
+        raise BadInput(
+            f"a prompt of {len(images)} images, {family.name} takes {family.max_images}.",
+            row=example.example_id,
+            fix="ask about one image, without crops and overlay (evidence.forms), or take another base",
+        )
     if letterbox_px is None:
         return tuple(images)
     return tuple(Letterbox(picture.size, letterbox_px).image(picture) for picture in images)
 
 
-def _completion(example: Example, question: list[dict[str, Any]], text: str, processor: Any, family: Family) -> str:
+def _changed(image: Image.Image, transform: Transform) -> Image.Image:
+    if transform == "mirror":
+        return ImageOps.mirror(image)
+    return Image.new("RGB", image.size, GREY) if transform else image
+
+
+def _completion(target: str | None, question: list[dict[str, Any]], text: str, processor: Any, family: Family) -> str:
     """What the template writes after the prompt when the answer is the target."""
-    if example.target is None:
+    if target is None:
         return ""
-    answer = {"role": "assistant", "content": [{"type": "text", "text": example.target}]}
+    answer = {"role": "assistant", "content": [{"type": "text", "text": target}]}
     full = family.write(processor, [*question, answer], False)
     if not full.startswith(text):
         raise BadInput("the chat template writes the prompt otherwise when an answer follows.", fix="another base")

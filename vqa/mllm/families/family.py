@@ -41,6 +41,7 @@ class Family:
     is changed in its image processor once, after loading. `vision_linears`: pattern of the module names that a LoRA
     on the vision side adapts; None: unknown. `projectors`: modules between picture and language model, by name.
     `dtypes`: in which it computes without overflow. `needs_template`: a checkpoint without chat template is refused.
+    `max_images`: a prompt takes no more; None: any number. `needs_image`: a prompt without image is not taken.
     `warning`: what is not known, said at loading.
     """
 
@@ -55,6 +56,8 @@ class Family:
     projectors: tuple[str, ...] = ("multi_modal_projector",)
     dtypes: tuple[str, ...] = ("fp32", "bf16", "fp16")
     needs_template: bool = True
+    max_images: int | None = None
+    needs_image: bool = False
     warning: str = ""
 
 

@@ -45,5 +45,6 @@ PALIGEMMA = Family(
     encode=with_suffix,
     dtypes=("fp32", "bf16"),
     needs_template=False,
+    needs_image=True,
 )
 """`<loc0204><loc0122><loc0450><loc0317>`: y0, x0, y1, x1 in 1024 cells across the image."""

@@ -1,0 +1,144 @@
+"""What a prompt shows: several pictures, marks, crops; what it says of regions; changed pictures for probes."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from medglip.grounding.bad_input import BadInput
+from medglip.grounding.evidence import FORMS, Evidence, EvidenceSettings, mirrored
+from medglip.grounding.types import Region, Study
+from medglip.vqa.mllm.families import GENERIC, PALIGEMMA
+from medglip.vqa.mllm.processor import load_processor
+from medglip.vqa.mllm.prompt import GREY, Example, render
+from medglip.vqa.task import Question, to_example
+
+DIM = 6
+NewExample = Callable[..., Example]
+
+
+@pytest.fixture(scope="module")
+def processor(tiny_base: Path) -> Any:
+    return load_processor(str(tiny_base))
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    folder = tmp_path_factory.mktemp("others")
+    paths = tuple(folder / f"{colour}.png" for colour in ("red", "green"))
+    for path in paths:
+        Image.new("RGB", (40, 30), path.stem).save(path)
+    return paths
+
+
+def test_one_picture_renders_as_it_always_did(processor: Any, new_example: NewExample) -> None:
+    example = new_example(1)
+    text = (
+        "<|im_start|>user\n<image>\nEvidence:\n1 <region> nodule, upper left, 24 16 43 46\n"
+        "Where is the nodule?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    picture = Image.open(example.image_path).convert("RGB")
+    region = example.evidence.regions[0]
+    assert region.embedding is not None
+    box = region.box_xyxy_px / np.array([80, 50, 80, 50], np.float32)
+    sides = box[2:] - box[:2]
+    place = [*box, *(box[:2] + box[2:]) / 2, sides.prod(), region.score]
+    features = np.concatenate([region.embedding, place])[None].astype(np.float32)
+    digest = hashlib.sha256(text.encode() + b"(80, 50)" + picture.tobytes() + features.tobytes())
+    prompt = render(example, EvidenceSettings(max_regions=1), processor, DIM)
+    assert (prompt.text, prompt.sha256) == (text, digest.hexdigest())
+
+
+def test_the_picture_comes_first_then_the_others_the_overlay_and_crops(
+    processor: Any, new_example: NewExample, others: tuple[Path, ...]
+) -> None:
+    example = replace(new_example(2), other_paths=others)
+    prompt = render(example, EvidenceSettings(forms=FORMS, max_crops=2), processor, DIM)
+    assert prompt.text.count("<image>") == len(prompt.images) == 6
+    assert [image.size for image in prompt.images[:4]] == [(80, 50), (40, 30), (40, 30), (320, 200)]
+    assert [image.getpixel((0, 0)) for image in prompt.images[1:3]] == [(255, 0, 0), (0, 128, 0)]
+    assert len(render(example, EvidenceSettings(), processor, DIM).images) == 3
+    swapped = replace(example, other_paths=others[::-1])
+    assert render(swapped, EvidenceSettings(forms=FORMS, max_crops=2), processor, DIM).sha256 != prompt.sha256
+
+
+def test_a_family_that_takes_one_image_says_so(
+    processor: Any, new_example: NewExample, others: tuple[Path, ...]
+) -> None:
+    family = replace(GENERIC, name="single", max_images=1)
+    assert render(new_example(1), EvidenceSettings(), processor, DIM, family=family).images
+    with pytest.raises(BadInput, match=r"row e1-0: a prompt of 3 images, single takes 1"):
+        render(replace(new_example(1), other_paths=others), EvidenceSettings(), processor, DIM, family=family)
+
+
+def test_no_evidence_shows_no_marks_and_nothing_found_shows_none(processor: Any, new_example: NewExample) -> None:
+    settings = EvidenceSettings(forms=FORMS, cite=True, scores=True, say_nothing_found=True)
+    example = replace(new_example(2), may_cite=True)
+    none = replace(example, evidence=Evidence.none((80, 50)))
+    plain = render(none, EvidenceSettings(forms=()), processor, DIM)
+    shown = render(none, settings, processor, DIM)
+    assert (shown.text, shown.sha256, shown.completion) == (plain.text, plain.sha256, plain.completion)
+    empty = replace(example, evidence=Evidence(source="predicted", size_px=(80, 50)))
+    assert len(render(empty, settings, processor, DIM).images) == 1
+    assert "Evidence:\nno region found\nWhere" in render(empty, settings, processor, DIM).text
+    asked = replace(empty, evidence=replace(empty.evidence, phrases=("cyst",)))
+    assert "Evidence:\ncyst: not found\nWhere" in render(asked, settings, processor, DIM).text
+    marks = EvidenceSettings(forms=("overlay",), say_nothing_found=True)
+    assert render(empty, marks, processor, DIM).text == plain.text
+
+
+def test_citations_are_asked_for_and_learnt_where_regions_are_shown(processor: Any, new_example: NewExample) -> None:
+    settings = EvidenceSettings(cite=True, max_regions=3)
+    example = replace(new_example(3), may_cite=True)
+    regions = (*example.evidence.regions[:2], replace(example.evidence.regions[2], phrase="liver"))
+    example = replace(example, evidence=replace(example.evidence, regions=regions))
+    prompt = render(example, settings, processor, DIM)
+    assert "Where is the nodule?\nCite the regions you use by number, like [1].<|im_end|>" in prompt.text
+    assert prompt.completion == "upper left [1, 2]<|im_end|>"
+    for other in (replace(example, may_cite=False), replace(example, evidence=Evidence.none((80, 50)))):
+        plain = render(other, settings, processor, DIM)
+        assert ("Cite" in plain.text, plain.completion) == (False, "upper left<|im_end|>")
+    crops = render(example, EvidenceSettings(forms=("crops",), cite=True), processor, DIM)
+    assert ("Cite" in crops.text, crops.completion) == (False, "upper left<|im_end|>")
+
+
+def test_pictures_change_in_memory(processor: Any, new_example: NewExample, others: tuple[Path, ...]) -> None:
+    example = replace(new_example(None), other_paths=others)
+    blank = render(replace(example, transform="blank"), EvidenceSettings(), processor, DIM).images
+    assert [(image.size, image.getcolors()) for image in blank[1:]] == [((40, 30), [(1200, GREY)])] * 2
+    assert blank[0].getcolors() == [(4000, GREY)]
+    flipped = render(replace(example, transform="mirror"), EvidenceSettings(), processor, DIM).images
+    picture = Image.open(example.image_path).convert("RGB")
+    assert flipped[0].tobytes() == ImageOps.mirror(picture).tobytes()
+    nothing = render(replace(example, transform="no_image"), EvidenceSettings(), processor, DIM)
+    assert (nothing.images, nothing.text.count("<image>")) == ((), 0)
+    needy = replace(GENERIC, needs_image=PALIGEMMA.needs_image)
+    stands_in = render(replace(example, transform="no_image"), EvidenceSettings(), processor, DIM, family=needy)
+    assert stands_in.images[0].getcolors() == [(4000, GREY)]
+
+
+def test_a_question_hands_all_its_pictures_on_and_its_evidence_as_they_are_changed(image_path: Path) -> None:
+    study = Study(
+        study_id="a", image_path=image_path, modality="ct", group="a", dataset="t", split="test", size_px=(80, 50)
+    )
+    second = replace(study, study_id="b", image_path=image_path.with_name("b.png"))
+    question = Question(
+        question_id="q", study=study, question="Is it left?", answer="yes", answer_type="closed", others=(second,)
+    )
+    region = Region(phrase="left lung", box_xyxy_px=np.array([0, 0, 20, 10], np.float32))
+    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region,), phrases=("left lung",))
+    example = to_example(question, evidence)
+    assert (example.other_paths, example.evidence) == ((second.image_path,), evidence)
+    flipped = to_example(replace(question, transform="mirror"), evidence)
+    assert flipped.transform == "mirror"
+    assert flipped.evidence.regions[0].phrase == flipped.evidence.phrases[0] == "right lung"
+    assert flipped.evidence.regions[0].box_xyxy_px.tolist() == [60, 0, 80, 10]
+    assert mirrored(flipped.evidence).regions[0].box_xyxy_px.tolist() == [0, 0, 20, 10]
+    blank = to_example(replace(question, transform="blank"), evidence).evidence
+    assert (blank.regions, blank.phrases) == ((), ("left lung",))
+    assert to_example(replace(question, transform="no_image"), evidence).evidence.phrases == ()
