@@ -3,8 +3,6 @@
 Rehearsal (Robins 1995): sets of the old training are drawn along with the new ones.
 """
 
-from pathlib import Path
-
 import torch
 
 from .bad_input import BadInput
@@ -24,7 +22,7 @@ def continued(
     `fine_masks` adds the path of that name to a core without; it changes nothing before it is trained. New words fall
     into the tokenizer's parts and characters. Raises `BadInput` where there is no core.
     """
-    core = start_core(checkpoint_folder(name))
+    core = MedGlipGrounder.from_pretrained(checkpoint_folder(name), "cpu")
     model, processor = core.model, core.processor
     size = image_size or processor.image_size
     if size % 32:
@@ -45,8 +43,3 @@ def _with_fine_masks(model: MedGlipModel) -> MedGlipModel:
     finer = MedGlipModel(config)
     finer.load_state_dict({**finer.state_dict(), **model.state_dict()})
     return finer
-
-
-def start_core(folder: Path) -> MedGlipGrounder:
-    """The core in a folder as a grounder on the CPU."""
-    return MedGlipGrounder.from_pretrained(folder, "cpu")

@@ -84,31 +84,25 @@ class MedGlipGrounder:
 
     def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study the regions of its phrases, best first. Raises `BadInput` for an unreadable picture."""
-        asked = [_asked(row) for row in phrases]
-        read = [_with_ancestors(row) for row in asked] if self.settings.capped else asked
-        views = zip(self._views(studies, read), asked, strict=True)
-        return [self._regions(view, row, self._limits(view)) for view, row in views]
+        views = self._views(studies, phrases, self.settings.capped)
+        return [self._regions(view, self._limits(view)) for view in views]
 
     def presence(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[dict[str, float]]:
         """For each study and phrase the chance in [0, 1] that it is in the image at all, never above its ancestors'."""
-        asked = [_asked(row) for row in phrases]
-        views = zip(self._views(studies, [_with_ancestors(row) for row in asked]), asked, strict=True)
-        return [_capped(row, self._chances(view)) for view, row in views]
+        return [_capped(view.asked, self._chances(view)) for view in self._views(studies, phrases, True)]
 
     def answer(
         self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]
     ) -> list[tuple[list[Region], dict[str, float]]]:
         """`ground` and `presence` of one pass over the images."""
-        asked = [_asked(row) for row in phrases]
-        views = zip(self._views(studies, [_with_ancestors(row) for row in asked]), asked, strict=True)
-        return [(self._regions(v, row, self._limits(v)), _capped(row, self._chances(v))) for v, row in views]
+        views = self._views(studies, phrases, True)
+        return [(self._regions(view, self._limits(view)), _capped(view.asked, self._chances(view))) for view in views]
 
     def say(self, study: Study, phrases: Sequence[str]) -> tuple[list[Region], dict[str, float]]:
         """Regions of one study, and the model's own presence logit of each phrase, neither capped nor calibrated."""
-        asked = _asked(phrases)
-        view = next(self._views([study], [asked]))
+        view = next(self._views([study], [phrases], False))
         logits = view.output.presence[view.image].tolist() if view.output is not None else []
-        return self._regions(view, asked, {}), dict(zip(asked, logits, strict=False))
+        return self._regions(view, {}), dict(zip(view.asked, logits, strict=False))
 
     def embed(self, studies: Sequence[Study], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
         """The given regions with embeddings float32[D] in the space of `ground`, read at their boxes' centres."""
@@ -118,16 +112,20 @@ class MedGlipGrounder:
             embedded += self._embed_batch(studies[start : start + size], regions[start : start + size])
         return embedded
 
-    def _views(self, studies: Sequence[Study], asked: Sequence[list[str]]) -> Iterator["_View"]:
+    def _views(
+        self, studies: Sequence[Study], phrases: Sequence[Sequence[str]], with_ancestors: bool
+    ) -> Iterator["_View"]:
         """What the model says of each study; a batch that nothing is asked of is not looked at."""
+        asked = [_asked(row) for row in phrases]
+        read = [_with_ancestors(row) for row in asked] if with_ancestors else asked
         for start in range(0, len(studies), self.settings.batch_size):
             batch = studies[start : start + self.settings.batch_size]
-            rows = asked[start : start + self.settings.batch_size]
+            rows = read[start : start + self.settings.batch_size]
             images = [read_image(study.image_path) for study in batch] if any(rows) else []
             output = self._run(images, batch, rows) if images else None
             for i, (study, row) in enumerate(zip(batch, rows, strict=True)):
                 size_px = images[i].size if images else study.size_px
-                yield _View(output, i, row, Letterbox(size_px, self.processor.image_size))
+                yield _View(output, i, asked[start + i], row, Letterbox(size_px, self.processor.image_size))
 
     def _chances(self, view: "_View") -> dict[str, float]:
         """The calibrated chance of each phrase that was read."""
@@ -166,10 +164,10 @@ class MedGlipGrounder:
         parts = {name: torch.cat([part[name] for part in outputs], -1) for name in ("logits", "presence")}
         return replace(outputs[0], **parts)
 
-    def _regions(self, view: "_View", asked: list[str], chances: Mapping[str, float]) -> list[Region]:
+    def _regions(self, view: "_View", chances: Mapping[str, float]) -> list[Region]:
         """Regions of all phrases, best first, none scoring above the chance of its phrase and what is above that."""
-        most = _capped(asked, chances)
-        found = [region for phrase in asked for region in self._regions_of(view, phrase, most[phrase])]
+        most = _capped(view.asked, chances)
+        found = [region for phrase in view.asked for region in self._regions_of(view, phrase, most[phrase])]
         return sorted(found, key=lambda region: (-region.score, region.phrase))
 
     def _regions_of(self, view: "_View", phrase: str, most: float) -> Iterator[Region]:
@@ -197,10 +195,11 @@ class MedGlipGrounder:
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What the model said of one image of a batch, of the phrases it read; `output` None: nothing was asked."""
+    """What the model said of one image of a batch, asked and read phrases (those above too); `output` None: none."""
 
     output: MedGlipOutput | None
     image: int
+    asked: list[str]
     phrases: list[str]
     letterbox: Letterbox
 

@@ -3,6 +3,7 @@
 Markdown with the front matter that model hubs read; `README.md` beside the weights.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ import yaml
 from datasets import Dataset
 from pydantic import BaseModel
 
+from .datasets.load import DataSettings
+from .datasets.schema import region_phrases, tables
 from .labels import VERSION as LABELS_VERSION
 from .model.medglip import MedGlipModel
 from .records import write_atomic
@@ -28,23 +31,21 @@ class SetFacts:
     name: str
     licence: str = ""
     modalities: set[str] = field(default_factory=set)
-    images: dict[str, int] = field(default_factory=dict)
-    num_regions: int = 0
-    labels: dict[str, int] = field(default_factory=dict)
+    images: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
 
 
-def facts_of(studies: Dataset, licences: Mapping[str, str] | None = None) -> list[SetFacts]:
-    """Facts of every set among the studies (`STUDY_FEATURES`), in order; one pass, a thousand rows at a time."""
+def facts_of(studies: Dataset, sets: Sequence[DataSettings] = ()) -> list[SetFacts]:
+    """Facts of every set among the studies (`STUDY_FEATURES`), in order; `sets` tell the licences."""
+    licences = {settings.name: settings.licence for settings in sets}
     found: dict[str, SetFacts] = {}
-    columns = ["dataset", "modality", "split", "regions"]
-    for rows in studies.select_columns(columns).iter(1000):
-        for name, modality, split, regions in zip(*(rows[c] for c in columns), strict=True):  # pyright: ignore
-            facts = found.setdefault(name, SetFacts(name, (licences or {}).get(name, "")))
+    for part in tables(studies, ["dataset", "modality", "split", "regions"]):
+        names, modalities, splits = (part[name].to_pylist() for name in ("dataset", "modality", "split"))
+        for name, modality, split, phrases in zip(names, modalities, splits, region_phrases(part), strict=True):
+            facts = found.setdefault(name, SetFacts(name, licences.get(name, "")))
             facts.modalities.add(modality)
-            facts.images[split] = facts.images.get(split, 0) + 1
-            facts.num_regions += len(regions)
-            for region in regions:
-                facts.labels[region["phrase"]] = facts.labels.get(region["phrase"], 0) + 1
+            facts.images[split] += 1
+            facts.labels.update(phrases)
     return list(found.values())
 
 
@@ -111,8 +112,8 @@ def _calibration(found: Mapping[str, Any] | None) -> str:
 def _data(sets: Iterable[SetFacts]) -> str:
     rows = ["| set | modality | licence | train | val | regions | labels |", "|---|---|---|---|---|---|---|"]
     rows += [
-        f"| {s.name} | {', '.join(sorted(s.modalities))} | {s.licence or 'not stated'} | {s.images.get('train', 0)} "
-        f"| {s.images.get('val', 0)} | {s.num_regions} | {_labels(s.labels)} |"
+        f"| {s.name} | {', '.join(sorted(s.modalities))} | {s.licence or 'not stated'} | {s.images['train']} "
+        f"| {s.images['val']} | {s.labels.total()} | {_labels(s.labels)} |"
         for s in sets
     ]
     return "Images a split, whole patients where the set names them.\n\n" + "\n".join(rows)
@@ -122,10 +123,3 @@ def _labels(labels: Mapping[str, int]) -> str:
     ordered = sorted(labels, key=lambda label: (-labels[label], label))
     more = f" and {len(ordered) - _LABELS_SHOWN} more" if len(ordered) > _LABELS_SHOWN else ""
     return ", ".join(ordered[:_LABELS_SHOWN]) + more
-
-
-def figures_table(rows: Mapping[str, Mapping[str, Any]], metrics: Sequence[str]) -> str:
-    """Markdown: a row a name, a column a metric; a value is shown with what it says of itself, "" where missing."""
-    lines = ["| | " + " | ".join(metrics) + " |", "|---" * (len(metrics) + 1) + "|"]
-    lines += [f"| {name} | " + " | ".join(str(row.get(m, "")) for m in metrics) + " |" for name, row in rows.items()]
-    return "\n".join(lines)

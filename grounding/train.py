@@ -1,14 +1,12 @@
 """Train the core: studies of any data sets in, a folder that `MedGlipGrounder.from_pretrained` reads out."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from pydantic import Field, model_validator
@@ -18,7 +16,7 @@ from .bad_input import BadInput, Skipped
 from .calibration import calibration_to_json
 from .continued import continued
 from .datasets.load import DataSettings
-from .datasets.schema import Studies, tables
+from .datasets.schema import Studies, split_of, words_of
 from .datasets.schema import studies as studies_of
 from .labels import load_labels
 from .medglip_grounder import GrounderSettings, MedGlipGrounder
@@ -127,7 +125,7 @@ def train(
     _claim(out_dir, settings)
     if finished_steps(folder) >= settings.train.steps:
         return folder
-    rows = _split(studies, "train")
+    rows = split_of(studies, "train")
     skipped = Skipped()
     model, processor = _start(settings, rows)
     examples = load_examples(rows, processor.image_size, settings.memory_gb, skipped)
@@ -212,20 +210,13 @@ def _claim(out_dir: Path, settings: GroundingSettings) -> None:
     claim(out_dir, settings.model_dump(mode="json", exclude=free))
 
 
-def _split(studies: Dataset, name: str) -> Dataset:
-    parts = [pc.equal(part["split"], name).to_numpy() for part in tables(studies, ["split"])]  # pyright: ignore[reportAttributeAccessIssue]
-    return studies.select(np.flatnonzero(np.concatenate([*parts, np.zeros(0, bool)])))
-
-
 def _validation(
     studies: Dataset, settings: GroundingSettings, processor: MedGlipProcessor
 ) -> Callable[[torch.nn.Module], float]:
     """Says how good a core is on a sample of split val. Raises `BadInput` where there is none."""
-    rows = _split(studies, "val")
-    if not len(rows):
+    sample = Studies(split_of(studies, "val", settings.validate_images, settings.train.seed))
+    if not sample:
         raise BadInput("no image of split val to validate on.", fix="set train.validate_every to 0, or give some")
-    order = np.random.default_rng(settings.train.seed).permutation(len(rows))
-    sample = Studies(rows.select(np.sort(order[: settings.validate_images])))
     limits = GrounderSettings(calibrated=False, mask_min_score=1.0)  # boxes alone
 
     def validate(model: torch.nn.Module) -> float:
@@ -240,16 +231,7 @@ def _tokenizer(rows: Dataset, start: str) -> PreTrainedTokenizerFast:
         return text_tokenizer(start)
     tree = load_labels()
     words = [word for label in tree.labels for word in (label, *tree.synonyms(label), tree.description(label))]
-    return train_tokenizer(chain(words, _words(rows)))
-
-
-def _words(rows: Dataset) -> Iterator[str]:
-    """Every phrase of the rows and every word of their paths, as often as it is there; masks are not read."""
-    for part in tables(rows, ["phrases", "regions"]):
-        regions = pc.list_flatten(part["regions"])  # pyright: ignore[reportAttributeAccessIssue]
-        paths = pc.list_flatten(pc.struct_field(regions, "path"))  # pyright: ignore[reportAttributeAccessIssue]
-        for column in (pc.list_flatten(part["phrases"]), pc.struct_field(regions, "phrase"), paths):  # pyright: ignore[reportAttributeAccessIssue]
-            yield from column.to_pylist()
+    return train_tokenizer(chain(words, words_of(rows)))
 
 
 def _save(
@@ -261,15 +243,15 @@ def _save(
     sets: Sequence[DataSettings],
 ) -> None:
     """Calibrate on the validation split; weights, configuration, tokenizer, model card."""
-    validation, skipped = Studies(_split(studies, "val")), Skipped()
+    validation, skipped = Studies(split_of(studies, "val")), Skipped()
     model.config.calibration = None
     calibration = calibrate(MedGlipGrounder(model, processor, CALIBRATED), validation, skipped)
     model.config.calibration = calibration and calibration_to_json(calibration)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    write_card(folder, facts_of(studies, {d.name: d.licence for d in sets}), model, settings)
+    write_card(folder, facts_of(studies, sets), model, settings)
 
 
 def _score(score: Score, core: MedGlipGrounder, studies: Dataset, path: Path) -> None:
     """What `score` says of the core on the validation split, on disk."""
-    write_atomic(path, json.dumps(dict(score(core, list(studies_of(_split(studies, "val"))))), indent=1))
+    write_atomic(path, json.dumps(dict(score(core, list(studies_of(split_of(studies, "val"))))), indent=1))

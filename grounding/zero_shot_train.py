@@ -21,6 +21,7 @@ from transformers.loss.loss_grounding_dino import GroundingDinoHungarianMatcher
 
 from .bad_input import BadInput, Skipped
 from .datasets.load import DataSettings
+from .datasets.schema import split_of
 from .grounder import Grounder
 from .mixture import MixtureSettings, chances, datasets_of
 from .model.examples import Draw, DrawSettings, draw, load_examples
@@ -83,7 +84,7 @@ def fine_tune(
     """
     check_tunable(grounder)
     folder, model, processor = out_dir / "model", grounder.model, grounder.processor
-    rows = studies.filter(lambda row: row["split"] == "train")
+    rows = split_of(studies, "train")
     claim(out_dir, _ingredients(grounder, rows, settings))
     if finished_steps(folder) >= settings.train.steps:
         return folder

@@ -9,21 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 
-from ..eval.bootstrap import Estimate
 from ..eval.compare import compare_runs
 from ..eval.records import Record, read_records
 from ..eval.score import EvalSettings, score
-from ..eval.table import comparisons_text, table
+from ..eval.table import by_metric, comparisons_text, table
+from ..grounding.datasets.schema import split_of
 from ..grounding.datasets.schema import studies as studies_of
-from ..grounding.medglip_grounder import GrounderSettings, MedGlipGrounder
+from ..grounding.medglip_grounder import MedGlipGrounder
 from ..grounding.records import write_atomic
 from ..grounding.settings import read_settings, validate
-from ..grounding.train import GroundingSettings, train
-from .coco_evaluate import MAX_PER_PHRASE, predict
+from ..grounding.train import CALIBRATED, GroundingSettings, train
+from .coco_evaluate import predict
 from .line import Line
 from .recipe import Recipe
 
@@ -68,10 +67,10 @@ def _run(line: Line, name: str, steps: int, seed: int, out: Path) -> None:
     if not (folder / "seconds.json").exists():
         write_atomic(folder / "seconds.json", json.dumps({"cpu": time.process_time() - start, "steps": steps}))
     asked_so = settings.draw.descriptions == 1
-    limits = GrounderSettings(max_per_phrase=MAX_PER_PHRASE, min_score=0.01, descriptions=asked_so)
+    limits = CALIBRATED.model_copy(update={"descriptions": asked_so})
     grounder = MedGlipGrounder.from_pretrained(model, settings=limits)
-    val = line.studies.select(np.flatnonzero(np.array(line.studies["split"]) == "val"))
-    predict(grounder, list(studies_of(val)), _records(out, name), line.skipped, model=name)
+    val = list(studies_of(split_of(line.studies, "val")))
+    predict(grounder, val, _records(out, name), line.skipped, model=name)
 
 
 def _changed(
@@ -87,14 +86,10 @@ def _changed(
 
 def _text(out: Path, found: Mapping[str, list[Record]], settings: EvalSettings) -> str:
     """Scores a variant; then, where the full core is there, differences to it."""
-    rows: dict[str, dict[str, Estimate]] = {}
-    for name, records in found.items():
-        metrics = score(records, "grounding", settings).metrics
-        for metric in METRICS:
-            rows.setdefault(metric, {})[name] = metrics[metric]
+    scores = {name: score(records, "grounding", settings).metrics for name, records in found.items()}
     spent = {name: json.loads((out / _slug(name) / "seconds.json").read_text()) for name in found}
     seconds = "CPU seconds: " + ", ".join(f"{name} {row['cpu']:.0f}" for name, row in spent.items())
-    parts = [table(rows, "markdown", "core"), seconds]  # pyright: ignore[reportArgumentType]
+    parts = [table(by_metric(scores, METRICS), "markdown", "core"), seconds]
     if FULL in found and len(found) > 1:
         names = [*(name for name in found if name != FULL), FULL]
         parts.append(comparisons_text(compare_runs([found[name] for name in names], names, "grounding", settings)))

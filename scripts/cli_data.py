@@ -91,20 +91,15 @@ def check(
 
 def _region_sets(place: Path) -> tuple["Dataset", "Skipped"]:
     """Every region set of a recipe, or a built dataset; tasks are not looked at."""
-    from datasets import concatenate_datasets
-
-    from ..grounding.datasets import phantom
+    from ..grounding.bad_input import Skipped
     from ..grounding.datasets.load import DataSettings, load_studies
-    from .line import Line
+    from ..grounding.recipe import HeldOut, core_studies
     from .recipe import Recipe
 
     if place.is_dir():
         return load_studies([DataSettings(layout="built", path=str(place.resolve()))], 0)
-    recipe = read_settings(Recipe, place)
-    sets = [settings for settings in recipe.grounding.data if settings.layout != "phantom"]
-    folder = Line(recipe).phantom_dir if len(sets) < len(recipe.grounding.data) else None
-    data, skipped = load_studies(sets, recipe.seed)
-    return concatenate_datasets([phantom.read(folder), data] if folder else [data]), skipped
+    skipped = Skipped()
+    return core_studies(read_settings(Recipe, place), HeldOut(), skipped), skipped
 
 
 def _echo_shared(shared: Sequence[Mapping[str, str]], shown: int = 10) -> None:

@@ -45,6 +45,7 @@ def ask(
 
     Example: medglip vqa ask scan.png "Where is the nodule?" --modality xray
     """
+    from ..grounding.types import NOTICE
     from ..vqa.answer import parse_answer
     from ..vqa.mllm.generate import GenerateSettings
     from ..vqa.task import Question, to_example
@@ -67,7 +68,7 @@ def ask(
     if source != "none" and not shown.regions:
         typer.echo(f"evidence: no region found, looked for {', '.join(query.phrases) or 'nothing: give --modality'}")
     typer.echo(f"answer: {parse_answer(said.text, 'open')}")
-    typer.echo("research use, not for diagnosis")
+    typer.echo(NOTICE)
     if show:
         show.mkdir(parents=True, exist_ok=True)
         typer.echo(f"picture: {show / draw(study, query.phrases, shown.regions, show)['picture']}")

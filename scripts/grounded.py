@@ -5,7 +5,7 @@ from pathlib import Path
 from ..grounding.evidence import Source
 from ..grounding.imaging.read import read_image
 from ..grounding.labels import load_labels
-from ..grounding.types import Study
+from ..grounding.types import NOTICE, Study
 from ..report.grounded import GroundedReport
 from ..report.sentences import ground_sentences
 from ..report.task import Report, to_example
@@ -34,4 +34,4 @@ def write_grounded(run: FinishedRun, study: Study, source: Source, out: Path) ->
     )
     files = write(report, read_image(study.image_path), out)
     lines = [f"{s.text} " + " ".join(f"[{r.phrase} {r.score:.2f}]" for r in s.regions) for s in sentences]
-    return [*lines, "research use, not for diagnosis", f"written: {', '.join(str(path) for path in files)}"]
+    return [*lines, NOTICE, f"written: {', '.join(str(path) for path in files)}"]

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..grounding.imaging.read import read_image
-from ..grounding.types import Region, Study, region_to_json
+from ..grounding.types import NOTICE, Region, Study, region_to_json
 
 COLOURS = ((230, 97, 1), (44, 123, 182), (26, 150, 65), (215, 48, 140), (200, 170, 20), (110, 80, 190))
 
@@ -30,7 +30,7 @@ def draw(study: Study, phrases: Sequence[str], regions: Sequence[Region], out: P
         "phrases": list(phrases),
         "regions": [region_to_json(region) for region in regions],
         "picture": path.name,
-        "notice": "research use, not for diagnosis",
+        "notice": NOTICE,
     }
 
 

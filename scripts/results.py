@@ -15,8 +15,10 @@ from ..eval.score import score as score_records
 from ..eval.score import write_json
 from ..eval.table import table
 from ..grounding.cache import regions_of
+from ..grounding.datasets.schema import split_of
 from ..grounding.datasets.schema import studies as studies_of
 from ..grounding.records import RecordFile, Task, write_atomic
+from ..grounding.types import NOTICE
 from .line import Line
 from .task_data import grounding_record, record_id
 from .tune import DOWNSTREAM
@@ -32,7 +34,7 @@ def write_grounding_records(line: Line) -> Path:
     """One record for each scored image and phrase that its set annotates, present or not."""
     path = line.out / "records" / "grounding.jsonl"
     file = RecordFile(path)
-    scored = list(studies_of(line.studies.filter(lambda row: row["split"] == line.recipe.eval_split)))
+    scored = list(studies_of(split_of(line.studies, line.recipe.eval_split)))
     found, skipped = regions_of(line.grounder, scored, [s.phrases for s in scored], line.out / "regions")
     line.skipped.entries += skipped.entries
     readable = [study for study in scored if study.study_id in found]
@@ -55,7 +57,7 @@ def score(line: Line) -> dict[str, Any]:
     results["paired"] = {task: _paired(line, task) for task in DOWNSTREAM}
     seconds = json.loads((line.out / "seconds.json").read_text())
     results |= {"seconds": round(sum(seconds.values()), 1), "stages": seconds}
-    results |= {"recipe": line.recipe.name, "seed": line.recipe.seed, "notice": "research use, not for diagnosis"}
+    results |= {"recipe": line.recipe.name, "seed": line.recipe.seed, "notice": NOTICE}
     write_atomic(line.out / "results.json", json.dumps(results, indent=1))
     write_atomic(line.out / "table.md", results_table(results, "markdown") + "\n")
     return results

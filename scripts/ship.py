@@ -12,11 +12,14 @@ import numpy as np
 import typer
 
 from ..eval.bootstrap import Estimate
-from ..eval.records import read_records
+from ..eval.grounding import curves
+from ..eval.page.curves import reliability_file
+from ..eval.records import Record, read_records
 from ..eval.score import EvalSettings, Scores, score
-from ..eval.table import table
+from ..eval.table import by_metric, table
 from ..grounding.bad_input import BadInput
 from ..grounding.checkpoints import load_grounder
+from ..grounding.datasets.schema import split_of
 from ..grounding.datasets.schema import studies as studies_of
 from ..grounding.medglip_grounder import MedGlipGrounder
 from ..grounding.model_card import facts_of, write_card
@@ -28,6 +31,7 @@ from .recipe import Recipe
 
 SHOWN = (*METRICS, "ece")
 FIGURES = "figures.json"
+RELIABILITY = "reliability.svg"
 Figures = dict[str, dict[str, Estimate]]
 
 
@@ -45,16 +49,18 @@ def main(
     staged = line.out / "shipped"
     core = halved(line.grounder_dir, staged)
     write_atomic(staged / "vocabulary.json", json.dumps(line.vocabulary, indent=1))
-    scores = validated(line, staged, seed)
+    records = validated(line, staged)
+    scores = score(records, "grounding", EvalSettings(seed=seed))
     figures = by_set(scores)
     mean, before = macro(figures), _shipped_macro(out)
     typer.echo(_table(figures, mean))
     if before is not None and mean <= before and not worse:
         raise BadInput(f"macro AP50 {mean:.3f}, the weights there have {before:.3f}.", file=out, fix="keep those")
     write_atomic(staged / FIGURES, json.dumps({"macro_ap50": mean, "sets": _plain(figures)}, indent=1))
+    write_atomic(staged / RELIABILITY, reliability_file(curves(records, EvalSettings(seed=seed))))
     write_card(
         staged,
-        facts_of(line.studies, {d.name: d.licence for d in line.recipe.grounding.data}),
+        facts_of(line.studies, line.recipe.grounding.data),
         core.model,
         line.recipe.grounding.settings,
         name=line.recipe.name,
@@ -76,13 +82,13 @@ def halved(folder: Path, out: Path) -> MedGlipGrounder:
     return core
 
 
-def validated(line: Line, folder: Path, seed: int) -> Scores:
-    """Scores of a checkpoint on the validation split of a recipe, by data set."""
+def validated(line: Line, folder: Path) -> list[Record]:
+    """Records of a checkpoint on the validation split of a recipe."""
     grounder = load_grounder(folder, max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
-    studies = [s for s in studies_of(line.studies) if s.split == "val"]
-    records = folder.parent / "records" / f"{grounder.fingerprint[:16]}.jsonl"
-    predict(grounder, studies, records, line.skipped, model=line.recipe.name)
-    return score(read_records([records], "grounding"), "grounding", EvalSettings(seed=seed))
+    studies = list(studies_of(split_of(line.studies, "val")))
+    path = folder.parent / "records" / f"{grounder.fingerprint[:16]}.jsonl"
+    predict(grounder, studies, path, line.skipped, model=line.recipe.name)
+    return read_records([path], "grounding")
 
 
 def by_set(scores: Scores) -> Figures:
@@ -105,15 +111,15 @@ def _plain(figures: Figures) -> dict[str, dict[str, float]]:
 
 
 def _table(figures: Figures, mean: float, form: str = "text") -> str:
-    turned = {m: {name: row[m] for name, row in figures.items() if m in row} for m in SHOWN}
-    return f"{table(turned, form, 'set')}\n\nMacro AP50 over sets: {mean:.3f}"  # pyright: ignore[reportArgumentType]
+    return f"{table(by_metric(figures, SHOWN), form, 'set')}\n\nMacro AP50 over sets: {mean:.3f}"  # pyright: ignore[reportArgumentType]
 
 
 def _figures(figures: Figures, mean: float, scores: Scores) -> str:
     return (
         "On the validation split, whose images and patients were not trained on but served to calibrate the scores. "
         f"Intervals of 95 % over patients, {scores.counts['records']} pairs of image and phrase. "
-        f"`all` is every pair together.\n\n{_table(figures, mean, 'markdown')}"
+        f"`all` is every pair together.\n\n{_table(figures, mean, 'markdown')}\n\n"
+        f"How often a region of a score is right: ![reliability diagram]({RELIABILITY})"
     )
 
 

@@ -50,8 +50,7 @@ def calibration(content: Content) -> str:
     """For every grounding system a reliability diagram and precision over recall, as far as the data are there."""
     plots = []
     for name, found in content.curves.items():
-        if reliability := points_of(found.get("reliability"), "score", "accuracy"):
-            lines = {"guide": [(0.0, 0.0), (1.0, 1.0)], "line dots": reliability}
+        if lines := _reliability(found):
             plots.append(_plot(f"{name}: reliability", "score", "found right", lines, (0, 1), (0, 1)))
         if pr := points_of(found.get("pr"), "recall", "precision"):
             title = f"{name}: precision and recall, IoU 0.5"
@@ -64,6 +63,26 @@ def calibration(content: Content) -> str:
                 )
             )
     return f'<div class="plots">{"".join(plots)}</div>' if plots else ""
+
+
+def _reliability(found: Mapping[str, Any]) -> dict[str, Points]:
+    points = points_of(found.get("reliability"), "score", "accuracy")
+    return {"guide": [(0.0, 0.0), (1.0, 1.0)], "line dots": points} if points else {}
+
+
+def reliability_file(found: Mapping[str, Any]) -> str:
+    """The reliability diagram of `eval.grounding.curves` as an SVG file of its own; empty where there are no points."""
+    if not (lines := _reliability(found)):
+        return ""
+    drawing = _drawing("Reliability", "score", "found right", lines, (0, 1), (0, 1))
+    return drawing.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" width="600"', 1).replace(">", _STYLE, 1)
+
+
+_STYLE = (
+    "><style>svg{background:#fff;font-family:sans-serif}text{font-size:10px;fill:#555}.x{text-anchor:middle}"
+    ".y{text-anchor:end;dominant-baseline:central}.grid{stroke:#ddd}path{fill:none;stroke:#1f6fb4;stroke-width:1.75}"
+    "path.guide{stroke:#999;stroke-dasharray:3}.dot{fill:#1f6fb4}</style>"
+)
 
 
 def points_of(rows: Sequence[Mapping[str, float]] | None, x_name: str, y_name: str) -> Points:
@@ -80,7 +99,20 @@ def _plot(
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
 ) -> str:
-    """A figure with axes, ticks and one path for each line; keys are their classes."""
+    """A figure with its caption."""
+    drawing = _drawing(title, x_name, y_name, lines, x_range, y_range)
+    return f'<figure class="plot"><figcaption>{escape(title)}</figcaption>{drawing}</figure>'
+
+
+def _drawing(
+    title: str,
+    x_name: str,
+    y_name: str,
+    lines: Mapping[str, Points],
+    x_range: tuple[float, float] | None,
+    y_range: tuple[float, float] | None,
+) -> str:
+    """Axes, ticks and one path for each line; keys are their classes."""
     every = [point for points in lines.values() for point in points]
     x_low, x_high = x_range or (0.0, max(x for x, _ in every))
     y_low, y_high = y_range or (0.0, float(np.quantile([y for _, y in every], 0.995)) * 1.05)
@@ -96,9 +128,8 @@ def _plot(
         for kind, points in lines.items()
     )
     return (
-        f'<figure class="plot"><figcaption>{escape(title)}</figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"{_axes(at, (x_low, x_high), (y_low, y_high), x_name, y_name)}{drawn}</svg></figure>"
+        f"{_axes(at, (x_low, x_high), (y_low, y_high), x_name, y_name)}{drawn}</svg>"
     )
 
 

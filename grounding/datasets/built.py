@@ -5,7 +5,6 @@ takes a path finds them. Training reads a memory-mapped Arrow copy (`mapped`); p
 `datasets.load_dataset("parquet", data_files=..., streaming=True)` reads the shards too.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -20,7 +19,8 @@ from tqdm.auto import tqdm
 
 from ..assets import cache_folder
 from ..bad_input import BadInput, Skipped
-from ..records import sha256, write_atomic
+from ..imaging.read import copied_out
+from ..records import sha256
 from ..types import Study
 from .rows import existing_folder, skipping
 from .schema import STUDY_FEATURES, row_to_study
@@ -48,7 +48,6 @@ BUILT_FEATURES = Features(
 the row there; the hashes of `duplicates`. `image_path` is below MEDGLIP_DATA, or absolute."""
 
 SHARDS = "data-*.parquet"
-_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
 _ROWS = 256
 
 
@@ -126,9 +125,4 @@ def _picture(folder: Path, row: dict[str, Any]) -> Path:
     if content is None:
         return Path(os.environ.get("MEDGLIP_DATA", "")) / row["image_path"]
     known = row.get("pixel_hash")
-    name = hashlib.sha256(content).hexdigest()[:16] if known is None else f"{known:016x}"
-    suffix = next((suffix for mark, suffix in _SUFFIXES.items() if content.startswith(mark)), ".img")
-    path = folder / "images" / name[:2] / f"{name}{suffix}"
-    if not path.is_file():
-        write_atomic(path, content)
-    return path
+    return copied_out(content, folder / "images", "" if known is None else f"{known:016x}")

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..labels import load_labels
+from ..types import NOTICE
 from .harmonize import Notes
 from .manifest import BuildSettings
 
@@ -125,7 +126,7 @@ def card(settings: BuildSettings, facts: CardFacts) -> str:
         "---\nconfigs:\n- config_name: default\n  data_files: data-*.parquet\n---",
         f"# {facts.name}",
         f"{facts.kept} images with {regions} regions of {len(settings.sources)} sets, built by `medglip data build`. "
-        "Research use, not for diagnosis. Each row keeps the licence of its set: mind it before anything is passed on.",
+        f"{NOTICE} Each row keeps the licence of its set: mind it before anything is passed on.",
         _how(settings),
         *(f"## By {name}\n\n{_table(tally_rows(facts.tally, name))}" for name in (*_BY_ROW[:4], "level", "box size")),
         "In the columns of splits: images / regions, or regions alone.",

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..bad_input import BadInput
 from ..imaging.read import read_image
-from ..types import Region, Study
+from ..types import NOTICE, Region, Study
 from .schema import row_to_study
 
 _SIDE_PX = 320
@@ -47,7 +47,7 @@ def contact_sheet(data: Dataset, samples: int, seed: int) -> str:
             f'<h2>{escape(name)} <small>{len(chosen)} of {len(rows)}</small></h2><div class="row">{figures}</div>'
         )
     head = f"<title>Contact sheet</title><style>{_STYLE}</style>"
-    text = f"<h1>Contact sheet</h1><p>{len(names)} images. Research use, not for diagnosis.</p>"
+    text = f"<h1>Contact sheet</h1><p>{len(names)} images. {NOTICE}</p>"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"{head}<body>{text}{''.join(sections)}</body></html>\n"

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset, Features, Value
 from datasets import List as ListOf
 
@@ -106,3 +107,27 @@ class Studies(Sequence[Study]):
 def tables(data: Dataset, columns: Sequence[str], num_rows: int = 4096) -> Iterator[pa.Table]:
     """Some columns as Arrow, so many rows at a time: nothing of the others is read, no row becomes Python objects."""
     return cast(Iterator[pa.Table], data.select_columns(list(columns)).with_format("arrow").iter(num_rows))
+
+
+def region_phrases(table: pa.Table) -> list[list[str]]:
+    """The phrases of the regions of each row of a table with the column `regions`."""
+    lists = table["regions"].combine_chunks()
+    return pa.ListArray.from_arrays(lists.offsets, lists.values.field("phrase")).to_pylist()
+
+
+def split_of(data: Dataset, name: str, most: int | None = None, seed: int = 0) -> Dataset:
+    """The rows of one split, in order; with `most` no more than so many, drawn with the seed. No row is decoded."""
+    found = [pc.equal(part["split"], name).to_numpy() for part in tables(data, ["split"])]  # pyright: ignore[reportAttributeAccessIssue]
+    rows = np.flatnonzero(np.concatenate([*found, np.zeros(0, bool)]))
+    if most is not None and len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+    return data.select(rows)
+
+
+def words_of(data: Dataset) -> Iterator[str]:
+    """Every phrase of the rows and every word of their paths, as often as it is there; masks are not read."""
+    for part in tables(data, ["phrases", "regions"]):
+        regions = pc.list_flatten(part["regions"])  # pyright: ignore[reportAttributeAccessIssue]
+        paths = pc.list_flatten(pc.struct_field(regions, "path"))  # pyright: ignore[reportAttributeAccessIssue]
+        for column in (pc.list_flatten(part["phrases"]), pc.struct_field(regions, "phrase"), paths):  # pyright: ignore[reportAttributeAccessIssue]
+            yield from column.to_pylist()

@@ -3,6 +3,7 @@
 Every failure is a `BadInput` with the file and what to do; nothing is guessed about a file that does not open.
 """
 
+import hashlib
 import struct
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..bad_input import BadInput
-from ..records import file_sha256
+from ..records import file_sha256, write_atomic
 from .window import percentile_window, to_uint8, unit_scale
 
 _ORIENTATION = 0x0112
+_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp", b"II*\0": ".tif", b"MM\0*": ".tif"}
 _WIDE_GREY = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _PIL_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 
@@ -51,6 +53,16 @@ def image_size(path: Path) -> tuple[int, int]:
             return (height, width) if _orientation(image) in (5, 6, 7, 8) else (width, height)
     except _PIL_ERRORS as error:
         raise _unreadable(path, error) from error
+
+
+def copied_out(content: bytes, folder: Path, name: str = "") -> Path:
+    """The file below the folder that holds these bytes, written if it is not there; named by their hash or `name`."""
+    name = name or hashlib.sha256(content).hexdigest()[:32]
+    suffix = next((suffix for mark, suffix in _SUFFIXES.items() if content.startswith(mark)), ".img")
+    path = folder / name[:2] / f"{name}{suffix}"
+    if not path.is_file():
+        write_atomic(path, content)
+    return path
 
 
 def image_sha256(path: Path) -> str:

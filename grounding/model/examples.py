@@ -22,7 +22,7 @@ from ..geometry import Boxes, Letterbox
 from ..grounder import is_about
 from ..imaging.read import read_image
 from ..labels import load_labels
-from ..phrases import mirror
+from ..phrases import mirror, with_description
 from ..settings import Settings
 from ..types import Study
 from .augment import View, augment
@@ -214,9 +214,7 @@ def _worded(label: str, rng: np.random.Generator, settings: DrawSettings) -> str
     others, phrase = tree.synonyms(label), label
     if others and rng.random() < settings.synonyms:
         phrase = others[rng.integers(len(others))]
-    if rng.random() < settings.descriptions and (description := tree.description(label)):
-        phrase = f"{phrase}: {description}"
-    return phrase
+    return with_description(phrase, tree) if rng.random() < settings.descriptions else phrase
 
 
 def _flat(study: Study) -> Study:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from medglip.eval.metrics.calibration import calibration_error, reliability
 from medglip.eval.metrics.froc import RATES, Froc, froc_curve
 from medglip.eval.metrics.phrase import Pair, grounding_measures, hungarian_iou, is_exact, make_pair, union_iou
 from medglip.eval.metrics.presence import auroc
+from medglip.eval.page.curves import reliability_file
 from medglip.eval.ranking import RankedHits
 from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
@@ -153,7 +155,12 @@ def test_curves_of_records(records: list[dict[str, Any]]) -> None:
     ]
     assert found["froc"][-1] == {"threshold": 0.6, "false_positives": 0.25, "sensitivity": 0.5}
     assert [part["boxes"] for part in found["reliability"]] == [1, 1]
-    assert curves([row | {"prediction": []} for row in records], ONE) == {"reliability": [], "pr": [], "froc": []}
+    nothing = curves([row | {"prediction": []} for row in records], ONE)
+    assert nothing == {"reliability": [], "pr": [], "froc": []}
+    drawn = ElementTree.fromstring(reliability_file(found))
+    dots = [child for child in drawn if child.tag.endswith("circle")]
+    assert len(dots) == len(found["reliability"])
+    assert reliability_file(nothing) == ""
 
 
 def test_bad_regions_name_their_record(record: Callable[..., Any], region: Callable[..., Any]) -> None:

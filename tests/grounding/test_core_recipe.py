@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 
 from medglip.grounding import BadInput, Region, Study
 from medglip.grounding.bad_input import Skipped
-from medglip.grounding.datasets.schema import Studies, to_dataset
+from medglip.grounding.datasets.schema import Studies, to_dataset, words_of
 from medglip.grounding.medglip_grounder import MedGlipGrounder
 from medglip.grounding.recipe import HeldOut, core_studies, read_core, tasks_of, train_core, vocabulary
-from medglip.grounding.train import GroundingSettings, _words, train
+from medglip.grounding.train import GroundingSettings, train
 from medglip.grounding.validation import mean_iou
 
 MakeStudies = Callable[[int], list[Study]]
@@ -177,7 +177,7 @@ def test_words_and_vocabulary_are_those_of_all_rows(make_studies: MakeStudies) -
     data = to_dataset(studies).select([2, 0])
     wanted = [phrase for k in (2, 0) for phrase in studies[k].phrases]
     wanted += [word for k in (2, 0) for r in studies[k].regions for word in (r.phrase, *r.path)]
-    assert sorted(_words(data)) == sorted(wanted)
+    assert sorted(words_of(data)) == sorted(wanted)
     assert vocabulary(data) == {"ct": studies[0].phrases}
 
 

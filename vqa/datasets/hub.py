@@ -5,18 +5,16 @@
 row; no answer type, so closed are yes and no. Images are copied to the cache folder (MEDGLIP_CACHE), each once.
 """
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.records import write_atomic
+from ...grounding.imaging.read import copied_out
 from .rows import PARTS, QuestionRow, build_rows, text_of, yes_no_type
 
 COLUMNS = ("image", "question", "answer")
-_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp", b"II*\0": ".tif", b"MM\0*": ".tif"}
 
 
 def is_here(folder: Path) -> bool:
@@ -94,9 +92,5 @@ def _image(value: Any) -> tuple[str, Path]:
     content = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(content, bytes):
         raise BadInput("image has no bytes.", fix="export the set with its images embedded")
-    name = hashlib.sha256(content).hexdigest()[:32]
-    suffix = next((suffix for mark, suffix in _SUFFIXES.items() if content.startswith(mark)), ".img")
-    path = cache_folder() / "questions" / name[:2] / f"{name}{suffix}"
-    if not path.is_file():
-        write_atomic(path, content)
-    return name, path
+    path = copied_out(content, cache_folder() / "questions")
+    return path.stem, path
