@@ -72,3 +72,33 @@ def ask(
     if show:
         show.mkdir(parents=True, exist_ok=True)
         typer.echo(f"picture: {show / draw(study, query.phrases, shown.regions, show)['picture']}")
+
+
+@vqa.command()
+def export(
+    adapter: Annotated[Path, typer.Argument(help="Folder of a finished run or of an adapter")],
+    out: Annotated[Path, typer.Argument(help="New folder")],
+    merged: Annotated[bool, typer.Option("--merged/--adapter", help="A whole model, or the adapter beside its base")],
+    image: Annotated[Path | None, typer.Option(help="The check asks about it; left out: noise")] = None,
+    question: Annotated[str, typer.Option(help="The check asks it; left out: two made ones")] = "",
+    base: Annotated[str | None, typer.Option(help="Where the adapter's base is now, if it has moved")] = None,
+    checkpoint: Checkpoint = None,
+    tolerance: Annotated[float | None, typer.Option(help="Largest logit difference that passes")] = None,
+) -> None:
+    """Write a folder that plain transformers and peft load without medglip, with a model card, and check that they do.
+
+    The check loads it their way and compares logits, in fp32: room for 4 bytes a weight. What a server such as vLLM
+    would refuse or leave out is said.
+
+    Example: medglip vqa export runs/quickstart served --merged
+    """
+    from .vqa_export import export_adapter
+
+    kind = "merged" if merged else "adapter"
+    done = export_adapter(
+        adapter, out, kind, image=image, question=question, base=base, checkpoint=checkpoint, tolerance=tolerance
+    )
+    typer.echo(f"largest logit difference: {done.difference:.3g}")
+    for notice in done.notices:
+        typer.echo(f"note: {notice}.")
+    typer.echo(f"written: {done.folder}")

@@ -1,4 +1,4 @@
-"""A finished run as a tool on images that nobody has seen: its grounder and its adapters."""
+"""A finished run as a tool on images that nobody has seen: its grounder and its adapters. Or an adapter by itself."""
 
 import json
 from collections.abc import Sequence
@@ -6,35 +6,54 @@ from functools import cached_property
 from pathlib import Path
 
 from ..grounding.bad_input import BadInput, nearest
-from ..grounding.checkpoints import load_grounder, vocabulary_of
-from ..grounding.evidence import SOURCES, Evidence, Source
+from ..grounding.checkpoints import checkpoint_folder, load_grounder, vocabulary_of
+from ..grounding.evidence import SOURCES, Evidence, EvidenceSettings, Source
 from ..grounding.grounder import Grounder
 from ..grounding.labels import load_labels
 from ..grounding.medglip_grounder import MedGlipGrounder
+from ..grounding.records import sha256
 from ..grounding.sources import Query, RegionCaches, evidence_for
 from ..grounding.types import Region, Study
 from ..vqa.mllm.generate import Generated, GenerateSettings, generate
-from ..vqa.mllm.model import load
+from ..vqa.mllm.model import OUR_FILE, GroundedMLLM, MllmSettings, load
 from ..vqa.mllm.prompt import Example
 from .recipe import Recipe
+
+PLAIN = EvidenceSettings(forms=())
 
 
 class FinishedRun:
     """The models of a run folder. With `checkpoint` regions are found by that grounder, and read by the run's core.
 
-    Raises `BadInput` if a stage that is needed has not finished there.
+    `adapter`: one of the run's, for every evidence source; left out, that of the source. Raises `BadInput` if a stage
+    that is needed has not finished there.
     """
 
-    def __init__(self, folder: Path, checkpoint: str | None = None):
+    def __init__(self, folder: Path, checkpoint: str | None = None, adapter: Path | None = None):
         if not (folder / "recipe.json").exists():
             raise BadInput("no run in this folder.", file=folder, fix="`make quickstart` makes runs/quickstart")
-        self.folder, self.checkpoint = folder, checkpoint
+        self.folder, self.checkpoint, self.chosen = folder, checkpoint, adapter
         self.recipe = Recipe.model_validate_json((folder / "recipe.json").read_text())
+
+    @property
+    def mllm(self) -> MllmSettings:
+        """The base and its LoRA."""
+        return self.recipe.mllm
+
+    @property
+    def shown(self) -> EvidenceSettings:
+        """What is shown of the regions."""
+        return self.recipe.evidence
+
+    @property
+    def core(self) -> Path:
+        """Folder of the core whose vectors the adapters know, and whose image tower the small default has."""
+        return self._need("grounding/model")
 
     @cached_property
     def grounder(self) -> MedGlipGrounder:
         """The trained grounding core."""
-        return MedGlipGrounder.from_pretrained(self._need("grounding/model"))
+        return MedGlipGrounder.from_pretrained(self.core)
 
     @cached_property
     def finder(self) -> Grounder:
@@ -59,24 +78,121 @@ class FinishedRun:
         asked = load_labels().phrases_in(question)
         return Query(study=study, asked=asked, usual=tuple(self.vocabulary.get(study.modality, ())))
 
+    @property
+    def reader(self) -> Grounder:
+        """The finder, its regions with embeddings of the core that the adapters were trained with."""
+        return Embedded(self.finder, self.grounder) if self.checkpoint else self.grounder
+
     def regions(self, study: Study, phrases: Sequence[str]) -> list[Region]:
-        """Regions of the phrases, best first, with embeddings of the core that the adapters were trained with."""
-        found = self.finder.ground([study], [list(phrases)])[0]
-        return self.grounder.embed([study], [found])[0] if self.checkpoint else found
+        """Regions of the phrases, best first, as `reader` gives them."""
+        return self.reader.ground([study], [list(phrases)])[0]
 
     def evidence(self, query: Query, source: Source) -> Evidence:
         """Evidence of one unseen image: `none` or `predicted`."""
         if source not in ("none", "predicted"):
             raise BadInput(f"evidence {source!r} needs a data set.", fix="use none or predicted on your own images")
         found = {} if source == "none" else {query.study.study_id: self.regions(query.study, query.phrases)}
-        return evidence_for(source, [query], RegionCaches(predicted=found, truth={}), self.recipe.evidence)[0]
+        return evidence_for(source, [query], RegionCaches(predicted=found, truth={}), self.shown)[0]
+
+    def adapter(self, source: Source) -> Path | None:
+        """The adapter that answers with this evidence source; None: the base by itself."""
+        return self.chosen or self._need("adapter-plain" if source == "none" else "adapter-grounded")
+
+    def evidence_settings(self, source: Source) -> EvidenceSettings:
+        """What its prompts show of the evidence."""
+        return self.shown.model_copy(update={"forms": ()}) if source == "none" else self.shown
+
+    def model(self, source: Source, **settings: object) -> GroundedMLLM:
+        """The base with the adapter of a source; `settings` replace those of `mllm`."""
+        wanted = self.mllm.model_copy(update=settings)
+        return load(wanted, self.grounder.embedding_dim, self.adapter(source), vision=self.core)
 
     def write(self, example: Example, source: Source, settings: GenerateSettings) -> Generated:
         """What the adapter of this evidence source says."""
-        adapter = self._need("adapter-plain" if source == "none" else "adapter-grounded")
-        model = load(self.recipe.mllm, self.grounder.embedding_dim, adapter, vision=self._need("grounding/model"))
-        evidence = self.recipe.evidence.model_copy(update={"forms": ()} if source == "none" else {})
-        return generate(model, [example], evidence, settings)[0]
+        return generate(self.model(source), [example], self.evidence_settings(source), settings)[0]
+
+
+class LooseAdapter(FinishedRun):
+    """An adapter without its run, or a base without one; regions and their vectors come from a checkpoint.
+
+    `folder`: of the adapter; None: none. `checkpoint`: `small` when left out. `base` overrides the adapter's own.
+    """
+
+    def __init__(self, folder: Path | None, checkpoint: str | None = None, base: str | None = None):
+        self.folder, self.chosen, self.own = folder or Path(base or "base"), folder, _read(folder)
+        self.name, self.checkpoint, self.base = checkpoint or "small", None, base
+
+    @property
+    def mllm(self) -> MllmSettings:
+        """The adapter's, at another base where one was named."""
+        saved = MllmSettings.model_validate(self.own.get("settings", {}))
+        return saved.model_copy(update={"base": self.base} if self.base else {})
+
+    @property
+    def shown(self) -> EvidenceSettings:
+        """As the adapter was trained; a base without adapter gets words alone, it knows no region vectors."""
+        if "evidence" in self.own:
+            return EvidenceSettings.model_validate(self.own["evidence"])
+        return EvidenceSettings() if self.chosen else EvidenceSettings(forms=("text",))
+
+    @property
+    def core(self) -> Path:
+        """The checkpoint's folder."""
+        return checkpoint_folder(self.name)
+
+    @cached_property
+    def grounder(self) -> MedGlipGrounder:
+        """The checkpoint's core. Raises `BadInput` for a detector, whose regions have no vectors."""
+        core = load_grounder(self.name)
+        if not isinstance(core, MedGlipGrounder):
+            raise BadInput(f"{self.name} is no core of ours: its regions have no vectors.", fix="--checkpoint small")
+        return core
+
+    @cached_property
+    def vocabulary(self) -> dict[str, list[str]]:
+        """The checkpoint's."""
+        return vocabulary_of(self.name)
+
+    def adapter(self, source: Source) -> Path | None:
+        """The one there is, for every source."""
+        return self.chosen
+
+
+class Embedded:
+    """A finder whose regions carry the vectors of another core."""
+
+    def __init__(self, finder: Grounder, core: MedGlipGrounder):
+        self.finder, self.core = finder, core
+        self.fingerprint = sha256(f"{finder.fingerprint} read by {core.fingerprint}")
+        self.embedding_dim = core.embedding_dim
+
+    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+        """The finder's regions."""
+        return self.core.embed(studies, self.finder.ground(studies, phrases))
+
+
+def opened(place: Path | None, checkpoint: str | None = None, base: str | None = None) -> FinishedRun:
+    """What answers: a run's folder, an adapter of a run, an adapter by itself, or (None) a base without adapter.
+
+    Raises `BadInput` for a folder that is neither, and for a base named beside a run.
+    """
+    if place is None:
+        return LooseAdapter(None, checkpoint, base)
+    run = next((folder for folder in (place, place.parent) if (folder / "recipe.json").is_file()), None)
+    if run is None:
+        return LooseAdapter(place, checkpoint, base)
+    if base:
+        raise BadInput("a run has its own base.", file=run, fix="leave --base out")
+    return FinishedRun(run, checkpoint, None if run == place else place)
+
+
+def _read(adapter: Path | None) -> dict[str, dict[str, object]]:
+    if adapter is None:
+        return {}
+    file = adapter / OUR_FILE
+    if not file.is_file():
+        raise BadInput("no run and no adapter of ours.", file=adapter, fix="a folder that `medglip run` wrote")
+    return json.loads(file.read_text())
 
 
 def source_named(name: str) -> Source:

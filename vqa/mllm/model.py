@@ -145,7 +145,9 @@ class GroundedMLLM(nn.Module):
 
     def identity(self) -> dict[str, Any]:
         """What an adapter must agree with to be loaded."""
+        vision: Any = getattr(self.model.config, "vision_config", None)
         return {
+            "vision": getattr(vision, "model_type", None),
             "base": self.base,
             "embedding_dim": self.embedding_dim,
             **_architecture(self.model),
