@@ -3,18 +3,31 @@
 B batch, K answer tokens, V vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from ...grounding.evidence import EvidenceSettings, perturb
 from ...grounding.settings import Settings
-from ...grounding.training import Losses, TrainSettings, fit
+from ...grounding.training import Losses, TrainSettings, fit, processes
 from .batch import Batch
+from .head import per_example
 from .model import GroundedMLLM
-from .prompt import Example, Prompt
+from .prompt import Example, Prompt, instruction_text
+from .stop import Watch, until_stopped
+
+Draws = tuple[Sequence[Any], Callable[..., Any], Callable[..., Batch], TrainSettings]
+"""What `fit` draws from, how a draw is prepared, how draws become a batch, and how many make one."""
+
+STRETCH = 32
+"""Batches that are sorted by length together: enough for little padding, few enough for chance."""
 
 
 class MllmTrainSettings(Settings):
@@ -22,6 +35,12 @@ class MllmTrainSettings(Settings):
 
     train: TrainSettings = TrainSettings(steps=80, batch_size=8, learning_rate=1e-3, warmup_steps=8, clip_norm=1.0)
     """Steps, batches and rates of the one training loop."""
+    group_by_length: bool = False
+    """Batches of examples of like length: less padding, other batches than without."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: the same gradients with less memory, a third more time."""
+    patience: int = 0
+    """Stop after so many validations (`train.validate_every`) without a better one; 0: never."""
 
 
 def train(
@@ -31,39 +50,114 @@ def train(
     settings: MllmTrainSettings,
     out_dir: Path,
     name: str = "mllm",
+    held_out: Sequence[Example] = (),
 ) -> list[dict[str, float]]:
     """Tune in place and return the log; continues from `out_dir` (see `training.fit`).
 
-    Evidence is perturbed anew at every draw. Examples without a target teach nothing and are left out.
+    Evidence is perturbed anew at every draw. Examples without a target teach nothing and are left out. `held_out`:
+    validated on where the settings ask for it; the best weights are kept.
     """
-
-    def prepare(example: Example, rng: np.random.Generator) -> Prompt:
-        noisy = perturb(example.evidence, evidence, rng)
-        return mllm.render(Example(**{**vars(example), "evidence": noisy}), evidence)
-
     if any(example.target is None for example in examples):
         examples = [example for example in examples if example.target is not None]
-    return fit(
-        mllm,
-        examples,
-        prepare=prepare,
-        collate=mllm.collate,
-        loss=answer_loss,
-        settings=settings.train,
-        out_dir=out_dir,
-        name=name,
+
+    def prepare(example: Example, rng: np.random.Generator) -> Prompt:
+        return mllm.render(replace(example, evidence=perturb(example.evidence, evidence, rng)), evidence)
+
+    drawn: Draws = (examples, prepare, mllm.collate, settings.train)
+    if settings.group_by_length and len(examples):
+        drawn = grouped(*drawn, texts=[instruction_text(one, evidence) + (one.target or "") for one in examples])
+    watch = (
+        Watch(partial(validation, held_out, evidence, settings.train.batch_size), settings.patience, out_dir)
+        if held_out and settings.train.validate_every
+        else None
     )
+    with checkpointing(mllm) if settings.gradient_checkpointing else nullcontext():
+        return until_stopped(watch, mllm, lambda: _fit(mllm, *drawn, out_dir=out_dir, validate=watch, name=name))
+
+
+def _fit(
+    mllm: GroundedMLLM, drawn: Sequence[Any], prepare: Any, collate: Any, settings: TrainSettings, **others: Any
+) -> list[dict[str, float]]:
+    return fit(mllm, drawn, prepare=prepare, collate=collate, loss=answer_loss, settings=settings, **others)
+
+
+def grouped(
+    examples: Sequence[Example],
+    prepare: Callable[[Example, np.random.Generator], Prompt],
+    collate: Callable[[list[Prompt]], Batch],
+    settings: TrainSettings,
+    texts: Sequence[str],
+) -> Draws:
+    """What `fit` is given so that one of its draws is a whole batch of examples with texts of like length."""
+    batches = length_batches([len(text) for text in texts], settings, processes().num_processes)
+    return (
+        [[examples[k] for k in batch] for batch in batches],
+        lambda group, rng: [prepare(example, rng) for example in group],
+        lambda groups: collate([prompt for group in groups for prompt in group]),
+        settings.model_copy(update={"batch_size": 1}),
+    )
+
+
+def length_batches(lengths: Sequence[int], settings: TrainSettings, num_processes: int = 1) -> list[list[int]]:
+    """Places of the examples in all batches of the training, of like length each; from the seed alone.
+
+    Every epoch is shuffled, cut into stretches of 32 batches, and sorted by length within each. `fit` draws the
+    batches in an order of its own, so that their lengths come mixed.
+    """
+    size, rng = settings.batch_size, np.random.default_rng([settings.seed, 1])
+    wanted = settings.steps * settings.gradient_accumulation * num_processes
+    batches: list[list[int]] = []
+    rest: list[int] = []
+    while len(batches) < wanted:
+        order = [*rest, *rng.permutation(len(lengths)).tolist()]
+        whole = len(order) // size * size
+        rest = order[whole:]
+        for start in range(0, whole, STRETCH * size):
+            stretch = sorted(order[start : min(whole, start + STRETCH * size)], key=lambda place: lengths[place])
+            batches += [stretch[k : k + size] for k in range(0, len(stretch), size)]
+    return batches[:wanted]
+
+
+@contextmanager
+def checkpointing(mllm: GroundedMLLM) -> Iterator[None]:
+    """Gradient checkpointing inside; a hook of peft's that would let gradients into frozen layers stays away."""
+    model = mllm.model.get_base_model()
+    name = (
+        "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    )  # transformers 5 renames it
+    getattr(model, f"{name}_checkpointing_enable")({"use_reentrant": False})
+    try:
+        yield
+    finally:
+        getattr(model, f"{name}_checkpointing_disable")()
+
+
+@torch.no_grad()
+def validation(examples: Sequence[Example], evidence: EvidenceSettings, batch_size: int, mllm: Any) -> float:
+    """Minus the mean loss of the answers, evidence as it is: more is better."""
+    was_training = mllm.training
+    mllm.eval()
+    known = [example for example in examples if example.target is not None]
+    total = 0.0
+    for start in range(0, len(known), batch_size):
+        part = known[start : start + batch_size]
+        batch = mllm.collate([mllm.render(example, evidence) for example in part])
+        total += len(part) * float(answer_loss(mllm, batch)["loss"])
+    mllm.train(was_training)
+    return -total / len(known)
 
 
 def answer_loss(model: nn.Module, batch: Batch) -> Losses:
     """Cross-entropy of the answers' tokens, mean within each answer and then over the batch.
 
-    So a report of forty tokens weighs as much as a short answer of three, not fourteen times as much.
+    So a report of forty tokens weighs as much as a short answer of three, not fourteen times as much. Logits are
+    computed for these tokens alone.
     """
-    losses_BK = token_losses(model(batch), batch["labels"])
-    is_answer_BK = batch["labels"].to(losses_BK.device) != -100
-    per_example_B = losses_BK.sum(1) / is_answer_BK.sum(1).clamp(min=1)
-    return {"loss": per_example_B.mean(), "token_loss": losses_BK.sum().detach() / is_answer_BK.sum()}
+    labels_BK = batch["labels"]
+    logits_NV = model(batch, only_labels=True)
+    wanted_N = labels_BK[labels_BK != -100].to(logits_NV.device)
+    losses_N = nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
+    return {"loss": per_example(losses_N, labels_BK).mean(), "token_loss": losses_N.mean().detach()}
 
 
 def token_losses(logits_BKV: Tensor, labels_BK: Tensor) -> Tensor:

@@ -1,0 +1,47 @@
+"""The output layer, the dearest part of a small language model's step: only where there is a label.
+
+B batch, K answer tokens, N labels of all rows together, T positions, H width of the language model.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class LabelledOnly:
+    """Lets the output layer of any architecture read packed hidden states; those before a label alone, inside `at`.
+
+    A slice of the hidden states makes torch copy the whole output matrix once a row; a packed one does not.
+    """
+
+    def __init__(self, output: nn.Module):
+        self.is_label_BK: Tensor | None = None
+        output.register_forward_pre_hook(self._hook)
+
+    @contextmanager
+    def at(self, labels_BK: Tensor) -> Iterator[None]:
+        """Logits made inside are float[1, N, V], row by row; the K labels (-100: none) belong to the last positions."""
+        self.is_label_BK = labels_BK != -100
+        try:
+            yield
+        finally:
+            self.is_label_BK = None
+
+    def _hook(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        hidden_BTH = args[0]
+        if self.is_label_BK is None:
+            return (hidden_BTH.contiguous(), *args[1:])
+        num_labels = self.is_label_BK.shape[1]
+        before_BKH = hidden_BTH[:, -num_labels - 1 : -1]
+        return (before_BKH[self.is_label_BK.to(hidden_BTH.device)][None], *args[1:])
+
+
+def per_example(losses_N: Tensor, labels_BK: Tensor) -> Tensor:
+    """float32[B]: mean of each row's losses, which come row by row; zero for a row without labels."""
+    is_label_BK = (labels_BK != -100).to(losses_N.device)
+    rows_N = is_label_BK.nonzero()[:, 0]
+    sums_B = torch.zeros(len(is_label_BK), dtype=losses_N.dtype, device=losses_N.device).index_add(0, rows_N, losses_N)
+    return sums_B / is_label_BK.sum(1).clamp(min=1)
