@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
+from ..grounding.bad_input import BadInput
+
 vqa = typer.Typer(help="Ask: question + evidence -> answer.", no_args_is_help=True)
 FINDER = "Who finds the regions: small, small-research or a folder; left out: the run's own core"
 Checkpoint = Annotated[str | None, typer.Option(help=FINDER)]
+AdapterOption = Annotated[Path | None, typer.Option(help="Folder of a run or of an adapter; left out: the base alone")]
+BaseOption = Annotated[str | None, typer.Option(help="Base model, a folder or hub name; left out: the adapter's own")]
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
 
 
@@ -24,11 +28,59 @@ def train(recipe: RecipeArgument) -> None:
 
 
 @vqa.command()
-def predict(recipe: RecipeArgument) -> None:
-    """Answer the scored questions of a recipe with every evidence source; one record file a source."""
-    from .tune import predict_task
+def predict(
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe YAML file; or --dataset")] = None,
+    dataset: Annotated[str | None, typer.Option(help="vqa_rad, slake, pathvqa, jsonl or phantom")] = None,
+    root: Annotated[Path | None, typer.Option(help="Its folder; left out: its name below MEDGLIP_DATA")] = None,
+    split: Annotated[str, typer.Option(help="official, official_no_frame or image_grouped")] = "official",
+    part: Annotated[str, typer.Option(help="train, val or test")] = "test",
+    evidence: Annotated[str, typer.Option(help="none, predicted, oracle, random or shuffled")] = "predicted",
+    adapter: AdapterOption = None,
+    checkpoint: Checkpoint = None,
+    base: BaseOption = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first so many questions")] = None,
+    seed: Annotated[int, typer.Option(help="Of random and shuffled evidence, and of image_grouped")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Prompts at once")] = 32,
+    max_new_tokens: Annotated[int, typer.Option(help="An answer is cut after so many")] = 16,
+    out: Annotated[Path | None, typer.Option(help="JSONL of records; needed with --dataset")] = None,
+) -> None:
+    """Answer the scored questions of a recipe with every evidence source; or those of a --dataset with one.
 
-    predict_task(recipe, "vqa")
+    Interrupted and called again, it continues. Several processes share a data set: `accelerate launch -m
+    medglip.scripts.cli vqa predict --dataset ...`; each writes records of its own, merged when all are there.
+
+    Example: medglip vqa predict --dataset vqa_rad --adapter runs/quickstart --out records.jsonl
+    """
+    if (recipe is None) == (dataset is None):
+        problem = "neither a recipe nor --dataset is given." if recipe is None else "a recipe and --dataset are given."
+        raise BadInput(problem, fix="give one: `medglip vqa predict RECIPE` or `... --dataset vqa_rad --out FILE`")
+    if recipe is not None:
+        from .tune import predict_task
+
+        predict_task(recipe, "vqa")
+    elif dataset is not None:
+        if out is None:
+            raise BadInput("nowhere to write the records.", fix="--out records.jsonl")
+        from ..vqa.mllm.generate import GenerateSettings
+        from .finished import source_named
+        from .vqa_predict import Ask, predict_dataset, summary
+
+        ask = Ask(
+            dataset=dataset,
+            out=out,
+            root=root,
+            split=split,
+            part=part,
+            source=source_named(evidence),
+            adapter=adapter,
+            checkpoint=checkpoint,
+            base=base,
+            limit=limit,
+            seed=seed,
+            generate=GenerateSettings(batch_size=batch_size, max_new_tokens=max_new_tokens),
+        )
+        for line in summary(ask, predict_dataset(ask)):
+            typer.echo(line)
 
 
 @vqa.command()
@@ -81,7 +133,7 @@ def export(
     merged: Annotated[bool, typer.Option("--merged/--adapter", help="A whole model, or the adapter beside its base")],
     image: Annotated[Path | None, typer.Option(help="The check asks about it; left out: noise")] = None,
     question: Annotated[str, typer.Option(help="The check asks it; left out: two made ones")] = "",
-    base: Annotated[str | None, typer.Option(help="Where the adapter's base is now, if it has moved")] = None,
+    base: BaseOption = None,
     checkpoint: Checkpoint = None,
     tolerance: Annotated[float | None, typer.Option(help="Largest logit difference that passes")] = None,
 ) -> None:

@@ -1,0 +1,71 @@
+"""Records of several processes: one file a rank, merged by id when all are there. A killed rank loses nothing.
+
+`records.jsonl` comes from `records.ranks/0-of-2.jsonl`, `1-of-2.jsonl` ..., also those of runs on other numbers of
+ranks. Nobody waits for anybody: whoever finds all records there merges them.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...grounding.records import write_atomic
+
+SKIPPED = ".skipped.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shards:
+    """The rank files of one file of records. `rank` in 0 .. `num_ranks` - 1."""
+
+    out: Path
+    rank: int = 0
+    num_ranks: int = 1
+
+    @property
+    def folder(self) -> Path:
+        """Of the rank files."""
+        return self.out.with_name(f"{self.out.stem}.ranks")
+
+    @property
+    def path(self) -> Path:
+        """The file of this rank."""
+        return self.folder / f"{self.rank}-of-{self.num_ranks}.jsonl"
+
+    def mine(self, groups: Sequence[str]) -> list[bool]:
+        """For each item whether it is this rank's: all of one group (an image) are the same rank's."""
+        order = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+        return [order[group] % self.num_ranks == self.rank for group in groups]
+
+    def done(self) -> set[str]:
+        """Ids with a whole record in any file, those of runs with other ranks among them."""
+        return set(self._lines())
+
+    def merge(self, ids: Sequence[str]) -> bool:
+        """Write `out` with the records of `ids` in their order, where each is there or listed as skipped.
+
+        Returns whether it was written; if not, some rank is not done.
+        """
+        lines = self._lines()
+        if not set(ids) - set(lines) <= self.skipped():
+            return False
+        write_atomic(self.out, "".join(lines[name] for name in ids if name in lines))
+        return True
+
+    def skipped(self) -> set[str]:
+        """Ids that were left out."""
+        return {row["item"] for path in self._files(is_skipped=True) for row, _ in _whole_lines(path)}
+
+    def _lines(self) -> dict[str, str]:
+        return {row["id"]: line for path in self._files(is_skipped=False) for row, line in _whole_lines(path)}
+
+    def _files(self, is_skipped: bool) -> list[Path]:
+        return [p for p in sorted(self.folder.glob("*.jsonl")) if p.name.endswith(SKIPPED) == is_skipped]
+
+
+def _whole_lines(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
+    """Each line that was written to its end: another rank may be in the middle of one, or have died there."""
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1].decode()
+    return ((json.loads(line), line + "\n") for line in whole.split("\n") if line)
