@@ -73,8 +73,9 @@ class Line:
     @property
     def scored_studies(self) -> list[Study]:
         """Studies of the questions and reports that are scored."""
-        items = [*self.questions, *self.reports]
-        return [item.study for item in items if item.study.split == self.recipe.eval_split]
+        split = self.recipe.eval_split
+        asked = [study for question in self.questions if question.study.split == split for study in question.studies]
+        return asked + [report.study for report in self.reports if report.study.split == split]
 
     @cached_property
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
@@ -107,9 +108,13 @@ class Line:
     @cached_property
     def caches(self) -> RegionCaches:
         """Predicted and true regions of every image of the tasks, computed once and kept on disk."""
+        return self.caches_of([*self.questions, *self.reports])
+
+    def caches_of(self, items: Sequence[Question | Report]) -> RegionCaches:
+        """Regions of the images of these, of every phrase that one of them asks for; from disk where they are there."""
         studies: dict[str, Study] = {}
         phrases: dict[str, dict[str, None]] = {}
-        for query in map(self.query, [*self.questions, *self.reports]):
+        for query in map(self.query, items):
             studies[query.study.study_id] = query.study
             phrases.setdefault(query.study.study_id, {}).update(dict.fromkeys(query.phrases))
         order, asked = list(studies.values()), [tuple(phrases[name]) for name in studies]
@@ -121,15 +126,19 @@ class Line:
         self.skipped.entries += skipped.entries
         return RegionCaches(predicted=predicted, truth=truth)
 
-    def evidence(self, source: Source, items: Sequence[Question | Report]) -> list[Evidence]:
+    def evidence(
+        self, source: Source, items: Sequence[Question | Report], caches: RegionCaches | None = None
+    ) -> list[Evidence]:
         """The evidence of each item from one source, without masks: prompts have no use for them, memory has."""
         queries = [self.query(item) for item in items]
-        found = evidence_for(source, queries, self.caches, self.recipe.evidence, self.recipe.seed)
+        found = evidence_for(source, queries, caches or self.caches, self.recipe.evidence, self.recipe.seed)
         return [replace(e, regions=tuple(replace(region, mask=None) for region in e.regions)) for e in found]
 
-    def examples(self, source: Source, items: Sequence[Question | Report]) -> list[Example]:
-        """Prompts' parts of each item with the evidence of one source."""
-        evidence = self.evidence(source, items)
+    def examples(
+        self, source: Source, items: Sequence[Question | Report], caches: RegionCaches | None = None
+    ) -> list[Example]:
+        """Prompts' parts of each item with the evidence of one source; `caches`: other than those of the recipe."""
+        evidence = self.evidence(source, items, caches)
         return [
             question_example(item, e) if isinstance(item, Question) else report_example(item, e)
             for item, e in zip(items, evidence, strict=True)

@@ -13,6 +13,7 @@ from ..vqa.datasets.vqa_rad import VqaRadSettings
 from ..vqa.mllm.generate import GenerateSettings
 from ..vqa.mllm.model import MllmSettings
 from ..vqa.mllm.train import MllmTrainSettings
+from ..vqa.probes import Probe
 
 
 class TaskSection(Settings):
@@ -37,6 +38,9 @@ class Recipe(CoreRecipe):
     """Stage 2: what the language model is given of them."""
     sources: tuple[Source, ...] = ("none", "predicted")
     """Evidence sources to predict with; `none` comes from the adapter trained without evidence."""
+    probes: tuple[Probe, ...] = ()
+    """With the sources `none` and `predicted` also ask with changed pictures: `blank`, `shuffled` (another image's),
+    `text_only`, `flipped`; and `absent`, pairs of a label that is there and one that is not. They go to `probes/`."""
     mllm: MllmSettings = MllmSettings()
     """Stage 3: base model and LoRA."""
     mllm_train: MllmTrainSettings = MllmTrainSettings()
@@ -59,6 +63,10 @@ class Recipe(CoreRecipe):
             raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
         if self.vqa and self.vqa.data == "vqa_rad" and "oracle" in self.sources:
             raise ValueError("key 'sources': 'oracle' needs true regions, and vqa_rad has none")
+        if self.vqa and self.vqa.data == "vqa_rad" and "absent" in self.probes:
+            raise ValueError("key 'probes': 'absent' needs images whose labels are known, and vqa_rad has none")
+        if self.probes and self.vqa is None:
+            raise ValueError("key 'probes': they ask questions, so the section 'vqa' is needed")
         if not self.evidence.forms and set(self.sources) - {"none"}:
             raise ValueError("key 'evidence.forms': empty, yet 'sources' asks for evidence")
         return self

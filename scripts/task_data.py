@@ -46,8 +46,8 @@ def read_reports(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> 
     return _cut(reports, recipe.eval_split, task.max_test, recipe.seed)
 
 
-def record_meta(study: Study, phrases: Sequence[str] = ()) -> dict[str, Any]:
-    """What strata and the page need of an image: modality, body region, size and path.
+def record_meta(study: Study, phrases: Sequence[str] = (), others: Sequence[Study] = ()) -> dict[str, Any]:
+    """What strata and the page need of an image: modality, body region, size and path; the ids of all that are shown.
 
     The body region is that of the phrases in the label tree, else that of the image's true regions.
     """
@@ -58,6 +58,7 @@ def record_meta(study: Study, phrases: Sequence[str] = ()) -> dict[str, Any]:
         "body_region": body_regions[0] if body_regions else "",
         "size_px": list(study.size_px),
         "image_path": str(study.image_path),
+        "image_ids": [shown.study_id for shown in (study, *others)],
     }
 
 

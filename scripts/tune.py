@@ -3,18 +3,20 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from ..grounding.evidence import Evidence, EvidenceSettings, Source
+from ..grounding.evidence import Evidence, EvidenceSettings, Source, select
 from ..grounding.labels import load_labels
 from ..grounding.records import Task, write_atomic
 from ..grounding.settings import read_settings
-from ..grounding.types import region_to_json
+from ..grounding.types import Study, region_to_json
 from ..report.sentences import ground_sentences
 from ..report.task import Report
 from ..vqa.answer import parse_answer
+from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
 from ..vqa.mllm.model import GroundedMLLM, load
 from ..vqa.mllm.predict import Job, predict
 from ..vqa.mllm.prompt import Example
 from ..vqa.mllm.train import train
+from ..vqa.probes import Probe, probed
 from ..vqa.task import Question
 from .line import Line
 from .recipe import Recipe
@@ -24,6 +26,8 @@ Adapter = Literal["plain", "grounded"]
 ADAPTERS: tuple[Adapter, ...] = ("plain", "grounded")
 DOWNSTREAM: tuple[Task, ...] = ("vqa", "report")
 PLAIN = EvidenceSettings(forms=())
+PROBED: tuple[Source, ...] = ("none", "predicted")
+"""Controls of the evidence are not probed: they are no system that anybody would use."""
 
 
 def evidence_settings(line: Line, kind: Adapter) -> EvidenceSettings:
@@ -42,7 +46,7 @@ def tuned(line: Line, kind: Adapter) -> GroundedMLLM:
     items = [item for item in [*line.questions, *line.reports] if item.study.split == "train"]
     name, out = f"adapter {kind}", line.out / f"train-{kind}"
     train(model, line.examples(source, items), evidence_settings(line, kind), line.recipe.mllm_train, out, name)
-    model.save(folder)
+    model.save(folder, evidence_settings(line, kind))
     write_atomic(folder / "complete", "")
     return model
 
@@ -64,24 +68,82 @@ def predict_source(
         line.skipped.entries += skipped.entries
 
 
+def predict_probe(line: Line, model: GroundedMLLM, kind: Adapter, source: Source, probe: Probe) -> None:
+    """Records of the scored questions under one probe, `probes/vqa-SOURCE.PROBE.jsonl`, for `medglip eval probes`.
+
+    A changed picture's record has the id, image and cluster of its original, so that the two pair.
+    """
+    if (section := line.recipe.vqa) is None:
+        return
+    scored = [question for question in line.questions if question.study.split == line.recipe.eval_split]
+    asked = probed(probe, scored, line.recipe.seed)
+    examples = line.examples(source, asked, None if source == "none" else line.caches_of(asked))
+    jobs = [job(line, question, example, kind) for question, example in zip(asked, examples, strict=True)]
+    originals = {question.question_id: question.study for question in scored}
+    for found in jobs:
+        if original := originals.get(found.id):
+            found.fields.update(_identity(original))
+    path = line.out / "probes" / f"vqa-{source}.{probe}.jsonl"
+    line.skipped.entries += predict(model, jobs, evidence_settings(line, kind), section.generate, path).entries
+
+
+def _identity(study: Study) -> dict[str, str]:
+    return {"image_id": study.study_id, "cluster_id": f"{study.dataset}/{study.group}"}
+
+
 def job(line: Line, item: Question | Report, example: Example, kind: Adapter) -> Job:
     """The record's fields of one question or report, and how its text is read."""
+    names = {"model": line.recipe.mllm.base, "adapter": f"adapter-{kind}"}
+    if isinstance(item, Question):
+        return question_job(item, example, evidence_settings(line, kind), names)
     study = item.study
     fields: dict[str, Any] = {
         "dataset": study.dataset,
         "split": study.split,
-        "image_id": study.study_id,
-        "cluster_id": f"{study.dataset}/{study.group}",
-        "model": line.recipe.mllm.base,
-        "adapter": f"adapter-{kind}",
+        **_identity(study),
+        **names,
+        "task": "report",
+        "question": example.instruction,
+        "answer": item.text,
     }
-    if isinstance(item, Report):
-        fields |= {"task": "report", "question": example.instruction, "answer": item.text}
-        meta = record_meta(study)
-        return Job(example=example, fields=fields, parse=lambda text: _grounded(text, example.evidence, meta))
-    fields |= {"task": "vqa", "question": item.question, "answer": item.answer, "answer_type": item.answer_type}
-    fields["meta"] = record_meta(study, item.phrases) | {"question_type": item.content_type}
-    return Job(example=example, fields=fields, parse=lambda text: {"parsed": parse_answer(text, item.answer_type)})
+    meta = record_meta(study)
+    return Job(example=example, fields=fields, parse=lambda text: _grounded(text, example.evidence, meta))
+
+
+def question_job(question: Question, example: Example, settings: EvidenceSettings, names: dict[str, str]) -> Job:
+    """The record's fields of one question, and how its text is read. `names`: `model` and `adapter` of the record."""
+    study = question.study
+    meta = record_meta(study, question.phrases, question.others) | {"question_type": question.content_type}
+    meta |= dict(question.meta)
+    fields: dict[str, Any] = {
+        "dataset": study.dataset,
+        "split": study.split,
+        **_identity(study),
+        **names,
+        "task": "vqa",
+        "question": question.question,
+        "answer": question.answer,
+        "answer_type": question.answer_type,
+        "meta": meta,
+    }
+    return Job(
+        example=example, fields=fields, parse=lambda text: answered(text, question, example.evidence, settings, meta)
+    )
+
+
+def answered(
+    text: str, question: Question, evidence: Evidence, settings: EvidenceSettings, meta: dict[str, Any]
+) -> dict[str, Any]:
+    """A record's fields read out of what the model wrote: the answer and, where it was to cite, the regions cited.
+
+    Scores then read the answer without citations; what was written is kept as `meta.raw`.
+    """
+    if not settings.cite:
+        return {"parsed": parse_answer(text, question.answer_type)}
+    shown = select(evidence, settings)
+    found = parse_citations(text, len(numbers_shown(shown, settings)))
+    told = {"raw": text, "citations": citations_to_json(found, shown)}
+    return {"prediction": found.text, "parsed": parse_answer(found.text, question.answer_type), "meta": meta | told}
 
 
 def _grounded(text: str, evidence: Evidence, meta: dict[str, Any]) -> dict[str, Any]:
@@ -108,6 +170,9 @@ def tune_and_predict(line: Line, kind: Adapter, only: tuple[Task, ...] = DOWNSTR
     for source in sources:
         with line.timed(f"predict {source}"):
             predict_source(line, model, kind, source, only)
+        for probe in line.recipe.probes if "vqa" in only and source in PROBED else ():
+            with line.timed(f"probe {source} {probe}"):
+                predict_probe(line, model, kind, source, probe)
 
 
 def train_adapters(recipe: Path) -> None:

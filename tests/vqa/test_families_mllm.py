@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +283,18 @@ def test_batches_reloads_and_merges_change_nothing(
 
 def one(settings: GenerateSettings) -> dict[str, Any]:
     return {**settings.model_dump(), "batch_size": 1}
+
+
+def test_several_pictures_and_none_are_answered(mllm: GroundedMLLM, new_example: NewExample, image_path: Path) -> None:
+    example = new_example(2)
+    several = replace(example, other_paths=(image_path,))
+    without = [replace(new_example(n), transform="no_image") for n in (None, 0)]
+    settings, overlay = GenerateSettings(max_new_tokens=3), EvidenceSettings(forms=("text", "overlay"))
+    assert len(mllm.render(several, overlay).images) == 3
+    assert len(generate(mllm, [several, example], overlay, settings)) == 2
+    shown = [mllm.render(one, overlay).images for one in without]
+    assert [len(images) for images in shown] == [int(mllm.family.needs_image)] * 2
+    assert len(generate(mllm, without, overlay, settings)) == 2
 
 
 def test_the_vision_side_is_adapted_by_choice(base: Path, request: pytest.FixtureRequest) -> None:

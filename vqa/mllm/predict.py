@@ -22,7 +22,7 @@ class Job:
 
     `fields`: of `PredictionRecord`; at least dataset, split, task, image_id, cluster_id, question, answer. The id is
     the example's unless given; evidence, forms, phrases and regions come from the example. `parse`: raw text to
-    further fields (`parsed`, `meta`).
+    further fields (`parsed`, `meta`; `prediction` where the scores are to read another text than the raw one).
     """
 
     example: Example
@@ -86,8 +86,7 @@ def _record(job: Job, written: Generated, settings: EvidenceSettings) -> Predict
         "regions": tuple(region_to_json(region) for region in shown.regions),
     }
     return PredictionRecord(
-        **{**own, **job.fields, **job.parse(written.text)},
-        prediction=written.text,
+        **{**own, **job.fields, "prediction": written.text, **job.parse(written.text)},
         prompt_sha256=written.prompt_sha256,
         seconds=written.seconds,
     )

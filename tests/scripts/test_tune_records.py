@@ -1,0 +1,102 @@
+"""What records of a run keep: cited regions, every image, probes that pair with their originals."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from medglip.eval.probes import probe
+from medglip.eval.records import read_records
+from medglip.grounding.evidence import Evidence, EvidenceSettings
+from medglip.grounding.records import read_lines
+from medglip.grounding.settings import validate
+from medglip.grounding.types import Region, Study
+from medglip.scripts.recipe import Recipe
+from medglip.scripts.tune import job
+from medglip.vqa.probes import PROBES
+from medglip.vqa.task import Question, to_example
+
+STUDY = Study(
+    study_id="a", image_path=Path("a.png"), modality="ct", group="g", dataset="t", split="test", size_px=(80, 50)
+)
+QUESTION = Question(
+    question_id="q",
+    study=STUDY,
+    question="Is it left?",
+    answer="yes",
+    answer_type="closed",
+    others=(replace(STUDY, study_id="b"),),
+    meta={"pair_id": "p"},
+)
+
+
+def parsed(text: str, settings: EvidenceSettings) -> dict[str, Any]:
+    region = Region(phrase="liver", box_xyxy_px=np.array([1, 2, 30, 40], np.float32), score=0.8)
+    weak = replace(region, score=0.1)
+    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region, weak))
+    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings))
+    made = job(line, QUESTION, to_example(QUESTION, evidence), "grounded")
+    return made.fields | made.parse(text)
+
+
+def test_records_name_every_image_and_what_the_question_brings() -> None:
+    record = parsed("Yes [1]", EvidenceSettings())
+    assert (record["image_id"], record["cluster_id"], record["parsed"]) == ("a", "t/g", "yes")
+    assert (record["meta"]["image_ids"], record["meta"]["pair_id"]) == (["a", "b"], "p")
+    assert "citations" not in record["meta"]
+    assert "prediction" not in record
+
+
+def test_cited_regions_are_kept_and_those_that_do_not_exist_counted() -> None:
+    record = parsed("Yes [1, 2].", EvidenceSettings(cite=True))
+    assert (record["prediction"], record["parsed"], record["meta"]["raw"]) == ("Yes.", "yes", "Yes [1, 2].")
+    cited = record["meta"]["citations"]
+    assert (cited["cited"], cited["missing"]) == ([1], [2])  # the second scores too low to be shown
+    assert [(r["number"], r["phrase"], r["box_xyxy_px"]) for r in cited["regions"]] == [(1, "liver", [1, 2, 30, 40])]
+    assert record["meta"]["image_ids"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"probes": ["blank"]}, "'vqa' is needed"),
+        ({"probes": ["absent"], "vqa": {"data": "vqa_rad"}}, "'absent' needs"),
+    ],
+)
+def test_probes_without_their_questions_are_refused(values: dict[str, Any], words: str) -> None:
+    data = {"data": [{"layout": "phantom", "path": "p"}]}
+    with pytest.raises(ValueError, match=words):
+        validate(Recipe, {"name": "t", "out_dir": "o", "phantoms": {}, "grounding": data, **values})
+
+
+@pytest.mark.slow
+def test_a_run_writes_probes_that_can_be_scored(write_recipe: Callable[[Path], Path], tmp_path: Path) -> None:
+    from medglip.scripts.run import run
+
+    path = write_recipe(tmp_path)
+    more = {"probes": list(PROBES), "report": None, "sources": ["none", "predicted", "shuffled"]}
+    shown = {"forms": ["text", "overlay"], "cite": True, "scores": True, "max_regions": 2, "min_score": 0.0}
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | more | {"evidence": shown}))
+    run(path)
+    assert len(list((tmp_path / "run" / "probes").glob("*.jsonl"))) == 2 * len(PROBES)
+    for source in ("none", "predicted"):
+        original = tmp_path / "run" / "records" / f"vqa-{source}.jsonl"
+        files = {name: tmp_path / "run" / "probes" / f"vqa-{source}.{name}.jsonl" for name in PROBES}
+        hashes = {row["id"]: row["prompt_sha256"] for row in read_lines(original)}
+        for name, file in files.items():
+            rows = list(read_lines(file))
+            assert rows
+            if name != "absent":
+                assert {row["id"] for row in rows} == set(hashes)
+                assert all(row["prompt_sha256"] != hashes[row["id"]] for row in rows)
+        records = [read_records([file], "vqa") for file in (original, *files.values())]
+        result = probe(records, ["records"])
+        assert set(result.drops) == set(PROBES) - {"absent"}
+        assert result.counts["original"]["adversarial_pairs"] == len(records[-1]) / 2 > 0
+    cited = [row["meta"]["citations"] for row in read_lines(tmp_path / "run" / "records" / "vqa-predicted.jsonl")]
+    assert all(set(entry) == {"cited", "missing", "regions"} for entry in cited)

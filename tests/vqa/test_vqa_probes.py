@@ -1,0 +1,120 @@
+"""Probes change what they name and nothing else, and pair with their originals."""
+
+from collections import Counter
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from medglip.eval.probes import PROBES as SCORED
+from medglip.grounding.bad_input import BadInput
+from medglip.grounding.evidence import Evidence
+from medglip.grounding.types import Region, Study
+from medglip.vqa.probes import PROBES, absent, flipped, probed
+from medglip.vqa.task import Question, to_example
+
+
+def study(name: str, modality: str = "ct", there: tuple[str, ...] = (), phrases: tuple[str, ...] = ()) -> Study:
+    return Study(
+        study_id=name,
+        image_path=Path(f"{name}.png"),
+        modality=modality,
+        group=name,
+        dataset="t",
+        split="test",
+        size_px=(80, 50),
+        regions=tuple(Region(phrase=p, box_xyxy_px=np.array([0, 0, 9, 9], np.float32)) for p in there),
+        phrases=phrases,
+    )
+
+
+def question(shown: Study, text: str = "Is the left lung clear?", answer: str = "yes", name: str = "q") -> Question:
+    return Question(
+        question_id=f"{name}-{shown.study_id}", study=shown, question=text, answer=answer, answer_type="closed"
+    )
+
+
+STUDIES = [study("a"), study("b"), study("c", "mr"), study("d", "mr"), study("e", "mr")]
+QUESTIONS = [question(shown, name=name) for shown in STUDIES for name in ("q", "r")]
+LABELS = ("liver", "spleen", "left kidney", "right kidney", "kidney", "liver tumor")
+
+
+def test_probes_are_those_that_are_scored_and_adversarial_pairs() -> None:
+    assert set(PROBES) == {*SCORED, "absent"}
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_a_probe_keeps_ids_and_says_what_it_is(name: str) -> None:
+    changed = probed(name, QUESTIONS, seed=3)  # pyright: ignore[reportArgumentType]
+    assert [q.question_id for q in changed] == [q.question_id for q in QUESTIONS]
+    assert {q.meta["probe"] for q in changed} == {name}
+    assert not any(q.meta for q in QUESTIONS)
+    if name != "flipped":
+        assert [(q.question, q.answer) for q in changed] == [(q.question, q.answer) for q in QUESTIONS]
+    if name != "shuffled":
+        assert [q.study for q in changed] == [q.study for q in QUESTIONS]
+
+
+def test_shuffled_is_another_image_of_the_modality_the_same_for_all_its_questions() -> None:
+    several = [*QUESTIONS, replace(QUESTIONS[0], question_id="two", others=(STUDIES[1],))]
+    changed = probed("shuffled", several, seed=1)
+    donors = {old.study.study_id: new.study.study_id for old, new in zip(several, changed, strict=True)}
+    assert all(donor != name for name, donor in donors.items())
+    assert sorted(donors.values()) == sorted(donors)
+    assert all(new.study.modality == old.study.modality for old, new in zip(several, changed, strict=True))
+    assert [shown.study_id for shown in changed[-1].studies] == ["b", "a"]
+    assert [q.study for q in probed("shuffled", several, seed=1)] == [q.study for q in changed]
+    with pytest.raises(BadInput, match="one image alone"):
+        probed("shuffled", QUESTIONS[:2])
+
+
+sided = st.lists(
+    st.sampled_from(["left", "Right", "lung", "LLL", "rt.", "bilateral", "left ventricle", "upper", "L", "yes", "?"])
+)
+
+
+@given(sided.map(" ".join), sided.map(" ".join))
+def test_flipped_twice_is_the_same_question(text: str, answer: str) -> None:
+    before = question(STUDIES[0], text, answer)
+    (once,) = flipped([before])
+    (twice,) = flipped([once])
+    assert (once.transform, once.meta["probe"]) == ("mirror", "flipped")
+    assert all(getattr(twice, item.name) == getattr(before, item.name) for item in fields(Question))
+
+
+def test_flipped_changes_sides_in_question_answer_and_evidence() -> None:
+    lung = Region(phrase="left lung", box_xyxy_px=np.array([50, 5, 70, 45], np.float32))
+    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(lung,), phrases=("left lung",))
+    (changed,) = flipped([question(STUDIES[0], "Which side is larger, left or right?", "Left lung")])
+    assert (changed.question, changed.answer) == ("Which side is larger, right or left?", "Right lung")
+    shown = to_example(changed, evidence).evidence
+    assert (shown.phrases, shown.regions[0].phrase) == (("right lung",), "right lung")
+    assert shown.regions[0].box_xyxy_px.tolist() == [10, 5, 30, 45]
+
+
+def test_adversarial_pairs_ask_for_what_is_there_and_what_is_not() -> None:
+    images = [
+        study("a", there=("liver", "left kidney"), phrases=LABELS),
+        study("b", there=("spleen", "right kidney", "liver"), phrases=LABELS),
+        study("c", there=("spleen", "liver tumor"), phrases=("spleen", "liver tumor")),
+        study("m", "mr", there=("liver",), phrases=("liver", "brain tumor")),
+    ]
+    questions = absent([*images, images[0]], seed=0)
+    assert len({q.question_id for q in questions}) == len(questions)
+    assert set(Counter(q.meta["pair_id"] for q in questions).values()) == {2}
+    # c says nothing of what is not there, and no mr image shows a brain tumor
+    assert {q.study.study_id for q in questions} == {"a", "b"}
+    for asked in questions:
+        there = {region.phrase for region in asked.study.regions}
+        assert asked.answer == ("no" if asked.meta.get("adversarial") else "yes")
+        assert (asked.phrases[0] in there) == (asked.answer == "yes")
+        assert asked.phrases[0] != "kidney"  # a left kidney is one
+        assert asked.question == f"Is there a {asked.phrases[0]} in the image?"
+    twin = next(q for q in questions if q.meta["pair_id"] == "t/a/left kidney" and q.answer == "no")
+    assert twin.phrases == ("right kidney",)
+    assert [q.question_id for q in absent(images, seed=0)] == [q.question_id for q in questions]
+    with pytest.raises(BadInput, match="no image with a label that is there"):
+        absent([STUDIES[0]])

@@ -1,0 +1,150 @@
+"""Does the model look at the picture? The same questions with changed pictures, and questions that a guess fails.
+
+`medglip eval probes` scores their records: `meta.probe` names the change, the id is that of the original question.
+Nothing is written to disk: pictures are changed as prompts are made. The evidence goes with the picture: of a blank
+one nothing is found, of a mirrored one everything on its other side, of another one what is in that.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from ..grounding.bad_input import BadInput
+from ..grounding.evidence import derangement
+from ..grounding.labels import LabelTree, load_labels
+from ..grounding.phrases import mirror
+from ..grounding.types import Study
+from .derived.questions import question_text
+from .mllm.prompt import Transform
+from .task import Question
+
+Probe = Literal["blank", "shuffled", "text_only", "flipped", "absent"]
+PROBES: tuple[Probe, ...] = get_args(Probe)
+_OTHER_SIDE: dict[Transform, Transform] = {"": "mirror", "mirror": ""}
+
+
+def probed(probe: Probe, questions: Sequence[Question], seed: int = 0) -> list[Question]:
+    """The questions under one probe, by its name."""
+    makers: dict[Probe, Callable[[], list[Question]]] = {
+        "blank": lambda: blank(questions),
+        "shuffled": lambda: shuffled_image(questions, seed),
+        "text_only": lambda: text_only(questions),
+        "flipped": lambda: flipped(questions),
+        "absent": lambda: absent([question.study for question in questions], seed),
+    }
+    return makers[probe]()
+
+
+def blank(questions: Sequence[Question]) -> list[Question]:
+    """Every picture mid-grey, of the same size."""
+    return [replace(q, transform="blank", meta={**q.meta, "probe": "blank"}) for q in questions]
+
+
+def text_only(questions: Sequence[Question]) -> list[Question]:
+    """No picture at all; a blank one where the family of models takes no prompt without."""
+    return [replace(q, transform="no_image", meta={**q.meta, "probe": "text_only"}) for q in questions]
+
+
+def flipped(questions: Sequence[Question]) -> list[Question]:
+    """Pictures mirrored, left and right exchanged in question and answer; flipped twice they are as before.
+
+    `phrases.mirror` says what changes sides: a left lung does, a left ventricle, known by its shape, does not.
+    """
+    return [_flipped(question) for question in questions]
+
+
+def _flipped(question: Question) -> Question:
+    transform = _OTHER_SIDE.get(question.transform, question.transform)
+    meta = {key: value for key, value in question.meta.items() if key != "probe"}
+    return replace(
+        question,
+        question=mirror(question.question)[0],
+        answer=mirror(question.answer)[0],
+        transform=transform,
+        meta=meta | ({"probe": "flipped"} if transform == "mirror" else {}),
+    )
+
+
+def shuffled_image(questions: Sequence[Question], seed: int = 0) -> list[Question]:
+    """Every picture another of the same modality among these, the same one for all questions on it.
+
+    A modality with one picture alone takes one of another. Raises `BadInput` for fewer than two pictures.
+    """
+    studies = {study.study_id: study for question in questions for study in question.studies}
+    if len(studies) == 1:
+        raise BadInput(
+            "one image alone cannot be shuffled.", fix="leave out the probe 'shuffled', or score more images"
+        )
+    order = list(studies.values())
+    donors = derangement([study.modality for study in order], np.random.default_rng(seed))
+    donor_of = {study.study_id: order[donor] for study, donor in zip(order, donors, strict=True)}
+    return [
+        replace(
+            question,
+            study=donor_of[question.study.study_id],
+            others=tuple(donor_of[study.study_id] for study in question.others),
+            meta={**question.meta, "probe": "shuffled"},
+        )
+        for question in questions
+    ]
+
+
+# --- adversarial pairs -----------------------------------------------------------------------------------------------
+
+
+def absent(studies: Sequence[Study], seed: int = 0) -> list[Question]:
+    """Pairs "Is there a X?" on each image: a label that is there, and one that is not, of the same kind.
+
+    What is not there is annotated on the image by its set, is seen on other images of the modality, and can be true
+    of no region of it; siblings of the present label come first, then labels of its level. Pairs are told by
+    `meta.pair_id`, the second by `meta.adversarial`; so always yes gets no pair right, as always no (ProbMed, Yan et
+    al. 2024, https://arxiv.org/abs/2405.20421). Raises `BadInput` where no image allows a pair.
+    """
+    images = list({study.study_id: study for study in studies}.values())
+    seen: dict[str, set[str]] = {}
+    for study in images:
+        seen.setdefault(study.modality, set()).update(region.phrase for region in study.regions)
+    rng, tree = np.random.default_rng(seed), load_labels()
+    pairs = [q for study in images for pair in _pairs(study, seen[study.modality], tree, rng) for q in pair]
+    if images and not pairs:
+        fix = "leave out the probe 'absent': it needs images whose sets say what is there and what is not"
+        raise BadInput("no image with a label that is there and one that is not.", fix=fix)
+    return pairs
+
+
+def _pairs(
+    study: Study, seen: set[str], tree: LabelTree, rng: np.random.Generator
+) -> Iterator[tuple[Question, Question]]:
+    there = list(dict.fromkeys(region.phrase for region in study.regions))
+    free = [p for p in study.phrases if p in seen and not any(tree.is_near(p, phrase) for phrase in there)]
+    for phrase in there:
+        if not free:
+            return
+        ranks = [_distance(phrase, other, tree) for other in free]
+        other = free.pop(int(rng.choice(np.flatnonzero(np.array(ranks) == min(ranks)))))
+        pair_id = f"{study.dataset}/{study.study_id}/{phrase}"
+        meta = {"pair_id": pair_id}
+        yes = _presence(study, phrase, "yes", question_id=pair_id, meta=meta)
+        no_id = f"{study.dataset}/{study.study_id}/{other} (absent)"
+        yield yes, _presence(study, other, "no", question_id=no_id, meta=meta | {"adversarial": True})
+
+
+def _distance(phrase: str, other: str, tree: LabelTree) -> int:
+    """0 for siblings, 1 for labels of one level, 2 for all else."""
+    if tree.label(other) in tree.siblings(phrase):
+        return 0
+    return 1 if tree.level(other) == tree.level(phrase) else 2
+
+
+def _presence(study: Study, phrase: str, answer: str, **fields: Any) -> Question:
+    return Question(
+        study=study,
+        question=question_text("presence", 0, {"phrase": phrase}),
+        answer=answer,
+        answer_type="closed",
+        phrases=(phrase,),
+        content_type="presence",
+        **fields,
+    )
