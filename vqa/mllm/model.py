@@ -44,6 +44,8 @@ class MllmSettings(Settings):
     """Of the frozen weights and the arithmetic; what is trained stays in fp32."""
     lora: LoraSettings = LoraSettings()
     """Low-rank updates of the language model."""
+    aligned: str = ""
+    """A folder of `medglip vqa align` that a fresh adapter starts from; none: from nothing."""
     seed: int = 0
     """Of fresh weights."""
 
@@ -172,15 +174,25 @@ def load(
     if settings.dtype not in family.dtypes:
         raise BadInput(f"{family.name} overflows in {settings.dtype}.", fix=f"mllm.dtype: {family.dtypes[-1]}")
     add_region_token(processor.tokenizer, model)
-    if adapter is not None:
-        _check_adapter(adapter, model, embedding_dim)
+    start = adapter or _aligned(settings, base)
+    if start is not None:
+        _check_adapter(start, model, embedding_dim)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        lora = _load_adapter(model, adapter) if adapter is not None else add_lora(model, settings.lora, family)
+        lora = _load_adapter(model, start) if start is not None else add_lora(model, settings.lora, family)
         mllm = GroundedMLLM(_in_fp32(lora), processor, settings, embedding_dim, settings.base)
     if adapter is not None:
         mllm.region_projector.load_state_dict(load_file(adapter / PROJECTOR_FILE))
     return mllm.eval()
+
+
+def _aligned(settings: MllmSettings, base: str) -> Path | None:
+    """Where a fresh adapter starts; its region projector does not, because alignment shows no regions."""
+    if not settings.aligned:
+        return None
+    from .align import start_of
+
+    return start_of(settings, base)
 
 
 def resolve(base: str, vision: Path | None) -> str:

@@ -51,7 +51,7 @@ def text_folder(cache_dir: Path | None = None) -> Path:
     folder = (cache_dir or cache_folder()) / "smollm2-135m"
     if not (folder / "config.json").exists():
         gguf = fetch("smollm2-135m", cache_dir)
-        _write_whole(folder, lambda partial: _convert(gguf, partial))
+        write_whole(folder, lambda partial: _convert(gguf, partial))
     return folder
 
 
@@ -101,7 +101,7 @@ def assemble(vision: Path | MedGlipVisionConfig, out_dir: Path, *, text: Path | 
         model.to(torch.bfloat16).save_pretrained(folder)
         processor.save_pretrained(folder)
 
-    _write_whole(out_dir, write)
+    write_whole(out_dir, write)
     return out_dir
 
 
@@ -171,7 +171,7 @@ def _join(tower: MedGlipVisionModel, language: LlamaForCausalLM, tokenizer: Any)
     return model
 
 
-def _write_whole(folder: Path, write: Callable[[Path], None]) -> None:
+def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a new folder beside the target and rename it: a kill leaves nothing half written there."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))

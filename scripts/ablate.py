@@ -1,0 +1,251 @@
+"""`medglip vqa ablate RECIPE`: a grid of evidence sources, forms and seeds, one budget, one table of differences.
+
+A cell is one adapter: `plain` (trained without evidence) or one set of forms, with one seed. Its adapter answers with
+every source asked for. Core, regions and data are those of the base run and are made once.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+from ..eval.compare import HEADLINE, Comparison, compare_runs
+from ..eval.records import Record, read_records
+from ..eval.score import EvalSettings, score
+from ..eval.table import by_metric, table
+from ..grounding.bad_input import BadInput, nearest
+from ..grounding.evidence import FORMS, Form, Source
+from ..grounding.medglip_grounder import MedGlipGrounder
+from ..grounding.records import Task, write_atomic
+from ..grounding.settings import read_settings, validate
+from ..grounding.sources import RegionCaches
+from ..report.task import Report
+from ..vqa.task import Question
+from .finished import source_named
+from .forest import forest_svg
+from .line import Line
+from .recipe import Recipe
+from .tune import tune_and_predict
+
+BASELINE = "none"
+POOLED = (
+    "Answers of all seeds are pooled: a sample counts once a seed, in the cluster of its image, so a value is the mean "
+    "over seeds and its interval is over images, for these seeds. p-values: paired permutation of clusters, Holm over "
+    "all rows and headline metrics."
+)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is crossed; `none` is always a part, as the baseline."""
+
+    sources: tuple[Source, ...]
+    forms: tuple[tuple[Form, ...], ...]
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, sources: str, forms: Sequence[str], seeds: str) -> "Grid":
+        """From the words of the command line. Raises `BadInput` with the nearest valid name."""
+        named = dict.fromkeys(source_named(name) for name in _words(sources, ","))
+        try:
+            numbers = tuple(dict.fromkeys(int(word) for word in _words(seeds, ",")))
+        except ValueError as error:
+            raise BadInput(f"seeds {seeds!r} are no whole numbers.", fix="--seeds 0,1,2") from error
+        grid = cls(
+            tuple(source for source in named if source != BASELINE),
+            tuple(dict.fromkeys(tuple(_form(word) for word in _words(form, "+")) for form in forms)),
+            numbers,
+        )
+        if not (grid.sources and grid.forms and grid.seeds):
+            raise BadInput(
+                "nothing to compare with none.", fix="--sources none,predicted --forms text+tokens --seeds 0"
+            )
+        return grid
+
+    @property
+    def adapters(self) -> list[tuple[Form, ...]]:
+        """The forms of every adapter; () is the plain one, first."""
+        return [(), *self.forms]
+
+    @property
+    def rows(self) -> list[tuple[Source, tuple[Form, ...]]]:
+        """Every combination that is held against `none`."""
+        return [(source, forms) for forms in self.forms for source in self.sources]
+
+
+class Cell(Line):
+    """One adapter and seed in a folder of its own, on the data, core and regions of the base run."""
+
+    def __init__(self, base: Line, recipe: Recipe):
+        self.base = base
+        super().__init__(recipe)
+        self.skipped = base.skipped
+
+    @cached_property
+    def questions(self) -> list[Question]:
+        """Those of the base run."""
+        return self.base.questions
+
+    @cached_property
+    def reports(self) -> list[Report]:
+        """Those of the base run."""
+        return self.base.reports
+
+    @cached_property
+    def vocabulary(self) -> dict[str, tuple[str, ...]]:
+        """That of the base run."""
+        return self.base.vocabulary
+
+    @cached_property
+    def grounder(self) -> MedGlipGrounder:
+        """The core of the base run; never trained for a cell."""
+        return self.base.grounder
+
+    @property
+    def grounder_dir(self) -> Path:
+        """Where the base run has its core."""
+        return self.base.grounder_dir
+
+    @cached_property
+    def caches(self) -> RegionCaches:
+        """The regions of the base run."""
+        return self.base.caches
+
+
+def run_grid(recipe_path: Path, grid: Grid, task: Task, out: Path | None = None) -> str:
+    """Train and predict what is not there yet, score all; return the table, which `out/ablation.md` holds too."""
+    recipe = read_settings(Recipe, recipe_path)
+    if getattr(recipe, task) is None:
+        raise BadInput(f"the recipe has no section {task!r}.", file=recipe_path, fix="ablate another --task")
+    base = Line(recipe)
+    wanted: tuple[Source, ...] = tuple(dict.fromkeys((BASELINE, *grid.sources, *recipe.sources)))
+    base.recipe = _changed(recipe, {"sources": wanted})  # so that true regions are at hand where they are asked for
+    out = out or base.out / "ablation"
+    for seed in grid.seeds:
+        for forms in grid.adapters:
+            _run_cell(base, grid, forms, seed, out, task)
+    text = _write(grid, recipe.eval, task, out)
+    base.skipped.write(out / "skipped.jsonl")
+    return f"{text}\n\n{base.skipped.summary()}\nwritten: {out / 'ablation.md'}, ablation.json, ablation.svg"
+
+
+def _run_cell(base: Line, grid: Grid, forms: tuple[Form, ...], seed: int, out: Path, task: Task) -> None:
+    """One adapter and its predictions, unless they are all there."""
+    folder = out / cell_name(forms, seed)
+    sources: tuple[Source, ...] = grid.sources if forms else (BASELINE,)
+    done = folder / f"done-{task}.json"
+    if done.exists() and set(sources) <= set(json.loads(done.read_text())):
+        return
+    print(f"== cell {folder.name}: {', '.join(sources)}", flush=True)
+    cell = Cell(base, cell_recipe(base.recipe, forms, seed, folder))
+    cell.recipe = _changed(cell.recipe, {"sources": sources})  # sources may be added later: no part of the claim
+    tune_and_predict(cell, "grounded" if forms else "plain", (task,))
+    write_atomic(done, json.dumps(sources))
+
+
+def cell_recipe(recipe: Recipe, forms: tuple[Form, ...], seed: int, folder: Path) -> Recipe:
+    """The recipe with other forms, and another seed of weights and training; data and shuffling keep the recipe's."""
+    tuning = recipe.mllm_train.model_copy(update={"train": recipe.mllm_train.train.model_copy(update={"seed": seed})})
+    changes: dict[str, Any] = {
+        "out_dir": folder,
+        "sources": (BASELINE,),
+        "mllm": recipe.mllm.model_copy(update={"seed": seed}),
+        "mllm_train": tuning,
+    }
+    if forms:
+        changes["evidence"] = recipe.evidence.model_copy(update={"forms": forms})
+    return _changed(recipe, changes)
+
+
+def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    """Checked anew, so that an oracle without truth is refused here."""
+    return validate(Recipe, recipe.model_copy(update=changes).model_dump())
+
+
+def cell_name(forms: tuple[Form, ...], seed: int) -> str:
+    """`text+tokens-seed0`, `plain-seed0`."""
+    return f"{'+'.join(forms) or 'plain'}-seed{seed}"
+
+
+def pooled(out: Path, source: Source, forms: tuple[Form, ...], seeds: Sequence[int], task: Task) -> list[Record]:
+    """The records of one row of the grid, all seeds, by id, which says the seed."""
+    found: list[Record] = []
+    for seed in seeds:
+        path = out / cell_name(forms, seed) / "records" / f"{task}-{source}.jsonl"
+        found += [{**record, "id": f"{record['id']}@{seed}"} for record in read_records([path], task)]
+    return sorted(found, key=lambda record: record["id"])
+
+
+def _write(grid: Grid, settings: EvalSettings, task: Task, out: Path) -> str:
+    """Score and compare every row; table, numbers and picture; return the table."""
+    settings = settings.model_copy(update={"strata": False})
+    plain = pooled(out, BASELINE, (), grid.seeds, task)
+    runs = {_row(s, forms): pooled(out, s, forms, grid.seeds, task) for s, forms in grid.rows}
+    compared = compare_runs([*runs.values(), plain], [*runs, BASELINE], task, settings)
+    scores = {name: score(records, task, settings).metrics for name, records in {BASELINE: plain, **runs}.items()}
+    by_seed = {
+        _row(s, forms): {seed: _difference(out, s, forms, seed, task, settings) for seed in grid.seeds}
+        for s, forms in grid.rows
+    }
+    text = "\n\n".join(
+        [
+            table(by_metric(scores, HEADLINE[task]), "markdown", "evidence"),
+            "Differences to `none`:",
+            table(_turned(compared, HEADLINE[task]), "markdown", "evidence"),
+            f"Seeds {', '.join(map(str, grid.seeds))}. {POOLED} {compared[0].family}.",
+        ]
+    )
+    facts = {
+        "grid": asdict(grid),
+        "pooling": POOLED,
+        "family": compared[0].family,
+        "settings": settings.model_dump(mode="json"),
+        "scores": {name: {k: asdict(v) for k, v in found.items()} for name, found in scores.items()},
+        "differences": {one.a_name: {k: asdict(v) for k, v in one.metrics.items()} for one in compared},
+        "by_seed": by_seed,
+    }
+    write_atomic(out / "ablation.json", json.dumps(facts, indent=1))
+    write_atomic(out / "ablation.md", text + "\n")
+    metric = next(name for name in reversed(HEADLINE[task]) if name in compared[0].metrics)
+    rows = {one.a_name: one.metrics[metric].difference for one in compared}
+    dots = {name: [found[metric] for found in seeds.values() if metric in found] for name, seeds in by_seed.items()}
+    write_atomic(out / "ablation.svg", forest_svg(rows, dots, f"{metric.replace('_', ' ')}: difference to no evidence"))
+    return text
+
+
+def _difference(
+    out: Path, source: Source, forms: tuple[Form, ...], seed: int, task: Task, settings: EvalSettings
+) -> dict[str, float]:
+    """Each headline metric of one seed less that of its own plain adapter."""
+    a, b = (pooled(out, s, f, [seed], task) for s, f in ((source, forms), (BASELINE, ())))
+    ours, theirs = (score(records, task, settings).metrics for records in (a, b))
+    return {name: ours[name].value - theirs[name].value for name in HEADLINE[task] if name in ours and name in theirs}
+
+
+def _turned(compared: Sequence[Comparison], metrics: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """A row a comparison, a column a metric."""
+    names = [name for name in metrics if any(name in one.metrics for one in compared)]
+    return {name: {one.a_name: one.metrics[name] for one in compared if name in one.metrics} for name in names}
+
+
+def _row(source: Source, forms: tuple[Form, ...]) -> str:
+    return f"{source} {'+'.join(forms)}"
+
+
+def tasks_named(name: str) -> Task:
+    """The task of a user's word. Raises `BadInput` with the nearest valid one."""
+    if name not in ("vqa", "report"):
+        raise BadInput(f"unknown task {name!r}, {nearest(name, ('vqa', 'report'))}", fix="--task vqa")
+    return name
+
+
+def _form(word: str) -> Form:
+    if word not in FORMS:
+        raise BadInput(f"unknown form {word!r}, {nearest(word, FORMS)}", fix=f"forms: {', '.join(get_args(Form))}")
+    return word
+
+
+def _words(text: str, mark: str) -> list[str]:
+    return [word.strip() for word in text.split(mark) if word.strip()]

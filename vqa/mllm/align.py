@@ -1,0 +1,178 @@
+"""Alignment of a base whose picture projector is fresh: without it the language model ignores the picture.
+
+Two stages as in LLaVA (Liu et al. 2023, https://arxiv.org/abs/2304.08485): the projector alone, then with LoRA. The
+result is an adapter like any other, which a recipe starts from (`mllm.aligned`).
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...grounding.assets import cache_folder
+from ...grounding.bad_input import BadInput
+from ...grounding.evidence import EvidenceSettings
+from ...grounding.records import file_sha256, sha256, write_atomic
+from ...grounding.settings import Settings
+from ...grounding.training import TrainSettings, processes
+from .model import OUR_FILE, GroundedMLLM, MllmSettings, load, resolve
+from .prompt import Example
+from .smollm2 import write_whole
+from .train import MllmTrainSettings, train
+
+FILE = "aligned.json"
+PLAIN = EvidenceSettings(forms=())
+"""Pictures and words alone: what evidence there is, the projector must not learn to lean on."""
+
+
+def _stage(steps: int, learning_rate: float) -> MllmTrainSettings:
+    rates = TrainSettings(
+        steps=steps, batch_size=8, learning_rate=learning_rate, warmup_steps=steps // 20, clip_norm=1.0
+    )
+    return MllmTrainSettings(train=rates, group_by_length=True)
+
+
+class AlignSettings(Settings):
+    """The two stages."""
+
+    projector: MllmTrainSettings = _stage(400, 2e-3)
+    """Stage 1: the picture projector alone."""
+    together: MllmTrainSettings = _stage(1200, 5e-4)
+    """Stage 2: the projector and LoRA."""
+
+
+def aligned(
+    settings: MllmSettings,
+    embedding_dim: int,
+    examples: Sequence[Example],
+    stages: AlignSettings,
+    *,
+    vision: Path | None = None,
+    out_dir: Path | None = None,
+) -> Path:
+    """The folder of the aligned adapter: `out_dir`, else one in the cache named by the content of all it is made of.
+
+    Trained now, or further, or already there; of several that ask for it at once, one trains and the others wait.
+    Raises `BadInput` for a base without a picture projector to train, and for an `out_dir` of other content.
+    """
+    facts = _facts(settings, examples, stages, vision)
+    name = sha256(json.dumps(facts, sort_keys=True))[:16]
+    folder = out_dir or cache_folder() / "aligned" / name
+    work = folder.with_name(f".{folder.name}-{name}.work")
+    work.mkdir(parents=True, exist_ok=True)
+    with _alone(work / "lock"):
+        if (folder / FILE).exists():
+            _check_same(folder, facts)
+            return folder
+        if folder.is_dir() and any(folder.iterdir()):
+            raise BadInput("holds something else.", file=folder, fix="give a new folder")
+        mllm = load(settings.model_copy(update={"aligned": ""}), embedding_dim, vision=vision)
+        align(mllm, examples, stages, work)
+        if processes().is_main_process:
+            write_whole(folder, lambda partial: _save(mllm, partial, facts))
+        processes().wait_for_everyone()
+    return folder
+
+
+def align(mllm: GroundedMLLM, examples: Sequence[Example], stages: AlignSettings, work: Path) -> None:
+    """Both stages in place; each continues from its folder below `work`."""
+    with _only(mllm, "modules_to_save"):
+        train(mllm, examples, PLAIN, stages.projector, work / "projector", "align projector")
+    with _only(mllm, "modules_to_save", "lora_"):
+        train(mllm, examples, PLAIN, stages.together, work / "together", "align together")
+
+
+@contextmanager
+def _only(mllm: GroundedMLLM, *parts: str) -> Iterator[None]:
+    """Of what is trained otherwise, only parameters with one of these in their names are inside."""
+    trained = {name: p for name, p in mllm.named_parameters() if p.requires_grad}
+    kept = [name for name in trained if any(part in name for part in parts)]
+    if not any("modules_to_save" in name for name in kept):
+        raise BadInput(
+            f"{mllm.family.name} has no picture projector that is trained, so there is nothing to align.",
+            fix="mllm.lora.train_projector: true, or start without alignment",
+        )
+    for name, parameter in trained.items():
+        parameter.requires_grad_(name in kept)
+    try:
+        yield
+    finally:
+        for parameter in trained.values():
+            parameter.requires_grad_(True)
+
+
+def start_of(settings: MllmSettings, base: str) -> Path:
+    """The aligned folder that an adapter starts from, checked. `base`: the folder or hub name that is loaded.
+
+    Raises `BadInput` where it was aligned on another base, such as one with another core's image tower, or with other
+    low-rank updates than the settings ask for.
+    """
+    folder = Path(settings.aligned)
+    if not (folder / FILE).is_file():
+        raise BadInput("no aligned adapter.", file=folder, fix="make one with `medglip vqa align`")
+    facts = json.loads((folder / FILE).read_text())
+    if facts["base_sha256"] != _base_sha256(base):
+        raise BadInput(
+            f"aligned on other weights of {facts['base']!r} than those here; is it another core's image tower?",
+            file=folder,
+            fix="align on this recipe's core, or leave out mllm.aligned",
+        )
+    ours, theirs = (
+        settings.lora.model_dump(mode="json"),
+        json.loads((folder / OUR_FILE).read_text())["settings"]["lora"],
+    )
+    if wrong := [key for key in ours if ours[key] != theirs.get(key)]:
+        raise BadInput(f"aligned with another mllm.lora (differs in {', '.join(wrong)}).", file=folder, fix=f"{theirs}")
+    return folder
+
+
+def _facts(
+    settings: MllmSettings, examples: Sequence[Example], stages: AlignSettings, vision: Path | None
+) -> dict[str, Any]:
+    """All that the result follows from, as JSON has it."""
+    images = {path: file_sha256(path) for path in sorted({example.image_path for example in examples})}
+    lines = [[one.instruction, one.target, images[one.image_path], one.transform] for one in examples]
+    return {
+        "base": settings.base,
+        "base_sha256": _base_sha256(resolve(settings.base, vision)),
+        "examples": len(examples),
+        "examples_sha256": sha256(json.dumps(lines)),
+        "mllm": settings.model_dump(mode="json", exclude={"aligned"}),
+        "stages": stages.model_dump(mode="json"),
+    }
+
+
+def _base_sha256(base: str) -> str:
+    """Of the weights in a folder; of the name, for a model of the hub."""
+    weights = sorted(Path(base).glob("*.safetensors")) if Path(base).is_dir() else []
+    return sha256("".join(map(file_sha256, weights)) or base)
+
+
+def _save(mllm: GroundedMLLM, folder: Path, facts: dict[str, Any]) -> None:
+    mllm.save(folder, PLAIN)
+    write_atomic(folder / FILE, json.dumps(facts, indent=1))
+
+
+def _check_same(folder: Path, facts: dict[str, Any]) -> None:
+    theirs = json.loads((folder / FILE).read_text())
+    if wrong := [key for key in facts if theirs.get(key) != facts[key]]:
+        raise BadInput(
+            f"holds another alignment (differs in {', '.join(wrong)}).",
+            file=folder,
+            fix="give another --out, or remove the folder to start anew",
+        )
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One of this machine's trainings at a time inside; the lock goes with a process that is killed.
+
+    The processes of one training share it: the first takes it, the others wait for that.
+    """
+    with lock.open("w") as file:
+        if processes().is_main_process:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        processes().wait_for_everyone()
+        yield
