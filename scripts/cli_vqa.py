@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from ..grounding.bad_input import BadInput
+from .cli_ablate import hook
 
 vqa = typer.Typer(help="Ask: question + evidence -> answer.", no_args_is_help=True)
+hook(vqa)
 FINDER = "Who finds the regions: small, small-research or a folder; left out: the run's own core"
 Checkpoint = Annotated[str | None, typer.Option(help=FINDER)]
 AdapterOption = Annotated[Path | None, typer.Option(help="Folder of a run or of an adapter; left out: the base alone")]
@@ -85,45 +87,30 @@ def predict(
 
 @vqa.command()
 def ask(
-    image: Annotated[Path, typer.Argument(help="PNG, JPEG or DICOM file")],
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or DICOM files")],
     question: Annotated[str, typer.Argument(help="In words; phrases of the label tree in it are looked for")],
     modality: Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")] = None,
     evidence: Annotated[str, typer.Option(help="none or predicted: the switch")] = "predicted",
-    run: Annotated[Path, typer.Option(help="Folder of a finished run")] = Path("runs/quickstart"),
+    run: Annotated[Path | None, typer.Option(help="Folder of a finished run; left out: runs/quickstart")] = None,
+    adapter: Annotated[Path | None, typer.Option(help="Folder of an adapter, instead of a run")] = None,
     checkpoint: Checkpoint = None,
     show: Annotated[Path | None, typer.Option(help="Folder for a picture of the regions")] = None,
 ) -> None:
-    """Ask one question about one image and see the evidence it was answered from.
+    """Ask one question about one image or several and see the evidence it was answered from, and how sure it is.
+
+    The probability is the mean of the answer's tokens; where yes or no is asked for, also that of yes against no.
 
     Example: medglip vqa ask scan.png "Where is the nodule?" --modality xray
     """
-    from ..grounding.types import NOTICE
-    from ..vqa.answer import parse_answer
-    from ..vqa.mllm.generate import GenerateSettings
-    from ..vqa.task import Question, to_example
-    from .finished import FinishedRun, source_named
-    from .picture import draw
+    from .ask import answerer
+    from .ask import ask as ask_about
+    from .finished import source_named
     from .user_study import user_study
 
-    finished, source = FinishedRun(run, checkpoint), source_named(evidence)
-    study = user_study(image, modality)
-    query = finished.query(study, question)
-    shown = finished.evidence(query, source)
-    item = Question(
-        question_id="ask", study=study, question=question, answer="", answer_type="open", phrases=query.asked
-    )
-    said = finished.write(to_example(item, shown), source, GenerateSettings(max_new_tokens=16))
-    for number, region in enumerate(shown.regions, 1):
-        typer.echo(
-            f"evidence {number}: {region.phrase} {region.score:.2f} at {[round(float(x)) for x in region.box_xyxy_px]}"
-        )
-    if source != "none" and not shown.regions:
-        typer.echo(f"evidence: no region found, looked for {', '.join(query.phrases) or 'nothing: give --modality'}")
-    typer.echo(f"answer: {parse_answer(said.text, 'open')}")
-    typer.echo(NOTICE)
-    if show:
-        show.mkdir(parents=True, exist_ok=True)
-        typer.echo(f"picture: {show / draw(study, query.phrases, shown.regions, show)['picture']}")
+    finished, source = answerer(run, adapter, checkpoint), source_named(evidence)
+    studies = [user_study(image, modality) for image in images]
+    for line in ask_about(finished, studies, question, source, show):
+        typer.echo(line)
 
 
 @vqa.command()

@@ -9,6 +9,9 @@ _SPEAKER = re.compile(
     r"^(?:(?:assistant|answer|response|model|the answer is)\s*(?::|(?<=is)\b)|assistant$)\s*", re.IGNORECASE
 )
 _YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
+_CLOSED = re.compile(
+    r"(?:is|are|was|were|does|do|did|can|could|has|have|had|will|would|should|isn't|aren't|doesn't)\b", re.IGNORECASE
+)
 _WRAPPING = " \t\"'`*"
 
 
@@ -36,3 +39,8 @@ def _clean(line: str) -> str:
     line = _SPEAKER.sub("", line.strip(_WRAPPING)).strip(_WRAPPING)
     whole = line[:-1] if line.endswith(".") and not line.endswith("..") else line
     return " ".join(whole.strip(_WRAPPING).split())
+
+
+def asks_yes_or_no(question: str) -> bool:
+    """Whether a question in words wants yes or no: it starts with a verb and gives no choice of two things."""
+    return _CLOSED.match(question.strip()) is not None and not re.search(r"\bor\b", question, re.IGNORECASE)

@@ -16,7 +16,7 @@ COMMANDS = [
     [],
     ["run"],
     *[["grounding", name] for name in ("train", "fine-tune", "predict", "evaluate")],
-    *[["vqa", name] for name in ("train", "predict", "ask")],
+    *[["vqa", name] for name in ("train", "predict", "ask", "export")],
     *[["report", name] for name in ("train", "predict", "write")],
     *[["eval", name] for name in ("grounding", "vqa", "report", "compare", "probes", "leaks", "page")],
     *[["data", name] for name in ("list", "check", "build", "export")],
@@ -82,6 +82,30 @@ def test_ask_answers_with_and_without_evidence(tiny_run: Path, picture: Path, di
     assert "not for diagnosis" in shown
     blind = call("vqa", "ask", picture, "What is this?", "--evidence", "none", "--run", tiny_run)
     assert "evidence 1:" not in blind
+
+
+@pytest.mark.slow
+def test_an_adapter_by_itself_answers_about_several_images(tiny_run: Path, picture: Path, dicom: Path) -> None:
+    adapter = tiny_run / "adapter-grounded"
+    words = ["vqa", "ask", picture, dicom, "Is there a nodule in both images?"]
+    said = call(*words, "--adapter", adapter, "--modality", "xray")
+    lines = said.splitlines()
+    sure = next(line for line in lines if line.startswith("probability: "))
+    assert all(0 <= float(word.rstrip(",")) <= 1 for word in sure.split() if word[0].isdigit())
+    assert "of yes" in sure
+    assert lines.index(sure) == next(k for k, line in enumerate(lines) if line.startswith("answer: ")) + 1
+    assert said == call(*words, "--run", tiny_run, "--modality", "xray")
+
+
+@pytest.mark.slow
+def test_a_run_is_exported_and_its_folder_answers(tiny_run: Path, picture: Path, tmp_path: Path) -> None:
+    said = call("vqa", "export", tiny_run, tmp_path / "served", "--adapter", "--image", picture)
+    assert "largest logit difference" in said
+    assert "vLLM refuses it: modules_to_save" in said
+    assert "not for diagnosis" in (tmp_path / "served" / "README.md").read_text()
+    core = tiny_run / "grounding" / "model"
+    again = call("vqa", "ask", picture, "What is this?", "--adapter", tmp_path / "served", "--checkpoint", core)
+    assert "answer:" in again
 
 
 @pytest.mark.slow

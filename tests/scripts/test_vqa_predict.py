@@ -102,16 +102,17 @@ def test_two_processes_make_the_records_of_one_and_a_kill_loses_nothing(
     words += ["--max-new-tokens", "2", "--batch-size", "2", "--evidence", "shuffled", "--out"]
     one, two = tmp_path / "one" / "r.jsonl", tmp_path / "two" / "r.jsonl"
     assert CliRunner().invoke(app, [*words, str(one)], catch_exceptions=False).exit_code == 0
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     launch += ["-m", "medglip.scripts.cli", *words, str(two)]
     env = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     first = subprocess.Popen(launch, env=env)
-    while first.poll() is None and not list(two.with_name("r.ranks").glob("*.jsonl")):
+    end = time.monotonic() + 240
+    while time.monotonic() < end and first.poll() is None and not list(two.with_name("r.ranks").glob("*.jsonl")):
         time.sleep(0.02)
     ranks = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
     os.kill(int(ranks[-1]), signal.SIGKILL)
     assert first.wait() != 0
-    subprocess.run(launch, env=env, check=True)
+    subprocess.run(launch, env=env, check=True, timeout=240)
     assert rows(two) == rows(one)
     files = sorted(two.with_name("r.ranks").glob("*.jsonl"))
     assert [file.name for file in files] == ["0-of-2.jsonl", "1-of-2.jsonl"]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -86,19 +87,27 @@ def sequences(
     mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings, num_return_sequences: int = 1
 ) -> Tensor:
     """int64[B * num_return_sequences, new tokens], without the prompt; a placeholder is never written."""
+    return generate_raw(mllm, prompts, settings, num_return_sequences=num_return_sequences)[0]
+
+
+def generate_raw(
+    mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings, **options: Any
+) -> tuple[Tensor, Any]:
+    """Ids as `sequences` gives them, and what transformers' `generate` returned under further `options`."""
     asked = [Prompt(**{**vars(prompt), "completion": ""}) for prompt in prompts]
     batch = mllm.collate(asked)
     inputs = {key: value.to(mllm.device) for key, value in batch["inputs"].items()}
     with mllm.ready(batch["features"]):
-        ids_BT = mllm.model.generate(
+        said = mllm.model.generate(
             **inputs,
             max_new_tokens=settings.max_new_tokens,
             num_beams=settings.num_beams,
-            num_return_sequences=num_return_sequences,
             do_sample=False,
             temperature=None,
             top_p=None,
             top_k=None,
             suppress_tokens=[mllm.region_id],
+            **options,
         )
-    return ids_BT[:, inputs["input_ids"].shape[1] :]
+    ids_BT = said if isinstance(said, Tensor) else said.sequences
+    return ids_BT[:, inputs["input_ids"].shape[1] :], said

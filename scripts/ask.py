@@ -1,0 +1,79 @@
+"""`medglip vqa ask`: one question about one image or several, answered with the evidence beside it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..grounding.bad_input import BadInput
+from ..grounding.evidence import Evidence, Source, select
+from ..grounding.sources import Query
+from ..grounding.types import NOTICE, Study
+from ..vqa.answer import asks_yes_or_no, parse_answer
+from ..vqa.citations import numbers_shown, parse_citations
+from ..vqa.mllm.confidence import Sure, answer
+from ..vqa.mllm.generate import GenerateSettings
+from ..vqa.task import Question, to_example
+from .finished import FinishedRun, opened
+from .picture import draw
+
+DEFAULT_RUN = Path("runs/quickstart")
+
+
+def answerer(run: Path | None, adapter: Path | None, checkpoint: str | None) -> FinishedRun:
+    """That of a run or of an adapter's folder; of `DEFAULT_RUN` without either. Raises `BadInput` for both."""
+    if run and adapter:
+        raise BadInput("both --run and --adapter are given.", fix="leave one out")
+    return opened(adapter, checkpoint) if adapter else FinishedRun(run or DEFAULT_RUN, checkpoint)
+
+
+def ask(
+    finished: FinishedRun, studies: Sequence[Study], question: str, source: Source, show: Path | None = None
+) -> list[str]:
+    """The lines to say: evidence, answer, how sure, notice. Regions are looked for in the first image.
+
+    `show`: folder for its picture with the regions.
+    """
+    first, *others = studies
+    query = finished.query(first, question)
+    evidence = finished.evidence(query, source)
+    item = Question(
+        question_id="ask",
+        study=first,
+        others=tuple(others),
+        question=question,
+        answer="",
+        answer_type="open",
+        phrases=query.asked,
+    )
+    said = answer(
+        finished.model(source),
+        to_example(item, evidence),
+        finished.evidence_settings(source),
+        GenerateSettings(max_new_tokens=16),
+        is_closed=asks_yes_or_no(question),
+    )
+    lines = [*_evidence_lines(evidence, query), *_answer_lines(finished, said, evidence, source), NOTICE]
+    if show:
+        show.mkdir(parents=True, exist_ok=True)
+        lines.append(f"picture: {show / draw(first, query.phrases, evidence.regions, show)['picture']}")
+    return lines
+
+
+def _evidence_lines(evidence: Evidence, query: Query) -> list[str]:
+    lines = [
+        f"evidence {number}: {region.phrase} {region.score:.2f} at {[round(float(x)) for x in region.box_xyxy_px]}"
+        for number, region in enumerate(evidence.regions, 1)
+    ]
+    if evidence.source != "none" and not lines:
+        return [f"evidence: no region found, looked for {', '.join(query.phrases) or 'nothing: give --modality'}"]
+    return lines
+
+
+def _answer_lines(finished: FinishedRun, said: Sure, evidence: Evidence, source: Source) -> list[str]:
+    settings, text, lines = finished.evidence_settings(source), said.text, []
+    if settings.cite:
+        found = parse_citations(text, len(numbers_shown(select(evidence, settings), settings)))
+        text = found.text
+        lines = [f"cites: {', '.join(f'[{number}]' for number in found.cited) or 'nothing'}"]
+        lines += [f"cites, though it is not there: [{number}]" for number in found.missing]
+    sure = f"probability: {said.probability:.2f} a token" + ("" if said.yes is None else f", of yes: {said.yes:.2f}")
+    return [f"answer: {parse_answer(text, 'open')}", sure, *lines]
