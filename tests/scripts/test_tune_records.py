@@ -16,6 +16,7 @@ from medglip.grounding.evidence import Evidence, EvidenceSettings
 from medglip.grounding.records import read_lines
 from medglip.grounding.settings import validate
 from medglip.grounding.types import Region, Study
+from medglip.scripts.line import Line
 from medglip.scripts.recipe import Recipe
 from medglip.scripts.tune import job
 from medglip.vqa.probes import PROBES
@@ -50,6 +51,13 @@ def test_records_name_every_image_and_what_the_question_brings() -> None:
     assert (record["meta"]["image_ids"], record["meta"]["pair_id"]) == (["a", "b"], "p")
     assert "citations" not in record["meta"]
     assert "prediction" not in record
+
+
+def test_every_image_of_a_scored_question_is_held_out() -> None:
+    training = replace(QUESTION, study=replace(STUDY, split="train", study_id="c"))
+    line: Any = SimpleNamespace(recipe=SimpleNamespace(eval_split="test"), questions=[QUESTION, training], reports=[])
+    scored: Any = Line.scored_studies
+    assert [study.study_id for study in scored.fget(line)] == ["a", "b"]
 
 
 def test_cited_regions_are_kept_and_those_that_do_not_exist_counted() -> None:

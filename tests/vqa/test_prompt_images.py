@@ -62,7 +62,11 @@ def test_the_picture_comes_first_then_the_others_the_overlay_and_crops(
     assert prompt.text.count("<image>") == len(prompt.images) == 6
     assert [image.size for image in prompt.images[:4]] == [(80, 50), (40, 30), (40, 30), (320, 200)]
     assert [image.getpixel((0, 0)) for image in prompt.images[1:3]] == [(255, 0, 0), (0, 128, 0)]
-    assert len(render(example, EvidenceSettings(), processor, DIM).images) == 3
+    alone = render(example, EvidenceSettings(), processor, DIM)
+    assert len(alone.images) == 3
+    assert "<image><image><image>\nEvidence in the first image:\n1 <region> nodule" in alone.text.replace(
+        "\n<im", "<im"
+    )
     swapped = replace(example, other_paths=others[::-1])
     assert render(swapped, EvidenceSettings(forms=FORMS, max_crops=2), processor, DIM).sha256 != prompt.sha256
 

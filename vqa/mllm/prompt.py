@@ -104,7 +104,8 @@ def instruction_text(example: Example, settings: EvidenceSettings, box_text: Box
     """The user's text without images: evidence lines, where there are any, the instruction, the wish for citations."""
     shown, says = select(example.evidence, settings), settings.say_nothing_found
     lines = to_text(shown, settings.forms, box_text, has_scores=settings.scores, says_nothing_found=says)
-    text = f"Evidence:\n{lines}\n{example.instruction}" if lines else example.instruction
+    head = "Evidence in the first image:" if example.other_paths else "Evidence:"
+    text = f"{head}\n{lines}\n{example.instruction}" if lines else example.instruction
     return f"{text}\n{CITE}" if _cites(example, settings) and numbers_shown(shown, settings) else text
 
 
