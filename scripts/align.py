@@ -71,13 +71,18 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
 
 
 def derived_questions(recipe: AlignRecipe) -> list[Question]:
-    """The items of the recipe's region sets, written to `out_dir/derived.jsonl` and read from there."""
+    """The items of the recipe's region sets: `out_dir/derived.jsonl`, written unless it is there for these settings."""
     skipped, file = Skipped(), recipe.out_dir / "derived.jsonl"
+    stamp = recipe.model_dump_json(include={"seed", "phantoms", "grounding", "derive"})
+    made_of = file.with_suffix(".settings.json")
+    if file.exists() and made_of.exists() and made_of.read_text() == stamp:
+        return derived.read(file)
     recipe.out_dir.mkdir(parents=True, exist_ok=True)
     studies = core_studies(recipe, HeldOut(), skipped)
     items, left_out = derive(studies, recipe.derive, {s.name: s.licence for s in recipe.grounding.data})
     skipped.entries += left_out.entries
     write(file, items)
+    write_atomic(made_of, stamp)
     skipped.write(file.with_suffix(".skipped.jsonl"))
     print(f"{len(items)} questions and captions; {skipped.summary()}")
     return derived.read(file)

@@ -17,7 +17,7 @@ from medglip.vqa.mllm.generate import GenerateSettings, generate
 from medglip.vqa.mllm.lora import ATTENTION, MLP, LoraSettings
 from medglip.vqa.mllm.model import GroundedMLLM, MllmSettings, load
 from medglip.vqa.mllm.prompt import Example
-from medglip.vqa.mllm.train import answer_loss
+from medglip.vqa.mllm.train import answer_loss, token_losses
 
 NewExample = Callable[..., Example]
 DIM = 6
@@ -252,6 +252,10 @@ def test_a_step_reaches_lora_and_regions_and_checkpointing_changes_no_gradient(
         return {name: p.grad.clone() for name, p in mllm.named_parameters() if p.grad is not None}
 
     randomise(mllm)
+    with torch.no_grad():  # logits of labels alone are those of all positions
+        losses_BK = token_losses(mllm(batch), batch["labels"])
+        means_B = losses_BK.sum(1) / (batch["labels"] != -100).sum(1)
+        assert torch.allclose(answer_loss(mllm, batch)["loss"], means_B.mean(), atol=1e-5)
     plain = gradients()
     adapted = [name for name, value in plain.items() if "lora_B" in name and value.abs().sum() > 0]
     assert len(adapted) == 14, family.name
