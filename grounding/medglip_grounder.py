@@ -82,6 +82,11 @@ class MedGlipGrounder:
         """D, the width of the core."""
         return self.model.config.width
 
+    @property
+    def threshold(self) -> float:
+        """The score from which a region counts as found: chosen on validation images, 0.5 without calibration."""
+        return self.calibration.threshold
+
     def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study the regions of its phrases, best first. Raises `BadInput` for an unreadable picture."""
         views = self._views(studies, phrases, self.settings.capped)

@@ -85,8 +85,8 @@ def evaluate(
     ] = None,
     min_score: Annotated[float, typer.Option(help="Regions below this score are left out")] = 0.01,
     score_threshold: Annotated[
-        float, typer.Option(help="Lowest score of a region that counts as said, for Dice")
-    ] = 0.5,
+        float | None, typer.Option(help="Score from which a region counts as said, for Dice; the checkpoint's own")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Images at once (a zero-shot detector: phrases at once)", min=1)] = 8,
     limit: Annotated[int | None, typer.Option(help="Only so many images, drawn with the seed", min=1)] = None,
     resamples: Annotated[int, typer.Option(help="Bootstrap resamples of patients, else images")] = 1000,
@@ -104,7 +104,9 @@ def evaluate(
     if recipe is not None and references is None and images is None:
         _evaluate_recipe(recipe)
     elif recipe is None and references is not None and images is not None:
-        settings = {"score_threshold": score_threshold, "resamples": resamples, "seed": seed}
+        settings: dict[str, Any] = {"resamples": resamples, "seed": seed}
+        if score_threshold is not None:
+            settings["score_threshold"] = score_threshold
         options = {"min_score": min_score, "batch_size": batch_size, "device": device, "allow_download": download}
         _evaluate_coco(references, images, checkpoint, out, records, limit, settings, options)
     else:
@@ -141,14 +143,14 @@ def _evaluate_coco(
     from ..eval.score import write_json
     from ..eval.settings import EvalSettings
     from ..grounding.checkpoints import load_grounder
-    from .coco_evaluate import MAX_PER_PHRASE, evaluate, read_coco, scores_text
+    from .coco_evaluate import MAX_PER_PHRASE, evaluate, read_coco, scores_text, threshold_of
 
     coco = read_coco(references, images, limit, settings["seed"])
     grounder = load_grounder(checkpoint, max_per_phrase=MAX_PER_PHRASE, **options)
     found = evaluate(
         grounder,
         coco,
-        validate(EvalSettings, settings),
+        validate(EvalSettings, {"score_threshold": threshold_of(grounder), **settings}),
         records,
         model=checkpoint,
         batch_size=options["batch_size"],

@@ -32,6 +32,11 @@ MAX_PER_PHRASE = 100
 """Regions a phrase, as COCO counts them."""
 
 
+def threshold_of(grounder: Grounder) -> float:
+    """The score from which its regions count as said: its own, chosen on validation images, or 0.5."""
+    return float(getattr(grounder, "threshold", 0.5))
+
+
 @dataclass(frozen=True, kw_only=True)
 class CocoSet:
     """A COCO-style file that was read: its studies, what of it could not be used, notes for the reader of scores."""

@@ -49,15 +49,16 @@ def main(
     staged = line.out / "shipped"
     core = halved(line.grounder_dir, staged)
     write_atomic(staged / "vocabulary.json", json.dumps(line.vocabulary, indent=1))
+    settings = EvalSettings(seed=seed, score_threshold=core.threshold)
     records = validated(line, staged)
-    scores = score(records, "grounding", EvalSettings(seed=seed))
+    scores = score(records, "grounding", settings)
     figures = by_set(scores)
     mean, before = macro(figures), _shipped_macro(out)
     typer.echo(_table(figures, mean))
     if before is not None and mean <= before and not worse:
         raise BadInput(f"macro AP50 {mean:.3f}, the weights there have {before:.3f}.", file=out, fix="keep those")
     write_atomic(staged / FIGURES, json.dumps({"macro_ap50": mean, "sets": _plain(figures)}, indent=1))
-    write_atomic(staged / RELIABILITY, reliability_file(curves(records, EvalSettings(seed=seed))))
+    write_atomic(staged / RELIABILITY, reliability_file(curves(records, settings)))
     write_card(
         staged,
         facts_of(line.studies, line.recipe.grounding.data),
@@ -118,7 +119,8 @@ def _figures(figures: Figures, mean: float, scores: Scores) -> str:
     return (
         "On the validation split, whose images and patients were not trained on but served to calibrate the scores. "
         f"Intervals of 95 % over patients, {scores.counts['records']} pairs of image and phrase. "
-        f"`all` is every pair together.\n\n{_table(figures, mean, 'markdown')}\n\n"
+        f"`all` is every pair together; Dice counts regions from {scores.settings['score_threshold']:.2f} on.\n\n"
+        f"{_table(figures, mean, 'markdown')}\n\n"
         f"How often a region of a score is right: ![reliability diagram]({RELIABILITY})"
     )
 
