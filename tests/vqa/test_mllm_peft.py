@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,11 +16,12 @@ from medglip.vqa.mllm.prompt import Example
 
 NewExample = Callable[..., Example]
 SHOW = EvidenceSettings()
-KINDS = [{"dora": True}, {"rslora": True}, {"dora": True, "rslora": True}]
+KINDS: list[dict[str, Any]] = [{"dora": True}, {"rslora": True}, {"dora": True, "rslora": True}]
 
 
-def loaded(base: Path, adapter: Path | None = None, **lora: bool) -> GroundedMLLM:
-    return load(MllmSettings(base=str(base), dtype="fp32", lora=LoraSettings(r=4, **lora)), 6, adapter)
+def loaded(base: Path, adapter: Path | None = None, **lora: Any) -> GroundedMLLM:
+    settings = LoraSettings.model_validate({"r": 4, **lora})
+    return load(MllmSettings(base=str(base), dtype="fp32", lora=settings), 6, adapter)
 
 
 def logits(mllm: GroundedMLLM, examples: list[Example]) -> torch.Tensor:
@@ -39,7 +41,7 @@ def randomise(mllm: GroundedMLLM) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_starts_as_the_base_and_reloads_to_the_same_logits(
-    tiny_base: Path, new_example: NewExample, tmp_path: Path, kind: dict[str, bool]
+    tiny_base: Path, new_example: NewExample, tmp_path: Path, kind: dict[str, Any]
 ) -> None:
     examples = [new_example(2), new_example(0)]
     plain, mllm = logits(loaded(tiny_base), examples), loaded(tiny_base, **kind)
