@@ -53,7 +53,7 @@ def drawing(
     for number, region in enumerate(regions, 1):
         shapes.append(_shape(region, inks, image.size, max_side, "mg-predicted", number if is_numbered else None))
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" xmlns="http://www.w3.org/2000/svg">'
+        f'<svg viewBox="0 0 {width} {height}" role="{"group" if is_numbered else "img"}" xmlns="http://www.w3.org/2000/svg">'
         f'<image href="{data_uri(image, max_side)}" width="{width}" height="{height}"/>{"".join(shapes)}</svg>'
     )
 
@@ -90,7 +90,8 @@ def _shape(
     mask = "" if region.mask is None else f'<path d="{outline(region.mask, max_side)}"/>'
     box = f'<rect x="{x0:g}" y="{y0:g}" width="{x1 - x0:g}" height="{y1 - y0:g}"/>'
     tag = "" if number is None else _tag(number, x0, y0, size_px)
-    place = "" if number is None else f' data-region="{number - 1}"'
+    # Numbered regions belong to a page whose script answers pointer and keyboard.
+    place = "" if number is None else f' data-region="{number - 1}" tabindex="0" role="button"'
     return (
         f'<g class="mg-region {kind}" style="--ink:{inks[region.phrase]}"{place}>'
         f"<title>{label}</title>{mask}{box}{tag}</g>"

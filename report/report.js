@@ -1,10 +1,10 @@
 "use strict";
-// Pointing at a sentence, a region in the picture or its row lights all three; a click on a sentence pins it.
+// Pointing at a sentence, a region in the picture or its row lights all three, and so does keyboard focus.
+// A click, Enter or the space bar pins what is lit; the same again, or Escape, lets go.
 const svg = document.querySelector(".picture svg");
 const shapes = new Map([...svg.querySelectorAll("[data-region]")].map((shape) => [shape.dataset.region, shape]));
 const rows = [...document.querySelectorAll(".regions li")];
 const sentences = [...document.querySelectorAll(".spoken")];
-const regionsOf = (sentence) => sentence.dataset.regions.split(" ");
 let pinned = null;
 
 function light(places) {
@@ -12,35 +12,55 @@ function light(places) {
   svg.classList.toggle("pointing", lit.size > 0);
   shapes.forEach((shape, place) => shape.classList.toggle("lit-region", lit.has(place)));
   rows.forEach((row) => row.classList.toggle("lit", lit.has(row.dataset.region)));
-  sentences.forEach((sentence) => sentence.classList.toggle("lit", regionsOf(sentence).some((place) => lit.has(place))));
+  sentences.forEach((sentence) => sentence.classList.toggle("lit", placesOf(sentence).some((place) => lit.has(place))));
 }
 
-function rest() {
-  light(pinned ? regionsOf(pinned) : []);
+function placesOf(element) {
+  const { regions, region } = element?.closest("[data-regions], [data-region]")?.dataset ?? {};
+  return regions?.split(" ") ?? (region ? [region] : []);
 }
 
-function follow(element, places) {
-  element.addEventListener("pointerenter", () => light(places));
+const rest = () => light(placesOf(pinned ?? document.querySelector(":focus-visible")));
+
+function pin(element) {
+  pinned?.removeAttribute("aria-pressed");
+  pinned = pinned === element ? null : element;
+  pinned?.setAttribute("aria-pressed", "true");
+  light(placesOf(pinned));
+}
+
+function follow(element) {
+  element.addEventListener("pointerenter", () => light(placesOf(element)));
   element.addEventListener("pointerleave", rest);
+  element.addEventListener("focusin", () => light(placesOf(element)));
+  element.addEventListener("focusout", () => light(placesOf(pinned)));
 }
 
-function toggle(box) {
+function press(element) {
+  element.addEventListener("click", () => pin(element));
+  element.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    pin(element);
+  });
+}
+
+[...sentences, ...shapes.values()].forEach((element) => { follow(element); press(element); });
+rows.forEach(follow);
+document.addEventListener("keydown", (event) => { if (event.key === "Escape" && pinned) pin(pinned); });
+
+function show(box) {
   shapes.get(box.dataset.toggle).classList.toggle("off", !box.checked);
 }
 
-for (const sentence of sentences) {
-  const pin = () => { pinned = pinned === sentence ? null : sentence; rest(); };
-  follow(sentence, regionsOf(sentence));
-  sentence.addEventListener("focus", () => light(regionsOf(sentence)));
-  sentence.addEventListener("blur", rest);
-  sentence.addEventListener("click", pin);
-  sentence.addEventListener("keydown", (event) => { if (event.key === "Enter") pin(); });
-}
-shapes.forEach((shape, place) => follow(shape, [place]));
-rows.forEach((row) => follow(row, [row.dataset.region]));
-
 const boxes = [...document.querySelectorAll("[data-toggle]")];
-boxes.forEach((box) => box.addEventListener("change", () => toggle(box)));
+boxes.forEach((box) => { show(box); box.addEventListener("change", () => show(box)); });
 for (const button of document.querySelectorAll("[data-all]")) {
-  button.addEventListener("click", () => boxes.forEach((box) => { box.checked = Boolean(button.dataset.all); toggle(box); }));
+  button.addEventListener("click", () => boxes.forEach((box) => { box.checked = Boolean(button.dataset.all); show(box); }));
+}
+for (const button of document.querySelectorAll("[data-layer]")) {
+  button.addEventListener("click", () => {
+    const isHidden = svg.classList.toggle(`no-${button.dataset.layer}`);
+    button.setAttribute("aria-pressed", String(!isHidden));
+  });
 }

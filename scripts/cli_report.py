@@ -1,4 +1,4 @@
-"""`medglip report`: tune, predict a test set, write one grounded report."""
+"""`medglip report`: tune, predict a test set, write one grounded report, describe a region; what others read."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,23 +27,88 @@ def predict(recipe: RecipeArgument) -> None:
     predict_task(recipe, "report")
 
 
+Image = Annotated[Path, typer.Argument(help="PNG, JPEG or DICOM file")]
+Modality = Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")]
+Run = Annotated[Path, typer.Option(help="Folder of a finished run")]
+Folder = Annotated[Path, typer.Option(help="Output folder: one JSON and one HTML file an image")]
+Pdf = Annotated[bool, typer.Option("--pdf", help="A PDF of the page too, through an installed Chromium or Chrome")]
+Dicom = Annotated[
+    bool, typer.Option("--dicom", help="DICOM SR and SEG too, of a DICOM file; they carry its patient and study")
+]
+
+
 @report.command()
 def write(
-    image: Annotated[Path, typer.Argument(help="PNG, JPEG or DICOM file")],
-    modality: Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")] = None,
+    image: Image,
+    modality: Modality = None,
     evidence: Annotated[str, typer.Option(help="none or predicted: the switch")] = "predicted",
-    run: Annotated[Path, typer.Option(help="Folder of a finished run")] = Path("runs/quickstart"),
+    run: Run = Path("runs/quickstart"),
     checkpoint: Checkpoint = None,
-    out: Annotated[Path, typer.Option(help="Output folder: one JSON and one HTML file")] = Path("runs/reports"),
+    out: Folder = Path("runs/reports"),
+    pdf: Pdf = False,
+    dicom: Dicom = False,
 ) -> None:
     """Write a grounded report of one image as JSON and as an HTML page whose sentences light their regions.
+
+    A sentence that the grounder's presence score contradicts, or that rests on no region, is marked, never changed.
 
     Example: medglip report write scan.dcm --out reports
     """
     from .finished import FinishedRun, source_named
-    from .grounded import write_grounded
+    from .grounded import Outputs, write_grounded
     from .user_study import user_study
 
     finished, source = FinishedRun(run, checkpoint), source_named(evidence)
-    written = write_grounded(finished, user_study(image, modality), source, out)
-    typer.echo("\n".join(written))
+    outputs = Outputs(folder=out, pdf=pdf, dicom=dicom)
+    typer.echo("\n".join(write_grounded(finished, user_study(image, modality), source, outputs)))
+
+
+@report.command()
+def describe(
+    image: Image,
+    box: Annotated[str, typer.Option(help="x0,y0,x1,y1 in pixels of the image, half open")],
+    modality: Modality = None,
+    run: Run = Path("runs/quickstart"),
+    checkpoint: Checkpoint = None,
+    out: Folder = Path("runs/reports"),
+    pdf: Pdf = False,
+    dicom: Dicom = False,
+) -> None:
+    """Describe the region in a box: the model is shown the image, the box in words and its crop.
+
+    Example: medglip report describe scan.png --box 40,52,96,110
+    """
+    from .finished import FinishedRun
+    from .grounded import Outputs, write_description
+    from .user_study import user_study
+
+    outputs = Outputs(folder=out, pdf=pdf, dicom=dicom)
+    typer.echo("\n".join(write_description(FinishedRun(run, checkpoint), user_study(image, modality), box, outputs)))
+
+
+@report.command()
+def coco(
+    folder: Annotated[Path, typer.Argument(help="Folder with the JSON files of reports")],
+    out: Annotated[Path, typer.Option(help="Output folder: predictions.json and images.json")] = Path("runs/coco"),
+    references: Annotated[Path | None, typer.Option(help="COCO instances file whose ids are taken")] = None,
+) -> None:
+    """Write the regions of many reports as COCO predictions, ready for any COCO evaluation."""
+    import json
+
+    from ..grounding.bad_input import Skipped
+    from ..report.coco import read_reports, write_coco
+
+    skipped = Skipped()
+    reports = read_reports(folder, skipped)
+    files = write_coco(reports, out, json.loads(references.read_bytes()) if references else None)
+    typer.echo(f"{len(reports)} reports, {skipped.summary()}\nwritten: {', '.join(map(str, files))}")
+
+
+@report.command()
+def schema() -> None:
+    """Print the JSON Schema of a report's JSON."""
+    import json
+
+    from ..report.schema import schema
+
+    typer.echo(json.dumps(schema(), indent=1))

@@ -1,37 +1,128 @@
-"""One grounded report of one unseen image: text, sentences with regions, JSON and HTML."""
+"""One grounded report, or the description of one region, of one unseen image: sentences with regions, in every form."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..grounding.evidence import Source
+from ..grounding.evidence import Evidence, EvidenceSettings, Source, select
+from ..grounding.grounder import answers
 from ..grounding.imaging.read import read_image
 from ..grounding.labels import load_labels
-from ..grounding.types import NOTICE, Study
+from ..grounding.types import NOTICE, Region, Study
+from ..report import describe
+from ..report.attribution import attribute, sentences_of
+from ..report.contradictions import ContradictionSettings, contradictions
 from ..report.grounded import GroundedReport
-from ..report.sentences import ground_sentences
 from ..report.task import Report, to_example
-from ..report.write import write
-from ..vqa.mllm.generate import GenerateSettings
+from ..report.write import write, write_dicom
+from ..vqa.citations import numbers_shown
+from ..vqa.mllm.generate import GenerateSettings, generate
 from .finished import FinishedRun
 
 
-def write_grounded(run: FinishedRun, study: Study, source: Source, out: Path) -> list[str]:
-    """Write `<image>.json` and `<image>.html`; return what to say on the terminal."""
-    query = run.query(study)
-    evidence = run.evidence(query, source)
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Where a report goes and in which forms beside JSON and HTML; `heading`: what its page calls the text.
+
+    `limits`: from which chance on the grounder speaks against a sentence.
+    """
+
+    folder: Path
+    pdf: bool = False
+    dicom: bool = False
+    heading: str = "Findings"
+    limits: ContradictionSettings | None = None
+
+
+def write_grounded(run: FinishedRun, study: Study, source: Source, outputs: Outputs) -> list[str]:
+    """Write the report of an image; return what to say on the terminal."""
+    evidence = run.evidence(run.query(study), source)
     item = Report(report_id=study.image_path.stem, study=study, text="")
-    settings = run.recipe.report.generate if run.recipe.report else GenerateSettings(max_new_tokens=64)
-    text = run.write(to_example(item, evidence), source, settings).text
-    sentences = ground_sentences(text, evidence.regions, load_labels(), study.size_px)
-    report = GroundedReport(
-        report_id=item.report_id,
+    settings = run.evidence_settings(source)
+    example = replace(to_example(item, evidence), may_cite=settings.cite)
+    text = run.write(example, source, _generate_settings(run)).text
+    report = grounded_report(run, study, text, evidence, settings, outputs.limits)
+    return write_all(report, study, outputs)
+
+
+def write_description(run: FinishedRun, study: Study, box: str, outputs: Outputs) -> list[str]:
+    """Write what the model says of the region in a box, `x0,y0,x1,y1` in pixels; return what to say on the terminal.
+
+    The region is called by the best phrase that the grounder finds at the same place.
+    """
+    marked = describe.parse_box(box, study.size_px)
+    marked = describe.named(marked, run.regions(study, run.query(study).phrases))
+    marked = run.grounder.embed([study], [[marked]])[0][0]
+    example, settings = describe.to_example(study, marked), describe.describing(run.shown)
+    text = generate(run.model("predicted"), [example], settings, _generate_settings(run))[0].text
+    report = grounded_report(run, study, text, example.evidence, settings, outputs.limits)
+    sentences = tuple(
+        replace(sentence, regions=(marked, *(region for region in sentence.regions if region is not marked)))
+        for sentence in report.sentences
+    )
+    corner = "-".join(f"{value:.0f}" for value in marked.box_xyxy_px)
+    report = replace(report, report_id=f"{study.image_path.stem}-{corner}", sentences=sentences, attributions=())
+    return write_all(report, study, replace(outputs, heading="Description of region 1"))
+
+
+def grounded_report(
+    run: FinishedRun,
+    study: Study,
+    text: str,
+    evidence: Evidence,
+    settings: EvidenceSettings,
+    limits: ContradictionSettings | None = None,
+) -> GroundedReport:
+    """What was written, read both ways: what it cites, and what the grounder finds for its words afterwards.
+
+    Phrases of the text are looked for in the image once more, and how likely they are there at all is held against it.
+    """
+    tree = load_labels()
+    shown = select(evidence, settings)
+    found, presences = answers(run.finder, [study], [tree.phrases_in(text)])[0]
+    regions = _together(shown.regions, evidence.regions, found)
+    num_shown = len(numbers_shown(shown, settings)) if settings.cite else None
+    read = attribute(text, regions, tree, study.size_px, num_shown=num_shown)
+    return GroundedReport(
+        report_id=study.image_path.stem,
         image=study.image_path.name,
         size_px=study.size_px,
-        sentences=sentences,
-        regions=evidence.regions,
-        model=run.recipe.mllm.base,
-        adapter=f"{run.folder.name}/adapter-{'plain' if source == 'none' else 'grounded'}",
-        evidence=source,
+        sentences=sentences_of(read, regions),
+        regions=regions,
+        model=run.mllm.base,
+        adapter=_adapter_name(run, evidence.source),
+        grounder=run.checkpoint or f"{run.folder.name}/grounding",
+        evidence=evidence.source,
+        attributions=read,
+        contradictions=contradictions([one.text for one in read], presences, tree, limits),
+        presences=presences,
     )
-    files = write(report, read_image(study.image_path), out)
-    lines = [f"{s.text} " + " ".join(f"[{r.phrase} {r.score:.2f}]" for r in s.regions) for s in sentences]
+
+
+def write_all(report: GroundedReport, study: Study, outputs: Outputs) -> list[str]:
+    """Write every form that is asked for; return what to say on the terminal."""
+    files = [] if not outputs.dicom else write_dicom(report, study.image_path, outputs.folder)
+    image = read_image(study.image_path)
+    files = write(report, image, outputs.folder, pdf=outputs.pdf, heading=outputs.heading) + files
+    lines = [f"{s.text} " + " ".join(f"[{r.phrase} {r.score:.2f}]" for r in s.regions) for s in report.sentences]
+    lines += [f"to check: sentence {found.sentence + 1} {found.words}" for found in report.contradictions]
     return [*lines, NOTICE, f"written: {', '.join(str(path) for path in files)}"]
+
+
+def _together(
+    shown: Sequence[Region], evidence: Sequence[Region], found: Sequence[Region], min_score: float = 0.3
+) -> tuple[Region, ...]:
+    """Shown regions first, as they are numbered, the rest of the evidence, then what was found of further phrases."""
+    known = {region.phrase for region in evidence}
+    further = [region for region in found if region.phrase not in known and region.score >= min_score]
+    return tuple({id(region): region for region in [*shown, *evidence, *further]}.values())
+
+
+def _generate_settings(run: FinishedRun) -> GenerateSettings:
+    recipe = getattr(run, "recipe", None)
+    return recipe.report.generate if recipe and recipe.report else GenerateSettings(max_new_tokens=64)
+
+
+def _adapter_name(run: FinishedRun, source: Source) -> str:
+    adapter = run.adapter(source)
+    return "" if adapter is None else f"{adapter.parent.name}/{adapter.name}"

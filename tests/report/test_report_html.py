@@ -86,7 +86,7 @@ def test_sentences_and_regions_point_at_each_other() -> None:
 def test_page_without_regions_or_text_is_still_whole() -> None:
     html = make_page()
     assert "No text." in html
-    assert "Research use only, not for diagnosis." in html
+    assert "Research use, not for diagnosis." in html
     assert "<div hidden>" in html
 
 
