@@ -75,7 +75,7 @@ class Line:
         """Studies of the questions and reports that are scored."""
         split = self.recipe.eval_split
         asked = [study for question in self.questions if question.study.split == split for study in question.studies]
-        return asked + [report.study for report in self.reports if report.study.split == split]
+        return asked + [study for report in self.reports if report.study.split == split for study in report.shown]
 
     @cached_property
     def vocabulary(self) -> dict[str, tuple[str, ...]]:

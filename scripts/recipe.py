@@ -9,6 +9,11 @@ from ..grounding.evidence import EvidenceSettings, Source
 from ..grounding.recipe import CoreRecipe
 from ..grounding.settings import Settings
 from ..report.datasets.covid_cxr import CovidNotesSettings
+from ..report.datasets.generic import GenericSettings
+from ..report.datasets.iu_xray import IuXraySettings
+from ..report.datasets.load import NAMES as REPORT_SETS
+from ..report.datasets.load import READERS
+from ..report.datasets.mimic_cxr import MimicCxrSettings
 from ..vqa.datasets.vqa_rad import VqaRadSettings
 from ..vqa.mllm.generate import GenerateSettings
 from ..vqa.mllm.model import MllmSettings
@@ -19,12 +24,18 @@ from ..vqa.probes import Probe
 class TaskSection(Settings):
     """One downstream task: its data and how much of it is scored."""
 
-    data: Literal["phantom", "vqa_rad", "covid_notes"]
-    """phantom, or vqa_rad (questions), or covid_notes (reports)."""
+    data: Literal["phantom", "vqa_rad", "covid_notes", "mimic_cxr", "iu_xray", "generic"]
+    """phantom, or vqa_rad (questions), or covid_notes, mimic_cxr, iu_xray, generic: a table of your own (reports)."""
     vqa_rad: VqaRadSettings = VqaRadSettings()
     """Used when data is vqa_rad."""
     covid_notes: CovidNotesSettings = CovidNotesSettings()
     """Used when data is covid_notes."""
+    mimic_cxr: MimicCxrSettings = MimicCxrSettings()
+    """Used when data is mimic_cxr."""
+    iu_xray: IuXraySettings = IuXraySettings()
+    """Used when data is iu_xray."""
+    generic: GenericSettings = GenericSettings()
+    """Used when data is generic."""
     max_test: int | None = None
     """Score at most so many samples, drawn with the recipe's seed; all of them when left out."""
     generate: GenerateSettings = GenerateSettings()
@@ -55,7 +66,7 @@ class Recipe(CoreRecipe):
     @model_validator(mode="after")
     def _no_contradictions(self) -> "Recipe":
         tasks = {"vqa": self.vqa, "report": self.report}
-        wanted = {"vqa": ("phantom", "vqa_rad"), "report": ("phantom", "covid_notes")}
+        wanted = {"vqa": ("phantom", "vqa_rad"), "report": REPORT_SETS}
         for name, task in tasks.items():
             if task and task.data not in wanted[name]:
                 raise ValueError(f"key '{name}.data': {task.data!r} is not {name} data, valid: {wanted[name]}")
@@ -70,3 +81,5 @@ class Recipe(CoreRecipe):
         if not self.evidence.forms and set(self.sources) - {"none"}:
             raise ValueError("key 'evidence.forms': empty, yet 'sources' asks for evidence")
         return self
+        if self.report and self.report.data in READERS and "oracle" in self.sources:
+            raise ValueError(f"key 'sources': 'oracle' needs true regions, and {self.report.data} has none")

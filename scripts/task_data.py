@@ -11,7 +11,7 @@ from ..grounding.datasets import phantom
 from ..grounding.labels import load_labels
 from ..grounding.records import PredictionRecord
 from ..grounding.types import Region, Study, region_to_json
-from ..report.datasets import covid_cxr
+from ..report.datasets.load import load_reports
 from ..report.datasets.phantom import read_reports as read_phantom_reports
 from ..report.task import Report
 from ..vqa.datasets import vqa_rad
@@ -41,7 +41,7 @@ def read_reports(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> 
     if phantom_dir and task.data == "phantom":
         reports, left_out = read_phantom_reports(phantom_dir, phantom.read(phantom_dir)), Skipped()
     else:
-        reports, left_out = covid_cxr.read(task.covid_notes, recipe.seed)
+        reports, left_out = load_reports(task.data, settings=getattr(task, task.data), seed=recipe.seed)
     skipped.entries += left_out.entries
     return _cut(reports, recipe.eval_split, task.max_test, recipe.seed)
 

@@ -8,6 +8,7 @@ from ..grounding.labels import load_labels
 from ..grounding.records import Task, write_atomic
 from ..grounding.settings import read_settings
 from ..grounding.types import Study, region_to_json
+from ..report.deidentified import as_reference
 from ..report.sentences import ground_sentences
 from ..report.task import Report
 from ..vqa.answer import parse_answer
@@ -106,7 +107,7 @@ def job(line: Line, item: Question | Report, example: Example, kind: Adapter) ->
         "question": example.instruction,
         "answer": item.text,
     }
-    meta = record_meta(study)
+    meta = record_meta(study, (), item.shown[1:]) | dict(item.meta)
     return Job(example=example, fields=fields, parse=lambda text: _grounded(text, example.evidence, meta))
 
 
@@ -147,7 +148,12 @@ def answered(
 
 
 def _grounded(text: str, evidence: Evidence, meta: dict[str, Any]) -> dict[str, Any]:
-    """A report's sentences with the regions they speak of, as the record keeps them."""
+    """A report's sentences with the regions they speak of, as the record keeps them.
+
+    Marks of de-identification are treated as in the reference; what was written is then kept as `meta.raw`.
+    """
+    if (read := as_reference(text, meta)) != text:
+        return {"prediction": read} | _grounded(read, evidence, meta | {"raw": text})
     sentences = ground_sentences(text, evidence.regions, load_labels(), evidence.size_px)
     rows = [
         {

@@ -1,0 +1,270 @@
+"""Reports of your own: one table (.csv, .tsv or .jsonl), a row a study, image paths beside the text.
+
+    image,report,patient,date,split
+    a/front.png|a/side.png,"Small nodule, left. No effusion.",17,2024-01-31,train
+
+Needed: image (one path or several, `|` between them, or a list), relative to the table or to `images`; and report, or
+findings, or impression. A report with headers ("Findings:", "Impression:", "Befund:" ... at the start of a line, any
+case) is taken apart. Also read, where they are there: id, patient, split (train, val, test), date (2024-01-31,
+20240131, 31.01.2024, with a time or without), view (one an image, `|` between them), modality, indication, technique,
+comparison, prior_image, prior_report, prior_date. Column names in any case; `columns` says what yours are called. Every
+path must be there; without an image column the table serves as text.
+
+Split: the column, else by patient, else by row, drawn with the seed. Without a column patient nothing keeps the images
+of one patient together: give it. Priors: the columns; without them, with patient and date, the patient's study before.
+Licence, citation and consent are yours to state. Nothing but these columns is read.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from ...grounding.bad_input import BadInput, Skipped, nearest
+from ...grounding.datasets.corpus import data_folder
+from ...grounding.records import numbered_lines
+from ...grounding.types import parse_modality
+from ..sections import Sections, parse_sections
+from .rows import ReportRow, ReportSettings, View, before, drawn_parts, one_part_a_group
+
+PARTS = {"train": "train", "val": "val", "valid": "val", "validate": "val", "validation": "val", "test": "test"}
+TEXTS = ("report", "findings", "impression")
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "image": ("image", "images", "image_path", "image_paths", "path", "file", "filename"),
+    "report": ("report", "text", "report_text", "full_report"),
+    "findings": ("findings",),
+    "impression": ("impression",),
+    "id": ("id", "study_id", "report_id", "accession"),
+    "patient": ("patient", "patient_id", "patientid", "subject_id"),
+    "split": ("split", "part"),
+    "date": ("date", "study_date", "datetime"),
+    "view": ("view", "views", "projection", "view_position"),
+    "modality": ("modality",),
+    "indication": ("indication", "history", "clinical_information"),
+    "technique": ("technique",),
+    "comparison": ("comparison",),
+    "prior_image": ("prior_image", "prior_images"),
+    "prior_report": ("prior_report", "prior_text"),
+    "prior_date": ("prior_date",),
+}
+"""Our name of a column -> what it may be called."""
+_FRONTAL = re.compile(r"\s*(?:pa|ap|frontal)\b", re.IGNORECASE)
+_DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ]*(\d\d):?(\d\d)(?::?(\d\d))?.*)?")
+_GERMAN = re.compile(r"(\d\d?)\.(\d\d?)\.(\d{4})(.*)")
+Row = dict[str, str | list[str]]
+
+
+class GenericSettings(ReportSettings):
+    """Where the table lies and what its columns are called."""
+
+    path: Path = Path("reports.csv")
+    """The table, .csv, .tsv or .jsonl; absolute or below MEDGLIP_DATA."""
+    images: Path | None = None
+    """Folder of the image paths; that of the table when left out."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Our name of a column to yours, `{report: Befund, image: Pfad}`."""
+    modality: str = "xray"
+    """Of rows that do not say."""
+    encoding: str = "utf-8-sig"
+    """Of a .csv: utf-8-sig (UTF-8, with a mark at its beginning or without), cp1252 ..."""
+    val_fraction: float = Field(default=0.1, ge=0, lt=0.5)
+    """Part of the patients that becomes `val`, without a column split."""
+    test_fraction: float = Field(default=0.2, ge=0, lt=0.5)
+    """Part of the patients that becomes `test`, without a column split."""
+
+
+def read_rows(settings: GenericSettings, seed: int, skipped: Skipped) -> list[ReportRow]:
+    """Every usable row in file order; the others go to `skipped`.
+
+    Raises `BadInput` for no such table, a column that is not there, and a patient in two parts.
+    """
+    file = data_folder(settings.path.parent) / settings.path.name
+    images = file.parent if settings.images is None else data_folder(settings.images)
+    rows: list[ReportRow] = []
+    has = set[str]()
+    for number, row in _table(file, settings):
+        has |= set(row)
+        try:
+            rows.append(_row(row, number, file, images, settings))
+        except BadInput as error:
+            wrong = BadInput(error.problem, file=file, row=number, fix=error.fix)
+            skipped.add(f"{file.name} row {number}", wrong)
+    _told_once(rows)
+    if "split" in has:
+        one_part_a_group(rows)
+    else:
+        parts = drawn_parts((row.group for row in rows), settings.val_fraction, settings.test_fraction, seed)
+        rows = [replace(row, part=parts[row.group]) for row in rows]
+    return rows if has & {"prior_image", "prior_report"} or "patient" not in has else _with_priors(rows)
+
+
+def _told_once(rows: list[ReportRow]) -> None:
+    first: dict[str, ReportRow] = {}
+    for row in rows:
+        if (other := first.setdefault(row.report_id, row)) is not row:
+            problem = f"id {row.report_id!r} stands in row {other.row} already."
+            raise BadInput(problem, file=row.file, row=row.row, fix="one id a study, or leave the column out")
+
+
+def _with_priors(rows: list[ReportRow]) -> list[ReportRow]:
+    places = before([(row.group, row.taken) for row in rows])
+    return [row if k is None else replace(row, prior=rows[k]) for row, k in zip(rows, places, strict=True)]
+
+
+# --- a row -----------------------------------------------------------------------------------------------------------
+
+
+def _row(row: Row, number: int, file: Path, images: Path, settings: GenericSettings) -> ReportRow:
+    text = {name: _text(row, name) for name in COLUMNS if name not in ("image", "prior_image", "view", "report")}
+    part = text["split"].lower()
+    if "split" in row and part not in PARTS:
+        raise BadInput(f"split is {text['split']!r}.", fix="train, val or test")
+    report_id = text["id"] or f"{file.stem}-{number}"
+    mine = ReportRow(
+        report_id=report_id,
+        dataset=file.stem,
+        part=PARTS.get(part, "train"),
+        group=text["patient"] or report_id,
+        sections=_sections(row, text),
+        images=_views(row, "image", images),
+        modality=parse_modality(text["modality"] or settings.modality),
+        taken=taken(text["date"]),
+        file=file,
+        row=number,
+    )
+    earlier = _views(row, "prior_image", images)
+    if not earlier and not _text(row, "prior_report"):
+        return mine
+    sections = parse_sections(_raw(row, "prior_report"), is_strict=False) if _text(row, "prior_report") else Sections()
+    prior_id, when = f"{report_id}-prior", taken(text["prior_date"])
+    return replace(mine, prior=replace(mine, report_id=prior_id, sections=sections, images=earlier, taken=when))
+
+
+def _sections(row: Row, text: Mapping[str, str]) -> Sections:
+    """Those of the report, over them columns of their own."""
+    whole = _raw(row, "report")
+    found = parse_sections(whole, is_strict=False) if whole.strip() else Sections()
+    own = {name: text[name] for name in ("findings", "impression", "indication", "technique", "comparison")}
+    return replace(found, **{name: words for name, words in own.items() if words})
+
+
+def _views(row: Row, column: str, images: Path) -> tuple[View, ...]:
+    """The images of a column and their views. Raises `BadInput` for one that is not there, and for one named twice."""
+    names = _several(row, column)
+    if column == "image" and column in row and not names:
+        raise BadInput("no image named.", fix="give its path, or remove the row")
+    if len(set(names)) < len(names):
+        raise BadInput(f"one image twice: {names}.", fix="name each once")
+    if missing := [name for name in names if not (images / name).is_file()]:
+        raise BadInput(f"no image {missing[0]!r} below {images}.", fix="mend the path, or set `images` to its folder")
+    told = _several(row, "view") if column == "image" else []
+    if told and len(told) != len(names):
+        raise BadInput(f"{len(told)} views of {len(names)} images.", fix="one view an image, | between them")
+    return tuple(
+        View(path=images / name, name=view, is_frontal=bool(_FRONTAL.match(view)) if view else None)
+        for name, view in zip(names, told or [""] * len(names), strict=True)
+    )
+
+
+def _several(row: Row, column: str) -> list[str]:
+    value = row.get(column, "")
+    return [name.strip() for name in (value.split("|") if isinstance(value, str) else value) if name.strip()]
+
+
+def _raw(row: Row, column: str) -> str:
+    value = row.get(column, "")
+    if not isinstance(value, str):
+        raise BadInput(f"{column} is a list.", fix="give one text")
+    return value
+
+
+def _text(row: Row, column: str) -> str:
+    return " ".join(_raw(row, column).split())
+
+
+def taken(date: str) -> str:
+    """A date as digits that sort, `20240131` or with a time `20240131080500`; "" for none.
+
+    Raises `BadInput` for a date of another form.
+    """
+    if german := _GERMAN.fullmatch(date):
+        day, month, year, time = german.groups()
+        date = f"{year}-{int(month):02d}-{int(day):02d}{time}"
+    if date and not (found := _DATE.fullmatch(date)):
+        raise BadInput(f"date is {date!r}.", fix="2024-01-31, 20240131 or 31.01.2024, a time after it or none")
+    return "".join(part or "" for part in found.groups()) if date and found else ""
+
+
+# --- a table ---------------------------------------------------------------------------------------------------------
+
+
+def _table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Row]]:
+    """Each row under our column names, and its number from 1 (.jsonl: of its line)."""
+    if not file.is_file():
+        raise BadInput("no such table.", file=file, fix="a .csv, .tsv or .jsonl with a row a study")
+    if file.suffix == ".jsonl":
+        lines = list(numbered_lines(file))
+        names = _columns(list(dict.fromkeys(name for _, row in lines for name in row)), file, settings)
+        for number, row in lines:
+            yield number, {ours: _plain(row[theirs]) for ours, theirs in names.items() if theirs in row}
+        return
+    with file.open(encoding=settings.encoding, newline="") as text:
+        try:
+            head = text.readline()
+            text.seek(0)
+            reader = csv.DictReader(text, delimiter=max(",;\t", key=head.count), strict=True)
+            names = _columns(list(reader.fieldnames or ()), file, settings)
+            for number, row in enumerate(reader, 1):
+                yield number, {ours: _cell(row[theirs]) for ours, theirs in names.items()}
+        except UnicodeDecodeError as error:
+            fix = "save it as UTF-8, or set `encoding` (cp1252 for most Windows exports)"
+            raise BadInput(f"not {settings.encoding}: {error.reason}.", file=file, fix=fix) from error
+        except csv.Error as error:
+            fix = "quote texts that hold quotes, separators or line breaks"
+            raise BadInput(f"not a table: {error}.", file=file, row=reader.line_num, fix=fix) from error
+
+
+def _columns(names: list[str], file: Path, settings: GenericSettings) -> dict[str, str]:
+    """Our name of each column that is there -> theirs. Raises `BadInput` naming one that is missing."""
+    lower = {name.strip().lower(): name for name in names}
+    for ours, theirs in settings.columns.items():
+        if ours not in COLUMNS:
+            raise BadInput(f"no column {ours!r} of ours; {nearest(ours, COLUMNS)}", fix="mend `columns` in the recipe")
+        if theirs.strip().lower() not in lower:
+            hint = nearest(theirs, names)
+            raise BadInput(f"no column {theirs!r}.", file=file, row=1, fix=f"mend `columns`: {hint}")
+    called = COLUMNS | {ours: (theirs.strip().lower(),) for ours, theirs in settings.columns.items()}
+    found = {ours: [lower[name] for name in theirs if name in lower] for ours, theirs in called.items()}
+    kept = {ours: theirs[0] for ours, theirs in found.items() if theirs}
+    if not set(kept) & set(TEXTS):
+        raise BadInput(
+            f"no column report, findings or impression among: {', '.join(names) or 'nothing'}.",
+            file=file,
+            row=1,
+            fix="rename one, or say which it is: `columns: {report: YOUR_COLUMN}`",
+        )
+    return kept
+
+
+def _plain(value: Any) -> str | list[str]:
+    """A cell of JSON: text, numbers as text, null as nothing, a list of paths as it is."""
+    if isinstance(value, list):
+        return [str(part) for part in value]
+    return "" if value is None else str(value)
+
+
+def _cell(value: str | None) -> str | list[str]:
+    """A cell of a CSV; one that holds a JSON list is that list."""
+    text = value or ""
+    if text.lstrip().startswith("["):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return text
+        return _plain(found)
+    return text

@@ -1,0 +1,139 @@
+"""IU X-ray (Indiana University, Open-i): 3955 chest X-ray reports, 7470 images.
+
+Layout, either: the XML reports `ecgen-radiology/<n>.xml` or their archive `NLMCXR_reports.tgz` as published (read as
+it is), and the PNG images of NLMCXR_png.tgz in `images/`, `NLMCXR_png/` or beside (`CXR1_1_IM-0001-3001.png`; also
+`1_IM-0001-3001.dcm.png`), where it is there `indiana_projections.csv` (filename, projection: Frontal or Lateral); or
+R2Gen's `annotation.json` with `images/`, which goes first (see `r2gen`). Reports without images serve as text.
+
+Source: openi.nlm.nih.gov; Demner-Fushman et al., "Preparing a collection of radiology examinations for distribution and
+retrieval", JAMIA 23(2):304-310 (2016). Licence: CC BY-NC-ND 4.0, by the licenceURL of every report: no changed copy may
+be passed on. Access: open.
+Sections: COMPARISON, INDICATION, FINDINGS, IMPRESSION as tagged; 530 reports have no findings and 28 neither. MeSH
+codes go to `meta.mesh`. Marks `XXXX` stand for names and dates, and for many ordinary words ("x-XXXX").
+Split: none official; by report (a patient is not named, and few have two), drawn with the seed. Many normal reports
+are alike word for word, so that train and test share texts. R2Gen's split by its file. Dates: none, so no priors.
+"""
+
+import csv
+import re
+import tarfile
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.corpus import data_folder
+from ..sections import Sections
+from . import r2gen
+from .rows import ReportRow, ReportSettings, View, drawn_parts
+
+ARCHIVE = "NLMCXR_reports.tgz"
+XML_FOLDER = "ecgen-radiology"
+PROJECTIONS = "indiana_projections.csv"
+_LABELS = ("FINDINGS", "IMPRESSION", "INDICATION", "COMPARISON")
+_MAX_BYTES = 1_000_000
+
+
+class IuXraySettings(ReportSettings):
+    """Where IU X-ray lies, and how much of it is held out."""
+
+    path: Path = Path("iu_xray")
+    """Folder of the set; absolute or below MEDGLIP_DATA."""
+    layout: Literal["auto", "xml", "r2gen"] = "auto"
+    """auto: r2gen where annotation.json is there, else xml."""
+    val_fraction: float = Field(default=0.1, ge=0, lt=0.5)
+    """Of xml: part of the reports that becomes `val`."""
+    test_fraction: float = Field(default=0.2, ge=0, lt=0.5)
+    """Of xml: part of the reports that becomes `test`."""
+
+
+def read_rows(settings: IuXraySettings, seed: int, skipped: Skipped) -> list[ReportRow]:
+    """Every report, by number (R2Gen: in file order). Raises `BadInput` for no reports at all and a torn archive."""
+    folder = data_folder(settings.path)
+    if settings.layout == "r2gen" or (settings.layout == "auto" and (folder / r2gen.FILE).is_file()):
+        return r2gen.read_rows(folder, "iu_xray", skipped)
+    projections = _projections(folder)
+    rows: list[ReportRow] = []
+    for file, content in sorted(_documents(folder), key=lambda found: _number(found[0])):
+        try:
+            rows.append(_row(content, file, folder, projections))
+        except BadInput as error:
+            skipped.add(file.name, BadInput(error.problem, file=file, fix=error.fix))
+    parts = drawn_parts((row.group for row in rows), settings.val_fraction, settings.test_fraction, seed)
+    return [replace(row, part=parts[row.group]) for row in rows]
+
+
+def _number(file: Path) -> tuple[int, str]:
+    return (int(file.stem) if file.stem.isdigit() else 10**9, file.name)
+
+
+def _documents(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every XML report: unpacked ones, else those of the archive."""
+    if files := sorted((folder / XML_FOLDER).glob("*.xml")):
+        yield from ((file, file.read_bytes()) for file in files)
+        return
+    archive = folder / ARCHIVE
+    if not archive.is_file():
+        fix = f"{ARCHIVE} of Open-i, or its folder {XML_FOLDER}, or R2Gen's {r2gen.FILE} belongs there"
+        raise BadInput("no reports.", file=folder, fix=fix)
+    try:
+        with tarfile.open(archive) as members:
+            for member in members:
+                if member.isfile() and member.name.endswith(".xml") and member.size <= _MAX_BYTES:
+                    content = members.extractfile(member)
+                    assert content is not None  # it is a file
+                    yield archive / Path(member.name).name, content.read()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise BadInput(f"not readable: {error}", file=archive, fix="download the archive again") from error
+
+
+def _row(content: bytes, file: Path, folder: Path, projections: dict[str, str]) -> ReportRow:
+    if b"<!ENTITY" in content:
+        raise BadInput("XML with entities of its own.", fix="take the file as published")
+    try:
+        tree = ElementTree.fromstring(content)
+    except ElementTree.ParseError as error:
+        raise BadInput(f"not XML: {error}", fix="take the file out of the archive again") from error
+    texts = {node.get("Label", ""): " ".join("".join(node.itertext()).split()) for node in tree.iter("AbstractText")}
+    findings, impression, indication, comparison = (texts.get(label, "") for label in _LABELS)
+    node = tree.find("uId")
+    name = (node.get("id") if node is not None else None) or f"CXR{file.stem}"
+    images = [image.get("id") for image in tree.iter("parentImage")]
+    return ReportRow(
+        report_id=name,
+        dataset="iu_xray",
+        part="train",
+        group=name,
+        sections=Sections(findings=findings, impression=impression, indication=indication, comparison=comparison),
+        images=tuple(_view(folder, image, projections) for image in images if image),
+        meta={"mesh": [found.text.strip() for found in tree.iter("major") if found.text and found.text.strip()]},
+        file=file,
+        row=name,
+    )
+
+
+def _view(folder: Path, image: str, projections: dict[str, str]) -> View:
+    """The image file by its id `CXR1_1_IM-0001-3001`, and its projection."""
+    kaggle = re.sub(r"^CXR(\d+)_(?:\d+_)?", r"\1_", image) + ".dcm.png"
+    folders = [folder / "images", folder / "NLMCXR_png", folder / "images" / "images_normalized", folder]
+    tried = [place / name for place in folders for name in (f"{image}.png", kaggle)]
+    found = next((path for path in tried if path.is_file()), tried[0])
+    projection = projections.get(kaggle, "") or projections.get(found.name, "")
+    is_frontal = {"frontal": True, "lateral": False}.get(projection.lower())
+    return View(path=found, name=projection.lower(), is_frontal=is_frontal)
+
+
+def _projections(folder: Path) -> dict[str, str]:
+    """File name -> Frontal or Lateral, empty without the table."""
+    file = folder / PROJECTIONS
+    if not file.is_file():
+        return {}
+    with file.open(encoding="utf-8", newline="") as lines:
+        reader = csv.DictReader(lines)
+        if missing := {"filename", "projection"} - set(reader.fieldnames or ()):
+            raise BadInput(f"no column {min(missing)!r}.", file=file, row=1, fix="columns uid, filename, projection")
+        return {row["filename"]: (row["projection"] or "").strip() for row in reader}

@@ -1,0 +1,209 @@
+"""MIMIC-CXR: free-text reports of chest X-rays with their images, as MIMIC-CXR-JPG (or the DICOM files).
+
+Layout: `<path>/files/p10/p10000032/s50414267/<dicom_id>.jpg` (also .png, .dcm), `<path>/mimic-cxr-2.0.0-split.csv.gz`
+and `-metadata.csv.gz`, where it is there `-chexpert.csv.gz` (to `meta.chexpert`, 1 / 0 / -1, never given to a model);
+the reports of mimic-cxr-reports.zip `files/p10/p10000032/s50414267.txt` in the same folder or in `reports`. Versions
+2.0.0 and 2.1.0, .csv as well as .csv.gz. Not read here: R2Gen's `annotation.json` (see `r2gen`).
+
+Source: physionet.org/content/mimic-cxr (2.1.0) and physionet.org/content/mimic-cxr-jpg (2.1.0): 227,835 studies of
+65,379 patients at Beth Israel Deaconess Medical Center 2011-2016. Cite Johnson et al., "MIMIC-CXR, a de-identified
+publicly available database of chest radiographs with free-text reports", Sci Data 6:317 (2019); Johnson et al.,
+"MIMIC-CXR-JPG", arXiv:1901.07042; Goldberger et al., PhysioNet (2000). Licence: PhysioNet Credentialed Health Data
+License 1.5.0: access by training and signed agreement only; nothing of it may be passed on, and no text of it may be
+sent to services of others.
+Split: official (train, validate, test), by patient. Patients are the groups. Images of MS-CXR and of Chest ImaGenome
+are of the same patients: keep the scored ones out of other training.
+Sections: `report.sections`. Priors: the same patient's latest study strictly before this one by StudyDate and
+StudyTime (the dates are shifted, a patient's all alike). Views: ViewPosition, PA and AP are frontal.
+"""
+
+import csv
+import gzip
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from ...grounding.bad_input import BadInput, Skipped, nearest
+from ...grounding.datasets.corpus import data_folder
+from ..sections import parse_sections
+from . import r2gen
+from .rows import ReportRow, ReportSettings, View, before
+
+PARTS = {"train": "train", "validate": "val", "test": "test"}
+COLUMNS = {
+    "split": ("dicom_id", "study_id", "subject_id", "split"),
+    "metadata": ("dicom_id", "study_id", "subject_id", "ViewPosition", "StudyDate", "StudyTime"),
+    "chexpert": ("subject_id", "study_id"),
+}
+_FRONTAL = ("PA", "AP")
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm")
+
+
+class MimicCxrSettings(ReportSettings):
+    """Where MIMIC-CXR lies."""
+
+    path: Path = Path("mimic_cxr")
+    """Folder with files/ and the csv files, or with R2Gen's annotation.json; absolute or below MEDGLIP_DATA."""
+    reports: Path | None = None
+    """Folder whose files/ holds the reports, where it is another one."""
+    decode_images: bool = False
+    """As for every set; off, because decoding every film takes a day."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Study:
+    """One study as the csv files have it, no file of its own opened."""
+
+    subject: str
+    study: str
+    part: str
+    row: int
+    taken: str = ""
+    views: list[tuple[str, str]] = field(default_factory=list)
+    """(dicom_id, ViewPosition)"""
+
+
+def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[ReportRow]:
+    """Every study with a report, in the split file's order; `seed` counts for nothing, the split is official.
+
+    Raises `BadInput` for a missing csv file or column; studies without a report file go to `skipped`.
+    """
+    folder = data_folder(settings.path)
+    if _table(folder, "split") is None and (folder / r2gen.FILE).is_file():
+        return r2gen.read_rows(folder, "mimic_cxr", skipped)
+    studies = _studies(folder)
+    labels = _chexpert(folder)
+    file = _existing(folder, "split")
+    places = before([(study.subject, study.taken) for study in studies])
+    built: dict[int, ReportRow | None] = {}
+    rows: list[ReportRow] = []
+    for number in tqdm(_wanted(studies, settings.limit), desc="reports", unit="report", disable=None):
+        for place in filter(lambda place: place is not None and place not in built, (number, places[number])):
+            assert place is not None
+            built[place] = _row(studies[place], folder, settings, file, labels, skipped)
+        row, prior = built[number], places[number]
+        if row is not None:
+            rows.append(replace(row, prior=None if prior is None else built[prior]))
+    return rows
+
+
+def _wanted(studies: list[_Study], limit: int | None) -> list[int]:
+    """Places of the studies to read: with a limit twice as many of each part, since some have no usable report."""
+    counts: Counter[str] = Counter()
+    found: list[int] = []
+    for place, study in enumerate(studies):
+        counts[study.part] += 1
+        if limit is None or counts[study.part] <= 2 * limit:
+            found.append(place)
+    return found
+
+
+def _row(
+    study: _Study, folder: Path, settings: MimicCxrSettings, file: Path, labels: dict[str, Any], skipped: Skipped
+) -> ReportRow | None:
+    try:
+        text = _report_file(study, [settings.reports and data_folder(settings.reports), folder]).read_text("utf-8")
+        sections = parse_sections(text)
+    except (BadInput, UnicodeDecodeError) as error:
+        skipped.add(f"study s{study.study}", error)
+        return None
+    at = folder / "files" / f"p{study.subject[:2]}" / f"p{study.subject}" / f"s{study.study}"
+    return ReportRow(
+        report_id=f"s{study.study}",
+        dataset="mimic_cxr",
+        part=study.part,
+        group=f"p{study.subject}",
+        sections=sections,
+        images=tuple(_view(at, dicom, position) for dicom, position in study.views),
+        taken=study.taken,
+        meta={"chexpert": found} if (found := labels.get(study.study)) else {},
+        file=file,
+        row=study.row,
+    )
+
+
+def _report_file(study: _Study, folders: Iterable[Path | None]) -> Path:
+    """The report beside the study's folder. Raises `BadInput` where it is in none of the folders."""
+    name = Path("files") / f"p{study.subject[:2]}" / f"p{study.subject}" / f"s{study.study}.txt"
+    tried = [folder / name for folder in folders if folder]
+    if found := next((path for path in tried if path.is_file()), None):
+        return found
+    raise BadInput("no report of this study.", file=tried[-1], fix="unpack mimic-cxr-reports.zip there, or set reports")
+
+
+def _view(folder: Path, dicom: str, position: str) -> View:
+    paths = [folder / f"{dicom}{suffix}" for suffix in _SUFFIXES]
+    is_frontal = position.split()[0] in _FRONTAL if position.strip() else None
+    return View(path=next((p for p in paths if p.is_file()), paths[0]), name=position.strip(), is_frontal=is_frontal)
+
+
+# --- csv files -------------------------------------------------------------------------------------------------------
+
+
+def _studies(folder: Path) -> list[_Study]:
+    """Studies in the split file's order, images in the same, views and times from the metadata."""
+    told = {row["dicom_id"]: row for _, row in _rows(_existing(folder, "metadata"), "metadata")}
+    found: dict[str, _Study] = {}
+    times: defaultdict[str, list[str]] = defaultdict(list)
+    file = _existing(folder, "split")
+    for number, row in _rows(file, "split"):
+        if (part := PARTS.get(row["split"])) is None:
+            problem = f"split is {row['split']!r}."
+            raise BadInput(problem, file=file, row=number, fix="train, validate or test, as published")
+        study, known = row["study_id"], told.get(row["dicom_id"], {})
+        new = _Study(subject=row["subject_id"], study=study, part=part, row=number)
+        found.setdefault(study, new).views.append((row["dicom_id"], known.get("ViewPosition", "")))
+        if known.get("StudyDate"):
+            times[study].append(taken(known["StudyDate"], known.get("StudyTime", "")))
+    return [replace(one, taken=min(times[name], default="")) for name, one in found.items()]
+
+
+def taken(date: str, time: str) -> str:
+    """StudyDate `21800506`, StudyTime `80556.875` (8 h 5 min: leading zeros are lost) -> `21800506080556875`."""
+    whole, _, part = time.partition(".")
+    return f"{date.strip()}{whole.strip().zfill(6)}{part.strip().ljust(3, '0')[:3]}"
+
+
+def _chexpert(folder: Path) -> dict[str, dict[str, int]]:
+    """Study id -> its labels 1, 0 or -1 (uncertain); those not mentioned are left out."""
+    file = _table(folder, "chexpert")
+    return {} if file is None else {row["study_id"]: _labels(row) for _, row in _rows(file, "chexpert")}
+
+
+def _labels(row: dict[str, str]) -> dict[str, int]:
+    return {name: round(float(value)) for name, value in row.items() if value and name not in COLUMNS["chexpert"]}
+
+
+def _rows(file: Path, kind: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row and its number from 1. Raises `BadInput` for a missing column and a torn file."""
+    with (
+        gzip.open(file, "rt", encoding="utf-8", newline="") if file.suffix == ".gz" else file.open(newline="") as lines
+    ):
+        reader = csv.DictReader(lines)
+        try:
+            names = reader.fieldnames or ()
+            for column in COLUMNS[kind]:
+                if column not in names:
+                    problem, fix = f"no column {column!r}; {nearest(column, names)}", "take the file as published"
+                    raise BadInput(problem, file=file, row=1, fix=fix)
+            for number, row in enumerate(reader, 1):
+                yield number, {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
+        except (OSError, EOFError, UnicodeDecodeError) as error:
+            raise BadInput(f"not readable: {error}", file=file, fix="download the file again") from error
+
+
+def _table(folder: Path, kind: str) -> Path | None:
+    """The newest `mimic-cxr-*-<kind>.csv.gz` or .csv."""
+    files = sorted([*folder.glob(f"mimic-cxr-*-{kind}.csv.gz"), *folder.glob(f"mimic-cxr-*-{kind}.csv")])
+    return files[-1] if files else None
+
+
+def _existing(folder: Path, kind: str) -> Path:
+    if (file := _table(folder, kind)) is None:
+        name = f"mimic-cxr-2.0.0-{kind}.csv.gz"
+        raise BadInput("no such file.", file=folder / name, fix="it is part of MIMIC-CXR-JPG: put it into this folder")
+    return file

@@ -1,0 +1,79 @@
+"""R2Gen's `annotation.json`: the form in which most work on IU X-ray and MIMIC-CXR has its reports.
+
+Layout: `{"train" | "val" | "test": [{id, report, image_path: [...], split}, ...]}` beside `images/` (paths below it);
+IU X-ray has two paths a report (`CXR2384_IM-0942/0.png`, `/1.png`: frontal first, as its makers say of most), MIMIC-CXR
+one, and `study_id` and `subject_id` besides. `report` is the findings section; there is nothing else of the report.
+Source: Chen et al., "Generating Radiology Reports via Memory-driven Transformer", EMNLP 2020
+(github.com/cuhksz-nlp/R2Gen). Licence: that of the reports, see `iu_xray` and `mimic_cxr` (credentials needed).
+Split: theirs, by the file. Groups: subject_id, else the patient of the path, else the report's number (`CXR2384`).
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from ...grounding.bad_input import BadInput, Skipped
+from ..sections import Sections
+from .rows import ReportRow, View
+
+FILE = "annotation.json"
+PARTS = ("train", "val", "test")
+_PATIENT = re.compile(r"(?:^|/)(p\d{8})(?:/|$)")
+
+
+def read_rows(folder: Path, dataset: str, skipped: Skipped) -> list[ReportRow]:
+    """Every report in file order, train first. Raises `BadInput` for a missing or torn file and one of another form."""
+    file = folder / FILE
+    parts = _parts(file)
+    rows: list[ReportRow] = []
+    for part in PARTS:
+        for number, row in enumerate(parts.get(part, []), 1):
+            try:
+                rows.append(_row(row, part, folder, dataset, f"{part} {number}"))
+            except BadInput as error:
+                wrong = BadInput(error.problem, file=file, row=f"{part} {number}", fix=error.fix)
+                skipped.add(f"{file.name} row {part} {number}", wrong)
+    return rows
+
+
+def _parts(file: Path) -> dict[str, list[Any]]:
+    fix = 'R2Gen\'s file: {"train": [{id, report, image_path}], "val": [...], "test": [...]}'
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadInput(f"not readable: {error}", file=file, fix=fix) from error
+    if not isinstance(found, dict) or not any(isinstance(found.get(part), list) for part in PARTS):
+        raise BadInput("no list under train, val or test.", file=file, fix=fix)
+    return found
+
+
+def _row(row: Any, part: str, folder: Path, dataset: str, number: str) -> ReportRow:
+    names = row.get("image_path") if isinstance(row, dict) else None
+    if not isinstance(row, dict) or not isinstance(row.get("report"), str) or "id" not in row:
+        raise BadInput("a row needs id, report and image_path.", fix="remove the row")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        raise BadInput(f"image_path is {names!r}.", fix="a list of paths below images/")
+    return ReportRow(
+        report_id=str(row["id"]),
+        dataset=dataset,
+        part=part,
+        group=_group(row, names[0]),
+        sections=Sections(findings=" ".join(row["report"].split())),
+        images=tuple(View(path=_below(folder, name)) for name in names),
+        file=folder / FILE,
+        row=number,
+    )
+
+
+def _group(row: dict[str, Any], name: str) -> str:
+    if row.get("subject_id"):
+        return f"p{row['subject_id']}"
+    found = _PATIENT.search(name)
+    return found[1] if found else str(row["id"]).split("_")[0]
+
+
+def _below(folder: Path, name: str) -> Path:
+    """The image below images/, else files/, else the folder itself."""
+    tried = [folder / "images" / name, folder / "files" / name, folder / name]
+    return next((path for path in tried if path.is_file()), tried[0])

@@ -1,0 +1,131 @@
+"""A report as its files have it, before any image is opened: what every reader here returns, and what becomes of it.
+
+files -> `ReportRow` -> `ReportText` (what is written and what is given, no image: also for warming up on text alone)
+-> `Report` (its images opened). What cannot be used is listed with file and row, and the rest goes on.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ...grounding.bad_input import BadInput
+from ...grounding.datasets.corpus import held_out
+from ...grounding.settings import Settings
+from ..deidentified import Policy
+from ..sections import Sections
+from ..task import Section
+
+Context = Literal["indication", "technique", "comparison"]
+CONTEXT: tuple[Context, ...] = ("indication", "technique", "comparison")
+"""What may be told of a study, in the order of the prompt."""
+
+
+class ReportSettings(Settings):
+    """What is read of a set of reports, and what of it the model is given."""
+
+    target: Section = "findings"
+    """What is to be written: findings, impression or both."""
+    fallback: bool = True
+    """Where that section is missing take the other one, else the last paragraph; without, such reports are listed."""
+    context: tuple[Context, ...] = CONTEXT
+    """What the prompt tells of the study, where the report has it."""
+    prior: Literal["none", "report", "image", "both"] = "none"
+    """What the prompt holds of the patient's study before: its text, its first image, both."""
+    max_views: int = Field(default=1, ge=1)
+    """At most so many images of the study, frontal ones first."""
+    needs_frontal: bool = True
+    """List studies whose views are all known and none frontal; without, they count by what they have."""
+    deidentified: Policy = "remove"
+    """De-identification marks in prompts, targets and references: keep, same (all as `___`), remove."""
+    max_words: int = Field(default=400, ge=1)
+    """Longer targets are listed: no report is cut, since a score against half of one says nothing."""
+    max_context_words: int = Field(default=80, ge=1)
+    """What is told of the study, and the prior text, are cut here, at the end of a sentence where there is one."""
+    decode_images: bool = True
+    """Decode every image to its end, so that a torn one is found now; without, its header alone is read."""
+    limit: int | None = Field(default=None, ge=1)
+    """At most so many reports of each part, in file order; all of them when left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One image of a study. `name`: its view as written; `is_frontal` None: unknown."""
+
+    path: Path
+    name: str = ""
+    is_frontal: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ReportRow:
+    """One study of a set. `images`: nobody looked whether they are there; none at all in a set of text.
+
+    `part`: train, val or test. `group`: the patient. `taken`: as `Report.taken`. `prior`: the patient's study before.
+    `file`, `row`: where it was read.
+    """
+
+    report_id: str
+    dataset: str
+    part: str
+    group: str
+    sections: Sections
+    file: Path
+    row: int | str
+    images: tuple[View, ...] = ()
+    modality: str = "xray"
+    taken: str = ""
+    prior: "ReportRow | None" = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+def before(keys: Sequence[tuple[str, str]]) -> list[int | None]:
+    """For each (patient, taken) the place of the same patient's latest study that is strictly earlier, None for none.
+
+    Studies without a time neither have one nor are one; of several at one time the last in order.
+    """
+    times: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
+    for place, (patient, taken) in enumerate(keys):
+        if patient and taken:
+            times[patient].append((taken, place))
+    for found in times.values():
+        found.sort()
+    places: list[int | None] = []
+    for patient, taken in keys:
+        known = times[patient] if patient and taken else []
+        place = bisect_left(known, (taken, -1))
+        places.append(known[place - 1][1] if place else None)
+    return places
+
+
+def drawn_parts(groups: Iterable[str], val_fraction: float, test_fraction: float, seed: int) -> dict[str, str]:
+    """Group -> train, val or test; a group's side depends on its name and the seed (see `held_out`)."""
+    names = set(groups)
+    test = held_out(names, test_fraction, seed)
+    val = held_out(names - test, val_fraction / max(1 - test_fraction, 1e-9), seed + 1)
+    return {name: "test" if name in test else "val" if name in val else "train" for name in sorted(names)}
+
+
+def one_part_a_group(rows: Iterable[ReportRow]) -> None:
+    """Raises `BadInput` for a patient in two parts: what is scored would have been trained on."""
+    first: dict[str, ReportRow] = {}
+    for row in rows:
+        other = first.setdefault(row.group, row)
+        if other.part != row.part:
+            problem = f"patient {row.group!r} is in {row.part} here and in {other.part} in row {other.row}."
+            fix = "give a patient one part, or leave the column out and let patients be drawn"
+            raise BadInput(problem, file=row.file, row=row.row, fix=fix)
+
+
+def place(row: ReportRow) -> str:
+    """The name of a row in the list of what was left out."""
+    return f"{row.file.name} row {row.row}"
+
+
+def placed(row: ReportRow, error: BadInput) -> BadInput:
+    """The error with file and row, where it names no file itself."""
+    return error if error.file else BadInput(error.problem, file=row.file, row=row.row, fix=error.fix)

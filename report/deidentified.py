@@ -1,0 +1,61 @@
+"""De-identification marks in reports: `___` (MIMIC-CXR), `XXXX` (Open-i), `[** ... **]` (older MIMIC notes).
+
+They stand where names, dates and, in Open-i, many ordinary words were taken out. A model trained on them writes them,
+and n-gram scores count them, so one policy serves both sides: the reader treats prompts, targets and references by it,
+`as_reference` the generated text, and every record tells policy and number of marks (`meta.deidentified`).
+
+The protocol `r2gen` of the scores deletes `___` of MIMIC-CXR and keeps `xxxx` of IU X-ray as a word; take `keep` to
+compare with figures published under it.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Policy = Literal["keep", "same", "remove"]
+"""`keep`: as written. `same`: every mark as `___`. `remove`: taken out, with "from", "Dr." ... that lose their word."""
+
+MARK = r"(?:\[\*\*.*?\*\*\]|_{2,}|(?<![^\W_])[Xx]{4,}(?![^\W_]))"
+"""One mark; letters that only hold four x are none."""
+_MARK = re.compile(MARK, re.DOTALL)
+_GLUED = re.compile(rf"(?:\b\w)?[-/]?{MARK}(?:[-/]?{MARK})*(?:[-/](?=\s|\W|$)|[-/](?=\w))?", re.DOTALL)
+_LEADS = r"(?:from|on|at|dated|since|by|to|with|Dr\.?|Mrs?\.?|Ms\.?)"
+_TIME = re.compile(rf"\bat\s+{MARK}\s*[ap]\.?m\b(?:\.(?=\s+[a-z]))?", re.DOTALL)
+_LOOSE = re.compile(
+    rf"(?:\b{_LEADS}\s+)+{MARK}(?:[\s/-]*{MARK})*(?=\s*(?:[.,;:)]|$|{_LEADS}\b))", re.IGNORECASE | re.DOTALL
+)
+_TIDY = (
+    (re.compile(r"\(\s*[-,;:.]*\s*\)"), " "),
+    (re.compile(r"\s+"), " "),
+    (re.compile(r"\s+(?=[.,;:)])"), ""),
+    (re.compile(r"(?<=[.,;:])(?:[,;:]+|\.(?!\.))"), ""),
+    (re.compile(r"(?<=\()\s+"), ""),
+    (re.compile(r"^[\s.,;:]+"), ""),
+)
+
+
+def num_marks(text: str) -> int:
+    """How many marks the text holds."""
+    return len(_MARK.findall(text))
+
+
+def treated(text: str, policy: Policy) -> str:
+    """The text under the policy; a text without marks is returned as it is."""
+    if policy == "keep" or not _MARK.search(text):
+        return text
+    if policy == "same":
+        return _MARK.sub("___", text)
+    text = _GLUED.sub(" ", _LOOSE.sub(" ", _TIME.sub(" ", text)))
+    for pattern, instead in _TIDY:
+        text = pattern.sub(instead, text)
+    return text.strip()
+
+
+def note(text: str, policy: Policy) -> dict[str, Any]:
+    """What a report's record says of its marks: the policy and how many the text held as it was written."""
+    return {"policy": policy, "marks": num_marks(text)}
+
+
+def as_reference(text: str, meta: Mapping[str, Any]) -> str:
+    """A generated text under the policy of the reference it is scored against; as it is where there is none."""
+    return treated(text, meta.get("deidentified", {}).get("policy", "keep"))

@@ -1,0 +1,63 @@
+"""What the model is asked with a report: plain ones as ever, context in a fixed order, prior images last."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from medglip.grounding.evidence import Evidence
+from medglip.grounding.types import Study
+from medglip.report.task import INSTRUCTION, Report, Section, Sentence, to_example
+
+
+def study(name: str) -> Study:
+    return Study(
+        study_id=name,
+        image_path=Path(f"{name}.png"),
+        modality="xray",
+        group="1",
+        dataset="t",
+        split="train",
+        size_px=(8, 8),
+    )
+
+
+PLAIN = Report(report_id="1", study=study("a"), text="Clear.", sentences=(Sentence(text="Clear."),))
+
+
+def test_a_report_of_one_image_with_nothing_known_is_asked_for_as_ever() -> None:
+    example = to_example(PLAIN, Evidence.none())
+    assert example.instruction == INSTRUCTION == "Write the findings of this image as a short report."
+    assert (example.target, example.other_paths, example.image_path) == ("Clear.", (), Path("a.png"))
+    assert not example.may_cite
+    assert not example.transform
+
+
+def test_context_stands_in_a_fixed_order_and_prior_images_come_last() -> None:
+    full = replace(
+        PLAIN,
+        others=(study("b"), study("c")),
+        views=("PA", "LATERAL"),
+        prior_text="Was clear.",
+        comparison="None.",
+        indication="Cough.",
+        technique="PA.",
+        prior_study=study("p"),
+        prior_others=(study("q"),),
+        section="both",
+    )
+    example = to_example(full, Evidence.none())
+    assert example.instruction.splitlines() == [
+        "Indication: Cough.",
+        "Technique: PA.",
+        "Comparison: None.",
+        "Prior report: Was clear.",
+        "Image 1: PA. Image 2: LATERAL. Image 3: this study. Image 4: the prior study. Image 5: the prior study.",
+        "Write the findings and the impression of this study as a short report.",
+    ]
+    assert [path.stem for path in (example.image_path, *example.other_paths)] == list("abcpq")
+
+
+@pytest.mark.parametrize(("section", "words"), [("findings", "the findings of"), ("impression", "the impression of")])
+def test_the_prompt_asks_for_the_section_that_is_the_target(section: Section, words: str) -> None:
+    assert words in to_example(replace(PLAIN, section=section), Evidence.none()).instruction
