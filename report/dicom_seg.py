@@ -58,6 +58,7 @@ def equipment(report: GroundedReport) -> dict[str, Any]:
         "software_versions": [f"{name} {version}"[:64] for name, version in report.versions.items()] or "medglip",
         "device_serial_number": sha256(f"{report.model} {report.adapter} {report.grounder}")[:16],
         "series_description": NOTICE,
+        "specific_character_set": "ISO_IR 192",  # UTF-8: a report's words may be of any language
         "coding_schemes": [CodingSchemeIdentificationItem(designator=SCHEME, name="Labels of medglip")],
     }
 
@@ -88,6 +89,7 @@ def _segmentation(report: GroundedReport, source: DicomSource, numbered: Sequenc
     )
     if "NumberOfFrames" not in image and source.frame is not None:
         _refer_to_frame(written, source.frame)
+    _drop_half_measures(written)
     return written
 
 
@@ -106,6 +108,16 @@ def _refer_to_frame(written: Dataset, frame: int) -> None:
         for derivation in group.DerivationImageSequence:
             for image in derivation.SourceImageSequence:
                 image.ReferencedFrameNumber = frame
+
+
+def _drop_half_measures(written: Dataset) -> None:
+    """A spacing without a slice thickness (secondary capture, radiographs) is left to the source image.
+
+    highdicom writes it and then cannot read it; DICOM lets a segmentation that refers to its source go without.
+    """
+    shared = written.SharedFunctionalGroupsSequence[0]
+    if any("SliceThickness" not in item for item in shared.get("PixelMeasuresSequence", ())):
+        del shared.PixelMeasuresSequence
 
 
 def _frames(regions: Sequence[Region], source: DicomSource, is_enhanced: bool) -> NDArray[np.uint8]:

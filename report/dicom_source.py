@@ -64,14 +64,9 @@ def read_source(path: Path, report: GroundedReport) -> DicomSource:
     DICOM file, is no image, or is not of the report's size.
     """
     need_highdicom()
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            header = dcmread(path, stop_before_pixels=True)
-            missing = [name for name in _NEEDED if not header.get(name)]
-    except InvalidDicomError:
-        raise BadInput("not a DICOM file.", file=path, fix="DICOM objects are written about DICOM images") from None
-    except (ValueError, TypeError, KeyError, AttributeError, EOFError, NotImplementedError) as error:
-        raise BadInput(f"this DICOM file is damaged ({type(error).__name__}).", file=path) from None
+    with quiet(path):
+        header = _header(path)
+        missing = [name for name in _NEEDED if not header.get(name)]
     if missing:
         raise BadInput(f"the file lacks {', '.join(missing)}.", file=path, fix="export the image again")
     for name in _MAY_BE_EMPTY:
@@ -82,6 +77,13 @@ def read_source(path: Path, report: GroundedReport) -> DicomSource:
     if source.size_px != report.size_px:
         raise BadInput(f"image of {source.size_px}, report of {report.size_px} pixels.", file=path)
     return source
+
+
+def _header(path: Path) -> Dataset:
+    try:
+        return dcmread(path, stop_before_pixels=True)
+    except InvalidDicomError:
+        raise BadInput("not a DICOM file.", file=path, fix="DICOM objects are written about DICOM images") from None
 
 
 def need_highdicom() -> None:
@@ -95,9 +97,9 @@ def need_highdicom() -> None:
 @contextmanager
 def quiet(path: Path) -> Iterator[None]:
     """Logs and warnings of highdicom and pydicom are silent, errors carry no text: any may quote a patient's name."""
-    logger = logging.getLogger("highdicom")
-    children = [log for name, log in logging.Logger.manager.loggerDict.items() if name.startswith("highdicom.")]
-    loggers = [logger, *(log for log in children if isinstance(log, logging.Logger))]
+    known = logging.Logger.manager.loggerDict.items()
+    ours = [log for name, log in known if name.split(".")[0] in ("highdicom", "pydicom")]
+    loggers = [log for log in ours if isinstance(log, logging.Logger)]
     before = [log.disabled for log in loggers]
     for log in loggers:
         log.disabled = True
@@ -106,7 +108,7 @@ def quiet(path: Path) -> Iterator[None]:
             yield
     except BadInput:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, NotImplementedError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, EOFError) as error:
         fix = "is it a radiograph, CT, MR or another image with the elements DICOM asks for?"
         raise BadInput(f"no DICOM object can be made of it ({type(error).__name__}).", file=path, fix=fix) from None
     finally:

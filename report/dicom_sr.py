@@ -19,7 +19,11 @@ from .dicom_source import SCHEME, DicomSource, concept, made_by, quiet, read_sou
 from .grounded import GroundedReport
 
 if TYPE_CHECKING:
-    from highdicom.sr import MeasurementReport, PlanarROIMeasurementsAndQualitativeEvaluations
+    from highdicom.sr import (
+        MeasurementReport,
+        MeasurementsAndQualitativeEvaluations,
+        PlanarROIMeasurementsAndQualitativeEvaluations,
+    )
 
 
 def write_sr(report: GroundedReport, source: Path, out: Path) -> Path:
@@ -68,7 +72,8 @@ def _content(report: GroundedReport, source: DicomSource) -> "MeasurementReport"
         procedure_reported=CodedConcept("363679005", "SCT", "Imaging procedure"),
         imaging_measurements=[
             _finding(report, source, number, region) for number, region in enumerate(report.all_regions, 1)
-        ],
+        ]
+        or [_nothing_found(report, source)],
         title=codes.DCM.ImagingMeasurementReport,
     )
     for name, value in _texts(report):
@@ -127,6 +132,25 @@ def _finding(
                 name=CodedConcept("score", SCHEME, "Score"), value=round(region.score, 4), unit=codes.UCUM.NoUnits
             )
         ],
+    )
+
+
+def _nothing_found(report: GroundedReport, source: DicomSource) -> "MeasurementsAndQualitativeEvaluations":
+    """TID 1501 about the whole image, that no region was found: TID 1500 does not go without a group."""
+    from highdicom.sr import (
+        CodedConcept,
+        Measurement,
+        MeasurementsAndQualitativeEvaluations,
+        SourceImageForMeasurementGroup,
+        TrackingIdentifier,
+    )
+    from pydicom.sr.codedict import codes
+
+    count = CodedConcept("num-regions", SCHEME, "Number of regions")
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(tracking_uid(report, source, 0), "image"),
+        source_images=[SourceImageForMeasurementGroup(source.header.SOPClassUID, source.header.SOPInstanceUID)],
+        measurements=[Measurement(name=count, value=0, unit=codes.UCUM.NoUnits)],
     )
 
 

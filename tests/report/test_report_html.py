@@ -5,7 +5,10 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
+from medglip.grounding.labels import load_labels
 from medglip.grounding.types import Region
+from medglip.report.attribution import attribute, sentences_of
+from medglip.report.contradictions import Contradiction
 from medglip.report.figure import inks_of, outline
 from medglip.report.grounded import GroundedReport
 from medglip.report.html import STYLE, figure, page
@@ -129,3 +132,55 @@ def test_the_embedded_picture_carries_no_metadata() -> None:
     data = re.search(r"base64,([^\"]+)", figure(tagged, []))
     assert data is not None
     assert b"PATIENT" not in base64.b64decode(data[1])
+
+
+def both_ways(text: str, *contradictions: Contradiction) -> str:
+    regions = (region("nodule", mask=True), region("heart"))
+    read = attribute(text, regions, load_labels(), num_shown=2)
+    report = GroundedReport(
+        report_id="r1",
+        image="a.png",
+        size_px=(64, 48),
+        sentences=sentences_of(read, regions),
+        regions=regions,
+        attributions=read,
+        contradictions=contradictions,
+        grounder="small",
+    )
+    return page(report, IMAGE)
+
+
+def test_flags_are_marked_and_listed_and_the_text_stays() -> None:
+    flag = Contradiction(sentence=0, phrase="nodule", said="present", chance=0.03)
+    html = both_ways("A nodule [1]. A fracture. No effusion [9].", flag)
+    assert 'class="spoken flagged"' in html
+    assert "A nodule." in html
+    assert "<li>Sentence 1 says “nodule” is present; the grounder gives it a chance of 0.03.</li>" in html
+    assert '<span class="unsupported">A fracture.' in html
+    assert "<li>Sentence 2 rests on no region, cited or found.</li>" in html
+    assert "<li>Sentence 3 cites [9], which is not there.</li>" in html
+    assert "1 of 1 cited regions found again" in html
+
+
+def test_a_number_is_hollow_where_one_way_alone_gives_the_region() -> None:
+    html = both_ways("A nodule [1]. The heart is large.")
+    assert re.search(r'<sup [^>]*title="cited and found">1</sup>', html)
+    assert re.search(r'<sup [^>]*title="found" class="one-way">2</sup>', html)
+
+
+def test_nothing_to_check_shows_no_list() -> None:
+    html = both_ways("A nodule [1].")
+    assert "<div hidden>\n<h2>To check" in html
+
+
+def test_regions_can_be_reached_by_keyboard_and_layers_switched() -> None:
+    html = both_ways("A nodule [1].")
+    assert len(re.findall(r'<g class="mg-region[^>]*tabindex="0" role="button"', html)) == 2
+    assert re.findall(r'data-layer="(\w+)"', html) == ["boxes", "masks", "numbers"]
+    assert 'data-layer="masks"' not in make_page(Sentence(text="A nodule.", regions=(region("nodule"),)))
+
+
+def test_print_style_keeps_the_notice_on_every_sheet() -> None:
+    html = make_page()
+    assert "@page" in html
+    assert re.search(r'<p class="foot"[^>]*>r1 · Research use, not for diagnosis.</p>', html)

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medglip.grounding.bad_input import BadInput
+from medglip.grounding.evidence import EvidenceSettings, to_crops, to_text
+from medglip.grounding.types import Region, Study
+from medglip.report.describe import INSTRUCTION, describing, named, parse_box, to_example
+from medglip.vqa.mllm.prompt import instruction_text
+
+STUDY = Study(
+    study_id="s", image_path=Path("a.png"), modality="ct", group="g", dataset="d", split="test", size_px=(100, 80)
+)
+
+
+def test_a_box_is_four_numbers_cut_at_the_edge() -> None:
+    assert parse_box("10, 20,30,200", (100, 80)).box_xyxy_px.tolist() == [10, 20, 30, 80]
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3", "a,b,c,d", "1,2,3,4,5", "30,30,10,10", "nan,0,1,1", "200,0,300,10"])
+def test_other_boxes_are_bad_input(text: str) -> None:
+    with pytest.raises(BadInput):
+        parse_box(text, (100, 80))
+
+
+def test_the_prompt_holds_the_box_in_words_and_its_crop_whatever_the_settings_show() -> None:
+    marked = parse_box("10,20,30,40", STUDY.size_px)
+    settings = describing(EvidenceSettings(forms=("tokens",), min_score=0.9))
+    example = to_example(STUDY, marked)
+    assert set(settings.forms) == {"tokens", "text", "crops"}
+    assert instruction_text(example, settings).endswith(INSTRUCTION)
+    assert "marked region" in to_text(example.evidence, settings.forms)
+    (crop,) = to_crops(Image.new("RGB", STUDY.size_px), example.evidence, settings)
+    assert crop.width < STUDY.size_px[0]
+
+
+def test_it_is_called_by_the_best_region_at_the_same_place_and_keeps_its_own_box() -> None:
+    marked = parse_box("10,20,30,40", STUDY.size_px)
+    near, better, far = (
+        Region(phrase=phrase, box_xyxy_px=np.array(box, np.float32), score=score)
+        for phrase, box, score in [
+            ("cyst", [10, 20, 30, 39], 0.4),
+            ("nodule", [11, 20, 30, 40], 0.7),
+            ("heart", [50, 0, 90, 40], 0.9),
+        ]
+    )
+    named_region = named(marked, [near, far, better])
+    assert (named_region.phrase, named_region.score) == ("nodule", 0.7)
+    assert (named_region.box_xyxy_px == marked.box_xyxy_px).all()
+    assert named(marked, [far]) is marked

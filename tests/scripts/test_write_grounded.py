@@ -1,0 +1,148 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from medglip.grounding.evidence import Evidence, EvidenceSettings
+from medglip.grounding.types import NOTICE, Region, Study
+from medglip.report.schema import check
+from medglip.scripts import grounded
+from medglip.scripts.cli import app
+from medglip.scripts.grounded import Outputs, write_description, write_grounded
+
+
+def region(phrase: str, x: float, score: float) -> Region:
+    box = np.array([x, 4, x + 10, 14], np.float32)
+    return Region(phrase=phrase, box_xyxy_px=box, score=score, embedding=np.zeros(4, np.float32))
+
+
+class Finder:
+    """Finds a nodule and the heart, and is sure that there is no effusion."""
+
+    fingerprint, embedding_dim = "finder", 4
+    found = (region("nodule", 2, 0.9), region("heart", 20, 0.8), region("nodule", 40, 0.2))
+    chances = {"nodule": 0.9, "heart": 0.9, "pleural effusion": 0.02}  # noqa: RUF012 - never changed
+
+    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+        return [[one for one in self.found if one.phrase in row] for row in phrases]
+
+    def answer(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> Any:
+        regions = self.ground(studies, phrases)
+        return [(found, {p: self.chances[p] for p in row}) for found, row in zip(regions, phrases, strict=True)]
+
+
+class Run:
+    """A finished run that always says the same."""
+
+    folder, checkpoint, finder, recipe = Path("runs/tiny"), None, Finder(), None
+    grounder = SimpleNamespace(embed=lambda studies, regions: [list(row) for row in regions])
+    mllm = SimpleNamespace(base="tiny")
+
+    def __init__(self, says: str, cite: bool = False):
+        self.says, self.shown = says, EvidenceSettings(cite=cite)
+
+    def query(self, study: Study) -> Any:
+        return SimpleNamespace(study=study, phrases=("nodule",))
+
+    def regions(self, study: Study, phrases: Sequence[str]) -> list[Region]:
+        return self.finder.ground([study], [phrases])[0]
+
+    def evidence(self, query: Any, source: str) -> Evidence:
+        regions = () if source == "none" else tuple(self.regions(query.study, query.phrases))
+        return Evidence(source=source, size_px=query.study.size_px, regions=regions)  # pyright: ignore[reportArgumentType]
+
+    def evidence_settings(self, source: str) -> EvidenceSettings:
+        return self.shown
+
+    def adapter(self, source: str) -> Path:
+        return self.folder / f"adapter-{source}"
+
+    def model(self, source: str) -> None:
+        return None
+
+    def write(self, example: Any, source: str, settings: Any) -> Any:
+        assert example.may_cite == self.shown.cite
+        return SimpleNamespace(text=self.says)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    path = tmp_path / "a.png"
+    Image.new("L", (60, 40), 90).save(path)
+    return Study(study_id="a", image_path=path, modality="xray", group="a", dataset="u", split="test", size_px=(60, 40))
+
+
+def written(study: Study, out: Path, *args: Any) -> tuple[list[str], dict[str, Any]]:
+    says, run, source = args
+    lines = write_grounded(run(says), study, source, Outputs(folder=out))
+    values = json.loads((out / "a.json").read_text())
+    check(values)
+    return lines, values
+
+
+def test_text_is_read_both_ways_and_held_against_presence(study: Study, tmp_path: Path) -> None:
+    says = "A nodule [1]. The heart is large. There is a pleural effusion."
+    lines, values = written(study, tmp_path / "out", says, lambda text: Run(text, cite=True), "predicted")
+    first, second, third = values["sentences"]
+    assert (first["text"], first["cited"], first["grounded"], first["support"]) == ("A nodule.", [0], [0], "both")
+    assert [values["regions"][place]["phrase"] for place in second["regions"]] == ["heart"]
+    assert (second["cited"], second["support"], third["support"]) == ([], "grounded", "neither")
+    assert third["contradictions"] == [{"phrase": "pleural effusion", "said": "present", "chance": 0.02}]
+    assert third["text"] == "There is a pleural effusion."
+    assert any("to check: sentence 3" in line for line in lines)
+    assert NOTICE in lines
+    assert (values["model"], values["adapter"], values["grounder"]) == (
+        "tiny",
+        "tiny/adapter-predicted",
+        "tiny/grounding",
+    )
+    assert "medglip" in values["versions"]
+
+
+def test_without_evidence_sentences_are_still_grounded_afterwards(study: Study, tmp_path: Path) -> None:
+    _, values = written(study, tmp_path / "out", "A nodule.", Run, "none")
+    assert values["evidence"] == "none"
+    assert [row["phrase"] for row in values["regions"]] == ["nodule"]
+    assert values["sentences"][0]["support"] == "grounded"
+
+
+def test_an_empty_text_is_an_empty_report(study: Study, tmp_path: Path) -> None:
+    _, values = written(study, tmp_path / "out", "", Run, "none")
+    assert values["sentences"] == []
+    assert values["presences"] == {}
+
+
+def test_a_description_rests_on_the_marked_region(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def say(model: Any, examples: list[Any], settings: EvidenceSettings, generation: Any) -> list[Any]:
+        asked.append((examples[0], settings))
+        return [SimpleNamespace(text="Round and bright. No pleural effusion.")]
+
+    monkeypatch.setattr(grounded, "generate", say)
+    write_description(Run(""), study, "2,4,12,14", Outputs(folder=tmp_path / "out"))  # pyright: ignore[reportArgumentType]
+    (example, settings), *_ = asked
+    assert {"text", "crops"} <= set(settings.forms)
+    assert example.evidence.regions[0].phrase == "nodule"
+    values = json.loads((tmp_path / "out" / "a-2-4-12-14.json").read_text())
+    check(values)
+    assert all(sentence["regions"][0] == 0 for sentence in values["sentences"])
+    assert values["regions"][0]["box_xyxy_px"] == [2, 4, 12, 14]
+    assert "Description of region 1" in (tmp_path / "out" / "a-2-4-12-14.html").read_text()
+
+
+def test_schema_and_coco_are_commands(study: Study, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["report", "schema"], catch_exceptions=False)
+    assert json.loads(result.output)["title"] == "medglip-report-1"
+    written(study, tmp_path / "out", "A nodule.", Run, "predicted")
+    words = ["report", "coco", str(tmp_path / "out"), "--out", str(tmp_path / "coco")]
+    assert "1 reports, nothing skipped" in CliRunner().invoke(app, words, catch_exceptions=False).output
+    assert len(json.loads((tmp_path / "coco" / "predictions.json").read_text())) == 2
