@@ -56,6 +56,8 @@ class TrainSettings(Settings):
     """Steps between checkpoints; a kill loses at most so many."""
     validate_every: int = 0
     """Steps between validations, where there is one; the best weights are kept. 0: the last ones are."""
+    patience: int = 0
+    """Stop after so many validations in a row that were no better than the best before them; 0: never."""
     compile: bool = False
     """Compile the model with `torch.compile`; worth it on a GPU and for long trainings."""
     tensorboard: bool = False
@@ -112,7 +114,7 @@ def fit(
     """Train the parameters that require gradients, in place; return the log, one entry a step.
 
     `loss(model, batch)` returns named scalars; `loss` is minimised, the others are logged. `validate(model)`: more is
-    better. Continues from the last checkpoint in `out_dir`; when the last step is there, only its weights are loaded.
+    better. Continues from the last checkpoint in `out_dir`; where it ended there, only its weights are loaded.
     In the end the model holds the best validated weights, else the averaged ones, else the last. Raises `BadInput`
     for no examples, for a checkpoint of another architecture, and for a loss that is not finite.
     """
@@ -125,7 +127,7 @@ def fit(
     average = WeightAverage(model, settings.ema_decay)
     first = resume(model, optimizer, schedule, average, out_dir)
     log: list[dict[str, float]] = read_log(out_dir / "log.jsonl", first)
-    if first >= settings.steps:
+    if first >= settings.steps or _is_spent(log, settings.patience):
         _keep(model, average, out_dir)
         return log
     loader = _loader(examples, prepare, collate, settings, first, accelerator, weights)
@@ -143,10 +145,13 @@ def fit(
         if validate and _is_due(step, settings.validate_every, settings):
             log[-1]["validation"] = _validate(bare, validate, average, out_dir, accelerator)
         _show(bar, board, name, log[-1])
-        if _is_due(step, settings.checkpoint_every, settings):
+        is_spent = _is_spent(log, settings.patience)
+        if is_spent or _is_due(step, settings.checkpoint_every, settings):
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
                 checkpoint(bare, optimizer, schedule, average, log, out_dir, step)
+        if is_spent:
+            break
     bar.close()
     accelerator.wait_for_everyone()
     _keep(bare, average, out_dir)
@@ -156,6 +161,12 @@ def fit(
 def _is_due(step: int, every: int, settings: TrainSettings) -> bool:
     """At every so many steps, and at the last one; never for 0."""
     return bool(every) and (step % every == 0 or step == settings.steps)
+
+
+def _is_spent(log: Sequence[dict[str, float]], patience: int) -> bool:
+    """Whether the last `patience` validations were no better than the best before them."""
+    values = [entry["validation"] for entry in log if "validation" in entry]
+    return 0 < patience < len(values) and max(values[-patience:]) <= max(values[:-patience])
 
 
 def _show(bar: Any, board: Any, name: str, entry: dict[str, float]) -> None:

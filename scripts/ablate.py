@@ -29,7 +29,7 @@ from .line import Line
 from .recipe import Recipe
 from .tune import tune_and_predict
 
-BASELINE = "none"
+BASELINE: Literal["none"] = "none"
 POOLED = (
     "Answers of all seeds are pooled: a sample counts once a seed, in the cluster of its image, so a value is the mean "
     "over seeds and its interval is over images, for these seeds. p-values: paired permutation of clusters, Holm over "
@@ -48,13 +48,13 @@ class Grid:
     @classmethod
     def parse(cls, sources: str, forms: Sequence[str], seeds: str) -> "Grid":
         """From the words of the command line. Raises `BadInput` with the nearest valid name."""
-        named = dict.fromkeys(source_named(name) for name in _words(sources, ","))
+        named: dict[Source, None] = dict.fromkeys(source_named(name) for name in _words(sources, ","))
         try:
             numbers = tuple(dict.fromkeys(int(word) for word in _words(seeds, ",")))
         except ValueError as error:
             raise BadInput(f"seeds {seeds!r} are no whole numbers.", fix="--seeds 0,1,2") from error
         grid = cls(
-            tuple(source for source in named if source != BASELINE),
+            tuple(source for source in named if source != "none"),
             tuple(dict.fromkeys(tuple(_form(word) for word in _words(form, "+")) for form in forms)),
             numbers,
         )

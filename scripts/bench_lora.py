@@ -154,12 +154,13 @@ def _trainer_step(mllm: GroundedMLLM, settings: MllmSettings, inputs: dict[str, 
     trainer: Any = Trainer(model=peft, args=arguments)
     trainer.current_gradient_accumulation_steps = 1  # which its training loop would have set
     peft.train()
-    return _optimized(peft, lambda: trainer.training_step(peft, inputs | {"labels": labels}) and None)
+    return _optimized(peft, lambda: trainer.training_step(peft, inputs | {"labels": labels}))
 
 
 def _ratio(a: Steps, b: Steps, steps: int) -> dict[str, float]:
     """Time of a over time of b: medians over pairs of neighbours, and both times in seconds."""
-    a(), b()
+    a()
+    b()
     pairs = [(_timed(a), _timed(b)) for _ in range(steps)]
     wall = statistics.median(one[0] / other[0] for one, other in pairs)
     cpu = statistics.median(one[1] / other[1] for one, other in pairs)

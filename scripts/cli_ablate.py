@@ -14,7 +14,7 @@ RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
 
 
 def align(
-    recipe: Annotated[Path, typer.Argument(help="A recipe of the alignment: recipes/align_small.yaml")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe of the alignment: recipes/align/small.yaml")],
     out: Annotated[Path | None, typer.Option(help="Folder of the result; left out: in the cache, by content")] = None,
 ) -> None:
     """Teach a base with a fresh picture projector to look: the projector first, then with LoRA, on derived questions.

@@ -63,8 +63,15 @@ class Recipe(CoreRecipe):
     eval: EvalSettings = EvalSettings()
     """Stage 5: scores and intervals."""
 
+    @property
+    def held_out_split(self) -> str:
+        """Split whose loss chooses the adapters' checkpoints; "" for none: what is scored chooses nothing."""
+        return "val" if self.mllm_train.train.validate_every and self.eval_split == "test" else ""
+
     @model_validator(mode="after")
     def _no_contradictions(self) -> "Recipe":
+        if self.mllm_train.train.validate_every and self.eval_split == "val":
+            raise ValueError("key 'mllm_train.train.validate_every': split val is scored, so it cannot choose weights")
         tasks = {"vqa": self.vqa, "report": self.report}
         wanted = {"vqa": ("phantom", "vqa_rad"), "report": REPORT_SETS}
         for name, task in tasks.items():
@@ -74,6 +81,8 @@ class Recipe(CoreRecipe):
             raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
         if self.vqa and self.vqa.data == "vqa_rad" and "oracle" in self.sources:
             raise ValueError("key 'sources': 'oracle' needs true regions, and vqa_rad has none")
+        if self.report and self.report.data in READERS and "oracle" in self.sources:
+            raise ValueError(f"key 'sources': 'oracle' needs true regions, and {self.report.data} has none")
         if self.vqa and self.vqa.data == "vqa_rad" and "absent" in self.probes:
             raise ValueError("key 'probes': 'absent' needs images whose labels are known, and vqa_rad has none")
         if self.probes and self.vqa is None:
@@ -81,5 +90,3 @@ class Recipe(CoreRecipe):
         if not self.evidence.forms and set(self.sources) - {"none"}:
             raise ValueError("key 'evidence.forms': empty, yet 'sources' asks for evidence")
         return self
-        if self.report and self.report.data in READERS and "oracle" in self.sources:
-            raise ValueError(f"key 'sources': 'oracle' needs true regions, and {self.report.data} has none")

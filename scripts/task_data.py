@@ -31,7 +31,7 @@ def read_questions(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -
     else:
         questions, left_out = vqa_rad.read(task.vqa_rad, recipe.seed)
     skipped.entries += left_out.entries
-    return _cut(questions, recipe.eval_split, task.max_test, recipe.seed)
+    return _cut(questions, recipe, task.max_test)
 
 
 def read_reports(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Report]:
@@ -43,7 +43,7 @@ def read_reports(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> 
     else:
         reports, left_out = load_reports(task.data, settings=getattr(task, task.data), seed=recipe.seed)
     skipped.entries += left_out.entries
-    return _cut(reports, recipe.eval_split, task.max_test, recipe.seed)
+    return _cut(reports, recipe, task.max_test)
 
 
 def record_meta(study: Study, phrases: Sequence[str] = (), others: Sequence[Study] = ()) -> dict[str, Any]:
@@ -93,10 +93,10 @@ def record_id(study: Study, phrase: str) -> str:
     return f"{study.dataset}/{study.study_id}/{phrase}"
 
 
-def _cut(items: list[Item], split: str, most: int | None, seed: int) -> list[Item]:
-    """All training items and at most `most` of the scored split, drawn with the seed, in their first order."""
-    scored = [i for i, item in enumerate(items) if item.study.split == split]
+def _cut(items: list[Item], recipe: Recipe, most: int | None) -> list[Item]:
+    """All items to train on and to validate on, at most `most` of the scored split, drawn with the seed; in order."""
+    scored = [i for i, item in enumerate(items) if item.study.split == recipe.eval_split]
     if most is not None and len(scored) > most:
-        scored = sorted(np.random.default_rng(seed).choice(scored, most, replace=False).tolist())
-    keep = set(scored)
-    return [item for i, item in enumerate(items) if i in keep or item.study.split == "train"]
+        scored = sorted(np.random.default_rng(recipe.seed).choice(scored, most, replace=False).tolist())
+    keep, whole = set(scored), ("train", recipe.held_out_split)
+    return [item for i, item in enumerate(items) if i in keep or item.study.split in whole]

@@ -44,9 +44,12 @@ def tuned(line: Line, kind: Adapter) -> GroundedMLLM:
         return load(line.recipe.mllm, dim, folder, vision=core)
     model = load(line.recipe.mllm, dim, vision=core)
     source: Source = "predicted" if kind == "grounded" else "none"
-    items = [item for item in [*line.questions, *line.reports] if item.study.split == "train"]
+    items, held_out = (
+        line.examples(source, [item for item in [*line.questions, *line.reports] if item.study.split == split])
+        for split in ("train", line.recipe.held_out_split)
+    )
     name, out = f"adapter {kind}", line.out / f"train-{kind}"
-    train(model, line.examples(source, items), evidence_settings(line, kind), line.recipe.mllm_train, out, name)
+    train(model, items, evidence_settings(line, kind), line.recipe.mllm_train, out, name, held_out)
     model.save(folder, evidence_settings(line, kind))
     write_atomic(folder / "complete", "")
     return model

@@ -15,7 +15,7 @@ FREE = ("CC0", "CC BY", "CC BY-SA", "MIT", "Apache", "drawn by this package", "p
 
 
 def test_the_shipped_recipe_is_valid_and_free() -> None:
-    recipe = read_settings(AlignRecipe, Path(__file__).parents[2] / "recipes" / "align_small.yaml")
+    recipe = read_settings(AlignRecipe, Path(__file__).parents[2] / "recipes" / "align" / "small.yaml")
     assert all(data.licence.startswith(FREE) for data in recipe.grounding.data)
     assert not any(word in data.licence for data in recipe.grounding.data for word in ("NC", "ND"))
     assert recipe.mllm.aligned == ""

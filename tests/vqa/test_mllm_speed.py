@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medglip.grounding.evidence import EvidenceSettings
+from medglip.grounding.evidence import EvidenceSettings, Form
 from medglip.grounding.training import TrainSettings
 from medglip.vqa.mllm.batch import Batch
 from medglip.vqa.mllm.lora import LoraSettings
@@ -80,9 +80,10 @@ def test_below_the_first_update_no_graph_is_built(tiny_base: Path, new_example: 
             module.register_forward_hook(
                 lambda _, __, out, name=name: graphs.update({name: _tensor(out).requires_grad})
             )
-    for forms, is_reached in ((("text",), False), (("tokens",), True)):
+    cases: list[tuple[Form, bool]] = [("text", False), ("tokens", True)]
+    for form, is_reached in cases:
         graphs.clear()
-        answer_loss(mllm, mllm.collate([mllm.render(new_example(1), EvidenceSettings(forms=forms))]))
+        answer_loss(mllm, mllm.collate([mllm.render(new_example(1), EvidenceSettings(forms=(form,)))]))
         first, last = (next(v for k, v in graphs.items() if k.endswith(f"model.layers.{n}")) for n in (0, 1))
         assert (first, last) == (is_reached, True)  # region vectors enter at the bottom and must be reached there
         assert not any(found for name, found in graphs.items() if "vision_tower" in name or "projector" in name)
@@ -128,13 +129,13 @@ def _interrupt(_: Any) -> Any:
 def test_without_progress_training_stops_and_keeps_the_best(
     new_mllm: NewMllm, new_example: NewExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rates = TrainSettings(steps=20, batch_size=1, warmup_steps=1, checkpoint_every=1, validate_every=1)
-    settings = MllmTrainSettings(train=rates, patience=2)
+    rates = TrainSettings(steps=20, batch_size=1, warmup_steps=1, checkpoint_every=20, validate_every=1, patience=2)
+    settings = MllmTrainSettings(train=rates)
     values, asked = iter([1.0, 2.0, 1.5, 1.5, 9.0]), []
     monkeypatch.setattr("medglip.vqa.mllm.train.validation", lambda *given: asked.append(given) or next(values))
     mllm, held_out = new_mllm(), [new_example(0)]
     log = train(mllm, [new_example(1)], SHOW, settings, tmp_path, held_out=held_out)
-    assert [entry["validation"] for entry in log] == [1.0, 2.0, 1.5]
+    assert [entry["validation"] for entry in log] == [1.0, 2.0, 1.5, 1.5]
     assert len(asked) == 4
     again = new_mllm()
     train(again, [new_example(1)], SHOW, settings, tmp_path, held_out=held_out)

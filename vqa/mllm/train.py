@@ -21,7 +21,6 @@ from .batch import Batch
 from .head import per_example
 from .model import GroundedMLLM
 from .prompt import Example, Prompt, instruction_text
-from .stop import Watch, until_stopped
 
 Draws = tuple[Sequence[Any], Callable[..., Any], Callable[..., Batch], TrainSettings]
 """What `fit` draws from, how a draw is prepared, how draws become a batch, and how many make one."""
@@ -39,8 +38,6 @@ class MllmTrainSettings(Settings):
     """Batches of examples of like length: less padding, other batches than without."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: the same gradients with less memory, a third more time."""
-    patience: int = 0
-    """Stop after so many validations (`train.validate_every`) without a better one; 0: never."""
 
 
 def train(
@@ -66,19 +63,20 @@ def train(
     drawn: Draws = (examples, prepare, mllm.collate, settings.train)
     if settings.group_by_length and len(examples):
         drawn = grouped(*drawn, texts=[instruction_text(one, evidence) + (one.target or "") for one in examples])
-    watch = (
-        Watch(partial(validation, held_out, evidence, settings.train.batch_size), settings.patience, out_dir)
-        if held_out and settings.train.validate_every
-        else None
-    )
+    validate = partial(validation, held_out, evidence, settings.train.batch_size) if held_out else None
+    draws, prepare_draw, collate, plan = drawn
     with checkpointing(mllm) if settings.gradient_checkpointing else nullcontext():
-        return until_stopped(watch, mllm, lambda: _fit(mllm, *drawn, out_dir=out_dir, validate=watch, name=name))
-
-
-def _fit(
-    mllm: GroundedMLLM, drawn: Sequence[Any], prepare: Any, collate: Any, settings: TrainSettings, **others: Any
-) -> list[dict[str, float]]:
-    return fit(mllm, drawn, prepare=prepare, collate=collate, loss=answer_loss, settings=settings, **others)
+        return fit(
+            mllm,
+            draws,
+            prepare=prepare_draw,
+            collate=collate,
+            loss=answer_loss,
+            settings=plan,
+            out_dir=out_dir,
+            validate=validate,
+            name=name,
+        )
 
 
 def grouped(
