@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from ..eval.compare import HEADLINE, Comparison, compare_runs
 from ..eval.records import Record, read_records
@@ -53,8 +53,9 @@ class Grid:
             numbers = tuple(dict.fromkeys(int(word) for word in _words(seeds, ",")))
         except ValueError as error:
             raise BadInput(f"seeds {seeds!r} are no whole numbers.", fix="--seeds 0,1,2") from error
+        named.pop(BASELINE, None)
         grid = cls(
-            tuple(source for source in named if source != "none"),
+            tuple(named),
             tuple(dict.fromkeys(tuple(_form(word) for word in _words(form, "+")) for form in forms)),
             numbers,
         )
@@ -219,8 +220,8 @@ def _difference(
     out: Path, source: Source, forms: tuple[Form, ...], seed: int, task: Task, settings: EvalSettings
 ) -> dict[str, float]:
     """Each headline metric of one seed less that of its own plain adapter."""
-    a, b = (pooled(out, s, f, [seed], task) for s, f in ((source, forms), (BASELINE, ())))
-    ours, theirs = (score(records, task, settings).metrics for records in (a, b))
+    pair = pooled(out, source, forms, [seed], task), pooled(out, BASELINE, (), [seed], task)
+    ours, theirs = (score(records, task, settings).metrics for records in pair)
     return {name: ours[name].value - theirs[name].value for name in HEADLINE[task] if name in ours and name in theirs}
 
 
