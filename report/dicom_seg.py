@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from copy import copy
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from ..grounding.records import sha256, write_atomic
 from ..grounding.types import NOTICE, Region
 from .dicom_source import SCHEME, DicomSource, concept, made_by, quiet, read_source
 from .grounded import GroundedReport
+
+if TYPE_CHECKING:
+    from highdicom.seg import SegmentDescription
 
 SERIES_NUMBER = 9001
 """Far from those of scanners."""
@@ -130,7 +133,9 @@ def _frames(regions: Sequence[Region], source: DicomSource, is_enhanced: bool) -
     return frames
 
 
-def _segment(report: GroundedReport, source: DicomSource, segment: int, number: int, region: Region) -> Dataset:
+def _segment(
+    report: GroundedReport, source: DicomSource, segment: int, number: int, region: Region
+) -> "SegmentDescription":
     from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import SegmentDescription
     from pydicom.sr.codedict import codes

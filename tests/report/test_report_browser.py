@@ -22,9 +22,11 @@ pytestmark = [
     pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no Chromium or Chrome is installed"),
 ]
 PROBE = """<script>
-const said = {}, sentences = document.querySelectorAll(".spoken"), region = document.querySelector('g[data-region="0"]');
-const lit = () => [...document.querySelectorAll(".lit-region")].map((one) => one.dataset.region).join();
-const litSentences = () => [...document.querySelectorAll(".spoken.lit")].map((one) => one.firstChild.data).join();
+{
+const said = {}, sentences = document.querySelectorAll(".spoken");
+const region = document.querySelector('g[data-region="0"]');
+const lit = () => document.querySelector(".lit-region")?.dataset.region ?? "";
+const litSentences = () => document.querySelector(".spoken.lit")?.firstChild.data;
 const point = (element, kind) => element.dispatchEvent(new PointerEvent(kind));
 const key = (element, name) => element.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
 point(sentences[1], "pointerenter"); said.hover = lit();
@@ -37,6 +39,7 @@ const masks = document.querySelector('[data-layer="masks"]'), box = document.que
 masks.click(); said.masks = getComputedStyle(document.querySelector(".mg-region path")).display;
 box.click(); said.off = getComputedStyle(document.querySelector('g[data-region="1"]')).display;
 document.title = JSON.stringify(said);
+}
 </script></body>"""
 
 

@@ -174,7 +174,7 @@ def test_other_files_and_other_images_are_refused(tmp_path: Path) -> None:
     report = make_report(path)
     with pytest.raises(BadInput, match="pixels"):
         write_seg(report, sample("MR_small.dcm"), tmp_path / "a.dcm")
-    picture = shutil.copy(path.with_name("README.txt"), tmp_path / "a.png")
+    picture = Path(shutil.copy(path.with_name("README.txt"), tmp_path / "a.png"))
     with pytest.raises(BadInput, match="DICOM"):
         write_dicom(report, picture, tmp_path)
     bare = GroundedReport(report_id="x", image="x.dcm", size_px=report.size_px, sentences=())
