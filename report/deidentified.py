@@ -18,7 +18,7 @@ Policy = Literal["keep", "same", "remove"]
 MARK = r"(?:\[\*\*.*?\*\*\]|_{2,}|(?<![^\W_])[Xx]{4,}(?![^\W_]))"
 """One mark; letters that only hold four x are none."""
 _MARK = re.compile(MARK, re.DOTALL)
-_GLUED = re.compile(rf"(?:\b\w)?[-/]?{MARK}(?:[-/]?{MARK})*(?:[-/](?=\s|\W|$)|[-/](?=\w))?", re.DOTALL)
+_GLUED = re.compile(rf"(?:\b[A-Za-z]-|[-/])?{MARK}(?:[-/]?{MARK})*[-/]?", re.DOTALL)
 _LEADS = r"(?:from|on|at|dated|since|by|to|with|Dr\.?|Mrs?\.?|Ms\.?)"
 _TIME = re.compile(rf"\bat\s+{MARK}\s*[ap]\.?m\b(?:\.(?=\s+[a-z]))?", re.DOTALL)
 _LOOSE = re.compile(

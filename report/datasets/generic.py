@@ -195,25 +195,28 @@ def taken(date: str) -> str:
     if german := _GERMAN.fullmatch(date):
         day, month, year, time = german.groups()
         date = f"{year}-{int(month):02d}-{int(day):02d}{time}"
-    if date and not (found := _DATE.fullmatch(date)):
+    if not date:
+        return ""
+    if (found := _DATE.fullmatch(date)) is None:
         raise BadInput(f"date is {date!r}.", fix="2024-01-31, 20240131 or 31.01.2024, a time after it or none")
-    return "".join(part or "" for part in found.groups()) if date and found else ""
+    return "".join(part or "" for part in found.groups())
 
 
 # --- a table ---------------------------------------------------------------------------------------------------------
 
 
 def _table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Row]]:
-    """Each row under our column names, and its number from 1 (.jsonl: of its line)."""
+    """Each row under our column names, all of the table's, and its number from 1 (.jsonl: of its line)."""
     if not file.is_file():
         raise BadInput("no such table.", file=file, fix="a .csv, .tsv or .jsonl with a row a study")
     if file.suffix == ".jsonl":
         lines = list(numbered_lines(file))
         names = _columns(list(dict.fromkeys(name for _, row in lines for name in row)), file, settings)
         for number, row in lines:
-            yield number, {ours: _plain(row[theirs]) for ours, theirs in names.items() if theirs in row}
+            yield number, {ours: _plain(row.get(theirs)) for ours, theirs in names.items()}
         return
     with file.open(encoding=settings.encoding, newline="") as text:
+        number = 0
         try:
             head = text.readline()
             text.seek(0)
@@ -226,7 +229,7 @@ def _table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Row]]:
             raise BadInput(f"not {settings.encoding}: {error.reason}.", file=file, fix=fix) from error
         except csv.Error as error:
             fix = "quote texts that hold quotes, separators or line breaks"
-            raise BadInput(f"not a table: {error}.", file=file, row=reader.line_num, fix=fix) from error
+            raise BadInput(f"not a table: {error}.", file=file, row=number + 1, fix=fix) from error
 
 
 def _columns(names: list[str], file: Path, settings: GenericSettings) -> dict[str, str]:

@@ -93,8 +93,10 @@ def frontal_first(images: Iterable[View], needs_frontal: bool) -> list[View]:
 
 
 def _study(row: ReportRow, view: View, is_decoded: bool) -> Study:
+    stems = [image.path.stem for image in row.images]
+    name = view.path.stem if stems.count(view.path.stem) == 1 else f"{row.images.index(view)}-{view.path.stem}"
     return Study(
-        study_id=f"{row.dataset}/{row.report_id}/{view.path.stem}",
+        study_id=f"{row.dataset}/{row.report_id}/{name}",
         image_path=view.path,
         modality=row.modality,
         group=row.group,

@@ -146,7 +146,10 @@ def _view(folder: Path, dicom: str, position: str) -> View:
 
 def _studies(folder: Path) -> list[_Study]:
     """Studies in the split file's order, images in the same, views and times from the metadata."""
-    told = {row["dicom_id"]: row for _, row in _rows(_existing(folder, "metadata"), "metadata")}
+    told = {
+        row["dicom_id"]: (row["ViewPosition"], row["StudyDate"], row["StudyTime"])
+        for _, row in _rows(_existing(folder, "metadata"), "metadata")
+    }
     found: dict[str, _Study] = {}
     times: defaultdict[str, list[str]] = defaultdict(list)
     file = _existing(folder, "split")
@@ -154,11 +157,11 @@ def _studies(folder: Path) -> list[_Study]:
         if (part := PARTS.get(row["split"])) is None:
             problem = f"split is {row['split']!r}."
             raise BadInput(problem, file=file, row=number, fix="train, validate or test, as published")
-        study, known = row["study_id"], told.get(row["dicom_id"], {})
+        study, (position, date, time) = row["study_id"], told.get(row["dicom_id"], ("", "", ""))
         new = _Study(subject=row["subject_id"], study=study, part=part, row=number)
-        found.setdefault(study, new).views.append((row["dicom_id"], known.get("ViewPosition", "")))
-        if known.get("StudyDate"):
-            times[study].append(taken(known["StudyDate"], known.get("StudyTime", "")))
+        found.setdefault(study, new).views.append((row["dicom_id"], position))
+        if date:
+            times[study].append(taken(date, time))
     return [replace(one, taken=min(times[name], default="")) for name, one in found.items()]
 
 

@@ -37,13 +37,19 @@ class ReportText:
 
 
 def to_texts(rows: Iterable[ReportRow], settings: ReportSettings, skipped: Skipped) -> list[ReportText]:
-    """The rows' words, in order; a row without a usable text, and a prior newer than its study, go to `skipped`."""
+    """The rows' words, in order.
+
+    To `skipped` go rows without a usable text or of an id that was there before, and priors newer than their study.
+    """
     found: list[ReportText] = []
     counts: Counter[str] = Counter()
+    first: dict[str, ReportRow] = {}
     for row in rows:
         if settings.limit is not None and counts[row.part] >= settings.limit:
             continue
         try:
+            if (other := first.setdefault(row.report_id, row)) is not row:
+                raise BadInput(f"id {row.report_id!r} stands in row {other.row} already.", fix="one id a study")
             found.append(to_text(row, settings, skipped))
             counts[row.part] += 1
         except BadInput as error:

@@ -171,6 +171,30 @@ def test_context_is_given_as_far_as_it_is_wanted_and_cut_at_a_sentence(tmp_path:
     assert report.meta["cut"] == ["indication"]
 
 
+def test_images_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
+    for folder in ("front", "side"):
+        (tmp_path / folder).mkdir()
+        Image.new("L", (8, 6)).save(tmp_path / folder / "1.png")
+    file = write(tmp_path, [{"image": "front/1.png|side/1.png", "report": "Clear."}])
+    (report,), _ = load_reports("generic", settings=GenericSettings(path=file, max_views=2))
+    assert len({study.study_id for study in report.studies}) == 2
+
+
+def test_a_line_without_a_column_of_the_others_is_listed(tmp_path: Path) -> None:
+    good = {"image": "a.png", "report": "Clear.", "split": "train"}
+    rows = [good, {"image": "b.png", "report": "No split."}, {"report": "No image.", "split": "test"}]
+    reports, skipped = load_reports("generic", write(tmp_path, rows, "reports.jsonl"))
+    assert [report.text for report in reports] == ["Clear."]
+    assert [entry["item"] for entry in skipped.entries] == ["reports.jsonl row 2", "reports.jsonl row 3"]
+
+
+def test_a_torn_csv_names_the_row(tmp_path: Path) -> None:
+    file = write(tmp_path, [{"image": "a.png", "report": "Clear."}])
+    file.write_text(file.read_text() + 'b.png,"no end')
+    with pytest.raises(BadInput, match=r"reports\.csv: row 2: not a table.*quote"):
+        load_reports("generic", file)
+
+
 def test_dates_sort_as_digits() -> None:
     assert taken("") == ""
     assert taken("2024-01-31") == taken("20240131") == taken("31.1.2024") == "20240131"

@@ -123,6 +123,15 @@ def test_both_forms_of_r2gens_file(tmp_path: Path) -> None:
     assert [(r.study.group, r.study.split, r.study.dataset) for r in reports] == [("p10000032", "val", "mimic_cxr")] * 2
 
 
+def test_an_id_that_comes_twice_is_listed_and_never_scored_twice(tmp_path: Path) -> None:
+    row = {"id": "CXR1_IM-0001", "report": "Clear.", "image_path": ["0.png"]}
+    annotation(tmp_path, train=[row], test=[row])
+    pictures(tmp_path / "images", "0.png")
+    reports, skipped = load_reports("iu_xray", tmp_path)
+    assert [report.study.split for report in reports] == ["train"]
+    assert "stands in row train 1 already" in skipped.entries[0]["why"]
+
+
 def test_a_file_of_another_form_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"NLMCXR_reports\.tgz"):
         load_texts("iu_xray", tmp_path)
