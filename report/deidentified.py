@@ -17,7 +17,7 @@ Policy = Literal["keep", "same", "remove"]
 
 MARK = r"(?:\[\*\*.*?\*\*\]|_{2,}|(?<![^\W_])[Xx]{4,}(?![^\W_]))"
 """One mark; letters that only hold four x are none."""
-_MARK = re.compile(MARK, re.DOTALL)
+_MARK = re.compile(rf"{MARK}+", re.DOTALL)  # marks side by side are one
 _GLUED = re.compile(rf"(?:\b[A-Za-z]-|[-/])?{MARK}(?:[-/]?{MARK})*[-/]?", re.DOTALL)
 _LEADS = r"(?:from|on|at|dated|since|by|to|with|Dr\.?|Mrs?\.?|Ms\.?)"
 _TIME = re.compile(rf"\bat\s+{MARK}\s*[ap]\.?m\b(?:\.(?=\s+[a-z]))?", re.DOTALL)
@@ -46,6 +46,13 @@ def treated(text: str, policy: Policy) -> str:
     if policy == "same":
         return _MARK.sub("___", text)
     text = _GLUED.sub(" ", _LOOSE.sub(" ", _TIME.sub(" ", text)))
+    while (tidied := _tidied(text)) != text:
+        text = tidied
+    return text
+
+
+def _tidied(text: str) -> str:
+    """Without the blanks, brackets and stops that a mark leaves behind; never longer, so that repeating it ends."""
     for pattern, instead in _TIDY:
         text = pattern.sub(instead, text)
     return text.strip()

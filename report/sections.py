@@ -2,9 +2,10 @@
 
 Rules (github.com/MIT-LCP/mimic-cxr, `txt/section_parser.py`, MIT licence; Johnson et al., MIMIC-CXR, Sci Data 2019):
 a header is a line that begins with exactly one blank, capital letters, a colon and white space; its name is mapped to
-a common one; of two sections of one name the last counts; empty findings and impressions do not; without either, what
-follows the first paragraph of the last section is the last paragraph. Theirs lists hand-made exceptions by study id,
-which are not repeated here, and passes over a header right below another, which is read here.
+a common one; of two sections of one name the last counts; empty findings and impressions do not; where there are no
+findings, the text under a view ("CHEST, PA AND LATERAL:") is them; without findings and impression, what follows the
+first paragraph of the last section is the last paragraph. Theirs lists hand-made exceptions by study id, which are not
+repeated here, and passes over a header right below another, which is read here.
 
 Reports from elsewhere (`is_strict=False`): headers in any case and at any indent, if the name is a known one.
 """
@@ -25,6 +26,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         "clinical history",
         "clinical information",
         "clinical indication",
+        "reason",
         "reason for exam",
         "reason for examination",
         "reason for the exam",
@@ -42,7 +44,9 @@ NAMES: dict[str, tuple[str, ...]] = {
 _CALLED = {name: ours for ours, names in NAMES.items() for name in names}
 _STRICT = re.compile(r"(?:\A|\n) (?! )([A-Z ()/,-]*[A-Z][A-Z ()/,-]*):(?=\s|\Z)")
 _LOOSE = re.compile(r"(?:\A|\n)[ \t]*([A-Za-z][A-Za-z /]{2,40}?)[ \t]*:(?=\s|\Z)")
-_VIEW = re.compile(r"\b(?:chest|portable|frontal|lateral|pa|ap)\b.*\b(?:chest|view|views|radiographs?|lateral|pa|ap)\b")
+_VIEW = re.compile(
+    r"^chest$|\b(?:chest|portable|frontal|lateral|pa|ap)\b.*\b(?:chest|views?|radiographs?|lateral|pa|ap)\b"
+)
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 
 
@@ -69,6 +73,7 @@ def parse_sections(text: str, *, is_strict: bool = True) -> Sections:
     parts = _parts(text, _STRICT if is_strict else _LOOSE, is_strict)
     found = {name: _flat(part) for name, part in parts if name not in ("findings", "impression") or part.strip()}
     known = {name: found.get(name, "") for name in ("findings", "impression", "indication", "technique", "comparison")}
+    known["findings"] = known["findings"] or found.get("views", "")
     if known["findings"] or known["impression"]:
         return Sections(**known)
     name, last = parts[-1]
@@ -92,7 +97,7 @@ def _parts(text: str, header: re.Pattern[str], is_strict: bool) -> list[tuple[st
 
 
 def named(header: str) -> str:
-    """Our name of a header, in any case and slightly misspelt; a view ("CHEST, PA AND LATERAL") heads findings.
+    """Our name of a header, in any case, slightly misspelt or with more words after it; `views` for a view.
 
     Headers with no name of ours keep their own, in lower case.
     """
@@ -101,7 +106,9 @@ def named(header: str) -> str:
         return _CALLED[name]
     if close := get_close_matches(name, _CALLED, n=1, cutoff=0.86):
         return _CALLED[close[0]]
-    return "findings" if _VIEW.search(name.replace(",", " ")) else name
+    if first := _CALLED.get(re.split(r"\W", name.lstrip("( "))[0]):
+        return first
+    return "views" if _VIEW.search(name) else name
 
 
 def _known(header: str) -> bool:

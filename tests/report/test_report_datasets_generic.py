@@ -195,6 +195,16 @@ def test_a_torn_csv_names_the_row(tmp_path: Path) -> None:
         load_reports("generic", file)
 
 
+def test_sets_that_were_there_before_come_by_name_too(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    write(tmp_path / "images", [{"report": ""}])
+    rows = [{"patientid": k, "filename": f"{k}.png", "modality": "CT", "clinical_notes": f"Note {k}."} for k in "abcd"]
+    write(tmp_path, rows, "metadata.csv")
+    reports, _ = load_reports("covid_notes", tmp_path)
+    assert [report.text for report in reports] == [f"Note {k}." for k in "abcd"]
+    assert {report.study.split for report in load_reports("covid_notes", tmp_path, part="val")[0]} == {"val"}
+
+
 def test_dates_sort_as_digits() -> None:
     assert taken("") == ""
     assert taken("2024-01-31") == taken("20240131") == taken("31.1.2024") == "20240131"

@@ -1,9 +1,13 @@
 """Sections of a report by the published rules, and marks of de-identification under each policy."""
 
+from typing import get_args
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from medglip.grounding.bad_input import BadInput
-from medglip.report.deidentified import as_reference, note, num_marks, treated
+from medglip.report.deidentified import Policy, as_reference, note, num_marks, treated
 from medglip.report.sections import named, parse_sections
 
 REPORT = """                                 FINAL REPORT
@@ -64,8 +68,12 @@ def test_without_either_the_last_paragraph_counts_but_no_indication_does() -> No
         ("IMPRESSON", "impression"),
         ("CONCLUSION", "impression"),
         ("FINDINGS/IMPRESSION", "findings"),
-        ("CHEST, PA AND LATERAL", "findings"),
-        ("PORTABLE AP CHEST RADIOGRAPH", "findings"),
+        ("CHEST, PA AND LATERAL", "views"),
+        ("PORTABLE AP CHEST RADIOGRAPH", "views"),
+        ("CHEST", "views"),
+        ("IMPRESSION ON CHEST PA AND LATERAL", "impression"),
+        ("EXAMINATION, CHEST (PA AND LAT)", "examination"),
+        ("REASON FOR EXAM (AP CHEST)", "indication"),
         ("REASON FOR EXAMINATION", "indication"),
         ("COMPARISONS", "comparison"),
         ("WET READ", "examination"),
@@ -74,6 +82,11 @@ def test_without_either_the_last_paragraph_counts_but_no_indication_does() -> No
 )
 def test_headers_have_common_names(header: str, name: str) -> None:
     assert named(header) == name
+
+
+def test_a_view_heads_findings_where_there_are_no_others() -> None:
+    assert parse_sections(" CHEST, PA AND LATERAL: Clear.\n IMPRESSION: Normal.\n").findings == "Clear."
+    assert parse_sections(" FINDINGS: Clear.\n PA AND LATERAL VIEWS OF THE CHEST: Two.\n").findings == "Clear."
 
 
 def test_reports_from_elsewhere_have_headers_in_any_case_and_only_known_ones() -> None:
@@ -102,6 +115,38 @@ def test_marks_are_taken_out_with_the_words_that_lose_theirs(text: str, removed:
     assert num_marks(treated(text, "same")) == num_marks(text)
     assert "XXXX" not in treated(text, "same")
     assert treated(text, "keep") == text
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "___",
+                "XXXX",
+                "[** 1 **]",
+                "x-",
+                "-",
+                "/",
+                " ",
+                ".",
+                ",",
+                "(",
+                ")",
+                "at",
+                "Dr.",
+                "pm",
+                "12",
+                "Clear",
+                "\n",
+            ]
+        )
+    )
+)
+def test_treating_twice_is_treating_once_and_no_mark_is_left(parts: list[str]) -> None:
+    text = "".join(parts)
+    for policy in get_args(Policy):
+        assert treated(treated(text, policy), policy) == treated(text, policy)
+    assert num_marks(treated(text, "remove")) == 0
 
 
 def test_a_generated_text_is_read_under_the_policy_of_its_reference() -> None:
