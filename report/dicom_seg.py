@@ -144,7 +144,7 @@ def _segment(
     made = made_by(report) | {"Score": f"{region.score:.4f}"}
     return SegmentDescription(
         segment_number=segment,
-        segment_label=f"{region.phrase[:56]} {region.score:.2f}",
+        segment_label=f"{concept(region.phrase).meaning[:56]} {region.score:.2f}",
         segmented_property_category=(
             codes.SCT.MorphologicallyAbnormalStructure if is_finding else codes.SCT.AnatomicalStructure
         ),

@@ -57,7 +57,7 @@ def _layers(regions: tuple[Region, ...]) -> str:
 def _sentence(report: GroundedReport, place: int, inks: dict[str, str]) -> str:
     sentence, text = report.sentences[place], escape(report.sentences[place].text)
     flags, places = report.flags(place), report.places(sentence)
-    kinds = ["flagged"] if flags else []
+    kinds = [kind for kind, is_so in (("denied", sentence.is_negated), ("flagged", flags)) if is_so]
     mark = f'<span class="mark" role="img" title="{escape(_said(report, place))}">!</span>' if flags else ""
     if places:
         numbers = "".join(_number(report, place, region, inks) for region in places)
@@ -66,8 +66,6 @@ def _sentence(report: GroundedReport, place: int, inks: dict[str, str]) -> str:
             f'<span class="{" ".join(["spoken", *kinds])}" tabindex="0" role="button" data-regions="{listed}"'
             f' style="--ink:{ink}">{text}{mark}{numbers}</span>'
         )
-    if sentence.is_negated:
-        kinds.append("denied")
     if report.support(place) == "neither":
         kinds.append("unsupported")
         mark += '<span class="mark bare" role="img" title="no region, cited or found">?</span>'

@@ -106,7 +106,10 @@ def coco(
 
 @report.command()
 def schema() -> None:
-    """Print the JSON Schema of a report's JSON."""
+    """Print the JSON Schema (draft 2020-12) of the JSON that `medglip report write` and `describe` leave behind.
+
+    Example: medglip report schema > medglip-report-1.schema.json
+    """
     import json
 
     from ..report.schema import schema

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
+from ..grounding.calibration import Calibration
 from ..grounding.evidence import Evidence, EvidenceSettings, Source, select
 from ..grounding.grounder import answers
 from ..grounding.imaging.read import read_image
@@ -75,11 +77,13 @@ def grounded_report(
 ) -> GroundedReport:
     """What was written, read both ways: what it cites, and what the grounder finds for its words afterwards.
 
-    Phrases of the text are looked for in the image once more, and how likely they are there at all is held against it.
+    Phrases of the text are looked for in the image once more. How likely they are there at all is held against it where
+    the grounder can tell: where it is calibrated, and of phrases that it was trained on in this modality.
     """
     tree = load_labels()
     shown = select(evidence, settings)
-    found, presences = answers(run.finder, [study], [tree.phrases_in(text)])[0]
+    found, chances = answers(run.finder, [study], [tree.phrases_in(text)])[0]
+    presences = {phrase: chances[phrase] for phrase in chances if phrase in _judged(run, study)}
     regions = _together(shown.regions, evidence.regions, found)
     num_shown = len(numbers_shown(shown, settings)) if settings.cite else None
     read = attribute(text, regions, tree, study.size_px, num_shown=num_shown)
@@ -116,6 +120,14 @@ def _together(
     known = {region.phrase for region in evidence}
     further = [region for region in found if region.phrase not in known and region.score >= min_score]
     return tuple({id(region): region for region in [*shown, *evidence, *further]}.values())
+
+
+def _judged(run: FinishedRun, study: Study) -> set[str]:
+    """Phrases whose presence score means something: of a calibrated grounder, trained on them in this modality."""
+    if getattr(run.finder, "calibration", Calibration()) == Calibration():
+        return set()
+    usual = run.vocabulary.get(study.modality)
+    return set(usual if usual is not None else chain.from_iterable(run.vocabulary.values()))
 
 
 def _generate_settings(run: FinishedRun) -> GenerateSettings:

@@ -17,7 +17,7 @@ COMMANDS = [
     ["run"],
     *[["grounding", name] for name in ("train", "fine-tune", "predict", "evaluate")],
     *[["vqa", name] for name in ("train", "predict", "ask", "export")],
-    *[["report", name] for name in ("train", "predict", "write")],
+    *[["report", name] for name in ("train", "predict", "write", "describe", "coco", "schema")],
     *[["eval", name] for name in ("grounding", "vqa", "report", "compare", "probes", "leaks", "page")],
     *[["data", name] for name in ("list", "check", "build", "export")],
     *[["assets", name] for name in ("list", "fetch")],

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from medglip.grounding.calibration import Calibration
 from medglip.grounding.evidence import Evidence, EvidenceSettings
 from medglip.grounding.types import NOTICE, Region, Study
 from medglip.report.schema import check
@@ -26,6 +27,7 @@ class Finder:
     """Finds a nodule and the heart, and is sure that there is no effusion."""
 
     fingerprint, embedding_dim = "finder", 4
+    calibration = Calibration(presence=(1.2, 0.1))
     found = (region("nodule", 2, 0.9), region("heart", 20, 0.8), region("nodule", 40, 0.2))
     chances = {"nodule": 0.9, "heart": 0.9, "pleural effusion": 0.02}  # noqa: RUF012 - never changed
 
@@ -43,6 +45,7 @@ class Run:
     folder, checkpoint, finder, recipe = Path("runs/tiny"), None, Finder(), None
     grounder = SimpleNamespace(embed=lambda studies, regions: [list(row) for row in regions])
     mllm = SimpleNamespace(base="tiny")
+    vocabulary = {"xray": ["nodule", "heart", "pleural effusion"]}  # noqa: RUF012 - never changed
 
     def __init__(self, says: str, cite: bool = False):
         self.says, self.shown = says, EvidenceSettings(cite=cite)
@@ -105,6 +108,22 @@ def test_text_is_read_both_ways_and_held_against_presence(study: Study, tmp_path
     assert "medglip" in values["versions"]
 
 
+def test_presence_is_held_against_the_text_only_where_it_means_something(study: Study, tmp_path: Path) -> None:
+    says = "There is a pleural effusion."
+
+    class Untrained(Run):
+        vocabulary = {"xray": ["nodule"]}  # noqa: RUF012 - never changed
+
+    class Uncalibrated(Run):
+        finder = Finder()
+        finder.calibration = Calibration()
+
+    for run in (Untrained, Uncalibrated):
+        _, values = written(study, tmp_path / run.__name__, says, run, "none")
+        assert values["presences"] == {}
+        assert "contradictions" not in values["sentences"][0]
+
+
 def test_without_evidence_sentences_are_still_grounded_afterwards(study: Study, tmp_path: Path) -> None:
     _, values = written(study, tmp_path / "out", "A nodule.", Run, "none")
     assert values["evidence"] == "none"
@@ -146,3 +165,20 @@ def test_schema_and_coco_are_commands(study: Study, tmp_path: Path) -> None:
     words = ["report", "coco", str(tmp_path / "out"), "--out", str(tmp_path / "coco")]
     assert "1 reports, nothing skipped" in CliRunner().invoke(app, words, catch_exceptions=False).output
     assert len(json.loads((tmp_path / "coco" / "predictions.json").read_text())) == 2
+
+
+@pytest.mark.slow
+def test_a_finished_run_writes_and_describes_a_dicom_file_in_every_form(tiny_run: Path, tmp_path: Path) -> None:
+    from pydicom import dcmread
+    from pydicom.data import get_testdata_file
+
+    scan = str(get_testdata_file("CT_small.dcm"))
+    for words in (["report", "write", scan], ["report", "describe", scan, "--box", "20,30,70,90"]):
+        words += ["--run", str(tiny_run), "--out", str(tmp_path), "--dicom"]
+        result = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert NOTICE in result.output
+    stems = ("CT_small", "CT_small-20-30-70-90")
+    for stem in stems:
+        check(json.loads((tmp_path / f"{stem}.json").read_text()))
+        assert "<svg" in (tmp_path / f"{stem}.html").read_text()
+        assert dcmread(tmp_path / f"{stem}.sr.dcm").Modality == "SR"
