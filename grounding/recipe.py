@@ -66,6 +66,8 @@ class CoreRecipe(Settings):
 class HeldOut:
     """What tasks are scored on, so that no training sees it: images by resolved path, groups (patients) by folder.
 
+    A patient's folder is the one that bears the group's name (p10000032 in MIMIC-CXR), else that of the image.
+
     The file `held_out.json` of a run keeps it together with what the recipe says of its tasks.
     """
 
@@ -77,7 +79,7 @@ class HeldOut:
         """The images of the studies, and their groups."""
         places = {(study.image_path.resolve(), study.group) for study in studies}
         images = frozenset(str(path) for path, _ in places)
-        return cls(images, frozenset((str(path.parent), group) for path, group in places))
+        return cls(images, frozenset(_patient(path, group) for path, group in places))
 
     @classmethod
     def read(cls, file: Path, tasks: Mapping[str, Any]) -> "HeldOut":
@@ -108,8 +110,14 @@ class HeldOut:
         found = []
         for split, name, group in zip(splits, paths, groups, strict=True):
             path = Path(name).resolve() if split == "train" else None
-            found.append(path is None or not (str(path) in self.images or (str(path.parent), group) in self.groups))
+            found.append(path is None or not (str(path) in self.images or _patient(path, group) in self.groups))
         return found
+
+
+def _patient(path: Path, group: str) -> tuple[str, str]:
+    """Folder and name of a patient: groups of one name in the folders of two sets are two patients."""
+    named = (folder for folder in path.parents if folder.name in (group, f"p{group}"))
+    return str(next(named, path.parent)), group
 
 
 def tasks_of(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -172,6 +172,17 @@ def test_held_out_images_and_groups_leave_training_alone(make_studies: MakeStudi
     assert len(HeldOut.of([third]).left_out_of(data)) == 3
 
 
+def test_a_patient_with_a_folder_of_their_own_is_held_out_whole(make_studies: MakeStudies) -> None:
+    patient, other = Path("/mimic/files/p10/p10000032"), Path("/mimic/files/p10/p10000764")
+    places = [(patient / "s1", "p10000032"), (patient / "s2", "p10000032"), (other / "s3", "p10000764")]
+    scored, same, stranger = (
+        replace(study, image_path=folder / "a.jpg", group=group)
+        for study, (folder, group) in zip(make_studies(3), places, strict=True)
+    )
+    left = HeldOut.of([replace(scored, split="test")]).left_out_of(to_dataset([same, stranger]))
+    assert [study.group for study in Studies(left)] == ["p10000764"]
+
+
 def test_words_and_vocabulary_are_those_of_all_rows(make_studies: MakeStudies) -> None:
     studies = make_studies(3)
     data = to_dataset(studies).select([2, 0])
