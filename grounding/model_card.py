@@ -69,7 +69,7 @@ def write_card(
         f"# {name or _NAMELESS}\n\n**{NOTICE}**\n\n{_about(model)}",
         f"## Use\n\n{_USE.format(folder=name or 'this folder')}",
         f"## Data\n\n{_data(sets)}",
-        f"## Training\n\n```yaml\n{yaml.safe_dump(settings.model_dump(mode='json'), sort_keys=False)}```",
+        f"## Training\n\n```yaml\n{yaml.safe_dump(_counted(settings), sort_keys=False)}```",
         f"## Figures\n\n{figures or _NO_FIGURES}",
         f"## Calibration\n\n{_calibration(model.config.calibration)}",
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*limits, *_LIMITS)),
@@ -98,6 +98,14 @@ def _about(model: MedGlipModel) -> str:
         f"scores out. {parameters / 1e6:.1f} million parameters, {model.config.vision_config.image_size} pixels wide, "
         f"version {LABELS_VERSION} of the label tree."
     )
+
+
+def _counted(settings: BaseModel) -> dict[str, Any]:
+    """The settings; of a core that went on from another without the sizes, which are that one's."""
+    values = settings.model_dump(mode="json")
+    if values.get("start_from"):
+        values["model"] = {name: values["model"][name] for name in ("image_size", "frozen_rows", "fine_masks")}
+    return values
 
 
 def _calibration(found: Mapping[str, Any] | None) -> str:

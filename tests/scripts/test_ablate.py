@@ -9,6 +9,7 @@ import pytest
 
 from medglip.eval.bootstrap import Estimate
 from medglip.grounding.bad_input import BadInput
+from medglip.grounding.evidence import Form
 from medglip.grounding.records import read_lines
 from medglip.grounding.settings import read_settings
 from medglip.scripts import ablate
@@ -31,7 +32,8 @@ def test_a_grid_has_none_as_its_baseline_and_refuses_unknown_names() -> None:
 
 def test_cells_differ_in_forms_and_seed_alone(write_recipe: Callable[[Path], Path], tmp_path: Path) -> None:
     recipe = read_settings(Recipe, write_recipe(tmp_path))
-    cells = [cell_recipe(recipe, forms, seed, tmp_path) for forms in ((), ("text",)) for seed in (0, 1)]
+    rows: list[tuple[Form, ...]] = [(), ("text",)]
+    cells = [cell_recipe(recipe, forms, seed, tmp_path) for forms in rows for seed in (0, 1)]
     budgets = {cell.mllm_train.train.model_copy(update={"seed": 0}).model_dump_json() for cell in cells}
     assert len(budgets) == 1
     assert [(cell.mllm.seed, cell.mllm_train.train.seed) for cell in cells] == [(0, 0), (1, 1)] * 2

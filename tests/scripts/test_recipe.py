@@ -18,7 +18,10 @@ def read(tmp_path: Path, more: str) -> Recipe:
     return read_settings(Recipe, path)
 
 
-@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+RECIPES = sorted([*ROOT.glob("recipes/*.yaml"), *ROOT.glob("recipes/stages/*.yaml")])
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipes_are_valid(recipe: Path) -> None:
     assert read_settings(Recipe, recipe).name
 
