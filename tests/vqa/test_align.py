@@ -13,7 +13,8 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence import EvidenceSettings
 from medglip.grounding.training import TrainSettings
 from medglip.vqa.mllm import align as align_module
-from medglip.vqa.mllm.align import FILE, AlignSettings, align, aligned
+from medglip.vqa.mllm.align import AlignSettings, align, aligned
+from medglip.vqa.mllm.alignment import FILE
 from medglip.vqa.mllm.lora import LoraSettings
 from medglip.vqa.mllm.model import GroundedMLLM, MllmSettings, load
 from medglip.vqa.mllm.prompt import Example

@@ -17,12 +17,12 @@ from ...grounding.evidence import EvidenceSettings
 from ...grounding.records import file_sha256, sha256, write_atomic
 from ...grounding.settings import Settings
 from ...grounding.training import TrainSettings, processes
-from .model import OUR_FILE, GroundedMLLM, MllmSettings, load, resolve
+from .alignment import FILE, base_sha256
+from .model import GroundedMLLM, MllmSettings, load, resolve
 from .prompt import Example
 from .smollm2 import write_whole
 from .train import MllmTrainSettings, train
 
-FILE = "aligned.json"
 PLAIN = EvidenceSettings(forms=())
 """Pictures and words alone: what evidence there is, the projector must not learn to lean on."""
 
@@ -103,31 +103,6 @@ def _only(mllm: GroundedMLLM, *parts: str) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def start_of(settings: MllmSettings, base: str) -> Path:
-    """The aligned folder that an adapter starts from, checked. `base`: the folder or hub name that is loaded.
-
-    Raises `BadInput` where it was aligned on another base, such as one with another core's image tower, or with other
-    low-rank updates than the settings ask for.
-    """
-    folder = Path(settings.aligned)
-    if not (folder / FILE).is_file():
-        raise BadInput("no aligned adapter.", file=folder, fix="make one with `medglip vqa align`")
-    facts = json.loads((folder / FILE).read_text())
-    if facts["base_sha256"] != _base_sha256(base):
-        raise BadInput(
-            f"aligned on other weights of {facts['base']!r} than those here; is it another core's image tower?",
-            file=folder,
-            fix="align on this recipe's core, or leave out mllm.aligned",
-        )
-    ours, theirs = (
-        settings.lora.model_dump(mode="json"),
-        json.loads((folder / OUR_FILE).read_text())["settings"]["lora"],
-    )
-    if wrong := [key for key in ours if ours[key] != theirs.get(key)]:
-        raise BadInput(f"aligned with another mllm.lora (differs in {', '.join(wrong)}).", file=folder, fix=f"{theirs}")
-    return folder
-
-
 def _facts(
     settings: MllmSettings, examples: Sequence[Example], stages: AlignSettings, vision: Path | None
 ) -> dict[str, Any]:
@@ -136,18 +111,12 @@ def _facts(
     lines = [[one.instruction, one.target, images[one.image_path], one.transform] for one in examples]
     return {
         "base": settings.base,
-        "base_sha256": _base_sha256(resolve(settings.base, vision)),
+        "base_sha256": base_sha256(resolve(settings.base, vision)),
         "examples": len(examples),
         "examples_sha256": sha256(json.dumps(lines)),
         "mllm": settings.model_dump(mode="json", exclude={"aligned"}),
         "stages": stages.model_dump(mode="json"),
     }
-
-
-def _base_sha256(base: str) -> str:
-    """Of the weights in a folder; of the name, for a model of the hub."""
-    weights = sorted(Path(base).glob("*.safetensors")) if Path(base).is_dir() else []
-    return sha256("".join(map(file_sha256, weights)) or base)
 
 
 def _save(mllm: GroundedMLLM, folder: Path, facts: dict[str, Any]) -> None:

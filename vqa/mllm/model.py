@@ -21,6 +21,7 @@ from ...grounding.bad_input import BadInput
 from ...grounding.evidence import EvidenceSettings
 from ...grounding.records import write_atomic
 from ...grounding.settings import Settings
+from .alignment import start_of
 from .attention import use_grouped_attention
 from .batch import Batch, collate
 from .families import family_of
@@ -190,9 +191,7 @@ def _aligned(settings: MllmSettings, base: str) -> Path | None:
     """Where a fresh adapter starts; its region projector does not, because alignment shows no regions."""
     if not settings.aligned:
         return None
-    from .align import start_of
-
-    return start_of(settings, base)
+    return start_of(Path(settings.aligned), settings.lora.model_dump(mode="json"), base)
 
 
 def resolve(base: str, vision: Path | None) -> str:
