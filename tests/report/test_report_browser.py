@@ -28,12 +28,14 @@ const region = document.querySelector('g[data-region="0"]');
 const lit = () => document.querySelector(".lit-region")?.dataset.region ?? "";
 const litSentences = () => document.querySelector(".spoken.lit")?.firstChild.data;
 const point = (element, kind) => element.dispatchEvent(new PointerEvent(kind));
+const focus = (element, kind) => element.dispatchEvent(new FocusEvent(kind, { bubbles: true })); // no window, no focus
 const key = (element, name) => element.dispatchEvent(new KeyboardEvent("keydown", { key: name, bubbles: true }));
 point(sentences[1], "pointerenter"); said.hover = lit();
 point(sentences[1], "pointerleave"); said.leave = lit();
 point(region, "pointerenter"); said.region = litSentences(); point(region, "pointerleave");
-sentences[0].focus(); said.focus = lit(); sentences[0].blur(); said.blur = lit();
-region.focus(); said.regionFocus = litSentences(); key(region, "Enter"); region.blur(); said.pinned = lit();
+focus(sentences[0], "focusin"); said.focus = lit(); focus(sentences[0], "focusout"); said.blur = lit();
+focus(region, "focusin"); said.regionFocus = litSentences();
+key(region, "Enter"); focus(region, "focusout"); said.pinned = lit();
 key(document, "Escape"); said.escaped = lit();
 const masks = document.querySelector('[data-layer="masks"]'), box = document.querySelector('[data-toggle="1"]');
 masks.click(); said.masks = getComputedStyle(document.querySelector(".mg-region path")).display;
