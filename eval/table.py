@@ -67,7 +67,7 @@ def probes_text(found: ProbeResult) -> str:
     return "\n\n".join([*parts, *_notes([*found.notes, found.family]), _method(found.settings)])
 
 
-def by_metric(labels: Mapping[str, Mapping[str, Estimate]], metrics: Sequence[str]) -> Rows:
+def by_metric(labels: Rows, metrics: Sequence[str]) -> Rows:
     """Label -> metric -> cell turned round for `table`, so that a stratum is a line and each of `metrics` a column.
 
     Columns keep the order of `metrics`; those that no stratum has are left out.

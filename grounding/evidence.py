@@ -53,6 +53,10 @@ class EvidenceSettings(Settings):
     """Training only: boxes move by up to this part of their size."""
 
 
+PLAIN = EvidenceSettings(forms=())
+"""Nothing of the regions is shown: the plain prompt, whatever the evidence."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
     """The regions one prompt may rest on. `phrases` are those that were looked for; some may have no region."""

@@ -67,6 +67,11 @@ class TrainSettings(Settings):
     seed: int = 0
     """Seed of the order, the augmentation and dropout."""
 
+    def lasting(self, steps: int, seed: int) -> "TrainSettings":
+        """The same for so many steps, of which at most a tenth warm up."""
+        warmup_steps = min(self.warmup_steps, max(1, steps // 10))
+        return self.model_copy(update={"steps": steps, "warmup_steps": warmup_steps, "seed": seed})
+
 
 class Draws(Dataset[Item], Generic[Example, Item]):
     """Draw number n of the whole training: which example, and its own random generator, from (seed, n) alone."""

@@ -105,7 +105,7 @@ def claims(text: str, tree: MentionFinder) -> Iterator[tuple[str, Said]]:
 _HEDGED = re.compile(
     r"\b(?:possibl[ey]|probabl[ey]|likely|may|might|could|suspect(?:ed|s)?|suspicio\w+|suggest\w*|question(?:able)?|vs"
     r"|versus|cannot|can not|not (?:rule[sd]? out|excluded?)|differential|concern\w*|presum\w+|consider\w*|uncertain"
-    r"|equivocal|versus|if|risk|history|follow[ -]?up|exclude|evaluat\w+|prior|previous(?:ly)?)\b|\?",
+    r"|equivocal|if|risk|history|follow[ -]?up|exclude|evaluat\w+|prior|previous(?:ly)?)\b|\?",
     re.IGNORECASE,
 )
 _PARTIAL = re.compile(

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ..eval.compare import HEADLINE, Comparison, compare_runs
+from ..eval.compare import HEADLINE, compare_runs
 from ..eval.records import Record, read_records
 from ..eval.score import EvalSettings, score
 from ..eval.table import by_metric, table
@@ -194,7 +194,7 @@ def _write(grid: Grid, settings: EvalSettings, task: Task, out: Path) -> str:
         [
             table(by_metric(scores, HEADLINE[task]), "markdown", "evidence"),
             "Differences to `none`:",
-            table(_turned(compared, HEADLINE[task]), "markdown", "evidence"),
+            table(by_metric({one.a_name: one.metrics for one in compared}, HEADLINE[task]), "markdown", "evidence"),
             f"Seeds {', '.join(map(str, grid.seeds))}. {POOLED} {compared[0].family}.",
         ]
     )
@@ -223,12 +223,6 @@ def _difference(
     pair = pooled(out, source, forms, [seed], task), pooled(out, BASELINE, (), [seed], task)
     ours, theirs = (score(records, task, settings).metrics for records in pair)
     return {name: ours[name].value - theirs[name].value for name in HEADLINE[task] if name in ours and name in theirs}
-
-
-def _turned(compared: Sequence[Comparison], metrics: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """A row a comparison, a column a metric."""
-    names = [name for name in metrics if any(name in one.metrics for one in compared)]
-    return {name: {one.a_name: one.metrics[name] for one in compared if name in one.metrics} for name in names}
 
 
 def _row(source: Source, forms: tuple[Form, ...]) -> str:

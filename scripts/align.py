@@ -14,14 +14,14 @@ from ..eval.settings import EvalSettings
 from ..eval.table import probes_text
 from ..grounding.bad_input import BadInput, Skipped
 from ..grounding.checkpoints import checkpoint_folder
-from ..grounding.evidence import Evidence
+from ..grounding.evidence import PLAIN, Evidence
 from ..grounding.medglip_grounder import MedGlipGrounder
 from ..grounding.recipe import CoreRecipe, HeldOut, core_studies
 from ..grounding.records import write_atomic
 from ..grounding.settings import read_settings
 from ..vqa.datasets import derived
 from ..vqa.derived.derive import DeriveSettings, derive, write
-from ..vqa.mllm.align import PLAIN, AlignSettings, aligned
+from ..vqa.mllm.align import AlignSettings, aligned
 from ..vqa.mllm.generate import GenerateSettings
 from ..vqa.mllm.model import GroundedMLLM, MllmSettings, load
 from ..vqa.mllm.predict import predict

@@ -79,8 +79,7 @@ def _changed(
     values = settings.model_dump()
     for section, change in changes.items():
         values[section] |= change
-    warm = min(settings.train.warmup_steps, max(1, steps // 10))
-    values["train"] |= {"steps": steps, "warmup_steps": warm, "seed": seed}
+    values["train"] = settings.train.lasting(steps, seed).model_dump()
     return validate(GroundingSettings, values)
 
 

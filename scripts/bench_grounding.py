@@ -32,6 +32,7 @@ from ..grounding.model.processing import MedGlipProcessor, train_tokenizer
 from ..grounding.records import write_atomic
 from ..grounding.settings import read_settings
 from ..grounding.train import CALIBRATED, GroundingSettings, build, train
+from ..grounding.training import TrainSettings
 from ..grounding.types import Study
 from ..grounding.zero_shot import ZeroShotSettings
 from ..grounding.zero_shot_new import DinoSizes, build_dino
@@ -126,9 +127,8 @@ def _timed(run: Callable[[int, Path], Grounder], seconds: float, val: list[Study
     return {"steps": steps, "cpu_seconds": round(spent, 1), "ap50": ap.value, "low": ap.low, "high": ap.high}
 
 
-def _steps(settings: Any, steps: int, seed: int) -> Any:
-    warm = min(settings.warmup_steps, max(1, steps // 10))
-    return settings.model_copy(update={"steps": steps, "warmup_steps": warm, "checkpoint_every": steps, "seed": seed})
+def _steps(settings: TrainSettings, steps: int, seed: int) -> TrainSettings:
+    return settings.lasting(steps, seed).model_copy(update={"checkpoint_every": steps})
 
 
 def _pair(image_size: int) -> dict[str, tuple[Any, Callable[[int], dict[str, Any]], Callable[[Any, Any], Any]]]:

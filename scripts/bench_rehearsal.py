@@ -58,9 +58,8 @@ def main(
 
 def _trained(plan: CoreRecipe, studies: Dataset, steps: int, seed: int, folder: Path) -> Path:
     settings = plan.grounding.settings
-    warm = min(settings.train.warmup_steps, max(1, steps // 10))
-    short = settings.train.model_copy(update={"steps": steps, "warmup_steps": warm, "seed": seed})
-    return train(studies, settings.model_copy(update={"train": short}), folder, sets=plan.grounding.data)
+    short = settings.model_copy(update={"train": settings.train.lasting(steps, seed)})
+    return train(studies, short, folder, sets=plan.grounding.data)
 
 
 def _forgotten(studies: Dataset, old: Sequence[str]) -> Dataset:

@@ -19,8 +19,6 @@ from ..vqa.mllm.model import OUR_FILE, GroundedMLLM, MllmSettings, load
 from ..vqa.mllm.prompt import Example
 from .recipe import Recipe
 
-PLAIN = EvidenceSettings(forms=())
-
 
 class FinishedRun:
     """The models of a run folder. With `checkpoint` regions are found by that grounder, and read by the run's core.

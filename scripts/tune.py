@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from ..grounding.evidence import Evidence, EvidenceSettings, Source, select
+from ..grounding.evidence import PLAIN, Evidence, EvidenceSettings, Source, select
 from ..grounding.labels import load_labels
 from ..grounding.records import Task, write_atomic
 from ..grounding.settings import read_settings
@@ -26,7 +26,6 @@ from .task_data import record_meta
 Adapter = Literal["plain", "grounded"]
 ADAPTERS: tuple[Adapter, ...] = ("plain", "grounded")
 DOWNSTREAM: tuple[Task, ...] = ("vqa", "report")
-PLAIN = EvidenceSettings(forms=())
 PROBED: tuple[Source, ...] = ("none", "predicted")
 """Controls of the evidence are not probed: they are no system that anybody would use."""
 

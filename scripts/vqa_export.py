@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..grounding.evidence import Evidence
+from ..grounding.evidence import PLAIN, Evidence
 from ..vqa.mllm.export import Exported, Kind, export
 from ..vqa.mllm.lora import LoraSettings
 from ..vqa.mllm.model import GroundedMLLM, resolve
 from ..vqa.mllm.prompt import Example, Prompt
-from .finished import PLAIN, FinishedRun, LooseAdapter, opened
+from .finished import FinishedRun, LooseAdapter, opened
 
 QUESTIONS = ("Is there a nodule?", "Which organ is shown in this image?")
 

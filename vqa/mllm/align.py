@@ -13,7 +13,7 @@ from typing import Any
 
 from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput
-from ...grounding.evidence import EvidenceSettings
+from ...grounding.evidence import PLAIN
 from ...grounding.records import file_sha256, sha256, write_atomic
 from ...grounding.settings import Settings
 from ...grounding.training import TrainSettings, processes
@@ -22,9 +22,6 @@ from .model import GroundedMLLM, MllmSettings, load, resolve
 from .prompt import Example
 from .smollm2 import write_whole
 from .train import MllmTrainSettings, train
-
-PLAIN = EvidenceSettings(forms=())
-"""Pictures and words alone: what evidence there is, the projector must not learn to lean on."""
 
 
 def _stage(steps: int, learning_rate: float) -> MllmTrainSettings:
@@ -77,7 +74,10 @@ def aligned(
 
 
 def align(mllm: GroundedMLLM, examples: Sequence[Example], stages: AlignSettings, work: Path) -> None:
-    """Both stages in place; each continues from its folder below `work`."""
+    """Both stages in place; each continues from its folder below `work`.
+
+    Pictures and words alone: what evidence there is, the projector must not learn to lean on.
+    """
     with _only(mllm, "modules_to_save"):
         train(mllm, examples, PLAIN, stages.projector, work / "projector", "align projector")
     with _only(mllm, "modules_to_save", "lora_"):

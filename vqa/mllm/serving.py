@@ -9,6 +9,8 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from .model import OUR_FILE
+
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Values that vLLM's `--max-lora-rank` may have."""
 _VISION = ("vision", "visual", "multi_modal_projector", "connector", "image_newline")
@@ -67,7 +69,7 @@ def _refused_model(folder: Path) -> list[str]:
 
 def _foreign_tower(folder: Path) -> list[str]:
     """Our own image tower is a class that no server knows."""
-    config, ours = folder / "config.json", folder / "medglip_mllm.json"
+    config, ours = folder / "config.json", folder / OUR_FILE
     if config.is_file():
         is_foreign = json.loads(config.read_text()).get("vision_config", {}).get("model_type") == "medglip_vision"
     else:
