@@ -5,7 +5,7 @@ every source asked for. Core, regions and data are those of the base run and are
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -186,8 +186,9 @@ def _write(grid: Grid, settings: EvalSettings, task: Task, out: Path) -> str:
     runs = {_row(s, forms): pooled(out, s, forms, grid.seeds, task) for s, forms in grid.rows}
     compared = compare_runs([*runs.values(), plain], [*runs, BASELINE], task, settings)
     scores = {name: score(records, task, settings).metrics for name, records in {BASELINE: plain, **runs}.items()}
+    none = {seed: _values(out, BASELINE, (), seed, task, settings) for seed in grid.seeds}
     by_seed = {
-        _row(s, forms): {seed: _difference(out, s, forms, seed, task, settings) for seed in grid.seeds}
+        _row(s, forms): {seed: _less(_values(out, s, forms, seed, task, settings), none[seed]) for seed in grid.seeds}
         for s, forms in grid.rows
     }
     text = "\n\n".join(
@@ -216,13 +217,16 @@ def _write(grid: Grid, settings: EvalSettings, task: Task, out: Path) -> str:
     return text
 
 
-def _difference(
+def _values(
     out: Path, source: Source, forms: tuple[Form, ...], seed: int, task: Task, settings: EvalSettings
 ) -> dict[str, float]:
-    """Each headline metric of one seed less that of its own plain adapter."""
-    pair = pooled(out, source, forms, [seed], task), pooled(out, BASELINE, (), [seed], task)
-    ours, theirs = (score(records, task, settings).metrics for records in pair)
-    return {name: ours[name].value - theirs[name].value for name in HEADLINE[task] if name in ours and name in theirs}
+    """Each headline metric of one seed."""
+    metrics = score(pooled(out, source, forms, [seed], task), task, settings).metrics
+    return {name: metrics[name].value for name in HEADLINE[task] if name in metrics}
+
+
+def _less(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:
+    return {name: value - theirs[name] for name, value in ours.items() if name in theirs}
 
 
 def _row(source: Source, forms: tuple[Form, ...]) -> str:
