@@ -31,7 +31,10 @@ REQUIRED = tuple(
 SCORED = (*REQUIRED, "cluster_id", "answer_type", "phrases")
 """The fields that scores depend on; the data hash covers these."""
 
-SCORED_META = ("labels", "level", "pair_id", "presence", "probe", "qa_type", "radcliq", "radfact", "radgraph")
+SCORED_META = (
+    *("citations", "labels", "level", "pair_id", "presence", "probe", "qa_type"),
+    *("radcliq", "radfact", "radgraph"),
+)
 """Entries of `meta` that scores depend on, likewise."""
 
 _NAMES = ("id", "dataset", "split", "image_id", "cluster_id", "question", "answer_type")

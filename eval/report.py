@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from .measure import Measure, Measured, Sums
+from .metrics.citations import citation_measures
 from .metrics.clinical import clinical_measures
 from .metrics.java import JavaFailed
 from .metrics.meteor import meteor
@@ -24,7 +25,7 @@ VERSION = "1"
 
 
 def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measured:
-    """bleu_1 .. bleu_4, meteor, rouge_l, cider, and the clinical measures of what the records hold.
+    """bleu_1 .. bleu_4, meteor, rouge_l, cider, and the clinical and citation measures of what the records hold.
 
     An empty prediction is `failed` and scores 0; a record without reference text is `skipped`. A text is empty where
     the tokenisation leaves no word of it. `answer` is one reference or a list of them, of which empty ones go.
@@ -45,7 +46,7 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
 
 
 def _chosen(records: Sequence[Record], settings: EvalSettings) -> tuple[list[str], dict[str, Measure], list[str]]:
-    """The n-gram metrics to compute, the clinical measures to give, and notes on these.
+    """The n-gram metrics to compute, the clinical and citation measures to give, and notes on these.
 
     Raises `BadInput` for the name of a metric that the protocol does not have, or the records hold no input for.
     """
@@ -54,6 +55,7 @@ def _chosen(records: Sequence[Record], settings: EvalSettings) -> tuple[list[str
     notes: list[str] = []
     if not {*settings.metrics} <= {*METRICS, *GROUPS} or not settings.metrics:
         clinical, notes = clinical_measures(records, settings.model_copy(update={"metrics": ()}))
+        clinical |= citation_measures(records)
     names = chosen(settings.metrics or (*lexical, *clinical), (*lexical, *clinical))
     given = {name: part for name, part in clinical.items() if name in names}
     return [name for name in lexical if name in names], given, notes

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from ..grounding.bad_input import BadInput, nearest
 from .measure import Measure, Measured, mean
+from .metrics.citations import citation_measures
 from .protocols import exact_match, llava_med, lmms_slake, medevalkit_rule
 from .protocols.vqa_rules import VqaRules
 from .records import Record, cluster, clustered_by_image, shown
@@ -59,7 +60,8 @@ class _Tally:
 
 
 def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
-    """The metrics that the protocol defines; a kind (open, closed) without questions is left out.
+    """The metrics that the protocol defines; a kind (open, closed) without questions is left out. Where records hold
+    citations, `citation_measures` of them, the same under every protocol.
 
     `counts`, beside those of `vqa_measures`: clustered_by_image (no patient known).
     """
@@ -69,7 +71,7 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
     return Measured(
         protocol=rules.protocol,
         version=rules.version,
-        measures=measures,
+        measures=measures | citation_measures(records),
         clusters=[cluster(record) for record in records],
         counts=counts | {"clustered_by_image": clustered_by_image(records)},
         strata=labels_of(records),

@@ -7,6 +7,7 @@ import numpy as np
 
 from .bad_input import BadInput
 from .evidence import Evidence, EvidenceSettings, Source, derangement, scatter, select, transplant
+from .grounder import true_regions
 from .types import Region, Study
 
 
@@ -50,6 +51,12 @@ def evidence_for(
     if source == "random":
         return [scatter(evidence, np.random.default_rng([seed, i])) for i, evidence in enumerate(found)]
     return found
+
+
+def true_evidence(study: Study) -> Evidence:
+    """Every phrase that the set annotates on the image, with its true regions: what citations are held against."""
+    regions = tuple(true_regions(study, study.phrases))
+    return Evidence(source="oracle", size_px=study.size_px, regions=regions, phrases=study.phrases)
 
 
 def _gather(source: Source, query: Query, caches: RegionCaches, settings: EvidenceSettings) -> Evidence:

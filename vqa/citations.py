@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..grounding.evidence import Evidence, EvidenceSettings
-from ..grounding.types import region_to_json
+from ..grounding.types import Region, region_to_json
 
 CITE = "Cite the regions you use by number, like [1]."
 """Follows the instruction where an answer may cite."""
@@ -15,11 +15,15 @@ _CITATION = re.compile(r"\s*\[\s*([0-9]{1,4}(?:[\s,;]+[0-9]{1,4})*)\s*\]")
 
 @dataclass(frozen=True, kw_only=True)
 class Citations:
-    """A text without its citations, the regions it cites and those that were not there; none twice, as first cited."""
+    """A text without its citations, the regions it cites and those that were not there; none twice, as first cited.
+
+    `num_shown`: regions that could be cited.
+    """
 
     text: str
     cited: tuple[int, ...] = ()
     missing: tuple[int, ...] = ()
+    num_shown: int = 0
 
 
 def parse_citations(text: str, num_regions: int) -> Citations:
@@ -33,6 +37,7 @@ def parse_citations(text: str, num_regions: int) -> Citations:
         text=_CITATION.sub("", text).strip(),
         cited=tuple(number for number in numbers if 1 <= number <= num_regions),
         missing=tuple(number for number in numbers if not 1 <= number <= num_regions),
+        num_shown=num_regions,
     )
 
 
@@ -53,10 +58,23 @@ def numbers_asked(shown: Evidence, settings: EvidenceSettings) -> tuple[int, ...
     return tuple(number for number in numbers if shown.regions[number - 1].phrase in shown.phrases)
 
 
-def citations_to_json(citations: Citations, shown: Evidence) -> dict[str, Any]:
-    """For a record's meta: `cited` and `missing` numbers (an answer with missing ones is in error), `regions` cited."""
+def citations_to_json(citations: Citations, shown: Evidence, truth: Evidence | None = None) -> dict[str, Any]:
+    """For a record's meta, and scored: numbers `cited` and `missing` (an answer with missing ones is in error), how
+    many were `shown`, the `regions` cited.
+
+    `truth`: what is true of the pictures as they were shown. A region whose phrase is among its phrases has `truth`,
+    the true boxes of that phrase, none where it is not there.
+    """
     regions = [
-        {"number": number} | region_to_json(shown.regions[number - 1]) | {"mask_rle": None}
-        for number in citations.cited
+        {"number": number} | region_to_json(region) | {"mask_rle": None} | _truth(region, truth)
+        for number, region in ((number, shown.regions[number - 1]) for number in citations.cited)
     ]
-    return {"cited": list(citations.cited), "missing": list(citations.missing), "regions": regions}
+    numbers = {"cited": list(citations.cited), "missing": list(citations.missing), "shown": citations.num_shown}
+    return {**numbers, "regions": regions}
+
+
+def _truth(region: Region, truth: Evidence | None) -> dict[str, Any]:
+    if truth is None or region.phrase not in truth.phrases:
+        return {}
+    boxes = [r.box_xyxy_px.tolist() for r in truth.regions if r.phrase == region.phrase]
+    return {"truth": [[round(x, 2) for x in box] for box in boxes]}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..grounding.evidence import Evidence, mirrored
+from ..grounding.sources import true_evidence
 from ..grounding.types import Study
 from .mllm.prompt import Example, Transform
 
@@ -54,6 +55,11 @@ def to_example(question: Question, evidence: Evidence) -> Example:
         transform=question.transform,
         may_cite=True,
     )
+
+
+def truth_of(question: Question) -> Evidence:
+    """What is true of the first picture as it is shown, of every phrase that its set annotates on it."""
+    return _seen(true_evidence(question.study), question.transform)
 
 
 def _seen(evidence: Evidence, transform: Transform) -> Evidence:

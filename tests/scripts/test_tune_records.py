@@ -107,4 +107,4 @@ def test_a_run_writes_probes_that_can_be_scored(write_recipe: Callable[[Path], P
         assert set(result.drops) == set(PROBES) - {"absent"}
         assert result.counts["original"]["adversarial_pairs"] == len(records[-1]) / 2 > 0
     cited = [row["meta"]["citations"] for row in read_lines(tmp_path / "run" / "records" / "vqa-predicted.jsonl")]
-    assert all(set(entry) == {"cited", "missing", "regions"} for entry in cited)
+    assert all(set(entry) == {"cited", "missing", "shown", "regions"} for entry in cited)

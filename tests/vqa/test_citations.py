@@ -1,10 +1,18 @@
 """Citations are read back as they were written; those of regions that do not exist are told apart."""
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medglip.vqa.citations import parse_citations, with_citations
+from medglip.grounding.evidence import Evidence
+from medglip.grounding.types import Region, Study
+from medglip.vqa.citations import citations_to_json, parse_citations, with_citations
+from medglip.vqa.task import Question, to_example, truth_of
 
 words = st.text(st.characters(exclude_characters="[]", exclude_categories=("Cs",)), max_size=20).map(str.strip)
 numbers = st.lists(st.integers(0, 9999), unique=True, max_size=5)
@@ -33,3 +41,35 @@ def test_what_is_written_is_read_back(text: str, cited: list[int], num_regions: 
 def test_forms_of_citations(raw: str, text: str, cited: tuple[int, ...], missing: tuple[int, ...]) -> None:
     found = parse_citations(raw, 3)
     assert (found.text, found.cited, found.missing) == (text, cited, missing)
+
+
+def cited(transform: Literal["", "mirror"]) -> dict[str, Any]:
+    def region(phrase: str, *box: float) -> Region:
+        return Region(phrase=phrase, box_xyxy_px=np.array(box, np.float32))
+
+    study = Study(
+        study_id="a",
+        image_path=Path("a.png"),
+        modality="ct",
+        group="g",
+        dataset="t",
+        split="test",
+        size_px=(80, 50),
+        regions=(region("left kidney", 50, 5, 70, 45),),
+        phrases=("left kidney", "right kidney"),
+    )
+    question = Question(question_id="q", study=study, question="?", answer="yes", answer_type="closed")
+    found = [region("left kidney", 51, 5, 70, 45), region("right kidney", 5, 5, 9, 9), region("liver", 1, 2, 3, 4)]
+    evidence = Evidence(source="predicted", size_px=(80, 50), regions=tuple(found))
+    question = replace(question, transform=transform)
+    shown = to_example(question, evidence).evidence
+    return citations_to_json(parse_citations("yes [1, 2, 3, 4]", 3), shown, truth_of(question))
+
+
+def test_cited_regions_carry_the_truth_of_their_phrase_where_it_is_known() -> None:
+    found = cited("")
+    assert (found["cited"], found["missing"], found["shown"]) == ([1, 2, 3], [4], 3)
+    assert [region.get("truth") for region in found["regions"]] == [[[50, 5, 70, 45]], [], None]
+    in_mirror = cited("mirror")["regions"]
+    assert [region["phrase"] for region in in_mirror] == ["right kidney", "left kidney", "liver"]
+    assert [region.get("truth") for region in in_mirror] == [[[10, 5, 30, 45]], [], None]

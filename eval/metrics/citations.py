@@ -1,0 +1,67 @@
+"""Citations: do answers and reports cite the regions they were shown, do these exist, do they lie where the truth is?
+
+Where they stand: `meta.citations` of a record, `{"cited": [1], "missing": [7], "shown": 4, "regions": [...]}`: `cited`
+are numbers of regions that were there, `missing` cited numbers that no region had, `shown` how many had a number (left
+out: some), `regions` the cited ones as `{"box_xyxy_px": [x0, y0, x1, y1], "truth": [[x0, y0, x1, y1], ...]}`. `truth`:
+true boxes of the region's phrase on the picture, none where it is not there; left out or null where that is not known.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from ...grounding.geometry import iou
+from ..measure import Measure, mean
+from ..records import Record
+from .clinical import given
+from .sums import ratio, sums
+
+Box = tuple[float, float, float, float]
+
+
+class CitedRegion(BaseModel):
+    """One cited region, and the true boxes of its phrase; None: it is not known whether it is there."""
+
+    box_xyxy_px: Box
+    truth: list[Box] | None = None
+
+    @property
+    def is_right(self) -> bool:
+        """It meets a true box at IoU >= .5."""
+        boxes_4, truths_G4 = np.array(self.box_xyxy_px), np.array(self.truth or []).reshape(-1, 4)
+        return bool((iou(boxes_4, truths_G4) >= 0.5).any())
+
+
+class Citations(BaseModel):
+    """`meta.citations` of one answer or report."""
+
+    cited: list[int] = []
+    missing: list[int] = []
+    shown: int | None = Field(default=None, ge=0)
+    regions: list[CitedRegion] = []
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """1 or 0: it cites a region, and could have; then judged regions that are right, and judged ones."""
+        judged = [region for region in self.regions if region.truth is not None]
+        can_cite = bool(self.cited) or self.shown != 0
+        return bool(self.cited), can_cite, sum(region.is_right for region in judged), len(judged)
+
+
+def citation_measures(records: Sequence[Record]) -> dict[str, Measure]:
+    """The measures of the records that hold citations, which are their samples; none where no record does.
+
+    `citation_rate`: answers (or reports) that cite a region, of those that were shown one. `citation_error_rate`: those
+    with a citation of a region that does not exist. `citation_precision_50`: cited regions at IoU >= .5 with a true one
+    of their phrase, of those whose truth is known. What no record defines is left out. Raises `BadInput` naming a
+    record whose citations are broken.
+    """
+    rows, found = given(records, "citations", Citations)
+    if not rows:
+        return {}
+    wrong = mean([bool(one.missing) for one in found], rows)
+    counts_N4 = np.array([one.counts for one in found], np.float64)
+    parts = {"citation_rate": counts_N4[:, :2], "citation_precision_50": counts_N4[:, 2:]}
+    defined = {name: sums(part, ratio, rows) for name, part in parts.items() if part[:, 1].any()}
+    return {"citation_error_rate": wrong, **defined}
