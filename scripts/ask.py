@@ -11,17 +11,24 @@ from ..vqa.answer import asks_yes_or_no, parse_answer
 from ..vqa.citations import numbers_shown, parse_citations
 from ..vqa.mllm.confidence import Sure, answer
 from ..vqa.mllm.generate import GenerateSettings
+from ..vqa.mllm.shipped import is_shipped
 from ..vqa.task import Question, to_example
 from .finished import FinishedRun, opened
 from .picture import draw
 
+DEFAULT_ADAPTER = Path("small")
 DEFAULT_RUN = Path("runs/quickstart")
 
 
 def answerer(run: Path | None, adapter: Path | None, checkpoint: str | None) -> FinishedRun:
-    """That of a run or of an adapter's folder; of `DEFAULT_RUN` without either. Raises `BadInput` for both."""
+    """That of a run, or of an adapter by its folder or name; without either the adapter that comes with the package.
+
+    Where this version has none, `DEFAULT_RUN`. Raises `BadInput` for both at once.
+    """
     if run and adapter:
         raise BadInput("both --run and --adapter are given.", fix="leave one out")
+    if not run and not adapter and is_shipped("adapter", str(DEFAULT_ADAPTER)):
+        adapter = DEFAULT_ADAPTER
     return opened(adapter, checkpoint) if adapter else FinishedRun(run or DEFAULT_RUN, checkpoint)
 
 
@@ -63,8 +70,13 @@ def _evidence_lines(evidence: Evidence, query: Query) -> list[str]:
         f"evidence {number}: {region.phrase} {region.score:.2f} at {[round(float(x)) for x in region.box_xyxy_px]}"
         for number, region in enumerate(evidence.regions, 1)
     ]
-    if evidence.source != "none" and not lines:
-        return [f"evidence: no region found, looked for {', '.join(query.phrases) or 'nothing: give --modality'}"]
+    if evidence.source == "none":
+        return []
+    if not lines:
+        lines = [f"evidence: no region found, looked for {', '.join(query.phrases) or 'nothing: give --modality'}"]
+    if query.asked and not query.usual:
+        # a modality is not guessed: of an unknown one the core finds brains in chests
+        lines.append("looked for the question's own phrases alone; with --modality also for what is usual there")
     return lines
 
 

@@ -12,7 +12,9 @@ vqa = typer.Typer(help="Ask: question + evidence -> answer.", no_args_is_help=Tr
 hook(vqa)
 FINDER = "Who finds the regions: small, small-research or a folder; left out: the run's own core"
 Checkpoint = Annotated[str | None, typer.Option(help=FINDER)]
-AdapterOption = Annotated[Path | None, typer.Option(help="Folder of a run or of an adapter; left out: the base alone")]
+AdapterOption = Annotated[
+    Path | None, typer.Option(help="small, or the folder of a run or of an adapter; left out: the base alone")
+]
 BaseOption = Annotated[str | None, typer.Option(help="Base model, a folder or hub name; left out: the adapter's own")]
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
 
@@ -91,16 +93,19 @@ def ask(
     question: Annotated[str, typer.Argument(help="In words; phrases of the label tree in it are looked for")],
     modality: Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")] = None,
     evidence: Annotated[str, typer.Option(help="none or predicted: the switch")] = "predicted",
-    run: Annotated[Path | None, typer.Option(help="Folder of a finished run; left out: runs/quickstart")] = None,
-    adapter: Annotated[Path | None, typer.Option(help="Folder of an adapter, instead of a run")] = None,
+    run: Annotated[Path | None, typer.Option(help="Folder of a finished run, instead of an adapter")] = None,
+    adapter: Annotated[
+        Path | None, typer.Option(help="small, or an adapter's folder; left out: small, else runs/quickstart")
+    ] = None,
     checkpoint: Checkpoint = None,
     show: Annotated[Path | None, typer.Option(help="Folder for a picture of the regions")] = None,
 ) -> None:
     """Ask one question about one image or several and see the evidence it was answered from, and how sure it is.
 
     The probability is the mean of the answer's tokens; where yes or no is asked for, also that of yes against no.
+    Without --modality only phrases of the question are looked for. The first time the base is fetched and checked.
 
-    Example: medglip vqa ask scan.png "Where is the nodule?" --modality xray
+    Example: medglip vqa ask scan.png "Is the heart enlarged?" --modality xray
     """
     from .ask import answerer
     from .ask import ask as ask_about
@@ -115,7 +120,7 @@ def ask(
 
 @vqa.command()
 def export(
-    adapter: Annotated[Path, typer.Argument(help="Folder of a finished run or of an adapter")],
+    adapter: Annotated[Path, typer.Argument(help="small, or the folder of a finished run or of an adapter")],
     out: Annotated[Path, typer.Argument(help="New folder")],
     merged: Annotated[bool, typer.Option("--merged/--adapter", help="A whole model, or the adapter beside its base")],
     image: Annotated[Path | None, typer.Option(help="The check asks about it; left out: noise")] = None,

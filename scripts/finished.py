@@ -4,9 +4,10 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ..grounding.bad_input import BadInput, nearest
-from ..grounding.checkpoints import checkpoint_folder, load_grounder, vocabulary_of
+from ..grounding.checkpoints import checkpoint_folder, is_hub_name, load_grounder, vocabulary_of
 from ..grounding.evidence import SOURCES, Evidence, EvidenceSettings, Source
 from ..grounding.grounder import Grounder
 from ..grounding.labels import load_labels
@@ -14,10 +15,15 @@ from ..grounding.medglip_grounder import MedGlipGrounder
 from ..grounding.records import sha256
 from ..grounding.sources import Query, RegionCaches, evidence_for
 from ..grounding.types import Region, Study
+from ..vqa.mllm.core import core_sha256, shipped_core
 from ..vqa.mllm.generate import Generated, GenerateSettings, generate
 from ..vqa.mllm.model import OUR_FILE, GroundedMLLM, MllmSettings, load
 from ..vqa.mllm.prompt import Example
+from ..vqa.mllm.shipped import shipped_folder
 from .recipe import Recipe
+
+SMALL_BASE = "smollm2-135m"
+"""The base that looks through a core's image tower."""
 
 
 class FinishedRun:
@@ -111,14 +117,31 @@ class FinishedRun:
 
 
 class LooseAdapter(FinishedRun):
-    """An adapter without its run, or a base without one; regions and their vectors come from a checkpoint.
+    """An adapter without its run, or a base without one; region vectors come from the core the adapter belongs to.
 
-    `folder`: of the adapter; None: none. `checkpoint`: `small` when left out. `base` overrides the adapter's own.
+    `folder`: of the adapter; None: none. `checkpoint`: that core, or, where it comes with the package, who finds the
+    regions. An adapter that does not say which core it belongs to takes the checkpoint's vectors; `small` when left
+    out. `base` overrides the adapter's own. Raises `BadInput` where its core is not to be found.
     """
 
     def __init__(self, folder: Path | None, checkpoint: str | None = None, base: str | None = None):
         self.folder, self.chosen, self.own = folder or Path(base or "base"), folder, _read(folder)
-        self.name, self.checkpoint, self.base = checkpoint or "small", None, base
+        self.base = base
+        self.name, self.checkpoint = self._core_and_finder(checkpoint)
+
+    def _core_and_finder(self, checkpoint: str | None) -> tuple[str, str | None]:
+        """The checkpoint of the core, and that of the finder where it is another."""
+        wanted = self.own.get("core", {}).get("sha256")
+        needs_core = self.mllm.base == SMALL_BASE or "tokens" in self.shown.forms
+        if wanted is None or not needs_core or wanted == _core_sha256(checkpoint):
+            return checkpoint or "small", None
+        if name := shipped_core(str(wanted)):
+            return name, checkpoint
+        raise BadInput(
+            f"its region vectors come from a core of its own, not from {checkpoint or 'small'!r}.",
+            file=self.chosen,
+            fix="--checkpoint with the folder of that core; its run has it in grounding/model",
+        )
 
     @property
     def mllm(self) -> MllmSettings:
@@ -135,12 +158,12 @@ class LooseAdapter(FinishedRun):
 
     @property
     def core(self) -> Path:
-        """The checkpoint's folder."""
+        """Folder of the core."""
         return checkpoint_folder(self.name)
 
     @cached_property
     def grounder(self) -> MedGlipGrounder:
-        """The checkpoint's core. Raises `BadInput` for a detector, whose regions have no vectors."""
+        """The core. Raises `BadInput` for a detector, whose regions have no vectors."""
         core = load_grounder(self.name)
         if not isinstance(core, MedGlipGrounder):
             raise BadInput(f"{self.name} is no core of ours: its regions have no vectors.", fix="--checkpoint small")
@@ -148,8 +171,8 @@ class LooseAdapter(FinishedRun):
 
     @cached_property
     def vocabulary(self) -> dict[str, list[str]]:
-        """The checkpoint's."""
-        return vocabulary_of(self.name)
+        """The finder's."""
+        return vocabulary_of(self.checkpoint or self.name)
 
     def adapter(self, source: Source) -> Path | None:
         """The one there is, for every source."""
@@ -170,12 +193,13 @@ class Embedded:
 
 
 def opened(place: Path | None, checkpoint: str | None = None, base: str | None = None) -> FinishedRun:
-    """What answers: a run's folder, an adapter of a run, an adapter by itself, or (None) a base without adapter.
+    """What answers: a run's folder, an adapter of a run or by itself, `small`, or (None) a base without adapter.
 
     Raises `BadInput` for a folder that is neither, and for a base named beside a run.
     """
     if place is None:
         return LooseAdapter(None, checkpoint, base)
+    place = shipped_folder("adapter", place)
     run = next((folder for folder in (place, place.parent) if (folder / "recipe.json").is_file()), None)
     if run is None:
         return LooseAdapter(place, checkpoint, base)
@@ -184,7 +208,12 @@ def opened(place: Path | None, checkpoint: str | None = None, base: str | None =
     return FinishedRun(run, checkpoint, None if run == place else place)
 
 
-def _read(adapter: Path | None) -> dict[str, dict[str, object]]:
+def _core_sha256(checkpoint: str | None) -> str | None:
+    """That of a core's weights; None for no checkpoint, and for a detector."""
+    return core_sha256(checkpoint_folder(checkpoint)) if checkpoint and not is_hub_name(checkpoint) else None
+
+
+def _read(adapter: Path | None) -> dict[str, dict[str, Any]]:
     if adapter is None:
         return {}
     file = adapter / OUR_FILE

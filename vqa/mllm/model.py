@@ -21,9 +21,11 @@ from ...grounding.bad_input import BadInput
 from ...grounding.evidence import EvidenceSettings
 from ...grounding.records import write_atomic
 from ...grounding.settings import Settings
+from .alignment import FILE as ALIGNED_FILE
 from .alignment import start_of
 from .attention import use_grouped_attention
 from .batch import Batch, collate
+from .core import core_of
 from .families import family_of
 from .head import LabelledOnly
 from .lora import LoraSettings, add_lora, without_casts
@@ -31,6 +33,7 @@ from .processor import load_processor
 from .prompt import Example, Prompt, render
 from .quantize import four_bit, require
 from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm
+from .shipped import shipped_folder
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 OUR_FILE, PROJECTOR_FILE = "medglip_mllm.json", "region_projector.safetensors"
@@ -46,7 +49,8 @@ class MllmSettings(Settings):
     lora: LoraSettings = LoraSettings()
     """Low-rank updates of the language model."""
     aligned: str = ""
-    """A folder of `medglip vqa align` that a fresh adapter starts from; none: from nothing."""
+    """What a fresh adapter starts from: `small`, which comes with the package and belongs to the core `small`, or a
+    folder of `medglip vqa align`; none: from nothing."""
     seed: int = 0
     """Of fresh weights."""
 
@@ -64,6 +68,7 @@ class GroundedMLLM(nn.Module):
         self.model = model
         self.processor = processor
         self.settings, self.embedding_dim, self.base = settings, embedding_dim, base
+        self.core: dict[str, str] = {}
         self.family = family_of(model.config)
         embedding = model.get_input_embeddings()
         num_rows, hidden_size = embedding.weight.shape
@@ -154,6 +159,7 @@ class GroundedMLLM(nn.Module):
             "base": self.base,
             "embedding_dim": self.embedding_dim,
             **_architecture(self.model),
+            **({"core": self.core} if self.core else {}),
             "settings": self.settings.model_dump(mode="json"),
         }
 
@@ -163,8 +169,9 @@ def load(
 ) -> GroundedMLLM:
     """The base with a fresh or a saved adapter; the same seed gives the same fresh weights.
 
-    `embedding_dim`: D of `Region.embedding`. `vision`: the trained core for the base `smollm2-135m`. Raises
-    `BadInput` for a base that is no image-text model, and for an adapter of another one.
+    `embedding_dim`: D of `Region.embedding`. `vision`: the trained core that embeds the regions and, for the base
+    `smollm2-135m`, looks at the picture. Raises `BadInput` for a base that is no image-text model, and for an adapter
+    of another one.
     """
     if settings.lora.four_bit:
         require()  # before anything large is loaded
@@ -182,16 +189,26 @@ def load(
         torch.manual_seed(settings.seed)
         lora = _load_adapter(model, start) if start is not None else add_lora(model, settings.lora, family)
         mllm = GroundedMLLM(_in_fp32(lora), processor, settings, embedding_dim, settings.base)
+    mllm.core = core_of(vision)
     if adapter is not None:
-        mllm.region_projector.load_state_dict(load_file(adapter / PROJECTOR_FILE))
+        _load_projector(mllm, adapter)
     return mllm.eval()
+
+
+def _load_projector(mllm: GroundedMLLM, adapter: Path) -> None:
+    """The one of an adapter that saw regions; a shipped aligned one has none."""
+    file = adapter / PROJECTOR_FILE
+    if file.is_file():
+        mllm.region_projector.load_state_dict(load_file(file))
+    elif not (adapter / ALIGNED_FILE).is_file():
+        raise BadInput("the adapter's region projector is missing.", file=file, fix="copy the folder again, whole")
 
 
 def _aligned(settings: MllmSettings, base: str) -> Path | None:
     """Where a fresh adapter starts; its region projector does not, because alignment shows no regions."""
     if not settings.aligned:
         return None
-    return start_of(Path(settings.aligned), settings.lora.model_dump(mode="json"), base)
+    return start_of(shipped_folder("aligned", settings.aligned), settings.lora.model_dump(mode="json"), base)
 
 
 def resolve(base: str, vision: Path | None) -> str:

@@ -1,0 +1,38 @@
+"""Adapters that come with the package, by name: `vqa/weights/KIND/NAME`. Anything else is a folder.
+
+`aligned/small`: the small default behind the shipped core `small`, taught to look at the picture (`mllm: {aligned:
+small}`); `adapter/small`: the same, taught to answer with evidence (`--adapter small`, and what `vqa ask` takes).
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from ...grounding.bad_input import BadInput, nearest
+
+Kind = Literal["aligned", "adapter"]
+NAMES: dict[Kind, tuple[str, ...]] = {"aligned": ("small",), "adapter": ("small",)}
+FACTS = "facts.json"
+"""Beside the weights: the data sets that they learned from, with licences and counts."""
+_WEIGHTS = Path(__file__).parents[1] / "weights"
+
+
+def is_shipped(kind: Kind, name: str) -> bool:
+    """Whether the package holds an adapter of this kind and name."""
+    return name in NAMES[kind] and (_WEIGHTS / kind / name / "adapter_config.json").is_file()
+
+
+def shipped_folder(kind: Kind, name: str | Path) -> Path:
+    """The folder of a name that comes with the package; of any other, the folder itself, whatever it holds.
+
+    Raises `BadInput` for a name that does not come with this version and is no folder either, and for no folder.
+    """
+    if is_shipped(kind, str(name)):
+        return _WEIGHTS / kind / str(name)
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    what = "aligned adapter" if kind == "aligned" else "adapter"
+    if str(name) in NAMES[kind]:
+        made = "`medglip vqa align` makes one" if kind == "aligned" else "a run has it in adapter-grounded"
+        raise BadInput(f"{what} {str(name)!r} does not come with this version.", fix=f"give a folder: {made}")
+    raise BadInput(f"no such {what}.", file=folder, fix=f"give a folder; or {nearest(str(name), NAMES[kind])}")
