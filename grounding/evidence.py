@@ -121,13 +121,15 @@ def _move(region: Region, size_px: tuple[int, int], rng: np.random.Generator) ->
 def mirrored(evidence: Evidence) -> Evidence:
     """The same evidence for the picture flipped left to right, in places and words; mirrored twice it is unchanged.
 
-    Embeddings stay: they say what a region is, and its box where.
+    Embeddings stay: those of the flipped picture must be read in it, see `mirror.InMirror`.
     """
     width, phrases = evidence.size_px[0], tuple(mirror(phrase)[0] for phrase in evidence.phrases)
-    return replace(evidence, regions=tuple(_mirrored(region, width) for region in evidence.regions), phrases=phrases)
+    regions = tuple(mirrored_region(region, width) for region in evidence.regions)
+    return replace(evidence, regions=regions, phrases=phrases)
 
 
-def _mirrored(region: Region, width: int) -> Region:
+def mirrored_region(region: Region, width: int) -> Region:
+    """The region in an image of this width in pixels flipped left to right; its own inverse but for rounding."""
     mask = None if region.mask is None else np.ascontiguousarray(region.mask[:, ::-1])
     return replace(
         region,

@@ -1,15 +1,16 @@
 """Our core as a `Grounder`, and the oracle. B batch, K phrases, N points, D width, S side of the square input."""
 
+import copy
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic import Field
 from safetensors.torch import load_file
 
@@ -61,6 +62,7 @@ class MedGlipGrounder:
         self.model, self.processor, self.settings = model.eval(), processor, settings or GrounderSettings()
         self.calibration = calibration_from_json(model.config.calibration if self.settings.calibrated else None)
         self.fingerprint = _fingerprint(model, processor, self.settings)
+        self.read: Callable[[Path], Image.Image] = read_image
 
     @classmethod
     def from_pretrained(
@@ -117,6 +119,13 @@ class MedGlipGrounder:
             embedded += self._embed_batch(studies[start : start + size], regions[start : start + size])
         return embedded
 
+    def mirrored(self) -> "MedGlipGrounder":
+        """The same core, reading every picture flipped left to right: boxes lie in, and words are of, that picture."""
+        other = copy.copy(self)
+        other.fingerprint = sha256(f"{self.fingerprint} mirrored")
+        other.read = lambda path: ImageOps.mirror(self.read(path))
+        return other
+
     def _views(
         self, studies: Sequence[Study], phrases: Sequence[Sequence[str]], with_ancestors: bool
     ) -> Iterator["_View"]:
@@ -126,7 +135,7 @@ class MedGlipGrounder:
         for start in range(0, len(studies), self.settings.batch_size):
             batch = studies[start : start + self.settings.batch_size]
             rows = read[start : start + self.settings.batch_size]
-            images = [read_image(study.image_path) for study in batch] if any(rows) else []
+            images = [self.read(study.image_path) for study in batch] if any(rows) else []
             output = self._run(images, batch, rows) if images else None
             for i, (study, row) in enumerate(zip(batch, rows, strict=True)):
                 size_px = images[i].size if images else study.size_px
@@ -145,7 +154,7 @@ class MedGlipGrounder:
     def _embed_batch(self, studies: Sequence[Study], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
         if not any(regions):
             return [[] for _ in studies]
-        images = [read_image(study.image_path) for study in studies]
+        images = [self.read(study.image_path) for study in studies]
         output = self._run(images, studies, [[] for _ in studies])
         embedded = []
         for image, row, embeddings_ND in zip(images, regions, output.embeddings.cpu(), strict=True):

@@ -13,7 +13,9 @@ from datasets import Dataset
 from ..grounding.bad_input import BadInput, Skipped
 from ..grounding.cache import regions_of
 from ..grounding.evidence import Evidence, Source
+from ..grounding.grounder import Grounder
 from ..grounding.medglip_grounder import MedGlipGrounder, TruthGrounder
+from ..grounding.mirror import InMirror
 from ..grounding.recipe import HeldOut, core_studies, draw_phantoms, tasks_of, train_core, vocabulary
 from ..grounding.records import write_atomic
 from ..grounding.sources import Query, RegionCaches, evidence_for
@@ -110,19 +112,24 @@ class Line:
         """Predicted and true regions of every image of the tasks, computed once and kept on disk."""
         return self.caches_of([*self.questions, *self.reports])
 
-    def caches_of(self, items: Sequence[Question | Report]) -> RegionCaches:
-        """Regions of the images of these, of every phrase that one of them asks for; from disk where they are there."""
+    def caches_of(self, items: Sequence[Question | Report], is_mirrored: bool = False) -> RegionCaches:
+        """Regions of the images of these, of every phrase that one of them asks for; from disk where they are there.
+
+        `is_mirrored`: found in the flipped images, told of the stored ones.
+        """
         studies: dict[str, Study] = {}
         phrases: dict[str, dict[str, None]] = {}
         for query in map(self.query, items):
             studies[query.study.study_id] = query.study
             phrases.setdefault(query.study.study_id, {}).update(dict.fromkeys(query.phrases))
         order, asked = list(studies.values()), [tuple(phrases[name]) for name in studies]
-        predicted, skipped = regions_of(self.grounder, order, asked, self.out / "regions")
+        core = self.grounder.mirrored() if is_mirrored else self.grounder
+        finder: Grounder = InMirror(core) if is_mirrored else core
+        predicted, skipped = regions_of(finder, order, asked, self.out / "regions")
         truth: Mapping[str, list[Region]] = {}
         if "oracle" in self.recipe.sources:
-            oracle = TruthGrounder(self.grounder)
-            truth, _ = regions_of(oracle, order, asked, self.out / "regions")
+            oracle = TruthGrounder(core)
+            truth, _ = regions_of(InMirror(oracle) if is_mirrored else oracle, order, asked, self.out / "regions")
         self.skipped.entries += skipped.entries
         return RegionCaches(predicted=predicted, truth=truth)
 

@@ -18,7 +18,7 @@ from ..vqa.mllm.predict import Job, predict
 from ..vqa.mllm.prompt import Example
 from ..vqa.mllm.train import train
 from ..vqa.probes import Probe, probed
-from ..vqa.task import Question
+from ..vqa.task import Question, truth_of
 from .line import Line
 from .recipe import Recipe
 from .task_data import record_meta
@@ -80,7 +80,7 @@ def predict_probe(line: Line, model: GroundedMLLM, kind: Adapter, source: Source
         return
     scored = [question for question in line.questions if question.study.split == line.recipe.eval_split]
     asked = probed(probe, scored, line.recipe.seed)
-    examples = line.examples(source, asked, None if source == "none" else line.caches_of(asked))
+    examples = line.examples(source, asked, None if source == "none" else line.caches_of(asked, probe == "flipped"))
     jobs = [job(line, question, example, kind) for question, example in zip(asked, examples, strict=True)]
     originals = {question.question_id: question.study for question in scored}
     for found in jobs:
@@ -145,7 +145,7 @@ def answered(
         return {"parsed": parse_answer(text, question.answer_type)}
     shown = select(evidence, settings)
     found = parse_citations(text, len(numbers_shown(shown, settings)))
-    told = {"raw": text, "citations": citations_to_json(found, shown)}
+    told = {"raw": text, "citations": citations_to_json(found, shown, truth_of(question))}
     return {"prediction": found.text, "parsed": parse_answer(found.text, question.answer_type), "meta": meta | told}
 
 

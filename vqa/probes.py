@@ -2,7 +2,7 @@
 
 `medglip eval probes` scores their records: `meta.probe` names the change, the id is that of the original question.
 Nothing is written to disk: pictures are changed as prompts are made. The evidence goes with the picture: of a blank
-one nothing is found, of a mirrored one everything on its other side, of another one what is in that.
+one nothing is found, in a mirrored one a grounder looks itself, of another one it is what is in that.
 """
 
 from collections.abc import Callable, Iterator, Sequence
