@@ -57,3 +57,30 @@ def tiny_base(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         image_size=64, stage_widths=(4, 4, 4, 4), hidden_size=8, depths=(1, 1, 1, 2), num_groups=2
     )
     return assemble(sizes, tmp_path_factory.mktemp("llava") / "tiny", text=tiny_text)
+
+
+@pytest.fixture(scope="session")
+def tiny_core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an untrained grounding core of 64 x 64 pixels, which finds something everywhere."""
+    from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
+    from medglip.grounding.train import GroundingSettings, ModelSettings, build
+
+    sizes = ModelSettings(
+        image_size=64, width=16, stage_widths=(8, 8, 8, 8), hidden_size=8, depths=(1, 1, 1, 2), text_layers=1
+    )
+    processor = MedGlipProcessor(train_tokenizer(["left lung", "nodule", "heart"]), sizes.image_size)
+    folder = tmp_path_factory.mktemp("core") / "model"
+    build(GroundingSettings(model=sizes), len(processor.tokenizer)).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "vocabulary.json").write_text('{"xray": ["left lung", "nodule"]}')
+    return folder
+
+
+@pytest.fixture
+def small_default(tiny_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`smollm2-135m` is a tiny text model here, and the cache and the package's adapters are empty folders."""
+    from medglip.vqa.mllm import shipped, smollm2
+
+    monkeypatch.setattr(smollm2, "text_folder", lambda *_: tiny_text)
+    monkeypatch.setenv("MEDGLIP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "weights")

@@ -13,12 +13,12 @@ Kind = Literal["aligned", "adapter"]
 NAMES: dict[Kind, tuple[str, ...]] = {"aligned": ("small",), "adapter": ("small",)}
 FACTS = "facts.json"
 """Beside the weights: the data sets that they learned from, with licences and counts."""
-_WEIGHTS = Path(__file__).parents[1] / "weights"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def is_shipped(kind: Kind, name: str) -> bool:
     """Whether the package holds an adapter of this kind and name."""
-    return name in NAMES[kind] and (_WEIGHTS / kind / name / "adapter_config.json").is_file()
+    return name in NAMES[kind] and (WEIGHTS / kind / name / "adapter_config.json").is_file()
 
 
 def shipped_folder(kind: Kind, name: str | Path) -> Path:
@@ -27,7 +27,7 @@ def shipped_folder(kind: Kind, name: str | Path) -> Path:
     Raises `BadInput` for a name that does not come with this version and is no folder either, and for no folder.
     """
     if is_shipped(kind, str(name)):
-        return _WEIGHTS / kind / str(name)
+        return WEIGHTS / kind / str(name)
     folder = Path(name)
     if folder.is_dir():
         return folder

@@ -1,0 +1,153 @@
+"""What the card of a shipped adapter says: data sets with licences and counts, and figures with intervals."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..eval.bootstrap import Difference, Estimate
+from ..eval.compare import HEADLINE
+from ..eval.table import table
+from ..grounding.bad_input import BadInput, Skipped
+from ..grounding.records import read_lines
+from ..vqa.mllm.adapter_card import SetFacts
+from ..vqa.mllm.shipped import FACTS, shipped_folder
+from ..vqa.task import Question
+from .finished import FinishedRun, LooseAdapter
+from .task_data import read_questions, read_reports
+
+LICENCES = {
+    "phantom": "drawn by this package",
+    "vqa_rad": "CC0 1.0",
+    "slake": "CC BY 4.0",
+    "pathvqa": "MIT",
+}
+"""Of the sets that tasks read, where it is one for the whole set; the others' are given with `--facts`."""
+DERIVED = "questions and captions derived from regions"
+
+
+def learned_from(finished: FinishedRun, files: Sequence[Path]) -> list[SetFacts]:
+    """The sets of `files`, else those of the run's recipe; before them those of the aligned adapter it started from.
+
+    Raises `BadInput` where that is not written down, and for a set whose licence is not free.
+    """
+    own = [one for file in files for one in read_facts(file)] if files else of_recipe(finished)
+    sets = list(dict.fromkeys([*_of_start(finished, bool(files)), *own]))
+    for one in sets:
+        if not one.is_free:
+            problem = f"licence of {one.name!r}: {one.licence or 'not known'!r}."
+            raise BadInput(problem, fix="CC0, CC BY, CC BY-SA, MIT or Apache; --facts names those of other sets")
+    return sets
+
+
+def read_facts(file: Path) -> list[SetFacts]:
+    """Those of a YAML or JSON list (name, licence, what, items, images, note), or counted in a file of `vqa.derived`.
+
+    Raises `BadInput` for a file that is neither.
+    """
+    try:
+        if file.suffix == ".jsonl":
+            return _counted(
+                (row["dataset"], row["licence"], DERIVED, str(row["image"]))
+                for row in read_lines(file)
+                if row["split"] == "train"
+            )
+        return [SetFacts(**row) for row in yaml.safe_load(file.read_text(encoding="utf-8"))]
+    except (OSError, TypeError, KeyError, yaml.YAMLError) as error:
+        fix = "a list of {name, licence, what, items, images}, or derived.jsonl of `medglip vqa align`"
+        raise BadInput(f"no facts: {error}", file=file, fix=fix) from error
+
+
+def facts_json(sets: Iterable[SetFacts]) -> str:
+    """What `read_facts` reads back."""
+    return json.dumps([asdict(one) for one in sets], indent=1) + "\n"
+
+
+def of_recipe(finished: FinishedRun) -> list[SetFacts]:
+    """Questions and reports of split train, as the run's recipe reads them."""
+    if isinstance(finished, LooseAdapter):
+        raise BadInput("what it learned from is not written here.", file=finished.folder, fix="name it with --facts")
+    recipe, drawn = finished.recipe, finished.folder / "phantoms"
+    if recipe.mllm_train.warm_up:
+        raise BadInput("it was warmed up with reports.", file=finished.folder, fix="name all its sets with --facts")
+    phantoms = drawn if drawn.is_dir() else None
+    items = [*read_questions(recipe, phantoms, Skipped()), *read_reports(recipe, phantoms, Skipped())]
+    return _counted(
+        (
+            item.study.dataset,
+            LICENCES.get(item.study.dataset, ""),
+            "questions" if isinstance(item, Question) else "reports",
+            str(item.study.image_path),
+        )
+        for item in items
+        if item.study.split == "train"
+    )
+
+
+def _of_start(finished: FinishedRun, are_given: bool) -> list[SetFacts]:
+    """Facts beside the aligned adapter that this one started from; not needed where others are given."""
+    if not finished.mllm.aligned:
+        return []
+    file = shipped_folder("aligned", finished.mllm.aligned) / FACTS
+    if file.is_file():
+        return read_facts(file)
+    if are_given:
+        return []
+    raise BadInput("what the aligned start learned from is not written here.", file=file, fix="ship that one first")
+
+
+def _counted(rows: Iterable[tuple[str, str, str, str]]) -> list[SetFacts]:
+    """`rows`: set, licence, kind of item, image."""
+    images: dict[tuple[str, str, str], list[str]] = {}
+    for name, licence, what, image in rows:
+        images.setdefault((name, licence, what), []).append(image)
+    return [
+        SetFacts(name=name, licence=licence, what=what, items=len(found), images=len(set(found)))
+        for (name, licence, what), found in images.items()
+    ]
+
+
+def figures(files: Sequence[Path]) -> str:
+    """Markdown tables of `results.json` of a run, `probe.json` of an alignment, or score files of `medglip eval`."""
+    if not files:
+        return ""
+    interval = "Value, 95 % interval over images or patients, number of questions."
+    return "\n\n".join([interval, *(f"### {file.stem}\n\n{_figures_of(file)}" for file in files)])
+
+
+def _figures_of(file: Path) -> str:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if "paired" in found:
+            return _of_run(found)
+        if "drops" in found:
+            drops = {f"original minus {name}": _headline(cells) for name, cells in found["drops"].items()}
+            rows = {source: _headline(cells) for source, cells in found["metrics"].items()}
+            return f"{table(rows, 'markdown')}\n\n{table(drops, 'markdown')}"
+        return table({file.stem: _headline(found["metrics"])}, "markdown")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        fix = "results.json of a run, probe.json of `medglip vqa align`, or a file of `medglip eval vqa --json`"
+        raise BadInput(f"no scores: {error}", file=file, fix=fix) from error
+
+
+def _of_run(found: Mapping[str, Any]) -> str:
+    """Questions by evidence source, and what each source differs from none."""
+    rows = {source: _cells({k: v for k, v in cells.items() if k != "n"}) for source, cells in found["vqa"].items()}
+    paired = {f"{source} minus none": _headline(cells) for source, cells in found["paired"].get("vqa", {}).items()}
+    return "\n\n".join(table(part, "markdown") for part in (rows, paired) if part)
+
+
+def _headline(cells: Mapping[str, Any]) -> dict[str, Estimate | Difference]:
+    return _cells({name: cells[name] for name in HEADLINE["vqa"] if name in cells} or cells)
+
+
+def _cells(cells: Mapping[str, Any]) -> dict[str, Estimate | Difference]:
+    return {
+        name: Difference(**{**cell, "difference": Estimate(**cell["difference"])})
+        if "difference" in cell
+        else Estimate(**cell)
+        for name, cell in cells.items()
+    }

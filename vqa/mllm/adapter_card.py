@@ -1,0 +1,105 @@
+"""The model card of a shipped adapter: what it is, what it learned from, how well it does, what it is not for.
+
+Markdown with the front matter that model hubs read; `README.md` beside the weights.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from ...grounding.types import NOTICE
+
+FREE = re.compile(r"CC0|CC BY|MIT\b|Apache|BSD|drawn by this package", re.IGNORECASE)
+UNFREE = re.compile(r"\b(?:NC|ND)\b|non-?commercial|no ?deriv|research only", re.IGNORECASE)
+_LIMITS = (
+    "The language model is small (135 million parameters) and general: it knows little medicine, and says yes or no "
+    "whether or not it knows.",
+    "It was taught short answers in English to the kinds of questions in the table; anything else is a guess.",
+    "Regions it is shown are those its grounding core finds; where the core is wrong the answer may follow it.",
+    "The sets are small and public; nothing is known of fairness over age, sex, or makers of machines.",
+)
+_USES = {
+    "aligned": "In a recipe with `grounding: {{ core: {core} }}`:\n\n```yaml\nmllm: {{ aligned: {name} }}\n```",
+    "adapter": '```\nmedglip vqa ask image.png "Is the heart enlarged?" --adapter {name}\n```',
+}
+_WHATS = {
+    "aligned": "Picture projector and LoRA after alignment: the language model looks at the picture. Recipes start "
+    "from it; it has seen no regions.",
+    "adapter": "Picture projector, LoRA and region projector: answers questions about an image, with the regions that "
+    "the grounding core finds as evidence.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetFacts:
+    """One data set of a training. `what`: the kind of its items; `items`, `images`: how many were learned from."""
+
+    name: str
+    licence: str
+    what: str
+    items: int
+    images: int
+    note: str = ""
+
+    @property
+    def is_free(self) -> bool:
+        """Whether the licence lets anybody use what was learned from it, for anything."""
+        return bool(FREE.search(self.licence)) and not UNFREE.search(self.licence)
+
+
+def adapter_card(
+    kind: str,
+    name: str,
+    identity: Mapping[str, Any],
+    sets: Sequence[SetFacts],
+    training: Mapping[str, Any],
+    *,
+    licence: str,
+    figures: str = "",
+    difference: float = 0.0,
+    limits: Sequence[str] = (),
+) -> str:
+    """The text of `README.md`. `kind`: aligned or adapter; `identity`: what `GroundedMLLM.identity` says of it.
+
+    `training`: settings; `figures`: Markdown with scores; `difference`: largest between logits before and after it was
+    put into half precision; `licence`: as hubs spell it.
+    """
+    base, core = str(identity["base"]), identity.get("core", {}).get("name", "")
+    front = {
+        "license": licence,
+        "library_name": "medglip",
+        "base_model": "HuggingFaceTB/SmolLM2-135M-Instruct" if base == "smollm2-135m" else base,
+        "pipeline_tag": "image-text-to-text",
+        "tags": ["medical", "visual-question-answering", "lora"],
+    }
+    lora = identity["settings"]["lora"]
+    about = (
+        f"{_WHATS[kind]} Base: `{base}`{f', behind the shipped core `{core}`' if core else ''}. LoRA rank {lora['r']}, "
+        f"alpha {lora['alpha']}, on {', '.join(lora['linears'])}. Weights in half precision, computed in single: the "
+        f"largest logit difference from the weights as trained was {difference:.3g} on drawn pictures."
+    )
+    parts = [
+        f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
+        f"# {name} ({kind})\n\n**{NOTICE}**\n\n{about}",
+        f"## Use\n\n{_USES[kind].format(name=name, core=core or 'FOLDER')}",
+        f"## Data\n\n{_data(sets)}",
+        f"## Training\n\n```yaml\n{yaml.safe_dump(dict(training), sort_keys=False)}```",
+        f"## Figures\n\n{figures or 'Not measured yet.'}",
+        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*limits, *_LIMITS)),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _data(sets: Sequence[SetFacts]) -> str:
+    rows = ["| set | learned from | items | images | licence |", "|---|---|---|---|---|"]
+    rows += [
+        f"| {s.name} | {s.what}{f' ({s.note})' if s.note else ''} | {s.items} | {s.images} | {s.licence} |"
+        for s in sets
+    ]
+    return (
+        "Rows of training splits alone; rows of official tests are not among them. The grounding core, whose image "
+        "tower looks at the picture, has a card of its own.\n\n" + "\n".join(rows)
+    )
