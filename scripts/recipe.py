@@ -2,12 +2,13 @@
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ..eval.score import EvalSettings
 from ..grounding.evidence import EvidenceSettings, Source
 from ..grounding.recipe import CoreRecipe
 from ..grounding.settings import Settings
+from ..grounding.training import TrainSettings
 from ..report.datasets.covid_cxr import CovidNotesSettings
 from ..report.datasets.generic import GenericSettings
 from ..report.datasets.iu_xray import IuXraySettings
@@ -15,17 +16,24 @@ from ..report.datasets.load import NAMES as REPORT_SETS
 from ..report.datasets.load import READERS
 from ..report.datasets.mimic_cxr import MimicCxrSettings
 from ..vqa.datasets.vqa_rad import VqaRadSettings
+from ..vqa.derived.derive import DeriveSettings
 from ..vqa.mllm.generate import GenerateSettings
 from ..vqa.mllm.model import MllmSettings
 from ..vqa.mllm.train import MllmTrainSettings
 from ..vqa.probes import Probe
 
+QUESTION_SETS = ("phantom", "vqa_rad", "derived")
+TaskData = Literal["phantom", "vqa_rad", "derived", "covid_notes", "mimic_cxr", "iu_xray", "generic"]
+
 
 class TaskSection(Settings):
     """One downstream task: its data and how much of it is scored."""
 
-    data: Literal["phantom", "vqa_rad", "covid_notes", "mimic_cxr", "iu_xray", "generic"]
-    """phantom, or vqa_rad (questions), or covid_notes, mimic_cxr, iu_xray, generic: a table of your own (reports)."""
+    data: TaskData | tuple[TaskData, ...]
+    """phantom, vqa_rad, derived from the region sets in `grounding.data` (questions); phantom, covid_notes, mimic_cxr,
+    iu_xray, or generic: a table of your own (reports). Several sets of questions make a list."""
+    derived: DeriveSettings = DeriveSettings()
+    """Used when data is derived; captions are left out."""
     vqa_rad: VqaRadSettings = VqaRadSettings()
     """Used when data is vqa_rad."""
     covid_notes: CovidNotesSettings = CovidNotesSettings()
@@ -37,9 +45,55 @@ class TaskSection(Settings):
     generic: GenericSettings = GenericSettings()
     """Used when data is generic."""
     max_test: int | None = None
-    """Score at most so many samples, drawn with the recipe's seed; all of them when left out."""
+    """Score at most so many samples of each set, drawn with the recipe's seed; all of them when left out."""
     generate: GenerateSettings = GenerateSettings()
     """Decoding."""
+
+    @property
+    def sets(self) -> tuple[TaskData, ...]:
+        """The sets, one or several."""
+        return (self.data,) if isinstance(self.data, str) else self.data
+
+
+class Mix(Settings):
+    """Shares of the examples that are drawn in training, any numbers, of what there is; within a kind all are alike."""
+
+    vqa: float = Field(default=1.0, ge=0)
+    """Questions."""
+    report: float = Field(default=1.0, ge=0)
+    """Reports as they are."""
+    cited: float = Field(default=1.0, ge=0)
+    """Reports whose sentences cite the regions shown, with `evidence.cite`; a part of `report` for an adapter
+    without evidence, which cites nothing."""
+
+
+class WarmUp(Settings):
+    """Reports without pictures that the language side reads before the adapters are trained."""
+
+    data: Literal["mimic_cxr", "iu_xray", "generic"]
+    """Which set; of its part `train`, less texts that equal a scored report word for word."""
+    mimic_cxr: MimicCxrSettings = MimicCxrSettings()
+    """Used when data is mimic_cxr."""
+    iu_xray: IuXraySettings = IuXraySettings()
+    """Used when data is iu_xray."""
+    generic: GenericSettings = GenericSettings()
+    """Used when data is generic."""
+    train: MllmTrainSettings = MllmTrainSettings(
+        train=TrainSettings(steps=200, batch_size=8, learning_rate=5e-4, warmup_steps=10, clip_norm=1.0),
+        group_by_length=True,
+    )
+    """Steps, batches and rates; LoRA of the language side alone is trained."""
+
+
+class TuneSettings(MllmTrainSettings):
+    """How both adapters are tuned: same budget, same start."""
+
+    mix: Mix | None = None
+    """Shares of questions, reports and cited reports in what is drawn; left out: every one of them once an epoch."""
+    warm_up: WarmUp | None = None
+    """First LoRA reads the findings and writes the impression of reports without pictures (else writes what there is
+    from what is known of the study), once a run and seed, kept in `out_dir/warm-up`; both adapters go on from there,
+    with their whole budget. Needs a base that takes prompts without a picture. Left out: no warm-up."""
 
 
 class Recipe(CoreRecipe):
@@ -54,7 +108,7 @@ class Recipe(CoreRecipe):
     `text_only`, `flipped`; and `absent`, pairs of a label that is there and one that is not. They go to `probes/`."""
     mllm: MllmSettings = MllmSettings()
     """Stage 3: base model and LoRA."""
-    mllm_train: MllmTrainSettings = MllmTrainSettings()
+    mllm_train: TuneSettings = TuneSettings()
     """Stage 3: training; both adapters get the same budget and seed."""
     vqa: TaskSection | None = None
     """Stage 4: questions."""
@@ -73,17 +127,21 @@ class Recipe(CoreRecipe):
         if self.mllm_train.train.validate_every and self.eval_split == "val":
             raise ValueError("key 'mllm_train.train.validate_every': split val is scored, so it cannot choose weights")
         tasks = {"vqa": self.vqa, "report": self.report}
-        wanted = {"vqa": ("phantom", "vqa_rad"), "report": REPORT_SETS}
+        wanted = {"vqa": QUESTION_SETS, "report": REPORT_SETS}
         for name, task in tasks.items():
-            if task and task.data not in wanted[name]:
+            if task and (not task.sets or set(task.sets) - set(wanted[name]) or len(set(task.sets)) < len(task.sets)):
                 raise ValueError(f"key '{name}.data': {task.data!r} is not {name} data, valid: {wanted[name]}")
-        if self.phantoms is None and any(task and task.data == "phantom" for task in tasks.values()):
+        if self.report and len(self.report.sets) > 1:
+            raise ValueError("key 'report.data': one set of reports a run")
+        if self.phantoms is None and any(task and "phantom" in task.sets for task in tasks.values()):
             raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
-        if self.vqa and self.vqa.data == "vqa_rad" and "oracle" in self.sources:
+        if self.vqa and "derived" in self.vqa.sets and not self.grounding.data:
+            raise ValueError("key 'grounding.data': 'derived' questions need region sets")
+        if self.vqa and self.vqa.sets == ("vqa_rad",) and "oracle" in self.sources:
             raise ValueError("key 'sources': 'oracle' needs true regions, and vqa_rad has none")
-        if self.report and self.report.data in READERS and "oracle" in self.sources:
+        if self.report and set(self.report.sets) & set(READERS) and "oracle" in self.sources:
             raise ValueError(f"key 'sources': 'oracle' needs true regions, and {self.report.data} has none")
-        if self.vqa and self.vqa.data == "vqa_rad" and "absent" in self.probes:
+        if self.vqa and self.vqa.sets == ("vqa_rad",) and "absent" in self.probes:
             raise ValueError("key 'probes': 'absent' needs images whose labels are known, and vqa_rad has none")
         if self.probes and self.vqa is None:
             raise ValueError("key 'probes': they ask questions, so the section 'vqa' is needed")

@@ -1,16 +1,22 @@
 """Stages 3 and 4: two adapters with one budget, then predictions with every evidence source."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ..grounding.bad_input import BadInput
 from ..grounding.evidence import PLAIN, Evidence, EvidenceSettings, Source, select
 from ..grounding.labels import load_labels
 from ..grounding.records import Task, write_atomic
 from ..grounding.settings import read_settings
 from ..grounding.types import Study, region_to_json
+from ..report.attribution import attribute, attribution_to_meta, sentences_of
+from ..report.citing import to_cited
 from ..report.deidentified import as_reference
 from ..report.sentences import ground_sentences
-from ..report.task import Report
+from ..report.task import Report, Sentence
+from ..report.task import truth_of as truth_of_report
 from ..vqa.answer import parse_answer
 from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
 from ..vqa.mllm.model import GroundedMLLM, load
@@ -22,6 +28,7 @@ from ..vqa.task import Question, truth_of
 from .line import Line
 from .recipe import Recipe
 from .task_data import record_meta
+from .warm_up import warmed
 
 Adapter = Literal["plain", "grounded"]
 ADAPTERS: tuple[Adapter, ...] = ("plain", "grounded")
@@ -41,17 +48,54 @@ def tuned(line: Line, kind: Adapter) -> GroundedMLLM:
     dim, core = line.grounder.embedding_dim, line.grounder_dir
     if (folder / "complete").exists():
         return load(line.recipe.mllm, dim, folder, vision=core)
-    model = load(line.recipe.mllm, dim, vision=core)
-    source: Source = "predicted" if kind == "grounded" else "none"
-    items, held_out = (
-        line.examples(source, [item for item in [*line.questions, *line.reports] if item.study.split == split])
-        for split in ("train", line.recipe.held_out_split)
-    )
-    name, out = f"adapter {kind}", line.out / f"train-{kind}"
-    train(model, items, evidence_settings(line, kind), line.recipe.mllm_train, out, name, held_out)
-    model.save(folder, evidence_settings(line, kind))
+    start = warmed(line)
+    with line.timed(f"adapter {kind}"):
+        model = load(line.recipe.mllm, dim, start, vision=core)
+        source: Source = "predicted" if kind == "grounded" else "none"
+        items, held_out = (
+            [item for item in [*line.questions, *line.reports] if item.study.split == split]
+            for split in ("train", line.recipe.held_out_split)
+        )
+        examples, weights = mixed(line, kind, items, prompts(line, kind, source, items))
+        tried = prompts(line, kind, source, held_out)
+        name, out = f"adapter {kind}", line.out / f"train-{kind}"
+        train(model, examples, evidence_settings(line, kind), line.recipe.mllm_train, out, name, tried, weights)
+        model.save(folder, evidence_settings(line, kind))
     write_atomic(folder / "complete", "")
     return model
+
+
+def prompts(line: Line, kind: Adapter, source: Source, items: Sequence[Question | Report]) -> list[Example]:
+    """Prompts' parts of each item; reports are to cite where the recipe's evidence asks for it, as questions are."""
+    examples = line.examples(source, items)
+    if not evidence_settings(line, kind).cite:
+        return examples
+    return [to_cited(i, e) if isinstance(i, Report) else e for i, e in zip(items, examples, strict=True)]
+
+
+def mixed(
+    line: Line, kind: Adapter, items: Sequence[Question | Report], examples: list[Example]
+) -> tuple[list[Example], list[float] | None]:
+    """What an adapter learns from, and how often each is drawn, by the recipe's `mix`; without, once an epoch.
+
+    Where reports are to cite they are learned both ways: as they are, and with citations.
+    """
+    if (mix := line.recipe.mllm_train.mix) is None:
+        return examples, None
+    questions = [e for item, e in zip(items, examples, strict=True) if isinstance(item, Question)]
+    reports = [e for item, e in zip(items, examples, strict=True) if isinstance(item, Report)]
+    cites = evidence_settings(line, kind).cite
+    plain = [replace(example, may_cite=False) for example in reports]
+    kinds = [
+        (questions, mix.vqa),
+        (plain, mix.report if cites else mix.report + mix.cited),
+        (reports if cites else [], mix.cited),
+    ]
+    drawn = [(examples, share) for examples, share in kinds if examples and share]
+    if not drawn:
+        raise BadInput("nothing to draw: every kind of example that is there has share 0.", fix="key 'mllm_train.mix'")
+    weights = [share / len(examples) for examples, share in drawn for _ in examples]
+    return [example for examples, _ in drawn for example in examples], weights
 
 
 def predict_source(
@@ -64,7 +108,7 @@ def predict_source(
         if section is None:
             continue
         scored = [item for item in items if item.study.split == line.recipe.eval_split]
-        examples = line.examples(source, scored)
+        examples = prompts(line, kind, source, scored)
         jobs = [job(line, item, example, kind) for item, example in zip(scored, examples, strict=True)]
         path = line.out / "records" / f"{task}-{source}.jsonl"
         skipped = predict(model, jobs, evidence_settings(line, kind), section.generate, path)
@@ -110,7 +154,12 @@ def job(line: Line, item: Question | Report, example: Example, kind: Adapter) ->
         "answer": item.text,
     }
     meta = record_meta(study, (), item.shown[1:]) | dict(item.meta)
-    return Job(example=example, fields=fields, parse=lambda text: _grounded(text, example.evidence, meta))
+    if any(sentence.regions for sentence in item.sentences):
+        meta |= {"reference_sentences": sentences_to_json(item.sentences)}
+    settings, truth = evidence_settings(line, kind), truth_of_report(item)
+    return Job(
+        example=example, fields=fields, parse=lambda text: _grounded(text, example.evidence, meta, settings, truth)
+    )
 
 
 def question_job(question: Question, example: Example, settings: EvidenceSettings, names: dict[str, str]) -> Job:
@@ -149,15 +198,33 @@ def answered(
     return {"prediction": found.text, "parsed": parse_answer(found.text, question.answer_type), "meta": meta | told}
 
 
-def _grounded(text: str, evidence: Evidence, meta: dict[str, Any]) -> dict[str, Any]:
-    """A report's sentences with the regions they speak of, as the record keeps them.
+def grounded_meta(
+    text: str, evidence: Evidence, settings: EvidenceSettings, truth: Evidence | None = None
+) -> dict[str, Any]:
+    """A report's sentences and the regions they speak of, for its record's `meta`.
 
-    Marks of de-identification are treated as in the reference; what was written is then kept as `meta.raw`.
+    `sentences`: each with its regions as they are found afterwards. Where the model was to cite they have the regions
+    of either way, and further (`report.attribution`) there are `attribution`: each sentence with what it `cited` and
+    what was `grounded` for it, as places in the record's `regions`; the `agreement` of the two; and `citations` of the
+    whole text, held against `truth` as those of answers are.
     """
-    if (read := as_reference(text, meta)) != text:
-        return {"prediction": read} | _grounded(read, evidence, meta | {"raw": text})
-    sentences = ground_sentences(text, evidence.regions, load_labels(), evidence.size_px)
-    rows = [
+    tree = load_labels()
+    if not settings.cite:
+        found = ground_sentences(text, evidence.regions, tree, evidence.size_px)
+        return {"sentences": sentences_to_json(found)}
+    shown = select(evidence, settings)
+    num_shown = len(numbers_shown(shown, settings))
+    read = attribute(text, shown.regions, tree, evidence.size_px, num_shown=num_shown)
+    return {
+        "sentences": sentences_to_json(sentences_of(read, shown.regions)),
+        "citations": citations_to_json(parse_citations(text, num_shown), shown, truth),
+        **attribution_to_meta(read, shown.regions),
+    }
+
+
+def sentences_to_json(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
+    """Sentences and their regions, without masks, as records keep them."""
+    return [
         {
             "text": sentence.text,
             "is_negated": sentence.is_negated,
@@ -165,7 +232,26 @@ def _grounded(text: str, evidence: Evidence, meta: dict[str, Any]) -> dict[str, 
         }
         for sentence in sentences
     ]
-    return {"parsed": text, "meta": meta | {"sentences": rows}}
+
+
+def _grounded(
+    text: str,
+    evidence: Evidence,
+    meta: dict[str, Any],
+    settings: EvidenceSettings = PLAIN,
+    truth: Evidence | None = None,
+) -> dict[str, Any]:
+    """A record's fields read out of the report that the model wrote.
+
+    Scores read the text without citations, marks of de-identification treated as in the reference; where that differs
+    from what was written, `meta.raw` keeps the latter.
+    """
+    said = read = as_reference(text, meta)
+    if settings.cite:
+        said = parse_citations(read, len(numbers_shown(select(evidence, settings), settings))).text
+    changed = {"prediction": said} if said != text else {}
+    kept = {"raw": text} if changed else {}
+    return changed | {"parsed": said, "meta": meta | kept | grounded_meta(read, evidence, settings, truth)}
 
 
 def tune_and_predict(line: Line, kind: Adapter, only: tuple[Task, ...] = DOWNSTREAM) -> None:
@@ -173,8 +259,7 @@ def tune_and_predict(line: Line, kind: Adapter, only: tuple[Task, ...] = DOWNSTR
     sources = sources_of(line, kind)
     if not sources:
         return
-    with line.timed(f"adapter {kind}"):
-        model = tuned(line, kind)
+    model = tuned(line, kind)
     for source in sources:
         with line.timed(f"predict {source}"):
             predict_source(line, model, kind, source, only)
@@ -188,8 +273,7 @@ def train_adapters(recipe: Path) -> None:
     line = Line(read_settings(Recipe, recipe))
     for kind in ADAPTERS:
         if sources_of(line, kind):
-            with line.timed(f"adapter {kind}"):
-                tuned(line, kind)
+            tuned(line, kind)
 
 
 def predict_task(recipe: Path, task: Task) -> None:

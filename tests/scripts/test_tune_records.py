@@ -16,9 +16,12 @@ from medglip.grounding.evidence import Evidence, EvidenceSettings
 from medglip.grounding.records import read_lines
 from medglip.grounding.settings import validate
 from medglip.grounding.types import Region, Study
+from medglip.report.citing import to_cited
+from medglip.report.task import Report, Sentence
+from medglip.report.task import to_example as report_example
 from medglip.scripts.line import Line
 from medglip.scripts.recipe import Recipe
-from medglip.scripts.tune import job
+from medglip.scripts.tune import Adapter, job, mixed
 from medglip.vqa.probes import PROBES
 from medglip.vqa.task import Question, to_example
 
@@ -67,6 +70,96 @@ def test_cited_regions_are_kept_and_those_that_do_not_exist_counted() -> None:
     assert (cited["cited"], cited["missing"]) == ([1], [2])  # the second scores too low to be shown
     assert [(r["number"], r["phrase"], r["box_xyxy_px"]) for r in cited["regions"]] == [(1, "liver", [1, 2, 30, 40])]
     assert record["meta"]["image_ids"] == ["a", "b"]
+
+
+def region(phrase: str, x: float, score: float = 0.8) -> Region:
+    return Region(phrase=phrase, box_xyxy_px=np.array([x, 2, x + 20, 40], np.float32), score=score)
+
+
+LIVER, SPLEEN = region("liver", 1), region("spleen", 40)
+TRUE = Report(
+    report_id="r",
+    study=replace(STUDY, regions=(LIVER,), phrases=("liver", "spleen")),
+    text="The liver.",
+    sentences=(Sentence(text="The liver.", regions=(LIVER,)),),
+)
+
+
+def report_record(text: str, settings: EvidenceSettings, report: Report = TRUE) -> dict[str, Any]:
+    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("liver", 2), SPLEEN))
+    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings))
+    made = job(line, report, report_example(report, evidence), "grounded")
+    return made.fields | made.parse(text)
+
+
+def test_a_report_that_is_to_cite_is_kept_both_ways_and_scored_without_citations() -> None:
+    record = report_record("The liver is large [1]. Bright [2, 7]. No spleen.", EvidenceSettings(cite=True))
+    meta = record["meta"]
+    assert record["prediction"] == record["parsed"] == "The liver is large. Bright. No spleen."
+    assert meta["raw"] == "The liver is large [1]. Bright [2, 7]. No spleen."
+    rows = meta["attribution"]
+    assert [(row["cited"], row["grounded"], row["missing_citations"], row["support"]) for row in rows] == [
+        ([0], [0], [], "both"),
+        ([1], [], [7], "cited"),
+        ([], [], [], "not_needed"),
+    ]
+    assert (meta["agreement"]["num_cited"], meta["agreement"]["num_grounded"]) == (2, 1)
+    assert [[r["phrase"] for r in s["regions"]] for s in meta["sentences"]] == [["liver"], ["spleen"], []]
+    assert [s["is_negated"] for s in meta["sentences"]] == [False, False, True]
+    cited = meta["citations"]
+    assert (cited["cited"], cited["missing"], cited["shown"]) == ([1, 2], [7], 2)
+    assert [r["truth"] for r in cited["regions"]] == [[[1.0, 2.0, 21.0, 40.0]], []]
+    assert [s["text"] for s in meta["reference_sentences"]] == ["The liver."]
+
+
+def test_a_report_that_is_not_to_cite_is_kept_as_ever() -> None:
+    record = report_record("The liver is large [1].", EvidenceSettings(), replace(TRUE, sentences=()))
+    assert record["parsed"] == "The liver is large [1]."
+    assert "prediction" not in record
+    assert not {"raw", "attribution", "agreement", "citations", "reference_sentences"} & set(record["meta"])
+    assert [[r["phrase"] for r in s["regions"]] for s in record["meta"]["sentences"]] == [["liver"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "cite", "shares"),
+    [
+        ("grounded", True, {"asked": 0.25, "plain": 0.25, "cited": 0.5}),
+        ("plain", True, {"asked": 0.25, "plain": 0.75}),
+        ("grounded", False, {"asked": 0.25, "plain": 0.75}),
+    ],
+)
+def test_a_mix_gives_each_kind_its_share_however_many_there_are(
+    kind: Adapter, cite: bool, shares: dict[str, float]
+) -> None:
+    from medglip.scripts.recipe import Mix
+
+    settings = EvidenceSettings(cite=cite)
+    tuning = SimpleNamespace(mix=Mix(vqa=1, report=1, cited=2))
+    line: Any = SimpleNamespace(recipe=SimpleNamespace(evidence=settings, mllm_train=tuning))
+    items: list[Question | Report] = [QUESTION, TRUE, QUESTION, QUESTION]
+    none = Evidence.none()
+    reports = report_example(TRUE, none)
+    told = to_cited(TRUE, reports) if cite and kind == "grounded" else reports
+    examples = [told if isinstance(item, Report) else to_example(item, none) for item in items]
+    drawn, weights = mixed(line, kind, items, examples)
+    assert weights is not None
+    found = dict.fromkeys(shares, 0.0)
+    for example, weight in zip(drawn, weights, strict=True):
+        is_report = example.example_id == "r"
+        found["asked" if not is_report else "cited" if example.may_cite else "plain"] += weight / sum(weights)
+    assert found == pytest.approx(shares)
+    tuning.mix = None
+    assert mixed(line, kind, items, examples) == (examples, None)
+
+
+def test_a_mix_of_nothing_that_is_there_is_refused() -> None:
+    from medglip.grounding.bad_input import BadInput
+    from medglip.scripts.recipe import Mix
+
+    tuning = SimpleNamespace(mix=Mix(vqa=1, report=0, cited=0))
+    line: Any = SimpleNamespace(recipe=SimpleNamespace(evidence=EvidenceSettings(), mllm_train=tuning))
+    with pytest.raises(BadInput, match="share 0"):
+        mixed(line, "plain", [TRUE], [report_example(TRUE, Evidence.none())])
 
 
 @pytest.mark.parametrize(

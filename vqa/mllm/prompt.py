@@ -1,6 +1,7 @@
 """The prompt: image, evidence, instruction -> chat messages; the same for questions and reports."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,9 +38,10 @@ GREY = (128, 128, 128)
 class Example:
     """What the model sees and, in training, what it should write. `target` None: there is nothing to learn from.
 
-    `evidence`: of the first picture, as `transform` leaves it. `other_paths`: further pictures, in the order in which
-    the instruction speaks of them; `transform`: see there, for all of them. `may_cite`: the settings decide whether
-    the answer is to cite regions; False: it never is.
+    `evidence`: of the first picture, or of all, as `transform` leaves them. `other_paths`: further pictures, in the
+    order in which the instruction speaks of them; `transform`: see there, for all of them. `may_cite`: the settings
+    decide whether the answer is to cite regions; False: it never is. `cited`: the target with its citations, of the evidence as it is
+    shown and the numbers of its regions; None: regions of the phrases asked about, behind the target.
     """
 
     example_id: str
@@ -50,6 +52,7 @@ class Example:
     other_paths: tuple[Path, ...] = ()
     transform: Transform = ""
     may_cite: bool = False
+    cited: Callable[[Evidence, Sequence[int]], str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,7 +60,7 @@ class Prompt:
     """An example as one family of models wants it.
 
     `text`: rendered chat up to where the answer begins; `completion`: the answer as the template closes it, empty
-    where there is no target. `images`: the picture, the others, the overlay, crops. `features` float32[R, D + 8]: one
+    where there is no target. `images`: the picture, the others, overlays, crops. `features` float32[R, D + 8]: one
     row for each `<region>` in the text, R = 0 unless the forms hold `tokens`. `sha256`: over text, pixels and features.
     """
 
@@ -104,7 +107,7 @@ def instruction_text(example: Example, settings: EvidenceSettings, box_text: Box
     """The user's text without images: evidence lines, where there are any, the instruction, the wish for citations."""
     shown, says = select(example.evidence, settings), settings.say_nothing_found
     lines = to_text(shown, settings.forms, box_text, has_scores=settings.scores, says_nothing_found=says)
-    head = "Evidence in the first image:" if example.other_paths else "Evidence:"
+    head = "Evidence in the first image:" if example.other_paths and not shown.others else "Evidence:"
     text = f"{head}\n{lines}\n{example.instruction}" if lines else example.instruction
     return f"{text}\n{CITE}" if _cites(example, settings) and numbers_shown(shown, settings) else text
 
@@ -114,9 +117,11 @@ def _cites(example: Example, settings: EvidenceSettings) -> bool:
 
 
 def _target(example: Example, evidence: Evidence, settings: EvidenceSettings) -> str | None:
-    """What is to be written, with citations of the regions asked about where they are wanted."""
+    """What is to be written, with citations where they are wanted."""
     if example.target is None or not _cites(example, settings):
         return example.target
+    if example.cited is not None:
+        return example.cited(evidence, numbers_shown(evidence, settings))
     return with_citations(example.target, numbers_asked(evidence, settings))
 
 
@@ -130,12 +135,12 @@ def _content(
 def _images(
     example: Example, evidence: Evidence, settings: EvidenceSettings, letterbox_px: int | None, family: Family
 ) -> tuple[Image.Image, ...]:
-    """The pictures as they are changed, then the overlay and the crops of the first, where there are any."""
+    """The pictures as they are changed, then their overlays and crops, where there are any."""
     if example.transform == "no_image" and not family.needs_image:
         return ()
     images = [_changed(read_image(path), example.transform) for path in (example.image_path, *example.other_paths)]
     if evidence.source != "none":
-        images += [*to_overlay(images[0], evidence, settings), *to_crops(images[0], evidence, settings)]
+        images += [*_overlays(images, evidence, settings), *_crops(images, evidence, settings)]
     if family.max_images is not None and len(images) > family.max_images:
         raise BadInput(
             f"a prompt of {len(images)} images, {family.name} takes {family.max_images}.",
@@ -145,6 +150,23 @@ def _images(
     if letterbox_px is None:
         return tuple(images)
     return tuple(Letterbox(picture.size, letterbox_px).image(picture) for picture in images)
+
+
+def _overlays(images: Sequence[Image.Image], evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
+    """One of each picture that has a region; numbers run through."""
+    drawn: list[Image.Image] = []
+    first = 1
+    for image, part in zip(images, evidence.images, strict=False):
+        drawn += to_overlay(image, part, settings, first)
+        first += len(part.regions)
+    return drawn
+
+
+def _crops(images: Sequence[Image.Image], evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
+    """Those of the best regions of all pictures, in the order of their numbers."""
+    best = select(evidence, settings.model_copy(update={"max_regions": settings.max_crops}))
+    pairs = zip(images, best.images, strict=False)
+    return [crop for image, part in pairs for crop in to_crops(image, part, settings)]
 
 
 def _changed(image: Image.Image, transform: Transform) -> Image.Image:
@@ -166,8 +188,9 @@ def _completion(target: str | None, question: list[dict[str, Any]], text: str, p
 
 def _refuse_special_tokens(example: Example, evidence: Evidence, processor: Any) -> None:
     """A question that says `<image>` or `<region>` would shift every placeholder after it."""
-    written = "\n".join([example.instruction, example.target or "", *evidence.phrases])
-    written += "\n".join(region.phrase for region in evidence.regions)
+    asked = [phrase for part in evidence.images for phrase in part.phrases]
+    written = "\n".join([example.instruction, example.target or "", *asked])
+    written += "\n".join(region.phrase for _, region in evidence.numbered)
     special = {*processor.tokenizer.all_special_tokens, getattr(processor, "image_token", REGION_TOKEN), REGION_TOKEN}
     if found := sorted(token for token in special if token and token in written):
         raise BadInput(f"the text holds the special token {found[0]!r}.", row=example.example_id, fix="take it out")

@@ -48,21 +48,26 @@ def train(
     out_dir: Path,
     name: str = "mllm",
     held_out: Sequence[Example] = (),
+    weights: Sequence[float] | None = None,
 ) -> list[dict[str, float]]:
     """Tune in place and return the log; continues from `out_dir` (see `training.fit`).
 
     Evidence is perturbed anew at every draw. Examples without a target teach nothing and are left out. `held_out`:
-    validated on where the settings ask for it; the best weights are kept.
+    validated on where the settings ask for it; the best weights are kept. `weights`: how often each example is drawn,
+    in proportion; None: every one once an epoch.
     """
     if any(example.target is None for example in examples):
-        examples = [example for example in examples if example.target is not None]
+        known = [place for place, example in enumerate(examples) if example.target is not None]
+        examples = [examples[place] for place in known]
+        weights = weights and [weights[place] for place in known]
 
     def prepare(example: Example, rng: np.random.Generator) -> Prompt:
         return mllm.render(replace(example, evidence=perturb(example.evidence, evidence, rng)), evidence)
 
     drawn: Draws = (examples, prepare, mllm.collate, settings.train)
     if settings.group_by_length and len(examples):
-        drawn = grouped(*drawn, texts=[instruction_text(one, evidence) + (one.target or "") for one in examples])
+        texts = [instruction_text(one, evidence) + (one.target or "") for one in examples]
+        drawn, weights = grouped(*drawn, texts=texts, weights=weights), None  # its draws are whole batches
     validate = partial(validation, held_out, evidence, settings.train.batch_size) if held_out else None
     draws, prepare_draw, collate, plan = drawn
     with checkpointing(mllm) if settings.gradient_checkpointing else nullcontext():
@@ -74,6 +79,7 @@ def train(
             loss=answer_loss,
             settings=plan,
             out_dir=out_dir,
+            weights=weights,
             validate=validate,
             name=name,
         )
@@ -85,9 +91,10 @@ def grouped(
     collate: Callable[[list[Prompt]], Batch],
     settings: TrainSettings,
     texts: Sequence[str],
+    weights: Sequence[float] | None = None,
 ) -> Draws:
     """What `fit` is given so that one of its draws is a whole batch of examples with texts of like length."""
-    batches = length_batches([len(text) for text in texts], settings, processes().num_processes)
+    batches = length_batches([len(text) for text in texts], settings, processes().num_processes, weights)
     return (
         [[examples[k] for k in batch] for batch in batches],
         lambda group, rng: [prepare(example, rng) for example in group],
@@ -96,18 +103,22 @@ def grouped(
     )
 
 
-def length_batches(lengths: Sequence[int], settings: TrainSettings, num_processes: int = 1) -> list[list[int]]:
+def length_batches(
+    lengths: Sequence[int], settings: TrainSettings, num_processes: int = 1, weights: Sequence[float] | None = None
+) -> list[list[int]]:
     """Places of the examples in all batches of the training, of like length each; from the seed alone.
 
-    Every epoch is shuffled, cut into stretches of 32 batches, and sorted by length within each. `fit` draws the
-    batches in an order of its own, so that their lengths come mixed.
+    Every epoch is shuffled, or drawn in proportion to the weights, cut into stretches of 32 batches, and sorted by
+    length within each. `fit` draws the batches in an order of its own, so that their lengths come mixed.
     """
     size, rng = settings.batch_size, np.random.default_rng([settings.seed, 1])
     wanted = settings.steps * settings.gradient_accumulation * num_processes
+    chances = None if weights is None else np.asarray(weights, np.float64) / sum(weights)
     batches: list[list[int]] = []
     rest: list[int] = []
     while len(batches) < wanted:
-        order = [*rest, *rng.permutation(len(lengths)).tolist()]
+        drawn = rng.permutation(len(lengths)) if chances is None else rng.choice(len(lengths), len(lengths), p=chances)
+        order = [*rest, *drawn.tolist()]
         whole = len(order) // size * size
         rest = order[whole:]
         for start in range(0, whole, STRETCH * size):
