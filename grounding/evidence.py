@@ -32,7 +32,7 @@ class EvidenceSettings(Settings):
 
     forms: tuple[Form, ...] = ("text", "tokens")
     """Any subset of text (words and boxes), tokens (soft region tokens), crops (further images), overlay (a copy of the
-    picture with the boxes drawn and numbered as in the text, one further image)."""
+    picture with the boxes drawn and numbered as in the text, a further image for each that has any)."""
     max_regions: int = 4
     """At most so many regions a prompt, best first; those the question asks about come before all others."""
     min_score: float = 0.3
@@ -59,12 +59,31 @@ PLAIN = EvidenceSettings(forms=())
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
-    """The regions one prompt may rest on. `phrases` are those that were looked for; some may have no region."""
+    """The regions one prompt may rest on. `phrases` are those that were looked for; some may have no region.
+
+    `others`: those of the prompt's further images, in their order, one each; where they are left out nothing was looked
+    for there. Numbers run through: first the regions of this image, then those of the others.
+    """
 
     source: Source
     size_px: tuple[int, int]
     regions: tuple[Region, ...] = ()
     phrases: tuple[str, ...] = ()
+    others: tuple["Evidence", ...] = ()
+
+    @property
+    def images(self) -> tuple["Evidence", ...]:
+        """The evidence of every image, in order."""
+        return (self, *self.others)
+
+    @property
+    def numbered(self) -> tuple[tuple[int, Region], ...]:
+        """(number of its image, from 1, region), in the order of the regions' numbers."""
+        return tuple((place, region) for place, part in enumerate(self.images, 1) for region in part.regions)
+
+    def each(self, change: Callable[["Evidence"], "Evidence"]) -> "Evidence":
+        """With every image's evidence changed by itself."""
+        return replace(change(self), others=tuple(change(other) for other in self.others))
 
     @staticmethod
     def none(size_px: tuple[int, int] = (1, 1)) -> "Evidence":
@@ -73,19 +92,28 @@ class Evidence:
 
 
 def select(evidence: Evidence, settings: EvidenceSettings) -> Evidence:
-    """The regions worth showing: scored high enough, asked-for phrases first, then by score, at most `max_regions`."""
-    asked = set(evidence.phrases)
-    good = [region for region in evidence.regions if region.score >= settings.min_score]
-    good.sort(key=lambda region: (region.phrase not in asked, -region.score))
-    return replace(evidence, regions=tuple(good[: settings.max_regions]))
+    """The regions worth showing: scored high enough, asked-for phrases first, then by score, at most `max_regions`.
+
+    That many of all images together; each image keeps its own, best first.
+    """
+    good = [(place, region) for place, region in evidence.numbered if region.score >= settings.min_score]
+    good.sort(key=lambda found: (found[1].phrase not in evidence.images[found[0] - 1].phrases, -found[1].score))
+    kept = good[: settings.max_regions]
+    first, *others = (
+        replace(part, regions=tuple(region for at, region in kept if at == place))
+        for place, part in enumerate(evidence.images, 1)
+    )
+    return replace(first, others=tuple(others))
 
 
 def perturb(evidence: Evidence, settings: EvidenceSettings, rng: np.random.Generator) -> Evidence:
     """Training noise: evidence dropped now and then, boxes jittered; fed clean boxes, it fails on predicted ones."""
     if rng.random() < settings.dropout:
         return Evidence.none(evidence.size_px)
-    return replace(
-        evidence, regions=tuple(_jitter(region, evidence.size_px, settings.jitter, rng) for region in evidence.regions)
+    return evidence.each(
+        lambda part: replace(
+            part, regions=tuple(_jitter(region, part.size_px, settings.jitter, rng) for region in part.regions)
+        )
     )
 
 
@@ -95,6 +123,13 @@ def _jitter(region: Region, size_px: tuple[int, int], amount: float, rng: np.ran
     moved = box + sides * rng.uniform(-amount, amount, 4).astype(np.float32)
     moved = np.clip(moved, 0, np.tile(np.array(size_px, np.float32), 2))
     return replace(region, box_xyxy_px=moved, mask=None) if (moved[2:] - moved[:2] > 1).all() else region
+
+
+def without_masks(evidence: Evidence) -> Evidence:
+    """No region of any image with its mask: prompts have no use for masks, memory has."""
+    return evidence.each(
+        lambda part: replace(part, regions=tuple(replace(region, mask=None) for region in part.regions))
+    )
 
 
 def transplant(evidence: Evidence, donor: Evidence) -> Evidence:
@@ -123,6 +158,10 @@ def mirrored(evidence: Evidence) -> Evidence:
 
     Embeddings stay: those of the flipped picture must be read in it, see `mirror.InMirror`.
     """
+    return evidence.each(_mirrored)
+
+
+def _mirrored(evidence: Evidence) -> Evidence:
     width, phrases = evidence.size_px[0], tuple(mirror(phrase)[0] for phrase in evidence.phrases)
     regions = tuple(mirrored_region(region, width) for region in evidence.regions)
     return replace(evidence, regions=regions, phrases=phrases)
@@ -190,22 +229,30 @@ def to_text(
 
     With `text`: `1 nodule, upper left, 12 20 31 44`, or `1 nodule, likely, upper left, 12 20 31 44` where
     `has_scores`; with `tokens` a `<region>` placeholder follows the number. `box_text`: how the language model writes
-    a box. `says_nothing_found`: "no region found" where there is no other line.
+    a box. `says_nothing_found`: "no region found" where there is no other line. Of several images each has its lines
+    below its name, `Image 2:`, where it has any.
     """
     has_text, has_tokens = "text" in forms, "tokens" in forms
     if evidence.source == "none" or not (has_text or has_tokens):
         return ""
     tokens = f" {REGION_TOKEN}" if has_tokens else ""
-    lines = [
-        f"{number}{tokens}" + (f" {_words(region, evidence.size_px, box_text, has_scores)}" if has_text else "")
-        for number, region in enumerate(evidence.regions, 1)
-    ]
-    found = {region.phrase for region in evidence.regions}
-    if has_text:
-        lines += [f"{phrase}: not found" for phrase in evidence.phrases if phrase not in found]
-        if says_nothing_found and not lines:
-            lines = [NOTHING_FOUND]
+    lines, number = [], 0
+    for place, part in enumerate(evidence.images, 1):
+        own = [
+            f"{number + k}{tokens}" + (f" {_words(region, part.size_px, box_text, has_scores)}" if has_text else "")
+            for k, region in enumerate(part.regions, 1)
+        ]
+        number += len(own)
+        own += _not_found(part) if has_text else []
+        lines += [f"Image {place}:", *own] if own and evidence.others else own
+    if has_text and says_nothing_found and not lines:
+        lines = [NOTHING_FOUND]
     return "\n".join(lines)
+
+
+def _not_found(evidence: Evidence) -> list[str]:
+    found = {region.phrase for region in evidence.regions}
+    return [f"{phrase}: not found" for phrase in evidence.phrases if phrase not in found]
 
 
 def _words(region: Region, size_px: tuple[int, int], box_text: BoxText, has_scores: bool) -> str:
@@ -229,8 +276,11 @@ def _crop(image: Image.Image, region: Region, margin: float) -> Image.Image:
 
 
 def token_features(evidence: Evidence, embedding_dim: int) -> NDArray[np.float32]:
-    """float32[R, embedding_dim + 8]: the region's embedding (zeros where there is none), then its place and score."""
-    rows = [_features(region, evidence.size_px, embedding_dim) for region in evidence.regions]
+    """float32[R, embedding_dim + 8]: the region's embedding (zeros where there is none), then its place and score.
+
+    Regions of all images, as they are numbered, each with its place in its own.
+    """
+    rows = [_features(region, part.size_px, embedding_dim) for part in evidence.images for region in part.regions]
     return np.stack(rows) if rows else np.zeros((0, embedding_dim + POSITION_DIM), np.float32)
 
 

@@ -18,15 +18,18 @@ LEAST_SIDE_PX = 256
 Rect = tuple[float, float, float, float]
 
 
-def to_overlay(image: Image.Image, evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
-    """The picture with its regions numbered, as a list of one; empty where the forms ask for none or none is found."""
+def to_overlay(image: Image.Image, evidence: Evidence, settings: EvidenceSettings, first: int = 1) -> list[Image.Image]:
+    """The picture with its regions numbered, as a list of one; empty where the forms ask for none or none is found.
+
+    `first`: number of its first region.
+    """
     if "overlay" not in settings.forms or not evidence.regions:
         return []
-    return [draw_marks(image, evidence.regions)]
+    return [draw_marks(image, evidence.regions, first)]
 
 
-def draw_marks(image: Image.Image, regions: Sequence[Region]) -> Image.Image:
-    """A copy, RGB, with a box and a number from 1 for each region; the given picture is left as it is.
+def draw_marks(image: Image.Image, regions: Sequence[Region], first: int = 1) -> Image.Image:
+    """A copy, RGB, with a box and a number from `first` for each region; the given picture is left as it is.
 
     Same shape as the picture, and same size unless it is below `LEAST_SIDE_PX`. Numbers are a sixteenth of the longer
     side high, so that they stay readable when a model scales the picture down.
@@ -36,10 +39,10 @@ def draw_marks(image: Image.Image, regions: Sequence[Region]) -> Image.Image:
     pen, side = ImageDraw.Draw(picture), max(picture.size)
     width, font = max(2, round(side / 160)), ImageFont.load_default(max(10, side / 16))
     boxes = [_inside([float(value) * scale for value in region.box_xyxy_px], picture.size) for region in regions]
-    for number, box in enumerate(boxes):
-        _draw_box(pen, box, PALETTE[number % len(PALETTE)], width)
+    for number, box in enumerate(boxes, first):
+        _draw_box(pen, box, _colour(number), width)
     taken: list[Rect] = []
-    for number, box in enumerate(boxes):
+    for number, box in enumerate(boxes, first):
         taken.append(_draw_number(pen, number, box, taken, picture.size, font))
     return picture
 
@@ -51,6 +54,10 @@ def _inside(box: Sequence[float], size_px: tuple[int, int]) -> Rect:
     return ends[0], ends[1], max(ends[0], stops[0]), max(ends[1], stops[1])
 
 
+def _colour(number: int) -> str:
+    return PALETTE[(number - 1) % len(PALETTE)]
+
+
 def _draw_box(pen: ImageDraw.ImageDraw, box: Rect, colour: str, width: int) -> None:
     """An outline with a dark rim, seen on bright and on dark ground."""
     rim = max(1, width // 2)
@@ -59,10 +66,10 @@ def _draw_box(pen: ImageDraw.ImageDraw, box: Rect, colour: str, width: int) -> N
 
 
 def _draw_number(
-    pen: ImageDraw.ImageDraw, place: int, box: Rect, taken: Sequence[Rect], size_px: tuple[int, int], font: object
+    pen: ImageDraw.ImageDraw, number: int, box: Rect, taken: Sequence[Rect], size_px: tuple[int, int], font: object
 ) -> Rect:
     """The number on a plate of the box's colour, where it covers no other number; returns the plate."""
-    text, colour = str(place + 1), PALETTE[place % len(PALETTE)]
+    text, colour = str(number), _colour(number)
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)  # pyright: ignore[reportArgumentType]
     pad = max(1.0, (bottom - top) / 6)
     width, height = right - left + 2 * pad, bottom - top + 2 * pad

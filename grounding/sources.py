@@ -1,7 +1,7 @@
 """The switch: which regions a prompt is given. One function builds every source from the same caches."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,11 +13,26 @@ from .types import Region, Study
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Query:
-    """What one prompt asks to be grounded: `asked` by the question itself, `usual` for its modality."""
+    """What one prompt asks to be grounded: `asked` by the question itself, `usual` for its modality.
+
+    `others`: the same of the prompt's further images.
+    """
 
     study: Study
     asked: tuple[str, ...] = ()
     usual: tuple[str, ...] = ()
+    others: tuple["Query", ...] = ()
+
+    @staticmethod
+    def of(studies: Sequence[Study], asked: tuple[str, ...], vocabulary: Mapping[str, Sequence[str]]) -> "Query":
+        """Of a prompt's images: `asked` of all, and of each what `vocabulary` has for its modality."""
+        first, *others = (Query(study=s, asked=asked, usual=tuple(vocabulary.get(s.modality, ()))) for s in studies)
+        return replace(first, others=tuple(others))
+
+    @property
+    def images(self) -> tuple["Query", ...]:
+        """Of every image, in order."""
+        return (self, *self.others)
 
     @property
     def phrases(self) -> tuple[str, ...]:
@@ -37,20 +52,50 @@ def evidence_for(
     source: Source, queries: Sequence[Query], caches: RegionCaches, settings: EvidenceSettings, seed: int = 0
 ) -> list[Evidence]:
     """One `Evidence` a query. `shuffled` takes the predicted regions of another image of the same modality, the same
-    donor for every query on one image; `random` keeps the predicted phrases and sizes. Seeds fix both.
+    donor for every query on one image; `random` keeps the predicted phrases and sizes. Seeds fix both. What further
+    images there are changes nothing for the first ones.
 
     Raises `BadInput` if `oracle` is asked for and no study has a true region.
     """
     if source == "none":
         return [Evidence.none(query.study.size_px) for query in queries]
-    if source == "oracle" and queries and not any(caches.truth.get(query.study.study_id) for query in queries):
+    images = [image for query in queries for image in query.images]
+    if source == "oracle" and queries and not any(caches.truth.get(image.study.study_id) for image in images):
         raise BadInput("evidence source 'oracle' needs true regions, these studies have none.", fix="leave it out")
-    found = [_gather("oracle" if source == "oracle" else "predicted", query, caches, settings) for query in queries]
+    donors = _donors(queries, seed) if source == "shuffled" else {}
+    return [_evidence(source, query, caches, settings, donors, [seed, i]) for i, query in enumerate(queries)]
+
+
+def _evidence(
+    source: Source,
+    query: Query,
+    caches: RegionCaches,
+    settings: EvidenceSettings,
+    donors: Mapping[str, Study],
+    seeds: list[int],
+) -> Evidence:
+    """That of every image; `seeds` of the first, one more number tells the others apart."""
+    first, *others = (
+        _of_image(source, image, caches, settings, donors, [*seeds, place] if place else seeds)
+        for place, image in enumerate(query.images)
+    )
+    return replace(first, others=tuple(others))
+
+
+def _of_image(
+    source: Source,
+    query: Query,
+    caches: RegionCaches,
+    settings: EvidenceSettings,
+    donors: Mapping[str, Study],
+    seeds: list[int],
+) -> Evidence:
     if source == "shuffled":
-        return _shuffle(queries, caches, settings, seed)
-    if source == "random":
-        return [scatter(evidence, np.random.default_rng([seed, i])) for i, evidence in enumerate(found)]
-    return found
+        donor = replace(query, study=donors[query.study.study_id])
+        own = Evidence(source="shuffled", size_px=query.study.size_px, phrases=query.asked)
+        return transplant(own, _gather("predicted", donor, caches, settings))
+    found = _gather("oracle" if source == "oracle" else "predicted", query, caches, settings)
+    return scatter(found, np.random.default_rng(seeds)) if source == "random" else found
 
 
 def true_evidence(study: Study) -> Evidence:
@@ -67,15 +112,15 @@ def _gather(source: Source, query: Query, caches: RegionCaches, settings: Eviden
     return select(evidence, settings)
 
 
-def _shuffle(queries: Sequence[Query], caches: RegionCaches, settings: EvidenceSettings, seed: int) -> list[Evidence]:
-    """Every query answered from its donor image, its own asked phrases kept."""
-    studies = {query.study.study_id: query.study for query in queries}
-    order = list(studies.values())
-    donors = derangement([study.modality for study in order], np.random.default_rng(seed))
-    donor_of = {study.study_id: order[donor] for study, donor in zip(order, donors, strict=True)}
-    shuffled = []
-    for query in queries:
-        donor = Query(study=donor_of[query.study.study_id], asked=query.asked, usual=query.usual)
-        own = Evidence(source="shuffled", size_px=query.study.size_px, phrases=query.asked)
-        shuffled.append(transplant(own, _gather("predicted", donor, caches, settings)))
-    return shuffled
+def _donors(queries: Sequence[Query], seed: int) -> dict[str, Study]:
+    """For each image, by its study's id, the one whose regions it is given: another first image of its modality.
+
+    Images that are never first have donors of their own, so that those of the others stay as they are.
+    """
+    first = {query.study.study_id: query.study for query in queries}
+    every = {image.study.study_id: image.study for query in queries for image in query.images}
+    rng, found = np.random.default_rng(seed), dict[str, Study]()
+    for order in (list(first.values()), list(every.values()) if len(every) > len(first) else []):
+        donors = derangement([study.modality for study in order], rng)
+        found = {study.study_id: order[donor] for study, donor in zip(order, donors, strict=True)} | found
+    return found

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from datasets import Dataset
 
 from ..grounding.bad_input import BadInput, Skipped
 from ..grounding.cache import regions_of
-from ..grounding.evidence import Evidence, Source
+from ..grounding.evidence import Evidence, Source, without_masks
 from ..grounding.grounder import Grounder
 from ..grounding.medglip_grounder import MedGlipGrounder, TruthGrounder
 from ..grounding.mirror import InMirror
@@ -103,9 +102,10 @@ class Line:
         return self.out / "grounding" / "model"
 
     def query(self, item: Question | Report) -> Query:
-        """What is looked for in the image of one question or report."""
-        asked = item.phrases if isinstance(item, Question) else ()
-        return Query(study=item.study, asked=asked, usual=self.vocabulary.get(item.study.modality, ()))
+        """What is looked for in the images of one question, or in the first of one report."""
+        if isinstance(item, Question):
+            return Query.of(item.studies, item.phrases, self.vocabulary)
+        return Query.of([item.study], (), self.vocabulary)
 
     @cached_property
     def caches(self) -> RegionCaches:
@@ -119,7 +119,7 @@ class Line:
         """
         studies: dict[str, Study] = {}
         phrases: dict[str, dict[str, None]] = {}
-        for query in map(self.query, items):
+        for query in (image for item in items for image in self.query(item).images):
             studies[query.study.study_id] = query.study
             phrases.setdefault(query.study.study_id, {}).update(dict.fromkeys(query.phrases))
         order, asked = list(studies.values()), [tuple(phrases[name]) for name in studies]
@@ -139,7 +139,7 @@ class Line:
         """The evidence of each item from one source, without masks: prompts have no use for them, memory has."""
         queries = [self.query(item) for item in items]
         found = evidence_for(source, queries, caches or self.caches, self.recipe.evidence, self.recipe.seed)
-        return [replace(e, regions=tuple(replace(region, mask=None) for region in e.regions)) for e in found]
+        return [without_masks(evidence) for evidence in found]
 
     def examples(
         self, source: Source, items: Sequence[Question | Report], caches: RegionCaches | None = None

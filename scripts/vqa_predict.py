@@ -5,14 +5,14 @@ questions -> regions (cached; each image by one rank) -> evidence -> records of 
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from accelerate import PartialState
 
 from ..grounding.bad_input import BadInput, Skipped
 from ..grounding.cache import regions_of
-from ..grounding.evidence import Evidence, Source
+from ..grounding.evidence import Source, without_masks
 from ..grounding.grounder import Grounder
 from ..grounding.medglip_grounder import TruthGrounder
 from ..grounding.records import write_atomic
@@ -84,19 +84,13 @@ def _jobs(
     names = {"model": finished.mllm.base, "adapter": adapter.name if adapter else ""}
     shown = finished.evidence_settings(ask.source)
     return [
-        question_job(question, to_example(question, _without_masks(evidence)), shown, names)
+        question_job(question, to_example(question, without_masks(evidence)), shown, names)
         for question, evidence in zip(asked, found, strict=True)
     ]
 
 
 def _query(finished: FinishedRun, question: Question) -> Query:
-    usual = tuple(finished.vocabulary.get(question.study.modality, ()))
-    return Query(study=question.study, asked=question.phrases, usual=usual)
-
-
-def _without_masks(evidence: Evidence) -> Evidence:
-    """Prompts have no use for them, memory has."""
-    return replace(evidence, regions=tuple(replace(region, mask=None) for region in evidence.regions))
+    return Query.of(question.studies, question.phrases, finished.vocabulary)
 
 
 def _caches(
@@ -106,9 +100,9 @@ def _caches(
     if ask.source == "none":
         return RegionCaches(predicted={}, truth={})
     phrases: dict[str, dict[str, None]] = {}
-    for query in queries:
-        phrases.setdefault(query.study.study_id, {}).update(dict.fromkeys(query.phrases))
-    studies = list({question.study.study_id: question.study for question in asked}.values())
+    for image in (image for query in queries for image in query.images):
+        phrases.setdefault(image.study.study_id, {}).update(dict.fromkeys(image.phrases))
+    studies = list({study.study_id: study for question in asked for study in question.studies}.values())
     wanted = [(study, tuple(phrases[study.study_id])) for study in studies]
     grounder: Grounder = TruthGrounder(finished.grounder) if ask.source == "oracle" else finished.reader
     found = _found(grounder, wanted, ask.out.parent / "regions", ranks)

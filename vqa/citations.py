@@ -49,32 +49,37 @@ def with_citations(text: str, numbers: Sequence[int]) -> str:
 def numbers_shown(shown: Evidence, settings: EvidenceSettings) -> tuple[int, ...]:
     """Numbers of the regions that a prompt shows with a number, from 1; crops have none."""
     has_numbers = shown.source != "none" and bool({"text", "tokens", "overlay"} & set(settings.forms))
-    return tuple(range(1, len(shown.regions) + 1)) if has_numbers else ()
+    return tuple(range(1, len(shown.numbered) + 1)) if has_numbers else ()
 
 
 def numbers_asked(shown: Evidence, settings: EvidenceSettings) -> tuple[int, ...]:
     """Numbers of the shown regions whose phrase the question asks about: what a target cites."""
     numbers = numbers_shown(shown, settings)
-    return tuple(number for number in numbers if shown.regions[number - 1].phrase in shown.phrases)
+    return tuple(number for number in numbers if shown.numbered[number - 1][1].phrase in shown.phrases)
 
 
 def citations_to_json(citations: Citations, shown: Evidence, truth: Evidence | None = None) -> dict[str, Any]:
     """For a record's meta, and scored: numbers `cited` and `missing` (an answer with missing ones is in error), how
-    many were `shown`, the `regions` cited.
+    many were `shown`, the `regions` cited; one that is not in the first image has the number of its `image`.
 
     `truth`: what is true of the pictures as they were shown. A region whose phrase is among its phrases has `truth`,
     the true boxes of that phrase, none where it is not there.
     """
     regions = [
-        {"number": number} | region_to_json(region) | {"mask_rle": None} | _truth(region, truth)
-        for number, region in ((number, shown.regions[number - 1]) for number in citations.cited)
+        {"number": number} | region_to_json(region) | {"mask_rle": None} | _place(image) | _truth(region, image, truth)
+        for number, (image, region) in ((number, shown.numbered[number - 1]) for number in citations.cited)
     ]
     numbers = {"cited": list(citations.cited), "missing": list(citations.missing), "shown": citations.num_shown}
     return {**numbers, "regions": regions}
 
 
-def _truth(region: Region, truth: Evidence | None) -> dict[str, Any]:
-    if truth is None or region.phrase not in truth.phrases:
+def _place(image: int) -> dict[str, int]:
+    return {"image": image} if image > 1 else {}
+
+
+def _truth(region: Region, image: int, truth: Evidence | None) -> dict[str, Any]:
+    known = truth.images[image - 1 : image] if truth else ()
+    if not any(region.phrase in part.phrases for part in known):
         return {}
-    boxes = [r.box_xyxy_px.tolist() for r in truth.regions if r.phrase == region.phrase]
+    boxes = [r.box_xyxy_px.tolist() for part in known for r in part.regions if r.phrase == region.phrase]
     return {"truth": [[round(x, 2) for x in box] for box in boxes]}

@@ -43,7 +43,7 @@ class Question:
 def to_example(question: Question, evidence: Evidence) -> Example:
     """The prompt's parts; a short answer is asked for, in the words of public VQA prompts.
 
-    `evidence`: of the first picture as stored; it is changed as the picture is.
+    `evidence`: of the first picture, or of all, as stored; it is changed as the pictures are.
     """
     return Example(
         example_id=question.question_id,
@@ -58,17 +58,18 @@ def to_example(question: Question, evidence: Evidence) -> Example:
 
 
 def truth_of(question: Question) -> Evidence:
-    """What is true of the first picture as it is shown, of every phrase that its set annotates on it."""
-    return _seen(true_evidence(question.study), question.transform)
+    """What is true of the pictures as they are shown, of every phrase that the set annotates on each."""
+    first, *others = (true_evidence(study) for study in question.studies)
+    return _seen(replace(first, others=tuple(others)), question.transform)
 
 
 def _seen(evidence: Evidence, transform: Transform) -> Evidence:
-    """What a grounder would find in the changed picture: all on its other side, or nothing.
+    """What a grounder would find in the changed pictures: all on its other side, or nothing.
 
     Without a picture no phrase was looked for.
     """
     if transform == "mirror":
         return mirrored(evidence)
     if transform == "blank":
-        return replace(evidence, regions=())
-    return replace(evidence, regions=(), phrases=()) if transform else evidence
+        return evidence.each(lambda part: replace(part, regions=()))
+    return replace(evidence, regions=(), phrases=(), others=()) if transform else evidence

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medglip.grounding.evidence import Evidence
+from medglip.grounding.evidence import Evidence, EvidenceSettings
 from medglip.grounding.types import Region, Study
-from medglip.vqa.citations import citations_to_json, parse_citations, with_citations
+from medglip.vqa.citations import citations_to_json, numbers_shown, parse_citations, with_citations
 from medglip.vqa.task import Question, to_example, truth_of
 
 words = st.text(st.characters(exclude_characters="[]", exclude_categories=("Cs",)), max_size=20).map(str.strip)
@@ -73,3 +73,33 @@ def test_cited_regions_carry_the_truth_of_their_phrase_where_it_is_known() -> No
     in_mirror = cited("mirror")["regions"]
     assert [region["phrase"] for region in in_mirror] == ["right kidney", "left kidney", "liver"]
     assert [region.get("truth") for region in in_mirror] == [[[10, 5, 30, 45]], [], None]
+
+
+def test_a_region_of_a_further_image_is_cited_with_it_and_held_against_its_truth() -> None:
+    def study(name: str, x: float) -> Study:
+        region = Region(phrase="cyst", box_xyxy_px=np.array([x, 0, x + 9, 9], np.float32))
+        return Study(
+            study_id=name,
+            image_path=Path(f"{name}.png"),
+            modality="ct",
+            group="g",
+            dataset="t",
+            split="test",
+            size_px=(80, 50),
+            regions=(region,),
+            phrases=("cyst",),
+        )
+
+    studies = study("a", 0), study("b", 40)
+    question = Question(
+        question_id="q", study=studies[0], question="?", answer="yes", answer_type="closed", others=studies[1:]
+    )
+    parts = [Evidence(source="predicted", size_px=(80, 50), regions=one.regions) for one in studies]
+    shown = replace(parts[0], others=(parts[1],))
+    assert numbers_shown(shown, EvidenceSettings()) == (1, 2)
+    found = citations_to_json(parse_citations("yes [2, 1, 3]", 2), shown, truth_of(question))
+    assert [(row["number"], row.get("image"), row["truth"]) for row in found["regions"]] == [
+        (2, 2, [[40, 0, 49, 9]]),
+        (1, None, [[0, 0, 9, 9]]),
+    ]
+    assert found["missing"] == [3]

@@ -71,6 +71,48 @@ def test_the_picture_comes_first_then_the_others_the_overlay_and_crops(
     assert render(swapped, EvidenceSettings(forms=FORMS, max_crops=2), processor, DIM).sha256 != prompt.sha256
 
 
+@pytest.fixture
+def on_three(new_example: NewExample, others: tuple[Path, ...]) -> Example:
+    """One region on the first picture, none on the second, two on the third."""
+    example = new_example(1)
+    (nodule,) = example.evidence.regions
+    box = np.array([20, 15, 30, 25], np.float32)
+    here = (replace(nodule, score=0.99, box_xyxy_px=box), replace(nodule, phrase="liver", score=0.8, box_xyxy_px=box))
+    empty = replace(example.evidence, size_px=(40, 30), regions=(), phrases=("nodule",))
+    first = replace(example.evidence, phrases=("nodule",))
+    evidence = replace(first, others=(empty, replace(empty, regions=here)))
+    return replace(example, other_paths=others, evidence=evidence, may_cite=True)
+
+
+def test_regions_of_every_picture_are_told_with_it(processor: Any, on_three: Example) -> None:
+    prompt = render(on_three, EvidenceSettings(cite=True), processor, DIM)
+    assert (
+        "Evidence:\nImage 1:\n1 <region> nodule, upper left, 24 16 43 46\nImage 2:\nnodule: not found\n"
+        "Image 3:\n2 <region> nodule, lower, 50 50 75 83\n3 <region> liver, lower, 50 50 75 83\nWhere is"
+    ) in prompt.text
+    assert prompt.features.shape[0] == prompt.text.count("<region>") == 3
+    assert prompt.features[1, DIM : DIM + 4].tolist() == pytest.approx([0.5, 0.5, 0.75, 25 / 30])
+    assert prompt.completion == "upper left [1, 2]<|im_end|>"
+    alone = render(
+        replace(on_three, evidence=replace(on_three.evidence, others=())), EvidenceSettings(), processor, DIM
+    )
+    assert "Evidence in the first image:\n1 <region> nodule" in alone.text
+
+
+def test_crops_and_marks_are_taken_from_their_own_picture(processor: Any, on_three: Example) -> None:
+    settings = EvidenceSettings(forms=FORMS, max_crops=1)
+    images = render(on_three, settings, processor, DIM).images
+    assert len(images) == 3 + 2 + 1
+    assert [image.size for image in images[3:5]] == [(320, 200), (280, 210)]
+    best = images[-1].resize((1, 1)).getpixel((0, 0))
+    assert best == (0, 128, 0)  # of the green third picture, whose nodule scores best
+    more = render(on_three, EvidenceSettings(forms=("crops",), max_crops=2), processor, DIM).images
+    assert len(more) == 3 + 2
+    assert more[-1].tobytes() == images[-1].tobytes()
+    unmarked = replace(on_three, evidence=replace(on_three.evidence, others=()))
+    assert len(render(unmarked, settings, processor, DIM).images) == 3 + 1 + 1
+
+
 def test_a_family_that_takes_one_image_says_so(
     processor: Any, new_example: NewExample, others: tuple[Path, ...]
 ) -> None:
@@ -146,3 +188,9 @@ def test_a_question_hands_all_its_pictures_on_and_its_evidence_as_they_are_chang
     blank = to_example(replace(question, transform="blank"), evidence).evidence
     assert (blank.regions, blank.phrases) == ((), ("left lung",))
     assert to_example(replace(question, transform="no_image"), evidence).evidence.phrases == ()
+    both = replace(evidence, others=(evidence,))
+    in_mirror = to_example(replace(question, transform="mirror"), both).evidence
+    assert [r.box_xyxy_px.tolist() for _, r in in_mirror.numbered] == [[60, 0, 80, 10]] * 2
+    blanks = to_example(replace(question, transform="blank"), both).evidence
+    assert ([part.phrases for part in blanks.images], blanks.numbered) == ([("left lung",)] * 2, ())
+    assert to_example(replace(question, transform="no_image"), both).evidence.others == ()

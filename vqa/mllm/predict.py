@@ -85,8 +85,11 @@ def _record(job: Job, written: Generated, settings: EvidenceSettings) -> Predict
         "phrases": shown.phrases,
         "regions": tuple(region_to_json(region) for region in shown.regions),
     }
+    said = {**own, **job.fields, "prediction": written.text, **job.parse(written.text)}
+    if further := [region_to_json(region) | {"image": image} for image, region in shown.numbered if image > 1]:
+        said["meta"] = {**said.get("meta", {}), "other_regions": further}
     return PredictionRecord(
-        **{**own, **job.fields, "prediction": written.text, **job.parse(written.text)},
+        **said,
         prompt_sha256=written.prompt_sha256,
         seconds=written.seconds,
     )
