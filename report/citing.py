@@ -29,10 +29,10 @@ def cited_text(report: Report, shown: Evidence, numbers: Sequence[int]) -> str:
     known, a sentence cites what is shown of their phrases at their places (IoU of 0.5 on); else what its words speak
     of, as grounding afterwards finds it. Evidence that is wrong is thus not cited.
     """
-    regions = shown.regions[: len(numbers)]
+    regions = shown.regions[: len(numbers)]  # of the first image, as the sentences' regions are
     known = any(sentence.regions for sentence in report.sentences)
     sentences = report.sentences if known else ground_sentences(report.text, regions, load_labels(), shown.size_px)
-    cited = [[n for n, r in zip(numbers, regions, strict=True) if _speaks_of(s, r, known)] for s in sentences]
+    cited = [[n for n, r in zip(numbers, regions, strict=False) if _speaks_of(s, r, known)] for s in sentences]
     if not any(cited):
         return report.text
     return " ".join(_with(sentence.text, found) for sentence, found in zip(sentences, cited, strict=True))

@@ -38,6 +38,8 @@ from .tune import grounded_meta
 
 NUM_REGIONS = 4
 ROWS: tuple[tuple[Form, ...], ...] = (("text",), ("tokens",), ("text", "tokens"), ("crops",), ("overlay",))
+HEAD = ("batch", "form", "tokens", "plain/min", "grounded/min", "overhead", "CPU")
+NAMES = tuple("+".join(forms) for forms in ROWS)
 Work = Callable[[], Any]
 
 
@@ -90,6 +92,7 @@ def main(
     dtype: Annotated[str, typer.Option(help="bf16 or fp32")] = "bf16",
     new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of every report, no more and no fewer")] = 64,
     pairs: Annotated[int, typer.Option(min=1, help="Timed pairs of each row, after one that is not counted")] = 5,
+    forms: Annotated[list[str] | None, typer.Option(help="Forms beside token_equal; all when left out")] = None,
     tiny: Annotated[bool, typer.Option(help="Batches of 1 and 2, one pair, 4 tokens: does it run at all?")] = False,
     threads: Annotated[int, typer.Option(help="CPU threads")] = 2,
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures there")] = None,
@@ -101,11 +104,12 @@ def main(
     found: dict[str, Any] = {"base": base, "core": core, "dtype": dtype, "new_tokens": new_tokens, "pairs": pairs}
     with tempfile.TemporaryDirectory() as folder:
         bench = prepared(settings, core, Path(folder), max(sizes), new_tokens)
+        typer.echo("{:>5} {:12} {:>9} {:>10} {:>13} {:>9} {:>8}".format(*HEAD))
         with bench.mllm.merged():
             for size in sizes:
-                found[f"batch {size}"] = rows(bench, bench.reports[:size], pairs)
+                found[f"batch {size}"] = rows(bench, bench.reports[:size], forms or NAMES, pairs)
         found["once a report"] = parts(bench, pairs)
-    typer.echo(text(found, sizes))
+    typer.echo("\n".join(f"{name}: {value}" for name, value in found["once a report"].items()))
     if out:
         write_atomic(out, json.dumps(found, indent=1))
 
@@ -128,7 +132,7 @@ def prepared(settings: MllmSettings, core: str, folder: Path, num: int, new_toke
     return Bench(mllm=mllm, bare=bare.eval(), core=grounder, reports=reports, cache=cache, new_tokens=new_tokens)
 
 
-def rows(bench: Bench, reports: Sequence[Report], pairs: int) -> dict[str, Any]:
+def rows(bench: Bench, reports: Sequence[Report], forms: Sequence[str], pairs: int) -> dict[str, Any]:
     """`token_equal`: text evidence with citations against the same words as part of a plain question; then each form
     against the plain prompt, which is shorter.
     """
@@ -136,7 +140,9 @@ def rows(bench: Bench, reports: Sequence[Report], pairs: int) -> dict[str, Any]:
     evidence = bench.evidence(reports, text_shown)
     asked = [_asked(report, e) for report, e in zip(reports, evidence, strict=True)]
     said = [replace(e, instruction=instruction_text(e, text_shown), evidence=Evidence.none()) for e in asked]
-    ours = {"token_equal": (text_shown, said)} | {"+".join(forms): (_shown(forms), plain) for forms in ROWS}
+    ours = {"token_equal": (text_shown, said)} | {
+        name: (_shown(shown), plain) for name, shown in zip(NAMES, ROWS, strict=True) if name in forms
+    }
     found: dict[str, Any] = {}
     for name, (shown, theirs) in ours.items():
         found[name] = _compared(lambda s=shown: bench.grounded(reports, s), lambda t=theirs: bench.plain(t), pairs)
@@ -144,6 +150,7 @@ def rows(bench: Bench, reports: Sequence[Report], pairs: int) -> dict[str, Any]:
             key: round(60 * len(reports) / found[name][f"{key}_seconds"], 2) for key in ("grounded", "plain")
         }
         found[name]["tokens"] = [_tokens(bench, asked, shown), _tokens(bench, theirs, PLAIN)]
+        typer.echo(line(len(reports), name, found[name]))
     return found
 
 
@@ -167,17 +174,10 @@ def after_writing(
     return [grounded_meta(text, e, shown) for text, e in zip(written, evidence, strict=True)]
 
 
-def text(found: dict[str, Any], sizes: Sequence[int]) -> str:
-    """The figures as a table: a row a form, grounded and plain reports a minute, what grounding takes more."""
-    lines = [
-        f"{'batch':>5} {'form':12} {'tokens':>9} {'plain/min':>10} {'grounded/min':>13} {'overhead':>9} {'CPU':>8}"
-    ]
-    for size in sizes:
-        for name, row in found[f"batch {size}"].items():
-            tokens, more, cpu = " / ".join(map(str, row["tokens"])), row["overhead"], row["cpu_overhead"]
-            ours, theirs = row["grounded"], row["plain"]
-            lines.append(f"{size:>5} {name:12} {tokens:>9} {theirs:10.2f} {ours:13.2f} {more:+9.1%} {cpu:+8.1%}")
-    return "\n".join([*lines, *(f"{name}: {value}" for name, value in found["once a report"].items())])
+def line(size: int, name: str, row: dict[str, Any]) -> str:
+    """One row: reports a minute plain and grounded, what grounding takes more."""
+    tokens, more, cpu = " / ".join(map(str, row["tokens"])), row["overhead"], row["cpu_overhead"]
+    return f"{size:>5} {name:12} {tokens:>9} {row['plain']:10.2f} {row['grounded']:13.2f} {more:+9.1%} {cpu:+8.1%}"
 
 
 def _shown(forms: tuple[Form, ...]) -> EvidenceSettings:

@@ -67,6 +67,21 @@ class Mix(Settings):
     without evidence, which cites nothing."""
 
 
+class SectionWeights(Settings):
+    """What a section weighs in the loss of a report that has both, however long each is; any numbers."""
+
+    findings: float = Field(default=1.0, ge=0)
+    """The findings."""
+    impression: float = Field(default=1.0, ge=0)
+    """The impression, of far fewer words: weighed by words it hardly counts."""
+
+    @model_validator(mode="after")
+    def _something_weighs(self) -> "SectionWeights":
+        if not self.findings + self.impression:
+            raise ValueError("key 'impression': findings and impression weigh 0, nothing would be learned")
+        return self
+
+
 class WarmUp(Settings):
     """Reports without pictures that the language side reads before the adapters are trained."""
 
@@ -90,6 +105,8 @@ class TuneSettings(MllmTrainSettings):
 
     mix: Mix | None = None
     """Shares of questions, reports and cited reports in what is drawn; left out: every one of them once an epoch."""
+    sections: SectionWeights | None = None
+    """Weights of findings and impression in a report with both (`target: both`); left out: all words weigh the same."""
     warm_up: WarmUp | None = None
     """First LoRA reads the findings and writes the impression of reports without pictures (else writes what there is
     from what is known of the study), once a run and seed, kept in `out_dir/warm-up`; both adapters go on from there,

@@ -67,10 +67,14 @@ def tuned(line: Line, kind: Adapter) -> GroundedMLLM:
 
 def prompts(line: Line, kind: Adapter, source: Source, items: Sequence[Question | Report]) -> list[Example]:
     """Prompts' parts of each item; reports are to cite where the recipe's evidence asks for it, as questions are."""
-    examples = line.examples(source, items)
-    if not evidence_settings(line, kind).cite:
-        return examples
-    return [to_cited(i, e) if isinstance(i, Report) else e for i, e in zip(items, examples, strict=True)]
+    sections, cites = line.recipe.mllm_train.sections, evidence_settings(line, kind).cite
+    examples = []
+    for item, example in zip(items, line.examples(source, items), strict=True):
+        if isinstance(item, Report) and item.section == "both" and sections:
+            weighed = (("Findings:", sections.findings), ("Impression:", sections.impression))
+            example = replace(example, parts=weighed)
+        examples.append(to_cited(item, example) if isinstance(item, Report) and cites else example)
+    return examples
 
 
 def mixed(
@@ -108,6 +112,8 @@ def predict_source(
         if section is None:
             continue
         scored = [item for item in items if item.study.split == line.recipe.eval_split]
+        if source == "oracle":  # of a mix, the sets that know their true regions
+            scored = [item for item in scored if item.study.phrases]
         examples = prompts(line, kind, source, scored)
         jobs = [job(line, item, example, kind) for item, example in zip(scored, examples, strict=True)]
         path = line.out / "records" / f"{task}-{source}.jsonl"

@@ -201,3 +201,32 @@ def test_a_run_writes_probes_that_can_be_scored(write_recipe: Callable[[Path], P
         assert result.counts["original"]["adversarial_pairs"] == len(records[-1]) / 2 > 0
     cited = [row["meta"]["citations"] for row in read_lines(tmp_path / "run" / "records" / "vqa-predicted.jsonl")]
     assert all(set(entry) == {"cited", "missing", "shown", "regions"} for entry in cited)
+
+
+@pytest.mark.slow
+def test_a_run_that_cites_mixes_and_warms_up_keeps_both_ways_of_grounding(
+    write_recipe: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    from medglip.scripts.run import run
+
+    texts = tmp_path / "reports.jsonl"
+    texts.write_text(
+        "".join(f'{{"report": "FINDINGS: Mass {k}.\\nIMPRESSION: Mass.", "patient": "{k}"}}\n' for k in range(9))
+    )
+    path = write_recipe(tmp_path)
+    values = yaml.safe_load(path.read_text())
+    values |= {"sources": ["none", "predicted"], "evidence": {"forms": ["text"], "cite": True, "min_score": 0.0}}
+    train = values["mllm_train"]["train"]
+    warm_up = {"data": "generic", "generic": {"path": str(texts)}, "train": {"train": train}}
+    values["mllm_train"] |= {"mix": {"vqa": 1, "report": 1, "cited": 2}, "warm_up": warm_up}
+    path.write_text(yaml.safe_dump(values))
+    run(path)
+    rows = {
+        source: list(read_lines(tmp_path / "run" / "records" / f"report-{source}.jsonl"))
+        for source in values["sources"]
+    }
+    assert all({"sentences", "attribution", "agreement", "citations"} <= set(row["meta"]) for row in rows["predicted"])
+    assert not any("attribution" in row["meta"] for row in rows["none"])
+    assert all("reference_sentences" in row["meta"] for row in rows["none"] + rows["predicted"])
+    assert all("[" not in row["prediction"] or row["meta"]["raw"] for row in rows["predicted"])
+    assert (tmp_path / "run" / "warm-up" / "seed0" / "complete").exists()

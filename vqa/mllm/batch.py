@@ -4,7 +4,7 @@ B batch, T tokens of the longest row, K tokens of the longest answer, R regions 
 """
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -18,11 +18,13 @@ class Batch(TypedDict):
     """`inputs`: what the family's forward takes; `features`: float32[R_i, D + 8] a row; `labels`: int64[B, K].
 
     A label of -100 is not learnt. The K labels belong to the last K positions; K = 0 where nothing is to be learnt.
+    `weights`: float32[B, K], what a label weighs in the mean over its row; left out where all weigh the same.
     """
 
     inputs: dict[str, Tensor]
     features: list[Tensor]
     labels: Tensor
+    weights: NotRequired[Tensor]
 
 
 def collate(
@@ -36,11 +38,15 @@ def collate(
             f"a prompt of {length} tokens, the model takes {max_tokens}.",
             fix="fewer regions or crops (evidence.max_regions, evidence.max_crops), or a smaller image",
         )
-    return {
+    labels_BK = _labels(inputs["input_ids"], [p.completion for p in prompts], processor.tokenizer)
+    batch: Batch = {
         "inputs": inputs,
         "features": [torch.from_numpy(p.features) for p in prompts],
-        "labels": _labels(inputs["input_ids"], [p.completion for p in prompts], processor.tokenizer),
+        "labels": labels_BK,
     }
+    if any(p.parts and p.completion for p in prompts):
+        batch["weights"] = _weights(labels_BK, prompts, processor.tokenizer)
+    return batch
 
 
 def _encode(prompts: Sequence[Prompt], processor: Any, family: Family) -> dict[str, Tensor]:
@@ -62,3 +68,18 @@ def _labels(input_ids_BT: Tensor, completions: list[str], tokenizer: Any) -> Ten
             raise ValueError(f"row {row} does not end in its answer {completions[row]!r}: tokens merge at its border")
         labels_BK[row, -len(ids) :] = torch.tensor(ids)
     return labels_BK
+
+
+def _weights(labels_BK: Tensor, prompts: Sequence[Prompt], tokenizer: Any) -> Tensor:
+    """float32[B, K]: the labels of a part together weigh what the part does; 1 in a row without parts."""
+    weights_BK = torch.ones(labels_BK.shape)
+    for row, prompt in enumerate(prompts):
+        found = [(prompt.completion.find(words), weight) for words, weight in prompt.parts]
+        parts = sorted((start, weight) for start, weight in found if start >= 0)
+        texts = [prompt.completion[:start].rstrip() for start, _ in parts[1:]]
+        cuts = [len(tokenizer(text, add_special_tokens=False).input_ids) for text in texts]
+        first, last = labels_BK.shape[1] - int((labels_BK[row] != -100).sum()), labels_BK.shape[1]
+        edges = [first, *(first + cut for cut in cuts), last]
+        for (_, weight), start, end in zip(parts, edges, edges[1:], strict=False):
+            weights_BK[row, start:end] = weight / max(end - start, 1)
+    return weights_BK

@@ -39,9 +39,16 @@ class LabelledOnly:
         return (before_BKH[self.is_label_BK.to(hidden_BTH.device)][None], *args[1:])
 
 
-def per_example(losses_N: Tensor, labels_BK: Tensor) -> Tensor:
-    """float32[B]: mean of each row's losses, which come row by row; zero for a row without labels."""
+def per_example(losses_N: Tensor, labels_BK: Tensor, weights_BK: Tensor | None = None) -> Tensor:
+    """float32[B]: mean of each row's losses, which come row by row; zero for a row without labels.
+
+    `weights_BK`: what each label weighs in it; None: all the same.
+    """
     is_label_BK = (labels_BK != -100).to(losses_N.device)
     rows_N = is_label_BK.nonzero()[:, 0]
+    if weights_BK is not None:
+        shares_BK = torch.where(is_label_BK, weights_BK.to(losses_N.device), 0.0)
+        shares_BK = shares_BK * is_label_BK.sum(1, keepdim=True) / shares_BK.sum(1, keepdim=True).clamp(min=1e-9)
+        losses_N = losses_N * shares_BK[is_label_BK]
     sums_B = torch.zeros(len(is_label_BK), dtype=losses_N.dtype, device=losses_N.device).index_add(0, rows_N, losses_N)
     return sums_B / is_label_BK.sum(1).clamp(min=1)

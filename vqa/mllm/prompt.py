@@ -40,8 +40,10 @@ class Example:
 
     `evidence`: of the first picture, or of all, as `transform` leaves them. `other_paths`: further pictures, in the
     order in which the instruction speaks of them; `transform`: see there, for all of them. `may_cite`: the settings
-    decide whether the answer is to cite regions; False: it never is. `cited`: the target with its citations, of the evidence as it is
-    shown and the numbers of its regions; None: regions of the phrases asked about, behind the target.
+    decide whether the answer is to cite regions; False: it never is. `cited`: the target with its citations, of the
+    evidence as it is shown and the numbers of its regions; None: regions of the phrases asked about, behind the target.
+    `parts`: words that begin a part of the target, and what that part weighs in the loss beside the others; (): all
+    tokens weigh the same.
     """
 
     example_id: str
@@ -53,6 +55,7 @@ class Example:
     transform: Transform = ""
     may_cite: bool = False
     cited: Callable[[Evidence, Sequence[int]], str] | None = None
+    parts: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,6 +65,7 @@ class Prompt:
     `text`: rendered chat up to where the answer begins; `completion`: the answer as the template closes it, empty
     where there is no target. `images`: the picture, the others, overlays, crops. `features` float32[R, D + 8]: one
     row for each `<region>` in the text, R = 0 unless the forms hold `tokens`. `sha256`: over text, pixels and features.
+    `parts`: those of the example.
     """
 
     text: str
@@ -69,6 +73,7 @@ class Prompt:
     images: tuple[Image.Image, ...]
     features: NDArray[np.float32]
     sha256: str
+    parts: tuple[tuple[str, float], ...] = ()
 
 
 def render(
@@ -100,6 +105,7 @@ def render(
         images=images,
         features=features,
         sha256=_sha256(text, images, features),
+        parts=example.parts,
     )
 
 

@@ -157,7 +157,8 @@ def validation(examples: Sequence[Example], evidence: EvidenceSettings, batch_si
 
 
 def answer_loss(model: nn.Module, batch: Batch) -> Losses:
-    """Cross-entropy of the answers' tokens, mean within each answer and then over the batch.
+    """Cross-entropy of the answers' tokens, mean (weighted, where the batch says so) within each answer and then over
+    the batch.
 
     So a report of forty tokens weighs as much as a short answer of three, not fourteen times as much. Logits are
     computed for these tokens alone.
@@ -166,7 +167,10 @@ def answer_loss(model: nn.Module, batch: Batch) -> Losses:
     logits_NV = model(batch, only_labels=True)
     wanted_N = labels_BK[labels_BK != -100].to(logits_NV.device)
     losses_N = nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
-    return {"loss": per_example(losses_N, labels_BK).mean(), "token_loss": losses_N.mean().detach()}
+    return {
+        "loss": per_example(losses_N, labels_BK, batch.get("weights")).mean(),
+        "token_loss": losses_N.mean().detach(),
+    }
 
 
 def token_losses(logits_BKV: Tensor, labels_BK: Tensor) -> Tensor:
