@@ -13,10 +13,12 @@ from datasets import Dataset, concatenate_datasets
 from pydantic import model_validator
 
 from .bad_input import BadInput, Skipped
+from .checkpoints import vocabulary_of
 from .datasets import phantom
 from .datasets.load import DataSettings, load_studies
 from .datasets.phantom import PhantomSettings
 from .datasets.schema import tables
+from .learned import place
 from .records import write_atomic
 from .settings import Settings, read_yaml, validate
 from .train import GroundingSettings, train
@@ -31,10 +33,21 @@ _TASKS = ("vqa", "report", "seed", "eval_split")
 class GroundingSection(Settings):
     """What the grounding core learns from, and how."""
 
-    data: tuple[DataSettings, ...]
-    """Region sets, any mix of layouts."""
+    core: str = ""
+    """A trained core taken as it is, `small`, `small-research` or a folder; nothing is trained then, and pictures that
+    it learned from are not scored. Left out: a core is trained on `data`."""
+    data: tuple[DataSettings, ...] = ()
+    """Region sets, any mix of layouts; with `core` they are only scored."""
     settings: GroundingSettings = GroundingSettings()
     """Model sizes and training."""
+
+    @model_validator(mode="after")
+    def _trained_or_taken(self) -> "GroundingSection":
+        if not (self.core or self.data):
+            raise ValueError("key 'data': nothing to train a core on; give region sets, or `core: small`")
+        if self.core and "settings" in self.model_fields_set:
+            raise ValueError(f"key 'settings': {self.core!r} is taken as it is; `settings.start_from` goes on from it")
+        return self
 
 
 class CoreRecipe(Settings):
@@ -100,7 +113,7 @@ class HeldOut:
 
     def left_out_of(self, data: Dataset) -> Dataset:
         """The rows without those of split train whose image or group is held out."""
-        if not self.images:
+        if not (self.images and len(data)):
             return data
         parts = [self._may_stay(*columns) for columns in _columns(data, "split", "image_path", "group")]
         stays = np.concatenate([np.array(part, bool) for part in parts])
@@ -166,12 +179,26 @@ def vocabulary(data: Dataset) -> dict[str, tuple[str, ...]]:
 
 
 def train_core(recipe: CoreRecipe, data: Dataset) -> Path:
-    """Train the core on the studies, or go on, or return at once; return its folder, `out_dir / "grounding/model"`."""
-    section = recipe.grounding
-    folder = train(data, section.settings, recipe.out_dir / "grounding", sets=section.data)
-    if processes().is_main_process:
-        write_atomic(recipe.out_dir / "vocabulary.json", json.dumps(vocabulary(data), indent=1))
+    """Train the core on the studies, or go on, or return at once; return its folder, `out_dir / "grounding/model"`.
+
+    A core that the recipe takes as it is comes there, too.
+    """
+    section, out = recipe.grounding, recipe.out_dir / "grounding"
+    folder = out / "model"
+    if not section.core:
+        train(data, section.settings, out, sets=section.data)
+    with processes().main_process_first():
+        if section.core:
+            place(section.core, folder)
+        write_atomic(recipe.out_dir / "vocabulary.json", json.dumps(looked_for(recipe, data), indent=1))
     return folder
+
+
+def looked_for(recipe: CoreRecipe, data: Dataset) -> dict[str, tuple[str, ...]]:
+    """For each modality what is looked for when nobody asks: what the recipe's sets annotate, or the core knows."""
+    if not recipe.grounding.core:
+        return vocabulary(data)
+    return {name: tuple(phrases) for name, phrases in vocabulary_of(recipe.grounding.core).items()}
 
 
 def train_recipe(path: Path) -> Path:

@@ -19,6 +19,7 @@ from .datasets.load import DataSettings
 from .datasets.schema import Studies, split_of, words_of
 from .datasets.schema import studies as studies_of
 from .labels import load_labels
+from .learned import write_learned
 from .medglip_grounder import GrounderSettings, MedGlipGrounder
 from .mixture import MixtureSettings, chances, datasets_of
 from .model.config import MedGlipConfig
@@ -250,6 +251,7 @@ def _save(
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     write_card(folder, facts_of(studies, sets), model, settings)
+    write_learned(folder, studies, settings.start_from)
 
 
 def _score(score: Score, core: MedGlipGrounder, studies: Dataset, path: Path) -> None:

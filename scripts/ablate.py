@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from ..eval.compare import HEADLINE, compare_runs
 from ..eval.records import Record, read_records
@@ -29,7 +29,7 @@ from .line import Line
 from .recipe import Recipe
 from .tune import tune_and_predict
 
-BASELINE: Literal["none"] = "none"
+BASELINE: Source = "none"
 POOLED = (
     "Answers of all seeds are pooled: a sample counts once a seed, in the cluster of its image, so a value is the mean "
     "over seeds and its interval is over images, for these seeds. p-values: paired permutation of clusters, Holm over "
@@ -180,48 +180,83 @@ def pooled(out: Path, source: Source, forms: tuple[Form, ...], seeds: Sequence[i
 
 
 def _write(grid: Grid, settings: EvalSettings, task: Task, out: Path) -> str:
-    """Score and compare every row; table, numbers and picture; return the table."""
+    """Score and compare every row, each set of questions by itself; table, numbers and picture; return the table."""
     settings = settings.model_copy(update={"strata": False})
-    plain = pooled(out, BASELINE, (), grid.seeds, task)
-    runs = {_row(s, forms): pooled(out, s, forms, grid.seeds, task) for s, forms in grid.rows}
+    rows: list[tuple[Source, tuple[Form, ...]]] = [(BASELINE, ()), *grid.rows]
+    cells: Cells = {(s, forms, seed): pooled(out, s, forms, [seed], task) for s, forms in rows for seed in grid.seeds}
+    sets = list(dict.fromkeys(map(_set, cells[BASELINE, (), grid.seeds[0]])))
+    texts: list[str] = []
+    facts: dict[str, Any] = {"grid": asdict(grid), "pooling": POOLED, "settings": settings.model_dump(mode="json")}
+    for name in sets:
+        part: Cells = {key: [r for r in records if _set(r) == name] for key, records in cells.items()}
+        found = _compared({key: records for key, records in part.items() if records}, grid, settings, task)
+        facts |= {"sets": facts.get("sets", {}) | {name: found.facts}} if name else found.facts
+        texts.append(f"## {name}\n\n{found.text}" if name else found.text)
+        picture = f"ablation-{name}.svg" if name else "ablation.svg"
+        write_atomic(out / picture, found.picture)
+    text = "\n\n".join([*texts, f"Seeds {', '.join(map(str, grid.seeds))}. {POOLED}"])
+    write_atomic(out / "ablation.json", json.dumps(facts, indent=1))
+    write_atomic(out / "ablation.md", text + "\n")
+    return text
+
+
+Cells = dict[tuple[Source, tuple[Form, ...], int], list[Record]]
+"""The records of each source, forms and seed."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one set of questions says: numbers, table, picture."""
+
+    facts: dict[str, Any]
+    text: str
+    picture: str
+
+
+def _compared(cells: Cells, grid: Grid, settings: EvalSettings, task: Task) -> Found:
+    """Every row that has records here, such as an oracle where true regions are known, against `none`."""
+    rows = [row for row in grid.rows if (*row, grid.seeds[0]) in cells]
+    plain = _pool(cells, BASELINE, (), grid.seeds)
+    runs = {_row(s, forms): _pool(cells, s, forms, grid.seeds) for s, forms in rows}
     compared = compare_runs([*runs.values(), plain], [*runs, BASELINE], task, settings)
     scores = {name: score(records, task, settings).metrics for name, records in {BASELINE: plain, **runs}.items()}
-    none = {seed: _values(out, BASELINE, (), seed, task, settings) for seed in grid.seeds}
+    none = {seed: _values(cells[BASELINE, (), seed], task, settings) for seed in grid.seeds}
     by_seed = {
-        _row(s, forms): {seed: _less(_values(out, s, forms, seed, task, settings), none[seed]) for seed in grid.seeds}
-        for s, forms in grid.rows
+        _row(s, forms): {seed: _less(_values(cells[s, forms, seed], task, settings), none[seed]) for seed in grid.seeds}
+        for s, forms in rows
     }
     text = "\n\n".join(
         [
             table(by_metric(scores, HEADLINE[task]), "markdown", "evidence"),
             "Differences to `none`:",
             table(by_metric({one.a_name: one.metrics for one in compared}, HEADLINE[task]), "markdown", "evidence"),
-            f"Seeds {', '.join(map(str, grid.seeds))}. {POOLED} {compared[0].family}.",
+            f"{compared[0].family}.",
         ]
     )
     facts = {
-        "grid": asdict(grid),
-        "pooling": POOLED,
         "family": compared[0].family,
-        "settings": settings.model_dump(mode="json"),
         "scores": {name: {k: asdict(v) for k, v in found.items()} for name, found in scores.items()},
         "differences": {one.a_name: {k: asdict(v) for k, v in one.metrics.items()} for one in compared},
         "by_seed": by_seed,
     }
-    write_atomic(out / "ablation.json", json.dumps(facts, indent=1))
-    write_atomic(out / "ablation.md", text + "\n")
     metric = next(name for name in reversed(HEADLINE[task]) if name in compared[0].metrics)
-    rows = {one.a_name: one.metrics[metric].difference for one in compared}
+    lines = {one.a_name: one.metrics[metric].difference for one in compared}
     dots = {name: [found[metric] for found in seeds.values() if metric in found] for name, seeds in by_seed.items()}
-    write_atomic(out / "ablation.svg", forest_svg(rows, dots, f"{metric.replace('_', ' ')}: difference to no evidence"))
-    return text
+    return Found(facts, text, forest_svg(lines, dots, f"{metric.replace('_', ' ')}: difference to no evidence"))
 
 
-def _values(
-    out: Path, source: Source, forms: tuple[Form, ...], seed: int, task: Task, settings: EvalSettings
-) -> dict[str, float]:
+def _set(record: Record) -> str:
+    """Which of a recipe's several sets a sample is of; "" where there is one."""
+    return str(record.get("meta", {}).get("set", ""))
+
+
+def _pool(cells: Cells, source: Source, forms: tuple[Form, ...], seeds: Sequence[int]) -> list[Record]:
+    return sorted((r for seed in seeds for r in cells[source, forms, seed]), key=lambda record: record["id"])
+
+
+def _values(records: Sequence[Record], task: Task, settings: EvalSettings) -> dict[str, float]:
     """Each headline metric of one seed."""
-    metrics = score(pooled(out, source, forms, [seed], task), task, settings).metrics
+    metrics = score(records, task, settings).metrics
     return {name: metrics[name].value for name in HEADLINE[task] if name in metrics}
 
 

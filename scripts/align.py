@@ -16,11 +16,10 @@ from ..grounding.bad_input import BadInput, Skipped
 from ..grounding.checkpoints import checkpoint_folder
 from ..grounding.evidence import PLAIN, Evidence
 from ..grounding.medglip_grounder import MedGlipGrounder
-from ..grounding.recipe import CoreRecipe, HeldOut, core_studies
+from ..grounding.recipe import CoreRecipe
 from ..grounding.records import write_atomic
 from ..grounding.settings import read_settings
-from ..vqa.datasets import derived
-from ..vqa.derived.derive import DeriveSettings, derive, write
+from ..vqa.derived.derive import DeriveSettings
 from ..vqa.mllm.align import AlignSettings, aligned
 from ..vqa.mllm.generate import GenerateSettings
 from ..vqa.mllm.model import GroundedMLLM, MllmSettings, load
@@ -28,9 +27,8 @@ from ..vqa.mllm.predict import predict
 from ..vqa.mllm.prompt import Example
 from ..vqa.probes import blank
 from ..vqa.task import Question, to_example
+from .derived_data import CAPTION, derived_questions
 from .tune import question_job
-
-CAPTION = "caption"
 
 
 class AlignRecipe(CoreRecipe):
@@ -55,7 +53,9 @@ class AlignRecipe(CoreRecipe):
 def align_recipe(path: Path, out: Path | None = None) -> Path:
     """Align, probe, print; return the adapter's folder: `out`, else one in the cache. Called again, it continues."""
     recipe = read_settings(AlignRecipe, path)
-    questions = derived_questions(recipe)
+    skipped = Skipped()
+    questions = derived_questions(recipe, recipe.derive, skipped)
+    skipped.write(recipe.out_dir / "skipped.jsonl")
     training = [to_aligned_example(question) for question in questions if question.study.split == "train"]
     core = checkpoint_folder(recipe.core)
     dim = MedGlipGrounder.from_pretrained(core).embedding_dim
@@ -68,24 +68,6 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     print(verdict(found))
     print(f"aligned: {folder}\nin a recipe: mllm: {{ aligned: {folder} }}")
     return folder
-
-
-def derived_questions(recipe: AlignRecipe) -> list[Question]:
-    """The items of the recipe's region sets: `out_dir/derived.jsonl`, written unless it is there for these settings."""
-    skipped, file = Skipped(), recipe.out_dir / "derived.jsonl"
-    stamp = recipe.model_dump_json(include={"seed", "phantoms", "grounding", "derive"})
-    made_of = file.with_suffix(".settings.json")
-    if file.exists() and made_of.exists() and made_of.read_text() == stamp:
-        return derived.read(file)
-    recipe.out_dir.mkdir(parents=True, exist_ok=True)
-    studies = core_studies(recipe, HeldOut(), skipped)
-    items, left_out = derive(studies, recipe.derive, {s.name: s.licence for s in recipe.grounding.data})
-    skipped.entries += left_out.entries
-    write(file, items)
-    write_atomic(made_of, stamp)
-    skipped.write(file.with_suffix(".skipped.jsonl"))
-    print(f"{len(items)} questions and captions; {skipped.summary()}")
-    return derived.read(file)
 
 
 def to_aligned_example(question: Question) -> Example:

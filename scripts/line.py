@@ -11,11 +11,14 @@ from datasets import Dataset
 
 from ..grounding.bad_input import BadInput, Skipped
 from ..grounding.cache import regions_of
+from ..grounding.datasets.schema import split_of
+from ..grounding.datasets.schema import studies as studies_of
 from ..grounding.evidence import Evidence, Source, without_masks
 from ..grounding.grounder import Grounder
+from ..grounding.learned import refuse_learned
 from ..grounding.medglip_grounder import MedGlipGrounder, TruthGrounder
 from ..grounding.mirror import InMirror
-from ..grounding.recipe import HeldOut, core_studies, draw_phantoms, tasks_of, train_core, vocabulary
+from ..grounding.recipe import HeldOut, core_studies, draw_phantoms, looked_for, tasks_of, train_core
 from ..grounding.records import write_atomic
 from ..grounding.sources import Query, RegionCaches, evidence_for
 from ..grounding.types import Region, Study
@@ -80,8 +83,8 @@ class Line:
 
     @cached_property
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
-        """For each modality the phrases its region sets annotate: what is looked for when nobody asks."""
-        return vocabulary(self.studies)
+        """For each modality what is looked for when nobody asks."""
+        return looked_for(self.recipe, self.studies)
 
     def train_core(self) -> None:
         """Stage 1, if it is not finished."""
@@ -93,8 +96,15 @@ class Line:
 
     @cached_property
     def grounder(self) -> MedGlipGrounder:
-        """The trained core; trained now, or further, if it is not finished."""
-        return MedGlipGrounder.from_pretrained(train_core(self.recipe, self.studies))
+        """The trained core; trained now, or further, if it is not finished.
+
+        Raises `BadInput` for one that is taken as it is and learned what is scored here.
+        """
+        folder = train_core(self.recipe, self.studies)
+        if self.recipe.grounding.core:
+            regions = studies_of(split_of(self.studies, self.recipe.eval_split))
+            refuse_learned(folder, (study.image_path for study in [*self.scored_studies, *regions]))
+        return MedGlipGrounder.from_pretrained(folder)
 
     @property
     def grounder_dir(self) -> Path:

@@ -78,7 +78,7 @@ class Finder:
 
 def _tasks_studies(reader: Any, recipe: Recipe, task: str) -> list[Any]:
     section = getattr(recipe, task)
-    if section is None or section.data == "phantom":
+    if section is None or "phantom" in section.sets:
         return []
     return [item.study for item in reader(recipe, None, Skipped())]
 

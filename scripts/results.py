@@ -48,7 +48,9 @@ def write_grounding_records(line: Line) -> Path:
 
 def score(line: Line) -> dict[str, Any]:
     """Score every record file of the run; write `scores/*.json` and `results.json`; return the results."""
-    results: dict[str, Any] = {"grounding": _scored(line, "grounding", "grounding"), "vqa": {}, "report": {}}
+    has_regions = (line.out / "records" / "grounding.jsonl").exists()
+    grounding = _scored(line, "grounding", "grounding") if has_regions else {}
+    results: dict[str, Any] = {"grounding": grounding, "vqa": {}, "report": {}}
     for source in line.recipe.sources:
         for task in DOWNSTREAM:
             name = f"{task}-{source}"

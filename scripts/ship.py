@@ -4,6 +4,7 @@ MEDGLIP_DATA=... python -m medglip.scripts.ship recipes/small.yaml grounding/wei
 """
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,7 @@ from ..grounding.bad_input import BadInput
 from ..grounding.checkpoints import load_grounder
 from ..grounding.datasets.schema import split_of
 from ..grounding.datasets.schema import studies as studies_of
+from ..grounding.learned import FILE as LEARNED
 from ..grounding.medglip_grounder import MedGlipGrounder
 from ..grounding.model_card import facts_of, write_card
 from ..grounding.records import write_atomic
@@ -49,6 +51,7 @@ def main(
     staged = line.out / "shipped"
     core = halved(line.grounder_dir, staged)
     write_atomic(staged / "vocabulary.json", json.dumps(line.vocabulary, indent=1))
+    shutil.copy(line.grounder_dir / LEARNED, staged)
     settings = EvalSettings(seed=seed, score_threshold=core.threshold)
     records = validated(line, staged)
     scores = score(records, "grounding", settings)

@@ -1,6 +1,7 @@
 """Questions and reports of a recipe: which reader, which part of the scored split, what records say of an image."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,31 +18,50 @@ from ..report.task import Report
 from ..vqa.datasets import vqa_rad
 from ..vqa.datasets.phantom import read_questions as read_phantom_questions
 from ..vqa.task import Question
+from .derived_data import CAPTION, derived_questions, without_phantoms
 from .recipe import Recipe
 
 Item = TypeVar("Item", Question, Report)
 
 
 def read_questions(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Question]:
-    """Every question of the recipe; the scored split cut to `max_test`."""
+    """Every question of the recipe; the scored split of every set cut to `max_test`.
+
+    Of several sets `meta.set` names that of a question.
+    """
     if (task := recipe.vqa) is None:
         return []
-    if phantom_dir and task.data == "phantom":
-        questions, left_out = read_phantom_questions(phantom_dir, phantom.read(phantom_dir)), Skipped()
-    else:
-        questions, left_out = vqa_rad.read(task.vqa_rad, recipe.seed)
+    if len(task.sets) == 1:
+        return _cut(_questions_of(task.sets[0], recipe, phantom_dir, skipped), recipe, task.max_test)
+    found: list[Question] = []
+    for name in task.sets:
+        questions = _cut(_questions_of(name, recipe, phantom_dir, skipped), recipe, task.max_test)
+        found += [replace(question, meta={**question.meta, "set": name}) for question in questions]
+    return found
+
+
+def _questions_of(name: str, recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Question]:
+    assert recipe.vqa is not None
+    if phantom_dir and name == "phantom":
+        return read_phantom_questions(phantom_dir, phantom.read(phantom_dir))
+    if name == "derived":
+        source = without_phantoms(recipe) if "phantom" in recipe.vqa.sets else recipe
+        derived = derived_questions(source, recipe.vqa.derived, skipped)
+        return [question for question in derived if question.content_type != CAPTION]
+    questions, left_out = vqa_rad.read(recipe.vqa.vqa_rad, recipe.seed)
     skipped.entries += left_out.entries
-    return _cut(questions, recipe, task.max_test)
+    return questions
 
 
 def read_reports(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Report]:
     """Every report of the recipe; the scored split cut to `max_test`."""
     if (task := recipe.report) is None:
         return []
-    if phantom_dir and task.data == "phantom":
+    name = task.sets[0]
+    if phantom_dir and name == "phantom":
         reports, left_out = read_phantom_reports(phantom_dir, phantom.read(phantom_dir)), Skipped()
     else:
-        reports, left_out = load_reports(task.data, settings=getattr(task, task.data), seed=recipe.seed)
+        reports, left_out = load_reports(name, settings=getattr(task, name), seed=recipe.seed)
     skipped.entries += left_out.entries
     return _cut(reports, recipe, task.max_test)
 

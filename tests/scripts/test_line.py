@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.records import read_lines
+from medglip.grounding.records import file_sha256, read_lines
 from medglip.grounding.settings import read_settings
-from medglip.scripts.line import claim
+from medglip.scripts.line import Line, claim
 from medglip.scripts.recipe import Recipe
 from medglip.scripts.run import run
 
@@ -82,3 +84,24 @@ def kill_when(sign: Path, recipe: Path) -> None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+
+def test_a_core_taken_as_it_is_is_not_trained_and_scores_nothing_it_learned(
+    write_recipe: Callable[[Path], Path], tiny_run: Path, tmp_path: Path
+) -> None:
+    core = tmp_path / "core"
+    shutil.copytree(tiny_run / "grounding" / "model", core)
+    shutil.copy(tiny_run / "vocabulary.json", core)
+    path = write_recipe(tmp_path)
+    recipe = yaml.safe_load(path.read_text()) | {"sources": ["predicted"], "grounding": {"core": str(core)}}
+    del recipe["report"]
+    path.write_text(yaml.safe_dump(recipe))
+    results = run(path)
+    taken = tmp_path / "run" / "grounding" / "model"
+    assert (taken / "model.safetensors").read_bytes() == (core / "model.safetensors").read_bytes()
+    assert results["vqa"]["predicted"]["n"] == 30
+    assert results["grounding"] == {}
+    line = Line(read_settings(Recipe, path))
+    (taken / "learned.txt").write_text(file_sha256(line.scored_studies[0].image_path)[:16] + "\n")
+    with pytest.raises(BadInput, match="scored pictures taught the core"):
+        line.train_core()

@@ -18,7 +18,7 @@ def read(tmp_path: Path, more: str) -> Recipe:
     return read_settings(Recipe, path)
 
 
-RECIPES = sorted([*ROOT.glob("recipes/*.yaml"), *ROOT.glob("recipes/stages/*.yaml")])
+RECIPES = sorted([*ROOT.glob("recipes/*.yaml"), *ROOT.glob("recipes/stages/*.yaml"), *ROOT.glob("recipes/vqa/*.yaml")])
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)

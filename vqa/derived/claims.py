@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations, permutations
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy import ndimage
@@ -12,7 +12,8 @@ from ...grounding.evidence import where
 from ...grounding.labels import load_labels
 from .facts import Facts, Place
 
-KINDS = ("modality", "body", "organ", "presence", "side", "count", "size", "position", "relation", "caption")
+Kind = Literal["modality", "body", "organ", "presence", "side", "count", "size", "position", "relation", "caption"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 """Kinds of items; each has one or several forms of question, named `kind` or `kind-form`."""
 MODALITY_WORDS = {
     "xray": "X-ray",

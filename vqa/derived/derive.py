@@ -19,7 +19,7 @@ from ...grounding.settings import Settings
 from ...grounding.types import Study
 from . import captions
 from .check import check
-from .claims import KINDS, Claim, claims
+from .claims import KINDS, Claim, Kind, claims
 from .facts import Facts, facts_of
 from .questions import WORDINGS, question_text
 
@@ -36,6 +36,8 @@ class DeriveSettings(Settings):
     """Seed of all draws; the same studies and settings give the same bytes."""
     per_kind: int = Field(default=2, ge=1)
     """At most so many items of a kind an image; one caption."""
+    kinds: tuple[Kind, ...] = ()
+    """Only items of these kinds, such as presence, side and position; all when left out."""
     splits: tuple[str, ...] = ()
     """Only studies of these splits; all when left out."""
     limit: int | None = Field(default=None, gt=0)
@@ -58,6 +60,8 @@ def derive(data: Dataset, settings: DeriveSettings, licences: Mapping[str, str])
             skipped.add(f"row {k}", error)
             continue
         for item in found:
+            if settings.kinds and item["kind"] not in settings.kinds:
+                continue
             if check(item, study):
                 items.append(item)
             else:

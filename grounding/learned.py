@@ -1,0 +1,70 @@
+"""Which pictures a core learned from, so that none of them is ever scored: `learned.txt` beside its weights.
+
+A line is the start of the sha256 of a picture's file, so the list says nothing of where it lay or whom it shows. Copies
+in other pixels are not known by it; `medglip data leaks` looks for those.
+"""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from .bad_input import BadInput
+from .checkpoints import checkpoint_folder
+from .datasets.schema import split_of, tables
+from .records import file_sha256, write_atomic
+
+FILE = "learned.txt"
+_DIGITS = 16
+
+
+def write_learned(folder: Path, studies: Dataset, start: str = "") -> None:
+    """List the pictures of split `train` (`STUDY_FEATURES`), and those of the checkpoint that the core goes on from."""
+    names = {name for part in tables(split_of(studies, "train"), ["image_path"]) for name in part[0].to_pylist()}
+    known = _listed(checkpoint_folder(start)) if start else frozenset()
+    hashes = _hashes(map(Path, names)).values()
+    write_atomic(folder / FILE, "".join(f"{line}\n" for line in sorted({*hashes, *(known or ())})))
+
+
+def refuse_learned(folder: Path, scored: Iterable[Path]) -> None:
+    """Raises `BadInput` where a scored picture is one that the core in the folder learned, or if it does not say."""
+    learned = _listed(folder)
+    if learned is None:
+        raise BadInput(
+            "does not say which pictures it learned, so scores on it could be of those.",
+            file=folder / FILE,
+            fix="train it again with this version; or write the file, a sha256's first 16 digits a line",
+        )
+    hashes = _hashes(scored)
+    if shared := sorted(path for path, digits in hashes.items() if digits in learned):
+        raise BadInput(
+            f"{len(shared)} of the {len(hashes)} scored pictures taught the core {folder.name!r}, first {shared[0]}.",
+            file=folder / FILE,
+            fix="score others, or train a core in this recipe (grounding.settings): it leaves out what is scored",
+        )
+
+
+def place(name: str, folder: Path) -> Path:
+    """Copy a trained core as it is into the folder of a run; return that folder."""
+    source = checkpoint_folder(name)
+    if not (folder / "config.json").exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(source, partial)
+        partial.rename(folder)
+    return folder
+
+
+def _listed(folder: Path) -> frozenset[str] | None:
+    file = folder / FILE
+    return frozenset(file.read_text().split()) if file.is_file() else None
+
+
+def _hashes(paths: Iterable[Path]) -> dict[Path, str]:
+    """Of the files that there are."""
+    files = [path for path in sorted(set(paths)) if path.is_file()]
+    bar = tqdm(files, desc="hashes of pictures", unit="image", leave=False, disable=None)
+    return {path: file_sha256(path)[:_DIGITS] for path in bar}

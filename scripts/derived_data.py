@@ -1,0 +1,31 @@
+"""Questions and captions derived from a recipe's region sets, once a run: `out_dir/derived.jsonl`."""
+
+from ..grounding.bad_input import Skipped
+from ..grounding.recipe import CoreRecipe, HeldOut, core_studies
+from ..grounding.records import sha256, write_atomic
+from ..vqa.datasets import derived
+from ..vqa.derived.derive import DeriveSettings, derive, write
+from ..vqa.task import Question
+
+CAPTION = "caption"
+
+
+def derived_questions(recipe: CoreRecipe, settings: DeriveSettings, skipped: Skipped) -> list[Question]:
+    """The items of the recipe's region sets with their true regions; derived anew where settings have changed."""
+    file = recipe.out_dir / "derived.jsonl"
+    stamp = sha256(recipe.model_dump_json(include={"seed", "phantoms", "grounding"}) + settings.model_dump_json())
+    made_of = file.with_suffix(".sha256")
+    studies = core_studies(recipe, HeldOut(), skipped)
+    if not (file.exists() and made_of.exists() and made_of.read_text() == stamp):
+        items, left_out = derive(studies, settings, {s.name: s.licence for s in recipe.grounding.data})
+        write(file, items)
+        write_atomic(made_of, stamp)
+        left_out.write(file.with_suffix(".skipped.jsonl"))
+        print(f"   {len(items)} questions and captions derived; {left_out.summary()}")
+    return derived.read(file, studies)
+
+
+def without_phantoms(recipe: CoreRecipe) -> CoreRecipe:
+    """The recipe with its real region sets alone: phantoms come with questions of their own."""
+    real = tuple(d for d in recipe.grounding.data if d.layout != "phantom")
+    return recipe.model_copy(update={"grounding": recipe.grounding.model_copy(update={"data": real})})
