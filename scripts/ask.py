@@ -35,13 +35,13 @@ def answerer(run: Path | None, adapter: Path | None, checkpoint: str | None) -> 
 def ask(
     finished: FinishedRun, studies: Sequence[Study], question: str, source: Source, show: Path | None = None
 ) -> list[str]:
-    """The lines to say: evidence, answer, how sure, notice. Regions are looked for in the first image.
+    """The lines to say: evidence, answer, how sure, notice. Regions are looked for in every image.
 
-    `show`: folder for its picture with the regions.
+    `show`: folder for the first image's picture with its regions.
     """
     first, *others = studies
-    query = finished.query(first, question)
-    evidence = finished.evidence(query, source)
+    query = finished.query(first, question, others)
+    evidence = select(finished.evidence(query, source), finished.shown)
     item = Question(
         question_id="ask",
         study=first,
@@ -68,7 +68,8 @@ def ask(
 def _evidence_lines(evidence: Evidence, query: Query) -> list[str]:
     lines = [
         f"evidence {number}: {region.phrase} {region.score:.2f} at {[round(float(x)) for x in region.box_xyxy_px]}"
-        for number, region in enumerate(evidence.regions, 1)
+        + (f" in image {image}" if evidence.others else "")
+        for number, (image, region) in enumerate(evidence.numbered, 1)
     ]
     if evidence.source == "none":
         return []

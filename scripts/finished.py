@@ -51,7 +51,13 @@ class FinishedRun:
 
     @property
     def core(self) -> Path:
-        """Folder of the core whose vectors the adapters know, and whose image tower the small default has."""
+        """Folder of the core whose vectors the adapters know, and whose image tower the small default has.
+
+        A cell of an ablation has none of its own; one that took a trained core as it is can still be asked.
+        """
+        taken = self.recipe.grounding.core
+        if taken and not (self.folder / "grounding" / "model").exists():
+            return checkpoint_folder(taken)
         return self._need("grounding/model")
 
     @cached_property
@@ -69,6 +75,8 @@ class FinishedRun:
         """What the finder was trained to find in each modality."""
         if self.checkpoint:
             return vocabulary_of(self.checkpoint)
+        if self.recipe.grounding.core and not (self.folder / "vocabulary.json").exists():
+            return vocabulary_of(self.recipe.grounding.core)
         return json.loads(self._need("vocabulary.json").read_text())
 
     def _need(self, name: str) -> Path:
@@ -77,10 +85,9 @@ class FinishedRun:
             raise BadInput("the run has not come this far.", file=path, fix="finish it: `medglip run` on its recipe")
         return path
 
-    def query(self, study: Study, question: str = "") -> Query:
-        """What to look for: phrases of the question, and what is usual in this modality."""
-        asked = load_labels().phrases_in(question)
-        return Query(study=study, asked=asked, usual=tuple(self.vocabulary.get(study.modality, ())))
+    def query(self, study: Study, question: str = "", others: Sequence[Study] = ()) -> Query:
+        """What to look for in each image: phrases of the question, and what is usual in its modality."""
+        return Query.of([study, *others], load_labels().phrases_in(question), self.vocabulary)
 
     @property
     def reader(self) -> Grounder:
@@ -92,10 +99,11 @@ class FinishedRun:
         return self.reader.ground([study], [list(phrases)])[0]
 
     def evidence(self, query: Query, source: Source) -> Evidence:
-        """Evidence of one unseen image: `none` or `predicted`."""
+        """Evidence of unseen images: `none` or `predicted`."""
         if source not in ("none", "predicted"):
             raise BadInput(f"evidence {source!r} needs a data set.", fix="use none or predicted on your own images")
-        found = {} if source == "none" else {query.study.study_id: self.regions(query.study, query.phrases)}
+        looked = () if source == "none" else query.images
+        found = {image.study.study_id: self.regions(image.study, image.phrases) for image in looked}
         return evidence_for(source, [query], RegionCaches(predicted=found, truth={}), self.shown)[0]
 
     def adapter(self, source: Source) -> Path | None:

@@ -14,9 +14,13 @@ from medglip.grounding.bad_input import Skipped
 from medglip.grounding.evidence import EvidenceSettings
 from medglip.grounding.types import Region, Study
 from medglip.report.task import Report
+from medglip.scripts.ask import ask
+from medglip.scripts.finished import FinishedRun
 from medglip.scripts.line import Line
+from medglip.vqa.mllm.confidence import Sure
 from medglip.vqa.mllm.generate import Generated
 from medglip.vqa.mllm.predict import Job, _record
+from medglip.vqa.mllm.prompt import Example
 from medglip.vqa.task import Question
 
 
@@ -82,3 +86,34 @@ def test_every_image_of_a_question_and_the_first_of_a_report(line: Any, tmp_path
         "other_regions"
         not in _record(single, Generated(text="yes", prompt_sha256="", seconds=0.0), EvidenceSettings()).meta
     )
+
+
+def test_ask_says_which_image_a_region_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finder, shown, seen = Finder(), EvidenceSettings(cite=True, max_regions=3), []
+    run: Any = SimpleNamespace(
+        vocabulary={"ct": ["liver"], "mr": ["brain"]},
+        shown=shown,
+        regions=lambda one, phrases: finder.ground([one], [phrases])[0],
+        model=lambda source: None,
+        evidence_settings=lambda source: shown,
+    )
+    for name in ("query", "evidence"):
+        setattr(run, name, getattr(FinishedRun, name).__get__(run))
+
+    def answer(model: None, example: Example, *_: Any, **__: Any) -> Sure:
+        seen.append(example)
+        return Sure(text="yes [3, 4]", probability=0.5, yes=None)
+
+    monkeypatch.setattr("medglip.scripts.ask.answer", answer)
+    first, second = study(tmp_path, "a", "ct", 1), study(tmp_path, "b", "mr", 2)
+    lines = ask(run, [first, second], "Is there a cyst?", "predicted")
+    assert [line.split(" 1.00 ")[0] for line in lines[:3]] == [
+        "evidence 1: cyst",
+        "evidence 2: liver",
+        "evidence 3: cyst",
+    ]
+    assert [line.rpartition("]")[2] for line in lines[:3]] == [" in image 1", " in image 1", " in image 2"]
+    assert "cites: [3]" in lines
+    assert "cites, though it is not there: [4]" in lines
+    assert [image for image, _ in seen[0].evidence.numbered] == [1, 1, 2]
+    assert "image" not in ask(run, [first], "Is there a cyst?", "predicted")[0]
