@@ -10,9 +10,10 @@ import yaml
 
 from ..eval.bootstrap import Difference, Estimate
 from ..eval.compare import HEADLINE
-from ..eval.table import table
+from ..eval.table import by_metric, table
 from ..grounding.bad_input import BadInput, Skipped
 from ..grounding.records import read_lines
+from ..report.task import Report
 from ..vqa.mllm.adapter_card import SetFacts
 from ..vqa.mllm.shipped import FACTS, shipped_folder
 from ..vqa.task import Question
@@ -25,7 +26,8 @@ LICENCES = {
     "slake": "CC BY 4.0",
     "pathvqa": "MIT",
 }
-"""Of the sets that tasks read, where it is one for the whole set; the others' are given with `--facts`."""
+"""Of the sets that tasks read, where it is one for the whole set. Region sets bring theirs in the recipe; the others'
+are given with `--facts`."""
 DERIVED = "questions and captions derived from regions"
 
 
@@ -70,21 +72,35 @@ def of_recipe(finished: FinishedRun) -> list[SetFacts]:
     """Questions and reports of split train, as the run's recipe reads them."""
     if isinstance(finished, LooseAdapter):
         raise BadInput("what it learned from is not written here.", file=finished.folder, fix="name it with --facts")
-    recipe, drawn = finished.recipe, finished.folder / "phantoms"
+    home = _home(finished.folder)
+    recipe, drawn = finished.recipe.model_copy(update={"out_dir": home}), home / "phantoms"
     if recipe.mllm_train.warm_up:
         raise BadInput("it was warmed up with reports.", file=finished.folder, fix="name all its sets with --facts")
     phantoms = drawn if drawn.is_dir() else None
+    licences = LICENCES | {one.name: one.licence for one in recipe.grounding.data if one.licence}
     items = [*read_questions(recipe, phantoms, Skipped()), *read_reports(recipe, phantoms, Skipped())]
     return _counted(
         (
             item.study.dataset,
-            LICENCES.get(item.study.dataset, ""),
-            "questions" if isinstance(item, Question) else "reports",
+            licences.get(item.study.dataset, ""),
+            _what(item),
             str(item.study.image_path),
         )
         for item in items
         if item.study.split == "train"
     )
+
+
+def _home(folder: Path) -> Path:
+    """Where a run has its data: its own folder; for a cell of `medglip vqa ablate`, that of the run it belongs to."""
+    is_cell = not (folder / "grounding").is_dir() and (folder.parents[1] / "recipe.json").is_file()
+    return folder.parents[1] if is_cell else folder
+
+
+def _what(item: Question | Report) -> str:
+    if isinstance(item, Question):
+        return "questions derived from regions" if item.meta.get("set") == "derived" else "questions"
+    return "reports"
 
 
 def _of_start(finished: FinishedRun, are_given: bool) -> list[SetFacts]:
@@ -111,7 +127,7 @@ def _counted(rows: Iterable[tuple[str, str, str, str]]) -> list[SetFacts]:
 
 
 def figures(files: Sequence[Path]) -> str:
-    """Markdown tables of `results.json` of a run, `probe.json` of an alignment, or score files of `medglip eval`."""
+    """Markdown tables of `results.json`, `ablation.json`, `probe.json` of an alignment, or files of `medglip eval`."""
     if not files:
         return ""
     interval = "Value, 95 % interval over images or patients, number of questions."
@@ -123,13 +139,16 @@ def _figures_of(file: Path) -> str:
         found = json.loads(file.read_text(encoding="utf-8"))
         if "paired" in found:
             return _of_run(found)
+        if "grid" in found:
+            sets = found.get("sets") or {"": found}
+            return "\n\n".join(_of_grid(name, part) for name, part in sets.items())
         if "drops" in found:
             drops = {f"original minus {name}": _headline(cells) for name, cells in found["drops"].items()}
             rows = {source: _headline(cells) for source, cells in found["metrics"].items()}
             return f"{table(rows, 'markdown')}\n\n{table(drops, 'markdown')}"
         return table({file.stem: _headline(found["metrics"])}, "markdown")
     except (OSError, ValueError, KeyError, TypeError) as error:
-        fix = "results.json of a run, probe.json of `medglip vqa align`, or a file of `medglip eval vqa --json`"
+        fix = "results.json of a run, ablation.json, probe.json of `medglip vqa align`, or `medglip eval vqa --json`"
         raise BadInput(f"no scores: {error}", file=file, fix=fix) from error
 
 
@@ -138,6 +157,14 @@ def _of_run(found: Mapping[str, Any]) -> str:
     rows = {source: _cells({k: v for k, v in cells.items() if k != "n"}) for source, cells in found["vqa"].items()}
     paired = {f"{source} minus none": _headline(cells) for source, cells in found["paired"].get("vqa", {}).items()}
     return "\n\n".join(table(part, "markdown") for part in (rows, paired) if part)
+
+
+def _of_grid(name: str, found: Mapping[str, Any]) -> str:
+    """One set of questions: every row of the grid, and what each differs from none."""
+    rows = {row: _headline(cells) for row, cells in found["scores"].items()}
+    less = {f"{row} minus none": _headline(cells) for row, cells in found["differences"].items()}
+    parts = [table(by_metric(part, HEADLINE["vqa"]), "markdown", "evidence") for part in (rows, less)]
+    return "\n\n".join([f"Questions: {name}.", *parts] if name else parts)
 
 
 def _headline(cells: Mapping[str, Any]) -> dict[str, Estimate | Difference]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,13 @@ from typer.testing import CliRunner
 from medglip.grounding import checkpoints
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence import EvidenceSettings
-from medglip.scripts.adapter_facts import figures, read_facts
+from medglip.grounding.recipe import draw_phantoms
+from medglip.grounding.settings import read_settings
+from medglip.scripts.adapter_facts import figures, learned_from, read_facts
 from medglip.scripts.ask import answerer
 from medglip.scripts.cli import app
 from medglip.scripts.finished import LooseAdapter, opened
+from medglip.scripts.recipe import Recipe
 from medglip.scripts.ship_adapter import main as ship
 from medglip.vqa.mllm import packing
 from medglip.vqa.mllm.lora import LoraSettings
@@ -173,6 +177,24 @@ def test_facts_are_counted_in_derived_questions(tmp_path: Path) -> None:
         read_facts(tmp_path / "bad.yaml")
 
 
+def test_a_run_and_the_cell_of_its_ablation_tell_their_facts(
+    write_recipe: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    recipe = read_settings(Recipe, write_recipe(tmp_path))
+    draw_phantoms(recipe)
+    cell = recipe.out_dir / "ablation" / "text-seed0"
+    cell.mkdir(parents=True)
+    for folder in (recipe.out_dir, cell):
+        (folder / "recipe.json").write_text(recipe.model_dump_json())
+        sets = learned_from(opened(folder), ())
+        assert [(one.name, one.what, one.images) for one in sets] == [
+            ("phantom", "questions", 7),
+            ("phantom", "reports", 7),
+        ]
+        assert sets[0].items > sets[1].items == 7
+        assert all(one.is_free for one in sets)
+
+
 def test_figures_of_a_probe_and_of_a_score_file(tmp_path: Path) -> None:
     drop = {"a": 0.6, "b": 0.4, "difference": VALUE, "p_value": None}
     probe = {"metrics": {"original": {"overall_accuracy": VALUE}}, "drops": {"blank": {"overall_accuracy": drop}}}
@@ -181,6 +203,10 @@ def test_figures_of_a_probe_and_of_a_score_file(tmp_path: Path) -> None:
     said = figures([tmp_path / "probe.json", tmp_path / "rad.json"])
     assert "original minus blank" in said
     assert "0.500 [0.400, 0.600] n=20" in said
+    rows = {"none": {"overall_accuracy": VALUE}, "predicted text": {"overall_accuracy": VALUE}}
+    one = {"scores": rows, "differences": {"predicted text": {"overall_accuracy": drop}}}
+    (tmp_path / "grid.json").write_text(json.dumps({"grid": {}, "sets": {"derived": one}}))
+    assert "predicted text minus none" in figures([tmp_path / "grid.json"])
     (tmp_path / "rad.json").write_text("{}")
     with pytest.raises(BadInput, match="no scores"):
         figures([tmp_path / "rad.json"])

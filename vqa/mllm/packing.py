@@ -56,6 +56,7 @@ def halve(source: Path, out: Path) -> None:
     if wrong := [name for name, value in halves.items() if not torch.isfinite(value).all()]:
         raise BadInput(f"{wrong[0]} does not fit half precision.", file=source, fix="train it with a lower rate")
     save_file(halves, out, metadata={"format": "pt"})
+    out.chmod(0o644)  # safetensors leaves it to its owner alone
 
 
 def check(folder: Path) -> None:
