@@ -128,7 +128,7 @@ def test_two_processes_make_the_records_of_one_and_a_kill_loses_nothing(
         (["--dataset", "vqa_rad"], "nowhere to write"),
         (["--dataset", "vqa_rda", "--out", "r.jsonl"], "vqa_rad"),
         (["--dataset", "vqa_rad", "--out", "r.jsonl", "--evidence", "true"], "unknown evidence source"),
-        (["--dataset", "vqa_rad", "--out", "r.jsonl", "--adapter", "nowhere"], "no run and no adapter"),
+        (["--dataset", "vqa_rad", "--out", "r.jsonl", "--adapter", "nowhere"], "no such adapter"),
     ],
 )
 def test_what_contradicts_itself_is_refused(

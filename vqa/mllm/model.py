@@ -128,9 +128,13 @@ class GroundedMLLM(nn.Module):
         layers: list[Any] = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
         kept = [layer.get_base_layer().weight.detach().clone() for layer in layers]
         self.model.merge_adapter()
+        for layer in layers:  # past peft's wrapper: its few microseconds a layer and token are a tenth of a small model
+            layer.forward = layer.get_base_layer().forward
         try:
             yield
         finally:
+            for layer in layers:
+                del layer.forward
             self.model.unmerge_adapter()
             with torch.no_grad():
                 for layer, weight in zip(layers, kept, strict=True):
