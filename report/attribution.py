@@ -37,8 +37,8 @@ class Tree(PhraseFinder, MentionFinder, Protocol):
 class Attribution:
     """One sentence, without its citations. `cited`, `grounded`: places of regions in the list it was read with, from 0.
 
-    `missing`: cited numbers, from 1 as they were written, that no region has. `is_normal`: it says that something is
-    as it should be, and names no finding.
+    `elsewhere`: cited numbers, from 1 as they were written, of regions behind that list, in further images; `missing`:
+    those that no region has. `is_normal`: it says that something is as it should be, and names no finding.
     """
 
     text: str
@@ -47,12 +47,14 @@ class Attribution:
     missing: tuple[int, ...] = ()
     is_negated: bool = False
     is_normal: bool = False
+    elsewhere: tuple[int, ...] = ()
 
     @property
     def support(self) -> Support:
         """Which way gives it regions; `not_needed` for negated and normal sentences without any."""
-        if self.cited or self.grounded:
-            return "both" if self.cited and self.grounded else "cited" if self.cited else "grounded"
+        cites = bool(self.cited or self.elsewhere)
+        if cites or self.grounded:
+            return "both" if cites and self.grounded else "cited" if cites else "grounded"
         return "not_needed" if self.is_negated or self.is_normal else "neither"
 
     @property
@@ -72,8 +74,9 @@ def attribute(
 ) -> tuple[Attribution, ...]:
     """Both ways for each sentence of a text.
 
-    `num_shown`: the first so many regions were shown with numbers, and the text may cite them, like [1]; None: it was
-    not asked to cite, and brackets are text. A citation behind a full stop belongs to the sentence before it.
+    `num_shown`: so many regions were shown with numbers, first these, then those of further images, and the text may
+    cite them, like [1]; None: it was not asked to cite, and brackets are text. A citation behind a full stop belongs to
+    the sentence before it.
     Grounding afterwards is `ground_sentences` over all `regions`, with `min_score` and the words of place.
     """
     moved = text if num_shown is None else _LATE.sub(lambda found: f"{found[2]}{found[1]}", text)
@@ -94,7 +97,8 @@ def _attribute(
     found = dict.fromkeys(index[id(region)] for part in parts for region in part.regions)
     return Attribution(
         text=said.text,
-        cited=tuple(number - 1 for number in said.cited),
+        cited=tuple(number - 1 for number in said.cited if number <= len(regions)),
+        elsewhere=tuple(number for number in said.cited if number > len(regions)),
         grounded=tuple(found),
         missing=said.missing,
         is_negated=bool(parts) and all(part.is_negated for part in parts),
@@ -200,5 +204,9 @@ def attribution_to_json(one: Attribution) -> dict[str, Any]:
 
 def attribution_to_meta(attributions: Sequence[Attribution], regions: Sequence[Region]) -> dict[str, Any]:
     """For a record's `meta`: each sentence both ways, and the agreement of the two."""
-    rows = [{"text": a.text, "is_negated": a.is_negated, **attribution_to_json(a)} for a in attributions]
+    rows = [
+        {"text": a.text, "is_negated": a.is_negated, **attribution_to_json(a)}
+        | ({"cited_elsewhere": list(a.elsewhere)} if a.elsewhere else {})
+        for a in attributions
+    ]
     return {"attribution": rows, "agreement": agreement_to_json(agreement(attributions, regions))}

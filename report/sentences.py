@@ -163,7 +163,7 @@ _PLACE = re.compile(
     r"\b(?:(upper|lower|apical|basal)[ -]?)?(left|right)\b|\b(upper|lower|apical|basal|centre|center|central)\b", re.I
 )
 _GRID = {"apical": "upper", "basal": "lower", "center": "centre", "central": "centre"}
-_CHUNK = re.compile(r"[,;:]|\b(?:and|with|but)\b", re.IGNORECASE)
+CHUNK = re.compile(r"[,;:]|\b(?:and|with|but)\b", re.IGNORECASE)
 _SOME = re.compile(r"\b(?:ones?|larg\w+|bigg\w+|small\w+|other|first|second|third)\b", re.IGNORECASE)  # of several
 _MIRROR = {"left": "right", "right": "left"}
 
@@ -195,14 +195,14 @@ def _ground(
     chosen: list[Region] = []
     for phrase in phrases:
         candidates = [region for region in regions if region.phrase == phrase]
-        places = _places(said, phrase, tree, is_patient_side)
+        places = places_said(said, phrase, tree, is_patient_side)
         chosen += _there(candidates, places, size_px) if size_px else candidates
     return Sentence(text=sentence, regions=tuple(chosen), is_negated=not phrases and bool(tree.phrases_in(sentence)))
 
 
-def _places(said: str, phrase: str, tree: PhraseFinder, is_patient_side: bool) -> list[set[str]]:
+def places_said(said: str, phrase: str, tree: PhraseFinder, is_patient_side: bool = False) -> list[set[str]]:
     """Words of place said of the phrase: those of its own part of the sentence, else of parts not about "the one"."""
-    parts = [part for part in _CHUNK.split(said) if _PLACE.search(part)]
+    parts = [part for part in CHUNK.split(said) if _PLACE.search(part)]
     own = [part for part in parts if phrase in tree.phrases_in(part)]
     return [
         {_MIRROR.get(word, word) if is_patient_side else word for word in _grid_words(found)}

@@ -34,7 +34,7 @@ from ..vqa.mllm.attention import use_grouped_attention
 from ..vqa.mllm.generate import GenerateSettings, generate_raw
 from ..vqa.mllm.model import DTYPES, GroundedMLLM, MllmSettings, load, resolve
 from ..vqa.mllm.prompt import Example, instruction_text
-from .tune import grounded_meta
+from .report_records import grounded_meta
 
 NUM_REGIONS = 4
 ROWS: tuple[tuple[Form, ...], ...] = (("text",), ("tokens",), ("text", "tokens"), ("crops",), ("overlay",))

@@ -112,10 +112,10 @@ class Line:
         return self.out / "grounding" / "model"
 
     def query(self, item: Question | Report) -> Query:
-        """What is looked for in the images of one question, or in the first of one report."""
+        """What is looked for in every image of one question, or of one report, its earlier study's among them."""
         if isinstance(item, Question):
             return Query.of(item.studies, item.phrases, self.vocabulary)
-        return Query.of([item.study], (), self.vocabulary)
+        return Query.of(item.shown, (), self.vocabulary)
 
     @cached_property
     def caches(self) -> RegionCaches:

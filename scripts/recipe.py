@@ -54,6 +54,11 @@ class TaskSection(Settings):
         """The sets, one or several."""
         return (self.data,) if isinstance(self.data, str) else self.data
 
+    @property
+    def has_truth(self) -> bool:
+        """Whether every report's image has true regions."""
+        return not set(self.sets) & set(READERS) and (self.covid_notes.boxes_only or "covid_notes" not in self.sets)
+
 
 class Mix(Settings):
     """Shares of the examples that are drawn in training, any numbers, of what there is; within a kind all are alike."""
@@ -158,6 +163,8 @@ class Recipe(CoreRecipe):
             raise ValueError("key 'sources': 'oracle' needs true regions, and vqa_rad has none")
         if self.report and set(self.report.sets) & set(READERS) and "oracle" in self.sources:
             raise ValueError(f"key 'sources': 'oracle' needs true regions, and {self.report.data} has none")
+        if self.report and not self.report.has_truth and "oracle" in self.sources:
+            raise ValueError("key 'report.covid_notes.boxes_only': 'oracle' needs true regions, and not every note has")
         if self.vqa and self.vqa.sets == ("vqa_rad",) and "absent" in self.probes:
             raise ValueError("key 'probes': 'absent' needs images whose labels are known, and vqa_rad has none")
         if self.probes and self.vqa is None:

@@ -7,16 +7,12 @@ from typing import Any, Literal
 
 from ..grounding.bad_input import BadInput
 from ..grounding.evidence import PLAIN, Evidence, EvidenceSettings, Source, select
-from ..grounding.labels import load_labels
 from ..grounding.records import Task, write_atomic
 from ..grounding.settings import read_settings
-from ..grounding.types import Study, region_to_json
-from ..report.attribution import attribute, attribution_to_meta, sentences_of
+from ..grounding.types import Study
 from ..report.citing import to_cited
-from ..report.deidentified import as_reference
-from ..report.sentences import ground_sentences
-from ..report.task import Report, Sentence
-from ..report.task import truth_of as truth_of_report
+from ..report.statements import finding_labels
+from ..report.task import Report
 from ..vqa.answer import parse_answer
 from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
 from ..vqa.mllm.model import GroundedMLLM, load
@@ -27,6 +23,7 @@ from ..vqa.probes import Probe, probed
 from ..vqa.task import Question, truth_of
 from .line import Line
 from .recipe import Recipe
+from .report_records import Exact, report_job
 from .task_data import record_meta
 from .warm_up import warmed
 
@@ -115,7 +112,8 @@ def predict_source(
         if source == "oracle":  # of a mix, the sets that know their true regions
             scored = [item for item in scored if item.study.phrases]
         examples = prompts(line, kind, source, scored)
-        jobs = [job(line, item, example, kind) for item, example in zip(scored, examples, strict=True)]
+        exact = exact_of(line, source, [item for item in scored if isinstance(item, Report)])
+        jobs = [job(line, item, example, kind, exact) for item, example in zip(scored, examples, strict=True)]
         path = line.out / "records" / f"{task}-{source}.jsonl"
         skipped = predict(model, jobs, evidence_settings(line, kind), section.generate, path)
         line.skipped.entries += skipped.entries
@@ -144,28 +142,28 @@ def _identity(study: Study) -> dict[str, str]:
     return {"image_id": study.study_id, "cluster_id": f"{study.dataset}/{study.group}"}
 
 
-def job(line: Line, item: Question | Report, example: Example, kind: Adapter) -> Job:
-    """The record's fields of one question or report, and how its text is read."""
+def job(line: Line, item: Question | Report, example: Example, kind: Adapter, exact: Exact | None = None) -> Job:
+    """The record's fields of one question or report, and how its text is read.
+
+    `exact`: what reports are judged with.
+    """
     names = {"model": line.recipe.mllm.base, "adapter": f"adapter-{kind}"}
+    settings = evidence_settings(line, kind)
     if isinstance(item, Question):
-        return question_job(item, example, evidence_settings(line, kind), names)
-    study = item.study
-    fields: dict[str, Any] = {
-        "dataset": study.dataset,
-        "split": study.split,
-        **_identity(study),
-        **names,
-        "task": "report",
-        "question": example.instruction,
-        "answer": item.text,
-    }
-    meta = record_meta(study, (), item.shown[1:]) | dict(item.meta)
-    if any(sentence.regions for sentence in item.sentences):
-        meta |= {"reference_sentences": sentences_to_json(item.sentences)}
-    settings, truth = evidence_settings(line, kind), truth_of_report(item)
-    return Job(
-        example=example, fields=fields, parse=lambda text: _grounded(text, example.evidence, meta, settings, truth)
-    )
+        return question_job(item, example, settings, names)
+    return report_job(item, example, settings, names, exact)
+
+
+def exact_of(line: Line, source: Source, items: Sequence[Report]) -> Exact | None:
+    """What reports are judged with where findings are annotated; None where they are not, as in most sets.
+
+    Sentences of the adapter without evidence are grounded in what the core finds: writing first, grounding after.
+    """
+    labels = finding_labels(line.reports) if items else ()
+    if not labels:
+        return None
+    found = line.evidence("predicted", items) if source == "none" else []
+    return Exact(labels=labels, found=dict(zip((item.report_id for item in items), found, strict=False)))
 
 
 def question_job(question: Question, example: Example, settings: EvidenceSettings, names: dict[str, str]) -> Job:
@@ -202,62 +200,6 @@ def answered(
     found = parse_citations(text, len(numbers_shown(shown, settings)))
     told = {"raw": text, "citations": citations_to_json(found, shown, truth_of(question))}
     return {"prediction": found.text, "parsed": parse_answer(found.text, question.answer_type), "meta": meta | told}
-
-
-def grounded_meta(
-    text: str, evidence: Evidence, settings: EvidenceSettings, truth: Evidence | None = None
-) -> dict[str, Any]:
-    """A report's sentences and the regions they speak of, for its record's `meta`.
-
-    `sentences`: each with its regions as they are found afterwards. Where the model was to cite they have the regions
-    of either way, and further (`report.attribution`) there are `attribution`: each sentence with what it `cited` and
-    what was `grounded` for it, as places in the record's `regions`; the `agreement` of the two; and `citations` of the
-    whole text, held against `truth` as those of answers are.
-    """
-    tree = load_labels()
-    if not settings.cite:
-        found = ground_sentences(text, evidence.regions, tree, evidence.size_px)
-        return {"sentences": sentences_to_json(found)}
-    shown = select(evidence, settings)
-    num_shown = len(numbers_shown(shown, settings))
-    read = attribute(text, shown.regions, tree, evidence.size_px, num_shown=num_shown)
-    return {
-        "sentences": sentences_to_json(sentences_of(read, shown.regions)),
-        "citations": citations_to_json(parse_citations(text, num_shown), shown, truth),
-        **attribution_to_meta(read, shown.regions),
-    }
-
-
-def sentences_to_json(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
-    """Sentences and their regions, without masks, as records keep them."""
-    return [
-        {
-            "text": sentence.text,
-            "is_negated": sentence.is_negated,
-            "regions": [region_to_json(region) | {"mask_rle": None} for region in sentence.regions],
-        }
-        for sentence in sentences
-    ]
-
-
-def _grounded(
-    text: str,
-    evidence: Evidence,
-    meta: dict[str, Any],
-    settings: EvidenceSettings = PLAIN,
-    truth: Evidence | None = None,
-) -> dict[str, Any]:
-    """A record's fields read out of the report that the model wrote.
-
-    Scores read the text without citations, marks of de-identification treated as in the reference; where that differs
-    from what was written, `meta.raw` keeps the latter.
-    """
-    said = read = as_reference(text, meta)
-    if settings.cite:
-        said = parse_citations(read, len(numbers_shown(select(evidence, settings), settings))).text
-    changed = {"prediction": said} if said != text else {}
-    kept = {"raw": text} if changed else {}
-    return changed | {"parsed": said, "meta": meta | kept | grounded_meta(read, evidence, settings, truth)}
 
 
 def tune_and_predict(line: Line, kind: Adapter, only: tuple[Task, ...] = DOWNSTREAM) -> None:

@@ -39,6 +39,8 @@ class CovidNotesSettings(Settings):
     """Part of the patients that become `val`; not above the region set's, or the core has trained on some of them."""
     max_sentences: int = 6
     """Only the first sentences of a note; the longest have a dozen, mostly history."""
+    boxes_only: bool = False
+    """Only notes on images whose lungs are boxed, all of them X-rays: the true regions that `oracle` needs."""
     limit: int | None = None
     """At most so many notes, in file order; all of them when left out."""
 
@@ -72,7 +74,8 @@ def read(settings: CovidNotesSettings, seed: int) -> tuple[list[Report], Skipped
         group = groups[note.patient]
         try:
             study = _study(folder, note, group, "val" if group in val else "train", lungs.get(note.name))
-            reports.append(_report(note, study))
+            if study.phrases or not settings.boxes_only:
+                reports.append(_report(note, study))
         except BadInput as error:
             skipped.add(f"{file.name} row {note.row}", error)
     return reports, skipped

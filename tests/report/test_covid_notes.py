@@ -41,6 +41,14 @@ def test_notes_become_reports_with_the_lung_regions(tmp_path: Path) -> None:
     assert not skipped.entries
 
 
+def test_notes_without_lung_boxes_are_left_out_where_that_is_asked_for(tmp_path: Path) -> None:
+    rows = [("1", "a.png", "X-ray", "Opacity."), ("2", "b.png", "X-ray", "Clear.")]
+    settings = write_set(tmp_path, rows, {"a.png": [2, 3, 10, 20]}).model_copy(update={"boxes_only": True})
+    reports, skipped = read(settings, seed=0)
+    assert [report.study.image_path.name for report in reports] == ["a.png"]
+    assert not skipped.entries
+
+
 def test_no_patient_is_in_both_splits_nor_are_patients_who_share_a_file_or_a_note(tmp_path: Path) -> None:
     rows = [(str(k), f"{k}.png", "X-ray", f"Note number {k}.") for k in range(20)]
     rows += [("3", "x.png", "CT", "Another."), ("30", "5.png", "X-ray", "Twice."), ("30", "y.png", "X-ray", "More.")]

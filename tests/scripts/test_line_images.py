@@ -20,7 +20,7 @@ from medglip.scripts.line import Line
 from medglip.vqa.mllm.confidence import Sure
 from medglip.vqa.mllm.generate import Generated
 from medglip.vqa.mllm.predict import Job, _record
-from medglip.vqa.mllm.prompt import Example
+from medglip.vqa.mllm.prompt import Example, instruction_text
 from medglip.vqa.task import Question
 
 
@@ -62,7 +62,7 @@ def study(folder: Path, name: str, modality: str, shade: int) -> Study:
     )
 
 
-def test_every_image_of_a_question_and_the_first_of_a_report(line: Any, tmp_path: Path) -> None:
+def test_every_image_of_a_question_and_of_a_report(line: Any, tmp_path: Path) -> None:
     a, b, c = (study(tmp_path, name, kind, k) for k, (name, kind) in enumerate([("a", "ct"), ("b", "mr"), ("c", "ct")]))
     question = Question(
         question_id="q", study=a, others=(b,), question="?", answer="yes", answer_type="closed", phrases=("cyst",)
@@ -74,7 +74,7 @@ def test_every_image_of_a_question_and_the_first_of_a_report(line: Any, tmp_path
     found = [(image, region.phrase) for image, region in asked.evidence.numbered]
     assert found == [(1, "cyst"), (1, "liver"), (2, "cyst"), (2, "brain")]
     assert all(region.mask is None for _, region in asked.evidence.numbered)
-    assert (written.evidence.others, len(written.evidence.regions)) == ((), 1)
+    assert [(image, region.phrase) for image, region in written.evidence.numbered] == [(1, "liver"), (2, "liver")]
     fields = dict.fromkeys(("dataset", "split", "image_id", "cluster_id", "question", "answer"), "x")
     job = Job(example=asked, fields={**fields, "task": "vqa"})
     record = _record(job, Generated(text="yes", prompt_sha256="", seconds=0.0), EvidenceSettings(max_regions=3))
@@ -86,6 +86,27 @@ def test_every_image_of_a_question_and_the_first_of_a_report(line: Any, tmp_path
         "other_regions"
         not in _record(single, Generated(text="yes", prompt_sha256="", seconds=0.0), EvidenceSettings()).meta
     )
+
+
+def test_a_report_of_one_image_is_asked_for_as_ever_and_of_several_image_by_image(line: Any, tmp_path: Path) -> None:
+    a, b, c = (study(tmp_path, name, kind, k) for k, (name, kind) in enumerate([("a", "ct"), ("b", "mr"), ("c", "ct")]))
+    single = Report(report_id="1", study=a, text="Clear.")
+    several = replace(single, report_id="2", others=(b,), prior_study=c)
+    settings = EvidenceSettings(forms=("text",))
+    alone, together = line.examples("predicted", [single, several], line.caches_of([single, several]))
+    assert instruction_text(alone, settings) == (
+        "Evidence:\n1 liver, upper left, 0 0 17 25\nWrite the findings of this image as a short report."
+    )
+    lines = instruction_text(together, settings).splitlines()
+    assert lines[:7] == [
+        "Evidence:",
+        "Image 1:",
+        "1 liver, upper left, 0 0 17 25",
+        "Image 2:",
+        "2 brain, upper left, 0 0 17 25",
+        "Image 3:",
+        "3 liver, upper left, 0 0 17 25",
+    ]
 
 
 def test_ask_says_which_image_a_region_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

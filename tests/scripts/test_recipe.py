@@ -18,7 +18,8 @@ def read(tmp_path: Path, more: str) -> Recipe:
     return read_settings(Recipe, path)
 
 
-RECIPES = sorted([*ROOT.glob("recipes/*.yaml"), *ROOT.glob("recipes/stages/*.yaml"), *ROOT.glob("recipes/vqa/*.yaml")])
+FOLDERS = ("", "stages/", "vqa/", "report/")
+RECIPES = sorted(path for folder in FOLDERS for path in ROOT.glob(f"recipes/{folder}*.yaml"))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
@@ -39,6 +40,7 @@ def test_every_field_has_a_docstring() -> None:
         ("mllm_train: {train: {stepss: 3}}\n", r"did you mean 'steps'"),
         ("vqa: {data: covid_notes}\n", r"'vqa.data'"),
         ("vqa: {data: vqa_rad}\nsources: [none, oracle]\n", r"'sources'.*oracle"),
+        ("report: {data: covid_notes}\nsources: [none, oracle]\n", r"'report.covid_notes.boxes_only'.*oracle"),
         ("evidence: {forms: []}\n", r"'evidence.forms'"),
         ("sources: [none, predictd]\n", r"'sources.1'"),
     ],

@@ -15,8 +15,8 @@ from medglip.grounding.evidence import Evidence
 from medglip.grounding.records import read_lines
 from medglip.grounding.settings import validate
 from medglip.scripts.recipe import Recipe
+from medglip.scripts.report_records import written
 from medglip.scripts.run import run
-from medglip.scripts.tune import _grounded
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 PARTS = ("train", "train", "train", "train", "test", "test")
@@ -91,11 +91,11 @@ def tiny(name: str, path: Path, base: Path, out: Path) -> dict[str, Any]:
 
 def test_predictions_are_read_under_the_policy_of_their_reference() -> None:
     meta = {"deidentified": {"policy": "remove", "marks": 1}}
-    found = _grounded("Clear. Seen by ___.", Evidence.none(), meta)
+    found = written("Clear. Seen by ___.", Evidence.none(), meta)
     assert found["prediction"] == found["parsed"] == "Clear. Seen."
     assert found["meta"]["raw"] == "Clear. Seen by ___."
     assert [row["text"] for row in found["meta"]["sentences"]] == ["Clear.", "Seen."]
-    plain = _grounded("Clear. Seen by ___.", Evidence.none(), {})
+    plain = written("Clear. Seen by ___.", Evidence.none(), {})
     assert "prediction" not in plain
     assert plain["parsed"] == "Clear. Seen by ___."
 

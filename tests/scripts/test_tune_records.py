@@ -12,6 +12,8 @@ import yaml
 
 from medglip.eval.probes import probe
 from medglip.eval.records import read_records
+from medglip.eval.score import score
+from medglip.eval.settings import EvalSettings
 from medglip.grounding.evidence import Evidence, EvidenceSettings
 from medglip.grounding.records import read_lines
 from medglip.grounding.settings import validate
@@ -21,6 +23,7 @@ from medglip.report.task import Report, Sentence
 from medglip.report.task import to_example as report_example
 from medglip.scripts.line import Line
 from medglip.scripts.recipe import Recipe
+from medglip.scripts.report_records import Exact
 from medglip.scripts.tune import Adapter, job, mixed
 from medglip.vqa.probes import PROBES
 from medglip.vqa.task import Question, to_example
@@ -76,6 +79,10 @@ def region(phrase: str, x: float, score: float = 0.8) -> Region:
     return Region(phrase=phrase, box_xyxy_px=np.array([x, 2, x + 20, 40], np.float32), score=score)
 
 
+METRICS = (
+    *("label_micro_f1", "label_macro_f1"),
+    *("radfact_spatial_precision", "radfact_spatial_recall", "radfact_logical_f1"),
+)
 LIVER, SPLEEN = region("liver", 1), region("spleen", 40)
 TRUE = Report(
     report_id="r",
@@ -110,6 +117,55 @@ def test_a_report_that_is_to_cite_is_kept_both_ways_and_scored_without_citations
     assert (cited["cited"], cited["missing"], cited["shown"]) == ([1, 2], [7], 2)
     assert [r["truth"] for r in cited["regions"]] == [[[1.0, 2.0, 21.0, 40.0]], []]
     assert [s["text"] for s in meta["reference_sentences"]] == ["The liver."]
+
+
+@pytest.mark.parametrize("cite", [True, False])
+def test_where_findings_are_annotated_a_report_is_judged_without_further_steps(cite: bool) -> None:
+    true = region("cyst", 1)
+    study = replace(STUDY, regions=(true,), phrases=("cyst", "calcification"))
+    report = Report(report_id="r", study=study, text="A cyst.", sentences=(Sentence(text="A cyst.", regions=(true,)),))
+    exact = Exact(labels=("calcification", "cyst"))
+    settings = EvidenceSettings(cite=cite)
+    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("cyst", 2),))
+    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings))
+    made = job(line, report, report_example(report, evidence), "grounded", exact)
+    record = {"id": "r", "prediction": "", **made.fields, **made.parse("There is a cyst. No calcification is seen.")}
+    record["prediction"] = record["parsed"]
+    scores = score([record, record | {"id": "s", "cluster_id": "other"}], "report", EvalSettings(metrics=METRICS))
+    found = {name: one.value for name, one in scores.metrics.items()}
+    assert found == {**dict.fromkeys(METRICS, 1.0), "label_macro_f1": 0.5}  # no record has a calcification
+    unasked = job(line, report, report_example(report, evidence), "grounded").parse("There is a cyst.")["meta"]
+    assert not {"labels", "radfact"} & set(unasked)
+
+
+def test_sentences_of_a_model_that_saw_no_regions_are_grounded_in_what_the_core_finds() -> None:
+    study = replace(STUDY, regions=(LIVER,), phrases=("liver", "cyst"))
+    report = replace(TRUE, study=study)
+    exact = Exact(labels=("cyst",), found={"r": Evidence(source="predicted", size_px=(80, 50), regions=(LIVER,))})
+    line: Any = SimpleNamespace(
+        recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=EvidenceSettings(cite=True))
+    )
+    meta = job(line, report, report_example(report, Evidence.none((80, 50))), "plain", exact).parse("The liver.")[
+        "meta"
+    ]
+    assert meta["radfact"]["candidate"][0]["boxes"] == meta["radfact"]["candidate"][0]["evidence_boxes"] != []
+    assert meta["sentences"][0]["regions"] == []  # it was shown none
+
+
+def test_citations_of_further_images_stand_apart() -> None:
+    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(LIVER,))
+    evidence = replace(evidence, others=(replace(evidence, regions=(SPLEEN,)),))
+    settings = EvidenceSettings(cite=True)
+    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings))
+    report = replace(TRUE, others=(replace(STUDY, study_id="b"),))
+    meta = job(line, report, report_example(report, evidence), "grounded").parse("Bright [2]. Liver [1, 3].")["meta"]
+    rows = meta["attribution"]
+    assert [(row["cited"], row.get("cited_elsewhere"), row["missing_citations"]) for row in rows] == [
+        ([], [2], []),
+        ([0], None, [3]),
+    ]
+    assert [row["support"] for row in rows] == ["cited", "both"]
+    assert [row.get("image") for row in meta["citations"]["regions"]] == [2, None]
 
 
 def test_a_report_that_is_not_to_cite_is_kept_as_ever() -> None:

@@ -1,0 +1,123 @@
+"""What a record keeps of a written report: its sentences and their regions, and what scores read of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..grounding.evidence import PLAIN, Evidence, EvidenceSettings, select
+from ..grounding.labels import load_labels
+from ..grounding.types import region_to_json
+from ..report.attribution import attribute, attribution_to_meta, sentences_of
+from ..report.deidentified import as_reference
+from ..report.sentences import ground_sentences
+from ..report.statements import judged
+from ..report.task import Report, Sentence, truth_of
+from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
+from ..vqa.mllm.predict import Job
+from ..vqa.mllm.prompt import Example
+from .task_data import record_meta
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact:
+    """What reports on pictures whose findings are annotated are judged with: `meta.labels` and `meta.radfact`.
+
+    `labels`: the findings, the same for every record of a run. `found`: by report id, the regions that the sentences
+    of a model that was shown none are grounded in afterwards; left out, those it was shown.
+    """
+
+    labels: tuple[str, ...]
+    found: dict[str, Evidence] = field(default_factory=dict)
+
+
+def report_job(
+    report: Report, example: Example, settings: EvidenceSettings, names: dict[str, str], exact: Exact | None = None
+) -> Job:
+    """The record's fields of one report, and how its text is read. `names`: `model` and `adapter` of the record."""
+    study = report.study
+    fields: dict[str, Any] = {
+        "dataset": study.dataset,
+        "split": study.split,
+        "image_id": study.study_id,
+        "cluster_id": f"{study.dataset}/{study.group}",
+        **names,
+        "task": "report",
+        "question": example.instruction,
+        "answer": report.text,
+    }
+    meta = record_meta(study, (), report.shown[1:]) | dict(report.meta)
+    if any(sentence.regions for sentence in report.sentences):
+        meta |= {"reference_sentences": sentences_to_json(report.sentences)}
+    truth = truth_of(report)
+
+    def parse(text: str) -> dict[str, Any]:
+        read = written(text, example.evidence, meta, settings, truth)
+        if exact and exact.labels and study.phrases:
+            found = exact.found.get(report.report_id, example.evidence)
+            read["meta"] |= judged(report, _sentences(as_reference(text, meta), found, settings)[0], exact.labels)
+        return read
+
+    return Job(example=example, fields=fields, parse=parse)
+
+
+def written(
+    text: str,
+    evidence: Evidence,
+    meta: dict[str, Any],
+    settings: EvidenceSettings = PLAIN,
+    truth: Evidence | None = None,
+) -> dict[str, Any]:
+    """A record's fields read out of the report that the model wrote.
+
+    Scores read the text without citations, marks of de-identification treated as in the reference; where that differs
+    from what was written, `meta.raw` keeps the latter.
+    """
+    said = read = as_reference(text, meta)
+    if settings.cite:
+        said = parse_citations(read, len(numbers_shown(select(evidence, settings), settings))).text
+    changed = {"prediction": said} if said != text else {}
+    kept = {"raw": text} if changed else {}
+    return changed | {"parsed": said, "meta": meta | kept | grounded_meta(read, evidence, settings, truth)}
+
+
+def grounded_meta(
+    text: str, evidence: Evidence, settings: EvidenceSettings, truth: Evidence | None = None
+) -> dict[str, Any]:
+    """A report's sentences and the regions they speak of, for its record's `meta`.
+
+    `sentences`: each with its regions as they are found afterwards. Where the model was to cite they have the regions
+    of either way, and further (`report.attribution`) there are `attribution`: each sentence with what it `cited` and
+    what was `grounded` for it, as places in the record's `regions`; the `agreement` of the two; and `citations` of the
+    whole text, held against `truth` as those of answers are.
+    """
+    sentences, told = _sentences(text, evidence, settings)
+    if not settings.cite:
+        return {"sentences": sentences_to_json(sentences)}
+    shown = select(evidence, settings)
+    found = parse_citations(text, len(numbers_shown(shown, settings)))
+    return {"sentences": sentences_to_json(sentences), "citations": citations_to_json(found, shown, truth), **told}
+
+
+def _sentences(
+    text: str, evidence: Evidence, settings: EvidenceSettings
+) -> tuple[tuple[Sentence, ...], dict[str, Any]]:
+    """The sentences of a text with their regions in the first image, and how each came to them where it may cite."""
+    tree = load_labels()
+    if not settings.cite:
+        return ground_sentences(text, evidence.regions, tree, evidence.size_px), {}
+    shown = select(evidence, settings)
+    num_shown = len(numbers_shown(shown, settings))
+    read = attribute(text, shown.regions, tree, evidence.size_px, num_shown=num_shown)
+    return sentences_of(read, shown.regions), attribution_to_meta(read, shown.regions)
+
+
+def sentences_to_json(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
+    """Sentences and their regions, without masks, as records keep them."""
+    return [
+        {
+            "text": sentence.text,
+            "is_negated": sentence.is_negated,
+            "regions": [region_to_json(region) | {"mask_rle": None} for region in sentence.regions],
+        }
+        for sentence in sentences
+    ]
