@@ -29,7 +29,8 @@ def predict(recipe: RecipeArgument) -> None:
 
 Image = Annotated[Path, typer.Argument(help="PNG, JPEG or DICOM file")]
 Modality = Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")]
-Run = Annotated[Path, typer.Option(help="Folder of a finished run")]
+Run = Annotated[Path | None, typer.Option(help="Folder of a finished run; left out: runs/quickstart")]
+Adapter = Annotated[Path | None, typer.Option(help="small, or an adapter's folder, instead of a run")]
 Folder = Annotated[Path, typer.Option(help="Output folder: one JSON and one HTML file an image")]
 Pdf = Annotated[bool, typer.Option("--pdf", help="A PDF of the page too, through an installed Chromium or Chrome")]
 Dicom = Annotated[
@@ -42,7 +43,8 @@ def write(
     image: Image,
     modality: Modality = None,
     evidence: Annotated[str, typer.Option(help="none or predicted: the switch")] = "predicted",
-    run: Run = Path("runs/quickstart"),
+    run: Run = None,
+    adapter: Adapter = None,
     checkpoint: Checkpoint = None,
     out: Folder = Path("runs/reports"),
     pdf: Pdf = False,
@@ -50,15 +52,16 @@ def write(
 ) -> None:
     """Write a grounded report of one image as JSON and as an HTML page whose sentences light their regions.
 
-    A sentence that the grounder's presence score contradicts, or that rests on no region, is marked, never changed.
+    A sentence that the grounder's presence score contradicts, or that rests on no region, is marked, never changed. An
+    adapter that never learned reports writes all the same, and a note says so.
 
     Example: medglip report write scan.dcm --out reports
     """
-    from .finished import FinishedRun, source_named
-    from .grounded import Outputs, write_grounded
+    from .finished import source_named
+    from .grounded import Outputs, write_grounded, writer
     from .user_study import user_study
 
-    finished, source = FinishedRun(run, checkpoint), source_named(evidence)
+    finished, source = writer(run, adapter, checkpoint), source_named(evidence)
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom)
     typer.echo("\n".join(write_grounded(finished, user_study(image, modality), source, outputs)))
 
@@ -68,7 +71,8 @@ def describe(
     image: Image,
     box: Annotated[str, typer.Option(help="x0,y0,x1,y1 in pixels of the image, half open")],
     modality: Modality = None,
-    run: Run = Path("runs/quickstart"),
+    run: Run = None,
+    adapter: Adapter = None,
     checkpoint: Checkpoint = None,
     out: Folder = Path("runs/reports"),
     pdf: Pdf = False,
@@ -78,12 +82,11 @@ def describe(
 
     Example: medglip report describe scan.png --box 40,52,96,110
     """
-    from .finished import FinishedRun
-    from .grounded import Outputs, write_description
+    from .grounded import Outputs, write_description, writer
     from .user_study import user_study
 
-    outputs = Outputs(folder=out, pdf=pdf, dicom=dicom)
-    typer.echo("\n".join(write_description(FinishedRun(run, checkpoint), user_study(image, modality), box, outputs)))
+    finished, outputs = writer(run, adapter, checkpoint), Outputs(folder=out, pdf=pdf, dicom=dicom)
+    typer.echo("\n".join(write_description(finished, user_study(image, modality), box, outputs)))
 
 
 @report.command()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
+from ..grounding.bad_input import BadInput
 from ..grounding.calibration import Calibration
 from ..grounding.evidence import Evidence, EvidenceSettings, Source, select
 from ..grounding.grounder import answers
@@ -19,7 +20,12 @@ from ..report.task import Report, to_example
 from ..report.write import write, write_dicom
 from ..vqa.citations import numbers_shown
 from ..vqa.mllm.generate import GenerateSettings, generate
-from .finished import FinishedRun
+from ..vqa.mllm.shipped import FACTS
+from .adapter_facts import read_facts
+from .ask import DEFAULT_RUN
+from .finished import FinishedRun, LooseAdapter, opened
+
+NEVER_LEARNED = "note: this adapter never learned to write reports, only to answer; what it writes is no report"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,25 @@ class Outputs:
     limits: ContradictionSettings | None = None
 
 
+def writer(run: Path | None, adapter: Path | None, checkpoint: str | None) -> FinishedRun:
+    """Who writes: a run, or an adapter by its folder or name; without either `DEFAULT_RUN`.
+
+    Raises `BadInput` for both at once.
+    """
+    if run and adapter:
+        raise BadInput("both --run and --adapter are given.", fix="leave one out")
+    return opened(adapter, checkpoint) if adapter else FinishedRun(run or DEFAULT_RUN, checkpoint)
+
+
+def has_learned_reports(run: FinishedRun) -> bool | None:
+    """By the recipe of its run, or the facts beside an adapter; None where neither is there."""
+    if not isinstance(run, LooseAdapter):
+        recipe = getattr(run, "recipe", None)
+        return recipe.report is not None if recipe else None
+    file = run.folder / FACTS
+    return any("report" in facts.what for facts in read_facts(file)) if file.is_file() else None
+
+
 def write_grounded(run: FinishedRun, study: Study, source: Source, outputs: Outputs) -> list[str]:
     """Write the report of an image; return what to say on the terminal."""
     evidence = run.evidence(run.query(study), source)
@@ -44,7 +69,7 @@ def write_grounded(run: FinishedRun, study: Study, source: Source, outputs: Outp
     example = replace(to_example(item, evidence), may_cite=settings.cite)
     text = run.write(example, source, _generate_settings(run)).text
     report = grounded_report(run, study, text, evidence, settings, outputs.limits)
-    return write_all(report, study, outputs)
+    return [*([NEVER_LEARNED] if has_learned_reports(run) is False else []), *write_all(report, study, outputs)]
 
 
 def write_description(run: FinishedRun, study: Study, box: str, outputs: Outputs) -> list[str]:
@@ -95,7 +120,7 @@ def grounded_report(
         regions=regions,
         model=run.mllm.base,
         adapter=_adapter_name(run, evidence.source),
-        grounder=run.checkpoint or f"{run.folder.name}/grounding",
+        grounder=run.checkpoint or (run.name if isinstance(run, LooseAdapter) else f"{run.folder.name}/grounding"),
         evidence=evidence.source,
         attributions=read,
         contradictions=contradictions([one.text for one in read], presences, tree, limits),

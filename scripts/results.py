@@ -26,7 +26,10 @@ from .tune import DOWNSTREAM
 NAMES: dict[Task, dict[str, str]] = {
     "grounding": {"ap50": "ap50", "miou": "miou", "dice": "dice"},
     "vqa": {"open": "open_accuracy", "closed": "closed_accuracy"},
-    "report": {"bleu_4": "bleu_4", "rouge_l": "rouge_l", "cider": "cider"},
+    "report": {
+        **{"bleu_4": "bleu_4", "rouge_l": "rouge_l", "cider": "cider", "label_f1": "label_micro_f1"},
+        **{"spatial_precision": "radfact_spatial_precision", "spatial_recall": "radfact_spatial_recall"},
+    },
 }
 
 

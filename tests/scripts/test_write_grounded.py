@@ -9,13 +9,24 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from medglip.grounding.bad_input import BadInput
 from medglip.grounding.calibration import Calibration
 from medglip.grounding.evidence import Evidence, EvidenceSettings
 from medglip.grounding.types import NOTICE, Region, Study
 from medglip.report.schema import check
 from medglip.scripts import grounded
 from medglip.scripts.cli import app
-from medglip.scripts.grounded import Outputs, write_description, write_grounded
+from medglip.scripts.finished import LooseAdapter
+from medglip.scripts.grounded import (
+    NEVER_LEARNED,
+    Outputs,
+    has_learned_reports,
+    write_description,
+    write_grounded,
+    writer,
+)
+from medglip.vqa.mllm.model import OUR_FILE
+from medglip.vqa.mllm.shipped import FACTS
 
 
 def region(phrase: str, x: float, score: float) -> Region:
@@ -79,6 +90,29 @@ def study(tmp_path: Path) -> Study:
     path = tmp_path / "a.png"
     Image.new("L", (60, 40), 90).save(path)
     return Study(study_id="a", image_path=path, modality="xray", group="a", dataset="u", split="test", size_px=(60, 40))
+
+
+def test_an_adapter_that_never_learned_reports_says_so(study: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / OUR_FILE).write_text("{}")
+    facts = {"name": "phantom", "licence": "CC0", "what": "questions", "items": 3, "images": 2}
+    loose = LooseAdapter(folder)
+    assert has_learned_reports(loose) is None
+    for what, expected in (("questions", False), ("reports", True)):
+        (folder / FACTS).write_text(json.dumps([facts | {"what": what}]))
+        assert has_learned_reports(loose) is expected
+    asked: Any = Run("Clear.")
+    wrote: Any = Run("Clear.")
+    asked.recipe = SimpleNamespace(report=None)
+    lines = write_grounded(asked, study, "none", Outputs(folder=tmp_path))
+    assert lines[0] == NEVER_LEARNED
+    assert NEVER_LEARNED not in write_grounded(wrote, study, "none", Outputs(folder=tmp_path))
+
+
+def test_a_run_and_an_adapter_at_once_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="both --run and --adapter"):
+        writer(tmp_path, tmp_path, None)
 
 
 def written(study: Study, out: Path, *args: Any) -> tuple[list[str], dict[str, Any]]:
