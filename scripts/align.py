@@ -19,6 +19,7 @@ from ..grounding.medglip_grounder import MedGlipGrounder
 from ..grounding.recipe import CoreRecipe
 from ..grounding.records import write_atomic
 from ..grounding.settings import read_settings
+from ..grounding.training import processes
 from ..vqa.derived.derive import DeriveSettings
 from ..vqa.mllm.align import AlignSettings, aligned
 from ..vqa.mllm.generate import GenerateSettings
@@ -54,12 +55,15 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     """Align, probe, print; return the adapter's folder: `out`, else one in the cache. Called again, it continues."""
     recipe = read_settings(AlignRecipe, path)
     skipped = Skipped()
-    questions = derived_questions(recipe, recipe.derive, skipped)
-    skipped.write(recipe.out_dir / "skipped.jsonl")
+    with processes().main_process_first():  # it alone draws phantoms and derives; the others find them
+        questions = derived_questions(recipe, recipe.derive, skipped)
     training = [to_aligned_example(question) for question in questions if question.study.split == "train"]
     core = checkpoint_folder(recipe.core)
     dim = MedGlipGrounder.from_pretrained(core).embedding_dim
     folder = aligned(recipe.mllm, dim, training, recipe.align, vision=core, out_dir=out)
+    if not processes().is_main_process:
+        return folder
+    skipped.write(recipe.out_dir / "skipped.jsonl")
     asked = probed_questions(questions, recipe)
     mllm = load(recipe.mllm.model_copy(update={"aligned": ""}), dim, folder, vision=core)
     found = blank_probe(mllm, asked, recipe, recipe.out_dir / "probe" / folder.name)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...grounding.bad_input import BadInput
 from ...grounding.records import file_sha256, sha256
+from .families import OUR_TOWERS
 
 FILE = "aligned.json"
 
@@ -74,5 +75,5 @@ def _first_placeholder(base: Path) -> int | None:
     """The first id after the text model's own words, `<image>`; None for a base that was not put together here."""
     file = base / "config.json"
     config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    is_ours = config.get("vision_config", {}).get("model_type") == "medglip_vision"
+    is_ours = config.get("vision_config", {}).get("model_type") in OUR_TOWERS
     return config.get("image_token_index", config.get("image_token_id")) if is_ours else None

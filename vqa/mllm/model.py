@@ -26,7 +26,7 @@ from .alignment import start_of
 from .attention import use_grouped_attention
 from .batch import Batch, collate
 from .core import core_of
-from .families import family_of
+from .families import OUR_TOWERS, family_of
 from .head import LabelledOnly
 from .lora import LoraSettings, add_lora, without_casts
 from .processor import load_processor
@@ -77,7 +77,7 @@ class GroundedMLLM(nn.Module):
         self.injector = Injector(embedding, self.region_id)
         self.head = LabelledOnly(model.get_output_embeddings())
         vision: Any = getattr(model.config, "vision_config", None)
-        is_ours = getattr(vision, "model_type", "") == "medglip_vision"
+        is_ours = getattr(vision, "model_type", "") in OUR_TOWERS
         self.letterbox_px: int | None = vision.image_size if is_ours else None
         self.max_tokens = getattr(model.config.get_text_config(), "max_position_embeddings", None)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from .families import OUR_TOWERS
 from .model import OUR_FILE
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
@@ -71,7 +72,7 @@ def _foreign_tower(folder: Path) -> list[str]:
     """Our own image tower is a class that no server knows."""
     config, ours = folder / "config.json", folder / OUR_FILE
     if config.is_file():
-        is_foreign = json.loads(config.read_text()).get("vision_config", {}).get("model_type") == "medglip_vision"
+        is_foreign = json.loads(config.read_text()).get("vision_config", {}).get("model_type") in OUR_TOWERS
     else:
-        is_foreign = ours.is_file() and json.loads(ours.read_text()).get("vision") == "medglip_vision"
-    return ["it does not know the image tower of the small default (medglip_vision)"] if is_foreign else []
+        is_foreign = ours.is_file() and json.loads(ours.read_text()).get("vision") in OUR_TOWERS
+    return ["it does not know the image tower of the small default (medglip_tokens)"] if is_foreign else []

@@ -30,6 +30,7 @@ from ...grounding.bad_input import BadInput
 from ...grounding.evidence import REGION_TOKEN
 from ...grounding.model.config import PIXEL_MEAN, PIXEL_STD, MedGlipConfig, MedGlipVisionConfig
 from ...grounding.model.image_tower import MedGlipVisionModel
+from ...grounding.model.token_tower import MedGlipTokensConfig
 from ...grounding.records import file_sha256
 
 IMAGE_TOKEN = "<image>"
@@ -71,7 +72,8 @@ def _convert(gguf: Path, folder: Path) -> None:
 def assembled(vision: Path | None, cache_dir: Path | None = None) -> Path:
     """The LLaVA folder for a trained core, kept in the cache by the content of its weights; None: a fresh tower."""
     weights = sorted(vision.glob("*.safetensors")) if vision else []
-    name = hashlib.sha256("".join(map(file_sha256, weights)).encode()).hexdigest()[:16] if weights else "fresh"
+    digest = hashlib.sha256("".join(map(file_sha256, weights)).encode()).hexdigest()[:16] if weights else "fresh"
+    name = f"{digest}-{MedGlipTokensConfig.model_type}"
     folder = (cache_dir or cache_folder()) / "mllm" / name
     if not (folder / "config.json").exists():
         assemble(vision or MedGlipVisionConfig(), folder, text=text_folder(cache_dir))
@@ -153,7 +155,7 @@ def _language(text: Path, tokenizer: Any) -> LlamaForCausalLM:
 
 def _join(tower: MedGlipVisionModel, language: LlamaForCausalLM, tokenizer: Any) -> LlavaForConditionalGeneration:
     config = LlavaConfig(
-        vision_config=tower.config,
+        vision_config=MedGlipTokensConfig(tower=tower.config.to_dict()),
         text_config=language.config,
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
         vision_feature_layer=-1,

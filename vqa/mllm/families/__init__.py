@@ -4,7 +4,7 @@ from typing import Any
 
 from ....grounding.bad_input import BadInput, nearest
 from .boxes import PERCENT, BoxCodec, Frame
-from .family import GENERIC, Family
+from .family import GENERIC, OUR_TOWERS, Family
 from .gemma3 import GEMMA3
 from .idefics3 import IDEFICS3
 from .internvl import INTERNVL
@@ -25,7 +25,7 @@ FAMILIES = (
     LLAVA_ONEVISION,
 )
 
-__all__ = ["FAMILIES", "GENERIC", "PERCENT", "SMALL_DEFAULT", "BoxCodec", "Family", "Frame", "family_of"]
+__all__ = ["FAMILIES", "GENERIC", "OUR_TOWERS", "PERCENT", "SMALL_DEFAULT", "BoxCodec", "Family", "Frame", "family_of"]
 
 
 def family_of(config: Any) -> Family:
@@ -36,7 +36,7 @@ def family_of(config: Any) -> Family:
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as SERVED
 
     kind = str(getattr(config, "model_type", None))
-    if getattr(getattr(config, "vision_config", None), "model_type", None) == "medglip_vision":
+    if getattr(getattr(config, "vision_config", None), "model_type", None) in OUR_TOWERS:
         return SMALL_DEFAULT
     known = {model_type: family for family in FAMILIES for model_type in family.model_types}
     if kind in known:

@@ -7,6 +7,8 @@ from typing import Any
 from .boxes import PERCENT, BoxCodec
 
 Messages = list[dict[str, Any]]
+OUR_TOWERS = ("medglip_tokens", "medglip_vision")
+"""Model types of a core's image tower, as the small default has it: all its levels, and (until 0.1) the last alone."""
 SIGLIP_LAYERS = r".*\bvision_(?:tower|model)\b.*\blayers\.\d+\..*\b(?:q_proj|k_proj|v_proj|out_proj|fc1|fc2)"
 """Linear layers of a CLIP or SigLIP tower."""
 
