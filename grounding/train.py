@@ -1,6 +1,7 @@
 """Train the core: studies of any data sets in, a folder that `MedGlipGrounder.from_pretrained` reads out."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -36,7 +37,7 @@ from .settings import Settings
 from .settings import validate as validated
 from .training import TrainSettings, fit, processes
 from .types import Study
-from .validation import calibrate, mean_iou
+from .validation import blind_strides, calibrate, mean_iou
 
 Score = Callable[[MedGlipGrounder, list[Study]], Mapping[str, float]]
 
@@ -250,8 +251,25 @@ def _save(
     model.config.calibration = calibration and calibration_to_json(calibration)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    write_card(folder, facts_of(studies, sets), model, settings)
+    limits = limits_of(MedGlipGrounder(model, processor), validation)
+    write_card(folder, facts_of(studies, sets), model, settings, limits=limits)
     write_learned(folder, studies, settings.start_from)
+
+
+def limits_of(core: MedGlipGrounder, validation: Sequence[Study]) -> list[str]:
+    """What the card of a core has to say against it, and the console too: stages that see nothing."""
+    try:
+        blind = blind_strides(core, validation)
+    except BadInput:
+        return []  # calibration lists what cannot be read
+    said = [
+        f"Stride {stride} of its image tower gives the same values for every picture: that stage died in training, and "
+        "boxes and masks come from the others."
+        for stride in blind
+    ]
+    for line in said:
+        print(line, file=sys.stderr)
+    return said
 
 
 def _score(score: Score, core: MedGlipGrounder, studies: Dataset, path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
 from .bad_input import BadInput, Skipped
@@ -11,11 +13,15 @@ from .calibration import Calibration, fit_calibration
 from .geometry import iou
 from .grounder import true_regions
 from .medglip_grounder import MedGlipGrounder
+from .model.processing import normalise
+from .model.token_tower import STRIDES
 from .types import Region, Study
 
 RIGHT_IOU = 0.5
 """A predicted region is right if it overlaps a true one so far."""
 _LEAST_IMAGES = 8
+_BLIND = 1e-3
+"""A map whose values differ by less than this part of their size says nothing."""
 
 
 @dataclass
@@ -81,3 +87,19 @@ def mean_iou(grounder: MedGlipGrounder, studies: Sequence[Study]) -> float:
             said = [r.box_xyxy_px for r in regions if r.phrase == phrase][: len(true)]
             found += iou(np.array(true), np.array(said)).max(1, initial=0.0).tolist()
     return float(np.mean(found)) if found else 0.0
+
+
+@torch.no_grad()
+def blind_strides(grounder: MedGlipGrounder, studies: Sequence[Study], most: int = 8) -> list[int]:
+    """Strides at which the image tower's map is the same for every picture and place: stages that died in training.
+
+    Detection may do without them, so no score tells; who reads the tower's last map alone sees nothing. Of the first
+    `most` studies; empty for fewer than two. Raises `BadInput` for an unreadable picture.
+    """
+    squares = [grounder.processor.letterbox(grounder.read(study.image_path)) for study in islice(studies, most)]
+    if len(squares) < 2:
+        return []
+    tower = grounder.model.image_tower
+    maps = tower(normalise(np.stack(squares)).to(tower.device)).feature_maps or ()
+    spread = [float(map_BCHW.float().std((0, 2, 3)).mean() / map_BCHW.float().abs().mean()) for map_BCHW in maps]
+    return [stride for stride, value in zip(STRIDES, spread, strict=True) if value < _BLIND]

@@ -20,13 +20,14 @@ from ..eval.score import EvalSettings, Scores, score
 from ..eval.table import by_metric, table
 from ..grounding.bad_input import BadInput
 from ..grounding.checkpoints import load_grounder
-from ..grounding.datasets.schema import split_of
+from ..grounding.datasets.schema import Studies, split_of
 from ..grounding.datasets.schema import studies as studies_of
 from ..grounding.learned import FILE as LEARNED
 from ..grounding.medglip_grounder import MedGlipGrounder
 from ..grounding.model_card import facts_of, write_card
 from ..grounding.records import write_atomic
 from ..grounding.settings import read_settings
+from ..grounding.train import limits_of
 from .coco_evaluate import MAX_PER_PHRASE, METRICS, predict
 from .line import Line
 from .recipe import Recipe
@@ -70,7 +71,7 @@ def main(
         name=line.recipe.name,
         licence=licence,
         figures=_figures(figures, mean, scores),
-        limits=limit or (),
+        limits=[*(limit or ()), *limits_of(core, Studies(split_of(line.studies, "val")))],
     )
     _move(staged, out)
     typer.echo(f"shipped: {out}")

@@ -14,7 +14,9 @@ from medglip.grounding.datasets.phantom import PhantomSettings, read, write
 from medglip.grounding.datasets.schema import studies
 from medglip.grounding.geometry import iou
 from medglip.grounding.labels import load_labels
+from medglip.grounding.medglip_grounder import MedGlipGrounder
 from medglip.grounding.types import MODALITIES, NOTICE
+from medglip.grounding.validation import blind_strides
 
 SHIPPED = tuple(name for name in NOTICES if is_shipped(name))
 
@@ -68,3 +70,14 @@ def test_it_finds_the_lungs_of_a_phantom(name: str, tmp_path: Path) -> None:
             best.append(float(iou(true.box_xyxy_px, np.array(boxes[:1], np.float32).reshape(-1, 4)).max(initial=0)))
     assert len(best) >= 4
     assert np.mean(best) > 0.7
+
+
+@pytest.mark.parametrize(("name", "blind"), [("small", [32]), ("small-research", [])])
+def test_the_card_says_which_stages_died(name: str, blind: list[int], tmp_path: Path) -> None:
+    write(tmp_path, PhantomSettings(num_train=4, num_val=0, num_test=0, size_px=128))
+    core, films = load_grounder(name), list(studies(read(tmp_path)))
+    assert isinstance(core, MedGlipGrounder)
+    assert blind_strides(core, films) == blind
+    assert blind_strides(core, films[:1]) == []
+    card = (checkpoint_folder(name) / "README.md").read_text()
+    assert ("Stride 32 of its image tower gives the same values" in card) == (32 in blind)
