@@ -138,7 +138,7 @@ def test_a_card_says_what_needs_our_injector_and_our_image_tower(
     mllm = tuned(tiny_base, train_projector=True)
     done = export(mllm, str(tiny_base), tmp_path / "out", "merged", probes(mllm, new_example), EvidenceSettings())
     card = (done.folder / "README.md").read_text()
-    for said in ("`<region>`, which need the injector", "medglip_vision", "import medglip.vqa.mllm.model"):
+    for said in ("`<region>`, which need the injector", "medglip_tokens", "import medglip.vqa.mllm.model"):
         assert said in card
         assert said in " ".join(done.notices)
     assert "Research use, not for diagnosis." in card
