@@ -45,7 +45,7 @@ class GroundingSection(Settings):
     def _trained_or_taken(self) -> "GroundingSection":
         if not (self.core or self.data):
             raise ValueError("key 'data': nothing to train a core on; give region sets, or `core: small`")
-        if self.core and "settings" in self.model_fields_set:
+        if self.core and self.settings != GroundingSettings():
             raise ValueError(f"key 'settings': {self.core!r} is taken as it is; `settings.start_from` goes on from it")
         return self
 

@@ -75,3 +75,8 @@ def test_a_placed_core_is_the_same_files(tmp_path: Path) -> None:
 def test_a_recipe_trains_a_core_or_takes_one(section: dict[str, object], words: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=words):
         validate(CoreRecipe, {"name": "x", "out_dir": "runs/x", "grounding": section}, tmp_path / "recipe.yaml")
+
+
+def test_a_recipe_with_a_taken_core_comes_back_from_json(tmp_path: Path) -> None:
+    recipe = validate(CoreRecipe, {"name": "x", "out_dir": "x", "grounding": {"core": "small"}}, tmp_path / "x.yaml")
+    assert CoreRecipe.model_validate_json(recipe.model_dump_json()) == recipe
