@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -63,31 +64,20 @@ def evidence_for(
     if source == "oracle" and queries and not any(caches.truth.get(image.study.study_id) for image in images):
         raise BadInput("evidence source 'oracle' needs true regions, these studies have none.", fix="leave it out")
     donors = _donors(queries, seed) if source == "shuffled" else {}
-    return [_evidence(source, query, caches, settings, donors, [seed, i]) for i, query in enumerate(queries)]
-
-
-def _evidence(
-    source: Source,
-    query: Query,
-    caches: RegionCaches,
-    settings: EvidenceSettings,
-    donors: Mapping[str, Study],
-    seeds: list[int],
-) -> Evidence:
-    """That of every image; `seeds` of the first, one more number tells the others apart."""
-    first, *others = (
-        _of_image(source, image, caches, settings, donors, [*seeds, place] if place else seeds)
-        for place, image in enumerate(query.images)
-    )
-    return replace(first, others=tuple(others))
+    of_image = partial(_of_image, source, caches, settings, donors)
+    found: list[Evidence] = []
+    for i, query in enumerate(queries):  # seeds of the first image; one more number tells the others apart
+        first, *others = (of_image(image, [seed, i, k] if k else [seed, i]) for k, image in enumerate(query.images))
+        found.append(replace(first, others=tuple(others)))
+    return found
 
 
 def _of_image(
     source: Source,
-    query: Query,
     caches: RegionCaches,
     settings: EvidenceSettings,
     donors: Mapping[str, Study],
+    query: Query,
     seeds: list[int],
 ) -> Evidence:
     if source == "shuffled":

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..grounding.evidence import Evidence
-from ..grounding.grounder import true_regions
 from ..grounding.types import Region, Study
 from ..vqa.mllm.prompt import Example
 
@@ -80,13 +79,6 @@ def to_example(report: Report, evidence: Evidence) -> Example:
         evidence=evidence,
         other_paths=tuple(study.image_path for study in report.shown[1:]),
     )
-
-
-def truth_of(report: Report) -> Evidence:
-    """What is true of the first image, of every phrase that its set annotates on it, if it annotates any."""
-    study = report.study
-    regions = tuple(true_regions(study, study.phrases))
-    return Evidence(source="oracle", size_px=study.size_px, regions=regions, phrases=study.phrases)
 
 
 def instruction(report: Report) -> str:

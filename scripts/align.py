@@ -16,10 +16,11 @@ from ..grounding.bad_input import BadInput, Skipped
 from ..grounding.checkpoints import checkpoint_folder
 from ..grounding.evidence import PLAIN, Evidence
 from ..grounding.medglip_grounder import MedGlipGrounder
-from ..grounding.recipe import CoreRecipe
+from ..grounding.recipe import CoreRecipe, HeldOut, core_studies
 from ..grounding.records import write_atomic
 from ..grounding.settings import read_settings
 from ..grounding.training import processes
+from ..vqa.datasets import derived
 from ..vqa.derived.derive import DeriveSettings
 from ..vqa.mllm.align import AlignSettings, aligned
 from ..vqa.mllm.generate import GenerateSettings
@@ -28,7 +29,7 @@ from ..vqa.mllm.predict import predict
 from ..vqa.mllm.prompt import Example
 from ..vqa.probes import blank
 from ..vqa.task import Question, to_example
-from .derived_data import CAPTION, derived_questions
+from .derived_data import CAPTION, derived_file
 from .tune import question_job
 
 
@@ -56,7 +57,8 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     recipe = read_settings(AlignRecipe, path)
     skipped = Skipped()
     with processes().main_process_first():  # it alone draws phantoms and derives; the others find them
-        questions = derived_questions(recipe, recipe.derive, skipped)
+        file = derived_file(recipe, recipe.derive, lambda: core_studies(recipe, HeldOut(), skipped))
+    questions = derived.read(file)  # without their regions, whose masks would fill the memory for nothing
     training = [to_aligned_example(question) for question in questions if question.study.split == "train"]
     core = checkpoint_folder(recipe.core)
     dim = MedGlipGrounder.from_pretrained(core).embedding_dim

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..grounding.bad_input import BadInput
 from ..grounding.evidence import Evidence, Source, select
 from ..grounding.sources import Query
 from ..grounding.types import NOTICE, Study
@@ -13,23 +12,20 @@ from ..vqa.mllm.confidence import Sure, answer
 from ..vqa.mllm.generate import GenerateSettings
 from ..vqa.mllm.shipped import is_shipped
 from ..vqa.task import Question, to_example
-from .finished import FinishedRun, opened
+from .finished import FinishedRun, run_or_adapter
 from .picture import draw
 
 DEFAULT_ADAPTER = Path("small")
-DEFAULT_RUN = Path("runs/quickstart")
 
 
 def answerer(run: Path | None, adapter: Path | None, checkpoint: str | None) -> FinishedRun:
     """That of a run, or of an adapter by its folder or name; without either the adapter that comes with the package.
 
-    Where this version has none, `DEFAULT_RUN`. Raises `BadInput` for both at once.
+    Where this version has none, as `run_or_adapter`, whose errors it raises.
     """
-    if run and adapter:
-        raise BadInput("both --run and --adapter are given.", fix="leave one out")
     if not run and not adapter and is_shipped("adapter", str(DEFAULT_ADAPTER)):
         adapter = DEFAULT_ADAPTER
-    return opened(adapter, checkpoint) if adapter else FinishedRun(run or DEFAULT_RUN, checkpoint)
+    return run_or_adapter(run, adapter, checkpoint)
 
 
 def ask(

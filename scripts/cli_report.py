@@ -57,11 +57,11 @@ def write(
 
     Example: medglip report write scan.dcm --out reports
     """
-    from .finished import source_named
-    from .grounded import Outputs, write_grounded, writer
+    from .finished import run_or_adapter, source_named
+    from .grounded import Outputs, write_grounded
     from .user_study import user_study
 
-    finished, source = writer(run, adapter, checkpoint), source_named(evidence)
+    finished, source = run_or_adapter(run, adapter, checkpoint), source_named(evidence)
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom)
     typer.echo("\n".join(write_grounded(finished, user_study(image, modality), source, outputs)))
 
@@ -82,10 +82,11 @@ def describe(
 
     Example: medglip report describe scan.png --box 40,52,96,110
     """
-    from .grounded import Outputs, write_description, writer
+    from .finished import run_or_adapter
+    from .grounded import Outputs, write_description
     from .user_study import user_study
 
-    finished, outputs = writer(run, adapter, checkpoint), Outputs(folder=out, pdf=pdf, dicom=dicom)
+    finished, outputs = run_or_adapter(run, adapter, checkpoint), Outputs(folder=out, pdf=pdf, dicom=dicom)
     typer.echo("\n".join(write_description(finished, user_study(image, modality), box, outputs)))
 
 

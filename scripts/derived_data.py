@@ -1,5 +1,10 @@
 """Questions and captions derived from a recipe's region sets, once a run: `out_dir/derived.jsonl`."""
 
+from collections.abc import Callable
+from pathlib import Path
+
+from datasets import Dataset
+
 from ..grounding.bad_input import Skipped
 from ..grounding.recipe import CoreRecipe, HeldOut, core_studies
 from ..grounding.records import sha256, write_atomic
@@ -10,19 +15,24 @@ from ..vqa.task import Question
 CAPTION = "caption"
 
 
-def derived_questions(recipe: CoreRecipe, settings: DeriveSettings, skipped: Skipped) -> list[Question]:
-    """The items of the recipe's region sets with their true regions; derived anew where settings have changed."""
+def derived_file(recipe: CoreRecipe, settings: DeriveSettings, studies: Callable[[], Dataset]) -> Path:
+    """The items of the recipe's region sets, `studies`, which are asked for only where the settings have changed."""
     file = recipe.out_dir / "derived.jsonl"
     stamp = sha256(recipe.model_dump_json(include={"seed", "phantoms", "grounding"}) + settings.model_dump_json())
     made_of = file.with_suffix(".sha256")
-    studies = core_studies(recipe, HeldOut(), skipped)
     if not (file.exists() and made_of.exists() and made_of.read_text() == stamp):
-        items, left_out = derive(studies, settings, {s.name: s.licence for s in recipe.grounding.data})
+        items, left_out = derive(studies(), settings, {s.name: s.licence for s in recipe.grounding.data})
         write(file, items)
         write_atomic(made_of, stamp)
         left_out.write(file.with_suffix(".skipped.jsonl"))
         print(f"   {len(items)} questions and captions derived; {left_out.summary()}")
-    return derived.read(file, studies)
+    return file
+
+
+def derived_questions(recipe: CoreRecipe, settings: DeriveSettings, skipped: Skipped) -> list[Question]:
+    """The items of the recipe's region sets, with their true regions."""
+    studies = core_studies(recipe, HeldOut(), skipped)
+    return derived.read(derived_file(recipe, settings, lambda: studies), studies)
 
 
 def without_phantoms(recipe: CoreRecipe) -> CoreRecipe:

@@ -10,11 +10,9 @@ from ..grounding.checkpoints import is_shipped, load_grounder, vocabulary_of
 from ..grounding.grounder import Grounder
 from ..grounding.imaging.read import read_image
 from ..grounding.types import Region, Study
-from .finished import FinishedRun
+from .finished import DEFAULT_RUN, FinishedRun
 from .picture import draw, is_picture, overlay
 from .user_study import user_study
-
-DEFAULT_RUN = Path("runs/quickstart")
 
 
 @dataclass(frozen=True)

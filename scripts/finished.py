@@ -22,6 +22,7 @@ from ..vqa.mllm.prompt import Example
 from ..vqa.mllm.shipped import shipped_folder
 from .recipe import Recipe
 
+DEFAULT_RUN = Path("runs/quickstart")
 SMALL_BASE = "smollm2-135m"
 """The base that looks through a core's image tower."""
 
@@ -214,6 +215,13 @@ def opened(place: Path | None, checkpoint: str | None = None, base: str | None =
     if base:
         raise BadInput("a run has its own base.", file=run, fix="leave --base out")
     return FinishedRun(run, checkpoint, None if run == place else place)
+
+
+def run_or_adapter(run: Path | None, adapter: Path | None, checkpoint: str | None) -> FinishedRun:
+    """A run, or an adapter by its folder or name; without either `DEFAULT_RUN`. Raises `BadInput` for both at once."""
+    if run and adapter:
+        raise BadInput("both --run and --adapter are given.", fix="leave one out")
+    return opened(adapter, checkpoint) if adapter else FinishedRun(run or DEFAULT_RUN, checkpoint)
 
 
 def _core_sha256(checkpoint: str | None) -> str | None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from ..grounding.bad_input import BadInput
 from ..grounding.calibration import Calibration
 from ..grounding.evidence import Evidence, EvidenceSettings, Source, select
 from ..grounding.grounder import answers
@@ -22,8 +21,7 @@ from ..vqa.citations import numbers_shown
 from ..vqa.mllm.generate import GenerateSettings, generate
 from ..vqa.mllm.shipped import FACTS
 from .adapter_facts import read_facts
-from .ask import DEFAULT_RUN
-from .finished import FinishedRun, LooseAdapter, opened
+from .finished import FinishedRun, LooseAdapter
 
 NEVER_LEARNED = "note: this adapter never learned to write reports, only to answer; what it writes is no report"
 
@@ -40,16 +38,6 @@ class Outputs:
     dicom: bool = False
     heading: str = "Findings"
     limits: ContradictionSettings | None = None
-
-
-def writer(run: Path | None, adapter: Path | None, checkpoint: str | None) -> FinishedRun:
-    """Who writes: a run, or an adapter by its folder or name; without either `DEFAULT_RUN`.
-
-    Raises `BadInput` for both at once.
-    """
-    if run and adapter:
-        raise BadInput("both --run and --adapter are given.", fix="leave one out")
-    return opened(adapter, checkpoint) if adapter else FinishedRun(run or DEFAULT_RUN, checkpoint)
 
 
 def has_learned_reports(run: FinishedRun) -> bool | None:

@@ -6,12 +6,13 @@ from typing import Any
 
 from ..grounding.evidence import PLAIN, Evidence, EvidenceSettings, select
 from ..grounding.labels import load_labels
+from ..grounding.sources import true_evidence
 from ..grounding.types import region_to_json
 from ..report.attribution import attribute, attribution_to_meta, sentences_of
 from ..report.deidentified import as_reference
 from ..report.sentences import ground_sentences
 from ..report.statements import judged
-from ..report.task import Report, Sentence, truth_of
+from ..report.task import Report, Sentence
 from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
 from ..vqa.mllm.predict import Job
 from ..vqa.mllm.prompt import Example
@@ -48,7 +49,7 @@ def report_job(
     meta = record_meta(study, (), report.shown[1:]) | dict(report.meta)
     if any(sentence.regions for sentence in report.sentences):
         meta |= {"reference_sentences": sentences_to_json(report.sentences)}
-    truth = truth_of(report)
+    truth = true_evidence(study)
 
     def parse(text: str) -> dict[str, Any]:
         read = written(text, example.evidence, meta, settings, truth)

@@ -16,14 +16,13 @@ from medglip.grounding.types import NOTICE, Region, Study
 from medglip.report.schema import check
 from medglip.scripts import grounded
 from medglip.scripts.cli import app
-from medglip.scripts.finished import LooseAdapter
+from medglip.scripts.finished import LooseAdapter, run_or_adapter
 from medglip.scripts.grounded import (
     NEVER_LEARNED,
     Outputs,
     has_learned_reports,
     write_description,
     write_grounded,
-    writer,
 )
 from medglip.vqa.mllm.model import OUR_FILE
 from medglip.vqa.mllm.shipped import FACTS
@@ -112,7 +111,7 @@ def test_an_adapter_that_never_learned_reports_says_so(study: Study, tmp_path: P
 
 def test_a_run_and_an_adapter_at_once_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="both --run and --adapter"):
-        writer(tmp_path, tmp_path, None)
+        run_or_adapter(tmp_path, tmp_path, None)
 
 
 def written(study: Study, out: Path, *args: Any) -> tuple[list[str], dict[str, Any]]:
