@@ -19,7 +19,8 @@ from ..grounding.bad_input import BadInput
 from ..grounding.labels import load_labels
 from ..grounding.records import sha256, write_atomic
 from ..grounding.types import NOTICE, Region
-from .dicom_source import SCHEME, DicomSource, concept, made_by, quiet, read_source
+from .dicom_codes import SCHEME, concept, side, words
+from .dicom_source import DicomSource, made_by, quiet, read_source
 from .grounded import GroundedReport
 
 if TYPE_CHECKING:
@@ -142,9 +143,9 @@ def _segment(
 
     is_finding = load_labels().level(region.phrase) in ("finding", "")
     made = made_by(report) | {"Score": f"{region.score:.4f}"}
-    return SegmentDescription(
+    described = SegmentDescription(
         segment_number=segment,
-        segment_label=f"{concept(region.phrase).meaning[:56]} {region.score:.2f}",
+        segment_label=f"{words(region.phrase)[:56]} {region.score:.2f}",
         segmented_property_category=(
             codes.SCT.MorphologicallyAbnormalStructure if is_finding else codes.SCT.AnatomicalStructure
         ),
@@ -159,3 +160,6 @@ def _segment(
         tracking_uid=tracking_uid(report, source, number),
         tracking_id=f"region {number}",
     )
+    if modifier := side(region.phrase):
+        described.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [modifier]
+    return described

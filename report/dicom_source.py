@@ -5,13 +5,11 @@ set and from nowhere else, are never printed, and no message here quotes an elem
 """
 
 import logging
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
@@ -20,11 +18,6 @@ from ..grounding.bad_input import BadInput
 from ..grounding.types import NOTICE
 from .grounded import GroundedReport
 
-if TYPE_CHECKING:
-    from highdicom.sr import CodedConcept
-
-SCHEME = "99MEDGLIP"
-"""Designator of our private codes: labels as they are written in the house."""
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns", "Modality")
 _MAY_BE_EMPTY = (
     "PatientID",
@@ -114,14 +107,6 @@ def quiet(path: Path) -> Iterator[None]:
     finally:
         for log, was in zip(loggers, before, strict=True):
             log.disabled = was
-
-
-def concept(phrase: str) -> "CodedConcept":
-    """A phrase as a private code: its words are its meaning, at most 64 characters, as DICOM allows."""
-    from highdicom.sr import CodedConcept
-
-    words = " ".join(phrase.replace("\\", "/").split())
-    return CodedConcept(re.sub(r"[^a-z0-9]+", "-", words.lower())[:64].strip("-") or "region", SCHEME, words[:64])
 
 
 def made_by(report: GroundedReport) -> dict[str, str]:

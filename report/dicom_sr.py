@@ -14,8 +14,9 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from ..grounding.types import Region
+from .dicom_codes import SCHEME, concept, side
 from .dicom_seg import SERIES_NUMBER, equipment, save, tracking_uid
-from .dicom_source import SCHEME, DicomSource, concept, made_by, quiet, read_source
+from .dicom_source import DicomSource, made_by, quiet, read_source
 from .grounded import GroundedReport
 
 if TYPE_CHECKING:
@@ -109,6 +110,7 @@ def _finding(
     from highdicom.sr import (
         AlgorithmIdentification,
         CodedConcept,
+        FindingSite,
         ImageRegion,
         Measurement,
         PlanarROIMeasurementsAndQualitativeEvaluations,
@@ -117,6 +119,7 @@ def _finding(
     )
     from pydicom.sr.codedict import codes
 
+    laterality = side(region.phrase)
     frames = None if source.frame is None else [source.frame]
     image = SourceImageForRegion(source.header.SOPClassUID, source.header.SOPInstanceUID, frames)
     algorithm = AlgorithmIdentification(
@@ -126,6 +129,7 @@ def _finding(
         tracking_identifier=TrackingIdentifier(tracking_uid(report, source, number), f"region {number}"),
         referenced_region=ImageRegion("POLYLINE", corners(region), image),
         finding_type=concept(region.phrase),
+        finding_sites=[FindingSite(concept(region.phrase), laterality)] if laterality else None,
         algorithm_id=algorithm,
         measurements=[
             Measurement(

@@ -3,18 +3,21 @@
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.data import get_testdata_file
+from pydicom.sr.codedict import codes
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.geometry import Letterbox
 from medglip.grounding.imaging.dicom import dicom_size
 from medglip.grounding.types import NOTICE, Region
 from medglip.report.contradictions import Contradiction
+from medglip.report.dicom_codes import concept, side
 from medglip.report.dicom_seg import write_seg
 from medglip.report.dicom_sr import write_sr
 from medglip.report.grounded import GroundedReport
@@ -89,7 +92,7 @@ def test_structured_report_holds_boxes_sentences_and_flags(name: str, tmp_path: 
     document = highdicom.sr.srread(write_sr(report, path, tmp_path / "a.dcm"))
     assert document.ContentTemplateSequence[0].TemplateIdentifier == "1500"
     groups = document.content.get_planar_roi_measurement_groups()
-    assert [group.finding_type.meaning for group in groups] == ["nodule", "mass", "liver"]
+    assert [group.finding_type.meaning for group in groups] == ["Nodule", "Mass", "Liver"]
     for group, region in zip(groups, report.regions, strict=True):
         points = group.roi.value
         x0, y0, x1, y1 = region.box_xyxy_px
@@ -109,6 +112,36 @@ def test_structured_report_holds_boxes_sentences_and_flags(name: str, tmp_path: 
     assert "Model: tiny model" in written
     assert any(text.startswith("Versions: medglip ") for text in written)
     assert (document.CompletionFlag, document.VerificationFlag) == ("PARTIAL", "UNVERIFIED")
+
+
+def test_a_sided_organ_is_its_snomed_concept_and_a_side(tmp_path: Path) -> None:
+    path = sample("CT_small.dcm")
+    report = make_report(path)
+    lung = replace(report.regions[0], phrase="left lung")
+    report = replace(report, sentences=(), regions=(lung,), contradictions=())
+    segment = highdicom.seg.segread(write_seg(report, path, tmp_path / "seg.dcm")).get_segment_description(1)
+    (modifier,) = segment.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence
+    document = highdicom.sr.srread(write_sr(report, path, tmp_path / "sr.dcm"))
+    (group,) = document.content.get_planar_roi_measurement_groups()
+    assert segment.segmented_property_type == group.finding_type == codes.SCT.Lung
+    assert modifier.CodeValue == group.finding_sites[0].laterality.value == codes.SCT.Left.value
+    assert segment.segment_label == "left lung 0.90"
+
+
+@pytest.mark.parametrize(
+    ("phrase", "value", "has_side"),
+    [
+        ("heart", "80891009", False),
+        ("right kidney", "64033007", True),
+        ("right breast", "73056007", False),  # a concept of its own
+        ("Lungs", "39607008", False),  # plurals and synonyms are their label
+        ("radius", "radius", False),  # the dictionary's is a length
+        ("left frobnicum", "left-frobnicum", False),
+    ],
+)
+def test_codes_of_phrases(phrase: str, value: str, has_side: bool) -> None:
+    assert concept(phrase).value == value
+    assert (side(phrase) is not None) is has_side
 
 
 def test_segments_and_findings_of_a_region_share_a_tracking_uid(tmp_path: Path) -> None:
