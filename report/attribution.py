@@ -15,7 +15,8 @@ from ..grounding.geometry import iou
 from ..grounding.types import Region
 from ..vqa.citations import Citations, parse_citations
 from .contradictions import MentionFinder, claims
-from .sentences import PhraseFinder, affirmed, ground_sentences, split_sentences
+from .negation import Negation, affirmed
+from .sentences import PhraseFinder, ground_sentences, split_sentences
 from .task import Sentence
 
 Support = Literal["both", "cited", "grounded", "neither", "not_needed"]
@@ -71,6 +72,7 @@ def attribute(
     *,
     num_shown: int | None = None,
     min_score: float = 0.3,
+    negation: Negation = "rules",
 ) -> tuple[Attribution, ...]:
     """Both ways for each sentence of a text.
 
@@ -78,9 +80,10 @@ def attribute(
     cite them, like [1]; None: it was not asked to cite, and brackets are text. A citation behind a full stop belongs to
     the sentence before it.
     Grounding afterwards is `ground_sentences` over all `regions`, with `min_score` and the words of place.
+    `negation`: who tells what is denied.
     """
     moved = text if num_shown is None else _LATE.sub(lambda found: f"{found[2]}{found[1]}", text)
-    return tuple(_attribute(s, regions, tree, size_px, num_shown, min_score) for s in split_sentences(moved))
+    return tuple(_attribute(s, regions, tree, size_px, num_shown, min_score, negation) for s in split_sentences(moved))
 
 
 def _attribute(
@@ -90,9 +93,10 @@ def _attribute(
     size_px: tuple[int, int] | None,
     num_shown: int | None,
     min_score: float,
+    negation: Negation,
 ) -> Attribution:
     said = Citations(text=sentence) if num_shown is None else parse_citations(sentence, num_shown)
-    parts = ground_sentences(said.text, regions, tree, size_px, min_score=min_score)
+    parts = ground_sentences(said.text, regions, tree, size_px, min_score=min_score, negation=negation)
     index = {id(region): place for place, region in enumerate(regions)}
     found = dict.fromkeys(index[id(region)] for part in parts for region in part.regions)
     return Attribution(
@@ -102,13 +106,13 @@ def _attribute(
         grounded=tuple(found),
         missing=said.missing,
         is_negated=bool(parts) and all(part.is_negated for part in parts),
-        is_normal=_is_normal(said.text, tree),
+        is_normal=_is_normal(said.text, tree, negation),
     )
 
 
-def _is_normal(text: str, tree: Tree) -> bool:
-    is_said = _NORMAL.search(affirmed(text)) is not None
-    return is_said and all(said == "absent" for _, said in claims(text, tree))
+def _is_normal(text: str, tree: Tree, negation: Negation) -> bool:
+    is_said = _NORMAL.search(affirmed(text, negation)) is not None
+    return is_said and all(said == "absent" for _, said in claims(text, tree, negation))
 
 
 def sentences_of(attributions: Sequence[Attribution], regions: Sequence[Region]) -> tuple[Sentence, ...]:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from pydantic import Field, model_validator
 
 from ..grounding.settings import Settings
-from .sentences import affirmed
+from .negation import Negation, affirmed
 
 Said = Literal["present", "absent"]
 """What a sentence says of a finding."""
@@ -64,19 +64,21 @@ def contradictions(
     presences: Mapping[str, float],
     tree: MentionFinder,
     settings: ContradictionSettings | None = None,
+    negation: Negation = "rules",
 ) -> tuple[Contradiction, ...]:
     """What the grounder speaks against, in the order of the sentences `texts`.
 
     `presences`: calibrated chance of each phrase that was asked, by label; others are never flagged. Only findings
     and phrases outside the tree count: naming an organ claims nothing. Neither do hedged words ("possible", "cannot be
     excluded"), nor a denial of some only ("no new nodule", "no nodule in the left lung"): one chance for the whole
-    image cannot speak against those.
+    image cannot speak against those. `negation`: who tells what is denied; where nobody does (`off`), nothing is
+    flagged, for every denied finding would be.
     """
     limits = settings or ContradictionSettings()
     return tuple(
         Contradiction(sentence=place, phrase=phrase, said=said, chance=round(presences[phrase], 4))
-        for place, text in enumerate(texts)
-        for phrase, said in dict.fromkeys(claims(text, tree))
+        for place, text in enumerate(texts if negation != "off" else ())
+        for phrase, said in dict.fromkeys(claims(text, tree, negation))
         if phrase in presences and _is_against(said, presences[phrase], limits)
     )
 
@@ -85,12 +87,12 @@ def _is_against(said: Said, chance: float, limits: ContradictionSettings) -> boo
     return chance < limits.absent_below if said == "present" else chance > limits.present_above
 
 
-def claims(text: str, tree: MentionFinder) -> Iterator[tuple[str, Said]]:
+def claims(text: str, tree: MentionFinder, negation: Negation = "rules") -> Iterator[tuple[str, Said]]:
     """Each finding that a sentence says is there, or is not there at all; hedged and partial claims are left out.
 
     A finding said both ways in one sentence ("no nodule but for a nodule in the left lung") is there.
     """
-    said = affirmed(text)
+    said = affirmed(text, negation)
     mentions = [mention for mention in tree.mentions_in(text) if tree.level(mention[2]) in ("finding", "")]
     there = {phrase for start, end, phrase in mentions if said[start:end] == text[start:end]}
     for start, end, phrase in mentions:

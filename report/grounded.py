@@ -10,13 +10,13 @@ The JSON, keys in this order; `schema.py` has the JSON Schema, `medglip report s
      "regions": [{"phrase": "nodule", "box_xyxy_px": [x0, y0, x1, y1], "score": 0.91,
                   "path": ["chest", "lung"], "mask_rle": {"size": [height, width], "counts": [...]} or null}, ...],
      "presences": {"nodule": 0.03, ...}, "agreement": {"f1": 0.8, ...} or null,
-     "model": "...", "adapter": "...", "grounder": "...", "evidence": "predicted",
+     "model": "...", "adapter": "...", "grounder": "...", "negation": "rules", "evidence": "predicted",
      "versions": {"medglip": "0.1.0", ...}, "notice": "Research use, not for diagnosis."}
 
 `sentences[i].regions` are places in `regions`; regions that no sentence speaks of stand there too. Boxes are pixels of
 the original image, masks uncompressed COCO RLE. The file names the image and never its folder. `cited` to `support` are
 there where a sentence was read both ways (`attribution.py`), `contradictions` where there is one. Files of before have
-neither, nor `presences`, `agreement`, `grounder`; they are read as ever.
+neither, nor `presences`, `agreement`, `grounder`, `negation`; they are read as ever.
 """
 
 from collections.abc import Mapping
@@ -31,6 +31,7 @@ from ..grounding.types import NOTICE as NOTICE
 from ..grounding.types import Region, region_from_json, region_to_json
 from .attribution import Agreement, Attribution, Support, agreement, agreement_to_json, attribution_to_json
 from .contradictions import Contradiction, contradiction_to_json
+from .negation import Negation
 from .task import Sentence
 
 FORMAT = "medglip-report-1"
@@ -52,7 +53,8 @@ class GroundedReport:
 
     `regions`: the evidence shown to the model, spoken of or not; `evidence`: its source; `versions`: software by name,
     what is installed when left out. `attributions`: one a sentence, read with `regions`, or none at all;
-    `contradictions`: flags of sentences; `presences`: the grounder's calibrated chance in [0, 1] by phrase.
+    `contradictions`: flags of sentences; `presences`: the grounder's calibrated chance in [0, 1] by phrase; `negation`:
+    who told what a sentence denies.
     """
 
     report_id: str
@@ -66,6 +68,7 @@ class GroundedReport:
     versions: Mapping[str, str] = field(default_factory=installed_versions)
     notice: str = NOTICE
     grounder: str = ""
+    negation: Negation = "rules"
     attributions: tuple[Attribution, ...] = ()
     contradictions: tuple[Contradiction, ...] = ()
     presences: Mapping[str, float] = field(default_factory=dict)
@@ -122,6 +125,7 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         "model": report.model,
         "adapter": report.adapter,
         "grounder": report.grounder,
+        "negation": report.negation,
         "evidence": report.evidence,
         "versions": dict(report.versions),
         "notice": report.notice,
@@ -164,6 +168,7 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
             ),
             presences=values.get("presences", {}),
             grounder=values.get("grounder", ""),
+            negation=values.get("negation", "rules"),
             **{key: values[key] for key in ("model", "adapter", "evidence", "versions", "notice")},
         )
     except (KeyError, IndexError, TypeError) as error:

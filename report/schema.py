@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..grounding.bad_input import BadInput
 from .attribution import Support
 from .grounded import FORMAT
+from .negation import Negation
 
 Chance = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -121,6 +122,8 @@ class ReportRow(_Part):
     """Its adapter; empty for none."""
     grounder: str = ""
     """Who found the regions."""
+    negation: Negation = "rules"
+    """Who told what a sentence denies: `report/negation.py`; `off`: nobody, every sentence is read as affirmed."""
     evidence: str
     """Source of the regions shown to the model."""
     versions: dict[str, str]

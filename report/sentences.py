@@ -1,7 +1,7 @@
-"""Report text -> sentences, what each denies, and the regions it speaks of.
+"""Report text -> sentences, and the regions each speaks of.
 
-Three small rules without a model: where a sentence ends, how far a negation reaches (after NegEx, Chapman et al. 2001,
-with scopes cut at clauses), and which regions carry a phrase that the sentence affirms.
+Two small rules without a model: where a sentence ends, and which regions carry a phrase that the sentence affirms
+(`negation.py` tells what it denies).
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Protocol
 
 from ..grounding.evidence import where
 from ..grounding.types import Region
+from .negation import BLANK, Negation, affirmed
 from .task import Sentence
 
 # --- where a sentence ends -------------------------------------------------------------------------------------------
@@ -56,98 +57,6 @@ def _ends_sentence(block: str, end: re.Match[str]) -> bool:
     return not (_ABBREVIATION.fullmatch(word) or is_initial or is_list_number)
 
 
-# --- how far a negation reaches --------------------------------------------------------------------------------------
-
-_HARMLESS = re.compile(
-    r"\b(?:no (?:significant |interval |appreciable |definite )*(?:change|increase|decrease|improvement"
-    r"|worsening|longer)"
-    r"|not (?:only|just|necessarily|significantly changed|changed)|without (?:significant |interval )*change"
-    r"|(?:cannot|can not|could not|not) (?:be )?(?:rule[ds]? out|excluded?|entirely excluded)"
-    r"|with (?:and|or) without|not certain (?:if|whether))\b",
-    re.IGNORECASE,
-)
-_BEFORE = re.compile(
-    r"\b(?:no|not|without|absence of|lack of|negative for|free (?:of|from)|clear of|den(?:y|ies|ied)|never|neither|nor"
-    r"|rules? out|ruled out for|fails? to (?:show|reveal|demonstrate)|cannot (?:see|identify|detect)"
-    r"|(?:do|does|did|is|are|was|were)n't)\b",
-    re.IGNORECASE,
-)
-_AFTER = re.compile(
-    r"\b(?:(?:is|are|was|were|has been|have been)?\s*not (?:clearly )?(?:seen|identified|evident|present|demonstrated"
-    r"|visuali[sz]ed|visible|noted|detected|observed|appreciated|found|shown|depicted)"
-    r"|(?:is|are|was|were) (?:absent|negative|excluded)|(?:has|have)? ?(?:been )?ruled out(?! for)"
-    r"|(?:has|have) (?:completely )?(?:resolved|disappeared|cleared))\b",
-    re.IGNORECASE,
-)
-_CLAUSE = re.compile(
-    r";|:|\.\s|\s[-–—]\s|\b(?:but|however|although|though|yet|whereas|while|except(?: for)?|apart from|aside from"
-    r"|which|who|because|secondary to|due to|there (?:is|are|was|were))\b"
-    r"|,\s*(?:with|consistent with|compatible with|in keeping with|suggest\w+|(?:and|or) (?:the|an?|there))\b"
-    r"|\band (?=(?:the|an?) )",
-    re.IGNORECASE,
-)
-_VERB = re.compile(
-    r"\b(?:is|are|was|were|has|have|had|shows?|showed|demonstrates?|reveals?|remains?|appears?|seen|noted|present"
-    r"|increased|enlarged|unchanged|stable|persists?|there)\b",
-    re.IGNORECASE,
-)
-_OR = re.compile(r"\b(?:or|nor)\b", re.IGNORECASE)
-_BLANK = "0"  # a word of its own, so that the words beside a gap do not become neighbours
-
-
-def is_negated(sentence: str, phrase: str) -> bool:
-    """Whether every mention of the phrase (whole words, any case) in the sentence is denied; False if it is not there.
-
-    "no", "without", "negative for" ... reach to the end of their clause, "is not seen", "is absent" ... back to its
-    start; "but", a semicolon, or a comma before words with a verb of their own end a clause. "No change" and "cannot
-    be excluded" deny nothing.
-    """
-    mention = re.compile(rf"(?<!\w){re.escape(phrase)}(?:e?s)?(?!\w)", re.IGNORECASE)
-    return bool(mention.search(sentence)) and not mention.search(affirmed(sentence))
-
-
-def affirmed(sentence: str) -> str:
-    """The sentence with everything denied blanked out, so that only affirmed words can be recognised in it."""
-    visible = _HARMLESS.sub(lambda found: _BLANK * len(found[0]), sentence)
-    letters = list(sentence)
-    for start, end in _denied(visible):
-        letters[start:end] = [_BLANK] * (end - start)
-    return "".join(letters)
-
-
-def _denied(sentence: str) -> list[tuple[int, int]]:
-    """[start, end) of every stretch that a negation covers."""
-    after = [(_reach_back(sentence, found.start()), found.end()) for found in _AFTER.finditer(sentence)]
-    spent = [(found.start(), found.end()) for found in _AFTER.finditer(sentence)]
-    before = [
-        (found.start(), _reach_on(sentence, found.end()))
-        for found in _BEFORE.finditer(sentence)
-        if not any(start <= found.start() < end for start, end in spent)
-    ]
-    return after + before
-
-
-def _reach_on(sentence: str, start: int) -> int:
-    """End of the clause: a clause mark, or a comma before words with their own verb (not before "x or y is seen")."""
-    mark = _CLAUSE.search(sentence, start)
-    end = mark.start() if mark else len(sentence)
-    for comma in re.finditer(r",", sentence[start:end]):
-        place = start + comma.start()
-        next_comma = sentence.find(",", place + 1, end)
-        verb = _VERB.search(sentence, place, next_comma if next_comma > 0 else end)
-        if verb and not _OR.search(sentence, place, verb.start()):
-            return place
-    return end
-
-
-def _reach_back(sentence: str, end: int) -> int:
-    """Start of the clause; a list ("effusion, nodule and mass are not seen") runs over its commas."""
-    start = max((mark.end() for mark in _CLAUSE.finditer(sentence, 0, end)), default=0)
-    comma = sentence.rfind(",", start, end)
-    is_list = re.search(r"\b(?:and|or|nor)\b", sentence[comma + 1 : end]) is not None
-    return start if comma < 0 or is_list else comma + 1
-
-
 # --- which regions it speaks of --------------------------------------------------------------------------------------
 
 
@@ -176,21 +85,28 @@ def ground_sentences(
     *,
     min_score: float = 0.3,
     is_patient_side: bool = False,
+    negation: Negation = "rules",
 ) -> tuple[Sentence, ...]:
     """Sentences of the text, each with the regions of the phrases that it affirms; joined by a blank they are the text.
 
     A region needs a score >= `min_score`. With `size_px` (width, height) given, location words ("upper left") pick
     among several regions of one phrase where at least one of them lies there. They are read as places of the IMAGE;
-    with `is_patient_side` left and right change sides, as in a radiograph or a slice in the usual view.
+    with `is_patient_side` left and right change sides, as in a radiograph or a slice in the usual view. `negation`:
+    who tells what is denied.
     """
     good = [region for region in regions if region.score >= min_score]
-    return tuple(_ground(sentence, good, tree, size_px, is_patient_side) for sentence in split_sentences(text))
+    sentences = ((sentence, affirmed(sentence, negation)) for sentence in split_sentences(text))
+    return tuple(_ground(*sentence, good, tree, size_px, is_patient_side) for sentence in sentences)
 
 
 def _ground(
-    sentence: str, regions: list[Region], tree: PhraseFinder, size_px: tuple[int, int] | None, is_patient_side: bool
+    sentence: str,
+    said: str,
+    regions: list[Region],
+    tree: PhraseFinder,
+    size_px: tuple[int, int] | None,
+    is_patient_side: bool,
 ) -> Sentence:
-    said = affirmed(sentence)
     phrases = tree.phrases_in(said)
     chosen: list[Region] = []
     for phrase in phrases:
@@ -214,7 +130,7 @@ def places_said(said: str, phrase: str, tree: PhraseFinder, is_patient_side: boo
 def _without_sided(part: str, tree: PhraseFinder) -> str:
     """The text without names such as "left lung": their side is the patient's and part of the name, not a place."""
     for phrase in tree.phrases_in(part):
-        part = re.sub(rf"\b{re.escape(phrase)}\b", _BLANK, part, flags=re.I) if _PLACE.search(phrase) else part
+        part = re.sub(rf"\b{re.escape(phrase)}\b", BLANK, part, flags=re.I) if _PLACE.search(phrase) else part
     return part
 
 

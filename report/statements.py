@@ -14,7 +14,8 @@ from ..grounding.geometry import area
 from ..grounding.grounder import true_regions
 from ..grounding.labels import LabelTree, load_labels
 from ..grounding.types import Region, Study
-from .sentences import CHUNK, affirmed, places_said
+from .negation import affirmed
+from .sentences import CHUNK, places_said
 from .task import Report, Sentence
 
 _NUMBERS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}

@@ -36,6 +36,14 @@ Pdf = Annotated[bool, typer.Option("--pdf", help="A PDF of the page too, through
 Dicom = Annotated[
     bool, typer.Option("--dicom", help="DICOM SR and SEG too, of a DICOM file; they carry its patient and study")
 ]
+NegationOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Who tells what a sentence denies, so that “no effusion” gets no box: rules (ours); negspacy (NegEx; pip "
+        "install 'medglip[negation]'); off: nobody, so that every sentence gets boxes and none is flagged as "
+        "contradicted. Left out: as in the run's recipe, else rules"
+    ),
+]
 
 
 @report.command()
@@ -49,6 +57,7 @@ def write(
     out: Folder = Path("runs/reports"),
     pdf: Pdf = False,
     dicom: Dicom = False,
+    negation: NegationOption = None,
 ) -> None:
     """Write a grounded report of one image as JSON and as an HTML page whose sentences light their regions.
 
@@ -57,12 +66,14 @@ def write(
 
     Example: medglip report write scan.dcm --out reports
     """
+    from ..report.negation import engine_named
     from .finished import run_or_adapter, source_named
     from .grounded import Outputs, write_grounded
     from .user_study import user_study
 
+    engine = None if negation is None else engine_named(negation)
     finished, source = run_or_adapter(run, adapter, checkpoint), source_named(evidence)
-    outputs = Outputs(folder=out, pdf=pdf, dicom=dicom)
+    outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine)
     typer.echo("\n".join(write_grounded(finished, user_study(image, modality), source, outputs)))
 
 

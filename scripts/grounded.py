@@ -15,6 +15,7 @@ from ..report import describe
 from ..report.attribution import attribute, sentences_of
 from ..report.contradictions import ContradictionSettings, contradictions
 from ..report.grounded import GroundedReport
+from ..report.negation import Negation
 from ..report.task import Report, to_example
 from ..report.write import write, write_dicom
 from ..vqa.citations import numbers_shown
@@ -30,7 +31,8 @@ NEVER_LEARNED = "note: this adapter never learned to write reports, only to answ
 class Outputs:
     """Where a report goes and in which forms beside JSON and HTML; `heading`: what its page calls the text.
 
-    `limits`: from which chance on the grounder speaks against a sentence.
+    `limits`: from which chance on the grounder speaks against a sentence. `negation`: who tells what a sentence denies;
+    None: as the run's recipe has it.
     """
 
     folder: Path
@@ -38,6 +40,7 @@ class Outputs:
     dicom: bool = False
     heading: str = "Findings"
     limits: ContradictionSettings | None = None
+    negation: Negation | None = None
 
 
 def has_learned_reports(run: FinishedRun) -> bool | None:
@@ -56,7 +59,7 @@ def write_grounded(run: FinishedRun, study: Study, source: Source, outputs: Outp
     settings = run.evidence_settings(source)
     example = replace(to_example(item, evidence), may_cite=settings.cite)
     text = run.write(example, source, _generate_settings(run)).text
-    report = grounded_report(run, study, text, evidence, settings, outputs.limits)
+    report = grounded_report(run, study, text, evidence, settings, outputs)
     return [*([NEVER_LEARNED] if has_learned_reports(run) is False else []), *write_all(report, study, outputs)]
 
 
@@ -70,7 +73,7 @@ def write_description(run: FinishedRun, study: Study, box: str, outputs: Outputs
     marked = run.grounder.embed([study], [[marked]])[0][0]
     example, settings = describe.to_example(study, marked), describe.describing(run.shown)
     text = generate(run.model("predicted"), [example], settings, _generate_settings(run))[0].text
-    report = grounded_report(run, study, text, example.evidence, settings, outputs.limits)
+    report = grounded_report(run, study, text, example.evidence, settings, outputs)
     sentences = tuple(
         replace(sentence, regions=(marked, *(region for region in sentence.regions if region is not marked)))
         for sentence in report.sentences
@@ -86,20 +89,20 @@ def grounded_report(
     text: str,
     evidence: Evidence,
     settings: EvidenceSettings,
-    limits: ContradictionSettings | None = None,
+    outputs: Outputs,
 ) -> GroundedReport:
     """What was written, read both ways: what it cites, and what the grounder finds for its words afterwards.
 
     Phrases of the text are looked for in the image once more. How likely they are there at all is held against it where
     the grounder can tell: where it is calibrated, and of phrases that it was trained on in this modality.
     """
-    tree = load_labels()
+    tree, negation = load_labels(), _negation(run, outputs)
     shown = select(evidence, settings)
     found, chances = answers(run.finder, [study], [tree.phrases_in(text)])[0]
     presences = {phrase: chances[phrase] for phrase in chances if phrase in _judged(run, study)}
     regions = _together(shown.regions, evidence.regions, found)
     num_shown = len(numbers_shown(shown, settings)) if settings.cite else None
-    read = attribute(text, regions, tree, study.size_px, num_shown=num_shown)
+    read = attribute(text, regions, tree, study.size_px, num_shown=num_shown, negation=negation)
     return GroundedReport(
         report_id=study.image_path.stem,
         image=study.image_path.name,
@@ -111,7 +114,8 @@ def grounded_report(
         grounder=run.checkpoint or (run.name if isinstance(run, LooseAdapter) else f"{run.folder.name}/grounding"),
         evidence=evidence.source,
         attributions=read,
-        contradictions=contradictions([one.text for one in read], presences, tree, limits),
+        negation=negation,
+        contradictions=contradictions([one.text for one in read], presences, tree, outputs.limits, negation),
         presences=presences,
     )
 
@@ -146,6 +150,11 @@ def _judged(run: FinishedRun, study: Study) -> set[str]:
 def _generate_settings(run: FinishedRun) -> GenerateSettings:
     recipe = getattr(run, "recipe", None)
     return recipe.report.generate if recipe and recipe.report else GenerateSettings(max_new_tokens=64)
+
+
+def _negation(run: FinishedRun, outputs: Outputs) -> Negation:
+    recipe = getattr(run, "recipe", None)
+    return outputs.negation or (recipe.report.negation if recipe and recipe.report else "rules")
 
 
 def _adapter_name(run: FinishedRun, source: Source) -> str:

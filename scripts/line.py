@@ -22,6 +22,7 @@ from ..grounding.recipe import HeldOut, core_studies, draw_phantoms, looked_for,
 from ..grounding.records import write_atomic
 from ..grounding.sources import Query, RegionCaches, evidence_for
 from ..grounding.types import Region, Study
+from ..report.negation import engine_named
 from ..report.task import Report
 from ..report.task import to_example as report_example
 from ..vqa.mllm.prompt import Example
@@ -36,6 +37,8 @@ class Line:
 
     def __init__(self, recipe: Recipe):
         self.recipe, self.skipped, self.out = recipe, Skipped(), recipe.out_dir
+        if recipe.report:
+            engine_named(recipe.report.negation)  # said before anything is trained, should its package be missing
         self.out.mkdir(parents=True, exist_ok=True)
         claim(recipe)
 

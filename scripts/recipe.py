@@ -15,6 +15,7 @@ from ..report.datasets.iu_xray import IuXraySettings
 from ..report.datasets.load import NAMES as REPORT_SETS
 from ..report.datasets.load import READERS
 from ..report.datasets.mimic_cxr import MimicCxrSettings
+from ..report.negation import Negation
 from ..vqa.datasets.vqa_rad import VqaRadSettings
 from ..vqa.derived.derive import DeriveSettings
 from ..vqa.mllm.generate import GenerateSettings
@@ -48,6 +49,9 @@ class TaskSection(Settings):
     """Score at most so many samples of each set, drawn with the recipe's seed; all of them when left out."""
     generate: GenerateSettings = GenerateSettings()
     """Decoding."""
+    negation: Negation = "rules"
+    """Of reports: who tells what a written sentence denies, which then gets no region: rules (ours), negspacy (needs
+    `medglip[negation]`), or off: nobody, every sentence is grounded as affirmed. Truth is read by the rules."""
 
     @property
     def sets(self) -> tuple[TaskData, ...]:

@@ -10,6 +10,7 @@ from ..grounding.sources import true_evidence
 from ..grounding.types import region_to_json
 from ..report.attribution import attribute, attribution_to_meta, sentences_of
 from ..report.deidentified import as_reference
+from ..report.negation import Negation
 from ..report.sentences import ground_sentences
 from ..report.statements import judged
 from ..report.task import Report, Sentence
@@ -32,9 +33,17 @@ class Exact:
 
 
 def report_job(
-    report: Report, example: Example, settings: EvidenceSettings, names: dict[str, str], exact: Exact | None = None
+    report: Report,
+    example: Example,
+    settings: EvidenceSettings,
+    names: dict[str, str],
+    exact: Exact | None = None,
+    negation: Negation = "rules",
 ) -> Job:
-    """The record's fields of one report, and how its text is read. `names`: `model` and `adapter` of the record."""
+    """The record's fields of one report, and how its text is read. `names`: `model` and `adapter` of the record.
+
+    `negation`: who tells what the written sentences deny, and so which regions they get.
+    """
     study = report.study
     fields: dict[str, Any] = {
         "dataset": study.dataset,
@@ -52,10 +61,11 @@ def report_job(
     truth = true_evidence(study)
 
     def parse(text: str) -> dict[str, Any]:
-        read = written(text, example.evidence, meta, settings, truth)
+        read = written(text, example.evidence, meta, settings, truth, negation)
         if exact and exact.labels and study.phrases:
             found = exact.found.get(report.report_id, example.evidence)
-            read["meta"] |= judged(report, _sentences(as_reference(text, meta), found, settings)[0], exact.labels)
+            sentences, _ = _sentences(as_reference(text, meta), found, settings, negation)
+            read["meta"] |= judged(report, sentences, exact.labels)
         return read
 
     return Job(example=example, fields=fields, parse=parse)
@@ -67,6 +77,7 @@ def written(
     meta: dict[str, Any],
     settings: EvidenceSettings = PLAIN,
     truth: Evidence | None = None,
+    negation: Negation = "rules",
 ) -> dict[str, Any]:
     """A record's fields read out of the report that the model wrote.
 
@@ -78,37 +89,42 @@ def written(
         said = parse_citations(read, len(numbers_shown(select(evidence, settings), settings))).text
     changed = {"prediction": said} if said != text else {}
     kept = {"raw": text} if changed else {}
-    return changed | {"parsed": said, "meta": meta | kept | grounded_meta(read, evidence, settings, truth)}
+    return changed | {"parsed": said, "meta": meta | kept | grounded_meta(read, evidence, settings, truth, negation)}
 
 
 def grounded_meta(
-    text: str, evidence: Evidence, settings: EvidenceSettings, truth: Evidence | None = None
+    text: str,
+    evidence: Evidence,
+    settings: EvidenceSettings,
+    truth: Evidence | None = None,
+    negation: Negation = "rules",
 ) -> dict[str, Any]:
     """A report's sentences and the regions they speak of, for its record's `meta`.
 
     `sentences`: each with its regions as they are found afterwards. Where the model was to cite they have the regions
     of either way, and further (`report.attribution`) there are `attribution`: each sentence with what it `cited` and
     what was `grounded` for it, as places in the record's `regions`; the `agreement` of the two; and `citations` of the
-    whole text, held against `truth` as those of answers are.
+    whole text, held against `truth` as those of answers are. `negation`: who told what a sentence denies.
     """
-    sentences, told = _sentences(text, evidence, settings)
+    sentences, told = _sentences(text, evidence, settings, negation)
+    read = {"sentences": sentences_to_json(sentences), "negation": negation}
     if not settings.cite:
-        return {"sentences": sentences_to_json(sentences)}
+        return read
     shown = select(evidence, settings)
     found = parse_citations(text, len(numbers_shown(shown, settings)))
-    return {"sentences": sentences_to_json(sentences), "citations": citations_to_json(found, shown, truth), **told}
+    return {**read, "citations": citations_to_json(found, shown, truth), **told}
 
 
 def _sentences(
-    text: str, evidence: Evidence, settings: EvidenceSettings
+    text: str, evidence: Evidence, settings: EvidenceSettings, negation: Negation
 ) -> tuple[tuple[Sentence, ...], dict[str, Any]]:
     """The sentences of a text with their regions in the first image, and how each came to them where it may cite."""
     tree = load_labels()
     if not settings.cite:
-        return ground_sentences(text, evidence.regions, tree, evidence.size_px), {}
+        return ground_sentences(text, evidence.regions, tree, evidence.size_px, negation=negation), {}
     shown = select(evidence, settings)
     num_shown = len(numbers_shown(shown, settings))
-    read = attribute(text, shown.regions, tree, evidence.size_px, num_shown=num_shown)
+    read = attribute(text, shown.regions, tree, evidence.size_px, num_shown=num_shown, negation=negation)
     return sentences_of(read, shown.regions), attribution_to_meta(read, shown.regions)
 
 

@@ -151,7 +151,8 @@ def job(line: Line, item: Question | Report, example: Example, kind: Adapter, ex
     settings = evidence_settings(line, kind)
     if isinstance(item, Question):
         return question_job(item, example, settings, names)
-    return report_job(item, example, settings, names, exact)
+    section = line.recipe.report
+    return report_job(item, example, settings, names, exact, section.negation if section else "rules")
 
 
 def exact_of(line: Line, source: Source, items: Sequence[Report]) -> Exact | None:

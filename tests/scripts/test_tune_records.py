@@ -46,7 +46,7 @@ def parsed(text: str, settings: EvidenceSettings) -> dict[str, Any]:
     region = Region(phrase="liver", box_xyxy_px=np.array([1, 2, 30, 40], np.float32), score=0.8)
     weak = replace(region, score=0.1)
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region, weak))
-    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings))
+    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings, report=None))
     made = job(line, QUESTION, to_example(QUESTION, evidence), "grounded")
     return made.fields | made.parse(text)
 
@@ -94,7 +94,7 @@ TRUE = Report(
 
 def report_record(text: str, settings: EvidenceSettings, report: Report = TRUE) -> dict[str, Any]:
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("liver", 2), SPLEEN))
-    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings))
+    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings, report=None))
     made = job(line, report, report_example(report, evidence), "grounded")
     return made.fields | made.parse(text)
 
@@ -127,7 +127,7 @@ def test_where_findings_are_annotated_a_report_is_judged_without_further_steps(c
     exact = Exact(labels=("calcification", "cyst"))
     settings = EvidenceSettings(cite=cite)
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("cyst", 2),))
-    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings))
+    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings, report=None))
     made = job(line, report, report_example(report, evidence), "grounded", exact)
     record = {"id": "r", "prediction": "", **made.fields, **made.parse("There is a cyst. No calcification is seen.")}
     record["prediction"] = record["parsed"]
@@ -143,7 +143,7 @@ def test_sentences_of_a_model_that_saw_no_regions_are_grounded_in_what_the_core_
     report = replace(TRUE, study=study)
     exact = Exact(labels=("cyst",), found={"r": Evidence(source="predicted", size_px=(80, 50), regions=(LIVER,))})
     line: Any = SimpleNamespace(
-        recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=EvidenceSettings(cite=True))
+        recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=EvidenceSettings(cite=True), report=None)
     )
     meta = job(line, report, report_example(report, Evidence.none((80, 50))), "plain", exact).parse("The liver.")[
         "meta"
@@ -152,11 +152,30 @@ def test_sentences_of_a_model_that_saw_no_regions_are_grounded_in_what_the_core_
     assert meta["sentences"][0]["regions"] == []  # it was shown none
 
 
+@pytest.mark.parametrize("cite", [True, False])
+def test_the_switch_of_negation_reaches_regions_of_what_was_written_and_never_the_judge(cite: bool) -> None:
+    study = replace(STUDY, regions=(LIVER,), phrases=("liver", "cyst"))
+    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("cyst", 2),))
+    found = {}
+    for negation in ("rules", "off"):
+        section = SimpleNamespace(negation=negation)
+        settings = SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=EvidenceSettings(cite=cite), report=section)
+        line: Any = SimpleNamespace(recipe=settings)
+        report = replace(TRUE, study=study)
+        made = job(line, report, report_example(report, evidence), "grounded", Exact(labels=("cyst",)))
+        found[negation] = made.parse("No cyst.")["meta"]
+        assert found[negation]["negation"] == negation
+    assert [len(found[name]["sentences"][0]["regions"]) for name in found] == [0, 1]
+    assert found["rules"]["labels"] == found["off"]["labels"] == {"reference": {"cyst": 0}, "prediction": {"cyst": 0}}
+    statuses = [found[name]["radfact"]["candidate"][0]["status"] for name in found]
+    assert statuses == ["entailed", "entailed"]
+
+
 def test_citations_of_further_images_stand_apart() -> None:
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(LIVER,))
     evidence = replace(evidence, others=(replace(evidence, regions=(SPLEEN,)),))
     settings = EvidenceSettings(cite=True)
-    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings))
+    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings, report=None))
     report = replace(TRUE, others=(replace(STUDY, study_id="b"),))
     meta = job(line, report, report_example(report, evidence), "grounded").parse("Bright [2]. Liver [1, 3].")["meta"]
     rows = meta["attribution"]

@@ -157,6 +157,31 @@ def test_presence_is_held_against_the_text_only_where_it_means_something(study: 
         assert "contradictions" not in values["sentences"][0]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "in_recipe", "used"), [(None, None, "rules"), (None, "off", "off"), ("rules", "off", "rules")]
+)
+def test_who_tells_denials_is_the_users_choice_then_the_recipes(
+    study: Study, tmp_path: Path, wanted: Any, in_recipe: str | None, used: str
+) -> None:
+    run: Any = Run("No nodule.")
+    report = SimpleNamespace(negation=in_recipe, generate=None)
+    run.recipe = SimpleNamespace(report=report) if in_recipe else None
+    write_grounded(run, study, "none", Outputs(folder=tmp_path, negation=wanted))
+    values = json.loads((tmp_path / "a.json").read_text())
+    check(values)
+    assert values["negation"] == used
+    assert values["sentences"][0]["is_negated"] is (used == "rules")
+    assert bool(values["sentences"][0]["regions"]) is (used == "off")
+    assert values["presences"]["nodule"] == 0.9
+    assert "contradictions" not in values["sentences"][0]
+
+
+def test_an_unknown_engine_is_refused_before_anything_is_loaded(study: Study, tmp_path: Path) -> None:
+    words = ["report", "write", str(study.image_path), "--run", str(tmp_path / "none"), "--negation", "of"]
+    with pytest.raises(BadInput, match="did you mean 'off'"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+
 def test_without_evidence_sentences_are_still_grounded_afterwards(study: Study, tmp_path: Path) -> None:
     _, values = written(study, tmp_path / "out", "A nodule.", Run, "none")
     assert values["evidence"] == "none"
