@@ -53,11 +53,10 @@ def affirmed(sentence: str, by: Negation = "rules") -> str:
 
 def engine_named(name: str) -> Negation:
     """The engine of a name, ready to be used. Raises `BadInput` for an unknown one, and if its package is missing."""
-    found = next((engine for engine in NEGATIONS if engine == name), None)
-    if found is None:
-        raise BadInput(f"negation {name!r} is unknown.", fix=nearest(name, NEGATIONS))
-    affirmed("", found)
-    return found
+    if name not in NEGATIONS:
+        raise BadInput(f"unknown negation {name!r}.", fix=nearest(name, NEGATIONS))
+    affirmed("", name)
+    return name
 
 
 # --- our rules -------------------------------------------------------------------------------------------------------
