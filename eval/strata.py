@@ -11,7 +11,7 @@ from .records import Record
 Strata = dict[str, dict[str, dict[str, Estimate]]]
 """Axis -> label -> metric -> estimate."""
 
-AXES = ("dataset", "modality", "body_region", "question_type", "content_type", "answer_type")
+AXES = ("dataset", "modality", "body_region", "question_type", "content_type", "answer_type", "picture")
 """The axes that records name, in themselves or in their `meta`."""
 
 

@@ -1,4 +1,4 @@
-"""Which pictures a core learned from, so that none of them is ever scored: `learned.txt` beside its weights.
+"""Which pictures weights learned from, so that none of them is scored unsaid: `learned.txt` beside them.
 
 A line is the start of the sha256 of a picture's file, so the list says nothing of where it lay or whom it shows. Copies
 in other pixels are not known by it; `medglip data leaks` looks for those.
@@ -20,27 +20,35 @@ FILE = "learned.txt"
 _DIGITS = 16
 
 
-def write_learned(folder: Path, studies: Dataset, start: str = "") -> None:
-    """List the pictures of split `train` (`STUDY_FEATURES`), and those of the checkpoint that the core goes on from."""
-    names = {name for part in tables(split_of(studies, "train"), ["image_path"]) for name in part[0].to_pylist()}
-    known = _listed(checkpoint_folder(start)) if start else frozenset()
-    hashes = _hashes(map(Path, names)).values()
-    write_atomic(folder / FILE, "".join(f"{line}\n" for line in sorted({*hashes, *(known or ())})))
+def write_learned(folder: Path, pictures: Iterable[Path], start: Path | None = None) -> None:
+    """List these pictures, and those that the weights in the folder `start` learned, which these go on from."""
+    known = (_listed(start) if start else None) or frozenset()
+    lines = sorted({*_hashes(pictures).values(), *known})
+    write_atomic(folder / FILE, "".join(f"{line}\n" for line in lines))
 
 
-def refuse_learned(folder: Path, scored: Iterable[Path]) -> None:
-    """Raises `BadInput` where a scored picture is one that the core in the folder learned, or if it does not say."""
-    learned = _listed(folder)
-    if learned is None:
+def training_pictures(studies: Dataset) -> set[Path]:
+    """Those of split `train` (`STUDY_FEATURES`)."""
+    return {Path(name) for part in tables(split_of(studies, "train"), ["image_path"]) for name in part[0].to_pylist()}
+
+
+def learned_among(folder: Path, pictures: Iterable[Path]) -> set[Path]:
+    """Those of the pictures that the weights in the folder learned. Raises `BadInput` if it does not say."""
+    if (learned := _listed(folder)) is None:
         raise BadInput(
             "does not say which pictures it learned, so scores on it could be of those.",
             file=folder / FILE,
             fix="train it again with this version; or write the file, a sha256's first 16 digits a line",
         )
-    hashes = _hashes(scored)
-    if shared := sorted(path for path, digits in hashes.items() if digits in learned):
+    return {path for path, digits in _hashes(pictures).items() if digits in learned}
+
+
+def refuse_learned(folder: Path, scored: Iterable[Path]) -> None:
+    """Raises `BadInput` where a scored picture is one that the core in the folder learned, or if it does not say."""
+    pictures = set(scored)
+    if shared := learned_among(folder, pictures):
         raise BadInput(
-            f"{len(shared)} of the {len(hashes)} scored pictures taught the core {folder.name!r}, first {shared[0]}.",
+            f"{len(shared)} of {len(pictures)} scored pictures taught the core {folder.name!r}, first {min(shared)}.",
             file=folder / FILE,
             fix="score others, or train a core in this recipe (grounding.settings): it leaves out what is scored",
         )

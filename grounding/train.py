@@ -15,12 +15,13 @@ from transformers import PreTrainedTokenizerFast
 
 from .bad_input import BadInput, Skipped
 from .calibration import calibration_to_json
+from .checkpoints import checkpoint_folder
 from .continued import continued
 from .datasets.load import DataSettings
 from .datasets.schema import Studies, split_of, words_of
 from .datasets.schema import studies as studies_of
 from .labels import load_labels
-from .learned import write_learned
+from .learned import training_pictures, write_learned
 from .medglip_grounder import GrounderSettings, MedGlipGrounder
 from .mixture import MixtureSettings, chances, datasets_of
 from .model.config import MedGlipConfig
@@ -253,7 +254,8 @@ def _save(
     processor.save_pretrained(folder)
     limits = limits_of(MedGlipGrounder(model, processor), validation)
     write_card(folder, facts_of(studies, sets), model, settings, limits=limits)
-    write_learned(folder, studies, settings.start_from)
+    start = checkpoint_folder(settings.start_from) if settings.start_from else None
+    write_learned(folder, training_pictures(studies), start)
 
 
 def limits_of(core: MedGlipGrounder, validation: Sequence[Study]) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from datasets import Dataset
 
@@ -15,7 +16,7 @@ from ..grounding.datasets.schema import split_of
 from ..grounding.datasets.schema import studies as studies_of
 from ..grounding.evidence import Evidence, Source, without_masks
 from ..grounding.grounder import Grounder
-from ..grounding.learned import refuse_learned
+from ..grounding.learned import learned_among, refuse_learned
 from ..grounding.medglip_grounder import MedGlipGrounder, TruthGrounder
 from ..grounding.mirror import InMirror
 from ..grounding.recipe import HeldOut, core_studies, draw_phantoms, looked_for, tasks_of, train_core
@@ -26,10 +27,13 @@ from ..report.negation import engine_named
 from ..report.task import Report
 from ..report.task import to_example as report_example
 from ..vqa.mllm.prompt import Example
+from ..vqa.mllm.shipped import shipped_folder
 from ..vqa.task import Question
 from ..vqa.task import to_example as question_example
 from .recipe import Recipe
 from .task_data import read_questions, read_reports
+
+Item = TypeVar("Item", Question, Report)
 
 
 class Line:
@@ -62,12 +66,12 @@ class Line:
     @cached_property
     def questions(self) -> list[Question]:
         """Every question of the recipe, all splits."""
-        return read_questions(self.recipe, self.phantom_dir, self.skipped)
+        return self._unseen(read_questions(self.recipe, self.phantom_dir, self.skipped))
 
     @cached_property
     def reports(self) -> list[Report]:
         """Every report of the recipe, all splits."""
-        return read_reports(self.recipe, self.phantom_dir, self.skipped)
+        return self._unseen(read_reports(self.recipe, self.phantom_dir, self.skipped))
 
     @cached_property
     def studies(self) -> Dataset:
@@ -81,8 +85,8 @@ class Line:
     def scored_studies(self) -> list[Study]:
         """Studies of the questions and reports that are scored."""
         split = self.recipe.eval_split
-        asked = [study for question in self.questions if question.study.split == split for study in question.studies]
-        return asked + [study for report in self.reports if report.study.split == split for study in report.shown]
+        items = [*self.questions, *self.reports]
+        return [study for item in items if item.study.split == split for study in studies_shown(item)]
 
     @cached_property
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
@@ -114,11 +118,30 @@ class Line:
         """Where the core is saved."""
         return self.out / "grounding" / "model"
 
+    @cached_property
+    def aligned_dir(self) -> Path | None:
+        """Of the aligned adapter that both adapters start from, if any."""
+        return shipped_folder("aligned", name) if (name := self.recipe.mllm.aligned) else None
+
+    def _unseen(self, items: list[Item]) -> list[Item]:
+        """Without what would be scored on a picture that the aligned start learned, which is listed with the skipped.
+
+        Raises `BadInput` if that does not say what it learned.
+        """
+        if self.aligned_dir is None:
+            return items
+        shown = {item: studies_shown(item) for item in items if item.study.split == self.recipe.eval_split}
+        learned = learned_among(self.aligned_dir, (study.image_path for studies in shown.values() for study in studies))
+        known = {item for item, studies in shown.items() if any(study.image_path in learned for study in studies)}
+        why = BadInput(f"its picture taught the aligned start {self.aligned_dir.name!r}.")
+        for name in sorted(map(name_of, known)):
+            self.skipped.add(name, why)
+        return [item for item in items if item not in known]
+
     def query(self, item: Question | Report) -> Query:
         """What is looked for in every image of one question, or of one report, its earlier study's among them."""
-        if isinstance(item, Question):
-            return Query.of(item.studies, item.phrases, self.vocabulary)
-        return Query.of(item.shown, (), self.vocabulary)
+        asked = item.phrases if isinstance(item, Question) else ()
+        return Query.of(studies_shown(item), asked, self.vocabulary)
 
     @cached_property
     def caches(self) -> RegionCaches:
@@ -163,6 +186,16 @@ class Line:
             question_example(item, e) if isinstance(item, Question) else report_example(item, e)
             for item, e in zip(items, evidence, strict=True)
         ]
+
+
+def studies_shown(item: Question | Report) -> tuple[Study, ...]:
+    """Every image of its prompt, in order."""
+    return item.studies if isinstance(item, Question) else item.shown
+
+
+def name_of(item: Question | Report) -> str:
+    """The id of its record."""
+    return item.question_id if isinstance(item, Question) else item.report_id
 
 
 def claim(recipe: Recipe) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from ..grounding.bad_input import BadInput
 from ..grounding.evidence import PLAIN, Evidence, EvidenceSettings, Source, select
+from ..grounding.learned import write_learned
 from ..grounding.records import Task, write_atomic
 from ..grounding.settings import read_settings
 from ..grounding.types import Study
@@ -45,7 +46,7 @@ def tuned(line: Line, kind: Adapter) -> GroundedMLLM:
     dim, core = line.grounder.embedding_dim, line.grounder_dir
     if (folder / "complete").exists():
         return load(line.recipe.mllm, dim, folder, vision=core)
-    start = warmed(line)
+    aligned, start = line.aligned_dir, warmed(line)
     with line.timed(f"adapter {kind}"):
         model = load(line.recipe.mllm, dim, start, vision=core)
         source: Source = "predicted" if kind == "grounded" else "none"
@@ -58,6 +59,7 @@ def tuned(line: Line, kind: Adapter) -> GroundedMLLM:
         name, out = f"adapter {kind}", line.out / f"train-{kind}"
         train(model, examples, evidence_settings(line, kind), line.recipe.mllm_train, out, name, tried, weights)
         model.save(folder, evidence_settings(line, kind))
+        write_learned(folder, {path for example in examples for path in example.pictures}, start or aligned)
     write_atomic(folder / "complete", "")
     return model
 

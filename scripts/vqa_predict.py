@@ -5,7 +5,7 @@ questions -> regions (cached; each image by one rank) -> evidence -> records of 
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from accelerate import PartialState
@@ -14,6 +14,8 @@ from ..grounding.bad_input import BadInput, Skipped
 from ..grounding.cache import regions_of
 from ..grounding.evidence import Source, without_masks
 from ..grounding.grounder import Grounder
+from ..grounding.learned import FILE as LEARNED
+from ..grounding.learned import learned_among
 from ..grounding.medglip_grounder import TruthGrounder
 from ..grounding.records import write_atomic
 from ..grounding.sources import Query, RegionCaches, evidence_for
@@ -77,6 +79,7 @@ def predict_dataset(ask: Ask) -> bool:
 def _jobs(
     ask: Ask, finished: FinishedRun, every: Sequence[Question], asked: Sequence[Question], ranks: PartialState
 ) -> list[Job]:
+    asked = told_apart(asked, finished.adapter(ask.source))
     queries = [_query(finished, question) for question in asked]
     caches = _caches(ask, finished, [_query(finished, question) for question in every], asked, ranks)
     found = evidence_for(ask.source, queries, caches, finished.shown, ask.seed)
@@ -87,6 +90,24 @@ def _jobs(
         question_job(question, to_example(question, without_masks(evidence)), shown, names)
         for question, evidence in zip(asked, found, strict=True)
     ]
+
+
+def told_apart(asked: Sequence[Question], adapter: Path | None) -> list[Question]:
+    """The questions, whose `meta.picture` says "learned" of those on a picture that taught the adapter, else "new".
+
+    A public split may share pictures between its parts (VQA-RAD's official one does), so that they are scored and told
+    apart, not refused. As they are, where no adapter answers or it does not say.
+    """
+    pictures = {study.image_path for question in asked for study in question.studies}
+    if adapter is None or not (adapter / LEARNED).is_file():
+        return list(asked)
+    learned = learned_among(adapter, pictures)
+    found = [
+        "new" if learned.isdisjoint(study.image_path for study in question.studies) else "learned" for question in asked
+    ]
+    if (known := found.count("learned")) and processes().is_main_process:
+        print(f"note: {known} of {len(asked)} questions are on pictures that taught {adapter.name!r} (meta.picture)")
+    return [replace(q, meta={**q.meta, "picture": kind}) for q, kind in zip(asked, found, strict=True)]
 
 
 def _query(finished: FinishedRun, question: Question) -> Query:

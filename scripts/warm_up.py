@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..grounding.bad_input import BadInput
 from ..grounding.evidence import PLAIN
+from ..grounding.learned import write_learned
 from ..grounding.records import write_atomic
 from ..grounding.training import processes
 from ..report.datasets.load import load_texts
@@ -50,6 +51,7 @@ def _train(line: Line, settings: WarmUp, folder: Path) -> None:
         train(model, examples, PLAIN, settings.train, folder.with_name(f"train-{folder.name}"), "warm-up")
     if processes().is_main_process:
         model.save(folder, PLAIN)
+        write_learned(folder, (), line.aligned_dir)
         write_atomic(folder / "complete", "")
     processes().wait_for_everyone()
 

@@ -9,7 +9,7 @@ import pytest
 from medglip.grounding import BadInput, Study
 from medglip.grounding.checkpoints import checkpoint_folder
 from medglip.grounding.datasets.schema import to_dataset
-from medglip.grounding.learned import FILE, place, refuse_learned, write_learned
+from medglip.grounding.learned import FILE, learned_among, place, refuse_learned, training_pictures, write_learned
 from medglip.grounding.recipe import CoreRecipe
 from medglip.grounding.settings import validate
 
@@ -30,9 +30,9 @@ def core(folder: Path) -> Path:
 
 def test_training_pictures_are_refused_and_others_are_not(studies: list[Study], tmp_path: Path) -> None:
     folder = core(tmp_path / "core")
-    write_learned(folder, to_dataset(studies))
+    write_learned(folder, training_pictures(to_dataset(studies)))
     refuse_learned(folder, [studies[2].image_path])
-    with pytest.raises(BadInput, match="1 of the 2 scored pictures"):
+    with pytest.raises(BadInput, match="1 of 2 scored pictures"):
         refuse_learned(folder, [study.image_path for study in studies[1:]])
     moved = tmp_path / "elsewhere.png"
     moved.write_bytes(Path(studies[0].image_path).read_bytes())
@@ -43,10 +43,16 @@ def test_training_pictures_are_refused_and_others_are_not(studies: list[Study], 
 
 def test_a_core_that_goes_on_from_another_knows_its_pictures_too(studies: list[Study], tmp_path: Path) -> None:
     old, new = core(tmp_path / "old"), core(tmp_path / "new")
-    write_learned(old, to_dataset(studies[:1]))
-    write_learned(new, to_dataset(studies[1:]), start=str(old))
-    with pytest.raises(BadInput, match="2 of the 2"):
+    write_learned(old, [Path(studies[0].image_path)])
+    write_learned(new, [Path(studies[1].image_path)], start=old)
+    with pytest.raises(BadInput, match="2 of 2"):
         refuse_learned(new, [study.image_path for study in studies[:2]])
+
+
+def test_learned_pictures_are_known_among_others(studies: list[Study], tmp_path: Path) -> None:
+    paths = [Path(study.image_path) for study in studies]
+    write_learned(tmp_path, paths[:1])
+    assert learned_among(tmp_path, paths) == {paths[0]}
 
 
 def test_a_core_that_does_not_say_is_not_trusted(studies: list[Study], tmp_path: Path) -> None:

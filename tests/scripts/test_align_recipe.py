@@ -8,6 +8,7 @@ import yaml
 
 from medglip.eval.bootstrap import Difference, Estimate
 from medglip.eval.probes import ProbeResult
+from medglip.grounding.learned import learned_among
 from medglip.grounding.settings import read_settings
 from medglip.scripts.align import AlignRecipe, align_recipe, verdict
 
@@ -51,6 +52,8 @@ def test_it_ends_in_an_adapter_and_a_probe_and_a_rerun_changes_nothing(
     assert {"value", "low", "high"} <= set(drop)
     kinds = {json.loads(line)["kind"] for line in (tmp_path / "run" / "derived.jsonl").read_text().splitlines()}
     assert "caption" in kinds
+    drawn = [tmp_path / "run" / "phantoms" / "images" / name for name in ("train-00000.png", "val-00000.png")]
+    assert learned_among(folder, drawn) == {drawn[0]}
     stamp = (folder / "adapter_model.safetensors").stat().st_mtime_ns
     assert align_recipe(recipe, tmp_path / "aligned") == folder
     assert (folder / "adapter_model.safetensors").stat().st_mtime_ns == stamp

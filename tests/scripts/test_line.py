@@ -14,11 +14,13 @@ import pytest
 import yaml
 
 from medglip.grounding.bad_input import BadInput
+from medglip.grounding.learned import learned_among
 from medglip.grounding.records import file_sha256, read_lines
 from medglip.grounding.settings import read_settings
 from medglip.scripts.line import Line, claim
 from medglip.scripts.recipe import Recipe
 from medglip.scripts.run import run
+from medglip.scripts.tune import ADAPTERS
 
 pytestmark = pytest.mark.slow
 SOURCES = ("none", "predicted", "oracle", "shuffled", "random")
@@ -84,6 +86,30 @@ def kill_when(sign: Path, recipe: Path) -> None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+
+def test_adapters_say_which_pictures_taught_them(tiny_run: Path) -> None:
+    pictures = sorted((tiny_run / "phantoms" / "images").glob("*.png"))
+    taught = {picture for picture in pictures if picture.name.startswith("train")}
+    for kind in ADAPTERS:
+        assert learned_among(tiny_run / f"adapter-{kind}", pictures) == taught != set()
+
+
+def test_nothing_is_scored_on_a_picture_that_taught_the_aligned_start(
+    write_recipe: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    recipe = read_settings(Recipe, write_recipe(tmp_path))
+    every = Line(recipe)
+    taught = every.scored_studies[0].image_path
+    line = Line(recipe)
+    line.recipe = recipe.model_copy(update={"mllm": recipe.mllm.model_copy(update={"aligned": str(tmp_path)})})
+    with pytest.raises(BadInput, match="does not say which pictures"):
+        _ = line.questions
+    (tmp_path / "learned.txt").write_text(file_sha256(taught)[:16] + "\n")
+    left_out = {q.question_id for q in every.questions} - {q.question_id for q in line.questions}
+    assert left_out == {q.question_id for q in every.questions if q.study.image_path == taught} != set()
+    assert {entry["item"] for entry in line.skipped.entries} == left_out
+    assert all(study.image_path != taught for study in line.scored_studies)
 
 
 def test_a_core_taken_as_it_is_is_not_trained_and_scores_nothing_it_learned(

@@ -15,9 +15,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from medglip.grounding.bad_input import BadInput
+from medglip.grounding.learned import write_learned
 from medglip.grounding.records import read_lines
 from medglip.scripts.cli import app
-from medglip.scripts.vqa_predict import Ask, predict_dataset
+from medglip.scripts.vqa_predict import Ask, predict_dataset, told_apart
+from medglip.vqa.datasets.load import load_questions
 from medglip.vqa.mllm.generate import GenerateSettings
 from medglip.vqa.mllm.shards import Shards
 
@@ -59,6 +61,14 @@ def images_found(records: Path) -> int:
 def asking(rad: Path, out: Path, base: Path, **more: object) -> Ask:
     wanted = GenerateSettings(max_new_tokens=2, batch_size=2)
     return Ask(**{"dataset": "vqa_rad", "root": rad, "out": out, "base": str(base), "generate": wanted, **more})
+
+
+def test_questions_on_pictures_that_taught_the_adapter_are_told_apart(rad: Path, tmp_path: Path) -> None:
+    asked, _ = load_questions("vqa_rad", rad, "official")
+    assert told_apart(asked, None) == told_apart(asked, tmp_path) == list(asked)  # nobody says
+    write_learned(tmp_path, [rad / "images" / "synpic1.jpg"])
+    kinds = {q.study.image_path.name: q.meta["picture"] for q in told_apart(asked, tmp_path)}
+    assert kinds == {f"synpic{k}.jpg": "learned" if k == 1 else "new" for k in range(4)}
 
 
 def test_ranks_have_whole_images_and_merge_in_the_order_of_the_set(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ result is an adapter like any other, which a recipe starts from (`mllm.aligned`)
 
 import fcntl
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence import PLAIN
+from ...grounding.learned import write_learned
 from ...grounding.records import file_sha256, sha256, write_atomic
 from ...grounding.settings import Settings
 from ...grounding.training import TrainSettings, processes
@@ -68,7 +69,8 @@ def aligned(
         mllm = load(settings.model_copy(update={"aligned": ""}), embedding_dim, vision=vision)
         align(mllm, examples, stages, work)
         if processes().is_main_process:
-            write_whole(folder, lambda partial: _save(mllm, partial, facts))
+            pictures = {path for example in examples for path in example.pictures}
+            write_whole(folder, lambda partial: _save(mllm, partial, facts, pictures))
         processes().wait_for_everyone()
     return folder
 
@@ -119,8 +121,9 @@ def _facts(
     }
 
 
-def _save(mllm: GroundedMLLM, folder: Path, facts: dict[str, Any]) -> None:
+def _save(mllm: GroundedMLLM, folder: Path, facts: dict[str, Any], pictures: Iterable[Path]) -> None:
     mllm.save(folder, PLAIN)
+    write_learned(folder, pictures)
     write_atomic(folder / FILE, json.dumps(facts, indent=1))
 
 

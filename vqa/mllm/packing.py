@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from ...grounding.assets import ASSETS
 from ...grounding.bad_input import BadInput
 from ...grounding.checkpoints import is_hub_name
+from ...grounding.learned import FILE as LEARNED
 from ...grounding.records import write_atomic
 from .alignment import FILE as ALIGNED_FILE
 from .alignment import base_fingerprint
@@ -42,6 +43,8 @@ def pack(source: Path, out: Path, core: Path) -> None:
     halve(source / WEIGHTS, out / WEIGHTS)
     _write(out / CONFIG, json.loads((source / CONFIG).read_text()) | {"base_model_name_or_path": base})
     _write(out / OUR_FILE, _plain(ours) | {"core": core_of(core)})
+    if (source / LEARNED).is_file():
+        write_atomic(out / LEARNED, (source / LEARNED).read_text())
     if (source / ALIGNED_FILE).is_file():  # alignment shows no regions, so its region projector is a fresh one
         facts = json.loads((source / ALIGNED_FILE).read_text())
         _write(out / ALIGNED_FILE, facts | {"base_fingerprint": base_fingerprint(resolve(base, core))})

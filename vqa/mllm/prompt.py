@@ -57,6 +57,11 @@ class Example:
     cited: Callable[[Evidence, Sequence[int]], str] | None = None
     parts: tuple[tuple[str, float], ...] = ()
 
+    @property
+    def pictures(self) -> tuple[Path, ...]:
+        """Every picture, in order."""
+        return (self.image_path, *self.other_paths)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prompt:
@@ -144,7 +149,7 @@ def _images(
     """The pictures as they are changed, then their overlays and crops, where there are any."""
     if example.transform == "no_image" and not family.needs_image:
         return ()
-    images = [_changed(read_image(path), example.transform) for path in (example.image_path, *example.other_paths)]
+    images = [_changed(read_image(path), example.transform) for path in example.pictures]
     if evidence.source != "none":
         images += [*_overlays(images, evidence, settings), *_crops(images, evidence, settings)]
     if family.max_images is not None and len(images) > family.max_images:
