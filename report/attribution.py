@@ -38,7 +38,7 @@ class Tree(PhraseFinder, MentionFinder, Protocol):
 class Attribution:
     """One sentence, without its citations. `cited`, `grounded`: places of regions in the list it was read with, from 0.
 
-    `elsewhere`: cited numbers, from 1 as they were written, of regions behind that list, in further images; `missing`:
+    `elsewhere`: cited numbers, from 1 as they were written, of regions in other images; `missing`:
     those that no region has. `is_normal`: it says that something is as it should be, and names no finding.
     """
 
@@ -71,19 +71,23 @@ def attribute(
     size_px: tuple[int, int] | None = None,
     *,
     num_shown: int | None = None,
+    here: range | None = None,
     min_score: float = 0.3,
     negation: Negation = "rules",
 ) -> tuple[Attribution, ...]:
     """Both ways for each sentence of a text.
 
-    `num_shown`: so many regions were shown with numbers, first these, then those of further images, and the text may
-    cite them, like [1]; None: it was not asked to cite, and brackets are text. A citation behind a full stop belongs to
-    the sentence before it.
+    `num_shown`: so many regions, of all images, were shown with numbers, and the text may cite them, like [1]; None: it
+    was not asked to cite, and brackets are text. A citation behind a full stop belongs to the sentence before it.
+    `here`: the numbers that the first of `regions` have, one each; left out: 1 is the first, and each has one.
     Grounding afterwards is `ground_sentences` over all `regions`, with `min_score` and the words of place.
     `negation`: who tells what is denied.
     """
     moved = text if num_shown is None else _LATE.sub(lambda found: f"{found[2]}{found[1]}", text)
-    return tuple(_attribute(s, regions, tree, size_px, num_shown, min_score, negation) for s in split_sentences(moved))
+    here = range(1, len(regions) + 1) if here is None else here
+    return tuple(
+        _attribute(s, regions, tree, size_px, num_shown, here, min_score, negation) for s in split_sentences(moved)
+    )
 
 
 def _attribute(
@@ -92,6 +96,7 @@ def _attribute(
     tree: Tree,
     size_px: tuple[int, int] | None,
     num_shown: int | None,
+    here: range,
     min_score: float,
     negation: Negation,
 ) -> Attribution:
@@ -101,8 +106,8 @@ def _attribute(
     found = dict.fromkeys(index[id(region)] for part in parts for region in part.regions)
     return Attribution(
         text=said.text,
-        cited=tuple(number - 1 for number in said.cited if number <= len(regions)),
-        elsewhere=tuple(number for number in said.cited if number > len(regions)),
+        cited=tuple(here.index(number) for number in said.cited if number in here),
+        elsewhere=tuple(number for number in said.cited if number not in here),
         grounded=tuple(found),
         missing=said.missing,
         is_negated=bool(parts) and all(part.is_negated for part in parts),

@@ -11,14 +11,16 @@ The JSON, keys in this order; `schema.py` has the JSON Schema, `medglip report s
                   "path": ["chest", "lung"], "mask_rle": {"size": [height, width], "counts": [...]} or null}, ...],
      "presences": {"nodule": 0.03, ...}, "agreement": {"f1": 0.8, ...} or null,
      "model": "...", "adapter": "...", "grounder": "...", "negation": "rules", "evidence": "predicted",
-     "versions": {"medglip": "0.1.0", ...}, "notice": "Research use, not for diagnosis."}
+     "other_views": ["17-lateral"], "versions": {"medglip": "0.1.0", ...}, "notice": "Research use, not for diagnosis."}
 
 `sentences[i].regions` are places in `regions`; regions that no sentence speaks of stand there too. Boxes are pixels of
 the original image, masks uncompressed COCO RLE. The file names the image and never its folder. `cited` to `support` are
 there where a sentence was read both ways (`attribution.py`), `contradictions` where there is one. Files of before have
-neither, nor `presences`, `agreement`, `grounder`, `negation`; they are read as ever.
+neither, nor `presences`, `agreement`, `grounder`, `negation`, `other_views`; they are read as ever.
 """
 
+import hashlib
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -54,7 +56,7 @@ class GroundedReport:
     `regions`: the evidence shown to the model, spoken of or not; `evidence`: its source; `versions`: software by name,
     what is installed when left out. `attributions`: one a sentence, read with `regions`, or none at all;
     `contradictions`: flags of sentences; `presences`: the grounder's calibrated chance in [0, 1] by phrase; `negation`:
-    who told what a sentence denies.
+    who told what a sentence denies; `other_views`: ids of the reports of the same words about the study's other images.
     """
 
     report_id: str
@@ -72,6 +74,7 @@ class GroundedReport:
     attributions: tuple[Attribution, ...] = ()
     contradictions: tuple[Contradiction, ...] = ()
     presences: Mapping[str, float] = field(default_factory=dict)
+    other_views: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if Path(self.image).name != self.image or "\\" in self.image:
@@ -111,6 +114,12 @@ class GroundedReport:
         return self.attributions[place].support if self.attributions else None
 
 
+def file_stem(report_id: str) -> str:
+    """A file name of the id; a changed id gets a few characters of its hash, so that no two ids share a file."""
+    stem = re.sub(r"[^\w.-]", "_", report_id, flags=re.ASCII).lstrip(".")[:100]
+    return stem if stem == report_id else f"{stem}-{hashlib.sha256(report_id.encode()).hexdigest()[:8]}"
+
+
 def to_json(report: GroundedReport) -> dict[str, Any]:
     """The dictionary described at the top of this file."""
     return {
@@ -127,6 +136,7 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         "grounder": report.grounder,
         "negation": report.negation,
         "evidence": report.evidence,
+        "other_views": list(report.other_views),
         "versions": dict(report.versions),
         "notice": report.notice,
     }
@@ -169,6 +179,7 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
             presences=values.get("presences", {}),
             grounder=values.get("grounder", ""),
             negation=values.get("negation", "rules"),
+            other_views=tuple(values.get("other_views", ())),
             **{key: values[key] for key in ("model", "adapter", "evidence", "versions", "notice")},
         )
     except (KeyError, IndexError, TypeError) as error:

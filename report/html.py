@@ -7,6 +7,7 @@ all is still shown. What contradicts a sentence, and a claim without any region,
 from html import escape
 from pathlib import Path
 from string import Template
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -15,7 +16,7 @@ from ..grounding.types import Region
 from .figure import STYLE as STYLE
 from .figure import drawing, inks_of
 from .figure import figure as figure
-from .grounded import GroundedReport
+from .grounded import GroundedReport, file_stem
 
 _HERE = Path(__file__).parent
 _LAYERS = {"boxes": True, "masks": False, "numbers": True}
@@ -32,6 +33,7 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
     template = Template((_HERE / "report.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(report.report_id),
+        views=_views(report),
         figure=drawing(image, regions, max_side=max_side, is_numbered=True),
         layers=_layers(regions),
         heading=escape(heading),
@@ -46,6 +48,12 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
         style=STYLE + (_HERE / "report.css").read_text(encoding="utf-8"),
         script=(_HERE / "report.js").read_text(encoding="utf-8"),
     )
+
+
+def _views(report: GroundedReport) -> str:
+    """Links to the pages of the same words about the study's other images, which lie beside this one."""
+    links = (f'<a href="{quote(file_stem(name))}.html">{escape(name)}</a>' for name in report.other_views)
+    return f'<p class="views">Other views: {", ".join(links)}</p>' if report.other_views else ""
 
 
 def _layers(regions: tuple[Region, ...]) -> str:

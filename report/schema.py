@@ -124,6 +124,8 @@ class ReportRow(_Part):
     """Who found the regions."""
     negation: Negation = "rules"
     """Who told what a sentence denies: `report/negation.py`; `off`: nobody, every sentence is read as affirmed."""
+    other_views: list[str] = []
+    """Ids of the reports of the same words about the study's other images."""
     evidence: str
     """Source of the regions shown to the model."""
     versions: dict[str, str]

@@ -1,15 +1,13 @@
 """A grounded report to disk: JSON for programs, HTML for people; PDF and DICOM objects where they are asked for."""
 
-import hashlib
 import json
-import re
 from pathlib import Path
 
 from PIL import Image
 
 from ..grounding.bad_input import BadInput
 from ..grounding.records import write_atomic
-from .grounded import GroundedReport, to_json
+from .grounded import GroundedReport, file_stem, to_json
 from .html import page
 
 
@@ -48,9 +46,3 @@ def write_dicom(report: GroundedReport, source: Path, folder: Path) -> list[Path
     if any(region.mask is not None for region in report.all_regions):
         files.append(write_seg(report, source, folder / f"{stem}.seg.dcm"))
     return files
-
-
-def file_stem(report_id: str) -> str:
-    """A file name of the id; a changed id gets a few characters of its hash, so that no two ids share a file."""
-    stem = re.sub(r"[^\w.-]", "_", report_id, flags=re.ASCII).lstrip(".")[:100]
-    return stem if stem == report_id else f"{stem}-{hashlib.sha256(report_id.encode()).hexdigest()[:8]}"

@@ -48,8 +48,13 @@ NegationOption = Annotated[
 
 @report.command()
 def write(
-    image: Image,
+    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or DICOM files of one study, the frontal view first")],
     modality: Modality = None,
+    indication: Annotated[str, typer.Option(help="Why the images were taken")] = "",
+    technique: Annotated[str, typer.Option(help="How they were taken")] = "",
+    comparison: Annotated[str, typer.Option(help="What they are compared with")] = "",
+    prior: Annotated[list[Path] | None, typer.Option(help="Image of the study before; repeat it")] = None,
+    prior_report: Annotated[Path | None, typer.Option(help="Text file: the report of the study before")] = None,
     evidence: Annotated[str, typer.Option(help="none or predicted: the switch")] = "predicted",
     run: Run = None,
     adapter: Adapter = None,
@@ -59,22 +64,31 @@ def write(
     dicom: Dicom = False,
     negation: NegationOption = None,
 ) -> None:
-    """Write a grounded report of one image as JSON and as an HTML page whose sentences light their regions.
+    """Write a grounded report of a study as JSON and as an HTML page whose sentences light their regions.
+
+    Several views make one text, and a page each, on which it is grounded in that view.
 
     A sentence that the grounder's presence score contradicts, or that rests on no region, is marked, never changed. An
     adapter that never learned reports writes all the same, and a note says so.
 
-    Example: medglip report write scan.dcm --out reports
+    Example: medglip report write frontal.dcm lateral.dcm --indication "Cough." --prior before.dcm --out reports
     """
     from ..report.negation import engine_named
     from .finished import run_or_adapter, source_named
     from .grounded import Outputs, write_grounded
-    from .user_study import user_study
+    from .user_study import Known, user_report
 
     engine = None if negation is None else engine_named(negation)
     finished, source = run_or_adapter(run, adapter, checkpoint), source_named(evidence)
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine)
-    typer.echo("\n".join(write_grounded(finished, user_study(image, modality), source, outputs)))
+    known = Known(
+        indication=indication,
+        technique=technique,
+        comparison=comparison,
+        prior_images=prior or (),
+        prior_report=prior_report,
+    )
+    typer.echo("\n".join(write_grounded(finished, user_report(images, modality, known), source, outputs)))
 
 
 @report.command()

@@ -52,15 +52,24 @@ def has_learned_reports(run: FinishedRun) -> bool | None:
     return any("report" in facts.what for facts in read_facts(file)) if file.is_file() else None
 
 
-def write_grounded(run: FinishedRun, study: Study, source: Source, outputs: Outputs) -> list[str]:
-    """Write the report of an image; return what to say on the terminal."""
-    evidence = run.evidence(run.query(study), source)
-    item = Report(report_id=study.image_path.stem, study=study, text="")
-    settings = run.evidence_settings(source)
-    example = replace(to_example(item, evidence), may_cite=settings.cite)
+def write_grounded(run: FinishedRun, asked: Report, source: Source, outputs: Outputs) -> list[str]:
+    """Write the report of a study; return what to say on the terminal.
+
+    The words are one text of all images, the earlier study's among them; each image of the study itself has a report
+    of its own in which they are grounded, and which names the others.
+    """
+    evidence, settings = (
+        run.evidence(run.query(asked.study, others=asked.shown[1:]), source),
+        run.evidence_settings(source),
+    )
+    example = replace(to_example(asked, evidence), may_cite=settings.cite)
     text = run.write(example, source, _generate_settings(run)).text
-    report = grounded_report(run, study, text, evidence, settings, outputs)
-    return [*([NEVER_LEARNED] if has_learned_reports(run) is False else []), *write_all(report, study, outputs)]
+    lines = [NEVER_LEARNED] if has_learned_reports(run) is False else []
+    for view, study in enumerate(asked.studies):
+        report = grounded_report(run, study, text, evidence, settings, outputs, view)
+        others = tuple(other.image_path.stem for other in asked.studies if other is not study)
+        lines += write_all(replace(report, other_views=others), study, outputs)
+    return lines
 
 
 def write_description(run: FinishedRun, study: Study, box: str, outputs: Outputs) -> list[str]:
@@ -90,19 +99,22 @@ def grounded_report(
     evidence: Evidence,
     settings: EvidenceSettings,
     outputs: Outputs,
+    view: int = 0,
 ) -> GroundedReport:
     """What was written, read both ways: what it cites, and what the grounder finds for its words afterwards.
 
+    `evidence`: of all images of the prompt; `view`: which of them, from 0, the study is.
     Phrases of the text are looked for in the image once more. How likely they are there at all is held against it where
     the grounder can tell: where it is calibrated, and of phrases that it was trained on in this modality.
     """
     tree, negation = load_labels(), _negation(run, outputs)
-    shown = select(evidence, settings)
+    shown, here = shown_of(select(evidence, settings), view)
+    known = [region for image, region in evidence.numbered if image == view + 1]
     found, chances = answers(run.finder, [study], [tree.phrases_in(text)])[0]
     presences = {phrase: chances[phrase] for phrase in chances if phrase in _judged(run, study)}
-    regions = _together(shown.regions, evidence.regions, found)
-    num_shown = len(numbers_shown(shown, settings)) if settings.cite else None
-    read = attribute(text, regions, tree, study.size_px, num_shown=num_shown, negation=negation)
+    regions = _together(shown, known, found)
+    num_shown = len(numbers_shown(select(evidence, settings), settings)) if settings.cite else None
+    read = attribute(text, regions, tree, study.size_px, num_shown=num_shown, here=here, negation=negation)
     return GroundedReport(
         report_id=study.image_path.stem,
         image=study.image_path.name,
@@ -118,6 +130,13 @@ def grounded_report(
         contradictions=contradictions([one.text for one in read], presences, tree, outputs.limits, negation),
         presences=presences,
     )
+
+
+def shown_of(shown: Evidence, view: int) -> tuple[list[Region], range]:
+    """The regions of one image of a prompt, from 0, and their numbers, which run through all images."""
+    places = [place for place, (image, _) in enumerate(shown.numbered) if image == view + 1]
+    first = places[0] + 1 if places else 1
+    return [shown.numbered[place][1] for place in places], range(first, first + len(places))
 
 
 def write_all(report: GroundedReport, study: Study, outputs: Outputs) -> list[str]:

@@ -7,9 +7,9 @@ from PIL import Image
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.types import Region
-from medglip.report.grounded import NOTICE, GroundedReport, from_json, to_json
+from medglip.report.grounded import NOTICE, GroundedReport, file_stem, from_json, to_json
 from medglip.report.task import Sentence
-from medglip.report.write import file_stem, write
+from medglip.report.write import write
 
 
 def make_report(report_id: str = "case-1") -> GroundedReport:

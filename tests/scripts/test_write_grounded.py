@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,9 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.calibration import Calibration
 from medglip.grounding.evidence import Evidence, EvidenceSettings
 from medglip.grounding.types import NOTICE, Region, Study
+from medglip.report.grounded import file_stem
 from medglip.report.schema import check
+from medglip.report.task import Report, instruction
 from medglip.scripts import grounded
 from medglip.scripts.cli import app
 from medglip.scripts.finished import LooseAdapter, run_or_adapter
@@ -24,6 +27,7 @@ from medglip.scripts.grounded import (
     write_description,
     write_grounded,
 )
+from medglip.scripts.user_study import Known, user_report
 from medglip.vqa.mllm.model import OUR_FILE
 from medglip.vqa.mllm.shipped import FACTS
 
@@ -60,15 +64,19 @@ class Run:
     def __init__(self, says: str, cite: bool = False):
         self.says, self.shown = says, EvidenceSettings(cite=cite)
 
-    def query(self, study: Study) -> Any:
-        return SimpleNamespace(study=study, phrases=("nodule",))
+    def query(self, study: Study, others: Sequence[Study] = ()) -> Any:
+        return SimpleNamespace(study=study, others=others, phrases=("nodule",))
 
     def regions(self, study: Study, phrases: Sequence[str]) -> list[Region]:
         return self.finder.ground([study], [phrases])[0]
 
     def evidence(self, query: Any, source: str) -> Evidence:
-        regions = () if source == "none" else tuple(self.regions(query.study, query.phrases))
-        return Evidence(source=source, size_px=query.study.size_px, regions=regions)  # pyright: ignore[reportArgumentType]
+        first, *others = (self.evidence_of(study, query.phrases, source) for study in (query.study, *query.others))
+        return replace(first, others=tuple(others))
+
+    def evidence_of(self, study: Study, phrases: Sequence[str], source: Any) -> Evidence:
+        regions = () if source == "none" else tuple(self.regions(study, phrases))
+        return Evidence(source=source, size_px=study.size_px, regions=regions)
 
     def evidence_settings(self, source: str) -> EvidenceSettings:
         return self.shown
@@ -82,6 +90,10 @@ class Run:
     def write(self, example: Any, source: str, settings: Any) -> Any:
         assert example.may_cite == self.shown.cite
         return SimpleNamespace(text=self.says)
+
+
+def alone(study: Study) -> Report:
+    return Report(report_id=study.image_path.stem, study=study, text="")
 
 
 @pytest.fixture
@@ -104,9 +116,9 @@ def test_an_adapter_that_never_learned_reports_says_so(study: Study, tmp_path: P
     asked: Any = Run("Clear.")
     wrote: Any = Run("Clear.")
     asked.recipe = SimpleNamespace(report=None)
-    lines = write_grounded(asked, study, "none", Outputs(folder=tmp_path))
+    lines = write_grounded(asked, alone(study), "none", Outputs(folder=tmp_path))
     assert lines[0] == NEVER_LEARNED
-    assert NEVER_LEARNED not in write_grounded(wrote, study, "none", Outputs(folder=tmp_path))
+    assert NEVER_LEARNED not in write_grounded(wrote, alone(study), "none", Outputs(folder=tmp_path))
 
 
 def test_a_run_and_an_adapter_at_once_are_refused(tmp_path: Path) -> None:
@@ -116,10 +128,42 @@ def test_a_run_and_an_adapter_at_once_are_refused(tmp_path: Path) -> None:
 
 def written(study: Study, out: Path, *args: Any) -> tuple[list[str], dict[str, Any]]:
     says, run, source = args
-    lines = write_grounded(run(says), study, source, Outputs(folder=out))
+    lines = write_grounded(run(says), alone(study), source, Outputs(folder=out))
     values = json.loads((out / "a.json").read_text())
     check(values)
     return lines, values
+
+
+def test_several_views_make_one_text_and_a_page_each(study: Study, tmp_path: Path) -> None:
+    lateral = tmp_path / "b c.png"
+    Image.new("L", (60, 40), 80).save(lateral)
+    before = tmp_path / "prior.txt"
+    before.write_text("No nodule\nthen.")
+    known = Known(indication="Cough.", prior_images=[study.image_path], prior_report=before)
+    asked = user_report([study.image_path, lateral], "xray", known)
+    assert [one.image_path for one in asked.shown] == [study.image_path, lateral, study.image_path]
+    assert instruction(asked).startswith("Indication: Cough.\nPrior report: No nodule then.\n")
+    run: Any = Run("A nodule [1]. It grew [2]. And [3]. And [4].", cite=True)
+    write_grounded(run, asked, "predicted", Outputs(folder=tmp_path / "out"))
+    pages = [json.loads((tmp_path / "out" / f"{file_stem(name)}.json").read_text()) for name in ("a", "b c")]
+    assert [[sentence["cited"] for sentence in page["sentences"]] for page in pages] == [
+        [[0], [], [], []],
+        [[], [0], [], []],
+    ]
+    assert [page["sentences"][3]["missing_citations"] for page in pages] == [[4], [4]]
+    assert [page["sentences"][2]["support"] for page in pages] == ["cited", "cited"]  # in the study before
+    assert [page["other_views"] for page in pages] == [["b c"], ["a"]]
+    assert f'href="{file_stem("b c")}.html"' in (tmp_path / "out" / "a.html").read_text()
+
+
+def test_images_of_one_name_are_refused(study: Study, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    other = tmp_path / "x" / "a.png"
+    other.write_bytes(study.image_path.read_bytes())
+    with pytest.raises(BadInput, match="two images are called 'a'"):
+        user_report([study.image_path, other], None, Known())
+    with pytest.raises(BadInput, match="prior report cannot be read"):
+        user_report([other], None, Known(prior_report=tmp_path / "none.txt"))
 
 
 def test_text_is_read_both_ways_and_held_against_presence(study: Study, tmp_path: Path) -> None:
@@ -166,7 +210,7 @@ def test_who_tells_denials_is_the_users_choice_then_the_recipes(
     run: Any = Run("No nodule.")
     report = SimpleNamespace(negation=in_recipe, generate=None)
     run.recipe = SimpleNamespace(report=report) if in_recipe else None
-    write_grounded(run, study, "none", Outputs(folder=tmp_path, negation=wanted))
+    write_grounded(run, alone(study), "none", Outputs(folder=tmp_path, negation=wanted))
     values = json.loads((tmp_path / "a.json").read_text())
     check(values)
     assert values["negation"] == used
