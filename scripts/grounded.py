@@ -15,7 +15,7 @@ from ..report import describe
 from ..report.attribution import attribute, sentences_of
 from ..report.contradictions import ContradictionSettings, contradictions
 from ..report.grounded import GroundedReport
-from ..report.negation import Negation
+from ..report.negation import Negation, engine_named
 from ..report.task import Report, to_example
 from ..report.write import write, write_dicom
 from ..vqa.citations import numbers_shown
@@ -58,10 +58,9 @@ def write_grounded(run: FinishedRun, asked: Report, source: Source, outputs: Out
     The words are one text of all images, the earlier study's among them; each image of the study itself has a report
     of its own in which they are grounded, and which names the others.
     """
-    evidence, settings = (
-        run.evidence(run.query(asked.study, others=asked.shown[1:]), source),
-        run.evidence_settings(source),
-    )
+    engine_named(_negation(run, outputs))  # a package that is missing is told before a model writes for minutes
+    settings = run.evidence_settings(source)
+    evidence = run.evidence(run.query(asked.study, others=asked.shown[1:]), source)
     example = replace(to_example(asked, evidence), may_cite=settings.cite)
     text = run.write(example, source, _generate_settings(run)).text
     lines = [NEVER_LEARNED] if has_learned_reports(run) is False else []
