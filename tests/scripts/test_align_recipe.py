@@ -11,6 +11,7 @@ from medglip.eval.probes import ProbeResult
 from medglip.grounding.learned import learned_among
 from medglip.grounding.settings import read_settings
 from medglip.scripts.align import AlignRecipe, align_recipe, verdict
+from medglip.scripts.recipe import Recipe
 
 FREE = ("CC0", "CC BY", "CC BY-SA", "MIT", "Apache", "drawn by this package", "per image: CC BY, CC BY-SA")
 
@@ -20,6 +21,18 @@ def test_the_shipped_recipe_is_valid_and_free() -> None:
     assert all(data.licence.startswith(FREE) for data in recipe.grounding.data)
     assert not any(word in data.licence for data in recipe.grounding.data for word in ("NC", "ND"))
     assert recipe.mllm.aligned == ""
+
+
+def test_the_recipe_for_regions_has_the_same_sets_split_by_the_seed_of_what_is_scored() -> None:
+    folder = Path(__file__).parents[2] / "recipes"
+    small, regions = (
+        read_settings(AlignRecipe, folder / "align" / f"{name}.yaml") for name in ("small", "small_regions")
+    )
+    assert regions.grounding.data == small.grounding.data
+    assert regions.seed == read_settings(Recipe, folder / "vqa" / "small.yaml").seed
+    assert regions.mllm.aligned == "small"
+    assert regions.align.regions is not None
+    assert regions.phantoms != small.phantoms
 
 
 @pytest.mark.slow

@@ -73,7 +73,7 @@ def test_one_content_is_trained_once_also_by_two_at_a_time(
     monkeypatch.setenv("MEDGLIP_CACHE", str(tmp_path))
     calls: list[Path] = []
     original = align_module.align
-    monkeypatch.setattr(align_module, "align", lambda *given: calls.append(given[-1]) or original(*given))
+    monkeypatch.setattr(align_module, "align", lambda *given: calls.append(given[3]) or original(*given))
     found: list[Path] = []
     threads = [Thread(target=lambda: found.append(aligned(settings, DIM, examples, stages()))) for _ in range(2)]
     for thread in threads:

@@ -51,7 +51,7 @@ def derive(data: Dataset, settings: DeriveSettings, licences: Mapping[str, str])
 
     `licences`: data set -> as the recipe gives it. Raises `BadInput` where no study is of the splits.
     """
-    chosen, skipped, items = _chosen(data, settings), Skipped(), list[Item]()
+    chosen, skipped, items = chosen_rows(data, settings), Skipped(), list[Item]()
     for k in tqdm(chosen, desc="derive", unit="image", leave=False, disable=None):
         try:
             study = row_to_study(data[k])
@@ -69,8 +69,8 @@ def derive(data: Dataset, settings: DeriveSettings, licences: Mapping[str, str])
     return (balanced(items) if settings.balance else items), skipped
 
 
-def _chosen(data: Dataset, settings: DeriveSettings) -> list[int]:
-    """Rows of the splits, at most `limit` of each data set."""
+def chosen_rows(data: Dataset, settings: DeriveSettings) -> list[int]:
+    """Rows of the splits, at most `limit` of each data set. Raises `BadInput` where no study is of the splits."""
     names, splits = list(data["dataset"]), list(data["split"])
     if unknown := set(settings.splits) - set(splits):
         raise BadInput(f"no image is of split {min(unknown)!r}.", fix=f"splits: {', '.join(sorted(set(splits)))}")

@@ -1,7 +1,8 @@
 """Alignment of a base whose picture projector is fresh: without it the language model ignores the picture.
 
-Two stages as in LLaVA (Liu et al. 2023, https://arxiv.org/abs/2304.08485): the projector alone, then with LoRA. The
-result is an adapter like any other, which a recipe starts from (`mllm.aligned`).
+Two stages as in LLaVA (Liu et al. 2023, https://arxiv.org/abs/2304.08485): the projector alone, then with LoRA. A
+third, if it is asked for, teaches the region projector alone to say what a region is; it may go on from another
+alignment. The result is an adapter like any other, which a recipe starts from (`mllm.aligned`).
 """
 
 import fcntl
@@ -13,7 +14,7 @@ from typing import Any
 
 from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput
-from ...grounding.evidence import PLAIN
+from ...grounding.evidence import PLAIN, EvidenceSettings, token_features
 from ...grounding.learned import write_learned
 from ...grounding.records import file_sha256, sha256, write_atomic
 from ...grounding.settings import Settings
@@ -21,8 +22,12 @@ from ...grounding.training import TrainSettings, processes
 from .alignment import FILE, base_sha256
 from .model import GroundedMLLM, MllmSettings, load, resolve
 from .prompt import Example
+from .shipped import shipped_folder
 from .smollm2 import write_whole
 from .train import MllmTrainSettings, train
+
+TOKENS = EvidenceSettings(forms=("tokens",), max_regions=64, min_score=0.0, dropout=0.0, jitter=0.0)
+"""Stage 3: every region of an example, as a token alone, so that nothing but the token says what and where it is."""
 
 
 def _stage(steps: int, learning_rate: float) -> MllmTrainSettings:
@@ -33,12 +38,14 @@ def _stage(steps: int, learning_rate: float) -> MllmTrainSettings:
 
 
 class AlignSettings(Settings):
-    """The two stages."""
+    """The two stages, and a third for regions."""
 
     projector: MllmTrainSettings = _stage(400, 2e-3)
     """Stage 1: the picture projector alone."""
     together: MllmTrainSettings = _stage(1200, 5e-4)
     """Stage 2: the projector and LoRA."""
+    regions: MllmTrainSettings | None = None
+    """Stage 3: the region projector alone, on prompts with evidence as region tokens; left out: no such stage."""
 
 
 def aligned(
@@ -49,13 +56,20 @@ def aligned(
     *,
     vision: Path | None = None,
     out_dir: Path | None = None,
+    region_examples: Sequence[Example] = (),
 ) -> Path:
     """The folder of the aligned adapter: `out_dir`, else one in the cache named by the content of all it is made of.
 
     Trained now, or further, or already there; of several that ask for it at once, one trains and the others wait.
-    Raises `BadInput` for a base without a picture projector to train, and for an `out_dir` of other content.
+    `region_examples`: of stage 3. With `settings.aligned` that start is gone on from by stage 3 alone, and `examples`
+    are not looked at. Raises `BadInput` for a base without a picture projector to train, for stage 3 without examples,
+    for a start without stage 3, and for an `out_dir` of other content.
     """
-    facts = _facts(settings, examples, stages, vision)
+    _check_stages(settings, stages, region_examples)
+    start = shipped_folder("aligned", settings.aligned) if settings.aligned else None
+    examples = () if start else examples
+    region_examples = region_examples if stages.regions else ()
+    facts = _facts(settings, examples, stages, vision) | _region_facts(region_examples, embedding_dim, start)
     name = sha256(json.dumps(facts, sort_keys=True))[:16]
     folder = out_dir or cache_folder() / "aligned" / name
     work = folder.with_name(f".{folder.name}-{name}.work")
@@ -66,24 +80,47 @@ def aligned(
             return folder
         if folder.is_dir() and any(folder.iterdir()):
             raise BadInput("holds something else.", file=folder, fix="give a new folder")
-        mllm = load(settings.model_copy(update={"aligned": ""}), embedding_dim, vision=vision)
-        align(mllm, examples, stages, work)
+        mllm = load(settings, embedding_dim, vision=vision)
+        align(mllm, examples, stages, work, region_examples)
         if processes().is_main_process:
-            pictures = {path for example in examples for path in example.pictures}
-            write_whole(folder, lambda partial: _save(mllm, partial, facts, pictures))
+            pictures = {path for example in (*examples, *region_examples) for path in example.pictures}
+            write_whole(folder, lambda partial: _save(mllm, partial, facts, pictures, start))
         processes().wait_for_everyone()
     return folder
 
 
-def align(mllm: GroundedMLLM, examples: Sequence[Example], stages: AlignSettings, work: Path) -> None:
-    """Both stages in place; each continues from its folder below `work`.
+def align(
+    mllm: GroundedMLLM,
+    examples: Sequence[Example],
+    stages: AlignSettings,
+    work: Path,
+    region_examples: Sequence[Example] = (),
+) -> None:
+    """The stages in place, of a model that started aligned the third alone; each continues from its folder in `work`.
 
-    Pictures and words alone: what evidence there is, the projector must not learn to lean on.
+    The first two see pictures and words alone: what evidence there is, the projector must not learn to lean on.
     """
-    with _only(mllm, "modules_to_save"):
-        train(mllm, examples, PLAIN, stages.projector, work / "projector", "align projector")
-    with _only(mllm, "modules_to_save", "lora_"):
-        train(mllm, examples, PLAIN, stages.together, work / "together", "align together")
+    if not mllm.settings.aligned:
+        with _only(mllm, "modules_to_save"):
+            train(mllm, examples, PLAIN, stages.projector, work / "projector", "align projector")
+        with _only(mllm, "modules_to_save", "lora_"):
+            train(mllm, examples, PLAIN, stages.together, work / "together", "align together")
+    if stages.regions is not None:
+        with _only(mllm, "region_projector"):
+            train(mllm, region_examples, TOKENS, stages.regions, work / "regions", "align regions")
+
+
+def _check_stages(settings: MllmSettings, stages: AlignSettings, region_examples: Sequence[Example]) -> None:
+    if stages.regions is not None and not region_examples:
+        raise BadInput(
+            "the stage align.regions has no regions to learn from.",
+            fix="grounding.data: sets with training regions, or leave out align.regions",
+        )
+    if settings.aligned and stages.regions is None:
+        raise BadInput(
+            f"{settings.aligned!r} is aligned already, and there is nothing more to teach it.",
+            fix="align.regions: teach its region projector; or leave out mllm.aligned to align anew",
+        )
 
 
 @contextmanager
@@ -91,7 +128,7 @@ def _only(mllm: GroundedMLLM, *parts: str) -> Iterator[None]:
     """Of what is trained otherwise, only parameters with one of these in their names are inside."""
     trained = {name: p for name, p in mllm.named_parameters() if p.requires_grad}
     kept = [name for name in trained if any(part in name for part in parts)]
-    if not any("modules_to_save" in name for name in kept):
+    if "modules_to_save" in parts and not any("modules_to_save" in name for name in kept):
         raise BadInput(
             f"{mllm.family.name} has no picture projector that is trained, so there is nothing to align.",
             fix="mllm.lora.train_projector: true, or start without alignment",
@@ -109,21 +146,39 @@ def _facts(
     settings: MllmSettings, examples: Sequence[Example], stages: AlignSettings, vision: Path | None
 ) -> dict[str, Any]:
     """All that the result follows from, as JSON has it."""
-    images = {path: file_sha256(path) for path in sorted({example.image_path for example in examples})}
-    lines = [[one.instruction, one.target, images[one.image_path], one.transform] for one in examples]
+    lines = _lines(examples)
+    shown = {"regions"} if settings.aligned else {"projector", "together", *(["regions"] if stages.regions else [])}
     return {
         "base": settings.base,
         "base_sha256": base_sha256(resolve(settings.base, vision)),
         "examples": len(examples),
         "examples_sha256": sha256(json.dumps(lines)),
         "mllm": settings.model_dump(mode="json", exclude={"aligned"}),
-        "stages": stages.model_dump(mode="json"),
+        "stages": stages.model_dump(mode="json", include=shown),
     }
 
 
-def _save(mllm: GroundedMLLM, folder: Path, facts: dict[str, Any], pictures: Iterable[Path]) -> None:
+def _region_facts(examples: Sequence[Example], embedding_dim: int, start: Path | None) -> dict[str, Any]:
+    """What stage 3 adds to the facts: its examples with the features of their regions, and where it goes on from."""
+    if not examples:
+        return {}
+    features = [sha256(token_features(one.evidence, embedding_dim).tobytes()) for one in examples]
+    lines = [[*line, digest] for line, digest in zip(_lines(examples), features, strict=True)]
+    facts = {"region_examples": len(examples), "region_examples_sha256": sha256(json.dumps(lines))}
+    return facts | ({"start_sha256": base_sha256(str(start))} if start else {})
+
+
+def _lines(examples: Sequence[Example]) -> list[list[Any]]:
+    """What an example teaches, as JSON has it: words, and the content of its picture."""
+    images = {path: file_sha256(path) for path in sorted({example.image_path for example in examples})}
+    return [[one.instruction, one.target, images[one.image_path], one.transform] for one in examples]
+
+
+def _save(
+    mllm: GroundedMLLM, folder: Path, facts: dict[str, Any], pictures: Iterable[Path], start: Path | None
+) -> None:
     mllm.save(folder, PLAIN)
-    write_learned(folder, pictures)
+    write_learned(folder, pictures, start)
     write_atomic(folder / FILE, json.dumps(facts, indent=1))
 
 

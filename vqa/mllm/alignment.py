@@ -34,6 +34,12 @@ def start_of(folder: Path, lora: Mapping[str, Any], base: str) -> Path:
     return folder
 
 
+def knows_regions(folder: Path) -> bool:
+    """Whether an alignment taught the folder's region projector; False where there was none, or none with regions."""
+    file = folder / FILE
+    return file.is_file() and "regions" in json.loads(file.read_text()).get("stages", {})
+
+
 def _is_same(facts: Mapping[str, Any], base: str) -> bool:
     """By what does not differ between machines, where the folder knows it: shipped ones do."""
     if theirs := facts.get("base_fingerprint"):

@@ -22,7 +22,7 @@ from ...grounding.evidence import EvidenceSettings
 from ...grounding.records import write_atomic
 from ...grounding.settings import Settings
 from .alignment import FILE as ALIGNED_FILE
-from .alignment import start_of
+from .alignment import knows_regions, start_of
 from .attention import use_grouped_attention
 from .batch import Batch, collate
 from .core import core_of
@@ -196,20 +196,38 @@ def load(
     mllm.core = core_of(vision)
     if adapter is not None:
         _load_projector(mllm, adapter)
+    elif start is not None and knows_regions(start):
+        _check_core(start, mllm.core)
+        _load_projector(mllm, start)
     return mllm.eval()
 
 
 def _load_projector(mllm: GroundedMLLM, adapter: Path) -> None:
-    """The one of an adapter that saw regions; a shipped aligned one has none."""
+    """The one of an adapter that saw regions; a shipped aligned one that saw none has none."""
     file = adapter / PROJECTOR_FILE
     if file.is_file():
-        mllm.region_projector.load_state_dict(load_file(file))
-    elif not (adapter / ALIGNED_FILE).is_file():
+        try:
+            mllm.region_projector.load_state_dict(load_file(file))
+        except RuntimeError as error:
+            problem = f"region projector of another architecture: {str(error).splitlines()[-1].strip()}"
+            raise BadInput(problem, file=file, fix="load it with the core and base it was trained with") from error
+    elif knows_regions(adapter) or not (adapter / ALIGNED_FILE).is_file():
         raise BadInput("the adapter's region projector is missing.", file=file, fix="copy the folder again, whole")
 
 
+def _check_core(start: Path, core: dict[str, str]) -> None:
+    """Raises `BadInput` where the start learned to read the regions of another core, if both are known."""
+    theirs = json.loads((start / OUR_FILE).read_text()).get("core", {})
+    if theirs and core and theirs["sha256"] != core["sha256"]:
+        raise BadInput(
+            "learned to read the regions of another core.",
+            file=start,
+            fix="align on this recipe's core, or leave out mllm.aligned",
+        )
+
+
 def _aligned(settings: MllmSettings, base: str) -> Path | None:
-    """Where a fresh adapter starts; its region projector does not, because alignment shows no regions."""
+    """Where a fresh adapter starts; its region projector only if that alignment showed regions."""
     if not settings.aligned:
         return None
     return start_of(shipped_folder("aligned", settings.aligned), settings.lora.model_dump(mode="json"), base)

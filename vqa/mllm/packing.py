@@ -18,7 +18,7 @@ from ...grounding.checkpoints import is_hub_name
 from ...grounding.learned import FILE as LEARNED
 from ...grounding.records import write_atomic
 from .alignment import FILE as ALIGNED_FILE
-from .alignment import base_fingerprint
+from .alignment import base_fingerprint, knows_regions
 from .core import core_of
 from .model import OUR_FILE, PROJECTOR_FILE, resolve
 from .shipped import NAMES
@@ -45,10 +45,11 @@ def pack(source: Path, out: Path, core: Path) -> None:
     _write(out / OUR_FILE, _plain(ours) | {"core": core_of(core)})
     if (source / LEARNED).is_file():
         write_atomic(out / LEARNED, (source / LEARNED).read_text())
-    if (source / ALIGNED_FILE).is_file():  # alignment shows no regions, so its region projector is a fresh one
+    is_aligned = (source / ALIGNED_FILE).is_file()
+    if is_aligned:
         facts = json.loads((source / ALIGNED_FILE).read_text())
         _write(out / ALIGNED_FILE, facts | {"base_fingerprint": base_fingerprint(resolve(base, core))})
-    else:
+    if knows_regions(source) or not is_aligned:  # that of an alignment without regions is a fresh one
         halve(source / PROJECTOR_FILE, out / PROJECTOR_FILE)
     check(out)
 

@@ -1,0 +1,93 @@
+"""Questions about one of the numbered regions that are shown: what it is, where it lies, which one something is.
+
+They teach what a region token means, so the words around the tokens must not: order and number are drawn by chance.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ...grounding.bad_input import BadInput
+from ...grounding.evidence import Evidence, derangement, transplant, where, without_masks
+from ...grounding.records import sha256
+from ...grounding.types import Region, Study
+from ..task import Question
+
+Asked = tuple[Question, Evidence]
+"""A question and the regions that it is about, numbered from 1 in their order."""
+
+MAX_SHOWN = 5
+"""Regions a prompt at most."""
+WORDINGS: dict[str, tuple[str, ...]] = {
+    "region-name": ("What is region {number}?", "What does region {number} show?", "What is seen in region {number}?"),
+    "region-place": ("Where in the image is region {number}?", "In which part of the image does region {number} lie?"),
+    "region-number": ("Which region is the {phrase}?", "What is the number of the region that shows the {phrase}?"),
+}
+"""By `content_type` of the question."""
+
+
+def region_questions(
+    studies: Iterable[Study], regions: Mapping[str, Sequence[Region]], most: int, seed: int
+) -> list[Asked]:
+    """At most `most` questions on each study, all about the same regions, with evidence of source `oracle`.
+
+    `regions`: by study id; of a study with more than five, five are drawn. Masks are left behind. The draw depends on
+    the seed and the study's id alone.
+    """
+    found: list[Asked] = []
+    for study in studies:
+        if of_study := regions.get(study.study_id):
+            rng = np.random.default_rng([seed, int(sha256(study.study_id)[:12], 16)])
+            evidence = _shown(study, of_study, rng)
+            claims = _claims(evidence)
+            drawn = [claims[k] for k in sorted(rng.permutation(len(claims))[:most].tolist())]
+            found += [(_question(study, *claim, rng), evidence) for claim in drawn]
+    return found
+
+
+def with_other_regions(asked: Sequence[Asked], seed: int) -> list[Asked]:
+    """The same questions with the regions of another picture, of the same modality and number where there is one.
+
+    Raises `BadInput` for fewer than two pictures.
+    """
+    known = {question.study.study_id: (question.study, evidence) for question, evidence in asked}
+    if len(known) < 2:
+        raise BadInput("regions of one image alone cannot be shuffled.", fix="max_probed: more, or more images")
+    groups = [f"{study.modality} {len(evidence.regions)}" for study, evidence in known.values()]
+    shown = [evidence for _, evidence in known.values()]
+    donors = derangement(groups, np.random.default_rng(seed))
+    donor_of = {name: shown[donor] for name, donor in zip(known, donors, strict=True)}
+    return [(question, transplant(evidence, donor_of[question.study.study_id])) for question, evidence in asked]
+
+
+def _shown(study: Study, regions: Sequence[Region], rng: np.random.Generator) -> Evidence:
+    """Some of the regions in an order that says nothing."""
+    order = rng.permutation(len(regions))[:MAX_SHOWN].tolist()
+    return without_masks(
+        Evidence(source="oracle", size_px=study.size_px, regions=tuple(regions[place] for place in order))
+    )
+
+
+def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
+    """Kind, number, phrase and answer of all that can be asked."""
+    phrases = [region.phrase for region in evidence.regions]
+    claims: list[tuple[str, int, str, str]] = []
+    for number, region in enumerate(evidence.regions, 1):
+        claims.append(("region-name", number, region.phrase, region.phrase))
+        claims.append(("region-place", number, region.phrase, where(region.box_xyxy_px, evidence.size_px)))
+        if len(phrases) > 1 and phrases.count(region.phrase) == 1:
+            claims.append(("region-number", number, region.phrase, str(number)))
+    return claims
+
+
+def _question(study: Study, kind: str, number: int, phrase: str, answer: str, rng: np.random.Generator) -> Question:
+    wording = WORDINGS[kind][int(rng.integers(len(WORDINGS[kind])))]
+    return Question(
+        question_id=f"{study.study_id}#{kind}-{number}",
+        study=replace(study, regions=()),  # their masks would fill the memory for nothing
+        question=wording.format(number=number, phrase=phrase),
+        answer=answer,
+        answer_type="open",
+        content_type=kind,
+    )
