@@ -27,7 +27,7 @@ TRAIN = {"steps": 1, "batch_size": 2, "warmup_steps": 1, "checkpoint_every": 1}
 def start(tiny_base: Path, tiny_core: Path, tmp_path: Path) -> Path:
     """The folder of an alignment of two stages on a grey picture."""
     Image.fromarray(np.full((64, 64), 90, np.uint8)).save(tmp_path / "grey.png")
-    one = MllmTrainSettings(train=TrainSettings(**TRAIN))
+    one = MllmTrainSettings(train=TrainSettings.model_validate(TRAIN))
     example = Example(
         example_id="e",
         image_path=tmp_path / "grey.png",

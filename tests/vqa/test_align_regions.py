@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence import where
@@ -17,7 +18,8 @@ from medglip.vqa.derived.regions import MAX_SHOWN, WORDINGS, region_questions, w
 from medglip.vqa.mllm.align import AlignSettings, aligned
 from medglip.vqa.mllm.alignment import FILE, knows_regions
 from medglip.vqa.mllm.lora import LoraSettings
-from medglip.vqa.mllm.model import PROJECTOR_FILE, GroundedMLLM, MllmSettings, load
+from medglip.vqa.mllm.model import OUR_FILE, PROJECTOR_FILE, GroundedMLLM, MllmSettings, load
+from medglip.vqa.mllm.packing import pack
 from medglip.vqa.mllm.prompt import Example
 from medglip.vqa.mllm.train import MllmTrainSettings
 
@@ -129,6 +131,31 @@ def test_what_cannot_be_taught_is_said(
         load(settings.model_copy(update={"aligned": str(taught)}), DIM)
 
 
+def test_packed_it_keeps_the_region_projector_which_belongs_to_one_core(
+    small_default: None, tiny_core: Path, new_example: NewExample, tmp_path: Path
+) -> None:
+    settings, packed = MllmSettings(dtype="fp32", lora=LoraSettings(r=4)), tmp_path / "packed"
+    folder = aligned(
+        settings,
+        DIM,
+        [new_example(None)],
+        REGIONS,
+        vision=tiny_core,
+        out_dir=tmp_path / "all",
+        region_examples=[new_example(1)],
+    )
+    pack(folder, packed, tiny_core)
+    assert {value.dtype for value in load_file(packed / PROJECTOR_FILE).values()} == {torch.float16}
+    starting = settings.model_copy(update={"aligned": str(packed), "seed": 3})
+    started, taught = load(starting, DIM, vision=tiny_core), load_file(folder / PROJECTOR_FILE)
+    for name, value in started.region_projector.state_dict().items():
+        torch.testing.assert_close(value, taught[name], rtol=0, atol=2e-3)
+    ours = json.loads((packed / OUR_FILE).read_text())
+    (packed / OUR_FILE).write_text(json.dumps(ours | {"core": {"sha256": "0"}}))
+    with pytest.raises(BadInput, match="regions of another core"):
+        load(starting, DIM, vision=tiny_core)
+
+
 def test_every_answer_is_true_of_the_region_with_that_number() -> None:
     studies = [study(f"s{n}") for n in range(12)]
     asked = region_questions(studies, {one.study_id: one.regions for one in studies}, most=20, seed=0)
@@ -146,6 +173,16 @@ def test_every_answer_is_true_of_the_region_with_that_number() -> None:
         region = evidence.regions[number - 1]
         place = where(region.box_xyxy_px, (90, 90))
         assert question.answer == (region.phrase if question.content_type == "region-name" else place)
+
+
+def test_a_rare_phrase_is_always_shown() -> None:
+    many = study("s", 1)
+    box = many.regions[0].box_xyxy_px
+    regions = [*(Region(phrase="red blood cell", box_xyxy_px=box) for _ in range(30)), *many.regions]
+    for seed in range(5):
+        (_, evidence), *_ = region_questions([many], {"s": regions}, most=1, seed=seed)
+        assert [region.phrase for region in evidence.regions].count("liver") == 1
+        assert len(evidence.regions) == MAX_SHOWN
 
 
 def test_the_order_is_shuffled_with_the_seed_and_the_study_alone() -> None:

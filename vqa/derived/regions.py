@@ -32,8 +32,8 @@ def region_questions(
 ) -> list[Asked]:
     """At most `most` questions on each study, all about the same regions, with evidence of source `oracle`.
 
-    `regions`: by study id; of a study with more than five, five are drawn. Masks are left behind. The draw depends on
-    the seed and the study's id alone.
+    `regions`: by study id; of a study with more than five, five are drawn, of as many phrases as there are. Masks are
+    left behind. The draw depends on the seed and the study's id alone.
     """
     found: list[Asked] = []
     for study in studies:
@@ -42,7 +42,7 @@ def region_questions(
             evidence = _shown(study, of_study, rng)
             claims = _claims(evidence)
             drawn = [claims[k] for k in sorted(rng.permutation(len(claims))[:most].tolist())]
-            found += [(_question(study, *claim, rng), evidence) for claim in drawn]
+            found += [(_question(study, rng, *claim), evidence) for claim in drawn]
     return found
 
 
@@ -62,11 +62,16 @@ def with_other_regions(asked: Sequence[Asked], seed: int) -> list[Asked]:
 
 
 def _shown(study: Study, regions: Sequence[Region], rng: np.random.Generator) -> Evidence:
-    """Some of the regions in an order that says nothing."""
-    order = rng.permutation(len(regions))[:MAX_SHOWN].tolist()
-    return without_masks(
-        Evidence(source="oracle", size_px=study.size_px, regions=tuple(regions[place] for place in order))
-    )
+    """Some of the regions in an order that says nothing; a phrase comes twice only where no other is left.
+
+    Else the many cells of a smear would crowd out the few that differ.
+    """
+    drawn = [regions[place] for place in rng.permutation(len(regions))]
+    phrases = [region.phrase for region in drawn]
+    earlier = [phrases[:place].count(phrase) for place, phrase in enumerate(phrases)]
+    kept = np.argsort(earlier, kind="stable")[:MAX_SHOWN]
+    shown = tuple(drawn[place] for place in rng.permutation(kept))
+    return without_masks(Evidence(source="oracle", size_px=study.size_px, regions=shown))
 
 
 def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
@@ -81,7 +86,7 @@ def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
     return claims
 
 
-def _question(study: Study, kind: str, number: int, phrase: str, answer: str, rng: np.random.Generator) -> Question:
+def _question(study: Study, rng: np.random.Generator, kind: str, number: int, phrase: str, answer: str) -> Question:
     wording = WORDINGS[kind][int(rng.integers(len(WORDINGS[kind])))]
     return Question(
         question_id=f"{study.study_id}#{kind}-{number}",
