@@ -30,7 +30,7 @@ def concept(phrase: str) -> "CodedConcept":
     label = load_labels().label(phrase) or phrase
     known = _snomed(label) or _snomed(_without_side(label))
     if known is not None:
-        return CodedConcept(known.value, known.scheme_designator, known.meaning)
+        return CodedConcept.from_code(known)
     private = re.sub(r"[^a-z0-9]+", "-", phrase.lower())[:64].strip("-")
     return CodedConcept(private or "region", SCHEME, words(phrase))
 
@@ -44,8 +44,7 @@ def side(phrase: str) -> "CodedConcept | None":
     rest = _without_side(label)
     if rest == label or _snomed(label) is not None or _snomed(rest) is None:
         return None
-    code = codes.SCT.Left if label.startswith("left ") else codes.SCT.Right
-    return CodedConcept(code.value, code.scheme_designator, code.meaning)
+    return CodedConcept.from_code(codes.SCT.Left if label.startswith("left ") else codes.SCT.Right)
 
 
 def words(phrase: str) -> str:

@@ -66,15 +66,16 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     """Align, probe, print; return the adapter's folder: `out`, else one in the cache. Called again, it continues."""
     recipe = read_settings(AlignRecipe, path)
     skipped = Skipped()
+    core = checkpoint_folder(recipe.core)
+    grounder = MedGlipGrounder.from_pretrained(core)
     studies = cache(lambda: core_studies(recipe, HeldOut(), skipped))
     with processes().main_process_first():  # it alone draws phantoms, derives and embeds; the others find them
         file = None if recipe.mllm.aligned else derived_file(recipe, recipe.derive, studies)
-        about = asked_of_regions(recipe, studies(), skipped) if recipe.align.regions else []
+        about = asked_of_regions(recipe, studies(), grounder, skipped) if recipe.align.regions else []
     questions = derived.read(file) if file else []  # without regions, whose masks would fill the memory for nothing
     training = [to_aligned_example(question) for question in questions if question.study.split == "train"]
     shown = [to_example(question, evidence) for question, evidence in about if question.study.split == "train"]
-    core = checkpoint_folder(recipe.core)
-    dim = MedGlipGrounder.from_pretrained(core).embedding_dim
+    dim = grounder.embedding_dim
     folder = aligned(recipe.mllm, dim, training, recipe.align, vision=core, out_dir=out, region_examples=shown)
     if not processes().is_main_process:
         return folder
@@ -91,14 +92,13 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     return folder
 
 
-def asked_of_regions(recipe: AlignRecipe, data: Dataset, skipped: Skipped) -> list[Asked]:
+def asked_of_regions(recipe: AlignRecipe, data: Dataset, grounder: MedGlipGrounder, skipped: Skipped) -> list[Asked]:
     """Questions about the true regions of the splits train and `eval_split`, embedded by the core and kept on disk."""
     chosen = recipe.derive.model_copy(update={"splits": ("train", recipe.eval_split)})
     studies = [_without_masks(study) for study in studies_of(data.select(chosen_rows(data, chosen)))]
     studies = [study for study in studies if study.regions]
     phrases = [tuple(dict.fromkeys(region.phrase for region in study.regions)) for study in studies]
-    truth = TruthGrounder(MedGlipGrounder.from_pretrained(checkpoint_folder(recipe.core)))
-    regions, left_out = regions_of(truth, studies, phrases, recipe.out_dir / "regions")
+    regions, left_out = regions_of(TruthGrounder(grounder), studies, phrases, recipe.out_dir / "regions")
     skipped.entries += left_out.entries
     return region_questions(studies, regions, recipe.max_region_questions, recipe.seed)
 

@@ -107,12 +107,12 @@ def grounded_report(
     the grounder can tell: where it is calibrated, and of phrases that it was trained on in this modality.
     """
     tree, negation = load_labels(), _negation(run, outputs)
-    shown, here = shown_of(select(evidence, settings), view)
-    known = [region for image, region in evidence.numbered if image == view + 1]
+    every = select(evidence, settings)
+    (shown, here), (known, _) = regions_of_view(every, view), regions_of_view(evidence, view)
     found, chances = answers(run.finder, [study], [tree.phrases_in(text)])[0]
     presences = {phrase: chances[phrase] for phrase in chances if phrase in _judged(run, study)}
     regions = _together(shown, known, found)
-    num_shown = len(numbers_shown(select(evidence, settings), settings)) if settings.cite else None
+    num_shown = len(numbers_shown(every, settings)) if settings.cite else None
     read = attribute(text, regions, tree, study.size_px, num_shown=num_shown, here=here, negation=negation)
     return GroundedReport(
         report_id=study.image_path.stem,
@@ -131,11 +131,11 @@ def grounded_report(
     )
 
 
-def shown_of(shown: Evidence, view: int) -> tuple[list[Region], range]:
+def regions_of_view(evidence: Evidence, view: int) -> tuple[tuple[Region, ...], range]:
     """The regions of one image of a prompt, from 0, and their numbers, which run through all images."""
-    places = [place for place, (image, _) in enumerate(shown.numbered) if image == view + 1]
-    first = places[0] + 1 if places else 1
-    return [shown.numbered[place][1] for place in places], range(first, first + len(places))
+    first = 1 + sum(len(part.regions) for part in evidence.images[:view])
+    regions = evidence.images[view].regions if view < len(evidence.images) else ()  # nothing was looked for there
+    return regions, range(first, first + len(regions))
 
 
 def write_all(report: GroundedReport, study: Study, outputs: Outputs) -> list[str]:

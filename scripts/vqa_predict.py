@@ -79,11 +79,11 @@ def predict_dataset(ask: Ask) -> bool:
 def _jobs(
     ask: Ask, finished: FinishedRun, every: Sequence[Question], asked: Sequence[Question], ranks: PartialState
 ) -> list[Job]:
-    asked = told_apart(asked, finished.adapter(ask.source))
+    adapter = finished.adapter(ask.source)
+    asked = told_apart(asked, adapter)
     queries = [_query(finished, question) for question in asked]
     caches = _caches(ask, finished, [_query(finished, question) for question in every], asked, ranks)
     found = evidence_for(ask.source, queries, caches, finished.shown, ask.seed)
-    adapter = finished.adapter(ask.source)
     names = {"model": finished.mllm.base, "adapter": adapter.name if adapter else ""}
     shown = finished.evidence_settings(ask.source)
     return [
