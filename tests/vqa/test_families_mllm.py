@@ -12,6 +12,7 @@ import transformers
 
 from medglip.grounding.evidence import EvidenceSettings
 from medglip.vqa.mllm.attention import use_grouped_attention
+from medglip.vqa.mllm.export import EXACT, Kind, export
 from medglip.vqa.mllm.families import family_of
 from medglip.vqa.mllm.generate import GenerateSettings, generate
 from medglip.vqa.mllm.lora import ATTENTION, MLP, LoraSettings
@@ -306,3 +307,15 @@ def test_the_vision_side_is_adapted_by_choice(base: Path, request: pytest.Fixtur
     adapted = [name for name, _ in mllm.named_parameters() if "lora_B" in name]
     assert len(adapted) == BUILDS[request.node.callspec.params["base"]][3]
     assert all("vision" in name or "visual" in name for name in adapted)
+
+
+@pytest.mark.filterwarnings("ignore:this processor's video part needs torchvision")
+@pytest.mark.parametrize("kind", ["merged", "adapter"])
+def test_others_read_the_exported_folder_as_we_do(
+    base: Path, mllm: GroundedMLLM, new_example: NewExample, tmp_path: Path, kind: Kind
+) -> None:
+    randomise(mllm)
+    prompts = [mllm.render(new_example(n), CROPS) for n in (None, 2)]  # one image and three
+    done = export(mllm, str(base), tmp_path / "out", kind, prompts, CROPS)
+    assert done.difference < EXACT
+    assert any("vLLM" in notice for notice in done.notices) == (kind == "adapter")
