@@ -19,6 +19,7 @@ from ..report.negation import Negation, engine_named
 from ..report.task import Report, to_example
 from ..report.write import write, write_dicom
 from ..vqa.citations import numbers_shown
+from ..vqa.mllm.adapter_card import has_reports
 from ..vqa.mllm.generate import GenerateSettings, generate
 from ..vqa.mllm.shipped import FACTS
 from .adapter_facts import read_facts
@@ -49,7 +50,7 @@ def has_learned_reports(run: FinishedRun) -> bool | None:
         recipe = getattr(run, "recipe", None)
         return recipe.report is not None if recipe else None
     file = run.folder / FACTS
-    return any("report" in facts.what for facts in read_facts(file)) if file.is_file() else None
+    return has_reports(read_facts(file)) if file.is_file() else None
 
 
 def write_grounded(run: FinishedRun, asked: Report, source: Source, outputs: Outputs) -> list[str]:
@@ -167,7 +168,7 @@ def _judged(run: FinishedRun, study: Study) -> set[str]:
 
 def _generate_settings(run: FinishedRun) -> GenerateSettings:
     recipe = getattr(run, "recipe", None)
-    return recipe.report.generate if recipe and recipe.report else GenerateSettings(max_new_tokens=64)
+    return recipe.report.generate if recipe and recipe.report else GenerateSettings(max_new_tokens=96)
 
 
 def _negation(run: FinishedRun, outputs: Outputs) -> Negation:

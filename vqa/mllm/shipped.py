@@ -1,7 +1,8 @@
 """Adapters that come with the package, by name: `vqa/weights/KIND/NAME`. Anything else is a folder.
 
 `aligned/small`: the small default behind the shipped core `small`, taught to look at the picture (`mllm: {aligned:
-small}`); `adapter/small`: the same, taught to answer with evidence (`--adapter small`, and what `vqa ask` takes).
+small}`); `adapter/small`: the same, taught to answer with evidence (`--adapter small`, and what `vqa ask` takes);
+`adapter/small-reports`: taught to write reports (what `report write` takes).
 """
 
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Literal
 from ...grounding.bad_input import BadInput, nearest
 
 Kind = Literal["aligned", "adapter"]
-NAMES: dict[Kind, tuple[str, ...]] = {"aligned": ("small",), "adapter": ("small",)}
+ANSWERS, REPORTS = "small", "small-reports"
+"""The adapters that answer and write where none is named."""
+NAMES: dict[Kind, tuple[str, ...]] = {"aligned": ("small",), "adapter": (ANSWERS, REPORTS)}
 FACTS = "facts.json"
 """Beside the weights: the data sets that they learned from, with licences and counts."""
 WEIGHTS = Path(__file__).parents[1] / "weights"
