@@ -1,6 +1,7 @@
 """The third stage of alignment: the region projector alone learns, adapters start from it, its examples are true."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.evidence import where
+from medglip.grounding.evidence import Evidence, where
 from medglip.grounding.learned import learned_among
 from medglip.grounding.training import TrainSettings
 from medglip.grounding.types import Region, Study
@@ -22,6 +23,7 @@ from medglip.vqa.mllm.model import OUR_FILE, PROJECTOR_FILE, GroundedMLLM, MllmS
 from medglip.vqa.mllm.packing import pack
 from medglip.vqa.mllm.prompt import Example
 from medglip.vqa.mllm.train import MllmTrainSettings
+from medglip.vqa.task import Question
 
 NewExample = Callable[..., Example]
 DIM = 6
@@ -156,7 +158,7 @@ def test_packed_it_keeps_the_region_projector_which_belongs_to_one_core(
         load(starting, DIM, vision=tiny_core)
 
 
-def test_every_answer_is_true_of_the_region_with_that_number() -> None:
+def test_every_answer_is_true_of_the_regions_that_are_shown() -> None:
     studies = [study(f"s{n}") for n in range(12)]
     asked = region_questions(studies, {one.study_id: one.regions for one in studies}, most=20, seed=0)
     assert {question.content_type for question, _ in asked} == set(WORDINGS)
@@ -165,14 +167,28 @@ def test_every_answer_is_true_of_the_region_with_that_number() -> None:
         assert len(evidence.regions) == MAX_SHOWN
         assert all(region.mask is None for region in evidence.regions)
         assert not question.study.regions
-        if question.content_type == "region-number":
-            named = [region for region in evidence.regions if region.phrase in question.question]
-            assert [evidence.regions[int(question.answer) - 1]] == named
-            continue
-        number = next(int(word.strip("?")) for word in question.question.split() if word.strip("?").isdigit())
-        region = evidence.regions[number - 1]
-        place = where(region.box_xyxy_px, (90, 90))
-        assert question.answer == (region.phrase if question.content_type == "region-name" else place)
+        assert question.answer == _true_answer(question, evidence)
+
+
+def _true_answer(question: Question, evidence: Evidence) -> str:
+    """From the words of the question alone."""
+    named = [region for region in evidence.regions if region.phrase in question.question]
+    if question.content_type == "region-any":
+        return "yes" if named else "no"
+    if question.content_type == "region-number":
+        return str(1 + evidence.regions.index(named[0]))
+    numbers = [int(word.strip("?")) for word in question.question.split() if word.strip("?").isdigit()]
+    (region,) = named if question.content_type == "region-where" else [evidence.regions[n - 1] for n in numbers]
+    return region.phrase if question.content_type == "region-name" else where(region.box_xyxy_px, (90, 90))
+
+
+def test_what_no_region_shows_is_asked_for_as_often_as_what_one_shows() -> None:
+    studies = [study(f"s{n}", 2) for n in range(6)]
+    lungs = Region(phrase="left lung", box_xyxy_px=studies[0].regions[0].box_xyxy_px)
+    regions = {one.study_id: (lungs,) if n == 3 else one.regions for n, one in enumerate(studies)}
+    asked = region_questions(studies, regions, most=20, seed=0)
+    said = Counter(question.answer for question, _ in asked if question.content_type == "region-any")
+    assert said["yes"] == said["no"] == len(studies)
 
 
 def test_a_rare_phrase_is_always_shown() -> None:

@@ -1,4 +1,4 @@
-"""Questions about one of the numbered regions that are shown: what it is, where it lies, which one something is.
+"""Questions about the numbered regions that are shown: what one is, where it lies, which one something is, if any.
 
 They teach what a region token means, so the words around the tokens must not: order and number are drawn by chance.
 """
@@ -23,6 +23,8 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     "region-name": ("What is region {number}?", "What does region {number} show?", "What is seen in region {number}?"),
     "region-place": ("Where in the image is region {number}?", "In which part of the image does region {number} lie?"),
     "region-number": ("Which region is the {phrase}?", "What is the number of the region that shows the {phrase}?"),
+    "region-where": ("Where is the {phrase}?", "Where does the {phrase} lie?"),
+    "region-any": ("Does any region show the {phrase}?", "Is the {phrase} among the regions?"),
 }
 """By `content_type` of the question."""
 
@@ -33,14 +35,17 @@ def region_questions(
     """At most `most` questions on each study, all about the same regions, with evidence of source `oracle`.
 
     `regions`: by study id; of a study with more than five, five are drawn, of as many phrases as there are. Masks are
-    left behind. The draw depends on the seed and the study's id alone.
+    left behind. What none of the regions shows is asked for, too: phrases of other studies of the modality. The draw
+    depends on the seed, the study's id and those phrases alone.
     """
     found: list[Asked] = []
+    studies = list(studies)
+    usual = _usual(studies, regions)
     for study in studies:
         if of_study := regions.get(study.study_id):
             rng = np.random.default_rng([seed, int(sha256(study.study_id)[:12], 16)])
             evidence = _shown(study, of_study, rng)
-            claims = _claims(evidence)
+            claims = _claims(evidence) + _presences(evidence, usual[study.modality], rng)
             drawn = [claims[k] for k in sorted(rng.permutation(len(claims))[:most].tolist())]
             found += [(_question(study, rng, *claim), evidence) for claim in drawn]
     return found
@@ -83,7 +88,27 @@ def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
         claims.append(("region-place", number, region.phrase, where(region.box_xyxy_px, evidence.size_px)))
         if len(phrases) > 1 and phrases.count(region.phrase) == 1:
             claims.append(("region-number", number, region.phrase, str(number)))
+        if phrases.count(region.phrase) == 1:
+            claims.append(("region-where", number, region.phrase, where(region.box_xyxy_px, evidence.size_px)))
     return claims
+
+
+def _usual(studies: Sequence[Study], regions: Mapping[str, Sequence[Region]]) -> dict[str, list[str]]:
+    """The phrases of the regions of each modality, in order of the alphabet."""
+    found: dict[str, set[str]] = {}
+    for study in studies:
+        found.setdefault(study.modality, set()).update(r.phrase for r in regions.get(study.study_id, ()))
+    return {modality: sorted(phrases) for modality, phrases in found.items()}
+
+
+def _presences(evidence: Evidence, usual: Sequence[str], rng: np.random.Generator) -> list[tuple[str, int, str, str]]:
+    """Claims that something is among the regions and, as often, that something is not; their numbers are 1, 2."""
+    here = sorted({region.phrase for region in evidence.regions})
+    away = [phrase for phrase in usual if phrase not in here]
+    if not away:
+        return []
+    drawn = [(here[int(rng.integers(len(here)))], "yes"), (away[int(rng.integers(len(away)))], "no")]
+    return [("region-any", number, phrase, said) for number, (phrase, said) in enumerate(drawn, 1)]
 
 
 def _question(study: Study, rng: np.random.Generator, kind: str, number: int, phrase: str, answer: str) -> Question:

@@ -207,7 +207,7 @@ def _load_projector(mllm: GroundedMLLM, adapter: Path) -> None:
     file = adapter / PROJECTOR_FILE
     if file.is_file():
         try:
-            mllm.region_projector.load_state_dict(load_file(file))
+            mllm.region_projector.take(load_file(file))
         except RuntimeError as error:
             problem = f"region projector of another architecture: {str(error).splitlines()[-1].strip()}"
             raise BadInput(problem, file=file, fix="load it with the core and base it was trained with") from error
