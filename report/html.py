@@ -21,6 +21,8 @@ from .grounded import GroundedReport, file_stem
 _HERE = Path(__file__).parent
 _LAYERS = {"boxes": True, "masks": False, "numbers": True}
 """What can be switched in the picture; True: every region has it."""
+_MIN_SCORE = 0.3
+"""Regions below it that no sentence speaks of begin switched off: they would crowd the picture."""
 
 
 def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, heading: str = "Findings") -> str:
@@ -29,6 +31,7 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
     `heading`: what the text is.
     """
     regions, checks = report.all_regions, _checks(report)
+    spoken = {place for sentence in report.sentences for place in report.places(sentence)}
     inks = inks_of(regions)
     template = Template((_HERE / "report.html").read_text(encoding="utf-8"))
     return template.substitute(
@@ -41,7 +44,10 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
         or "<em>No text.</em>",
         checks="".join(f"<li>{escape(check)}</li>" for check in checks),
         unflagged="" if checks else "hidden",
-        region_rows="".join(_region_row(place, region, inks, report.size_px) for place, region in enumerate(regions)),
+        region_rows="".join(
+            _region_row(place, region, inks, report.size_px, is_on=place in spoken or region.score >= _MIN_SCORE)
+            for place, region in enumerate(regions)
+        ),
         hidden="" if regions else "hidden",
         facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in _facts(report)),
         notice=escape(report.notice),
@@ -111,11 +117,11 @@ def _checks(report: GroundedReport) -> list[str]:
     return found
 
 
-def _region_row(place: int, region: Region, inks: dict[str, str], size_px: tuple[int, int]) -> str:
+def _region_row(place: int, region: Region, inks: dict[str, str], size_px: tuple[int, int], *, is_on: bool) -> str:
     path = " › ".join(part for part in region.path if part != region.phrase)
     return (
         f'<li data-region="{place}" style="--ink:{inks[region.phrase]}"><label>'
-        f'<input type="checkbox" checked data-toggle="{place}"><b>{place + 1}</b>'
+        f'<input type="checkbox"{" checked" if is_on else ""} data-toggle="{place}"><b>{place + 1}</b>'
         f'<span class="phrase">{escape(region.phrase)}<small>{escape(path)}</small></span></label>'
         f'<span class="where">image {where(region.box_xyxy_px, size_px)}</span>'
         f'<meter min="0" max="1" value="{region.score:.3f}"></meter><span class="score">{region.score:.2f}</span></li>'

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
@@ -25,7 +26,7 @@ def region(phrase: str, mask: bool = False) -> Region:
     return Region(phrase=phrase, box_xyxy_px=box, mask=mask_HW if mask else None, score=0.5)
 
 
-def make_page(*sentences: Sentence, **facts: str) -> str:
+def make_page(*sentences: Sentence, **facts: object) -> str:
     values = {"report_id": "r1", "image": "a.png"} | facts
     return page(GroundedReport(size_px=(64, 48), sentences=sentences, **values), IMAGE)  # pyright: ignore[reportArgumentType]
 
@@ -178,6 +179,16 @@ def test_regions_can_be_reached_by_keyboard_and_layers_switched() -> None:
     assert len(re.findall(r'<g class="mg-region[^>]*tabindex="0" role="button"', html)) == 2
     assert re.findall(r'data-layer="(\w+)"', html) == ["boxes", "masks", "numbers"]
     assert 'data-layer="masks"' not in make_page(Sentence(text="A nodule.", regions=(region("nodule"),)))
+
+
+def test_weak_regions_that_no_sentence_speaks_of_begin_switched_off() -> None:
+    spoken, weak, clear = (replace(region("nodule"), score=score) for score in (0.1, 0.2, 0.4))
+    html = make_page(Sentence(text="A nodule.", regions=(spoken,)), regions=(spoken, weak, clear))
+    assert re.findall(r'<input type="checkbox"( checked)? data-toggle="(\d)"', html) == [
+        (" checked", "0"),
+        ("", "1"),
+        (" checked", "2"),
+    ]
 
 
 def test_print_style_keeps_the_notice_on_every_sheet() -> None:
