@@ -160,21 +160,15 @@ def _of_run(found: Mapping[str, Any]) -> str:
 
 
 def _of_grid(name: str, found: Mapping[str, Any]) -> str:
-    """One set of questions, or reports: every row of the grid, and what each differs from none."""
+    """One set of questions: every row of the grid, and what each differs from none."""
     rows = {row: _headline(cells) for row, cells in found["scores"].items()}
     less = {f"{row} minus none": _headline(cells) for row, cells in found["differences"].items()}
-    names = _headline_names(next(iter(found["scores"].values())))
-    parts = [table(by_metric(part, names), "markdown", "evidence") for part in (rows, less)]
+    parts = [table(by_metric(part, HEADLINE["vqa"]), "markdown", "evidence") for part in (rows, less)]
     return "\n\n".join([f"Questions: {name}.", *parts] if name else parts)
 
 
 def _headline(cells: Mapping[str, Any]) -> dict[str, Estimate | Difference]:
-    return _cells({name: cells[name] for name in _headline_names(cells) if name in cells})
-
-
-def _headline_names(cells: Mapping[str, Any]) -> Sequence[str]:
-    """Those of the task that the scores are of; all, where they are of none."""
-    return next((names for names in HEADLINE.values() if not cells.keys().isdisjoint(names)), tuple(cells))
+    return _cells({name: cells[name] for name in HEADLINE["vqa"] if name in cells} or cells)
 
 
 def _cells(cells: Mapping[str, Any]) -> dict[str, Estimate | Difference]:

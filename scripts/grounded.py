@@ -19,7 +19,6 @@ from ..report.negation import Negation, engine_named
 from ..report.task import Report, to_example
 from ..report.write import write, write_dicom
 from ..vqa.citations import numbers_shown
-from ..vqa.mllm.adapter_card import has_reports
 from ..vqa.mllm.generate import GenerateSettings, generate
 from ..vqa.mllm.shipped import FACTS
 from .adapter_facts import read_facts
@@ -50,7 +49,7 @@ def has_learned_reports(run: FinishedRun) -> bool | None:
         recipe = getattr(run, "recipe", None)
         return recipe.report is not None if recipe else None
     file = run.folder / FACTS
-    return has_reports(read_facts(file)) if file.is_file() else None
+    return any("report" in facts.what for facts in read_facts(file)) if file.is_file() else None
 
 
 def write_grounded(run: FinishedRun, asked: Report, source: Source, outputs: Outputs) -> list[str]:

@@ -1,4 +1,4 @@
-"""From a trained adapter to the one that `vqa ask` and `report write` take by themselves; other cores are refused."""
+"""From a trained adapter to the one that `medglip vqa ask` takes by itself; it does not go with another core."""
 
 import json
 import shutil
@@ -19,14 +19,14 @@ from medglip.grounding.evidence import EvidenceSettings
 from medglip.grounding.recipe import draw_phantoms
 from medglip.grounding.settings import read_settings
 from medglip.scripts.adapter_facts import figures, learned_from, read_facts
+from medglip.scripts.ask import answerer
 from medglip.scripts.cli import app
-from medglip.scripts.finished import LooseAdapter, opened, run_or_adapter
+from medglip.scripts.finished import LooseAdapter, opened
 from medglip.scripts.recipe import Recipe
 from medglip.scripts.ship_adapter import main as ship
 from medglip.vqa.mllm import packing
 from medglip.vqa.mllm.lora import LoraSettings
 from medglip.vqa.mllm.model import MllmSettings, load
-from medglip.vqa.mllm.shipped import ANSWERS, REPORTS
 
 FACTS = [{"name": "vqa_rad", "licence": "CC0 1.0", "what": "questions", "items": 12, "images": 4}]
 VALUE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 20, "method": "BCa"}
@@ -112,23 +112,6 @@ def test_shipped_by_one_command_it_answers_by_default(
     )
 
 
-def test_one_that_learned_reports_writes_by_default(
-    trained: Path, facts: Path, shipped_core: Path, picture: Path, tmp_path: Path
-) -> None:
-    facts.write_text(yaml.safe_dump([FACTS[0] | {"what": "reports"}]))
-    grid = tmp_path / "ablation.json"
-    scores, drop = {"none": {"cider": VALUE}}, {"a": 0.5, "b": 0.4, "difference": VALUE, "p_value": 0.03}
-    grid.write_text(json.dumps({"grid": {}, "scores": scores, "differences": {"predicted": {"cider": drop}}}))
-    ship(trained, "apache-2.0", name=REPORTS, facts=[facts], results=[grid])
-    card = (tmp_path / "weights" / "adapter" / REPORTS / "README.md").read_text()
-    for words in ("medglip report write image.png", "writes reports", "image-to-text", "| cider", "p=0.03"):
-        assert words in card
-    said = call("report", "write", picture, "--modality", "xray", "--out", tmp_path / "out")
-    assert "note: " not in said
-    written = json.loads((tmp_path / "out" / "unseen.json").read_text())
-    assert written["adapter"].endswith(REPORTS)
-
-
 def test_without_a_modality_the_question_s_phrases_are_looked_for(
     trained: Path, tiny_core: Path, picture: Path
 ) -> None:
@@ -141,9 +124,9 @@ def test_without_a_modality_the_question_s_phrases_are_looked_for(
 
 def test_without_one_in_the_package_the_default_is_the_run(small_default: None) -> None:
     with pytest.raises(BadInput, match="no run in this folder"):
-        run_or_adapter(None, None, None, ANSWERS)
+        answerer(None, None, None)
     with pytest.raises(BadInput, match="'small' does not come with this version"):
-        run_or_adapter(None, Path("small"), None, ANSWERS)
+        answerer(None, Path("small"), None)
 
 
 def test_another_core_is_refused_unless_its_own_is_in_the_package(

@@ -4,7 +4,7 @@ Markdown with the front matter that model hubs read; `README.md` beside the weig
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,24 +17,20 @@ UNFREE = re.compile(r"\b(?:NC|ND)\b|non-?commercial|no ?deriv|research only", re
 _LIMITS = (
     "The language model is small (135 million parameters) and general: it knows little medicine, and says yes or no "
     "whether or not it knows.",
-    "It was taught English, and what is in the table alone; anything else is a guess.",
+    "It was taught short answers in English to the kinds of questions in the table; anything else is a guess.",
     "Regions it is shown are those its grounding core finds; where the core is wrong the answer may follow it.",
     "The sets are small and public; nothing is known of fairness over age, sex, or makers of machines.",
 )
 _USES = {
     "aligned": "In a recipe with `grounding: {{ core: {core} }}`:\n\n```yaml\nmllm: {{ aligned: {name} }}\n```",
-    "questions": '```\nmedglip vqa ask image.png "Is the heart enlarged?" --adapter {name}\n```',
-    "reports": "```\nmedglip report write image.png --modality xray --adapter {name}\n```",
+    "adapter": '```\nmedglip vqa ask image.png "Is the heart enlarged?" --adapter {name}\n```',
 }
 _WHATS = {
     "aligned": "Picture projector and LoRA after alignment: the language model looks at the picture. Recipes start "
     "from it; it has seen no regions.",
-    "questions": "Picture projector, LoRA and region projector: answers questions about an image, with the regions "
-    "that the grounding core finds as evidence.",
-    "reports": "Picture projector, LoRA and region projector: writes reports of an image, with the regions that the "
-    "grounding core finds as evidence.",
+    "adapter": "Picture projector, LoRA and region projector: answers questions about an image, with the regions that "
+    "the grounding core finds as evidence.",
 }
-_TAGS = {"reports": "image-to-text"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +48,6 @@ class SetFacts:
     def is_free(self) -> bool:
         """Whether the licence lets anybody use what was learned from it, for anything."""
         return bool(FREE.search(self.licence)) and not UNFREE.search(self.licence)
-
-
-def has_reports(sets: Iterable[SetFacts]) -> bool:
-    """Whether reports are among what was learned from these."""
-    return any("report" in one.what for one in sets)
 
 
 def adapter_card(
@@ -77,24 +68,23 @@ def adapter_card(
     put into half precision; `licence`: as hubs spell it.
     """
     base, core = str(identity["base"]), identity.get("core", {}).get("name", "")
-    use = kind if kind == "aligned" else "reports" if has_reports(sets) else "questions"
     front = {
         "license": licence,
         "library_name": "medglip",
         "base_model": "HuggingFaceTB/SmolLM2-135M-Instruct" if base == "smollm2-135m" else base,
         "pipeline_tag": "image-text-to-text",
-        "tags": ["medical", _TAGS.get(use, "visual-question-answering"), "lora"],
+        "tags": ["medical", "visual-question-answering", "lora"],
     }
     lora = identity["settings"]["lora"]
     about = (
-        f"{_WHATS[use]} Base: `{base}`{f', behind the shipped core `{core}`' if core else ''}. LoRA rank {lora['r']}, "
+        f"{_WHATS[kind]} Base: `{base}`{f', behind the shipped core `{core}`' if core else ''}. LoRA rank {lora['r']}, "
         f"alpha {lora['alpha']}, on {', '.join(lora['linears'])}. Weights in half precision, computed in single: the "
         f"largest logit difference from the weights as trained was {difference:.3g} on drawn pictures."
     )
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
         f"# {name} ({kind})\n\n**{NOTICE}**\n\n{about}",
-        f"## Use\n\n{_USES[use].format(name=name, core=core or 'FOLDER')}",
+        f"## Use\n\n{_USES[kind].format(name=name, core=core or 'FOLDER')}",
         f"## Data\n\n{_data(sets)}",
         f"## Training\n\n```yaml\n{yaml.safe_dump(dict(training), sort_keys=False)}```",
         f"## Figures\n\n{figures or 'Not measured yet.'}",

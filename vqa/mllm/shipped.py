@@ -1,8 +1,7 @@
 """Adapters that come with the package, by name: `vqa/weights/KIND/NAME`. Anything else is a folder.
 
 `aligned/small`: the small default behind the shipped core `small`, taught to look at the picture (`mllm: {aligned:
-small}`); `adapter/small`: the same, taught to answer with evidence (`--adapter small`, and what `vqa ask` takes);
-`adapter/small-reports`: taught to write reports (what `report write` takes).
+small}`); `adapter/small`: the same, taught to answer with evidence (`--adapter small`, and what `vqa ask` takes).
 """
 
 from pathlib import Path
@@ -11,9 +10,7 @@ from typing import Literal
 from ...grounding.bad_input import BadInput, nearest
 
 Kind = Literal["aligned", "adapter"]
-ANSWERS, REPORTS = "small", "small-reports"
-"""The adapters that answer and write where none is named."""
-NAMES: dict[Kind, tuple[str, ...]] = {"aligned": ("small",), "adapter": (ANSWERS, REPORTS)}
+NAMES: dict[Kind, tuple[str, ...]] = {"aligned": ("small",), "adapter": ("small",)}
 FACTS = "facts.json"
 """Beside the weights: the data sets that they learned from, with licences and counts."""
 WEIGHTS = Path(__file__).parents[1] / "weights"
