@@ -18,6 +18,10 @@ _JAR = Path(reference.__file__).with_name(reference.METEOR_JAR)
 _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
 _WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
 """Of words matched exactly, by stem, by synonym, by paraphrase."""
+_OPTIONS = ("-Xmx2G", "-jar", str(_JAR), "-", "-", "-stdio", "-l", "en", "-norm")
+_SAID: dict[str, str] = {}
+"""The program's answer to a line, which hangs on the line alone: a table scores the same reports many times, and the
+program reads its own tables for ten seconds at every start."""
 
 
 def meteor(found: Sequence[str], wanted: Sequence[Sequence[str]]) -> Sums:
@@ -28,8 +32,9 @@ def meteor(found: Sequence[str], wanted: Sequence[Sequence[str]]) -> Sums:
     lines = [
         " ||| ".join(["SCORE", *map(_plain, texts), _plain(text)]) for text, texts in zip(found, wanted, strict=True)
     ]
-    options = ["-Xmx2G", "-jar", str(_JAR), "-", "-", "-stdio", "-l", "en", "-norm"]
-    columns_NK = np.array([line.split() for line in run_java(options, lines)], np.float64)
+    if new := [line for line in dict.fromkeys(lines) if line not in _SAID]:
+        _SAID.update(zip(new, run_java(_OPTIONS, new), strict=True))
+    columns_NK = np.array([_SAID[line].split() for line in lines], np.float64)
     is_whole_N = (columns_NK[:, 21:23] == columns_NK[:, 0:2]).all(1) & (columns_NK[:, 20] == 1)
     columns_NK[is_whole_N, 20] = 0  # the program adds no chunk for a report that is its reference
     return Sums(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from medglip.eval.metrics import java
+from medglip.eval.metrics import meteor as program
 from medglip.eval.metrics.java import JavaFailed, run_java
 from medglip.eval.metrics.meteor import meteor, meteor_of_sums
 from medglip.eval.report import measure_report
@@ -42,6 +43,7 @@ EACH = [0.3507475628716524, 1.0, 0.0, 0.0, 0.23414634146341462, 0.33471742740250
 
 def test_without_java_the_rest_is_scored(monkeypatch: pytest.MonkeyPatch, record: Callable[..., Record]) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(program, "_SAID", {})
     records = [record(number, "report", "heart normal", "heart is normal") for number in range(4)]
     measured = measure_report(records, EvalSettings())
     assert list(measured.measures)[:6] == ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"]
@@ -85,3 +87,17 @@ def test_a_program_that_fails_is_an_error_at_once(
     monkeypatch.setattr(java, "_LINE_S", 0.0)
     with pytest.raises(JavaFailed, match=reason):
         run_java([], ["a", "b"])
+
+
+def test_what_was_scored_once_is_not_asked_again(
+    stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "_SAID", {})
+    counts = " ".join(["2", "3", *["1"] * 21])
+    stand_in(f"while read -r line; do echo {counts}; done")
+    first = program.meteor(["a lung", "a heart"], [["the lung"], ["the heart"]])
+    stand_in("exit 1")
+    again = program.meteor(["a heart", "a lung", "a heart"], [["the heart"], ["the lung"], ["the heart"]])
+    assert np.array_equal(again.columns_NK, first.columns_NK[[1, 0, 1]])
+    with pytest.raises(JavaFailed):
+        program.meteor(["a liver"], [["the liver"]])
