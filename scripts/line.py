@@ -199,12 +199,16 @@ def name_of(item: Question | Report) -> str:
 
 
 def claim(recipe: Recipe) -> None:
-    """Keep the recipe beside its output. Raises `BadInput` if the folder holds a run of other settings."""
+    """Keep the recipe beside its output. Raises `BadInput` if the folder holds a run of other settings.
+
+    How it is scored may change: scores are made anew from the records at every call.
+    """
     path = recipe.out_dir / "recipe.json"
     mine = recipe.model_dump_json(indent=1)
     if path.exists() and path.read_text() != mine:
         theirs = Recipe.model_validate_json(path.read_text())
-        if keys := [key for key in Recipe.model_fields if getattr(theirs, key) != getattr(recipe, key)]:
+        lasting = [key for key in Recipe.model_fields if key != "eval"]
+        if keys := [key for key in lasting if getattr(theirs, key) != getattr(recipe, key)]:
             raise BadInput(
                 f"{recipe.out_dir} holds a run of other settings (differs in {', '.join(keys)}).",
                 file=path,

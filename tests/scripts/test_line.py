@@ -64,6 +64,14 @@ def test_other_settings_in_the_same_folder_are_refused(write_recipe: Callable[[P
         claim(read_settings(Recipe, recipe))
 
 
+def test_a_finished_run_may_be_scored_otherwise(write_recipe: Callable[[Path], Path], tmp_path: Path) -> None:
+    recipe = read_settings(Recipe, write_recipe(tmp_path))
+    claim(recipe)
+    anew = recipe.model_copy(update={"eval": recipe.eval.model_copy(update={"resamples": 77})})
+    claim(anew)
+    assert Recipe.model_validate_json((recipe.out_dir / "recipe.json").read_text()) == anew
+
+
 def test_killed_in_training_and_in_prediction_it_ends_as_if_it_had_not_been(
     tiny_run: Path, write_recipe: Callable[[Path], Path], tmp_path: Path
 ) -> None:
