@@ -84,12 +84,13 @@ def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
     phrases = [region.phrase for region in evidence.regions]
     claims: list[tuple[str, int, str, str]] = []
     for number, region in enumerate(evidence.regions, 1):
+        place, is_only = where(region.box_xyxy_px, evidence.size_px), phrases.count(region.phrase) == 1
         claims.append(("region-name", number, region.phrase, region.phrase))
-        claims.append(("region-place", number, region.phrase, where(region.box_xyxy_px, evidence.size_px)))
-        if len(phrases) > 1 and phrases.count(region.phrase) == 1:
+        claims.append(("region-place", number, region.phrase, place))
+        if is_only and len(phrases) > 1:
             claims.append(("region-number", number, region.phrase, str(number)))
-        if phrases.count(region.phrase) == 1:
-            claims.append(("region-where", number, region.phrase, where(region.box_xyxy_px, evidence.size_px)))
+        if is_only:
+            claims.append(("region-where", number, region.phrase, place))
     return claims
 
 
