@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -18,6 +18,7 @@ from ..vqa.mllm.adapter_card import SetFacts
 from ..vqa.mllm.shipped import FACTS, shipped_folder
 from ..vqa.task import Question
 from .finished import FinishedRun, LooseAdapter
+from .recipe import Recipe
 from .task_data import read_questions, read_reports
 
 LICENCES = {
@@ -83,7 +84,7 @@ def of_recipe(finished: FinishedRun) -> list[SetFacts]:
         (
             item.study.dataset,
             licences.get(item.study.dataset, ""),
-            _what(item),
+            _what(item, recipe),
             str(item.study.image_path),
         )
         for item in items
@@ -97,10 +98,10 @@ def _home(folder: Path) -> Path:
     return folder.parents[1] if is_cell else folder
 
 
-def _what(item: Question | Report) -> str:
-    if isinstance(item, Question):
-        return "questions derived from regions" if item.meta.get("set") == "derived" else "questions"
-    return "reports"
+def _what(item: Question | Report, recipe: Recipe) -> str:
+    task, name = (recipe.vqa, "questions") if isinstance(item, Question) else (recipe.report, "reports")
+    is_derived = task is not None and item.meta.get("set", task.sets[0]) == "derived"
+    return f"{name} derived from regions" if is_derived else name
 
 
 def _of_start(finished: FinishedRun, are_given: bool) -> list[SetFacts]:
@@ -153,10 +154,14 @@ def _figures_of(file: Path) -> str:
 
 
 def _of_run(found: Mapping[str, Any]) -> str:
-    """Questions by evidence source, and what each source differs from none."""
-    rows = {source: _cells({k: v for k, v in cells.items() if k != "n"}) for source, cells in found["vqa"].items()}
-    paired = {f"{source} minus none": _headline(cells) for source, cells in found["paired"].get("vqa", {}).items()}
-    return "\n\n".join(table(part, "markdown") for part in (rows, paired) if part)
+    """Questions and reports by evidence source, and what each source differs from none."""
+    parts = []
+    for task in ("vqa", "report"):
+        cells = found.get(task, {}).items()
+        parts.append({source: _cells({k: v for k, v in row.items() if k != "n"}) for source, row in cells})
+        paired = found["paired"].get(task, {}).items()
+        parts.append({f"{source} minus none": _headline(row, task) for source, row in paired})
+    return "\n\n".join(table(part, "markdown") for part in parts if part)
 
 
 def _of_grid(name: str, found: Mapping[str, Any]) -> str:
@@ -167,8 +172,8 @@ def _of_grid(name: str, found: Mapping[str, Any]) -> str:
     return "\n\n".join([f"Questions: {name}.", *parts] if name else parts)
 
 
-def _headline(cells: Mapping[str, Any]) -> dict[str, Estimate | Difference]:
-    return _cells({name: cells[name] for name in HEADLINE["vqa"] if name in cells} or cells)
+def _headline(cells: Mapping[str, Any], task: Literal["vqa", "report"] = "vqa") -> dict[str, Estimate | Difference]:
+    return _cells({name: cells[name] for name in HEADLINE[task] if name in cells} or cells)
 
 
 def _cells(cells: Mapping[str, Any]) -> dict[str, Estimate | Difference]:

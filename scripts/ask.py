@@ -10,22 +10,9 @@ from ..vqa.answer import asks_yes_or_no, parse_answer
 from ..vqa.citations import numbers_shown, parse_citations
 from ..vqa.mllm.confidence import Sure, answer
 from ..vqa.mllm.generate import GenerateSettings
-from ..vqa.mllm.shipped import is_shipped
 from ..vqa.task import Question, to_example
-from .finished import FinishedRun, run_or_adapter
+from .finished import FinishedRun
 from .picture import draw
-
-DEFAULT_ADAPTER = Path("small")
-
-
-def answerer(run: Path | None, adapter: Path | None, checkpoint: str | None) -> FinishedRun:
-    """That of a run, or of an adapter by its folder or name; without either the adapter that comes with the package.
-
-    Where this version has none, as `run_or_adapter`, whose errors it raises.
-    """
-    if not run and not adapter and is_shipped("adapter", str(DEFAULT_ADAPTER)):
-        adapter = DEFAULT_ADAPTER
-    return run_or_adapter(run, adapter, checkpoint)
 
 
 def ask(

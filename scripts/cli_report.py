@@ -29,8 +29,9 @@ def predict(recipe: RecipeArgument) -> None:
 
 Image = Annotated[Path, typer.Argument(help="PNG, JPEG or DICOM file")]
 Modality = Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")]
-Run = Annotated[Path | None, typer.Option(help="Folder of a finished run; left out: runs/quickstart")]
-Adapter = Annotated[Path | None, typer.Option(help="small, or an adapter's folder, instead of a run")]
+ADAPTER = "small-reports"
+Run = Annotated[Path | None, typer.Option(help=f"Folder of a finished run; left out: the adapter {ADAPTER}")]
+Adapter = Annotated[Path | None, typer.Option(help="small-reports, small, or an adapter's folder, instead of a run")]
 Folder = Annotated[Path, typer.Option(help="Output folder: one JSON and one HTML file an image")]
 Pdf = Annotated[bool, typer.Option("--pdf", help="A PDF of the page too, through an installed Chromium or Chrome")]
 Dicom = Annotated[
@@ -79,7 +80,7 @@ def write(
     from .user_study import Known, user_report
 
     engine = None if negation is None else engine_named(negation)
-    finished, source = run_or_adapter(run, adapter, checkpoint), source_named(evidence)
+    finished, source = run_or_adapter(run, adapter, checkpoint, ADAPTER), source_named(evidence)
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine)
     known = Known(
         indication=indication,
@@ -111,7 +112,7 @@ def describe(
     from .grounded import Outputs, write_description
     from .user_study import user_study
 
-    finished, outputs = run_or_adapter(run, adapter, checkpoint), Outputs(folder=out, pdf=pdf, dicom=dicom)
+    finished, outputs = run_or_adapter(run, adapter, checkpoint, ADAPTER), Outputs(folder=out, pdf=pdf, dicom=dicom)
     typer.echo("\n".join(write_description(finished, user_study(image, modality), box, outputs)))
 
 

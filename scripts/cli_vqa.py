@@ -107,12 +107,11 @@ def ask(
 
     Example: medglip vqa ask scan.png "Is the heart enlarged?" --modality xray
     """
-    from .ask import answerer
     from .ask import ask as ask_about
-    from .finished import source_named
+    from .finished import run_or_adapter, source_named
     from .user_study import user_study
 
-    finished, source = answerer(run, adapter, checkpoint), source_named(evidence)
+    finished, source = run_or_adapter(run, adapter, checkpoint, "small"), source_named(evidence)
     studies = [user_study(image, modality) for image in images]
     for line in ask_about(finished, studies, question, source, show):
         typer.echo(line)

@@ -1,4 +1,4 @@
-"""Questions and captions derived from a recipe's region sets, once a run: `out_dir/derived.jsonl`."""
+"""Questions, captions and reports derived from a recipe's region sets; the first two once a run, `derived.jsonl`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,10 +6,13 @@ from pathlib import Path
 from datasets import Dataset
 
 from ..grounding.bad_input import Skipped
+from ..grounding.datasets.schema import studies as studies_of
 from ..grounding.recipe import CoreRecipe, HeldOut, core_studies
 from ..grounding.records import sha256, write_atomic
+from ..report.datasets.derived import to_reports
+from ..report.task import Report
 from ..vqa.datasets import derived
-from ..vqa.derived.derive import DeriveSettings, derive, write
+from ..vqa.derived.derive import DeriveSettings, chosen_rows, derive, write
 from ..vqa.task import Question
 
 CAPTION = "caption"
@@ -33,6 +36,12 @@ def derived_questions(recipe: CoreRecipe, settings: DeriveSettings, skipped: Ski
     """The items of the recipe's region sets, with their true regions."""
     studies = core_studies(recipe, HeldOut(), skipped)
     return derived.read(derived_file(recipe, settings, lambda: studies), studies)
+
+
+def derived_reports(recipe: CoreRecipe, settings: DeriveSettings, skipped: Skipped) -> list[Report]:
+    """What the regions of the recipe's sets say of themselves. Raises `BadInput` where no study is of the splits."""
+    data = core_studies(recipe, HeldOut(), skipped)
+    return to_reports(studies_of(data.select(chosen_rows(data, settings))))
 
 
 def without_phantoms(recipe: CoreRecipe) -> CoreRecipe:

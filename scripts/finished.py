@@ -19,7 +19,7 @@ from ..vqa.mllm.core import core_sha256, shipped_core
 from ..vqa.mllm.generate import Generated, GenerateSettings, generate
 from ..vqa.mllm.model import OUR_FILE, GroundedMLLM, MllmSettings, load
 from ..vqa.mllm.prompt import Example
-from ..vqa.mllm.shipped import shipped_folder
+from ..vqa.mllm.shipped import is_shipped, shipped_folder
 from .recipe import Recipe
 
 DEFAULT_RUN = Path("runs/quickstart")
@@ -217,10 +217,15 @@ def opened(place: Path | None, checkpoint: str | None = None, base: str | None =
     return FinishedRun(run, checkpoint, None if run == place else place)
 
 
-def run_or_adapter(run: Path | None, adapter: Path | None, checkpoint: str | None) -> FinishedRun:
-    """A run, or an adapter by its folder or name; without either `DEFAULT_RUN`. Raises `BadInput` for both at once."""
+def run_or_adapter(run: Path | None, adapter: Path | None, checkpoint: str | None, usual: str) -> FinishedRun:
+    """A run, or an adapter by its folder or name; without either the adapter `usual` that comes with the package.
+
+    Where this version has none, `DEFAULT_RUN`. Raises `BadInput` for both at once.
+    """
     if run and adapter:
         raise BadInput("both --run and --adapter are given.", fix="leave one out")
+    if not run and not adapter and is_shipped("adapter", usual):
+        adapter = Path(usual)
     return opened(adapter, checkpoint) if adapter else FinishedRun(run or DEFAULT_RUN, checkpoint)
 
 

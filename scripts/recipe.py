@@ -12,8 +12,7 @@ from ..grounding.training import TrainSettings
 from ..report.datasets.covid_cxr import CovidNotesSettings
 from ..report.datasets.generic import GenericSettings
 from ..report.datasets.iu_xray import IuXraySettings
-from ..report.datasets.load import NAMES as REPORT_SETS
-from ..report.datasets.load import READERS
+from ..report.datasets.load import NAMES, READERS
 from ..report.datasets.mimic_cxr import MimicCxrSettings
 from ..report.negation import Negation
 from ..vqa.datasets.vqa_rad import VqaRadSettings
@@ -24,6 +23,7 @@ from ..vqa.mllm.train import MllmTrainSettings
 from ..vqa.probes import Probe
 
 QUESTION_SETS = ("phantom", "vqa_rad", "derived")
+REPORT_SETS = (*NAMES, "derived")
 TaskData = Literal["phantom", "vqa_rad", "derived", "covid_notes", "mimic_cxr", "iu_xray", "generic"]
 
 
@@ -31,10 +31,11 @@ class TaskSection(Settings):
     """One downstream task: its data and how much of it is scored."""
 
     data: TaskData | tuple[TaskData, ...]
-    """phantom, vqa_rad, derived from the region sets in `grounding.data` (questions); phantom, covid_notes, mimic_cxr,
-    iu_xray, or generic: a table of your own (reports). Several sets of questions make a list."""
+    """phantom, derived from the region sets in `grounding.data`, vqa_rad (questions); phantom, derived likewise,
+    covid_notes, mimic_cxr, iu_xray, or generic: a table of your own (reports). Several sets of questions make a list.
+    """
     derived: DeriveSettings = DeriveSettings()
-    """Used when data is derived; captions are left out."""
+    """Used when data is derived; of questions captions are left out, of reports `splits`, `limit` and `seed` count."""
     vqa_rad: VqaRadSettings = VqaRadSettings()
     """Used when data is vqa_rad."""
     covid_notes: CovidNotesSettings = CovidNotesSettings()
@@ -161,8 +162,8 @@ class Recipe(CoreRecipe):
             raise ValueError("key 'report.data': one set of reports a run")
         if self.phantoms is None and any(task and "phantom" in task.sets for task in tasks.values()):
             raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
-        if self.vqa and "derived" in self.vqa.sets and not self.grounding.data:
-            raise ValueError("key 'grounding.data': 'derived' questions need region sets")
+        if any(task and "derived" in task.sets for task in tasks.values()) and not self.grounding.data:
+            raise ValueError("key 'grounding.data': 'derived' questions and reports need region sets")
         if self.vqa and self.vqa.sets == ("vqa_rad",) and "oracle" in self.sources:
             raise ValueError("key 'sources': 'oracle' needs true regions, and vqa_rad has none")
         if self.report and set(self.report.sets) & set(READERS) and "oracle" in self.sources:

@@ -18,7 +18,7 @@ from ..report.task import Report
 from ..vqa.datasets import vqa_rad
 from ..vqa.datasets.phantom import read_questions as read_phantom_questions
 from ..vqa.task import Question
-from .derived_data import CAPTION, derived_questions, without_phantoms
+from .derived_data import CAPTION, derived_questions, derived_reports, without_phantoms
 from .recipe import Recipe
 
 Item = TypeVar("Item", Question, Report)
@@ -60,6 +60,8 @@ def read_reports(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> 
     name = task.sets[0]
     if phantom_dir and name == "phantom":
         reports, left_out = read_phantom_reports(phantom_dir, phantom.read(phantom_dir)), Skipped()
+    elif name == "derived":
+        reports, left_out = derived_reports(recipe, task.derived, skipped), Skipped()
     else:
         reports, left_out = load_reports(name, settings=getattr(task, name), seed=recipe.seed)
     skipped.entries += left_out.entries

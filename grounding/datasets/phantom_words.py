@@ -11,7 +11,7 @@ from ..types import Region, Study
 from .phantom_draw import LABELS, findings_of
 
 NUMBERS = ("zero", "one", "two", "three")
-_PLURALS = {"opacity": "opacities", "nevus": "nevi"}
+_PLURALS = {"opacity": "opacities", "nevus": "nevi", "nucleus": "nuclei", "vertebra": "vertebrae"}
 _VARIED = ("gallbladder", "lumen", "optic disc")  # structures whose place differs from image to image
 _MARGIN = 0.03  # of the side: a centre so near a line of the grid is not asked for
 _SHARE_PRESENT = 0.62  # of the first yes/no questions that name something present, where there is a choice

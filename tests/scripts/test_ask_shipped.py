@@ -19,9 +19,8 @@ from medglip.grounding.evidence import EvidenceSettings
 from medglip.grounding.recipe import draw_phantoms
 from medglip.grounding.settings import read_settings
 from medglip.scripts.adapter_facts import figures, learned_from, read_facts
-from medglip.scripts.ask import answerer
 from medglip.scripts.cli import app
-from medglip.scripts.finished import LooseAdapter, opened
+from medglip.scripts.finished import LooseAdapter, opened, run_or_adapter
 from medglip.scripts.recipe import Recipe
 from medglip.scripts.ship_adapter import main as ship
 from medglip.vqa.mllm import packing
@@ -124,9 +123,9 @@ def test_without_a_modality_the_question_s_phrases_are_looked_for(
 
 def test_without_one_in_the_package_the_default_is_the_run(small_default: None) -> None:
     with pytest.raises(BadInput, match="no run in this folder"):
-        answerer(None, None, None)
+        run_or_adapter(None, None, None, "small")
     with pytest.raises(BadInput, match="'small' does not come with this version"):
-        answerer(None, Path("small"), None)
+        run_or_adapter(None, Path("small"), None, "small")
 
 
 def test_another_core_is_refused_unless_its_own_is_in_the_package(

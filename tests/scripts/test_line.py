@@ -17,6 +17,8 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.learned import learned_among
 from medglip.grounding.records import file_sha256, read_lines
 from medglip.grounding.settings import read_settings
+from medglip.scripts.adapter_facts import learned_from
+from medglip.scripts.finished import FinishedRun
 from medglip.scripts.line import Line, claim
 from medglip.scripts.recipe import Recipe
 from medglip.scripts.run import run
@@ -139,3 +141,20 @@ def test_a_core_taken_as_it_is_is_not_trained_and_scores_nothing_it_learned(
     (taken / "learned.txt").write_text(file_sha256(line.scored_studies[0].image_path)[:16] + "\n")
     with pytest.raises(BadInput, match="scored pictures taught the core"):
         line.train_core()
+
+
+def test_reports_that_regions_write_run_to_the_end(write_recipe: Callable[[Path], Path], tmp_path: Path) -> None:
+    """`report.data: derived`, of two splits alone; no report is read from a file."""
+    recipe = write_recipe(tmp_path)
+    values = yaml.safe_load(recipe.read_text()) | {"sources": ["predicted", "oracle"], "eval_split": "val"}
+    del values["vqa"]
+    values["report"] |= {"data": "derived", "derived": {"splits": ["train", "val"]}}
+    values["evidence"]["cite"] = True
+    recipe.write_text(yaml.safe_dump(values))
+    assert run(recipe)["report"]["oracle"]["n"] == 4
+    rows = list(read_lines(tmp_path / "run" / "records" / "report-oracle.jsonl"))
+    assert {row["split"] for row in rows} == {"val"}
+    assert all(row["answer"].split(".")[0].endswith(("image", "photograph", "chest", "abdomen")) for row in rows)
+    splits = {report.study.split for report in Line(read_settings(Recipe, recipe)).reports}
+    assert splits == {"train", "val"}
+    assert [fact.what for fact in learned_from(FinishedRun(tmp_path / "run"), ())] == ["reports derived from regions"]

@@ -123,7 +123,7 @@ def test_an_adapter_that_never_learned_reports_says_so(study: Study, tmp_path: P
 
 def test_a_run_and_an_adapter_at_once_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="both --run and --adapter"):
-        run_or_adapter(tmp_path, tmp_path, None)
+        run_or_adapter(tmp_path, tmp_path, None, "small")
 
 
 def written(study: Study, out: Path, *args: Any) -> tuple[list[str], dict[str, Any]]:

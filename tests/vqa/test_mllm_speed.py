@@ -71,6 +71,19 @@ def test_the_output_layer_sees_nothing_but_positions_of_labels(uneven: tuple[Gro
     assert seen[1] == 3 * (batch["labels"].shape[1] + 1)
 
 
+def test_the_output_layer_reads_rows_laid_out_as_new(uneven: tuple[GroundedMLLM, Batch]) -> None:
+    """Of one position torch calls a slice contiguous that has strides of its own; the matrix is then copied for it."""
+    mllm, batch = uneven
+    strides: list[tuple[int, ...]] = []
+    output = mllm.model.get_output_embeddings()
+    output.register_forward_pre_hook(lambda _, args: strides.append(args[0].stride()))
+    one = {key: value[:1] for key, value in batch["inputs"].items()}
+    with mllm.ready(batch["features"][:1]), torch.no_grad():
+        mllm.model(**one, logits_to_keep=1)
+    width = output.weight.shape[1]
+    assert strides == [(width, width, 1)]
+
+
 def test_below_the_first_update_no_graph_is_built(tiny_base: Path, new_example: NewExample) -> None:
     lora = LoraSettings(r=2, layers=1, train_projector=False)
     mllm = load(MllmSettings(base=str(tiny_base), dtype="fp32", lora=lora), 6).train()

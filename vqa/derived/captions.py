@@ -58,7 +58,7 @@ def _a(picture: str) -> str:
 
 def _seen(seen: Sequence[Sequence[str]], wording: int) -> str:
     """One sentence: "It shows liver in the upper left part and kidney."."""
-    parts = [f"{phrase} in the {_third(place)}" if place else phrase for phrase, place in seen]
+    parts = [f"{phrase} in the {part(place)}" if place else phrase for phrase, place in seen]
     listed = _listed(parts, "and")
     frames = ("It shows {}.", "Seen: {}.", "{} can be seen.", "There is {}.", "One sees {}.")
     return _capital(frames[wording % len(frames)].format(listed))
@@ -72,8 +72,9 @@ def _absent(absent: Sequence[str], wording: int) -> str:
     return frames[wording % len(frames)].format(listed)
 
 
-def _third(place: str) -> str:
-    return place if place in ("centre",) else f"{place} part"
+def part(place: str) -> str:
+    """A cell of the grid as part of the image: `upper left part`, `centre`."""
+    return place if place == "centre" else f"{place} part"
 
 
 def _listed(parts: Sequence[str], word: str) -> str:

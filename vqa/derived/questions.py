@@ -151,4 +151,9 @@ def question_text(form: str, wording: int, asks: Mapping[str, Any]) -> str:
 
 def with_article(phrase: str) -> str:
     """A phrase as one of several: "a liver"; plurals have no article."""
-    return phrase if phrase.endswith("s") and not phrase.endswith(("ss", "as", "is", "us")) else article(phrase)
+    return phrase if is_plural(phrase) else article(phrase)
+
+
+def is_plural(phrase: str) -> bool:
+    """Whether a label's own name is one: hard exudates, retinal vessels; not pancreas."""
+    return phrase.endswith("s") and not phrase.endswith(("ss", "as", "is", "us"))

@@ -17,19 +17,27 @@ UNFREE = re.compile(r"\b(?:NC|ND)\b|non-?commercial|no ?deriv|research only", re
 _LIMITS = (
     "The language model is small (135 million parameters) and general: it knows little medicine, and says yes or no "
     "whether or not it knows.",
-    "It was taught short answers in English to the kinds of questions in the table; anything else is a guess.",
-    "Regions it is shown are those its grounding core finds; where the core is wrong the answer may follow it.",
+    "Regions it is shown are those its grounding core finds; where the core is wrong its words may follow it.",
     "The sets are small and public; nothing is known of fairness over age, sex, or makers of machines.",
 )
+_TAUGHT = {
+    "aligned": "It was taught captions and short answers in English of the kinds in the table; all else is a guess.",
+    "adapter": "It was taught short answers in English to the kinds of questions in the table; all else is a guess.",
+    "reports": "It was taught to say in English what regions are there and where; of all else, and of what is not "
+    "there, its text says nothing, so that nothing follows from what it leaves out.",
+}
 _USES = {
     "aligned": "In a recipe with `grounding: {{ core: {core} }}`:\n\n```yaml\nmllm: {{ aligned: {name} }}\n```",
     "adapter": '```\nmedglip vqa ask image.png "Is the heart enlarged?" --adapter {name}\n```',
+    "reports": "```\nmedglip report write image.png --adapter {name}\n```",
 }
 _WHATS = {
     "aligned": "Picture projector and LoRA after alignment: the language model looks at the picture. Recipes start "
     "from it; it has seen no regions.",
     "adapter": "Picture projector, LoRA and region projector: answers questions about an image, with the regions that "
     "the grounding core finds as evidence.",
+    "reports": "Picture projector, LoRA and region projector: writes what is seen in an image and where, citing the "
+    "regions that the grounding core finds.",
 }
 
 
@@ -67,6 +75,7 @@ def adapter_card(
     `training`: settings; `figures`: Markdown with scores; `difference`: largest between logits before and after it was
     put into half precision; `licence`: as hubs spell it.
     """
+    does = "reports" if kind == "adapter" and any("report" in one.what for one in sets) else kind
     base, core = str(identity["base"]), identity.get("core", {}).get("name", "")
     front = {
         "license": licence,
@@ -77,18 +86,18 @@ def adapter_card(
     }
     lora = identity["settings"]["lora"]
     about = (
-        f"{_WHATS[kind]} Base: `{base}`{f', behind the shipped core `{core}`' if core else ''}. LoRA rank {lora['r']}, "
+        f"{_WHATS[does]} Base: `{base}`{f', behind the shipped core `{core}`' if core else ''}. LoRA rank {lora['r']}, "
         f"alpha {lora['alpha']}, on {', '.join(lora['linears'])}. Weights in half precision, computed in single: the "
         f"largest logit difference from the weights as trained was {difference:.3g} on drawn pictures."
     )
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
         f"# {name} ({kind})\n\n**{NOTICE}**\n\n{about}",
-        f"## Use\n\n{_USES[kind].format(name=name, core=core or 'FOLDER')}",
+        f"## Use\n\n{_USES[does].format(name=name, core=core or 'FOLDER')}",
         f"## Data\n\n{_data(sets)}",
         f"## Training\n\n```yaml\n{yaml.safe_dump(dict(training), sort_keys=False)}```",
         f"## Figures\n\n{figures or 'Not measured yet.'}",
-        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*limits, *_LIMITS)),
+        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*limits, _TAUGHT[does], *_LIMITS)),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -33,10 +33,15 @@ class LabelledOnly:
     def _hook(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden_BTH = args[0]
         if self.is_label_BK is None:
-            return (hidden_BTH.contiguous(), *args[1:])
+            return (_packed(hidden_BTH), *args[1:])
         num_labels = self.is_label_BK.shape[1]
         before_BKH = hidden_BTH[:, -num_labels - 1 : -1]
         return (before_BKH[self.is_label_BK.to(hidden_BTH.device)][None], *args[1:])
+
+
+def _packed(hidden_BTH: Tensor) -> Tensor:
+    """Strides as a fresh tensor has them: of one row and one position torch calls any slice contiguous, and copies."""
+    return hidden_BTH.clone(memory_format=torch.contiguous_format)
 
 
 def per_example(losses_N: Tensor, labels_BK: Tensor, weights_BK: Tensor | None = None) -> Tensor:

@@ -1,7 +1,8 @@
 """Adapters that come with the package, by name: `vqa/weights/KIND/NAME`. Anything else is a folder.
 
 `aligned/small`: the small default behind the shipped core `small`, taught to look at the picture (`mllm: {aligned:
-small}`); `adapter/small`: the same, taught to answer with evidence (`--adapter small`, and what `vqa ask` takes).
+small}`); `adapter/small`: the same, taught to answer with evidence (`--adapter small`, and what `vqa ask` takes);
+`adapter/small-reports`: taught to say what its regions show (what `report write` takes).
 """
 
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Literal
 from ...grounding.bad_input import BadInput, nearest
 
 Kind = Literal["aligned", "adapter"]
-NAMES: dict[Kind, tuple[str, ...]] = {"aligned": ("small",), "adapter": ("small",)}
+NAMES: dict[Kind, tuple[str, ...]] = {"aligned": ("small",), "adapter": ("small", "small-reports")}
 FACTS = "facts.json"
 """Beside the weights: the data sets that they learned from, with licences and counts."""
 WEIGHTS = Path(__file__).parents[1] / "weights"
