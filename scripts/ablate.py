@@ -6,12 +6,13 @@ every source asked for. Core, regions and data are those of the base run and are
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
 from ..eval.compare import HEADLINE, compare_runs
+from ..eval.probes import ORIGINAL, PROBES
 from ..eval.records import Record, read_records
 from ..eval.score import EvalSettings, score
 from ..eval.table import by_metric, table
@@ -22,7 +23,9 @@ from ..grounding.records import Task, write_atomic
 from ..grounding.settings import read_settings, validate
 from ..grounding.sources import RegionCaches
 from ..report.task import Report
+from ..vqa.probes import Probe
 from ..vqa.task import Question
+from .ablate_probes import Changed, drops
 from .finished import source_named
 from .forest import forest_svg
 from .line import Line
@@ -127,7 +130,7 @@ def run_grid(recipe_path: Path, grid: Grid, task: Task, out: Path | None = None)
     for seed in grid.seeds:
         for forms in grid.adapters:
             _run_cell(base, grid, forms, seed, out, task)
-    text = _write(grid, recipe.eval, task, out)
+    text = _write(grid, recipe, task, out)
     base.skipped.write(out / "skipped.jsonl")
     return f"{text}\n\n{base.skipped.summary()}\nwritten: {out / 'ablation.md'}, ablation.json, ablation.svg"
 
@@ -136,14 +139,15 @@ def _run_cell(base: Line, grid: Grid, forms: tuple[Form, ...], seed: int, out: P
     """One adapter and its predictions, unless they are all there."""
     folder = out / cell_name(forms, seed)
     sources: tuple[Source, ...] = grid.sources if forms else (BASELINE,)
+    wanted = [*sources, *(f"probe {name}" for name in base.recipe.probes if task == "vqa")]
     done = folder / f"done-{task}.json"
-    if done.exists() and set(sources) <= set(json.loads(done.read_text())):
+    if done.exists() and set(wanted) <= set(json.loads(done.read_text())):
         return
     print(f"== cell {folder.name}: {', '.join(sources)}", flush=True)
     cell = Cell(base, cell_recipe(base.recipe, forms, seed, folder))
     cell.recipe = _changed(cell.recipe, {"sources": sources})  # sources may be added later: no part of the claim
     tune_and_predict(cell, "grounded" if forms else "plain", (task,))
-    write_atomic(done, json.dumps(sources))
+    write_atomic(done, json.dumps(wanted))
 
 
 def cell_recipe(recipe: Recipe, forms: tuple[Form, ...], seed: int, folder: Path) -> Recipe:
@@ -172,16 +176,27 @@ def cell_name(forms: tuple[Form, ...], seed: int) -> str:
 
 def pooled(out: Path, source: Source, forms: tuple[Form, ...], seeds: Sequence[int], task: Task) -> list[Record]:
     """The records of one row of the grid, all seeds, by id, which says the seed."""
-    found: list[Record] = []
-    for seed in seeds:
-        path = out / cell_name(forms, seed) / "records" / f"{task}-{source}.jsonl"
-        found += [{**record, "id": f"{record['id']}@{seed}"} for record in read_records([path], task)]
+    return pooled_files(out, f"records/{task}-{source}.jsonl", forms, seeds, task)
+
+
+def pooled_files(out: Path, name: str, forms: tuple[Form, ...], seeds: Sequence[int], task: Task) -> list[Record]:
+    """The records of the file `name` of every seed's cell, by id; that and `meta.pair_id` say the seed."""
+    found = [
+        {**record, "id": f"{record['id']}@{seed}", "meta": _of_seed(record.get("meta") or {}, seed)}
+        for seed in seeds
+        for record in read_records([out / cell_name(forms, seed) / name], task)
+    ]
     return sorted(found, key=lambda record: record["id"])
 
 
-def _write(grid: Grid, settings: EvalSettings, task: Task, out: Path) -> str:
+def _of_seed(meta: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    return {**meta, "pair_id": f"{meta['pair_id']}@{seed}"} if meta.get("pair_id") else dict(meta)
+
+
+def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
     """Score and compare every row, each set of questions by itself; table, numbers and picture; return the table."""
-    settings = settings.model_copy(update={"strata": False})
+    settings = recipe.eval.model_copy(update={"strata": False})
+    changed = _changed_pictures(grid, recipe.probes if task == "vqa" else (), out)
     rows: list[tuple[Source, tuple[Form, ...]]] = [(BASELINE, ()), *grid.rows]
     cells: Cells = {(s, forms, seed): pooled(out, s, forms, [seed], task) for s, forms in rows for seed in grid.seeds}
     sets = list(dict.fromkeys(map(_set, cells[BASELINE, (), grid.seeds[0]])))
@@ -190,6 +205,8 @@ def _write(grid: Grid, settings: EvalSettings, task: Task, out: Path) -> str:
     for name in sets:
         part: Cells = {key: [r for r in records if _set(r) == name] for key, records in cells.items()}
         found = _compared({key: records for key, records in part.items() if records}, grid, settings, task)
+        lost, told = drops(_of_set(changed, name), settings)
+        found = replace(found, facts=found.facts | {"probes": lost}, text=f"{found.text}\n\n{told}") if lost else found
         facts |= {"sets": facts.get("sets", {}) | {name: found.facts}} if name else found.facts
         texts.append(f"## {name}\n\n{found.text}" if name else found.text)
         picture = f"ablation-{name}.svg" if name else "ablation.svg"
@@ -198,6 +215,27 @@ def _write(grid: Grid, settings: EvalSettings, task: Task, out: Path) -> str:
     write_atomic(out / "ablation.json", json.dumps(facts, indent=1))
     write_atomic(out / "ablation.md", text + "\n")
     return text
+
+
+def _changed_pictures(grid: Grid, probes: Sequence[Probe], out: Path) -> Changed:
+    """Records of `none` and of predicted evidence with their own pictures and under each probe that has originals."""
+    rows = [(BASELINE, ()), *(row for row in grid.rows if row[0] == "predicted")]
+    under = [probe for probe in PROBES if probe in probes]
+    return {
+        _row(source, forms).strip(): {
+            ORIGINAL: pooled(out, source, forms, grid.seeds, "vqa"),
+            **{p: pooled_files(out, f"probes/vqa-{source}.{p}.jsonl", forms, grid.seeds, "vqa") for p in under},
+        }
+        for source, forms in rows
+        if under
+    }
+
+
+def _of_set(changed: Changed, name: str) -> Changed:
+    return {
+        row: {source: [record for record in records if _set(record) == name] for source, records in sources.items()}
+        for row, sources in changed.items()
+    }
 
 
 Cells = dict[tuple[Source, tuple[Form, ...], int], list[Record]]

@@ -201,13 +201,13 @@ def name_of(item: Question | Report) -> str:
 def claim(recipe: Recipe) -> None:
     """Keep the recipe beside its output. Raises `BadInput` if the folder holds a run of other settings.
 
-    How it is scored may change: scores are made anew from the records at every call.
+    How it is scored may change, as scores are made anew from the records at every call; and probes, which add records.
     """
     path = recipe.out_dir / "recipe.json"
     mine = recipe.model_dump_json(indent=1)
     if path.exists() and path.read_text() != mine:
         theirs = Recipe.model_validate_json(path.read_text())
-        lasting = [key for key in Recipe.model_fields if key != "eval"]
+        lasting = [key for key in Recipe.model_fields if key not in ("eval", "probes")]
         if keys := [key for key in lasting if getattr(theirs, key) != getattr(recipe, key)]:
             raise BadInput(
                 f"{recipe.out_dir} holds a run of other settings (differs in {', '.join(keys)}).",

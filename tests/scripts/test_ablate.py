@@ -77,9 +77,17 @@ def test_a_grid_ends_in_one_table_and_goes_on_cell_by_cell(
     ]
     assert prompts[0] == prompts[1]
     stamps = {path: path.stat().st_mtime_ns for path in out.glob("*/records/*.jsonl")}
-    monkeypatch.setattr(ablate, "tune_and_predict", _refuse)
-    assert run_grid(recipe, grid, "vqa") == text
+    recipe.write_text(recipe.read_text() + "probes: [blank, flipped]\n")  # added later: only their records are made
+    probed = run_grid(recipe, grid, "vqa")
     assert stamps == {path: path.stat().st_mtime_ns for path in out.glob("*/records/*.jsonl")}
+    assert set(json.loads((out / "ablation.json").read_text())["probes"]["predicted tokens"]) == {"blank", "flipped"}
+    for row in ("none minus blank", "predicted text minus flipped", "Drops where the picture is changed"):
+        assert row in probed
+    monkeypatch.setattr(ablate, "tune_and_predict", _refuse)
+    assert run_grid(recipe, grid, "vqa") == probed
+    assert stamps == {path: path.stat().st_mtime_ns for path in out.glob("*/records/*.jsonl")}
+    recipe.write_text(recipe.read_text().replace("probes:", "#"))
+    assert run_grid(recipe, grid, "vqa") == text
     with pytest.raises(AssertionError, match="another cell"):
         run_grid(recipe, Grid.parse("none,predicted,oracle,random", ["text"], "0"), "vqa")
 
