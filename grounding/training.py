@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -237,7 +237,9 @@ def _accelerator(settings: TrainSettings) -> Accelerator:
     has_gpu = torch.cuda.is_available()
     precision = {"auto": "bf16" if has_gpu else "no", "fp32": "no", "bf16": "bf16"}[settings.precision]
     processes()
-    return Accelerator(mixed_precision=precision)
+    # a batch without regions does not use the region projector, an adapter without evidence never does
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(mixed_precision=precision, kwargs_handlers=[unused])
 
 
 def _parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:

@@ -45,6 +45,11 @@ NegationOption = Annotated[
         "contradicted. Left out: as in the run's recipe, else rules"
     ),
 ]
+MaxTokens = Annotated[int | None, typer.Option(help="The text is cut after so many tokens")]
+Beams = Annotated[int | None, typer.Option(help="Search with so many beams; 1: the likeliest token each time")]
+Temperature = Annotated[float | None, typer.Option(help="Above 0 tokens are drawn, the more freely the higher")]
+Seed = Annotated[int | None, typer.Option(help="Of what is drawn")]
+NoRepeat = Annotated[int | None, typer.Option(help="Write no run of so many tokens twice; 0: at will")]
 
 
 @report.command()
@@ -64,6 +69,11 @@ def write(
     pdf: Pdf = False,
     dicom: Dicom = False,
     negation: NegationOption = None,
+    max_new_tokens: MaxTokens = None,
+    num_beams: Beams = None,
+    temperature: Temperature = None,
+    seed: Seed = None,
+    no_repeat: NoRepeat = None,
 ) -> None:
     """Write a grounded report of a study as JSON and as an HTML page whose sentences light their regions.
 
@@ -81,7 +91,15 @@ def write(
 
     engine = None if negation is None else engine_named(negation)
     finished, source = run_or_adapter(run, adapter, checkpoint, ADAPTER), source_named(evidence)
-    outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine)
+    decoding = {
+        "max_new_tokens": max_new_tokens,
+        "num_beams": num_beams,
+        "temperature": temperature,
+        "seed": seed,
+        "no_repeat": no_repeat,
+    }
+    decoding = {name: value for name, value in decoding.items() if value is not None}
+    outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding)
     known = Known(
         indication=indication,
         technique=technique,

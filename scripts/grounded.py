@@ -1,15 +1,17 @@
 """One grounded report, or the description of one region, of one unseen image: sentences with regions, in every form."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from ..grounding.calibration import Calibration
 from ..grounding.evidence import Evidence, EvidenceSettings, Source, select
 from ..grounding.grounder import answers
 from ..grounding.imaging.read import read_image
 from ..grounding.labels import load_labels
+from ..grounding.settings import validate
 from ..grounding.types import NOTICE, Region, Study
 from ..report import describe
 from ..report.attribution import attribute, sentences_of
@@ -32,7 +34,7 @@ class Outputs:
     """Where a report goes and in which forms beside JSON and HTML; `heading`: what its page calls the text.
 
     `limits`: from which chance on the grounder speaks against a sentence. `negation`: who tells what a sentence denies;
-    None: as the run's recipe has it.
+    None: as the run's recipe has it. `decoding`: settings of `GenerateSettings` over those of the recipe.
     """
 
     folder: Path
@@ -41,6 +43,7 @@ class Outputs:
     heading: str = "Findings"
     limits: ContradictionSettings | None = None
     negation: Negation | None = None
+    decoding: Mapping[str, Any] = field(default_factory=dict)
 
 
 def has_learned_reports(run: FinishedRun) -> bool | None:
@@ -62,7 +65,7 @@ def write_grounded(run: FinishedRun, asked: Report, source: Source, outputs: Out
     settings = run.evidence_settings(source)
     evidence = run.evidence(run.query(asked.study, others=asked.shown[1:]), source)
     example = replace(to_example(asked, evidence), may_cite=settings.cite)
-    text = run.write(example, source, _generate_settings(run)).text
+    text = run.write(example, source, _generate_settings(run, outputs)).text
     lines = [NEVER_LEARNED] if has_learned_reports(run) is False else []
     for view, study in enumerate(asked.studies):
         report = grounded_report(run, study, text, evidence, settings, outputs, view)
@@ -80,7 +83,7 @@ def write_description(run: FinishedRun, study: Study, box: str, outputs: Outputs
     marked = describe.named(marked, run.regions(study, run.query(study).phrases))
     marked = run.grounder.embed([study], [[marked]])[0][0]
     example, settings = describe.to_example(study, marked), describe.describing(run.shown)
-    text = generate(run.model("predicted"), [example], settings, _generate_settings(run))[0].text
+    text = generate(run.model("predicted"), [example], settings, _generate_settings(run, outputs))[0].text
     report = grounded_report(run, study, text, example.evidence, settings, outputs)
     sentences = tuple(
         replace(sentence, regions=(marked, *(region for region in sentence.regions if region is not marked)))
@@ -165,9 +168,10 @@ def _judged(run: FinishedRun, study: Study) -> set[str]:
     return set(usual if usual is not None else chain.from_iterable(run.vocabulary.values()))
 
 
-def _generate_settings(run: FinishedRun) -> GenerateSettings:
+def _generate_settings(run: FinishedRun, outputs: Outputs) -> GenerateSettings:
     recipe = getattr(run, "recipe", None)
-    return recipe.report.generate if recipe and recipe.report else GenerateSettings(max_new_tokens=96)
+    usual = recipe.report.generate if recipe and recipe.report else GenerateSettings(max_new_tokens=96)
+    return validate(GenerateSettings, usual.model_dump() | dict(outputs.decoding))
 
 
 def _negation(run: FinishedRun, outputs: Outputs) -> Negation:

@@ -22,6 +22,7 @@ from ..grounding.mirror import InMirror
 from ..grounding.recipe import HeldOut, core_studies, draw_phantoms, looked_for, tasks_of, train_core
 from ..grounding.records import write_atomic
 from ..grounding.sources import Query, RegionCaches, evidence_for
+from ..grounding.training import processes
 from ..grounding.types import Region, Study
 from ..report.negation import engine_named
 from ..report.task import Report
@@ -48,7 +49,10 @@ class Line:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Say which stage runs, and add its seconds to those of earlier calls."""
+        """Say which stage runs, and add its seconds to those of earlier calls; of several processes the first does."""
+        if not processes().is_main_process:
+            yield
+            return
         path = self.out / "seconds.json"
         start = time.monotonic()
         print(f"== {stage}", flush=True)

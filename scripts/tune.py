@@ -10,6 +10,7 @@ from ..grounding.evidence import PLAIN, Evidence, EvidenceSettings, Source, sele
 from ..grounding.learned import write_learned
 from ..grounding.records import Task, write_atomic
 from ..grounding.settings import read_settings
+from ..grounding.training import processes
 from ..grounding.types import Study
 from ..report.citing import to_cited
 from ..report.statements import finding_labels
@@ -17,8 +18,9 @@ from ..report.task import Report
 from ..vqa.answer import parse_answer
 from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
 from ..vqa.mllm.model import GroundedMLLM, load
-from ..vqa.mllm.predict import Job, predict
+from ..vqa.mllm.predict import Job
 from ..vqa.mllm.prompt import Example
+from ..vqa.mllm.shards import predict_shared
 from ..vqa.mllm.train import train
 from ..vqa.probes import Probe, probed
 from ..vqa.task import Question, truth_of
@@ -58,9 +60,11 @@ def tuned(line: Line, kind: Adapter) -> GroundedMLLM:
         tried = prompts(line, kind, source, held_out)
         name, out = f"adapter {kind}", line.out / f"train-{kind}"
         train(model, examples, evidence_settings(line, kind), line.recipe.mllm_train, out, name, tried, weights)
-        model.save(folder, evidence_settings(line, kind))
-        write_learned(folder, {path for example in examples for path in example.pictures}, start or aligned)
-    write_atomic(folder / "complete", "")
+        if processes().is_main_process:
+            model.save(folder, evidence_settings(line, kind))
+            write_learned(folder, {path for example in examples for path in example.pictures}, start or aligned)
+            write_atomic(folder / "complete", "")
+        processes().wait_for_everyone()
     return model
 
 
@@ -117,7 +121,7 @@ def predict_source(
         exact = exact_of(line, source, [item for item in scored if isinstance(item, Report)])
         jobs = [job(line, item, example, kind, exact) for item, example in zip(scored, examples, strict=True)]
         path = line.out / "records" / f"{task}-{source}.jsonl"
-        skipped = predict(model, jobs, evidence_settings(line, kind), section.generate, path)
+        skipped = predict_shared(model, jobs, evidence_settings(line, kind), section.generate, path)
         line.skipped.entries += skipped.entries
 
 
@@ -137,7 +141,7 @@ def predict_probe(line: Line, model: GroundedMLLM, kind: Adapter, source: Source
         if original := originals.get(found.id):
             found.fields.update(_identity(original))
     path = line.out / "probes" / f"vqa-{source}.{probe}.jsonl"
-    line.skipped.entries += predict(model, jobs, evidence_settings(line, kind), section.generate, path).entries
+    line.skipped.entries += predict_shared(model, jobs, evidence_settings(line, kind), section.generate, path).entries
 
 
 def _identity(study: Study) -> dict[str, str]:
@@ -219,17 +223,30 @@ def tune_and_predict(line: Line, kind: Adapter, only: tuple[Task, ...] = DOWNSTR
                 predict_probe(line, model, kind, source, probe)
 
 
+def prepared(recipe: Path) -> Line:
+    """The line of a recipe with its core trained and its regions found: by the first of several processes alone, what
+    is not trained, so that none of them draws a picture or looks for a region twice.
+    """
+    line, ranks = Line(read_settings(Recipe, recipe)), processes()
+    with ranks.main_process_first():
+        _ = line.phantom_dir, line.studies
+    line.train_core()
+    with ranks.main_process_first():
+        line.find_regions()
+    return line
+
+
 def train_adapters(recipe: Path) -> None:
-    """Every stage of a recipe up to its two adapters."""
-    line = Line(read_settings(Recipe, recipe))
+    """Every stage of a recipe up to its two adapters; every process of the training calls it."""
+    line = prepared(recipe)
     for kind in ADAPTERS:
         if sources_of(line, kind):
             tuned(line, kind)
 
 
 def predict_task(recipe: Path, task: Task) -> None:
-    """Records of one task with every evidence source of a recipe."""
-    line = Line(read_settings(Recipe, recipe))
+    """Records of one task with every evidence source of a recipe; every process calls it."""
+    line = prepared(recipe)
     for kind in ADAPTERS:
         tune_and_predict(line, kind, (task,))
 

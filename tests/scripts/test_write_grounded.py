@@ -28,6 +28,7 @@ from medglip.scripts.grounded import (
     write_grounded,
 )
 from medglip.scripts.user_study import Known, user_report
+from medglip.vqa.mllm.generate import GenerateSettings
 from medglip.vqa.mllm.model import OUR_FILE
 from medglip.vqa.mllm.shipped import FACTS
 
@@ -89,6 +90,7 @@ class Run:
 
     def write(self, example: Any, source: str, settings: Any) -> Any:
         assert example.may_cite == self.shown.cite
+        self.decoded = settings
         return SimpleNamespace(text=self.says)
 
 
@@ -119,6 +121,15 @@ def test_an_adapter_that_never_learned_reports_says_so(study: Study, tmp_path: P
     lines = write_grounded(asked, alone(study), "none", Outputs(folder=tmp_path))
     assert lines[0] == NEVER_LEARNED
     assert NEVER_LEARNED not in write_grounded(wrote, alone(study), "none", Outputs(folder=tmp_path))
+
+
+def test_a_user_s_decoding_goes_before_the_recipe_s(study: Study, tmp_path: Path) -> None:
+    run: Any = Run("Clear.")
+    run.recipe = SimpleNamespace(report=SimpleNamespace(generate=GenerateSettings(num_beams=2), negation="rules"))
+    write_grounded(run, alone(study), "none", Outputs(folder=tmp_path, decoding={"max_new_tokens": 5, "no_repeat": 3}))
+    assert run.decoded == GenerateSettings(num_beams=2, max_new_tokens=5, no_repeat=3)
+    with pytest.raises(BadInput, match="temperature"):
+        write_grounded(run, alone(study), "none", Outputs(folder=tmp_path, decoding={"temperature": 1.0}))
 
 
 def test_a_run_and_an_adapter_at_once_are_refused(tmp_path: Path) -> None:

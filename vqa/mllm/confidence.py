@@ -34,7 +34,7 @@ def answer(
     mllm: GroundedMLLM, example: Example, evidence: EvidenceSettings, settings: GenerateSettings, *, is_closed: bool
 ) -> Sure:
     """The greedy answer, and how sure the model is. Raises `BadInput` for an example that cannot be rendered."""
-    greedy = settings.model_copy(update={"num_beams": 1})
+    greedy = settings.model_copy(update={"num_beams": 1, "temperature": 0.0})
     with generating(mllm, greedy):
         text, probability = _written(mllm, example, evidence, greedy)
         yes = probability_of_yes(mllm, example, evidence) if is_closed else None

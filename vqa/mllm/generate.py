@@ -1,20 +1,23 @@
-"""Generation in batches: greedy by default, prompts of like length together.
+"""Generation in batches: greedy by default, beams or drawn where asked for; prompts of like length together.
 
 B batch, T tokens of the longest prompt.
 """
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from ...grounding.evidence import EvidenceSettings
+from ...grounding.records import sha256
 from ...grounding.settings import Settings
+from .decoding import bounds
 from .model import GroundedMLLM
 from .prompt import Example, Prompt
 
@@ -22,14 +25,35 @@ from .prompt import Example, Prompt
 class GenerateSettings(Settings):
     """How answers are written."""
 
-    max_new_tokens: int = 64
+    max_new_tokens: int = Field(default=64, ge=1)
     """An answer is cut after so many tokens."""
-    num_beams: int = 1
+    num_beams: int = Field(default=1, ge=1)
     """1 is greedy."""
-    batch_size: int = 32
+    temperature: float = Field(default=0.0, ge=0)
+    """0 takes the best token or beam; above it tokens are drawn, the more freely the higher."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Of what is drawn: only from the likeliest tokens that together have this chance."""
+    seed: int = Field(default=0, ge=0)
+    """Of what is drawn; with the same prompts in a batch the same is written."""
+    no_repeat: int = Field(default=0, ge=0)
+    """No run of so many tokens is written twice; the prompt's own words may be. 0: at will."""
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    """Above 1 tokens that were written already become less likely (Keskar et al. 2019, arXiv 1909.05858)."""
+    sections: dict[str, int] = Field(default={})
+    """At most so many tokens behind each heading, in their order: `{"Findings:": 110, "Impression:": 40}`. A section
+    that has them ends with the next heading, the last one with the text. Left out: only `max_new_tokens`."""
+    batch_size: int = Field(default=32, ge=1)
     """Prompts at once."""
     merge: bool = True
     """Fold LoRA into the weights meanwhile: about twice as fast, needs room for a copy of the adapted layers."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "GenerateSettings":
+        if self.temperature and self.num_beams > 1:
+            raise ValueError("key 'temperature': tokens are drawn or beams are searched; leave one of the two out")
+        if any(limit < 1 for limit in self.sections.values()):
+            raise ValueError("key 'sections': a section of less than one token; leave its heading out")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,17 +121,41 @@ def generate_raw(
     asked = [Prompt(**{**vars(prompt), "completion": ""}) for prompt in prompts]
     batch = mllm.collate(asked)
     inputs = {key: value.to(mllm.device) for key, value in batch["inputs"].items()}
-    with mllm.ready(batch["features"]):
+    length = inputs["input_ids"].shape[1]
+    kept_in = bounds(
+        mllm.processor.tokenizer,
+        length,
+        no_repeat=settings.no_repeat,
+        repetition_penalty=settings.repetition_penalty,
+        sections=settings.sections,
+    )
+    with mllm.ready(batch["features"]), _draws(prompts, settings):
         said = mllm.model.generate(
             **inputs,
+            **_choosing(settings),
             max_new_tokens=settings.max_new_tokens,
             num_beams=settings.num_beams,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
             suppress_tokens=[mllm.region_id],
+            logits_processor=kept_in,
             **options,
         )
     ids_BT = said if isinstance(said, Tensor) else said.sequences
-    return ids_BT[:, inputs["input_ids"].shape[1] :], said
+    return ids_BT[:, length:], said
+
+
+def _choosing(settings: GenerateSettings) -> dict[str, Any]:
+    """How a token is chosen; what a base's own generation settings say of it is not followed."""
+    if not settings.temperature:
+        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    return {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
+
+
+@contextmanager
+def _draws(prompts: list[Prompt], settings: GenerateSettings) -> Iterator[None]:
+    """Chance that depends on the seed and the prompts of the batch alone; nothing else notices."""
+    if not settings.temperature:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(int(sha256("".join(prompt.sha256 for prompt in prompts) + str(settings.seed))[:12], 16))
+        yield

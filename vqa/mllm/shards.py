@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...grounding.bad_input import Skipped
+from ...grounding.evidence import EvidenceSettings
 from ...grounding.records import write_atomic
+from ...grounding.training import processes
+from .generate import GenerateSettings
+from .model import GroundedMLLM
+from .predict import Job, predict
 
 SKIPPED = ".skipped.jsonl"
 
@@ -57,11 +63,43 @@ class Shards:
         """Ids that were left out."""
         return {row["item"] for path in self._files(is_skipped=True) for row, _ in _whole_lines(path)}
 
+    def adopt(self) -> None:
+        """Records of one process, made without ranks, become those of rank 0 of 1, so that several can go on."""
+        if self.out.is_file() and not self.folder.is_dir():
+            self.folder.mkdir(parents=True)
+            self.out.replace(self.folder / "0-of-1.jsonl")
+
     def _lines(self) -> dict[str, str]:
         return {row["id"]: line for path in self._files(is_skipped=False) for row, line in _whole_lines(path)}
 
     def _files(self, is_skipped: bool) -> list[Path]:
         return [p for p in sorted(self.folder.glob("*.jsonl")) if p.name.endswith(SKIPPED) == is_skipped]
+
+
+def predict_shared(
+    mllm: GroundedMLLM,
+    jobs: Sequence[Job],
+    evidence_settings: EvidenceSettings,
+    settings: GenerateSettings,
+    path: Path,
+) -> Skipped:
+    """`predict` by every process at once, each the jobs of its images; `path` is there when all are done.
+
+    Every process calls it with the same jobs. One process by itself writes `path`, as `predict` does.
+    """
+    ranks = processes()
+    shards = Shards(out=path, rank=ranks.process_index, num_ranks=ranks.num_processes)
+    if ranks.num_processes == 1 and not shards.folder.is_dir():
+        return predict(mllm, jobs, evidence_settings, settings, path)
+    with ranks.main_process_first():
+        shards.adopt()
+    done, is_mine = shards.done(), shards.mine([str(job.fields["image_id"]) for job in jobs])
+    mine = [job for job, own in zip(jobs, is_mine, strict=True) if own and job.id not in done]
+    skipped = predict(mllm, mine, evidence_settings, settings, shards.path)
+    ranks.wait_for_everyone()
+    if ranks.is_main_process:
+        shards.merge([job.id for job in jobs])
+    return skipped
 
 
 def _whole_lines(path: Path) -> Iterable[tuple[dict[str, Any], str]]:

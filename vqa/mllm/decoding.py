@@ -1,0 +1,80 @@
+"""What keeps a written text in bounds, told of new tokens alone: the prompt, with its regions, may be repeated freely.
+
+B batch (rows of all beams), T tokens of the prompt and those written, V vocabulary.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    NoRepeatNGramLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+)
+
+
+class AfterPrompt(LogitsProcessor):
+    """A processor of transformers' that is shown the tokens behind the prompt."""
+
+    def __init__(self, inner: LogitsProcessor, prompt_length: int):
+        self.inner, self.start = inner, prompt_length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """int64[B, T], float32[B, V] -> float32[B, V]."""
+        return self.inner(input_ids[:, self.start :], scores)  # pyright: ignore[reportArgumentType]
+
+
+class Sections(LogitsProcessor):
+    """Ends a section that has all the tokens it may have: with the next heading, the last one with the text's end.
+
+    `limits`: heading -> tokens behind it, in the order of the headings. A text without a heading is left alone.
+    """
+
+    def __init__(self, limits: Mapping[str, int], tokenizer: Any, prompt_length: int):
+        self.limits, self.tokenizer, self.start = dict(limits), tokenizer, prompt_length
+        self.headings = list(self.limits)
+        self.ids = [tokenizer(f" {name}", add_special_tokens=False).input_ids for name in self.headings]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """int64[B, T], float32[B, V] -> float32[B, V]."""
+        written = input_ids[:, self.start :].tolist()
+        if not written[0] or len(written[0]) < min(self.limits.values()):
+            return scores
+        for row, ids in enumerate(written):
+            if (token := self._forced(ids)) is not None:
+                scores[row] = -torch.inf
+                scores[row, token] = 0.0
+        return scores
+
+    def _forced(self, ids: list[int]) -> int | None:
+        """The token that must come next, if one must."""
+        text = self.tokenizer.decode(ids)
+        place, k = max((text.rfind(name), k) for k, name in enumerate(self.headings))
+        if place < 0:
+            return None
+        name = self.headings[k]
+        behind = self.tokenizer(text[place + len(name) :], add_special_tokens=False).input_ids
+        if len(behind) < self.limits[name]:
+            return None
+        if k + 1 == len(self.headings):
+            return int(self.tokenizer.eos_token_id)
+        wanted = self.ids[k + 1]
+        begun = next((n for n in range(len(wanted) - 1, 0, -1) if ids[-n:] == wanted[:n]), 0)
+        return wanted[begun]
+
+
+def bounds(
+    tokenizer: Any, prompt_length: int, *, no_repeat: int, repetition_penalty: float, sections: Mapping[str, int]
+) -> LogitsProcessorList:
+    """The processors that settings ask for, none for none; see `generate.GenerateSettings`."""
+    found = LogitsProcessorList()
+    if repetition_penalty != 1:
+        found.append(AfterPrompt(RepetitionPenaltyLogitsProcessor(repetition_penalty), prompt_length))
+    if no_repeat:
+        found.append(AfterPrompt(NoRepeatNGramLogitsProcessor(no_repeat), prompt_length))
+    if sections:
+        found.append(Sections(sections, tokenizer, prompt_length))
+    return found
