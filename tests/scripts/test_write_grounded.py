@@ -219,7 +219,7 @@ def test_who_tells_denials_is_the_users_choice_then_the_recipes(
     study: Study, tmp_path: Path, wanted: Any, in_recipe: str | None, used: str
 ) -> None:
     run: Any = Run("No nodule.")
-    report = SimpleNamespace(negation=in_recipe, generate=None)
+    report = SimpleNamespace(negation=in_recipe, generate=GenerateSettings())
     run.recipe = SimpleNamespace(report=report) if in_recipe else None
     write_grounded(run, alone(study), "none", Outputs(folder=tmp_path, negation=wanted))
     values = json.loads((tmp_path / "a.json").read_text())
