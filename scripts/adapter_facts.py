@@ -131,7 +131,7 @@ def figures(files: Sequence[Path]) -> str:
     """Markdown tables of `results.json`, `ablation.json`, `probe.json` of an alignment, or files of `medglip eval`."""
     if not files:
         return ""
-    interval = "Value, 95 % interval over images or patients, number of questions."
+    interval = "Value, 95 % interval over images or patients, number of questions or reports."
     return "\n\n".join([interval, *(f"### {file.stem}\n\n{_figures_of(file)}" for file in files)])
 
 

@@ -26,6 +26,11 @@ _TAUGHT = {
     "reports": "It was taught to say in English what regions are there and where; of all else, and of what is not "
     "there, its text says nothing, so that nothing follows from what it leaves out.",
 }
+_TAGS = {
+    "aligned": "visual-question-answering",
+    "adapter": "visual-question-answering",
+    "reports": "radiology-report-generation",
+}
 _USES = {
     "aligned": "In a recipe with `grounding: {{ core: {core} }}`:\n\n```yaml\nmllm: {{ aligned: {name} }}\n```",
     "adapter": '```\nmedglip vqa ask image.png "Is the heart enlarged?" --adapter {name}\n```',
@@ -82,7 +87,7 @@ def adapter_card(
         "library_name": "medglip",
         "base_model": "HuggingFaceTB/SmolLM2-135M-Instruct" if base == "smollm2-135m" else base,
         "pipeline_tag": "image-text-to-text",
-        "tags": ["medical", "visual-question-answering", "lora"],
+        "tags": ["medical", _TAGS[does], "lora"],
     }
     lora = identity["settings"]["lora"]
     about = (
