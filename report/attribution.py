@@ -28,6 +28,11 @@ _LATE = re.compile(r"([.!?]+)((?:[ \t]*\[\s*\d[\d\s,;]*\])+)")
 _NORMAL = re.compile(
     r"\b(?:normal|unremarkable|clear|intact|within normal limits|negative (?:study|examination|exam)|healthy)\b", re.I
 )
+_TITLE = re.compile(
+    r"(?:(?:this|the picture) is )?(?:an? )?(?:[\w-]+ ){0,3}(?:image|photograph|radiograph|film)(?: of the [\w ]+)?\.?",
+    re.I,
+)
+"""What the picture is: `X-ray image of the chest.`"""
 
 
 class Tree(PhraseFinder, MentionFinder, Protocol):
@@ -52,11 +57,12 @@ class Attribution:
 
     @property
     def support(self) -> Support:
-        """Which way gives it regions; `not_needed` for negated and normal sentences without any."""
+        """Which way gives it regions; `not_needed` where it has none and is negated, normal, or says what picture it is."""
         cites = bool(self.cited or self.elsewhere)
         if cites or self.grounded:
             return "both" if cites and self.grounded else "cited" if cites else "grounded"
-        return "not_needed" if self.is_negated or self.is_normal else "neither"
+        needs_none = self.is_negated or self.is_normal or _TITLE.fullmatch(self.text) is not None
+        return "not_needed" if needs_none else "neither"
 
     @property
     def places(self) -> tuple[int, ...]:

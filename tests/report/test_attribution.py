@@ -33,6 +33,21 @@ def test_each_way_alone_both_and_neither() -> None:
     assert [one.support for one in read] == ["both", "grounded", "cited", "neither", "not_needed", "not_needed"]
 
 
+@pytest.mark.parametrize(
+    ("text", "support"),
+    [
+        ("X-ray image of the chest.", "not_needed"),
+        ("This is a CT image of the abdomen.", "not_needed"),
+        ("Fundus photograph.", "not_needed"),
+        ("The nodule lies in the centre of the image.", "neither"),
+        ("Image of a large nodule in the lung.", "neither"),
+    ],
+)
+def test_what_picture_it_is_needs_no_region(text: str, support: str) -> None:
+    [read] = attribute(text, [region("heart")], load_labels())
+    assert read.support == support
+
+
 def test_a_normal_sentence_with_a_finding_needs_a_region() -> None:
     (one,) = attribute("The heart size is normal, there is a fracture.", (), TREE)
     assert one.support == "neither"
