@@ -57,7 +57,10 @@ class Attribution:
 
     @property
     def support(self) -> Support:
-        """Which way gives it regions; `not_needed` where it has none and is negated, normal, or says what picture it is."""
+        """Which way gives it regions.
+
+        `not_needed` where it has none and is negated or normal, or says what picture it is.
+        """
         cites = bool(self.cited or self.elsewhere)
         if cites or self.grounded:
             return "both" if cites and self.grounded else "cited" if cites else "grounded"
