@@ -17,10 +17,11 @@ from ..report.statements import finding_labels
 from ..report.task import Report
 from ..vqa.answer import parse_answer
 from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
+from ..vqa.mllm.generate import GenerateSettings
 from ..vqa.mllm.model import GroundedMLLM, load
-from ..vqa.mllm.predict import Job
+from ..vqa.mllm.predict import Job, predict
 from ..vqa.mllm.prompt import Example
-from ..vqa.mllm.shards import predict_shared
+from ..vqa.mllm.shards import shared
 from ..vqa.mllm.train import train
 from ..vqa.probes import Probe, probed
 from ..vqa.task import Question, truth_of
@@ -121,8 +122,7 @@ def predict_source(
         exact = exact_of(line, source, [item for item in scored if isinstance(item, Report)])
         jobs = [job(line, item, example, kind, exact) for item, example in zip(scored, examples, strict=True)]
         path = line.out / "records" / f"{task}-{source}.jsonl"
-        skipped = predict_shared(model, jobs, evidence_settings(line, kind), section.generate, path)
-        line.skipped.entries += skipped.entries
+        _write(line, model, kind, jobs, section.generate, path)
 
 
 def predict_probe(line: Line, model: GroundedMLLM, kind: Adapter, source: Source, probe: Probe) -> None:
@@ -141,7 +141,15 @@ def predict_probe(line: Line, model: GroundedMLLM, kind: Adapter, source: Source
         if original := originals.get(found.id):
             found.fields.update(_identity(original))
     path = line.out / "probes" / f"vqa-{source}.{probe}.jsonl"
-    line.skipped.entries += predict_shared(model, jobs, evidence_settings(line, kind), section.generate, path).entries
+    _write(line, model, kind, jobs, section.generate, path)
+
+
+def _write(
+    line: Line, model: GroundedMLLM, kind: Adapter, jobs: Sequence[Job], generate: GenerateSettings, path: Path
+) -> None:
+    shown = evidence_settings(line, kind)
+    skipped = shared(jobs, path, lambda mine, own: predict(model, mine, shown, generate, own))
+    line.skipped.entries += skipped.entries
 
 
 def _identity(study: Study) -> dict[str, str]:

@@ -14,7 +14,7 @@ from medglip.grounding.checkpoints import checkpoint_folder
 from medglip.grounding.evidence import PLAIN, EvidenceSettings
 from medglip.grounding.training import TrainSettings
 from medglip.vqa.mllm import packing
-from medglip.vqa.mllm.adapter_card import SetFacts
+from medglip.vqa.mllm.adapter_card import SetFacts, adapter_card
 from medglip.vqa.mllm.align import AlignSettings, aligned
 from medglip.vqa.mllm.alignment import base_fingerprint
 from medglip.vqa.mllm.core import core_of, core_sha256
@@ -198,3 +198,16 @@ def test_what_is_shipped_is_small_described_and_of_the_shipped_core(kind: Kind, 
     facts = [SetFacts(**row) for row in json.loads((folder / "facts.json").read_text())]
     assert facts
     assert all(one.is_free for one in facts)
+
+
+def test_a_card_says_what_the_adapter_is_for() -> None:
+    lora = {"r": 4, "alpha": 8, "linears": ["q_proj"]}
+    identity = {"base": "smollm2-135m", "core": {"name": "small"}, "settings": {"lora": lora}}
+    for what, words in (
+        ("questions derived from regions", "medglip vqa ask"),
+        ("reports derived from regions", "medglip report write"),
+    ):
+        sets = [SetFacts(name="bccd", licence="MIT", what=what, items=2, images=2)]
+        card = adapter_card("adapter", "tiny", identity, sets, {}, licence="apache-2.0")
+        assert f"{words} image.png" in card
+        assert ("nothing follows from what it leaves out" in card) == (words == "medglip report write")

@@ -5,18 +5,15 @@ ranks. Nobody waits for anybody: whoever finds all records there merges them.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import Skipped
-from ...grounding.evidence import EvidenceSettings
 from ...grounding.records import write_atomic
 from ...grounding.training import processes
-from .generate import GenerateSettings
-from .model import GroundedMLLM
-from .predict import Job, predict
+from .predict import Job
 
 SKIPPED = ".skipped.jsonl"
 
@@ -76,26 +73,19 @@ class Shards:
         return [p for p in sorted(self.folder.glob("*.jsonl")) if p.name.endswith(SKIPPED) == is_skipped]
 
 
-def predict_shared(
-    mllm: GroundedMLLM,
-    jobs: Sequence[Job],
-    evidence_settings: EvidenceSettings,
-    settings: GenerateSettings,
-    path: Path,
-) -> Skipped:
-    """`predict` by every process at once, each the jobs of its images; `path` is there when all are done.
+def shared(jobs: Sequence[Job], path: Path, write: Callable[[Sequence[Job], Path], Skipped]) -> Skipped:
+    """`write(jobs, path)` by every process at once, each the jobs of its images; `path` is there when all are done.
 
-    Every process calls it with the same jobs. One process by itself writes `path`, as `predict` does.
+    Every process calls it with the same jobs; what it returns is of its own. One process by itself writes `path`.
     """
     ranks = processes()
     shards = Shards(out=path, rank=ranks.process_index, num_ranks=ranks.num_processes)
     if ranks.num_processes == 1 and not shards.folder.is_dir():
-        return predict(mllm, jobs, evidence_settings, settings, path)
+        return write(jobs, path)
     with ranks.main_process_first():
         shards.adopt()
     done, is_mine = shards.done(), shards.mine([str(job.fields["image_id"]) for job in jobs])
-    mine = [job for job, own in zip(jobs, is_mine, strict=True) if own and job.id not in done]
-    skipped = predict(mllm, mine, evidence_settings, settings, shards.path)
+    skipped = write([job for job, own in zip(jobs, is_mine, strict=True) if own and job.id not in done], shards.path)
     ranks.wait_for_everyone()
     if ranks.is_main_process:
         shards.merge([job.id for job in jobs])
