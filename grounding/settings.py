@@ -54,7 +54,8 @@ def _explain(kind: type[BaseModel], detail: dict[str, Any]) -> str:
     name = ".".join(keys)
     if detail["type"] == "extra_forbidden":
         return f"unknown key {name!r}, {nearest(keys[-1], _fields_at(kind, keys[:-1]))}"
-    return f"key {name!r}: {detail['msg']}" if name else detail["msg"]
+    said = str(detail["msg"]).removeprefix("Value error, ")
+    return f"key {name!r}: {said}" if name else said
 
 
 def _fields_at(kind: type[BaseModel], keys: list[str]) -> list[str]:
