@@ -196,9 +196,9 @@ def _of_seed(meta: Mapping[str, Any], seed: int) -> dict[str, Any]:
 def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
     """Score and compare every row, each set of questions by itself; table, numbers and picture; return the table."""
     settings = recipe.eval.model_copy(update={"strata": False})
-    changed = _changed_pictures(grid, recipe.probes if task == "vqa" else (), out)
     rows: list[tuple[Source, tuple[Form, ...]]] = [(BASELINE, ()), *grid.rows]
     cells: Cells = {(s, forms, seed): pooled(out, s, forms, [seed], task) for s, forms in rows for seed in grid.seeds}
+    changed = _changed_pictures(cells, grid, recipe.probes if task == "vqa" else (), out)
     sets = list(dict.fromkeys(map(_set, cells[BASELINE, (), grid.seeds[0]])))
     texts: list[str] = []
     facts: dict[str, Any] = {"grid": asdict(grid), "pooling": POOLED, "settings": settings.model_dump(mode="json")}
@@ -217,13 +217,13 @@ def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
     return text
 
 
-def _changed_pictures(grid: Grid, probes: Sequence[Probe], out: Path) -> Changed:
+def _changed_pictures(cells: "Cells", grid: Grid, probes: Sequence[Probe], out: Path) -> Changed:
     """Records of `none` and of predicted evidence with their own pictures and under each probe that has originals."""
     rows = [(BASELINE, ()), *(row for row in grid.rows if row[0] == "predicted")]
     under = [probe for probe in PROBES if probe in probes]
     return {
-        _row(source, forms).strip(): {
-            ORIGINAL: pooled(out, source, forms, grid.seeds, "vqa"),
+        _row(source, forms): {
+            ORIGINAL: _pool(cells, source, forms, grid.seeds),
             **{p: pooled_files(out, f"probes/vqa-{source}.{p}.jsonl", forms, grid.seeds, "vqa") for p in under},
         }
         for source, forms in rows
@@ -303,7 +303,7 @@ def _less(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, f
 
 
 def _row(source: Source, forms: tuple[Form, ...]) -> str:
-    return f"{source} {'+'.join(forms)}"
+    return f"{source} {'+'.join(forms)}".strip()
 
 
 def tasks_named(name: str) -> Task:

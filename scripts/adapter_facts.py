@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -12,7 +12,7 @@ from ..eval.bootstrap import Difference, Estimate
 from ..eval.compare import HEADLINE
 from ..eval.table import by_metric, table
 from ..grounding.bad_input import BadInput, Skipped
-from ..grounding.records import read_lines
+from ..grounding.records import Task, read_lines
 from ..report.task import Report
 from ..vqa.mllm.adapter_card import SetFacts
 from ..vqa.mllm.shipped import FACTS, shipped_folder
@@ -172,7 +172,7 @@ def _of_grid(name: str, found: Mapping[str, Any]) -> str:
     return "\n\n".join([f"Questions: {name}.", *parts] if name else parts)
 
 
-def _headline(cells: Mapping[str, Any], task: Literal["vqa", "report"] = "vqa") -> dict[str, Estimate | Difference]:
+def _headline(cells: Mapping[str, Any], task: Task = "vqa") -> dict[str, Estimate | Difference]:
     return _cells({name: cells[name] for name in HEADLINE[task] if name in cells} or cells)
 
 

@@ -63,13 +63,12 @@ def predict_dataset(ask: Ask) -> bool:
     _claim(ask)
     every, skipped = load_questions(ask.dataset, ask.root, ask.split, part=ask.part, seed=ask.seed)
     asked = every[: ask.limit]
-    shards = Shards(out=ask.out, rank=ranks.process_index, num_ranks=ranks.num_processes)
+    shards = Shards.here(ask.out)
     ids = [question.question_id for question in asked]
     # No rank writes before all have found their images' regions, so all see the same here and none waits for ever.
     if set(ids) - (done := shards.done()):
         jobs = _jobs(ask, finished, every, asked, ranks)
-        is_mine = shards.mine([question.study.study_id for question in asked])
-        if mine := [job for job, own in zip(jobs, is_mine, strict=True) if own and job.id not in done]:
+        if mine := shards.left(jobs, done):
             predict(finished.model(ask.source), mine, finished.evidence_settings(ask.source), ask.generate, shards.path)
     if ranks.is_main_process:
         skipped.write(ask.out.with_suffix(SKIPPED))

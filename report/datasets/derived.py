@@ -24,8 +24,7 @@ def to_reports(studies: Iterable[Study]) -> list[Report]:
 
 def _report(facts: Facts) -> Report:
     study = facts.study
-    places = sorted(facts.places.values(), key=lambda place: (-place.area[1], place.phrase))[: captions.MOST_SEEN]
-    sentences = (Sentence(text=_opening(facts)), *(_sentence(facts, place) for place in places))
+    sentences = (Sentence(text=_opening(facts)), *(_sentence(facts, place) for place in captions.largest(facts)))
     text = " ".join(sentence.text for sentence in sentences)
     return Report(report_id=f"{study.study_id}#report", study=study, text=text, sentences=sentences)
 
@@ -39,13 +38,13 @@ def _opening(facts: Facts) -> str:
 
 def _sentence(facts: Facts, place: Place) -> Sentence:
     """What is said of one phrase: where it is if there is one and that is certain, else that it is seen."""
-    phrase, is_single = place.phrase, any(place is single for single in facts.single)
-    verb = "are" if place.number > 1 or is_plural(phrase) else "is"
+    phrase, is_single = place.phrase, place in facts.single
+    lies, is_ = ("lie", "are") if is_plural(phrase) else ("lies", "is")
     if place.number > 1:
-        text = f"Several {plural(phrase)} {verb} seen."
+        text = f"Several {plural(phrase)} are seen."
     elif is_single and (cell := grid_cell(place)):
-        text = f"The {phrase} {'lie' if verb == 'are' else 'lies'} in the {captions.part(cell)} of the image."
+        text = f"The {phrase} {lies} in the {captions.part(cell)} of the image."
     else:
-        text = f"{f'the {phrase}' if is_single else with_article(phrase)} {verb} seen."
+        text = f"{f'the {phrase}' if is_single else with_article(phrase)} {is_} seen."
     regions = tuple(facts.study.regions[k] for k in place.indices)
-    return Sentence(text=text[0].upper() + text[1:], regions=regions)
+    return Sentence(text=captions.capital(text), regions=regions)

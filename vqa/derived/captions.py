@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .claims import Claim, body_part, grid_cell
-from .facts import Facts
+from .facts import Facts, Place
 from .questions import with_article
 
 MOST_SEEN, MOST_ABSENT = 5, 3
@@ -29,7 +29,7 @@ def caption(facts: Facts) -> Claim | None:
 
     `asks`: modality, body, `seen` as lists [phrase, place or ""], `absent`; `text` renders them in the given wording.
     """
-    places = sorted(facts.places.values(), key=lambda place: (-place.area[1], place.phrase))[:MOST_SEEN]
+    places = largest(facts)
     single = {place.phrase for place in facts.single}
     seen = [[place.phrase, grid_cell(place) if place.phrase in single else ""] for place in places]
     absent = list(facts.absent[:MOST_ABSENT])
@@ -38,6 +38,11 @@ def caption(facts: Facts) -> Claim | None:
     asks = {"modality": facts.study.modality, "body": body_part(facts), "seen": seen, "absent": absent}
     phrases = tuple([phrase for phrase, _ in seen] + absent)
     return Claim(kind="caption", form="caption", asks=asks, answer="", phrases=phrases)
+
+
+def largest(facts: Facts) -> list[Place]:
+    """What is told of a picture: its largest places first, at most `MOST_SEEN`."""
+    return sorted(facts.places.values(), key=lambda place: (-place.area[1], place.phrase))[:MOST_SEEN]
 
 
 def text(asks: Mapping[str, Any], wording: int) -> str:
@@ -61,7 +66,7 @@ def _seen(seen: Sequence[Sequence[str]], wording: int) -> str:
     parts = [f"{phrase} in the {part(place)}" if place else phrase for phrase, place in seen]
     listed = _listed(parts, "and")
     frames = ("It shows {}.", "Seen: {}.", "{} can be seen.", "There is {}.", "One sees {}.")
-    return _capital(frames[wording % len(frames)].format(listed))
+    return capital(frames[wording % len(frames)].format(listed))
 
 
 def _absent(absent: Sequence[str], wording: int) -> str:
@@ -81,5 +86,6 @@ def _listed(parts: Sequence[str], word: str) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {word} {parts[-1]}"
 
 
-def _capital(sentence: str) -> str:
+def capital(sentence: str) -> str:
+    """The sentence with its first letter in upper case."""
     return sentence[0].upper() + sentence[1:]

@@ -1,11 +1,11 @@
 """Records of several processes: one file a rank, merged by id when all are there. A killed rank loses nothing.
 
 `records.jsonl` comes from `records.ranks/0-of-2.jsonl`, `1-of-2.jsonl` ..., also those of runs on other numbers of
-ranks. Nobody waits for anybody: whoever finds all records there merges them.
+ranks. Nobody need wait: whoever finds all records there can merge them. `shared` waits, for what comes after needs all.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,12 @@ class Shards:
     rank: int = 0
     num_ranks: int = 1
 
+    @classmethod
+    def here(cls, out: Path) -> "Shards":
+        """Those of this process among all."""
+        ranks = processes()
+        return cls(out=out, rank=ranks.process_index, num_ranks=ranks.num_processes)
+
     @property
     def folder(self) -> Path:
         """Of the rank files."""
@@ -40,6 +46,11 @@ class Shards:
         """For each item whether it is this rank's: all of one group (an image) are the same rank's."""
         order = {group: place for place, group in enumerate(dict.fromkeys(groups))}
         return [order[group] % self.num_ranks == self.rank for group in groups]
+
+    def left(self, jobs: Sequence[Job], done: Container[str]) -> list[Job]:
+        """The jobs of this rank, all of an image, whose ids are not `done`."""
+        is_mine = self.mine([str(job.fields["image_id"]) for job in jobs])
+        return [job for job, own in zip(jobs, is_mine, strict=True) if own and job.id not in done]
 
     def done(self) -> set[str]:
         """Ids with a whole record in any file, those of runs with other ranks among them."""
@@ -78,14 +89,12 @@ def shared(jobs: Sequence[Job], path: Path, write: Callable[[Sequence[Job], Path
 
     Every process calls it with the same jobs; what it returns is of its own. One process by itself writes `path`.
     """
-    ranks = processes()
-    shards = Shards(out=path, rank=ranks.process_index, num_ranks=ranks.num_processes)
+    ranks, shards = processes(), Shards.here(path)
     if ranks.num_processes == 1 and not shards.folder.is_dir():
         return write(jobs, path)
     with ranks.main_process_first():
         shards.adopt()
-    done, is_mine = shards.done(), shards.mine([str(job.fields["image_id"]) for job in jobs])
-    skipped = write([job for job, own in zip(jobs, is_mine, strict=True) if own and job.id not in done], shards.path)
+    skipped = write(shards.left(jobs, shards.done()), shards.path)
     ranks.wait_for_everyone()
     if ranks.is_main_process:
         shards.merge([job.id for job in jobs])
