@@ -13,14 +13,14 @@ import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 
 from ..grounding.bad_input import BadInput
-from ..grounding.records import file_sha256, sha256
-from .bootstrap import Estimate
+from ..grounding.files import file_sha256, sha256
 from .coco_files import CocoFiles, Row, read_coco
-from .measure import Bools, Floats, Measure, Measured, mean
 from .metrics.detection import MOST_BOXES, PLACES, Matching, average_precisions, average_recall, coco_stats
 from .score import Scores
 from .settings import EvalSettings, IouType
-from .strata import Strata, estimated
+from .statistics.bootstrap import Estimate
+from .statistics.measure import Bools, Floats, Measure, Measured, mean
+from .statistics.strata import Strata, estimated
 
 
 def score_coco(

@@ -7,11 +7,11 @@ from typing import Any
 
 from ..grounding.bad_input import BadInput
 from ..grounding.records import Task
-from .bootstrap import Difference, Key, paired_differences
-from .measure import Measured
 from .records import Record, cluster, data_sha256, read_records, shown
 from .score import EvalSettings, measure
-from .significance import holm, mcnemar
+from .statistics.bootstrap import Difference, Key, paired_differences
+from .statistics.measure import Measured
+from .statistics.significance import holm, mcnemar
 
 HEADLINE: dict[Task, tuple[str, ...]] = {
     "vqa": ("open_recall", "open_f1", "open_accuracy", "closed_accuracy", "overall_accuracy"),

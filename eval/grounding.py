@@ -8,12 +8,12 @@ import numpy as np
 from ..grounding.bad_input import BadInput
 from ..grounding.geometry import area
 from ..grounding.types import Region
-from .measure import Measured
 from .metrics import calibration, detection, froc, phrase
-from .ranking import RankedHits
 from .records import Record, asked_phrases, cluster, regions_by_phrase
 from .settings import EvalSettings
-from .strata import labels_of
+from .statistics.measure import Measured
+from .statistics.ranking import RankedHits
+from .statistics.strata import labels_of
 
 MOST_LABELS = 60
 """The most different phrases that are strata of their own."""

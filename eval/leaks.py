@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..grounding.bad_input import BadInput
-from ..grounding.records import file_sha256, numbered_lines
+from ..grounding.files import file_sha256, numbered_lines
 from .protocols.exact_match import normalize
 from .records import shown
 

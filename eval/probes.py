@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..grounding.bad_input import BadInput
-from .bootstrap import Difference, Estimate, estimates
 from .compare import HEADLINE, differences, with_holm
-from .measure import Measure, Measured, mean
 from .protocols import exact_match, probmed
 from .records import Record, check_run, data_sha256, shown
 from .score import EvalSettings, measure
+from .statistics.bootstrap import Difference, Estimate, estimates
+from .statistics.measure import Measure, Measured, mean
 
 PROTOCOL = "probes"
 VERSION = "1"

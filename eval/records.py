@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from ..grounding.bad_input import BadInput
-from ..grounding.records import PredictionRecord, Task, numbered_lines
+from ..grounding.files import numbered_lines
+from ..grounding.records import PredictionRecord, Task
 from ..grounding.types import Region, region_from_json
 
 Record = dict[str, Any]

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from .measure import Measure, Measured, Sums
 from .metrics.citations import citation_measures
 from .metrics.clinical import clinical_measures
 from .metrics.java import JavaFailed
@@ -18,7 +17,8 @@ from .metrics.report import GROUPS, METRICS, chosen, tokenize_pairs
 from .protocols import r2gen
 from .records import Record, cluster, shown
 from .settings import EvalSettings
-from .strata import labels_of
+from .statistics.measure import Measure, Measured, Sums
+from .statistics.strata import labels_of
 
 VERSION = "1"
 """Of protocol `full`."""

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from ..grounding.bad_input import BadInput
-from ..grounding.records import Task, write_atomic
-from .bootstrap import Estimate
+from ..grounding.files import write_atomic
+from ..grounding.records import Task
 from .grounding import measure_grounding
-from .measure import Measured
 from .records import Record, check_run, cluster, data_sha256
 from .report import measure_report
 from .settings import EvalSettings as EvalSettings
-from .strata import Strata, estimated
+from .statistics.bootstrap import Estimate
+from .statistics.measure import Measured
+from .statistics.strata import Strata, estimated
 from .vqa import measure_vqa
 
 _SOFTWARE = ("medglip", "evaluate", "faster-coco-eval", "numpy", "pycocoevalcap", "scipy", "statsmodels")

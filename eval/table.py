@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from .bootstrap import Difference, Estimate
 from .compare import HEADLINE, Comparison
 from .probes import ProbeResult
 from .score import Scores
+from .statistics.bootstrap import Difference, Estimate
 
 Rows = Mapping[str, Mapping[str, Estimate | Difference]]
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..grounding.bad_input import BadInput, nearest
-from .measure import Measure, Measured, mean
 from .metrics.citations import citation_measures
 from .protocols import exact_match, llava_med, lmms_slake, medevalkit_rule
 from .protocols.vqa_rules import VqaRules
 from .records import Record, cluster, clustered_by_image, shown
 from .settings import EvalSettings
-from .strata import labels_of
+from .statistics.measure import Measure, Measured, mean
+from .statistics.strata import labels_of
 
 PROTOCOLS = {
     "exact_match": exact_match,

@@ -1,7 +1,7 @@
 """The core: where in the image is what the phrase says. Importing this room costs numpy, PIL and pydantic, no torch."""
 
 from .bad_input import BadInput, Skipped
-from .evidence import Evidence, EvidenceSettings
+from .evidence.evidence import Evidence, EvidenceSettings
 from .geometry import Letterbox
 from .grounder import Grounder
 from .types import MODALITIES, Region, Study, parse_modality

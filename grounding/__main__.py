@@ -19,7 +19,7 @@ def main() -> None:
     place = parser.parse_args().recipe
 
     from .recipe import train_recipe
-    from .training import processes
+    from .training.loop import processes
 
     try:
         folder = train_recipe(place)

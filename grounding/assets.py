@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from .bad_input import BadInput, nearest
-from .records import file_sha256
+from .files import file_sha256
 
 
 @dataclass(frozen=True, kw_only=True)

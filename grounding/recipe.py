@@ -13,16 +13,16 @@ from datasets import Dataset, concatenate_datasets
 from pydantic import model_validator
 
 from .bad_input import BadInput, Skipped
-from .checkpoints import vocabulary_of
-from .datasets import phantom
 from .datasets.load import DataSettings, load_studies
-from .datasets.phantom import PhantomSettings
+from .datasets.phantoms import dataset as phantom
+from .datasets.phantoms.dataset import PhantomSettings
 from .datasets.schema import tables
-from .learned import place
-from .records import write_atomic
+from .files import write_atomic
+from .grounders.pretrained import vocabulary_of
 from .settings import Settings, read_yaml, validate
-from .train import GroundingSettings, train
-from .training import processes
+from .training.core import GroundingSettings, train
+from .training.loop import processes
+from .training.provenance import place
 from .types import Study
 
 OTHER_SECTIONS = ("evidence", "sources", "mllm", "mllm_train", "vqa", "report", "eval")

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from ..grounding.bad_input import BadInput
-from ..grounding.evidence import Evidence, EvidenceSettings, Form
+from ..grounding.evidence.evidence import Evidence, EvidenceSettings, Form
 from ..grounding.geometry import clip_box, iou
 from ..grounding.types import Region, Study
-from ..vqa.mllm.prompt import Example
-from .attribution import SAME_PLACE_IOU
+from ..vqa.prompt.prompt import Example
+from .text.attribution import SAME_PLACE_IOU
 
 INSTRUCTION = "Describe region 1 of this image in a short report."
 PHRASE = "marked region"

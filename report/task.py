@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..grounding.evidence import Evidence
+from ..grounding.evidence.evidence import Evidence
 from ..grounding.types import Region, Study
-from ..vqa.mllm.prompt import Example
+from ..vqa.prompt.prompt import Example
 
 Section = Literal["findings", "impression", "both"]
 """What is to be written; `both` reads "Findings: ... Impression: ..."."""

@@ -5,22 +5,22 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..eval.score import EvalSettings
-from ..grounding.evidence import EvidenceSettings, Source
+from ..grounding.evidence.evidence import EvidenceSettings, Source
 from ..grounding.recipe import CoreRecipe
 from ..grounding.settings import Settings
-from ..grounding.training import TrainSettings
+from ..grounding.training.loop import TrainSettings
 from ..report.datasets.covid_cxr import CovidNotesSettings
 from ..report.datasets.generic import GenericSettings
 from ..report.datasets.iu_xray import IuXraySettings
 from ..report.datasets.load import NAMES, READERS
 from ..report.datasets.mimic_cxr import MimicCxrSettings
-from ..report.negation import Negation
+from ..report.text.negation import Negation
 from ..vqa.datasets.vqa_rad import VqaRadSettings
 from ..vqa.derived.derive import DeriveSettings
-from ..vqa.mllm.generate import GenerateSettings
-from ..vqa.mllm.model import MllmSettings
-from ..vqa.mllm.train import MllmTrainSettings
+from ..vqa.inference.generate import GenerateSettings
+from ..vqa.model.grounded_mllm import MllmSettings
 from ..vqa.probes import Probe
+from ..vqa.training.train import MllmTrainSettings
 
 QUESTION_SETS = ("phantom", "vqa_rad", "derived")
 REPORT_SETS = (*NAMES, "derived")

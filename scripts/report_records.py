@@ -4,20 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..grounding.evidence import PLAIN, Evidence, EvidenceSettings, select
-from ..grounding.labels import load_labels
-from ..grounding.sources import true_evidence
+from ..grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, select
+from ..grounding.evidence.sources import true_evidence
 from ..grounding.types import region_to_json
-from ..report.attribution import attribute, attribution_to_meta, sentences_of
-from ..report.deidentified import as_reference
-from ..report.negation import Negation
-from ..report.sentences import ground_sentences
-from ..report.statements import judged
+from ..grounding.vocabulary.labels import load_labels
 from ..report.task import Report, Sentence
+from ..report.text.attribution import attribute, attribution_to_meta, sentences_of
+from ..report.text.deidentified import as_reference
+from ..report.text.negation import Negation
+from ..report.text.sentences import ground_sentences
+from ..report.text.statements import judged
 from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
-from ..vqa.mllm.predict import Job
-from ..vqa.mllm.prompt import Example
-from .task_data import record_meta
+from ..vqa.inference.predict import Job
+from ..vqa.prompt.prompt import Example
+from .records import record_meta
 
 
 @dataclass(frozen=True, kw_only=True)

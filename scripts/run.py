@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from ..grounding.settings import read_settings
-from ..grounding.training import processes
-from .line import Line
-from .page import write_page
+from ..grounding.training.loop import processes
+from .page.gather import write_page
+from .pipeline.pipeline import Line
+from .pipeline.results import results_table, score, write_grounding_records
+from .pipeline.tune import ADAPTERS, tune_and_predict
 from .recipe import Recipe
-from .results import results_table, score, write_grounding_records
-from .tune import ADAPTERS, tune_and_predict
 
 
 def run(recipe_path: Path) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_base(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LLaVA folder as `assemble` writes it: 64 x 64 pixels, four image tokens."""
     from medglip.grounding.model.config import MedGlipVisionConfig
-    from medglip.vqa.mllm.smollm2 import assemble
+    from medglip.vqa.model.small_default import assemble
 
     sizes = MedGlipVisionConfig(
         image_size=64, stage_widths=(4, 4, 4, 4), hidden_size=8, depths=(1, 1, 1, 2), num_groups=2
@@ -63,7 +63,7 @@ def tiny_base(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def tiny_core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an untrained grounding core of 64 x 64 pixels, which finds something everywhere."""
     from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
-    from medglip.grounding.train import GroundingSettings, ModelSettings, build
+    from medglip.grounding.training.core import GroundingSettings, ModelSettings, build
 
     sizes = ModelSettings(
         image_size=64, width=16, stage_widths=(8, 8, 8, 8), hidden_size=8, depths=(1, 1, 1, 2), text_layers=1
@@ -79,7 +79,8 @@ def tiny_core(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def small_default(tiny_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`smollm2-135m` is a tiny text model here, and the cache and the package's adapters are empty folders."""
-    from medglip.vqa.mllm import shipped, smollm2
+    from medglip.vqa.model import shipped
+    from medglip.vqa.model import small_default as smollm2
 
     monkeypatch.setattr(smollm2, "text_folder", lambda *_: tiny_text)
     monkeypatch.setenv("MEDGLIP_CACHE", str(tmp_path / "cache"))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..grounding.evidence import Evidence, EvidenceSettings
+from ..grounding.evidence.evidence import Evidence, EvidenceSettings
 from ..grounding.types import Region, region_to_json
 
 CITE = "Cite the regions you use by number, like [1]."

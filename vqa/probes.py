@@ -12,12 +12,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ..grounding.bad_input import BadInput
-from ..grounding.evidence import derangement
-from ..grounding.labels import LabelTree, load_labels
-from ..grounding.phrases import mirror
+from ..grounding.evidence.controls import derangement
 from ..grounding.types import Study
+from ..grounding.vocabulary.labels import LabelTree, load_labels
+from ..grounding.vocabulary.phrases import mirror
 from .derived.questions import question_text
-from .mllm.prompt import Transform
+from .prompt.prompt import Transform
 from .task import Question
 
 Probe = Literal["blank", "shuffled", "text_only", "flipped", "absent"]

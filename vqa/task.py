@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ..grounding.evidence import Evidence, mirrored
-from ..grounding.sources import true_evidence
+from ..grounding.evidence.controls import mirrored
+from ..grounding.evidence.evidence import Evidence
+from ..grounding.evidence.sources import true_evidence
 from ..grounding.types import Study
-from .mllm.prompt import Example, Transform
+from .prompt.prompt import Example, Transform
 
 AnswerType = Literal["open", "closed"]
 

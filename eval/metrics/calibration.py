@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..measure import Bools, Floats, Sums
+from ..statistics.measure import Bools, Floats, Sums
 
 BINS = 15
 """Bins of equal width in [0, 1]."""

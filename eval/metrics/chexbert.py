@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, model_validator
 
 from ...grounding.bad_input import BadInput
-from ..measure import Bools, Floats, Ints, Measure, mean
+from ..statistics.measure import Bools, Floats, Ints, Measure, mean
 from .shell import MeasureMetric
 from .sums import divide, sums
 

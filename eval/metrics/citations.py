@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from ...grounding.geometry import iou
-from ..measure import Measure, mean
 from ..records import Record
+from ..statistics.measure import Measure, mean
 from .clinical import given
 from .sums import ratio, sums
 

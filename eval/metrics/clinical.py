@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from ...grounding.bad_input import BadInput
-from ..measure import Measure
 from ..records import Record
 from ..settings import EvalSettings
+from ..statistics.measure import Measure
 from .chexbert import Labels, check_names, label_measures, num_uncertain
 from .radcliq import SubScores, radcliq_measures
 from .radfact import Verdicts, num_defining, radfact_measures

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from ..measure import Bools, Floats, Ints, Sums
-from ..ranking import RankedHits
+from ..statistics.measure import Bools, Floats, Ints, Sums
+from ..statistics.ranking import RankedHits
 
 MOST_BOXES = 100
 """COCO's limit: the highest scoring predictions of a pair that count."""

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..measure import Floats
-from ..ranking import RankedHits
+from ..statistics.measure import Floats
+from ..statistics.ranking import RankedHits
 
 RATES = np.array([1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8])
 """False positives an image, at which the competition performance metric reads the curve."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pycocoevalcap.meteor import meteor as reference
 
-from ..measure import Floats, Sums
+from ..statistics.measure import Floats, Sums
 from .java import run_java
 from .tokenize import collapse
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..measure import Floats, Ints, Sums, mean
+from ..statistics.measure import Floats, Ints, Sums, mean
 
 BLEU = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
 LEXICAL = (*BLEU, "rouge_l", "cider")

@@ -17,8 +17,8 @@ from scipy.optimize import linear_sum_assignment
 from ...grounding.bad_input import BadInput
 from ...grounding.geometry import Boxes, area
 from ...grounding.types import Region
-from ..measure import Floats, Ints, Measure, Sums, mean
-from ..ranking import RankedHits
+from ..statistics.measure import Floats, Ints, Measure, Sums, mean
+from ..statistics.ranking import RankedHits
 from .calibration import BINS, brier, calibration_error
 from .detection import MOST_BOXES, PLACES, Matching, average_precisions, average_recall, coco_stats
 from .froc import Froc

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...grounding.bad_input import BadInput
-from ..measure import Bools, Floats, Measure, mean
+from ..statistics.measure import Bools, Floats, Measure, mean
 from .shell import MeasureMetric
 
 THRESHOLDS = np.array([0.1, 0.2, 0.3, 0.4, 0.5])

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..measure import Bools, Floats
-from ..ranking import RankedHits
+from ..statistics.measure import Bools, Floats
+from ..statistics.ranking import RankedHits
 
 
 class Auroc(RankedHits):

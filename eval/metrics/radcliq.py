@@ -12,7 +12,7 @@ import datasets
 import numpy as np
 from pydantic import BaseModel, FiniteFloat
 
-from ..measure import Floats, Measure, mean
+from ..statistics.measure import Floats, Measure, mean
 from .shell import MeasureMetric
 from .sums import ratio, sums
 

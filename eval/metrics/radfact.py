@@ -14,7 +14,7 @@ import datasets
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 
-from ..measure import Bools, Floats, Measure, Sums
+from ..statistics.measure import Bools, Floats, Measure, Sums
 from .shell import MeasureMetric
 from .sums import divide, ratio, sums
 

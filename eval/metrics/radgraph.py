@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 import datasets
 from pydantic import BaseModel, BeforeValidator, model_validator
 
-from ..measure import Measure, mean
+from ..statistics.measure import Measure, mean
 from .shell import MeasureMetric
 
 LEVELS = ("simple", "partial", "complete")

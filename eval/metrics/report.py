@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import datasets
 
 from ...grounding.bad_input import BadInput, nearest
-from ..measure import Measure, Sums
 from ..settings import Tokenization
+from ..statistics.measure import Measure, Sums
 from .meteor import meteor
 from .ngram import BLEU, LEXICAL, ngram_measures
 from .shell import MeasureMetric

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import datasets
 import evaluate
 
-from ..measure import Measure
+from ..statistics.measure import Measure
 
 
 class MeasureMetric(evaluate.Metric):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..measure import Floats, Sums
+from ..statistics.measure import Floats, Sums
 
 
 def sums(columns_NK: Floats, formula: Callable[[Floats], Floats], rows: Sequence[int] | None = None) -> Sums:

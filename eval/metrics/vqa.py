@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import datasets
 
 from ...grounding.settings import validate
-from ..measure import Measure
 from ..settings import ClosedDef, EvalSettings, VqaProtocol
+from ..statistics.measure import Measure
 from ..vqa import PROTOCOLS, Question, references_of, vqa_measures
 from .shell import MeasureMetric
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...grounding.records import Task
 from ..records import Record, asked_phrases
-from ..strata import AXES
+from ..statistics.strata import AXES
 from .content import TITLES, Case, Content, ImageKey, Picture, System
 from .intervals import words
 

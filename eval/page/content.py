@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...grounding.records import Task
-from ..bootstrap import Difference
-from ..measure import Measured
 from ..records import Record
 from ..score import Scores
+from ..statistics.bootstrap import Difference
+from ..statistics.measure import Measured
 
 ImageKey = tuple[str, str]
 """Data set and image id."""

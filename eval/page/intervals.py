@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ..bootstrap import Difference, Estimate
+from ..statistics.bootstrap import Difference, Estimate
 from .content import HEADLINE, TITLES, Content, Pair, System
 
 WIDTH, HEIGHT, PAD = 260, 20, 6

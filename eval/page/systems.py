@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 
 from ...grounding.records import Task
-from ..bootstrap import Difference
 from ..compare import differences, with_holm
-from ..measure import Floats, Measure, Measured, Sums
 from ..records import Record, asked_phrases
 from ..score import Scores, measure, scored
 from ..settings import EvalSettings
+from ..statistics.bootstrap import Difference
+from ..statistics.measure import Floats, Measure, Measured, Sums
 from .content import HEADLINE, Pair, System
 
 VALUE: dict[Task, tuple[str, ...]] = {

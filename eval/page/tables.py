@@ -10,8 +10,8 @@ from inspect import cleandoc
 from typing import Any
 
 from ...grounding.records import Task
-from ..bootstrap import Estimate
 from ..score import Scores
+from ..statistics.bootstrap import Estimate
 from .content import HEADLINE, TITLES, Content, RunFacts, System
 from .intervals import estimate_text, words
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..measure import Measure, mean
 from ..records import Record
+from ..statistics.measure import Measure, mean
 
 VERSION = "1"
 

@@ -18,12 +18,12 @@ from pydantic import Field, field_validator, model_validator
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput, Skipped
-from ..labels import load_labels
 from ..settings import Settings
 from ..types import Study, parse_modality
-from . import built
+from ..vocabulary.labels import load_labels
 from .corpus import data_folder, held_out
-from .nifti import SliceSettings
+from .layouts import built
+from .layouts.nifti import SliceSettings
 from .schema import studies, tables, to_dataset
 
 Layout = Literal[
@@ -41,7 +41,10 @@ Layout = Literal[
     "dicom_seg",
     "built",
 ]
-READERS: dict[Layout, str] = {layout: f".{layout}" for layout in get_args(Layout)}
+READERS: dict[str, str] = {
+    **{str(name): f".layouts.{name}" for name in get_args(Layout)},
+    "phantom": ".phantoms.dataset",
+}
 """Module of each layout; its `read(folder, skipped, modality=...)` yields studies (phantoms: `read(folder)`, rows)."""
 OPTIONS: dict[str, tuple[Layout, ...]] = {
     "phrase": ("mask_folder",),

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..bad_input import BadInput
-from ..records import file_sha256, write_atomic
+from ..files import file_sha256, write_atomic
 from .window import percentile_window, to_uint8, unit_scale
 
 _ORIENTATION = 0x0112

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets import covid_cxr as lung_boxes
 from ...grounding.datasets.corpus import data_folder, held_out
+from ...grounding.datasets.layouts import covid_cxr as lung_boxes
 from ...grounding.imaging.read import read_image
-from ...grounding.labels import load_labels
 from ...grounding.settings import Settings
 from ...grounding.types import Study
-from ..sentences import ground_sentences, split_sentences
+from ...grounding.vocabulary.labels import load_labels
 from ..task import Report
+from ..text.sentences import ground_sentences, split_sentences
 
 COLUMNS = ("patientid", "filename", "modality", "clinical_notes")
 

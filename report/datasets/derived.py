@@ -7,9 +7,9 @@ not annotate all that may be in a picture, and a model that learned from it to d
 
 from collections.abc import Iterable
 
-from ...grounding.datasets.phantom_words import plural
-from ...grounding.labels import load_labels
+from ...grounding.datasets.phantoms.words import plural
 from ...grounding.types import Study
+from ...grounding.vocabulary.labels import load_labels
 from ...vqa.derived import captions
 from ...vqa.derived.claims import body_part, grid_cell
 from ...vqa.derived.facts import Facts, Place, facts_of

@@ -27,9 +27,9 @@ from pydantic import Field
 
 from ...grounding.bad_input import BadInput, Skipped, nearest
 from ...grounding.datasets.corpus import data_folder
-from ...grounding.records import numbered_lines
+from ...grounding.files import numbered_lines
 from ...grounding.types import parse_modality
-from ..sections import Sections, parse_sections
+from ..text.sections import Sections, parse_sections
 from .rows import ReportRow, ReportSettings, View, before, drawn_parts, one_part_a_group
 
 PARTS = {"train": "train", "val": "val", "valid": "val", "validate": "val", "validation": "val", "test": "test"}

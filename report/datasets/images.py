@@ -6,10 +6,10 @@ from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.imaging.read import image_size, read_image
-from ...grounding.labels import load_labels
 from ...grounding.types import Study
-from ..sentences import ground_sentences
+from ...grounding.vocabulary.labels import load_labels
 from ..task import Report
+from ..text.sentences import ground_sentences
 from .rows import CONTEXT, ReportRow, ReportSettings, View, place, placed
 from .texts import ReportText
 

@@ -27,7 +27,7 @@ from pydantic import Field
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder
-from ..sections import Sections
+from ..text.sections import Sections
 from . import r2gen
 from .rows import ReportRow, ReportSettings, View, drawn_parts
 

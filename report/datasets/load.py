@@ -82,7 +82,7 @@ def _settings(name: str, kind: type[Chosen], settings: Settings | None, root: Pa
 
 
 def _phantom(root: Path) -> list[Report]:
-    from ...grounding.datasets import phantom as studies
+    from ...grounding.datasets.phantoms import dataset as studies
     from .phantom import read_reports
 
     folder = data_folder(root)

@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput, Skipped, nearest
 from ...grounding.datasets.corpus import data_folder
-from ..sections import parse_sections
+from ..text.sections import parse_sections
 from . import r2gen
 from .rows import ReportRow, ReportSettings, View, before
 

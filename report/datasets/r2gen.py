@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
-from ..sections import Sections
+from ..text.sections import Sections
 from .rows import ReportRow, View
 
 FILE = "annotation.json"

@@ -16,9 +16,9 @@ from pydantic import Field
 from ...grounding.bad_input import BadInput
 from ...grounding.datasets.corpus import held_out
 from ...grounding.settings import Settings
-from ..deidentified import Policy
-from ..sections import Sections
 from ..task import Section
+from ..text.deidentified import Policy
+from ..text.sections import Sections
 
 Context = Literal["indication", "technique", "comparison"]
 CONTEXT: tuple[Context, ...] = ("indication", "technique", "comparison")

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.evidence import Evidence
-from ...vqa.mllm.prompt import Example
-from ..deidentified import note, treated
-from ..sections import Sections
-from ..sentences import split_sentences
+from ...grounding.evidence.evidence import Evidence
+from ...vqa.prompt.prompt import Example
 from ..task import Section
+from ..text.deidentified import note, treated
+from ..text.sections import Sections
+from ..text.sentences import split_sentences
 from .rows import CONTEXT, ReportRow, ReportSettings, place, placed
 
 

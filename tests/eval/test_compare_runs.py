@@ -9,9 +9,9 @@ from scipy.stats import binomtest, chi2
 from statsmodels.stats.proportion import proportion_confint
 
 from medglip.eval.compare import compare_records, compare_runs
-from medglip.eval.measure import mean
 from medglip.eval.settings import EvalSettings
-from medglip.eval.significance import holm, mcnemar, wilson
+from medglip.eval.statistics.measure import mean
+from medglip.eval.statistics.significance import holm, mcnemar, wilson
 from medglip.grounding.bad_input import BadInput
 
 Records = list[dict[str, Any]]

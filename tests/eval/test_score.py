@@ -8,15 +8,10 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from medglip.eval.bootstrap import Difference, Estimate
 from medglip.eval.compare import compare, compare_records
 from medglip.eval.records import read_records
-from medglip.eval.score import (
-    EvalSettings,
-    read_json,
-    score,
-    write_json,
-)
+from medglip.eval.score import EvalSettings, read_json, score, write_json
+from medglip.eval.statistics.bootstrap import Difference, Estimate
 from medglip.eval.table import cell, table
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.geometry import mask_to_rle

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from medglip.grounding import Region, Study
-from medglip.grounding.medglip_grounder import GrounderSettings, MedGlipGrounder
+from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
-from medglip.grounding.train import GroundingSettings, ModelSettings, build
-from medglip.grounding.training import TrainSettings
+from medglip.grounding.training.core import GroundingSettings, ModelSettings, build
+from medglip.grounding.training.loop import TrainSettings
 
 PHRASES = ("bright square", "dark square", "left lung")
 

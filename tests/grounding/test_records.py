@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from medglip.grounding.bad_input import BadInput, Skipped
-from medglip.grounding.records import PredictionRecord, RecordFile, read_lines, write_atomic
+from medglip.grounding.files import read_lines, write_atomic
+from medglip.grounding.records import PredictionRecord, RecordFile
 
 
 def record(name: str) -> PredictionRecord:

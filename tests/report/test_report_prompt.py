@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from medglip.grounding.evidence import Evidence
+from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.types import Study
 from medglip.report.task import INSTRUCTION, Report, Section, Sentence, to_example
 

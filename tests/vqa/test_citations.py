@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medglip.grounding.evidence import Evidence, EvidenceSettings
+from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
 from medglip.grounding.types import Region, Study
 from medglip.vqa.citations import citations_to_json, numbers_shown, parse_citations, with_citations
 from medglip.vqa.task import Question, to_example, truth_of

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from medglip.eval.probes import PROBES as SCORED
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.evidence import Evidence
+from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.types import Region, Study
 from medglip.vqa.probes import PROBES, absent, flipped, probed
 from medglip.vqa.task import Question, to_example

@@ -13,7 +13,7 @@ from datasets import Dataset
 
 from ...grounding.bad_input import BadInput
 from ...grounding.datasets.schema import row_to_study
-from ...grounding.records import numbered_lines
+from ...grounding.files import numbered_lines
 from ...grounding.types import Study
 from ..task import Question
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.records import numbered_lines
+from ...grounding.files import numbered_lines
 from ...grounding.types import parse_modality
 from .rows import PARTS, QuestionRow, answer_type_of, build_rows, text_of, yes_no_type
 

@@ -77,7 +77,7 @@ def load_questions(
 
 
 def _phantom(folder: Path, part: str | None) -> list[Question]:
-    from ...grounding.datasets import phantom as studies
+    from ...grounding.datasets.phantoms import dataset as studies
     from . import phantom
 
     questions = phantom.read_questions(folder, studies.read(folder))

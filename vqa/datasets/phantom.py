@@ -10,7 +10,7 @@ from typing import Any
 from datasets import Dataset
 
 from ...grounding.bad_input import BadInput
-from ...grounding.datasets.phantom import read_rows
+from ...grounding.datasets.phantoms.dataset import read_rows
 from ...grounding.types import Study
 from ..task import Question
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput
-from ...grounding.datasets.duplicates import Rows, alike_before, fingerprints, same_before
+from ...grounding.datasets.building.duplicates import Rows, alike_before, fingerprints, same_before
 from ...grounding.imaging.read import read_image
 
 Finder = Callable[[NDArray[np.int64]], Rows]

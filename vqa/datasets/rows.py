@@ -13,8 +13,8 @@ from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.imaging.read import read_image
-from ...grounding.labels import load_labels
 from ...grounding.types import Study
+from ...grounding.vocabulary.labels import load_labels
 from ..task import AnswerType, Question
 
 PARTS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets import slake as slake_regions
+from ...grounding.datasets.layouts import slake as slake_regions
 from ...grounding.types import Study, parse_modality
 from .rows import PARTS, QuestionRow, answer_type_of, build_rows, json_list, text_of
 

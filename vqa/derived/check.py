@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ...grounding.labels import load_labels
 from ...grounding.types import Study, parse_modality
+from ...grounding.vocabulary.labels import load_labels
 from . import captions
 from .questions import question_text
 

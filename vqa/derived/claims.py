@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from scipy import ndimage
 
-from ...grounding.evidence import where
-from ...grounding.labels import load_labels
+from ...grounding.evidence.render import where
+from ...grounding.vocabulary.labels import load_labels
 from .facts import Facts, Place
 
 Kind = Literal["modality", "body", "organ", "presence", "side", "count", "size", "position", "relation", "caption"]

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.schema import row_to_study
-from ...grounding.records import sha256, write_atomic
+from ...grounding.files import sha256, write_atomic
 from ...grounding.settings import Settings
 from ...grounding.types import Study
 from . import captions

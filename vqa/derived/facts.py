@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...grounding.labels import load_labels
 from ...grounding.types import Region, Study
+from ...grounding.vocabulary.labels import load_labels
 
 UNCOUNTED = frozenset(
     {

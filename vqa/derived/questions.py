@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...grounding.datasets.phantom_words import article
+from ...grounding.datasets.phantoms.words import article
 
 WORDINGS: dict[str, tuple[str, ...]] = {
     "modality": (

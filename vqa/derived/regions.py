@@ -9,8 +9,10 @@ from dataclasses import replace
 import numpy as np
 
 from ...grounding.bad_input import BadInput
-from ...grounding.evidence import Evidence, derangement, transplant, where, without_masks
-from ...grounding.records import sha256
+from ...grounding.evidence.controls import derangement, transplant
+from ...grounding.evidence.evidence import Evidence, without_masks
+from ...grounding.evidence.render import where
+from ...grounding.files import sha256
 from ...grounding.types import Region, Study
 from ..task import Question
 

@@ -1,0 +1,1 @@
+"""Measures as sums over clusters; intervals, tests and rankings over them."""

@@ -1,0 +1,1 @@
+"""Region sets become one set on disk: manifest, harmonised labels, plan, copies, card."""

@@ -1,0 +1,250 @@
+"""`medglip data build`: many sets -> one grounded dataset, in three steps that each continue where they stopped.
+
+    sets ──read, relabel, hash──▶ parts ──16 bytes a row──▶ which rows stay, on which side ──▶ shards + card
+
+Parts and shards are written whole or not at all, by number, so a rerun after a kill gives the same bytes.
+"""
+
+import json
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import cache, partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm.auto import tqdm
+
+from ...bad_input import BadInput, Skipped
+from ...files import file_sha256, sha256, write_atomic
+from ...vocabulary.labels import load_labels
+from ..layouts.built import BUILT_FEATURES, shards
+from ..layouts.rows import skipping
+from ..load import read_set, set_folder
+from ..schema import study_to_row
+from .card import TALLIED, CardFacts, card, tally
+from .harmonize import Excluded, Notes, Row, harmonize, label_of, read_licences, stored_picture
+from .manifest import BuildSettings, SourceSettings
+from .plan import Piece, Plan, make_plan
+
+VERSION = 1
+"""Of the rules of a build; parts of another version are not taken over."""
+
+_PART_ROWS = 512
+_GROUP_ROWS = 256  # rows a row group: what a worker and a streaming reader hold at once
+_FOR_THE_PLAN = {"thumbnail": pa.binary(256), "draw": pa.float64()}
+_PART_SCHEMA = pa.schema([*BUILT_FEATURES.arrow_schema, *map(pa.field, *zip(*_FOR_THE_PLAN.items(), strict=True))])
+_Job = tuple[SourceSettings, list[Row] | tuple[Path, range], list[tuple[str, str, str]]]
+Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]], str], None]
+
+
+def build(settings: BuildSettings, workers: int = 1) -> CardFacts:
+    """Build the dataset into `settings.out_dir`, or continue there, with so many processes; what came of it.
+
+    Writes `data-00000-of-00012.parquet` ..., `README.md` (the card), `excluded.jsonl` (each row left out, and why) and
+    last `shards.json`. The bytes depend on sets and manifest alone, not on workers or interruptions. Sources changed
+    since an interruption are not noticed: their finished parts stay. Raises `BadInput` for a folder of another
+    manifest or label tree, and when no row is left.
+    """
+    out, parts = settings.out_dir, settings.out_dir / "parts"
+    if _is_finished(settings):
+        return CardFacts.from_json(json.loads((out / "shards.json").read_text()))
+    parts.mkdir(parents=True, exist_ok=True)
+    with _runner(workers) as run:
+        _scan(settings, parts, run)
+        plan = make_plan(settings, parts)
+        if not plan.num_kept:
+            raise BadInput("no row is left.", file=out, fix="see labels and licences of the manifest")
+        _write_shards(settings, plan, run)
+    facts = _finish(settings, plan, parts)
+    shutil.rmtree(parts)
+    return facts
+
+
+def _is_finished(settings: BuildSettings) -> bool:
+    """Claim the folder for this manifest; whether the dataset is complete there."""
+    out = settings.out_dir
+    stamp = sha256(settings.model_dump_json(exclude={"out_dir"}) + repr(load_labels().labels) + f"v{VERSION}")
+    claim = out / "build.json"
+    if claim.is_file() and json.loads(claim.read_text())["sha256"] != stamp:
+        raise BadInput(
+            "this folder holds a build of another manifest or label tree.",
+            file=out,
+            fix="give another `out_dir`, or remove the folder",
+        )
+    values = {"sha256": stamp, "manifest": settings.model_dump(mode="json", exclude={"out_dir"})}
+    write_atomic(claim, json.dumps(values, indent=1) + "\n")
+    return (out / "shards.json").is_file()
+
+
+def _run_here(work: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], name: str) -> None:
+    for job in tqdm(jobs, name, disable=None):
+        work(*job)
+
+
+@contextmanager
+def _runner(workers: int) -> Iterator[Run]:
+    """Calls a function on each job, in so many processes, with a few jobs in flight and no more: memory stays flat."""
+    if workers <= 1:
+        yield _run_here
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+
+        def run(work: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], name: str) -> None:
+            flying: deque[Future[Any]] = deque()
+            for job in tqdm(jobs, name, disable=None):
+                flying.append(pool.submit(work, *job))
+                if len(flying) > 2 * workers:
+                    flying.popleft().result()
+            while flying:
+                flying.popleft().result()
+
+        yield run
+
+
+def _scan(settings: BuildSettings, parts: Path, run: Run) -> None:
+    """Step 1: every set as parts of a few hundred harmonized rows, and `000.json` when set 0 is complete."""
+    for number, source in enumerate(settings.sources):
+        done = parts / f"{number:03d}.json"
+        if done.is_file():
+            continue
+        skipped, name = Skipped(), f"read {source.set_name}"
+        run(partial(_write_part, settings), _part_jobs(source, parts, number, skipped), name)
+        write_atomic(done, json.dumps({"excluded": _drained(skipped)}))
+
+
+def _part_jobs(source: SourceSettings, parts: Path, number: int, skipped: Skipped) -> Iterator[tuple[Path, _Job]]:
+    """The parts of a set that are not on disk. A set of another layout is read again from its start to get there."""
+    licences = None
+    for k, rows in enumerate(_portions(source, skipped)):
+        unreadable = _drained(skipped)
+        file = parts / f"{number:03d}-{k:06d}.parquet"
+        if not file.is_file():
+            licences = read_licences(source) if licences is None else licences
+            if isinstance(rows, list) and licences:
+                rows = [{**row, "licence": licences.get(Path(row["image_path"]).name, "")} for row in rows]
+            yield file, (source, rows, unreadable)
+
+
+def _portions(source: SourceSettings, skipped: Skipped) -> Iterator[list[Row] | tuple[Path, range]]:
+    """Rows of a set, some hundred at a time; of a built one the place of its rows, for the workers to read."""
+    if source.layout == "built":
+        for shard in shards(set_folder(source)):
+            groups = pq.read_metadata(shard).num_row_groups
+            yield from ((shard, range(k, min(k + 2, groups))) for k in range(0, groups, 2))
+        return
+    rows = (study_to_row(study) for study in read_set(source, skipped))
+    while portion := list(islice(rows, _PART_ROWS)):
+        yield portion
+
+
+def _drained(skipped: Skipped) -> list[tuple[str, str, str]]:
+    """What the reader left out since the last call."""
+    entries, skipped.entries = skipped.entries, []
+    return [(entry["item"], "unreadable", entry["why"]) for entry in entries]
+
+
+def _write_part(settings: BuildSettings, file: Path, job: _Job) -> None:
+    source, portion, unreadable = job
+    if isinstance(portion, tuple):
+        portion = pq.ParquetFile(portion[0]).read_row_groups(list(portion[1])).to_pylist()
+    notes = Notes(rows=len(portion), excluded=unreadable)
+    naming = cache(partial(label_of, source=source, unknown=source.unknown_labels or settings.unknown_labels))
+    kept: list[Row] = []
+    for row in portion:
+        broken = Skipped()
+        with skipping(broken, Path(row["image_path"]), row["study_id"]):
+            try:
+                kept.append(harmonize(row, source, settings, naming, notes))
+            except Excluded as error:
+                notes.excluded.append((row["study_id"], error.kind, str(error)))
+        notes.excluded += _drained(broken)
+    table = pa.Table.from_pylist(kept, _PART_SCHEMA.with_metadata({"medglip": notes.to_json()}))
+    _write_whole(file, table.schema, table.to_batches(_GROUP_ROWS))
+
+
+def _write_whole(file: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """A Parquet file with a row group for each batch, whole or absent."""
+    unfinished = file.with_name(f".{file.name}.part")
+    with pq.ParquetWriter(unfinished, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    unfinished.replace(file)
+
+
+def shard_name(number: int, count: int) -> str:
+    """`data-00003-of-00012.parquet`."""
+    return f"data-{number:05d}-of-{count:05d}.parquet"
+
+
+def _write_shards(settings: BuildSettings, plan: Plan, run: Run) -> None:
+    """Step 3: the kept rows in the order of the manifest, with their split and, by setting, their picture."""
+    count = -(-plan.num_kept // settings.shard_rows)
+    jobs = (
+        (settings.out_dir / shard_name(k, count), plan.pieces(k * settings.shard_rows, settings.shard_rows))
+        for k in range(count)
+        if not (settings.out_dir / shard_name(k, count)).is_file()
+    )
+    run(partial(_write_shard, settings.images == "bytes"), jobs, "write shards")
+
+
+def _write_shard(has_bytes: bool, file: Path, pieces: Sequence[Piece]) -> None:
+    schema = BUILT_FEATURES.arrow_schema
+    _write_whole(file, schema, (batch for piece in pieces for batch in _finished_rows(piece, has_bytes, schema)))
+
+
+def _finished_rows(piece: Piece, has_bytes: bool, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Rows of a part as they go into a shard."""
+    table = pq.read_table(piece.part).take(pa.array(piece.places))
+    splits = [split or own for split, own in zip(piece.splits, table["split"].to_pylist(), strict=True)]
+    table = table.set_column(table.column_names.index("split"), "split", pa.array(splits, pa.string()))
+    for batch in table.drop_columns(list(_FOR_THE_PLAN)).to_batches(_GROUP_ROWS):
+        pictures = batch.select(["image", "image_path"]).to_pylist()
+        images = [stored_picture(row) if has_bytes else None for row in pictures]
+        column = pa.array(images, schema.field("image").type)
+        batch = batch.set_column(batch.schema.names.index("image"), "image", column)
+        yield batch.select(schema.names).cast(schema)
+
+
+def _finish(settings: BuildSettings, plan: Plan, parts: Path) -> CardFacts:
+    """The list of what was left out, the card, and, last, the manifest of finished shards."""
+    out = settings.out_dir
+    facts = CardFacts(name=settings.name, kept=plan.num_kept, alike_left_in=plan.alike_left_in)
+    excluded = plan.excluded(_unreadable(settings, parts, facts))
+    _write_lines(out / "excluded.jsonl", (facts.count_excluded(entry) for entry in excluded))
+    for shard in shards(out):
+        for batch in pq.ParquetFile(shard).iter_batches(_GROUP_ROWS, columns=list(TALLIED)):
+            facts.tally.update(tally(batch))
+        facts.shards.append({"shard": shard.name, "sha256": file_sha256(shard)})
+    write_atomic(out / "README.md", card(settings, facts))
+    write_atomic(out / "shards.json", json.dumps(facts.to_json(), indent=1) + "\n")
+    return facts
+
+
+def _unreadable(settings: BuildSettings, parts: Path, facts: CardFacts) -> Iterator[dict[str, str]]:
+    """What the steps before the plan left out, set by set; notes of the parts are counted on the way."""
+    for number, source in enumerate(settings.sources):
+        for part in sorted(parts.glob(f"{number:03d}-*.parquet")):
+            notes = Notes.from_json(pq.read_schema(part).metadata[b"medglip"])
+            facts.add_notes(source.set_name, notes)
+            yield from (_entry(source, *entry) for entry in notes.excluded)
+        last = json.loads((parts / f"{number:03d}.json").read_text())["excluded"]
+        yield from (_entry(source, *entry) for entry in last)
+
+
+def _entry(source: SourceSettings, row: str, kind: str, why: str) -> dict[str, str]:
+    return {"source": source.set_name, "row": row, "kind": kind, "why": why}
+
+
+def _write_lines(path: Path, rows: Iterable[dict[str, str]]) -> None:
+    """A JSONL file, whole or absent."""
+    unfinished = path.with_name(f".{path.name}.part")
+    with unfinished.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    unfinished.replace(path)

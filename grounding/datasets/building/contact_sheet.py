@@ -1,0 +1,91 @@
+"""The contact sheet of a dataset: one HTML file, light and dark, with a few pictures a set, their boxes and phrases."""
+
+import base64
+import io
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+from datasets import Dataset
+from PIL import Image
+
+from ...bad_input import BadInput
+from ...imaging.read import read_image
+from ...types import NOTICE, Region, Study
+from ..schema import row_to_study
+
+_SIDE_PX = 320
+_MAX_BOXES = 60
+_COLOURS = ("#e66101", "#2c7bb6", "#1a9641", "#d7308c", "#c8aa14", "#6e50be")
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1b2733; --soft: #5b6b7a; --paper: #fbfcfd; --card: #ffffff; --line: #d5dde4 }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4ebf1; --soft: #9db0c0; --paper: #12171d; --card: #1a222b; --line: #33414e } }
+body { margin: 2rem auto; max-width: 76rem; padding: 0 1rem; font: 15px/1.45 system-ui, sans-serif;
+  color: var(--ink); background: var(--paper) }
+h1 { font-size: 1.4rem } h2 { font-size: 1.05rem; margin: 2rem 0 .6rem } p, small { color: var(--soft) }
+.row { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem }
+figure { margin: 0; padding: .6rem; background: var(--card); border: 1px solid var(--line); border-radius: 6px }
+.picture { position: relative; display: flex; justify-content: center; background: #000; border-radius: 3px }
+.picture div { position: relative; display: inline-block } img { display: block; max-width: 100%; height: auto }
+svg { position: absolute; inset: 0; width: 100%; height: 100% }
+rect { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke }
+figcaption { margin-top: .5rem; overflow-wrap: anywhere } i { display: inline-block; width: .75em; height: .75em;
+  border-radius: 2px; margin-right: .35em } span { margin-right: .9em; white-space: nowrap }
+"""
+
+
+def contact_sheet(data: Dataset, samples: int, seed: int) -> str:
+    """The page: of each set so many rows drawn with the seed, in order. One that cannot be read is named instead."""
+    names = np.array(data["dataset"][:])
+    sections: list[str] = []
+    for name in dict.fromkeys(names.tolist()):
+        rows = np.flatnonzero(names == name)
+        chosen = np.sort(np.random.default_rng(seed).choice(rows, min(samples, len(rows)), replace=False))
+        figures = "".join(_figure(row_to_study(data[int(k)])) for k in chosen)
+        sections.append(
+            f'<h2>{escape(name)} <small>{len(chosen)} of {len(rows)}</small></h2><div class="row">{figures}</div>'
+        )
+    head = f"<title>Contact sheet</title><style>{_STYLE}</style>"
+    text = f"<h1>Contact sheet</h1><p>{len(names)} images. {NOTICE}</p>"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"{head}<body>{text}{''.join(sections)}</body></html>\n"
+    )
+
+
+def _figure(study: Study) -> str:
+    phrases = list(dict.fromkeys([*(region.phrase for region in study.regions), *study.phrases]))
+    colours = {phrase: _COLOURS[k % len(_COLOURS)] for k, phrase in enumerate(phrases)}
+    try:
+        picture = _picture(study, colours)
+    except BadInput as error:
+        picture = f"<p>{escape(error.problem)}</p>"
+    said = "".join(_legend(phrase, colours[phrase], study.regions) for phrase in phrases)
+    place = escape(f"{study.study_id} · {study.modality} · {study.split}")
+    return f"<figure>{picture}<figcaption>{said}<br><small>{place}</small></figcaption></figure>"
+
+
+def _legend(phrase: str, colour: str, regions: Sequence[Region]) -> str:
+    count = sum(region.phrase == phrase for region in regions)
+    return f'<span><i style="background:{colour}"></i>{escape(phrase)} {f"× {count}" if count else "(absent)"}</span> '
+
+
+def _picture(study: Study, colours: dict[str, str]) -> str:
+    """The thumbnail as JPEG in the page, under boxes in pixels of the original; of a crowd the first boxes."""
+    image = read_image(study.image_path)
+    image.thumbnail((_SIDE_PX, _SIDE_PX), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=82)
+    width, height = study.size_px
+    boxes = "".join(_rect(region, colours[region.phrase]) for region in study.regions[:_MAX_BOXES])
+    source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return (
+        f'<div class="picture"><div><img alt="" width="{image.width}" height="{image.height}" src="{source}">'
+        f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none">{boxes}</svg></div></div>'
+    )
+
+
+def _rect(region: Region, colour: str) -> str:
+    x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
+    return f'<rect x="{x0:g}" y="{y0:g}" width="{x1 - x0:g}" height="{y1 - y0:g}" stroke="{colour}"/>'

@@ -1,0 +1,152 @@
+"""A `datasets.Dataset` of studies described, checked against its files, and written as sharded Parquet."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from ...bad_input import BadInput, Skipped
+from ...files import write_atomic
+from ...imaging.read import read_image
+from ...types import Region, Study
+from ..schema import row_to_study
+from .card import TALLIED, Tally, tally
+from .duplicates import alike_before, fingerprints, same_before
+
+_NAMES = ("dataset", "modality", "split")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What is kept of a picture that was looked at: its id and split, and the hashes of `duplicates`."""
+
+    id: str
+    split: str
+    pixels: int
+    look: int
+    thumbnail: bytes
+
+
+def describe(data: Dataset) -> list[dict[str, Any]]:
+    """One row a data set, modality and split, sorted: dataset, modality, split, images, regions, phrases (a count)."""
+    images, regions = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
+    phrases: dict[tuple[str, ...], set[str]] = {}
+    columns = data.select_columns([*_NAMES, "phrases", "regions"]).with_format("arrow")
+    for batch in columns.iter(batch_size=512):  # Arrow: no run of a mask becomes a Python number
+        keys = list(zip(*(batch[name].to_pylist() for name in _NAMES), strict=True))  # pyright: ignore
+        counts = pc.list_value_length(batch["regions"]).to_pylist()  # pyright: ignore
+        for key, count, said in zip(keys, counts, batch["phrases"].to_pylist(), strict=True):  # pyright: ignore
+            images[key] += 1
+            regions[key] += count
+            phrases.setdefault(key, set()).update(said)
+    return [
+        {**dict(zip(_NAMES, key, strict=True)), "images": images[key], "regions": regions[key], "phrases": len(found)}
+        for key, found in sorted(phrases.items())
+    ]
+
+
+def check(data: Dataset, pictures: list[Picture] | None = None) -> Skipped:
+    """Open every image and hold every region against it; each fault is named, a study with none is not.
+
+    With a list of `pictures`, those that open are noted there, for `shared_pictures`.
+    """
+    faults = Skipped()
+    seen = Counter[str]()
+    for row in tqdm(data, desc="check", unit="image", leave=False, disable=None):
+        name = f"{row['dataset']}: {row['study_id']}"  # pyright: ignore[reportArgumentType, reportCallIssue]
+        try:
+            study = row_to_study(row)  # pyright: ignore[reportArgumentType]
+            seen[study.study_id] += 1
+            image = read_image(study.image_path)
+            if pictures is not None:
+                pictures.append(Picture(study.study_id, study.split, *fingerprints(image)))
+            _check(study, image.size, seen[study.study_id])
+        except BadInput as error:
+            faults.add(name, error)
+    return faults
+
+
+def shared_pictures(pictures: Sequence[Picture]) -> list[dict[str, str]]:
+    """Train pictures that a held-out split (any but train) has too: id, "equal pixels" or "looks like", the other's id.
+
+    Equal and alike by the rules of `duplicates`; pictures of one set that look alike may be slices of one kind.
+    """
+    ranks = np.array([picture.split == "train" for picture in pictures], np.int8)
+    pixels, looks = (np.array([getattr(p, name) for p in pictures], np.uint64) for name in ("pixels", "look"))
+    thumbnails = np.array([list(picture.thumbnail) for picture in pictures], np.uint8).reshape(-1, 256)
+    same, alike = same_before(pixels, ranks), alike_before(looks, ranks, thumbnails)
+    return [
+        {
+            "train": picture.id,
+            "is": "equal pixels" if a >= 0 else "looks like",
+            "held out": pictures[a if a >= 0 else b].id,
+        }
+        for picture, a, b in zip(pictures, same.tolist(), alike.tolist(), strict=True)
+        if a >= 0 or b >= 0
+    ]
+
+
+def tally_all(data: Dataset) -> Tally:
+    """Counts of all rows by modality, label level, box size and what else they have (`card.tally`)."""
+    found: Tally = Counter()
+    names = [name for name in TALLIED if name in data.column_names]
+    for batch in data.select_columns(names).with_format("arrow").iter(batch_size=512):
+        found.update(tally(cast(pa.Table, batch)))
+    return found
+
+
+def _check(study: Study, size: tuple[int, int], times: int) -> None:
+    if times > 1:
+        raise BadInput(f"id {study.study_id!r} occurs again.", fix="ids are unique over all sets")
+    if size != study.size_px:
+        raise BadInput(f"{size} pixels, not {study.size_px}.", file=study.image_path, fix="load the set again")
+    for number, region in enumerate(study.regions, 1):
+        if problem := _fault(region, size):
+            raise BadInput(problem, file=study.image_path, row=f"region {number}", fix="correct its annotation")
+
+
+def _fault(region: Region, size_px: tuple[int, int]) -> str:
+    """What is wrong with a region of an image of (width, height), or nothing."""
+    x0, y0, x1, y1 = region.box_xyxy_px
+    if x0 < 0 or y0 < 0 or x1 > size_px[0] or y1 > size_px[1]:
+        return f"box {region.box_xyxy_px.tolist()} of {region.phrase!r} leaves the image of {size_px}."
+    if region.mask is None:
+        return ""
+    if region.mask.shape != size_px[::-1]:
+        return f"mask of {region.phrase!r} is (H, W) {region.mask.shape}, the image (W, H) {size_px}."
+    rows, columns = np.flatnonzero(region.mask.any(1)), np.flatnonzero(region.mask.any(0))
+    if not len(rows):
+        return f"mask of {region.phrase!r} is empty."
+    is_inside = columns[0] >= int(x0) and rows[0] >= int(y0) and columns[-1] < x1 and rows[-1] < y1
+    return "" if is_inside else f"mask of {region.phrase!r} leaves its box {region.box_xyxy_px.tolist()}."
+
+
+def export(data: Dataset, folder: Path, rows_per_shard: int = 2000) -> list[Path]:
+    """Write `studies-00000-of-00003.parquet` ... and, last, `counts.json` with the shards and `describe`'s rows.
+
+    Each file is whole or absent; shards of an earlier export are removed. Image paths stay as they are. Read back with
+    `datasets.load_dataset("parquet", data_files=...)`. Raises `BadInput` for a data set without rows.
+    """
+    if not len(data):
+        raise BadInput("nothing to export.", fix="see what was skipped while loading")
+    number = -(-len(data) // rows_per_shard)
+    shards = [folder / f"studies-{k:05d}-of-{number:05d}.parquet" for k in range(number)]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "counts.json").unlink(missing_ok=True)
+    for k, shard in enumerate(shards):
+        partial = shard.with_name(f".{shard.name}")
+        data.shard(number, k, contiguous=True).to_parquet(partial)
+        partial.replace(shard)
+    for old in set(folder.glob("studies-*-of-*.parquet")) - set(shards):
+        old.unlink()
+    counts = {"studies": len(data), "shards": [shard.name for shard in shards], "sets": describe(data)}
+    write_atomic(folder / "counts.json", json.dumps(counts, indent=1) + "\n")
+    return shards

@@ -1,0 +1,237 @@
+"""A row of any set becomes a row of the built dataset: labels of the tree, tight boxes, licence, provenance, hashes."""
+
+import csv
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from ...bad_input import BadInput
+from ...imaging.read import is_dicom, read_image
+from ...vocabulary.labels import load_labels
+from ..corpus import draw
+from ..load import set_folder
+from .duplicates import fingerprints
+from .manifest import BuildSettings, SourceSettings
+
+Kind = Literal["mapped", "known", "unknown", "ambiguous", "left out"]
+Row = dict[str, Any]
+Naming = Callable[[str], tuple[str | None, Kind]]
+"""`label_of` for one set, with a memory."""
+NOT_STATED = "not stated"
+
+
+@dataclass
+class Notes:
+    """What happened to some rows of one set. `labels`: (source label, its label or "", kind) -> regions."""
+
+    rows: int = 0
+    tightened: int = 0
+    labels: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    excluded: list[tuple[str, str, str]] = field(default_factory=list)
+    """(row, kind of reason, reason)"""
+
+    def to_json(self) -> str:
+        """The inverse of `from_json`."""
+        return json.dumps({**vars(self), "labels": [[*key, count] for key, count in self.labels.items()]})
+
+    @staticmethod
+    def from_json(text: bytes) -> "Notes":
+        """Notes as a part keeps them."""
+        values = json.loads(text)
+        labels = Counter({(phrase, label, kind): count for phrase, label, kind, count in values["labels"]})
+        return Notes(**{**values, "labels": labels, "excluded": [tuple(entry) for entry in values["excluded"]]})
+
+
+class Excluded(Exception):
+    """A row that is left out: a kind of reason to count, and the reason."""
+
+    def __init__(self, kind: str, why: str):
+        super().__init__(why)
+        self.kind = kind
+
+
+def label_of(phrase: str, source: SourceSettings, unknown: str) -> tuple[str | None, Kind]:
+    """The built dataset's label for a set's own, None to leave it out, and how that came about."""
+    tree = load_labels()
+    word = tree.label(phrase)
+    meanings = {tree.label(name): label for name, label in source.labels.items()}
+    if word in meanings:
+        return meanings[word], "left out" if meanings[word] is None else "mapped"
+    found = tree.candidates(word, body_region=source.body_region or None)
+    if len(found) == 1:
+        return found[0], "known"
+    return (word if unknown == "keep" else None), "ambiguous" if tree.candidates(word) else "unknown"
+
+
+def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, naming: Naming, notes: Notes) -> Row:
+    """A row with `BUILT_FEATURES`, image bytes only where the row brought them, `thumbnail` and `draw`.
+
+    `row`: with `STUDY_FEATURES`, and `licence` where the set has one for each image, or with `BUILT_FEATURES`. Raises
+    `Excluded` for a licence that is not taken and for a row without a label, `BadInput` for a broken picture.
+    """
+    licence = row.get("licence") or source.licence or NOT_STATED
+    if settings.licences and licence not in settings.licences:
+        raise Excluded("licence", f"licence {licence!r} is not taken")
+    row = _relabel(row, naming, notes)
+    image = _picture(row)
+    if image.size != tuple(row["size_px"]):
+        raise BadInput(
+            f"{image.size} pixels, not {tuple(row['size_px'])}.", file=row["image_path"], fix="load it again"
+        )
+    pixel, look, thumbnail = fingerprints(image)
+    is_built = source.layout == "built"
+    path = _portable(row["image_path"])
+    provenance = {
+        "layout": source.layout,
+        "path": source.path,
+        "file": path,
+        "row": row["study_id"],
+    }
+    return {
+        **row,
+        "study_id": row["study_id"] if is_built else _renamed(row["study_id"], source),
+        "dataset": row["dataset"] if is_built else source.set_name,
+        "image_path": path,
+        "image": row.get("image"),
+        "body_region": row.get("body_region") or _body_region(row["phrases"]) or source.body_region or None,
+        "source": row.get("source") or source.set_name,
+        "licence": licence,
+        "original_size_px": row.get("original_size_px") or list(row["size_px"]),
+        "provenance": row.get("provenance") or provenance,
+        "pixel_hash": pixel,
+        "look_hash": look,
+        "thumbnail": thumbnail,
+        "draw": draw(row["group"], settings.seed),
+    }
+
+
+def read_licences(source: SourceSettings) -> dict[str, str]:
+    """Licence of each image file of a set's table; the first row of a name counts. Raises `BadInput`."""
+    if source.licence_table is None:
+        return {}
+    table = source.licence_table
+    file = set_folder(source) / table.file
+    if not file.is_file():
+        raise BadInput("no such file.", file=file, fix="`licence_table.file` lies below the folder of the set")
+    with file.open(encoding="utf-8", newline="") as lines:
+        reader = csv.DictReader(lines)
+        if missing := {table.image, table.licence} - set(reader.fieldnames or ()):
+            raise BadInput(f"has no column {min(missing)!r}.", file=file, fix=f"columns: {reader.fieldnames}")
+        found: dict[str, str] = {}
+        for row in reader:
+            found.setdefault(row[table.image], (row[table.licence] or "").strip())
+    return found
+
+
+def stored_picture(row: Row) -> dict[str, Any]:
+    """Bytes and name of a row's picture for a shard: the file as it is, or its upright pixels as PNG.
+
+    DICOM, files with EXIF data and formats other than JPEG and PNG are written anew, so that no header goes along.
+    """
+    if row.get("image"):
+        return row["image"]
+    path = on_disk(row["image_path"])
+    if path.suffix.lower() in (".png", ".jpg", ".jpeg") and not is_dicom(path):
+        with Image.open(path) as image:
+            is_plain = image.format in ("PNG", "JPEG") and "exif" not in image.info
+        if is_plain:
+            return {"bytes": path.read_bytes(), "path": path.name}
+    buffer = io.BytesIO()
+    read_image(path).save(buffer, "PNG")
+    return {"bytes": buffer.getvalue(), "path": f"{path.stem}.png"}
+
+
+def on_disk(image_path: str) -> Path:
+    """Where a picture of a built row lies: an absolute path, or below MEDGLIP_DATA."""
+    return Path(os.environ.get("MEDGLIP_DATA", "")) / image_path
+
+
+def rle_to_box(rle: Mapping[str, Any]) -> list[float] | None:
+    """The tight half-open box of an uncompressed COCO RLE without decoding it; None for an empty mask."""
+    height = rle["size"][0]
+    ends = np.cumsum(np.asarray(rle["counts"], np.int64))
+    starts, ends = ends[:-1:2], ends[1::2]
+    starts, ends = starts[starts < ends], ends[starts < ends] - 1
+    if not len(starts):
+        return None
+    is_wrapped = bool((starts // height != ends // height).any())
+    y0, y1 = (0, height) if is_wrapped else ((starts % height).min(), (ends % height).max() + 1)
+    return [float(starts[0] // height), float(y0), float(ends[-1] // height + 1), float(y1)]
+
+
+def _relabel(row: Row, naming: Naming, notes: Notes) -> Row:
+    """Phrases and regions under labels of the tree, masked regions in their tight boxes."""
+    found = {phrase: naming(phrase) for phrase in (*row["phrases"], *_said(row))}
+    regions: list[Row] = []
+    counts = Counter(region["phrase"] for region in row["regions"])
+    for phrase, (label, kind) in found.items():
+        notes.labels[phrase, label or "", kind] += counts[phrase]
+    for region in row["regions"]:
+        if label := found[region["phrase"]][0]:
+            regions.append(_tightened(region, label, notes))
+    phrases = dict.fromkeys(label for phrase in row["phrases"] if (label := found[phrase][0]))
+    if not phrases and not regions:
+        raise Excluded("labels", f"no label of the tree among {sorted(found)}")
+    return {**row, "phrases": list(phrases), "regions": regions}
+
+
+def _said(row: Row) -> list[str]:
+    return [region["phrase"] for region in row["regions"]]
+
+
+def _tightened(region: Row, label: str, notes: Notes) -> Row:
+    mask = region["mask_rle"] if region.get("mask_rle") and region["mask_rle"]["counts"] else None
+    box = rle_to_box(mask) if mask else None
+    if box is not None and box != [float(x) for x in region["box_xyxy_px"]]:
+        notes.tightened += 1
+    return {
+        **region,
+        "phrase": label,
+        "path": _place(label)[0],
+        "box_xyxy_px": box or region["box_xyxy_px"],
+        "mask_rle": mask,
+    }
+
+
+@cache
+def _place(label: str) -> tuple[list[str], str]:
+    """Path and body region of a label."""
+    return list(load_labels().path(label)), load_labels().body_region(label)
+
+
+def _body_region(phrases: list[str]) -> str | None:
+    """The body region of the labels where all agree; words of any region say nothing."""
+    regions = {_place(phrase)[1] for phrase in phrases} - {"", "any"}
+    return regions.pop() if len(regions) == 1 else None
+
+
+def _picture(row: Row) -> Image.Image:
+    content = (row.get("image") or {}).get("bytes")
+    if content is None:
+        return read_image(on_disk(row["image_path"]))
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadInput(f"the image is damaged ({error}).", row=row["study_id"], fix="build its set again") from error
+
+
+def _renamed(study_id: str, source: SourceSettings) -> str:
+    head, slash, tail = study_id.partition("/")
+    return f"{source.set_name}/{tail}" if slash and head == source.name else f"{source.set_name}/{study_id}"
+
+
+def _portable(image_path: str) -> str:
+    """The path below MEDGLIP_DATA where it lies there."""
+    root = os.environ.get("MEDGLIP_DATA", "")
+    path = Path(image_path)
+    return path.relative_to(root).as_posix() if root and path.is_relative_to(root) else str(path)

@@ -1,0 +1,128 @@
+"""The built dataset: `data-*.parquet` of `medglip data build`, its columns, and its readers.
+
+Pictures lie inside the shards or beside them; a reader copies those inside to `images/`, once, where everything that
+takes a path finds them. Training reads a memory-mapped Arrow copy (`mapped`); plain
+`datasets.load_dataset("parquet", data_files=..., streaming=True)` reads the shards too.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset, Features, Image, Value
+from datasets import List as ListOf
+from tqdm.auto import tqdm
+
+from ...assets import cache_folder
+from ...bad_input import BadInput, Skipped
+from ...files import sha256
+from ...imaging.read import copied_out
+from ...types import Study
+from ..schema import STUDY_FEATURES, row_to_study
+from .rows import existing_folder, skipping
+
+BUILT_FEATURES = Features(
+    {
+        **STUDY_FEATURES,
+        "image": Image(),  # bytes and file name; null where pictures stay outside
+        "body_region": Value("string"),
+        "source": Value("string"),
+        "licence": Value("string"),
+        "original_size_px": ListOf(Value("int32"), length=2),
+        "provenance": {
+            "layout": Value("string"),
+            "path": Value("string"),
+            "file": Value("string"),
+            "row": Value("string"),
+        },
+        "pixel_hash": Value("uint64"),
+        "look_hash": Value("uint64"),
+    }
+)
+"""`STUDY_FEATURES` and: `body_region`, null where the labels say none or several; `source`, the set's name; `licence`;
+`original_size_px` (width, height) at the source; `provenance`: layout and path of the set, file of the picture, id of
+the row there; the hashes of `duplicates`. `image_path` is below MEDGLIP_DATA, or absolute."""
+
+SHARDS = "data-*.parquet"
+_ROWS = 256
+
+
+def read(folder: Path, skipped: Skipped, *, modality: str = "") -> Iterator[Study]:
+    """Studies of a built dataset, one at a time, with the splits and the data set names they were built with.
+
+    `modality` is taken for compatibility and left alone: every row has its own. A row that cannot be used goes to
+    `skipped`. Raises `BadInput` for a folder without shards.
+    """
+    for number, row in enumerate(rows(folder), 1):
+        study = None
+        with skipping(skipped, folder, f"{number} ({row['study_id']})"):
+            study = row_to_study({**row, "image_path": str(_picture(folder, row))})
+        if study is not None:
+            yield study
+
+
+def mapped(folder: Path) -> Dataset:
+    """Every row with `STUDY_FEATURES`, memory-mapped: 5 million cost no more memory than five.
+
+    The Arrow file lies in the cache folder (MEDGLIP_CACHE), made once for these shards. Rows are as they were built,
+    not looked at again. Raises `BadInput` for a folder without shards.
+    """
+    files = shards(folder)
+    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    stamp = sha256(json.dumps([str(folder.resolve()), os.environ.get("MEDGLIP_DATA", ""), facts]))
+    path = cache_folder() / "built" / f"{folder.name}-{stamp[:16]}.arrow"
+    data = Dataset.from_file(str(path)) if path.is_file() else None
+    if data is None or not Path(data[0]["image_path"]).is_file():  # pictures copied out were removed
+        _write_arrow(folder, files, path)
+        data = Dataset.from_file(str(path))
+    return data
+
+
+def _write_arrow(folder: Path, files: list[Path], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    schema = STUDY_FEATURES.arrow_schema
+    try:
+        with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_stream(file, schema) as out:
+            for shard in tqdm(files, desc=folder.name, unit="shard", disable=None):
+                for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=[*schema.names, "image", "pixel_hash"]):
+                    out.write_table(_with_paths(folder, pa.Table.from_batches([batch])).cast(schema))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _with_paths(folder: Path, rows: pa.Table) -> pa.Table:
+    """`STUDY_FEATURES` with absolute paths of pictures that are there."""
+    pictures = rows.select(["image", "pixel_hash", "image_path"]).to_pylist()
+    paths = pa.array([str(_picture(folder, row)) for row in pictures], pa.string())
+    rows = rows.select(STUDY_FEATURES.arrow_schema.names)
+    return rows.set_column(rows.column_names.index("image_path"), "image_path", paths)
+
+
+def rows(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Every row as stored, with `BUILT_FEATURES` or some columns of it; memory for a few hundred rows."""
+    for shard in shards(folder):
+        for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=columns):
+            yield from batch.to_pylist()
+
+
+def shards(folder: Path) -> list[Path]:
+    """The Parquet files of a built dataset, in order. Raises `BadInput` for none."""
+    found = sorted(existing_folder(folder).glob(SHARDS))
+    if not found:
+        raise BadInput(f"no {SHARDS} here.", file=folder, fix="`medglip data build MANIFEST.yaml` writes them")
+    return found
+
+
+def _picture(folder: Path, row: dict[str, Any]) -> Path:
+    """The picture's file; one inside the shard is copied out under the name of its pixels' hash, else its bytes'."""
+    content = (row.get("image") or {}).get("bytes")
+    if content is None:
+        return Path(os.environ.get("MEDGLIP_DATA", "")) / row["image_path"]
+    known = row.get("pixel_hash")
+    return copied_out(content, folder / "images", "" if known is None else f"{known:016x}")

@@ -1,0 +1,175 @@
+"""COCO: `annotations.json` beside `images/`. Boxes are x, y, width, height in pixels; category names are the phrases.
+
+Read with it here: slices of public CT, MRI, ultrasound, fundus, dermoscopy and histology sets, and DSB 2018 nuclei;
+each has its own source and licence, several forbid commercial use (see `licenses` and `info` in its file).
+Beyond the standard, an image may carry `modality` and `group` (patient or recording, the unit of the split).
+Traps: an image without annotations is a true negative for every category; crowds (`iscrowd`) are no single region;
+category names of one file are taken as annotated exhaustively on each of its images.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...bad_input import BadInput, Skipped
+from ...geometry import rle_to_mask, xywh_to_xyxy
+from ...imaging.read import image_size
+from ...types import Region, Study
+from ...vocabulary.labels import load_labels
+from .rows import known_phrases, read_json, region, skipping
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoFile:
+    """An instances file: its images, the phrase of each category id, the annotations of each image id."""
+
+    path: Path
+    images: list[Row]
+    phrases: dict[Any, str]
+    rows: dict[Any, list[Row]]
+
+
+def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[Study]:
+    """Studies of the folder, one at a time, with split "" (COCO folders bring none).
+
+    `modality` counts where an image names none. Rows that cannot be used go to `skipped`. Raises `BadInput` if the
+    file is missing or is not COCO.
+    """
+    coco = read_file(folder / "annotations.json", load_labels().label, skipped)
+    for image in coco.images:
+        study = None
+        with skipping(skipped, coco.path, f"image {image_name(image)}"):
+            path, name = _image_path(folder, image["file_name"]), image["file_name"]
+            study = read_study(
+                coco,
+                image,
+                path,
+                skipped,
+                study_id=f"{folder.name}/{name}",
+                group=Path(name).stem,
+                dataset=folder.name,
+                modality=modality,
+            )
+        if study is not None:
+            yield study
+
+
+def read_file(file: Path, phrase_of: Callable[[str], str], skipped: Skipped) -> CocoFile:
+    """The file with `phrase_of(name)` for each category; annotations of images that are not in it go to `skipped`.
+
+    Raises `BadInput` if it is missing or is not COCO.
+    """
+    coco = read_json(file, ("images", "annotations", "categories"))
+    phrases: dict[Any, str] = {}
+    for category in coco["categories"]:
+        with skipping(skipped, file, f"category {category}"):
+            phrases[category["id"]] = phrase_of(category["name"])
+    rows = _by_image(coco["annotations"], coco["images"], file, skipped)
+    return CocoFile(path=file, images=coco["images"], phrases=phrases, rows=rows)
+
+
+def image_name(row: Any) -> Any:
+    """What an image of the file is called in messages."""
+    return (row.get("file_name") or row.get("id")) if isinstance(row, dict) else row
+
+
+def _by_image(annotations: list[Row], images: list[Row], file: Path, skipped: Skipped) -> dict[Any, list[Row]]:
+    found: dict[Any, list[Row]] = {image["id"]: [] for image in images if isinstance(image, dict) and "id" in image}
+    for number, annotation in enumerate(annotations, 1):
+        called = annotation.get("id", f"number {number}") if isinstance(annotation, dict) else f"number {number}"
+        with skipping(skipped, file, f"annotation {called}"):
+            if annotation["image_id"] not in found:
+                raise BadInput(f"image {annotation['image_id']} is not in the file.", fix="remove the annotation")
+            found[annotation["image_id"]].append(annotation)
+    return found
+
+
+def read_study(
+    coco: CocoFile,
+    image: Row,
+    path: Path,
+    skipped: Skipped,
+    *,
+    study_id: str,
+    group: str,
+    dataset: str,
+    modality: str = "unknown",
+    split: str = "",
+) -> Study:
+    """The study of one image of the file, which lies at `path`; its annotations that cannot be used go to `skipped`.
+
+    `group` and `modality` count where the image names none. Raises `BadInput` for an image that cannot be read, or is
+    of another size than the file says.
+    """
+    rows, size = coco.rows.get(image["id"], []), image_size(path)
+    stated = (image.get("width", size[0]), image.get("height", size[1]))
+    if stated != size:
+        raise BadInput(f"{size} pixels, but the annotations are for {stated}.", file=path, fix="use the original image")
+    found: list[Region] = []
+    for row in rows:
+        with skipping(skipped, coco.path, f"annotation {row.get('id')}"):
+            found.append(_region(row, coco.phrases, size))
+    named = [coco.phrases[row["category_id"]] for row in rows if row.get("category_id") in coco.phrases]
+    return Study(
+        study_id=study_id,
+        image_path=path,
+        modality=image.get("modality") or modality,
+        group=str(image.get("group") or group),
+        dataset=dataset,
+        split=split,
+        size_px=size,
+        regions=tuple(found),
+        phrases=known_phrases(coco.phrases.values(), named, found),
+    )
+
+
+def _image_path(folder: Path, name: str) -> Path:
+    inner = folder / "images" / name
+    return inner if inner.is_file() or not (folder / name).is_file() else folder / name
+
+
+def _region(row: Row, phrases: dict[Any, str], size_px: tuple[int, int]) -> Region:
+    if row["category_id"] not in phrases:
+        raise BadInput(f"category {row['category_id']} is not in the file.", fix="add it to `categories`")
+    if row.get("iscrowd"):
+        raise BadInput("a crowd is no single region.", fix="leave it out, or outline its members")
+    mask = segmentation_to_mask(row.get("segmentation"), size_px)
+    return region(phrases[row["category_id"]], xywh_to_xyxy(row["bbox"]), size_px, mask)
+
+
+def segmentation_to_mask(segmentation: Any, size_px: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """bool[H, W] of polygons, compressed or uncompressed RLE; None where there is none.
+
+    Raises `BadInput` for an RLE whose runs do not fill its size, and for what is no polygon.
+    """
+    if not segmentation:
+        return None
+    if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
+        return rle_to_mask(segmentation)
+    from faster_coco_eval.core import mask as coco_mask  # loaded here: most sets do without it
+
+    width, height = size_px
+    if isinstance(segmentation, dict):
+        try:
+            return np.asarray(coco_mask.decode(segmentation), bool)
+        except RuntimeError as error:
+            raise BadInput(f"compressed RLE: {error}", fix="export the mask again") from error
+    outlines = [_points(polygon, size_px) for polygon in segmentation]
+    polygons = cast(list[dict[str, Any]], coco_mask.frPyObjects(outlines, height, width))
+    return np.asarray(coco_mask.decode(coco_mask.merge(polygons)), bool)
+
+
+def _points(polygon: Any, size_px: tuple[int, int]) -> list[float]:
+    """x, y, x, y ... of a polygon. The decoder takes four numbers for a box, and all memory for NaN or far corners."""
+    points = np.asarray(polygon, np.float64)
+    if points.ndim != 1 or len(points) < 6 or len(points) % 2:
+        raise BadInput("a polygon needs three corners or more, x, y, x, y ...", fix="remove it, or outline it again")
+    if not np.abs(points).max() <= 2 * max(size_px):
+        raise BadInput("a polygon has a corner far off the image, or NaN.", fix="polygons are in pixels of the image")
+    return points.tolist()

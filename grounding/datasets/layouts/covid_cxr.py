@@ -1,0 +1,97 @@
+"""Lungs on chest X-rays: `images/`, `lung_boxes.json` (COCO boxes), `lung_masks/<stem>.png`, `metadata.csv`.
+
+Source: github.com/ieee8023/covid-chestxray-dataset, licence per image (column `license`: CC BY, CC BY-SA or
+CC BY-NC-SA); boxes CC BY 4.0 (General Blockchain); masks as shipped with torchxrayvision.
+Traps: "right lung" is the PATIENT's right, at the image's left. One mask holds both lungs: each region takes the part
+inside its box. Only images with boxes are read: on the others the lungs are unknown, not absent. Split by patient.
+"""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...bad_input import BadInput, Skipped
+from ...geometry import xywh_to_xyxy
+from ...imaging.read import image_size
+from ...types import Region, Study, parse_modality
+from ...vocabulary.labels import load_labels
+from .mask_folder import read_mask
+from .rows import known_phrases, read_json, region, skipping
+
+PHRASES = ("right lung", "left lung")
+_Row = dict[str, Any]
+
+
+def read(folder: Path, skipped: Skipped, *, modality: str = "xray", licences: Sequence[str] = ()) -> Iterator[Study]:
+    """Studies of images with lung boxes, one at a time, with split "" and the patient as group.
+
+    `modality` counts where the metadata names none; with `licences`, only images under one of them are read. Rows that
+    cannot be used go to `skipped`. Raises `BadInput` if a whole file is missing or malformed.
+    """
+    file = folder / "lung_boxes.json"
+    coco, patients = read_json(file, ("images", "annotations", "categories")), read_metadata(folder / "metadata.csv")
+    names = {row.get("id"): load_labels().label(row.get("name", "")) for row in coco["categories"]}
+    boxes: dict[Any, list[_Row]] = defaultdict(list)
+    for row in coco["annotations"]:
+        with skipping(skipped, file, f"annotation {row.get('id')}"):
+            boxes[row["image_id"]].append({**row, "phrase": names[row["category_id"]]})
+    for image in coco["images"]:
+        study = None
+        if licences and patients.get(image.get("file_name"), {}).get("license", "").strip() not in licences:
+            continue
+        with skipping(skipped, file, f"image {image.get('file_name', image.get('id'))}"):
+            rows = boxes.get(image["id"], [])
+            study = _study(image, rows, patients, folder, modality, skipped) if rows else None
+        if study is not None:
+            yield study
+
+
+def read_metadata(file: Path) -> dict[str, dict[str, str]]:
+    """The first row of each file name of `metadata.csv`. Raises `BadInput` for a missing file or column."""
+    if not file.is_file():
+        raise BadInput("no such file.", file=file, fix="copy metadata.csv beside images/")
+    with file.open(encoding="utf-8", newline="") as lines:
+        table = csv.DictReader(lines)
+        if missing := {"filename", "patientid", "modality"} - set(table.fieldnames or ()):
+            raise BadInput(f"has no column {', '.join(sorted(missing))}.", file=file, fix="use the file of the source")
+        found: dict[str, dict[str, str]] = {}
+        for row in table:
+            found.setdefault(row["filename"], row)
+    return found
+
+
+def _study(
+    image: _Row, rows: list[_Row], patients: dict[str, dict[str, str]], folder: Path, modality: str, skipped: Skipped
+) -> Study:
+    name = image["file_name"]
+    size = image_size(folder / "images" / name)
+    if name not in patients:
+        raise BadInput(f"{name} is not in metadata.csv, so its patient is not known.", fix="add its row")
+    mask = _mask(folder / "lung_masks" / f"{Path(name).stem}.png", size, skipped)
+    found: list[Region] = []
+    for row in rows:
+        with skipping(skipped, folder / "lung_boxes.json", f"annotation {row.get('id')}"):
+            found.append(region(row["phrase"], xywh_to_xyxy(row["bbox"]), size, mask))
+    return Study(
+        study_id=f"{folder.name}/{name}",
+        image_path=folder / "images" / name,
+        modality=parse_modality(patients[name]["modality"] or modality),
+        group=patients[name]["patientid"],
+        dataset=folder.name,
+        split="",
+        size_px=size,
+        regions=tuple(found),
+        phrases=known_phrases(PHRASES, [row["phrase"] for row in rows], found),
+    )
+
+
+def _mask(file: Path, size_px: tuple[int, int], skipped: Skipped) -> NDArray[np.bool_] | None:
+    """Both lungs, or None where no mask exists or it cannot be used; the boxes stay."""
+    with skipping(skipped, file):
+        return read_mask(file, size_px) if file.is_file() else None
+    return None

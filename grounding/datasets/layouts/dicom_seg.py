@@ -1,0 +1,235 @@
+"""DICOM images with DICOM SEG objects, anywhere in a folder: segments are regions, their labels the phrases.
+
+The layout of the Imaging Data Commons and The Cancer Imaging Archive (portal.imaging.datacommons.cancer.gov,
+cancerimagingarchive.net; licence and citation by collection, mostly CC BY); Segmentation IOD: DICOM PS3.3 A.51, C.8.20.
+A frame of a segmentation names its segment and the image it lies on (ReferencedSOPInstanceUID); the phrase is the
+SegmentLabel, or laterality and SegmentedPropertyType where the label says nothing more.
+Traps: frames without a pixel are usually left out, so every segment of a file is taken as annotated on each image that
+the file refers to; several files may outline one image; images of several frames are not read.
+Privacy: PatientID only joins the studies of a patient; groups and names in errors are hashes of UIDs or file names.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels import pixel_array
+
+from ...bad_input import BadInput, Skipped
+from ...files import sha256
+from ...geometry import mask_to_rle, rle_to_mask
+from ...imaging.read import image_size
+from ...types import Region, Study, parse_modality
+from ...vocabulary.labels import load_labels
+from .label_map import mask_regions
+from .rows import known_phrases, skipping
+
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+"""SOP classes: Segmentation Storage and Label Map Segmentation Storage."""
+_HEADER = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "Modality", "Rows", "NumberOfFrames")
+_PLACE = ("ImageOrientationPatient",)
+_GROUPS = ("SegmentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+_PIXELS = ("Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel", "PixelData")
+_KIND = ("PhotometricInterpretation", "SegmentationType", "MaximumFractionalValue", "ReferencedSeriesSequence")
+_SEGMENTATION = ("Rows", "NumberOfFrames", *_GROUPS, *_PIXELS, *_KIND)
+_PYDICOM_ERRORS = (ValueError, TypeError, KeyError, AttributeError, IndexError, EOFError, OSError, NotImplementedError)
+_NUMBER = re.compile(r"[\s_#-]*\d+$")
+_NO_NAMES = ("", "segment", "label", "region", "roi")
+
+
+@dataclass(kw_only=True)
+class _Image:
+    """One picture: where it is, and what segmentations say of it. `outlines`: phrase and RLE of each frame on it."""
+
+    path: Path
+    modality: str
+    group: str
+    num_frames: int
+    orientation: tuple[float, ...]
+    outlines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    phrases: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+
+
+def read(folder: Path, skipped: Skipped, *, components: bool = False, modality: str = "unknown") -> Iterator[Study]:
+    """Studies of the images that a segmentation refers to, one at a time. A segment is one region, or one a blob.
+
+    `modality` counts where the image names none of ours. Files that cannot be used go to `skipped`. Raises `BadInput`
+    if no segmentation is found.
+    """
+    images, segmentations = _scan(folder, skipped)
+    if not segmentations:
+        raise BadInput("holds no DICOM segmentation.", file=folder, fix="is `layout` right?")
+    for path in segmentations:
+        with skipping(skipped, path), warnings.catch_warnings(action="ignore"):
+            _assign(path, images, skipped)
+    for image in images.values():
+        study = None
+        with skipping(skipped, image.path):
+            study = _study(folder, image, modality, components, skipped) if image.phrases else None
+        if study is not None:
+            yield study
+
+
+def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]]:
+    """Images by SOPInstanceUID, and segmentation files; other DICOM objects are passed over."""
+    images: dict[str, _Image] = {}
+    patients: dict[str, str] = {}  # PatientID stays in here
+    segmentations: list[Path] = []
+    for path in sorted(file for file in folder.rglob("*") if file.is_file() and _is_dicom(file)):
+        with skipping(skipped, path), warnings.catch_warnings(action="ignore"):  # pydicom's may quote an element
+            header = _parse(path, [*_HEADER, *_PLACE])
+            if header.get("SOPClassUID") in SEGMENTATIONS:
+                segmentations.append(path)
+            elif header.get("Rows"):
+                study = str(header.get("StudyInstanceUID") or header.SOPInstanceUID)
+                first = patients.setdefault(str(header.get("PatientID") or study), study)
+                images[str(header.SOPInstanceUID)] = _image(path, header, sha256(first)[:16])
+    return images, segmentations
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _parse(path: Path, elements: list[str]) -> Dataset:
+    """These elements of a file alone. pydicom's own words are kept out of errors: they may quote."""
+    try:
+        return dcmread(path, specific_tags=list(elements))
+    except (InvalidDicomError, *_PYDICOM_ERRORS) as error:
+        raise BadInput(
+            f"this DICOM file is damaged ({type(error).__name__}).", file=path, fix="export the file again"
+        ) from None
+
+
+def _image(path: Path, header: Dataset, group: str) -> _Image:
+    try:
+        modality = parse_modality(str(header.get("Modality", "")))
+    except BadInput:
+        modality = "unknown"
+    return _Image(
+        path=path,
+        modality=modality,
+        group=group,
+        num_frames=int(header.get("NumberOfFrames") or 1),
+        orientation=_orientation(header),
+    )
+
+
+def _orientation(item: Dataset) -> tuple[float, ...]:
+    return tuple(float(value) for value in item.get("ImageOrientationPatient") or ())
+
+
+def _assign(path: Path, images: dict[str, _Image], skipped: Skipped) -> None:
+    """Give every image of a segmentation its frames, and the names of all its segments."""
+    header = _parse(path, [*_SEGMENTATION])
+    phrases = {int(item.SegmentNumber): _phrase(item) for item in header.SegmentSequence}
+    frames = list(header.get("PerFrameFunctionalGroupsSequence") or ())
+    shared = next(iter(header.get("SharedFunctionalGroupsSequence") or ()), Dataset())
+    sources = [_source(frame, shared) for frame in frames]
+    found = [images[uid] for uid in {*_referred(header), *sources} if uid in images]
+    if not found:
+        raise BadInput("refers to no image of this folder.", file=path, fix="add its images")
+    for image in found:
+        image.phrases.update(phrases.values())
+    for index, (frame, uid) in enumerate(zip(frames, sources, strict=True)):
+        with skipping(skipped, path, f"frame {index + 1}"):
+            if uid not in images:
+                raise BadInput("its image is not in this folder, or not named.", fix="add it")
+            segments = _segments(header, frame, shared, phrases)
+            try:
+                _outline(images[uid], header, index, segments, _one(frame, shared, "PlaneOrientationSequence"))
+            except (BadInput, *_PYDICOM_ERRORS):
+                images[uid].lost.update(segments.values())
+                raise
+
+
+def _phrase(item: Dataset) -> str:
+    """SegmentLabel, without its number unless the label tree knows it so; or laterality and SegmentedPropertyType.
+
+    The type speaks where the label says nothing ("Segment 1") or the same.
+    """
+    label = str(item.get("SegmentLabel") or "").replace("_", " ").strip()
+    plain = _NUMBER.sub("", label)
+    kind = next(iter(item.get("SegmentedPropertyTypeCodeSequence") or ()), Dataset())
+    side = next(iter(kind.get("SegmentedPropertyTypeModifierCodeSequence") or ()), Dataset())
+    name, where = str(kind.get("CodeMeaning") or ""), str(side.get("CodeMeaning") or "").lower()
+    if plain.lower() in (*_NO_NAMES, name.lower()):
+        plain = label = f"{where} {name}" if where in ("left", "right") else name
+    if not plain:
+        raise BadInput(f"segment {item.SegmentNumber} has no name.", fix="give it a SegmentLabel")
+    return load_labels().label(label if load_labels().path(label) else plain)
+
+
+def _referred(header: Dataset) -> list[str]:
+    """Every image that the segmentation names, with pixels on it or without."""
+    series = header.get("ReferencedSeriesSequence") or ()
+    return [
+        str(item.ReferencedSOPInstanceUID) for part in series for item in part.get("ReferencedInstanceSequence") or ()
+    ]
+
+
+def _source(frame: Dataset, shared: Dataset) -> str:
+    """UID of the image that the frame lies on, or nothing."""
+    item = _one(frame, shared, "DerivationImageSequence")
+    source = next(iter(item.get("SourceImageSequence") or ()), Dataset())
+    return str(source.get("ReferencedSOPInstanceUID") or "")
+
+
+def _one(frame: Dataset, shared: Dataset, sequence: str) -> Dataset:
+    """The first item of a functional group, of the frame or of all frames."""
+    return next(iter(frame.get(sequence) or shared.get(sequence) or ()), Dataset())
+
+
+def _segments(header: Dataset, frame: Dataset, shared: Dataset, phrases: dict[int, str]) -> dict[int, str]:
+    """Phrase of each segment on the frame: its one, or all of a label map."""
+    if header.get("SegmentationType") == "LABELMAP":
+        return {number: phrase for number, phrase in phrases.items() if number}
+    number = int(_one(frame, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber)
+    return {number: phrases[number]}
+
+
+def _outline(image: _Image, header: Dataset, index: int, segments: dict[int, str], place: Dataset) -> None:
+    """Add the pixels of one frame to its image. Raises `BadInput` if they cannot lie on it."""
+    if image.num_frames > 1:
+        raise BadInput("lies on an image of several frames.", fix="export the frames one by one")
+    turned = _orientation(place)
+    if turned and image.orientation and not np.allclose(turned, image.orientation, atol=1e-3):
+        raise BadInput("lies across its image.", fix="resample the segmentation to the images")
+    pixels = np.asarray(pixel_array(header, index=index))
+    kind = header.get("SegmentationType", "BINARY")
+    for number, phrase in segments.items():
+        if kind == "LABELMAP":
+            mask = pixels == number
+        else:
+            mask = pixels > (int(header.get("MaximumFractionalValue", 255)) / 2 if kind == "FRACTIONAL" else 0)
+        if mask.any():
+            image.outlines.append((phrase, mask_to_rle(mask)))
+
+
+def _study(folder: Path, image: _Image, modality: str, components: bool, skipped: Skipped) -> Study:
+    size = image_size(image.path)
+    found: list[Region] = []
+    lost = set(image.lost)
+    for phrase, outline in image.outlines:
+        lost.add(phrase)
+        with skipping(skipped, image.path, phrase):
+            found += mask_regions(phrase, rle_to_mask(outline), size, components)
+    return Study(
+        study_id=f"{folder.name}/{image.path.relative_to(folder).as_posix()}",
+        image_path=image.path,
+        modality=modality if image.modality == "unknown" else image.modality,
+        group=image.group,
+        dataset=folder.name,
+        split="",
+        size_px=size,
+        regions=tuple(found),
+        phrases=known_phrases(sorted(image.phrases), lost, found),
+    )

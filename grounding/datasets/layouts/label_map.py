@@ -1,0 +1,173 @@
+"""Label maps: `images/` and `masks/` with the same file names but for the suffix; a pixel's value is its class.
+
+`classes.yaml` or `classes.json` beside them names the values (`1: liver`, or `liver: 1`; several values may share a
+name), unless the settings do. Most public segmentation sets come so or are one step away, e.g. CHAOS (chaos.grand-
+challenge.org, CC BY-NC-SA 4.0) and AMOS slices (amos22.grand-challenge.org, CC BY 4.0); cite each by its own page.
+Traps: a palette image stores indices, its colours mean nothing; 0 is background and 255 without a name is void; a
+value without a name is reported, its pixels belong to no region. Every named class is annotated exhaustively on each
+image. Patients are not recorded: every image is a group of its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...bad_input import BadInput, Skipped
+from ...geometry import mask_to_box
+from ...imaging.read import image_size
+from ...types import Region, Study
+from ...vocabulary.labels import load_labels
+from .mask_folder import components as components_of
+from .rows import images_by_stem, known_phrases, region, skipping
+
+Classes = Mapping[str, tuple[int, ...]]
+"""Phrase -> the values that mean it."""
+
+_FILES = ("classes.yaml", "classes.yml", "classes.json")
+_NOT_CLASSES = ("", "background", "void", "ignore", "unlabeled", "unlabelled")
+_VOID = 255
+
+
+def read(
+    folder: Path,
+    skipped: Skipped,
+    *,
+    classes: Mapping[Any, Any] | str = "",
+    components: bool = False,
+    modality: str = "unknown",
+) -> Iterator[Study]:
+    """Studies of the folder, one at a time, with split "". A class is one region an image, or one a blob.
+
+    `classes` names the values, or is the file that does, in the folder. Rows that cannot be used go to `skipped`.
+    Raises `BadInput` if a folder or the names of the classes are missing.
+    """
+    named = read_classes(classes, folder)
+    images, masks = images_by_stem(folder / "images"), images_by_stem(folder / "masks")
+    for stem in sorted(images | masks):
+        study = None
+        with skipping(skipped, images.get(stem) or masks[stem]):
+            if stem not in images or stem not in masks:
+                raise BadInput("has no mask." if stem in images else "mask without an image.", fix="add or remove it")
+            size = image_size(images[stem])
+            label_HW = read_label_map(masks[stem], size)
+            report_unnamed(label_HW, named, masks[stem], skipped)
+            found = regions(label_HW, named, size, components)
+            study = Study(
+                study_id=f"{folder.name}/{stem}",
+                image_path=images[stem],
+                modality=modality,
+                group=stem,
+                dataset=folder.name,
+                split="",
+                size_px=size,
+                regions=tuple(found),
+                phrases=known_phrases(named, (), found),
+            )
+        if study is not None:
+            yield study
+
+
+def read_classes(classes: Mapping[Any, Any] | str, folder: Path) -> Classes:
+    """Classes from a mapping, from a YAML or JSON file of the folder, or from its `classes.yaml` or `.json`.
+
+    Raises `BadInput` for a missing file, and for anything but values and names.
+    """
+    if not isinstance(classes, str):
+        return parse_classes(classes)
+    file = folder / (classes or next((name for name in _FILES if (folder / name).is_file()), _FILES[0]))
+    if not file.is_file():
+        raise BadInput("no such file.", file=file, fix="name the classes there (`1: liver`), or set `classes`")
+    try:
+        return parse_classes(yaml.safe_load(file.read_text(encoding="utf-8")), file)  # JSON is YAML
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"not YAML or JSON: {' '.join(str(error).split())}.", file=file, fix="one line a class, `1: liver`"
+        ) from error
+
+
+def parse_classes(rows: Any, file: Path | None = None) -> Classes:
+    """Classes from `{1: "liver"}`, `{"liver": 1}` or, as nnU-Net has regions, `{"whole tumor": [1, 2]}`.
+
+    Value 0 and names of background are left out. Raises `BadInput` for anything else, and for no class at all.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    try:
+        for key, value in rows.items():
+            name, values = (value, [key]) if str(key).isdecimal() else (key, np.ravel(value).tolist())
+            numbers = tuple(int(number) for number in values if int(number) != 0)
+            if numbers and str(name or "").lower() not in _NOT_CLASSES:
+                phrase = phrase_of(str(name))
+                found[phrase] = (*found.get(phrase, ()), *numbers)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise BadInput(f"not a list of classes: {error}", file=file, fix="one line a class, `1: liver`") from error
+    if not found:
+        raise BadInput("names no class.", file=file, fix="one line a class, `1: liver`")
+    return found
+
+
+def phrase_of(name: str) -> str:
+    """The label of a class name; `kidney_left`, as machines write it, reads "left kidney"."""
+    words = name.split("_")
+    side = [word for word in words if word in ("left", "right")]
+    return load_labels().label(" ".join([*side, *(word for word in words if word not in side)]))
+
+
+def read_label_map(file: Path, size_px: tuple[int, int]) -> NDArray[np.int32]:
+    """int32[H, W] of a mask file: values as stored, palette indices and not their colours.
+
+    Raises `BadInput` for a colour image, a damaged file, and another size than the image has.
+    """
+    values = read_values(file, size_px)
+    if values.ndim != 2 or values.dtype.kind not in "biu":
+        raise BadInput("a colour image or fractions hold no classes.", file=file, fix="store one whole number a pixel")
+    return values.astype(np.int32)
+
+
+def read_values(file: Path, size_px: tuple[int, int]) -> NDArray[Any]:
+    """[H, W] or [H, W, C] of a mask file as stored. Raises `BadInput` for a damaged file and another size."""
+    image_size(file)  # names what is wrong with the file
+    try:
+        with Image.open(file) as image:
+            values = np.asarray(image)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadInput(f"the mask is damaged ({error}).", file=file, fix="copy or export it again") from error
+    if values.shape[:2] != size_px[::-1]:
+        raise BadInput(
+            f"mask of (H, W) {values.shape[:2]} for an image of (W, H) {size_px}.",
+            file=file,
+            fix="scale it to the image",
+        )
+    return values
+
+
+def report_unnamed(labels: NDArray[Any], named: Classes, file: Path, skipped: Skipped) -> None:
+    """Note every value that occurs, is neither background nor void, and has no name; the rest goes on."""
+    known = {0, _VOID, *(value for values in named.values() for value in values)}
+    for value in sorted(set(np.unique(labels).tolist()) - known):
+        skipped.add(
+            str(file), BadInput(f"value {value} has no name.", file=file, row=f"value {value}", fix="add it to classes")
+        )
+
+
+def regions(
+    label_HW: NDArray[np.int32], named: Classes, size_px: tuple[int, int], components: bool = False
+) -> list[Region]:
+    """Regions of every class that occurs, in the order of the classes."""
+    return [
+        found
+        for phrase, values in named.items()
+        for found in mask_regions(phrase, np.isin(label_HW, values), size_px, components)
+    ]
+
+
+def mask_regions(
+    phrase: str, mask_HW: NDArray[np.bool_], size_px: tuple[int, int], components: bool = False
+) -> list[Region]:
+    """One region of a mask, or one for each of its blobs but specks (`mask_folder.MIN_AREA`); none if it is empty."""
+    blobs = components_of(mask_HW) if components else [mask_HW] if mask_HW.any() else []
+    return [region(phrase, mask_to_box(blob), size_px, blob) for blob in blobs]

@@ -1,0 +1,89 @@
+"""A folder of masks: `images/` and `masks/` with the same file names but for the suffix; one phrase, one region a blob.
+
+Read with it here: Kvasir-SEG, polyps in colonoscopy (github.com/DebeshJha/Kvasir-SEG; research and education only).
+Traps: touching objects are one blob; patients are not recorded, so every image is a group of its own; a mask may be
+0/1, 0/255, or a palette of classes (any class but 0 counts); an image without a mask is unknown, not a negative, while
+an empty mask is a negative.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from ...bad_input import BadInput, Skipped
+from ...geometry import mask_to_box
+from ...imaging.read import image_size
+from ...types import Study
+from ...vocabulary.labels import load_labels
+from .rows import images_by_stem, region, skipping
+
+MIN_AREA = 0.0005
+"""Blobs below this part of the image are specks; if all of them are, the largest one stays."""
+
+
+def read(folder: Path, skipped: Skipped, *, phrase: str, modality: str = "unknown") -> Iterator[Study]:
+    """Studies of the folder, one at a time, with split "". Images without a usable mask go to `skipped`.
+
+    Raises `BadInput` if a folder is missing or no phrase is given.
+    """
+    if not phrase:
+        raise BadInput("masks have no names.", file=folder, fix="set `phrase` to what the masks outline")
+    images, masks = images_by_stem(folder / "images"), images_by_stem(folder / "masks")
+    for stem in sorted(images | masks):
+        study = None
+        with skipping(skipped, images.get(stem) or masks[stem]):
+            if stem not in images or stem not in masks:
+                raise BadInput("has no mask." if stem in images else "mask without an image.", fix="add or remove it")
+            study = _study(folder, images[stem], masks[stem], modality, load_labels().label(phrase))
+        if study is not None:
+            yield study
+
+
+def _study(folder: Path, image: Path, mask: Path, modality: str, phrase: str) -> Study:
+    size = image_size(image)
+    blobs = components(read_mask(mask, size))
+    return Study(
+        study_id=f"{folder.name}/{image.stem}",
+        image_path=image,
+        modality=modality,
+        group=image.stem,
+        dataset=folder.name,
+        split="",
+        size_px=size,
+        regions=tuple(region(phrase, mask_to_box(blob), size, blob) for blob in blobs),
+        phrases=(phrase,),
+    )
+
+
+def read_mask(file: Path, size_px: tuple[int, int]) -> NDArray[np.bool_]:
+    """bool[H, W] of a mask file: any class of a palette or of 0/1, above the middle for grey.
+
+    Raises `BadInput` for a file that cannot be read or has another size than the image.
+    """
+    image_size(file)  # names what is wrong with the file
+    try:
+        with Image.open(file) as image:
+            values = np.asarray(image if image.mode in ("1", "P", "L") else image.convert("L"))
+            is_grey = image.mode not in ("1", "P")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadInput(f"the mask is damaged ({error}).", file=file, fix="copy or export it again") from error
+    if values.shape != size_px[::-1]:
+        raise BadInput(
+            f"mask of (H, W) {values.shape} for an image of (W, H) {size_px}.", file=file, fix="scale it to the image"
+        )
+    return values > 127 if is_grey and values.max(initial=0) > 1 else values > 0
+
+
+def components(mask_HW: NDArray[np.bool_], min_area: float = MIN_AREA) -> list[NDArray[np.bool_]]:
+    """bool[H, W] of each blob (8 neighbours) of at least `min_area` of the image, else of the largest; [] for none."""
+    labels, count = cast(tuple[NDArray[np.int32], int], ndimage.label(mask_HW, structure=np.ones((3, 3))))
+    if not count:
+        return []
+    sizes = np.bincount(labels.ravel())[1:]
+    large = np.flatnonzero(sizes >= min_area * mask_HW.size)
+    return [labels == number + 1 for number in (large if len(large) else [int(sizes.argmax())])]

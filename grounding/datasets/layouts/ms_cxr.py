@@ -1,0 +1,146 @@
+"""MS-CXR: `MS_CXR_Local_Alignment_v*.csv` (one row a box) or `.json` (COCO with `label_text`), beside MIMIC-CXR images.
+
+Source: physionet.org/content/ms-cxr (versions 0.1 to 1.1.0; PhysioNet Credentialed Health Data License 1.5.0: access
+by training and agreement only, nothing of it may be passed on); Boecking et al. 2022, "Making the Most of Text
+Semantics to Improve Biomedical Vision-Language Processing" (ECCV). Images: physionet.org/content/mimic-cxr-jpg.
+Traps: a phrase may have several boxes, one row each; x, y, w, h are pixels of the ORIGINAL image, so they are scaled
+to the image on disk, which must have the same shape (a crop or padding cannot be told from the numbers); only the
+phrase of a row is known, other findings of the image are unknown; versions before 1.1.0 have no split.
+Patients are taken from the path (`p10000032`).
+"""
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...bad_input import BadInput, Skipped
+from ...geometry import xywh_to_xyxy
+from ...imaging.read import image_size
+from ...types import Region, Study
+from ...vocabulary.labels import load_labels
+from .rows import known_phrases, read_json, region, skipping
+
+COLUMNS = ("category_name", "label_text", "path", "x", "y", "w", "h", "image_width", "image_height", "dicom_id")
+_SUFFIXES = (".jpg", ".png", ".dcm")
+_SPLITS = {"train": "train", "val": "val", "validate": "val", "valid": "val", "test": "test"}
+_PATIENT = re.compile(r"(?:^|/)(p\d{8})/")
+_SHAPE_TOLERANCE = 0.01
+_Row = dict[str, Any]
+
+
+def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[Study]:
+    """Studies of the images that have boxes, one at a time; of several versions the last file counts, csv before json.
+
+    An image lies where its `path` says, below the folder or its `images/`, with or without `files/`, or there by its
+    `dicom_id` alone; as .jpg, .png or .dcm. Rows that cannot be used go to `skipped`. Raises `BadInput` if there is no
+    such file, or a column is missing.
+    """
+    file = _file(folder)
+    by_image: dict[str, list[tuple[int, _Row]]] = defaultdict(list)
+    for number, row in _csv_rows(file) if file.suffix == ".csv" else _json_rows(file, skipped):
+        with skipping(skipped, file, number):
+            by_image[row["dicom_id"]].append((number, row))
+    for rows in by_image.values():
+        study = None
+        with skipping(skipped, file, rows[0][0]):
+            study = _study(folder, rows, modality, file, skipped)
+        if study is not None:
+            yield study
+
+
+def _file(folder: Path) -> Path:
+    for suffix in (".csv", ".json"):
+        if files := sorted(folder.glob(f"MS_CXR_Local_Alignment*{suffix}")):
+            return files[-1]
+    raise BadInput("holds no MS_CXR_Local_Alignment*.csv or .json.", file=folder, fix="is `layout` right?")
+
+
+def _csv_rows(file: Path) -> Iterator[tuple[int, _Row]]:
+    """Each row with its line in the file."""
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        table = csv.DictReader(lines)
+        if missing := set(COLUMNS) - set(table.fieldnames or ()):
+            raise BadInput(f"has no column {', '.join(sorted(missing))}.", file=file, fix="use the file of the source")
+        for row in table:
+            yield table.line_num, row
+
+
+def _json_rows(file: Path, skipped: Skipped) -> Iterator[tuple[int, _Row]]:
+    """The same rows from the COCO file, with the annotation's place in it."""
+    coco = read_json(file, ("images", "annotations", "categories"))
+    names = {row.get("id"): row.get("name", "") for row in coco["categories"] if isinstance(row, dict)}
+    images = {row.get("id"): row for row in coco["images"] if isinstance(row, dict)}
+    for number, item in enumerate(coco["annotations"], 1):
+        row = None
+        with skipping(skipped, file, number):
+            image = images[item["image_id"]]
+            row = {
+                **dict(zip("xywh", item["bbox"], strict=True)),
+                "label_text": item["label_text"],
+                "category_name": names[item["category_id"]],
+                "path": image.get("path") or image["file_name"],
+                "dicom_id": Path(image["file_name"]).stem,
+                "image_width": image["width"],
+                "image_height": image["height"],
+                "split": item.get("split") or image.get("split", ""),
+            }
+        if row is not None:
+            yield number, row
+
+
+def _study(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path, skipped: Skipped) -> Study:
+    first = rows[0][1]
+    path = _image_path(folder, first["path"], first["dicom_id"])
+    size = image_size(path)
+    found: dict[tuple[Any, ...], Region] = {}
+    named: list[str] = []
+    for number, row in rows:
+        with skipping(skipped, file, number):
+            named.append(load_labels().label(row["label_text"]))
+            place = _region(row, named[-1], size)
+            found[(place.phrase, *place.box_xyxy_px.tolist())] = place  # one phrase may stand under two categories
+    patient = _PATIENT.search(first["path"].replace("\\", "/"))
+    return Study(
+        study_id=f"{folder.name}/{first['dicom_id']}",
+        image_path=path,
+        modality=modality,
+        group=patient[1] if patient else first["dicom_id"],
+        dataset=folder.name,
+        split=_SPLITS.get(str(first.get("split") or "").lower(), ""),
+        size_px=size,
+        regions=tuple(found.values()),
+        phrases=known_phrases(named, named, found.values()),
+    )
+
+
+def _image_path(folder: Path, stated: str, dicom_id: str) -> Path:
+    short = stated.replace("\\", "/").removeprefix("files/")
+    stems = [Path(name).with_suffix("") for name in (f"files/{short}", short, dicom_id)]
+    for root in (folder, folder / "images"):
+        for stem in stems:
+            for suffix in _SUFFIXES:
+                if (path := (root / stem).with_suffix(suffix)).is_file():
+                    return path
+    raise BadInput(f"no image {stated}.", file=folder, fix="link the MIMIC-CXR-JPG folder `files` beside the csv")
+
+
+def _region(row: _Row, phrase: str, size_px: tuple[int, int]) -> Region:
+    """The box scaled to the image on disk; a phrase outside the label tree stands below its category."""
+    if not phrase:
+        raise BadInput("no label_text.", fix="remove the row")
+    width, height = float(row["image_width"]), float(row["image_height"])
+    if not abs(size_px[0] * height - size_px[1] * width) <= _SHAPE_TOLERANCE * size_px[1] * width:
+        raise BadInput(
+            f"boxes are for {row['image_width']} x {row['image_height']} pixels, the image of {size_px} has another"
+            " shape.",
+            fix="resize the original image without cropping or padding",
+        )
+    scale = np.array([size_px[0] / width, size_px[1] / height] * 2, np.float32)
+    found = region(phrase, xywh_to_xyxy([row[key] for key in "xywh"]) * scale, size_px)
+    return found if found.path else replace(found, path=load_labels().path(row["category_name"]))

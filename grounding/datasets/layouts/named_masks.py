@@ -1,0 +1,114 @@
+"""Masks that carry the phrase in their name, as BiomedParse has it: `train/`, `train_mask/`, `test/`, `test_mask/`.
+
+Image `NAME_MODALITY_SITE.png`, masks `NAME_MODALITY_SITE_TARGET.png`, where `+` stands for a blank ("chest+tube").
+Source: github.com/microsoft/BiomedParse and huggingface.co/datasets/microsoft/BiomedParseData (CC BY-NC-SA 4.0, every
+source set under its own licence besides); Zhao et al. 2025, Nature Methods 22:166. A set in folders of other names
+(`images/` and `masks/`, `image_dir/` and `mask_dir/`) is read in the same way.
+Traps: only targets that have a mask are known, any other is unknown; an empty mask is a negative; anything but 0 is
+inside. Images of the official data are stretched to 1024 x 1024. Patients are not recorded: NAME is the group, and
+slices of one volume have several names.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...bad_input import BadInput, Skipped
+from ...imaging.read import image_size
+from ...types import Region, Study, parse_modality
+from ...vocabulary.labels import load_labels
+from .label_map import mask_regions, read_values
+from .rows import images_by_stem, known_phrases, skipping
+
+_FOLDERS = (
+    ("train", "train_mask", "train"),
+    ("val", "val_mask", "val"),
+    ("test", "test_mask", "test"),
+    ("images", "masks", ""),
+    ("image_dir", "mask_dir", ""),
+)
+_MODALITIES = {"pathology": "histology", "endoscope": "endoscopy", "oct": "unknown", "microscope": "microscopy"}
+
+
+def read(folder: Path, skipped: Skipped, *, components: bool = False, modality: str = "unknown") -> Iterator[Study]:
+    """Studies of every pair of folders that is there, one at a time; a target is one region, or one a blob.
+
+    `modality` counts where the file name says none of ours. Files that cannot be used go to `skipped`. Raises
+    `BadInput` if there is no pair of folders.
+    """
+    pairs = [pair for pair in _FOLDERS if (folder / pair[0]).is_dir() and (folder / pair[1]).is_dir()]
+    if not pairs:
+        raise BadInput("holds no folders of images and masks.", file=folder, fix="train/ and train_mask/ are needed")
+    for images_name, masks_name, split in pairs:
+        images = images_by_stem(folder / images_name)
+        masks = _by_image(images_by_stem(folder / masks_name), images, skipped)
+        for stem, image in images.items():
+            study = None
+            with skipping(skipped, image):
+                if stem not in masks:
+                    raise BadInput("has no mask.", fix="add one, an empty one for a negative, or remove the image")
+                study = _study(folder, image, masks[stem], split, modality, components, skipped)
+            if study is not None:
+                yield study
+
+
+def _by_image(masks: dict[str, Path], images: dict[str, Path], skipped: Skipped) -> dict[str, list[Path]]:
+    """Masks of each image; TARGET is what follows the last underscore, and holds none itself."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for stem, file in masks.items():
+        with skipping(skipped, file):
+            image, _, target = stem.rpartition("_")
+            if image not in images or not target.strip("+ "):
+                raise BadInput("mask without an image or a target.", fix="name it as the image, with _TARGET added")
+            found[image].append(file)
+    return found
+
+
+def _study(
+    folder: Path, image: Path, masks: list[Path], split: str, modality: str, components: bool, skipped: Skipped
+) -> Study:
+    size = image_size(image)
+    name, said = _parts(image.stem)
+    found: list[Region] = []
+    named: list[str] = []
+    empty: list[str] = []
+    for file in masks:
+        with skipping(skipped, file):
+            named.append(load_labels().label(file.stem.rpartition("_")[2].replace("+", " ")))
+            outlined = mask_regions(named[-1], _read(file, size), size, components)
+            found += outlined
+            empty += [] if outlined else named[-1:]
+    return Study(
+        study_id=f"{folder.name}/{image.parent.name}/{image.stem}",
+        image_path=image,
+        modality=modality if said == "unknown" else said,
+        group=name,
+        dataset=folder.name,
+        split=split,
+        size_px=size,
+        regions=tuple(found),
+        phrases=known_phrases(named, set(named) - set(empty), found),
+    )
+
+
+def _parts(stem: str) -> tuple[str, str]:
+    """(NAME, our modality) of NAME_MODALITY_SITE; "MRI-T2" is MRI, and what is not ours is `unknown`."""
+    name, *rest = stem.rsplit("_", 2)
+    said = rest[0].lower() if len(rest) == 2 else ""
+    for word in (said, said.partition("-")[0]):
+        try:
+            return name, _MODALITIES.get(word) or parse_modality(word)
+        except BadInput:
+            continue
+    return name, "unknown"
+
+
+def _read(file: Path, size_px: tuple[int, int]) -> NDArray[np.bool_]:
+    """bool[H, W]: anything but 0 in a channel of colour; transparency is none."""
+    values = read_values(file, size_px)
+    if values.ndim == 3:
+        values = values[..., : 3 if values.shape[-1] > 2 else 1].max(-1)
+    return values != 0

@@ -1,0 +1,281 @@
+"""NIfTI volumes as 2-D slices, in two public layouts; each chosen slice is written once as PNG.
+
+1. TotalSegmentator: `SUBJECT/ct.nii.gz` (or `mri.nii.gz`), `SUBJECT/segmentations/CLASS.nii.gz`, split in `meta.csv`.
+   zenodo.org/records/10047292 (v2, CT) and 14710732 (MRI), CC BY 4.0; Wasserthal et al. 2023, Radiology: AI 5(5).
+   All classes of a subject have a file, an empty one where the class is absent.
+2. Medical Segmentation Decathlon and nnU-Net: `imagesTr/NAME[_0000].nii.gz`, `labelsTr/NAME.nii.gz`, `dataset.json`
+   with `labels`. medicaldecathlon.com, CC BY-SA 4.0; Antonelli et al. 2022, Nature Communications 13:4128.
+   Label maps that TotalSegmentator writes (`--ml`) are read so with `classes: {1: spleen, 2: kidney_right, ...}`.
+Traps: archives hold `._NAME` files of macOS, which are no volumes; `kidney_left` is the patient's left, at the image's
+right; slices across thick ones are stretched to square pixels. A class of an area under `min_area` on a slice is there
+but not outlined, so it is unknown on that slice. Every volume is one group.
+"""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field
+
+from ...assets import cache_folder
+from ...bad_input import BadInput, Skipped
+from ...files import file_sha256, sha256, write_atomic
+from ...geometry import mask_to_rle, rle_to_mask
+from ...imaging.nifti import AXES, Axis, Volume, plane, plane_spacing_mm, read_volume, resize, square_size
+from ...imaging.read import image_size
+from ...imaging.window import percentile_window, to_uint8, unit_scale
+from ...settings import Settings
+from ...types import Region, Study, parse_modality
+from .label_map import Classes, mask_regions, parse_classes, phrase_of, read_classes, report_unnamed
+from .rows import known_phrases, read_json, skipping
+
+SOFT_TISSUE_HU = (-160.0, 240.0)
+"""The usual abdominal CT window, level 40 and width 400."""
+_SUFFIXES = (".nii.gz", ".nii")
+_MR_CHANNELS = ("flair", "t1", "t1w", "t1gd", "t1ce", "t2", "t2w", "adc", "dwi")
+
+
+class SliceSettings(Settings):
+    """Which slices of a volume become images, and how they look."""
+
+    axis: Axis = "axial"
+    """axial, coronal or sagittal."""
+    step: int = Field(default=10, gt=0)
+    """Every so many slices one is taken, from half a step on."""
+    min_area: float = Field(default=0.0005, ge=0, lt=1)
+    """Part of the slice that a class must cover to be outlined; below it the class is unknown there."""
+    keep_empty: bool = False
+    """Whether slices without any outlined class stay, as negatives."""
+    window: tuple[float, float] | None = None
+    """Values shown black and white; when left out, -160 and 240 HU for CT, else percentiles of the volume."""
+    square_pixels: bool = True
+    """Stretch slices to square pixels where the spacing differs; False takes voxels as they are."""
+    channel: int = Field(default=0, ge=0)
+    """Which channel of a volume with four dimensions."""
+    folder: str = ""
+    """Where the PNG files go; the cache folder (MEDGLIP_CACHE) when left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Subject:
+    """One volume: `labels` is its label map, or a file a class and its phrase."""
+
+    name: str
+    image: Path
+    labels: Path | dict[Path, str]
+    modality: str
+    split: str = ""
+
+
+@dataclass(kw_only=True)
+class _Slice:
+    """`outlines`: RLE of each class, None where it is absent or in `small`, too small to be outlined."""
+
+    index: int
+    outlines: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    small: set[str] = field(default_factory=set)
+    picture: Path = Path()
+
+    def add(self, phrase: str, mask_HW: NDArray[np.bool_]) -> None:
+        """The pixels of a class, joined with those that another file or value gave it."""
+        old = self.outlines.setdefault(phrase, None)
+        if mask_HW.any():
+            self.outlines[phrase] = mask_to_rle(mask_HW | rle_to_mask(old) if old else mask_HW)
+
+    def finish(self, volume: Volume, settings: SliceSettings) -> None:
+        """Stretch what is outlined to the picture, and take out what is too small."""
+        for phrase, outline in self.outlines.items():
+            mask = _stretched(rle_to_mask(outline), volume, settings) if outline else None
+            is_small = mask is not None and mask.mean() < settings.min_area
+            self.small.update([phrase] if is_small else [])
+            self.outlines[phrase] = None if mask is None or is_small else mask_to_rle(mask)
+
+
+def read(
+    folder: Path,
+    skipped: Skipped,
+    *,
+    classes: Mapping[Any, Any] | str = "",
+    components: bool = False,
+    slices: SliceSettings | None = None,
+    modality: str = "unknown",
+) -> Iterator[Study]:
+    """Studies of the chosen slices, volume by volume. A class is one region a slice, or one a blob.
+
+    `classes` names the values of label maps, or is the file that does, else `dataset.json`. `modality` counts where
+    the files name none. Volumes that cannot be used go to `skipped`. Raises `BadInput` if neither layout is found, or
+    the names of the classes are missing.
+    """
+    settings = slices or SliceSettings()
+    subjects = _by_class(folder) or _by_map(folder, modality)
+    if not subjects:
+        raise BadInput("holds no volumes.", file=folder, fix="SUBJECT/segmentations/ or imagesTr/ and labelsTr/")
+    named = {} if isinstance(subjects[0].labels, dict) else _classes(classes, folder)
+    for subject in subjects:
+        found: list[_Slice] = []
+        with skipping(skipped, subject.image):
+            found = _slices(subject, named, settings, folder, skipped)
+        for place in found:
+            study = None
+            with skipping(skipped, subject.image, f"slice {place.index}"):
+                study = _study(folder, subject, place, settings, components)
+            if study is not None:
+                yield study
+
+
+def _by_class(folder: Path) -> list[_Subject]:
+    splits = _splits(folder / "meta.csv")
+    found: list[_Subject] = []
+    for masks in sorted(folder.glob("*/segmentations")):
+        files = {file: phrase_of(_stem(file)) for file in _volumes(masks)}
+        images = {_stem(file): file for file in _volumes(masks.parent)}
+        image = images.get("ct") or images.get("mri")
+        name = masks.parent.name
+        if image and files:
+            said = "ct" if _stem(image) == "ct" else "mr"
+            found.append(_Subject(name=name, image=image, labels=files, modality=said, split=splits.get(name, "")))
+    return found
+
+
+def _splits(file: Path) -> dict[str, str]:
+    """Split of each subject; age, sex and place of the patients are not looked at."""
+    if not file.is_file():
+        return {}
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        rows = csv.DictReader(lines, delimiter=";")
+        return {row["image_id"]: row["split"] for row in rows if row.get("image_id") and row.get("split")}
+
+
+def _by_map(folder: Path, modality: str) -> list[_Subject]:
+    labels = {_stem(file): file for file in _volumes(folder / "labelsTr")}
+    images = {_stem(file): file for file in _volumes(folder / "imagesTr")}
+    said = _stated_modality(folder / "dataset.json") or modality
+    found: list[_Subject] = []
+    for name, file in labels.items():
+        image = images.get(name) or images.get(f"{name}_0000") or folder / "imagesTr" / f"{name}.nii.gz"
+        found.append(_Subject(name=name, image=image, labels=file, modality=said))
+    return found
+
+
+def _volumes(folder: Path) -> list[Path]:
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [file for file in files if file.name.endswith(_SUFFIXES) and not file.name.startswith(".")]
+
+
+def _stem(file: Path) -> str:
+    return file.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def _stated_modality(file: Path) -> str:
+    """Our name of the first channel in dataset.json, or nothing."""
+    content = read_json(file, ()) if file.is_file() else {}
+    channels = content.get("channel_names") or content.get("modality") or {}
+    word = str(channels.get("0", "")).lower() if isinstance(channels, dict) else ""
+    try:
+        return "mr" if word in _MR_CHANNELS else parse_modality(word) if word else ""
+    except BadInput:
+        return ""
+
+
+def _classes(classes: Mapping[Any, Any] | str, folder: Path) -> Classes:
+    file = folder / "dataset.json"
+    return read_classes(classes, folder) if classes or not file.is_file() else parse_classes(_labels(file), file)
+
+
+def _labels(file: Path) -> Any:
+    return read_json(file, ()).get("labels")
+
+
+def _slices(subject: _Subject, named: Classes, settings: SliceSettings, folder: Path, skipped: Skipped) -> list[_Slice]:
+    """The slices of a volume that are kept, their pictures written."""
+    found: dict[int, _Slice] = {}
+    labels = None
+    for phrase, labels, inside in _masks(subject, named, skipped):
+        for index in range(settings.step // 2, labels.values.shape[AXES.index(settings.axis)], settings.step):
+            place = found.setdefault(index, _Slice(index=index))
+            mask = plane(labels.values, settings.axis, index)
+            place.add(phrase, np.isin(mask, inside) if inside else mask > 0)
+    if labels is None:
+        return []
+    for place in found.values():
+        place.finish(labels, settings)
+    kept = [place for place in found.values() if settings.keep_empty or any(place.outlines.values())]
+    if kept:
+        _write_pictures(kept, subject, labels, settings, folder)
+    return kept
+
+
+def _masks(subject: _Subject, named: Classes, skipped: Skipped) -> Iterator[tuple[str, Volume, tuple[int, ...]]]:
+    """(phrase, labels, values inside) of each class; no values where the file holds one class alone."""
+    if isinstance(subject.labels, dict):
+        for file, phrase in subject.labels.items():
+            yield phrase, read_volume(file), ()
+        return
+    labels = read_volume(subject.labels)
+    report_unnamed(labels.values, named, subject.labels, skipped)
+    yield from ((phrase, labels, values) for phrase, values in named.items())
+
+
+def _stretched(pixels_HW: NDArray[Any], volume: Volume, settings: SliceSettings) -> NDArray[Any]:
+    if not settings.square_pixels:
+        return pixels_HW
+    size = (pixels_HW.shape[1], pixels_HW.shape[0])
+    return resize(pixels_HW, square_size(size, plane_spacing_mm(volume, settings.axis)))
+
+
+def _write_pictures(
+    slices: list[_Slice], subject: _Subject, labels: Volume, settings: SliceSettings, folder: Path
+) -> None:
+    """Name the PNG file of each slice by what decides its pixels; the volume is read if one is not there yet."""
+    window = settings.window or (SOFT_TISSUE_HU if subject.modality == "ct" else None)
+    look = (settings.axis, window, settings.square_pixels, settings.channel)
+    key = sha256(f"{file_sha256(_existing(subject.image))} {look}")[:16]
+    target = Path(settings.folder or cache_folder() / "slices") / folder.name
+    for place in slices:
+        place.picture = target / f"{subject.name}-{settings.axis}-{place.index:04d}-{key}.png"
+    missing = [place for place in slices if not place.picture.is_file()]
+    if not missing:
+        return
+    volume = read_volume(subject.image, settings.channel)
+    if not volume.fits(labels):
+        raise BadInput("image and labels have other voxels.", file=subject.image, fix="resample one to the other")
+    low, high = window or percentile_window(volume.values)
+    for place in missing:
+        pixels = to_uint8(unit_scale(plane(volume.values, settings.axis, place.index), low, high))
+        write_atomic(place.picture, _png(_stretched(pixels, volume, settings)))
+
+
+def _existing(image: Path) -> Path:
+    if not image.is_file():
+        raise BadInput("no such volume.", file=image, fix="add it, or remove its labels")
+    return image
+
+
+def _png(pixels_HW: NDArray[np.uint8]) -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels_HW)).save(data, "PNG")
+    return data.getvalue()
+
+
+def _study(folder: Path, subject: _Subject, place: _Slice, settings: SliceSettings, components: bool) -> Study:
+    size = image_size(place.picture)
+    found: list[Region] = []
+    for phrase, outline in place.outlines.items():
+        found += mask_regions(phrase, rle_to_mask(outline), size, components) if outline else []
+    return Study(
+        study_id=f"{folder.name}/{subject.name}/{settings.axis}-{place.index:04d}",
+        image_path=place.picture,
+        modality=subject.modality,
+        group=subject.name,
+        dataset=folder.name,
+        split=subject.split,
+        size_px=size,
+        regions=tuple(found),
+        phrases=known_phrases(place.outlines, place.small, found),
+    )

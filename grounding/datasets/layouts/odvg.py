@@ -1,0 +1,127 @@
+"""ODVG: `*.jsonl`, one image a line, with `detection` (boxes and labels) or `grounding` (a caption and its phrases).
+
+The format of MM-Grounding-DINO (github.com/open-mmlab/mmdetection, configs/mm_grounding_dino/dataset_prepare.md; Zhao
+et al. 2024, arXiv 2401.02361; Apache-2.0, each data set under its own licence). Boxes are x0, y0, x1, y1 in pixels.
+`label_map.json` beside the lines, or `NAME_label_map.json` beside `NAME.jsonl`, names the labels of detection.
+Traps: labels of a label map are annotated exhaustively, as training with it assumes; phrases of a caption are only
+known where they occur, any other is unknown. One region may have several boxes, and its phrase several words or parts.
+A file named train, val or test (or `..._train`) is that split; patients are not recorded.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...bad_input import BadInput, Skipped
+from ...imaging.read import image_size
+from ...types import Region, Study
+from ...vocabulary.labels import load_labels
+from .rows import known_phrases, region, skipping
+
+_Row = dict[str, Any]
+_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+
+def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[Study]:
+    """Studies of every `.jsonl` of the folder, one line at a time; `modality` counts where a line names none.
+
+    Images lie in `images/` or the folder itself. Rows that cannot be used go to `skipped`. Raises `BadInput` for a
+    folder without lines, or a label map that is none.
+    """
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        raise BadInput("holds no .jsonl file.", file=folder, fix="is `layout` right?")
+    for file in files:
+        labels = _label_map(file)
+        for number, line in _lines(file):
+            study = None
+            with skipping(skipped, file, number):
+                study = _study(_parse(line), labels, file, number, modality, skipped)
+            if study is not None:
+                yield study
+
+
+def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    with file.open("rb") as lines:
+        yield from ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def _parse(line: bytes) -> _Row:
+    row = json.loads(line)  # a ValueError, also of UTF-8, is a malformed row
+    if not isinstance(row, dict):
+        raise BadInput("not a JSON object.", fix="one JSON object a line")
+    return row
+
+
+def _label_map(file: Path) -> dict[int, str]:
+    """Phrase of each label number; empty where no label map lies beside the lines."""
+    names = (f"{file.stem}_label_map.json", f"{file.stem.removesuffix('_od')}_label_map.json", "label_map.json")
+    found = next((file.with_name(name) for name in names if file.with_name(name).is_file()), None)
+    if found is None:
+        return {}
+    try:
+        rows = json.loads(found.read_text(encoding="utf-8"))
+        return {int(key): load_labels().label(name) for key, name in rows.items()}
+    except (ValueError, AttributeError) as error:
+        raise BadInput(f"not a label map: {error}", file=found, fix='write {"0": "liver", "1": "spleen"}') from error
+
+
+def _study(row: _Row, labels: dict[int, str], file: Path, number: int, modality: str, skipped: Skipped) -> Study:
+    if not ("detection" in row or "grounding" in row):
+        raise BadInput("neither detection nor grounding.", fix="see the ODVG format")
+    path = _image_path(file.parent, row["filename"])
+    size = image_size(path)
+    stated = (row.get("width", size[0]), row.get("height", size[1]))
+    if stated != size:
+        raise BadInput(f"{size} pixels, but the annotations are for {stated}.", fix="use the original image")
+    boxes = _detection(row, labels) + _grounding(row)
+    found: list[Region] = []
+    for place, (phrase, box) in enumerate(boxes, 1):
+        with skipping(skipped, file, f"{number}, box {place}"):
+            if not phrase:
+                raise BadInput("has no phrase, or a label without a name.", fix="name it, or add label_map.json")
+            if not isinstance(box, list) or len(box) != 4:
+                raise BadInput(f"box {box} is not four numbers.", fix="give x0, y0, x1, y1")
+            found.append(region(phrase, np.array(box, np.float32), size))
+    known = labels.values() if "detection" in row else ()
+    named = [phrase for phrase, _ in boxes if phrase]
+    return Study(
+        study_id=f"{file.parent.name}/{file.stem}/{number}",
+        image_path=path,
+        modality=row.get("modality") or modality,
+        group=str(row.get("group") or row["filename"]),
+        dataset=file.parent.name,
+        split=_SPLITS.get(file.stem.lower().removesuffix("_od").split("_")[-1], ""),
+        size_px=size,
+        regions=tuple(found),
+        phrases=known_phrases([*known, *named], named, found),
+    )
+
+
+def _image_path(folder: Path, name: str) -> Path:
+    inner = folder / "images" / name
+    return inner if inner.is_file() or not (folder / name).is_file() else folder / name
+
+
+def _detection(row: _Row, labels: dict[int, str]) -> list[tuple[str, Any]]:
+    """(phrase, box) of every instance; the label map names it, else its own category, else nothing."""
+    items = (row.get("detection") or {}).get("instances", [])
+    return [(labels.get(item.get("label")) or _phrase(item.get("category")), item.get("bbox")) for item in items]
+
+
+def _grounding(row: _Row) -> list[tuple[str, Any]]:
+    """(phrase, box) of every box of every region."""
+    found: list[tuple[str, Any]] = []
+    for item in (row.get("grounding") or {}).get("regions", []):
+        box = item.get("bbox")
+        boxes = box if isinstance(box, list) and box and isinstance(box[0], list) else [box]
+        found += [(_phrase(item.get("phrase")), box) for box in boxes]
+    return found
+
+
+def _phrase(words: Any) -> str:
+    """The label of a phrase; one in parts is joined."""
+    return load_labels().label(words if isinstance(words, str) else " ".join(words or ()))

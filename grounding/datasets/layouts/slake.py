@@ -1,0 +1,99 @@
+"""SLAKE: `imgs/xmlabN/{source.jpg, mask.png, detection.json}`, questions in `train.json`, `validate.json`, `test.json`.
+
+Source: med-vqa.com/slake, also huggingface.co/datasets/BoKelvin/SLAKE (CC BY 4.0); Liu et al. 2021, arXiv 2102.09542.
+`detection.json` is a list of one-key objects, `[{"Brain Edema": [x, y, width, height]}]`, in pixels of source.jpg.
+Traps: the list may be empty; a name may occur several times; which organs were looked for is not stated, so only names
+that occur are known, and any other is unknown. `mask.png` holds a class a pixel whose numbers the folder does not name:
+it is read only when `classes` does. Modality comes from the questions. The official split is by question and one image
+may stand in two files: it takes the first of test, validate, train, and else none. Patients are not recorded.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...bad_input import BadInput, Skipped
+from ...geometry import xywh_to_xyxy
+from ...imaging.read import image_size
+from ...types import Region, Study, parse_modality
+from ...vocabulary.labels import load_labels
+from .label_map import Classes, parse_classes, read_label_map
+from .rows import existing_folder, known_phrases, region, skipping
+
+_SPLITS = {"test": "test", "validate": "val", "train": "train"}
+
+
+def read(
+    folder: Path, skipped: Skipped, *, classes: Mapping[Any, Any] | None = None, modality: str = "unknown"
+) -> Iterator[Study]:
+    """Studies of every image folder, one at a time; `modality` counts where no question names one.
+
+    `classes` names the values of mask.png: a region then takes its class's part inside its box. Rows that cannot be
+    used go to `skipped`. Raises `BadInput` if `imgs/` is missing.
+    """
+    named = parse_classes(classes) if classes else {}
+    asked = _questions(folder, skipped)
+    for inner in sorted(path for path in existing_folder(folder / "imgs").iterdir() if path.is_dir()):
+        study = None
+        with skipping(skipped, inner / "detection.json"):
+            split, said = asked.get(inner.name, ("", ""))
+            study = _study(folder, inner, split, said or modality, named, skipped)
+        if study is not None:
+            yield study
+
+
+def _questions(folder: Path, skipped: Skipped) -> dict[str, tuple[str, str]]:
+    """(split, modality as written) of each image folder named in the question files that are there."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, split in _SPLITS.items():
+        file = folder / f"{name}.json"
+        if not file.is_file():
+            continue
+        with skipping(skipped, file):
+            for number, row in enumerate(json.loads(file.read_text(encoding="utf-8")), 1):
+                with skipping(skipped, file, number):
+                    found.setdefault(Path(row["img_name"]).parts[0], (split, parse_modality(row.get("modality"))))
+    return found
+
+
+def _study(folder: Path, inner: Path, split: str, modality: str, named: Classes, skipped: Skipped) -> Study:
+    image, file = inner / "source.jpg", inner / "detection.json"
+    size, boxes = image_size(image), _boxes(file)
+    label_HW = _labels(inner / "mask.png", size, skipped) if named else None
+    found: list[Region] = []
+    for number, (phrase, box) in enumerate(boxes, 1):
+        with skipping(skipped, file, number):
+            mask = None if label_HW is None else np.isin(label_HW, named.get(phrase, ()))
+            found.append(region(phrase, xywh_to_xyxy(box), size, mask))
+    phrases = [phrase for phrase, _ in boxes]
+    return Study(
+        study_id=f"{folder.name}/{inner.name}",
+        image_path=image,
+        modality=modality,
+        group=inner.name,
+        dataset=folder.name,
+        split=split,
+        size_px=size,
+        regions=tuple(found),
+        phrases=known_phrases(phrases, phrases, found),
+    )
+
+
+def _boxes(file: Path) -> list[tuple[str, Any]]:
+    if not file.is_file():
+        raise BadInput("no such file.", file=file, fix="copy it beside source.jpg: without it nothing is known")
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BadInput("not a list of objects.", file=file, fix="copy the file again")
+    return [(load_labels().label(name), box) for row in rows for name, box in row.items()]
+
+
+def _labels(file: Path, size_px: tuple[int, int], skipped: Skipped) -> NDArray[np.int32] | None:
+    """Classes of the mask, or None where there is none or it cannot be used; the boxes stay."""
+    with skipping(skipped, file):
+        return read_label_map(file, size_px) if file.is_file() else None
+    return None

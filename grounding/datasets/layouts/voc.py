@@ -1,0 +1,96 @@
+"""Pascal VOC: `Annotations/*.xml`, `JPEGImages/`, splits in `ImageSets/Main/`. Object names are the phrases.
+
+Read with it here: BCCD, blood smears (github.com/Shenggan/BCCD_Dataset, MIT).
+Traps: boxes are read as written, xmin and ymin from 0, xmax and ymax beyond the last pixel (labelling tools write them
+so; the first VOC sets counted from 1); a few boxes have no area; some cells of BCCD are not labelled, though its three
+names are taken as exhaustive. Patients are not recorded: every image is a group of its own.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from ...bad_input import BadInput, Skipped
+from ...imaging.read import image_size
+from ...types import Region, Study
+from ...vocabulary.labels import load_labels
+from .rows import existing_folder, images_by_stem, known_phrases, region, skipping
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+
+
+def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[Study]:
+    """Studies of the folder, one at a time; split as in `ImageSets/Main/{train,val,test}.txt`, else "".
+
+    Every name that occurs in the set is annotated exhaustively on each image. Objects and files that cannot be used go
+    to `skipped`. Raises `BadInput` if a folder is missing.
+    """
+    splits, images = _splits(folder), images_by_stem(folder / "JPEGImages")
+    roots: dict[Path, Element] = {}
+    for file in sorted(existing_folder(folder / "Annotations").glob("*.xml")):
+        with skipping(skipped, file):
+            roots[file] = _parse(file)
+    names = sorted({_phrase(item) for root in roots.values() for item in root.iter("object")} - {""})
+    for file, root in roots.items():
+        study = None
+        with skipping(skipped, file):
+            study = _study(file, root, images, names, skipped)
+        if study is not None:
+            yield replace(study, modality=modality, split=splits.get(file.stem, ""))
+
+
+def _splits(folder: Path) -> dict[str, str]:
+    """Split of each image name; trainval.txt and others are left alone."""
+    lists = folder / "ImageSets" / "Main"
+    found: dict[str, str] = {}
+    for split in ("train", "val", "test"):
+        file = lists / f"{split}.txt"
+        if file.is_file():
+            found.update(dict.fromkeys(file.read_text(encoding="utf-8").split(), split))
+    return found
+
+
+def _parse(file: Path) -> Element:
+    try:
+        return ElementTree.parse(file).getroot()
+    except ElementTree.ParseError as error:
+        raise BadInput(f"not XML: {error}.", file=file, fix="copy or export the file again") from error
+
+
+def _phrase(item: Element) -> str:
+    return load_labels().label(item.findtext("name", ""))
+
+
+def _study(file: Path, root: Element, images: dict[str, Path], names: list[str], skipped: Skipped) -> Study:
+    if file.stem not in images:
+        raise BadInput(f"no image {file.stem} in JPEGImages.", fix="add the image, or remove its XML file")
+    size, dataset = image_size(images[file.stem]), file.parent.parent.name
+    found: list[Region] = []
+    items = list(root.iter("object"))
+    for number, item in enumerate(items, 1):
+        with skipping(skipped, file, f"object {number}"):
+            found.append(_region(item, size))
+    return Study(
+        study_id=f"{dataset}/{file.stem}",
+        image_path=images[file.stem],
+        modality="unknown",
+        group=file.stem,
+        dataset=dataset,
+        split="",
+        size_px=size,
+        regions=tuple(found),
+        phrases=known_phrases(names, map(_phrase, items), found),
+    )
+
+
+def _region(item: Element, size_px: tuple[int, int]) -> Region:
+    if not _phrase(item):
+        raise BadInput("object without a name.", fix="give it a <name>")
+    corners = [item.findtext(f"bndbox/{corner}") for corner in _CORNERS]
+    if missing := [name for name, text in zip(_CORNERS, corners, strict=True) if text is None]:
+        raise BadInput(f"box without {', '.join(missing)}.", fix="give xmin, ymin, xmax and ymax")
+    return region(_phrase(item), np.array([float(text or "") for text in corners], np.float32), size_px)

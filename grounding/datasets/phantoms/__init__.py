@@ -1,0 +1,1 @@
+"""Synthetic images with exact regions, questions and reports, drawn from a seed."""

@@ -1,0 +1,194 @@
+"""Phantoms as a data set: synthetic annotated pictures with questions and reports, written once, read by every room.
+
+Source: drawn here from a seed, nothing is downloaded; no patient is shown. Labels, boxes and masks are exact.
+"""
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from pydantic import Field
+from tqdm.auto import tqdm
+
+from ...bad_input import BadInput
+from ...files import read_lines, sha256, write_atomic
+from ...settings import Settings
+from ...types import Study
+from ..schema import STUDY_FEATURES, row_to_study, studies, study_to_row, to_dataset
+from .draw import PHANTOM_MODALITIES, draw, labels_of
+from .sheet import sheet
+from .words import questions, report
+
+VERSION = 2
+"""Grows whenever the same settings draw other pictures or other words."""
+SPLITS = ("train", "val", "test")
+
+
+class PhantomSettings(Settings):
+    """How many phantoms, how large, from which seed."""
+
+    num_train: int = Field(default=360, ge=1)
+    """Training pictures, modalities in turn."""
+    num_val: int = Field(default=48, ge=0)
+    """Validation pictures."""
+    num_test: int = Field(default=84, ge=0)
+    """Test pictures."""
+    size_px: int = Field(default=192, ge=96)
+    """Side of the square pictures, 96 or more."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of everything; the splits never share a draw."""
+
+
+def write(folder: Path, settings: PhantomSettings) -> None:
+    """Draw the data set into `folder`; complete for the same settings it is left as it is, begun it is continued.
+
+    images/*.png (truth in the PNG's own text), studies.parquet (paths relative), questions.jsonl, reports.jsonl,
+    phantoms.png (a contact sheet), and last settings.json, which marks the folder complete.
+    """
+    stamp = sha256(f"{VERSION} {settings.model_dump_json()}")
+    if _is_complete(folder, stamp):
+        return
+    (folder / "settings.json").unlink(missing_ok=True)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    drawn = list(_studies(folder, settings, stamp))
+    _drop_others(folder, drawn)
+    write_atomic(folder / "studies.parquet", _parquet(to_dataset(drawn)))
+    asked = [row for k, study in enumerate(drawn) for row in questions(study, _rng(settings, k, 1))]
+    told = [report(study, _rng(settings, k, 2)) for k, study in enumerate(drawn)]
+    write_atomic(folder / "questions.jsonl", _lines(asked))
+    write_atomic(folder / "reports.jsonl", _lines(told))
+    write_atomic(folder / "phantoms.png", _png(sheet(folder, _two_of_each(drawn))))
+    mark = {"synthetic": True, "settings": settings.model_dump(), "sha256": stamp}
+    write_atomic(folder / "settings.json", json.dumps(mark, indent=2) + "\n")
+
+
+def read(folder: Path) -> Dataset:
+    """The studies with `STUDY_FEATURES`, image paths absolute, `split` train, val or test; nothing leaves memory.
+
+    Raises `BadInput` for a folder that is missing or was not written to its end.
+    """
+    path = folder / "studies.parquet"
+    if not (folder / "settings.json").is_file() or not path.is_file():
+        raise BadInput("no complete set of phantoms.", file=folder, fix="write it again; it continues where it stopped")
+    table = pq.read_table(path)
+    place = table.column_names.index("image_path")
+    absolute = pa.array([str(folder.resolve() / name) for name in table["image_path"].to_pylist()], pa.string())
+    return Dataset(table.set_column(place, "image_path", absolute).cast(STUDY_FEATURES.arrow_schema))
+
+
+def read_rows(file: Path, columns: Sequence[str], data: Dataset) -> Iterator[tuple[int, dict[str, Any], Study]]:
+    """The rows of questions.jsonl or reports.jsonl with their number and study; rows of other studies are left out.
+
+    Raises `BadInput` naming the file and the row for a missing column.
+    """
+    if not file.is_file():
+        raise BadInput("no such file.", file=file, fix="write the phantoms again")
+    known = {study.study_id: study for study in studies(data)}
+    for number, row in enumerate(read_lines(file), 1):
+        missing = [column for column in ("study_id", *columns) if column not in row]
+        if missing:
+            raise BadInput(f"no {', '.join(missing)}.", file=file, row=number, fix="write the phantoms again")
+        if row["study_id"] in known:
+            yield number, row, known[row["study_id"]]
+
+
+def _is_complete(folder: Path, stamp: str) -> bool:
+    mark = folder / "settings.json"
+    try:
+        return mark.is_file() and json.loads(mark.read_text()).get("sha256") == stamp
+    except (json.JSONDecodeError, AttributeError):
+        return False
+
+
+def _studies(folder: Path, settings: PhantomSettings, stamp: str) -> Iterator[Study]:
+    numbers = (settings.num_train, settings.num_val, settings.num_test)
+    places = [(split, k) for split, number in zip(SPLITS, numbers, strict=True) for k in range(number)]
+    for split, k in tqdm(places, desc="phantoms", unit="image"):
+        name = f"images/{split}-{k:05d}.png"
+        found = _truth_in(folder / name, stamp)
+        yield row_to_study(found) if found else _write_one(folder, name, split, k, settings, stamp)
+
+
+def _write_one(folder: Path, name: str, split: str, k: int, settings: PhantomSettings, stamp: str) -> Study:
+    """Draw number k of a split from (seed, split, k) alone."""
+    modality = PHANTOM_MODALITIES[k % len(PHANTOM_MODALITIES)]
+    rng = np.random.default_rng([settings.seed, SPLITS.index(split), k])
+    scene = draw(modality, rng, settings.size_px)
+    study = Study(
+        study_id=f"phantom-{split}-{k:05d}",
+        image_path=Path(name),
+        modality=modality,
+        group=f"phantom-{split}-{k:05d}",
+        dataset="phantom",
+        split=split,
+        size_px=(settings.size_px, settings.size_px),
+        regions=scene.regions,
+        phrases=labels_of(modality),
+    )
+    truth = json.dumps({"stamp": stamp, "study": study_to_row(study)})
+    write_atomic(folder / name, _png(Image.fromarray(scene.image), {"synthetic": "phantom", "truth": truth}))
+    return study
+
+
+def _truth_in(path: Path, stamp: str) -> dict[str, Any] | None:
+    """The row of a picture drawn earlier for the same settings; picture and truth are one file, so never at odds."""
+    if not path.is_file():
+        return None
+    try:
+        with Image.open(path) as image:
+            image.load()
+            truth = json.loads(image.info.get("truth", "{}"))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        return None
+    return truth["study"] if truth.get("stamp") == stamp else None
+
+
+def _drop_others(folder: Path, drawn: list[Study]) -> None:
+    """Remove pictures that were drawn here for other settings."""
+    names = {study.image_path.name for study in drawn}
+    for split in SPLITS:
+        for path in (folder / "images").glob(f"{split}-[0-9]*.png"):
+            if path.name not in names:
+                path.unlink()
+
+
+def _two_of_each(drawn: list[Study]) -> list[Study]:
+    """Two rows, a column a modality: of each the two first with the most to see."""
+    by_wealth = sorted(drawn, key=_wealth, reverse=True)
+    chosen = [[study for study in by_wealth if study.modality == name] for name in PHANTOM_MODALITIES]
+    return [column[row] for row in range(2) for column in chosen if len(column) > row]
+
+
+def _wealth(study: Study) -> tuple[int, int]:
+    """Kinds of regions, then regions."""
+    return len({region.phrase for region in study.regions}), len(study.regions)
+
+
+def _rng(settings: PhantomSettings, k: int, stream: int) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, len(SPLITS) + stream, k])
+
+
+def _png(image: Image.Image, texts: dict[str, str] | None = None) -> bytes:
+    info = PngImagePlugin.PngInfo()
+    for key, value in (texts or {}).items():
+        info.add_text(key, value, zip=True)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def _parquet(data: Dataset) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(data.data.table, buffer)
+    return buffer.getvalue()
+
+
+def _lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)

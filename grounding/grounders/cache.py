@@ -1,0 +1,202 @@
+"""Regions computed once and kept in Parquet, so that training a language model never runs the grounder.
+
+A row is one image under one grounder and one list of phrases. Every batch becomes a file of its own, written whole
+and renamed: a kill loses at most the batch in flight, and processes that share the folder do not meet.
+"""
+
+import io
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from ..bad_input import BadInput, Skipped
+from ..datasets.schema import row_to_study
+from ..files import sha256, write_atomic
+from ..geometry import mask_to_rle, rle_to_mask
+from ..grounder import Grounder
+from ..imaging.read import image_sha256
+from ..types import Region, Study, region_to_json
+
+_RLE = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.list_(pa.int32()))])
+_REGION = pa.struct(
+    [
+        ("phrase", pa.string()),
+        ("box_xyxy_px", pa.list_(pa.float32())),
+        ("score", pa.float64()),
+        ("path", pa.list_(pa.string())),
+        ("mask_rle", _RLE),
+        ("embedding", pa.list_(pa.float32())),
+    ]
+)
+SCHEMA = pa.schema([("key", pa.string()), ("regions", pa.list_(_REGION))])
+
+
+class StoredRegions(Mapping[str, list[Region]]):
+    """Regions by study id; masks are decoded at every look and not before, so that all of them never fill memory."""
+
+    def __init__(self, key_of: Mapping[str, str], table: pa.Table):
+        self._table = table
+        self._row_of_key = {key: row for row, key in enumerate(table["key"].to_pylist())}
+        self._key_of = {study_id: key for study_id, key in key_of.items() if key in self._row_of_key}
+
+    def __getitem__(self, study_id: str) -> list[Region]:
+        row = self._row_of_key[self._key_of[study_id]]
+        return [_region(values) for values in self._table["regions"][row].as_py()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._key_of)
+
+    def __len__(self) -> int:
+        return len(self._key_of)
+
+
+def regions_of(
+    grounder: Grounder,
+    studies: Sequence[Study] | Dataset,
+    phrases: Sequence[Sequence[str]],
+    cache_dir: Path,
+    batch_size: int = 16,
+) -> tuple[StoredRegions, Skipped]:
+    """The regions of every study by its id, as `grounder.ground` gives them; grounded now where not on disk.
+
+    Keyed by the image's bytes, modality, the grounder's fingerprint and the phrases (order is nothing). Studies whose
+    image cannot be read are left out and listed. `Dataset` rows have `STUDY_FEATURES`. Raises `ValueError` where
+    studies and phrases differ in number, `BadInput` for a shard that is damaged.
+    """
+    skipped = Skipped()
+    keys = _keys(grounder, studies, phrases, skipped)
+    folder = cache_dir / grounder.fingerprint[:16]
+    stored = _read(folder, set(keys.values()))
+    have = set(stored["key"].to_pylist())
+    missing = list({key: place for place, key in keys.items() if key not in have}.values())
+    fresh: list[Path] = []
+    bar = tqdm(total=len(missing), desc="grounding images", unit="image", disable=not missing)
+    for start in range(0, len(missing), batch_size):
+        places = missing[start : start + batch_size]
+        batch = {place: (_study(studies, place), list(phrases[place])) for place in places}
+        found = _ground(grounder, batch, skipped)
+        fresh.append(_write(folder, {keys[place]: regions for place, regions in found.items()}))
+        bar.update(len(places))
+    bar.close()
+    table = pa.concat_tables([stored, _join(folder, fresh)])
+    return StoredRegions({_study_id(studies, place): key for place, key in keys.items()}, table), skipped
+
+
+def _study(studies: Sequence[Study] | Dataset, place: int) -> Study:
+    return row_to_study(studies[place]) if isinstance(studies, Dataset) else studies[place]
+
+
+def _study_id(studies: Sequence[Study] | Dataset, place: int) -> str:
+    return studies[place]["study_id"] if isinstance(studies, Dataset) else studies[place].study_id
+
+
+def _keys(
+    grounder: Grounder, studies: Sequence[Study] | Dataset, phrases: Sequence[Sequence[str]], skipped: Skipped
+) -> dict[int, str]:
+    """The cache key of every study whose image can be opened, by its place."""
+    if len(studies) != len(phrases):
+        raise ValueError(f"{len(studies)} studies, but phrases for {len(phrases)}")
+    keys: dict[int, str] = {}
+    for place, asked in enumerate(phrases):
+        study = _study(studies, place)
+        try:
+            keys[place] = _key(grounder, study, asked)
+        except BadInput as error:
+            skipped.add(study.study_id, error)
+    return keys
+
+
+def _key(grounder: Grounder, study: Study, phrases: Sequence[str]) -> str:
+    """Hash of everything the regions depend on; of an oracle that includes the annotations."""
+    parts: list[Any] = [image_sha256(study.image_path), study.modality, grounder.fingerprint, sorted(set(phrases))]
+    if getattr(grounder, "reads_truth", False):
+        parts += [list(study.phrases), [region_to_json(region) for region in study.regions]]
+    return sha256(json.dumps(parts))
+
+
+def _ground(
+    grounder: Grounder, batch: Mapping[int, tuple[Study, list[str]]], skipped: Skipped
+) -> dict[int, list[Region]]:
+    """Regions by place; if the batch holds an image that cannot be read, one by one without it."""
+    studies, phrases = [study for study, _ in batch.values()], [asked for _, asked in batch.values()]
+    try:
+        return dict(zip(batch, grounder.ground(studies, phrases), strict=True))
+    except BadInput as error:
+        if len(batch) > 1:
+            return {p: r for place in batch for p, r in _ground(grounder, {place: batch[place]}, skipped).items()}
+        skipped.add(studies[0].study_id, error)
+        return {}
+
+
+def _write(folder: Path, regions: Mapping[str, list[Region]]) -> Path:
+    rows = [{"key": key, "regions": [_values(region) for region in found]} for key, found in regions.items()]
+    return _write_table(folder, pa.Table.from_pylist(rows, SCHEMA))
+
+
+def _write_table(folder: Path, table: pa.Table) -> Path:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    path = folder / f"{uuid.uuid4().hex}.parquet"
+    write_atomic(path, buffer.getvalue())
+    return path
+
+
+def _join(folder: Path, fresh: Sequence[Path]) -> pa.Table:
+    """The rows of this call's shards; many small ones become one, which is there before they go."""
+    table = pa.concat_tables([SCHEMA.empty_table(), *(pq.read_table(path, schema=SCHEMA) for path in fresh)])
+    if len(fresh) > 1:
+        _write_table(folder, table)
+        for path in fresh:
+            path.unlink()
+    return table
+
+
+def _read(folder: Path, keys: set[str]) -> pa.Table:
+    """The rows of the keys from every shard, each key once. Raises `BadInput` for a damaged shard."""
+    tables = [SCHEMA.empty_table()]
+    seen: set[str] = set()
+    for path in sorted(folder.glob("*.parquet")):
+        if keys <= seen:
+            break
+        try:
+            table = pq.read_table(path, schema=SCHEMA, filters=[("key", "in", sorted(keys - seen))])
+        except FileNotFoundError:
+            continue  # another process joined its shards just now; what is missed is computed again
+        except (pa.ArrowException, OSError) as error:
+            raise BadInput(
+                f"a damaged cache shard: {error}", file=path, fix="delete it, its regions come again"
+            ) from error
+        seen |= set(table["key"].to_pylist())
+        tables.append(table)
+    return pa.concat_tables(tables)
+
+
+def _values(region: Region) -> dict[str, Any]:
+    return {
+        "phrase": region.phrase,
+        "box_xyxy_px": region.box_xyxy_px,
+        "score": region.score,
+        "path": list(region.path),
+        "mask_rle": None if region.mask is None else mask_to_rle(region.mask),
+        "embedding": region.embedding,
+    }
+
+
+def _region(values: Mapping[str, Any]) -> Region:
+    rle, embedding = values["mask_rle"], values["embedding"]
+    return Region(
+        phrase=values["phrase"],
+        box_xyxy_px=np.array(values["box_xyxy_px"], np.float32),
+        score=values["score"],
+        path=tuple(values["path"]),
+        mask=None if rle is None else rle_to_mask(rle),
+        embedding=None if embedding is None else np.array(embedding, np.float32),
+    )

@@ -1,0 +1,93 @@
+"""Which checkpoint a name means: `small` and `small-research` come with the package, anything else is a folder.
+
+torch and transformers are loaded only when a grounder is.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from ..bad_input import BadInput, nearest
+from ..grounder import Grounder
+
+NOTICES = {
+    "small": "",
+    "small-research": "small-research was trained on sets that forbid commercial use: research only (CC BY-NC-SA 4.0)",
+}
+"""What is said when a checkpoint of the package is loaded."""
+_WEIGHTS = Path(__file__).parents[1] / "weights"
+
+
+def is_shipped(name: str) -> bool:
+    """Whether the package holds a checkpoint of this name."""
+    return name in NOTICES and (_WEIGHTS / name / "config.json").is_file()
+
+
+def checkpoint_folder(name: str | Path) -> Path:
+    """The folder of `small`, `small-research`, or of a path, or what a training saved in `model` below that path.
+
+    Raises `BadInput` where there is none.
+    """
+    if str(name) in NOTICES:
+        if is_shipped(str(name)):
+            return _WEIGHTS / str(name)
+        fix = "give the folder of a checkpoint, such as runs/quickstart/grounding/model"
+        raise BadInput(f"checkpoint {str(name)!r} does not come with this version.", fix=fix)
+    folder = Path(name)
+    if not folder.is_dir():
+        raise BadInput("no such checkpoint.", file=folder, fix=f"give a folder; or {nearest(str(name), NOTICES)}")
+    for found in (folder, folder / "model"):
+        if (found / "config.json").is_file():
+            return found
+    raise BadInput("no checkpoint in this folder (no config.json).", file=folder, fix="a run has it in grounding/model")
+
+
+def load_grounder(
+    name: str | Path,
+    *,
+    device: str | None = None,
+    max_per_phrase: int | None = None,
+    min_score: float | None = None,
+    batch_size: int | None = None,
+    allow_download: bool = False,
+) -> Grounder:
+    """Our core or a zero-shot detector, told apart by `model_type` in the folder's config.json.
+
+    `name`: see `checkpoint_folder`; also `owner/name` of a detector in the hub's local cache, from the hub itself with
+    `allow_download`. Numbers left out are the grounder's own. Raises `BadInput` for a checkpoint that is neither.
+    """
+    limits = {"max_per_phrase": max_per_phrase, "min_score": min_score, "batch_size": batch_size}
+    given = {key: value for key, value in limits.items() if value is not None}
+    where = str(name) if is_hub_name(str(name)) else checkpoint_folder(name)
+    if notice := NOTICES.get(str(name)):
+        print(notice, file=sys.stderr)
+    if isinstance(where, Path) and _model_type(where) == "medglip":
+        from .medglip import GrounderSettings, MedGlipGrounder
+
+        return MedGlipGrounder.from_pretrained(where, device, GrounderSettings(**given) if given else None)
+    from .zero_shot import ZeroShotGrounder, ZeroShotSettings
+
+    settings = ZeroShotSettings(**given)
+    return ZeroShotGrounder.from_pretrained(where, device, settings, local_files_only=not allow_download)
+
+
+def vocabulary_of(name: str) -> dict[str, list[str]]:
+    """`vocabulary.json` of a checkpoint: modality -> what is usually looked for; empty where there is none."""
+    if is_hub_name(name):
+        return {}
+    file = checkpoint_folder(name) / "vocabulary.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether a name has the form `owner/name` and is no folder here."""
+    return bool(re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name)) and not Path(name).exists()
+
+
+def _model_type(folder: Path) -> str:
+    file = folder / "config.json"
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8")).get("model_type"))
+    except (ValueError, AttributeError) as error:
+        raise BadInput(f"not a model's configuration: {error}", file=file, fix="copy the checkpoint again") from error

@@ -1,0 +1,293 @@
+"""Any transformers zero-shot detector as a `Grounder`: (MM-)Grounding-DINO and OWL-ViT / OWLv2, by name or folder.
+
+P phrases of one pass, Q queries of the detector, T text tokens, D width. The phrase of a region is known from the place
+of its tokens in the prompt, never from text that the detector gives back.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from pydantic import Field
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoProcessor
+
+from ..bad_input import BadInput
+from ..geometry import Letterbox
+from ..imaging.read import read_image
+from ..model.assign import box_area
+from ..model.decode import nms
+from ..settings import Settings
+from ..types import Region, Study
+from ..vocabulary.labels import load_labels
+
+DINO = ("grounding-dino", "mm-grounding-dino")
+"""Detectors that score tokens of one prompt, and whose queries read the text: one phrase a prompt here."""
+OWL = ("owlvit", "owlv2")
+"""Detectors that encode each phrase alone."""
+
+
+class ZeroShotSettings(Settings):
+    """What of a detector's output becomes regions."""
+
+    max_per_phrase: int = Field(default=20, gt=0)
+    """Regions a phrase at most, best first."""
+    min_score: float = Field(default=0.05, ge=0, le=1)
+    """Regions below this score are left out."""
+    nms_iou: float = Field(default=0.7, gt=0, le=1)
+    """Of two boxes of a phrase that overlap by more, the better one stays; 1 keeps all."""
+    batch_size: int = Field(default=8, gt=0)
+    """Phrases of one image that the detector sees at once."""
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What a detector says of P phrases: centre x, y, width, height in 0..1 of the picture it saw; scores in 0..1."""
+
+    boxes_PQ4: Tensor
+    scores_PQ: Tensor
+    embeddings_PQD: Tensor
+
+
+class ZeroShotGrounder:
+    """A zero-shot detector. Regions of a phrase depend on image and that phrase alone; boxes without masks.
+
+    Every phrase has a prompt of its own: in the DINO family phrases of one prompt reach each other through the image,
+    so that joined prompts would make scores depend on what else is asked, and in which order. A DINO score is the mean
+    over the phrase's tokens, as in MM-Grounding-DINO. The image backbone runs once for the phrases of a pass.
+    """
+
+    def __init__(self, model: Any, processor: Any, settings: ZeroShotSettings | None = None):
+        _check_family(model.config.model_type, None)
+        self.model, self.processor, self.settings = model.eval(), processor, settings or ZeroShotSettings()
+        self.fingerprint = _fingerprint(model, processor, self.settings)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: Path | str,
+        device: str | torch.device | None = None,
+        settings: ZeroShotSettings | None = None,
+        *,
+        local_files_only: bool = True,
+    ) -> "ZeroShotGrounder":
+        """Load a folder, or a hub name from the local cache; from the hub only without `local_files_only`.
+
+        No remote code, safetensors only. Raises `BadInput` for a name that is not there, another kind of model, and
+        weights that are not all in the file.
+        """
+        options = {"local_files_only": local_files_only, "trust_remote_code": False}
+        try:
+            _check_family(AutoConfig.from_pretrained(name, **options).model_type, name)
+            model, info = AutoModelForZeroShotObjectDetection.from_pretrained(
+                name, use_safetensors=True, output_loading_info=True, **options
+            )
+            processor = AutoProcessor.from_pretrained(name, **options)
+        except BadInput:
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            fix = "give the folder of a detector, or a hub name that was downloaded (or allow the download)"
+            raise BadInput(f"no zero-shot detector: {reason}", file=name, fix=fix) from error
+        if missing := sorted(info["missing_keys"]):
+            problem = f"{len(missing)} weights are not in the file, first {missing[0]!r}."
+            raise BadInput(problem, file=name, fix="save the whole detector")
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(model.to(device), processor, settings)
+
+    @property
+    def embedding_dim(self) -> int:
+        """D of the detector's query states (DINO) or class embeddings (OWL)."""
+        config = self.model.config
+        return config.d_model if config.model_type in DINO else config.text_config.hidden_size
+
+    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+        """For each study the regions of its phrases, best first. Raises `BadInput` for an unreadable picture."""
+        return [self._ground(study, _asked(row)) for study, row in zip(studies, phrases, strict=True)]
+
+    def _ground(self, study: Study, asked: list[str]) -> list[Region]:
+        if not asked:
+            return []
+        image, found, size = read_image(study.image_path), list[Region](), self.settings.batch_size
+        pixels = self._pixels(image)
+        for start in range(0, len(asked), size):
+            chunk = asked[start : start + size]
+            detected = self._detect(pixels, chunk)
+            found += [r for k, phrase in enumerate(chunk) for r in self._regions(detected, k, phrase, image.size)]
+        return sorted(found, key=lambda region: (-region.score, region.phrase))
+
+    def _pixels(self, image: Image.Image) -> dict[str, Tensor]:
+        """The processor's tensors of one picture; letterboxed first where the detector was trained so."""
+        side = getattr(self.model.config, "letterbox_px", None)
+        picture = Letterbox(image.size, side).image(image) if side else image.convert("RGB")
+        tensors = self.processor.image_processor(images=[picture], return_tensors="pt")
+        return {name: value.to(self.model.device) for name, value in tensors.items()}
+
+    @torch.inference_mode()
+    def _detect(self, pixels: dict[str, Tensor], phrases: Sequence[str]) -> Detected:
+        read = _detect_dino if self.model.config.model_type in DINO else _detect_owl
+        return read(self.model, self.processor.tokenizer, pixels, phrases)
+
+    def _regions(self, detected: Detected, k: int, phrase: str, size_px: tuple[int, int]) -> Iterator[Region]:
+        """Regions of one phrase in pixels of the original image; what lies outside of it is dropped."""
+        limits, edges = self.settings, torch.tensor([*size_px, *size_px])
+        boxes_Q4 = to_corners(detected.boxes_PQ4[k].float().cpu()) * self._frame(size_px)
+        boxes_Q4 = torch.minimum(boxes_Q4.clamp(min=0), edges)
+        scores_Q = detected.scores_PQ[k].float().cpu().clamp(0, 1)
+        kept = ((scores_Q >= limits.min_score) & (box_area(boxes_Q4) > 0)).nonzero()[:, 0]
+        kept = kept[nms(boxes_Q4[kept], scores_Q[kept], limits.nms_iou)[: limits.max_per_phrase]]
+        path = load_labels().path(phrase)
+        for q in kept.tolist():
+            yield Region(
+                phrase=phrase,
+                box_xyxy_px=boxes_Q4[q].numpy(),
+                score=float(scores_Q[q]),
+                embedding=detected.embeddings_PQD[k, q].float().cpu().numpy(),
+                path=path,
+            )
+
+    def _frame(self, size_px: tuple[int, int]) -> Tensor:
+        """float[4]: what boxes in 0..1 are parts of, in original pixels; padding to a square goes right and bottom."""
+        config = self.model.config
+        is_padded = config.model_type == "owlv2" or getattr(config, "letterbox_px", None)
+        width, height = (max(size_px), max(size_px)) if is_padded else size_px
+        return torch.tensor([width, height, width, height], dtype=torch.float32)
+
+
+def to_corners(boxes_cxcywh: Tensor) -> Tensor:
+    """Centre x, y, width, height to x0, y0, x1, y1 over the last axis."""
+    centre, half = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:] / 2
+    return torch.cat([centre - half, centre + half], -1)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids of "[CLS] phrase . phrase . [SEP]" and the half-open span of each phrase in them."""
+
+    ids: list[int]
+    spans: list[tuple[int, int]]
+
+    def positive_KT(self, width: int) -> Tensor:
+        """float[K, width]: 1 at the tokens of each phrase."""
+        places_T = torch.arange(width)
+        return torch.stack([((places_T >= start) & (places_T < stop)).float() for start, stop in self.spans])
+
+
+def dino_prompt(tokenizer: Any, phrases: Sequence[str], most: int) -> Prompt:
+    """The DINO family's prompt: lower case, each phrase ended by a full stop, at most `most` tokens in all.
+
+    Full stops and question marks inside a phrase would end it, so they become blanks; phrases that are too long lose
+    their ends. Raises `BadInput` for a phrase without a word, and for more phrases than tokens.
+    """
+    ids, spans = [tokenizer.cls_token_id], list[tuple[int, int]]()
+    room = (most - 2) // max(1, len(phrases)) - 1
+    if room < 1:
+        raise BadInput(f"{len(phrases)} phrases in a prompt of {most} tokens.", fix="ask for fewer at once")
+    stop = tokenizer.convert_tokens_to_ids(".")
+    for phrase in phrases:
+        words = phrase.lower().replace(".", " ").replace("?", " ")
+        tokens = tokenizer(words, add_special_tokens=False)["input_ids"][:room]
+        if not tokens:
+            raise BadInput(f"phrase {phrase!r} has no word.", fix="leave it out of the list")
+        spans.append((len(ids), len(ids) + len(tokens)))
+        ids += [*tokens, stop]
+    return Prompt(ids=[*ids, tokenizer.sep_token_id], spans=spans)
+
+
+def padded_prompts(prompts: Sequence[Prompt], pad_id: int) -> dict[str, Tensor]:
+    """`input_ids`, `attention_mask` and `token_type_ids`, int64[P, T], of prompts of any length."""
+    length = max(len(prompt.ids) for prompt in prompts)
+    rows = [prompt.ids + [pad_id] * (length - len(prompt.ids)) for prompt in prompts]
+    mask = [[1] * len(prompt.ids) + [0] * (length - len(prompt.ids)) for prompt in prompts]
+    ids_PT = torch.tensor(rows)
+    return {"input_ids": ids_PT, "attention_mask": torch.tensor(mask), "token_type_ids": torch.zeros_like(ids_PT)}
+
+
+def _detect_dino(model: Any, tokenizer: Any, pixels: dict[str, Tensor], phrases: Sequence[str]) -> Detected:
+    prompts = [dino_prompt(tokenizer, [phrase], model.config.max_text_len) for phrase in phrases]
+    text = {name: x.to(model.device) for name, x in padded_prompts(prompts, tokenizer.pad_token_id).items()}
+    num = len(phrases)
+    images = {name: x.expand(num, *x.shape[1:]) for name, x in pixels.items()}
+    with _one_look(model.model.backbone, num):
+        output = model(**images, **text)
+    chances_PQT = output.logits.sigmoid()
+    spans_PT = torch.cat([prompt.positive_KT(chances_PQT.shape[-1]) for prompt in prompts]).to(chances_PQT)
+    scores_PQ = torch.einsum("pqt,pt->pq", chances_PQT, spans_PT) / spans_PT.sum(-1, keepdim=True)
+    return Detected(output.pred_boxes, scores_PQ, output.last_hidden_state)
+
+
+@contextmanager
+def _one_look(backbone: nn.Module, num: int) -> Iterator[None]:
+    """Inside, a batch of `num` times the same picture goes through the backbone once."""
+
+    def first(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(x[:1] for x in inputs)
+
+    def repeated(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+        features, positions = output
+        many = [tuple(x.expand(num, *x.shape[1:]) for x in level) for level in features]
+        return many, [x.expand(num, *x.shape[1:]) for x in positions]
+
+    hooks = [backbone.register_forward_pre_hook(first), backbone.register_forward_hook(repeated)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _detect_owl(model: Any, tokenizer: Any, pixels: dict[str, Tensor], phrases: Sequence[str]) -> Detected:
+    most = model.config.text_config.max_position_embeddings
+    words = [phrase.lower() for phrase in phrases]
+    text = tokenizer(words, padding="max_length", truncation=True, max_length=most, return_tensors="pt")
+    names = ("input_ids", "attention_mask")
+    output = model(**pixels, **{name: text[name].to(model.device) for name in names})
+    num = len(phrases)
+    return Detected(
+        boxes_PQ4=output.pred_boxes.expand(num, -1, -1),
+        scores_PQ=output.logits[0].sigmoid().T,
+        embeddings_PQD=output.class_embeds.expand(num, -1, -1),
+    )
+
+
+def _asked(phrases: Sequence[str]) -> list[str]:
+    """The phrases, none twice. Raises `BadInput` for an empty one."""
+    if any(not phrase.strip() for phrase in phrases):
+        raise BadInput("an empty phrase was asked for.", fix="leave it out of the list")
+    return list(dict.fromkeys(phrases))
+
+
+def _check_family(model_type: str, file: Path | str | None) -> None:
+    if model_type not in DINO + OWL:
+        valid = ", ".join(DINO + OWL)
+        raise BadInput(f"a checkpoint of {model_type!r}, no zero-shot detector.", file=file, fix=f"known: {valid}")
+
+
+def _fingerprint(model: Any, processor: Any, settings: ZeroShotSettings) -> str:
+    """Hash of weights, architecture, preparation and limits; the same before and after saving."""
+    tokenizer = json.loads(processor.tokenizer.backend_tokenizer.to_str())
+    parts = [
+        settings.model_dump(exclude={"batch_size"}),
+        _essential(model.config.to_dict()),
+        _essential(processor.image_processor.to_dict()),
+        {name: part for name, part in tokenizer.items() if name not in ("padding", "truncation")},  # of the last call
+    ]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _essential(config: Any) -> Any:
+    """A configuration without what saving and loading writes into it."""
+    if not isinstance(config, dict):
+        return config
+    noted = ("_name_or_path", "architectures", "dtype", "transformers_version")
+    return {name: _essential(value) for name, value in config.items() if name not in noted}

@@ -1,0 +1,1 @@
+"""How the core and the detectors are trained; the loop serves the language model, too."""

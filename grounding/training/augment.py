@@ -1,0 +1,97 @@
+"""Small changes to a training picture that keep what is true of it: intensity, scale, place, flips, quarter turns.
+
+No hue, no cut boxes. G true boxes, S side of the square picture in pixels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..geometry import Boxes
+from ..types import Study
+from ..vocabulary.phrases import has_side
+
+TURNED = ("endoscopy", "dermoscopy", "histology", "microscopy")
+"""Modalities without an upside and without sides of the body."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A square picture uint8[S, S, 3] with boxes float32[G, 4] xyxy in its pixels and masks uint8[G, S/4, S/4]."""
+
+    square: NDArray[np.uint8]
+    boxes_G4: Boxes
+    masks_Ghw: NDArray[np.uint8]
+
+
+def augment(view: View, study: Study, rng: np.random.Generator, zoom: float, mirror: bool) -> tuple[View, bool]:
+    """The view changed, and whether left and right changed places.
+
+    No box is cut: the picture shrinks, grows and moves only as far as every box stays inside.
+    """
+    is_turned = study.modality in TURNED and not _has_sides(study)
+    is_flipped = (is_turned or mirror) and rng.random() < 0.5
+    if is_flipped:
+        view = flipped(view)
+    if is_turned:
+        view = turned(view, int(rng.integers(4)))
+    return _moved(view, rng, zoom), is_flipped
+
+
+def flipped(view: View) -> View:
+    """Left to right."""
+    side = len(view.square)
+    boxes = np.stack([side - view.boxes_G4[:, 2], view.boxes_G4[:, 1], side - view.boxes_G4[:, 0], view.boxes_G4[:, 3]])
+    return View(view.square[:, ::-1], boxes.T.copy(), view.masks_Ghw[:, :, ::-1])
+
+
+def turned(view: View, quarters: int) -> View:
+    """By quarter turns against the clock."""
+    side, boxes = len(view.square), view.boxes_G4
+    for _ in range(quarters):
+        boxes = np.stack([boxes[:, 1], side - boxes[:, 2], boxes[:, 3], side - boxes[:, 0]], 1)
+    return View(np.rot90(view.square, quarters), boxes, np.rot90(view.masks_Ghw, quarters, (1, 2)))
+
+
+def _has_sides(study: Study) -> bool:
+    return any(map(has_side, (*study.phrases, *(region.phrase for region in study.regions))))
+
+
+def _moved(view: View, rng: np.random.Generator, zoom: float) -> View:
+    """Scaled, shifted, of another brightness."""
+    side = len(view.square)
+    scale, shift = _placement(view.boxes_G4, side, rng, zoom)
+    square = np.asarray(_place(view.square, scale, shift))
+    masks = [np.asarray(_place(mask, scale, shift / np.float32(4))) if mask.any() else mask for mask in view.masks_Ghw]
+    boxes = np.clip(view.boxes_G4 * scale + np.tile(shift, 2), 0, side).astype(np.float32)
+    return View(_intensity(square, rng), boxes, np.array(masks, np.uint8).reshape(view.masks_Ghw.shape))
+
+
+def _placement(boxes_G4: Boxes, side: int, rng: np.random.Generator, zoom: float) -> tuple[float, NDArray[np.float32]]:
+    """A scale in [1 / zoom, zoom] and a shift in pixels that keep all boxes inside the square."""
+    corner, end = np.full(2, side / 2, np.float32), np.full(2, side / 2, np.float32)
+    if len(boxes_G4):
+        corner, end = boxes_G4[:, :2].min(0), boxes_G4[:, 2:].max(0)
+    scale = min(float(np.exp(rng.uniform(-np.log(zoom), np.log(zoom)))), side / float(max((end - corner).max(), 1)))
+    slack = side * (1 - scale)
+    low, high = np.maximum(-corner * scale, min(0, slack)), np.minimum(side - end * scale, max(0, slack))
+    low, high = np.minimum(low, high), np.maximum(low, high)
+    return scale, (low + (high - low) * rng.random(2)).astype(np.float32)
+
+
+def _place(pixels: NDArray[np.uint8], scale: float, shift: NDArray[np.float32]) -> Image.Image:
+    """The picture scaled and shifted on a black square of its own size."""
+    inverse = (1 / scale, 0, -float(shift[0]) / scale, 0, 1 / scale, -float(shift[1]) / scale)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return image.transform(image.size, Image.Transform.AFFINE, inverse, Image.Resampling.BILINEAR)
+
+
+def _intensity(square: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Gamma, contrast, brightness through one table, then noise; black padding may become dark grey."""
+    gamma, contrast = np.exp(rng.uniform(-0.25, 0.25, 2))
+    values = (np.arange(256) / 255) ** gamma
+    table = (values - 0.5) * contrast + 0.5 + rng.uniform(-0.08, 0.08)
+    noise = rng.standard_normal(square.shape, np.float32) * np.float32(rng.uniform(0, 5))
+    return np.clip((table * 255).astype(np.float32)[square] + noise, 0, 255).astype(np.uint8)

@@ -1,0 +1,255 @@
+"""Training examples: letterboxed once, kept in memory while they fit, changed a little at each draw.
+
+S side of the square input in pixels, G true boxes, K phrases.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from datasets import Dataset
+from numpy.typing import NDArray
+from pydantic import Field
+from tqdm.auto import tqdm
+
+from ..bad_input import BadInput, Skipped
+from ..datasets.schema import row_to_study, tables
+from ..geometry import Boxes, Letterbox
+from ..grounder import is_about
+from ..imaging.read import read_image
+from ..model.losses import Target
+from ..model.processing import MedGlipProcessor
+from ..settings import Settings
+from ..types import Study
+from ..vocabulary.labels import load_labels
+from ..vocabulary.phrases import mirror, with_description
+from .augment import View, augment
+
+
+class DrawSettings(Settings):
+    """What happens to an example each time it is drawn."""
+
+    phrases_per_image: int = 8
+    """Phrases asked at most: those present first, then absent ones that the data set annotates."""
+    hierarchy: bool = True
+    """Whether what lies below answers for its ancestors, and ancestors and siblings are asked; False: every label
+    stands for itself."""
+    ancestor_share: float = 0.1
+    """Chance that a spare place asks for an ancestor of a label that is present."""
+    siblings: int = 0
+    """Labels beside the present ones in the label tree asked as well: hard negatives of the true boxes alone, since
+    nobody says whether they are elsewhere in the image."""
+    batch_negatives: int = Field(default=0, ge=0)
+    """Phrases of the other images of a batch asked as well, negatives of the true boxes alone like siblings."""
+    synonyms: float = Field(default=0.0, ge=0, le=1)
+    """Chance that a phrase is asked in other words of the label tree."""
+    descriptions: float = Field(default=0.0, ge=0, le=1)
+    """Chance of a knowledge prompt: how the label looks is appended to the phrase."""
+    unknown_modality: float = 0.12
+    """Chance that the modality is hidden, so that `unknown` is a trained choice."""
+    augment: bool = True
+    """Brightness, contrast, gamma, noise, scale and place; flips and quarter turns where nothing has sides."""
+    zoom: float = Field(default=1.25, ge=1)
+    """Pictures are scaled by a factor between 1 / zoom and zoom."""
+    mirror: bool = False
+    """Flip pictures of the body as well; left and right change places in the words."""
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One image with its truth: uint8[S, S, 3], boxes float32[G, 4] in its frame, masks uint8[G, S/4, S/4], the part
+    of each cell that is covered, in 255ths: as fine as the model's own.
+    """
+
+    study: Study
+    square: NDArray[np.uint8]
+    boxes_G4: Boxes
+    masks_Ghw: NDArray[np.uint8]
+    has_mask_G: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What one draw gives the collator. `labels` are what is asked, `phrases` the words for it; `about`: everything
+    that the annotations say of the picture, be it there or not.
+    """
+
+    square: NDArray[np.uint8]
+    labels: list[str]
+    phrases: list[str]
+    modality: str
+    target: Target
+    about: frozenset[str]
+
+
+def load_example(study: Study, side_px: int) -> Example:
+    """Read and letterbox one study. Raises `BadInput` for an image that is unreadable or not of the study's size."""
+    image = read_image(study.image_path)
+    if image.size != tuple(study.size_px):
+        raise BadInput(
+            f"image is {image.size}, its annotations are for {study.size_px}.",
+            file=study.image_path,
+            fix="annotate the image as stored",
+        )
+    letterbox = Letterbox(image.size, side_px)
+    empty = np.zeros((side_px, side_px), bool)
+    masks = [empty if r.mask is None else letterbox.mask(r.mask) for r in study.regions]
+    return Example(
+        study=replace(study, regions=tuple(replace(r, mask=None) for r in study.regions)),
+        square=np.asarray(letterbox.image(image)),
+        boxes_G4=letterbox.forward(np.array([r.box_xyxy_px for r in study.regions], np.float32).reshape(-1, 4)),
+        masks_Ghw=_quarter(np.array(masks, bool).reshape(-1, side_px, side_px)),
+        has_mask_G=np.array([r.mask is not None for r in study.regions], bool),
+    )
+
+
+class Lazy(Sequence[Example]):
+    """Examples read from disk at every draw, for sets larger than memory."""
+
+    def __init__(self, rows: Dataset, side_px: int):
+        self.rows, self.side_px = rows, side_px
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Example:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return load_example(row_to_study(self.rows[index]), self.side_px)
+
+
+def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skipped) -> Sequence[Example]:
+    """All examples, in memory if they fit into `memory_gb`; those that cannot be read are skipped, or, when read
+    from disk at every draw, raise `BadInput` there.
+    """
+    counts = (pc.sum(pc.list_value_length(part["regions"])).as_py() for part in tables(rows, ["regions"]))  # pyright: ignore[reportAttributeAccessIssue]
+    num_planes = 3 * len(rows) + sum(count or 0 for count in counts) / 16
+    if num_planes * side_px**2 > memory_gb * 1e9:
+        return Lazy(rows, side_px)
+    loaded: list[Example] = []
+    for row in tqdm(rows, desc="training images", unit="image"):
+        try:
+            loaded.append(load_example(row_to_study(row), side_px))  # pyright: ignore[reportArgumentType]
+        except BadInput as error:
+            skipped.add(str(row["study_id"]), error)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return loaded
+
+
+def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> Draw:
+    """Choose phrases and modality, augment, and say what is true; everything from `rng`."""
+    study = example.study if settings.hierarchy else _flat(example.study)
+    labels = _choose_phrases(study, rng, settings)
+    labels += _siblings(study, labels, rng, settings.siblings if settings.hierarchy else 0)
+    annotated = {*study.phrases, *(region.phrase for region in study.regions)}
+    is_hidden = rng.random() < settings.unknown_modality
+    labels_GK = np.array([[is_about(r, p, study) for p in labels] for r in study.regions], bool)
+    labels_GK = labels_GK.reshape(len(example.boxes_G4), len(labels))
+    asked_G = labels_GK.any(1)
+    view = View(example.square, example.boxes_G4[asked_G], example.masks_Ghw[asked_G])
+    is_mirrored = False
+    if settings.augment:
+        view, is_mirrored = augment(view, study, rng, settings.zoom, settings.mirror)
+    words = [_worded(label, rng, settings) for label in labels]
+    about = annotated | {word for region in example.study.regions for word in region.path}
+    sided = (lambda text: mirror(text)[0]) if is_mirrored else str
+    return Draw(
+        square=view.square,
+        labels=[sided(label) for label in labels],
+        phrases=[sided(word) for word in words],
+        modality="unknown" if is_hidden else study.modality,
+        target=Target(
+            boxes_G4=torch.from_numpy(view.boxes_G4),
+            labels_GK=torch.from_numpy(labels_GK[asked_G]),
+            masks_Ghw=torch.from_numpy(view.masks_Ghw.astype(np.float32) / 255),
+            has_mask_G=torch.from_numpy(example.has_mask_G[asked_G]),
+            known_K=torch.tensor([label in annotated for label in labels], dtype=torch.bool),
+        ),
+        about=frozenset(sided(word) for word in about),
+    )
+
+
+def collate(draws: list[Draw], processor: MedGlipProcessor, batch_negatives: int = 0) -> dict[str, Any]:
+    """A batch for `losses.losses_of`."""
+    if batch_negatives:
+        draws = [_with_negatives(one, draws, batch_negatives) for one in draws]
+    inputs = processor([d.square for d in draws], [d.phrases for d in draws], [d.modality for d in draws])
+    return {**inputs, "targets": [d.target for d in draws]}
+
+
+def collator(processor: MedGlipProcessor, settings: DrawSettings) -> Callable[[list[Draw]], dict[str, Any]]:
+    """`collate` with its processor, fit for loader processes."""
+    return partial(collate, processor=processor, batch_negatives=settings.batch_negatives)
+
+
+def _with_negatives(one: Draw, draws: list[Draw], most: int) -> Draw:
+    """The draw, asked phrases of the others as well that cannot be true of its boxes; elsewhere they are unknown."""
+    others = {label: word for d in draws if d is not one for label, word in zip(d.labels, d.phrases, strict=True)}
+    chosen = [label for label in others if not _may_be(label, one)][:most]
+    target = one.target
+    none_GK = torch.zeros(len(target.boxes_G4), len(chosen), dtype=torch.bool)
+    return replace(
+        one,
+        labels=[*one.labels, *chosen],
+        phrases=[*one.phrases, *(others[label] for label in chosen)],
+        target=replace(
+            target,
+            labels_GK=torch.cat([target.labels_GK, none_GK], 1),
+            known_K=torch.cat([target.known_K, torch.zeros(len(chosen), dtype=torch.bool)]),
+        ),
+    )
+
+
+def _may_be(label: str, one: Draw) -> bool:
+    """Whether a label is asked already or could be true of a box of the picture."""
+    tree = load_labels()
+    known = one.about | set(one.labels)
+    return any(tree.is_near(label, other) for other in known)
+
+
+def _worded(label: str, rng: np.random.Generator, settings: DrawSettings) -> str:
+    """The label, now and then a synonym, now and then with its description."""
+    tree = load_labels()
+    others, phrase = tree.synonyms(label), label
+    if others and rng.random() < settings.synonyms:
+        phrase = others[rng.integers(len(others))]
+    return with_description(phrase, tree) if rng.random() < settings.descriptions else phrase
+
+
+def _flat(study: Study) -> Study:
+    """The study with labels that have nothing above them."""
+    return replace(study, regions=tuple(replace(region, path=()) for region in study.regions))
+
+
+def _choose_phrases(study: Study, rng: np.random.Generator, settings: DrawSettings) -> list[str]:
+    """Present phrases, absent ones that are annotated, now and then an ancestor; never what is merely unknown."""
+    own = {region.phrase for region in study.regions}
+    known = list(dict.fromkeys([*study.phrases, *(region.phrase for region in study.regions)]))
+    shuffled = [known[i] for i in rng.permutation(len(known))]
+    present = [p for p in shuffled if p in own or any(is_about(r, p, study) for r in study.regions)]
+    absent = [p for p in shuffled if p not in present]
+    most = settings.phrases_per_image
+    chosen = (present[: most - 1] + absent + present[most - 1 :])[:most]
+    above = sorted({p for region in study.regions for p in region.path} - set(known))
+    if above and len(chosen) < most and rng.random() < settings.ancestor_share:
+        chosen.append(above[rng.integers(len(above))])
+    return chosen
+
+
+def _siblings(study: Study, phrases: list[str], rng: np.random.Generator, most: int) -> list[str]:
+    """Siblings of the present labels in the label tree that the data set does not annotate."""
+    if not most:
+        return []
+    tree = load_labels()
+    known = {tree.label(phrase) for phrase in (*phrases, *study.phrases)}
+    present = sorted({region.phrase for region in study.regions})
+    found = sorted({label for phrase in present for label in tree.siblings(phrase)} - known)
+    return [found[i] for i in rng.permutation(len(found))[:most]]
+
+
+def _quarter(masks_GSS: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """uint8[G, S/4, S/4]: the part of each cell that is covered."""
+    num, side, _ = masks_GSS.shape
+    covered = masks_GSS.reshape(num, side // 4, 4, side // 4, 4).mean((2, 4), dtype=np.float32)
+    return np.rint(covered * 255).astype(np.uint8)

@@ -1,0 +1,304 @@
+"""The one training loop, on accelerate: one GPU, many GPUs and CPU are the same call. Exact resume after a kill.
+
+Batches are drawn from (seed, step) alone, so a rerun that starts at step k sees what the first run would have seen.
+Checkpoints hold trainable parameters only, as safetensors beside the optimizer's state.
+"""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from ..bad_input import BadInput
+from ..files import write_atomic
+from ..settings import Settings
+from .checkpoint import checkpoint, load_trained, read_log, resume, save_weights
+from .ema import WeightAverage
+
+Example = TypeVar("Example")
+Item = TypeVar("Item")
+Losses = dict[str, Tensor]
+
+
+class TrainSettings(Settings):
+    """How long and how fast to train."""
+
+    steps: int = 400
+    """Optimizer steps."""
+    batch_size: int = 8
+    """Examples a step and process."""
+    gradient_accumulation: int = 1
+    """Batches a step."""
+    learning_rate: float = 1e-3
+    """Peak of the cosine schedule."""
+    min_learning_rate: float = 0.05
+    """Last value of the schedule, as a part of the peak."""
+    warmup_steps: int = 30
+    """Steps of linear warm-up."""
+    weight_decay: float = 1e-4
+    """AdamW, on matrices only."""
+    clip_norm: float = 5.0
+    """Gradient norm above which gradients are scaled down."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Autocast: `auto` is bf16 on a GPU and fp32 elsewhere."""
+    ema_decay: float = 0.0
+    """Decay of the moving average of the weights that is kept in the end and validated; 0: the weights themselves."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints; a kill loses at most so many."""
+    validate_every: int = 0
+    """Steps between validations, where there is one; the best weights are kept. 0: the last ones are."""
+    patience: int = 0
+    """Stop after so many validations in a row that were no better than the best before them; 0: never."""
+    compile: bool = False
+    """Compile the model with `torch.compile`; worth it on a GPU and for long trainings."""
+    tensorboard: bool = False
+    """Write the log for TensorBoard as well, into `out_dir`; needs the package tensorboard."""
+    num_workers: int = 0
+    """Loader processes."""
+    seed: int = 0
+    """Seed of the order, the augmentation and dropout."""
+
+    def lasting(self, steps: int, seed: int) -> "TrainSettings":
+        """The same for so many steps, of which at most a tenth warm up."""
+        warmup_steps = min(self.warmup_steps, max(1, steps // 10))
+        return self.model_copy(update={"steps": steps, "warmup_steps": warmup_steps, "seed": seed})
+
+
+class Draws(Dataset[Item], Generic[Example, Item]):
+    """Draw number n of the whole training: which example, and its own random generator, from (seed, n) alone."""
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        prepare: Callable[[Example, np.random.Generator], Item],
+        num_draws: int,
+        seed: int,
+        weights: Sequence[float] | None = None,
+    ):
+        self.examples, self.prepare, self.num_draws, self.seed = examples, prepare, num_draws, seed
+        self.order = _order(len(examples), num_draws, seed, weights)
+
+    def __len__(self) -> int:
+        return self.num_draws
+
+    def __getitem__(self, draw: int) -> Item:
+        return self.prepare(self.examples[int(self.order[draw])], np.random.default_rng([self.seed, draw]))
+
+
+def _order(num: int, num_draws: int, seed: int, weights: Sequence[float] | None) -> np.ndarray:
+    """Epoch by epoch without weights; with weights, independent draws in proportion to them."""
+    rng = np.random.default_rng(seed)
+    if weights is not None:
+        chances = np.asarray(weights, np.float64)
+        return rng.choice(num, num_draws, p=chances / chances.sum())
+    return np.concatenate([rng.permutation(num) for _ in range(math.ceil(num_draws / num))])[:num_draws]
+
+
+def fit(
+    model: nn.Module,
+    examples: Sequence[Example],
+    *,
+    prepare: Callable[[Example, np.random.Generator], Item],
+    collate: Callable[[list[Item]], Any],
+    loss: Callable[[nn.Module, Any], Losses],
+    settings: TrainSettings,
+    out_dir: Path,
+    weights: Sequence[float] | None = None,
+    validate: Callable[[nn.Module], float] | None = None,
+    name: str = "train",
+) -> list[dict[str, float]]:
+    """Train the parameters that require gradients, in place; return the log, one entry a step.
+
+    `loss(model, batch)` returns named scalars; `loss` is minimised, the others are logged. `validate(model)`: more is
+    better. Continues from the last checkpoint in `out_dir`; where it ended there, only its weights are loaded.
+    In the end the model holds the best validated weights, else the averaged ones, else the last. Raises `BadInput`
+    for no examples, for a checkpoint of another architecture, and for a loss that is not finite.
+    """
+    if not len(examples):
+        raise BadInput("no examples to train on.", fix="check the data section of the recipe and what was skipped")
+    set_seed(settings.seed)
+    accelerator = _accelerator(settings)
+    optimizer = torch.optim.AdamW(_parameter_groups(model, settings), lr=settings.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
+    average = WeightAverage(model, settings.ema_decay)
+    first = resume(model, optimizer, schedule, average, out_dir)
+    log: list[dict[str, float]] = read_log(out_dir / "log.jsonl", first)
+    if first >= settings.steps or _is_spent(log, settings.patience):
+        _keep(model, average, out_dir)
+        return log
+    loader = _loader(examples, prepare, collate, settings, first, accelerator, weights)
+    average.to(accelerator.device)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    model.train()
+    bare, run = accelerator.unwrap_model(model), _compiled(model) if settings.compile else model
+    batches, board = iter(loader), _board(out_dir, settings, accelerator)
+    bar = tqdm(desc=name, initial=first, total=settings.steps, unit="step", disable=not accelerator.is_main_process)
+    for step in range(first + 1, settings.steps + 1):
+        entry = _step(accelerator, run, optimizer, batches, loss, settings, step - 1)
+        log.append({"step": step, **entry, "lr": float(schedule.get_last_lr()[0])})
+        schedule.step()
+        average.update(bare, step)
+        if validate and _is_due(step, settings.validate_every, settings):
+            log[-1]["validation"] = _validate(bare, validate, average, out_dir, accelerator)
+        _show(bar, board, name, log[-1])
+        is_spent = _is_spent(log, settings.patience)
+        if is_spent or _is_due(step, settings.checkpoint_every, settings):
+            accelerator.wait_for_everyone()
+            if accelerator.is_main_process:
+                checkpoint(bare, optimizer, schedule, average, log, out_dir, step)
+        if is_spent:
+            break
+    bar.close()
+    accelerator.wait_for_everyone()
+    _keep(bare, average, out_dir)
+    return log
+
+
+def _is_due(step: int, every: int, settings: TrainSettings) -> bool:
+    """At every so many steps, and at the last one; never for 0."""
+    return bool(every) and (step % every == 0 or step == settings.steps)
+
+
+def _is_spent(log: Sequence[dict[str, float]], patience: int) -> bool:
+    """Whether the last `patience` validations were no better than the best before them."""
+    values = [entry["validation"] for entry in log if "validation" in entry]
+    return 0 < patience < len(values) and max(values[-patience:]) <= max(values[:-patience])
+
+
+def _show(bar: Any, board: Any, name: str, entry: dict[str, float]) -> None:
+    bar.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
+    bar.update()
+    if board:
+        for key, value in entry.items():
+            board.add_scalar(f"{name}/{key}", value, int(entry["step"]))
+
+
+def _validate(
+    model: nn.Module,
+    validate: Callable[[nn.Module], float],
+    average: WeightAverage,
+    out_dir: Path,
+    accelerator: Accelerator,
+) -> float:
+    """The averaged weights' value on every process; the best so far are kept in `best`."""
+    best = out_dir / "best"
+    with average.used_by(model):
+        value = float(validate(model))
+        if accelerator.is_main_process and value > _best(out_dir):
+            best.mkdir(parents=True, exist_ok=True)
+            save_weights(model, best)
+            write_atomic(best / "value.json", json.dumps(value))
+    return value
+
+
+def _best(out_dir: Path) -> float:
+    path = out_dir / "best" / "value.json"
+    return json.loads(path.read_text()) if path.exists() else -math.inf
+
+
+def _keep(model: nn.Module, average: WeightAverage, out_dir: Path) -> None:
+    """What the training was for, in eval mode."""
+    if (out_dir / "best" / "value.json").exists():
+        load_trained(model, out_dir / "best")
+    else:
+        average.copy_to(model)
+    model.eval()
+
+
+def _compiled(model: nn.Module) -> Any:
+    return torch.compile(model)
+
+
+def _board(out_dir: Path, settings: TrainSettings, accelerator: Accelerator) -> Any:
+    if not settings.tensorboard or not accelerator.is_main_process:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise BadInput("tensorboard is missing.", fix="pip install tensorboard, or set tensorboard to false") from error
+    return SummaryWriter(str(out_dir / "tensorboard"))
+
+
+def processes() -> PartialState:
+    """The processes of this training; on the CPU, too, where accelerate must be told so before it looks for them."""
+    return PartialState(cpu=not torch.accelerator.is_available())
+
+
+def _accelerator(settings: TrainSettings) -> Accelerator:
+    has_gpu = torch.cuda.is_available()
+    precision = {"auto": "bf16" if has_gpu else "no", "fp32": "no", "bf16": "bf16"}[settings.precision]
+    processes()
+    # a batch without regions does not use the region projector, an adapter without evidence never does
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(mixed_precision=precision, kwargs_handlers=[unused])
+
+
+def _parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _rate(step: int, settings: TrainSettings) -> float:
+    """Linear warm-up, then cosine to `min_learning_rate`."""
+    if step < settings.warmup_steps:
+        return (step + 1) / settings.warmup_steps
+    progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
+    floor = settings.min_learning_rate
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def _loader(
+    examples: Sequence[Example],
+    prepare: Callable[[Example, np.random.Generator], Item],
+    collate: Callable[[list[Item]], Any],
+    settings: TrainSettings,
+    first: int,
+    accelerator: Accelerator,
+    weights: Sequence[float] | None,
+) -> DataLoader[Item]:
+    """All draws from step `first` on; accelerate deals the batches out to the processes."""
+    a_step = settings.batch_size * settings.gradient_accumulation * accelerator.num_processes
+    draws = Draws(examples, prepare, settings.steps * a_step, settings.seed, weights)
+    rest = range(first * a_step, settings.steps * a_step)
+    return DataLoader(draws, settings.batch_size, sampler=rest, collate_fn=collate, num_workers=settings.num_workers)
+
+
+def _step(
+    accelerator: Accelerator,
+    model: nn.Module,
+    optimizer: Any,
+    batches: Any,
+    loss: Callable[[nn.Module, Any], Losses],
+    settings: TrainSettings,
+    step: int,
+) -> dict[str, float]:
+    """One optimizer step over `gradient_accumulation` batches; the logged values are their means."""
+    sums: dict[str, float] = {}
+    parts = settings.gradient_accumulation
+    for part in range(parts):
+        batch = next(batches)
+        # Dropout depends on the step alone; seeded after the fetch, because a fresh loader draws from this generator.
+        torch.manual_seed(hash((settings.seed, step, part, accelerator.process_index)) % 2**63)
+        with accelerator.autocast():
+            losses = loss(model, batch)
+        accelerator.backward(losses["loss"] / parts)
+        for key, value in losses.items():
+            sums[key] = sums.get(key, 0.0) + float(value.detach()) / parts
+    if not math.isfinite(sums["loss"]):
+        raise BadInput(f"the loss became {sums['loss']}.", fix="lower learning_rate, or look for broken examples")
+    accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return sums

@@ -1,0 +1,78 @@
+"""Which pictures weights learned from, so that none of them is scored unsaid: `learned.txt` beside them.
+
+A line is the start of the sha256 of a picture's file, so the list says nothing of where it lay or whom it shows. Copies
+in other pixels are not known by it; `medglip data leaks` looks for those.
+"""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from ..bad_input import BadInput
+from ..datasets.schema import split_of, tables
+from ..files import file_sha256, write_atomic
+from ..grounders.pretrained import checkpoint_folder
+
+FILE = "learned.txt"
+_DIGITS = 16
+
+
+def write_learned(folder: Path, pictures: Iterable[Path], start: Path | None = None) -> None:
+    """List these pictures, and those that the weights in the folder `start` learned, which these go on from."""
+    known = (_listed(start) if start else None) or frozenset()
+    lines = sorted({*_hashes(pictures).values(), *known})
+    write_atomic(folder / FILE, "".join(f"{line}\n" for line in lines))
+
+
+def training_pictures(studies: Dataset) -> set[Path]:
+    """Those of split `train` (`STUDY_FEATURES`)."""
+    return {Path(name) for part in tables(split_of(studies, "train"), ["image_path"]) for name in part[0].to_pylist()}
+
+
+def learned_among(folder: Path, pictures: Iterable[Path]) -> set[Path]:
+    """Those of the pictures that the weights in the folder learned. Raises `BadInput` if it does not say."""
+    if (learned := _listed(folder)) is None:
+        raise BadInput(
+            "does not say which pictures it learned, so scores on it could be of those.",
+            file=folder / FILE,
+            fix="train it again with this version; or write the file, a sha256's first 16 digits a line",
+        )
+    return {path for path, digits in _hashes(pictures).items() if digits in learned}
+
+
+def refuse_learned(folder: Path, scored: Iterable[Path]) -> None:
+    """Raises `BadInput` where a scored picture is one that the core in the folder learned, or if it does not say."""
+    pictures = set(scored)
+    if shared := learned_among(folder, pictures):
+        raise BadInput(
+            f"{len(shared)} of {len(pictures)} scored pictures taught the core {folder.name!r}, first {min(shared)}.",
+            file=folder / FILE,
+            fix="score others, or train a core in this recipe (grounding.settings): it leaves out what is scored",
+        )
+
+
+def place(name: str, folder: Path) -> Path:
+    """Copy a trained core as it is into the folder of a run; return that folder."""
+    source = checkpoint_folder(name)
+    if not (folder / "config.json").exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(source, partial)
+        partial.rename(folder)
+    return folder
+
+
+def _listed(folder: Path) -> frozenset[str] | None:
+    file = folder / FILE
+    return frozenset(file.read_text().split()) if file.is_file() else None
+
+
+def _hashes(paths: Iterable[Path]) -> dict[Path, str]:
+    """Of the files that there are."""
+    files = [path for path in sorted(set(paths)) if path.is_file()]
+    bar = tqdm(files, desc="hashes of pictures", unit="image", leave=False, disable=None)
+    return {path: file_sha256(path)[:_DIGITS] for path in bar}

@@ -1,0 +1,105 @@
+"""What a trained core says of its validation studies, and the calibration that follows from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from ..bad_input import BadInput, Skipped
+from ..geometry import iou
+from ..grounder import true_regions
+from ..grounders.medglip import MedGlipGrounder
+from ..model.calibration import Calibration, fit_calibration
+from ..model.processing import normalise
+from ..model.token_tower import STRIDES
+from ..types import Region, Study
+
+RIGHT_IOU = 0.5
+"""A predicted region is right if it overlaps a true one so far."""
+_LEAST_IMAGES = 8
+_BLIND = 1e-3
+"""A map whose values differ by less than this part of their size says nothing."""
+
+
+@dataclass
+class _Seen:
+    """Raw scores and what they were worth: a row a predicted region, a row an asked phrase."""
+
+    scores: list[float] = field(default_factory=list)
+    presence_of: list[float] = field(default_factory=list)
+    is_right: list[bool] = field(default_factory=list)
+    presences: list[float] = field(default_factory=list)
+    is_present: list[bool] = field(default_factory=list)
+    num_truths: int = 0
+
+    def add(self, study: Study, phrase: str, logit: float, regions: Sequence[Region]) -> None:
+        truths = true_regions(study, [phrase])
+        boxes_G4 = np.array([region.box_xyxy_px for region in truths], np.float32).reshape(-1, 4)
+        self.num_truths += len(truths)
+        self.presences.append(logit)
+        self.is_present.append(bool(truths))
+        for region in regions:
+            self.scores.append(region.score)
+            self.presence_of.append(logit)
+            self.is_right.append(bool((iou(region.box_xyxy_px, boxes_G4) >= RIGHT_IOU).any()))
+
+
+def calibrate(grounder: MedGlipGrounder, studies: Sequence[Study], skipped: Skipped) -> Calibration | None:
+    """The calibration of an uncalibrated core on studies it has not learned from; None for fewer than 8 that open.
+
+    Every phrase that a study's set annotates is asked of it, present or not.
+    """
+    seen, num = _Seen(), 0
+    for study in tqdm(studies, desc="calibration", unit="image"):
+        try:
+            regions, logits = grounder.say(study, study.phrases)
+        except BadInput as error:
+            skipped.add(study.study_id, error)
+            continue
+        num += 1
+        for phrase, logit in logits.items():
+            seen.add(study, phrase, logit, [region for region in regions if region.phrase == phrase])
+    if num < _LEAST_IMAGES or not seen.scores:
+        return None
+    return fit_calibration(
+        seen.scores, seen.presence_of, seen.is_right, seen.num_truths, seen.presences, seen.is_present
+    )
+
+
+def mean_iou(grounder: MedGlipGrounder, studies: Sequence[Study]) -> float:
+    """How well the phrases that are there are found, in [0, 1]: what chooses the best checkpoint of a training.
+
+    Of each true region the IoU with the nearest of the best-scored regions of its phrase, of which as many count as
+    are true; the mean over all true regions. Studies that cannot be read are passed over.
+    """
+    found: list[float] = []
+    for study in studies:
+        phrases = list(dict.fromkeys(region.phrase for region in study.regions))
+        try:
+            regions = grounder.ground([study], [phrases])[0]
+        except BadInput:
+            continue
+        for phrase in phrases:
+            true = [r.box_xyxy_px for r in study.regions if r.phrase == phrase]
+            said = [r.box_xyxy_px for r in regions if r.phrase == phrase][: len(true)]
+            found += iou(np.array(true), np.array(said)).max(1, initial=0.0).tolist()
+    return float(np.mean(found)) if found else 0.0
+
+
+@torch.no_grad()
+def blind_strides(grounder: MedGlipGrounder, studies: Sequence[Study], most: int = 8) -> list[int]:
+    """Strides at which the image tower's map is the same for every picture and place: stages that died in training.
+
+    Detection may do without them, so no score tells; who reads the tower's last map alone sees nothing. Of the first
+    `most` studies; empty for fewer than two. Raises `BadInput` for an unreadable picture.
+    """
+    squares = [grounder.processor.letterbox(grounder.read(study.image_path)) for study in islice(studies, most)]
+    if len(squares) < 2:
+        return []
+    tower = grounder.model.image_tower
+    maps = tower(normalise(np.stack(squares)).to(tower.device)).feature_maps or ()
+    spread = [float(map_BCHW.float().std((0, 2, 3)).mean() / map_BCHW.float().abs().mean()) for map_BCHW in maps]
+    return [stride for stride, value in zip(STRIDES, spread, strict=True) if value < _BLIND]

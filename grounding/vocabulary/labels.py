@@ -1,0 +1,346 @@
+"""The label tree of `labels.yaml`: organ -> part -> finding, synonyms, descriptions, what is usual; words to labels."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..bad_input import BadInput, nearest
+from ..types import parse_modality
+
+VERSION = 2
+"""The version of the file that this release reads; a checkpoint can name the one it was trained with."""
+LEVELS = ("organ", "part", "finding")
+"""Levels of labels, from the outside in."""
+
+_FILE = Path(__file__).with_name("labels.yaml")
+_LISTS = ("path", "synonyms", "modalities", "codes", "also", "overlaps")
+_KEYS = (*_LISTS, "description", "region", "kind", "sides")
+_WORDS = re.compile(r"[a-z0-9]+")
+_SINGULARS = {
+    "vertebrae": "vertebra",
+    "nuclei": "nucleus",
+    "metastases": "metastasis",
+    "tumour": "tumor",
+    "tumours": "tumor",
+    "oedema": "edema",
+    "haematoma": "hematoma",
+    "haematomas": "hematoma",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """One word of the house; the keys are those of `labels.yaml`, explained at its head.
+
+    `path` lies above it, from the outside in; `modalities` are those it is usual in; `kind` and `region` are empty
+    where they follow from the path; `overlaps` can be true of the same region.
+    """
+
+    path: tuple[str, ...] = ()
+    synonyms: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] = ()
+    description: str = ""
+    region: str = ""
+    kind: str = ""
+    sides: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelTree:
+    """Labels by name. Any method takes a label, a synonym, a plural or another spelling; unknown words are no error.
+
+    `regions`: body region -> the roots of the paths that lie in it. Raises `BadInput` for a word with two meanings,
+    a circle, and an overlap with what is no label.
+    """
+
+    labels: Mapping[str, Label]
+    version: int = VERSION
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    _names: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False)
+    _codes: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False)
+    _shared: dict[tuple[str, ...], list[str]] = field(default_factory=dict, init=False, repr=False)
+    _above: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False)
+    _levels: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+    _below: dict[str, list[str]] = field(default_factory=dict, init=False, repr=False)
+    _beside: dict[tuple[str, ...], list[str]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for label, entry in self.labels.items():
+            self._name(label, (label, *entry.synonyms), self._names)
+            for word in entry.also:
+                self._shared.setdefault(_stems(word), []).append(label)
+            if unknown := set(entry.overlaps) - set(self.labels):
+                name = min(unknown)
+                raise BadInput(f"{label!r} overlaps {name!r}, which is no label.", fix=nearest(name, self.labels))
+        for label, entry in self.labels.items():
+            self._name(label, entry.codes, self._codes)
+            self._above[label] = self._walk_up(label, ())
+            self._levels[label] = entry.kind or self._level(label)
+            self._beside.setdefault(entry.path, []).append(label)
+            for above in self._above[label]:
+                self._below.setdefault(above, []).append(label)
+
+    def _name(self, label: str, words: tuple[str, ...], names: dict[tuple[str, ...], str]) -> None:
+        for word in words:
+            known = self._names.get(_stems(word)) or names.setdefault(_stems(word), label)
+            if known != label:
+                raise BadInput(f"{word!r} means both {known!r} and {label!r}.", fix="keep it under one label")
+
+    def _level(self, label: str) -> str:
+        above = self._above[label]
+        is_finding = any(self.labels[name].kind == "finding" for name in above)
+        return "finding" if is_finding else "part" if above else "organ"
+
+    def _walk_up(self, label: str, below: tuple[str, ...]) -> tuple[str, ...]:
+        """Labels above, outermost first, with what lies above those."""
+        if label in below:
+            raise BadInput(f"{label!r} lies above itself.", fix="take it out of the path of a label above it")
+        parts = [part for part in self.labels[label].path if part in self.labels]
+        return tuple(dict.fromkeys(name for p in parts for name in (*self._walk_up(p, (*below, label)), p)))
+
+    # --- words to labels ---------------------------------------------------------------------------------------------
+
+    def label(self, phrase: str) -> str:
+        """The label that the phrase names, else the phrase itself in lower case and single spaces.
+
+        Names that only data sets use count too: "rib_left_1" is a left rib.
+        """
+        return self._find(_stems(phrase)) or " ".join(phrase.lower().split())
+
+    def candidates(self, word: str, *, body_region: str | None = None) -> tuple[str, ...]:
+        """Labels that a word of another data set may mean, in file order: none if unknown, several if ambiguous.
+
+        "tumor" may be one of the brain, of the liver ...; `body_region` keeps those of one region, else those of any.
+        """
+        key = _stems(word)
+        found = {*self._shared.get(key, ()), self._find(key)}
+        meant = tuple(label for label in self.labels if label in found)
+        if body_region is None:
+            return meant
+        regions = [self.body_region(label) for label in meant]
+        region = body_region if body_region in regions else "any"
+        return tuple(label for label, where in zip(meant, regions, strict=True) if where == region)
+
+    def phrases_in(self, text: str) -> tuple[str, ...]:
+        """Labels named in the text, whole words only, in order of occurrence, each once.
+
+        A longer name hides the shorter ones inside it: "left lung" is not also "lung".
+        """
+        return tuple(dict.fromkeys(label for _, _, label in self.mentions_in(text)))
+
+    def mentions_in(self, text: str) -> tuple[tuple[int, int, str], ...]:
+        """Every mention of a label in the text in order: [start, end) in characters, and the label."""
+        places = [found.span() for found in _WORDS.finditer(text.lower())]
+        words = _stems(text)
+        taken = [False] * len(words)
+        found: list[tuple[int, int, str]] = []
+        for start, stop in self._matches(words):
+            if not any(taken[start:stop]):
+                taken[start:stop] = [True] * (stop - start)
+                found.append((places[start][0], places[stop - 1][1], self._names[words[start:stop]]))
+        return tuple(sorted(found))
+
+    def _find(self, key: tuple[str, ...]) -> str | None:
+        """The label of a name or code; a side behind it ("kidney_right") is read as before it."""
+        turned = _side_first(key)
+        return next((n[k] for k in (key, turned) for n in (self._names, self._codes) if k in n), None)
+
+    def _matches(self, words: tuple[str, ...]) -> list[tuple[int, int]]:
+        """Spans of words that are a name, longest first, then by place."""
+        longest = max(map(len, self._names), default=0)
+        spans = [(i, j) for i in range(len(words)) for j in range(i + 1, min(i + longest, len(words)) + 1)]
+        return sorted((span for span in spans if words[slice(*span)] in self._names), key=lambda s: (s[0] - s[1], s[0]))
+
+    # --- what is known of a label ------------------------------------------------------------------------------------
+
+    def path(self, phrase: str) -> tuple[str, ...]:
+        """Organ -> part -> the label itself; empty for a phrase that the tree does not hold."""
+        label = self.label(phrase)
+        return (*self.labels[label].path, label) if label in self.labels else ()
+
+    def synonyms(self, phrase: str) -> tuple[str, ...]:
+        """Other words for the label."""
+        entry = self._entry(phrase)
+        return entry.synonyms if entry else ()
+
+    def description(self, phrase: str) -> str:
+        """How it looks in a picture, in a few words; empty for a phrase that the tree does not hold."""
+        entry = self._entry(phrase)
+        return entry.description if entry else ""
+
+    def body_region(self, phrase: str) -> str:
+        """Body region of the label ("chest"; "any" for words of all of them); empty for an unknown phrase."""
+        entry = self._entry(phrase)
+        if entry is None or entry.region:
+            return entry.region if entry else ""
+        root = self.path(phrase)[0]
+        above = self.labels.get(root)
+        named = next((region for region, roots in self.regions.items() if root in roots), root)
+        return above.region if above and above.region else named
+
+    def level(self, phrase: str) -> str:
+        """`organ`, `part` or `finding`; empty for a phrase that the tree does not hold."""
+        return self._levels.get(self.label(phrase), "")
+
+    def default_phrases(self, modality: str) -> tuple[str, ...]:
+        """Labels usual in a modality, in file order; none for `unknown`. Raises `BadInput` for no modality."""
+        name = parse_modality(modality)
+        return tuple(label for label, entry in self.labels.items() if name in entry.modalities)
+
+    def _entry(self, phrase: str) -> Label | None:
+        return self.labels.get(self.label(phrase))
+
+    # --- above, below, beside ----------------------------------------------------------------------------------------
+
+    def ancestors(self, phrase: str) -> tuple[str, ...]:
+        """Labels above the phrase, from the outside in: what is true of it may be true of them, so never negatives."""
+        return self._above.get(self.label(phrase), ())
+
+    def descendants(self, phrase: str) -> tuple[str, ...]:
+        """Labels below the phrase, in file order."""
+        return tuple(self._below.get(self.label(phrase), ()))
+
+    def is_above(self, above: str, below: str) -> bool:
+        """Whether the first label is an ancestor of the second; none is above itself."""
+        return self.label(above) in self.ancestors(below)
+
+    def is_near(self, first: str, second: str) -> bool:
+        """Whether both words can be true of one region: the same label, one above the other, or told to overlap."""
+        one, two = self.label(first), self.label(second)
+        if one == two or self.is_above(one, two) or self.is_above(two, one):
+            return True
+        entries = [(two, self._entry(one)), (one, self._entry(two))]
+        return any(entry is not None and name in entry.overlaps for name, entry in entries)
+
+    def siblings(self, phrase: str) -> tuple[str, ...]:
+        """Labels of the same parent and level, and the one of the other side: hard negatives for its regions.
+
+        Never an ancestor, a descendant, or a label that can be true of the same region (`overlaps`, both ways);
+        words of any region, which have no parent, have none.
+        """
+        label = self.label(phrase)
+        entry = self.labels.get(label)
+        if entry is None or not entry.path:
+            return ()
+        near = {label, *entry.overlaps, *self._above[label], *self._below.get(label, ())}
+        beside = self._beside[entry.path]
+        twins = [name for name in (_other_side(label),) if name in self.labels and name not in beside]
+        same = [name for name in (*beside, *twins) if name not in near and label not in self.labels[name].overlaps]
+        return tuple(name for name in same if self._levels[name] == self._levels[label])
+
+
+def _stems(text: str) -> tuple[str, ...]:
+    """Words without case, hyphens or plural: a key for comparing, not for showing ("pancreas" becomes "pancrea")."""
+    return tuple(_stem(word) for word in _WORDS.findall(text.lower()))
+
+
+def _side_first(key: tuple[str, ...]) -> tuple[str, ...]:
+    """("rib", "left", "1") as ("left", "rib", "1")."""
+    sides = [i for i, word in enumerate(key) if word in ("left", "right")]
+    return (key[sides[0]], *key[: sides[0]], *key[sides[0] + 1 :]) if len(sides) == 1 else key
+
+
+def _other_side(label: str) -> str:
+    sides = {"left": "right", "right": "left"}
+    return " ".join(sides.get(word, word) for word in label.split())
+
+
+@cache
+def _stem(word: str) -> str:
+    if word in _SINGULARS:
+        return _SINGULARS[word]
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith("sses"):
+        return word[:-2]
+    return word[:-1] if word.endswith("s") and not word.endswith("ss") else word
+
+
+@cache
+def load_labels() -> LabelTree:
+    """The label tree of the house, read once."""
+    return read_labels(_FILE)
+
+
+def read_labels(file: Path) -> LabelTree:
+    """A label tree from a YAML file like `labels.yaml`: `version`, `sources`, `regions`, `labels`.
+
+    Raises `BadInput` naming the file for wrong YAML, another version, an unknown key, kind or modality, a word with
+    two meanings, and a label above itself.
+    """
+    try:
+        rows = yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return _tree(rows)
+    except BadInput as error:
+        raise BadInput(error.problem, file=file, fix=error.fix) from error
+    except (OSError, UnicodeError, yaml.YAMLError, AttributeError, TypeError) as error:
+        raise BadInput(
+            f"not a label tree: {error}", file=file, fix="`version: 2`, then `labels: {label: {path: [...]}}`"
+        ) from error
+
+
+def _tree(rows: dict[str, Any]) -> LabelTree:
+    _refuse_unknown(rows, ("version", "sources", "regions", "labels"))
+    if rows.get("version") != VERSION:
+        raise BadInput(f"version is {rows.get('version')!r}.", fix=f"this release reads version {VERSION}")
+    written = {str(name): _label(str(name), row or {}) for name, row in (rows.get("labels") or {}).items()}
+    labels: dict[str, Label] = {}
+    for name, label in written.items():
+        labels[name] = label
+        twins = _twins(name, label) if label.sides else {}
+        labels |= {twin: entry for twin, entry in twins.items() if twin not in written}
+    return LabelTree(
+        labels=labels,
+        version=rows["version"],
+        sources=rows.get("sources") or {},
+        regions={region: tuple(roots) for region, roots in (rows.get("regions") or {}).items()},
+    )
+
+
+def _label(name: str, row: dict[str, Any]) -> Label:
+    _refuse_unknown(row, _KEYS, f" of {name!r}")
+    if row.get("kind", LEVELS[0]) not in LEVELS:
+        raise BadInput(f"kind of {name!r} is {row['kind']!r}.", fix=nearest(str(row["kind"]), LEVELS))
+    values = {key: tuple(map(str, _list(name, key, row.get(key)))) for key in _LISTS}
+    values["modalities"] = tuple(map(parse_modality, values["modalities"]))
+    words = {key: str(row.get(key) or "") for key in ("description", "region", "kind")}
+    return Label(**values, **words, sides=bool(row.get("sides")))  # pyright: ignore[reportArgumentType]
+
+
+def _list(name: str, key: str, value: Any) -> list[Any]:
+    if not isinstance(value, list | None):
+        raise BadInput(f"{key} of {name!r} is {value!r}.", fix=f"a list: `{key}: [{value}]`")
+    return value or []
+
+
+def _refuse_unknown(row: dict[str, Any], keys: tuple[str, ...], where: str = "") -> None:
+    if unknown := set(row) - set(keys):
+        name = min(map(str, unknown))
+        raise BadInput(f"unknown key {name!r}{where}.", fix=nearest(name, keys))
+
+
+def _twins(name: str, label: Label) -> dict[str, Label]:
+    """Right X and left X below a label X: sides of the patient."""
+    return {
+        f"{side} {name}": replace(
+            label,
+            path=(*label.path, name),
+            synonyms=tuple(f"{side} {word}" for word in label.synonyms),
+            modalities=(),
+            codes=(),
+            also=(),
+            overlaps=(),
+            description=f"{label.description}, on the patient's {side}",
+            sides=False,
+        )
+        for side in ("right", "left")
+    }

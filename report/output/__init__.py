@@ -1,0 +1,1 @@
+"""A written report on disk: JSON, HTML, PDF, COCO, DICOM SEG and SR."""

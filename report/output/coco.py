@@ -1,0 +1,105 @@
+"""The regions of many reports as COCO predictions: a `results` list, and the images and categories it speaks of."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...grounding.bad_input import BadInput, Skipped, nearest
+from ...grounding.files import write_atomic
+from ...grounding.types import NOTICE, Region
+from .grounded import GroundedReport, from_json
+
+Row = dict[str, Any]
+
+
+def to_coco(reports: Sequence[GroundedReport], references: Mapping[str, Any] | None = None) -> tuple[Row, list[Row]]:
+    """(images and categories, results) of the reports, in their order.
+
+    Results hold `image_id`, `category_id`, `bbox` (x, y, width, height), `score`, and `segmentation` (compressed RLE)
+    where a region has a mask. `references`: a COCO dictionary whose ids are taken, images by file name, categories by
+    name; without it both are numbered from 1. Raises `BadInput` for an image or phrase that the references do not
+    hold, and for two reports of one image.
+    """
+    phrases = sorted({region.phrase for report in reports for region in report.all_regions})
+    images = _ids(references, "images", "file_name", [report.image for report in reports])
+    categories = _ids(references, "categories", "name", phrases)
+    described = {
+        "info": _info(reports),
+        "images": [
+            {"id": images[r.image], "file_name": r.image, "width": r.size_px[0], "height": r.size_px[1]}
+            for r in reports
+        ],
+        "categories": [{"id": key, "name": name} for name, key in categories.items()],
+    }
+    results = [
+        {"image_id": images[report.image], "category_id": categories[region.phrase], **_result(region)}
+        for report in reports
+        for region in report.all_regions
+    ]
+    return described, results
+
+
+def write_coco(
+    reports: Sequence[GroundedReport], folder: Path, references: Mapping[str, Any] | None = None
+) -> list[Path]:
+    """Write `images.json` and `predictions.json` into the folder; returns both."""
+    described, results = to_coco(reports, references)
+    files = [folder / "images.json", folder / "predictions.json"]
+    for file, values in zip(files, (described, results), strict=True):
+        write_atomic(file, json.dumps(values, ensure_ascii=False))
+    return files
+
+
+def read_reports(folder: Path, skipped: Skipped) -> list[GroundedReport]:
+    """Every grounded report among the folder's JSON files, by name; other files go to `skipped`.
+
+    Raises `BadInput` if there is none.
+    """
+    found: list[GroundedReport] = []
+    for file in sorted(folder.glob("*.json")):
+        try:
+            values = json.loads(file.read_bytes())
+            if not isinstance(values, dict):
+                raise BadInput("not a JSON object.", file=file)
+            found.append(from_json(values))
+        except ValueError as error:
+            skipped.add(file.name, error)
+    if not found:
+        raise BadInput("no grounded report here.", file=folder, fix="give a folder that `medglip report write` filled")
+    return found
+
+
+def _ids(references: Mapping[str, Any] | None, rows: str, key: str, names: Sequence[str]) -> dict[str, Any]:
+    """An id for each name. Raises `BadInput` for an image that comes twice and for names without a reference."""
+    if rows == "images" and len(set(names)) < len(names):
+        twice = min(name for name in names if names.count(name) > 1)
+        raise BadInput(f"two reports of the image {twice!r}.", fix="keep reports of one image in folders of their own")
+    if references is None:
+        return {name: number for number, name in enumerate(names, 1)}
+    known = {Path(row[key]).name if rows == "images" else row[key]: row["id"] for row in references[rows]}
+    if unknown := [name for name in names if name not in known]:
+        raise BadInput(f"{rows} of the references have no {unknown[0]!r}.", fix=nearest(unknown[0], known))
+    return {name: known[name] for name in names}
+
+
+def _result(region: Region) -> Row:
+    x0, y0, x1, y1 = (round(float(value), 2) for value in region.box_xyxy_px)
+    row: Row = {"bbox": [x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)], "score": round(float(region.score), 4)}
+    if region.mask is not None:
+        from faster_coco_eval.core import mask as coco_mask
+
+        rle = coco_mask.encode(np.asfortranarray(region.mask, np.uint8))
+        row["segmentation"] = {"size": list(map(int, rle["size"])), "counts": rle["counts"].decode("ascii")}
+    return row
+
+
+def _info(reports: Sequence[GroundedReport]) -> Row:
+    """Notice, and what made the reports: each value once."""
+    made = {
+        name: sorted({getattr(report, name) for report in reports} - {""}) for name in ("model", "adapter", "grounder")
+    }
+    versions = {name: version for report in reports for name, version in report.versions.items()}
+    return {"description": NOTICE, **made, "versions": versions}

@@ -1,0 +1,57 @@
+"""A page to PDF through the print style of an installed browser (Chromium or Chrome); nothing is fetched."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ...grounding.bad_input import BadInput
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+"""Names of the command, in order of preference."""
+_FLAGS = (
+    "--headless",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-pdf-header-footer",
+)
+
+
+def write_pdf(page: Path, pdf: Path, *, timeout_s: float = 120) -> Path:
+    """Print an HTML file to a PDF, whole or not at all; returns it.
+
+    Raises `BadInput` where no such browser is installed, and where it fails or takes longer than `timeout_s`.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        partial = Path(place) / "page.pdf"
+        command = [browser(), *_FLAGS, f"--user-data-dir={place}/profile", f"--print-to-pdf={partial}"]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            command.append("--no-sandbox")  # Chromium refuses root otherwise; the page may load nothing at all
+        try:
+            done = subprocess.run([*command, page.resolve().as_uri()], capture_output=True, timeout=timeout_s)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise _failed(page, type(error).__name__) from None
+        if done.returncode or not partial.is_file():
+            raise _failed(page, f"exit code {done.returncode}")
+        pdf.parent.mkdir(parents=True, exist_ok=True)
+        beside = pdf.with_name(f".{pdf.name}.{os.getpid()}")
+        shutil.copyfile(partial, beside)
+        return beside.replace(pdf)
+
+
+def browser() -> str:
+    """The installed browser's path. Raises `BadInput` where there is none."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        fix = "install Chromium or Chrome, or open the HTML page and print it from your browser"
+        raise BadInput("no browser here can print a PDF.", fix=fix)
+    return found
+
+
+def _failed(page: Path, why: str) -> BadInput:
+    return BadInput(f"the browser printed no PDF ({why}).", file=page, fix="open the page and print it")

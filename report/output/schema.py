@@ -1,0 +1,154 @@
+"""What a report's JSON holds, as a JSON Schema (draft 2020-12): `medglip report schema` prints it.
+
+Keys that `grounded.py` writes since later versions have defaults, so that every file of this format is valid.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ...grounding.bad_input import BadInput
+from ..text.attribution import Support
+from ..text.negation import Negation
+from .grounded import FORMAT
+
+Chance = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Place = Annotated[int, Field(ge=0, description="Place in `regions`, from 0")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, title=None)
+
+
+class MaskRle(_Part):
+    """Uncompressed COCO RLE: column-major run lengths, the first counts background."""
+
+    size: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    """Height, width of the original image."""
+    counts: list[Count]
+    """Run lengths; they add up to height times width."""
+
+
+class RegionRow(_Part):
+    """One place in the image and what is there."""
+
+    phrase: str
+    """What it was found for."""
+    box_xyxy_px: Annotated[list[float], Field(min_length=4, max_length=4)]
+    """x0, y0, x1, y1 in pixels of the original image, half open."""
+    score: Chance
+    """The grounder's, calibrated where the checkpoint is."""
+    path: list[str] = []
+    """Labels above it in the label tree, from the outside in."""
+    mask_rle: MaskRle | None = None
+    """Its mask in the original image, null where it has none."""
+
+
+class ContradictionRow(_Part):
+    """A claim that the grounder speaks against; the text is not changed."""
+
+    phrase: str
+    """The label."""
+    said: Literal["present", "absent"]
+    """What the sentence says of it."""
+    chance: Chance
+    """The grounder's calibrated chance that it is in the image."""
+
+
+class SentenceRow(_Part):
+    """One sentence of the report."""
+
+    text: str
+    """Without citations."""
+    is_negated: bool
+    """It only denies."""
+    regions: list[Place]
+    """Regions that it rests on, either way."""
+    cited: list[Place] = []
+    """Regions that it cites."""
+    grounded: list[Place] = []
+    """Regions found for its words afterwards."""
+    missing_citations: list[int] = []
+    """Numbers it cites, from 1, that no region has."""
+    is_normal: bool = False
+    """It says that something is as it should be, and names no finding."""
+    support: Support | None = None
+    """Which way gives it regions; `neither`: a claim without any. Null or left out: not read both ways."""
+    contradictions: list[ContradictionRow] = []
+    """Claims of it that the grounder speaks against."""
+
+
+class AgreementRow(_Part):
+    """How far cited and grounded regions are the same places (`report/text/attribution.py`)."""
+
+    num_cited: Count
+    """Pairs of a sentence and a region that it cites."""
+    num_grounded: Count
+    """Pairs of a sentence and a region found for it."""
+    precision: Chance | None
+    """Part of the cited pairs that grounding finds too."""
+    recall: Chance | None
+    """Part of the grounded pairs that are cited."""
+    f1: Chance | None
+    """Harmonic mean of the two."""
+    sentences: dict[Support, Count]
+    """Sentences by support."""
+
+
+class ReportRow(_Part):
+    """A grounded report of one image. Research use, not for diagnosis."""
+
+    format: Literal["medglip-report-1"] = FORMAT
+    """Name and version of this format."""
+    report_id: str
+    """Of the study or image."""
+    image: Annotated[str, Field(pattern=r"^[^/\\]*$")]
+    """File name without a folder."""
+    size_px: Annotated[list[Annotated[int, Field(gt=0)]], Field(min_length=2, max_length=2)]
+    """Width, height of the original image."""
+    sentences: list[SentenceRow]
+    """In order; joined by a blank they are the text."""
+    regions: list[RegionRow]
+    """Every region once, spoken of or not."""
+    presences: dict[str, Chance] = {}
+    """Calibrated chance of each phrase that was asked."""
+    agreement: AgreementRow | None = None
+    """Null where sentences were not read both ways."""
+    model: str
+    """The language model."""
+    adapter: str
+    """Its adapter; empty for none."""
+    grounder: str = ""
+    """Who found the regions."""
+    negation: Negation = "rules"
+    """Who told what a sentence denies: `report/text/negation.py`; `off`: nobody, every sentence is read as affirmed."""
+    other_views: list[str] = []
+    """Ids of the reports of the same words about the study's other images."""
+    evidence: str
+    """Source of the regions shown to the model."""
+    versions: dict[str, str]
+    """Software by name."""
+    notice: str
+    """Research use, not for diagnosis."""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema as a dictionary; another one at each call."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FORMAT}
+    return head | {key: value for key, value in ReportRow.model_json_schema().items() if key != "title"}
+
+
+def check(values: Mapping[str, Any]) -> None:
+    """Raises `BadInput` with the first place that is not as the schema says, or names a region that is not there."""
+    try:
+        row = ReportRow.model_validate(values, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise BadInput(f"{place}: {first['msg']}.", fix="`medglip report schema` prints what the JSON holds") from error
+    for number, sentence in enumerate(row.sentences):
+        for place in (*sentence.regions, *sentence.cited, *sentence.grounded):
+            if place >= len(row.regions):
+                raise BadInput(f"sentences.{number}: region {place} of {len(row.regions)} is not there.")

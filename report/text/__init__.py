@@ -1,0 +1,1 @@
+"""What sentences of a report say, and what speaks for or against them."""

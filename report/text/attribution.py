@@ -1,0 +1,230 @@
+"""Which regions a sentence rests on, two ways: those it cites as it is written, those found for it afterwards.
+
+Both end in one record, so that they can be compared: `agreement` says how far they name the same places, and a
+sentence that needs a region and has none either way is marked.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+
+from ...grounding.geometry import iou
+from ...grounding.types import Region
+from ...vqa.citations import Citations, parse_citations
+from ..task import Sentence
+from .contradictions import MentionFinder, claims
+from .negation import Negation, affirmed
+from .sentences import PhraseFinder, ground_sentences, split_sentences
+
+Support = Literal["both", "cited", "grounded", "neither", "not_needed"]
+SUPPORTS: tuple[Support, ...] = get_args(Support)
+SAME_PLACE_IOU = 0.5
+"""Two regions are the same place from this IoU of their boxes on."""
+
+_LATE = re.compile(r"([.!?]+)((?:[ \t]*\[\s*\d[\d\s,;]*\])+)")
+_NORMAL = re.compile(
+    r"\b(?:normal|unremarkable|clear|intact|within normal limits|negative (?:study|examination|exam)|healthy)\b", re.I
+)
+_TITLE = re.compile(
+    r"(?:(?:this|the picture) is )?(?:an? )?(?:[\w-]+ ){0,3}(?:image|photograph|radiograph|film)(?: of the [\w ]+)?\.?",
+    re.I,
+)
+"""What the picture is: `X-ray image of the chest.`"""
+
+
+class Tree(PhraseFinder, MentionFinder, Protocol):
+    """Recognises phrases and where they stand; the label tree (`grounding.labels`) is one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribution:
+    """One sentence, without its citations. `cited`, `grounded`: places of regions in the list it was read with, from 0.
+
+    `elsewhere`: cited numbers, from 1 as they were written, of regions in other images; `missing`:
+    those that no region has. `is_normal`: it says that something is as it should be, and names no finding.
+    """
+
+    text: str
+    cited: tuple[int, ...] = ()
+    grounded: tuple[int, ...] = ()
+    missing: tuple[int, ...] = ()
+    is_negated: bool = False
+    is_normal: bool = False
+    elsewhere: tuple[int, ...] = ()
+
+    @property
+    def support(self) -> Support:
+        """Which way gives it regions.
+
+        `not_needed` where it has none and is negated or normal, or says what picture it is.
+        """
+        cites = bool(self.cited or self.elsewhere)
+        if cites or self.grounded:
+            return "both" if cites and self.grounded else "cited" if cites else "grounded"
+        needs_none = self.is_negated or self.is_normal or _TITLE.fullmatch(self.text) is not None
+        return "not_needed" if needs_none else "neither"
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Every region of the sentence once, cited ones first."""
+        return tuple(dict.fromkeys([*self.cited, *self.grounded]))
+
+
+def attribute(
+    text: str,
+    regions: Sequence[Region],
+    tree: Tree,
+    size_px: tuple[int, int] | None = None,
+    *,
+    num_shown: int | None = None,
+    here: range | None = None,
+    min_score: float = 0.3,
+    negation: Negation = "rules",
+) -> tuple[Attribution, ...]:
+    """Both ways for each sentence of a text.
+
+    `num_shown`: so many regions, of all images, were shown with numbers, and the text may cite them, like [1]; None: it
+    was not asked to cite, and brackets are text. A citation behind a full stop belongs to the sentence before it.
+    `here`: the numbers that the first of `regions` have, one each; left out: 1 is the first, and each has one.
+    Grounding afterwards is `ground_sentences` over all `regions`, with `min_score` and the words of place.
+    `negation`: who tells what is denied.
+    """
+    moved = text if num_shown is None else _LATE.sub(lambda found: f"{found[2]}{found[1]}", text)
+    here = range(1, len(regions) + 1) if here is None else here
+    return tuple(
+        _attribute(s, regions, tree, size_px, num_shown, here, min_score, negation) for s in split_sentences(moved)
+    )
+
+
+def _attribute(
+    sentence: str,
+    regions: Sequence[Region],
+    tree: Tree,
+    size_px: tuple[int, int] | None,
+    num_shown: int | None,
+    here: range,
+    min_score: float,
+    negation: Negation,
+) -> Attribution:
+    said = Citations(text=sentence) if num_shown is None else parse_citations(sentence, num_shown)
+    parts = ground_sentences(said.text, regions, tree, size_px, min_score=min_score, negation=negation)
+    index = {id(region): place for place, region in enumerate(regions)}
+    found = dict.fromkeys(index[id(region)] for part in parts for region in part.regions)
+    return Attribution(
+        text=said.text,
+        cited=tuple(here.index(number) for number in said.cited if number in here),
+        elsewhere=tuple(number for number in said.cited if number not in here),
+        grounded=tuple(found),
+        missing=said.missing,
+        is_negated=bool(parts) and all(part.is_negated for part in parts),
+        is_normal=_is_normal(said.text, tree, negation),
+    )
+
+
+def _is_normal(text: str, tree: Tree, negation: Negation) -> bool:
+    is_said = _NORMAL.search(affirmed(text, negation)) is not None
+    return is_said and all(said == "absent" for _, said in claims(text, tree, negation))
+
+
+def sentences_of(attributions: Sequence[Attribution], regions: Sequence[Region]) -> tuple[Sentence, ...]:
+    """The sentences with the regions that either way gives them."""
+    return tuple(
+        Sentence(text=one.text, regions=tuple(regions[place] for place in one.places), is_negated=one.is_negated)
+        for one in attributions
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far citing and grounding name the same places, over all sentences of one text or of many.
+
+    `num_cited` and `num_grounded` count (sentence, region) pairs of each way. A pair agrees if the other way gives the
+    same sentence the same region, or one whose box overlaps it by `SAME_PLACE_IOU`; `cited_found` and
+    `grounded_cited` count those. `precision` is the part of citations that grounding finds too, `recall` the part of
+    what grounding finds that is cited, `f1` their harmonic mean; None where there is nothing to count.
+    `supports`: sentences by what supports them.
+    """
+
+    num_cited: int = 0
+    num_grounded: int = 0
+    cited_found: int = 0
+    grounded_cited: int = 0
+    supports: tuple[int, ...] = (0,) * len(SUPPORTS)
+
+    @property
+    def precision(self) -> float | None:
+        """Part of the citations that grounding finds too."""
+        return self.cited_found / self.num_cited if self.num_cited else None
+
+    @property
+    def recall(self) -> float | None:
+        """Part of what grounding finds that is cited."""
+        return self.grounded_cited / self.num_grounded if self.num_grounded else None
+
+    @property
+    def f1(self) -> float | None:
+        """Harmonic mean of the two; 0 where one way has pairs and none agrees."""
+        total = self.num_cited + self.num_grounded
+        if not (self.num_cited and self.num_grounded):
+            return 0.0 if total else None
+        precision, recall = self.precision or 0.0, self.recall or 0.0
+        return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+    def __add__(self, other: "Agreement") -> "Agreement":
+        """Counts of both, for a whole test set."""
+        return Agreement(
+            num_cited=self.num_cited + other.num_cited,
+            num_grounded=self.num_grounded + other.num_grounded,
+            cited_found=self.cited_found + other.cited_found,
+            grounded_cited=self.grounded_cited + other.grounded_cited,
+            supports=tuple(a + b for a, b in zip(self.supports, other.supports, strict=True)),
+        )
+
+
+def agreement(attributions: Sequence[Attribution], regions: Sequence[Region]) -> Agreement:
+    """The counts of `Agreement`; `regions`: the list that the attributions were read with."""
+    boxes_R4 = np.array([region.box_xyxy_px for region in regions], np.float32).reshape(-1, 4)
+    same_RR = (iou(boxes_R4, boxes_R4) >= SAME_PLACE_IOU) | np.eye(len(boxes_R4), dtype=bool)
+    supports = [one.support for one in attributions]
+    return Agreement(
+        num_cited=sum(len(one.cited) for one in attributions),
+        num_grounded=sum(len(one.grounded) for one in attributions),
+        cited_found=sum(bool(same_RR[c, list(one.grounded)].any()) for one in attributions for c in one.cited),
+        grounded_cited=sum(bool(same_RR[g, list(one.cited)].any()) for one in attributions for g in one.grounded),
+        supports=tuple(supports.count(name) for name in SUPPORTS),
+    )
+
+
+def agreement_to_json(found: Agreement) -> dict[str, Any]:
+    """Counts and parts, for a report's JSON and a record's meta."""
+    parts = {"precision": found.precision, "recall": found.recall, "f1": found.f1}
+    return {
+        "num_cited": found.num_cited,
+        "num_grounded": found.num_grounded,
+        **{name: None if value is None else round(value, 4) for name, value in parts.items()},
+        "sentences": dict(zip(SUPPORTS, found.supports, strict=True)),
+    }
+
+
+def attribution_to_json(one: Attribution) -> dict[str, Any]:
+    """What a report's JSON says of a sentence beside its text and regions."""
+    return {
+        "cited": list(one.cited),
+        "grounded": list(one.grounded),
+        "missing_citations": list(one.missing),
+        "is_normal": one.is_normal,
+        "support": one.support,
+    }
+
+
+def attribution_to_meta(attributions: Sequence[Attribution], regions: Sequence[Region]) -> dict[str, Any]:
+    """For a record's `meta`: each sentence both ways, and the agreement of the two."""
+    rows = [
+        {"text": a.text, "is_negated": a.is_negated, **attribution_to_json(a)}
+        | ({"cited_elsewhere": list(a.elsewhere)} if a.elsewhere else {})
+        for a in attributions
+    ]
+    return {"attribution": rows, "agreement": agreement_to_json(agreement(attributions, regions))}

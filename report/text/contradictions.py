@@ -1,0 +1,139 @@
+"""Sentences against the grounder's presence scores: what a report says is there and is not, or the other way round.
+
+A contradiction is a flag beside the sentence; no text is ever changed.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from pydantic import Field, model_validator
+
+from ...grounding.settings import Settings
+from .negation import Negation, affirmed
+
+Said = Literal["present", "absent"]
+"""What a sentence says of a finding."""
+
+
+class MentionFinder(Protocol):
+    """Finds names of labels in a text; the label tree (`grounding.labels`) is one."""
+
+    def mentions_in(self, text: str) -> tuple[tuple[int, int, str], ...]:
+        """Every mention in order: [start, end) in characters, and the label."""
+        ...
+
+    def level(self, phrase: str) -> str:
+        """`organ`, `part` or `finding`; empty for an unknown phrase."""
+        ...
+
+
+class ContradictionSettings(Settings):
+    """From which calibrated chance on the grounder speaks against a sentence; between the two it says nothing."""
+
+    absent_below: float = Field(default=0.1, ge=0, le=1)
+    """A phrase said to be there is contradicted below this chance."""
+    present_above: float = Field(default=0.9, ge=0, le=1)
+    """A phrase said to be absent is contradicted above this chance."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "ContradictionSettings":
+        if self.absent_below > self.present_above:
+            raise ValueError(f"absent_below {self.absent_below} is above present_above {self.present_above}")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contradiction:
+    """One phrase of one sentence (its place, from 0). `chance` in [0, 1]: the grounder's that it is in the image."""
+
+    sentence: int
+    phrase: str
+    said: Said
+    chance: float
+
+    @property
+    def words(self) -> str:
+        """For people: `says "nodule" is present; the grounder gives it a chance of 0.03`."""
+        return f"says “{self.phrase}” is {self.said}; the grounder gives it a chance of {self.chance:.2f}"
+
+
+def contradictions(
+    texts: Sequence[str],
+    presences: Mapping[str, float],
+    tree: MentionFinder,
+    settings: ContradictionSettings | None = None,
+    negation: Negation = "rules",
+) -> tuple[Contradiction, ...]:
+    """What the grounder speaks against, in the order of the sentences `texts`.
+
+    `presences`: calibrated chance of each phrase that was asked, by label; others are never flagged. Only findings
+    and phrases outside the tree count: naming an organ claims nothing. Neither do hedged words ("possible", "cannot be
+    excluded"), nor a denial of some only ("no new nodule", "no nodule in the left lung"): one chance for the whole
+    image cannot speak against those. `negation`: who tells what is denied; where nobody does (`off`), nothing is
+    flagged, for every denied finding would be.
+    """
+    limits = settings or ContradictionSettings()
+    return tuple(
+        Contradiction(sentence=place, phrase=phrase, said=said, chance=round(presences[phrase], 4))
+        for place, text in enumerate(texts if negation != "off" else ())
+        for phrase, said in dict.fromkeys(claims(text, tree, negation))
+        if phrase in presences and _is_against(said, presences[phrase], limits)
+    )
+
+
+def _is_against(said: Said, chance: float, limits: ContradictionSettings) -> bool:
+    return chance < limits.absent_below if said == "present" else chance > limits.present_above
+
+
+def claims(text: str, tree: MentionFinder, negation: Negation = "rules") -> Iterator[tuple[str, Said]]:
+    """Each finding that a sentence says is there, or is not there at all; hedged and partial claims are left out.
+
+    A finding said both ways in one sentence ("no nodule but for a nodule in the left lung") is there.
+    """
+    said = affirmed(text, negation)
+    mentions = [mention for mention in tree.mentions_in(text) if tree.level(mention[2]) in ("finding", "")]
+    there = {phrase for start, end, phrase in mentions if said[start:end] == text[start:end]}
+    for start, end, phrase in mentions:
+        if _HEDGED.search(_clause(text, start, end)):
+            continue
+        if phrase not in there and not _PARTIAL.search(_denial(text, said, start, end)):
+            yield phrase, "absent"
+        elif said[start:end] == text[start:end]:
+            yield phrase, "present"
+
+
+_HEDGED = re.compile(
+    r"\b(?:possibl[ey]|probabl[ey]|likely|may|might|could|suspect(?:ed|s)?|suspicio\w+|suggest\w*|question(?:able)?|vs"
+    r"|versus|cannot|can not|not (?:rule[sd]? out|excluded?)|differential|concern\w*|presum\w+|consider\w*|uncertain"
+    r"|equivocal|if|risk|history|follow[ -]?up|exclude|evaluat\w+|prior|previous(?:ly)?)\b|\?",
+    re.IGNORECASE,
+)
+_PARTIAL = re.compile(
+    r"\b(?:new|other|another|further|additional|second|more|larger?|big|sizeable|small|focal|significant\w*|acute"
+    r"|active|definite(?:ly)?|obvious(?:ly)?|convincing|gross|suspicious|increas\w+|displaced|tension|left|right"
+    r"|bilateral\w*|upper|lower|middle|apical|apex|basal|bases?|central|peripheral|elsewhere|remaining|longer)\b",
+    re.IGNORECASE,
+)
+_EDGE = re.compile(r"[;:]|\b(?:but|however|although|though|whereas|while)\b", re.IGNORECASE)
+
+
+def _clause(text: str, start: int, end: int) -> str:
+    """The clause around the mention at [start, end)."""
+    left = max((edge.end() for edge in _EDGE.finditer(text, 0, start)), default=0)
+    right = _EDGE.search(text, end)
+    return text[left : right.start() if right else len(text)]
+
+
+def _denial(text: str, said: str, start: int, end: int) -> str:
+    """What the negation covers around the mention, which is left out itself: "left kidney" is a name, not a place."""
+    kept = [place for place, (letter, seen) in enumerate(zip(text, said, strict=True)) if letter == seen]
+    left = max((place + 1 for place in kept if place < start), default=0)
+    right = min((place for place in kept if place >= end), default=len(text))
+    return f"{text[left:start]} . {text[end:right]}"
+
+
+def contradiction_to_json(found: Contradiction) -> dict[str, Any]:
+    """As it stands beside its sentence in a report's JSON."""
+    return {"phrase": found.phrase, "said": found.said, "chance": found.chance}

@@ -1,0 +1,215 @@
+"""How fast the harness scores, beside the libraries whose numbers it gives: ratios of one run on one machine.
+
+python -m medglip.scripts.bench.eval
+"""
+
+import json
+import multiprocessing
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from ...eval.settings import EvalSettings
+
+WORDS = np.array(
+    [
+        "the",
+        "heart",
+        "is",
+        "enlarged",
+        "no",
+        "pleural",
+        "effusion",
+        "left",
+        "right",
+        "lower",
+        "lobe",
+        "opacity",
+        "seen",
+        "with",
+        "small",
+        "mild",
+    ]
+)
+_LEXICAL = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of one call, and what it gave."""
+    start = time.perf_counter()
+    found = work()
+    return time.perf_counter() - start, found
+
+
+def bench_vqa(count: int, num_clusters: int, resamples: int) -> None:
+    """Records on disk -> scores with intervals and strata, in a process of its own, whose memory is said."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "vqa.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in vqa_rows(count, num_clusters)))
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            seconds, megabytes = pool.apply(_score_vqa, (path, resamples))
+    print(f"{count} VQA records, {num_clusters} clusters, {resamples} resamples: {seconds:.1f} s, {megabytes:.0f} MiB")
+
+
+def vqa_rows(count: int, num_clusters: int) -> list[dict[str, Any]]:
+    """Synthetic answers of three modalities and four question types, half of them right."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(count):
+        is_closed, is_right = rng.random(2) < 0.5
+        answer = "yes" if is_closed else " ".join(rng.choice(WORDS, 3))
+        rows.append(
+            {
+                "id": str(number),
+                "dataset": "bench",
+                "split": "test",
+                "task": "vqa",
+                "image_id": str(number % num_clusters),
+                "cluster_id": str(number % num_clusters),
+                "question": " ".join(rng.choice(WORDS, 8)) + "?",
+                "answer": answer,
+                "answer_type": "closed" if is_closed else "open",
+                "prediction": answer if is_right else "no " + " ".join(rng.choice(WORDS, 2)),
+                "evidence": "none",
+                "meta": {"modality": ("ct", "mr", "xray")[number % 3], "question_type": str(number % 4)},
+            }
+        )
+    return rows
+
+
+def _score_vqa(path: Path, resamples: int) -> tuple[float, float]:
+    from ...eval.records import read_records
+    from ...eval.score import score
+
+    seconds, _ = timed(lambda: score(read_records([path], "vqa"), "vqa", EvalSettings(resamples=resamples)))
+    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def bench_report(count: int, resamples: int, is_java: bool) -> None:
+    """All lexical metrics with intervals, beside pycocoevalcap's own pipeline without any."""
+    from ...eval.metrics.report import report_measures
+    from ...eval.statistics.bootstrap import estimates
+
+    references, predictions = report_texts(count)
+    theirs, wanted = timed(lambda: pycocoevalcap_scores(predictions, references))
+    clusters = [str(number) for number in range(count)]
+    ours, found = timed(lambda: estimates(report_measures(predictions, references), clusters, resamples=resamples))
+    far = max(abs(found[name].value - value) for name, value in wanted.items())
+    print(f"{count} reports: ours with {resamples} resamples {ours:.1f} s, pycocoevalcap without {theirs:.1f} s,")
+    print(f"  ratio {theirs / ours:.2f}, largest difference {far:.1e}")
+    if is_java:
+        seconds, _ = timed(lambda: report_measures(predictions, references, metrics=("meteor",)))
+        print(f"  METEOR by itself (Java) {seconds:.1f} s")
+
+
+def report_texts(count: int) -> tuple[list[str], list[str]]:
+    """References of 60 to 100 words; each prediction keeps about half of its reference's."""
+    rng = np.random.default_rng(0)
+    vocabulary = np.array([f"word{number}" for number in range(2000)])
+    odds = 1 / np.arange(1, 2001)
+    references, predictions = [], []
+    for _ in range(count):
+        words = rng.choice(vocabulary, rng.integers(60, 101), p=odds / odds.sum())
+        others = rng.choice(vocabulary, len(words), p=odds / odds.sum())
+        references.append(" ".join(words))
+        predictions.append(" ".join(np.where(rng.random(len(words)) < 0.5, words, others)))
+    return references, predictions
+
+
+def pycocoevalcap_scores(predictions: list[str], references: list[str]) -> dict[str, float]:
+    """Pycocoevalcap as people call it, on lower-cased text."""
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+
+    from ...eval.metrics.tokenize import tokenize
+
+    wanted, found = (
+        {n: [text] for n, text in enumerate(tokenize(texts, "lower"))} for texts in (references, predictions)
+    )
+    bleu = Bleu(4).compute_score(wanted, found, verbose=0)[0]
+    others = [scorer.compute_score(wanted, found)[0] for scorer in (Rouge(), Cider())]
+    return {name: float(value) for name, value in zip(_LEXICAL, [*bleu, *others], strict=True)}
+
+
+def bench_ap(num_images: int, num_boxes: int, resamples: int) -> None:
+    """Average precision of COCO files, beside pycocotools."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    from ...eval.coco import score_coco
+    from ...eval.metrics.detection import coco_stats
+
+    truth, found = coco_rows(num_images, num_boxes)
+
+    def theirs() -> list[float]:
+        reference = COCO()
+        reference.dataset = truth  # pyright: ignore[reportAttributeAccessIssue]
+        reference.createIndex()
+        results = reference.loadRes([dict(row) for row in found])  # pyright: ignore[reportArgumentType]
+        evaluation = COCOeval(reference, results, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+        return list(evaluation.stats)
+
+    slow, wanted = timed(theirs)
+    fast, values = timed(lambda: coco_stats(truth, found, "bbox"))
+    far = max(abs(a - b) for a, b in zip(values, wanted, strict=True))
+    print(
+        f"{num_images} images, {num_boxes} boxes: ours {fast:.1f} s, pycocotools {slow:.1f} s, ratio {slow / fast:.2f}"
+    )
+    with TemporaryDirectory() as folder:
+        references, predictions = Path(folder) / "references.json", Path(folder) / "predictions.json"
+        references.write_text(json.dumps(truth))
+        predictions.write_text(json.dumps(found))
+        settings = EvalSettings(resamples=resamples, strata=False)
+        whole, _ = timed(lambda: score_coco(references, predictions, "bbox", settings))
+    print(f"  largest difference of the twelve numbers {far:.1e}; files to table with intervals {whole:.1f} s")
+
+
+def coco_rows(num_images: int, num_boxes: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """True boxes on random images, ten categories; predictions are shaken truths, some of another category."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, num_images, num_boxes)
+    corners, sides = rng.uniform(0, 400, (num_boxes, 2)), rng.uniform(8, 110, (num_boxes, 2))
+    boxes = np.concatenate([corners, sides], 1)
+    shaken = boxes * rng.uniform(0.85, 1.15, boxes.shape)
+    categories = rng.integers(1, 11, num_boxes)
+    said = np.where(rng.random(num_boxes) < 0.8, categories, rng.integers(1, 11, num_boxes))
+    truths = [
+        {"id": n + 1, "image_id": int(images[n]), "category_id": int(categories[n]), "bbox": boxes[n].tolist()}
+        | {"area": float(sides[n].prod()), "iscrowd": 0}
+        for n in range(num_boxes)
+    ]
+    found = [
+        {"image_id": int(images[n]), "category_id": int(said[n]), "bbox": shaken[n].tolist(), "score": rng.random()}
+        for n in range(num_boxes)
+    ]
+    names = [{"id": number, "name": f"finding {number}"} for number in range(1, 11)]
+    sizes = [{"id": n, "width": 512, "height": 512} for n in range(num_images)]
+    return {"images": sizes, "annotations": truths, "categories": names}, found
+
+
+def bench(
+    resamples: Annotated[int, typer.Option(help="Bootstrap resamples")] = 2000,
+    meteor: Annotated[bool, typer.Option(help="Time METEOR as well, which needs Java")] = True,
+    scale: Annotated[float, typer.Option(help="Part of the full sizes, for a quick look")] = 1.0,
+) -> None:
+    """Time VQA scoring, lexical report metrics and average precision."""
+    count = int(100_000 * scale)
+    for num_clusters in (count, count // 10):
+        bench_vqa(count, num_clusters, resamples)
+    bench_vqa(count, count // 10, resamples // 10)
+    bench_report(int(4_000 * scale), resamples, meteor)
+    bench_ap(int(5_000 * scale), int(50_000 * scale), resamples)
+
+
+if __name__ == "__main__":
+    typer.run(bench)

@@ -1,0 +1,88 @@
+"""Our rules of negation against negspacy, on the reports of Open-i: python -m medglip.scripts.bench.negation
+
+How often the two say otherwise of a phrase of the label tree that a sentence names, and how fast each is. The sentences
+where they differ go to a file, a drawn few of them first, to be read by a person: that tells who is right.
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ...grounding.files import write_atomic
+from ...grounding.vocabulary.labels import load_labels
+from ...report.datasets.iu_xray import IuXraySettings
+from ...report.datasets.load import load_texts
+from ...report.text.negation import Negation, affirmed
+from ...report.text.sentences import split_sentences
+
+ENGINES: tuple[Negation, ...] = ("rules", "negspacy")
+Pair = tuple[str, str, tuple[bool, ...]]
+"""A sentence, a phrase named in it, and whether each engine says that it is denied."""
+
+
+def sentences_of(path: Path) -> Counter[str]:
+    """Every sentence of findings and impressions, and how often it stands there."""
+    texts, _ = load_texts("iu_xray", settings=IuXraySettings(path=path))
+    return Counter(s for text in texts for part in (text.findings, text.impression) for s in split_sentences(part))
+
+
+def compared(sentences: Iterable[str]) -> list[Pair]:
+    """Every phrase that each sentence names, as both engines have it."""
+    tree = load_labels()
+    pairs: list[Pair] = []
+    for sentence in sentences:
+        kept = [tree.phrases_in(affirmed(sentence, by)) for by in ENGINES]
+        pairs += [(sentence, p, tuple(p not in phrases for phrases in kept)) for p in tree.phrases_in(sentence)]
+    return pairs
+
+
+def told(pairs: list[Pair], counts: Counter[str]) -> str:
+    """How many pairs there are, how many each engine denies, and of how many they differ: all, and distinct."""
+    total, apart = (sum(counts[s] for s, _, said in pairs if not only or len(set(said)) > 1) for only in (False, True))
+    distinct = sum(len(set(said)) > 1 for _, _, said in pairs)
+    denied = (f"{by} {sum(counts[s] for s, _, said in pairs if said[k])}" for k, by in enumerate(ENGINES))
+    return (
+        f"{total} pairs, denied by {', '.join(denied)}; they differ in {apart} ({apart / total:.1%}); "
+        f"of {len(pairs)} distinct pairs in {distinct} ({distinct / len(pairs):.1%})"
+    )
+
+
+def speed(sentences: list[str], by: Negation) -> float:
+    """Sentences a second, one after the other."""
+    affirmed("", by)
+    start = time.perf_counter()
+    for sentence in sentences:
+        affirmed(sentence, by)
+    return len(sentences) / (time.perf_counter() - start)
+
+
+def main(
+    path: Annotated[Path, typer.Option(help="Folder of Open-i's reports")] = Path("iu_xray_text"),
+    out: Annotated[Path, typer.Option(help="Where the disagreements go")] = Path("runs/negation.tsv"),
+    draw: Annotated[int, typer.Option(help="How many of them are drawn to be read")] = 40,
+    seed: Annotated[int, typer.Option(help="Of the draw")] = 0,
+) -> None:
+    """Print the rate of disagreement and both speeds; write the disagreements, drawn ones first."""
+    counts = sentences_of(path)
+    pairs = compared(counts)
+    print(f"{counts.total()} sentences, {len(counts)} distinct")
+    print(f"all phrases: {told(pairs, counts)}")
+    findings = [pair for pair in pairs if load_labels().level(pair[1]) == "finding"]
+    print(f"findings: {told(findings, counts)}")
+    for by in ENGINES:
+        print(f"{by}: {speed(list(counts), by):.0f} sentences/s")
+    apart = [pair for pair in pairs if len(set(pair[2])) > 1]
+    random.Random(seed).shuffle(apart)
+    rows = [(counts[s], p, *(("affirmed", "denied")[x] for x in said), s) for s, p, said in apart]
+    lines = ["\t".join(map(str, row)) for row in [("times", "phrase", *ENGINES, "sentence"), *rows]]
+    write_atomic(out, "\n".join(lines) + "\n")
+    print("\n".join(lines[1 : draw + 1]), f"\nwritten: {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

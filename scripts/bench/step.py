@@ -1,0 +1,90 @@
+"""How long one training step of the core takes, part by part, and how near that comes to what the machine can do.
+
+python -m medglip.scripts.bench.step --threads 2
+"""
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from torch.utils.flop_counter import FlopCounterMode
+
+from ...grounding.model.losses import Target, detection_losses
+from ...grounding.model.processing import MedGlipProcessor, train_tokenizer
+from ...grounding.training.core import GroundingSettings, build
+
+PHRASES = ["left lung", "right lung", "heart", "nodule", "opacity"]
+
+
+def batch_of(settings: GroundingSettings, processor: MedGlipProcessor) -> dict[str, Any]:
+    """Noise with four boxes an image: the cost of a step does not depend on what is seen."""
+    rng = np.random.default_rng(0)
+    side, size = settings.model.image_size, settings.train.batch_size
+    squares = list(rng.integers(0, 256, (size, side, side, 3), np.uint8))
+    boxes = (
+        torch.tensor([[0.1, 0.1, 0.4, 0.7], [0.5, 0.1, 0.9, 0.7], [0.4, 0.5, 0.6, 0.7], [0.2, 0.2, 0.3, 0.3]]) * side
+    )
+    labels = torch.eye(4, len(PHRASES)) > 0
+    masks = torch.ones(4, side // 4, side // 4)
+    targets = [Target(boxes, labels, masks, torch.ones(4) > 0, torch.ones(len(PHRASES)) > 0) for _ in range(size)]
+    return {**processor(squares, [PHRASES] * size, ["xray"] * size), "targets": targets}
+
+
+def fastest(times: int, work: Callable[[], Any]) -> float:
+    """Seconds of the fastest of several calls: other programs only ever add time."""
+    seconds = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def matmul_gflops(size: int = 1024) -> float:
+    """What this machine's matrix product reaches in float32 with the threads in use."""
+    a, b = torch.randn(2, size, size).unbind()
+    return 2 * size**3 / fastest(5, lambda: a @ b) / 1e9
+
+
+def main(
+    threads: Annotated[int, typer.Option(help="CPU threads")] = 2,
+    times: Annotated[int, typer.Option(help="steps timed; the fastest counts")] = 5,
+) -> None:
+    """Print seconds of forward, loss, backward and optimizer, and the part of the machine's matmul speed in use."""
+    torch.set_num_threads(threads)
+    settings = GroundingSettings()
+    processor = MedGlipProcessor(train_tokenizer(PHRASES), settings.model.image_size)
+    model = build(settings, len(processor.tokenizer)).train()
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    batch = batch_of(settings, processor)
+    inputs = {name: value for name, value in batch.items() if name != "targets"}
+
+    def forward() -> Any:
+        return model(**inputs)
+
+    def losses() -> torch.Tensor:
+        return detection_losses(forward(), batch["targets"], batch["attention_mask"])["loss"]
+
+    def step() -> None:
+        losses().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    with FlopCounterMode(display=False) as counter:
+        losses().backward()
+    gflop = counter.get_total_flops() / 1e9
+    seconds = [fastest(times, work) for work in (forward, losses, lambda: losses().backward(), step)]
+    parts = np.diff([0.0, *seconds])
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, batch {settings.train.batch_size},")
+    print(f"{settings.model.image_size} px, {threads} threads: {seconds[-1]:.3f} s a step, {gflop:.1f} GFLOP")
+    for name, part in zip(("forward", "loss", "backward", "optimizer"), parts, strict=True):
+        print(f"  {name:10}{part:8.3f} s")
+    peak = matmul_gflops()
+    print(f"  {gflop / seconds[-1]:.0f} GFLOP/s, {100 * gflop / seconds[-1] / peak:.0f} % of the matmul's {peak:.0f}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,120 @@
+"""An untrained detector of the DINO family, small enough for a CPU: what ours is measured against, and tests."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import (
+    BertConfig,
+    ConvNextConfig,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+    GroundingDinoProcessor,
+    MMGroundingDinoConfig,
+    MMGroundingDinoForObjectDetection,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    SwinConfig,
+)
+from transformers.models.grounding_dino.image_processing_pil_grounding_dino import GroundingDinoImageProcessorPil
+
+from ...grounding.grounders.zero_shot import ZeroShotGrounder, ZeroShotSettings
+from ...grounding.settings import Settings
+
+_SPECIAL = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
+"""Places of bert-base-uncased, which the DINO family has hard-coded."""
+_FIRST_WORD = 1100
+
+
+class DinoSizes(Settings):
+    """Sizes of an untrained detector; the defaults have 2.3 million parameters."""
+
+    kind: Literal["grounding-dino", "mm-grounding-dino"] = "mm-grounding-dino"
+    """From scratch MM-Grounding-DINO starts at a far smaller loss: its class logits carry a bias."""
+    backbone: Literal["convnext", "swin"] = "convnext"
+    """Image backbone."""
+    image_size: int = Field(default=192, gt=0, multiple_of=32)
+    """Side of the square input in pixels."""
+    stage_widths: tuple[int, int, int, int] = (24, 48, 96, 160)
+    """Channels of the backbone at strides 4 to 32; swin doubles the first."""
+    d_model: int = Field(default=128, multiple_of=32)
+    """Width of encoder and decoder."""
+    layers: int = Field(default=2, ge=2)
+    """Encoder layers, and decoder layers."""
+    num_queries: int = 40
+    """Objects that can be found."""
+    ffn_dim: int = 256
+    """Inner width of their feed-forward parts."""
+    text_width: int = Field(default=96, multiple_of=4)
+    """Width of the text encoder."""
+    text_layers: int = 2
+    """Its layers."""
+    max_text_len: int = 64
+    """Tokens of a prompt."""
+
+
+def build_dino(
+    words: Iterable[str], sizes: DinoSizes, seed: int = 0, settings: ZeroShotSettings | None = None
+) -> ZeroShotGrounder:
+    """An untrained detector that knows the words of the phrases; weights from the seed alone."""
+    tokenizer = word_tokenizer(words)
+    values = {
+        "backbone_config": _backbone(sizes).to_dict(),
+        "text_config": _text(sizes, len(tokenizer)).to_dict(),
+        "d_model": sizes.d_model,
+        "num_queries": sizes.num_queries,
+        "encoder_layers": sizes.layers,
+        "decoder_layers": sizes.layers,
+        "encoder_ffn_dim": sizes.ffn_dim,
+        "decoder_ffn_dim": sizes.ffn_dim,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "max_text_len": sizes.max_text_len,
+        "letterbox_px": sizes.image_size,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        if sizes.kind == "mm-grounding-dino":
+            model = MMGroundingDinoForObjectDetection(MMGroundingDinoConfig(**values))
+        else:
+            model = GroundingDinoForObjectDetection(GroundingDinoConfig(**values))
+    square = {"height": sizes.image_size, "width": sizes.image_size}
+    processor = GroundingDinoProcessor(GroundingDinoImageProcessorPil(size=square), tokenizer)
+    return ZeroShotGrounder(model, processor, settings)
+
+
+def word_tokenizer(phrases: Iterable[str]) -> PreTrainedTokenizerFast:
+    """A word a token, lower case; the special tokens where the DINO family looks for them."""
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    words = {w for phrase in phrases for w, _ in splitter.pre_tokenize_str(normalizer.normalize_str(phrase))}
+    places = _SPECIAL | {word: _FIRST_WORD + i for i, word in enumerate(sorted(words - set(_SPECIAL)))}
+    taken = set(places.values())
+    free = {f"[unused{i}]": i for i in range(_FIRST_WORD) if i not in taken}
+    tokenizer = Tokenizer(models.WordLevel(places | free, unk_token="[UNK]"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    ends = [(name, _SPECIAL[name]) for name in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+
+
+def _backbone(sizes: DinoSizes) -> PreTrainedConfig:
+    values: dict[str, Any] = {"depths": [1, 1, 2, 1], "out_indices": [2, 3, 4]}
+    if sizes.backbone == "swin":
+        heads = {"num_heads": [1, 2, 4, 8], "window_size": 4}
+        return SwinConfig(image_size=sizes.image_size, embed_dim=sizes.stage_widths[0], **heads, **values)
+    return ConvNextConfig(hidden_sizes=list(sizes.stage_widths), **values)
+
+
+def _text(sizes: DinoSizes, vocabulary_size: int) -> BertConfig:
+    return BertConfig(
+        vocab_size=vocabulary_size,
+        hidden_size=sizes.text_width,
+        num_hidden_layers=sizes.text_layers,
+        num_attention_heads=4,
+        intermediate_size=3 * sizes.text_width,
+        max_position_embeddings=sizes.max_text_len,
+    )

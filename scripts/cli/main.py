@@ -1,0 +1,69 @@
+"""The one command `medglip`: groups of the rooms, `run` for the whole line, one clear line for bad input."""
+
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from ...grounding.bad_input import BadInput
+from .data import assets, data
+from .eval import evaluation
+from .grounding import grounding
+from .report import report
+from .vqa import vqa
+
+app = typer.Typer(
+    name="medglip",
+    help="Grounding-augmented VQA and report generation for medical images. Research use, not for diagnosis.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
+app.add_typer(grounding, name="grounding")
+app.add_typer(vqa, name="vqa")
+app.add_typer(report, name="report")
+app.add_typer(evaluation, name="eval")
+app.add_typer(data, name="data")
+app.add_typer(assets, name="assets")
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="A recipe: recipes/quickstart.yaml, recipes/real_small.yaml")],
+) -> None:
+    """Run the whole line of one RECIPE: grounding core, regions, two adapters, predictions, scores, page.
+
+    Everything goes to the recipe's `out_dir`; interrupted and called again, it continues where it was. The keys of a
+    recipe are those of `medglip.scripts.recipe.Recipe`; unknown ones are refused with the nearest valid one.
+    """
+    from ..run import run as run_line
+
+    run_line(recipe)
+
+
+def main() -> None:
+    """Entry of the console command: bad input ends with its one line and exit code 2."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    # Waiting threads sleep instead of spinning: beside other load, spinning makes a step ten times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # peft 0.21 calls a name that transformers 5 is about to rename; nothing a user could act on
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    try:
+        app()
+    except BadInput as error:
+        _leave(f"medglip: {error}")
+    except OSError as error:
+        _leave(f"medglip: {error}. Nothing on disk was lost: make room or mend the path, then call again.")
+
+
+def _leave(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Questions put to several runs: ablations, alignment, leaks."""

@@ -1,0 +1,191 @@
+"""`medglip vqa align RECIPE`: derived questions of any region sets, its stages, and a probe of what came of it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from pydantic import Field
+
+from ...eval.probes import ProbeResult
+from ...eval.probes import probe as score_probes
+from ...eval.records import read_records
+from ...eval.settings import EvalSettings
+from ...eval.table import probes_text
+from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.schema import studies as studies_of
+from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
+from ...grounding.files import write_atomic
+from ...grounding.grounders.cache import regions_of
+from ...grounding.grounders.medglip import MedGlipGrounder
+from ...grounding.grounders.oracle import TruthGrounder
+from ...grounding.grounders.pretrained import checkpoint_folder
+from ...grounding.recipe import CoreRecipe, HeldOut, core_studies
+from ...grounding.settings import read_settings
+from ...grounding.training.loop import processes
+from ...grounding.types import Study
+from ...vqa.datasets import derived
+from ...vqa.derived.derive import DeriveSettings, chosen_rows
+from ...vqa.derived.regions import Asked, region_questions, with_other_regions
+from ...vqa.inference.generate import GenerateSettings
+from ...vqa.inference.predict import predict
+from ...vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
+from ...vqa.probes import blank
+from ...vqa.prompt.prompt import Example
+from ...vqa.task import Question, to_example
+from ...vqa.training.align import TOKENS, AlignSettings, aligned
+from ..pipeline.derived_data import CAPTION, derived_file
+from ..records import question_job
+
+
+class AlignRecipe(CoreRecipe):
+    """Which base learns to see, from what, and how that is tested."""
+
+    core: str = "small"
+    """Whose image tower the small default looks through: a shipped core by name, or a folder."""
+    mllm: MllmSettings = MllmSettings()
+    """The base and its LoRA; a recipe that starts from the result says the same."""
+    derive: DeriveSettings = DeriveSettings()
+    """Questions and captions from the region sets; its limit and seed choose the pictures of stage 3, too."""
+    align: AlignSettings = AlignSettings()
+    """The two stages, or with `mllm.aligned` none of them; and a third for regions, if it is there."""
+    max_region_questions: int = Field(default=4, ge=1)
+    """Stage 3: at most so many questions about the true regions of a picture."""
+    max_probed: int = Field(default=400, ge=2)
+    """At most so many held-out questions are asked with the real and with the blank picture; at most so many about
+    regions, with the right tokens and with those of another picture."""
+    generate: GenerateSettings = GenerateSettings(max_new_tokens=12)
+    """Answers of the probe."""
+    eval: EvalSettings = EvalSettings()
+    """Scores and intervals of the probe."""
+
+
+def align_recipe(path: Path, out: Path | None = None) -> Path:
+    """Align, probe, print; return the adapter's folder: `out`, else one in the cache. Called again, it continues."""
+    recipe = read_settings(AlignRecipe, path)
+    skipped = Skipped()
+    core = checkpoint_folder(recipe.core)
+    grounder = MedGlipGrounder.from_pretrained(core)
+    studies = cache(lambda: core_studies(recipe, HeldOut(), skipped))
+    with processes().main_process_first():  # it alone draws phantoms, derives and embeds; the others find them
+        file = None if recipe.mllm.aligned else derived_file(recipe, recipe.derive, studies)
+        about = asked_of_regions(recipe, studies(), grounder, skipped) if recipe.align.regions else []
+    questions = derived.read(file) if file else []  # without regions, whose masks would fill the memory for nothing
+    training = [to_aligned_example(question) for question in questions if question.study.split == "train"]
+    shown = [to_example(question, evidence) for question, evidence in about if question.study.split == "train"]
+    dim = grounder.embedding_dim
+    folder = aligned(recipe.mllm, dim, training, recipe.align, vision=core, out_dir=out, region_examples=shown)
+    if not processes().is_main_process:
+        return folder
+    skipped.write(recipe.out_dir / "skipped.jsonl")
+    mllm = load(recipe.mllm.model_copy(update={"aligned": ""}), dim, folder, vision=core)
+    probe_folder = recipe.out_dir / "probe" / folder.name
+    if questions:
+        found = blank_probe(mllm, probed_questions(questions, recipe), recipe, probe_folder)
+        _tell(found, verdict(found), probe_folder / "probe.json")
+    if about:
+        found = regions_probe(mllm, probed_regions(about, recipe), recipe, probe_folder)
+        _tell(found, regions_verdict(found), probe_folder / "probe-regions.json")
+    print(f"aligned: {folder}\nin a recipe: mllm: {{ aligned: {folder} }}")
+    return folder
+
+
+def asked_of_regions(recipe: AlignRecipe, data: Dataset, grounder: MedGlipGrounder, skipped: Skipped) -> list[Asked]:
+    """Questions about the true regions of the splits train and `eval_split`, embedded by the core and kept on disk."""
+    chosen = recipe.derive.model_copy(update={"splits": ("train", recipe.eval_split)})
+    studies = [_without_masks(study) for study in studies_of(data.select(chosen_rows(data, chosen)))]
+    studies = [study for study in studies if study.regions]
+    phrases = [tuple(dict.fromkeys(region.phrase for region in study.regions)) for study in studies]
+    regions, left_out = regions_of(TruthGrounder(grounder), studies, phrases, recipe.out_dir / "regions")
+    skipped.entries += left_out.entries
+    return region_questions(studies, regions, recipe.max_region_questions, recipe.seed)
+
+
+def _without_masks(study: Study) -> Study:
+    return replace(study, regions=tuple(replace(region, mask=None) for region in study.regions))
+
+
+def _tell(found: ProbeResult, said: str, file: Path) -> None:
+    write_atomic(file, json.dumps(asdict(found), indent=1))
+    print(probes_text(found))
+    print(said)
+
+
+def to_aligned_example(question: Question) -> Example:
+    """The prompt's parts without evidence; a caption is asked for in its own words, not as a short answer."""
+    example = to_example(question, Evidence.none(question.study.size_px))
+    return replace(example, instruction=question.question) if question.content_type == CAPTION else example
+
+
+def probed_questions(questions: list[Question], recipe: AlignRecipe) -> list[Question]:
+    """Held-out questions with short answers, at most `max_probed`, drawn with the seed."""
+    held_out = [q for q in questions if q.study.split == recipe.eval_split and q.content_type != CAPTION]
+    return [held_out[k] for k in _drawn(len(held_out), recipe)]
+
+
+def probed_regions(asked: list[Asked], recipe: AlignRecipe) -> list[Asked]:
+    """Held-out questions about regions, at most `max_probed`, drawn with the seed."""
+    held_out = [one for one in asked if one[0].study.split == recipe.eval_split]
+    return [held_out[k] for k in _drawn(len(held_out), recipe)]
+
+
+def _drawn(number: int, recipe: AlignRecipe) -> list[int]:
+    if not number:
+        raise BadInput(f"no question is of split {recipe.eval_split!r}.", fix="eval_split: val, or test")
+    size = min(recipe.max_probed, number)
+    return sorted(np.random.default_rng(recipe.seed).choice(number, size, replace=False).tolist())
+
+
+def blank_probe(mllm: GroundedMLLM, questions: list[Question], recipe: AlignRecipe, folder: Path) -> ProbeResult:
+    """Answers with the real pictures and with grey ones; drops with their intervals. Continues in `folder`."""
+    asked = {"original": questions, "blank": blank(questions)}
+    runs = {name: [(q, to_aligned_example(q)) for q in part] for name, part in asked.items()}
+    return _probe(mllm, runs, PLAIN, recipe, folder)
+
+
+def regions_probe(mllm: GroundedMLLM, asked: list[Asked], recipe: AlignRecipe, folder: Path) -> ProbeResult:
+    """Answers with the regions' own tokens and with those of another picture, drops as of `blank_probe`."""
+    given = {"regions": asked, "regions-shuffled": with_other_regions(asked, recipe.seed)}
+    runs = {name: [(q, to_example(q, evidence)) for q, evidence in part] for name, part in given.items()}
+    return _probe(mllm, runs, TOKENS, recipe, folder)
+
+
+def _probe(
+    mllm: GroundedMLLM,
+    runs: Mapping[str, Sequence[tuple[Question, Example]]],
+    evidence: EvidenceSettings,
+    recipe: AlignRecipe,
+    folder: Path,
+) -> ProbeResult:
+    """Records of each run in a file of its name, and their scores."""
+    files: list[Path] = []
+    names = {"model": recipe.mllm.base, "adapter": "aligned"}
+    for name, asked in runs.items():
+        jobs = [question_job(question, example, evidence, names) for question, example in asked]
+        files.append(folder / f"{name}.jsonl")
+        predict(mllm, jobs, evidence, recipe.generate, files[-1])
+    return score_probes([read_records([file], "vqa") for file in files], [file.name for file in files], recipe.eval)
+
+
+def verdict(found: ProbeResult) -> str:
+    """One sentence: does the answer hang on the picture?"""
+    does, fails = "it looks at the picture", "NOT ALIGNED: it does as well without the picture"
+    return f"blank-image probe: {_drop(found, 'blank', does, fails)}"
+
+
+def regions_verdict(found: ProbeResult) -> str:
+    """One sentence: does the answer hang on the region tokens?"""
+    right, other = (found.metrics[name]["overall_accuracy"].value for name in ("original", "shuffled"))
+    does, fails = "it reads the region tokens", "NOT READ: it does as well with those of another picture"
+    drop = _drop(found, "shuffled", does, fails)
+    return f"region tokens: overall accuracy {right:.3f}, of another picture {other:.3f}; {drop}"
+
+
+def _drop(found: ProbeResult, probe: str, does: str, fails: str) -> str:
+    drop = found.drops[probe]["overall_accuracy"].difference
+    interval = "no interval" if drop.low is None else f"[{drop.low:+.3f}, {drop.high:+.3f}]"
+    said = does if drop.low is not None and drop.low > 0 else fails
+    return f"overall accuracy drops by {drop.value:+.3f} {interval}, n={drop.n}: {said}"

@@ -1,0 +1,1 @@
+"""A trained system answers: one image, a data set, a report."""

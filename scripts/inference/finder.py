@@ -1,0 +1,65 @@
+"""Who looks for a user's phrases: a checkpoint or a finished run, behind one face."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...grounding.bad_input import BadInput
+from ...grounding.grounder import Grounder
+from ...grounding.grounders.pretrained import is_shipped, load_grounder, vocabulary_of
+from ...grounding.imaging.read import read_image
+from ...grounding.types import Region, Study
+from .picture import draw, is_picture, overlay
+from .system import DEFAULT_RUN, FinishedRun
+from .user_image import user_study
+
+
+@dataclass(frozen=True)
+class Finder:
+    """A grounder, and what is usually looked for in each modality."""
+
+    grounder: Grounder
+    usual: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def of(
+        cls, checkpoint: str | None, run: Path | None, device: str | None = None, *, download: bool = False
+    ) -> "Finder":
+        """That of a checkpoint, else of a run, else `small`, else of `DEFAULT_RUN`.
+
+        Hub names come from the local cache, from the hub itself with `download`. Raises `BadInput` where there is
+        none, and for both at once.
+        """
+        if checkpoint and run:
+            raise BadInput("both --checkpoint and --run are given.", fix="leave one out")
+        if checkpoint is None and run is None and is_shipped("small"):
+            checkpoint = "small"
+        if checkpoint is not None:
+            return cls(load_grounder(checkpoint, device=device, allow_download=download), vocabulary_of(checkpoint))
+        run = run or DEFAULT_RUN
+        if run == DEFAULT_RUN and not run.is_dir():
+            fix = "give --checkpoint FOLDER, or --run FOLDER of a finished run (`make quickstart` makes one)"
+            raise BadInput("no checkpoint comes with this version, and there is no run.", file=run, fix=fix)
+        finished = FinishedRun(run)
+        return cls(finished.grounder, finished.vocabulary)
+
+    def find(
+        self, image: Path, phrases: Sequence[str], modality: str | None, min_score: float, out: Path
+    ) -> tuple[Study, list[Region], dict[str, Any]]:
+        """Regions of one image, drawn into folder `out`, or onto the picture `out` (.png, .jpg); and their JSON line.
+
+        Raises `BadInput` for an image that cannot be read, and where there is nothing to look for.
+        """
+        study = user_study(image, modality)
+        asked = list(phrases or self.usual.get(study.modality, ()))
+        if not asked:
+            problem = f"nothing to look for in modality {study.modality!r}."
+            raise BadInput(problem, file=image, fix="give --phrase or --modality")
+        regions = [r for r in self.grounder.ground([study], [asked])[0] if r.score >= min_score]
+        if is_picture(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            overlay(read_image(image), regions).save(out)
+            return study, regions, {}
+        out.mkdir(parents=True, exist_ok=True)
+        return study, regions, draw(study, asked, regions, out)

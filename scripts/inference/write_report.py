@@ -1,0 +1,184 @@
+"""One grounded report, or the description of one region, of one unseen image: sentences with regions, in every form."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ...grounding.evidence.evidence import Evidence, EvidenceSettings, Source, select
+from ...grounding.grounder import answers
+from ...grounding.imaging.read import read_image
+from ...grounding.model.calibration import Calibration
+from ...grounding.settings import validate
+from ...grounding.types import NOTICE, Region, Study
+from ...grounding.vocabulary.labels import load_labels
+from ...report import describe
+from ...report.output.grounded import GroundedReport
+from ...report.output.write import write, write_dicom
+from ...report.task import Report, to_example
+from ...report.text.attribution import attribute, sentences_of
+from ...report.text.contradictions import ContradictionSettings, contradictions
+from ...report.text.negation import Negation, engine_named
+from ...vqa.citations import numbers_shown
+from ...vqa.inference.generate import GenerateSettings, generate
+from ...vqa.model.shipped import FACTS
+from ..release.adapter_facts import read_facts
+from .system import FinishedRun, LooseAdapter
+
+NEVER_LEARNED = "note: this adapter never learned to write reports, only to answer; what it writes is no report"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outputs:
+    """Where a report goes and in which forms beside JSON and HTML; `heading`: what its page calls the text.
+
+    `limits`: from which chance on the grounder speaks against a sentence. `negation`: who tells what a sentence denies;
+    None: as the run's recipe has it. `decoding`: settings of `GenerateSettings` over those of the recipe.
+    """
+
+    folder: Path
+    pdf: bool = False
+    dicom: bool = False
+    heading: str = "Findings"
+    limits: ContradictionSettings | None = None
+    negation: Negation | None = None
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+
+
+def has_learned_reports(run: FinishedRun) -> bool | None:
+    """By the recipe of its run, or the facts beside an adapter; None where neither is there."""
+    if not isinstance(run, LooseAdapter):
+        recipe = getattr(run, "recipe", None)
+        return recipe.report is not None if recipe else None
+    file = run.folder / FACTS
+    return any("report" in facts.what for facts in read_facts(file)) if file.is_file() else None
+
+
+def write_grounded(run: FinishedRun, asked: Report, source: Source, outputs: Outputs) -> list[str]:
+    """Write the report of a study; return what to say on the terminal.
+
+    The words are one text of all images, the earlier study's among them; each image of the study itself has a report
+    of its own in which they are grounded, and which names the others.
+    """
+    engine_named(_negation(run, outputs))  # a package that is missing is told before a model writes for minutes
+    settings = run.evidence_settings(source)
+    evidence = run.evidence(run.query(asked.study, others=asked.shown[1:]), source)
+    example = replace(to_example(asked, evidence), may_cite=settings.cite)
+    text = run.write(example, source, _generate_settings(run, outputs)).text
+    lines = [NEVER_LEARNED] if has_learned_reports(run) is False else []
+    for view, study in enumerate(asked.studies):
+        report = grounded_report(run, study, text, evidence, settings, outputs, view)
+        others = tuple(other.image_path.stem for other in asked.studies if other is not study)
+        lines += write_all(replace(report, other_views=others), study, outputs)
+    return lines
+
+
+def write_description(run: FinishedRun, study: Study, box: str, outputs: Outputs) -> list[str]:
+    """Write what the model says of the region in a box, `x0,y0,x1,y1` in pixels; return what to say on the terminal.
+
+    The region is called by the best phrase that the grounder finds at the same place.
+    """
+    marked = describe.parse_box(box, study.size_px)
+    marked = describe.named(marked, run.regions(study, run.query(study).phrases))
+    marked = run.grounder.embed([study], [[marked]])[0][0]
+    example, settings = describe.to_example(study, marked), describe.describing(run.shown)
+    text = generate(run.model("predicted"), [example], settings, _generate_settings(run, outputs))[0].text
+    report = grounded_report(run, study, text, example.evidence, settings, outputs)
+    sentences = tuple(
+        replace(sentence, regions=(marked, *(region for region in sentence.regions if region is not marked)))
+        for sentence in report.sentences
+    )
+    corner = "-".join(f"{value:.0f}" for value in marked.box_xyxy_px)
+    report = replace(report, report_id=f"{study.image_path.stem}-{corner}", sentences=sentences, attributions=())
+    return write_all(report, study, replace(outputs, heading="Description of region 1"))
+
+
+def grounded_report(
+    run: FinishedRun,
+    study: Study,
+    text: str,
+    evidence: Evidence,
+    settings: EvidenceSettings,
+    outputs: Outputs,
+    view: int = 0,
+) -> GroundedReport:
+    """What was written, read both ways: what it cites, and what the grounder finds for its words afterwards.
+
+    `evidence`: of all images of the prompt; `view`: which of them, from 0, the study is.
+    Phrases of the text are looked for in the image once more. How likely they are there at all is held against it where
+    the grounder can tell: where it is calibrated, and of phrases that it was trained on in this modality.
+    """
+    tree, negation = load_labels(), _negation(run, outputs)
+    every = select(evidence, settings)
+    (shown, here), (known, _) = regions_of_view(every, view), regions_of_view(evidence, view)
+    found, chances = answers(run.finder, [study], [tree.phrases_in(text)])[0]
+    presences = {phrase: chances[phrase] for phrase in chances if phrase in _judged(run, study)}
+    regions = _together(shown, known, found)
+    num_shown = len(numbers_shown(every, settings)) if settings.cite else None
+    read = attribute(text, regions, tree, study.size_px, num_shown=num_shown, here=here, negation=negation)
+    return GroundedReport(
+        report_id=study.image_path.stem,
+        image=study.image_path.name,
+        size_px=study.size_px,
+        sentences=sentences_of(read, regions),
+        regions=regions,
+        model=run.mllm.base,
+        adapter=_adapter_name(run, evidence.source),
+        grounder=run.checkpoint or (run.name if isinstance(run, LooseAdapter) else f"{run.folder.name}/grounding"),
+        evidence=evidence.source,
+        attributions=read,
+        negation=negation,
+        contradictions=contradictions([one.text for one in read], presences, tree, outputs.limits, negation),
+        presences=presences,
+    )
+
+
+def regions_of_view(evidence: Evidence, view: int) -> tuple[tuple[Region, ...], range]:
+    """The regions of one image of a prompt, from 0, and their numbers, which run through all images."""
+    first = 1 + sum(len(part.regions) for part in evidence.images[:view])
+    regions = evidence.images[view].regions if view < len(evidence.images) else ()  # nothing was looked for there
+    return regions, range(first, first + len(regions))
+
+
+def write_all(report: GroundedReport, study: Study, outputs: Outputs) -> list[str]:
+    """Write every form that is asked for; return what to say on the terminal."""
+    files = [] if not outputs.dicom else write_dicom(report, study.image_path, outputs.folder)
+    image = read_image(study.image_path)
+    files = write(report, image, outputs.folder, pdf=outputs.pdf, heading=outputs.heading) + files
+    lines = [f"{s.text} " + " ".join(f"[{r.phrase} {r.score:.2f}]" for r in s.regions) for s in report.sentences]
+    lines += [f"to check: sentence {found.sentence + 1} {found.words}" for found in report.contradictions]
+    return [*lines, NOTICE, f"written: {', '.join(str(path) for path in files)}"]
+
+
+def _together(
+    shown: Sequence[Region], evidence: Sequence[Region], found: Sequence[Region], min_score: float = 0.3
+) -> tuple[Region, ...]:
+    """Shown regions first, as they are numbered, the rest of the evidence, then what was found of further phrases."""
+    known = {region.phrase for region in evidence}
+    further = [region for region in found if region.phrase not in known and region.score >= min_score]
+    return tuple({id(region): region for region in [*shown, *evidence, *further]}.values())
+
+
+def _judged(run: FinishedRun, study: Study) -> set[str]:
+    """Phrases whose presence score means something: of a calibrated grounder, trained on them in this modality."""
+    if getattr(run.finder, "calibration", Calibration()) == Calibration():
+        return set()
+    usual = run.vocabulary.get(study.modality)
+    return set(usual if usual is not None else chain.from_iterable(run.vocabulary.values()))
+
+
+def _generate_settings(run: FinishedRun, outputs: Outputs) -> GenerateSettings:
+    recipe = getattr(run, "recipe", None)
+    usual = recipe.report.generate if recipe and recipe.report else GenerateSettings(max_new_tokens=96)
+    return validate(GenerateSettings, usual.model_dump() | dict(outputs.decoding))
+
+
+def _negation(run: FinishedRun, outputs: Outputs) -> Negation:
+    recipe = getattr(run, "recipe", None)
+    return outputs.negation or (recipe.report.negation if recipe and recipe.report else "rules")
+
+
+def _adapter_name(run: FinishedRun, source: Source) -> str:
+    adapter = run.adapter(source)
+    return "" if adapter is None else f"{adapter.parent.name}/{adapter.name}"

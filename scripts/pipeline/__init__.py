@@ -1,0 +1,1 @@
+"""A recipe from data to records and scores, stage by stage."""

@@ -1,0 +1,97 @@
+"""Before the adapters: the language side reads reports without pictures, and both adapters start from what it learned.
+
+`recipe.mllm_train.warm_up` -> texts -> LoRA -> `out_dir/warm-up/seedN`, an adapter folder like any other.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...grounding.bad_input import BadInput
+from ...grounding.evidence.evidence import PLAIN
+from ...grounding.files import write_atomic
+from ...grounding.training.loop import processes
+from ...grounding.training.provenance import write_learned
+from ...report.datasets.load import load_texts
+from ...report.datasets.texts import ReportText, text_example
+from ...report.task import Report
+from ...vqa.model.grounded_mllm import GroundedMLLM, load
+from ...vqa.prompt.prompt import Example
+from ...vqa.training.train import train
+from ..recipe import WarmUp
+from .pipeline import Line
+
+_WORD = re.compile(r"[a-z0-9]+")
+_MARKS = re.compile(r"x{4,}")
+
+
+def warmed(line: Line) -> Path | None:
+    """The folder of the weights that adapters start from: trained now, or further, or there already.
+
+    None where the recipe asks for no warm-up. It lies beside the core, so that the cells of an ablation share it, one
+    a seed of the weights. Raises `BadInput` for a base that takes no prompt without a picture.
+    """
+    if (settings := line.recipe.mllm_train.warm_up) is None:
+        return None
+    folder = line.grounder_dir.parents[1] / "warm-up" / f"seed{line.recipe.mllm.seed}"
+    if not (folder / "complete").exists():
+        with line.timed("warm-up"):
+            _train(line, settings, folder)
+    return folder
+
+
+def _train(line: Line, settings: WarmUp, folder: Path) -> None:
+    model = load(line.recipe.mllm, line.grounder.embedding_dim, vision=line.grounder_dir)
+    if model.family.needs_image:
+        problem = f"{model.family.name} takes no prompt without a picture."
+        raise BadInput(problem, fix="leave mllm_train.warm_up out, or take another base")
+    examples = text_examples(line, settings)
+    with language_alone(model):
+        train(model, examples, PLAIN, settings.train, folder.with_name(f"train-{folder.name}"), "warm-up")
+    if processes().is_main_process:
+        model.save(folder, PLAIN)
+        write_learned(folder, (), line.aligned_dir)
+        write_atomic(folder / "complete", "")
+    processes().wait_for_everyone()
+
+
+def text_examples(line: Line, settings: WarmUp) -> list[Example]:
+    """Prompts without picture of the set's part `train`; what is left out is listed with the run's."""
+    chosen = getattr(settings, settings.data)
+    texts, skipped = load_texts(settings.data, settings=chosen, part="train", seed=line.recipe.seed)
+    line.skipped.entries += skipped.entries
+    held_out = (line.recipe.eval_split, line.recipe.held_out_split)
+    kept = unseen(texts, [report for report in line.reports if report.study.split in held_out])
+    print(f"   {len(kept)} reports to read, {len(texts) - len(kept)} left out: they equal a scored one", flush=True)
+    return [text_example(text) for text in kept]
+
+
+def unseen(texts: Sequence[ReportText], scored: Sequence[Report]) -> list[ReportText]:
+    """The texts that no scored report equals word for word, in what is to be written or in its findings.
+
+    Case, stops and marks of de-identification are nothing: two layouts of one set write the same report differently.
+    """
+    known = {_words(text) for report in scored for text in (report.text, report.findings)} - {""}
+    return [text for text in texts if known.isdisjoint({_words(text.text), _words(text.findings)})]
+
+
+def _words(text: str) -> str:
+    return " ".join(_WORD.findall(_MARKS.sub(" ", text.lower())))
+
+
+@contextmanager
+def language_alone(model: GroundedMLLM) -> Iterator[None]:
+    """Only low-rank updates of the language side are trained inside: no picture, no region is there to learn from."""
+    frozen = [p for name, p in model.named_parameters() if p.requires_grad and not _is_language(name)]
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+
+
+def _is_language(name: str) -> bool:
+    return "lora_" in name and "vision" not in name and "visual" not in name

@@ -1,0 +1,68 @@
+"""`medglip vqa export`: the adapter of a run, or one by itself, as a folder that plain transformers and peft load."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...grounding.evidence.evidence import PLAIN, Evidence
+from ...vqa.model.grounded_mllm import GroundedMLLM, resolve
+from ...vqa.model.lora import LoraSettings
+from ...vqa.prompt.prompt import Example, Prompt
+from ...vqa.publish.export import Exported, Kind, export
+from ..inference.system import FinishedRun, LooseAdapter, opened
+
+QUESTIONS = ("Is there a nodule?", "Which organ is shown in this image?")
+
+
+def export_adapter(
+    place: Path,
+    out: Path,
+    kind: Kind,
+    *,
+    image: Path | None = None,
+    question: str = "",
+    checkpoint: str | None = None,
+    base: str | None = None,
+    tolerance: float | None = None,
+) -> Exported:
+    """Write the folder; of a run the adapter with evidence. The check asks `question` of `image`, or made ones.
+
+    Raises `BadInput` as `vqa.mllm.export.export` does, and for a folder without an adapter.
+    """
+    finished = opened(place, checkpoint, base)
+    lora: LoraSettings = finished.mllm.lora.model_copy(update={"four_bit": False})
+    mllm = finished.model("predicted", dtype="fp32", lora=lora)
+    mllm.settings = mllm.settings.model_copy(update={"lora": finished.mllm.lora})
+    where = resolve(finished.mllm.base, finished.core)
+    evidence = finished.shown if _is_known(finished) else None
+    prompts = probes(mllm, image, (question,) if question else QUESTIONS)
+    return export(mllm, where, out, kind, prompts, evidence, tolerance)
+
+
+def _is_known(finished: FinishedRun) -> bool:
+    """Whether it is written down what evidence the adapter was trained with."""
+    return "evidence" in finished.own if isinstance(finished, LooseAdapter) else True
+
+
+def probes(mllm: GroundedMLLM, image: Path | None, questions: tuple[str, ...]) -> list[Prompt]:
+    """Plain prompts with an answer each, of the image, or of noise: what others' processors can make, too."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = image or Path(folder) / "noise.png"
+        if image is None:
+            pixels = np.random.default_rng(0).integers(0, 256, (448, 448, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(path)
+        return [
+            mllm.render(
+                Example(
+                    example_id=f"probe {number}",
+                    image_path=path,
+                    instruction=f"{question}\nAnswer with a word or short phrase.",
+                    target="yes",
+                    evidence=Evidence.none(),
+                ),
+                PLAIN,
+            )
+            for number, question in enumerate(questions)
+        ]

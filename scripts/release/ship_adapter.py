@@ -1,0 +1,157 @@
+r"""Make an adapter one that comes with the package: half precision, no paths, facts and a model card.
+
+python -m medglip.scripts.release.ship_adapter ALIGNED --licence apache-2.0 --facts RUN/derived.jsonl \
+    --results PROBE.json
+python -m medglip.scripts.release.ship_adapter RUN --licence apache-2.0
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from ...grounding.bad_input import BadInput
+from ...grounding.datasets.phantoms import dataset as phantom
+from ...grounding.datasets.phantoms.dataset import PhantomSettings
+from ...grounding.datasets.schema import studies
+from ...grounding.files import write_atomic
+from ...grounding.types import Study
+from ...vqa.model import shipped
+from ...vqa.model.alignment import FILE as ALIGNED_FILE
+from ...vqa.model.grounded_mllm import OUR_FILE, load
+from ...vqa.model.small_default import write_whole
+from ...vqa.prompt.prompt import Example
+from ...vqa.publish.adapter_card import SetFacts, adapter_card
+from ...vqa.publish.half_precision import check, pack
+from ...vqa.task import Question, to_example
+from ..inference.system import FinishedRun, LooseAdapter, opened
+from .adapter_facts import facts_json, figures, learned_from
+
+QUESTIONS = ("Is there a nodule?", "Which organ is shown in this image?")
+TOLERANCE = 0.5
+"""Largest difference of two logits, of about 20, that half precision may make."""
+
+
+def main(
+    place: Annotated[Path, typer.Argument(help="Folder of an aligned adapter, of a finished run or of an adapter")],
+    licence: Annotated[str, typer.Option(help="Licence of the weights, as hubs spell it")],
+    name: Annotated[str, typer.Option(help="Name in the package")] = "small",
+    out: Annotated[Path | None, typer.Option(help="Folder; left out: that of the name in this package")] = None,
+    facts: Annotated[
+        list[Path] | None, typer.Option(help="What it learned from: YAML list, or derived.jsonl; else the run's recipe")
+    ] = None,
+    results: Annotated[
+        list[Path] | None, typer.Option(help="Scores for the card; left out: results.json of the run")
+    ] = None,
+    limit: Annotated[list[str] | None, typer.Option(help="A limit for the card; repeat it")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Core it was trained with; left out: the run's, or small")
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="Largest logit difference that passes")] = TOLERANCE,
+) -> None:
+    """Ship an aligned adapter (has aligned.json) or one that answers; of a run the adapter with evidence."""
+    finished = opened(place, checkpoint)
+    adapter = finished.adapter("predicted")
+    assert adapter is not None
+    kind: shipped.Kind = "aligned" if (adapter / ALIGNED_FILE).is_file() else "adapter"
+    folder = out or shipped.WEIGHTS / kind / name
+    sets = learned_from(finished, facts or ())
+    shown = figures(results if results is not None else _own_results(finished))
+
+    def write(partial: Path) -> None:
+        pack(adapter, partial, finished.core)
+        difference = parity(finished, partial)
+        if not difference <= tolerance:
+            raise BadInput(f"half precision moves logits by {difference:.3g}.", file=place, fix="--tolerance")
+        write_atomic(partial / shipped.FACTS, facts_json(sets))
+        card = _card(kind, folder.name, partial, finished, sets, licence, shown, difference, limit or ())
+        write_atomic(partial / "README.md", card)
+        check(partial)
+
+    write_whole(folder, write)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    typer.echo(f"shipped: {folder}, {size / 2**20:.1f} MiB")
+
+
+def parity(finished: FinishedRun, packed: Path) -> float:
+    """The largest difference between two logits of the adapter as trained and as packed, in fp32, on drawn pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        phantom.write(Path(folder), PhantomSettings(num_train=1, num_val=0, num_test=3))
+        drawn = list(studies(phantom.read(Path(folder))))
+        examples = [_example(finished, study, question) for study in drawn for question in QUESTIONS]
+        before = _logits(finished, finished.adapter("predicted"), examples)
+        after = _logits(finished, packed, examples)
+    difference = float((before - after).abs().max())
+    agree = int((before.argmax(-1) == after.argmax(-1)).all(-1).sum())
+    typer.echo(f"largest logit difference: {difference:.3g}; {agree} of {len(examples)} prompts say the same next")
+    return difference
+
+
+def _example(finished: FinishedRun, study: Study, question: str) -> Example:
+    query = finished.query(study, question)
+    item = Question(
+        question_id=f"{study.study_id} {question}",
+        study=study,
+        question=question,
+        answer="yes",
+        answer_type="open",
+        phrases=query.asked,
+    )
+    has_evidence = bool(finished.shown.forms)
+    return to_example(item, finished.evidence(query, "predicted" if has_evidence else "none"))
+
+
+@torch.inference_mode()
+def _logits(finished: FinishedRun, adapter: Path | None, examples: Sequence[Example]) -> torch.Tensor:
+    """float32[B, K, V] at the answers."""
+    settings = finished.mllm.model_copy(update={"dtype": "fp32"})
+    mllm = load(settings, finished.grounder.embedding_dim, adapter, vision=finished.core)
+    return mllm(mllm.collate([mllm.render(example, finished.shown) for example in examples])).cpu()
+
+
+def _own_results(finished: FinishedRun) -> list[Path]:
+    file = finished.folder / "results.json"
+    return [file] if file.is_file() else []
+
+
+def _card(
+    kind: shipped.Kind,
+    name: str,
+    folder: Path,
+    finished: FinishedRun,
+    sets: Sequence[SetFacts],
+    licence: str,
+    shown: str,
+    difference: float,
+    limits: Sequence[str],
+) -> str:
+    identity = json.loads((folder / OUR_FILE).read_text())
+    return adapter_card(
+        kind,
+        name,
+        identity,
+        sets,
+        _training(folder, finished, identity),
+        licence=licence,
+        figures=shown,
+        difference=difference,
+        limits=limits,
+    )
+
+
+def _training(folder: Path, finished: FinishedRun, identity: dict[str, Any]) -> dict[str, Any]:
+    """Settings for the card, as far as they are known."""
+    known: dict[str, Any] = {"mllm": identity["settings"], "evidence": identity.get("evidence")}
+    if (folder / ALIGNED_FILE).is_file():
+        return {"mllm": known["mllm"], "align": json.loads((folder / ALIGNED_FILE).read_text())["stages"]}
+    if not isinstance(finished, LooseAdapter):
+        known["mllm_train"] = finished.recipe.mllm_train.model_dump(mode="json", exclude_none=True)
+    return known
+
+
+if __name__ == "__main__":
+    typer.run(main)

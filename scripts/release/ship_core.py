@@ -1,0 +1,141 @@
+r"""Make the checkpoint of a finished recipe one that comes with the package: half precision, vocabulary, model card.
+
+MEDGLIP_DATA=... python -m medglip.scripts.release.ship_core recipes/small.yaml grounding/weights/small \
+    --licence cc-by-sa-4.0
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from ...eval.grounding import curves
+from ...eval.page.curves import reliability_file
+from ...eval.records import Record, read_records
+from ...eval.score import EvalSettings, Scores, score
+from ...eval.statistics.bootstrap import Estimate
+from ...eval.table import by_metric, table
+from ...grounding.bad_input import BadInput
+from ...grounding.datasets.schema import Studies, split_of
+from ...grounding.datasets.schema import studies as studies_of
+from ...grounding.files import write_atomic
+from ...grounding.grounders.medglip import MedGlipGrounder
+from ...grounding.grounders.pretrained import load_grounder
+from ...grounding.settings import read_settings
+from ...grounding.training.core import limits_of
+from ...grounding.training.model_card import facts_of, write_card
+from ...grounding.training.provenance import FILE as LEARNED
+from ..inference.evaluate_coco import MAX_PER_PHRASE, METRICS, predict
+from ..pipeline.pipeline import Line
+from ..recipe import Recipe
+
+SHOWN = (*METRICS, "ece")
+FIGURES = "figures.json"
+RELIABILITY = "reliability.svg"
+Figures = dict[str, dict[str, Estimate]]
+
+
+def main(
+    recipe: Annotated[Path, typer.Argument(help="The recipe; its training must be finished")],
+    out: Annotated[Path, typer.Argument(help="Folder of the package for the weights")],
+    licence: Annotated[str, typer.Option(help="Licence of the weights, as hubs spell it")],
+    limit: Annotated[list[str] | None, typer.Option(help="A limit for the card; repeat it")] = None,
+    worse: Annotated[bool, typer.Option(help="Replace weights that score higher")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the intervals")] = 0,
+) -> None:
+    """Ship a core if it is better than the one in `out`, by the mean AP50 over its validation sets."""
+    line = Line(read_settings(Recipe, recipe))
+    line.train_core()
+    staged = line.out / "shipped"
+    core = halved(line.grounder_dir, staged)
+    write_atomic(staged / "vocabulary.json", json.dumps(line.vocabulary, indent=1))
+    shutil.copy(line.grounder_dir / LEARNED, staged)
+    settings = EvalSettings(seed=seed, score_threshold=core.threshold)
+    records = validated(line, staged)
+    scores = score(records, "grounding", settings)
+    figures = by_set(scores)
+    mean, before = macro(figures), _shipped_macro(out)
+    typer.echo(_table(figures, mean))
+    if before is not None and mean <= before and not worse:
+        raise BadInput(f"macro AP50 {mean:.3f}, the weights there have {before:.3f}.", file=out, fix="keep those")
+    write_atomic(staged / FIGURES, json.dumps({"macro_ap50": mean, "sets": _plain(figures)}, indent=1))
+    write_atomic(staged / RELIABILITY, reliability_file(curves(records, settings)))
+    write_card(
+        staged,
+        facts_of(line.studies, line.recipe.grounding.data),
+        core.model,
+        line.recipe.grounding.settings,
+        name=line.recipe.name,
+        licence=licence,
+        figures=_figures(figures, mean, scores),
+        limits=[*(limit or ()), *limits_of(core, Studies(split_of(line.studies, "val")))],
+    )
+    _move(staged, out)
+    typer.echo(f"shipped: {out}")
+
+
+def halved(folder: Path, out: Path) -> MedGlipGrounder:
+    """Save the core of a folder in half precision; it is still computed in single precision."""
+    core = MedGlipGrounder.from_pretrained(folder, "cpu")
+    core.model.half().save_pretrained(out)
+    core.processor.save_pretrained(out)
+    config = json.loads((out / "config.json").read_text())
+    write_atomic(out / "config.json", json.dumps(config | {"dtype": "float32"}, indent=2) + "\n")
+    return core
+
+
+def validated(line: Line, folder: Path) -> list[Record]:
+    """Records of a checkpoint on the validation split of a recipe."""
+    grounder = load_grounder(folder, max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
+    studies = list(studies_of(split_of(line.studies, "val")))
+    path = folder.parent / "records" / f"{grounder.fingerprint[:16]}.jsonl"
+    predict(grounder, studies, path, line.skipped, model=line.recipe.name)
+    return read_records([path], "grounding")
+
+
+def by_set(scores: Scores) -> Figures:
+    """Data set -> metric -> estimate, and `all`: every image together."""
+    return {"all": scores.metrics, **scores.strata.get("dataset", {})}
+
+
+def macro(figures: Mapping[str, Mapping[str, Estimate]]) -> float:
+    """Mean AP50 over the data sets."""
+    return float(np.mean([row["ap50"].value for name, row in figures.items() if name != "all" and "ap50" in row]))
+
+
+def _shipped_macro(out: Path) -> float | None:
+    path = out / FIGURES
+    return json.loads(path.read_text())["macro_ap50"] if path.exists() else None
+
+
+def _plain(figures: Figures) -> dict[str, dict[str, float]]:
+    return {name: {m: row[m].value for m in SHOWN if m in row} for name, row in figures.items()}
+
+
+def _table(figures: Figures, mean: float, form: str = "text") -> str:
+    return f"{table(by_metric(figures, SHOWN), form, 'set')}\n\nMacro AP50 over sets: {mean:.3f}"  # pyright: ignore[reportArgumentType]
+
+
+def _figures(figures: Figures, mean: float, scores: Scores) -> str:
+    return (
+        "On the validation split, whose images and patients were not trained on but served to calibrate the scores. "
+        f"Intervals of 95 % over patients, {scores.counts['records']} pairs of image and phrase. "
+        f"`all` is every pair together; Dice counts regions from {scores.settings['score_threshold']:.2f} on.\n\n"
+        f"{_table(figures, mean, 'markdown')}\n\n"
+        f"How often a region of a score is right: ![reliability diagram]({RELIABILITY})"
+    )
+
+
+def _move(staged: Path, out: Path) -> None:
+    """The files one by one, the figures last."""
+    out.mkdir(parents=True, exist_ok=True)
+    for file in sorted(staged.iterdir(), key=lambda file: file.name == FIGURES):
+        (out / file.name).write_bytes(file.read_bytes())
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,116 @@
+"""The switch between evidence sources keeps what it promises to keep."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medglip.grounding import BadInput, EvidenceSettings, Region, Study
+from medglip.grounding.evidence.controls import derangement
+from medglip.grounding.evidence.evidence import Evidence, perturb
+from medglip.grounding.evidence.render import to_crops, to_text, token_features
+from medglip.grounding.evidence.sources import Query, RegionCaches, evidence_for
+
+
+def study(name: str, modality: str = "ct", size: tuple[int, int] = (100, 50)) -> Study:
+    return Study(
+        study_id=name,
+        image_path=Path(f"{name}.png"),
+        modality=modality,
+        group=name,
+        dataset="t",
+        split="test",
+        size_px=size,
+    )
+
+
+def region(phrase: str, box: tuple[float, float, float, float], score: float = 0.9) -> Region:
+    return Region(phrase=phrase, box_xyxy_px=np.array(box, np.float32), score=score, embedding=np.ones(3, np.float32))
+
+
+STUDIES = [study("a"), study("b", size=(200, 100)), study("c")]
+CACHES = RegionCaches(
+    predicted={
+        "a": [
+            region("cyst", (10, 10, 30, 30)),
+            region("liver", (0, 0, 90, 40), 0.95),
+            region("cyst", (0, 0, 5, 5), 0.1),
+        ],
+        "b": [region("cyst", (100, 50, 200, 100))],
+        "c": [],
+    },
+    truth={"a": [region("cyst", (11, 11, 31, 31), 1.0)]},
+)
+QUERIES = [Query(study=s, asked=("cyst",), usual=("liver", "cyst")) for s in STUDIES]
+SETTINGS = EvidenceSettings(max_regions=2)
+
+
+def test_none_renders_to_nothing() -> None:
+    for evidence in evidence_for("none", QUERIES, CACHES, SETTINGS):
+        assert to_text(evidence, ("text", "tokens")) == ""
+        assert token_features(evidence, 3).shape == (0, 11)
+
+
+def test_asked_phrases_come_first_and_weak_regions_are_left_out() -> None:
+    first = evidence_for("predicted", QUERIES, CACHES, SETTINGS)[0]
+    assert [r.phrase for r in first.regions] == ["cyst", "liver"]
+
+
+def test_text_names_place_box_and_what_was_not_found() -> None:
+    evidence = evidence_for("predicted", QUERIES, CACHES, SETTINGS)
+    assert to_text(evidence[0], ("text",)).splitlines()[0] == "1 cyst, left, 10 20 30 60"
+    assert to_text(evidence[2], ("text", "tokens")) == "cyst: not found"
+    assert to_text(evidence[0], ("text", "tokens")).count("<region>") == len(evidence[0].regions)
+
+
+def test_shuffled_gives_another_images_regions_scaled_to_this_image() -> None:
+    shuffled = evidence_for("shuffled", QUERIES, CACHES, SETTINGS, seed=1)
+    donors = derangement(["ct"] * 3, np.random.default_rng(1))
+    assert all(i != donor for i, donor in enumerate(donors))
+    receiver = donors.index(1)
+    scale = STUDIES[receiver].size_px[0] / 200
+    np.testing.assert_allclose(shuffled[receiver].regions[0].box_xyxy_px, np.array([100, 50, 200, 100]) * scale)
+    assert all(evidence.phrases == ("cyst",) for evidence in shuffled)
+
+
+def test_random_keeps_phrases_and_sizes_and_stays_inside() -> None:
+    for predicted, scattered in zip(
+        evidence_for("predicted", QUERIES, CACHES, SETTINGS),
+        evidence_for("random", QUERIES, CACHES, SETTINGS),
+        strict=True,
+    ):
+        assert [r.phrase for r in predicted.regions] == [r.phrase for r in scattered.regions]
+        for p, s in zip(predicted.regions, scattered.regions, strict=True):
+            sides = [r.box_xyxy_px[2:] - r.box_xyxy_px[:2] for r in (p, s)]
+            np.testing.assert_allclose(sides[0], sides[1], rtol=1e-5)
+            assert (s.box_xyxy_px >= 0).all()
+            assert (s.box_xyxy_px <= np.tile(scattered.size_px, 2) + 1e-3).all()
+
+
+def test_oracle_without_any_truth_is_refused() -> None:
+    with pytest.raises(BadInput, match="true regions"):
+        evidence_for("oracle", QUERIES[1:], CACHES, SETTINGS)
+
+
+def test_jitter_keeps_boxes_valid_and_dropout_gives_the_plain_prompt() -> None:
+    evidence = evidence_for("predicted", QUERIES, CACHES, SETTINGS)[0]
+    rng = np.random.default_rng(0)
+    dropped = perturb(evidence, EvidenceSettings(dropout=1.0), rng)
+    assert to_text(dropped, ("text",)) == ""
+    moved = perturb(evidence, EvidenceSettings(dropout=0.0, jitter=0.5), rng)
+    assert len(moved.regions) == len(evidence.regions)
+
+
+def test_crops_lie_inside_the_image_and_follow_the_forms() -> None:
+    from PIL import Image
+
+    evidence = evidence_for("predicted", QUERIES, CACHES, SETTINGS)[0]
+    image = Image.new("RGB", (100, 50))
+    assert to_crops(image, evidence, SETTINGS) == []
+    crops = to_crops(image, evidence, EvidenceSettings(forms=("crops",), max_crops=1))
+    assert len(crops) == 1
+    assert crops[0].size <= image.size
+
+
+def test_none_is_one_constant() -> None:
+    assert to_text(Evidence.none(), ("text",)) == ""

@@ -1,0 +1,110 @@
+"""Going on from a trained core: nothing is lost at the start, old sets get their share, the card tells the data."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from medglip.grounding import BadInput, Study
+from medglip.grounding.datasets.load import DataSettings
+from medglip.grounding.datasets.schema import to_dataset
+from medglip.grounding.grounders.medglip import MedGlipGrounder
+from medglip.grounding.training.core import GroundingSettings, ModelSettings, train
+from medglip.grounding.training.sampling import MixtureSettings, chances
+from medglip.grounding.training.warm_start import continued
+
+MakeStudies = Callable[[int], list[Study]]
+
+
+def continuing(settings: GroundingSettings, start: Path, rate: float, **sizes: int) -> GroundingSettings:
+    steps = settings.train.model_copy(update={"steps": 1, "learning_rate": rate, "weight_decay": 0.0})
+    return settings.model_copy(update={"train": steps, "start_from": str(start), "model": ModelSettings(**sizes)})  # pyright: ignore[reportArgumentType]
+
+
+def test_it_goes_on_from_the_weights_words_and_size_of_the_start(
+    make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
+) -> None:
+    first = train(to_dataset(make_studies(2)), tiny_settings, tmp_path / "first")
+    others = [replace(study, dataset="other") for study in make_studies(3)]
+    second = train(to_dataset(others), continuing(tiny_settings, first, 1e-12), tmp_path / "second")
+    old, new = (load_file(folder / "model.safetensors") for folder in (first, second))
+    assert old.keys() == new.keys()
+    assert all(torch.allclose(old[name], new[name], atol=1e-6) for name in old)
+    assert (first / "tokenizer.json").read_bytes() == (second / "tokenizer.json").read_bytes()
+    assert MedGlipGrounder.from_pretrained(second).processor.image_size == 64
+
+
+def test_another_input_size_is_taken_if_it_is_written(
+    make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
+) -> None:
+    data = to_dataset(make_studies(2))
+    first = train(data, tiny_settings, tmp_path / "first")
+    larger = train(data, continuing(tiny_settings, first, 1e-3, image_size=96), tmp_path / "larger")
+    core = MedGlipGrounder.from_pretrained(larger)
+    assert (core.processor.image_size, core.model.config.vision_config.image_size) == (96, 96)
+
+
+def test_fine_masks_change_nothing_before_they_are_trained(
+    make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
+) -> None:
+    data = to_dataset(make_studies(2))
+    first = train(data, tiny_settings, tmp_path / "first")
+    (plain, processor), (fine, _) = continued(str(first), None, 0), continued(str(first), None, 0, fine_masks=True)
+    inputs = processor([np.full((64, 64, 3), 90, np.uint8)], [["dark square"]], ["ct"])
+    with torch.no_grad():
+        one, other = plain.eval()(**inputs), fine.eval()(**inputs)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    trained = train(data, continuing(tiny_settings, first, 1e-2, fine_masks=True), tmp_path / "second")
+    core = MedGlipGrounder.from_pretrained(trained)
+    assert core.model.config.fine_masks
+    assert core.model.head.fine is not None
+    assert core.model.head.fine.weight.abs().sum() > 0
+
+
+def test_what_it_forgets_is_written_down(
+    make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
+) -> None:
+    data = to_dataset([*make_studies(2), *(replace(study, split="val") for study in make_studies(1))])
+    first = train(data, tiny_settings, tmp_path / "first")
+
+    def score(core: MedGlipGrounder, val: list[Study]) -> dict[str, float]:
+        return {"sum": sum(p.detach().sum().item() for p in core.model.parameters()), "n": len(val)}
+
+    train(data, continuing(tiny_settings, first, 1e-2), tmp_path / "second", score=score)
+    before, after = (json.loads((tmp_path / "second" / name).read_text()) for name in ("val_before.json", "val.json"))
+    assert before["n"] == after["n"] == 1
+    assert before["sum"] == pytest.approx(score(MedGlipGrounder.from_pretrained(first), [])["sum"])
+    assert before["sum"] != after["sum"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.75])
+def test_sets_to_rehearse_share_their_part_of_the_draws(share: float) -> None:
+    names = ["old"] * 7 + ["older"] * 3 + ["new"] * 2
+    sets = [DataSettings(layout="coco", path=name, rehearse=name != "new") for name in ("old", "older", "new")]
+    found = chances(names, sets, MixtureSettings(rehearsal=share))
+    assert found is not None
+    assert sum(found[:10]) / sum(found) == pytest.approx(share)
+
+
+def test_no_start_is_one_clear_error(
+    make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
+) -> None:
+    with pytest.raises(BadInput, match="no such checkpoint"):
+        train(to_dataset(make_studies(2)), continuing(tiny_settings, tmp_path / "none", 1e-3), tmp_path / "out")
+
+
+def test_the_card_tells_data_licence_settings_and_use(
+    make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
+) -> None:
+    studies = [*make_studies(3), replace(make_studies(1)[0], dataset="second", split="val")]
+    sets = [DataSettings(layout="coco", path="tiny", licence="CC BY 4.0")]
+    card = (train(to_dataset(studies), tiny_settings, tmp_path / "out", sets=sets) / "README.md").read_text()
+    assert "not for diagnosis" in card
+    assert "learning_rate: 0.001" in card
+    assert "| tiny | ct, xray | CC BY 4.0 | 3 | 0 | 6 | bright square, dark square |" in card
+    assert "| second | ct | not stated | 0 | 1 | 2 |" in card

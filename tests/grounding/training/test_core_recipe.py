@@ -1,0 +1,199 @@
+"""One job by two commands, killed anywhere and on several processes; nothing that a task is scored on is learned."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from medglip.grounding import BadInput, Region, Study
+from medglip.grounding.bad_input import Skipped
+from medglip.grounding.datasets.schema import Studies, to_dataset, words_of
+from medglip.grounding.grounders.medglip import MedGlipGrounder
+from medglip.grounding.recipe import HeldOut, core_studies, read_core, tasks_of, train_core, vocabulary
+from medglip.grounding.training.core import GroundingSettings, train
+from medglip.grounding.training.validation import mean_iou
+
+MakeStudies = Callable[[int], list[Study]]
+SIZES = {"image_size": 64, "width": 16, "stage_widths": [8, 8, 8, 8], "hidden_size": 8, "depths": [1, 1, 1, 2]}
+TRAIN = {"steps": 12, "batch_size": 2, "warmup_steps": 2, "checkpoint_every": 2, "ema_decay": 0.9}
+
+
+def write_recipe(folder: Path, train: dict[str, Any] | None = None, **more: Any) -> Path:
+    """A tiny recipe on phantoms with its output in `folder / "run"`."""
+    sizes = SIZES | {"num_fusion_layers": 1, "text_layers": 1}
+    recipe = {
+        "name": "tiny",
+        "out_dir": str(folder / "run"),
+        "phantoms": {"num_train": 6, "num_val": 2, "num_test": 1, "size_px": 96},
+        "grounding": {
+            "data": [{"layout": "phantom"}],
+            "settings": {"model": sizes, "train": TRAIN | (train or {})},
+        },
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe | more))
+    return path
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "grounding" / "model" / "model.safetensors")
+
+
+def train_here(recipe: Path) -> dict[str, torch.Tensor]:
+    core, held_out = read_core(recipe)
+    train_core(core, core_studies(core, held_out, Skipped()))
+    return weights(recipe.parent / "run")
+
+
+def start(recipe: Path, **environment: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "medglip.grounding", "train", str(recipe)]
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "ACCELERATE_USE_CPU": "true"}
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, **threads, **environment})
+
+
+def kill_after_step(recipe: Path, step: int) -> None:
+    """Start the training and SIGKILL it once that step is on disk."""
+    latest, process, deadline = recipe.parent / "run/grounding/latest", start(recipe), time.monotonic() + 240
+    while not (latest.exists() and int(latest.read_text().rpartition("-")[2]) >= step):
+        assert process.poll() is None, "ended before it was killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.slow
+def test_killed_twice_the_module_ends_at_the_weights_of_an_undisturbed_training(tmp_path: Path) -> None:
+    settings = {"steps": 60, "validate_every": 20}
+    killed = write_recipe(tmp_path / "killed", settings)
+    kill_after_step(killed, 2)
+    kill_after_step(killed, 24)
+    assert start(killed).wait() == 0
+    straight = train_here(write_recipe(tmp_path / "straight", settings))
+    found = weights(tmp_path / "killed" / "run")
+    assert all(torch.equal(tensor, found[name]) for name, tensor in straight.items())
+    logs = [(tmp_path / name / "run/grounding/log.jsonl").read_text() for name in ("killed", "straight")]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_core(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, {"steps": 3, "checkpoint_every": 3})
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    ranks = [start(recipe, RANK=rank, LOCAL_RANK=rank, LOCAL_WORLD_SIZE="2", **place) for rank in "01"]
+    assert [process.wait(timeout=300) for process in ranks] == [0, 0]
+    MedGlipGrounder.from_pretrained(tmp_path / "run" / "grounding" / "model")
+    alone = train_here(write_recipe(tmp_path / "alone", {"steps": 3, "checkpoint_every": 3}))
+    found = weights(tmp_path / "run")
+    assert any(not torch.equal(tensor, found[name]) for name, tensor in alone.items())  # twice the images a step
+
+
+def test_validation_keeps_the_best_weights(tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path, {"steps": 4, "validate_every": 2})
+    train_here(recipe)
+    log = [json.loads(line) for line in (tmp_path / "run/grounding/log.jsonl").read_text().splitlines()]
+    values = [row["validation"] for row in log if "validation" in row]
+    assert len(values) == 2
+    assert json.loads((tmp_path / "run/grounding/best/value.json").read_text()) == max(values)
+    assert (tmp_path / "run" / "vocabulary.json").is_file()
+
+
+def test_validation_without_images_is_refused(
+    make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
+) -> None:
+    steps = tiny_settings.train.model_copy(update={"validate_every": 1})
+    with pytest.raises(BadInput, match="split val"):
+        train(to_dataset(make_studies(2)), tiny_settings.model_copy(update={"train": steps}), tmp_path / "out")
+
+
+class Says:
+    """Gives back fixed regions."""
+
+    def __init__(self, regions: Sequence[Region]):
+        self.regions = regions
+
+    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+        return [list(self.regions) for _ in studies]
+
+
+def test_mean_iou_is_one_for_the_truth_and_counts_what_is_missed(make_studies: MakeStudies) -> None:
+    study = make_studies(1)[0]
+    assert mean_iou(Says(study.regions), [study]) == 1  # pyright: ignore[reportArgumentType]
+    assert mean_iou(Says(study.regions[:1]), [study]) == 0.5  # pyright: ignore[reportArgumentType]
+    assert mean_iou(Says(()), [study]) == 0  # pyright: ignore[reportArgumentType]
+    better = replace(study.regions[0], box_xyxy_px=study.regions[0].box_xyxy_px + 100)
+    assert mean_iou(Says((better, *study.regions)), [study]) == 0.5  # pyright: ignore[reportArgumentType]
+
+
+def test_sections_of_other_rooms_are_left_alone_and_wrong_keys_are_not(tmp_path: Path) -> None:
+    recipe, held_out = read_core(write_recipe(tmp_path, mllm={"any": 1}, vqa={"data": "phantom"}))
+    assert recipe.name == "tiny"
+    assert held_out == HeldOut()
+    with pytest.raises(BadInput, match=r"'sed'.*did you mean 'seed'"):
+        read_core(write_recipe(tmp_path, sed=1))
+    with pytest.raises(BadInput, match="phantoms"):
+        read_core(write_recipe(tmp_path, phantoms=None))
+
+
+def test_tasks_on_real_images_need_their_list(tmp_path: Path, make_studies: MakeStudies) -> None:
+    vqa = {"data": "vqa_rad", "vqa_rad": {"val_fraction": 0.2}}
+    path = write_recipe(tmp_path, vqa=vqa)
+    with pytest.raises(BadInput, match="medglip data list RECIPE"):
+        read_core(path)
+    studies = make_studies(3)
+    listed = HeldOut.of(studies[:1])
+    listed.write(tmp_path / "run" / "held_out.json", tasks_of(yaml.safe_load(path.read_text())))
+    assert read_core(path)[1] == listed
+    with pytest.raises(BadInput, match="written down"):
+        read_core(write_recipe(tmp_path, vqa=vqa, seed=3))
+
+
+def test_held_out_images_and_groups_leave_training_alone(make_studies: MakeStudies) -> None:
+    first, second, third = make_studies(3)
+    data = to_dataset([first, replace(second, group=first.group), replace(third, split="val")])
+    held_out = HeldOut.of([replace(first, split="test"), third])
+    assert [study.study_id for study in Studies(held_out.left_out_of(data))] == [third.study_id]
+    assert len(HeldOut.of([third]).left_out_of(data)) == 3
+
+
+def test_a_patient_with_a_folder_of_their_own_is_held_out_whole(make_studies: MakeStudies) -> None:
+    patient, other = Path("/mimic/files/p10/p10000032"), Path("/mimic/files/p10/p10000764")
+    places = [(patient / "s1", "p10000032"), (patient / "s2", "p10000032"), (other / "s3", "p10000764")]
+    scored, same, stranger = (
+        replace(study, image_path=folder / "a.jpg", group=group)
+        for study, (folder, group) in zip(make_studies(3), places, strict=True)
+    )
+    left = HeldOut.of([replace(scored, split="test")]).left_out_of(to_dataset([same, stranger]))
+    assert [study.group for study in Studies(left)] == ["p10000764"]
+
+
+def test_words_and_vocabulary_are_those_of_all_rows(make_studies: MakeStudies) -> None:
+    studies = make_studies(3)
+    data = to_dataset(studies).select([2, 0])
+    wanted = [phrase for k in (2, 0) for phrase in studies[k].phrases]
+    wanted += [word for k in (2, 0) for r in studies[k].regions for word in (r.phrase, *r.path)]
+    assert sorted(words_of(data)) == sorted(wanted)
+    assert vocabulary(data) == {"ct": studies[0].phrases}
+
+
+def test_studies_are_decoded_one_at_a_time(make_studies: MakeStudies) -> None:
+    made = make_studies(2)
+    found = Studies(to_dataset(made))
+    assert [study.study_id for study in found] == [study.study_id for study in made]
+    assert np.array_equal(found[1].regions[0].mask, made[1].regions[0].mask)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,71 @@
+"""Targets of reports cite what is shown of each sentence, and reading them undoes it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from medglip.grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
+from medglip.grounding.types import Region, Study
+from medglip.grounding.vocabulary.labels import load_labels
+from medglip.report.task import Report, Sentence, to_example
+from medglip.report.text.attribution import attribute
+from medglip.report.text.citation_targets import cited_text, to_cited
+from medglip.vqa.prompt.prompt import _target
+
+STUDY = Study(
+    study_id="a", image_path=Path("a.png"), modality="xray", group="g", dataset="t", split="train", size_px=(80, 50)
+)
+
+
+def region(phrase: str, x: float) -> Region:
+    return Region(phrase=phrase, box_xyxy_px=np.array([x, 0, x + 10, 10], np.float32), score=0.9)
+
+
+NODULE, OTHER, HEART = region("nodule", 0), region("nodule", 60), region("heart", 30)
+SENTENCES = (
+    Sentence(text="A nodule.", regions=(region("nodule", 1),)),
+    Sentence(text="The heart is large.", regions=(HEART,)),
+    Sentence(text="No effusion.", is_negated=True),
+)
+TEXT = "A nodule. The heart is large. No effusion."
+KNOWN = Report(report_id="1", study=STUDY, text=TEXT, sentences=SENTENCES)
+
+
+def shown(*regions: Region) -> Evidence:
+    return Evidence(source="predicted", size_px=(80, 50), regions=regions)
+
+
+def test_a_sentence_cites_what_is_shown_at_its_true_place_and_nothing_wrong() -> None:
+    said = cited_text(KNOWN, shown(OTHER, NODULE, HEART), (1, 2, 3))
+    assert said == "A nodule [2]. The heart is large [3]. No effusion."
+
+
+def test_without_true_places_a_sentence_cites_what_its_words_speak_of() -> None:
+    said = cited_text(replace(KNOWN, sentences=()), shown(OTHER, NODULE, HEART), (1, 2, 3))
+    assert said == "A nodule [1, 2]. The heart is large [3]. No effusion."
+
+
+def test_what_is_cited_is_read_back_sentence_by_sentence() -> None:
+    regions = (OTHER, NODULE, HEART)
+    read = attribute(cited_text(KNOWN, shown(*regions), (1, 2, 3)), regions, load_labels(), num_shown=3)
+    assert [(one.text, one.cited, one.missing) for one in read] == [
+        ("A nodule.", (1,), ()),
+        ("The heart is large.", (2,), ()),
+        ("No effusion.", (), ()),
+    ]
+
+
+def test_a_text_is_left_as_it_is_where_nothing_can_be_cited() -> None:
+    assert cited_text(KNOWN, shown(), ()) == TEXT
+    assert cited_text(KNOWN, shown(OTHER), (1,)) == TEXT
+    assert cited_text(KNOWN, shown(NODULE), ()) == TEXT  # crops have no numbers
+
+
+def test_the_settings_decide_whether_a_target_cites() -> None:
+    evidence = shown(NODULE)
+    example = to_cited(KNOWN, to_example(KNOWN, evidence))
+    assert _target(example, evidence, EvidenceSettings(cite=True)) == "A nodule [1]. The heart is large. No effusion."
+    assert _target(example, evidence, EvidenceSettings()) == TEXT
+    assert _target(example, evidence, PLAIN) == TEXT
+    assert _target(replace(example, target=None), evidence, EvidenceSettings(cite=True)) is None

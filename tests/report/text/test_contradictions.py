@@ -1,0 +1,61 @@
+import pytest
+from pydantic import ValidationError
+
+from medglip.grounding.vocabulary.labels import load_labels
+from medglip.report.text.contradictions import ContradictionSettings, claims, contradictions
+
+TREE = load_labels()
+
+
+def said(text: str) -> dict[str, str]:
+    return dict(claims(text, TREE))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("There is a nodule in the right upper lung.", {"nodule": "present"}),
+        ("No nodule is seen.", {"nodule": "absent"}),
+        ("The left lung is clear, no nodule.", {"nodule": "absent"}),
+        ("A nodule, but no pneumothorax.", {"nodule": "present", "pneumothorax": "absent"}),
+        ("No pneumothorax or nodule.", {"nodule": "absent", "pneumothorax": "absent"}),
+        ("No new nodule.", {}),
+        ("No nodule in the left lung.", {}),
+        ("Possible nodule.", {}),
+        ("A nodule cannot be excluded.", {}),
+        ("Pneumonia may be present; there is a nodule.", {"nodule": "present"}),
+        ("No nodule but for one nodule at the base.", {"nodule": "present"}),
+        ("The heart is large.", {}),
+        ("", {}),
+    ],
+)
+def test_claims_are_what_is_said_of_the_whole_image(text: str, expected: dict[str, str]) -> None:
+    assert said(text) == expected
+
+
+def test_flags_both_ways_and_nothing_in_between() -> None:
+    texts = ["There is a nodule.", "No pneumothorax."]
+    at = {"nodule": 0.02, "pneumothorax": 0.97}
+    found = contradictions(texts, at, TREE)
+    assert [(f.sentence, f.phrase, f.said, f.chance) for f in found] == [
+        (0, "nodule", "present", 0.02),
+        (1, "pneumothorax", "absent", 0.97),
+    ]
+    assert "0.02" in found[0].words
+    assert contradictions(texts, {"nodule": 0.5, "pneumothorax": 0.5}, TREE) == ()
+    assert contradictions(texts, {"nodule": 0.97, "pneumothorax": 0.02}, TREE) == ()
+
+
+def test_phrases_that_were_not_asked_are_never_flagged() -> None:
+    assert contradictions(["There is a nodule."], {}, TREE) == ()
+
+
+def test_thresholds_are_settings_and_must_be_in_order() -> None:
+    settings = ContradictionSettings(absent_below=0.4, present_above=0.6)
+    assert len(contradictions(["There is a nodule."], {"nodule": 0.3}, TREE, settings)) == 1
+    with pytest.raises(ValidationError, match="above"):
+        ContradictionSettings(absent_below=0.8, present_above=0.2)
+
+
+def test_one_phrase_is_flagged_once_a_sentence() -> None:
+    assert len(contradictions(["A nodule and another nodule."], {"nodule": 0.0}, TREE)) == 1

@@ -1,0 +1,71 @@
+"""`medglip vqa align` with an aligned start: stage 3 on true regions of training pictures, and a probe of it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from medglip.grounding.evidence.evidence import Evidence
+from medglip.grounding.grounders.medglip import MedGlipGrounder
+from medglip.grounding.training.loop import TrainSettings
+from medglip.grounding.training.provenance import learned_among
+from medglip.scripts.experiments.align import align_recipe
+from medglip.vqa.model.alignment import knows_regions
+from medglip.vqa.model.grounded_mllm import MllmSettings
+from medglip.vqa.model.lora import LoraSettings
+from medglip.vqa.prompt.prompt import Example
+from medglip.vqa.training.align import AlignSettings, aligned
+from medglip.vqa.training.train import MllmTrainSettings
+
+TRAIN = {"steps": 1, "batch_size": 2, "warmup_steps": 1, "checkpoint_every": 1}
+
+
+@pytest.fixture
+def start(tiny_base: Path, tiny_core: Path, tmp_path: Path) -> Path:
+    """The folder of an alignment of two stages on a grey picture."""
+    Image.fromarray(np.full((64, 64), 90, np.uint8)).save(tmp_path / "grey.png")
+    one = MllmTrainSettings(train=TrainSettings.model_validate(TRAIN))
+    example = Example(
+        example_id="e",
+        image_path=tmp_path / "grey.png",
+        instruction="What is it?",
+        target="grey",
+        evidence=Evidence.none(),
+    )
+    settings = MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=2))
+    dim = MedGlipGrounder.from_pretrained(tiny_core).embedding_dim
+    stages = AlignSettings(projector=one, together=one)
+    return aligned(settings, dim, [example], stages, vision=tiny_core, out_dir=tmp_path / "start")
+
+
+def test_training_pictures_alone_teach_and_held_out_ones_are_asked(
+    start: Path, tiny_base: Path, tiny_core: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {
+        "name": "tiny",
+        "out_dir": str(tmp_path / "run"),
+        "eval_split": "val",
+        "core": str(tiny_core),
+        "phantoms": {"num_train": 4, "num_val": 3, "num_test": 0, "size_px": 96},
+        "grounding": {"data": [{"layout": "phantom", "path": "phantoms"}]},
+        "mllm": {"base": str(tiny_base), "dtype": "fp32", "lora": {"r": 2}, "aligned": str(start)},
+        "align": {"regions": {"train": TRAIN}},
+        "max_probed": 6,
+        "generate": {"max_new_tokens": 2},
+        "eval": {"resamples": 20},
+    }
+    (tmp_path / "align.yaml").write_text(yaml.safe_dump(values))
+    folder = align_recipe(tmp_path / "align.yaml", tmp_path / "taught")
+    assert knows_regions(folder)
+    assert "region tokens: overall accuracy" in capsys.readouterr().out
+    images = sorted((tmp_path / "run" / "phantoms" / "images").glob("*.png"))
+    learned = learned_among(folder, [*images, tmp_path / "grey.png"])
+    assert learned == {*(path for path in images if path.name.startswith("train")), tmp_path / "grey.png"}
+    probe = tmp_path / "run" / "probe" / "taught"
+    assert set(json.loads((probe / "probe-regions.json").read_text())["drops"]) == {"shuffled"}
+    records = [json.loads(line) for line in (probe / "regions.jsonl").read_text().splitlines()]
+    assert {record["split"] for record in records} == {"val"}
+    assert all(record["evidence"] == "oracle" and tuple(record["forms"]) == ("tokens",) for record in records)

@@ -1,0 +1,150 @@
+"""A question set is answered whole: by one process or two, at once or after a kill, the records are the same."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as parquet
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from medglip.grounding.bad_input import BadInput
+from medglip.grounding.files import read_lines
+from medglip.grounding.training.provenance import write_learned
+from medglip.scripts.cli.main import app
+from medglip.scripts.inference.predict_set import Ask, predict_dataset, told_apart
+from medglip.vqa.datasets.load import load_questions
+from medglip.vqa.inference.generate import GenerateSettings
+from medglip.vqa.inference.shards import Shards
+
+SAME = ("id", "prediction", "parsed", "prompt_sha256", "regions", "phrases", "evidence", "answer", "image_id", "meta")
+
+
+@pytest.fixture(scope="module")
+def rad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """VQA-RAD as MEVF lays it out: 4 images, 3 questions each."""
+    folder = tmp_path_factory.mktemp("rad")
+    (folder / "images").mkdir()
+    rows = []
+    for k in range(12):
+        name = f"synpic{k // 3}.jpg"
+        pixels = np.random.default_rng(k // 3).integers(0, 256, (60, 70, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / name)
+        question, answer, kind = [
+            ("Is there a nodule in the left lung?", "yes", "CLOSED"),
+            ("Where is the mass?", "left lung", "OPEN"),
+            ("What is this?", "chest", "OPEN"),
+        ][k % 3]
+        row = {"qid": str(k), "image_name": name, "image_organ": "CHEST", "answer": answer, "answer_type": kind}
+        more = {"question": question, "question_type": "PRES", "phrase_type": "freeform", "evaluation": "evaluated"}
+        rows.append(row | more)
+    for name in ("trainset.json", "testset.json"):
+        (folder / name).write_text(json.dumps(rows))
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, object]]:
+    return [{key: row[key] for key in SAME} for row in read_lines(path)]
+
+
+def images_found(records: Path) -> int:
+    """How often an image was grounded for these records."""
+    return sum(parquet.read_metadata(file).num_rows for file in (records.parent / "regions").rglob("*.parquet"))
+
+
+def asking(rad: Path, out: Path, base: Path, **more: object) -> Ask:
+    wanted = GenerateSettings(max_new_tokens=2, batch_size=2)
+    return Ask(**{"dataset": "vqa_rad", "root": rad, "out": out, "base": str(base), "generate": wanted, **more})
+
+
+def test_questions_on_pictures_that_taught_the_adapter_are_told_apart(rad: Path, tmp_path: Path) -> None:
+    asked, _ = load_questions("vqa_rad", rad, "official")
+    assert told_apart(asked, None) == told_apart(asked, tmp_path) == list(asked)  # nobody says
+    write_learned(tmp_path, [rad / "images" / "synpic1.jpg"])
+    kinds = {q.study.image_path.name: q.meta["picture"] for q in told_apart(asked, tmp_path)}
+    assert kinds == {f"synpic{k}.jpg": "learned" if k == 1 else "new" for k in range(4)}
+
+
+def test_ranks_have_whole_images_and_merge_in_the_order_of_the_set(tmp_path: Path) -> None:
+    images = ["a", "a", "b", "c", "b", "a"]
+    shards = [Shards(out=tmp_path / "r.jsonl", rank=rank, num_ranks=2) for rank in (0, 1)]
+    owned = [shard.mine(images) for shard in shards]
+    assert [sum(flags) for flags in zip(*owned, strict=True)] == [1] * 6
+    assert [image for image, own in zip(images, owned[1], strict=True) if own] == ["b", "b"]
+    shards[0].folder.mkdir()
+    shards[0].path.write_text('{"id": "3"}\n{"id": "1"}\n')
+    shards[1].path.write_text('{"id": "2"}\n{"id": "4')  # killed within a line
+    assert shards[1].done() == {"1", "2", "3"}
+    assert not shards[0].merge(["1", "2", "3", "4"])
+    (shards[1].folder / "1-of-2.skipped.jsonl").write_text('{"item": "4", "why": "torn image"}\n')
+    assert shards[0].merge(["1", "2", "3", "4"])
+    assert [row["id"] for row in read_lines(tmp_path / "r.jsonl")] == ["1", "2", "3"]
+
+
+def test_a_limit_is_a_prefix_and_going_on_changes_nothing(rad: Path, tiny_base: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole" / "r.jsonl", tmp_path / "parts" / "r.jsonl"
+    assert predict_dataset(asking(rad, whole, tiny_base))
+    assert len(rows(whole)) == 12
+    assert {row["evidence"] for row in rows(whole)} == {"predicted"}
+    assert predict_dataset(asking(rad, parts, tiny_base, limit=5))
+    assert rows(parts) == rows(whole)[:5]
+    shards = parts.with_name("r.ranks") / "0-of-1.jsonl"
+    shards.write_bytes(shards.read_bytes()[:-40])  # a kill in the middle of a line
+    assert predict_dataset(asking(rad, parts, tiny_base))
+    assert rows(parts) == rows(whole)
+    assert images_found(parts) == 4  # two, then the two others: none twice
+    assert {file.name for file in parts.parent.iterdir()} == {"r.jsonl", "r.ranks", "r.asked.json", "regions"}
+    with pytest.raises(BadInput, match=r"made otherwise \(differs in source\)"):
+        predict_dataset(asking(rad, parts, tiny_base, source="none"))
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_records_of_one_and_a_kill_loses_nothing(
+    rad: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    words = ["vqa", "predict", "--dataset", "vqa_rad", "--root", str(rad), "--base", str(tiny_base)]
+    words += ["--max-new-tokens", "2", "--batch-size", "2", "--evidence", "shuffled", "--out"]
+    one, two = tmp_path / "one" / "r.jsonl", tmp_path / "two" / "r.jsonl"
+    assert CliRunner().invoke(app, [*words, str(one)], catch_exceptions=False).exit_code == 0
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    launch += ["-m", "medglip.scripts.cli", *words, str(two)]
+    env = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    first = subprocess.Popen(launch, env=env)
+    end = time.monotonic() + 240
+    while time.monotonic() < end and first.poll() is None and not list(two.with_name("r.ranks").glob("*.jsonl")):
+        time.sleep(0.02)
+    ranks = Path(f"/proc/{first.pid}/task/{first.pid}/children").read_text().split()
+    os.kill(int(ranks[-1]), signal.SIGKILL)
+    assert first.wait() != 0
+    subprocess.run(launch, env=env, check=True, timeout=240)
+    assert rows(two) == rows(one)
+    files = sorted(two.with_name("r.ranks").glob("*.jsonl"))
+    assert [file.name for file in files] == ["0-of-2.jsonl", "1-of-2.jsonl"]
+    assert sum(len(rows(file)) for file in files) == 12
+    assert images_found(two) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "neither a recipe nor --dataset"),
+        (["recipe.yaml", "--dataset", "vqa_rad"], "a recipe and --dataset are given"),
+        (["--dataset", "vqa_rad"], "nowhere to write"),
+        (["--dataset", "vqa_rda", "--out", "r.jsonl"], "vqa_rad"),
+        (["--dataset", "vqa_rad", "--out", "r.jsonl", "--evidence", "true"], "unknown evidence source"),
+        (["--dataset", "vqa_rad", "--out", "r.jsonl", "--adapter", "nowhere"], "no such adapter"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["vqa", "predict", *words])
+    assert isinstance(result.exception, BadInput)
+    assert said in str(result.exception)

@@ -1,0 +1,297 @@
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from medglip.grounding.bad_input import BadInput
+from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
+from medglip.grounding.model.calibration import Calibration
+from medglip.grounding.types import NOTICE, Region, Study
+from medglip.report.output.grounded import file_stem
+from medglip.report.output.schema import check
+from medglip.report.task import Report, instruction
+from medglip.scripts.cli.main import app
+from medglip.scripts.inference import write_report as grounded
+from medglip.scripts.inference.system import LooseAdapter, run_or_adapter
+from medglip.scripts.inference.user_image import Known, user_report
+from medglip.scripts.inference.write_report import (
+    NEVER_LEARNED,
+    Outputs,
+    has_learned_reports,
+    write_description,
+    write_grounded,
+)
+from medglip.vqa.inference.generate import GenerateSettings
+from medglip.vqa.model.grounded_mllm import OUR_FILE
+from medglip.vqa.model.shipped import FACTS
+
+
+def region(phrase: str, x: float, score: float) -> Region:
+    box = np.array([x, 4, x + 10, 14], np.float32)
+    return Region(phrase=phrase, box_xyxy_px=box, score=score, embedding=np.zeros(4, np.float32))
+
+
+class Finder:
+    """Finds a nodule and the heart, and is sure that there is no effusion."""
+
+    fingerprint, embedding_dim = "finder", 4
+    calibration = Calibration(presence=(1.2, 0.1))
+    found = (region("nodule", 2, 0.9), region("heart", 20, 0.8), region("nodule", 40, 0.2))
+    chances = {"nodule": 0.9, "heart": 0.9, "pleural effusion": 0.02}  # noqa: RUF012 - never changed
+
+    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+        return [[one for one in self.found if one.phrase in row] for row in phrases]
+
+    def answer(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> Any:
+        regions = self.ground(studies, phrases)
+        return [(found, {p: self.chances[p] for p in row}) for found, row in zip(regions, phrases, strict=True)]
+
+
+class Run:
+    """A finished run that always says the same."""
+
+    folder, checkpoint, finder, recipe = Path("runs/tiny"), None, Finder(), None
+    grounder = SimpleNamespace(embed=lambda studies, regions: [list(row) for row in regions])
+    mllm = SimpleNamespace(base="tiny")
+    vocabulary = {"xray": ["nodule", "heart", "pleural effusion"]}  # noqa: RUF012 - never changed
+
+    def __init__(self, says: str, cite: bool = False):
+        self.says, self.shown = says, EvidenceSettings(cite=cite)
+
+    def query(self, study: Study, others: Sequence[Study] = ()) -> Any:
+        return SimpleNamespace(study=study, others=others, phrases=("nodule",))
+
+    def regions(self, study: Study, phrases: Sequence[str]) -> list[Region]:
+        return self.finder.ground([study], [phrases])[0]
+
+    def evidence(self, query: Any, source: str) -> Evidence:
+        first, *others = (self.evidence_of(study, query.phrases, source) for study in (query.study, *query.others))
+        return replace(first, others=tuple(others))
+
+    def evidence_of(self, study: Study, phrases: Sequence[str], source: Any) -> Evidence:
+        regions = () if source == "none" else tuple(self.regions(study, phrases))
+        return Evidence(source=source, size_px=study.size_px, regions=regions)
+
+    def evidence_settings(self, source: str) -> EvidenceSettings:
+        return self.shown
+
+    def adapter(self, source: str) -> Path:
+        return self.folder / f"adapter-{source}"
+
+    def model(self, source: str) -> None:
+        return None
+
+    def write(self, example: Any, source: str, settings: Any) -> Any:
+        assert example.may_cite == self.shown.cite
+        self.decoded = settings
+        return SimpleNamespace(text=self.says)
+
+
+def alone(study: Study) -> Report:
+    return Report(report_id=study.image_path.stem, study=study, text="")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    path = tmp_path / "a.png"
+    Image.new("L", (60, 40), 90).save(path)
+    return Study(study_id="a", image_path=path, modality="xray", group="a", dataset="u", split="test", size_px=(60, 40))
+
+
+def test_an_adapter_that_never_learned_reports_says_so(study: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / OUR_FILE).write_text("{}")
+    facts = {"name": "phantom", "licence": "CC0", "what": "questions", "items": 3, "images": 2}
+    loose = LooseAdapter(folder)
+    assert has_learned_reports(loose) is None
+    for what, expected in (("questions", False), ("reports", True)):
+        (folder / FACTS).write_text(json.dumps([facts | {"what": what}]))
+        assert has_learned_reports(loose) is expected
+    asked: Any = Run("Clear.")
+    wrote: Any = Run("Clear.")
+    asked.recipe = SimpleNamespace(report=None)
+    lines = write_grounded(asked, alone(study), "none", Outputs(folder=tmp_path))
+    assert lines[0] == NEVER_LEARNED
+    assert NEVER_LEARNED not in write_grounded(wrote, alone(study), "none", Outputs(folder=tmp_path))
+
+
+def test_a_user_s_decoding_goes_before_the_recipe_s(study: Study, tmp_path: Path) -> None:
+    run: Any = Run("Clear.")
+    run.recipe = SimpleNamespace(report=SimpleNamespace(generate=GenerateSettings(num_beams=2), negation="rules"))
+    write_grounded(run, alone(study), "none", Outputs(folder=tmp_path, decoding={"max_new_tokens": 5, "no_repeat": 3}))
+    assert run.decoded == GenerateSettings(num_beams=2, max_new_tokens=5, no_repeat=3)
+    with pytest.raises(BadInput, match="temperature"):
+        write_grounded(run, alone(study), "none", Outputs(folder=tmp_path, decoding={"temperature": 1.0}))
+
+
+def test_a_run_and_an_adapter_at_once_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="both --run and --adapter"):
+        run_or_adapter(tmp_path, tmp_path, None, "small")
+
+
+def written(study: Study, out: Path, *args: Any) -> tuple[list[str], dict[str, Any]]:
+    says, run, source = args
+    lines = write_grounded(run(says), alone(study), source, Outputs(folder=out))
+    values = json.loads((out / "a.json").read_text())
+    check(values)
+    return lines, values
+
+
+def test_several_views_make_one_text_and_a_page_each(study: Study, tmp_path: Path) -> None:
+    lateral = tmp_path / "b c.png"
+    Image.new("L", (60, 40), 80).save(lateral)
+    before = tmp_path / "prior.txt"
+    before.write_text("No nodule\nthen.")
+    known = Known(indication="Cough.", prior_images=[study.image_path], prior_report=before)
+    asked = user_report([study.image_path, lateral], "xray", known)
+    assert [one.image_path for one in asked.shown] == [study.image_path, lateral, study.image_path]
+    assert instruction(asked).startswith("Indication: Cough.\nPrior report: No nodule then.\n")
+    run: Any = Run("A nodule [1]. It grew [2]. And [3]. And [4].", cite=True)
+    write_grounded(run, asked, "predicted", Outputs(folder=tmp_path / "out"))
+    pages = [json.loads((tmp_path / "out" / f"{file_stem(name)}.json").read_text()) for name in ("a", "b c")]
+    assert [[sentence["cited"] for sentence in page["sentences"]] for page in pages] == [
+        [[0], [], [], []],
+        [[], [0], [], []],
+    ]
+    assert [page["sentences"][3]["missing_citations"] for page in pages] == [[4], [4]]
+    assert [page["sentences"][2]["support"] for page in pages] == ["cited", "cited"]  # in the study before
+    assert [page["other_views"] for page in pages] == [["b c"], ["a"]]
+    assert f'href="{file_stem("b c")}.html"' in (tmp_path / "out" / "a.html").read_text()
+
+
+def test_images_of_one_name_are_refused(study: Study, tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    other = tmp_path / "x" / "a.png"
+    other.write_bytes(study.image_path.read_bytes())
+    with pytest.raises(BadInput, match="two images are called 'a'"):
+        user_report([study.image_path, other], None, Known())
+    with pytest.raises(BadInput, match="prior report cannot be read"):
+        user_report([other], None, Known(prior_report=tmp_path / "none.txt"))
+
+
+def test_text_is_read_both_ways_and_held_against_presence(study: Study, tmp_path: Path) -> None:
+    says = "A nodule [1]. The heart is large. There is a pleural effusion."
+    lines, values = written(study, tmp_path / "out", says, lambda text: Run(text, cite=True), "predicted")
+    first, second, third = values["sentences"]
+    assert (first["text"], first["cited"], first["grounded"], first["support"]) == ("A nodule.", [0], [0], "both")
+    assert [values["regions"][place]["phrase"] for place in second["regions"]] == ["heart"]
+    assert (second["cited"], second["support"], third["support"]) == ([], "grounded", "neither")
+    assert third["contradictions"] == [{"phrase": "pleural effusion", "said": "present", "chance": 0.02}]
+    assert third["text"] == "There is a pleural effusion."
+    assert any("to check: sentence 3" in line for line in lines)
+    assert NOTICE in lines
+    assert (values["model"], values["adapter"], values["grounder"]) == (
+        "tiny",
+        "tiny/adapter-predicted",
+        "tiny/grounding",
+    )
+    assert "medglip" in values["versions"]
+
+
+def test_presence_is_held_against_the_text_only_where_it_means_something(study: Study, tmp_path: Path) -> None:
+    says = "There is a pleural effusion."
+
+    class Untrained(Run):
+        vocabulary = {"xray": ["nodule"]}  # noqa: RUF012 - never changed
+
+    class Uncalibrated(Run):
+        finder = Finder()
+        finder.calibration = Calibration()
+
+    for run in (Untrained, Uncalibrated):
+        _, values = written(study, tmp_path / run.__name__, says, run, "none")
+        assert values["presences"] == {}
+        assert "contradictions" not in values["sentences"][0]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "in_recipe", "used"), [(None, None, "rules"), (None, "off", "off"), ("rules", "off", "rules")]
+)
+def test_who_tells_denials_is_the_users_choice_then_the_recipes(
+    study: Study, tmp_path: Path, wanted: Any, in_recipe: str | None, used: str
+) -> None:
+    run: Any = Run("No nodule.")
+    report = SimpleNamespace(negation=in_recipe, generate=GenerateSettings())
+    run.recipe = SimpleNamespace(report=report) if in_recipe else None
+    write_grounded(run, alone(study), "none", Outputs(folder=tmp_path, negation=wanted))
+    values = json.loads((tmp_path / "a.json").read_text())
+    check(values)
+    assert values["negation"] == used
+    assert values["sentences"][0]["is_negated"] is (used == "rules")
+    assert bool(values["sentences"][0]["regions"]) is (used == "off")
+    assert values["presences"]["nodule"] == 0.9
+    assert "contradictions" not in values["sentences"][0]
+
+
+def test_an_unknown_engine_is_refused_before_anything_is_loaded(study: Study, tmp_path: Path) -> None:
+    words = ["report", "write", str(study.image_path), "--run", str(tmp_path / "none"), "--negation", "of"]
+    with pytest.raises(BadInput, match="did you mean 'off'"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_without_evidence_sentences_are_still_grounded_afterwards(study: Study, tmp_path: Path) -> None:
+    _, values = written(study, tmp_path / "out", "A nodule.", Run, "none")
+    assert values["evidence"] == "none"
+    assert [row["phrase"] for row in values["regions"]] == ["nodule"]
+    assert values["sentences"][0]["support"] == "grounded"
+
+
+def test_an_empty_text_is_an_empty_report(study: Study, tmp_path: Path) -> None:
+    _, values = written(study, tmp_path / "out", "", Run, "none")
+    assert values["sentences"] == []
+    assert values["presences"] == {}
+
+
+def test_a_description_rests_on_the_marked_region(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def say(model: Any, examples: list[Any], settings: EvidenceSettings, generation: Any) -> list[Any]:
+        asked.append((examples[0], settings))
+        return [SimpleNamespace(text="Round and bright. No pleural effusion.")]
+
+    monkeypatch.setattr(grounded, "generate", say)
+    write_description(Run(""), study, "2,4,12,14", Outputs(folder=tmp_path / "out"))  # pyright: ignore[reportArgumentType]
+    (example, settings), *_ = asked
+    assert {"text", "crops"} <= set(settings.forms)
+    assert example.evidence.regions[0].phrase == "nodule"
+    values = json.loads((tmp_path / "out" / "a-2-4-12-14.json").read_text())
+    check(values)
+    assert all(sentence["regions"][0] == 0 for sentence in values["sentences"])
+    assert values["regions"][0]["box_xyxy_px"] == [2, 4, 12, 14]
+    assert "Description of region 1" in (tmp_path / "out" / "a-2-4-12-14.html").read_text()
+
+
+def test_schema_and_coco_are_commands(study: Study, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["report", "schema"], catch_exceptions=False)
+    assert json.loads(result.output)["title"] == "medglip-report-1"
+    written(study, tmp_path / "out", "A nodule.", Run, "predicted")
+    words = ["report", "coco", str(tmp_path / "out"), "--out", str(tmp_path / "coco")]
+    assert "1 reports, nothing skipped" in CliRunner().invoke(app, words, catch_exceptions=False).output
+    assert len(json.loads((tmp_path / "coco" / "predictions.json").read_text())) == 2
+
+
+@pytest.mark.slow
+def test_a_finished_run_writes_and_describes_a_dicom_file_in_every_form(tiny_run: Path, tmp_path: Path) -> None:
+    from pydicom import dcmread
+    from pydicom.data import get_testdata_file
+
+    scan = str(get_testdata_file("CT_small.dcm"))
+    for words in (["report", "write", scan], ["report", "describe", scan, "--box", "20,30,70,90"]):
+        words += ["--run", str(tiny_run), "--out", str(tmp_path), "--dicom"]
+        result = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert NOTICE in result.output
+    stems = ("CT_small", "CT_small-20-30-70-90")
+    for stem in stems:
+        check(json.loads((tmp_path / f"{stem}.json").read_text()))
+        assert "<svg" in (tmp_path / f"{stem}.html").read_text()
+        assert dcmread(tmp_path / f"{stem}.sr.dcm").Modality == "SR"

@@ -1,0 +1,140 @@
+"""Every image of a question is looked at, and what is found in each reaches the prompt and the record."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from medglip.grounding.bad_input import Skipped
+from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.types import Region, Study
+from medglip.report.task import Report
+from medglip.scripts.inference.ask import ask
+from medglip.scripts.inference.system import FinishedRun
+from medglip.scripts.pipeline.pipeline import Line
+from medglip.vqa.inference.confidence import Sure
+from medglip.vqa.inference.generate import Generated
+from medglip.vqa.inference.predict import Job, _record
+from medglip.vqa.prompt.prompt import Example, instruction_text
+from medglip.vqa.task import Question
+
+
+class Finder:
+    """Finds every phrase it is asked for, in the corner; says what it was asked."""
+
+    fingerprint, embedding_dim = "f" * 64, 2
+
+    def __init__(self) -> None:
+        self.asked: dict[str, tuple[str, ...]] = {}
+
+    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+        self.asked |= {study.study_id: tuple(row) for study, row in zip(studies, phrases, strict=True)}
+        box = np.array([0, 0, 5, 5], np.float32)
+        mask = np.ones((20, 30), bool)
+        return [
+            [Region(phrase=p, box_xyxy_px=box, mask=mask, embedding=np.ones(2, np.float32)) for p in row]
+            for row in phrases
+        ]
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Any:
+    recipe = SimpleNamespace(sources=["none", "predicted"], evidence=EvidenceSettings(), seed=0)
+    vocabulary = {"ct": ("liver",), "mr": ("brain",)}
+    made: Any = SimpleNamespace(
+        recipe=recipe, vocabulary=vocabulary, grounder=Finder(), out=tmp_path, skipped=Skipped(), caches=None
+    )
+    for name in ("query", "caches_of", "evidence", "examples"):
+        setattr(made, name, getattr(Line, name).__get__(made))
+    return made
+
+
+def study(folder: Path, name: str, modality: str, shade: int) -> Study:
+    path = folder / f"{name}.png"
+    Image.new("L", (30, 20), shade).save(path)
+    return Study(
+        study_id=name, image_path=path, modality=modality, group=name, dataset="t", split="test", size_px=(30, 20)
+    )
+
+
+def test_every_image_of_a_question_and_of_a_report(line: Any, tmp_path: Path) -> None:
+    a, b, c = (study(tmp_path, name, kind, k) for k, (name, kind) in enumerate([("a", "ct"), ("b", "mr"), ("c", "ct")]))
+    question = Question(
+        question_id="q", study=a, others=(b,), question="?", answer="yes", answer_type="closed", phrases=("cyst",)
+    )
+    report = Report(report_id="r", study=c, others=(a,), text="Clear.", section="findings")
+    caches = line.caches_of([question, report])
+    assert line.grounder.asked == {"a": ("cyst", "liver"), "b": ("cyst", "brain"), "c": ("liver",)}
+    asked, written = line.examples("predicted", [question, report], caches)
+    found = [(image, region.phrase) for image, region in asked.evidence.numbered]
+    assert found == [(1, "cyst"), (1, "liver"), (2, "cyst"), (2, "brain")]
+    assert all(region.mask is None for _, region in asked.evidence.numbered)
+    assert [(image, region.phrase) for image, region in written.evidence.numbered] == [(1, "liver"), (2, "liver")]
+    fields = dict.fromkeys(("dataset", "split", "image_id", "cluster_id", "question", "answer"), "x")
+    job = Job(example=asked, fields={**fields, "task": "vqa"})
+    record = _record(job, Generated(text="yes", prompt_sha256="", seconds=0.0), EvidenceSettings(max_regions=3))
+    # asked phrases come first, then the best; two of the first image
+    assert [region["phrase"] for region in record.regions] == ["cyst", "liver"]
+    assert [(row["image"], row["phrase"]) for row in record.meta["other_regions"]] == [(2, "cyst")]
+    single = replace(job, example=replace(asked, evidence=replace(asked.evidence, others=())))
+    assert (
+        "other_regions"
+        not in _record(single, Generated(text="yes", prompt_sha256="", seconds=0.0), EvidenceSettings()).meta
+    )
+
+
+def test_a_report_of_one_image_is_asked_for_as_ever_and_of_several_image_by_image(line: Any, tmp_path: Path) -> None:
+    a, b, c = (study(tmp_path, name, kind, k) for k, (name, kind) in enumerate([("a", "ct"), ("b", "mr"), ("c", "ct")]))
+    single = Report(report_id="1", study=a, text="Clear.")
+    several = replace(single, report_id="2", others=(b,), prior_study=c)
+    settings = EvidenceSettings(forms=("text",))
+    alone, together = line.examples("predicted", [single, several], line.caches_of([single, several]))
+    assert instruction_text(alone, settings) == (
+        "Evidence:\n1 liver, upper left, 0 0 17 25\nWrite the findings of this image as a short report."
+    )
+    lines = instruction_text(together, settings).splitlines()
+    assert lines[:7] == [
+        "Evidence:",
+        "Image 1:",
+        "1 liver, upper left, 0 0 17 25",
+        "Image 2:",
+        "2 brain, upper left, 0 0 17 25",
+        "Image 3:",
+        "3 liver, upper left, 0 0 17 25",
+    ]
+
+
+def test_ask_says_which_image_a_region_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finder, shown, seen = Finder(), EvidenceSettings(cite=True, max_regions=3), []
+    run: Any = SimpleNamespace(
+        vocabulary={"ct": ["liver"], "mr": ["brain"]},
+        shown=shown,
+        regions=lambda one, phrases: finder.ground([one], [phrases])[0],
+        model=lambda source: None,
+        evidence_settings=lambda source: shown,
+    )
+    for name in ("query", "evidence"):
+        setattr(run, name, getattr(FinishedRun, name).__get__(run))
+
+    def answer(model: None, example: Example, *_: Any, **__: Any) -> Sure:
+        seen.append(example)
+        return Sure(text="yes [3, 4]", probability=0.5, yes=None)
+
+    monkeypatch.setattr("medglip.scripts.inference.ask.answer", answer)
+    first, second = study(tmp_path, "a", "ct", 1), study(tmp_path, "b", "mr", 2)
+    lines = ask(run, [first, second], "Is there a cyst?", "predicted")
+    assert [line.split(" 1.00 ")[0] for line in lines[:3]] == [
+        "evidence 1: cyst",
+        "evidence 2: liver",
+        "evidence 3: cyst",
+    ]
+    assert [line.rpartition("]")[2] for line in lines[:3]] == [" in image 1", " in image 1", " in image 2"]
+    assert "cites: [3]" in lines
+    assert "cites, though it is not there: [4]" in lines
+    assert [image for image, _ in seen[0].evidence.numbered] == [1, 1, 2]
+    assert "image" not in ask(run, [first], "Is there a cyst?", "predicted")[0]

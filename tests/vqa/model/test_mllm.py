@@ -1,0 +1,135 @@
+"""The grounded MLLM adds regions and LoRA to a base, and nothing where there are none."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from medglip.grounding.bad_input import BadInput
+from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.geometry import Letterbox
+from medglip.grounding.imaging.read import read_image
+from medglip.grounding.model.config import MedGlipVisionConfig
+from medglip.grounding.model.image_tower import MedGlipVisionModel
+from medglip.vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
+from medglip.vqa.model.small_default import assemble, image_tower
+from medglip.vqa.prompt.prompt import Example
+
+NewMllm = Callable[..., GroundedMLLM]
+NewExample = Callable[..., Example]
+SHOW = EvidenceSettings()
+
+
+def logits(mllm: GroundedMLLM, examples: list[Example], settings: EvidenceSettings = SHOW) -> torch.Tensor:
+    with torch.inference_mode():
+        return mllm(mllm.collate([mllm.render(example, settings) for example in examples]))
+
+
+def test_zero_regions_and_fresh_lora_are_the_plain_model_bit_for_bit(
+    new_mllm: NewMllm, new_example: NewExample, tiny_base: Path
+) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    mllm = new_mllm()
+    plain = AutoModelForImageTextToText.from_pretrained(tiny_base, dtype=torch.float32).eval()
+    plain.set_attn_implementation({"text_config": "medglip_grouped"})
+    prompt = mllm.render(new_example(None), SHOW)
+    batch = mllm.collate([prompt])
+    num_labels = batch["labels"].shape[1]
+    with torch.inference_mode():
+        wanted = plain(**batch["inputs"]).logits[:, -num_labels - 1 : -1]
+        assert torch.equal(mllm(batch), wanted)
+
+
+def test_grouped_attention_is_the_library_s_attention(new_example: NewExample, new_mllm: NewMllm) -> None:
+    mllm = new_mllm(is_random=True)
+    examples = [new_example(0), new_example(3)]  # unequal lengths: padding is masked
+    ours = logits(mllm, examples)
+    mllm.model.get_base_model().set_attn_implementation({"text_config": "eager"})
+    assert torch.allclose(ours, logits(mllm, examples), atol=1e-5)
+
+
+def test_a_saved_adapter_gives_the_same_logits(new_mllm: NewMllm, new_example: NewExample, tmp_path: Path) -> None:
+    mllm, examples = new_mllm(is_random=True), [new_example(2), new_example(0)]
+    mllm.save(tmp_path / "adapter")
+    before = logits(mllm, examples)
+    assert not torch.equal(before, logits(new_mllm(), examples))
+    assert torch.equal(before, logits(new_mllm(adapter=tmp_path / "adapter"), examples))
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").stat().st_size < 100_000  # no embedding in it
+
+
+@pytest.mark.parametrize(("key", "value"), [("hidden_size", 48), ("model_type", "qwen2_5_vl"), ("num_layers", 3)])
+def test_an_adapter_of_another_architecture_is_refused(
+    new_mllm: NewMllm, tmp_path: Path, key: str, value: object
+) -> None:
+    new_mllm().save(tmp_path)
+    file = tmp_path / "medglip_mllm.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: value}))
+    with pytest.raises(BadInput, match=f"another architecture: {key} {value!r}, here"):
+        new_mllm(adapter=tmp_path)
+    with pytest.raises(BadInput, match="embedding_dim"):
+        new_mllm(adapter=tmp_path, dim=5)
+
+
+def test_a_folder_that_is_no_model_or_no_adapter_is_refused(new_mllm: NewMllm, tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(BadInput, match="no processor"):
+            load(MllmSettings(base=str(folder)), 4)
+    with pytest.raises(BadInput, match="no adapter of ours"):
+        new_mllm(adapter=tmp_path)
+
+
+def test_batched_is_single_with_left_padding(new_mllm: NewMllm, new_example: NewExample) -> None:
+    mllm = new_mllm(is_random=True)
+    examples = [new_example(None), new_example(4, seed=1), new_example(1, instruction="Is it?")]
+    together = logits(mllm, examples)
+    for row, example in enumerate(examples):
+        assert torch.allclose(together[row : row + 1], logits(mllm, [example]), atol=1e-3)
+
+
+def test_merging_changes_nothing_and_gives_the_same_weights_back(new_mllm: NewMllm, new_example: NewExample) -> None:
+    mllm, examples = new_mllm(is_random=True), [new_example(2)]
+    before = logits(mllm, examples)
+    with mllm.merged():
+        assert torch.allclose(before, logits(mllm, examples), atol=1e-4)
+    assert torch.equal(before, logits(mllm, examples))
+
+
+def test_a_crop_is_a_second_image_that_matters(new_mllm: NewMllm, new_example: NewExample) -> None:
+    mllm, example = new_mllm(), new_example(2)
+    crops = EvidenceSettings(forms=("text", "crops"), max_crops=1)
+    batch = mllm.collate([mllm.render(example, crops), mllm.render(new_example(None), crops)])
+    assert (batch["inputs"]["input_ids"] == mllm.model.config.image_token_id).sum(1).tolist() == [8, 4]
+    assert not torch.equal(logits(mllm, [example], crops), logits(mllm, [example], EvidenceSettings(forms=("text",))))
+
+
+def test_pixels_are_what_the_core_was_trained_on(new_mllm: NewMllm, new_example: NewExample, image_path: Path) -> None:
+    from medglip.grounding.model.processing import normalise
+
+    mllm = new_mllm()
+    image = read_image(image_path)
+    square = np.array(Letterbox(image.size, 64).image(image))
+    batch = mllm.collate([mllm.render(new_example(None), SHOW)])
+    assert torch.allclose(batch["inputs"]["pixel_values"], normalise(square[None]), atol=1e-6)
+
+
+def test_the_image_tower_is_copied_out_of_a_trained_core(tiny_text: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    tower = MedGlipVisionModel(
+        MedGlipVisionConfig(image_size=64, stage_widths=(4, 4, 4, 4), hidden_size=8, num_groups=2)
+    )
+    first: Any = tower.get_input_embeddings()
+    with torch.no_grad():
+        first.weight.fill_(0.25)
+    tower.save_pretrained(tmp_path / "core")
+    folder = assemble(tmp_path / "core", tmp_path / "llava", text=tiny_text)
+    again = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32)
+    copied: Any = again.model.vision_tower.get_input_embeddings()
+    assert torch.equal(copied.weight, first.weight)
+    with pytest.raises(BadInput, match="has no image tower"):
+        image_tower(tiny_text)

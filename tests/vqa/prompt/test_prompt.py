@@ -1,0 +1,102 @@
+"""Prompts: no evidence is the plain prompt byte for byte; one vector for every placeholder."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from medglip.grounding.bad_input import BadInput
+from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
+from medglip.vqa.model.processor import load_processor
+from medglip.vqa.prompt.batch import collate
+from medglip.vqa.prompt.prompt import Example, render
+
+DIM = 6
+NewExample = Callable[..., Example]
+
+
+@pytest.fixture(scope="module")
+def processor(tiny_base: Path) -> Any:
+    return load_processor(str(tiny_base))
+
+
+def test_the_chat_is_written_as_designed(processor: Any, new_example: NewExample) -> None:
+    prompt = render(new_example(2), EvidenceSettings(max_regions=1), processor, DIM)
+    assert prompt.text == (
+        "<|im_start|>user\n<image>\nEvidence:\n1 <region> nodule, upper left, 24 16 43 46\n"
+        "Where is the nodule?<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert prompt.completion == "upper left<|im_end|>"
+
+
+@pytest.mark.parametrize("forms", [(), ("text",), ("tokens",), ("text", "tokens"), ("text", "tokens", "crops")])
+def test_no_evidence_is_the_plain_prompt_byte_for_byte(processor: Any, new_example: NewExample, forms: Any) -> None:
+    example = new_example(2)
+    none = replace(example, evidence=Evidence.none((80, 50)))
+    plain = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": example.instruction}]}]
+    prompt = render(none, EvidenceSettings(forms=forms), processor, DIM)
+    assert prompt.text == processor.apply_chat_template(plain, add_generation_prompt=True, tokenize=False)
+    assert prompt.sha256 == render(none, EvidenceSettings(forms=()), processor, DIM).sha256
+    assert len(prompt.images) == 1
+    assert prompt.features.shape == (0, DIM + 8)
+    empty = render(
+        replace(example, evidence=Evidence(source="predicted", size_px=(80, 50))), EvidenceSettings(), processor, DIM
+    )
+    assert empty.text == prompt.text
+
+
+@pytest.mark.parametrize("num_regions", [0, 1, 3, 9])
+def test_placeholders_equal_vectors(processor: Any, new_example: NewExample, num_regions: int) -> None:
+    example = new_example(num_regions)
+    for forms in [("text", "tokens"), ("tokens",), ("text",)]:
+        prompt = render(example, EvidenceSettings(forms=forms), processor, DIM)
+        assert prompt.text.count("<region>") == len(prompt.features)
+        assert len(prompt.features) == (min(num_regions, 4) if "tokens" in forms else 0)
+
+
+def test_crops_follow_the_picture(processor: Any, new_example: NewExample) -> None:
+    settings = EvidenceSettings(forms=("text", "crops"), max_crops=2)
+    prompt = render(new_example(3), settings, processor, DIM, letterbox_px=64)
+    assert prompt.text.count("<image>") == len(prompt.images) == 3
+    assert {image.size for image in prompt.images} == {(64, 64)}
+
+
+def test_the_hash_sees_text_pixels_and_features(processor: Any, new_example: NewExample) -> None:
+    first, settings = new_example(1), EvidenceSettings(forms=("tokens",))
+    same = render(first, settings, processor, DIM).sha256
+    assert render(first, settings, processor, DIM).sha256 == same
+    region = first.evidence.regions[0]
+    other = replace(region, embedding=np.zeros(DIM, np.float32))
+    changed = [
+        replace(first, instruction="Is it left?"),
+        replace(first, evidence=replace(first.evidence, regions=(other,))),
+    ]
+    hashes = {render(example, settings, processor, DIM).sha256 for example in changed}
+    assert len({*hashes, same, render(first, settings, processor, DIM, letterbox_px=64).sha256}) == 4
+
+
+@pytest.mark.parametrize("token", ["<image>", "<region>", "<|im_end|>"])
+def test_special_tokens_in_a_question_are_refused(processor: Any, new_example: NewExample, token: str) -> None:
+    with pytest.raises(BadInput, match=r"row e1-0: the text holds the special token"):
+        render(new_example(1, instruction=f"What is {token}?"), EvidenceSettings(), processor, DIM)
+
+
+def test_labels_are_the_answer_and_rows_pad_on_the_left(processor: Any, new_example: NewExample) -> None:
+    examples = [new_example(0), replace(new_example(3), target="no"), replace(new_example(1), target=None)]
+    prompts = [render(example, EvidenceSettings(), processor, DIM) for example in examples]
+    batch = collate(prompts, processor)
+    for row, example in enumerate(examples):
+        ids = [i for i in batch["labels"][row].tolist() if i != -100]
+        assert processor.tokenizer.decode(ids) == (f"{example.target}<|im_end|>" if example.target else "")
+        assert batch["inputs"]["attention_mask"][row, -1] == 1
+    assert batch["inputs"]["attention_mask"][0, 0] == 0
+    assert [len(rows) for rows in batch["features"]] == [0, 3, 1]
+
+
+def test_a_prompt_that_is_too_long_is_refused_and_not_cut(processor: Any, new_example: NewExample) -> None:
+    prompt = render(new_example(3), EvidenceSettings(), processor, DIM)
+    with pytest.raises(BadInput, match=r"a prompt of \d+ tokens, the model takes 20"):
+        collate([prompt], processor, max_tokens=20)

@@ -1,0 +1,227 @@
+"""The third stage of alignment: the region projector alone learns, adapters start from it, its examples are true."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from medglip.grounding.bad_input import BadInput
+from medglip.grounding.evidence.evidence import Evidence
+from medglip.grounding.evidence.render import where
+from medglip.grounding.training.loop import TrainSettings
+from medglip.grounding.training.provenance import learned_among
+from medglip.grounding.types import Region, Study
+from medglip.vqa.derived.regions import MAX_SHOWN, WORDINGS, region_questions, with_other_regions
+from medglip.vqa.model.alignment import FILE, knows_regions
+from medglip.vqa.model.grounded_mllm import OUR_FILE, PROJECTOR_FILE, GroundedMLLM, MllmSettings, load
+from medglip.vqa.model.lora import LoraSettings
+from medglip.vqa.prompt.prompt import Example
+from medglip.vqa.publish.half_precision import pack
+from medglip.vqa.task import Question
+from medglip.vqa.training.align import AlignSettings, aligned
+from medglip.vqa.training.train import MllmTrainSettings
+
+NewExample = Callable[..., Example]
+DIM = 6
+RATES = TrainSettings(steps=1, batch_size=2, learning_rate=1e-2, warmup_steps=1, checkpoint_every=1)
+ONE = MllmTrainSettings(train=RATES, group_by_length=True)
+TWO_STAGES = AlignSettings(projector=ONE, together=ONE)
+REGIONS = AlignSettings(projector=ONE, together=ONE, regions=ONE)
+NAMES = ("liver", "spleen", "nodule", "nodule", "heart", "kidney", "aorta")
+
+
+@pytest.fixture
+def settings(tiny_base: Path) -> MllmSettings:
+    return MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=4))
+
+
+@pytest.fixture
+def start(settings: MllmSettings, new_example: NewExample, tmp_path: Path) -> Path:
+    """The folder of an alignment without regions."""
+    return aligned(settings, DIM, [new_example(None)], TWO_STAGES, out_dir=tmp_path / "start")
+
+
+def weights(mllm: GroundedMLLM) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in mllm.named_parameters()}
+
+
+def study(name: str = "s", num_regions: int = 7) -> Study:
+    regions = tuple(
+        Region(
+            phrase=phrase,
+            box_xyxy_px=np.array([12 * k, 9 * k, 12 * k + 10, 9 * k + 8], np.float32),
+            mask=np.ones((90, 90), bool),
+            embedding=np.full(DIM, k, np.float32),
+        )
+        for k, phrase in enumerate(NAMES[:num_regions])
+    )
+    path = Path(f"{name}.png")
+    return Study(
+        study_id=name,
+        image_path=path,
+        modality="ct",
+        group=name,
+        dataset="d",
+        split="train",
+        size_px=(90, 90),
+        regions=regions,
+    )
+
+
+def test_the_third_stage_changes_the_region_projector_alone_and_adapters_start_from_it(
+    settings: MllmSettings, start: Path, new_example: NewExample, tmp_path: Path
+) -> None:
+    going_on = settings.model_copy(update={"aligned": str(start)})
+    shown = [new_example(2, seed=n) for n in range(3)]
+    taught = aligned(going_on, DIM, [], REGIONS, out_dir=tmp_path / "taught", region_examples=shown)
+    before, after = weights(load(going_on, DIM)), weights(load(settings, DIM, taught))
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith("region_projector") for name in changed)
+    fresh = weights(load(settings.model_copy(update={"aligned": str(taught), "seed": 3}), DIM))
+    assert all(torch.equal(value, after[name]) for name, value in fresh.items())
+    assert knows_regions(taught)
+    assert not knows_regions(start)
+
+
+def test_all_three_stages_are_one_alignment_of_other_content_than_two(
+    settings: MllmSettings, start: Path, new_example: NewExample, tmp_path: Path
+) -> None:
+    shown = [new_example(1)]
+    folder = aligned(settings, DIM, [new_example(None)], REGIONS, out_dir=tmp_path / "all", region_examples=shown)
+    facts, without = (json.loads((place / FILE).read_text()) for place in (folder, start))
+    assert set(facts["stages"]) == {"projector", "together", "regions"}
+    assert set(without["stages"]) == {"projector", "together"}
+    assert facts.keys() - without.keys() == {"region_examples", "region_examples_sha256"}
+    other = [new_example(1, seed=1)]
+    with pytest.raises(BadInput, match=r"differs in region_examples_sha256"):
+        aligned(settings, DIM, [new_example(None)], REGIONS, out_dir=folder, region_examples=other)
+    of_two, of_three = weights(load(settings, DIM, start)), weights(load(settings, DIM, folder))
+    changed = {name for name, value in of_two.items() if not torch.equal(value, of_three[name])}
+    assert changed
+    assert all(name.startswith("region_projector") for name in changed)
+
+
+def test_what_the_start_learned_is_learned(
+    settings: MllmSettings, start: Path, new_example: NewExample, tmp_path: Path
+) -> None:
+    picture = new_example(1).image_path
+    copy = tmp_path / "other.png"
+    copy.write_bytes(picture.read_bytes() + b"another file")
+    shown = Example(**{**vars(new_example(1)), "image_path": copy})
+    going_on = settings.model_copy(update={"aligned": str(start)})
+    taught = aligned(going_on, DIM, [], REGIONS, out_dir=tmp_path / "taught", region_examples=[shown])
+    assert learned_among(taught, [picture, copy]) == {picture, copy}
+    assert "start_sha256" in json.loads((taught / FILE).read_text())
+
+
+def test_what_cannot_be_taught_is_said(
+    settings: MllmSettings, start: Path, new_example: NewExample, tmp_path: Path
+) -> None:
+    going_on, shown = settings.model_copy(update={"aligned": str(start)}), [new_example(1)]
+    with pytest.raises(BadInput, match="no regions to learn from"):
+        aligned(going_on, DIM, [], REGIONS, out_dir=tmp_path / "a")
+    with pytest.raises(BadInput, match="is aligned already"):
+        aligned(going_on, DIM, [], TWO_STAGES, out_dir=tmp_path / "b", region_examples=shown)
+    taught = aligned(going_on, DIM, [], REGIONS, out_dir=tmp_path / "c", region_examples=shown)
+    (taught / PROJECTOR_FILE).unlink()
+    with pytest.raises(BadInput, match="region projector is missing"):
+        load(settings.model_copy(update={"aligned": str(taught)}), DIM)
+
+
+def test_packed_it_keeps_the_region_projector_which_belongs_to_one_core(
+    small_default: None, tiny_core: Path, new_example: NewExample, tmp_path: Path
+) -> None:
+    settings, packed = MllmSettings(dtype="fp32", lora=LoraSettings(r=4)), tmp_path / "packed"
+    folder = aligned(
+        settings,
+        DIM,
+        [new_example(None)],
+        REGIONS,
+        vision=tiny_core,
+        out_dir=tmp_path / "all",
+        region_examples=[new_example(1)],
+    )
+    pack(folder, packed, tiny_core)
+    assert {value.dtype for value in load_file(packed / PROJECTOR_FILE).values()} == {torch.float16}
+    starting = settings.model_copy(update={"aligned": str(packed), "seed": 3})
+    started, taught = load(starting, DIM, vision=tiny_core), load_file(folder / PROJECTOR_FILE)
+    for name, value in started.region_projector.state_dict().items():
+        torch.testing.assert_close(value, taught[name], rtol=0, atol=2e-3)
+    ours = json.loads((packed / OUR_FILE).read_text())
+    (packed / OUR_FILE).write_text(json.dumps(ours | {"core": {"sha256": "0"}}))
+    with pytest.raises(BadInput, match="regions of another core"):
+        load(starting, DIM, vision=tiny_core)
+
+
+def test_every_answer_is_true_of_the_regions_that_are_shown() -> None:
+    studies = [study(f"s{n}") for n in range(12)]
+    asked = region_questions(studies, {one.study_id: one.regions for one in studies}, most=20, seed=0)
+    assert {question.content_type for question, _ in asked} == set(WORDINGS)
+    assert len({question.question_id for question, _ in asked}) == len(asked)
+    for question, evidence in asked:
+        assert len(evidence.regions) == MAX_SHOWN
+        assert all(region.mask is None for region in evidence.regions)
+        assert not question.study.regions
+        assert question.answer == _true_answer(question, evidence)
+
+
+def _true_answer(question: Question, evidence: Evidence) -> str:
+    """From the words of the question alone."""
+    named = [region for region in evidence.regions if region.phrase in question.question]
+    if question.content_type == "region-any":
+        return "yes" if named else "no"
+    if question.content_type == "region-number":
+        return str(1 + evidence.regions.index(named[0]))
+    numbers = [int(word.strip("?")) for word in question.question.split() if word.strip("?").isdigit()]
+    (region,) = named if question.content_type == "region-where" else [evidence.regions[n - 1] for n in numbers]
+    return region.phrase if question.content_type == "region-name" else where(region.box_xyxy_px, (90, 90))
+
+
+def test_what_no_region_shows_is_asked_for_as_often_as_what_one_shows() -> None:
+    studies = [study(f"s{n}", 2) for n in range(6)]
+    lungs = Region(phrase="left lung", box_xyxy_px=studies[0].regions[0].box_xyxy_px)
+    regions = {one.study_id: (lungs,) if n == 3 else one.regions for n, one in enumerate(studies)}
+    asked = region_questions(studies, regions, most=20, seed=0)
+    said = Counter(question.answer for question, _ in asked if question.content_type == "region-any")
+    assert said["yes"] == said["no"] == len(studies)
+
+
+def test_a_rare_phrase_is_always_shown() -> None:
+    many = study("s", 1)
+    box = many.regions[0].box_xyxy_px
+    regions = [*(Region(phrase="red blood cell", box_xyxy_px=box) for _ in range(30)), *many.regions]
+    for seed in range(5):
+        (_, evidence), *_ = region_questions([many], {"s": regions}, most=1, seed=seed)
+        assert [region.phrase for region in evidence.regions].count("liver") == 1
+        assert len(evidence.regions) == MAX_SHOWN
+
+
+def test_the_order_is_shuffled_with_the_seed_and_the_study_alone() -> None:
+    studies = [study(f"s{n}") for n in range(8)]
+    regions = {one.study_id: one.regions for one in studies}
+    asked = region_questions(studies, regions, most=1, seed=0)
+    assert len({tuple(region.phrase for region in evidence.regions) for _, evidence in asked}) > 4
+    again = region_questions(studies[::-1], regions, most=1, seed=0)[::-1]
+    assert [question.question for question, _ in again] == [question.question for question, _ in asked]
+    other = region_questions(studies, regions, most=1, seed=1)
+    assert [question.question for question, _ in other] != [question.question for question, _ in asked]
+    assert not region_questions(studies, {}, most=1, seed=0)
+
+
+def test_other_regions_come_from_another_picture_as_many_of_them() -> None:
+    studies = [study(f"s{n}", num_regions) for n, num_regions in enumerate((2, 2, 4, 4))]
+    asked = region_questions(studies, {one.study_id: one.regions for one in studies}, most=2, seed=0)
+    other = with_other_regions(asked, seed=0)
+    assert [question for question, _ in other] == [question for question, _ in asked]
+    for (_, own), (_, given) in zip(asked, other, strict=True):
+        assert given.source == "shuffled"
+        assert len(given.regions) == len(own.regions)
+        assert not set(map(id, given.regions)) & set(map(id, own.regions))
+    with pytest.raises(BadInput, match="one image alone"):
+        with_other_regions(asked[:1], seed=0)

@@ -1,0 +1,66 @@
+"""How sure the model is of its answer: of each word it wrote, and of yes against no.
+
+B batch, K tokens of the answer, V vocabulary.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ...grounding.evidence.evidence import EvidenceSettings
+from ..model.grounded_mllm import GroundedMLLM
+from ..prompt.prompt import Example
+from ..training.train import token_losses
+from .generate import GenerateSettings, generate_raw, generating
+
+YES, NO = ("yes", "Yes"), ("no", "No")
+"""How the two are written in public sets and by tuned models."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sure:
+    """An answer. `probability`: exp of the mean log-probability of its tokens, in [0, 1]; of the end where it is empty.
+
+    `yes`: P(yes) / (P(yes) + P(no)) of whole answers, None where the question was not asked for it.
+    """
+
+    text: str
+    probability: float
+    yes: float | None = None
+
+
+def answer(
+    mllm: GroundedMLLM, example: Example, evidence: EvidenceSettings, settings: GenerateSettings, *, is_closed: bool
+) -> Sure:
+    """The greedy answer, and how sure the model is. Raises `BadInput` for an example that cannot be rendered."""
+    greedy = settings.model_copy(update={"num_beams": 1, "temperature": 0.0})
+    with generating(mllm, greedy):
+        text, probability = _written(mllm, example, evidence, greedy)
+        yes = probability_of_yes(mllm, example, evidence) if is_closed else None
+    return Sure(text=text, probability=probability, yes=yes)
+
+
+@torch.inference_mode()
+def _written(
+    mllm: GroundedMLLM, example: Example, evidence: EvidenceSettings, settings: GenerateSettings
+) -> tuple[str, float]:
+    prompt = mllm.render(example, evidence)
+    ids_BK, said = generate_raw(mllm, [prompt], settings, return_dict_in_generate=True, output_logits=True)
+    ids_K = ids_BK[0]
+    log_probs_K = torch.stack([logits_BV[0].float() for logits_BV in said.logits]).log_softmax(-1)
+    log_probs_K = log_probs_K.gather(-1, ids_K[:, None].to(log_probs_K.device))[:, 0]
+    tokenizer = mllm.processor.tokenizer
+    is_word_K = torch.tensor([token not in tokenizer.all_special_ids for token in ids_K.tolist()])
+    kept: Tensor = log_probs_K.cpu()[is_word_K] if is_word_K.any() else log_probs_K.cpu()[:1]
+    return tokenizer.decode(ids_K, skip_special_tokens=True).strip(), float(kept.mean().exp())
+
+
+@torch.inference_mode()
+def probability_of_yes(mllm: GroundedMLLM, example: Example, evidence: EvidenceSettings) -> float:
+    """P(yes) / (P(yes) + P(no)), each of whole answers up to the end of the turn, in lower case or capitalised."""
+    prompts = [mllm.render(replace(example, target=word), evidence) for word in (*YES, *NO)]
+    batch = mllm.collate(prompts)
+    log_probs_B = -token_losses(mllm(batch), batch["labels"]).sum(1)
+    yes, no = log_probs_B.view(2, -1).logsumexp(1)
+    return float(torch.sigmoid(yes - no))

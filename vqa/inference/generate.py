@@ -1,0 +1,161 @@
+"""Generation in batches: greedy by default, beams or drawn where asked for; prompts of like length together.
+
+B batch, T tokens of the longest prompt.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ...grounding.evidence.evidence import EvidenceSettings
+from ...grounding.files import sha256
+from ...grounding.settings import Settings
+from ..model.grounded_mllm import GroundedMLLM
+from ..prompt.prompt import Example, Prompt
+from .decoding import bounds
+
+
+class GenerateSettings(Settings):
+    """How answers are written."""
+
+    max_new_tokens: int = Field(default=64, ge=1)
+    """An answer is cut after so many tokens."""
+    num_beams: int = Field(default=1, ge=1)
+    """1 is greedy."""
+    temperature: float = Field(default=0.0, ge=0)
+    """0 takes the best token or beam; above it tokens are drawn, the more freely the higher."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Of what is drawn: only from the likeliest tokens that together have this chance."""
+    seed: int = Field(default=0, ge=0)
+    """Of what is drawn; with the same prompts in a batch the same is written."""
+    no_repeat: int = Field(default=0, ge=0)
+    """No run of so many tokens is written twice; the prompt's own words may be. 0: at will."""
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    """Above 1 tokens that were written already become less likely (Keskar et al. 2019, arXiv 1909.05858)."""
+    sections: dict[str, int] = Field(default={})
+    """At most so many tokens behind each heading, in their order: `{"Findings:": 110, "Impression:": 40}`. A section
+    that has them ends with the next heading, the last one with the text. Left out: only `max_new_tokens`."""
+    batch_size: int = Field(default=32, ge=1)
+    """Prompts at once."""
+    merge: bool = True
+    """Fold LoRA into the weights meanwhile: about twice as fast, needs room for a copy of the adapted layers."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "GenerateSettings":
+        if self.temperature and self.num_beams > 1:
+            raise ValueError("key 'temperature': tokens are drawn or beams are searched; leave one of the two out")
+        if any(limit < 1 for limit in self.sections.values()):
+            raise ValueError("key 'sections': a section of less than one token; leave its heading out")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    """What the model wrote for one prompt. `seconds`: its share of the batch's time."""
+
+    text: str
+    prompt_sha256: str
+    seconds: float
+
+
+def generate(
+    mllm: GroundedMLLM,
+    examples: Sequence[Example],
+    evidence_settings: EvidenceSettings,
+    settings: GenerateSettings,
+) -> list[Generated]:
+    """One text an example, in their order. Raises `BadInput` for the first example that cannot be rendered."""
+    prompts = [mllm.render(example, evidence_settings) for example in examples]
+    written: list[Generated | None] = [None] * len(prompts)
+    with tqdm(total=len(prompts), desc="generate", unit="prompt") as bar, generating(mllm, settings):
+        for places in by_length([prompt.text for prompt in prompts], settings.batch_size):
+            for place, text in zip(places, write(mllm, [prompts[i] for i in places], settings), strict=True):
+                written[place] = text
+            bar.update(len(places))
+    return [text for text in written if text is not None]
+
+
+def by_length(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
+    """Places of the texts in batches of like length, longest first: a batch too large for memory fails at once."""
+    order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
+    return (order[start : start + batch_size] for start in range(0, len(order), batch_size))
+
+
+def generating(mllm: GroundedMLLM, settings: GenerateSettings):  # noqa: ANN201 - either of two context managers
+    """The state in which `write` is fast: evaluation mode, LoRA merged where the settings say so."""
+    mllm.eval()
+    return mllm.merged() if settings.merge else nullcontext()
+
+
+@torch.inference_mode()
+def write(mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings) -> list[Generated]:
+    """One batch: a text a prompt."""
+    start = time.perf_counter()
+    ids_BT = sequences(mllm, prompts, settings)
+    texts = mllm.processor.tokenizer.batch_decode(ids_BT, skip_special_tokens=True)
+    seconds = (time.perf_counter() - start) / len(prompts)
+    return [
+        Generated(text=text.strip(), prompt_sha256=prompt.sha256, seconds=round(seconds, 4))
+        for text, prompt in zip(texts, prompts, strict=True)
+    ]
+
+
+def sequences(
+    mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings, num_return_sequences: int = 1
+) -> Tensor:
+    """int64[B * num_return_sequences, new tokens], without the prompt; a placeholder is never written."""
+    return generate_raw(mllm, prompts, settings, num_return_sequences=num_return_sequences)[0]
+
+
+def generate_raw(
+    mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings, **options: Any
+) -> tuple[Tensor, Any]:
+    """Ids as `sequences` gives them, and what transformers' `generate` returned under further `options`."""
+    asked = [Prompt(**{**vars(prompt), "completion": ""}) for prompt in prompts]
+    batch = mllm.collate(asked)
+    inputs = {key: value.to(mllm.device) for key, value in batch["inputs"].items()}
+    length = inputs["input_ids"].shape[1]
+    kept_in = bounds(
+        mllm.processor.tokenizer,
+        length,
+        no_repeat=settings.no_repeat,
+        repetition_penalty=settings.repetition_penalty,
+        sections=settings.sections,
+    )
+    with mllm.ready(batch["features"]), _draws(prompts, settings):
+        said = mllm.model.generate(
+            **inputs,
+            **_choosing(settings),
+            max_new_tokens=settings.max_new_tokens,
+            num_beams=settings.num_beams,
+            suppress_tokens=[mllm.region_id],
+            logits_processor=kept_in,
+            **options,
+        )
+    ids_BT = said if isinstance(said, Tensor) else said.sequences
+    return ids_BT[:, length:], said
+
+
+def _choosing(settings: GenerateSettings) -> dict[str, Any]:
+    """How a token is chosen; what a base's own generation settings say of it is not followed."""
+    if not settings.temperature:
+        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    return {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
+
+
+@contextmanager
+def _draws(prompts: list[Prompt], settings: GenerateSettings) -> Iterator[None]:
+    """Chance that depends on the seed and the prompts of the batch alone; nothing else notices."""
+    if not settings.temperature:
+        yield
+        return
+    with torch.random.fork_rng():
+        torch.manual_seed(int(sha256("".join(prompt.sha256 for prompt in prompts) + str(settings.seed))[:12], 16))
+        yield

@@ -1,0 +1,108 @@
+"""Records of several processes: one file a rank, merged by id when all are there. A killed rank loses nothing.
+
+`records.jsonl` comes from `records.ranks/0-of-2.jsonl`, `1-of-2.jsonl` ..., also those of runs on other numbers of
+ranks. Nobody need wait: whoever finds all records there can merge them. `shared` waits, for what comes after needs all.
+"""
+
+import json
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...grounding.bad_input import Skipped
+from ...grounding.files import write_atomic
+from ...grounding.training.loop import processes
+from .predict import Job
+
+SKIPPED = ".skipped.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shards:
+    """The rank files of one file of records. `rank` in 0 .. `num_ranks` - 1."""
+
+    out: Path
+    rank: int = 0
+    num_ranks: int = 1
+
+    @classmethod
+    def here(cls, out: Path) -> "Shards":
+        """Those of this process among all."""
+        ranks = processes()
+        return cls(out=out, rank=ranks.process_index, num_ranks=ranks.num_processes)
+
+    @property
+    def folder(self) -> Path:
+        """Of the rank files."""
+        return self.out.with_name(f"{self.out.stem}.ranks")
+
+    @property
+    def path(self) -> Path:
+        """The file of this rank."""
+        return self.folder / f"{self.rank}-of-{self.num_ranks}.jsonl"
+
+    def mine(self, groups: Sequence[str]) -> list[bool]:
+        """For each item whether it is this rank's: all of one group (an image) are the same rank's."""
+        order = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+        return [order[group] % self.num_ranks == self.rank for group in groups]
+
+    def left(self, jobs: Sequence[Job], done: Container[str]) -> list[Job]:
+        """The jobs of this rank, all of an image, whose ids are not `done`."""
+        is_mine = self.mine([str(job.fields["image_id"]) for job in jobs])
+        return [job for job, own in zip(jobs, is_mine, strict=True) if own and job.id not in done]
+
+    def done(self) -> set[str]:
+        """Ids with a whole record in any file, those of runs with other ranks among them."""
+        return set(self._lines())
+
+    def merge(self, ids: Sequence[str]) -> bool:
+        """Write `out` with the records of `ids` in their order, where each is there or listed as skipped.
+
+        Returns whether it was written; if not, some rank is not done.
+        """
+        lines = self._lines()
+        if not set(ids) - set(lines) <= self.skipped():
+            return False
+        write_atomic(self.out, "".join(lines[name] for name in ids if name in lines))
+        return True
+
+    def skipped(self) -> set[str]:
+        """Ids that were left out."""
+        return {row["item"] for path in self._files(is_skipped=True) for row, _ in _whole_lines(path)}
+
+    def adopt(self) -> None:
+        """Records of one process, made without ranks, become those of rank 0 of 1, so that several can go on."""
+        if self.out.is_file() and not self.folder.is_dir():
+            self.folder.mkdir(parents=True)
+            self.out.replace(self.folder / "0-of-1.jsonl")
+
+    def _lines(self) -> dict[str, str]:
+        return {row["id"]: line for path in self._files(is_skipped=False) for row, line in _whole_lines(path)}
+
+    def _files(self, is_skipped: bool) -> list[Path]:
+        return [p for p in sorted(self.folder.glob("*.jsonl")) if p.name.endswith(SKIPPED) == is_skipped]
+
+
+def shared(jobs: Sequence[Job], path: Path, write: Callable[[Sequence[Job], Path], Skipped]) -> Skipped:
+    """`write(jobs, path)` by every process at once, each the jobs of its images; `path` is there when all are done.
+
+    Every process calls it with the same jobs; what it returns is of its own. One process by itself writes `path`.
+    """
+    ranks, shards = processes(), Shards.here(path)
+    if ranks.num_processes == 1 and not shards.folder.is_dir():
+        return write(jobs, path)
+    with ranks.main_process_first():
+        shards.adopt()
+    skipped = write(shards.left(jobs, shards.done()), shards.path)
+    ranks.wait_for_everyone()
+    if ranks.is_main_process:
+        shards.merge([job.id for job in jobs])
+    return skipped
+
+
+def _whole_lines(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
+    """Each line that was written to its end: another rank may be in the middle of one, or have died there."""
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1].decode()
+    return ((json.loads(line), line + "\n") for line in whole.split("\n") if line)

@@ -1,1 +1,0 @@
-"""The shared grounded multimodal LLM: LoRA, region tokens, prompts, training, generation."""

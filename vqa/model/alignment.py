@@ -1,0 +1,85 @@
+"""The folder of an aligned adapter: what it was made of, and whether another training may start from it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...grounding.bad_input import BadInput
+from ...grounding.files import file_sha256, sha256
+from ..families import OUR_TOWERS
+
+FILE = "aligned.json"
+
+
+def start_of(folder: Path, lora: Mapping[str, Any], base: str) -> Path:
+    """The aligned folder that an adapter starts from, checked.
+
+    `lora`: the settings of its low-rank updates as JSON has them; `base`: the folder or hub name that is loaded.
+    Raises `BadInput` where it was aligned on another base, such as one with another core's image tower, or with other
+    low-rank updates than the settings ask for.
+    """
+    if not (folder / FILE).is_file():
+        raise BadInput("no aligned adapter.", file=folder, fix="make one with `medglip vqa align`")
+    facts = json.loads((folder / FILE).read_text())
+    if not _is_same(facts, base):
+        raise BadInput(
+            f"aligned on other weights of {facts['base']!r} than those here; is it another core's image tower?",
+            file=folder,
+            fix="align on this recipe's core, or leave out mllm.aligned",
+        )
+    theirs = facts["mllm"]["lora"]
+    if wrong := [key for key in lora if lora[key] != theirs.get(key)]:
+        raise BadInput(f"aligned with another mllm.lora (differs in {', '.join(wrong)}).", file=folder, fix=f"{theirs}")
+    return folder
+
+
+def knows_regions(folder: Path) -> bool:
+    """Whether an alignment taught the folder's region projector; False where there was none, or none with regions."""
+    file = folder / FILE
+    return file.is_file() and "regions" in json.loads(file.read_text()).get("stages", {})
+
+
+def _is_same(facts: Mapping[str, Any], base: str) -> bool:
+    """By what does not differ between machines, where the folder knows it: shipped ones do."""
+    if theirs := facts.get("base_fingerprint"):
+        return base_fingerprint(base) == theirs
+    return base_sha256(base) == facts["base_sha256"]
+
+
+def base_sha256(base: str) -> str:
+    """Of the weights in a folder; of the name, for a model of the hub."""
+    weights = sorted(Path(base).glob("*.safetensors")) if Path(base).is_dir() else []
+    return sha256("".join(map(file_sha256, weights)) or base)
+
+
+def base_fingerprint(base: str) -> str:
+    """`base_sha256`; of a base that `smollm2.assemble` wrote, of what it was put together from alone.
+
+    The fresh picture projector, which an aligned adapter replaces, and the placeholders' embeddings, which nothing
+    reads, are drawn at random, and draws differ between versions of torch and kinds of CPU. So do the names of tensors
+    between versions of transformers: the contents count.
+    """
+    first = _first_placeholder(Path(base))
+    if first is None:
+        return base_sha256(base)
+    import torch
+    from safetensors.torch import load_file
+
+    hashes: set[str] = set()
+    for file in sorted(Path(base).glob("*.safetensors")):
+        for name, tensor in load_file(file).items():
+            if "multi_modal_projector" in name:
+                continue
+            is_by_word = name.endswith(("embed_tokens.weight", "lm_head.weight"))
+            values = (tensor[:first] if is_by_word else tensor).contiguous()
+            hashes.add(sha256(values.reshape(-1).view(torch.uint8).numpy().tobytes()))
+    return sha256("".join(sorted(hashes)))
+
+
+def _first_placeholder(base: Path) -> int | None:
+    """The first id after the text model's own words, `<image>`; None for a base that was not put together here."""
+    file = base / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    is_ours = config.get("vision_config", {}).get("model_type") in OUR_TOWERS
+    return config.get("image_token_index", config.get("image_token_id")) if is_ours else None

@@ -1,0 +1,41 @@
+"""Which core an adapter belongs to: whose region vectors it reads, and whose image tower the small default has."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from ...grounding.grounders.pretrained import NOTICES, checkpoint_folder, is_shipped
+
+
+def core_of(folder: Path | None) -> dict[str, str]:
+    """`sha256` of a core's weights, and its `name` if it comes with the package; nothing where there is no core."""
+    if (digest := core_sha256(folder)) is None:
+        return {}
+    name = shipped_core(digest)
+    return {"sha256": digest} | ({"name": name} if name else {})
+
+
+def shipped_core(digest: str) -> str | None:
+    """The name of the core of the package with these weights."""
+    return next((n for n in NOTICES if is_shipped(n) and core_sha256(checkpoint_folder(n)) == digest), None)
+
+
+def core_sha256(folder: Path | None) -> str | None:
+    """Of names and values in fp32, so that the same weights saved in another precision are the same; None: no core."""
+    if folder is None or not (folder / "model.safetensors").is_file() or _model_type(folder) != "medglip":
+        return None
+    digest = hashlib.sha256()
+    for name, tensor in sorted(load_file(folder / "model.safetensors").items()):
+        digest.update(name.encode())
+        digest.update(tensor.float().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _model_type(folder: Path) -> str:
+    file = folder / "config.json"
+    found: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return str(found.get("model_type"))

@@ -1,0 +1,307 @@
+"""The grounded multimodal LLM: any AutoModelForImageTextToText with LoRA, and region vectors in its prompt.
+
+B batch, K answer tokens, V vocabulary, R regions, D features.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import PeftModel
+from peft.tuners.lora import LoraLayer
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForImageTextToText
+
+from ...grounding.assets import ASSETS
+from ...grounding.bad_input import BadInput
+from ...grounding.evidence.evidence import EvidenceSettings
+from ...grounding.files import write_atomic
+from ...grounding.settings import Settings
+from ..families import OUR_TOWERS, family_of
+from ..prompt.batch import Batch, collate
+from ..prompt.prompt import Example, Prompt, render
+from .alignment import FILE as ALIGNED_FILE
+from .alignment import knows_regions, start_of
+from .attention import use_grouped_attention
+from .core_identity import core_of
+from .lm_head import LabelledOnly
+from .lora import LoraSettings, add_lora, without_casts
+from .processor import load_processor
+from .quantize import four_bit, require
+from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm
+from .shipped import shipped_folder
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+OUR_FILE, PROJECTOR_FILE = "medglip_mllm.json", "region_projector.safetensors"
+
+
+class MllmSettings(Settings):
+    """Which language model, and what of it is trained."""
+
+    base: str = "smollm2-135m"
+    """`smollm2-135m` (the small default, behind the core's image tower), a model folder, or a hub name."""
+    dtype: Literal["fp32", "bf16"] = "bf16"
+    """Of the frozen weights and the arithmetic; what is trained stays in fp32."""
+    lora: LoraSettings = LoraSettings()
+    """Low-rank updates of the language model."""
+    aligned: str = ""
+    """What a fresh adapter starts from: `small`, which comes with the package and belongs to the core `small`, or a
+    folder of `medglip vqa align`; none: from nothing."""
+    seed: int = 0
+    """Of fresh weights."""
+
+
+class GroundedMLLM(nn.Module):
+    """A base with LoRA, its processor, and the region projector with its hook.
+
+    Without regions it computes what the base computes, bit for bit (LoRA starts at nothing).
+    """
+
+    model: Any
+
+    def __init__(self, model: Any, processor: Any, settings: MllmSettings, embedding_dim: int, base: str):
+        super().__init__()
+        self.model = model
+        self.processor = processor
+        self.settings, self.embedding_dim, self.base = settings, embedding_dim, base
+        self.core: dict[str, str] = {}
+        self.family = family_of(model.config)
+        embedding = model.get_input_embeddings()
+        num_rows, hidden_size = embedding.weight.shape
+        self.region_id = int(processor.tokenizer.convert_tokens_to_ids("<region>"))
+        self.region_projector = RegionProjector(embedding_dim, hidden_size, mean_norm(embedding, num_rows))
+        self.injector = Injector(embedding, self.region_id)
+        self.head = LabelledOnly(model.get_output_embeddings())
+        vision: Any = getattr(model.config, "vision_config", None)
+        is_ours = getattr(vision, "model_type", "") in OUR_TOWERS
+        self.letterbox_px: int | None = vision.image_size if is_ours else None
+        self.max_tokens = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.region_projector.norm.weight.device
+
+    def render(self, example: Example, evidence_settings: Any) -> Prompt:
+        """The example's prompt for this base; see `prompt.render`."""
+        return render(example, evidence_settings, self.processor, self.embedding_dim, self.letterbox_px, self.family)
+
+    def collate(self, prompts: list[Prompt]) -> Batch:
+        """The prompts as one batch; see `batch.collate`."""
+        return collate(prompts, self.processor, self.max_tokens, self.family)
+
+    @contextmanager
+    def ready(self, features: list[Tensor]) -> Iterator[None]:
+        """Calls of `self.model` inside see these regions (float32[R_i, D + 8] a row) and compute in our dtype."""
+        is_bf16 = self.settings.dtype == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_bf16):
+            vectors = [self.region_projector(rows.to(self.device)) for rows in features]
+            with self.injector.inject(vectors):
+                yield
+
+    def forward(self, batch: Batch, only_labels: bool = False) -> Tensor:
+        """Logits float32[B, K, V] that predict the K labels; for K = 0 those of the next token, float32[B, 1, V].
+
+        `only_labels`: float32[N, V], row by row those alone that predict one of the N labels other than -100.
+        """
+        num_labels = batch["labels"].shape[1]
+        with self.ready(batch["features"]), self.head.at(batch["labels"]) if only_labels else nullcontext():
+            inputs = {key: value.to(self.device) for key, value in batch["inputs"].items()}
+            logits = self.model(**inputs, logits_to_keep=num_labels + 1).logits
+        if only_labels:
+            return logits[0].float()
+        return (logits[:, -num_labels - 1 : -1] if num_labels else logits[:, -1:]).float()
+
+    @contextmanager
+    def merged(self) -> Iterator[None]:
+        """LoRA folded into the weights inside, for faster generation; afterwards the very same weights are back.
+
+        Weights in 4 bit stay as they are: folding would round them anew.
+        """
+        if self.settings.lora.four_bit:
+            yield
+            return
+        layers: list[Any] = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
+        kept = [layer.get_base_layer().weight.detach().clone() for layer in layers]
+        self.model.merge_adapter()
+        for layer in layers:  # past peft's wrapper: its few microseconds a layer and token are a tenth of a small model
+            layer.forward = layer.get_base_layer().forward
+        try:
+            yield
+        finally:
+            for layer in layers:
+                del layer.forward
+            self.model.unmerge_adapter()
+            with torch.no_grad():
+                for layer, weight in zip(layers, kept, strict=True):
+                    layer.get_base_layer().weight.copy_(weight)
+
+    def save(self, folder: Path, evidence: EvidenceSettings | None = None) -> None:
+        """Write the adapter (plain peft), the region projector, the processor and what they belong to.
+
+        `evidence`: what it was trained with, kept for whoever asks it later.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.model.save_pretrained(folder, save_embedding_layers=False)
+        self.processor.save_pretrained(folder / "processor")
+        projector = {
+            name: value.detach().cpu().contiguous() for name, value in self.region_projector.state_dict().items()
+        }
+        save_file(projector, folder / PROJECTOR_FILE)
+        trained = {} if evidence is None else {"evidence": evidence.model_dump(mode="json")}
+        write_atomic(folder / OUR_FILE, json.dumps(self.identity() | trained, indent=2))
+
+    def identity(self) -> dict[str, Any]:
+        """What an adapter must agree with to be loaded."""
+        vision: Any = getattr(self.model.config, "vision_config", None)
+        return {
+            "vision": getattr(vision, "model_type", None),
+            "base": self.base,
+            "embedding_dim": self.embedding_dim,
+            **_architecture(self.model),
+            **({"core": self.core} if self.core else {}),
+            "settings": self.settings.model_dump(mode="json"),
+        }
+
+
+def load(
+    settings: MllmSettings, embedding_dim: int, adapter: Path | None = None, *, vision: Path | None = None
+) -> GroundedMLLM:
+    """The base with a fresh or a saved adapter; the same seed gives the same fresh weights.
+
+    `embedding_dim`: D of `Region.embedding`. `vision`: the trained core that embeds the regions and, for the base
+    `smollm2-135m`, looks at the picture. Raises `BadInput` for a base that is no image-text model, and for an adapter
+    of another one.
+    """
+    if settings.lora.four_bit:
+        require()  # before anything large is loaded
+    base = resolve(settings.base, vision)
+    processor = load_processor(base)
+    model = _load_base(base, settings)
+    family = family_of(model.config)
+    if settings.dtype not in family.dtypes:
+        raise BadInput(f"{family.name} overflows in {settings.dtype}.", fix=f"mllm.dtype: {family.dtypes[-1]}")
+    add_region_token(processor.tokenizer, model)
+    start = adapter or _aligned(settings, base)
+    if start is not None:
+        _check_adapter(start, model, embedding_dim)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        lora = _load_adapter(model, start) if start is not None else add_lora(model, settings.lora, family)
+        mllm = GroundedMLLM(_in_fp32(lora), processor, settings, embedding_dim, settings.base)
+    mllm.core = core_of(vision)
+    if adapter is not None:
+        _load_projector(mllm, adapter)
+    elif start is not None and knows_regions(start):
+        _check_core(start, mllm.core)
+        _load_projector(mllm, start)
+    return mllm.eval()
+
+
+def _load_projector(mllm: GroundedMLLM, adapter: Path) -> None:
+    """The one of an adapter that saw regions; a shipped aligned one that saw none has none."""
+    file = adapter / PROJECTOR_FILE
+    if file.is_file():
+        try:
+            mllm.region_projector.take(load_file(file))
+        except RuntimeError as error:
+            problem = f"region projector of another architecture: {str(error).splitlines()[-1].strip()}"
+            raise BadInput(problem, file=file, fix="load it with the core and base it was trained with") from error
+    elif knows_regions(adapter) or not (adapter / ALIGNED_FILE).is_file():
+        raise BadInput("the adapter's region projector is missing.", file=file, fix="copy the folder again, whole")
+
+
+def _check_core(start: Path, core: dict[str, str]) -> None:
+    """Raises `BadInput` where the start learned to read the regions of another core, if both are known."""
+    theirs = json.loads((start / OUR_FILE).read_text()).get("core", {})
+    if theirs and core and theirs["sha256"] != core["sha256"]:
+        raise BadInput(
+            "learned to read the regions of another core.",
+            file=start,
+            fix="align on this recipe's core, or leave out mllm.aligned",
+        )
+
+
+def _aligned(settings: MllmSettings, base: str) -> Path | None:
+    """Where a fresh adapter starts; its region projector only if that alignment showed regions."""
+    if not settings.aligned:
+        return None
+    return start_of(shipped_folder("aligned", settings.aligned), settings.lora.model_dump(mode="json"), base)
+
+
+def resolve(base: str, vision: Path | None) -> str:
+    """Folder or hub name of a base; that of `smollm2-135m` is put together with a core's image tower."""
+    if base in ASSETS and base != "smollm2-135m":
+        raise BadInput(
+            f"the asset {base!r} is no language model.", fix="mllm.base: smollm2-135m, a folder or a hub name"
+        )
+    if base != "smollm2-135m":
+        return base
+    from .small_default import assembled
+
+    return str(assembled(vision))
+
+
+def _load_base(base: str, settings: MllmSettings) -> Any:
+    dtype = DTYPES[settings.dtype]
+    try:
+        packing: dict[str, Any] = {}
+        if settings.lora.four_bit:
+            family = family_of(AutoConfig.from_pretrained(base))
+            packing = {"quantization_config": four_bit(family, dtype), "device_map": {"": torch.cuda.current_device()}}
+        model: Any = AutoModelForImageTextToText.from_pretrained(base, dtype=dtype, **packing)
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"no image-text model: {error}", file=base, fix="mllm.base: smollm2-135m, a model folder, or a hub name"
+        ) from error
+    if torch.cuda.is_available():
+        if not settings.lora.four_bit:
+            model.to("cuda")
+    else:
+        use_grouped_attention(model)
+    return model
+
+
+def _check_adapter(adapter: Path, model: Any, embedding_dim: int) -> None:
+    file = adapter / OUR_FILE
+    if not file.is_file():
+        raise BadInput("no adapter of ours.", file=adapter, fix="give a folder that `medglip run` or `save` wrote")
+    saved = json.loads(file.read_text())
+    here = {"embedding_dim": embedding_dim, **_architecture(model)}
+    wrong = [f"{key} {saved.get(key)!r}, here {value!r}" for key, value in here.items() if saved.get(key) != value]
+    if wrong:
+        raise BadInput(
+            f"adapter of another architecture: {'; '.join(wrong)}.",
+            file=adapter,
+            fix=f"load it with the base {saved.get('base')!r} and the core it was trained with",
+        )
+
+
+def _architecture(model: Any) -> dict[str, Any]:
+    text = model.config.get_text_config()
+    return {
+        "model_type": model.config.model_type,
+        "hidden_size": int(text.hidden_size),
+        "num_layers": int(text.num_hidden_layers),
+    }
+
+
+def _load_adapter(model: Any, adapter: Path) -> PeftModel:
+    try:
+        return without_casts(PeftModel.from_pretrained(model, str(adapter), is_trainable=True))
+    except (RuntimeError, ValueError) as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise BadInput(
+            f"adapter of another architecture: {first}", file=adapter, fix="load it with the base it was trained with"
+        ) from error
+
+
+def _in_fp32(model: PeftModel) -> PeftModel:
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return model

@@ -1,0 +1,97 @@
+"""LoRA on the language side, whole or its top layers, with the picture projector trained in full beside it.
+
+The vision side gets it where asked for.
+"""
+
+from typing import Any, Literal
+
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import LoraLayer
+
+from ...grounding.bad_input import BadInput
+from ...grounding.settings import Settings
+from ..families import GENERIC, Family
+
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+MLP = ("gate_proj", "up_proj", "down_proj")
+"""Linear layers of a language model, by the names nearly all families give them."""
+
+
+class LoraSettings(Settings):
+    """Which low-rank updates are trained."""
+
+    r: int = 16
+    """Rank."""
+    alpha: int = 32
+    """Scale: the update is multiplied by alpha / r."""
+    dropout: float = 0.0
+    """On the input of every update."""
+    layers: int | None = None
+    """Only the top so many layers; none: all."""
+    linears: tuple[str, ...] = ATTENTION
+    """Linear layers that get an update, by their names in the language model; those of attention alone take a third
+    less time than with the MLP's (gate_proj, up_proj, down_proj), and templated answers are learnt as well."""
+    sides: tuple[Literal["language", "vision"], ...] = ("language",)
+    """Where updates go. Those of the vision side take a backward pass through the tower, and some servers leave them
+    out without a word."""
+    train_projector: bool = True
+    """Train the picture projector in full: needed where it is fresh, as in the small default."""
+    dora: bool = False
+    """Learn the length of each weight column apart from its direction (DoRA, https://arxiv.org/abs/2402.09353); vLLM
+    does not serve it."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(r), steadier at high ranks (rsLoRA, https://arxiv.org/abs/2312.03732)."""
+    four_bit: bool = False
+    """Keep the frozen language model in 4-bit NF4 (QLoRA, https://arxiv.org/abs/2305.14314): needs a GPU and the
+    package bitsandbytes."""
+
+
+def add_lora(model: Any, settings: LoraSettings, family: Family = GENERIC) -> PeftModel:
+    """The model with fresh updates, which change nothing yet (B is zero). Raises `BadInput` if no layer matches."""
+    present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    config = LoraConfig(
+        r=settings.r,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        use_dora=settings.dora,
+        use_rslora=settings.rslora,
+        target_modules=targets(settings, num_layers(model), family),
+        modules_to_save=[n for n in family.projectors if n in present] or None if settings.train_projector else None,
+    )
+    try:
+        return without_casts(get_peft_model(model, config))
+    except ValueError as error:
+        raise BadInput(f"no layer for LoRA: {error}", fix="correct mllm.lora.linears") from error
+
+
+def without_casts(model: PeftModel) -> PeftModel:
+    """Leave precision to autocast alone: peft's own cast of every input to fp32 and back takes a quarter of a step."""
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            module.cast_input_dtype_enabled = False
+    return model
+
+
+def num_layers(model: Any) -> int:
+    """Layers of the language model."""
+    return int(model.config.get_text_config().num_hidden_layers)
+
+
+def targets(settings: LoraSettings, num_layers: int, family: Family) -> str:
+    """The pattern that the full names of the adapted modules match. Raises `BadInput` where a side is not known."""
+    patterns = {"language": _language(settings, num_layers), "vision": family.vision_linears}
+    wanted = [patterns[side] for side in settings.sides]
+    if None in wanted or not wanted:
+        raise BadInput(
+            f"{family.name}: LoRA on {settings.sides or 'no side'} is not possible here.",
+            fix="mllm.lora.sides: language",
+        )
+    return "|".join(f"(?:{pattern})" for pattern in wanted)
+
+
+def _language(settings: LoraSettings, num_layers: int) -> str:
+    """The vision tower, whose layers have the same names in many families, stays out."""
+    names = "|".join(settings.linears)
+    first = 0 if settings.layers is None else max(0, num_layers - settings.layers)
+    wanted = "|".join(str(i) for i in range(first, num_layers))
+    return rf"(?!.*(vision|visual)).*\blayers\.({wanted})\..*\b({names})"

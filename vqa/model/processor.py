@@ -1,0 +1,125 @@
+"""Any family's processor, also where torchvision is missing: then without the video part, which needs it."""
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import transformers
+from huggingface_hub import snapshot_download
+from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
+
+from ...grounding.bad_input import BadInput
+from ...grounding.model import token_tower  # noqa: F401 - registers the core's tower with transformers
+from ..families import family_of
+
+_PARTS = ("processor_class", "image_processor", "video_processor", "tokenizer", "feature_extractor", "auto_map")
+_WITHOUT_VIDEO = ("torchvision", "load video processor", "num2words")
+"""What the error says when it is only the video part that cannot be loaded; num2words counts frames in words."""
+
+
+def load_processor(base: str) -> Any:
+    """The processor of a model folder or hub name, padding on the left, as generation needs it, by its family's rules.
+
+    Warns of what is not known of an architecture without a record. Raises `BadInput` for a folder without a processor,
+    and for a checkpoint without the chat template its family needs.
+    """
+    try:
+        processor = AutoProcessor.from_pretrained(base)
+    except (ImportError, ValueError, OSError) as error:
+        if not any(words in str(error).lower() for words in _WITHOUT_VIDEO):
+            raise BadInput(
+                f"no processor: {error}", file=base, fix="give the folder or hub name of an image-text model"
+            ) from error
+        processor = _without_video(Path(base) if Path(base).is_dir() else Path(snapshot_download(base)))
+    if not hasattr(processor, "tokenizer"):
+        raise BadInput(f"no processor, only {type(processor).__name__}.", file=base, fix="give an image-text model")
+    config = AutoConfig.from_pretrained(base)
+    family = family_of(config)
+    if family.warning:
+        warnings.warn(f"{config.model_type}: {family.warning}", stacklevel=2)
+    if family.needs_template and not processor.chat_template:
+        raise BadInput(
+            f"{type(processor).__name__} has no chat template.",
+            file=base,
+            fix="take an instruction-tuned checkpoint: a base one knows no turns of question and answer",
+        )
+    processor.tokenizer.padding_side = "left"
+    family.prepare(processor)
+    return processor
+
+
+def _without_video(folder: Path) -> Any:
+    """The family's own class, built from its parts with a placeholder where the video processor would be."""
+    file, tokenizer_file = folder / "processor_config.json", folder / "tokenizer_config.json"
+    config = json.loads(file.read_text()) if file.exists() else {}
+    tokenizer_config = json.loads(tokenizer_file.read_text()) if tokenizer_file.exists() else {}
+    name = config.get("processor_class") or tokenizer_config.get("processor_class")
+    if not hasattr(transformers, str(name)):
+        raise BadInput(f"unknown processor class {name!r}.", file=folder, fix="install torchvision, or another base")
+    template = folder / "chat_template.jinja"
+    kind = getattr(transformers, str(name))
+    with _without_num2words(kind):
+        return _class_without_video(kind)(
+            image_processor=AutoImageProcessor.from_pretrained(folder),
+            tokenizer=AutoTokenizer.from_pretrained(folder),
+            video_processor=NoVideo(),
+            chat_template=template.read_text() if template.exists() else None,
+            **{key: value for key, value in config.items() if key not in _PARTS and not isinstance(value, dict | list)},
+        )
+
+
+@contextmanager
+def _without_num2words(kind: type) -> Iterator[None]:
+    """SmolVLM's class is not built without this package, which writes the number of a video's frames in words."""
+    module: Any = sys.modules[kind.__module__]
+    is_missing = getattr(module, "num2words", "") is None
+    if is_missing:
+        module.num2words = NoVideo()
+    try:
+        yield
+    finally:
+        if is_missing:
+            module.num2words = None
+
+
+class NoVideo:
+    """Stands where the video processor would be; using it is an error."""
+
+    model_input_names: tuple[str, ...] = ()
+    _auto_class = None
+    merge_size = temporal_patch_size = 2  # these are read when a processor is built or called
+    num_frames, fps = 8, 1
+    size = {"longest_edge": 56}  # noqa: RUF012
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse."""
+        raise BadInput("video input needs torchvision.", fix="install it, or give pictures")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nothing to save."""
+        return {}
+
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Nothing to save."""
+        return []
+
+
+def _class_without_video(kind: type) -> type:
+    """The class under its own name, with its check of the parts off and the placeholder left out of what is saved."""
+
+    def to_dict(self: Any) -> dict[str, Any]:
+        video, self.video_processor = self.video_processor, None
+        try:
+            return {key: value for key, value in kind.to_dict(self).items() if key != "video_processor"}
+        finally:
+            self.video_processor = video
+
+    def unchecked(self: Any, name: str, value: Any) -> None:
+        return None
+
+    body = {"__module__": kind.__module__, "to_dict": to_dict, "check_argument_for_proper_class": unchecked}
+    return type(kind.__name__, (kind,), body)

@@ -1,0 +1,113 @@
+"""Region tokens: a projector to the language model's width, and a hook that puts its vectors at the placeholders.
+
+The hook sits on the input embedding layer, so image merging, positions and token types of every family stay untouched.
+B batch, T tokens, R regions of one sample, D features, H width of the language model.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...grounding.evidence.render import POSITION_DIM, REGION_TOKEN
+
+NUM_COORDINATES, NUM_WAVES = 6, 4
+"""Of a box its two corners and its centre; the longest wave is two images long, the shortest a quarter of one."""
+
+
+class RegionProjector(nn.Module):
+    """Region features to vectors that look like embedded words: their norm starts at the mean norm of those.
+
+    Where a box lies comes in as waves, too (Fourier features, Tancik et al. 2020, https://arxiv.org/abs/2006.10739):
+    of coordinates between 0 and 1 alone a layer learns hardly more in a short training than what grows along an axis.
+    """
+
+    def __init__(self, embedding_dim: int, hidden_size: int, mean_norm: float = 1.0):
+        super().__init__()
+        enter = nn.Linear(embedding_dim + POSITION_DIM, hidden_size)
+        self.layers = nn.Sequential(enter, nn.GELU(), nn.Linear(hidden_size, hidden_size))
+        self.norm = nn.LayerNorm(hidden_size)
+        nn.init.constant_(self.norm.weight, mean_norm / hidden_size**0.5)
+        self.place = nn.Linear(2 * NUM_COORDINATES * NUM_WAVES, hidden_size, bias=False)
+        with torch.no_grad():  # vectors of a core have length 1: many parts of about 0.1 would say less than the place
+            enter.weight[:, :embedding_dim] *= embedding_dim**0.5
+
+    def forward(self, features_RD: Tensor) -> Tensor:
+        """float32[R, D + 8] (`evidence.token_features`) to float[R, H]."""
+        enter, bend, leave = self.layers
+        start = features_RD.shape[1] - POSITION_DIM
+        place_RP = waves(features_RD[:, start : start + NUM_COORDINATES])
+        return self.norm(leave(bend(enter(features_RD) + self.place(place_RP))))
+
+    def take(self, weights: Mapping[str, Tensor]) -> None:
+        """Load saved weights; those of a version without waves compute what they did. Raises `RuntimeError`."""
+        self.load_state_dict({"place.weight": torch.zeros_like(self.place.weight), **weights})
+
+
+def waves(coordinates_RC: Tensor) -> Tensor:
+    """float[R, 2 * C * 4]: sine and cosine of each coordinate, a part of the image from 0 to 1, at four lengths."""
+    turns_RCW = coordinates_RC[..., None] * math.pi * 2 ** torch.arange(NUM_WAVES, device=coordinates_RC.device)
+    return torch.cat([turns_RCW.sin(), turns_RCW.cos()], dim=-1).flatten(1)
+
+
+def mean_norm(embedding: nn.Module, num_rows: int) -> float:
+    """Mean norm of embedded tokens, scaling inside the embedding layer (Gemma) included."""
+    ids = torch.arange(min(num_rows, 4096), device=next(embedding.parameters()).device)
+    with torch.no_grad():
+        return float(embedding(ids).float().norm(dim=-1).mean())
+
+
+def add_region_token(tokenizer: Any, model: Any) -> int:
+    """The id of `<region>`, new rows in the embedding only where it has none left (real checkpoints pad theirs)."""
+    tokenizer.add_tokens([REGION_TOKEN], special_tokens=True)
+    region_id = int(tokenizer.convert_tokens_to_ids(REGION_TOKEN))
+    if region_id >= model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    return region_id
+
+
+class Injector:
+    """Writes vectors over the `<region>` rows of the embedded prompt, while `vectors` are given."""
+
+    def __init__(self, embedding: nn.Module, region_id: int):
+        self.region_id = region_id
+        self.vectors: list[Tensor] | None = None
+        self.has_injected = False
+        embedding.register_forward_hook(self._hook)
+
+    @contextmanager
+    def inject(self, vectors: Sequence[Tensor]) -> Iterator[None]:
+        """One float[R_i, H] a sample, used by the calls of the model inside. Raises `ValueError` if none used them."""
+        self.vectors, self.has_injected = list(vectors), False
+        try:
+            yield
+            if any(len(v) for v in self.vectors) and not self.has_injected:
+                raise ValueError(f"{[len(v) for v in self.vectors]} region vectors were given, 0 were injected")
+        finally:
+            self.vectors = None
+
+    def _hook(self, module: nn.Module, args: tuple[Tensor, ...], embedded_BTH: Tensor) -> Tensor | None:
+        if not args or args[0].ndim != 2:
+            return None
+        is_region_BT = args[0] == self.region_id
+        if not is_region_BT.any():
+            # no regions, or a step of decoding; but a prompt that lost its placeholders is caught by `inject`
+            return None
+        per_row = self._per_row(len(is_region_BT))
+        counts = is_region_BT.sum(1).tolist()
+        if counts != [len(v) for v in per_row]:
+            raise ValueError(f"{counts} <region> tokens in the rows, {[len(v) for v in per_row]} region vectors")
+        self.has_injected = True
+        return embedded_BTH.masked_scatter(is_region_BT[..., None], torch.cat(per_row).to(embedded_BTH))
+
+    def _per_row(self, num_rows: int) -> list[Tensor]:
+        """The vectors of every row; beams and several return sequences repeat each sample in place."""
+        if not self.vectors:
+            return []
+        copies, rest = divmod(num_rows, len(self.vectors))
+        if rest:
+            raise ValueError(f"{num_rows} rows of tokens, {len(self.vectors)} samples of region vectors")
+        return [v for v in self.vectors for _ in range(copies)]

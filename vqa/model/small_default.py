@@ -1,0 +1,186 @@
+"""The small default without a hub: SmolLM2-135M behind the core's image tower, saved as an ordinary LLaVA folder.
+
+SmolLM2-135M-Instruct (Hugging Face, Apache-2.0) comes as a 4-bit GGUF file and is converted once. The projector
+between picture and text is fresh: the folder is a base for LoRA training, not a model that can see.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
+
+from ...grounding.assets import cache_folder, fetch
+from ...grounding.bad_input import BadInput
+from ...grounding.evidence.render import REGION_TOKEN
+from ...grounding.files import file_sha256
+from ...grounding.model.config import PIXEL_MEAN, PIXEL_STD, MedGlipConfig, MedGlipVisionConfig
+from ...grounding.model.image_tower import MedGlipVisionModel
+from ...grounding.model.token_tower import MedGlipTokensConfig
+
+IMAGE_TOKEN = "<image>"
+BILINEAR = 2
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'image' %}<image>\n{% endif %}{% endfor %}"
+    "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "{% endif %}<|im_end|>{% if not loop.last or add_generation_prompt %}{{ '\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""Images first, each on a line of its own, then the text; no system prompt: its tokens would say nothing."""
+
+
+def text_folder(cache_dir: Path | None = None) -> Path:
+    """SmolLM2 as an ordinary transformers folder in the cache, bf16; fetched and converted the first time."""
+    folder = (cache_dir or cache_folder()) / "smollm2-135m"
+    if not (folder / "config.json").exists():
+        gguf = fetch("smollm2-135m", cache_dir)
+        write_whole(folder, lambda partial: _convert(gguf, partial))
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """Transformers keeps a GGUF model marked as quantised and will not save it: its weights go into a plain one."""
+    packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    config = LlamaConfig.from_dict(
+        {k: v for k, v in packed.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
+    )
+    plain: Any = LlamaForCausalLM(config)
+    plain.load_state_dict(packed.state_dict())
+    plain.tie_weights()
+    plain.to(torch.bfloat16).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
+
+
+def assembled(vision: Path | None, cache_dir: Path | None = None) -> Path:
+    """The LLaVA folder for a trained core, kept in the cache by the content of its weights; None: a fresh tower."""
+    weights = sorted(vision.glob("*.safetensors")) if vision else []
+    digest = hashlib.sha256("".join(map(file_sha256, weights)).encode()).hexdigest()[:16] if weights else "fresh"
+    name = f"{digest}-{MedGlipTokensConfig.model_type}"
+    folder = (cache_dir or cache_folder()) / "mllm" / name
+    if not (folder / "config.json").exists():
+        assemble(vision or MedGlipVisionConfig(), folder, text=text_folder(cache_dir))
+    return folder
+
+
+def assemble(vision: Path | MedGlipVisionConfig, out_dir: Path, *, text: Path | None = None, seed: int = 0) -> Path:
+    """Write the LLaVA folder and return it. `vision`: a trained core's folder (or its image tower's), or sizes alone.
+
+    `text`: another Llama folder instead of SmolLM2. Raises `BadInput` for a folder without an image tower.
+    """
+    text = text or text_folder()
+    tokenizer = _tokenizer(text)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tower = MedGlipVisionModel(vision) if isinstance(vision, MedGlipVisionConfig) else image_tower(vision)
+        model: Any = _join(tower, _language(text, tokenizer), tokenizer)
+    processor = LlavaProcessor(
+        image_processor=image_processor(tower.config.image_size),
+        tokenizer=tokenizer,
+        patch_size=tower.config.patch_size,
+        vision_feature_select_strategy="full",
+        chat_template=CHAT_TEMPLATE,
+    )
+
+    def write(folder: Path) -> None:
+        model.to(torch.bfloat16).save_pretrained(folder)
+        processor.save_pretrained(folder)
+
+    write_whole(out_dir, write)
+    return out_dir
+
+
+def image_tower(folder: Path) -> MedGlipVisionModel:
+    """The image tower of a trained core, or one saved by itself."""
+    from ...grounding.model.medglip import MedGlipModel
+
+    try:
+        kind = MedGlipVisionConfig.get_config_dict(folder)[0].get("model_type")
+        if kind == MedGlipVisionConfig.model_type:
+            return MedGlipVisionModel.from_pretrained(folder)
+        if kind == MedGlipConfig.model_type:
+            return MedGlipModel.from_pretrained(folder).image_tower
+    except OSError as error:
+        raise BadInput(f"no model: {error}", file=folder, fix="give the folder that core training wrote") from error
+    raise BadInput(f"a {kind!r} model has no image tower of ours.", file=folder, fix="give a trained core's folder")
+
+
+def image_processor(side_px: int) -> LlavaImageProcessorPil:
+    """The core's normalisation. Pictures that are not square are padded centred and grey by it, unlike the core's
+    letterbox; `prompt.render` letterboxes them first, so that its own padding finds nothing to do.
+    """
+    return LlavaImageProcessorPil(
+        size={"height": side_px, "width": side_px},
+        do_center_crop=False,
+        do_pad=True,
+        resample=BILINEAR,
+        image_mean=[PIXEL_MEAN] * 3,
+        image_std=[PIXEL_STD] * 3,
+    )
+
+
+def _tokenizer(text: Path) -> PreTrainedTokenizerFast:
+    """SmolLM2's tokenizer with the two placeholders; padding is its end-of-text token, not the end of a turn."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(text, extra_special_tokens={"image_token": IMAGE_TOKEN})
+    tokenizer.pad_token = tokenizer.unk_token
+    tokenizer.padding_side = "left"
+    tokenizer.add_tokens([REGION_TOKEN], special_tokens=True)
+    return tokenizer
+
+
+def _language(text: Path, tokenizer: Any) -> LlamaForCausalLM:
+    """The text model with a row for every token."""
+    language = LlamaForCausalLM.from_pretrained(text, dtype=torch.float32)
+    if len(tokenizer) > language.config.vocab_size:
+        language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    return language
+
+
+def _join(tower: MedGlipVisionModel, language: LlamaForCausalLM, tokenizer: Any) -> LlavaForConditionalGeneration:
+    config = LlavaConfig(
+        vision_config=MedGlipTokensConfig(tower=tower.config.to_dict()),
+        text_config=language.config,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        vision_feature_layer=-1,
+        vision_feature_select_strategy="full",
+        tie_word_embeddings=language.config.tie_word_embeddings,
+    )
+    model = LlavaForConditionalGeneration(config)
+    model.model.vision_tower.load_state_dict(tower.state_dict())
+    model.model.language_model.load_state_dict(language.model.state_dict())
+    model.lm_head.load_state_dict(language.lm_head.state_dict())
+    model.tie_weights()
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    return model
+
+
+def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a new folder beside the target and rename it: a kill leaves nothing half written there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    partial.chmod(0o755)
+    try:
+        write(partial)
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,85 @@
+"""Prompts to one batch: padded on the left, every key of the family kept, labels where the answer stands.
+
+B batch, T tokens of the longest row, K tokens of the longest answer, R regions of one row, D features.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NotRequired, TypedDict
+
+import torch
+from torch import Tensor
+
+from ...grounding.bad_input import BadInput
+from ..families import GENERIC, Family
+from .prompt import Prompt
+
+
+class Batch(TypedDict):
+    """`inputs`: what the family's forward takes; `features`: float32[R_i, D + 8] a row; `labels`: int64[B, K].
+
+    A label of -100 is not learnt. The K labels belong to the last K positions; K = 0 where nothing is to be learnt.
+    `weights`: float32[B, K], what a label weighs in the mean over its row; left out where all weigh the same.
+    """
+
+    inputs: dict[str, Tensor]
+    features: list[Tensor]
+    labels: Tensor
+    weights: NotRequired[Tensor]
+
+
+def collate(
+    prompts: Sequence[Prompt], processor: Any, max_tokens: int | None = None, family: Family = GENERIC
+) -> Batch:
+    """One batch; nothing is truncated. Raises `BadInput` for a row longer than `max_tokens`, with both lengths."""
+    inputs = _encode(prompts, processor, family)
+    length = inputs["input_ids"].shape[1]
+    if max_tokens is not None and length > max_tokens:
+        raise BadInput(
+            f"a prompt of {length} tokens, the model takes {max_tokens}.",
+            fix="fewer regions or crops (evidence.max_regions, evidence.max_crops), or a smaller image",
+        )
+    labels_BK = _labels(inputs["input_ids"], [p.completion for p in prompts], processor.tokenizer)
+    batch: Batch = {
+        "inputs": inputs,
+        "features": [torch.from_numpy(p.features) for p in prompts],
+        "labels": labels_BK,
+    }
+    if any(p.parts and p.completion for p in prompts):
+        batch["weights"] = _weights(labels_BK, prompts, processor.tokenizer)
+    return batch
+
+
+def _encode(prompts: Sequence[Prompt], processor: Any, family: Family) -> dict[str, Tensor]:
+    """The family's inputs, all keys kept but the labels some processors make: ours stand for the last tokens alone."""
+    processor.tokenizer.padding_side = "left"
+    texts, completions = [p.text for p in prompts], [p.completion for p in prompts]
+    encoded = family.encode(processor, texts, completions, [list(p.images) for p in prompts], **family.call)
+    return {key: value for key, value in encoded.items() if key != "labels"}
+
+
+def _labels(input_ids_BT: Tensor, completions: list[str], tokenizer: Any) -> Tensor:
+    """int64[B, K]: with padding on the left an answer of k tokens is the last k ids of its row."""
+    answers = [tokenizer(text, add_special_tokens=False).input_ids if text else [] for text in completions]
+    labels_BK = torch.full((len(answers), max(map(len, answers), default=0)), -100)
+    for row, ids in enumerate(answers):
+        if not ids:
+            continue
+        if input_ids_BT[row, -len(ids) :].tolist() != ids:
+            raise ValueError(f"row {row} does not end in its answer {completions[row]!r}: tokens merge at its border")
+        labels_BK[row, -len(ids) :] = torch.tensor(ids)
+    return labels_BK
+
+
+def _weights(labels_BK: Tensor, prompts: Sequence[Prompt], tokenizer: Any) -> Tensor:
+    """float32[B, K]: the labels of a part together weigh what the part does; 1 in a row without parts."""
+    weights_BK = torch.ones(labels_BK.shape)
+    for row, prompt in enumerate(prompts):
+        found = [(prompt.completion.find(words), weight) for words, weight in prompt.parts]
+        parts = sorted((start, weight) for start, weight in found if start >= 0)
+        texts = [prompt.completion[:start].rstrip() for start, _ in parts[1:]]
+        cuts = [len(tokenizer(text, add_special_tokens=False).input_ids) for text in texts]
+        first, last = labels_BK.shape[1] - int((labels_BK[row] != -100).sum()), labels_BK.shape[1]
+        edges = [first, *(first + cut for cut in cuts), last]
+        for (_, weight), start, end in zip(parts, edges, edges[1:], strict=False):
+            weights_BK[row, start:end] = weight / max(end - start, 1)
+    return weights_BK

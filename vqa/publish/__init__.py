@@ -1,0 +1,1 @@
+"""An adapter leaves the house: exports, cards, half precision, servers."""

@@ -1,0 +1,176 @@
+"""A tuned model as a folder for others: merged weights or the adapter, with a card, checked the way others load it.
+
+mllm -> folder -> plain transformers and peft -> the same logits. What servers would refuse is in `serving.py`.
+"""
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from huggingface_hub import snapshot_download
+from peft import PeftModel
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+
+from ...grounding.bad_input import BadInput
+from ...grounding.evidence.evidence import EvidenceSettings
+from ...grounding.files import write_atomic
+from ..model.grounded_mllm import GroundedMLLM
+from ..model.processor import load_processor
+from ..prompt.prompt import Prompt
+from .export_card import card
+from .vllm_compat import ignored_by_servers, max_lora_rank, refused_by_vllm
+
+Kind = Literal["merged", "adapter"]
+EXACT, ROUNDED = 1e-3, 0.5
+"""Largest difference of two logits that passes: the same weights added up in another order; weights rounded to 16
+bit, which moves logits of about 20 by some tenths."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What was written. `difference`: the largest between two logits, ours and the folder's; `notices`: its limits."""
+
+    folder: Path
+    difference: float
+    notices: tuple[str, ...]
+
+
+def export(
+    mllm: GroundedMLLM,
+    base: str,
+    out: Path,
+    kind: Kind,
+    prompts: Sequence[Prompt],
+    evidence: EvidenceSettings | None = None,
+    tolerance: float | None = None,
+) -> Exported:
+    """Write the folder, load it without medglip and compare logits at the prompts; it appears at `out` only then.
+
+    `mllm` in fp32, spent by merging. `base`: folder or hub name of its base. `prompts`: without region tokens, each
+    with an answer. `evidence`: what the adapter was trained with. `tolerance`: see `EXACT`, `ROUNDED`. Raises
+    `BadInput` for a folder that is not empty, and for a difference above the tolerance.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput("this folder is not empty.", file=out, fix="give a new one")
+    wanted, num_labels = _logits(mllm, prompts)
+    saved_dtype = _dtype_of(base)
+    is_exact = kind == "adapter" or saved_dtype == torch.float32
+    most = tolerance if tolerance is not None else EXACT if is_exact else ROUNDED
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
+    try:
+        _write_merged(mllm, base, partial, saved_dtype) if kind == "merged" else _write_adapter(mllm, partial, evidence)
+        difference = _difference(wanted, _plain_logits(mllm, base, partial, kind, prompts, num_labels))
+        if not difference <= most:
+            raise BadInput(
+                f"loaded the plain way, its logits differ by {difference:.4g}, more than {most:g}.",
+                fix="nothing was written; --tolerance if that is to be borne",
+            )
+        notices = _notices(mllm, partial, kind, evidence)
+        write_atomic(partial / "README.md", card(mllm, base, kind, difference, notices))
+        partial.chmod(0o755)
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return Exported(folder=out, difference=difference, notices=notices)
+
+
+def _notices(mllm: GroundedMLLM, folder: Path, kind: Kind, evidence: EvidenceSettings | None) -> tuple[str, ...]:
+    found = [f"vLLM refuses it: {reason}" for reason in refused_by_vllm(folder, kind)]
+    if kind == "adapter" and not found:
+        found = [f"vLLM serves it with --enable-lora --max-lora-rank {max_lora_rank(folder)}"]
+    found += ignored_by_servers(folder) if kind == "adapter" else []
+    if evidence is None or "tokens" in evidence.forms:
+        known = "was trained" if evidence else "may have been trained"
+        found.append(
+            f"region tokens: it {known} with vectors at `<region>`, which need the injector of "
+            "medglip.vqa.model.region_tokens; plain transformers and servers show them as a word without meaning. The "
+            "forms text, crops and overlay work without it"
+        )
+    if mllm.letterbox_px:
+        found.append(
+            "its image tower is a class of medglip: `import medglip.vqa.model.grounded_mllm` before from_pretrained "
+            f"(no remote code needed), and pad pictures right and bottom in black to a {mllm.letterbox_px} px square "
+            "first, as medglip.grounding.geometry.Letterbox does"
+        )
+    if mllm.settings.lora.four_bit:
+        found.append("it was trained over weights in 4 bit; the parity check ran on the unquantised base")
+    return tuple(found)
+
+
+def _dtype_of(base: str) -> torch.dtype:
+    """Of the base's files."""
+    found = getattr(AutoConfig.from_pretrained(base), "dtype", None)
+    return found if isinstance(found, torch.dtype) else torch.float32
+
+
+def _write_merged(mllm: GroundedMLLM, base: str, folder: Path, dtype: torch.dtype) -> None:
+    model: Any = mllm.model.merge_and_unload()
+    model.to(dtype).save_pretrained(folder)
+    _save_processor(mllm.processor, folder)
+    source = Path(base) if Path(base).is_dir() else Path(snapshot_download(base, allow_patterns=["*.json"]))
+    for name in ("video_preprocessor_config.json", "generation_config.json"):
+        # without torchvision we have no video part to save, yet others may want it
+        if (source / name).is_file() and not (folder / name).exists():
+            shutil.copy(source / name, folder / name)
+
+
+def _write_adapter(mllm: GroundedMLLM, folder: Path, evidence: EvidenceSettings | None) -> None:
+    """Plain peft, with the processor beside it; our own files, too, so that `load` takes the folder back."""
+    mllm.save(folder, evidence)
+    shutil.rmtree(folder / "processor")
+    _save_processor(mllm.processor, folder)
+
+
+def _save_processor(processor: Any, folder: Path) -> None:
+    """With padding on the left, which writing answers needs; set on the tokenizer alone it would not be saved."""
+    processor.tokenizer.init_kwargs["padding_side"] = "left"
+    processor.save_pretrained(folder)
+
+
+@torch.inference_mode()
+def _logits(mllm: GroundedMLLM, prompts: Sequence[Prompt]) -> tuple[Tensor, int]:
+    batch = mllm.collate(list(prompts))
+    return mllm(batch).cpu(), batch["labels"].shape[1]
+
+
+@torch.inference_mode()
+def _plain_logits(
+    mllm: GroundedMLLM, base: str, folder: Path, kind: Kind, prompts: Sequence[Prompt], num_labels: int
+) -> Tensor:
+    """What others get: their classes, their processor, weights as saved, computed in fp32."""
+    mllm.model.cpu()
+    start = str(folder) if kind == "merged" else base
+    model: Any = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32)
+    if kind == "adapter":
+        model = PeftModel.from_pretrained(model, str(folder))
+    processor = _plain_processor(folder, base)
+    texts, completions = [p.text for p in prompts], [p.completion for p in prompts]
+    family = mllm.family
+    encoded = family.encode(processor, texts, completions, [list(p.images) for p in prompts], **family.call)
+    inputs = {key: value for key, value in encoded.items() if key != "labels"}
+    return model.eval()(**inputs).logits[:, -num_labels - 1 : -1].float()
+
+
+def _plain_processor(folder: Path, base: str) -> Any:
+    try:
+        return AutoProcessor.from_pretrained(folder)
+    except (ImportError, ValueError, OSError) as error:
+        if not any(word in str(error).lower() for word in ("torchvision", "video", "num2words")):
+            raise
+        warnings.warn("this processor's video part needs torchvision: checked without it", stacklevel=2)
+        return load_processor(str(folder) if (folder / "config.json").exists() else base)
+
+
+def _difference(ours: Tensor, theirs: Tensor) -> float:
+    """The largest, over the words both have: a base without a row for `<region>` is shorter."""
+    words = min(ours.shape[-1], theirs.shape[-1])
+    return float((ours[..., :words] - theirs[..., :words]).abs().max())

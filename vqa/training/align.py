@@ -1,0 +1,206 @@
+"""Alignment of a base whose picture projector is fresh: without it the language model ignores the picture.
+
+Two stages as in LLaVA (Liu et al. 2023, https://arxiv.org/abs/2304.08485): the projector alone, then with LoRA. A
+third, if it is asked for, teaches the region projector alone to say what a region is; it may go on from another
+alignment. The result is an adapter like any other, which a recipe starts from (`mllm.aligned`).
+"""
+
+import fcntl
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ...grounding.assets import cache_folder
+from ...grounding.bad_input import BadInput
+from ...grounding.evidence.evidence import PLAIN, EvidenceSettings
+from ...grounding.evidence.render import token_features
+from ...grounding.files import file_sha256, sha256, write_atomic
+from ...grounding.settings import Settings
+from ...grounding.training.loop import TrainSettings, processes
+from ...grounding.training.provenance import write_learned
+from ..model.alignment import FILE, base_sha256
+from ..model.grounded_mllm import GroundedMLLM, MllmSettings, load, resolve
+from ..model.shipped import shipped_folder
+from ..model.small_default import write_whole
+from ..prompt.prompt import Example
+from .train import MllmTrainSettings, train
+
+TOKENS = EvidenceSettings(forms=("tokens",), max_regions=64, min_score=0.0, dropout=0.0, jitter=0.0)
+"""Stage 3: every region of an example, as a token alone, so that nothing but the token says what and where it is."""
+
+
+def _stage(steps: int, learning_rate: float) -> MllmTrainSettings:
+    rates = TrainSettings(
+        steps=steps, batch_size=8, learning_rate=learning_rate, warmup_steps=steps // 20, clip_norm=1.0
+    )
+    return MllmTrainSettings(train=rates, group_by_length=True)
+
+
+class AlignSettings(Settings):
+    """The two stages, and a third for regions."""
+
+    projector: MllmTrainSettings = _stage(400, 2e-3)
+    """Stage 1: the picture projector alone."""
+    together: MllmTrainSettings = _stage(1200, 5e-4)
+    """Stage 2: the projector and LoRA."""
+    regions: MllmTrainSettings | None = None
+    """Stage 3: the region projector alone, on prompts with evidence as region tokens; left out: no such stage."""
+
+
+def aligned(
+    settings: MllmSettings,
+    embedding_dim: int,
+    examples: Sequence[Example],
+    stages: AlignSettings,
+    *,
+    vision: Path | None = None,
+    out_dir: Path | None = None,
+    region_examples: Sequence[Example] = (),
+) -> Path:
+    """The folder of the aligned adapter: `out_dir`, else one in the cache named by the content of all it is made of.
+
+    Trained now, or further, or already there; of several that ask for it at once, one trains and the others wait.
+    `region_examples`: of stage 3. With `settings.aligned` that start is gone on from by stage 3 alone, and `examples`
+    are not looked at. Raises `BadInput` for a base without a picture projector to train, for stage 3 without examples,
+    for a start without stage 3, and for an `out_dir` of other content.
+    """
+    _check_stages(settings, stages, region_examples)
+    start = shipped_folder("aligned", settings.aligned) if settings.aligned else None
+    examples = () if start else examples
+    region_examples = region_examples if stages.regions else ()
+    facts = _facts(settings, examples, stages, vision) | _region_facts(region_examples, embedding_dim, start)
+    name = sha256(json.dumps(facts, sort_keys=True))[:16]
+    folder = out_dir or cache_folder() / "aligned" / name
+    work = folder.with_name(f".{folder.name}-{name}.work")
+    work.mkdir(parents=True, exist_ok=True)
+    with _alone(work / "lock"):
+        if (folder / FILE).exists():
+            _check_same(folder, facts)
+            return folder
+        if folder.is_dir() and any(folder.iterdir()):
+            raise BadInput("holds something else.", file=folder, fix="give a new folder")
+        mllm = load(settings, embedding_dim, vision=vision)
+        align(mllm, examples, stages, work, region_examples)
+        if processes().is_main_process:
+            pictures = {path for example in (*examples, *region_examples) for path in example.pictures}
+            write_whole(folder, lambda partial: _save(mllm, partial, facts, pictures, start))
+        processes().wait_for_everyone()
+    return folder
+
+
+def align(
+    mllm: GroundedMLLM,
+    examples: Sequence[Example],
+    stages: AlignSettings,
+    work: Path,
+    region_examples: Sequence[Example] = (),
+) -> None:
+    """The stages in place, of a model that started aligned the third alone; each continues from its folder in `work`.
+
+    The first two see pictures and words alone: what evidence there is, the projector must not learn to lean on.
+    """
+    if not mllm.settings.aligned:
+        with _only(mllm, "modules_to_save"):
+            train(mllm, examples, PLAIN, stages.projector, work / "projector", "align projector")
+        with _only(mllm, "modules_to_save", "lora_"):
+            train(mllm, examples, PLAIN, stages.together, work / "together", "align together")
+    if stages.regions is not None:
+        with _only(mllm, "region_projector"):
+            train(mllm, region_examples, TOKENS, stages.regions, work / "regions", "align regions")
+
+
+def _check_stages(settings: MllmSettings, stages: AlignSettings, region_examples: Sequence[Example]) -> None:
+    if stages.regions is not None and not region_examples:
+        raise BadInput(
+            "the stage align.regions has no regions to learn from.",
+            fix="grounding.data: sets with training regions, or leave out align.regions",
+        )
+    if settings.aligned and stages.regions is None:
+        raise BadInput(
+            f"{settings.aligned!r} is aligned already, and there is nothing more to teach it.",
+            fix="align.regions: teach its region projector; or leave out mllm.aligned to align anew",
+        )
+
+
+@contextmanager
+def _only(mllm: GroundedMLLM, *parts: str) -> Iterator[None]:
+    """Of what is trained otherwise, only parameters with one of these in their names are inside."""
+    trained = {name: p for name, p in mllm.named_parameters() if p.requires_grad}
+    kept = [name for name in trained if any(part in name for part in parts)]
+    if "modules_to_save" in parts and not any("modules_to_save" in name for name in kept):
+        raise BadInput(
+            f"{mllm.family.name} has no picture projector that is trained, so there is nothing to align.",
+            fix="mllm.lora.train_projector: true, or start without alignment",
+        )
+    for name, parameter in trained.items():
+        parameter.requires_grad_(name in kept)
+    try:
+        yield
+    finally:
+        for parameter in trained.values():
+            parameter.requires_grad_(True)
+
+
+def _facts(
+    settings: MllmSettings, examples: Sequence[Example], stages: AlignSettings, vision: Path | None
+) -> dict[str, Any]:
+    """All that the result follows from, as JSON has it."""
+    lines = _lines(examples)
+    shown = {"regions"} if settings.aligned else {"projector", "together", *(["regions"] if stages.regions else [])}
+    return {
+        "base": settings.base,
+        "base_sha256": base_sha256(resolve(settings.base, vision)),
+        "examples": len(examples),
+        "examples_sha256": sha256(json.dumps(lines)),
+        "mllm": settings.model_dump(mode="json", exclude={"aligned"}),
+        "stages": stages.model_dump(mode="json", include=shown),
+    }
+
+
+def _region_facts(examples: Sequence[Example], embedding_dim: int, start: Path | None) -> dict[str, Any]:
+    """What stage 3 adds to the facts: its examples with the features of their regions, and where it goes on from."""
+    if not examples:
+        return {}
+    features = [sha256(token_features(one.evidence, embedding_dim).tobytes()) for one in examples]
+    lines = [[*line, digest] for line, digest in zip(_lines(examples), features, strict=True)]
+    facts = {"region_examples": len(examples), "region_examples_sha256": sha256(json.dumps(lines))}
+    return facts | ({"start_sha256": base_sha256(str(start))} if start else {})
+
+
+def _lines(examples: Sequence[Example]) -> list[list[Any]]:
+    """What an example teaches, as JSON has it: words, and the content of its picture."""
+    images = {path: file_sha256(path) for path in sorted({example.image_path for example in examples})}
+    return [[one.instruction, one.target, images[one.image_path], one.transform] for one in examples]
+
+
+def _save(
+    mllm: GroundedMLLM, folder: Path, facts: dict[str, Any], pictures: Iterable[Path], start: Path | None
+) -> None:
+    mllm.save(folder, PLAIN)
+    write_learned(folder, pictures, start)
+    write_atomic(folder / FILE, json.dumps(facts, indent=1))
+
+
+def _check_same(folder: Path, facts: dict[str, Any]) -> None:
+    theirs = json.loads((folder / FILE).read_text())
+    if wrong := [key for key in facts if theirs.get(key) != facts[key]]:
+        raise BadInput(
+            f"holds another alignment (differs in {', '.join(wrong)}).",
+            file=folder,
+            fix="give another --out, or remove the folder to start anew",
+        )
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One of this machine's trainings at a time inside; the lock goes with a process that is killed.
+
+    The processes of one training share it: the first takes it, the others wait for that.
+    """
+    with lock.open("w") as file:
+        if processes().is_main_process:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        processes().wait_for_everyone()
+        yield
