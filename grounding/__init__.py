@@ -4,10 +4,11 @@ from .bad_input import BadInput, Skipped
 from .evidence.evidence import Evidence, EvidenceSettings
 from .geometry import Letterbox
 from .grounder import Grounder
-from .types import MODALITIES, Region, Study, parse_modality
+from .types import MODALITIES, AnnotatedImage, Region, parse_modality
 
 __all__ = [
     "MODALITIES",
+    "AnnotatedImage",
     "BadInput",
     "Evidence",
     "EvidenceSettings",
@@ -15,6 +16,5 @@ __all__ = [
     "Letterbox",
     "Region",
     "Skipped",
-    "Study",
     "parse_modality",
 ]

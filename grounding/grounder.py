@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from .types import Region, Study
+from .types import AnnotatedImage, Region
 
 
 class Grounder(Protocol):
@@ -23,7 +23,7 @@ class Grounder(Protocol):
         """Length D of `Region.embedding`; 0 where regions carry none."""
         ...
 
-    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study the regions of its phrases, best first, boxes in pixels of the original image."""
         ...
 
@@ -33,32 +33,32 @@ class PresenceGrounder(Grounder, Protocol):
     """A grounder that also says how likely a phrase is there at all."""
 
     def answer(
-        self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]
+        self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
     ) -> list[tuple[list[Region], dict[str, float]]]:
         """Regions as `ground` gives them, and the chance in [0, 1] of each phrase, of one pass over the images."""
         ...
 
 
 def answers(
-    grounder: Grounder, studies: Sequence[Study], phrases: Sequence[Sequence[str]]
+    grounder: Grounder, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
 ) -> list[tuple[list[Region], dict[str, float]]]:
     """For each study the regions, and the chance of each phrase where the grounder says it, else no chances."""
     if isinstance(grounder, PresenceGrounder):
-        return grounder.answer(studies, phrases)
-    return [(regions, {}) for regions in grounder.ground(studies, phrases)]
+        return grounder.answer(images, phrases)
+    return [(regions, {}) for regions in grounder.ground(images, phrases)]
 
 
-def is_about(region: Region, phrase: str, study: Study) -> bool:
+def is_about(region: Region, phrase: str, image: AnnotatedImage) -> bool:
     """Whether a true region answers a phrase: as its phrase, as its own label, or as an ancestor of it.
 
     A phrase that the study annotates itself has regions of its own: "kidney" is not answered by the cyst in it.
     """
     if phrase == region.phrase or phrase in region.path[-1:]:
         return True
-    return phrase in region.path and phrase not in study.phrases
+    return phrase in region.path and phrase not in image.phrases
 
 
-def true_regions(study: Study, phrases: Sequence[str]) -> list[Region]:
+def true_regions(image: AnnotatedImage, phrases: Sequence[str]) -> list[Region]:
     """The study's true regions of the phrases, each under the phrase that asked for it."""
     asked = dict.fromkeys(phrases)
-    return [replace(region, phrase=p) for p in asked for region in study.regions if is_about(region, p, study)]
+    return [replace(region, phrase=p) for p in asked for region in image.regions if is_about(region, p, image)]

@@ -13,7 +13,7 @@ from datasets import Dataset, concatenate_datasets
 from pydantic import model_validator
 
 from .bad_input import BadInput, Skipped
-from .datasets.load import DataSettings, load_studies
+from .datasets.load import DataSettings, load_images
 from .datasets.phantoms import dataset as phantom
 from .datasets.phantoms.dataset import PhantomSettings
 from .datasets.schema import tables
@@ -23,7 +23,7 @@ from .settings import Settings, read_yaml, validate
 from .training.core import GroundingSettings, train
 from .training.loop import processes
 from .training.provenance import place
-from .types import Study
+from .types import AnnotatedImage
 
 OTHER_SECTIONS = ("evidence", "sources", "mllm", "mllm_train", "vqa", "report", "eval")
 """Sections of a recipe that rooms to the right read; here only what `vqa` and `report` are scored on counts."""
@@ -88,9 +88,9 @@ class HeldOut:
     groups: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
-    def of(cls, studies: Iterable[Study]) -> "HeldOut":
+    def of(cls, annotated_images: Iterable[AnnotatedImage]) -> "HeldOut":
         """The images of the studies, and their groups."""
-        places = {(study.image_path.resolve(), study.group) for study in studies}
+        places = {(image.image_path.resolve(), image.group) for image in annotated_images}
         images = frozenset(str(path) for path, _ in places)
         return cls(images, frozenset(_patient(path, group) for path, group in places))
 
@@ -160,11 +160,11 @@ def draw_phantoms(recipe: CoreRecipe) -> Path | None:
     return folder
 
 
-def core_studies(recipe: CoreRecipe, held_out: HeldOut, skipped: Skipped) -> Dataset:
+def core_images(recipe: CoreRecipe, held_out: HeldOut, skipped: Skipped) -> Dataset:
     """Region sets of the recipe, phantoms first, without training studies that a task is scored on."""
     sets = [d for d in recipe.grounding.data if d.layout != "phantom"]
     folder = draw_phantoms(recipe) if len(sets) < len(recipe.grounding.data) else None
-    data, left_out = load_studies(sets, recipe.seed)
+    data, left_out = load_images(sets, recipe.seed)
     skipped.entries += left_out.entries
     return held_out.left_out_of(concatenate_datasets([phantom.read(folder), data]) if folder else data)
 
@@ -207,7 +207,7 @@ def train_recipe(path: Path) -> Path:
     skipped = Skipped()
     state = processes()
     with state.main_process_first():  # it alone draws phantoms and copies built sets; the others find them
-        data = core_studies(recipe, held_out, skipped)
+        data = core_images(recipe, held_out, skipped)
     if state.is_main_process and skipped.entries:
         print(skipped.summary(), flush=True)
     return train_core(recipe, data)

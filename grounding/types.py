@@ -90,7 +90,7 @@ class Region:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Study:
+class AnnotatedImage:
     """One image with what is known of it.
 
     `phrases`: every phrase its data set annotates exhaustively on this image, present or not; a phrase outside
@@ -98,7 +98,7 @@ class Study:
     splits respect and intervals are clustered on. `size_px`: (width, height).
     """
 
-    study_id: str
+    image_id: str
     image_path: Path
     modality: str
     group: str

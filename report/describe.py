@@ -8,7 +8,7 @@ import numpy as np
 from ..grounding.bad_input import BadInput
 from ..grounding.evidence.evidence import Evidence, EvidenceSettings, Form
 from ..grounding.geometry import clip_box, iou
-from ..grounding.types import Region, Study
+from ..grounding.types import AnnotatedImage, Region
 from ..vqa.prompt.prompt import Example
 from .text.attribution import SAME_PLACE_IOU
 
@@ -39,14 +39,14 @@ def named(marked: Region, found: Sequence[Region]) -> Region:
     return marked
 
 
-def to_example(study: Study, marked: Region) -> Example:
+def to_example(image: AnnotatedImage, marked: Region) -> Example:
     """The prompt's parts; there is no target."""
     return Example(
-        example_id=study.study_id,
-        image_path=study.image_path,
+        example_id=image.image_id,
+        image_path=image.image_path,
         instruction=INSTRUCTION,
         target=None,
-        evidence=Evidence(source="predicted", size_px=study.size_px, regions=(marked,), phrases=(marked.phrase,)),
+        evidence=Evidence(source="predicted", size_px=image.size_px, regions=(marked,), phrases=(marked.phrase,)),
     )
 
 

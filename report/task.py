@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..grounding.evidence.evidence import Evidence
-from ..grounding.types import Region, Study
+from ..grounding.types import AnnotatedImage, Region
 from ..vqa.prompt.prompt import Example
 
 Section = Literal["findings", "impression", "both"]
@@ -36,11 +36,11 @@ class Report:
     """
 
     report_id: str
-    study: Study
+    image: AnnotatedImage
     text: str
     sentences: tuple[Sentence, ...] = ()
     section: Section = "findings"
-    others: tuple[Study, ...] = ()
+    others: tuple[AnnotatedImage, ...] = ()
     views: tuple[str, ...] = ()
     findings: str = ""
     impression: str = ""
@@ -48,36 +48,36 @@ class Report:
     technique: str = ""
     comparison: str = ""
     taken: str = ""
-    prior_study: Study | None = None
-    prior_others: tuple[Study, ...] = ()
+    prior_image: AnnotatedImage | None = None
+    prior_others: tuple[AnnotatedImage, ...] = ()
     prior_text: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def studies(self) -> tuple[Study, ...]:
+    def images(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the study itself, in order."""
-        return (self.study, *self.others)
+        return (self.image, *self.others)
 
     @property
-    def priors(self) -> tuple[Study, ...]:
+    def priors(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the earlier study."""
-        return (*([self.prior_study] if self.prior_study else []), *self.prior_others)
+        return (*([self.prior_image] if self.prior_image else []), *self.prior_others)
 
     @property
-    def shown(self) -> tuple[Study, ...]:
+    def shown(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the prompt: those of the study, then those of the earlier one."""
-        return self.studies + self.priors
+        return self.images + self.priors
 
 
 def to_example(report: Report, evidence: Evidence) -> Example:
     """The prompt's parts; the whole text is the target."""
     return Example(
         example_id=report.report_id,
-        image_path=report.study.image_path,
+        image_path=report.image.image_path,
         instruction=instruction(report),
         target=report.text,
         evidence=evidence,
-        other_paths=tuple(study.image_path for study in report.shown[1:]),
+        other_paths=tuple(image.image_path for image in report.shown[1:]),
     )
 
 
@@ -102,7 +102,7 @@ def _told(report: Report) -> list[str]:
     """What each image is, where there are several."""
     if len(report.shown) == 1:
         return []
-    views = [view or "this study" for view in (*report.views, *[""] * len(report.studies))][: len(report.studies)]
+    views = [view or "this study" for view in (*report.views, *[""] * len(report.images))][: len(report.images)]
     names = [*views, *["the prior study"] * len(report.priors)]
     return [" ".join(f"Image {number}: {name}." for number, name in enumerate(names, 1))]
 

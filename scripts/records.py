@@ -5,7 +5,7 @@ from typing import Any
 
 from ..grounding.evidence.evidence import Evidence, EvidenceSettings, select
 from ..grounding.records import PredictionRecord
-from ..grounding.types import Region, Study, region_to_json
+from ..grounding.types import AnnotatedImage, Region, region_to_json
 from ..grounding.vocabulary.labels import load_labels
 from ..vqa.answer import parse_answer
 from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
@@ -14,24 +14,26 @@ from ..vqa.prompt.prompt import Example
 from ..vqa.task import Question, truth_of
 
 
-def record_meta(study: Study, phrases: Sequence[str] = (), others: Sequence[Study] = ()) -> dict[str, Any]:
+def record_meta(
+    image: AnnotatedImage, phrases: Sequence[str] = (), others: Sequence[AnnotatedImage] = ()
+) -> dict[str, Any]:
     """What strata and the page need of an image: modality, body region, size and path; the ids of all that are shown.
 
     The body region is that of the phrases in the label tree, else that of the image's true regions.
     """
-    names = phrases or [region.phrase for region in study.regions]
+    names = phrases or [region.phrase for region in image.regions]
     body_regions = [name for name in map(load_labels().body_region, names) if name]
     return {
-        "modality": study.modality,
+        "modality": image.modality,
         "body_region": body_regions[0] if body_regions else "",
-        "size_px": list(study.size_px),
-        "image_path": str(study.image_path),
-        "image_ids": [shown.study_id for shown in (study, *others)],
+        "size_px": list(image.size_px),
+        "image_path": str(image.image_path),
+        "image_ids": [shown.image_id for shown in (image, *others)],
     }
 
 
 def grounding_record(
-    study: Study, phrase: str, found: Sequence[Region], presence: float | None = None, **others: Any
+    image: AnnotatedImage, phrase: str, found: Sequence[Region], presence: float | None = None, **others: Any
 ) -> PredictionRecord:
     """The record of one phrase asked of one image.
 
@@ -40,40 +42,40 @@ def grounding_record(
     """
     told = {"level": load_labels().level(phrase)} | ({} if presence is None else {"presence": presence})
     return PredictionRecord(
-        id=record_id(study, phrase),
-        dataset=study.dataset,
-        split=study.split,
+        id=record_id(image, phrase),
+        dataset=image.dataset,
+        split=image.split,
         task="grounding",
-        image_id=study.study_id,
-        cluster_id=f"{study.dataset}/{study.group}",
+        image_id=image.image_id,
+        cluster_id=f"{image.dataset}/{image.group}",
         question=phrase,
-        answer=[region_to_json(region) for region in study.regions if region.phrase == phrase],
+        answer=[region_to_json(region) for region in image.regions if region.phrase == phrase],
         prediction=[region_to_json(region) for region in found],
         evidence="predicted",
         phrases=(phrase,),
-        meta=record_meta(study, [phrase]) | told | others.pop("meta", {}),
+        meta=record_meta(image, [phrase]) | told | others.pop("meta", {}),
         **others,
     )
 
 
-def record_id(study: Study, phrase: str) -> str:
+def record_id(image: AnnotatedImage, phrase: str) -> str:
     """Of the record of one phrase asked of one image."""
-    return f"{study.dataset}/{study.study_id}/{phrase}"
+    return f"{image.dataset}/{image.image_id}/{phrase}"
 
 
-def _identity(study: Study) -> dict[str, str]:
-    return {"image_id": study.study_id, "cluster_id": f"{study.dataset}/{study.group}"}
+def _identity(image: AnnotatedImage) -> dict[str, str]:
+    return {"image_id": image.image_id, "cluster_id": f"{image.dataset}/{image.group}"}
 
 
 def question_job(question: Question, example: Example, settings: EvidenceSettings, names: dict[str, str]) -> Job:
     """The record's fields of one question, and how its text is read. `names`: `model` and `adapter` of the record."""
-    study = question.study
-    meta = record_meta(study, question.phrases, question.others) | {"question_type": question.content_type}
+    image = question.image
+    meta = record_meta(image, question.phrases, question.others) | {"question_type": question.content_type}
     meta |= dict(question.meta)
     fields: dict[str, Any] = {
-        "dataset": study.dataset,
-        "split": study.split,
-        **_identity(study),
+        "dataset": image.dataset,
+        "split": image.split,
+        **_identity(image),
         **names,
         "task": "vqa",
         "question": question.question,

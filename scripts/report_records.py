@@ -44,25 +44,25 @@ def report_job(
 
     `negation`: who tells what the written sentences deny, and so which regions they get.
     """
-    study = report.study
+    image = report.image
     fields: dict[str, Any] = {
-        "dataset": study.dataset,
-        "split": study.split,
-        "image_id": study.study_id,
-        "cluster_id": f"{study.dataset}/{study.group}",
+        "dataset": image.dataset,
+        "split": image.split,
+        "image_id": image.image_id,
+        "cluster_id": f"{image.dataset}/{image.group}",
         **names,
         "task": "report",
         "question": example.instruction,
         "answer": report.text,
     }
-    meta = record_meta(study, (), report.shown[1:]) | dict(report.meta)
+    meta = record_meta(image, (), report.shown[1:]) | dict(report.meta)
     if any(sentence.regions for sentence in report.sentences):
         meta |= {"reference_sentences": sentences_to_json(report.sentences)}
-    truth = true_evidence(study)
+    truth = true_evidence(image)
 
     def parse(text: str) -> dict[str, Any]:
         read = written(text, example.evidence, meta, settings, truth, negation)
-        if exact and exact.labels and study.phrases:
+        if exact and exact.labels and image.phrases:
             found = exact.found.get(report.report_id, example.evidence)
             sentences, _ = _sentences(as_reference(text, meta), found, settings, negation)
             read["meta"] |= judged(report, sentences, exact.labels)

@@ -20,7 +20,7 @@ def run(recipe_path: Path) -> dict[str, Any]:
     """
     line, ranks = Line(read_settings(Recipe, recipe_path)), processes()
     with line.timed("data"), ranks.main_process_first():
-        num = len(line.questions), len(line.reports), len(line.studies)
+        num = len(line.questions), len(line.reports), len(line.images)
         print(f"   {num[0]} questions, {num[1]} reports, {num[2]} studies with regions")
         if line.phantom_dir:
             print(f"   first picture: {line.phantom_dir / 'phantoms.png'}")

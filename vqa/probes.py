@@ -13,7 +13,7 @@ import numpy as np
 
 from ..grounding.bad_input import BadInput
 from ..grounding.evidence.controls import derangement
-from ..grounding.types import Study
+from ..grounding.types import AnnotatedImage
 from ..grounding.vocabulary.labels import LabelTree, load_labels
 from ..grounding.vocabulary.phrases import mirror
 from .derived.questions import question_text
@@ -32,7 +32,7 @@ def probed(probe: Probe, questions: Sequence[Question], seed: int = 0) -> list[Q
         "shuffled": lambda: shuffled_image(questions, seed),
         "text_only": lambda: text_only(questions),
         "flipped": lambda: flipped(questions),
-        "absent": lambda: absent([question.study for question in questions], seed),
+        "absent": lambda: absent([question.image for question in questions], seed),
     }
     return makers[probe]()
 
@@ -72,19 +72,19 @@ def shuffled_image(questions: Sequence[Question], seed: int = 0) -> list[Questio
 
     A modality with one picture alone takes one of another. Raises `BadInput` for fewer than two pictures.
     """
-    studies = {study.study_id: study for question in questions for study in question.studies}
-    if len(studies) == 1:
+    images = {image.image_id: image for question in questions for image in question.images}
+    if len(images) == 1:
         raise BadInput(
             "one image alone cannot be shuffled.", fix="leave out the probe 'shuffled', or score more images"
         )
-    order = list(studies.values())
-    donors = derangement([study.modality for study in order], np.random.default_rng(seed))
-    donor_of = {study.study_id: order[donor] for study, donor in zip(order, donors, strict=True)}
+    order = list(images.values())
+    donors = derangement([image.modality for image in order], np.random.default_rng(seed))
+    donor_of = {image.image_id: order[donor] for image, donor in zip(order, donors, strict=True)}
     return [
         replace(
             question,
-            study=donor_of[question.study.study_id],
-            others=tuple(donor_of[study.study_id] for study in question.others),
+            image=donor_of[question.image.image_id],
+            others=tuple(donor_of[image.image_id] for image in question.others),
             meta={**question.meta, "probe": "shuffled"},
         )
         for question in questions
@@ -94,7 +94,7 @@ def shuffled_image(questions: Sequence[Question], seed: int = 0) -> list[Questio
 # --- adversarial pairs -----------------------------------------------------------------------------------------------
 
 
-def absent(studies: Sequence[Study], seed: int = 0) -> list[Question]:
+def absent(annotated_images: Sequence[AnnotatedImage], seed: int = 0) -> list[Question]:
     """Pairs "Is there a X?" on each image: a label that is there, and one that is not, of the same kind.
 
     What is not there is annotated on the image by its set, is seen on other images of the modality, and can be true
@@ -102,12 +102,12 @@ def absent(studies: Sequence[Study], seed: int = 0) -> list[Question]:
     `meta.pair_id`, the second by `meta.adversarial`; so always yes gets no pair right, as always no (ProbMed, Yan et
     al. 2024, https://arxiv.org/abs/2405.20421). Raises `BadInput` where no image allows a pair.
     """
-    images = list({study.study_id: study for study in studies}.values())
+    images = list({image.image_id: image for image in annotated_images}.values())
     seen: dict[str, set[str]] = {}
-    for study in images:
-        seen.setdefault(study.modality, set()).update(region.phrase for region in study.regions)
+    for image in images:
+        seen.setdefault(image.modality, set()).update(region.phrase for region in image.regions)
     rng, tree = np.random.default_rng(seed), load_labels()
-    pairs = [q for study in images for pair in _pairs(study, seen[study.modality], tree, rng) for q in pair]
+    pairs = [q for image in images for pair in _pairs(image, seen[image.modality], tree, rng) for q in pair]
     if images and not pairs:
         fix = "leave out the probe 'absent': it needs images whose sets say what is there and what is not"
         raise BadInput("no image with a label that is there and one that is not.", fix=fix)
@@ -115,20 +115,20 @@ def absent(studies: Sequence[Study], seed: int = 0) -> list[Question]:
 
 
 def _pairs(
-    study: Study, seen: set[str], tree: LabelTree, rng: np.random.Generator
+    image: AnnotatedImage, seen: set[str], tree: LabelTree, rng: np.random.Generator
 ) -> Iterator[tuple[Question, Question]]:
-    there = list(dict.fromkeys(region.phrase for region in study.regions))
-    free = [p for p in study.phrases if p in seen and not any(tree.is_near(p, phrase) for phrase in there)]
+    there = list(dict.fromkeys(region.phrase for region in image.regions))
+    free = [p for p in image.phrases if p in seen and not any(tree.is_near(p, phrase) for phrase in there)]
     for phrase in there:
         if not free:
             return
         ranks = [_distance(phrase, other, tree) for other in free]
         other = free.pop(int(rng.choice(np.flatnonzero(np.array(ranks) == min(ranks)))))
-        pair_id = f"{study.dataset}/{study.study_id}/{phrase}"
+        pair_id = f"{image.dataset}/{image.image_id}/{phrase}"
         meta = {"pair_id": pair_id}
-        yes = _presence(study, phrase, "yes", question_id=pair_id, meta=meta)
-        no_id = f"{study.dataset}/{study.study_id}/{other} (absent)"
-        yield yes, _presence(study, other, "no", question_id=no_id, meta=meta | {"adversarial": True})
+        yes = _presence(image, phrase, "yes", question_id=pair_id, meta=meta)
+        no_id = f"{image.dataset}/{image.image_id}/{other} (absent)"
+        yield yes, _presence(image, other, "no", question_id=no_id, meta=meta | {"adversarial": True})
 
 
 def _distance(phrase: str, other: str, tree: LabelTree) -> int:
@@ -138,9 +138,9 @@ def _distance(phrase: str, other: str, tree: LabelTree) -> int:
     return 1 if tree.level(other) == tree.level(phrase) else 2
 
 
-def _presence(study: Study, phrase: str, answer: str, **fields: Any) -> Question:
+def _presence(image: AnnotatedImage, phrase: str, answer: str, **fields: Any) -> Question:
     return Question(
-        study=study,
+        image=image,
         question=question_text("presence", 0, {"phrase": phrase}),
         answer=answer,
         answer_type="closed",

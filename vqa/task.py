@@ -7,7 +7,7 @@ from typing import Any, Literal
 from ..grounding.evidence.controls import mirrored
 from ..grounding.evidence.evidence import Evidence
 from ..grounding.evidence.sources import true_evidence
-from ..grounding.types import Study
+from ..grounding.types import AnnotatedImage
 from .prompt.prompt import Example, Transform
 
 AnswerType = Literal["open", "closed"]
@@ -24,21 +24,21 @@ class Question:
     """
 
     question_id: str
-    study: Study
+    image: AnnotatedImage
     question: str
     answer: str
     answer_type: AnswerType
     phrases: tuple[str, ...] = ()
     content_type: str = ""
     phrase_type: str = ""
-    others: tuple[Study, ...] = ()
+    others: tuple[AnnotatedImage, ...] = ()
     transform: Transform = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def studies(self) -> tuple[Study, ...]:
+    def images(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the question, in order."""
-        return (self.study, *self.others)
+        return (self.image, *self.others)
 
 
 def to_example(question: Question, evidence: Evidence) -> Example:
@@ -48,11 +48,11 @@ def to_example(question: Question, evidence: Evidence) -> Example:
     """
     return Example(
         example_id=question.question_id,
-        image_path=question.study.image_path,
+        image_path=question.image.image_path,
         instruction=f"{question.question}\nAnswer with a word or short phrase.",
         target=question.answer,
         evidence=_seen(evidence, question.transform),
-        other_paths=tuple(study.image_path for study in question.others),
+        other_paths=tuple(image.image_path for image in question.others),
         transform=question.transform,
         may_cite=True,
     )
@@ -60,7 +60,7 @@ def to_example(question: Question, evidence: Evidence) -> Example:
 
 def truth_of(question: Question) -> Evidence:
     """What is true of the pictures as they are shown, of every phrase that the set annotates on each."""
-    first, *others = (true_evidence(study) for study in question.studies)
+    first, *others = (true_evidence(image) for image in question.images)
     return _seen(replace(first, others=tuple(others)), question.transform)
 
 

@@ -19,12 +19,12 @@ from tqdm.auto import tqdm
 
 from ..bad_input import BadInput, Skipped
 from ..settings import Settings
-from ..types import Study, parse_modality
+from ..types import AnnotatedImage, parse_modality
 from ..vocabulary.labels import load_labels
 from .corpus import data_folder, held_out
 from .layouts import built
 from .layouts.nifti import SliceSettings
-from .schema import studies, tables, to_dataset
+from .schema import images, tables, to_dataset
 
 Layout = Literal[
     "phantom",
@@ -115,7 +115,7 @@ class DataSettings(Settings):
         return self
 
 
-def load_studies(data: Sequence[DataSettings], seed: int) -> tuple[Dataset, Skipped]:
+def load_images(data: Sequence[DataSettings], seed: int) -> tuple[Dataset, Skipped]:
     """All sets with `STUDY_FEATURES`, in the order given, and what was left out of them.
 
     Raises `BadInput` for a missing folder, an unreadable annotation file, and two sets of one name.
@@ -140,7 +140,7 @@ def _load(settings: DataSettings, seed: int, skipped: Skipped) -> Dataset:
         data = built.mapped(set_folder(settings))
     else:
         progress = tqdm(read_set(settings, skipped), desc=settings.name, unit="image", leave=False, disable=None)
-        data = to_dataset(_as_told(study, settings) for study in progress)
+        data = to_dataset(_as_told(image, settings) for image in progress)
     if settings.limit is not None and len(data) > settings.limit:
         chosen = np.random.default_rng(seed).choice(len(data), settings.limit, replace=False)
         data = Dataset(data.with_format("arrow")[np.sort(chosen)])  # pyright: ignore[reportArgumentType]
@@ -162,29 +162,29 @@ def _with_splits(data: Dataset, val_fraction: float, seed: int) -> Dataset:
     return Dataset(data.data.set_column(place, "split", column))
 
 
-def _as_told(study: Study, settings: DataSettings) -> Study:
+def _as_told(image: AnnotatedImage, settings: DataSettings) -> AnnotatedImage:
     """The study with the absent phrases of its set, and without masks if those are not wanted.
 
     Raises `BadInput` where an absent phrase is there.
     """
     absent = [load_labels().label(phrase) for phrase in settings.absent]
-    there = {word for region in study.regions for word in (region.phrase, *region.path)}
+    there = {word for region in image.regions for word in (region.phrase, *region.path)}
     if wrong := sorted(there.intersection(absent)):
         raise BadInput(
-            f"{wrong[0]!r} is said to be absent, yet {study.study_id} shows it.", fix="take it out of `absent`"
+            f"{wrong[0]!r} is said to be absent, yet {image.image_id} shows it.", fix="take it out of `absent`"
         )
-    regions = study.regions
+    regions = image.regions
     if settings.boxes_only:
         regions = tuple(replace(region, mask=None) for region in regions)
-    return replace(study, regions=regions, phrases=tuple(dict.fromkeys([*study.phrases, *absent])))
+    return replace(image, regions=regions, phrases=tuple(dict.fromkeys([*image.phrases, *absent])))
 
 
-def read_set(settings: DataSettings, skipped: Skipped) -> Iterator[Study]:
+def read_set(settings: DataSettings, skipped: Skipped) -> Iterator[AnnotatedImage]:
     """Studies of one set as its adapter gives them, one at a time: no limit, and split "" where the set brings none."""
     reader = import_module(READERS[settings.layout], __package__)
     folder = set_folder(settings)
     if settings.layout == "phantom":
-        return studies(reader.read(folder))
+        return images(reader.read(folder))
     options = {key: getattr(settings, key) for key in ("modality", *OPTIONS)}
     return reader.read(folder, skipped, **{key: value for key, value in options.items() if value})
 

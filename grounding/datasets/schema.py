@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, Value
 from datasets import List as ListOf
 
-from ..types import Region, Study, region_from_json, region_to_json
+from ..types import AnnotatedImage, Region, region_from_json, region_to_json
 
-STUDY_FEATURES = Features(
+IMAGE_FEATURES = Features(
     {
         "study_id": Value("string"),
         "image_path": Value("string"),
@@ -38,25 +38,25 @@ STUDY_FEATURES = Features(
 _ROWS = 256
 
 
-def study_to_row(study: Study) -> dict[str, Any]:
+def image_to_row(image: AnnotatedImage) -> dict[str, Any]:
     """A row with `STUDY_FEATURES`."""
     return {
-        "study_id": study.study_id,
-        "image_path": str(study.image_path),
-        "modality": study.modality,
-        "group": study.group,
-        "dataset": study.dataset,
-        "split": study.split,
-        "size_px": list(study.size_px),
-        "phrases": list(study.phrases),
-        "regions": [region_to_json(region) for region in study.regions],
+        "study_id": image.image_id,
+        "image_path": str(image.image_path),
+        "modality": image.modality,
+        "group": image.group,
+        "dataset": image.dataset,
+        "split": image.split,
+        "size_px": list(image.size_px),
+        "phrases": list(image.phrases),
+        "regions": [region_to_json(region) for region in image.regions],
     }
 
 
-def row_to_study(row: dict[str, Any]) -> Study:
+def row_to_image(row: dict[str, Any]) -> AnnotatedImage:
     """The inverse of `study_to_row`; masks are decoded here and not before."""
-    return Study(
-        study_id=row["study_id"],
+    return AnnotatedImage(
+        image_id=row["study_id"],
         image_path=Path(row["image_path"]),
         modality=row["modality"],
         group=row["group"],
@@ -75,21 +75,21 @@ def _region(row: dict[str, Any]) -> Region:
     return region_from_json({**row, "box_xyxy_px": box, "mask_rle": rle if has_mask else None})
 
 
-def to_dataset(studies: Iterable[Study]) -> Dataset:
+def to_dataset(images: Iterable[AnnotatedImage]) -> Dataset:
     """Studies as a `datasets.Dataset` with `STUDY_FEATURES`; a few hundred at a time are more than Arrow."""
-    schema, rows = STUDY_FEATURES.arrow_schema, map(study_to_row, studies)
+    schema, rows = IMAGE_FEATURES.arrow_schema, map(image_to_row, images)
     parts = [schema.empty_table()]
     while some := list(islice(rows, _ROWS)):
         parts.append(pa.Table.from_pylist(some, schema))
     return Dataset(pa.concat_tables(parts))  # pyright: ignore[reportArgumentType]
 
 
-def studies(data: Dataset) -> Iterator[Study]:
+def images(data: Dataset) -> Iterator[AnnotatedImage]:
     """Every row of the dataset as a `Study`, in order."""
-    return (row_to_study(row) for row in data)  # pyright: ignore[reportArgumentType]
+    return (row_to_image(row) for row in data)  # pyright: ignore[reportArgumentType]
 
 
-class Studies(Sequence[Study]):
+class AnnotatedImages(Sequence[AnnotatedImage]):
     """The rows of a dataset as studies; each is decoded when it is asked for and not kept."""
 
     def __init__(self, data: Dataset):
@@ -98,10 +98,10 @@ class Studies(Sequence[Study]):
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, index: int) -> Study:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def __getitem__(self, index: int) -> AnnotatedImage:  # pyright: ignore[reportIncompatibleMethodOverride]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        return row_to_study(self.data[index])
+        return row_to_image(self.data[index])
 
 
 def tables(data: Dataset, columns: Sequence[str], num_rows: int = 4096) -> Iterator[pa.Table]:

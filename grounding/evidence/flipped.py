@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ..files import sha256
 from ..grounder import Grounder
-from ..types import Region, Study
+from ..types import AnnotatedImage, Region
 from ..vocabulary.phrases import mirror
 from .controls import mirrored_region
 
@@ -30,18 +30,18 @@ class InMirror:
         """That of the grounder."""
         return self.grounder.embedding_dim
 
-    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study the regions of its phrases, best first, boxes in pixels of the stored image."""
-        flipped = [mirrored_study(study) for study in studies]
+        flipped = [mirrored_image(image) for image in images]
         found = self.grounder.ground(flipped, [[mirror(phrase)[0] for phrase in row] for row in phrases])
-        return [_mirrored(row, study) for row, study in zip(found, studies, strict=True)]
+        return [_mirrored(row, image) for row, image in zip(found, images, strict=True)]
 
 
-def mirrored_study(study: Study) -> Study:
+def mirrored_image(image: AnnotatedImage) -> AnnotatedImage:
     """What is known of the study, in places and words of its flipped picture; the file is the stored one."""
-    phrases = tuple(mirror(phrase)[0] for phrase in study.phrases)
-    return replace(study, regions=tuple(_mirrored(study.regions, study)), phrases=phrases)
+    phrases = tuple(mirror(phrase)[0] for phrase in image.phrases)
+    return replace(image, regions=tuple(_mirrored(image.regions, image)), phrases=phrases)
 
 
-def _mirrored(regions: Sequence[Region], study: Study) -> list[Region]:
-    return [mirrored_region(region, study.size_px[0]) for region in regions]
+def _mirrored(regions: Sequence[Region], image: AnnotatedImage) -> list[Region]:
+    return [mirrored_region(region, image.size_px[0]) for region in regions]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..bad_input import BadInput
 from ..grounder import true_regions
-from ..types import Region, Study
+from ..types import AnnotatedImage, Region
 from .controls import derangement, scatter, transplant
 from .evidence import Evidence, EvidenceSettings, Source, select
 
@@ -20,15 +20,17 @@ class Query:
     `others`: the same of the prompt's further images.
     """
 
-    study: Study
+    image: AnnotatedImage
     asked: tuple[str, ...] = ()
     usual: tuple[str, ...] = ()
     others: tuple["Query", ...] = ()
 
     @staticmethod
-    def of(studies: Sequence[Study], asked: tuple[str, ...], vocabulary: Mapping[str, Sequence[str]]) -> "Query":
+    def of(
+        images: Sequence[AnnotatedImage], asked: tuple[str, ...], vocabulary: Mapping[str, Sequence[str]]
+    ) -> "Query":
         """Of a prompt's images: `asked` of all, and of each what `vocabulary` has for its modality."""
-        first, *others = (Query(study=s, asked=asked, usual=tuple(vocabulary.get(s.modality, ()))) for s in studies)
+        first, *others = (Query(image=s, asked=asked, usual=tuple(vocabulary.get(s.modality, ()))) for s in images)
         return replace(first, others=tuple(others))
 
     @property
@@ -60,9 +62,9 @@ def evidence_for(
     Raises `BadInput` if `oracle` is asked for and no study has a true region.
     """
     if source == "none":
-        return [Evidence.none(query.study.size_px) for query in queries]
+        return [Evidence.none(query.image.size_px) for query in queries]
     images = [image for query in queries for image in query.images]
-    if source == "oracle" and queries and not any(caches.truth.get(image.study.study_id) for image in images):
+    if source == "oracle" and queries and not any(caches.truth.get(image.image.image_id) for image in images):
         raise BadInput("evidence source 'oracle' needs true regions, these studies have none.", fix="leave it out")
     donors = _donors(queries, seed) if source == "shuffled" else {}
     of_image = partial(_of_image, source, caches, settings, donors)
@@ -77,41 +79,41 @@ def _of_image(
     source: Source,
     caches: RegionCaches,
     settings: EvidenceSettings,
-    donors: Mapping[str, Study],
+    donors: Mapping[str, AnnotatedImage],
     query: Query,
     seeds: list[int],
 ) -> Evidence:
     if source == "shuffled":
-        donor = replace(query, study=donors[query.study.study_id])
-        own = Evidence(source="shuffled", size_px=query.study.size_px, phrases=query.asked)
+        donor = replace(query, image=donors[query.image.image_id])
+        own = Evidence(source="shuffled", size_px=query.image.size_px, phrases=query.asked)
         return transplant(own, _gather("predicted", donor, caches, settings))
     found = _gather("oracle" if source == "oracle" else "predicted", query, caches, settings)
     return scatter(found, np.random.default_rng(seeds)) if source == "random" else found
 
 
-def true_evidence(study: Study) -> Evidence:
+def true_evidence(image: AnnotatedImage) -> Evidence:
     """Every phrase that the set annotates on the image, with its true regions: what citations are held against."""
-    regions = tuple(true_regions(study, study.phrases))
-    return Evidence(source="oracle", size_px=study.size_px, regions=regions, phrases=study.phrases)
+    regions = tuple(true_regions(image, image.phrases))
+    return Evidence(source="oracle", size_px=image.size_px, regions=regions, phrases=image.phrases)
 
 
 def _gather(source: Source, query: Query, caches: RegionCaches, settings: EvidenceSettings) -> Evidence:
     """The regions of the query's phrases from its own image, the best of them kept."""
     cache = caches.truth if source == "oracle" else caches.predicted
-    regions = [r for r in cache.get(query.study.study_id, ()) if r.phrase in query.phrases]
-    evidence = Evidence(source=source, size_px=query.study.size_px, regions=tuple(regions), phrases=query.asked)
+    regions = [r for r in cache.get(query.image.image_id, ()) if r.phrase in query.phrases]
+    evidence = Evidence(source=source, size_px=query.image.size_px, regions=tuple(regions), phrases=query.asked)
     return select(evidence, settings)
 
 
-def _donors(queries: Sequence[Query], seed: int) -> dict[str, Study]:
+def _donors(queries: Sequence[Query], seed: int) -> dict[str, AnnotatedImage]:
     """For each image, by its study's id, the one whose regions it is given: another first image of its modality.
 
     Images that are never first have donors of their own, so that those of the others stay as they are.
     """
-    first = {query.study.study_id: query.study for query in queries}
-    every = {image.study.study_id: image.study for query in queries for image in query.images}
-    rng, found = np.random.default_rng(seed), dict[str, Study]()
+    first = {query.image.image_id: query.image for query in queries}
+    every = {image.image.image_id: image.image for query in queries for image in query.images}
+    rng, found = np.random.default_rng(seed), dict[str, AnnotatedImage]()
     for order in (list(first.values()), list(every.values()) if len(every) > len(first) else []):
-        donors = derangement([study.modality for study in order], rng)
-        found = {study.study_id: order[donor] for study, donor in zip(order, donors, strict=True)} | found
+        donors = derangement([annotated.modality for annotated in order], rng)
+        found = {annotated.image_id: order[donor] for annotated, donor in zip(order, donors, strict=True)} | found
     return found

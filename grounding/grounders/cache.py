@@ -18,12 +18,12 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput, Skipped
-from ..datasets.schema import row_to_study
+from ..datasets.schema import row_to_image
 from ..files import sha256, write_atomic
 from ..geometry import mask_to_rle, rle_to_mask
 from ..grounder import Grounder
 from ..imaging.read import image_sha256
-from ..types import Region, Study, region_to_json
+from ..types import AnnotatedImage, Region, region_to_json
 
 _RLE = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.list_(pa.int32()))])
 _REGION = pa.struct(
@@ -45,10 +45,10 @@ class StoredRegions(Mapping[str, list[Region]]):
     def __init__(self, key_of: Mapping[str, str], table: pa.Table):
         self._table = table
         self._row_of_key = {key: row for row, key in enumerate(table["key"].to_pylist())}
-        self._key_of = {study_id: key for study_id, key in key_of.items() if key in self._row_of_key}
+        self._key_of = {image_id: key for image_id, key in key_of.items() if key in self._row_of_key}
 
-    def __getitem__(self, study_id: str) -> list[Region]:
-        row = self._row_of_key[self._key_of[study_id]]
+    def __getitem__(self, image_id: str) -> list[Region]:
+        row = self._row_of_key[self._key_of[image_id]]
         return [_region(values) for values in self._table["regions"][row].as_py()]
 
     def __iter__(self) -> Iterator[str]:
@@ -60,7 +60,7 @@ class StoredRegions(Mapping[str, list[Region]]):
 
 def regions_of(
     grounder: Grounder,
-    studies: Sequence[Study] | Dataset,
+    images: Sequence[AnnotatedImage] | Dataset,
     phrases: Sequence[Sequence[str]],
     cache_dir: Path,
     batch_size: int = 16,
@@ -72,7 +72,7 @@ def regions_of(
     studies and phrases differ in number, `BadInput` for a shard that is damaged.
     """
     skipped = Skipped()
-    keys = _keys(grounder, studies, phrases, skipped)
+    keys = _keys(grounder, images, phrases, skipped)
     folder = cache_dir / grounder.fingerprint[:16]
     stored = _read(folder, set(keys.values()))
     have = set(stored["key"].to_pylist())
@@ -81,58 +81,58 @@ def regions_of(
     bar = tqdm(total=len(missing), desc="grounding images", unit="image", disable=not missing)
     for start in range(0, len(missing), batch_size):
         places = missing[start : start + batch_size]
-        batch = {place: (_study(studies, place), list(phrases[place])) for place in places}
+        batch = {place: (_image(images, place), list(phrases[place])) for place in places}
         found = _ground(grounder, batch, skipped)
         fresh.append(_write(folder, {keys[place]: regions for place, regions in found.items()}))
         bar.update(len(places))
     bar.close()
     table = pa.concat_tables([stored, _join(folder, fresh)])
-    return StoredRegions({_study_id(studies, place): key for place, key in keys.items()}, table), skipped
+    return StoredRegions({_image_id(images, place): key for place, key in keys.items()}, table), skipped
 
 
-def _study(studies: Sequence[Study] | Dataset, place: int) -> Study:
-    return row_to_study(studies[place]) if isinstance(studies, Dataset) else studies[place]
+def _image(images: Sequence[AnnotatedImage] | Dataset, place: int) -> AnnotatedImage:
+    return row_to_image(images[place]) if isinstance(images, Dataset) else images[place]
 
 
-def _study_id(studies: Sequence[Study] | Dataset, place: int) -> str:
-    return studies[place]["study_id"] if isinstance(studies, Dataset) else studies[place].study_id
+def _image_id(images: Sequence[AnnotatedImage] | Dataset, place: int) -> str:
+    return images[place]["study_id"] if isinstance(images, Dataset) else images[place].image_id
 
 
 def _keys(
-    grounder: Grounder, studies: Sequence[Study] | Dataset, phrases: Sequence[Sequence[str]], skipped: Skipped
+    grounder: Grounder, images: Sequence[AnnotatedImage] | Dataset, phrases: Sequence[Sequence[str]], skipped: Skipped
 ) -> dict[int, str]:
     """The cache key of every study whose image can be opened, by its place."""
-    if len(studies) != len(phrases):
-        raise ValueError(f"{len(studies)} studies, but phrases for {len(phrases)}")
+    if len(images) != len(phrases):
+        raise ValueError(f"{len(images)} studies, but phrases for {len(phrases)}")
     keys: dict[int, str] = {}
     for place, asked in enumerate(phrases):
-        study = _study(studies, place)
+        image = _image(images, place)
         try:
-            keys[place] = _key(grounder, study, asked)
+            keys[place] = _key(grounder, image, asked)
         except BadInput as error:
-            skipped.add(study.study_id, error)
+            skipped.add(image.image_id, error)
     return keys
 
 
-def _key(grounder: Grounder, study: Study, phrases: Sequence[str]) -> str:
+def _key(grounder: Grounder, image: AnnotatedImage, phrases: Sequence[str]) -> str:
     """Hash of everything the regions depend on; of an oracle that includes the annotations."""
-    parts: list[Any] = [image_sha256(study.image_path), study.modality, grounder.fingerprint, sorted(set(phrases))]
+    parts: list[Any] = [image_sha256(image.image_path), image.modality, grounder.fingerprint, sorted(set(phrases))]
     if getattr(grounder, "reads_truth", False):
-        parts += [list(study.phrases), [region_to_json(region) for region in study.regions]]
+        parts += [list(image.phrases), [region_to_json(region) for region in image.regions]]
     return sha256(json.dumps(parts))
 
 
 def _ground(
-    grounder: Grounder, batch: Mapping[int, tuple[Study, list[str]]], skipped: Skipped
+    grounder: Grounder, batch: Mapping[int, tuple[AnnotatedImage, list[str]]], skipped: Skipped
 ) -> dict[int, list[Region]]:
     """Regions by place; if the batch holds an image that cannot be read, one by one without it."""
-    studies, phrases = [study for study, _ in batch.values()], [asked for _, asked in batch.values()]
+    images, phrases = [image for image, _ in batch.values()], [asked for _, asked in batch.values()]
     try:
-        return dict(zip(batch, grounder.ground(studies, phrases), strict=True))
+        return dict(zip(batch, grounder.ground(images, phrases), strict=True))
     except BadInput as error:
         if len(batch) > 1:
             return {p: r for place in batch for p, r in _ground(grounder, {place: batch[place]}, skipped).items()}
-        skipped.add(studies[0].study_id, error)
+        skipped.add(images[0].image_id, error)
         return {}
 
 

@@ -24,7 +24,7 @@ from ..model.decode import decode, point_of
 from ..model.medglip import MedGlipModel, MedGlipOutput
 from ..model.processing import MedGlipProcessor
 from ..settings import Settings
-from ..types import Region, Study
+from ..types import AnnotatedImage, Region
 from ..vocabulary.labels import load_labels
 from ..vocabulary.phrases import with_description
 
@@ -88,34 +88,34 @@ class MedGlipGrounder:
         """The score from which a region counts as found: chosen on validation images, 0.5 without calibration."""
         return self.calibration.threshold
 
-    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study the regions of its phrases, best first. Raises `BadInput` for an unreadable picture."""
-        views = self._views(studies, phrases, self.settings.capped)
+        views = self._views(images, phrases, self.settings.capped)
         return [self._regions(view, self._limits(view)) for view in views]
 
-    def presence(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[dict[str, float]]:
+    def presence(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[dict[str, float]]:
         """For each study and phrase the chance in [0, 1] that it is in the image at all, never above its ancestors'."""
-        return [_capped(view.asked, self._chances(view)) for view in self._views(studies, phrases, True)]
+        return [_capped(view.asked, self._chances(view)) for view in self._views(images, phrases, True)]
 
     def answer(
-        self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]
+        self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
     ) -> list[tuple[list[Region], dict[str, float]]]:
         """`ground` and `presence` of one pass over the images."""
-        views = self._views(studies, phrases, True)
+        views = self._views(images, phrases, True)
         return [(self._regions(view, self._limits(view)), _capped(view.asked, self._chances(view))) for view in views]
 
-    def say(self, study: Study, phrases: Sequence[str]) -> tuple[list[Region], dict[str, float]]:
+    def say(self, image: AnnotatedImage, phrases: Sequence[str]) -> tuple[list[Region], dict[str, float]]:
         """Regions of one study, and the model's own presence logit of each phrase, neither capped nor calibrated."""
-        view = next(self._views([study], [phrases], False))
+        view = next(self._views([image], [phrases], False))
         logits = view.output.presence[view.image].tolist() if view.output is not None else []
         return self._regions(view, {}), dict(zip(view.asked, logits, strict=False))
 
-    def embed(self, studies: Sequence[Study], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
+    def embed(self, images: Sequence[AnnotatedImage], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
         """The given regions with embeddings float32[D] in the space of `ground`, read at their boxes' centres."""
         embedded: list[list[Region]] = []
         size = self.settings.batch_size
-        for start in range(0, len(studies), size):
-            embedded += self._embed_batch(studies[start : start + size], regions[start : start + size])
+        for start in range(0, len(images), size):
+            embedded += self._embed_batch(images[start : start + size], regions[start : start + size])
         return embedded
 
     def mirrored(self) -> "MedGlipGrounder":
@@ -126,18 +126,18 @@ class MedGlipGrounder:
         return other
 
     def _views(
-        self, studies: Sequence[Study], phrases: Sequence[Sequence[str]], with_ancestors: bool
+        self, annotated_images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]], with_ancestors: bool
     ) -> Iterator["_View"]:
         """What the model says of each study; a batch that nothing is asked of is not looked at."""
         asked = [_asked(row) for row in phrases]
         read = [_with_ancestors(row) for row in asked] if with_ancestors else asked
-        for start in range(0, len(studies), self.settings.batch_size):
-            batch = studies[start : start + self.settings.batch_size]
+        for start in range(0, len(annotated_images), self.settings.batch_size):
+            batch = annotated_images[start : start + self.settings.batch_size]
             rows = read[start : start + self.settings.batch_size]
-            images = [self.read(study.image_path) for study in batch] if any(rows) else []
+            images = [self.read(image.image_path) for image in batch] if any(rows) else []
             output = self._run(images, batch, rows) if images else None
-            for i, (study, row) in enumerate(zip(batch, rows, strict=True)):
-                size_px = images[i].size if images else study.size_px
+            for i, (image, row) in enumerate(zip(batch, rows, strict=True)):
+                size_px = images[i].size if images else image.size_px
                 yield _View(output, i, asked[start + i], row, Letterbox(size_px, self.processor.image_size))
 
     def _chances(self, view: "_View") -> dict[str, float]:
@@ -150,11 +150,13 @@ class MedGlipGrounder:
     def _limits(self, view: "_View") -> dict[str, float]:
         return self._chances(view) if self.settings.capped else {}
 
-    def _embed_batch(self, studies: Sequence[Study], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
+    def _embed_batch(
+        self, annotated_images: Sequence[AnnotatedImage], regions: Sequence[Sequence[Region]]
+    ) -> list[list[Region]]:
         if not any(regions):
-            return [[] for _ in studies]
-        images = [self.read(study.image_path) for study in studies]
-        output = self._run(images, studies, [[] for _ in studies])
+            return [[] for _ in annotated_images]
+        images = [self.read(annotated.image_path) for annotated in annotated_images]
+        output = self._run(images, annotated_images, [[] for _ in annotated_images])
         embedded = []
         for image, row, embeddings_ND in zip(images, regions, output.embeddings.cpu(), strict=True):
             letterbox = Letterbox(image.size, self.processor.image_size)
@@ -166,12 +168,12 @@ class MedGlipGrounder:
 
     @torch.inference_mode()
     def _run(
-        self, images: list[Image.Image], studies: Sequence[Study], asked: Sequence[Sequence[str]]
+        self, images: list[Image.Image], annotated_images: Sequence[AnnotatedImage], asked: Sequence[Sequence[str]]
     ) -> MedGlipOutput:
         """The dense output; phrases are scored apart, so that chunks of them put together are the same."""
         if self.settings.descriptions:
             asked = [[with_description(phrase, load_labels()) for phrase in row] for row in asked]
-        inputs = self.processor(images, asked, [study.modality for study in studies]).to(self.model.device)
+        inputs = self.processor(images, asked, [image.modality for image in annotated_images]).to(self.model.device)
         ids, masks = (inputs.pop(name).split(self.settings.phrases_at_once, 1) for name in _PHRASE_INPUTS)
         outputs = [self.model(**inputs, input_ids=i, attention_mask=m) for i, m in zip(ids, masks, strict=True)]
         parts = {name: torch.cat([part[name] for part in outputs], -1) for name in ("logits", "presence")}

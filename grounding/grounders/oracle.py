@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..files import sha256
 from ..grounder import true_regions
-from ..types import Region, Study
+from ..types import AnnotatedImage, Region
 from .medglip import MedGlipGrounder
 
 
@@ -23,7 +23,7 @@ class TruthGrounder:
         """D of the embedder, 0 without one."""
         return self.embedder.embedding_dim if self.embedder else 0
 
-    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study its true regions of the phrases, score 1; ancestors of a label are answered by its regions."""
-        found = [true_regions(study, row) for study, row in zip(studies, phrases, strict=True)]
-        return self.embedder.embed(studies, found) if self.embedder else found
+        found = [true_regions(image, row) for image, row in zip(images, phrases, strict=True)]
+        return self.embedder.embed(images, found) if self.embedder else found

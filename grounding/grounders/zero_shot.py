@@ -24,7 +24,7 @@ from ..imaging.read import read_image
 from ..model.assign import box_area
 from ..model.decode import nms
 from ..settings import Settings
-from ..types import Region, Study
+from ..types import AnnotatedImage, Region
 from ..vocabulary.labels import load_labels
 
 DINO = ("grounding-dino", "mm-grounding-dino")
@@ -107,14 +107,14 @@ class ZeroShotGrounder:
         config = self.model.config
         return config.d_model if config.model_type in DINO else config.text_config.hidden_size
 
-    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study the regions of its phrases, best first. Raises `BadInput` for an unreadable picture."""
-        return [self._ground(study, _asked(row)) for study, row in zip(studies, phrases, strict=True)]
+        return [self._ground(image, _asked(row)) for image, row in zip(images, phrases, strict=True)]
 
-    def _ground(self, study: Study, asked: list[str]) -> list[Region]:
+    def _ground(self, annotated: AnnotatedImage, asked: list[str]) -> list[Region]:
         if not asked:
             return []
-        image, found, size = read_image(study.image_path), list[Region](), self.settings.batch_size
+        image, found, size = read_image(annotated.image_path), list[Region](), self.settings.batch_size
         pixels = self._pixels(image)
         for start in range(0, len(asked), size):
             chunk = asked[start : start + size]

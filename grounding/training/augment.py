@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..geometry import Boxes
-from ..types import Study
+from ..types import AnnotatedImage
 from ..vocabulary.phrases import has_side
 
 TURNED = ("endoscopy", "dermoscopy", "histology", "microscopy")
@@ -26,12 +26,14 @@ class View:
     masks_Ghw: NDArray[np.uint8]
 
 
-def augment(view: View, study: Study, rng: np.random.Generator, zoom: float, mirror: bool) -> tuple[View, bool]:
+def augment(
+    view: View, image: AnnotatedImage, rng: np.random.Generator, zoom: float, mirror: bool
+) -> tuple[View, bool]:
     """The view changed, and whether left and right changed places.
 
     No box is cut: the picture shrinks, grows and moves only as far as every box stays inside.
     """
-    is_turned = study.modality in TURNED and not _has_sides(study)
+    is_turned = image.modality in TURNED and not _has_sides(image)
     is_flipped = (is_turned or mirror) and rng.random() < 0.5
     if is_flipped:
         view = flipped(view)
@@ -55,8 +57,8 @@ def turned(view: View, quarters: int) -> View:
     return View(np.rot90(view.square, quarters), boxes, np.rot90(view.masks_Ghw, quarters, (1, 2)))
 
 
-def _has_sides(study: Study) -> bool:
-    return any(map(has_side, (*study.phrases, *(region.phrase for region in study.regions))))
+def _has_sides(image: AnnotatedImage) -> bool:
+    return any(map(has_side, (*image.phrases, *(region.phrase for region in image.regions))))
 
 
 def _moved(view: View, rng: np.random.Generator, zoom: float) -> View:

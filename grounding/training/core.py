@@ -15,8 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 from ..bad_input import BadInput, Skipped
 from ..datasets.load import DataSettings
-from ..datasets.schema import Studies, split_of, words_of
-from ..datasets.schema import studies as studies_of
+from ..datasets.schema import AnnotatedImages, split_of, words_of
+from ..datasets.schema import images as images_of
 from ..files import write_atomic
 from ..grounders.medglip import GrounderSettings, MedGlipGrounder
 from ..grounders.pretrained import checkpoint_folder
@@ -29,7 +29,7 @@ from ..model.processing import MedGlipProcessor, train_tokenizer
 from ..model.text_starts import freeze_text, load_text_start, text_settings, text_tokenizer
 from ..settings import Settings
 from ..settings import validate as validated
-from ..types import Study
+from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
 from .checkpoint import claim, finished_steps
 from .examples import DrawSettings, collator, draw, load_examples
@@ -40,7 +40,7 @@ from .sampling import MixtureSettings, chances, datasets_of
 from .validation import blind_strides, calibrate, mean_iou
 from .warm_start import continued
 
-Score = Callable[[MedGlipGrounder, list[Study]], Mapping[str, float]]
+Score = Callable[[MedGlipGrounder, list[AnnotatedImage]], Mapping[str, float]]
 
 CALIBRATED = GrounderSettings(min_score=0.01, max_per_phrase=100)
 """What is looked at for calibration: as many and as faint regions as scores are computed of."""
@@ -110,7 +110,7 @@ class GroundingSettings(MixtureSettings):
 
 
 def train(
-    studies: Dataset,
+    images: Dataset,
     settings: GroundingSettings,
     out_dir: Path,
     *,
@@ -128,13 +128,13 @@ def train(
     _claim(out_dir, settings)
     if finished_steps(folder) >= settings.train.steps:
         return folder
-    rows = split_of(studies, "train")
+    rows = split_of(images, "train")
     skipped = Skipped()
     model, processor = _start(settings, rows)
     examples = load_examples(rows, processor.image_size, settings.memory_gb, skipped)
     skipped.write(out_dir / "skipped.jsonl")
     if settings.start_from and score is not None and processes().is_main_process:
-        _score(score, MedGlipGrounder(model, processor), studies, out_dir / "val_before.json")
+        _score(score, MedGlipGrounder(model, processor), images, out_dir / "val_before.json")
     fit(
         model,
         examples,
@@ -144,13 +144,13 @@ def train(
         settings=settings.train,
         out_dir=out_dir,
         weights=chances(datasets_of(examples, rows), sets, settings),
-        validate=_validation(studies, settings, processor) if settings.train.validate_every else None,
+        validate=_validation(images, settings, processor) if settings.train.validate_every else None,
         name="grounding",
     )
     if processes().is_main_process:
-        _save(model, processor, folder, settings, studies, sets)
+        _save(model, processor, folder, settings, images, sets)
         if score is not None:
-            _score(score, MedGlipGrounder(model, processor), studies, out_dir / "val.json")
+            _score(score, MedGlipGrounder(model, processor), images, out_dir / "val.json")
         write_atomic(folder / "finished.json", json.dumps({"steps": settings.train.steps}))
     processes().wait_for_everyone()
     return folder
@@ -214,10 +214,10 @@ def _claim(out_dir: Path, settings: GroundingSettings) -> None:
 
 
 def _validation(
-    studies: Dataset, settings: GroundingSettings, processor: MedGlipProcessor
+    images: Dataset, settings: GroundingSettings, processor: MedGlipProcessor
 ) -> Callable[[torch.nn.Module], float]:
     """Says how good a core is on a sample of split val. Raises `BadInput` where there is none."""
-    sample = Studies(split_of(studies, "val", settings.validate_images, settings.train.seed))
+    sample = AnnotatedImages(split_of(images, "val", settings.validate_images, settings.train.seed))
     if not sample:
         raise BadInput("no image of split val to validate on.", fix="set train.validate_every to 0, or give some")
     limits = GrounderSettings(calibrated=False, mask_min_score=1.0)  # boxes alone
@@ -242,23 +242,23 @@ def _save(
     processor: MedGlipProcessor,
     folder: Path,
     settings: GroundingSettings,
-    studies: Dataset,
+    images: Dataset,
     sets: Sequence[DataSettings],
 ) -> None:
     """Calibrate on the validation split; weights, configuration, tokenizer, model card."""
-    validation, skipped = Studies(split_of(studies, "val")), Skipped()
+    validation, skipped = AnnotatedImages(split_of(images, "val")), Skipped()
     model.config.calibration = None
     calibration = calibrate(MedGlipGrounder(model, processor, CALIBRATED), validation, skipped)
     model.config.calibration = calibration and calibration_to_json(calibration)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     limits = limits_of(MedGlipGrounder(model, processor), validation)
-    write_card(folder, facts_of(studies, sets), model, settings, limits=limits)
+    write_card(folder, facts_of(images, sets), model, settings, limits=limits)
     start = checkpoint_folder(settings.start_from) if settings.start_from else None
-    write_learned(folder, training_pictures(studies), start)
+    write_learned(folder, training_pictures(images), start)
 
 
-def limits_of(core: MedGlipGrounder, validation: Sequence[Study]) -> list[str]:
+def limits_of(core: MedGlipGrounder, validation: Sequence[AnnotatedImage]) -> list[str]:
     """What the card of a core has to say against it, and the console too: stages that see nothing."""
     try:
         blind = blind_strides(core, validation)
@@ -274,6 +274,6 @@ def limits_of(core: MedGlipGrounder, validation: Sequence[Study]) -> list[str]:
     return said
 
 
-def _score(score: Score, core: MedGlipGrounder, studies: Dataset, path: Path) -> None:
+def _score(score: Score, core: MedGlipGrounder, images: Dataset, path: Path) -> None:
     """What `score` says of the core on the validation split, on disk."""
-    write_atomic(path, json.dumps(dict(score(core, list(studies_of(split_of(studies, "val"))))), indent=1))
+    write_atomic(path, json.dumps(dict(score(core, list(images_of(split_of(images, "val"))))), indent=1))

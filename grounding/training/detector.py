@@ -69,7 +69,7 @@ class DinoTarget:
 
 def fine_tune(
     grounder: ZeroShotGrounder,
-    studies: Dataset,
+    images: Dataset,
     settings: FineTuneSettings,
     out_dir: Path,
     *,
@@ -84,7 +84,7 @@ def fine_tune(
     """
     check_tunable(grounder)
     folder, model, processor = out_dir / "model", grounder.model, grounder.processor
-    rows = split_of(studies, "train")
+    rows = split_of(images, "train")
     claim(out_dir, _ingredients(grounder, rows, settings))
     if finished_steps(folder) >= settings.train.steps:
         return folder
@@ -123,8 +123,8 @@ def check_tunable(grounder: Grounder) -> None:
 def _ingredients(grounder: ZeroShotGrounder, rows: Dataset, settings: FineTuneSettings) -> dict[str, Any]:
     """What a training is made of, for `claim`: settings but for its length, the detector, the training studies."""
     told = settings.model_dump(mode="json", exclude={"train": {"steps"}, "memory_gb": True})
-    studies = sha256(json.dumps([list(rows[name]) for name in ("dataset", "study_id", "phrases")]))
-    return told | {"detector": grounder.fingerprint, "studies": studies}
+    images = sha256(json.dumps([list(rows[name]) for name in ("dataset", "study_id", "phrases")]))
+    return told | {"detector": grounder.fingerprint, "studies": images}
 
 
 def prepare(model: Any, processor: Any, settings: FineTuneSettings) -> None:

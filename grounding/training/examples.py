@@ -17,14 +17,14 @@ from pydantic import Field
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput, Skipped
-from ..datasets.schema import row_to_study, tables
+from ..datasets.schema import row_to_image, tables
 from ..geometry import Boxes, Letterbox
 from ..grounder import is_about
 from ..imaging.read import read_image
 from ..model.losses import Target
 from ..model.processing import MedGlipProcessor
 from ..settings import Settings
-from ..types import Study
+from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
 from ..vocabulary.phrases import mirror, with_description
 from .augment import View, augment
@@ -65,7 +65,7 @@ class Example:
     of each cell that is covered, in 255ths: as fine as the model's own.
     """
 
-    study: Study
+    image: AnnotatedImage
     square: NDArray[np.uint8]
     boxes_G4: Boxes
     masks_Ghw: NDArray[np.uint8]
@@ -86,24 +86,24 @@ class Draw:
     about: frozenset[str]
 
 
-def load_example(study: Study, side_px: int) -> Example:
+def load_example(annotated: AnnotatedImage, side_px: int) -> Example:
     """Read and letterbox one study. Raises `BadInput` for an image that is unreadable or not of the study's size."""
-    image = read_image(study.image_path)
-    if image.size != tuple(study.size_px):
+    image = read_image(annotated.image_path)
+    if image.size != tuple(annotated.size_px):
         raise BadInput(
-            f"image is {image.size}, its annotations are for {study.size_px}.",
-            file=study.image_path,
+            f"image is {image.size}, its annotations are for {annotated.size_px}.",
+            file=annotated.image_path,
             fix="annotate the image as stored",
         )
     letterbox = Letterbox(image.size, side_px)
     empty = np.zeros((side_px, side_px), bool)
-    masks = [empty if r.mask is None else letterbox.mask(r.mask) for r in study.regions]
+    masks = [empty if r.mask is None else letterbox.mask(r.mask) for r in annotated.regions]
     return Example(
-        study=replace(study, regions=tuple(replace(r, mask=None) for r in study.regions)),
+        image=replace(annotated, regions=tuple(replace(r, mask=None) for r in annotated.regions)),
         square=np.asarray(letterbox.image(image)),
-        boxes_G4=letterbox.forward(np.array([r.box_xyxy_px for r in study.regions], np.float32).reshape(-1, 4)),
+        boxes_G4=letterbox.forward(np.array([r.box_xyxy_px for r in annotated.regions], np.float32).reshape(-1, 4)),
         masks_Ghw=_quarter(np.array(masks, bool).reshape(-1, side_px, side_px)),
-        has_mask_G=np.array([r.mask is not None for r in study.regions], bool),
+        has_mask_G=np.array([r.mask is not None for r in annotated.regions], bool),
     )
 
 
@@ -117,7 +117,7 @@ class Lazy(Sequence[Example]):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Example:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return load_example(row_to_study(self.rows[index]), self.side_px)
+        return load_example(row_to_image(self.rows[index]), self.side_px)
 
 
 def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skipped) -> Sequence[Example]:
@@ -131,7 +131,7 @@ def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skippe
     loaded: list[Example] = []
     for row in tqdm(rows, desc="training images", unit="image"):
         try:
-            loaded.append(load_example(row_to_study(row), side_px))  # pyright: ignore[reportArgumentType]
+            loaded.append(load_example(row_to_image(row), side_px))  # pyright: ignore[reportArgumentType]
         except BadInput as error:
             skipped.add(str(row["study_id"]), error)  # pyright: ignore[reportArgumentType, reportCallIssue]
     return loaded
@@ -139,26 +139,26 @@ def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skippe
 
 def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> Draw:
     """Choose phrases and modality, augment, and say what is true; everything from `rng`."""
-    study = example.study if settings.hierarchy else _flat(example.study)
-    labels = _choose_phrases(study, rng, settings)
-    labels += _siblings(study, labels, rng, settings.siblings if settings.hierarchy else 0)
-    annotated = {*study.phrases, *(region.phrase for region in study.regions)}
+    image = example.image if settings.hierarchy else _flat(example.image)
+    labels = _choose_phrases(image, rng, settings)
+    labels += _siblings(image, labels, rng, settings.siblings if settings.hierarchy else 0)
+    annotated = {*image.phrases, *(region.phrase for region in image.regions)}
     is_hidden = rng.random() < settings.unknown_modality
-    labels_GK = np.array([[is_about(r, p, study) for p in labels] for r in study.regions], bool)
+    labels_GK = np.array([[is_about(r, p, image) for p in labels] for r in image.regions], bool)
     labels_GK = labels_GK.reshape(len(example.boxes_G4), len(labels))
     asked_G = labels_GK.any(1)
     view = View(example.square, example.boxes_G4[asked_G], example.masks_Ghw[asked_G])
     is_mirrored = False
     if settings.augment:
-        view, is_mirrored = augment(view, study, rng, settings.zoom, settings.mirror)
+        view, is_mirrored = augment(view, image, rng, settings.zoom, settings.mirror)
     words = [_worded(label, rng, settings) for label in labels]
-    about = annotated | {word for region in example.study.regions for word in region.path}
+    about = annotated | {word for region in example.image.regions for word in region.path}
     sided = (lambda text: mirror(text)[0]) if is_mirrored else str
     return Draw(
         square=view.square,
         labels=[sided(label) for label in labels],
         phrases=[sided(word) for word in words],
-        modality="unknown" if is_hidden else study.modality,
+        modality="unknown" if is_hidden else image.modality,
         target=Target(
             boxes_G4=torch.from_numpy(view.boxes_G4),
             labels_GK=torch.from_numpy(labels_GK[asked_G]),
@@ -217,33 +217,33 @@ def _worded(label: str, rng: np.random.Generator, settings: DrawSettings) -> str
     return with_description(phrase, tree) if rng.random() < settings.descriptions else phrase
 
 
-def _flat(study: Study) -> Study:
+def _flat(image: AnnotatedImage) -> AnnotatedImage:
     """The study with labels that have nothing above them."""
-    return replace(study, regions=tuple(replace(region, path=()) for region in study.regions))
+    return replace(image, regions=tuple(replace(region, path=()) for region in image.regions))
 
 
-def _choose_phrases(study: Study, rng: np.random.Generator, settings: DrawSettings) -> list[str]:
+def _choose_phrases(image: AnnotatedImage, rng: np.random.Generator, settings: DrawSettings) -> list[str]:
     """Present phrases, absent ones that are annotated, now and then an ancestor; never what is merely unknown."""
-    own = {region.phrase for region in study.regions}
-    known = list(dict.fromkeys([*study.phrases, *(region.phrase for region in study.regions)]))
+    own = {region.phrase for region in image.regions}
+    known = list(dict.fromkeys([*image.phrases, *(region.phrase for region in image.regions)]))
     shuffled = [known[i] for i in rng.permutation(len(known))]
-    present = [p for p in shuffled if p in own or any(is_about(r, p, study) for r in study.regions)]
+    present = [p for p in shuffled if p in own or any(is_about(r, p, image) for r in image.regions)]
     absent = [p for p in shuffled if p not in present]
     most = settings.phrases_per_image
     chosen = (present[: most - 1] + absent + present[most - 1 :])[:most]
-    above = sorted({p for region in study.regions for p in region.path} - set(known))
+    above = sorted({p for region in image.regions for p in region.path} - set(known))
     if above and len(chosen) < most and rng.random() < settings.ancestor_share:
         chosen.append(above[rng.integers(len(above))])
     return chosen
 
 
-def _siblings(study: Study, phrases: list[str], rng: np.random.Generator, most: int) -> list[str]:
+def _siblings(image: AnnotatedImage, phrases: list[str], rng: np.random.Generator, most: int) -> list[str]:
     """Siblings of the present labels in the label tree that the data set does not annotate."""
     if not most:
         return []
     tree = load_labels()
-    known = {tree.label(phrase) for phrase in (*phrases, *study.phrases)}
-    present = sorted({region.phrase for region in study.regions})
+    known = {tree.label(phrase) for phrase in (*phrases, *image.phrases)}
+    present = sorted({region.phrase for region in image.regions})
     found = sorted({label for phrase in present for label in tree.siblings(phrase)} - known)
     return [found[i] for i in rng.permutation(len(found))[:most]]
 

@@ -35,11 +35,11 @@ class SetFacts:
     labels: Counter[str] = field(default_factory=Counter)
 
 
-def facts_of(studies: Dataset, sets: Sequence[DataSettings] = ()) -> list[SetFacts]:
+def facts_of(images: Dataset, sets: Sequence[DataSettings] = ()) -> list[SetFacts]:
     """Facts of every set among the studies (`STUDY_FEATURES`), in order; `sets` tell the licences."""
     licences = {settings.name: settings.licence for settings in sets}
     found: dict[str, SetFacts] = {}
-    for part in tables(studies, ["dataset", "modality", "split", "regions"]):
+    for part in tables(images, ["dataset", "modality", "split", "regions"]):
         names, modalities, splits = (part[name].to_pylist() for name in ("dataset", "modality", "split"))
         for name, modality, split, phrases in zip(names, modalities, splits, region_phrases(part), strict=True):
             facts = found.setdefault(name, SetFacts(name, licences.get(name, "")))

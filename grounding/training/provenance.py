@@ -27,9 +27,9 @@ def write_learned(folder: Path, pictures: Iterable[Path], start: Path | None = N
     write_atomic(folder / FILE, "".join(f"{line}\n" for line in lines))
 
 
-def training_pictures(studies: Dataset) -> set[Path]:
+def training_pictures(images: Dataset) -> set[Path]:
     """Those of split `train` (`STUDY_FEATURES`)."""
-    return {Path(name) for part in tables(split_of(studies, "train"), ["image_path"]) for name in part[0].to_pylist()}
+    return {Path(name) for part in tables(split_of(images, "train"), ["image_path"]) for name in part[0].to_pylist()}
 
 
 def learned_among(folder: Path, pictures: Iterable[Path]) -> set[Path]:

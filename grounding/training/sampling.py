@@ -40,6 +40,6 @@ def chances(datasets: Sequence[str], sets: Sequence[DataSettings], mixture: Mixt
 def datasets_of(examples: Sequence[Example], rows: Dataset) -> list[str]:
     """Data set of each example; where none was skipped, images need not be read for it."""
     if len(examples) < len(rows):
-        return [example.study.dataset for example in examples]
+        return [example.image.dataset for example in examples]
     names = (name for part in tables(rows, ["dataset"]) for name in part["dataset"].to_pylist())
     return [sys.intern(name) for name in names]  # one string a set, not one a row

@@ -15,7 +15,7 @@ from ..grounders.medglip import MedGlipGrounder
 from ..model.calibration import Calibration, fit_calibration
 from ..model.processing import normalise
 from ..model.token_tower import STRIDES
-from ..types import Region, Study
+from ..types import AnnotatedImage, Region
 
 RIGHT_IOU = 0.5
 """A predicted region is right if it overlaps a true one so far."""
@@ -35,8 +35,8 @@ class _Seen:
     is_present: list[bool] = field(default_factory=list)
     num_truths: int = 0
 
-    def add(self, study: Study, phrase: str, logit: float, regions: Sequence[Region]) -> None:
-        truths = true_regions(study, [phrase])
+    def add(self, image: AnnotatedImage, phrase: str, logit: float, regions: Sequence[Region]) -> None:
+        truths = true_regions(image, [phrase])
         boxes_G4 = np.array([region.box_xyxy_px for region in truths], np.float32).reshape(-1, 4)
         self.num_truths += len(truths)
         self.presences.append(logit)
@@ -47,21 +47,21 @@ class _Seen:
             self.is_right.append(bool((iou(region.box_xyxy_px, boxes_G4) >= RIGHT_IOU).any()))
 
 
-def calibrate(grounder: MedGlipGrounder, studies: Sequence[Study], skipped: Skipped) -> Calibration | None:
+def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage], skipped: Skipped) -> Calibration | None:
     """The calibration of an uncalibrated core on studies it has not learned from; None for fewer than 8 that open.
 
     Every phrase that a study's set annotates is asked of it, present or not.
     """
     seen, num = _Seen(), 0
-    for study in tqdm(studies, desc="calibration", unit="image"):
+    for image in tqdm(images, desc="calibration", unit="image"):
         try:
-            regions, logits = grounder.say(study, study.phrases)
+            regions, logits = grounder.say(image, image.phrases)
         except BadInput as error:
-            skipped.add(study.study_id, error)
+            skipped.add(image.image_id, error)
             continue
         num += 1
         for phrase, logit in logits.items():
-            seen.add(study, phrase, logit, [region for region in regions if region.phrase == phrase])
+            seen.add(image, phrase, logit, [region for region in regions if region.phrase == phrase])
     if num < _LEAST_IMAGES or not seen.scores:
         return None
     return fit_calibration(
@@ -69,34 +69,34 @@ def calibrate(grounder: MedGlipGrounder, studies: Sequence[Study], skipped: Skip
     )
 
 
-def mean_iou(grounder: MedGlipGrounder, studies: Sequence[Study]) -> float:
+def mean_iou(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> float:
     """How well the phrases that are there are found, in [0, 1]: what chooses the best checkpoint of a training.
 
     Of each true region the IoU with the nearest of the best-scored regions of its phrase, of which as many count as
     are true; the mean over all true regions. Studies that cannot be read are passed over.
     """
     found: list[float] = []
-    for study in studies:
-        phrases = list(dict.fromkeys(region.phrase for region in study.regions))
+    for image in images:
+        phrases = list(dict.fromkeys(region.phrase for region in image.regions))
         try:
-            regions = grounder.ground([study], [phrases])[0]
+            regions = grounder.ground([image], [phrases])[0]
         except BadInput:
             continue
         for phrase in phrases:
-            true = [r.box_xyxy_px for r in study.regions if r.phrase == phrase]
+            true = [r.box_xyxy_px for r in image.regions if r.phrase == phrase]
             said = [r.box_xyxy_px for r in regions if r.phrase == phrase][: len(true)]
             found += iou(np.array(true), np.array(said)).max(1, initial=0.0).tolist()
     return float(np.mean(found)) if found else 0.0
 
 
 @torch.no_grad()
-def blind_strides(grounder: MedGlipGrounder, studies: Sequence[Study], most: int = 8) -> list[int]:
+def blind_strides(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage], most: int = 8) -> list[int]:
     """Strides at which the image tower's map is the same for every picture and place: stages that died in training.
 
     Detection may do without them, so no score tells; who reads the tower's last map alone sees nothing. Of the first
     `most` studies; empty for fewer than two. Raises `BadInput` for an unreadable picture.
     """
-    squares = [grounder.processor.letterbox(grounder.read(study.image_path)) for study in islice(studies, most)]
+    squares = [grounder.processor.letterbox(grounder.read(image.image_path)) for image in islice(images, most)]
     if len(squares) < 2:
         return []
     tower = grounder.model.image_tower

@@ -22,7 +22,7 @@ from ...grounding.datasets.corpus import data_folder, held_out
 from ...grounding.datasets.layouts import covid_cxr as lung_boxes
 from ...grounding.imaging.read import read_image
 from ...grounding.settings import Settings
-from ...grounding.types import Study
+from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
 from ..task import Report
 from ..text.sentences import ground_sentences, split_sentences
@@ -73,9 +73,9 @@ def read(settings: CovidNotesSettings, seed: int) -> tuple[list[Report], Skipped
     for note in _first_of_image(notes, file, skipped)[: settings.limit]:
         group = groups[note.patient]
         try:
-            study = _study(folder, note, group, "val" if group in val else "train", lungs.get(note.name))
-            if study.phrases or not settings.boxes_only:
-                reports.append(_report(note, study))
+            image = _image(folder, note, group, "val" if group in val else "train", lungs.get(note.name))
+            if image.phrases or not settings.boxes_only:
+                reports.append(_report(note, image))
         except BadInput as error:
             skipped.add(f"{file.name} row {note.row}", error)
     return reports, skipped
@@ -142,18 +142,18 @@ def patients(notes: Iterable[_Note]) -> dict[str, str]:
     return groups
 
 
-def _lung_regions(folder: Path, skipped: Skipped) -> dict[str, Study]:
+def _lung_regions(folder: Path, skipped: Skipped) -> dict[str, AnnotatedImage]:
     """Image name -> its study with the true lung regions; empty where the boxes were not downloaded."""
     if not (folder / "lung_boxes.json").is_file():
         return {}
-    return {study.image_path.name: study for study in lung_boxes.read(folder, skipped)}
+    return {image.image_path.name: image for image in lung_boxes.read(folder, skipped)}
 
 
-def _study(folder: Path, note: _Note, group: str, split: str, lungs: Study | None) -> Study:
+def _image(folder: Path, note: _Note, group: str, split: str, lungs: AnnotatedImage | None) -> AnnotatedImage:
     """The study under the id of the region set. Raises `BadInput` for an unknown modality or an unreadable image."""
     path = folder / "images" / note.name
-    return Study(
-        study_id=f"{folder.name}/{note.name}",
+    return AnnotatedImage(
+        image_id=f"{folder.name}/{note.name}",
         image_path=path,
         modality=note.modality,
         group=group,
@@ -165,7 +165,7 @@ def _study(folder: Path, note: _Note, group: str, split: str, lungs: Study | Non
     )
 
 
-def _report(note: _Note, study: Study) -> Report:
-    sentences = ground_sentences(note.text, study.regions, load_labels(), study.size_px, is_patient_side=True)
+def _report(note: _Note, image: AnnotatedImage) -> Report:
+    sentences = ground_sentences(note.text, image.regions, load_labels(), image.size_px, is_patient_side=True)
     text = " ".join(sentence.text for sentence in sentences)
-    return Report(report_id=f"covid_notes-{study.image_path.name}", study=study, text=text, sentences=sentences)
+    return Report(report_id=f"covid_notes-{image.image_path.name}", image=image, text=text, sentences=sentences)

@@ -8,7 +8,7 @@ not annotate all that may be in a picture, and a model that learned from it to d
 from collections.abc import Iterable
 
 from ...grounding.datasets.phantoms.words import plural
-from ...grounding.types import Study
+from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
 from ...vqa.derived import captions
 from ...vqa.derived.claims import body_part, grid_cell
@@ -17,23 +17,23 @@ from ...vqa.derived.questions import is_plural, with_article
 from ..task import Report, Sentence
 
 
-def to_reports(studies: Iterable[Study]) -> list[Report]:
+def to_reports(images: Iterable[AnnotatedImage]) -> list[Report]:
     """One report a study that has regions, in their order; each sentence with every region it speaks of."""
-    return [_report(facts) for facts in map(facts_of, studies) if facts.places]
+    return [_report(facts) for facts in map(facts_of, images) if facts.places]
 
 
 def _report(facts: Facts) -> Report:
-    study = facts.study
+    image = facts.image
     sentences = (Sentence(text=_opening(facts)), *(_sentence(facts, place) for place in captions.largest(facts)))
     text = " ".join(sentence.text for sentence in sentences)
-    return Report(report_id=f"{study.study_id}#report", study=study, text=text, sentences=sentences)
+    return Report(report_id=f"{image.image_id}#report", image=image, text=text, sentences=sentences)
 
 
 def _opening(facts: Facts) -> str:
     """`X-ray image of the chest.`; a part that is a label itself, as the eye, would be a finding without a region."""
     part = body_part(facts)
     told = "" if load_labels().phrases_in(part) else part
-    return captions.text({"modality": facts.study.modality, "body": told, "seen": [], "absent": []}, 0)
+    return captions.text({"modality": facts.image.modality, "body": told, "seen": [], "absent": []}, 0)
 
 
 def _sentence(facts: Facts, place: Place) -> Sentence:
@@ -46,5 +46,5 @@ def _sentence(facts: Facts, place: Place) -> Sentence:
         text = f"The {phrase} {lies} in the {captions.part(cell)} of the image."
     else:
         text = f"{f'the {phrase}' if is_single else with_article(phrase)} {is_} seen."
-    regions = tuple(facts.study.regions[k] for k in place.indices)
+    regions = tuple(facts.image.regions[k] for k in place.indices)
     return Sentence(text=captions.capital(text), regions=regions)

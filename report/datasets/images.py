@@ -6,7 +6,7 @@ from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.imaging.read import image_size, read_image
-from ...grounding.types import Study
+from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
 from ..task import Report
 from ..text.sentences import ground_sentences
@@ -31,27 +31,27 @@ def to_reports(texts: Sequence[ReportText], settings: ReportSettings, skipped: S
 
 def _report(text: ReportText, settings: ReportSettings, skipped: Skipped) -> Report:
     row = text.row
-    views, studies = _opened(row, settings, skipped, settings.max_views)
-    if not studies:
+    views, images = _opened(row, settings, skipped, settings.max_views)
+    if not images:
         raise BadInput("no image of the study can be read.", fix="put its images there, or leave it out")
     priors = _prior_images(text, settings, skipped)
-    told = ground_sentences(text.text, studies[0].regions, load_labels(), studies[0].size_px, is_patient_side=True)
+    told = ground_sentences(text.text, images[0].regions, load_labels(), images[0].size_px, is_patient_side=True)
     return Report(
         report_id=row.report_id,
-        study=studies[0],
-        others=tuple(studies[1:]),
+        image=images[0],
+        others=tuple(images[1:]),
         views=tuple(view.name for view in views),
         text=" ".join(sentence.text for sentence in told),
         sentences=told,
         section=text.section,
         taken=row.taken,
-        prior_study=priors[0] if priors else None,
+        prior_image=priors[0] if priors else None,
         meta={**text.meta, "views": [view.name for view in views]},
         **{name: getattr(text, name) for name in ("findings", "impression", "prior_text", *CONTEXT)},
     )
 
 
-def _prior_images(text: ReportText, settings: ReportSettings, skipped: Skipped) -> list[Study]:
+def _prior_images(text: ReportText, settings: ReportSettings, skipped: Skipped) -> list[AnnotatedImage]:
     """The first image of the study before, where it is wanted and can be read."""
     if text.prior is None or not text.prior.images or settings.prior not in ("image", "both"):
         return []
@@ -62,20 +62,22 @@ def _prior_images(text: ReportText, settings: ReportSettings, skipped: Skipped) 
         return []
 
 
-def _opened(row: ReportRow, settings: ReportSettings, skipped: Skipped, most: int) -> tuple[list[View], list[Study]]:
+def _opened(
+    row: ReportRow, settings: ReportSettings, skipped: Skipped, most: int
+) -> tuple[list[View], list[AnnotatedImage]]:
     """The first readable images of a study, frontal ones first. Raises `BadInput` where none is known to be frontal."""
     views = frontal_first(row.images, settings.needs_frontal)
     shown: list[View] = []
-    studies: list[Study] = []
+    images: list[AnnotatedImage] = []
     for view in views:
-        if len(studies) == most:
+        if len(images) == most:
             break
         try:
-            studies.append(_study(row, view, settings.decode_images))
+            images.append(_image(row, view, settings.decode_images))
             shown.append(view)
         except BadInput as error:
             skipped.add(f"image {view.path.name} of {place(row)}", error)
-    return shown, studies
+    return shown, images
 
 
 def frontal_first(images: Iterable[View], needs_frontal: bool) -> list[View]:
@@ -92,11 +94,11 @@ def frontal_first(images: Iterable[View], needs_frontal: bool) -> list[View]:
     return views
 
 
-def _study(row: ReportRow, view: View, is_decoded: bool) -> Study:
+def _image(row: ReportRow, view: View, is_decoded: bool) -> AnnotatedImage:
     stems = [image.path.stem for image in row.images]
     name = view.path.stem if stems.count(view.path.stem) == 1 else f"{row.images.index(view)}-{view.path.stem}"
-    return Study(
-        study_id=f"{row.dataset}/{row.report_id}/{name}",
+    return AnnotatedImage(
+        image_id=f"{row.dataset}/{row.report_id}/{name}",
         image_path=view.path,
         modality=row.modality,
         group=row.group,

@@ -82,15 +82,15 @@ def _settings(name: str, kind: type[Chosen], settings: Settings | None, root: Pa
 
 
 def _phantom(root: Path) -> list[Report]:
-    from ...grounding.datasets.phantoms import dataset as studies
+    from ...grounding.datasets.phantoms import dataset as images
     from .phantom import read_reports
 
     folder = data_folder(root)
-    return read_reports(folder, studies.read(folder))
+    return read_reports(folder, images.read(folder))
 
 
 def _part(items: Sequence[Item], part: str | None, skipped: Skipped, name: str) -> list[Item]:
-    parts = [item.study.split if isinstance(item, Report) else item.row.part for item in items]
+    parts = [item.image.split if isinstance(item, Report) else item.row.part for item in items]
     found = [item for item, its in zip(items, parts, strict=True) if part in (None, its)]
     if not found:
         raise _nothing(name, part, parts, skipped)

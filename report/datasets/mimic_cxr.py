@@ -172,7 +172,7 @@ def taken(date: str, time: str) -> str:
 
 
 def _chexpert(folder: Path) -> dict[str, dict[str, int]]:
-    """Study id -> its labels 1, 0 or -1 (uncertain); those not mentioned are left out."""
+    """AnnotatedImage id -> its labels 1, 0 or -1 (uncertain); those not mentioned are left out."""
     file = _table(folder, "chexpert")
     return {} if file is None else {row["study_id"]: _labels(row) for _, row in _rows(file, "chexpert")}
 

@@ -11,32 +11,32 @@ from datasets import Dataset
 
 from ...grounding.bad_input import BadInput
 from ...grounding.datasets.phantoms.dataset import read_rows
-from ...grounding.types import Study
+from ...grounding.types import AnnotatedImage
 from ..task import Report, Sentence
 
 COLUMNS = ("report_id", "text", "sentences")
 
 
-def read_reports(folder: Path, studies: Dataset) -> list[Report]:
+def read_reports(folder: Path, images: Dataset) -> list[Report]:
     """The reports of these studies (rows of `phantom.read`), in file order.
 
     Raises `BadInput` naming the file and the row for a missing column, or a sentence whose regions are not there.
     """
     file = folder / "reports.jsonl"
-    return [_report(row, study, file, number) for number, row, study in read_rows(file, COLUMNS, studies)]
+    return [_report(row, image, file, number) for number, row, image in read_rows(file, COLUMNS, images)]
 
 
-def _report(row: dict[str, Any], study: Study, file: Path, number: int) -> Report:
+def _report(row: dict[str, Any], image: AnnotatedImage, file: Path, number: int) -> Report:
     try:
-        sentences = tuple(_sentence(sentence, study) for sentence in row["sentences"])
+        sentences = tuple(_sentence(sentence, image) for sentence in row["sentences"])
     except (KeyError, IndexError, TypeError) as error:
         fix = "a sentence has text, regions (places in the study's list) and is_negated"
         raise BadInput(f"malformed sentence: {error!r}.", file=file, row=number, fix=fix) from error
-    return Report(report_id=str(row["report_id"]), study=study, text=str(row["text"]), sentences=sentences)
+    return Report(report_id=str(row["report_id"]), image=image, text=str(row["text"]), sentences=sentences)
 
 
-def _sentence(row: dict[str, Any], study: Study) -> Sentence:
+def _sentence(row: dict[str, Any], image: AnnotatedImage) -> Sentence:
     if any(k < 0 for k in row["regions"]):
         raise IndexError(f"region {min(row['regions'])}")
-    regions = tuple(study.regions[k] for k in row["regions"])
+    regions = tuple(image.regions[k] for k in row["regions"])
     return Sentence(text=str(row["text"]), regions=regions, is_negated=bool(row["is_negated"]))

@@ -12,7 +12,7 @@ from typing import Any
 from ...grounding.evidence.render import where
 from ...grounding.geometry import area
 from ...grounding.grounder import true_regions
-from ...grounding.types import Region, Study
+from ...grounding.types import AnnotatedImage, Region
 from ...grounding.vocabulary.labels import LabelTree, load_labels
 from ..task import Report, Sentence
 from .negation import affirmed
@@ -64,19 +64,19 @@ def _there(sentence: Sentence, said: str, phrase: str, tree: LabelTree) -> State
     )
 
 
-def truth_of_study(study: Study) -> tuple[Statement, ...]:
+def truth_of_image(image: AnnotatedImage) -> tuple[Statement, ...]:
     """Every phrase that the set annotates on the picture: how often it is there, and where."""
     found: list[Statement] = []
-    for phrase in study.phrases:
-        regions = tuple(true_regions(study, [phrase]))
-        places = (frozenset(where(region.box_xyxy_px, study.size_px).split()) for region in regions)
+    for phrase in image.phrases:
+        regions = tuple(true_regions(image, [phrase]))
+        places = (frozenset(where(region.box_xyxy_px, image.size_px).split()) for region in regions)
         found.append(Statement(phrase=phrase, number=len(regions), places=tuple(places), regions=regions))
     return tuple(found)
 
 
 def finding_labels(reports: Sequence[Report]) -> tuple[str, ...]:
     """Findings that are annotated, present or not, on the pictures of these reports, sorted; none: nothing is exact."""
-    phrases = {phrase for report in reports for phrase in report.study.phrases}
+    phrases = {phrase for report in reports for phrase in report.image.phrases}
     return tuple(sorted(phrase for phrase in phrases if load_labels().level(phrase) == "finding"))
 
 
@@ -87,7 +87,7 @@ def judged(report: Report, written: Sequence[Sentence], labels: Sequence[str]) -
     states something and the picture's truth, said in the reference or not, bears all of it out; a sentence of the
     reference, if what was written does. Boxes in [0, 1] of the image.
     """
-    study, truth = report.study, truth_of_study(report.study)
+    image, truth = report.image, truth_of_image(report.image)
     stated = [statement for sentence in written for statement in statements(sentence)]
     present = {statement.phrase for statement in truth if statement.number}
     affirms = {statement.phrase for statement in stated if statement.number != 0}
@@ -95,8 +95,8 @@ def judged(report: Report, written: Sequence[Sentence], labels: Sequence[str]) -
     return {
         "labels": {side: {name: int(name in found) for name in labels} for side, found in marks.items()},
         "radfact": {
-            "candidate": [_verdict(sentence, truth, study.size_px) for sentence in written],
-            "reference": [_verdict(sentence, stated, study.size_px) for sentence in report.sentences],
+            "candidate": [_verdict(sentence, truth, image.size_px) for sentence in written],
+            "reference": [_verdict(sentence, stated, image.size_px) for sentence in report.sentences],
         },
     }
 

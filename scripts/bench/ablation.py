@@ -16,8 +16,8 @@ from ...eval.compare import compare_runs
 from ...eval.records import Record, read_records
 from ...eval.score import EvalSettings, score
 from ...eval.table import by_metric, comparisons_text, table
+from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
-from ...grounding.datasets.schema import studies as studies_of
 from ...grounding.files import write_atomic
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.settings import read_settings, validate
@@ -63,13 +63,13 @@ def _run(line: Line, name: str, steps: int, seed: int, out: Path) -> None:
     """Train one variant and predict the validation split."""
     settings = _changed(line.recipe.grounding.settings, VARIANTS[name], steps, seed)
     folder, start = out / _slug(name), time.process_time()
-    model = train(line.studies, settings, folder, sets=line.recipe.grounding.data)
+    model = train(line.images, settings, folder, sets=line.recipe.grounding.data)
     if not (folder / "seconds.json").exists():
         write_atomic(folder / "seconds.json", json.dumps({"cpu": time.process_time() - start, "steps": steps}))
     asked_so = settings.draw.descriptions == 1
     limits = CALIBRATED.model_copy(update={"descriptions": asked_so})
     grounder = MedGlipGrounder.from_pretrained(model, settings=limits)
-    val = list(studies_of(split_of(line.studies, "val")))
+    val = list(images_of(split_of(line.images, "val")))
     predict(grounder, val, _records(out, name), line.skipped, model=name)
 
 

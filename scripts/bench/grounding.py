@@ -21,9 +21,9 @@ import typer
 from ...eval.records import read_records
 from ...eval.score import EvalSettings, score
 from ...grounding.bad_input import Skipped
-from ...grounding.datasets.load import load_studies
+from ...grounding.datasets.load import load_images
+from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of, words_of
-from ...grounding.datasets.schema import studies as studies_of
 from ...grounding.files import write_atomic
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.medglip import MedGlipGrounder
@@ -37,7 +37,7 @@ from ...grounding.training.detector import collate as collate_dino
 from ...grounding.training.detector import losses_of as dino_losses_of
 from ...grounding.training.examples import Draw
 from ...grounding.training.loop import TrainSettings
-from ...grounding.types import Study
+from ...grounding.types import AnnotatedImage
 from ..inference.evaluate_coco import MAX_PER_PHRASE, predict
 from ..recipe import Recipe
 from .step import fastest
@@ -72,25 +72,25 @@ def train_both(
     """
     torch.set_num_threads(threads)
     section = read_settings(Recipe, recipe).grounding
-    studies, _ = load_studies(section.data, seed)
-    val = list(studies_of(split_of(studies, "val", max_val, seed)))
+    images, _ = load_images(section.data, seed)
+    val = list(images_of(split_of(images, "val", max_val, seed)))
     ours = section.settings
     found: dict[str, Any] = {"minutes": minutes, "threads": threads, "val_images": len(val), "runs": []}
 
     def run_ours(steps: int, folder: Path) -> Grounder:
         settings = ours.model_copy(update={"train": _steps(ours.train, steps, seed)})
-        return MedGlipGrounder.from_pretrained(train(studies, settings, folder, sets=section.data), "cpu", CALIBRATED)
+        return MedGlipGrounder.from_pretrained(train(images, settings, folder, sets=section.data), "cpu", CALIBRATED)
 
     def run_dino(rate: float) -> Callable[[int, Path], Grounder]:
         def run(steps: int, folder: Path) -> Grounder:
             limits = ZeroShotSettings(max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
-            words = sorted(set(words_of(studies)))
+            words = sorted(set(words_of(images)))
             grounder = build_dino(words, DinoSizes(image_size=ours.model.image_size), seed, limits)
             plan = _steps(ours.train, steps, seed).model_copy(update={"learning_rate": rate, "clip_norm": 1.0})
             settings = FineTuneSettings(
                 train=plan, draw=ours.draw, image_size=ours.model.image_size, temperature=ours.temperature
             )
-            fine_tune(grounder, studies, settings, folder, sets=section.data)
+            fine_tune(grounder, images, settings, folder, sets=section.data)
             return grounder
 
         return run
@@ -108,7 +108,7 @@ def train_both(
         write_atomic(out, json.dumps(found, indent=1))
 
 
-def _timed(run: Callable[[int, Path], Grounder], seconds: float, val: list[Study]) -> dict[str, Any]:
+def _timed(run: Callable[[int, Path], Grounder], seconds: float, val: list[AnnotatedImage]) -> dict[str, Any]:
     """Train for the CPU seconds, score; steps from the time that a short training takes above a shorter one."""
     with TemporaryDirectory() as scratch:
         used = []

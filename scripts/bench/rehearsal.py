@@ -17,11 +17,11 @@ from ...eval.records import Record, read_records
 from ...eval.score import EvalSettings, score
 from ...eval.table import by_metric, comparisons_text, table
 from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
-from ...grounding.datasets.schema import studies as studies_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder
-from ...grounding.recipe import CoreRecipe, HeldOut, core_studies, read_core
+from ...grounding.recipe import CoreRecipe, HeldOut, core_images, read_core
 from ...grounding.training.core import CALIBRATED, train
 from ..inference.evaluate_coco import predict
 
@@ -45,32 +45,32 @@ def main(
     old = [d.name for d in plan.grounding.data if d.rehearse]
     if not plan.grounding.settings.start_from or not old:
         raise BadInput("nothing to forget.", file=recipe, fix="give `start_from`, and mark old sets with `rehearse`")
-    studies = core_studies(plan, HeldOut(), Skipped())
+    images = core_images(plan, HeldOut(), Skipped())
     cores = {
         BEFORE: checkpoint_folder(plan.grounding.settings.start_from),
-        WITH: _trained(plan, studies, steps, seed, out / "with"),
-        WITHOUT: _trained(plan, _forgotten(studies, old), steps, seed, out / "without"),
+        WITH: _trained(plan, images, steps, seed, out / "with"),
+        WITHOUT: _trained(plan, _forgotten(images, old), steps, seed, out / "without"),
     }
-    val = split_of(studies, "val", max_val, seed)
+    val = split_of(images, "val", max_val, seed)
     found = {name: _records(folder, val, out / f"{name.replace(' ', '-')}.jsonl") for name, folder in cores.items()}
     typer.echo(_text(found, set(old), EvalSettings(seed=seed, strata=False)))
 
 
-def _trained(plan: CoreRecipe, studies: Dataset, steps: int, seed: int, folder: Path) -> Path:
+def _trained(plan: CoreRecipe, images: Dataset, steps: int, seed: int, folder: Path) -> Path:
     settings = plan.grounding.settings
     short = settings.model_copy(update={"train": settings.train.lasting(steps, seed)})
-    return train(studies, short, folder, sets=plan.grounding.data)
+    return train(images, short, folder, sets=plan.grounding.data)
 
 
-def _forgotten(studies: Dataset, old: Sequence[str]) -> Dataset:
+def _forgotten(images: Dataset, old: Sequence[str]) -> Dataset:
     """Without the training images of the old sets; their validation images still calibrate."""
-    is_old = np.isin(studies["dataset"][:], old) & (np.array(studies["split"][:]) == "train")
-    return studies.select(np.flatnonzero(~is_old))
+    is_old = np.isin(images["dataset"][:], old) & (np.array(images["split"][:]) == "train")
+    return images.select(np.flatnonzero(~is_old))
 
 
 def _records(folder: Path, val: Dataset, path: Path) -> list[Record]:
     grounder = MedGlipGrounder.from_pretrained(folder, settings=CALIBRATED)
-    predict(grounder, list(studies_of(val)), path, Skipped(), model=path.stem)
+    predict(grounder, list(images_of(val)), path, Skipped(), model=path.stem)
     return read_records([path], "grounding")
 
 

@@ -56,9 +56,9 @@ class Bench:
 
     def evidence(self, reports: Sequence[Report], shown: EvidenceSettings) -> list[Evidence]:
         """The evidence of the reports; found once, then read from disk at every call."""
-        queries = [Query(study=report.study, usual=report.study.phrases) for report in reports]
+        queries = [Query(image=report.image, usual=report.image.phrases) for report in reports]
         asked = [query.phrases for query in queries]
-        predicted, _ = regions_of(self.core, [report.study for report in reports], asked, self.cache)
+        predicted, _ = regions_of(self.core, [report.image for report in reports], asked, self.cache)
         return evidence_for("predicted", queries, RegionCaches(predicted=predicted, truth={}), shown)
 
     def grounded(self, reports: Sequence[Report], shown: EvidenceSettings) -> list[dict[str, Any]]:
@@ -136,7 +136,7 @@ def rows(bench: Bench, reports: Sequence[Report], forms: Sequence[str], pairs: i
     """`token_equal`: text evidence with citations against the same words as part of a plain question; then each form
     against the plain prompt, which is shorter.
     """
-    text_shown, plain = _shown(("text",)), [_asked(report, Evidence.none(report.study.size_px)) for report in reports]
+    text_shown, plain = _shown(("text",)), [_asked(report, Evidence.none(report.image.size_px)) for report in reports]
     evidence = bench.evidence(reports, text_shown)
     asked = [_asked(report, e) for report, e in zip(reports, evidence, strict=True)]
     said = [replace(e, instruction=instruction_text(e, text_shown), evidence=Evidence.none()) for e in asked]

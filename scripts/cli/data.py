@@ -49,7 +49,7 @@ def list_sets(recipe: RecipeArgument) -> None:
     from ..recipe import Recipe
 
     line = Line(read_settings(Recipe, recipe))
-    _echo_table(describe(line.studies))
+    _echo_table(describe(line.images))
     typer.echo(line.skipped.summary())
 
 
@@ -67,24 +67,24 @@ def check(
     from ...grounding.datasets.building.card import tally_rows
     from ...grounding.datasets.building.contact_sheet import contact_sheet
     from ...grounding.datasets.building.export import Picture, describe, shared_pictures, tally_all
-    from ...grounding.datasets.building.export import check as check_studies
+    from ...grounding.datasets.building.export import check as check_images
     from ...grounding.files import write_atomic
 
-    studies, skipped = _region_sets(place)
-    _echo_table(describe(studies))
-    counts = tally_all(studies)
+    images, skipped = _region_sets(place)
+    _echo_table(describe(images))
+    counts = tally_all(images)
     for name in ("modality", "level", "box size"):
         typer.echo("")
         _echo_table(tally_rows(counts, name))
     pictures: list[Picture] = []
-    faults = check_studies(studies, pictures)
+    faults = check_images(images, pictures)
     faults.entries += skipped.entries
     _echo_shared(shared_pictures(pictures))
     for entry in faults.entries:
         typer.echo(f"{entry['item']}: {entry['why']}")
-    typer.echo(f"{len(studies)} studies checked, {len(faults.entries)} faults")
+    typer.echo(f"{len(images)} studies checked, {len(faults.entries)} faults")
     if sheet is not None:
-        write_atomic(sheet, contact_sheet(studies, samples, seed))
+        write_atomic(sheet, contact_sheet(images, samples, seed))
         typer.echo(f"written: {sheet}")
     raise typer.Exit(1 if faults.entries else 0)
 
@@ -92,14 +92,14 @@ def check(
 def _region_sets(place: Path) -> tuple["Dataset", "Skipped"]:
     """Every region set of a recipe, or a built dataset; tasks are not looked at."""
     from ...grounding.bad_input import Skipped
-    from ...grounding.datasets.load import DataSettings, load_studies
-    from ...grounding.recipe import HeldOut, core_studies
+    from ...grounding.datasets.load import DataSettings, load_images
+    from ...grounding.recipe import HeldOut, core_images
     from ..recipe import Recipe
 
     if place.is_dir():
-        return load_studies([DataSettings(layout="built", path=str(place.resolve()))], 0)
+        return load_images([DataSettings(layout="built", path=str(place.resolve()))], 0)
     skipped = Skipped()
-    return core_studies(read_settings(Recipe, place), HeldOut(), skipped), skipped
+    return core_images(read_settings(Recipe, place), HeldOut(), skipped), skipped
 
 
 def _echo_shared(shared: Sequence[Mapping[str, str]], shown: int = 10) -> None:
@@ -140,11 +140,11 @@ def export_parquet(recipe: RecipeArgument, folder: Annotated[Path, typer.Argumen
 
     The word `parquet` may be left out: `medglip data export RECIPE FOLDER`.
     """
-    from ...grounding.datasets.building.export import export as export_studies
+    from ...grounding.datasets.building.export import export as export_images
     from ..pipeline.pipeline import Line
     from ..recipe import Recipe
 
-    export_studies(Line(read_settings(Recipe, recipe)).studies, folder)
+    export_images(Line(read_settings(Recipe, recipe)).images, folder)
     typer.echo(f"written: {folder}")
 
 
@@ -164,10 +164,10 @@ def export_qa(
     """
     from ...vqa.derived.derive import DeriveSettings, derive, summary, write
 
-    studies, skipped = _region_sets(place)
+    images, skipped = _region_sets(place)
     names = tuple(name.strip() for name in splits.split(",") if name.strip())
     settings = DeriveSettings(seed=seed, per_kind=per_kind, splits=names, limit=limit)
-    items, left_out = derive(studies, settings, _licences(place))
+    items, left_out = derive(images, settings, _licences(place))
     skipped.entries += left_out.entries
     write(out, items)
     skipped.write(out.with_suffix(".skipped.jsonl"))

@@ -194,13 +194,13 @@ def predict(
     finder, skipped, lines = Finder.of(checkpoint, run, device, download=download), Skipped(), []
     for image in images:
         try:
-            study, regions, line = finder.find(image, asked, modality, min_score, out)
+            annotated, regions, line = finder.find(image, asked, modality, min_score, out)
         except BadInput as error:
             skipped.add(image.name, error)
             continue
         lines.append(line)
         said = ", ".join(f"{r.phrase} {r.score:.2f}" for r in regions)
-        typer.echo(f"{study.image_path.name}: {said or 'no region found'}")
+        typer.echo(f"{annotated.image_path.name}: {said or 'no region found'}")
     if not one:
         write_atomic(out / "regions.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     written = f"\nwritten: {out if one else out / 'regions.jsonl'}" if lines or not one else ""

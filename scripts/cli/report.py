@@ -127,11 +127,11 @@ def describe(
     Example: medglip report describe scan.png --box 40,52,96,110
     """
     from ..inference.system import run_or_adapter
-    from ..inference.user_image import user_study
+    from ..inference.user_image import user_image
     from ..inference.write_report import Outputs, write_description
 
     finished, outputs = run_or_adapter(run, adapter, checkpoint, ADAPTER), Outputs(folder=out, pdf=pdf, dicom=dicom)
-    typer.echo("\n".join(write_description(finished, user_study(image, modality), box, outputs)))
+    typer.echo("\n".join(write_description(finished, user_image(image, modality), box, outputs)))
 
 
 @report.command()

@@ -109,11 +109,11 @@ def ask(
     """
     from ..inference.ask import ask as ask_about
     from ..inference.system import run_or_adapter, source_named
-    from ..inference.user_image import user_study
+    from ..inference.user_image import user_image
 
     finished, source = run_or_adapter(run, adapter, checkpoint, "small"), source_named(evidence)
-    studies = [user_study(image, modality) for image in images]
-    for line in ask_about(finished, studies, question, source, show):
+    annotated_images = [user_image(image, modality) for image in images]
+    for line in ask_about(finished, annotated_images, question, source, show):
         typer.echo(line)
 
 

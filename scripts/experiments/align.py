@@ -16,17 +16,17 @@ from ...eval.records import read_records
 from ...eval.settings import EvalSettings
 from ...eval.table import probes_text
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.schema import studies as studies_of
+from ...grounding.datasets.schema import images as images_of
 from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
 from ...grounding.files import write_atomic
 from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder
-from ...grounding.recipe import CoreRecipe, HeldOut, core_studies
+from ...grounding.recipe import CoreRecipe, HeldOut, core_images
 from ...grounding.settings import read_settings
 from ...grounding.training.loop import processes
-from ...grounding.types import Study
+from ...grounding.types import AnnotatedImage
 from ...vqa.datasets import derived
 from ...vqa.derived.derive import DeriveSettings, chosen_rows
 from ...vqa.derived.regions import Asked, region_questions, with_other_regions
@@ -69,13 +69,13 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     skipped = Skipped()
     core = checkpoint_folder(recipe.core)
     grounder = MedGlipGrounder.from_pretrained(core)
-    studies = cache(lambda: core_studies(recipe, HeldOut(), skipped))
+    images = cache(lambda: core_images(recipe, HeldOut(), skipped))
     with processes().main_process_first():  # it alone draws phantoms, derives and embeds; the others find them
-        file = None if recipe.mllm.aligned else derived_file(recipe, recipe.derive, studies)
-        about = asked_of_regions(recipe, studies(), grounder, skipped) if recipe.align.regions else []
+        file = None if recipe.mllm.aligned else derived_file(recipe, recipe.derive, images)
+        about = asked_of_regions(recipe, images(), grounder, skipped) if recipe.align.regions else []
     questions = derived.read(file) if file else []  # without regions, whose masks would fill the memory for nothing
-    training = [to_aligned_example(question) for question in questions if question.study.split == "train"]
-    shown = [to_example(question, evidence) for question, evidence in about if question.study.split == "train"]
+    training = [to_aligned_example(question) for question in questions if question.image.split == "train"]
+    shown = [to_example(question, evidence) for question, evidence in about if question.image.split == "train"]
     dim = grounder.embedding_dim
     folder = aligned(recipe.mllm, dim, training, recipe.align, vision=core, out_dir=out, region_examples=shown)
     if not processes().is_main_process:
@@ -96,16 +96,16 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
 def asked_of_regions(recipe: AlignRecipe, data: Dataset, grounder: MedGlipGrounder, skipped: Skipped) -> list[Asked]:
     """Questions about the true regions of the splits train and `eval_split`, embedded by the core and kept on disk."""
     chosen = recipe.derive.model_copy(update={"splits": ("train", recipe.eval_split)})
-    studies = [_without_masks(study) for study in studies_of(data.select(chosen_rows(data, chosen)))]
-    studies = [study for study in studies if study.regions]
-    phrases = [tuple(dict.fromkeys(region.phrase for region in study.regions)) for study in studies]
-    regions, left_out = regions_of(TruthGrounder(grounder), studies, phrases, recipe.out_dir / "regions")
+    images = [_without_masks(image) for image in images_of(data.select(chosen_rows(data, chosen)))]
+    images = [image for image in images if image.regions]
+    phrases = [tuple(dict.fromkeys(region.phrase for region in image.regions)) for image in images]
+    regions, left_out = regions_of(TruthGrounder(grounder), images, phrases, recipe.out_dir / "regions")
     skipped.entries += left_out.entries
-    return region_questions(studies, regions, recipe.max_region_questions, recipe.seed)
+    return region_questions(images, regions, recipe.max_region_questions, recipe.seed)
 
 
-def _without_masks(study: Study) -> Study:
-    return replace(study, regions=tuple(replace(region, mask=None) for region in study.regions))
+def _without_masks(image: AnnotatedImage) -> AnnotatedImage:
+    return replace(image, regions=tuple(replace(region, mask=None) for region in image.regions))
 
 
 def _tell(found: ProbeResult, said: str, file: Path) -> None:
@@ -116,19 +116,19 @@ def _tell(found: ProbeResult, said: str, file: Path) -> None:
 
 def to_aligned_example(question: Question) -> Example:
     """The prompt's parts without evidence; a caption is asked for in its own words, not as a short answer."""
-    example = to_example(question, Evidence.none(question.study.size_px))
+    example = to_example(question, Evidence.none(question.image.size_px))
     return replace(example, instruction=question.question) if question.content_type == CAPTION else example
 
 
 def probed_questions(questions: list[Question], recipe: AlignRecipe) -> list[Question]:
     """Held-out questions with short answers, at most `max_probed`, drawn with the seed."""
-    held_out = [q for q in questions if q.study.split == recipe.eval_split and q.content_type != CAPTION]
+    held_out = [q for q in questions if q.image.split == recipe.eval_split and q.content_type != CAPTION]
     return [held_out[k] for k in _drawn(len(held_out), recipe)]
 
 
 def probed_regions(asked: list[Asked], recipe: AlignRecipe) -> list[Asked]:
     """Held-out questions about regions, at most `max_probed`, drawn with the seed."""
-    held_out = [one for one in asked if one[0].study.split == recipe.eval_split]
+    held_out = [one for one in asked if one[0].image.split == recipe.eval_split]
     return [held_out[k] for k in _drawn(len(held_out), recipe)]
 
 

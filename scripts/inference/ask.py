@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...grounding.evidence.evidence import Evidence, Source, select
 from ...grounding.evidence.sources import Query
-from ...grounding.types import NOTICE, Study
+from ...grounding.types import NOTICE, AnnotatedImage
 from ...vqa.answer import asks_yes_or_no, parse_answer
 from ...vqa.citations import numbers_shown, parse_citations
 from ...vqa.inference.confidence import Sure, answer
@@ -16,18 +16,18 @@ from .system import FinishedRun
 
 
 def ask(
-    finished: FinishedRun, studies: Sequence[Study], question: str, source: Source, show: Path | None = None
+    finished: FinishedRun, images: Sequence[AnnotatedImage], question: str, source: Source, show: Path | None = None
 ) -> list[str]:
     """The lines to say: evidence, answer, how sure, notice. Regions are looked for in every image.
 
     `show`: folder for the first image's picture with its regions.
     """
-    first, *others = studies
+    first, *others = images
     query = finished.query(first, question, others)
     evidence = select(finished.evidence(query, source), finished.shown)
     item = Question(
         question_id="ask",
-        study=first,
+        image=first,
         others=tuple(others),
         question=question,
         answer="",

@@ -18,12 +18,12 @@ from ...eval.score import EvalSettings, Scores, score
 from ...eval.statistics.strata import Strata
 from ...eval.table import by_metric, table
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.layouts.coco import image_name, read_file, read_study
+from ...grounding.datasets.layouts.coco import image_name, read_annotated, read_file
 from ...grounding.datasets.layouts.rows import skipping
 from ...grounding.files import read_lines
 from ...grounding.grounder import Grounder, answers
 from ...grounding.records import RecordFile
-from ...grounding.types import Region, Study, parse_modality
+from ...grounding.types import AnnotatedImage, Region, parse_modality
 from ...grounding.vocabulary.labels import load_labels
 from ..records import grounding_record, record_id
 
@@ -42,7 +42,7 @@ def threshold_of(grounder: Grounder) -> float:
 class CocoSet:
     """A COCO-style file that was read: its studies, what of it could not be used, notes for the reader of scores."""
 
-    studies: list[Study]
+    images: list[AnnotatedImage]
     skipped: Skipped
     notes: tuple[str, ...] = ()
 
@@ -65,18 +65,18 @@ def read_coco(references: Path, images: Path, limit: int | None = None, seed: in
         places = np.random.default_rng(seed).choice(len(chosen), limit, replace=False)
         chosen = [chosen[place] for place in sorted(places.tolist())]
     dataset = references.parent.name if references.stem == "annotations" else references.stem
-    studies: list[Study] = []
+    annotated_images: list[AnnotatedImage] = []
     strange: dict[str, None] = {}
     for image in chosen:
         with skipping(skipped, references, f"image {image_name(image)}"):
             name = str(image["file_name"])
             told = {"study_id": name, "group": name, "dataset": dataset, "split": "test"}
             ours = image | {"modality": _modality(image.get("modality"), strange)}
-            studies.append(read_study(coco, ours, images / name, skipped, **told))
-    if not studies:
+            annotated_images.append(read_annotated(coco, ours, images / name, skipped, **told))
+    if not annotated_images:
         raise BadInput("no image can be used.", file=references, fix=f"is --images right? {skipped.summary()}")
     notes = tuple(f"modality {word!r} is none of ours: taken as unknown" for word in strange)
-    return CocoSet(studies=studies, skipped=skipped, notes=notes)
+    return CocoSet(images=annotated_images, skipped=skipped, notes=notes)
 
 
 def _modality(word: Any, strange: dict[str, None]) -> str:
@@ -94,7 +94,13 @@ def _words(name: Any) -> str:
 
 
 def predict(
-    grounder: Grounder, studies: Sequence[Study], out: Path, skipped: Skipped, *, model: str = "", batch_size: int = 8
+    grounder: Grounder,
+    images: Sequence[AnnotatedImage],
+    out: Path,
+    skipped: Skipped,
+    *,
+    model: str = "",
+    batch_size: int = 8,
 ) -> None:
     """Ground every phrase of every study and append the records to `out`; what is there already is not done again.
 
@@ -102,13 +108,13 @@ def predict(
     """
     file = RecordFile(out)
     _check_same(out, grounder)
-    missing = [study for study in studies if any(record_id(study, phrase) not in file.done for phrase in study.phrases)]
-    bar = tqdm(total=len(studies), initial=len(studies) - len(missing), desc="grounding", unit="image", disable=None)
+    missing = [image for image in images if any(record_id(image, phrase) not in file.done for phrase in image.phrases)]
+    bar = tqdm(total=len(images), initial=len(images) - len(missing), desc="grounding", unit="image", disable=None)
     for start in range(0, len(missing), batch_size):
         batch = missing[start : start + batch_size]
         told = {"model": model, "meta": {"grounder": grounder.fingerprint[:16]}}
-        for study, answered in _ground(grounder, batch, skipped):
-            file.append([grounding_record(study, p, *answered[p], **told) for p in study.phrases])
+        for image, answered in _ground(grounder, batch, skipped):
+            file.append([grounding_record(image, p, *answered[p], **told) for p in image.phrases])
         bar.update(len(batch))
     bar.close()
 
@@ -120,25 +126,25 @@ def _check_same(out: Path, grounder: Grounder) -> None:
 
 
 def _ground(
-    grounder: Grounder, batch: Sequence[Study], skipped: Skipped
-) -> Iterator[tuple[Study, dict[str, tuple[list[Region], float | None]]]]:
+    grounder: Grounder, batch: Sequence[AnnotatedImage], skipped: Skipped
+) -> Iterator[tuple[AnnotatedImage, dict[str, tuple[list[Region], float | None]]]]:
     """Of each study by phrase the regions, and the chance that it is there where the grounder says it.
 
     If the batch holds an image that cannot be read, one by one without it.
     """
     tree = load_labels()
     try:
-        found = answers(grounder, batch, [[tree.label(phrase) for phrase in study.phrases] for study in batch])
+        found = answers(grounder, batch, [[tree.label(phrase) for phrase in image.phrases] for image in batch])
     except BadInput as error:
         if len(batch) > 1:
-            yield from (pair for study in batch for pair in _ground(grounder, [study], skipped))
+            yield from (pair for image in batch for pair in _ground(grounder, [image], skipped))
         else:
             skipped.add(str(batch[0].image_path), error)
         return
-    for study, (regions, chances) in zip(batch, found, strict=True):
-        words = {phrase: tree.label(phrase) for phrase in study.phrases}
+    for image, (regions, chances) in zip(batch, found, strict=True):
+        words = {phrase: tree.label(phrase) for phrase in image.phrases}
         own = {p: [replace(r, phrase=p) for r in regions if r.phrase == word] for p, word in words.items()}
-        yield study, {p: (own[p], chances.get(word)) for p, word in words.items()}
+        yield image, {p: (own[p], chances.get(word)) for p, word in words.items()}
 
 
 def evaluate(
@@ -157,8 +163,8 @@ def evaluate(
     """
     with TemporaryDirectory() as scratch:
         path = records or Path(scratch) / "records.jsonl"
-        predict(grounder, coco.studies, path, coco.skipped, model=model, batch_size=batch_size)
-        asked = {record_id(study, phrase) for study in coco.studies for phrase in study.phrases}
+        predict(grounder, coco.images, path, coco.skipped, model=model, batch_size=batch_size)
+        asked = {record_id(image, phrase) for image in coco.images for phrase in image.phrases}
         rows = [row for row in read_records([path], "grounding") if row["id"] in asked]
     found = score(rows, "grounding", settings)
     strata = _strata(found, rows) if settings.strata else {}

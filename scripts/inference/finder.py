@@ -9,10 +9,10 @@ from ...grounding.bad_input import BadInput
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.pretrained import is_shipped, load_grounder, vocabulary_of
 from ...grounding.imaging.read import read_image
-from ...grounding.types import Region, Study
+from ...grounding.types import AnnotatedImage, Region
 from .picture import draw, is_picture, overlay
 from .system import DEFAULT_RUN, FinishedRun
-from .user_image import user_study
+from .user_image import user_image
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,20 @@ class Finder:
 
     def find(
         self, image: Path, phrases: Sequence[str], modality: str | None, min_score: float, out: Path
-    ) -> tuple[Study, list[Region], dict[str, Any]]:
+    ) -> tuple[AnnotatedImage, list[Region], dict[str, Any]]:
         """Regions of one image, drawn into folder `out`, or onto the picture `out` (.png, .jpg); and their JSON line.
 
         Raises `BadInput` for an image that cannot be read, and where there is nothing to look for.
         """
-        study = user_study(image, modality)
-        asked = list(phrases or self.usual.get(study.modality, ()))
+        annotated = user_image(image, modality)
+        asked = list(phrases or self.usual.get(annotated.modality, ()))
         if not asked:
-            problem = f"nothing to look for in modality {study.modality!r}."
+            problem = f"nothing to look for in modality {annotated.modality!r}."
             raise BadInput(problem, file=image, fix="give --phrase or --modality")
-        regions = [r for r in self.grounder.ground([study], [asked])[0] if r.score >= min_score]
+        regions = [r for r in self.grounder.ground([annotated], [asked])[0] if r.score >= min_score]
         if is_picture(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             overlay(read_image(image), regions).save(out)
-            return study, regions, {}
+            return annotated, regions, {}
         out.mkdir(parents=True, exist_ok=True)
-        return study, regions, draw(study, asked, regions, out)
+        return annotated, regions, draw(annotated, asked, regions, out)

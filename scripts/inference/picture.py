@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ...grounding.imaging.read import read_image
-from ...grounding.types import NOTICE, Region, Study, region_to_json
+from ...grounding.types import NOTICE, AnnotatedImage, Region, region_to_json
 
 COLOURS = ((230, 97, 1), (44, 123, 182), (26, 150, 65), (215, 48, 140), (200, 170, 20), (110, 80, 190))
 
@@ -18,15 +18,15 @@ def is_picture(out: Path) -> bool:
     return out.suffix.lower() in (".png", ".jpg", ".jpeg")
 
 
-def draw(study: Study, phrases: Sequence[str], regions: Sequence[Region], out: Path) -> dict[str, Any]:
+def draw(image: AnnotatedImage, phrases: Sequence[str], regions: Sequence[Region], out: Path) -> dict[str, Any]:
     """Write `<image>.png` with masks, boxes, phrases and scores into `out`; return the JSON line of the image."""
-    picture = overlay(read_image(study.image_path), regions)
-    path = out / f"{study.image_path.name}.regions.png"
+    picture = overlay(read_image(image.image_path), regions)
+    path = out / f"{image.image_path.name}.regions.png"
     picture.save(path)
     return {
-        "image": study.image_path.name,
-        "modality": study.modality,
-        "size_px": list(study.size_px),
+        "image": image.image_path.name,
+        "modality": image.modality,
+        "size_px": list(image.size_px),
         "phrases": list(phrases),
         "regions": [region_to_json(region) for region in regions],
         "picture": path.name,

@@ -20,7 +20,7 @@ from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import FILE as LEARNED
 from ...grounding.training.provenance import learned_among
-from ...grounding.types import Study
+from ...grounding.types import AnnotatedImage
 from ...vqa.datasets.load import load_questions
 from ...vqa.inference.generate import GenerateSettings
 from ...vqa.inference.predict import Job, predict
@@ -97,12 +97,12 @@ def told_apart(asked: Sequence[Question], adapter: Path | None) -> list[Question
     A public split may share pictures between its parts (VQA-RAD's official one does), so that they are scored and told
     apart, not refused. As they are, where no adapter answers or it does not say.
     """
-    pictures = {study.image_path for question in asked for study in question.studies}
+    pictures = {image.image_path for question in asked for image in question.images}
     if adapter is None or not (adapter / LEARNED).is_file():
         return list(asked)
     learned = learned_among(adapter, pictures)
     found = [
-        "new" if learned.isdisjoint(study.image_path for study in question.studies) else "learned" for question in asked
+        "new" if learned.isdisjoint(image.image_path for image in question.images) else "learned" for question in asked
     ]
     if (known := found.count("learned")) and processes().is_main_process:
         print(f"note: {known} of {len(asked)} questions are on pictures that taught {adapter.name!r} (meta.picture)")
@@ -110,7 +110,7 @@ def told_apart(asked: Sequence[Question], adapter: Path | None) -> list[Question
 
 
 def _query(finished: FinishedRun, question: Question) -> Query:
-    return Query.of(question.studies, question.phrases, finished.vocabulary)
+    return Query.of(question.images, question.phrases, finished.vocabulary)
 
 
 def _caches(
@@ -121,21 +121,21 @@ def _caches(
         return RegionCaches(predicted={}, truth={})
     phrases: dict[str, dict[str, None]] = {}
     for image in (image for query in queries for image in query.images):
-        phrases.setdefault(image.study.study_id, {}).update(dict.fromkeys(image.phrases))
-    studies = list({study.study_id: study for question in asked for study in question.studies}.values())
-    wanted = [(study, tuple(phrases[study.study_id])) for study in studies]
+        phrases.setdefault(image.image.image_id, {}).update(dict.fromkeys(image.phrases))
+    images = list({annotated.image_id: annotated for question in asked for annotated in question.images}.values())
+    wanted = [(annotated, tuple(phrases[annotated.image_id])) for annotated in images]
     grounder: Grounder = TruthGrounder(finished.grounder) if ask.source == "oracle" else finished.reader
     found = _found(grounder, wanted, ask.out.parent / "regions", ranks)
     return RegionCaches(**{"predicted": {}, "truth": {}, "truth" if ask.source == "oracle" else "predicted": found})
 
 
-def _found(grounder: Grounder, wanted: list[tuple[Study, tuple[str, ...]]], cache: Path, ranks: PartialState):  # noqa: ANN202 - StoredRegions
+def _found(grounder: Grounder, wanted: list[tuple[AnnotatedImage, tuple[str, ...]]], cache: Path, ranks: PartialState):  # noqa: ANN202 - StoredRegions
     """Each rank finds its part of the images; then all read them all from disk."""
     if ranks.num_processes > 1:
         own = wanted[ranks.process_index :: ranks.num_processes]
-        regions_of(grounder, [study for study, _ in own], [asked for _, asked in own], cache)
+        regions_of(grounder, [image for image, _ in own], [asked for _, asked in own], cache)
         ranks.wait_for_everyone()
-    return regions_of(grounder, [study for study, _ in wanted], [asked for _, asked in wanted], cache)[0]
+    return regions_of(grounder, [image for image, _ in wanted], [asked for _, asked in wanted], cache)[0]
 
 
 def _claim(ask: Ask) -> None:

@@ -13,7 +13,7 @@ from ...grounding.files import sha256
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder, is_hub_name, load_grounder, vocabulary_of
-from ...grounding.types import Region, Study
+from ...grounding.types import AnnotatedImage, Region
 from ...grounding.vocabulary.labels import load_labels
 from ...vqa.inference.generate import Generated, GenerateSettings, generate
 from ...vqa.model.core_identity import core_sha256, shipped_core
@@ -86,25 +86,25 @@ class FinishedRun:
             raise BadInput("the run has not come this far.", file=path, fix="finish it: `medglip run` on its recipe")
         return path
 
-    def query(self, study: Study, question: str = "", others: Sequence[Study] = ()) -> Query:
+    def query(self, image: AnnotatedImage, question: str = "", others: Sequence[AnnotatedImage] = ()) -> Query:
         """What to look for in each image: phrases of the question, and what is usual in its modality."""
-        return Query.of([study, *others], load_labels().phrases_in(question), self.vocabulary)
+        return Query.of([image, *others], load_labels().phrases_in(question), self.vocabulary)
 
     @property
     def reader(self) -> Grounder:
         """The finder, its regions with embeddings of the core that the adapters were trained with."""
         return Embedded(self.finder, self.grounder) if self.checkpoint else self.grounder
 
-    def regions(self, study: Study, phrases: Sequence[str]) -> list[Region]:
+    def regions(self, image: AnnotatedImage, phrases: Sequence[str]) -> list[Region]:
         """Regions of the phrases, best first, as `reader` gives them."""
-        return self.reader.ground([study], [list(phrases)])[0]
+        return self.reader.ground([image], [list(phrases)])[0]
 
     def evidence(self, query: Query, source: Source) -> Evidence:
         """Evidence of unseen images: `none` or `predicted`."""
         if source not in ("none", "predicted"):
             raise BadInput(f"evidence {source!r} needs a data set.", fix="use none or predicted on your own images")
         looked = () if source == "none" else query.images
-        found = {image.study.study_id: self.regions(image.study, image.phrases) for image in looked}
+        found = {image.image.image_id: self.regions(image.image, image.phrases) for image in looked}
         return evidence_for(source, [query], RegionCaches(predicted=found, truth={}), self.shown)[0]
 
     def adapter(self, source: Source) -> Path | None:
@@ -196,9 +196,9 @@ class Embedded:
         self.fingerprint = sha256(f"{finder.fingerprint} read by {core.fingerprint}")
         self.embedding_dim = core.embedding_dim
 
-    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """The finder's regions."""
-        return self.core.embed(studies, self.finder.ground(studies, phrases))
+        return self.core.embed(images, self.finder.ground(images, phrases))
 
 
 def opened(place: Path | None, checkpoint: str | None = None, base: str | None = None) -> FinishedRun:

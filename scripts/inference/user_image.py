@@ -10,7 +10,7 @@ from pathlib import Path
 from ...grounding.bad_input import BadInput
 from ...grounding.files import file_sha256
 from ...grounding.imaging.read import is_dicom, read_image
-from ...grounding.types import Study, parse_modality
+from ...grounding.types import AnnotatedImage, parse_modality
 from ...report.task import Report
 
 
@@ -37,18 +37,18 @@ def user_report(images: Sequence[Path], modality: str | None, known: Known) -> R
     names = [image.stem for image in images]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise BadInput(f"two images are called {twice!r}, so are their reports.", fix="rename one of the files")
-    first, *others = (user_study(image, modality) for image in images)
-    prior, *priors = [*(user_study(image, modality) for image in known.prior_images), None]
+    first, *others = (user_image(image, modality) for image in images)
+    prior, *priors = [*(user_image(image, modality) for image in known.prior_images), None]
     return Report(
         report_id=names[0],
-        study=first,
+        image=first,
         text="",
         others=tuple(others),
         indication=known.indication,
         technique=known.technique,
         comparison=known.comparison,
-        prior_study=prior,
-        prior_others=tuple(study for study in priors if study),
+        prior_image=prior,
+        prior_others=tuple(annotated for annotated in priors if annotated),
         prior_text=_text(known.prior_report) if known.prior_report else "",
     )
 
@@ -60,14 +60,14 @@ def _text(file: Path) -> str:
         raise BadInput("the prior report cannot be read.", file=file, fix="give a UTF-8 text file") from error
 
 
-def user_study(image: Path, modality: str | None) -> Study:
+def user_image(image: Path, modality: str | None) -> AnnotatedImage:
     """The image as a study; a DICOM file knows its modality, `modality` overrides it.
 
     Raises `BadInput` for an image that cannot be read, and for a modality that is none.
     """
     picture = read_image(image)
-    return Study(
-        study_id=file_sha256(image)[:16],
+    return AnnotatedImage(
+        image_id=file_sha256(image)[:16],
         image_path=image,
         modality=parse_modality(modality or _dicom_modality(image)),
         group=image.name,

@@ -11,7 +11,7 @@ from ...grounding.grounder import answers
 from ...grounding.imaging.read import read_image
 from ...grounding.model.calibration import Calibration
 from ...grounding.settings import validate
-from ...grounding.types import NOTICE, Region, Study
+from ...grounding.types import NOTICE, AnnotatedImage, Region
 from ...grounding.vocabulary.labels import load_labels
 from ...report import describe
 from ...report.output.grounded import GroundedReport
@@ -63,40 +63,40 @@ def write_grounded(run: FinishedRun, asked: Report, source: Source, outputs: Out
     """
     engine_named(_negation(run, outputs))  # a package that is missing is told before a model writes for minutes
     settings = run.evidence_settings(source)
-    evidence = run.evidence(run.query(asked.study, others=asked.shown[1:]), source)
+    evidence = run.evidence(run.query(asked.image, others=asked.shown[1:]), source)
     example = replace(to_example(asked, evidence), may_cite=settings.cite)
     text = run.write(example, source, _generate_settings(run, outputs)).text
     lines = [NEVER_LEARNED] if has_learned_reports(run) is False else []
-    for view, study in enumerate(asked.studies):
-        report = grounded_report(run, study, text, evidence, settings, outputs, view)
-        others = tuple(other.image_path.stem for other in asked.studies if other is not study)
-        lines += write_all(replace(report, other_views=others), study, outputs)
+    for view, image in enumerate(asked.images):
+        report = grounded_report(run, image, text, evidence, settings, outputs, view)
+        others = tuple(other.image_path.stem for other in asked.images if other is not image)
+        lines += write_all(replace(report, other_views=others), image, outputs)
     return lines
 
 
-def write_description(run: FinishedRun, study: Study, box: str, outputs: Outputs) -> list[str]:
+def write_description(run: FinishedRun, image: AnnotatedImage, box: str, outputs: Outputs) -> list[str]:
     """Write what the model says of the region in a box, `x0,y0,x1,y1` in pixels; return what to say on the terminal.
 
     The region is called by the best phrase that the grounder finds at the same place.
     """
-    marked = describe.parse_box(box, study.size_px)
-    marked = describe.named(marked, run.regions(study, run.query(study).phrases))
-    marked = run.grounder.embed([study], [[marked]])[0][0]
-    example, settings = describe.to_example(study, marked), describe.describing(run.shown)
+    marked = describe.parse_box(box, image.size_px)
+    marked = describe.named(marked, run.regions(image, run.query(image).phrases))
+    marked = run.grounder.embed([image], [[marked]])[0][0]
+    example, settings = describe.to_example(image, marked), describe.describing(run.shown)
     text = generate(run.model("predicted"), [example], settings, _generate_settings(run, outputs))[0].text
-    report = grounded_report(run, study, text, example.evidence, settings, outputs)
+    report = grounded_report(run, image, text, example.evidence, settings, outputs)
     sentences = tuple(
         replace(sentence, regions=(marked, *(region for region in sentence.regions if region is not marked)))
         for sentence in report.sentences
     )
     corner = "-".join(f"{value:.0f}" for value in marked.box_xyxy_px)
-    report = replace(report, report_id=f"{study.image_path.stem}-{corner}", sentences=sentences, attributions=())
-    return write_all(report, study, replace(outputs, heading="Description of region 1"))
+    report = replace(report, report_id=f"{image.image_path.stem}-{corner}", sentences=sentences, attributions=())
+    return write_all(report, image, replace(outputs, heading="Description of region 1"))
 
 
 def grounded_report(
     run: FinishedRun,
-    study: Study,
+    image: AnnotatedImage,
     text: str,
     evidence: Evidence,
     settings: EvidenceSettings,
@@ -112,15 +112,15 @@ def grounded_report(
     tree, negation = load_labels(), _negation(run, outputs)
     every = select(evidence, settings)
     (shown, here), (known, _) = regions_of_view(every, view), regions_of_view(evidence, view)
-    found, chances = answers(run.finder, [study], [tree.phrases_in(text)])[0]
-    presences = {phrase: chances[phrase] for phrase in chances if phrase in _judged(run, study)}
+    found, chances = answers(run.finder, [image], [tree.phrases_in(text)])[0]
+    presences = {phrase: chances[phrase] for phrase in chances if phrase in _judged(run, image)}
     regions = _together(shown, known, found)
     num_shown = len(numbers_shown(every, settings)) if settings.cite else None
-    read = attribute(text, regions, tree, study.size_px, num_shown=num_shown, here=here, negation=negation)
+    read = attribute(text, regions, tree, image.size_px, num_shown=num_shown, here=here, negation=negation)
     return GroundedReport(
-        report_id=study.image_path.stem,
-        image=study.image_path.name,
-        size_px=study.size_px,
+        report_id=image.image_path.stem,
+        image=image.image_path.name,
+        size_px=image.size_px,
         sentences=sentences_of(read, regions),
         regions=regions,
         model=run.mllm.base,
@@ -141,10 +141,10 @@ def regions_of_view(evidence: Evidence, view: int) -> tuple[tuple[Region, ...], 
     return regions, range(first, first + len(regions))
 
 
-def write_all(report: GroundedReport, study: Study, outputs: Outputs) -> list[str]:
+def write_all(report: GroundedReport, annotated: AnnotatedImage, outputs: Outputs) -> list[str]:
     """Write every form that is asked for; return what to say on the terminal."""
-    files = [] if not outputs.dicom else write_dicom(report, study.image_path, outputs.folder)
-    image = read_image(study.image_path)
+    files = [] if not outputs.dicom else write_dicom(report, annotated.image_path, outputs.folder)
+    image = read_image(annotated.image_path)
     files = write(report, image, outputs.folder, pdf=outputs.pdf, heading=outputs.heading) + files
     lines = [f"{s.text} " + " ".join(f"[{r.phrase} {r.score:.2f}]" for r in s.regions) for s in report.sentences]
     lines += [f"to check: sentence {found.sentence + 1} {found.words}" for found in report.contradictions]
@@ -160,11 +160,11 @@ def _together(
     return tuple({id(region): region for region in [*shown, *evidence, *further]}.values())
 
 
-def _judged(run: FinishedRun, study: Study) -> set[str]:
+def _judged(run: FinishedRun, image: AnnotatedImage) -> set[str]:
     """Phrases whose presence score means something: of a calibrated grounder, trained on them in this modality."""
     if getattr(run.finder, "calibration", Calibration()) == Calibration():
         return set()
-    usual = run.vocabulary.get(study.modality)
+    usual = run.vocabulary.get(image.modality)
     return set(usual if usual is not None else chain.from_iterable(run.vocabulary.values()))
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 from ...eval.page.content import GRID, Case, ImageKey, Picture, Shape, System
 from ...eval.records import Record
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.load import load_studies
+from ...grounding.datasets.load import load_images
 from ...grounding.datasets.phantoms import dataset as phantom
-from ...grounding.datasets.schema import studies as studies_of
+from ...grounding.datasets.schema import images as images_of
 from ...grounding.imaging.read import read_image
 from ...grounding.types import Region, region_from_json
 from ...report.output.figure import data_uri, outline
@@ -37,7 +37,7 @@ class Finder:
     def __init__(self, recipes: Mapping[Path, Recipe | None], images: Path | None):
         self.recipes, self.images = recipes, images
         self.notes: list[str] = []
-        self._studies: dict[str, Path] | None = None
+        self._images: dict[str, Path] | None = None
 
     def path(self, record: Record) -> Path | None:
         """The image file of a record, None if it is nowhere."""
@@ -52,35 +52,35 @@ class Finder:
 
     def of_recipes(self) -> dict[str, Path]:
         """Image id -> file, of every study that the runs' recipes name; read when it is first needed."""
-        if self._studies is None:
-            self._studies = {}
+        if self._images is None:
+            self._images = {}
             for run, recipe in self.recipes.items():
-                for study_id, path in self._of_recipe(run, recipe) if recipe else ():
-                    self._studies.setdefault(study_id, path)
-        return self._studies
+                for image_id, path in self._of_recipe(run, recipe) if recipe else ():
+                    self._images.setdefault(image_id, path)
+        return self._images
 
     def _of_recipe(self, run: Path, recipe: Recipe) -> Iterator[tuple[str, Path]]:
         phantoms = run / "phantoms"
         has_phantoms = (phantoms / "settings.json").is_file()
         data = [d for d in recipe.grounding.data if d.layout != "phantom"]
         readers = {
-            "phantoms": lambda: list(studies_of(phantom.read(phantoms))) if has_phantoms else [],
-            "questions": lambda: _tasks_studies(read_questions, recipe, "vqa"),
-            "reports": lambda: _tasks_studies(read_reports, recipe, "report"),
-            "regions": lambda: list(studies_of(load_studies(data, recipe.seed)[0])) if data else [],
+            "phantoms": lambda: list(images_of(phantom.read(phantoms))) if has_phantoms else [],
+            "questions": lambda: _tasks_images(read_questions, recipe, "vqa"),
+            "reports": lambda: _tasks_images(read_reports, recipe, "report"),
+            "regions": lambda: list(images_of(load_images(data, recipe.seed)[0])) if data else [],
         }
         for name, reader in readers.items():
             try:
-                yield from ((study.study_id, Path(study.image_path)) for study in reader())
+                yield from ((image.image_id, Path(image.image_path)) for image in reader())
             except (BadInput, OSError) as error:
                 self.notes.append(f"Pictures of {run.name}, {name}: {error}")
 
 
-def _tasks_studies(reader: Any, recipe: Recipe, task: str) -> list[Any]:
+def _tasks_images(reader: Any, recipe: Recipe, task: str) -> list[Any]:
     section = getattr(recipe, task)
     if section is None or "phantom" in section.sets:
         return []
-    return [item.study for item in reader(recipe, None, Skipped())]
+    return [item.image for item in reader(recipe, None, Skipped())]
 
 
 def pictures_of(

@@ -6,9 +6,9 @@ from pathlib import Path
 from datasets import Dataset
 
 from ...grounding.bad_input import Skipped
-from ...grounding.datasets.schema import studies as studies_of
+from ...grounding.datasets.schema import images as images_of
 from ...grounding.files import sha256, write_atomic
-from ...grounding.recipe import CoreRecipe, HeldOut, core_studies
+from ...grounding.recipe import CoreRecipe, HeldOut, core_images
 from ...report.datasets.derived import to_reports
 from ...report.task import Report
 from ...vqa.datasets import derived
@@ -18,13 +18,13 @@ from ...vqa.task import Question
 CAPTION = "caption"
 
 
-def derived_file(recipe: CoreRecipe, settings: DeriveSettings, studies: Callable[[], Dataset]) -> Path:
+def derived_file(recipe: CoreRecipe, settings: DeriveSettings, images: Callable[[], Dataset]) -> Path:
     """The items of the recipe's region sets, `studies`, which are asked for only where the settings have changed."""
     file = recipe.out_dir / "derived.jsonl"
     stamp = sha256(recipe.model_dump_json(include={"seed", "phantoms", "grounding"}) + settings.model_dump_json())
     made_of = file.with_suffix(".sha256")
     if not (file.exists() and made_of.exists() and made_of.read_text() == stamp):
-        items, left_out = derive(studies(), settings, {s.name: s.licence for s in recipe.grounding.data})
+        items, left_out = derive(images(), settings, {s.name: s.licence for s in recipe.grounding.data})
         write(file, items)
         write_atomic(made_of, stamp)
         left_out.write(file.with_suffix(".skipped.jsonl"))
@@ -34,14 +34,14 @@ def derived_file(recipe: CoreRecipe, settings: DeriveSettings, studies: Callable
 
 def derived_questions(recipe: CoreRecipe, settings: DeriveSettings, skipped: Skipped) -> list[Question]:
     """The items of the recipe's region sets, with their true regions."""
-    studies = core_studies(recipe, HeldOut(), skipped)
-    return derived.read(derived_file(recipe, settings, lambda: studies), studies)
+    images = core_images(recipe, HeldOut(), skipped)
+    return derived.read(derived_file(recipe, settings, lambda: images), images)
 
 
 def derived_reports(recipe: CoreRecipe, settings: DeriveSettings, skipped: Skipped) -> list[Report]:
     """What the regions of the recipe's sets say of themselves. Raises `BadInput` where no study is of the splits."""
-    data = core_studies(recipe, HeldOut(), skipped)
-    return to_reports(studies_of(data.select(chosen_rows(data, settings))))
+    data = core_images(recipe, HeldOut(), skipped)
+    return to_reports(images_of(data.select(chosen_rows(data, settings))))
 
 
 def without_phantoms(recipe: CoreRecipe) -> CoreRecipe:

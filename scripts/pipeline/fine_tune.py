@@ -21,6 +21,6 @@ def fine_tune(line: Line, checkpoint: str, out: Path, settings: FineTuneSettings
     grounder = load_grounder(checkpoint, device="cpu", allow_download=download)  # the training chooses its own device
     check_tunable(grounder)
     assert isinstance(grounder, ZeroShotGrounder)
-    folder = fine_tune_detector(grounder, line.studies, settings, out, sets=line.recipe.grounding.data)
+    folder = fine_tune_detector(grounder, line.images, settings, out, sets=line.recipe.grounding.data)
     write_atomic(folder / "vocabulary.json", json.dumps(line.vocabulary, indent=1))
     return folder

@@ -11,8 +11,8 @@ from typing import TypeVar
 from datasets import Dataset
 
 from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
-from ...grounding.datasets.schema import studies as studies_of
 from ...grounding.evidence.evidence import Evidence, Source, without_masks
 from ...grounding.evidence.flipped import InMirror
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
@@ -21,10 +21,10 @@ from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
-from ...grounding.recipe import HeldOut, core_studies, draw_phantoms, looked_for, tasks_of, train_core
+from ...grounding.recipe import HeldOut, core_images, draw_phantoms, looked_for, tasks_of, train_core
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import learned_among, refuse_learned
-from ...grounding.types import Region, Study
+from ...grounding.types import AnnotatedImage, Region
 from ...report.task import Report
 from ...report.task import to_example as report_example
 from ...report.text.negation import engine_named
@@ -79,24 +79,24 @@ class Line:
         return self._unseen(read_reports(self.recipe, self.phantom_dir, self.skipped))
 
     @cached_property
-    def studies(self) -> Dataset:
+    def images(self) -> Dataset:
         """Region sets of the recipe; studies of images that a task is scored on never serve training."""
-        held_out = HeldOut.of(self.scored_studies)
+        held_out = HeldOut.of(self.scored_images)
         if tasks := tasks_of(self.recipe.model_dump(mode="json", exclude_unset=True)):
             held_out.write(self.out / "held_out.json", tasks)
-        return core_studies(self.recipe, held_out, self.skipped)
+        return core_images(self.recipe, held_out, self.skipped)
 
     @property
-    def scored_studies(self) -> list[Study]:
+    def scored_images(self) -> list[AnnotatedImage]:
         """Studies of the questions and reports that are scored."""
         split = self.recipe.eval_split
         items = [*self.questions, *self.reports]
-        return [study for item in items if item.study.split == split for study in studies_shown(item)]
+        return [image for item in items if item.image.split == split for image in images_shown(item)]
 
     @cached_property
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
         """For each modality what is looked for when nobody asks."""
-        return looked_for(self.recipe, self.studies)
+        return looked_for(self.recipe, self.images)
 
     def train_core(self) -> None:
         """Stage 1, if it is not finished."""
@@ -112,10 +112,10 @@ class Line:
 
         Raises `BadInput` for one that is taken as it is and learned what is scored here.
         """
-        folder = train_core(self.recipe, self.studies)
+        folder = train_core(self.recipe, self.images)
         if self.recipe.grounding.core:
-            regions = studies_of(split_of(self.studies, self.recipe.eval_split))
-            refuse_learned(folder, (study.image_path for study in [*self.scored_studies, *regions]))
+            regions = images_of(split_of(self.images, self.recipe.eval_split))
+            refuse_learned(folder, (image.image_path for image in [*self.scored_images, *regions]))
         return MedGlipGrounder.from_pretrained(folder)
 
     @property
@@ -135,9 +135,9 @@ class Line:
         """
         if self.aligned_dir is None:
             return items
-        shown = {item: studies_shown(item) for item in items if item.study.split == self.recipe.eval_split}
-        learned = learned_among(self.aligned_dir, (study.image_path for studies in shown.values() for study in studies))
-        known = {item for item, studies in shown.items() if any(study.image_path in learned for study in studies)}
+        shown = {item: images_shown(item) for item in items if item.image.split == self.recipe.eval_split}
+        learned = learned_among(self.aligned_dir, (image.image_path for images in shown.values() for image in images))
+        known = {item for item, images in shown.items() if any(image.image_path in learned for image in images)}
         why = BadInput(f"its picture taught the aligned start {self.aligned_dir.name!r}.")
         for name in sorted(map(name_of, known)):
             self.skipped.add(name, why)
@@ -146,7 +146,7 @@ class Line:
     def query(self, item: Question | Report) -> Query:
         """What is looked for in every image of one question, or of one report, its earlier study's among them."""
         asked = item.phrases if isinstance(item, Question) else ()
-        return Query.of(studies_shown(item), asked, self.vocabulary)
+        return Query.of(images_shown(item), asked, self.vocabulary)
 
     @cached_property
     def caches(self) -> RegionCaches:
@@ -158,12 +158,12 @@ class Line:
 
         `is_mirrored`: found in the flipped images, told of the stored ones.
         """
-        studies: dict[str, Study] = {}
+        images: dict[str, AnnotatedImage] = {}
         phrases: dict[str, dict[str, None]] = {}
         for query in (image for item in items for image in self.query(item).images):
-            studies[query.study.study_id] = query.study
-            phrases.setdefault(query.study.study_id, {}).update(dict.fromkeys(query.phrases))
-        order, asked = list(studies.values()), [tuple(phrases[name]) for name in studies]
+            images[query.image.image_id] = query.image
+            phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.phrases))
+        order, asked = list(images.values()), [tuple(phrases[name]) for name in images]
         core = self.grounder.mirrored() if is_mirrored else self.grounder
         finder: Grounder = InMirror(core) if is_mirrored else core
         predicted, skipped = regions_of(finder, order, asked, self.out / "regions")
@@ -193,9 +193,9 @@ class Line:
         ]
 
 
-def studies_shown(item: Question | Report) -> tuple[Study, ...]:
+def images_shown(item: Question | Report) -> tuple[AnnotatedImage, ...]:
     """Every image of its prompt, in order."""
-    return item.studies if isinstance(item, Question) else item.shown
+    return item.images if isinstance(item, Question) else item.shown
 
 
 def name_of(item: Question | Report) -> str:

@@ -14,8 +14,8 @@ from ...eval.score import score as score_records
 from ...eval.score import write_json
 from ...eval.statistics.bootstrap import Estimate
 from ...eval.table import table
+from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
-from ...grounding.datasets.schema import studies as studies_of
 from ...grounding.files import write_atomic
 from ...grounding.grounders.cache import regions_of
 from ...grounding.records import RecordFile, Task
@@ -38,15 +38,15 @@ def write_grounding_records(line: Line) -> Path:
     """One record for each scored image and phrase that its set annotates, present or not."""
     path = line.out / "records" / "grounding.jsonl"
     file = RecordFile(path)
-    scored = list(studies_of(split_of(line.studies, line.recipe.eval_split)))
+    scored = list(images_of(split_of(line.images, line.recipe.eval_split)))
     found, skipped = regions_of(line.grounder, scored, [s.phrases for s in scored], line.out / "regions")
     line.skipped.entries += skipped.entries
-    readable = [study for study in scored if study.study_id in found]
-    new = [study for study in readable if not file.done.issuperset(record_id(study, p) for p in study.phrases)]
-    for study in tqdm(new, desc="presence", unit="image", disable=None):
-        chances = line.grounder.presence([study], [study.phrases])[0]
-        by_phrase = [(phrase, [r for r in found[study.study_id] if r.phrase == phrase]) for phrase in study.phrases]
-        file.append([grounding_record(study, phrase, regions, chances[phrase]) for phrase, regions in by_phrase])
+    readable = [image for image in scored if image.image_id in found]
+    new = [image for image in readable if not file.done.issuperset(record_id(image, p) for p in image.phrases)]
+    for image in tqdm(new, desc="presence", unit="image", disable=None):
+        chances = line.grounder.presence([image], [image.phrases])[0]
+        by_phrase = [(phrase, [r for r in found[image.image_id] if r.phrase == phrase]) for phrase in image.phrases]
+        file.append([grounding_record(image, phrase, regions, chances[phrase]) for phrase, regions in by_phrase])
     return path
 
 

@@ -66,8 +66,8 @@ def read_reports(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> 
 
 def _cut(items: list[Item], recipe: Recipe, most: int | None) -> list[Item]:
     """All items to train on and to validate on, at most `most` of the scored split, drawn with the seed; in order."""
-    scored = [i for i, item in enumerate(items) if item.study.split == recipe.eval_split]
+    scored = [i for i, item in enumerate(items) if item.image.split == recipe.eval_split]
     if most is not None and len(scored) > most:
         scored = sorted(np.random.default_rng(recipe.seed).choice(scored, most, replace=False).tolist())
     keep, whole = set(scored), ("train", recipe.held_out_split)
-    return [item for i, item in enumerate(items) if i in keep or item.study.split in whole]
+    return [item for i, item in enumerate(items) if i in keep or item.image.split in whole]

@@ -52,7 +52,7 @@ def tuned(line: Line, kind: Adapter) -> GroundedMLLM:
         model = load(line.recipe.mllm, dim, start, vision=core)
         source: Source = "predicted" if kind == "grounded" else "none"
         items, held_out = (
-            [item for item in [*line.questions, *line.reports] if item.study.split == split]
+            [item for item in [*line.questions, *line.reports] if item.image.split == split]
             for split in ("train", line.recipe.held_out_split)
         )
         examples, weights = mixed(line, kind, items, prompts(line, kind, source, items))
@@ -113,9 +113,9 @@ def predict_source(
         section, items = tasks[task]
         if section is None:
             continue
-        scored = [item for item in items if item.study.split == line.recipe.eval_split]
+        scored = [item for item in items if item.image.split == line.recipe.eval_split]
         if source == "oracle":  # of a mix, the sets that know their true regions
-            scored = [item for item in scored if item.study.phrases]
+            scored = [item for item in scored if item.image.phrases]
         examples = prompts(line, kind, source, scored)
         exact = exact_of(line, source, [item for item in scored if isinstance(item, Report)])
         jobs = [job(line, item, example, kind, exact) for item, example in zip(scored, examples, strict=True)]
@@ -130,11 +130,11 @@ def predict_probe(line: Line, model: GroundedMLLM, kind: Adapter, source: Source
     """
     if (section := line.recipe.vqa) is None:
         return
-    scored = [question for question in line.questions if question.study.split == line.recipe.eval_split]
+    scored = [question for question in line.questions if question.image.split == line.recipe.eval_split]
     asked = probed(probe, scored, line.recipe.seed)
     examples = line.examples(source, asked, None if source == "none" else line.caches_of(asked, probe == "flipped"))
     jobs = [job(line, question, example, kind) for question, example in zip(asked, examples, strict=True)]
-    originals = {question.question_id: question.study for question in scored}
+    originals = {question.question_id: question.image for question in scored}
     for found in jobs:
         if original := originals.get(found.id):
             found.fields.update(_identity(original))
@@ -195,7 +195,7 @@ def prepared(recipe: Path) -> Line:
     """
     line, ranks = Line(read_settings(Recipe, recipe)), processes()
     with ranks.main_process_first():
-        _ = line.phantom_dir, line.studies
+        _ = line.phantom_dir, line.images
     line.train_core()
     with ranks.main_process_first():
         line.find_regions()

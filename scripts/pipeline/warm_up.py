@@ -62,7 +62,7 @@ def text_examples(line: Line, settings: WarmUp) -> list[Example]:
     texts, skipped = load_texts(settings.data, settings=chosen, part="train", seed=line.recipe.seed)
     line.skipped.entries += skipped.entries
     held_out = (line.recipe.eval_split, line.recipe.held_out_split)
-    kept = unseen(texts, [report for report in line.reports if report.study.split in held_out])
+    kept = unseen(texts, [report for report in line.reports if report.image.split in held_out])
     print(f"   {len(kept)} reports to read, {len(texts) - len(kept)} left out: they equal a scored one", flush=True)
     return [text_example(text) for text in kept]
 

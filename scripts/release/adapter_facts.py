@@ -83,13 +83,13 @@ def of_recipe(finished: FinishedRun) -> list[SetFacts]:
     items = [*read_questions(recipe, phantoms, Skipped()), *read_reports(recipe, phantoms, Skipped())]
     return _counted(
         (
-            item.study.dataset,
-            licences.get(item.study.dataset, ""),
+            item.image.dataset,
+            licences.get(item.image.dataset, ""),
             _what(item, recipe),
-            str(item.study.image_path),
+            str(item.image.image_path),
         )
         for item in items
-        if item.study.split == "train"
+        if item.image.split == "train"
     )
 
 

@@ -17,9 +17,9 @@ import typer
 from ...grounding.bad_input import BadInput
 from ...grounding.datasets.phantoms import dataset as phantom
 from ...grounding.datasets.phantoms.dataset import PhantomSettings
-from ...grounding.datasets.schema import studies
+from ...grounding.datasets.schema import images
 from ...grounding.files import write_atomic
-from ...grounding.types import Study
+from ...grounding.types import AnnotatedImage
 from ...vqa.model import shipped
 from ...vqa.model.alignment import FILE as ALIGNED_FILE
 from ...vqa.model.grounded_mllm import OUR_FILE, load
@@ -81,8 +81,8 @@ def parity(finished: FinishedRun, packed: Path) -> float:
     """The largest difference between two logits of the adapter as trained and as packed, in fp32, on drawn pictures."""
     with tempfile.TemporaryDirectory() as folder:
         phantom.write(Path(folder), PhantomSettings(num_train=1, num_val=0, num_test=3))
-        drawn = list(studies(phantom.read(Path(folder))))
-        examples = [_example(finished, study, question) for study in drawn for question in QUESTIONS]
+        drawn = list(images(phantom.read(Path(folder))))
+        examples = [_example(finished, image, question) for image in drawn for question in QUESTIONS]
         before = _logits(finished, finished.adapter("predicted"), examples)
         after = _logits(finished, packed, examples)
     difference = float((before - after).abs().max())
@@ -91,11 +91,11 @@ def parity(finished: FinishedRun, packed: Path) -> float:
     return difference
 
 
-def _example(finished: FinishedRun, study: Study, question: str) -> Example:
-    query = finished.query(study, question)
+def _example(finished: FinishedRun, image: AnnotatedImage, question: str) -> Example:
+    query = finished.query(image, question)
     item = Question(
-        question_id=f"{study.study_id} {question}",
-        study=study,
+        question_id=f"{image.image_id} {question}",
+        image=image,
         question=question,
         answer="yes",
         answer_type="open",

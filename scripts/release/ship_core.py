@@ -20,8 +20,8 @@ from ...eval.score import EvalSettings, Scores, score
 from ...eval.statistics.bootstrap import Estimate
 from ...eval.table import by_metric, table
 from ...grounding.bad_input import BadInput
-from ...grounding.datasets.schema import Studies, split_of
-from ...grounding.datasets.schema import studies as studies_of
+from ...grounding.datasets.schema import AnnotatedImages, split_of
+from ...grounding.datasets.schema import images as images_of
 from ...grounding.files import write_atomic
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import load_grounder
@@ -66,13 +66,13 @@ def main(
     write_atomic(staged / RELIABILITY, reliability_file(curves(records, settings)))
     write_card(
         staged,
-        facts_of(line.studies, line.recipe.grounding.data),
+        facts_of(line.images, line.recipe.grounding.data),
         core.model,
         line.recipe.grounding.settings,
         name=line.recipe.name,
         licence=licence,
         figures=_figures(figures, mean, scores),
-        limits=[*(limit or ()), *limits_of(core, Studies(split_of(line.studies, "val")))],
+        limits=[*(limit or ()), *limits_of(core, AnnotatedImages(split_of(line.images, "val")))],
     )
     _move(staged, out)
     typer.echo(f"shipped: {out}")
@@ -91,9 +91,9 @@ def halved(folder: Path, out: Path) -> MedGlipGrounder:
 def validated(line: Line, folder: Path) -> list[Record]:
     """Records of a checkpoint on the validation split of a recipe."""
     grounder = load_grounder(folder, max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
-    studies = list(studies_of(split_of(line.studies, "val")))
+    images = list(images_of(split_of(line.images, "val")))
     path = folder.parent / "records" / f"{grounder.fingerprint[:16]}.jsonl"
-    predict(grounder, studies, path, line.skipped, model=line.recipe.name)
+    predict(grounder, images, path, line.skipped, model=line.recipe.name)
     return read_records([path], "grounding")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medglip.grounding import Region, Study
+from medglip.grounding import AnnotatedImage, Region
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
 from medglip.grounding.training.core import GroundingSettings, ModelSettings, build
@@ -34,16 +34,16 @@ def tiny_settings() -> GroundingSettings:
 
 
 @pytest.fixture
-def make_studies(tmp_path: Path) -> Callable[[int], list[Study]]:
+def make_studies(tmp_path: Path) -> Callable[[int], list[AnnotatedImage]]:
     """`make_studies(n)`: n grey pictures, one bright and one dark square on each, of different shapes and sizes."""
 
-    def make(num: int) -> list[Study]:
-        return [_study(tmp_path / f"image-{k}.png", k) for k in range(num)]
+    def make(num: int) -> list[AnnotatedImage]:
+        return [_image(tmp_path / f"image-{k}.png", k) for k in range(num)]
 
     return make
 
 
-def _study(path: Path, k: int) -> Study:
+def _image(path: Path, k: int) -> AnnotatedImage:
     rng = np.random.default_rng(k)
     width, height = [(64, 64), (96, 60), (50, 80)][k % 3]
     pixels = rng.integers(90, 130, (height, width, 3), np.uint8)
@@ -56,8 +56,8 @@ def _study(path: Path, k: int) -> Study:
         box = np.array([x0, y0, x0 + side, y0 + side], np.float32)
         regions.append(Region(phrase=phrase, box_xyxy_px=box, mask=mask, path=("square", phrase)))
     Image.fromarray(pixels).save(path)
-    return Study(
-        study_id=path.stem,
+    return AnnotatedImage(
+        image_id=path.stem,
         image_path=path,
         modality=("ct", "xray")[k % 2],
         group=path.stem,

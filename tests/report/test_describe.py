@@ -7,12 +7,12 @@ from PIL import Image
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.grounding.evidence.render import to_crops, to_text
-from medglip.grounding.types import Region, Study
+from medglip.grounding.types import AnnotatedImage, Region
 from medglip.report.describe import INSTRUCTION, describing, named, parse_box, to_example
 from medglip.vqa.prompt.prompt import instruction_text
 
-STUDY = Study(
-    study_id="s", image_path=Path("a.png"), modality="ct", group="g", dataset="d", split="test", size_px=(100, 80)
+STUDY = AnnotatedImage(
+    image_id="s", image_path=Path("a.png"), modality="ct", group="g", dataset="d", split="test", size_px=(100, 80)
 )
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from medglip.grounding.evidence.evidence import Evidence
-from medglip.grounding.types import Study
+from medglip.grounding.types import AnnotatedImage
 from medglip.report.task import INSTRUCTION, Report, Section, Sentence, to_example
 
 
-def study(name: str) -> Study:
-    return Study(
-        study_id=name,
+def image(name: str) -> AnnotatedImage:
+    return AnnotatedImage(
+        image_id=name,
         image_path=Path(f"{name}.png"),
         modality="xray",
         group="1",
@@ -22,7 +22,7 @@ def study(name: str) -> Study:
     )
 
 
-PLAIN = Report(report_id="1", study=study("a"), text="Clear.", sentences=(Sentence(text="Clear."),))
+PLAIN = Report(report_id="1", image=image("a"), text="Clear.", sentences=(Sentence(text="Clear."),))
 
 
 def test_a_report_of_one_image_with_nothing_known_is_asked_for_as_ever() -> None:
@@ -36,14 +36,14 @@ def test_a_report_of_one_image_with_nothing_known_is_asked_for_as_ever() -> None
 def test_context_stands_in_a_fixed_order_and_prior_images_come_last() -> None:
     full = replace(
         PLAIN,
-        others=(study("b"), study("c")),
+        others=(image("b"), image("c")),
         views=("PA", "LATERAL"),
         prior_text="Was clear.",
         comparison="None.",
         indication="Cough.",
         technique="PA.",
-        prior_study=study("p"),
-        prior_others=(study("q"),),
+        prior_image=image("p"),
+        prior_others=(image("q"),),
         section="both",
     )
     example = to_example(full, Evidence.none())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
-from medglip.grounding.types import Region, Study
+from medglip.grounding.types import AnnotatedImage, Region
 from medglip.vqa.citations import citations_to_json, numbers_shown, parse_citations, with_citations
 from medglip.vqa.task import Question, to_example, truth_of
 
@@ -47,8 +47,8 @@ def cited(transform: Literal["", "mirror"]) -> dict[str, Any]:
     def region(phrase: str, *box: float) -> Region:
         return Region(phrase=phrase, box_xyxy_px=np.array(box, np.float32))
 
-    study = Study(
-        study_id="a",
+    image = AnnotatedImage(
+        image_id="a",
         image_path=Path("a.png"),
         modality="ct",
         group="g",
@@ -58,7 +58,7 @@ def cited(transform: Literal["", "mirror"]) -> dict[str, Any]:
         regions=(region("left kidney", 50, 5, 70, 45),),
         phrases=("left kidney", "right kidney"),
     )
-    question = Question(question_id="q", study=study, question="?", answer="yes", answer_type="closed")
+    question = Question(question_id="q", image=image, question="?", answer="yes", answer_type="closed")
     found = [region("left kidney", 51, 5, 70, 45), region("right kidney", 5, 5, 9, 9), region("liver", 1, 2, 3, 4)]
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=tuple(found))
     question = replace(question, transform=transform)
@@ -76,10 +76,10 @@ def test_cited_regions_carry_the_truth_of_their_phrase_where_it_is_known() -> No
 
 
 def test_a_region_of_a_further_image_is_cited_with_it_and_held_against_its_truth() -> None:
-    def study(name: str, x: float) -> Study:
+    def image(name: str, x: float) -> AnnotatedImage:
         region = Region(phrase="cyst", box_xyxy_px=np.array([x, 0, x + 9, 9], np.float32))
-        return Study(
-            study_id=name,
+        return AnnotatedImage(
+            image_id=name,
             image_path=Path(f"{name}.png"),
             modality="ct",
             group="g",
@@ -90,11 +90,11 @@ def test_a_region_of_a_further_image_is_cited_with_it_and_held_against_its_truth
             phrases=("cyst",),
         )
 
-    studies = study("a", 0), study("b", 40)
+    images = image("a", 0), image("b", 40)
     question = Question(
-        question_id="q", study=studies[0], question="?", answer="yes", answer_type="closed", others=studies[1:]
+        question_id="q", image=images[0], question="?", answer="yes", answer_type="closed", others=images[1:]
     )
-    parts = [Evidence(source="predicted", size_px=(80, 50), regions=one.regions) for one in studies]
+    parts = [Evidence(source="predicted", size_px=(80, 50), regions=one.regions) for one in images]
     shown = replace(parts[0], others=(parts[1],))
     assert numbers_shown(shown, EvidenceSettings()) == (1, 2)
     found = citations_to_json(parse_citations("yes [2, 1, 3]", 2), shown, truth_of(question))

@@ -12,14 +12,16 @@ from hypothesis import strategies as st
 from medglip.eval.probes import PROBES as SCORED
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
-from medglip.grounding.types import Region, Study
+from medglip.grounding.types import AnnotatedImage, Region
 from medglip.vqa.probes import PROBES, absent, flipped, probed
 from medglip.vqa.task import Question, to_example
 
 
-def study(name: str, modality: str = "ct", there: tuple[str, ...] = (), phrases: tuple[str, ...] = ()) -> Study:
-    return Study(
-        study_id=name,
+def image(
+    name: str, modality: str = "ct", there: tuple[str, ...] = (), phrases: tuple[str, ...] = ()
+) -> AnnotatedImage:
+    return AnnotatedImage(
+        image_id=name,
         image_path=Path(f"{name}.png"),
         modality=modality,
         group=name,
@@ -31,13 +33,15 @@ def study(name: str, modality: str = "ct", there: tuple[str, ...] = (), phrases:
     )
 
 
-def question(shown: Study, text: str = "Is the left lung clear?", answer: str = "yes", name: str = "q") -> Question:
+def question(
+    shown: AnnotatedImage, text: str = "Is the left lung clear?", answer: str = "yes", name: str = "q"
+) -> Question:
     return Question(
-        question_id=f"{name}-{shown.study_id}", study=shown, question=text, answer=answer, answer_type="closed"
+        question_id=f"{name}-{shown.image_id}", image=shown, question=text, answer=answer, answer_type="closed"
     )
 
 
-STUDIES = [study("a"), study("b"), study("c", "mr"), study("d", "mr"), study("e", "mr")]
+STUDIES = [image("a"), image("b"), image("c", "mr"), image("d", "mr"), image("e", "mr")]
 QUESTIONS = [question(shown, name=name) for shown in STUDIES for name in ("q", "r")]
 LABELS = ("liver", "spleen", "left kidney", "right kidney", "kidney", "liver tumor")
 
@@ -55,18 +59,18 @@ def test_a_probe_keeps_ids_and_says_what_it_is(name: str) -> None:
     if name != "flipped":
         assert [(q.question, q.answer) for q in changed] == [(q.question, q.answer) for q in QUESTIONS]
     if name != "shuffled":
-        assert [q.study for q in changed] == [q.study for q in QUESTIONS]
+        assert [q.image for q in changed] == [q.image for q in QUESTIONS]
 
 
 def test_shuffled_is_another_image_of_the_modality_the_same_for_all_its_questions() -> None:
     several = [*QUESTIONS, replace(QUESTIONS[0], question_id="two", others=(STUDIES[1],))]
     changed = probed("shuffled", several, seed=1)
-    donors = {old.study.study_id: new.study.study_id for old, new in zip(several, changed, strict=True)}
+    donors = {old.image.image_id: new.image.image_id for old, new in zip(several, changed, strict=True)}
     assert all(donor != name for name, donor in donors.items())
     assert sorted(donors.values()) == sorted(donors)
-    assert all(new.study.modality == old.study.modality for old, new in zip(several, changed, strict=True))
-    assert [shown.study_id for shown in changed[-1].studies] == ["b", "a"]
-    assert [q.study for q in probed("shuffled", several, seed=1)] == [q.study for q in changed]
+    assert all(new.image.modality == old.image.modality for old, new in zip(several, changed, strict=True))
+    assert [shown.image_id for shown in changed[-1].images] == ["b", "a"]
+    assert [q.image for q in probed("shuffled", several, seed=1)] == [q.image for q in changed]
     with pytest.raises(BadInput, match="one image alone"):
         probed("shuffled", QUESTIONS[:2])
 
@@ -97,18 +101,18 @@ def test_flipped_changes_sides_in_question_answer_and_evidence() -> None:
 
 def test_adversarial_pairs_ask_for_what_is_there_and_what_is_not() -> None:
     images = [
-        study("a", there=("liver", "left kidney"), phrases=LABELS),
-        study("b", there=("spleen", "right kidney", "liver"), phrases=LABELS),
-        study("c", there=("spleen", "liver tumor"), phrases=("spleen", "liver tumor")),
-        study("m", "mr", there=("liver",), phrases=("liver", "brain tumor")),
+        image("a", there=("liver", "left kidney"), phrases=LABELS),
+        image("b", there=("spleen", "right kidney", "liver"), phrases=LABELS),
+        image("c", there=("spleen", "liver tumor"), phrases=("spleen", "liver tumor")),
+        image("m", "mr", there=("liver",), phrases=("liver", "brain tumor")),
     ]
     questions = absent([*images, images[0]], seed=0)
     assert len({q.question_id for q in questions}) == len(questions)
     assert set(Counter(q.meta["pair_id"] for q in questions).values()) == {2}
     # c says nothing of what is not there, and no mr image shows a brain tumor
-    assert {q.study.study_id for q in questions} == {"a", "b"}
+    assert {q.image.image_id for q in questions} == {"a", "b"}
     for asked in questions:
-        there = {region.phrase for region in asked.study.regions}
+        there = {region.phrase for region in asked.image.regions}
         assert asked.answer == ("no" if asked.meta.get("adversarial") else "yes")
         assert (asked.phrases[0] in there) == (asked.answer == "yes")
         assert asked.phrases[0] != "kidney"  # a left kidney is one

@@ -12,9 +12,9 @@ from typing import Any
 from datasets import Dataset
 
 from ...grounding.bad_input import BadInput
-from ...grounding.datasets.schema import row_to_study
+from ...grounding.datasets.schema import row_to_image
 from ...grounding.files import numbered_lines
-from ...grounding.types import Study
+from ...grounding.types import AnnotatedImage
 from ..task import Question
 
 COLUMNS = (
@@ -23,7 +23,7 @@ COLUMNS = (
 )
 
 
-def read(file: Path, studies: Dataset | None = None, kinds: Sequence[str] = ()) -> list[Question]:
+def read(file: Path, images: Dataset | None = None, kinds: Sequence[str] = ()) -> list[Question]:
     """The questions in file order; with `kinds` only those, such as `("caption",)`.
 
     Studies come from `studies` with all their regions, questions on others are left out; without it they have none.
@@ -32,8 +32,8 @@ def read(file: Path, studies: Dataset | None = None, kinds: Sequence[str] = ()) 
     """
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="write it by `medglip data export qa`")
-    places = {name: k for k, name in enumerate(studies["study_id"])} if studies is not None else None
-    known: dict[str, Study | None] = {}
+    places = {name: k for k, name in enumerate(images["study_id"])} if images is not None else None
+    known: dict[str, AnnotatedImage | None] = {}
     questions: list[Question] = []
     for number, row in numbered_lines(file):
         _check(row, file, number)
@@ -41,9 +41,9 @@ def read(file: Path, studies: Dataset | None = None, kinds: Sequence[str] = ()) 
             continue
         name = row["study_id"]
         if name not in known:
-            known[name] = _study_of(row, file, number) if places is None else _given(studies, places.get(name))
-        if (study := known[name]) is not None:
-            questions.append(_question(row, study))
+            known[name] = _image_of(row, file, number) if places is None else _given(images, places.get(name))
+        if (image := known[name]) is not None:
+            questions.append(_question(row, image))
     return questions
 
 
@@ -60,18 +60,18 @@ def _check(row: dict[str, Any], file: Path, number: int) -> None:
         raise BadInput(f"phrases is {row['phrases']!r}.", file=file, row=number, fix="a list of labels")
 
 
-def _given(studies: Dataset | None, place: int | None) -> Study | None:
-    return None if studies is None or place is None else row_to_study(studies[place])
+def _given(images: Dataset | None, place: int | None) -> AnnotatedImage | None:
+    return None if images is None or place is None else row_to_image(images[place])
 
 
-def _study_of(row: dict[str, Any], file: Path, number: int) -> Study:
+def _image_of(row: dict[str, Any], file: Path, number: int) -> AnnotatedImage:
     try:
         width, height = (int(side) for side in row["size_px"])
     except (TypeError, ValueError) as error:
         problem = f"size_px is {row['size_px']!r}."
         raise BadInput(problem, file=file, row=number, fix="[width, height] in pixels") from error
-    return Study(
-        study_id=row["study_id"],
+    return AnnotatedImage(
+        image_id=row["study_id"],
         image_path=Path(os.environ.get("MEDGLIP_DATA", "")) / str(row["image"]),
         modality=row["modality"],
         group=str(row["group"]),
@@ -81,10 +81,10 @@ def _study_of(row: dict[str, Any], file: Path, number: int) -> Study:
     )
 
 
-def _question(row: dict[str, Any], study: Study) -> Question:
+def _question(row: dict[str, Any], image: AnnotatedImage) -> Question:
     return Question(
         question_id=str(row["id"]),
-        study=study,
+        image=image,
         question=row["question"],
         answer=row["answer"],
         answer_type=row["answer_type"],

@@ -70,18 +70,18 @@ def load_questions(
         return _phantom(data_folder(root or Path(name)), part), Skipped()
     rows, skipped = load_rows(name, root, split, part=part, language=language, val_fraction=val_fraction, seed=seed)
     folder = data_folder(root or Path(name))
-    known = slake.studies(folder, skipped) if name == "slake" else {}
+    known = slake.images(folder, skipped) if name == "slake" else {}
     if not (questions := to_questions(rows, skipped, known)):
         raise BadInput(f"no question has its image; {skipped.summary()}.", file=folder, fix="put the images there")
     return questions, skipped
 
 
 def _phantom(folder: Path, part: str | None) -> list[Question]:
-    from ...grounding.datasets.phantoms import dataset as studies
+    from ...grounding.datasets.phantoms import dataset as images
     from . import phantom
 
-    questions = phantom.read_questions(folder, studies.read(folder))
-    return _part(questions, part, [question.study.split for question in questions], folder, Skipped())
+    questions = phantom.read_questions(folder, images.read(folder))
+    return _part(questions, part, [question.image.split for question in questions], folder, Skipped())
 
 
 def _part(items: list[Item], part: str | None, parts: list[str], folder: Path, skipped: Skipped) -> list[Item]:

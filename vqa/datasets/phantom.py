@@ -11,23 +11,23 @@ from datasets import Dataset
 
 from ...grounding.bad_input import BadInput
 from ...grounding.datasets.phantoms.dataset import read_rows
-from ...grounding.types import Study
+from ...grounding.types import AnnotatedImage
 from ..task import Question
 
 COLUMNS = ("question_id", "question", "answer", "answer_type", "content_type", "phrases")
 
 
-def read_questions(folder: Path, studies: Dataset) -> list[Question]:
+def read_questions(folder: Path, images: Dataset) -> list[Question]:
     """The questions on these studies (rows of `phantom.read`), in file order; answers that are numbers become text.
 
     `phrases` are the labels named in the question; "finding" names all finding labels of the modality.
     Raises `BadInput` naming the file and the row for a missing column or a value of the wrong kind.
     """
     file = folder / "questions.jsonl"
-    return [_question(row, study, file, number) for number, row, study in read_rows(file, COLUMNS, studies)]
+    return [_question(row, image, file, number) for number, row, image in read_rows(file, COLUMNS, images)]
 
 
-def _question(row: dict[str, Any], study: Study, file: Path, number: int) -> Question:
+def _question(row: dict[str, Any], image: AnnotatedImage, file: Path, number: int) -> Question:
     answer, phrases = row["answer"], row["phrases"]
     if isinstance(answer, bool) or not isinstance(answer, str | int | float) or not str(answer).strip():
         raise BadInput(f"answer is {answer!r}.", file=file, row=number, fix="an answer is a word or short phrase")
@@ -37,7 +37,7 @@ def _question(row: dict[str, Any], study: Study, file: Path, number: int) -> Que
         raise BadInput(f"phrases is {phrases!r}.", file=file, row=number, fix="phrases is a list of labels")
     return Question(
         question_id=str(row["question_id"]),
-        study=study,
+        image=image,
         question=str(row["question"]),
         answer=str(answer),
         answer_type=row["answer_type"],

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.imaging.read import read_image
-from ...grounding.types import Study
+from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
 from ..task import AnswerType, Question
 
@@ -110,7 +110,7 @@ def yes_no_type(answer: str) -> AnswerType:
 
 
 def to_questions(
-    rows: Sequence[QuestionRow], skipped: Skipped, known: Mapping[Path, Study] | None = None
+    rows: Sequence[QuestionRow], skipped: Skipped, known: Mapping[Path, AnnotatedImage] | None = None
 ) -> list[Question]:
     """The rows as questions, in order; every image is decoded to its end, so that a torn one is found here.
 
@@ -120,14 +120,14 @@ def to_questions(
     found: list[Question] = []
     for row in tqdm(rows, desc="images of questions", unit="row", disable=None):
         try:
-            first, *others = (_study(row, name, file, sizes, known) for name, file in row.images.items())
+            first, *others = (_image(row, name, file, sizes, known) for name, file in row.images.items())
         except BadInput as error:
             skipped.add(f"{row.file.name} row {row.row}", error)
             continue
         found.append(
             Question(
                 question_id=row.question_id,
-                study=first,
+                image=first,
                 others=tuple(others),
                 question=row.question,
                 answer=row.answer,
@@ -151,13 +151,15 @@ class _Sizes(dict[Path, tuple[int, int] | BadInput]):
         return self[path]
 
 
-def _study(row: QuestionRow, name: str, file: Path, sizes: _Sizes, known: Mapping[Path, Study]) -> Study:
+def _image(
+    row: QuestionRow, name: str, file: Path, sizes: _Sizes, known: Mapping[Path, AnnotatedImage]
+) -> AnnotatedImage:
     size = sizes[file]
     if isinstance(size, BadInput):
         raise BadInput(f"image {file.name}: {size.problem}", file=row.file, row=row.row, fix=size.fix)
     with_regions = known.get(file)
-    return Study(
-        study_id=f"{row.dataset}/{name}",
+    return AnnotatedImage(
+        image_id=f"{row.dataset}/{name}",
         image_path=file,
         modality=row.modality,
         group=row.group or next(iter(row.images)),

@@ -18,7 +18,7 @@ from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.layouts import slake as slake_regions
-from ...grounding.types import Study, parse_modality
+from ...grounding.types import AnnotatedImage, parse_modality
 from .rows import PARTS, QuestionRow, answer_type_of, build_rows, json_list, text_of
 
 COLUMNS = ("img_name", "question", "answer", "q_lang", "modality", "answer_type", "content_type", "qid")
@@ -44,12 +44,12 @@ def read_rows(folder: Path, skipped: Skipped, language: str = "en") -> list[Ques
     return [row for file in files for row in _read_file(file, skipped, language)]
 
 
-def studies(folder: Path, skipped: Skipped) -> dict[Path, Study]:
+def images(folder: Path, skipped: Skipped) -> dict[Path, AnnotatedImage]:
     """Studies with the regions of detection.json, by image file; those of images without one are left out."""
     if not any((folder / "imgs").glob("*/detection.json")):
         return {}
     notes = Skipped()
-    found = {study.image_path: study for study in slake_regions.read(folder, notes)}
+    found = {image.image_path: image for image in slake_regions.read(folder, notes)}
     torn = [entry for entry in notes.entries if Path(entry["item"].split(": row")[0]).parent.parent.name == "imgs"]
     skipped.entries += [entry for entry in torn if Path(entry["item"].split(": row")[0]).is_file()]
     return found

@@ -60,11 +60,11 @@ def read(settings: VqaRadSettings, seed: int) -> tuple[list[Question], Skipped]:
     folder, skipped = data_folder(settings.path), Skipped()
     rows = [row for row in read_rows(folder, skipped) if settings.include_frame or row.phrase_type != FRAME]
     questions = to_questions(_limited(rows, settings.limit), skipped)
-    train = [question for question in questions if question.study.split == "train"]
+    train = [question for question in questions if question.image.split == "train"]
     if not train:
         raise BadInput(f"no usable row of train; {skipped.summary()}", file=_file(folder), fix="see vqa_rad.py")
-    val = held_out([question.study.group for question in train], settings.val_fraction, seed)
-    split = [_to_split(q, "val") if q.study.split == "train" and q.study.group in val else q for q in questions]
+    val = held_out([question.image.group for question in train], settings.val_fraction, seed)
+    split = [_to_split(q, "val") if q.image.split == "train" and q.image.group in val else q for q in questions]
     return split, skipped
 
 
@@ -95,7 +95,7 @@ def _limited(rows: list[QuestionRow], limit: int | None) -> list[QuestionRow]:
 
 
 def _to_split(question: Question, split: str) -> Question:
-    return replace(question, study=replace(question.study, split=split))
+    return replace(question, image=replace(question.image, split=split))
 
 
 def _read_mevf(file: Path, part: str, skipped: Skipped) -> list[QuestionRow]:

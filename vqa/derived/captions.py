@@ -35,7 +35,7 @@ def caption(facts: Facts) -> Claim | None:
     absent = list(facts.absent[:MOST_ABSENT])
     if not seen and not absent:
         return None
-    asks = {"modality": facts.study.modality, "body": body_part(facts), "seen": seen, "absent": absent}
+    asks = {"modality": facts.image.modality, "body": body_part(facts), "seen": seen, "absent": absent}
     phrases = tuple([phrase for phrase, _ in seen] + absent)
     return Claim(kind="caption", form="caption", asks=asks, answer="", phrases=phrases)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ...grounding.types import Study, parse_modality
+from ...grounding.types import AnnotatedImage, parse_modality
 from ...grounding.vocabulary.labels import load_labels
 from . import captions
 from .questions import question_text
@@ -19,30 +19,30 @@ _SIDED_ORGANS = {"liver": "right", "spleen": "left"}
 Asks = Mapping[str, Any]
 
 
-def check(item: Mapping[str, Any], study: Study) -> bool:
+def check(item: Mapping[str, Any], image: AnnotatedImage) -> bool:
     """Whether an item (a line of `export qa`) follows from the masks of its study, from the boxes where there is none.
 
     Its text must be the wording that it names, and its regions those of the study. False for an unknown form.
     """
     form, asks, answer = item["form"], item["asks"], item["answer"]
-    if item["study_id"] != study.study_id or form not in _TESTS:
+    if item["study_id"] != image.image_id or form not in _TESTS:
         return False
     if item["question"] != question_text(form, item["wording"], asks):
         return False
     if (answer in ("yes", "no")) != (item["answer_type"] == "closed"):
         return False
-    return _TESTS[form](asks, answer, study) and all(_is_region(row, study) for row in item["provenance"]["regions"])
+    return _TESTS[form](asks, answer, image) and all(_is_region(row, image) for row in item["provenance"]["regions"])
 
 
-def _is_region(row: Mapping[str, Any], study: Study) -> bool:
-    region = study.regions[row["index"]]
+def _is_region(row: Mapping[str, Any], image: AnnotatedImage) -> bool:
+    region = image.regions[row["index"]]
     return region.phrase == row["phrase"] and bool(np.allclose(region.box_xyxy_px, row["box_xyxy_px"], atol=0.01))
 
 
-def _pixels(study: Study, phrase: str) -> NDArray[np.bool_]:
+def _pixels(image: AnnotatedImage, phrase: str) -> NDArray[np.bool_]:
     """bool[H, W]: every pixel of the phrase's regions; boxes are filled."""
-    canvas = np.zeros(study.size_px[::-1], bool)
-    for region in study.regions:
+    canvas = np.zeros(image.size_px[::-1], bool)
+    for region in image.regions:
         if region.phrase != phrase:
             continue
         if region.mask is not None:
@@ -53,99 +53,99 @@ def _pixels(study: Study, phrase: str) -> NDArray[np.bool_]:
     return canvas
 
 
-def _centre(study: Study, phrase: str) -> tuple[float, float]:
+def _centre(image: AnnotatedImage, phrase: str) -> tuple[float, float]:
     """Mean place of the pixels, as parts of width and height."""
-    ys, xs = np.nonzero(_pixels(study, phrase))
-    return float((xs.mean() + 0.5) / study.size_px[0]), float((ys.mean() + 0.5) / study.size_px[1])
+    ys, xs = np.nonzero(_pixels(image, phrase))
+    return float((xs.mean() + 0.5) / image.size_px[0]), float((ys.mean() + 0.5) / image.size_px[1])
 
 
-def _has_masks(study: Study, phrase: str) -> bool:
-    return all(region.mask is not None for region in study.regions if region.phrase == phrase)
+def _has_masks(image: AnnotatedImage, phrase: str) -> bool:
+    return all(region.mask is not None for region in image.regions if region.phrase == phrase)
 
 
-def _is_one(study: Study, phrase: str) -> bool:
+def _is_one(image: AnnotatedImage, phrase: str) -> bool:
     """Whether "the X" is a name: one region, of a phrase that the set annotates."""
-    return [region.phrase for region in study.regions].count(phrase) == 1 and phrase in study.phrases
+    return [region.phrase for region in image.regions].count(phrase) == 1 and phrase in image.phrases
 
 
-def _is_there(study: Study, phrase: str) -> bool:
-    return any(region.phrase == phrase for region in study.regions)
+def _is_there(image: AnnotatedImage, phrase: str) -> bool:
+    return any(region.phrase == phrase for region in image.regions)
 
 
-def _is_absent(study: Study, phrase: str) -> bool:
+def _is_absent(image: AnnotatedImage, phrase: str) -> bool:
     """Annotated on the image, and no region is it, lies above or below it in the tree, or may be it as well."""
     tree = load_labels()
     lineage = {phrase, *tree.ancestors(phrase), *tree.descendants(phrase)}
     entry = tree.labels.get(phrase)
     lineage |= set(entry.overlaps) if entry else set()
-    others = [tree.labels[region.phrase].overlaps for region in study.regions if region.phrase in tree.labels]
-    is_clear = not any(region.phrase in lineage for region in study.regions)
-    return phrase in study.phrases and is_clear and not any(phrase in overlaps for overlaps in others)
+    others = [tree.labels[region.phrase].overlaps for region in image.regions if region.phrase in tree.labels]
+    is_clear = not any(region.phrase in lineage for region in image.regions)
+    return phrase in image.phrases and is_clear and not any(phrase in overlaps for overlaps in others)
 
 
 def _agrees(answer: str, is_true: bool) -> bool:
     return answer == ("yes" if is_true else "no")
 
 
-def _modality(asks: Asks, answer: str, study: Study) -> bool:
-    return _name_of(answer) == study.modality
+def _modality(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
+    return _name_of(answer) == image.modality
 
 
-def _modality_yesno(asks: Asks, answer: str, study: Study) -> bool:
+def _modality_yesno(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     asked = _name_of(asks["modality"])
-    if {asked, study.modality} == {"histology", "microscopy"}:
+    if {asked, image.modality} == {"histology", "microscopy"}:
         return False
-    return _agrees(answer, asked == study.modality)
+    return _agrees(answer, asked == image.modality)
 
 
 def _name_of(words: str) -> str:
     return _SPOKEN.get(words.lower(), parse_modality(_SPOKEN.get(words.lower(), words)))
 
 
-def _body(asks: Asks, answer: str, study: Study) -> bool:
+def _body(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     """Each region lies in that region of the body, or, of head and neck, below that root of the label tree."""
     tree = load_labels()
-    names = [{tree.body_region(r.phrase), *tree.path(r.phrase)[:1]} for r in study.regions]
+    names = [{tree.body_region(r.phrase), *tree.path(r.phrase)[:1]} for r in image.regions]
     return bool(names) and all(answer in found for found in names)
 
 
-def _organ(asks: Asks, answer: str, study: Study) -> bool:
+def _organ(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     others = [phrase for phrase in asks["choices"] if phrase != answer]
     is_choice = answer in asks["choices"] and 1 <= len(others) == len(asks["choices"]) - 1
-    return is_choice and _is_there(study, answer) and all(_is_absent(study, phrase) for phrase in others)
+    return is_choice and _is_there(image, answer) and all(_is_absent(image, phrase) for phrase in others)
 
 
-def _presence(asks: Asks, answer: str, study: Study) -> bool:
+def _presence(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     phrase = asks["phrase"]
-    return _is_there(study, phrase) if answer == "yes" else answer == "no" and _is_absent(study, phrase)
+    return _is_there(image, phrase) if answer == "yes" else answer == "no" and _is_absent(image, phrase)
 
 
-def _half(study: Study, phrase: str) -> str:
+def _half(image: AnnotatedImage, phrase: str) -> str:
     """The half of the image with more of its pixels; a middle column counts by halves."""
-    xs = np.nonzero(_pixels(study, phrase))[1] + 0.5
-    balance = float(np.sign(xs - study.size_px[0] / 2).sum())
+    xs = np.nonzero(_pixels(image, phrase))[1] + 0.5
+    balance = float(np.sign(xs - image.size_px[0] / 2).sum())
     return "left" if balance < 0 else "right" if balance > 0 else ""
 
 
-def _side_image(asks: Asks, answer: str, study: Study) -> bool:
-    return _is_one(study, asks["phrase"]) and answer == _half(study, asks["phrase"])
+def _side_image(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
+    return _is_one(image, asks["phrase"]) and answer == _half(image, asks["phrase"])
 
 
-def _side_image_yesno(asks: Asks, answer: str, study: Study) -> bool:
-    half = _half(study, asks["phrase"])
-    return bool(half) and _is_one(study, asks["phrase"]) and _agrees(answer, half == asks["side"])
+def _side_image_yesno(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
+    half = _half(image, asks["phrase"])
+    return bool(half) and _is_one(image, asks["phrase"]) and _agrees(answer, half == asks["side"])
 
 
-def _patient_side(study: Study, phrase: str) -> str:
+def _patient_side(image: AnnotatedImage, phrase: str) -> str:
     """The side of the region on a picture seen as radiologists do, the patient's right at its left; else ""."""
-    names = {region.phrase for region in study.regions}
+    names = {region.phrase for region in image.regions}
     pairs = {s: s.split()[0] for s in names if s.split()[0] in ("left", "right") and _twin(s) in names}
     pairs = {name: side for name, side in pairs.items() if "heart" not in load_labels().path(name)}
-    organs = {name: side for name, side in _SIDED_ORGANS.items() if name in names and study.modality == "ct"}
-    told = [(_half(study, name), side) for name, side in (pairs | organs).items()]
+    organs = {name: side for name, side in _SIDED_ORGANS.items() if name in names and image.modality == "ct"}
+    told = [(_half(image, name), side) for name, side in (pairs | organs).items()]
     if not told or any(half == side for half, side in told):
         return ""
-    return {"left": "right", "right": "left", "": ""}[_half(study, phrase)]
+    return {"left": "right", "right": "left", "": ""}[_half(image, phrase)]
 
 
 def _twin(phrase: str) -> str:
@@ -153,22 +153,22 @@ def _twin(phrase: str) -> str:
     return f"{'right' if side == 'left' else 'left'} {name}"
 
 
-def _side_patient(asks: Asks, answer: str, study: Study) -> bool:
-    return _is_one(study, asks["phrase"]) and answer == _patient_side(study, asks["phrase"])
+def _side_patient(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
+    return _is_one(image, asks["phrase"]) and answer == _patient_side(image, asks["phrase"])
 
 
-def _side_patient_yesno(asks: Asks, answer: str, study: Study) -> bool:
-    side = _patient_side(study, asks["phrase"])
-    return bool(side) and _is_one(study, asks["phrase"]) and _agrees(answer, side == asks["side"])
+def _side_patient_yesno(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
+    side = _patient_side(image, asks["phrase"])
+    return bool(side) and _is_one(image, asks["phrase"]) and _agrees(answer, side == asks["side"])
 
 
-def _number(study: Study, phrase: str) -> int:
+def _number(image: AnnotatedImage, phrase: str) -> int:
     """Separate areas where there are masks, boxes where there are none; 0 for a phrase that is not annotated."""
-    if phrase not in study.phrases:
+    if phrase not in image.phrases:
         return 0
-    if not _has_masks(study, phrase):
-        return sum(region.phrase == phrase for region in study.regions)
-    pixels = np.pad(_pixels(study, phrase), 1)
+    if not _has_masks(image, phrase):
+        return sum(region.phrase == phrase for region in image.regions)
+    pixels = np.pad(_pixels(image, phrase), 1)
     ids = np.cumsum(pixels).reshape(pixels.shape) - 1
     pairs = [
         (ids[both], np.roll(ids, shift, (0, 1))[both])
@@ -181,68 +181,68 @@ def _number(study: Study, phrase: str) -> int:
     return int(connected_components(graph, directed=False, return_labels=False))
 
 
-def _count(asks: Asks, answer: str, study: Study) -> bool:
-    return answer == str(_number(study, asks["phrase"])) and answer != "0"
+def _count(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
+    return answer == str(_number(image, asks["phrase"])) and answer != "0"
 
 
-def _count_yesno(asks: Asks, answer: str, study: Study) -> bool:
-    number = _number(study, asks["phrase"])
+def _count_yesno(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
+    number = _number(image, asks["phrase"])
     return number > 0 and _agrees(answer, number > 1)
 
 
-def _percent(study: Study, phrase: str) -> float:
-    return 100 * float(_pixels(study, phrase).mean())
+def _percent(image: AnnotatedImage, phrase: str) -> float:
+    return 100 * float(_pixels(image, phrase).mean())
 
 
-def _size_word(asks: Asks, answer: str, study: Study) -> bool:
+def _size_word(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     return _in_bounds(
-        study, asks["phrase"], {"tiny": (0, 1), "small": (1, 5), "medium": (5, 15)}.get(answer, (15, 100))
+        image, asks["phrase"], {"tiny": (0, 1), "small": (1, 5), "medium": (5, 15)}.get(answer, (15, 100))
     )
 
 
-def _size_percent(asks: Asks, answer: str, study: Study) -> bool:
+def _size_percent(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     bounds = {"under 1 %": (0, 1), "1 to 5 %": (1, 5), "5 to 15 %": (5, 15), "over 15 %": (15, 100)}
-    return answer in bounds and _in_bounds(study, asks["phrase"], bounds[answer])
+    return answer in bounds and _in_bounds(image, asks["phrase"], bounds[answer])
 
 
-def _in_bounds(study: Study, phrase: str, bounds: tuple[float, float]) -> bool:
-    percent = _percent(study, phrase)
-    return phrase in study.phrases and percent > 0 and bounds[0] <= percent <= bounds[1]
+def _in_bounds(image: AnnotatedImage, phrase: str, bounds: tuple[float, float]) -> bool:
+    percent = _percent(image, phrase)
+    return phrase in image.phrases and percent > 0 and bounds[0] <= percent <= bounds[1]
 
 
-def _third(study: Study, phrase: str) -> str:
+def _third(image: AnnotatedImage, phrase: str) -> str:
     """The third by third of the image that holds the centre."""
-    x, y = _centre(study, phrase)
+    x, y = _centre(image, phrase)
     column, row = ((value >= 1 / 3) + (value >= 2 / 3) for value in (x, y))
     return f"{_ROWS[row]} {_COLUMNS[column]}".strip() or "centre"
 
 
-def _position(asks: Asks, answer: str, study: Study) -> bool:
-    return _is_one(study, asks["phrase"]) and answer == _third(study, asks["phrase"])
+def _position(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
+    return _is_one(image, asks["phrase"]) and answer == _third(image, asks["phrase"])
 
 
-def _position_yesno(asks: Asks, answer: str, study: Study) -> bool:
-    is_one = _is_one(study, asks["phrase"])
-    return is_one and _agrees(answer, asks["place"] == _third(study, asks["phrase"]))
+def _position_yesno(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
+    is_one = _is_one(image, asks["phrase"])
+    return is_one and _agrees(answer, asks["place"] == _third(image, asks["phrase"]))
 
 
-def _are_single(asks: Asks, study: Study) -> bool:
-    return _is_one(study, asks["first"]) and _is_one(study, asks["second"])
+def _are_single(asks: Asks, image: AnnotatedImage) -> bool:
+    return _is_one(image, asks["first"]) and _is_one(image, asks["second"])
 
 
 def _along(axis: int) -> "Test":
-    def test(asks: Asks, answer: str, study: Study) -> bool:
-        one, two = _centre(study, asks["first"])[axis], _centre(study, asks["second"])[axis]
-        return _are_single(asks, study) and one != two and _agrees(answer, one < two)
+    def test(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
+        one, two = _centre(image, asks["first"])[axis], _centre(image, asks["second"])[axis]
+        return _are_single(asks, image) and one != two and _agrees(answer, one < two)
 
     return test
 
 
-def _inside(asks: Asks, answer: str, study: Study) -> bool:
+def _inside(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     """More than nine tenths of it, or less than one, lie where no way leads to the border around the second."""
-    first, second = _pixels(study, asks["first"]), _pixels(study, asks["second"])
+    first, second = _pixels(image, asks["first"]), _pixels(image, asks["second"])
     share = float((first & ~_reachable(second)).sum() / first.sum())
-    return _are_single(asks, study) and not 0.1 <= share <= 0.9 and _agrees(answer, share > 0.9)
+    return _are_single(asks, image) and not 0.1 <= share <= 0.9 and _agrees(answer, share > 0.9)
 
 
 def _reachable(wall: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -263,31 +263,31 @@ def _sweep(reached: NDArray[np.bool_], wall: NDArray[np.bool_]) -> None:
         here |= before & ~blocked
 
 
-def _larger(asks: Asks, answer: str, study: Study) -> bool:
-    one, two = _percent(study, asks["first"]), _percent(study, asks["second"])
-    return _are_single(asks, study) and one != two and _agrees(answer, one > two)
+def _larger(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
+    one, two = _percent(image, asks["first"]), _percent(image, asks["second"])
+    return _are_single(asks, image) and one != two and _agrees(answer, one > two)
 
 
-def _which(asks: Asks, answer: str, study: Study) -> bool:
+def _which(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     other = asks["second"] if answer == asks["first"] else asks["first"]
     is_named = {answer, other} == {asks["first"], asks["second"]}
-    return is_named and _are_single(asks, study) and _percent(study, answer) > _percent(study, other)
+    return is_named and _are_single(asks, image) and _percent(image, answer) > _percent(image, other)
 
 
-def _caption(asks: Asks, answer: str, study: Study) -> bool:
+def _caption(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     """Modality, part of the body, every place and every absent phrase of it are true, and nothing else is said."""
     seen: Sequence[Sequence[str]] = asks["seen"]
     return (
         answer == captions.text(asks, asks["told"])
-        and asks["modality"] == study.modality
-        and (not asks["body"] or _body(asks, asks["body"], study))
-        and all(_is_there(study, phrase) for phrase, _ in seen)
-        and all(_position({"phrase": phrase}, place, study) for phrase, place in seen if place)
-        and all(_is_absent(study, phrase) for phrase in asks["absent"])
+        and asks["modality"] == image.modality
+        and (not asks["body"] or _body(asks, asks["body"], image))
+        and all(_is_there(image, phrase) for phrase, _ in seen)
+        and all(_position({"phrase": phrase}, place, image) for phrase, place in seen if place)
+        and all(_is_absent(image, phrase) for phrase in asks["absent"])
     )
 
 
-Test = Callable[[Asks, str, Study], bool]
+Test = Callable[[Asks, str, AnnotatedImage], bool]
 _TESTS: dict[str, Test] = {
     "modality": _modality,
     "modality-yesno": _modality_yesno,

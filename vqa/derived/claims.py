@@ -112,7 +112,7 @@ def _yes(is_true: bool) -> str:
 
 
 def _modality(facts: Facts) -> Iterator[Claim]:
-    own = facts.study.modality
+    own = facts.image.modality
     if own == "unknown":
         return
     yield Claim(kind="modality", form="modality", answer=MODALITY_WORDS[own])
@@ -130,7 +130,7 @@ def _body(facts: Facts) -> Iterator[Claim]:
 def _organ(facts: Facts) -> Iterator[Claim]:
     """One that is there among two or three, the others annotated and absent."""
     for phrase in facts.places:
-        for absent in combinations(facts.absent, min(2, len(facts.absent))) if phrase in facts.study.phrases else ():
+        for absent in combinations(facts.absent, min(2, len(facts.absent))) if phrase in facts.image.phrases else ():
             if absent:
                 choices = sorted([phrase, *absent])
                 asks = {"choices": choices}
@@ -179,7 +179,7 @@ def _count(facts: Facts, place: Place) -> Iterator[Claim]:
 
 
 def _size(facts: Facts, place: Place) -> Iterator[Claim]:
-    found = size_bin(place.area) if place.phrase in facts.study.phrases else None
+    found = size_bin(place.area) if place.phrase in facts.image.phrases else None
     if found is None or (place.mask is None and place.phrase in UNSIZED):
         return
     for form, answer in zip(("size-word", "size-percent"), found, strict=True):

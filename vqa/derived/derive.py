@@ -13,10 +13,10 @@ from pydantic import Field
 from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.schema import row_to_study
+from ...grounding.datasets.schema import row_to_image
 from ...grounding.files import sha256, write_atomic
 from ...grounding.settings import Settings
-from ...grounding.types import Study
+from ...grounding.types import AnnotatedImage
 from . import captions
 from .check import check
 from .claims import KINDS, Claim, Kind, claims
@@ -54,15 +54,15 @@ def derive(data: Dataset, settings: DeriveSettings, licences: Mapping[str, str])
     chosen, skipped, items = chosen_rows(data, settings), Skipped(), list[Item]()
     for k in tqdm(chosen, desc="derive", unit="image", leave=False, disable=None):
         try:
-            study = row_to_study(data[k])
-            found = items_of(study, settings, licences.get(study.dataset, ""))
+            image = row_to_image(data[k])
+            found = items_of(image, settings, licences.get(image.dataset, ""))
         except BadInput as error:
             skipped.add(f"row {k}", error)
             continue
         for item in found:
             if settings.kinds and item["kind"] not in settings.kinds:
                 continue
-            if check(item, study):
+            if check(item, image):
                 items.append(item)
             else:
                 skipped.add(item["id"], BadInput("not true by its masks when checked again.", fix="please report it"))
@@ -84,10 +84,10 @@ def chosen_rows(data: Dataset, settings: DeriveSettings) -> list[int]:
     return sorted(k for part in cut for k in part)
 
 
-def items_of(study: Study, settings: DeriveSettings, licence: str = "") -> list[Item]:
+def items_of(image: AnnotatedImage, settings: DeriveSettings, licence: str = "") -> list[Item]:
     """What is asked of one study, worded; the draw depends on the seed and the study's id alone."""
-    facts = facts_of(study)
-    rng = np.random.default_rng([settings.seed, int(sha256(study.study_id)[:12], 16)])
+    facts = facts_of(image)
+    rng = np.random.default_rng([settings.seed, int(sha256(image.image_id)[:12], 16)])
     drawn = [claim for kind in _by_kind(facts) for claim in _draw(kind, settings.per_kind, rng)]
     told = captions.caption(facts)
     if told is not None:
@@ -129,16 +129,16 @@ def _pick(names: set[str], rng: np.random.Generator) -> str:
 
 def to_item(claim: Claim, facts: Facts, number: int, wording: int, licence: str) -> Item:
     """The claim as a line, in the given wording; `number` counts the items of its kind on this study."""
-    study = facts.study
+    image = facts.image
     return {
-        "id": f"{study.study_id}#{claim.kind}-{number}",
-        "image": portable(study.image_path),
-        "study_id": study.study_id,
-        "dataset": study.dataset,
-        "split": study.split,
-        "group": study.group,
-        "modality": study.modality,
-        "size_px": list(study.size_px),
+        "id": f"{image.image_id}#{claim.kind}-{number}",
+        "image": portable(image.image_path),
+        "study_id": image.image_id,
+        "dataset": image.dataset,
+        "split": image.split,
+        "group": image.group,
+        "modality": image.modality,
+        "size_px": list(image.size_px),
         "question": question_text(claim.form, wording, claim.asks),
         "answer": claim.answer,
         "answer_type": "closed" if claim.answer in ("yes", "no") else "open",
@@ -155,7 +155,7 @@ def to_item(claim: Claim, facts: Facts, number: int, wording: int, licence: str)
 def _provenance(claim: Claim, facts: Facts) -> dict[str, Any]:
     """Regions and numbers that the answer follows from; lengths as parts of the image."""
     places = [facts.places[phrase] for phrase in claim.phrases if phrase in facts.places]
-    regions = facts.study.regions
+    regions = facts.image.regions
     return {
         "regions": [
             {"index": k, "phrase": place.phrase, "box_xyxy_px": [round(float(v), 2) for v in regions[k].box_xyxy_px]}

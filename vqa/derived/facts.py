@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ...grounding.types import Region, Study
+from ...grounding.types import AnnotatedImage, Region
 from ...grounding.vocabulary.labels import load_labels
 
 UNCOUNTED = frozenset(
@@ -55,7 +55,7 @@ class Place:
 class Facts:
     """One study, measured. `absent`: phrases annotated on it that nothing in it can be (others are unknown)."""
 
-    study: Study
+    image: AnnotatedImage
     places: Mapping[str, Place]
     absent: tuple[str, ...]
 
@@ -66,7 +66,7 @@ class Facts:
 
     def is_complete(self, phrase: str) -> bool:
         """Whether every one of them in the picture is a region of its own."""
-        return phrase in self.study.phrases and phrase not in UNCOUNTED
+        return phrase in self.image.phrases and phrase not in UNCOUNTED
 
     @cached_property
     def is_radiological(self) -> bool:
@@ -86,23 +86,23 @@ class Facts:
             if name.startswith("right ") and f"left {name[6:]}" in names and not _is_chamber(name)
             for side in ("right", "left")
         ]
-        return pairs + [pair for pair in SIDE_OF.items() if pair[0] in names and self.study.modality == "ct"]
+        return pairs + [pair for pair in SIDE_OF.items() if pair[0] in names and self.image.modality == "ct"]
 
 
-def facts_of(study: Study) -> Facts:
+def facts_of(image: AnnotatedImage) -> Facts:
     """Measure a study; `study.regions` stay as they are. Nothing is estimated that no region or phrase tells."""
     by_phrase: dict[str, list[int]] = {}
-    for k, region in enumerate(study.regions):
+    for k, region in enumerate(image.regions):
         by_phrase.setdefault(region.phrase, []).append(k)
-    places = {phrase: _place(study, phrase, tuple(indices)) for phrase, indices in by_phrase.items()}
+    places = {phrase: _place(image, phrase, tuple(indices)) for phrase, indices in by_phrase.items()}
     tree = load_labels()
-    absent = [name for name in study.phrases if not any(tree.is_near(name, phrase) for phrase in places)]
-    return Facts(study=study, places=places, absent=tuple(absent))
+    absent = [name for name in image.phrases if not any(tree.is_near(name, phrase) for phrase in places)]
+    return Facts(image=image, places=places, absent=tuple(absent))
 
 
-def _place(study: Study, phrase: str, indices: tuple[int, ...]) -> Place:
-    regions = [study.regions[k] for k in indices]
-    size = np.tile(np.array(study.size_px, np.float64), 2)
+def _place(image: AnnotatedImage, phrase: str, indices: tuple[int, ...]) -> Place:
+    regions = [image.regions[k] for k in indices]
+    size = np.tile(np.array(image.size_px, np.float64), 2)
     boxes = np.stack([region.box_xyxy_px for region in regions]) / size
     x0, y0, x1, y1 = (float(v) for v in (*boxes[:, :2].min(0), *boxes[:, 2:].max(0)))
     mask = _union(regions)

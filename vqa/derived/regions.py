@@ -13,7 +13,7 @@ from ...grounding.evidence.controls import derangement, transplant
 from ...grounding.evidence.evidence import Evidence, without_masks
 from ...grounding.evidence.render import where
 from ...grounding.files import sha256
-from ...grounding.types import Region, Study
+from ...grounding.types import AnnotatedImage, Region
 from ..task import Question
 
 Asked = tuple[Question, Evidence]
@@ -32,7 +32,7 @@ WORDINGS: dict[str, tuple[str, ...]] = {
 
 
 def region_questions(
-    studies: Iterable[Study], regions: Mapping[str, Sequence[Region]], most: int, seed: int
+    images: Iterable[AnnotatedImage], regions: Mapping[str, Sequence[Region]], most: int, seed: int
 ) -> list[Asked]:
     """At most `most` questions on each study, all about the same regions, with evidence of source `oracle`.
 
@@ -41,15 +41,15 @@ def region_questions(
     depends on the seed, the study's id and those phrases alone.
     """
     found: list[Asked] = []
-    studies = list(studies)
-    usual = _usual(studies, regions)
-    for study in studies:
-        if of_study := regions.get(study.study_id):
-            rng = np.random.default_rng([seed, int(sha256(study.study_id)[:12], 16)])
-            evidence = _shown(study, of_study, rng)
-            claims = _claims(evidence) + _presences(evidence, usual[study.modality], rng)
+    images = list(images)
+    usual = _usual(images, regions)
+    for image in images:
+        if of_image := regions.get(image.image_id):
+            rng = np.random.default_rng([seed, int(sha256(image.image_id)[:12], 16)])
+            evidence = _shown(image, of_image, rng)
+            claims = _claims(evidence) + _presences(evidence, usual[image.modality], rng)
             drawn = [claims[k] for k in sorted(rng.permutation(len(claims))[:most].tolist())]
-            found += [(_question(study, rng, *claim), evidence) for claim in drawn]
+            found += [(_question(image, rng, *claim), evidence) for claim in drawn]
     return found
 
 
@@ -58,17 +58,17 @@ def with_other_regions(asked: Sequence[Asked], seed: int) -> list[Asked]:
 
     Raises `BadInput` for fewer than two pictures.
     """
-    known = {question.study.study_id: (question.study, evidence) for question, evidence in asked}
+    known = {question.image.image_id: (question.image, evidence) for question, evidence in asked}
     if len(known) < 2:
         raise BadInput("regions of one image alone cannot be shuffled.", fix="max_probed: more, or more images")
-    groups = [f"{study.modality} {len(evidence.regions)}" for study, evidence in known.values()]
+    groups = [f"{image.modality} {len(evidence.regions)}" for image, evidence in known.values()]
     shown = [evidence for _, evidence in known.values()]
     donors = derangement(groups, np.random.default_rng(seed))
     donor_of = {name: shown[donor] for name, donor in zip(known, donors, strict=True)}
-    return [(question, transplant(evidence, donor_of[question.study.study_id])) for question, evidence in asked]
+    return [(question, transplant(evidence, donor_of[question.image.image_id])) for question, evidence in asked]
 
 
-def _shown(study: Study, regions: Sequence[Region], rng: np.random.Generator) -> Evidence:
+def _shown(image: AnnotatedImage, regions: Sequence[Region], rng: np.random.Generator) -> Evidence:
     """Some of the regions in an order that says nothing; a phrase comes twice only where no other is left.
 
     Else the many cells of a smear would crowd out the few that differ.
@@ -78,7 +78,7 @@ def _shown(study: Study, regions: Sequence[Region], rng: np.random.Generator) ->
     earlier = [phrases[:place].count(phrase) for place, phrase in enumerate(phrases)]
     kept = np.argsort(earlier, kind="stable")[:MAX_SHOWN]
     shown = tuple(drawn[place] for place in rng.permutation(kept))
-    return without_masks(Evidence(source="oracle", size_px=study.size_px, regions=shown))
+    return without_masks(Evidence(source="oracle", size_px=image.size_px, regions=shown))
 
 
 def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
@@ -96,11 +96,11 @@ def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
     return claims
 
 
-def _usual(studies: Sequence[Study], regions: Mapping[str, Sequence[Region]]) -> dict[str, list[str]]:
+def _usual(images: Sequence[AnnotatedImage], regions: Mapping[str, Sequence[Region]]) -> dict[str, list[str]]:
     """The phrases of the regions of each modality, in order of the alphabet."""
     found: dict[str, set[str]] = {}
-    for study in studies:
-        found.setdefault(study.modality, set()).update(r.phrase for r in regions.get(study.study_id, ()))
+    for image in images:
+        found.setdefault(image.modality, set()).update(r.phrase for r in regions.get(image.image_id, ()))
     return {modality: sorted(phrases) for modality, phrases in found.items()}
 
 
@@ -114,11 +114,13 @@ def _presences(evidence: Evidence, usual: Sequence[str], rng: np.random.Generato
     return [("region-any", number, phrase, said) for number, (phrase, said) in enumerate(drawn, 1)]
 
 
-def _question(study: Study, rng: np.random.Generator, kind: str, number: int, phrase: str, answer: str) -> Question:
+def _question(
+    image: AnnotatedImage, rng: np.random.Generator, kind: str, number: int, phrase: str, answer: str
+) -> Question:
     wording = WORDINGS[kind][int(rng.integers(len(WORDINGS[kind])))]
     return Question(
-        question_id=f"{study.study_id}#{kind}-{number}",
-        study=replace(study, regions=()),  # their masks would fill the memory for nothing
+        question_id=f"{image.image_id}#{kind}-{number}",
+        image=replace(image, regions=()),  # their masks would fill the memory for nothing
         question=wording.format(number=number, phrase=phrase),
         answer=answer,
         answer_type="open",

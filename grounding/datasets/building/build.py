@@ -27,7 +27,7 @@ from ...vocabulary.labels import load_labels
 from ..layouts.built import BUILT_FEATURES, shards
 from ..layouts.rows import skipping
 from ..load import read_set, set_folder
-from ..schema import study_to_row
+from ..schema import image_to_row
 from .card import TALLIED, CardFacts, card, tally
 from .harmonize import Excluded, Notes, Row, harmonize, label_of, read_licences, stored_picture
 from .manifest import BuildSettings, SourceSettings
@@ -139,7 +139,7 @@ def _portions(source: SourceSettings, skipped: Skipped) -> Iterator[list[Row] | 
             groups = pq.read_metadata(shard).num_row_groups
             yield from ((shard, range(k, min(k + 2, groups))) for k in range(0, groups, 2))
         return
-    rows = (study_to_row(study) for study in read_set(source, skipped))
+    rows = (image_to_row(image) for image in read_set(source, skipped))
     while portion := list(islice(rows, _PART_ROWS)):
         yield portion
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from ...bad_input import BadInput
 from ...imaging.read import read_image
-from ...types import NOTICE, Region, Study
-from ..schema import row_to_study
+from ...types import NOTICE, AnnotatedImage, Region
+from ..schema import row_to_image
 
 _SIDE_PX = 320
 _MAX_BOXES = 60
@@ -42,7 +42,7 @@ def contact_sheet(data: Dataset, samples: int, seed: int) -> str:
     for name in dict.fromkeys(names.tolist()):
         rows = np.flatnonzero(names == name)
         chosen = np.sort(np.random.default_rng(seed).choice(rows, min(samples, len(rows)), replace=False))
-        figures = "".join(_figure(row_to_study(data[int(k)])) for k in chosen)
+        figures = "".join(_figure(row_to_image(data[int(k)])) for k in chosen)
         sections.append(
             f'<h2>{escape(name)} <small>{len(chosen)} of {len(rows)}</small></h2><div class="row">{figures}</div>'
         )
@@ -54,15 +54,15 @@ def contact_sheet(data: Dataset, samples: int, seed: int) -> str:
     )
 
 
-def _figure(study: Study) -> str:
-    phrases = list(dict.fromkeys([*(region.phrase for region in study.regions), *study.phrases]))
+def _figure(image: AnnotatedImage) -> str:
+    phrases = list(dict.fromkeys([*(region.phrase for region in image.regions), *image.phrases]))
     colours = {phrase: _COLOURS[k % len(_COLOURS)] for k, phrase in enumerate(phrases)}
     try:
-        picture = _picture(study, colours)
+        picture = _picture(image, colours)
     except BadInput as error:
         picture = f"<p>{escape(error.problem)}</p>"
-    said = "".join(_legend(phrase, colours[phrase], study.regions) for phrase in phrases)
-    place = escape(f"{study.study_id} · {study.modality} · {study.split}")
+    said = "".join(_legend(phrase, colours[phrase], image.regions) for phrase in phrases)
+    place = escape(f"{image.image_id} · {image.modality} · {image.split}")
     return f"<figure>{picture}<figcaption>{said}<br><small>{place}</small></figcaption></figure>"
 
 
@@ -71,14 +71,14 @@ def _legend(phrase: str, colour: str, regions: Sequence[Region]) -> str:
     return f'<span><i style="background:{colour}"></i>{escape(phrase)} {f"× {count}" if count else "(absent)"}</span> '
 
 
-def _picture(study: Study, colours: dict[str, str]) -> str:
+def _picture(annotated: AnnotatedImage, colours: dict[str, str]) -> str:
     """The thumbnail as JPEG in the page, under boxes in pixels of the original; of a crowd the first boxes."""
-    image = read_image(study.image_path)
+    image = read_image(annotated.image_path)
     image.thumbnail((_SIDE_PX, _SIDE_PX), Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=82)
-    width, height = study.size_px
-    boxes = "".join(_rect(region, colours[region.phrase]) for region in study.regions[:_MAX_BOXES])
+    width, height = annotated.size_px
+    boxes = "".join(_rect(region, colours[region.phrase]) for region in annotated.regions[:_MAX_BOXES])
     source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     return (
         f'<div class="picture"><div><img alt="" width="{image.width}" height="{image.height}" src="{source}">'

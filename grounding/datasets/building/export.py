@@ -16,8 +16,8 @@ from tqdm.auto import tqdm
 from ...bad_input import BadInput, Skipped
 from ...files import write_atomic
 from ...imaging.read import read_image
-from ...types import Region, Study
-from ..schema import row_to_study
+from ...types import AnnotatedImage, Region
+from ..schema import row_to_image
 from .card import TALLIED, Tally, tally
 from .duplicates import alike_before, fingerprints, same_before
 
@@ -61,14 +61,14 @@ def check(data: Dataset, pictures: list[Picture] | None = None) -> Skipped:
     faults = Skipped()
     seen = Counter[str]()
     for row in tqdm(data, desc="check", unit="image", leave=False, disable=None):
-        name = f"{row['dataset']}: {row['study_id']}"  # pyright: ignore[reportArgumentType, reportCallIssue]
+        name = f"{row['dataset']}: {row['image_id']}"  # pyright: ignore[reportArgumentType, reportCallIssue]
         try:
-            study = row_to_study(row)  # pyright: ignore[reportArgumentType]
-            seen[study.study_id] += 1
-            image = read_image(study.image_path)
+            annotated = row_to_image(row)  # pyright: ignore[reportArgumentType]
+            seen[annotated.image_id] += 1
+            image = read_image(annotated.image_path)
             if pictures is not None:
-                pictures.append(Picture(study.study_id, study.split, *fingerprints(image)))
-            _check(study, image.size, seen[study.study_id])
+                pictures.append(Picture(annotated.image_id, annotated.split, *fingerprints(image)))
+            _check(annotated, image.size, seen[annotated.image_id])
         except BadInput as error:
             faults.add(name, error)
     return faults
@@ -103,14 +103,14 @@ def tally_all(data: Dataset) -> Tally:
     return found
 
 
-def _check(study: Study, size: tuple[int, int], times: int) -> None:
+def _check(image: AnnotatedImage, size: tuple[int, int], times: int) -> None:
     if times > 1:
-        raise BadInput(f"id {study.study_id!r} occurs again.", fix="ids are unique over all sets")
-    if size != study.size_px:
-        raise BadInput(f"{size} pixels, not {study.size_px}.", file=study.image_path, fix="load the set again")
-    for number, region in enumerate(study.regions, 1):
+        raise BadInput(f"id {image.image_id!r} occurs again.", fix="ids are unique over all sets")
+    if size != image.size_px:
+        raise BadInput(f"{size} pixels, not {image.size_px}.", file=image.image_path, fix="load the set again")
+    for number, region in enumerate(image.regions, 1):
         if problem := _fault(region, size):
-            raise BadInput(problem, file=study.image_path, row=f"region {number}", fix="correct its annotation")
+            raise BadInput(problem, file=image.image_path, row=f"region {number}", fix="correct its annotation")
 
 
 def _fault(region: Region, size_px: tuple[int, int]) -> str:

@@ -225,9 +225,9 @@ def _picture(row: Row) -> Image.Image:
         raise BadInput(f"the image is damaged ({error}).", row=row["study_id"], fix="build its set again") from error
 
 
-def _renamed(study_id: str, source: SourceSettings) -> str:
-    head, slash, tail = study_id.partition("/")
-    return f"{source.set_name}/{tail}" if slash and head == source.name else f"{source.set_name}/{study_id}"
+def _renamed(image_id: str, source: SourceSettings) -> str:
+    head, slash, tail = image_id.partition("/")
+    return f"{source.set_name}/{tail}" if slash and head == source.name else f"{source.set_name}/{image_id}"
 
 
 def _portable(image_path: str) -> str:

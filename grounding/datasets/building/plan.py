@@ -64,11 +64,11 @@ class Plan:
         dropped = np.flatnonzero(self.reasons != _KEPT)
         ids = self._ids(np.unique(self.matches[dropped]))
         for part, own in self._by_part(dropped):
-            for row, study_id in zip(own.tolist(), _ids_in(self.parts[part], own - self.starts[part]), strict=True):
+            for row, image_id in zip(own.tolist(), _ids_in(self.parts[part], own - self.starts[part]), strict=True):
                 is_copy = self.reasons[row] == _COPY
                 why = ("equal pixels: " if is_copy else "looks like ") + ids[int(self.matches[row])]
                 kind = "copy" if is_copy else "near copy"
-                yield {"source": self.names[self.sources[part]], "row": study_id, "kind": kind, "why": why}
+                yield {"source": self.names[self.sources[part]], "row": image_id, "kind": kind, "why": why}
 
     def _ids(self, rows: NDArray[np.int64]) -> dict[int, str]:
         found: dict[int, str] = {}

@@ -21,13 +21,13 @@ from ...assets import cache_folder
 from ...bad_input import BadInput, Skipped
 from ...files import sha256
 from ...imaging.read import copied_out
-from ...types import Study
-from ..schema import STUDY_FEATURES, row_to_study
+from ...types import AnnotatedImage
+from ..schema import IMAGE_FEATURES, row_to_image
 from .rows import existing_folder, skipping
 
 BUILT_FEATURES = Features(
     {
-        **STUDY_FEATURES,
+        **IMAGE_FEATURES,
         "image": Image(),  # bytes and file name; null where pictures stay outside
         "body_region": Value("string"),
         "source": Value("string"),
@@ -51,18 +51,18 @@ SHARDS = "data-*.parquet"
 _ROWS = 256
 
 
-def read(folder: Path, skipped: Skipped, *, modality: str = "") -> Iterator[Study]:
+def read(folder: Path, skipped: Skipped, *, modality: str = "") -> Iterator[AnnotatedImage]:
     """Studies of a built dataset, one at a time, with the splits and the data set names they were built with.
 
     `modality` is taken for compatibility and left alone: every row has its own. A row that cannot be used goes to
     `skipped`. Raises `BadInput` for a folder without shards.
     """
     for number, row in enumerate(rows(folder), 1):
-        study = None
-        with skipping(skipped, folder, f"{number} ({row['study_id']})"):
-            study = row_to_study({**row, "image_path": str(_picture(folder, row))})
-        if study is not None:
-            yield study
+        image = None
+        with skipping(skipped, folder, f"{number} ({row['image_id']})"):
+            image = row_to_image({**row, "image_path": str(_picture(folder, row))})
+        if image is not None:
+            yield image
 
 
 def mapped(folder: Path) -> Dataset:
@@ -85,7 +85,7 @@ def mapped(folder: Path) -> Dataset:
 def _write_arrow(folder: Path, files: list[Path], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    schema = STUDY_FEATURES.arrow_schema
+    schema = IMAGE_FEATURES.arrow_schema
     try:
         with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_stream(file, schema) as out:
             for shard in tqdm(files, desc=folder.name, unit="shard", disable=None):
@@ -100,7 +100,7 @@ def _with_paths(folder: Path, rows: pa.Table) -> pa.Table:
     """`STUDY_FEATURES` with absolute paths of pictures that are there."""
     pictures = rows.select(["image", "pixel_hash", "image_path"]).to_pylist()
     paths = pa.array([str(_picture(folder, row)) for row in pictures], pa.string())
-    rows = rows.select(STUDY_FEATURES.arrow_schema.names)
+    rows = rows.select(IMAGE_FEATURES.arrow_schema.names)
     return rows.set_column(rows.column_names.index("image_path"), "image_path", paths)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ...bad_input import BadInput, Skipped
 from ...geometry import rle_to_mask, xywh_to_xyxy
 from ...imaging.read import image_size
-from ...types import Region, Study
+from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from .rows import known_phrases, read_json, region, skipping
 
@@ -35,7 +35,7 @@ class CocoFile:
     rows: dict[Any, list[Row]]
 
 
-def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[Study]:
+def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[AnnotatedImage]:
     """Studies of the folder, one at a time, with split "" (COCO folders bring none).
 
     `modality` counts where an image names none. Rows that cannot be used go to `skipped`. Raises `BadInput` if the
@@ -43,21 +43,21 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
     """
     coco = read_file(folder / "annotations.json", load_labels().label, skipped)
     for image in coco.images:
-        study = None
+        annotated = None
         with skipping(skipped, coco.path, f"image {image_name(image)}"):
             path, name = _image_path(folder, image["file_name"]), image["file_name"]
-            study = read_study(
+            annotated = read_annotated(
                 coco,
                 image,
                 path,
                 skipped,
-                study_id=f"{folder.name}/{name}",
+                image_id=f"{folder.name}/{name}",
                 group=Path(name).stem,
                 dataset=folder.name,
                 modality=modality,
             )
-        if study is not None:
-            yield study
+        if annotated is not None:
+            yield annotated
 
 
 def read_file(file: Path, phrase_of: Callable[[str], str], skipped: Skipped) -> CocoFile:
@@ -90,18 +90,18 @@ def _by_image(annotations: list[Row], images: list[Row], file: Path, skipped: Sk
     return found
 
 
-def read_study(
+def read_annotated(
     coco: CocoFile,
     image: Row,
     path: Path,
     skipped: Skipped,
     *,
-    study_id: str,
+    image_id: str,
     group: str,
     dataset: str,
     modality: str = "unknown",
     split: str = "",
-) -> Study:
+) -> AnnotatedImage:
     """The study of one image of the file, which lies at `path`; its annotations that cannot be used go to `skipped`.
 
     `group` and `modality` count where the image names none. Raises `BadInput` for an image that cannot be read, or is
@@ -116,8 +116,8 @@ def read_study(
         with skipping(skipped, coco.path, f"annotation {row.get('id')}"):
             found.append(_region(row, coco.phrases, size))
     named = [coco.phrases[row["category_id"]] for row in rows if row.get("category_id") in coco.phrases]
-    return Study(
-        study_id=study_id,
+    return AnnotatedImage(
+        image_id=image_id,
         image_path=path,
         modality=image.get("modality") or modality,
         group=str(image.get("group") or group),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ...bad_input import BadInput, Skipped
 from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
-from ...types import Region, Study, parse_modality
+from ...types import AnnotatedImage, Region, parse_modality
 from ...vocabulary.labels import load_labels
 from .mask_folder import read_mask
 from .rows import known_phrases, read_json, region, skipping
@@ -27,7 +27,9 @@ PHRASES = ("right lung", "left lung")
 _Row = dict[str, Any]
 
 
-def read(folder: Path, skipped: Skipped, *, modality: str = "xray", licences: Sequence[str] = ()) -> Iterator[Study]:
+def read(
+    folder: Path, skipped: Skipped, *, modality: str = "xray", licences: Sequence[str] = ()
+) -> Iterator[AnnotatedImage]:
     """Studies of images with lung boxes, one at a time, with split "" and the patient as group.
 
     `modality` counts where the metadata names none; with `licences`, only images under one of them are read. Rows that
@@ -41,14 +43,14 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "xray", licences: Se
         with skipping(skipped, file, f"annotation {row.get('id')}"):
             boxes[row["image_id"]].append({**row, "phrase": names[row["category_id"]]})
     for image in coco["images"]:
-        study = None
+        annotated = None
         if licences and patients.get(image.get("file_name"), {}).get("license", "").strip() not in licences:
             continue
         with skipping(skipped, file, f"image {image.get('file_name', image.get('id'))}"):
             rows = boxes.get(image["id"], [])
-            study = _study(image, rows, patients, folder, modality, skipped) if rows else None
-        if study is not None:
-            yield study
+            annotated = _image(image, rows, patients, folder, modality, skipped) if rows else None
+        if annotated is not None:
+            yield annotated
 
 
 def read_metadata(file: Path) -> dict[str, dict[str, str]]:
@@ -65,9 +67,9 @@ def read_metadata(file: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def _study(
+def _image(
     image: _Row, rows: list[_Row], patients: dict[str, dict[str, str]], folder: Path, modality: str, skipped: Skipped
-) -> Study:
+) -> AnnotatedImage:
     name = image["file_name"]
     size = image_size(folder / "images" / name)
     if name not in patients:
@@ -77,8 +79,8 @@ def _study(
     for row in rows:
         with skipping(skipped, folder / "lung_boxes.json", f"annotation {row.get('id')}"):
             found.append(region(row["phrase"], xywh_to_xyxy(row["bbox"]), size, mask))
-    return Study(
-        study_id=f"{folder.name}/{name}",
+    return AnnotatedImage(
+        image_id=f"{folder.name}/{name}",
         image_path=folder / "images" / name,
         modality=parse_modality(patients[name]["modality"] or modality),
         group=patients[name]["patientid"],

@@ -25,7 +25,7 @@ from ...bad_input import BadInput, Skipped
 from ...files import sha256
 from ...geometry import mask_to_rle, rle_to_mask
 from ...imaging.read import image_size
-from ...types import Region, Study, parse_modality
+from ...types import AnnotatedImage, Region, parse_modality
 from ...vocabulary.labels import load_labels
 from .label_map import mask_regions
 from .rows import known_phrases, skipping
@@ -57,7 +57,9 @@ class _Image:
     lost: set[str] = field(default_factory=set)
 
 
-def read(folder: Path, skipped: Skipped, *, components: bool = False, modality: str = "unknown") -> Iterator[Study]:
+def read(
+    folder: Path, skipped: Skipped, *, components: bool = False, modality: str = "unknown"
+) -> Iterator[AnnotatedImage]:
     """Studies of the images that a segmentation refers to, one at a time. A segment is one region, or one a blob.
 
     `modality` counts where the image names none of ours. Files that cannot be used go to `skipped`. Raises `BadInput`
@@ -70,11 +72,11 @@ def read(folder: Path, skipped: Skipped, *, components: bool = False, modality: 
         with skipping(skipped, path), warnings.catch_warnings(action="ignore"):
             _assign(path, images, skipped)
     for image in images.values():
-        study = None
+        annotated = None
         with skipping(skipped, image.path):
-            study = _study(folder, image, modality, components, skipped) if image.phrases else None
-        if study is not None:
-            yield study
+            annotated = _annotated(folder, image, modality, components, skipped) if image.phrases else None
+        if annotated is not None:
+            yield annotated
 
 
 def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]]:
@@ -88,8 +90,8 @@ def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]
             if header.get("SOPClassUID") in SEGMENTATIONS:
                 segmentations.append(path)
             elif header.get("Rows"):
-                study = str(header.get("StudyInstanceUID") or header.SOPInstanceUID)
-                first = patients.setdefault(str(header.get("PatientID") or study), study)
+                image = str(header.get("StudyInstanceUID") or header.SOPInstanceUID)
+                first = patients.setdefault(str(header.get("PatientID") or image), image)
                 images[str(header.SOPInstanceUID)] = _image(path, header, sha256(first)[:16])
     return images, segmentations
 
@@ -214,7 +216,7 @@ def _outline(image: _Image, header: Dataset, index: int, segments: dict[int, str
             image.outlines.append((phrase, mask_to_rle(mask)))
 
 
-def _study(folder: Path, image: _Image, modality: str, components: bool, skipped: Skipped) -> Study:
+def _annotated(folder: Path, image: _Image, modality: str, components: bool, skipped: Skipped) -> AnnotatedImage:
     size = image_size(image.path)
     found: list[Region] = []
     lost = set(image.lost)
@@ -222,8 +224,8 @@ def _study(folder: Path, image: _Image, modality: str, components: bool, skipped
         lost.add(phrase)
         with skipping(skipped, image.path, phrase):
             found += mask_regions(phrase, rle_to_mask(outline), size, components)
-    return Study(
-        study_id=f"{folder.name}/{image.path.relative_to(folder).as_posix()}",
+    return AnnotatedImage(
+        image_id=f"{folder.name}/{image.path.relative_to(folder).as_posix()}",
         image_path=image.path,
         modality=modality if image.modality == "unknown" else image.modality,
         group=image.group,

@@ -20,7 +20,7 @@ from PIL import Image
 from ...bad_input import BadInput, Skipped
 from ...geometry import mask_to_box
 from ...imaging.read import image_size
-from ...types import Region, Study
+from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from .mask_folder import components as components_of
 from .rows import images_by_stem, known_phrases, region, skipping
@@ -40,7 +40,7 @@ def read(
     classes: Mapping[Any, Any] | str = "",
     components: bool = False,
     modality: str = "unknown",
-) -> Iterator[Study]:
+) -> Iterator[AnnotatedImage]:
     """Studies of the folder, one at a time, with split "". A class is one region an image, or one a blob.
 
     `classes` names the values, or is the file that does, in the folder. Rows that cannot be used go to `skipped`.
@@ -49,7 +49,7 @@ def read(
     named = read_classes(classes, folder)
     images, masks = images_by_stem(folder / "images"), images_by_stem(folder / "masks")
     for stem in sorted(images | masks):
-        study = None
+        image = None
         with skipping(skipped, images.get(stem) or masks[stem]):
             if stem not in images or stem not in masks:
                 raise BadInput("has no mask." if stem in images else "mask without an image.", fix="add or remove it")
@@ -57,8 +57,8 @@ def read(
             label_HW = read_label_map(masks[stem], size)
             report_unnamed(label_HW, named, masks[stem], skipped)
             found = regions(label_HW, named, size, components)
-            study = Study(
-                study_id=f"{folder.name}/{stem}",
+            image = AnnotatedImage(
+                image_id=f"{folder.name}/{stem}",
                 image_path=images[stem],
                 modality=modality,
                 group=stem,
@@ -68,8 +68,8 @@ def read(
                 regions=tuple(found),
                 phrases=known_phrases(named, (), found),
             )
-        if study is not None:
-            yield study
+        if image is not None:
+            yield image
 
 
 def read_classes(classes: Mapping[Any, Any] | str, folder: Path) -> Classes:

@@ -18,7 +18,7 @@ from scipy import ndimage
 from ...bad_input import BadInput, Skipped
 from ...geometry import mask_to_box
 from ...imaging.read import image_size
-from ...types import Study
+from ...types import AnnotatedImage
 from ...vocabulary.labels import load_labels
 from .rows import images_by_stem, region, skipping
 
@@ -26,7 +26,7 @@ MIN_AREA = 0.0005
 """Blobs below this part of the image are specks; if all of them are, the largest one stays."""
 
 
-def read(folder: Path, skipped: Skipped, *, phrase: str, modality: str = "unknown") -> Iterator[Study]:
+def read(folder: Path, skipped: Skipped, *, phrase: str, modality: str = "unknown") -> Iterator[AnnotatedImage]:
     """Studies of the folder, one at a time, with split "". Images without a usable mask go to `skipped`.
 
     Raises `BadInput` if a folder is missing or no phrase is given.
@@ -35,20 +35,20 @@ def read(folder: Path, skipped: Skipped, *, phrase: str, modality: str = "unknow
         raise BadInput("masks have no names.", file=folder, fix="set `phrase` to what the masks outline")
     images, masks = images_by_stem(folder / "images"), images_by_stem(folder / "masks")
     for stem in sorted(images | masks):
-        study = None
+        image = None
         with skipping(skipped, images.get(stem) or masks[stem]):
             if stem not in images or stem not in masks:
                 raise BadInput("has no mask." if stem in images else "mask without an image.", fix="add or remove it")
-            study = _study(folder, images[stem], masks[stem], modality, load_labels().label(phrase))
-        if study is not None:
-            yield study
+            image = _image(folder, images[stem], masks[stem], modality, load_labels().label(phrase))
+        if image is not None:
+            yield image
 
 
-def _study(folder: Path, image: Path, mask: Path, modality: str, phrase: str) -> Study:
+def _image(folder: Path, image: Path, mask: Path, modality: str, phrase: str) -> AnnotatedImage:
     size = image_size(image)
     blobs = components(read_mask(mask, size))
-    return Study(
-        study_id=f"{folder.name}/{image.stem}",
+    return AnnotatedImage(
+        image_id=f"{folder.name}/{image.stem}",
         image_path=image,
         modality=modality,
         group=image.stem,

@@ -22,7 +22,7 @@ import numpy as np
 from ...bad_input import BadInput, Skipped
 from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
-from ...types import Region, Study
+from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from .rows import known_phrases, read_json, region, skipping
 
@@ -34,7 +34,7 @@ _SHAPE_TOLERANCE = 0.01
 _Row = dict[str, Any]
 
 
-def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[Study]:
+def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[AnnotatedImage]:
     """Studies of the images that have boxes, one at a time; of several versions the last file counts, csv before json.
 
     An image lies where its `path` says, below the folder or its `images/`, with or without `files/`, or there by its
@@ -47,11 +47,11 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[
         with skipping(skipped, file, number):
             by_image[row["dicom_id"]].append((number, row))
     for rows in by_image.values():
-        study = None
+        image = None
         with skipping(skipped, file, rows[0][0]):
-            study = _study(folder, rows, modality, file, skipped)
-        if study is not None:
-            yield study
+            image = _image(folder, rows, modality, file, skipped)
+        if image is not None:
+            yield image
 
 
 def _file(folder: Path) -> Path:
@@ -94,7 +94,7 @@ def _json_rows(file: Path, skipped: Skipped) -> Iterator[tuple[int, _Row]]:
             yield number, row
 
 
-def _study(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path, skipped: Skipped) -> Study:
+def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path, skipped: Skipped) -> AnnotatedImage:
     first = rows[0][1]
     path = _image_path(folder, first["path"], first["dicom_id"])
     size = image_size(path)
@@ -106,8 +106,8 @@ def _study(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path
             place = _region(row, named[-1], size)
             found[(place.phrase, *place.box_xyxy_px.tolist())] = place  # one phrase may stand under two categories
     patient = _PATIENT.search(first["path"].replace("\\", "/"))
-    return Study(
-        study_id=f"{folder.name}/{first['dicom_id']}",
+    return AnnotatedImage(
+        image_id=f"{folder.name}/{first['dicom_id']}",
         image_path=path,
         modality=modality,
         group=patient[1] if patient else first["dicom_id"],

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...bad_input import BadInput, Skipped
 from ...imaging.read import image_size
-from ...types import Region, Study, parse_modality
+from ...types import AnnotatedImage, Region, parse_modality
 from ...vocabulary.labels import load_labels
 from .label_map import mask_regions, read_values
 from .rows import images_by_stem, known_phrases, skipping
@@ -33,7 +33,9 @@ _FOLDERS = (
 _MODALITIES = {"pathology": "histology", "endoscope": "endoscopy", "oct": "unknown", "microscope": "microscopy"}
 
 
-def read(folder: Path, skipped: Skipped, *, components: bool = False, modality: str = "unknown") -> Iterator[Study]:
+def read(
+    folder: Path, skipped: Skipped, *, components: bool = False, modality: str = "unknown"
+) -> Iterator[AnnotatedImage]:
     """Studies of every pair of folders that is there, one at a time; a target is one region, or one a blob.
 
     `modality` counts where the file name says none of ours. Files that cannot be used go to `skipped`. Raises
@@ -46,13 +48,13 @@ def read(folder: Path, skipped: Skipped, *, components: bool = False, modality: 
         images = images_by_stem(folder / images_name)
         masks = _by_image(images_by_stem(folder / masks_name), images, skipped)
         for stem, image in images.items():
-            study = None
+            annotated = None
             with skipping(skipped, image):
                 if stem not in masks:
                     raise BadInput("has no mask.", fix="add one, an empty one for a negative, or remove the image")
-                study = _study(folder, image, masks[stem], split, modality, components, skipped)
-            if study is not None:
-                yield study
+                annotated = _image(folder, image, masks[stem], split, modality, components, skipped)
+            if annotated is not None:
+                yield annotated
 
 
 def _by_image(masks: dict[str, Path], images: dict[str, Path], skipped: Skipped) -> dict[str, list[Path]]:
@@ -67,9 +69,9 @@ def _by_image(masks: dict[str, Path], images: dict[str, Path], skipped: Skipped)
     return found
 
 
-def _study(
+def _image(
     folder: Path, image: Path, masks: list[Path], split: str, modality: str, components: bool, skipped: Skipped
-) -> Study:
+) -> AnnotatedImage:
     size = image_size(image)
     name, said = _parts(image.stem)
     found: list[Region] = []
@@ -81,8 +83,8 @@ def _study(
             outlined = mask_regions(named[-1], _read(file, size), size, components)
             found += outlined
             empty += [] if outlined else named[-1:]
-    return Study(
-        study_id=f"{folder.name}/{image.parent.name}/{image.stem}",
+    return AnnotatedImage(
+        image_id=f"{folder.name}/{image.parent.name}/{image.stem}",
         image_path=image,
         modality=modality if said == "unknown" else said,
         group=name,

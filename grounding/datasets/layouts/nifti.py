@@ -31,7 +31,7 @@ from ...imaging.nifti import AXES, Axis, Volume, plane, plane_spacing_mm, read_v
 from ...imaging.read import image_size
 from ...imaging.window import percentile_window, to_uint8, unit_scale
 from ...settings import Settings
-from ...types import Region, Study, parse_modality
+from ...types import AnnotatedImage, Region, parse_modality
 from .label_map import Classes, mask_regions, parse_classes, phrase_of, read_classes, report_unnamed
 from .rows import known_phrases, read_json, skipping
 
@@ -105,7 +105,7 @@ def read(
     components: bool = False,
     slices: SliceSettings | None = None,
     modality: str = "unknown",
-) -> Iterator[Study]:
+) -> Iterator[AnnotatedImage]:
     """Studies of the chosen slices, volume by volume. A class is one region a slice, or one a blob.
 
     `classes` names the values of label maps, or is the file that does, else `dataset.json`. `modality` counts where
@@ -122,11 +122,11 @@ def read(
         with skipping(skipped, subject.image):
             found = _slices(subject, named, settings, folder, skipped)
         for place in found:
-            study = None
+            image = None
             with skipping(skipped, subject.image, f"slice {place.index}"):
-                study = _study(folder, subject, place, settings, components)
-            if study is not None:
-                yield study
+                image = _image(folder, subject, place, settings, components)
+            if image is not None:
+                yield image
 
 
 def _by_class(folder: Path) -> list[_Subject]:
@@ -263,13 +263,13 @@ def _png(pixels_HW: NDArray[np.uint8]) -> bytes:
     return data.getvalue()
 
 
-def _study(folder: Path, subject: _Subject, place: _Slice, settings: SliceSettings, components: bool) -> Study:
+def _image(folder: Path, subject: _Subject, place: _Slice, settings: SliceSettings, components: bool) -> AnnotatedImage:
     size = image_size(place.picture)
     found: list[Region] = []
     for phrase, outline in place.outlines.items():
         found += mask_regions(phrase, rle_to_mask(outline), size, components) if outline else []
-    return Study(
-        study_id=f"{folder.name}/{subject.name}/{settings.axis}-{place.index:04d}",
+    return AnnotatedImage(
+        image_id=f"{folder.name}/{subject.name}/{settings.axis}-{place.index:04d}",
         image_path=place.picture,
         modality=subject.modality,
         group=subject.name,

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...bad_input import BadInput, Skipped
 from ...imaging.read import image_size
-from ...types import Region, Study
+from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from .rows import known_phrases, region, skipping
 
@@ -25,7 +25,7 @@ _Row = dict[str, Any]
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
-def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[Study]:
+def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[AnnotatedImage]:
     """Studies of every `.jsonl` of the folder, one line at a time; `modality` counts where a line names none.
 
     Images lie in `images/` or the folder itself. Rows that cannot be used go to `skipped`. Raises `BadInput` for a
@@ -37,11 +37,11 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
     for file in files:
         labels = _label_map(file)
         for number, line in _lines(file):
-            study = None
+            image = None
             with skipping(skipped, file, number):
-                study = _study(_parse(line), labels, file, number, modality, skipped)
-            if study is not None:
-                yield study
+                image = _image(_parse(line), labels, file, number, modality, skipped)
+            if image is not None:
+                yield image
 
 
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
@@ -69,7 +69,9 @@ def _label_map(file: Path) -> dict[int, str]:
         raise BadInput(f"not a label map: {error}", file=found, fix='write {"0": "liver", "1": "spleen"}') from error
 
 
-def _study(row: _Row, labels: dict[int, str], file: Path, number: int, modality: str, skipped: Skipped) -> Study:
+def _image(
+    row: _Row, labels: dict[int, str], file: Path, number: int, modality: str, skipped: Skipped
+) -> AnnotatedImage:
     if not ("detection" in row or "grounding" in row):
         raise BadInput("neither detection nor grounding.", fix="see the ODVG format")
     path = _image_path(file.parent, row["filename"])
@@ -88,8 +90,8 @@ def _study(row: _Row, labels: dict[int, str], file: Path, number: int, modality:
             found.append(region(phrase, np.array(box, np.float32), size))
     known = labels.values() if "detection" in row else ()
     named = [phrase for phrase, _ in boxes if phrase]
-    return Study(
-        study_id=f"{file.parent.name}/{file.stem}/{number}",
+    return AnnotatedImage(
+        image_id=f"{file.parent.name}/{file.stem}/{number}",
         image_path=path,
         modality=row.get("modality") or modality,
         group=str(row.get("group") or row["filename"]),

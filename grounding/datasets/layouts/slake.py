@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ...bad_input import BadInput, Skipped
 from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
-from ...types import Region, Study, parse_modality
+from ...types import AnnotatedImage, Region, parse_modality
 from ...vocabulary.labels import load_labels
 from .label_map import Classes, parse_classes, read_label_map
 from .rows import existing_folder, known_phrases, region, skipping
@@ -29,7 +29,7 @@ _SPLITS = {"test": "test", "validate": "val", "train": "train"}
 
 def read(
     folder: Path, skipped: Skipped, *, classes: Mapping[Any, Any] | None = None, modality: str = "unknown"
-) -> Iterator[Study]:
+) -> Iterator[AnnotatedImage]:
     """Studies of every image folder, one at a time; `modality` counts where no question names one.
 
     `classes` names the values of mask.png: a region then takes its class's part inside its box. Rows that cannot be
@@ -38,12 +38,12 @@ def read(
     named = parse_classes(classes) if classes else {}
     asked = _questions(folder, skipped)
     for inner in sorted(path for path in existing_folder(folder / "imgs").iterdir() if path.is_dir()):
-        study = None
+        image = None
         with skipping(skipped, inner / "detection.json"):
             split, said = asked.get(inner.name, ("", ""))
-            study = _study(folder, inner, split, said or modality, named, skipped)
-        if study is not None:
-            yield study
+            image = _image(folder, inner, split, said or modality, named, skipped)
+        if image is not None:
+            yield image
 
 
 def _questions(folder: Path, skipped: Skipped) -> dict[str, tuple[str, str]]:
@@ -60,7 +60,7 @@ def _questions(folder: Path, skipped: Skipped) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _study(folder: Path, inner: Path, split: str, modality: str, named: Classes, skipped: Skipped) -> Study:
+def _image(folder: Path, inner: Path, split: str, modality: str, named: Classes, skipped: Skipped) -> AnnotatedImage:
     image, file = inner / "source.jpg", inner / "detection.json"
     size, boxes = image_size(image), _boxes(file)
     label_HW = _labels(inner / "mask.png", size, skipped) if named else None
@@ -70,8 +70,8 @@ def _study(folder: Path, inner: Path, split: str, modality: str, named: Classes,
             mask = None if label_HW is None else np.isin(label_HW, named.get(phrase, ()))
             found.append(region(phrase, xywh_to_xyxy(box), size, mask))
     phrases = [phrase for phrase, _ in boxes]
-    return Study(
-        study_id=f"{folder.name}/{inner.name}",
+    return AnnotatedImage(
+        image_id=f"{folder.name}/{inner.name}",
         image_path=image,
         modality=modality,
         group=inner.name,

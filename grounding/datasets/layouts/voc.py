@@ -16,14 +16,14 @@ import numpy as np
 
 from ...bad_input import BadInput, Skipped
 from ...imaging.read import image_size
-from ...types import Region, Study
+from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from .rows import existing_folder, images_by_stem, known_phrases, region, skipping
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
-def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[Study]:
+def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[AnnotatedImage]:
     """Studies of the folder, one at a time; split as in `ImageSets/Main/{train,val,test}.txt`, else "".
 
     Every name that occurs in the set is annotated exhaustively on each image. Objects and files that cannot be used go
@@ -36,11 +36,11 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
             roots[file] = _parse(file)
     names = sorted({_phrase(item) for root in roots.values() for item in root.iter("object")} - {""})
     for file, root in roots.items():
-        study = None
+        image = None
         with skipping(skipped, file):
-            study = _study(file, root, images, names, skipped)
-        if study is not None:
-            yield replace(study, modality=modality, split=splits.get(file.stem, ""))
+            image = _image(file, root, images, names, skipped)
+        if image is not None:
+            yield replace(image, modality=modality, split=splits.get(file.stem, ""))
 
 
 def _splits(folder: Path) -> dict[str, str]:
@@ -65,7 +65,7 @@ def _phrase(item: Element) -> str:
     return load_labels().label(item.findtext("name", ""))
 
 
-def _study(file: Path, root: Element, images: dict[str, Path], names: list[str], skipped: Skipped) -> Study:
+def _image(file: Path, root: Element, images: dict[str, Path], names: list[str], skipped: Skipped) -> AnnotatedImage:
     if file.stem not in images:
         raise BadInput(f"no image {file.stem} in JPEGImages.", fix="add the image, or remove its XML file")
     size, dataset = image_size(images[file.stem]), file.parent.parent.name
@@ -74,8 +74,8 @@ def _study(file: Path, root: Element, images: dict[str, Path], names: list[str],
     for number, item in enumerate(items, 1):
         with skipping(skipped, file, f"object {number}"):
             found.append(_region(item, size))
-    return Study(
-        study_id=f"{dataset}/{file.stem}",
+    return AnnotatedImage(
+        image_id=f"{dataset}/{file.stem}",
         image_path=images[file.stem],
         modality="unknown",
         group=file.stem,

@@ -20,8 +20,8 @@ from tqdm.auto import tqdm
 from ...bad_input import BadInput
 from ...files import read_lines, sha256, write_atomic
 from ...settings import Settings
-from ...types import Study
-from ..schema import STUDY_FEATURES, row_to_study, studies, study_to_row, to_dataset
+from ...types import AnnotatedImage
+from ..schema import IMAGE_FEATURES, image_to_row, images, row_to_image, to_dataset
 from .draw import PHANTOM_MODALITIES, draw, labels_of
 from .sheet import sheet
 from .words import questions, report
@@ -57,11 +57,11 @@ def write(folder: Path, settings: PhantomSettings) -> None:
         return
     (folder / "settings.json").unlink(missing_ok=True)
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    drawn = list(_studies(folder, settings, stamp))
+    drawn = list(_images(folder, settings, stamp))
     _drop_others(folder, drawn)
     write_atomic(folder / "studies.parquet", _parquet(to_dataset(drawn)))
-    asked = [row for k, study in enumerate(drawn) for row in questions(study, _rng(settings, k, 1))]
-    told = [report(study, _rng(settings, k, 2)) for k, study in enumerate(drawn)]
+    asked = [row for k, image in enumerate(drawn) for row in questions(image, _rng(settings, k, 1))]
+    told = [report(image, _rng(settings, k, 2)) for k, image in enumerate(drawn)]
     write_atomic(folder / "questions.jsonl", _lines(asked))
     write_atomic(folder / "reports.jsonl", _lines(told))
     write_atomic(folder / "phantoms.png", _png(sheet(folder, _two_of_each(drawn))))
@@ -80,17 +80,19 @@ def read(folder: Path) -> Dataset:
     table = pq.read_table(path)
     place = table.column_names.index("image_path")
     absolute = pa.array([str(folder.resolve() / name) for name in table["image_path"].to_pylist()], pa.string())
-    return Dataset(table.set_column(place, "image_path", absolute).cast(STUDY_FEATURES.arrow_schema))
+    return Dataset(table.set_column(place, "image_path", absolute).cast(IMAGE_FEATURES.arrow_schema))
 
 
-def read_rows(file: Path, columns: Sequence[str], data: Dataset) -> Iterator[tuple[int, dict[str, Any], Study]]:
+def read_rows(
+    file: Path, columns: Sequence[str], data: Dataset
+) -> Iterator[tuple[int, dict[str, Any], AnnotatedImage]]:
     """The rows of questions.jsonl or reports.jsonl with their number and study; rows of other studies are left out.
 
     Raises `BadInput` naming the file and the row for a missing column.
     """
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="write the phantoms again")
-    known = {study.study_id: study for study in studies(data)}
+    known = {image.image_id: image for image in images(data)}
     for number, row in enumerate(read_lines(file), 1):
         missing = [column for column in ("study_id", *columns) if column not in row]
         if missing:
@@ -107,22 +109,22 @@ def _is_complete(folder: Path, stamp: str) -> bool:
         return False
 
 
-def _studies(folder: Path, settings: PhantomSettings, stamp: str) -> Iterator[Study]:
+def _images(folder: Path, settings: PhantomSettings, stamp: str) -> Iterator[AnnotatedImage]:
     numbers = (settings.num_train, settings.num_val, settings.num_test)
     places = [(split, k) for split, number in zip(SPLITS, numbers, strict=True) for k in range(number)]
     for split, k in tqdm(places, desc="phantoms", unit="image"):
         name = f"images/{split}-{k:05d}.png"
         found = _truth_in(folder / name, stamp)
-        yield row_to_study(found) if found else _write_one(folder, name, split, k, settings, stamp)
+        yield row_to_image(found) if found else _write_one(folder, name, split, k, settings, stamp)
 
 
-def _write_one(folder: Path, name: str, split: str, k: int, settings: PhantomSettings, stamp: str) -> Study:
+def _write_one(folder: Path, name: str, split: str, k: int, settings: PhantomSettings, stamp: str) -> AnnotatedImage:
     """Draw number k of a split from (seed, split, k) alone."""
     modality = PHANTOM_MODALITIES[k % len(PHANTOM_MODALITIES)]
     rng = np.random.default_rng([settings.seed, SPLITS.index(split), k])
     scene = draw(modality, rng, settings.size_px)
-    study = Study(
-        study_id=f"phantom-{split}-{k:05d}",
+    image = AnnotatedImage(
+        image_id=f"phantom-{split}-{k:05d}",
         image_path=Path(name),
         modality=modality,
         group=f"phantom-{split}-{k:05d}",
@@ -132,9 +134,9 @@ def _write_one(folder: Path, name: str, split: str, k: int, settings: PhantomSet
         regions=scene.regions,
         phrases=labels_of(modality),
     )
-    truth = json.dumps({"stamp": stamp, "study": study_to_row(study)})
+    truth = json.dumps({"stamp": stamp, "study": image_to_row(image)})
     write_atomic(folder / name, _png(Image.fromarray(scene.image), {"synthetic": "phantom", "truth": truth}))
-    return study
+    return image
 
 
 def _truth_in(path: Path, stamp: str) -> dict[str, Any] | None:
@@ -150,25 +152,25 @@ def _truth_in(path: Path, stamp: str) -> dict[str, Any] | None:
     return truth["study"] if truth.get("stamp") == stamp else None
 
 
-def _drop_others(folder: Path, drawn: list[Study]) -> None:
+def _drop_others(folder: Path, drawn: list[AnnotatedImage]) -> None:
     """Remove pictures that were drawn here for other settings."""
-    names = {study.image_path.name for study in drawn}
+    names = {image.image_path.name for image in drawn}
     for split in SPLITS:
         for path in (folder / "images").glob(f"{split}-[0-9]*.png"):
             if path.name not in names:
                 path.unlink()
 
 
-def _two_of_each(drawn: list[Study]) -> list[Study]:
+def _two_of_each(drawn: list[AnnotatedImage]) -> list[AnnotatedImage]:
     """Two rows, a column a modality: of each the two first with the most to see."""
     by_wealth = sorted(drawn, key=_wealth, reverse=True)
-    chosen = [[study for study in by_wealth if study.modality == name] for name in PHANTOM_MODALITIES]
+    chosen = [[image for image in by_wealth if image.modality == name] for name in PHANTOM_MODALITIES]
     return [column[row] for row in range(2) for column in chosen if len(column) > row]
 
 
-def _wealth(study: Study) -> tuple[int, int]:
+def _wealth(image: AnnotatedImage) -> tuple[int, int]:
     """Kinds of regions, then regions."""
-    return len({region.phrase for region in study.regions}), len(study.regions)
+    return len({region.phrase for region in image.regions}), len(image.regions)
 
 
 def _rng(settings: PhantomSettings, k: int, stream: int) -> np.random.Generator:

@@ -5,32 +5,32 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ...types import Region, Study
+from ...types import AnnotatedImage, Region
 
 COLOURS = ("#4cc9f0", "#ffd166", "#ef476f", "#06d6a0", "#f78c6b", "#c77dff")
 _TILE, _GAP, _HEAD = 288, 8, 26
 
 
-def sheet(folder: Path, studies: Sequence[Study], columns: int = 7) -> Image.Image:
+def sheet(folder: Path, images: Sequence[AnnotatedImage], columns: int = 7) -> Image.Image:
     """A picture of all studies, `columns` a row; image paths are relative to `folder`."""
-    rows = -(-len(studies) // columns)
+    rows = -(-len(images) // columns)
     page = Image.new("RGB", (columns * (_TILE + _GAP) + _GAP, rows * (_TILE + _HEAD + _GAP) + _HEAD + _GAP), "#10141a")
     pen = ImageDraw.Draw(page)
     pen.text((_GAP, 5), "synthetic phantoms with their true regions: no patient is shown", "#dfe7ef", _font(15))
-    for k, study in enumerate(studies):
+    for k, image in enumerate(images):
         left = _GAP + (k % columns) * (_TILE + _GAP)
         top = _HEAD + (k // columns) * (_TILE + _HEAD + _GAP)
-        pen.text((left + 2, top + 5), f"{study.modality} (synthetic)", "#9fb3c8", _font(14))
-        page.paste(_tile(folder, study), (left, top + _HEAD))
+        pen.text((left + 2, top + 5), f"{image.modality} (synthetic)", "#9fb3c8", _font(14))
+        page.paste(_tile(folder, image), (left, top + _HEAD))
     return page
 
 
-def _tile(folder: Path, study: Study) -> Image.Image:
-    with Image.open(folder / study.image_path) as image:
+def _tile(folder: Path, annotated: AnnotatedImage) -> Image.Image:
+    with Image.open(folder / annotated.image_path) as image:
         tile = image.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BICUBIC)
-    pen, scale = ImageDraw.Draw(tile), _TILE / study.size_px[0]
-    for region in study.regions:
-        _box(pen, region, COLOURS[study.phrases.index(region.phrase) % len(COLOURS)], scale)
+    pen, scale = ImageDraw.Draw(tile), _TILE / annotated.size_px[0]
+    for region in annotated.regions:
+        _box(pen, region, COLOURS[annotated.phrases.index(region.phrase) % len(COLOURS)], scale)
     return tile
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...evidence.render import where
 from ...geometry import area
-from ...types import Region, Study
+from ...types import AnnotatedImage, Region
 from .draw import LABELS, findings_of
 
 NUMBERS = ("zero", "one", "two", "three")
@@ -23,14 +23,14 @@ def plural(label: str) -> str:
     return _PLURALS.get(label, f"{label}s")
 
 
-def questions(study: Study, rng: np.random.Generator) -> list[_Row]:
+def questions(image: AnnotatedImage, rng: np.random.Generator) -> list[_Row]:
     """Three to six rows: question_id, study_id, question, answer, answer_type, content_type, phrases."""
-    asked = [_presence(study, rng), _count(study, rng), *_which(study), *_where(study, rng), *_half(study, rng)]
+    asked = [_presence(image, rng), _count(image, rng), *_which(image), *_where(image, rng), *_half(image, rng)]
     if len(asked) < 5:
-        second = _presence(study, rng)
+        second = _presence(image, rng)
         asked += [second] if second["question"] != asked[0]["question"] else []
-    head = {"study_id": study.study_id}
-    return [{"question_id": f"{study.study_id}-q{k}", **head, **row} for k, row in enumerate(asked)]
+    head = {"study_id": image.image_id}
+    return [{"question_id": f"{image.image_id}-q{k}", **head, **row} for k, row in enumerate(asked)]
 
 
 def _row(question: str, answer: str, kind: str, phrases: Iterable[str]) -> _Row:
@@ -44,62 +44,62 @@ def _row(question: str, answer: str, kind: str, phrases: Iterable[str]) -> _Row:
     }
 
 
-def _number_of(study: Study, label: str) -> int:
-    return sum(region.phrase == label for region in study.regions)
+def _number_of(image: AnnotatedImage, label: str) -> int:
+    return sum(region.phrase == label for region in image.regions)
 
 
-def _pick(study: Study, rng: np.random.Generator, share_present: float) -> str:
+def _pick(image: AnnotatedImage, rng: np.random.Generator, share_present: float) -> str:
     """A finding label of the modality, one that is present with the given probability where there is a choice."""
-    labels = findings_of(study.modality)
-    present = [label for label in labels if _number_of(study, label)]
+    labels = findings_of(image.modality)
+    present = [label for label in labels if _number_of(image, label)]
     absent = [label for label in labels if label not in present]
     pool = present if rng.random() < share_present else absent
     return str(rng.choice(pool or labels))
 
 
-def _presence(study: Study, rng: np.random.Generator) -> _Row:
-    label = _pick(study, rng, _SHARE_PRESENT)
-    answer = "yes" if _number_of(study, label) else "no"
+def _presence(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
+    label = _pick(image, rng, _SHARE_PRESENT)
+    answer = "yes" if _number_of(image, label) else "no"
     return _row(f"Is there {article(label)} in the image?", answer, "presence", [label])
 
 
-def _count(study: Study, rng: np.random.Generator) -> _Row:
-    label = _pick(study, rng, 0.85)
-    return _row(f"How many {plural(label)} are there?", NUMBERS[_number_of(study, label)], "count", [label])
+def _count(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
+    label = _pick(image, rng, 0.85)
+    return _row(f"How many {plural(label)} are there?", NUMBERS[_number_of(image, label)], "count", [label])
 
 
-def _which(study: Study) -> list[_Row]:
+def _which(image: AnnotatedImage) -> list[_Row]:
     """Only where the findings are of one kind, or there are none; "finding" stands for all labels of the modality."""
-    labels = findings_of(study.modality)
-    present = [label for label in labels if _number_of(study, label)]
+    labels = findings_of(image.modality)
+    present = [label for label in labels if _number_of(image, label)]
     if len(present) > 1:
         return []
     return [_row("Which finding is there in the image?", present[0] if present else "none", "finding", labels)]
 
 
-def _where(study: Study, rng: np.random.Generator) -> list[_Row]:
-    clear = [region for region in _single(study) if _off_lines(region, study, (1 / 3, 2 / 3))]
+def _where(image: AnnotatedImage, rng: np.random.Generator) -> list[_Row]:
+    clear = [region for region in _single(image) if _off_lines(region, image, (1 / 3, 2 / 3))]
     if not clear:
         return []
     region = _choose(clear, rng)
-    answer = where(region.box_xyxy_px, study.size_px)
+    answer = where(region.box_xyxy_px, image.size_px)
     return [_row(f"Where is the {region.phrase}?", answer, "location", [region.phrase])]
 
 
-def _half(study: Study, rng: np.random.Generator) -> list[_Row]:
-    clear = [region for region in _single(study) if abs(centre(region, study)[0] - 0.5) > 2 * _MARGIN]
+def _half(image: AnnotatedImage, rng: np.random.Generator) -> list[_Row]:
+    clear = [region for region in _single(image) if abs(centre(region, image)[0] - 0.5) > 2 * _MARGIN]
     if not clear:
         return []
     region, side = _choose(clear, rng), str(rng.choice(("left", "right")))
-    is_left = centre(region, study)[0] < 0.5
+    is_left = centre(region, image)[0] < 0.5
     answer = "yes" if is_left == (side == "left") else "no"
     return [_row(f"Is the {region.phrase} in the {side} half of the image?", answer, "half", [region.phrase])]
 
 
-def _single(study: Study) -> list[Region]:
+def _single(image: AnnotatedImage) -> list[Region]:
     """Findings, and structures without a fixed place, of which there is exactly one."""
-    asked = (*findings_of(study.modality), *_VARIED)
-    return [r for r in study.regions if r.phrase in asked and _number_of(study, r.phrase) == 1]
+    asked = (*findings_of(image.modality), *_VARIED)
+    return [r for r in image.regions if r.phrase in asked and _number_of(image, r.phrase) == 1]
 
 
 def _choose(regions: list[Region], rng: np.random.Generator) -> Region:
@@ -109,15 +109,15 @@ def _choose(regions: list[Region], rng: np.random.Generator) -> Region:
     return pool[int(rng.integers(len(pool)))]
 
 
-def centre(region: Region, study: Study) -> tuple[float, float]:
+def centre(region: Region, image: AnnotatedImage) -> tuple[float, float]:
     """The centre of the box as parts of the image's width and height."""
     box = region.box_xyxy_px
-    x, y = (box[:2] + box[2:]) / 2 / np.array(study.size_px, np.float32)
+    x, y = (box[:2] + box[2:]) / 2 / np.array(image.size_px, np.float32)
     return float(x), float(y)
 
 
-def _off_lines(region: Region, study: Study, lines: tuple[float, ...]) -> bool:
-    return all(abs(value - line) > _MARGIN for value in centre(region, study) for line in lines)
+def _off_lines(region: Region, image: AnnotatedImage, lines: tuple[float, ...]) -> bool:
+    return all(abs(value - line) > _MARGIN for value in centre(region, image) for line in lines)
 
 
 def article(label: str) -> str:
@@ -125,30 +125,30 @@ def article(label: str) -> str:
     return f"{'an' if label[0] in 'aeiou' else 'a'} {label}"
 
 
-def report(study: Study, rng: np.random.Generator) -> _Row:
+def report(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
     """One row: report_id, study_id, text, sentences; a sentence's `regions` are places in the study's regions."""
-    labels = findings_of(study.modality)
-    places = {label: [k for k, region in enumerate(study.regions) if region.phrase == label] for label in labels}
-    sentences = [_structure(study, rng)]
-    sentences += [_finding(study, label, told, rng) for label, told in places.items() if told]
+    labels = findings_of(image.modality)
+    places = {label: [k for k, region in enumerate(image.regions) if region.phrase == label] for label in labels}
+    sentences = [_structure(image, rng)]
+    sentences += [_finding(image, label, told, rng) for label, told in places.items() if told]
     absent = " or ".join(label for label, told in places.items() if not told)
     if absent:
         sentences.append({"text": f"No {absent} is seen.", "regions": [], "is_negated": True})
     text = " ".join(sentence["text"] for sentence in sentences)
-    return {"report_id": f"{study.study_id}-r", "study_id": study.study_id, "text": text, "sentences": sentences}
+    return {"report_id": f"{image.image_id}-r", "study_id": image.image_id, "text": text, "sentences": sentences}
 
 
-def _structure(study: Study, rng: np.random.Generator) -> _Row:
-    names = [region.phrase for region in study.regions]
+def _structure(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
+    names = [region.phrase for region in image.regions]
     told = [k for k, name in enumerate(names) if not LABELS[name].is_finding and names.count(name) == 1]
     k = int(rng.choice(told))
-    return _sentence(f"The {names[k]} is visible in the {_place(study, k)}.", [k])
+    return _sentence(f"The {names[k]} is visible in the {_place(image, k)}.", [k])
 
 
-def _finding(study: Study, label: str, told: list[int], rng: np.random.Generator) -> _Row:
+def _finding(image: AnnotatedImage, label: str, told: list[int], rng: np.random.Generator) -> _Row:
     """One sentence for all findings of a label; of several the largest box is placed."""
-    largest = max(told, key=lambda k: float(area(study.regions[k].box_xyxy_px)))
-    place = _place(study, largest)
+    largest = max(told, key=lambda k: float(area(image.regions[k].box_xyxy_px)))
+    place = _place(image, largest)
     if len(told) == 1:
         first = article(label)
         words = f"There is {first}" if rng.random() < 0.7 else f"{first[0].upper()}{first[1:]} is seen"
@@ -159,8 +159,8 @@ def _finding(study: Study, label: str, told: list[int], rng: np.random.Generator
     )
 
 
-def _place(study: Study, k: int) -> str:
-    return f"{where(study.regions[k].box_xyxy_px, study.size_px)} part of the image"
+def _place(image: AnnotatedImage, k: int) -> str:
+    return f"{where(image.regions[k].box_xyxy_px, image.size_px)} part of the image"
 
 
 def _sentence(text: str, regions: list[int]) -> _Row:

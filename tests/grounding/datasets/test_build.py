@@ -20,8 +20,8 @@ from medglip.grounding.datasets.building.card import CardFacts
 from medglip.grounding.datasets.building.harmonize import label_of, rle_to_box
 from medglip.grounding.datasets.building.manifest import BuildSettings, SourceSettings
 from medglip.grounding.datasets.layouts.built import BUILT_FEATURES, read, rows
-from medglip.grounding.datasets.load import DataSettings, load_studies
-from medglip.grounding.datasets.schema import Studies, to_dataset
+from medglip.grounding.datasets.load import DataSettings, load_images
+from medglip.grounding.datasets.schema import AnnotatedImages, to_dataset
 from medglip.grounding.geometry import mask_to_box, mask_to_rle
 from medglip.grounding.imaging.read import read_image
 from medglip.grounding.settings import validate
@@ -159,7 +159,7 @@ def test_a_body_region_settles_what_it_can() -> None:
 def test_groups_are_whole_and_split_as_the_set_alone_would_be(two_sets: Make, split: str) -> None:
     settings = two_sets(one={"split": split}, two={"split": split})
     build(settings)
-    alone, _ = load_studies([DataSettings(layout="coco", path=settings.sources[0].path, val_fraction=0.3)], 0)
+    alone, _ = load_images([DataSettings(layout="coco", path=settings.sources[0].path, val_fraction=0.3)], 0)
     wanted = dict(zip(alone["study_id"][:], alone["split"][:], strict=True))
     found = {row["study_id"]: row["split"] for row in rows(settings.out_dir) if row["source"] == "one"}
     assert found == wanted
@@ -223,24 +223,24 @@ def test_it_loads_by_plain_datasets_and_as_a_layout(
     assert len(streamed) == 18
     assert all((row["image"] is not None) == (images == "bytes") for row in streamed)
     skipped = Skipped()
-    studies = list(read(settings.out_dir, skipped))
+    annotated_images = list(read(settings.out_dir, skipped))
     assert not skipped.entries
-    for study, row in zip(studies, streamed, strict=True):
-        assert study.split == row["split"]
-        assert read_image(study.image_path).size == study.size_px
-        assert np.array_equal(study.regions[0].mask, MASK)  # pyright: ignore[reportArgumentType]
+    for image, row in zip(annotated_images, streamed, strict=True):
+        assert image.split == row["split"]
+        assert read_image(image.image_path).size == image.size_px
+        assert np.array_equal(image.regions[0].mask, MASK)  # pyright: ignore[reportArgumentType]
     as_set = DataSettings(layout="built", path=str(settings.out_dir))
-    data, _ = load_studies([as_set], 0)
-    assert data.to_list() == to_dataset(studies).to_list()
+    data, _ = load_images([as_set], 0)
+    assert data.to_list() == to_dataset(annotated_images).to_list()
     assert data.cache_files, "not memory-mapped"
     (copy,) = (tmp_path / "cache" / "built").iterdir()
     written = copy.stat().st_mtime_ns
-    few, _ = load_studies([as_set.model_copy(update={"limit": 5})], 0)
+    few, _ = load_images([as_set.model_copy(update={"limit": 5})], 0)
     assert len(few) == 5
     assert copy.stat().st_mtime_ns == written
     if images == "bytes":
         shutil.rmtree(settings.out_dir / "images")
-        assert read_image(next(iter(Studies(load_studies([as_set], 0)[0]))).image_path)
+        assert read_image(next(iter(AnnotatedImages(load_images([as_set], 0)[0]))).image_path)
 
 
 def test_built_sets_are_sources_too(two_sets: Make) -> None:

@@ -11,9 +11,9 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.pixels import pack_bits
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage, generate_uid
 
-from medglip.grounding import BadInput, Skipped, Study
+from medglip.grounding import AnnotatedImage, BadInput, Skipped
 from medglip.grounding.datasets.layouts import dicom_seg
-from medglip.grounding.datasets.load import DataSettings, load_studies
+from medglip.grounding.datasets.load import DataSettings, load_images
 
 SHAPE = (6, 7)  # 42 pixels: frames of bits do not begin at bytes
 SECRETS = ("Doe", "4711", "19700102")
@@ -24,13 +24,13 @@ UIDS = [generate_uid(entropy_srcs=[str(k)]) for k in range(4)]
 AXIAL = [1, 0, 0, 0, 1, 0]
 
 
-def save(path: Path, header: Dataset, kind: UID, uid: UID, study: str = "1.2.3") -> Path:
+def save(path: Path, header: Dataset, kind: UID, uid: UID, image: str = "1.2.3") -> Path:
     header.file_meta = FileMetaDataset()
     header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID = kind
     header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID = uid
     header.PatientName, header.PatientID, header.PatientBirthDate = "Doe^Jane", "4711", "19700102"
-    header.StudyInstanceUID = study
+    header.StudyInstanceUID = image
     header.SamplesPerPixel, header.PhotometricInterpretation, header.PixelRepresentation = 1, "MONOCHROME2", 0
     header.Rows, header.Columns = SHAPE
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,12 +38,12 @@ def save(path: Path, header: Dataset, kind: UID, uid: UID, study: str = "1.2.3")
     return path
 
 
-def write_image(path: Path, uid: UID, study: str = "1.2.3", orientation: list[float] | None = None) -> Path:
+def write_image(path: Path, uid: UID, image: str = "1.2.3", orientation: list[float] | None = None) -> Path:
     header = Dataset()
     header.Modality, header.ImageOrientationPatient = "CT", orientation or AXIAL
     header.BitsAllocated = header.BitsStored = 16
     header.HighBit, header.PixelData = 15, np.arange(42, dtype=np.uint16).tobytes()
-    return save(path, header, CTImageStorage, uid, study)
+    return save(path, header, CTImageStorage, uid, image)
 
 
 def item(**elements: Any) -> Dataset:
@@ -90,27 +90,27 @@ def write_seg(
 def write_set(folder: Path, **elements: Any) -> Path:
     """Three images of one patient and one of nobody's segmentation; a liver on the first, two kidneys on the second."""
     for k, uid in enumerate(UIDS):
-        write_image(folder / "ct" / f"{k}.dcm", uid, study=f"1.2.{k}")
+        write_image(folder / "ct" / f"{k}.dcm", uid, image=f"1.2.{k}")
     segments = [segment(1, "Liver"), segment(2, "Segment 2", "Kidney", "Left"), segment(3, "Spleen")]
     frames = [(1, UIDS[0], FIRST), (2, UIDS[1], SECOND), (1, UIDS[1], FIRST)]
     write_seg(folder / "seg" / "a.dcm", segments, frames, **elements)
     return folder
 
 
-def read(folder: Path, **options: Any) -> tuple[list[Study], str]:
+def read(folder: Path, **options: Any) -> tuple[list[AnnotatedImage], str]:
     skipped = Skipped()
     return list(dicom_seg.read(folder, skipped, **options)), "\n".join(entry["why"] for entry in skipped.entries)
 
 
 def test_frames_find_their_images_and_images_without_frames_are_negatives(tmp_path: Path) -> None:
     found, why = read(write_set(tmp_path / "set"))
-    assert [study.study_id for study in found] == [f"set/ct/{k}.dcm" for k in range(3)]  # the fourth is not referred to
-    assert [[region.phrase for region in study.regions] for study in found] == [["liver"], ["left kidney", "liver"], []]
+    assert [image.image_id for image in found] == [f"set/ct/{k}.dcm" for k in range(3)]  # the fourth is not referred to
+    assert [[region.phrase for region in image.regions] for image in found] == [["liver"], ["left kidney", "liver"], []]
     assert np.array_equal(found[0].regions[0].mask, FIRST)  # pyright: ignore[reportArgumentType]
     assert np.array_equal(found[1].regions[0].mask, SECOND)  # pyright: ignore[reportArgumentType]
     assert found[1].regions[1].box_xyxy_px.tolist() == [2, 1, 5, 3]
-    assert all(set(study.phrases) == {"liver", "left kidney", "spleen"} for study in found)
-    assert ({study.modality for study in found}, why) == ({"ct"}, "")
+    assert all(set(image.phrases) == {"liver", "left kidney", "spleen"} for image in found)
+    assert ({image.modality for image in found}, why) == ({"ct"}, "")
 
 
 def test_components_of_a_segment(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_studies_of_a_patient_are_one_group_and_no_field_of_the_patient_comes_ou
     write_seg(folder / "seg" / "bad.dcm", [segment(1, "")], [(1, UIDS[0], FIRST)])
     (folder / "seg" / "cut.dcm").write_bytes((folder / "seg" / "a.dcm").read_bytes()[:600])
     found, why = read(folder)
-    assert len({study.group for study in found}) == 1
+    assert len({image.group for image in found}) == 1
     text = f"{found} {why}"
     assert not [secret for secret in (*SECRETS, "1.2.0") if secret in text]
 
@@ -150,8 +150,8 @@ def test_numbers_of_segments_are_no_part_of_a_phrase(tmp_path: Path) -> None:
     segments = [segment(1, "Odd thing 1", "Mass"), segment(2, "Odd_thing-2", "Mass"), segment(3, "ROI", "Strange mass")]
     segments.append(segment(4, "Kidney", "Kidney", "Right"))
     write_seg(tmp_path / "s.dcm", segments, [(k, UIDS[0], FIRST) for k in (1, 2, 3, 4)])
-    (study,), _ = read(tmp_path)
-    assert [region.phrase for region in study.regions] == ["odd thing", "odd thing", "strange mass", "right kidney"]
+    (image,), _ = read(tmp_path)
+    assert [region.phrase for region in image.regions] == ["odd thing", "odd thing", "strange mass", "right kidney"]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_bad_frames_are_listed_and_the_rest_goes_on(
     folder = write_set(tmp_path)
     write_seg(folder / "seg" / "b.dcm", [segment(1, "Pancreas")], frames, **elements)
     found, why = read(folder)
-    assert [len(study.regions) for study in found] == [1, 2, 0]
+    assert [len(image.regions) for image in found] == [1, 2, 0]
     assert reason in why
     assert "b.dcm: row frame 1" in why
     assert "pancreas" in found[2].phrases
@@ -180,7 +180,7 @@ def test_a_lost_frame_makes_its_phrase_unknown(tmp_path: Path) -> None:
     frames = [(1, UIDS[0], FIRST)]
     write_seg(folder / "seg" / "b.dcm", [segment(1, "Pancreas")], frames, orientation=[0, 1, 0, 0, 0, -1])
     found, _ = read(folder)
-    assert ["pancreas" in study.phrases for study in found] == [False, True, True]
+    assert ["pancreas" in image.phrases for image in found] == [False, True, True]
 
 
 def test_segmentations_of_nothing_are_listed_and_a_folder_needs_one(tmp_path: Path) -> None:
@@ -193,6 +193,6 @@ def test_segmentations_of_nothing_are_listed_and_a_folder_needs_one(tmp_path: Pa
 
 
 def test_segmentations_load_by_their_settings(tmp_path: Path) -> None:
-    data, skipped = load_studies([DataSettings(layout="dicom_seg", path=str(write_set(tmp_path / "set")))], 0)
+    data, skipped = load_images([DataSettings(layout="dicom_seg", path=str(write_set(tmp_path / "set")))], 0)
     assert len(data) == 3
     assert not skipped.entries

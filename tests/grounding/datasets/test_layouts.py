@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medglip.grounding import BadInput, Skipped, Study
+from medglip.grounding import AnnotatedImage, BadInput, Skipped
 from medglip.grounding.datasets.layouts import label_map, ms_cxr, named_masks, odvg, slake
-from medglip.grounding.datasets.load import DataSettings, load_studies
+from medglip.grounding.datasets.load import DataSettings, load_images
 from medglip.grounding.settings import validate
 
 SIZE = (12, 8)
@@ -36,13 +36,13 @@ def pixels(path: Path, values: np.ndarray, mode: str = "L") -> Path:
     return path
 
 
-def read(layout: Any, folder: Path, **options: Any) -> tuple[list[Study], str]:
+def read(layout: Any, folder: Path, **options: Any) -> tuple[list[AnnotatedImage], str]:
     skipped = Skipped()
     return list(layout.read(folder, skipped, **options)), "\n".join(entry["why"] for entry in skipped.entries)
 
 
-def boxes(study: Study) -> list[tuple[str, list[float]]]:
-    return [(region.phrase, region.box_xyxy_px.tolist()) for region in study.regions]
+def boxes(image: AnnotatedImage) -> list[tuple[str, list[float]]]:
+    return [(region.phrase, region.box_xyxy_px.tolist()) for region in image.regions]
 
 
 # ---- label maps
@@ -59,28 +59,28 @@ def write_label_map(folder: Path, values: np.ndarray = LABELS, mode: str = "L") 
 def test_values_are_classes_whatever_holds_them(tmp_path: Path, mode: str, text: str) -> None:
     folder = write_label_map(tmp_path / "set", LABELS.astype(np.uint16) if mode == "I;16" else LABELS, mode)
     (folder / "classes.yaml").write_text(text)
-    (study,), why = read(label_map, folder, modality="ct")
-    assert boxes(study) == [("liver", BOX), ("kidney", [0, 6, 12, 8])]
-    assert np.array_equal(study.regions[1].mask, LABELS == 2)  # pyright: ignore[reportArgumentType]
-    assert set(study.phrases) == {"liver", "kidney"} | ({"spleen"} if "spleen" in text else set())
-    assert (study.modality, study.dataset, why) == ("ct", "set", "")
+    (image,), why = read(label_map, folder, modality="ct")
+    assert boxes(image) == [("liver", BOX), ("kidney", [0, 6, 12, 8])]
+    assert np.array_equal(image.regions[1].mask, LABELS == 2)  # pyright: ignore[reportArgumentType]
+    assert set(image.phrases) == {"liver", "kidney"} | ({"spleen"} if "spleen" in text else set())
+    assert (image.modality, image.dataset, why) == ("ct", "set", "")
 
 
 def test_components_are_regions_of_their_own(tmp_path: Path) -> None:
-    (study,), _ = read(label_map, write_label_map(tmp_path), classes={1: "liver", 2: "kidney"}, components=True)
-    assert boxes(study)[1:] == [("kidney", [0, 6, 2, 8]), ("kidney", [10, 6, 12, 8])]
+    (image,), _ = read(label_map, write_label_map(tmp_path), classes={1: "liver", 2: "kidney"}, components=True)
+    assert boxes(image)[1:] == [("kidney", [0, 6, 2, 8]), ("kidney", [10, 6, 12, 8])]
 
 
 def test_values_of_one_name_are_one_class(tmp_path: Path) -> None:
-    (study,), _ = read(label_map, write_label_map(tmp_path), classes={1: "kidney", 2: "kidney"})
-    assert boxes(study) == [("kidney", [0, 2, 12, 8])]
+    (image,), _ = read(label_map, write_label_map(tmp_path), classes={1: "kidney", 2: "kidney"})
+    assert boxes(image) == [("kidney", [0, 2, 12, 8])]
 
 
 def test_void_is_silent_and_an_unnamed_value_is_not(tmp_path: Path) -> None:
     values = LABELS.copy()
     values[0, 0] = 255
-    (study,), why = read(label_map, write_label_map(tmp_path, values), classes={1: "liver"})
-    assert boxes(study) == [("liver", BOX)]
+    (image,), why = read(label_map, write_label_map(tmp_path, values), classes={1: "liver"})
+    assert boxes(image) == [("liver", BOX)]
     assert "a.png: row value 2: value 2 has no name" in why
     assert "255" not in why
 
@@ -100,7 +100,7 @@ def test_bad_label_maps_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
     (folder / "images" / "e.jpg").unlink()
     picture(folder / "images" / "f.jpg")
     found, why = read(label_map, folder, classes={1: "liver", 2: "kidney"})
-    assert [study.group for study in found] == ["a"]
+    assert [image.group for image in found] == ["a"]
     for part in ("b.png", "c.png", "d.png", "e.png: mask without an image", "f.jpg: has no mask"):
         assert part in why
 
@@ -180,7 +180,7 @@ def test_odvg_detection_knows_its_label_map(tmp_path: Path) -> None:
     assert boxes(first) == [("liver", BOX)]
     assert first.phrases == second.phrases == ("liver", "spleen")
     assert (first.split, first.group, first.modality, why) == ("train", "a.jpg", "ct", "")
-    assert first.study_id != second.study_id
+    assert first.image_id != second.image_id
 
 
 def test_odvg_grounding_knows_its_phrases_alone(tmp_path: Path) -> None:
@@ -189,10 +189,10 @@ def test_odvg_grounding_knows_its_phrases_alone(tmp_path: Path) -> None:
         {"bbox": [[0, 0, 2, 2], [4, 4, 6, 6]], "phrase": ["two", "cysts"]},
     ]
     row = {"filename": "a.jpg", "height": 8, "width": 12, "grounding": {"caption": "...", "regions": regions}}
-    (study,), why = read(odvg, write_odvg(tmp_path, row, labels={"0": "liver"}, name="flickr_val"))
-    assert [phrase for phrase, _ in boxes(study)] == ["a small mass", "two cysts", "two cysts"]
-    assert study.phrases == ("a small mass", "two cysts")
-    assert (study.split, why) == ("val", "")
+    (image,), why = read(odvg, write_odvg(tmp_path, row, labels={"0": "liver"}, name="flickr_val"))
+    assert [phrase for phrase, _ in boxes(image)] == ["a small mass", "two cysts", "two cysts"]
+    assert image.phrases == ("a small mass", "two cysts")
+    assert (image.split, why) == ("val", "")
 
 
 BAD_INSTANCES = [
@@ -208,17 +208,17 @@ BAD_INSTANCES = [
 def test_bad_odvg_boxes_are_listed_with_line_and_box(tmp_path: Path, bad: Any, reason: str) -> None:
     good = {"bbox": BOX, "label": 1}
     folder = write_odvg(tmp_path, detection(), detection(good, bad), labels={"0": "liver", "1": "spleen"})
-    (_, study), why = read(odvg, folder)
-    assert boxes(study) == [("spleen", BOX)]
-    assert ("liver" in study.phrases) == ("name" in reason)  # a lost box makes its phrase unknown
+    (_, image), why = read(odvg, folder)
+    assert boxes(image) == [("spleen", BOX)]
+    assert ("liver" in image.phrases) == ("name" in reason)  # a lost box makes its phrase unknown
     assert "train_od.jsonl: row 2, box 2" in why
     assert reason in why
 
 
 def test_bad_odvg_lines_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
     bad = ["{", "[]", {"filename": "a.jpg"}, detection(filename="gone.jpg"), detection(width=99), {"detection": {}}]
-    (study,), why = read(odvg, write_odvg(tmp_path, *bad, detection()))
-    assert study.study_id.endswith("/7")
+    (image,), why = read(odvg, write_odvg(tmp_path, *bad, detection()))
+    assert image.image_id.endswith("/7")
     assert len(why.splitlines()) == len(bad)
     for part in ("row 1:", "not a JSON object", "neither detection nor grounding", "gone.jpg", "(99, 8)", "'filename'"):
         assert part in why
@@ -252,24 +252,24 @@ def test_slake_boxes_repeat_and_only_named_organs_are_known(tmp_path: Path) -> N
     assert boxes(first) == [("liver", BOX), ("kidney", [0, 6, 2, 8]), ("kidney", [10, 6, 12, 8])]
     assert first.phrases == ("liver", "kidney")
     assert (second.regions, second.phrases) == ((), ())
-    assert [(study.split, study.modality) for study in (first, second)] == [("val", "mr"), ("train", "ct")]
+    assert [(image.split, image.modality) for image in (first, second)] == [("val", "mr"), ("train", "ct")]
     assert why == ""
 
 
 def test_slake_masks_are_read_when_their_values_are_named(tmp_path: Path) -> None:
     folder = write_slake(tmp_path, [{"Liver": [3, 2, 6, 3]}, {"Kidney": [0, 6, 2, 2]}])
     (plain,), _ = read(slake, folder)
-    (study,), _ = read(slake, folder, classes={1: "Liver", 2: "Kidney"})
+    (image,), _ = read(slake, folder, classes={1: "Liver", 2: "Kidney"})
     assert all(region.mask is None for region in plain.regions)
-    assert [int(region.mask.sum()) for region in study.regions if region.mask is not None] == [18, 4]
+    assert [int(region.mask.sum()) for region in image.regions if region.mask is not None] == [18, 4]
 
 
 def test_bad_slake_images_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
     rows = ["{", {"Liver": [0, 0, 1, 1]}, [{"Liver": [0, 0, 0, 1]}, {"Liver": "x"}, {"Spleen": [0, 0, 1, 1]}], []]
     folder = write_slake(tmp_path, *rows)
     (folder / "imgs" / "xmlab3" / "detection.json").unlink()
-    (study,), why = read(slake, folder)
-    assert study.phrases == ("spleen",)
+    (image,), why = read(slake, folder)
+    assert image.phrases == ("spleen",)
     for part in ("xmlab0", "xmlab1", "xmlab2/detection.json: row 1", "row 2", "xmlab3"):
         assert part in why
 
@@ -305,12 +305,12 @@ def write_ms_cxr(folder: Path, *rows: dict[str, Any], version: str = "1.1.0") ->
 def test_ms_cxr_rows_of_an_image_are_one_study_in_its_own_pixels(tmp_path: Path, version: str) -> None:
     other = {**MS_CXR, "label_text": "left effusion", "category_name": "Pleural Effusion"}
     rows = [MS_CXR, {**MS_CXR, "x": "0"}, MS_CXR, other]
-    (study,), why = read(ms_cxr, write_ms_cxr(tmp_path / "set", *rows, version=version))
-    assert boxes(study) == [(PHRASE, BOX), (PHRASE, [0, 2, 6, 5]), ("left effusion", BOX)]
-    assert study.phrases == (PHRASE, "left effusion")
-    assert study.regions[0].path[-1] == "pneumonia"
-    assert (study.group, study.modality, study.study_id) == ("p10000032", "xray", "set/d1")
-    assert (study.split, why) == ("val" if version == "1.1.0" else "", "")
+    (image,), why = read(ms_cxr, write_ms_cxr(tmp_path / "set", *rows, version=version))
+    assert boxes(image) == [(PHRASE, BOX), (PHRASE, [0, 2, 6, 5]), ("left effusion", BOX)]
+    assert image.phrases == (PHRASE, "left effusion")
+    assert image.regions[0].path[-1] == "pneumonia"
+    assert (image.group, image.modality, image.image_id) == ("p10000032", "xray", "set/d1")
+    assert (image.split, why) == ("val" if version == "1.1.0" else "", "")
 
 
 def test_ms_cxr_json_says_the_same_as_csv(tmp_path: Path) -> None:
@@ -322,8 +322,8 @@ def test_ms_cxr_json_says_the_same_as_csv(tmp_path: Path) -> None:
     content = {"info": {}, "images": [image], "annotations": [item, {"id": 2}]}
     content["categories"] = [{"id": 5, "name": "Pneumonia"}]
     (tmp_path / "set" / "MS_CXR_Local_Alignment_v1.0.0.json").write_text(json.dumps(content))
-    (study,), why = read(ms_cxr, tmp_path / "set")
-    assert (boxes(study), study.group, study.phrases) == (boxes(truth), truth.group, truth.phrases)
+    (annotated,), why = read(ms_cxr, tmp_path / "set")
+    assert (boxes(annotated), annotated.group, annotated.phrases) == (boxes(truth), truth.group, truth.phrases)
     assert "row 2: has no 'image_id'" in why
 
 
@@ -332,8 +332,8 @@ def test_ms_cxr_images_are_found_where_people_put_them(tmp_path: Path, place: st
     folder = write_ms_cxr(tmp_path, MS_CXR)
     (folder / MS_CXR["path"]).unlink()
     picture(folder / place)
-    (study,), _ = read(ms_cxr, folder)
-    assert study.image_path == folder / place
+    (image,), _ = read(ms_cxr, folder)
+    assert image.image_path == folder / place
 
 
 def test_bad_ms_cxr_rows_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -345,9 +345,9 @@ def test_bad_ms_cxr_rows_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None
         {**MS_CXR, "label_text": ""},
         {**MS_CXR, "dicom_id": "d9", "path": "files/gone.jpg"},
     ]
-    (study,), why = read(ms_cxr, write_ms_cxr(tmp_path, MS_CXR, *bad))
-    assert boxes(study) == [(PHRASE, BOX)]
-    assert study.phrases == (PHRASE,)
+    (image,), why = read(ms_cxr, write_ms_cxr(tmp_path, MS_CXR, *bad))
+    assert boxes(image) == [(PHRASE, BOX)]
+    assert image.phrases == (PHRASE,)
     assert len(why.splitlines()) == len(bad)
     for part in ("row 3: box", "row 4: malformed", "another shape", "no label_text", "gone.jpg"):
         assert part in why
@@ -372,7 +372,7 @@ def test_new_layouts_load_by_their_settings(tmp_path: Path) -> None:
         DataSettings(layout="slake", path=str(write_slake(tmp_path / "slake", [])), classes={1: "liver"}),
         DataSettings(layout="ms_cxr", path=str(write_ms_cxr(tmp_path / "ms", MS_CXR))),
     ]
-    data, _ = load_studies(sets, 0)
+    data, _ = load_images(sets, 0)
     assert sorted(set(data["dataset"])) == ["maps", "ms", "named", "odvg", "slake"]
 
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from medglip.grounding import BadInput
 from medglip.grounding.datasets.building.export import check, describe, export
-from medglip.grounding.datasets.load import DataSettings, load_studies, split_by_group
+from medglip.grounding.datasets.load import DataSettings, load_images, split_by_group
 from medglip.grounding.datasets.phantoms import dataset as phantom
-from medglip.grounding.datasets.schema import STUDY_FEATURES, studies
+from medglip.grounding.datasets.schema import IMAGE_FEATURES, images
 from medglip.grounding.geometry import mask_to_rle
 from medglip.grounding.settings import validate
 
@@ -37,14 +37,14 @@ def write_set(folder: Path, count: int = 12, groups: int = 4) -> DataSettings:
 
 def by_group(data: Dataset) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
-    for study in studies(data):
-        found.setdefault(study.group, set()).add(study.split)
+    for image in images(data):
+        found.setdefault(image.group, set()).add(image.split)
     return found
 
 
 @pytest.mark.parametrize("groups", [2, 3, 12])
 def test_groups_are_whole_and_both_splits_are_there(tmp_path: Path, groups: int) -> None:
-    data, skipped = load_studies([write_set(tmp_path / "set", groups=groups)], 0)
+    data, skipped = load_images([write_set(tmp_path / "set", groups=groups)], 0)
     sides = by_group(data)
     assert all(len(side) == 1 for side in sides.values())
     assert {split for side in sides.values() for split in side} == {"train", "val"}
@@ -65,16 +65,16 @@ def test_split_hangs_on_the_seed_and_not_on_the_order() -> None:
 
 
 def test_masks_and_boxes_come_back_from_arrow(tmp_path: Path) -> None:
-    data, _ = load_studies([write_set(tmp_path / "set")], 0)
-    assert data.features == STUDY_FEATURES
-    for study in studies(data):
-        assert study.regions[0].box_xyxy_px.tolist() == [3, 2, 9, 5]
-        assert np.array_equal(study.regions[0].mask, MASK)  # pyright: ignore[reportArgumentType]
+    data, _ = load_images([write_set(tmp_path / "set")], 0)
+    assert data.features == IMAGE_FEATURES
+    for image in images(data):
+        assert image.regions[0].box_xyxy_px.tolist() == [3, 2, 9, 5]
+        assert np.array_equal(image.regions[0].mask, MASK)  # pyright: ignore[reportArgumentType]
 
 
 def test_limit_takes_a_sample_and_splits_it(tmp_path: Path) -> None:
     settings = write_set(tmp_path / "set", groups=12).model_copy(update={"limit": 5})
-    first, again = (load_studies([settings], 3)[0] for _ in range(2))
+    first, again = (load_images([settings], 3)[0] for _ in range(2))
     assert len(first) == 5
     assert first["study_id"][:] == again["study_id"][:]
     assert set(first["split"]) == {"train", "val"}
@@ -85,43 +85,43 @@ def test_sets_are_found_below_the_data_folder(tmp_path: Path, monkeypatch: pytes
     settings = DataSettings(layout="coco", path="deep/set")
     monkeypatch.delenv("MEDGLIP_DATA", raising=False)
     with pytest.raises(BadInput, match="set the environment variable MEDGLIP_DATA"):
-        load_studies([settings], 0)
+        load_images([settings], 0)
     monkeypatch.setenv("MEDGLIP_DATA", str(tmp_path))
-    assert len(load_studies([settings], 0)[0]) == 12
+    assert len(load_images([settings], 0)[0]) == 12
     with pytest.raises(BadInput, match="nowhere"):
-        load_studies([DataSettings(layout="coco", path="nowhere")], 0)
+        load_images([DataSettings(layout="coco", path="nowhere")], 0)
 
 
 def test_several_sets_keep_their_order_and_names(tmp_path: Path) -> None:
     one, two = write_set(tmp_path / "one", 3), write_set(tmp_path / "two", 4)
-    data, _ = load_studies([two, one], 0)
+    data, _ = load_images([two, one], 0)
     assert data["dataset"][:] == ["two"] * 4 + ["one"] * 3
     with pytest.raises(BadInput, match="two data sets are named 'one'"):
-        load_studies([one, one], 0)
+        load_images([one, one], 0)
 
 
 def test_what_a_set_never_shows_is_known_to_be_absent(tmp_path: Path) -> None:
     settings = write_set(tmp_path / "set", 3)
     plain, told = (
-        list(studies(load_studies([s], 0)[0])) for s in (settings, settings.model_copy(update={"absent": ("Spleens",)}))
+        list(images(load_images([s], 0)[0])) for s in (settings, settings.model_copy(update={"absent": ("Spleens",)}))
     )
     for one, other in zip(plain, told, strict=True):
         assert other.phrases == (*one.phrases, "spleen")  # in the words of the label tree
         assert [region.phrase for region in other.regions] == ["liver"]
     again = settings.model_copy(update={"absent": ("polyp", "polyp")})
-    assert load_studies([again], 0)[0]["phrases"][0] == ["liver", "polyp"]
+    assert load_images([again], 0)[0]["phrases"][0] == ["liver", "polyp"]
     for there in ("liver", "abdomen"):  # itself, and what it lies in
         with pytest.raises(BadInput, match=f"'{there}' is said to be absent"):
-            load_studies([settings.model_copy(update={"absent": (there,)})], 0)
+            load_images([settings.model_copy(update={"absent": (there,)})], 0)
 
 
 def test_masks_are_left_alone_where_only_boxes_count(tmp_path: Path) -> None:
     settings = write_set(tmp_path / "set", 2)
     for boxes_only in (False, True):
-        data, _ = load_studies([settings.model_copy(update={"boxes_only": boxes_only})], 0)
-        for study in studies(data):
-            assert study.regions[0].box_xyxy_px.tolist() == [3, 2, 9, 5]
-            assert (study.regions[0].mask is None) is boxes_only
+        data, _ = load_images([settings.model_copy(update={"boxes_only": boxes_only})], 0)
+        for image in images(data):
+            assert image.regions[0].box_xyxy_px.tolist() == [3, 2, 9, 5]
+            assert (image.regions[0].mask is None) is boxes_only
 
 
 def test_licences_choose_images_where_the_set_names_them(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_licences_choose_images_where_the_set_names_them(tmp_path: Path) -> None
     content = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "Right Lung"}]}
     (folder / "lung_boxes.json").write_text(json.dumps(content))
     found = {
-        licences: load_studies([DataSettings(layout="covid_cxr", path=str(folder), licences=licences)], 0)[0]["group"]
+        licences: load_images([DataSettings(layout="covid_cxr", path=str(folder), licences=licences)], 0)[0]["group"]
         for licences in ((), ("CC BY", "CC0"), ("CC BY-ND",))
     }
     assert [sorted(groups) for groups in found.values()] == [["0", "1", "2", "3"], ["0", "2"], []]
@@ -148,7 +148,7 @@ def test_licences_choose_images_where_the_set_names_them(tmp_path: Path) -> None
 def test_phantoms_load_like_any_set(tmp_path: Path) -> None:
     settings = phantom.PhantomSettings(num_train=2, num_val=1, num_test=1, size_px=96, seed=0)
     phantom.write(tmp_path / "drawn", settings)
-    data, _ = load_studies([DataSettings(layout="phantom", path=str(tmp_path / "drawn"))], 0)
+    data, _ = load_images([DataSettings(layout="phantom", path=str(tmp_path / "drawn"))], 0)
     assert sorted(data["split"]) == ["test", "train", "train", "val"]
     assert not check(data).entries
 
@@ -176,7 +176,7 @@ def test_name_is_the_last_part_of_the_path() -> None:
 
 
 def test_describe_counts(tmp_path: Path) -> None:
-    data, _ = load_studies([write_set(tmp_path / "set")], 0)
+    data, _ = load_images([write_set(tmp_path / "set")], 0)
     rows = describe(data)
     assert [row["split"] for row in rows] == ["train", "val"]
     assert sum(row["images"] for row in rows) == sum(row["regions"] for row in rows) == 12
@@ -188,7 +188,7 @@ def test_describe_counts(tmp_path: Path) -> None:
 def _change(data: Dataset, **changes: Any) -> Dataset:
     rows = data.to_list()
     rows[1] = {**rows[1], **changes}
-    return Dataset.from_list(rows, features=STUDY_FEATURES)
+    return Dataset.from_list(rows, features=IMAGE_FEATURES)
 
 
 def _region(**changes: Any) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def _region(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_check_names_each_fault_and_only_faults(tmp_path: Path, changes: dict[str, Any], problem: str) -> None:
-    data, _ = load_studies([write_set(tmp_path / "set", 3)], 0)
+    data, _ = load_images([write_set(tmp_path / "set", 3)], 0)
     assert not check(data).entries
     faults = check(_change(data, **changes)).entries
     assert len(faults) == 1
@@ -218,19 +218,19 @@ def test_check_names_each_fault_and_only_faults(tmp_path: Path, changes: dict[st
 
 
 def test_export_comes_back_whole(tmp_path: Path) -> None:
-    data, _ = load_studies([write_set(tmp_path / "set")], 0)
+    data, _ = load_images([write_set(tmp_path / "set")], 0)
     shards = export(data, tmp_path / "out", rows_per_shard=5)
     assert len(shards) == 3
     back = Dataset.from_parquet([str(shard) for shard in shards], cache_dir=str(tmp_path / "cache"))
     assert isinstance(back, Dataset)
-    assert back.features == STUDY_FEATURES
+    assert back.features == IMAGE_FEATURES
     assert back.to_list() == data.to_list()
     counts = json.loads((tmp_path / "out" / "counts.json").read_text())
     assert counts == {"studies": 12, "shards": [shard.name for shard in shards], "sets": describe(data)}
 
 
 def test_an_export_streams_by_plain_datasets(tmp_path: Path) -> None:
-    data, _ = load_studies([write_set(tmp_path / "set")], 0)
+    data, _ = load_images([write_set(tmp_path / "set")], 0)
     files = [str(shard) for shard in export(data, tmp_path / "out", rows_per_shard=5)]
     assert list(load_dataset("parquet", data_files=files, split="train", streaming=True)) == data.to_list()
     pattern = str(tmp_path / "out" / "studies-*.parquet")
@@ -238,7 +238,7 @@ def test_an_export_streams_by_plain_datasets(tmp_path: Path) -> None:
 
 
 def test_a_second_export_replaces_the_first(tmp_path: Path) -> None:
-    data, _ = load_studies([write_set(tmp_path / "set")], 0)
+    data, _ = load_images([write_set(tmp_path / "set")], 0)
     export(data, tmp_path / "out", rows_per_shard=2)
     shards = export(data, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["counts.json", *(s.name for s in shards)]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medglip.grounding import BadInput, Skipped, Study
+from medglip.grounding import AnnotatedImage, BadInput, Skipped
 from medglip.grounding.datasets.layouts import nifti
 from medglip.grounding.datasets.layouts.nifti import SliceSettings
-from medglip.grounding.datasets.load import DataSettings, load_studies
+from medglip.grounding.datasets.load import DataSettings, load_images
 from medglip.grounding.imaging.nifti import plane, read_volume, resize, square_size
 
 SHAPE = (10, 8, 6)
@@ -33,7 +33,7 @@ def write(path: Path, values: np.ndarray, spacing: tuple[float, ...] = (1, 1, 1)
     return path
 
 
-def read(folder: Path, cache: Path, **options: Any) -> tuple[list[Study], str]:
+def read(folder: Path, cache: Path, **options: Any) -> tuple[list[AnnotatedImage], str]:
     slices = SliceSettings(**{"step": 1, "min_area": 0, "folder": str(cache), **options.pop("slices", {})})
     skipped = Skipped()
     found = list(nifti.read(folder, skipped, slices=slices, **options))
@@ -85,11 +85,11 @@ def test_masks_lie_on_their_pixels(tmp_path: Path, axis: str, turn: str) -> None
     found, why = read(folder, tmp_path / "cache", slices={"axis": axis})
     assert why == ""
     assert found
-    for study in found:
-        assert (study.modality, study.group, study.phrases) == ("ct", "case", ("liver", "spleen", "kidney"))
-        bright = np.asarray(Image.open(study.image_path)) > 100
-        assert study.size_px == bright.shape[::-1]
-        for region in study.regions:
+    for image in found:
+        assert (image.modality, image.group, image.phrases) == ("ct", "case", ("liver", "spleen", "kidney"))
+        bright = np.asarray(Image.open(image.image_path)) > 100
+        assert image.size_px == bright.shape[::-1]
+        for region in image.regions:
             assert region.mask is not None
             if region.phrase == "liver":
                 agree = (region.mask & bright).sum() / (region.mask | bright).sum()
@@ -105,13 +105,13 @@ def test_spacing_is_ignored_only_if_said(tmp_path: Path) -> None:
 
 def test_a_file_a_class_with_split_and_absent_classes(tmp_path: Path) -> None:
     found, why = read(write_total(tmp_path / "set"), tmp_path / "cache")
-    assert [study.study_id for study in found] == ["set/s0001/axial-0003", "set/s0001/axial-0004"]
-    assert [[region.phrase for region in study.regions] for study in found] == [
+    assert [image.image_id for image in found] == ["set/s0001/axial-0003", "set/s0001/axial-0004"]
+    assert [[region.phrase for region in image.regions] for image in found] == [
         ["right kidney", "spleen"],
         ["right kidney"],
     ]
-    assert all(set(study.phrases) == {"right kidney", "spleen", "liver"} for study in found)
-    assert [(study.split, study.modality) for study in found] == [("val", "ct")] * 2
+    assert all(set(image.phrases) == {"right kidney", "spleen", "liver"} for image in found)
+    assert [(image.split, image.modality) for image in found] == [("val", "ct")] * 2
     assert why == ""
 
 
@@ -142,10 +142,10 @@ def test_steps_and_empty_slices(tmp_path: Path) -> None:
 def test_slices_are_written_once_and_again_when_they_should_look_otherwise(tmp_path: Path) -> None:
     folder, cache = write_total(tmp_path / "set"), tmp_path / "cache"
     first, _ = read(folder, cache)
-    times = [study.image_path.stat().st_mtime_ns for study in first]
+    times = [image.image_path.stat().st_mtime_ns for image in first]
     first[1].image_path.unlink()
     again, _ = read(folder, cache)
-    assert [study.image_path for study in again] == [study.image_path for study in first]
+    assert [image.image_path for image in again] == [image.image_path for image in first]
     assert again[0].image_path.stat().st_mtime_ns == times[0]
     assert again[1].image_path.is_file()
     other, _ = read(folder, cache, slices={"window": (-1350, 150)})
@@ -154,7 +154,7 @@ def test_slices_are_written_once_and_again_when_they_should_look_otherwise(tmp_p
 
 def test_classes_of_the_settings_come_before_those_of_the_folder(tmp_path: Path) -> None:
     found, why = read(write_decathlon(tmp_path / "set"), tmp_path / "c", classes={1: "kidney_right"})
-    assert {region.phrase for study in found for region in study.regions} == {"right kidney"}
+    assert {region.phrase for image in found for region in image.regions} == {"right kidney"}
     assert "value 2 has no name" in why
 
 
@@ -177,7 +177,7 @@ def test_bad_volumes_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
     (folder / "imagesTr" / "text.nii.gz").write_text("no volume")
     write(folder / "imagesTr" / "grid.nii.gz", BLOCK, (2, 2, 2))
     found, why = read(folder, tmp_path / "cache")
-    assert {study.group for study in found} == {"case"}
+    assert {image.group for image in found} == {"case"}
     for part in ("cut.nii.gz", "text.nii.gz", "flip.nii.gz", "other voxels", "alone.nii.gz: no such volume"):
         assert part in why
     assert len(why.splitlines()) == 5
@@ -196,6 +196,6 @@ def test_volumes_load_by_their_settings(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("MEDGLIP_CACHE", str(tmp_path / "cache"))
     slices = SliceSettings(step=1, min_area=0)
     settings = DataSettings(layout="nifti", path=str(write_total(tmp_path / "set")), slices=slices)
-    data, _ = load_studies([settings], 0)
+    data, _ = load_images([settings], 0)
     assert set(data["split"]) == {"val"}
     assert all(Path(path).is_relative_to(tmp_path / "cache") for path in data["image_path"])

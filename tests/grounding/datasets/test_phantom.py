@@ -11,7 +11,7 @@ from PIL import Image
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.phantoms.draw import LABELS, PHANTOM_MODALITIES, Scene, draw, findings_of, labels_of
-from medglip.grounding.datasets.schema import studies
+from medglip.grounding.datasets.schema import images
 from medglip.grounding.geometry import iou, mask_to_box
 from medglip.grounding.settings import validate
 
@@ -101,17 +101,17 @@ def test_bad_wishes_are_named() -> None:
 
 
 def test_read_is_balanced_absolute_and_exhaustive(folder: Path) -> None:
-    rows = list(studies(phantom.read(folder)))
+    rows = list(images(phantom.read(folder)))
     for split, number in (("train", 14), ("val", 7), ("test", 7)):
-        part = [study for study in rows if study.split == split]
+        part = [annotated for annotated in rows if annotated.split == split]
         assert len(part) == number
-        assert sorted(study.modality for study in part) == sorted(PHANTOM_MODALITIES * (number // 7))
-    for study in rows:
-        assert study.image_path.is_absolute()
-        assert study.group == study.study_id
-        assert study.phrases == labels_of(study.modality)
-        with Image.open(study.image_path) as image:
-            assert image.size == study.size_px
+        assert sorted(annotated.modality for annotated in part) == sorted(PHANTOM_MODALITIES * (number // 7))
+    for annotated in rows:
+        assert annotated.image_path.is_absolute()
+        assert annotated.group == annotated.image_id
+        assert annotated.phrases == labels_of(annotated.modality)
+        with Image.open(annotated.image_path) as image:
+            assert image.size == annotated.size_px
             assert image.info["synthetic"] == "phantom"
 
 

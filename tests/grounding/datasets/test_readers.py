@@ -11,7 +11,7 @@ import pytest
 from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
-from medglip.grounding import BadInput, Skipped, Study
+from medglip.grounding import AnnotatedImage, BadInput, Skipped
 from medglip.grounding.datasets.layouts import coco, covid_cxr, mask_folder, voc
 from medglip.grounding.geometry import mask_to_rle
 
@@ -56,7 +56,7 @@ def row(number: int = 1, **changes: Any) -> dict[str, Any]:
     return {"id": number, "image_id": 1, "category_id": 1, "bbox": [3, 2, 6, 3], **changes}
 
 
-def read_coco(folder: Path) -> tuple[list[Study], Skipped]:
+def read_coco(folder: Path) -> tuple[list[AnnotatedImage], Skipped]:
     skipped = Skipped()
     return list(coco.read(folder, skipped)), skipped
 
@@ -68,7 +68,7 @@ def _compressed(mask: np.ndarray) -> dict[str, Any]:
 
 def test_coco_fields_and_images_without_annotations(tmp_path: Path) -> None:
     (first, second), skipped = read_coco(write_coco(tmp_path / "set", [row()]))
-    assert (first.study_id, first.dataset, first.modality, first.group) == ("set/1.png", "set", "ct", "p")
+    assert (first.image_id, first.dataset, first.modality, first.group) == ("set/1.png", "set", "ct", "p")
     assert first.regions[0].box_xyxy_px.tolist() == BOX
     assert first.regions[0].path == ("abdomen", "liver")
     assert first.phrases == second.phrases == ("liver", "red blood cell")
@@ -164,7 +164,7 @@ def test_bad_coco_images_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None
         "nonsense",
     ]
     found, skipped = read_coco(write_coco(tmp_path / "set", [], [*bad, good]))
-    assert [(study.modality, study.group) for study in found] == [("mr", "2")]
+    assert [(annotated.modality, annotated.group) for annotated in found] == [("mr", "2")]
     assert len(skipped.entries) == len(bad)
     for part in ("gone.png", "has no 'file_name'", "has no 'id'", "(99, 8)", "smell"):
         assert part in reasons(skipped)
@@ -194,7 +194,7 @@ def write_voc(folder: Path, *files: str) -> Path:
     return folder
 
 
-def read_voc(folder: Path) -> tuple[list[Study], Skipped]:
+def read_voc(folder: Path) -> tuple[list[AnnotatedImage], Skipped]:
     skipped = Skipped()
     return list(voc.read(folder, skipped, modality="microscopy")), skipped
 
@@ -206,10 +206,10 @@ def test_voc_boxes_names_and_splits(tmp_path: Path) -> None:
     (folder / "ImageSets" / "Main" / "train.txt").write_text("0\n1\n")
     (folder / "ImageSets" / "Main" / "val.txt").write_text("2\n")
     found, skipped = read_voc(folder)
-    assert [study.split for study in found] == ["train", "train", "val"]
-    assert [study.regions[0].phrase for study in found] == ["red blood cell", "white blood cell", "platelet"]
+    assert [annotated.split for annotated in found] == ["train", "train", "val"]
+    assert [annotated.regions[0].phrase for annotated in found] == ["red blood cell", "white blood cell", "platelet"]
     assert found[0].regions[0].box_xyxy_px.tolist() == BOX
-    assert {study.phrases for study in found} == {("platelet", "red blood cell", "white blood cell")}
+    assert {annotated.phrases for annotated in found} == {("platelet", "red blood cell", "white blood cell")}
     assert found[0].modality == "microscopy"
     assert not skipped.entries
 
@@ -227,8 +227,8 @@ def test_voc_boxes_names_and_splits(tmp_path: Path) -> None:
     ],
 )
 def test_bad_voc_objects_are_listed_with_file_and_row(tmp_path: Path, bad: str, reason: str) -> None:
-    (study,), skipped = read_voc(write_voc(tmp_path, f"<annotation>{voc_object()}{bad}</annotation>"))
-    assert len(study.regions) == len(skipped.entries) == 1
+    (annotated,), skipped = read_voc(write_voc(tmp_path, f"<annotation>{voc_object()}{bad}</annotation>"))
+    assert len(annotated.regions) == len(skipped.entries) == 1
     assert reason in reasons(skipped)
     assert "0.xml: row object 2" in reasons(skipped)
 
@@ -238,7 +238,7 @@ def test_bad_voc_files_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
     folder = write_voc(tmp_path, good, "<annotation>", good)
     (folder / "JPEGImages" / "2.jpg").unlink()
     found, skipped = read_voc(folder)
-    assert [study.study_id for study in found] == [f"{folder.name}/0"]
+    assert [annotated.image_id for annotated in found] == [f"{folder.name}/0"]
     assert "1.xml: not XML" in reasons(skipped)
     assert "no image 2" in reasons(skipped)
 
@@ -253,7 +253,7 @@ def write_masks(folder: Path, masks: dict[str, np.ndarray], on: int = 255) -> Pa
     return folder
 
 
-def read_masks(folder: Path) -> tuple[list[Study], Skipped]:
+def read_masks(folder: Path) -> tuple[list[AnnotatedImage], Skipped]:
     skipped = Skipped()
     return list(mask_folder.read(folder, skipped, modality="endoscopy", phrase="polyp")), skipped
 
@@ -262,10 +262,10 @@ def read_masks(folder: Path) -> tuple[list[Study], Skipped]:
 def test_each_blob_is_a_region(tmp_path: Path, on: int) -> None:
     two = MASK.copy()
     two[7, 0] = True
-    (study,), _ = read_masks(write_masks(tmp_path, {"a": two}, on))
-    boxes = sorted(region.box_xyxy_px.tolist() for region in study.regions)
+    (annotated,), _ = read_masks(write_masks(tmp_path, {"a": two}, on))
+    boxes = sorted(region.box_xyxy_px.tolist() for region in annotated.regions)
     assert boxes == [[0, 7, 1, 8], BOX]
-    whole = np.logical_or.reduce([region.mask for region in study.regions if region.mask is not None])
+    whole = np.logical_or.reduce([region.mask for region in annotated.regions if region.mask is not None])
     assert np.array_equal(whole, two)
 
 
@@ -285,8 +285,8 @@ def test_empty_mask_is_a_negative_and_missing_mask_is_unknown(tmp_path: Path) ->
     folder = write_masks(tmp_path, {"a": np.zeros_like(MASK)})
     image(folder / "images" / "b.jpg")
     mask_file(folder / "masks" / "c.png")
-    (study,), skipped = read_masks(folder)
-    assert (study.regions, study.phrases) == ((), ("polyp",))
+    (annotated,), skipped = read_masks(folder)
+    assert (annotated.regions, annotated.phrases) == ((), ("polyp",))
     assert "b.jpg: has no mask" in reasons(skipped)
     assert "c.png: mask without an image" in reasons(skipped)
 
@@ -296,7 +296,7 @@ def test_bad_masks_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
     (folder / "masks" / "c.png").write_bytes((folder / "masks" / "c.png").read_bytes()[:50])
     (folder / "images" / "d.jpg").write_bytes(b"")
     found, skipped = read_masks(folder)
-    assert [study.group for study in found] == ["a"]
+    assert [annotated.group for annotated in found] == ["a"]
     for part in ("b.png", "c.png", "d.jpg"):
         assert part in reasons(skipped)
 
@@ -337,7 +337,7 @@ def lungs(image_id: int) -> list[dict[str, Any]]:
     ]
 
 
-def read_lungs(folder: Path) -> tuple[list[Study], Skipped]:
+def read_lungs(folder: Path) -> tuple[list[AnnotatedImage], Skipped]:
     skipped = Skipped()
     return list(covid_cxr.read(folder, skipped)), skipped
 
@@ -353,7 +353,9 @@ def test_right_lung_lies_at_the_image_left_and_takes_its_part_of_the_mask(tmp_pa
     assert left[:, 6:].any()
     assert not left[:, :6].any()
     assert [region.mask for region in second.regions] == [None, None]
-    assert {(study.group, study.modality, study.split) for study in (first, second)} == {("4", "xray", "")}
+    assert {(annotated.group, annotated.modality, annotated.split) for annotated in (first, second)} == {
+        ("4", "xray", "")
+    }
     assert not skipped.entries
 
 
@@ -362,10 +364,10 @@ def test_bad_lung_rows_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
     folder = write_lungs(tmp_path, [*one_bad, *lungs(1)])
     (folder / "images" / "b.png").unlink()
     mask_file(folder / "lung_masks" / "a.png", MASK.T)
-    (study,), skipped = read_lungs(folder)
-    assert [region.phrase for region in study.regions] == ["right lung"]
-    assert study.regions[0].mask is None
-    assert study.phrases == ("right lung",)
+    (annotated,), skipped = read_lungs(folder)
+    assert [region.phrase for region in annotated.regions] == ["right lung"]
+    assert annotated.regions[0].mask is None
+    assert annotated.phrases == ("right lung",)
     assert len(skipped.entries) == 5
     for part in ("annotation 2", "annotation 99", "annotation 98", "b.png", "a.png"):
         assert part in reasons(skipped)

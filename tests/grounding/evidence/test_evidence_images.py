@@ -18,14 +18,14 @@ from medglip.grounding.evidence.evidence import (
 )
 from medglip.grounding.evidence.render import to_text, token_features
 from medglip.grounding.evidence.sources import Query, RegionCaches, evidence_for
-from medglip.grounding.types import Region, Study
+from medglip.grounding.types import AnnotatedImage, Region
 
 VOCABULARY = {"ct": ("liver",), "mr": ("brain",)}
 
 
-def study(name: str, modality: str = "ct", size: tuple[int, int] = (100, 50)) -> Study:
-    return Study(
-        study_id=name,
+def image(name: str, modality: str = "ct", size: tuple[int, int] = (100, 50)) -> AnnotatedImage:
+    return AnnotatedImage(
+        image_id=name,
         image_path=Path(f"{name}.png"),
         modality=modality,
         group=name,
@@ -40,7 +40,7 @@ def region(phrase: str, x: float, score: float = 0.9) -> Region:
     return Region(phrase=phrase, box_xyxy_px=box, score=score, mask=mask, embedding=np.full(3, x, np.float32))
 
 
-STUDIES = {name: study(name, size=(100 * k, 50)) for k, name in enumerate("abcde", 1)}
+STUDIES = {name: image(name, size=(100 * k, 50)) for k, name in enumerate("abcde", 1)}
 FOUND = {
     "a": [region("left cyst", 10, 0.8), region("liver", 20, 0.99)],
     "b": [region("left cyst", 30, 0.9), region("liver", 40, 0.5), region("left cyst", 50, 0.35)],
@@ -80,7 +80,7 @@ def test_no_image_is_its_own_donor() -> None:
 
 
 def test_every_image_is_asked_what_is_usual_in_its_modality() -> None:
-    asked = Query.of([STUDIES["a"], study("m", "mr")], ("left cyst",), VOCABULARY)
+    asked = Query.of([STUDIES["a"], image("m", "mr")], ("left cyst",), VOCABULARY)
     assert [image.phrases for image in asked.images] == [("left cyst", "liver"), ("left cyst", "brain")]
 
 

@@ -10,45 +10,45 @@ from PIL import Image, ImageOps
 
 from medglip.grounding.evidence.controls import mirrored
 from medglip.grounding.evidence.evidence import Evidence
-from medglip.grounding.evidence.flipped import InMirror, mirrored_study
+from medglip.grounding.evidence.flipped import InMirror, mirrored_image
 from medglip.grounding.evidence.render import token_features
 from medglip.grounding.grounders.cache import regions_of
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
 from medglip.grounding.grounders.oracle import TruthGrounder
-from medglip.grounding.types import Region, Study
+from medglip.grounding.types import AnnotatedImage, Region
 
 SIDED, OTHER = ["left bright square", "dark square"], ["right bright square", "dark square"]
 
 
 @pytest.fixture
-def pair(make_studies: Callable[[int], list[Study]], tmp_path: Path) -> tuple[Study, Study]:
+def pair(make_studies: Callable[[int], list[AnnotatedImage]], tmp_path: Path) -> tuple[AnnotatedImage, AnnotatedImage]:
     """A study with a region on one side, and the same as if its picture had been stored flipped."""
     shown = make_studies(2)[1]
     regions = (replace(shown.regions[0], phrase=SIDED[0]), shown.regions[1])
     shown = replace(shown, regions=regions, phrases=tuple(SIDED))
     path = tmp_path / "flipped.png"
     ImageOps.mirror(Image.open(shown.image_path)).save(path)
-    return shown, replace(mirrored_study(shown), image_path=path)
+    return shown, replace(mirrored_image(shown), image_path=path)
 
 
-def features(regions: list[Region], study: Study) -> np.ndarray:
+def features(regions: list[Region], image: AnnotatedImage) -> np.ndarray:
     """Boxes, embeddings and scores of the regions, as a prompt has them of the flipped picture."""
-    evidence = Evidence(source="predicted", size_px=study.size_px, regions=tuple(regions))
+    evidence = Evidence(source="predicted", size_px=image.size_px, regions=tuple(regions))
     return token_features(evidence, len(regions[0].embedding if regions[0].embedding is not None else ()))
 
 
-def same(a: list[Region], b: list[Region], study: Study) -> bool:
+def same(a: list[Region], b: list[Region], image: AnnotatedImage) -> bool:
     said = [[(r.phrase, r.path, r.mask is None) for r in regions] for regions in (a, b)]
-    return said[0] == said[1] and np.allclose(features(a, study), features(b, study), atol=1e-4)
+    return said[0] == said[1] and np.allclose(features(a, image), features(b, image), atol=1e-4)
 
 
-def seen(regions: list[Region], study: Study) -> list[Region]:
+def seen(regions: list[Region], image: AnnotatedImage) -> list[Region]:
     """As the probe shows them."""
-    return list(mirrored(Evidence(source="predicted", size_px=study.size_px, regions=tuple(regions))).regions)
+    return list(mirrored(Evidence(source="predicted", size_px=image.size_px, regions=tuple(regions))).regions)
 
 
 def test_what_is_found_in_the_mirror_is_that_of_the_flipped_picture(
-    tiny_grounder: MedGlipGrounder, pair: tuple[Study, Study]
+    tiny_grounder: MedGlipGrounder, pair: tuple[AnnotatedImage, AnnotatedImage]
 ) -> None:
     shown, flipped = pair
     limits = GrounderSettings(min_score=0.0, max_per_phrase=20)
@@ -65,7 +65,7 @@ def test_what_is_found_in_the_mirror_is_that_of_the_flipped_picture(
 
 
 def test_true_regions_keep_their_boxes_and_are_read_in_the_flipped_picture(
-    tiny_grounder: MedGlipGrounder, pair: tuple[Study, Study]
+    tiny_grounder: MedGlipGrounder, pair: tuple[AnnotatedImage, AnnotatedImage]
 ) -> None:
     shown, flipped = pair
     oracle = InMirror(TruthGrounder(tiny_grounder.mirrored()))
@@ -80,7 +80,9 @@ def test_true_regions_keep_their_boxes_and_are_read_in_the_flipped_picture(
     assert same(seen(found, shown), TruthGrounder(tiny_grounder).ground([flipped], [OTHER])[0], shown)
 
 
-def test_both_are_kept_apart_on_disk(tiny_grounder: MedGlipGrounder, pair: tuple[Study, Study], tmp_path: Path) -> None:
+def test_both_are_kept_apart_on_disk(
+    tiny_grounder: MedGlipGrounder, pair: tuple[AnnotatedImage, AnnotatedImage], tmp_path: Path
+) -> None:
     shown, _ = pair
     cache = tmp_path / "regions"
     plain, _ = regions_of(tiny_grounder, [shown], [SIDED], cache)

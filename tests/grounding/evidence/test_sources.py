@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medglip.grounding import BadInput, EvidenceSettings, Region, Study
+from medglip.grounding import AnnotatedImage, BadInput, EvidenceSettings, Region
 from medglip.grounding.evidence.controls import derangement
 from medglip.grounding.evidence.evidence import Evidence, perturb
 from medglip.grounding.evidence.render import to_crops, to_text, token_features
 from medglip.grounding.evidence.sources import Query, RegionCaches, evidence_for
 
 
-def study(name: str, modality: str = "ct", size: tuple[int, int] = (100, 50)) -> Study:
-    return Study(
-        study_id=name,
+def image(name: str, modality: str = "ct", size: tuple[int, int] = (100, 50)) -> AnnotatedImage:
+    return AnnotatedImage(
+        image_id=name,
         image_path=Path(f"{name}.png"),
         modality=modality,
         group=name,
@@ -28,7 +28,7 @@ def region(phrase: str, box: tuple[float, float, float, float], score: float = 0
     return Region(phrase=phrase, box_xyxy_px=np.array(box, np.float32), score=score, embedding=np.ones(3, np.float32))
 
 
-STUDIES = [study("a"), study("b", size=(200, 100)), study("c")]
+STUDIES = [image("a"), image("b", size=(200, 100)), image("c")]
 CACHES = RegionCaches(
     predicted={
         "a": [
@@ -41,7 +41,7 @@ CACHES = RegionCaches(
     },
     truth={"a": [region("cyst", (11, 11, 31, 31), 1.0)]},
 )
-QUERIES = [Query(study=s, asked=("cyst",), usual=("liver", "cyst")) for s in STUDIES]
+QUERIES = [Query(image=s, asked=("cyst",), usual=("liver", "cyst")) for s in STUDIES]
 SETTINGS = EvidenceSettings(max_regions=2)
 
 

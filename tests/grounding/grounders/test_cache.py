@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medglip.grounding import BadInput, Region, Study
+from medglip.grounding import AnnotatedImage, BadInput, Region
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.grounders.cache import regions_of
 from medglip.grounding.grounders.oracle import TruthGrounder
 from medglip.grounding.imaging.read import read_image
 
-MakeStudies = Callable[[int], list[Study]]
+MakeStudies = Callable[[int], list[AnnotatedImage]]
 ASKED = ("bright square", "dark square")
 
 
@@ -27,16 +27,16 @@ class Counting:
         self.seen: list[str] = []
         self.killed_after = killed_after
 
-    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         if len(self.seen) >= self.killed_after:
             raise KeyboardInterrupt
-        for study in studies:
-            read_image(study.image_path)
-            self.seen.append(study.study_id)
-        return [[self._region(s, p) for p in row] for s, row in zip(studies, phrases, strict=True)]
+        for image in images:
+            read_image(image.image_path)
+            self.seen.append(image.image_id)
+        return [[self._region(s, p) for p in row] for s, row in zip(images, phrases, strict=True)]
 
-    def _region(self, study: Study, phrase: str) -> Region:
-        true = study.regions[0]
+    def _region(self, image: AnnotatedImage, phrase: str) -> Region:
+        true = image.regions[0]
         score, embedding = np.random.default_rng(len(phrase)).random(), np.array([0.1, 1 / 3], np.float32)
         return replace(true, phrase=phrase, score=score, embedding=embedding)
 
@@ -53,84 +53,84 @@ def equal(a: Region, b: Region) -> bool:
 
 
 def test_what_comes_back_is_what_was_found_and_a_hit_asks_nobody(make_studies: MakeStudies, tmp_path: Path) -> None:
-    studies = make_studies(5)
+    images = make_studies(5)
     first, second = Counting(), Counting()
-    found, skipped = regions_of(first, studies, [ASKED] * 5, tmp_path / "cache", batch_size=2)
-    again, _ = regions_of(second, studies, [ASKED[::-1]] * 5, tmp_path / "cache")
+    found, skipped = regions_of(first, images, [ASKED] * 5, tmp_path / "cache", batch_size=2)
+    again, _ = regions_of(second, images, [ASKED[::-1]] * 5, tmp_path / "cache")
     assert not skipped.entries
     assert len(first.seen) == 5
     assert second.seen == []
-    for study, fresh in zip(studies, Counting().ground(studies, [ASKED] * 5), strict=True):
-        assert all(equal(a, b) for a, b in zip(found[study.study_id], fresh, strict=True))
-        assert all(equal(a, b) for a, b in zip(again[study.study_id], fresh, strict=True))
+    for image, fresh in zip(images, Counting().ground(images, [ASKED] * 5), strict=True):
+        assert all(equal(a, b) for a, b in zip(found[image.image_id], fresh, strict=True))
+        assert all(equal(a, b) for a, b in zip(again[image.image_id], fresh, strict=True))
 
 
 def test_other_phrases_modality_or_grounder_are_computed(make_studies: MakeStudies, tmp_path: Path) -> None:
-    study = make_studies(1)[0]
-    regions_of(Counting(), [study], [ASKED], tmp_path / "cache")
+    image = make_studies(1)[0]
+    regions_of(Counting(), [image], [ASKED], tmp_path / "cache")
     other_phrases, other_modality, other_weights = Counting(), Counting(), Counting()
     other_weights.fingerprint = "0123456789abcdef-retrained"  # the folder's name is a prefix, the key is whole
-    regions_of(other_phrases, [study], [ASKED[:1]], tmp_path / "cache")
-    regions_of(other_modality, [replace(study, modality="mr")], [ASKED], tmp_path / "cache")
-    regions_of(other_weights, [study], [ASKED], tmp_path / "cache")
+    regions_of(other_phrases, [image], [ASKED[:1]], tmp_path / "cache")
+    regions_of(other_modality, [replace(image, modality="mr")], [ASKED], tmp_path / "cache")
+    regions_of(other_weights, [image], [ASKED], tmp_path / "cache")
     assert [len(g.seen) for g in (other_phrases, other_modality, other_weights)] == [1, 1, 1]
 
 
 def test_a_kill_in_the_middle_loses_no_finished_batch(make_studies: MakeStudies, tmp_path: Path) -> None:
-    studies = make_studies(5)
+    images = make_studies(5)
     killed, rest = Counting(killed_after=4), Counting()
     with pytest.raises(KeyboardInterrupt):
-        regions_of(killed, studies, [ASKED] * 5, tmp_path / "cache", batch_size=2)
-    found, _ = regions_of(rest, studies, [ASKED] * 5, tmp_path / "cache", batch_size=2)
-    assert rest.seen == [studies[4].study_id]
-    assert set(found) == {study.study_id for study in studies}
+        regions_of(killed, images, [ASKED] * 5, tmp_path / "cache", batch_size=2)
+    found, _ = regions_of(rest, images, [ASKED] * 5, tmp_path / "cache", batch_size=2)
+    assert rest.seen == [images[4].image_id]
+    assert set(found) == {image.image_id for image in images}
 
 
 def test_an_unreadable_image_is_listed_and_the_others_go_on(make_studies: MakeStudies, tmp_path: Path) -> None:
-    studies = make_studies(4)
-    studies[1].image_path.write_bytes(b"\x89PNG broken")
-    studies[2].image_path.unlink()
-    found, skipped = regions_of(Counting(), studies, [ASKED] * 4, tmp_path / "cache", batch_size=4)
-    assert set(found) == {studies[0].study_id, studies[3].study_id}
-    assert {entry["item"] for entry in skipped.entries} == {studies[1].study_id, studies[2].study_id}
+    images = make_studies(4)
+    images[1].image_path.write_bytes(b"\x89PNG broken")
+    images[2].image_path.unlink()
+    found, skipped = regions_of(Counting(), images, [ASKED] * 4, tmp_path / "cache", batch_size=4)
+    assert set(found) == {images[0].image_id, images[3].image_id}
+    assert {entry["item"] for entry in skipped.entries} == {images[1].image_id, images[2].image_id}
 
 
 def test_dataset_rows_are_studies_too(make_studies: MakeStudies, tmp_path: Path) -> None:
-    studies = make_studies(2)
-    found, _ = regions_of(Counting(), to_dataset(studies), [ASKED] * 2, tmp_path / "cache")
-    assert [len(found[study.study_id]) for study in studies] == [2, 2]
+    images = make_studies(2)
+    found, _ = regions_of(Counting(), to_dataset(images), [ASKED] * 2, tmp_path / "cache")
+    assert [len(found[image.image_id]) for image in images] == [2, 2]
 
 
 def test_the_oracle_is_asked_again_when_annotations_change(make_studies: MakeStudies, tmp_path: Path) -> None:
-    study = make_studies(1)[0]
-    regions_of(TruthGrounder(), [study], [ASKED], tmp_path / "cache")
-    corrected = replace(study, regions=study.regions[:1])
+    image = make_studies(1)[0]
+    regions_of(TruthGrounder(), [image], [ASKED], tmp_path / "cache")
+    corrected = replace(image, regions=image.regions[:1])
     found, _ = regions_of(TruthGrounder(), [corrected], [ASKED], tmp_path / "cache")
-    assert len(found[study.study_id]) == 1
+    assert len(found[image.image_id]) == 1
 
 
 def test_two_processes_may_share_the_folder(make_studies: MakeStudies, tmp_path: Path) -> None:
-    studies = make_studies(4)
+    images = make_studies(4)
 
     class Meeting(Counting):
         """While it grounds, another process grounds the same images into the same folder."""
 
-        def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
-            regions_of(Counting(), studies, phrases, tmp_path / "cache")
-            return super().ground(studies, phrases)
+        def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+            regions_of(Counting(), images, phrases, tmp_path / "cache")
+            return super().ground(images, phrases)
 
-    found, _ = regions_of(Meeting(), studies, [ASKED] * 4, tmp_path / "cache", batch_size=2)
-    again, _ = regions_of(Counting(), studies, [ASKED] * 4, tmp_path / "cache")
-    assert set(found) == set(again) == {study.study_id for study in studies}
+    found, _ = regions_of(Meeting(), images, [ASKED] * 4, tmp_path / "cache", batch_size=2)
+    again, _ = regions_of(Counting(), images, [ASKED] * 4, tmp_path / "cache")
+    assert set(found) == set(again) == {image.image_id for image in images}
 
 
 def test_a_damaged_shard_is_named(make_studies: MakeStudies, tmp_path: Path) -> None:
-    studies = make_studies(1)
-    regions_of(Counting(), studies, [ASKED], tmp_path / "cache")
+    images = make_studies(1)
+    regions_of(Counting(), images, [ASKED], tmp_path / "cache")
     shard = next((tmp_path / "cache").rglob("*.parquet"))
     shard.write_bytes(shard.read_bytes()[:20])
     with pytest.raises(BadInput, match=shard.name):
-        regions_of(Counting(), studies, [ASKED], tmp_path / "cache")
+        regions_of(Counting(), images, [ASKED], tmp_path / "cache")
 
 
 def test_as_many_phrase_lists_as_studies(make_studies: MakeStudies, tmp_path: Path) -> None:

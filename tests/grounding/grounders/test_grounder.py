@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from transformers import BertConfig
 
-from medglip.grounding import BadInput, Region, Study
+from medglip.grounding import AnnotatedImage, BadInput, Region
 from medglip.grounding.geometry import mask_to_box
 from medglip.grounding.grounder import true_regions
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
 from medglip.grounding.grounders.oracle import TruthGrounder
 from medglip.grounding.types import region_to_json
 
-MakeStudies = Callable[[int], list[Study]]
+MakeStudies = Callable[[int], list[AnnotatedImage]]
 ASKED = ["bright square", "dark square"]
 
 
@@ -38,17 +38,17 @@ def close(a: list[Region], b: list[Region]) -> bool:
 
 
 def test_regions_lie_in_the_original_image(tiny_grounder: MedGlipGrounder, make_studies: MakeStudies) -> None:
-    for study, regions in zip(studies := make_studies(3), tiny_grounder.ground(studies, [ASKED] * 3), strict=True):
+    for image, regions in zip(images := make_studies(3), tiny_grounder.ground(images, [ASKED] * 3), strict=True):
         assert regions
         assert [r.score for r in regions] == sorted((r.score for r in regions), reverse=True)
         for region in regions:
             assert (region.box_xyxy_px >= 0).all()
-            assert (region.box_xyxy_px.reshape(2, 2) <= study.size_px).all()
+            assert (region.box_xyxy_px.reshape(2, 2) <= image.size_px).all()
             assert region.embedding is not None
             assert region.embedding.shape == (tiny_grounder.embedding_dim,)
             if region.mask is not None:
                 inner = mask_to_box(region.mask)
-                assert region.mask.shape == study.size_px[::-1]
+                assert region.mask.shape == image.size_px[::-1]
                 assert (inner[:2] >= np.floor(region.box_xyxy_px[:2])).all()
                 assert (inner[2:] <= np.ceil(region.box_xyxy_px[2:])).all()
 
@@ -56,19 +56,19 @@ def test_regions_lie_in_the_original_image(tiny_grounder: MedGlipGrounder, make_
 def test_batch_is_single_and_order_of_phrases_is_nothing(
     tiny_grounder: MedGlipGrounder, make_studies: MakeStudies
 ) -> None:
-    studies = make_studies(3)
-    together = tiny_grounder.ground(studies, [ASKED, ASKED, ASKED[:1]])
-    alone = tiny_grounder.ground(studies[1:2], [[*ASKED[::-1], ASKED[0]]])[0]
+    images = make_studies(3)
+    together = tiny_grounder.ground(images, [ASKED, ASKED, ASKED[:1]])
+    alone = tiny_grounder.ground(images[1:2], [[*ASKED[::-1], ASKED[0]]])[0]
     assert close(together[1], alone)
-    only_first = tiny_grounder.ground(studies[:1], [ASKED[:1]])[0]
+    only_first = tiny_grounder.ground(images[:1], [ASKED[:1]])[0]
     assert close([r for r in together[0] if r.phrase == ASKED[0]], only_first)
 
 
 def test_no_phrases_give_no_regions(tiny_grounder: MedGlipGrounder, make_studies: MakeStudies) -> None:
-    studies = make_studies(2)
-    assert tiny_grounder.ground(studies, [[], []]) == [[], []]
+    images = make_studies(2)
+    assert tiny_grounder.ground(images, [[], []]) == [[], []]
     assert tiny_grounder.ground([], []) == []
-    assert [len(regions) > 0 for regions in tiny_grounder.ground(studies, [[], ASKED])] == [False, True]
+    assert [len(regions) > 0 for regions in tiny_grounder.ground(images, [[], ASKED])] == [False, True]
 
 
 def test_limits_of_number_and_score_hold(tiny_grounder: MedGlipGrounder, make_studies: MakeStudies) -> None:
@@ -93,8 +93,8 @@ def test_saved_and_loaded_it_finds_the_same(
     tiny_grounder.processor.save_pretrained(tmp_path / "core")
     again = MedGlipGrounder.from_pretrained(tmp_path / "core", settings=tiny_grounder.settings)
     assert again.fingerprint == tiny_grounder.fingerprint
-    studies = make_studies(2)
-    found, before = again.ground(studies, [ASKED] * 2), tiny_grounder.ground(studies, [ASKED] * 2)
+    images = make_studies(2)
+    found, before = again.ground(images, [ASKED] * 2), tiny_grounder.ground(images, [ASKED] * 2)
     assert [plain(regions) for regions in found] == [plain(regions) for regions in before]
 
 
@@ -123,31 +123,31 @@ def test_checkpoints_of_another_architecture_are_refused(tiny_grounder: MedGlipG
 def test_embeddings_of_given_boxes_are_those_of_the_found_ones(
     tiny_grounder: MedGlipGrounder, make_studies: MakeStudies
 ) -> None:
-    studies = make_studies(2)
-    embedded = tiny_grounder.embed(studies, [study.regions for study in studies])
-    for study, row in zip(studies, embedded, strict=True):
-        assert [r.phrase for r in row] == [r.phrase for r in study.regions]
+    images = make_studies(2)
+    embedded = tiny_grounder.embed(images, [image.regions for image in images])
+    for image, row in zip(images, embedded, strict=True):
+        assert [r.phrase for r in row] == [r.phrase for r in image.regions]
         norms = [np.linalg.norm(r.embedding) for r in row if r.embedding is not None]
-        assert norms == pytest.approx([1.0] * len(study.regions), abs=1e-4)
-    alone = tiny_grounder.embed(studies[1:], [studies[1].regions])[0]
+        assert norms == pytest.approx([1.0] * len(image.regions), abs=1e-4)
+    alone = tiny_grounder.embed(images[1:], [images[1].regions])[0]
     assert close(embedded[1], alone)
 
 
 def test_the_oracle_tells_the_truth_and_nothing_else(tiny_grounder: MedGlipGrounder, make_studies: MakeStudies) -> None:
-    studies = make_studies(2)
+    images = make_studies(2)
     oracle = TruthGrounder()
-    found = oracle.ground(studies, [["dark square", "left lung"], []])
-    assert plain(found[0]) == plain([studies[0].regions[1]])
+    found = oracle.ground(images, [["dark square", "left lung"], []])
+    assert plain(found[0]) == plain([images[0].regions[1]])
     assert found[1] == []
     assert oracle.embedding_dim == 0
     with_tokens = TruthGrounder(tiny_grounder)
     assert with_tokens.fingerprint != oracle.fingerprint
     assert with_tokens.embedding_dim == tiny_grounder.embedding_dim
-    assert with_tokens.ground(studies, [["dark square"], []])[0][0].embedding is not None
+    assert with_tokens.ground(images, [["dark square"], []])[0][0].embedding is not None
 
 
 def test_ancestors_are_answered_by_what_lies_below_unless_annotated_themselves(make_studies: MakeStudies) -> None:
-    study = make_studies(1)[0]
-    assert [region.phrase for region in true_regions(study, ["square"])] == ["square", "square"]
-    annotated = replace(study, phrases=(*study.phrases, "square"))
+    image = make_studies(1)[0]
+    assert [region.phrase for region in true_regions(image, ["square"])] == ["square", "square"]
+    annotated = replace(image, phrases=(*image.phrases, "square"))
     assert true_regions(annotated, ["square"]) == []

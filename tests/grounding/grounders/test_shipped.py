@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoProcessor
 
 from medglip.grounding.datasets.phantoms.dataset import PhantomSettings, read, write
-from medglip.grounding.datasets.schema import studies
+from medglip.grounding.datasets.schema import images
 from medglip.grounding.geometry import iou
 from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.grounders.pretrained import NOTICES, checkpoint_folder, is_shipped, load_grounder, vocabulary_of
@@ -61,11 +61,11 @@ def test_research_weights_say_so(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("name", SHIPPED)
 def test_it_finds_the_lungs_of_a_phantom(name: str, tmp_path: Path) -> None:
     write(tmp_path / "phantoms", PhantomSettings(num_train=1, num_val=0, num_test=24, seed=7))
-    films = [study for study in studies(read(tmp_path / "phantoms")) if study.modality == "xray"]
+    films = [image for image in images(read(tmp_path / "phantoms")) if image.modality == "xray"]
     grounder, best = load_grounder(name), []
-    for study in films:
-        found = grounder.ground([study], [["left lung", "right lung"]])[0]
-        for true in (region for region in study.regions if region.phrase in ("left lung", "right lung")):
+    for image in films:
+        found = grounder.ground([image], [["left lung", "right lung"]])[0]
+        for true in (region for region in image.regions if region.phrase in ("left lung", "right lung")):
             boxes = [region.box_xyxy_px for region in found if region.phrase == true.phrase]
             best.append(float(iou(true.box_xyxy_px, np.array(boxes[:1], np.float32).reshape(-1, 4)).max(initial=0)))
     assert len(best) >= 4
@@ -75,7 +75,7 @@ def test_it_finds_the_lungs_of_a_phantom(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "blind"), [("small", [32]), ("small-research", [])])
 def test_the_card_says_which_stages_died(name: str, blind: list[int], tmp_path: Path) -> None:
     write(tmp_path, PhantomSettings(num_train=4, num_val=0, num_test=0, size_px=128))
-    core, films = load_grounder(name), list(studies(read(tmp_path)))
+    core, films = load_grounder(name), list(images(read(tmp_path)))
     assert isinstance(core, MedGlipGrounder)
     assert blind_strides(core, films) == blind
     assert blind_strides(core, films[:1]) == []

@@ -24,13 +24,13 @@ from transformers.models.grounding_dino.image_processing_pil_grounding_dino impo
 from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 from transformers.models.owlvit.image_processing_pil_owlvit import OwlViTImageProcessorPil
 
-from medglip.grounding import BadInput, Region, Study
+from medglip.grounding import AnnotatedImage, BadInput, Region
 from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.grounders.pretrained import checkpoint_folder, load_grounder
 from medglip.grounding.grounders.zero_shot import Detected, ZeroShotGrounder, ZeroShotSettings, dino_prompt
 from medglip.scripts.bench.untrained_dino import DinoSizes, build_dino, word_tokenizer
 
-MakeStudies = Callable[[int], list[Study]]
+MakeStudies = Callable[[int], list[AnnotatedImage]]
 WORDS = ["left", "lung", "bright", "dark", "square", "nodule", "of", "the"]
 ASKED = ["bright square", "nodule", "left lung of the dark lung"]
 FAMILIES = ("grounding-dino", "mm-grounding-dino", "owlv2", "owlvit")
@@ -123,43 +123,43 @@ def close(a: list[Region], b: list[Region]) -> bool:
 
 
 def test_a_phrase_is_found_alike_alone_and_among_many(detector: ZeroShotGrounder, make_studies: MakeStudies) -> None:
-    studies = make_studies(3)
-    together = detector.ground(studies, [ASKED] * 3)
-    turned = detector.ground(studies, [ASKED[::-1]] * 3)
-    for study, found, other in zip(studies, together, turned, strict=True):
+    images = make_studies(3)
+    together = detector.ground(images, [ASKED] * 3)
+    turned = detector.ground(images, [ASKED[::-1]] * 3)
+    for image, found, other in zip(images, together, turned, strict=True):
         assert close(found, other)
-        alone = [r for phrase in ASKED for r in detector.ground([study], [[phrase]])[0]]
+        alone = [r for phrase in ASKED for r in detector.ground([image], [[phrase]])[0]]
         assert close(found, sorted(alone, key=lambda region: (-region.score, region.phrase)))
 
 
 def test_many_phrases_are_found_in_chunks_as_at_once(detector: ZeroShotGrounder, make_studies: MakeStudies) -> None:
-    study, phrases = make_studies(1)[0], [f"{a} {b}" for a in WORDS[:4] for b in WORDS[4:]]
+    image, phrases = make_studies(1)[0], [f"{a} {b}" for a in WORDS[:4] for b in WORDS[4:]]
     at_once = ZeroShotGrounder(detector.model, detector.processor, ALL.model_copy(update={"batch_size": 99}))
-    assert close(detector.ground([study], [phrases])[0], at_once.ground([study], [phrases])[0])
+    assert close(detector.ground([image], [phrases])[0], at_once.ground([image], [phrases])[0])
     assert at_once.fingerprint == detector.fingerprint
 
 
 def test_regions_lie_in_the_picture_with_scores_and_embeddings(
     detector: ZeroShotGrounder, make_studies: MakeStudies
 ) -> None:
-    for study, regions in zip(make_studies(3), detector.ground(make_studies(3), [ASKED] * 3), strict=True):
+    for image, regions in zip(make_studies(3), detector.ground(make_studies(3), [ASKED] * 3), strict=True):
         assert {region.phrase for region in regions} == set(ASKED)
         for region in regions:
             assert region.embedding is not None
             assert region.embedding.shape == (detector.embedding_dim,)
             assert (region.box_xyxy_px >= 0).all()
-            assert (region.box_xyxy_px <= np.tile(study.size_px, 2)).all()
+            assert (region.box_xyxy_px <= np.tile(image.size_px, 2)).all()
         assert [r.score for r in regions] == sorted((r.score for r in regions), reverse=True)
 
 
 def test_nothing_asked_nothing_found_and_an_empty_phrase_is_refused(
     detector: ZeroShotGrounder, make_studies: MakeStudies
 ) -> None:
-    studies = make_studies(2)
+    images = make_studies(2)
     assert detector.ground([], []) == []
-    assert [len(row) > 0 for row in detector.ground(studies, [[], ["nodule"]])] == [False, True]
+    assert [len(row) > 0 for row in detector.ground(images, [[], ["nodule"]])] == [False, True]
     with pytest.raises(BadInput, match="empty phrase"):
-        detector.ground(studies, [["nodule"], [" "]])
+        detector.ground(images, [["nodule"], [" "]])
 
 
 def test_saved_and_loaded_it_is_the_same_and_other_weights_are_another(
@@ -170,8 +170,8 @@ def test_saved_and_loaded_it_is_the_same_and_other_weights_are_another(
     again = load_grounder(tmp_path, device="cpu", min_score=0.0, max_per_phrase=5, batch_size=2)
     assert isinstance(again, ZeroShotGrounder)
     assert again.fingerprint == detector.fingerprint
-    study = make_studies(1)[0]
-    assert close(again.ground([study], [ASKED])[0], detector.ground([study], [ASKED])[0])
+    image = make_studies(1)[0]
+    assert close(again.ground([image], [ASKED])[0], detector.ground([image], [ASKED])[0])
     assert tiny(detector.model.config.model_type, seed=1).fingerprint != detector.fingerprint
     few = ZeroShotGrounder(detector.model, detector.processor, ALL.model_copy(update={"max_per_phrase": 1}))
     assert few.fingerprint != detector.fingerprint
@@ -197,18 +197,20 @@ def test_boxes_come_back_into_the_picture(
     box = torch.tensor([[[0.5, 0.5, 0.5, 0.4]]])
     found = Detected(box, torch.tensor([[0.9]]), torch.zeros(1, 1, 4))
     monkeypatch.setattr(grounder, "_detect", lambda _pixels, _phrases: found)
-    study = Study(study_id="a", image_path=path, modality="ct", group="a", dataset="d", split="test", size_px=(80, 100))
-    [[region]] = grounder.ground([study], [["nodule"]])
+    image = AnnotatedImage(
+        image_id="a", image_path=path, modality="ct", group="a", dataset="d", split="test", size_px=(80, 100)
+    )
+    [[region]] = grounder.ground([image], [["nodule"]])
     np.testing.assert_allclose(region.box_xyxy_px, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["owlv2", "owlvit", "mm-grounding-dino"])
 def test_boxes_are_those_of_the_processors_own_rule(kind: str, make_studies: MakeStudies) -> None:
     """The same raw output through transformers' own post-processing gives the same boxes."""
-    grounder, study = tiny(kind), make_studies(2)[1]
+    grounder, annotated = tiny(kind), make_studies(2)[1]
     settings = ALL.model_copy(update={"nms_iou": 1.0, "max_per_phrase": 99})
     grounder = ZeroShotGrounder(grounder.model, grounder.processor, settings)
-    with Image.open(study.image_path) as image:
+    with Image.open(annotated.image_path) as image:
         picture = image.convert("RGB")
     text: Any = [["nodule"]] if "owl" in kind else "nodule."
     extra = {"max_length": 8} if "owl" in kind else {}
@@ -216,11 +218,11 @@ def test_boxes_are_those_of_the_processors_own_rule(kind: str, make_studies: Mak
     with torch.no_grad():
         output = grounder.model(**inputs)
     rule = grounder.processor.post_process_grounded_object_detection
-    boxes = rule(output, threshold=0.0, target_sizes=[study.size_px[::-1]])[0]["boxes"].numpy()
-    edges = np.tile(study.size_px, 2)
+    boxes = rule(output, threshold=0.0, target_sizes=[annotated.size_px[::-1]])[0]["boxes"].numpy()
+    edges = np.tile(annotated.size_px, 2)
     boxes = np.clip(boxes, 0, edges)
     boxes = boxes[(boxes[:, 2:] > boxes[:, :2]).all(1)]
-    found = np.array([region.box_xyxy_px for region in grounder.ground([study], [["nodule"]])[0]])
+    found = np.array([region.box_xyxy_px for region in grounder.ground([annotated], [["nodule"]])[0]])
     assert len(found) == len(boxes)
     np.testing.assert_allclose(found[np.lexsort(found.T)], boxes[np.lexsort(boxes.T)], atol=2e-2)
 
@@ -291,7 +293,7 @@ def test_a_checkpoint_with_missing_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_picture_is_bad_input(detector: ZeroShotGrounder, make_studies: MakeStudies) -> None:
-    study = make_studies(1)[0]
-    study.image_path.write_bytes(b"nothing")
+    image = make_studies(1)[0]
+    image.image_path.write_bytes(b"nothing")
     with pytest.raises(BadInput):
-        detector.ground([replace(study)], [["nodule"]])
+        detector.ground([replace(image)], [["nodule"]])

@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers.models.bert.tokenization_bert import BertTokenizer
 
-from medglip.grounding import BadInput, Region, Study
+from medglip.grounding import AnnotatedImage, BadInput, Region
 from medglip.grounding.assets import cache_folder
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
@@ -33,7 +33,7 @@ from medglip.grounding.training.core import GroundingSettings, ModelSettings, bu
 from medglip.grounding.training.examples import DrawSettings
 from medglip.grounding.training.loop import TrainSettings
 
-MakeStudies = Callable[[int], list[Study]]
+MakeStudies = Callable[[int], list[AnnotatedImage]]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "left", "right", "lung", "square", "bright", "dark", "##s", "a"]
 SIZES: dict[str, Any] = {"vocab_size": len(WORDS), "max_position_embeddings": 24, "pad_token_id": 0}
 BERT: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
@@ -183,14 +183,14 @@ def test_without_modality_prompts_every_modality_is_unknown(tiny_settings: Groun
 def test_report_sentences_are_asked_whole_or_cut(
     tokens: int, tiny_settings: GroundingSettings, make_studies: MakeStudies, tmp_path: Path
 ) -> None:
-    studies, settings = make_studies(2), with_model(tiny_settings, max_phrase_tokens=tokens)
+    images, settings = make_studies(2), with_model(tiny_settings, max_phrase_tokens=tokens)
     settings = settings.model_copy(update={"train": settings.train.model_copy(update={"steps": 1})})
-    core = MedGlipGrounder.from_pretrained(train(to_dataset(studies), settings, tmp_path / "out"))
+    core = MedGlipGrounder.from_pretrained(train(to_dataset(images), settings, tmp_path / "out"))
     assert core.processor.max_phrase_tokens == core.model.config.max_phrase_tokens == tokens
     core.settings = GrounderSettings(min_score=0.0, max_per_phrase=2)
     other_end = SENTENCE.replace("left costal angle", "right hemidiaphragm")
     for long in (SENTENCE, SENTENCE * 20):
-        regions = core.ground(studies, [[long, "left lung"], [long]])
+        regions = core.ground(images, [[long, "left lung"], [long]])
         assert [{region.phrase for region in row} for row in regions] == [{long, "left lung"}, {long}]
     one, two = encode(core, [[SENTENCE, other_end]])[0]
     assert torch.allclose(one, two) is (tokens == 8)  # what is cut is not read
@@ -199,11 +199,11 @@ def test_report_sentences_are_asked_whole_or_cut(
 def test_two_hundred_phrases_in_chunks_are_found_as_in_one_go(
     tiny_grounder: MedGlipGrounder, make_studies: MakeStudies
 ) -> None:
-    studies, phrases = make_studies(1), [f"square number {k}" for k in range(199)] + [SENTENCE]
+    images, phrases = make_studies(1), [f"square number {k}" for k in range(199)] + [SENTENCE]
     found: list[list[Region]] = []
     for size in (200, 64, 7):
         limits = tiny_grounder.settings.model_copy(update={"phrases_at_once": size, "max_per_phrase": 1})
-        found += MedGlipGrounder(tiny_grounder.model, tiny_grounder.processor, limits).ground(studies, [phrases])
+        found += MedGlipGrounder(tiny_grounder.model, tiny_grounder.processor, limits).ground(images, [phrases])
     whole = {region.phrase: region for region in found[0]}
     assert whole.keys() == set(phrases)
     for part in found[1:]:
@@ -213,9 +213,9 @@ def test_two_hundred_phrases_in_chunks_are_found_as_in_one_go(
             assert region.score == pytest.approx(whole[region.phrase].score, abs=1e-5)
 
 
-def write_blobs(folder: Path, num: int) -> list[Study]:
+def write_blobs(folder: Path, num: int) -> list[AnnotatedImage]:
     """Grey films with two blobs alike; only their places tell them apart."""
-    rng, studies = np.random.default_rng(0), []
+    rng, images = np.random.default_rng(0), []
     for k in range(num):
         pixels, regions = np.full((64, 64), 60, np.uint8), []
         for name, x_low in (("left blob", 4), ("right blob", 34)):
@@ -224,24 +224,24 @@ def write_blobs(folder: Path, num: int) -> list[Study]:
             regions.append(Region(phrase=name, box_xyxy_px=np.array([x, y, x + 16, y + 16], np.float32)))
         path = folder / f"blobs-{k}.png"
         Image.fromarray(pixels).convert("RGB").save(path)
-        studies.append(
-            Study(study_id=path.stem, image_path=path, modality="xray", group=path.stem, dataset="blobs", split="train",
-                  size_px=(64, 64), regions=tuple(regions), phrases=("left blob", "right blob"))
+        images.append(
+            AnnotatedImage(image_id=path.stem, image_path=path, modality="xray", group=path.stem, dataset="blobs",
+                  split="train", size_px=(64, 64), regions=tuple(regions), phrases=("left blob", "right blob"))
         )  # fmt: skip
-    return studies
+    return images
 
 
 @pytest.mark.slow
 def test_places_are_seen(tiny_settings: GroundingSettings, tmp_path: Path) -> None:
-    studies = write_blobs(tmp_path, 40)
+    images = write_blobs(tmp_path, 40)
     settings = with_model(tiny_settings, width=32).model_copy(
         update={
             "train": TrainSettings(steps=70, batch_size=8, learning_rate=5e-3, warmup_steps=10, checkpoint_every=70),
             "draw": DrawSettings(augment=False),
         }
     )
-    core = MedGlipGrounder.from_pretrained(train(to_dataset(studies[:32]), settings, tmp_path / "out"))
+    core = MedGlipGrounder.from_pretrained(train(to_dataset(images[:32]), settings, tmp_path / "out"))
     asked = ["left blob", "right blob"]
-    for row in core.ground(studies[32:], [asked] * 8):
+    for row in core.ground(images[32:], [asked] * 8):
         best = {phrase: next(region for region in row if region.phrase == phrase) for phrase in asked}
         assert best["left blob"].box_xyxy_px[2] < 32 < best["right blob"].box_xyxy_px[0]

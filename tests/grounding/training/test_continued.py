@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from medglip.grounding import BadInput, Study
+from medglip.grounding import AnnotatedImage, BadInput
 from medglip.grounding.datasets.load import DataSettings
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.grounders.medglip import MedGlipGrounder
@@ -18,7 +18,7 @@ from medglip.grounding.training.core import GroundingSettings, ModelSettings, tr
 from medglip.grounding.training.sampling import MixtureSettings, chances
 from medglip.grounding.training.warm_start import continued
 
-MakeStudies = Callable[[int], list[Study]]
+MakeStudies = Callable[[int], list[AnnotatedImage]]
 
 
 def continuing(settings: GroundingSettings, start: Path, rate: float, **sizes: int) -> GroundingSettings:
@@ -30,7 +30,7 @@ def test_it_goes_on_from_the_weights_words_and_size_of_the_start(
     make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
 ) -> None:
     first = train(to_dataset(make_studies(2)), tiny_settings, tmp_path / "first")
-    others = [replace(study, dataset="other") for study in make_studies(3)]
+    others = [replace(image, dataset="other") for image in make_studies(3)]
     second = train(to_dataset(others), continuing(tiny_settings, first, 1e-12), tmp_path / "second")
     old, new = (load_file(folder / "model.safetensors") for folder in (first, second))
     assert old.keys() == new.keys()
@@ -69,10 +69,10 @@ def test_fine_masks_change_nothing_before_they_are_trained(
 def test_what_it_forgets_is_written_down(
     make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
 ) -> None:
-    data = to_dataset([*make_studies(2), *(replace(study, split="val") for study in make_studies(1))])
+    data = to_dataset([*make_studies(2), *(replace(image, split="val") for image in make_studies(1))])
     first = train(data, tiny_settings, tmp_path / "first")
 
-    def score(core: MedGlipGrounder, val: list[Study]) -> dict[str, float]:
+    def score(core: MedGlipGrounder, val: list[AnnotatedImage]) -> dict[str, float]:
         return {"sum": sum(p.detach().sum().item() for p in core.model.parameters()), "n": len(val)}
 
     train(data, continuing(tiny_settings, first, 1e-2), tmp_path / "second", score=score)
@@ -101,9 +101,9 @@ def test_no_start_is_one_clear_error(
 def test_the_card_tells_data_licence_settings_and_use(
     make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
 ) -> None:
-    studies = [*make_studies(3), replace(make_studies(1)[0], dataset="second", split="val")]
+    images = [*make_studies(3), replace(make_studies(1)[0], dataset="second", split="val")]
     sets = [DataSettings(layout="coco", path="tiny", licence="CC BY 4.0")]
-    card = (train(to_dataset(studies), tiny_settings, tmp_path / "out", sets=sets) / "README.md").read_text()
+    card = (train(to_dataset(images), tiny_settings, tmp_path / "out", sets=sets) / "README.md").read_text()
     assert "not for diagnosis" in card
     assert "learning_rate: 0.001" in card
     assert "| tiny | ct, xray | CC BY 4.0 | 3 | 0 | 6 | bright square, dark square |" in card

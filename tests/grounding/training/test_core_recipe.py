@@ -18,15 +18,15 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from medglip.grounding import BadInput, Region, Study
+from medglip.grounding import AnnotatedImage, BadInput, Region
 from medglip.grounding.bad_input import Skipped
-from medglip.grounding.datasets.schema import Studies, to_dataset, words_of
+from medglip.grounding.datasets.schema import AnnotatedImages, to_dataset, words_of
 from medglip.grounding.grounders.medglip import MedGlipGrounder
-from medglip.grounding.recipe import HeldOut, core_studies, read_core, tasks_of, train_core, vocabulary
+from medglip.grounding.recipe import HeldOut, core_images, read_core, tasks_of, train_core, vocabulary
 from medglip.grounding.training.core import GroundingSettings, train
 from medglip.grounding.training.validation import mean_iou
 
-MakeStudies = Callable[[int], list[Study]]
+MakeStudies = Callable[[int], list[AnnotatedImage]]
 SIZES = {"image_size": 64, "width": 16, "stage_widths": [8, 8, 8, 8], "hidden_size": 8, "depths": [1, 1, 1, 2]}
 TRAIN = {"steps": 12, "batch_size": 2, "warmup_steps": 2, "checkpoint_every": 2, "ema_decay": 0.9}
 
@@ -55,7 +55,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 def train_here(recipe: Path) -> dict[str, torch.Tensor]:
     core, held_out = read_core(recipe)
-    train_core(core, core_studies(core, held_out, Skipped()))
+    train_core(core, core_images(core, held_out, Skipped()))
     return weights(recipe.parent / "run")
 
 
@@ -128,17 +128,17 @@ class Says:
     def __init__(self, regions: Sequence[Region]):
         self.regions = regions
 
-    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
-        return [list(self.regions) for _ in studies]
+    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+        return [list(self.regions) for _ in images]
 
 
 def test_mean_iou_is_one_for_the_truth_and_counts_what_is_missed(make_studies: MakeStudies) -> None:
-    study = make_studies(1)[0]
-    assert mean_iou(Says(study.regions), [study]) == 1  # pyright: ignore[reportArgumentType]
-    assert mean_iou(Says(study.regions[:1]), [study]) == 0.5  # pyright: ignore[reportArgumentType]
-    assert mean_iou(Says(()), [study]) == 0  # pyright: ignore[reportArgumentType]
-    better = replace(study.regions[0], box_xyxy_px=study.regions[0].box_xyxy_px + 100)
-    assert mean_iou(Says((better, *study.regions)), [study]) == 0.5  # pyright: ignore[reportArgumentType]
+    image = make_studies(1)[0]
+    assert mean_iou(Says(image.regions), [image]) == 1  # pyright: ignore[reportArgumentType]
+    assert mean_iou(Says(image.regions[:1]), [image]) == 0.5  # pyright: ignore[reportArgumentType]
+    assert mean_iou(Says(()), [image]) == 0  # pyright: ignore[reportArgumentType]
+    better = replace(image.regions[0], box_xyxy_px=image.regions[0].box_xyxy_px + 100)
+    assert mean_iou(Says((better, *image.regions)), [image]) == 0.5  # pyright: ignore[reportArgumentType]
 
 
 def test_sections_of_other_rooms_are_left_alone_and_wrong_keys_are_not(tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ def test_tasks_on_real_images_need_their_list(tmp_path: Path, make_studies: Make
     path = write_recipe(tmp_path, vqa=vqa)
     with pytest.raises(BadInput, match="medglip data list RECIPE"):
         read_core(path)
-    studies = make_studies(3)
-    listed = HeldOut.of(studies[:1])
+    images = make_studies(3)
+    listed = HeldOut.of(images[:1])
     listed.write(tmp_path / "run" / "held_out.json", tasks_of(yaml.safe_load(path.read_text())))
     assert read_core(path)[1] == listed
     with pytest.raises(BadInput, match="written down"):
@@ -168,7 +168,7 @@ def test_held_out_images_and_groups_leave_training_alone(make_studies: MakeStudi
     first, second, third = make_studies(3)
     data = to_dataset([first, replace(second, group=first.group), replace(third, split="val")])
     held_out = HeldOut.of([replace(first, split="test"), third])
-    assert [study.study_id for study in Studies(held_out.left_out_of(data))] == [third.study_id]
+    assert [image.image_id for image in AnnotatedImages(held_out.left_out_of(data))] == [third.image_id]
     assert len(HeldOut.of([third]).left_out_of(data)) == 3
 
 
@@ -176,24 +176,24 @@ def test_a_patient_with_a_folder_of_their_own_is_held_out_whole(make_studies: Ma
     patient, other = Path("/mimic/files/p10/p10000032"), Path("/mimic/files/p10/p10000764")
     places = [(patient / "s1", "p10000032"), (patient / "s2", "p10000032"), (other / "s3", "p10000764")]
     scored, same, stranger = (
-        replace(study, image_path=folder / "a.jpg", group=group)
-        for study, (folder, group) in zip(make_studies(3), places, strict=True)
+        replace(image, image_path=folder / "a.jpg", group=group)
+        for image, (folder, group) in zip(make_studies(3), places, strict=True)
     )
     left = HeldOut.of([replace(scored, split="test")]).left_out_of(to_dataset([same, stranger]))
-    assert [study.group for study in Studies(left)] == ["p10000764"]
+    assert [image.group for image in AnnotatedImages(left)] == ["p10000764"]
 
 
 def test_words_and_vocabulary_are_those_of_all_rows(make_studies: MakeStudies) -> None:
-    studies = make_studies(3)
-    data = to_dataset(studies).select([2, 0])
-    wanted = [phrase for k in (2, 0) for phrase in studies[k].phrases]
-    wanted += [word for k in (2, 0) for r in studies[k].regions for word in (r.phrase, *r.path)]
+    images = make_studies(3)
+    data = to_dataset(images).select([2, 0])
+    wanted = [phrase for k in (2, 0) for phrase in images[k].phrases]
+    wanted += [word for k in (2, 0) for r in images[k].regions for word in (r.phrase, *r.path)]
     assert sorted(words_of(data)) == sorted(wanted)
-    assert vocabulary(data) == {"ct": studies[0].phrases}
+    assert vocabulary(data) == {"ct": images[0].phrases}
 
 
 def test_studies_are_decoded_one_at_a_time(make_studies: MakeStudies) -> None:
     made = make_studies(2)
-    found = Studies(to_dataset(made))
-    assert [study.study_id for study in found] == [study.study_id for study in made]
+    found = AnnotatedImages(to_dataset(made))
+    assert [image.image_id for image in found] == [image.image_id for image in made]
     assert np.array_equal(found[1].regions[0].mask, made[1].regions[0].mask)  # pyright: ignore[reportArgumentType]

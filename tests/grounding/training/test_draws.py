@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from medglip.grounding import Region, Study
+from medglip.grounding import AnnotatedImage, Region
 from medglip.grounding.geometry import mask_to_box
 from medglip.grounding.model.losses import Target
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
@@ -55,7 +55,9 @@ def test_views_without_boxes_flip_and_turn() -> None:
         assert changed.masks_Ghw.shape == (0, 8, 8)
 
 
-def write_study(folder: Path, modality: str = "xray", phrases: tuple[str, ...] = ("right lung", "left lung")) -> Study:
+def write_study(
+    folder: Path, modality: str = "xray", phrases: tuple[str, ...] = ("right lung", "left lung")
+) -> AnnotatedImage:
     """A film whose right lung is dark grey at the image's left, its left lung bright at the image's right."""
     pixels, regions = np.zeros((SIDE, SIDE), np.uint8), []
     for phrase, x0, grey in ((phrases[0], 2, 100), (phrases[1], 18, 200)):
@@ -66,8 +68,8 @@ def write_study(folder: Path, modality: str = "xray", phrases: tuple[str, ...] =
         regions.append(Region(phrase=phrase, box_xyxy_px=mask_to_box(mask), mask=mask, path=path))
     file = folder / f"{modality}-{phrases[0]}.png"
     Image.fromarray(pixels).convert("RGB").save(file)
-    return Study(
-        study_id=file.stem, image_path=file, modality=modality, group="p", dataset="films", split="train",
+    return AnnotatedImage(
+        image_id=file.stem, image_path=file, modality=modality, group="p", dataset="films", split="train",
         size_px=(SIDE, SIDE), regions=tuple(regions), phrases=phrases,
     )  # fmt: skip
 
@@ -164,10 +166,10 @@ def test_without_hierarchy_every_label_stands_for_itself(tmp_path: Path) -> None
 
 
 def test_what_has_no_sides_is_turned_and_what_has_is_not(tmp_path: Path) -> None:
-    study = write_study(tmp_path, "dermoscopy", ("nevus", "melanoma"))
+    image = write_study(tmp_path, "dermoscopy", ("nevus", "melanoma"))
     settings = DrawSettings(unknown_modality=0.0, zoom=1.0, ancestor_share=0.0)
     upright = []
-    for one in (study, replace(study, phrases=(*study.phrases, "left arm"))):
+    for one in (image, replace(image, phrases=(*image.phrases, "left arm"))):
         example = load_example(one, SIDE)
         draws = [draw(example, np.random.default_rng(seed), settings) for seed in range(24)]
         boxes = [drawn.target.boxes_G4 for drawn in draws]

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from medglip.grounding import BadInput, Study
+from medglip.grounding import AnnotatedImage, BadInput
 from medglip.grounding.datasets.load import DataSettings
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.geometry import iou
@@ -24,7 +24,7 @@ from medglip.grounding.training.core import GroundingSettings, train
 from medglip.grounding.training.examples import DrawSettings, draw, load_example
 from medglip.grounding.training.loop import TrainSettings
 
-MakeStudies = Callable[[int], list[Study]]
+MakeStudies = Callable[[int], list[AnnotatedImage]]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -96,12 +96,12 @@ def test_killed_by_the_system_it_ends_at_the_same_weights(
 
 @pytest.mark.slow
 def test_it_overfits_two_images(make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path) -> None:
-    studies = make_studies(2)
+    images = make_studies(2)
     settings = with_steps(tiny_settings, steps=150, learning_rate=5e-3, checkpoint_every=150)
     settings = settings.model_copy(update={"draw": DrawSettings(augment=False, ancestor_share=0.0)})
-    grounder = MedGlipGrounder.from_pretrained(train(to_dataset(studies), settings, tmp_path / "out"))
-    for study, found in zip(studies, grounder.ground(studies, [study.phrases for study in studies]), strict=True):
-        for true in study.regions:
+    grounder = MedGlipGrounder.from_pretrained(train(to_dataset(images), settings, tmp_path / "out"))
+    for image, found in zip(images, grounder.ground(images, [image.phrases for image in images]), strict=True):
+        for true in image.regions:
             best = next(region for region in found if region.phrase == true.phrase)
             assert iou(best.box_xyxy_px, true.box_xyxy_px).item() > 0.6
         absent = [region.score for region in found if region.phrase == "left lung"]
@@ -111,23 +111,23 @@ def test_it_overfits_two_images(make_studies: MakeStudies, tiny_settings: Ground
 def test_finished_it_returns_at_once_and_writes_what_was_asked(
     make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
 ) -> None:
-    studies = make_studies(3)
-    studies[2].image_path.write_bytes(b"not an image")
-    data = to_dataset([*studies[:1], replace(studies[1], split="val"), studies[2]])
+    images = make_studies(3)
+    images[2].image_path.write_bytes(b"not an image")
+    data = to_dataset([*images[:1], replace(images[1], split="val"), images[2]])
     calls: list[list[str]] = []
 
-    def score(grounder: MedGlipGrounder, val: list[Study]) -> dict[str, float]:
-        calls.append([study.study_id for study in val])
+    def score(grounder: MedGlipGrounder, val: list[AnnotatedImage]) -> dict[str, float]:
+        calls.append([image.image_id for image in val])
         return {"ap50": 0.25}
 
     settings = with_steps(tiny_settings, steps=2)
     folder = train(data, settings, tmp_path / "out", score=score)
     assert json.loads((tmp_path / "out" / "val.json").read_text()) == {"ap50": 0.25}
-    assert studies[2].study_id in (tmp_path / "out" / "skipped.jsonl").read_text()
+    assert images[2].image_id in (tmp_path / "out" / "skipped.jsonl").read_text()
     before = (folder / "model.safetensors").stat().st_mtime_ns
     assert train(data, settings, tmp_path / "out", score=score) == folder
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
-    assert calls == [[studies[1].study_id]]
+    assert calls == [[images[1].image_id]]
 
 
 def test_other_sizes_in_the_same_folder_are_refused(
@@ -143,7 +143,7 @@ def test_other_sizes_in_the_same_folder_are_refused(
 def test_no_readable_example_is_refused(
     make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
 ) -> None:
-    data = to_dataset([replace(study, split="test") for study in make_studies(2)])
+    data = to_dataset([replace(image, split="test") for image in make_studies(2)])
     with pytest.raises(BadInput, match="no examples"):
         train(data, tiny_settings, tmp_path / "out")
 
@@ -151,8 +151,8 @@ def test_no_readable_example_is_refused(
 def test_weights_of_data_sets_reach_the_order(
     make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
 ) -> None:
-    studies = make_studies(3)
-    data = to_dataset([studies[0], replace(studies[1], dataset="other"), replace(studies[2], dataset="other")])
+    images = make_studies(3)
+    data = to_dataset([images[0], replace(images[1], dataset="other"), replace(images[2], dataset="other")])
     settings = with_steps(tiny_settings, steps=1)
     assert train(
         data, settings, tmp_path / "out", sets=[DataSettings(layout="coco", path="other", weight=3.0)]
@@ -161,8 +161,8 @@ def test_weights_of_data_sets_reach_the_order(
 
 @pytest.mark.parametrize("seed", range(8))
 def test_augmented_boxes_frame_their_masks_and_are_never_cut(make_studies: MakeStudies, seed: int) -> None:
-    study = replace(make_studies(2)[1], modality="dermoscopy", phrases=("bright square", "dark square"))
-    example = load_example(study, 64)
+    image = replace(make_studies(2)[1], modality="dermoscopy", phrases=("bright square", "dark square"))
+    example = load_example(image, 64)
     rng = np.random.default_rng(seed)
     drawn = draw(example, rng, DrawSettings(unknown_modality=0.0))
     sides = (example.boxes_G4[:, 2:] - example.boxes_G4[:, :2]).prod(1)
@@ -177,8 +177,8 @@ def test_augmented_boxes_frame_their_masks_and_are_never_cut(make_studies: MakeS
 
 
 def test_sides_are_never_mirrored(make_studies: MakeStudies) -> None:
-    study = replace(make_studies(1)[0], modality="dermoscopy")  # PHRASES name a left lung
-    example = load_example(study, 64)
+    image = replace(make_studies(1)[0], modality="dermoscopy")  # PHRASES name a left lung
+    example = load_example(image, 64)
     for seed in range(12):
         drawn = draw(example, np.random.default_rng(seed), DrawSettings(ancestor_share=0.0))
         bright = drawn.target.labels_GK[:, drawn.phrases.index("bright square")]

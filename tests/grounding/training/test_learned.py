@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medglip.grounding import BadInput, Study
+from medglip.grounding import AnnotatedImage, BadInput
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.grounders.pretrained import checkpoint_folder
 from medglip.grounding.recipe import CoreRecipe
@@ -20,11 +20,11 @@ from medglip.grounding.training.provenance import (
     write_learned,
 )
 
-MakeStudies = Callable[[int], list[Study]]
+MakeStudies = Callable[[int], list[AnnotatedImage]]
 
 
 @pytest.fixture
-def studies(make_studies: MakeStudies) -> list[Study]:
+def images(make_studies: MakeStudies) -> list[AnnotatedImage]:
     first, second, third = make_studies(3)
     return [replace(first, split="train"), replace(second, split="train"), replace(third, split="val")]
 
@@ -35,36 +35,36 @@ def core(folder: Path) -> Path:
     return folder
 
 
-def test_training_pictures_are_refused_and_others_are_not(studies: list[Study], tmp_path: Path) -> None:
+def test_training_pictures_are_refused_and_others_are_not(images: list[AnnotatedImage], tmp_path: Path) -> None:
     folder = core(tmp_path / "core")
-    write_learned(folder, training_pictures(to_dataset(studies)))
-    refuse_learned(folder, [studies[2].image_path])
+    write_learned(folder, training_pictures(to_dataset(images)))
+    refuse_learned(folder, [images[2].image_path])
     with pytest.raises(BadInput, match="1 of 2 scored pictures"):
-        refuse_learned(folder, [study.image_path for study in studies[1:]])
+        refuse_learned(folder, [image.image_path for image in images[1:]])
     moved = tmp_path / "elsewhere.png"
-    moved.write_bytes(Path(studies[0].image_path).read_bytes())
+    moved.write_bytes(Path(images[0].image_path).read_bytes())
     with pytest.raises(BadInput, match=r"elsewhere\.png"):
         refuse_learned(folder, [moved])
     assert str(tmp_path) not in (folder / FILE).read_text()
 
 
-def test_a_core_that_goes_on_from_another_knows_its_pictures_too(studies: list[Study], tmp_path: Path) -> None:
+def test_a_core_that_goes_on_from_another_knows_its_pictures_too(images: list[AnnotatedImage], tmp_path: Path) -> None:
     old, new = core(tmp_path / "old"), core(tmp_path / "new")
-    write_learned(old, [Path(studies[0].image_path)])
-    write_learned(new, [Path(studies[1].image_path)], start=old)
+    write_learned(old, [Path(images[0].image_path)])
+    write_learned(new, [Path(images[1].image_path)], start=old)
     with pytest.raises(BadInput, match="2 of 2"):
-        refuse_learned(new, [study.image_path for study in studies[:2]])
+        refuse_learned(new, [image.image_path for image in images[:2]])
 
 
-def test_learned_pictures_are_known_among_others(studies: list[Study], tmp_path: Path) -> None:
-    paths = [Path(study.image_path) for study in studies]
+def test_learned_pictures_are_known_among_others(images: list[AnnotatedImage], tmp_path: Path) -> None:
+    paths = [Path(image.image_path) for image in images]
     write_learned(tmp_path, paths[:1])
     assert learned_among(tmp_path, paths) == {paths[0]}
 
 
-def test_a_core_that_does_not_say_is_not_trusted(studies: list[Study], tmp_path: Path) -> None:
+def test_a_core_that_does_not_say_is_not_trusted(images: list[AnnotatedImage], tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not say"):
-        refuse_learned(core(tmp_path / "core"), [studies[0].image_path])
+        refuse_learned(core(tmp_path / "core"), [images[0].image_path])
 
 
 @pytest.mark.parametrize("name", ["small", "small-research"])

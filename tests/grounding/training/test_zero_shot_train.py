@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers.loss.loss_grounding_dino import GroundingDinoForObjectDetectionLoss, GroundingDinoHungarianMatcher
 
-from medglip.grounding import BadInput, Study
+from medglip.grounding import AnnotatedImage, BadInput
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.files import read_lines
 from medglip.grounding.grounders.zero_shot import Prompt, ZeroShotGrounder, ZeroShotSettings
@@ -19,7 +19,7 @@ from medglip.grounding.training.examples import DrawSettings
 from medglip.grounding.training.loop import TrainSettings
 from medglip.scripts.bench.untrained_dino import DinoSizes, build_dino
 
-MakeStudies = Callable[[int], list[Study]]
+MakeStudies = Callable[[int], list[AnnotatedImage]]
 COSTS = {"class_cost": 1.0, "bbox_cost": 5.0, "giou_cost": 2.0}
 PROMPT = Prompt(ids=list(range(7)), spans=[(1, 3), (4, 5)])
 """Two phrases an image: tokens 1 and 2, token 4."""
@@ -137,9 +137,9 @@ def settings(steps: int, rate: float = 1e-3) -> FineTuneSettings:
 
 @pytest.mark.slow
 def test_a_detector_learns_one_picture_and_its_folder_knows_how(make_studies: MakeStudies, tmp_path: Path) -> None:
-    study = make_studies(1)[0]
+    image = make_studies(1)[0]
     wanted = settings(70).model_copy(update={"image_size": 96})
-    folder = fine_tune(tiny(96), to_dataset([study]), wanted, tmp_path)
+    folder = fine_tune(tiny(96), to_dataset([image]), wanted, tmp_path)
     log = list(read_lines(tmp_path / "log.jsonl"))
     for name in ("box", "giou"):
         first, last = (float(np.mean([row[name] for row in part])) for part in (log[:5], log[-10:]))
@@ -147,7 +147,7 @@ def test_a_detector_learns_one_picture_and_its_folder_knows_how(make_studies: Ma
     grounder = ZeroShotGrounder.from_pretrained(folder, "cpu", ZeroShotSettings(min_score=0.0))
     assert grounder.model.config.letterbox_px == 96
     best: dict[str, float] = {}
-    for region in grounder.ground([study], [study.phrases])[0]:
+    for region in grounder.ground([image], [image.phrases])[0]:
         best.setdefault(region.phrase, region.score)
     assert best["left lung"] < min(best["bright square"], best["dark square"])  # asked, annotated, never there
 

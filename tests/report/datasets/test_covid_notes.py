@@ -33,11 +33,11 @@ def test_notes_become_reports_with_the_lung_regions(tmp_path: Path) -> None:
     ]
     reports, skipped = read(write_set(tmp_path, rows, {"a.png": [2, 3, 10, 20]}), seed=0)
     assert [report.text for report in reports] == ["Opacity in the right lung. No effusion.", "GGO 39 C - axial."]
-    assert [report.study.modality for report in reports] == ["xray", "ct"]
-    assert [region.phrase for region in reports[0].study.regions] == ["right lung"]
-    assert reports[0].sentences[0].regions == reports[0].study.regions
+    assert [report.image.modality for report in reports] == ["xray", "ct"]
+    assert [region.phrase for region in reports[0].image.regions] == ["right lung"]
+    assert reports[0].sentences[0].regions == reports[0].image.regions
     assert reports[0].sentences[1].is_negated
-    assert not reports[1].study.regions
+    assert not reports[1].image.regions
     assert not skipped.entries
 
 
@@ -45,7 +45,7 @@ def test_notes_without_lung_boxes_are_left_out_where_that_is_asked_for(tmp_path:
     rows = [("1", "a.png", "X-ray", "Opacity."), ("2", "b.png", "X-ray", "Clear.")]
     settings = write_set(tmp_path, rows, {"a.png": [2, 3, 10, 20]}).model_copy(update={"boxes_only": True})
     reports, skipped = read(settings, seed=0)
-    assert [report.study.image_path.name for report in reports] == ["a.png"]
+    assert [report.image.image_path.name for report in reports] == ["a.png"]
     assert not skipped.entries
 
 
@@ -56,7 +56,7 @@ def test_no_patient_is_in_both_splits_nor_are_patients_who_share_a_file_or_a_not
     settings = write_set(tmp_path, rows)
 
     def splits(seed: int) -> dict[str, str]:
-        return {report.study.image_path.name: report.study.split for report in read(settings, seed)[0]}
+        return {report.image.image_path.name: report.image.split for report in read(settings, seed)[0]}
 
     for seed in range(8):
         split = splits(seed)
@@ -80,7 +80,7 @@ def test_bad_rows_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
     settings = write_set(tmp_path, rows)
     (tmp_path / "images" / "d.png").write_bytes((tmp_path / "images" / "a.png").read_bytes()[:50])
     reports, skipped = read(settings, seed=0)
-    assert [report.study.image_path.name for report in reports] == ["a.png", "e.png"]
+    assert [report.image.image_path.name for report in reports] == ["a.png", "e.png"]
     assert sorted(entry["item"] for entry in skipped.entries) == [f"metadata.csv row {n}" for n in range(2, 7)]
 
 

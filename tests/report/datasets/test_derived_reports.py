@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 
 from medglip.grounding.datasets.phantoms import dataset as phantom
-from medglip.grounding.datasets.schema import studies as studies_of
-from medglip.grounding.types import Region, Study
+from medglip.grounding.datasets.schema import images as images_of
+from medglip.grounding.types import AnnotatedImage, Region
 from medglip.grounding.vocabulary.labels import load_labels
 from medglip.report.datasets.derived import to_reports
 from medglip.report.task import Report
 from medglip.report.text.negation import affirmed
-from medglip.report.text.statements import statements, truth_of_study
+from medglip.report.text.statements import statements, truth_of_image
 
 
 def _box(phrase: str, *box: int) -> Region:
     return Region(phrase=phrase, box_xyxy_px=np.array(box, np.float32))
 
 
-def _study(*regions: Region, modality: str = "mr", phrases: tuple[str, ...] = ()) -> Study:
-    return Study(
-        study_id="set/1.png",
+def _image(*regions: Region, modality: str = "mr", phrases: tuple[str, ...] = ()) -> AnnotatedImage:
+    return AnnotatedImage(
+        image_id="set/1.png",
         image_path=Path("/images/1.png"),
         modality=modality,
         group="1",
@@ -37,13 +37,13 @@ def _study(*regions: Region, modality: str = "mr", phrases: tuple[str, ...] = ()
 def of_phantoms(tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
     folder = tmp_path_factory.mktemp("phantoms")
     phantom.write(folder, phantom.PhantomSettings(num_train=105, num_val=0, num_test=0, size_px=96))
-    return to_reports(studies_of(phantom.read(folder)))
+    return to_reports(images_of(phantom.read(folder)))
 
 
 def test_what_is_said_follows_from_the_regions(of_phantoms: list[Report]) -> None:
     assert len(of_phantoms) == 105
     for report in of_phantoms:
-        truth = truth_of_study(report.study)
+        truth = truth_of_image(report.image)
         said = [statement for sentence in report.sentences for statement in statements(sentence)]
         assert said
         for statement in said:
@@ -59,7 +59,7 @@ def test_sentences_make_the_text_and_name_their_regions_alone(of_phantoms: list[
 
 
 def test_nothing_is_denied(of_phantoms: list[Report]) -> None:
-    absent = _study(_box("spleen", 5, 30, 25, 60), modality="ct", phrases=("lung tumor", "pancreas"))
+    absent = _image(_box("spleen", 5, 30, 25, 60), modality="ct", phrases=("lung tumor", "pancreas"))
     for report in [*of_phantoms, *to_reports([absent])]:
         assert all(affirmed(sentence.text) == sentence.text for sentence in report.sentences)
 
@@ -68,7 +68,7 @@ def test_a_place_is_named_only_where_it_is_certain_and_a_number_never() -> None:
     """A centre on a line of the grid has no place; several of a kind and kinds that are annotated in part have none."""
     clear, unclear = _box("spinal canal", 40, 5, 50, 25), _box("pancreas", 50, 60, 70, 80)
     discs = [_box("vertebra", 5, y, 20, y + 10) for y in (5, 25, 45)]
-    [report] = to_reports([_study(clear, unclear, *discs, _box("hard exudates", 80, 80, 85, 85))])
+    [report] = to_reports([_image(clear, unclear, *discs, _box("hard exudates", 80, 80, 85, 85))])
     assert [sentence.text for sentence in report.sentences] == [
         "MRI image.",
         "Several vertebrae are seen.",
@@ -80,4 +80,4 @@ def test_a_place_is_named_only_where_it_is_certain_and_a_number_never() -> None:
 
 
 def test_a_picture_without_regions_has_no_report() -> None:
-    assert to_reports([_study(phrases=("polyp",))]) == []
+    assert to_reports([_image(phrases=("polyp",))]) == []

@@ -48,7 +48,7 @@ def test_places_and_numbers_are_those_of_the_regions(reports: list[Report]) -> N
     for report in reports:
         for sentence in (sentence for sentence in report.sentences if not sentence.is_negated):
             region = _told(sentence)
-            place = where(region.box_xyxy_px, report.study.size_px)
+            place = where(region.box_xyxy_px, report.image.size_px)
             assert f"in the {place} part of the image." in sentence.text
             assert load_labels().phrases_in(sentence.text) == (region.phrase,)
             assert {r.phrase for r in sentence.regions} == {region.phrase}
@@ -57,12 +57,12 @@ def test_places_and_numbers_are_those_of_the_regions(reports: list[Report]) -> N
 
 def test_every_finding_is_told_once_and_absence_is_true(reports: list[Report]) -> None:
     for report in reports:
-        findings = [region for region in report.study.regions if LABELS[region.phrase].is_finding]
+        findings = [region for region in report.image.regions if LABELS[region.phrase].is_finding]
         told = [region for sentence in report.sentences for region in sentence.regions]
         assert len([region for region in told if LABELS[region.phrase].is_finding]) == len(findings)
-        assert all(any(region is known for known in report.study.regions) for region in told)
+        assert all(any(region is known for known in report.image.regions) for region in told)
         denied = {label for s in report.sentences if s.is_negated for label in load_labels().phrases_in(s.text)}
-        assert denied == set(findings_of(report.study.modality)) - {region.phrase for region in findings}
+        assert denied == set(findings_of(report.image.modality)) - {region.phrase for region in findings}
         assert all(not sentence.regions for sentence in report.sentences if sentence.is_negated)
 
 

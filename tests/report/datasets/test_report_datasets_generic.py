@@ -31,7 +31,7 @@ def write(folder: Path, rows: Rows, name: str = "reports.csv", delimiter: str = 
 
 def test_image_and_report_are_enough(tmp_path: Path) -> None:
     reports, skipped = load_reports("generic", write(tmp_path, [{"image": "a.png", "report": "Small nodule, left."}]))
-    assert [(r.report_id, r.text, r.study.split, r.study.modality) for r in reports] == [
+    assert [(r.report_id, r.text, r.image.split, r.image.modality) for r in reports] == [
         ("reports-1", "Small nodule, left.", "train", "xray")
     ]
     assert not skipped.entries
@@ -59,9 +59,9 @@ def test_everything_a_row_may_hold(tmp_path: Path, name: str) -> None:
     (report,), skipped = load_reports("generic", settings=settings)
     assert report.text == "Findings: Nodule. No effusion. Impression: Mass."
     assert (report.section, report.indication, report.technique) == ("both", "Cough.", "PA and lateral.")
-    assert [study.image_path.name for study in report.shown] == ["b.png", "a.png", "c.png"]
+    assert [image.image_path.name for image in report.shown] == ["b.png", "a.png", "c.png"]
     assert (report.views, report.prior_text, report.taken) == (("PA", "Lateral"), "Clear.", "202401310805")
-    assert (report.report_id, report.study.group, report.study.split, report.study.modality) == ("7", "17", "val", "ct")
+    assert (report.report_id, report.image.group, report.image.split, report.image.modality) == ("7", "17", "val", "ct")
     assert not skipped.entries
 
 
@@ -98,9 +98,9 @@ def test_without_columns_for_it_the_prior_is_the_patients_study_before(tmp_path:
         {"image": "c.png", "report": "Other.", "patient": "2", "date": "20230101"},
     ]
     reports, _ = load_reports("generic", settings=GenericSettings(path=write(tmp_path, rows), prior="both"))
-    told = {report.text: (report.prior_text, [study.image_path.name for study in report.priors]) for report in reports}
+    told = {report.text: (report.prior_text, [image.image_path.name for image in report.priors]) for report in reports}
     assert told == {"Second.": ("First.", ["b.png"]), "First.": ("", []), "Other.": ("", [])}
-    assert reports[0].study.split == reports[1].study.split
+    assert reports[0].image.split == reports[1].image.split
 
 
 def test_bad_rows_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_images_of_one_name_in_two_folders_are_two(tmp_path: Path) -> None:
         Image.new("L", (8, 6)).save(tmp_path / folder / "1.png")
     file = write(tmp_path, [{"image": "front/1.png|side/1.png", "report": "Clear."}])
     (report,), _ = load_reports("generic", settings=GenericSettings(path=file, max_views=2))
-    assert len({study.study_id for study in report.studies}) == 2
+    assert len({image.image_id for image in report.images}) == 2
 
 
 def test_a_line_without_a_column_of_the_others_is_listed(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_sets_that_were_there_before_come_by_name_too(tmp_path: Path) -> None:
     write(tmp_path, rows, "metadata.csv")
     reports, _ = load_reports("covid_notes", tmp_path)
     assert [report.text for report in reports] == [f"Note {k}." for k in "abcd"]
-    assert {report.study.split for report in load_reports("covid_notes", tmp_path, part="val")[0]} == {"val"}
+    assert {report.image.split for report in load_reports("covid_notes", tmp_path, part="val")[0]} == {"val"}
 
 
 def test_dates_sort_as_digits() -> None:

@@ -63,7 +63,7 @@ def test_the_archive_is_read_as_it_is_with_or_without_images(tmp_path: Path) -> 
     pictures(tmp_path / "images", "CXR10_1_IM-0001-0001.png", "CXR10_1_IM-0001-1001.png")
     reports, skipped = load_reports("iu_xray", tmp_path, settings=IuXraySettings(max_views=2))
     assert [report.report_id for report in reports] == ["CXR10"]
-    assert [study.image_path.stem[-4:] for study in reports[0].studies] == ["0001", "1001"]
+    assert [image.image_path.stem[-4:] for image in reports[0].images] == ["0001", "1001"]
     assert any(entry["item"].startswith("2.xml") for entry in skipped.entries)
 
 
@@ -107,12 +107,12 @@ def test_both_forms_of_r2gens_file(tmp_path: Path) -> None:
     annotation(tmp_path, train=[iu | {"split": "train"}, *bad], test=[iu | {"id": "CXR1_IM-0001", "split": "test"}])
     pictures(tmp_path / "images", *iu["image_path"])
     reports, skipped = load_reports("iu_xray", tmp_path, settings=IuXraySettings(max_views=2))
-    assert [(r.report_id, r.study.split, r.study.group) for r in reports] == [
+    assert [(r.report_id, r.image.split, r.image.group) for r in reports] == [
         ("CXR2384_IM-0942", "train", "CXR2384"),
         ("CXR1_IM-0001", "test", "CXR1"),
     ]
     assert reports[0].findings == "Heart normal ."
-    assert [study.image_path.name for study in reports[0].studies] == ["0.png", "1.png"]
+    assert [image.image_path.name for image in reports[0].images] == ["0.png", "1.png"]
     assert [entry["item"] for entry in skipped.entries] == [f"annotation.json row train {k}" for k in (2, 3, 4)]
 
     name = "p10/p10000032/s50414267/02aa804e.jpg"
@@ -120,7 +120,7 @@ def test_both_forms_of_r2gens_file(tmp_path: Path) -> None:
     annotation(tmp_path, val=[row, {**row, "id": "b", "subject_id": None}])
     pictures(tmp_path / "images", name)
     reports, _ = load_reports("mimic_cxr", settings=MimicCxrSettings(path=tmp_path))
-    assert [(r.study.group, r.study.split, r.study.dataset) for r in reports] == [("p10000032", "val", "mimic_cxr")] * 2
+    assert [(r.image.group, r.image.split, r.image.dataset) for r in reports] == [("p10000032", "val", "mimic_cxr")] * 2
 
 
 def test_an_id_that_comes_twice_is_listed_and_never_scored_twice(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_an_id_that_comes_twice_is_listed_and_never_scored_twice(tmp_path: Path)
     annotation(tmp_path, train=[row], test=[row])
     pictures(tmp_path / "images", "0.png")
     reports, skipped = load_reports("iu_xray", tmp_path)
-    assert [report.study.split for report in reports] == ["train"]
+    assert [report.image.split for report in reports] == ["train"]
     assert "stands in row train 1 already" in skipped.entries[0]["why"]
 
 

@@ -28,18 +28,18 @@ class Mimic:
         self.labels: list[tuple[str, ...]] = []
 
     def add(
-        self, subject: str, study: str, shots: Shots, text: str | None, *, when: str = "", part: str = "train"
+        self, subject: str, image: str, shots: Shots, text: str | None, *, when: str = "", part: str = "train"
     ) -> None:
-        folder = self.root / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{study}"
+        folder = self.root / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{image}"
         folder.mkdir(parents=True)
         if text is not None:
             folder.with_suffix(".txt").write_text(text)
         date, _, time = when.partition(" ")
         for dicom, view in shots:
             Image.new("L", (8, 6)).save(folder / f"{dicom}.jpg")
-            self.split.append((dicom, study, subject, part))
-            self.meta.append((dicom, subject, study, view, "6", "8", date, time))
-        self.labels.append((subject, study, "1.0", "-1.0", ""))
+            self.split.append((dicom, image, subject, part))
+            self.meta.append((dicom, subject, image, view, "6", "8", date, time))
+        self.labels.append((subject, image, "1.0", "-1.0", ""))
 
     def write(self, **kwargs: Any) -> MimicCxrSettings:
         self._csv("split", ("dicom_id", "study_id", "subject_id", "split"), self.split)
@@ -63,12 +63,12 @@ def test_studies_become_reports_frontal_view_first(mimic: Mimic) -> None:
     mimic.add("10000898", "50771383", [("d4", "AP")], TEXT.format("No effusion.", ""), part="validate")
     reports, skipped = load_reports("mimic_cxr", settings=mimic.write(max_views=2))
     first = reports[0]
-    assert [report.study.split for report in reports] == ["train", "test", "val"]
-    assert [study.image_path.name for study in first.studies] == ["d2.jpg", "d1.jpg"]
+    assert [report.image.split for report in reports] == ["train", "test", "val"]
+    assert [image.image_path.name for image in first.images] == ["d2.jpg", "d1.jpg"]
     assert first.views == ("PA", "LATERAL")
     assert (first.text, first.findings, first.impression) == ("Clear lungs.", "Clear lungs.", "Normal.")
     assert first.indication == "Cough, seen."
-    assert (first.study.group, first.study.size_px, first.study.modality) == ("p10000032", (8, 6), "xray")
+    assert (first.image.group, first.image.size_px, first.image.modality) == ("p10000032", (8, 6), "xray")
     assert first.meta["chexpert"] == {"Edema": 1, "Pneumonia": -1}
     assert reports[1].meta["deidentified"] == {"policy": "remove", "marks": 1}
     assert reports[1].text == "Edema."
@@ -78,7 +78,7 @@ def test_studies_become_reports_frontal_view_first(mimic: Mimic) -> None:
 
 
 def test_the_prior_is_the_patients_latest_earlier_study_and_never_a_later_one(mimic: Mimic) -> None:
-    for subject, study, when in [
+    for subject, image, when in [
         ("1", "12", "21800506 80556.875"),
         ("1", "13", "21800506 213014.531"),
         ("1", "11", "21791231 235959"),
@@ -86,7 +86,7 @@ def test_the_prior_is_the_patients_latest_earlier_study_and_never_a_later_one(mi
         ("2", "21", "21790101 0"),
         ("1", "15", ""),
     ]:
-        mimic.add(f"{subject:0>8}", study, [(f"d{study}", "PA")], TEXT.format(f"Report {study}.", ""), when=when)
+        mimic.add(f"{subject:0>8}", image, [(f"d{image}", "PA")], TEXT.format(f"Report {image}.", ""), when=when)
     settings = mimic.write(prior="both")
     reports = {report.report_id: report for report in load_reports("mimic_cxr", settings=settings)[0]}
     told = {name: report.prior_text for name, report in reports.items()}
@@ -99,10 +99,10 @@ def test_the_prior_is_the_patients_latest_earlier_study_and_never_a_later_one(mi
         "s15": "",
     }
     for report in reports.values():
-        assert [study.image_path.stem for study in report.priors] == [
+        assert [image.image_path.stem for image in report.priors] == [
             f"d{t}" for t in re.findall(r"\d+", report.prior_text)
         ]
-        assert all(study.group == report.study.group for study in report.priors)
+        assert all(image.group == report.image.group for image in report.priors)
     assert all(not report.shown[1:] for report in load_reports("mimic_cxr", settings=mimic.write())[0])
 
 
@@ -141,7 +141,7 @@ def test_every_bad_study_is_listed_and_the_rest_goes_on(mimic: Mimic) -> None:
     assert len(skipped.entries) == 9  # eight things of seven studies, and one view of a study that is kept
     assert [sentence.is_negated for sentence in reports[0].sentences] == [True, True]
     assert not any(sentence.regions for sentence in reports[0].sentences)
-    assert (reports[1].section, reports[1].study.image_path.stem) == ("impression", "kept")
+    assert (reports[1].section, reports[1].image.image_path.stem) == ("impression", "kept")
     texts, _ = load_texts("mimic_cxr", settings=settings)
     assert {text.row.report_id: text.meta["section"] for text in texts}["s9"] == "last_paragraph"
     lateral, _ = load_reports("mimic_cxr", settings=mimic.write(needs_frontal=False))

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from medglip.grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
-from medglip.grounding.types import Region, Study
+from medglip.grounding.types import AnnotatedImage, Region
 from medglip.grounding.vocabulary.labels import load_labels
 from medglip.report.task import Report, Sentence, to_example
 from medglip.report.text.attribution import attribute
 from medglip.report.text.citation_targets import cited_text, to_cited
 from medglip.vqa.prompt.prompt import _target
 
-STUDY = Study(
-    study_id="a", image_path=Path("a.png"), modality="xray", group="g", dataset="t", split="train", size_px=(80, 50)
+STUDY = AnnotatedImage(
+    image_id="a", image_path=Path("a.png"), modality="xray", group="g", dataset="t", split="train", size_px=(80, 50)
 )
 
 
@@ -29,7 +29,7 @@ SENTENCES = (
     Sentence(text="No effusion.", is_negated=True),
 )
 TEXT = "A nodule. The heart is large. No effusion."
-KNOWN = Report(report_id="1", study=STUDY, text=TEXT, sentences=SENTENCES)
+KNOWN = Report(report_id="1", image=STUDY, text=TEXT, sentences=SENTENCES)
 
 
 def shown(*regions: Region) -> Evidence:

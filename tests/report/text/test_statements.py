@@ -11,11 +11,11 @@ from medglip.eval.metrics.chexbert import Labels, label_measures
 from medglip.eval.metrics.radfact import Verdicts, radfact_measures
 from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.phantoms.draw import findings_of
-from medglip.grounding.types import Region, Study
+from medglip.grounding.types import AnnotatedImage, Region
 from medglip.report.datasets.phantom import read_reports
 from medglip.report.task import Report, Sentence
 from medglip.report.text.sentences import ground_sentences
-from medglip.report.text.statements import finding_labels, judged, statements, truth_of_study
+from medglip.report.text.statements import finding_labels, judged, statements, truth_of_image
 
 
 def region(phrase: str, x: float, y: float) -> Region:
@@ -23,8 +23,8 @@ def region(phrase: str, x: float, y: float) -> Region:
 
 
 LEFT, RIGHT, OPACITY = region("nodule", 5, 5), region("nodule", 75, 5), region("opacity", 5, 75)
-STUDY = Study(
-    study_id="s",
+STUDY = AnnotatedImage(
+    image_id="s",
     image_path=Path("s.png"),
     modality="xray",
     group="s",
@@ -36,7 +36,7 @@ STUDY = Study(
 )
 REFERENCE = Report(
     report_id="r",
-    study=STUDY,
+    image=STUDY,
     text="Two nodules are seen, the larger one in the upper left part of the image. No opacity is seen.",
     sentences=(
         Sentence(
@@ -61,7 +61,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
 
 def test_a_phantoms_own_report_is_right_in_every_measure(reports: list[Report]) -> None:
     labels = finding_labels(reports)
-    assert set(labels) == {name for report in reports for name in findings_of(report.study.modality)}
+    assert set(labels) == {name for report in reports for name in findings_of(report.image.modality)}
     found = [judged(report, report.sentences, labels) for report in reports]
     assert all(set(one["labels"]["reference"]) == set(labels) for one in found)
     measures = label_measures([Labels.model_validate(one["labels"]) for one in found])
@@ -73,7 +73,7 @@ def test_a_phantoms_own_report_is_right_in_every_measure(reports: list[Report]) 
 
 def test_sentences_of_another_picture_are_not_borne_out(reports: list[Report]) -> None:
     labels = finding_labels(reports)
-    one, other = next((a, b) for a in reports for b in reports if a.study.modality != b.study.modality)
+    one, other = next((a, b) for a in reports for b in reports if a.image.modality != b.image.modality)
     found = judged(one, other.sentences, labels)
     assert {verdict["status"] for side in found["radfact"].values() for verdict in side} == {"not_entailed"}
 
@@ -137,11 +137,11 @@ def test_a_number_belongs_to_its_part_of_the_sentence() -> None:
     (sentence,) = ground_sentences("Two nodules and an opacity are seen.", (LEFT, OPACITY), _tree())
     found = {one.phrase: (one.number, len(one.regions)) for one in statements(sentence)}
     assert found == {"nodule": (2, 1), "opacity": (None, 1)}
-    assert {one.phrase: one.number for one in truth_of_study(STUDY)} == {"heart": 1, "nodule": 2, "opacity": 0}
+    assert {one.phrase: one.number for one in truth_of_image(STUDY)} == {"heart": 1, "nodule": 2, "opacity": 0}
 
 
 def test_nothing_is_exact_where_no_finding_is_annotated() -> None:
-    assert finding_labels([replace(REFERENCE, study=replace(STUDY, phrases=("right lung",), regions=()))]) == ()
+    assert finding_labels([replace(REFERENCE, image=replace(STUDY, phrases=("right lung",), regions=()))]) == ()
 
 
 def _tree():  # noqa: ANN202 - the house's own

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from medglip.eval.settings import EvalSettings
-from medglip.grounding import BadInput, Region, Study
+from medglip.grounding import AnnotatedImage, BadInput, Region
 from medglip.grounding.files import read_lines
 from medglip.grounding.geometry import mask_to_rle
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
@@ -34,20 +34,20 @@ class Truth:
     def __init__(self, wrong: Sequence[str] = ()):
         self.wrong, self.asked = wrong, list[list[str]]()
 
-    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         self.asked += [list(row) for row in phrases]
-        for study in studies:
-            Image.open(study.image_path).load()
-            if study.image_path.name == "broken.png":
-                raise BadInput("broken", file=study.image_path)
-        return [self._one(study, row) for study, row in zip(studies, phrases, strict=True)]
+        for image in images:
+            Image.open(image.image_path).load()
+            if image.image_path.name == "broken.png":
+                raise BadInput("broken", file=image.image_path)
+        return [self._one(image, row) for image, row in zip(images, phrases, strict=True)]
 
-    def _one(self, study: Study, asked: Sequence[str]) -> list[Region]:
+    def _one(self, image: AnnotatedImage, asked: Sequence[str]) -> list[Region]:
         words = {"Left lung": "left lung", "bright square": "bright square", "RBC": "red blood cell"}
         box = np.array([0, 0, 9, 9], np.float32)
         found = [
             Region(phrase=words[r.phrase], box_xyxy_px=r.box_xyxy_px, mask=r.mask, score=0.9)
-            for r in study.regions
+            for r in image.regions
             if words[r.phrase] in asked
         ]
         return found + [Region(phrase=p, box_xyxy_px=box, score=0.6) for p in self.wrong if p in asked]
@@ -102,9 +102,9 @@ class Sure(Truth):
     """Finds nothing at all, and says what is there in one pass."""
 
     def answer(
-        self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]
+        self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
     ) -> list[tuple[list[Region], dict[str, float]]]:
-        truth = [{region.phrase for region in row} for row in self.ground(studies, phrases)]
+        truth = [{region.phrase for region in row} for row in self.ground(images, phrases)]
         return [([], {p: 0.9 if p in there else 0.2 for p in row}) for there, row in zip(truth, phrases, strict=True)]
 
 
@@ -136,7 +136,7 @@ def test_a_lost_annotation_is_neither_absent_nor_known(coco: tuple[Path, Path]) 
         data["annotations"][1]["bbox"] = [90, 90, 5, 5]
 
     found = read_coco(changed(coco[0], crowd), coco[1])
-    assert [len(study.phrases) for study in found.studies] == [2, 2, 3, 3, 3, 3]
+    assert [len(image.phrases) for image in found.images] == [2, 2, 3, 3, 3, 3]
     assert len(found.skipped.entries) == 2
 
 
@@ -215,8 +215,8 @@ def test_masks_count_in_every_form_that_coco_has(coco: tuple[Path, Path]) -> Non
 
     found = read_coco(changed(coco[0], replaced), coco[1])
     assert not found.skipped.entries
-    assert [study.regions[0].mask is None for study in found.studies] == [False, False, True, False, False, False]
-    assert all((study.regions[0].mask == mask).all() for study in found.studies if study.regions[0].mask is not None)
+    assert [image.regions[0].mask is None for image in found.images] == [False, False, True, False, False, False]
+    assert all((image.regions[0].mask == mask).all() for image in found.images if image.regions[0].mask is not None)
     assert evaluate(Truth(), found, QUICK).metrics["dice"].n == 5
 
 

@@ -67,7 +67,7 @@ def test_questions_on_pictures_that_taught_the_adapter_are_told_apart(rad: Path,
     asked, _ = load_questions("vqa_rad", rad, "official")
     assert told_apart(asked, None) == told_apart(asked, tmp_path) == list(asked)  # nobody says
     write_learned(tmp_path, [rad / "images" / "synpic1.jpg"])
-    kinds = {q.study.image_path.name: q.meta["picture"] for q in told_apart(asked, tmp_path)}
+    kinds = {q.image.image_path.name: q.meta["picture"] for q in told_apart(asked, tmp_path)}
     assert kinds == {f"synpic{k}.jpg": "learned" if k == 1 else "new" for k in range(4)}
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
 from medglip.grounding.model.calibration import Calibration
-from medglip.grounding.types import NOTICE, Region, Study
+from medglip.grounding.types import NOTICE, AnnotatedImage, Region
 from medglip.report.output.grounded import file_stem
 from medglip.report.output.schema import check
 from medglip.report.task import Report, instruction
@@ -46,11 +46,11 @@ class Finder:
     found = (region("nodule", 2, 0.9), region("heart", 20, 0.8), region("nodule", 40, 0.2))
     chances = {"nodule": 0.9, "heart": 0.9, "pleural effusion": 0.02}  # noqa: RUF012 - never changed
 
-    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         return [[one for one in self.found if one.phrase in row] for row in phrases]
 
-    def answer(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> Any:
-        regions = self.ground(studies, phrases)
+    def answer(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> Any:
+        regions = self.ground(images, phrases)
         return [(found, {p: self.chances[p] for p in row}) for found, row in zip(regions, phrases, strict=True)]
 
 
@@ -58,26 +58,26 @@ class Run:
     """A finished run that always says the same."""
 
     folder, checkpoint, finder, recipe = Path("runs/tiny"), None, Finder(), None
-    grounder = SimpleNamespace(embed=lambda studies, regions: [list(row) for row in regions])
+    grounder = SimpleNamespace(embed=lambda images, regions: [list(row) for row in regions])
     mllm = SimpleNamespace(base="tiny")
     vocabulary = {"xray": ["nodule", "heart", "pleural effusion"]}  # noqa: RUF012 - never changed
 
     def __init__(self, says: str, cite: bool = False):
         self.says, self.shown = says, EvidenceSettings(cite=cite)
 
-    def query(self, study: Study, others: Sequence[Study] = ()) -> Any:
-        return SimpleNamespace(study=study, others=others, phrases=("nodule",))
+    def query(self, image: AnnotatedImage, others: Sequence[AnnotatedImage] = ()) -> Any:
+        return SimpleNamespace(image=image, others=others, phrases=("nodule",))
 
-    def regions(self, study: Study, phrases: Sequence[str]) -> list[Region]:
-        return self.finder.ground([study], [phrases])[0]
+    def regions(self, image: AnnotatedImage, phrases: Sequence[str]) -> list[Region]:
+        return self.finder.ground([image], [phrases])[0]
 
     def evidence(self, query: Any, source: str) -> Evidence:
-        first, *others = (self.evidence_of(study, query.phrases, source) for study in (query.study, *query.others))
+        first, *others = (self.evidence_of(image, query.phrases, source) for image in (query.image, *query.others))
         return replace(first, others=tuple(others))
 
-    def evidence_of(self, study: Study, phrases: Sequence[str], source: Any) -> Evidence:
-        regions = () if source == "none" else tuple(self.regions(study, phrases))
-        return Evidence(source=source, size_px=study.size_px, regions=regions)
+    def evidence_of(self, image: AnnotatedImage, phrases: Sequence[str], source: Any) -> Evidence:
+        regions = () if source == "none" else tuple(self.regions(image, phrases))
+        return Evidence(source=source, size_px=image.size_px, regions=regions)
 
     def evidence_settings(self, source: str) -> EvidenceSettings:
         return self.shown
@@ -94,18 +94,20 @@ class Run:
         return SimpleNamespace(text=self.says)
 
 
-def alone(study: Study) -> Report:
-    return Report(report_id=study.image_path.stem, study=study, text="")
+def alone(image: AnnotatedImage) -> Report:
+    return Report(report_id=image.image_path.stem, image=image, text="")
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
+def image(tmp_path: Path) -> AnnotatedImage:
     path = tmp_path / "a.png"
     Image.new("L", (60, 40), 90).save(path)
-    return Study(study_id="a", image_path=path, modality="xray", group="a", dataset="u", split="test", size_px=(60, 40))
+    return AnnotatedImage(
+        image_id="a", image_path=path, modality="xray", group="a", dataset="u", split="test", size_px=(60, 40)
+    )
 
 
-def test_an_adapter_that_never_learned_reports_says_so(study: Study, tmp_path: Path) -> None:
+def test_an_adapter_that_never_learned_reports_says_so(image: AnnotatedImage, tmp_path: Path) -> None:
     folder = tmp_path / "adapter"
     folder.mkdir()
     (folder / OUR_FILE).write_text("{}")
@@ -118,18 +120,18 @@ def test_an_adapter_that_never_learned_reports_says_so(study: Study, tmp_path: P
     asked: Any = Run("Clear.")
     wrote: Any = Run("Clear.")
     asked.recipe = SimpleNamespace(report=None)
-    lines = write_grounded(asked, alone(study), "none", Outputs(folder=tmp_path))
+    lines = write_grounded(asked, alone(image), "none", Outputs(folder=tmp_path))
     assert lines[0] == NEVER_LEARNED
-    assert NEVER_LEARNED not in write_grounded(wrote, alone(study), "none", Outputs(folder=tmp_path))
+    assert NEVER_LEARNED not in write_grounded(wrote, alone(image), "none", Outputs(folder=tmp_path))
 
 
-def test_a_user_s_decoding_goes_before_the_recipe_s(study: Study, tmp_path: Path) -> None:
+def test_a_user_s_decoding_goes_before_the_recipe_s(image: AnnotatedImage, tmp_path: Path) -> None:
     run: Any = Run("Clear.")
     run.recipe = SimpleNamespace(report=SimpleNamespace(generate=GenerateSettings(num_beams=2), negation="rules"))
-    write_grounded(run, alone(study), "none", Outputs(folder=tmp_path, decoding={"max_new_tokens": 5, "no_repeat": 3}))
+    write_grounded(run, alone(image), "none", Outputs(folder=tmp_path, decoding={"max_new_tokens": 5, "no_repeat": 3}))
     assert run.decoded == GenerateSettings(num_beams=2, max_new_tokens=5, no_repeat=3)
     with pytest.raises(BadInput, match="temperature"):
-        write_grounded(run, alone(study), "none", Outputs(folder=tmp_path, decoding={"temperature": 1.0}))
+        write_grounded(run, alone(image), "none", Outputs(folder=tmp_path, decoding={"temperature": 1.0}))
 
 
 def test_a_run_and_an_adapter_at_once_are_refused(tmp_path: Path) -> None:
@@ -137,22 +139,22 @@ def test_a_run_and_an_adapter_at_once_are_refused(tmp_path: Path) -> None:
         run_or_adapter(tmp_path, tmp_path, None, "small")
 
 
-def written(study: Study, out: Path, *args: Any) -> tuple[list[str], dict[str, Any]]:
+def written(image: AnnotatedImage, out: Path, *args: Any) -> tuple[list[str], dict[str, Any]]:
     says, run, source = args
-    lines = write_grounded(run(says), alone(study), source, Outputs(folder=out))
+    lines = write_grounded(run(says), alone(image), source, Outputs(folder=out))
     values = json.loads((out / "a.json").read_text())
     check(values)
     return lines, values
 
 
-def test_several_views_make_one_text_and_a_page_each(study: Study, tmp_path: Path) -> None:
+def test_several_views_make_one_text_and_a_page_each(image: AnnotatedImage, tmp_path: Path) -> None:
     lateral = tmp_path / "b c.png"
     Image.new("L", (60, 40), 80).save(lateral)
     before = tmp_path / "prior.txt"
     before.write_text("No nodule\nthen.")
-    known = Known(indication="Cough.", prior_images=[study.image_path], prior_report=before)
-    asked = user_report([study.image_path, lateral], "xray", known)
-    assert [one.image_path for one in asked.shown] == [study.image_path, lateral, study.image_path]
+    known = Known(indication="Cough.", prior_images=[image.image_path], prior_report=before)
+    asked = user_report([image.image_path, lateral], "xray", known)
+    assert [one.image_path for one in asked.shown] == [image.image_path, lateral, image.image_path]
     assert instruction(asked).startswith("Indication: Cough.\nPrior report: No nodule then.\n")
     run: Any = Run("A nodule [1]. It grew [2]. And [3]. And [4].", cite=True)
     write_grounded(run, asked, "predicted", Outputs(folder=tmp_path / "out"))
@@ -167,19 +169,19 @@ def test_several_views_make_one_text_and_a_page_each(study: Study, tmp_path: Pat
     assert f'href="{file_stem("b c")}.html"' in (tmp_path / "out" / "a.html").read_text()
 
 
-def test_images_of_one_name_are_refused(study: Study, tmp_path: Path) -> None:
+def test_images_of_one_name_are_refused(image: AnnotatedImage, tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     other = tmp_path / "x" / "a.png"
-    other.write_bytes(study.image_path.read_bytes())
+    other.write_bytes(image.image_path.read_bytes())
     with pytest.raises(BadInput, match="two images are called 'a'"):
-        user_report([study.image_path, other], None, Known())
+        user_report([image.image_path, other], None, Known())
     with pytest.raises(BadInput, match="prior report cannot be read"):
         user_report([other], None, Known(prior_report=tmp_path / "none.txt"))
 
 
-def test_text_is_read_both_ways_and_held_against_presence(study: Study, tmp_path: Path) -> None:
+def test_text_is_read_both_ways_and_held_against_presence(image: AnnotatedImage, tmp_path: Path) -> None:
     says = "A nodule [1]. The heart is large. There is a pleural effusion."
-    lines, values = written(study, tmp_path / "out", says, lambda text: Run(text, cite=True), "predicted")
+    lines, values = written(image, tmp_path / "out", says, lambda text: Run(text, cite=True), "predicted")
     first, second, third = values["sentences"]
     assert (first["text"], first["cited"], first["grounded"], first["support"]) == ("A nodule.", [0], [0], "both")
     assert [values["regions"][place]["phrase"] for place in second["regions"]] == ["heart"]
@@ -196,7 +198,7 @@ def test_text_is_read_both_ways_and_held_against_presence(study: Study, tmp_path
     assert "medglip" in values["versions"]
 
 
-def test_presence_is_held_against_the_text_only_where_it_means_something(study: Study, tmp_path: Path) -> None:
+def test_presence_is_held_against_the_text_only_where_it_means_something(image: AnnotatedImage, tmp_path: Path) -> None:
     says = "There is a pleural effusion."
 
     class Untrained(Run):
@@ -207,7 +209,7 @@ def test_presence_is_held_against_the_text_only_where_it_means_something(study: 
         finder.calibration = Calibration()
 
     for run in (Untrained, Uncalibrated):
-        _, values = written(study, tmp_path / run.__name__, says, run, "none")
+        _, values = written(image, tmp_path / run.__name__, says, run, "none")
         assert values["presences"] == {}
         assert "contradictions" not in values["sentences"][0]
 
@@ -216,12 +218,12 @@ def test_presence_is_held_against_the_text_only_where_it_means_something(study: 
     ("wanted", "in_recipe", "used"), [(None, None, "rules"), (None, "off", "off"), ("rules", "off", "rules")]
 )
 def test_who_tells_denials_is_the_users_choice_then_the_recipes(
-    study: Study, tmp_path: Path, wanted: Any, in_recipe: str | None, used: str
+    image: AnnotatedImage, tmp_path: Path, wanted: Any, in_recipe: str | None, used: str
 ) -> None:
     run: Any = Run("No nodule.")
     report = SimpleNamespace(negation=in_recipe, generate=GenerateSettings())
     run.recipe = SimpleNamespace(report=report) if in_recipe else None
-    write_grounded(run, alone(study), "none", Outputs(folder=tmp_path, negation=wanted))
+    write_grounded(run, alone(image), "none", Outputs(folder=tmp_path, negation=wanted))
     values = json.loads((tmp_path / "a.json").read_text())
     check(values)
     assert values["negation"] == used
@@ -231,27 +233,27 @@ def test_who_tells_denials_is_the_users_choice_then_the_recipes(
     assert "contradictions" not in values["sentences"][0]
 
 
-def test_an_unknown_engine_is_refused_before_anything_is_loaded(study: Study, tmp_path: Path) -> None:
-    words = ["report", "write", str(study.image_path), "--run", str(tmp_path / "none"), "--negation", "of"]
+def test_an_unknown_engine_is_refused_before_anything_is_loaded(image: AnnotatedImage, tmp_path: Path) -> None:
+    words = ["report", "write", str(image.image_path), "--run", str(tmp_path / "none"), "--negation", "of"]
     with pytest.raises(BadInput, match="did you mean 'off'"):
         CliRunner().invoke(app, words, catch_exceptions=False)
 
 
-def test_without_evidence_sentences_are_still_grounded_afterwards(study: Study, tmp_path: Path) -> None:
-    _, values = written(study, tmp_path / "out", "A nodule.", Run, "none")
+def test_without_evidence_sentences_are_still_grounded_afterwards(image: AnnotatedImage, tmp_path: Path) -> None:
+    _, values = written(image, tmp_path / "out", "A nodule.", Run, "none")
     assert values["evidence"] == "none"
     assert [row["phrase"] for row in values["regions"]] == ["nodule"]
     assert values["sentences"][0]["support"] == "grounded"
 
 
-def test_an_empty_text_is_an_empty_report(study: Study, tmp_path: Path) -> None:
-    _, values = written(study, tmp_path / "out", "", Run, "none")
+def test_an_empty_text_is_an_empty_report(image: AnnotatedImage, tmp_path: Path) -> None:
+    _, values = written(image, tmp_path / "out", "", Run, "none")
     assert values["sentences"] == []
     assert values["presences"] == {}
 
 
 def test_a_description_rests_on_the_marked_region(
-    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    image: AnnotatedImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
 
@@ -260,7 +262,7 @@ def test_a_description_rests_on_the_marked_region(
         return [SimpleNamespace(text="Round and bright. No pleural effusion.")]
 
     monkeypatch.setattr(grounded, "generate", say)
-    write_description(Run(""), study, "2,4,12,14", Outputs(folder=tmp_path / "out"))  # pyright: ignore[reportArgumentType]
+    write_description(Run(""), image, "2,4,12,14", Outputs(folder=tmp_path / "out"))  # pyright: ignore[reportArgumentType]
     (example, settings), *_ = asked
     assert {"text", "crops"} <= set(settings.forms)
     assert example.evidence.regions[0].phrase == "nodule"
@@ -271,10 +273,10 @@ def test_a_description_rests_on_the_marked_region(
     assert "Description of region 1" in (tmp_path / "out" / "a-2-4-12-14.html").read_text()
 
 
-def test_schema_and_coco_are_commands(study: Study, tmp_path: Path) -> None:
+def test_schema_and_coco_are_commands(image: AnnotatedImage, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["report", "schema"], catch_exceptions=False)
     assert json.loads(result.output)["title"] == "medglip-report-1"
-    written(study, tmp_path / "out", "A nodule.", Run, "predicted")
+    written(image, tmp_path / "out", "A nodule.", Run, "predicted")
     words = ["report", "coco", str(tmp_path / "out"), "--out", str(tmp_path / "coco")]
     assert "1 reports, nothing skipped" in CliRunner().invoke(app, words, catch_exceptions=False).output
     assert len(json.loads((tmp_path / "coco" / "predictions.json").read_text())) == 2

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from medglip.grounding import BadInput
-from medglip.grounding.datasets.load import DataSettings, load_studies
+from medglip.grounding.datasets.load import DataSettings, load_images
 from medglip.grounding.files import read_lines
 from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.grounders.zero_shot import ZeroShotGrounder
@@ -100,8 +100,8 @@ def test_a_fine_tuned_folder_goes_on_and_is_a_checkpoint(recipe: Path, detector:
 def test_the_validation_split_is_not_learnt(recipe: Path, detector: Path, tmp_path: Path) -> None:
     """Pictures of `val` may be broken without the training noticing; those of `train` may not."""
     data = DataSettings.model_validate(yaml.safe_load(recipe.read_text())["grounding"]["data"][0])
-    studies, _ = load_studies([data], 0)
-    held_out = {row["study_id"]: Path(row["image_path"]) for row in studies if row["split"] == "val"}  # pyright: ignore
+    images, _ = load_images([data], 0)
+    held_out = {row["study_id"]: Path(row["image_path"]) for row in images if row["split"] == "val"}  # pyright: ignore
     assert held_out
     for path in held_out.values():
         path.write_bytes(path.read_bytes()[:120])

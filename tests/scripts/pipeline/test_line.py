@@ -110,16 +110,16 @@ def test_nothing_is_scored_on_a_picture_that_taught_the_aligned_start(
 ) -> None:
     recipe = read_settings(Recipe, write_recipe(tmp_path))
     every = Line(recipe)
-    taught = every.scored_studies[0].image_path
+    taught = every.scored_images[0].image_path
     line = Line(recipe)
     line.recipe = recipe.model_copy(update={"mllm": recipe.mllm.model_copy(update={"aligned": str(tmp_path)})})
     with pytest.raises(BadInput, match="does not say which pictures"):
         _ = line.questions
     (tmp_path / "learned.txt").write_text(file_sha256(taught)[:16] + "\n")
     left_out = {q.question_id for q in every.questions} - {q.question_id for q in line.questions}
-    assert left_out == {q.question_id for q in every.questions if q.study.image_path == taught} != set()
+    assert left_out == {q.question_id for q in every.questions if q.image.image_path == taught} != set()
     assert {entry["item"] for entry in line.skipped.entries} == left_out
-    assert all(study.image_path != taught for study in line.scored_studies)
+    assert all(image.image_path != taught for image in line.scored_images)
 
 
 def test_a_core_taken_as_it_is_is_not_trained_and_scores_nothing_it_learned(
@@ -138,7 +138,7 @@ def test_a_core_taken_as_it_is_is_not_trained_and_scores_nothing_it_learned(
     assert results["vqa"]["predicted"]["n"] == 30
     assert results["grounding"] == {}
     line = Line(read_settings(Recipe, path))
-    (taken / "learned.txt").write_text(file_sha256(line.scored_studies[0].image_path)[:16] + "\n")
+    (taken / "learned.txt").write_text(file_sha256(line.scored_images[0].image_path)[:16] + "\n")
     with pytest.raises(BadInput, match="scored pictures taught the core"):
         line.train_core()
 
@@ -155,6 +155,6 @@ def test_reports_that_regions_write_run_to_the_end(write_recipe: Callable[[Path]
     rows = list(read_lines(tmp_path / "run" / "records" / "report-oracle.jsonl"))
     assert {row["split"] for row in rows} == {"val"}
     assert all(row["answer"].split(".")[0].endswith(("image", "photograph", "chest", "abdomen")) for row in rows)
-    splits = {report.study.split for report in Line(read_settings(Recipe, recipe)).reports}
+    splits = {report.image.split for report in Line(read_settings(Recipe, recipe)).reports}
     assert splits == {"train", "val"}
     assert [fact.what for fact in learned_from(FinishedRun(tmp_path / "run"), ())] == ["reports derived from regions"]

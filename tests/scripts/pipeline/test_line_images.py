@@ -12,7 +12,7 @@ from PIL import Image
 
 from medglip.grounding.bad_input import Skipped
 from medglip.grounding.evidence.evidence import EvidenceSettings
-from medglip.grounding.types import Region, Study
+from medglip.grounding.types import AnnotatedImage, Region
 from medglip.report.task import Report
 from medglip.scripts.inference.ask import ask
 from medglip.scripts.inference.system import FinishedRun
@@ -32,8 +32,8 @@ class Finder:
     def __init__(self) -> None:
         self.asked: dict[str, tuple[str, ...]] = {}
 
-    def ground(self, studies: Sequence[Study], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
-        self.asked |= {study.study_id: tuple(row) for study, row in zip(studies, phrases, strict=True)}
+    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+        self.asked |= {image.image_id: tuple(row) for image, row in zip(images, phrases, strict=True)}
         box = np.array([0, 0, 5, 5], np.float32)
         mask = np.ones((20, 30), bool)
         return [
@@ -54,20 +54,20 @@ def line(tmp_path: Path) -> Any:
     return made
 
 
-def study(folder: Path, name: str, modality: str, shade: int) -> Study:
+def image(folder: Path, name: str, modality: str, shade: int) -> AnnotatedImage:
     path = folder / f"{name}.png"
     Image.new("L", (30, 20), shade).save(path)
-    return Study(
-        study_id=name, image_path=path, modality=modality, group=name, dataset="t", split="test", size_px=(30, 20)
+    return AnnotatedImage(
+        image_id=name, image_path=path, modality=modality, group=name, dataset="t", split="test", size_px=(30, 20)
     )
 
 
 def test_every_image_of_a_question_and_of_a_report(line: Any, tmp_path: Path) -> None:
-    a, b, c = (study(tmp_path, name, kind, k) for k, (name, kind) in enumerate([("a", "ct"), ("b", "mr"), ("c", "ct")]))
+    a, b, c = (image(tmp_path, name, kind, k) for k, (name, kind) in enumerate([("a", "ct"), ("b", "mr"), ("c", "ct")]))
     question = Question(
-        question_id="q", study=a, others=(b,), question="?", answer="yes", answer_type="closed", phrases=("cyst",)
+        question_id="q", image=a, others=(b,), question="?", answer="yes", answer_type="closed", phrases=("cyst",)
     )
-    report = Report(report_id="r", study=c, others=(a,), text="Clear.", section="findings")
+    report = Report(report_id="r", image=c, others=(a,), text="Clear.", section="findings")
     caches = line.caches_of([question, report])
     assert line.grounder.asked == {"a": ("cyst", "liver"), "b": ("cyst", "brain"), "c": ("liver",)}
     asked, written = line.examples("predicted", [question, report], caches)
@@ -89,9 +89,9 @@ def test_every_image_of_a_question_and_of_a_report(line: Any, tmp_path: Path) ->
 
 
 def test_a_report_of_one_image_is_asked_for_as_ever_and_of_several_image_by_image(line: Any, tmp_path: Path) -> None:
-    a, b, c = (study(tmp_path, name, kind, k) for k, (name, kind) in enumerate([("a", "ct"), ("b", "mr"), ("c", "ct")]))
-    single = Report(report_id="1", study=a, text="Clear.")
-    several = replace(single, report_id="2", others=(b,), prior_study=c)
+    a, b, c = (image(tmp_path, name, kind, k) for k, (name, kind) in enumerate([("a", "ct"), ("b", "mr"), ("c", "ct")]))
+    single = Report(report_id="1", image=a, text="Clear.")
+    several = replace(single, report_id="2", others=(b,), prior_image=c)
     settings = EvidenceSettings(forms=("text",))
     alone, together = line.examples("predicted", [single, several], line.caches_of([single, several]))
     assert instruction_text(alone, settings) == (
@@ -126,7 +126,7 @@ def test_ask_says_which_image_a_region_is_in(tmp_path: Path, monkeypatch: pytest
         return Sure(text="yes [3, 4]", probability=0.5, yes=None)
 
     monkeypatch.setattr("medglip.scripts.inference.ask.answer", answer)
-    first, second = study(tmp_path, "a", "ct", 1), study(tmp_path, "b", "mr", 2)
+    first, second = image(tmp_path, "a", "ct", 1), image(tmp_path, "b", "mr", 2)
     lines = ask(run, [first, second], "Is there a cyst?", "predicted")
     assert [line.split(" 1.00 ")[0] for line in lines[:3]] == [
         "evidence 1: cyst",

@@ -32,12 +32,12 @@ def mimic_cxr(root: Path) -> Path:
     split = [("dicom_id", "study_id", "subject_id", "split")]
     meta = [("dicom_id", "subject_id", "study_id", "ViewPosition", "StudyDate", "StudyTime")]
     for k, part in enumerate(PARTS):
-        subject, study = f"1000000{k // 2}", f"5000000{k}"
-        folder = root / "files" / "p10" / f"p{subject}" / f"s{study}"
+        subject, image = f"1000000{k // 2}", f"5000000{k}"
+        folder = root / "files" / "p10" / f"p{subject}" / f"s{image}"
         for view in ("LATERAL", "PA"):
-            picture(folder / f"{study}-{view}.jpg", k)
-            split.append((f"{study}-{view}", study, subject, part))
-            meta.append((f"{study}-{view}", subject, study, view, f"2180050{1 + k % 2}", "80556.875"))
+            picture(folder / f"{image}-{view}.jpg", k)
+            split.append((f"{image}-{view}", image, subject, part))
+            meta.append((f"{image}-{view}", subject, image, view, f"2180050{1 + k % 2}", "80556.875"))
         text = f" FINAL REPORT\n INDICATION: Cough.\n \n FINDINGS: Nodule {k} seen ___.\n IMPRESSION: Nodule.\n"
         folder.with_suffix(".txt").write_text(text)
     for kind, rows in {"split": split, "metadata": meta}.items():

@@ -17,7 +17,7 @@ from medglip.eval.settings import EvalSettings
 from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
 from medglip.grounding.files import read_lines
 from medglip.grounding.settings import validate
-from medglip.grounding.types import Region, Study
+from medglip.grounding.types import AnnotatedImage, Region
 from medglip.report.task import Report, Sentence
 from medglip.report.task import to_example as report_example
 from medglip.report.text.citation_targets import to_cited
@@ -28,16 +28,16 @@ from medglip.scripts.report_records import Exact
 from medglip.vqa.probes import PROBES
 from medglip.vqa.task import Question, to_example
 
-STUDY = Study(
-    study_id="a", image_path=Path("a.png"), modality="ct", group="g", dataset="t", split="test", size_px=(80, 50)
+STUDY = AnnotatedImage(
+    image_id="a", image_path=Path("a.png"), modality="ct", group="g", dataset="t", split="test", size_px=(80, 50)
 )
 QUESTION = Question(
     question_id="q",
-    study=STUDY,
+    image=STUDY,
     question="Is it left?",
     answer="yes",
     answer_type="closed",
-    others=(replace(STUDY, study_id="b"),),
+    others=(replace(STUDY, image_id="b"),),
     meta={"pair_id": "p"},
 )
 
@@ -60,10 +60,10 @@ def test_records_name_every_image_and_what_the_question_brings() -> None:
 
 
 def test_every_image_of_a_scored_question_is_held_out() -> None:
-    training = replace(QUESTION, study=replace(STUDY, split="train", study_id="c"))
+    training = replace(QUESTION, image=replace(STUDY, split="train", image_id="c"))
     line: Any = SimpleNamespace(recipe=SimpleNamespace(eval_split="test"), questions=[QUESTION, training], reports=[])
-    scored: Any = Line.scored_studies
-    assert [study.study_id for study in scored.fget(line)] == ["a", "b"]
+    scored: Any = Line.scored_images
+    assert [image.image_id for image in scored.fget(line)] == ["a", "b"]
 
 
 def test_cited_regions_are_kept_and_those_that_do_not_exist_counted() -> None:
@@ -86,7 +86,7 @@ METRICS = (
 LIVER, SPLEEN = region("liver", 1), region("spleen", 40)
 TRUE = Report(
     report_id="r",
-    study=replace(STUDY, regions=(LIVER,), phrases=("liver", "spleen")),
+    image=replace(STUDY, regions=(LIVER,), phrases=("liver", "spleen")),
     text="The liver.",
     sentences=(Sentence(text="The liver.", regions=(LIVER,)),),
 )
@@ -122,8 +122,8 @@ def test_a_report_that_is_to_cite_is_kept_both_ways_and_scored_without_citations
 @pytest.mark.parametrize("cite", [True, False])
 def test_where_findings_are_annotated_a_report_is_judged_without_further_steps(cite: bool) -> None:
     true = region("cyst", 1)
-    study = replace(STUDY, regions=(true,), phrases=("cyst", "calcification"))
-    report = Report(report_id="r", study=study, text="A cyst.", sentences=(Sentence(text="A cyst.", regions=(true,)),))
+    image = replace(STUDY, regions=(true,), phrases=("cyst", "calcification"))
+    report = Report(report_id="r", image=image, text="A cyst.", sentences=(Sentence(text="A cyst.", regions=(true,)),))
     exact = Exact(labels=("calcification", "cyst"))
     settings = EvidenceSettings(cite=cite)
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("cyst", 2),))
@@ -139,8 +139,8 @@ def test_where_findings_are_annotated_a_report_is_judged_without_further_steps(c
 
 
 def test_sentences_of_a_model_that_saw_no_regions_are_grounded_in_what_the_core_finds() -> None:
-    study = replace(STUDY, regions=(LIVER,), phrases=("liver", "cyst"))
-    report = replace(TRUE, study=study)
+    image = replace(STUDY, regions=(LIVER,), phrases=("liver", "cyst"))
+    report = replace(TRUE, image=image)
     exact = Exact(labels=("cyst",), found={"r": Evidence(source="predicted", size_px=(80, 50), regions=(LIVER,))})
     line: Any = SimpleNamespace(
         recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=EvidenceSettings(cite=True), report=None)
@@ -154,14 +154,14 @@ def test_sentences_of_a_model_that_saw_no_regions_are_grounded_in_what_the_core_
 
 @pytest.mark.parametrize("cite", [True, False])
 def test_the_switch_of_negation_reaches_regions_of_what_was_written_and_never_the_judge(cite: bool) -> None:
-    study = replace(STUDY, regions=(LIVER,), phrases=("liver", "cyst"))
+    image = replace(STUDY, regions=(LIVER,), phrases=("liver", "cyst"))
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("cyst", 2),))
     found = {}
     for negation in ("rules", "off"):
         section = SimpleNamespace(negation=negation)
         settings = SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=EvidenceSettings(cite=cite), report=section)
         line: Any = SimpleNamespace(recipe=settings)
-        report = replace(TRUE, study=study)
+        report = replace(TRUE, image=image)
         made = job(line, report, report_example(report, evidence), "grounded", Exact(labels=("cyst",)))
         found[negation] = made.parse("No cyst.")["meta"]
         assert found[negation]["negation"] == negation
@@ -176,7 +176,7 @@ def test_citations_of_further_images_stand_apart() -> None:
     evidence = replace(evidence, others=(replace(evidence, regions=(SPLEEN,)),))
     settings = EvidenceSettings(cite=True)
     line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings, report=None))
-    report = replace(TRUE, others=(replace(STUDY, study_id="b"),))
+    report = replace(TRUE, others=(replace(STUDY, image_id="b"),))
     meta = job(line, report, report_example(report, evidence), "grounded").parse("Bright [2]. Liver [1, 3].")["meta"]
     rows = meta["attribution"]
     assert [(row["cited"], row.get("cited_elsewhere"), row["missing_citations"]) for row in rows] == [

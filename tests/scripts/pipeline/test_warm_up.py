@@ -51,7 +51,7 @@ def line(table: Path, write_recipe: Callable[[Path], Path], tmp_path: Path) -> L
 
 
 def scored(text: str) -> Any:
-    return Report(report_id="s", study=None, text=text)  # pyright: ignore[reportArgumentType] - no image is looked at
+    return Report(report_id="s", image=None, text=text)  # pyright: ignore[reportArgumentType] - no image is looked at
 
 
 def test_prompts_have_no_picture_and_speak_of_none(table: Path, line: Line, tiny_base: Path) -> None:

@@ -32,11 +32,11 @@ def questions(folder: Path) -> list[Question]:
 
 
 def _regions(question: Question) -> list[Region]:
-    return [region for region in question.study.regions if region.phrase == question.phrases[0]]
+    return [region for region in question.image.regions if region.phrase == question.phrases[0]]
 
 
 def _centre_x(region: Region, question: Question) -> float:
-    return float(region.box_xyxy_px[0] + region.box_xyxy_px[2]) / 2 / question.study.size_px[0]
+    return float(region.box_xyxy_px[0] + region.box_xyxy_px[2]) / 2 / question.image.size_px[0]
 
 
 def _derived(question: Question) -> str:
@@ -48,9 +48,9 @@ def _derived(question: Question) -> str:
         return NUMBERS[len(regions)]
     if text.startswith("Where "):
         (region,) = regions
-        return where(region.box_xyxy_px, question.study.size_px)
+        return where(region.box_xyxy_px, question.image.size_px)
     if text.startswith("Which "):
-        there = {r.phrase for r in question.study.regions} & set(findings_of(question.study.modality))
+        there = {r.phrase for r in question.image.regions} & set(findings_of(question.image.modality))
         return there.pop() if there else "none"
     (region,) = regions
     is_left = _centre_x(region, question) < 0.5
@@ -66,7 +66,7 @@ def test_answers_follow_from_the_regions(questions: list[Question]) -> None:
 def test_places_are_asked_only_where_they_are_clear(questions: list[Question]) -> None:
     for question in questions:
         if question.content_type == "location":
-            box, size = _regions(question)[0].box_xyxy_px, question.study.size_px
+            box, size = _regions(question)[0].box_xyxy_px, question.image.size_px
             centre = [(box[0] + box[2]) / 2 / size[0], (box[1] + box[3]) / 2 / size[1]]
             assert all(abs(value - line) > 0.03 for value in centre for line in (1 / 3, 2 / 3))
         if question.content_type == "half":
@@ -77,11 +77,11 @@ def test_phrases_are_those_the_label_tree_reads(questions: list[Question]) -> No
     tree = load_labels()
     for question in questions:
         named = tree.phrases_in(question.question)
-        assert question.phrases == (named or findings_of(question.study.modality)), question.question
+        assert question.phrases == (named or findings_of(question.image.modality)), question.question
 
 
 def test_every_picture_is_asked_of_every_kind_in_balance(questions: list[Question]) -> None:
-    per_study = Counter(question.study.study_id for question in questions)
+    per_study = Counter(question.image.image_id for question in questions)
     assert len(per_study) == 490
     assert set(per_study.values()) <= {3, 4, 5, 6}
     assert 4 <= len(questions) / 490 <= 5
@@ -95,7 +95,7 @@ def test_every_picture_is_asked_of_every_kind_in_balance(questions: list[Questio
 def _texts(questions: list[Question]) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = defaultdict(list)
     for question in questions:
-        texts[question.study.study_id].append(question.question)
+        texts[question.image.image_id].append(question.question)
     return texts
 
 
@@ -103,11 +103,11 @@ def test_a_blind_majority_does_not_do_well(questions: list[Question]) -> None:
     """The commonest training answer to each wording, given without a look at the picture."""
     seen: dict[str, Counter[str]] = defaultdict(Counter)
     for question in questions:
-        if question.study.split == "train":
+        if question.image.split == "train":
             seen[question.question][question.answer] += 1
     right: dict[str, list[bool]] = defaultdict(list)
     for question in questions:
-        if question.study.split == "test" and question.question in seen:
+        if question.image.split == "test" and question.question in seen:
             blind = seen[question.question].most_common(1)[0][0]
             right[question.answer_type].append(blind == question.answer)
     assert sum(right["closed"]) < 0.65 * len(right["closed"])
@@ -140,4 +140,4 @@ def test_a_number_as_answer_becomes_text(folder: Path, tmp_path: Path) -> None:
 
 def test_only_questions_on_the_given_studies_are_read(folder: Path) -> None:
     few = phantom.read(folder).select(range(3))
-    assert {question.study.study_id for question in read_questions(folder, few)} == set(few["study_id"])
+    assert {question.image.image_id for question in read_questions(folder, few)} == set(few["study_id"])

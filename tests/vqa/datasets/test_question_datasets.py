@@ -58,7 +58,7 @@ def test_the_public_file_of_vqa_rad_says_test_and_its_frames_become_rows(tmp_pat
     for qid in range(5):
         picture(tmp_path / "VQA_RAD Image Folder" / f"synpic{qid}.jpg")
     questions, skipped = load_questions("vqa_rad", tmp_path)
-    assert [(q.question_id, q.study.split, q.phrase_type) for q in questions] == [
+    assert [(q.question_id, q.image.split, q.phrase_type) for q in questions] == [
         ("vqa_rad-0", "train", "freeform"),
         ("vqa_rad-1", "test", "para"),
         ("vqa_rad-2", "train", "para"),
@@ -97,7 +97,7 @@ def test_hub_rows_know_an_image_by_its_bytes(tmp_path: Path, name: str) -> None:
     questions, skipped = load_questions(name, tmp_path)
     assert [q.question_id.split("-", 1)[1] for q in questions] == ["train-1", "train-2", "train-3", "train-5", "val-1"]
     assert [q.answer_type for q in questions] == ["closed", "open", "closed", "open", "closed"]
-    first, second, third = (q.study for q in questions[:3])
+    first, second, third = (q.image for q in questions[:3])
     assert first.image_path == second.image_path != third.image_path
     assert first.size_px == (8, 6)
     assert skipped.entries[0]["item"].endswith("row 1")
@@ -146,14 +146,14 @@ def test_slake_is_english_with_the_regions_of_its_images(tmp_path: Path, validat
         folder = picture(tmp_path / "imgs" / f"xmlab{image}" / "source.jpg").parent
         (folder / "detection.json").write_text(json.dumps([{"Liver": [1, 1, 4, 3]}] if image == 1 else []))
     questions, skipped = load_questions("slake", tmp_path)
-    assert [(q.question_id, q.study.split) for q in questions] == [
+    assert [(q.question_id, q.image.split) for q in questions] == [
         ("slake-1", "train"),
         ("slake-5", "val"),
         ("slake-6", "test"),
     ]
-    assert [q.study.modality for q in questions] == ["xray", "mr", "xray"]
-    assert [region.phrase for region in questions[0].study.regions] == ["liver"]
-    assert questions[0].study.size_px == (8, 6)
+    assert [q.image.modality for q in questions] == ["xray", "mr", "xray"]
+    assert [region.phrase for region in questions[0].image.regions] == ["liver"]
+    assert questions[0].image.size_px == (8, 6)
     assert questions[2].content_type == "kg"
     assert [entry["item"] for entry in skipped.entries] == ["train.json row 3", "train.json row 4"]
     assert "no such image" in skipped.entries[1]["why"]
@@ -206,7 +206,7 @@ def test_question_i_of_pathvqa_goes_with_answer_i(tmp_path: Path) -> None:
         load_questions("pathvqa", tmp_path)
     picture(tmp_path / "images" / "train" / "train_0001.jpg")
     questions, _ = load_questions("pathvqa", tmp_path, part="train")
-    assert {q.study.study_id for q in questions} == {"pathvqa/train_0001"}
+    assert {q.image.image_id for q in questions} == {"pathvqa/train_0001"}
 
 
 def test_a_question_may_have_several_images_and_loses_none_silently(tmp_path: Path) -> None:
@@ -220,12 +220,12 @@ def test_a_question_may_have_several_images_and_loses_none_silently(tmp_path: Pa
     picture(tmp_path / "a.png", 9)
     picture(tmp_path / "b.png", 7)
     (two, one), skipped = load_questions("jsonl", tmp_path)
-    assert [study.size_px for study in two.studies] == [(9, 6), (7, 6)]
-    assert {study.group for study in two.studies} == {"patient 7"}
-    assert (one.study.split, one.study.modality, one.others, one.answer_type) == ("val", "ct", (), "closed")
+    assert [image.size_px for image in two.images] == [(9, 6), (7, 6)]
+    assert {image.group for image in two.images} == {"patient 7"}
+    assert (one.image.split, one.image.modality, one.others, one.answer_type) == ("val", "ct", (), "closed")
     assert len(skipped.entries) == 2
     example = to_example(two, Evidence.none())
-    assert [example.image_path, *example.other_paths] == [study.image_path for study in two.studies]
+    assert [example.image_path, *example.other_paths] == [image.image_path for image in two.images]
 
 
 def test_wrong_names_are_answered_with_the_right_ones(tmp_path: Path) -> None:

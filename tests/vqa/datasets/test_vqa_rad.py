@@ -43,10 +43,10 @@ def test_rows_become_clean_questions(tmp_path: Path) -> None:
     assert [q.question_id for q in questions] == ["vqa_rad-1", "vqa_rad-2", "vqa_rad-3"]
     assert [q.answer for q in questions] == ["3", "Yes", "Yes"]
     assert [q.answer_type for q in questions] == ["open", "closed", "closed"]
-    assert [q.study.modality for q in questions] == ["xray", "ct", "unknown"]
+    assert [q.image.modality for q in questions] == ["xray", "ct", "unknown"]
     assert questions[0].content_type == "pres, attrib"
     assert questions[0].question == "How many ribs?"
-    assert questions[0].study.size_px == (8, 6)
+    assert questions[0].image.size_px == (8, 6)
     assert questions[1].phrases == ("pneumothorax",)
     assert not skipped.entries
 
@@ -62,7 +62,7 @@ def test_no_image_is_in_both_splits_and_the_seed_decides(tmp_path: Path) -> None
 
     def split(seed: int) -> dict[str, set[str]]:
         questions, _ = read(settings, seed)
-        return {name: {q.study.group for q in questions if q.study.split == name} for name in ("train", "val")}
+        return {name: {q.image.group for q in questions if q.image.split == name} for name in ("train", "val")}
 
     seeds = [split(seed) for seed in range(8)]
     assert all(sides["train"] and sides["val"] and not sides["train"] & sides["val"] for sides in seeds)
@@ -95,7 +95,7 @@ def test_test_set_is_read_when_it_is_there(tmp_path: Path) -> None:
     write_set(tmp_path, [row(1, 0), row(2, 1)])
     settings = write_set(tmp_path, [row(3, 0, phrase_type="test_freeform")], "testset.json")
     questions, _ = read(settings, seed=0)
-    assert [q.study.split for q in questions if q.question_id == "vqa_rad-3"] == ["test"]
+    assert [q.image.split for q in questions if q.question_id == "vqa_rad-3"] == ["test"]
 
 
 def test_limit_takes_the_first_rows(tmp_path: Path) -> None:

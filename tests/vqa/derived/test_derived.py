@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.geometry import mask_to_box
-from medglip.grounding.types import Region, Study
+from medglip.grounding.types import AnnotatedImage, Region
 from medglip.grounding.vocabulary.labels import load_labels
 from medglip.vqa.datasets.derived import read
 from medglip.vqa.derived.check import check
@@ -41,10 +41,12 @@ def _region(phrase: str, box: tuple[int, int, int, int], kind: str = "box", size
     return Region(phrase=phrase, box_xyxy_px=mask_to_box(mask), mask=mask)
 
 
-def _study(*regions: Region, phrases: tuple[str, ...] = (), name: str = "set/1", modality: str = "ct") -> Study:
+def _image(
+    *regions: Region, phrases: tuple[str, ...] = (), name: str = "set/1", modality: str = "ct"
+) -> AnnotatedImage:
     present = tuple(dict.fromkeys(region.phrase for region in regions))
-    return Study(
-        study_id=name,
+    return AnnotatedImage(
+        image_id=name,
         image_path=Path("/images/1.png"),
         modality=modality,
         group=name,
@@ -57,7 +59,7 @@ def _study(*regions: Region, phrases: tuple[str, ...] = (), name: str = "set/1",
 
 
 @st.composite
-def studies(draw: st.DrawFn) -> Study:
+def images(draw: st.DrawFn) -> AnnotatedImage:
     regions = []
     for _ in range(draw(st.integers(0, 5))):
         x0, y0 = draw(st.integers(0, SIZE[0] - 4)), draw(st.integers(0, SIZE[1] - 4))
@@ -65,19 +67,19 @@ def studies(draw: st.DrawFn) -> Study:
         regions.append(
             _region(draw(st.sampled_from(NAMES)), box, draw(st.sampled_from(["box", "disc", "ring", "bare"])))
         )
-    study = _study(*regions, modality=draw(st.sampled_from(["ct", "xray", "histology", "unknown"])))
-    return replace(study, phrases=tuple(draw(st.lists(st.sampled_from(NAMES), unique=True))))
+    image = _image(*regions, modality=draw(st.sampled_from(["ct", "xray", "histology", "unknown"])))
+    return replace(image, phrases=tuple(draw(st.lists(st.sampled_from(NAMES), unique=True))))
 
 
-def _items(study: Study) -> list[tuple[Claim, Item]]:
-    facts = facts_of(study)
+def _items(image: AnnotatedImage) -> list[tuple[Claim, Item]]:
+    facts = facts_of(image)
     return [
         (claim, to_item(claim, facts, k, k % len(WORDINGS[claim.form]), "")) for k, claim in enumerate(claims(facts))
     ]
 
 
-def _flipped(study: Study) -> Study:
-    width = study.size_px[0]
+def _flipped(image: AnnotatedImage) -> AnnotatedImage:
+    width = image.size_px[0]
     regions = [
         replace(
             region,
@@ -85,9 +87,9 @@ def _flipped(study: Study) -> Study:
             + region.box_xyxy_px[[2, 1, 0, 3]] * np.array([-1, 1, -1, 1], np.float32),
             mask=None if region.mask is None else region.mask[:, ::-1],
         )
-        for region in study.regions
+        for region in image.regions
     ]
-    return replace(study, regions=tuple(regions))
+    return replace(image, regions=tuple(regions))
 
 
 def _other(item: Item) -> str:
@@ -105,25 +107,25 @@ FEW = settings(
 
 
 @FEW
-@given(studies())
-def test_every_claim_passes_the_check_and_its_opposite_fails(study: Study) -> None:
-    for _, item in _items(study):
-        assert check(item, study), item
+@given(images())
+def test_every_claim_passes_the_check_and_its_opposite_fails(image: AnnotatedImage) -> None:
+    for _, item in _items(image):
+        assert check(item, image), item
         if other := _other(item):
-            assert not check({**item, "answer": other}, study), item
+            assert not check({**item, "answer": other}, image), item
 
 
 @FEW
-@given(studies(), st.integers(0, 3))
-def test_drawn_items_and_captions_pass_the_check(study: Study, seed: int) -> None:
-    for item in items_of(study, DeriveSettings(seed=seed, per_kind=3)):
-        assert check(item, study), item
+@given(images(), st.integers(0, 3))
+def test_drawn_items_and_captions_pass_the_check(image: AnnotatedImage, seed: int) -> None:
+    for item in items_of(image, DeriveSettings(seed=seed, per_kind=3)):
+        assert check(item, image), item
 
 
-def _mirrored_claims(study: Study) -> Counter[str]:
+def _mirrored_claims(image: AnnotatedImage) -> Counter[str]:
     """Claims of the image's sides with left and right exchanged."""
     found = Counter[str]()
-    for claim, _ in _items(study):
+    for claim, _ in _items(image):
         if claim.form.startswith(("side-image", "position", "relation-left")):
             asks = {key: _swapped(value) if key in ("side", "place") else value for key, value in claim.asks.items()}
             if claim.form == "relation-left":
@@ -137,30 +139,30 @@ def _swapped(text: str) -> str:
     return " ".join(SWAP.get(word, word) for word in text.split())
 
 
-def _claims_of_sides(study: Study) -> Counter[str]:
-    chosen = [c for c, _ in _items(study) if c.form.startswith(("side-image", "position", "relation-left"))]
+def _claims_of_sides(image: AnnotatedImage) -> Counter[str]:
+    chosen = [c for c, _ in _items(image) if c.form.startswith(("side-image", "position", "relation-left"))]
     return Counter(json.dumps([c.form, sorted(c.asks.items()), c.answer]) for c in chosen)
 
 
 @FEW
-@given(studies())
-def test_a_flipped_picture_swaps_left_and_right(study: Study) -> None:
-    flipped = _flipped(study)
-    assert _claims_of_sides(flipped) == _mirrored_claims(study)
-    for claim, item in _items(study):
+@given(images())
+def test_a_flipped_picture_swaps_left_and_right(image: AnnotatedImage) -> None:
+    flipped = _flipped(image)
+    assert _claims_of_sides(flipped) == _mirrored_claims(image)
+    for claim, item in _items(image):
         if claim.form in ("side-image", "side-image-yesno", "relation-left"):
             assert not check(item, flipped)
             assert check({**item, "answer": _other(item), "provenance": {"regions": []}}, flipped)
 
 
 @FEW
-@given(studies())
-def test_absence_is_asked_only_of_what_is_annotated(study: Study) -> None:
+@given(images())
+def test_absence_is_asked_only_of_what_is_annotated(image: AnnotatedImage) -> None:
     tree = load_labels()
-    for claim, item in _items(study):
-        absent = [phrase for phrase in item["phrases"] if phrase not in {r.phrase for r in study.regions}]
-        assert set(absent) <= set(study.phrases), item
-        assert not any(tree.is_near(phrase, region.phrase) for phrase in absent for region in study.regions)
+    for claim, item in _items(image):
+        absent = [phrase for phrase in item["phrases"] if phrase not in {r.phrase for r in image.regions}]
+        assert set(absent) <= set(image.phrases), item
+        assert not any(tree.is_near(phrase, region.phrase) for phrase in absent for region in image.regions)
         if claim.kind == "presence":
             assert (claim.answer == "no") == bool(absent)
 
@@ -168,21 +170,21 @@ def test_absence_is_asked_only_of_what_is_annotated(study: Study) -> None:
 LUNGS = (_region("right lung", (5, 10, 20, 35)), _region("left lung", (40, 10, 55, 35)))
 
 
-def _sides(study: Study, form: str = "side-patient") -> dict[str, str]:
-    return {claim.asks["phrase"]: claim.answer for claim, _ in _items(study) if claim.form == form}
+def _sides(image: AnnotatedImage, form: str = "side-patient") -> dict[str, str]:
+    return {claim.asks["phrase"]: claim.answer for claim, _ in _items(image) if claim.form == form}
 
 
 def test_the_patients_side_needs_labels_that_tell_it() -> None:
     nodule = _region("lung tumor", (8, 12, 12, 16), "disc")
-    study = _study(*LUNGS, nodule, modality="xray")
-    assert _sides(study) == {"lung tumor": "right"}
-    assert _sides(study, "side-image")["lung tumor"] == "left"
-    assert _sides(_flipped(study)) == {}, "a mirrored picture has no patient's side"
-    assert _sides(_study(nodule)) == {}, "the modality alone does not tell"
+    image = _image(*LUNGS, nodule, modality="xray")
+    assert _sides(image) == {"lung tumor": "right"}
+    assert _sides(image, "side-image")["lung tumor"] == "left"
+    assert _sides(_flipped(image)) == {}, "a mirrored picture has no patient's side"
+    assert _sides(_image(nodule)) == {}, "the modality alone does not tell"
     liver, spleen = _region("liver", (5, 5, 25, 25)), _region("spleen", (5, 5, 25, 25))
     tumor = _region("kidney", (50, 30, 56, 36))
-    assert _sides(_study(liver, tumor))["kidney"] == "left"
-    assert _sides(_study(spleen, tumor)) == {}, "a spleen at the image's left is a mirrored slice"
+    assert _sides(_image(liver, tumor))["kidney"] == "left"
+    assert _sides(_image(spleen, tumor)) == {}, "a spleen at the image's left is a mirrored slice"
 
 
 @pytest.mark.parametrize(
@@ -201,7 +203,7 @@ def test_the_patients_side_needs_labels_that_tell_it() -> None:
     ],
 )
 def test_borderline_cases_are_not_asked(regions: list[Region], form: str) -> None:
-    found = [claim for claim, _ in _items(_study(*regions)) if claim.form == form]
+    found = [claim for claim, _ in _items(_image(*regions)) if claim.form == form]
     if regions[0].mask is None:
         assert [claim.answer for claim in found] == ["large"], "sure for any filling of the box from half to all"
     else:
@@ -214,15 +216,15 @@ def test_a_known_scene_is_told_as_it_is() -> None:
         _region("left ventricle", (9, 9, 13, 13)),
     )
     polyps = [_region("polyp", (30 + 10 * k, 30, 36 + 10 * k, 36)) for k in range(3)]
-    study = _study(ring, core, *polyps, phrases=("glioma",), modality="mr")
-    found = {(c.form, *sorted(map(str, c.asks.values()))): c.answer for c, _ in _items(study)}
+    image = _image(ring, core, *polyps, phrases=("glioma",), modality="mr")
+    found = {(c.form, *sorted(map(str, c.asks.values()))): c.answer for c, _ in _items(image)}
     assert found["count", "polyp"] == "3"
     assert found["count-yesno", "left ventricle"] == "no"
     assert found["position", "left ventricle"] == "upper left"
     assert found["presence", "glioma"] == "no"
-    inside = {(c.asks["first"], c.answer) for c, _ in _items(study) if c.form == "relation-inside"}
+    inside = {(c.asks["first"], c.answer) for c, _ in _items(image) if c.form == "relation-inside"}
     assert inside == {("left ventricle", "yes"), ("left ventricular myocardium", "no")}
-    (told,) = [item for item in items_of(study, DeriveSettings()) if item["kind"] == "caption"]
+    (told,) = [item for item in items_of(image, DeriveSettings()) if item["kind"] == "caption"]
     assert "MRI image" in told["answer"]
     assert "upper left part" in told["answer"]
     assert "glioma" in told["answer"].split(".")[-2]
@@ -230,13 +232,13 @@ def test_a_known_scene_is_told_as_it_is() -> None:
 
 
 def test_a_lie_is_found() -> None:
-    study = _study(*LUNGS, modality="xray")
-    item = next(item for claim, item in _items(study) if claim.form == "position")
-    assert check(item, study)
-    assert not check({**item, "question": item["question"] + " "}, study)
-    assert not check({**item, "study_id": "set/2"}, study)
+    image = _image(*LUNGS, modality="xray")
+    item = next(item for claim, item in _items(image) if claim.form == "position")
+    assert check(item, image)
+    assert not check({**item, "question": item["question"] + " "}, image)
+    assert not check({**item, "study_id": "set/2"}, image)
     moved = {**item["provenance"]["regions"][0], "box_xyxy_px": [0, 0, 1, 1]}
-    assert not check({**item, "provenance": {"regions": [moved]}}, study)
+    assert not check({**item, "provenance": {"regions": [moved]}}, image)
 
 
 def test_every_form_has_four_wordings_that_name_what_is_asked() -> None:
@@ -249,21 +251,21 @@ def test_every_form_has_four_wordings_that_name_what_is_asked() -> None:
 
 
 @pytest.fixture(scope="module")
-def many() -> list[Study]:
+def many() -> list[AnnotatedImage]:
     rng = np.random.default_rng(4)
     found = []
     for k in range(90):
         names = rng.choice(["liver", "kidney", "pancreas"], int(rng.integers(1, 4)), replace=False)
         boxes = [(x, y, x + 9, y + 7) for x, y in rng.integers(0, (50, 37), (len(names), 2)).tolist()]
         regions = [_region(str(name), box, "disc") for name, box in zip(names, boxes, strict=True)]
-        study = _study(*regions, phrases=("lung tumor",), name=f"set/{k}")
+        image = _image(*regions, phrases=("lung tumor",), name=f"set/{k}")
         found.append(
-            replace(study, phrases=("liver", "kidney", "pancreas", "lung tumor"), split=("train", "val")[k % 2])
+            replace(image, phrases=("liver", "kidney", "pancreas", "lung tumor"), split=("train", "val")[k % 2])
         )
     return found
 
 
-def test_yes_is_as_common_as_no_and_no_open_answer_is_the_most(many: list[Study]) -> None:
+def test_yes_is_as_common_as_no_and_no_open_answer_is_the_most(many: list[AnnotatedImage]) -> None:
     items, skipped = derive(to_dataset(many), DeriveSettings(per_kind=3), {"set": "CC0"})
     assert not skipped.entries
     closed = Counter((i["split"], i["form"], i["answer"]) for i in items if i["answer_type"] == "closed")
@@ -277,7 +279,7 @@ def test_yes_is_as_common_as_no_and_no_open_answer_is_the_most(many: list[Study]
     assert summary(items)[-1]["items"] == len(items)
 
 
-def test_the_same_seed_gives_the_same_bytes_and_others_other_ones(many: list[Study], tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes_and_others_other_ones(many: list[AnnotatedImage], tmp_path: Path) -> None:
     files = [tmp_path / f"{k}.jsonl" for k in range(3)]
     for file, seed in zip(files, (1, 1, 2), strict=True):
         write(file, derive(to_dataset(many[:20]), DeriveSettings(seed=seed), {})[0])
@@ -285,7 +287,7 @@ def test_the_same_seed_gives_the_same_bytes_and_others_other_ones(many: list[Stu
     assert first == same != other
 
 
-def test_lines_are_read_as_questions(many: list[Study], tmp_path: Path) -> None:
+def test_lines_are_read_as_questions(many: list[AnnotatedImage], tmp_path: Path) -> None:
     data = to_dataset(many[:12])
     items, _ = derive(data, DeriveSettings(splits=("val",), limit=4), {})
     assert {item["split"] for item in items} == {"val"}
@@ -293,16 +295,16 @@ def test_lines_are_read_as_questions(many: list[Study], tmp_path: Path) -> None:
     write(tmp_path / "qa.jsonl", items)
     plain, whole = read(tmp_path / "qa.jsonl"), read(tmp_path / "qa.jsonl", data, kinds=("caption",))
     assert [q.question_id for q in plain] == [item["id"] for item in items]
-    assert plain[0].study.image_path == Path("/images/1.png")
-    assert plain[0].study.size_px == SIZE
-    assert not plain[0].study.regions
+    assert plain[0].image.image_path == Path("/images/1.png")
+    assert plain[0].image.size_px == SIZE
+    assert not plain[0].image.regions
     assert len(whole) == 4
-    assert all(q.study.regions and q.content_type == "caption" for q in whole)
+    assert all(q.image.regions and q.content_type == "caption" for q in whole)
     assert read(tmp_path / "qa.jsonl", to_dataset(many[20:])) == []
 
 
 @pytest.mark.parametrize("change", [{"answer": None}, {"answer": " "}, {"answer_type": "OPEN"}, {"phrases": "liver"}])
-def test_a_bad_line_is_named(many: list[Study], tmp_path: Path, change: dict[str, object]) -> None:
+def test_a_bad_line_is_named(many: list[AnnotatedImage], tmp_path: Path, change: dict[str, object]) -> None:
     items, _ = derive(to_dataset(many[:3]), DeriveSettings(), {})
     items[1] = {key: value for key, value in {**items[1], **change}.items() if value is not None}
     write(tmp_path / "qa.jsonl", items)
@@ -310,7 +312,7 @@ def test_a_bad_line_is_named(many: list[Study], tmp_path: Path, change: dict[str
         read(tmp_path / "qa.jsonl")
 
 
-def test_nothing_to_ask_is_said(many: list[Study], tmp_path: Path) -> None:
+def test_nothing_to_ask_is_said(many: list[AnnotatedImage], tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"split 'test'.*Fix: splits: train, val"):
         derive(to_dataset(many[:4]), DeriveSettings(splits=("test",)), {})
     with pytest.raises(BadInput, match="no question"):

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.controls import mirrored
 from medglip.grounding.evidence.evidence import FORMS, Evidence, EvidenceSettings
-from medglip.grounding.types import Region, Study
+from medglip.grounding.types import AnnotatedImage, Region
 from medglip.vqa.families import GENERIC, PALIGEMMA
 from medglip.vqa.model.processor import load_processor
 from medglip.vqa.prompt.prompt import GREY, Example, render
@@ -170,12 +170,12 @@ def test_pictures_change_in_memory(processor: Any, new_example: NewExample, othe
 
 
 def test_a_question_hands_all_its_pictures_on_and_its_evidence_as_they_are_changed(image_path: Path) -> None:
-    study = Study(
-        study_id="a", image_path=image_path, modality="ct", group="a", dataset="t", split="test", size_px=(80, 50)
+    image = AnnotatedImage(
+        image_id="a", image_path=image_path, modality="ct", group="a", dataset="t", split="test", size_px=(80, 50)
     )
-    second = replace(study, study_id="b", image_path=image_path.with_name("b.png"))
+    second = replace(image, image_id="b", image_path=image_path.with_name("b.png"))
     question = Question(
-        question_id="q", study=study, question="Is it left?", answer="yes", answer_type="closed", others=(second,)
+        question_id="q", image=image, question="Is it left?", answer="yes", answer_type="closed", others=(second,)
     )
     region = Region(phrase="left lung", box_xyxy_px=np.array([0, 0, 20, 10], np.float32))
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region,), phrases=("left lung",))

@@ -15,7 +15,7 @@ from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.evidence.render import where
 from medglip.grounding.training.loop import TrainSettings
 from medglip.grounding.training.provenance import learned_among
-from medglip.grounding.types import Region, Study
+from medglip.grounding.types import AnnotatedImage, Region
 from medglip.vqa.derived.regions import MAX_SHOWN, WORDINGS, region_questions, with_other_regions
 from medglip.vqa.model.alignment import FILE, knows_regions
 from medglip.vqa.model.grounded_mllm import OUR_FILE, PROJECTOR_FILE, GroundedMLLM, MllmSettings, load
@@ -50,7 +50,7 @@ def weights(mllm: GroundedMLLM) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in mllm.named_parameters()}
 
 
-def study(name: str = "s", num_regions: int = 7) -> Study:
+def image(name: str = "s", num_regions: int = 7) -> AnnotatedImage:
     regions = tuple(
         Region(
             phrase=phrase,
@@ -61,8 +61,8 @@ def study(name: str = "s", num_regions: int = 7) -> Study:
         for k, phrase in enumerate(NAMES[:num_regions])
     )
     path = Path(f"{name}.png")
-    return Study(
-        study_id=name,
+    return AnnotatedImage(
+        image_id=name,
         image_path=path,
         modality="ct",
         group=name,
@@ -160,14 +160,14 @@ def test_packed_it_keeps_the_region_projector_which_belongs_to_one_core(
 
 
 def test_every_answer_is_true_of_the_regions_that_are_shown() -> None:
-    studies = [study(f"s{n}") for n in range(12)]
-    asked = region_questions(studies, {one.study_id: one.regions for one in studies}, most=20, seed=0)
+    images = [image(f"s{n}") for n in range(12)]
+    asked = region_questions(images, {one.image_id: one.regions for one in images}, most=20, seed=0)
     assert {question.content_type for question, _ in asked} == set(WORDINGS)
     assert len({question.question_id for question, _ in asked}) == len(asked)
     for question, evidence in asked:
         assert len(evidence.regions) == MAX_SHOWN
         assert all(region.mask is None for region in evidence.regions)
-        assert not question.study.regions
+        assert not question.image.regions
         assert question.answer == _true_answer(question, evidence)
 
 
@@ -184,16 +184,16 @@ def _true_answer(question: Question, evidence: Evidence) -> str:
 
 
 def test_what_no_region_shows_is_asked_for_as_often_as_what_one_shows() -> None:
-    studies = [study(f"s{n}", 2) for n in range(6)]
-    lungs = Region(phrase="left lung", box_xyxy_px=studies[0].regions[0].box_xyxy_px)
-    regions = {one.study_id: (lungs,) if n == 3 else one.regions for n, one in enumerate(studies)}
-    asked = region_questions(studies, regions, most=20, seed=0)
+    images = [image(f"s{n}", 2) for n in range(6)]
+    lungs = Region(phrase="left lung", box_xyxy_px=images[0].regions[0].box_xyxy_px)
+    regions = {one.image_id: (lungs,) if n == 3 else one.regions for n, one in enumerate(images)}
+    asked = region_questions(images, regions, most=20, seed=0)
     said = Counter(question.answer for question, _ in asked if question.content_type == "region-any")
-    assert said["yes"] == said["no"] == len(studies)
+    assert said["yes"] == said["no"] == len(images)
 
 
 def test_a_rare_phrase_is_always_shown() -> None:
-    many = study("s", 1)
+    many = image("s", 1)
     box = many.regions[0].box_xyxy_px
     regions = [*(Region(phrase="red blood cell", box_xyxy_px=box) for _ in range(30)), *many.regions]
     for seed in range(5):
@@ -203,20 +203,20 @@ def test_a_rare_phrase_is_always_shown() -> None:
 
 
 def test_the_order_is_shuffled_with_the_seed_and_the_study_alone() -> None:
-    studies = [study(f"s{n}") for n in range(8)]
-    regions = {one.study_id: one.regions for one in studies}
-    asked = region_questions(studies, regions, most=1, seed=0)
+    images = [image(f"s{n}") for n in range(8)]
+    regions = {one.image_id: one.regions for one in images}
+    asked = region_questions(images, regions, most=1, seed=0)
     assert len({tuple(region.phrase for region in evidence.regions) for _, evidence in asked}) > 4
-    again = region_questions(studies[::-1], regions, most=1, seed=0)[::-1]
+    again = region_questions(images[::-1], regions, most=1, seed=0)[::-1]
     assert [question.question for question, _ in again] == [question.question for question, _ in asked]
-    other = region_questions(studies, regions, most=1, seed=1)
+    other = region_questions(images, regions, most=1, seed=1)
     assert [question.question for question, _ in other] != [question.question for question, _ in asked]
-    assert not region_questions(studies, {}, most=1, seed=0)
+    assert not region_questions(images, {}, most=1, seed=0)
 
 
 def test_other_regions_come_from_another_picture_as_many_of_them() -> None:
-    studies = [study(f"s{n}", num_regions) for n, num_regions in enumerate((2, 2, 4, 4))]
-    asked = region_questions(studies, {one.study_id: one.regions for one in studies}, most=2, seed=0)
+    images = [image(f"s{n}", num_regions) for n, num_regions in enumerate((2, 2, 4, 4))]
+    asked = region_questions(images, {one.image_id: one.regions for one in images}, most=2, seed=0)
     other = with_other_regions(asked, seed=0)
     assert [question for question, _ in other] == [question for question, _ in asked]
     for (_, own), (_, given) in zip(asked, other, strict=True):
