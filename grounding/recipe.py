@@ -1,9 +1,7 @@
-"""What training the core needs of a recipe: `medglip grounding train RECIPE` and, on any number of processes,
-`accelerate launch -m medglip.grounding train RECIPE` are the same job through the functions here.
-"""
+"""What a recipe says of the grounding core, and the stage that follows from it: region sets, training, vocabulary."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,22 +10,18 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 from pydantic import model_validator
 
-from .bad_input import BadInput, Skipped
+from .bad_input import Skipped
 from .datasets.load import DataSettings, load_images
 from .datasets.phantoms import dataset as phantom
 from .datasets.phantoms.dataset import PhantomSettings
 from .datasets.schema import tables
 from .files import write_atomic
 from .grounders.pretrained import vocabulary_of
-from .settings import Settings, read_yaml, validate
+from .settings import Settings
 from .training.core import GroundingSettings, train
 from .training.loop import processes
 from .training.provenance import place
 from .types import AnnotatedImage
-
-OTHER_SECTIONS = ("evidence", "sources", "mllm", "mllm_train", "vqa", "report", "eval")
-"""Sections of a recipe that rooms to the right read; here only what `vqa` and `report` are scored on counts."""
-_TASKS = ("vqa", "report", "seed", "eval_split")
 
 
 class GroundingSection(Settings):
@@ -80,8 +74,6 @@ class HeldOut:
     """What tasks are scored on, so that no training sees it: images by resolved path, groups (patients) by folder.
 
     A patient's folder is the one that bears the group's name (p10000032 in MIMIC-CXR), else that of the image.
-
-    The file `held_out.json` of a run keeps it together with what the recipe says of its tasks.
     """
 
     images: frozenset[str] = frozenset()
@@ -93,23 +85,6 @@ class HeldOut:
         places = {(image.image_path.resolve(), image.group) for image in annotated_images}
         images = frozenset(str(path) for path, _ in places)
         return cls(images, frozenset(_patient(path, group) for path, group in places))
-
-    @classmethod
-    def read(cls, file: Path, tasks: Mapping[str, Any]) -> "HeldOut":
-        """What was written for the same tasks. Raises `BadInput` where nothing was."""
-        found = json.loads(file.read_text()) if file.is_file() else {}
-        if found.get("tasks") != json.loads(json.dumps(tasks)):
-            raise BadInput(
-                "the recipe's tasks are scored on images of their own, and which those are is not written down here.",
-                file=file,
-                fix="call `medglip data list RECIPE` once, or train with `medglip grounding train RECIPE`",
-            )
-        return cls(frozenset(found["images"]), frozenset((folder, group) for folder, group in found["groups"]))
-
-    def write(self, file: Path, tasks: Mapping[str, Any]) -> None:
-        """Keep it for `read`; `tasks`: what the recipe says of them."""
-        found = {"tasks": tasks, "images": sorted(self.images), "groups": sorted(self.groups)}
-        write_atomic(file, json.dumps(found, indent=1))
 
     def left_out_of(self, data: Dataset) -> Dataset:
         """The rows without those of split train whose image or group is held out."""
@@ -131,24 +106,6 @@ def _patient(path: Path, group: str) -> tuple[str, str]:
     """Folder and name of a patient: groups of one name in the folders of two sets are two patients."""
     named = (folder for folder in path.parents if folder.name in (group, f"p{group}"))
     return str(next(named, path.parent)), group
-
-
-def tasks_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What a recipe, as read from its file, says of its tasks; nothing where all of them are scored on phantoms."""
-    sections = [values[name] for name in ("vqa", "report") if values.get(name)]
-    is_real = any(not isinstance(section, dict) or section.get("data") != "phantom" for section in sections)
-    return {name: values[name] for name in _TASKS if values.get(name) is not None} if is_real else {}
-
-
-def read_core(path: Path) -> tuple[CoreRecipe, HeldOut]:
-    """The recipe's part for the core, and what its tasks hold out; the sections of other rooms are not looked at.
-
-    Raises `BadInput` as `read_settings` does, and for tasks on real images that no command has listed yet.
-    """
-    values = read_yaml(path)
-    recipe = validate(CoreRecipe, {k: v for k, v in values.items() if k not in OTHER_SECTIONS}, path)
-    tasks = tasks_of(values)
-    return recipe, HeldOut.read(recipe.out_dir / "held_out.json", tasks) if tasks else HeldOut()
 
 
 def draw_phantoms(recipe: CoreRecipe) -> Path | None:
@@ -199,18 +156,6 @@ def looked_for(recipe: CoreRecipe, data: Dataset) -> dict[str, tuple[str, ...]]:
     if not recipe.grounding.core:
         return vocabulary(data)
     return {name: tuple(phrases) for name, phrases in vocabulary_of(recipe.grounding.core).items()}
-
-
-def train_recipe(path: Path) -> Path:
-    """`medglip grounding train RECIPE` without the other rooms, on every process that calls it; the core's folder."""
-    recipe, held_out = read_core(path)
-    skipped = Skipped()
-    state = processes()
-    with state.main_process_first():  # it alone draws phantoms and copies built sets; the others find them
-        data = core_images(recipe, held_out, skipped)
-    if state.is_main_process and skipped.entries:
-        print(skipped.summary(), flush=True)
-    return train_core(recipe, data)
 
 
 def _columns(data: Dataset, *names: str) -> Iterable[list[list[Any]]]:

@@ -21,9 +21,11 @@ from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder
-from ...grounding.recipe import CoreRecipe, HeldOut, core_images, read_core
+from ...grounding.recipe import CoreRecipe, HeldOut, core_images
+from ...grounding.settings import read_settings
 from ...grounding.training.core import CALIBRATED, train
 from ..inference.evaluate_coco import predict
+from ..recipe import Recipe
 
 BEFORE, WITH, WITHOUT = "before", "with rehearsal", "new sets alone"
 METRICS = ("ap50", "miou", "dice", "presence_auroc")
@@ -41,7 +43,7 @@ def main(
 ) -> None:
     """Train with the old sets and without, score the old sets and the new ones before and after, and compare."""
     torch.set_num_threads(threads)
-    plan, _ = read_core(recipe)
+    plan = read_settings(Recipe, recipe)
     old = [d.name for d in plan.grounding.data if d.rehearse]
     if not plan.grounding.settings.start_from or not old:
         raise BadInput("nothing to forget.", file=recipe, fix="give `start_from`, and mark old sets with `rehearse`")

@@ -22,14 +22,22 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; left out: a GP
 
 @grounding.command()
 def train(recipe: RecipeArgument) -> None:
-    """Train the grounding core of a recipe (stage 1 of `medglip run`); continues where it was."""
+    """Train the grounding core of a recipe (stage 1 of `medglip run`); continues where it was.
+
+    `accelerate launch -m medglip.scripts.cli grounding train RECIPE` is the same on any number of processes.
+    """
+    from ...grounding.training.loop import processes
     from ..pipeline.pipeline import Line
     from ..recipe import Recipe
 
-    line = Line(read_settings(Recipe, recipe))
+    line, ranks = Line(read_settings(Recipe, recipe)), processes()
+    with ranks.main_process_first():  # it alone draws phantoms and copies built sets; the others find them
+        _ = line.phantom_dir, line.images
     with line.timed("grounding core"):
         line.train_core()
-    typer.echo(f"trained: {line.grounder_dir}")
+    if ranks.is_main_process:
+        typer.echo(f"trained: {line.grounder_dir}")
+    ranks.destroy_process_group()
 
 
 @grounding.command("fine-tune")

@@ -21,7 +21,7 @@ from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
-from ...grounding.recipe import HeldOut, core_images, draw_phantoms, looked_for, tasks_of, train_core
+from ...grounding.recipe import HeldOut, core_images, draw_phantoms, looked_for, train_core
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import learned_among, refuse_learned
 from ...grounding.types import AnnotatedImage, Region
@@ -81,10 +81,7 @@ class Line:
     @cached_property
     def images(self) -> Dataset:
         """Region sets of the recipe; studies of images that a task is scored on never serve training."""
-        held_out = HeldOut.of(self.scored_images)
-        if tasks := tasks_of(self.recipe.model_dump(mode="json", exclude_unset=True)):
-            held_out.write(self.out / "held_out.json", tasks)
-        return core_images(self.recipe, held_out, self.skipped)
+        return core_images(self.recipe, HeldOut.of(self.scored_images), self.skipped)
 
     @property
     def scored_images(self) -> list[AnnotatedImage]:

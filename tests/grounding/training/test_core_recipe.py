@@ -1,9 +1,8 @@
-"""One job by two commands, killed anywhere and on several processes; nothing that a task is scored on is learned."""
+"""The core of a recipe: killed and on two processes by its command; nothing that a task is scored on is learned."""
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,7 +21,8 @@ from medglip.grounding import AnnotatedImage, BadInput, Region
 from medglip.grounding.bad_input import Skipped
 from medglip.grounding.datasets.schema import AnnotatedImages, to_dataset, words_of
 from medglip.grounding.grounders.medglip import MedGlipGrounder
-from medglip.grounding.recipe import HeldOut, core_images, read_core, tasks_of, train_core, vocabulary
+from medglip.grounding.recipe import CoreRecipe, HeldOut, core_images, train_core, vocabulary
+from medglip.grounding.settings import read_settings
 from medglip.grounding.training.core import GroundingSettings, train
 from medglip.grounding.training.validation import mean_iou
 
@@ -54,38 +54,33 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def train_here(recipe: Path) -> dict[str, torch.Tensor]:
-    core, held_out = read_core(recipe)
-    train_core(core, core_images(core, held_out, Skipped()))
+    core = read_settings(CoreRecipe, recipe)
+    train_core(core, core_images(core, HeldOut(), Skipped()))
     return weights(recipe.parent / "run")
 
 
-def start(recipe: Path, **environment: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "medglip.grounding", "train", str(recipe)]
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "ACCELERATE_USE_CPU": "true"}
-    return subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, **threads, **environment})
+def start(recipe: Path, *launch: str) -> subprocess.Popen[bytes]:
+    """The command as a user starts it, by itself or through a launcher of processes."""
+    command = [sys.executable, *launch, "-m", "medglip.scripts.cli", "grounding", "train", str(recipe)]
+    environment = {"OMP_NUM_THREADS": str(torch.get_num_threads()), "ACCELERATE_USE_CPU": "true"}
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | environment)
 
 
-def kill_after_step(recipe: Path, step: int) -> None:
-    """Start the training and SIGKILL it once that step is on disk."""
-    latest, process, deadline = recipe.parent / "run/grounding/latest", start(recipe), time.monotonic() + 240
-    while not (latest.exists() and int(latest.read_text().rpartition("-")[2]) >= step):
+@pytest.mark.slow
+def test_killed_the_command_ends_at_the_weights_of_an_undisturbed_training(tmp_path: Path) -> None:
+    settings = {"steps": 60, "validate_every": 20}
+    killed = write_recipe(tmp_path / "killed", settings)
+    latest, process, deadline = tmp_path / "killed/run/grounding/latest", start(killed), time.monotonic() + 240
+    while not (latest.exists() and int(latest.read_text().rpartition("-")[2]) >= 24):
         assert process.poll() is None, "ended before it was killed"
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-
-
-@pytest.mark.slow
-def test_killed_twice_the_module_ends_at_the_weights_of_an_undisturbed_training(tmp_path: Path) -> None:
-    settings = {"steps": 60, "validate_every": 20}
-    killed = write_recipe(tmp_path / "killed", settings)
-    kill_after_step(killed, 2)
-    kill_after_step(killed, 24)
     assert start(killed).wait() == 0
     straight = train_here(write_recipe(tmp_path / "straight", settings))
-    found = weights(tmp_path / "killed" / "run")
-    assert all(torch.equal(tensor, found[name]) for name, tensor in straight.items())
+    after = weights(tmp_path / "killed" / "run")
+    assert all(torch.equal(tensor, after[name]) for name, tensor in straight.items())
     logs = [(tmp_path / name / "run/grounding/log.jsonl").read_text() for name in ("killed", "straight")]
     assert logs[0] == logs[1]
 
@@ -93,15 +88,12 @@ def test_killed_twice_the_module_ends_at_the_weights_of_an_undisturbed_training(
 @pytest.mark.slow
 def test_two_processes_write_one_core(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, {"steps": 3, "checkpoint_every": 3})
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
-    ranks = [start(recipe, RANK=rank, LOCAL_RANK=rank, LOCAL_WORLD_SIZE="2", **place) for rank in "01"]
-    assert [process.wait(timeout=300) for process in ranks] == [0, 0]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    assert start(recipe, *launch).wait(timeout=300) == 0
     MedGlipGrounder.from_pretrained(tmp_path / "run" / "grounding" / "model")
     alone = train_here(write_recipe(tmp_path / "alone", {"steps": 3, "checkpoint_every": 3}))
-    found = weights(tmp_path / "run")
-    assert any(not torch.equal(tensor, found[name]) for name, tensor in alone.items())  # twice the images a step
+    together = weights(tmp_path / "run")
+    assert any(not torch.equal(tensor, together[name]) for name, tensor in alone.items())  # twice the images a step
 
 
 def test_validation_keeps_the_best_weights(tmp_path: Path) -> None:
@@ -141,27 +133,9 @@ def test_mean_iou_is_one_for_the_truth_and_counts_what_is_missed(make_studies: M
     assert mean_iou(Says((better, *image.regions)), [image]) == 0.5  # pyright: ignore[reportArgumentType]
 
 
-def test_sections_of_other_rooms_are_left_alone_and_wrong_keys_are_not(tmp_path: Path) -> None:
-    recipe, held_out = read_core(write_recipe(tmp_path, mllm={"any": 1}, vqa={"data": "phantom"}))
-    assert recipe.name == "tiny"
-    assert held_out == HeldOut()
-    with pytest.raises(BadInput, match=r"'sed'.*did you mean 'seed'"):
-        read_core(write_recipe(tmp_path, sed=1))
+def test_phantoms_that_are_not_drawn_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="phantoms"):
-        read_core(write_recipe(tmp_path, phantoms=None))
-
-
-def test_tasks_on_real_images_need_their_list(tmp_path: Path, make_studies: MakeStudies) -> None:
-    vqa = {"data": "vqa_rad", "vqa_rad": {"val_fraction": 0.2}}
-    path = write_recipe(tmp_path, vqa=vqa)
-    with pytest.raises(BadInput, match="medglip data list RECIPE"):
-        read_core(path)
-    images = make_studies(3)
-    listed = HeldOut.of(images[:1])
-    listed.write(tmp_path / "run" / "held_out.json", tasks_of(yaml.safe_load(path.read_text())))
-    assert read_core(path)[1] == listed
-    with pytest.raises(BadInput, match="written down"):
-        read_core(write_recipe(tmp_path, vqa=vqa, seed=3))
+        read_settings(CoreRecipe, write_recipe(tmp_path, phantoms=None))
 
 
 def test_held_out_images_and_groups_leave_training_alone(make_studies: MakeStudies) -> None:
