@@ -27,6 +27,14 @@ def area(box_xyxy: NDArray[Any]) -> NDArray[Any]:
     return np.clip(box_xyxy[..., 2:] - box_xyxy[..., :2], 0, None).prod(-1)
 
 
+def where(box_xyxy_px: NDArray[np.float32], size_px: tuple[int, int]) -> str:
+    """The box's centre in words of a 3 x 3 grid of the IMAGE (not of the patient): `upper left` ... `centre`."""
+    centre = (box_xyxy_px[:2] + box_xyxy_px[2:]) / 2 / np.array(size_px, np.float32)
+    column, row = (min(2, max(0, int(3 * value))) for value in centre)
+    words = [("upper", "", "lower")[row], ("left", "", "right")[column]]
+    return " ".join(word for word in words if word) or "centre"
+
+
 def mirror_boxes(boxes_xyxy_px: Boxes, width_px: int) -> Boxes:
     """The boxes, float32[..., 4], in an image of this width flipped left to right; its own inverse but for rounding."""
     x0, y0, x1, y1 = np.moveaxis(np.asarray(boxes_xyxy_px, np.float32), -1, 0)

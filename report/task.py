@@ -5,22 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..grounding.evidence.evidence import Evidence
-from ..grounding.types import AnnotatedImage, Region
+from ..grounding.types import AnnotatedImage
+from ..grounding.vocabulary.sentences import Sentence
 from ..vqa.prompt.prompt import Example
 
 Section = Literal["findings", "impression", "both"]
 """What is to be written; `both` reads "Findings: ... Impression: ..."."""
 
 INSTRUCTION = "Write the findings of this image as a short report."
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Sentence:
-    """One sentence and the regions it speaks of; a negated or general sentence has none."""
-
-    text: str
-    regions: tuple[Region, ...] = ()
-    is_negated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,12 +9,12 @@ from ..grounding.evidence.evidence import EvidenceSettings, Source
 from ..grounding.recipe import CoreRecipe
 from ..grounding.settings import Settings
 from ..grounding.training.loop import TrainSettings
+from ..grounding.vocabulary.negation import Negation
 from ..report.datasets.covid_cxr import CovidNotesSettings
 from ..report.datasets.generic import GenericSettings
 from ..report.datasets.iu_xray import IuXraySettings
 from ..report.datasets.load import NAMES, READERS
 from ..report.datasets.mimic_cxr import MimicCxrSettings
-from ..report.text.negation import Negation
 from ..vqa.datasets.vqa_rad import VqaRadSettings
 from ..vqa.derived.derive import DeriveSettings
 from ..vqa.inference.generate import GenerateSettings

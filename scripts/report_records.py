@@ -8,12 +8,12 @@ from ..grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, sel
 from ..grounding.evidence.sources import true_evidence
 from ..grounding.types import region_to_json
 from ..grounding.vocabulary.labels import load_labels
-from ..report.task import Report, Sentence
+from ..grounding.vocabulary.negation import Negation
+from ..grounding.vocabulary.sentences import Sentence, ground_sentences
+from ..report.task import Report
 from ..report.text.attribution import attribute, attribution_to_meta, sentences_of
 from ..report.text.deidentified import as_reference
-from ..report.text.negation import Negation
-from ..report.text.sentences import ground_sentences
-from ..report.text.statements import judged
+from ..report.text.judge import judge
 from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
 from ..vqa.inference.predict import Job
 from ..vqa.prompt.prompt import Example
@@ -65,7 +65,7 @@ def report_job(
         if exact and exact.labels and image.phrases:
             found = exact.found.get(report.report_id, example.evidence)
             sentences, _ = _sentences(as_reference(text, meta), found, settings, negation)
-            read["meta"] |= judged(report, sentences, exact.labels)
+            read["meta"] |= judge(report, sentences, exact.labels)
         return read
 
     return Job(example=example, fields=fields, parse=parse)

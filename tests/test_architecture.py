@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("grounding", "vqa", "report", "eval", "scripts")
-EVAL_MAY = {"types", "geometry", "records", "files", "bad_input", "settings"}
+EVAL_MAY = {"types", "geometry", "records", "files", "bad_input", "settings", "vocabulary"}
 FILES = [path.relative_to(ROOT) for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..geometry import where as where
 from ..types import Region
 from .evidence import Evidence, EvidenceSettings, Form
 
@@ -17,14 +18,6 @@ POSITION_DIM = 8
 
 SURENESS = ((0.75, "likely"), (0.5, "possible"), (0.0, "unsure"))
 """A region's score in words: the first whose lowest score it reaches."""
-
-
-def where(box_xyxy_px: NDArray[np.float32], size_px: tuple[int, int]) -> str:
-    """The box's centre in words of a 3 x 3 grid of the IMAGE (not of the patient): `upper left` ... `centre`."""
-    centre = (box_xyxy_px[:2] + box_xyxy_px[2:]) / 2 / np.array(size_px, np.float32)
-    column, row = (min(2, max(0, int(3 * value))) for value in centre)
-    words = [("upper", "", "lower")[row], ("left", "", "right")[column]]
-    return " ".join(word for word in words if word) or "centre"
 
 
 def box_to_percent(box_xyxy_px: NDArray[np.float32], size_px: tuple[int, int]) -> list[int]:

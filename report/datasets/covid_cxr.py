@@ -24,8 +24,8 @@ from ...grounding.imaging.read import read_image
 from ...grounding.settings import Settings
 from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
+from ...grounding.vocabulary.sentences import ground_sentences, split_sentences
 from ..task import Report
-from ..text.sentences import ground_sentences, split_sentences
 
 COLUMNS = ("patientid", "filename", "modality", "clinical_notes")
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from ...grounding.datasets.phantoms.words import plural
 from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
+from ...grounding.vocabulary.sentences import Sentence
 from ...vqa.derived import captions
 from ...vqa.derived.claims import body_part, grid_cell
 from ...vqa.derived.facts import Facts, Place, facts_of
 from ...vqa.derived.questions import is_plural, with_article
-from ..task import Report, Sentence
+from ..task import Report
 
 
 def to_reports(images: Iterable[AnnotatedImage]) -> list[Report]:

@@ -8,8 +8,8 @@ from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.imaging.read import image_size, read_image
 from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
+from ...grounding.vocabulary.sentences import ground_sentences
 from ..task import Report
-from ..text.sentences import ground_sentences
 from .rows import CONTEXT, ReportRow, ReportSettings, View, place, placed
 from .texts import ReportText
 

@@ -12,7 +12,8 @@ from datasets import Dataset
 from ...grounding.bad_input import BadInput
 from ...grounding.datasets.phantoms.dataset import read_rows
 from ...grounding.types import AnnotatedImage
-from ..task import Report, Sentence
+from ...grounding.vocabulary.sentences import Sentence
+from ..task import Report
 
 COLUMNS = ("report_id", "text", "sentences")
 

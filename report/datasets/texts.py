@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.evidence.evidence import Evidence
+from ...grounding.vocabulary.sentences import split_sentences
 from ...vqa.prompt.prompt import Example
 from ..task import Section
 from ..text.deidentified import note, treated
 from ..text.sections import Sections
-from ..text.sentences import split_sentences
 from .rows import CONTEXT, ReportRow, ReportSettings, place, placed
 
 

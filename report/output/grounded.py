@@ -31,10 +31,10 @@ from typing import Any
 from ...grounding.bad_input import BadInput
 from ...grounding.types import NOTICE as NOTICE
 from ...grounding.types import Region, region_from_json, region_to_json
-from ..task import Sentence
+from ...grounding.vocabulary.contradictions import Contradiction, contradiction_to_json
+from ...grounding.vocabulary.negation import Negation
+from ...grounding.vocabulary.sentences import Sentence
 from ..text.attribution import Agreement, Attribution, Support, agreement, agreement_to_json, attribution_to_json
-from ..text.contradictions import Contradiction, contradiction_to_json
-from ..text.negation import Negation
 
 FORMAT = "medglip-report-1"
 _PACKAGES = ("medglip", "torch", "transformers", "peft")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from ...grounding.evidence.render import where
+from ...grounding.geometry import where
 from ...grounding.types import Region
 from .figure import STYLE as STYLE
 from .figure import drawing, inks_of

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...grounding.bad_input import BadInput
+from ...grounding.vocabulary.negation import Negation
 from ..text.attribution import Support
-from ..text.negation import Negation
 from .grounded import FORMAT
 
 Chance = Annotated[float, Field(ge=0, le=1)]
@@ -123,7 +123,7 @@ class ReportRow(_Part):
     grounder: str = ""
     """Who found the regions."""
     negation: Negation = "rules"
-    """Who told what a sentence denies: `report/text/negation.py`; `off`: nobody, every sentence is read as affirmed."""
+    """Engine that decides what a sentence denies (`grounding/vocabulary/negation`); `off`: nothing is denied."""
     other_views: list[str] = []
     """Ids of the reports of the same words about the study's other images."""
     evidence: str

@@ -13,11 +13,10 @@ import numpy as np
 
 from ...grounding.geometry import iou
 from ...grounding.types import Region
+from ...grounding.vocabulary.contradictions import MentionFinder, find_claims
+from ...grounding.vocabulary.negation import Negation, blank_denied
+from ...grounding.vocabulary.sentences import PhraseFinder, Sentence, ground_sentences, split_sentences
 from ...vqa.citations import Citations, parse_citations
-from ..task import Sentence
-from .contradictions import MentionFinder, claims
-from .negation import Negation, affirmed
-from .sentences import PhraseFinder, ground_sentences, split_sentences
 
 Support = Literal["both", "cited", "grounded", "neither", "not_needed"]
 SUPPORTS: tuple[Support, ...] = get_args(Support)
@@ -125,8 +124,8 @@ def _attribute(
 
 
 def _is_normal(text: str, tree: Tree, negation: Negation) -> bool:
-    is_said = _NORMAL.search(affirmed(text, negation)) is not None
-    return is_said and all(said == "absent" for _, said in claims(text, tree, negation))
+    is_said = _NORMAL.search(blank_denied(text, negation)) is not None
+    return is_said and all(said == "absent" for _, said in find_claims(text, tree, negation))
 
 
 def sentences_of(attributions: Sequence[Attribution], regions: Sequence[Region]) -> tuple[Sentence, ...]:

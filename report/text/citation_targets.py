@@ -10,11 +10,11 @@ from ...grounding.evidence.evidence import Evidence
 from ...grounding.geometry import iou
 from ...grounding.types import Region
 from ...grounding.vocabulary.labels import load_labels
+from ...grounding.vocabulary.sentences import Sentence, ground_sentences
 from ...vqa.citations import with_citations
 from ...vqa.prompt.prompt import Example
-from ..task import Report, Sentence
+from ..task import Report
 from .attribution import SAME_PLACE_IOU
-from .sentences import ground_sentences
 
 
 def to_cited(report: Report, example: Example) -> Example:

@@ -20,8 +20,8 @@ from peft import LoraConfig, get_peft_model
 from PIL import Image
 
 from ...grounding.evidence.evidence import FORMS, Evidence, EvidenceSettings
-from ...grounding.evidence.render import where
 from ...grounding.files import write_atomic
+from ...grounding.geometry import where
 from ...grounding.types import Region
 from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, MllmSettings, load, resolve
 from ...vqa.model.lora import num_layers, targets

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
-from ...grounding.evidence.render import where
+from ...grounding.geometry import where
 from ...grounding.types import Region
 from ...vqa.inference.generate import GenerateSettings, generate
 from ...vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load

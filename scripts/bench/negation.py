@@ -15,10 +15,10 @@ import typer
 
 from ...grounding.files import write_atomic
 from ...grounding.vocabulary.labels import load_labels
+from ...grounding.vocabulary.negation import Negation, blank_denied
+from ...grounding.vocabulary.sentences import split_sentences
 from ...report.datasets.iu_xray import IuXraySettings
 from ...report.datasets.load import load_texts
-from ...report.text.negation import Negation, affirmed
-from ...report.text.sentences import split_sentences
 
 ENGINES: tuple[Negation, ...] = ("rules", "negspacy")
 Pair = tuple[str, str, tuple[bool, ...]]
@@ -36,7 +36,7 @@ def compared(sentences: Iterable[str]) -> list[Pair]:
     tree = load_labels()
     pairs: list[Pair] = []
     for sentence in sentences:
-        kept = [tree.phrases_in(affirmed(sentence, by)) for by in ENGINES]
+        kept = [tree.phrases_in(blank_denied(sentence, by)) for by in ENGINES]
         pairs += [(sentence, p, tuple(p not in phrases for phrases in kept)) for p in tree.phrases_in(sentence)]
     return pairs
 
@@ -54,10 +54,10 @@ def told(pairs: list[Pair], counts: Counter[str]) -> str:
 
 def speed(sentences: list[str], by: Negation) -> float:
     """Sentences a second, one after the other."""
-    affirmed("", by)
+    blank_denied("", by)
     start = time.perf_counter()
     for sentence in sentences:
-        affirmed(sentence, by)
+        blank_denied(sentence, by)
     return len(sentences) / (time.perf_counter() - start)
 
 

@@ -84,7 +84,7 @@ def write(
 
     Example: medglip report write frontal.dcm lateral.dcm --indication "Cough." --prior before.dcm --out reports
     """
-    from ...report.text.negation import engine_named
+    from ...grounding.vocabulary.negation import engine_named
     from ..inference.system import run_or_adapter, source_named
     from ..inference.user_image import Known, user_report
     from ..inference.write_report import Outputs, write_grounded

@@ -12,14 +12,14 @@ from ...grounding.imaging.read import read_image
 from ...grounding.model.calibration import Calibration
 from ...grounding.settings import validate
 from ...grounding.types import NOTICE, AnnotatedImage, Region
+from ...grounding.vocabulary.contradictions import ContradictionSettings, find_contradictions
 from ...grounding.vocabulary.labels import load_labels
+from ...grounding.vocabulary.negation import Negation, engine_named
 from ...report import describe
 from ...report.output.grounded import GroundedReport
 from ...report.output.write import write, write_dicom
 from ...report.task import Report, to_example
 from ...report.text.attribution import attribute, sentences_of
-from ...report.text.contradictions import ContradictionSettings, contradictions
-from ...report.text.negation import Negation, engine_named
 from ...vqa.citations import numbers_shown
 from ...vqa.inference.generate import GenerateSettings, generate
 from ...vqa.model.shipped import FACTS
@@ -129,7 +129,7 @@ def grounded_report(
         evidence=evidence.source,
         attributions=read,
         negation=negation,
-        contradictions=contradictions([one.text for one in read], presences, tree, outputs.limits, negation),
+        contradictions=find_contradictions([one.text for one in read], presences, tree, outputs.limits, negation),
         presences=presences,
     )
 

@@ -25,9 +25,9 @@ from ...grounding.recipe import HeldOut, core_images, draw_phantoms, looked_for,
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import learned_among, refuse_learned
 from ...grounding.types import AnnotatedImage, Region
+from ...grounding.vocabulary.negation import engine_named
 from ...report.task import Report
 from ...report.task import to_example as report_example
-from ...report.text.negation import engine_named
 from ...vqa.model.shipped import shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question

@@ -14,7 +14,7 @@ from ...grounding.training.loop import processes
 from ...grounding.training.provenance import write_learned
 from ...report.task import Report
 from ...report.text.citation_targets import to_cited
-from ...report.text.statements import finding_labels
+from ...report.text.judge import finding_labels
 from ...vqa.inference.generate import GenerateSettings
 from ...vqa.inference.predict import Job, predict
 from ...vqa.inference.shards import shared

@@ -7,7 +7,8 @@ import pytest
 
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.types import AnnotatedImage
-from medglip.report.task import INSTRUCTION, Report, Section, Sentence, to_example
+from medglip.grounding.vocabulary.sentences import Sentence
+from medglip.report.task import INSTRUCTION, Report, Section, to_example
 
 
 def image(name: str) -> AnnotatedImage:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from scipy import ndimage
 
-from ...grounding.evidence.render import where
+from ...grounding.geometry import where
 from ...grounding.vocabulary.labels import load_labels
 from .facts import Facts, Place
 

@@ -11,8 +11,8 @@ import numpy as np
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.controls import derangement, transplant
 from ...grounding.evidence.evidence import Evidence, without_masks
-from ...grounding.evidence.render import where
 from ...grounding.files import sha256
+from ...grounding.geometry import where
 from ...grounding.types import AnnotatedImage, Region
 from ..task import Question
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...evidence.render import where
-from ...geometry import area
+from ...geometry import area, where
 from ...types import AnnotatedImage, Region
 from .draw import LABELS, findings_of
 

@@ -9,10 +9,11 @@ from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.schema import images as images_of
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.grounding.vocabulary.labels import load_labels
+from medglip.grounding.vocabulary.negation import blank_denied
+from medglip.grounding.vocabulary.statements import read_statements
 from medglip.report.datasets.derived import to_reports
 from medglip.report.task import Report
-from medglip.report.text.negation import affirmed
-from medglip.report.text.statements import statements, truth_of_image
+from medglip.report.text.judge import truth_of_image
 
 
 def _box(phrase: str, *box: int) -> Region:
@@ -44,10 +45,10 @@ def test_what_is_said_follows_from_the_regions(of_phantoms: list[Report]) -> Non
     assert len(of_phantoms) == 105
     for report in of_phantoms:
         truth = truth_of_image(report.image)
-        said = [statement for sentence in report.sentences for statement in statements(sentence)]
+        said = [statement for sentence in report.sentences for statement in read_statements(sentence)]
         assert said
         for statement in said:
-            assert any(known.bears_out(statement) for known in truth), (statement, report.text)
+            assert any(known.entails(statement) for known in truth), (statement, report.text)
 
 
 def test_sentences_make_the_text_and_name_their_regions_alone(of_phantoms: list[Report]) -> None:
@@ -61,7 +62,7 @@ def test_sentences_make_the_text_and_name_their_regions_alone(of_phantoms: list[
 def test_nothing_is_denied(of_phantoms: list[Report]) -> None:
     absent = _image(_box("spleen", 5, 30, 25, 60), modality="ct", phrases=("lung tumor", "pancreas"))
     for report in [*of_phantoms, *to_reports([absent])]:
-        assert all(affirmed(sentence.text) == sentence.text for sentence in report.sentences)
+        assert all(blank_denied(sentence.text) == sentence.text for sentence in report.sentences)
 
 
 def test_a_place_is_named_only_where_it_is_certain_and_a_number_never() -> None:

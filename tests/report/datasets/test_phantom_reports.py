@@ -9,12 +9,12 @@ import pytest
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.phantoms.draw import LABELS, findings_of
-from medglip.grounding.evidence.render import where
-from medglip.grounding.geometry import area
+from medglip.grounding.geometry import area, where
 from medglip.grounding.types import Region
 from medglip.grounding.vocabulary.labels import load_labels
+from medglip.grounding.vocabulary.sentences import Sentence
 from medglip.report.datasets.phantom import read_reports
-from medglip.report.task import Report, Sentence
+from medglip.report.task import Report
 
 NUMBERS = {"Two": 2, "Three": 3}
 

@@ -7,9 +7,9 @@ from PIL import Image
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.types import Region
+from medglip.grounding.vocabulary.sentences import Sentence
 from medglip.report.output.grounded import NOTICE, GroundedReport, file_stem, from_json, to_json
 from medglip.report.output.write import write
-from medglip.report.task import Sentence
 
 
 def make_report(report_id: str = "case-1") -> GroundedReport:

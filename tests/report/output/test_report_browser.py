@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from medglip.grounding.types import Region
+from medglip.grounding.vocabulary.sentences import Sentence
 from medglip.report.output.grounded import GroundedReport
 from medglip.report.output.html import page
 from medglip.report.output.pdf import BROWSERS, write_pdf
-from medglip.report.task import Sentence
 
 pytestmark = [
     pytest.mark.slow,

@@ -8,7 +8,8 @@ import numpy as np
 from medglip.grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.grounding.vocabulary.labels import load_labels
-from medglip.report.task import Report, Sentence, to_example
+from medglip.grounding.vocabulary.sentences import Sentence
+from medglip.report.task import Report, to_example
 from medglip.report.text.attribution import attribute
 from medglip.report.text.citation_targets import cited_text, to_cited
 from medglip.vqa.prompt.prompt import _target

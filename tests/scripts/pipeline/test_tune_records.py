@@ -18,7 +18,8 @@ from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
 from medglip.grounding.files import read_lines
 from medglip.grounding.settings import validate
 from medglip.grounding.types import AnnotatedImage, Region
-from medglip.report.task import Report, Sentence
+from medglip.grounding.vocabulary.sentences import Sentence
+from medglip.report.task import Report
 from medglip.report.task import to_example as report_example
 from medglip.report.text.citation_targets import to_cited
 from medglip.scripts.pipeline.pipeline import Line

@@ -10,7 +10,7 @@ import pytest
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.phantoms.draw import findings_of
-from medglip.grounding.evidence.render import where
+from medglip.grounding.geometry import where
 from medglip.grounding.types import Region
 from medglip.grounding.vocabulary.labels import load_labels
 from medglip.vqa.datasets.phantom import read_questions

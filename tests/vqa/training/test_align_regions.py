@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
-from medglip.grounding.evidence.render import where
+from medglip.grounding.geometry import where
 from medglip.grounding.training.loop import TrainSettings
 from medglip.grounding.training.provenance import learned_among
 from medglip.grounding.types import AnnotatedImage, Region

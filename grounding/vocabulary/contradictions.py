@@ -10,15 +10,15 @@ from typing import Any, Literal, Protocol
 
 from pydantic import Field, model_validator
 
-from ...grounding.settings import Settings
-from .negation import Negation, affirmed
+from ..settings import Settings
+from .negation import Negation, blank_denied
 
 Said = Literal["present", "absent"]
 """What a sentence says of a finding."""
 
 
 class MentionFinder(Protocol):
-    """Finds names of labels in a text; the label tree (`grounding.labels`) is one."""
+    """Finds names of labels in a text; the label tree (`labels.py`) is one."""
 
     def mentions_in(self, text: str) -> tuple[tuple[int, int, str], ...]:
         """Every mention in order: [start, end) in characters, and the label."""
@@ -46,7 +46,7 @@ class ContradictionSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Contradiction:
-    """One phrase of one sentence (its place, from 0). `chance` in [0, 1]: the grounder's that it is in the image."""
+    """One phrase of one sentence (its index). `chance` in [0, 1]: by the grounder, that the phrase is in the image."""
 
     sentence: int
     phrase: str
@@ -59,48 +59,47 @@ class Contradiction:
         return f"says “{self.phrase}” is {self.said}; the grounder gives it a chance of {self.chance:.2f}"
 
 
-def contradictions(
+def find_contradictions(
     texts: Sequence[str],
     presences: Mapping[str, float],
     tree: MentionFinder,
     settings: ContradictionSettings | None = None,
     negation: Negation = "rules",
 ) -> tuple[Contradiction, ...]:
-    """What the grounder speaks against, in the order of the sentences `texts`.
+    """The claims that the grounder speaks against, in the order of the sentences `texts`.
 
     `presences`: calibrated chance of each phrase that was asked, by label; others are never flagged. Only findings
     and phrases outside the tree count: naming an organ claims nothing. Neither do hedged words ("possible", "cannot be
     excluded"), nor a denial of some only ("no new nodule", "no nodule in the left lung"): one chance for the whole
-    image cannot speak against those. `negation`: who tells what is denied; where nobody does (`off`), nothing is
+    image cannot speak against those. `negation`: the engine that decides what is denied; with `off` nothing is
     flagged, for every denied finding would be.
     """
     limits = settings or ContradictionSettings()
-    return tuple(
-        Contradiction(sentence=place, phrase=phrase, said=said, chance=round(presences[phrase], 4))
-        for place, text in enumerate(texts if negation != "off" else ())
-        for phrase, said in dict.fromkeys(claims(text, tree, negation))
-        if phrase in presences and _is_against(said, presences[phrase], limits)
-    )
+    flags: list[Contradiction] = []
+    for index, text in enumerate(texts if negation != "off" else ()):
+        for phrase, said in dict.fromkeys(find_claims(text, tree, negation)):
+            if (chance := presences.get(phrase)) is None:
+                continue
+            if chance < limits.absent_below if said == "present" else chance > limits.present_above:
+                flags.append(Contradiction(sentence=index, phrase=phrase, said=said, chance=round(chance, 4)))
+    return tuple(flags)
 
 
-def _is_against(said: Said, chance: float, limits: ContradictionSettings) -> bool:
-    return chance < limits.absent_below if said == "present" else chance > limits.present_above
-
-
-def claims(text: str, tree: MentionFinder, negation: Negation = "rules") -> Iterator[tuple[str, Said]]:
+def find_claims(text: str, tree: MentionFinder, negation: Negation = "rules") -> Iterator[tuple[str, Said]]:
     """Each finding that a sentence says is there, or is not there at all; hedged and partial claims are left out.
 
     A finding said both ways in one sentence ("no nodule but for a nodule in the left lung") is there.
     """
-    said = affirmed(text, negation)
+    # `visible` is the text with denied letters blanked, place by place: a mention that differs is denied.
+    visible = blank_denied(text, negation)
     mentions = [mention for mention in tree.mentions_in(text) if tree.level(mention[2]) in ("finding", "")]
-    there = {phrase for start, end, phrase in mentions if said[start:end] == text[start:end]}
+    affirmed = {phrase for start, end, phrase in mentions if visible[start:end] == text[start:end]}
     for start, end, phrase in mentions:
-        if _HEDGED.search(_clause(text, start, end)):
+        if _HEDGED.search(_clause_around(text, start, end)):
             continue
-        if phrase not in there and not _PARTIAL.search(_denial(text, said, start, end)):
+        if phrase not in affirmed and not _PARTIAL.search(_denial_around(text, visible, start, end)):
             yield phrase, "absent"
-        elif said[start:end] == text[start:end]:
+        elif visible[start:end] == text[start:end]:
             yield phrase, "present"
 
 
@@ -119,21 +118,25 @@ _PARTIAL = re.compile(
 _EDGE = re.compile(r"[;:]|\b(?:but|however|although|though|whereas|while)\b", re.IGNORECASE)
 
 
-def _clause(text: str, start: int, end: int) -> str:
+def _clause_around(text: str, start: int, end: int) -> str:
     """The clause around the mention at [start, end)."""
     left = max((edge.end() for edge in _EDGE.finditer(text, 0, start)), default=0)
     right = _EDGE.search(text, end)
     return text[left : right.start() if right else len(text)]
 
 
-def _denial(text: str, said: str, start: int, end: int) -> str:
-    """What the negation covers around the mention, which is left out itself: "left kidney" is a name, not a place."""
-    kept = [place for place, (letter, seen) in enumerate(zip(text, said, strict=True)) if letter == seen]
-    left = max((place + 1 for place in kept if place < start), default=0)
-    right = min((place for place in kept if place >= end), default=len(text))
+def _denial_around(text: str, visible: str, start: int, end: int) -> str:
+    """What the negation covers around the mention, which is left out itself: "left kidney" is a name, not a location.
+
+    The heart is normal, no new nodule at the base.     the mention: "nodule"
+                         no new  .  at the base.        what is returned
+    """
+    affirmed = [index for index, (letter, seen) in enumerate(zip(text, visible, strict=True)) if letter == seen]
+    left = max((index + 1 for index in affirmed if index < start), default=0)
+    right = min((index for index in affirmed if index >= end), default=len(text))
     return f"{text[left:start]} . {text[end:right]}"
 
 
-def contradiction_to_json(found: Contradiction) -> dict[str, Any]:
-    """As it stands beside its sentence in a report's JSON."""
-    return {"phrase": found.phrase, "said": found.said, "chance": found.chance}
+def contradiction_to_json(flag: Contradiction) -> dict[str, Any]:
+    """The keys beside a sentence in a report's JSON."""
+    return {"phrase": flag.phrase, "said": flag.said, "chance": flag.chance}

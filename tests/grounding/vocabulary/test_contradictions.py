@@ -1,14 +1,14 @@
 import pytest
 from pydantic import ValidationError
 
+from medglip.grounding.vocabulary.contradictions import ContradictionSettings, find_claims, find_contradictions
 from medglip.grounding.vocabulary.labels import load_labels
-from medglip.report.text.contradictions import ContradictionSettings, claims, contradictions
 
 TREE = load_labels()
 
 
 def said(text: str) -> dict[str, str]:
-    return dict(claims(text, TREE))
+    return dict(find_claims(text, TREE))
 
 
 @pytest.mark.parametrize(
@@ -36,26 +36,26 @@ def test_claims_are_what_is_said_of_the_whole_image(text: str, expected: dict[st
 def test_flags_both_ways_and_nothing_in_between() -> None:
     texts = ["There is a nodule.", "No pneumothorax."]
     at = {"nodule": 0.02, "pneumothorax": 0.97}
-    found = contradictions(texts, at, TREE)
+    found = find_contradictions(texts, at, TREE)
     assert [(f.sentence, f.phrase, f.said, f.chance) for f in found] == [
         (0, "nodule", "present", 0.02),
         (1, "pneumothorax", "absent", 0.97),
     ]
     assert "0.02" in found[0].words
-    assert contradictions(texts, {"nodule": 0.5, "pneumothorax": 0.5}, TREE) == ()
-    assert contradictions(texts, {"nodule": 0.97, "pneumothorax": 0.02}, TREE) == ()
+    assert find_contradictions(texts, {"nodule": 0.5, "pneumothorax": 0.5}, TREE) == ()
+    assert find_contradictions(texts, {"nodule": 0.97, "pneumothorax": 0.02}, TREE) == ()
 
 
 def test_phrases_that_were_not_asked_are_never_flagged() -> None:
-    assert contradictions(["There is a nodule."], {}, TREE) == ()
+    assert find_contradictions(["There is a nodule."], {}, TREE) == ()
 
 
 def test_thresholds_are_settings_and_must_be_in_order() -> None:
     settings = ContradictionSettings(absent_below=0.4, present_above=0.6)
-    assert len(contradictions(["There is a nodule."], {"nodule": 0.3}, TREE, settings)) == 1
+    assert len(find_contradictions(["There is a nodule."], {"nodule": 0.3}, TREE, settings)) == 1
     with pytest.raises(ValidationError, match="above"):
         ContradictionSettings(absent_below=0.8, present_above=0.2)
 
 
 def test_one_phrase_is_flagged_once_a_sentence() -> None:
-    assert len(contradictions(["A nodule and another nodule."], {"nodule": 0.0}, TREE)) == 1
+    assert len(find_contradictions(["A nodule and another nodule."], {"nodule": 0.0}, TREE)) == 1

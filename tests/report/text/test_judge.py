@@ -12,10 +12,11 @@ from medglip.eval.metrics.radfact import Verdicts, radfact_measures
 from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.phantoms.draw import findings_of
 from medglip.grounding.types import AnnotatedImage, Region
+from medglip.grounding.vocabulary.sentences import Sentence, ground_sentences
+from medglip.grounding.vocabulary.statements import read_statements
 from medglip.report.datasets.phantom import read_reports
-from medglip.report.task import Report, Sentence
-from medglip.report.text.sentences import ground_sentences
-from medglip.report.text.statements import finding_labels, judged, statements, truth_of_image
+from medglip.report.task import Report
+from medglip.report.text.judge import finding_labels, judge, truth_of_image
 
 
 def region(phrase: str, x: float, y: float) -> Region:
@@ -62,7 +63,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
 def test_a_phantoms_own_report_is_right_in_every_measure(reports: list[Report]) -> None:
     labels = finding_labels(reports)
     assert set(labels) == {name for report in reports for name in findings_of(report.image.modality)}
-    found = [judged(report, report.sentences, labels) for report in reports]
+    found = [judge(report, report.sentences, labels) for report in reports]
     assert all(set(one["labels"]["reference"]) == set(labels) for one in found)
     measures = label_measures([Labels.model_validate(one["labels"]) for one in found])
     measures |= radfact_measures([Verdicts.model_validate(one["radfact"]) for one in found])
@@ -74,7 +75,7 @@ def test_a_phantoms_own_report_is_right_in_every_measure(reports: list[Report]) 
 def test_sentences_of_another_picture_are_not_borne_out(reports: list[Report]) -> None:
     labels = finding_labels(reports)
     one, other = next((a, b) for a in reports for b in reports if a.image.modality != b.image.modality)
-    found = judged(one, other.sentences, labels)
+    found = judge(one, other.sentences, labels)
     assert {verdict["status"] for side in found["radfact"].values() for verdict in side} == {"not_entailed"}
 
 
@@ -95,24 +96,24 @@ def test_sentences_of_another_picture_are_not_borne_out(reports: list[Report]) -
     ],
 )
 def test_what_is_written_is_held_against_the_truth(text: str, is_true: bool) -> None:
-    verdict = judged(REFERENCE, said(text), LABELS)["radfact"]["candidate"][0]
+    verdict = judge(REFERENCE, said(text), LABELS)["radfact"]["candidate"][0]
     assert (verdict["status"] == "entailed") is is_true
     assert bool(verdict["evidence_boxes"]) <= is_true
 
 
 def test_the_reference_is_held_against_what_is_written() -> None:
     written = said("Two nodules are seen.", regions=(RIGHT,))
-    verdicts = judged(REFERENCE, written, LABELS)["radfact"]["reference"]
+    verdicts = judge(REFERENCE, written, LABELS)["radfact"]["reference"]
     assert [verdict["status"] for verdict in verdicts] == ["entailed", "not_entailed"]
     assert verdicts[0]["evidence_boxes"] == [[0.75, 0.05, 0.95, 0.25]]
     assert verdicts[0]["boxes"] == [[0.05, 0.05, 0.25, 0.25], [0.75, 0.05, 0.95, 0.25]]
-    assert judged(REFERENCE, said("There is a nodule."), LABELS)["radfact"]["reference"][0]["status"] == "not_entailed"
+    assert judge(REFERENCE, said("There is a nodule."), LABELS)["radfact"]["reference"][0]["status"] == "not_entailed"
 
 
 def test_a_region_at_the_wrong_place_is_not_in_place() -> None:
-    wrong = judged(REFERENCE, said("There is a nodule.", regions=(region("nodule", 5, 75),)), LABELS)
-    right = judged(REFERENCE, said("There is a nodule.", regions=(LEFT,)), LABELS)
-    none = judged(REFERENCE, said("There is a nodule."), LABELS)
+    wrong = judge(REFERENCE, said("There is a nodule.", regions=(region("nodule", 5, 75),)), LABELS)
+    right = judge(REFERENCE, said("There is a nodule.", regions=(LEFT,)), LABELS)
+    none = judge(REFERENCE, said("There is a nodule."), LABELS)
     values = [
         {name: part.value for name, part in radfact_measures([Verdicts.model_validate(one["radfact"])]).items()}
         for one in (wrong, right, none)
@@ -123,19 +124,19 @@ def test_a_region_at_the_wrong_place_is_not_in_place() -> None:
 
 
 def test_labels_are_those_of_the_regions_and_those_the_text_affirms() -> None:
-    found = judged(REFERENCE, said("No nodule is seen.", "There is an opacity."), LABELS)["labels"]
+    found = judge(REFERENCE, said("No nodule is seen.", "There is an opacity."), LABELS)["labels"]
     assert found == {"reference": {"nodule": 1, "opacity": 0}, "prediction": {"nodule": 0, "opacity": 1}}
 
 
 def test_a_box_outside_the_picture_is_cut_and_an_empty_one_left_out() -> None:
     sentences = said("There is a nodule.", regions=(region("nodule", 90, 90), region("nodule", 120, 0)))
-    verdict = judged(REFERENCE, sentences, LABELS)["radfact"]["candidate"][0]
+    verdict = judge(REFERENCE, sentences, LABELS)["radfact"]["candidate"][0]
     assert verdict["boxes"] == [[0.9, 0.9, 1.0, 1.0]]
 
 
 def test_a_number_belongs_to_its_part_of_the_sentence() -> None:
     (sentence,) = ground_sentences("Two nodules and an opacity are seen.", (LEFT, OPACITY), _tree())
-    found = {one.phrase: (one.number, len(one.regions)) for one in statements(sentence)}
+    found = {one.phrase: (one.number, len(one.regions)) for one in read_statements(sentence)}
     assert found == {"nodule": (2, 1), "opacity": (None, 1)}
     assert {one.phrase: one.number for one in truth_of_image(STUDY)} == {"heart": 1, "nodule": 2, "opacity": 0}
 

@@ -7,12 +7,12 @@ import pytest
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.types import Region
+from medglip.grounding.vocabulary import negation
+from medglip.grounding.vocabulary.contradictions import find_contradictions
 from medglip.grounding.vocabulary.labels import load_labels
-from medglip.report.text import negation
+from medglip.grounding.vocabulary.negation import BLANK, Negation, blank_denied, engine_named, is_negated
+from medglip.grounding.vocabulary.sentences import ground_sentences
 from medglip.report.text.attribution import attribute
-from medglip.report.text.contradictions import contradictions
-from medglip.report.text.negation import BLANK, Negation, affirmed, engine_named, is_negated
-from medglip.report.text.sentences import ground_sentences
 
 needs_negspacy = pytest.mark.skipif(find_spec("negspacy") is None, reason="medglip[negation] is not installed")
 ENGINES = pytest.mark.parametrize("by", ["rules", pytest.param("negspacy", marks=needs_negspacy)])
@@ -55,22 +55,22 @@ def test_negspacy_is_right_of_most() -> None:
 
 @ENGINES
 def test_denied_words_are_gone_and_the_length_is_kept(by: Negation) -> None:
-    said = affirmed("Lung clear; left base  without effusion.", by)
+    said = blank_denied("Lung clear; left base  without effusion.", by)
     assert len(said) == len("Lung clear; left base  without effusion.")
     assert said.startswith("Lung clear; left base  ")
     assert "effusion" not in said
-    assert not load_labels().phrases_in(affirmed("No pleural effusion.", by))
+    assert not load_labels().phrases_in(blank_denied("No pleural effusion.", by))
 
 
 @ENGINES
 @pytest.mark.parametrize("text", ["All affirmed.", "A nodule of 3.5 cm (axial); stable – µ²", "Clear", " ", ""])
 def test_where_nothing_is_denied_nothing_changes(by: Negation, text: str) -> None:
-    assert affirmed(text, by) == text
+    assert blank_denied(text, by) == text
 
 
 @ENGINES
 def test_a_denied_stretch_has_no_gaps_so_that_words_in_it_stay_together(by: Negation) -> None:
-    said = affirmed("Normal heart. No new  lung nodule", by)
+    said = blank_denied("Normal heart. No new  lung nodule", by)
     start = said.index(BLANK)
     assert set(said[start:]) == {BLANK}
 
@@ -83,13 +83,13 @@ def test_what_only_looks_like_a_negation_denies_nothing(by: Negation, text: str)
 
 @ENGINES
 def test_a_negation_ends_at_but(by: Negation) -> None:
-    said = affirmed("No effusion but a nodule.", by)
+    said = blank_denied("No effusion but a nodule.", by)
     assert load_labels().phrases_in(said) == ("nodule",)
 
 
 @pytest.mark.parametrize("sentence", [case[0] for case in CASES])
 def test_off_denies_nothing(sentence: str) -> None:
-    assert affirmed(sentence, "off") == sentence
+    assert blank_denied(sentence, "off") == sentence
 
 
 @ENGINES
@@ -98,7 +98,7 @@ def test_a_denied_sentence_gets_no_region_and_the_finding_said_present_is_flagge
     (read,) = attribute("No nodule.", [NODULE], load_labels(), negation=by)
     assert (sentence.regions, sentence.is_negated) == ((), True)
     assert (read.grounded, read.support) == ((), "not_needed")
-    (flag,) = contradictions(["No nodule."], {"nodule": 0.97}, load_labels(), negation=by)
+    (flag,) = find_contradictions(["No nodule."], {"nodule": 0.97}, load_labels(), negation=by)
     assert flag.said == "absent"
 
 
@@ -107,7 +107,7 @@ def test_off_grounds_every_sentence_and_flags_none() -> None:
     (read,) = attribute("No nodule.", [NODULE], load_labels(), negation="off")
     assert (sentence.regions, sentence.is_negated) == ((NODULE,), False)
     assert (read.grounded, read.support) == ((0,), "grounded")
-    assert contradictions(["No nodule."], {"nodule": 0.02}, load_labels(), negation="off") == ()
+    assert find_contradictions(["No nodule."], {"nodule": 0.02}, load_labels(), negation="off") == ()
 
 
 def test_normal_sentences_are_normal_by_the_engine_that_is_asked() -> None:
@@ -118,11 +118,15 @@ def test_normal_sentences_are_normal_by_the_engine_that_is_asked() -> None:
 
 def test_a_missing_package_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "negspacy.negation", None)
-    negation._negex.cache_clear()
-    for ask in (lambda: engine_named("negspacy"), lambda: affirmed("No nodule.", "negspacy")):
+    monkeypatch.delitem(sys.modules, f"{negation.__name__}.negspacy", raising=False)
+    for ask in (lambda: engine_named("negspacy"), lambda: blank_denied("No nodule.", "negspacy")):
         with pytest.raises(BadInput, match=r"pip install 'medglip\[negation\]'"):
             ask()
     assert engine_named("rules") == "rules"
+
+
+def test_the_table_names_every_engine() -> None:
+    assert tuple(negation.ENGINES) == negation.NEGATIONS
 
 
 def test_an_unknown_engine_is_refused_with_the_nearest() -> None:

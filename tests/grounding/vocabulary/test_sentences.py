@@ -3,7 +3,7 @@ import pytest
 
 from medglip.grounding.types import Region
 from medglip.grounding.vocabulary.labels import load_labels
-from medglip.report.text.sentences import ground_sentences, split_sentences
+from medglip.grounding.vocabulary.sentences import ground_sentences, split_sentences
 
 SIZE = (300, 300)
 

@@ -1,0 +1,149 @@
+"""Report text -> sentences, and the regions each speaks of, by two rules without a model.
+
+Where a sentence ends, and which regions carry a phrase that the sentence affirms (`negation` blanks what it denies).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+from ..geometry import where
+from ..types import Region
+from .negation import BLANK, Negation, blank_denied
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sentence:
+    """One sentence and the regions it speaks of; a negated or general sentence has none."""
+
+    text: str
+    regions: tuple[Region, ...] = ()
+    is_negated: bool = False
+
+
+# --- where a sentence ends -------------------------------------------------------------------------------------------
+
+_ABBREVIATION = re.compile(
+    r"(?:dr|mrs?|ms|prof|st|figs?|vs|approx|ca|cf|e\.?g|i\.?e|resp|incl|excl|max|min|ant|post|lat|sup|inf|est|dept|vol|refs?)",
+    re.IGNORECASE,
+)
+_BREAK = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*•]|\d{1,2}[.)])\s)")
+_END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|(?<=[a-z)])\.(?=[A-Z][a-z])")
+_BULLET = re.compile(r"^[-*•]\s+")
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences in order, whitespace collapsed, nothing lost but list bullets.
+
+    Decimals, abbreviations ("approx.", "e.g.", "Dr."), initials and list numbers do not end a sentence; a blank line
+    and a new list item do. "No." ends one unless a number follows.
+    """
+    sentences: list[str] = []
+    for block in _BREAK.split(text):
+        block = " ".join(_BULLET.sub("", block.strip()).split())
+        ends = [match.end() for match in _END.finditer(block) if _ends_sentence(block, match)]
+        sentences += [block[start:end].strip() for start, end in pairwise([0, *ends, len(block)])]
+    return [sentence for sentence in sentences if any(letter.isalnum() for letter in sentence)]
+
+
+def _ends_sentence(block: str, end: re.Match[str]) -> bool:
+    rest = block[end.end() :].lstrip()
+    if end[0][0] != "." or end[0].startswith(".."):
+        is_apart = block[end.start() - 1 : end.start()] == " " and rest[:1].islower()  # a damaged dash, not a question
+        return not is_apart
+    words = block[: end.start()].split()
+    word = words[-1].lstrip("(['\"") if words else ""
+    if word.lower() in ("no", "nos"):
+        return not rest[:1].isdigit()
+    before = words[-2].lower() if len(words) > 1 else "."
+    is_initial = len(word) == 1 and word.isupper() and (before in ("by", "dr.", "prof.") or before[1:] == ".")
+    is_list_number = word.isdigit() and before.endswith((".", "!", "?"))
+    return not (_ABBREVIATION.fullmatch(word) or is_initial or is_list_number)
+
+
+# --- which regions it speaks of --------------------------------------------------------------------------------------
+
+
+class PhraseFinder(Protocol):
+    """Recognises phrases in a text; the label tree (`labels.py`) is one."""
+
+    def phrases_in(self, text: str) -> tuple[str, ...]:
+        """The phrases named in the text, synonyms resolved, each once."""
+        ...
+
+
+_LOCATION = re.compile(
+    r"\b(?:(upper|lower|apical|basal)[ -]?)?(left|right)\b|\b(upper|lower|apical|basal|centre|center|central)\b", re.I
+)
+_GRID = {"apical": "upper", "basal": "lower", "center": "centre", "central": "centre"}
+CHUNK = re.compile(r"[,;:]|\b(?:and|with|but)\b", re.IGNORECASE)
+"""What parts a sentence, for numbers and locations belong to their own part."""
+_SOME = re.compile(r"\b(?:ones?|larg\w+|bigg\w+|small\w+|other|first|second|third)\b", re.IGNORECASE)  # of several
+_OTHER_SIDE = {"left": "right", "right": "left"}
+
+
+def ground_sentences(
+    text: str,
+    regions: Sequence[Region],
+    tree: PhraseFinder,
+    size_px: tuple[int, int] | None = None,
+    *,
+    min_score: float = 0.3,
+    is_patient_side: bool = False,
+    negation: Negation = "rules",
+) -> tuple[Sentence, ...]:
+    """Sentences of the text, each with the regions of the phrases that it affirms; joined by a blank they are the text.
+
+    A region needs a score >= `min_score`. With `size_px` (width, height) given, location words ("upper left") pick
+    among several regions of one phrase where at least one of them lies there. They are read as locations in the IMAGE;
+    with `is_patient_side` left and right change sides, as in a radiograph or a slice in the usual view. `negation`: the
+    engine that decides what is denied.
+    """
+    regions = [region for region in regions if region.score >= min_score]
+    sentences: list[Sentence] = []
+    for sentence in split_sentences(text):
+        affirmed = blank_denied(sentence, negation)
+        phrases = tree.phrases_in(affirmed)
+        chosen: list[Region] = []
+        for phrase in phrases:
+            candidates = [region for region in regions if region.phrase == phrase]
+            locations = locations_of(affirmed, phrase, tree, is_patient_side)
+            chosen += _at_locations(candidates, locations, size_px) if size_px else candidates
+        is_negated = not phrases and bool(tree.phrases_in(sentence))
+        sentences.append(Sentence(text=sentence, regions=tuple(chosen), is_negated=is_negated))
+    return tuple(sentences)
+
+
+def locations_of(affirmed: str, phrase: str, tree: PhraseFinder, is_patient_side: bool = False) -> list[set[str]]:
+    """Location words of the phrase in a sentence without what it denies; one set of words of the 3 x 3 grid a location.
+
+        a nodule in the upper left lung, and an effusion on the right      nodule -> [{upper, left}]
+        Two nodules, the larger one on the left.                           nodule -> []: that is one of the two
+
+    Those of the phrase's own part of the sentence; if that has none, of the parts that do not speak of "the one".
+    """
+    parts = [part for part in CHUNK.split(affirmed) if _LOCATION.search(part)]
+    own = [part for part in parts if phrase in tree.phrases_in(part)]
+    locations: list[set[str]] = []
+    for part in own or [part for part in parts if not _SOME.search(part)]:
+        for match in _LOCATION.finditer(_blank_sided_names(part, tree)):
+            words = [_GRID.get(word.lower(), word.lower()) for word in match.groups() if word]
+            locations.append({_OTHER_SIDE.get(word, word) if is_patient_side else word for word in words})
+    return locations
+
+
+def _blank_sided_names(part: str, tree: PhraseFinder) -> str:
+    """Blanks names such as "left lung": their side is the patient's and a part of the name, not a location."""
+    for phrase in tree.phrases_in(part):
+        if _LOCATION.search(phrase):
+            part = re.sub(rf"\b{re.escape(phrase)}\b", BLANK, part, flags=re.I)
+    return part
+
+
+def _at_locations(regions: list[Region], locations: list[set[str]], size_px: tuple[int, int]) -> list[Region]:
+    """Regions at one of the locations, or all of them when none is."""
+    cells = [set(where(region.box_xyxy_px, size_px).split()) for region in regions]
+    matching = [r for r, cell in zip(regions, cells, strict=True) if any(location <= cell for location in locations)]
+    return matching or regions
