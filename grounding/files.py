@@ -1,9 +1,12 @@
-"""Files: written whole or not at all, hashed, read line by line."""
+"""Files and folders: written whole or not at all, claimed by one run, hashed, read line by line."""
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,55 @@ def write_atomic(path: Path, data: str | bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder beside the target, which takes the target's place when the `with` block ends.
+
+    A kill, an error or a full disk leaves the old folder or the new one, whole.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    partial.chmod(0o755)  # a temporary folder is its owner's alone
+    try:
+        yield partial
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def claim_folder(
+    file: Path,
+    values: Mapping[str, Any],
+    problem: str,
+    fix: str = "give another folder, or remove this one to start anew",
+    upgrade: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
+) -> None:
+    """Write down in `file` what the content of its folder is made of.
+
+    `upgrade` turns what an earlier version wrote into the keys of today. Raises `BadInput` with the `problem`, and the
+    keys that differ, where the folder holds the result of other values.
+    """
+    ours = json.loads(json.dumps(values))
+    if file.exists():
+        refuse_other(upgrade(json.loads(file.read_text())), ours, problem, file, fix)
+    write_atomic(file, json.dumps(ours, indent=1))
+
+
+def refuse_other(theirs: Mapping[str, Any], ours: Mapping[str, Any], problem: str, file: Path, fix: str) -> None:
+    """Raises `BadInput` with the `problem` and the dotted names of the keys in which two JSON objects differ."""
+    if keys := _differing_keys(theirs, ours):
+        raise BadInput(f"{problem} (differs in {', '.join(keys)}).", file=file, fix=fix)
+
+
+def _differing_keys(theirs: Any, ours: Any, name: str = "") -> list[str]:
+    if isinstance(theirs, Mapping) and isinstance(ours, Mapping):
+        keys = dict.fromkeys([*theirs, *ours])
+        parts = [_differing_keys(theirs.get(key), ours.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
+        return [key for part in parts for key in part]
+    return [] if theirs == ours else [name]
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -5,7 +5,6 @@ Trainable parameters only, as safetensors, beside the optimizer's state; a kill 
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +13,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..bad_input import BadInput
-from ..files import read_lines, write_atomic
+from ..files import read_lines, write_atomic, write_folder
 from .ema import WeightAverage, trained
 
-
-def claim(out_dir: Path, settings: Mapping[str, Any]) -> None:
-    """Write down in `settings.json` what a training is made of. Raises `BadInput` for a folder that holds another."""
-    path = out_dir / "settings.json"
-    if path.exists() and (wrong := _different(json.loads(path.read_text()), settings)):
-        fix = "give another folder, or remove this one to start anew"
-        raise BadInput(f"holds a training of other settings (differs in {', '.join(wrong)}).", file=path, fix=fix)
-    write_atomic(path, json.dumps(dict(settings), indent=1))
-
-
-def _different(theirs: Any, ours: Any, name: str = "") -> list[str]:
-    """Dotted names of the settings that differ, both as JSON has them."""
-    if isinstance(theirs, dict) and isinstance(ours, Mapping):
-        keys = list(dict.fromkeys([*theirs, *ours]))
-        parts = [_different(theirs.get(key), ours.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
-        return [one for part in parts for one in part]
-    return [] if theirs == ours else [name]
+OTHER_TRAINING = "holds a training of other settings"
+"""The problem of a folder that `claim_folder` refuses."""
 
 
 def finished_steps(model_dir: Path) -> int:
@@ -53,19 +37,16 @@ def checkpoint(
 ) -> None:
     """Write a whole new folder, then point `latest` at it and drop the older ones: a kill leaves one that works."""
     folder = out_dir / f"checkpoint-{step}"
-    partial = out_dir / f".checkpoint-{step}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_weights(model, partial)
-    if average.weights:
-        save_file({name: w.cpu().contiguous() for name, w in average.weights.items()}, partial / "average.safetensors")
-    state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-    torch.save(state, partial / "state.pt")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    with write_folder(folder) as partial:
+        save_weights(model, partial)
+        if average.weights:
+            averages = {name: w.cpu().contiguous() for name, w in average.weights.items()}
+            save_file(averages, partial / "average.safetensors")
+        state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
+        torch.save(state, partial / "state.pt")
     write_atomic(out_dir / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in log))
     write_atomic(out_dir / "latest", folder.name)
-    for old in out_dir.glob("checkpoint-*"):
+    for old in [*out_dir.glob("checkpoint-*"), *out_dir.glob(".checkpoint-*")]:  # with a dot: left by a kill
         if old != folder:
             shutil.rmtree(old)
 

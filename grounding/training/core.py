@@ -17,7 +17,7 @@ from ..bad_input import BadInput, Skipped
 from ..datasets.load import DataSettings
 from ..datasets.schema import AnnotatedImages, split_of, words_of
 from ..datasets.schema import images as images_of
-from ..files import write_atomic
+from ..files import claim_folder, write_atomic
 from ..grounders.medglip import GrounderSettings, MedGlipGrounder
 from ..grounders.pretrained import checkpoint_folder
 from ..model.calibration import calibration_to_json
@@ -31,7 +31,7 @@ from ..settings import Settings
 from ..settings import validate as validated
 from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
-from .checkpoint import claim, finished_steps
+from .checkpoint import OTHER_TRAINING, finished_steps
 from .examples import DrawSettings, collator, draw, load_examples
 from .loop import TrainSettings, fit, processes
 from .model_card import facts_of, write_card
@@ -205,12 +205,13 @@ def _text_config(sizes: ModelSettings, vocabulary_size: int) -> dict[str, Any]:
 
 def _claim(out_dir: Path, settings: GroundingSettings) -> None:
     """Write down the settings, or refuse a folder of others (more steps are fine)."""
-    path = out_dir / "settings.json"
     free: Any = {"train": {"steps"}, "memory_gb": True}
-    if path.exists():  # read as settings: what a later version added has its default there
-        theirs = validated(GroundingSettings, json.loads(path.read_text()), path).model_dump(mode="json", exclude=free)
-        write_atomic(path, json.dumps(theirs, indent=1))
-    claim(out_dir, settings.model_dump(mode="json", exclude=free))
+    file = out_dir / "settings.json"
+
+    def with_defaults(theirs: dict[str, Any]) -> dict[str, Any]:  # of what a later version added
+        return validated(GroundingSettings, theirs, file).model_dump(mode="json", exclude=free)
+
+    claim_folder(file, settings.model_dump(mode="json", exclude=free), OTHER_TRAINING, upgrade=with_defaults)
 
 
 def _validation(

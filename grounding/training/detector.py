@@ -22,11 +22,11 @@ from transformers.loss.loss_grounding_dino import GroundingDinoHungarianMatcher
 from ..bad_input import BadInput, Skipped
 from ..datasets.load import DataSettings
 from ..datasets.schema import split_of
-from ..files import sha256, write_atomic
+from ..files import claim_folder, sha256, write_atomic
 from ..grounder import Grounder
 from ..grounders.zero_shot import DINO, ZeroShotGrounder, dino_prompt, padded_prompts, to_corners
 from ..model.losses import focal_loss, giou
-from .checkpoint import claim, finished_steps
+from .checkpoint import OTHER_TRAINING, finished_steps
 from .examples import Draw, DrawSettings, draw, load_examples
 from .loop import TrainSettings, fit, processes
 from .sampling import MixtureSettings, chances, datasets_of
@@ -85,7 +85,7 @@ def fine_tune(
     check_tunable(grounder)
     folder, model, processor = out_dir / "model", grounder.model, grounder.processor
     rows = split_of(images, "train")
-    claim(out_dir, _ingredients(grounder, rows, settings))
+    claim_folder(out_dir / "settings.json", _ingredients(grounder, rows, settings), OTHER_TRAINING)
     if finished_steps(folder) >= settings.train.steps:
         return folder
     skipped = Skipped()

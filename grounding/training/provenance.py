@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from ..bad_input import BadInput
 from ..datasets.schema import split_of, tables
-from ..files import file_sha256, write_atomic
+from ..files import file_sha256, write_atomic, write_folder
 from ..grounders.pretrained import checkpoint_folder
 
 FILE = "learned.txt"
@@ -58,11 +58,8 @@ def place(name: str, folder: Path) -> Path:
     """Copy a trained core as it is into the folder of a run; return that folder."""
     source = checkpoint_folder(name)
     if not (folder / "config.json").exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(source, partial)
-        partial.rename(folder)
+        with write_folder(folder) as partial:
+            shutil.copytree(source, partial, dirs_exist_ok=True)
     return folder
 
 

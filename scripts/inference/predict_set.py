@@ -10,10 +10,10 @@ from pathlib import Path
 
 from accelerate import PartialState
 
-from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.bad_input import Skipped
 from ...grounding.evidence.evidence import Source, without_masks
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
-from ...grounding.files import write_atomic
+from ...grounding.files import claim_folder
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.oracle import TruthGrounder
@@ -143,11 +143,8 @@ def _claim(ask: Ask) -> None:
     path = ask.out.with_suffix(".asked.json")
     rest = {"out": None, "limit": None, "generate": ask.generate.model_dump(exclude={"batch_size", "merge"})}
     mine = json.loads(json.dumps({k: v for k, v in (asdict(ask) | rest).items() if v is not None}, default=str))
-    theirs = json.loads(path.read_text()) if path.is_file() else mine
-    if differing := sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key)):
-        problem = f"these records were made otherwise (differs in {', '.join(differing)})."
-        raise BadInput(problem, file=ask.out, fix="give another --out, or remove it with its .asked.json and .ranks")
-    write_atomic(path, json.dumps(mine, indent=1))
+    fix = "give another --out, or remove it with its .asked.json and .ranks"
+    claim_folder(path, mine, "these records were made otherwise", fix)
 
 
 def summary(ask: Ask, is_whole: bool) -> list[str]:

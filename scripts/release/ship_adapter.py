@@ -18,12 +18,11 @@ from ...grounding.bad_input import BadInput
 from ...grounding.datasets.phantoms import dataset as phantom
 from ...grounding.datasets.phantoms.dataset import PhantomSettings
 from ...grounding.datasets.schema import images
-from ...grounding.files import write_atomic
+from ...grounding.files import write_atomic, write_folder
 from ...grounding.types import AnnotatedImage
 from ...vqa.model import shipped
 from ...vqa.model.alignment import FILE as ALIGNED_FILE
 from ...vqa.model.grounded_mllm import OUR_FILE, load
-from ...vqa.model.small_default import write_whole
 from ...vqa.prompt.prompt import Example
 from ...vqa.publish.adapter_card import SetFacts, adapter_card
 from ...vqa.publish.half_precision import check, pack
@@ -62,7 +61,7 @@ def main(
     sets = learned_from(finished, facts or ())
     shown = figures(results if results is not None else _own_results(finished))
 
-    def write(partial: Path) -> None:
+    with write_folder(folder) as partial:
         pack(adapter, partial, finished.core)
         difference = parity(finished, partial)
         if not difference <= tolerance:
@@ -71,8 +70,6 @@ def main(
         card = _card(kind, folder.name, partial, finished, sets, licence, shown, difference, limit or ())
         write_atomic(partial / "README.md", card)
         check(partial)
-
-    write_whole(folder, write)
     size = sum(file.stat().st_size for file in folder.iterdir())
     typer.echo(f"shipped: {folder}, {size / 2**20:.1f} MiB")
 

@@ -5,9 +5,6 @@ between picture and text is fresh: the folder is a base for LoRA training, not a
 """
 
 import hashlib
-import shutil
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +25,7 @@ from transformers.models.llava.image_processing_pil_llava import LlavaImageProce
 from ...grounding.assets import cache_folder, fetch
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.render import REGION_TOKEN
-from ...grounding.files import file_sha256
+from ...grounding.files import file_sha256, write_folder
 from ...grounding.model.config import PIXEL_MEAN, PIXEL_STD, MedGlipConfig, MedGlipVisionConfig
 from ...grounding.model.image_tower import MedGlipVisionModel
 from ...grounding.model.token_tower import MedGlipTokensConfig
@@ -52,7 +49,8 @@ def text_folder(cache_dir: Path | None = None) -> Path:
     folder = (cache_dir or cache_folder()) / "smollm2-135m"
     if not (folder / "config.json").exists():
         gguf = fetch("smollm2-135m", cache_dir)
-        write_whole(folder, lambda partial: _convert(gguf, partial))
+        with write_folder(folder) as partial:
+            _convert(gguf, partial)
     return folder
 
 
@@ -98,12 +96,9 @@ def assemble(vision: Path | MedGlipVisionConfig, out_dir: Path, *, text: Path | 
         vision_feature_select_strategy="full",
         chat_template=CHAT_TEMPLATE,
     )
-
-    def write(folder: Path) -> None:
-        model.to(torch.bfloat16).save_pretrained(folder)
-        processor.save_pretrained(folder)
-
-    write_whole(out_dir, write)
+    with write_folder(out_dir) as partial:
+        model.to(torch.bfloat16).save_pretrained(partial)
+        processor.save_pretrained(partial)
     return out_dir
 
 
@@ -171,16 +166,3 @@ def _join(tower: MedGlipVisionModel, language: LlamaForCausalLM, tokenizer: Any)
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
     )
     return model
-
-
-def write_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a new folder beside the target and rename it: a kill leaves nothing half written there."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    partial.chmod(0o755)
-    try:
-        write(partial)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

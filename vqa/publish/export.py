@@ -4,7 +4,6 @@ mllm -> folder -> plain transformers and peft -> the same logits. What servers w
 """
 
 import shutil
-import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import EvidenceSettings
-from ...grounding.files import write_atomic
+from ...grounding.files import write_atomic, write_folder
 from ..model.grounded_mllm import GroundedMLLM
 from ..model.processor import load_processor
 from ..prompt.prompt import Prompt
@@ -62,9 +61,7 @@ def export(
     saved_dtype = _dtype_of(base)
     is_exact = kind == "adapter" or saved_dtype == torch.float32
     most = tolerance if tolerance is not None else EXACT if is_exact else ROUNDED
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
+    with write_folder(out) as partial:
         _write_merged(mllm, base, partial, saved_dtype) if kind == "merged" else _write_adapter(mllm, partial, evidence)
         difference = _difference(wanted, _plain_logits(mllm, base, partial, kind, prompts, num_labels))
         if not difference <= most:
@@ -74,12 +71,6 @@ def export(
             )
         notices = _notices(mllm, partial, kind, evidence)
         write_atomic(partial / "README.md", card(mllm, base, kind, difference, notices))
-        partial.chmod(0o755)
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Exported(folder=out, difference=difference, notices=notices)
 
 

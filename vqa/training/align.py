@@ -16,14 +16,13 @@ from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import PLAIN, EvidenceSettings
 from ...grounding.evidence.render import token_features
-from ...grounding.files import file_sha256, sha256, write_atomic
+from ...grounding.files import file_sha256, refuse_other, sha256, write_atomic, write_folder
 from ...grounding.settings import Settings
 from ...grounding.training.loop import TrainSettings, processes
 from ...grounding.training.provenance import write_learned
 from ..model.alignment import FILE, base_sha256
 from ..model.grounded_mllm import GroundedMLLM, MllmSettings, load, resolve
 from ..model.shipped import shipped_folder
-from ..model.small_default import write_whole
 from ..prompt.prompt import Example
 from .train import MllmTrainSettings, train
 
@@ -77,7 +76,9 @@ def aligned(
     work.mkdir(parents=True, exist_ok=True)
     with _alone(work / "lock"):
         if (folder / FILE).exists():
-            _check_same(folder, facts)
+            theirs = json.loads((folder / FILE).read_text())
+            ours, fix = json.loads(json.dumps(facts)), "give another --out, or remove the folder to start anew"
+            refuse_other({key: theirs.get(key) for key in ours}, ours, "holds another alignment", folder, fix)
             return folder
         if folder.is_dir() and any(folder.iterdir()):
             raise BadInput("holds something else.", file=folder, fix="give a new folder")
@@ -85,7 +86,8 @@ def aligned(
         align(mllm, examples, stages, work, region_examples)
         if processes().is_main_process:
             pictures = {path for example in (*examples, *region_examples) for path in example.pictures}
-            write_whole(folder, lambda partial: _save(mllm, partial, facts, pictures, start))
+            with write_folder(folder) as partial:
+                _save(mllm, partial, facts, pictures, start)
         processes().wait_for_everyone()
     return folder
 
@@ -181,16 +183,6 @@ def _save(
     mllm.save(folder, PLAIN)
     write_learned(folder, pictures, start)
     write_atomic(folder / FILE, json.dumps(facts, indent=1))
-
-
-def _check_same(folder: Path, facts: dict[str, Any]) -> None:
-    theirs = json.loads((folder / FILE).read_text())
-    if wrong := [key for key in facts if theirs.get(key) != facts[key]]:
-        raise BadInput(
-            f"holds another alignment (differs in {', '.join(wrong)}).",
-            file=folder,
-            fix="give another --out, or remove the folder to start anew",
-        )
 
 
 @contextmanager

@@ -117,7 +117,7 @@ def test_another_base_or_another_lora_is_refused(
         load(start, DIM)
     with pytest.raises(BadInput, match="no aligned adapter"):
         load(settings.model_copy(update={"aligned": str(tmp_path)}), DIM)
-    with pytest.raises(BadInput, match=r"holds another alignment \(differs in base_sha256, stages\)"):
+    with pytest.raises(BadInput, match=r"holds another alignment \(differs in base_sha256, stages\."):
         aligned(settings, DIM, examples, stages(2), out_dir=folder)
 
 
