@@ -116,7 +116,7 @@ class DataSettings(Settings):
 
 
 def load_images(data: Sequence[DataSettings], seed: int) -> tuple[Dataset, Skipped]:
-    """All sets with `STUDY_FEATURES`, in the order given, and what was left out of them.
+    """All sets with `IMAGE_FEATURES`, in the order given, and what was left out of them.
 
     Raises `BadInput` for a missing folder, an unreadable annotation file, and two sets of one name.
     """

@@ -1,6 +1,6 @@
 """Studies as a `datasets.Dataset`: fixed features, masks as RLE; Arrow holds millions, a row becomes a `Study`."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,7 @@ from ..types import AnnotatedImage, Region, region_from_json, region_to_json
 
 IMAGE_FEATURES = Features(
     {
-        "study_id": Value("string"),
+        "image_id": Value("string"),
         "image_path": Value("string"),
         "modality": Value("string"),
         "group": Value("string"),
@@ -36,12 +36,34 @@ IMAGE_FEATURES = Features(
 )
 
 _ROWS = 256
+_OLD_ID = "study_id"
+"""Name of the column `image_id` in rows and tables that were written by version 0.1."""
+
+
+def upgrade_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of any version under the keys of today."""
+    return {"image_id" if key == _OLD_ID else key: value for key, value in row.items()}
+
+
+def upgrade_table(table: pa.Table) -> pa.Table:
+    """A table of any version under the column names of today."""
+    return table.rename_columns(["image_id" if name == _OLD_ID else name for name in table.column_names])
+
+
+def upgrade_data(data: Dataset) -> Dataset:
+    """A dataset of any version under the column names of today; nothing is copied."""
+    return data.rename_column(_OLD_ID, "image_id") if _OLD_ID in data.column_names else data
+
+
+def any_version(columns: Iterable[str]) -> list[str]:
+    """The columns, and what `image_id` was called before: to be read from Parquet of any version, then upgraded."""
+    return [*columns, _OLD_ID]
 
 
 def image_to_row(image: AnnotatedImage) -> dict[str, Any]:
-    """A row with `STUDY_FEATURES`."""
+    """A row with `IMAGE_FEATURES`."""
     return {
-        "study_id": image.image_id,
+        "image_id": image.image_id,
         "image_path": str(image.image_path),
         "modality": image.modality,
         "group": image.group,
@@ -54,9 +76,10 @@ def image_to_row(image: AnnotatedImage) -> dict[str, Any]:
 
 
 def row_to_image(row: dict[str, Any]) -> AnnotatedImage:
-    """The inverse of `study_to_row`; masks are decoded here and not before."""
+    """The inverse of `image_to_row`, of any version; masks are decoded here and not before."""
+    row = upgrade_row(row)
     return AnnotatedImage(
-        image_id=row["study_id"],
+        image_id=row["image_id"],
         image_path=Path(row["image_path"]),
         modality=row["modality"],
         group=row["group"],
@@ -76,7 +99,7 @@ def _region(row: dict[str, Any]) -> Region:
 
 
 def to_dataset(images: Iterable[AnnotatedImage]) -> Dataset:
-    """Studies as a `datasets.Dataset` with `STUDY_FEATURES`; a few hundred at a time are more than Arrow."""
+    """Studies as a `datasets.Dataset` with `IMAGE_FEATURES`; a few hundred at a time are more than Arrow."""
     schema, rows = IMAGE_FEATURES.arrow_schema, map(image_to_row, images)
     parts = [schema.empty_table()]
     while some := list(islice(rows, _ROWS)):

@@ -68,7 +68,7 @@ def regions_of(
     """The regions of every study by its id, as `grounder.ground` gives them; grounded now where not on disk.
 
     Keyed by the image's bytes, modality, the grounder's fingerprint and the phrases (order is nothing). Studies whose
-    image cannot be read are left out and listed. `Dataset` rows have `STUDY_FEATURES`. Raises `ValueError` where
+    image cannot be read are left out and listed. `Dataset` rows have `IMAGE_FEATURES`. Raises `ValueError` where
     studies and phrases differ in number, `BadInput` for a shard that is damaged.
     """
     skipped = Skipped()
@@ -95,7 +95,7 @@ def _image(images: Sequence[AnnotatedImage] | Dataset, place: int) -> AnnotatedI
 
 
 def _image_id(images: Sequence[AnnotatedImage] | Dataset, place: int) -> str:
-    return images[place]["study_id"] if isinstance(images, Dataset) else images[place].image_id
+    return images[place]["image_id"] if isinstance(images, Dataset) else images[place].image_id
 
 
 def _keys(

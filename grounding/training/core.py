@@ -117,7 +117,7 @@ def train(
     sets: Sequence[DataSettings] = (),
     score: Score | None = None,
 ) -> Path:
-    """Train on the split `train` (`STUDY_FEATURES`), return the folder of the trained core, `out_dir / "model"`.
+    """Train on the split `train` (`IMAGE_FEATURES`), return the folder of the trained core, `out_dir / "model"`.
 
     A second call goes on after the last checkpoint, or returns at once. `sets`: the recipe's settings of the data sets,
     by whose names weights, rehearsal and licences are known. `score(core, studies of split val)` is written to

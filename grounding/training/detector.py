@@ -75,7 +75,7 @@ def fine_tune(
     *,
     sets: Sequence[DataSettings] = (),
 ) -> Path:
-    """Train the detector in place on the split `train` (`STUDY_FEATURES`); return the folder it is saved in.
+    """Train the detector in place on the split `train` (`IMAGE_FEATURES`); return the folder it is saved in.
 
     `ZeroShotGrounder.from_pretrained` reads that folder, `out_dir / "model"`. `sets`: weights and rehearsal, as in
     `train`. A second call goes on after the last checkpoint, or returns at once. What could not be read is listed in
@@ -123,7 +123,7 @@ def check_tunable(grounder: Grounder) -> None:
 def _ingredients(grounder: ZeroShotGrounder, rows: Dataset, settings: FineTuneSettings) -> dict[str, Any]:
     """What a training is made of, for `claim`: settings but for its length, the detector, the training studies."""
     told = settings.model_dump(mode="json", exclude={"train": {"steps"}, "memory_gb": True})
-    images = sha256(json.dumps([list(rows[name]) for name in ("dataset", "study_id", "phrases")]))
+    images = sha256(json.dumps([list(rows[name]) for name in ("dataset", "image_id", "phrases")]))
     return told | {"detector": grounder.fingerprint, "studies": images}
 
 

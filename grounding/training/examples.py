@@ -133,7 +133,7 @@ def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skippe
         try:
             loaded.append(load_example(row_to_image(row), side_px))  # pyright: ignore[reportArgumentType]
         except BadInput as error:
-            skipped.add(str(row["study_id"]), error)  # pyright: ignore[reportArgumentType, reportCallIssue]
+            skipped.add(str(row["image_id"]), error)  # pyright: ignore[reportArgumentType, reportCallIssue]
     return loaded
 
 

@@ -36,7 +36,7 @@ class SetFacts:
 
 
 def facts_of(images: Dataset, sets: Sequence[DataSettings] = ()) -> list[SetFacts]:
-    """Facts of every set among the studies (`STUDY_FEATURES`), in order; `sets` tell the licences."""
+    """Facts of every set among the studies (`IMAGE_FEATURES`), in order; `sets` tell the licences."""
     licences = {settings.name: settings.licence for settings in sets}
     found: dict[str, SetFacts] = {}
     for part in tables(images, ["dataset", "modality", "split", "regions"]):

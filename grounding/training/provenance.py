@@ -28,7 +28,7 @@ def write_learned(folder: Path, pictures: Iterable[Path], start: Path | None = N
 
 
 def training_pictures(images: Dataset) -> set[Path]:
-    """Those of split `train` (`STUDY_FEATURES`)."""
+    """Those of split `train` (`IMAGE_FEATURES`)."""
     return {Path(name) for part in tables(split_of(images, "train"), ["image_path"]) for name in part[0].to_pylist()}
 
 

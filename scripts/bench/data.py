@@ -50,7 +50,7 @@ def _rows(name: str, chunk: int, numbers: range, schema: pa.Schema) -> pa.Table:
     pictures = _pictures(["first", "second"].index(name), chunk)
     rows = [
         {
-            "study_id": f"{name}/{number}",
+            "image_id": f"{name}/{number}",
             "image_path": f"{number}.bmp",
             "modality": "ct",
             "group": f"{name}-{number // 4}",

@@ -70,7 +70,7 @@ def read_coco(references: Path, images: Path, limit: int | None = None, seed: in
     for image in chosen:
         with skipping(skipped, references, f"image {image_name(image)}"):
             name = str(image["file_name"])
-            told = {"study_id": name, "group": name, "dataset": dataset, "split": "test"}
+            told = {"image_id": name, "group": name, "dataset": dataset, "split": "test"}
             ours = image | {"modality": _modality(image.get("modality"), strange)}
             annotated_images.append(read_annotated(coco, ours, images / name, skipped, **told))
     if not annotated_images:

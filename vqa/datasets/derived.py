@@ -12,13 +12,13 @@ from typing import Any
 from datasets import Dataset
 
 from ...grounding.bad_input import BadInput
-from ...grounding.datasets.schema import row_to_image
+from ...grounding.datasets.schema import row_to_image, upgrade_row
 from ...grounding.files import numbered_lines
 from ...grounding.types import AnnotatedImage
 from ..task import Question
 
 COLUMNS = (
-    *("id", "image", "study_id", "dataset", "split", "group", "modality", "size_px", "question", "answer"),
+    *("id", "image", "image_id", "dataset", "split", "group", "modality", "size_px", "question", "answer"),
     *("answer_type", "kind", "phrases"),
 )
 
@@ -32,14 +32,15 @@ def read(file: Path, images: Dataset | None = None, kinds: Sequence[str] = ()) -
     """
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="write it by `medglip data export qa`")
-    places = {name: k for k, name in enumerate(images["study_id"])} if images is not None else None
+    places = {name: k for k, name in enumerate(images["image_id"])} if images is not None else None
     known: dict[str, AnnotatedImage | None] = {}
     questions: list[Question] = []
-    for number, row in numbered_lines(file):
+    for number, line in numbered_lines(file):
+        row = upgrade_row(line)
         _check(row, file, number)
         if kinds and row["kind"] not in kinds:
             continue
-        name = row["study_id"]
+        name = row["image_id"]
         if name not in known:
             known[name] = _image_of(row, file, number) if places is None else _given(images, places.get(name))
         if (image := known[name]) is not None:
@@ -53,7 +54,7 @@ def _check(row: dict[str, Any], file: Path, number: int) -> None:
     if row["answer_type"] not in ("open", "closed"):
         problem = f"answer_type is {row['answer_type']!r}."
         raise BadInput(problem, file=file, row=number, fix="open or closed")
-    for column in ("study_id", "question", "answer", "kind"):
+    for column in ("image_id", "question", "answer", "kind"):
         if not isinstance(row[column], str) or not row[column].strip():
             raise BadInput(f"{column} is {row[column]!r}.", file=file, row=number, fix="a text is needed")
     if not isinstance(row["phrases"], list) or not all(isinstance(phrase, str) for phrase in row["phrases"]):
@@ -71,7 +72,7 @@ def _image_of(row: dict[str, Any], file: Path, number: int) -> AnnotatedImage:
         problem = f"size_px is {row['size_px']!r}."
         raise BadInput(problem, file=file, row=number, fix="[width, height] in pixels") from error
     return AnnotatedImage(
-        image_id=row["study_id"],
+        image_id=row["image_id"],
         image_path=Path(os.environ.get("MEDGLIP_DATA", "")) / str(row["image"]),
         modality=row["modality"],
         group=str(row["group"]),

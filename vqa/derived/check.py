@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ...grounding.datasets.schema import upgrade_row
 from ...grounding.types import AnnotatedImage, parse_modality
 from ...grounding.vocabulary.labels import load_labels
 from . import captions
@@ -25,7 +26,7 @@ def check(item: Mapping[str, Any], image: AnnotatedImage) -> bool:
     Its text must be the wording that it names, and its regions those of the study. False for an unknown form.
     """
     form, asks, answer = item["form"], item["asks"], item["answer"]
-    if item["study_id"] != image.image_id or form not in _TESTS:
+    if upgrade_row(item)["image_id"] != image.image_id or form not in _TESTS:
         return False
     if item["question"] != question_text(form, item["wording"], asks):
         return False

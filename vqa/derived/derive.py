@@ -133,7 +133,7 @@ def to_item(claim: Claim, facts: Facts, number: int, wording: int, licence: str)
     return {
         "id": f"{image.image_id}#{claim.kind}-{number}",
         "image": portable(image.image_path),
-        "study_id": image.image_id,
+        "image_id": image.image_id,
         "dataset": image.dataset,
         "split": image.split,
         "group": image.group,

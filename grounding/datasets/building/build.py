@@ -27,7 +27,7 @@ from ...vocabulary.labels import load_labels
 from ..layouts.built import BUILT_FEATURES, shards
 from ..layouts.rows import skipping
 from ..load import read_set, set_folder
-from ..schema import image_to_row
+from ..schema import image_to_row, upgrade_table
 from .card import TALLIED, CardFacts, card, tally
 from .harmonize import Excluded, Notes, Row, harmonize, label_of, read_licences, stored_picture
 from .manifest import BuildSettings, SourceSettings
@@ -153,17 +153,17 @@ def _drained(skipped: Skipped) -> list[tuple[str, str, str]]:
 def _write_part(settings: BuildSettings, file: Path, job: _Job) -> None:
     source, portion, unreadable = job
     if isinstance(portion, tuple):
-        portion = pq.ParquetFile(portion[0]).read_row_groups(list(portion[1])).to_pylist()
+        portion = upgrade_table(pq.ParquetFile(portion[0]).read_row_groups(list(portion[1]))).to_pylist()
     notes = Notes(rows=len(portion), excluded=unreadable)
     naming = cache(partial(label_of, source=source, unknown=source.unknown_labels or settings.unknown_labels))
     kept: list[Row] = []
     for row in portion:
         broken = Skipped()
-        with skipping(broken, Path(row["image_path"]), row["study_id"]):
+        with skipping(broken, Path(row["image_path"]), row["image_id"]):
             try:
                 kept.append(harmonize(row, source, settings, naming, notes))
             except Excluded as error:
-                notes.excluded.append((row["study_id"], error.kind, str(error)))
+                notes.excluded.append((row["image_id"], error.kind, str(error)))
         notes.excluded += _drained(broken)
     table = pa.Table.from_pylist(kept, _PART_SCHEMA.with_metadata({"medglip": notes.to_json()}))
     _write_whole(file, table.schema, table.to_batches(_GROUP_ROWS))
@@ -201,7 +201,7 @@ def _write_shard(has_bytes: bool, file: Path, pieces: Sequence[Piece]) -> None:
 
 def _finished_rows(piece: Piece, has_bytes: bool, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     """Rows of a part as they go into a shard."""
-    table = pq.read_table(piece.part).take(pa.array(piece.places))
+    table = upgrade_table(pq.read_table(piece.part)).take(pa.array(piece.places))
     splits = [split or own for split, own in zip(piece.splits, table["split"].to_pylist(), strict=True)]
     table = table.set_column(table.column_names.index("split"), "split", pa.array(splits, pa.string()))
     for batch in table.drop_columns(list(_FOR_THE_PLAN)).to_batches(_GROUP_ROWS):

@@ -75,7 +75,7 @@ def label_of(phrase: str, source: SourceSettings, unknown: str) -> tuple[str | N
 def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, naming: Naming, notes: Notes) -> Row:
     """A row with `BUILT_FEATURES`, image bytes only where the row brought them, `thumbnail` and `draw`.
 
-    `row`: with `STUDY_FEATURES`, and `licence` where the set has one for each image, or with `BUILT_FEATURES`. Raises
+    `row`: with `IMAGE_FEATURES`, and `licence` where the set has one for each image, or with `BUILT_FEATURES`. Raises
     `Excluded` for a licence that is not taken and for a row without a label, `BadInput` for a broken picture.
     """
     licence = row.get("licence") or source.licence or NOT_STATED
@@ -94,11 +94,11 @@ def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, naming:
         "layout": source.layout,
         "path": source.path,
         "file": path,
-        "row": row["study_id"],
+        "row": row["image_id"],
     }
     return {
         **row,
-        "study_id": row["study_id"] if is_built else _renamed(row["study_id"], source),
+        "image_id": row["image_id"] if is_built else _renamed(row["image_id"], source),
         "dataset": row["dataset"] if is_built else source.set_name,
         "image_path": path,
         "image": row.get("image"),
@@ -222,7 +222,7 @@ def _picture(row: Row) -> Image.Image:
         with Image.open(io.BytesIO(content)) as image:
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
-        raise BadInput(f"the image is damaged ({error}).", row=row["study_id"], fix="build its set again") from error
+        raise BadInput(f"the image is damaged ({error}).", row=row["image_id"], fix="build its set again") from error
 
 
 def _renamed(image_id: str, source: SourceSettings) -> str:

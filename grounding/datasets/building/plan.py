@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ..schema import any_version, upgrade_table
 from .duplicates import alike_before, same_before
 from .manifest import BuildSettings
 
@@ -176,4 +177,5 @@ def _sides(draws_M: NDArray[np.float64], fraction: float) -> NDArray[np.int8]:
 
 
 def _ids_in(part: Path, places: NDArray[np.int64]) -> list[str]:
-    return pq.read_table(part, columns=["study_id"])["study_id"].take(pa.array(places)).to_pylist()
+    table = upgrade_table(pq.ParquetFile(part).read(any_version(["image_id"])))
+    return table["image_id"].take(pa.array(places)).to_pylist()

@@ -22,7 +22,7 @@ from ...bad_input import BadInput, Skipped
 from ...files import sha256
 from ...imaging.read import copied_out
 from ...types import AnnotatedImage
-from ..schema import IMAGE_FEATURES, row_to_image
+from ..schema import IMAGE_FEATURES, any_version, row_to_image, upgrade_data, upgrade_row, upgrade_table
 from .rows import existing_folder, skipping
 
 BUILT_FEATURES = Features(
@@ -43,7 +43,7 @@ BUILT_FEATURES = Features(
         "look_hash": Value("uint64"),
     }
 )
-"""`STUDY_FEATURES` and: `body_region`, null where the labels say none or several; `source`, the set's name; `licence`;
+"""`IMAGE_FEATURES` and: `body_region`, null where the labels say none or several; `source`, the set's name; `licence`;
 `original_size_px` (width, height) at the source; `provenance`: layout and path of the set, file of the picture, id of
 the row there; the hashes of `duplicates`. `image_path` is below MEDGLIP_DATA, or absolute."""
 
@@ -66,7 +66,7 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "") -> Iterator[Anno
 
 
 def mapped(folder: Path) -> Dataset:
-    """Every row with `STUDY_FEATURES`, memory-mapped: 5 million cost no more memory than five.
+    """Every row with `IMAGE_FEATURES`, memory-mapped: 5 million cost no more memory than five.
 
     The Arrow file lies in the cache folder (MEDGLIP_CACHE), made once for these shards. Rows are as they were built,
     not looked at again. Raises `BadInput` for a folder without shards.
@@ -79,25 +79,27 @@ def mapped(folder: Path) -> Dataset:
     if data is None or not Path(data[0]["image_path"]).is_file():  # pictures copied out were removed
         _write_arrow(folder, files, path)
         data = Dataset.from_file(str(path))
-    return data
+    return upgrade_data(data)
 
 
 def _write_arrow(folder: Path, files: list[Path], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     schema = IMAGE_FEATURES.arrow_schema
+    columns = [*schema.names, "image", "pixel_hash"]
     try:
         with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_stream(file, schema) as out:
             for shard in tqdm(files, desc=folder.name, unit="shard", disable=None):
-                for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=[*schema.names, "image", "pixel_hash"]):
-                    out.write_table(_with_paths(folder, pa.Table.from_batches([batch])).cast(schema))
+                for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=any_version(columns)):
+                    table = upgrade_table(pa.Table.from_batches([batch]))
+                    out.write_table(_with_paths(folder, table).cast(schema))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
 def _with_paths(folder: Path, rows: pa.Table) -> pa.Table:
-    """`STUDY_FEATURES` with absolute paths of pictures that are there."""
+    """`IMAGE_FEATURES` with absolute paths of pictures that are there."""
     pictures = rows.select(["image", "pixel_hash", "image_path"]).to_pylist()
     paths = pa.array([str(_picture(folder, row)) for row in pictures], pa.string())
     rows = rows.select(IMAGE_FEATURES.arrow_schema.names)
@@ -107,8 +109,8 @@ def _with_paths(folder: Path, rows: pa.Table) -> pa.Table:
 def rows(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
     """Every row as stored, with `BUILT_FEATURES` or some columns of it; memory for a few hundred rows."""
     for shard in shards(folder):
-        for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=columns):
-            yield from batch.to_pylist()
+        for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=columns and any_version(columns)):
+            yield from map(upgrade_row, batch.to_pylist())
 
 
 def shards(folder: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from ...bad_input import BadInput
 from ...files import read_lines, sha256, write_atomic
 from ...settings import Settings
 from ...types import AnnotatedImage
-from ..schema import IMAGE_FEATURES, image_to_row, images, row_to_image, to_dataset
+from ..schema import IMAGE_FEATURES, image_to_row, images, row_to_image, to_dataset, upgrade_row, upgrade_table
 from .draw import PHANTOM_MODALITIES, draw, labels_of
 from .sheet import sheet
 from .words import questions, report
@@ -70,14 +70,14 @@ def write(folder: Path, settings: PhantomSettings) -> None:
 
 
 def read(folder: Path) -> Dataset:
-    """The studies with `STUDY_FEATURES`, image paths absolute, `split` train, val or test; nothing leaves memory.
+    """The studies with `IMAGE_FEATURES`, image paths absolute, `split` train, val or test; nothing leaves memory.
 
     Raises `BadInput` for a folder that is missing or was not written to its end.
     """
     path = folder / "studies.parquet"
     if not (folder / "settings.json").is_file() or not path.is_file():
         raise BadInput("no complete set of phantoms.", file=folder, fix="write it again; it continues where it stopped")
-    table = pq.read_table(path)
+    table = upgrade_table(pq.read_table(path))
     place = table.column_names.index("image_path")
     absolute = pa.array([str(folder.resolve() / name) for name in table["image_path"].to_pylist()], pa.string())
     return Dataset(table.set_column(place, "image_path", absolute).cast(IMAGE_FEATURES.arrow_schema))
@@ -93,12 +93,12 @@ def read_rows(
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="write the phantoms again")
     known = {image.image_id: image for image in images(data)}
-    for number, row in enumerate(read_lines(file), 1):
-        missing = [column for column in ("study_id", *columns) if column not in row]
+    for number, row in enumerate(map(upgrade_row, read_lines(file)), 1):
+        missing = [column for column in ("image_id", *columns) if column not in row]
         if missing:
             raise BadInput(f"no {', '.join(missing)}.", file=file, row=number, fix="write the phantoms again")
-        if row["study_id"] in known:
-            yield number, row, known[row["study_id"]]
+        if row["image_id"] in known:
+            yield number, row, known[row["image_id"]]
 
 
 def _is_complete(folder: Path, stamp: str) -> bool:
@@ -134,7 +134,10 @@ def _write_one(folder: Path, name: str, split: str, k: int, settings: PhantomSet
         regions=scene.regions,
         phrases=labels_of(modality),
     )
-    truth = json.dumps({"stamp": stamp, "study": image_to_row(image)})
+    # Under the first key of version 0.1: weights know a picture that taught them by the bytes of its file.
+    row = {"study_id": image.image_id, **image_to_row(image)}
+    del row["image_id"]
+    truth = json.dumps({"stamp": stamp, "study": row})
     write_atomic(folder / name, _png(Image.fromarray(scene.image), {"synthetic": "phantom", "truth": truth}))
     return image
 

@@ -23,12 +23,12 @@ def plural(label: str) -> str:
 
 
 def questions(image: AnnotatedImage, rng: np.random.Generator) -> list[_Row]:
-    """Three to six rows: question_id, study_id, question, answer, answer_type, content_type, phrases."""
+    """Three to six rows: question_id, image_id, question, answer, answer_type, content_type, phrases."""
     asked = [_presence(image, rng), _count(image, rng), *_which(image), *_where(image, rng), *_half(image, rng)]
     if len(asked) < 5:
         second = _presence(image, rng)
         asked += [second] if second["question"] != asked[0]["question"] else []
-    head = {"study_id": image.image_id}
+    head = {"image_id": image.image_id}
     return [{"question_id": f"{image.image_id}-q{k}", **head, **row} for k, row in enumerate(asked)]
 
 
@@ -125,7 +125,7 @@ def article(label: str) -> str:
 
 
 def report(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
-    """One row: report_id, study_id, text, sentences; a sentence's `regions` are places in the study's regions."""
+    """One row: report_id, image_id, text, sentences; a sentence's `regions` are places in the study's regions."""
     labels = findings_of(image.modality)
     places = {label: [k for k, region in enumerate(image.regions) if region.phrase == label] for label in labels}
     sentences = [_structure(image, rng)]
@@ -134,7 +134,7 @@ def report(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
     if absent:
         sentences.append({"text": f"No {absent} is seen.", "regions": [], "is_negated": True})
     text = " ".join(sentence["text"] for sentence in sentences)
-    return {"report_id": f"{image.image_id}-r", "study_id": image.image_id, "text": text, "sentences": sentences}
+    return {"report_id": f"{image.image_id}-r", "image_id": image.image_id, "text": text, "sentences": sentences}
 
 
 def _structure(image: AnnotatedImage, rng: np.random.Generator) -> _Row:

@@ -98,8 +98,8 @@ def test_rows_carry_labels_tight_boxes_and_provenance(two_sets: Make) -> None:
             "CC0",
             [40, 30],
         )
-        assert row["provenance"]["row"] == row["study_id"]
-        assert row["source"] == row["dataset"] == row["study_id"].split("/")[0]
+        assert row["provenance"]["row"] == row["image_id"]
+        assert row["source"] == row["dataset"] == row["image_id"].split("/")[0]
 
 
 def test_copies_and_near_copies_of_an_earlier_set_go(two_sets: Make) -> None:
@@ -160,8 +160,8 @@ def test_groups_are_whole_and_split_as_the_set_alone_would_be(two_sets: Make, sp
     settings = two_sets(one={"split": split}, two={"split": split})
     build(settings)
     alone, _ = load_images([DataSettings(layout="coco", path=settings.sources[0].path, val_fraction=0.3)], 0)
-    wanted = dict(zip(alone["study_id"][:], alone["split"][:], strict=True))
-    found = {row["study_id"]: row["split"] for row in rows(settings.out_dir) if row["source"] == "one"}
+    wanted = dict(zip(alone["image_id"][:], alone["split"][:], strict=True))
+    found = {row["image_id"]: row["split"] for row in rows(settings.out_dir) if row["source"] == "one"}
     assert found == wanted
     assert set(found.values()) == {"train", "val"}
 
@@ -259,7 +259,7 @@ def test_licences_of_a_table_and_only_those_taken(tmp_path: Path, two_sets: Make
     (tmp_path / "one" / "meta.csv").write_text("filename,license\n0.png,CC BY\n1.png,CC BY-NC\n")
     settings = two_sets(one={"licence_table": {"file": "meta.csv"}}, licences=["CC BY", "CC0"])
     build(settings)
-    found = {row["study_id"]: row["licence"] for row in rows(settings.out_dir)}
+    found = {row["image_id"]: row["licence"] for row in rows(settings.out_dir)}
     assert found["one/0.png"] == "CC BY"
     assert found["one/2.png"] == "CC0"
     assert ("one/1.png", "licence") in {(row["row"], row["kind"]) for row in excluded(settings)}
@@ -318,3 +318,19 @@ def test_two_sets_of_one_name_need_a_new_name(two_sets: Make) -> None:
 def test_nothing_left_is_an_error(two_sets: Make) -> None:
     with pytest.raises(BadInput, match="no row is left"):
         build(two_sets(licences=["MIT"]))
+
+
+def test_a_set_built_by_version_0_1_is_read_and_built_again(two_sets: Make) -> None:
+    settings = two_sets()
+    build(settings)
+    folder = settings.out_dir
+    images = list(read(folder, Skipped()))
+    for shard in folder.glob("data-*.parquet"):
+        table = pq.read_table(shard)
+        pq.write_table(table.rename_columns(["study_id", *table.column_names[1:]]), shard)
+    assert [image.image_id for image in read(folder, Skipped())] == [image.image_id for image in images]
+    data = [DataSettings(layout="built", path=str(folder))]
+    assert load_images(data, 0)[0]["image_id"][:] == [image.image_id for image in images]
+    again = {"name": "t", "out_dir": folder / "again", "sources": [{"layout": "built", "path": str(folder)}]}
+    build(validate(BuildSettings, again))
+    assert [row["image_id"] for row in rows(folder / "again")] == [image.image_id for image in images]

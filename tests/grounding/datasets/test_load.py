@@ -76,7 +76,7 @@ def test_limit_takes_a_sample_and_splits_it(tmp_path: Path) -> None:
     settings = write_set(tmp_path / "set", groups=12).model_copy(update={"limit": 5})
     first, again = (load_images([settings], 3)[0] for _ in range(2))
     assert len(first) == 5
-    assert first["study_id"][:] == again["study_id"][:]
+    assert first["image_id"][:] == again["image_id"][:]
     assert set(first["split"]) == {"train", "val"}
 
 
@@ -201,7 +201,7 @@ def _region(**changes: Any) -> dict[str, Any]:
     [
         ({"image_path": "/nowhere/a.png"}, "no such image"),
         ({"size_px": [13, 8]}, "pixels, not"),
-        ({"study_id": "set/0.png"}, "occurs again"),
+        ({"image_id": "set/0.png"}, "occurs again"),
         ({"modality": "smell"}, "unknown modality"),
         ({"regions": [_region(box_xyxy_px=[3, 2, 13, 5])]}, "leaves the image"),
         ({"regions": [_region(box_xyxy_px=[4, 2, 9, 5])]}, "leaves its box"),

@@ -101,7 +101,7 @@ def test_the_validation_split_is_not_learnt(recipe: Path, detector: Path, tmp_pa
     """Pictures of `val` may be broken without the training noticing; those of `train` may not."""
     data = DataSettings.model_validate(yaml.safe_load(recipe.read_text())["grounding"]["data"][0])
     images, _ = load_images([data], 0)
-    held_out = {row["study_id"]: Path(row["image_path"]) for row in images if row["split"] == "val"}  # pyright: ignore
+    held_out = {row["image_id"]: Path(row["image_path"]) for row in images if row["split"] == "val"}  # pyright: ignore
     assert held_out
     for path in held_out.values():
         path.write_bytes(path.read_bytes()[:120])

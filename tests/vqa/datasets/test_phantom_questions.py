@@ -2,9 +2,11 @@
 
 import json
 import re
+import shutil
 from collections import Counter, defaultdict
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from medglip.grounding.bad_input import BadInput
@@ -140,4 +142,16 @@ def test_a_number_as_answer_becomes_text(folder: Path, tmp_path: Path) -> None:
 
 def test_only_questions_on_the_given_studies_are_read(folder: Path) -> None:
     few = phantom.read(folder).select(range(3))
-    assert {question.image.image_id for question in read_questions(folder, few)} == set(few["study_id"])
+    assert {question.image.image_id for question in read_questions(folder, few)} == set(few["image_id"])
+
+
+def test_phantoms_of_version_0_1_are_read(folder: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(folder, old)
+    table = pq.read_table(old / "studies.parquet")
+    pq.write_table(table.rename_columns(["study_id", *table.column_names[1:]]), old / "studies.parquet")
+    lines = (old / "questions.jsonl").read_text()
+    (old / "questions.jsonl").write_text(lines.replace('"image_id"', '"study_id"'))
+    assert phantom.read(old)["image_id"][:] == phantom.read(folder)["image_id"][:]
+    ours, theirs = (read_questions(place, phantom.read(place)) for place in (folder, old))
+    assert [(q.question_id, q.image.image_id) for q in ours] == [(q.question_id, q.image.image_id) for q in theirs]

@@ -236,7 +236,7 @@ def test_a_lie_is_found() -> None:
     item = next(item for claim, item in _items(image) if claim.form == "position")
     assert check(item, image)
     assert not check({**item, "question": item["question"] + " "}, image)
-    assert not check({**item, "study_id": "set/2"}, image)
+    assert not check({**item, "image_id": "set/2"}, image)
     moved = {**item["provenance"]["regions"][0], "box_xyxy_px": [0, 0, 1, 1]}
     assert not check({**item, "provenance": {"regions": [moved]}}, image)
 
@@ -274,7 +274,7 @@ def test_yes_is_as_common_as_no_and_no_open_answer_is_the_most(many: list[Annota
         assert closed[split, form, "yes"] == closed[split, form, "no"], (split, form)
     places = Counter(i["answer"] for i in items if i["form"] == "position" and i["split"] == "train")
     assert max(places.values()) <= max(5, sum(places.values()) / 2)
-    assert max(Counter((i["study_id"], i["kind"]) for i in items).values()) <= 3
+    assert max(Counter((i["image_id"], i["kind"]) for i in items).values()) <= 3
     assert {i["licence"] for i in items} == {"CC0"}
     assert summary(items)[-1]["items"] == len(items)
 
@@ -291,7 +291,7 @@ def test_lines_are_read_as_questions(many: list[AnnotatedImage], tmp_path: Path)
     data = to_dataset(many[:12])
     items, _ = derive(data, DeriveSettings(splits=("val",), limit=4), {})
     assert {item["split"] for item in items} == {"val"}
-    assert len({item["study_id"] for item in items}) == 4
+    assert len({item["image_id"] for item in items}) == 4
     write(tmp_path / "qa.jsonl", items)
     plain, whole = read(tmp_path / "qa.jsonl"), read(tmp_path / "qa.jsonl", data, kinds=("caption",))
     assert [q.question_id for q in plain] == [item["id"] for item in items]
@@ -301,6 +301,9 @@ def test_lines_are_read_as_questions(many: list[AnnotatedImage], tmp_path: Path)
     assert len(whole) == 4
     assert all(q.image.regions and q.content_type == "caption" for q in whole)
     assert read(tmp_path / "qa.jsonl", to_dataset(many[20:])) == []
+    old = tmp_path / "qa-0.1.jsonl"  # as version 0.1 wrote it
+    old.write_text((tmp_path / "qa.jsonl").read_text().replace('"image_id"', '"study_id"'))
+    assert [q.image.image_id for q in read(old)] == [item["image_id"] for item in items]
 
 
 @pytest.mark.parametrize("change", [{"answer": None}, {"answer": " "}, {"answer_type": "OPEN"}, {"phrases": "liver"}])
