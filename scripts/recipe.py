@@ -15,8 +15,8 @@ from ..report.datasets.generic import GenericSettings
 from ..report.datasets.iu_xray import IuXraySettings
 from ..report.datasets.load import NAMES, READERS
 from ..report.datasets.mimic_cxr import MimicCxrSettings
+from ..vqa.datasets.derived import DerivedQuestionSettings
 from ..vqa.datasets.vqa_rad import VqaRadSettings
-from ..vqa.derived.derive import DeriveSettings
 from ..vqa.inference.generate import GenerateSettings
 from ..vqa.model.grounded_mllm import MllmSettings
 from ..vqa.probes import Probe
@@ -34,7 +34,7 @@ class TaskSection(Settings):
     """phantom, derived from the region sets in `grounding.data`, vqa_rad (questions); phantom, derived likewise,
     covid_notes, mimic_cxr, iu_xray, or generic: a table of your own (reports). Several sets of questions make a list.
     """
-    derived: DeriveSettings = DeriveSettings()
+    derived: DerivedQuestionSettings = DerivedQuestionSettings()
     """Used when data is derived; of questions captions are left out, of reports `splits`, `limit` and `seed` count."""
     vqa_rad: VqaRadSettings = VqaRadSettings()
     """Used when data is vqa_rad."""

@@ -162,7 +162,8 @@ def export_qa(
     Modality, part of the body, presence and absence, side, count, size, position, relations; every line names the
     regions and numbers that its answer follows from. Left-out items stand beside the file as `*.skipped.jsonl`.
     """
-    from ...vqa.derived.derive import DeriveSettings, derive, summary, write
+    from ...vqa.derived.derive import derive, summary, write
+    from ...vqa.derived.settings import DeriveSettings
 
     images, skipped = _region_sets(place)
     names = tuple(name.strip() for name in splits.split(",") if name.strip())

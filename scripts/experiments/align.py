@@ -28,8 +28,9 @@ from ...grounding.settings import read_settings
 from ...grounding.training.loop import processes
 from ...grounding.types import AnnotatedImage
 from ...vqa.datasets import derived
-from ...vqa.derived.derive import DeriveSettings, chosen_rows
+from ...vqa.derived.derive import chosen_rows
 from ...vqa.derived.regions import Asked, region_questions, with_other_regions
+from ...vqa.derived.settings import DeriveSettings
 from ...vqa.inference.generate import GenerateSettings
 from ...vqa.inference.predict import predict
 from ...vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
@@ -37,7 +38,7 @@ from ...vqa.probes import blank
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question, to_example
 from ...vqa.training.align import TOKENS, AlignSettings, aligned
-from ..pipeline.derived_data import CAPTION, derived_file
+from ..pipeline.derived_data import derived_file
 from ..records import question_job
 
 
@@ -73,7 +74,9 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     with processes().main_process_first():  # it alone draws phantoms, derives and embeds; the others find them
         file = None if recipe.mllm.aligned else derived_file(recipe, recipe.derive, images)
         about = asked_of_regions(recipe, images(), grounder, skipped) if recipe.align.regions else []
-    questions = derived.read(file) if file else []  # without regions, whose masks would fill the memory for nothing
+    questions = (
+        derived.read_file(file) if file else []
+    )  # without regions, whose masks would fill the memory for nothing
     training = [to_aligned_example(question) for question in questions if question.image.split == "train"]
     shown = [to_example(question, evidence) for question, evidence in about if question.image.split == "train"]
     dim = grounder.embedding_dim
@@ -117,12 +120,12 @@ def _tell(found: ProbeResult, said: str, file: Path) -> None:
 def to_aligned_example(question: Question) -> Example:
     """The prompt's parts without evidence; a caption is asked for in its own words, not as a short answer."""
     example = to_example(question, Evidence.none(question.image.size_px))
-    return replace(example, instruction=question.question) if question.content_type == CAPTION else example
+    return replace(example, instruction=question.question) if question.content_type == derived.CAPTION else example
 
 
 def probed_questions(questions: list[Question], recipe: AlignRecipe) -> list[Question]:
     """Held-out questions with short answers, at most `max_probed`, drawn with the seed."""
-    held_out = [q for q in questions if q.image.split == recipe.eval_split and q.content_type != CAPTION]
+    held_out = [q for q in questions if q.image.split == recipe.eval_split and q.content_type != derived.CAPTION]
     return [held_out[k] for k in _drawn(len(held_out), recipe)]
 
 

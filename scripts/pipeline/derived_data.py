@@ -11,11 +11,8 @@ from ...grounding.files import sha256, write_atomic
 from ...grounding.recipe import CoreRecipe, HeldOut, core_images
 from ...report.datasets.derived import to_reports
 from ...report.task import Report
-from ...vqa.datasets import derived
-from ...vqa.derived.derive import DeriveSettings, chosen_rows, derive, write
-from ...vqa.task import Question
-
-CAPTION = "caption"
+from ...vqa.derived.derive import chosen_rows, derive, write
+from ...vqa.derived.settings import DeriveSettings
 
 
 def derived_file(recipe: CoreRecipe, settings: DeriveSettings, images: Callable[[], Dataset]) -> Path:
@@ -32,10 +29,10 @@ def derived_file(recipe: CoreRecipe, settings: DeriveSettings, images: Callable[
     return file
 
 
-def derived_questions(recipe: CoreRecipe, settings: DeriveSettings, skipped: Skipped) -> list[Question]:
-    """The items of the recipe's region sets, with their true regions."""
+def derived_items(recipe: CoreRecipe, settings: DeriveSettings, skipped: Skipped) -> tuple[Path, Dataset]:
+    """The file of the items derived from the recipe's region sets, and their images."""
     images = core_images(recipe, HeldOut(), skipped)
-    return derived.read(derived_file(recipe, settings, lambda: images), images)
+    return derived_file(recipe, settings, lambda: images), images
 
 
 def derived_reports(recipe: CoreRecipe, settings: DeriveSettings, skipped: Skipped) -> list[Report]:

@@ -11,11 +11,10 @@ from ...grounding.datasets.phantoms import dataset as phantom
 from ...report.datasets.load import load_reports
 from ...report.datasets.phantom import read_reports as read_phantom_reports
 from ...report.task import Report
-from ...vqa.datasets import vqa_rad
-from ...vqa.datasets.phantom import read_questions as read_phantom_questions
+from ...vqa.datasets.sets import QUESTION_SETS, ReadContext, read_set
 from ...vqa.task import Question
 from ..recipe import Recipe
-from .derived_data import CAPTION, derived_questions, derived_reports, without_phantoms
+from .derived_data import derived_items, derived_reports, without_phantoms
 
 Item = TypeVar("Item", Question, Report)
 
@@ -38,15 +37,14 @@ def read_questions(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -
 
 def _questions_of(name: str, recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Question]:
     assert recipe.vqa is not None
-    if phantom_dir and name == "phantom":
-        return read_phantom_questions(phantom_dir, phantom.read(phantom_dir))
-    if name == "derived":
-        source = without_phantoms(recipe) if "phantom" in recipe.vqa.sets else recipe
-        derived = derived_questions(source, recipe.vqa.derived, skipped)
-        return [question for question in derived if question.content_type != CAPTION]
-    questions, left_out = vqa_rad.read(recipe.vqa.vqa_rad, recipe.seed)
-    skipped.entries += left_out.entries
-    return questions
+    source = without_phantoms(recipe) if "phantom" in recipe.vqa.sets else recipe
+    context = ReadContext(
+        seed=recipe.seed,
+        phantom_dir=phantom_dir,
+        derive=lambda settings: derived_items(source, settings, skipped),
+    )
+    settings = getattr(recipe.vqa, name, None) or QUESTION_SETS[name].settings()()
+    return read_set(name, settings, context, skipped)
 
 
 def read_reports(recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Report]:

@@ -7,15 +7,20 @@ Labels: measured on masks and boxes and checked again. Split: that of the pictur
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset
-
-from ...grounding.bad_input import BadInput
-from ...grounding.datasets.schema import row_to_image, upgrade_row
+from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.files import numbered_lines
 from ...grounding.types import AnnotatedImage
+from ..derived.settings import DeriveSettings
 from ..task import Question
+from .public import of_split
+from .sets import ReadContext
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+CAPTION = "caption"
 
 COLUMNS = (
     *("id", "image", "image_id", "dataset", "split", "group", "modality", "size_px", "question", "answer"),
@@ -23,16 +28,41 @@ COLUMNS = (
 )
 
 
-def read(file: Path, images: Dataset | None = None, kinds: Sequence[str] = ()) -> list[Question]:
+class DerivedQuestionSettings(DeriveSettings):
+    """Which questions are derived, or where they lie."""
+
+    path: Path | None = None
+    """A file of `medglip data export qa`, taken as it is; left out: derived from the recipe's region sets."""
+
+
+def read(settings: DerivedQuestionSettings, context: ReadContext, skipped: Skipped) -> list[Question]:
+    """The questions in file order, captions left out; true regions come with those of a recipe's region sets alone.
+
+    Raises `BadInput` where there is neither a file nor a region set, and where no question is of the split.
+    """
+    images = None
+    if settings.path is not None:
+        file = Path(os.environ.get("MEDGLIP_DATA", "")) / settings.path
+    elif context.derive is not None:
+        file, images = context.derive(DeriveSettings(**settings.model_dump(exclude={"path"})))
+    else:
+        raise BadInput("no file of derived questions.", fix="give one, written by `medglip data export qa`")
+    questions = [q for q in read_file(file, images) if q.content_type != CAPTION]
+    return of_split(questions, context.only_split, file)
+
+
+def read_file(file: Path, images: "Dataset | None" = None, kinds: Sequence[str] = ()) -> list[Question]:
     """The questions in file order; with `kinds` only those, such as `("caption",)`.
 
-    Studies come from `studies` with all their regions, questions on others are left out; without it they have none.
+    Images come from `images` with all their regions, questions on others are left out; without it they have none.
     Image paths that are not absolute lie below MEDGLIP_DATA. Raises `BadInput` naming file and row for a missing
     column or a value of the wrong kind.
     """
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="write it by `medglip data export qa`")
-    places = {name: k for k, name in enumerate(images["image_id"])} if images is not None else None
+    from ...grounding.datasets.schema import row_to_image, upgrade_row  # imports `datasets`
+
+    index_of = {name: k for k, name in enumerate(images["image_id"])} if images is not None else {}
     known: dict[str, AnnotatedImage | None] = {}
     questions: list[Question] = []
     for number, line in numbered_lines(file):
@@ -42,7 +72,10 @@ def read(file: Path, images: Dataset | None = None, kinds: Sequence[str] = ()) -
             continue
         name = row["image_id"]
         if name not in known:
-            known[name] = _image_of(row, file, number) if places is None else _given(images, places.get(name))
+            if images is None:
+                known[name] = _image_of(row, file, number)
+            else:
+                known[name] = row_to_image(images[index_of[name]]) if name in index_of else None
         if (image := known[name]) is not None:
             questions.append(_question(row, image))
     return questions
@@ -59,10 +92,6 @@ def _check(row: dict[str, Any], file: Path, number: int) -> None:
             raise BadInput(f"{column} is {row[column]!r}.", file=file, row=number, fix="a text is needed")
     if not isinstance(row["phrases"], list) or not all(isinstance(phrase, str) for phrase in row["phrases"]):
         raise BadInput(f"phrases is {row['phrases']!r}.", file=file, row=number, fix="a list of labels")
-
-
-def _given(images: Dataset | None, place: int | None) -> AnnotatedImage | None:
-    return None if images is None or place is None else row_to_image(images[place])
 
 
 def _image_of(row: dict[str, Any], file: Path, number: int) -> AnnotatedImage:

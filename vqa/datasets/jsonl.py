@@ -9,15 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.corpus import data_folder
 from ...grounding.files import numbered_lines
 from ...grounding.types import parse_modality
+from ..task import Question
+from .public import PublicSettings, read_public
 from .rows import PARTS, QuestionRow, answer_type_of, build_rows, text_of, yes_no_type
+from .sets import ReadContext
 
 COLUMNS = ("image", "question", "answer")
 
 
-def read_rows(folder: Path, skipped: Skipped) -> list[QuestionRow]:
+class JsonlSettings(PublicSettings):
+    """Where your questions lie and how much of them is read."""
+
+    path: Path = Path("jsonl")
+    """The folder of questions.jsonl; relative to the environment's MEDGLIP_DATA."""
+
+
+def read(settings: JsonlSettings, context: ReadContext, skipped: Skipped) -> list[Question]:
+    """The questions whose images are there. Raises `BadInput` where none is."""
+    return read_public(settings, read_rows(settings, skipped), context, skipped)
+
+
+def read_rows(settings: JsonlSettings, skipped: Skipped) -> list[QuestionRow]:
     """The rows in file order; no image is opened. Raises `BadInput` for a missing file and a line that is not JSON."""
+    folder = data_folder(settings.path)
     file = folder / "questions.jsonl"
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="one JSON object a line: image, question, answer")

@@ -20,18 +20,33 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.corpus import data_folder
+from ..task import Question
 from . import hub
+from .public import SPLITS, PublicSettings, read_public
 from .rows import QuestionRow, build_rows, json_list, text_of, yes_no_type
+from .sets import ReadContext
 
-PARTS = ("train", "val", "test")
+
+class PathVqaSettings(PublicSettings):
+    """Where PathVQA lies and how much of it is read."""
+
+    path: Path = Path("pathvqa")
+    """Folder of either form; relative to the environment's MEDGLIP_DATA."""
 
 
-def read_rows(folder: Path, skipped: Skipped) -> list[QuestionRow]:
+def read(settings: PathVqaSettings, context: ReadContext, skipped: Skipped) -> list[Question]:
+    """The questions whose image is there. Raises `BadInput` where none is."""
+    return read_public(settings, read_rows(settings, skipped), context, skipped)
+
+
+def read_rows(settings: PathVqaSettings, skipped: Skipped) -> list[QuestionRow]:
     """The rows of every part that is there, in either form; no image is opened.
 
     Raises `BadInput` for a folder in neither form.
     """
-    files = {part: folder / f"pvqa_{part}.json" for part in PARTS if (folder / f"pvqa_{part}.json").is_file()}
+    folder = data_folder(settings.path)
+    files = {part: folder / f"pvqa_{part}.json" for part in SPLITS if (folder / f"pvqa_{part}.json").is_file()}
     if not files and hub.is_here(folder):
         return hub.read_rows(folder, "pathvqa", skipped)
     if not files:

@@ -5,24 +5,48 @@ in which half, where, how many, which finding. Split: that of the picture; train
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset
-
-from ...grounding.bad_input import BadInput
-from ...grounding.datasets.phantoms.dataset import read_rows
+from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.corpus import data_folder
+from ...grounding.settings import Settings
 from ...grounding.types import AnnotatedImage
 from ..task import Question
+from .public import of_split
+from .sets import ReadContext
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 COLUMNS = ("question_id", "question", "answer", "answer_type", "content_type", "phrases")
 
 
-def read_questions(folder: Path, images: Dataset) -> list[Question]:
-    """The questions on these studies (rows of `phantom.read`), in file order; answers that are numbers become text.
+class PhantomQuestionSettings(Settings):
+    """Which phantoms are asked about."""
+
+    path: Path | None = None
+    """A folder of phantoms drawn before, relative to MEDGLIP_DATA; left out: those of the recipe."""
+
+
+def read(settings: PhantomQuestionSettings, context: ReadContext, skipped: Skipped) -> list[Question]:
+    """The questions in file order. Raises `BadInput` where no phantoms are, and where none is of the split."""
+    from ...grounding.datasets.phantoms import dataset as phantoms
+
+    folder = data_folder(settings.path) if settings.path else context.phantom_dir
+    if folder is None:
+        raise BadInput("no phantoms are drawn here.", fix="give their folder, or a recipe the section `phantoms`")
+    questions = read_questions(folder, phantoms.read(folder))
+    return of_split(questions, context.only_split, folder)
+
+
+def read_questions(folder: Path, images: "Dataset") -> list[Question]:
+    """The questions on these images (rows of `phantom.read`), in file order; answers that are numbers become text.
 
     `phrases` are the labels named in the question; "finding" names all finding labels of the modality.
     Raises `BadInput` naming the file and the row for a missing column or a value of the wrong kind.
     """
+    from ...grounding.datasets.phantoms.dataset import read_rows
+
     file = folder / "questions.jsonl"
     return [_question(row, image, file, number) for number, row, image in read_rows(file, COLUMNS, images)]
 

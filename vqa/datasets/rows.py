@@ -19,6 +19,8 @@ from ..task import AnswerType, Question
 
 PARTS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
 """Our names of the parts of a split by those of the files."""
+FRAME = "frame"
+"""The phrase type of VQA-RAD's rewordings in a fixed frame ("Is/Are there ..."): many reword test questions."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

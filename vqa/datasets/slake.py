@@ -17,21 +17,40 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.layouts import slake as slake_regions
+from ...grounding.datasets.corpus import data_folder
 from ...grounding.types import AnnotatedImage, parse_modality
+from ..task import Question
+from .public import PublicSettings, read_public
 from .rows import PARTS, QuestionRow, answer_type_of, build_rows, json_list, text_of
+from .sets import ReadContext
 
 COLUMNS = ("img_name", "question", "answer", "q_lang", "modality", "answer_type", "content_type", "qid")
 FILES = ("train.json", "validate.json", "validation.json", "val.json", "test.json")
 LANGUAGES = ("en", "zh")
 
 
-def read_rows(folder: Path, skipped: Skipped, language: str = "en") -> list[QuestionRow]:
+class SlakeSettings(PublicSettings):
+    """Where SLAKE lies and which language is read."""
+
+    path: Path = Path("slake")
+    """Its folder; relative to the environment's MEDGLIP_DATA."""
+    language: str = "en"
+    """en or zh: one of them, as their splits differ."""
+
+
+def read(settings: SlakeSettings, context: ReadContext, skipped: Skipped) -> list[Question]:
+    """The questions whose image is there, on images with their regions. Raises `BadInput` where none is."""
+    rows = read_rows(settings, skipped)
+    return read_public(settings, rows, context, skipped, lambda: _images(data_folder(settings.path), skipped))
+
+
+def read_rows(settings: SlakeSettings, skipped: Skipped) -> list[QuestionRow]:
     """The rows of one language in every file that is there.
 
     Raises `BadInput` for a folder without these files, for both `validate.json` and `validation.json`, and for any
     language but `en` or `zh`: together they leak test images into train.
     """
+    folder, language = data_folder(settings.path), settings.language
     if language not in LANGUAGES:
         problem = f"language {language!r}: the splits of English and Chinese differ, so together they leak test images."
         raise BadInput(problem, file=folder, fix="en or zh, one at a time")
@@ -44,10 +63,12 @@ def read_rows(folder: Path, skipped: Skipped, language: str = "en") -> list[Ques
     return [row for file in files for row in _read_file(file, skipped, language)]
 
 
-def images(folder: Path, skipped: Skipped) -> dict[Path, AnnotatedImage]:
-    """Studies with the regions of detection.json, by image file; those of images without one are left out."""
+def _images(folder: Path, skipped: Skipped) -> dict[Path, AnnotatedImage]:
+    """Images with the regions of detection.json, by image file; those of images without one are left out."""
     if not any((folder / "imgs").glob("*/detection.json")):
         return {}
+    from ...grounding.datasets.layouts import slake as slake_regions  # imports `datasets`
+
     notes = Skipped()
     found = {image.image_path: image for image in slake_regions.read(folder, notes)}
     torn = [entry for entry in notes.entries if Path(entry["item"].split(": row")[0]).parent.parent.name == "imgs"]

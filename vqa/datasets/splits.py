@@ -16,10 +16,9 @@ from typing import Literal, get_args
 from ...grounding.bad_input import BadInput, nearest
 from ...grounding.datasets.corpus import held_out
 from .pictures import Groups, same_pictures
-from .rows import QuestionRow
-from .vqa_rad import FRAME
+from .rows import FRAME, QuestionRow
 
-Split = Literal["official", "official_no_frame", "image_grouped"]
+SplitScheme = Literal["official", "official_no_frame", "image_grouped"]
 
 MIXED_TO_TEST = 0.5
 """Part of the groups with official test rows and others that becomes `test` of `image_grouped`."""
@@ -28,16 +27,16 @@ _MIN_EQUAL = 2
 """Images with so many questions or more, all with equal answers, are taken for one caption's."""
 
 
-def split_named(name: str) -> Split:
+def split_scheme_named(name: str) -> SplitScheme:
     """The split of this name. Raises `BadInput` with the nearest valid name."""
-    found = next((split for split in get_args(Split) if split == name), None)
+    found = next((split for split in get_args(SplitScheme) if split == name), None)
     if found is None:
-        raise BadInput(f"unknown split {name!r}.", fix=nearest(name, get_args(Split)))
+        raise BadInput(f"unknown split {name!r}.", fix=nearest(name, get_args(SplitScheme)))
     return found
 
 
 def arrange(
-    rows: Sequence[QuestionRow], split: Split, *, seed: int = 0, val_fraction: float = 0.2
+    rows: Sequence[QuestionRow], split: SplitScheme, *, seed: int = 0, val_fraction: float = 0.2
 ) -> list[QuestionRow]:
     """The rows of a split in their order, `part` and `group` set anew; of `image_grouped` alone the images are opened.
 

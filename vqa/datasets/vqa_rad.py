@@ -19,60 +19,65 @@ Split: the official one shares all 203 test images with training. Our `val` is g
 take `image_grouped` (see `splits.py`).
 """
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import model_validator
+
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.corpus import data_folder, held_out
-from ...grounding.settings import Settings
+from ...grounding.datasets.corpus import data_folder
 from ..task import Question
 from . import hub
-from .rows import QuestionRow, answer_type_of, build_rows, json_list, text_of, to_questions
+from .public import PublicSettings, read_public
+from .rows import FRAME, QuestionRow, answer_type_of, build_rows, json_list, text_of
+from .sets import ReadContext
+from .splits import SplitScheme
 
 COLUMNS = ("qid", "image_name", "image_organ", "answer", "answer_type", "question_type", "question", "phrase_type")
 PUBLIC = "VQA_RAD Dataset Public.json"
-FRAME = "frame"
-"""The phrase type of rewordings in a fixed frame ("Is/Are there ..."), which the papers' 1797 rows leave out."""
 MODALITY_OF_ORGAN = {"chest": "xray", "abd": "ct", "head": "unknown"}
 _TYPE_NAMES = {"atrib": "attrib", "prse": "pres"}  # misspelt in the file
 
 
-class VqaRadSettings(Settings):
+class VqaRadSettings(PublicSettings):
     """Where VQA-RAD lies and which of its rows are read."""
 
     path: Path = Path("vqa_rad")
     """Folder of any of the three layouts; relative to the environment's MEDGLIP_DATA."""
-    include_frame: bool = False
-    """Also read the 1267 `frame` rows, many near copies of test questions; the papers' 1797 rows leave them out."""
-    val_fraction: float = 0.2
-    """Part of the training images that become the split `val`."""
-    limit: int | None = None
-    """At most so many questions a part, in file order; all of them when left out."""
+    split_scheme: SplitScheme = "official_no_frame"
+    """official (with the 1267 `frame` rows, many near copies of test questions), official_no_frame (the papers' 1797
+    training rows) or image_grouped (no image in two splits)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_spelling(cls, values: Any) -> Any:
+        """Recipes before `split_scheme` say `include_frame`."""
+        if isinstance(values, dict) and "include_frame" in values:
+            values = dict(values)
+            if values.pop("include_frame"):
+                values.setdefault("split_scheme", "official")
+        return values
 
 
-def read(settings: VqaRadSettings, seed: int) -> tuple[list[Question], Skipped]:
-    """The questions of `train`, `val` and, where the folder has it, `test`, in file order, and the rows left out.
+def read(settings: VqaRadSettings, context: ReadContext, skipped: Skipped) -> list[Question]:
+    """The questions of the settings' splits, in a recipe with a `val` of whole images drawn from train.
 
     Rows with a missing column, an empty question or answer, an unknown answer type or an unreadable image are skipped.
-    Raises `BadInput` when the folder, its files or every one of the training rows is unusable.
+    Raises `BadInput` when the folder, its files or every one of the rows is unusable; in a recipe, those of train.
     """
-    folder, skipped = data_folder(settings.path), Skipped()
-    rows = [row for row in read_rows(folder, skipped) if settings.include_frame or row.phrase_type != FRAME]
-    questions = to_questions(_limited(rows, settings.limit), skipped)
-    train = [question for question in questions if question.image.split == "train"]
-    if not train:
-        raise BadInput(f"no usable row of train; {skipped.summary()}", file=_file(folder), fix="see vqa_rad.py")
-    val = held_out([question.image.group for question in train], settings.val_fraction, seed)
-    split = [_to_split(q, "val") if q.image.split == "train" and q.image.group in val else q for q in questions]
-    return split, skipped
+    rows = read_rows(settings, skipped)
+    if context.draws_val and not any(row.part == "train" for row in rows):
+        file = _file(data_folder(settings.path))
+        raise BadInput(f"no usable row of train; {skipped.summary()}", file=file, fix="see vqa_rad.py")
+    return read_public(settings, rows, context, skipped)
 
 
-def read_rows(folder: Path, skipped: Skipped) -> list[QuestionRow]:
+def read_rows(settings: VqaRadSettings, skipped: Skipped) -> list[QuestionRow]:
     """The rows of `train` and `test` in whichever layout the folder has, `frame` rows among them; no image is opened.
 
     Raises `BadInput` for a folder in none of the layouts.
     """
+    folder = data_folder(settings.path)
     if (folder / PUBLIC).is_file():
         return _read_public(folder / PUBLIC, skipped)
     if hub.is_here(folder) and not _file(folder).is_file():
@@ -86,16 +91,6 @@ def read_rows(folder: Path, skipped: Skipped) -> list[QuestionRow]:
 
 def _file(folder: Path) -> Path:
     return next((f for f in (folder / PUBLIC, folder / "trainset.json") if f.is_file()), folder / "trainset.json")
-
-
-def _limited(rows: list[QuestionRow], limit: int | None) -> list[QuestionRow]:
-    """The first so many rows of each part, in file order."""
-    parts = {part: [row for row in rows if row.part == part][:limit] for part in ("train", "test")}
-    return [*parts["train"], *parts["test"]]
-
-
-def _to_split(question: Question, split: str) -> Question:
-    return replace(question, image=replace(question.image, split=split))
 
 
 def _read_mevf(file: Path, part: str, skipped: Skipped) -> list[QuestionRow]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import combinations, permutations
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -12,9 +12,6 @@ from ...grounding.geometry import where
 from ...grounding.vocabulary.labels import load_labels
 from .facts import Facts, Place
 
-Kind = Literal["modality", "body", "organ", "presence", "side", "count", "size", "position", "relation", "caption"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-"""Kinds of items; each has one or several forms of question, named `kind` or `kind-form`."""
 MODALITY_WORDS = {
     "xray": "X-ray",
     "ct": "CT",

@@ -9,41 +9,23 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from pydantic import Field
 from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.schema import row_to_image
 from ...grounding.files import sha256, write_atomic
-from ...grounding.settings import Settings
 from ...grounding.types import AnnotatedImage
 from . import captions
 from .check import check
-from .claims import KINDS, Claim, Kind, claims
+from .claims import Claim, claims
 from .facts import Facts, facts_of
 from .questions import WORDINGS, question_text
+from .settings import KINDS, DeriveSettings
 
 Item = dict[str, Any]
 _ALWAYS_KEPT = ("modality", "body", "organ", "caption")
 """Kinds whose answers cannot differ within a set."""
 _LEAST_OF_ONE = 5
-
-
-class DeriveSettings(Settings):
-    """How much is asked of which pictures."""
-
-    seed: int = Field(default=0, ge=0)
-    """Seed of all draws; the same studies and settings give the same bytes."""
-    per_kind: int = Field(default=2, ge=1)
-    """At most so many items of a kind an image; one caption."""
-    kinds: tuple[Kind, ...] = ()
-    """Only items of these kinds, such as presence, side and position; all when left out."""
-    splits: tuple[str, ...] = ()
-    """Only studies of these splits; all when left out."""
-    limit: int | None = Field(default=None, gt=0)
-    """At most so many images a set, drawn with the seed; all when left out."""
-    balance: bool = True
-    """Leave out items until, in a set and split, yes and no are equally common and no open answer is the most."""
 
 
 def derive(data: Dataset, settings: DeriveSettings, licences: Mapping[str, str]) -> tuple[list[Item], Skipped]:

@@ -170,7 +170,7 @@ def test_slake_refuses_languages_together_and_two_validation_files(tmp_path: Pat
     for name in ("validate.json", "validation.json"):
         (tmp_path / name).write_text(json.dumps([slake_row(2, 2)]))
     with pytest.raises(BadInput, match="one part twice"):
-        slake.read_rows(tmp_path, Skipped())
+        slake.read_rows(slake.SlakeSettings(path=tmp_path), Skipped())
 
 
 def path_entry(name: str, *pairs: tuple[Any, Any]) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def test_question_i_of_pathvqa_goes_with_answer_i(tmp_path: Path) -> None:
     ]
     (tmp_path / "pvqa_train.json").write_text(json.dumps(entries))
     skipped = Skipped()
-    rows = pathvqa.read_rows(tmp_path, skipped)
+    rows = pathvqa.read_rows(pathvqa.PathVqaSettings(path=tmp_path), skipped)
     assert [(row.question, row.answer, row.answer_type) for row in rows] == [
         ("What is shown ?", "a nodule", "open"),
         ("Is it so?", "yes", "closed"),

@@ -5,10 +5,18 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from medglip.grounding.bad_input import BadInput
-from medglip.vqa.datasets.vqa_rad import VqaRadSettings, read
+from medglip.grounding.bad_input import BadInput, Skipped
+from medglip.vqa.datasets import vqa_rad
+from medglip.vqa.datasets.sets import ReadContext
+from medglip.vqa.datasets.vqa_rad import VqaRadSettings
+from medglip.vqa.task import Question
 
 ORGANS = ("CHEST", "ABD", "HEAD")
+
+
+def read(settings: VqaRadSettings, seed: int) -> tuple[list[Question], Skipped]:
+    skipped = Skipped()
+    return vqa_rad.read(settings, ReadContext(seed=seed), skipped), skipped
 
 
 def row(qid: int, image: int, **changes: Any) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def test_rows_become_clean_questions(tmp_path: Path) -> None:
 def test_frame_rows_come_only_when_asked_for(tmp_path: Path) -> None:
     settings = write_set(tmp_path, [row(1, 0), row(2, 1, phrase_type="frame")])
     assert len(read(settings, seed=0)[0]) == 1
-    assert len(read(settings.model_copy(update={"include_frame": True}), seed=0)[0]) == 2
+    assert len(read(VqaRadSettings.model_validate({"path": settings.path, "include_frame": True}), seed=0)[0]) == 2
 
 
 def test_no_image_is_in_both_splits_and_the_seed_decides(tmp_path: Path) -> None:

@@ -16,12 +16,13 @@ from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.geometry import mask_to_box
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.grounding.vocabulary.labels import load_labels
-from medglip.vqa.datasets.derived import read
+from medglip.vqa.datasets.derived import read_file
 from medglip.vqa.derived.check import check
 from medglip.vqa.derived.claims import Claim, claims
-from medglip.vqa.derived.derive import DeriveSettings, Item, derive, items_of, summary, to_item, write
+from medglip.vqa.derived.derive import Item, derive, items_of, summary, to_item, write
 from medglip.vqa.derived.facts import facts_of
 from medglip.vqa.derived.questions import WORDINGS
+from medglip.vqa.derived.settings import DeriveSettings
 
 SIZE = (61, 47)  # primes: no margin falls on a pixel
 NAMES = ("liver", "kidney", "pancreas", "lung tumor", "right lung", "left lung", "nucleus", "polyp", "glioma")
@@ -293,17 +294,17 @@ def test_lines_are_read_as_questions(many: list[AnnotatedImage], tmp_path: Path)
     assert {item["split"] for item in items} == {"val"}
     assert len({item["image_id"] for item in items}) == 4
     write(tmp_path / "qa.jsonl", items)
-    plain, whole = read(tmp_path / "qa.jsonl"), read(tmp_path / "qa.jsonl", data, kinds=("caption",))
+    plain, whole = read_file(tmp_path / "qa.jsonl"), read_file(tmp_path / "qa.jsonl", data, kinds=("caption",))
     assert [q.question_id for q in plain] == [item["id"] for item in items]
     assert plain[0].image.image_path == Path("/images/1.png")
     assert plain[0].image.size_px == SIZE
     assert not plain[0].image.regions
     assert len(whole) == 4
     assert all(q.image.regions and q.content_type == "caption" for q in whole)
-    assert read(tmp_path / "qa.jsonl", to_dataset(many[20:])) == []
+    assert read_file(tmp_path / "qa.jsonl", to_dataset(many[20:])) == []
     old = tmp_path / "qa-0.1.jsonl"  # as version 0.1 wrote it
     old.write_text((tmp_path / "qa.jsonl").read_text().replace('"image_id"', '"study_id"'))
-    assert [q.image.image_id for q in read(old)] == [item["image_id"] for item in items]
+    assert [q.image.image_id for q in read_file(old)] == [item["image_id"] for item in items]
 
 
 @pytest.mark.parametrize("change", [{"answer": None}, {"answer": " "}, {"answer_type": "OPEN"}, {"phrases": "liver"}])
@@ -312,7 +313,7 @@ def test_a_bad_line_is_named(many: list[AnnotatedImage], tmp_path: Path, change:
     items[1] = {key: value for key, value in {**items[1], **change}.items() if value is not None}
     write(tmp_path / "qa.jsonl", items)
     with pytest.raises(BadInput, match=r"qa\.jsonl: row 2: .*" + next(iter(change))):
-        read(tmp_path / "qa.jsonl")
+        read_file(tmp_path / "qa.jsonl")
 
 
 def test_nothing_to_ask_is_said(many: list[AnnotatedImage], tmp_path: Path) -> None:

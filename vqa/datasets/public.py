@@ -1,0 +1,94 @@
+"""What public question sets share: their settings, and rows -> splits -> questions with opened images."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import Field
+
+from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.corpus import data_folder, held_out
+from ...grounding.settings import Settings
+from ...grounding.types import AnnotatedImage
+from ..task import Question
+from .rows import QuestionRow, to_questions
+from .sets import ReadContext
+from .splits import SplitScheme, arrange
+
+SPLITS = ("train", "val", "test")
+
+
+class PublicSettings(Settings):
+    """Where a set lies, how it is split, and how much of it is read."""
+
+    path: Path
+    """Its folder; relative to the environment's MEDGLIP_DATA."""
+    split_scheme: SplitScheme = "official"
+    """official, official_no_frame (without VQA-RAD's reworded questions) or image_grouped (no image in two splits)."""
+    val_fraction: float = Field(default=0.2, ge=0, lt=1)
+    """Part of the training images that become the split `val`, where the set has none."""
+    limit: int | None = None
+    """At most so many questions of each split, in file order; all of them when left out."""
+
+
+def of_split(questions: Sequence[Question], split: str | None, file: Path) -> list[Question]:
+    """The questions on images of this split, all of them for None. Raises `BadInput` where there is none."""
+    chosen = [question for question in questions if split in (None, question.image.split)]
+    if not chosen:
+        splits = ", ".join(sorted({question.image.split for question in questions})) or "none"
+        raise BadInput(f"no question of {split or 'any part'}.", file=file, fix=f"parts with rows: {splits}")
+    return chosen
+
+
+def arrange_rows(
+    settings: PublicSettings, rows: Sequence[QuestionRow], context: ReadContext, skipped: Skipped
+) -> list[QuestionRow]:
+    """The rows in the splits of the settings' scheme, those of `context.only_split` alone where it is given.
+
+    Raises `BadInput` where none is left.
+    """
+    rows = arrange(rows, settings.split_scheme, seed=context.seed, val_fraction=settings.val_fraction)
+    chosen = [row for row in rows if context.only_split in (None, row.part)]
+    if not chosen:
+        problem = f"no usable row of {context.only_split or 'any part'}; {skipped.summary()}."
+        fix = f"parts with rows: {', '.join(sorted({row.part for row in rows})) or 'none'}"
+        raise BadInput(problem, file=data_folder(settings.path), fix=fix)
+    return chosen
+
+
+def read_public(
+    settings: PublicSettings,
+    rows: Sequence[QuestionRow],
+    context: ReadContext,
+    skipped: Skipped,
+    known: Callable[[], Mapping[Path, AnnotatedImage]] = dict,
+) -> list[Question]:
+    """The rows as questions; `known`: finds images with regions by file. Rows without a usable image go to `skipped`.
+
+    Raises `BadInput` where no row or no image is left.
+    """
+    rows = arrange_rows(settings, rows, context, skipped)
+    if context.draws_val:  # a recipe's order: train before val before test, each in file order
+        rows = sorted(rows, key=lambda row: SPLITS.index(row.part))
+    if settings.limit is not None:
+        numbers = Counter[str]()
+        numbered = [(row, numbers.update([row.part]) or numbers[row.part]) for row in rows]
+        rows = [row for row, number in numbered if number <= settings.limit]
+    questions = to_questions(rows, skipped, known())
+    if not questions:
+        problem = f"no question has its image; {skipped.summary()}."
+        raise BadInput(problem, file=data_folder(settings.path), fix="put the images there")
+    return _draw_val(questions, settings.val_fraction, context.seed) if context.draws_val else questions
+
+
+def _draw_val(questions: list[Question], fraction: float, seed: int) -> list[Question]:
+    """Groups of train become val, unless there is one."""
+    if any(question.image.split == "val" for question in questions):
+        return questions
+    groups = held_out([q.image.group for q in questions if q.image.split == "train"], fraction, seed)
+    is_val = [q.image.split == "train" and q.image.group in groups for q in questions]
+    return [
+        replace(q, image=replace(q.image, split="val")) if moves else q
+        for q, moves in zip(questions, is_val, strict=True)
+    ]
