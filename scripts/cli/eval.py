@@ -7,203 +7,197 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...eval.settings import ClosedDef, EvalSettings, IouType, ReportProtocol, Tokenization, VqaProtocol
+from ...eval.settings import EvalSettings, IouType, ReportProtocol, Tokenization, VqaProtocol
 from ...grounding.bad_input import BadInput
 from ...grounding.files import write_atomic
 from ...grounding.records import Task
 from ...grounding.settings import validate
+from .options import Json, Sets, output, read_sets, safety, second_names, what
 
 if TYPE_CHECKING:
     from ...eval.score import Scores
 
 evaluation = typer.Typer(
-    help="Score prediction records (JSONL) with cluster-bootstrap intervals. No model is loaded.",
+    help="""Score prediction records (JSONL) with cluster-bootstrap intervals. No model is loaded.
+
+    How scores are made is set by `--set eval.KEY=VALUE`, such as `--set eval.resamples=200` or `--set
+    eval.strata=false`; docs/evaluation.md describes the keys.""",
     no_args_is_help=True,
 )
 Records = Annotated[
-    list[Path], typer.Argument(help="Record files of ONE run (several: one a process), e.g. records/vqa-none.jsonl")
+    list[Path], typer.Argument(help="Record files of ONE run (several: one per process), e.g. records/vqa-none.jsonl")
 ]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the scores there as JSON")]
 References = Annotated[
-    Path | None, typer.Option(help="A JSONL file with every `id`: missing or surplus predictions are refused by id")
+    Path | None, safety(help="A JSONL file with every `id`: missing and surplus predictions are refused by id")
 ]
-Resamples = Annotated[int, typer.Option(help="Bootstrap resamples of clusters (patients, else images)")]
-Confidence = Annotated[float, typer.Option(help="Confidence of the intervals")]
-Seed = Annotated[int, typer.Option(help="Seed of the resamples")]
-Strata = Annotated[bool, typer.Option(help="Score modalities, question types, ... apart as well")]
+VqaRules = Annotated[VqaProtocol, what(help="The rules of scoring answers; docs/evaluation.md describes each")]
+INTERVALS = ("resamples", "confidence", "seed")
 
 
-@evaluation.command()
+@evaluation.command(cls=second_names("eval", "closed_def", "candidates", *INTERVALS, flags=["strata"]))
 def vqa(
     records: Records,
-    protocol: Annotated[
-        VqaProtocol, typer.Option(help="The rules of scoring; each is described in docs/evaluation.md")
-    ] = "exact_match",
-    closed_def: Annotated[ClosedDef, typer.Option(help="What makes a question closed")] = "answer_type",
-    candidates: Annotated[
-        Path | None, typer.Option(help='llava_med: open answers of train as `{"0": [answers...]}`, order kept')
-    ] = None,
-    references: References = None,
+    protocol: VqaRules = "exact_match",
     out: Json = None,
-    resamples: Resamples = 1000,
-    confidence: Confidence = 0.95,
-    seed: Seed = 0,
-    strata: Strata = True,
+    references: References = None,
+    sets: Sets = None,
 ) -> None:
-    """Open and closed answers, by the rules of one protocol.
+    """Score open and closed answers by the rules of one protocol.
 
     `exact_match` is ours: whole words yes and no, exact match after VQA normalisation, token F1 and recall. The others
-    reproduce a public implementation, its quirks included, so that numbers can be set beside published ones.
+    reproduce a public implementation, its quirks included, so that numbers can be compared with published ones.
+
+    Example: medglip eval vqa records.jsonl --set eval.closed_def=yes_no --set eval.resamples=200
     """
-    settings = {"protocol": protocol, "closed_def": closed_def, "candidates": candidates, "resamples": resamples}
-    _score("vqa", records, references, out, **settings, confidence=confidence, seed=seed, strata=strata)
+    _score("vqa", records, references, out, _settings(sets, protocol=protocol))
 
 
-@evaluation.command()
+@evaluation.command(cls=second_names("eval", *INTERVALS, flags=["strata"]))
 def report(
     records: Records,
     protocol: Annotated[
-        ReportProtocol, typer.Option(help="`full` references, or `r2gen`: its cleaning, references cut short")
+        ReportProtocol, what(help="`full` references, or `r2gen`: cleaned and cut short as R2Gen does")
     ] = "full",
     tokenization: Annotated[
-        Tokenization, typer.Option(help="`raw`: at blanks; `lower`: lower case, marks apart; `ptb`: needs Java")
+        Tokenization,
+        what(help="`raw`: split at blanks; `lower`: lower case, punctuation apart; `ptb`: Penn Treebank, needs Java"),
     ] = "lower",
-    metrics: Annotated[list[str] | None, typer.Option(help="Only these metrics; repeat it or use commas")] = None,
-    references: References = None,
+    metrics: Annotated[list[str] | None, what(help="Only these metrics; repeat it or use commas")] = None,
     out: Json = None,
-    resamples: Resamples = 1000,
-    confidence: Confidence = 0.95,
-    seed: Seed = 0,
-    strata: Strata = True,
+    references: References = None,
+    sets: Sets = None,
 ) -> None:
-    """BLEU-1..4, METEOR, ROUGE-L and CIDEr; label F1, RadGraph, RadCliQ and RadFact where the records hold the inputs.
+    """Score reports: BLEU-1..4, METEOR, ROUGE-L, CIDEr; label F1, RadGraph, RadCliQ, RadFact if records allow.
 
     Numbers depend on the tokenisation, which is stored with them. METEOR needs Java; without it the rest is scored.
+
+    Example: medglip eval report records.jsonl --metrics cider,bleu --set eval.uncertain_policy=negative
     """
     chosen = tuple(name.strip() for part in metrics or () for name in part.split(",") if name.strip())
-    settings = {"report_protocol": protocol, "tokenization": tokenization, "metrics": chosen, "resamples": resamples}
-    _score("report", records, references, out, **settings, confidence=confidence, seed=seed, strata=strata)
+    settings = _settings(sets, report_protocol=protocol, tokenization=tokenization, metrics=chosen)
+    _score("report", records, references, out, settings)
 
 
-@evaluation.command()
+@evaluation.command(cls=second_names("eval", "score_threshold", *INTERVALS, flags=["strata"]))
 def grounding(
     records: Annotated[list[Path] | None, typer.Argument(help="Record files of one run; or give COCO files")] = None,
-    references: Annotated[Path | None, typer.Option(help="COCO instances file; images without boxes count")] = None,
-    predictions: Annotated[
-        Path | None, typer.Option(help="COCO results list: image_id, category_id, bbox, score")
-    ] = None,
-    iou_type: Annotated[IouType, typer.Option(help="COCO files: overlap of boxes or of masks")] = "bbox",
-    score_threshold: Annotated[float, typer.Option(help="Lowest score of a region that counts as said")] = 0.5,
+    references: Annotated[Path | None, what(help="COCO instances file; images without boxes count")] = None,
+    predictions: Annotated[Path | None, what(help="COCO results list: image_id, category_id, bbox, score")] = None,
+    iou_type: Annotated[IouType, what(help="For COCO files: overlap of boxes or of masks")] = "bbox",
     out: Json = None,
-    resamples: Resamples = 1000,
-    confidence: Confidence = 0.95,
-    seed: Seed = 0,
-    strata: Strata = True,
+    sets: Sets = None,
 ) -> None:
-    """Boxes and masks: COCO's AP and AR, Acc@IoU, mIoU, Dice; for records also absent phrases and calibration.
+    """Score boxes and masks: COCO's AP and AR, Acc@IoU, mIoU, Dice; for records also absent phrases and calibration.
 
-    Either RECORDS of phrase grounding, or `--references instances.json --predictions results.json` of any tool.
+    Give RECORDS of phrase grounding, or `--references instances.json --predictions results.json` of any tool.
+
+    Example: medglip eval grounding records/grounding.jsonl --set eval.score_threshold=0.3
     """
-    settings = {"score_threshold": score_threshold, "resamples": resamples, "confidence": confidence}
-    settings |= {"seed": seed, "strata": strata}
+    settings = _settings(sets)
     if records and not (references or predictions):
-        _score("grounding", records, None, out, **settings)
+        _score("grounding", records, None, out, settings)
     elif references and predictions and not records:
         from ...eval.coco import score_coco
 
-        _show(score_coco(references, predictions, iou_type, _settings(**settings)), out)
+        _show(score_coco(references, predictions, iou_type, settings), out)
     else:
         raise BadInput("nothing to score.", fix="give RECORDS, or both --references and --predictions")
 
 
-@evaluation.command()
+@evaluation.command(cls=second_names("eval", *INTERVALS))
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Record files of two or more runs; the last is the baseline")],
-    protocol: Annotated[str | None, typer.Option(help="Of VQA or reports; none given: the default")] = None,
+    protocol: Annotated[str | None, what(help="Protocol of `eval vqa` or `eval report`; left out: the default")] = None,
     out: Json = None,
-    resamples: Resamples = 1000,
-    confidence: Confidence = 0.95,
-    seed: Seed = 0,
+    sets: Sets = None,
 ) -> None:
-    """Each run minus the last one, paired over the same ids: interval, permutation p, Holm p, McNemar p.
+    """Subtract the last run from each other run, paired by id: interval, permutation p, Holm p, McNemar p.
 
-    Refused, with the ids, where one run lacks samples of the other or asks something else under the same id.
+    Refused, with the ids, where one run lacks samples of the other or has another question under the same id.
+
+    Example: medglip eval compare vqa-predicted.jsonl vqa-none.jsonl --set eval.resamples=2000
     """
     from ...eval.compare import compare_runs
     from ...eval.records import read_records, task_of
     from ...eval.table import comparisons_text
 
     task = task_of(runs[0])
-    settings = _settings(resamples=resamples, confidence=confidence, seed=seed, **_protocol(task, protocol))
-    found = compare_runs([read_records([run], task) for run in runs], _names(runs), task, settings)
-    typer.echo(comparisons_text(found))
-    _write([asdict(one) for one in found], out)
+    rules = {} if protocol is None else {"report_protocol" if task == "report" else "protocol": protocol}
+    records = [read_records([run], task) for run in runs]
+    comparisons = compare_runs(records, _names(runs), task, _settings(sets, **rules))
+    typer.echo(comparisons_text(comparisons))
+    _write([asdict(comparison) for comparison in comparisons], out)
 
 
-@evaluation.command()
+@evaluation.command(cls=second_names("eval", *INTERVALS))
 def probes(
     records: Annotated[
         list[Path], typer.Argument(help="Records of the original images, and of probes of the same ids")
     ],
-    protocol: Annotated[VqaProtocol, typer.Option(help="The rules of VQA scoring")] = "exact_match",
+    protocol: VqaRules = "exact_match",
     out: Json = None,
-    resamples: Resamples = 1000,
-    confidence: Confidence = 0.95,
-    seed: Seed = 0,
+    sets: Sets = None,
 ) -> None:
-    """Does the model look? Drops under blank, shuffled, missing and flipped images; adversarial pairs.
+    """Measure whether the model looks: drops under blank, shuffled, missing and flipped images; adversarial pairs.
 
-    A record says what it is in `meta.probe` (blank, shuffled, text_only, flipped), or in `evidence`; all others are
+    A record names its probe in `meta.probe` (blank, shuffled, text_only, flipped) or in `evidence`; all others are
     originals. Pairs are named by `meta.pair_id`; ProbMed's questions by `meta.qa_type`.
+
+    Example: medglip eval probes original.jsonl blank.jsonl --set eval.seed=1
     """
     from ...eval.probes import probe
     from ...eval.records import read_records, task_of
     from ...eval.table import probes_text
 
-    settings = _settings(protocol=protocol, resamples=resamples, confidence=confidence, seed=seed)
-    found = probe([read_records([path], task_of(path)) for path in records], _names(records), settings)
-    typer.echo(probes_text(found))
-    _write(asdict(found), out)
+    by_file = [read_records([path], task_of(path)) for path in records]
+    result = probe(by_file, _names(records), _settings(sets, protocol=protocol))
+    typer.echo(probes_text(result))
+    _write(asdict(result), out)
 
 
 @evaluation.command()
 def leaks(
     test: Annotated[Path, typer.Argument(help="Questions that are scored: records, VQA-RAD (MEVF) or SLAKE JSON")],
-    train: Annotated[Path, typer.Option(help="Questions that were trained on, in any of these forms")],
-    images: Annotated[
-        Path | None, typer.Option(help="Folder of the images: compare their bytes and their looks")
-    ] = None,
-    language: Annotated[str | None, typer.Option(help="SLAKE: one language of `q_lang`, such as en")] = None,
+    train: Annotated[Path, what(help="Questions that were trained on, in any of these forms")],
+    images: Annotated[Path | None, what(help="Folder of the images: compare their bytes and their looks")] = None,
+    language: Annotated[str | None, what(help="SLAKE: one language of `q_lang`, such as en")] = None,
     out: Json = None,
 ) -> None:
-    """What a test split shares with train: images, questions, answers, near duplicates, counted with their ids."""
+    """Count what a test split shares with train: images, questions, answers, near duplicates, with their ids."""
     from ...eval.leaks import leaks_between, text
 
-    found = leaks_between(train, test, images, language)
-    typer.echo(text(found))
-    _write({name: asdict(leak) for name, leak in found.items()}, out)
+    by_kind = leaks_between(train, test, images, language)
+    typer.echo(text(by_kind))
+    _write({name: asdict(leak) for name, leak in by_kind.items()}, out)
 
 
-@evaluation.command()
+@evaluation.command(cls=second_names("eval", "resamples"))
 def page(
     runs: Annotated[list[Path], typer.Argument(help="Run folders (runs/quickstart) or record files")],
-    out: Annotated[Path, typer.Option(help="The HTML file")] = Path("evaluation.html"),
-    images: Annotated[Path | None, typer.Option(help="Folder of pictures named by image id")] = None,
-    cases: Annotated[int, typer.Option(help="Cases shown at most: best, worst and random ones")] = 500,
-    resamples: Annotated[int | None, typer.Option(help="Bootstrap resamples; none given: those of the run")] = None,
+    images: Annotated[Path | None, what(help="Folder of images named by image id")] = None,
+    cases: Annotated[int, what(help="Largest number of cases: best, worst and random ones")] = 500,
+    out: Annotated[Path, output(help="The HTML file")] = Path("evaluation.html"),
+    sets: Sets = None,
 ) -> None:
-    """One HTML page of runs: tables, paired differences, strata, calibration, curves, cases. It opens offline."""
+    """Write one HTML page of runs: tables, paired differences, strata, calibration, curves, cases. It opens offline.
+
+    Without --set scores are made as the run made them. Example: medglip eval page runs/quickstart --set
+    eval.resamples=200
+    """
     from ..page.gather import write_page
 
-    settings = None if resamples is None else _settings(resamples=resamples)
-    typer.echo(f"page: {write_page(runs, out, images, cases, settings)}")
+    typer.echo(f"page: {write_page(runs, out, images, cases, _settings(sets) if sets else None)}")
 
 
-def _score(task: Task, records: list[Path], references: Path | None, out: Path | None, **settings: Any) -> None:
+def _settings(sets: list[str] | None, **values: Any) -> EvalSettings:
+    return validate(EvalSettings, values | read_sets(sets, eval=EvalSettings)["eval"])
+
+
+def _score(task: Task, records: list[Path], references: Path | None, out: Path | None, settings: EvalSettings) -> None:
     from ...eval.records import read_records
     from ...eval.score import score
 
-    _show(score(read_records(records, task, references=references), task, _settings(**settings)), out)
+    _show(score(read_records(records, task, references=references), task, settings), out)
 
 
 def _show(scores: "Scores", out: Path | None) -> None:
@@ -220,15 +214,6 @@ def _write(rows: Any, out: Path | None) -> None:
     if out:
         write_atomic(out, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
         typer.echo(f"written: {out}")
-
-
-def _settings(**values: Any) -> EvalSettings:
-    return validate(EvalSettings, values)
-
-
-def _protocol(task: Task, name: str | None) -> dict[str, str]:
-    """The setting that holds a protocol of this task."""
-    return {} if name is None else {"report_protocol" if task == "report" else "protocol": name}
 
 
 def _names(paths: list[Path]) -> list[str]:

@@ -1,10 +1,11 @@
-"""The one command `medglip`: groups of the rooms, `run` for the whole line, one clear line for bad input."""
+"""The one command `medglip`: groups of the rooms, `run` for a whole recipe, one clear line for bad input."""
 
+import logging
 import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -31,18 +32,36 @@ app.add_typer(data, name="data")
 app.add_typer(assets, name="assets")
 
 
+class _Console(logging.Handler):
+    """Shows what the rooms log: progress on standard output, warnings on standard error, as bare lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # looked up at each record: tests and notebooks put other streams there
+        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        print(self.format(record), file=stream, flush=True)
+
+
+@app.callback()
+def show_log() -> None:
+    """Let the loggers of the rooms speak on the console, once per process."""
+    logger = logging.getLogger("medglip")
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, _Console) for handler in logger.handlers):
+        logger.addHandler(_Console())
+
+
 @app.command()
 def run(
     recipe: Annotated[Path, typer.Argument(help="A recipe: recipes/quickstart.yaml, recipes/real_small.yaml")],
 ) -> None:
-    """Run the whole line of one RECIPE: grounding core, regions, two adapters, predictions, scores, page.
+    """Run all stages of one RECIPE: grounding core, regions, two adapters, predictions, scores, page.
 
-    Everything goes to the recipe's `out_dir`; interrupted and called again, it continues where it was. The keys of a
-    recipe are those of `medglip.scripts.recipe.Recipe`; unknown ones are refused with the nearest valid one.
+    Everything is written to the recipe's `out_dir`. If it is interrupted, call it again: it continues. Unknown keys of
+    a recipe are refused with the nearest valid one.
     """
-    from ..run import run as run_line
+    from ..run import run as run_recipe
 
-    run_line(recipe)
+    run_recipe(recipe)
 
 
 def main() -> None:
@@ -55,12 +74,11 @@ def main() -> None:
     try:
         app()
     except BadInput as error:
-        _leave(f"medglip: {error}")
+        message = f"medglip: {error}"
     except OSError as error:
-        _leave(f"medglip: {error}. Nothing on disk was lost: make room or mend the path, then call again.")
-
-
-def _leave(message: str) -> NoReturn:
+        message = f"medglip: {error}. Nothing on disk was lost: make room or correct the path, then call again."
+    else:
+        return
     print(message, file=sys.stderr)
     sys.exit(2)
 

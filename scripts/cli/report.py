@@ -1,19 +1,38 @@
-"""`medglip report`: tune, predict a test set, write one grounded report, describe a region; what others read."""
+"""`medglip report`: train, predict a test set, write one grounded report, describe a region, export for others."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .vqa import Checkpoint
+from .options import (
+    Evidence,
+    Finder,
+    Modality,
+    RecipeArgument,
+    Sets,
+    output,
+    read_sets,
+    safety,
+    second_names,
+    what,
+    who_answers,
+)
 
-report = typer.Typer(help="Write: study + evidence -> report sentences with their regions.", no_args_is_help=True)
-RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
+report = typer.Typer(help="Write reports: study + evidence -> sentences with their regions.", no_args_is_help=True)
+ADAPTER = "small-reports"
+Run = Annotated[Path | None, who_answers(help=f"Folder of a finished run; left out: the adapter {ADAPTER}")]
+Adapter = Annotated[Path | None, who_answers(help=f"{ADAPTER}, small, or an adapter's folder, instead of a run")]
+Folder = Annotated[Path, output(help="Output folder: one JSON and one HTML file per image")]
+Pdf = Annotated[bool, output("--pdf", help="Also print the page to PDF, with an installed Chromium or Chrome")]
+Dicom = Annotated[
+    bool, output("--dicom", help="For a DICOM file also write DICOM SR and SEG; they carry its patient and study")
+]
 
 
 @report.command()
 def train(recipe: RecipeArgument) -> None:
-    """LoRA-tune both adapters of a recipe (the same adapters as `medglip vqa train`: tasks are learned together)."""
+    """Train both LoRA adapters of a recipe (the adapters of `medglip vqa train`: tasks are learned together)."""
     from ..pipeline.tune import train_adapters
 
     train_adapters(recipe)
@@ -21,84 +40,57 @@ def train(recipe: RecipeArgument) -> None:
 
 @report.command()
 def predict(recipe: RecipeArgument) -> None:
-    """Write the scored reports of a recipe with every evidence source; one record file a source."""
+    """Write the scored reports of a recipe with every evidence source; one record file per source."""
     from ..pipeline.tune import predict_task
 
     predict_task(recipe, "report")
 
 
-Image = Annotated[Path, typer.Argument(help="PNG, JPEG or DICOM file")]
-Modality = Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")]
-ADAPTER = "small-reports"
-Run = Annotated[Path | None, typer.Option(help=f"Folder of a finished run; left out: the adapter {ADAPTER}")]
-Adapter = Annotated[Path | None, typer.Option(help="small-reports, small, or an adapter's folder, instead of a run")]
-Folder = Annotated[Path, typer.Option(help="Output folder: one JSON and one HTML file an image")]
-Pdf = Annotated[bool, typer.Option("--pdf", help="A PDF of the page too, through an installed Chromium or Chrome")]
-Dicom = Annotated[
-    bool, typer.Option("--dicom", help="DICOM SR and SEG too, of a DICOM file; they carry its patient and study")
-]
-NegationOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Who tells what a sentence denies, so that “no effusion” gets no box: rules (ours); negspacy (NegEx; pip "
-        "install 'medglip[negation]'); off: nobody, so that every sentence gets boxes and none is flagged as "
-        "contradicted. Left out: as in the run's recipe, else rules"
-    ),
-]
-MaxTokens = Annotated[int | None, typer.Option(help="The text is cut after so many tokens")]
-Beams = Annotated[int | None, typer.Option(help="Search with so many beams; 1: the likeliest token each time")]
-Temperature = Annotated[float | None, typer.Option(help="Above 0 tokens are drawn, the more freely the higher")]
-Seed = Annotated[int | None, typer.Option(help="Of what is drawn")]
-NoRepeat = Annotated[int | None, typer.Option(help="Write no run of so many tokens twice; 0: at will")]
-
-
-@report.command()
+@report.command(cls=second_names("generate", "max_new_tokens", "num_beams", "temperature", "seed", "no_repeat"))
 def write(
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or DICOM files of one study, the frontal view first")],
     modality: Modality = None,
-    indication: Annotated[str, typer.Option(help="Why the images were taken")] = "",
-    technique: Annotated[str, typer.Option(help="How they were taken")] = "",
-    comparison: Annotated[str, typer.Option(help="What they are compared with")] = "",
-    prior: Annotated[list[Path] | None, typer.Option(help="Image of the study before; repeat it")] = None,
-    prior_report: Annotated[Path | None, typer.Option(help="Text file: the report of the study before")] = None,
-    evidence: Annotated[str, typer.Option(help="none or predicted: the switch")] = "predicted",
+    indication: Annotated[str, what(help="Why the images were taken")] = "",
+    technique: Annotated[str, what(help="How the images were taken")] = "",
+    comparison: Annotated[str, what(help="What the images are compared with")] = "",
+    prior: Annotated[list[Path] | None, what(help="Image of the previous study; repeat it for several")] = None,
+    prior_report: Annotated[Path | None, what(help="Text file with the report of the previous study")] = None,
     run: Run = None,
     adapter: Adapter = None,
-    checkpoint: Checkpoint = None,
+    checkpoint: Finder = None,
+    evidence: Evidence = "predicted",
     out: Folder = Path("runs/reports"),
     pdf: Pdf = False,
     dicom: Dicom = False,
-    negation: NegationOption = None,
-    max_new_tokens: MaxTokens = None,
-    num_beams: Beams = None,
-    temperature: Temperature = None,
-    seed: Seed = None,
-    no_repeat: NoRepeat = None,
+    negation: Annotated[
+        str | None,
+        safety(
+            help="How denied findings are recognised, so that “no effusion” gets no box: rules (ours), negspacy (pip "
+            "install 'medglip[negation]') or off (every sentence gets boxes, contradictions are not marked). Left "
+            "out: as in the run's recipe, else rules"
+        ),
+    ] = None,
+    sets: Sets = None,
 ) -> None:
-    """Write a grounded report of a study as JSON and as an HTML page whose sentences light their regions.
+    """Write a grounded report of a study as JSON and as an HTML page on which each sentence highlights its regions.
 
-    Several views make one text, and a page each, on which it is grounded in that view.
+    Several views give one text, and one page per view, grounded in that view.
 
-    A sentence that the grounder's presence score contradicts, or that rests on no region, is marked, never changed. An
-    adapter that never learned reports writes all the same, and a note says so.
+    A sentence is marked, never changed, if the grounder's presence score contradicts it or if no region supports it.
+    An adapter that was not trained on reports writes one all the same, and a note says so.
 
-    Example: medglip report write frontal.dcm lateral.dcm --indication "Cough." --prior before.dcm --out reports
+    Example: medglip report write frontal.dcm lateral.dcm --indication "Cough." --prior before.dcm --out reports --set
+    generate.num_beams=4 --set generate.max_new_tokens=128
     """
     from ...grounding.vocabulary.negation import engine_named
+    from ...vqa.inference.generate import GenerateSettings
     from ..inference.system import run_or_adapter, source_named
     from ..inference.user_image import Known, user_report
     from ..inference.write_report import Outputs, write_grounded
 
     engine = None if negation is None else engine_named(negation)
+    decoding = read_sets(sets, generate=GenerateSettings)["generate"]
     finished, source = run_or_adapter(run, adapter, checkpoint, ADAPTER), source_named(evidence)
-    decoding = {
-        "max_new_tokens": max_new_tokens,
-        "num_beams": num_beams,
-        "temperature": temperature,
-        "seed": seed,
-        "no_repeat": no_repeat,
-    }
-    decoding = {name: value for name, value in decoding.items() if value is not None}
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding)
     known = Known(
         indication=indication,
@@ -112,17 +104,17 @@ def write(
 
 @report.command()
 def describe(
-    image: Image,
-    box: Annotated[str, typer.Option(help="x0,y0,x1,y1 in pixels of the image, half open")],
+    image: Annotated[Path, typer.Argument(help="PNG, JPEG or DICOM file")],
+    box: Annotated[str, what(help="x0,y0,x1,y1 in pixels of the image; x1 and y1 are the first pixels outside")],
     modality: Modality = None,
     run: Run = None,
     adapter: Adapter = None,
-    checkpoint: Checkpoint = None,
+    checkpoint: Finder = None,
     out: Folder = Path("runs/reports"),
     pdf: Pdf = False,
     dicom: Dicom = False,
 ) -> None:
-    """Describe the region in a box: the model is shown the image, the box in words and its crop.
+    """Describe the region in a box: the model is shown the image, the box in words and the box as a crop.
 
     Example: medglip report describe scan.png --box 40,52,96,110
     """
@@ -137,8 +129,8 @@ def describe(
 @report.command()
 def coco(
     folder: Annotated[Path, typer.Argument(help="Folder with the JSON files of reports")],
-    out: Annotated[Path, typer.Option(help="Output folder: predictions.json and images.json")] = Path("runs/coco"),
-    references: Annotated[Path | None, typer.Option(help="COCO instances file whose ids are taken")] = None,
+    references: Annotated[Path | None, what(help="COCO instances file; its image and category ids are used")] = None,
+    out: Annotated[Path, output(help="Output folder: predictions.json and images.json")] = Path("runs/coco"),
 ) -> None:
     """Write the regions of many reports as COCO predictions, ready for any COCO evaluation."""
     import json
@@ -154,7 +146,7 @@ def coco(
 
 @report.command()
 def schema() -> None:
-    """Print the JSON Schema (draft 2020-12) of the JSON that `medglip report write` and `describe` leave behind.
+    """Print the JSON Schema (draft 2020-12) of the JSON that `medglip report write` and `describe` write.
 
     Example: medglip report schema > medglip-report-1.schema.json
     """

@@ -1,4 +1,4 @@
-"""`medglip vqa`: tune with evidence, predict a test set, ask one question."""
+"""`medglip vqa`: train with evidence, predict a test set, ask one question, compare forms of evidence, export."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,54 +6,67 @@ from typing import Annotated
 import typer
 
 from ...grounding.bad_input import BadInput
-from .ablate import hook
+from ...grounding.evidence.evidence import FORMS, SOURCES
+from ...grounding.records import Task
+from .options import (
+    Base,
+    Evidence,
+    Finder,
+    ImagesArgument,
+    Modality,
+    RecipeArgument,
+    Sets,
+    output,
+    read_sets,
+    safety,
+    second_names,
+    the_switch,
+    what,
+    who_answers,
+)
 
-vqa = typer.Typer(help="Ask: question + evidence -> answer.", no_args_is_help=True)
-hook(vqa)
-FINDER = "Who finds the regions: small, small-research or a folder; left out: the run's own core"
-Checkpoint = Annotated[str | None, typer.Option(help=FINDER)]
-AdapterOption = Annotated[
-    Path | None, typer.Option(help="small, or the folder of a run or of an adapter; left out: the base alone")
-]
-BaseOption = Annotated[str | None, typer.Option(help="Base model, a folder or hub name; left out: the adapter's own")]
-RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
+vqa = typer.Typer(help="Answer questions: question + evidence -> answer.", no_args_is_help=True)
 
 
 @vqa.command()
 def train(recipe: RecipeArgument) -> None:
-    """LoRA-tune both adapters of a recipe, with and without evidence, on one budget and seed.
+    """Train both LoRA adapters of a recipe, with and without evidence, with the same budget and seed.
 
-    Each adapter learns every task of the recipe (questions and reports together). Earlier stages run if they are
-    not there; interrupted and called again, it continues where it was.
+    Each adapter learns every task of the recipe (questions and reports together). Earlier stages run first if their
+    results are missing. If it is interrupted, call it again: it continues.
     """
     from ..pipeline.tune import train_adapters
 
     train_adapters(recipe)
 
 
-@vqa.command()
+@vqa.command(cls=second_names("generate", "batch_size", "max_new_tokens"))
 def predict(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe YAML file; or --dataset")] = None,
-    dataset: Annotated[str | None, typer.Option(help="vqa_rad, slake, pathvqa, jsonl or phantom")] = None,
-    root: Annotated[Path | None, typer.Option(help="Its folder; left out: its name below MEDGLIP_DATA")] = None,
-    split: Annotated[str, typer.Option(help="official, official_no_frame or image_grouped")] = "official",
-    part: Annotated[str, typer.Option(help="train, val or test")] = "test",
-    evidence: Annotated[str, typer.Option(help="none, predicted, oracle, random or shuffled")] = "predicted",
-    adapter: AdapterOption = None,
-    checkpoint: Checkpoint = None,
-    base: BaseOption = None,
-    limit: Annotated[int | None, typer.Option(help="Only the first so many questions")] = None,
-    seed: Annotated[int, typer.Option(help="Of random and shuffled evidence, and of image_grouped")] = 0,
-    batch_size: Annotated[int, typer.Option(help="Prompts at once")] = 32,
-    max_new_tokens: Annotated[int, typer.Option(help="An answer is cut after so many")] = 16,
-    out: Annotated[Path | None, typer.Option(help="JSONL of records; needed with --dataset")] = None,
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe YAML file; or give --dataset")] = None,
+    dataset: Annotated[str | None, what(help="A question set: vqa_rad, slake, pathvqa, jsonl or phantom")] = None,
+    root: Annotated[Path | None, what(help="The folder of the set; left out: its name below MEDGLIP_DATA")] = None,
+    split: Annotated[str, what(help="official, official_no_frame or image_grouped")] = "official",
+    part: Annotated[str, what(help="train, val or test")] = "test",
+    limit: Annotated[int | None, what(metavar="N", help="Only the first N questions")] = None,
+    adapter: Annotated[
+        Path | None, who_answers(help="small, or the folder of a run or of an adapter; left out: the base alone")
+    ] = None,
+    base: Base = None,
+    checkpoint: Finder = None,
+    evidence: Annotated[
+        str, the_switch(help=f"What the model is shown beside the image: {', '.join(SOURCES)}")
+    ] = "predicted",
+    seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of the split image_grouped")] = 0,
+    out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
+    sets: Sets = None,
 ) -> None:
-    """Answer the scored questions of a recipe with every evidence source; or those of a --dataset with one.
+    """Answer the scored questions of a recipe with every evidence source, or those of a --dataset with one source.
 
-    Interrupted and called again, it continues. Several processes share a data set: `accelerate launch -m
-    medglip.scripts.cli vqa predict --dataset ...`; each writes records of its own, merged when all are there.
+    If it is interrupted, call it again: it continues. Several processes share a data set (`accelerate
+    launch -m medglip.scripts.cli vqa predict --dataset ...`): each writes its own records, the last one merges them.
 
-    Example: medglip vqa predict --dataset vqa_rad --adapter runs/quickstart --out records.jsonl
+    Example: medglip vqa predict --dataset vqa_rad --adapter runs/quickstart --out records.jsonl --set
+    generate.max_new_tokens=8
     """
     if (recipe is None) == (dataset is None):
         problem = "neither a recipe nor --dataset is given." if recipe is None else "a recipe and --dataset are given."
@@ -64,11 +77,13 @@ def predict(
         predict_task(recipe, "vqa")
     elif dataset is not None:
         if out is None:
-            raise BadInput("nowhere to write the records.", fix="--out records.jsonl")
+            raise BadInput("no file for the records is given.", fix="--out records.jsonl")
+        from ...grounding.settings import validate
         from ...vqa.inference.generate import GenerateSettings
         from ..inference.predict_set import Ask, predict_dataset, summary
         from ..inference.system import source_named
 
+        generate = read_sets(sets, generate=GenerateSettings)["generate"]
         ask = Ask(
             dataset=dataset,
             out=out,
@@ -81,7 +96,7 @@ def predict(
             base=base,
             limit=limit,
             seed=seed,
-            generate=GenerateSettings(batch_size=batch_size, max_new_tokens=max_new_tokens),
+            generate=validate(GenerateSettings, {"batch_size": 32, "max_new_tokens": 16} | generate),
         )
         for line in summary(ask, predict_dataset(ask)):
             typer.echo(line)
@@ -89,21 +104,21 @@ def predict(
 
 @vqa.command()
 def ask(
-    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or DICOM files")],
-    question: Annotated[str, typer.Argument(help="In words; phrases of the label tree in it are looked for")],
-    modality: Annotated[str | None, typer.Option(help="xray, ct, mr, ...; read from DICOM when left out")] = None,
-    evidence: Annotated[str, typer.Option(help="none or predicted: the switch")] = "predicted",
-    run: Annotated[Path | None, typer.Option(help="Folder of a finished run, instead of an adapter")] = None,
+    images: ImagesArgument,
+    question: Annotated[str, typer.Argument(help="The question, in quotes. Its phrases of the label tree are located")],
+    modality: Modality = None,
+    run: Annotated[Path | None, who_answers(help="Folder of a finished run, instead of an adapter")] = None,
     adapter: Annotated[
-        Path | None, typer.Option(help="small, or an adapter's folder; left out: small, else runs/quickstart")
+        Path | None, who_answers(help="small, or an adapter's folder; left out: small, else runs/quickstart")
     ] = None,
-    checkpoint: Checkpoint = None,
-    show: Annotated[Path | None, typer.Option(help="Folder for a picture of the regions")] = None,
+    checkpoint: Finder = None,
+    evidence: Evidence = "predicted",
+    show: Annotated[Path | None, output(help="Folder for an image with the regions drawn on it")] = None,
 ) -> None:
-    """Ask one question about one image or several and see the evidence it was answered from, and how sure it is.
+    """Ask one question about one or several images. Prints the answer, its probability and the evidence behind it.
 
-    The probability is the mean of the answer's tokens; where yes or no is asked for, also that of yes against no.
-    Without --modality only phrases of the question are looked for. The first time the base is fetched and checked.
+    The probability is the mean over the tokens of the answer; for a yes/no question also that of yes against no.
+    Without --modality only phrases of the question are looked for. The first call fetches and verifies the base model.
 
     Example: medglip vqa ask scan.png "Is the heart enlarged?" --modality xray
     """
@@ -118,20 +133,67 @@ def ask(
 
 
 @vqa.command()
+def align(
+    recipe: Annotated[Path, typer.Argument(help="A recipe of the alignment: recipes/align/small.yaml")],
+    out: Annotated[Path | None, output(help="Folder of the result; left out: in the cache, named by content")] = None,
+) -> None:
+    """Teach a base model with an untrained image projector to use images, on derived questions.
+
+    The projector is trained first, then LoRA with it. Recipes start from the resulting adapter (`mllm: {aligned:
+    FOLDER}`). At the end held-out questions are asked with the real image and with a grey one: if the score does not
+    drop, the model does not look. If it is interrupted, call it again: it continues.
+    """
+    from ..experiments.align import align_recipe
+
+    align_recipe(recipe, out)
+
+
+@vqa.command()
+def ablate(
+    recipe: RecipeArgument,
+    task: Annotated[str, what(help="vqa or report")] = "vqa",
+    seeds: Annotated[str, what(help="Seeds of weights and training, separated by commas")] = "0,1,2",
+    sources: Annotated[
+        str, the_switch(help=f"Evidence sources, separated by commas: {', '.join(SOURCES)}")
+    ] = "none,predicted",
+    forms: Annotated[
+        list[str] | None,
+        the_switch(help=f"Forms of evidence, joined by +: {', '.join(FORMS)}; repeat it for each row of the grid"),
+    ] = None,
+    out: Annotated[Path | None, output(help="Folder; left out: ablation/ in the recipe's out_dir")] = None,
+) -> None:
+    """Train and predict a grid of evidence sources and forms with one budget; print a table of paired differences.
+
+    The core and its regions are those of the recipe's run, made once. If it is interrupted, call it again: it
+    continues with the unfinished cell.
+
+    Example: medglip vqa ablate RECIPE --forms text --forms tokens --forms text+tokens+crops
+    """
+    from ..experiments.ablate import Grid, run_grid, tasks_named
+
+    grid = Grid.parse(sources, forms or ["text+tokens"], seeds)
+    named: Task = tasks_named(task)
+    typer.echo(run_grid(recipe, grid, named, out))
+
+
+@vqa.command()
 def export(
     adapter: Annotated[Path, typer.Argument(help="small, or the folder of a finished run or of an adapter")],
     out: Annotated[Path, typer.Argument(help="New folder")],
-    merged: Annotated[bool, typer.Option("--merged/--adapter", help="A whole model, or the adapter beside its base")],
-    image: Annotated[Path | None, typer.Option(help="The check asks about it; left out: noise")] = None,
-    question: Annotated[str, typer.Option(help="The check asks it; left out: two made ones")] = "",
-    base: BaseOption = None,
-    checkpoint: Checkpoint = None,
-    tolerance: Annotated[float | None, typer.Option(help="Largest logit difference that passes")] = None,
+    *,
+    base: Base = None,
+    checkpoint: Finder = None,
+    merged: Annotated[
+        bool, output("--merged/--adapter", help="Write one merged model, or the adapter beside its base")
+    ],
+    image: Annotated[Path | None, safety(help="Image for the check; left out: noise")] = None,
+    question: Annotated[str, safety(help="Question for the check; left out: two built-in ones")] = "",
+    tolerance: Annotated[float | None, safety(help="Largest logit difference that passes the check")] = None,
 ) -> None:
-    """Write a folder that plain transformers and peft load without medglip, with a model card, and check that they do.
+    """Write a folder with a model card that plain transformers and peft load without medglip, and check it.
 
-    The check loads it their way and compares logits, in fp32: room for 4 bytes a weight. What a server such as vLLM
-    would refuse or leave out is said.
+    The check loads the folder with them and compares logits in fp32, which takes 4 bytes of memory per weight. Notes
+    say what a server such as vLLM would refuse or leave out.
 
     Example: medglip vqa export runs/quickstart served --merged
     """

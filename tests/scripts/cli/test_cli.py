@@ -1,4 +1,4 @@
-"""The command as a user meets it: help that teaches, unseen images and DICOM files, one clear line for bad input."""
+"""The command as a user meets it: unseen images and DICOM files, one clear line for bad input."""
 
 import json
 from pathlib import Path
@@ -11,17 +11,6 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from typer.testing import CliRunner
 
 from medglip.scripts.cli.main import app, main
-
-COMMANDS = [
-    [],
-    ["run"],
-    *[["grounding", name] for name in ("train", "fine-tune", "predict", "evaluate")],
-    *[["vqa", name] for name in ("train", "predict", "ask", "export")],
-    *[["report", name] for name in ("train", "predict", "write", "describe", "coco", "schema")],
-    *[["eval", name] for name in ("grounding", "vqa", "report", "compare", "probes", "leaks", "page")],
-    *[["data", name] for name in ("list", "check", "build", "export")],
-    *[["assets", name] for name in ("list", "fetch")],
-]
 
 
 def call(*words: str | Path) -> str:
@@ -50,11 +39,6 @@ def dicom(tmp_path: Path) -> Path:
     data.PixelData = np.random.default_rng(0).integers(0, 4096, (40, 50), dtype=np.uint16).tobytes()
     data.save_as(tmp_path / "chest.dcm")
     return tmp_path / "chest.dcm"
-
-
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_teaches(command: list[str]) -> None:
-    assert len(call(*command, "--help").split()) > 20
 
 
 @pytest.mark.slow
