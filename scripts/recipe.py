@@ -10,11 +10,11 @@ from ..grounding.recipe import CoreRecipe
 from ..grounding.settings import Settings
 from ..grounding.training.loop import TrainSettings
 from ..grounding.vocabulary.negation import Negation
-from ..report.datasets.covid_cxr import CovidNotesSettings
+from ..report.datasets.covid_notes import CovidNotesSettings
 from ..report.datasets.generic import GenericSettings
 from ..report.datasets.iu_xray import IuXraySettings
-from ..report.datasets.load import NAMES, READERS
 from ..report.datasets.mimic_cxr import MimicCxrSettings
+from ..report.datasets.sets import REPORT_SETS as REPORT_TABLE
 from ..vqa.datasets.derived import DerivedQuestionSettings
 from ..vqa.datasets.vqa_rad import VqaRadSettings
 from ..vqa.inference.generate import GenerateSettings
@@ -23,7 +23,8 @@ from ..vqa.probes import Probe
 from ..vqa.training.train import MllmTrainSettings
 
 QUESTION_SETS = ("phantom", "vqa_rad", "derived")
-REPORT_SETS = (*NAMES, "derived")
+REPORT_SETS = tuple(REPORT_TABLE)
+READERS = tuple(name for name, entry in REPORT_TABLE.items() if entry.has_rows)
 TaskData = Literal["phantom", "vqa_rad", "derived", "covid_notes", "mimic_cxr", "iu_xray", "generic"]
 
 

@@ -2,10 +2,13 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from ..bad_input import BadInput
+from ..bad_input import BadInput, Skipped
+
+Item = TypeVar("Item")
 
 
 def data_folder(path: Path) -> Path:
@@ -15,6 +18,20 @@ def data_folder(path: Path) -> Path:
     if not folder.is_dir():
         raise BadInput("no such folder.", file=folder, fix="set `path`, or MEDGLIP_DATA to the folder that holds it")
     return folder
+
+
+def of_split(
+    items: Iterable[Item], splits: Sequence[str], wanted: str | None, noun: str, source: str, skipped: Skipped
+) -> list[Item]:
+    """The items of a split, all of them for None. `splits`: that of each item; `noun`, `source`: for the error.
+
+    Raises `BadInput` where there is none, with the splits that there are and what was left out.
+    """
+    chosen = [item for item, split in zip(items, splits, strict=True) if wanted in (None, split)]
+    if not chosen:
+        problem = f"no usable {noun} of {wanted or 'any split'} in {source}; {skipped.summary()}."
+        raise BadInput(problem, fix=f"splits with {noun}s: {', '.join(sorted(set(splits))) or 'none'}")
+    return chosen
 
 
 def held_out(groups: Iterable[str], fraction: float, seed: int) -> frozenset[str]:

@@ -29,10 +29,13 @@ from ...grounding.bad_input import BadInput, Skipped, nearest
 from ...grounding.datasets.corpus import data_folder
 from ...grounding.files import numbered_lines
 from ...grounding.types import parse_modality
+from ..task import Report
 from ..text.sections import Sections, parse_sections
-from .rows import ReportRow, ReportSettings, View, before, drawn_parts, one_part_a_group
+from .images import rows_to_reports
+from .rows import ReportRow, ReportSettings, View, check_groups, draw_splits, find_earlier
+from .sets import ReportContext
 
-PARTS = {"train": "train", "val": "val", "valid": "val", "validate": "val", "validation": "val", "test": "test"}
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validate": "val", "validation": "val", "test": "test"}
 TEXTS = ("report", "findings", "impression")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "image": ("image", "images", "image_path", "image_paths", "path", "file", "filename"),
@@ -78,100 +81,104 @@ class GenericSettings(ReportSettings):
     """Part of the patients that becomes `test`, without a column split."""
 
 
+def read(settings: GenericSettings, context: ReportContext, skipped: Skipped) -> list[Report]:
+    """The reports with their images; see `read_rows`."""
+    return rows_to_reports(read_rows(settings, context.seed, skipped), settings, context, "generic", skipped)
+
+
 def read_rows(settings: GenericSettings, seed: int, skipped: Skipped) -> list[ReportRow]:
     """Every usable row in file order; the others go to `skipped`.
 
-    Raises `BadInput` for no such table, a column that is not there, and a patient in two parts.
+    Raises `BadInput` for no such table, a column that is not there, an id that stands twice, and a patient in two
+    splits.
     """
     file = data_folder(settings.path.parent) / settings.path.name
     images = file.parent if settings.images is None else data_folder(settings.images)
     rows: list[ReportRow] = []
-    has = set[str]()
-    for number, row in _table(file, settings):
-        has |= set(row)
+    columns = set[str]()
+    for number, row in _read_table(file, settings):
+        columns |= set(row)
         try:
-            rows.append(_row(row, number, file, images, settings))
+            rows.append(_to_row(row, number, file, images, settings))
         except BadInput as error:
             wrong = BadInput(error.problem, file=file, row=number, fix=error.fix)
             skipped.add(f"{file.name} row {number}", wrong)
-    _told_once(rows)
-    if "split" in has:
-        one_part_a_group(rows)
-    else:
-        parts = drawn_parts((row.group for row in rows), settings.val_fraction, settings.test_fraction, seed)
-        rows = [replace(row, part=parts[row.group]) for row in rows]
-    return rows if has & {"prior_image", "prior_report"} or "patient" not in has else _with_priors(rows)
-
-
-def _told_once(rows: list[ReportRow]) -> None:
     first: dict[str, ReportRow] = {}
     for row in rows:
         if (other := first.setdefault(row.report_id, row)) is not row:
             problem = f"id {row.report_id!r} stands in row {other.row} already."
             raise BadInput(problem, file=row.file, row=row.row, fix="one id a study, or leave the column out")
-
-
-def _with_priors(rows: list[ReportRow]) -> list[ReportRow]:
-    places = before([(row.group, row.taken) for row in rows])
-    return [row if k is None else replace(row, prior=rows[k]) for row, k in zip(rows, places, strict=True)]
+    if "split" in columns:
+        check_groups(rows)
+    else:
+        rows = draw_splits(rows, settings.val_fraction, settings.test_fraction, seed)
+    if columns & {"prior_image", "prior_report"} or "patient" not in columns:
+        return rows
+    earlier = find_earlier([(row.group, row.taken) for row in rows])
+    return [row if k is None else replace(row, prior=rows[k]) for row, k in zip(rows, earlier, strict=True)]
 
 
 # --- a row -----------------------------------------------------------------------------------------------------------
 
 
-def _row(row: Row, number: int, file: Path, images: Path, settings: GenericSettings) -> ReportRow:
+def _to_row(row: Row, number: int, file: Path, images: Path, settings: GenericSettings) -> ReportRow:
     text = {name: _text(row, name) for name in COLUMNS if name not in ("image", "prior_image", "view", "report")}
-    part = text["split"].lower()
-    if "split" in row and part not in PARTS:
+    split = text["split"].lower()
+    if "split" in row and split not in SPLITS:
         raise BadInput(f"split is {text['split']!r}.", fix="train, val or test")
     report_id = text["id"] or f"{file.stem}-{number}"
-    mine = ReportRow(
+    current = ReportRow(
         report_id=report_id,
         dataset=file.stem,
-        part=PARTS.get(part, "train"),
+        split=SPLITS.get(split, "train"),
         group=text["patient"] or report_id,
         sections=_sections(row, text),
         images=_views(row, "image", images),
         modality=parse_modality(text["modality"] or settings.modality),
-        taken=taken(text["date"]),
+        taken=parse_date(text["date"]),
         file=file,
         row=number,
     )
-    earlier = _views(row, "prior_image", images)
-    if not earlier and not _text(row, "prior_report"):
-        return mine
-    sections = parse_sections(_raw(row, "prior_report"), is_strict=False) if _text(row, "prior_report") else Sections()
-    prior_id, when = f"{report_id}-prior", taken(text["prior_date"])
-    return replace(mine, prior=replace(mine, report_id=prior_id, sections=sections, images=earlier, taken=when))
+    prior_images, prior_text = _views(row, "prior_image", images), _raw(row, "prior_report")
+    if not prior_images and not prior_text.strip():
+        return current
+    prior = replace(
+        current,
+        report_id=f"{report_id}-prior",
+        sections=parse_sections(prior_text, is_strict=False) if prior_text.strip() else Sections(),
+        images=prior_images,
+        taken=parse_date(text["prior_date"]),
+    )
+    return replace(current, prior=prior)
 
 
 def _sections(row: Row, text: Mapping[str, str]) -> Sections:
-    """Those of the report, over them columns of their own."""
-    whole = _raw(row, "report")
-    found = parse_sections(whole, is_strict=False) if whole.strip() else Sections()
+    """Those of the report; columns of their own go first."""
+    report = _raw(row, "report")
+    sections = parse_sections(report, is_strict=False) if report.strip() else Sections()
     own = {name: text[name] for name in ("findings", "impression", "indication", "technique", "comparison")}
-    return replace(found, **{name: words for name, words in own.items() if words})
+    return replace(sections, **{name: words for name, words in own.items() if words})
 
 
 def _views(row: Row, column: str, images: Path) -> tuple[View, ...]:
     """The images of a column and their views. Raises `BadInput` for one that is not there, and for one named twice."""
-    names = _several(row, column)
+    names = _list(row, column)
     if column == "image" and column in row and not names:
         raise BadInput("no image named.", fix="give its path, or remove the row")
     if len(set(names)) < len(names):
         raise BadInput(f"one image twice: {names}.", fix="name each once")
     if missing := [name for name in names if not (images / name).is_file()]:
         raise BadInput(f"no image {missing[0]!r} below {images}.", fix="mend the path, or set `images` to its folder")
-    told = _several(row, "view") if column == "image" else []
-    if told and len(told) != len(names):
-        raise BadInput(f"{len(told)} views of {len(names)} images.", fix="one view an image, | between them")
+    views = _list(row, "view") if column == "image" else []
+    if views and len(views) != len(names):
+        raise BadInput(f"{len(views)} views of {len(names)} images.", fix="one view an image, | between them")
     return tuple(
         View(path=images / name, name=view, is_frontal=bool(_FRONTAL.match(view)) if view else None)
-        for name, view in zip(names, told or [""] * len(names), strict=True)
+        for name, view in zip(names, views or [""] * len(names), strict=True)
     )
 
 
-def _several(row: Row, column: str) -> list[str]:
+def _list(row: Row, column: str) -> list[str]:
     value = row.get(column, "")
     return [name.strip() for name in (value.split("|") if isinstance(value, str) else value) if name.strip()]
 
@@ -187,7 +194,7 @@ def _text(row: Row, column: str) -> str:
     return " ".join(_raw(row, column).split())
 
 
-def taken(date: str) -> str:
+def parse_date(date: str) -> str:
     """A date as digits that sort, `20240131` or with a time `20240131080500`; "" for none.
 
     Raises `BadInput` for a date of another form.
@@ -197,21 +204,21 @@ def taken(date: str) -> str:
         date = f"{year}-{int(month):02d}-{int(day):02d}{time}"
     if not date:
         return ""
-    if (found := _DATE.fullmatch(date)) is None:
+    if (match := _DATE.fullmatch(date)) is None:
         raise BadInput(f"date is {date!r}.", fix="2024-01-31, 20240131 or 31.01.2024, a time after it or none")
-    return "".join(part or "" for part in found.groups())
+    return "".join(part or "" for part in match.groups())
 
 
 # --- a table ---------------------------------------------------------------------------------------------------------
 
 
-def _table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Row]]:
+def _read_table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Row]]:
     """Each row under our column names, all of the table's, and its number from 1 (.jsonl: of its line)."""
     if not file.is_file():
         raise BadInput("no such table.", file=file, fix="a .csv, .tsv or .jsonl with a row a study")
     if file.suffix == ".jsonl":
         lines = list(numbered_lines(file))
-        names = _columns(list(dict.fromkeys(name for _, row in lines for name in row)), file, settings)
+        names = _map_columns(list(dict.fromkeys(name for _, row in lines for name in row)), file, settings)
         for number, row in lines:
             yield number, {ours: _plain(row.get(theirs)) for ours, theirs in names.items()}
         return
@@ -221,7 +228,7 @@ def _table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Row]]:
             head = text.readline()
             text.seek(0)
             reader = csv.DictReader(text, delimiter=max(",;\t", key=head.count), strict=True)
-            names = _columns(list(reader.fieldnames or ()), file, settings)
+            names = _map_columns(list(reader.fieldnames or ()), file, settings)
             for number, row in enumerate(reader, 1):
                 yield number, {ours: _cell(row[theirs]) for ours, theirs in names.items()}
         except UnicodeDecodeError as error:
@@ -232,7 +239,7 @@ def _table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Row]]:
             raise BadInput(f"not a table: {error}.", file=file, row=number + 1, fix=fix) from error
 
 
-def _columns(names: list[str], file: Path, settings: GenericSettings) -> dict[str, str]:
+def _map_columns(names: list[str], file: Path, settings: GenericSettings) -> dict[str, str]:
     """Our name of each column that is there -> theirs. Raises `BadInput` naming one that is missing."""
     lower = {name.strip().lower(): name for name in names}
     for ours, theirs in settings.columns.items():
@@ -241,17 +248,17 @@ def _columns(names: list[str], file: Path, settings: GenericSettings) -> dict[st
         if theirs.strip().lower() not in lower:
             hint = nearest(theirs, names)
             raise BadInput(f"no column {theirs!r}.", file=file, row=1, fix=f"mend `columns`: {hint}")
-    called = COLUMNS | {ours: (theirs.strip().lower(),) for ours, theirs in settings.columns.items()}
-    found = {ours: [lower[name] for name in theirs if name in lower] for ours, theirs in called.items()}
-    kept = {ours: theirs[0] for ours, theirs in found.items() if theirs}
-    if not set(kept) & set(TEXTS):
+    names_of = COLUMNS | {ours: (theirs.strip().lower(),) for ours, theirs in settings.columns.items()}
+    present = {ours: [lower[name] for name in theirs if name in lower] for ours, theirs in names_of.items()}
+    columns = {ours: theirs[0] for ours, theirs in present.items() if theirs}
+    if not set(columns) & set(TEXTS):
         raise BadInput(
             f"no column report, findings or impression among: {', '.join(names) or 'nothing'}.",
             file=file,
             row=1,
             fix="rename one, or say which it is: `columns: {report: YOUR_COLUMN}`",
         )
-    return kept
+    return columns
 
 
 def _plain(value: Any) -> str | list[str]:
@@ -266,8 +273,7 @@ def _cell(value: str | None) -> str | list[str]:
     text = value or ""
     if text.lstrip().startswith("["):
         try:
-            found = json.loads(text)
+            return _plain(json.loads(text))
         except ValueError:
             return text
-        return _plain(found)
     return text

@@ -19,7 +19,6 @@ import re
 import tarfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,9 +26,12 @@ from pydantic import Field
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder
+from ..task import Report
 from ..text.sections import Sections
 from . import r2gen
-from .rows import ReportRow, ReportSettings, View, drawn_parts
+from .images import rows_to_reports
+from .rows import ReportRow, ReportSettings, View, draw_splits
+from .sets import ReportContext
 
 ARCHIVE = "NLMCXR_reports.tgz"
 XML_FOLDER = "ecgen-radiology"
@@ -51,27 +53,31 @@ class IuXraySettings(ReportSettings):
     """Of xml: part of the reports that becomes `test`."""
 
 
+def read(settings: IuXraySettings, context: ReportContext, skipped: Skipped) -> list[Report]:
+    """The reports with their images; see `read_rows`."""
+    return rows_to_reports(read_rows(settings, context.seed, skipped), settings, context, "iu_xray", skipped)
+
+
 def read_rows(settings: IuXraySettings, seed: int, skipped: Skipped) -> list[ReportRow]:
     """Every report, by number (R2Gen: in file order). Raises `BadInput` for no reports at all and a torn archive."""
     folder = data_folder(settings.path)
     if settings.layout == "r2gen" or (settings.layout == "auto" and (folder / r2gen.FILE).is_file()):
         return r2gen.read_rows(folder, "iu_xray", skipped)
-    projections = _projections(folder)
+    projections = _read_projections(folder)
     rows: list[ReportRow] = []
-    for file, content in sorted(_documents(folder), key=lambda found: _number(found[0])):
+    for file, content in sorted(_read_documents(folder), key=lambda document: _number(document[0])):
         try:
-            rows.append(_row(content, file, folder, projections))
+            rows.append(_to_row(content, file, folder, projections))
         except BadInput as error:
             skipped.add(file.name, BadInput(error.problem, file=file, fix=error.fix))
-    parts = drawn_parts((row.group for row in rows), settings.val_fraction, settings.test_fraction, seed)
-    return [replace(row, part=parts[row.group]) for row in rows]
+    return draw_splits(rows, settings.val_fraction, settings.test_fraction, seed)
 
 
 def _number(file: Path) -> tuple[int, str]:
     return (int(file.stem) if file.stem.isdigit() else 10**9, file.name)
 
 
-def _documents(folder: Path) -> Iterator[tuple[Path, bytes]]:
+def _read_documents(folder: Path) -> Iterator[tuple[Path, bytes]]:
     """Every XML report: unpacked ones, else those of the archive."""
     if files := sorted((folder / XML_FOLDER).glob("*.xml")):
         yield from ((file, file.read_bytes()) for file in files)
@@ -91,7 +97,7 @@ def _documents(folder: Path) -> Iterator[tuple[Path, bytes]]:
         raise BadInput(f"not readable: {error}", file=archive, fix="download the archive again") from error
 
 
-def _row(content: bytes, file: Path, folder: Path, projections: dict[str, str]) -> ReportRow:
+def _to_row(content: bytes, file: Path, folder: Path, projections: dict[str, str]) -> ReportRow:
     if b"<!ENTITY" in content:
         raise BadInput("XML with entities of its own.", fix="take the file as published")
     try:
@@ -106,28 +112,28 @@ def _row(content: bytes, file: Path, folder: Path, projections: dict[str, str]) 
     return ReportRow(
         report_id=name,
         dataset="iu_xray",
-        part="train",
+        split="train",
         group=name,
         sections=Sections(findings=findings, impression=impression, indication=indication, comparison=comparison),
-        images=tuple(_view(folder, image, projections) for image in images if image),
-        meta={"mesh": [found.text.strip() for found in tree.iter("major") if found.text and found.text.strip()]},
+        images=tuple(_find_image(folder, image, projections) for image in images if image),
+        meta={"mesh": [code.text.strip() for code in tree.iter("major") if code.text and code.text.strip()]},
         file=file,
         row=name,
     )
 
 
-def _view(folder: Path, image: str, projections: dict[str, str]) -> View:
-    """The image file by its id `CXR1_1_IM-0001-3001`, and its projection."""
+def _find_image(folder: Path, image: str, projections: dict[str, str]) -> View:
+    """The image file by its id, and its projection."""
+    # CXR1_1_IM-0001-3001 -> 1_IM-0001-3001.dcm.png, as a copy on Kaggle calls it
     kaggle = re.sub(r"^CXR(\d+)_(?:\d+_)?", r"\1_", image) + ".dcm.png"
     folders = [folder / "images", folder / "NLMCXR_png", folder / "images" / "images_normalized", folder]
-    tried = [place / name for place in folders for name in (f"{image}.png", kaggle)]
-    found = next((path for path in tried if path.is_file()), tried[0])
-    projection = projections.get(kaggle, "") or projections.get(found.name, "")
-    is_frontal = {"frontal": True, "lateral": False}.get(projection.lower())
-    return View(path=found, name=projection.lower(), is_frontal=is_frontal)
+    tried = [parent / name for parent in folders for name in (f"{image}.png", kaggle)]
+    path = next((path for path in tried if path.is_file()), tried[0])
+    projection = (projections.get(kaggle, "") or projections.get(path.name, "")).lower()
+    return View(path=path, name=projection, is_frontal={"frontal": True, "lateral": False}.get(projection))
 
 
-def _projections(folder: Path) -> dict[str, str]:
+def _read_projections(folder: Path) -> dict[str, str]:
     """File name -> Frontal or Lateral, empty without the table."""
     file = folder / PROJECTIONS
     if not file.is_file():

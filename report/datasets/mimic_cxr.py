@@ -13,14 +13,14 @@ License 1.5.0: access by training and signed agreement only; nothing of it may b
 sent to services of others.
 Split: official (train, validate, test), by patient. Patients are the groups. Images of MS-CXR and of Chest ImaGenome
 are of the same patients: keep the scored ones out of other training.
-Sections: `report.sections`. Priors: the same patient's latest study strictly before this one by StudyDate and
+Sections: `report.text.sections`. Priors: the same patient's latest study strictly before this one by StudyDate and
 StudyTime (the dates are shifted, a patient's all alike). Views: ViewPosition, PA and AP are frontal.
 """
 
 import csv
 import gzip
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,14 @@ from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput, Skipped, nearest
 from ...grounding.datasets.corpus import data_folder
+from ..task import Report
 from ..text.sections import parse_sections
 from . import r2gen
-from .rows import ReportRow, ReportSettings, View, before
+from .images import rows_to_reports
+from .rows import ReportRow, ReportSettings, View, find_earlier
+from .sets import ReportContext
 
-PARTS = {"train": "train", "validate": "val", "test": "test"}
+SPLITS = {"train": "train", "validate": "val", "test": "test"}
 COLUMNS = {
     "split": ("dicom_id", "study_id", "subject_id", "split"),
     "metadata": ("dicom_id", "study_id", "subject_id", "ViewPosition", "StudyDate", "StudyTime"),
@@ -60,11 +63,21 @@ class _Study:
 
     subject: str
     study: str
-    part: str
+    split: str
     row: int
     taken: str = ""
     views: list[tuple[str, str]] = field(default_factory=list)
     """(dicom_id, ViewPosition)"""
+
+    @property
+    def folder(self) -> Path:
+        """Folder of its images, beside which its report lies, below the folder of the set."""
+        return Path("files") / f"p{self.subject[:2]}" / f"p{self.subject}" / f"s{self.study}"
+
+
+def read(settings: MimicCxrSettings, context: ReportContext, skipped: Skipped) -> list[Report]:
+    """The reports with their images; see `read_rows`."""
+    return rows_to_reports(read_rows(settings, context.seed, skipped), settings, context, "mimic_cxr", skipped)
 
 
 def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[ReportRow]:
@@ -73,119 +86,110 @@ def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[R
     Raises `BadInput` for a missing csv file or column; studies without a report file go to `skipped`.
     """
     folder = data_folder(settings.path)
-    if _table(folder, "split") is None and (folder / r2gen.FILE).is_file():
+    if _find_table(folder, "split") is None and (folder / r2gen.FILE).is_file():
         return r2gen.read_rows(folder, "mimic_cxr", skipped)
-    studies = _studies(folder)
-    labels = _chexpert(folder)
-    file = _existing(folder, "split")
-    places = before([(study.subject, study.taken) for study in studies])
+    studies = _read_studies(folder)
+    labels = _read_chexpert(folder)
+    file = _need_table(folder, "split")
+    earlier = find_earlier([(study.subject, study.taken) for study in studies])
+    # With a limit twice as many of each split are read, since some have no usable report.
+    counts: Counter[str] = Counter()
+    wanted: list[int] = []
+    for index, study in enumerate(studies):
+        counts[study.split] += 1
+        if settings.limit is None or counts[study.split] <= 2 * settings.limit:
+            wanted.append(index)
     built: dict[int, ReportRow | None] = {}
     rows: list[ReportRow] = []
-    for number in tqdm(_wanted(studies, settings.limit), desc="reports", unit="report", disable=None):
-        for place in filter(lambda place: place is not None and place not in built, (number, places[number])):
-            assert place is not None
-            built[place] = _row(studies[place], folder, settings, file, labels, skipped)
-        row, prior = built[number], places[number]
-        if row is not None:
+    for index in tqdm(wanted, desc="reports", unit="report", disable=None):
+        prior = earlier[index]
+        for needed in (index, prior):
+            if needed is not None and needed not in built:
+                built[needed] = _to_row(studies[needed], folder, settings, file, labels, skipped)
+        if (row := built[index]) is not None:
             rows.append(replace(row, prior=None if prior is None else built[prior]))
     return rows
 
 
-def _wanted(studies: list[_Study], limit: int | None) -> list[int]:
-    """Places of the studies to read: with a limit twice as many of each part, since some have no usable report."""
-    counts: Counter[str] = Counter()
-    found: list[int] = []
-    for place, study in enumerate(studies):
-        counts[study.part] += 1
-        if limit is None or counts[study.part] <= 2 * limit:
-            found.append(place)
-    return found
-
-
-def _row(
+def _to_row(
     study: _Study, folder: Path, settings: MimicCxrSettings, file: Path, labels: dict[str, Any], skipped: Skipped
 ) -> ReportRow | None:
+    """The study with its report read; None, and listed, where that is not there or holds no text."""
     try:
-        text = _report_file(study, [settings.reports and data_folder(settings.reports), folder]).read_text("utf-8")
-        sections = parse_sections(text)
+        folders = [data_folder(settings.reports)] if settings.reports else []
+        tried = [parent / study.folder.with_suffix(".txt") for parent in (*folders, folder)]
+        if (report := next((path for path in tried if path.is_file()), None)) is None:
+            fix = "unpack mimic-cxr-reports.zip there, or set reports"
+            raise BadInput("no report of this study.", file=tried[-1], fix=fix)
+        sections = parse_sections(report.read_text("utf-8"))
     except (BadInput, UnicodeDecodeError) as error:
         skipped.add(f"study s{study.study}", error)
         return None
-    at = folder / "files" / f"p{study.subject[:2]}" / f"p{study.subject}" / f"s{study.study}"
     return ReportRow(
         report_id=f"s{study.study}",
         dataset="mimic_cxr",
-        part=study.part,
+        split=study.split,
         group=f"p{study.subject}",
         sections=sections,
-        images=tuple(_view(at, dicom, position) for dicom, position in study.views),
+        images=tuple(_find_image(folder / study.folder, dicom, position.strip()) for dicom, position in study.views),
         taken=study.taken,
-        meta={"chexpert": found} if (found := labels.get(study.study)) else {},
+        meta={"chexpert": labels[study.study]} if labels.get(study.study) else {},
         file=file,
         row=study.row,
     )
 
 
-def _report_file(study: _Study, folders: Iterable[Path | None]) -> Path:
-    """The report beside the study's folder. Raises `BadInput` where it is in none of the folders."""
-    name = Path("files") / f"p{study.subject[:2]}" / f"p{study.subject}" / f"s{study.study}.txt"
-    tried = [folder / name for folder in folders if folder]
-    if found := next((path for path in tried if path.is_file()), None):
-        return found
-    raise BadInput("no report of this study.", file=tried[-1], fix="unpack mimic-cxr-reports.zip there, or set reports")
-
-
-def _view(folder: Path, dicom: str, position: str) -> View:
+def _find_image(folder: Path, dicom: str, position: str) -> View:
     paths = [folder / f"{dicom}{suffix}" for suffix in _SUFFIXES]
-    is_frontal = position.split()[0] in _FRONTAL if position.strip() else None
-    return View(path=next((p for p in paths if p.is_file()), paths[0]), name=position.strip(), is_frontal=is_frontal)
+    is_frontal = position.split()[0] in _FRONTAL if position else None
+    return View(path=next((p for p in paths if p.is_file()), paths[0]), name=position, is_frontal=is_frontal)
 
 
 # --- csv files -------------------------------------------------------------------------------------------------------
 
 
-def _studies(folder: Path) -> list[_Study]:
+def _read_studies(folder: Path) -> list[_Study]:
     """Studies in the split file's order, images in the same, views and times from the metadata."""
-    told = {
+    known = {
         row["dicom_id"]: (row["ViewPosition"], row["StudyDate"], row["StudyTime"])
-        for _, row in _rows(_existing(folder, "metadata"), "metadata")
+        for _, row in _read_table(_need_table(folder, "metadata"), "metadata")
     }
-    found: dict[str, _Study] = {}
+    studies: dict[str, _Study] = {}
     times: defaultdict[str, list[str]] = defaultdict(list)
-    file = _existing(folder, "split")
-    for number, row in _rows(file, "split"):
-        if (part := PARTS.get(row["split"])) is None:
+    file = _need_table(folder, "split")
+    for number, row in _read_table(file, "split"):
+        if (split := SPLITS.get(row["split"])) is None:
             problem = f"split is {row['split']!r}."
             raise BadInput(problem, file=file, row=number, fix="train, validate or test, as published")
-        study, (position, date, time) = row["study_id"], told.get(row["dicom_id"], ("", "", ""))
-        new = _Study(subject=row["subject_id"], study=study, part=part, row=number)
-        found.setdefault(study, new).views.append((row["dicom_id"], position))
+        name, (position, date, time) = row["study_id"], known.get(row["dicom_id"], ("", "", ""))
+        new = _Study(subject=row["subject_id"], study=name, split=split, row=number)
+        studies.setdefault(name, new).views.append((row["dicom_id"], position))
         if date:
-            times[study].append(taken(date, time))
-    return [replace(one, taken=min(times[name], default="")) for name, one in found.items()]
+            times[name].append(join_time(date, time))
+    return [replace(study, taken=min(times[name], default="")) for name, study in studies.items()]
 
 
-def taken(date: str, time: str) -> str:
+def join_time(date: str, time: str) -> str:
     """StudyDate `21800506`, StudyTime `80556.875` (8 h 5 min: leading zeros are lost) -> `21800506080556875`."""
     whole, _, part = time.partition(".")
     return f"{date.strip()}{whole.strip().zfill(6)}{part.strip().ljust(3, '0')[:3]}"
 
 
-def _chexpert(folder: Path) -> dict[str, dict[str, int]]:
-    """AnnotatedImage id -> its labels 1, 0 or -1 (uncertain); those not mentioned are left out."""
-    file = _table(folder, "chexpert")
-    return {} if file is None else {row["study_id"]: _labels(row) for _, row in _rows(file, "chexpert")}
+def _read_chexpert(folder: Path) -> dict[str, dict[str, int]]:
+    """Study id -> its labels 1, 0 or -1 (uncertain); those not mentioned are left out."""
+    if (file := _find_table(folder, "chexpert")) is None:
+        return {}
+    ids = COLUMNS["chexpert"]
+    return {
+        row["study_id"]: {name: round(float(value)) for name, value in row.items() if value and name not in ids}
+        for _, row in _read_table(file, "chexpert")
+    }
 
 
-def _labels(row: dict[str, str]) -> dict[str, int]:
-    return {name: round(float(value)) for name, value in row.items() if value and name not in COLUMNS["chexpert"]}
-
-
-def _rows(file: Path, kind: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _read_table(file: Path, kind: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row and its number from 1. Raises `BadInput` for a missing column and a torn file."""
-    with (
-        gzip.open(file, "rt", encoding="utf-8", newline="") if file.suffix == ".gz" else file.open(newline="") as lines
-    ):
+    is_packed = file.suffix == ".gz"
+    with gzip.open(file, "rt", encoding="utf-8", newline="") if is_packed else file.open(newline="") as lines:
         reader = csv.DictReader(lines)
         try:
             names = reader.fieldnames or ()
@@ -199,14 +203,14 @@ def _rows(file: Path, kind: str) -> Iterator[tuple[int, dict[str, str]]]:
             raise BadInput(f"not readable: {error}", file=file, fix="download the file again") from error
 
 
-def _table(folder: Path, kind: str) -> Path | None:
+def _find_table(folder: Path, kind: str) -> Path | None:
     """The newest `mimic-cxr-*-<kind>.csv.gz` or .csv."""
     files = sorted([*folder.glob(f"mimic-cxr-*-{kind}.csv.gz"), *folder.glob(f"mimic-cxr-*-{kind}.csv")])
     return files[-1] if files else None
 
 
-def _existing(folder: Path, kind: str) -> Path:
-    if (file := _table(folder, kind)) is None:
+def _need_table(folder: Path, kind: str) -> Path:
+    if (file := _find_table(folder, kind)) is None:
         name = f"mimic-cxr-2.0.0-{kind}.csv.gz"
         raise BadInput("no such file.", file=folder / name, fix="it is part of MIMIC-CXR-JPG: put it into this folder")
     return file

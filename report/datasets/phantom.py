@@ -1,42 +1,63 @@
-"""Reports of phantoms: two or three sentences on a synthetic picture, each with the regions it speaks of.
+"""Reports of phantoms: two or three sentences on a synthetic image, each with the regions it speaks of.
 
-Source: written by `grounding.datasets.phantom.write`, nothing is downloaded. One structure and its place, the findings
-with their number and place, then what is absent. Split: that of the picture; train, val and test share no draw.
+Source: written by `grounding.datasets.phantoms`, nothing is downloaded. One structure and its location, the findings
+with their number and location, then what is absent. Split: that of the image; train, val and test share no draw.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from datasets import Dataset
-
-from ...grounding.bad_input import BadInput
-from ...grounding.datasets.phantoms.dataset import read_rows
+from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.corpus import data_folder
+from ...grounding.settings import Settings
 from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.sentences import Sentence
 from ..task import Report
+from .sets import ReportContext
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 COLUMNS = ("report_id", "text", "sentences")
 
 
-def read_reports(folder: Path, images: Dataset) -> list[Report]:
-    """The reports of these studies (rows of `phantom.read`), in file order.
+class PhantomReportSettings(Settings):
+    """Which phantoms are written about."""
+
+    path: Path | None = None
+    """A folder of phantoms drawn before, relative to MEDGLIP_DATA; left out: those of the recipe."""
+
+
+def read(settings: PhantomReportSettings, context: ReportContext, skipped: Skipped) -> list[Report]:
+    """The reports of the phantoms, in file order; nothing is skipped. Raises `BadInput` where no phantoms are."""
+    from ...grounding.datasets.phantoms import dataset as phantoms
+
+    own = None if settings.path else context.phantom_dir
+    folder = own or data_folder(settings.path or Path("phantom"))
+    return read_reports(folder, phantoms.read(folder))
+
+
+def read_reports(folder: Path, images: "Dataset") -> list[Report]:
+    """The reports of these images (rows of `phantoms.dataset.read`), in file order.
 
     Raises `BadInput` naming the file and the row for a missing column, or a sentence whose regions are not there.
     """
+    from ...grounding.datasets.phantoms.dataset import read_rows
+
     file = folder / "reports.jsonl"
-    return [_report(row, image, file, number) for number, row, image in read_rows(file, COLUMNS, images)]
+    return [_to_report(row, image, file, number) for number, row, image in read_rows(file, COLUMNS, images)]
 
 
-def _report(row: dict[str, Any], image: AnnotatedImage, file: Path, number: int) -> Report:
+def _to_report(row: dict[str, Any], image: AnnotatedImage, file: Path, number: int) -> Report:
     try:
-        sentences = tuple(_sentence(sentence, image) for sentence in row["sentences"])
+        sentences = tuple(_to_sentence(sentence, image) for sentence in row["sentences"])
     except (KeyError, IndexError, TypeError) as error:
-        fix = "a sentence has text, regions (places in the study's list) and is_negated"
+        fix = "a sentence has text, regions (indices into the image's list) and is_negated"
         raise BadInput(f"malformed sentence: {error!r}.", file=file, row=number, fix=fix) from error
     return Report(report_id=str(row["report_id"]), image=image, text=str(row["text"]), sentences=sentences)
 
 
-def _sentence(row: dict[str, Any], image: AnnotatedImage) -> Sentence:
+def _to_sentence(row: dict[str, Any], image: AnnotatedImage) -> Sentence:
     if any(k < 0 for k in row["regions"]):
         raise IndexError(f"region {min(row['regions'])}")
     regions = tuple(image.regions[k] for k in row["regions"])

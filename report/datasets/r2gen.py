@@ -18,62 +18,55 @@ from ..text.sections import Sections
 from .rows import ReportRow, View
 
 FILE = "annotation.json"
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 _PATIENT = re.compile(r"(?:^|/)(p\d{8})(?:/|$)")
 
 
 def read_rows(folder: Path, dataset: str, skipped: Skipped) -> list[ReportRow]:
     """Every report in file order, train first. Raises `BadInput` for a missing or torn file and one of another form."""
     file = folder / FILE
-    parts = _parts(file)
+    fix = 'R2Gen\'s file: {"train": [{id, report, image_path}], "val": [...], "test": [...]}'
+    try:
+        splits = json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadInput(f"not readable: {error}", file=file, fix=fix) from error
+    if not isinstance(splits, dict) or not any(isinstance(splits.get(split), list) for split in SPLITS):
+        raise BadInput("no list under train, val or test.", file=file, fix=fix)
     rows: list[ReportRow] = []
-    for part in PARTS:
-        for number, row in enumerate(parts.get(part, []), 1):
+    for split in SPLITS:
+        for number, row in enumerate(splits.get(split, []), 1):
             try:
-                rows.append(_row(row, part, folder, dataset, f"{part} {number}"))
+                rows.append(_to_row(row, split, folder, dataset, f"{split} {number}"))
             except BadInput as error:
-                wrong = BadInput(error.problem, file=file, row=f"{part} {number}", fix=error.fix)
-                skipped.add(f"{file.name} row {part} {number}", wrong)
+                wrong = BadInput(error.problem, file=file, row=f"{split} {number}", fix=error.fix)
+                skipped.add(f"{file.name} row {split} {number}", wrong)
     return rows
 
 
-def _parts(file: Path) -> dict[str, list[Any]]:
-    fix = 'R2Gen\'s file: {"train": [{id, report, image_path}], "val": [...], "test": [...]}'
-    try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BadInput(f"not readable: {error}", file=file, fix=fix) from error
-    if not isinstance(found, dict) or not any(isinstance(found.get(part), list) for part in PARTS):
-        raise BadInput("no list under train, val or test.", file=file, fix=fix)
-    return found
-
-
-def _row(row: Any, part: str, folder: Path, dataset: str, number: str) -> ReportRow:
+def _to_row(row: Any, split: str, folder: Path, dataset: str, number: str) -> ReportRow:
     names = row.get("image_path") if isinstance(row, dict) else None
     if not isinstance(row, dict) or not isinstance(row.get("report"), str) or "id" not in row:
         raise BadInput("a row needs id, report and image_path.", fix="remove the row")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         raise BadInput(f"image_path is {names!r}.", fix="a list of paths below images/")
+    if row.get("subject_id"):
+        group = f"p{row['subject_id']}"
+    else:
+        patient = _PATIENT.search(names[0])
+        group = patient[1] if patient else str(row["id"]).split("_")[0]
     return ReportRow(
         report_id=str(row["id"]),
         dataset=dataset,
-        part=part,
-        group=_group(row, names[0]),
+        split=split,
+        group=group,
         sections=Sections(findings=" ".join(row["report"].split())),
-        images=tuple(View(path=_below(folder, name)) for name in names),
+        images=tuple(View(path=_find_image(folder, name)) for name in names),
         file=folder / FILE,
         row=number,
     )
 
 
-def _group(row: dict[str, Any], name: str) -> str:
-    if row.get("subject_id"):
-        return f"p{row['subject_id']}"
-    found = _PATIENT.search(name)
-    return found[1] if found else str(row["id"]).split("_")[0]
-
-
-def _below(folder: Path, name: str) -> Path:
+def _find_image(folder: Path, name: str) -> Path:
     """The image below images/, else files/, else the folder itself."""
     tried = [folder / "images" / name, folder / "files" / name, folder / name]
     return next((path for path in tried if path.is_file()), tried[0])

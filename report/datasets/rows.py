@@ -1,13 +1,13 @@
-"""A report as its files have it, before any image is opened: what every reader here returns, and what becomes of it.
+"""A report as its files have it, before any image is opened: what the readers of plain rows return.
 
-files -> `ReportRow` -> `ReportText` (what is written and what is given, no image: also for warming up on text alone)
--> `Report` (its images opened). What cannot be used is listed with file and row, and the rest goes on.
+files -> `ReportRow` -> `ReportText` (no image: also for warming up on text alone) -> `Report` (its images opened).
+What cannot be used is listed with file and row, and the rest goes on.
 """
 
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from ..text.sections import Sections
 
 Context = Literal["indication", "technique", "comparison"]
 CONTEXT: tuple[Context, ...] = ("indication", "technique", "comparison")
-"""What may be told of a study, in the order of the prompt."""
+"""What the prompt may give of a study, in the order of the prompt."""
 
 
 class ReportSettings(Settings):
@@ -33,11 +33,11 @@ class ReportSettings(Settings):
     fallback: bool = True
     """Where that section is missing take the other one, else the last paragraph; without, such reports are listed."""
     context: tuple[Context, ...] = CONTEXT
-    """What the prompt tells of the study, where the report has it."""
+    """What the prompt gives of the study, where the report has it."""
     prior: Literal["none", "report", "image", "both"] = "none"
-    """What the prompt holds of the patient's study before: its text, its first image, both."""
+    """What the prompt gives of the patient's study before: its text, its first image, both."""
     max_views: int = Field(default=1, ge=1)
-    """At most so many images of the study, frontal ones first."""
+    """At most so many images of a study, frontal ones first."""
     needs_frontal: bool = True
     """List studies whose views are all known and none frontal; without, they count by what they have."""
     deidentified: Policy = "remove"
@@ -45,11 +45,11 @@ class ReportSettings(Settings):
     max_words: int = Field(default=400, ge=1)
     """Longer targets are listed: no report is cut, since a score against half of one says nothing."""
     max_context_words: int = Field(default=80, ge=1)
-    """What is told of the study, and the prior text, are cut here, at the end of a sentence where there is one."""
+    """What the prompt gives of the study, and the prior text, are cut here, after a sentence where there is one."""
     decode_images: bool = True
     """Decode every image to its end, so that a torn one is found now; without, its header alone is read."""
     limit: int | None = Field(default=None, ge=1)
-    """At most so many reports of each part, in file order; all of them when left out."""
+    """At most so many reports of each split, in file order; all of them when left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +63,15 @@ class View:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReportRow:
-    """One study of a set. `images`: nobody looked whether they are there; none at all in a set of text.
+    """One study of a set. `images`: they need not exist; none at all in a set of text.
 
-    `part`: train, val or test. `group`: the patient. `taken`: as `Report.taken`. `prior`: the patient's study before.
+    `split`: train, val or test. `group`: the patient. `taken`: as `Report.taken`. `prior`: the patient's study before.
     `file`, `row`: where it was read.
     """
 
     report_id: str
     dataset: str
-    part: str
+    split: str
     group: str
     sections: Sections
     file: Path
@@ -83,49 +83,54 @@ class ReportRow:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
-def before(keys: Sequence[tuple[str, str]]) -> list[int | None]:
-    """For each (patient, taken) the place of the same patient's latest study that is strictly earlier, None for none.
+def find_earlier(keys: Sequence[tuple[str, str]]) -> list[int | None]:
+    """For each (patient, taken) the index of the same patient's latest study that is strictly earlier, None for none.
+
+        0 (p, 2018)   1 (p, 2016)   2 (p, 2018)   3 (q, "")    ->    [1, None, 1, None]
 
     Studies without a time neither have one nor are one; of several at one time the last in order.
     """
     times: defaultdict[str, list[tuple[str, int]]] = defaultdict(list)
-    for place, (patient, taken) in enumerate(keys):
+    for index, (patient, taken) in enumerate(keys):
         if patient and taken:
-            times[patient].append((taken, place))
-    for found in times.values():
-        found.sort()
-    places: list[int | None] = []
+            times[patient].append((taken, index))
+    for studies in times.values():
+        studies.sort()
+    earlier: list[int | None] = []
     for patient, taken in keys:
-        known = times[patient] if patient and taken else []
-        place = bisect_left(known, (taken, -1))
-        places.append(known[place - 1][1] if place else None)
-    return places
+        studies = times[patient] if patient and taken else []
+        # (taken, -1) sorts before every study of that time, so that what is left of it is strictly earlier.
+        position = bisect_left(studies, (taken, -1))
+        earlier.append(studies[position - 1][1] if position else None)
+    return earlier
 
 
-def drawn_parts(groups: Iterable[str], val_fraction: float, test_fraction: float, seed: int) -> dict[str, str]:
-    """Group -> train, val or test; a group's side depends on its name and the seed (see `held_out`)."""
-    names = set(groups)
-    test = held_out(names, test_fraction, seed)
-    val = held_out(names - test, val_fraction / max(1 - test_fraction, 1e-9), seed + 1)
-    return {name: "test" if name in test else "val" if name in val else "train" for name in sorted(names)}
+def draw_splits(rows: Sequence[ReportRow], val_fraction: float, test_fraction: float, seed: int) -> list[ReportRow]:
+    """The rows with a split drawn by group; a group's split depends on its name and the seed (see `held_out`)."""
+    groups = {row.group for row in rows}
+    test = held_out(groups, test_fraction, seed)
+    # Test is taken first, so the part of the rest that is `val_fraction` of the whole is larger.
+    val = held_out(groups - test, val_fraction / max(1 - test_fraction, 1e-9), seed + 1)
+    splits = {group: "test" if group in test else "val" if group in val else "train" for group in groups}
+    return [replace(row, split=splits[row.group]) for row in rows]
 
 
-def one_part_a_group(rows: Iterable[ReportRow]) -> None:
-    """Raises `BadInput` for a patient in two parts: what is scored would have been trained on."""
+def check_groups(rows: Iterable[ReportRow]) -> None:
+    """Raises `BadInput` for a patient in two splits: what is scored would have been trained on."""
     first: dict[str, ReportRow] = {}
     for row in rows:
         other = first.setdefault(row.group, row)
-        if other.part != row.part:
-            problem = f"patient {row.group!r} is in {row.part} here and in {other.part} in row {other.row}."
-            fix = "give a patient one part, or leave the column out and let patients be drawn"
+        if other.split != row.split:
+            problem = f"patient {row.group!r} is in {row.split} here and in {other.split} in row {other.row}."
+            fix = "give a patient one split, or leave the column out and let patients be drawn"
             raise BadInput(problem, file=row.file, row=row.row, fix=fix)
 
 
-def place(row: ReportRow) -> str:
+def row_name(row: ReportRow) -> str:
     """The name of a row in the list of what was left out."""
     return f"{row.file.name} row {row.row}"
 
 
-def placed(row: ReportRow, error: BadInput) -> BadInput:
+def locate(error: BadInput, row: ReportRow) -> BadInput:
     """The error with file and row, where it names no file itself."""
     return error if error.file else BadInput(error.problem, file=row.file, row=row.row, fix=error.fix)

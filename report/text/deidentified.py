@@ -39,7 +39,7 @@ def num_marks(text: str) -> int:
     return len(_MARK.findall(text))
 
 
-def treated(text: str, policy: Policy) -> str:
+def apply_policy(text: str, policy: Policy) -> str:
     """The text under the policy; a text without marks is returned as it is."""
     if policy == "keep" or not _MARK.search(text):
         return text
@@ -65,4 +65,4 @@ def note(text: str, policy: Policy) -> dict[str, Any]:
 
 def as_reference(text: str, meta: Mapping[str, Any]) -> str:
     """A generated text under the policy of the reference it is scored against; as it is where there is none."""
-    return treated(text, meta.get("deidentified", {}).get("policy", "keep"))
+    return apply_policy(text, meta.get("deidentified", {}).get("policy", "keep"))

@@ -59,7 +59,7 @@ def _train(line: Line, settings: WarmUp, folder: Path) -> None:
 def text_examples(line: Line, settings: WarmUp) -> list[Example]:
     """Prompts without picture of the set's part `train`; what is left out is listed with the run's."""
     chosen = getattr(settings, settings.data)
-    texts, skipped = load_texts(settings.data, settings=chosen, part="train", seed=line.recipe.seed)
+    texts, skipped = load_texts(settings.data, settings=chosen, split="train", seed=line.recipe.seed)
     line.skipped.entries += skipped.entries
     held_out = (line.recipe.eval_split, line.recipe.held_out_split)
     kept = unseen(texts, [report for report in line.reports if report.image.split in held_out])

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from medglip.grounding.bad_input import BadInput
-from medglip.report.datasets.covid_cxr import COLUMNS, CovidNotesSettings, read
+from medglip.grounding.bad_input import BadInput, Skipped
+from medglip.report.datasets import covid_notes
+from medglip.report.datasets.covid_notes import COLUMNS, CovidNotesSettings
+from medglip.report.datasets.sets import ReportContext
+from medglip.report.task import Report
 
 Rows = list[tuple[str, str, str, str]]
 
@@ -24,6 +27,11 @@ def write_set(folder: Path, rows: Rows, boxes: dict[str, list[float]] | None = N
         coco = {"images": images, "annotations": found, "categories": [{"id": 1, "name": "Right Lung"}]}
         (folder / "lung_boxes.json").write_text(json.dumps(coco))
     return CovidNotesSettings(path=folder)
+
+
+def read(settings: CovidNotesSettings, seed: int) -> tuple[list[Report], Skipped]:
+    skipped = Skipped()
+    return covid_notes.read(settings, ReportContext(seed=seed), skipped), skipped
 
 
 def test_notes_become_reports_with_the_lung_regions(tmp_path: Path) -> None:

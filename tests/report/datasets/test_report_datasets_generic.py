@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from medglip.grounding.bad_input import BadInput
-from medglip.report.datasets.generic import GenericSettings, taken
+from medglip.report.datasets.generic import GenericSettings, parse_date
 from medglip.report.datasets.load import load_reports, load_texts
 
 Rows = list[dict[str, Any]]
@@ -202,12 +202,12 @@ def test_sets_that_were_there_before_come_by_name_too(tmp_path: Path) -> None:
     write(tmp_path, rows, "metadata.csv")
     reports, _ = load_reports("covid_notes", tmp_path)
     assert [report.text for report in reports] == [f"Note {k}." for k in "abcd"]
-    assert {report.image.split for report in load_reports("covid_notes", tmp_path, part="val")[0]} == {"val"}
+    assert {report.image.split for report in load_reports("covid_notes", tmp_path, split="val")[0]} == {"val"}
 
 
 def test_dates_sort_as_digits() -> None:
-    assert taken("") == ""
-    assert taken("2024-01-31") == taken("20240131") == taken("31.1.2024") == "20240131"
-    assert taken("2024-01-31T08:05:06.5Z") == taken("31.01.2024 08:05:06") == "20240131080506"
+    assert parse_date("") == ""
+    assert parse_date("2024-01-31") == parse_date("20240131") == parse_date("31.1.2024") == "20240131"
+    assert parse_date("2024-01-31T08:05:06.5Z") == parse_date("31.01.2024 08:05:06") == "20240131080506"
     with pytest.raises(BadInput, match="date is '01/31/2024'"):
-        taken("01/31/2024")
+        parse_date("01/31/2024")

@@ -84,10 +84,10 @@ def test_projections_say_which_view_is_frontal(tmp_path: Path) -> None:
 
 def test_parts_are_drawn_by_report_and_stay_when_others_go(tmp_path: Path) -> None:
     write_archive(tmp_path, {k: document(k, f"Text {k}.", "") for k in range(60)})
-    parts = {text.row.report_id: text.row.part for text in load_texts("iu_xray", tmp_path)[0]}
+    parts = {text.row.report_id: text.row.split for text in load_texts("iu_xray", tmp_path)[0]}
     assert set(parts.values()) == {"train", "val", "test"}
     write_archive(tmp_path, {k: document(k, f"Text {k}.", "") for k in range(0, 60, 2)})
-    fewer = {text.row.report_id: text.row.part for text in load_texts("iu_xray", tmp_path)[0]}
+    fewer = {text.row.report_id: text.row.split for text in load_texts("iu_xray", tmp_path)[0]}
     assert {name: parts[name] for name in fewer if fewer[name] == "test"} == dict.fromkeys(
         (name for name in fewer if parts[name] == "test"), "test"
     )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from medglip.grounding.bad_input import BadInput
 from medglip.report.datasets.load import load_reports, load_texts
-from medglip.report.datasets.mimic_cxr import MimicCxrSettings, taken
+from medglip.report.datasets.mimic_cxr import MimicCxrSettings, join_time
 
 META = ("dicom_id", "subject_id", "study_id", "ViewPosition", "Rows", "Columns", "StudyDate", "StudyTime")
 TEXT = " FINAL REPORT\n INDICATION: Cough, seen ___.\n \n FINDINGS: {0}\n IMPRESSION: {1}\n"
@@ -73,7 +73,7 @@ def test_studies_become_reports_frontal_view_first(mimic: Mimic) -> None:
     assert reports[1].meta["deidentified"] == {"policy": "remove", "marks": 1}
     assert reports[1].text == "Edema."
     assert not skipped.entries
-    only, _ = load_reports("mimic_cxr", settings=mimic.write(), part="test")
+    only, _ = load_reports("mimic_cxr", settings=mimic.write(), split="test")
     assert [report.report_id for report in only] == ["s57375967"]
 
 
@@ -107,8 +107,8 @@ def test_the_prior_is_the_patients_latest_earlier_study_and_never_a_later_one(mi
 
 
 def test_times_sort_though_their_leading_zeros_are_lost() -> None:
-    assert taken("21800506", "80556.875") == "21800506080556875" < taken("21800506", "213014.531")
-    assert taken("21800506", "") < taken("21800506", "5.5") < taken("21800506", "100.0")
+    assert join_time("21800506", "80556.875") == "21800506080556875" < join_time("21800506", "213014.531")
+    assert join_time("21800506", "") < join_time("21800506", "5.5") < join_time("21800506", "100.0")
 
 
 def test_every_bad_study_is_listed_and_the_rest_goes_on(mimic: Mimic) -> None:
@@ -181,5 +181,5 @@ def test_missing_tables_columns_and_words_are_one_clear_error(mimic: Mimic, tmp_
         load_reports("mimic")
     with pytest.raises(BadInput, match="no settings of iu_xray"):
         load_reports("iu_xray", settings=settings)
-    with pytest.raises(BadInput, match="parts with reports: train"):
-        load_texts("mimic_cxr", settings=mimic.write(), part="test")
+    with pytest.raises(BadInput, match="splits with reports: train"):
+        load_texts("mimic_cxr", settings=mimic.write(), split="test")

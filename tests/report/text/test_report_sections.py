@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medglip.grounding.bad_input import BadInput
-from medglip.report.text.deidentified import Policy, as_reference, note, num_marks, treated
+from medglip.report.text.deidentified import Policy, apply_policy, as_reference, note, num_marks
 from medglip.report.text.sections import named, parse_sections
 
 REPORT = """                                 FINAL REPORT
@@ -110,11 +110,11 @@ def test_reports_from_elsewhere_have_headers_in_any_case_and_only_known_ones() -
     ],
 )
 def test_marks_are_taken_out_with_the_words_that_lose_theirs(text: str, removed: str) -> None:
-    assert treated(text, "remove") == removed
-    assert treated(removed, "remove") == removed
-    assert num_marks(treated(text, "same")) == num_marks(text)
-    assert "XXXX" not in treated(text, "same")
-    assert treated(text, "keep") == text
+    assert apply_policy(text, "remove") == removed
+    assert apply_policy(removed, "remove") == removed
+    assert num_marks(apply_policy(text, "same")) == num_marks(text)
+    assert "XXXX" not in apply_policy(text, "same")
+    assert apply_policy(text, "keep") == text
 
 
 @given(
@@ -145,8 +145,8 @@ def test_marks_are_taken_out_with_the_words_that_lose_theirs(text: str, removed:
 def test_treating_twice_is_treating_once_and_no_mark_is_left(parts: list[str]) -> None:
     text = "".join(parts)
     for policy in get_args(Policy):
-        assert treated(treated(text, policy), policy) == treated(text, policy)
-    assert num_marks(treated(text, "remove")) == 0
+        assert apply_policy(apply_policy(text, policy), policy) == apply_policy(text, policy)
+    assert num_marks(apply_policy(text, "remove")) == 0
 
 
 def test_a_generated_text_is_read_under_the_policy_of_its_reference() -> None:
@@ -154,4 +154,4 @@ def test_a_generated_text_is_read_under_the_policy_of_its_reference() -> None:
     assert meta["deidentified"] == {"policy": "remove", "marks": 2}
     assert as_reference("Clear since ___.", meta) == "Clear."
     assert as_reference("Clear since ___.", {}) == "Clear since ___."
-    assert treated("A foxxxxy word, maxxxx.", "remove") == "A foxxxxy word, maxxxx."
+    assert apply_policy("A foxxxxy word, maxxxx.", "remove") == "A foxxxxy word, maxxxx."

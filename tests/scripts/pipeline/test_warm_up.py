@@ -67,7 +67,7 @@ def test_prompts_have_no_picture_and_speak_of_none(table: Path, line: Line, tiny
 
 
 def test_texts_that_equal_a_scored_report_are_left_out_whatever_their_stops_and_marks(table: Path) -> None:
-    texts, _ = load_texts("generic", settings=GenericSettings(path=table, deidentified="keep"), part="train")
+    texts, _ = load_texts("generic", settings=GenericSettings(path=table, deidentified="keep"), split="train")
     assert len(unseen(texts, [])) == len(REPORTS)
     kept = unseen(texts, [scored("nodule number 3 , from xxxx ."), scored("")])
     assert [text.findings for text in texts if text not in kept] == ["Nodule number 3, from XXXX."]

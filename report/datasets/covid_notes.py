@@ -26,6 +26,7 @@ from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.sentences import ground_sentences, split_sentences
 from ..task import Report
+from .sets import ReportContext
 
 COLUMNS = ("patientid", "filename", "modality", "clinical_notes")
 
@@ -56,54 +57,34 @@ class _Note:
     text: str
 
 
-def read(settings: CovidNotesSettings, seed: int) -> tuple[list[Report], Skipped]:
-    """The notes as reports in file order, split `train` or `val`, and the rows left out.
+def read(settings: CovidNotesSettings, context: ReportContext, skipped: Skipped) -> list[Report]:
+    """The notes as reports in file order, split `train` or `val`.
 
-    Rows without a note, a second row of one image, and rows whose image cannot be read are skipped.
+    To `skipped` go rows without a note, a second row of one image, and rows whose image cannot be read.
     Raises `BadInput` when the folder or metadata.csv is unusable.
     """
     folder = data_folder(settings.path)
-    skipped = Skipped()
     file = folder / "metadata.csv"
-    notes = _notes(file, settings.max_sentences, skipped)
-    groups = patients(notes)
-    val = held_out(groups.values(), settings.val_fraction, seed)
-    lungs = _lung_regions(folder, skipped)
+    notes = _read_notes(file, settings.max_sentences, skipped)
+    groups = group_patients(notes)  # second rows of an image tie patients together, so they go after this
+    val = held_out(groups.values(), settings.val_fraction, context.seed)
+    has_boxes = (folder / "lung_boxes.json").is_file()
+    lungs = {image.image_path.name: image for image in lung_boxes.read(folder, skipped)} if has_boxes else {}
     reports: list[Report] = []
     for note in _first_of_image(notes, file, skipped)[: settings.limit]:
         group = groups[note.patient]
         try:
-            image = _image(folder, note, group, "val" if group in val else "train", lungs.get(note.name))
-            if image.phrases or not settings.boxes_only:
-                reports.append(_report(note, image))
+            image = _to_image(folder, note, group, "val" if group in val else "train", lungs.get(note.name))
         except BadInput as error:
             skipped.add(f"{file.name} row {note.row}", error)
-    return reports, skipped
+            continue
+        if image.phrases or not settings.boxes_only:
+            reports.append(_to_report(note, image))
+    return reports
 
 
-def _notes(file: Path, max_sentences: int, skipped: Skipped) -> list[_Note]:
+def _read_notes(file: Path, max_sentences: int, skipped: Skipped) -> list[_Note]:
     """Every row with a note, second rows of an image among them."""
-    notes: list[_Note] = []
-    for number, row in enumerate(_rows(file), 1):
-        try:
-            notes.append(_note(row, number, file, max_sentences))
-        except BadInput as error:
-            skipped.add(f"{file.name} row {number}", error)
-    return notes
-
-
-def _first_of_image(notes: list[_Note], file: Path, skipped: Skipped) -> list[_Note]:
-    firsts: dict[str, _Note] = {}
-    for note in notes:
-        first = firsts.setdefault(note.name, note)
-        if first is not note:
-            problem = f"a second row of {note.name}, see row {first.row}."
-            error = BadInput(problem, file=file, row=note.row, fix="one row an image is read")
-            skipped.add(f"{file.name} row {note.row}", error)
-    return list(firsts.values())
-
-
-def _rows(file: Path) -> list[dict[str, str]]:
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="the collection's metadata.csv belongs beside its images")
     with file.open(encoding="utf-8", errors="replace", newline="") as lines:
@@ -111,10 +92,27 @@ def _rows(file: Path) -> list[dict[str, str]]:
         missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
         if missing:
             raise BadInput(f"no column {', '.join(missing)}.", file=file, fix="take the collection's own metadata.csv")
-        return list(reader)
+        rows = list(reader)
+    notes: list[_Note] = []
+    for number, row in enumerate(rows, 1):
+        try:
+            notes.append(_to_note(row, number, file, max_sentences))
+        except BadInput as error:
+            skipped.add(f"{file.name} row {number}", error)
+    return notes
 
 
-def _note(row: dict[str, str], number: int, file: Path, max_sentences: int) -> _Note:
+def _first_of_image(notes: list[_Note], file: Path, skipped: Skipped) -> list[_Note]:
+    first: dict[str, _Note] = {}
+    for note in notes:
+        if (other := first.setdefault(note.name, note)) is not note:
+            problem = f"a second row of {note.name}, see row {other.row}."
+            error = BadInput(problem, file=file, row=note.row, fix="one row an image is read")
+            skipped.add(f"{file.name} row {note.row}", error)
+    return list(first.values())
+
+
+def _to_note(row: dict[str, str], number: int, file: Path, max_sentences: int) -> _Note:
     text = " ".join(split_sentences(tidy(row["clinical_notes"] or ""))[:max_sentences])
     if not text:
         raise BadInput("no note.", file=file, row=number, fix="nothing to do: the image has no text")
@@ -130,27 +128,21 @@ def tidy(text: str) -> str:
     return " ".join(re.sub(r" \? ", " - ", text.replace("\N{REPLACEMENT CHARACTER}", "")).split())
 
 
-def patients(notes: Iterable[_Note]) -> dict[str, str]:
+def group_patients(notes: Iterable[_Note]) -> dict[str, str]:
     """Patientid -> name of its group: patients that share an image file or a note word for word are one."""
     groups: dict[str, str] = {}
     owners: dict[str, str] = {}
     for note in notes:
         groups.setdefault(note.patient, note.patient)
         for shared in (f"file {note.name}", " ".join(re.findall(r"\w+", note.text.lower()))):
-            kept, joined = groups[owners.setdefault(shared, note.patient)], groups[note.patient]
-            groups = {patient: kept if group == joined else group for patient, group in groups.items()}
+            # The group of who had it first takes in the whole group of who has it now.
+            first, later = groups[owners.setdefault(shared, note.patient)], groups[note.patient]
+            groups = {patient: first if group == later else group for patient, group in groups.items()}
     return groups
 
 
-def _lung_regions(folder: Path, skipped: Skipped) -> dict[str, AnnotatedImage]:
-    """Image name -> its study with the true lung regions; empty where the boxes were not downloaded."""
-    if not (folder / "lung_boxes.json").is_file():
-        return {}
-    return {image.image_path.name: image for image in lung_boxes.read(folder, skipped)}
-
-
-def _image(folder: Path, note: _Note, group: str, split: str, lungs: AnnotatedImage | None) -> AnnotatedImage:
-    """The study under the id of the region set. Raises `BadInput` for an unknown modality or an unreadable image."""
+def _to_image(folder: Path, note: _Note, group: str, split: str, lungs: AnnotatedImage | None) -> AnnotatedImage:
+    """The image under the id of the region set. Raises `BadInput` for an unknown modality or an unreadable image."""
     path = folder / "images" / note.name
     return AnnotatedImage(
         image_id=f"{folder.name}/{note.name}",
@@ -165,7 +157,7 @@ def _image(folder: Path, note: _Note, group: str, split: str, lungs: AnnotatedIm
     )
 
 
-def _report(note: _Note, image: AnnotatedImage) -> Report:
+def _to_report(note: _Note, image: AnnotatedImage) -> Report:
     sentences = ground_sentences(note.text, image.regions, load_labels(), image.size_px, is_patient_side=True)
     text = " ".join(sentence.text for sentence in sentences)
     return Report(report_id=f"covid_notes-{image.image_path.name}", image=image, text=text, sentences=sentences)

@@ -1,0 +1,53 @@
+"""Reports that an image's regions write themselves: modality and part of the body, then a sentence a phrase.
+
+Nothing is said that no mask or box tells (`vqa.derived.facts`): a location is named only where it is certain, a number
+never. Nothing is denied either: a set does not annotate all that may be in an image, and a model that learned from it
+to deny would deny what it cannot see.
+"""
+
+from collections.abc import Iterable
+
+from ..grounding.datasets.phantoms.words import plural
+from ..grounding.types import AnnotatedImage
+from ..grounding.vocabulary.labels import load_labels
+from ..grounding.vocabulary.sentences import Sentence
+from ..vqa.derived import captions
+from ..vqa.derived.claims import body_part, grid_cell
+from ..vqa.derived.facts import Facts, Place, facts_of
+from ..vqa.derived.questions import is_plural, with_article
+from .task import Report
+
+
+def to_reports(images: Iterable[AnnotatedImage]) -> list[Report]:
+    """One report an image that has regions, in their order; each sentence with every region it speaks of."""
+    reports: list[Report] = []
+    for facts in filter(lambda facts: facts.places, map(facts_of, images)):
+        image = facts.image
+        sentences = (
+            Sentence(text=_name_image(facts)),
+            *(_name_phrase(facts, place) for place in captions.largest(facts)),
+        )
+        text = " ".join(sentence.text for sentence in sentences)
+        reports.append(Report(report_id=f"{image.image_id}#report", image=image, text=text, sentences=sentences))
+    return reports
+
+
+def _name_image(facts: Facts) -> str:
+    """`X-ray image of the chest.`; a part that is a label itself, as the eye, would be a finding without a region."""
+    part = body_part(facts)
+    body = "" if load_labels().phrases_in(part) else part
+    return captions.text({"modality": facts.image.modality, "body": body, "seen": [], "absent": []}, 0)
+
+
+def _name_phrase(facts: Facts, place: Place) -> Sentence:
+    """Where a phrase is if there is one region of it and its location is certain, else that it is seen."""
+    phrase, is_single = place.phrase, place in facts.single
+    lies, is_ = ("lie", "are") if is_plural(phrase) else ("lies", "is")
+    if place.number > 1:
+        text = f"Several {plural(phrase)} are seen."
+    elif is_single and (cell := grid_cell(place)):
+        text = f"The {phrase} {lies} in the {captions.part(cell)} of the image."
+    else:
+        text = f"{f'the {phrase}' if is_single else with_article(phrase)} {is_} seen."
+    regions = tuple(facts.image.regions[k] for k in place.indices)
+    return Sentence(text=captions.capital(text), regions=regions)
