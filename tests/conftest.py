@@ -1,9 +1,15 @@
-"""A tiny random LLaVA with our image tower and a byte-level BPE of a few hundred tokens, built once a session."""
+"""A tiny random LLaVA with our image tower and a byte-level BPE of a few hundred tokens, made once for all workers."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: workers that each take all cores slow each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
+from making import make_once
 
 SENTENCES = [
     "Where is the nodule? upper left of the image, a short phrase",
@@ -40,11 +46,14 @@ def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
         eos_token_id=2,
         initializer_range=0.2,
     )
-    folder = tmp_path_factory.mktemp("text")
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+
+    def make(folder: Path) -> Path:
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return make_once(tmp_path_factory, "text", make)
 
 
 @pytest.fixture(scope="session")
@@ -56,7 +65,7 @@ def tiny_base(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     sizes = MedGlipVisionConfig(
         image_size=64, stage_widths=(4, 4, 4, 4), hidden_size=8, depths=(1, 1, 1, 2), num_groups=2
     )
-    return assemble(sizes, tmp_path_factory.mktemp("llava") / "tiny", text=tiny_text)
+    return make_once(tmp_path_factory, "llava", lambda folder: assemble(sizes, folder / "tiny", text=tiny_text))
 
 
 @pytest.fixture(scope="session")
@@ -69,11 +78,14 @@ def tiny_core(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image_size=64, width=16, stage_widths=(8, 8, 8, 8), hidden_size=8, depths=(1, 1, 1, 2), text_layers=1
     )
     processor = MedGlipProcessor(train_tokenizer(["left lung", "nodule", "heart"]), sizes.image_size)
-    folder = tmp_path_factory.mktemp("core") / "model"
-    build(GroundingSettings(model=sizes), len(processor.tokenizer)).save_pretrained(folder)
-    processor.save_pretrained(folder)
-    (folder / "vocabulary.json").write_text('{"xray": ["left lung", "nodule"]}')
-    return folder
+
+    def make(folder: Path) -> Path:
+        build(GroundingSettings(model=sizes), len(processor.tokenizer)).save_pretrained(folder / "model")
+        processor.save_pretrained(folder / "model")
+        (folder / "model" / "vocabulary.json").write_text('{"xray": ["left lung", "nodule"]}')
+        return folder / "model"
+
+    return make_once(tmp_path_factory, "core", make)
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
-"""One finished run of the smallest line, on tiny models, made once a session."""
+"""One finished run of the smallest line, on tiny models, made once for all workers."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from making import make_once
 
 SOURCES = ("none", "predicted", "oracle", "shuffled", "random")
 
@@ -44,6 +45,8 @@ def tiny_run(write_recipe: Callable[[Path], Path], tmp_path_factory: pytest.Temp
     """The folder of a finished run."""
     from medglip.scripts.run import run
 
-    folder = tmp_path_factory.mktemp("line")
-    run(write_recipe(folder))
-    return folder / "run"
+    def make(folder: Path) -> Path:
+        run(write_recipe(folder))
+        return folder / "run"
+
+    return make_once(tmp_path_factory, "line", make)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from making import is_close
 from torch import nn
 from transformers import MobileNetV2Config, MobileNetV2Model, ResNetConfig, ViTConfig
 
@@ -50,7 +51,7 @@ def test_folded_norms_change_nothing() -> None:
         after = maps_of(model, pixels)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     for a, b in zip(before, after, strict=True):
-        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+        assert is_close(a, b, 1e-4)
 
 
 def test_a_start_keeps_what_its_norms_and_pixel_scaling_did() -> None:
@@ -71,7 +72,7 @@ def test_a_start_keeps_what_its_norms_and_pixel_scaling_did() -> None:
     theirs = nn.functional.conv2d((pixels - shift) / scale, weight, stride=2)
     theirs = nn.functional.batch_norm(theirs, mean, variance, gain, bias, eps=1e-3)
     ours = nn.functional.conv2d((pixels - PIXEL_MEAN) / PIXEL_STD, backbone.stem.weight, backbone.stem.bias, stride=2)
-    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    assert is_close(ours, theirs, 1e-4)
 
 
 def test_unfit_backbones_and_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from making import is_close
 from PIL import Image
 from transformers import (
     AutoProcessor,
@@ -100,8 +101,8 @@ def test_a_phrase_stands_alone_in_every_encoder(kind: str, tiny_settings: Ground
     phrases = ["left lung", "dark", "bright square a left right lung"]
     together = encode(grounder, [phrases, phrases[:1]])
     for k, phrase in enumerate(phrases):
-        torch.testing.assert_close(encode(grounder, [[phrase]])[0, 0], together[0, k], atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(together[1, 0], together[0, 0], atol=1e-5, rtol=1e-4)
+        assert is_close(encode(grounder, [[phrase]])[0, 0], together[0, k], 1e-5)
+    assert is_close(together[1, 0], together[0, 0], 1e-5)
 
 
 def test_frozen_text_stays_and_the_projection_is_trained(
@@ -175,8 +176,8 @@ def test_without_modality_prompts_every_modality_is_unknown(tiny_settings: Groun
         ids = torch.randint(2, 20, (1, 3, 4)).repeat(2, 1, 1)
         with torch.no_grad():
             output = model(**inputs, input_ids=ids, attention_mask=torch.ones_like(ids), modality_ids=torch.arange(2))
-        assert torch.allclose(output.logits[0], output.logits[1], atol=1e-5) is not is_on
-        assert torch.allclose(output.boxes[0], output.boxes[1], atol=1e-3) is not is_on
+        assert is_close(output.logits[0], output.logits[1], 1e-5) is not is_on
+        assert is_close(output.boxes[0], output.boxes[1], 1e-5) is not is_on
 
 
 @pytest.mark.parametrize("tokens", [8, 128])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
+from making import is_close
 from peft import PeftModel
 
 from medglip.grounding.bad_input import BadInput
@@ -94,7 +95,7 @@ def test_a_merged_folder_is_an_ordinary_model(llava: Path, new_example: NewExamp
     assert done.notices == ()
     model = transformers.AutoModelForImageTextToText.from_pretrained(done.folder)
     found = theirs(model, done.folder, prompts)[:, -wanted.shape[1] - 1 : -1]
-    assert torch.allclose(found, wanted, atol=1e-3)
+    assert is_close(found, wanted, 1e-3)
     assert not any("lora" in name for name, _ in model.named_parameters())
     assert [file.name for file in done.folder.glob("*.safetensors")] == ["model.safetensors"]
 
@@ -109,7 +110,7 @@ def test_an_exported_adapter_is_an_ordinary_adapter_and_still_ours(
     assert done.notices == ("vLLM serves it with --enable-lora --max-lora-rank 8",)
     base = transformers.AutoModelForImageTextToText.from_pretrained(llava)
     model = PeftModel.from_pretrained(base, str(done.folder))
-    assert torch.allclose(theirs(model, done.folder, prompts)[:, -wanted.shape[1] - 1 : -1], wanted, atol=1e-3)
+    assert is_close(theirs(model, done.folder, prompts)[:, -wanted.shape[1] - 1 : -1], wanted, 1e-3)
     again = load(mllm.settings, 6, done.folder)
     assert torch.equal(logits_of(again, prompts), wanted)
 
