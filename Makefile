@@ -1,4 +1,5 @@
-# Two commands: `make quickstart` shows the whole line on synthetic phantoms, `make test` runs every check.
+# Two commands: `make quickstart` shows the whole line on synthetic phantoms, `make test` runs the checks and tests.
+# `make test-fast` is for every save; `make test-all` adds what starts browsers and Java or proves a law once more.
 # `make install` alone makes the environment in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +9,10 @@ CONSTRAINTS := $(shell nvidia-smi -L >/dev/null 2>&1 || echo "-c constraints-cpu
 # Waiting threads sleep instead of spinning: beside other load, spinning makes a step ten times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install quickstart test check real clean
+.PHONY: install quickstart test test-fast test-all check real clean
+
+# As many workers as cores, each with one thread; one that runs out of tests takes some of another.
+PYTEST := $(BIN)/pytest -q -n auto --dist worksteal
 
 install: .venv/installed
 
@@ -31,7 +35,13 @@ check: install
 	$(BIN)/pyright
 
 test: check
-	$(BIN)/pytest -q
+	$(PYTEST) -m "not thorough"
+
+test-fast: install
+	$(PYTEST) -m "not thorough and not slow"
+
+test-all: test
+	$(PYTEST) -m thorough
 
 clean:
 	rm -rf runs build *.egg-info .pytest_cache .ruff_cache

@@ -57,6 +57,18 @@ def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of 105 training phantoms, 96 pixels wide, fifteen of each modality."""
+    from medglip.grounding.datasets.phantoms import dataset as phantom
+
+    def make(folder: Path) -> Path:
+        phantom.write(folder, phantom.PhantomSettings(num_train=105, num_val=0, num_test=0, size_px=96))
+        return folder
+
+    return make_once(tmp_path_factory, "phantoms", make)
+
+
+@pytest.fixture(scope="session")
 def tiny_base(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LLaVA folder as `assemble` writes it: 64 x 64 pixels, four image tokens."""
     from medglip.grounding.model.config import MedGlipVisionConfig

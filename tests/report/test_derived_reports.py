@@ -35,10 +35,8 @@ def _image(*regions: Region, modality: str = "mr", phrases: tuple[str, ...] = ()
 
 
 @pytest.fixture(scope="module")
-def of_phantoms(tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
-    folder = tmp_path_factory.mktemp("phantoms")
-    phantom.write(folder, phantom.PhantomSettings(num_train=105, num_val=0, num_test=0, size_px=96))
-    return to_reports(images_of(phantom.read(folder)))
+def of_phantoms(phantoms: Path) -> list[Report]:
+    return to_reports(images_of(phantom.read(phantoms)))
 
 
 def test_what_is_said_follows_from_the_regions(of_phantoms: list[Report]) -> None:

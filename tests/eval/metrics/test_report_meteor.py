@@ -18,8 +18,8 @@ Record = dict[str, Any]
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java on this machine")
 
 
+@pytest.mark.thorough
 @needs_java
-@pytest.mark.slow
 def test_equal_to_pycocoevalcap() -> None:
     """Values of `pycocoevalcap.meteor.meteor.Meteor().compute_score`, version 1.2."""
     found = ["no pleural effusions are seen", "the heart is normal", "", "xyz", "heart ||| enlarged", "naïve\u2028café"]

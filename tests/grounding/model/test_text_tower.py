@@ -142,7 +142,7 @@ def test_offline_minilm_says_what_to_do(tmp_path: Path, monkeypatch: pytest.Monk
         text_settings(MINILM, 16, cache_dir=tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_minilm_knows_words_apart_before_any_training(tiny_settings: GroundingSettings) -> None:
     if not (cache_folder() / "assets" / MINILM / "model.safetensors").is_file():
         pytest.skip("medglip assets fetch minilm")
@@ -232,7 +232,7 @@ def write_blobs(folder: Path, num: int) -> list[AnnotatedImage]:
     return images
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_places_are_seen(tiny_settings: GroundingSettings, tmp_path: Path) -> None:
     images = write_blobs(tmp_path, 40)
     settings = with_model(tiny_settings, width=32).model_copy(

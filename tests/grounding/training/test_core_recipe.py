@@ -66,7 +66,7 @@ def start(recipe: Path, *launch: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | environment)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_killed_the_command_ends_at_the_weights_of_an_undisturbed_training(tmp_path: Path) -> None:
     settings = {"steps": 60, "validate_every": 20}
     killed = write_recipe(tmp_path / "killed", settings)
@@ -85,7 +85,7 @@ def test_killed_the_command_ends_at_the_weights_of_an_undisturbed_training(tmp_p
     assert logs[0] == logs[1]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_two_processes_write_one_core(tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path, {"steps": 3, "checkpoint_every": 3})
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

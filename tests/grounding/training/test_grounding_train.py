@@ -64,7 +64,7 @@ def _stop_after(patch: pytest.MonkeyPatch, steps: int) -> None:
     patch.setattr(training, "_step", step)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_killed_by_the_system_it_ends_at_the_same_weights(
     make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
 ) -> None:
@@ -94,7 +94,7 @@ def test_killed_by_the_system_it_ends_at_the_same_weights(
     assert all(torch.equal(tensor, weights(resumed)[name]) for name, tensor in weights(straight).items())
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_it_overfits_two_images(make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path) -> None:
     images = make_studies(2)
     settings = with_steps(tiny_settings, steps=150, learning_rate=5e-3, checkpoint_every=150)

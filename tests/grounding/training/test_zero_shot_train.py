@@ -135,7 +135,7 @@ def settings(steps: int, rate: float = 1e-3) -> FineTuneSettings:
     return FineTuneSettings(train=train, draw=DrawSettings(augment=False, unknown_modality=0), image_size=64)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_detector_learns_one_picture_and_its_folder_knows_how(make_studies: MakeStudies, tmp_path: Path) -> None:
     image = make_studies(1)[0]
     wanted = settings(70).model_copy(update={"image_size": 96})

@@ -20,15 +20,8 @@ NUMBERS = {"Two": 2, "Three": 3}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phantoms")
-    phantom.write(folder, phantom.PhantomSettings(num_train=105, num_val=0, num_test=0, size_px=96))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def reports(folder: Path) -> list[Report]:
-    return read_reports(folder, phantom.read(folder))
+def reports(phantoms: Path) -> list[Report]:
+    return read_reports(phantoms, phantom.read(phantoms))
 
 
 def _told(sentence: Sentence) -> Region:

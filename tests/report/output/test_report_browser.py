@@ -18,7 +18,7 @@ from medglip.report.output.html import page
 from medglip.report.output.pdf import BROWSERS, write_pdf
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.thorough,
     pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="no Chromium or Chrome is installed"),
 ]
 PROBE = """<script>

@@ -8,7 +8,7 @@ import pytest
 from medglip.scripts.bench import report as bench_report
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_every_figure_is_there_and_prompts_are_token_equal(tiny_base: Path, tmp_path: Path) -> None:
     bench_report.main(base=str(tiny_base), dtype="fp32", tiny=True, threads=1, out=tmp_path / "figures.json")
     found = json.loads((tmp_path / "figures.json").read_text())

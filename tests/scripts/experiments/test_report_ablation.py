@@ -14,7 +14,7 @@ RECIPE = Path(__file__).parents[3] / "recipes" / "report" / "phantom.yaml"
 METRICS = ("cider", "radfact_spatial_recall", "label_macro_f1", "label_micro_f1")  # METEOR starts Java: slow
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_grid_of_reports_scores_words_labels_and_places(write_recipe: Callable[[Path], Path], tmp_path: Path) -> None:
     path = write_recipe(tmp_path)
     tiny, shipped = yaml.safe_load(path.read_text()), yaml.safe_load(RECIPE.read_text())

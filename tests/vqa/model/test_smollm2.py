@@ -52,8 +52,7 @@ def test_another_core_is_another_folder_in_the_cache(
     assert folders[0] == folders[2] != folders[1]
 
 
-@pytest.mark.download
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # gguf
 def test_the_real_text_model_speaks() -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
