@@ -14,7 +14,6 @@ from ...grounding.files import numbered_lines
 from ...grounding.types import AnnotatedImage
 from ..derived.settings import DeriveSettings
 from ..task import Question
-from .public import of_split
 from .sets import ReadContext
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class DerivedQuestionSettings(DeriveSettings):
 def read(settings: DerivedQuestionSettings, context: ReadContext, skipped: Skipped) -> list[Question]:
     """The questions in file order, captions left out; true regions come with those of a recipe's region sets alone.
 
-    Raises `BadInput` where there is neither a file nor a region set, and where no question is of the split.
+    Raises `BadInput` where there is neither a file nor a region set.
     """
     images = None
     if settings.path is not None:
@@ -47,8 +46,7 @@ def read(settings: DerivedQuestionSettings, context: ReadContext, skipped: Skipp
         file, images = context.derive(DeriveSettings(**settings.model_dump(exclude={"path"})))
     else:
         raise BadInput("no file of derived questions.", fix="give one, written by `medglip data export qa`")
-    questions = [q for q in read_file(file, images) if q.content_type != CAPTION]
-    return of_split(questions, context.only_split, file)
+    return [question for question in read_file(file, images) if question.content_type != CAPTION]
 
 
 def read_file(file: Path, images: "Dataset | None" = None, kinds: Sequence[str] = ()) -> list[Question]:

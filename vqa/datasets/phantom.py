@@ -12,7 +12,6 @@ from ...grounding.datasets.corpus import data_folder
 from ...grounding.settings import Settings
 from ...grounding.types import AnnotatedImage
 from ..task import Question
-from .public import of_split
 from .sets import ReadContext
 
 if TYPE_CHECKING:
@@ -29,14 +28,13 @@ class PhantomQuestionSettings(Settings):
 
 
 def read(settings: PhantomQuestionSettings, context: ReadContext, skipped: Skipped) -> list[Question]:
-    """The questions in file order. Raises `BadInput` where no phantoms are, and where none is of the split."""
+    """The questions in file order. Raises `BadInput` where no phantoms are."""
     from ...grounding.datasets.phantoms import dataset as phantoms
 
     folder = data_folder(settings.path) if settings.path else context.phantom_dir
     if folder is None:
         raise BadInput("no phantoms are drawn here.", fix="give their folder, or a recipe the section `phantoms`")
-    questions = read_questions(folder, phantoms.read(folder))
-    return of_split(questions, context.only_split, folder)
+    return read_questions(folder, phantoms.read(folder))
 
 
 def read_questions(folder: Path, images: "Dataset") -> list[Question]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.corpus import data_folder, held_out
+from ...grounding.datasets.corpus import data_folder, held_out, of_split
 from ...grounding.settings import Settings
 from ...grounding.types import AnnotatedImage
 from ..task import Question
@@ -32,15 +32,6 @@ class PublicSettings(Settings):
     """At most so many questions of each split, in file order; all of them when left out."""
 
 
-def of_split(questions: Sequence[Question], split: str | None, file: Path) -> list[Question]:
-    """The questions on images of this split, all of them for None. Raises `BadInput` where there is none."""
-    chosen = [question for question in questions if split in (None, question.image.split)]
-    if not chosen:
-        splits = ", ".join(sorted({question.image.split for question in questions})) or "none"
-        raise BadInput(f"no question of {split or 'any part'}.", file=file, fix=f"parts with rows: {splits}")
-    return chosen
-
-
 def arrange_rows(
     settings: PublicSettings, rows: Sequence[QuestionRow], context: ReadContext, skipped: Skipped
 ) -> list[QuestionRow]:
@@ -49,12 +40,7 @@ def arrange_rows(
     Raises `BadInput` where none is left.
     """
     rows = arrange(rows, settings.split_scheme, seed=context.seed, val_fraction=settings.val_fraction)
-    chosen = [row for row in rows if context.only_split in (None, row.part)]
-    if not chosen:
-        problem = f"no usable row of {context.only_split or 'any part'}; {skipped.summary()}."
-        fix = f"parts with rows: {', '.join(sorted({row.part for row in rows})) or 'none'}"
-        raise BadInput(problem, file=data_folder(settings.path), fix=fix)
-    return chosen
+    return of_split(rows, [row.part for row in rows], context.only_split, "row", str(settings.path), skipped)
 
 
 def read_public(

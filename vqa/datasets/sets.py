@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ...grounding.bad_input import BadInput, Skipped, nearest
+from ...grounding.datasets.corpus import of_split
 from ...grounding.settings import Settings
 
 if TYPE_CHECKING:
@@ -112,11 +113,13 @@ def question_set(name: str) -> QuestionSet:
 def read_set(name: str, settings: Settings, context: ReadContext, skipped: Skipped) -> "list[Question]":
     """The questions of a set; rows that cannot be used go to `skipped`. `settings`: of the set's own class.
 
-    Raises `BadInput` for an unknown name, settings of another set, a missing folder, and a set without usable rows.
+    Raises `BadInput` for an unknown name, settings of another set, a missing folder, and a set without a usable
+    question of `context.only_split`.
     """
     chosen = question_set(name)
     if not isinstance(settings, chosen.settings()):
         problem = f"{type(settings).__name__} are no settings of {name}."
         raise BadInput(problem, fix=f"give {chosen.settings_class}")
     read: Callable[[Any, ReadContext, Skipped], list[Question]] = chosen.load().read
-    return read(settings, context, skipped)
+    questions = read(settings, context, skipped)
+    return of_split(questions, [q.image.split for q in questions], context.only_split, "question", name, skipped)

@@ -234,7 +234,7 @@ def test_wrong_names_are_answered_with_the_right_ones(tmp_path: Path) -> None:
         load_questions("vqarad", tmp_path)
     with pytest.raises(BadInput, match="'image_grouped'"):
         load_questions("pathvqa", tmp_path, "image_group")
-    with pytest.raises(BadInput, match="parts with rows: val"):
+    with pytest.raises(BadInput, match="splits with rows: val"):
         load_rows("pathvqa", tmp_path, part="test")
     for name in ("vqa_rad", "slake", "jsonl"):
         with pytest.raises(BadInput, match="Fix:"):
