@@ -23,7 +23,7 @@ from ...report.text.attribution import attribute, sentences_of
 from ...vqa.citations import numbers_shown
 from ...vqa.inference.generate import GenerateSettings, generate
 from ...vqa.model.shipped import FACTS
-from ..release.adapter_facts import read_facts
+from ...vqa.publish.facts import read_facts
 from .system import FinishedRun, LooseAdapter
 
 NEVER_LEARNED = "note: this adapter never learned to write reports, only to answer; what it writes is no report"

@@ -11,7 +11,7 @@ from ...vqa.model.grounded_mllm import GroundedMLLM, resolve
 from ...vqa.model.lora import LoraSettings
 from ...vqa.prompt.prompt import Example, Prompt
 from ...vqa.publish.export import Exported, Kind, export
-from ..inference.system import FinishedRun, LooseAdapter, opened
+from ..inference.system import LooseAdapter, opened
 
 QUESTIONS = ("Is there a nodule?", "Which organ is shown in this image?")
 
@@ -27,27 +27,24 @@ def export_adapter(
     base: str | None = None,
     tolerance: float | None = None,
 ) -> Exported:
-    """Write the folder; of a run the adapter with evidence. The check asks `question` of `image`, or made ones.
+    """Write the folder; from a run the adapter with evidence. The check asks `question` about `image`.
 
-    Raises `BadInput` as `vqa.mllm.export.export` does, and for a folder without an adapter.
+    `question` left out: two of our own; `image` left out: noise. Raises `BadInput` as `vqa.publish.export.export`
+    does, and for a folder without an adapter.
     """
     finished = opened(place, checkpoint, base)
     lora: LoraSettings = finished.mllm.lora.model_copy(update={"four_bit": False})
     mllm = finished.model("predicted", dtype="fp32", lora=lora)
     mllm.settings = mllm.settings.model_copy(update={"lora": finished.mllm.lora})
     where = resolve(finished.mllm.base, finished.core)
-    evidence = finished.shown if _is_known(finished) else None
-    prompts = probes(mllm, image, (question,) if question else QUESTIONS)
-    return export(mllm, where, out, kind, prompts, evidence, tolerance)
+    # a loose adapter may not state what evidence it was trained with
+    is_known = "evidence" in finished.own if isinstance(finished, LooseAdapter) else True
+    prompts = probe_prompts(mllm, image, (question,) if question else QUESTIONS)
+    return export(mllm, where, out, kind, prompts, finished.shown if is_known else None, tolerance)
 
 
-def _is_known(finished: FinishedRun) -> bool:
-    """Whether it is written down what evidence the adapter was trained with."""
-    return "evidence" in finished.own if isinstance(finished, LooseAdapter) else True
-
-
-def probes(mllm: GroundedMLLM, image: Path | None, questions: tuple[str, ...]) -> list[Prompt]:
-    """Plain prompts with an answer each, of the image, or of noise: what others' processors can make, too."""
+def probe_prompts(mllm: GroundedMLLM, image: Path | None, questions: tuple[str, ...]) -> list[Prompt]:
+    """Plain prompts with an answer each, about the image or noise: any processor can make them."""
     with tempfile.TemporaryDirectory() as folder:
         path = image or Path(folder) / "noise.png"
         if image is None:

@@ -24,11 +24,12 @@ from ...vqa.model import shipped
 from ...vqa.model.alignment import FILE as ALIGNED_FILE
 from ...vqa.model.grounded_mllm import OUR_FILE, load
 from ...vqa.prompt.prompt import Example
-from ...vqa.publish.adapter_card import SetFacts, adapter_card
+from ...vqa.publish.adapter_card import adapter_card
+from ...vqa.publish.facts import facts_json
 from ...vqa.publish.half_precision import check, pack
 from ...vqa.task import Question, to_example
 from ..inference.system import FinishedRun, LooseAdapter, opened
-from .adapter_facts import facts_json, figures, learned_from
+from .adapter_facts import figures, learned_from
 
 QUESTIONS = ("Is there a nodule?", "Which organ is shown in this image?")
 TOLERANCE = 0.5
@@ -41,7 +42,8 @@ def main(
     name: Annotated[str, typer.Option(help="Name in the package")] = "small",
     out: Annotated[Path | None, typer.Option(help="Folder; left out: that of the name in this package")] = None,
     facts: Annotated[
-        list[Path] | None, typer.Option(help="What it learned from: YAML list, or derived.jsonl; else the run's recipe")
+        list[Path] | None,
+        typer.Option(help="What it learned from: a YAML list, or derived.jsonl; left out: the run's recipe"),
     ] = None,
     results: Annotated[
         list[Path] | None, typer.Option(help="Scores for the card; left out: results.json of the run")
@@ -52,14 +54,15 @@ def main(
     ] = None,
     tolerance: Annotated[float, typer.Option(help="Largest logit difference that passes")] = TOLERANCE,
 ) -> None:
-    """Ship an aligned adapter (has aligned.json) or one that answers; of a run the adapter with evidence."""
+    """Ship an aligned adapter (it has aligned.json) or one that answers; from a run the adapter with evidence."""
     finished = opened(place, checkpoint)
     adapter = finished.adapter("predicted")
     assert adapter is not None
     kind: shipped.Kind = "aligned" if (adapter / ALIGNED_FILE).is_file() else "adapter"
     folder = out or shipped.WEIGHTS / kind / name
     sets = learned_from(finished, facts or ())
-    shown = figures(results if results is not None else _own_results(finished))
+    own_results = finished.folder / "results.json"
+    tables = figures(results if results is not None else [own_results] if own_results.is_file() else [])
 
     with write_folder(folder) as partial:
         pack(adapter, partial, finished.core)
@@ -67,7 +70,18 @@ def main(
         if not difference <= tolerance:
             raise BadInput(f"half precision moves logits by {difference:.3g}.", file=place, fix="--tolerance")
         write_atomic(partial / shipped.FACTS, facts_json(sets))
-        card = _card(kind, folder.name, partial, finished, sets, licence, shown, difference, limit or ())
+        identity = json.loads((partial / OUR_FILE).read_text())
+        card = adapter_card(
+            kind,
+            folder.name,
+            identity,
+            sets,
+            _training(partial, finished, identity),
+            licence=licence,
+            figures=tables,
+            difference=difference,
+            limits=limit or (),
+        )
         write_atomic(partial / "README.md", card)
         check(partial)
     size = sum(file.stat().st_size for file in folder.iterdir())
@@ -75,7 +89,7 @@ def main(
 
 
 def parity(finished: FinishedRun, packed: Path) -> float:
-    """The largest difference between two logits of the adapter as trained and as packed, in fp32, on drawn pictures."""
+    """The largest difference between two logits of the adapter as trained and as packed, in fp32, on drawn images."""
     with tempfile.TemporaryDirectory() as folder:
         phantom.write(Path(folder), PhantomSettings(num_train=1, num_val=0, num_test=3))
         drawn = list(images(phantom.read(Path(folder))))
@@ -98,8 +112,7 @@ def _example(finished: FinishedRun, image: AnnotatedImage, question: str) -> Exa
         answer_type="open",
         phrases=query.asked,
     )
-    has_evidence = bool(finished.shown.forms)
-    return to_example(item, finished.evidence(query, "predicted" if has_evidence else "none"))
+    return to_example(item, finished.evidence(query, "predicted" if finished.shown.forms else "none"))
 
 
 @torch.inference_mode()
@@ -110,38 +123,8 @@ def _logits(finished: FinishedRun, adapter: Path | None, examples: Sequence[Exam
     return mllm(mllm.collate([mllm.render(example, finished.shown) for example in examples])).cpu()
 
 
-def _own_results(finished: FinishedRun) -> list[Path]:
-    file = finished.folder / "results.json"
-    return [file] if file.is_file() else []
-
-
-def _card(
-    kind: shipped.Kind,
-    name: str,
-    folder: Path,
-    finished: FinishedRun,
-    sets: Sequence[SetFacts],
-    licence: str,
-    shown: str,
-    difference: float,
-    limits: Sequence[str],
-) -> str:
-    identity = json.loads((folder / OUR_FILE).read_text())
-    return adapter_card(
-        kind,
-        name,
-        identity,
-        sets,
-        _training(folder, finished, identity),
-        licence=licence,
-        figures=shown,
-        difference=difference,
-        limits=limits,
-    )
-
-
 def _training(folder: Path, finished: FinishedRun, identity: dict[str, Any]) -> dict[str, Any]:
-    """Settings for the card, as far as they are known."""
+    """The settings for the card, as far as they are known."""
     known: dict[str, Any] = {"mllm": identity["settings"], "evidence": identity.get("evidence")}
     if (folder / ALIGNED_FILE).is_file():
         return {"mllm": known["mllm"], "align": json.loads((folder / ALIGNED_FILE).read_text())["stages"]}

@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import typer
@@ -51,19 +51,27 @@ def main(
     line = Line(read_settings(Recipe, recipe))
     line.train_core()
     staged = line.out / "shipped"
-    core = halved(line.grounder_dir, staged)
+    core = halve(line.grounder_dir, staged)
     write_atomic(staged / "vocabulary.json", json.dumps(line.vocabulary, indent=1))
     shutil.copy(line.grounder_dir / LEARNED, staged)
     settings = EvalSettings(seed=seed, score_threshold=core.threshold)
-    records = validated(line, staged)
+    records = validate(line, staged)
     scores = score(records, "grounding", settings)
     figures = by_set(scores)
-    mean, before = macro(figures), _shipped_macro(out)
+    mean, there = macro(figures), out / FIGURES
     typer.echo(_table(figures, mean))
-    if before is not None and mean <= before and not worse:
+    if there.exists() and mean <= (before := json.loads(there.read_text())["macro_ap50"]) and not worse:
         raise BadInput(f"macro AP50 {mean:.3f}, the weights there have {before:.3f}.", file=out, fix="keep those")
-    write_atomic(staged / FIGURES, json.dumps({"macro_ap50": mean, "sets": _plain(figures)}, indent=1))
+    plain = {name: {m: row[m].value for m in SHOWN if m in row} for name, row in figures.items()}
+    write_atomic(staged / FIGURES, json.dumps({"macro_ap50": mean, "sets": plain}, indent=1))
     write_atomic(staged / RELIABILITY, reliability_file(curves(records, settings)))
+    text = (
+        "On the validation split, whose images and patients were not trained on but served to calibrate the scores. "
+        f"Intervals of 95 % over patients, {scores.counts['records']} pairs of image and phrase. "
+        f"`all` is every pair together; Dice counts regions from {scores.settings['score_threshold']:.2f} on.\n\n"
+        f"{_table(figures, mean, 'markdown')}\n\n"
+        f"How often a region of a score is right: ![reliability diagram]({RELIABILITY})"
+    )
     write_card(
         staged,
         facts_of(line.images, line.recipe.grounding.data),
@@ -71,14 +79,16 @@ def main(
         line.recipe.grounding.settings,
         name=line.recipe.name,
         licence=licence,
-        figures=_figures(figures, mean, scores),
+        figures=text,
         limits=[*(limit or ()), *limits_of(core, AnnotatedImages(split_of(line.images, "val")))],
     )
-    _move(staged, out)
+    out.mkdir(parents=True, exist_ok=True)
+    for file in sorted(staged.iterdir(), key=lambda file: file.name == FIGURES):  # the figures last
+        (out / file.name).write_bytes(file.read_bytes())
     typer.echo(f"shipped: {out}")
 
 
-def halved(folder: Path, out: Path) -> MedGlipGrounder:
+def halve(folder: Path, out: Path) -> MedGlipGrounder:
     """Save the core of a folder in half precision; it is still computed in single precision."""
     core = MedGlipGrounder.from_pretrained(folder, "cpu")
     core.model.half().save_pretrained(out)
@@ -88,7 +98,7 @@ def halved(folder: Path, out: Path) -> MedGlipGrounder:
     return core
 
 
-def validated(line: Line, folder: Path) -> list[Record]:
+def validate(line: Line, folder: Path) -> list[Record]:
     """Records of a checkpoint on the validation split of a recipe."""
     grounder = load_grounder(folder, max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
     images = list(images_of(split_of(line.images, "val")))
@@ -107,34 +117,8 @@ def macro(figures: Mapping[str, Mapping[str, Estimate]]) -> float:
     return float(np.mean([row["ap50"].value for name, row in figures.items() if name != "all" and "ap50" in row]))
 
 
-def _shipped_macro(out: Path) -> float | None:
-    path = out / FIGURES
-    return json.loads(path.read_text())["macro_ap50"] if path.exists() else None
-
-
-def _plain(figures: Figures) -> dict[str, dict[str, float]]:
-    return {name: {m: row[m].value for m in SHOWN if m in row} for name, row in figures.items()}
-
-
-def _table(figures: Figures, mean: float, form: str = "text") -> str:
-    return f"{table(by_metric(figures, SHOWN), form, 'set')}\n\nMacro AP50 over sets: {mean:.3f}"  # pyright: ignore[reportArgumentType]
-
-
-def _figures(figures: Figures, mean: float, scores: Scores) -> str:
-    return (
-        "On the validation split, whose images and patients were not trained on but served to calibrate the scores. "
-        f"Intervals of 95 % over patients, {scores.counts['records']} pairs of image and phrase. "
-        f"`all` is every pair together; Dice counts regions from {scores.settings['score_threshold']:.2f} on.\n\n"
-        f"{_table(figures, mean, 'markdown')}\n\n"
-        f"How often a region of a score is right: ![reliability diagram]({RELIABILITY})"
-    )
-
-
-def _move(staged: Path, out: Path) -> None:
-    """The files one by one, the figures last."""
-    out.mkdir(parents=True, exist_ok=True)
-    for file in sorted(staged.iterdir(), key=lambda file: file.name == FIGURES):
-        (out / file.name).write_bytes(file.read_bytes())
+def _table(figures: Figures, mean: float, form: Literal["text", "markdown"] = "text") -> str:
+    return f"{table(by_metric(figures, SHOWN), form, 'set')}\n\nMacro AP50 over sets: {mean:.3f}"
 
 
 if __name__ == "__main__":

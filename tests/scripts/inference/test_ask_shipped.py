@@ -21,11 +21,12 @@ from medglip.grounding.settings import read_settings
 from medglip.scripts.cli.main import app
 from medglip.scripts.inference.system import LooseAdapter, opened, run_or_adapter
 from medglip.scripts.recipe import Recipe
-from medglip.scripts.release.adapter_facts import figures, learned_from, read_facts
+from medglip.scripts.release.adapter_facts import figures, learned_from
 from medglip.scripts.release.ship_adapter import main as ship
 from medglip.vqa.model.grounded_mllm import MllmSettings, load
 from medglip.vqa.model.lora import LoraSettings
 from medglip.vqa.publish import half_precision as packing
+from medglip.vqa.publish.facts import read_facts
 
 FACTS = [{"name": "vqa_rad", "licence": "CC0 1.0", "what": "questions", "items": 12, "images": 4}]
 VALUE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 20, "method": "BCa"}
