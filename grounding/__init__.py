@@ -4,7 +4,8 @@ from .bad_input import BadInput, Skipped
 from .evidence.evidence import Evidence, EvidenceSettings
 from .geometry import Letterbox
 from .grounder import Grounder
-from .types import MODALITIES, AnnotatedImage, Region, parse_modality
+from .modalities import MODALITIES, parse_modality
+from .types import AnnotatedImage, Region
 
 __all__ = [
     "MODALITIES",

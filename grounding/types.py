@@ -1,4 +1,4 @@
-"""The types that flow through every room: `Region`, `Study`, modalities. No torch, no file access."""
+"""The types that flow through every room: `Region` and `AnnotatedImage`. No torch, no file access."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,57 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .bad_input import BadInput, nearest
+from .bad_input import BadInput
+from .modalities import parse_modality
 
 NOTICE = "Research use, not for diagnosis."
 """Every output says so."""
-
-MODALITIES = (
-    "unknown",
-    "xray",
-    "ct",
-    "mr",
-    "ultrasound",
-    "endoscopy",
-    "dermoscopy",
-    "fundus",
-    "histology",
-    "microscopy",
-)
-"""Imaging modalities by our names; `unknown` is a trained choice, not an error."""
-
-_MODALITY_NAMES = {
-    "": "unknown",
-    "x-ray": "xray",
-    "x ray": "xray",
-    "radiograph": "xray",
-    "chest x-ray": "xray",
-    "cr": "xray",
-    "dx": "xray",
-    "mri": "mr",
-    "us": "ultrasound",
-    "colonoscopy": "endoscopy",
-    "es": "endoscopy",
-    "xc": "dermoscopy",
-    "op": "fundus",
-    "histopathology": "histology",
-    "sm": "histology",
-    "blood smear": "microscopy",
-    "gm": "microscopy",
-}
-
-
-def parse_modality(name: str | None) -> str:
-    """Our name of a modality written in a data set's, a DICOM header's or a user's words.
-
-    Raises `BadInput` with the nearest valid name for anything not known.
-    """
-    word = (name or "").strip().lower()
-    if word in MODALITIES:
-        return word
-    if word in _MODALITY_NAMES:
-        return _MODALITY_NAMES[word]
-    raise BadInput(f"unknown modality {name!r}.", fix=nearest(word, MODALITIES))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

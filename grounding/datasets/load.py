@@ -18,8 +18,9 @@ from pydantic import Field, field_validator, model_validator
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput, Skipped
+from ..modalities import parse_modality
 from ..settings import Settings
-from ..types import AnnotatedImage, parse_modality
+from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
 from .corpus import data_folder, held_out
 from .layouts import built

@@ -16,7 +16,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
 
 from ..bad_input import BadInput
-from ..types import parse_modality
+from ..modalities import parse_modality
 from .window import percentile_window, to_uint8, unit_scale
 
 _SHAPE = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "PhotometricInterpretation")

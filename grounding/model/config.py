@@ -10,6 +10,13 @@ from .backbones import ends_of_strides, make_transformers_model, maps_of
 PIXEL_MEAN, PIXEL_STD = 0.5, 0.25
 """Pixels in [0, 1] are shifted and scaled by these, every channel alike: medical images have no common colour."""
 
+TEN_MODALITIES = (
+    *("unknown", "xray", "ct", "mr", "ultrasound", "endoscopy"),
+    *("dermoscopy", "fundus", "histology", "microscopy"),
+)
+"""Modalities, in this order, of cores whose configuration names none: those of version 0.1. Never to be changed, as
+the sizes and rows of their embeddings follow from it."""
+
 SMALL_BERT = {
     "hidden_size": 96,
     "num_hidden_layers": 2,
@@ -108,6 +115,8 @@ class MedGlipConfig(PreTrainedConfig):
     """Longer phrases are cut; the tokens that a tokenizer puts around each phrase count."""
     modality_prompts: bool = True
     """Whether the modality is read, by phrases and by the pyramid; False: every image is of `unknown` modality."""
+    modalities: list[str] | tuple[str, ...] = TEN_MODALITIES
+    """Names of the modalities that the core was trained with, `unknown` among them; any other is `unknown` to it."""
     calibration: dict[str, Any] | None = None
     """`calibration.Calibration` of the scores, fitted on validation data; None: scores as they come."""
 
@@ -121,6 +130,8 @@ class MedGlipConfig(PreTrainedConfig):
             self.text_config = AutoConfig.for_model(**values)
         if self.width % 16 or self.width % self.num_heads:
             raise ValueError(f"width {self.width} must be a multiple of 16 and of num_heads {self.num_heads}")
+        if "unknown" not in self.modalities or len(set(self.modalities)) < len(self.modalities):
+            raise ValueError(f"modalities {self.modalities} must differ, and hold 'unknown'")
         super().__post_init__(**kwargs)
 
 

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..types import MODALITIES
-
 
 class ModalityShift(nn.Embedding):
     """A gain and a bias a channel for each modality; zero, thus no change, before training."""
@@ -20,12 +18,12 @@ class ModalityShift(nn.Embedding):
 class Pyramid(nn.Module):
     """1 x 1 laterals with a norm, as backbones differ in scale, each scaled and shifted by its modality."""
 
-    def __init__(self, widths_in: list[int], width: int):
+    def __init__(self, widths_in: list[int], width: int, num_modalities: int):
         super().__init__()
         self.laterals = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width_in, width, 1, bias=False), nn.GroupNorm(8, width)) for width_in in widths_in
         )
-        self.modality = ModalityShift(len(MODALITIES), 2 * width * len(widths_in))
+        self.modality = ModalityShift(num_modalities, 2 * width * len(widths_in))
 
     def forward(self, feature_maps: tuple[Tensor, ...], modality_ids_B: Tensor) -> list[Tensor]:
         """float[B, D, H/s, W/s] for each map."""

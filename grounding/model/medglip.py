@@ -12,7 +12,6 @@ from transformers import AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils.generic import ModelOutput
 
-from ..types import MODALITIES
 from .config import MedGlipConfig, MedGlipVisionConfig
 from .fusion import Fusion, ModalityShift, Pyramid
 from .head import DenseHead, FineLateral, Presence
@@ -51,8 +50,9 @@ class MedGlipModel(PreTrainedModel):
         assert isinstance(vision, MedGlipVisionConfig)
         widths = [*vision.stage_widths, vision.hidden_size]
         self.image_tower = MedGlipVisionModel(vision)
-        self.phrase_encoder = PhraseEncoder(config.text_config, config.width)  # pyright: ignore[reportArgumentType]
-        self.pyramid = Pyramid(widths[2:], config.width)
+        num_modalities = len(config.modalities)
+        self.phrase_encoder = PhraseEncoder(config.text_config, config.width, num_modalities)  # pyright: ignore[reportArgumentType]
+        self.pyramid = Pyramid(widths[2:], config.width, num_modalities)
         self.fusion = Fusion(config.width, config.num_heads, config.num_fusion_layers)
         width_fine = widths[1] if config.fine_masks else 0
         self.head = DenseHead(config.width, config.num_head_convs, config.num_prototypes, width_fine)
@@ -80,10 +80,10 @@ class MedGlipModel(PreTrainedModel):
         self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, modality_ids: Tensor
     ) -> MedGlipOutput:
         """`pixel_values` float[B, 3, S, S] as `MedGlipProcessor` gives them; `input_ids` and `attention_mask`
-        int[B, K, L]; `modality_ids` int[B], places in `types.MODALITIES`.
+        int[B, K, L]; `modality_ids` int[B], indices into `config.modalities`.
         """
         if not self.config.modality_prompts:
-            modality_ids = torch.full_like(modality_ids, MODALITIES.index("unknown"))
+            modality_ids = torch.full_like(modality_ids, self.config.modalities.index("unknown"))
         features = self.image_tower(pixel_values.contiguous(memory_format=torch.channels_last))
         pyramid = self.pyramid(features.feature_maps[1:], modality_ids)
         phrases_BKD = self.phrase_encoder(input_ids, attention_mask, modality_ids)

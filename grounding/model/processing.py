@@ -16,8 +16,7 @@ from torch import Tensor
 from transformers import AutoProcessor, BatchFeature, PreTrainedTokenizerFast, ProcessorMixin
 
 from ..geometry import Letterbox
-from ..types import MODALITIES
-from .config import PIXEL_MEAN, PIXEL_STD, MedGlipConfig
+from .config import PIXEL_MEAN, PIXEL_STD, TEN_MODALITIES, MedGlipConfig
 
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,;:-/()%+'&<>=_"
 MAX_WORDS = 8000
@@ -45,11 +44,20 @@ def _split(phrase: str) -> list[str]:
 
 
 class MedGlipProcessor(ProcessorMixin):
-    """Letterboxed, normalised pictures and tokenised phrases; `image_size` is the side S."""
+    """Letterboxed, normalised images and tokenised phrases; `image_size` is the side S.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, image_size: int = 192, max_phrase_tokens: int = 16):
+    `modalities`: those of the core, in its order (`MedGlipConfig.modalities`); any other is `unknown`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerFast,
+        image_size: int = 192,
+        max_phrase_tokens: int = 16,
+        modalities: Sequence[str] = TEN_MODALITIES,
+    ):
         super().__init__(tokenizer)
-        self.image_size, self.max_phrase_tokens = image_size, max_phrase_tokens
+        self.image_size, self.max_phrase_tokens, self.modalities = image_size, max_phrase_tokens, list(modalities)
 
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -60,12 +68,13 @@ class MedGlipProcessor(ProcessorMixin):
         """What `MedGlipModel.forward` takes. An array is taken as letterboxed already: uint8[S, S, 3]."""
         squares = [image if isinstance(image, np.ndarray) else self.letterbox(image) for image in images]
         input_ids, attention_mask = self.tokenize(phrases)
+        known = {name: index for index, name in enumerate(self.modalities)}
         return BatchFeature(
             {
                 "pixel_values": normalise(np.stack(squares)),
                 "input_ids": input_ids,
                 "attention_mask": attention_mask,
-                "modality_ids": torch.tensor([MODALITIES.index(name) for name in modalities]),
+                "modality_ids": torch.tensor([known.get(name, known["unknown"]) for name in modalities]),
             }
         )
 

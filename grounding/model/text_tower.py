@@ -5,16 +5,14 @@ from torch import Tensor, nn
 from transformers import AutoModel, BertModel, PreTrainedConfig, PreTrainedModel
 from transformers.models.bert.configuration_bert import BertConfig
 
-from ..types import MODALITIES
-
 
 class PhraseEncoder(nn.Module):
     """Token ids to one vector a phrase. The prompt is always attended to, so that an empty phrase stays defined."""
 
-    def __init__(self, config: PreTrainedConfig, width: int):
+    def __init__(self, config: PreTrainedConfig, width: int, num_modalities: int):
         super().__init__()
         self.bert = make_text_model(config)
-        self.prompts = nn.Embedding(len(MODALITIES), config.hidden_size)
+        self.prompts = nn.Embedding(num_modalities, config.hidden_size)
         self.project = nn.Linear(config.hidden_size, width)
 
     def forward(self, input_ids_BKL: Tensor, attention_mask_BKL: Tensor, modality_ids_B: Tensor) -> Tensor:

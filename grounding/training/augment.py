@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..geometry import Boxes
+from ..modalities import MODALITIES
 from ..types import AnnotatedImage
 from ..vocabulary.phrases import has_side
-
-TURNED = ("endoscopy", "dermoscopy", "histology", "microscopy")
-"""Modalities without an upside and without sides of the body."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +31,7 @@ def augment(
 
     No box is cut: the picture shrinks, grows and moves only as far as every box stays inside.
     """
-    is_turned = image.modality in TURNED and not _has_sides(image)
+    is_turned = MODALITIES[image.modality].is_turned and not _has_sides(image)
     is_flipped = (is_turned or mirror) and rng.random() < 0.5
     if is_flipped:
         view = flipped(view)

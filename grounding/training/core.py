@@ -20,6 +20,7 @@ from ..datasets.schema import images as images_of
 from ..files import claim_folder, write_atomic
 from ..grounders.medglip import GrounderSettings, MedGlipGrounder
 from ..grounders.pretrained import checkpoint_folder
+from ..modalities import MODALITIES
 from ..model.calibration import calibration_to_json
 from ..model.config import MedGlipConfig
 from ..model.image_starts import SCRATCH, freeze, load_start, vision_settings
@@ -162,7 +163,9 @@ def _start(settings: GroundingSettings, rows: Dataset) -> tuple[MedGlipModel, Me
     if settings.start_from:
         size = sizes.image_size if "image_size" in sizes.model_fields_set else None
         return continued(settings.start_from, size, sizes.frozen_rows, sizes.fine_masks)
-    processor = MedGlipProcessor(_tokenizer(rows, sizes.text_start), sizes.image_size, sizes.max_phrase_tokens)
+    processor = MedGlipProcessor(
+        _tokenizer(rows, sizes.text_start), sizes.image_size, sizes.max_phrase_tokens, tuple(MODALITIES)
+    )
     return build(settings, len(processor.tokenizer)), processor
 
 
@@ -184,6 +187,7 @@ def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
         fine_masks=sizes.fine_masks,
         max_phrase_tokens=sizes.max_phrase_tokens,
         modality_prompts=sizes.modality_prompts,
+        modalities=tuple(MODALITIES),
     )
     with torch.random.fork_rng():
         torch.manual_seed(settings.train.seed)

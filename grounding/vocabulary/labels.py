@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from ..bad_input import BadInput, nearest
-from ..types import parse_modality
+from ..modalities import parse_modality
 
 VERSION = 2
 """The version of the file that this release reads; a checkpoint can name the one it was trained with."""

@@ -28,7 +28,7 @@ from pydantic import Field
 from ...grounding.bad_input import BadInput, Skipped, nearest
 from ...grounding.datasets.corpus import data_folder
 from ...grounding.files import numbered_lines
-from ...grounding.types import parse_modality
+from ...grounding.modalities import parse_modality
 from ..task import Report
 from ..text.sections import Sections, parse_sections
 from .images import rows_to_reports

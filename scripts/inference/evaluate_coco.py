@@ -22,8 +22,9 @@ from ...grounding.datasets.layouts.coco import image_name, read_annotated, read_
 from ...grounding.datasets.layouts.rows import skipping
 from ...grounding.files import read_lines
 from ...grounding.grounder import Grounder, answers
+from ...grounding.modalities import parse_modality
 from ...grounding.records import RecordFile
-from ...grounding.types import AnnotatedImage, Region, parse_modality
+from ...grounding.types import AnnotatedImage, Region
 from ...grounding.vocabulary.labels import load_labels
 from ..records import grounding_record, record_id
 

@@ -11,7 +11,7 @@ from typing import Any
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder
 from ...grounding.files import numbered_lines
-from ...grounding.types import parse_modality
+from ...grounding.modalities import parse_modality
 from ..task import Question
 from .public import PublicSettings, read_public
 from .rows import PARTS, QuestionRow, answer_type_of, build_rows, text_of, yes_no_type

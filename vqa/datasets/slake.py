@@ -18,7 +18,8 @@ from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder
-from ...grounding.types import AnnotatedImage, parse_modality
+from ...grounding.modalities import parse_modality
+from ...grounding.types import AnnotatedImage
 from ..task import Question
 from .public import PublicSettings, read_public
 from .rows import PARTS, QuestionRow, answer_type_of, build_rows, json_list, text_of

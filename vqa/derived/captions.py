@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...grounding.modalities import MODALITIES
 from .claims import Claim, body_part, grid_cell
 from .facts import Facts, Place
 from .questions import with_article
@@ -10,18 +11,6 @@ from .questions import with_article
 MOST_SEEN, MOST_ABSENT = 5, 3
 NUM_TOLD = 20
 """Numbers of renderings: five of what is seen, four of what is absent."""
-_PICTURE = {
-    "xray": "X-ray image",
-    "ct": "CT image",
-    "mr": "MRI image",
-    "ultrasound": "ultrasound image",
-    "endoscopy": "endoscopy image",
-    "dermoscopy": "dermoscopy image",
-    "fundus": "fundus photograph",
-    "histology": "histology image",
-    "microscopy": "microscopy image",
-    "unknown": "image",
-}
 
 
 def caption(facts: Facts) -> Claim | None:
@@ -47,7 +36,7 @@ def largest(facts: Facts) -> list[Place]:
 
 def text(asks: Mapping[str, Any], wording: int) -> str:
     """The caption in one of its wordings."""
-    picture = _PICTURE[asks["modality"]] + (f" of the {asks['body']}" if asks["body"] else "")
+    picture = MODALITIES[asks["modality"]].image_words + (f" of the {asks['body']}" if asks["body"] else "")
     first = (f"{picture[0].upper()}{picture[1:]}.", f"This is {_a(picture)}.", f"The picture is {_a(picture)}.")
     sentences = [first[wording % len(first)]]
     if asks["seen"]:

@@ -9,13 +9,13 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ...grounding.datasets.schema import upgrade_row
-from ...grounding.types import AnnotatedImage, parse_modality
+from ...grounding.modalities import MODALITIES, parse_modality
+from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
 from . import captions
 from .questions import question_text
 
 _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
-_SPOKEN = {"x-ray": "xray", "fundus photography": "fundus"}
 _SIDED_ORGANS = {"liver": "right", "spleen": "left"}
 Asks = Mapping[str, Any]
 
@@ -94,13 +94,14 @@ def _modality(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
 
 def _modality_yesno(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     asked = _name_of(asks["modality"])
-    if {asked, image.modality} == {"histology", "microscopy"}:
+    if image.modality in MODALITIES[asked].looks_like:
         return False
     return _agrees(answer, asked == image.modality)
 
 
 def _name_of(words: str) -> str:
-    return _SPOKEN.get(words.lower(), parse_modality(_SPOKEN.get(words.lower(), words)))
+    spoken = {modality.spoken.lower(): name for name, modality in MODALITIES.items()}
+    return spoken.get(words.lower()) or parse_modality(words)
 
 
 def _body(asks: Asks, answer: str, image: AnnotatedImage) -> bool:

@@ -9,20 +9,10 @@ import numpy as np
 from scipy import ndimage
 
 from ...grounding.geometry import where
+from ...grounding.modalities import MODALITIES
 from ...grounding.vocabulary.labels import load_labels
 from .facts import Facts, Place
 
-MODALITY_WORDS = {
-    "xray": "X-ray",
-    "ct": "CT",
-    "mr": "MRI",
-    "ultrasound": "ultrasound",
-    "endoscopy": "endoscopy",
-    "dermoscopy": "dermoscopy",
-    "fundus": "fundus photography",
-    "histology": "histology",
-    "microscopy": "microscopy",
-}
 SIZES = ((0.01, "tiny", "under 1 %"), (0.05, "small", "1 to 5 %"), (0.15, "medium", "5 to 15 %"))
 """Upper edges of the size bins as parts of the image's area, their words, their percentages."""
 LARGEST = ("large", "over 15 %")
@@ -66,8 +56,8 @@ def claims(facts: Facts) -> Iterator[Claim]:
 
 
 def is_mixed(one: str, other: str) -> bool:
-    """Whether a picture of one modality may be called the other: histology is seen through a microscope."""
-    return one == other or {one, other} == {"histology", "microscopy"}
+    """Whether an image of one modality may be called the other."""
+    return one == other or other in MODALITIES[one].looks_like
 
 
 def body_part(facts: Facts) -> str:
@@ -110,12 +100,12 @@ def _yes(is_true: bool) -> str:
 
 def _modality(facts: Facts) -> Iterator[Claim]:
     own = facts.image.modality
-    if own == "unknown":
+    if not MODALITIES[own].spoken:
         return
-    yield Claim(kind="modality", form="modality", answer=MODALITY_WORDS[own])
-    for name, words in MODALITY_WORDS.items():
-        if name == own or not is_mixed(name, own):
-            asks = {"modality": words}
+    yield Claim(kind="modality", form="modality", answer=MODALITIES[own].spoken)
+    for name, modality in MODALITIES.items():
+        if modality.spoken and (name == own or not is_mixed(name, own)):
+            asks = {"modality": modality.spoken}
             yield Claim(kind="modality", form="modality-yesno", asks=asks, answer=_yes(name == own))
 
 

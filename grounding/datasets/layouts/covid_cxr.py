@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from ...bad_input import BadInput, Skipped
 from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
-from ...types import AnnotatedImage, Region, parse_modality
+from ...modalities import parse_modality
+from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from .mask_folder import read_mask
 from .rows import known_phrases, read_json, region, skipping

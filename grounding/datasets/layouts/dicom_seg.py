@@ -25,7 +25,8 @@ from ...bad_input import BadInput, Skipped
 from ...files import sha256
 from ...geometry import mask_to_rle, rle_to_mask
 from ...imaging.read import image_size
-from ...types import AnnotatedImage, Region, parse_modality
+from ...modalities import parse_modality
+from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from .label_map import mask_regions
 from .rows import known_phrases, skipping

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ...bad_input import BadInput, Skipped
 from ...imaging.read import image_size
-from ...types import AnnotatedImage, Region, parse_modality
+from ...modalities import parse_modality
+from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from .label_map import mask_regions, read_values
 from .rows import images_by_stem, known_phrases, skipping

@@ -30,13 +30,12 @@ from ...geometry import mask_to_rle, rle_to_mask
 from ...imaging.nifti import AXES, Axis, Volume, plane, plane_spacing_mm, read_volume, resize, square_size
 from ...imaging.read import image_size
 from ...imaging.window import percentile_window, to_uint8, unit_scale
+from ...modalities import MODALITIES, parse_modality
 from ...settings import Settings
-from ...types import AnnotatedImage, Region, parse_modality
+from ...types import AnnotatedImage, Region
 from .label_map import Classes, mask_regions, parse_classes, phrase_of, read_classes, report_unnamed
 from .rows import known_phrases, read_json, skipping
 
-SOFT_TISSUE_HU = (-160.0, 240.0)
-"""The usual abdominal CT window, level 40 and width 400."""
 _SUFFIXES = (".nii.gz", ".nii")
 _MR_CHANNELS = ("flair", "t1", "t1w", "t1gd", "t1ce", "t2", "t2w", "adc", "dwi")
 
@@ -233,7 +232,7 @@ def _write_pictures(
     slices: list[_Slice], subject: _Subject, labels: Volume, settings: SliceSettings, folder: Path
 ) -> None:
     """Name the PNG file of each slice by what decides its pixels; the volume is read if one is not there yet."""
-    window = settings.window or (SOFT_TISSUE_HU if subject.modality == "ct" else None)
+    window = settings.window or MODALITIES[parse_modality(subject.modality)].window
     look = (settings.axis, window, settings.square_pixels, settings.channel)
     key = sha256(f"{file_sha256(_existing(subject.image))} {look}")[:16]
     target = Path(settings.folder or cache_folder() / "slices") / folder.name

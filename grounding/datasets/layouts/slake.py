@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from ...bad_input import BadInput, Skipped
 from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
-from ...types import AnnotatedImage, Region, parse_modality
+from ...modalities import parse_modality
+from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from .label_map import Classes, parse_classes, read_label_map
 from .rows import existing_folder, known_phrases, region, skipping

@@ -14,8 +14,9 @@ from medglip.grounding.datasets.schema import images
 from medglip.grounding.geometry import iou
 from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.grounders.pretrained import NOTICES, checkpoint_folder, is_shipped, load_grounder, vocabulary_of
+from medglip.grounding.modalities import MODALITIES
 from medglip.grounding.training.validation import blind_strides
-from medglip.grounding.types import MODALITIES, NOTICE
+from medglip.grounding.types import NOTICE
 from medglip.grounding.vocabulary.labels import load_labels
 
 SHIPPED = tuple(name for name in NOTICES if is_shipped(name))
