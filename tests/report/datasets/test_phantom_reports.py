@@ -64,18 +64,18 @@ def test_reports_differ_from_picture_to_picture(reports: list[Report]) -> None:
 
 
 @pytest.mark.parametrize("regions", [[99], [-1], ["liver"], None])
-def test_a_bad_row_is_named(folder: Path, tmp_path: Path, regions: object) -> None:
-    rows = [json.loads(line) for line in (folder / "reports.jsonl").read_text().splitlines()]
+def test_a_bad_row_is_named(phantoms: Path, tmp_path: Path, regions: object) -> None:
+    rows = [json.loads(line) for line in (phantoms / "reports.jsonl").read_text().splitlines()]
     rows[1]["sentences"][0]["regions"] = regions
     file = tmp_path / "reports.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(BadInput, match=f"^{re.escape(str(file))}: row 2: malformed sentence"):
-        read_reports(tmp_path, phantom.read(folder))
+        read_reports(tmp_path, phantom.read(phantoms))
 
 
-def test_a_missing_column_or_file_is_named(folder: Path, tmp_path: Path) -> None:
+def test_a_missing_column_or_file_is_named(phantoms: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"reports\.jsonl: no such file"):
-        read_reports(tmp_path, phantom.read(folder))
+        read_reports(tmp_path, phantom.read(phantoms))
     (tmp_path / "reports.jsonl").write_text('{"report_id": "a", "study_id": "b", "text": "c"}\n')
     with pytest.raises(BadInput, match="row 1: no sentences"):
-        read_reports(tmp_path, phantom.read(folder))
+        read_reports(tmp_path, phantom.read(phantoms))
