@@ -1,6 +1,6 @@
-"""Any grounder on any COCO-style set: every category asked on every image, records, scores with intervals.
+"""Any grounder on any COCO-style set: every category is looked for in every image; records, scores with intervals.
 
-Category names are the phrases; they are asked in the words of the label tree and reported in their own.
+Category names are the phrases; the grounder gets them in the words of the label tree, records keep their own.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,17 +31,17 @@ from ..records import grounding_record, record_id
 METRICS = ("ap50", "miou", "acc_iou50", "dice", "presence_auroc")
 """What is printed; the score file holds every measure of grounding."""
 MAX_PER_PHRASE = 100
-"""Regions a phrase, as COCO counts them."""
+"""Regions per phrase, as COCO counts them."""
 
 
 def threshold_of(grounder: Grounder) -> float:
-    """The score from which its regions count as said: its own, chosen on validation images, or 0.5."""
+    """The score from which its regions count as predicted: its own, chosen on validation images, or 0.5."""
     return float(getattr(grounder, "threshold", 0.5))
 
 
 @dataclass(frozen=True, kw_only=True)
 class CocoSet:
-    """A COCO-style file that was read: its studies, what of it could not be used, notes for the reader of scores."""
+    """A COCO-style file: its images, what of it could not be used, notes for the reader of scores."""
 
     images: list[AnnotatedImage]
     skipped: Skipped
@@ -49,49 +49,40 @@ class CocoSet:
 
 
 def read_coco(references: Path, images: Path, limit: int | None = None, seed: int = 0) -> CocoSet:
-    """Studies of an instances file, images below `images`; `limit` images are drawn with the seed, in file order.
+    """Images of an instances file, their pixels below `images`; `limit` of them are drawn with the seed, in file order.
 
-    An image may carry `modality` (else, and where it is none of ours, it is unknown) and `group` (patient: the unit of
-    the intervals). Images and annotations that cannot be used are listed; a category one of whose annotations is lost
-    on an image, or is a crowd there, is not asked on that image, since it is neither absent nor known. Raises
-    `BadInput` for no COCO file, and when no image is left.
+    An image may carry `modality` (left out, or unknown to us: unknown) and `group` (patient: the unit of the
+    intervals). Images and annotations that cannot be used are listed. A category is not looked for in an image where
+    one of its annotations is lost or is a crowd, since it is neither absent nor known there. Raises `BadInput` for
+    no COCO file, and when no image is left.
     """
     skipped = Skipped()
-    coco = read_file(references, _words, skipped)
+    coco = read_file(references, lambda name: " ".join(str(name).split()), skipped)
     if len(set(coco.phrases.values())) < len(coco.phrases):
         fix = "names are phrases: give each its own"
         raise BadInput("two categories have the same name.", file=references, fix=fix)
     chosen = coco.images
     if limit is not None and limit < len(chosen):
-        places = np.random.default_rng(seed).choice(len(chosen), limit, replace=False)
-        chosen = [chosen[place] for place in sorted(places.tolist())]
+        indices = np.random.default_rng(seed).choice(len(chosen), limit, replace=False)
+        chosen = [chosen[index] for index in sorted(indices.tolist())]
     dataset = references.parent.name if references.stem == "annotations" else references.stem
     annotated_images: list[AnnotatedImage] = []
-    strange: dict[str, None] = {}
+    unknown: dict[str, None] = {}
     for image in chosen:
         with skipping(skipped, references, f"image {image_name(image)}"):
-            name = str(image["file_name"])
-            told = {"image_id": name, "group": name, "dataset": dataset, "split": "test"}
-            ours = image | {"modality": _modality(image.get("modality"), strange)}
-            annotated_images.append(read_annotated(coco, ours, images / name, skipped, **told))
+            name, modality = str(image["file_name"]), "unknown"
+            try:
+                modality = parse_modality(str(image.get("modality") or ""))
+            except BadInput:
+                unknown[str(image.get("modality"))] = None
+            fields = {"image_id": name, "group": name, "dataset": dataset, "split": "test"}
+            annotated_images.append(
+                read_annotated(coco, image | {"modality": modality}, images / name, skipped, **fields)
+            )
     if not annotated_images:
         raise BadInput("no image can be used.", file=references, fix=f"is --images right? {skipped.summary()}")
-    notes = tuple(f"modality {word!r} is none of ours: taken as unknown" for word in strange)
+    notes = tuple(f"modality {word!r} is none of ours: taken as unknown" for word in unknown)
     return CocoSet(images=annotated_images, skipped=skipped, notes=notes)
-
-
-def _modality(word: Any, strange: dict[str, None]) -> str:
-    """Our name of an image's modality, `unknown` for one that is none of ours, which is then among `strange`."""
-    try:
-        return parse_modality(str(word or ""))
-    except BadInput:
-        strange[str(word)] = None
-        return "unknown"
-
-
-def _words(name: Any) -> str:
-    """A category's own name, as one line."""
-    return " ".join(str(name).split())
 
 
 def predict(
@@ -103,49 +94,49 @@ def predict(
     model: str = "",
     batch_size: int = 8,
 ) -> None:
-    """Ground every phrase of every study and append the records to `out`; what is there already is not done again.
+    """Ground every phrase of every image and append the records to `out`; what is there already is not done again.
 
     Images that cannot be read are left out and listed. Raises `BadInput` if `out` holds records of another grounder.
     """
+    fingerprint = grounder.fingerprint[:16]
     file = RecordFile(out)
-    _check_same(out, grounder)
+    first = next(read_lines(out), None) if out.exists() else None
+    if first is not None and (first.get("meta") or {}).get("grounder") != fingerprint:
+        raise BadInput("holds records of another grounder or of other settings.", file=out, fix="give another file")
     missing = [image for image in images if any(record_id(image, phrase) not in file.done for phrase in image.phrases)]
     bar = tqdm(total=len(images), initial=len(images) - len(missing), desc="grounding", unit="image", disable=None)
     for start in range(0, len(missing), batch_size):
         batch = missing[start : start + batch_size]
-        told = {"model": model, "meta": {"grounder": grounder.fingerprint[:16]}}
-        for image, answered in _ground(grounder, batch, skipped):
-            file.append([grounding_record(image, p, *answered[p], **told) for p in image.phrases])
+        fields: dict[str, Any] = {"model": model, "meta": {"grounder": fingerprint}}
+        for image, by_phrase in _ground(grounder, batch, skipped):
+            file.append([grounding_record(image, phrase, *by_phrase[phrase], **fields) for phrase in image.phrases])
         bar.update(len(batch))
     bar.close()
-
-
-def _check_same(out: Path, grounder: Grounder) -> None:
-    first = next(read_lines(out), None) if out.exists() else None
-    if first is not None and (first.get("meta") or {}).get("grounder") != grounder.fingerprint[:16]:
-        raise BadInput("holds records of another grounder or of other settings.", file=out, fix="give another file")
 
 
 def _ground(
     grounder: Grounder, batch: Sequence[AnnotatedImage], skipped: Skipped
 ) -> Iterator[tuple[AnnotatedImage, dict[str, tuple[list[Region], float | None]]]]:
-    """Of each study by phrase the regions, and the chance that it is there where the grounder says it.
-
-    If the batch holds an image that cannot be read, one by one without it.
-    """
+    """Of each image by phrase its regions, and the probability of its presence where the grounder gives one."""
     tree = load_labels()
     try:
-        found = answers(grounder, batch, [[tree.label(phrase) for phrase in image.phrases] for image in batch])
+        results = answers(grounder, batch, [[tree.label(phrase) for phrase in image.phrases] for image in batch])
     except BadInput as error:
+        # one image of the batch cannot be read: one by one, so that the others are not lost
         if len(batch) > 1:
             yield from (pair for image in batch for pair in _ground(grounder, [image], skipped))
         else:
             skipped.add(str(batch[0].image_path), error)
         return
-    for image, (regions, chances) in zip(batch, found, strict=True):
-        words = {phrase: tree.label(phrase) for phrase in image.phrases}
-        own = {p: [replace(r, phrase=p) for r in regions if r.phrase == word] for p, word in words.items()}
-        yield image, {p: (own[p], chances.get(word)) for p, word in words.items()}
+    for image, (regions, presences) in zip(batch, results, strict=True):
+        labels = {phrase: tree.label(phrase) for phrase in image.phrases}
+        yield (
+            image,
+            {
+                phrase: ([replace(r, phrase=phrase) for r in regions if r.phrase == label], presences.get(label))
+                for phrase, label in labels.items()
+            },
+        )
 
 
 def evaluate(
@@ -165,34 +156,30 @@ def evaluate(
     with TemporaryDirectory() as scratch:
         path = records or Path(scratch) / "records.jsonl"
         predict(grounder, coco.images, path, coco.skipped, model=model, batch_size=batch_size)
-        asked = {record_id(image, phrase) for image in coco.images for phrase in image.phrases}
-        rows = [row for row in read_records([path], "grounding") if row["id"] in asked]
-    found = score(rows, "grounding", settings)
-    strata = _strata(found, rows) if settings.strata else {}
-    left_out = [coco.skipped.summary()] if coco.skipped.entries else []
-    return replace(found, strata=strata, notes=[*found.notes, *coco.notes, *_missing(found, strata), *left_out])
+        ids = {record_id(image, phrase) for image in coco.images for phrase in image.phrases}
+        rows = [row for row in read_records([path], "grounding") if row["id"] in ids]
+    scores = score(rows, "grounding", settings)
+    strata = _strata(scores, rows) if settings.strata else {}
+    notes = [*scores.notes, *coco.notes]
+    if "dice" not in scores.metrics:
+        notes.append("no dice: no category has masks (`segmentation`) throughout an image")
+    if "presence_auroc" not in scores.metrics:
+        notes.append("no presence_auroc: every category that is known of an image is on it")
+    if settings.strata and "category" not in strata:
+        notes.append(f"not scored by category: there are more than {MOST_LABELS}")
+    notes += [coco.skipped.summary()] if coco.skipped.entries else []
+    return replace(scores, strata=strata, notes=notes)
 
 
 def _strata(scores: Scores, rows: Sequence[Record]) -> Strata:
     """By category and modality first, also where all samples share one; then the others."""
+    strata = dict(scores.strata)
     shared = {"label": {row["question"] for row in rows}, "modality": {row["meta"]["modality"] for row in rows}}
-    found = dict(scores.strata)
     for axis, labels in shared.items():
-        if len(labels) == 1:
-            found[axis] = {labels.pop(): dict(scores.metrics)}
-    named = {"category": found.pop("label", {}), "modality": found.pop("modality", {})}
-    return {axis: cells for axis, cells in (named | found).items() if cells}
-
-
-def _missing(scores: Scores, strata: Strata) -> list[str]:
-    """Why a headline metric, or the part by category, is not there."""
-    reasons = {
-        "dice": "no dice: no category has masks (`segmentation`) throughout an image",
-        "presence_auroc": "no presence_auroc: every category that is known of an image is on it",
-    }
-    found = [reason for name, reason in reasons.items() if name not in scores.metrics]
-    many = f"not scored by category: there are more than {MOST_LABELS}"
-    return found if "category" in strata or not scores.settings["strata"] else [*found, many]
+        if len(labels) == 1:  # `score` makes no stratum of it: it holds every sample
+            strata[axis] = {labels.pop(): dict(scores.metrics)}
+    first = {"category": strata.pop("label", {}), "modality": strata.pop("modality", {})}
+    return {axis: cells for axis, cells in (first | strata).items() if cells}
 
 
 def scores_text(scores: Scores) -> str:
