@@ -84,7 +84,9 @@ class LabelTree:
         for label, entry in self.labels.items():
             self._name(label, entry.codes, self._codes)
             self._above[label] = self._walk_up(label, ())
-            self._levels[label] = entry.kind or self._level(label)
+            is_below_finding = any(self.labels[name].kind == "finding" for name in self._above[label])
+            usual = "finding" if is_below_finding else "part" if self._above[label] else "organ"
+            self._levels[label] = entry.kind or usual
             self._beside.setdefault(entry.path, []).append(label)
             for above in self._above[label]:
                 self._below.setdefault(above, []).append(label)
@@ -94,11 +96,6 @@ class LabelTree:
             known = self._names.get(_stems(word)) or names.setdefault(_stems(word), label)
             if known != label:
                 raise BadInput(f"{word!r} means both {known!r} and {label!r}.", fix="keep it under one label")
-
-    def _level(self, label: str) -> str:
-        above = self._above[label]
-        is_finding = any(self.labels[name].kind == "finding" for name in above)
-        return "finding" if is_finding else "part" if above else "organ"
 
     def _walk_up(self, label: str, below: tuple[str, ...]) -> tuple[str, ...]:
         """Labels above, outermost first, with what lies above those."""
@@ -139,26 +136,28 @@ class LabelTree:
 
     def mentions_in(self, text: str) -> tuple[tuple[int, int, str], ...]:
         """Every mention of a label in the text in order: [start, end) in characters, and the label."""
-        places = [found.span() for found in _WORDS.finditer(text.lower())]
+        characters = [match.span() for match in _WORDS.finditer(text.lower())]
         words = _stems(text)
+        longest = max(map(len, self._names), default=0)
+        spans = [(i, j) for i in range(len(words)) for j in range(i + 1, min(i + longest, len(words)) + 1)]
+        names = [span for span in spans if words[slice(*span)] in self._names]
         taken = [False] * len(words)
-        found: list[tuple[int, int, str]] = []
-        for start, stop in self._matches(words):
+        mentions: list[tuple[int, int, str]] = []
+        for start, stop in sorted(names, key=lambda span: (span[0] - span[1], span[0])):
+            # The longest names first: "left lung base" takes its words, and "left lung" and "lung" find them taken.
             if not any(taken[start:stop]):
                 taken[start:stop] = [True] * (stop - start)
-                found.append((places[start][0], places[stop - 1][1], self._names[words[start:stop]]))
-        return tuple(sorted(found))
+                mentions.append((characters[start][0], characters[stop - 1][1], self._names[words[start:stop]]))
+        return tuple(sorted(mentions))
 
     def _find(self, key: tuple[str, ...]) -> str | None:
         """The label of a name or code; a side behind it ("kidney_right") is read as before it."""
-        turned = _side_first(key)
-        return next((n[k] for k in (key, turned) for n in (self._names, self._codes) if k in n), None)
-
-    def _matches(self, words: tuple[str, ...]) -> list[tuple[int, int]]:
-        """Spans of words that are a name, longest first, then by place."""
-        longest = max(map(len, self._names), default=0)
-        spans = [(i, j) for i in range(len(words)) for j in range(i + 1, min(i + longest, len(words)) + 1)]
-        return sorted((span for span in spans if words[slice(*span)] in self._names), key=lambda s: (s[0] - s[1], s[0]))
+        sides = [i for i, word in enumerate(key) if word in ("left", "right")]
+        keys = [key]
+        if len(sides) == 1:
+            side = sides[0]
+            keys.append((key[side], *key[:side], *key[side + 1 :]))  # ("rib", "left", "1") as ("left", "rib", "1")
+        return next((names[k] for k in keys for names in (self._names, self._codes) if k in names), None)
 
     # --- what is known of a label ------------------------------------------------------------------------------------
 
@@ -233,7 +232,9 @@ class LabelTree:
             return ()
         near = {label, *entry.overlaps, *self._above[label], *self._below.get(label, ())}
         beside = self._beside[entry.path]
-        twins = [name for name in (_other_side(label),) if name in self.labels and name not in beside]
+        sides = {"left": "right", "right": "left"}
+        twin = " ".join(sides.get(word, word) for word in label.split())  # the label itself where it has no side
+        twins = [twin] if twin in self.labels and twin not in beside else []
         same = [name for name in (*beside, *twins) if name not in near and label not in self.labels[name].overlaps]
         return tuple(name for name in same if self._levels[name] == self._levels[label])
 
@@ -241,17 +242,6 @@ class LabelTree:
 def _stems(text: str) -> tuple[str, ...]:
     """Words without case, hyphens or plural: a key for comparing, not for showing ("pancreas" becomes "pancrea")."""
     return tuple(_stem(word) for word in _WORDS.findall(text.lower()))
-
-
-def _side_first(key: tuple[str, ...]) -> tuple[str, ...]:
-    """("rib", "left", "1") as ("left", "rib", "1")."""
-    sides = [i for i, word in enumerate(key) if word in ("left", "right")]
-    return (key[sides[0]], *key[: sides[0]], *key[sides[0] + 1 :]) if len(sides) == 1 else key
-
-
-def _other_side(label: str) -> str:
-    sides = {"left": "right", "right": "left"}
-    return " ".join(sides.get(word, word) for word in label.split())
 
 
 @cache
@@ -279,7 +269,7 @@ def read_labels(file: Path) -> LabelTree:
     """
     try:
         rows = yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        return _tree(rows)
+        return _tree_of(rows)
     except BadInput as error:
         raise BadInput(error.problem, file=file, fix=error.fix) from error
     except (OSError, UnicodeError, yaml.YAMLError, AttributeError, TypeError) as error:
@@ -288,16 +278,16 @@ def read_labels(file: Path) -> LabelTree:
         ) from error
 
 
-def _tree(rows: dict[str, Any]) -> LabelTree:
+def _tree_of(rows: dict[str, Any]) -> LabelTree:
     _refuse_unknown(rows, ("version", "sources", "regions", "labels"))
     if rows.get("version") != VERSION:
         raise BadInput(f"version is {rows.get('version')!r}.", fix=f"this release reads version {VERSION}")
-    written = {str(name): _label(str(name), row or {}) for name, row in (rows.get("labels") or {}).items()}
+    written = {str(name): _label_of(str(name), row or {}) for name, row in (rows.get("labels") or {}).items()}
     labels: dict[str, Label] = {}
     for name, label in written.items():
         labels[name] = label
-        twins = _twins(name, label) if label.sides else {}
-        labels |= {twin: entry for twin, entry in twins.items() if twin not in written}
+        for side in ("right", "left") if label.sides else ():
+            labels |= {f"{side} {name}": _side_of(label, name, side)} if f"{side} {name}" not in written else {}
     return LabelTree(
         labels=labels,
         version=rows["version"],
@@ -306,20 +296,17 @@ def _tree(rows: dict[str, Any]) -> LabelTree:
     )
 
 
-def _label(name: str, row: dict[str, Any]) -> Label:
+def _label_of(name: str, row: dict[str, Any]) -> Label:
     _refuse_unknown(row, _KEYS, f" of {name!r}")
     if row.get("kind", LEVELS[0]) not in LEVELS:
         raise BadInput(f"kind of {name!r} is {row['kind']!r}.", fix=nearest(str(row["kind"]), LEVELS))
-    values = {key: tuple(map(str, _list(name, key, row.get(key)))) for key in _LISTS}
+    for key in _LISTS:
+        if not isinstance(row.get(key), list | None):
+            raise BadInput(f"{key} of {name!r} is {row[key]!r}.", fix=f"a list: `{key}: [{row[key]}]`")
+    values = {key: tuple(map(str, row.get(key) or ())) for key in _LISTS}
     values["modalities"] = tuple(map(parse_modality, values["modalities"]))
     words = {key: str(row.get(key) or "") for key in ("description", "region", "kind")}
     return Label(**values, **words, sides=bool(row.get("sides")))  # pyright: ignore[reportArgumentType]
-
-
-def _list(name: str, key: str, value: Any) -> list[Any]:
-    if not isinstance(value, list | None):
-        raise BadInput(f"{key} of {name!r} is {value!r}.", fix=f"a list: `{key}: [{value}]`")
-    return value or []
 
 
 def _refuse_unknown(row: dict[str, Any], keys: tuple[str, ...], where: str = "") -> None:
@@ -328,19 +315,16 @@ def _refuse_unknown(row: dict[str, Any], keys: tuple[str, ...], where: str = "")
         raise BadInput(f"unknown key {name!r}{where}.", fix=nearest(name, keys))
 
 
-def _twins(name: str, label: Label) -> dict[str, Label]:
-    """Right X and left X below a label X: sides of the patient."""
-    return {
-        f"{side} {name}": replace(
-            label,
-            path=(*label.path, name),
-            synonyms=tuple(f"{side} {word}" for word in label.synonyms),
-            modalities=(),
-            codes=(),
-            also=(),
-            overlaps=(),
-            description=f"{label.description}, on the patient's {side}",
-            sides=False,
-        )
-        for side in ("right", "left")
-    }
+def _side_of(label: Label, name: str, side: str) -> Label:
+    """Right X or left X, sides of the patient, below a label X."""
+    return replace(
+        label,
+        path=(*label.path, name),
+        synonyms=tuple(f"{side} {word}" for word in label.synonyms),
+        modalities=(),
+        codes=(),
+        also=(),
+        overlaps=(),
+        description=f"{label.description}, on the patient's {side}",
+        sides=False,
+    )

@@ -47,17 +47,18 @@ def mirror(phrase: str) -> tuple[str, bool]:
     of chambers and lobes that are told by their shape: a flipped left ventricle still looks like a left ventricle.
     Twice mirrored is unchanged.
     """
-    flipped = _SIDE.sub(lambda found: _like(_TWINS[found[0].lower()], found[0]), phrase)
+
+    def other_side(match: re.Match[str]) -> str:
+        word, twin = match[0], _TWINS[match[0].lower()]
+        return twin.upper() if word.isupper() else twin.capitalize() if word[0].isupper() else twin
+
+    flipped = _SIDE.sub(other_side, phrase)
     return flipped, flipped != phrase
 
 
 def has_side(phrase: str) -> bool:
     """Whether a flip of the image changes what the phrase says."""
     return _SIDE.search(phrase) is not None
-
-
-def _like(word: str, model: str) -> str:
-    return word.upper() if model.isupper() else word.capitalize() if model[0].isupper() else word
 
 
 # --- places of findings ----------------------------------------------------------------------------------------------
@@ -111,67 +112,70 @@ def phrases_of_sentence(sentence: str, tree: LabelTree) -> tuple[PlacedPhrase, .
     at the start of its clause ("the left base shows an opacity"); places joined by "and" make one phrase each. Organs
     that serve as a place are no phrases of their own. Denied findings are not told apart: give the affirmed part.
     """
+    # "Opacity in the left lower lobe and right base, with effusion": findings are opacity and effusion; spots, the
+    # spans that may say where, are "left lower lobe" and "right base". Each finding takes the spots beside it, the
+    # first one first, and what one has taken the next ones cannot have.
     mentions = tree.mentions_in(sentence)
     findings = [(start, end, label) for start, end, label in mentions if tree.level(label) == "finding"]
     organs = [mention for mention in mentions if mention not in findings]
-    spots = _spots(sentence, findings, organs)
-    places: list[list[Spot]] = []
+    spots = _spots_in(sentence, findings, organs)
+    spots_of: list[list[Spot]] = []
     for finding in findings:
-        taken = {spot for earlier in places for spot in earlier}
-        places.append(_places_of(sentence, finding, findings, [spot for spot in spots if spot not in taken]))
+        taken = {spot for earlier in spots_of for spot in earlier}
+        spots_of.append(_find_spots(sentence, finding, findings, [spot for spot in spots if spot not in taken]))
     for i in reversed(range(len(findings) - 1)):  # "opacity and effusion in the left base": both are there
-        if not places[i] and _AND.fullmatch(sentence[findings[i][1] : findings[i + 1][0]]):
-            places[i] = [spot for spot in places[i + 1] if spot[0] > findings[i + 1][1]]
-    used = {spot for found in places for spot in found}
+        if not spots_of[i] and _AND.fullmatch(sentence[findings[i][1] : findings[i + 1][0]]):
+            spots_of[i] = [spot for spot in spots_of[i + 1] if spot[0] > findings[i + 1][1]]
+    used = {spot for of_finding in spots_of for spot in of_finding}
     free = [m for m in organs if not any(start <= m[0] < end for start, end in used)]
-    found = [
+    placed = [
         (finding[0], PlacedPhrase(phrase=finding[2], place="" if tree.is_above(place, finding[2]) else place))
-        for finding, at in zip(findings, places, strict=True)
-        for place in _names(sentence, at, finding[0], tree)
+        for finding, of_finding in zip(findings, spots_of, strict=True)
+        for place in _names_of(sentence, of_finding, finding[0], tree)
     ]
-    found += [(start, PlacedPhrase(phrase=label)) for start, _, label in free]
-    return tuple(dict.fromkeys(phrase for _, phrase in sorted(found, key=lambda pair: pair[0])))
+    placed += [(start, PlacedPhrase(phrase=label)) for start, _, label in free]
+    return tuple(dict.fromkeys(phrase for _, phrase in sorted(placed, key=lambda pair: pair[0])))
 
 
 Mention = tuple[int, int, str]
 Spot = tuple[int, int]
+"""[start, end) in characters; of a mention also its label."""
 
 
-def _spots(sentence: str, findings: list[Mention], organs: list[Mention]) -> list[Spot]:
-    """[start, end) of words of place and organs outside the findings' own names, those that belong together as one."""
-    places = [found.span() for found in _PLACE.finditer(sentence)]
-    places = [p for p in places if not any(p[0] < end and start < p[1] for start, end, _ in findings)]
+def _spots_in(sentence: str, findings: list[Mention], organs: list[Mention]) -> list[Spot]:
+    """Spans of words of place and of organs outside the findings' own names; those that belong together are one."""
+    words = [match.span() for match in _PLACE.finditer(sentence)]
+    words = [w for w in words if not any(w[0] < end and start < w[1] for start, end, _ in findings)]
     merged: list[Spot] = []
-    for start, end in sorted([*places, *((start, end) for start, end, _ in organs)]):
+    for start, end in sorted([*words, *((start, end) for start, end, _ in organs)]):
         between = sentence[merged[-1][1] : start] if merged else "."
-        if not between.strip(" -") or _OF.fullmatch(between):
+        if not between.strip(" -") or _OF.fullmatch(between):  # "left" "lung"; "base" of the "left lung"
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
             merged.append((start, end))
     return merged
 
 
-def _places_of(sentence: str, finding: Mention, findings: list[Mention], spots: list[Spot]) -> list[Spot]:
-    """The spots that say where a finding is, in order."""
+def _find_spots(sentence: str, finding: Mention, findings: list[Mention], spots: list[Spot]) -> list[Spot]:
+    """The spots that say where a finding is, in order; the three rules in the order of `phrases_of_sentence`."""
     before = [i for i, (_, end) in enumerate(spots) if end <= finding[0]]
     after = [i for i, (start, _) in enumerate(spots) if start >= finding[1]]
-    found: list[Spot] = []
-    if before and _touches(sentence, spots[before[-1]][1], finding[0]):
-        found = _joined(sentence, spots, before[::-1])[::-1]
-    behind = sentence[finding[1] : spots[after[0]][0]] if after else ""
-    if (
-        after
-        and _LEAD.search(behind)
-        and not _STOP.search(behind)
-        and not _between(findings, finding[1], spots[after[0]])
-    ):
-        taken = [i for i in after if not any(_touches(sentence, spots[i][1], f[0]) for f in findings)]
-        found += _joined(sentence, spots, taken)
-    if not found and before:
+    own: list[Spot] = []
+    if before and _touches(sentence, spots[before[-1]][1], finding[0]):  # "right apical | pneumothorax"
+        own = _and_joined(sentence, spots, before[::-1])[::-1]
+    if after:
+        first = spots[after[0]]
+        behind = sentence[finding[1] : first[0]]
+        is_free = not any(finding[1] <= other[0] < first[0] for other in findings)
+        if _LEAD.search(behind) and not _STOP.search(behind) and is_free:  # "opacity | in the | left lower lobe"
+            # not "opacity in the left base and right effusion": the right belongs to the effusion
+            loose = [i for i in after if not any(_touches(sentence, spots[i][1], f[0]) for f in findings)]
+            own += _and_joined(sentence, spots, loose)
+    if not own and before:  # "the left base | shows an | opacity"
         ahead = sentence[spots[before[-1]][1] : finding[0]]
         is_near = len(ahead.split()) <= 5 and not _STOP.search(ahead)
-        found = [spots[before[-1]]] if is_near and _VERB.search(ahead) else []
-    return found
+        own = [spots[before[-1]]] if is_near and _VERB.search(ahead) else []
+    return own
 
 
 def _touches(sentence: str, end: int, start: int) -> bool:
@@ -180,25 +184,21 @@ def _touches(sentence: str, end: int, start: int) -> bool:
     return end <= start and len(between.split()) <= 2 and not _STOP.search(between) and not _VERB.search(between)
 
 
-def _between(findings: list[Mention], start: int, spot: Spot) -> bool:
-    return any(start <= finding[0] < spot[0] for finding in findings)
-
-
-def _joined(sentence: str, spots: list[Spot], order: list[int]) -> list[Spot]:
-    """The first spot and those that "and" joins to it."""
-    found: list[Spot] = []
+def _and_joined(sentence: str, spots: list[Spot], order: list[int]) -> list[Spot]:
+    """The first spot in this order and those that "and" joins to it."""
+    joined: list[Spot] = []
     for i in order:
-        if found:
-            first, second = sorted([found[-1], spots[i]])
+        if joined:
+            first, second = sorted([joined[-1], spots[i]])
             if not _AND.fullmatch(sentence[first[1] : second[0]]):
                 break
-        found.append(spots[i])
-    return found
+        joined.append(spots[i])
+    return joined
 
 
-def _names(sentence: str, places: list[Spot], start: int, tree: LabelTree) -> list[str]:
+def _names_of(sentence: str, spots: list[Spot], start: int, tree: LabelTree) -> list[str]:
     """Places as words: one before and one behind the finding are the same place, several of a kind are several."""
-    texts = [(spot[0] < start, _name(sentence[spot[0] : spot[1]], tree)) for spot in places]
+    texts = [(spot[0] < start, _place_name(sentence[spot[0] : spot[1]], tree)) for spot in spots]
     last = texts[-1][1].split()[-1:] if texts else []
     if last and re.fullmatch(_SPOT, last[0], re.I):  # "right upper and left lower lobe"
         texts = [(b, t if re.search(rf"{_SPOT}$", t) or b != texts[-1][0] else f"{t} {last[0]}") for b, t in texts]
@@ -208,7 +208,7 @@ def _names(sentence: str, places: list[Spot], start: int, tree: LabelTree) -> li
     return before + behind or [""]
 
 
-def _name(text: str, tree: LabelTree) -> str:
+def _place_name(text: str, tree: LabelTree) -> str:
     """Words of a place in one order and number: "upper poles of the left kidney" -> "left kidney upper pole"."""
     if _OF.search(text) and tree.path(text):
         return tree.label(text)
