@@ -2,11 +2,14 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from .files import read_lines
+from .types import AnnotatedImage, Region, region_to_json
+from .vocabulary.labels import load_labels
 
 Task = Literal["vqa", "report", "grounding"]
 
@@ -70,3 +73,58 @@ class RecordFile:
             file.flush()
             os.fsync(file.fileno())
         self.done.update(record.id for record in new)
+
+
+def record_meta(
+    image: AnnotatedImage, phrases: Sequence[str] = (), others: Sequence[AnnotatedImage] = ()
+) -> dict[str, Any]:
+    """What strata and the page need of an image: modality, body region, size and path; the ids of all that are shown.
+
+    The body region is that of the phrases in the label tree, else that of the image's true regions.
+    """
+    names = phrases or [region.phrase for region in image.regions]
+    body_regions = [name for name in map(load_labels().body_region, names) if name]
+    return {
+        "modality": image.modality,
+        "body_region": body_regions[0] if body_regions else "",
+        "size_px": list(image.size_px),
+        "image_path": str(image.image_path),
+        "image_ids": [other.image_id for other in (image, *others)],
+    }
+
+
+def record_identity(image: AnnotatedImage) -> dict[str, str]:
+    """Fields that say which image a record is about, and which patient, else image, it counts for."""
+    return {"image_id": image.image_id, "cluster_id": f"{image.dataset}/{image.group}"}
+
+
+def record_id(image: AnnotatedImage, phrase: str) -> str:
+    """Id of the record of one phrase looked for in one image."""
+    return f"{image.dataset}/{image.image_id}/{phrase}"
+
+
+def grounding_record(
+    image: AnnotatedImage, phrase: str, regions: Sequence[Region], presence: float | None = None, **fields: Any
+) -> PredictionRecord:
+    """The record of one phrase looked for in one image.
+
+    `regions`: what the grounder found; `presence`: the probability in [0, 1] that the phrase is there at all, None
+    where the grounder gives none; `fields`: further fields of the record, `meta` is added to.
+    """
+    meta = record_meta(image, [phrase]) | {"level": load_labels().level(phrase)}
+    if presence is not None:
+        meta["presence"] = presence
+    return PredictionRecord(
+        id=record_id(image, phrase),
+        dataset=image.dataset,
+        split=image.split,
+        task="grounding",
+        **record_identity(image),
+        question=phrase,
+        answer=[region_to_json(region) for region in image.regions if region.phrase == phrase],
+        prediction=[region_to_json(region) for region in regions],
+        evidence="predicted",
+        phrases=(phrase,),
+        meta=meta | fields.pop("meta", {}),
+        **fields,
+    )

@@ -1,13 +1,18 @@
-"""The report and what the model is asked with it: `Report` -> `Example`."""
+"""The second task: `Report` -> `Example`, raw text -> sentences with their regions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..grounding.evidence.evidence import Evidence
+from ..grounding.evidence.evidence import Evidence, EvidenceSettings
 from ..grounding.types import AnnotatedImage
+from ..grounding.vocabulary.negation import Negation
 from ..grounding.vocabulary.sentences import Sentence
 from ..vqa.prompt.prompt import Example
+from ..vqa.task import Job
+
+if TYPE_CHECKING:
+    from .records import ReportTruth
 
 Section = Literal["findings", "impression", "both"]
 """What is to be written; `both` reads "Findings: ... Impression: ..."."""
@@ -19,11 +24,11 @@ INSTRUCTION = "Write the findings of this image as a short report."
 class Report:
     """One report of one study of one image or several.
 
-    `study` is the first image, that of the evidence, `others` follow; `views` names each of them ("PA", "LATERAL"), ""
+    `image` is the first one, that of the evidence, `others` follow; `views` names each of them ("PA", "LATERAL"), ""
     where unknown. `text` is what is to be written, the section `section`; `sentences` joined by a blank are `text`,
     their regions empty where unknown. `findings` and `impression` as they are known apart. `indication`, `technique`
     and `comparison` are given to the model, empty where they are not to be; likewise the first image of an earlier
-    study (`prior_study`, `prior_others`) and its text. `taken`: digits of date and time, `20180131080556`, so that
+    study (`prior_image`, `prior_others`) and its text. `taken`: digits of date and time, `20180131080556`, so that
     studies of a patient sort by it; "" where unknown. `meta`: what its record keeps besides.
     """
 
@@ -46,31 +51,57 @@ class Report:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def images(self) -> tuple[AnnotatedImage, ...]:
+    def item_id(self) -> str:
+        """Id of its example and of its record."""
+        return self.report_id
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """None: what is usual in its modality is looked for."""
+        return ()
+
+    @property
+    def own_images(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the study itself, in order."""
         return (self.image, *self.others)
 
     @property
-    def priors(self) -> tuple[AnnotatedImage, ...]:
+    def prior_images(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the earlier study."""
         return (*([self.prior_image] if self.prior_image else []), *self.prior_others)
 
     @property
-    def shown(self) -> tuple[AnnotatedImage, ...]:
+    def images(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the prompt: those of the study, then those of the earlier one."""
-        return self.images + self.priors
+        return self.own_images + self.prior_images
 
+    def to_example(self, evidence: Evidence) -> Example:
+        """The prompt's parts; the whole text is the target."""
+        return Example(
+            example_id=self.report_id,
+            image_path=self.image.image_path,
+            instruction=instruction(self),
+            target=self.text,
+            evidence=evidence,
+            other_paths=tuple(image.image_path for image in self.images[1:]),
+        )
 
-def to_example(report: Report, evidence: Evidence) -> Example:
-    """The prompt's parts; the whole text is the target."""
-    return Example(
-        example_id=report.report_id,
-        image_path=report.image.image_path,
-        instruction=instruction(report),
-        target=report.text,
-        evidence=evidence,
-        other_paths=tuple(image.image_path for image in report.shown[1:]),
-    )
+    def job(
+        self,
+        example: Example,
+        settings: EvidenceSettings,
+        names: Mapping[str, str],
+        truth: "ReportTruth | None" = None,
+        negation: Negation = "rules",
+    ) -> Job:
+        """The fields of its record and how its text is read. `names`: `model` and `adapter` of the record.
+
+        `truth`: what the text is judged with where findings are annotated. `negation`: who decides what the written
+        sentences deny, and so which regions they get.
+        """
+        from .records import report_job  # it reads sentences, and what reads them stands on this file
+
+        return report_job(self, example, settings, names, truth, negation)
 
 
 def instruction(report: Report) -> str:
@@ -87,21 +118,11 @@ def instruction(report: Report) -> str:
         "Prior report": report.prior_text,
     }
     lines = [f"{name}: {text}" for name, text in given.items() if text]
-    return "\n".join([*lines, *_told(report), _asked(report)])
-
-
-def _told(report: Report) -> list[str]:
-    """What each image is, where there are several."""
-    if len(report.shown) == 1:
-        return []
-    views = [view or "this study" for view in (*report.views, *[""] * len(report.images))][: len(report.images)]
-    names = [*views, *["the prior study"] * len(report.priors)]
-    return [" ".join(f"Image {number}: {name}." for number, name in enumerate(names, 1))]
-
-
-def _asked(report: Report) -> str:
-    section = {"findings": "the findings", "impression": "the impression"}.get(
-        report.section, "the findings and the impression"
-    )
-    images = "this image" if len(report.shown) == 1 else "this study"
-    return INSTRUCTION.replace("the findings", section).replace("this image", images)
+    is_single = len(report.images) == 1
+    if not is_single:
+        views = [*report.views, *[""] * len(report.own_images)][: len(report.own_images)]
+        names = [*(view or "this study" for view in views), *["the prior study"] * len(report.prior_images)]
+        lines.append(" ".join(f"Image {number}: {name}." for number, name in enumerate(names, 1)))
+    sections = {"findings": "the findings", "impression": "the impression", "both": "the findings and the impression"}
+    wanted = INSTRUCTION.replace("the findings", sections[report.section])
+    return "\n".join([*lines, wanted if is_single else wanted.replace("this image", "this study")])

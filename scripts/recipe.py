@@ -146,7 +146,7 @@ class Recipe(CoreRecipe):
     """Stage 5: scores and intervals."""
 
     @property
-    def held_out_split(self) -> str:
+    def validation_split(self) -> str:
         """Split whose loss chooses the adapters' checkpoints; "" for none: what is scored chooses nothing."""
         return "val" if self.mllm_train.train.validate_every and self.eval_split == "test" else ""
 

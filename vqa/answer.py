@@ -1,8 +1,9 @@
 """What the model wrote -> the answer in it: first line, chat debris off, yes or no where the question is closed."""
 
 import re
+from typing import Literal
 
-from .task import AnswerType
+AnswerType = Literal["open", "closed"]
 
 _SPECIAL = re.compile(r"<\|[^<>|]*\|>|</?(?:s|pad|eos|bos|unk|image|region|end_of_turn|start_of_turn)>", re.IGNORECASE)
 _SPEAKER = re.compile(

@@ -1,26 +1,87 @@
-"""The question and what the model is asked with it: `Question` -> `Example`, raw text -> answer."""
+"""What a model is asked, one protocol for every task; and the first task: `Question` -> `Example`, raw text -> answer.
 
-from collections.abc import Mapping
+A further task is a class like `Question` with the members of `TaskItem`, and a row of `scripts.pipeline.tasks.TASKS`.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Protocol
 
 from ..grounding.evidence.controls import mirrored
-from ..grounding.evidence.evidence import Evidence
+from ..grounding.evidence.evidence import Evidence, EvidenceSettings, select
 from ..grounding.evidence.sources import true_evidence
+from ..grounding.records import record_identity, record_meta
 from ..grounding.types import AnnotatedImage
+from .answer import AnswerType as AnswerType
+from .answer import parse_answer
+from .citations import citations_to_json, numbers_shown, parse_citations
 from .prompt.prompt import Example, Transform
 
-AnswerType = Literal["open", "closed"]
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """One example and what its record says besides the prediction.
+
+    `fields`: of `PredictionRecord`; at least dataset, split, task, image_id, cluster_id, question, answer. The id is
+    the example's unless given; evidence, forms, phrases and regions come from the example. `parse`: raw text to
+    further fields (`parsed`, `meta`; `prediction` where the scores are to read another text than the raw one).
+    """
+
+    example: Example
+    fields: dict[str, Any] = field(default_factory=dict)
+    parse: Callable[[str], dict[str, Any]] = lambda _: {}
+
+    @property
+    def id(self) -> str:
+        """The record's id."""
+        return str(self.fields.get("id", self.example.example_id))
+
+
+class TaskItem(Protocol):
+    """One thing a model is asked: a question, a report to write."""
+
+    @property
+    def item_id(self) -> str:
+        """Id of its example and of its record."""
+        ...
+
+    @property
+    def image(self) -> AnnotatedImage:
+        """The first image; its split, patient and data set are those of the item."""
+        ...
+
+    @property
+    def images(self) -> tuple[AnnotatedImage, ...]:
+        """Every image of the prompt, in order."""
+        ...
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """Phrases that the item itself asks to look for, besides what is usual in its modality."""
+        ...
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """What its record keeps besides, for the scores."""
+        ...
+
+    def to_example(self, evidence: Evidence) -> Example:
+        """The parts of its prompt. `evidence`: of every image, as stored."""
+        ...
+
+    def job(self, example: Example, settings: EvidenceSettings, names: Mapping[str, str]) -> Job:
+        """The fields of its record and how the model's text is read. `names`: `model` and `adapter` of the record."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Question:
     """One question on one image or several.
 
-    `study` is the first image; `others` follow in the order in which the question speaks of them. `phrases`: what the
+    `image` is the first one; `others` follow in the order in which the question speaks of them. `phrases`: what the
     label tree recognised in the question, to be grounded. `phrase_type`: how its set came by the wording, such as
-    freeform, para, frame; "" where it does not say. `transform`: what is done to its pictures before they are shown;
-    studies and phrases are those of the pictures as stored. `meta`: what its record keeps besides, for the scores.
+    freeform, para, frame; "" where it does not say. `transform`: what is done to its images before they are shown;
+    regions and phrases are those of the images as stored. `meta`: what its record keeps besides, for the scores.
     """
 
     question_id: str
@@ -36,41 +97,78 @@ class Question:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def item_id(self) -> str:
+        """Id of its example and of its record."""
+        return self.question_id
+
+    @property
     def images(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the question, in order."""
         return (self.image, *self.others)
 
+    def to_example(self, evidence: Evidence) -> Example:
+        """The prompt's parts; a short answer is asked for, in the words of public VQA prompts.
 
-def to_example(question: Question, evidence: Evidence) -> Example:
-    """The prompt's parts; a short answer is asked for, in the words of public VQA prompts.
+        `evidence`: of the first image, or of all, as stored; it is changed as the images are.
+        """
+        return Example(
+            example_id=self.question_id,
+            image_path=self.image.image_path,
+            instruction=f"{self.question}\nAnswer with a word or short phrase.",
+            target=self.answer,
+            evidence=_transformed(evidence, self.transform),
+            other_paths=tuple(image.image_path for image in self.others),
+            transform=self.transform,
+            may_cite=True,
+        )
 
-    `evidence`: of the first picture, or of all, as stored; it is changed as the pictures are.
-    """
-    return Example(
-        example_id=question.question_id,
-        image_path=question.image.image_path,
-        instruction=f"{question.question}\nAnswer with a word or short phrase.",
-        target=question.answer,
-        evidence=_seen(evidence, question.transform),
-        other_paths=tuple(image.image_path for image in question.others),
-        transform=question.transform,
-        may_cite=True,
-    )
+    def true_evidence(self) -> Evidence:
+        """What is true of the images as they are shown, of every phrase that the set annotates on each."""
+        first, *others = (true_evidence(image) for image in self.images)
+        return _transformed(replace(first, others=tuple(others)), self.transform)
+
+    def job(self, example: Example, settings: EvidenceSettings, names: Mapping[str, str]) -> Job:
+        """The fields of its record and how its text is read. `names`: `model` and `adapter` of the record."""
+        meta = record_meta(self.image, self.phrases, self.others) | {"question_type": self.content_type}
+        meta |= dict(self.meta)
+        fields = {
+            "dataset": self.image.dataset,
+            "split": self.image.split,
+            **record_identity(self.image),
+            **names,
+            "task": "vqa",
+            "question": self.question,
+            "answer": self.answer,
+            "answer_type": self.answer_type,
+            "meta": meta,
+        }
+        return Job(
+            example=example, fields=fields, parse=lambda text: self._read(text, example.evidence, settings, meta)
+        )
+
+    def _read(
+        self, text: str, evidence: Evidence, settings: EvidenceSettings, meta: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Fields read out of the model's text: the answer and, where it may cite, the regions cited.
+
+        Scores then read the answer without citations; the text itself is kept as `meta.raw`.
+        """
+        if not settings.cite:
+            return {"parsed": parse_answer(text, self.answer_type)}
+        visible = select(evidence, settings)
+        citations = parse_citations(text, len(numbers_shown(visible, settings)))
+        return {
+            "prediction": citations.text,
+            "parsed": parse_answer(citations.text, self.answer_type),
+            "meta": {**meta, "raw": text, "citations": citations_to_json(citations, visible, self.true_evidence())},
+        }
 
 
-def truth_of(question: Question) -> Evidence:
-    """What is true of the pictures as they are shown, of every phrase that the set annotates on each."""
-    first, *others = (true_evidence(image) for image in question.images)
-    return _seen(replace(first, others=tuple(others)), question.transform)
-
-
-def _seen(evidence: Evidence, transform: Transform) -> Evidence:
-    """What a grounder would find in the changed pictures: all on its other side, or nothing.
-
-    Without a picture no phrase was looked for.
-    """
+def _transformed(evidence: Evidence, transform: Transform) -> Evidence:
+    """What a grounder would find in the changed images: all on its other side, or nothing."""
     if transform == "mirror":
         return mirrored(evidence)
     if transform == "blank":
         return evidence.each(lambda part: replace(part, regions=()))
+    # without an image no phrase was looked for
     return replace(evidence, regions=(), phrases=(), others=()) if transform else evidence

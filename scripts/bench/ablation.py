@@ -23,7 +23,7 @@ from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.settings import read_settings, validate
 from ...grounding.training.core import CALIBRATED, GroundingSettings, train
 from ..inference.evaluate_coco import predict
-from ..pipeline.pipeline import Line
+from ..pipeline.pipeline import Pipeline
 from ..recipe import Recipe
 
 FULL = "full"
@@ -52,25 +52,25 @@ def main(
 ) -> None:
     """Train and score each variant, then print all that are there: scores, and differences to the full core."""
     torch.set_num_threads(threads)
-    line = Line(read_settings(Recipe, recipe))
+    pipeline = Pipeline(read_settings(Recipe, recipe))
     for name in only or VARIANTS:
-        _run(line, name, steps, seed, out)
+        _run(pipeline, name, steps, seed, out)
     found = {name: read_records([_records(out, name)], "grounding") for name in VARIANTS if _is_there(out, name)}
     typer.echo(_text(out, found, EvalSettings(seed=seed, strata=False)))
 
 
-def _run(line: Line, name: str, steps: int, seed: int, out: Path) -> None:
+def _run(pipeline: Pipeline, name: str, steps: int, seed: int, out: Path) -> None:
     """Train one variant and predict the validation split."""
-    settings = _changed(line.recipe.grounding.settings, VARIANTS[name], steps, seed)
+    settings = _changed(pipeline.recipe.grounding.settings, VARIANTS[name], steps, seed)
     folder, start = out / _slug(name), time.process_time()
-    model = train(line.images, settings, folder, sets=line.recipe.grounding.data)
+    model = train(pipeline.images, settings, folder, sets=pipeline.recipe.grounding.data)
     if not (folder / "seconds.json").exists():
         write_atomic(folder / "seconds.json", json.dumps({"cpu": time.process_time() - start, "steps": steps}))
     asked_so = settings.draw.descriptions == 1
     limits = CALIBRATED.model_copy(update={"descriptions": asked_so})
     grounder = MedGlipGrounder.from_pretrained(model, settings=limits)
-    val = list(images_of(split_of(line.images, "val")))
-    predict(grounder, val, _records(out, name), line.skipped, model=name)
+    val = list(images_of(split_of(pipeline.images, "val")))
+    predict(grounder, val, _records(out, name), pipeline.skipped, model=name)
 
 
 def _changed(

@@ -27,14 +27,14 @@ from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder, load_grounder
 from ...report.datasets.phantom import read_reports
-from ...report.task import Report, to_example
+from ...report.records import grounded_meta
+from ...report.task import Report
 from ...report.text.citation_targets import cited_text, to_cited
 from ...vqa.citations import numbers_shown
 from ...vqa.inference.generate import GenerateSettings, generate_raw
 from ...vqa.model.attention import use_grouped_attention
 from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, MllmSettings, load, resolve
 from ...vqa.prompt.prompt import Example, instruction_text
-from ..report_records import grounded_meta
 
 NUM_REGIONS = 4
 ROWS: tuple[tuple[Form, ...], ...] = (("text",), ("tokens",), ("text", "tokens"), ("crops",), ("overlay",))
@@ -187,7 +187,7 @@ def _shown(forms: tuple[Form, ...]) -> EvidenceSettings:
 
 def _asked(report: Report, evidence: Evidence) -> Example:
     """Asked to cite, with nothing to learn."""
-    return replace(to_cited(report, to_example(report, evidence)), target=None)
+    return replace(to_cited(report, report.to_example(evidence)), target=None)
 
 
 def _tokens(bench: Bench, examples: Sequence[Example], shown: EvidenceSettings) -> int:

@@ -49,12 +49,12 @@ def _echo_table(rows: Sequence[Mapping[str, Any]]) -> None:
 def list_sets(recipe: RecipeArgument) -> None:
     """Print one row per data set, modality and split: images, regions, phrases."""
     from ...grounding.datasets.building.export import describe
-    from ..pipeline.pipeline import Line
+    from ..pipeline.pipeline import Pipeline
     from ..recipe import Recipe
 
-    line = Line(read_settings(Recipe, recipe))
-    _echo_table(describe(line.images))
-    typer.echo(line.skipped.summary())
+    pipeline = Pipeline(read_settings(Recipe, recipe))
+    _echo_table(describe(pipeline.images))
+    typer.echo(pipeline.skipped.summary())
 
 
 @data.command()
@@ -142,10 +142,10 @@ def export_parquet(recipe: RecipeArgument, folder: Annotated[Path, typer.Argumen
     The word `parquet` may be left out: `medglip data export RECIPE FOLDER`.
     """
     from ...grounding.datasets.building.export import export as export_images
-    from ..pipeline.pipeline import Line
+    from ..pipeline.pipeline import Pipeline
     from ..recipe import Recipe
 
-    export_images(Line(read_settings(Recipe, recipe)).images, folder)
+    export_images(Pipeline(read_settings(Recipe, recipe)).images, folder)
     typer.echo(f"written: {folder}")
 
 

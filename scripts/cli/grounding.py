@@ -36,16 +36,16 @@ def train(recipe: RecipeArgument) -> None:
     `accelerate launch -m medglip.scripts.cli grounding train RECIPE` is the same on any number of processes.
     """
     from ...grounding.training.loop import processes
-    from ..pipeline.pipeline import Line
+    from ..pipeline.pipeline import Pipeline
     from ..recipe import Recipe
 
-    line, ranks = Line(read_settings(Recipe, recipe)), processes()
+    pipeline, ranks = Pipeline(read_settings(Recipe, recipe)), processes()
     with ranks.main_process_first():  # it alone draws phantoms and copies built sets; the others find them
-        _ = line.phantom_dir, line.images
-    with line.timed("grounding core"):
-        line.train_core()
+        _ = pipeline.phantom_dir, pipeline.images
+    with pipeline.timed("grounding core"):
+        _ = pipeline.grounder
     if ranks.is_main_process:
-        typer.echo(f"trained: {line.grounder_dir}")
+        typer.echo(f"trained: {pipeline.grounder_dir}")
     ranks.destroy_process_group()
 
 
@@ -82,13 +82,13 @@ def fine_tune(
     """
     from ...grounding.training.detector import FineTuneSettings
     from ..pipeline.fine_tune import fine_tune as fine_tune_recipe
-    from ..pipeline.pipeline import Line
+    from ..pipeline.pipeline import Pipeline
     from ..recipe import Recipe
 
     read = read_settings(Recipe, recipe)
     defaults = merge(FineTuneSettings().model_dump(), {"train": {"seed": read.seed}})
     settings = validate(FineTuneSettings, merge(defaults, read_sets(sets, fine_tune=FineTuneSettings)["fine_tune"]))
-    fine_tune_recipe(Line(read), checkpoint, out, settings, download=download)
+    fine_tune_recipe(Pipeline(read), checkpoint, out, settings, download=download)
     typer.echo(f"trained: {out}\nmedglip grounding predict IMAGE --phrases '...' --checkpoint {out}")
 
 
@@ -149,14 +149,14 @@ def _evaluate_recipe(recipe: Path) -> None:
     from ...eval.records import read_records
     from ...eval.score import score
     from ...eval.table import table
-    from ..pipeline.pipeline import Line
+    from ..pipeline.pipeline import Pipeline
     from ..pipeline.results import write_grounding_records
     from ..recipe import Recipe
 
-    line = Line(read_settings(Recipe, recipe))
-    with line.timed("regions"):
-        path = write_grounding_records(line)
-    scores = score(read_records([path], "grounding"), "grounding", line.recipe.eval)
+    pipeline = Pipeline(read_settings(Recipe, recipe))
+    with pipeline.timed("regions"):
+        path = write_grounding_records(pipeline)
+    scores = score(read_records([path], "grounding"), "grounding", pipeline.recipe.eval)
     typer.echo(table({"grounding core": scores.metrics}))
     typer.echo(f"records: {path}")
 

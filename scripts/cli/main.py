@@ -59,7 +59,7 @@ def run(
     Everything is written to the recipe's `out_dir`. If it is interrupted, call it again: it continues. Unknown keys of
     a recipe are refused with the nearest valid one.
     """
-    from ..run import run as run_recipe
+    from ..pipeline.run import run as run_recipe
 
     run_recipe(recipe)
 

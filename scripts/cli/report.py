@@ -33,7 +33,7 @@ Dicom = Annotated[
 @report.command()
 def train(recipe: RecipeArgument) -> None:
     """Train both LoRA adapters of a recipe (the adapters of `medglip vqa train`: tasks are learned together)."""
-    from ..pipeline.tune import train_adapters
+    from ..pipeline.run import train_adapters
 
     train_adapters(recipe)
 
@@ -41,7 +41,7 @@ def train(recipe: RecipeArgument) -> None:
 @report.command()
 def predict(recipe: RecipeArgument) -> None:
     """Write the scored reports of a recipe with every evidence source; one record file per source."""
-    from ..pipeline.tune import predict_task
+    from ..pipeline.run import predict_task
 
     predict_task(recipe, "report")
 

@@ -35,7 +35,7 @@ def train(recipe: RecipeArgument) -> None:
     Each adapter learns every task of the recipe (questions and reports together). Earlier stages run first if their
     results are missing. If it is interrupted, call it again: it continues.
     """
-    from ..pipeline.tune import train_adapters
+    from ..pipeline.run import train_adapters
 
     train_adapters(recipe)
 
@@ -72,7 +72,7 @@ def predict(
         problem = "neither a recipe nor --dataset is given." if recipe is None else "a recipe and --dataset are given."
         raise BadInput(problem, fix="give one: `medglip vqa predict RECIPE` or `... --dataset vqa_rad --out FILE`")
     if recipe is not None:
-        from ..pipeline.tune import predict_task
+        from ..pipeline.run import predict_task
 
         predict_task(recipe, "vqa")
     elif dataset is not None:

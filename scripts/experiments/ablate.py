@@ -23,12 +23,11 @@ from ...grounding.files import write_atomic
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.records import Task
 from ...grounding.settings import read_settings, validate
-from ...report.task import Report
 from ...vqa.probes import Probe
-from ...vqa.task import Question
+from ...vqa.task import TaskItem
 from ..inference.system import source_named
-from ..pipeline.pipeline import Line
-from ..pipeline.tune import tune_and_predict
+from ..pipeline.pipeline import Pipeline
+from ..pipeline.run import tune_and_predict
 from ..recipe import Recipe
 from .ablate_probes import Changed, drops
 from .forest import forest_svg
@@ -80,23 +79,18 @@ class Grid:
         return [(source, forms) for forms in self.forms for source in self.sources]
 
 
-class Cell(Line):
+class Cell(Pipeline):
     """One adapter and seed in a folder of its own, on the data, core and regions of the base run."""
 
-    def __init__(self, base: Line, recipe: Recipe):
+    def __init__(self, base: Pipeline, recipe: Recipe):
         self.base = base
         super().__init__(recipe)
         self.skipped = base.skipped
 
     @cached_property
-    def questions(self) -> list[Question]:
+    def items(self) -> dict[Task, list[TaskItem]]:
         """Those of the base run."""
-        return self.base.questions
-
-    @cached_property
-    def reports(self) -> list[Report]:
-        """Those of the base run."""
-        return self.base.reports
+        return self.base.items
 
     @cached_property
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
@@ -124,10 +118,10 @@ def run_grid(recipe_path: Path, grid: Grid, task: Task, out: Path | None = None)
     recipe = read_settings(Recipe, recipe_path)
     if getattr(recipe, task) is None:
         raise BadInput(f"the recipe has no section {task!r}.", file=recipe_path, fix="ablate another --task")
-    base = Line(recipe)
+    base = Pipeline(recipe)
     wanted: tuple[Source, ...] = tuple(dict.fromkeys((BASELINE, *grid.sources, *recipe.sources)))
     base.recipe = _changed(recipe, {"sources": wanted})  # so that true regions are at hand where they are asked for
-    out = out or base.out / "ablation"
+    out = out or recipe.out_dir / "ablation"
     for seed in grid.seeds:
         for forms in grid.adapters:
             _run_cell(base, grid, forms, seed, out, task)
@@ -136,7 +130,7 @@ def run_grid(recipe_path: Path, grid: Grid, task: Task, out: Path | None = None)
     return f"{text}\n\n{base.skipped.summary()}\nwritten: {out / 'ablation.md'}, ablation.json, ablation.svg"
 
 
-def _run_cell(base: Line, grid: Grid, forms: tuple[Form, ...], seed: int, out: Path, task: Task) -> None:
+def _run_cell(base: Pipeline, grid: Grid, forms: tuple[Form, ...], seed: int, out: Path, task: Task) -> None:
     """One adapter and its predictions, unless they are all there."""
     folder = out / cell_name(forms, seed)
     sources: tuple[Source, ...] = grid.sources if forms else (BASELINE,)

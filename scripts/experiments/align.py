@@ -36,10 +36,9 @@ from ...vqa.inference.predict import predict
 from ...vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
 from ...vqa.probes import blank
 from ...vqa.prompt.prompt import Example
-from ...vqa.task import Question, to_example
+from ...vqa.task import Question
 from ...vqa.training.align import TOKENS, AlignSettings, aligned
 from ..pipeline.derived_data import derived_file
-from ..records import question_job
 
 
 class AlignRecipe(CoreRecipe):
@@ -78,7 +77,7 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
         derived.read_file(file) if file else []
     )  # without regions, whose masks would fill the memory for nothing
     training = [to_aligned_example(question) for question in questions if question.image.split == "train"]
-    shown = [to_example(question, evidence) for question, evidence in about if question.image.split == "train"]
+    shown = [question.to_example(evidence) for question, evidence in about if question.image.split == "train"]
     dim = grounder.embedding_dim
     folder = aligned(recipe.mllm, dim, training, recipe.align, vision=core, out_dir=out, region_examples=shown)
     if not processes().is_main_process:
@@ -119,7 +118,7 @@ def _tell(found: ProbeResult, said: str, file: Path) -> None:
 
 def to_aligned_example(question: Question) -> Example:
     """The prompt's parts without evidence; a caption is asked for in its own words, not as a short answer."""
-    example = to_example(question, Evidence.none(question.image.size_px))
+    example = question.to_example(Evidence.none(question.image.size_px))
     return replace(example, instruction=question.question) if question.content_type == derived.CAPTION else example
 
 
@@ -152,7 +151,7 @@ def blank_probe(mllm: GroundedMLLM, questions: list[Question], recipe: AlignReci
 def regions_probe(mllm: GroundedMLLM, asked: list[Asked], recipe: AlignRecipe, folder: Path) -> ProbeResult:
     """Answers with the regions' own tokens and with those of another picture, drops as of `blank_probe`."""
     given = {"regions": asked, "regions-shuffled": with_other_regions(asked, recipe.seed)}
-    runs = {name: [(q, to_example(q, evidence)) for q, evidence in part] for name, part in given.items()}
+    runs = {name: [(q, q.to_example(evidence)) for q, evidence in part] for name, part in given.items()}
     return _probe(mllm, runs, TOKENS, recipe, folder)
 
 
@@ -167,7 +166,7 @@ def _probe(
     files: list[Path] = []
     names = {"model": recipe.mllm.base, "adapter": "aligned"}
     for name, asked in runs.items():
-        jobs = [question_job(question, example, evidence, names) for question, example in asked]
+        jobs = [question.job(example, evidence, names) for question, example in asked]
         files.append(folder / f"{name}.jsonl")
         predict(mllm, jobs, evidence, recipe.generate, files[-1])
     return score_probes([read_records([file], "vqa") for file in files], [file.name for file in files], recipe.eval)

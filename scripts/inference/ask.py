@@ -10,7 +10,7 @@ from ...vqa.answer import asks_yes_or_no, parse_answer
 from ...vqa.citations import numbers_shown, parse_citations
 from ...vqa.inference.confidence import Sure, answer
 from ...vqa.inference.generate import GenerateSettings
-from ...vqa.task import Question, to_example
+from ...vqa.task import Question
 from .picture import draw
 from .system import FinishedRun
 
@@ -36,7 +36,7 @@ def ask(
     )
     said = answer(
         finished.model(source),
-        to_example(item, evidence),
+        item.to_example(evidence),
         finished.evidence_settings(source),
         GenerateSettings(max_new_tokens=16),
         is_closed=asks_yes_or_no(question),

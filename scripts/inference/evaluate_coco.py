@@ -23,10 +23,9 @@ from ...grounding.datasets.layouts.rows import skipping
 from ...grounding.files import read_lines
 from ...grounding.grounder import Grounder, answers
 from ...grounding.modalities import parse_modality
-from ...grounding.records import RecordFile
+from ...grounding.records import RecordFile, grounding_record, record_id
 from ...grounding.types import AnnotatedImage, Region
 from ...grounding.vocabulary.labels import load_labels
-from ..records import grounding_record, record_id
 
 METRICS = ("ap50", "miou", "acc_iou50", "dice", "presence_auroc")
 """What is printed; the score file holds every measure of grounding."""

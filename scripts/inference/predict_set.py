@@ -23,10 +23,9 @@ from ...grounding.training.provenance import learned_among
 from ...grounding.types import AnnotatedImage
 from ...vqa.datasets.load import load_questions
 from ...vqa.inference.generate import GenerateSettings
-from ...vqa.inference.predict import Job, predict
+from ...vqa.inference.predict import predict
 from ...vqa.inference.shards import SKIPPED, Shards
-from ...vqa.task import Question, to_example
-from ..records import question_job
+from ...vqa.task import Job, Question
 from .system import FinishedRun, opened
 
 
@@ -86,7 +85,7 @@ def _jobs(
     names = {"model": finished.mllm.base, "adapter": adapter.name if adapter else ""}
     shown = finished.evidence_settings(ask.source)
     return [
-        question_job(question, to_example(question, without_masks(evidence)), shown, names)
+        question.job(question.to_example(without_masks(evidence)), shown, names)
         for question, evidence in zip(asked, found, strict=True)
     ]
 

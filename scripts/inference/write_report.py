@@ -18,7 +18,7 @@ from ...grounding.vocabulary.negation import Negation, engine_named
 from ...report import describe
 from ...report.output.grounded import GroundedReport
 from ...report.output.write import write, write_dicom
-from ...report.task import Report, to_example
+from ...report.task import Report
 from ...report.text.attribution import attribute, sentences_of
 from ...vqa.citations import numbers_shown
 from ...vqa.inference.generate import GenerateSettings, generate
@@ -63,13 +63,13 @@ def write_grounded(run: FinishedRun, asked: Report, source: Source, outputs: Out
     """
     engine_named(_negation(run, outputs))  # a package that is missing is told before a model writes for minutes
     settings = run.evidence_settings(source)
-    evidence = run.evidence(run.query(asked.image, others=asked.shown[1:]), source)
-    example = replace(to_example(asked, evidence), may_cite=settings.cite)
+    evidence = run.evidence(run.query(asked.image, others=asked.images[1:]), source)
+    example = replace(asked.to_example(evidence), may_cite=settings.cite)
     text = run.write(example, source, _generate_settings(run, outputs)).text
     lines = [NEVER_LEARNED] if has_learned_reports(run) is False else []
-    for view, image in enumerate(asked.images):
+    for view, image in enumerate(asked.own_images):
         report = grounded_report(run, image, text, evidence, settings, outputs, view)
-        others = tuple(other.image_path.stem for other in asked.images if other is not image)
+        others = tuple(other.image_path.stem for other in asked.own_images if other is not image)
         lines += write_all(replace(report, other_views=others), image, outputs)
     return lines
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from ...grounding.datasets.load import load_images
 from ...grounding.datasets.phantoms import dataset as phantom
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.imaging.read import read_image
-from ...grounding.types import region_from_json
+from ...grounding.types import AnnotatedImage, region_from_json
 from ...report.output.figure import data_uri, outline
-from ..pipeline.sets import read_questions, read_reports
+from ..pipeline.tasks import TASKS, TaskRow
 from ..recipe import Recipe
 
 SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".dcm", ".tif", ".tiff", ".bmp")
@@ -66,8 +67,7 @@ class ImageFinder:
         data = [d for d in recipe.grounding.data if d.layout != "phantom"]
         readers = {
             "phantoms": lambda: list(images_of(phantom.read(phantoms))) if has_phantoms else [],
-            "questions": lambda: _tasks_images(read_questions, recipe, "vqa"),
-            "reports": lambda: _tasks_images(read_reports, recipe, "report"),
+            **{row.plural: partial(_task_images, row, recipe) for row in TASKS.values()},
             "regions": lambda: list(images_of(load_images(data, recipe.seed)[0])) if data else [],
         }
         for name, reader in readers.items():
@@ -77,11 +77,11 @@ class ImageFinder:
                 self.notes.append(f"Pictures of {run.name}, {name}: {error}")
 
 
-def _tasks_images(reader: Any, recipe: Recipe, task: str) -> list[Any]:
-    section = getattr(recipe, task)
+def _task_images(row: TaskRow, recipe: Recipe) -> list[AnnotatedImage]:
+    section = row.section(recipe)
     if section is None or "phantom" in section.sets:
         return []
-    return [item.image for item in reader(recipe, None, Skipped())]
+    return [item.image for item in row.read(recipe, None, Skipped())]
 
 
 def pictures_of(

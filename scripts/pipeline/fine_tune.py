@@ -8,10 +8,12 @@ from ...grounding.grounders.pretrained import load_grounder
 from ...grounding.grounders.zero_shot import ZeroShotGrounder
 from ...grounding.training.detector import FineTuneSettings, check_tunable
 from ...grounding.training.detector import fine_tune as fine_tune_detector
-from .pipeline import Line
+from .pipeline import Pipeline
 
 
-def fine_tune(line: Line, checkpoint: str, out: Path, settings: FineTuneSettings, *, download: bool = False) -> Path:
+def fine_tune(
+    pipeline: Pipeline, checkpoint: str, out: Path, settings: FineTuneSettings, *, download: bool = False
+) -> Path:
     """Train the detector on the split `train` of the recipe's region sets; return its folder, `out / "model"`.
 
     What the sets annotate is kept beside the weights as `vocabulary.json`, so that `medglip grounding predict` knows
@@ -21,6 +23,6 @@ def fine_tune(line: Line, checkpoint: str, out: Path, settings: FineTuneSettings
     grounder = load_grounder(checkpoint, device="cpu", allow_download=download)  # the training chooses its own device
     check_tunable(grounder)
     assert isinstance(grounder, ZeroShotGrounder)
-    folder = fine_tune_detector(grounder, line.images, settings, out, sets=line.recipe.grounding.data)
-    write_atomic(folder / "vocabulary.json", json.dumps(line.vocabulary, indent=1))
+    folder = fine_tune_detector(grounder, pipeline.images, settings, out, sets=pipeline.recipe.grounding.data)
+    write_atomic(folder / "vocabulary.json", json.dumps(pipeline.vocabulary, indent=1))
     return folder

@@ -1,4 +1,4 @@
-"""The whole line, stage by stage: `run(recipe)`. Every stage finds its own output on disk and continues from there."""
+"""A recipe and what it has on disk: data, core, regions and evidence. Every stage continues from its own output."""
 
 import json
 import time
@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, cast
 
 from datasets import Dataset
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
-from ...grounding.evidence.evidence import Evidence, Source, without_masks
+from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, Source, without_masks
 from ...grounding.evidence.flipped import InMirror
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import write_atomic
@@ -22,40 +22,40 @@ from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.recipe import HeldOut, core_images, draw_phantoms, looked_for, train_core
+from ...grounding.records import Task
+from ...grounding.run_folder import RunFolder
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import learned_among, refuse_learned
 from ...grounding.types import AnnotatedImage, Region
-from ...grounding.vocabulary.negation import engine_named
 from ...report.task import Report
-from ...report.task import to_example as report_example
 from ...vqa.model.shipped import shipped_folder
 from ...vqa.prompt.prompt import Example
-from ...vqa.task import Question
-from ...vqa.task import to_example as question_example
+from ...vqa.task import Question, TaskItem
 from ..recipe import Recipe
-from .sets import read_questions, read_reports
+from .tasks import TASKS
 
-Item = TypeVar("Item", Question, Report)
+Adapter = Literal["plain", "grounded"]
+ADAPTERS: tuple[Adapter, ...] = ("plain", "grounded")
+"""The adapter that is trained without evidence, and the one that is trained with it."""
 
 
-class Line:
+class Pipeline:
     """One recipe and what it has on disk. Properties compute once a process; files carry over to the next call."""
 
     def __init__(self, recipe: Recipe):
-        self.recipe, self.skipped, self.out = recipe, Skipped(), recipe.out_dir
-        if recipe.report:
-            engine_named(recipe.report.negation)  # said before anything is trained, should its package be missing
-        self.out.mkdir(parents=True, exist_ok=True)
+        self.recipe, self.skipped, self.folder = recipe, Skipped(), RunFolder(recipe.out_dir)
+        for task in TASKS.values():
+            task.check(recipe)
+        recipe.out_dir.mkdir(parents=True, exist_ok=True)
         claim(recipe)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Say which stage runs, and add its seconds to those of earlier calls; of several processes the first does."""
+        """Print which stage runs and add its seconds to those of earlier calls; the first of several processes does."""
         if not processes().is_main_process:
             yield
             return
-        path = self.out / "seconds.json"
-        start = time.monotonic()
+        path, start = self.folder.seconds_file, time.monotonic()
         print(f"== {stage}", flush=True)
         yield
         seconds = json.loads(path.read_text()) if path.exists() else {}
@@ -69,39 +69,43 @@ class Line:
         return draw_phantoms(self.recipe)
 
     @cached_property
-    def questions(self) -> list[Question]:
-        """Every question of the recipe, all splits."""
-        return self._unseen(read_questions(self.recipe, self.phantom_dir, self.skipped))
+    def items(self) -> dict[Task, list[TaskItem]]:
+        """Every item of each task of the recipe, all splits; in the order of `TASKS`, which training draws from."""
+        items: dict[Task, list[TaskItem]] = {}
+        for name, row in TASKS.items():
+            items[name] = self._without_learned(row.read(self.recipe, self.phantom_dir, self.skipped))
+        return items
 
-    @cached_property
+    @property
+    def questions(self) -> list[Question]:
+        """Items of the task vqa."""
+        return cast(list[Question], self.items["vqa"])
+
+    @property
     def reports(self) -> list[Report]:
-        """Every report of the recipe, all splits."""
-        return self._unseen(read_reports(self.recipe, self.phantom_dir, self.skipped))
+        """Items of the task report."""
+        return cast(list[Report], self.items["report"])
+
+    @property
+    def all_items(self) -> list[TaskItem]:
+        """Items of every task, all splits."""
+        return [item for items in self.items.values() for item in items]
 
     @cached_property
     def images(self) -> Dataset:
-        """Region sets of the recipe; studies of images that a task is scored on never serve training."""
+        """Region sets of the recipe; images that a task is scored on never serve training."""
         return core_images(self.recipe, HeldOut.of(self.scored_images), self.skipped)
 
     @property
     def scored_images(self) -> list[AnnotatedImage]:
-        """Studies of the questions and reports that are scored."""
-        split = self.recipe.eval_split
-        items = [*self.questions, *self.reports]
-        return [image for item in items if item.image.split == split for image in images_shown(item)]
+        """Images of the items that are scored."""
+        scored = (item for item in self.all_items if item.image.split == self.recipe.eval_split)
+        return [image for item in scored for image in item.images]
 
     @cached_property
     def vocabulary(self) -> dict[str, tuple[str, ...]]:
         """For each modality what is looked for when nobody asks."""
         return looked_for(self.recipe, self.images)
-
-    def train_core(self) -> None:
-        """Stage 1, if it is not finished."""
-        _ = self.grounder
-
-    def find_regions(self) -> None:
-        """Stage 2, for what the cache does not hold."""
-        _ = self.caches
 
     @cached_property
     def grounder(self) -> MedGlipGrounder:
@@ -118,42 +122,41 @@ class Line:
     @property
     def grounder_dir(self) -> Path:
         """Where the core is saved."""
-        return self.out / "grounding" / "model"
+        return self.folder.core_dir
 
     @cached_property
     def aligned_dir(self) -> Path | None:
         """Of the aligned adapter that both adapters start from, if any."""
         return shipped_folder("aligned", name) if (name := self.recipe.mllm.aligned) else None
 
-    def _unseen(self, items: list[Item]) -> list[Item]:
-        """Without what would be scored on a picture that the aligned start learned, which is listed with the skipped.
+    def _without_learned(self, items: list[TaskItem]) -> list[TaskItem]:
+        """Without what would be scored on an image that the aligned start learned, which is listed with the skipped.
 
         Raises `BadInput` if that does not say what it learned.
         """
         if self.aligned_dir is None:
             return items
-        shown = {item: images_shown(item) for item in items if item.image.split == self.recipe.eval_split}
-        learned = learned_among(self.aligned_dir, (image.image_path for images in shown.values() for image in images))
-        known = {item for item, images in shown.items() if any(image.image_path in learned for image in images)}
+        paths = {i: [m.image_path for m in i.images] for i in items if i.image.split == self.recipe.eval_split}
+        learned = learned_among(self.aligned_dir, (path for own in paths.values() for path in own))
+        known = {item for item, own in paths.items() if not learned.isdisjoint(own)}
         why = BadInput(f"its picture taught the aligned start {self.aligned_dir.name!r}.")
-        for name in sorted(map(name_of, known)):
+        for name in sorted(item.item_id for item in known):
             self.skipped.add(name, why)
         return [item for item in items if item not in known]
 
-    def query(self, item: Question | Report) -> Query:
-        """What is looked for in every image of one question, or of one report, its earlier study's among them."""
-        asked = item.phrases if isinstance(item, Question) else ()
-        return Query.of(images_shown(item), asked, self.vocabulary)
+    def query(self, item: TaskItem) -> Query:
+        """What is looked for in every image of an item, those of a report's earlier study among them."""
+        return Query.of(item.images, item.phrases, self.vocabulary)
 
     @cached_property
     def caches(self) -> RegionCaches:
         """Predicted and true regions of every image of the tasks, computed once and kept on disk."""
-        return self.caches_of([*self.questions, *self.reports])
+        return self.caches_of(self.all_items)
 
-    def caches_of(self, items: Sequence[Question | Report], is_mirrored: bool = False) -> RegionCaches:
-        """Regions of the images of these, of every phrase that one of them asks for; from disk where they are there.
+    def caches_of(self, items: Sequence[TaskItem], is_mirrored: bool = False) -> RegionCaches:
+        """Regions of every phrase that an item looks for in an image; from disk where they are there.
 
-        `is_mirrored`: found in the flipped images, told of the stored ones.
+        `is_mirrored`: found in the flipped images, and placed in the stored ones.
         """
         images: dict[str, AnnotatedImage] = {}
         phrases: dict[str, dict[str, None]] = {}
@@ -163,41 +166,41 @@ class Line:
         order, asked = list(images.values()), [tuple(phrases[name]) for name in images]
         core = self.grounder.mirrored() if is_mirrored else self.grounder
         finder: Grounder = InMirror(core) if is_mirrored else core
-        predicted, skipped = regions_of(finder, order, asked, self.out / "regions")
+        predicted, skipped = regions_of(finder, order, asked, self.folder.regions_dir)
         truth: Mapping[str, list[Region]] = {}
         if "oracle" in self.recipe.sources:
             oracle = TruthGrounder(core)
-            truth, _ = regions_of(InMirror(oracle) if is_mirrored else oracle, order, asked, self.out / "regions")
+            truth, _ = regions_of(InMirror(oracle) if is_mirrored else oracle, order, asked, self.folder.regions_dir)
         self.skipped.entries += skipped.entries
         return RegionCaches(predicted=predicted, truth=truth)
 
-    def evidence(
-        self, source: Source, items: Sequence[Question | Report], caches: RegionCaches | None = None
-    ) -> list[Evidence]:
-        """The evidence of each item from one source, without masks: prompts have no use for them, memory has."""
+    def evidence(self, source: Source, items: Sequence[TaskItem], caches: RegionCaches | None = None) -> list[Evidence]:
+        """The evidence of each item from one source, without masks: prompts have no use for them, memory has.
+
+        `caches`: other regions than those of the recipe.
+        """
         queries = [self.query(item) for item in items]
         found = evidence_for(source, queries, caches or self.caches, self.recipe.evidence, self.recipe.seed)
         return [without_masks(evidence) for evidence in found]
 
+    def shown_to(self, kind: Adapter) -> EvidenceSettings:
+        """What the prompts of an adapter show of the evidence; those of the plain one show none."""
+        return self.recipe.evidence if kind == "grounded" else PLAIN
+
     def examples(
-        self, source: Source, items: Sequence[Question | Report], caches: RegionCaches | None = None
+        self,
+        task: Task,
+        kind: Adapter,
+        source: Source,
+        items: Sequence[TaskItem],
+        caches: RegionCaches | None = None,
     ) -> list[Example]:
-        """Prompts' parts of each item with the evidence of one source; `caches`: other than those of the recipe."""
-        evidence = self.evidence(source, items, caches)
+        """Parts of the prompt of each item of a task, as one adapter learns it or is asked."""
+        row, shown, evidence = TASKS[task], self.shown_to(kind), self.evidence(source, items, caches)
         return [
-            question_example(item, e) if isinstance(item, Question) else report_example(item, e)
-            for item, e in zip(items, evidence, strict=True)
+            row.example(item, item.to_example(own), self.recipe, shown)
+            for item, own in zip(items, evidence, strict=True)
         ]
-
-
-def images_shown(item: Question | Report) -> tuple[AnnotatedImage, ...]:
-    """Every image of its prompt, in order."""
-    return item.images if isinstance(item, Question) else item.shown
-
-
-def name_of(item: Question | Report) -> str:
-    """The id of its record."""
-    return item.question_id if isinstance(item, Question) else item.report_id
 
 
 def claim(recipe: Recipe) -> None:
@@ -205,7 +208,7 @@ def claim(recipe: Recipe) -> None:
 
     How it is scored may change, as scores are made anew from the records at every call; and probes, which add records.
     """
-    path = recipe.out_dir / "recipe.json"
+    path = RunFolder(recipe.out_dir).recipe_file
     mine = recipe.model_dump_json(indent=1)
     if path.exists() and path.read_text() != mine:
         theirs = Recipe.model_validate_json(path.read_text())

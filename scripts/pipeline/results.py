@@ -18,76 +18,71 @@ from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
 from ...grounding.files import write_atomic
 from ...grounding.grounders.cache import regions_of
-from ...grounding.records import RecordFile, Task
+from ...grounding.records import RecordFile, Task, grounding_record, record_id
 from ...grounding.types import NOTICE
-from ..records import grounding_record, record_id
-from .pipeline import Line
-from .tune import DOWNSTREAM
+from .pipeline import Pipeline
+from .tasks import TASKS
 
-NAMES: dict[Task, dict[str, str]] = {
+HEADLINE: dict[Task, Mapping[str, str]] = {
     "grounding": {"ap50": "ap50", "miou": "miou", "dice": "dice"},
-    "vqa": {"open": "open_accuracy", "closed": "closed_accuracy"},
-    "report": {
-        **{"bleu_4": "bleu_4", "rouge_l": "rouge_l", "cider": "cider", "label_f1": "label_micro_f1"},
-        **{"spatial_precision": "radfact_spatial_precision", "spatial_recall": "radfact_spatial_recall"},
-    },
+    **{name: row.headline for name, row in TASKS.items()},
 }
+"""Scores of a run's table: the name there -> the name of the metric."""
 
 
-def write_grounding_records(line: Line) -> Path:
+def write_grounding_records(pipeline: Pipeline) -> Path:
     """One record for each scored image and phrase that its set annotates, present or not."""
-    path = line.out / "records" / "grounding.jsonl"
+    path = pipeline.folder.record_file("grounding")
     file = RecordFile(path)
-    scored = list(images_of(split_of(line.images, line.recipe.eval_split)))
-    found, skipped = regions_of(line.grounder, scored, [s.phrases for s in scored], line.out / "regions")
-    line.skipped.entries += skipped.entries
+    scored = list(images_of(split_of(pipeline.images, pipeline.recipe.eval_split)))
+    found, skipped = regions_of(pipeline.grounder, scored, [s.phrases for s in scored], pipeline.folder.regions_dir)
+    pipeline.skipped.entries += skipped.entries
     readable = [image for image in scored if image.image_id in found]
     new = [image for image in readable if not file.done.issuperset(record_id(image, p) for p in image.phrases)]
     for image in tqdm(new, desc="presence", unit="image", disable=None):
-        chances = line.grounder.presence([image], [image.phrases])[0]
+        chances = pipeline.grounder.presence([image], [image.phrases])[0]
         by_phrase = [(phrase, [r for r in found[image.image_id] if r.phrase == phrase]) for phrase in image.phrases]
         file.append([grounding_record(image, phrase, regions, chances[phrase]) for phrase, regions in by_phrase])
     return path
 
 
-def score(line: Line) -> dict[str, Any]:
+def score(pipeline: Pipeline) -> dict[str, Any]:
     """Score every record file of the run; write `scores/*.json` and `results.json`; return the results."""
-    has_regions = (line.out / "records" / "grounding.jsonl").exists()
-    grounding = _scored(line, "grounding", "grounding") if has_regions else {}
-    results: dict[str, Any] = {"grounding": grounding, "vqa": {}, "report": {}}
-    for source in line.recipe.sources:
-        for task in DOWNSTREAM:
-            name = f"{task}-{source}"
-            if (line.out / "records" / f"{name}.jsonl").exists():
-                results[task][source] = _scored(line, task, name)
-    results["paired"] = {task: _paired(line, task) for task in DOWNSTREAM}
-    seconds = json.loads((line.out / "seconds.json").read_text())
+    folder, recipe = pipeline.folder, pipeline.recipe
+    regions = folder.record_file("grounding")
+    grounding = _score_file(pipeline, "grounding", regions) if regions.exists() else {}
+    results: dict[str, Any] = {"grounding": grounding, **{task: {} for task in TASKS}}
+    for source in recipe.sources:
+        for task in TASKS:
+            if (path := folder.record_file(task, source)).exists():
+                results[task][source] = _score_file(pipeline, task, path)
+    results["paired"] = {task: _compare_with_none(pipeline, task) for task in TASKS}
+    seconds = json.loads(folder.seconds_file.read_text())
     results |= {"seconds": round(sum(seconds.values()), 1), "stages": seconds}
-    results |= {"recipe": line.recipe.name, "seed": line.recipe.seed, "notice": NOTICE}
-    write_atomic(line.out / "results.json", json.dumps(results, indent=1))
-    write_atomic(line.out / "table.md", results_table(results, "markdown") + "\n")
+    results |= {"recipe": recipe.name, "seed": recipe.seed, "notice": NOTICE}
+    write_atomic(folder.results_file, json.dumps(results, indent=1))
+    write_atomic(folder.table_file, results_table(results, "markdown") + "\n")
     return results
 
 
-def _scored(line: Line, task: Task, name: str) -> dict[str, Any]:
+def _score_file(pipeline: Pipeline, task: Task, records: Path) -> dict[str, Any]:
     """The headline metrics of one record file; the full score file goes to `scores/`."""
-    scores = score_records(read_records([line.out / "records" / f"{name}.jsonl"], task), task, line.recipe.eval)
-    write_json(scores, line.out / "scores" / f"{name}.json")
-    found = {short: asdict(scores.metrics[full]) for short, full in NAMES[task].items() if full in scores.metrics}
-    return found | {"n": scores.counts["records"]}
+    scores = score_records(read_records([records], task), task, pipeline.recipe.eval)
+    write_json(scores, pipeline.folder.score_file(records.stem))
+    metrics = {short: asdict(scores.metrics[full]) for short, full in HEADLINE[task].items() if full in scores.metrics}
+    return metrics | {"n": scores.counts["records"]}
 
 
-def _paired(line: Line, task: Task) -> dict[str, Any]:
+def _compare_with_none(pipeline: Pipeline, task: Task) -> dict[str, Any]:
     """Difference of every source against `none` over the same samples."""
-    records = line.out / "records"
-    base = records / f"{task}-none.jsonl"
-    found: dict[str, Any] = {}
-    for source in line.recipe.sources:
-        path = records / f"{task}-{source}.jsonl"
+    base = pipeline.folder.record_file(task, "none")
+    differences: dict[str, Any] = {}
+    for source in pipeline.recipe.sources:
+        path = pipeline.folder.record_file(task, source)
         if source != "none" and base.exists() and path.exists():
-            metrics = compare([path], [base], task, line.recipe.eval).metrics
-            found[source] = {name: asdict(difference) for name, difference in metrics.items()}
-    return found
+            metrics = compare([path], [base], task, pipeline.recipe.eval).metrics
+            differences[source] = {name: asdict(difference) for name, difference in metrics.items()}
+    return differences
 
 
 def results_table(results: Mapping[str, Any], form: Literal["text", "markdown"] = "text") -> str:
@@ -96,13 +91,13 @@ def results_table(results: Mapping[str, Any], form: Literal["text", "markdown"] 
     by_source = {
         source: {
             f"{task} {name}": found
-            for task in DOWNSTREAM
+            for task in TASKS
             for name, found in _cells(results[task].get(source, {}), task).items()
         }
-        for source in {**results["vqa"], **results["report"]}
+        for source in dict.fromkeys(source for task in TASKS for source in results[task])
     }
     return table({"grounding core": core}, form) + "\n\n" + table(by_source, form)
 
 
 def _cells(found: Mapping[str, Any], task: Task) -> dict[str, Estimate]:
-    return {name: Estimate(**found[name]) for name in NAMES[task] if name in found}
+    return {name: Estimate(**found[name]) for name in HEADLINE[task] if name in found}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import PLAIN
-from ...grounding.files import write_atomic
+from ...grounding.run_folder import RunFolder, is_complete, mark_complete
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import write_learned
 from ...report.datasets.load import load_texts
@@ -20,49 +20,49 @@ from ...vqa.model.grounded_mllm import GroundedMLLM, load
 from ...vqa.prompt.prompt import Example
 from ...vqa.training.train import train
 from ..recipe import WarmUp
-from .pipeline import Line
+from .pipeline import Pipeline
 
 _WORD = re.compile(r"[a-z0-9]+")
 _MARKS = re.compile(r"x{4,}")
 
 
-def warmed(line: Line) -> Path | None:
+def warm_up_language(pipeline: Pipeline) -> Path | None:
     """The folder of the weights that adapters start from: trained now, or further, or there already.
 
     None where the recipe asks for no warm-up. It lies beside the core, so that the cells of an ablation share it, one
     a seed of the weights. Raises `BadInput` for a base that takes no prompt without a picture.
     """
-    if (settings := line.recipe.mllm_train.warm_up) is None:
+    if (settings := pipeline.recipe.mllm_train.warm_up) is None:
         return None
-    folder = line.grounder_dir.parents[1] / "warm-up" / f"seed{line.recipe.mllm.seed}"
-    if not (folder / "complete").exists():
-        with line.timed("warm-up"):
-            _train(line, settings, folder)
+    folder = RunFolder(pipeline.grounder_dir.parents[1]).warm_up_dir(pipeline.recipe.mllm.seed)
+    if not is_complete(folder):
+        with pipeline.timed("warm-up"):
+            _train(pipeline, settings, folder)
     return folder
 
 
-def _train(line: Line, settings: WarmUp, folder: Path) -> None:
-    model = load(line.recipe.mllm, line.grounder.embedding_dim, vision=line.grounder_dir)
+def _train(pipeline: Pipeline, settings: WarmUp, folder: Path) -> None:
+    model = load(pipeline.recipe.mllm, pipeline.grounder.embedding_dim, vision=pipeline.grounder_dir)
     if model.family.needs_image:
         problem = f"{model.family.name} takes no prompt without a picture."
         raise BadInput(problem, fix="leave mllm_train.warm_up out, or take another base")
-    examples = text_examples(line, settings)
+    examples = text_examples(pipeline, settings)
     with language_alone(model):
         train(model, examples, PLAIN, settings.train, folder.with_name(f"train-{folder.name}"), "warm-up")
     if processes().is_main_process:
         model.save(folder, PLAIN)
-        write_learned(folder, (), line.aligned_dir)
-        write_atomic(folder / "complete", "")
+        write_learned(folder, (), pipeline.aligned_dir)
+        mark_complete(folder)
     processes().wait_for_everyone()
 
 
-def text_examples(line: Line, settings: WarmUp) -> list[Example]:
+def text_examples(pipeline: Pipeline, settings: WarmUp) -> list[Example]:
     """Prompts without picture of the set's part `train`; what is left out is listed with the run's."""
     chosen = getattr(settings, settings.data)
-    texts, skipped = load_texts(settings.data, settings=chosen, split="train", seed=line.recipe.seed)
-    line.skipped.entries += skipped.entries
-    held_out = (line.recipe.eval_split, line.recipe.held_out_split)
-    kept = unseen(texts, [report for report in line.reports if report.image.split in held_out])
+    texts, skipped = load_texts(settings.data, settings=chosen, split="train", seed=pipeline.recipe.seed)
+    pipeline.skipped.entries += skipped.entries
+    held_out = (pipeline.recipe.eval_split, pipeline.recipe.validation_split)
+    kept = unseen(texts, [report for report in pipeline.reports if report.image.split in held_out])
     print(f"   {len(kept)} reports to read, {len(texts) - len(kept)} left out: they equal a scored one", flush=True)
     return [text_example(text) for text in kept]
 

@@ -14,7 +14,7 @@ from ...vqa.model.shipped import FACTS, shipped_folder
 from ...vqa.publish.adapter_card import SetFacts
 from ...vqa.publish.facts import count_facts, read_facts
 from ..inference.system import FinishedRun, LooseAdapter
-from ..pipeline.sets import read_questions, read_reports
+from ..pipeline.tasks import TASKS
 
 LICENCES = {
     "phantom": "drawn by this package",
@@ -61,14 +61,12 @@ def of_recipe(finished: FinishedRun) -> list[SetFacts]:
     phantoms = home / "phantoms" if (home / "phantoms").is_dir() else None
     licences = LICENCES | {data.name: data.licence for data in recipe.grounding.data if data.licence}
     rows = []
-    for what, section, read in (
-        ("questions", recipe.vqa, read_questions),
-        ("reports", recipe.report, read_reports),
-    ):
-        for item in read(recipe, phantoms, Skipped()):
+    for task in TASKS.values():
+        section = task.section(recipe)
+        for item in task.read(recipe, phantoms, Skipped()):
             if item.image.split == "train":
                 is_derived = section is not None and item.meta.get("set", section.sets[0]) == "derived"
-                kind = f"{what} derived from regions" if is_derived else what
+                kind = f"{task.plural} derived from regions" if is_derived else task.plural
                 dataset = item.image.dataset
                 rows.append((dataset, licences.get(dataset, ""), kind, str(item.image.image_path)))
     return count_facts(rows)

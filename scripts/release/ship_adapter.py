@@ -27,7 +27,7 @@ from ...vqa.prompt.prompt import Example
 from ...vqa.publish.adapter_card import adapter_card
 from ...vqa.publish.facts import facts_json
 from ...vqa.publish.half_precision import check, pack
-from ...vqa.task import Question, to_example
+from ...vqa.task import Question
 from ..inference.system import FinishedRun, LooseAdapter, opened
 from .adapter_facts import figures, learned_from
 
@@ -112,7 +112,7 @@ def _example(finished: FinishedRun, image: AnnotatedImage, question: str) -> Exa
         answer_type="open",
         phrases=query.asked,
     )
-    return to_example(item, finished.evidence(query, "predicted" if finished.shown.forms else "none"))
+    return item.to_example(finished.evidence(query, "predicted" if finished.shown.forms else "none"))
 
 
 @torch.inference_mode()

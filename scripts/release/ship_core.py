@@ -30,7 +30,7 @@ from ...grounding.training.core import limits_of
 from ...grounding.training.model_card import facts_of, write_card
 from ...grounding.training.provenance import FILE as LEARNED
 from ..inference.evaluate_coco import MAX_PER_PHRASE, METRICS, predict
-from ..pipeline.pipeline import Line
+from ..pipeline.pipeline import Pipeline
 from ..recipe import Recipe
 
 SHOWN = (*METRICS, "ece")
@@ -48,14 +48,14 @@ def main(
     seed: Annotated[int, typer.Option(help="Seed of the intervals")] = 0,
 ) -> None:
     """Ship a core if it is better than the one in `out`, by the mean AP50 over its validation sets."""
-    line = Line(read_settings(Recipe, recipe))
-    line.train_core()
-    staged = line.out / "shipped"
-    core = halve(line.grounder_dir, staged)
-    write_atomic(staged / "vocabulary.json", json.dumps(line.vocabulary, indent=1))
-    shutil.copy(line.grounder_dir / LEARNED, staged)
+    pipeline = Pipeline(read_settings(Recipe, recipe))
+    _ = pipeline.grounder
+    staged = pipeline.folder.path / "shipped"
+    core = halve(pipeline.grounder_dir, staged)
+    write_atomic(staged / "vocabulary.json", json.dumps(pipeline.vocabulary, indent=1))
+    shutil.copy(pipeline.grounder_dir / LEARNED, staged)
     settings = EvalSettings(seed=seed, score_threshold=core.threshold)
-    records = validate(line, staged)
+    records = validate(pipeline, staged)
     scores = score(records, "grounding", settings)
     figures = by_set(scores)
     mean, there = macro(figures), out / FIGURES
@@ -74,13 +74,13 @@ def main(
     )
     write_card(
         staged,
-        facts_of(line.images, line.recipe.grounding.data),
+        facts_of(pipeline.images, pipeline.recipe.grounding.data),
         core.model,
-        line.recipe.grounding.settings,
-        name=line.recipe.name,
+        pipeline.recipe.grounding.settings,
+        name=pipeline.recipe.name,
         licence=licence,
         figures=text,
-        limits=[*(limit or ()), *limits_of(core, AnnotatedImages(split_of(line.images, "val")))],
+        limits=[*(limit or ()), *limits_of(core, AnnotatedImages(split_of(pipeline.images, "val")))],
     )
     out.mkdir(parents=True, exist_ok=True)
     for file in sorted(staged.iterdir(), key=lambda file: file.name == FIGURES):  # the figures last
@@ -98,12 +98,12 @@ def halve(folder: Path, out: Path) -> MedGlipGrounder:
     return core
 
 
-def validate(line: Line, folder: Path) -> list[Record]:
+def validate(pipeline: Pipeline, folder: Path) -> list[Record]:
     """Records of a checkpoint on the validation split of a recipe."""
     grounder = load_grounder(folder, max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
-    images = list(images_of(split_of(line.images, "val")))
+    images = list(images_of(split_of(pipeline.images, "val")))
     path = folder.parent / "records" / f"{grounder.fingerprint[:16]}.jsonl"
-    predict(grounder, images, path, line.skipped, model=line.recipe.name)
+    predict(grounder, images, path, pipeline.skipped, model=pipeline.recipe.name)
     return read_records([path], "grounding")
 
 

@@ -8,7 +8,7 @@ import pytest
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.types import AnnotatedImage
 from medglip.grounding.vocabulary.sentences import Sentence
-from medglip.report.task import INSTRUCTION, Report, Section, to_example
+from medglip.report.task import INSTRUCTION, Report, Section
 
 
 def image(name: str) -> AnnotatedImage:
@@ -27,7 +27,7 @@ PLAIN = Report(report_id="1", image=image("a"), text="Clear.", sentences=(Senten
 
 
 def test_a_report_of_one_image_with_nothing_known_is_asked_for_as_ever() -> None:
-    example = to_example(PLAIN, Evidence.none())
+    example = PLAIN.to_example(Evidence.none())
     assert example.instruction == INSTRUCTION == "Write the findings of this image as a short report."
     assert (example.target, example.other_paths, example.image_path) == ("Clear.", (), Path("a.png"))
     assert not example.may_cite
@@ -47,7 +47,7 @@ def test_context_stands_in_a_fixed_order_and_prior_images_come_last() -> None:
         prior_others=(image("q"),),
         section="both",
     )
-    example = to_example(full, Evidence.none())
+    example = full.to_example(Evidence.none())
     assert example.instruction.splitlines() == [
         "Indication: Cough.",
         "Technique: PA.",
@@ -61,4 +61,4 @@ def test_context_stands_in_a_fixed_order_and_prior_images_come_last() -> None:
 
 @pytest.mark.parametrize(("section", "words"), [("findings", "the findings of"), ("impression", "the impression of")])
 def test_the_prompt_asks_for_the_section_that_is_the_target(section: Section, words: str) -> None:
-    assert words in to_example(replace(PLAIN, section=section), Evidence.none()).instruction
+    assert words in replace(PLAIN, section=section).to_example(Evidence.none()).instruction

@@ -43,7 +43,7 @@ def write_recipe(tiny_base: Path) -> Callable[[Path], Path]:
 @pytest.fixture(scope="session")
 def tiny_run(write_recipe: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run."""
-    from medglip.scripts.run import run
+    from medglip.scripts.pipeline.run import run
 
     def make(folder: Path) -> Path:
         run(write_recipe(folder))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.vqa.citations import citations_to_json, numbers_shown, parse_citations, with_citations
-from medglip.vqa.task import Question, to_example, truth_of
+from medglip.vqa.task import Question
 
 words = st.text(st.characters(exclude_characters="[]", exclude_categories=("Cs",)), max_size=20).map(str.strip)
 numbers = st.lists(st.integers(0, 9999), unique=True, max_size=5)
@@ -62,8 +62,8 @@ def cited(transform: Literal["", "mirror"]) -> dict[str, Any]:
     found = [region("left kidney", 51, 5, 70, 45), region("right kidney", 5, 5, 9, 9), region("liver", 1, 2, 3, 4)]
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=tuple(found))
     question = replace(question, transform=transform)
-    shown = to_example(question, evidence).evidence
-    return citations_to_json(parse_citations("yes [1, 2, 3, 4]", 3), shown, truth_of(question))
+    shown = question.to_example(evidence).evidence
+    return citations_to_json(parse_citations("yes [1, 2, 3, 4]", 3), shown, question.true_evidence())
 
 
 def test_cited_regions_carry_the_truth_of_their_phrase_where_it_is_known() -> None:
@@ -97,7 +97,7 @@ def test_a_region_of_a_further_image_is_cited_with_it_and_held_against_its_truth
     parts = [Evidence(source="predicted", size_px=(80, 50), regions=one.regions) for one in images]
     shown = replace(parts[0], others=(parts[1],))
     assert numbers_shown(shown, EvidenceSettings()) == (1, 2)
-    found = citations_to_json(parse_citations("yes [2, 1, 3]", 2), shown, truth_of(question))
+    found = citations_to_json(parse_citations("yes [2, 1, 3]", 2), shown, question.true_evidence())
     assert [(row["number"], row.get("image"), row["truth"]) for row in found["regions"]] == [
         (2, 2, [[40, 0, 49, 9]]),
         (1, None, [[0, 0, 9, 9]]),

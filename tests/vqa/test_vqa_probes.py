@@ -14,7 +14,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.vqa.probes import PROBES, absent, flipped, probed
-from medglip.vqa.task import Question, to_example
+from medglip.vqa.task import Question
 
 
 def image(
@@ -94,7 +94,7 @@ def test_flipped_changes_sides_in_question_answer_and_evidence() -> None:
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(lung,), phrases=("left lung",))
     (changed,) = flipped([question(STUDIES[0], "Which side is larger, left or right?", "Left lung")])
     assert (changed.question, changed.answer) == ("Which side is larger, right or left?", "Right lung")
-    shown = to_example(changed, evidence).evidence
+    shown = changed.to_example(evidence).evidence
     assert (shown.phrases, shown.regions[0].phrase) == (("right lung",), "right lung")
     assert shown.regions[0].box_xyxy_px.tolist() == [10, 5, 30, 45]
 

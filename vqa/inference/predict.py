@@ -1,9 +1,7 @@
 """Prediction to disk: records appended batch by batch; a rerun after a kill loses and doubles nothing."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -12,27 +10,9 @@ from ...grounding.evidence.evidence import EvidenceSettings, select
 from ...grounding.records import PredictionRecord, RecordFile
 from ...grounding.types import region_to_json
 from ..model.grounded_mllm import GroundedMLLM
-from ..prompt.prompt import Example, Prompt, instruction_text
+from ..prompt.prompt import Prompt, instruction_text
+from ..task import Job
 from .generate import Generated, GenerateSettings, by_length, generating, write
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Job:
-    """One example and what its record says besides the prediction.
-
-    `fields`: of `PredictionRecord`; at least dataset, split, task, image_id, cluster_id, question, answer. The id is
-    the example's unless given; evidence, forms, phrases and regions come from the example. `parse`: raw text to
-    further fields (`parsed`, `meta`; `prediction` where the scores are to read another text than the raw one).
-    """
-
-    example: Example
-    fields: dict[str, Any] = field(default_factory=dict)
-    parse: Callable[[str], dict[str, Any]] = lambda _: {}
-
-    @property
-    def id(self) -> str:
-        """The record's id."""
-        return str(self.fields.get("id", self.example.example_id))
 
 
 def predict(

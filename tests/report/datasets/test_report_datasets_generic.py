@@ -59,7 +59,7 @@ def test_everything_a_row_may_hold(tmp_path: Path, name: str) -> None:
     (report,), skipped = load_reports("generic", settings=settings)
     assert report.text == "Findings: Nodule. No effusion. Impression: Mass."
     assert (report.section, report.indication, report.technique) == ("both", "Cough.", "PA and lateral.")
-    assert [image.image_path.name for image in report.shown] == ["b.png", "a.png", "c.png"]
+    assert [image.image_path.name for image in report.images] == ["b.png", "a.png", "c.png"]
     assert (report.views, report.prior_text, report.taken) == (("PA", "Lateral"), "Clear.", "202401310805")
     assert (report.report_id, report.image.group, report.image.split, report.image.modality) == ("7", "17", "val", "ct")
     assert not skipped.entries
@@ -98,7 +98,9 @@ def test_without_columns_for_it_the_prior_is_the_patients_study_before(tmp_path:
         {"image": "c.png", "report": "Other.", "patient": "2", "date": "20230101"},
     ]
     reports, _ = load_reports("generic", settings=GenericSettings(path=write(tmp_path, rows), prior="both"))
-    told = {report.text: (report.prior_text, [image.image_path.name for image in report.priors]) for report in reports}
+    told = {
+        report.text: (report.prior_text, [image.image_path.name for image in report.prior_images]) for report in reports
+    }
     assert told == {"Second.": ("First.", ["b.png"]), "First.": ("", []), "Other.": ("", [])}
     assert reports[0].image.split == reports[1].image.split
 

@@ -99,11 +99,11 @@ def test_the_prior_is_the_patients_latest_earlier_study_and_never_a_later_one(mi
         "s15": "",
     }
     for report in reports.values():
-        assert [image.image_path.stem for image in report.priors] == [
+        assert [image.image_path.stem for image in report.prior_images] == [
             f"d{t}" for t in re.findall(r"\d+", report.prior_text)
         ]
-        assert all(image.group == report.image.group for image in report.priors)
-    assert all(not report.shown[1:] for report in load_reports("mimic_cxr", settings=mimic.write())[0])
+        assert all(image.group == report.image.group for image in report.prior_images)
+    assert all(not report.images[1:] for report in load_reports("mimic_cxr", settings=mimic.write())[0])
 
 
 def test_times_sort_though_their_leading_zeros_are_lost() -> None:

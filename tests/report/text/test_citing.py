@@ -9,7 +9,7 @@ from medglip.grounding.evidence.evidence import PLAIN, Evidence, EvidenceSetting
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.grounding.vocabulary.labels import load_labels
 from medglip.grounding.vocabulary.sentences import Sentence
-from medglip.report.task import Report, to_example
+from medglip.report.task import Report
 from medglip.report.text.attribution import attribute
 from medglip.report.text.citation_targets import cited_text, to_cited
 from medglip.vqa.prompt.prompt import _target
@@ -65,7 +65,7 @@ def test_a_text_is_left_as_it_is_where_nothing_can_be_cited() -> None:
 
 def test_the_settings_decide_whether_a_target_cites() -> None:
     evidence = shown(NODULE)
-    example = to_cited(KNOWN, to_example(KNOWN, evidence))
+    example = to_cited(KNOWN, KNOWN.to_example(evidence))
     assert _target(example, evidence, EvidenceSettings(cite=True)) == "A nodule [1]. The heart is large. No effusion."
     assert _target(example, evidence, EvidenceSettings()) == TEXT
     assert _target(example, evidence, PLAIN) == TEXT

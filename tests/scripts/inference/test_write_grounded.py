@@ -154,7 +154,7 @@ def test_several_views_make_one_text_and_a_page_each(image: AnnotatedImage, tmp_
     before.write_text("No nodule\nthen.")
     known = Known(indication="Cough.", prior_images=[image.image_path], prior_report=before)
     asked = user_report([image.image_path, lateral], "xray", known)
-    assert [one.image_path for one in asked.shown] == [image.image_path, lateral, image.image_path]
+    assert [one.image_path for one in asked.images] == [image.image_path, lateral, image.image_path]
     assert instruction(asked).startswith("Indication: Cough.\nPrior report: No nodule then.\n")
     run: Any = Run("A nodule [1]. It grew [2]. And [3]. And [4].", cite=True)
     write_grounded(run, asked, "predicted", Outputs(folder=tmp_path / "out"))

@@ -12,16 +12,17 @@ from PIL import Image
 
 from medglip.grounding.bad_input import Skipped
 from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.run_folder import RunFolder
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.report.task import Report
 from medglip.scripts.inference.ask import ask
 from medglip.scripts.inference.system import FinishedRun
-from medglip.scripts.pipeline.pipeline import Line
+from medglip.scripts.pipeline.pipeline import Pipeline
 from medglip.vqa.inference.confidence import Sure
 from medglip.vqa.inference.generate import Generated
-from medglip.vqa.inference.predict import Job, _record
+from medglip.vqa.inference.predict import _record
 from medglip.vqa.prompt.prompt import Example, instruction_text
-from medglip.vqa.task import Question
+from medglip.vqa.task import Job, Question
 
 
 class Finder:
@@ -47,10 +48,15 @@ def line(tmp_path: Path) -> Any:
     recipe = SimpleNamespace(sources=["none", "predicted"], evidence=EvidenceSettings(), seed=0)
     vocabulary = {"ct": ("liver",), "mr": ("brain",)}
     made: Any = SimpleNamespace(
-        recipe=recipe, vocabulary=vocabulary, grounder=Finder(), out=tmp_path, skipped=Skipped(), caches=None
+        recipe=recipe,
+        vocabulary=vocabulary,
+        grounder=Finder(),
+        folder=RunFolder(tmp_path),
+        skipped=Skipped(),
+        caches=None,
     )
-    for name in ("query", "caches_of", "evidence", "examples"):
-        setattr(made, name, getattr(Line, name).__get__(made))
+    for name in ("query", "caches_of", "evidence"):
+        setattr(made, name, getattr(Pipeline, name).__get__(made))
     return made
 
 
@@ -70,7 +76,8 @@ def test_every_image_of_a_question_and_of_a_report(line: Any, tmp_path: Path) ->
     report = Report(report_id="r", image=c, others=(a,), text="Clear.", section="findings")
     caches = line.caches_of([question, report])
     assert line.grounder.asked == {"a": ("cyst", "liver"), "b": ("cyst", "brain"), "c": ("liver",)}
-    asked, written = line.examples("predicted", [question, report], caches)
+    evidence = line.evidence("predicted", [question, report], caches)
+    asked, written = question.to_example(evidence[0]), report.to_example(evidence[1])
     found = [(image, region.phrase) for image, region in asked.evidence.numbered]
     assert found == [(1, "cyst"), (1, "liver"), (2, "cyst"), (2, "brain")]
     assert all(region.mask is None for _, region in asked.evidence.numbered)
@@ -93,7 +100,8 @@ def test_a_report_of_one_image_is_asked_for_as_ever_and_of_several_image_by_imag
     single = Report(report_id="1", image=a, text="Clear.")
     several = replace(single, report_id="2", others=(b,), prior_image=c)
     settings = EvidenceSettings(forms=("text",))
-    alone, together = line.examples("predicted", [single, several], line.caches_of([single, several]))
+    evidence = line.evidence("predicted", [single, several], line.caches_of([single, several]))
+    alone, together = single.to_example(evidence[0]), several.to_example(evidence[1])
     assert instruction_text(alone, settings) == (
         "Evidence:\n1 liver, upper left, 0 0 17 25\nWrite the findings of this image as a short report."
     )

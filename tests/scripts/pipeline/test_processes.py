@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from medglip.grounding.files import read_lines
-from medglip.scripts.run import run
+from medglip.scripts.pipeline.run import run
 
 SAME = ("id", "prediction", "parsed", "prompt_sha256", "regions", "evidence", "answer", "image_id", "meta")
 

@@ -14,9 +14,9 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.files import read_lines
 from medglip.grounding.settings import validate
+from medglip.report.records import written
+from medglip.scripts.pipeline.run import run
 from medglip.scripts.recipe import Recipe
-from medglip.scripts.report_records import written
-from medglip.scripts.run import run
 
 RECIPES = Path(__file__).parents[3] / "recipes"
 PARTS = ("train", "train", "train", "train", "test", "test")

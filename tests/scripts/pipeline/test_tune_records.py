@@ -14,21 +14,23 @@ from medglip.eval.probes import probe
 from medglip.eval.records import read_records
 from medglip.eval.score import score
 from medglip.eval.settings import EvalSettings
-from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
+from medglip.grounding.bad_input import BadInput
+from medglip.grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
 from medglip.grounding.files import read_lines
 from medglip.grounding.settings import validate
 from medglip.grounding.types import AnnotatedImage, Region
+from medglip.grounding.vocabulary.negation import Negation
 from medglip.grounding.vocabulary.sentences import Sentence
+from medglip.report.records import ReportTruth
 from medglip.report.task import Report
-from medglip.report.task import to_example as report_example
 from medglip.report.text.citation_targets import to_cited
-from medglip.scripts.pipeline.pipeline import Line
-from medglip.scripts.pipeline.tune import Adapter, job, mixed
-from medglip.scripts.recipe import Recipe
-from medglip.scripts.report_records import Exact
+from medglip.scripts.pipeline.pipeline import Pipeline
+from medglip.scripts.pipeline.run import weigh_examples
+from medglip.scripts.recipe import Mix, Recipe
 from medglip.vqa.probes import PROBES
-from medglip.vqa.task import Question, to_example
+from medglip.vqa.task import Question
 
+NAMES = {"model": "x", "adapter": "adapter-grounded"}
 STUDY = AnnotatedImage(
     image_id="a", image_path=Path("a.png"), modality="ct", group="g", dataset="t", split="test", size_px=(80, 50)
 )
@@ -47,8 +49,7 @@ def parsed(text: str, settings: EvidenceSettings) -> dict[str, Any]:
     region = Region(phrase="liver", box_xyxy_px=np.array([1, 2, 30, 40], np.float32), score=0.8)
     weak = replace(region, score=0.1)
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region, weak))
-    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings, report=None))
-    made = job(line, QUESTION, to_example(QUESTION, evidence), "grounded")
+    made = QUESTION.job(QUESTION.to_example(evidence), settings, NAMES)
     return made.fields | made.parse(text)
 
 
@@ -62,8 +63,8 @@ def test_records_name_every_image_and_what_the_question_brings() -> None:
 
 def test_every_image_of_a_scored_question_is_held_out() -> None:
     training = replace(QUESTION, image=replace(STUDY, split="train", image_id="c"))
-    line: Any = SimpleNamespace(recipe=SimpleNamespace(eval_split="test"), questions=[QUESTION, training], reports=[])
-    scored: Any = Line.scored_images
+    line: Any = SimpleNamespace(recipe=SimpleNamespace(eval_split="test"), all_items=[QUESTION, training])
+    scored: Any = Pipeline.scored_images
     assert [image.image_id for image in scored.fget(line)] == ["a", "b"]
 
 
@@ -95,8 +96,7 @@ TRUE = Report(
 
 def report_record(text: str, settings: EvidenceSettings, report: Report = TRUE) -> dict[str, Any]:
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("liver", 2), SPLEEN))
-    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings, report=None))
-    made = job(line, report, report_example(report, evidence), "grounded")
+    made = report.job(report.to_example(evidence), settings, NAMES)
     return made.fields | made.parse(text)
 
 
@@ -125,30 +125,27 @@ def test_where_findings_are_annotated_a_report_is_judged_without_further_steps(c
     true = region("cyst", 1)
     image = replace(STUDY, regions=(true,), phrases=("cyst", "calcification"))
     report = Report(report_id="r", image=image, text="A cyst.", sentences=(Sentence(text="A cyst.", regions=(true,)),))
-    exact = Exact(labels=("calcification", "cyst"))
+    exact = ReportTruth(labels=("calcification", "cyst"))
     settings = EvidenceSettings(cite=cite)
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("cyst", 2),))
-    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings, report=None))
-    made = job(line, report, report_example(report, evidence), "grounded", exact)
+    made = report.job(report.to_example(evidence), settings, NAMES, exact)
     record = {"id": "r", "prediction": "", **made.fields, **made.parse("There is a cyst. No calcification is seen.")}
     record["prediction"] = record["parsed"]
     scores = score([record, record | {"id": "s", "cluster_id": "other"}], "report", EvalSettings(metrics=METRICS))
     found = {name: one.value for name, one in scores.metrics.items()}
     assert found == {**dict.fromkeys(METRICS, 1.0), "label_macro_f1": 0.5}  # no record has a calcification
-    unasked = job(line, report, report_example(report, evidence), "grounded").parse("There is a cyst.")["meta"]
+    unasked = report.job(report.to_example(evidence), settings, NAMES).parse("There is a cyst.")["meta"]
     assert not {"labels", "radfact"} & set(unasked)
 
 
 def test_sentences_of_a_model_that_saw_no_regions_are_grounded_in_what_the_core_finds() -> None:
     image = replace(STUDY, regions=(LIVER,), phrases=("liver", "cyst"))
     report = replace(TRUE, image=image)
-    exact = Exact(labels=("cyst",), found={"r": Evidence(source="predicted", size_px=(80, 50), regions=(LIVER,))})
-    line: Any = SimpleNamespace(
-        recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=EvidenceSettings(cite=True), report=None)
+    exact = ReportTruth(
+        labels=("cyst",), evidence={"r": Evidence(source="predicted", size_px=(80, 50), regions=(LIVER,))}
     )
-    meta = job(line, report, report_example(report, Evidence.none((80, 50))), "plain", exact).parse("The liver.")[
-        "meta"
-    ]
+    made = report.job(report.to_example(Evidence.none((80, 50))), PLAIN, NAMES, exact)
+    meta = made.parse("The liver.")["meta"]
     assert meta["radfact"]["candidate"][0]["boxes"] == meta["radfact"]["candidate"][0]["evidence_boxes"] != []
     assert meta["sentences"][0]["regions"] == []  # it was shown none
 
@@ -158,12 +155,11 @@ def test_the_switch_of_negation_reaches_regions_of_what_was_written_and_never_th
     image = replace(STUDY, regions=(LIVER,), phrases=("liver", "cyst"))
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("cyst", 2),))
     found = {}
-    for negation in ("rules", "off"):
-        section = SimpleNamespace(negation=negation)
-        settings = SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=EvidenceSettings(cite=cite), report=section)
-        line: Any = SimpleNamespace(recipe=settings)
+    names: tuple[Negation, ...] = ("rules", "off")
+    for negation in names:
         report = replace(TRUE, image=image)
-        made = job(line, report, report_example(report, evidence), "grounded", Exact(labels=("cyst",)))
+        shown, truth = EvidenceSettings(cite=cite), ReportTruth(labels=("cyst",))
+        made = report.job(report.to_example(evidence), shown, NAMES, truth, negation)
         found[negation] = made.parse("No cyst.")["meta"]
         assert found[negation]["negation"] == negation
     assert [len(found[name]["sentences"][0]["regions"]) for name in found] == [0, 1]
@@ -176,9 +172,8 @@ def test_citations_of_further_images_stand_apart() -> None:
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(LIVER,))
     evidence = replace(evidence, others=(replace(evidence, regions=(SPLEEN,)),))
     settings = EvidenceSettings(cite=True)
-    line: Any = SimpleNamespace(recipe=SimpleNamespace(mllm=SimpleNamespace(base="x"), evidence=settings, report=None))
     report = replace(TRUE, others=(replace(STUDY, image_id="b"),))
-    meta = job(line, report, report_example(report, evidence), "grounded").parse("Bright [2]. Liver [1, 3].")["meta"]
+    meta = report.job(report.to_example(evidence), settings, NAMES).parse("Bright [2]. Liver [1, 3].")["meta"]
     rows = meta["attribution"]
     assert [(row["cited"], row.get("cited_elsewhere"), row["missing_citations"]) for row in rows] == [
         ([], [2], []),
@@ -205,37 +200,26 @@ def test_a_report_that_is_not_to_cite_is_kept_as_ever() -> None:
     ],
 )
 def test_a_mix_gives_each_kind_its_share_however_many_there_are(
-    kind: Adapter, cite: bool, shares: dict[str, float]
+    kind: str, cite: bool, shares: dict[str, float]
 ) -> None:
-    from medglip.scripts.recipe import Mix
-
-    settings = EvidenceSettings(cite=cite)
-    tuning = SimpleNamespace(mix=Mix(vqa=1, report=1, cited=2))
-    line: Any = SimpleNamespace(recipe=SimpleNamespace(evidence=settings, mllm_train=tuning))
-    items: list[Question | Report] = [QUESTION, TRUE, QUESTION, QUESTION]
+    cites, mix = cite and kind == "grounded", Mix(vqa=1, report=1, cited=2)
     none = Evidence.none()
-    reports = report_example(TRUE, none)
-    told = to_cited(TRUE, reports) if cite and kind == "grounded" else reports
-    examples = [told if isinstance(item, Report) else to_example(item, none) for item in items]
-    drawn, weights = mixed(line, kind, items, examples)
+    report = TRUE.to_example(none)
+    questions, reports = [QUESTION.to_example(none)] * 3, [to_cited(TRUE, report) if cites else report]
+    drawn, weights = weigh_examples({"vqa": questions, "report": reports}, mix, cites)
     assert weights is not None
     found = dict.fromkeys(shares, 0.0)
     for example, weight in zip(drawn, weights, strict=True):
         is_report = example.example_id == "r"
         found["asked" if not is_report else "cited" if example.may_cite else "plain"] += weight / sum(weights)
     assert found == pytest.approx(shares)
-    tuning.mix = None
-    assert mixed(line, kind, items, examples) == (examples, None)
+    assert weigh_examples({"vqa": questions, "report": reports}, None, cites) == ([*questions, *reports], None)
 
 
 def test_a_mix_of_nothing_that_is_there_is_refused() -> None:
-    from medglip.grounding.bad_input import BadInput
-    from medglip.scripts.recipe import Mix
-
-    tuning = SimpleNamespace(mix=Mix(vqa=1, report=0, cited=0))
-    line: Any = SimpleNamespace(recipe=SimpleNamespace(evidence=EvidenceSettings(), mllm_train=tuning))
+    mix = Mix(vqa=1, report=0, cited=0)
     with pytest.raises(BadInput, match="share 0"):
-        mixed(line, "plain", [TRUE], [report_example(TRUE, Evidence.none())])
+        weigh_examples({"vqa": [], "report": [TRUE.to_example(Evidence.none())]}, mix, cites=False)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +237,7 @@ def test_probes_without_their_questions_are_refused(values: dict[str, Any], word
 
 @pytest.mark.slow
 def test_a_run_writes_probes_that_can_be_scored(write_recipe: Callable[[Path], Path], tmp_path: Path) -> None:
-    from medglip.scripts.run import run
+    from medglip.scripts.pipeline.run import run
 
     path = write_recipe(tmp_path)
     more = {"probes": list(PROBES), "report": None, "sources": ["none", "predicted", "shuffled"]}
@@ -283,7 +267,7 @@ def test_a_run_writes_probes_that_can_be_scored(write_recipe: Callable[[Path], P
 def test_a_run_that_cites_mixes_and_warms_up_keeps_both_ways_of_grounding(
     write_recipe: Callable[[Path], Path], tmp_path: Path
 ) -> None:
-    from medglip.scripts.run import run
+    from medglip.scripts.pipeline.run import run
 
     texts = tmp_path / "reports.jsonl"
     texts.write_text(

@@ -15,9 +15,9 @@ from medglip.grounding.settings import read_settings, validate
 from medglip.report.datasets.generic import GenericSettings
 from medglip.report.datasets.load import load_texts
 from medglip.report.task import Report
-from medglip.scripts.pipeline.pipeline import Line
-from medglip.scripts.pipeline.tune import tuned
-from medglip.scripts.pipeline.warm_up import language_alone, text_examples, unseen, warmed
+from medglip.scripts.pipeline.pipeline import Pipeline
+from medglip.scripts.pipeline.run import tune
+from medglip.scripts.pipeline.warm_up import language_alone, text_examples, unseen, warm_up_language
 from medglip.scripts.recipe import Recipe, WarmUp
 from medglip.vqa.model.grounded_mllm import MllmSettings, load
 from medglip.vqa.model.lora import LoraSettings
@@ -41,20 +41,20 @@ def warm_up(table: Path, steps: int = 2) -> dict[str, Any]:
 
 
 @pytest.fixture
-def line(table: Path, write_recipe: Callable[[Path], Path], tmp_path: Path) -> Line:
+def line(table: Path, write_recipe: Callable[[Path], Path], tmp_path: Path) -> Pipeline:
     path = write_recipe(tmp_path)
     values = yaml.safe_load(path.read_text())
     values["mllm_train"]["warm_up"] = warm_up(table)
     values["vqa"] = None
     path.write_text(yaml.safe_dump(values))
-    return Line(read_settings(Recipe, path))
+    return Pipeline(read_settings(Recipe, path))
 
 
 def scored(text: str) -> Any:
     return Report(report_id="s", image=None, text=text)  # pyright: ignore[reportArgumentType] - no image is looked at
 
 
-def test_prompts_have_no_picture_and_speak_of_none(table: Path, line: Line, tiny_base: Path) -> None:
+def test_prompts_have_no_picture_and_speak_of_none(table: Path, line: Pipeline, tiny_base: Path) -> None:
     settings = validate(WarmUp, warm_up(table))
     examples = text_examples(line, settings)
     assert len(examples) == len(REPORTS)
@@ -74,36 +74,36 @@ def test_texts_that_equal_a_scored_report_are_left_out_whatever_their_stops_and_
 
 
 @pytest.mark.slow
-def test_both_adapters_start_from_the_same_weights_which_are_made_once(line: Line) -> None:
-    folder = warmed(line)
+def test_both_adapters_start_from_the_same_weights_which_are_made_once(line: Pipeline) -> None:
+    folder = warm_up_language(line)
     assert folder is not None
     before = (folder / "adapter_model.safetensors").stat().st_mtime_ns
-    assert warmed(line) == folder
+    assert warm_up_language(line) == folder
     weights = load_file(folder / "adapter_model.safetensors")
     assert any(value.abs().max() > 0 for name, value in weights.items() if "lora_B" in name)  # something was learned
     started = []
     for kind in ("plain", "grounded"):
-        tuned(line, kind)
-        assert (line.out / f"adapter-{kind}" / "complete").exists()
+        tune(line, kind)
+        assert (line.folder.path / f"adapter-{kind}" / "complete").exists()
         started.append((folder / "adapter_model.safetensors").stat().st_mtime_ns)
     assert started == [before, before]
 
 
 def test_a_warm_up_cut_short_ends_as_one_that_was_not(
-    line: Line, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    line: Pipeline, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from medglip.scripts.pipeline import warm_up as module
 
-    whole = warmed(line)
+    whole = warm_up_language(line)
     assert whole is not None
     first = load_file(whole / "adapter_model.safetensors")
     (whole / "complete").unlink()
-    steps = line.out / "warm-up" / f"train-{whole.name}"
+    steps = line.folder.path / "warm-up" / f"train-{whole.name}"
     assert steps.is_dir()
     seen: list[int] = []
     train = module.train
     monkeypatch.setattr(module, "train", lambda *a, **k: seen.append(len(log := train(*a, **k))) or log)
-    warmed(line)
+    warm_up_language(line)
     assert seen == [2]
     again = load_file(whole / "adapter_model.safetensors")
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -120,6 +120,6 @@ def test_only_the_language_side_learns(tiny_base: Path) -> None:
 
 
 def test_a_recipe_without_warm_up_starts_from_nothing(write_recipe: Callable[[Path], Path], tmp_path: Path) -> None:
-    line = Line(read_settings(Recipe, write_recipe(tmp_path)))
-    assert warmed(line) is None
+    line = Pipeline(read_settings(Recipe, write_recipe(tmp_path)))
+    assert warm_up_language(line) is None
     assert line.recipe.mllm_train.mix is None

@@ -12,7 +12,6 @@ from medglip.grounding.bad_input import BadInput, Skipped
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.vqa.datasets import hub, pathvqa, slake, vqa_rad
 from medglip.vqa.datasets.load import load_questions, load_rows
-from medglip.vqa.task import to_example
 
 
 @pytest.fixture(autouse=True)
@@ -224,7 +223,7 @@ def test_a_question_may_have_several_images_and_loses_none_silently(tmp_path: Pa
     assert {image.group for image in two.images} == {"patient 7"}
     assert (one.image.split, one.image.modality, one.others, one.answer_type) == ("val", "ct", (), "closed")
     assert len(skipped.entries) == 2
-    example = to_example(two, Evidence.none())
+    example = two.to_example(Evidence.none())
     assert [example.image_path, *example.other_paths] == [image.image_path for image in two.images]
 
 

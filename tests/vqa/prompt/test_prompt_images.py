@@ -17,7 +17,7 @@ from medglip.grounding.types import AnnotatedImage, Region
 from medglip.vqa.families import GENERIC, PALIGEMMA
 from medglip.vqa.model.processor import load_processor
 from medglip.vqa.prompt.prompt import GREY, Example, render
-from medglip.vqa.task import Question, to_example
+from medglip.vqa.task import Question
 
 DIM = 6
 NewExample = Callable[..., Example]
@@ -179,19 +179,19 @@ def test_a_question_hands_all_its_pictures_on_and_its_evidence_as_they_are_chang
     )
     region = Region(phrase="left lung", box_xyxy_px=np.array([0, 0, 20, 10], np.float32))
     evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region,), phrases=("left lung",))
-    example = to_example(question, evidence)
+    example = question.to_example(evidence)
     assert (example.other_paths, example.evidence) == ((second.image_path,), evidence)
-    flipped = to_example(replace(question, transform="mirror"), evidence)
+    flipped = replace(question, transform="mirror").to_example(evidence)
     assert flipped.transform == "mirror"
     assert flipped.evidence.regions[0].phrase == flipped.evidence.phrases[0] == "right lung"
     assert flipped.evidence.regions[0].box_xyxy_px.tolist() == [60, 0, 80, 10]
     assert mirrored(flipped.evidence).regions[0].box_xyxy_px.tolist() == [0, 0, 20, 10]
-    blank = to_example(replace(question, transform="blank"), evidence).evidence
+    blank = replace(question, transform="blank").to_example(evidence).evidence
     assert (blank.regions, blank.phrases) == ((), ("left lung",))
-    assert to_example(replace(question, transform="no_image"), evidence).evidence.phrases == ()
+    assert replace(question, transform="no_image").to_example(evidence).evidence.phrases == ()
     both = replace(evidence, others=(evidence,))
-    in_mirror = to_example(replace(question, transform="mirror"), both).evidence
+    in_mirror = replace(question, transform="mirror").to_example(both).evidence
     assert [r.box_xyxy_px.tolist() for _, r in in_mirror.numbered] == [[60, 0, 80, 10]] * 2
-    blanks = to_example(replace(question, transform="blank"), both).evidence
+    blanks = replace(question, transform="blank").to_example(both).evidence
     assert ([part.phrases for part in blanks.images], blanks.numbered) == ([("left lung",)] * 2, ())
-    assert to_example(replace(question, transform="no_image"), both).evidence.others == ()
+    assert replace(question, transform="no_image").to_example(both).evidence.others == ()

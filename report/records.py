@@ -1,72 +1,68 @@
 """What a record keeps of a written report: its sentences and their regions, and what scores read of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, select
 from ..grounding.evidence.sources import true_evidence
+from ..grounding.records import record_identity, record_meta
 from ..grounding.types import region_to_json
 from ..grounding.vocabulary.labels import load_labels
 from ..grounding.vocabulary.negation import Negation
 from ..grounding.vocabulary.sentences import Sentence, ground_sentences
-from ..report.task import Report
-from ..report.text.attribution import attribute, attribution_to_meta, sentences_of
-from ..report.text.deidentified import as_reference
-from ..report.text.judge import judge
 from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
-from ..vqa.inference.predict import Job
 from ..vqa.prompt.prompt import Example
-from .records import record_meta
+from ..vqa.task import Job
+from .task import Report
+from .text.attribution import attribute, attribution_to_meta, sentences_of
+from .text.deidentified import as_reference
+from .text.judge import judge
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exact:
-    """What reports on pictures whose findings are annotated are judged with: `meta.labels` and `meta.radfact`.
+class ReportTruth:
+    """What reports on images whose findings are annotated are judged with: `meta.labels` and `meta.radfact`.
 
-    `labels`: the findings, the same for every record of a run. `found`: by report id, the regions that the sentences
-    of a model that was shown none are grounded in afterwards; left out, those it was shown.
+    `labels`: the findings, the same for every record of a run. `evidence`: by report id, the regions in which the
+    sentences of a model that was given none are grounded afterwards; left out, those it was given.
     """
 
     labels: tuple[str, ...]
-    found: dict[str, Evidence] = field(default_factory=dict)
+    evidence: dict[str, Evidence] = field(default_factory=dict)
 
 
 def report_job(
     report: Report,
     example: Example,
     settings: EvidenceSettings,
-    names: dict[str, str],
-    exact: Exact | None = None,
+    names: Mapping[str, str],
+    truth: ReportTruth | None = None,
     negation: Negation = "rules",
 ) -> Job:
-    """The record's fields of one report, and how its text is read. `names`: `model` and `adapter` of the record.
-
-    `negation`: who tells what the written sentences deny, and so which regions they get.
-    """
+    """See `Report.job`."""
     image = report.image
     fields: dict[str, Any] = {
         "dataset": image.dataset,
         "split": image.split,
-        "image_id": image.image_id,
-        "cluster_id": f"{image.dataset}/{image.group}",
+        **record_identity(image),
         **names,
         "task": "report",
         "question": example.instruction,
         "answer": report.text,
     }
-    meta = record_meta(image, (), report.shown[1:]) | dict(report.meta)
+    meta = record_meta(image, (), report.images[1:]) | dict(report.meta)
     if any(sentence.regions for sentence in report.sentences):
         meta |= {"reference_sentences": sentences_to_json(report.sentences)}
-    truth = true_evidence(image)
+    true_regions = true_evidence(image)
 
     def parse(text: str) -> dict[str, Any]:
-        read = written(text, example.evidence, meta, settings, truth, negation)
-        if exact and exact.labels and image.phrases:
-            found = exact.found.get(report.report_id, example.evidence)
-            sentences, _ = _sentences(as_reference(text, meta), found, settings, negation)
-            read["meta"] |= judge(report, sentences, exact.labels)
-        return read
+        fields = written(text, example.evidence, meta, settings, true_regions, negation)
+        if truth and truth.labels and image.phrases:
+            evidence = truth.evidence.get(report.report_id, example.evidence)
+            sentences, _ = _sentences(as_reference(text, meta), evidence, settings, negation)
+            fields["meta"] |= judge(report, sentences, truth.labels)
+        return fields
 
     return Job(example=example, fields=fields, parse=parse)
 

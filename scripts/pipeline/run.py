@@ -1,0 +1,218 @@
+"""Stages of a recipe, one after the other: core, regions, two adapters with one budget, predictions, scores, page.
+
+Every command that trains or predicts by a recipe is a function here: `run`, `train_adapters`, `predict_task`.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...grounding.bad_input import BadInput
+from ...grounding.evidence.evidence import Source
+from ...grounding.records import Task, record_identity
+from ...grounding.run_folder import is_complete, mark_complete
+from ...grounding.settings import read_settings
+from ...grounding.training.loop import processes
+from ...grounding.training.provenance import write_learned
+from ...vqa.inference.predict import predict
+from ...vqa.inference.shards import shared
+from ...vqa.model.grounded_mllm import GroundedMLLM, load
+from ...vqa.probes import Probe, probed
+from ...vqa.prompt.prompt import Example
+from ...vqa.task import Job
+from ...vqa.training.train import train
+from ..page.gather import write_page
+from ..recipe import Mix, Recipe
+from .pipeline import ADAPTERS, Adapter, Pipeline
+from .results import results_table, score, write_grounding_records
+from .tasks import TASKS
+from .warm_up import warm_up_language
+
+PROBED: tuple[Source, ...] = ("none", "predicted")
+"""Controls of the evidence are not probed: they are no system that anybody would use."""
+
+
+def run(recipe_path: Path) -> dict[str, Any]:
+    """Every stage of one recipe; called again, it continues where it was. Returns what `results.json` holds.
+
+    Several processes train and predict together; what is not shared the first of them does alone, scores among it,
+    and the others return nothing.
+    """
+    pipeline, ranks = Pipeline(read_settings(Recipe, recipe_path)), processes()
+    with pipeline.timed("data"), ranks.main_process_first():
+        counts = [f"{len(pipeline.items[name])} {row.plural}" for name, row in TASKS.items()]
+        print(f"   {', '.join(counts)}, {len(pipeline.images)} images with regions")
+        if pipeline.phantom_dir:
+            print(f"   first picture: {pipeline.phantom_dir / 'phantoms.png'}")
+    with pipeline.timed("grounding core"):
+        _ = pipeline.grounder
+    with pipeline.timed("regions"), ranks.main_process_first():
+        write_grounding_records(pipeline)
+        _ = pipeline.caches
+    for kind in ADAPTERS:
+        tune_and_predict(pipeline, kind)
+    if not ranks.is_main_process:
+        return {}
+    with pipeline.timed("scores and page"):
+        results = score(pipeline)
+        pipeline.skipped.write(pipeline.folder.skipped_file)
+        page = write_page([pipeline.folder.path], pipeline.folder.page_file, settings=pipeline.recipe.eval)
+    print(results_table(results))
+    print(pipeline.skipped.summary())
+    print(f"page: {page}\nresults: {pipeline.folder.results_file}")
+    return results
+
+
+def train_adapters(recipe: Path) -> None:
+    """Every stage of a recipe up to its two adapters; every process of the training calls it."""
+    pipeline = _prepare(recipe)
+    for kind in ADAPTERS:
+        if sources_of(pipeline, kind):
+            tune(pipeline, kind)
+
+
+def predict_task(recipe: Path, task: Task) -> None:
+    """Records of one task with every evidence source of a recipe; every process calls it."""
+    pipeline = _prepare(recipe)
+    for kind in ADAPTERS:
+        tune_and_predict(pipeline, kind, (task,))
+
+
+def _prepare(recipe: Path) -> Pipeline:
+    """A pipeline with its core trained and its regions found.
+
+    What is not trained the first of several processes does alone, so that none of them draws an image or looks for a
+    region twice.
+    """
+    pipeline, ranks = Pipeline(read_settings(Recipe, recipe)), processes()
+    with ranks.main_process_first():
+        _ = pipeline.phantom_dir, pipeline.images
+    _ = pipeline.grounder
+    with ranks.main_process_first():
+        _ = pipeline.caches
+    return pipeline
+
+
+def sources_of(pipeline: Pipeline, kind: Adapter) -> list[Source]:
+    """Evidence sources that this adapter predicts with."""
+    return [source for source in pipeline.recipe.sources if (source == "none") == (kind == "plain")]
+
+
+def tune_and_predict(pipeline: Pipeline, kind: Adapter, only: tuple[Task, ...] = tuple(TASKS)) -> None:
+    """One adapter, loaded once, and the predictions of its evidence sources."""
+    sources = sources_of(pipeline, kind)
+    model = tune(pipeline, kind) if sources else None
+    if model is None:
+        return
+    for source in sources:
+        with pipeline.timed(f"predict {source}"):
+            for task in only:
+                predict_source(pipeline, model, kind, source, task)
+        probed_tasks: list[Task] = [task for task in only if TASKS[task].has_probes and source in PROBED]
+        for task in probed_tasks:
+            for probe in pipeline.recipe.probes:
+                with pipeline.timed(f"probe {source} {probe}"):
+                    predict_probe(pipeline, model, kind, source, task, probe)
+
+
+def tune(pipeline: Pipeline, kind: Adapter) -> GroundedMLLM:
+    """The base with one adapter, trained now, or further, if it is not finished."""
+    recipe, shown, folder = pipeline.recipe, pipeline.shown_to(kind), pipeline.folder.adapter_dir(kind)
+    dim, core = pipeline.grounder.embedding_dim, pipeline.grounder_dir
+    if is_complete(folder):
+        return load(recipe.mllm, dim, folder, vision=core)
+    start = warm_up_language(pipeline)
+    with pipeline.timed(f"adapter {kind}"):
+        model = load(recipe.mllm, dim, start, vision=core)
+        training = examples_of_split(pipeline, kind, "train")
+        examples, weights = weigh_examples(training, recipe.mllm_train.mix, shown.cite)
+        validation = examples_of_split(pipeline, kind, recipe.validation_split)
+        train(
+            model,
+            examples,
+            shown,
+            recipe.mllm_train,
+            pipeline.folder.training_dir(kind),
+            name=f"adapter {kind}",
+            held_out=[example for own in validation.values() for example in own],
+            weights=weights,
+        )
+        if processes().is_main_process:
+            model.save(folder, shown)
+            learned = {path for example in examples for path in example.pictures}
+            write_learned(folder, learned, start or pipeline.aligned_dir)
+            mark_complete(folder)
+        processes().wait_for_everyone()
+    return model
+
+
+def examples_of_split(pipeline: Pipeline, kind: Adapter, split: str) -> dict[Task, list[Example]]:
+    """Of each task what an adapter is trained or validated on: with predicted evidence, or without any."""
+    source: Source = "predicted" if kind == "grounded" else "none"
+    examples: dict[Task, list[Example]] = {}
+    for name, items in pipeline.items.items():
+        own = [item for item in items if item.image.split == split]
+        examples[name] = pipeline.examples(name, kind, source, own)
+    return examples
+
+
+def weigh_examples(
+    examples: Mapping[Task, list[Example]], mix: Mix | None, cites: bool
+) -> tuple[list[Example], list[float] | None]:
+    """What an adapter learns from, and how often each is drawn, by the recipe's `mix`; None: once an epoch."""
+    if mix is None:
+        return [example for own in examples.values() for example in own], None
+    kinds = [draw for name, own in examples.items() for draw in TASKS[name].draws(own, mix, cites)]
+    drawn = [(own, share) for own, share in kinds if own and share]
+    if not drawn:
+        raise BadInput("nothing to draw: every kind of example that is there has share 0.", fix="key 'mllm_train.mix'")
+    weights = [share / len(own) for own, share in drawn for _ in own]
+    return [example for own, _ in drawn for example in own], weights
+
+
+def predict_source(pipeline: Pipeline, model: GroundedMLLM, kind: Adapter, source: Source, task: Task) -> None:
+    """Records of every scored item of a task with one evidence source; continues after the last complete line."""
+    row, recipe = TASKS[task], pipeline.recipe
+    if row.section(recipe) is None:
+        return
+    scored = [item for item in pipeline.items[task] if item.image.split == recipe.eval_split]
+    if source == "oracle":  # of a mix, the sets that know their true regions
+        scored = [item for item in scored if item.image.phrases]
+    examples = pipeline.examples(task, kind, source, scored)
+    jobs = row.jobs(pipeline, source, scored, examples, pipeline.shown_to(kind), _names(pipeline, kind))
+    _answer(pipeline, model, kind, task, jobs, pipeline.folder.record_file(task, source))
+
+
+def predict_probe(
+    pipeline: Pipeline, model: GroundedMLLM, kind: Adapter, source: Source, task: Task, probe: Probe
+) -> None:
+    """Records of the scored questions under one probe, `probes/vqa-SOURCE.PROBE.jsonl`, for `medglip eval probes`.
+
+    The record of a changed image has the id, image and cluster of its original, so that the two pair.
+    """
+    if TASKS[task].section(pipeline.recipe) is None:
+        return
+    scored = [question for question in pipeline.questions if question.image.split == pipeline.recipe.eval_split]
+    asked = probed(probe, scored, pipeline.recipe.seed)
+    caches = None if source == "none" else pipeline.caches_of(asked, probe == "flipped")
+    examples = pipeline.examples(task, kind, source, asked, caches)
+    shown, names = pipeline.shown_to(kind), _names(pipeline, kind)
+    jobs = TASKS[task].jobs(pipeline, source, asked, examples, shown, names)
+    originals = {question.item_id: question.image for question in scored}
+    for job in jobs:
+        if original := originals.get(job.id):
+            job.fields.update(record_identity(original))
+    _answer(pipeline, model, kind, task, jobs, pipeline.folder.probe_file(task, source, probe))
+
+
+def _names(pipeline: Pipeline, kind: Adapter) -> dict[str, str]:
+    return {"model": pipeline.recipe.mllm.base, "adapter": pipeline.folder.adapter_dir(kind).name}
+
+
+def _answer(
+    pipeline: Pipeline, model: GroundedMLLM, kind: Adapter, task: Task, jobs: Sequence[Job], path: Path
+) -> None:
+    section, shown = TASKS[task].section(pipeline.recipe), pipeline.shown_to(kind)
+    assert section is not None
+    skipped = shared(jobs, path, lambda mine, own: predict(model, mine, shown, section.generate, own))
+    pipeline.skipped.entries += skipped.entries

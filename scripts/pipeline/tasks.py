@@ -1,0 +1,190 @@
+"""The tasks of a recipe, one row each in `TASKS`: how its items are read, learned and answered.
+
+A new task is one file like this one's `Questions` with the class of its item, a row in `TASKS`, and its section in the
+recipe; the pipeline knows no task by name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+
+from ...grounding.bad_input import Skipped
+from ...grounding.datasets.phantoms import dataset as phantom
+from ...grounding.evidence.evidence import EvidenceSettings, Source
+from ...grounding.records import Task
+from ...grounding.vocabulary.negation import engine_named
+from ...report.datasets.load import load_reports
+from ...report.datasets.phantom import read_reports as read_phantom_reports
+from ...report.records import ReportTruth
+from ...report.task import Report
+from ...report.text.citation_targets import to_cited
+from ...report.text.judge import finding_labels
+from ...vqa.datasets.sets import QUESTION_SETS, ReadContext, read_set
+from ...vqa.prompt.prompt import Example
+from ...vqa.task import Job, Question, TaskItem
+from ..recipe import Mix, Recipe, TaskSection
+from .derived_data import derived_items, derived_reports, without_phantoms
+
+if TYPE_CHECKING:
+    from .pipeline import Pipeline
+
+Item = TypeVar("Item", bound=TaskItem)
+
+
+class TaskRow(Generic[Item]):
+    """What the pipeline asks of a task; the defaults are those of items that need nothing special."""
+
+    name: Task
+    """Its section in the recipe, and the first word of its record files."""
+    plural: str
+    """What its items are called."""
+    headline: Mapping[str, str]
+    """Scores of the run's table: the name there -> the name of the metric."""
+    has_probes = False
+    """Whether the recipe's `probes` ask its items again with changed images."""
+
+    def section(self, recipe: Recipe) -> TaskSection | None:
+        """Its section of the recipe; None: the task is not part of the run."""
+        return getattr(recipe, self.name)
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise `BadInput` for what would fail hours later, such as a package that is missing."""
+
+    def read(self, recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Item]:
+        """Every item of the recipe; the scored split of every set cut to `max_test`; [] without its section."""
+        raise NotImplementedError
+
+    def example(self, item: Item, example: Example, recipe: Recipe, shown: EvidenceSettings) -> Example:
+        """The item's example as an adapter learns it and is asked, whose prompts show evidence by `shown`."""
+        return example
+
+    def draws(self, examples: list[Example], mix: Mix, cites: bool) -> list[tuple[list[Example], float]]:
+        """Kinds of examples and their shares of what an adapter learns. `cites`: whether it learns to cite regions."""
+        raise NotImplementedError
+
+    def jobs(
+        self,
+        pipeline: "Pipeline",
+        source: Source,
+        items: Sequence[Item],
+        examples: Sequence[Example],
+        shown: EvidenceSettings,
+        names: dict[str, str],
+    ) -> list[Job]:
+        """What is to be answered with one evidence source; see `TaskItem.job`."""
+        return [item.job(example, shown, names) for item, example in zip(items, examples, strict=True)]
+
+
+class Questions(TaskRow[Question]):
+    """Questions about images."""
+
+    name = "vqa"
+    plural = "questions"
+    headline = MappingProxyType({"open": "open_accuracy", "closed": "closed_accuracy"})
+    has_probes = True
+
+    def read(self, recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Question]:
+        """Of several sets `meta.set` names that of a question."""
+        if (task := recipe.vqa) is None:
+            return []
+        questions: list[Question] = []
+        for name in task.sets:
+            own = cut_to_max(self._read_set(name, recipe, phantom_dir, skipped), recipe, task.max_test)
+            questions += own if len(task.sets) == 1 else [replace(q, meta={**q.meta, "set": name}) for q in own]
+        return questions
+
+    def _read_set(self, name: str, recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Question]:
+        assert recipe.vqa is not None
+        source = without_phantoms(recipe) if "phantom" in recipe.vqa.sets else recipe
+        context = ReadContext(
+            seed=recipe.seed,
+            phantom_dir=phantom_dir,
+            derive=lambda settings: derived_items(source, settings, skipped),
+        )
+        settings = getattr(recipe.vqa, name, None) or QUESTION_SETS[name].settings()()
+        return read_set(name, settings, context, skipped)
+
+    def draws(self, examples: list[Example], mix: Mix, cites: bool) -> list[tuple[list[Example], float]]:
+        """One kind."""
+        return [(examples, mix.vqa)]
+
+
+class Reports(TaskRow[Report]):
+    """Reports of studies."""
+
+    name = "report"
+    plural = "reports"
+    headline = MappingProxyType(
+        {
+            **{"bleu_4": "bleu_4", "rouge_l": "rouge_l", "cider": "cider", "label_f1": "label_micro_f1"},
+            **{"spatial_precision": "radfact_spatial_precision", "spatial_recall": "radfact_spatial_recall"},
+        }
+    )
+
+    def check(self, recipe: Recipe) -> None:
+        """The package that tells what a sentence denies is there."""
+        if recipe.report:
+            engine_named(recipe.report.negation)
+
+    def read(self, recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Report]:
+        """One set."""
+        if (task := recipe.report) is None:
+            return []
+        name, left_out = task.sets[0], Skipped()
+        if phantom_dir and name == "phantom":
+            reports = read_phantom_reports(phantom_dir, phantom.read(phantom_dir))
+        elif name == "derived":
+            reports = derived_reports(recipe, task.derived, skipped)
+        else:
+            reports, left_out = load_reports(name, settings=getattr(task, name), seed=recipe.seed)
+        skipped.entries += left_out.entries
+        return cut_to_max(reports, recipe, task.max_test)
+
+    def example(self, item: Report, example: Example, recipe: Recipe, shown: EvidenceSettings) -> Example:
+        """Asked to cite where the evidence asks for it; its sections weighed where the recipe weighs them."""
+        if item.section == "both" and (weights := recipe.mllm_train.sections):
+            parts = (("Findings:", weights.findings), ("Impression:", weights.impression))
+            example = replace(example, parts=parts)
+        return to_cited(item, example) if shown.cite else example
+
+    def draws(self, examples: list[Example], mix: Mix, cites: bool) -> list[tuple[list[Example], float]]:
+        """As they are, and with citations."""
+        plain = [replace(example, may_cite=False) for example in examples]
+        return [(plain, mix.report), (examples, mix.cited)] if cites else [(plain, mix.report + mix.cited)]
+
+    def jobs(
+        self,
+        pipeline: "Pipeline",
+        source: Source,
+        items: Sequence[Report],
+        examples: Sequence[Example],
+        shown: EvidenceSettings,
+        names: dict[str, str],
+    ) -> list[Job]:
+        """Judged against the truth where findings are annotated, which most sets have not.
+
+        Sentences of the adapter without evidence are grounded in what the core finds: writing first, grounding after.
+        """
+        truth, section = None, pipeline.recipe.report
+        if items and (labels := finding_labels(pipeline.reports)):
+            evidence = pipeline.evidence("predicted", items) if source == "none" else []
+            truth = ReportTruth(labels=labels, evidence=dict(zip((r.report_id for r in items), evidence, strict=False)))
+        negation = section.negation if section else "rules"
+        return [r.job(example, shown, names, truth, negation) for r, example in zip(items, examples, strict=True)]
+
+
+TASKS: dict[Task, TaskRow] = {row.name: row for row in (Questions(), Reports())}
+"""Every downstream task, in the order in which its examples are drawn, scored and shown."""
+
+
+def cut_to_max(items: list[Item], recipe: Recipe, max_test: int | None) -> list[Item]:
+    """All items to train or validate on; at most `max_test` of the scored split, drawn with the seed, in order."""
+    scored = [i for i, item in enumerate(items) if item.image.split == recipe.eval_split]
+    if max_test is not None and len(scored) > max_test:
+        scored = sorted(np.random.default_rng(recipe.seed).choice(scored, max_test, replace=False).tolist())
+    chosen, complete = set(scored), ("train", recipe.validation_split)
+    return [item for i, item in enumerate(items) if i in chosen or item.image.split in complete]
