@@ -9,12 +9,12 @@ from ..grounding.bad_input import BadInput
 from ..grounding.evidence.evidence import Evidence, EvidenceSettings, Form
 from ..grounding.geometry import clip_box, iou
 from ..grounding.types import AnnotatedImage, Region
+from ..grounding.vocabulary.attribution import SAME_PLACE_IOU
 from ..vqa.prompt.prompt import Example
-from .text.attribution import SAME_PLACE_IOU
 
 INSTRUCTION = "Describe region 1 of this image in a short report."
 PHRASE = "marked region"
-"""What a box is called whose content nobody named."""
+"""The phrase of a box whose content has no name yet."""
 
 
 def parse_box(text: str, size_px: tuple[int, int]) -> Region:
@@ -31,9 +31,9 @@ def parse_box(text: str, size_px: tuple[int, int]) -> Region:
     return Region(phrase=PHRASE, box_xyxy_px=clip_box(np.array(numbers, np.float32), size_px))
 
 
-def named(marked: Region, found: Sequence[Region]) -> Region:
-    """The marked region under the phrase of the best region found at the same place, if there is one."""
-    for region in sorted(found, key=lambda region: -region.score):
+def name_region(marked: Region, regions: Sequence[Region]) -> Region:
+    """The marked region under the phrase of the best of the regions that lies at its place, if there is one."""
+    for region in sorted(regions, key=lambda region: -region.score):
         if iou(marked.box_xyxy_px, region.box_xyxy_px)[0, 0] >= SAME_PLACE_IOU:
             return replace(marked, phrase=region.phrase, path=region.path, score=region.score, mask=region.mask)
     return marked
@@ -50,7 +50,7 @@ def to_example(image: AnnotatedImage, marked: Region) -> Example:
     )
 
 
-def describing(settings: EvidenceSettings) -> EvidenceSettings:
-    """The same settings, with the box in words and its crop among the forms, and the region shown however faint."""
+def show_region(settings: EvidenceSettings) -> EvidenceSettings:
+    """The same settings, with text and crops among the forms, and the region shown whatever its score."""
     forms: tuple[Form, ...] = tuple(dict.fromkeys([*settings.forms, "text", "crops"]))
     return settings.model_copy(update={"forms": forms, "min_score": 0.0, "cite": False, "max_crops": 1})

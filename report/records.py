@@ -8,6 +8,7 @@ from ..grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, sel
 from ..grounding.evidence.sources import true_evidence
 from ..grounding.records import record_identity, record_meta
 from ..grounding.types import region_to_json
+from ..grounding.vocabulary.attribution import attribute, attribution_to_meta, sentences_of
 from ..grounding.vocabulary.labels import load_labels
 from ..grounding.vocabulary.negation import Negation
 from ..grounding.vocabulary.sentences import Sentence, ground_sentences
@@ -15,7 +16,6 @@ from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
 from ..vqa.prompt.prompt import Example
 from ..vqa.task import Job
 from .task import Report
-from .text.attribution import attribute, attribution_to_meta, sentences_of
 from .text.deidentified import as_reference
 from .text.judge import judge
 

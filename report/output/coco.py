@@ -24,10 +24,12 @@ def to_coco(reports: Sequence[GroundedReport], references: Mapping[str, Any] | N
     hold, and for two reports of one image.
     """
     phrases = sorted({region.phrase for report in reports for region in report.all_regions})
-    images = _ids(references, "images", "file_name", [report.image for report in reports])
-    categories = _ids(references, "categories", "name", phrases)
-    described = {
-        "info": _info(reports),
+    images = _choose_ids(references, "images", "file_name", [report.image for report in reports])
+    categories = _choose_ids(references, "categories", "name", phrases)
+    made_by = {key: sorted({getattr(r, key) for r in reports} - {""}) for key in ("model", "adapter", "grounder")}
+    versions = {name: version for report in reports for name, version in report.versions.items()}
+    dataset = {
+        "info": {"description": NOTICE, **made_by, "versions": versions},
         "images": [
             {"id": images[r.image], "file_name": r.image, "width": r.size_px[0], "height": r.size_px[1]}
             for r in reports
@@ -35,20 +37,19 @@ def to_coco(reports: Sequence[GroundedReport], references: Mapping[str, Any] | N
         "categories": [{"id": key, "name": name} for name, key in categories.items()],
     }
     results = [
-        {"image_id": images[report.image], "category_id": categories[region.phrase], **_result(region)}
+        {"image_id": images[report.image], "category_id": categories[region.phrase], **_to_result(region)}
         for report in reports
         for region in report.all_regions
     ]
-    return described, results
+    return dataset, results
 
 
 def write_coco(
     reports: Sequence[GroundedReport], folder: Path, references: Mapping[str, Any] | None = None
 ) -> list[Path]:
     """Write `images.json` and `predictions.json` into the folder; returns both."""
-    described, results = to_coco(reports, references)
     files = [folder / "images.json", folder / "predictions.json"]
-    for file, values in zip(files, (described, results), strict=True):
+    for file, values in zip(files, to_coco(reports, references), strict=True):
         write_atomic(file, json.dumps(values, ensure_ascii=False))
     return files
 
@@ -58,21 +59,21 @@ def read_reports(folder: Path, skipped: Skipped) -> list[GroundedReport]:
 
     Raises `BadInput` if there is none.
     """
-    found: list[GroundedReport] = []
+    reports: list[GroundedReport] = []
     for file in sorted(folder.glob("*.json")):
         try:
             values = json.loads(file.read_bytes())
             if not isinstance(values, dict):
                 raise BadInput("not a JSON object.", file=file)
-            found.append(from_json(values))
+            reports.append(from_json(values))
         except ValueError as error:
             skipped.add(file.name, error)
-    if not found:
+    if not reports:
         raise BadInput("no grounded report here.", file=folder, fix="give a folder that `medglip report write` filled")
-    return found
+    return reports
 
 
-def _ids(references: Mapping[str, Any] | None, rows: str, key: str, names: Sequence[str]) -> dict[str, Any]:
+def _choose_ids(references: Mapping[str, Any] | None, rows: str, key: str, names: Sequence[str]) -> dict[str, Any]:
     """An id for each name. Raises `BadInput` for an image that comes twice and for names without a reference."""
     if rows == "images" and len(set(names)) < len(names):
         twice = min(name for name in names if names.count(name) > 1)
@@ -85,7 +86,7 @@ def _ids(references: Mapping[str, Any] | None, rows: str, key: str, names: Seque
     return {name: known[name] for name in names}
 
 
-def _result(region: Region) -> Row:
+def _to_result(region: Region) -> Row:
     x0, y0, x1, y1 = (round(float(value), 2) for value in region.box_xyxy_px)
     row: Row = {"bbox": [x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)], "score": round(float(region.score), 4)}
     if region.mask is not None:
@@ -94,12 +95,3 @@ def _result(region: Region) -> Row:
         rle = coco_mask.encode(np.asfortranarray(region.mask, np.uint8))
         row["segmentation"] = {"size": list(map(int, rle["size"])), "counts": rle["counts"].decode("ascii")}
     return row
-
-
-def _info(reports: Sequence[GroundedReport]) -> Row:
-    """Notice, and what made the reports: each value once."""
-    made = {
-        name: sorted({getattr(report, name) for report in reports} - {""}) for name in ("model", "adapter", "grounder")
-    }
-    versions = {name: version for report in reports for name, version in report.versions.items()}
-    return {"description": NOTICE, **made, "versions": versions}

@@ -1,4 +1,4 @@
-"""The DICOM file that a report is about, as far as objects derived from it must name it. Needs highdicom.
+"""The DICOM file that a report is about, and what every object derived from it carries. Needs highdicom.
 
 DICOM asks that derived objects carry the patient and study of their source. They are copied from the source's data
 set and from nowhere else, are never printed, and no message here quotes an element of the file.
@@ -9,26 +9,25 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import generate_uid
 
 from ...grounding.bad_input import BadInput
+from ...grounding.files import sha256, write_atomic
 from ...grounding.types import NOTICE
+from .dicom_codes import SCHEME
 from .grounded import GroundedReport
 
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns", "Modality")
 _MAY_BE_EMPTY = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
+    *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
 """Elements that a derived object must hold, empty where nothing is known."""
 
@@ -44,11 +43,6 @@ class DicomSource:
     frame: int | None
     num_frames: int
 
-    @property
-    def size_px(self) -> tuple[int, int]:
-        """(width, height) of a frame."""
-        return int(self.header.Columns), int(self.header.Rows)
-
 
 def read_source(path: Path, report: GroundedReport) -> DicomSource:
     """The file as the source of objects about a report of it.
@@ -56,46 +50,35 @@ def read_source(path: Path, report: GroundedReport) -> DicomSource:
     What it must hold and does not is set empty in memory; nothing is invented. Raises `BadInput` for a file that is no
     DICOM file, is no image, or is not of the report's size.
     """
-    need_highdicom()
-    with quiet(path):
-        header = _header(path)
+    with silence(path):
+        try:
+            header = dcmread(path, stop_before_pixels=True)
+        except InvalidDicomError:
+            fix = "DICOM objects are written about DICOM images"
+            raise BadInput("not a DICOM file.", file=path, fix=fix) from None
         missing = [name for name in _NEEDED if not header.get(name)]
     if missing:
         raise BadInput(f"the file lacks {', '.join(missing)}.", file=path, fix="export the image again")
     for name in _MAY_BE_EMPTY:
         if name not in header:
             setattr(header, name, "")
+    size_px = (int(header.Columns), int(header.Rows))
+    if size_px != report.size_px:
+        raise BadInput(f"image of {size_px}, report of {report.size_px} pixels.", file=path)
     count = int(header.get("NumberOfFrames") or 1)
-    source = DicomSource(header=header, frame=count // 2 + 1 if count > 1 else None, num_frames=count)
-    if source.size_px != report.size_px:
-        raise BadInput(f"image of {source.size_px}, report of {report.size_px} pixels.", file=path)
-    return source
-
-
-def _header(path: Path) -> Dataset:
-    try:
-        return dcmread(path, stop_before_pixels=True)
-    except InvalidDicomError:
-        raise BadInput("not a DICOM file.", file=path, fix="DICOM objects are written about DICOM images") from None
-
-
-def need_highdicom() -> None:
-    """Raises `BadInput` where highdicom is not installed."""
-    try:
-        import highdicom  # noqa: F401
-    except ImportError:
-        raise BadInput("highdicom is not installed.", fix="pip install 'medglip[dicom]'") from None
+    # Of several frames the middle one is read (`grounding.imaging.dicom`), so that is the one referred to.
+    return DicomSource(header=header, frame=count // 2 + 1 if count > 1 else None, num_frames=count)
 
 
 @contextmanager
-def quiet(path: Path) -> Iterator[None]:
+def silence(path: Path) -> Iterator[None]:
     """Logs and warnings of highdicom and pydicom are silent, errors carry no text: any may quote a patient's name."""
     known = logging.Logger.manager.loggerDict.items()
-    ours = [log for name, log in known if name.split(".")[0] in ("highdicom", "pydicom")]
-    loggers = [log for log in ours if isinstance(log, logging.Logger)]
-    before = [log.disabled for log in loggers]
-    for log in loggers:
-        log.disabled = True
+    named = [logger for name, logger in known if name.split(".")[0] in ("highdicom", "pydicom")]
+    loggers = [logger for logger in named if isinstance(logger, logging.Logger)]  # the others are placeholders
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
@@ -105,19 +88,43 @@ def quiet(path: Path) -> Iterator[None]:
         fix = "is it a radiograph, CT, MR or another image with the elements DICOM asks for?"
         raise BadInput(f"no DICOM object can be made of it ({type(error).__name__}).", file=path, fix=fix) from None
     finally:
-        for log, was in zip(loggers, before, strict=True):
-            log.disabled = was
+        for logger, was_disabled in zip(loggers, before, strict=True):
+            logger.disabled = was_disabled
 
 
-def made_by(report: GroundedReport) -> dict[str, str]:
-    """What made the report, each in at most 64 characters, as DICOM's long strings allow."""
-    versions = " ".join(f"{name} {version}" for name, version in report.versions.items())
+def software_facts(report: GroundedReport) -> dict[str, str]:
+    """What made the report, by name, without backslashes; empty values are left out."""
     values = {
         "Notice": NOTICE,
         "Model": report.model,
         "Adapter": report.adapter,
         "Grounder": report.grounder,
         "Evidence": report.evidence,
-        "Versions": versions,
+        "Versions": " ".join(f"{name} {version}" for name, version in report.versions.items()),
     }
     return {name: value.replace("\\", "/") for name, value in values.items() if value}
+
+
+def equipment(report: GroundedReport) -> dict[str, Any]:
+    """What made an object, and the notice, as arguments of highdicom's classes."""
+    return {
+        "manufacturer": "medglip",
+        "manufacturer_model_name": f"{report.model} {report.adapter}".strip()[:64] or "medglip",
+        "software_versions": [f"{name} {version}"[:64] for name, version in report.versions.items()] or "medglip",
+        "device_serial_number": sha256(f"{report.model} {report.adapter} {report.grounder}")[:16],
+        "series_description": NOTICE,
+        "specific_character_set": "ISO_IR 192",  # UTF-8: a report's words may be of any language
+        "coding_schemes": [CodingSchemeIdentificationItem(designator=SCHEME, name="Labels of medglip")],
+    }
+
+
+def tracking_uid(report: GroundedReport, source: DicomSource, number: int) -> str:
+    """The same for a region in every object about one report of one image: it ties segments and findings together."""
+    return str(generate_uid(entropy_srcs=[str(source.header.SOPInstanceUID), report.report_id, str(number)]))
+
+
+def save(dataset: Dataset, out: Path) -> None:
+    """Write a DICOM object whole or not at all."""
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    write_atomic(out, buffer.getvalue())

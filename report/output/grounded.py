@@ -13,10 +13,10 @@ The JSON, keys in this order; `schema.py` has the JSON Schema, `medglip report s
      "model": "...", "adapter": "...", "grounder": "...", "negation": "rules", "evidence": "predicted",
      "other_views": ["17-lateral"], "versions": {"medglip": "0.1.0", ...}, "notice": "Research use, not for diagnosis."}
 
-`sentences[i].regions` are places in `regions`; regions that no sentence speaks of stand there too. Boxes are pixels of
-the original image, masks uncompressed COCO RLE. The file names the image and never its folder. `cited` to `support` are
-there where a sentence was read both ways (`attribution.py`), `contradictions` where there is one. Files of before have
-neither, nor `presences`, `agreement`, `grounder`, `negation`, `other_views`; they are read as ever.
+`sentences[i].regions` are indices into `regions`; regions that no sentence speaks of stand there too. Boxes are pixels
+of the original image, masks uncompressed COCO RLE. The file names the image and never its folder. `cited` to `support`
+are there where a sentence was read both ways (`attribution.py`), `contradictions` where there is one. Older files have
+neither, nor `presences`, `agreement`, `grounder`, `negation`, `other_views`; they are still read.
 """
 
 import hashlib
@@ -31,10 +31,17 @@ from typing import Any
 from ...grounding.bad_input import BadInput
 from ...grounding.types import NOTICE as NOTICE
 from ...grounding.types import Region, region_from_json, region_to_json
+from ...grounding.vocabulary.attribution import (
+    Agreement,
+    Attribution,
+    Support,
+    agreement_to_json,
+    attribution_to_json,
+    count_agreement,
+)
 from ...grounding.vocabulary.contradictions import Contradiction, contradiction_to_json
 from ...grounding.vocabulary.negation import Negation
 from ...grounding.vocabulary.sentences import Sentence
-from ..text.attribution import Agreement, Attribution, Support, agreement, agreement_to_json, attribution_to_json
 
 FORMAT = "medglip-report-1"
 _PACKAGES = ("medglip", "torch", "transformers", "peft")
@@ -42,11 +49,11 @@ _PACKAGES = ("medglip", "torch", "transformers", "peft")
 
 def installed_versions() -> dict[str, str]:
     """Versions of the installed packages that shape a report; nothing is imported."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for name in _PACKAGES:
         with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
+            versions[name] = version(name)
+    return versions
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +63,8 @@ class GroundedReport:
     `regions`: the evidence shown to the model, spoken of or not; `evidence`: its source; `versions`: software by name,
     what is installed when left out. `attributions`: one a sentence, read with `regions`, or none at all;
     `contradictions`: flags of sentences; `presences`: the grounder's calibrated chance in [0, 1] by phrase; `negation`:
-    who told what a sentence denies; `other_views`: ids of the reports of the same words about the study's other images.
+    engine that decided what a sentence denies; `other_views`: ids of the reports of the same text about the study's
+    other images.
     """
 
     report_id: str
@@ -81,7 +89,7 @@ class GroundedReport:
             raise BadInput(f"image name {self.image!r} holds a folder.", fix="give the file's name alone")
         if self.attributions and len(self.attributions) != len(self.sentences):
             raise BadInput(f"{len(self.attributions)} attributions for {len(self.sentences)} sentences.")
-        if any(not 0 <= found.sentence < len(self.sentences) for found in self.contradictions):
+        if any(not 0 <= flag.sentence < len(self.sentences) for flag in self.contradictions):
             raise BadInput("a contradiction flags a sentence that is not there.")
 
     @property
@@ -91,27 +99,28 @@ class GroundedReport:
 
     @property
     def all_regions(self) -> tuple[Region, ...]:
-        """Every region once: `regions`, then those that only a sentence holds. Their places are the JSON's indices."""
-        spoken = [region for sentence in self.sentences for region in sentence.regions]
-        return tuple({id(region): region for region in [*self.regions, *spoken]}.values())
+        """Every region once: `regions`, then those that only a sentence holds; in the order of the JSON."""
+        of_sentences = [region for sentence in self.sentences for region in sentence.regions]
+        # By identity, not by value: two regions may be equal and still be two.
+        return tuple({id(region): region for region in [*self.regions, *of_sentences]}.values())
 
-    def places(self, sentence: Sentence) -> list[int]:
+    def region_indices(self, sentence: Sentence) -> list[int]:
         """Indices into `all_regions` of the sentence's regions."""
-        index = {id(region): place for place, region in enumerate(self.all_regions)}
-        return [index[id(region)] for region in sentence.regions]
+        index_of = {id(region): index for index, region in enumerate(self.all_regions)}
+        return [index_of[id(region)] for region in sentence.regions]
 
     @property
     def agreement(self) -> Agreement | None:
         """How far citing and grounding agree; None where sentences were not read both ways."""
-        return agreement(self.attributions, self.regions) if self.attributions else None
+        return count_agreement(self.attributions, self.regions) if self.attributions else None
 
-    def flags(self, place: int) -> list[Contradiction]:
+    def flags(self, index: int) -> list[Contradiction]:
         """What contradicts a sentence."""
-        return [found for found in self.contradictions if found.sentence == place]
+        return [flag for flag in self.contradictions if flag.sentence == index]
 
-    def support(self, place: int) -> Support | None:
+    def support(self, index: int) -> Support | None:
         """Which way gives a sentence its regions; None where that is not known."""
-        return self.attributions[place].support if self.attributions else None
+        return self.attributions[index].support if self.attributions else None
 
 
 def file_stem(report_id: str) -> str:
@@ -122,15 +131,24 @@ def file_stem(report_id: str) -> str:
 
 def to_json(report: GroundedReport) -> dict[str, Any]:
     """The dictionary described at the top of this file."""
+    rows: list[dict[str, Any]] = []
+    for index, sentence in enumerate(report.sentences):
+        regions = report.region_indices(sentence)
+        row: dict[str, Any] = {"text": sentence.text, "is_negated": sentence.is_negated, "regions": regions}
+        if report.attributions:
+            row |= attribution_to_json(report.attributions[index])
+        if flags := report.flags(index):
+            row["contradictions"] = [contradiction_to_json(flag) for flag in flags]
+        rows.append(row)
     return {
         "format": FORMAT,
         "report_id": report.report_id,
         "image": report.image,
         "size_px": list(report.size_px),
-        "sentences": [_sentence_to_json(report, place) for place in range(len(report.sentences))],
+        "sentences": rows,
         "regions": [region_to_json(region) for region in report.all_regions],
         "presences": {phrase: round(chance, 4) for phrase, chance in report.presences.items()},
-        "agreement": agreement_to_json(agreed) if (agreed := report.agreement) else None,
+        "agreement": agreement_to_json(agreement) if (agreement := report.agreement) else None,
         "model": report.model,
         "adapter": report.adapter,
         "grounder": report.grounder,
@@ -140,20 +158,6 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         "versions": dict(report.versions),
         "notice": report.notice,
     }
-
-
-def _sentence_to_json(report: GroundedReport, place: int) -> dict[str, Any]:
-    sentence = report.sentences[place]
-    row: dict[str, Any] = {
-        "text": sentence.text,
-        "is_negated": sentence.is_negated,
-        "regions": report.places(sentence),
-    }
-    if report.attributions:
-        row |= attribution_to_json(report.attributions[place])
-    if flags := report.flags(place):
-        row["contradictions"] = [contradiction_to_json(found) for found in flags]
-    return row
 
 
 def from_json(values: Mapping[str, Any]) -> GroundedReport:
@@ -168,12 +172,19 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
             report_id=values["report_id"],
             image=values["image"],
             size_px=(width, height),
-            sentences=tuple(_sentence(row, regions) for row in rows),
+            sentences=tuple(
+                Sentence(
+                    text=row["text"],
+                    regions=tuple(regions[index] for index in row["regions"]),
+                    is_negated=row["is_negated"],
+                )
+                for row in rows
+            ),
             regions=regions,
-            attributions=tuple(_attribution(row) for row in rows if "support" in row),
+            attributions=tuple(_to_attribution(row) for row in rows if "support" in row),
             contradictions=tuple(
-                Contradiction(sentence=place, **flag)
-                for place, row in enumerate(rows)
+                Contradiction(sentence=index, **flag)
+                for index, row in enumerate(rows)
                 for flag in row.get("contradictions", ())
             ),
             presences=values.get("presences", {}),
@@ -183,17 +194,11 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
             **{key: values[key] for key in ("model", "adapter", "evidence", "versions", "notice")},
         )
     except (KeyError, IndexError, TypeError) as error:
-        raise BadInput(
-            f"{type(error).__name__}: {error}.", fix="`medglip report schema` prints what the JSON holds"
-        ) from error
+        fix = "`medglip report schema` prints what the JSON holds"
+        raise BadInput(f"{type(error).__name__}: {error}.", fix=fix) from error
 
 
-def _sentence(values: Mapping[str, Any], regions: tuple[Region, ...]) -> Sentence:
-    spoken = tuple(regions[place] for place in values["regions"])
-    return Sentence(text=values["text"], regions=spoken, is_negated=values["is_negated"])
-
-
-def _attribution(row: Mapping[str, Any]) -> Attribution:
+def _to_attribution(row: Mapping[str, Any]) -> Attribution:
     return Attribution(
         text=row["text"],
         cited=tuple(row["cited"]),

@@ -27,9 +27,9 @@ def write_pdf(page: Path, pdf: Path, *, timeout_s: float = 120) -> Path:
 
     Raises `BadInput` where no such browser is installed, and where it fails or takes longer than `timeout_s`.
     """
-    with tempfile.TemporaryDirectory() as place:
-        partial = Path(place) / "page.pdf"
-        command = [browser(), *_FLAGS, f"--user-data-dir={place}/profile", f"--print-to-pdf={partial}"]
+    with tempfile.TemporaryDirectory() as folder:
+        partial = Path(folder) / "page.pdf"
+        command = [find_browser(), *_FLAGS, f"--user-data-dir={folder}/profile", f"--print-to-pdf={partial}"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--no-sandbox")  # Chromium refuses root otherwise; the page may load nothing at all
         try:
@@ -44,13 +44,13 @@ def write_pdf(page: Path, pdf: Path, *, timeout_s: float = 120) -> Path:
         return beside.replace(pdf)
 
 
-def browser() -> str:
+def find_browser() -> str:
     """The installed browser's path. Raises `BadInput` where there is none."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
         fix = "install Chromium or Chrome, or open the HTML page and print it from your browser"
         raise BadInput("no browser here can print a PDF.", fix=fix)
-    return found
+    return path
 
 
 def _failed(page: Path, why: str) -> BadInput:

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ...grounding.bad_input import BadInput
+from ...grounding.vocabulary.attribution import Support
 from ...grounding.vocabulary.negation import Negation
-from ..text.attribution import Support
 from .grounded import FORMAT
 
 Chance = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
-Place = Annotated[int, Field(ge=0, description="Place in `regions`, from 0")]
+Index = Annotated[int, Field(ge=0, description="Index into `regions`")]
 
 
 class _Part(BaseModel):
@@ -64,11 +64,11 @@ class SentenceRow(_Part):
     """Without citations."""
     is_negated: bool
     """It only denies."""
-    regions: list[Place]
+    regions: list[Index]
     """Regions that it rests on, either way."""
-    cited: list[Place] = []
+    cited: list[Index] = []
     """Regions that it cites."""
-    grounded: list[Place] = []
+    grounded: list[Index] = []
     """Regions found for its words afterwards."""
     missing_citations: list[int] = []
     """Numbers it cites, from 1, that no region has."""
@@ -81,7 +81,7 @@ class SentenceRow(_Part):
 
 
 class AgreementRow(_Part):
-    """How far cited and grounded regions are the same places (`report/text/attribution.py`)."""
+    """How far cited and grounded regions are the same places (`grounding/vocabulary/attribution.py`)."""
 
     num_cited: Count
     """Pairs of a sentence and a region that it cites."""
@@ -121,7 +121,7 @@ class ReportRow(_Part):
     adapter: str
     """Its adapter; empty for none."""
     grounder: str = ""
-    """Who found the regions."""
+    """What found the regions."""
     negation: Negation = "rules"
     """Engine that decides what a sentence denies (`grounding/vocabulary/negation`); `off`: nothing is denied."""
     other_views: list[str] = []
@@ -141,14 +141,14 @@ def schema() -> dict[str, Any]:
 
 
 def check(values: Mapping[str, Any]) -> None:
-    """Raises `BadInput` with the first place that is not as the schema says, or names a region that is not there."""
+    """Raises `BadInput` with the first key that is not as the schema says, or an index without a region."""
     try:
         row = ReportRow.model_validate(values, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise BadInput(f"{place}: {first['msg']}.", fix="`medglip report schema` prints what the JSON holds") from error
+        key = ".".join(map(str, first["loc"])) or "the whole"
+        raise BadInput(f"{key}: {first['msg']}.", fix="`medglip report schema` prints what the JSON holds") from error
     for number, sentence in enumerate(row.sentences):
-        for place in (*sentence.regions, *sentence.cited, *sentence.grounded):
-            if place >= len(row.regions):
-                raise BadInput(f"sentences.{number}: region {place} of {len(row.regions)} is not there.")
+        for index in (*sentence.regions, *sentence.cited, *sentence.grounded):
+            if index >= len(row.regions):
+                raise BadInput(f"sentences.{number}: region {index} of {len(row.regions)} is not there.")

@@ -9,12 +9,12 @@ import numpy as np
 from ...grounding.evidence.evidence import Evidence
 from ...grounding.geometry import iou
 from ...grounding.types import Region
+from ...grounding.vocabulary.attribution import SAME_PLACE_IOU
+from ...grounding.vocabulary.citations import with_citations
 from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.sentences import Sentence, ground_sentences
-from ...vqa.citations import with_citations
 from ...vqa.prompt.prompt import Example
 from ..task import Report
-from .attribution import SAME_PLACE_IOU
 
 
 def to_cited(report: Report, example: Example) -> Example:
@@ -30,22 +30,23 @@ def cited_text(report: Report, shown: Evidence, numbers: Sequence[int]) -> str:
     of, as grounding afterwards finds it. Evidence that is wrong is thus not cited.
     """
     regions = shown.regions[: len(numbers)]  # of the first image, as the sentences' regions are
-    known = any(sentence.regions for sentence in report.sentences)
-    sentences = report.sentences if known else ground_sentences(report.text, regions, load_labels(), shown.size_px)
-    cited = [[n for n, r in zip(numbers, regions, strict=False) if _speaks_of(s, r, known)] for s in sentences]
+    is_truth = any(sentence.regions for sentence in report.sentences)
+    sentences = report.sentences if is_truth else ground_sentences(report.text, regions, load_labels(), shown.size_px)
+    cited = [
+        [number for number, region in zip(numbers, regions, strict=False) if _speaks_of(sentence, region, is_truth)]
+        for sentence in sentences
+    ]
     if not any(cited):
         return report.text
-    return " ".join(_with(sentence.text, found) for sentence, found in zip(sentences, cited, strict=True))
+    parts: list[str] = []
+    for sentence, of_sentence in zip(sentences, cited, strict=True):
+        body = sentence.text.rstrip(".!?")  # `A nodule [1].`: as models of public sets write it
+        parts.append(with_citations(body, of_sentence) + sentence.text[len(body) :])
+    return " ".join(parts)
 
 
 def _speaks_of(sentence: Sentence, region: Region, is_truth: bool) -> bool:
     if not is_truth:
-        return any(spoken is region for spoken in sentence.regions)
-    true = [spoken.box_xyxy_px for spoken in sentence.regions if spoken.phrase == region.phrase]
+        return any(own is region for own in sentence.regions)
+    true = [own.box_xyxy_px for own in sentence.regions if own.phrase == region.phrase]
     return bool(true) and bool((iou(region.box_xyxy_px[None], np.stack(true)) >= SAME_PLACE_IOU).any())
-
-
-def _with(text: str, numbers: Sequence[int]) -> str:
-    """`A nodule [1].`: as models of public sets write it."""
-    body = text.rstrip(".!?")
-    return with_citations(body, numbers) + text[len(body) :]

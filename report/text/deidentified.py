@@ -1,8 +1,8 @@
 """De-identification marks in reports: `___` (MIMIC-CXR), `XXXX` (Open-i), `[** ... **]` (older MIMIC notes).
 
 They stand where names, dates and, in Open-i, many ordinary words were taken out. A model trained on them writes them,
-and n-gram scores count them, so one policy serves both sides: the reader treats prompts, targets and references by it,
-`as_reference` the generated text, and every record tells policy and number of marks (`meta.deidentified`).
+and n-gram scores count them, so one policy serves both sides: the reader applies it to prompts, targets and references,
+`as_reference` to the generated text, and every record holds policy and number of marks (`meta.deidentified`).
 
 The protocol `r2gen` of the scores deletes `___` of MIMIC-CXR and keeps `xxxx` of IU X-ray as a word; take `keep` to
 compare with figures published under it.
@@ -46,20 +46,18 @@ def apply_policy(text: str, policy: Policy) -> str:
     if policy == "same":
         return _MARK.sub("___", text)
     text = _GLUED.sub(" ", _LOOSE.sub(" ", _TIME.sub(" ", text)))
-    while (tidied := _tidied(text)) != text:
-        text = tidied
+    # The blanks, brackets and stops that a mark leaves behind; no pass makes it longer, so that repeating it ends.
+    before = None
+    while before != text:
+        before = text
+        for pattern, instead in _TIDY:
+            text = pattern.sub(instead, text)
+        text = text.strip()
     return text
 
 
-def _tidied(text: str) -> str:
-    """Without the blanks, brackets and stops that a mark leaves behind; never longer, so that repeating it ends."""
-    for pattern, instead in _TIDY:
-        text = pattern.sub(instead, text)
-    return text.strip()
-
-
 def note(text: str, policy: Policy) -> dict[str, Any]:
-    """What a report's record says of its marks: the policy and how many the text held as it was written."""
+    """What a report's record holds of its marks: the policy and how many the text had as it was written."""
     return {"policy": policy, "marks": num_marks(text)}
 
 

@@ -41,12 +41,13 @@ NAMES: dict[str, tuple[str, ...]] = {
 }
 """Our name of a section -> names it goes by in reports, in lower case."""
 
-_CALLED = {name: ours for ours, names in NAMES.items() for name in names}
+_OURS = {name: ours for ours, names in NAMES.items() for name in names}
 _STRICT = re.compile(r"(?:\A|\n) (?! )([A-Z ()/,-]*[A-Z][A-Z ()/,-]*):(?=\s|\Z)")
 _LOOSE = re.compile(r"(?:\A|\n)[ \t]*([A-Za-z][A-Za-z /]{2,40}?)[ \t]*:(?=\s|\Z)")
 _VIEW = re.compile(
     r"^chest$|\b(?:chest|portable|frontal|lateral|pa|ap)\b.*\b(?:chest|views?|radiographs?|lateral|pa|ap)\b"
 )
+_FIELDS = ("findings", "impression", "indication", "technique", "comparison")
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
 
 
@@ -70,50 +71,46 @@ def parse_sections(text: str, *, is_strict: bool = True) -> Sections:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not any(letter.isalnum() for letter in text):
         raise BadInput("an empty report.", fix="leave the study out, or give its text")
-    parts = _parts(text, _STRICT if is_strict else _LOOSE, is_strict)
-    found = {name: _flat(part) for name, part in parts if name not in ("findings", "impression") or part.strip()}
-    known = {name: found.get(name, "") for name in ("findings", "impression", "indication", "technique", "comparison")}
-    known["findings"] = known["findings"] or found.get("views", "")
-    if known["findings"] or known["impression"]:
-        return Sections(**known)
+    parts = _split_at_headers(text, _STRICT if is_strict else _LOOSE, is_strict)
+    # Of two sections of one name the last counts; empty findings and impressions do not.
+    texts = {name: _join(part) for name, part in parts if name not in ("findings", "impression") or part.strip()}
+    sections = {name: texts.get(name, "") for name in _FIELDS}
+    sections["findings"] = sections["findings"] or texts.get("views", "")
+    if sections["findings"] or sections["impression"]:
+        return Sections(**sections)
     name, last = parts[-1]
-    rest = _PARAGRAPH.split(last.strip(), maxsplit=1)
-    is_bare = name == "" or name in ("findings", "impression", "examination")  # no paragraph to take off
-    kept = rest[1] if len(rest) > 1 else (last if is_bare else "")
-    if len(rest) > 1 and name in known:
-        known[name] = _flat(rest[0])  # the rest is no indication
-    return Sections(**known, last_paragraph=_flat(kept))
+    paragraph, *rest = _PARAGRAPH.split(last.strip(), maxsplit=1)
+    if rest:
+        if name in sections:
+            sections[name] = _join(paragraph)  # the rest is no indication
+        return Sections(**sections, last_paragraph=_join(rest[0]))
+    has_own_text = name in ("", "findings", "impression", "examination")  # no first paragraph to take off
+    return Sections(**sections, last_paragraph=_join(last) if has_own_text else "")
 
 
-def _parts(text: str, header: re.Pattern[str], is_strict: bool) -> list[tuple[str, str]]:
+def _split_at_headers(text: str, header: re.Pattern[str], is_strict: bool) -> list[tuple[str, str]]:
     """(name, text) of every section in order; what stands before the first header has no name."""
-    marks = [match for match in header.finditer(text) if is_strict or _known(match[1])]
-    ends = [match.start() for match in marks[1:]] + [len(text)]
-    parts = (
-        [(named(match[1]), text[match.end() : end]) for match, end in zip(marks, ends, strict=True)] if marks else []
-    )
-    head = text[: marks[0].start()] if marks else text
+    marks = [match for match in header.finditer(text) if is_strict or section_name(match[1]) in NAMES]
+    starts = [match.start() for match in marks] + [len(text)]
+    parts = [(section_name(match[1]), text[match.end() : end]) for match, end in zip(marks, starts[1:], strict=True)]
+    head = text[: starts[0]]
     return ([("", head)] if head.strip() or not parts else []) + parts
 
 
-def named(header: str) -> str:
+def section_name(header: str) -> str:
     """Our name of a header, in any case, slightly misspelt or with more words after it; `views` for a view.
 
     Headers with no name of ours keep their own, in lower case.
     """
     name = " ".join(header.lower().split())
-    if name in _CALLED:
-        return _CALLED[name]
-    if close := get_close_matches(name, _CALLED, n=1, cutoff=0.86):
-        return _CALLED[close[0]]
-    if first := _CALLED.get(re.split(r"\W", name.lstrip("( "))[0]):
+    if name in _OURS:
+        return _OURS[name]
+    if close := get_close_matches(name, _OURS, n=1, cutoff=0.86):
+        return _OURS[close[0]]
+    if first := _OURS.get(re.split(r"\W", name.lstrip("( "))[0]):
         return first
     return "views" if _VIEW.search(name) else name
 
 
-def _known(header: str) -> bool:
-    return named(header) in NAMES
-
-
-def _flat(text: str) -> str:
+def _join(text: str) -> str:
     return " ".join(text.split())

@@ -12,6 +12,7 @@ from ...grounding.imaging.read import read_image
 from ...grounding.model.calibration import Calibration
 from ...grounding.settings import validate
 from ...grounding.types import NOTICE, AnnotatedImage, Region
+from ...grounding.vocabulary.attribution import attribute, sentences_of
 from ...grounding.vocabulary.contradictions import ContradictionSettings, find_contradictions
 from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.negation import Negation, engine_named
@@ -19,7 +20,6 @@ from ...report import describe
 from ...report.output.grounded import GroundedReport
 from ...report.output.write import write, write_dicom
 from ...report.task import Report
-from ...report.text.attribution import attribute, sentences_of
 from ...vqa.citations import numbers_shown
 from ...vqa.inference.generate import GenerateSettings, generate
 from ...vqa.model.shipped import FACTS
@@ -80,9 +80,9 @@ def write_description(run: FinishedRun, image: AnnotatedImage, box: str, outputs
     The region is called by the best phrase that the grounder finds at the same place.
     """
     marked = describe.parse_box(box, image.size_px)
-    marked = describe.named(marked, run.regions(image, run.query(image).phrases))
+    marked = describe.name_region(marked, run.regions(image, run.query(image).phrases))
     marked = run.grounder.embed([image], [[marked]])[0][0]
-    example, settings = describe.to_example(image, marked), describe.describing(run.shown)
+    example, settings = describe.to_example(image, marked), describe.show_region(run.shown)
     text = generate(run.model("predicted"), [example], settings, _generate_settings(run, outputs))[0].text
     report = grounded_report(run, image, text, example.evidence, settings, outputs)
     sentences = tuple(

@@ -8,7 +8,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.grounding.evidence.render import to_crops, to_text
 from medglip.grounding.types import AnnotatedImage, Region
-from medglip.report.describe import INSTRUCTION, describing, named, parse_box, to_example
+from medglip.report.describe import INSTRUCTION, name_region, parse_box, show_region, to_example
 from medglip.vqa.prompt.prompt import instruction_text
 
 STUDY = AnnotatedImage(
@@ -28,7 +28,7 @@ def test_other_boxes_are_bad_input(text: str) -> None:
 
 def test_the_prompt_holds_the_box_in_words_and_its_crop_whatever_the_settings_show() -> None:
     marked = parse_box("10,20,30,40", STUDY.size_px)
-    settings = describing(EvidenceSettings(forms=("tokens",), min_score=0.9))
+    settings = show_region(EvidenceSettings(forms=("tokens",), min_score=0.9))
     example = to_example(STUDY, marked)
     assert set(settings.forms) == {"tokens", "text", "crops"}
     assert instruction_text(example, settings).endswith(INSTRUCTION)
@@ -47,7 +47,7 @@ def test_it_is_called_by_the_best_region_at_the_same_place_and_keeps_its_own_box
             ("heart", [50, 0, 90, 40], 0.9),
         ]
     )
-    named_region = named(marked, [near, far, better])
+    named_region = name_region(marked, [near, far, better])
     assert (named_region.phrase, named_region.score) == ("nodule", 0.7)
     assert (named_region.box_xyxy_px == marked.box_xyxy_px).all()
-    assert named(marked, [far]) is marked
+    assert name_region(marked, [far]) is marked

@@ -18,13 +18,15 @@ from medglip.grounding.imaging.dicom import dicom_size
 from medglip.grounding.types import NOTICE, Region
 from medglip.grounding.vocabulary.contradictions import Contradiction
 from medglip.grounding.vocabulary.sentences import Sentence
-from medglip.report.output.dicom_codes import concept, side
-from medglip.report.output.dicom_seg import write_seg
-from medglip.report.output.dicom_sr import write_sr
 from medglip.report.output.grounded import GroundedReport
 from medglip.report.output.write import write_dicom
 
 highdicom = pytest.importorskip("highdicom")
+
+from medglip.report.output.dicom_codes import concept, side  # noqa: E402 - needs highdicom
+from medglip.report.output.dicom_seg import write_seg  # noqa: E402
+from medglip.report.output.dicom_sr import write_sr  # noqa: E402
+
 SAMPLES = ["CT_small.dcm", "MR_small.dcm", "SC_rgb_small_odd.dcm", "SC_rgb_rle_2frame.dcm"]
 
 

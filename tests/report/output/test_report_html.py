@@ -7,13 +7,13 @@ import numpy as np
 from PIL import Image
 
 from medglip.grounding.types import Region
+from medglip.grounding.vocabulary.attribution import attribute, sentences_of
 from medglip.grounding.vocabulary.contradictions import Contradiction
 from medglip.grounding.vocabulary.labels import load_labels
 from medglip.grounding.vocabulary.sentences import Sentence
 from medglip.report.output.figure import inks_of, outline
 from medglip.report.output.grounded import GroundedReport
 from medglip.report.output.html import STYLE, figure, page
-from medglip.report.text.attribution import attribute, sentences_of
 
 EVIL = "<script>alert(1)</script> & \"x\" 'y' $title"
 IMAGE = Image.new("RGB", (64, 48), (40, 60, 80))

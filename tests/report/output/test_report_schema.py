@@ -9,12 +9,12 @@ from PIL import Image
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.types import NOTICE, Region
+from medglip.grounding.vocabulary.attribution import attribute, sentences_of
 from medglip.grounding.vocabulary.contradictions import Contradiction
 from medglip.grounding.vocabulary.labels import load_labels
 from medglip.report.output.grounded import GroundedReport, from_json, to_json
 from medglip.report.output.schema import check, schema
 from medglip.report.output.write import write
-from medglip.report.text.attribution import attribute, sentences_of
 
 
 def full_report() -> GroundedReport:

@@ -7,10 +7,10 @@ import numpy as np
 
 from medglip.grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
 from medglip.grounding.types import AnnotatedImage, Region
+from medglip.grounding.vocabulary.attribution import attribute
 from medglip.grounding.vocabulary.labels import load_labels
 from medglip.grounding.vocabulary.sentences import Sentence
 from medglip.report.task import Report
-from medglip.report.text.attribution import attribute
 from medglip.report.text.citation_targets import cited_text, to_cited
 from medglip.vqa.prompt.prompt import _target
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from medglip.grounding.bad_input import BadInput
 from medglip.report.text.deidentified import Policy, apply_policy, as_reference, note, num_marks
-from medglip.report.text.sections import named, parse_sections
+from medglip.report.text.sections import parse_sections, section_name
 
 REPORT = """                                 FINAL REPORT
  EXAMINATION:  CHEST (PA AND LAT)
@@ -81,7 +81,7 @@ def test_without_either_the_last_paragraph_counts_but_no_indication_does() -> No
     ],
 )
 def test_headers_have_common_names(header: str, name: str) -> None:
-    assert named(header) == name
+    assert section_name(header) == name
 
 
 def test_a_view_heads_findings_where_there_are_no_others() -> None:

@@ -1,7 +1,7 @@
 """Which regions a sentence rests on, two ways: those it cites as it is written, those found for it afterwards.
 
-Both end in one record, so that they can be compared: `agreement` says how far they name the same places, and a
-sentence that needs a region and has none either way is marked.
+Both end in one record, so that they can be compared: `count_agreement` counts how far they name the same regions, and
+a sentence that needs a region and has none either way is marked.
 """
 
 import re
@@ -11,19 +11,19 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
-from ...grounding.geometry import iou
-from ...grounding.types import Region
-from ...grounding.vocabulary.contradictions import MentionFinder, find_claims
-from ...grounding.vocabulary.negation import Negation, blank_denied
-from ...grounding.vocabulary.sentences import PhraseFinder, Sentence, ground_sentences, split_sentences
-from ...vqa.citations import Citations, parse_citations
+from ..geometry import iou
+from ..types import Region
+from .citations import Citations, parse_citations
+from .contradictions import MentionFinder, find_claims
+from .negation import Negation, blank_denied
+from .sentences import PhraseFinder, Sentence, ground_sentences, split_sentences
 
 Support = Literal["both", "cited", "grounded", "neither", "not_needed"]
 SUPPORTS: tuple[Support, ...] = get_args(Support)
 SAME_PLACE_IOU = 0.5
-"""Two regions are the same place from this IoU of their boxes on."""
+"""Two regions lie at the same place from this IoU of their boxes on."""
 
-_LATE = re.compile(r"([.!?]+)((?:[ \t]*\[\s*\d[\d\s,;]*\])+)")
+_LATE_CITATION = re.compile(r"([.!?]+)((?:[ \t]*\[\s*\d[\d\s,;]*\])+)")
 _NORMAL = re.compile(
     r"\b(?:normal|unremarkable|clear|intact|within normal limits|negative (?:study|examination|exam)|healthy)\b", re.I
 )
@@ -31,19 +31,19 @@ _TITLE = re.compile(
     r"(?:(?:this|the picture) is )?(?:an? )?(?:[\w-]+ ){0,3}(?:image|photograph|radiograph|film)(?: of the [\w ]+)?\.?",
     re.I,
 )
-"""What the picture is: `X-ray image of the chest.`"""
+"""What the image is: `X-ray image of the chest.`"""
 
 
 class Tree(PhraseFinder, MentionFinder, Protocol):
-    """Recognises phrases and where they stand; the label tree (`grounding.labels`) is one."""
+    """Recognises phrases and where they stand; the label tree (`labels.py`) is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attribution:
-    """One sentence, without its citations. `cited`, `grounded`: places of regions in the list it was read with, from 0.
+    """One sentence, without its citations. `cited`, `grounded`: indices into the list of regions it was read with.
 
-    `elsewhere`: cited numbers, from 1 as they were written, of regions in other images; `missing`:
-    those that no region has. `is_normal`: it says that something is as it should be, and names no finding.
+    `elsewhere`: cited numbers, from 1 as they were written, of regions in other images; `missing`: those that no
+    region has. `is_normal`: it says that something is as it should be, and names no finding.
     """
 
     text: str
@@ -58,7 +58,7 @@ class Attribution:
     def support(self) -> Support:
         """Which way gives it regions.
 
-        `not_needed` where it has none and is negated or normal, or says what picture it is.
+        `not_needed` where it has none and is negated or normal, or says what kind of image it is.
         """
         cites = bool(self.cited or self.elsewhere)
         if cites or self.grounded:
@@ -67,7 +67,7 @@ class Attribution:
         return "not_needed" if needs_none else "neither"
 
     @property
-    def places(self) -> tuple[int, ...]:
+    def indices(self) -> tuple[int, ...]:
         """Every region of the sentence once, cited ones first."""
         return tuple(dict.fromkeys([*self.cited, *self.grounded]))
 
@@ -88,57 +88,48 @@ def attribute(
     `num_shown`: so many regions, of all images, were shown with numbers, and the text may cite them, like [1]; None: it
     was not asked to cite, and brackets are text. A citation behind a full stop belongs to the sentence before it.
     `here`: the numbers that the first of `regions` have, one each; left out: 1 is the first, and each has one.
-    Grounding afterwards is `ground_sentences` over all `regions`, with `min_score` and the words of place.
-    `negation`: who tells what is denied.
+    Grounding afterwards is `ground_sentences` over all `regions`, with `min_score` and location words.
+    `negation`: the engine that decides what is denied.
     """
-    moved = text if num_shown is None else _LATE.sub(lambda found: f"{found[2]}{found[1]}", text)
+    if num_shown is not None:  # "A nodule. [1]" -> "A nodule [1]."
+        text = _LATE_CITATION.sub(lambda match: f"{match[2]}{match[1]}", text)
     here = range(1, len(regions) + 1) if here is None else here
-    return tuple(
-        _attribute(s, regions, tree, size_px, num_shown, here, min_score, negation) for s in split_sentences(moved)
-    )
-
-
-def _attribute(
-    sentence: str,
-    regions: Sequence[Region],
-    tree: Tree,
-    size_px: tuple[int, int] | None,
-    num_shown: int | None,
-    here: range,
-    min_score: float,
-    negation: Negation,
-) -> Attribution:
-    said = Citations(text=sentence) if num_shown is None else parse_citations(sentence, num_shown)
-    parts = ground_sentences(said.text, regions, tree, size_px, min_score=min_score, negation=negation)
-    index = {id(region): place for place, region in enumerate(regions)}
-    found = dict.fromkeys(index[id(region)] for part in parts for region in part.regions)
-    return Attribution(
-        text=said.text,
-        cited=tuple(here.index(number) for number in said.cited if number in here),
-        elsewhere=tuple(number for number in said.cited if number not in here),
-        grounded=tuple(found),
-        missing=said.missing,
-        is_negated=bool(parts) and all(part.is_negated for part in parts),
-        is_normal=_is_normal(said.text, tree, negation),
-    )
+    index_of = {id(region): index for index, region in enumerate(regions)}
+    attributions: list[Attribution] = []
+    for sentence in split_sentences(text):
+        citations = Citations(text=sentence) if num_shown is None else parse_citations(sentence, num_shown)
+        parts = ground_sentences(citations.text, regions, tree, size_px, min_score=min_score, negation=negation)
+        grounded = dict.fromkeys(index_of[id(region)] for part in parts for region in part.regions)
+        attributions.append(
+            Attribution(
+                text=citations.text,
+                cited=tuple(here.index(number) for number in citations.cited if number in here),
+                elsewhere=tuple(number for number in citations.cited if number not in here),
+                grounded=tuple(grounded),
+                missing=citations.missing,
+                is_negated=bool(parts) and all(part.is_negated for part in parts),
+                is_normal=_is_normal(citations.text, tree, negation),
+            )
+        )
+    return tuple(attributions)
 
 
 def _is_normal(text: str, tree: Tree, negation: Negation) -> bool:
-    is_said = _NORMAL.search(blank_denied(text, negation)) is not None
-    return is_said and all(said == "absent" for _, said in find_claims(text, tree, negation))
+    has_word = _NORMAL.search(blank_denied(text, negation)) is not None
+    return has_word and all(claim == "absent" for _, claim in find_claims(text, tree, negation))
 
 
 def sentences_of(attributions: Sequence[Attribution], regions: Sequence[Region]) -> tuple[Sentence, ...]:
     """The sentences with the regions that either way gives them."""
     return tuple(
-        Sentence(text=one.text, regions=tuple(regions[place] for place in one.places), is_negated=one.is_negated)
+        Sentence(text=one.text, regions=tuple(regions[index] for index in one.indices), is_negated=one.is_negated)
         for one in attributions
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How far citing and grounding name the same places, over all sentences of one text or of many.
+    """How far citing and grounding name the same regions, over all sentences of one text or of many.
 
     `num_cited` and `num_grounded` count (sentence, region) pairs of each way. A pair agrees if the other way gives the
     same sentence the same region, or one whose box overlaps it by `SAME_PLACE_IOU`; `cited_found` and
@@ -183,7 +174,7 @@ class Agreement:
         )
 
 
-def agreement(attributions: Sequence[Attribution], regions: Sequence[Region]) -> Agreement:
+def count_agreement(attributions: Sequence[Attribution], regions: Sequence[Region]) -> Agreement:
     """The counts of `Agreement`; `regions`: the list that the attributions were read with."""
     boxes_R4 = np.array([region.box_xyxy_px for region in regions], np.float32).reshape(-1, 4)
     same_RR = (iou(boxes_R4, boxes_R4) >= SAME_PLACE_IOU) | np.eye(len(boxes_R4), dtype=bool)
@@ -197,19 +188,19 @@ def agreement(attributions: Sequence[Attribution], regions: Sequence[Region]) ->
     )
 
 
-def agreement_to_json(found: Agreement) -> dict[str, Any]:
+def agreement_to_json(agreement: Agreement) -> dict[str, Any]:
     """Counts and parts, for a report's JSON and a record's meta."""
-    parts = {"precision": found.precision, "recall": found.recall, "f1": found.f1}
+    parts = {"precision": agreement.precision, "recall": agreement.recall, "f1": agreement.f1}
     return {
-        "num_cited": found.num_cited,
-        "num_grounded": found.num_grounded,
+        "num_cited": agreement.num_cited,
+        "num_grounded": agreement.num_grounded,
         **{name: None if value is None else round(value, 4) for name, value in parts.items()},
-        "sentences": dict(zip(SUPPORTS, found.supports, strict=True)),
+        "sentences": dict(zip(SUPPORTS, agreement.supports, strict=True)),
     }
 
 
 def attribution_to_json(one: Attribution) -> dict[str, Any]:
-    """What a report's JSON says of a sentence beside its text and regions."""
+    """What a report's JSON holds of a sentence beside its text and regions."""
     return {
         "cited": list(one.cited),
         "grounded": list(one.grounded),
@@ -226,4 +217,4 @@ def attribution_to_meta(attributions: Sequence[Attribution], regions: Sequence[R
         | ({"cited_elsewhere": list(a.elsewhere)} if a.elsewhere else {})
         for a in attributions
     ]
-    return {"attribution": rows, "agreement": agreement_to_json(agreement(attributions, regions))}
+    return {"attribution": rows, "agreement": agreement_to_json(count_agreement(attributions, regions))}

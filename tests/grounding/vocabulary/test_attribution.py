@@ -2,8 +2,14 @@ import numpy as np
 import pytest
 
 from medglip.grounding.types import Region
+from medglip.grounding.vocabulary.attribution import (
+    Agreement,
+    attribute,
+    attribution_to_meta,
+    count_agreement,
+    sentences_of,
+)
 from medglip.grounding.vocabulary.labels import load_labels
-from medglip.report.text.attribution import Agreement, agreement, attribute, attribution_to_meta, sentences_of
 
 TREE = load_labels()
 
@@ -79,7 +85,7 @@ def test_sentences_hold_every_region_of_either_way_once_cited_first() -> None:
 def test_agreement_counts_pairs_and_takes_overlapping_boxes_for_one_place() -> None:
     twin = Region(phrase="opacity", box_xyxy_px=np.array([0, 0, 10, 8], np.float32))
     regions = (twin, NODULE, EFFUSION)
-    found = agreement(attribute("A nodule [1]. An effusion [1].", regions, TREE, num_shown=1), regions)
+    found = count_agreement(attribute("A nodule [1]. An effusion [1].", regions, TREE, num_shown=1), regions)
     assert (found.num_cited, found.num_grounded) == (2, 2)
     assert (found.cited_found, found.grounded_cited) == (1, 1)
     assert found.precision == found.recall == found.f1 == 0.5
@@ -90,7 +96,7 @@ def test_agreement_counts_pairs_and_takes_overlapping_boxes_for_one_place() -> N
 
 def test_agreement_of_nothing_is_none_and_of_one_way_alone_zero() -> None:
     assert Agreement().f1 is None
-    assert agreement(attribute("A nodule.", REGIONS, TREE, num_shown=3), REGIONS).f1 == 0.0
+    assert count_agreement(attribute("A nodule.", REGIONS, TREE, num_shown=3), REGIONS).f1 == 0.0
 
 
 def test_meta_is_plain_json() -> None:
