@@ -22,8 +22,8 @@ from ..modalities import parse_modality
 from ..settings import Settings
 from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
+from .building import built
 from .corpus import data_folder, held_out
-from .layouts import built
 from .layouts.nifti import SliceSettings
 from .schema import images, tables, to_dataset
 
@@ -45,6 +45,7 @@ Layout = Literal[
 READERS: dict[str, str] = {
     **{str(name): f".layouts.{name}" for name in get_args(Layout)},
     "phantom": ".phantoms.dataset",
+    "built": ".building.built",
 }
 """Module of each layout; its `read(folder, skipped, modality=...)` yields studies (phantoms: `read(folder)`, rows)."""
 OPTIONS: dict[str, tuple[Layout, ...]] = {

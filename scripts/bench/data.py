@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 import typer
 
 from ...grounding.datasets.building.build import build, shard_name
+from ...grounding.datasets.building.built import BUILT_FEATURES
 from ...grounding.datasets.building.manifest import BuildSettings, SourceSettings
-from ...grounding.datasets.layouts.built import BUILT_FEATURES
 
 SIDE_PX = 12
 COPY_EVERY = 50

@@ -19,7 +19,7 @@ from ...eval.statistics.strata import Strata
 from ...eval.table import by_metric, table
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.layouts.coco import image_name, read_annotated, read_file
-from ...grounding.datasets.layouts.rows import skipping
+from ...grounding.datasets.rows import skipping
 from ...grounding.files import read_lines
 from ...grounding.grounder import Grounder, answers
 from ...grounding.modalities import parse_modality

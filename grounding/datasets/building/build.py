@@ -24,10 +24,10 @@ from tqdm.auto import tqdm
 from ...bad_input import BadInput, Skipped
 from ...files import file_sha256, sha256, write_atomic
 from ...vocabulary.labels import load_labels
-from ..layouts.built import BUILT_FEATURES, shards
-from ..layouts.rows import skipping
 from ..load import read_set, set_folder
+from ..rows import skipping
 from ..schema import image_to_row, upgrade_table
+from .built import BUILT_FEATURES, shards
 from .card import TALLIED, CardFacts, card, tally
 from .harmonize import Excluded, Notes, Row, harmonize, label_of, read_licences, stored_picture
 from .manifest import BuildSettings, SourceSettings

@@ -20,7 +20,7 @@ from ...geometry import rle_to_mask, xywh_to_xyxy
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from .rows import known_phrases, read_json, region, skipping
+from ..rows import attempt, image_path, known_phrases, read_json, region, skipping
 
 Row = dict[str, Any]
 
@@ -43,21 +43,15 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
     """
     coco = read_file(folder / "annotations.json", load_labels().label, skipped)
     for image in coco.images:
-        annotated = None
-        with skipping(skipped, coco.path, f"image {image_name(image)}"):
-            path, name = _image_path(folder, image["file_name"]), image["file_name"]
-            annotated = read_annotated(
-                coco,
-                image,
-                path,
-                skipped,
-                image_id=f"{folder.name}/{name}",
-                group=Path(name).stem,
-                dataset=folder.name,
-                modality=modality,
-            )
-        if annotated is not None:
-            yield annotated
+        yield from attempt(
+            skipped, coco.path, f"image {image_name(image)}", _read_one, folder, coco, image, skipped, modality
+        )
+
+
+def _read_one(folder: Path, coco: CocoFile, image: Row, skipped: Skipped, modality: str) -> AnnotatedImage:
+    name, own = image["file_name"], folder.name
+    names = {"image_id": f"{own}/{name}", "group": Path(name).stem, "dataset": own, "modality": modality}
+    return read_annotated(coco, image, image_path(folder, name), skipped, **names)
 
 
 def read_file(file: Path, phrase_of: Callable[[str], str], skipped: Skipped) -> CocoFile:
@@ -70,24 +64,19 @@ def read_file(file: Path, phrase_of: Callable[[str], str], skipped: Skipped) -> 
     for category in coco["categories"]:
         with skipping(skipped, file, f"category {category}"):
             phrases[category["id"]] = phrase_of(category["name"])
-    rows = _by_image(coco["annotations"], coco["images"], file, skipped)
+    rows: dict[Any, list[Row]] = {row["id"]: [] for row in coco["images"] if isinstance(row, dict) and "id" in row}
+    for number, annotation in enumerate(coco["annotations"], 1):
+        called = annotation.get("id", f"number {number}") if isinstance(annotation, dict) else f"number {number}"
+        with skipping(skipped, file, f"annotation {called}"):
+            if annotation["image_id"] not in rows:
+                raise BadInput(f"image {annotation['image_id']} is not in the file.", fix="remove the annotation")
+            rows[annotation["image_id"]].append(annotation)
     return CocoFile(path=file, images=coco["images"], phrases=phrases, rows=rows)
 
 
 def image_name(row: Any) -> Any:
     """What an image of the file is called in messages."""
     return (row.get("file_name") or row.get("id")) if isinstance(row, dict) else row
-
-
-def _by_image(annotations: list[Row], images: list[Row], file: Path, skipped: Skipped) -> dict[Any, list[Row]]:
-    found: dict[Any, list[Row]] = {image["id"]: [] for image in images if isinstance(image, dict) and "id" in image}
-    for number, annotation in enumerate(annotations, 1):
-        called = annotation.get("id", f"number {number}") if isinstance(annotation, dict) else f"number {number}"
-        with skipping(skipped, file, f"annotation {called}"):
-            if annotation["image_id"] not in found:
-                raise BadInput(f"image {annotation['image_id']} is not in the file.", fix="remove the annotation")
-            found[annotation["image_id"]].append(annotation)
-    return found
 
 
 def read_annotated(
@@ -127,11 +116,6 @@ def read_annotated(
         regions=tuple(found),
         phrases=known_phrases(coco.phrases.values(), named, found),
     )
-
-
-def _image_path(folder: Path, name: str) -> Path:
-    inner = folder / "images" / name
-    return inner if inner.is_file() or not (folder / name).is_file() else folder / name
 
 
 def _region(row: Row, phrases: dict[Any, str], size_px: tuple[int, int]) -> Region:

@@ -12,17 +12,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...bad_input import BadInput, Skipped
 from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
+from ..rows import attempt, known_phrases, read_json, region, skipping
 from .mask_folder import read_mask
-from .rows import known_phrases, read_json, region, skipping
 
 PHRASES = ("right lung", "left lung")
 _Row = dict[str, Any]
@@ -44,14 +41,10 @@ def read(
         with skipping(skipped, file, f"annotation {row.get('id')}"):
             boxes[row["image_id"]].append({**row, "phrase": names[row["category_id"]]})
     for image in coco["images"]:
-        annotated = None
         if licences and patients.get(image.get("file_name"), {}).get("license", "").strip() not in licences:
             continue
-        with skipping(skipped, file, f"image {image.get('file_name', image.get('id'))}"):
-            rows = boxes.get(image["id"], [])
-            annotated = _image(image, rows, patients, folder, modality, skipped) if rows else None
-        if annotated is not None:
-            yield annotated
+        name = f"image {image.get('file_name', image.get('id'))}"
+        yield from attempt(skipped, file, name, _image, image, boxes, patients, folder, modality, skipped)
 
 
 def read_metadata(file: Path) -> dict[str, dict[str, str]]:
@@ -69,13 +62,23 @@ def read_metadata(file: Path) -> dict[str, dict[str, str]]:
 
 
 def _image(
-    image: _Row, rows: list[_Row], patients: dict[str, dict[str, str]], folder: Path, modality: str, skipped: Skipped
-) -> AnnotatedImage:
+    image: _Row,
+    boxes: dict[Any, list[_Row]],
+    patients: dict[str, dict[str, str]],
+    folder: Path,
+    modality: str,
+    skipped: Skipped,
+) -> AnnotatedImage | None:
+    rows = boxes.get(image["id"], [])
+    if not rows:
+        return None
     name = image["file_name"]
     size = image_size(folder / "images" / name)
     if name not in patients:
         raise BadInput(f"{name} is not in metadata.csv, so its patient is not known.", fix="add its row")
-    mask = _mask(folder / "lung_masks" / f"{Path(name).stem}.png", size, skipped)
+    mask, file = None, folder / "lung_masks" / f"{Path(name).stem}.png"
+    with skipping(skipped, file):  # the boxes stay where the mask cannot be used
+        mask = read_mask(file, size) if file.is_file() else None
     found: list[Region] = []
     for row in rows:
         with skipping(skipped, folder / "lung_boxes.json", f"annotation {row.get('id')}"):
@@ -91,10 +94,3 @@ def _image(
         regions=tuple(found),
         phrases=known_phrases(PHRASES, [row["phrase"] for row in rows], found),
     )
-
-
-def _mask(file: Path, size_px: tuple[int, int], skipped: Skipped) -> NDArray[np.bool_] | None:
-    """Both lungs, or None where no mask exists or it cannot be used; the boxes stay."""
-    with skipping(skipped, file):
-        return read_mask(file, size_px) if file.is_file() else None
-    return None

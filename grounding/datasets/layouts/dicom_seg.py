@@ -28,8 +28,8 @@ from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
+from ..rows import attempt, known_phrases, skipping
 from .label_map import mask_regions
-from .rows import known_phrases, skipping
 
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """SOP classes: Segmentation Storage and Label Map Segmentation Storage."""
@@ -73,11 +73,8 @@ def read(
         with skipping(skipped, path), warnings.catch_warnings(action="ignore"):
             _assign(path, images, skipped)
     for image in images.values():
-        annotated = None
-        with skipping(skipped, image.path):
-            annotated = _annotated(folder, image, modality, components, skipped) if image.phrases else None
-        if annotated is not None:
-            yield annotated
+        if image.phrases:
+            yield from attempt(skipped, image.path, None, _annotate, folder, image, modality, components, skipped)
 
 
 def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]]:
@@ -93,7 +90,17 @@ def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]
             elif header.get("Rows"):
                 image = str(header.get("StudyInstanceUID") or header.SOPInstanceUID)
                 first = patients.setdefault(str(header.get("PatientID") or image), image)
-                images[str(header.SOPInstanceUID)] = _image(path, header, sha256(first)[:16])
+                try:
+                    modality = parse_modality(str(header.get("Modality", "")))
+                except BadInput:
+                    modality = "unknown"
+                images[str(header.SOPInstanceUID)] = _Image(
+                    path=path,
+                    modality=modality,
+                    group=sha256(first)[:16],
+                    num_frames=int(header.get("NumberOfFrames") or 1),
+                    orientation=_orientation(header),
+                )
     return images, segmentations
 
 
@@ -112,20 +119,6 @@ def _parse(path: Path, elements: list[str]) -> Dataset:
         ) from None
 
 
-def _image(path: Path, header: Dataset, group: str) -> _Image:
-    try:
-        modality = parse_modality(str(header.get("Modality", "")))
-    except BadInput:
-        modality = "unknown"
-    return _Image(
-        path=path,
-        modality=modality,
-        group=group,
-        num_frames=int(header.get("NumberOfFrames") or 1),
-        orientation=_orientation(header),
-    )
-
-
 def _orientation(item: Dataset) -> tuple[float, ...]:
     return tuple(float(value) for value in item.get("ImageOrientationPatient") or ())
 
@@ -136,8 +129,17 @@ def _assign(path: Path, images: dict[str, _Image], skipped: Skipped) -> None:
     phrases = {int(item.SegmentNumber): _phrase(item) for item in header.SegmentSequence}
     frames = list(header.get("PerFrameFunctionalGroupsSequence") or ())
     shared = next(iter(header.get("SharedFunctionalGroupsSequence") or ()), Dataset())
-    sources = [_source(frame, shared) for frame in frames]
-    found = [images[uid] for uid in {*_referred(header), *sources} if uid in images]
+    # Frame 3 lies on image "1.2.7": its derivation names that as source. The header besides names every image that was
+    # looked at, with pixels on it or without: on those the segments are known to be absent.
+    derivations = [_one(frame, shared, "DerivationImageSequence") for frame in frames]
+    sources = [
+        str(next(iter(item.get("SourceImageSequence") or ()), Dataset()).get("ReferencedSOPInstanceUID") or "")
+        for item in derivations
+    ]
+    series = header.get("ReferencedSeriesSequence") or ()
+    items = [item for part in series for item in part.get("ReferencedInstanceSequence") or ()]
+    referred = [str(item.ReferencedSOPInstanceUID) for item in items]
+    found = [images[uid] for uid in {*referred, *sources} if uid in images]
     if not found:
         raise BadInput("refers to no image of this folder.", file=path, fix="add its images")
     for image in found:
@@ -146,7 +148,11 @@ def _assign(path: Path, images: dict[str, _Image], skipped: Skipped) -> None:
         with skipping(skipped, path, f"frame {index + 1}"):
             if uid not in images:
                 raise BadInput("its image is not in this folder, or not named.", fix="add it")
-            segments = _segments(header, frame, shared, phrases)
+            if header.get("SegmentationType") == "LABELMAP":  # every segment may be on a frame of a label map
+                segments = {number: phrase for number, phrase in phrases.items() if number}
+            else:
+                item = _one(frame, shared, "SegmentIdentificationSequence")
+                segments = {int(item.ReferencedSegmentNumber): phrases[int(item.ReferencedSegmentNumber)]}
             try:
                 _outline(images[uid], header, index, segments, _one(frame, shared, "PlaneOrientationSequence"))
             except (BadInput, *_PYDICOM_ERRORS):
@@ -171,32 +177,9 @@ def _phrase(item: Dataset) -> str:
     return load_labels().label(label if load_labels().path(label) else plain)
 
 
-def _referred(header: Dataset) -> list[str]:
-    """Every image that the segmentation names, with pixels on it or without."""
-    series = header.get("ReferencedSeriesSequence") or ()
-    return [
-        str(item.ReferencedSOPInstanceUID) for part in series for item in part.get("ReferencedInstanceSequence") or ()
-    ]
-
-
-def _source(frame: Dataset, shared: Dataset) -> str:
-    """UID of the image that the frame lies on, or nothing."""
-    item = _one(frame, shared, "DerivationImageSequence")
-    source = next(iter(item.get("SourceImageSequence") or ()), Dataset())
-    return str(source.get("ReferencedSOPInstanceUID") or "")
-
-
 def _one(frame: Dataset, shared: Dataset, sequence: str) -> Dataset:
     """The first item of a functional group, of the frame or of all frames."""
     return next(iter(frame.get(sequence) or shared.get(sequence) or ()), Dataset())
-
-
-def _segments(header: Dataset, frame: Dataset, shared: Dataset, phrases: dict[int, str]) -> dict[int, str]:
-    """Phrase of each segment on the frame: its one, or all of a label map."""
-    if header.get("SegmentationType") == "LABELMAP":
-        return {number: phrase for number, phrase in phrases.items() if number}
-    number = int(_one(frame, shared, "SegmentIdentificationSequence").ReferencedSegmentNumber)
-    return {number: phrases[number]}
 
 
 def _outline(image: _Image, header: Dataset, index: int, segments: dict[int, str], place: Dataset) -> None:
@@ -217,7 +200,7 @@ def _outline(image: _Image, header: Dataset, index: int, segments: dict[int, str
             image.outlines.append((phrase, mask_to_rle(mask)))
 
 
-def _annotated(folder: Path, image: _Image, modality: str, components: bool, skipped: Skipped) -> AnnotatedImage:
+def _annotate(folder: Path, image: _Image, modality: str, components: bool, skipped: Skipped) -> AnnotatedImage:
     size = image_size(image.path)
     found: list[Region] = []
     lost = set(image.lost)

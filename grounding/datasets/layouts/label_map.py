@@ -22,8 +22,8 @@ from ...geometry import mask_to_box
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
+from ..rows import attempt, images_by_stem, known_phrases, region
 from .mask_folder import components as components_of
-from .rows import images_by_stem, known_phrases, region, skipping
 
 Classes = Mapping[str, tuple[int, ...]]
 """Phrase -> the values that mean it."""
@@ -49,27 +49,36 @@ def read(
     named = read_classes(classes, folder)
     images, masks = images_by_stem(folder / "images"), images_by_stem(folder / "masks")
     for stem in sorted(images | masks):
-        image = None
-        with skipping(skipped, images.get(stem) or masks[stem]):
-            if stem not in images or stem not in masks:
-                raise BadInput("has no mask." if stem in images else "mask without an image.", fix="add or remove it")
-            size = image_size(images[stem])
-            label_HW = read_label_map(masks[stem], size)
-            report_unnamed(label_HW, named, masks[stem], skipped)
-            found = regions(label_HW, named, size, components)
-            image = AnnotatedImage(
-                image_id=f"{folder.name}/{stem}",
-                image_path=images[stem],
-                modality=modality,
-                group=stem,
-                dataset=folder.name,
-                split="",
-                size_px=size,
-                regions=tuple(found),
-                phrases=known_phrases(named, (), found),
-            )
-        if image is not None:
-            yield image
+        file, args = images.get(stem) or masks[stem], (images.get(stem), masks.get(stem))
+        yield from attempt(skipped, file, None, _image, folder, *args, named, components, modality, skipped)
+
+
+def _image(
+    folder: Path,
+    image: Path | None,
+    mask: Path | None,
+    named: Classes,
+    components: bool,
+    modality: str,
+    skipped: Skipped,
+) -> AnnotatedImage:
+    if image is None or mask is None:
+        raise BadInput("has no mask." if image else "mask without an image.", fix="add or remove it")
+    size = image_size(image)
+    label_HW = read_label_map(mask, size)
+    report_unnamed(label_HW, named, mask, skipped)
+    found = regions(label_HW, named, size, components)
+    return AnnotatedImage(
+        image_id=f"{folder.name}/{image.stem}",
+        image_path=image,
+        modality=modality,
+        group=image.stem,
+        dataset=folder.name,
+        split="",
+        size_px=size,
+        regions=tuple(found),
+        phrases=known_phrases(named, (), found),
+    )
 
 
 def read_classes(classes: Mapping[Any, Any] | str, folder: Path) -> Classes:

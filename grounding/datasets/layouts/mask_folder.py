@@ -20,7 +20,7 @@ from ...geometry import mask_to_box
 from ...imaging.read import image_size
 from ...types import AnnotatedImage
 from ...vocabulary.labels import load_labels
-from .rows import images_by_stem, region, skipping
+from ..rows import attempt, images_by_stem, region
 
 MIN_AREA = 0.0005
 """Blobs below this part of the image are specks; if all of them are, the largest one stays."""
@@ -35,16 +35,13 @@ def read(folder: Path, skipped: Skipped, *, phrase: str, modality: str = "unknow
         raise BadInput("masks have no names.", file=folder, fix="set `phrase` to what the masks outline")
     images, masks = images_by_stem(folder / "images"), images_by_stem(folder / "masks")
     for stem in sorted(images | masks):
-        image = None
-        with skipping(skipped, images.get(stem) or masks[stem]):
-            if stem not in images or stem not in masks:
-                raise BadInput("has no mask." if stem in images else "mask without an image.", fix="add or remove it")
-            image = _image(folder, images[stem], masks[stem], modality, load_labels().label(phrase))
-        if image is not None:
-            yield image
+        file, args = images.get(stem) or masks[stem], (images.get(stem), masks.get(stem))
+        yield from attempt(skipped, file, None, _image, folder, *args, modality, load_labels().label(phrase))
 
 
-def _image(folder: Path, image: Path, mask: Path, modality: str, phrase: str) -> AnnotatedImage:
+def _image(folder: Path, image: Path | None, mask: Path | None, modality: str, phrase: str) -> AnnotatedImage:
+    if image is None or mask is None:
+        raise BadInput("has no mask." if image else "mask without an image.", fix="add or remove it")
     size = image_size(image)
     blobs = components(read_mask(mask, size))
     return AnnotatedImage(

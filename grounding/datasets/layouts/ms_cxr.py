@@ -24,7 +24,7 @@ from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from .rows import known_phrases, read_json, region, skipping
+from ..rows import attempt, known_phrases, read_json, region, skipping
 
 COLUMNS = ("category_name", "label_text", "path", "x", "y", "w", "h", "image_width", "image_height", "dicom_id")
 _SUFFIXES = (".jpg", ".png", ".dcm")
@@ -41,24 +41,16 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[
     `dicom_id` alone; as .jpg, .png or .dcm. Rows that cannot be used go to `skipped`. Raises `BadInput` if there is no
     such file, or a column is missing.
     """
-    file = _file(folder)
+    kinds = [sorted(folder.glob(f"MS_CXR_Local_Alignment*{suffix}")) for suffix in (".csv", ".json")]
+    if not any(kinds):
+        raise BadInput("holds no MS_CXR_Local_Alignment*.csv or .json.", file=folder, fix="is `layout` right?")
+    file = (kinds[0] or kinds[1])[-1]
     by_image: dict[str, list[tuple[int, _Row]]] = defaultdict(list)
     for number, row in _csv_rows(file) if file.suffix == ".csv" else _json_rows(file, skipped):
         with skipping(skipped, file, number):
             by_image[row["dicom_id"]].append((number, row))
     for rows in by_image.values():
-        image = None
-        with skipping(skipped, file, rows[0][0]):
-            image = _image(folder, rows, modality, file, skipped)
-        if image is not None:
-            yield image
-
-
-def _file(folder: Path) -> Path:
-    for suffix in (".csv", ".json"):
-        if files := sorted(folder.glob(f"MS_CXR_Local_Alignment*{suffix}")):
-            return files[-1]
-    raise BadInput("holds no MS_CXR_Local_Alignment*.csv or .json.", file=folder, fix="is `layout` right?")
+        yield from attempt(skipped, file, rows[0][0], _image, folder, rows, modality, file, skipped)
 
 
 def _csv_rows(file: Path) -> Iterator[tuple[int, _Row]]:

@@ -13,16 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...bad_input import BadInput, Skipped
 from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
+from ..rows import attempt, images_by_stem, known_phrases, skipping
 from .label_map import mask_regions, read_values
-from .rows import images_by_stem, known_phrases, skipping
 
 _FOLDERS = (
     ("train", "train_mask", "train"),
@@ -49,13 +46,8 @@ def read(
         images = images_by_stem(folder / images_name)
         masks = _by_image(images_by_stem(folder / masks_name), images, skipped)
         for stem, image in images.items():
-            annotated = None
-            with skipping(skipped, image):
-                if stem not in masks:
-                    raise BadInput("has no mask.", fix="add one, an empty one for a negative, or remove the image")
-                annotated = _image(folder, image, masks[stem], split, modality, components, skipped)
-            if annotated is not None:
-                yield annotated
+            args = (folder, image, masks.get(stem), split, modality, components, skipped)
+            yield from attempt(skipped, image, None, _image, *args)
 
 
 def _by_image(masks: dict[str, Path], images: dict[str, Path], skipped: Skipped) -> dict[str, list[Path]]:
@@ -71,8 +63,10 @@ def _by_image(masks: dict[str, Path], images: dict[str, Path], skipped: Skipped)
 
 
 def _image(
-    folder: Path, image: Path, masks: list[Path], split: str, modality: str, components: bool, skipped: Skipped
+    folder: Path, image: Path, masks: list[Path] | None, split: str, modality: str, components: bool, skipped: Skipped
 ) -> AnnotatedImage:
+    if masks is None:
+        raise BadInput("has no mask.", fix="add one, an empty one for a negative, or remove the image")
     size = image_size(image)
     name, said = _parts(image.stem)
     found: list[Region] = []
@@ -81,7 +75,10 @@ def _image(
     for file in masks:
         with skipping(skipped, file):
             named.append(load_labels().label(file.stem.rpartition("_")[2].replace("+", " ")))
-            outlined = mask_regions(named[-1], _read(file, size), size, components)
+            values = read_values(file, size)
+            if values.ndim == 3:  # any channel of colour counts; transparency does not
+                values = values[..., : 3 if values.shape[-1] > 2 else 1].max(-1)
+            outlined = mask_regions(named[-1], values != 0, size, components)
             found += outlined
             empty += [] if outlined else named[-1:]
     return AnnotatedImage(
@@ -107,11 +104,3 @@ def _parts(stem: str) -> tuple[str, str]:
         except BadInput:
             continue
     return name, "unknown"
-
-
-def _read(file: Path, size_px: tuple[int, int]) -> NDArray[np.bool_]:
-    """bool[H, W]: anything but 0 in a channel of colour; transparency is none."""
-    values = read_values(file, size_px)
-    if values.ndim == 3:
-        values = values[..., : 3 if values.shape[-1] > 2 else 1].max(-1)
-    return values != 0

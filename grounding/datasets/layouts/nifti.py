@@ -33,8 +33,8 @@ from ...imaging.window import percentile_window, to_uint8, unit_scale
 from ...modalities import MODALITIES, parse_modality
 from ...settings import Settings
 from ...types import AnnotatedImage, Region
+from ..rows import attempt, known_phrases, read_json, skipping
 from .label_map import Classes, mask_regions, parse_classes, phrase_of, read_classes, report_unnamed
-from .rows import known_phrases, read_json, skipping
 
 _SUFFIXES = (".nii.gz", ".nii")
 _MR_CHANNELS = ("flair", "t1", "t1w", "t1gd", "t1ce", "t2", "t2w", "adc", "dwi")
@@ -115,21 +115,28 @@ def read(
     subjects = _by_class(folder) or _by_map(folder, modality)
     if not subjects:
         raise BadInput("holds no volumes.", file=folder, fix="SUBJECT/segmentations/ or imagesTr/ and labelsTr/")
-    named = {} if isinstance(subjects[0].labels, dict) else _classes(classes, folder)
+    named: Classes = {}
+    if not isinstance(subjects[0].labels, dict):
+        file = folder / "dataset.json"
+        states_names = file.is_file() and not classes
+        named = (
+            parse_classes(read_json(file, ()).get("labels"), file) if states_names else read_classes(classes, folder)
+        )
     for subject in subjects:
         found: list[_Slice] = []
         with skipping(skipped, subject.image):
             found = _slices(subject, named, settings, folder, skipped)
         for place in found:
-            image = None
-            with skipping(skipped, subject.image, f"slice {place.index}"):
-                image = _image(folder, subject, place, settings, components)
-            if image is not None:
-                yield image
+            row = f"slice {place.index}"
+            yield from attempt(skipped, subject.image, row, _image, folder, subject, place, settings, components)
 
 
 def _by_class(folder: Path) -> list[_Subject]:
-    splits = _splits(folder / "meta.csv")
+    splits: dict[str, str] = {}
+    if (folder / "meta.csv").is_file():  # age, sex and place of the patients are not looked at
+        with (folder / "meta.csv").open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+            rows = csv.DictReader(lines, delimiter=";")
+            splits = {row["image_id"]: row["split"] for row in rows if row.get("image_id") and row.get("split")}
     found: list[_Subject] = []
     for masks in sorted(folder.glob("*/segmentations")):
         files = {file: phrase_of(_stem(file)) for file in _volumes(masks)}
@@ -140,15 +147,6 @@ def _by_class(folder: Path) -> list[_Subject]:
             said = "ct" if _stem(image) == "ct" else "mr"
             found.append(_Subject(name=name, image=image, labels=files, modality=said, split=splits.get(name, "")))
     return found
-
-
-def _splits(file: Path) -> dict[str, str]:
-    """Split of each subject; age, sex and place of the patients are not looked at."""
-    if not file.is_file():
-        return {}
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        rows = csv.DictReader(lines, delimiter=";")
-        return {row["image_id"]: row["split"] for row in rows if row.get("image_id") and row.get("split")}
 
 
 def _by_map(folder: Path, modality: str) -> list[_Subject]:
@@ -180,15 +178,6 @@ def _stated_modality(file: Path) -> str:
         return "mr" if word in _MR_CHANNELS else parse_modality(word) if word else ""
     except BadInput:
         return ""
-
-
-def _classes(classes: Mapping[Any, Any] | str, folder: Path) -> Classes:
-    file = folder / "dataset.json"
-    return read_classes(classes, folder) if classes or not file.is_file() else parse_classes(_labels(file), file)
-
-
-def _labels(file: Path) -> Any:
-    return read_json(file, ()).get("labels")
 
 
 def _slices(subject: _Subject, named: Classes, settings: SliceSettings, folder: Path, skipped: Skipped) -> list[_Slice]:
@@ -234,7 +223,9 @@ def _write_pictures(
     """Name the PNG file of each slice by what decides its pixels; the volume is read if one is not there yet."""
     window = settings.window or MODALITIES[parse_modality(subject.modality)].window
     look = (settings.axis, window, settings.square_pixels, settings.channel)
-    key = sha256(f"{file_sha256(_existing(subject.image))} {look}")[:16]
+    if not subject.image.is_file():
+        raise BadInput("no such volume.", file=subject.image, fix="add it, or remove its labels")
+    key = sha256(f"{file_sha256(subject.image)} {look}")[:16]
     target = Path(settings.folder or cache_folder() / "slices") / folder.name
     for place in slices:
         place.picture = target / f"{subject.name}-{settings.axis}-{place.index:04d}-{key}.png"
@@ -247,19 +238,9 @@ def _write_pictures(
     low, high = window or percentile_window(volume.values)
     for place in missing:
         pixels = to_uint8(unit_scale(plane(volume.values, settings.axis, place.index), low, high))
-        write_atomic(place.picture, _png(_stretched(pixels, volume, settings)))
-
-
-def _existing(image: Path) -> Path:
-    if not image.is_file():
-        raise BadInput("no such volume.", file=image, fix="add it, or remove its labels")
-    return image
-
-
-def _png(pixels_HW: NDArray[np.uint8]) -> bytes:
-    data = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels_HW)).save(data, "PNG")
-    return data.getvalue()
+        data = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(_stretched(pixels, volume, settings))).save(data, "PNG")
+        write_atomic(place.picture, data.getvalue())
 
 
 def _image(folder: Path, subject: _Subject, place: _Slice, settings: SliceSettings, components: bool) -> AnnotatedImage:

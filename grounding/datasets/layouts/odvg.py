@@ -19,9 +19,8 @@ from ...bad_input import BadInput, Skipped
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from .rows import known_phrases, region, skipping
+from ..rows import attempt, image_path, known_phrases, region, skipping
 
-_Row = dict[str, Any]
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
@@ -36,24 +35,10 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
         raise BadInput("holds no .jsonl file.", file=folder, fix="is `layout` right?")
     for file in files:
         labels = _label_map(file)
-        for number, line in _lines(file):
-            image = None
-            with skipping(skipped, file, number):
-                image = _image(_parse(line), labels, file, number, modality, skipped)
-            if image is not None:
-                yield image
-
-
-def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    with file.open("rb") as lines:
-        yield from ((number, line) for number, line in enumerate(lines, 1) if line.strip())
-
-
-def _parse(line: bytes) -> _Row:
-    row = json.loads(line)  # a ValueError, also of UTF-8, is a malformed row
-    if not isinstance(row, dict):
-        raise BadInput("not a JSON object.", fix="one JSON object a line")
-    return row
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield from attempt(skipped, file, number, _image, line, labels, file, number, modality, skipped)
 
 
 def _label_map(file: Path) -> dict[int, str]:
@@ -70,16 +55,25 @@ def _label_map(file: Path) -> dict[int, str]:
 
 
 def _image(
-    row: _Row, labels: dict[int, str], file: Path, number: int, modality: str, skipped: Skipped
+    line: bytes, labels: dict[int, str], file: Path, number: int, modality: str, skipped: Skipped
 ) -> AnnotatedImage:
+    row = json.loads(line)  # a ValueError, also of UTF-8, is a malformed row
+    if not isinstance(row, dict):
+        raise BadInput("not a JSON object.", fix="one JSON object a line")
     if not ("detection" in row or "grounding" in row):
         raise BadInput("neither detection nor grounding.", fix="see the ODVG format")
-    path = _image_path(file.parent, row["filename"])
+    path = image_path(file.parent, row["filename"])
     size = image_size(path)
     stated = (row.get("width", size[0]), row.get("height", size[1]))
     if stated != size:
         raise BadInput(f"{size} pixels, but the annotations are for {stated}.", fix="use the original image")
-    boxes = _detection(row, labels) + _grounding(row)
+    # An instance is named by the label map, else by its own category; a region of a caption may have several boxes.
+    items = (row.get("detection") or {}).get("instances", [])
+    boxes = [(labels.get(item.get("label")) or _phrase(item.get("category")), item.get("bbox")) for item in items]
+    for item in (row.get("grounding") or {}).get("regions", []):
+        box = item.get("bbox")
+        several = box if isinstance(box, list) and box and isinstance(box[0], list) else [box]
+        boxes += [(_phrase(item.get("phrase")), one) for one in several]
     found: list[Region] = []
     for place, (phrase, box) in enumerate(boxes, 1):
         with skipping(skipped, file, f"{number}, box {place}"):
@@ -101,27 +95,6 @@ def _image(
         regions=tuple(found),
         phrases=known_phrases([*known, *named], named, found),
     )
-
-
-def _image_path(folder: Path, name: str) -> Path:
-    inner = folder / "images" / name
-    return inner if inner.is_file() or not (folder / name).is_file() else folder / name
-
-
-def _detection(row: _Row, labels: dict[int, str]) -> list[tuple[str, Any]]:
-    """(phrase, box) of every instance; the label map names it, else its own category, else nothing."""
-    items = (row.get("detection") or {}).get("instances", [])
-    return [(labels.get(item.get("label")) or _phrase(item.get("category")), item.get("bbox")) for item in items]
-
-
-def _grounding(row: _Row) -> list[tuple[str, Any]]:
-    """(phrase, box) of every box of every region."""
-    found: list[tuple[str, Any]] = []
-    for item in (row.get("grounding") or {}).get("regions", []):
-        box = item.get("bbox")
-        boxes = box if isinstance(box, list) and box and isinstance(box[0], list) else [box]
-        found += [(_phrase(item.get("phrase")), box) for box in boxes]
-    return found
 
 
 def _phrase(words: Any) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...bad_input import BadInput, Skipped
 from ...geometry import xywh_to_xyxy
@@ -22,8 +21,8 @@ from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
+from ..rows import attempt, existing_folder, known_phrases, region, skipping
 from .label_map import Classes, parse_classes, read_label_map
-from .rows import existing_folder, known_phrases, region, skipping
 
 _SPLITS = {"test": "test", "validate": "val", "train": "train"}
 
@@ -39,12 +38,9 @@ def read(
     named = parse_classes(classes) if classes else {}
     asked = _questions(folder, skipped)
     for inner in sorted(path for path in existing_folder(folder / "imgs").iterdir() if path.is_dir()):
-        image = None
-        with skipping(skipped, inner / "detection.json"):
-            split, said = asked.get(inner.name, ("", ""))
-            image = _image(folder, inner, split, said or modality, named, skipped)
-        if image is not None:
-            yield image
+        split, stated = asked.get(inner.name, ("", ""))
+        args = (folder, inner, split, stated or modality, named, skipped)
+        yield from attempt(skipped, inner / "detection.json", None, _image, *args)
 
 
 def _questions(folder: Path, skipped: Skipped) -> dict[str, tuple[str, str]]:
@@ -63,8 +59,16 @@ def _questions(folder: Path, skipped: Skipped) -> dict[str, tuple[str, str]]:
 
 def _image(folder: Path, inner: Path, split: str, modality: str, named: Classes, skipped: Skipped) -> AnnotatedImage:
     image, file = inner / "source.jpg", inner / "detection.json"
-    size, boxes = image_size(image), _boxes(file)
-    label_HW = _labels(inner / "mask.png", size, skipped) if named else None
+    size = image_size(image)
+    if not file.is_file():
+        raise BadInput("no such file.", file=file, fix="copy it beside source.jpg: without it nothing is known")
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise BadInput("not a list of objects.", file=file, fix="copy the file again")
+    boxes = [(load_labels().label(name), box) for row in rows for name, box in row.items()]
+    label_HW = None
+    with skipping(skipped, inner / "mask.png"):  # the boxes stay where the mask cannot be used
+        label_HW = read_label_map(inner / "mask.png", size) if named and (inner / "mask.png").is_file() else None
     found: list[Region] = []
     for number, (phrase, box) in enumerate(boxes, 1):
         with skipping(skipped, file, number):
@@ -82,19 +86,3 @@ def _image(folder: Path, inner: Path, split: str, modality: str, named: Classes,
         regions=tuple(found),
         phrases=known_phrases(phrases, phrases, found),
     )
-
-
-def _boxes(file: Path) -> list[tuple[str, Any]]:
-    if not file.is_file():
-        raise BadInput("no such file.", file=file, fix="copy it beside source.jpg: without it nothing is known")
-    rows = json.loads(file.read_text(encoding="utf-8"))
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise BadInput("not a list of objects.", file=file, fix="copy the file again")
-    return [(load_labels().label(name), box) for row in rows for name, box in row.items()]
-
-
-def _labels(file: Path, size_px: tuple[int, int], skipped: Skipped) -> NDArray[np.int32] | None:
-    """Classes of the mask, or None where there is none or it cannot be used; the boxes stay."""
-    with skipping(skipped, file):
-        return read_label_map(file, size_px) if file.is_file() else None
-    return None

@@ -18,7 +18,7 @@ from ...bad_input import BadInput, Skipped
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from .rows import existing_folder, images_by_stem, known_phrases, region, skipping
+from ..rows import attempt, existing_folder, images_by_stem, known_phrases, region, skipping
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -29,36 +29,23 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
     Every name that occurs in the set is annotated exhaustively on each image. Objects and files that cannot be used go
     to `skipped`. Raises `BadInput` if a folder is missing.
     """
-    splits, images = _splits(folder), images_by_stem(folder / "JPEGImages")
+    images = images_by_stem(folder / "JPEGImages")
+    splits: dict[str, str] = {}
+    for split in ("train", "val", "test"):  # trainval.txt and others are left alone
+        file = folder / "ImageSets" / "Main" / f"{split}.txt"
+        if file.is_file():
+            splits.update(dict.fromkeys(file.read_text(encoding="utf-8").split(), split))
     roots: dict[Path, Element] = {}
     for file in sorted(existing_folder(folder / "Annotations").glob("*.xml")):
         with skipping(skipped, file):
-            roots[file] = _parse(file)
+            try:
+                roots[file] = ElementTree.parse(file).getroot()
+            except ElementTree.ParseError as error:
+                raise BadInput(f"not XML: {error}.", file=file, fix="copy or export the file again") from error
     names = sorted({_phrase(item) for root in roots.values() for item in root.iter("object")} - {""})
     for file, root in roots.items():
-        image = None
-        with skipping(skipped, file):
-            image = _image(file, root, images, names, skipped)
-        if image is not None:
+        for image in attempt(skipped, file, None, _image, file, root, images, names, skipped):
             yield replace(image, modality=modality, split=splits.get(file.stem, ""))
-
-
-def _splits(folder: Path) -> dict[str, str]:
-    """Split of each image name; trainval.txt and others are left alone."""
-    lists = folder / "ImageSets" / "Main"
-    found: dict[str, str] = {}
-    for split in ("train", "val", "test"):
-        file = lists / f"{split}.txt"
-        if file.is_file():
-            found.update(dict.fromkeys(file.read_text(encoding="utf-8").split(), split))
-    return found
-
-
-def _parse(file: Path) -> Element:
-    try:
-        return ElementTree.parse(file).getroot()
-    except ElementTree.ParseError as error:
-        raise BadInput(f"not XML: {error}.", file=file, fix="copy or export the file again") from error
 
 
 def _phrase(item: Element) -> str:

@@ -16,10 +16,10 @@ from medglip.grounding import BadInput
 from medglip.grounding.bad_input import Skipped
 from medglip.grounding.datasets.building import build as build_module
 from medglip.grounding.datasets.building.build import build
+from medglip.grounding.datasets.building.built import BUILT_FEATURES, read, rows
 from medglip.grounding.datasets.building.card import CardFacts
 from medglip.grounding.datasets.building.harmonize import label_of, rle_to_box
 from medglip.grounding.datasets.building.manifest import BuildSettings, SourceSettings
-from medglip.grounding.datasets.layouts.built import BUILT_FEATURES, read, rows
 from medglip.grounding.datasets.load import DataSettings, load_images
 from medglip.grounding.datasets.schema import AnnotatedImages, to_dataset
 from medglip.grounding.geometry import mask_to_box, mask_to_rle

@@ -1,19 +1,20 @@
 """What every adapter shares: bad rows go to a list and the rest goes on, and what is then still known of an image."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bad_input import BadInput, Skipped
-from ...geometry import clip_box
-from ...types import Region
-from ...vocabulary.labels import load_labels
+from ..bad_input import BadInput, Skipped
+from ..geometry import clip_box
+from ..types import AnnotatedImage, Region
+from ..vocabulary.labels import load_labels
 
+P = ParamSpec("P")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm")
 
 
@@ -31,6 +32,22 @@ def skipping(skipped: Skipped, file: Path, row: int | str | None = None) -> Iter
         skipped.add(item, BadInput(f"malformed: {error}.", file=file, row=row, fix="repair or remove the row"))
 
 
+def attempt(
+    skipped: Skipped,
+    file: Path,
+    row: int | str | None,
+    make: Callable[P, AnnotatedImage | None],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Iterator[AnnotatedImage]:
+    """The image that `make` gives, or none where it gives none or fails, which is noted as `skipping` does."""
+    image = None
+    with skipping(skipped, file, row):
+        image = make(*args, **kwargs)
+    if image is not None:
+        yield image
+
+
 def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
     """A JSON object with these lists in it. Raises `BadInput` naming the file and what is missing."""
     if not file.is_file():
@@ -43,9 +60,8 @@ def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
         raise BadInput("not a JSON object.", file=file, fix="a COCO file is an object")
     for key in keys:
         if not isinstance(found.get(key), list):
-            raise BadInput(
-                f"has no list {key!r}.", file=file, fix="see the COCO format: images, annotations, categories"
-            )
+            fix = "see the COCO format: images, annotations, categories"
+            raise BadInput(f"has no list {key!r}.", file=file, fix=fix)
     return found
 
 
@@ -54,6 +70,12 @@ def existing_folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise BadInput("no such folder.", file=folder, fix="the set must hold it; is `layout` right?")
     return folder
+
+
+def image_path(folder: Path, name: str) -> Path:
+    """Where the image of that name lies: below `images/`, or below the folder itself."""
+    inner = folder / "images" / name
+    return inner if inner.is_file() or not (folder / name).is_file() else folder / name
 
 
 def images_by_stem(folder: Path) -> dict[str, Path]:
@@ -71,20 +93,15 @@ def region(
     mask of another size.
     """
     box = clip_box(box_xyxy_px, size_px)
-    return Region(phrase=phrase, box_xyxy_px=box, mask=_cut(mask, box, size_px), path=load_labels().path(phrase))
-
-
-def _cut(
-    mask: NDArray[np.bool_] | None, box: NDArray[np.float32], size_px: tuple[int, int]
-) -> NDArray[np.bool_] | None:
-    if mask is None:
-        return None
-    if mask.shape != size_px[::-1]:
-        raise BadInput(f"mask of (H, W) {mask.shape} for an image of (W, H) {size_px}.", fix="export the mask again")
-    x0, y0, x1, y1 = *np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int)
-    inside = np.zeros_like(mask)
-    inside[y0:y1, x0:x1] = mask[y0:y1, x0:x1]
-    return inside if inside.any() else None
+    if mask is not None:
+        if mask.shape != size_px[::-1]:
+            problem = f"mask of (H, W) {mask.shape} for an image of (W, H) {size_px}."
+            raise BadInput(problem, fix="export the mask again")
+        x0, y0, x1, y1 = *np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int)  # every pixel the box touches
+        inside = np.zeros_like(mask)
+        inside[y0:y1, x0:x1] = mask[y0:y1, x0:x1]
+        mask = inside if inside.any() else None
+    return Region(phrase=phrase, box_xyxy_px=box, mask=mask, path=load_labels().path(phrase))
 
 
 def known_phrases(annotated: Iterable[str], named: Iterable[str], regions: Iterable[Region]) -> tuple[str, ...]:

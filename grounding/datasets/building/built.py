@@ -22,8 +22,8 @@ from ...bad_input import BadInput, Skipped
 from ...files import sha256
 from ...imaging.read import copied_out
 from ...types import AnnotatedImage
+from ..rows import attempt, existing_folder
 from ..schema import IMAGE_FEATURES, any_version, row_to_image, upgrade_data, upgrade_row, upgrade_table
-from .rows import existing_folder, skipping
 
 BUILT_FEATURES = Features(
     {
@@ -58,11 +58,11 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "") -> Iterator[Anno
     `skipped`. Raises `BadInput` for a folder without shards.
     """
     for number, row in enumerate(rows(folder), 1):
-        image = None
-        with skipping(skipped, folder, f"{number} ({row['image_id']})"):
-            image = row_to_image({**row, "image_path": str(_picture(folder, row))})
-        if image is not None:
-            yield image
+        yield from attempt(skipped, folder, f"{number} ({row['image_id']})", _image_of, folder, row)
+
+
+def _image_of(folder: Path, row: dict[str, Any]) -> AnnotatedImage:
+    return row_to_image({**row, "image_path": str(_picture(folder, row))})
 
 
 def mapped(folder: Path) -> Dataset:
