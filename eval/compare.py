@@ -7,25 +7,12 @@ from typing import Any
 
 from ..grounding.bad_input import BadInput
 from ..grounding.records import Task
+from .catalog import tested_metrics
 from .records import Record, cluster, data_sha256, read_records, shown
 from .score import EvalSettings, measure
 from .statistics.bootstrap import Difference, Key, paired_differences
 from .statistics.measure import Measured
 from .statistics.significance import holm, mcnemar
-
-HEADLINE: dict[Task, tuple[str, ...]] = {
-    "vqa": ("open_recall", "open_f1", "open_accuracy", "closed_accuracy", "overall_accuracy"),
-    "report": (
-        *("bleu_1", "bleu_2", "bleu_3", "bleu_4", "meteor", "rouge_l", "cider"),
-        *("radfact_logical_f1", "radfact_spatial_precision", "radfact_spatial_recall"),
-        *("label_macro_f1", "label_micro_f1"),
-    ),
-    "grounding": ("ap", "ap50", "ap75", "ar_100", "miou", "acc_iou50", "dice"),
-}
-"""The metrics that a family of tests is made of, of those that both runs have; others have their own p-value only.
-
-The last one is the first to look at: what an ablation's picture shows.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +59,10 @@ def compare_runs(
         )
     settings = settings or EvalSettings()
     for name, run in zip(names[:-1], runs[:-1], strict=True):
-        _check_pairs(_by_id(run), _by_id(runs[-1]), names=(name, names[-1]))
+        _check_pairs(run, runs[-1], names=(name, names[-1]))
     baseline = measure(runs[-1], task, settings)
     found = [differences(measure(run, task, settings), baseline, settings) for run in runs[:-1]]
-    corrected, family = with_holm(dict(enumerate(found)), HEADLINE[task])
+    corrected, family = add_holm(dict(enumerate(found)), tested_metrics(task))
     return [
         Comparison(
             task=task,
@@ -100,40 +87,35 @@ def differences(a: Measured, b: Measured, settings: EvalSettings) -> dict[str, D
     return {name: replace(one, mcnemar=mcnemar(ours[name], b.measures[name])) for name, one in found.items()}
 
 
-def with_holm(
-    found: Mapping[Key, Mapping[str, Difference]], headline: Sequence[str]
+def add_holm(
+    differences: Mapping[Key, Mapping[str, Difference]], tested: Sequence[str]
 ) -> tuple[dict[Key, dict[str, Difference]], str]:
-    """Run -> metric -> difference, with Holm's p-values over the headline metrics of all runs; the family in words.
+    """Run -> metric -> difference, with Holm's p-values over the `tested` metrics of all runs; the family in words.
 
-    Where no headline metric was compared all metrics make the family.
+    Where no tested metric was compared all metrics make the family.
     """
-    compared = list(dict.fromkeys(name for metrics in found.values() for name in metrics))
-    family = [name for name in compared if name in headline] or compared
+    compared = list(dict.fromkeys(name for metrics in differences.values() for name in metrics))
+    family = [name for name in compared if name in tested] or compared
     p_values = {
-        (run, name): metrics[name].p_value for run, metrics in found.items() for name in family if name in metrics
+        (run, name): metrics[name].p_value for run, metrics in differences.items() for name in family if name in metrics
     }
     corrected = holm(p_values)
-    words = f"Holm over {len(corrected)} tests: comparisons {len(found)}, metrics {', '.join(family)}"
+    words = f"Holm over {len(corrected)} tests: comparisons {len(differences)}, metrics {', '.join(family)}"
     return {
         run: {name: replace(one, p_holm=corrected.get((run, name))) for name, one in metrics.items()}
-        for run, metrics in found.items()
+        for run, metrics in differences.items()
     }, words
 
 
-def _by_id(records: Sequence[Record]) -> dict[str, Record]:
-    return {record["id"]: record for record in records}
-
-
-def _check_pairs(a: dict[str, Record], b: dict[str, Record], names: tuple[str, str]) -> None:
+def _check_pairs(a_run: Sequence[Record], b_run: Sequence[Record], names: tuple[str, str]) -> None:
+    a, b = ({record["id"]: record for record in run} for run in (a_run, b_run))
     for name, one, other in ((names[1], a, b), (names[0], b, a)):
-        missing = [key for key in one if key not in other]
-        if missing:
+        if missing := [key for key in one if key not in other]:
             raise BadInput(
                 f"{len(missing)} ids are missing in the {name} run: {shown(missing)}.",
                 fix="predict with both on the same samples; nothing is left out silently",
             )
-    unlike = [key for key in a if _sample(a[key]) != _sample(b[key])]
-    if unlike:
+    if unlike := [key for key in a if _sample(a[key]) != _sample(b[key])]:
         raise BadInput(
             f"{len(unlike)} ids differ in question, reference, phrases or cluster: {shown(unlike)}.",
             fix="compare runs on the same version of the data set",

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..grounding.bad_input import BadInput
-from .compare import HEADLINE, differences, with_holm
+from .catalog import tested_metrics
+from .compare import add_holm, differences
 from .protocols import exact_match, probmed
 from .records import Record, check_run, data_sha256, shown
 from .score import EvalSettings, measure
@@ -18,8 +19,9 @@ from .statistics.measure import Measure, Measured, mean
 PROTOCOL = "probes"
 VERSION = "1"
 
-PROBES = ("blank", "shuffled", "text_only", "flipped")
-"""What may stand in for the image: a blank one, another's, none at all, a mirrored one."""
+IMAGE_PROBES = ("blank", "shuffled", "text_only", "flipped")
+"""What may stand in for the image: a blank one, another's, none at all, a mirrored one. (`vqa/probes.py` also asks for
+what is absent; these questions are on the original images, and are scored by their own metrics.)"""
 
 ORIGINAL = "original"
 
@@ -63,7 +65,7 @@ def probe(
         if source != ORIGINAL:
             drops[source], said = _drops(original, rows, source, settings)
             notes += said
-    corrected, family = with_holm(drops, HEADLINE[original[0]["task"]]) if drops else ({}, "")
+    corrected, family = add_holm(drops, tested_metrics(original[0]["task"])) if drops else ({}, "")
     return ProbeResult(
         protocol=PROTOCOL,
         version=VERSION,
@@ -87,9 +89,9 @@ def probe(
 def source_of(record: Record) -> str:
     """`original`, or the probe that a record was made under."""
     named = (record.get("meta") or {}).get("probe") or record.get("evidence")
-    if (record.get("meta") or {}).get("probe") not in (None, "", ORIGINAL, *PROBES):
-        raise BadInput(f"{record['id']!r} names the probe {named!r}.", fix=f"known are {', '.join(PROBES)}")
-    return named if named in PROBES else ORIGINAL
+    if (record.get("meta") or {}).get("probe") not in (None, "", ORIGINAL, *IMAGE_PROBES):
+        raise BadInput(f"{record['id']!r} names the probe {named!r}.", fix=f"known are {', '.join(IMAGE_PROBES)}")
+    return named if named in IMAGE_PROBES else ORIGINAL
 
 
 def _by_source(records: Sequence[Sequence[Record]], names: Sequence[str]) -> dict[str, list[Record]]:
@@ -104,7 +106,7 @@ def _by_source(records: Sequence[Sequence[Record]], names: Sequence[str]) -> dic
     for rows in sources.values():
         check_run(rows, ", ".join(names))
         rows.sort(key=lambda record: record["id"])
-    return {source: sources[source] for source in (ORIGINAL, *PROBES) if source in sources}
+    return {source: sources[source] for source in (ORIGINAL, *IMAGE_PROBES) if source in sources}
 
 
 def _drops(
@@ -137,7 +139,7 @@ def _shared(a: Measure, b: Measure) -> tuple[Measure, Measure] | None:
     if np.array_equal(a.rows_N, b.rows_N):
         return a, b
     in_a, in_b = np.isin(a.rows_N, b.rows_N), np.isin(b.rows_N, a.rows_N)
-    return (a.picked(in_a), b.picked(in_b)) if in_a.any() and np.array_equal(a.rows_N[in_a], b.rows_N[in_b]) else None
+    return (a.subset(in_a), b.subset(in_b)) if in_a.any() and np.array_equal(a.rows_N[in_a], b.rows_N[in_b]) else None
 
 
 def _original_id(record: Record, known: Container[str]) -> str:

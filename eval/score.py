@@ -14,16 +14,13 @@ from typing import Any, assert_never
 from ..grounding.bad_input import BadInput
 from ..grounding.files import write_atomic
 from ..grounding.records import Task
-from .grounding import measure_grounding
 from .records import Record, check_run, cluster, data_sha256
-from .report import measure_report
 from .settings import EvalSettings as EvalSettings
 from .statistics.bootstrap import Estimate
 from .statistics.measure import Measured
-from .statistics.strata import Strata, estimated
-from .vqa import measure_vqa
+from .statistics.strata import Strata, estimate_all
 
-_SOFTWARE = ("medglip", "evaluate", "faster-coco-eval", "numpy", "pycocoevalcap", "scipy", "statsmodels")
+_SOFTWARE = ("medglip", "faster-coco-eval", "numpy", "pycocoevalcap", "scipy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +42,12 @@ class Scores:
 def score(records: Sequence[Record], task: Task, settings: EvalSettings | None = None) -> Scores:
     """Scores of one task's records, in any order. Raises `BadInput` for records that cannot be scored together."""
     settings = settings or EvalSettings()
-    return scored(measure(records, task, settings), records, task, settings)
+    return score_measured(measure(records, task, settings), records, task, settings)
 
 
-def scored(measured: Measured, records: Sequence[Record], task: Task, settings: EvalSettings) -> Scores:
+def score_measured(measured: Measured, records: Sequence[Record], task: Task, settings: EvalSettings) -> Scores:
     """Scores of records that were measured before, with the same settings."""
-    metrics, strata = estimated(measured, strata=settings.strata, **settings.intervals)
+    metrics, strata = estimate_all(measured, strata=settings.strata, **settings.intervals)
     return Scores(
         task=task,
         protocol=measured.protocol,
@@ -70,12 +67,18 @@ def measure(records: Sequence[Record], task: Task, settings: EvalSettings) -> Me
         raise BadInput("no records to score.", fix="predict first")
     check_run(records)
     ordered = sorted(records, key=lambda record: record["id"])
-    match task:
+    match task:  # each loads what it needs alone
         case "vqa":
+            from .tasks.vqa import measure_vqa
+
             return measure_vqa(ordered, settings)
         case "report":
+            from .tasks.report import measure_report
+
             return measure_report(ordered, settings)
         case "grounding":
+            from .tasks.grounding import measure_grounding
+
             return measure_grounding(ordered, settings)
         case _:
             assert_never(task)

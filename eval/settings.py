@@ -1,14 +1,18 @@
 """How records are scored: every choice that a number depends on, stored beside it."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from ..grounding.settings import Settings
+from .catalog import REPORT_PROTOCOLS, VQA_PROTOCOLS
 
-VqaProtocol = Literal["exact_match", "llava_med", "medevalkit_rule", "lmms_slake"]
-ReportProtocol = Literal["full", "r2gen"]
+if TYPE_CHECKING:
+    VqaProtocol = ReportProtocol = str
+else:  # the names of the tables
+    VqaProtocol = Literal[*VQA_PROTOCOLS]
+    ReportProtocol = Literal[*REPORT_PROTOCOLS]
 ClosedDef = Literal["answer_type", "yes_no"]
 Tokenization = Literal["raw", "lower", "ptb"]
 IouType = Literal["bbox", "segm"]

@@ -1,1 +1,1 @@
-"""Metrics as `evaluate.Metric` subclasses over records; never loaded by name."""
+"""Metrics over records and texts; `catalog` names them, `hf_metrics` offers them to the evaluate library."""

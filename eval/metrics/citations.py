@@ -12,10 +12,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from ...grounding.geometry import iou
-from ..records import Record
-from ..statistics.measure import Measure, mean
-from .clinical import given
-from .sums import ratio, sums
+from ..settings import EvalSettings
+from ..statistics.measure import Measure, from_sums, mean, ratio
 
 Box = tuple[float, float, float, float]
 
@@ -33,7 +31,7 @@ class CitedRegion(BaseModel):
         return bool((iou(boxes_4, truths_G4) >= 0.5).any())
 
 
-class Citations(BaseModel):
+class RecordCitations(BaseModel):
     """`meta.citations` of one answer or report."""
 
     cited: list[int] = []
@@ -49,19 +47,19 @@ class Citations(BaseModel):
         return bool(self.cited), can_cite, sum(region.is_right for region in judged), len(judged)
 
 
-def citation_measures(records: Sequence[Record]) -> dict[str, Measure]:
-    """The measures of the records that hold citations, which are their samples; none where no record does.
+Form = RecordCitations
+
+
+def measures(
+    values: Sequence[RecordCitations], rows: Sequence[int], _ids: Sequence[str], _settings: EvalSettings
+) -> tuple[dict[str, Measure], list[str]]:
+    """The measures of the records that hold citations, which are their samples; there is nothing to note.
 
     `citation_rate`: answers (or reports) that cite a region, of those that were shown one. `citation_error_rate`: those
     with a citation of a region that does not exist. `citation_precision_50`: cited regions at IoU >= .5 with a true one
-    of their phrase, of those whose truth is known. What no record defines is left out. Raises `BadInput` naming a
-    record whose citations are broken.
+    of their phrase, of those whose truth is known. What no record defines is left out.
     """
-    rows, found = given(records, "citations", Citations)
-    if not rows:
-        return {}
-    wrong = mean([bool(one.missing) for one in found], rows)
-    counts_N4 = np.array([one.counts for one in found], np.float64)
+    counts_N4 = np.array([one.counts for one in values], np.float64)
     parts = {"citation_rate": counts_N4[:, :2], "citation_precision_50": counts_N4[:, 2:]}
-    defined = {name: sums(part, ratio, rows) for name, part in parts.items() if part[:, 1].any()}
-    return {"citation_error_rate": wrong, **defined}
+    defined = {name: from_sums(part, ratio, rows) for name, part in parts.items() if part[:, 1].any()}
+    return {"citation_error_rate": mean([bool(one.missing) for one in values], rows), **defined}, []

@@ -13,16 +13,6 @@ from ..statistics.measure import Measured
 ImageKey = tuple[str, str]
 """Data set and image id."""
 
-HEADLINE: dict[Task, tuple[str, ...]] = {
-    "vqa": ("overall_accuracy", "closed_accuracy", "open_accuracy", "open_f1", "open_recall"),
-    "report": (
-        *("bleu_1", "bleu_4", "meteor", "rouge_l", "cider"),
-        *("radfact_spatial_precision", "radfact_spatial_recall", "label_micro_f1"),
-    ),
-    "grounding": ("ap", "ap50", "miou", "acc_iou50", "dice"),
-}
-"""The metrics of the first table and of the plots, in order; every other one stands in the full table."""
-
 TITLES: dict[Task, str] = {"vqa": "Questions", "report": "Reports", "grounding": "Grounding"}
 
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from ..catalog import metric_scale, page_metrics
 from ..statistics.bootstrap import Difference, Estimate
-from .content import HEADLINE, TITLES, Content, Pair, System
+from .content import TITLES, Content, Pair, System
 
 WIDTH, HEIGHT, PAD = 260, 20, 6
 
@@ -80,10 +81,11 @@ def _forest_of(content: Content, pairs: Sequence[Pair]) -> str:
         for pair in pairs
         if pair.why_not
     )
-    metrics = [name for name in HEADLINE[task] if any(name in pair.metrics for pair in pairs)]
-    groups = [[m for m in metrics if m != "cider"], [m for m in metrics if m == "cider"]]
+    metrics = [name for name in page_metrics(task) if any(name in pair.metrics for pair in pairs)]
+    scales = {name: metric_scale(task, name) for name in metrics}
+    groups = [[name for name in metrics if scales[name] == scale] for scale in sorted({*scales.values()})]
     family = next((f'<p class="note">{escape(pair.family)}.</p>' for pair in pairs if pair.family), "")
-    tables = "".join(_forest_table(pairs, group) for group in groups if group)
+    tables = "".join(_forest_table(pairs, group) for group in groups)
     title = f"{TITLES[task]}: difference from {pairs[0].base}"
     return f"<h3>{escape(title)}</h3>{tables}{family}{notes}"
 
@@ -126,7 +128,7 @@ def strata(content: Content) -> str:
         for task in content.tasks
         for systems in [content.of(task)]
         for axis_name in dict.fromkeys(name for s in systems for name in s.scores.strata)
-        for metric in HEADLINE[task]
+        for metric in page_metrics(task)
         if any(metric in cells for s in systems for cells in s.scores.strata.get(axis_name, {}).values())
     ]
     return "".join(figures)

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 
 from ...grounding.records import Task
-from ..compare import differences, with_holm
+from ..catalog import page_metrics
+from ..compare import add_holm, differences
 from ..records import Record, asked_phrases
-from ..score import Scores, measure, scored
+from ..score import Scores, measure, score_measured
 from ..settings import EvalSettings
 from ..statistics.bootstrap import Difference
 from ..statistics.measure import Floats, Measure, Measured, Sums
-from .content import HEADLINE, Pair, System
+from .content import Pair, System
 
 VALUE: dict[Task, tuple[str, ...]] = {
     "vqa": ("overall_accuracy", "closed_accuracy", "open_accuracy", "open_recall"),
@@ -48,7 +49,7 @@ def make_system(
         file_sha256=file_sha256,
         records=ordered,
         measured=measured,
-        scores=stored or scored(measured, ordered, task, settings),
+        scores=stored or score_measured(measured, ordered, task, settings),
         values=sample_values(measured, ordered, VALUE[task]),
         value_name=next((name for name in VALUE[task] if name in measured.measures), ""),
         marks={key: "right" if value >= 0.5 else "wrong" for key, value in marks.items()},
@@ -83,7 +84,7 @@ def _alone(part: Measure) -> Floats:
         if isinstance(part, Sums):
             return part.formula(part.columns_NK)
         blocks = [np.eye(min(_AT_ONCE, num - start), num, start) for start in range(0, num, _AT_ONCE)]
-        return np.concatenate([part.at(block) for block in blocks]) if blocks else np.zeros(0)
+        return np.concatenate([part.value_at(block) for block in blocks]) if blocks else np.zeros(0)
 
 
 def base_of(systems: Sequence[System]) -> System:
@@ -101,7 +102,7 @@ def pairs_of(systems: Sequence[System], settings: EvalSettings) -> list[Pair]:
         for system in others
         if not why_not[system.name]
     }
-    corrected, family = with_holm(found, HEADLINE[base.task]) if found else ({}, "")
+    corrected, family = add_holm(found, page_metrics(base.task)) if found else ({}, "")
     return [
         Pair(
             task=base.task,
@@ -118,7 +119,7 @@ def pairs_of(systems: Sequence[System], settings: EvalSettings) -> list[Pair]:
 def _headline(system: System) -> Measured:
     measures = system.measured.measures
     return replace(
-        system.measured, measures={name: measures[name] for name in HEADLINE[system.task] if name in measures}
+        system.measured, measures={name: measures[name] for name in page_metrics(system.task) if name in measures}
     )
 
 

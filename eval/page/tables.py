@@ -5,14 +5,13 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
-from importlib import import_module, util
-from inspect import cleandoc
 from typing import Any
 
 from ...grounding.records import Task
+from ..catalog import page_metrics, protocol_rules
 from ..score import Scores
 from ..statistics.bootstrap import Estimate
-from .content import HEADLINE, TITLES, Content, RunFacts, System
+from .content import TITLES, Content, RunFacts, System
 from .intervals import estimate_text, words
 
 COUNTED = ("scored", "abstained", "failed", "skipped")
@@ -25,7 +24,7 @@ def headline(content: Content) -> str:
 
 def _headline_of(systems: Sequence[System]) -> str:
     scores = systems[0].scores
-    names = [name for name in HEADLINE[systems[0].task] if any(name in s.scores.metrics for s in systems)]
+    names = [name for name in page_metrics(systems[0].task) if any(name in s.scores.metrics for s in systems)]
     head = "".join(f'<th scope="col">{escape(words(name))}</th>' for name in ("", *names))
     body = "".join(
         f'<tr><th scope="row">{escape(s.name)}</th>{"".join(_cell(s.scores.metrics.get(name)) for name in names)}</tr>'
@@ -128,21 +127,10 @@ def protocols(content: Content) -> str:
     """Each protocol in the words of the module that holds its rules."""
     shown: dict[tuple[Task, str], Scores] = {(s.task, s.scores.protocol): s.scores for s in content.systems}
     return "".join(
-        f"<h3>{TITLES[task]}: {escape(words(name))} {escape(scores.version)}</h3>{_paragraphs(_rules(scores))}"
+        f"<h3>{TITLES[task]}: {escape(words(name))} {escape(scores.version)}</h3>"
+        f"{_paragraphs(protocol_rules(name, task))}"
         for (task, name), scores in shown.items()
     )
-
-
-def _rules(scores: Scores) -> str:
-    """The docstring of the protocol's module; of the metric's, where the protocol has none of its own."""
-    base = __name__.rsplit(".", 2)[0]
-    for name in (f"protocols.{scores.protocol}", _RULES.get(scores.protocol, scores.task)):
-        if util.find_spec(f"{base}.{name}"):
-            return cleandoc(import_module(f"{base}.{name}").__doc__ or "")
-    return ""
-
-
-_RULES = {"full": "metrics.report", "phrase_grounding": "metrics.phrase"}
 
 
 def _paragraphs(text: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from .measure import Floats, Ints, Measure, proportion, swapped, together
+from .measure import Floats, Measure, evaluate_together, proportion, swap_difference
 from .significance import wilson
 
 Key = TypeVar("Key", bound=Hashable)
@@ -78,10 +78,15 @@ def estimates(
     draw = _Draw(resamples, confidence, seed)
     found: dict[Key, Estimate] = {}
     for group in _groups({name: (measure,) for name, measure in measures.items()}, clusters):
-        intervals = draw.intervals(together(group.system(0)), group)
+        intervals = draw.intervals(evaluate_together(group.system(0)), group)
         for name, interval in zip(group.names, intervals, strict=True):
             measure = measures[name]
-            low, high, method = _wilson(measure, group.num, confidence) or interval
+            right_N = proportion(measure)
+            if right_N is not None and group.num > 1 and right_N.any() == right_N.all():
+                # every resample would repeat all or none; clusters count once, as samples of one do
+                limits = wilson(group.num if right_N.all() else 0, group.num, confidence)
+                interval = (*limits, "Wilson over clusters (all samples agree)")
+            low, high, method = interval
             found[name] = Estimate(measure.value, low, high, len(measure.rows_N), method)
     return {name: found[name] for name in measures}
 
@@ -121,7 +126,7 @@ def paired_differences(
     draw = _Draw(resamples, confidence, seed)
     found: dict[Key, Difference] = {}
     for group in _groups(pairs, clusters):
-        of_a, of_b = together(group.system(0)), together(group.system(1))
+        of_a, of_b = evaluate_together(group.system(0)), evaluate_together(group.system(1))
         intervals = draw.intervals(lambda weights_RC, a=of_a, b=of_b: a(weights_RC) - b(weights_RC), group)
         p_values = draw.p_values(group)
         for name, interval, p_value in zip(group.names, intervals, p_values, strict=True):
@@ -145,8 +150,8 @@ class _Group(Generic[Key]):
     method: str
     note: str
 
-    def system(self, place: int) -> list[Measure]:
-        return [measures[place] for measures in self.systems]
+    def system(self, index: int) -> list[Measure]:
+        return [measures[index] for measures in self.systems]
 
     @property
     def batch(self) -> int:
@@ -156,22 +161,29 @@ class _Group(Generic[Key]):
 
 
 def _groups(systems: Mapping[Key, tuple[Measure, ...]], clusters: Sequence[str]) -> list[_Group[Key]]:
-    """Few clusters: measures with a sample in just the same ones. Many: all measures, with all clusters."""
-    places = {name: place for place, name in enumerate(sorted(set(clusters)))}
-    codes = np.fromiter((places[name] for name in clusters), np.int64, len(clusters))
+    """Few clusters: measures with a sample in just the same ones. Many: all measures, with all clusters.
+
+    Measures of one group share one draw; a metric of few samples must not draw clusters in which it has none:
+
+        clusters   A A B C     measure   its rows   present_C   group
+                               accuracy  0 1 2 3    A B C       1 (num 3)
+                               dice      0 1 3      A   C       2 (num 2), its clusters numbered anew: A 0, C 1
+    """
+    codes_by_name = {name: code for code, name in enumerate(sorted(set(clusters)))}
+    codes = np.fromiter((codes_by_name[name] for name in clusters), np.int64, len(clusters))
     found: dict[tuple[bytes, str], _Group[Key]] = {}
     for name, measures in systems.items():
         own_N, method = codes[measures[0].rows_N], measures[0].method
-        present_C = np.bincount(own_N, minlength=len(places)) > 0
+        present_C = np.bincount(own_N, minlength=len(codes_by_name)) > 0
         num, note = int(present_C.sum()), ""
         if num > MANY_CLUSTERS:
             note = f" (more than {MANY_CLUSTERS} clusters)" if method == "BCa" else ""
-            present_C, num, method = np.ones(len(places), bool), len(places), "percentile"
+            present_C, num, method = np.ones(len(codes_by_name), bool), len(codes_by_name), "percentile"
         own_N = (np.cumsum(present_C) - 1)[own_N]
         group = _Group[Key](names=[], systems=[], num=num, method=method, note=note)
         group = found.setdefault((np.packbits(present_C).tobytes(), method + note), group)
         group.names.append(name)
-        group.systems.append(tuple(measure.grouped(own_N, num) for measure in measures))
+        group.systems.append(tuple(measure.aggregate(own_N, num) for measure in measures))
     return list(found.values())
 
 
@@ -188,15 +200,18 @@ class _Draw:
         if group.num < 2:
             return [(None, None, "none: one cluster")] * len(group.names)
 
-        def of_picked(picked: NDArray[Any], axis: int) -> Floats:
-            weights_RC = _weights(picked.reshape(-1, picked.shape[-1]), group.num)
-            return statistic(weights_RC).reshape(-1, *picked.shape[:-1])
+        def of_drawn(drawn: NDArray[Any], axis: int) -> Floats:
+            drawn_RC = drawn.reshape(-1, drawn.shape[-1])
+            # how often each cluster was drawn: one count for all resamples, each with its own range of numbers
+            flat = drawn_RC + group.num * np.arange(len(drawn_RC))[:, None]
+            counts = np.bincount(flat.ravel(), minlength=group.num * len(drawn_RC))
+            return statistic(counts.reshape(-1, group.num).astype(np.float64)).reshape(-1, *drawn.shape[:-1])
 
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")  # scipy's warning of a degenerate BCa is said in `method` instead
             result = stats.bootstrap(
                 (np.arange(group.num),),
-                of_picked,
+                of_drawn,
                 n_resamples=self.resamples,
                 batch=group.batch,
                 vectorized=True,
@@ -224,12 +239,12 @@ class _Draw:
             return [None] * len(group.names)
         with np.errstate(all="ignore"):
             if group.num <= MANY_CLUSTERS:
-                return self._permuted(group)
-            return [self._swapped_at_random(a, b, group) for a, b in group.systems]
+                return self._permute(group)
+            return [self._swap_at_random(a, b, group) for a, b in group.systems]
 
-    def _permuted(self, group: _Group[Any]) -> list[float | None]:
+    def _permute(self, group: _Group[Any]) -> list[float | None]:
         """All pairs by one draw: clusters of `num` and more come from the other system."""
-        differences = swapped(group.system(0), group.system(1))
+        differences = swap_difference(group.system(0), group.system(1))
 
         def statistic(mine: NDArray[Any], _theirs: NDArray[Any], axis: int) -> Floats:
             swaps_RC = (mine >= group.num).reshape(-1, group.num).astype(np.float64)
@@ -248,9 +263,9 @@ class _Draw:
         p_values = np.atleast_1d(result.pvalue).tolist()
         return [p if is_defined else None for p, is_defined in zip(p_values, np.atleast_1d(defined), strict=True)]
 
-    def _swapped_at_random(self, a: Measure, b: Measure, group: _Group[Any]) -> float | None:
+    def _swap_at_random(self, a: Measure, b: Measure, group: _Group[Any]) -> float | None:
         """For many clusters, where scipy's permutation test is slow: a coin for each says whether it is swapped."""
-        rng, difference = np.random.default_rng(self.seed), swapped([a], [b])
+        rng, difference = np.random.default_rng(self.seed), swap_difference([a], [b])
 
         def statistic(swaps: NDArray[Any], axis: int) -> Any:
             return difference(swaps.reshape(-1, group.num).astype(np.float64)).reshape(swaps.shape[:-1])[()]
@@ -264,17 +279,3 @@ class _Draw:
             batch=group.batch,
         )
         return float(result.pvalue) if np.isfinite(result.null_distribution).all() else None
-
-
-def _weights(picked_RC: Ints, num: int) -> Floats:
-    """float64[R, num]: how often each cluster was drawn."""
-    flat = picked_RC + num * np.arange(len(picked_RC))[:, None]
-    return np.bincount(flat.ravel(), minlength=num * len(picked_RC)).reshape(-1, num).astype(np.float64)
-
-
-def _wilson(measure: Measure, num: int, confidence: float) -> Interval | None:
-    """For a proportion of all or of none, which every resample repeats; clusters count once, as samples of one do."""
-    right_N = proportion(measure)
-    if right_N is None or num < 2 or right_N.any() != right_N.all():
-        return None
-    return *wilson(num if right_N.all() else 0, num, confidence), "Wilson over clusters (all samples agree)"

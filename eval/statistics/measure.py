@@ -1,12 +1,16 @@
 """What a metric leaves behind for resampling: small per-sample statistics and the value they give under any weights.
 
 A resample that draws sample i twice is a weight of 2, so that 1000 resamples are one matrix product and no metric is
-ever recomputed from text or boxes.
+ever recomputed from text or boxes. Suffixes: N samples, R resamples, C clusters, K sums.
+
+    accuracy of 3 samples    columns_NK     weights of the resample {0, 0, 2}    sums      formula
+    right                    1  1           2
+    wrong                    0  1           0                                    3  3      3 / 3 = 1
+    right                    1  1           1
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import ClassVar, Protocol, Self
 
 import numpy as np
@@ -20,7 +24,7 @@ Bools = NDArray[np.bool_]
 class Measure(Protocol):
     """One metric of one run, ready for resampling.
 
-    `value`: on the full set, as the reference library gives it; `rows_N` int64[N]: its samples' places among the
+    `value`: on the full set, as the reference library gives it; `rows_N` int64[N]: its samples' indices among the
     inputs of the metric; `method`: the bootstrap interval that suits it.
     """
 
@@ -33,7 +37,7 @@ class Measure(Protocol):
 
     @property
     def rows_N(self) -> Ints:
-        """Places of the samples among the inputs."""
+        """Indices of the samples among the inputs."""
         ...
 
     @property
@@ -41,19 +45,19 @@ class Measure(Protocol):
         """Numbers held for each resample."""
         ...
 
-    def at(self, weights_RN: Floats) -> Floats:
+    def value_at(self, weights_RN: Floats) -> Floats:
         """float64[R]: the metric under each row of sample weights; nan where they leave it undefined."""
         ...
 
-    def picked(self, keep_N: Bools) -> Self:
-        """The same metric on some of its samples, value included; rows stay places among all inputs."""
+    def subset(self, keep_N: Bools) -> Self:
+        """The same metric on some of its samples, value included; rows stay indices among all inputs."""
         ...
 
-    def grouped(self, codes_N: Ints, num: int) -> Self:
+    def aggregate(self, codes_N: Ints, num: int) -> Self:
         """The same metric with clusters for samples: `codes_N` int64[N] in [0, num), a weight for each cluster."""
         ...
 
-    def joined(self, other: Self) -> Self:
+    def concat(self, other: Self) -> Self:
         """Two systems' samples, the other's after this one's; the value means nothing."""
         ...
 
@@ -94,29 +98,54 @@ class Sums:
         """Weights a resample."""
         return len(self.rows_N)
 
-    def at(self, weights_RN: Floats) -> Floats:
+    def value_at(self, weights_RN: Floats) -> Floats:
         """float64[R]: the formula of the weighted sums."""
         return self.formula(weights_RN @ self.columns_NK)
 
-    def picked(self, keep_N: Bools) -> "Sums":
+    def subset(self, keep_N: Bools) -> "Sums":
         """The sums of some samples; the value is the formula of them."""
         columns_NK = self.columns_NK[keep_N]
         value = float(self.formula(columns_NK.sum(0, keepdims=True))[0]) if keep_N.any() else float("nan")
         return replace(self, value=value, rows_N=self.rows_N[keep_N], columns_NK=columns_NK)
 
-    def grouped(self, codes_N: Ints, num: int) -> "Sums":
+    def aggregate(self, codes_N: Ints, num: int) -> "Sums":
         """The sums of each cluster."""
         columns_CK = np.stack([np.bincount(codes_N, column, num) for column in self.columns_NK.T], 1)
         return replace(self, rows_N=np.arange(num), columns_NK=columns_CK)
 
-    def joined(self, other: "Sums") -> "Sums":
+    def concat(self, other: "Sums") -> "Sums":
         """Both systems' columns."""
         columns_NK = np.concatenate([self.columns_NK, other.columns_NK])
         return replace(self, value=float("nan"), rows_N=np.arange(len(columns_NK)), columns_NK=columns_NK)
 
 
+def from_sums(
+    columns_NK: Floats, formula: Callable[[Floats], Floats], rows: Sequence[int] | Ints | None = None
+) -> Sums:
+    """A metric from its sums; its value is the formula at unit weights, so that both never disagree.
+
+    `rows`: the samples' indices among the inputs, by default all in order.
+    """
+    return Sums(
+        value=float(formula(columns_NK.sum(0, keepdims=True))[0]),
+        rows_N=np.arange(len(columns_NK)) if rows is None else np.asarray(rows, np.int64),
+        columns_NK=columns_NK,
+        formula=formula,
+    )
+
+
+def ratio(sums_R2: Floats) -> Floats:
+    """float64[R]: the first sum over the second; nan over 0."""
+    return divide(sums_R2[:, 0], sums_R2[:, 1], float("nan"))
+
+
+def divide(upper: Floats, lower: Floats, otherwise: float) -> Floats:
+    """The quotient of two arrays, `otherwise` where the lower is 0."""
+    return np.divide(upper, lower, out=np.full(upper.shape, otherwise), where=lower != 0)
+
+
 def mean(values_N: ArrayLike, rows_N: ArrayLike | None = None) -> Sums:
-    """The mean over samples, as a ratio of sums. `rows_N`: places among the inputs, by default all in order."""
+    """The mean over samples, as a ratio of sums. `rows_N`: indices among the inputs, by default all in order."""
     values = np.asarray(values_N, np.float64)
     rows = np.arange(len(values)) if rows_N is None else np.asarray(rows_N, np.int64)
     columns_NK = np.stack([values, np.ones_like(values)], 1)
@@ -135,7 +164,7 @@ def proportion(measure: Measure) -> Bools | None:
     return values_N == 1 if (counts_N == 1).all() and np.isin(values_N, (0, 1)).all() else None
 
 
-def together(measures: Sequence[Measure]) -> Callable[[Floats], Floats]:
+def evaluate_together(measures: Sequence[Measure]) -> Callable[[Floats], Floats]:
     """float64[R, N] -> float64[M, R]: several measures of the same samples under the same weights.
 
     The columns of all sums meet the weights in one matrix product. Rounded to 12 decimals, so that resamples of equal
@@ -147,38 +176,43 @@ def together(measures: Sequence[Measure]) -> Callable[[Floats], Floats]:
 
     def at(weights_RN: Floats) -> Floats:
         parts = iter(np.split(weights_RN @ columns_NK, ends, axis=1)) if sums else iter(())
-        values = [part.formula(next(parts)) if isinstance(part, Sums) else part.at(weights_RN) for part in measures]
+        values = [
+            part.formula(next(parts)) if isinstance(part, Sums) else part.value_at(weights_RN) for part in measures
+        ]
         return np.stack(values).round(12)
 
     return at
 
 
-def swapped(a: Sequence[Measure], b: Sequence[Measure]) -> Callable[[Floats], Floats]:
+def swap_difference(a: Sequence[Measure], b: Sequence[Measure]) -> Callable[[Floats], Floats]:
     """float64[R, N] -> float64[M, R]: a less b after swapping the two systems' outputs on the samples marked 1.
 
     Rounded to 12 decimals, so that swaps of equal effect tie whatever the order of their sums.
     """
-    differences = [_swapped(*pair) for pair in zip(a, b, strict=True)]
+    differences = [
+        _swap_sums(one, other) if isinstance(one, Sums) and isinstance(other, Sums) else _swap_rankings(one, other)
+        for one, other in zip(a, b, strict=True)
+    ]
     return lambda swaps_RN: np.stack([difference(swaps_RN) for difference in differences]).round(12)
 
 
-def _swapped(a: Measure, b: Measure) -> Callable[[Floats], Floats]:
-    if isinstance(a, Sums) and isinstance(b, Sums):
-        return partial(_swapped_sums, a, b, b.columns_NK - a.columns_NK)
-    return _swapped_rankings(a, b)
-
-
-def _swapped_rankings(a: Measure, b: Measure) -> Callable[[Floats], Floats]:
-    """One ranking of both systems' detections, each counted under its own weights."""
-    both = a.joined(b)
+def _swap_rankings(a: Measure, b: Measure) -> Callable[[Floats], Floats]:
+    """One ranking of both systems' detections, each counted under its own weights: a swap is another weighting."""
+    both = a.concat(b)
 
     def difference(swaps_RN: Floats) -> Floats:
         straight, crossed = ([1 - swaps_RN, swaps_RN], [swaps_RN, 1 - swaps_RN])
-        return both.at(np.concatenate(straight, 1)) - both.at(np.concatenate(crossed, 1))
+        return both.value_at(np.concatenate(straight, 1)) - both.value_at(np.concatenate(crossed, 1))
 
     return difference
 
 
-def _swapped_sums(a: Sums, b: Sums, gains_NK: Floats, swaps_RN: Floats) -> Floats:
-    gains_RK = swaps_RN @ gains_NK
-    return a.formula(a.columns_NK.sum(0) + gains_RK) - a.formula(b.columns_NK.sum(0) - gains_RK)
+def _swap_sums(a: Sums, b: Sums) -> Callable[[Floats], Floats]:
+    """What a swapped sample adds to the sums of one system it takes from those of the other."""
+    gains_NK = b.columns_NK - a.columns_NK
+
+    def difference(swaps_RN: Floats) -> Floats:
+        gains_RK = swaps_RN @ gains_NK
+        return a.formula(a.columns_NK.sum(0) + gains_RK) - a.formula(b.columns_NK.sum(0) - gains_RK)
+
+    return difference

@@ -93,7 +93,7 @@ def _score_vqa(path: Path, resamples: int) -> tuple[float, float]:
 
 def bench_report(count: int, resamples: int, is_java: bool) -> None:
     """All lexical metrics with intervals, beside pycocoevalcap's own pipeline without any."""
-    from ...eval.metrics.report import report_measures
+    from ...eval.metrics.text.lexical import report_measures
     from ...eval.statistics.bootstrap import estimates
 
     references, predictions = report_texts(count)
@@ -128,7 +128,7 @@ def pycocoevalcap_scores(predictions: list[str], references: list[str]) -> dict[
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
-    from ...eval.metrics.tokenize import tokenize
+    from ...eval.metrics.text.tokenize import tokenize
 
     wanted, found = (
         {n: [text] for n, text in enumerate(tokenize(texts, "lower"))} for texts in (references, predictions)
@@ -143,8 +143,8 @@ def bench_ap(num_images: int, num_boxes: int, resamples: int) -> None:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    from ...eval.coco import score_coco
-    from ...eval.metrics.detection import coco_stats
+    from ...eval.metrics.detection.coco_matching import coco_stats
+    from ...eval.tasks.coco import score_coco
 
     truth, found = coco_rows(num_images, num_boxes)
 

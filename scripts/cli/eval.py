@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...eval.catalog import report_names
 from ...eval.settings import EvalSettings, IouType, ReportProtocol, Tokenization, VqaProtocol
 from ...grounding.bad_input import BadInput
 from ...grounding.files import write_atomic
@@ -31,6 +32,7 @@ References = Annotated[
     Path | None, safety(help="A JSONL file with every `id`: missing and surplus predictions are refused by id")
 ]
 VqaRules = Annotated[VqaProtocol, what(help="The rules of scoring answers; docs/evaluation.md describes each")]
+METRICS = ", ".join(report_names())
 INTERVALS = ("resamples", "confidence", "seed")
 
 
@@ -62,7 +64,7 @@ def report(
         Tokenization,
         what(help="`raw`: split at blanks; `lower`: lower case, punctuation apart; `ptb`: Penn Treebank, needs Java"),
     ] = "lower",
-    metrics: Annotated[list[str] | None, what(help="Only these metrics; repeat it or use commas")] = None,
+    metrics: Annotated[list[str] | None, what(help=f"Only these; repeat it or use commas: {METRICS}")] = None,
     out: Json = None,
     references: References = None,
     sets: Sets = None,
@@ -97,7 +99,7 @@ def grounding(
     if records and not (references or predictions):
         _score("grounding", records, None, out, settings)
     elif references and predictions and not records:
-        from ...eval.coco import score_coco
+        from ...eval.tasks.coco import score_coco
 
         _show(score_coco(references, predictions, iou_type, settings), out)
     else:

@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-from ...eval.compare import HEADLINE, compare_runs
-from ...eval.probes import ORIGINAL, PROBES
+from ...eval.catalog import tested_metrics
+from ...eval.compare import compare_runs
+from ...eval.probes import IMAGE_PROBES, ORIGINAL
 from ...eval.records import Record, read_records
 from ...eval.score import EvalSettings, score
 from ...eval.table import by_metric, table
@@ -215,7 +216,7 @@ def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
 def _changed_pictures(cells: "Cells", grid: Grid, probes: Sequence[Probe], out: Path) -> Changed:
     """Records of `none` and of predicted evidence with their own pictures and under each probe that has originals."""
     rows = [(BASELINE, ()), *(row for row in grid.rows if row[0] == "predicted")]
-    under = [probe for probe in PROBES if probe in probes]
+    under = [probe for probe in IMAGE_PROBES if probe in probes]
     return {
         _row(source, forms): {
             ORIGINAL: _pool(cells, source, forms, grid.seeds),
@@ -258,11 +259,12 @@ def _compared(cells: Cells, grid: Grid, settings: EvalSettings, task: Task) -> F
         _row(s, forms): {seed: _less(_values(cells[s, forms, seed], task, settings), none[seed]) for seed in grid.seeds}
         for s, forms in rows
     }
+    less_none = {one.a_name: one.metrics for one in compared}
     text = "\n\n".join(
         [
-            table(by_metric(scores, HEADLINE[task]), "markdown", "evidence"),
+            table(by_metric(scores, tested_metrics(task)), "markdown", "evidence"),
             "Differences to `none`:",
-            table(by_metric({one.a_name: one.metrics for one in compared}, HEADLINE[task]), "markdown", "evidence"),
+            table(by_metric(less_none, tested_metrics(task)), "markdown", "evidence"),
             f"{compared[0].family}.",
         ]
     )
@@ -272,7 +274,7 @@ def _compared(cells: Cells, grid: Grid, settings: EvalSettings, task: Task) -> F
         "differences": {one.a_name: {k: asdict(v) for k, v in one.metrics.items()} for one in compared},
         "by_seed": by_seed,
     }
-    metric = next(name for name in reversed(HEADLINE[task]) if name in compared[0].metrics)
+    metric = next(name for name in reversed(tested_metrics(task)) if name in compared[0].metrics)
     lines = {one.a_name: one.metrics[metric].difference for one in compared}
     dots = {name: [found[metric] for found in seeds.values() if metric in found] for name, seeds in by_seed.items()}
     return Found(facts, text, forest_svg(lines, dots, f"{metric.replace('_', ' ')}: difference to no evidence"))
@@ -290,7 +292,7 @@ def _pool(cells: Cells, source: Source, forms: tuple[Form, ...], seeds: Sequence
 def _values(records: Sequence[Record], task: Task, settings: EvalSettings) -> dict[str, float]:
     """Each headline metric of one seed."""
     metrics = score(records, task, settings).metrics
-    return {name: metrics[name].value for name in HEADLINE[task] if name in metrics}
+    return {name: metrics[name].value for name in tested_metrics(task) if name in metrics}
 
 
 def _less(ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, float]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ...eval.compare import HEADLINE
+from ...eval.catalog import tested_metrics
 from ...eval.probes import probe
 from ...eval.records import Record
 from ...eval.score import EvalSettings
@@ -31,5 +31,5 @@ def drops(changed: Changed, settings: EvalSettings) -> tuple[dict[str, Any], str
         row: {name: {metric: asdict(cell) for metric, cell in cells.items()} for name, cells in one.drops.items()}
         for row, one in found.items()
     }
-    shown = table(by_metric(lines, HEADLINE["vqa"]), "markdown", "evidence, less the changed picture")
+    shown = table(by_metric(lines, tested_metrics("vqa")), "markdown", "evidence, less the changed picture")
     return facts, f"Drops where the picture is changed (Holm within a row of the grid):\n\n{shown}"

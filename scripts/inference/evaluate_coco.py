@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ...eval.grounding import MOST_LABELS
+from ...eval.tasks.grounding import MAX_LABELS
 from ...eval.records import Record, read_records
 from ...eval.score import EvalSettings, Scores, score
 from ...eval.statistics.strata import Strata
@@ -165,7 +165,7 @@ def evaluate(
     if "presence_auroc" not in scores.metrics:
         notes.append("no presence_auroc: every category that is known of an image is on it")
     if settings.strata and "category" not in strata:
-        notes.append(f"not scored by category: there are more than {MOST_LABELS}")
+        notes.append(f"not scored by category: there are more than {MAX_LABELS}")
     notes += [coco.skipped.summary()] if coco.skipped.entries else []
     return replace(scores, strata=strata, notes=notes)
 

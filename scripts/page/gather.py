@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 
-from ...eval.grounding import curves
 from ...eval.page.cases import pick_cases
 from ...eval.page.content import TITLES, Content, RunFacts, System
 from ...eval.page.html import page
@@ -17,6 +16,7 @@ from ...eval.page.systems import make_system, pairs_of
 from ...eval.records import data_sha256, read_records, task_of
 from ...eval.score import read_json
 from ...eval.settings import EvalSettings
+from ...eval.tasks.grounding import curves
 from ...grounding.bad_input import BadInput
 from ...grounding.files import file_sha256, read_lines, write_atomic
 from ..recipe import Recipe

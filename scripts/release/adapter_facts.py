@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...eval.compare import HEADLINE
+from ...eval.catalog import tested_metrics
 from ...eval.statistics.bootstrap import Difference, Estimate
 from ...eval.table import by_metric, table
 from ...grounding.bad_input import BadInput, Skipped
@@ -114,12 +114,12 @@ def _grid_tables(name: str, values: Mapping[str, Any]) -> str:
     """One set of questions: every row of the grid, and how much each differs from none."""
     rows = {row: _headline(cells) for row, cells in values["scores"].items()}
     differences = {f"{row} minus none": _headline(cells) for row, cells in values["differences"].items()}
-    parts = [table(by_metric(part, HEADLINE["vqa"]), "markdown", "evidence") for part in (rows, differences)]
+    parts = [table(by_metric(part, tested_metrics("vqa")), "markdown", "evidence") for part in (rows, differences)]
     return "\n\n".join([f"Questions: {name}.", *parts] if name else parts)
 
 
 def _headline(cells: Mapping[str, Any], task: Task = "vqa") -> dict[str, Estimate | Difference]:
-    return _estimates({name: cells[name] for name in HEADLINE[task] if name in cells} or cells)
+    return _estimates({name: cells[name] for name in tested_metrics(task) if name in cells} or cells)
 
 
 def _estimates(cells: Mapping[str, Any]) -> dict[str, Estimate | Difference]:

@@ -13,12 +13,12 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
-from ...eval.grounding import curves
 from ...eval.page.curves import reliability_file
 from ...eval.records import Record, read_records
 from ...eval.score import EvalSettings, Scores, score
 from ...eval.statistics.bootstrap import Estimate
 from ...eval.table import by_metric, table
+from ...eval.tasks.grounding import curves
 from ...grounding.bad_input import BadInput
 from ...grounding.datasets.schema import AnnotatedImages, split_of
 from ...grounding.datasets.schema import images as images_of

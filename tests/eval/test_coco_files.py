@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medglip.eval.coco import score_coco
 from medglip.eval.settings import EvalSettings
+from medglip.eval.tasks.coco import score_coco
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.geometry import mask_to_rle
 

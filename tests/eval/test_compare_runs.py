@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.stats import binomtest, chi2
-from statsmodels.stats.proportion import proportion_confint
 
 from medglip.eval.compare import compare_records, compare_runs
 from medglip.eval.settings import EvalSettings
@@ -84,7 +83,19 @@ def test_accuracies_have_a_mcnemar_p_value_and_overlaps_none(run: Callable[[floa
 
 def test_wilson_is_not_empty_where_all_are_right() -> None:
     assert wilson(10, 10) == pytest.approx((1 / (1 + 1.959964**2 / 10), 1.0))
-    assert wilson(3, 10, 0.9) == pytest.approx(proportion_confint(3, 10, 0.1, "wilson"))
+
+
+def test_numbers_of_statsmodels() -> None:
+    """What statsmodels 0.14.6 gave, which did these three before."""
+    assert wilson(0, 10) == pytest.approx((0.0, 0.27753279986288926), abs=1e-12)
+    assert wilson(10, 10) == pytest.approx((0.7224672001371106, 1.0), abs=1e-12)
+    assert wilson(3, 17, 0.9) == pytest.approx((0.07281446654706442, 0.36896697806902595), abs=1e-12)
+    p_values = {"a": 0.04, "b": 0.001, "c": 0.03, "d": 0.2, "e": 0.03}
+    assert holm(p_values) == pytest.approx({"a": 0.12, "b": 0.005, "c": 0.12, "d": 0.2, "e": 0.12}, abs=1e-12)
+    for only_a, only_b, p_value in ((3, 11, 0.057373046875), (30, 12, 0.008711912962379598), (6, 6, 1.0)):
+        a = mean(np.repeat([1.0, 0.0, 1.0], [only_a, only_b, 4]))
+        b = mean(np.repeat([0.0, 1.0, 1.0], [only_a, only_b, 4]))
+        assert mcnemar(a, b) == pytest.approx(p_value, abs=1e-12)
 
 
 def test_runs_that_do_not_pair_are_named(run: Callable[[float], Records]) -> None:

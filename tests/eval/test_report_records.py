@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medglip.eval.metrics.report import report_measures
-from medglip.eval.report import measure_report
+from medglip.eval.metrics.text.lexical import report_measures
 from medglip.eval.settings import EvalSettings
 from medglip.eval.statistics.bootstrap import estimate
 from medglip.eval.statistics.measure import Measured
+from medglip.eval.tasks.report import measure_report
 from medglip.grounding.bad_input import BadInput
 
 Record = dict[str, Any]

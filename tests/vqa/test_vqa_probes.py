@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medglip.eval.probes import PROBES as SCORED
+from medglip.eval.probes import IMAGE_PROBES
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.types import AnnotatedImage, Region
@@ -47,10 +47,10 @@ LABELS = ("liver", "spleen", "left kidney", "right kidney", "kidney", "liver tum
 
 
 def test_probes_are_those_that_are_scored_and_adversarial_pairs() -> None:
-    assert set(PROBES) == {*SCORED, "absent"}
+    assert set(PROBES) == {*IMAGE_PROBES, "absent"}
 
 
-@pytest.mark.parametrize("name", SCORED)
+@pytest.mark.parametrize("name", IMAGE_PROBES)
 def test_a_probe_keeps_ids_and_says_what_it_is(name: str) -> None:
     changed = probed(name, QUESTIONS, seed=3)  # pyright: ignore[reportArgumentType]
     assert [q.question_id for q in changed] == [q.question_id for q in QUESTIONS]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medglip.eval.compare import compare_records
-from medglip.eval.metrics.citations import citation_measures
+from medglip.eval.metrics.fields import field_measures
 from medglip.eval.records import data_sha256
 from medglip.eval.score import score
 from medglip.eval.settings import EvalSettings
@@ -47,7 +47,7 @@ def rows(record: Callable[..., Row]) -> list[Row]:
 
 
 def test_citations_by_hand(rows: list[Row]) -> None:
-    found = citation_measures(rows)
+    found = field_measures(rows, EvalSettings(), ["citations"])[0]
     wanted = {"citation_rate": 3 / 4, "citation_error_rate": 2 / 6, "citation_precision_50": 2 / 4}
     assert {name: found[name].value for name in NAMES} == pytest.approx(wanted)
     assert all(len(measure.rows_N) == 6 for measure in found.values())
@@ -85,7 +85,9 @@ def test_two_runs_that_cite_are_compared(rows: list[Row]) -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 3)), min_size=1, max_size=6))
 def test_shares_lie_in_0_and_1_and_nothing_undefined_is_given(drawn: list[tuple[int, bool, int]]) -> None:
     metas = [cites(*[region(0, HERE)] * cited, missing=(9,) * bad, shown=cited + more) for cited, bad, more in drawn]
-    found = citation_measures([{"id": f"s{n}", "meta": meta} for n, meta in enumerate(metas)])
+    found = field_measures(
+        [{"id": f"s{n}", "meta": meta} for n, meta in enumerate(metas)], EvalSettings(), ["citations"]
+    )[0]
     assert all(0 <= measure.value <= 1 for measure in found.values())
     assert ("citation_rate" in found) == any(cited + more for cited, _, more in drawn)
     assert ("citation_precision_50" in found) == any(cited for cited, _, _ in drawn)

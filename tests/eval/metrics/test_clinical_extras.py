@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from medglip.eval.metrics.clinical import clinical_measures
-from medglip.eval.metrics.extras import (
+from medglip.eval.metrics.clinical.labelers import (
     CheXbertLabeler,
     RadGraphReader,
     SamePhrase,
@@ -15,6 +14,7 @@ from medglip.eval.metrics.extras import (
     with_graphs,
     with_labels,
 )
+from medglip.eval.metrics.fields import field_measures
 from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
 
@@ -51,10 +51,10 @@ def test_models_fill_what_records_lack(record: Make) -> None:
     assert filled[0]["meta"]["labels"]["reference"]["Edema"] == 0
     assert filled[2]["meta"]["radgraph"]["prediction"] == {}
     assert filled[0]["meta"]["modality"] == "CR"
-    found, _ = clinical_measures(filled, EvalSettings(uncertain_policy="positive"))
+    found, _ = field_measures(filled, EvalSettings(uncertain_policy="positive"))
     assert found["chexbert_micro_f1_14"].value == 1.0
     assert found["radgraph_simple"].value == pytest.approx(1 / 3)
-    negative, _ = clinical_measures(filled, EvalSettings(uncertain_policy="negative"))
+    negative, _ = field_measures(filled, EvalSettings(uncertain_policy="negative"))
     assert negative["chexbert_micro_f1_5"].value == 0.0
     assert with_labels(filled, CheXbertLabeler(None)) == filled  # what is given is not asked again
 
@@ -75,7 +75,7 @@ def test_judged_phrases_are_radfacts_input(record: Make) -> None:
     verdicts = judged(candidate, reference, SamePhrase())
     assert [phrase["status"] for phrase in verdicts["candidate"]] == ["entailed", "not_entailed"]
     assert verdicts["candidate"][0]["evidence_boxes"] == [box]
-    found, _ = clinical_measures([record(0, "report", "a", "b", meta={"radfact": verdicts})], EvalSettings())
+    found, _ = field_measures([record(0, "report", "a", "b", meta={"radfact": verdicts})], EvalSettings())
     assert found["radfact_logical_f1"].value == 0.5
     assert found["radfact_grounding_f1"].value == 1.0
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medglip.eval.metrics.clinical import clinical_measures
-from medglip.eval.metrics.radgraph import LEVELS, Graphs, RadGraphReward, graph_measures, reward
+from medglip.eval.hf_metrics import RadGraphReward
+from medglip.eval.metrics.clinical.radgraph import LEVELS, Graphs, graph_measures, reward
+from medglip.eval.metrics.fields import field_measures
 from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
 
@@ -73,11 +74,11 @@ def test_means_over_the_records_that_hold_graphs(record: Make) -> None:
     metas = [{"radgraph": {"reference": whole, "prediction": REFERENCE}}, {}, {"radgraph": None}, None]
     metas.append({"radgraph": {"reference": REFERENCE, "prediction": PREDICTION}})
     records = [record(row, "report", "a", "b", meta=meta) for row, meta in enumerate(metas)]
-    found, notes = clinical_measures(records, EvalSettings())
+    found, notes = field_measures(records, EvalSettings())
     assert [measure.value for measure in found.values()] == pytest.approx([0.7, 0.7, 0.5])
     assert found["radgraph_simple"].rows_N.tolist() == [0, 4]
     assert notes[0] == "RadGraph reward: 3 of 5 records hold no meta.radgraph and are not among it."
-    assert found["radgraph_simple"].at(np.array([[0.0, 2.0]])) == pytest.approx([0.4])
+    assert found["radgraph_simple"].value_at(np.array([[0.0, 2.0]])) == pytest.approx([0.4])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_means_over_the_records_that_hold_graphs(record: Make) -> None:
 def test_broken_graphs_name_the_record(record: Make, graph: Any, problem: str) -> None:
     given = {"radgraph": {"reference": graph, "prediction": {}}}
     with pytest.raises(BadInput, match=problem):
-        clinical_measures([record(0, "report", "a", "b", meta=given)], EvalSettings())
+        field_measures([record(0, "report", "a", "b", meta=given)], EvalSettings())
 
 
 def test_metric_of_evaluate() -> None:

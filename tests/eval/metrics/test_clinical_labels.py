@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import classification_report, f1_score
 
-from medglip.eval.metrics.chexbert import CHEXPERT, TOP_5, LabelF1, Labels, UncertainPolicy, label_measures
-from medglip.eval.metrics.clinical import clinical_measures
+from medglip.eval.hf_metrics import LabelF1
+from medglip.eval.metrics.clinical.chexbert import CHEXPERT, TOP_5, Labels, UncertainPolicy, label_measures
+from medglip.eval.metrics.fields import field_measures
 from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
 
@@ -68,7 +69,7 @@ def test_a_weighted_resample_is_scikit_learns_on_the_drawn_reports(policy: Uncer
     truth, predicted = _binary(marks, policy)[:, drawn]
     weights = np.bincount(drawn, minlength=30)[None].astype(float)
     for name, expected in _theirs(truth, predicted).items():
-        assert found[f"chexbert_{name}_f1_14"].at(weights)[0] == pytest.approx(expected, abs=1e-12)
+        assert found[f"chexbert_{name}_f1_14"].value_at(weights)[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_policies_by_hand() -> None:
@@ -94,18 +95,18 @@ def test_parts_groups_and_pairs(record: Make) -> None:
     keep = np.arange(12) % 3 == 0
     part = label_measures([given for given, kept in zip(labels, keep, strict=True) if kept])
     for name, measure in whole.items():
-        assert measure.picked(keep).value == pytest.approx(part[name].value)
-        grouped = measure.grouped(np.arange(12) // 2, 6)
-        assert grouped.at(np.ones((1, 6)))[0] == pytest.approx(measure.value)
-        both = measure.joined(whole[name])
-        assert both.at(np.eye(2).repeat(12, 1)) == pytest.approx([measure.value] * 2)
+        assert measure.subset(keep).value == pytest.approx(part[name].value)
+        grouped = measure.aggregate(np.arange(12) // 2, 6)
+        assert grouped.value_at(np.ones((1, 6)))[0] == pytest.approx(measure.value)
+        both = measure.concat(whole[name])
+        assert both.value_at(np.eye(2).repeat(12, 1)) == pytest.approx([measure.value] * 2)
 
 
 def test_forms_of_labels(record: Make) -> None:
     as_list = [0, 1, None, "", -1.0, 0, 0, 0, 0, True, 0, 0, 0, 0]
     named = dict.fromkeys(CHEXPERT, 0) | {"Cardiomegaly": 1, "Edema": -1, "Pleural Effusion": 1}
     given = record(0, "report", "a", "b", meta={"labels": {"reference": as_list, "prediction": named}})
-    found, notes = clinical_measures([given], EvalSettings())
+    found, notes = field_measures([given], EvalSettings())
     assert [measure.value for measure in found.values()][:2] == pytest.approx([1.0, 3 / 14])
     assert found["chexbert_macro_f1_5"].value == pytest.approx(3 / 5)
     assert notes == [
@@ -130,14 +131,14 @@ def test_forms_of_labels(record: Make) -> None:
 )
 def test_broken_labels_name_the_record(record: Make, labels: Any, problem: str) -> None:
     with pytest.raises(BadInput, match=problem):
-        clinical_measures([record(0, "report", "a", "b", meta={"labels": labels})], EvalSettings())
+        field_measures([record(0, "report", "a", "b", meta={"labels": labels})], EvalSettings())
 
 
 def test_one_label_set_a_run(record: Make) -> None:
     sides = [{"reference": {name: 1}, "prediction": {name: 1}} for name in ("a", "b")]
     records = [record(row, "report", "a", "b", meta={"labels": given}) for row, given in enumerate(sides)]
     with pytest.raises(BadInput, match="'s1' and of 's0' differ in a, b"):
-        clinical_measures(records, EvalSettings())
+        field_measures(records, EvalSettings())
 
 
 def test_metric_of_evaluate() -> None:

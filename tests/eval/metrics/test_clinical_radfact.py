@@ -4,11 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medglip.eval.metrics.clinical import clinical_measures
-from medglip.eval.metrics.radcliq import RadCliQ, SubScores, radcliq_measures
-from medglip.eval.metrics.radfact import Phrase, RadFact, Verdicts, box_precision, fractions, radfact_measures
+from medglip.eval.hf_metrics import RadCliQ, RadFact
+from medglip.eval.metrics.clinical.radcliq import SubScores, radcliq_measures
+from medglip.eval.metrics.clinical.radfact import Phrase, Verdicts, box_precision, fractions, radfact_measures
+from medglip.eval.metrics.fields import field_measures
 from medglip.eval.settings import EvalSettings
 from medglip.eval.statistics.bootstrap import estimate
+from medglip.eval.tasks.report import measure_report
 from medglip.grounding.bad_input import BadInput
 
 Make = Callable[..., dict[str, Any]]
@@ -91,13 +93,15 @@ def test_f1_is_that_of_the_means_and_undefined_reports_are_passed_over() -> None
     assert found["radfact_logical_recall"].value == pytest.approx(1.5 / 3)
     assert found["radfact_logical_f1"].value == pytest.approx(1 / 2)
     weights = np.array([[2.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    assert found["radfact_logical_f1"].at(weights) == pytest.approx([2 * (2 / 3) / (1 + 2 / 3), 0, np.nan], nan_ok=True)
+    assert found["radfact_logical_f1"].value_at(weights) == pytest.approx(
+        [2 * (2 / 3) / (1 + 2 / 3), 0, np.nan], nan_ok=True
+    )
     assert np.isnan(found["radfact_spatial_f1"].value)
 
 
 def test_undefined_measures_are_named(record: Make) -> None:
     given = {"radfact": {"candidate": [_phrase(True, [BOX], [BOX])], "reference": [_phrase(True)]}}
-    found, notes = clinical_measures([record(0, "report", "a", "b", meta=given)], EvalSettings())
+    found, notes = field_measures([record(0, "report", "a", "b", meta=given)], EvalSettings())
     assert [name for name in found if "spatial" in name or "grounding" in name] == [
         "radfact_spatial_precision",
         "radfact_grounding_precision",
@@ -114,9 +118,9 @@ def test_measures_of_parts_clusters_and_pairs() -> None:
     verdicts = [Verdicts.model_validate({"candidate": side(), "reference": side()}) for _ in range(20)]
     whole, half = radfact_measures(verdicts), radfact_measures(verdicts[:10])
     for name, measure in whole.items():
-        assert measure.picked(np.arange(20) < 10).value == pytest.approx(half[name].value)
-        assert measure.grouped(np.arange(20) // 2, 10).at(np.ones((1, 10)))[0] == pytest.approx(measure.value)
-        assert measure.joined(half[name]).at(np.ones((1, 30)) * (np.arange(30) >= 20))[0] == pytest.approx(
+        assert measure.subset(np.arange(20) < 10).value == pytest.approx(half[name].value)
+        assert measure.aggregate(np.arange(20) // 2, 10).value_at(np.ones((1, 10)))[0] == pytest.approx(measure.value)
+        assert measure.concat(half[name]).value_at(np.ones((1, 30)) * (np.arange(30) >= 20))[0] == pytest.approx(
             half[name].value
         )
         cell = estimate(measure, [f"patient{row // 2}" for row in range(20)], resamples=50)
@@ -130,7 +134,7 @@ def test_reports_that_define_a_mean_are_counted(record: Make) -> None:
         {"radfact": {"candidate": side, "reference": [_phrase(True)]}} for side in ([_phrase(True, [BOX], [BOX])], [])
     ]
     records = [record(row, "report", "a", "b", meta=meta) for row, meta in enumerate(metas)]
-    found, notes = clinical_measures(records, EvalSettings())
+    found, notes = field_measures(records, EvalSettings())
     counts = "radfact_logical_precision 1, radfact_spatial_precision 1, radfact_grounding_precision 1"
     assert notes[0] == f"RadFact: reports that define it, of 2: {counts}."
     assert found["radfact_logical_precision"].value == 1.0
@@ -151,7 +155,7 @@ def test_reports_that_define_a_mean_are_counted(record: Make) -> None:
 def test_broken_phrases_name_the_record(record: Make, phrase: Any, problem: str) -> None:
     given = {"radfact": {"candidate": [phrase], "reference": []}}
     with pytest.raises(BadInput, match=problem):
-        clinical_measures([record(0, "report", "a", "b", meta=given)], EvalSettings())
+        field_measures([record(0, "report", "a", "b", meta=given)], EvalSettings())
 
 
 def test_radfacts_own_words_for_the_status() -> None:
@@ -173,13 +177,13 @@ def test_radcliq_by_hand(record: Make) -> None:
     above = means | {"radgraph": 0.53792312 + 0.30282584}  # one standard deviation better
     rows = [SubScores(**means), SubScores(**above)]
     found = radcliq_measures(rows)
-    assert found["radcliq_v1"].at(np.eye(2)) == pytest.approx([2.46655256e-10, -0.377083683], abs=1e-9)
+    assert found["radcliq_v1"].value_at(np.eye(2)) == pytest.approx([2.46655256e-10, -0.377083683], abs=1e-9)
     assert found["radcliq_v1"].value == pytest.approx(-0.377083683 / 2, abs=1e-9)
     assert found["radcliq_v1_inverse"].value == pytest.approx(-2 / 0.377083683, rel=1e-6)
     records = [record(row, "report", "a", "b", meta={"radcliq": given}) for row, given in enumerate((means, above))]
-    assert clinical_measures(records, EvalSettings())[0]["radcliq_v1"].value == found["radcliq_v1"].value
+    assert field_measures(records, EvalSettings())[0]["radcliq_v1"].value == found["radcliq_v1"].value
     with pytest.raises(BadInput, match=r"meta\.radcliq\.semb of 's0'"):
-        clinical_measures([record(0, "report", "a", "b", meta={"radcliq": means | {"semb": None}})], EvalSettings())
+        field_measures([record(0, "report", "a", "b", meta={"radcliq": means | {"semb": None}})], EvalSettings())
 
 
 def test_radcliq_of_evaluate_falls_as_scores_rise() -> None:
@@ -191,12 +195,12 @@ def test_radcliq_of_evaluate_falls_as_scores_rise() -> None:
 def test_named_metrics_alone(record: Make) -> None:
     given = record(0, "report", "a", "b", meta={"radfact": {"candidate": [_phrase(True)], "reference": []}})
     settings = EvalSettings(metrics=("bleu_4", "radfact_logical_precision"))
-    assert list(clinical_measures([given], settings)[0]) == ["radfact_logical_precision"]
+    assert list(measure_report([given], settings).measures) == ["bleu_4", "radfact_logical_precision"]
 
 
 def test_nothing_given_is_one_note(record: Make) -> None:
-    found, notes = clinical_measures([record(0, "report", "a", "b")], EvalSettings())
+    found, notes = field_measures([record(0, "report", "a", "b")], EvalSettings())
     assert found == {}
     assert len(notes) == 1
     with pytest.raises(BadInput, match="meta of 's0' is no object"):
-        clinical_measures([record(0, "report", "a", "b", meta=[1])], EvalSettings())
+        field_measures([record(0, "report", "a", "b", meta=[1])], EvalSettings())

@@ -12,11 +12,11 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from medglip.eval.coco import measure_coco, score_coco
-from medglip.eval.coco_files import CocoFiles, read_coco
-from medglip.eval.metrics.detection import PLACES, coco_stats
+from medglip.eval.metrics.detection.average_precision import STAT_INDEX, coco_stats
 from medglip.eval.settings import EvalSettings
 from medglip.eval.statistics.measure import Measured
+from medglip.eval.tasks.coco import measure_coco, score_coco
+from medglip.eval.tasks.coco_files import CocoFiles, read_coco
 from medglip.grounding.geometry import mask_to_rle
 
 SIDE = 200
@@ -94,10 +94,10 @@ def test_values_equal_pycocotools(tmp_path: Path, seed: int, iou_type: Any) -> N
     truth, found = _data(seed, iou_type == "segm")
     scores = score_coco(*_files(tmp_path, truth, found), iou_type, FEW)
     theirs = _pycocotools(truth, found, iou_type)
-    assert {name: scores.metrics[name].value for name in PLACES} == pytest.approx(
-        {name: theirs[place] for name, place in PLACES.items()}, abs=1e-9
+    assert {name: scores.metrics[name].value for name in STAT_INDEX} == pytest.approx(
+        {name: theirs[place] for name, place in STAT_INDEX.items()}, abs=1e-9
     )
-    assert all(scores.metrics[name].n == 40 for name in PLACES)
+    assert all(scores.metrics[name].n == 40 for name in STAT_INDEX)
     assert all(cell.low is not None and cell.low <= cell.value <= cell.high for cell in scores.metrics.values())  # pyright: ignore[reportOperatorIssue]
     with_truth = {row["image_id"] for row in truth["annotations"]}
     assert scores.counts["images_without_truth"] == 40 - len(with_truth)
@@ -121,10 +121,10 @@ def test_unit_weights_and_resamples_equal_pycocotools(tmp_path: Path, iou_type: 
         again_found += [row | {"image_id": new} for row in found if row["image_id"] == old]
     again_truth["annotations"] = [row | {"id": n} for n, row in enumerate(again_truth["annotations"], 1)]
     theirs = _pycocotools(again_truth, again_found, iou_type)
-    for name, place in PLACES.items():
+    for name, place in STAT_INDEX.items():
         measure = measured.measures[name]
-        assert float(measure.at(np.ones_like(weights_1N))[0]) == pytest.approx(measure.value, abs=1e-9), name
-        assert float(measure.at(weights_1N)[0]) == pytest.approx(theirs[place], abs=1e-9), name
+        assert float(measure.value_at(np.ones_like(weights_1N))[0]) == pytest.approx(measure.value, abs=1e-9), name
+        assert float(measure.value_at(weights_1N)[0]) == pytest.approx(theirs[place], abs=1e-9), name
 
 
 def test_a_stratum_is_that_category_alone(tmp_path: Path) -> None:
@@ -133,6 +133,6 @@ def test_a_stratum_is_that_category_alone(tmp_path: Path) -> None:
     one = dict(truth, annotations=[row for row in truth["annotations"] if row["category_id"] == 2])
     theirs = _pycocotools(one, [row for row in found if row["category_id"] == 2], "bbox")
     cells = scores.strata["category"]["kind 2"]
-    assert {name: cells[name].value for name in cells if name in PLACES} == pytest.approx(
-        {name: theirs[PLACES[name]] for name in cells if name in PLACES}, abs=1e-9
+    assert {name: cells[name].value for name in cells if name in STAT_INDEX} == pytest.approx(
+        {name: theirs[STAT_INDEX[name]] for name in cells if name in STAT_INDEX}, abs=1e-9
     )

@@ -2,7 +2,9 @@ import evaluate
 import numpy as np
 import pytest
 
-from medglip.eval.metrics.phrase import Pair, PhraseGrounding, dice, grounding_measures, make_pair
+from medglip.eval.hf_metrics import PhraseGrounding
+from medglip.eval.metrics.detection.pairs import Pair, dice, make_pair
+from medglip.eval.metrics.detection.phrase import grounding_measures
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.types import Region
 
@@ -81,12 +83,12 @@ def test_own_ranking_equals_faster_coco_eval(seed: int) -> None:
     measures = grounding_measures(pairs)
     for name in ("ap", "ap50", "ap75", "ar_100", "cpm"):
         part = measures[name]
-        assert float(part.at(np.ones((1, 200)))[0]) == pytest.approx(part.value, abs=1e-9)
+        assert float(part.value_at(np.ones((1, 200)))[0]) == pytest.approx(part.value, abs=1e-9)
     drawn = rng.integers(0, 200, 200)
     weights = np.bincount(drawn, minlength=200)[None].astype(float)
     again = grounding_measures([pairs[row] for row in sorted(drawn)])
     for name in ("ap", "ap50", "ap75", "ar_100", "cpm"):
-        assert float(measures[name].at(weights)[0]) == pytest.approx(again[name].value, abs=1e-9)
+        assert float(measures[name].value_at(weights)[0]) == pytest.approx(again[name].value, abs=1e-9)
 
 
 def test_dice_by_hand() -> None:

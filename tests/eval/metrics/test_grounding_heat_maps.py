@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from medglip.eval.metrics.pointing import HeatMaps, contrast_to_noise, heat_map_measures, hits_truth, threshold_iou
+from medglip.eval.hf_metrics import HeatMaps
+from medglip.eval.metrics.detection.pointing import (
+    contrast_to_noise,
+    heat_map_measures,
+    hits_truth,
+    threshold_iou,
+)
 from medglip.grounding.bad_input import BadInput
 
 TRUTH = np.zeros((4, 4), bool)

@@ -10,15 +10,16 @@ import torch
 from sklearn.metrics import brier_score_loss, roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error
 
-from medglip.eval.grounding import curves, measure_grounding, region_size
-from medglip.eval.metrics.calibration import calibration_error, reliability
-from medglip.eval.metrics.froc import RATES, Froc, froc_curve
-from medglip.eval.metrics.phrase import Pair, grounding_measures, hungarian_iou, is_exact, make_pair, union_iou
-from medglip.eval.metrics.presence import auroc
+from medglip.eval.metrics.detection.calibration import calibration_error, reliability
+from medglip.eval.metrics.detection.froc import RATES, Froc, froc_curve
+from medglip.eval.metrics.detection.pairs import Pair, make_pair
+from medglip.eval.metrics.detection.phrase import grounding_measures, hungarian_iou, is_exact, union_iou
+from medglip.eval.metrics.detection.presence import auroc
 from medglip.eval.page.curves import reliability_file
 from medglip.eval.settings import EvalSettings
 from medglip.eval.statistics.measure import Measure
 from medglip.eval.statistics.ranking import RankedHits
+from medglip.eval.tasks.grounding import curves, measure_grounding, region_size
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.geometry import mask_to_rle
 from medglip.grounding.types import Region
@@ -34,7 +35,7 @@ def _pair(truths: list[list[int]], said: list[list[int]], unsaid: list[list[int]
 
 
 def _value(measure: Measure, weights_N: Any) -> float:
-    return float(measure.at(np.asarray(weights_N, float)[None])[0])
+    return float(measure.value_at(np.asarray(weights_N, float)[None])[0])
 
 
 def test_several_boxes_by_hand() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medglip.eval.metrics import java
-from medglip.eval.metrics import meteor as program
-from medglip.eval.metrics.java import JavaFailed, run_java
-from medglip.eval.metrics.meteor import meteor, meteor_of_sums
-from medglip.eval.report import measure_report
+from medglip.eval.metrics.text import java
+from medglip.eval.metrics.text import meteor as program
+from medglip.eval.metrics.text.java import JavaFailed, run_java
+from medglip.eval.metrics.text.meteor import measures, meteor_of_sums
 from medglip.eval.settings import EvalSettings
+from medglip.eval.tasks.report import measure_report
 
 Record = dict[str, Any]
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java on this machine")
@@ -31,9 +31,9 @@ def test_equal_to_pycocoevalcap() -> None:
         ["the heart ||| is mildly enlarged"],
         ["a naïve cafés"],
     ]
-    part = meteor(found, wanted)
+    part = measures(found, wanted, [])["meteor"]
     assert part.value == pytest.approx(VALUE, abs=1e-12)
-    assert part.at(np.ones((1, 6)))[0] == part.value
+    assert part.value_at(np.ones((1, 6)))[0] == part.value
     assert meteor_of_sums(part.columns_NK) == pytest.approx(EACH, abs=1e-12)
 
 
@@ -43,13 +43,13 @@ EACH = [0.3507475628716524, 1.0, 0.0, 0.0, 0.23414634146341462, 0.33471742740250
 
 def test_without_java_the_rest_is_scored(monkeypatch: pytest.MonkeyPatch, record: Callable[..., Record]) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    monkeypatch.setattr(program, "_SAID", {})
+    monkeypatch.setattr(program, "_ANSWERS", {})
     records = [record(number, "report", "heart normal", "heart is normal") for number in range(4)]
     measured = measure_report(records, EvalSettings())
     assert list(measured.measures)[:6] == ["bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"]
     assert "meteor is missing, it needs Java: no `java` command was found." in measured.notes
     with pytest.raises(JavaFailed, match="no `java`"):
-        meteor(["a"], [["a"]])
+        measures(["a"], [["a"]], [])["meteor"]
 
 
 @pytest.fixture
@@ -92,12 +92,14 @@ def test_a_program_that_fails_is_an_error_at_once(
 def test_what_was_scored_once_is_not_asked_again(
     stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "_SAID", {})
+    monkeypatch.setattr(program, "_ANSWERS", {})
     counts = " ".join(["2", "3", *["1"] * 21])
     stand_in(f"while read -r line; do echo {counts}; done")
-    first = program.meteor(["a lung", "a heart"], [["the lung"], ["the heart"]])
+    first = program.measures(["a lung", "a heart"], [["the lung"], ["the heart"]], [])["meteor"]
     stand_in("exit 1")
-    again = program.meteor(["a heart", "a lung", "a heart"], [["the heart"], ["the lung"], ["the heart"]])
+    again = program.measures(["a heart", "a lung", "a heart"], [["the heart"], ["the lung"], ["the heart"]], [])[
+        "meteor"
+    ]
     assert np.array_equal(again.columns_NK, first.columns_NK[[1, 0, 1]])
     with pytest.raises(JavaFailed):
-        program.meteor(["a liver"], [["the liver"]])
+        program.measures(["a liver"], [["the liver"]], [])["meteor"]

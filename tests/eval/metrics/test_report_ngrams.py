@@ -7,7 +7,9 @@ from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge, my_lcs
 
-from medglip.eval.metrics.ngram import LEXICAL, common_subsequence, ngram_measures
+from medglip.eval.metrics.text.lexical import WITHOUT_JAVA
+from medglip.eval.metrics.text.ngram import common_subsequence
+from medglip.eval.metrics.text.ngram import measures as ngram_measures
 
 WORDS = ["no", "effusion", "left", "lung", "is", "clear", ".", "heart", "normal", "naïve", "1\N{NO-BREAK SPACE}1/2"]
 Corpus = tuple[list[str], list[list[str]]]
@@ -49,8 +51,8 @@ CORPORA = {
 @pytest.mark.parametrize("name", CORPORA)
 def test_equal_to_pycocoevalcap(name: str) -> None:
     bleu, rouge_l, cider = _reference(*CORPORA[name])
-    measures = ngram_measures(*CORPORA[name])
-    assert list(measures) == list(LEXICAL)
+    measures = ngram_measures(*CORPORA[name], WITHOUT_JAVA)
+    assert list(measures) == list(WITHOUT_JAVA)
     assert [part.value for part in measures.values()][:4] == pytest.approx(bleu, rel=1e-13, abs=0)
     assert measures["rouge_l"].value == rouge_l.mean()
     assert measures["rouge_l"].columns_NK[:, 0].tolist() == rouge_l.tolist()
@@ -63,18 +65,18 @@ def test_bleu_of_a_resample_is_that_of_its_texts() -> None:
     drawn = np.random.default_rng(0).integers(0, len(found), len(found))
     bleu = _reference([found[row] for row in drawn], [wanted[row] for row in drawn])[0]
     weights_1N = np.bincount(drawn, minlength=len(found))[None].astype(float)
-    measures = ngram_measures(found, wanted)
+    measures = ngram_measures(found, wanted, WITHOUT_JAVA)
     for n in range(1, 5):
         part = measures[f"bleu_{n}"]
-        assert part.at(weights_1N)[0] == pytest.approx(bleu[n - 1], rel=1e-12)
-        assert part.at(np.ones_like(weights_1N))[0] == part.value
+        assert part.value_at(weights_1N)[0] == pytest.approx(bleu[n - 1], rel=1e-12)
+        assert part.value_at(np.ones_like(weights_1N))[0] == part.value
 
 
 def test_cider_of_a_part_keeps_the_document_frequencies_of_all() -> None:
     found, wanted = CORPORA["reports"]
-    whole = ngram_measures(found, wanted)["cider"]
+    whole = ngram_measures(found, wanted, WITHOUT_JAVA)["cider"]
     is_first = np.arange(len(found)) < 10
-    part = whole.picked(is_first)
+    part = whole.subset(is_first)
     assert part.value == pytest.approx(_reference(found, wanted)[2][:10].mean())
     assert part.value != pytest.approx(_reference(found[:10], wanted[:10])[2].mean(), rel=1e-3)
 

@@ -3,7 +3,7 @@ import shutil
 import pytest
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from medglip.eval.metrics.tokenize import collapse, tokenize
+from medglip.eval.metrics.text.tokenize import collapse, tokenize
 from medglip.grounding.bad_input import BadInput
 
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java on this machine")

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medglip.eval.metrics.report import ReportNgrams
-from medglip.eval.metrics.vqa import VQAScores
+from medglip.eval.catalog import VQA_PROTOCOLS
+from medglip.eval.hf_metrics import ReportNgrams, VQAScores
 from medglip.eval.protocols import exact_match
 from medglip.eval.settings import EvalSettings, VqaProtocol
-from medglip.eval.vqa import PROTOCOLS, Question, measure_vqa, vqa_measures
+from medglip.eval.tasks.vqa import AnsweredQuestion, measure_vqa, vqa_measures
 from medglip.grounding.bad_input import BadInput
 
 NAMES = list(get_args(VqaProtocol))
@@ -25,10 +25,10 @@ TYPES = ["closed", "CLOSED ", "closed", "closed", "open", "OPEN"]
 
 def _questions(
     predictions: list[str] = PREDICTIONS, references: list[Any] = REFERENCES, types: list[str] = TYPES
-) -> list[Question]:
+) -> list[AnsweredQuestion]:
     rows = enumerate(zip(predictions, references, types, strict=True))
     return [
-        Question(
+        AnsweredQuestion(
             id=f"s{row}",
             prediction=text,
             references=tuple(answer if isinstance(answer, list) else [answer]),
@@ -38,15 +38,15 @@ def _questions(
     ]
 
 
-def _measured(questions: list[Question], **choices: Any) -> tuple[dict[str, float], dict[str, int]]:
+def _measured(questions: list[AnsweredQuestion], **choices: Any) -> tuple[dict[str, float], dict[str, int]]:
     chosen = EvalSettings(**choices)
-    found, counts = vqa_measures(questions, PROTOCOLS[chosen.protocol].rules(chosen), chosen)
+    found, counts = vqa_measures(questions, VQA_PROTOCOLS[chosen.protocol].load().rules(chosen), chosen)
     return {name: part.value for name, part in found.items()}, counts
 
 
 def test_the_table_holds_every_protocol() -> None:
-    assert sorted(PROTOCOLS) == sorted(NAMES)
-    assert all(name == module.PROTOCOL and module.VERSION for name, module in PROTOCOLS.items())
+    assert sorted(VQA_PROTOCOLS) == sorted(NAMES)
+    assert all(name == entry.load().PROTOCOL and entry.load().VERSION for name, entry in VQA_PROTOCOLS.items())
 
 
 def test_exact_match_by_hand() -> None:
@@ -103,7 +103,7 @@ def test_nothing_is_dropped_silently(protocol: str) -> None:
     questions = _questions(
         ["", " \n", "perhaps", "yes", "lung"], ["yes", "lung", "no", "yes", "x"], ["", "", "", "", ""]
     )
-    questions.append(Question(id="blank", prediction="lung", references=()))
+    questions.append(AnsweredQuestion(id="blank", prediction="lung", references=()))
     values, counts = _measured(questions, protocol=protocol)
     assert [counts[name] for name in ("n", "scored", "abstained", "failed", "skipped")] == [6, 2, 1, 2, 1]
     assert values["closed_accuracy"] == 1 / 3
@@ -114,7 +114,7 @@ def test_bad_answer_types_and_missing_references_are_named() -> None:
         _measured(_questions(["yes"], ["yes"], ["closd"]))
     assert _measured(_questions(["yes"], ["yes"], ["closd"]), closed_def="yes_no")[1]["closed"] == 1
     with pytest.raises(BadInput, match="no question has a reference"):
-        _measured([Question(id="a", prediction="yes", references=())])
+        _measured([AnsweredQuestion(id="a", prediction="yes", references=())])
 
 
 def test_records_are_measured_with_notes(record: Callable[..., Any]) -> None:
@@ -137,9 +137,9 @@ ANSWERED = st.lists(st.tuples(TEXTS, TEXTS, st.sampled_from(["open", "closed", "
 @settings(deadline=None, max_examples=50)
 @given(rows=ANSWERED, data=st.data())
 def test_counts_add_up_and_order_does_not_matter(protocol: str, rows: list[Any], data: st.DataObject) -> None:
-    def made(some: list[Any]) -> list[Question]:
+    def made(some: list[Any]) -> list[AnsweredQuestion]:
         return [
-            Question(id="q", prediction=text, references=(answer,) if answer.strip() else (), answer_type=kind)
+            AnsweredQuestion(id="q", prediction=text, references=(answer,) if answer.strip() else (), answer_type=kind)
             for text, answer, kind in some
         ]
 
@@ -158,7 +158,7 @@ def test_counts_add_up_and_order_does_not_matter(protocol: str, rows: list[Any],
 @given(st.text(min_size=1, max_size=20), st.sampled_from(["open", "closed", ""]))
 def test_the_reference_itself_is_right(text: str, kind: str) -> None:
     if text.strip():
-        values, counts = _measured([Question(id="q", prediction=text, references=(text,), answer_type=kind)])
+        values, counts = _measured([AnsweredQuestion(id="q", prediction=text, references=(text,), answer_type=kind)])
         assert set(values.values()) == {1.0}
         assert counts["scored"] == 1
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from medglip.eval.metrics.report import report_measures
+from medglip.eval.metrics.text.lexical import report_measures
 from medglip.eval.statistics import bootstrap
 from medglip.eval.statistics.bootstrap import estimate, estimates, paired_difference, paired_differences
-from medglip.eval.statistics.measure import Measure, Sums, mean, swapped
+from medglip.eval.statistics.measure import Measure, Sums, mean, swap_difference
 from medglip.eval.statistics.ranking import RankedHits
 
 RNG = np.random.default_rng(0)
@@ -204,6 +204,6 @@ def test_swaps_of_sums_are_the_weights_of_both_systems() -> None:
         )
 
     a, b, swaps = one(), one(), rng.integers(0, 2, (5, 9)).astype(float)
-    both = a.joined(b)
-    wanted = both.at(np.concatenate([1 - swaps, swaps], 1)) - both.at(np.concatenate([swaps, 1 - swaps], 1))
-    assert swapped([a], [b])(swaps)[0] == pytest.approx(wanted)
+    both = a.concat(b)
+    wanted = both.value_at(np.concatenate([1 - swaps, swaps], 1)) - both.value_at(np.concatenate([swaps, 1 - swaps], 1))
+    assert swap_difference([a], [b])(swaps)[0] == pytest.approx(wanted)

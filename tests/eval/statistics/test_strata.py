@@ -3,7 +3,7 @@ import pytest
 
 from medglip.eval.statistics.bootstrap import estimate
 from medglip.eval.statistics.measure import Measured, mean
-from medglip.eval.statistics.strata import estimated, labels_of
+from medglip.eval.statistics.strata import estimate_all, labels_of
 
 RNG = np.random.default_rng(0)
 RIGHT = RNG.integers(0, 2, 40).astype(float)
@@ -21,7 +21,7 @@ RUN = Measured(
 
 
 def test_a_stratum_is_the_metric_of_its_samples_alone() -> None:
-    found = estimated(RUN, resamples=300, confidence=0.9, seed=1)[1]
+    found = estimate_all(RUN, resamples=300, confidence=0.9, seed=1)[1]
     for axis, labels in (("side", SIDES), ("part", PARTS)):
         assert set(found[axis]) == set(labels) - {""}
         for label, cells in found[axis].items():
@@ -32,15 +32,15 @@ def test_a_stratum_is_the_metric_of_its_samples_alone() -> None:
 
 
 def test_metrics_without_samples_and_axes_of_one_label_are_left_out() -> None:
-    found = estimated(RUN, resamples=300, confidence=0.9, seed=1)[1]
+    found = estimate_all(RUN, resamples=300, confidence=0.9, seed=1)[1]
     assert set(found) == {"side", "part"}
     assert set(found["side"]["left"]) == {"all", "odd"}
     assert set(found["side"]["right"]) == {"all"}
 
 
 def test_the_whole_is_the_same_with_strata_and_without() -> None:
-    whole, _ = estimated(RUN, resamples=300, confidence=0.9, seed=1)
-    alone, none = estimated(RUN, resamples=300, confidence=0.9, seed=1, strata=False)
+    whole, _ = estimate_all(RUN, resamples=300, confidence=0.9, seed=1)
+    alone, none = estimate_all(RUN, resamples=300, confidence=0.9, seed=1, strata=False)
     assert whole == alone
     assert none == {}
 

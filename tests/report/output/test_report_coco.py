@@ -6,7 +6,7 @@ import pytest
 from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
-from medglip.eval.coco_files import read_coco
+from medglip.eval.tasks.coco_files import read_coco
 from medglip.grounding.bad_input import BadInput, Skipped
 from medglip.grounding.types import Region
 from medglip.report.output.coco import read_reports, to_coco, write_coco

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medglip.eval.metrics.chexbert import Labels, label_measures
-from medglip.eval.metrics.radfact import Verdicts, radfact_measures
+from medglip.eval.metrics.clinical.chexbert import Labels, label_measures
+from medglip.eval.metrics.clinical.radfact import Verdicts, radfact_measures
 from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.phantoms.draw import findings_of
 from medglip.grounding.types import AnnotatedImage, Region

@@ -5,16 +5,13 @@ RadGraph (mean of entity and relation F1), BERTScore (distilroberta-base, rescal
 BLEU-2. Constants: Yu et al. 2023 (rajpurkarlab/CXR-Report-Metric), as RadEval writes them out.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
 
-import datasets
 import numpy as np
 from pydantic import BaseModel, FiniteFloat
 
-from ..statistics.measure import Floats, Measure, mean
-from .shell import MeasureMetric
-from .sums import ratio, sums
+from ...settings import EvalSettings
+from ...statistics.measure import Floats, Measure, from_sums, mean, ratio
 
 _MEAN = np.array([0.53792312, 0.61757256, 0.76479421, 0.44738335])
 _SCALE = np.array([0.30282584, 0.22430938, 0.25394391, 0.29892717])
@@ -31,30 +28,26 @@ class SubScores(BaseModel):
     bleu2: FiniteFloat
 
 
+Form = SubScores
+
+
 def radcliq(scores_N4: Floats) -> Floats:
     """float64[N]: RadCliQ-v1 of rows of RadGraph, BERTScore, embedding cosine and BLEU-2."""
     return (scores_N4 - _MEAN) / _SCALE @ _WEIGHTS + _INTERCEPT
+
+
+def measures(
+    values: Sequence[SubScores], rows: Sequence[int], _ids: Sequence[str], _settings: EvalSettings
+) -> tuple[dict[str, Measure], list[str]]:
+    """`radcliq_measures`; there is nothing to note."""
+    return radcliq_measures(values, rows), []
 
 
 def radcliq_measures(scores: Sequence[SubScores], rows: Sequence[int] | None = None) -> dict[str, Measure]:
     """radcliq_v1, the mean over reports, and radcliq_v1_inverse, 1 / mean as RadEval reports it.
 
     The map is standardised, so that means lie near 0 and the inverse jumps there: prefer the mean. The inverse of a
-    mean of 0 is nan. `rows`: places among the inputs.
+    mean of 0 is nan. `rows`: indices among the inputs.
     """
-    found = mean(radcliq(np.array([list(given.model_dump().values()) for given in scores])), rows)
-    inverse = sums(found.columns_NK[:, ::-1], ratio, rows)
-    return {"radcliq_v1": found, "radcliq_v1_inverse": inverse}
-
-
-class RadCliQ(MeasureMetric):
-    """Four numbers a report: `compute(radgraph=, bertscore=, semb=, bleu2=)`."""
-
-    columns: ClassVar[Mapping[str, Any]] = {name: datasets.Value("float64") for name in SubScores.model_fields}
-
-    def measures(
-        self, radgraph: list[float], bertscore: list[float], semb: list[float], bleu2: list[float], **_others: Any
-    ) -> Mapping[str, Measure]:
-        """`radcliq_measures`; `_others` are meant for the metrics this one is combined with."""
-        rows = zip(radgraph, bertscore, semb, bleu2, strict=True)
-        return radcliq_measures([SubScores(**dict(zip(SubScores.model_fields, row, strict=True))) for row in rows])
+    found = mean(radcliq(np.array([list(one.model_dump().values()) for one in scores])), rows)
+    return {"radcliq_v1": found, "radcliq_v1_inverse": from_sums(found.columns_NK[:, ::-1], ratio, rows)}

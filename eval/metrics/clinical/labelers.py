@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol
 
-from ...grounding.bad_input import BadInput
-from ..records import Record
+from ....grounding.bad_input import BadInput
+from ...records import Record
+from ..fields import holds
 from .chexbert import CHEXPERT
-from .clinical import holds
 
 
 class Labeler(Protocol):

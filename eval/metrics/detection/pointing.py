@@ -3,16 +3,14 @@
 For maps that a model gives instead of boxes; records hold none.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
-import datasets
 import numpy as np
 from numpy.typing import NDArray
 
-from ...grounding.bad_input import BadInput
-from ..statistics.measure import Bools, Floats, Measure, mean
-from .shell import MeasureMetric
+from ....grounding.bad_input import BadInput
+from ...statistics.measure import Bools, Floats, Measure, mean
 
 THRESHOLDS = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
 """Heat at and above which a pixel counts as said, as in BioViL's phrase grounding."""
@@ -57,7 +55,7 @@ def heat_map_measures(
     """
     if len(maps) != len(truths) or not len(maps):
         raise BadInput(f"{len(maps)} heat maps for {len(truths)} truths.", fix="give one truth for each map")
-    pairs = [_checked(*pair, number) for number, pair in enumerate(zip(maps, truths, strict=True), 1)]
+    pairs = [_check(*pair, number) for number, pair in enumerate(zip(maps, truths, strict=True), 1)]
     contrasts = np.array([contrast_to_noise(*pair, signed=signed) for pair in pairs])
     found: dict[str, Measure] = {
         "pointing_game": mean([hits_truth(*pair) for pair in pairs]),
@@ -67,7 +65,7 @@ def heat_map_measures(
     return found | ({"cnr": mean(contrasts[defined], defined)} if len(defined) else {})
 
 
-def _checked(map_HW: Any, truth_HW: Any, number: int) -> tuple[Floats, Bools]:
+def _check(map_HW: Any, truth_HW: Any, number: int) -> tuple[Floats, Bools]:
     heat, truth = np.asarray(map_HW, np.float64), np.asarray(truth_HW, bool)
     if heat.ndim != 2 or heat.shape != truth.shape:
         raise BadInput(f"heat of shape {heat.shape}, truth of {truth.shape}.", row=number, fix="give both as [H, W]")
@@ -76,21 +74,3 @@ def _checked(map_HW: Any, truth_HW: Any, number: int) -> tuple[Floats, Bools]:
     if not truth.any():
         raise BadInput("no true pixel.", row=number, fix="leave maps of absent phrases out")
     return heat, truth
-
-
-class HeatMaps(MeasureMetric):
-    """`heat_map_measures` for the evaluate library: `HeatMaps().compute(predictions=maps, references=truths)`.
-
-    Maps of one call may differ in size. `signed` is an option of `compute`.
-    """
-
-    columns: ClassVar[Mapping[str, Any]] = {
-        "predictions": datasets.List(datasets.List(datasets.Value("float64"))),
-        "references": datasets.List(datasets.List(datasets.Value("bool"))),
-    }
-
-    def measures(
-        self, predictions: list[Any], references: list[Any], signed: bool = False, **_others: Any
-    ) -> Mapping[str, Measure]:
-        """`_others` are meant for the metrics this one is combined with."""
-        return heat_map_measures(predictions, references, signed=signed)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..statistics.measure import Floats
-from ..statistics.ranking import RankedHits
+from ...statistics.measure import Floats, Measure
+from ...statistics.ranking import RankedHits
+from .pairs import Pairs
 
 RATES = np.array([1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8])
 """False positives an image, at which the competition performance metric reads the curve."""
@@ -35,9 +36,9 @@ class Froc(RankedHits):
         """From the ranking of average precision, whose first threshold is .5."""
         parts = {part.name: getattr(hits, part.name) for part in fields(hits)}
         ranking = cls(**parts | {"hits_DT": hits.hits_DT[:, :1], "truths_N": hits.truths_NK.sum(1)})
-        return ranking.picked(np.ones(len(hits.rows_N), bool))
+        return ranking.subset(np.ones(len(hits.rows_N), bool))
 
-    def at(self, weights_RN: Floats) -> Floats:
+    def value_at(self, weights_RN: Floats) -> Floats:
         """float64[R]: the mean sensitivity; nan for weights that leave no true region."""
         _, wrong_RU, right_RU = self.curves(weights_RN)
         return np.array([np.interp(RATES, *curve).mean() for curve in zip(wrong_RU, right_RU, strict=True)])
@@ -58,6 +59,11 @@ class Froc(RankedHits):
                 np.concatenate([origin_R1, wrong_RD[:, lasts_U]], 1) / images_R1,
                 np.concatenate([origin_R1, right_RD[:, lasts_U]], 1) / truths_R1,
             )
+
+
+def measures(pairs: Pairs) -> dict[str, Measure]:
+    """Cpm."""
+    return {"cpm": Froc.of(pairs.hits)}
 
 
 def froc_curve(hits: RankedHits) -> list[FrocPoint]:

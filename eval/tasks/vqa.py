@@ -4,22 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..grounding.bad_input import BadInput, nearest
-from .metrics.citations import citation_measures
-from .protocols import exact_match, llava_med, lmms_slake, medevalkit_rule
-from .protocols.vqa_rules import VqaRules
-from .records import Record, cluster, clustered_by_image, shown
-from .settings import EvalSettings
-from .statistics.measure import Measure, Measured, mean
-from .statistics.strata import labels_of
-
-PROTOCOLS = {
-    "exact_match": exact_match,
-    "llava_med": llava_med,
-    "lmms_slake": lmms_slake,
-    "medevalkit_rule": medevalkit_rule,
-}
-"""Name -> module, whose `rules(settings)` are the protocol."""
+from ...grounding.bad_input import BadInput, nearest
+from ..catalog import VQA_PROTOCOLS
+from ..metrics.fields import field_measures
+from ..protocols.vqa_rules import VqaRules
+from ..records import Record, cluster, clustered_by_image, shown
+from ..settings import EvalSettings
+from ..statistics.measure import Measure, Measured, mean
+from ..statistics.strata import labels_of
 
 _TYPES: dict[str, Literal["open", "closed", ""]] = {
     "open": "open",
@@ -32,7 +24,7 @@ _TYPES: dict[str, Literal["open", "closed", ""]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
+class AnsweredQuestion:
     """One answered question. `references`: acceptable answers, blank ones left out; none: it cannot be scored."""
 
     id: str
@@ -43,7 +35,7 @@ class Question:
 
 @dataclass
 class _Tally:
-    """What was seen of the questions so far: each metric's values with their places, and the counts."""
+    """What was seen of the questions so far: each metric's values with their rows, and the counts."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
     rows: dict[str, list[int]] = field(default_factory=dict)
@@ -61,17 +53,17 @@ class _Tally:
 
 def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
     """The metrics that the protocol defines; a kind (open, closed) without questions is left out. Where records hold
-    citations, `citation_measures` of them, the same under every protocol.
+    citations, the measures of these, the same under every protocol.
 
     `counts`, beside those of `vqa_measures`: clustered_by_image (no patient known).
     """
-    rules = PROTOCOLS[settings.protocol].rules(settings)
+    rules = VQA_PROTOCOLS[settings.protocol].load().rules(settings)
     questions = [question(record) for record in records]
     measures, counts = vqa_measures(questions, rules, settings)
     return Measured(
         protocol=rules.protocol,
         version=rules.version,
-        measures=measures | citation_measures(records),
+        measures=measures | field_measures(records, settings, ["citations"])[0],
         clusters=[cluster(record) for record in records],
         counts=counts | {"clustered_by_image": clustered_by_image(records)},
         strata=labels_of(records),
@@ -79,9 +71,9 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
     )
 
 
-def question(record: Record) -> Question:
+def question(record: Record) -> AnsweredQuestion:
     """A record as a question: a failed prediction is empty text, an answer one text or several."""
-    return Question(
+    return AnsweredQuestion(
         id=record["id"],
         prediction=record["prediction"] or "",
         references=references_of(record["answer"]),
@@ -96,9 +88,9 @@ def references_of(answer: Any) -> tuple[str, ...]:
 
 
 def vqa_measures(
-    questions: Sequence[Question], rules: VqaRules, settings: EvalSettings
+    questions: Sequence[AnsweredQuestion], rules: VqaRules, settings: EvalSettings
 ) -> tuple[dict[str, Measure], dict[str, int]]:
-    """Each metric's measure, its rows the places of its questions; and counts.
+    """Each metric's measure, its rows the indices of its questions; and counts.
 
     A question with several references takes the best over them in each metric. counts: n = scored + abstained +
     failed + skipped, where abstained is a closed yes/no question from whose answer the protocol reads neither, failed
@@ -118,34 +110,33 @@ def vqa_measures(
         tally.count(*_kinds(asked, closed, rules, settings))
         key = asked.prediction, asked.references, closed
         if key not in known:
-            known[key] = _best([rules.score(asked.prediction, reference, closed) for reference in asked.references])
+            scores = [rules.score(asked.prediction, reference, closed) for reference in asked.references]
+            known[key] = {name: max(row[name] for row in scores) for name in scores[0]}
         tally.add(row, known[key])
     if not tally.values:
         raise BadInput("no question has a reference answer.", fix="`answer` holds the reference")
     return {name: mean(values, tally.rows[name]) for name, values in sorted(tally.values.items())}, tally.counts
 
 
-def is_closed(asked: Question, rules: VqaRules, settings: EvalSettings) -> bool:
+def is_closed(asked: AnsweredQuestion, rules: VqaRules, settings: EvalSettings) -> bool:
     """By the answer type (`open`, `other`, `number`, `closed`, `yes/no`, any case) where that is the definition and
     the question has one; else by its references: all yes or no.
     """
-    kind = _kind(asked) if settings.closed_def == "answer_type" else ""
-    return kind == "closed" if kind else _is_yes_no(asked, rules)
+    if settings.closed_def == "answer_type":
+        kind = asked.answer_type.strip().lower()
+        if kind not in _TYPES:
+            fix = nearest(kind, [name for name in _TYPES if name])
+            raise BadInput(f"unknown answer_type {asked.answer_type!r} of {asked.id!r}.", fix=fix)
+        if _TYPES[kind]:
+            return _TYPES[kind] == "closed"
+    return _is_yes_no(asked, rules)
 
 
-def _kind(asked: Question) -> Literal["open", "closed", ""]:
-    kind = asked.answer_type.strip().lower()
-    if kind not in _TYPES:
-        fix = nearest(kind, [name for name in _TYPES if name])
-        raise BadInput(f"unknown answer_type {asked.answer_type!r} of {asked.id!r}.", fix=fix)
-    return _TYPES[kind]
-
-
-def _is_yes_no(asked: Question, rules: VqaRules) -> bool:
+def _is_yes_no(asked: AnsweredQuestion, rules: VqaRules) -> bool:
     return all(rules.is_yes_no(reference) for reference in asked.references)
 
 
-def _kinds(asked: Question, closed: bool, rules: VqaRules, settings: EvalSettings) -> list[str]:
+def _kinds(asked: AnsweredQuestion, closed: bool, rules: VqaRules, settings: EvalSettings) -> list[str]:
     """The counts that a question is part of."""
     yes_no = closed and _is_yes_no(asked, rules)
     if not asked.prediction.strip():
@@ -156,11 +147,7 @@ def _kinds(asked: Question, closed: bool, rules: VqaRules, settings: EvalSetting
     return names + ["closed_by_reference"] * (settings.closed_def == "answer_type" and not asked.answer_type.strip())
 
 
-def _best(scores: Sequence[dict[str, float]]) -> dict[str, float]:
-    return {name: max(row[name] for row in scores) for name in scores[0]}
-
-
-def _notes(questions: Sequence[Question], counts: dict[str, int]) -> list[str]:
+def _notes(questions: Sequence[AnsweredQuestion], counts: dict[str, int]) -> list[str]:
     notes: list[str] = []
     if counts["closed_by_reference"]:
         notes.append(

@@ -7,16 +7,14 @@ boxes in [0, 1] of the image, none or null where the phrase has no place; `evide
 entail it. Rules: Bannur et al. 2024 (MAIRA-2), as microsoft/RadFact computes them.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-import datasets
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 
-from ..statistics.measure import Bools, Floats, Measure, Sums
-from .shell import MeasureMetric
-from .sums import divide, ratio, sums
+from ...settings import EvalSettings
+from ...statistics.measure import Bools, Floats, Measure, Sums, divide, from_sums, ratio
 
 GRID = 224
 """Pixels a side of the masks that boxes are compared on."""
@@ -66,6 +64,9 @@ class Verdicts(BaseModel):
     reference: list[Phrase]
 
 
+Form = Verdicts
+
+
 def box_precision(boxes: Sequence[Box], evidence: Sequence[Box]) -> float:
     """Part of the boxes' union that lies inside the evidence's, on the grid; nan for boxes less than a pixel wide."""
     mask = _mask(boxes)
@@ -98,31 +99,36 @@ def _part(count: int, total: int) -> float:
     return count / total if total else float("nan")
 
 
-def radfact_measures(verdicts: Sequence[Verdicts], rows: Sequence[int] | None = None) -> dict[str, Measure]:
-    """radfact_{logical,spatial,grounding}_{precision,recall,f1} in [0, 1].
-
-    Precision is the mean fraction over reports with such phrases, recall the same of the references; F1 is that of
-    these two means (0 where both are). What no report defines is nan. `rows`: places among the inputs.
-    """
-    precisions_NK = np.array([fractions(given.candidate) for given in verdicts])
-    recalls_NK = np.array([fractions(given.reference) for given in verdicts])
-    found: dict[str, Measure] = {}
-    for column, kind in enumerate(KINDS):
-        precision_N2, recall_N2 = _sum_and_count(precisions_NK[:, column]), _sum_and_count(recalls_NK[:, column])
-        found[f"radfact_{kind}_precision"] = sums(precision_N2, ratio, rows)
-        found[f"radfact_{kind}_recall"] = sums(recall_N2, ratio, rows)
-        found[f"radfact_{kind}_f1"] = sums(np.concatenate([precision_N2, recall_N2], 1), f1_of_means, rows)
-    return found
-
-
-def num_defining(measures: Mapping[str, Measure]) -> dict[str, int]:
-    """Reports that define each precision and recall, for those that not every report does.
+def measures(
+    values: Sequence[Verdicts], rows: Sequence[int], _ids: Sequence[str], _settings: EvalSettings
+) -> tuple[dict[str, Measure], list[str]]:
+    """`radfact_measures`, and how many reports define each precision and recall that not every report defines.
 
     The others stay among the samples, so that two systems can be compared on the same reports.
     """
-    means = {name: part for name, part in measures.items() if isinstance(part, Sums) and part.formula is ratio}
-    counts = {name: int(part.columns_NK[:, 1].sum()) for name, part in means.items()}
-    return {name: count for name, count in counts.items() if 0 < count < len(means[name].rows_N)}
+    found = radfact_measures(values, rows)
+    means = {name: part for name, part in found.items() if part.formula is ratio}
+    defining = {name: int(part.columns_NK[:, 1].sum()) for name, part in means.items()}
+    counts = ", ".join(f"{name} {num}" for name, num in defining.items() if 0 < num < len(rows))
+    notes = [f"RadFact: reports that define it, of {len(rows)}: {counts}."] if counts else []
+    return dict(found), notes
+
+
+def radfact_measures(verdicts: Sequence[Verdicts], rows: Sequence[int] | None = None) -> dict[str, Sums]:
+    """radfact_{logical,spatial,grounding}_{precision,recall,f1} in [0, 1].
+
+    Precision is the mean fraction over reports with such phrases, recall the same of the references; F1 is that of
+    these two means (0 where both are). What no report defines is nan. `rows`: indices among the inputs.
+    """
+    precisions_NK = np.array([fractions(one.candidate) for one in verdicts])
+    recalls_NK = np.array([fractions(one.reference) for one in verdicts])
+    found: dict[str, Sums] = {}
+    for column, kind in enumerate(KINDS):
+        precision_N2, recall_N2 = _sum_and_count(precisions_NK[:, column]), _sum_and_count(recalls_NK[:, column])
+        found[f"radfact_{kind}_precision"] = from_sums(precision_N2, ratio, rows)
+        found[f"radfact_{kind}_recall"] = from_sums(recall_N2, ratio, rows)
+        found[f"radfact_{kind}_f1"] = from_sums(np.concatenate([precision_N2, recall_N2], 1), f1_of_means, rows)
+    return found
 
 
 def _sum_and_count(values_N: Floats) -> Floats:
@@ -134,24 +140,3 @@ def f1_of_means(sums_R4: Floats) -> Floats:
     """float64[R]: F1 of a precision and a recall, each a sum and a count; 0 where both are, nan where one has none."""
     precision_R, recall_R = ratio(sums_R4[:, :2]), ratio(sums_R4[:, 2:])
     return divide(2 * precision_R * recall_R, precision_R + recall_R, 0.0)
-
-
-class RadFact(MeasureMetric):
-    """One list of judged phrases a report: those of the report as predictions, those of its reference as references."""
-
-    columns: ClassVar[Mapping[str, Any]] = {
-        side: datasets.List(
-            {
-                "phrase": datasets.Value("string"),
-                "status": datasets.Value("string"),
-                "boxes": datasets.List(datasets.List(datasets.Value("float64"))),
-                "evidence_boxes": datasets.List(datasets.List(datasets.Value("float64"))),
-            }
-        )
-        for side in ("predictions", "references")
-    }
-
-    def measures(self, predictions: list[Any], references: list[Any], **_others: Any) -> Mapping[str, Measure]:
-        """`radfact_measures`; `_others` are meant for the metrics this one is combined with."""
-        sides = zip(predictions, references, strict=True)
-        return radfact_measures([Verdicts(candidate=found, reference=truth) for found, truth in sides])

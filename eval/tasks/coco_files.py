@@ -11,9 +11,9 @@ from typing import Any
 from faster_coco_eval.core import mask as coco_mask
 from faster_coco_eval.core.mask import segmToRle
 
-from ..grounding.bad_input import BadInput
-from .records import shown
-from .settings import IouType
+from ...grounding.bad_input import BadInput
+from ..records import shown
+from ..settings import IouType
 
 Row = dict[str, Any]
 

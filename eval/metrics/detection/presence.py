@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from ..statistics.measure import Bools, Floats
-from ..statistics.ranking import RankedHits
+from ...statistics.measure import Bools, Floats, Measure
+from ...statistics.ranking import RankedHits
+from .pairs import Pairs
 
 
 class Auroc(RankedHits):
     """Area under the ROC curve, ties half: each sample is one ranked item, a hit where the phrase is present."""
 
-    def at(self, weights_RN: Floats) -> Floats:
+    def value_at(self, weights_RN: Floats) -> Floats:
         """float64[R]: the area; nan for weights that leave no present or no absent phrase."""
         order_D = np.argsort(self.scores_D, kind="stable")
         weights_RD = weights_RN[:, self.samples_D[order_D]]
@@ -20,6 +21,14 @@ class Auroc(RankedHits):
         below_RU = np.cumsum(absent_RU, axis=1) - absent_RU / 2
         with np.errstate(invalid="ignore"):
             return (present_RU * below_RU).sum(1) / (present_RU.sum(1) * absent_RU.sum(1))
+
+
+def measures(pairs: Pairs) -> dict[str, Measure]:
+    """presence_auroc, where there are present and absent phrases; without a presence the best box says it."""
+    if pairs.has_truth_N.all():
+        return {}
+    bests = [max(pair.scores_P, default=0.0) if pair.presence is None else pair.presence for pair in pairs.all]
+    return {"presence_auroc": auroc(np.array(bests, np.float64), pairs.has_truth_N)}
 
 
 def auroc(scores_N: Floats, present_N: Bools) -> Auroc:
@@ -35,4 +44,4 @@ def auroc(scores_N: Floats, present_N: Bools) -> Auroc:
         hits_DT=present_N[:, None],
         truths_N=present_N.astype(np.int64),
     )
-    return ranking.picked(np.ones(len(scores_N), bool))
+    return ranking.subset(np.ones(len(scores_N), bool))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pycocoevalcap.tokenizer import ptbtokenizer
 
-from ...grounding.bad_input import BadInput
-from ..settings import Tokenization
+from ....grounding.bad_input import BadInput
+from ...settings import Tokenization
 from .java import JavaFailed, run_java
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+(?:['’]\w+)*|[^\w\s]")

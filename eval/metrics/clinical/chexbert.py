@@ -6,17 +6,15 @@ a list in CheXbert's order as well. Rules: CheXbert (Smit et al. 2020) as f1chex
 scikit-learn's averages.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-import datasets
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, model_validator
 
-from ...grounding.bad_input import BadInput
-from ..statistics.measure import Bools, Floats, Ints, Measure, mean
-from .shell import MeasureMetric
-from .sums import divide, sums
+from ....grounding.bad_input import BadInput
+from ...settings import EvalSettings
+from ...statistics.measure import Bools, Floats, Ints, Measure, divide, from_sums, mean
 
 UncertainPolicy = Literal["positive", "negative", "ignore"]
 
@@ -77,12 +75,25 @@ class Labels(BaseModel):
         return self
 
 
-def check_names(labels: Sequence[Labels], ids: Sequence[str]) -> None:
-    """Raise `BadInput` naming the first record whose label names differ from those of the first one."""
-    for name, given in zip(ids, labels, strict=True):
-        if other := sorted(given.reference.keys() ^ labels[0].reference.keys()):
+Form = Labels
+SIDES = tuple(Labels.model_fields)
+
+
+def measures(
+    values: Sequence[Labels], rows: Sequence[int], ids: Sequence[str], settings: EvalSettings
+) -> tuple[dict[str, Measure], list[str]]:
+    """`label_measures`, and how many uncertain labels are left out.
+
+    Raises `BadInput` naming the first record whose label names differ from those of the first one.
+    """
+    for name, labels in zip(ids, values, strict=True):
+        if other := sorted(labels.reference.keys() ^ values[0].reference.keys()):
             problem = f"meta.labels of {name!r} and of {ids[0]!r} differ in {', '.join(other)}."
             raise BadInput(problem, fix="all records of a run hold the same labels")
+    truth_NL, predicted_NL = _marks(values, list(values[0].reference))
+    left_out = int(((truth_NL < 0) | (predicted_NL < 0)).sum()) if settings.uncertain_policy == "ignore" else 0
+    notes = [f"label F1: {left_out} uncertain labels of {truth_NL.size} left out."] if left_out else []
+    return label_measures(values, settings.uncertain_policy, rows), notes
 
 
 def label_measures(
@@ -92,47 +103,40 @@ def label_measures(
 
     `chexbert_{micro,macro,example}_f1_14` and `_5` for CheXpert's fourteen, `label_{micro,macro,example}_f1` for any
     other names. `policy`: an uncertain label is present or absent, or leaves the comparison on both sides.
-    `rows`: places among the inputs.
+    `rows`: indices among the inputs.
     """
     names = list(labels[0].reference)
-    truth_NL, found_NL = decided(*_marks(labels, names), policy)
+    truth_NL, predicted_NL = decide(*_marks(labels, names), policy)
     if set(names) != set(CHEXPERT):
-        return _f1s(truth_NL, found_NL, rows, "label_{}_f1")
+        return _f1s(truth_NL, predicted_NL, rows, "label_{}_f1")
     top = [names.index(name) for name in TOP_5]
-    return _f1s(truth_NL, found_NL, rows, "chexbert_{}_f1_14") | _f1s(
-        truth_NL[:, top], found_NL[:, top], rows, "chexbert_{}_f1_5"
+    return _f1s(truth_NL, predicted_NL, rows, "chexbert_{}_f1_14") | _f1s(
+        truth_NL[:, top], predicted_NL[:, top], rows, "chexbert_{}_f1_5"
     )
 
 
-def num_uncertain(labels: Sequence[Labels]) -> int:
-    """Labels that are uncertain on either side."""
-    truth_NL, found_NL = _marks(labels, list(labels[0].reference))
-    return int(((truth_NL < 0) | (found_NL < 0)).sum())
-
-
-def decided(truth_NL: Ints, found_NL: Ints, policy: UncertainPolicy) -> tuple[Bools, Bools]:
+def decide(truth_NL: Ints, predicted_NL: Ints, policy: UncertainPolicy) -> tuple[Bools, Bools]:
     """Present or not. F1 counts no agreement on absence, so that a label made absent on both sides is left out."""
     if policy == "ignore":
-        is_known = (truth_NL >= 0) & (found_NL >= 0)
-        return (truth_NL > 0) & is_known, (found_NL > 0) & is_known
+        is_known = (truth_NL >= 0) & (predicted_NL >= 0)
+        return (truth_NL > 0) & is_known, (predicted_NL > 0) & is_known
     present = (1, -1) if policy == "positive" else (1,)
-    return np.isin(truth_NL, present), np.isin(found_NL, present)
+    return np.isin(truth_NL, present), np.isin(predicted_NL, present)
 
 
 def _marks(labels: Sequence[Labels], names: Sequence[str]) -> tuple[Ints, Ints]:
-    truth, found = (
-        [[getattr(given, side)[name] for name in names] for given in labels] for side in Labels.model_fields
-    )
-    return np.array(truth, np.int64), np.array(found, np.int64)
+    """int64[N, L] of the references and of the predictions."""
+    truth, predicted = ([[getattr(one, side)[name] for name in names] for one in labels] for side in SIDES)
+    return np.array(truth, np.int64), np.array(predicted, np.int64)
 
 
-def _f1s(truth_NL: Bools, found_NL: Bools, rows: Sequence[int] | None, name: str) -> dict[str, Measure]:
-    hits_NL = (truth_NL & found_NL).astype(np.float64)
-    marks_NL = truth_NL.astype(np.float64) + found_NL
+def _f1s(truth_NL: Bools, predicted_NL: Bools, rows: Sequence[int] | None, name: str) -> dict[str, Measure]:
+    hits_NL = (truth_NL & predicted_NL).astype(np.float64)
+    marks_NL = truth_NL.astype(np.float64) + predicted_NL
     micro_N2 = np.stack([hits_NL.sum(1), marks_NL.sum(1)], 1)
     return {
-        name.format("micro"): sums(micro_N2, macro_f1, rows),
-        name.format("macro"): sums(np.concatenate([hits_NL, marks_NL], 1), macro_f1, rows),
+        name.format("micro"): from_sums(micro_N2, macro_f1, rows),
+        name.format("macro"): from_sums(np.concatenate([hits_NL, marks_NL], 1), macro_f1, rows),
         name.format("example"): mean(macro_f1(micro_N2), rows),
     }
 
@@ -144,33 +148,3 @@ def macro_f1(sums_RK: Floats) -> Floats:
     """
     hits_RL, marks_RL = np.split(sums_RK, 2, axis=1)
     return divide(2 * hits_RL, marks_RL, 0.0).mean(1)
-
-
-def _paired(names: Sequence[str], marks: Sequence[int | None]) -> dict[str, int | None]:
-    return dict(zip(names, marks, strict=True))
-
-
-class LabelF1(MeasureMetric):
-    """One list of labels (1, 0, -1 or None) a report on each side.
-
-    `compute(predictions=, references=, names=CheXpert's fourteen, uncertain_policy="positive")`.
-    """
-
-    columns: ClassVar[Mapping[str, Any]] = {
-        side: datasets.List(datasets.Value("int8")) for side in ("predictions", "references")
-    }
-
-    def measures(
-        self,
-        predictions: list[list[int | None]],
-        references: list[list[int | None]],
-        names: Sequence[str] = CHEXPERT,
-        uncertain_policy: UncertainPolicy = "positive",
-        **_others: Any,
-    ) -> Mapping[str, Measure]:
-        """`label_measures`; `_others` are meant for the metrics this one is combined with."""
-        labels = [
-            Labels.model_validate({"reference": _paired(names, truth), "prediction": _paired(names, found)})
-            for truth, found in zip(references, predictions, strict=True)
-        ]
-        return label_measures(labels, uncertain_policy)

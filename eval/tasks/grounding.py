@@ -5,19 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from ..grounding.bad_input import BadInput
-from ..grounding.geometry import area
-from ..grounding.types import Region
-from .metrics import calibration, detection, froc, phrase
-from .records import Record, asked_phrases, cluster, regions_by_phrase
-from .settings import EvalSettings
-from .statistics.measure import Measured
-from .statistics.ranking import RankedHits
-from .statistics.strata import labels_of
+from ...grounding.bad_input import BadInput
+from ...grounding.geometry import area
+from ...grounding.types import Region
+from ..metrics.detection import calibration, froc, phrase
+from ..metrics.detection.average_precision import pr_curve
+from ..metrics.detection.pairs import Pair, Pairs, make_pair
+from ..records import Record, asked_phrases, cluster, regions_by_phrase
+from ..settings import EvalSettings
+from ..statistics.measure import Measured
+from ..statistics.strata import labels_of
 
-MOST_LABELS = 60
+MAX_LABELS = 60
 """The most different phrases that are strata of their own."""
-_MOST_POINTS = 500
+_MAX_POINTS = 500
 
 
 def measure_grounding(records: Sequence[Record], settings: EvalSettings) -> Measured:
@@ -57,39 +58,36 @@ def curves(records: Sequence[Record], settings: EvalSettings) -> dict[str, list[
     false_positives an image, sensitivity.
     """
     pairs, _ = _pairs(records, settings)
-    hits = RankedHits(**phrase.matching(pairs).ranked(), value=float("nan"))
+    hits = Pairs(pairs).hits
     scores_P = np.concatenate([pair.scores_P for pair in pairs])
-    right_P = np.concatenate([phrase.is_right(pair) for pair in pairs])
+    right_P = np.concatenate([pair.right_P for pair in pairs])
     return {
         "reliability": [point._asdict() for point in calibration.reliability(scores_P, right_P)],
-        "pr": [point._asdict() for point in _thinned(detection.pr_curve(hits))],
-        "froc": [point._asdict() for point in _thinned(froc.froc_curve(hits))],
+        "pr": [point._asdict() for point in _thin(pr_curve(hits))],
+        "froc": [point._asdict() for point in _thin(froc.froc_curve(hits))],
     }
 
 
-def _thinned(points: Sequence[Any]) -> list[Any]:
-    """At most `_MOST_POINTS`, evenly, the first and the last among them."""
-    places = np.unique(np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int))
-    return [points[place] for place in places]
+def _thin(points: Sequence[Any]) -> list[Any]:
+    """At most `_MAX_POINTS`, evenly, the first and the last among them."""
+    indices = np.unique(np.linspace(0, len(points) - 1, min(len(points), _MAX_POINTS)).round().astype(int))
+    return [points[index] for index in indices]
 
 
 def _asked(records: Sequence[Record]) -> list[tuple[Record, str]]:
     return [(record, name) for record in records for name in asked_phrases(record)]
 
 
-def _pairs(records: Sequence[Record], settings: EvalSettings) -> tuple[list[phrase.Pair], list[list[Region]]]:
+def _pairs(records: Sequence[Record], settings: EvalSettings) -> tuple[list[Pair], list[list[Region]]]:
     """The pairs in order, and the true regions of each. Raises `BadInput` naming the record."""
-    pairs: list[phrase.Pair] = []
+    pairs: list[Pair] = []
     truths: list[list[Region]] = []
     for record in records:
         try:
-            wanted, found = regions_by_phrase(record, "answer"), regions_by_phrase(record, "prediction")
+            wanted, predicted = regions_by_phrase(record, "answer"), regions_by_phrase(record, "prediction")
             for name, regions in wanted.items():
-                pairs.append(
-                    phrase.make_pair(
-                        regions, found[name], settings.score_threshold, _of_phrase(record, "presence", name)
-                    )
-                )
+                presence = _of_phrase(record, "presence", name)
+                pairs.append(make_pair(regions, predicted[name], settings.score_threshold, presence))
                 truths.append(regions)
         except BadInput as error:
             raise BadInput(f"record {record['id']!r}: {error.problem}", fix=error.fix) from error
@@ -108,24 +106,17 @@ def _strata(records: Sequence[Record], truths: Sequence[Sequence[Region]]) -> di
     `level`: `meta.level`, else the depth of the first true region's path, from 1. `region_size`, see `region_size`.
     """
     asked = _asked(records)
-    places = [place for place, record in enumerate(records) for _ in asked_phrases(record)]
-    found = {axis: [labels[place] for place in places] for axis, labels in labels_of(records).items()}
-    found["level"] = [_level(*sample, regions) for sample, regions in zip(asked, truths, strict=True)]
-    found["region_size"] = [
-        region_size(regions, (record.get("meta") or {}).get("size_px"))
-        for (record, _), regions in zip(asked, truths, strict=True)
-    ]
-    found["label"] = [name for _, name in asked]
-    if len(set(found["label"])) > MOST_LABELS:
-        del found["label"]
-    return {axis: labels for axis, labels in found.items() if any(labels)}
-
-
-def _level(record: Record, asked: str, truths: Sequence[Region]) -> str:
-    value = _of_phrase(record, "level", asked)
-    if value is not None:
-        return str(value)
-    return str(len(truths[0].path)) if truths and truths[0].path else ""
+    rows = [row for row, record in enumerate(records) for _ in asked_phrases(record)]
+    strata = {axis: [labels[row] for row in rows] for axis, labels in labels_of(records).items()}
+    strata |= {"level": [], "region_size": [], "label": [name for _, name in asked]}
+    for (record, name), regions in zip(asked, truths, strict=True):
+        level = _of_phrase(record, "level", name)
+        depth = len(regions[0].path) if regions else 0
+        strata["level"].append(str(level if level is not None else depth or ""))
+        strata["region_size"].append(region_size(regions, (record.get("meta") or {}).get("size_px")))
+    if len(set(strata["label"])) > MAX_LABELS:
+        del strata["label"]
+    return {axis: labels for axis, labels in strata.items() if any(labels)}
 
 
 def region_size(truths: Sequence[Region], size_px: Sequence[float] | None) -> str:

@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 
-from ..grounding.bad_input import BadInput
-from ..grounding.files import file_sha256, sha256
+from ...grounding.bad_input import BadInput
+from ...grounding.files import file_sha256, sha256
+from ..metrics.detection.average_precision import STAT_INDEX, average_precisions, average_recall, coco_stats
+from ..metrics.detection.coco_matching import MAX_BOXES, Matching
+from ..score import Scores
+from ..settings import EvalSettings, IouType
+from ..statistics.bootstrap import Estimate
+from ..statistics.measure import Bools, Floats, Measure, Measured, mean
+from ..statistics.strata import estimate_all
 from .coco_files import CocoFiles, Row, read_coco
-from .metrics.detection import MOST_BOXES, PLACES, Matching, average_precisions, average_recall, coco_stats
-from .score import Scores
-from .settings import EvalSettings, IouType
-from .statistics.bootstrap import Estimate
-from .statistics.measure import Bools, Floats, Measure, Measured, mean
-from .statistics.strata import Strata, estimated
 
 
 def score_coco(
@@ -42,34 +43,27 @@ def score_coco(
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"cannot be scored: {error!r}", file=predictions, fix=f"check the {iou_type} entries") from error
     measured = measure_coco(files, stats, iou_type, settings)
-    metrics, strata = estimated(measured, strata=settings.strata, **settings.intervals)
+    metrics, strata = estimate_all(measured, strata=settings.strata, **settings.intervals)
+    for axis, labels in strata.items():
+        pairs = set(zip(measured.clusters, measured.strata[axis], strict=True))  # image and label, once
+        for label in labels:
+            labels[label] = _count_images(labels[label], sum(name == label for _, name in pairs))
     return Scores(
         task="grounding",
         protocol=measured.protocol,
         version=measured.version,
-        metrics=_of_images(metrics, len(files.images)),
+        metrics=_count_images(metrics, len(files.images)),
         counts=dict(measured.counts),
         settings=settings.model_dump(mode="json") | {"iou_type": iou_type},
         data_sha256=sha256(file_sha256(references) + file_sha256(predictions)),
-        strata=_strata_of_images(strata, measured),
+        strata=strata,
         notes=list(measured.notes),
     )
 
 
-def _of_images(cells: dict[str, Estimate], num: int) -> dict[str, Estimate]:
+def _count_images(cells: dict[str, Estimate], num: int) -> dict[str, Estimate]:
     """COCO's own numbers are of images, whatever pairs they are made of."""
-    return {name: replace(cell, n=num) if name in PLACES else cell for name, cell in cells.items()}
-
-
-def _strata_of_images(strata: Strata, measured: Measured) -> Strata:
-    def num(axis: str, label: str) -> int:
-        pairs = zip(measured.clusters, measured.strata[axis], strict=True)
-        return len({image for image, name in pairs if name == label})
-
-    return {
-        axis: {label: _of_images(cells, num(axis, label)) for label, cells in labels.items()}
-        for axis, labels in strata.items()
-    }
+    return {name: replace(cell, n=num) if name in STAT_INDEX else cell for name, cell in cells.items()}
 
 
 def measure_coco(files: CocoFiles, stats: Sequence[float], iou_type: IouType, settings: EvalSettings) -> Measured:
@@ -78,7 +72,7 @@ def measure_coco(files: CocoFiles, stats: Sequence[float], iou_type: IouType, se
     An image without either is one input as well, of no category, so that it is drawn with the others.
     """
     pairs = _pairs(files, iou_type)
-    values = {name: stats[place] for name, place in PLACES.items() if stats[place] >= 0}
+    values = {name: stats[index] for name, index in STAT_INDEX.items() if stats[index] >= 0}
     names = {row["id"]: str(row.get("name", row["id"])) for row in files.categories}
     modalities = {row["id"]: str(row.get("modality") or "") for row in files.images}
     seen, wanted = ({row["image_id"] for row in rows} for rows in (files.found, files.truths))
@@ -108,7 +102,7 @@ def measure_coco(files: CocoFiles, stats: Sequence[float], iou_type: IouType, se
 
 @dataclass(frozen=True, eq=False)
 class _Pair:
-    """One category on one image: predictions in falling order of score, `MOST_BOXES` at most, and IoUs with truth."""
+    """One category on one image: predictions in falling order of score, `MAX_BOXES` at most, and IoUs with truth."""
 
     image_id: Any
     category_id: Any
@@ -130,18 +124,18 @@ def _pairs(files: CocoFiles, iou_type: IouType) -> list[_Pair]:
             grouped[row["image_id"], row["category_id"]].append(row)
     keys: set[tuple[Any, Any]] = set(truths) | set(found)
     bare = {row["id"] for row in files.images} - {image for image, _ in keys}
-    place = "bbox" if iou_type == "bbox" else "segmentation"
-    pairs = [_pair(image, kind, found[image, kind], truths[image, kind], place) for image, kind in sorted(keys)]
-    pairs += [_pair(image, None, [], [], place) for image in bare]
+    form = "bbox" if iou_type == "bbox" else "segmentation"
+    pairs = [_pair(image, kind, found[image, kind], truths[image, kind], form) for image, kind in sorted(keys)]
+    pairs += [_pair(image, None, [], [], form) for image in bare]
     return sorted(pairs, key=lambda pair: pair.image_id)
 
 
-def _pair(image_id: Any, category_id: Any, found: list[Row], truths: list[Row], place: str) -> _Pair:
-    ranked = sorted(found, key=lambda row: -row["score"])[:MOST_BOXES]
+def _pair(image_id: Any, category_id: Any, found: list[Row], truths: list[Row], form: str) -> _Pair:
+    ranked = sorted(found, key=lambda row: -row["score"])[:MAX_BOXES]
     ious_PG = np.zeros((len(ranked), len(truths)))
     if ious_PG.size:
         crowds = [int(row["iscrowd"]) for row in truths]
-        ious_PG = np.asarray(coco_mask.iou([row[place] for row in ranked], [row[place] for row in truths], crowds))
+        ious_PG = np.asarray(coco_mask.iou([row[form] for row in ranked], [row[form] for row in truths], crowds))
     return _Pair(image_id, category_id, ranked, truths, ious_PG)
 
 

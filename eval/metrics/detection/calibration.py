@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..statistics.measure import Bools, Floats, Sums
+from ...statistics.measure import Bools, Floats, Measure, Sums, from_sums, ratio
+from .pairs import Pairs
 
 BINS = 15
 """Bins of equal width in [0, 1]."""
@@ -24,22 +25,27 @@ class Bin(NamedTuple):
     boxes: int
 
 
+def measures(pairs: Pairs) -> dict[str, Measure]:
+    """Ece and brier of (score, IoU >= .5 with a true box), where any box is predicted."""
+    scored = [(pair.scores_P, pair.right_P) for pair in pairs.all]
+    is_empty = not any(len(scores_P) for scores_P, _ in scored)
+    return {} if is_empty else {"ece": calibration_error(scored), "brier": brier(scored)}
+
+
 def calibration_error(scored: Scored, bins: int = BINS) -> Sums:
     """Expected calibration error (l1): mean |score - part right| of the bins, weighted with their boxes.
 
     Equal to `BinaryCalibrationError` of torchmetrics; like there, a bin holds its lower edge and a score of 1 has a
     bin of its own. Some sample must have a box.
     """
-    columns_NK = np.stack([_binned(*boxes, bins).ravel() for boxes in scored])
-    value = float(_error(columns_NK.sum(0, keepdims=True))[0])
-    return Sums(value=value, rows_N=np.arange(len(scored)), columns_NK=columns_NK, formula=_error)
+    return from_sums(np.stack([_sum_bins(*boxes, bins).ravel() for boxes in scored]), _error)
 
 
-def _binned(scores_P: Floats, right_P: Bools, bins: int) -> Floats:
+def _sum_bins(scores_P: Floats, right_P: Bools, bins: int) -> Floats:
     """float64[3, bins + 1]: boxes, their scores and the right ones, summed in each bin."""
-    places = np.searchsorted(np.linspace(0, 1, bins + 1), scores_P, side="right") - 1
+    bins_P = np.searchsorted(np.linspace(0, 1, bins + 1), scores_P, side="right") - 1
     parts = (np.ones_like(scores_P), scores_P, right_P)
-    return np.stack([np.bincount(places, part, bins + 1) for part in parts]).astype(np.float64)
+    return np.stack([np.bincount(bins_P, part, bins + 1) for part in parts]).astype(np.float64)
 
 
 def _error(sums_RK: Floats) -> Floats:
@@ -50,26 +56,16 @@ def _error(sums_RK: Floats) -> Floats:
 
 def brier(scored: Scored) -> Sums:
     """Mean squared difference of score and rightness over boxes."""
-    columns_NK = np.array([[((scores - right) ** 2).sum(), len(scores)] for scores, right in scored], np.float64)
-    return Sums(
-        value=float(_mean(columns_NK.sum(0, keepdims=True))[0]),
-        rows_N=np.arange(len(scored)),
-        columns_NK=columns_NK,
-        formula=_mean,
-    )
-
-
-def _mean(sums_R2: Floats) -> Floats:
-    with np.errstate(invalid="ignore"):
-        return sums_R2[:, 0] / sums_R2[:, 1]
+    columns_N2 = np.array([[((scores - right) ** 2).sum(), len(scores)] for scores, right in scored], np.float64)
+    return from_sums(columns_N2, ratio)
 
 
 def reliability(scores_P: Floats, right_P: Bools, bins: int = BINS) -> list[Bin]:
     """The reliability diagram: each bin that holds a box. A score of 1 has its own bin, from 1 to 1."""
     edges = [*np.linspace(0, 1, bins + 1).tolist(), 1.0]
-    counts_B, sums_B, rights_B = _binned(scores_P, right_P, bins)
+    counts_B, sums_B, rights_B = _sum_bins(scores_P, right_P, bins)
     return [
-        Bin(edges[place], edges[place + 1], float(sums_B[place] / count), float(rights_B[place] / count), int(count))
-        for place, count in enumerate(counts_B)
+        Bin(edges[index], edges[index + 1], float(sums_B[index] / count), float(rights_B[index] / count), int(count))
+        for index, count in enumerate(counts_B)
         if count
     ]

@@ -6,16 +6,14 @@ for the report, which holds these under `entities`; `{}` for an empty report. Ru
 radgraph package 0.1.18, digit for digit (Jain et al. 2021; Delbrouck et al. 2022).
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
-import datasets
 from pydantic import BaseModel, BeforeValidator, model_validator
 
-from ..statistics.measure import Measure, mean
-from .shell import MeasureMetric
+from ...settings import EvalSettings
+from ...statistics.measure import Measure, mean
 
 LEVELS = ("simple", "partial", "complete")
 
@@ -51,6 +49,9 @@ class Graphs(BaseModel):
         return self
 
 
+Form = Graphs
+
+
 def facts(graph: Mapping[str, Entity], level: str) -> AbstractSet[tuple[Any, ...]]:
     """What a graph says at a level, each thing once.
 
@@ -71,23 +72,17 @@ def facts(graph: Mapping[str, Entity], level: str) -> AbstractSet[tuple[Any, ...
 
 def reward(graphs: Graphs, level: str) -> float:
     """F1 in [0, 1] of the two sets of facts; 0 where either is empty."""
-    wanted, found = facts(graphs.reference, level), facts(graphs.prediction, level)
-    return 2 * len(wanted & found) / (len(wanted) + len(found)) if wanted and found else 0.0
+    wanted, written = facts(graphs.reference, level), facts(graphs.prediction, level)
+    return 2 * len(wanted & written) / (len(wanted) + len(written)) if wanted and written else 0.0
+
+
+def measures(
+    values: Sequence[Graphs], rows: Sequence[int], _ids: Sequence[str], _settings: EvalSettings
+) -> tuple[dict[str, Measure], list[str]]:
+    """`graph_measures`; there is nothing to note."""
+    return graph_measures(values, rows), []
 
 
 def graph_measures(graphs: Sequence[Graphs], rows: Sequence[int] | None = None) -> dict[str, Measure]:
-    """radgraph_simple, radgraph_partial, radgraph_complete: mean rewards in [0, 1]. `rows`: places among the inputs."""
-    return {f"radgraph_{level}": mean([reward(given, level) for given in graphs], rows) for level in LEVELS}
-
-
-class RadGraphReward(MeasureMetric):
-    """One graph a report on each side, as JSON text (its keys vary from report to report)."""
-
-    columns: ClassVar[Mapping[str, Any]] = {side: datasets.Value("string") for side in ("predictions", "references")}
-
-    def measures(self, predictions: list[str], references: list[str], **_others: Any) -> Mapping[str, Measure]:
-        """`graph_measures`; `_others` are meant for the metrics this one is combined with."""
-        sides = zip(references, predictions, strict=True)
-        return graph_measures(
-            [Graphs(reference=json.loads(truth), prediction=json.loads(found)) for truth, found in sides]
-        )
+    """radgraph_simple, radgraph_partial, radgraph_complete: mean rewards in [0, 1]. `rows`: indices of inputs."""
+    return {f"radgraph_{level}": mean([reward(one, level) for one in graphs], rows) for level in LEVELS}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pycocoevalcap.meteor import meteor as reference
 
-from ..statistics.measure import Floats, Sums
+from ...statistics.measure import Floats, Sums, from_sums
 from .java import run_java
 from .tokenize import collapse
 
@@ -19,33 +19,29 @@ _ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
 _WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
 """Of words matched exactly, by stem, by synonym, by paraphrase."""
 _OPTIONS = ("-Xmx2G", "-jar", str(_JAR), "-", "-", "-stdio", "-l", "en", "-norm")
-_SAID: dict[str, str] = {}
-"""The program's answer to a line, which hangs on the line alone: a table scores the same reports many times, and the
+_ANSWERS: dict[str, str] = {}
+"""The program's answer to a line, which depends on the line alone: a table scores the same reports many times, and the
 program reads its own tables for ten seconds at every start."""
 
 
-def meteor(found: Sequence[str], wanted: Sequence[Sequence[str]]) -> Sums:
+def measures(predictions: Sequence[str], references: Sequence[Sequence[str]], _names: Sequence[str]) -> dict[str, Sums]:
     """METEOR of a corpus, in [0, 1]; of several references the program takes the best for each report.
 
     Raises `JavaFailed` where there is no Java, or it did not give an answer for every report in time.
     """
     lines = [
-        " ||| ".join(["SCORE", *map(_plain, texts), _plain(text)]) for text, texts in zip(found, wanted, strict=True)
+        " ||| ".join(["SCORE", *map(_clean, texts), _clean(text)])
+        for text, texts in zip(predictions, references, strict=True)
     ]
-    if new := [line for line in dict.fromkeys(lines) if line not in _SAID]:
-        _SAID.update(zip(new, run_java(_OPTIONS, new), strict=True))
-    columns_NK = np.array([_SAID[line].split() for line in lines], np.float64)
+    if new := [line for line in dict.fromkeys(lines) if line not in _ANSWERS]:
+        _ANSWERS.update(zip(new, run_java(_OPTIONS, new), strict=True))
+    columns_NK = np.array([_ANSWERS[line].split() for line in lines], np.float64)
     is_whole_N = (columns_NK[:, 21:23] == columns_NK[:, 0:2]).all(1) & (columns_NK[:, 20] == 1)
     columns_NK[is_whole_N, 20] = 0  # the program adds no chunk for a report that is its reference
-    return Sums(
-        value=float(meteor_of_sums(columns_NK.sum(0, keepdims=True))[0]),
-        rows_N=np.arange(len(found)),
-        columns_NK=columns_NK,
-        formula=meteor_of_sums,
-    )
+    return {"meteor": from_sums(columns_NK, meteor_of_sums)}
 
 
-def _plain(text: str) -> str:
+def _clean(text: str) -> str:
     """One line without the program's separator."""
     return collapse(text.replace("|||", " "))
 

@@ -1,0 +1,331 @@
+"""What can be measured, one row each: the module that does it, what it needs, whose it is, how it is shown.
+
+A new metric or protocol is its own file and one row here. Command line, settings, tests of significance, page and
+`docs/evaluation.md` read these tables; modules load when they are used. Order of rows: order of the scores.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from inspect import cleandoc
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..grounding.records import Task
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one metric is shown.
+
+    `test`: its rank among the metrics that Holm's correction is over (the last one is what an ablation's figure shows);
+    `page`: its rank in the page's first table and plots; None: it has its own p-value only, and stands in the full
+    table. Metrics of another `scale` than 1, their highest value, have plots of their own.
+    """
+
+    name: str
+    test: int | None = None
+    page: int | None = None
+    higher_is_better: bool = True
+    scale: float = 1
+
+    @property
+    def title(self) -> str:
+        """As it is read."""
+        return self.name.replace("_", " ")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One module and the metrics that it gives. `module`: relative to this package, or the full name of another.
+
+    `title`: what it is; `source`: who defined it, with the licence of code that was followed, where there is one.
+    """
+
+    module: str
+    title: str
+    metrics: tuple[Metric, ...]
+    source: str = ""
+
+    def load(self) -> ModuleType:
+        """The module, loaded now."""
+        return import_module(self.module, __package__)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its metrics' names."""
+        return tuple(metric.name for metric in self.metrics)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VqaProtocolEntry(Entry):
+    """`rules(settings)` of the module are a `VqaRules`. `summary`: one line of the documentation."""
+
+    summary: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportProtocolEntry(Entry):
+    """How references of reports are prepared. `leaves_out`: metrics that it does not have; it has no others."""
+
+    metrics: tuple[Metric, ...] = ()
+    leaves_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextEntry(Entry):
+    """Scores tokenised texts: `measures(predictions, references, names)` -> name -> `Sums`, a sample each report.
+
+    The key of an entry of several metrics stands for all of them. `needs_java`: without it a note says what is missing.
+    """
+
+    needs_java: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldEntry(Entry):
+    """Scores what records hold under `meta.<key>`, in the form of the module's `Form` (pydantic).
+
+    `measures(values, rows, ids, settings)` -> name -> `Measure`, and notes; `rows`: indices of the records that hold
+    the field. `is_expected`: a note says which records lack it.
+    """
+
+    is_expected: bool = True
+
+
+def _plain(*names: str) -> tuple[Metric, ...]:
+    return tuple(Metric(name) for name in names)
+
+
+VQA_METRICS = (
+    Metric("open_recall", test=0, page=4),
+    Metric("open_f1", test=1, page=3),
+    Metric("open_accuracy", test=2, page=2),
+    Metric("closed_accuracy", test=3, page=1),
+    Metric("overall_accuracy", test=4, page=0),
+)
+"""Names that VQA protocols share: each gives its own rules for those that it has."""
+
+
+def _of_vqa(shared: str, *own: str) -> tuple[Metric, ...]:
+    return tuple(metric for metric in VQA_METRICS if metric.name in shared.split()) + _plain(*own)
+
+
+VQA_PROTOCOLS: dict[str, VqaProtocolEntry] = {
+    "exact_match": VqaProtocolEntry(
+        module=".protocols.exact_match",
+        title="ours",
+        summary="open and closed accuracy, token F1 and recall; yes and no as whole words; abstentions counted",
+        metrics=_of_vqa("open_accuracy open_f1 open_recall closed_accuracy overall_accuracy"),
+    ),
+    "llava_med": VqaProtocolEntry(
+        module=".protocols.llava_med",
+        title="LLaVA-Med `run_eval.py`",
+        source="github.com/microsoft/LLaVA-Med",
+        summary="open recall with prediction counts, candidate accuracy (`--candidates`), closed by substrings",
+        metrics=_of_vqa(
+            "open_accuracy open_f1 open_recall closed_accuracy",
+            *("open_precision", "open_exact_match", "open_bleu", "open_bleu_1", "open_bleu_2", "open_bleu_3"),
+        ),
+    ),
+    "medevalkit_rule": VqaProtocolEntry(
+        module=".protocols.medevalkit_rule",
+        title="MedEvalKit without its judge",
+        source="github.com/alibaba-damo-academy/MedEvalKit",
+        summary="exact match, word-set F1, BLEU; `yes`/`no` as substrings",
+        metrics=_of_vqa(
+            "open_accuracy open_f1 open_recall closed_accuracy overall_accuracy",
+            *("open_precision", "open_bleu_1", "open_bleu_2", "open_bleu_3", "open_bleu_4"),
+        ),
+    ),
+    "lmms_slake": VqaProtocolEntry(
+        module=".protocols.lmms_slake",
+        title="lmms-eval's SLAKE task",
+        source="github.com/EvolvingLMMs-Lab/lmms-eval",
+        summary="equality after its normalisation",
+        metrics=_of_vqa("open_accuracy closed_accuracy overall_accuracy"),
+    ),
+}
+
+REPORT_PROTOCOLS: dict[str, ReportProtocolEntry] = {
+    "full": ReportProtocolEntry(module=".metrics.text.lexical", title="each reference whole, as it is given"),
+    "r2gen": ReportProtocolEntry(
+        module=".protocols.r2gen",
+        title="cleaned as R2Gen does, references cut to its length",
+        source="Chen et al. 2020; github.com/cuhksz-nlp/R2Gen",
+        leaves_out=("cider",),
+    ),
+}
+
+TEXT_METRICS: dict[str, TextEntry] = {
+    "bleu": TextEntry(
+        module=".metrics.text.ngram",
+        title="BLEU-1 to BLEU-4",
+        source="Papineni et al. 2002; the digits of pycocoevalcap",
+        metrics=(
+            *(Metric("bleu_1", test=0, page=0), Metric("bleu_2", test=1)),
+            *(Metric("bleu_3", test=2), Metric("bleu_4", test=3, page=1)),
+        ),
+    ),
+    "meteor": TextEntry(
+        module=".metrics.text.meteor",
+        title="METEOR 1.5",
+        source="Denkowski and Lavie 2014; the Java program of pycocoevalcap",
+        metrics=(Metric("meteor", test=4, page=2),),
+        needs_java=True,
+    ),
+    "rouge_l": TextEntry(
+        module=".metrics.text.ngram",
+        title="ROUGE-L, F of beta 1.2",
+        source="Lin 2004; the digits of pycocoevalcap",
+        metrics=(Metric("rouge_l", test=5, page=3),),
+    ),
+    "cider": TextEntry(
+        module=".metrics.text.ngram",
+        title="CIDEr-D, in [0, 10]",
+        source="Vedantam et al. 2015; the digits of pycocoevalcap",
+        metrics=(Metric("cider", test=6, page=4, scale=10),),
+    ),
+}
+"""Metrics of reports by words in common."""
+
+FIELD_METRICS: dict[str, FieldEntry] = {
+    "labels": FieldEntry(
+        module=".metrics.clinical.chexbert",
+        title="label F1",
+        source="Smit et al. 2020 (CheXbert), averages as in scikit-learn",
+        metrics=(
+            *_plain(*(f"chexbert_{kind}_f1_{num}" for num in (14, 5) for kind in ("micro", "macro", "example"))),
+            Metric("label_micro_f1", test=11, page=7),
+            Metric("label_macro_f1", test=10),
+            Metric("label_example_f1"),
+        ),
+    ),
+    "radgraph": FieldEntry(
+        module=".metrics.clinical.radgraph",
+        title="RadGraph reward",
+        source="Jain et al. 2021, Delbrouck et al. 2022; the digits of radgraph 0.1.18",
+        metrics=_plain("radgraph_simple", "radgraph_partial", "radgraph_complete"),
+    ),
+    "radfact": FieldEntry(
+        module=".metrics.clinical.radfact",
+        title="RadFact",
+        source="Bannur et al. 2024 (MAIRA-2); github.com/microsoft/RadFact",
+        metrics=(
+            *_plain("radfact_logical_precision", "radfact_logical_recall"),
+            Metric("radfact_logical_f1", test=7),
+            Metric("radfact_spatial_precision", test=8, page=5),
+            Metric("radfact_spatial_recall", test=9, page=6),
+            *_plain("radfact_spatial_f1", "radfact_grounding_precision"),
+            *_plain("radfact_grounding_recall", "radfact_grounding_f1"),
+        ),
+    ),
+    "radcliq": FieldEntry(
+        module=".metrics.clinical.radcliq",
+        title="RadCliQ-v1",
+        source="Yu et al. 2023; github.com/rajpurkarlab/CXR-Report-Metric",
+        metrics=(Metric("radcliq_v1", higher_is_better=False), Metric("radcliq_v1_inverse")),
+    ),
+    "citations": FieldEntry(
+        module=".metrics.citations",
+        title="citations of regions",
+        metrics=(
+            Metric("citation_error_rate", higher_is_better=False),
+            *_plain("citation_rate", "citation_precision_50"),
+        ),
+        is_expected=False,
+    ),
+}
+"""Metrics of reports (`citations`: of answers too) by what records hold in `meta`."""
+
+GROUNDING_MEASURES: dict[str, Entry] = {
+    "detection": Entry(
+        module=".metrics.detection.average_precision",
+        title="COCO's average precision and recall",
+        source="Lin et al. 2014; faster_coco_eval",
+        metrics=(
+            *(Metric("ap", test=0, page=0), Metric("ap50", test=1, page=1)),
+            *(Metric("ap75", test=2), Metric("ar_100", test=3)),
+        ),
+    ),
+    "phrase": Entry(
+        module=".metrics.detection.phrase",
+        title="boxes and masks of a phrase",
+        source="He et al. 2023 (GREC) for pr_f1_50, n_acc and t_acc",
+        metrics=(
+            *(Metric("miou", test=4, page=2), Metric("acc_iou50", test=5, page=3)),
+            *_plain("union_iou", "hungarian_iou", "t_acc"),
+            Metric("dice", test=6, page=4),
+            *_plain("precision_50", "recall_50", "f1_50", "pr_f1_50", "n_acc"),
+        ),
+    ),
+    "froc": Entry(
+        module=".metrics.detection.froc",
+        title="competition performance metric of the FROC",
+        source="MONAI's `compute_froc_score`, with its differences named",
+        metrics=_plain("cpm"),
+    ),
+    "presence": Entry(
+        module=".metrics.detection.presence",
+        title="area under the ROC of present against absent phrases",
+        metrics=_plain("presence_auroc"),
+    ),
+    "calibration": Entry(
+        module=".metrics.detection.calibration",
+        title="calibration of box scores",
+        source="as `BinaryCalibrationError` of torchmetrics",
+        metrics=(Metric("ece", higher_is_better=False), Metric("brier", higher_is_better=False)),
+    ),
+}
+"""Measures of phrase grounding: `measures(pairs)` of the module, of `metrics.detection.pairs.Pairs`."""
+
+
+def metrics_of(task: "Task") -> Iterator[Metric]:
+    """Every metric of one task, once."""
+    tables: dict[Task, Iterable[Mapping[str, Entry]]] = {
+        "vqa": [VQA_PROTOCOLS],
+        "report": [TEXT_METRICS, FIELD_METRICS],
+        "grounding": [GROUNDING_MEASURES],
+    }
+    entries = (entry for table in tables[task] for entry in table.values())
+    yield from {metric.name: metric for entry in entries for metric in entry.metrics}.values()
+
+
+def metric_scale(task: "Task", name: str) -> float:
+    """The scale of a metric; 1 for names that the tables lack."""
+    return next((metric.scale for metric in metrics_of(task) if metric.name == name), 1)
+
+
+def tested_metrics(task: "Task") -> tuple[str, ...]:
+    """The metrics that a family of tests is made of, of those that both runs have, in order.
+
+    The last one is the first to look at: what an ablation's figure shows.
+    """
+    ranked = [(metric.test, metric.name) for metric in metrics_of(task) if metric.test is not None]
+    return tuple(name for _, name in sorted(ranked))
+
+
+def page_metrics(task: "Task") -> tuple[str, ...]:
+    """The metrics of the page's first table and plots, in order; every other one stands in the full table."""
+    ranked = [(metric.page, metric.name) for metric in metrics_of(task) if metric.page is not None]
+    return tuple(name for _, name in sorted(ranked))
+
+
+def text_names() -> list[str]:
+    """Metrics of reports by words in common."""
+    return [name for entry in TEXT_METRICS.values() for name in entry.names]
+
+
+def protocol_rules(protocol: str, task: "Task") -> str:
+    """The docstring of the module that holds a protocol's rules; of the task's, for a protocol that is in no table."""
+    phrases = {"phrase_grounding": GROUNDING_MEASURES["phrase"]}
+    entry: Entry | None = {**VQA_PROTOCOLS, **REPORT_PROTOCOLS, **phrases}.get(protocol)
+    module = entry.load() if entry else import_module(f".tasks.{task}", __package__)
+    return cleandoc(module.__doc__ or "")
+
+
+def report_names() -> list[str]:
+    """What `--metrics` takes: metrics, and names that stand for several."""
+    groups = [key for key, entry in TEXT_METRICS.items() if key not in entry.names]
+    return [*groups, *(metric.name for metric in metrics_of("report"))]

@@ -1,0 +1,1 @@
+"""Reports by what records hold in `meta`: labels, graphs, entailments, sub-scores."""

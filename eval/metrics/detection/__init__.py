@@ -1,0 +1,1 @@
+"""Boxes, masks and heat maps against true regions."""

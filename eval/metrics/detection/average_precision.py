@@ -1,0 +1,117 @@
+"""Average precision and recall: the values by faster_coco_eval, and measures of them that can be resampled."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+
+from ...statistics.measure import Floats, Measure, Sums
+from ...statistics.ranking import RankedHits
+from .coco_matching import AREAS, MAX_BOXES, Matching
+from .pairs import box_xywh
+
+if TYPE_CHECKING:
+    from .pairs import Pairs
+
+STAT_INDEX = {
+    **{"ap": 0, "ap50": 1, "ap75": 2, "ap_small": 3, "ap_medium": 4, "ap_large": 5},
+    **{"ar_1": 6, "ar_10": 7, "ar_100": 8},
+}
+"""Names of the measures, and their indices among COCO's twelve numbers."""
+
+
+def measures(pairs: "Pairs") -> dict[str, Measure]:
+    """ap, ap50, ap75 and ar_100 of phrases: each pair an image, one category, pairs without truth included."""
+    values = coco_values(pairs)
+    return {
+        **average_precisions(pairs.matching, values),
+        "ar_100": average_recall(pairs.hits, MAX_BOXES, values["ar_100"]),
+    }
+
+
+def coco_values(pairs: "Pairs") -> dict[str, float]:
+    """ap, ap50, ap75 and ar_100 of faster_coco_eval."""
+    truths = [(row, box, 1.0) for row, pair in enumerate(pairs.all) for box in box_xywh(pair.truths_G4)]
+    predictions = [
+        (row, box, float(score))
+        for row, pair in enumerate(pairs.all)
+        for box, score in zip(box_xywh(pair.boxes_P4), pair.scores_P, strict=True)
+    ]
+    images = [{"id": row + 1, "width": 1, "height": 1} for row in range(len(pairs.all))]
+    truth = {"images": images, "categories": [{"id": 1, "name": "phrase"}], "annotations": _annotations(truths)}
+    stats = coco_stats(truth, _annotations(predictions), "bbox")
+    return {name: stats[STAT_INDEX[name]] for name in ("ap", "ap50", "ap75", "ar_100")}
+
+
+def _annotations(rows: Sequence[tuple[int, list[float], float]]) -> list[dict[str, Any]]:
+    """COCO's rows of (pair, box, score)."""
+    common = {"category_id": 1, "iscrowd": 0}
+    return [
+        {"id": number, "image_id": row + 1, "bbox": box, "area": box[2] * box[3], "score": score, **common}
+        for number, (row, box, score) in enumerate(rows, 1)
+    ]
+
+
+def average_precisions(matching: Matching, values: Mapping[str, float]) -> dict[str, RankedHits]:
+    """ap, ap50, ap75, and ap_small, ap_medium, ap_large where `values` names them; values as given there."""
+    whole = matching.ranked()
+    columns = {"ap": slice(None), "ap50": slice(0, 1), "ap75": slice(5, 6)}
+    found: dict[str, RankedHits] = {}
+    for name, part in columns.items():
+        tables = {key: None if whole[key] is None else whole[key][:, part] for key in ("hits_DT", "ignored_DT")}
+        found[name] = RankedHits(**whole | tables, value=values[name])
+    sizes = [area for area in AREAS if f"ap_{area}" in values]
+    return found | {f"ap_{area}": RankedHits(**matching.ranked(area), value=values[f"ap_{area}"]) for area in sizes}
+
+
+def average_recall(hits: RankedHits, max_boxes: int, value: float) -> Sums:
+    """Recall of the `max_boxes` best predictions of each pair, mean over thresholds and categories with truth.
+
+    `hits`: the ranking of all ten thresholds, the pairs for samples.
+    """
+    firsts_N = np.searchsorted(hits.samples_D, np.arange(len(hits.rows_N)))
+    is_in_D = np.arange(len(hits.samples_D)) - firsts_N[hits.samples_D] < max_boxes
+    matched_N = np.bincount(hits.samples_D, hits.hits_DT.mean(axis=1) * is_in_D, len(hits.rows_N))
+    matched_NK = np.where(hits.truths_NK > 0, matched_N[:, None], 0.0)
+    columns_NK = np.concatenate([matched_NK, hits.truths_NK.astype(np.float64)], 1)
+    return Sums(value=value, rows_N=hits.rows_N, columns_NK=columns_NK, formula=_mean_recall)
+
+
+def _mean_recall(sums_RC: Floats) -> Floats:
+    matched_RK, truths_RK = np.split(sums_RC, 2, axis=1)
+    has_truth_RK = truths_RK > 0
+    with np.errstate(invalid="ignore"):
+        return (matched_RK / np.where(has_truth_RK, truths_RK, 1)).sum(1) / has_truth_RK.sum(1)
+
+
+class PrPoint(NamedTuple):
+    """One point of the curve: predictions that score `threshold` and more."""
+
+    threshold: float
+    recall: float
+    precision: float
+
+
+def pr_curve(hits: RankedHits) -> list[PrPoint]:
+    """Precision against recall at the first IoU threshold, one point a score, falling; all categories together."""
+    order_D = np.argsort(-hits.scores_D, kind="stable")
+    scores_D = hits.scores_D[order_D]
+    lasts_U = np.flatnonzero(np.diff(scores_D, append=-np.inf))
+    right_U = np.cumsum(hits.hits_DT[order_D, 0])[lasts_U]
+    points = zip(scores_D[lasts_U], right_U / hits.truths_N.sum(), right_U / (lasts_U + 1), strict=True)
+    return [PrPoint(*(float(number) for number in point)) for point in points]
+
+
+def coco_stats(
+    truth: Mapping[str, Any], predictions: Sequence[Mapping[str, Any]], iou_type: Literal["bbox", "segm"]
+) -> list[float]:
+    """COCO's twelve numbers by faster_coco_eval, `STAT_INDEX` names nine; -1 where no true region is of a size.
+
+    Annotation ids must not be 0, which COCO's matching reads as "unmatched".
+    """
+    reference = COCO({**truth, "annotations": [dict(row) for row in truth["annotations"]]})
+    results = reference.loadRes([dict(row) for row in predictions])
+    evaluation = COCOeval_faster(reference, results, iou_type, print_function=lambda *_: None)
+    evaluation.run()
+    return [float(value) for value in evaluation.stats]

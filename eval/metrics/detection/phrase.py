@@ -1,0 +1,119 @@
+"""Phrase grounding: COCO's measures with each (image, phrase) as its own image, and those of zero, one or many boxes.
+
+Pairs without a true region stay in: their predictions are false positives and lower the average precision.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from ....grounding.bad_input import BadInput
+from ...catalog import GROUNDING_MEASURES
+from ...statistics.measure import Floats, Ints, Measure, Sums, divide, from_sums, mean
+from .pairs import Pair, Pairs
+
+PROTOCOL = "phrase_grounding"
+VERSION = "2"
+
+
+def grounding_measures(pairs: Sequence[Pair]) -> dict[str, Measure]:
+    """Every measure of phrase grounding, by name; those that the pairs leave undefined are left out.
+
+    All pairs: ap, ap50, ap75, ar_100; cpm (`froc`); pr_f1_50 (`is_exact`); f1_50, precision_50, recall_50 of the boxes
+    said. Pairs with a true box: miou (`top_box_iou`, failures 0), acc_iou50, union_iou, hungarian_iou, t_acc
+    (something said); with true masks: dice. Pairs without: n_acc (nothing said). Present and absent phrases:
+    presence_auroc. Where any box is predicted: ece and brier of (score, IoU >= .5 with a true box).
+    Raises `BadInput` when no pair has a true box.
+    """
+    run = Pairs(pairs)
+    if not run.has_truth_N.any():
+        raise BadInput("no true region in any record.", fix="score grounding on a set with annotated regions")
+    found: dict[str, Measure] = {}
+    for entry in GROUNDING_MEASURES.values():
+        found |= entry.load().measures(run)
+    return found
+
+
+def measures(pairs: Pairs) -> dict[str, Measure]:
+    """Those of single phrases, and of the boxes said, matched one to one as average precision matches them."""
+    return _of_present(pairs.all, np.flatnonzero(pairs.has_truth_N)) | _of_said(pairs)
+
+
+def top_box_iou(pair: Pair) -> float:
+    """IoU of the best scoring box with the true box it meets best; 0 without a predicted box."""
+    return float(pair.ious_PG[0].max()) if pair.ious_PG.size else 0.0
+
+
+def union_iou(pair: Pair) -> float:
+    """IoU of the union of the boxes said and the union of the true boxes, exact: on the grid of all their edges."""
+    boxes = np.concatenate([pair.boxes_P4[: pair.num_said], pair.truths_G4]).astype(np.float64)
+    xs, ys = np.unique(boxes[:, [0, 2]]), np.unique(boxes[:, [1, 3]])
+    said_YX, truth_YX = _covered(boxes[: pair.num_said], xs, ys), _covered(boxes[pair.num_said :], xs, ys)
+    cells_YX = np.diff(ys)[:, None] * np.diff(xs)
+    return float((cells_YX * (said_YX & truth_YX)).sum() / (cells_YX * (said_YX | truth_YX)).sum())
+
+
+def _covered(boxes_B4: Floats, xs: Floats, ys: Floats) -> NDArray[np.bool_]:
+    """bool[Y, X]: the cells between edges that lie in some box."""
+    in_x_BX = (boxes_B4[:, :1] <= xs[:-1]) & (xs[1:] <= boxes_B4[:, 2:3])
+    in_y_BY = (boxes_B4[:, 1:2] <= ys[:-1]) & (ys[1:] <= boxes_B4[:, 3:])
+    return in_y_BY.T.astype(np.float32) @ in_x_BX.astype(np.float32) > 0
+
+
+def hungarian_iou(pair: Pair) -> float:
+    """Sum of the IoUs of the best one-to-one assignment of boxes said to true boxes, over the larger number of them."""
+    ious = pair.ious_PG[: pair.num_said]
+    rows, columns = linear_sum_assignment(ious, maximize=True)
+    return float(ious[rows, columns].sum() / max(ious.shape))
+
+
+def is_exact(pair: Pair) -> bool:
+    """Every true box has its own box said at IoU >= .5, and there is no other: F1 = 1; nothing said where nothing is.
+
+    "Pr@(F1=1, IoU>=0.5)" of generalised grounding: He et al., GREC, https://arxiv.org/abs/2308.16182.
+    """
+    if pair.num_said != len(pair.truths_G4):
+        return False
+    is_met = pair.ious_PG[: pair.num_said] >= 0.5
+    return int(is_met[linear_sum_assignment(is_met, maximize=True)].sum()) == pair.num_said
+
+
+def _of_present(pairs: Sequence[Pair], rows: Ints) -> dict[str, Measure]:
+    here = [pairs[row] for row in rows]
+    tops = np.array([top_box_iou(pair) for pair in here])
+    found: dict[str, Measure] = {"miou": mean(tops, rows), "acc_iou50": mean(tops >= 0.5, rows)}
+    functions: dict[str, Callable[[Pair], float]] = {
+        "union_iou": union_iou,
+        "hungarian_iou": hungarian_iou,
+        "t_acc": lambda pair: pair.num_said > 0,
+    }
+    found |= {name: mean([value(pair) for pair in here], rows) for name, value in functions.items()}
+    dices = [(row, dice) for row, pair in zip(rows, here, strict=True) if (dice := pair.dice) is not None]
+    if dices:
+        found["dice"] = mean([dice for _, dice in dices], [row for row, _ in dices])
+    return found
+
+
+def _of_said(pairs: Pairs) -> dict[str, Measure]:
+    hits, num = pairs.hits, len(pairs.all)
+    said_N, truths_N = np.array([[pair.num_said, len(pair.truths_G4)] for pair in pairs.all]).T
+    # a pair's predictions stand together in falling order of score: those said are its first ones
+    firsts_N = np.searchsorted(hits.samples_D, np.arange(num))
+    is_said_D = np.arange(len(hits.samples_D)) - firsts_N[hits.samples_D] < said_N[hits.samples_D]
+    right_N = np.bincount(hits.samples_D, hits.hits_DT[:, 0] & is_said_D, num)
+    found: dict[str, Measure] = {
+        "precision_50": _share(right_N, said_N),
+        "recall_50": _share(right_N, truths_N),
+        "f1_50": _share(2 * right_N, said_N + truths_N),
+        "pr_f1_50": mean([is_exact(pair) for pair in pairs.all]),
+    }
+    absent = np.flatnonzero(~pairs.has_truth_N)
+    return found | ({"n_acc": mean(said_N[absent] == 0, absent)} if len(absent) else {})
+
+
+def _share(above_N: NDArray[np.generic], below_N: NDArray[np.generic]) -> Sums:
+    """The ratio of two sums over all pairs; 0 where nothing is below."""
+    columns_N2 = np.stack([above_N, below_N], 1).astype(np.float64)
+    return from_sums(columns_N2, lambda sums_R2: divide(sums_R2[:, 0], sums_R2[:, 1], 0.0))

@@ -1,0 +1,1 @@
+"""Reports by words in common with their references."""

@@ -1,0 +1,116 @@
+"""Report records -> measures, by the protocol, tokenisation and metrics of the settings.
+
+Protocol `full`: each reference whole, as it is given. `r2gen`: see protocols/r2gen.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..catalog import REPORT_PROTOCOLS, TEXT_METRICS, text_names
+from ..metrics.fields import field_measures
+from ..metrics.text.java import JavaFailed
+from ..metrics.text.lexical import choose, modules_of, tokenize_pairs
+from ..protocols import r2gen
+from ..records import Record, cluster, shown
+from ..settings import EvalSettings
+from ..statistics.measure import Measure, Measured, Sums
+from ..statistics.strata import labels_of
+
+VERSION = "1"
+"""Of protocol `full`."""
+
+
+def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measured:
+    """bleu_1 .. bleu_4, meteor, rouge_l, cider, and the clinical and citation measures of what the records hold.
+
+    An empty prediction is `failed` and scores 0; a record without reference text is `skipped`. A text is empty where
+    the tokenisation leaves no word of it. `answer` is one reference or a list of them, of which empty ones go.
+    """
+    names, clinical, clinical_notes = _choose(records, settings)
+    texts, references, protocol_notes = _tokenize(records, settings)
+    rows = [row for row, wanted in enumerate(references) if wanted]
+    measures, reasons = _measure_texts(texts, references, rows, names)
+    failed = sum(not texts[row] for row in rows)
+    skipped = [records[row]["id"] for row in sorted({*range(len(records))} - {*rows})]
+    notes = [f"{len(skipped)} records without reference text are skipped: {shown(skipped)}."] if skipped else []
+    return Measured(
+        protocol=settings.report_protocol,
+        version=r2gen.VERSION if settings.report_protocol == "r2gen" else VERSION,
+        measures=measures | clinical,
+        clusters=[cluster(record) for record in records],
+        counts={
+            "n": len(records),
+            "scored": len(rows) - failed,
+            "abstained": 0,
+            "failed": failed,
+            "skipped": len(skipped),
+        },
+        strata=labels_of(records),
+        notes=[*notes, *protocol_notes, *reasons, *clinical_notes],
+    )
+
+
+def _choose(records: Sequence[Record], settings: EvalSettings) -> tuple[list[str], dict[str, Measure], list[str]]:
+    """The text metrics to compute, the measures of `meta` to give, and notes on these.
+
+    Raises `BadInput` for the name of a metric that the protocol does not have, or the records hold no input for.
+    """
+    lexical = [name for name in text_names() if name not in REPORT_PROTOCOLS[settings.report_protocol].leaves_out]
+    clinical: dict[str, Measure] = {}
+    notes: list[str] = []
+    if not {*settings.metrics} <= {*text_names(), *TEXT_METRICS} or not settings.metrics:
+        clinical, notes = field_measures(records, settings)
+    names = choose(settings.metrics or (*lexical, *clinical), (*lexical, *clinical))
+    given = {name: part for name, part in clinical.items() if name in names}
+    return [name for name in lexical if name in names], given, notes
+
+
+def _tokenize(records: Sequence[Record], settings: EvalSettings) -> tuple[list[str], list[list[str]], list[str]]:
+    """Tokenised predictions, tokenised references that hold a word, and notes."""
+    predictions = [record["prediction"] for record in records]
+    answers = [record["answer"] for record in records]
+    references = [[answer] if isinstance(answer, str) else list(answer) for answer in answers]
+    notes: list[str] = []
+    tokenization = settings.tokenization
+    if settings.report_protocol == "r2gen":
+        predictions, references, notes = _clean_as_r2gen(records, predictions, references, settings)
+        tokenization = "raw"
+    texts, wanted = tokenize_pairs(predictions, references, tokenization)
+    return texts, [[text for text in part if text] for part in wanted], notes
+
+
+def _clean_as_r2gen(
+    records: Sequence[Record], predictions: Sequence[str], references: Sequence[Sequence[str]], settings: EvalSettings
+) -> tuple[list[str], list[list[str]], list[str]]:
+    """Texts cleaned and references cut, with the constants of each record's corpus."""
+    given = {"iu": r2gen.IU, "mimic": r2gen.MIMIC}.get(settings.r2gen_cleaning)
+    corpora = [given or r2gen.corpus_of(record["dataset"]) for record in records]
+    path = settings.r2gen_vocabulary
+    words = {corpus: r2gen.read_vocabulary(path, corpus) if path else None for corpus in set(corpora)}
+    texts = [r2gen.clean_prediction(text, corpus) for text, corpus in zip(predictions, corpora, strict=True)]
+    wanted = [
+        [r2gen.clean_reference(text, corpus, words[corpus]) for text in part]
+        for part, corpus in zip(references, corpora, strict=True)
+    ]
+    names = " and ".join(sorted(corpus.name for corpus in words))
+    notes = [f"r2gen: {names} cleaning, references cut to their first words, split at white space."]
+    return texts, wanted, notes if path else [*notes, "r2gen: no training vocabulary given, so no word is <unk>."]
+
+
+def _measure_texts(
+    texts: list[str], references: list[list[str]], rows: Sequence[int], names: Sequence[str]
+) -> tuple[dict[str, Sums], list[str]]:
+    """The named text metrics of the reports that have a reference, and why those that need Java are missing."""
+    if not rows:
+        return {}, []
+    said, wanted = [texts[row] for row in rows], [references[row] for row in rows]
+    found: dict[str, Sums] = {}
+    reasons: list[str] = []
+    for key, chosen in modules_of(names).items():
+        try:
+            found |= TEXT_METRICS[key].load().measures(said, wanted, chosen)
+        except JavaFailed as error:
+            reasons.append(f"{', '.join(chosen)} is missing, it needs Java: {error}.")
+    return {name: replace(found[name], rows_N=np.array(rows)) for name in names if name in found}, reasons
