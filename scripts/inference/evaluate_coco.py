@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ...eval.tasks.grounding import MAX_LABELS
 from ...eval.records import Record, read_records
 from ...eval.score import EvalSettings, Scores, score
 from ...eval.statistics.strata import Strata
 from ...eval.table import by_metric, table
+from ...eval.tasks.grounding import MAX_LABELS
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.layouts.coco import image_name, read_annotated, read_file
 from ...grounding.datasets.rows import skipping

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -19,8 +19,10 @@ from ...eval.settings import EvalSettings
 from ...eval.tasks.grounding import curves
 from ...grounding.bad_input import BadInput
 from ...grounding.files import file_sha256, read_lines, write_atomic
-from ..recipe import Recipe
 from .pictures import ImageFinder, pictures_of
+
+if TYPE_CHECKING:
+    from ..recipe import Recipe
 
 
 def write_page(
@@ -63,10 +65,14 @@ def write_page(
     return out
 
 
-def _recipe(run: Path) -> Recipe | None:
+def _recipe(run: Path) -> "Recipe | None":
     path = run / "recipe.json"
+    if not path.is_file():
+        return None
+    from ..recipe import Recipe
+
     try:
-        return Recipe.model_validate_json(path.read_text()) if path.is_file() else None
+        return Recipe.model_validate_json(path.read_text())
     except ValueError:
         return None  # of another version: the page then shows its text and finds images by other ways
 
@@ -126,7 +132,7 @@ def _with_own_names(systems: Sequence[System]) -> list[System]:
     return named
 
 
-def _facts(run: Path, recipe: Recipe | None) -> RunFacts:
+def _facts(run: Path, recipe: "Recipe | None") -> RunFacts:
     if not run.is_dir():
         return RunFacts(name=run.name)
     skipped, settings = run / "skipped.jsonl", _json(run / "recipe.json")

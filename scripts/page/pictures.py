@@ -5,21 +5,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from ...eval.page.content import GRID, Case, ImageKey, Picture, Shape, System
 from ...eval.records import Record
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.load import load_images
-from ...grounding.datasets.phantoms import dataset as phantom
-from ...grounding.datasets.schema import images as images_of
 from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage, region_from_json
 from ...report.output.figure import data_uri, outline
-from ..pipeline.tasks import TASKS, TaskRow
-from ..recipe import Recipe
+
+if TYPE_CHECKING:
+    from ..pipeline.tasks import TaskRow
+    from ..recipe import Recipe
 
 SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".dcm", ".tif", ".tiff", ".bmp")
 SMALLEST = 128
@@ -35,7 +34,7 @@ class ImageFinder:
     `notes` lists what was not found, and why.
     """
 
-    def __init__(self, recipes: Mapping[Path, Recipe | None], images: Path | None):
+    def __init__(self, recipes: "Mapping[Path, Recipe | None]", images: Path | None):
         self.recipes, self.images = recipes, images
         self.notes: list[str] = []
         self._by_id: dict[str, Path] | None = None
@@ -61,7 +60,13 @@ class ImageFinder:
                     self._by_id.setdefault(image_id, path)
         return self._by_id
 
-    def _of_recipe(self, run: Path, recipe: Recipe) -> Iterator[tuple[str, Path]]:
+    def _of_recipe(self, run: Path, recipe: "Recipe") -> Iterator[tuple[str, Path]]:
+        # here: pages of record files alone need none of these, nor what they load
+        from ...grounding.datasets.load import load_images
+        from ...grounding.datasets.phantoms import dataset as phantom
+        from ...grounding.datasets.schema import images as images_of
+        from ..pipeline.tasks import TASKS
+
         phantoms = run / "phantoms"
         has_phantoms = (phantoms / "settings.json").is_file()
         data = [d for d in recipe.grounding.data if d.layout != "phantom"]
@@ -77,7 +82,7 @@ class ImageFinder:
                 self.notes.append(f"Pictures of {run.name}, {name}: {error}")
 
 
-def _task_images(row: TaskRow, recipe: Recipe) -> list[AnnotatedImage]:
+def _task_images(row: "TaskRow", recipe: "Recipe") -> list[AnnotatedImage]:
     section = row.section(recipe)
     if section is None or "phantom" in section.sets:
         return []
