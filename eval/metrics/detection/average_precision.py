@@ -59,7 +59,9 @@ def average_precisions(matching: Matching, values: Mapping[str, float]) -> dict[
     columns = {"ap": slice(None), "ap50": slice(0, 1), "ap75": slice(5, 6)}
     found: dict[str, RankedHits] = {}
     for name, part in columns.items():
-        tables = {key: None if whole[key] is None else whole[key][:, part] for key in ("hits_DT", "ignored_DT")}
+        tables: dict[str, Any] = {
+            key: None if whole[key] is None else whole[key][:, part] for key in ("hits_DT", "ignored_DT")
+        }
         found[name] = RankedHits(**whole | tables, value=values[name])
     sizes = [area for area in AREAS if f"ap_{area}" in values]
     return found | {f"ap_{area}": RankedHits(**matching.ranked(area), value=values[f"ap_{area}"]) for area in sizes}
