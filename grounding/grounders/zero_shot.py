@@ -21,8 +21,8 @@ from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoPr
 from ..bad_input import BadInput
 from ..geometry import Letterbox
 from ..imaging.read import read_image
-from ..model.assign import box_area
 from ..model.decode import nms
+from ..model.losses import box_area
 from ..settings import Settings
 from ..types import AnnotatedImage, Region
 from ..vocabulary.labels import load_labels

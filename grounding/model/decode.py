@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .assign import ANCHOR_STRIDES, box_area, box_iou
 from .head import STRIDES, all_points, mask_logits
+from .losses import ANCHOR_STRIDES, box_area, box_iou
 from .medglip import MedGlipOutput
 
 TOP_POINTS = 300
@@ -26,12 +26,12 @@ class Found:
     masks_Rss: Tensor
 
 
-def decode(output: MedGlipOutput, image: int, phrase: int, min_score: float, nms_iou: float, most: int) -> Found:
+def decode(output: MedGlipOutput, image: int, phrase: int, min_score: float, nms_iou: float, max_regions: int) -> Found:
     """The regions of one phrase in one image; score = sqrt(phrase x centreness)."""
     scores_N = (output.logits[image, :, phrase].sigmoid() * output.centreness[image].sigmoid()).sqrt()
     top = scores_N.topk(min(TOP_POINTS, len(scores_N))).indices
     top = top[scores_N[top] >= min_score]
-    points = top[nms(output.boxes[image, top], scores_N[top], nms_iou)[:most]]
+    points = top[nms(output.boxes[image, top], scores_N[top], nms_iou)[:max_regions]]
     masks = mask_logits(output.coefficients[image, points], output.prototypes[image])
     return Found(
         boxes_R4=output.boxes[image, points],
@@ -41,14 +41,14 @@ def decode(output: MedGlipOutput, image: int, phrase: int, min_score: float, nms
     )
 
 
-def nms(boxes_P4: Tensor, scores_P: Tensor, most_iou: float) -> Tensor:
-    """int64[R] places of the kept boxes, best first: greedy, a box goes if it overlaps a better one by more."""
+def nms(boxes_P4: Tensor, scores_P: Tensor, max_iou: float) -> Tensor:
+    """int64[R] indices of the kept boxes, best first: greedy, a box goes if it overlaps a better one by more."""
     order = scores_P.argsort(descending=True, stable=True)
-    overlaps_PP = (box_iou(boxes_P4[order], boxes_P4[order]) > most_iou).cpu().numpy()
+    overlaps_PP = (box_iou(boxes_P4[order], boxes_P4[order]) > max_iou).cpu().numpy()
     kept: list[int] = []
-    for place in range(len(order)):
-        if not overlaps_PP[place, kept].any():
-            kept.append(place)
+    for index in range(len(order)):
+        if not overlaps_PP[index, kept].any():
+            kept.append(index)
     return order[torch.tensor(kept, dtype=torch.long, device=order.device)]
 
 

@@ -1,4 +1,4 @@
-"""The training objective: focal loss with several phrases a box, GIoU, centreness, masks.
+"""The training objective: which point answers for which box, focal loss with several phrases a box, GIoU, masks.
 
 B batch, N points, K phrases, G true boxes of an image, P positive points of an image, h w of the prototypes.
 """
@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .assign import assign, box_area, box_iou
-from .head import all_points, mask_logits
+from .head import STRIDES, all_points, mask_logits
 from .medglip import MedGlipOutput
 
+CANDIDATES_A_LEVEL = 9
+ANCHOR_STRIDES = 5.0
+"""Side of the square that stands for a point, in strides of its level."""
 BOX_WEIGHT = 2.0
 PRESENCE_WEIGHT = 0.5
 MASKS_AN_IMAGE = 12
@@ -48,6 +50,10 @@ def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mas
     points_N2, strides_N = all_points(side, logits_BNK.device)  # pyright: ignore[reportArgumentType]
     truth_BNK, counts_BNK = torch.zeros_like(logits_BNK), torch.zeros_like(logits_BNK)
     parts: list[dict[str, Tensor]] = []
+    # One image, phrases "liver" (annotated, there), "kidney" (annotated, absent), "tumor" (not annotated):
+    #                       liver        kidney       tumor
+    #   background point    truth 0      truth 0      does not count: there may be one
+    #   point of the liver  truth 1      truth 0      truth 0: what is known to be a liver is no tumor
     for i, target in enumerate(t.to(logits_BNK.device) for t in targets):
         box_N = assign(points_N2, strides_N, target.boxes_G4)
         points = (box_N >= 0).nonzero()[:, 0]
@@ -55,7 +61,9 @@ def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mas
         counts_BNK[i, :, :num_phrases] = target.known_K.to(counts_BNK)
         if len(points):
             own = box_N[points]
-            truth_BNK[i, points, :num_phrases] = _shared_labels(target)[own].to(truth_BNK)
+            same_GG = box_iou(target.boxes_G4, target.boxes_G4) > SAME_BOX_IOU
+            labels_GK = (same_GG.float() @ target.labels_GK.float()) > 0  # boxes drawn twice share their phrases
+            truth_BNK[i, points, :num_phrases] = labels_GK[own].to(truth_BNK)
             counts_BNK[i, points, :num_phrases] = 1.0
             centre_P = centreness_target(points_N2[points], target.boxes_G4[own])
             parts.append(_positive_losses(output, i, points, own, centre_P, target))
@@ -63,6 +71,8 @@ def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mas
     asked_BK = (attention_mask_BKL.sum(-1) > 0).to(logits_BNK)
     phrase = (focal_loss(logits_BNK, truth_BNK) * counts_BNK * asked_BK[:, None]).sum() / num_positive
     presence = _presence_loss(output.presence, targets, asked_BK)
+    # Without a positive point these losses are zero, yet a part of the graph: every process of a training must have
+    # a gradient for every parameter.
     zero = 0 * (boxes_BN4.sum() + output.centreness.sum() + prototypes.sum())
     box, centre, mask = zero, zero, zero
     if parts:
@@ -86,12 +96,6 @@ def _presence_loss(logits_BK: Tensor, targets: list[Target], asked_BK: Tensor) -
     return (losses_BK * counts_BK).sum() / counts_BK.sum().clamp(min=1)
 
 
-def _shared_labels(target: Target) -> Tensor:
-    """bool[G, K] with the phrases of boxes drawn twice joined."""
-    same_GG = box_iou(target.boxes_G4, target.boxes_G4) > SAME_BOX_IOU
-    return (same_GG.float() @ target.labels_GK.float()) > 0
-
-
 def _positive_losses(
     output: MedGlipOutput, image: int, points: Tensor, own: Tensor, centre_P: Tensor, target: Target
 ) -> dict[str, Tensor]:
@@ -99,6 +103,7 @@ def _positive_losses(
     boxes_P4 = output.boxes[image, points]
     logits_P = output.centreness[image, points]
     with_mask = target.has_mask_G[own].nonzero()[:, 0]
+    # masks of all points would fill the memory: a box of hundreds of points is outlined by a few of them, drawn anew
     chosen = with_mask[torch.randperm(len(with_mask))[:MASKS_AN_IMAGE].to(with_mask.device)]
     coefficients = output.coefficients[image, points[chosen]]
     masks_Phw = mask_logits(coefficients, output.prototypes[image])
@@ -108,6 +113,51 @@ def _positive_losses(
         "centre": F.binary_cross_entropy_with_logits(logits_P, centre_P, reduction="none"),
         "mask": mask_loss(masks_Phw, target.masks_Ghw[own[chosen]], target.boxes_G4[own[chosen]]),
     }
+
+
+def assign(points_N2: Tensor, strides_N: Tensor, boxes_G4: Tensor) -> Tensor:
+    """int64[N]: each point's box, -1 for background. Every box has a point, unless a better fitting box took them all.
+
+    ATSS, adaptive training sample selection (Zhang et al., CVPR 2020, section 3): candidates are the nearest points of
+    each level; positive are those inside the box whose square overlaps it by at least mean + standard deviation over
+    the candidates. A point claimed twice goes to the larger overlap.
+    """
+    if not len(boxes_G4):
+        return torch.full((len(points_N2),), -1, dtype=torch.long, device=points_N2.device)
+    half_N1 = strides_N[:, None] * ANCHOR_STRIDES / 2
+    overlap_NG = box_iou(torch.cat([points_N2 - half_N1, points_N2 + half_N1], 1), boxes_G4)
+    distance_NG = torch.cdist(points_N2, (boxes_G4[:, :2] + boxes_G4[:, 2:]) / 2)
+    candidate_NG = torch.zeros_like(distance_NG, dtype=torch.bool)
+    for stride in STRIDES:
+        rows = (strides_N == stride).nonzero()[:, 0]
+        nearest = distance_NG[rows].topk(min(CANDIDATES_A_LEVEL, len(rows)), dim=0, largest=False).indices
+        candidate_NG.scatter_(0, rows[nearest], True)
+    # The threshold is the box's own: its candidates overlap it by .1 .2 .5 .6, so mean + deviation is .59 and one of
+    # them is positive. A large box on the right level has many good candidates, a thin one few that are all poor: no
+    # fixed threshold serves both.
+    count_G = candidate_NG.sum(0)
+    mean_G = (overlap_NG * candidate_NG).sum(0) / count_G
+    spread_G = (((overlap_NG - mean_G) ** 2 * candidate_NG).sum(0) / (count_G - 1).clamp(min=1)).sqrt()
+    after, before = points_N2[:, None] > boxes_G4[None, :, :2], points_N2[:, None] < boxes_G4[None, :, 2:]
+    positive_NG = candidate_NG & (overlap_NG >= mean_G + spread_G) & (after & before).all(-1)
+    # a box smaller than the grid holds no point: the one nearest to its centre answers for it
+    nearest_NG = torch.zeros_like(positive_NG).scatter_(0, distance_NG.argmin(0, keepdim=True), True)
+    positive_NG = positive_NG | (nearest_NG & ~positive_NG.any(0))
+    best_N = overlap_NG.where(positive_NG, overlap_NG.new_tensor(-1.0)).max(1)
+    return best_N.indices.where(best_N.values >= 0, torch.full_like(best_N.indices, -1))
+
+
+def box_iou(a_A4: Tensor, b_B4: Tensor) -> Tensor:
+    """float[A, B] intersection over union of xyxy boxes."""
+    sides = torch.minimum(a_A4[:, None, 2:], b_B4[None, :, 2:]) - torch.maximum(a_A4[:, None, :2], b_B4[None, :, :2])
+    inter = sides.clamp(min=0).prod(-1)
+    areas = (box_area(x) for x in (a_A4[:, None], b_B4[None]))
+    return inter / (sum(areas) - inter).clamp(min=1e-6)
+
+
+def box_area(box: Tensor) -> Tensor:
+    """Area over the last axis, zero for inverted boxes."""
+    return (box[..., 2:] - box[..., :2]).clamp(min=0).prod(-1)
 
 
 def focal_loss(logits: Tensor, truth: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:

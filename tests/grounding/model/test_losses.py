@@ -5,10 +5,18 @@ import math
 import pytest
 import torch
 
-from medglip.grounding.model.assign import assign, box_iou
 from medglip.grounding.model.decode import nms, point_of
 from medglip.grounding.model.head import all_points
-from medglip.grounding.model.losses import Target, centreness_target, detection_losses, focal_loss, giou, mask_loss
+from medglip.grounding.model.losses import (
+    Target,
+    assign,
+    box_iou,
+    centreness_target,
+    detection_losses,
+    focal_loss,
+    giou,
+    mask_loss,
+)
 from medglip.grounding.model.medglip import MedGlipOutput
 
 POINTS, STRIDES = all_points((64, 64))
