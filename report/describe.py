@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..grounding.bad_input import BadInput
-from ..grounding.evidence.evidence import Evidence, EvidenceSettings, Form
+from ..grounding.evidence.evidence import Evidence, EvidenceSettings
+from ..grounding.evidence.names import Form
 from ..grounding.geometry import clip_box, iou
 from ..grounding.types import AnnotatedImage, Region
 from ..grounding.vocabulary.attribution import SAME_PLACE_IOU
@@ -46,7 +47,7 @@ def to_example(image: AnnotatedImage, marked: Region) -> Example:
         image_path=image.image_path,
         instruction=INSTRUCTION,
         target=None,
-        evidence=Evidence(source="predicted", size_px=image.size_px, regions=(marked,), phrases=(marked.phrase,)),
+        evidence=Evidence.of_image("predicted", image.size_px, [marked], [marked.phrase]),
     )
 
 

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, select
+from ..grounding.evidence.citable import citations_to_json, numbers_shown
+from ..grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
 from ..grounding.evidence.sources import true_evidence
 from ..grounding.records import record_identity, record_meta
 from ..grounding.types import region_to_json
 from ..grounding.vocabulary.attribution import attribute, attribution_to_meta, sentences_of
+from ..grounding.vocabulary.citations import parse_citations
 from ..grounding.vocabulary.labels import load_labels
 from ..grounding.vocabulary.negation import Negation
 from ..grounding.vocabulary.sentences import Sentence, ground_sentences
-from ..vqa.citations import citations_to_json, numbers_shown, parse_citations
 from ..vqa.prompt.prompt import Example
 from ..vqa.task import Job
 from .task import Report
@@ -54,13 +55,13 @@ def report_job(
     meta = record_meta(image, (), report.images[1:]) | dict(report.meta)
     if any(sentence.regions for sentence in report.sentences):
         meta |= {"reference_sentences": sentences_to_json(report.sentences)}
-    true_regions = true_evidence(image)
+    true_regions = true_evidence([image])
 
-    def parse(text: str) -> dict[str, Any]:
-        fields = written(text, example.evidence, meta, settings, true_regions, negation)
+    def parse(text: str, shown: Evidence) -> dict[str, Any]:
+        fields = written(text, example.evidence, shown, meta, settings, true_regions, negation)
         if truth and truth.labels and image.phrases:
             evidence = truth.evidence.get(report.report_id, example.evidence)
-            sentences, _ = _sentences(as_reference(text, meta), evidence, settings, negation)
+            sentences, _ = _sentences(as_reference(text, meta), evidence, shown, settings, negation)
             fields["meta"] |= judge(report, sentences, truth.labels)
         return fields
 
@@ -70,27 +71,32 @@ def report_job(
 def written(
     text: str,
     evidence: Evidence,
+    shown: Evidence,
     meta: dict[str, Any],
     settings: EvidenceSettings = PLAIN,
     truth: Evidence | None = None,
     negation: Negation = "rules",
 ) -> dict[str, Any]:
-    """A record's fields read out of the report that the model wrote.
+    """A record's fields read out of the report that the model wrote, given the evidence that its prompt `shown`.
 
     Scores read the text without citations, marks of de-identification treated as in the reference; where that differs
     from what was written, `meta.raw` keeps the latter.
     """
     said = read = as_reference(text, meta)
     if settings.cite:
-        said = parse_citations(read, len(numbers_shown(select(evidence, settings), settings))).text
+        said = parse_citations(read, len(numbers_shown(shown, settings))).text
     changed = {"prediction": said} if said != text else {}
     kept = {"raw": text} if changed else {}
-    return changed | {"parsed": said, "meta": meta | kept | grounded_meta(read, evidence, settings, truth, negation)}
+    return changed | {
+        "parsed": said,
+        "meta": meta | kept | grounded_meta(read, evidence, shown, settings, truth, negation),
+    }
 
 
 def grounded_meta(
     text: str,
     evidence: Evidence,
+    shown: Evidence,
     settings: EvidenceSettings,
     truth: Evidence | None = None,
     negation: Negation = "rules",
@@ -102,26 +108,24 @@ def grounded_meta(
     what was `grounded` for it, as places in the record's `regions`; the `agreement` of the two; and `citations` of the
     whole text, held against `truth` as those of answers are. `negation`: who told what a sentence denies.
     """
-    sentences, told = _sentences(text, evidence, settings, negation)
+    sentences, told = _sentences(text, evidence, shown, settings, negation)
     read = {"sentences": sentences_to_json(sentences), "negation": negation}
     if not settings.cite:
         return read
-    shown = select(evidence, settings)
     found = parse_citations(text, len(numbers_shown(shown, settings)))
     return {**read, "citations": citations_to_json(found, shown, truth), **told}
 
 
 def _sentences(
-    text: str, evidence: Evidence, settings: EvidenceSettings, negation: Negation
+    text: str, evidence: Evidence, shown: Evidence, settings: EvidenceSettings, negation: Negation
 ) -> tuple[tuple[Sentence, ...], dict[str, Any]]:
     """The sentences of a text with their regions in the first image, and how each came to them where it may cite."""
     tree = load_labels()
     if not settings.cite:
-        return ground_sentences(text, evidence.regions, tree, evidence.size_px, negation=negation), {}
-    shown = select(evidence, settings)
+        return ground_sentences(text, evidence.first.regions, tree, evidence.first.size_px, negation=negation), {}
     num_shown = len(numbers_shown(shown, settings))
-    read = attribute(text, shown.regions, tree, evidence.size_px, num_shown=num_shown, negation=negation)
-    return sentences_of(read, shown.regions), attribution_to_meta(read, shown.regions)
+    read = attribute(text, shown.first.regions, tree, shown.first.size_px, num_shown=num_shown, negation=negation)
+    return sentences_of(read, shown.first.regions), attribution_to_meta(read, shown.first.regions)
 
 
 def sentences_to_json(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:

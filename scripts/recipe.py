@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ..eval.score import EvalSettings
-from ..grounding.evidence.evidence import EvidenceSettings, Source
+from ..grounding.evidence.evidence import EvidenceSettings
+from ..grounding.evidence.names import Source
 from ..grounding.recipe import CoreRecipe
 from ..grounding.settings import Settings
 from ..grounding.training.loop import TrainSettings

@@ -7,14 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from ..grounding.evidence.controls import mirrored
-from ..grounding.evidence.evidence import Evidence, EvidenceSettings, select
+from ..grounding.evidence.citable import citations_to_json, numbers_shown
+from ..grounding.evidence.controls import mirror_evidence
+from ..grounding.evidence.evidence import Evidence, EvidenceSettings, ImageEvidence
 from ..grounding.evidence.sources import true_evidence
 from ..grounding.records import record_identity, record_meta
 from ..grounding.types import AnnotatedImage
+from ..grounding.vocabulary.citations import parse_citations
 from .answer import AnswerType as AnswerType
 from .answer import parse_answer
-from .citations import citations_to_json, numbers_shown, parse_citations
 from .prompt.prompt import Example, Transform
 
 
@@ -23,13 +24,14 @@ class Job:
     """One example and what its record says besides the prediction.
 
     `fields`: of `PredictionRecord`; at least dataset, split, task, image_id, cluster_id, question, answer. The id is
-    the example's unless given; evidence, forms, phrases and regions come from the example. `parse`: raw text to
-    further fields (`parsed`, `meta`; `prediction` where the scores are to read another text than the raw one).
+    the example's unless given; evidence, forms, phrases and regions are those that the prompt shows. `parse`: raw text,
+    and the evidence shown, to further fields (`parsed`, `meta`; `prediction` where the scores are to read another text
+    than the raw one).
     """
 
     example: Example
     fields: dict[str, Any] = field(default_factory=dict)
-    parse: Callable[[str], dict[str, Any]] = lambda _: {}
+    parse: Callable[[str, Evidence], dict[str, Any]] = lambda _text, _shown: {}
 
     @property
     def id(self) -> str:
@@ -124,8 +126,7 @@ class Question:
 
     def true_evidence(self) -> Evidence:
         """What is true of the images as they are shown, of every phrase that the set annotates on each."""
-        first, *others = (true_evidence(image) for image in self.images)
-        return _transformed(replace(first, others=tuple(others)), self.transform)
+        return _transformed(true_evidence(self.images), self.transform)
 
     def job(self, example: Example, settings: EvidenceSettings, names: Mapping[str, str]) -> Job:
         """The fields of its record and how its text is read. `names`: `model` and `adapter` of the record."""
@@ -142,33 +143,29 @@ class Question:
             "answer_type": self.answer_type,
             "meta": meta,
         }
-        return Job(
-            example=example, fields=fields, parse=lambda text: self._read(text, example.evidence, settings, meta)
-        )
+        return Job(example=example, fields=fields, parse=lambda text, shown: self._read(text, shown, settings, meta))
 
-    def _read(
-        self, text: str, evidence: Evidence, settings: EvidenceSettings, meta: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def _read(self, text: str, shown: Evidence, settings: EvidenceSettings, meta: Mapping[str, Any]) -> dict[str, Any]:
         """Fields read out of the model's text: the answer and, where it may cite, the regions cited.
 
         Scores then read the answer without citations; the text itself is kept as `meta.raw`.
         """
         if not settings.cite:
             return {"parsed": parse_answer(text, self.answer_type)}
-        visible = select(evidence, settings)
-        citations = parse_citations(text, len(numbers_shown(visible, settings)))
+        citations = parse_citations(text, len(numbers_shown(shown, settings)))
         return {
             "prediction": citations.text,
             "parsed": parse_answer(citations.text, self.answer_type),
-            "meta": {**meta, "raw": text, "citations": citations_to_json(citations, visible, self.true_evidence())},
+            "meta": {**meta, "raw": text, "citations": citations_to_json(citations, shown, self.true_evidence())},
         }
 
 
 def _transformed(evidence: Evidence, transform: Transform) -> Evidence:
     """What a grounder would find in the changed images: all on its other side, or nothing."""
     if transform == "mirror":
-        return mirrored(evidence)
+        return mirror_evidence(evidence)
     if transform == "blank":
         return evidence.each(lambda part: replace(part, regions=()))
-    # without an image no phrase was looked for
-    return replace(evidence, regions=(), phrases=(), others=()) if transform else evidence
+    if transform == "no_image":  # no phrase was looked for
+        return replace(evidence, images=tuple(ImageEvidence(size_px=image.size_px) for image in evidence.images[:1]))
+    return evidence

@@ -1,4 +1,4 @@
-"""Controls over evidence: another image's regions, random places, the picture flipped."""
+"""Controls over evidence: another image's regions, random places, the image flipped."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,20 +8,20 @@ import numpy as np
 from ..geometry import mirror_boxes
 from ..types import Region
 from ..vocabulary.phrases import mirror
-from .evidence import Evidence
+from .evidence import Evidence, ImageEvidence
 
 
-def transplant(evidence: Evidence, donor: Evidence) -> Evidence:
+def transplant(image: ImageEvidence, donor: ImageEvidence) -> ImageEvidence:
     """The donor's regions, scaled to this image: the `shuffled` control keeps everything but the truth."""
-    scale = np.tile(np.array(evidence.size_px, np.float32) / np.array(donor.size_px, np.float32), 2)
-    regions = tuple(replace(r, box_xyxy_px=r.box_xyxy_px * scale, mask=None) for r in donor.regions)
-    return replace(evidence, source="shuffled", regions=regions)
+    scale = np.tile(np.array(image.size_px, np.float32) / np.array(donor.size_px, np.float32), 2)
+    return replace(
+        image, regions=tuple(replace(r, box_xyxy_px=r.box_xyxy_px * scale, mask=None) for r in donor.regions)
+    )
 
 
-def scatter(evidence: Evidence, rng: np.random.Generator) -> Evidence:
-    """The same phrases and sizes at random places, embeddings removed: the `random` control."""
-    regions = tuple(_move(region, evidence.size_px, rng) for region in evidence.regions)
-    return replace(evidence, source="random", regions=regions)
+def scatter(image: ImageEvidence, rng: np.random.Generator) -> ImageEvidence:
+    """The same phrases and sizes at random places, embeddings zero: the `random` control. Two draws a region."""
+    return replace(image, regions=tuple(_move(region, image.size_px, rng) for region in image.regions))
 
 
 def _move(region: Region, size_px: tuple[int, int], rng: np.random.Generator) -> Region:
@@ -32,21 +32,20 @@ def _move(region: Region, size_px: tuple[int, int], rng: np.random.Generator) ->
     return replace(region, box_xyxy_px=np.concatenate([corner, corner + sides]), mask=None, embedding=embedding)
 
 
-def mirrored(evidence: Evidence) -> Evidence:
-    """The same evidence for the picture flipped left to right, in places and words; mirrored twice it is unchanged.
+def mirror_evidence(evidence: Evidence) -> Evidence:
+    """The same evidence for images flipped left to right, in places and words; mirrored twice it is unchanged.
 
-    Embeddings stay: those of the flipped picture must be read in it, see `mirror.InMirror`.
+    Embeddings stay: those of the flipped image must be read in it, see `flipped.InMirror`.
     """
-    return evidence.each(_mirrored)
+
+    def flip(image: ImageEvidence) -> ImageEvidence:
+        regions = tuple(mirror_region(region, image.size_px[0]) for region in image.regions)
+        return replace(image, regions=regions, phrases=tuple(mirror(phrase)[0] for phrase in image.phrases))
+
+    return evidence.each(flip)
 
 
-def _mirrored(evidence: Evidence) -> Evidence:
-    width, phrases = evidence.size_px[0], tuple(mirror(phrase)[0] for phrase in evidence.phrases)
-    regions = tuple(mirrored_region(region, width) for region in evidence.regions)
-    return replace(evidence, regions=regions, phrases=phrases)
-
-
-def mirrored_region(region: Region, width: int) -> Region:
+def mirror_region(region: Region, width: int) -> Region:
     """The region in an image of this width in pixels flipped left to right; its own inverse but for rounding."""
     mask = None if region.mask is None else np.ascontiguousarray(region.mask[:, ::-1])
     return replace(
@@ -59,11 +58,12 @@ def mirrored_region(region: Region, width: int) -> Region:
 
 
 def derangement(groups: Sequence[str], rng: np.random.Generator) -> list[int]:
-    """For each place a donor's index from the same group (a modality, say), never itself; any other if alone in it."""
+    """For each index a donor's from the same group (a modality, say), never itself; any other if alone in it."""
     donors = list(range(len(groups)))
     for group in sorted(set(groups)):
+        # each takes from its neighbour in a drawn ring: members 4 1 7 take from 7 4 1
         members = rng.permutation([i for i, g in enumerate(groups) if g == group])
-        for place, donor in zip(members, np.roll(members, 1), strict=True):
-            donors[place] = int(donor)
-    others = max(len(groups), 1)
-    return [(i + 1) % others if donor == i else donor for i, donor in enumerate(donors)]
+        for index, donor in zip(members, np.roll(members, 1), strict=True):
+            donors[index] = int(donor)
+    # a ring of one is its own donor: the next of any group instead
+    return [(i + 1) % max(len(groups), 1) if donor == i else donor for i, donor in enumerate(donors)]

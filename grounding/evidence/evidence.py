@@ -1,21 +1,16 @@
-"""Regions become evidence: one source (`none | predicted | oracle | random | shuffled`), any subset of forms.
+"""What one prompt may rest on: the regions of each of its images, from one source, shown in any subset of forms.
 
 Pure functions without torch. `Evidence.none()` renders to nothing, so its prompt is the plain one, byte for byte.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 import numpy as np
 
 from ..settings import Settings
 from ..types import Region
-
-Source = Literal["none", "predicted", "oracle", "random", "shuffled"]
-Form = Literal["text", "tokens", "crops", "overlay"]
-SOURCES: tuple[Source, ...] = get_args(Source)
-FORMS: tuple[Form, ...] = get_args(Form)
+from .names import Form, Source
 
 
 class EvidenceSettings(Settings):
@@ -23,7 +18,7 @@ class EvidenceSettings(Settings):
 
     forms: tuple[Form, ...] = ("text", "tokens")
     """Any subset of text (words and boxes), tokens (soft region tokens), crops (further images), overlay (a copy of the
-    picture with the boxes drawn and numbered as in the text, a further image for each that has any)."""
+    image with the boxes drawn and numbered as in the text, a further image for each that has any)."""
     max_regions: int = 4
     """At most so many regions a prompt, best first; those the question asks about come before all others."""
     min_score: float = 0.3
@@ -49,75 +44,120 @@ PLAIN = EvidenceSettings(forms=())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Evidence:
-    """The regions one prompt may rest on. `phrases` are those that were looked for; some may have no region.
+class ImageEvidence:
+    """The regions of one image. `phrases` are those that were looked for in it; some may have no region."""
 
-    `others`: those of the prompt's further images, in their order, one each; where they are left out nothing was looked
-    for there. Numbers run through: first the regions of this image, then those of the others.
-    """
-
-    source: Source
     size_px: tuple[int, int]
     regions: tuple[Region, ...] = ()
     phrases: tuple[str, ...] = ()
-    others: tuple["Evidence", ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """The regions that one prompt may rest on, of each of its images in turn; () renders to the plain prompt.
+
+    There may be fewer than images in the prompt: nothing was looked for in the further ones. Numbers run through:
+
+        images   a: liver, cyst   b: (none)   c: liver
+        numbers  1      2                     3
+    """
+
+    source: Source
+    images: tuple[ImageEvidence, ...] = ()
+
+    @classmethod
+    def of_image(
+        cls,
+        source: Source,
+        size_px: tuple[int, int],
+        regions: Sequence[Region] = (),
+        phrases: Sequence[str] = (),
+    ) -> "Evidence":
+        """The evidence of one image, (width, height) in pixels."""
+        return cls(
+            source=source, images=(ImageEvidence(size_px=size_px, regions=tuple(regions), phrases=tuple(phrases)),)
+        )
+
+    @classmethod
+    def none(cls) -> "Evidence":
+        """No evidence: nothing was looked for in any image."""
+        return cls(source="none")
 
     @property
-    def images(self) -> tuple["Evidence", ...]:
-        """The evidence of every image, in order."""
-        return (self, *self.others)
+    def first(self) -> ImageEvidence:
+        """The evidence of the first image, empty where there is none."""
+        return self.images[0] if self.images else ImageEvidence(size_px=(1, 1))
 
     @property
     def numbered(self) -> tuple[tuple[int, Region], ...]:
         """(number of its image, from 1, region), in the order of the regions' numbers."""
-        return tuple((place, region) for place, part in enumerate(self.images, 1) for region in part.regions)
+        return tuple((number, region) for number, image in enumerate(self.images, 1) for region in image.regions)
 
-    def each(self, change: Callable[["Evidence"], "Evidence"]) -> "Evidence":
-        """With every image's evidence changed by itself."""
-        return replace(change(self), others=tuple(change(other) for other in self.others))
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions of all images, in the order of their numbers."""
+        return tuple(region for image in self.images for region in image.regions)
 
-    @staticmethod
-    def none(size_px: tuple[int, int] = (1, 1)) -> "Evidence":
-        """No evidence: renders to the plain prompt."""
-        return Evidence(source="none", size_px=size_px)
+    def each(self, change: Callable[[ImageEvidence], ImageEvidence]) -> "Evidence":
+        """With the evidence of every image changed by itself."""
+        return replace(self, images=tuple(change(image) for image in self.images))
+
+    def best(self, max_regions: int) -> "Evidence":
+        """The best regions of all images together, those of phrases asked for first; each image keeps its own."""
+        numbered = sorted(self.numbered, key=lambda row: _rank(row[1], self.images[row[0] - 1]))[:max_regions]
+        images = [
+            replace(image, regions=tuple(region for at, region in numbered if at == number))
+            for number, image in enumerate(self.images, 1)
+        ]
+        return replace(self, images=tuple(images))
+
+
+def _rank(region: Region, image: ImageEvidence) -> tuple[bool, float]:
+    return region.phrase not in image.phrases, -region.score
+
+
+def gather(image: ImageEvidence, settings: EvidenceSettings) -> ImageEvidence:
+    """What one image may contribute to a prompt: its regions of at least `min_score`, best first.
+
+    At most `max_regions`; `select` chooses among these. Sources gather, because noise and random boxes are drawn for
+    what is gathered.
+    """
+    regions = sorted(
+        (region for region in image.regions if region.score >= settings.min_score),
+        key=lambda region: _rank(region, image),
+    )
+    return replace(image, regions=tuple(regions[: settings.max_regions]))
 
 
 def select(evidence: Evidence, settings: EvidenceSettings) -> Evidence:
-    """The regions worth showing: scored high enough, asked-for phrases first, then by score, at most `max_regions`.
+    """The regions that a prompt shows: the best of all that its images contribute, at most `max_regions` together.
 
-    That many of all images together; each image keeps its own, best first.
+    Called where a prompt is rendered and nowhere else; `Prompt.shown` is handed on. Selecting twice changes nothing.
     """
-    good = [(place, region) for place, region in evidence.numbered if region.score >= settings.min_score]
-    good.sort(key=lambda found: (found[1].phrase not in evidence.images[found[0] - 1].phrases, -found[1].score))
-    kept = good[: settings.max_regions]
-    first, *others = (
-        replace(part, regions=tuple(region for at, region in kept if at == place))
-        for place, part in enumerate(evidence.images, 1)
-    )
-    return replace(first, others=tuple(others))
+    return evidence.each(lambda image: gather(image, settings)).best(settings.max_regions)
 
 
 def perturb(evidence: Evidence, settings: EvidenceSettings, rng: np.random.Generator) -> Evidence:
     """Training noise: evidence dropped now and then, boxes jittered; fed clean boxes, it fails on predicted ones."""
     if rng.random() < settings.dropout:
-        return Evidence.none(evidence.size_px)
-    return evidence.each(
-        lambda part: replace(
-            part, regions=tuple(_jitter(region, part.size_px, settings.jitter, rng) for region in part.regions)
-        )
-    )
+        return Evidence.none()
+
+    def jitter(image: ImageEvidence) -> ImageEvidence:
+        return replace(image, regions=tuple(_jitter(r, image.size_px, settings.jitter, rng) for r in image.regions))
+
+    return evidence.each(jitter)
 
 
 def _jitter(region: Region, size_px: tuple[int, int], amount: float, rng: np.random.Generator) -> Region:
+    """Each edge moves by up to `amount` of the box's side; a box that would get thinner than a pixel stays."""
     box = region.box_xyxy_px
     sides = np.tile(box[2:] - box[:2], 2)
     moved = box + sides * rng.uniform(-amount, amount, 4).astype(np.float32)
     moved = np.clip(moved, 0, np.tile(np.array(size_px, np.float32), 2))
+    # the mask no longer fits the box
     return replace(region, box_xyxy_px=moved, mask=None) if (moved[2:] - moved[:2] > 1).all() else region
 
 
 def without_masks(evidence: Evidence) -> Evidence:
     """No region of any image with its mask: prompts have no use for masks, memory has."""
-    return evidence.each(
-        lambda part: replace(part, regions=tuple(replace(region, mask=None) for region in part.regions))
-    )
+    return evidence.each(lambda image: replace(image, regions=tuple(replace(r, mask=None) for r in image.regions)))

@@ -11,7 +11,7 @@ from ..files import sha256
 from ..grounder import Grounder
 from ..types import AnnotatedImage, Region
 from ..vocabulary.phrases import mirror
-from .controls import mirrored_region
+from .controls import mirror_region
 
 
 class InMirror:
@@ -44,4 +44,4 @@ def mirrored_image(image: AnnotatedImage) -> AnnotatedImage:
 
 
 def _mirrored(regions: Sequence[Region], image: AnnotatedImage) -> list[Region]:
-    return [mirrored_region(region, image.size_px[0]) for region in regions]
+    return [mirror_region(region, image.size_px[0]) for region in regions]

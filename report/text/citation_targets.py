@@ -29,9 +29,11 @@ def cited_text(report: Report, shown: Evidence, numbers: Sequence[int]) -> str:
     known, a sentence cites what is shown of their phrases at their places (IoU of 0.5 on); else what its words speak
     of, as grounding afterwards finds it. Evidence that is wrong is thus not cited.
     """
-    regions = shown.regions[: len(numbers)]  # of the first image, as the sentences' regions are
+    regions = shown.first.regions[: len(numbers)]  # of the first image, as the sentences' regions are
     is_truth = any(sentence.regions for sentence in report.sentences)
-    sentences = report.sentences if is_truth else ground_sentences(report.text, regions, load_labels(), shown.size_px)
+    sentences = (
+        report.sentences if is_truth else ground_sentences(report.text, regions, load_labels(), shown.first.size_px)
+    )
     cited = [
         [number for number, region in zip(numbers, regions, strict=False) if _speaks_of(sentence, region, is_truth)]
         for sentence in sentences

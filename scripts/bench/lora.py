@@ -19,7 +19,8 @@ import typer
 from peft import LoraConfig, get_peft_model
 from PIL import Image
 
-from ...grounding.evidence.evidence import FORMS, Evidence, EvidenceSettings
+from ...grounding.evidence.evidence import Evidence, EvidenceSettings
+from ...grounding.evidence.names import FORMS
 from ...grounding.files import write_atomic
 from ...grounding.geometry import where
 from ...grounding.types import Region
@@ -206,7 +207,7 @@ def _example(image: Path, number: int, rng: np.random.Generator) -> Example:
         image_path=image,
         instruction=f"Where is the {WORDS[number % len(WORDS)]}?\nAnswer with a word or short phrase.",
         target=where(regions[number % len(regions)].box_xyxy_px, (SIDE, SIDE)),
-        evidence=Evidence(source="predicted", size_px=(SIDE, SIDE), regions=regions, phrases=WORDS),
+        evidence=Evidence.of_image("predicted", (SIDE, SIDE), regions, WORDS),
     )
 
 

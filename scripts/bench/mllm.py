@@ -76,7 +76,7 @@ def _example(image: Path, number: int, is_report: bool, rng: np.random.Generator
         image_path=image,
         instruction="Write the findings of this image as a short report." if is_report else question,
         target=said if is_report else places[0],
-        evidence=Evidence(source="oracle", size_px=(SIDE, SIDE), regions=regions, phrases=tuple(phrases)),
+        evidence=Evidence.of_image("oracle", (SIDE, SIDE), regions, phrases),
     )
 
 

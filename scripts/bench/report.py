@@ -20,7 +20,9 @@ import typer
 from transformers import AutoModelForImageTextToText
 
 from ...grounding.datasets.phantoms import dataset as phantom
-from ...grounding.evidence.evidence import FORMS, PLAIN, Evidence, EvidenceSettings, Form
+from ...grounding.evidence.citable import numbers_shown
+from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
+from ...grounding.evidence.names import FORMS, Form
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import write_atomic
 from ...grounding.grounders.cache import regions_of
@@ -30,7 +32,6 @@ from ...report.datasets.phantom import read_reports
 from ...report.records import grounded_meta
 from ...report.task import Report
 from ...report.text.citation_targets import cited_text, to_cited
-from ...vqa.citations import numbers_shown
 from ...vqa.inference.generate import GenerateSettings, generate_raw
 from ...vqa.model.attention import use_grouped_attention
 from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, MllmSettings, load, resolve
@@ -56,8 +57,10 @@ class Bench:
 
     def evidence(self, reports: Sequence[Report], shown: EvidenceSettings) -> list[Evidence]:
         """The evidence of the reports; found once, then read from disk at every call."""
-        queries = [Query(image=report.image, usual=report.image.phrases) for report in reports]
-        asked = [query.phrases for query in queries]
+        queries = [
+            Query.of([report.image], vocabulary={report.image.modality: report.image.phrases}) for report in reports
+        ]
+        asked = [query.first.phrases for query in queries]
         predicted, _ = regions_of(self.core, [report.image for report in reports], asked, self.cache)
         return evidence_for("predicted", queries, RegionCaches(predicted=predicted, truth={}), shown)
 
@@ -136,7 +139,7 @@ def rows(bench: Bench, reports: Sequence[Report], forms: Sequence[str], pairs: i
     """`token_equal`: text evidence with citations against the same words as part of a plain question; then each form
     against the plain prompt, which is shorter.
     """
-    text_shown, plain = _shown(("text",)), [_asked(report, Evidence.none(report.image.size_px)) for report in reports]
+    text_shown, plain = _shown(("text",)), [_asked(report, Evidence.none()) for report in reports]
     evidence = bench.evidence(reports, text_shown)
     asked = [_asked(report, e) for report, e in zip(reports, evidence, strict=True)]
     said = [replace(e, instruction=instruction_text(e, text_shown), evidence=Evidence.none()) for e in asked]
@@ -171,7 +174,7 @@ def after_writing(
 ) -> list[dict[str, Any]]:
     """What the records say of the sentences of the true reports, with citations as a trained model writes them."""
     written = [cited_text(r, e, numbers_shown(e, shown)) for r, e in zip(reports, evidence, strict=True)]
-    return [grounded_meta(text, e, shown) for text, e in zip(written, evidence, strict=True)]
+    return [grounded_meta(text, e, e, shown) for text, e in zip(written, evidence, strict=True)]
 
 
 def line(size: int, name: str, row: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ...grounding.bad_input import BadInput
-from ...grounding.evidence.evidence import FORMS, SOURCES
+from ...grounding.evidence.names import FORMS, SOURCES
 from ...grounding.records import Task
 from .options import (
     Base,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from ...eval.catalog import tested_metrics
 from ...eval.compare import compare_runs
@@ -18,7 +18,7 @@ from ...eval.records import Record, read_records
 from ...eval.score import EvalSettings, score
 from ...eval.table import by_metric, table
 from ...grounding.bad_input import BadInput, nearest
-from ...grounding.evidence.evidence import FORMS, Form, Source
+from ...grounding.evidence.names import FORMS, Form, Source
 from ...grounding.evidence.sources import RegionCaches
 from ...grounding.files import write_atomic
 from ...grounding.grounders.medglip import MedGlipGrounder
@@ -312,7 +312,7 @@ def tasks_named(name: str) -> Task:
 
 def _form(word: str) -> Form:
     if word not in FORMS:
-        raise BadInput(f"unknown form {word!r}, {nearest(word, FORMS)}", fix=f"forms: {', '.join(get_args(Form))}")
+        raise BadInput(f"unknown form {word!r}, {nearest(word, FORMS)}", fix=f"forms: {', '.join(FORMS)}")
     return word
 
 

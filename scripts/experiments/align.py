@@ -118,7 +118,7 @@ def _tell(found: ProbeResult, said: str, file: Path) -> None:
 
 def to_aligned_example(question: Question) -> Example:
     """The prompt's parts without evidence; a caption is asked for in its own words, not as a short answer."""
-    example = question.to_example(Evidence.none(question.image.size_px))
+    example = question.to_example(Evidence.none())
     return replace(example, instruction=question.question) if question.content_type == derived.CAPTION else example
 
 

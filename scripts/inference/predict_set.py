@@ -11,7 +11,8 @@ from pathlib import Path
 from accelerate import PartialState
 
 from ...grounding.bad_input import Skipped
-from ...grounding.evidence.evidence import Source, without_masks
+from ...grounding.evidence.evidence import without_masks
+from ...grounding.evidence.names import Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import claim_folder
 from ...grounding.grounder import Grounder

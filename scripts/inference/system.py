@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, nearest
-from ...grounding.evidence.evidence import SOURCES, Evidence, EvidenceSettings, Source
+from ...grounding.evidence.evidence import Evidence, EvidenceSettings
+from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import sha256
 from ...grounding.grounder import Grounder

@@ -6,7 +6,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ...grounding.evidence.evidence import Evidence, EvidenceSettings, Source, select
+from ...grounding.evidence.citable import numbers_shown
+from ...grounding.evidence.evidence import Evidence, EvidenceSettings
+from ...grounding.evidence.names import Source
 from ...grounding.grounder import answers
 from ...grounding.imaging.read import read_image
 from ...grounding.model.calibration import Calibration
@@ -20,8 +22,7 @@ from ...report import describe
 from ...report.output.grounded import GroundedReport
 from ...report.output.write import write, write_dicom
 from ...report.task import Report
-from ...vqa.citations import numbers_shown
-from ...vqa.inference.generate import GenerateSettings, generate
+from ...vqa.inference.generate import Generated, GenerateSettings, generate
 from ...vqa.model.shipped import FACTS
 from ...vqa.publish.facts import read_facts
 from .system import FinishedRun, LooseAdapter
@@ -65,10 +66,10 @@ def write_grounded(run: FinishedRun, asked: Report, source: Source, outputs: Out
     settings = run.evidence_settings(source)
     evidence = run.evidence(run.query(asked.image, others=asked.images[1:]), source)
     example = replace(asked.to_example(evidence), may_cite=settings.cite)
-    text = run.write(example, source, _generate_settings(run, outputs)).text
+    written = run.write(example, source, _generate_settings(run, outputs))
     lines = [NEVER_LEARNED] if has_learned_reports(run) is False else []
     for view, image in enumerate(asked.own_images):
-        report = grounded_report(run, image, text, evidence, settings, outputs, view)
+        report = grounded_report(run, image, written, evidence, settings, outputs, view)
         others = tuple(other.image_path.stem for other in asked.own_images if other is not image)
         lines += write_all(replace(report, other_views=others), image, outputs)
     return lines
@@ -80,11 +81,11 @@ def write_description(run: FinishedRun, image: AnnotatedImage, box: str, outputs
     The region is called by the best phrase that the grounder finds at the same place.
     """
     marked = describe.parse_box(box, image.size_px)
-    marked = describe.name_region(marked, run.regions(image, run.query(image).phrases))
+    marked = describe.name_region(marked, run.regions(image, run.query(image).first.phrases))
     marked = run.grounder.embed([image], [[marked]])[0][0]
     example, settings = describe.to_example(image, marked), describe.show_region(run.shown)
-    text = generate(run.model("predicted"), [example], settings, _generate_settings(run, outputs))[0].text
-    report = grounded_report(run, image, text, example.evidence, settings, outputs)
+    written = generate(run.model("predicted"), [example], settings, _generate_settings(run, outputs))[0]
+    report = grounded_report(run, image, written, example.evidence, settings, outputs)
     sentences = tuple(
         replace(sentence, regions=(marked, *(region for region in sentence.regions if region is not marked)))
         for sentence in report.sentences
@@ -97,7 +98,7 @@ def write_description(run: FinishedRun, image: AnnotatedImage, box: str, outputs
 def grounded_report(
     run: FinishedRun,
     image: AnnotatedImage,
-    text: str,
+    written: Generated,
     evidence: Evidence,
     settings: EvidenceSettings,
     outputs: Outputs,
@@ -105,17 +106,17 @@ def grounded_report(
 ) -> GroundedReport:
     """What was written, read both ways: what it cites, and what the grounder finds for its words afterwards.
 
-    `evidence`: of all images of the prompt; `view`: which of them, from 0, the study is.
+    `evidence`: of all images of the prompt, more than it showed; `view`: which of them, from 0, the study is.
     Phrases of the text are looked for in the image once more. How likely they are there at all is held against it where
     the grounder can tell: where it is calibrated, and of phrases that it was trained on in this modality.
     """
     tree, negation = load_labels(), _negation(run, outputs)
-    every = select(evidence, settings)
-    (shown, here), (known, _) = regions_of_view(every, view), regions_of_view(evidence, view)
+    text = written.text
+    (shown, here), (known, _) = regions_of_view(written.shown, view), regions_of_view(evidence, view)
     found, chances = answers(run.finder, [image], [tree.phrases_in(text)])[0]
     presences = {phrase: chances[phrase] for phrase in chances if phrase in _judged(run, image)}
     regions = _together(shown, known, found)
-    num_shown = len(numbers_shown(every, settings)) if settings.cite else None
+    num_shown = len(numbers_shown(written.shown, settings)) if settings.cite else None
     read = attribute(text, regions, tree, image.size_px, num_shown=num_shown, here=here, negation=negation)
     return GroundedReport(
         report_id=image.image_path.stem,

@@ -13,8 +13,9 @@ from datasets import Dataset
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
-from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, Source, without_masks
+from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, without_masks
 from ...grounding.evidence.flipped import InMirror
+from ...grounding.evidence.names import Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import write_atomic
 from ...grounding.grounder import Grounder

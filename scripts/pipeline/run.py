@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput
-from ...grounding.evidence.evidence import Source
+from ...grounding.evidence.names import Source
 from ...grounding.records import Task, record_identity
 from ...grounding.run_folder import is_complete, mark_complete
 from ...grounding.settings import read_settings

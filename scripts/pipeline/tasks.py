@@ -14,7 +14,8 @@ import numpy as np
 
 from ...grounding.bad_input import Skipped
 from ...grounding.datasets.phantoms import dataset as phantom
-from ...grounding.evidence.evidence import EvidenceSettings, Source
+from ...grounding.evidence.evidence import EvidenceSettings
+from ...grounding.evidence.names import Source
 from ...grounding.records import Task
 from ...grounding.vocabulary.negation import engine_named
 from ...report.datasets.load import load_reports

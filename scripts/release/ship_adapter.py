@@ -110,7 +110,7 @@ def _example(finished: FinishedRun, image: AnnotatedImage, question: str) -> Exa
         question=question,
         answer="yes",
         answer_type="open",
-        phrases=query.asked,
+        phrases=query.first.asked,
     )
     return item.to_example(finished.evidence(query, "predicted" if finished.shown.forms else "none"))
 

@@ -6,7 +6,7 @@ from PIL import Image
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
-from medglip.grounding.evidence.render import to_crops, to_text
+from medglip.grounding.evidence.render import to_images, to_text
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.report.describe import INSTRUCTION, name_region, parse_box, show_region, to_example
 from medglip.vqa.prompt.prompt import instruction_text
@@ -32,8 +32,8 @@ def test_the_prompt_holds_the_box_in_words_and_its_crop_whatever_the_settings_sh
     example = to_example(STUDY, marked)
     assert set(settings.forms) == {"tokens", "text", "crops"}
     assert instruction_text(example, settings).endswith(INSTRUCTION)
-    assert "marked region" in to_text(example.evidence, settings.forms)
-    (crop,) = to_crops(Image.new("RGB", STUDY.size_px), example.evidence, settings)
+    assert "marked region" in to_text(example.evidence, settings)
+    (crop,) = to_images([Image.new("RGB", STUDY.size_px)], example.evidence, settings)
     assert crop.width < STUDY.size_px[0]
 
 

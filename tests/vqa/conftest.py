@@ -59,13 +59,13 @@ def new_example(image_path: Path) -> Callable[..., Example]:
             )
             for corner in corners
         )
-        found = Evidence(source="predicted", size_px=(80, 50), regions=regions, phrases=("nodule",))
+        found = Evidence.of_image("predicted", (80, 50), regions, ("nodule",))
         return Example(
             example_id=f"e{num_regions}-{seed}",
             image_path=image_path,
             instruction=instruction,
             target="upper left",
-            evidence=Evidence.none((80, 50)) if num_regions is None else found,
+            evidence=Evidence.none() if num_regions is None else found,
         )
 
     return make

@@ -91,11 +91,11 @@ def test_flipped_twice_is_the_same_question(text: str, answer: str) -> None:
 
 def test_flipped_changes_sides_in_question_answer_and_evidence() -> None:
     lung = Region(phrase="left lung", box_xyxy_px=np.array([50, 5, 70, 45], np.float32))
-    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(lung,), phrases=("left lung",))
+    evidence = Evidence.of_image("predicted", (80, 50), (lung,), ("left lung",))
     (changed,) = flipped([question(STUDIES[0], "Which side is larger, left or right?", "Left lung")])
     assert (changed.question, changed.answer) == ("Which side is larger, right or left?", "Right lung")
     shown = changed.to_example(evidence).evidence
-    assert (shown.phrases, shown.regions[0].phrase) == (("right lung",), "right lung")
+    assert (shown.first.phrases, shown.regions[0].phrase) == (("right lung",), "right lung")
     assert shown.regions[0].box_xyxy_px.tolist() == [10, 5, 30, 45]
 
 

@@ -65,7 +65,11 @@ def with_other_regions(asked: Sequence[Asked], seed: int) -> list[Asked]:
     shown = [evidence for _, evidence in known.values()]
     donors = derangement(groups, np.random.default_rng(seed))
     donor_of = {name: shown[donor] for name, donor in zip(known, donors, strict=True)}
-    return [(question, transplant(evidence, donor_of[question.image.image_id])) for question, evidence in asked]
+    return [
+        (question, replace(evidence, source="shuffled", images=(transplant(evidence.first, donor.first),)))
+        for question, evidence in asked
+        for donor in [donor_of[question.image.image_id]]
+    ]
 
 
 def _shown(image: AnnotatedImage, regions: Sequence[Region], rng: np.random.Generator) -> Evidence:
@@ -78,7 +82,7 @@ def _shown(image: AnnotatedImage, regions: Sequence[Region], rng: np.random.Gene
     earlier = [phrases[:place].count(phrase) for place, phrase in enumerate(phrases)]
     kept = np.argsort(earlier, kind="stable")[:MAX_SHOWN]
     shown = tuple(drawn[place] for place in rng.permutation(kept))
-    return without_masks(Evidence(source="oracle", size_px=image.size_px, regions=shown))
+    return without_masks(Evidence.of_image("oracle", image.size_px, shown))
 
 
 def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
@@ -86,7 +90,7 @@ def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
     phrases = [region.phrase for region in evidence.regions]
     claims: list[tuple[str, int, str, str]] = []
     for number, region in enumerate(evidence.regions, 1):
-        place, is_only = where(region.box_xyxy_px, evidence.size_px), phrases.count(region.phrase) == 1
+        place, is_only = where(region.box_xyxy_px, evidence.first.size_px), phrases.count(region.phrase) == 1
         claims.append(("region-name", number, region.phrase, region.phrase))
         claims.append(("region-place", number, region.phrase, place))
         if is_only and len(phrases) > 1:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from ...grounding.bad_input import BadInput, nearest
-from .boxes import PERCENT, BoxCodec, Frame
 from .family import GENERIC, OUR_TOWERS, Family
 from .gemma3 import GEMMA3
 from .idefics3 import IDEFICS3
@@ -25,7 +24,7 @@ FAMILIES = (
     LLAVA_ONEVISION,
 )
 
-__all__ = ["FAMILIES", "GENERIC", "OUR_TOWERS", "PERCENT", "SMALL_DEFAULT", "BoxCodec", "Family", "Frame", "family_of"]
+__all__ = ["FAMILIES", "GENERIC", "OUR_TOWERS", "SMALL_DEFAULT", "Family", "family_of"]
 
 
 def family_of(config: Any) -> Family:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .boxes import PERCENT, BoxCodec
+from ...grounding.vocabulary.box_notation import PERCENT, BoxCodec, BoxText, Frame, Size
 
 Messages = list[dict[str, Any]]
 OUR_TOWERS = ("medglip_tokens", "medglip_vision")
@@ -30,6 +30,11 @@ def together(processor: Any, texts: list[str], completions: list[str], images: l
     )
 
 
+def whole_image(size_px: Size, processor: Any) -> Frame:
+    """The model sees the image itself: resized, stretched or cut into tiles."""
+    return Frame.whole(size_px)
+
+
 def as_saved(processor: Any) -> None:
     """The checkpoint's image processing as it is."""
 
@@ -38,7 +43,8 @@ def as_saved(processor: Any) -> None:
 class Family:
     """One architecture: its names, notation and rules.
 
-    `model_types`: of `config.model_type`. `boxes`: its notation of a box. `write`: messages to text. `encode`: texts,
+    `model_types`: of `config.model_type`. `boxes`: its notation of a box.
+    `frame`: what it sees of an image of (width, height) behind a processor. `write`: messages to text. `encode`: texts,
     answers and images to the model's inputs. `call`: what the processor must be told in every call. `prepare`: what
     is changed in its image processor once, after loading. `vision_linears`: pattern of the module names that a LoRA
     on the vision side adapts; None: unknown. `projectors`: modules between picture and language model, by name.
@@ -50,6 +56,7 @@ class Family:
     name: str
     model_types: tuple[str, ...]
     boxes: BoxCodec = PERCENT
+    frame: Callable[[Size, Any], Frame] = whole_image
     write: Callable[[Any, Messages, bool], str] = chat
     encode: Callable[..., Any] = together
     call: Mapping[str, Any] = field(default_factory=dict)
@@ -61,6 +68,10 @@ class Family:
     max_images: int | None = None
     needs_image: bool = False
     warning: str = ""
+
+    def box_text(self, processor: Any) -> BoxText:
+        """How it writes a box of an image that goes through this processor."""
+        return lambda box, size_px: self.boxes.encode(box, size_px, self.frame(size_px, processor))
 
 
 GENERIC = Family(

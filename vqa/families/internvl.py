@@ -1,12 +1,12 @@
 """InternVL 3 in transformers' own form (https://arxiv.org/abs/2504.10479)."""
 
-from .boxes import BoxCodec, thousand
+from ...grounding.vocabulary.box_notation import BoxCodec
 from .family import Family
 
 INTERNVL = Family(
     name="InternVL",
     model_types=("internvl",),
-    boxes=BoxCodec(form="[[{}, {}, {}, {}]]", marks=("<box>", "</box>"), steps=thousand),
+    boxes=BoxCodec(form="[[{}, {}, {}, {}]]", marks=("<box>", "</box>"), steps=1000),
     # read from the call alone, whatever the checkpoint says: without it a picture becomes up to 13 pictures
     call={"crop_to_patches": False},
     vision_linears=r".*\bvision_tower\.encoder\.layer\.\d+\..*\b(?:q_proj|k_proj|v_proj|projection_layer|fc1|fc2)",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .boxes import PERCENT, BoxCodec, Frame, Size, whole
+from ...grounding.vocabulary.box_notation import PERCENT, BoxCodec, Frame, Size
 from .family import Family
 
 
@@ -16,16 +16,17 @@ def pad_instead_of_crop(processor: Any) -> None:
 def padded_square(size_px: Size, processor: Any) -> Frame:
     """The centred square around the image, as its processor pads it; the whole image where it does not pad."""
     if not getattr(processor.image_processor, "do_pad", False):
-        return whole(size_px, processor)
+        return Frame.whole(size_px)
     width, height = size_px
     side = max(size_px)
-    return Frame(-((side - width) // 2), -((side - height) // 2), side, side)
+    return Frame(-((side - width) // 2), -((side - height) // 2), side, side, sent_px=(side, side))
 
 
 LLAVA = Family(
     name="LLaVA",
     model_types=("llava",),
-    boxes=BoxCodec(form="[{}, {}, {}, {}]", number=".2f", unit=0.01, frame=padded_square),
+    boxes=BoxCodec(form="[{}, {}, {}, {}]", number=".2f", unit=0.01),
+    frame=padded_square,
     prepare=pad_instead_of_crop,
 )
 """`[0.12, 0.20, 0.31, 0.44]`: parts of the padded square."""

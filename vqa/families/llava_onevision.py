@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .boxes import BoxCodec
+from ...grounding.vocabulary.box_notation import BoxCodec
 from .family import Family, together
 
 

@@ -2,13 +2,8 @@
 
 from typing import Any
 
-from .boxes import BoxCodec, Size
+from ...grounding.vocabulary.box_notation import BoxCodec
 from .family import Family, Messages
-
-
-def bins(size_px: Size, processor: Any) -> Size:
-    """The location tokens."""
-    return 1024, 1024
 
 
 def prefix(processor: Any, messages: Messages, is_open: bool) -> str:
@@ -40,7 +35,7 @@ def with_suffix(processor: Any, texts: list[str], completions: list[str], images
 PALIGEMMA = Family(
     name="PaliGemma",
     model_types=("paligemma",),
-    boxes=BoxCodec(form="<loc{}><loc{}><loc{}><loc{}>", number="04.0f", steps=bins, is_y_first=True, is_bin=True),
+    boxes=BoxCodec(form="<loc{}><loc{}><loc{}><loc{}>", number="04.0f", steps=1024, is_y_first=True, is_bin=True),
     write=prefix,
     encode=with_suffix,
     dtypes=("fp32", "bf16"),

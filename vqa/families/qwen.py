@@ -7,14 +7,14 @@ model cards.
 import inspect
 from typing import Any
 
-from .boxes import BoxCodec, Size, thousand
+from ...grounding.vocabulary.box_notation import BoxCodec, Frame, Size
 from .family import Family
 
 BLOCKS = r".*\bvisual\.blocks\.\d+\..*\b(?:qkv|proj|gate_proj|up_proj|down_proj|fc1|fc2|linear_fc1|linear_fc2)"
 
 
-def resized_px(size_px: Size, processor: Any) -> Size:
-    """(width, height) of the image after the processor's own resize, which is what Qwen2.5-VL counts in."""
+def resized(size_px: Size, processor: Any) -> Frame:
+    """The whole image, sent at the size of the processor's own resize, which is what Qwen2.5-VL counts in."""
     images = processor.image_processor
     smart_resize: Any = vars(inspect.getmodule(type(images)))["smart_resize"]
     width, height = size_px
@@ -25,13 +25,13 @@ def resized_px(size_px: Size, processor: Any) -> Size:
         min_pixels=images.size["shortest_edge"],
         max_pixels=images.size["longest_edge"],
     )
-    return columns, rows
+    return Frame.whole(size_px, sent_px=(columns, rows))
 
 
 QWEN2_VL = Family(
     name="Qwen2-VL",
     model_types=("qwen2_vl",),
-    boxes=BoxCodec(form="({},{}),({},{})", steps=thousand),
+    boxes=BoxCodec(form="({},{}),({},{})", steps=1000),
     vision_linears=BLOCKS,
     projectors=(),
 )
@@ -40,7 +40,8 @@ QWEN2_VL = Family(
 QWEN2_5_VL = Family(
     name="Qwen2.5-VL",
     model_types=("qwen2_5_vl",),
-    boxes=BoxCodec(form="[{}, {}, {}, {}]", steps=resized_px),
+    boxes=BoxCodec(form="[{}, {}, {}, {}]", steps=None),
+    frame=resized,
     vision_linears=BLOCKS,
     projectors=(),
 )
@@ -49,7 +50,7 @@ QWEN2_5_VL = Family(
 QWEN3_VL = Family(
     name="Qwen3-VL",
     model_types=("qwen3_vl", "qwen3_vl_moe"),
-    boxes=BoxCodec(form="[{}, {}, {}, {}]", steps=thousand),
+    boxes=BoxCodec(form="[{}, {}, {}, {}]", steps=1000),
     vision_linears=BLOCKS,
     projectors=(),
 )

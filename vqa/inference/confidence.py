@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ...grounding.evidence.evidence import EvidenceSettings
+from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ..model.grounded_mllm import GroundedMLLM
 from ..prompt.prompt import Example
 from ..training.train import token_losses
@@ -19,41 +19,41 @@ YES, NO = ("yes", "Yes"), ("no", "No")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sure:
+class ScoredAnswer:
     """An answer. `probability`: exp of the mean log-probability of its tokens, in [0, 1]; of the end where it is empty.
 
-    `yes`: P(yes) / (P(yes) + P(no)) of whole answers, None where the question was not asked for it.
+    `shown`: the evidence in its prompt. `yes`: P(yes) / (P(yes) + P(no)) of whole answers, None where the question was
+    not asked for it.
     """
 
     text: str
     probability: float
+    shown: Evidence
     yes: float | None = None
 
 
 def answer(
     mllm: GroundedMLLM, example: Example, evidence: EvidenceSettings, settings: GenerateSettings, *, is_closed: bool
-) -> Sure:
+) -> ScoredAnswer:
     """The greedy answer, and how sure the model is. Raises `BadInput` for an example that cannot be rendered."""
     greedy = settings.model_copy(update={"num_beams": 1, "temperature": 0.0})
-    with generating(mllm, greedy):
-        text, probability = _written(mllm, example, evidence, greedy)
+    with generating(mllm, greedy), torch.inference_mode():
+        prompt = mllm.render(example, evidence)
+        ids_BK, output = generate_raw(mllm, [prompt], greedy, return_dict_in_generate=True, output_logits=True)
         yes = probability_of_yes(mllm, example, evidence) if is_closed else None
-    return Sure(text=text, probability=probability, yes=yes)
-
-
-@torch.inference_mode()
-def _written(
-    mllm: GroundedMLLM, example: Example, evidence: EvidenceSettings, settings: GenerateSettings
-) -> tuple[str, float]:
-    prompt = mllm.render(example, evidence)
-    ids_BK, said = generate_raw(mllm, [prompt], settings, return_dict_in_generate=True, output_logits=True)
     ids_K = ids_BK[0]
-    log_probs_K = torch.stack([logits_BV[0].float() for logits_BV in said.logits]).log_softmax(-1)
-    log_probs_K = log_probs_K.gather(-1, ids_K[:, None].to(log_probs_K.device))[:, 0]
+    log_probs_K = torch.stack([logits_BV[0].float() for logits_BV in output.logits]).log_softmax(-1)
+    log_probs_K = log_probs_K.gather(-1, ids_K[:, None].to(log_probs_K.device))[:, 0].cpu()
     tokenizer = mllm.processor.tokenizer
+    # the end of the turn is a token like any other, but no word of the answer; of an empty answer it is all there is
     is_word_K = torch.tensor([token not in tokenizer.all_special_ids for token in ids_K.tolist()])
-    kept: Tensor = log_probs_K.cpu()[is_word_K] if is_word_K.any() else log_probs_K.cpu()[:1]
-    return tokenizer.decode(ids_K, skip_special_tokens=True).strip(), float(kept.mean().exp())
+    words_K: Tensor = log_probs_K[is_word_K] if is_word_K.any() else log_probs_K[:1]
+    return ScoredAnswer(
+        text=tokenizer.decode(ids_K, skip_special_tokens=True).strip(),
+        probability=float(words_K.mean().exp()),
+        shown=prompt.shown,
+        yes=yes,
+    )
 
 
 @torch.inference_mode()

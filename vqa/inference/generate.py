@@ -6,7 +6,7 @@ B batch, T tokens of the longest prompt.
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ...grounding.evidence.evidence import EvidenceSettings
+from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.files import sha256
 from ...grounding.settings import Settings
 from ..model.grounded_mllm import GroundedMLLM
@@ -58,11 +58,12 @@ class GenerateSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
-    """What the model wrote for one prompt. `seconds`: its share of the batch's time."""
+    """What the model wrote for one prompt, and the evidence it was shown. `seconds`: its share of the batch's time."""
 
     text: str
     prompt_sha256: str
     seconds: float
+    shown: Evidence
 
 
 def generate(
@@ -102,7 +103,7 @@ def write(mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings)
     texts = mllm.processor.tokenizer.batch_decode(ids_BT, skip_special_tokens=True)
     seconds = (time.perf_counter() - start) / len(prompts)
     return [
-        Generated(text=text.strip(), prompt_sha256=prompt.sha256, seconds=round(seconds, 4))
+        Generated(text=text.strip(), prompt_sha256=prompt.sha256, seconds=round(seconds, 4), shown=prompt.shown)
         for text, prompt in zip(texts, prompts, strict=True)
     ]
 
@@ -118,7 +119,7 @@ def generate_raw(
     mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings, **options: Any
 ) -> tuple[Tensor, Any]:
     """Ids as `sequences` gives them, and what transformers' `generate` returned under further `options`."""
-    asked = [Prompt(**{**vars(prompt), "completion": ""}) for prompt in prompts]
+    asked = [replace(prompt, completion="") for prompt in prompts]
     batch = mllm.collate(asked)
     inputs = {key: value.to(mllm.device) for key, value in batch["inputs"].items()}
     length = inputs["input_ids"].shape[1]

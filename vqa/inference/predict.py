@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.evidence.evidence import EvidenceSettings, select
+from ...grounding.evidence.evidence import EvidenceSettings
 from ...grounding.records import PredictionRecord, RecordFile
 from ...grounding.types import region_to_json
 from ..model.grounded_mllm import GroundedMLLM
@@ -57,19 +57,15 @@ def _render(
 
 
 def _record(job: Job, written: Generated, settings: EvidenceSettings) -> PredictionRecord:
-    shown = select(job.example.evidence, settings)
+    shown = written.shown
     own = {
         "id": job.id,
         "evidence": shown.source,
         "forms": settings.forms,
-        "phrases": shown.phrases,
-        "regions": tuple(region_to_json(region) for region in shown.regions),
+        "phrases": shown.first.phrases,
+        "regions": tuple(region_to_json(region) for region in shown.first.regions),
     }
-    said = {**own, **job.fields, "prediction": written.text, **job.parse(written.text)}
+    fields = {**own, **job.fields, "prediction": written.text, **job.parse(written.text, shown)}
     if further := [region_to_json(region) | {"image": image} for image, region in shown.numbered if image > 1]:
-        said["meta"] = {**said.get("meta", {}), "other_regions": further}
-    return PredictionRecord(
-        **said,
-        prompt_sha256=written.prompt_sha256,
-        seconds=written.seconds,
-    )
+        fields["meta"] = {**fields.get("meta", {}), "other_regions": further}
+    return PredictionRecord(**fields, prompt_sha256=written.prompt_sha256, seconds=written.seconds)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...grounding.evidence.render import POSITION_DIM, REGION_TOKEN
+from ...grounding.evidence.forms.tokens import POSITION_DIM, REGION_TOKEN
 
 NUM_COORDINATES, NUM_WAVES = 6, 4
 """Of a box its two corners and its centre; the longest wave is two images long, the shortest a quarter of one."""

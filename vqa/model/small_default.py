@@ -24,7 +24,7 @@ from transformers.models.llava.image_processing_pil_llava import LlavaImageProce
 
 from ...grounding.assets import cache_folder, fetch
 from ...grounding.bad_input import BadInput
-from ...grounding.evidence.render import REGION_TOKEN
+from ...grounding.evidence.forms.tokens import REGION_TOKEN
 from ...grounding.files import file_sha256, write_folder
 from ...grounding.model.config import PIXEL_MEAN, PIXEL_STD, MedGlipConfig, MedGlipVisionConfig
 from ...grounding.model.image_tower import MedGlipVisionModel

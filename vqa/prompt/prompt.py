@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ...grounding.bad_input import BadInput
+from ...grounding.evidence.citable import numbers_asked, numbers_shown
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings, select
-from ...grounding.evidence.overlay import to_overlay
-from ...grounding.evidence.render import REGION_TOKEN, BoxText, percent_text, to_crops, to_text, token_features
+from ...grounding.evidence.forms.tokens import REGION_TOKEN
+from ...grounding.evidence.render import to_features, to_images, to_text
 from ...grounding.geometry import Letterbox
 from ...grounding.imaging.read import read_image
-from ..citations import CITE, numbers_asked, numbers_shown, with_citations
+from ...grounding.vocabulary.box_notation import PERCENT, BoxText
+from ...grounding.vocabulary.citations import CITE, with_citations
 from ..families import GENERIC, Family
 
 Transform = Literal["", "blank", "mirror", "no_image"]
@@ -61,7 +62,7 @@ class Prompt:
     `text`: rendered chat up to where the answer begins; `completion`: the answer as the template closes it, empty
     where there is no target. `images`: the picture, the others, overlays, crops. `features` float32[R, D + 8]: one
     row for each `<region>` in the text, R = 0 unless the forms hold `tokens`. `sha256`: over text, pixels and features.
-    `parts`: those of the example.
+    `parts`: those of the example. `shown`: the evidence in it, as selected; whoever needs it takes it from here.
     """
 
     text: str
@@ -69,6 +70,7 @@ class Prompt:
     images: tuple[Image.Image, ...]
     features: NDArray[np.float32]
     sha256: str
+    shown: Evidence
     parts: tuple[tuple[str, float], ...] = ()
 
 
@@ -82,67 +84,60 @@ def render(
 ) -> Prompt:
     """The example's prompt; no evidence renders to the plain prompt, byte for byte.
 
-    `letterbox_px`: side of the square a vision tower of ours was trained on; its pictures are padded here, right and
+    `letterbox_px`: side of the square a vision tower of ours was trained on; its images are padded here, right and
     bottom in black, because the image processors of transformers centre and pad in grey. `family`: whose template and
     box notation it is written in. Raises `BadInput` for an unreadable image, for text that holds special tokens, and
     for more images than the family takes.
     """
-    evidence = select(example.evidence, settings)
-    _refuse_special_tokens(example, evidence, processor)
-    images = _images(example, evidence, settings, letterbox_px, family)
-    box_text = partial(family.boxes.encode, processor=processor)
-    question = [{"role": "user", "content": _content(example, evidence, settings, len(images), box_text)}]
+    shown = select(example.evidence, settings)  # here alone: what comes after reads `Prompt.shown`
+    _refuse_special_tokens(example, shown, processor)
+    images = _read_images(example, shown, settings, letterbox_px, family)
+    words = _write_instruction(example, shown, settings, family.box_text(processor))
+    question = [{"role": "user", "content": [{"type": "image"}] * len(images) + [{"type": "text", "text": words}]}]
     text = family.write(processor, question, True)
-    has_tokens = "tokens" in settings.forms and evidence.source != "none"
-    features = token_features(evidence if has_tokens else Evidence.none(), embedding_dim)
+    features = to_features(shown, settings, embedding_dim)
     return Prompt(
         text=text,
-        completion=_completion(_target(example, evidence, settings), question, text, processor, family),
+        completion=_completion(_target(example, shown, settings), question, text, processor, family),
         images=images,
         features=features,
         sha256=_sha256(text, images, features),
+        shown=shown,
         parts=example.parts,
     )
 
 
-def instruction_text(example: Example, settings: EvidenceSettings, box_text: BoxText = percent_text) -> str:
-    """The user's text without images: evidence lines, where there are any, the instruction, the wish for citations."""
-    shown, says = select(example.evidence, settings), settings.say_nothing_found
-    lines = to_text(shown, settings.forms, box_text, has_scores=settings.scores, says_nothing_found=says)
-    head = "Evidence in the first image:" if example.other_paths and not shown.others else "Evidence:"
+def instruction_text(example: Example, settings: EvidenceSettings) -> str:
+    """The user's text without images, boxes in percent: what `render` would write, for its length."""
+    return _write_instruction(example, select(example.evidence, settings), settings, PERCENT.encode)
+
+
+def _write_instruction(example: Example, shown: Evidence, settings: EvidenceSettings, box_text: BoxText) -> str:
+    """Evidence lines, where there are any, the instruction, the wish for citations."""
+    lines = to_text(shown, settings, box_text)
+    head = "Evidence in the first image:" if example.other_paths and len(shown.images) == 1 else "Evidence:"
     text = f"{head}\n{lines}\n{example.instruction}" if lines else example.instruction
-    return f"{text}\n{CITE}" if _cites(example, settings) and numbers_shown(shown, settings) else text
+    cites = settings.cite and example.may_cite and numbers_shown(shown, settings)
+    return f"{text}\n{CITE}" if cites else text
 
 
-def _cites(example: Example, settings: EvidenceSettings) -> bool:
-    return settings.cite and example.may_cite
-
-
-def _target(example: Example, evidence: Evidence, settings: EvidenceSettings) -> str | None:
+def _target(example: Example, shown: Evidence, settings: EvidenceSettings) -> str | None:
     """What is to be written, with citations where they are wanted."""
-    if example.target is None or not _cites(example, settings):
+    if example.target is None or not (settings.cite and example.may_cite):
         return example.target
     if example.cited is not None:
-        return example.cited(evidence, numbers_shown(evidence, settings))
-    return with_citations(example.target, numbers_asked(evidence, settings))
+        return example.cited(shown, numbers_shown(shown, settings))
+    return with_citations(example.target, numbers_asked(shown, settings))
 
 
-def _content(
-    example: Example, evidence: Evidence, settings: EvidenceSettings, num_images: int, box_text: BoxText
-) -> list[dict[str, str]]:
-    shown = Example(**{**vars(example), "evidence": evidence})
-    return [{"type": "image"}] * num_images + [{"type": "text", "text": instruction_text(shown, settings, box_text)}]
-
-
-def _images(
-    example: Example, evidence: Evidence, settings: EvidenceSettings, letterbox_px: int | None, family: Family
+def _read_images(
+    example: Example, shown: Evidence, settings: EvidenceSettings, letterbox_px: int | None, family: Family
 ) -> tuple[Image.Image, ...]:
-    """The pictures as they are changed, then their overlays and crops, where there are any."""
+    """The images as they are changed, then those that the forms make of them."""
     if example.transform == "no_image" and not family.needs_image:
         return ()
-    images = [_changed(read_image(path), example.transform) for path in example.pictures]
-    if evidence.source != "none":
-        images += [*_overlays(images, evidence, settings), *_crops(images, evidence, settings)]
+    images = [_change(read_image(path), example.transform) for path in example.pictures]
+    images += to_images(images, shown, settings)
     if family.max_images is not None and len(images) > family.max_images:
         raise BadInput(
             f"a prompt of {len(images)} images, {family.name} takes {family.max_images}.",
@@ -151,27 +146,10 @@ def _images(
         )
     if letterbox_px is None:
         return tuple(images)
-    return tuple(Letterbox(picture.size, letterbox_px).image(picture) for picture in images)
+    return tuple(Letterbox(image.size, letterbox_px).image(image) for image in images)
 
 
-def _overlays(images: Sequence[Image.Image], evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
-    """One of each picture that has a region; numbers run through."""
-    drawn: list[Image.Image] = []
-    first = 1
-    for image, part in zip(images, evidence.images, strict=False):
-        drawn += to_overlay(image, part, settings, first)
-        first += len(part.regions)
-    return drawn
-
-
-def _crops(images: Sequence[Image.Image], evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
-    """Those of the best regions of all pictures, in the order of their numbers."""
-    best = select(evidence, settings.model_copy(update={"max_regions": settings.max_crops}))
-    pairs = zip(images, best.images, strict=False)
-    return [crop for image, part in pairs for crop in to_crops(image, part, settings)]
-
-
-def _changed(image: Image.Image, transform: Transform) -> Image.Image:
+def _change(image: Image.Image, transform: Transform) -> Image.Image:
     if transform == "mirror":
         return ImageOps.mirror(image)
     return Image.new("RGB", image.size, GREY) if transform else image
@@ -188,11 +166,11 @@ def _completion(target: str | None, question: list[dict[str, Any]], text: str, p
     return full[len(text) :]
 
 
-def _refuse_special_tokens(example: Example, evidence: Evidence, processor: Any) -> None:
+def _refuse_special_tokens(example: Example, shown: Evidence, processor: Any) -> None:
     """A question that says `<image>` or `<region>` would shift every placeholder after it."""
-    asked = [phrase for part in evidence.images for phrase in part.phrases]
-    written = "\n".join([example.instruction, example.target or "", *asked])
-    written += "\n".join(region.phrase for _, region in evidence.numbered)
+    phrases = [phrase for image in shown.images for phrase in image.phrases]
+    written = "\n".join([example.instruction, example.target or "", *phrases])
+    written += "\n".join(region.phrase for region in shown.regions)
     special = {*processor.tokenizer.all_special_tokens, getattr(processor, "image_token", REGION_TOKEN), REGION_TOKEN}
     if found := sorted(token for token in special if token and token in written):
         raise BadInput(f"the text holds the special token {found[0]!r}.", row=example.example_id, fix="take it out")

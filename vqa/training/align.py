@@ -15,7 +15,7 @@ from typing import Any
 from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import PLAIN, EvidenceSettings
-from ...grounding.evidence.render import token_features
+from ...grounding.evidence.forms.tokens import token_features
 from ...grounding.files import file_sha256, refuse_other, sha256, write_atomic, write_folder
 from ...grounding.settings import Settings
 from ...grounding.training.loop import TrainSettings, processes

@@ -6,17 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from medglip.grounding.evidence.controls import mirrored
+from medglip.grounding.evidence.controls import mirror_evidence
 from medglip.grounding.evidence.evidence import (
-    SOURCES,
     Evidence,
     EvidenceSettings,
-    Source,
+    ImageEvidence,
     perturb,
     select,
     without_masks,
 )
-from medglip.grounding.evidence.render import to_text, token_features
+from medglip.grounding.evidence.forms.tokens import token_features
+from medglip.grounding.evidence.names import SOURCES, Source
+from medglip.grounding.evidence.render import to_text
 from medglip.grounding.evidence.sources import Query, RegionCaches, evidence_for
 from medglip.grounding.types import AnnotatedImage, Region
 
@@ -62,10 +63,12 @@ def test_further_images_change_nothing_for_the_first(source: Source) -> None:
     several = [query("a", "d", "b"), query("b"), query("c", "e")]
     together = evidence_for(source, several, CACHES, SETTINGS, seed=2)
     for one, all_of_it in zip(alone, together, strict=True):
-        first = replace(all_of_it, others=())
-        assert to_text(first, ("text", "tokens")) == to_text(one, ("text", "tokens"))
+        first = replace(all_of_it, images=all_of_it.images[:1])
+        assert to_text(first, EvidenceSettings(forms=("text", "tokens"))) == to_text(
+            one, EvidenceSettings(forms=("text", "tokens"))
+        )
         assert np.array_equal(token_features(first, 3), token_features(one, 3))
-    assert [len(evidence.others) for evidence in together] == ([0, 0, 0] if source == "none" else [2, 0, 1])
+    assert [len(evidence.images) for evidence in together] == ([0, 0, 0] if source == "none" else [3, 1, 2])
     again = evidence_for(source, several, CACHES, SETTINGS, seed=2)
     assert all(np.array_equal(token_features(x, 3), token_features(y, 3)) for x, y in zip(again, together, strict=True))
 
@@ -92,7 +95,7 @@ def test_numbers_run_through_and_the_best_of_all_images_are_shown() -> None:
         (3, "left cyst", 0.9),
         (3, "left cyst", 0.35),
     ]
-    assert to_text(shown, ("text", "tokens")).splitlines() == [
+    assert to_text(shown, EvidenceSettings(forms=("text", "tokens"))).splitlines() == [
         "Image 1:",
         "1 <region> left cyst, upper left, 10 0 20 20",
         "Image 2:",
@@ -101,7 +104,7 @@ def test_numbers_run_through_and_the_best_of_all_images_are_shown() -> None:
         "2 <region> left cyst, upper left, 15 0 20 20",
         "3 <region> left cyst, upper left, 25 0 30 20",
     ]
-    assert to_text(shown, ("tokens",)).splitlines() == [
+    assert to_text(shown, EvidenceSettings(forms=("tokens",))).splitlines() == [
         "Image 1:",
         "1 <region>",
         "Image 3:",
@@ -112,17 +115,17 @@ def test_numbers_run_through_and_the_best_of_all_images_are_shown() -> None:
     assert features[:, 0].tolist() == [10, 30, 50]
     np.testing.assert_allclose(features[:, 3], [10 / 100, 30 / 200, 50 / 200])
     assert select(shown, SETTINGS).numbered == shown.numbered
-    nothing = Evidence(source="predicted", size_px=(9, 9), others=(Evidence(source="predicted", size_px=(9, 9)),))
-    assert to_text(nothing, ("text",), says_nothing_found=True) == "no region found"
+    nothing = Evidence(source="predicted", images=(ImageEvidence(size_px=(9, 9)),) * 2)
+    assert to_text(nothing, EvidenceSettings(forms=("text",), say_nothing_found=True)) == "no region found"
 
 
 def test_all_images_are_changed_each_in_its_own_frame() -> None:
     (evidence,) = evidence_for("predicted", [query("a", "b")], CACHES, SETTINGS)
-    once = mirrored(evidence)
-    assert [r.phrase for _, r in once.numbered][:1] == ["right cyst"] == list(once.others[0].phrases)
-    assert once.others[0].regions[0].box_xyxy_px.tolist() == [160, 0, 170, 10]
-    twice = mirrored(once)
-    assert to_text(twice, ("text",)) == to_text(evidence, ("text",))
+    once = mirror_evidence(evidence)
+    assert [r.phrase for _, r in once.numbered][:1] == ["right cyst"] == list(once.images[1].phrases)
+    assert once.images[1].regions[0].box_xyxy_px.tolist() == [160, 0, 170, 10]
+    twice = mirror_evidence(once)
+    assert to_text(twice, EvidenceSettings(forms=("text",))) == to_text(evidence, EvidenceSettings(forms=("text",)))
     moved = perturb(evidence, EvidenceSettings(dropout=0.0, jitter=0.3), np.random.default_rng(0))
     boxes = [[r.box_xyxy_px.tolist() for _, r in e.numbered] for e in (evidence, moved)]
     assert all(before != after for before, after in zip(*boxes, strict=True))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from medglip.grounding.evidence.controls import mirrored
+from medglip.grounding.evidence.controls import mirror_evidence
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.evidence.flipped import InMirror, mirrored_image
-from medglip.grounding.evidence.render import token_features
+from medglip.grounding.evidence.forms.tokens import token_features
 from medglip.grounding.grounders.cache import regions_of
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
 from medglip.grounding.grounders.oracle import TruthGrounder
@@ -33,7 +33,7 @@ def pair(make_studies: Callable[[int], list[AnnotatedImage]], tmp_path: Path) ->
 
 def features(regions: list[Region], image: AnnotatedImage) -> np.ndarray:
     """Boxes, embeddings and scores of the regions, as a prompt has them of the flipped picture."""
-    evidence = Evidence(source="predicted", size_px=image.size_px, regions=tuple(regions))
+    evidence = Evidence.of_image("predicted", image.size_px, regions)
     return token_features(evidence, len(regions[0].embedding if regions[0].embedding is not None else ()))
 
 
@@ -44,7 +44,7 @@ def same(a: list[Region], b: list[Region], image: AnnotatedImage) -> bool:
 
 def seen(regions: list[Region], image: AnnotatedImage) -> list[Region]:
     """As the probe shows them."""
-    return list(mirrored(Evidence(source="predicted", size_px=image.size_px, regions=tuple(regions))).regions)
+    return list(mirror_evidence(Evidence.of_image("predicted", image.size_px, regions)).regions)
 
 
 def test_what_is_found_in_the_mirror_is_that_of_the_flipped_picture(

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageColor
 
-from medglip.grounding.evidence.controls import mirrored
+from medglip.grounding.evidence.controls import mirror_evidence
 from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
-from medglip.grounding.evidence.overlay import LEAST_SIDE_PX, PALETTE, draw_marks, to_overlay
-from medglip.grounding.evidence.render import sureness, to_text
+from medglip.grounding.evidence.forms.overlay import LEAST_SIDE_PX, PALETTE, draw_marks
+from medglip.grounding.evidence.forms.text import sureness
+from medglip.grounding.evidence.render import to_images, to_text
 from medglip.grounding.types import Region
 
 MARKS = EvidenceSettings(forms=("text", "overlay"))
@@ -29,15 +30,15 @@ def found(draw: st.DrawFn) -> Evidence:
         mask[0, 0] = True
         name = draw(st.sampled_from(["nodule", "left lung", "right lower lobe", "left ventricle"]))
         regions.append(Region(phrase=name, box_xyxy_px=box, mask=draw(st.sampled_from([None, mask]))))
-    return Evidence(source="predicted", size_px=size, regions=tuple(regions), phrases=("left lung", "LLL nodule"))
+    return Evidence.of_image("predicted", size, regions, ("left lung", "LLL nodule"))
 
 
 @settings(max_examples=40, deadline=None)
 @given(found())
 def test_marks_never_change_the_picture_and_keep_its_shape(evidence: Evidence) -> None:
-    image = Image.new("RGB", evidence.size_px, "navy")
+    image = Image.new("RGB", evidence.first.size_px, "navy")
     before = image.tobytes()
-    marked = to_overlay(image, evidence, MARKS)
+    marked = to_images([image], evidence, MARKS)
     assert image.tobytes() == before
     assert len(marked) == bool(evidence.regions)
     for picture in marked:
@@ -45,15 +46,15 @@ def test_marks_never_change_the_picture_and_keep_its_shape(evidence: Evidence) -
         assert picture.size == (image.width * scale, image.height * scale)
         assert max(picture.size) >= LEAST_SIDE_PX
         assert (max(image.size) < LEAST_SIDE_PX) or scale == 1
-    assert to_overlay(image, evidence, EvidenceSettings(forms=("text",))) == []
+    assert to_images([image], evidence, EvidenceSettings(forms=("text",))) == []
 
 
 @settings(max_examples=40, deadline=None)
 @given(found())
 def test_evidence_mirrored_twice_is_unchanged(evidence: Evidence) -> None:
-    once, twice = mirrored(evidence), mirrored(mirrored(evidence))
-    assert twice.phrases == evidence.phrases
-    assert once.phrases == ("right lung", "RLL nodule")
+    once, twice = mirror_evidence(evidence), mirror_evidence(mirror_evidence(evidence))
+    assert twice.first.phrases == evidence.first.phrases
+    assert once.first.phrases == ("right lung", "RLL nodule")
     for before, flipped, after in zip(evidence.regions, once.regions, twice.regions, strict=True):
         assert after.phrase == before.phrase
         assert (flipped.phrase == before.phrase) == (before.phrase in ("nodule", "left ventricle"))
@@ -77,8 +78,8 @@ def test_each_number_has_its_colour_and_a_plate_of_its_own() -> None:
 @pytest.mark.parametrize(("score", "word"), [(0.0, "unsure"), (0.5, "possible"), (0.7499, "possible"), (1, "likely")])
 def test_scores_are_words_where_asked_for(score: float, word: str) -> None:
     region = Region(phrase="cyst", box_xyxy_px=np.array([10, 10, 30, 30], np.float32), score=score)
-    evidence = Evidence(source="predicted", size_px=(100, 50), regions=(region,))
+    evidence = Evidence.of_image("predicted", (100, 50), (region,))
     assert sureness(score) == word
-    assert to_text(evidence, ("text",), has_scores=True) == f"1 cyst, {word}, left, 10 20 30 60"
-    assert to_text(evidence, ("text", "tokens")) == "1 <region> cyst, left, 10 20 30 60"
-    assert to_text(evidence, ("tokens",), has_scores=True) == "1 <region>"
+    assert to_text(evidence, EvidenceSettings(forms=("text",), scores=True)) == f"1 cyst, {word}, left, 10 20 30 60"
+    assert to_text(evidence, EvidenceSettings(forms=("text", "tokens"))) == "1 <region> cyst, left, 10 20 30 60"
+    assert to_text(evidence, EvidenceSettings(forms=("tokens",), scores=True)) == "1 <region>"

@@ -8,7 +8,8 @@ import pytest
 from medglip.grounding import AnnotatedImage, BadInput, EvidenceSettings, Region
 from medglip.grounding.evidence.controls import derangement
 from medglip.grounding.evidence.evidence import Evidence, perturb
-from medglip.grounding.evidence.render import to_crops, to_text, token_features
+from medglip.grounding.evidence.forms.tokens import token_features
+from medglip.grounding.evidence.render import to_images, to_text
 from medglip.grounding.evidence.sources import Query, RegionCaches, evidence_for
 
 
@@ -41,13 +42,13 @@ CACHES = RegionCaches(
     },
     truth={"a": [region("cyst", (11, 11, 31, 31), 1.0)]},
 )
-QUERIES = [Query(image=s, asked=("cyst",), usual=("liver", "cyst")) for s in STUDIES]
+QUERIES = [Query.of([s], ("cyst",), {"ct": ("liver", "cyst")}) for s in STUDIES]
 SETTINGS = EvidenceSettings(max_regions=2)
 
 
 def test_none_renders_to_nothing() -> None:
     for evidence in evidence_for("none", QUERIES, CACHES, SETTINGS):
-        assert to_text(evidence, ("text", "tokens")) == ""
+        assert to_text(evidence, EvidenceSettings(forms=("text", "tokens"))) == ""
         assert token_features(evidence, 3).shape == (0, 11)
 
 
@@ -58,9 +59,11 @@ def test_asked_phrases_come_first_and_weak_regions_are_left_out() -> None:
 
 def test_text_names_place_box_and_what_was_not_found() -> None:
     evidence = evidence_for("predicted", QUERIES, CACHES, SETTINGS)
-    assert to_text(evidence[0], ("text",)).splitlines()[0] == "1 cyst, left, 10 20 30 60"
-    assert to_text(evidence[2], ("text", "tokens")) == "cyst: not found"
-    assert to_text(evidence[0], ("text", "tokens")).count("<region>") == len(evidence[0].regions)
+    assert to_text(evidence[0], EvidenceSettings(forms=("text",))).splitlines()[0] == "1 cyst, left, 10 20 30 60"
+    assert to_text(evidence[2], EvidenceSettings(forms=("text", "tokens"))) == "cyst: not found"
+    assert to_text(evidence[0], EvidenceSettings(forms=("text", "tokens"))).count("<region>") == len(
+        evidence[0].regions
+    )
 
 
 def test_shuffled_gives_another_images_regions_scaled_to_this_image() -> None:
@@ -70,7 +73,7 @@ def test_shuffled_gives_another_images_regions_scaled_to_this_image() -> None:
     receiver = donors.index(1)
     scale = STUDIES[receiver].size_px[0] / 200
     np.testing.assert_allclose(shuffled[receiver].regions[0].box_xyxy_px, np.array([100, 50, 200, 100]) * scale)
-    assert all(evidence.phrases == ("cyst",) for evidence in shuffled)
+    assert all(evidence.first.phrases == ("cyst",) for evidence in shuffled)
 
 
 def test_random_keeps_phrases_and_sizes_and_stays_inside() -> None:
@@ -84,7 +87,7 @@ def test_random_keeps_phrases_and_sizes_and_stays_inside() -> None:
             sides = [r.box_xyxy_px[2:] - r.box_xyxy_px[:2] for r in (p, s)]
             np.testing.assert_allclose(sides[0], sides[1], rtol=1e-5)
             assert (s.box_xyxy_px >= 0).all()
-            assert (s.box_xyxy_px <= np.tile(scattered.size_px, 2) + 1e-3).all()
+            assert (s.box_xyxy_px <= np.tile(scattered.first.size_px, 2) + 1e-3).all()
 
 
 def test_oracle_without_any_truth_is_refused() -> None:
@@ -96,7 +99,7 @@ def test_jitter_keeps_boxes_valid_and_dropout_gives_the_plain_prompt() -> None:
     evidence = evidence_for("predicted", QUERIES, CACHES, SETTINGS)[0]
     rng = np.random.default_rng(0)
     dropped = perturb(evidence, EvidenceSettings(dropout=1.0), rng)
-    assert to_text(dropped, ("text",)) == ""
+    assert to_text(dropped, EvidenceSettings(forms=("text",))) == ""
     moved = perturb(evidence, EvidenceSettings(dropout=0.0, jitter=0.5), rng)
     assert len(moved.regions) == len(evidence.regions)
 
@@ -106,11 +109,11 @@ def test_crops_lie_inside_the_image_and_follow_the_forms() -> None:
 
     evidence = evidence_for("predicted", QUERIES, CACHES, SETTINGS)[0]
     image = Image.new("RGB", (100, 50))
-    assert to_crops(image, evidence, SETTINGS) == []
-    crops = to_crops(image, evidence, EvidenceSettings(forms=("crops",), max_crops=1))
+    assert to_images([image], evidence, SETTINGS) == []
+    crops = to_images([image], evidence, EvidenceSettings(forms=("crops",), max_crops=1))
     assert len(crops) == 1
     assert crops[0].size <= image.size
 
 
 def test_none_is_one_constant() -> None:
-    assert to_text(Evidence.none(), ("text",)) == ""
+    assert to_text(Evidence.none(), EvidenceSettings(forms=("text",))) == ""

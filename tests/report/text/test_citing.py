@@ -34,7 +34,7 @@ KNOWN = Report(report_id="1", image=STUDY, text=TEXT, sentences=SENTENCES)
 
 
 def shown(*regions: Region) -> Evidence:
-    return Evidence(source="predicted", size_px=(80, 50), regions=regions)
+    return Evidence.of_image("predicted", (80, 50), regions)
 
 
 def test_a_sentence_cites_what_is_shown_at_its_true_place_and_nothing_wrong() -> None:

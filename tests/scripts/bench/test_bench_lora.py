@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from medglip.grounding.evidence.evidence import FORMS
+from medglip.grounding.evidence.names import FORMS
 from medglip.scripts.bench import lora as bench_lora
 
 

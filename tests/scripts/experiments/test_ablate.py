@@ -9,7 +9,7 @@ import pytest
 
 from medglip.eval.statistics.bootstrap import Estimate
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.evidence.evidence import Form
+from medglip.grounding.evidence.names import Form
 from medglip.grounding.files import read_lines
 from medglip.grounding.settings import read_settings
 from medglip.scripts.experiments import ablate

@@ -1,6 +1,5 @@
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +10,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
+from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings, select
+from medglip.grounding.evidence.sources import Query
 from medglip.grounding.model.calibration import Calibration
 from medglip.grounding.types import NOTICE, AnnotatedImage, Region
 from medglip.report.output.grounded import file_stem
@@ -66,18 +66,18 @@ class Run:
         self.says, self.shown = says, EvidenceSettings(cite=cite)
 
     def query(self, image: AnnotatedImage, others: Sequence[AnnotatedImage] = ()) -> Any:
-        return SimpleNamespace(image=image, others=others, phrases=("nodule",))
+        return Query.of([image, *others], ("nodule",))
 
     def regions(self, image: AnnotatedImage, phrases: Sequence[str]) -> list[Region]:
         return self.finder.ground([image], [phrases])[0]
 
     def evidence(self, query: Any, source: str) -> Evidence:
-        first, *others = (self.evidence_of(image, query.phrases, source) for image in (query.image, *query.others))
-        return replace(first, others=tuple(others))
+        parts = [self.evidence_of(one.image, one.phrases, source).first for one in query.images]
+        return Evidence(source=source, images=tuple(parts))
 
     def evidence_of(self, image: AnnotatedImage, phrases: Sequence[str], source: Any) -> Evidence:
         regions = () if source == "none" else tuple(self.regions(image, phrases))
-        return Evidence(source=source, size_px=image.size_px, regions=regions)
+        return Evidence.of_image(source, image.size_px, regions)
 
     def evidence_settings(self, source: str) -> EvidenceSettings:
         return self.shown
@@ -91,7 +91,7 @@ class Run:
     def write(self, example: Any, source: str, settings: Any) -> Any:
         assert example.may_cite == self.shown.cite
         self.decoded = settings
-        return SimpleNamespace(text=self.says)
+        return SimpleNamespace(text=self.says, shown=select(example.evidence, self.shown))
 
 
 def alone(image: AnnotatedImage) -> Report:
@@ -259,7 +259,9 @@ def test_a_description_rests_on_the_marked_region(
 
     def say(model: Any, examples: list[Any], settings: EvidenceSettings, generation: Any) -> list[Any]:
         asked.append((examples[0], settings))
-        return [SimpleNamespace(text="Round and bright. No pleural effusion.")]
+        return [
+            SimpleNamespace(text="Round and bright. No pleural effusion.", shown=select(examples[0].evidence, settings))
+        ]
 
     monkeypatch.setattr(grounded, "generate", say)
     write_description(Run(""), image, "2,4,12,14", Outputs(folder=tmp_path / "out"))  # pyright: ignore[reportArgumentType]

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from medglip.grounding.bad_input import Skipped
-from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.evidence.evidence import EvidenceSettings, select
 from medglip.grounding.run_folder import RunFolder
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.report.task import Report
 from medglip.scripts.inference.ask import ask
 from medglip.scripts.inference.system import FinishedRun
 from medglip.scripts.pipeline.pipeline import Pipeline
-from medglip.vqa.inference.confidence import Sure
+from medglip.vqa.inference.confidence import ScoredAnswer
 from medglip.vqa.inference.generate import Generated
 from medglip.vqa.inference.predict import _record
 from medglip.vqa.prompt.prompt import Example, instruction_text
@@ -84,15 +84,14 @@ def test_every_image_of_a_question_and_of_a_report(line: Any, tmp_path: Path) ->
     assert [(image, region.phrase) for image, region in written.evidence.numbered] == [(1, "liver"), (2, "liver")]
     fields = dict.fromkeys(("dataset", "split", "image_id", "cluster_id", "question", "answer"), "x")
     job = Job(example=asked, fields={**fields, "task": "vqa"})
-    record = _record(job, Generated(text="yes", prompt_sha256="", seconds=0.0), EvidenceSettings(max_regions=3))
+    settings = EvidenceSettings(max_regions=3)
+    shown = select(asked.evidence, settings)
+    record = _record(job, Generated(text="yes", prompt_sha256="", seconds=0.0, shown=shown), settings)
     # asked phrases come first, then the best; two of the first image
     assert [region["phrase"] for region in record.regions] == ["cyst", "liver"]
     assert [(row["image"], row["phrase"]) for row in record.meta["other_regions"]] == [(2, "cyst")]
-    single = replace(job, example=replace(asked, evidence=replace(asked.evidence, others=())))
-    assert (
-        "other_regions"
-        not in _record(single, Generated(text="yes", prompt_sha256="", seconds=0.0), EvidenceSettings()).meta
-    )
+    single = Generated(text="yes", prompt_sha256="", seconds=0.0, shown=replace(shown, images=shown.images[:1]))
+    assert "other_regions" not in _record(job, single, EvidenceSettings()).meta
 
 
 def test_a_report_of_one_image_is_asked_for_as_ever_and_of_several_image_by_image(line: Any, tmp_path: Path) -> None:
@@ -129,9 +128,9 @@ def test_ask_says_which_image_a_region_is_in(tmp_path: Path, monkeypatch: pytest
     for name in ("query", "evidence"):
         setattr(run, name, getattr(FinishedRun, name).__get__(run))
 
-    def answer(model: None, example: Example, *_: Any, **__: Any) -> Sure:
+    def answer(model: None, example: Example, *_: Any, **__: Any) -> ScoredAnswer:
         seen.append(example)
-        return Sure(text="yes [3, 4]", probability=0.5, yes=None)
+        return ScoredAnswer(text="yes [3, 4]", probability=0.5, shown=select(example.evidence, shown))
 
     monkeypatch.setattr("medglip.scripts.inference.ask.answer", answer)
     first, second = image(tmp_path, "a", "ct", 1), image(tmp_path, "b", "mr", 2)
@@ -144,5 +143,5 @@ def test_ask_says_which_image_a_region_is_in(tmp_path: Path, monkeypatch: pytest
     assert [line.rpartition("]")[2] for line in lines[:3]] == [" in image 1", " in image 1", " in image 2"]
     assert "cites: [3]" in lines
     assert "cites, though it is not there: [4]" in lines
-    assert [image for image, _ in seen[0].evidence.numbered] == [1, 1, 2]
+    assert [image for image, _ in select(seen[0].evidence, shown).numbered] == [1, 1, 2]
     assert "image" not in ask(run, [first], "Is there a cyst?", "predicted")[0]

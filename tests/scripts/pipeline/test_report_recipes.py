@@ -91,11 +91,11 @@ def tiny(name: str, path: Path, base: Path, out: Path) -> dict[str, Any]:
 
 def test_predictions_are_read_under_the_policy_of_their_reference() -> None:
     meta = {"deidentified": {"policy": "remove", "marks": 1}}
-    found = written("Clear. Seen by ___.", Evidence.none(), meta)
+    found = written("Clear. Seen by ___.", Evidence.none(), Evidence.none(), meta)
     assert found["prediction"] == found["parsed"] == "Clear. Seen."
     assert found["meta"]["raw"] == "Clear. Seen by ___."
     assert [row["text"] for row in found["meta"]["sentences"]] == ["Clear.", "Seen."]
-    plain = written("Clear. Seen by ___.", Evidence.none(), {})
+    plain = written("Clear. Seen by ___.", Evidence.none(), Evidence.none(), {})
     assert "prediction" not in plain
     assert plain["parsed"] == "Clear. Seen by ___."
 

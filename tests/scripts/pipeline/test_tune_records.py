@@ -15,7 +15,7 @@ from medglip.eval.records import read_records
 from medglip.eval.score import score
 from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
+from medglip.grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, select
 from medglip.grounding.files import read_lines
 from medglip.grounding.settings import validate
 from medglip.grounding.types import AnnotatedImage, Region
@@ -48,9 +48,9 @@ QUESTION = Question(
 def parsed(text: str, settings: EvidenceSettings) -> dict[str, Any]:
     region = Region(phrase="liver", box_xyxy_px=np.array([1, 2, 30, 40], np.float32), score=0.8)
     weak = replace(region, score=0.1)
-    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region, weak))
+    evidence = Evidence.of_image("predicted", (80, 50), (region, weak))
     made = QUESTION.job(QUESTION.to_example(evidence), settings, NAMES)
-    return made.fields | made.parse(text)
+    return made.fields | made.parse(text, select(evidence, settings))
 
 
 def test_records_name_every_image_and_what_the_question_brings() -> None:
@@ -95,9 +95,9 @@ TRUE = Report(
 
 
 def report_record(text: str, settings: EvidenceSettings, report: Report = TRUE) -> dict[str, Any]:
-    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("liver", 2), SPLEEN))
+    evidence = Evidence.of_image("predicted", (80, 50), (region("liver", 2), SPLEEN))
     made = report.job(report.to_example(evidence), settings, NAMES)
-    return made.fields | made.parse(text)
+    return made.fields | made.parse(text, select(evidence, settings))
 
 
 def test_a_report_that_is_to_cite_is_kept_both_ways_and_scored_without_citations() -> None:
@@ -127,25 +127,28 @@ def test_where_findings_are_annotated_a_report_is_judged_without_further_steps(c
     report = Report(report_id="r", image=image, text="A cyst.", sentences=(Sentence(text="A cyst.", regions=(true,)),))
     exact = ReportTruth(labels=("calcification", "cyst"))
     settings = EvidenceSettings(cite=cite)
-    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("cyst", 2),))
+    evidence = Evidence.of_image("predicted", (80, 50), (region("cyst", 2),))
     made = report.job(report.to_example(evidence), settings, NAMES, exact)
-    record = {"id": "r", "prediction": "", **made.fields, **made.parse("There is a cyst. No calcification is seen.")}
+    record = {
+        "id": "r",
+        "prediction": "",
+        **made.fields,
+        **made.parse("There is a cyst. No calcification is seen.", evidence),
+    }
     record["prediction"] = record["parsed"]
     scores = score([record, record | {"id": "s", "cluster_id": "other"}], "report", EvalSettings(metrics=METRICS))
     found = {name: one.value for name, one in scores.metrics.items()}
     assert found == {**dict.fromkeys(METRICS, 1.0), "label_macro_f1": 0.5}  # no record has a calcification
-    unasked = report.job(report.to_example(evidence), settings, NAMES).parse("There is a cyst.")["meta"]
+    unasked = report.job(report.to_example(evidence), settings, NAMES).parse("There is a cyst.", evidence)["meta"]
     assert not {"labels", "radfact"} & set(unasked)
 
 
 def test_sentences_of_a_model_that_saw_no_regions_are_grounded_in_what_the_core_finds() -> None:
     image = replace(STUDY, regions=(LIVER,), phrases=("liver", "cyst"))
     report = replace(TRUE, image=image)
-    exact = ReportTruth(
-        labels=("cyst",), evidence={"r": Evidence(source="predicted", size_px=(80, 50), regions=(LIVER,))}
-    )
-    made = report.job(report.to_example(Evidence.none((80, 50))), PLAIN, NAMES, exact)
-    meta = made.parse("The liver.")["meta"]
+    exact = ReportTruth(labels=("cyst",), evidence={"r": Evidence.of_image("predicted", (80, 50), (LIVER,))})
+    made = report.job(report.to_example(Evidence.none()), PLAIN, NAMES, exact)
+    meta = made.parse("The liver.", Evidence.none())["meta"]
     assert meta["radfact"]["candidate"][0]["boxes"] == meta["radfact"]["candidate"][0]["evidence_boxes"] != []
     assert meta["sentences"][0]["regions"] == []  # it was shown none
 
@@ -153,14 +156,14 @@ def test_sentences_of_a_model_that_saw_no_regions_are_grounded_in_what_the_core_
 @pytest.mark.parametrize("cite", [True, False])
 def test_the_switch_of_negation_reaches_regions_of_what_was_written_and_never_the_judge(cite: bool) -> None:
     image = replace(STUDY, regions=(LIVER,), phrases=("liver", "cyst"))
-    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region("cyst", 2),))
+    evidence = Evidence.of_image("predicted", (80, 50), (region("cyst", 2),))
     found = {}
     names: tuple[Negation, ...] = ("rules", "off")
     for negation in names:
         report = replace(TRUE, image=image)
         shown, truth = EvidenceSettings(cite=cite), ReportTruth(labels=("cyst",))
         made = report.job(report.to_example(evidence), shown, NAMES, truth, negation)
-        found[negation] = made.parse("No cyst.")["meta"]
+        found[negation] = made.parse("No cyst.", evidence)["meta"]
         assert found[negation]["negation"] == negation
     assert [len(found[name]["sentences"][0]["regions"]) for name in found] == [0, 1]
     assert found["rules"]["labels"] == found["off"]["labels"] == {"reference": {"cyst": 0}, "prediction": {"cyst": 0}}
@@ -169,11 +172,11 @@ def test_the_switch_of_negation_reaches_regions_of_what_was_written_and_never_th
 
 
 def test_citations_of_further_images_stand_apart() -> None:
-    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(LIVER,))
-    evidence = replace(evidence, others=(replace(evidence, regions=(SPLEEN,)),))
+    evidence = Evidence.of_image("predicted", (80, 50), (LIVER,))
+    evidence = replace(evidence, images=(evidence.first, replace(evidence.first, regions=(SPLEEN,))))
     settings = EvidenceSettings(cite=True)
     report = replace(TRUE, others=(replace(STUDY, image_id="b"),))
-    meta = report.job(report.to_example(evidence), settings, NAMES).parse("Bright [2]. Liver [1, 3].")["meta"]
+    meta = report.job(report.to_example(evidence), settings, NAMES).parse("Bright [2]. Liver [1, 3].", evidence)["meta"]
     rows = meta["attribution"]
     assert [(row["cited"], row.get("cited_elsewhere"), row["missing_citations"]) for row in rows] == [
         ([], [2], []),

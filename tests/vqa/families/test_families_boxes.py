@@ -13,8 +13,8 @@ from PIL import Image
 from transformers import LlamaConfig
 
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.evidence.render import box_to_percent
-from medglip.vqa.families import FAMILIES, GENERIC, PERCENT, SMALL_DEFAULT, Family, family_of
+from medglip.grounding.vocabulary.box_notation import PERCENT
+from medglip.vqa.families import FAMILIES, GENERIC, SMALL_DEFAULT, Family, family_of
 
 BY_NAME = {family.name: family for family in FAMILIES}
 SQUARE = {"height": 56, "width": 56}
@@ -72,16 +72,17 @@ def processors() -> dict[str, tuple[Any, Seen]]:
 def test_a_box_comes_back_within_a_step(
     processors: dict[str, Any], name: str, width: int, height: int, corners: list[float]
 ) -> None:
-    codec, processor, size = BY_NAME[name].boxes, processors[name][0], (width, height)
+    family, size = BY_NAME[name], (width, height)
+    codec, frame = family.boxes, family.frame(size, processors[name][0])
     x, y = (
         np.sort(np.array(part, np.float32) * side) for part, side in ((corners[::2], width), (corners[1::2], height))
     )
     box = np.array([x[0], y[0], x[1], y[1]], np.float32)
-    text = codec.encode(box, size, processor)
-    back = codec.decode(f"It is here: {text}.", size, processor)
-    step = codec.frame(size, processor).sides / np.array(codec.steps(size, processor) * 2)
+    text = codec.encode(box, size, frame)
+    back = codec.decode(f"It is here: {text}.", size, frame)
+    step = frame.sides / np.array([codec.steps] * 4 if codec.steps else frame.sent_px * 2)
     assert (np.abs(back - box) <= step * 0.51 + 1e-2).all()
-    assert codec.encode(back, size, processor) == text or not codec.is_bin
+    assert codec.encode(back, size, frame) == text or not codec.is_bin
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -98,7 +99,7 @@ def test_the_numbers_are_where_the_processor_puts_the_pixels(
     bright = shown > (shown.max() + shown.min()) / 2
     columns, rows = np.flatnonzero(bright.any(0)), np.flatnonzero(bright.any(1))
     wanted = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
-    numbers = np.array(re.findall(r"\d+(?:\.\d+)?", family.boxes.encode(box, size, processor)), float)
+    numbers = np.array(re.findall(r"\d+(?:\.\d+)?", family.box_text(processor)(box, size)), float)
     if name == "PaliGemma":
         numbers = (numbers[[1, 0, 3, 2]] + 0.5) / 1024
     elif name == "Qwen2.5-VL":
@@ -127,7 +128,7 @@ def test_the_numbers_are_where_the_processor_puts_the_pixels(
 )
 def test_each_family_writes_its_own_notation(processors: dict[str, Any], name: str, text: str) -> None:
     box = np.array([20, 40, 100, 60], np.float32)
-    assert BY_NAME[name].boxes.encode(box, (200, 100), processors[name][0]) == text
+    assert BY_NAME[name].box_text(processors[name][0])(box, (200, 100)) == text
 
 
 def test_percent_is_what_evidence_writes() -> None:
@@ -135,13 +136,14 @@ def test_percent_is_what_evidence_writes() -> None:
     for _ in range(200):
         size = (int(rng.integers(30, 3000)), int(rng.integers(30, 3000)))
         box = np.sort(rng.uniform(0, 1, (2, 2)), 0).astype(np.float32).reshape(4) * np.array(size * 2, np.float32)
-        assert PERCENT.encode(box, size, None) == " ".join(map(str, box_to_percent(box, size)))
+        percent = np.rint(100 * box / np.array(size * 2, np.float32)).astype(int).clip(0, 100)
+        assert PERCENT.encode(box, size) == " ".join(map(str, percent.tolist()))
 
 
 @pytest.mark.parametrize("text", ["", "no box", "12 20 31", "50 50 20 60"])
 def test_what_is_no_box_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match=r"no box in|wrong order"):
-        PERCENT.decode(text, (100, 100), None)
+        PERCENT.decode(text, (100, 100))
 
 
 def test_a_model_finds_its_family() -> None:

@@ -11,7 +11,8 @@ import torch
 from making import are_close, is_close
 from torch import Tensor
 
-from medglip.grounding.evidence.evidence import EvidenceSettings, Form
+from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.evidence.names import Form
 from medglip.grounding.training.loop import TrainSettings
 from medglip.vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
 from medglip.vqa.model.lora import LoraSettings

@@ -35,7 +35,7 @@ def test_the_chat_is_written_as_designed(processor: Any, new_example: NewExample
 @pytest.mark.parametrize("forms", [(), ("text",), ("tokens",), ("text", "tokens"), ("text", "tokens", "crops")])
 def test_no_evidence_is_the_plain_prompt_byte_for_byte(processor: Any, new_example: NewExample, forms: Any) -> None:
     example = new_example(2)
-    none = replace(example, evidence=Evidence.none((80, 50)))
+    none = replace(example, evidence=Evidence.none())
     plain = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": example.instruction}]}]
     prompt = render(none, EvidenceSettings(forms=forms), processor, DIM)
     assert prompt.text == processor.apply_chat_template(plain, add_generation_prompt=True, tokenize=False)
@@ -43,7 +43,7 @@ def test_no_evidence_is_the_plain_prompt_byte_for_byte(processor: Any, new_examp
     assert len(prompt.images) == 1
     assert prompt.features.shape == (0, DIM + 8)
     empty = render(
-        replace(example, evidence=Evidence(source="predicted", size_px=(80, 50))), EvidenceSettings(), processor, DIM
+        replace(example, evidence=Evidence.of_image("predicted", (80, 50))), EvidenceSettings(), processor, DIM
     )
     assert empty.text == prompt.text
 
@@ -72,7 +72,7 @@ def test_the_hash_sees_text_pixels_and_features(processor: Any, new_example: New
     other = replace(region, embedding=np.zeros(DIM, np.float32))
     changed = [
         replace(first, instruction="Is it left?"),
-        replace(first, evidence=replace(first.evidence, regions=(other,))),
+        replace(first, evidence=first.evidence.each(lambda image: replace(image, regions=(other,)))),
     ]
     hashes = {render(example, settings, processor, DIM).sha256 for example in changed}
     assert len({*hashes, same, render(first, settings, processor, DIM, letterbox_px=64).sha256}) == 4

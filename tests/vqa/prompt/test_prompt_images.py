@@ -11,8 +11,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.evidence.controls import mirrored
-from medglip.grounding.evidence.evidence import FORMS, Evidence, EvidenceSettings
+from medglip.grounding.evidence.controls import mirror_evidence
+from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings, ImageEvidence
+from medglip.grounding.evidence.names import FORMS
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.vqa.families import GENERIC, PALIGEMMA
 from medglip.vqa.model.processor import load_processor
@@ -59,7 +60,7 @@ def test_the_picture_comes_first_then_the_others_the_overlay_and_crops(
     processor: Any, new_example: NewExample, others: tuple[Path, ...]
 ) -> None:
     example = replace(new_example(2), other_paths=others)
-    prompt = render(example, EvidenceSettings(forms=FORMS, max_crops=2), processor, DIM)
+    prompt = render(example, EvidenceSettings(forms=tuple(FORMS), max_crops=2), processor, DIM)
     assert prompt.text.count("<image>") == len(prompt.images) == 6
     assert [image.size for image in prompt.images[:4]] == [(80, 50), (40, 30), (40, 30), (320, 200)]
     assert [image.getpixel((0, 0)) for image in prompt.images[1:3]] == [(255, 0, 0), (0, 128, 0)]
@@ -69,7 +70,7 @@ def test_the_picture_comes_first_then_the_others_the_overlay_and_crops(
         "\n<im", "<im"
     )
     swapped = replace(example, other_paths=others[::-1])
-    assert render(swapped, EvidenceSettings(forms=FORMS, max_crops=2), processor, DIM).sha256 != prompt.sha256
+    assert render(swapped, EvidenceSettings(forms=tuple(FORMS), max_crops=2), processor, DIM).sha256 != prompt.sha256
 
 
 @pytest.fixture
@@ -79,9 +80,9 @@ def on_three(new_example: NewExample, others: tuple[Path, ...]) -> Example:
     (nodule,) = example.evidence.regions
     box = np.array([20, 15, 30, 25], np.float32)
     here = (replace(nodule, score=0.99, box_xyxy_px=box), replace(nodule, phrase="liver", score=0.8, box_xyxy_px=box))
-    empty = replace(example.evidence, size_px=(40, 30), regions=(), phrases=("nodule",))
-    first = replace(example.evidence, phrases=("nodule",))
-    evidence = replace(first, others=(empty, replace(empty, regions=here)))
+    empty = ImageEvidence(size_px=(40, 30), phrases=("nodule",))
+    first = replace(example.evidence.first, phrases=("nodule",))
+    evidence = replace(example.evidence, images=(first, empty, replace(empty, regions=here)))
     return replace(example, other_paths=others, evidence=evidence, may_cite=True)
 
 
@@ -95,13 +96,16 @@ def test_regions_of_every_picture_are_told_with_it(processor: Any, on_three: Exa
     assert prompt.features[1, DIM : DIM + 4].tolist() == pytest.approx([0.5, 0.5, 0.75, 25 / 30])
     assert prompt.completion == "upper left [1, 2]<|im_end|>"
     alone = render(
-        replace(on_three, evidence=replace(on_three.evidence, others=())), EvidenceSettings(), processor, DIM
+        replace(on_three, evidence=replace(on_three.evidence, images=on_three.evidence.images[:1])),
+        EvidenceSettings(),
+        processor,
+        DIM,
     )
     assert "Evidence in the first image:\n1 <region> nodule" in alone.text
 
 
 def test_crops_and_marks_are_taken_from_their_own_picture(processor: Any, on_three: Example) -> None:
-    settings = EvidenceSettings(forms=FORMS, max_crops=1)
+    settings = EvidenceSettings(forms=tuple(FORMS), max_crops=1)
     images = render(on_three, settings, processor, DIM).images
     assert len(images) == 3 + 2 + 1
     assert [image.size for image in images[3:5]] == [(320, 200), (280, 210)]
@@ -110,7 +114,7 @@ def test_crops_and_marks_are_taken_from_their_own_picture(processor: Any, on_thr
     more = render(on_three, EvidenceSettings(forms=("crops",), max_crops=2), processor, DIM).images
     assert len(more) == 3 + 2
     assert more[-1].tobytes() == images[-1].tobytes()
-    unmarked = replace(on_three, evidence=replace(on_three.evidence, others=()))
+    unmarked = replace(on_three, evidence=replace(on_three.evidence, images=on_three.evidence.images[:1]))
     assert len(render(unmarked, settings, processor, DIM).images) == 3 + 1 + 1
 
 
@@ -124,16 +128,16 @@ def test_a_family_that_takes_one_image_says_so(
 
 
 def test_no_evidence_shows_no_marks_and_nothing_found_shows_none(processor: Any, new_example: NewExample) -> None:
-    settings = EvidenceSettings(forms=FORMS, cite=True, scores=True, say_nothing_found=True)
+    settings = EvidenceSettings(forms=tuple(FORMS), cite=True, scores=True, say_nothing_found=True)
     example = replace(new_example(2), may_cite=True)
-    none = replace(example, evidence=Evidence.none((80, 50)))
+    none = replace(example, evidence=Evidence.none())
     plain = render(none, EvidenceSettings(forms=()), processor, DIM)
     shown = render(none, settings, processor, DIM)
     assert (shown.text, shown.sha256, shown.completion) == (plain.text, plain.sha256, plain.completion)
-    empty = replace(example, evidence=Evidence(source="predicted", size_px=(80, 50)))
+    empty = replace(example, evidence=Evidence.of_image("predicted", (80, 50)))
     assert len(render(empty, settings, processor, DIM).images) == 1
     assert "Evidence:\nno region found\nWhere" in render(empty, settings, processor, DIM).text
-    asked = replace(empty, evidence=replace(empty.evidence, phrases=("cyst",)))
+    asked = replace(empty, evidence=Evidence.of_image("predicted", (80, 50), phrases=("cyst",)))
     assert "Evidence:\ncyst: not found\nWhere" in render(asked, settings, processor, DIM).text
     marks = EvidenceSettings(forms=("overlay",), say_nothing_found=True)
     assert render(empty, marks, processor, DIM).text == plain.text
@@ -143,11 +147,11 @@ def test_citations_are_asked_for_and_learnt_where_regions_are_shown(processor: A
     settings = EvidenceSettings(cite=True, max_regions=3)
     example = replace(new_example(3), may_cite=True)
     regions = (*example.evidence.regions[:2], replace(example.evidence.regions[2], phrase="liver"))
-    example = replace(example, evidence=replace(example.evidence, regions=regions))
+    example = replace(example, evidence=example.evidence.each(lambda image: replace(image, regions=regions)))
     prompt = render(example, settings, processor, DIM)
     assert "Where is the nodule?\nCite the regions you use by number, like [1].<|im_end|>" in prompt.text
     assert prompt.completion == "upper left [1, 2]<|im_end|>"
-    for other in (replace(example, may_cite=False), replace(example, evidence=Evidence.none((80, 50)))):
+    for other in (replace(example, may_cite=False), replace(example, evidence=Evidence.none())):
         plain = render(other, settings, processor, DIM)
         assert ("Cite" in plain.text, plain.completion) == (False, "upper left<|im_end|>")
     crops = render(example, EvidenceSettings(forms=("crops",), cite=True), processor, DIM)
@@ -178,20 +182,20 @@ def test_a_question_hands_all_its_pictures_on_and_its_evidence_as_they_are_chang
         question_id="q", image=image, question="Is it left?", answer="yes", answer_type="closed", others=(second,)
     )
     region = Region(phrase="left lung", box_xyxy_px=np.array([0, 0, 20, 10], np.float32))
-    evidence = Evidence(source="predicted", size_px=(80, 50), regions=(region,), phrases=("left lung",))
+    evidence = Evidence.of_image("predicted", (80, 50), (region,), ("left lung",))
     example = question.to_example(evidence)
     assert (example.other_paths, example.evidence) == ((second.image_path,), evidence)
     flipped = replace(question, transform="mirror").to_example(evidence)
     assert flipped.transform == "mirror"
-    assert flipped.evidence.regions[0].phrase == flipped.evidence.phrases[0] == "right lung"
+    assert flipped.evidence.regions[0].phrase == flipped.evidence.first.phrases[0] == "right lung"
     assert flipped.evidence.regions[0].box_xyxy_px.tolist() == [60, 0, 80, 10]
-    assert mirrored(flipped.evidence).regions[0].box_xyxy_px.tolist() == [0, 0, 20, 10]
+    assert mirror_evidence(flipped.evidence).regions[0].box_xyxy_px.tolist() == [0, 0, 20, 10]
     blank = replace(question, transform="blank").to_example(evidence).evidence
-    assert (blank.regions, blank.phrases) == ((), ("left lung",))
-    assert replace(question, transform="no_image").to_example(evidence).evidence.phrases == ()
-    both = replace(evidence, others=(evidence,))
+    assert (blank.regions, blank.first.phrases) == ((), ("left lung",))
+    assert replace(question, transform="no_image").to_example(evidence).evidence.first.phrases == ()
+    both = replace(evidence, images=evidence.images * 2)
     in_mirror = replace(question, transform="mirror").to_example(both).evidence
     assert [r.box_xyxy_px.tolist() for _, r in in_mirror.numbered] == [[60, 0, 80, 10]] * 2
     blanks = replace(question, transform="blank").to_example(both).evidence
     assert ([part.phrases for part in blanks.images], blanks.numbered) == ([("left lung",)] * 2, ())
-    assert replace(question, transform="no_image").to_example(both).evidence.others == ()
+    assert replace(question, transform="no_image").to_example(both).evidence.numbered == ()

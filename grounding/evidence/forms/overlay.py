@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..types import Region
-from .evidence import Evidence, EvidenceSettings
+from ...types import Region
+from ..evidence import Evidence, EvidenceSettings
+from . import EvidenceForm
 
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 """Okabe and Ito's colours, told apart with every kind of colour vision; a number's is that of its place, in turn."""
@@ -18,14 +19,18 @@ LEAST_SIDE_PX = 256
 Rect = tuple[float, float, float, float]
 
 
-def to_overlay(image: Image.Image, evidence: Evidence, settings: EvidenceSettings, first: int = 1) -> list[Image.Image]:
-    """The picture with its regions numbered, as a list of one; empty where the forms ask for none or none is found.
+class OverlayForm(EvidenceForm):
+    """A marked copy of each image that has a region; the numbers are those of the lines of text."""
 
-    `first`: number of its first region.
-    """
-    if "overlay" not in settings.forms or not evidence.regions:
-        return []
-    return [draw_marks(image, evidence.regions, first)]
+    def make_images(
+        self, images: Sequence[Image.Image], shown: Evidence, settings: EvidenceSettings
+    ) -> list[Image.Image]:
+        """In the order of the images."""
+        copies, first = list[Image.Image](), 1
+        for image, part in zip(images, shown.images, strict=False):
+            copies += [draw_marks(image, part.regions, first)] if part.regions else []
+            first += len(part.regions)
+        return copies
 
 
 def draw_marks(image: Image.Image, regions: Sequence[Region], first: int = 1) -> Image.Image:
@@ -93,3 +98,6 @@ def _plates(box: Rect, plate: tuple[float, float], size_px: tuple[int, int]) -> 
 
 def _overlap(a: Rect, b: Rect) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+FORM = OverlayForm()

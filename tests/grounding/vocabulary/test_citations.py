@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
+from medglip.grounding.evidence.citable import citations_to_json, numbers_shown
+from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings, ImageEvidence
 from medglip.grounding.types import AnnotatedImage, Region
-from medglip.vqa.citations import citations_to_json, numbers_shown, parse_citations, with_citations
+from medglip.grounding.vocabulary.citations import parse_citations, with_citations
 from medglip.vqa.task import Question
 
 words = st.text(st.characters(exclude_characters="[]", exclude_categories=("Cs",)), max_size=20).map(str.strip)
@@ -60,7 +61,7 @@ def cited(transform: Literal["", "mirror"]) -> dict[str, Any]:
     )
     question = Question(question_id="q", image=image, question="?", answer="yes", answer_type="closed")
     found = [region("left kidney", 51, 5, 70, 45), region("right kidney", 5, 5, 9, 9), region("liver", 1, 2, 3, 4)]
-    evidence = Evidence(source="predicted", size_px=(80, 50), regions=tuple(found))
+    evidence = Evidence.of_image("predicted", (80, 50), found)
     question = replace(question, transform=transform)
     shown = question.to_example(evidence).evidence
     return citations_to_json(parse_citations("yes [1, 2, 3, 4]", 3), shown, question.true_evidence())
@@ -94,8 +95,8 @@ def test_a_region_of_a_further_image_is_cited_with_it_and_held_against_its_truth
     question = Question(
         question_id="q", image=images[0], question="?", answer="yes", answer_type="closed", others=images[1:]
     )
-    parts = [Evidence(source="predicted", size_px=(80, 50), regions=one.regions) for one in images]
-    shown = replace(parts[0], others=(parts[1],))
+    parts = [ImageEvidence(size_px=(80, 50), regions=one.regions) for one in images]
+    shown = Evidence(source="predicted", images=tuple(parts))
     assert numbers_shown(shown, EvidenceSettings()) == (1, 2)
     found = citations_to_json(parse_citations("yes [2, 1, 3]", 2), shown, question.true_evidence())
     assert [(row["number"], row.get("image"), row["truth"]) for row in found["regions"]] == [

@@ -1,0 +1,47 @@
+"""The numbered regions of a prompt, as answers cite them: which numbers there are, and what a record keeps of them."""
+
+from typing import Any
+
+from ..types import Region, region_to_json
+from ..vocabulary.citations import Citations
+from .evidence import Evidence, EvidenceSettings
+from .names import FORMS
+
+
+def numbers_shown(shown: Evidence, settings: EvidenceSettings) -> tuple[int, ...]:
+    """Numbers of the regions that a prompt shows with a number, from 1; crops have none."""
+    has_numbers = any(FORMS[form].has_numbers for form in settings.forms)
+    return tuple(range(1, len(shown.regions) + 1)) if has_numbers else ()
+
+
+def numbers_asked(shown: Evidence, settings: EvidenceSettings) -> tuple[int, ...]:
+    """Numbers of the shown regions whose phrase the question asks about: what a target cites."""
+    regions = shown.regions
+    return tuple(n for n in numbers_shown(shown, settings) if regions[n - 1].phrase in shown.first.phrases)
+
+
+def citations_to_json(citations: Citations, shown: Evidence, truth: Evidence | None = None) -> dict[str, Any]:
+    """For a record's meta, and scored: numbers `cited` and `missing` (an answer with missing ones is in error), how
+    many were `shown`, the `regions` cited; one that is not in the first image has the number of its `image`.
+
+    `truth`: what is true of the pictures as they were shown. A region whose phrase is among its phrases has `truth`,
+    the true boxes of that phrase, none where it is not there.
+    """
+    numbered = shown.numbered
+    regions = []
+    for number in citations.cited:
+        image, region = numbered[number - 1]
+        of_image = {"image": image} if image > 1 else {}
+        regions.append(
+            {"number": number} | region_to_json(region) | {"mask_rle": None} | of_image | _truth(region, image, truth)
+        )
+    numbers = {"cited": list(citations.cited), "missing": list(citations.missing), "shown": citations.num_shown}
+    return {**numbers, "regions": regions}
+
+
+def _truth(region: Region, image: int, truth: Evidence | None) -> dict[str, Any]:
+    known = truth.images[image - 1 : image] if truth else ()
+    if not any(region.phrase in part.phrases for part in known):
+        return {}
+    boxes = [r.box_xyxy_px.tolist() for part in known for r in part.regions if r.phrase == region.phrase]
+    return {"truth": [[round(x, 2) for x in box] for box in boxes]}

@@ -1,0 +1,45 @@
+"""How evidence is shown to a language model. Every form is a module here, which holds `FORM`, and a row in `names`."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...types import Region
+from ...vocabulary.box_notation import BoxText
+from ..evidence import Evidence, EvidenceSettings, ImageEvidence
+from ..names import FORMS
+
+
+class EvidenceForm:
+    """One form; a part that it does not override shows nothing."""
+
+    def describe(self, region: Region, size_px: tuple[int, int], settings: EvidenceSettings, box_text: BoxText) -> str:
+        """What stands behind the number in a region's line; "": the form has no part in it."""
+        return ""
+
+    def list_missing(self, image: ImageEvidence) -> list[str]:
+        """Further lines of an image: what was looked for and not found."""
+        return []
+
+    def fill_silence(self, settings: EvidenceSettings) -> str:
+        """What is written where no form has a line; "" is nothing."""
+        return ""
+
+    def make_images(
+        self, images: Sequence[Image.Image], shown: Evidence, settings: EvidenceSettings
+    ) -> list[Image.Image]:
+        """Further images of the prompt; `images`: its own, those of the evidence first."""
+        return []
+
+    def make_features(self, shown: Evidence, embedding_dim: int) -> list[NDArray[np.float32]]:
+        """float32[embedding_dim + 8] for every placeholder of the form in the text, in their order."""
+        return []
+
+
+def load_forms(names: Sequence[str]) -> list[EvidenceForm]:
+    """The forms of these names, in the order in which a prompt holds them."""
+    ordered = sorted(set(names), key=lambda name: FORMS[name].order)
+    return [import_module(f".{FORMS[name].module}", __name__).FORM for name in ordered]

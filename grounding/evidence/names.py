@@ -1,0 +1,79 @@
+"""The sources and forms of evidence, one row each in the order they are listed in; a new one is a row and a file.
+
+No torch and no numpy here: recipes, the command line, scores and the page read these tables.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from ..bad_input import nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRow:
+    """Where evidence comes from.
+
+    `module`: below `grounding.evidence.sources`, holds `gather_images`; "": there is no evidence. `needs_truth`: it is
+    made of true regions, not of what a grounder finds. `is_control`: made to be compared with, no system that anybody
+    would use; it needs a data set. `shown_as`: what the page calls its regions on the image; "": they are not drawn.
+    """
+
+    title: str
+    module: str = ""
+    needs_truth: bool = False
+    is_control: bool = False
+    shown_as: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormRow:
+    """How evidence is shown.
+
+    `module`: below `grounding.evidence.forms`, holds `FORM`. `order`: its place in a prompt's lines and images.
+    `has_numbers`: regions are shown with a number, which an answer may cite. `needs_vectors`: region embeddings of the
+    core that the adapter was trained with.
+    """
+
+    title: str
+    module: str
+    order: int
+    has_numbers: bool = False
+    needs_vectors: bool = False
+
+
+SOURCES: dict[str, SourceRow] = {
+    "none": SourceRow(title="no evidence"),
+    "predicted": SourceRow(title="regions found", module="predicted", shown_as="evidence"),
+    "oracle": SourceRow(title="true regions", module="oracle", needs_truth=True, is_control=True, shown_as="truth"),
+    "random": SourceRow(title="random places", module="scattered", is_control=True),
+    "shuffled": SourceRow(title="another image's regions", module="shuffled", is_control=True),
+}
+FORMS: dict[str, FormRow] = {
+    "text": FormRow(title="words and boxes", module="text", order=1, has_numbers=True),
+    "tokens": FormRow(title="region tokens", module="tokens", order=0, has_numbers=True, needs_vectors=True),
+    "crops": FormRow(title="crops", module="crops", order=3),
+    "overlay": FormRow(title="numbered boxes", module="overlay", order=2, has_numbers=True),
+}
+
+
+def _known(kind: str, table: Mapping[str, Any]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in table:
+            raise ValueError(f"unknown {kind} {name!r}, {nearest(name, table)}")
+        return name
+
+    return AfterValidator(check)
+
+
+Source = Annotated[str, _known("evidence source", SOURCES), WithJsonSchema({"type": "string", "enum": list(SOURCES)})]
+"""The name of a source: a key of `SOURCES`."""
+Form = Annotated[str, _known("form", FORMS), WithJsonSchema({"type": "string", "enum": list(FORMS)})]
+"""The name of a form: a key of `FORMS`."""
+
+
+def usable_sources() -> list[str]:
+    """Sources that work on any image, without a data set: no controls."""
+    return [name for name, row in SOURCES.items() if not row.is_control]

@@ -1,0 +1,88 @@
+"""The switch: which regions a prompt is given. Every source is a module here and a row in `names.SOURCES`.
+
+A module's `gather_images(queries, caches, settings, seed)` returns one list a query of one `ImageEvidence` an image.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from ...grounder import true_regions
+from ...types import AnnotatedImage, Region
+from ..evidence import Evidence, EvidenceSettings, ImageEvidence, gather
+from ..names import SOURCES, Source
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageQuery:
+    """What is looked for in one image: `asked` by the question itself, `usual` in its modality."""
+
+    image: AnnotatedImage
+    asked: tuple[str, ...] = ()
+    usual: tuple[str, ...] = ()
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """Every phrase to look for, asked ones first, none twice."""
+        return tuple(dict.fromkeys([*self.asked, *self.usual]))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Query:
+    """What one prompt asks to be grounded in each of its images, in order; at least one."""
+
+    images: tuple[ImageQuery, ...]
+
+    @staticmethod
+    def of(
+        images: Iterable[AnnotatedImage],
+        asked: Sequence[str] = (),
+        vocabulary: Mapping[str, Sequence[str]] | None = None,
+    ) -> "Query":
+        """Of a prompt's images: `asked` of all, and of each what `vocabulary` has for its modality."""
+        usual = vocabulary or {}
+        rows = [ImageQuery(image=s, asked=tuple(asked), usual=tuple(usual.get(s.modality, ()))) for s in images]
+        return Query(images=tuple(rows))
+
+    @property
+    def first(self) -> ImageQuery:
+        """That of the first image."""
+        return self.images[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionCaches:
+    """Regions by image id: what the grounder found, and what is true."""
+
+    predicted: Mapping[str, Sequence[Region]]
+    truth: Mapping[str, Sequence[Region]]
+
+
+def evidence_for(
+    source: Source, queries: Sequence[Query], caches: RegionCaches, settings: EvidenceSettings, seed: int = 0
+) -> list[Evidence]:
+    """One `Evidence` a query, of the regions that each of its images may contribute (see `evidence.gather`).
+
+    The seed fixes what is random. What further images there are changes nothing for the first ones.
+    Raises `BadInput` if a source needs true regions and no image has one.
+    """
+    if not (module := SOURCES[source].module):
+        return [Evidence.none() for _ in queries]
+    rows = import_module(f".{module}", __name__).gather_images(queries, caches, settings, seed)
+    return [Evidence(source=source, images=tuple(images)) for images in rows]
+
+
+def gather_regions(
+    query: ImageQuery, regions: Mapping[str, Sequence[Region]], settings: EvidenceSettings
+) -> ImageEvidence:
+    """The best regions of the query's phrases out of its image's in a cache."""
+    asked_for = [r for r in regions.get(query.image.image_id, ()) if r.phrase in query.phrases]
+    return gather(ImageEvidence(size_px=query.image.size_px, regions=tuple(asked_for), phrases=query.asked), settings)
+
+
+def true_evidence(images: Iterable[AnnotatedImage]) -> Evidence:
+    """Every phrase that the set annotates on each image, with its true regions: what citations are held against."""
+    rows = [
+        ImageEvidence(size_px=s.size_px, regions=tuple(true_regions(s, s.phrases)), phrases=s.phrases) for s in images
+    ]
+    return Evidence(source="oracle", images=tuple(rows))

@@ -1,0 +1,17 @@
+"""What is true: the upper bound of any grounder."""
+
+from collections.abc import Sequence
+
+from ...bad_input import BadInput
+from ..evidence import EvidenceSettings, ImageEvidence
+from . import Query, RegionCaches, gather_regions
+
+
+def gather_images(
+    queries: Sequence[Query], caches: RegionCaches, settings: EvidenceSettings, seed: int
+) -> list[list[ImageEvidence]]:
+    """The true regions of each image. Raises `BadInput` if none has any."""
+    images = [image.image.image_id for query in queries for image in query.images]
+    if queries and not any(caches.truth.get(name) for name in images):
+        raise BadInput("evidence source 'oracle' needs true regions, these studies have none.", fix="leave it out")
+    return [[gather_regions(image, caches.truth, settings) for image in query.images] for query in queries]

@@ -1,0 +1,13 @@
+"""What the grounder found."""
+
+from collections.abc import Sequence
+
+from ..evidence import EvidenceSettings, ImageEvidence
+from . import Query, RegionCaches, gather_regions
+
+
+def gather_images(
+    queries: Sequence[Query], caches: RegionCaches, settings: EvidenceSettings, seed: int
+) -> list[list[ImageEvidence]]:
+    """The predicted regions of each image."""
+    return [[gather_regions(image, caches.predicted, settings) for image in query.images] for query in queries]
