@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from ...bad_input import BadInput, Skipped
-from ...files import file_sha256, sha256, write_atomic
+from ...files import claim_folder, file_sha256, sha256, write_atomic
 from ...vocabulary.labels import load_labels
 from ..load import read_set, set_folder
 from ..rows import skipping
@@ -40,6 +40,7 @@ _PART_ROWS = 512
 _GROUP_ROWS = 256  # rows a row group: what a worker and a streaming reader hold at once
 _FOR_THE_PLAN = {"thumbnail": pa.binary(256), "draw": pa.float64()}
 _PART_SCHEMA = pa.schema([*BUILT_FEATURES.arrow_schema, *map(pa.field, *zip(*_FOR_THE_PLAN.items(), strict=True))])
+_REASON = ("row", "kind", "why")  # keys of an excluded row
 _Job = tuple[SourceSettings, list[Row] | tuple[Path, range], list[tuple[str, str, str]]]
 Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]], str], None]
 
@@ -53,7 +54,11 @@ def build(settings: BuildSettings, workers: int = 1) -> CardFacts:
     manifest or label tree, and when no row is left.
     """
     out, parts = settings.out_dir, settings.out_dir / "parts"
-    if _is_finished(settings):
+    stamp = sha256(settings.model_dump_json(exclude={"out_dir"}) + repr(load_labels().labels) + f"v{VERSION}")
+    manifest = settings.model_dump(mode="json", exclude={"out_dir"})
+    problem = "this folder holds a build of another manifest or label tree"
+    claim_folder(out / "build.json", {"sha256": stamp, "manifest": manifest}, problem)
+    if (out / "shards.json").is_file():
         return CardFacts.from_json(json.loads((out / "shards.json").read_text()))
     parts.mkdir(parents=True, exist_ok=True)
     with _runner(workers) as run:
@@ -67,32 +72,16 @@ def build(settings: BuildSettings, workers: int = 1) -> CardFacts:
     return facts
 
 
-def _is_finished(settings: BuildSettings) -> bool:
-    """Claim the folder for this manifest; whether the dataset is complete there."""
-    out = settings.out_dir
-    stamp = sha256(settings.model_dump_json(exclude={"out_dir"}) + repr(load_labels().labels) + f"v{VERSION}")
-    claim = out / "build.json"
-    if claim.is_file() and json.loads(claim.read_text())["sha256"] != stamp:
-        raise BadInput(
-            "this folder holds a build of another manifest or label tree.",
-            file=out,
-            fix="give another `out_dir`, or remove the folder",
-        )
-    values = {"sha256": stamp, "manifest": settings.model_dump(mode="json", exclude={"out_dir"})}
-    write_atomic(claim, json.dumps(values, indent=1) + "\n")
-    return (out / "shards.json").is_file()
-
-
-def _run_here(work: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], name: str) -> None:
-    for job in tqdm(jobs, name, disable=None):
-        work(*job)
-
-
 @contextmanager
 def _runner(workers: int) -> Iterator[Run]:
     """Calls a function on each job, in so many processes, with a few jobs in flight and no more: memory stays flat."""
+
+    def run_here(work: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], name: str) -> None:
+        for job in tqdm(jobs, name, disable=None):
+            work(*job)
+
     if workers <= 1:
-        yield _run_here
+        yield run_here
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
 
@@ -116,14 +105,14 @@ def _scan(settings: BuildSettings, parts: Path, run: Run) -> None:
             continue
         skipped, name = Skipped(), f"read {source.set_name}"
         run(partial(_write_part, settings), _part_jobs(source, parts, number, skipped), name)
-        write_atomic(done, json.dumps({"excluded": _drained(skipped)}))
+        write_atomic(done, json.dumps({"excluded": _take_entries(skipped)}))
 
 
 def _part_jobs(source: SourceSettings, parts: Path, number: int, skipped: Skipped) -> Iterator[tuple[Path, _Job]]:
     """The parts of a set that are not on disk. A set of another layout is read again from its start to get there."""
     licences = None
     for k, rows in enumerate(_portions(source, skipped)):
-        unreadable = _drained(skipped)
+        unreadable = _take_entries(skipped)
         file = parts / f"{number:03d}-{k:06d}.parquet"
         if not file.is_file():
             licences = read_licences(source) if licences is None else licences
@@ -144,7 +133,7 @@ def _portions(source: SourceSettings, skipped: Skipped) -> Iterator[list[Row] | 
         yield portion
 
 
-def _drained(skipped: Skipped) -> list[tuple[str, str, str]]:
+def _take_entries(skipped: Skipped) -> list[tuple[str, str, str]]:
     """What the reader left out since the last call."""
     entries, skipped.entries = skipped.entries, []
     return [(entry["item"], "unreadable", entry["why"]) for entry in entries]
@@ -164,7 +153,7 @@ def _write_part(settings: BuildSettings, file: Path, job: _Job) -> None:
                 kept.append(harmonize(row, source, settings, naming, notes))
             except Excluded as error:
                 notes.excluded.append((row["image_id"], error.kind, str(error)))
-        notes.excluded += _drained(broken)
+        notes.excluded += _take_entries(broken)
     table = pa.Table.from_pylist(kept, _PART_SCHEMA.with_metadata({"medglip": notes.to_json()}))
     _write_whole(file, table.schema, table.to_batches(_GROUP_ROWS))
 
@@ -191,25 +180,26 @@ def _write_shards(settings: BuildSettings, plan: Plan, run: Run) -> None:
         for k in range(count)
         if not (settings.out_dir / shard_name(k, count)).is_file()
     )
-    run(partial(_write_shard, settings.images == "bytes"), jobs, "write shards")
+    run(partial(write_shard, settings.images == "bytes"), jobs, "write shards")
 
 
-def _write_shard(has_bytes: bool, file: Path, pieces: Sequence[Piece]) -> None:
+def write_shard(has_bytes: bool, file: Path, pieces: Sequence[Piece]) -> None:
+    """The rows of these pieces of parts, with their split and their image."""
     schema = BUILT_FEATURES.arrow_schema
-    _write_whole(file, schema, (batch for piece in pieces for batch in _finished_rows(piece, has_bytes, schema)))
 
+    def batches() -> Iterator[pa.RecordBatch]:
+        for piece in pieces:
+            table = upgrade_table(pq.read_table(piece.part)).take(pa.array(piece.indices))
+            splits = [split or own for split, own in zip(piece.splits, table["split"].to_pylist(), strict=True)]
+            table = table.set_column(table.column_names.index("split"), "split", pa.array(splits, pa.string()))
+            for batch in table.drop_columns(list(_FOR_THE_PLAN)).to_batches(_GROUP_ROWS):
+                rows = batch.select(["image", "image_path"]).to_pylist()
+                images = [stored_picture(row) if has_bytes else None for row in rows]
+                column = pa.array(images, schema.field("image").type)
+                batch = batch.set_column(batch.schema.names.index("image"), "image", column)
+                yield batch.select(schema.names).cast(schema)
 
-def _finished_rows(piece: Piece, has_bytes: bool, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """Rows of a part as they go into a shard."""
-    table = upgrade_table(pq.read_table(piece.part)).take(pa.array(piece.places))
-    splits = [split or own for split, own in zip(piece.splits, table["split"].to_pylist(), strict=True)]
-    table = table.set_column(table.column_names.index("split"), "split", pa.array(splits, pa.string()))
-    for batch in table.drop_columns(list(_FOR_THE_PLAN)).to_batches(_GROUP_ROWS):
-        pictures = batch.select(["image", "image_path"]).to_pylist()
-        images = [stored_picture(row) if has_bytes else None for row in pictures]
-        column = pa.array(images, schema.field("image").type)
-        batch = batch.set_column(batch.schema.names.index("image"), "image", column)
-        yield batch.select(schema.names).cast(schema)
+    _write_whole(file, schema, batches())
 
 
 def _finish(settings: BuildSettings, plan: Plan, parts: Path) -> CardFacts:
@@ -217,7 +207,11 @@ def _finish(settings: BuildSettings, plan: Plan, parts: Path) -> CardFacts:
     out = settings.out_dir
     facts = CardFacts(name=settings.name, kept=plan.num_kept, alike_left_in=plan.alike_left_in)
     excluded = plan.excluded(_unreadable(settings, parts, facts))
-    _write_lines(out / "excluded.jsonl", (facts.count_excluded(entry) for entry in excluded))
+    unfinished = out / ".excluded.jsonl.part"
+    with unfinished.open("w", encoding="utf-8") as file:
+        rows = (facts.count_excluded(entry) for entry in excluded)
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    unfinished.replace(out / "excluded.jsonl")
     for shard in shards(out):
         for batch in pq.ParquetFile(shard).iter_batches(_GROUP_ROWS, columns=list(TALLIED)):
             facts.tally.update(tally(batch))
@@ -233,18 +227,9 @@ def _unreadable(settings: BuildSettings, parts: Path, facts: CardFacts) -> Itera
         for part in sorted(parts.glob(f"{number:03d}-*.parquet")):
             notes = Notes.from_json(pq.read_schema(part).metadata[b"medglip"])
             facts.add_notes(source.set_name, notes)
-            yield from (_entry(source, *entry) for entry in notes.excluded)
-        last = json.loads((parts / f"{number:03d}.json").read_text())["excluded"]
-        yield from (_entry(source, *entry) for entry in last)
-
-
-def _entry(source: SourceSettings, row: str, kind: str, why: str) -> dict[str, str]:
-    return {"source": source.set_name, "row": row, "kind": kind, "why": why}
-
-
-def _write_lines(path: Path, rows: Iterable[dict[str, str]]) -> None:
-    """A JSONL file, whole or absent."""
-    unfinished = path.with_name(f".{path.name}.part")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    unfinished.replace(path)
+            left_out = notes.excluded
+            yield from (
+                {"source": source.set_name, "row": row, "kind": kind, "why": why} for row, kind, why in left_out
+            )
+        left_out = json.loads((parts / f"{number:03d}.json").read_text())["excluded"]
+        yield from ({"source": source.set_name, "row": row, "kind": kind, "why": why} for row, kind, why in left_out)

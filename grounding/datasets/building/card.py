@@ -41,7 +41,8 @@ def tally(rows: pa.RecordBatch | pa.Table) -> Tally:
     areas = np.array(rows["size_px"].to_pylist(), float).reshape(-1, 2).prod(1)
     owners = np.repeat(np.arange(len(splits)), counts)
     flat = regions.flatten()
-    levels = [_level(phrase) for phrase in flat.field("phrase").to_pylist()]
+    level_of = cache(load_labels().level)
+    levels = [level_of(phrase) or "outside the tree" for phrase in flat.field("phrase").to_pylist()]
     boxes = flat.field("box_xyxy_px").flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
     parts = (boxes[:, 2:] - boxes[:, :2]).prod(1) / areas[owners]
     for owner, level, part in zip(owners.tolist(), levels, parts.tolist(), strict=True):
@@ -49,11 +50,6 @@ def tally(rows: pa.RecordBatch | pa.Table) -> Tally:
         found["level", level, splits[owner], "regions"] += 1
         found["box size", size, splits[owner], "regions"] += 1
     return found
-
-
-@cache
-def _level(phrase: str) -> str:
-    return load_labels().level(phrase) or "outside the tree"
 
 
 def tally_rows(counts: Tally, name: str) -> list[dict[str, Any]]:
@@ -127,7 +123,9 @@ def card(settings: BuildSettings, facts: CardFacts) -> str:
         f"# {facts.name}",
         f"{facts.kept} images with {regions} regions of {len(settings.sources)} sets, built by `medglip data build`. "
         f"{NOTICE} Each row keeps the licence of its set: mind it before anything is passed on.",
-        _how(settings),
+        "Read with `datasets.load_dataset('parquet', data_files='data-*.parquet', streaming=True)`, or as layout "
+        "`built` of a recipe. Manifest: `build.json`. Splits: the set's own where it has any, else by group (patient) "
+        f"with seed {settings.seed}.",
         *(f"## By {name}\n\n{_table(tally_rows(facts.tally, name))}" for name in (*_BY_ROW[:4], "level", "box size")),
         "In the columns of splits: images / regions, or regions alone.",
         _left_out(settings, facts),
@@ -135,14 +133,6 @@ def card(settings: BuildSettings, facts: CardFacts) -> str:
         f"{facts.tightened} boxes were drawn anew, tight around their masks.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _how(settings: BuildSettings) -> str:
-    return (
-        "Read with `datasets.load_dataset('parquet', data_files='data-*.parquet', streaming=True)`, or as layout "
-        "`built` of a recipe. Manifest: `build.json`. Splits: the set's own where it has any, else by group (patient) "
-        f"with seed {settings.seed}."
-    )
 
 
 def _left_out(settings: BuildSettings, facts: CardFacts) -> str:

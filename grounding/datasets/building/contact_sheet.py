@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections import Counter
 from html import escape
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image
 
 from ...bad_input import BadInput
 from ...imaging.read import read_image
-from ...types import NOTICE, AnnotatedImage, Region
+from ...types import NOTICE, AnnotatedImage
 from ..schema import row_to_image
 
 _SIDE_PX = 320
@@ -61,14 +61,14 @@ def _figure(image: AnnotatedImage) -> str:
         picture = _picture(image, colours)
     except BadInput as error:
         picture = f"<p>{escape(error.problem)}</p>"
-    said = "".join(_legend(phrase, colours[phrase], image.regions) for phrase in phrases)
+    counts = Counter(region.phrase for region in image.regions)
+    legend = "".join(
+        f'<span><i style="background:{colours[phrase]}"></i>{escape(phrase)} '
+        f"{f'× {counts[phrase]}' if counts[phrase] else '(absent)'}</span> "
+        for phrase in phrases
+    )
     place = escape(f"{image.image_id} · {image.modality} · {image.split}")
-    return f"<figure>{picture}<figcaption>{said}<br><small>{place}</small></figcaption></figure>"
-
-
-def _legend(phrase: str, colour: str, regions: Sequence[Region]) -> str:
-    count = sum(region.phrase == phrase for region in regions)
-    return f'<span><i style="background:{colour}"></i>{escape(phrase)} {f"× {count}" if count else "(absent)"}</span> '
+    return f"<figure>{picture}<figcaption>{legend}<br><small>{place}</small></figcaption></figure>"
 
 
 def _picture(annotated: AnnotatedImage, colours: dict[str, str]) -> str:
@@ -78,14 +78,13 @@ def _picture(annotated: AnnotatedImage, colours: dict[str, str]) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=82)
     width, height = annotated.size_px
-    boxes = "".join(_rect(region, colours[region.phrase]) for region in annotated.regions[:_MAX_BOXES])
+    boxes = ""
+    for region in annotated.regions[:_MAX_BOXES]:
+        x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
+        colour = colours[region.phrase]
+        boxes += f'<rect x="{x0:g}" y="{y0:g}" width="{x1 - x0:g}" height="{y1 - y0:g}" stroke="{colour}"/>'
     source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     return (
         f'<div class="picture"><div><img alt="" width="{image.width}" height="{image.height}" src="{source}">'
         f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none">{boxes}</svg></div></div>'
     )
-
-
-def _rect(region: Region, colour: str) -> str:
-    x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
-    return f'<rect x="{x0:g}" y="{y0:g}" width="{x1 - x0:g}" height="{y1 - y0:g}" stroke="{colour}"/>'

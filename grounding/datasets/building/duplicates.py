@@ -70,13 +70,19 @@ def alike_before(hashes_N: Hashes, ranks_N: NDArray[np.integer], thumbnails_N: T
     uint8[N, 256] may lie on disk (`np.memmap`): only those of near hashes are read. About 60 bytes a row at the peak;
     time grows with the pairs that agree in half of the bits, near N log N for pictures that differ.
     """
+    # Two hashes that differ in 2 bits agree in two of their four quarters: sorted by those two (six keys are tried),
+    # the pair stands in one run of equal keys, and only pairs within runs are compared.
+    #     key   1100 1100 1100 0000 ...      rows of a run: 3, 8, 9; pairs 3-8 8-9 (step 1), 3-9 (step 2)
     found = np.full(len(hashes_N), -1, np.int64)
     rows = np.flatnonzero((np.bitwise_count(hashes_N) >= FLAT_BITS) & (np.bitwise_count(~hashes_N) >= FLAT_BITS))
     for key in _KEYS:
         for one, other in _near_pairs(hashes_N[rows] & key, hashes_N, ranks_N, rows):
             is_open = found[one] < 0
             for some in np.array_split(np.flatnonzero(is_open), int(is_open.sum()) // _PAIRS_AT_ONCE + 1):
-                alike = _correlation(thumbnails_N[one[some]], thumbnails_N[other[some]]) >= MIN_CORRELATION
+                pair = [np.asarray(thumbnails_N[side[some]], np.float32) for side in (one, other)]
+                a, b = (side - np.mean(side, 1, np.float32, keepdims=True) for side in pair)
+                scale = np.sqrt((a * a).sum(1) * (b * b).sum(1))  # 0 where one is of a single brightness
+                alike = (a * b).sum(1) / np.maximum(scale, 1e-6) >= MIN_CORRELATION
                 found[one[some[alike]]] = other[some[alike]]
     return found
 
@@ -87,7 +93,13 @@ def _near_pairs(
     """Rows of equal key that are near, the one of higher rank first: neighbours in sorted order, those 2 apart ..."""
     order = np.argsort(keys_M, kind="stable")
     keys, rows = keys_M[order], rows_M[order]
-    here, step = _of_several_ranks(keys, ranks_N[rows]), 1
+    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]][: len(keys)])
+    if not len(starts):
+        return
+    # in a run of one rank there is nothing to find
+    ranks = ranks_N[rows]
+    is_mixed = np.minimum.reduceat(ranks, starts) != np.maximum.reduceat(ranks, starts)
+    here, step = np.flatnonzero(np.repeat(is_mixed, np.diff(np.r_[starts, len(keys)]))), 1
     while len(here := here[here + step < len(keys)]):
         here = here[keys[here] == keys[here + step]]
         one, other = rows[here], rows[here + step]
@@ -97,19 +109,3 @@ def _near_pairs(
         if near.any():
             yield np.where(is_later, one, other)[near], np.where(is_later, other, one)[near]
         step += 1
-
-
-def _of_several_ranks(keys_M: Hashes, ranks_M: NDArray[np.integer]) -> Rows:
-    """Places in runs of equal keys with more than one rank; in all other runs there is nothing to find."""
-    starts = np.flatnonzero(np.r_[True, keys_M[1:] != keys_M[:-1]][: len(keys_M)])
-    if not len(starts):
-        return starts
-    mixed = np.minimum.reduceat(ranks_M, starts) != np.maximum.reduceat(ranks_M, starts)
-    return np.flatnonzero(np.repeat(mixed, np.diff(np.r_[starts, len(keys_M)])))
-
-
-def _correlation(one_P: Thumbnails, other_P: Thumbnails) -> NDArray[np.float32]:
-    """float32[P] of each pair; 0 where one is of a single brightness."""
-    a, b = (np.asarray(side, np.float32) - np.mean(side, 1, np.float32, keepdims=True) for side in (one_P, other_P))
-    scale = np.sqrt((a * a).sum(1) * (b * b).sum(1))
-    return (a * b).sum(1) / np.maximum(scale, 1e-6)

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from ...bad_input import BadInput, Skipped
 from ...files import write_atomic
 from ...imaging.read import read_image
-from ...types import AnnotatedImage, Region
+from ...types import Region
 from ..schema import row_to_image
 from .card import TALLIED, Tally, tally
 from .duplicates import alike_before, fingerprints, same_before
@@ -68,7 +68,15 @@ def check(data: Dataset, pictures: list[Picture] | None = None) -> Skipped:
             image = read_image(annotated.image_path)
             if pictures is not None:
                 pictures.append(Picture(annotated.image_id, annotated.split, *fingerprints(image)))
-            _check(annotated, image.size, seen[annotated.image_id])
+            if seen[annotated.image_id] > 1:
+                raise BadInput(f"id {annotated.image_id!r} occurs again.", fix="ids are unique over all sets")
+            if image.size != annotated.size_px:
+                problem = f"{image.size} pixels, not {annotated.size_px}."
+                raise BadInput(problem, file=annotated.image_path, fix="load the set again")
+            for number, region in enumerate(annotated.regions, 1):
+                if problem := _fault_of(region, image.size):
+                    row, fix = f"region {number}", "correct its annotation"
+                    raise BadInput(problem, file=annotated.image_path, row=row, fix=fix)
         except BadInput as error:
             faults.add(name, error)
     return faults
@@ -103,17 +111,7 @@ def tally_all(data: Dataset) -> Tally:
     return found
 
 
-def _check(image: AnnotatedImage, size: tuple[int, int], times: int) -> None:
-    if times > 1:
-        raise BadInput(f"id {image.image_id!r} occurs again.", fix="ids are unique over all sets")
-    if size != image.size_px:
-        raise BadInput(f"{size} pixels, not {image.size_px}.", file=image.image_path, fix="load the set again")
-    for number, region in enumerate(image.regions, 1):
-        if problem := _fault(region, size):
-            raise BadInput(problem, file=image.image_path, row=f"region {number}", fix="correct its annotation")
-
-
-def _fault(region: Region, size_px: tuple[int, int]) -> str:
+def _fault_of(region: Region, size_px: tuple[int, int]) -> str:
     """What is wrong with a region of an image of (width, height), or nothing."""
     x0, y0, x1, y1 = region.box_xyxy_px
     if x0 < 0 or y0 < 0 or x1 > size_px[0] or y1 > size_px[1]:

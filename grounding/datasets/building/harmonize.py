@@ -89,20 +89,19 @@ def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, naming:
         )
     pixel, look, thumbnail = fingerprints(image)
     is_built = source.layout == "built"
-    path = _portable(row["image_path"])
-    provenance = {
-        "layout": source.layout,
-        "path": source.path,
-        "file": path,
-        "row": row["image_id"],
-    }
+    root, path = os.environ.get("MEDGLIP_DATA", ""), Path(row["image_path"])
+    file = path.relative_to(root).as_posix() if root and path.is_relative_to(root) else str(path)
+    provenance = {"layout": source.layout, "path": source.path, "file": file, "row": row["image_id"]}
+    regions = {_place(phrase)[1] for phrase in row["phrases"]} - {"", "any"}  # words of any region say nothing
+    head, slash, tail = row["image_id"].partition("/")
+    own_id = tail if slash and head == source.name else row["image_id"]
     return {
         **row,
-        "image_id": row["image_id"] if is_built else _renamed(row["image_id"], source),
+        "image_id": row["image_id"] if is_built else f"{source.set_name}/{own_id}",
         "dataset": row["dataset"] if is_built else source.set_name,
-        "image_path": path,
+        "image_path": file,
         "image": row.get("image"),
-        "body_region": row.get("body_region") or _body_region(row["phrases"]) or source.body_region or None,
+        "body_region": row.get("body_region") or (regions.pop() if len(regions) == 1 else source.body_region or None),
         "source": row.get("source") or source.set_name,
         "licence": licence,
         "original_size_px": row.get("original_size_px") or list(row["size_px"]),
@@ -163,6 +162,8 @@ def rle_to_box(rle: Mapping[str, Any]) -> list[float] | None:
     starts, ends = starts[starts < ends], ends[starts < ends] - 1
     if not len(starts):
         return None
+    # Runs go down the columns. Height 4, counts [5, 2, 8, ...]: pixels 5 and 6 are set, rows 1 and 2 of column 1. A run
+    # that ends in another column than it starts in goes through the lower edge, so the box is as high as the image.
     is_wrapped = bool((starts // height != ends // height).any())
     y0, y1 = (0, height) if is_wrapped else ((starts % height).min(), (ends % height).max() + 1)
     return [float(starts[0] // height), float(y0), float(ends[-1] // height + 1), float(y1)]
@@ -170,48 +171,29 @@ def rle_to_box(rle: Mapping[str, Any]) -> list[float] | None:
 
 def _relabel(row: Row, naming: Naming, notes: Notes) -> Row:
     """Phrases and regions under labels of the tree, masked regions in their tight boxes."""
-    found = {phrase: naming(phrase) for phrase in (*row["phrases"], *_said(row))}
-    regions: list[Row] = []
     counts = Counter(region["phrase"] for region in row["regions"])
+    found = {phrase: naming(phrase) for phrase in (*row["phrases"], *counts)}
+    regions: list[Row] = []
     for phrase, (label, kind) in found.items():
         notes.labels[phrase, label or "", kind] += counts[phrase]
     for region in row["regions"]:
         if label := found[region["phrase"]][0]:
-            regions.append(_tightened(region, label, notes))
+            mask = region["mask_rle"] if region.get("mask_rle") and region["mask_rle"]["counts"] else None
+            box = rle_to_box(mask) if mask else None
+            if box is not None and box != [float(x) for x in region["box_xyxy_px"]]:
+                notes.tightened += 1
+            own = {"phrase": label, "path": _place(label)[0], "box_xyxy_px": box or region["box_xyxy_px"]}
+            regions.append({**region, **own, "mask_rle": mask})
     phrases = dict.fromkeys(label for phrase in row["phrases"] if (label := found[phrase][0]))
     if not phrases and not regions:
         raise Excluded("labels", f"no label of the tree among {sorted(found)}")
     return {**row, "phrases": list(phrases), "regions": regions}
 
 
-def _said(row: Row) -> list[str]:
-    return [region["phrase"] for region in row["regions"]]
-
-
-def _tightened(region: Row, label: str, notes: Notes) -> Row:
-    mask = region["mask_rle"] if region.get("mask_rle") and region["mask_rle"]["counts"] else None
-    box = rle_to_box(mask) if mask else None
-    if box is not None and box != [float(x) for x in region["box_xyxy_px"]]:
-        notes.tightened += 1
-    return {
-        **region,
-        "phrase": label,
-        "path": _place(label)[0],
-        "box_xyxy_px": box or region["box_xyxy_px"],
-        "mask_rle": mask,
-    }
-
-
 @cache
 def _place(label: str) -> tuple[list[str], str]:
     """Path and body region of a label."""
     return list(load_labels().path(label)), load_labels().body_region(label)
-
-
-def _body_region(phrases: list[str]) -> str | None:
-    """The body region of the labels where all agree; words of any region say nothing."""
-    regions = {_place(phrase)[1] for phrase in phrases} - {"", "any"}
-    return regions.pop() if len(regions) == 1 else None
 
 
 def _picture(row: Row) -> Image.Image:
@@ -223,15 +205,3 @@ def _picture(row: Row) -> Image.Image:
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
         raise BadInput(f"the image is damaged ({error}).", row=row["image_id"], fix="build its set again") from error
-
-
-def _renamed(image_id: str, source: SourceSettings) -> str:
-    head, slash, tail = image_id.partition("/")
-    return f"{source.set_name}/{tail}" if slash and head == source.name else f"{source.set_name}/{image_id}"
-
-
-def _portable(image_path: str) -> str:
-    """The path below MEDGLIP_DATA where it lies there."""
-    root = os.environ.get("MEDGLIP_DATA", "")
-    path = Path(image_path)
-    return path.relative_to(root).as_posix() if root and path.is_relative_to(root) else str(path)

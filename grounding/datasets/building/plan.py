@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,10 +20,10 @@ _KEPT, _COPY, _ALIKE = 0, 1, 2
 
 @dataclass(frozen=True)
 class Piece:
-    """Rows of one part: their places in it, and each row's side ("" for its own split)."""
+    """Rows of one part: their indices in it, and each row's side ("" for its own split)."""
 
     part: Path
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     splits: tuple[str, ...]
 
 
@@ -53,29 +52,29 @@ class Plan:
     def pieces(self, start: int, count: int) -> list[Piece]:
         """Kept rows number `start` to `start + count`, by part."""
         rows = np.flatnonzero(self.reasons == _KEPT)[start : start + count]
-        found: list[Piece] = []
+        pieces: list[Piece] = []
         for part, own in self._by_part(rows):
             splits = tuple(_SIDES[side] for side in self.sides[own].tolist())
-            found.append(Piece(self.parts[part], tuple((own - self.starts[part]).tolist()), splits))
-        return found
+            pieces.append(Piece(self.parts[part], tuple((own - self.starts[part]).tolist()), splits))
+        return pieces
 
     def excluded(self, before: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
         """What was left out before the plan, then each duplicate with the row that it is like."""
         yield from before
         dropped = np.flatnonzero(self.reasons != _KEPT)
-        ids = self._ids(np.unique(self.matches[dropped]))
-        for part, own in self._by_part(dropped):
-            for row, image_id in zip(own.tolist(), _ids_in(self.parts[part], own - self.starts[part]), strict=True):
-                is_copy = self.reasons[row] == _COPY
-                why = ("equal pixels: " if is_copy else "looks like ") + ids[int(self.matches[row])]
-                kind = "copy" if is_copy else "near copy"
-                yield {"source": self.names[self.sources[part]], "row": image_id, "kind": kind, "why": why}
+        ids = {row: name for _, row, name in self._ids(np.unique(self.matches[dropped]))}
+        for part, row, image_id in self._ids(dropped):
+            is_copy = self.reasons[row] == _COPY
+            why = ("equal pixels: " if is_copy else "looks like ") + ids[int(self.matches[row])]
+            kind = "copy" if is_copy else "near copy"
+            yield {"source": self.names[self.sources[part]], "row": image_id, "kind": kind, "why": why}
 
-    def _ids(self, rows: NDArray[np.int64]) -> dict[int, str]:
-        found: dict[int, str] = {}
+    def _ids(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, int, str]]:
+        """(part, row, id of its image) of sorted rows."""
         for part, own in self._by_part(rows):
-            found.update(zip(own.tolist(), _ids_in(self.parts[part], own - self.starts[part]), strict=True))
-        return found
+            table = upgrade_table(pq.ParquetFile(self.parts[part]).read(any_version(["image_id"])))
+            ids = table["image_id"].take(pa.array(own - self.starts[part])).to_pylist()
+            yield from ((part, row, image_id) for row, image_id in zip(own.tolist(), ids, strict=True))
 
     def _by_part(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Sorted rows, part by part."""
@@ -98,6 +97,9 @@ def make_plan(settings: BuildSettings, folder: Path) -> Plan:
     of_row = np.repeat(sources, counts)
     sides, is_train = _sides_of(settings, parts, starts, of_row)
     pixels, looks = _column(parts, starts, "pixel_hash"), _column(parts, starts, "look_hash")
+    # A row may go for one of lower rank. Sets A and B, held-out rows first within each:
+    #     A val 0   A train 1   B val 2   B train 3
+    # So "B val" goes for anything equal in A, "A train" only for what "A val" holds, and no "A val" for "A train".
     ranks = of_row * 2 + is_train
     matches = same_before(pixels, ranks)
     reasons = np.where(matches >= 0, _COPY, _KEPT).astype(np.int8)
@@ -105,7 +107,7 @@ def make_plan(settings: BuildSettings, folder: Path) -> Plan:
     alike_left_in = 0
     if settings.near_duplicates:
         thumbnails = _thumbnails(parts, starts, folder / "thumbnails")
-        near = alike_before(looks, of_row, thumbnails)
+        near = alike_before(looks, of_row, thumbnails)  # of_row, not ranks: alike within a set is legitimate
         new = (near >= 0) & (reasons == _KEPT)
         matches[new], reasons[new] = near[new], _ALIKE
         del near, new
@@ -133,13 +135,19 @@ def _sides_of(
     for part, rows in zip(parts, _slices(starts), strict=True):
         table = pq.read_table(part, columns=["draw", "split"])
         draws[rows] = table["draw"].to_numpy()
-        is_open[rows] = _equals(table["split"], "")
-        is_train[rows] = _equals(table["split"], "train")
+        splits = np.array(table["split"].to_pylist(), object)
+        is_open[rows], is_train[rows] = splits == "", splits == "train"
     sides = np.zeros(starts[-1], np.int8)
     for number, source in enumerate(settings.sources):
         rows = slice(*np.searchsorted(of_row, [number, number + 1]).tolist())
         is_ours = np.ones_like(is_open[rows]) if source.split == "hash" else is_open[rows]
-        sides[rows][is_ours] = _sides(draws[rows][is_ours], source.val_fraction)
+        # The rule of `corpus.held_out`, where a group is its draw: the lowest draws, at least one of several groups.
+        groups = np.unique(draws[rows][is_ours])
+        last = -1.0
+        if source.val_fraction > 0 and len(groups) > 1:
+            last = groups[min(max(int((groups < source.val_fraction).sum()), 1), len(groups) - 1) - 1]
+        is_val = draws[rows][is_ours] <= last
+        sides[rows][is_ours] = np.where(is_val, _SIDES.index("val"), _SIDES.index("train")).astype(np.int8)
     return sides, np.where(sides > 0, sides == _SIDES.index("train"), is_train)
 
 
@@ -161,21 +169,3 @@ def _thumbnails(parts: list[Path], starts: NDArray[np.int64], file: Path) -> NDA
 
 def _slices(starts: NDArray[np.int64]) -> list[slice]:
     return [slice(start, stop) for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)]
-
-
-def _equals(column: Any, value: str) -> NDArray[np.bool_]:
-    return np.array([found == value for found in column.to_pylist()], bool)
-
-
-def _sides(draws_M: NDArray[np.float64], fraction: float) -> NDArray[np.int8]:
-    """Sides by the rule of `corpus.held_out`: a group is its draw."""
-    groups = np.unique(draws_M)
-    last = -1.0
-    if fraction > 0 and len(groups) > 1:
-        last = groups[min(max(int((groups < fraction).sum()), 1), len(groups) - 1) - 1]
-    return np.where(draws_M <= last, _SIDES.index("val"), _SIDES.index("train")).astype(np.int8)
-
-
-def _ids_in(part: Path, places: NDArray[np.int64]) -> list[str]:
-    table = upgrade_table(pq.ParquetFile(part).read(any_version(["image_id"])))
-    return table["image_id"].take(pa.array(places)).to_pylist()
