@@ -14,11 +14,11 @@ from ...vqa.inference.confidence import ScoredAnswer, answer
 from ...vqa.inference.generate import GenerateSettings
 from ...vqa.task import Question
 from .picture import draw
-from .system import FinishedRun
+from .system import TrainedSystem
 
 
 def ask(
-    finished: FinishedRun, images: Sequence[AnnotatedImage], question: str, source: Source, show: Path | None = None
+    finished: TrainedSystem, images: Sequence[AnnotatedImage], question: str, source: Source, show: Path | None = None
 ) -> list[str]:
     """The lines to say: evidence, answer, how sure, notice. Regions are looked for in every image.
 

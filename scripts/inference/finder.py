@@ -11,7 +11,7 @@ from ...grounding.grounders.pretrained import is_shipped, load_grounder, vocabul
 from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage, Region
 from .picture import draw, is_picture, overlay
-from .system import DEFAULT_RUN, FinishedRun
+from .system import DEFAULT_RUN, RunSystem
 from .user_image import user_image
 
 
@@ -41,7 +41,7 @@ class Finder:
         if run == DEFAULT_RUN and not run.is_dir():
             fix = "give --checkpoint FOLDER, or --run FOLDER of a finished run (`make quickstart` makes one)"
             raise BadInput("no checkpoint comes with this version, and there is no run.", file=run, fix=fix)
-        finished = FinishedRun(run)
+        finished = RunSystem(run)
         return cls(finished.grounder, finished.vocabulary)
 
     def find(

@@ -27,7 +27,7 @@ from ...vqa.inference.generate import GenerateSettings
 from ...vqa.inference.predict import predict
 from ...vqa.inference.shards import SKIPPED, Shards
 from ...vqa.task import Job, Question
-from .system import FinishedRun, opened
+from .system import TrainedSystem, load_system
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +56,10 @@ def predict_dataset(ask: Ask) -> bool:
     """Write the records of one question each; called again, it continues. Every process calls it.
 
     Returns whether `ask.out` is whole: false on a rank that was done before another. Raises `BadInput` for a file of
-    records that was made otherwise, and as `load_questions` and `opened` do.
+    records that was made otherwise, and as `load_questions` and `load_system` do.
     """
     ranks = processes()
-    finished = opened(ask.adapter, ask.checkpoint, ask.base)
+    finished = load_system(ask.adapter, ask.checkpoint, ask.base)
     _claim(ask)
     every, skipped = load_questions(ask.dataset, ask.root, ask.split, part=ask.part, seed=ask.seed)
     asked = every[: ask.limit]
@@ -76,7 +76,7 @@ def predict_dataset(ask: Ask) -> bool:
 
 
 def _jobs(
-    ask: Ask, finished: FinishedRun, every: Sequence[Question], asked: Sequence[Question], ranks: PartialState
+    ask: Ask, finished: TrainedSystem, every: Sequence[Question], asked: Sequence[Question], ranks: PartialState
 ) -> list[Job]:
     adapter = finished.adapter(ask.source)
     asked = told_apart(asked, adapter)
@@ -109,12 +109,12 @@ def told_apart(asked: Sequence[Question], adapter: Path | None) -> list[Question
     return [replace(q, meta={**q.meta, "picture": kind}) for q, kind in zip(asked, found, strict=True)]
 
 
-def _query(finished: FinishedRun, question: Question) -> Query:
+def _query(finished: TrainedSystem, question: Question) -> Query:
     return Query.of(question.images, question.phrases, finished.vocabulary)
 
 
 def _caches(
-    ask: Ask, finished: FinishedRun, queries: Sequence[Query], asked: Sequence[Question], ranks: PartialState
+    ask: Ask, finished: TrainedSystem, queries: Sequence[Query], asked: Sequence[Question], ranks: PartialState
 ) -> RegionCaches:
     """Regions of the asked images, for every phrase that any question of the set asks of them: `limit` changes none."""
     if ask.source == "none":

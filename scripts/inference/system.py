@@ -1,6 +1,7 @@
-"""A finished run as a tool on images that nobody has seen: its grounder and its adapters. Or an adapter by itself."""
+"""Who answers: `TrainedSystem`, a run or an adapter by itself; its base, its adapters, and who finds regions for it."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,21 +15,140 @@ from ...grounding.files import sha256
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder, is_hub_name, load_grounder, vocabulary_of
+from ...grounding.records import Task
+from ...grounding.run_folder import RunFolder
 from ...grounding.types import AnnotatedImage, Region
 from ...grounding.vocabulary.labels import load_labels
+from ...grounding.vocabulary.negation import Negation
 from ...vqa.inference.generate import Generated, GenerateSettings, generate
 from ...vqa.model.core_identity import core_sha256, shipped_core
 from ...vqa.model.grounded_mllm import OUR_FILE, GroundedMLLM, MllmSettings, load
-from ...vqa.model.shipped import is_shipped, shipped_folder
+from ...vqa.model.shipped import FACTS, is_shipped, shipped_folder
 from ...vqa.prompt.prompt import Example
+from ...vqa.publish.facts import read_facts
 from ..recipe import Recipe
 
 DEFAULT_RUN = Path("runs/quickstart")
 SMALL_BASE = "smollm2-135m"
 """The base that looks through a core's image tower."""
+MAX_TOKENS: dict[Task, int] = {"vqa": 16, "report": 96}
+"""Where no recipe says after how many tokens a text is cut."""
 
 
-class FinishedRun:
+class TrainedSystem(ABC):
+    """What answers on images that it has never seen. The core gives region vectors; the finder, where it is another
+    grounder, finds the regions.
+    """
+
+    folder: Path
+    """Of the run or of the adapter."""
+    checkpoint: str | None
+    """The finder, where it is not the core."""
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe it was trained by; None where that is not known."""
+        return None
+
+    @property
+    @abstractmethod
+    def mllm(self) -> MllmSettings:
+        """The base and its LoRA."""
+
+    @property
+    @abstractmethod
+    def shown(self) -> EvidenceSettings:
+        """What prompts with evidence show of the regions."""
+
+    @property
+    @abstractmethod
+    def has_known_evidence(self) -> bool:
+        """Whether `shown` was written down where it was trained, not guessed."""
+
+    @property
+    @abstractmethod
+    def core(self) -> Path:
+        """Folder of the core whose vectors the adapters know, and whose image tower the small default has."""
+
+    @property
+    @abstractmethod
+    def core_name(self) -> str:
+        """What reports call it."""
+
+    @cached_property
+    @abstractmethod
+    def grounder(self) -> MedGlipGrounder:
+        """The core. Raises `BadInput` for a detector, whose regions have no vectors."""
+
+    @cached_property
+    @abstractmethod
+    def vocabulary(self) -> dict[str, list[str]]:
+        """What the finder was trained to find in each modality."""
+
+    @abstractmethod
+    def adapter(self, source: Source) -> Path | None:
+        """The adapter that answers with this evidence source; None: the base by itself."""
+
+    @abstractmethod
+    def has_learned(self, task: Task) -> bool | None:
+        """Whether it was trained for a task; None where that is not known."""
+
+    @property
+    def negation(self) -> Negation:
+        """Who decides what a written sentence denies."""
+        return self.recipe.report.negation if self.recipe and self.recipe.report else "rules"
+
+    def generate_settings(self, task: Task) -> GenerateSettings:
+        """Decoding of a task's texts, as the recipe has it."""
+        section = getattr(self.recipe, task) if self.recipe else None
+        return section.generate if section else GenerateSettings(max_new_tokens=MAX_TOKENS[task])
+
+    @property
+    def finder_name(self) -> str:
+        """What reports call the one who found the regions."""
+        return self.checkpoint or self.core_name
+
+    @cached_property
+    def finder(self) -> Grounder:
+        """Who looks for phrases."""
+        return load_grounder(self.checkpoint) if self.checkpoint else self.grounder
+
+    @property
+    def reader(self) -> Grounder:
+        """The finder, its regions with the core's vectors, which the adapters were trained with."""
+        return EmbeddedFinder(self.finder, self.grounder) if self.checkpoint else self.grounder
+
+    def query(self, image: AnnotatedImage, question: str = "", others: Sequence[AnnotatedImage] = ()) -> Query:
+        """What to look for in each image: phrases of the question, and what is usual in its modality."""
+        return Query.of([image, *others], load_labels().phrases_in(question), self.vocabulary)
+
+    def regions(self, image: AnnotatedImage, phrases: Sequence[str]) -> list[Region]:
+        """Regions of the phrases, best first, as `reader` gives them."""
+        return self.reader.ground([image], [list(phrases)])[0]
+
+    def evidence(self, query: Query, source: Source) -> Evidence:
+        """Evidence of unseen images. Raises `BadInput` for another source than `none` and `predicted`."""
+        if source not in ("none", "predicted"):
+            raise BadInput(f"evidence {source!r} needs a data set.", fix="use none or predicted on your own images")
+        images = () if source == "none" else query.images
+        predicted = {one.image.image_id: self.regions(one.image, one.phrases) for one in images}
+        return evidence_for(source, [query], RegionCaches(predicted=predicted, truth={}), self.shown)[0]
+
+    def evidence_settings(self, source: Source) -> EvidenceSettings:
+        """What prompts show of the evidence of this source."""
+        return self.shown.model_copy(update={"forms": ()}) if source == "none" else self.shown
+
+    def model(self, source: Source, **settings: object) -> GroundedMLLM:
+        """The base with the adapter of a source; `settings` replace those of `mllm`."""
+        chosen = self.mllm.model_copy(update=settings)
+        return load(chosen, self.grounder.embedding_dim, self.adapter(source), vision=self.core)
+
+    def write(self, example: Example, source: Source, settings: GenerateSettings) -> Generated:
+        """The text that the adapter of this evidence source writes."""
+        return generate(self.model(source), [example], self.evidence_settings(source), settings)[0]
+
+
+class RunSystem(TrainedSystem):
     """The models of a run folder. With `checkpoint` regions are found by that grounder, and read by the run's core.
 
     `adapter`: one of the run's, for every evidence source; left out, that of the source. Raises `BadInput` if a stage
@@ -36,97 +156,66 @@ class FinishedRun:
     """
 
     def __init__(self, folder: Path, checkpoint: str | None = None, adapter: Path | None = None):
-        if not (folder / "recipe.json").exists():
+        self.run = RunFolder(folder)
+        if not self.run.is_run:
             raise BadInput("no run in this folder.", file=folder, fix="`make quickstart` makes runs/quickstart")
         self.folder, self.checkpoint, self.chosen = folder, checkpoint, adapter
-        self.recipe = Recipe.model_validate_json((folder / "recipe.json").read_text())
+        self._recipe = Recipe.model_validate_json(self.run.recipe_file.read_text())
+
+    @property
+    def recipe(self) -> Recipe:
+        """The one beside it."""
+        return self._recipe
 
     @property
     def mllm(self) -> MllmSettings:
-        """The base and its LoRA."""
+        """The recipe's."""
         return self.recipe.mllm
 
     @property
     def shown(self) -> EvidenceSettings:
-        """What is shown of the regions."""
+        """The recipe's."""
         return self.recipe.evidence
 
     @property
-    def core(self) -> Path:
-        """Folder of the core whose vectors the adapters know, and whose image tower the small default has.
+    def has_known_evidence(self) -> bool:
+        """Always."""
+        return True
 
-        A cell of an ablation has none of its own; one that took a trained core as it is can still be asked.
-        """
+    @property
+    def core(self) -> Path:
+        """The run's own; a cell of an ablation has none, and one that took a trained core as it is uses that."""
         taken = self.recipe.grounding.core
-        if taken and not (self.folder / "grounding" / "model").exists():
+        if taken and not self.run.core_dir.exists():
             return checkpoint_folder(taken)
-        return self._need("grounding/model")
+        return self.run.need(self.run.core_dir)
+
+    @property
+    def core_name(self) -> str:
+        """Named after the run."""
+        return f"{self.folder.name}/grounding"
 
     @cached_property
     def grounder(self) -> MedGlipGrounder:
-        """The trained grounding core."""
+        """The trained core."""
         return MedGlipGrounder.from_pretrained(self.core)
 
     @cached_property
-    def finder(self) -> Grounder:
-        """Who looks for phrases: the checkpoint that was named, else the run's own core."""
-        return load_grounder(self.checkpoint) if self.checkpoint else self.grounder
-
-    @cached_property
     def vocabulary(self) -> dict[str, list[str]]:
-        """What the finder was trained to find in each modality."""
-        if self.checkpoint:
-            return vocabulary_of(self.checkpoint)
-        if self.recipe.grounding.core and not (self.folder / "vocabulary.json").exists():
-            return vocabulary_of(self.recipe.grounding.core)
-        return json.loads(self._need("vocabulary.json").read_text())
-
-    def _need(self, name: str) -> Path:
-        path = self.folder / name
-        if not path.exists():
-            raise BadInput("the run has not come this far.", file=path, fix="finish it: `medglip run` on its recipe")
-        return path
-
-    def query(self, image: AnnotatedImage, question: str = "", others: Sequence[AnnotatedImage] = ()) -> Query:
-        """What to look for in each image: phrases of the question, and what is usual in its modality."""
-        return Query.of([image, *others], load_labels().phrases_in(question), self.vocabulary)
-
-    @property
-    def reader(self) -> Grounder:
-        """The finder, its regions with embeddings of the core that the adapters were trained with."""
-        return Embedded(self.finder, self.grounder) if self.checkpoint else self.grounder
-
-    def regions(self, image: AnnotatedImage, phrases: Sequence[str]) -> list[Region]:
-        """Regions of the phrases, best first, as `reader` gives them."""
-        return self.reader.ground([image], [list(phrases)])[0]
-
-    def evidence(self, query: Query, source: Source) -> Evidence:
-        """Evidence of unseen images: `none` or `predicted`."""
-        if source not in ("none", "predicted"):
-            raise BadInput(f"evidence {source!r} needs a data set.", fix="use none or predicted on your own images")
-        looked = () if source == "none" else query.images
-        found = {image.image.image_id: self.regions(image.image, image.phrases) for image in looked}
-        return evidence_for(source, [query], RegionCaches(predicted=found, truth={}), self.shown)[0]
+        """The finder's: the checkpoint's, the run's, or that of the core it took."""
+        taken = self.checkpoint or ("" if self.run.vocabulary_file.exists() else self.recipe.grounding.core)
+        return vocabulary_of(taken) if taken else json.loads(self.run.need(self.run.vocabulary_file).read_text())
 
     def adapter(self, source: Source) -> Path | None:
-        """The adapter that answers with this evidence source; None: the base by itself."""
-        return self.chosen or self._need("adapter-plain" if source == "none" else "adapter-grounded")
+        """The one that was named, else the one trained for the source."""
+        return self.chosen or self.run.need(self.run.adapter_dir("plain" if source == "none" else "grounded"))
 
-    def evidence_settings(self, source: Source) -> EvidenceSettings:
-        """What its prompts show of the evidence."""
-        return self.shown.model_copy(update={"forms": ()}) if source == "none" else self.shown
-
-    def model(self, source: Source, **settings: object) -> GroundedMLLM:
-        """The base with the adapter of a source; `settings` replace those of `mllm`."""
-        wanted = self.mllm.model_copy(update=settings)
-        return load(wanted, self.grounder.embedding_dim, self.adapter(source), vision=self.core)
-
-    def write(self, example: Example, source: Source, settings: GenerateSettings) -> Generated:
-        """What the adapter of this evidence source says."""
-        return generate(self.model(source), [example], self.evidence_settings(source), settings)[0]
+    def has_learned(self, task: Task) -> bool:
+        """Whether the recipe has its section."""
+        return getattr(self.recipe, task) is not None
 
 
-class LooseAdapter(FinishedRun):
+class AdapterSystem(TrainedSystem):
     """An adapter without its run, or a base without one; region vectors come from the core the adapter belongs to.
 
     `folder`: of the adapter; None: none. `checkpoint`: that core, or, where it comes with the package, who finds the
@@ -135,15 +224,22 @@ class LooseAdapter(FinishedRun):
     """
 
     def __init__(self, folder: Path | None, checkpoint: str | None = None, base: str | None = None):
-        self.folder, self.chosen, self.own = folder or Path(base or "base"), folder, _read(folder)
-        self.base = base
-        self.name, self.checkpoint = self._core_and_finder(checkpoint)
+        self.folder, self.chosen, self.base = folder or Path(base or "base"), folder, base
+        self.own: dict[str, Any] = {}
+        if folder is not None:
+            file = folder / OUR_FILE
+            if not file.is_file():
+                raise BadInput("no run and no adapter of ours.", file=folder, fix="a folder that `medglip run` wrote")
+            self.own = json.loads(file.read_text())
+        self.core_checkpoint, self.checkpoint = self._core_and_finder(checkpoint)
 
     def _core_and_finder(self, checkpoint: str | None) -> tuple[str, str | None]:
         """The checkpoint of the core, and that of the finder where it is another."""
         wanted = self.own.get("core", {}).get("sha256")
         needs_core = self.mllm.base == SMALL_BASE or "tokens" in self.shown.forms
-        if wanted is None or not needs_core or wanted == _core_sha256(checkpoint):
+        # a detector of a hub has no weights of ours, and no region vectors
+        given = core_sha256(checkpoint_folder(checkpoint)) if checkpoint and not is_hub_name(checkpoint) else None
+        if wanted is None or not needs_core or wanted == given:
             return checkpoint or "small", None
         if name := shipped_core(str(wanted)):
             return name, checkpoint
@@ -162,34 +258,50 @@ class LooseAdapter(FinishedRun):
     @property
     def shown(self) -> EvidenceSettings:
         """As the adapter was trained; a base without adapter gets words alone, it knows no region vectors."""
-        if "evidence" in self.own:
+        if self.has_known_evidence:
             return EvidenceSettings.model_validate(self.own["evidence"])
         return EvidenceSettings() if self.chosen else EvidenceSettings(forms=("text",))
 
     @property
+    def has_known_evidence(self) -> bool:
+        """Older adapters do not say it."""
+        return "evidence" in self.own
+
+    @property
     def core(self) -> Path:
-        """Folder of the core."""
-        return checkpoint_folder(self.name)
+        """A shipped core, or the checkpoint."""
+        return checkpoint_folder(self.core_checkpoint)
+
+    @property
+    def core_name(self) -> str:
+        """The checkpoint's name."""
+        return self.core_checkpoint
 
     @cached_property
     def grounder(self) -> MedGlipGrounder:
-        """The core. Raises `BadInput` for a detector, whose regions have no vectors."""
-        core = load_grounder(self.name)
+        """The core, loaded."""
+        core = load_grounder(self.core_checkpoint)
         if not isinstance(core, MedGlipGrounder):
-            raise BadInput(f"{self.name} is no core of ours: its regions have no vectors.", fix="--checkpoint small")
+            problem = f"{self.core_checkpoint} is no core of ours: its regions have no vectors."
+            raise BadInput(problem, fix="--checkpoint small")
         return core
 
     @cached_property
     def vocabulary(self) -> dict[str, list[str]]:
         """The finder's."""
-        return vocabulary_of(self.checkpoint or self.name)
+        return vocabulary_of(self.checkpoint or self.core_checkpoint)
 
     def adapter(self, source: Source) -> Path | None:
         """The one there is, for every source."""
         return self.chosen
 
+    def has_learned(self, task: Task) -> bool | None:
+        """By the facts beside the adapter."""
+        file, word = self.folder / FACTS, {"vqa": "question"}.get(task, task)
+        return any(word in facts.what for facts in read_facts(file)) if file.is_file() else None
 
-class Embedded:
+
+class EmbeddedFinder:
     """A finder whose regions carry the vectors of another core."""
 
     def __init__(self, finder: Grounder, core: MedGlipGrounder):
@@ -202,23 +314,23 @@ class Embedded:
         return self.core.embed(images, self.finder.ground(images, phrases))
 
 
-def opened(place: Path | None, checkpoint: str | None = None, base: str | None = None) -> FinishedRun:
+def load_system(place: Path | None, checkpoint: str | None = None, base: str | None = None) -> TrainedSystem:
     """What answers: a run's folder, an adapter of a run or by itself, `small`, or (None) a base without adapter.
 
     Raises `BadInput` for a folder that is neither, and for a base named beside a run.
     """
     if place is None:
-        return LooseAdapter(None, checkpoint, base)
+        return AdapterSystem(None, checkpoint, base)
     place = shipped_folder("adapter", place)
-    run = next((folder for folder in (place, place.parent) if (folder / "recipe.json").is_file()), None)
+    run = next((folder for folder in (place, place.parent) if RunFolder(folder).is_run), None)
     if run is None:
-        return LooseAdapter(place, checkpoint, base)
+        return AdapterSystem(place, checkpoint, base)
     if base:
         raise BadInput("a run has its own base.", file=run, fix="leave --base out")
-    return FinishedRun(run, checkpoint, None if run == place else place)
+    return RunSystem(run, checkpoint, None if run == place else place)
 
 
-def run_or_adapter(run: Path | None, adapter: Path | None, checkpoint: str | None, usual: str) -> FinishedRun:
+def run_or_adapter(run: Path | None, adapter: Path | None, checkpoint: str | None, usual: str) -> TrainedSystem:
     """A run, or an adapter by its folder or name; without either the adapter `usual` that comes with the package.
 
     Where this version has none, `DEFAULT_RUN`. Raises `BadInput` for both at once.
@@ -227,21 +339,7 @@ def run_or_adapter(run: Path | None, adapter: Path | None, checkpoint: str | Non
         raise BadInput("both --run and --adapter are given.", fix="leave one out")
     if not run and not adapter and is_shipped("adapter", usual):
         adapter = Path(usual)
-    return opened(adapter, checkpoint) if adapter else FinishedRun(run or DEFAULT_RUN, checkpoint)
-
-
-def _core_sha256(checkpoint: str | None) -> str | None:
-    """That of a core's weights; None for no checkpoint, and for a detector."""
-    return core_sha256(checkpoint_folder(checkpoint)) if checkpoint and not is_hub_name(checkpoint) else None
-
-
-def _read(adapter: Path | None) -> dict[str, dict[str, Any]]:
-    if adapter is None:
-        return {}
-    file = adapter / OUR_FILE
-    if not file.is_file():
-        raise BadInput("no run and no adapter of ours.", file=adapter, fix="a folder that `medglip run` wrote")
-    return json.loads(file.read_text())
+    return load_system(adapter, checkpoint) if adapter else RunSystem(run or DEFAULT_RUN, checkpoint)
 
 
 def source_named(name: str) -> Source:

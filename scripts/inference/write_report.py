@@ -23,9 +23,7 @@ from ...report.output.grounded import GroundedReport
 from ...report.output.write import write, write_dicom
 from ...report.task import Report
 from ...vqa.inference.generate import Generated, GenerateSettings, generate
-from ...vqa.model.shipped import FACTS
-from ...vqa.publish.facts import read_facts
-from .system import FinishedRun, LooseAdapter
+from .system import TrainedSystem
 
 NEVER_LEARNED = "note: this adapter never learned to write reports, only to answer; what it writes is no report"
 
@@ -47,27 +45,18 @@ class Outputs:
     decoding: Mapping[str, Any] = field(default_factory=dict)
 
 
-def has_learned_reports(run: FinishedRun) -> bool | None:
-    """By the recipe of its run, or the facts beside an adapter; None where neither is there."""
-    if not isinstance(run, LooseAdapter):
-        recipe = getattr(run, "recipe", None)
-        return recipe.report is not None if recipe else None
-    file = run.folder / FACTS
-    return any("report" in facts.what for facts in read_facts(file)) if file.is_file() else None
-
-
-def write_grounded(run: FinishedRun, asked: Report, source: Source, outputs: Outputs) -> list[str]:
+def write_grounded(run: TrainedSystem, asked: Report, source: Source, outputs: Outputs) -> list[str]:
     """Write the report of a study; return what to say on the terminal.
 
     The words are one text of all images, the earlier study's among them; each image of the study itself has a report
     of its own in which they are grounded, and which names the others.
     """
-    engine_named(_negation(run, outputs))  # a package that is missing is told before a model writes for minutes
+    engine_named(outputs.negation or run.negation)  # fails now, not after minutes of writing
     settings = run.evidence_settings(source)
     evidence = run.evidence(run.query(asked.image, others=asked.images[1:]), source)
     example = replace(asked.to_example(evidence), may_cite=settings.cite)
     written = run.write(example, source, _generate_settings(run, outputs))
-    lines = [NEVER_LEARNED] if has_learned_reports(run) is False else []
+    lines = [NEVER_LEARNED] if run.has_learned("report") is False else []
     for view, image in enumerate(asked.own_images):
         report = grounded_report(run, image, written, evidence, settings, outputs, view)
         others = tuple(other.image_path.stem for other in asked.own_images if other is not image)
@@ -75,7 +64,7 @@ def write_grounded(run: FinishedRun, asked: Report, source: Source, outputs: Out
     return lines
 
 
-def write_description(run: FinishedRun, image: AnnotatedImage, box: str, outputs: Outputs) -> list[str]:
+def write_description(run: TrainedSystem, image: AnnotatedImage, box: str, outputs: Outputs) -> list[str]:
     """Write what the model says of the region in a box, `x0,y0,x1,y1` in pixels; return what to say on the terminal.
 
     The region is called by the best phrase that the grounder finds at the same place.
@@ -96,7 +85,7 @@ def write_description(run: FinishedRun, image: AnnotatedImage, box: str, outputs
 
 
 def grounded_report(
-    run: FinishedRun,
+    run: TrainedSystem,
     image: AnnotatedImage,
     written: Generated,
     evidence: Evidence,
@@ -110,7 +99,7 @@ def grounded_report(
     Phrases of the text are looked for in the image once more. How likely they are there at all is held against it where
     the grounder can tell: where it is calibrated, and of phrases that it was trained on in this modality.
     """
-    tree, negation = load_labels(), _negation(run, outputs)
+    tree, negation = load_labels(), outputs.negation or run.negation
     text = written.text
     (shown, here), (known, _) = regions_of_view(written.shown, view), regions_of_view(evidence, view)
     found, chances = answers(run.finder, [image], [tree.phrases_in(text)])[0]
@@ -126,7 +115,7 @@ def grounded_report(
         regions=regions,
         model=run.mllm.base,
         adapter=_adapter_name(run, evidence.source),
-        grounder=run.checkpoint or (run.name if isinstance(run, LooseAdapter) else f"{run.folder.name}/grounding"),
+        grounder=run.finder_name,
         evidence=evidence.source,
         attributions=read,
         negation=negation,
@@ -161,7 +150,7 @@ def _together(
     return tuple({id(region): region for region in [*shown, *evidence, *further]}.values())
 
 
-def _judged(run: FinishedRun, image: AnnotatedImage) -> set[str]:
+def _judged(run: TrainedSystem, image: AnnotatedImage) -> set[str]:
     """Phrases whose presence score means something: of a calibrated grounder, trained on them in this modality."""
     if getattr(run.finder, "calibration", Calibration()) == Calibration():
         return set()
@@ -169,17 +158,10 @@ def _judged(run: FinishedRun, image: AnnotatedImage) -> set[str]:
     return set(usual if usual is not None else chain.from_iterable(run.vocabulary.values()))
 
 
-def _generate_settings(run: FinishedRun, outputs: Outputs) -> GenerateSettings:
-    recipe = getattr(run, "recipe", None)
-    usual = recipe.report.generate if recipe and recipe.report else GenerateSettings(max_new_tokens=96)
-    return validate(GenerateSettings, usual.model_dump() | dict(outputs.decoding))
+def _generate_settings(run: TrainedSystem, outputs: Outputs) -> GenerateSettings:
+    return validate(GenerateSettings, run.generate_settings("report").model_dump() | dict(outputs.decoding))
 
 
-def _negation(run: FinishedRun, outputs: Outputs) -> Negation:
-    recipe = getattr(run, "recipe", None)
-    return outputs.negation or (recipe.report.negation if recipe and recipe.report else "rules")
-
-
-def _adapter_name(run: FinishedRun, source: Source) -> str:
+def _adapter_name(run: TrainedSystem, source: Source) -> str:
     adapter = run.adapter(source)
     return "" if adapter is None else f"{adapter.parent.name}/{adapter.name}"

@@ -13,7 +13,7 @@ from ...grounding.records import Task
 from ...vqa.model.shipped import FACTS, shipped_folder
 from ...vqa.publish.adapter_card import SetFacts
 from ...vqa.publish.facts import count_facts, read_facts
-from ..inference.system import FinishedRun, LooseAdapter
+from ..inference.system import TrainedSystem
 from ..pipeline.tasks import TASKS
 
 LICENCES = {
@@ -26,7 +26,7 @@ LICENCES = {
 others' are given with `--facts`."""
 
 
-def learned_from(finished: FinishedRun, files: Sequence[Path]) -> list[SetFacts]:
+def learned_from(finished: TrainedSystem, files: Sequence[Path]) -> list[SetFacts]:
     """The sets of `files`, else those of the run's recipe; before them those of the aligned adapter it started from.
 
     Raises `BadInput` where that is not written down, and for a set whose licence is not free.
@@ -47,10 +47,10 @@ def learned_from(finished: FinishedRun, files: Sequence[Path]) -> list[SetFacts]
     return sets
 
 
-def of_recipe(finished: FinishedRun) -> list[SetFacts]:
+def of_recipe(finished: TrainedSystem) -> list[SetFacts]:
     """The questions and reports of split train, as the run's recipe reads them."""
     folder = finished.folder
-    if isinstance(finished, LooseAdapter):
+    if finished.recipe is None:
         raise BadInput("what it learned from is not written here.", file=folder, fix="name it with --facts")
     # a cell of `medglip vqa ablate` has no data of its own: they lie in the run that it belongs to
     is_cell = not (folder / "grounding").is_dir() and (folder.parents[1] / "recipe.json").is_file()

@@ -11,7 +11,7 @@ from ...vqa.model.grounded_mllm import GroundedMLLM, resolve
 from ...vqa.model.lora import LoraSettings
 from ...vqa.prompt.prompt import Example, Prompt
 from ...vqa.publish.export import Exported, Kind, export
-from ..inference.system import LooseAdapter, opened
+from ..inference.system import load_system
 
 QUESTIONS = ("Is there a nodule?", "Which organ is shown in this image?")
 
@@ -32,15 +32,14 @@ def export_adapter(
     `question` left out: two of our own; `image` left out: noise. Raises `BadInput` as `vqa.publish.export.export`
     does, and for a folder without an adapter.
     """
-    finished = opened(place, checkpoint, base)
+    finished = load_system(place, checkpoint, base)
     lora: LoraSettings = finished.mllm.lora.model_copy(update={"four_bit": False})
     mllm = finished.model("predicted", dtype="fp32", lora=lora)
     mllm.settings = mllm.settings.model_copy(update={"lora": finished.mllm.lora})
     where = resolve(finished.mllm.base, finished.core)
     # a loose adapter may not state what evidence it was trained with
-    is_known = "evidence" in finished.own if isinstance(finished, LooseAdapter) else True
     prompts = probe_prompts(mllm, image, (question,) if question else QUESTIONS)
-    return export(mllm, where, out, kind, prompts, finished.shown if is_known else None, tolerance)
+    return export(mllm, where, out, kind, prompts, finished.shown if finished.has_known_evidence else None, tolerance)
 
 
 def probe_prompts(mllm: GroundedMLLM, image: Path | None, questions: tuple[str, ...]) -> list[Prompt]:

@@ -28,7 +28,7 @@ from ...vqa.publish.adapter_card import adapter_card
 from ...vqa.publish.facts import facts_json
 from ...vqa.publish.half_precision import check, pack
 from ...vqa.task import Question
-from ..inference.system import FinishedRun, LooseAdapter, opened
+from ..inference.system import TrainedSystem, load_system
 from .adapter_facts import figures, learned_from
 
 QUESTIONS = ("Is there a nodule?", "Which organ is shown in this image?")
@@ -55,7 +55,7 @@ def main(
     tolerance: Annotated[float, typer.Option(help="Largest logit difference that passes")] = TOLERANCE,
 ) -> None:
     """Ship an aligned adapter (it has aligned.json) or one that answers; from a run the adapter with evidence."""
-    finished = opened(place, checkpoint)
+    finished = load_system(place, checkpoint)
     adapter = finished.adapter("predicted")
     assert adapter is not None
     kind: shipped.Kind = "aligned" if (adapter / ALIGNED_FILE).is_file() else "adapter"
@@ -88,7 +88,7 @@ def main(
     typer.echo(f"shipped: {folder}, {size / 2**20:.1f} MiB")
 
 
-def parity(finished: FinishedRun, packed: Path) -> float:
+def parity(finished: TrainedSystem, packed: Path) -> float:
     """The largest difference between two logits of the adapter as trained and as packed, in fp32, on drawn images."""
     with tempfile.TemporaryDirectory() as folder:
         phantom.write(Path(folder), PhantomSettings(num_train=1, num_val=0, num_test=3))
@@ -102,7 +102,7 @@ def parity(finished: FinishedRun, packed: Path) -> float:
     return difference
 
 
-def _example(finished: FinishedRun, image: AnnotatedImage, question: str) -> Example:
+def _example(finished: TrainedSystem, image: AnnotatedImage, question: str) -> Example:
     query = finished.query(image, question)
     item = Question(
         question_id=f"{image.image_id} {question}",
@@ -116,19 +116,19 @@ def _example(finished: FinishedRun, image: AnnotatedImage, question: str) -> Exa
 
 
 @torch.inference_mode()
-def _logits(finished: FinishedRun, adapter: Path | None, examples: Sequence[Example]) -> torch.Tensor:
+def _logits(finished: TrainedSystem, adapter: Path | None, examples: Sequence[Example]) -> torch.Tensor:
     """float32[B, K, V] at the answers."""
     settings = finished.mllm.model_copy(update={"dtype": "fp32"})
     mllm = load(settings, finished.grounder.embedding_dim, adapter, vision=finished.core)
     return mllm(mllm.collate([mllm.render(example, finished.shown) for example in examples])).cpu()
 
 
-def _training(folder: Path, finished: FinishedRun, identity: dict[str, Any]) -> dict[str, Any]:
+def _training(folder: Path, finished: TrainedSystem, identity: dict[str, Any]) -> dict[str, Any]:
     """The settings for the card, as far as they are known."""
     known: dict[str, Any] = {"mllm": identity["settings"], "evidence": identity.get("evidence")}
     if (folder / ALIGNED_FILE).is_file():
         return {"mllm": known["mllm"], "align": json.loads((folder / ALIGNED_FILE).read_text())["stages"]}
-    if not isinstance(finished, LooseAdapter):
+    if finished.recipe:
         known["mllm_train"] = finished.recipe.mllm_train.model_dump(mode="json", exclude_none=True)
     return known
 

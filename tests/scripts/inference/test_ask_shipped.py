@@ -19,7 +19,7 @@ from medglip.grounding.grounders import pretrained as checkpoints
 from medglip.grounding.recipe import draw_phantoms
 from medglip.grounding.settings import read_settings
 from medglip.scripts.cli.main import app
-from medglip.scripts.inference.system import LooseAdapter, opened, run_or_adapter
+from medglip.scripts.inference.system import AdapterSystem, load_system, run_or_adapter
 from medglip.scripts.recipe import Recipe
 from medglip.scripts.release.adapter_facts import figures, learned_from
 from medglip.scripts.release.ship_adapter import main as ship
@@ -133,14 +133,14 @@ def test_another_core_is_refused_unless_its_own_is_in_the_package(
     trained: Path, tiny_core: Path, other_core: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BadInput, match="vectors come from a core of its own, not from 'small'"):
-        opened(trained)
+        load_system(trained)
     with pytest.raises(BadInput, match="vectors come from a core of its own"):
-        opened(trained, str(other_core))
-    assert opened(trained, str(tiny_core)).core == tiny_core
+        load_system(trained, str(other_core))
+    assert load_system(trained, str(tiny_core)).core == tiny_core
     shutil.copytree(tiny_core, tmp_path / "cores" / "small")
     monkeypatch.setattr(checkpoints, "_WEIGHTS", tmp_path / "cores")
-    assert opened(trained).core == tmp_path / "cores" / "small"
-    found_by_another = opened(trained, str(other_core))
+    assert load_system(trained).core == tmp_path / "cores" / "small"
+    found_by_another = load_system(trained, str(other_core))
     assert found_by_another.core == tmp_path / "cores" / "small"
     assert found_by_another.reader.fingerprint != found_by_another.grounder.fingerprint
 
@@ -149,10 +149,10 @@ def test_an_older_adapter_takes_the_checkpoint_s_core(trained: Path, other_core:
     ours = json.loads((trained / "medglip_mllm.json").read_text())
     del ours["core"]
     (trained / "medglip_mllm.json").write_text(json.dumps(ours))
-    assert opened(trained, str(other_core)).core == other_core
-    older = opened(trained)
-    assert isinstance(older, LooseAdapter)
-    assert older.name == "small"
+    assert load_system(trained, str(other_core)).core == other_core
+    older = load_system(trained)
+    assert isinstance(older, AdapterSystem)
+    assert older.core_name == "small"
 
 
 def test_a_licence_that_is_not_free_is_not_shipped(trained: Path, facts: Path, tiny_core: Path, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_run_and_the_cell_of_its_ablation_tell_their_facts(
     cell.mkdir(parents=True)
     for folder in (recipe.out_dir, cell):
         (folder / "recipe.json").write_text(recipe.model_dump_json())
-        sets = learned_from(opened(folder), ())
+        sets = learned_from(load_system(folder), ())
         assert [(one.name, one.what, one.images) for one in sets] == [
             ("phantom", "questions", 7),
             ("phantom", "reports", 7),

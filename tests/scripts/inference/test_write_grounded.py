@@ -19,12 +19,11 @@ from medglip.report.output.schema import check
 from medglip.report.task import Report, instruction
 from medglip.scripts.cli.main import app
 from medglip.scripts.inference import write_report as grounded
-from medglip.scripts.inference.system import LooseAdapter, run_or_adapter
+from medglip.scripts.inference.system import AdapterSystem, TrainedSystem, run_or_adapter
 from medglip.scripts.inference.user_image import Known, user_report
 from medglip.scripts.inference.write_report import (
     NEVER_LEARNED,
     Outputs,
-    has_learned_reports,
     write_description,
     write_grounded,
 )
@@ -61,6 +60,12 @@ class Run:
     grounder = SimpleNamespace(embed=lambda images, regions: [list(row) for row in regions])
     mllm = SimpleNamespace(base="tiny")
     vocabulary = {"xray": ["nodule", "heart", "pleural effusion"]}  # noqa: RUF012 - never changed
+
+    finder_name = "tiny/grounding"
+    negation, generate_settings = TrainedSystem.negation, TrainedSystem.generate_settings
+
+    def has_learned(self, task: str) -> bool | None:
+        return getattr(self.recipe, task) is not None if self.recipe else None
 
     def __init__(self, says: str, cite: bool = False):
         self.says, self.shown = says, EvidenceSettings(cite=cite)
@@ -112,11 +117,11 @@ def test_an_adapter_that_never_learned_reports_says_so(image: AnnotatedImage, tm
     folder.mkdir()
     (folder / OUR_FILE).write_text("{}")
     facts = {"name": "phantom", "licence": "CC0", "what": "questions", "items": 3, "images": 2}
-    loose = LooseAdapter(folder)
-    assert has_learned_reports(loose) is None
+    loose = AdapterSystem(folder)
+    assert loose.has_learned("report") is None
     for what, expected in (("questions", False), ("reports", True)):
         (folder / FACTS).write_text(json.dumps([facts | {"what": what}]))
-        assert has_learned_reports(loose) is expected
+        assert loose.has_learned("report") is expected
     asked: Any = Run("Clear.")
     wrote: Any = Run("Clear.")
     asked.recipe = SimpleNamespace(report=None)

@@ -17,7 +17,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.files import file_sha256, read_lines
 from medglip.grounding.settings import read_settings
 from medglip.grounding.training.provenance import learned_among
-from medglip.scripts.inference.system import FinishedRun
+from medglip.scripts.inference.system import RunSystem
 from medglip.scripts.pipeline.pipeline import Pipeline, claim
 from medglip.scripts.pipeline.run import ADAPTERS, run
 from medglip.scripts.recipe import Recipe
@@ -156,4 +156,4 @@ def test_reports_that_regions_write_run_to_the_end(write_recipe: Callable[[Path]
     assert all(row["answer"].split(".")[0].endswith(("image", "photograph", "chest", "abdomen")) for row in rows)
     splits = {report.image.split for report in Pipeline(read_settings(Recipe, recipe)).reports}
     assert splits == {"train", "val"}
-    assert [fact.what for fact in learned_from(FinishedRun(tmp_path / "run"), ())] == ["reports derived from regions"]
+    assert [fact.what for fact in learned_from(RunSystem(tmp_path / "run"), ())] == ["reports derived from regions"]

@@ -16,7 +16,7 @@ from medglip.grounding.run_folder import RunFolder
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.report.task import Report
 from medglip.scripts.inference.ask import ask
-from medglip.scripts.inference.system import FinishedRun
+from medglip.scripts.inference.system import TrainedSystem
 from medglip.scripts.pipeline.pipeline import Pipeline
 from medglip.vqa.inference.confidence import ScoredAnswer
 from medglip.vqa.inference.generate import Generated
@@ -126,7 +126,7 @@ def test_ask_says_which_image_a_region_is_in(tmp_path: Path, monkeypatch: pytest
         evidence_settings=lambda source: shown,
     )
     for name in ("query", "evidence"):
-        setattr(run, name, getattr(FinishedRun, name).__get__(run))
+        setattr(run, name, getattr(TrainedSystem, name).__get__(run))
 
     def answer(model: None, example: Example, *_: Any, **__: Any) -> ScoredAnswer:
         seen.append(example)
