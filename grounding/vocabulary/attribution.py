@@ -5,7 +5,7 @@ a sentence that needs a region and has none either way is marked.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
 
@@ -100,6 +100,8 @@ def attribute(
         citations = Citations(text=sentence) if num_shown is None else parse_citations(sentence, num_shown)
         parts = ground_sentences(citations.text, regions, tree, size_px, min_score=min_score, negation=negation)
         grounded = dict.fromkeys(index_of[id(region)] for part in parts for region in part.regions)
+        has_word = _NORMAL.search(blank_denied(citations.text, negation)) is not None
+        is_normal = has_word and all(claim == "absent" for _, claim in find_claims(citations.text, tree, negation))
         attributions.append(
             Attribution(
                 text=citations.text,
@@ -108,15 +110,10 @@ def attribute(
                 grounded=tuple(grounded),
                 missing=citations.missing,
                 is_negated=bool(parts) and all(part.is_negated for part in parts),
-                is_normal=_is_normal(citations.text, tree, negation),
+                is_normal=is_normal,
             )
         )
     return tuple(attributions)
-
-
-def _is_normal(text: str, tree: Tree, negation: Negation) -> bool:
-    has_word = _NORMAL.search(blank_denied(text, negation)) is not None
-    return has_word and all(claim == "absent" for _, claim in find_claims(text, tree, negation))
 
 
 def sentences_of(attributions: Sequence[Attribution], regions: Sequence[Region]) -> tuple[Sentence, ...]:
@@ -208,6 +205,18 @@ def attribution_to_json(one: Attribution) -> dict[str, Any]:
         "is_normal": one.is_normal,
         "support": one.support,
     }
+
+
+def attribution_from_json(values: Mapping[str, Any]) -> Attribution:
+    """A sentence of a report's JSON that was read both ways. Raises `KeyError` for a missing key."""
+    return Attribution(
+        text=values["text"],
+        cited=tuple(values["cited"]),
+        grounded=tuple(values["grounded"]),
+        missing=tuple(values["missing_citations"]),
+        is_negated=values["is_negated"],
+        is_normal=values["is_normal"],
+    )
 
 
 def attribution_to_meta(attributions: Sequence[Attribution], regions: Sequence[Region]) -> dict[str, Any]:

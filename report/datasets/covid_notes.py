@@ -79,7 +79,10 @@ def read(settings: CovidNotesSettings, context: ReportContext, skipped: Skipped)
             skipped.add(f"{file.name} row {note.row}", error)
             continue
         if image.phrases or not settings.boxes_only:
-            reports.append(_to_report(note, image))
+            sentences = ground_sentences(note.text, image.regions, load_labels(), image.size_px, is_patient_side=True)
+            text = " ".join(sentence.text for sentence in sentences)
+            report_id = f"covid_notes-{image.image_path.name}"
+            reports.append(Report(report_id=report_id, image=image, text=text, sentences=sentences))
     return reports
 
 
@@ -155,9 +158,3 @@ def _to_image(folder: Path, note: _Note, group: str, split: str, lungs: Annotate
         regions=lungs.regions if lungs else (),
         phrases=lungs.phrases if lungs else (),
     )
-
-
-def _to_report(note: _Note, image: AnnotatedImage) -> Report:
-    sentences = ground_sentences(note.text, image.regions, load_labels(), image.size_px, is_patient_side=True)
-    text = " ".join(sentence.text for sentence in sentences)
-    return Report(report_id=f"covid_notes-{image.image_path.name}", image=image, text=text, sentences=sentences)

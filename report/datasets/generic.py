@@ -122,7 +122,11 @@ def read_rows(settings: GenericSettings, seed: int, skipped: Skipped) -> list[Re
 
 
 def _to_row(row: Row, number: int, file: Path, images: Path, settings: GenericSettings) -> ReportRow:
-    text = {name: _text(row, name) for name in COLUMNS if name not in ("image", "prior_image", "view", "report")}
+    text = {
+        name: " ".join(_raw(row, name).split())
+        for name in COLUMNS
+        if name not in ("image", "prior_image", "view", "report")
+    }
     split = text["split"].lower()
     if "split" in row and split not in SPLITS:
         raise BadInput(f"split is {text['split']!r}.", fix="train, val or test")
@@ -188,10 +192,6 @@ def _raw(row: Row, column: str) -> str:
     if not isinstance(value, str):
         raise BadInput(f"{column} is a list.", fix="give one text")
     return value
-
-
-def _text(row: Row, column: str) -> str:
-    return " ".join(_raw(row, column).split())
 
 
 def parse_date(date: str) -> str:

@@ -65,16 +65,14 @@ def read_rows(settings: IuXraySettings, seed: int, skipped: Skipped) -> list[Rep
         return r2gen.read_rows(folder, "iu_xray", skipped)
     projections = _read_projections(folder)
     rows: list[ReportRow] = []
-    for file, content in sorted(_read_documents(folder), key=lambda document: _number(document[0])):
+    documents = list(_read_documents(folder))
+    documents.sort(key=lambda document: (int(s) if (s := document[0].stem).isdigit() else 10**9, document[0].name))
+    for file, content in documents:
         try:
             rows.append(_to_row(content, file, folder, projections))
         except BadInput as error:
             skipped.add(file.name, BadInput(error.problem, file=file, fix=error.fix))
     return draw_splits(rows, settings.val_fraction, settings.test_fraction, seed)
-
-
-def _number(file: Path) -> tuple[int, str]:
-    return (int(file.stem) if file.stem.isdigit() else 10**9, file.name)
 
 
 def _read_documents(folder: Path) -> Iterator[tuple[Path, bytes]]:

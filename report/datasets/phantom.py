@@ -49,16 +49,15 @@ def read_reports(folder: Path, images: "Dataset") -> list[Report]:
 
 
 def _to_report(row: dict[str, Any], image: AnnotatedImage, file: Path, number: int) -> Report:
+    sentences: list[Sentence] = []
     try:
-        sentences = tuple(_to_sentence(sentence, image) for sentence in row["sentences"])
+        for sentence in row["sentences"]:
+            if any(k < 0 for k in sentence["regions"]):
+                raise IndexError(f"region {min(sentence['regions'])}")
+            regions = tuple(image.regions[k] for k in sentence["regions"])
+            is_negated = bool(sentence["is_negated"])
+            sentences.append(Sentence(text=str(sentence["text"]), regions=regions, is_negated=is_negated))
     except (KeyError, IndexError, TypeError) as error:
         fix = "a sentence has text, regions (indices into the image's list) and is_negated"
         raise BadInput(f"malformed sentence: {error!r}.", file=file, row=number, fix=fix) from error
-    return Report(report_id=str(row["report_id"]), image=image, text=str(row["text"]), sentences=sentences)
-
-
-def _to_sentence(row: dict[str, Any], image: AnnotatedImage) -> Sentence:
-    if any(k < 0 for k in row["regions"]):
-        raise IndexError(f"region {min(row['regions'])}")
-    regions = tuple(image.regions[k] for k in row["regions"])
-    return Sentence(text=str(row["text"]), regions=regions, is_negated=bool(row["is_negated"]))
+    return Report(report_id=str(row["report_id"]), image=image, text=str(row["text"]), sentences=tuple(sentences))

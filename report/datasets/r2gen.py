@@ -54,19 +54,17 @@ def _to_row(row: Any, split: str, folder: Path, dataset: str, number: str) -> Re
     else:
         patient = _PATIENT.search(names[0])
         group = patient[1] if patient else str(row["id"]).split("_")[0]
+    images: list[View] = []
+    for name in names:
+        tried = [folder / "images" / name, folder / "files" / name, folder / name]
+        images.append(View(path=next((path for path in tried if path.is_file()), tried[0])))
     return ReportRow(
         report_id=str(row["id"]),
         dataset=dataset,
         split=split,
         group=group,
         sections=Sections(findings=" ".join(row["report"].split())),
-        images=tuple(View(path=_find_image(folder, name)) for name in names),
+        images=tuple(images),
         file=folder / FILE,
         row=number,
     )
-
-
-def _find_image(folder: Path, name: str) -> Path:
-    """The image below images/, else files/, else the folder itself."""
-    tried = [folder / "images" / name, folder / "files" / name, folder / name]
-    return next((path for path in tried if path.is_file()), tried[0])

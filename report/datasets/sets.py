@@ -43,7 +43,7 @@ class ReportContext:
     region_images: "Callable[[], Dataset] | None" = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class ReportSet:
     """One report set. `module`: its file in this folder; `settings_class`: the name of its settings class there.
 
@@ -73,50 +73,26 @@ class ReportSet:
 
 REPORT_SETS: dict[str, ReportSet] = {
     "phantom": ReportSet(
-        module="phantom",
-        settings_class="PhantomReportSettings",
-        title="Phantoms",
-        licence="none needed: drawn from a seed",
+        *("phantom", "PhantomReportSettings", "Phantoms", "none needed: drawn from a seed"),
         has_regions=True,
         needs="phantoms",
     ),
     "derived": ReportSet(
-        module="derived",
-        settings_class="DerivedReportSettings",
-        title="Reports derived from regions",
-        licence="that of each region set",
+        *("derived", "DerivedReportSettings", "Reports derived from regions", "that of each region set"),
         has_regions=True,
         needs="region_sets",
     ),
     "covid_notes": ReportSet(
-        module="covid_notes",
-        settings_class="CovidNotesSettings",
-        title="COVID-19 notes",
-        licence="per image: CC BY, CC BY-SA, CC BY-NC-SA",
+        *("covid_notes", "CovidNotesSettings", "COVID-19 notes", "per image: CC BY, CC BY-SA, CC BY-NC-SA"),
         has_regions=True,
         regions_key="boxes_only",
     ),
     "mimic_cxr": ReportSet(
-        module="mimic_cxr",
-        settings_class="MimicCxrSettings",
-        title="MIMIC-CXR",
-        licence="PhysioNet Credentialed Health Data License 1.5.0",
+        *("mimic_cxr", "MimicCxrSettings", "MIMIC-CXR", "PhysioNet Credentialed Health Data License 1.5.0"),
         has_rows=True,
     ),
-    "iu_xray": ReportSet(
-        module="iu_xray",
-        settings_class="IuXraySettings",
-        title="IU X-ray",
-        licence="CC BY-NC-ND 4.0",
-        has_rows=True,
-    ),
-    "generic": ReportSet(
-        module="generic",
-        settings_class="GenericSettings",
-        title="Reports of your own",
-        licence="yours to state",
-        has_rows=True,
-    ),
+    "iu_xray": ReportSet("iu_xray", "IuXraySettings", "IU X-ray", "CC BY-NC-ND 4.0", has_rows=True),
+    "generic": ReportSet("generic", "GenericSettings", "Reports of your own", "yours to state", has_rows=True),
 }
 """The sets by name, in the order in which pages and help show them."""
 

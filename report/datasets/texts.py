@@ -78,7 +78,10 @@ def to_text(row: ReportRow, settings: ReportSettings, skipped: Skipped) -> Repor
         raise BadInput(f"{source} of {words} words, {settings.max_words} are read.", fix="raise max_words")
     prior = _choose_prior(row, settings, skipped)
     context = {name: getattr(row.sections, name) if name in settings.context else "" for name in CONTEXT}
-    context["prior_text"] = _prior_text(prior) if prior and settings.prior != "image" else ""
+    context["prior_text"] = ""
+    if prior and settings.prior != "image":
+        before = prior.sections
+        context["prior_text"] = " ".join(filter(None, [before.findings, before.impression])) or before.last_paragraph
     whole = {name: apply_policy(words, policy) for name, words in context.items()}
     shortened = {name: _shorten(words, settings.max_context_words) for name, words in whole.items()}
     cut = [name for name, words in shortened.items() if words != whole[name]]
@@ -128,11 +131,6 @@ def _choose_prior(row: ReportRow, settings: ReportSettings, skipped: Skipped) ->
         skipped.add(f"prior of {row_name(row)}", locate(BadInput(problem, fix="swap them, or mend the dates"), row))
         return None
     return prior
-
-
-def _prior_text(prior: ReportRow) -> str:
-    sections = prior.sections
-    return " ".join(filter(None, [sections.findings, sections.impression])) or sections.last_paragraph
 
 
 def _shorten(text: str, max_words: int) -> str:

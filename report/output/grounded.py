@@ -36,6 +36,7 @@ from ...grounding.vocabulary.attribution import (
     Attribution,
     Support,
     agreement_to_json,
+    attribution_from_json,
     attribution_to_json,
     count_agreement,
 )
@@ -181,7 +182,7 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
                 for row in rows
             ),
             regions=regions,
-            attributions=tuple(_to_attribution(row) for row in rows if "support" in row),
+            attributions=tuple(attribution_from_json(row) for row in rows if "support" in row),
             contradictions=tuple(
                 Contradiction(sentence=index, **flag)
                 for index, row in enumerate(rows)
@@ -196,14 +197,3 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
     except (KeyError, IndexError, TypeError) as error:
         fix = "`medglip report schema` prints what the JSON holds"
         raise BadInput(f"{type(error).__name__}: {error}.", fix=fix) from error
-
-
-def _to_attribution(row: Mapping[str, Any]) -> Attribution:
-    return Attribution(
-        text=row["text"],
-        cited=tuple(row["cited"]),
-        grounded=tuple(row["grounded"]),
-        missing=tuple(row["missing_citations"]),
-        is_negated=row["is_negated"],
-        is_normal=row["is_normal"],
-    )
