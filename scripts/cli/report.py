@@ -85,21 +85,21 @@ def write(
     from ...grounding.vocabulary.negation import engine_named
     from ...vqa.inference.generate import GenerateSettings
     from ..inference.system import run_or_adapter, source_named
-    from ..inference.user_image import Known, user_report
+    from ..inference.user_image import ClinicalContext, user_report
     from ..inference.write_report import Outputs, write_grounded
 
     engine = None if negation is None else engine_named(negation)
     decoding = read_sets(sets, generate=GenerateSettings)["generate"]
     finished, source = run_or_adapter(run, adapter, checkpoint, ADAPTER), source_named(evidence)
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding)
-    known = Known(
+    context = ClinicalContext(
         indication=indication,
         technique=technique,
         comparison=comparison,
         prior_images=prior or (),
         prior_report=prior_report,
     )
-    typer.echo("\n".join(write_grounded(finished, user_report(images, modality, known), source, outputs)))
+    typer.echo("\n".join(write_grounded(finished, user_report(images, modality, context), source, outputs)))
 
 
 @report.command()

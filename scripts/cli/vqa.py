@@ -80,11 +80,11 @@ def predict(
             raise BadInput("no file for the records is given.", fix="--out records.jsonl")
         from ...grounding.settings import validate
         from ...vqa.inference.generate import GenerateSettings
-        from ..inference.predict_set import Ask, predict_dataset, summary
+        from ..inference.predict_set import PredictRequest, predict_dataset, summary
         from ..inference.system import source_named
 
         generate = read_sets(sets, generate=GenerateSettings)["generate"]
-        ask = Ask(
+        request = PredictRequest(
             dataset=dataset,
             out=out,
             root=root,
@@ -98,7 +98,7 @@ def predict(
             seed=seed,
             generate=validate(GenerateSettings, {"batch_size": 32, "max_new_tokens": 16} | generate),
         )
-        for line in summary(ask, predict_dataset(ask)):
+        for line in summary(request, predict_dataset(request)):
             typer.echo(line)
 
 

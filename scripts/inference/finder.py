@@ -1,4 +1,4 @@
-"""Who looks for a user's phrases: a checkpoint or a finished run, behind one face."""
+"""The grounder that looks for a user's phrases, from a checkpoint or a finished run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from .user_image import user_image
 
 @dataclass(frozen=True)
 class Finder:
-    """A grounder, and what is usually looked for in each modality."""
+    """A grounder, and the phrases that are usually looked for in each modality."""
 
     grounder: Grounder
     usual: Mapping[str, Sequence[str]]
@@ -26,10 +26,10 @@ class Finder:
     def of(
         cls, checkpoint: str | None, run: Path | None, device: str | None = None, *, download: bool = False
     ) -> "Finder":
-        """That of a checkpoint, else of a run, else `small`, else of `DEFAULT_RUN`.
+        """The grounder of a checkpoint, else of a run, else `small`, else of `DEFAULT_RUN`.
 
-        Hub names come from the local cache, from the hub itself with `download`. Raises `BadInput` where there is
-        none, and for both at once.
+        Hub names are read from the local cache, with `download` also from the hub. Raises `BadInput` if there is no
+        grounder, and if both a checkpoint and a run are given.
         """
         if checkpoint and run:
             raise BadInput("both --checkpoint and --run are given.", fix="leave one out")
@@ -47,19 +47,20 @@ class Finder:
     def find(
         self, image: Path, phrases: Sequence[str], modality: str | None, min_score: float, out: Path
     ) -> tuple[AnnotatedImage, list[Region], dict[str, Any]]:
-        """Regions of one image, drawn into folder `out`, or onto the picture `out` (.png, .jpg); and their JSON line.
+        """The image, its regions, and their JSON line; the regions are drawn as a file in folder `out`.
 
-        Raises `BadInput` for an image that cannot be read, and where there is nothing to look for.
+        Where `out` is an image file (.png, .jpg), they are drawn there, and the JSON line is empty. Raises `BadInput`
+        for an image that cannot be read, and where there is nothing to look for.
         """
         annotated = user_image(image, modality)
-        asked = list(phrases or self.usual.get(annotated.modality, ()))
-        if not asked:
+        wanted = list(phrases or self.usual.get(annotated.modality, ()))
+        if not wanted:
             problem = f"nothing to look for in modality {annotated.modality!r}."
             raise BadInput(problem, file=image, fix="give --phrase or --modality")
-        regions = [r for r in self.grounder.ground([annotated], [asked])[0] if r.score >= min_score]
+        regions = [r for r in self.grounder.ground([annotated], [wanted])[0] if r.score >= min_score]
         if is_picture(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             overlay(read_image(image), regions).save(out)
             return annotated, regions, {}
         out.mkdir(parents=True, exist_ok=True)
-        return annotated, regions, draw(annotated, asked, regions, out)
+        return annotated, regions, draw(annotated, wanted, regions, out)

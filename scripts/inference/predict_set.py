@@ -4,6 +4,7 @@ questions -> regions (cached; each image by one rank) -> evidence -> records of 
 """
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from ...grounding.evidence.names import Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import claim_folder
 from ...grounding.grounder import Grounder
-from ...grounding.grounders.cache import regions_of
+from ...grounding.grounders.cache import StoredRegions, regions_of
 from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import FILE as LEARNED
@@ -29,13 +30,15 @@ from ...vqa.inference.shards import SKIPPED, Shards
 from ...vqa.task import Job, Question
 from .system import TrainedSystem, load_system
 
+logger = logging.getLogger("medglip")
+
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
-    """What is asked, and of whom. `limit`: the first so many questions; `adapter`: a run's folder or an adapter's.
+class PredictRequest:
+    """Which questions are asked, and who answers. `limit`: only the first; `adapter`: folder of a run or an adapter.
 
-    `root`: folder of the set, else that of its name below MEDGLIP_DATA. `seed`: of the sources random and shuffled,
-    and of the split `image_grouped`.
+    `root`: folder of the set; left out: that of its name below MEDGLIP_DATA. `seed`: of the sources random and
+    shuffled, and of the split `image_grouped`.
     """
 
     dataset: str
@@ -52,109 +55,114 @@ class Ask:
     generate: GenerateSettings = field(default_factory=lambda: GenerateSettings(max_new_tokens=16))
 
 
-def predict_dataset(ask: Ask) -> bool:
-    """Write the records of one question each; called again, it continues. Every process calls it.
+def predict_dataset(request: PredictRequest) -> bool:
+    """Write one record per question; called again, it continues. Every process calls it.
 
-    Returns whether `ask.out` is whole: false on a rank that was done before another. Raises `BadInput` for a file of
-    records that was made otherwise, and as `load_questions` and `load_system` do.
+    Returns whether `request.out` is complete: false on a rank that ended before another. Raises `BadInput` for a file
+    of records that was made with other settings, and as `load_questions` and `load_system` do.
     """
     ranks = processes()
-    finished = load_system(ask.adapter, ask.checkpoint, ask.base)
-    _claim(ask)
-    every, skipped = load_questions(ask.dataset, ask.root, ask.split, part=ask.part, seed=ask.seed)
-    asked = every[: ask.limit]
-    shards = Shards.here(ask.out)
-    ids = [question.question_id for question in asked]
+    finished = load_system(request.adapter, request.checkpoint, request.base)
+    changed = {"out": None, "limit": None, "generate": request.generate.model_dump(exclude={"batch_size", "merge"})}
+    values = {key: value for key, value in (asdict(request) | changed).items() if value is not None}
+    claim_folder(
+        request.out.with_suffix(".asked.json"),
+        json.loads(json.dumps(values, default=str)),
+        "these records were made with other settings",
+        "give another --out, or remove it with its .asked.json and .ranks",
+    )
+    all_questions, skipped = load_questions(
+        request.dataset, request.root, request.split, part=request.part, seed=request.seed
+    )
+    questions = all_questions[: request.limit]
+    shards = Shards.here(request.out)
+    ids = [question.question_id for question in questions]
     # No rank writes before all have found their images' regions, so all see the same here and none waits for ever.
     if set(ids) - (done := shards.done()):
-        jobs = _jobs(ask, finished, every, asked, ranks)
-        if mine := shards.left(jobs, done):
-            predict(finished.model(ask.source), mine, finished.evidence_settings(ask.source), ask.generate, shards.path)
+        jobs = _jobs(request, finished, all_questions, questions, ranks)
+        if own := shards.left(jobs, done):
+            settings = finished.evidence_settings(request.source)
+            predict(finished.model(request.source), own, settings, request.generate, shards.path)
     if ranks.is_main_process:
-        skipped.write(ask.out.with_suffix(SKIPPED))
+        skipped.write(request.out.with_suffix(SKIPPED))
     return shards.merge(ids)
 
 
 def _jobs(
-    ask: Ask, finished: TrainedSystem, every: Sequence[Question], asked: Sequence[Question], ranks: PartialState
+    request: PredictRequest,
+    finished: TrainedSystem,
+    all_questions: Sequence[Question],
+    questions: Sequence[Question],
+    ranks: PartialState,
 ) -> list[Job]:
-    adapter = finished.adapter(ask.source)
-    asked = told_apart(asked, adapter)
-    queries = [_query(finished, question) for question in asked]
-    caches = _caches(ask, finished, [_query(finished, question) for question in every], asked, ranks)
-    found = evidence_for(ask.source, queries, caches, finished.shown, ask.seed)
+    """One job per question, with the evidence of its source."""
+    adapter = finished.adapter(request.source)
+    questions = mark_learned(questions, adapter)
+
+    def query_of(question: Question) -> Query:
+        return Query.of(question.images, question.phrases, finished.vocabulary)
+
+    # the regions of the images, for every phrase that any question of the set asks of them: `limit` changes none
+    caches = RegionCaches(predicted={}, truth={})
+    if request.source != "none":
+        phrases: dict[str, dict[str, None]] = {}
+        for query in (query for question in all_questions for query in query_of(question).images):
+            phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.phrases))
+        images = list({image.image_id: image for question in questions for image in question.images}.values())
+        wanted = [(image, tuple(phrases[image.image_id])) for image in images]
+        is_oracle = request.source == "oracle"
+        grounder: Grounder = TruthGrounder(finished.grounder) if is_oracle else finished.reader
+        folder = request.out.parent / "regions"
+        if ranks.num_processes > 1:  # each rank finds its part of the images; then all read them all from disk
+            _regions(grounder, wanted[ranks.process_index :: ranks.num_processes], folder)
+            ranks.wait_for_everyone()
+        caches = replace(caches, **{"truth" if is_oracle else "predicted": _regions(grounder, wanted, folder)})
+    evidences = evidence_for(
+        request.source, [query_of(question) for question in questions], caches, finished.shown, request.seed
+    )
     names = {"model": finished.mllm.base, "adapter": adapter.name if adapter else ""}
-    shown = finished.evidence_settings(ask.source)
+    settings = finished.evidence_settings(request.source)
     return [
-        question.job(question.to_example(without_masks(evidence)), shown, names)
-        for question, evidence in zip(asked, found, strict=True)
+        question.job(question.to_example(without_masks(evidence)), settings, names)
+        for question, evidence in zip(questions, evidences, strict=True)
     ]
 
 
-def told_apart(asked: Sequence[Question], adapter: Path | None) -> list[Question]:
-    """The questions, whose `meta.picture` says "learned" of those on a picture that taught the adapter, else "new".
+def _regions(
+    grounder: Grounder, wanted: Sequence[tuple[AnnotatedImage, tuple[str, ...]]], folder: Path
+) -> StoredRegions:
+    return regions_of(grounder, [image for image, _ in wanted], [phrases for _, phrases in wanted], folder)[0]
 
-    A public split may share pictures between its parts (VQA-RAD's official one does), so that they are scored and told
-    apart, not refused. As they are, where no adapter answers or it does not say.
+
+def mark_learned(questions: Sequence[Question], adapter: Path | None) -> list[Question]:
+    """The questions with `meta.picture`: "learned" if the adapter was trained on one of its images, else "new".
+
+    A public split may share images between its parts (VQA-RAD's official one does), so that they are scored and told
+    apart, not refused. Unchanged, where no adapter answers or it has no list of what it learned from.
     """
-    pictures = {image.image_path for question in asked for image in question.images}
+    paths = {image.image_path for question in questions for image in question.images}
     if adapter is None or not (adapter / LEARNED).is_file():
-        return list(asked)
-    learned = learned_among(adapter, pictures)
-    found = [
-        "new" if learned.isdisjoint(image.image_path for image in question.images) else "learned" for question in asked
-    ]
-    if (known := found.count("learned")) and processes().is_main_process:
-        print(f"note: {known} of {len(asked)} questions are on pictures that taught {adapter.name!r} (meta.picture)")
-    return [replace(q, meta={**q.meta, "picture": kind}) for q, kind in zip(asked, found, strict=True)]
+        return list(questions)
+    learned = learned_among(adapter, paths)
+    marked = []
+    for question in questions:
+        kind = "new" if learned.isdisjoint(image.image_path for image in question.images) else "learned"
+        marked.append(replace(question, meta={**question.meta, "picture": kind}))
+    count = sum(question.meta["picture"] == "learned" for question in marked)
+    if count and processes().is_main_process:
+        note = "note: %d of %d questions are on pictures that taught %r (meta.picture)"
+        logger.info(note, count, len(questions), adapter.name)
+    return marked
 
 
-def _query(finished: TrainedSystem, question: Question) -> Query:
-    return Query.of(question.images, question.phrases, finished.vocabulary)
-
-
-def _caches(
-    ask: Ask, finished: TrainedSystem, queries: Sequence[Query], asked: Sequence[Question], ranks: PartialState
-) -> RegionCaches:
-    """Regions of the asked images, for every phrase that any question of the set asks of them: `limit` changes none."""
-    if ask.source == "none":
-        return RegionCaches(predicted={}, truth={})
-    phrases: dict[str, dict[str, None]] = {}
-    for image in (image for query in queries for image in query.images):
-        phrases.setdefault(image.image.image_id, {}).update(dict.fromkeys(image.phrases))
-    images = list({annotated.image_id: annotated for question in asked for annotated in question.images}.values())
-    wanted = [(annotated, tuple(phrases[annotated.image_id])) for annotated in images]
-    grounder: Grounder = TruthGrounder(finished.grounder) if ask.source == "oracle" else finished.reader
-    found = _found(grounder, wanted, ask.out.parent / "regions", ranks)
-    return RegionCaches(**{"predicted": {}, "truth": {}, "truth" if ask.source == "oracle" else "predicted": found})
-
-
-def _found(grounder: Grounder, wanted: list[tuple[AnnotatedImage, tuple[str, ...]]], cache: Path, ranks: PartialState):  # noqa: ANN202 - StoredRegions
-    """Each rank finds its part of the images; then all read them all from disk."""
-    if ranks.num_processes > 1:
-        own = wanted[ranks.process_index :: ranks.num_processes]
-        regions_of(grounder, [image for image, _ in own], [asked for _, asked in own], cache)
-        ranks.wait_for_everyone()
-    return regions_of(grounder, [image for image, _ in wanted], [asked for _, asked in wanted], cache)[0]
-
-
-def _claim(ask: Ask) -> None:
-    """Keep what was asked beside the records. Raises `BadInput` where they were made otherwise, `limit` aside."""
-    path = ask.out.with_suffix(".asked.json")
-    rest = {"out": None, "limit": None, "generate": ask.generate.model_dump(exclude={"batch_size", "merge"})}
-    mine = json.loads(json.dumps({k: v for k, v in (asdict(ask) | rest).items() if v is not None}, default=str))
-    fix = "give another --out, or remove it with its .asked.json and .ranks"
-    claim_folder(path, mine, "these records were made otherwise", fix)
-
-
-def summary(ask: Ask, is_whole: bool) -> list[str]:
-    """What to say in the end."""
+def summary(request: PredictRequest, is_complete: bool) -> list[str]:
+    """The last lines for the terminal: where the records are, and what was left out."""
     left_out = Skipped()
     left_out.entries = [
         json.loads(line)
-        for path in [ask.out.with_suffix(SKIPPED), *Shards(out=ask.out).folder.glob(f"*{SKIPPED}")]
+        for path in [request.out.with_suffix(SKIPPED), *Shards(out=request.out).folder.glob(f"*{SKIPPED}")]
         if path.is_file()
         for line in path.read_text().splitlines()
     ]
-    state = f"records: {ask.out}" if is_whole else "this rank is done; the last one writes the records"
+    state = f"records: {request.out}" if is_complete else "this rank is done; the last one writes the records"
     return [state, left_out.summary()]

@@ -30,10 +30,10 @@ NEVER_LEARNED = "note: this adapter never learned to write reports, only to answ
 
 @dataclass(frozen=True, kw_only=True)
 class Outputs:
-    """Where a report goes and in which forms beside JSON and HTML; `heading`: what its page calls the text.
+    """Where a report goes and in which forms beside JSON and HTML; `heading`: the title of the text on its page.
 
-    `limits`: from which chance on the grounder speaks against a sentence. `negation`: who tells what a sentence denies;
-    None: as the run's recipe has it. `decoding`: settings of `GenerateSettings` over those of the recipe.
+    `limits`: presence probabilities that contradict a sentence. `negation`: how denied findings are recognised; None:
+    as in the run's recipe. `decoding`: values of `GenerateSettings` over those of the recipe.
     """
 
     folder: Path
@@ -46,10 +46,10 @@ class Outputs:
 
 
 def write_grounded(run: TrainedSystem, asked: Report, source: Source, outputs: Outputs) -> list[str]:
-    """Write the report of a study; return what to say on the terminal.
+    """Write the report of a study; return the lines for the terminal.
 
-    The words are one text of all images, the earlier study's among them; each image of the study itself has a report
-    of its own in which they are grounded, and which names the others.
+    One text is written from all images, those of the previous study among them. Each image of the study itself has a
+    report of its own, in which the text is grounded and which names the other images.
     """
     engine_named(outputs.negation or run.negation)  # fails now, not after minutes of writing
     settings = run.evidence_settings(source)
@@ -65,9 +65,9 @@ def write_grounded(run: TrainedSystem, asked: Report, source: Source, outputs: O
 
 
 def write_description(run: TrainedSystem, image: AnnotatedImage, box: str, outputs: Outputs) -> list[str]:
-    """Write what the model says of the region in a box, `x0,y0,x1,y1` in pixels; return what to say on the terminal.
+    """Write the model's text on the region in a box, `x0,y0,x1,y1` in pixels; return the lines for the terminal.
 
-    The region is called by the best phrase that the grounder finds at the same place.
+    The region is named by the best phrase that the grounder finds at the same place.
     """
     marked = describe.parse_box(box, image.size_px)
     marked = describe.name_region(marked, run.regions(image, run.query(image).first.phrases))
@@ -93,18 +93,18 @@ def grounded_report(
     outputs: Outputs,
     view: int = 0,
 ) -> GroundedReport:
-    """What was written, read both ways: what it cites, and what the grounder finds for its words afterwards.
+    """The text grounded in one image in both ways: by what it cites, and by what the grounder finds for its phrases.
 
-    `evidence`: of all images of the prompt, more than it showed; `view`: which of them, from 0, the study is.
-    Phrases of the text are looked for in the image once more. How likely they are there at all is held against it where
-    the grounder can tell: where it is calibrated, and of phrases that it was trained on in this modality.
+    `evidence`: of all images of the prompt, more than it showed; `view`: the index of `image` among them. Sentences are
+    compared with presence scores only of phrases that a calibrated grounder was trained on in this modality.
     """
-    tree, negation = load_labels(), outputs.negation or run.negation
+    tree, negation, adapter = load_labels(), outputs.negation or run.negation, run.adapter(evidence.source)
     text = written.text
     (shown, here), (known, _) = regions_of_view(written.shown, view), regions_of_view(evidence, view)
-    found, chances = answers(run.finder, [image], [tree.phrases_in(text)])[0]
-    presences = {phrase: chances[phrase] for phrase in chances if phrase in _judged(run, image)}
-    regions = _together(shown, known, found)
+    found, all_presences = answers(run.finder, [image], [tree.phrases_in(text)])[0]
+    trusted = _phrases_with_presence(run, image)
+    presences = {phrase: presence for phrase, presence in all_presences.items() if phrase in trusted}
+    regions = _merge_regions(shown, known, found)
     num_shown = len(numbers_shown(written.shown, settings)) if settings.cite else None
     read = attribute(text, regions, tree, image.size_px, num_shown=num_shown, here=here, negation=negation)
     return GroundedReport(
@@ -114,7 +114,7 @@ def grounded_report(
         sentences=sentences_of(read, regions),
         regions=regions,
         model=run.mllm.base,
-        adapter=_adapter_name(run, evidence.source),
+        adapter=f"{adapter.parent.name}/{adapter.name}" if adapter else "",
         grounder=run.finder_name,
         evidence=evidence.source,
         attributions=read,
@@ -132,7 +132,7 @@ def regions_of_view(evidence: Evidence, view: int) -> tuple[tuple[Region, ...], 
 
 
 def write_all(report: GroundedReport, annotated: AnnotatedImage, outputs: Outputs) -> list[str]:
-    """Write every form that is asked for; return what to say on the terminal."""
+    """Write every requested form; return the lines for the terminal."""
     files = [] if not outputs.dicom else write_dicom(report, annotated.image_path, outputs.folder)
     image = read_image(annotated.image_path)
     files = write(report, image, outputs.folder, pdf=outputs.pdf, heading=outputs.heading) + files
@@ -141,17 +141,17 @@ def write_all(report: GroundedReport, annotated: AnnotatedImage, outputs: Output
     return [*lines, NOTICE, f"written: {', '.join(str(path) for path in files)}"]
 
 
-def _together(
+def _merge_regions(
     shown: Sequence[Region], evidence: Sequence[Region], found: Sequence[Region], min_score: float = 0.3
 ) -> tuple[Region, ...]:
-    """Shown regions first, as they are numbered, the rest of the evidence, then what was found of further phrases."""
+    """Shown regions first, as they are numbered, the rest of the evidence, then regions of further phrases."""
     known = {region.phrase for region in evidence}
     further = [region for region in found if region.phrase not in known and region.score >= min_score]
     return tuple({id(region): region for region in [*shown, *evidence, *further]}.values())
 
 
-def _judged(run: TrainedSystem, image: AnnotatedImage) -> set[str]:
-    """Phrases whose presence score means something: of a calibrated grounder, trained on them in this modality."""
+def _phrases_with_presence(run: TrainedSystem, image: AnnotatedImage) -> set[str]:
+    """Phrases whose presence score can be trusted: the grounder is calibrated and learned them in this modality."""
     if getattr(run.finder, "calibration", Calibration()) == Calibration():
         return set()
     usual = run.vocabulary.get(image.modality)
@@ -160,8 +160,3 @@ def _judged(run: TrainedSystem, image: AnnotatedImage) -> set[str]:
 
 def _generate_settings(run: TrainedSystem, outputs: Outputs) -> GenerateSettings:
     return validate(GenerateSettings, run.generate_settings("report").model_dump() | dict(outputs.decoding))
-
-
-def _adapter_name(run: TrainedSystem, source: Source) -> str:
-    adapter = run.adapter(source)
-    return "" if adapter is None else f"{adapter.parent.name}/{adapter.name}"

@@ -18,7 +18,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.files import read_lines
 from medglip.grounding.training.provenance import write_learned
 from medglip.scripts.cli.main import app
-from medglip.scripts.inference.predict_set import Ask, predict_dataset, told_apart
+from medglip.scripts.inference.predict_set import PredictRequest, mark_learned, predict_dataset
 from medglip.vqa.datasets.load import load_questions
 from medglip.vqa.inference.generate import GenerateSettings
 from medglip.vqa.inference.shards import Shards
@@ -58,16 +58,18 @@ def images_found(records: Path) -> int:
     return sum(parquet.read_metadata(file).num_rows for file in (records.parent / "regions").rglob("*.parquet"))
 
 
-def asking(rad: Path, out: Path, base: Path, **more: object) -> Ask:
+def asking(rad: Path, out: Path, base: Path, **more: object) -> PredictRequest:
     wanted = GenerateSettings(max_new_tokens=2, batch_size=2)
-    return Ask(**{"dataset": "vqa_rad", "root": rad, "out": out, "base": str(base), "generate": wanted, **more})
+    return PredictRequest(
+        **{"dataset": "vqa_rad", "root": rad, "out": out, "base": str(base), "generate": wanted, **more}
+    )
 
 
-def test_questions_on_pictures_that_taught_the_adapter_are_told_apart(rad: Path, tmp_path: Path) -> None:
+def test_questions_on_pictures_that_taught_the_adapter_are_marked(rad: Path, tmp_path: Path) -> None:
     asked, _ = load_questions("vqa_rad", rad, "official")
-    assert told_apart(asked, None) == told_apart(asked, tmp_path) == list(asked)  # nobody says
+    assert mark_learned(asked, None) == mark_learned(asked, tmp_path) == list(asked)  # nobody says
     write_learned(tmp_path, [rad / "images" / "synpic1.jpg"])
-    kinds = {q.image.image_path.name: q.meta["picture"] for q in told_apart(asked, tmp_path)}
+    kinds = {q.image.image_path.name: q.meta["picture"] for q in mark_learned(asked, tmp_path)}
     assert kinds == {f"synpic{k}.jpg": "learned" if k == 1 else "new" for k in range(4)}
 
 
@@ -100,7 +102,7 @@ def test_a_limit_is_a_prefix_and_going_on_changes_nothing(rad: Path, tiny_base: 
     assert rows(parts) == rows(whole)
     assert images_found(parts) == 4  # two, then the two others: none twice
     assert {file.name for file in parts.parent.iterdir()} == {"r.jsonl", "r.ranks", "r.asked.json", "regions"}
-    with pytest.raises(BadInput, match=r"made otherwise \(differs in source\)"):
+    with pytest.raises(BadInput, match=r"made with other settings \(differs in source\)"):
         predict_dataset(asking(rad, parts, tiny_base, source="none"))
 
 
