@@ -137,7 +137,7 @@ def test_two_processes_make_the_records_of_one_and_a_kill_loses_nothing(
     [
         ([], "neither a recipe nor --dataset"),
         (["recipe.yaml", "--dataset", "vqa_rad"], "a recipe and --dataset are given"),
-        (["--dataset", "vqa_rad"], "nowhere to write"),
+        (["--dataset", "vqa_rad"], "no file for the records"),
         (["--dataset", "vqa_rda", "--out", "r.jsonl"], "vqa_rad"),
         (["--dataset", "vqa_rad", "--out", "r.jsonl", "--evidence", "true"], "unknown evidence source"),
         (["--dataset", "vqa_rad", "--out", "r.jsonl", "--adapter", "nowhere"], "no such adapter"),
