@@ -1,7 +1,7 @@
 """Does the model look at the image? Drops under probes, and questions that score only with their partner."""
 
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,12 +59,12 @@ def probe(
     settings = settings or EvalSettings()
     sources = _by_source(records, names)
     original = sources[ORIGINAL]
-    full = {source: _measured(rows, settings) for source, rows in sources.items()}
+    full = {source: _measure(rows, settings) for source, rows in sources.items()}
     drops, notes = {}, [f"{source}: {note}" for source, part in full.items() for note in part.notes]
     for source, rows in sources.items():
         if source != ORIGINAL:
-            drops[source], said = _drops(original, rows, source, settings)
-            notes += said
+            drops[source], more = _drops(original, rows, source, settings)
+            notes += more
     corrected, family = add_holm(drops, tested_metrics(original[0]["task"])) if drops else ({}, "")
     return ProbeResult(
         protocol=PROTOCOL,
@@ -88,13 +88,15 @@ def probe(
 
 def source_of(record: Record) -> str:
     """`original`, or the probe that a record was made under."""
-    named = (record.get("meta") or {}).get("probe") or record.get("evidence")
-    if (record.get("meta") or {}).get("probe") not in (None, "", ORIGINAL, *IMAGE_PROBES):
-        raise BadInput(f"{record['id']!r} names the probe {named!r}.", fix=f"known are {', '.join(IMAGE_PROBES)}")
-    return named if named in IMAGE_PROBES else ORIGINAL
+    probe_name = (record.get("meta") or {}).get("probe")
+    if probe_name not in (None, "", ORIGINAL, *IMAGE_PROBES):
+        raise BadInput(f"{record['id']!r} names the probe {probe_name!r}.", fix=f"known are {', '.join(IMAGE_PROBES)}")
+    name = probe_name or record.get("evidence")
+    return name if name in IMAGE_PROBES else ORIGINAL
 
 
 def _by_source(records: Sequence[Sequence[Record]], names: Sequence[str]) -> dict[str, list[Record]]:
+    """The records under each source, the original first, each in the order of ids."""
     sources: defaultdict[str, list[Record]] = defaultdict(list)
     for run in records:
         for record in run:
@@ -114,7 +116,7 @@ def _drops(
 ) -> tuple[dict[str, Difference], list[str]]:
     """Original less probe, on the originals that the probe has, with what a reader must know."""
     known = {record["id"] for record in original}
-    keyed = {_original_id(record, known): record for record in rows}
+    keyed = {record["id"] if record["id"] in known else _pair_id(record): record for record in rows}
     lost = [key for key in keyed if key not in known]
     if len(keyed) < len(rows) or lost:
         twice = len(rows) - len(keyed)
@@ -123,38 +125,37 @@ def _drops(
             fix="a probe's id, or meta.pair_id, is the id of its original",
         )
     both = [record for record in original if record["id"] in keyed]
-    # a flipped question may move between kinds: only what both count is compared
-    probed = [keyed[record["id"]] | {"id": record["id"]} for record in both]
-    a, b = _measured(both, settings), _measured(probed, settings)
-    shared = {name: _shared(part, b.measures[name]) for name, part in a.measures.items() if name in b.measures}
-    shared = {name: pair for name, pair in shared.items() if pair}
-    a = replace(a, measures={name: pair[0] for name, pair in shared.items()})
-    b = replace(b, measures={name: pair[1] for name, pair in shared.items()})
+    a = _measure(both, settings)
+    b = _measure([{**keyed[record["id"]], "id": record["id"]} for record in both], settings)
+    pairs = {
+        name: pair for name in a.measures if name in b.measures and (pair := _share(a.measures[name], b.measures[name]))
+    }
+    a = replace(a, measures={name: pair[0] for name, pair in pairs.items()})
+    b = replace(b, measures={name: pair[1] for name, pair in pairs.items()})
     part = f"{source}: compared on {len(both)} of {len(original)} questions."
     return differences(a, b, settings), [part] if len(both) < len(original) else []
 
 
-def _shared(a: Measure, b: Measure) -> tuple[Measure, Measure] | None:
-    """Both on the samples that both have; None where there are none."""
+def _share(a: Measure, b: Measure) -> tuple[Measure, Measure] | None:
+    """Both on the samples that both have; None where there are none.
+
+    A flipped question may move between kinds (open, closed): only what both count is compared.
+    """
     if np.array_equal(a.rows_N, b.rows_N):
         return a, b
     in_a, in_b = np.isin(a.rows_N, b.rows_N), np.isin(b.rows_N, a.rows_N)
     return (a.subset(in_a), b.subset(in_b)) if in_a.any() and np.array_equal(a.rows_N[in_a], b.rows_N[in_b]) else None
 
 
-def _original_id(record: Record, known: Container[str]) -> str:
-    return record["id"] if record["id"] in known else _pair_id(record)
-
-
 def _pair_id(record: Record) -> str:
     return str((record.get("meta") or {}).get("pair_id") or record["id"])
 
 
-def _measured(records: Sequence[Record], settings: EvalSettings) -> Measured:
+def _measure(records: Sequence[Record], settings: EvalSettings) -> Measured:
     """The task's measures and, for VQA, those of pairs; records in the order of their ids."""
-    found = measure(records, records[0]["task"], settings)
+    measured = measure(records, records[0]["task"], settings)
     if records[0]["task"] != "vqa":
-        return found
+        return measured
     images = probmed.image_marks(records)
     pairs, alone = _pairs(records)
     counts = {
@@ -163,40 +164,39 @@ def _measured(records: Sequence[Record], settings: EvalSettings) -> Measured:
         "adversarial_pairs": len(pairs),
     }
     extra = probmed.measures(images) | _pair_measures(records, pairs)
-    return replace(found, measures=dict(found.measures) | extra, counts=dict(found.counts) | counts)
+    return replace(measured, measures=dict(measured.measures) | extra, counts=dict(measured.counts) | counts)
 
 
 def _pairs(records: Sequence[Record]) -> tuple[list[tuple[int, int]], int]:
-    """Places of each pair, the adversarial question second, and how many questions stand alone.
+    """Rows of each pair, the adversarial question second, and how many questions stand alone.
 
     Second is the one marked `meta.adversarial`, else the one whose id is not the `pair_id`, else the one answered no.
     """
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    for place, record in enumerate(records):
+
+    def comes_late(row: int) -> tuple[bool, bool, bool]:
+        record = records[row]
+        answers_no = exact_match.normalize(str(record["answer"])) == "no"
+        return bool((record.get("meta") or {}).get("adversarial")), record["id"] != _pair_id(record), answers_no
+
+    rows: defaultdict[str, list[int]] = defaultdict(list)
+    for row, record in enumerate(records):
         if (record.get("meta") or {}).get("pair_id") and not probmed.qa_type(record):
-            places[_pair_id(record)].append(place)
-    ordered = [sorted(found, key=lambda place: _late(records[place])) for found in places.values()]
-    pairs = [(found[0], found[1]) for found in ordered if len(found) == 2]
-    return pairs, sum(map(len, places.values())) - 2 * len(pairs)
-
-
-def _late(record: Record) -> tuple[bool, bool, bool]:
-    answers_no = exact_match.normalize(str(record["answer"])) == "no"
-    return bool(record["meta"].get("adversarial")), record["id"] != _pair_id(record), answers_no
+            rows[_pair_id(record)].append(row)
+    ordered = [sorted(group, key=comes_late) for group in rows.values()]
+    pairs = [(group[0], group[1]) for group in ordered if len(group) == 2]
+    return pairs, sum(map(len, rows.values())) - 2 * len(pairs)
 
 
 def _pair_measures(records: Sequence[Record], pairs: Sequence[tuple[int, int]]) -> dict[str, Measure]:
     """`pair_accuracy`: both right; `pair_first_accuracy`: the first, whatever its partner."""
     if not pairs:
         return {}
-    right = [[_is_right(records[place]) for place in pair] for pair in pairs]
+    is_right = [
+        exact_match.read_answer(str(record["prediction"])) == exact_match.normalize(str(record["answer"]))
+        for record in records
+    ]
     rows = [first for first, _ in pairs]
     return {
-        "pair_accuracy": mean([all(pair) for pair in right], rows),
-        "pair_first_accuracy": mean([pair[0] for pair in right], rows),
+        "pair_accuracy": mean([is_right[first] and is_right[second] for first, second in pairs], rows),
+        "pair_first_accuracy": mean([is_right[first] for first in rows], rows),
     }
-
-
-def _is_right(record: Record) -> bool:
-    wanted = exact_match.normalize(str(record["answer"]))
-    return exact_match.said(str(record["prediction"])) == wanted

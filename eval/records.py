@@ -1,6 +1,6 @@
 """Prediction records as scoring reads them: whole, of one task and one split, no id twice.
 
-Their form is written down in `record.schema.json`.
+`Record` documents every field; `record.schema.json` is made of it (`record_schema`).
 """
 
 import hashlib
@@ -10,17 +10,157 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, NotRequired, cast, get_args
+
+from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema, with_config
+from typing_extensions import TypedDict
 
 from ..grounding.bad_input import BadInput
 from ..grounding.files import numbered_lines
 from ..grounding.records import PredictionRecord, Task
 from ..grounding.types import Region, region_from_json
 
-Record = dict[str, Any]
+_TEXT: dict[str, Any] = {"type": ["string", "number"], "description": "Numbers are read as text."}
+_NAME: dict[str, Any] = {
+    "anyOf": [{"type": "string", "pattern": r"\S"}, {"type": "number"}],
+    "description": "A text that is not blank.",
+}
+Text = Annotated[str, WithJsonSchema(_TEXT)]
+Name = Annotated[str, WithJsonSchema(_NAME)]
+_OPEN = ConfigDict(extra="allow", use_attribute_docstrings=True)
+
+
+@with_config(_OPEN)
+class RecordMeta(TypedDict, total=False):
+    """What protocols, strata, metrics and the page read beside the fields of a record; other keys are kept."""
+
+    modality: Any
+    """A stratum, like the next four."""
+    body_region: Any
+    question_type: Any
+    content_type: Any
+    picture: Any
+    level: Any
+    """A stratum: depth in the label tree, of all phrases or by phrase."""
+    size_px: Any
+    """Width and height of the image, for strata of region sizes; COCO's areas without."""
+    presence: Any
+    """That the phrase is there at all, in [0, 1], of all phrases or by phrase; without it the best region's score."""
+    probe: Any
+    """What stands in for the image: blank, shuffled, text_only, flipped; original."""
+    pair_id: Any
+    """What a question and its adversarial partner share; or the id of a probe's original."""
+    adversarial: Any
+    """True for the second question of a pair."""
+    qa_type: Any
+    """ProbMed's kind of a question."""
+    image_type: Any
+    """ProbMed's kind of an image."""
+    image_path: Any
+    """The image file, for the page."""
+    labels: Any
+    """Findings of both sides; eval/metrics/clinical/chexbert.py has the form."""
+    radgraph: Any
+    """Graphs of both sides; eval/metrics/clinical/radgraph.py."""
+    radfact: Any
+    """Judged phrases of both sides; eval/metrics/clinical/radfact.py."""
+    radcliq: Any
+    """Four sub-scores; eval/metrics/clinical/radcliq.py."""
+    citations: Any
+    """Regions that the text cites; eval/metrics/citations.py."""
+    sentences: Any
+    """A report's sentences, each with its regions, for the page."""
+
+
+@with_config(_OPEN)
+class MaskRow(TypedDict):
+    """Uncompressed COCO RLE: run lengths column by column, the first of background."""
+
+    size: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)]
+    """Height and width."""
+    counts: list[Annotated[int, Field(ge=0)]]
+
+
+@with_config(_OPEN)
+class RegionRow(TypedDict):
+    """A box, and where there is one its mask."""
+
+    box_xyxy_px: Annotated[list[float], Field(min_length=4, max_length=4)]
+    """x0, y0, x1, y1 in pixels of the image; x0 < x1, y0 < y1."""
+    phrase: NotRequired[str]
+    score: NotRequired[Annotated[float, Field(ge=0, le=1)]]
+    """Of a prediction it must be there: average precision ranks by it."""
+    path: NotRequired[list[Any]]
+    """Labels from the root of the label tree to the phrase."""
+    mask_rle: NotRequired[MaskRow | None]
+
+
+@with_config(_OPEN)
+class Record(TypedDict):
+    """One prediction of one model on one sample; other fields are kept."""
+
+    id: Name
+    """The sample; unique in a run."""
+    dataset: Text
+    split: Text
+    """val, valid, validate and validation are one split."""
+    task: Task
+    image_id: Name
+    question: Text
+    """For grounding, the phrase where `phrases` is empty."""
+    answer: Any
+    """The reference: a text or several acceptable ones; regions for grounding, none where the phrase is absent."""
+    prediction: Any
+    """Raw text, or regions for grounding; null: the model failed, which counts as wrong."""
+    cluster_id: NotRequired[Text | None]
+    """The patient, which intervals resample; missing, null or empty: the image stands in."""
+    answer_type: NotRequired[Text | None]
+    """vqa: open, other, number, closed or yes/no, in any case; empty: told apart by a yes/no answer."""
+    evidence: NotRequired[Any]
+    """What the model was shown beside the image."""
+    phrases: NotRequired[list[str] | None]
+    """The phrases to be grounded (grounding), or that were shown as evidence."""
+    regions: NotRequired[Any]
+    """The regions that were shown as evidence."""
+    parsed: NotRequired[Any]
+    """What was read out of the raw text."""
+    model: NotRequired[Any]
+    adapter: NotRequired[Any]
+    failed: NotRequired[Any]
+    """Set by the reader where the prediction is null."""
+    meta: NotRequired[RecordMeta | None]
+    """Whatever else a protocol or a stratum needs: modality, body_region, question_type, ..."""
+
+
+Row = dict[str, Any]
+"""One line of a file, before it is checked."""
 
 SCHEMA = Path(__file__).with_name("record.schema.json")
 """JSON schema (draft 2020-12) of one record."""
+
+
+def record_schema() -> dict[str, Any]:
+    """The content of `SCHEMA`: `Record`, and what answers and predictions are for each task."""
+    forms = [(form.__name__, "validation", TypeAdapter(form)) for form in (Record, RegionRow)]
+    _, definitions = TypeAdapter.json_schemas(cast(Any, forms))
+    schema = definitions["$defs"].pop("Record")
+    region, texts = {"$ref": "#/$defs/RegionRow"}, {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
+    scored = {"allOf": [region, {"required": ["score"]}]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:medglip:prediction-record",
+        **schema,
+        "if": {"required": ["task"], "properties": {"task": {"const": "grounding"}}},
+        "then": {
+            "properties": {
+                "answer": {"type": "array", "items": region},
+                "prediction": {"anyOf": [{"type": "array", "items": scored}, {"type": "null"}]},
+            }
+        },
+        "else": {"properties": {"answer": texts, "prediction": {"anyOf": [_TEXT, {"type": "null"}]}}},
+        **definitions,
+    }
+
 
 REQUIRED = tuple(
     field.name
@@ -89,10 +229,10 @@ def check_against(records: Sequence[Record], references: Path) -> None:
     answers differ as texts; with the line for a reference without id.
     """
     answers = _references(references)
-    found = {record["id"]: record["answer"] for record in records}
-    missing = [name for name in answers if name not in found]
-    extra = [name for name in found if name not in answers]
-    unlike = [name for name, answer in answers.items() if answer is not None and found.get(name, answer) != answer]
+    scored = {record["id"]: record["answer"] for record in records}
+    missing = [name for name in answers if name not in scored]
+    extra = [name for name in scored if name not in answers]
+    unlike = [name for name, answer in answers.items() if answer is not None and scored.get(name, answer) != answer]
     for names, problem, fix in (
         (missing, "have no prediction", "predict the whole data set; nothing is left out silently"),
         (extra, "are not in the reference file", "score against the data set that was predicted"),
@@ -126,13 +266,13 @@ def shown(names: Sequence[str]) -> str:
 def data_sha256(records: Sequence[Record]) -> str:
     """Hash of what is scored, whatever the order of the records and the time they took."""
     digest = hashlib.sha256(b"[")
-    for place, record in enumerate(sorted(records, key=lambda record: record["id"])):
+    for index, record in enumerate(sorted(records, key=lambda record: record["id"])):
         meta = record.get("meta") or {}
         scored = {name: record.get(name) for name in SCORED} | {
             name: meta[name] for name in SCORED_META if name in meta
         }
         row = json.dumps(scored, sort_keys=True, ensure_ascii=False)
-        digest.update((", " * (place > 0) + row).encode())
+        digest.update((", " * (index > 0) + row).encode())
     digest.update(b"]")
     return digest.hexdigest()
 
@@ -152,7 +292,7 @@ def asked_phrases(record: Record) -> list[str]:
     return list(dict.fromkeys(record.get("phrases") or [record["question"]]))
 
 
-def regions_by_phrase(record: Record, name: str) -> dict[str, list[Region]]:
+def regions_by_phrase(record: Record, name: Literal["answer", "prediction"]) -> dict[str, list[Region]]:
     """The regions in field `name`, for each asked phrase; all of them where a single phrase was asked.
 
     Raises `BadInput` naming the record for a region of a phrase that was not asked, and for broken regions.
@@ -167,7 +307,7 @@ def regions_by_phrase(record: Record, name: str) -> dict[str, list[Region]]:
     return regions
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Record]]:
+def _rows(path: Path) -> Iterator[tuple[int, Row]]:
     """Line numbers and objects of a file; a last line without an end that is no JSON is called half-written."""
     if not path.is_file():
         raise BadInput("no such file.", file=path, fix="give the predictions.jsonl of a run")
@@ -199,7 +339,7 @@ def _records(path: Path, task: Task) -> Iterator[Record]:
             raise BadInput(error.problem, file=path, row=number, fix=error.fix) from error
 
 
-def _record(row: Record, task: Task) -> Record:
+def _record(row: Row, task: Task) -> Record:
     missing = [name for name in REQUIRED if row.get(name) is None and not (name == "prediction" and name in row)]
     if missing:
         raise BadInput(f"missing: {', '.join(missing)}.", fix="records hold the fields of eval/record.schema.json")
@@ -216,13 +356,18 @@ def _record(row: Record, task: Task) -> Record:
         raise BadInput("id or image_id is empty.", fix="every sample has an id, and an image or what stands for it")
     if row["prediction"] is None:
         record |= {"prediction": [] if task == "grounding" else "", "failed": True}
-    if task == "grounding":
-        return _checked_regions(record)
-    record["answer"], record["prediction"] = _answer(record), _text(record, "prediction")
-    return record
+    if task != "grounding":
+        record["answer"], record["prediction"] = _answer(record), _text(record, "prediction")
+        return cast(Record, record)
+    for name in ("answer", "prediction"):
+        if not isinstance(record[name], list):
+            raise BadInput(f"{name} is not a list.", fix="give a list of regions, empty where there are none")
+    regions_by_phrase(cast(Record, record), "answer")
+    regions_by_phrase(cast(Record, record), "prediction")
+    return cast(Record, record)
 
 
-def _check_kinds(row: Record) -> None:
+def _check_kinds(row: Row) -> None:
     """`meta` is an object, `phrases` a list of texts; either may be missing."""
     meta, phrases = row.get("meta"), row.get("phrases")
     if meta is not None and not isinstance(meta, dict):
@@ -235,14 +380,14 @@ def _split(name: str) -> str:
     return _SPLITS.get(name.lower(), name)
 
 
-def _answer(row: Record) -> str | list[str]:
+def _answer(row: Row) -> str | list[str]:
     """A text, or a list of acceptable ones."""
     if not isinstance(row["answer"], list):
         return _text(row, "answer")
     return [_text({"answer": part}, "answer") for part in row["answer"]]
 
 
-def _text(row: Record, name: str) -> str:
+def _text(row: Row, name: str) -> str:
     value = row.get(name)
     if isinstance(value, str) and value.isascii():
         return value
@@ -250,27 +395,11 @@ def _text(row: Record, name: str) -> str:
         return str(value)
     if not isinstance(value, str):
         raise BadInput(f"{name} is {value!r}.", fix="give a string")
-    if not _is_unicode(value):
-        raise BadInput(f"{name} holds half a character: {value!a}.", fix="write the text as UTF-8")
-    return value
-
-
-def _is_unicode(text: str) -> bool:
-    """No lone surrogate, which no file can hold."""
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _checked_regions(record: Record) -> Record:
-    for name in ("answer", "prediction"):
-        if not isinstance(record[name], list):
-            raise BadInput(f"{name} is not a list.", fix="give a list of regions, empty where there are none")
-    regions_by_phrase(record, "answer")
-    regions_by_phrase(record, "prediction")
-    return record
+        value.encode()
+    except UnicodeEncodeError as error:  # a lone surrogate, which no file can hold
+        raise BadInput(f"{name} holds half a character: {value!a}.", fix="write the text as UTF-8") from error
+    return value
 
 
 def _region(row: Any, name: str, record_id: str) -> Region:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,16 @@ LONGEST = 4000
 """Characters of one text that are shown; the rest is counted."""
 
 
-def pick_cases(systems: Sequence[System], most: int, seed: int) -> list[Case]:
-    """At most `most` samples, equal parts of every task; of each a third best, a third worst, a third at random.
+def pick_cases(systems: Sequence[System], max_cases: int, seed: int) -> list[Case]:
+    """At most `max_cases` samples, equal parts of every task; of each a third best, a third worst, a third at random.
 
     The same records and seed give the same cases. Ties are broken by the draw, so that no file order shows through.
     """
     tasks: list[Task] = [task for task in TITLES if any(system.task == task for system in systems)]
     samples = {task: _samples([s for s in systems if s.task == task], task) for task in tasks}
-    rng, left, cases = np.random.default_rng(seed), most, []
-    for place, task in enumerate(sorted(tasks, key=lambda task: len(samples[task]))):
-        share = min(len(samples[task]), left // (len(tasks) - place))
+    rng, left, cases = np.random.default_rng(seed), max_cases, []
+    for index, task in enumerate(sorted(tasks, key=lambda task: len(samples[task]))):
+        share = min(len(samples[task]), left // (len(tasks) - index))  # what a small task leaves the next ones take
         cases += _pick(samples[task], share, rng)
         left -= share
     return sorted(cases, key=lambda case: tasks.index(case.task))
@@ -44,6 +45,8 @@ def _samples(systems: Sequence[System], task: Task) -> list[Case]:
 
 def _case(task: Task, found: Mapping[str, tuple[System, Record]]) -> Case:
     record = next(record for _, record in found.values())
+    meta = record.get("meta") or {}
+    strata = {"dataset": record["dataset"]} | {axis: record.get(axis) or meta.get(axis) for axis in (*AXES, "level")}
     values = [system.values[row["id"]] for system, row in found.values() if row["id"] in system.values]
     return Case(
         task=task,
@@ -51,37 +54,27 @@ def _case(task: Task, found: Mapping[str, tuple[System, Record]]) -> Case:
         image=(record["dataset"], record["image_id"]),
         question=record["question"],
         reference=record["answer"],
-        strata=_strata(record),
+        strata={axis: str(value).strip() for axis, value in strata.items() if value not in (None, "")},
         records={name: row for name, (_, row) in found.items()},
         value=float(np.mean(values)) if values else float("nan"),
         pick="random",
     )
 
 
-def _strata(record: Record) -> dict[str, str]:
-    meta = record.get("meta") or {}
-    found = {"dataset": record["dataset"]} | {axis: record.get(axis) or meta.get(axis) for axis in (*AXES, "level")}
-    return {axis: str(value).strip() for axis, value in found.items() if value not in (None, "")}
-
-
-def _pick(samples: Sequence[Case], most: int, rng: np.random.Generator) -> list[Case]:
+def _pick(samples: Sequence[Case], max_cases: int, rng: np.random.Generator) -> list[Case]:
     """Best, worst and random samples, none twice; those without a value come by the draw alone."""
-    shuffled = [samples[place] for place in rng.permutation(len(samples))]
+    shuffled = [samples[index] for index in rng.permutation(len(samples))]
     ranked = sorted((case for case in shuffled if np.isfinite(case.value)), key=lambda case: -case.value)
-    third = min(most // 3, len(ranked) // 2)
+    third = min(max_cases // 3, len(ranked) // 2)
     best, worst = ranked[:third], ranked[::-1][:third]
     taken = {id(case) for case in (*best, *worst)}
-    rest = [case for case in shuffled if id(case) not in taken][: most - 2 * third]
+    rest = [case for case in shuffled if id(case) not in taken][: max_cases - 2 * third]
     picks = {"random": rest, "best": best, "worst": worst}
-    return [_as(case, pick) for pick, group in picks.items() for case in group]
-
-
-def _as(case: Case, pick: str) -> Case:
-    return Case(**{**vars(case), "pick": pick})
+    return [replace(case, pick=pick) for pick, group in picks.items() for case in group]
 
 
 def page_data(content: Content, score_threshold: float) -> dict[str, Any]:
-    """What the page's script reads; every picture once, cases refer to it by its place."""
+    """What the page's script reads; every image once, cases refer to it by its index."""
     pictures: dict[ImageKey, int] = {}
     for case in content.cases:
         pictures.setdefault(case.image, len(pictures))
@@ -114,15 +107,15 @@ def _row(case: Case, image: int, systems: Mapping[tuple[Task, str], System]) -> 
     row = {"t": case.task, "id": case.id, "i": image, "q": cut(case.question), "x": dict(case.strata)}
     row |= {"k": case.pick, "v": round(case.value, 4) if np.isfinite(case.value) else None, "a": answers}
     if case.task == "grounding":
-        return row | {"f": asked_phrases(next(iter(case.records.values()))), "r": _said(case.reference)}
+        return row | {"f": asked_phrases(next(iter(case.records.values()))), "r": _count_regions(case.reference)}
     return row | {"r": cut(str(case.reference))}
 
 
 def _answer(record: Record, system: System, *, is_grounding: bool) -> dict[str, Any]:
-    said, threshold = record["prediction"], float(system.scores.settings.get("score_threshold", 0.5))
-    answer: dict[str, Any] = {"p": _said(said, threshold) if is_grounding else cut(str(said))}
+    prediction, threshold = record["prediction"], float(system.scores.settings.get("score_threshold", 0.5))
+    answer: dict[str, Any] = {"p": _count_regions(prediction, threshold) if is_grounding else cut(str(prediction))}
     parsed = record.get("parsed")
-    if isinstance(parsed, str) and parsed.strip().lower() not in ("", str(said).strip().lower()):
+    if isinstance(parsed, str) and parsed.strip().lower() not in ("", str(prediction).strip().lower()):
         answer["read"] = cut(parsed)
     if mark := system.marks.get(record["id"]):
         answer["m"] = mark
@@ -135,11 +128,11 @@ def _answer(record: Record, system: System, *, is_grounding: bool) -> dict[str, 
     return answer
 
 
-def _said(regions: Sequence[Mapping[str, Any]], score_threshold: float = 0.0) -> str:
+def _count_regions(regions: Sequence[Mapping[str, Any]], score_threshold: float = 0.0) -> str:
     """Regions in words: how many count as said, and how many less certain ones there are besides."""
     num = sum(float(region.get("score", 1.0)) >= score_threshold for region in regions)
-    said = "no region" if not num else f"{num} region{'s' if num > 1 else ''}"
-    return said if num == len(regions) else f"{said} ({len(regions) - num} below {score_threshold:g})"
+    text = "no region" if not num else f"{num} region{'s' if num > 1 else ''}"
+    return text if num == len(regions) else f"{text} ({len(regions) - num} below {score_threshold:g})"
 
 
 def _boxes(regions: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

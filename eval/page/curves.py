@@ -11,8 +11,8 @@ from .intervals import nice_step
 
 WIDTH, HEIGHT = 300, 190
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 20, 30
-MOST_POINTS = 300
-MOST_FALSE = 8
+MAX_POINTS = 300
+MAX_FALSE = 8
 """False positives an image up to which FROC is drawn, as its mean sensitivity is taken."""
 
 Points = Sequence[tuple[float, float]]
@@ -23,20 +23,12 @@ def losses(content: Content) -> str:
     plots = []
     for run in content.runs:
         for name, rows in run.losses.items():
-            points = _thinned([(float(row["step"]), float(row["loss"])) for row in rows if _has_loss(row)])
+            every = points_of(rows, "step", "loss")
+            points = every[:: max(1, -(-len(every) // MAX_POINTS))]
             if len(points) > 1:
                 title = name if len(content.runs) == 1 else f"{run.name}/{name}"
                 plots.append(_plot(title, "step", "loss", {"faint": points, "line": _smooth(points)}))
     return f'<div class="plots">{"".join(plots)}</div>' if plots else ""
-
-
-def _has_loss(row: Mapping[str, Any]) -> bool:
-    return all(isinstance(row.get(name), int | float) and np.isfinite(row[name]) for name in ("step", "loss"))
-
-
-def _thinned(points: Points) -> Points:
-    every = max(1, -(-len(points) // MOST_POINTS))
-    return points[::every]
 
 
 def _smooth(points: Points) -> Points:
@@ -56,10 +48,10 @@ def calibration(content: Content) -> str:
             title = f"{name}: precision and recall, IoU 0.5"
             plots.append(_plot(title, "recall", "precision", {"line": pr}, (0, 1), (0, 1)))
         froc = points_of(found.get("froc"), "false_positives", "sensitivity")
-        if froc := [point for point in froc if point[0] <= MOST_FALSE]:
+        if froc := [point for point in froc if point[0] <= MAX_FALSE]:
             plots.append(
                 _plot(
-                    f"{name}: FROC", "false positives an image", "sensitivity", {"line": froc}, (0, MOST_FALSE), (0, 1)
+                    f"{name}: FROC", "false positives an image", "sensitivity", {"line": froc}, (0, MAX_FALSE), (0, 1)
                 )
             )
     return f'<div class="plots">{"".join(plots)}</div>' if plots else ""
@@ -85,10 +77,14 @@ _STYLE = (
 )
 
 
-def points_of(rows: Sequence[Mapping[str, float]] | None, x_name: str, y_name: str) -> Points:
+def points_of(rows: Sequence[Mapping[str, Any]] | None, x_name: str, y_name: str) -> Points:
     """(x, y) of every row; rows without numbers are passed over."""
-    points = [(float(row.get(x_name, np.nan)), float(row.get(y_name, np.nan))) for row in rows or ()]
-    return [point for point in points if np.isfinite(point).all()]
+    pairs = [(row.get(x_name), row.get(y_name)) for row in rows or ()]
+    return [
+        (float(x), float(y))
+        for x, y in pairs
+        if isinstance(x, int | float) and isinstance(y, int | float) and np.isfinite((x, y)).all()
+    ]
 
 
 def _plot(
@@ -123,20 +119,15 @@ def _drawing(
         down = HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (min(y, y_high) - y_low) / spread[1]
         return f"{across:.1f},{down:.1f}"
 
-    drawn = "".join(
-        f'<path class="{kind}" d="M{"L".join(at(*point) for point in points)}"/>' + _dots(kind, points, at)
-        for kind, points in lines.items()
-    )
+    drawn = ""
+    for kind, points in lines.items():
+        drawn += f'<path class="{kind}" d="M{"L".join(at(*point) for point in points)}"/>'
+        for x, y in (at(*point).split(",") for point in points) if "dots" in kind else ():
+            drawn += f'<circle class="dot" cx="{x}" cy="{y}" r="3"/>'
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
         f"{_axes(at, (x_low, x_high), (y_low, y_high), x_name, y_name)}{drawn}</svg>"
     )
-
-
-def _dots(kind: str, points: Points, at: Any) -> str:
-    if "dots" not in kind:
-        return ""
-    return "".join('<circle class="dot" cx="{}" cy="{}" r="3"/>'.format(*at(*point).split(",")) for point in points)
 
 
 def _axes(at: Any, x_range: tuple[float, float], y_range: tuple[float, float], x_name: str, y_name: str) -> str:

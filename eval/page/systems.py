@@ -58,26 +58,21 @@ def make_system(
 
 def sample_values(measured: Measured, ordered: Sequence[Record], metrics: Sequence[str]) -> dict[str, float]:
     """Record id -> the first of the metrics that is defined on that record alone; mean over its phrases."""
-    ids = _ids(measured, ordered)
+    by_record = [record["id"] for record in ordered]
+    by_phrase = [record["id"] for record in ordered for _ in asked_phrases(record)]
+    ids = next((ids for ids in (by_record, by_phrase) if len(ids) == len(measured.clusters)), [])
     found: dict[str, float] = {}
     for metric in [metric for metric in metrics if ids and metric in measured.measures]:
         parts: dict[str, list[float]] = {}
         part = measured.measures[metric]
-        for row, value in zip(part.rows_N, _alone(part), strict=True):
+        for row, value in zip(part.rows_N, _value_each(part), strict=True):
             if np.isfinite(value):
                 parts.setdefault(ids[row], []).append(float(value))
         found = {key: float(np.mean(values)) for key, values in parts.items()} | found
     return found
 
 
-def _ids(measured: Measured, ordered: Sequence[Record]) -> list[str]:
-    """The record id of every input; none where inputs are neither records nor their phrases."""
-    by_record = [record["id"] for record in ordered]
-    by_phrase = [record["id"] for record in ordered for _ in asked_phrases(record)]
-    return next((ids for ids in (by_record, by_phrase) if len(ids) == len(measured.clusters)), [])
-
-
-def _alone(part: Measure) -> Floats:
+def _value_each(part: Measure) -> Floats:
     """float64[N]: the metric on each sample by itself."""
     num = len(part.rows_N)
     with np.errstate(all="ignore"):
@@ -95,14 +90,20 @@ def base_of(systems: Sequence[System]) -> System:
 def pairs_of(systems: Sequence[System], settings: EvalSettings) -> list[Pair]:
     """Every system of one task less the base in the headline metrics, p-values corrected over all of them."""
     base = base_of(systems)
+    names = page_metrics(base.task)
     others = [system for system in systems if system is not base]
     why_not = {system.name: _why_not(system, base) for system in others}
+
+    def headline(system: System) -> Measured:
+        measures = system.measured.measures
+        return replace(system.measured, measures={name: measures[name] for name in names if name in measures})
+
     found: dict[str, Mapping[str, Difference]] = {
-        system.name: differences(_headline(system), _headline(base), settings)
+        system.name: differences(headline(system), headline(base), settings)
         for system in others
         if not why_not[system.name]
     }
-    corrected, family = add_holm(found, page_metrics(base.task)) if found else ({}, "")
+    corrected, family = add_holm(found, names) if found else ({}, "")
     return [
         Pair(
             task=base.task,
@@ -114,13 +115,6 @@ def pairs_of(systems: Sequence[System], settings: EvalSettings) -> list[Pair]:
         )
         for name, why in why_not.items()
     ]
-
-
-def _headline(system: System) -> Measured:
-    measures = system.measured.measures
-    return replace(
-        system.measured, measures={name: measures[name] for name in page_metrics(system.task) if name in measures}
-    )
 
 
 def _why_not(system: System, base: System) -> str:

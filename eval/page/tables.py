@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -17,104 +17,96 @@ from .intervals import estimate_text, words
 COUNTED = ("scored", "abstained", "failed", "skipped")
 
 
+def _table(head: str, body: str, kind: str = "") -> str:
+    """A table that scrolls where it is too wide."""
+    style = f' class="{kind}"' if kind else ""
+    return (
+        f'<div class="scroll" tabindex="0"><table{style}><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _head(names: Iterable[str]) -> str:
+    return "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+
+
 def headline(content: Content) -> str:
-    """A table a task: a row a system, a column a metric; value, interval and n in every cell; all metrics below."""
+    """One table for each task: a row for each system, a column for each metric, all metrics below.
+
+    Value, interval and n stand in every cell.
+    """
     return "".join(_headline_of(content.of(task)) for task in content.tasks)
 
 
 def _headline_of(systems: Sequence[System]) -> str:
     scores = systems[0].scores
     names = [name for name in page_metrics(systems[0].task) if any(name in s.scores.metrics for s in systems)]
-    head = "".join(f'<th scope="col">{escape(words(name))}</th>' for name in ("", *names))
     body = "".join(
         f'<tr><th scope="row">{escape(s.name)}</th>{"".join(_cell(s.scores.metrics.get(name)) for name in names)}</tr>'
         for s in systems
     )
     protocols = dict.fromkeys(f"{s.scores.protocol} {s.scores.version}" for s in systems)
     under = f"protocol {', '.join(protocols)}; {scores.counts.get('clusters', 0)} clusters"
+    notes = dict.fromkeys(note for s in systems for note in s.scores.notes)
     return (
         f'<h3>{TITLES[systems[0].task]} <span class="under">{escape(under)}</span></h3>'
-        f'<div class="scroll" tabindex="0"><table class="scores">'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        f"{_every_metric(systems)}{_notes(systems)}"
+        f"{_table(_head(words(name) for name in ('', *names)), body, 'scores')}{_every_metric(systems)}"
+        + "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
     )
 
 
-def _cell(found: Estimate | None) -> str:
-    if found is None:
+def _cell(shown: Estimate | None) -> str:
+    if shown is None:
         return '<td class="none">–</td>'
-    interval = "no interval" if found.low is None else f"{found.low:.3f} – {found.high:.3f}"
+    interval = "no interval" if shown.low is None else f"{shown.low:.3f} – {shown.high:.3f}"
     return (
-        f'<td title="{escape(found.method)}"><b>{found.value:.3f}</b><span class="interval">{interval}</span>'
-        f'<span class="n">n = {found.n}</span></td>'
+        f'<td title="{escape(shown.method)}"><b>{shown.value:.3f}</b><span class="interval">{interval}</span>'
+        f'<span class="n">n = {shown.n}</span></td>'
     )
 
 
 def _every_metric(systems: Sequence[System]) -> str:
     names = dict.fromkeys(name for s in systems for name in s.scores.metrics)
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in ("metric", *(s.name for s in systems)))
-    body = "".join(
-        f'<tr><th scope="row">{escape(words(name))}</th>'
-        + "".join(_small_cell(s.scores.metrics.get(name)) for s in systems)
-        + "</tr>"
-        for name in names
-    )
-    return (
-        f"<details><summary>All {len(names)} metrics</summary>"
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div></details>"
-    )
-
-
-def _small_cell(found: Estimate | None) -> str:
-    return "<td>–</td>" if found is None else f'<td class="num">{estimate_text(found)} n={found.n}</td>'
-
-
-def _notes(systems: Sequence[System]) -> str:
-    notes = dict.fromkeys(note for s in systems for note in s.scores.notes)
-    return "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+    body = ""
+    for name in names:
+        cells = [s.scores.metrics.get(name) for s in systems]
+        row = ["<td>–</td>" if c is None else f'<td class="num">{estimate_text(c)} n={c.n}</td>' for c in cells]
+        body += f'<tr><th scope="row">{escape(words(name))}</th>{"".join(row)}</tr>'
+    table = _table(_head(["metric", *(s.name for s in systems)]), body)
+    return f"<details><summary>All {len(names)} metrics</summary>{table}</details>"
 
 
 def counts(content: Content) -> str:
-    """A row a system: n and where every sample went; the other counts of the protocol in words."""
+    """A row for each system: n and where every sample went; the other counts of the protocol in words."""
     head = "".join(f'<th scope="col" class="num">{name}</th>' for name in ("n", *COUNTED))
     body = "".join(_counts_row(system) for system in content.systems)
-    return (
-        '<div class="scroll" tabindex="0"><table class="counts"><thead><tr><th scope="col">records</th>'
-        f'{head}<th scope="col">further counts</th></tr></thead><tbody>{body}</tbody></table></div>'
-    )
+    return _table(f'<th scope="col">records</th>{head}<th scope="col">further counts</th>', body, "counts")
 
 
 def _counts_row(system: System) -> str:
-    found = system.scores.counts
-    total = found.get("n", found.get("records", len(system.records)))
-    cells = "".join(f'<td class="num">{found.get(name, "–")}</td>' for name in COUNTED)
-    others = ", ".join(f"{words(k)} {v}" for k, v in found.items() if k not in (*COUNTED, "n"))
+    numbers = system.scores.counts
+    total = numbers.get("n", numbers.get("records", len(system.records)))
+    cells = "".join(f'<td class="num">{numbers.get(name, "–")}</td>' for name in COUNTED)
+    others = ", ".join(f"{words(k)} {v}" for k, v in numbers.items() if k not in (*COUNTED, "n"))
+    added = sum(numbers.get(name, 0) for name in COUNTED)
+    if "n" in numbers and set(COUNTED) & set(numbers) and added != numbers["n"]:
+        others += f" · these add up to {added}, not to n"
     return (
         f'<tr><th scope="row">{escape(system.task)} · {escape(system.name)}</th><td class="num">{total}</td>{cells}'
-        f"<td>{escape(others)}{escape(_mismatch(found))}</td></tr>"
+        f"<td>{escape(others)}</td></tr>"
     )
-
-
-def _mismatch(found: dict[str, int]) -> str:
-    if "n" not in found or not set(COUNTED) & set(found):
-        return ""
-    total = sum(found.get(name, 0) for name in COUNTED)
-    return "" if total == found["n"] else f" · these add up to {total}, not to n"
 
 
 def skipped(content: Content) -> str:
     """What the runs left out before prediction, by reason."""
-    return "".join(_skipped_of(run) for run in content.runs) or '<p class="note">Nothing was left out of the runs.</p>'
-
-
-def _skipped_of(run: RunFacts) -> str:
-    if not run.skipped:
-        return ""
-    reasons = Counter(_reason(str(row.get("why", ""))) for row in run.skipped)
-    items = "".join(f"<li>{count} × {escape(reason)}</li>" for reason, count in reasons.most_common(12))
-    more = f"<li>{len(reasons) - 12} further reasons</li>" if len(reasons) > 12 else ""
-    return f"<p>{escape(run.name)}: {len(run.skipped)} items left out of the data.</p><ul>{items}{more}</ul>"
+    parts = ""
+    for run in content.runs:
+        if run.skipped:
+            reasons = Counter(_reason(str(row.get("why", ""))) for row in run.skipped)
+            items = "".join(f"<li>{count} × {escape(reason)}</li>" for reason, count in reasons.most_common(12))
+            more = f"<li>{len(reasons) - 12} further reasons</li>" if len(reasons) > 12 else ""
+            parts += f"<p>{escape(run.name)}: {len(run.skipped)} items left out of the data.</p><ul>{items}{more}</ul>"
+    return parts or '<p class="note">Nothing was left out of the runs.</p>'
 
 
 def _reason(why: str) -> str:
@@ -126,25 +118,18 @@ def _reason(why: str) -> str:
 def protocols(content: Content) -> str:
     """Each protocol in the words of the module that holds its rules."""
     shown: dict[tuple[Task, str], Scores] = {(s.task, s.scores.protocol): s.scores for s in content.systems}
-    return "".join(
-        f"<h3>{TITLES[task]}: {escape(words(name))} {escape(scores.version)}</h3>"
-        f"{_paragraphs(protocol_rules(name, task))}"
-        for (task, name), scores in shown.items()
-    )
-
-
-def _paragraphs(text: str) -> str:
-    return "".join(f'<p class="rules">{escape(_unwrapped(part))}</p>' for part in text.split("\n\n") if part.strip())
-
-
-def _unwrapped(paragraph: str) -> str:
-    """A paragraph without the line ends of the source; points of a list keep theirs."""
-    return re.sub(r"\n(?!- )\s*", " ", paragraph)
+    text = ""
+    for (task, name), scores in shown.items():
+        text += f"<h3>{TITLES[task]}: {escape(words(name))} {escape(scores.version)}</h3>"
+        for part in protocol_rules(name, task).split("\n\n"):
+            if part.strip():  # without the line ends of the source; points of a list keep theirs
+                unwrapped = re.sub(r"\n(?!- )\s*", " ", part)
+                text += f'<p class="rules">{escape(unwrapped)}</p>'
+    return text
 
 
 def provenance(content: Content) -> str:
     """Commands, hashes, versions, settings and seeds."""
-    commands = "\n".join(content.commands)
     rows = "".join(
         f'<tr><th scope="row">{escape(s.task)} · {escape(s.name)}</th><td>{escape(s.file)}</td>'
         f"<td><code>{s.file_sha256[:16]}</code></td><td><code>{s.scores.data_sha256[:16]}</code></td>"
@@ -155,11 +140,14 @@ def provenance(content: Content) -> str:
         f'<th scope="col">{n}</th>' for n in ("records", "file", "file sha256", "scored data sha256", "model")
     )
     settings: dict[Task, dict[str, Any]] = {s.task: s.scores.settings for s in content.systems}
+    commands = "\n".join(content.commands)
+    software = ", ".join(f"{name} {version}" for name, version in content.systems[0].scores.software.items())
     return (
-        f"<pre>{escape(commands)}</pre>"
-        f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        f"<p>{escape(_software(content))}</p>"
-        + "".join(_details(f"Settings of the scores: {TITLES[t]}", _json(v)) for t, v in settings.items())
+        f"<pre>{escape(commands)}</pre>{_table(head, rows)}<p>{escape(f'Software: {software}.')}</p>"
+        + "".join(
+            _details(f"Settings of the scores: {TITLES[task]}", json.dumps(values, indent=1, default=str))
+            for task, values in settings.items()
+        )
         + "".join(_run_facts(run) for run in content.runs)
     )
 
@@ -169,24 +157,14 @@ def _models(system: System) -> str:
     return ", ".join(name for name in names if name) or "not said"
 
 
-def _software(content: Content) -> str:
-    software = content.systems[0].scores.software
-    return "Software: " + ", ".join(f"{name} {version}" for name, version in software.items()) + "."
-
-
 def _run_facts(run: RunFacts) -> str:
-    seed = "" if run.seed is None else f", seed {run.seed}"
-    stages = ", ".join(f"{name} {seconds:g} s" for name, seconds in run.seconds.items())
-    total = (
-        f"{run.name}{seed}: {sum(run.seconds.values()):.0f} s in all ({stages})." if stages else f"{run.name}{seed}."
-    )
+    total = run.name + ("" if run.seed is None else f", seed {run.seed}")
+    if run.seconds:
+        stages = ", ".join(f"{name} {seconds:g} s" for name, seconds in run.seconds.items())
+        total += f": {sum(run.seconds.values()):.0f} s in all ({stages})"
     settings = _details(f"Every setting of {run.name}", run.settings) if run.settings else ""
-    return f"<p>{escape(total)}</p>{settings}"
+    return f"<p>{escape(total)}.</p>{settings}"
 
 
 def _details(title: str, text: str) -> str:
     return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
-
-
-def _json(settings: dict[str, object]) -> str:
-    return json.dumps(settings, indent=1, default=str)

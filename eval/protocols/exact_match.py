@@ -29,7 +29,7 @@ def rules(settings: EvalSettings) -> VqaRules:
         protocol=PROTOCOL,
         version=VERSION,
         is_yes_no=is_yes_no,
-        is_abstention=lambda text: said(text) is None,
+        is_abstention=lambda text: read_answer(text) is None,
         score=score,
     )
 
@@ -58,7 +58,7 @@ def parse_yes_no(text: str) -> Literal["yes", "no"] | None:
     return None
 
 
-def said(prediction: str) -> str | None:
+def read_answer(prediction: str) -> str | None:
     """Yes or no, None for an abstention: a text that is nothing else once normalised, or by `parse_yes_no`."""
     return normalize(prediction) if is_yes_no(prediction) else parse_yes_no(prediction)
 
@@ -73,7 +73,7 @@ def score(prediction: str, reference: str, is_closed: bool) -> dict[str, float]:
     wanted = normalize(reference)
     is_right = float(normalize(prediction) == wanted)
     if is_closed:
-        is_right = float(said(prediction) == wanted) if is_yes_no(reference) else is_right
+        is_right = float(read_answer(prediction) == wanted) if is_yes_no(reference) else is_right
         return {"closed_accuracy": is_right, "overall_accuracy": is_right}
     f1, recall = token_f1_recall(prediction, reference)
     return {"open_accuracy": is_right, "open_f1": f1, "open_recall": recall, "overall_accuracy": is_right}

@@ -56,13 +56,13 @@ def is_yes_no(reference: str) -> bool:
 
 def is_abstention(prediction: str) -> bool:
     """Neither or both of the substrings yes, no in the answer that is read out of the text."""
-    text = _cleared(parse(opened(prediction)))
+    text = _cleared(parse(open_answer(prediction)))
     return ("yes" in text) == ("no" in text)
 
 
 def score(prediction: str, reference: str, is_closed: bool, closed_def: ClosedDef) -> dict[str, float]:
     """closed_accuracy; or open_accuracy, open_f1, open_precision, open_recall, open_bleu_1 ..; and overall_accuracy."""
-    said, wanted = opened(prediction), reference
+    said, wanted = open_answer(prediction), reference
     if closed_def == "yes_no":
         said, wanted = said.lower().strip(), wanted.lower().strip()
     answer = parse(said)
@@ -81,27 +81,27 @@ def _is_closed_right(answer: str, wanted: str) -> float:
     return float(text == wanted.lower())
 
 
-def opened(prediction: str) -> str:
+def open_answer(prediction: str) -> str:
     """What the last box holds, else what the answer tags hold, else the text."""
-    box = boxed(prediction)
+    box = read_box(prediction)
     if box != _NO_BOX:
         return box
-    return tagged(prediction) if "<answer>" in prediction else prediction
+    return read_tags(prediction) if "<answer>" in prediction else prediction
 
 
 def parse(text: str) -> str:
     """Lower case; the box or tag again; then what follows the last of each lead such as "answer is", unstripped."""
     text = text.lower()
     if "boxed" in text:
-        text = boxed(text)
+        text = read_box(text)
     elif "<answer>" in text:
-        text = tagged(text)
+        text = read_tags(text)
     for lead in _LEADS:
         text = text.split(lead)[-1]
     return text
 
 
-def boxed(text: str) -> str:
+def read_box(text: str) -> str:
     r"""What the last `\boxed{}` holds, braces balanced; "None" where there is no closed box."""
     _, box, rest = text.rpartition(_BOX)
     depth = 1
@@ -112,7 +112,7 @@ def boxed(text: str) -> str:
     return _NO_BOX
 
 
-def tagged(text: str) -> str:
+def read_tags(text: str) -> str:
     """What stands between answer tags, several joined by blanks; the text itself where that is nothing."""
     return " ".join(_TAGGED.findall(text)).strip() or text
 

@@ -1,6 +1,6 @@
 import pytest
 
-from medglip.eval.protocols.exact_match import is_yes_no, normalize, parse_yes_no, said, score, token_f1_recall
+from medglip.eval.protocols.exact_match import is_yes_no, normalize, parse_yes_no, read_answer, score, token_f1_recall
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_yes_no_is_read_by_whole_words(text: str, answer: str | None) -> None:
 
 
 def test_what_normalises_to_yes_or_no_says_so() -> None:
-    assert said("the yes") == "yes"
-    assert said("n.o") == "no"
-    assert said("yes or no") is None
+    assert read_answer("the yes") == "yes"
+    assert read_answer("n.o") == "no"
+    assert read_answer("yes or no") is None
     assert is_yes_no("Yes.")
     assert not is_yes_no("yes it is")
 

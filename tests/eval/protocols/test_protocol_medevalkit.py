@@ -2,7 +2,7 @@
 
 import pytest
 
-from medglip.eval.protocols.medevalkit_rule import boxed, is_abstention, opened, parse, score, tagged
+from medglip.eval.protocols.medevalkit_rule import is_abstention, open_answer, parse, read_box, read_tags, score
 from medglip.eval.protocols.sentence_bleu import sentence_bleu
 
 
@@ -52,13 +52,13 @@ def test_an_empty_answer_is_nought() -> None:
 
 
 def test_where_the_answer_is_read() -> None:
-    assert boxed(r"\boxed{a} or \boxed{ b{c}d }") == "b{c}d"
-    assert boxed(r"\boxed{a") == "None"
-    assert boxed("{a}") == "None"
-    assert opened(r"so \boxed{Yes} <answer>no</answer>") == "Yes"
-    assert opened("<answer>no</answer>, <answer> or yes </answer>") == "no  or yes"
-    assert tagged("<answer>a<answer>b</answer>") == "a<answer>b"
-    assert tagged("<answer>no") == "<answer>no"
+    assert read_box(r"\boxed{a} or \boxed{ b{c}d }") == "b{c}d"
+    assert read_box(r"\boxed{a") == "None"
+    assert read_box("{a}") == "None"
+    assert open_answer(r"so \boxed{Yes} <answer>no</answer>") == "Yes"
+    assert open_answer("<answer>no</answer>, <answer> or yes </answer>") == "no  or yes"
+    assert read_tags("<answer>a<answer>b</answer>") == "a<answer>b"
+    assert read_tags("<answer>no") == "<answer>no"
     assert parse("The answer is: **Answer**: Yes") == " yes"
     assert parse("**answer**answer**") == "answer**"
     assert parse("the boxed one") == "None"
