@@ -329,3 +329,19 @@ def report_names() -> list[str]:
     """What `--metrics` takes: metrics, and names that stand for several."""
     groups = [key for key, entry in TEXT_METRICS.items() if key not in entry.names]
     return [*groups, *(metric.name for metric in metrics_of("report"))]
+
+
+def markdown() -> str:
+    """The tables as `docs/evaluation.md` has them."""
+    lines = ["| `--protocol` | whose | metrics |", "|---|---|---|"]
+    lines += [f"| `{key}` | {entry.title} | {entry.summary} |" for key, entry in VQA_PROTOCOLS.items()]
+    lines += ["", "| metrics | what | source | needs |", "|---|---|---|---|"]
+    for table in (TEXT_METRICS, FIELD_METRICS, GROUNDING_MEASURES):
+        for key, entry in table.items():
+            names = ", ".join(
+                f"`{m.name}`" + ("" if m.higher_is_better else " (lower is better)") for m in entry.metrics
+            )
+            needs = f"`meta.{key}`" if isinstance(entry, FieldEntry) else ""
+            needs = "Java" if isinstance(entry, TextEntry) and entry.needs_java else needs
+            lines.append(f"| {names} | {entry.title} | {entry.source} | {needs} |")
+    return "\n".join(lines)

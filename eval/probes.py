@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -126,7 +126,7 @@ def _drops(
         )
     both = [record for record in original if record["id"] in keyed]
     a = _measure(both, settings)
-    b = _measure([{**keyed[record["id"]], "id": record["id"]} for record in both], settings)
+    b = _measure([cast(Record, {**keyed[record["id"]], "id": record["id"]}) for record in both], settings)
     pairs = {
         name: pair for name in a.measures if name in b.measures and (pair := _share(a.measures[name], b.measures[name]))
     }

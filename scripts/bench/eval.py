@@ -143,7 +143,7 @@ def bench_ap(num_images: int, num_boxes: int, resamples: int) -> None:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    from ...eval.metrics.detection.coco_matching import coco_stats
+    from ...eval.metrics.detection.average_precision import coco_stats
     from ...eval.tasks.coco import score_coco
 
     truth, found = coco_rows(num_images, num_boxes)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ...eval.catalog import tested_metrics
 from ...eval.compare import compare_runs
@@ -178,7 +178,7 @@ def pooled(out: Path, source: Source, forms: tuple[Form, ...], seeds: Sequence[i
 def pooled_files(out: Path, name: str, forms: tuple[Form, ...], seeds: Sequence[int], task: Task) -> list[Record]:
     """The records of the file `name` of every seed's cell, by id; that and `meta.pair_id` say the seed."""
     found = [
-        {**record, "id": f"{record['id']}@{seed}", "meta": _of_seed(record.get("meta") or {}, seed)}
+        cast(Record, {**record, "id": f"{record['id']}@{seed}", "meta": _of_seed(record.get("meta") or {}, seed)})
         for seed in seeds
         for record in read_records([out / cell_name(forms, seed) / name], task)
     ]
@@ -282,7 +282,7 @@ def _compared(cells: Cells, grid: Grid, settings: EvalSettings, task: Task) -> F
 
 def _set(record: Record) -> str:
     """Which of a recipe's several sets a sample is of; "" where there is one."""
-    return str(record.get("meta", {}).get("set", ""))
+    return str((record.get("meta") or {}).get("set", ""))
 
 
 def _pool(cells: Cells, source: Source, forms: tuple[Form, ...], seeds: Sequence[int]) -> list[Record]:

@@ -173,7 +173,8 @@ def evaluate(
 def _strata(scores: Scores, rows: Sequence[Record]) -> Strata:
     """By category and modality first, also where all samples share one; then the others."""
     strata = dict(scores.strata)
-    shared = {"label": {row["question"] for row in rows}, "modality": {row["meta"]["modality"] for row in rows}}
+    modalities = {str((row.get("meta") or {}).get("modality")) for row in rows}
+    shared = {"label": {row["question"] for row in rows}, "modality": modalities}
     for axis, labels in shared.items():
         if len(labels) == 1:  # `score` makes no stratum of it: it holds every sample
             strata[axis] = {labels.pop(): dict(scores.metrics)}

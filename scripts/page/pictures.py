@@ -160,10 +160,11 @@ def _shapes(keys: set[ImageKey], systems: Sequence[System], score_threshold: flo
                 shapes[key].extend(_to_shapes(predicted, system.name, phrase))
     for record in (record for s in systems if s.task != "grounding" for record in s.records):
         key, evidence = (record["dataset"], record["image_id"]), record.get("evidence")
-        if key in keys and key not in truth_from and evidence in ("predicted", "oracle") and record.get("regions"):
+        regions = record.get("regions")
+        if key in keys and key not in truth_from and evidence in ("predicted", "oracle") and regions:
             kind = "truth" if evidence == "oracle" else "evidence"
             if all(shape.kind != kind for shape in shapes.get(key, ())):
-                shapes.setdefault(key, []).extend(_to_shapes(record["regions"], kind, ""))
+                shapes.setdefault(key, []).extend(_to_shapes(regions, kind, ""))
     return shapes
 
 

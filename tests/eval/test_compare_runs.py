@@ -13,7 +13,7 @@ from medglip.eval.statistics.measure import mean
 from medglip.eval.statistics.significance import holm, mcnemar, wilson
 from medglip.grounding.bad_input import BadInput
 
-Records = list[dict[str, Any]]
+Records = list[Any]
 FEW = EvalSettings(resamples=200)
 
 

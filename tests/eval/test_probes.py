@@ -10,9 +10,9 @@ from medglip.eval.protocols import probmed
 from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
 
-Records = list[dict[str, Any]]
+Records = list[Any]
 FEW = EvalSettings(resamples=200)
-Make = Callable[..., dict[str, Any]]
+Make = Callable[..., Any]
 
 
 def _closed(record: Make, n: int, answer: str, prediction: str, **meta: Any) -> dict[str, Any]:

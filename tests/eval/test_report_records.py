@@ -14,7 +14,7 @@ from medglip.eval.statistics.measure import Measured
 from medglip.eval.tasks.report import measure_report
 from medglip.grounding.bad_input import BadInput
 
-Record = dict[str, Any]
+Record = Any
 LEXICAL = ("bleu", "rouge_l", "cider")
 
 

@@ -18,7 +18,7 @@ from medglip.grounding.geometry import mask_to_rle
 from medglip.grounding.records import Task
 from medglip.grounding.settings import validate
 
-Records = list[dict[str, Any]]
+Records = list[Any]
 FEW = EvalSettings(resamples=200, metrics=("bleu", "rouge_l", "cider"))
 
 

@@ -9,7 +9,7 @@ their own and put what they say into the records.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ....grounding.bad_input import BadInput
 from ...records import Record
@@ -54,7 +54,7 @@ def _words(phrase: str) -> list[str]:
     return re.findall(r"\w+", phrase.lower())
 
 
-def with_labels(records: Sequence[Record], labeler: Labeler) -> list[Record]:
+def add_labels(records: Sequence[Record], labeler: Labeler) -> list[Record]:
     """The records with `meta.labels` of their prediction and answer, where they do not hold it yet."""
 
     def read(texts: Sequence[str]) -> list[dict[str, int | None]]:
@@ -63,7 +63,7 @@ def with_labels(records: Sequence[Record], labeler: Labeler) -> list[Record]:
     return _filled(records, "labels", read)
 
 
-def with_graphs(records: Sequence[Record], reader: GraphReader) -> list[Record]:
+def add_graphs(records: Sequence[Record], reader: GraphReader) -> list[Record]:
     """The records with `meta.radgraph` of their prediction and answer, where they do not hold it yet."""
     return _filled(records, "radgraph", reader.graphs)
 
@@ -77,11 +77,11 @@ def _filled(records: Sequence[Record], field: str, read: Callable[[Sequence[str]
     filled = list(records)
     for row, truth, written in zip(empty, found[: len(empty)], found[len(empty) :], strict=True):
         meta = {**(records[row].get("meta") or {}), field: {"reference": truth, "prediction": written}}
-        filled[row] = {**records[row], "meta": meta}
+        filled[row] = cast(Record, {**records[row], "meta": meta})
     return filled
 
 
-def judged(
+def judge(
     candidate: Sequence[Mapping[str, Any]], reference: Sequence[Mapping[str, Any]], verifier: Verifier
 ) -> dict[str, list[dict[str, Any]]]:
     """`meta.radfact` of one record: the phrases of a report and its reference, each judged against the other side.

@@ -17,7 +17,7 @@ from medglip.grounding.bad_input import BadInput
 
 FEW = EvalSettings(resamples=50)
 NAMES = ("citation_rate", "citation_error_rate", "citation_precision_50")
-Row = dict[str, Any]
+Row = Any
 
 
 def cites(*regions: Row, missing: tuple[int, ...] = (), shown: int | None = 3) -> Row:

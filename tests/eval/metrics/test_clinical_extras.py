@@ -9,16 +9,16 @@ from medglip.eval.metrics.clinical.labelers import (
     CheXbertLabeler,
     RadGraphReader,
     SamePhrase,
-    judged,
+    add_graphs,
+    add_labels,
+    judge,
     load_labeler,
-    with_graphs,
-    with_labels,
 )
 from medglip.eval.metrics.fields import field_measures
 from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
 
-Make = Callable[..., dict[str, Any]]
+Make = Callable[..., Any]
 
 
 class StubCheXbert:
@@ -45,7 +45,7 @@ class StubRadGraph:
 def test_models_fill_what_records_lack(record: Make) -> None:
     texts = [("cardiomegaly", "possible cardiomegaly"), ("clear", "clear"), ("clear", "")]
     records = [record(row, "report", *pair, meta={"modality": "CR"}) for row, pair in enumerate(texts)]
-    filled = with_graphs(with_labels(records, CheXbertLabeler(StubCheXbert())), RadGraphReader(StubRadGraph()))
+    filled: Any = add_graphs(add_labels(records, CheXbertLabeler(StubCheXbert())), RadGraphReader(StubRadGraph()))
     assert all("labels" not in given["meta"] for given in records)  # the records given stay as they are
     assert filled[0]["meta"]["labels"]["prediction"]["Cardiomegaly"] == -1
     assert filled[0]["meta"]["labels"]["reference"]["Edema"] == 0
@@ -56,7 +56,7 @@ def test_models_fill_what_records_lack(record: Make) -> None:
     assert found["radgraph_simple"].value == pytest.approx(1 / 3)
     negative, _ = field_measures(filled, EvalSettings(uncertain_policy="negative"))
     assert negative["chexbert_micro_f1_5"].value == 0.0
-    assert with_labels(filled, CheXbertLabeler(None)) == filled  # what is given is not asked again
+    assert add_labels(filled, CheXbertLabeler(None)) == filled  # what is given is not asked again
 
 
 def test_a_model_that_loses_reports_is_refused(record: Make) -> None:
@@ -65,14 +65,14 @@ def test_a_model_that_loses_reports_is_refused(record: Make) -> None:
             return []
 
     with pytest.raises(ValueError, match="2 reports were given and 0 came back"):
-        with_labels([record(0, "report", "a", "b")], Loses())
+        add_labels([record(0, "report", "a", "b")], Loses())
 
 
 def test_judged_phrases_are_radfacts_input(record: Make) -> None:
     box = [0.1, 0.1, 0.4, 0.4]
     candidate = [{"phrase": "Left effusion.", "boxes": [box]}, {"phrase": "no edema"}]
     reference = [{"phrase": "left effusion", "boxes": [box]}, {"phrase": "clear lungs"}]
-    verdicts = judged(candidate, reference, SamePhrase())
+    verdicts = judge(candidate, reference, SamePhrase())
     assert [phrase["status"] for phrase in verdicts["candidate"]] == ["entailed", "not_entailed"]
     assert verdicts["candidate"][0]["evidence_boxes"] == [box]
     found, _ = field_measures([record(0, "report", "a", "b", meta={"radfact": verdicts})], EvalSettings())

@@ -11,7 +11,7 @@ from medglip.eval.metrics.fields import field_measures
 from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
 
-Make = Callable[..., dict[str, Any]]
+Make = Callable[..., Any]
 
 
 def _entity(tokens: str, label: str, *relations: tuple[str, str]) -> dict[str, Any]:

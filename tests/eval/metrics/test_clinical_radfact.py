@@ -13,7 +13,7 @@ from medglip.eval.statistics.bootstrap import estimate
 from medglip.eval.tasks.report import measure_report
 from medglip.grounding.bad_input import BadInput
 
-Make = Callable[..., dict[str, Any]]
+Make = Callable[..., Any]
 BOX = [0.1, 0.1, 0.2, 0.2]
 ELSEWHERE = [0.3, 0.3, 0.4, 0.4]
 

@@ -115,7 +115,7 @@ def test_froc_by_hand() -> None:
 
 
 @pytest.fixture
-def records(record: Callable[..., Any], region: Callable[..., Any]) -> list[dict[str, Any]]:
+def records(record: Callable[..., Any], region: Callable[..., Any]) -> list[Any]:
     deep = region(0, 0, 10, 10) | {"path": ["lung", "lobe"]}
     return [
         record(0, "grounding", [deep], [region(0, 0, 10, 10, score=0.8)], meta={"size_px": [100, 100]}),
@@ -125,7 +125,7 @@ def records(record: Callable[..., Any], region: Callable[..., Any]) -> list[dict
     ]
 
 
-def test_counts_and_strata_of_records(records: list[dict[str, Any]]) -> None:
+def test_counts_and_strata_of_records(records: list[Any]) -> None:
     measured = measure_grounding(records, ONE)
     counts = dict(measured.counts)
     assert (counts["n"], counts["scored"], counts["failed"], counts["abstained"], counts["skipped"]) == (4, 3, 1, 0, 0)
@@ -148,7 +148,7 @@ def test_region_sizes() -> None:
     assert region_size([], image) == ""
 
 
-def test_curves_of_records(records: list[dict[str, Any]]) -> None:
+def test_curves_of_records(records: list[Any]) -> None:
     found = curves(records, ONE)
     assert found["pr"] == [
         {"threshold": 0.8, "recall": 0.5, "precision": 1.0},

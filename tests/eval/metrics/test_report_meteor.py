@@ -14,7 +14,7 @@ from medglip.eval.metrics.text.meteor import measures, meteor_of_sums
 from medglip.eval.settings import EvalSettings
 from medglip.eval.tasks.report import measure_report
 
-Record = dict[str, Any]
+Record = Any
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="no Java on this machine")
 
 

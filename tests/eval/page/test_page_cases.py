@@ -13,7 +13,7 @@ from medglip.eval.page.intervals import scale_of
 from medglip.eval.page.systems import make_system, pairs_of
 from medglip.eval.settings import EvalSettings
 
-Record = dict[str, Any]
+Record = Any
 SETTINGS = EvalSettings(resamples=20)
 HOSTILE = '</script><script>alert("x")</script><!-- <b>'
 

@@ -129,7 +129,7 @@ def test_where_findings_are_annotated_a_report_is_judged_without_further_steps(c
     settings = EvidenceSettings(cite=cite)
     evidence = Evidence.of_image("predicted", (80, 50), (region("cyst", 2),))
     made = report.job(report.to_example(evidence), settings, NAMES, exact)
-    record = {
+    record: Any = {
         "id": "r",
         "prediction": "",
         **made.fields,
