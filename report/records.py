@@ -1,8 +1,8 @@
-"""What a record keeps of a written report: its sentences and their regions, and what scores read of them."""
+"""What a record holds of a written report: its sentences and their regions, and what scores read of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..grounding.evidence.citable import citations_to_json, numbers_shown
 from ..grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
@@ -16,9 +16,11 @@ from ..grounding.vocabulary.negation import Negation
 from ..grounding.vocabulary.sentences import Sentence, ground_sentences
 from ..vqa.prompt.prompt import Example
 from ..vqa.task import Job
-from .task import Report
 from .text.deidentified import as_reference
 from .text.judge import judge
+
+if TYPE_CHECKING:
+    from .task import Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class ReportTruth:
 
 
 def report_job(
-    report: Report,
+    report: "Report",
     example: Example,
     settings: EvidenceSettings,
     names: Mapping[str, str],
@@ -58,17 +60,17 @@ def report_job(
     true_regions = true_evidence([image])
 
     def parse(text: str, shown: Evidence) -> dict[str, Any]:
-        fields = written(text, example.evidence, shown, meta, settings, true_regions, negation)
+        fields = read_text(text, example.evidence, shown, meta, settings, true_regions, negation)
         if truth and truth.labels and image.phrases:
             evidence = truth.evidence.get(report.report_id, example.evidence)
-            sentences, _ = _sentences(as_reference(text, meta), evidence, shown, settings, negation)
+            sentences, _ = _ground(as_reference(text, meta), evidence, shown, settings, negation)
             fields["meta"] |= judge(report, sentences, truth.labels)
         return fields
 
     return Job(example=example, fields=fields, parse=parse)
 
 
-def written(
+def read_text(
     text: str,
     evidence: Evidence,
     shown: Evidence,
@@ -77,20 +79,16 @@ def written(
     truth: Evidence | None = None,
     negation: Negation = "rules",
 ) -> dict[str, Any]:
-    """A record's fields read out of the report that the model wrote, given the evidence that its prompt `shown`.
+    """A record's fields read out of the report that the model wrote; `shown`: the evidence of its prompt.
 
-    Scores read the text without citations, marks of de-identification treated as in the reference; where that differs
-    from what was written, `meta.raw` keeps the latter.
+    Scores read the text without citations and under the reference's policy of de-identification marks; where that
+    differs from what was written, `meta.raw` holds the latter.
     """
-    said = read = as_reference(text, meta)
-    if settings.cite:
-        said = parse_citations(read, len(numbers_shown(shown, settings))).text
-    changed = {"prediction": said} if said != text else {}
-    kept = {"raw": text} if changed else {}
-    return changed | {
-        "parsed": said,
-        "meta": meta | kept | grounded_meta(read, evidence, shown, settings, truth, negation),
-    }
+    cited = as_reference(text, meta)
+    plain = parse_citations(cited, len(numbers_shown(shown, settings))).text if settings.cite else cited
+    raw = {"raw": text} if plain != text else {}
+    meta = meta | raw | grounded_meta(cited, evidence, shown, settings, truth, negation)
+    return ({"prediction": plain} if raw else {}) | {"parsed": plain, "meta": meta}
 
 
 def grounded_meta(
@@ -104,32 +102,33 @@ def grounded_meta(
     """A report's sentences and the regions they speak of, for its record's `meta`.
 
     `sentences`: each with its regions as they are found afterwards. Where the model was to cite they have the regions
-    of either way, and further (`report.attribution`) there are `attribution`: each sentence with what it `cited` and
-    what was `grounded` for it, as places in the record's `regions`; the `agreement` of the two; and `citations` of the
-    whole text, held against `truth` as those of answers are. `negation`: who told what a sentence denies.
+    of either way, and further there are `attribution`: each sentence with what it `cited` and what was `grounded` for
+    it, as indices into the record's `regions`; the `agreement` of the two; and `citations` of the whole text, held
+    against `truth` as those of answers are. `negation`: the engine that decides what a sentence denies.
     """
-    sentences, told = _sentences(text, evidence, shown, settings, negation)
-    read = {"sentences": sentences_to_json(sentences), "negation": negation}
-    if not settings.cite:
-        return read
-    found = parse_citations(text, len(numbers_shown(shown, settings)))
-    return {**read, "citations": citations_to_json(found, shown, truth), **told}
+    sentences, attribution = _ground(text, evidence, shown, settings, negation)
+    meta: dict[str, Any] = {"sentences": sentences_to_json(sentences), "negation": negation}
+    if settings.cite:
+        citations = parse_citations(text, len(numbers_shown(shown, settings)))
+        meta |= {"citations": citations_to_json(citations, shown, truth), **attribution}
+    return meta
 
 
-def _sentences(
+def _ground(
     text: str, evidence: Evidence, shown: Evidence, settings: EvidenceSettings, negation: Negation
 ) -> tuple[tuple[Sentence, ...], dict[str, Any]]:
     """The sentences of a text with their regions in the first image, and how each came to them where it may cite."""
     tree = load_labels()
     if not settings.cite:
         return ground_sentences(text, evidence.first.regions, tree, evidence.first.size_px, negation=negation), {}
+    regions, size_px = shown.first.regions, shown.first.size_px
     num_shown = len(numbers_shown(shown, settings))
-    read = attribute(text, shown.first.regions, tree, shown.first.size_px, num_shown=num_shown, negation=negation)
-    return sentences_of(read, shown.first.regions), attribution_to_meta(read, shown.first.regions)
+    attributions = attribute(text, regions, tree, size_px, num_shown=num_shown, negation=negation)
+    return sentences_of(attributions, regions), attribution_to_meta(attributions, regions)
 
 
 def sentences_to_json(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
-    """Sentences and their regions, without masks, as records keep them."""
+    """Sentences and their regions, without masks, as records have them."""
     return [
         {
             "text": sentence.text,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ..grounding.evidence.evidence import Evidence, EvidenceSettings
 from ..grounding.types import AnnotatedImage
@@ -10,9 +10,7 @@ from ..grounding.vocabulary.negation import Negation
 from ..grounding.vocabulary.sentences import Sentence
 from ..vqa.prompt.prompt import Example
 from ..vqa.task import Job
-
-if TYPE_CHECKING:
-    from .records import ReportTruth
+from .records import ReportTruth, report_job
 
 Section = Literal["findings", "impression", "both"]
 """What is to be written; `both` reads "Findings: ... Impression: ..."."""
@@ -91,16 +89,14 @@ class Report:
         example: Example,
         settings: EvidenceSettings,
         names: Mapping[str, str],
-        truth: "ReportTruth | None" = None,
+        truth: ReportTruth | None = None,
         negation: Negation = "rules",
     ) -> Job:
         """The fields of its record and how its text is read. `names`: `model` and `adapter` of the record.
 
-        `truth`: what the text is judged with where findings are annotated. `negation`: who decides what the written
-        sentences deny, and so which regions they get.
+        `truth`: what the text is judged with where findings are annotated. `negation`: the engine that decides what
+        the written sentences deny, and so which regions they get.
         """
-        from .records import report_job  # it reads sentences, and what reads them stands on this file
-
         return report_job(self, example, settings, names, truth, negation)
 
 

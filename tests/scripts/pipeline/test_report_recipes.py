@@ -14,7 +14,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.files import read_lines
 from medglip.grounding.settings import validate
-from medglip.report.records import written
+from medglip.report.records import read_text
 from medglip.scripts.pipeline.run import run
 from medglip.scripts.recipe import Recipe
 
@@ -91,11 +91,11 @@ def tiny(name: str, path: Path, base: Path, out: Path) -> dict[str, Any]:
 
 def test_predictions_are_read_under_the_policy_of_their_reference() -> None:
     meta = {"deidentified": {"policy": "remove", "marks": 1}}
-    found = written("Clear. Seen by ___.", Evidence.none(), Evidence.none(), meta)
+    found = read_text("Clear. Seen by ___.", Evidence.none(), Evidence.none(), meta)
     assert found["prediction"] == found["parsed"] == "Clear. Seen."
     assert found["meta"]["raw"] == "Clear. Seen by ___."
     assert [row["text"] for row in found["meta"]["sentences"]] == ["Clear.", "Seen."]
-    plain = written("Clear. Seen by ___.", Evidence.none(), Evidence.none(), {})
+    plain = read_text("Clear. Seen by ___.", Evidence.none(), Evidence.none(), {})
     assert "prediction" not in plain
     assert plain["parsed"] == "Clear. Seen by ___."
 
