@@ -15,6 +15,9 @@ from pathlib import Path, PurePosixPath
 from .bad_input import BadInput, nearest
 from .files import file_sha256
 
+SCRATCH = "scratch"
+"""In place of the name of weights: a tower that starts from nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Asset:

@@ -1,27 +1,13 @@
-"""What a recipe says of the grounding core, and the stage that follows from it: region sets, training, vocabulary."""
+"""What a recipe says of the grounding core: its name, seed, phantoms, region sets and training."""
 
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from datasets import Dataset, concatenate_datasets
 from pydantic import model_validator
 
-from .bad_input import Skipped
-from .datasets.load import DataSettings, load_images
-from .datasets.phantoms import dataset as phantom
-from .datasets.phantoms.dataset import PhantomSettings
-from .datasets.schema import tables
-from .files import write_atomic
-from .grounders.pretrained import vocabulary_of
+from .datasets.settings import DataSettings, PhantomSettings
 from .settings import Settings
-from .training.core import GroundingSettings, train
-from .training.loop import processes
-from .training.provenance import place
-from .types import AnnotatedImage
+from .training.settings import GroundingSettings
 
 
 class GroundingSection(Settings):
@@ -67,96 +53,3 @@ class CoreRecipe(Settings):
         if self.phantoms is None and any(d.layout == "phantom" for d in self.grounding.data):
             raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
         return self
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """What tasks are scored on, so that no training sees it: images by resolved path, groups (patients) by folder.
-
-    A patient's folder is the one that bears the group's name (p10000032 in MIMIC-CXR), else that of the image.
-    """
-
-    images: frozenset[str] = frozenset()
-    groups: frozenset[tuple[str, str]] = frozenset()
-
-    @classmethod
-    def of(cls, annotated_images: Iterable[AnnotatedImage]) -> "HeldOut":
-        """The images of the studies, and their groups."""
-        places = {(image.image_path.resolve(), image.group) for image in annotated_images}
-        images = frozenset(str(path) for path, _ in places)
-        return cls(images, frozenset(_patient(path, group) for path, group in places))
-
-    def left_out_of(self, data: Dataset) -> Dataset:
-        """The rows without those of split train whose image or group is held out."""
-        if not (self.images and len(data)):
-            return data
-        parts = [self._may_stay(*columns) for columns in _columns(data, "split", "image_path", "group")]
-        stays = np.concatenate([np.array(part, bool) for part in parts])
-        return data if stays.all() else data.select(np.flatnonzero(stays))
-
-    def _may_stay(self, splits: list[str], paths: list[str], groups: list[str]) -> list[bool]:
-        found = []
-        for split, name, group in zip(splits, paths, groups, strict=True):
-            path = Path(name).resolve() if split == "train" else None
-            found.append(path is None or not (str(path) in self.images or _patient(path, group) in self.groups))
-        return found
-
-
-def _patient(path: Path, group: str) -> tuple[str, str]:
-    """Folder and name of a patient: groups of one name in the folders of two sets are two patients."""
-    named = (folder for folder in path.parents if folder.name in (group, f"p{group}"))
-    return str(next(named, path.parent)), group
-
-
-def draw_phantoms(recipe: CoreRecipe) -> Path | None:
-    """Folder of the recipe's phantoms, drawn now if they are not there; None if it draws none."""
-    if recipe.phantoms is None:
-        return None
-    folder = recipe.out_dir / "phantoms"
-    phantom.write(folder, recipe.phantoms)
-    return folder
-
-
-def core_images(recipe: CoreRecipe, held_out: HeldOut, skipped: Skipped) -> Dataset:
-    """Region sets of the recipe, phantoms first, without training studies that a task is scored on."""
-    sets = [d for d in recipe.grounding.data if d.layout != "phantom"]
-    folder = draw_phantoms(recipe) if len(sets) < len(recipe.grounding.data) else None
-    data, left_out = load_images(sets, recipe.seed)
-    skipped.entries += left_out.entries
-    return held_out.left_out_of(concatenate_datasets([phantom.read(folder), data]) if folder else data)
-
-
-def vocabulary(data: Dataset) -> dict[str, tuple[str, ...]]:
-    """For each modality the phrases its region sets annotate: what is looked for when nobody asks."""
-    found: dict[str, dict[str, None]] = {}
-    for modalities, phrases in _columns(data, "modality", "phrases"):
-        for modality, said in zip(modalities, phrases, strict=True):
-            found.setdefault(modality, {}).update(dict.fromkeys(said))
-    return {modality: tuple(phrases) for modality, phrases in found.items()}
-
-
-def train_core(recipe: CoreRecipe, data: Dataset) -> Path:
-    """Train the core on the studies, or go on, or return at once; return its folder, `out_dir / "grounding/model"`.
-
-    A core that the recipe takes as it is comes there, too.
-    """
-    section, out = recipe.grounding, recipe.out_dir / "grounding"
-    folder = out / "model"
-    if not section.core:
-        train(data, section.settings, out, sets=section.data)
-    with processes().main_process_first():
-        if section.core:
-            place(section.core, folder)
-        write_atomic(recipe.out_dir / "vocabulary.json", json.dumps(looked_for(recipe, data), indent=1))
-    return folder
-
-
-def looked_for(recipe: CoreRecipe, data: Dataset) -> dict[str, tuple[str, ...]]:
-    """For each modality what is looked for when nobody asks: what the recipe's sets annotate, or the core knows."""
-    if not recipe.grounding.core:
-        return vocabulary(data)
-    return {name: tuple(phrases) for name, phrases in vocabulary_of(recipe.grounding.core).items()}
-
-
-def _columns(data: Dataset, *names: str) -> Iterable[list[list[Any]]]:
-    return ([table[name].to_pylist() for name in names] for table in tables(data, names))

@@ -4,12 +4,12 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ..eval.score import EvalSettings
+from ..eval.settings import EvalSettings
 from ..grounding.evidence.evidence import EvidenceSettings
 from ..grounding.evidence.names import Source
 from ..grounding.recipe import CoreRecipe
 from ..grounding.settings import Settings
-from ..grounding.training.loop import TrainSettings
+from ..grounding.training.settings import TrainSettings
 from ..grounding.vocabulary.negation import Negation
 from ..report.datasets.covid_notes import CovidNotesSettings
 from ..report.datasets.generic import GenericSettings
@@ -18,10 +18,10 @@ from ..report.datasets.mimic_cxr import MimicCxrSettings
 from ..report.datasets.sets import REPORT_SETS as REPORT_TABLE
 from ..vqa.datasets.derived import DerivedQuestionSettings
 from ..vqa.datasets.vqa_rad import VqaRadSettings
-from ..vqa.inference.generate import GenerateSettings
-from ..vqa.model.grounded_mllm import MllmSettings
+from ..vqa.inference.settings import GenerateSettings
+from ..vqa.model.settings import MllmSettings
 from ..vqa.probes import Probe
-from ..vqa.training.train import MllmTrainSettings
+from ..vqa.training.settings import MllmTrainSettings
 
 QUESTION_SETS = ("phantom", "vqa_rad", "derived")
 REPORT_SETS = tuple(REPORT_TABLE)

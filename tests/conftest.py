@@ -84,7 +84,8 @@ def tiny_base(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def tiny_core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an untrained grounding core of 64 x 64 pixels, which finds something everywhere."""
     from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
-    from medglip.grounding.training.core import GroundingSettings, ModelSettings, build
+    from medglip.grounding.training.core import build
+    from medglip.grounding.training.settings import GroundingSettings, ModelSettings
 
     sizes = ModelSettings(
         image_size=64, width=16, stage_widths=(8, 8, 8, 8), hidden_size=8, depths=(1, 1, 1, 2), text_layers=1

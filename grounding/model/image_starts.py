@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
-from ..assets import fetch
+from ..assets import SCRATCH, fetch
 from ..bad_input import BadInput
 from .backbones import InvertedBackbone, InvertedResidual, TransformersBackbone, fold_norms
 from .config import PIXEL_MEAN, PIXEL_STD
 from .image_tower import MedGlipVisionModel
 
-SCRATCH = "scratch"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 # (expansion, width, blocks, stride, kernel): Sandler et al. 2018, table 2; Tan and Le 2019, table 1, Lite release

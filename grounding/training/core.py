@@ -10,34 +10,34 @@ from typing import Any, cast
 
 import torch
 from datasets import Dataset
-from pydantic import Field, model_validator
 from transformers import PreTrainedTokenizerFast
 
+from ..assets import SCRATCH
 from ..bad_input import BadInput, Skipped
-from ..datasets.load import DataSettings
 from ..datasets.schema import AnnotatedImages, split_of, words_of
 from ..datasets.schema import images as images_of
+from ..datasets.settings import DataSettings
 from ..files import claim_folder, write_atomic
 from ..grounders.medglip import GrounderSettings, MedGlipGrounder
 from ..grounders.pretrained import checkpoint_folder
 from ..modalities import MODALITIES
 from ..model.calibration import calibration_to_json
 from ..model.config import MedGlipConfig
-from ..model.image_starts import SCRATCH, freeze, load_start, vision_settings
+from ..model.image_starts import freeze, load_start, vision_settings
 from ..model.losses import losses_of
 from ..model.medglip import MedGlipModel
 from ..model.processing import MedGlipProcessor, train_tokenizer
 from ..model.text_starts import freeze_text, load_text_start, text_settings, text_tokenizer
-from ..settings import Settings
 from ..settings import validate as validated
 from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
 from .checkpoint import OTHER_TRAINING, finished_steps
-from .examples import DrawSettings, collator, draw, load_examples
-from .loop import TrainSettings, fit, processes
+from .examples import collator, draw, load_examples
+from .loop import fit, processes
 from .model_card import facts_of, write_card
 from .provenance import training_pictures, write_learned
-from .sampling import MixtureSettings, chances, datasets_of
+from .sampling import chances, datasets_of
+from .settings import GroundingSettings, ModelSettings
 from .validation import blind_strides, calibrate, mean_iou
 from .warm_start import continued
 
@@ -45,69 +45,6 @@ Score = Callable[[MedGlipGrounder, list[AnnotatedImage]], Mapping[str, float]]
 
 CALIBRATED = GrounderSettings(min_score=0.01, max_per_phrase=100)
 """What is looked at for calibration: as many and as faint regions as scores are computed of."""
-
-
-class ModelSettings(Settings):
-    """Sizes of the core; the defaults have 2.3 million parameters and train on a CPU."""
-
-    image_size: int = Field(default=192, gt=0, multiple_of=32)
-    """Side of the square input in pixels, a multiple of 32."""
-    image_start: str = SCRATCH
-    """Weights of the image tower to begin with: `scratch`, `mobilenet-v2` or `efficientnet-lite0` (ImageNet, fetched
-    from the package index), or a convolutional model of transformers by folder or hub name. Its sizes go with it."""
-    frozen_rows: int = Field(default=0, ge=0)
-    """First rows of a pretrained tower that are not trained; the stem is the first of them."""
-    width: int = Field(default=96, gt=0, multiple_of=16)
-    """Channels of pyramid, fusion and head, a multiple of 16: length of the region embedding."""
-    stage_widths: tuple[int, int, int, int] = (24, 48, 80, 112)
-    """Channels of the image tower at strides 2 to 16."""
-    hidden_size: int = 144
-    """Channels of the image tower at stride 32."""
-    depths: tuple[int, int, int, int] = (1, 1, 2, 2)
-    """Residual blocks at strides 4 to 32."""
-    num_fusion_layers: int = 2
-    """Layers in which image tokens and phrases read."""
-    num_head_convs: int = 1
-    """Convolutions of each head tower."""
-    fine_masks: bool = False
-    """Mask prototypes also read the image tower's map at stride 4, for thin and small regions."""
-    text_start: str = SCRATCH
-    """Weights of the phrase encoder to begin with: `scratch`, `minilm` (all-MiniLM-L6-v2, fetched from the package
-    index), or an encoder of transformers by folder or hub name. Its sizes and its tokenizer go with it."""
-    frozen_text: bool = False
-    """Keep a pretrained phrase encoder as it is; only prompts and projection are trained."""
-    text_layers: int = Field(default=2, gt=0)
-    """Transformer layers of a phrase encoder from scratch."""
-    max_phrase_tokens: int = Field(default=16, gt=2)
-    """Longer phrases are cut. Sentences of a report need about 48 with `minilm`, and 128 from scratch, where words that
-    are not in the training phrases are spelled."""
-    modality_prompts: bool = True
-    """Whether the core reads the modality; False: every image is of `unknown` modality, in training and after."""
-
-    @model_validator(mode="after")
-    def _no_contradictions(self) -> "ModelSettings":
-        if self.frozen_text and self.text_start == SCRATCH:
-            raise ValueError("key 'frozen_text': a phrase encoder from scratch has to be trained")
-        return self
-
-
-class GroundingSettings(MixtureSettings):
-    """The grounding core and its training."""
-
-    start_from: str = ""
-    """A trained core to go on from: small, small-research or a folder. Its sizes and words go with it; of `model` only
-    `image_size`, where it is written, `frozen_rows` and `fine_masks`, which can be added, count."""
-    model: ModelSettings = ModelSettings()
-    """Sizes."""
-    train: TrainSettings = TrainSettings(steps=400, learning_rate=1e-3, warmup_steps=50, batch_size=8)
-    """Steps and rates."""
-    draw: DrawSettings = DrawSettings()
-    """Phrases and augmentation of each draw."""
-    memory_gb: float = 2.0
-    """Images are kept in memory if they fit into so much, else read at every draw."""
-    validate_images: int = Field(default=200, gt=0)
-    """With `train.validate_every`: at most so many images of split `val`, drawn with the seed, choose the checkpoint by
-    `validation.mean_iou`."""
 
 
 def train(

@@ -15,39 +15,24 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from pydantic import Field
 from torch import Tensor, nn
 from transformers.loss.loss_grounding_dino import GroundingDinoHungarianMatcher
 
 from ..bad_input import BadInput, Skipped
-from ..datasets.load import DataSettings
 from ..datasets.schema import split_of
+from ..datasets.settings import DataSettings
 from ..files import claim_folder, sha256, write_atomic
 from ..grounder import Grounder
 from ..grounders.zero_shot import DINO, ZeroShotGrounder, dino_prompt, padded_prompts, to_corners
 from ..model.losses import focal_loss, giou
 from .checkpoint import OTHER_TRAINING, finished_steps
-from .examples import Draw, DrawSettings, draw, load_examples
-from .loop import TrainSettings, fit, processes
-from .sampling import MixtureSettings, chances, datasets_of
+from .examples import Draw, draw, load_examples
+from .loop import fit, processes
+from .sampling import chances, datasets_of
+from .settings import FineTuneSettings
 
 CLASS_WEIGHT, BOX_WEIGHT, GIOU_WEIGHT = 2.0, 5.0, 2.0
 """Of the focal loss, the L1 distance and 1 - GIoU (Grounding DINO, Liu et al., ECCV 2024, and its code)."""
-
-
-class FineTuneSettings(MixtureSettings):
-    """How a detector of the DINO family is trained further."""
-
-    train: TrainSettings = TrainSettings(steps=400, learning_rate=1e-4, batch_size=4, clip_norm=0.1)
-    """Steps and rates; a pretrained detector wants a tenth to a hundredth of the rate of an untrained one."""
-    draw: DrawSettings = DrawSettings()
-    """Phrases and augmentation of each draw."""
-    image_size: int = Field(default=640, gt=0, multiple_of=32)
-    """Side S of the square that pictures are letterboxed into, then and ever after."""
-    freeze_towers: bool = False
-    """Leave the image backbone and the text encoder as they are."""
-    memory_gb: float = 2.0
-    """Images are kept in memory if they fit into so much, else read at every draw."""
 
 
 @dataclass(frozen=True)

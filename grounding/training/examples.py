@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
-from pydantic import Field
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput, Skipped
@@ -23,40 +22,11 @@ from ..grounder import is_about
 from ..imaging.read import read_image
 from ..model.losses import Target
 from ..model.processing import MedGlipProcessor
-from ..settings import Settings
 from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
 from ..vocabulary.phrases import mirror, with_description
 from .augment import View, augment
-
-
-class DrawSettings(Settings):
-    """What happens to an example each time it is drawn."""
-
-    phrases_per_image: int = 8
-    """Phrases asked at most: those present first, then absent ones that the data set annotates."""
-    hierarchy: bool = True
-    """Whether what lies below answers for its ancestors, and ancestors and siblings are asked; False: every label
-    stands for itself."""
-    ancestor_share: float = 0.1
-    """Chance that a spare place asks for an ancestor of a label that is present."""
-    siblings: int = 0
-    """Labels beside the present ones in the label tree asked as well: hard negatives of the true boxes alone, since
-    nobody says whether they are elsewhere in the image."""
-    batch_negatives: int = Field(default=0, ge=0)
-    """Phrases of the other images of a batch asked as well, negatives of the true boxes alone like siblings."""
-    synonyms: float = Field(default=0.0, ge=0, le=1)
-    """Chance that a phrase is asked in other words of the label tree."""
-    descriptions: float = Field(default=0.0, ge=0, le=1)
-    """Chance of a knowledge prompt: how the label looks is appended to the phrase."""
-    unknown_modality: float = 0.12
-    """Chance that the modality is hidden, so that `unknown` is a trained choice."""
-    augment: bool = True
-    """Brightness, contrast, gamma, noise, scale and place; flips and quarter turns where nothing has sides."""
-    zoom: float = Field(default=1.25, ge=1)
-    """Pictures are scaled by a factor between 1 / zoom and zoom."""
-    mirror: bool = False
-    """Flip pictures of the body as well; left and right change places in the words."""
+from .settings import DrawSettings
 
 
 @dataclass(frozen=True, eq=False)

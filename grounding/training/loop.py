@@ -8,7 +8,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -20,57 +20,13 @@ from tqdm.auto import tqdm
 
 from ..bad_input import BadInput
 from ..files import write_atomic
-from ..settings import Settings
 from .checkpoint import checkpoint, load_trained, read_log, resume, save_weights
 from .ema import WeightAverage
+from .settings import TrainSettings
 
 Example = TypeVar("Example")
 Item = TypeVar("Item")
 Losses = dict[str, Tensor]
-
-
-class TrainSettings(Settings):
-    """How long and how fast to train."""
-
-    steps: int = 400
-    """Optimizer steps."""
-    batch_size: int = 8
-    """Examples a step and process."""
-    gradient_accumulation: int = 1
-    """Batches a step."""
-    learning_rate: float = 1e-3
-    """Peak of the cosine schedule."""
-    min_learning_rate: float = 0.05
-    """Last value of the schedule, as a part of the peak."""
-    warmup_steps: int = 30
-    """Steps of linear warm-up."""
-    weight_decay: float = 1e-4
-    """AdamW, on matrices only."""
-    clip_norm: float = 5.0
-    """Gradient norm above which gradients are scaled down."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Autocast: `auto` is bf16 on a GPU and fp32 elsewhere."""
-    ema_decay: float = 0.0
-    """Decay of the moving average of the weights that is kept in the end and validated; 0: the weights themselves."""
-    checkpoint_every: int = 100
-    """Steps between checkpoints; a kill loses at most so many."""
-    validate_every: int = 0
-    """Steps between validations, where there is one; the best weights are kept. 0: the last ones are."""
-    patience: int = 0
-    """Stop after so many validations in a row that were no better than the best before them; 0: never."""
-    compile: bool = False
-    """Compile the model with `torch.compile`; worth it on a GPU and for long trainings."""
-    tensorboard: bool = False
-    """Write the log for TensorBoard as well, into `out_dir`; needs the package tensorboard."""
-    num_workers: int = 0
-    """Loader processes."""
-    seed: int = 0
-    """Seed of the order, the augmentation and dropout."""
-
-    def lasting(self, steps: int, seed: int) -> "TrainSettings":
-        """The same for so many steps, of which at most a tenth warm up."""
-        warmup_steps = min(self.warmup_steps, max(1, steps // 10))
-        return self.model_copy(update={"steps": steps, "warmup_steps": warmup_steps, "seed": seed})
 
 
 class Draws(Dataset[Item], Generic[Example, Item]):

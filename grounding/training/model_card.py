@@ -13,8 +13,8 @@ import yaml
 from datasets import Dataset
 from pydantic import BaseModel
 
-from ..datasets.load import DataSettings
 from ..datasets.schema import region_phrases, tables
+from ..datasets.settings import DataSettings
 from ..files import write_atomic
 from ..model.medglip import MedGlipModel
 from ..types import NOTICE

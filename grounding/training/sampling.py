@@ -5,21 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from datasets import Dataset
-from pydantic import Field
 
-from ..datasets.load import DataSettings
 from ..datasets.schema import tables
-from ..settings import Settings
+from ..datasets.settings import DataSettings
 from .examples import Example
-
-
-class MixtureSettings(Settings):
-    """How several data sets share the draws of a training."""
-
-    temperature: float = Field(default=1.0, ge=1)
-    """A data set is drawn in proportion to size^(1/temperature): 1 by size, large values all alike."""
-    rehearsal: float = Field(default=0.2, ge=0, lt=1)
-    """Part of the draws that goes to the sets marked `rehearse`, so that a model that learns new sets keeps the old."""
+from .settings import MixtureSettings
 
 
 def chances(datasets: Sequence[str], sets: Sequence[DataSettings], mixture: MixtureSettings) -> list[float] | None:

@@ -21,7 +21,8 @@ from ...grounding.datasets.schema import split_of
 from ...grounding.files import write_atomic
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.settings import read_settings, validate
-from ...grounding.training.core import CALIBRATED, GroundingSettings, train
+from ...grounding.training.core import CALIBRATED, train
+from ...grounding.training.settings import GroundingSettings
 from ..inference.evaluate_coco import predict
 from ..pipeline.pipeline import Pipeline
 from ..recipe import Recipe

@@ -31,12 +31,12 @@ from ...grounding.grounders.zero_shot import ZeroShotSettings
 from ...grounding.model.losses import Target, losses_of
 from ...grounding.model.processing import MedGlipProcessor, train_tokenizer
 from ...grounding.settings import read_settings
-from ...grounding.training.core import CALIBRATED, GroundingSettings, build, train
-from ...grounding.training.detector import FineTuneSettings, fine_tune, prepare
+from ...grounding.training.core import CALIBRATED, build, train
 from ...grounding.training.detector import collate as collate_dino
+from ...grounding.training.detector import fine_tune, prepare
 from ...grounding.training.detector import losses_of as dino_losses_of
 from ...grounding.training.examples import Draw
-from ...grounding.training.loop import TrainSettings
+from ...grounding.training.settings import FineTuneSettings, GroundingSettings, TrainSettings
 from ...grounding.types import AnnotatedImage
 from ..inference.evaluate_coco import MAX_PER_PHRASE, predict
 from ..recipe import Recipe

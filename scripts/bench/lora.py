@@ -24,8 +24,9 @@ from ...grounding.evidence.names import FORMS
 from ...grounding.files import write_atomic
 from ...grounding.geometry import where
 from ...grounding.types import Region
-from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, MllmSettings, load, resolve
+from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, load, resolve
 from ...vqa.model.lora import num_layers, targets
+from ...vqa.model.settings import MllmSettings
 from ...vqa.prompt.prompt import Example, instruction_text
 from ...vqa.training.train import answer_loss
 

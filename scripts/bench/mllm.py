@@ -15,11 +15,13 @@ from PIL import Image
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.geometry import where
 from ...grounding.types import Region
-from ...vqa.inference.generate import GenerateSettings, generate
-from ...vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
-from ...vqa.model.lora import LoraSettings
+from ...vqa.inference.generate import generate
+from ...vqa.inference.settings import GenerateSettings
+from ...vqa.model.grounded_mllm import GroundedMLLM, load
+from ...vqa.model.settings import LoraSettings, MllmSettings
 from ...vqa.prompt.prompt import Example
-from ...vqa.training.train import MllmTrainSettings, train
+from ...vqa.training.settings import MllmTrainSettings
+from ...vqa.training.train import train
 
 DIM, SIDE = 96, 192
 WORDS = ("nodule", "polyp", "mass", "cyst", "opacity", "fracture")

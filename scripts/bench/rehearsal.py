@@ -21,9 +21,10 @@ from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder
-from ...grounding.recipe import CoreRecipe, HeldOut, core_images
+from ...grounding.recipe import CoreRecipe
 from ...grounding.settings import read_settings
 from ...grounding.training.core import CALIBRATED, train
+from ...grounding.training.stage import HeldOut, core_images
 from ..inference.evaluate_coco import predict
 from ..recipe import Recipe
 

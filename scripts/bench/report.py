@@ -32,9 +32,11 @@ from ...report.datasets.phantom import read_reports
 from ...report.records import grounded_meta
 from ...report.task import Report
 from ...report.text.citation_targets import cited_text, to_cited
-from ...vqa.inference.generate import GenerateSettings, generate_raw
+from ...vqa.inference.generate import generate_raw
+from ...vqa.inference.settings import GenerateSettings
 from ...vqa.model.attention import use_grouped_attention
-from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, MllmSettings, load, resolve
+from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, load, resolve
+from ...vqa.model.settings import MllmSettings
 from ...vqa.prompt.prompt import Example, instruction_text
 
 NUM_REGIONS = 4

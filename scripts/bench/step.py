@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...grounding.model.losses import Target, detection_losses
 from ...grounding.model.processing import MedGlipProcessor, train_tokenizer
-from ...grounding.training.core import GroundingSettings, build
+from ...grounding.training.core import build
+from ...grounding.training.settings import GroundingSettings
 
 PHRASES = ["left lung", "right lung", "heart", "nodule", "opacity"]
 

@@ -101,8 +101,9 @@ def check(
 def _region_sets(place: Path) -> tuple["Dataset", "Skipped"]:
     """Every region set of a recipe, or a built dataset; tasks are not looked at."""
     from ...grounding.bad_input import Skipped
-    from ...grounding.datasets.load import DataSettings, load_images
-    from ...grounding.recipe import HeldOut, core_images
+    from ...grounding.datasets.load import load_images
+    from ...grounding.datasets.settings import DataSettings
+    from ...grounding.training.stage import HeldOut, core_images
     from ..recipe import Recipe
 
     if place.is_dir():

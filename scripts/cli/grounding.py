@@ -80,7 +80,7 @@ def fine_tune(
     --out runs/dino --set fine_tune.train.learning_rate=1e-5, then medglip grounding predict image.png --checkpoint
     runs/dino
     """
-    from ...grounding.training.detector import FineTuneSettings
+    from ...grounding.training.settings import FineTuneSettings
     from ..pipeline.fine_tune import fine_tune as fine_tune_recipe
     from ..pipeline.pipeline import Pipeline
     from ..recipe import Recipe

@@ -83,7 +83,7 @@ def write(
     generate.num_beams=4 --set generate.max_new_tokens=128
     """
     from ...grounding.vocabulary.negation import engine_named
-    from ...vqa.inference.generate import GenerateSettings
+    from ...vqa.inference.settings import GenerateSettings
     from ..inference.system import run_or_adapter, source_named
     from ..inference.user_image import ClinicalContext, user_report
     from ..inference.write_report import Outputs, write_grounded

@@ -79,7 +79,7 @@ def predict(
         if out is None:
             raise BadInput("no file for the records is given.", fix="--out records.jsonl")
         from ...grounding.settings import validate
-        from ...vqa.inference.generate import GenerateSettings
+        from ...vqa.inference.settings import GenerateSettings
         from ..inference.predict_set import PredictRequest, predict_dataset, summary
         from ..inference.system import source_named
 

@@ -23,21 +23,24 @@ from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder
-from ...grounding.recipe import CoreRecipe, HeldOut, core_images
+from ...grounding.recipe import CoreRecipe
 from ...grounding.settings import read_settings
 from ...grounding.training.loop import processes
+from ...grounding.training.stage import HeldOut, core_images
 from ...grounding.types import AnnotatedImage
 from ...vqa.datasets import derived
 from ...vqa.derived.derive import chosen_rows
 from ...vqa.derived.regions import Asked, region_questions, with_other_regions
 from ...vqa.derived.settings import DeriveSettings
-from ...vqa.inference.generate import GenerateSettings
 from ...vqa.inference.predict import predict
-from ...vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
+from ...vqa.inference.settings import GenerateSettings
+from ...vqa.model.grounded_mllm import GroundedMLLM, load
+from ...vqa.model.settings import MllmSettings
 from ...vqa.probes import blank
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
-from ...vqa.training.align import TOKENS, AlignSettings, aligned
+from ...vqa.training.align import TOKENS, aligned
+from ...vqa.training.settings import AlignSettings
 from ..pipeline.derived_data import derived_file
 
 

@@ -11,7 +11,7 @@ from ...grounding.types import NOTICE, AnnotatedImage
 from ...grounding.vocabulary.citations import parse_citations
 from ...vqa.answer import asks_yes_or_no, parse_answer
 from ...vqa.inference.confidence import ScoredAnswer, answer
-from ...vqa.inference.generate import GenerateSettings
+from ...vqa.inference.settings import GenerateSettings
 from ...vqa.task import Question
 from .picture import draw
 from .system import TrainedSystem

@@ -20,9 +20,11 @@ from ...grounding.run_folder import RunFolder
 from ...grounding.types import AnnotatedImage, Region
 from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.negation import Negation
-from ...vqa.inference.generate import Generated, GenerateSettings, generate
+from ...vqa.inference.generate import Generated, generate
+from ...vqa.inference.settings import GenerateSettings
 from ...vqa.model.core_identity import core_sha256, shipped_core
-from ...vqa.model.grounded_mllm import OUR_FILE, GroundedMLLM, MllmSettings, load
+from ...vqa.model.grounded_mllm import OUR_FILE, GroundedMLLM, load
+from ...vqa.model.settings import MllmSettings
 from ...vqa.model.shipped import FACTS, is_shipped, shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.publish.facts import read_facts

@@ -22,7 +22,8 @@ from ...report import describe
 from ...report.output.grounded import GroundedReport
 from ...report.output.write import write, write_dicom
 from ...report.task import Report
-from ...vqa.inference.generate import Generated, GenerateSettings, generate
+from ...vqa.inference.generate import Generated, generate
+from ...vqa.inference.settings import GenerateSettings
 from .system import TrainedSystem
 
 NEVER_LEARNED = "note: this adapter never learned to write reports, only to answer; what it writes is no report"

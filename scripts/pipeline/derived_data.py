@@ -8,7 +8,8 @@ from datasets import Dataset
 from ...grounding.bad_input import Skipped
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.files import sha256, write_atomic
-from ...grounding.recipe import CoreRecipe, HeldOut, core_images
+from ...grounding.recipe import CoreRecipe
+from ...grounding.training.stage import HeldOut, core_images
 from ...report.derived import to_reports
 from ...report.task import Report
 from ...vqa.derived.derive import chosen_rows, derive, write

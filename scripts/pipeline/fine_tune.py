@@ -6,8 +6,9 @@ from pathlib import Path
 from ...grounding.files import write_atomic
 from ...grounding.grounders.pretrained import load_grounder
 from ...grounding.grounders.zero_shot import ZeroShotGrounder
-from ...grounding.training.detector import FineTuneSettings, check_tunable
+from ...grounding.training.detector import check_tunable
 from ...grounding.training.detector import fine_tune as fine_tune_detector
+from ...grounding.training.settings import FineTuneSettings
 from .pipeline import Pipeline
 
 

@@ -22,11 +22,11 @@ from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
-from ...grounding.recipe import HeldOut, core_images, draw_phantoms, looked_for, train_core
 from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import learned_among, refuse_learned
+from ...grounding.training.stage import HeldOut, core_images, draw_phantoms, looked_for, train_core
 from ...grounding.types import AnnotatedImage, Region
 from ...report.task import Report
 from ...vqa.model.shipped import shipped_folder

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ...grounding.evidence.evidence import PLAIN, Evidence
 from ...vqa.model.grounded_mllm import GroundedMLLM, resolve
-from ...vqa.model.lora import LoraSettings
+from ...vqa.model.settings import LoraSettings
 from ...vqa.prompt.prompt import Example, Prompt
 from ...vqa.publish.export import Exported, Kind, export
 from ..inference.system import load_system

@@ -16,8 +16,8 @@ import typer
 
 from ...grounding.bad_input import BadInput
 from ...grounding.datasets.phantoms import dataset as phantom
-from ...grounding.datasets.phantoms.dataset import PhantomSettings
 from ...grounding.datasets.schema import images
+from ...grounding.datasets.settings import PhantomSettings
 from ...grounding.files import write_atomic, write_folder
 from ...grounding.types import AnnotatedImage
 from ...vqa.model import shipped

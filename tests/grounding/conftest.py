@@ -10,8 +10,8 @@ from PIL import Image
 from medglip.grounding import AnnotatedImage, Region
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
-from medglip.grounding.training.core import GroundingSettings, ModelSettings, build
-from medglip.grounding.training.loop import TrainSettings
+from medglip.grounding.training.core import build
+from medglip.grounding.training.settings import GroundingSettings, ModelSettings, TrainSettings
 
 PHRASES = ("bright square", "dark square", "left lung")
 

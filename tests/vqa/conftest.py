@@ -18,8 +18,8 @@ DIM = 6
 @pytest.fixture
 def new_mllm(tiny_base: Path) -> Callable:
     """Makes a fp32 `GroundedMLLM` on the tiny base; the LoRA updates do something where `is_random`."""
-    from medglip.vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
-    from medglip.vqa.model.lora import LoraSettings
+    from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
+    from medglip.vqa.model.settings import LoraSettings, MllmSettings
 
     def make(is_random: bool = False, adapter: Path | None = None, dim: int = DIM) -> GroundedMLLM:
         settings = MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=4))

@@ -12,7 +12,8 @@ from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ..model.grounded_mllm import GroundedMLLM
 from ..prompt.prompt import Example
 from ..training.train import token_losses
-from .generate import GenerateSettings, generate_raw, generating
+from .generate import generate_raw, generating
+from .settings import GenerateSettings
 
 YES, NO = ("yes", "Yes"), ("no", "No")
 """How the two are written in public sets and by tuned models."""

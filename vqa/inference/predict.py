@@ -12,7 +12,8 @@ from ...grounding.types import region_to_json
 from ..model.grounded_mllm import GroundedMLLM
 from ..prompt.prompt import Prompt, instruction_text
 from ..task import Job
-from .generate import Generated, GenerateSettings, by_length, generating, write
+from .generate import Generated, by_length, generating, write
+from .settings import GenerateSettings
 
 
 def predict(

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -20,7 +20,6 @@ from ...grounding.assets import ASSETS
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import EvidenceSettings
 from ...grounding.files import write_atomic
-from ...grounding.settings import Settings
 from ..families import OUR_TOWERS, family_of
 from ..prompt.batch import Batch, collate
 from ..prompt.prompt import Example, Prompt, render
@@ -29,30 +28,15 @@ from .alignment import knows_regions, start_of
 from .attention import use_grouped_attention
 from .core_identity import core_of
 from .lm_head import LabelledOnly
-from .lora import LoraSettings, add_lora, without_casts
+from .lora import add_lora, without_casts
 from .processor import load_processor
 from .quantize import four_bit, require
 from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm
+from .settings import MllmSettings
 from .shipped import shipped_folder
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 OUR_FILE, PROJECTOR_FILE = "medglip_mllm.json", "region_projector.safetensors"
-
-
-class MllmSettings(Settings):
-    """Which language model, and what of it is trained."""
-
-    base: str = "smollm2-135m"
-    """`smollm2-135m` (the small default, behind the core's image tower), a model folder, or a hub name."""
-    dtype: Literal["fp32", "bf16"] = "bf16"
-    """Of the frozen weights and the arithmetic; what is trained stays in fp32."""
-    lora: LoraSettings = LoraSettings()
-    """Low-rank updates of the language model."""
-    aligned: str = ""
-    """What a fresh adapter starts from: `small`, which comes with the package and belongs to the core `small`, or a
-    folder of `medglip vqa align`; none: from nothing."""
-    seed: int = 0
-    """Of fresh weights."""
 
 
 class GroundedMLLM(nn.Module):

@@ -17,35 +17,18 @@ from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import PLAIN, EvidenceSettings
 from ...grounding.evidence.forms.tokens import token_features
 from ...grounding.files import file_sha256, refuse_other, sha256, write_atomic, write_folder
-from ...grounding.settings import Settings
-from ...grounding.training.loop import TrainSettings, processes
+from ...grounding.training.loop import processes
 from ...grounding.training.provenance import write_learned
 from ..model.alignment import FILE, base_sha256
-from ..model.grounded_mllm import GroundedMLLM, MllmSettings, load, resolve
+from ..model.grounded_mllm import GroundedMLLM, load, resolve
+from ..model.settings import MllmSettings
 from ..model.shipped import shipped_folder
 from ..prompt.prompt import Example
-from .train import MllmTrainSettings, train
+from .settings import AlignSettings
+from .train import train
 
 TOKENS = EvidenceSettings(forms=("tokens",), max_regions=64, min_score=0.0, dropout=0.0, jitter=0.0)
 """Stage 3: every region of an example, as a token alone, so that nothing but the token says what and where it is."""
-
-
-def _stage(steps: int, learning_rate: float) -> MllmTrainSettings:
-    rates = TrainSettings(
-        steps=steps, batch_size=8, learning_rate=learning_rate, warmup_steps=steps // 20, clip_norm=1.0
-    )
-    return MllmTrainSettings(train=rates, group_by_length=True)
-
-
-class AlignSettings(Settings):
-    """The two stages, and a third for regions."""
-
-    projector: MllmTrainSettings = _stage(400, 2e-3)
-    """Stage 1: the picture projector alone."""
-    together: MllmTrainSettings = _stage(1200, 5e-4)
-    """Stage 2: the projector and LoRA."""
-    regions: MllmTrainSettings | None = None
-    """Stage 3: the region projector alone, on prompts with evidence as region tokens; left out: no such stage."""
 
 
 def aligned(

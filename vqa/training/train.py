@@ -15,29 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from ...grounding.evidence.evidence import EvidenceSettings, perturb
-from ...grounding.settings import Settings
-from ...grounding.training.loop import Losses, TrainSettings, fit, processes
+from ...grounding.training.loop import Losses, fit, processes
+from ...grounding.training.settings import TrainSettings
 from ..model.grounded_mllm import GroundedMLLM
 from ..model.lm_head import per_example
 from ..prompt.batch import Batch
 from ..prompt.prompt import Example, Prompt, instruction_text
+from .settings import MllmTrainSettings
 
 Draws = tuple[Sequence[Any], Callable[..., Any], Callable[..., Batch], TrainSettings]
 """What `fit` draws from, how a draw is prepared, how draws become a batch, and how many make one."""
 
 STRETCH = 32
 """Batches that are sorted by length together: enough for little padding, few enough for chance."""
-
-
-class MllmTrainSettings(Settings):
-    """How the language model is tuned."""
-
-    train: TrainSettings = TrainSettings(steps=80, batch_size=8, learning_rate=1e-3, warmup_steps=8, clip_norm=1.0)
-    """Steps, batches and rates of the one training loop."""
-    group_by_length: bool = False
-    """Batches of examples of like length: less padding, other batches than without."""
-    gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass: the same gradients with less memory, a third more time."""
 
 
 def train(

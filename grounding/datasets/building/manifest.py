@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from ...bad_input import nearest
 from ...settings import Settings
 from ...vocabulary.labels import load_labels
-from ..load import DataSettings
+from ..settings import DataSettings
 
 
 class LicenceTable(Settings):

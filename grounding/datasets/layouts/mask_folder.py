@@ -13,7 +13,6 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from ...bad_input import BadInput, Skipped
 from ...geometry import mask_to_box
@@ -78,6 +77,8 @@ def read_mask(file: Path, size_px: tuple[int, int]) -> NDArray[np.bool_]:
 
 def components(mask_HW: NDArray[np.bool_], min_area: float = MIN_AREA) -> list[NDArray[np.bool_]]:
     """bool[H, W] of each blob (8 neighbours) of at least `min_area` of the image, else of the largest; [] for none."""
+    from scipy import ndimage  # a third of a second that reading a recipe does not need
+
     labels, count = cast(tuple[NDArray[np.int32], int], ndimage.label(mask_HW, structure=np.ones((3, 3))))
     if not count:
         return []

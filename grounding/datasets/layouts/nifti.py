@@ -21,44 +21,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field
 
 from ...assets import cache_folder
 from ...bad_input import BadInput, Skipped
 from ...files import file_sha256, sha256, write_atomic
 from ...geometry import mask_to_rle, rle_to_mask
-from ...imaging.nifti import AXES, Axis, Volume, plane, plane_spacing_mm, read_volume, resize, square_size
+from ...imaging.nifti import AXES, Volume, plane, plane_spacing_mm, read_volume, resize, square_size
 from ...imaging.read import image_size
 from ...imaging.window import percentile_window, to_uint8, unit_scale
 from ...modalities import MODALITIES, parse_modality
-from ...settings import Settings
 from ...types import AnnotatedImage, Region
 from ..rows import attempt, known_phrases, read_json, skipping
+from ..settings import SliceSettings
 from .label_map import Classes, mask_regions, parse_classes, phrase_of, read_classes, report_unnamed
 
 _SUFFIXES = (".nii.gz", ".nii")
 _MR_CHANNELS = ("flair", "t1", "t1w", "t1gd", "t1ce", "t2", "t2w", "adc", "dwi")
-
-
-class SliceSettings(Settings):
-    """Which slices of a volume become images, and how they look."""
-
-    axis: Axis = "axial"
-    """axial, coronal or sagittal."""
-    step: int = Field(default=10, gt=0)
-    """Every so many slices one is taken, from half a step on."""
-    min_area: float = Field(default=0.0005, ge=0, lt=1)
-    """Part of the slice that a class must cover to be outlined; below it the class is unknown there."""
-    keep_empty: bool = False
-    """Whether slices without any outlined class stay, as negatives."""
-    window: tuple[float, float] | None = None
-    """Values shown black and white; when left out, -160 and 240 HU for CT, else percentiles of the volume."""
-    square_pixels: bool = True
-    """Stretch slices to square pixels where the spacing differs; False takes voxels as they are."""
-    channel: int = Field(default=0, ge=0)
-    """Which channel of a volume with four dimensions."""
-    folder: str = ""
-    """Where the PNG files go; the cache folder (MEDGLIP_CACHE) when left out."""
 
 
 @dataclass(frozen=True, kw_only=True)

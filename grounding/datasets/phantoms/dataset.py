@@ -14,14 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
-from pydantic import Field
 from tqdm.auto import tqdm
 
 from ...bad_input import BadInput
 from ...files import read_lines, sha256, write_atomic
-from ...settings import Settings
 from ...types import AnnotatedImage
 from ..schema import IMAGE_FEATURES, image_to_row, images, row_to_image, to_dataset, upgrade_row, upgrade_table
+from ..settings import PhantomSettings
 from .draw import PHANTOM_MODALITIES, draw, labels_of
 from .sheet import sheet
 from .words import questions, report
@@ -29,21 +28,6 @@ from .words import questions, report
 VERSION = 2
 """Grows whenever the same settings draw other pictures or other words."""
 SPLITS = ("train", "val", "test")
-
-
-class PhantomSettings(Settings):
-    """How many phantoms, how large, from which seed."""
-
-    num_train: int = Field(default=360, ge=1)
-    """Training pictures, modalities in turn."""
-    num_val: int = Field(default=48, ge=0)
-    """Validation pictures."""
-    num_test: int = Field(default=84, ge=0)
-    """Test pictures."""
-    size_px: int = Field(default=192, ge=96)
-    """Side of the square pictures, 96 or more."""
-    seed: int = Field(default=0, ge=0)
-    """Seed of everything; the splits never share a draw."""
 
 
 def write(folder: Path, settings: PhantomSettings) -> None:

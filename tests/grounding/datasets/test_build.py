@@ -20,8 +20,9 @@ from medglip.grounding.datasets.building.built import BUILT_FEATURES, read, rows
 from medglip.grounding.datasets.building.card import CardFacts
 from medglip.grounding.datasets.building.harmonize import label_of, rle_to_box
 from medglip.grounding.datasets.building.manifest import BuildSettings, SourceSettings
-from medglip.grounding.datasets.load import DataSettings, load_images
+from medglip.grounding.datasets.load import load_images
 from medglip.grounding.datasets.schema import AnnotatedImages, to_dataset
+from medglip.grounding.datasets.settings import DataSettings
 from medglip.grounding.geometry import mask_to_box, mask_to_rle
 from medglip.grounding.imaging.read import read_image
 from medglip.grounding.settings import validate

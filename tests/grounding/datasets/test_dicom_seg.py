@@ -13,7 +13,8 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, Segmentatio
 
 from medglip.grounding import AnnotatedImage, BadInput, Skipped
 from medglip.grounding.datasets.layouts import dicom_seg
-from medglip.grounding.datasets.load import DataSettings, load_images
+from medglip.grounding.datasets.load import load_images
+from medglip.grounding.datasets.settings import DataSettings
 
 SHAPE = (6, 7)  # 42 pixels: frames of bits do not begin at bytes
 SECRETS = ("Doe", "4711", "19700102")

@@ -11,7 +11,8 @@ from PIL import Image
 
 from medglip.grounding import AnnotatedImage, BadInput, Skipped
 from medglip.grounding.datasets.layouts import label_map, ms_cxr, named_masks, odvg, slake
-from medglip.grounding.datasets.load import DataSettings, load_images
+from medglip.grounding.datasets.load import load_images
+from medglip.grounding.datasets.settings import DataSettings
 from medglip.grounding.settings import validate
 
 SIZE = (12, 8)

@@ -11,9 +11,10 @@ from PIL import Image
 
 from medglip.grounding import BadInput
 from medglip.grounding.datasets.building.export import check, describe, export
-from medglip.grounding.datasets.load import DataSettings, load_images, split_by_group
+from medglip.grounding.datasets.load import load_images, split_by_group
 from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.schema import IMAGE_FEATURES, images
+from medglip.grounding.datasets.settings import DataSettings
 from medglip.grounding.geometry import mask_to_rle
 from medglip.grounding.settings import validate
 

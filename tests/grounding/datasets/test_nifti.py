@@ -11,8 +11,8 @@ from PIL import Image
 
 from medglip.grounding import AnnotatedImage, BadInput, Skipped
 from medglip.grounding.datasets.layouts import nifti
-from medglip.grounding.datasets.layouts.nifti import SliceSettings
-from medglip.grounding.datasets.load import DataSettings, load_images
+from medglip.grounding.datasets.load import load_images
+from medglip.grounding.datasets.settings import DataSettings, SliceSettings
 from medglip.grounding.imaging.nifti import plane, read_volume, resize, square_size
 
 SHAPE = (10, 8, 6)

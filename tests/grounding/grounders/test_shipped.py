@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoProcessor
 
-from medglip.grounding.datasets.phantoms.dataset import PhantomSettings, read, write
+from medglip.grounding.datasets.phantoms.dataset import read, write
 from medglip.grounding.datasets.schema import images
+from medglip.grounding.datasets.settings import PhantomSettings
 from medglip.grounding.geometry import iou
 from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.grounders.pretrained import NOTICES, checkpoint_folder, is_shipped, load_grounder, vocabulary_of

@@ -14,7 +14,8 @@ from medglip.grounding.model.config import TEN_MODALITIES, MedGlipConfig, MedGli
 from medglip.grounding.model.image_tower import MedGlipVisionModel
 from medglip.grounding.model.medglip import MedGlipModel, MedGlipOutput
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
-from medglip.grounding.training.core import GroundingSettings, build
+from medglip.grounding.training.core import build
+from medglip.grounding.training.settings import GroundingSettings
 
 PHRASES = ["bright square", "dark square", "left lung", "an unheard-of word"]
 

@@ -30,9 +30,8 @@ from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounde
 from medglip.grounding.model.config import MedGlipConfig
 from medglip.grounding.model.processing import MedGlipProcessor
 from medglip.grounding.model.text_starts import MINILM, text_settings, text_tokenizer
-from medglip.grounding.training.core import GroundingSettings, ModelSettings, build, train
-from medglip.grounding.training.examples import DrawSettings
-from medglip.grounding.training.loop import TrainSettings
+from medglip.grounding.training.core import build, train
+from medglip.grounding.training.settings import DrawSettings, GroundingSettings, ModelSettings, TrainSettings
 
 MakeStudies = Callable[[int], list[AnnotatedImage]]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "left", "right", "lung", "square", "bright", "dark", "##s", "a"]

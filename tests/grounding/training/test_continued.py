@@ -12,11 +12,12 @@ from making import are_close
 from safetensors.torch import load_file
 
 from medglip.grounding import AnnotatedImage, BadInput
-from medglip.grounding.datasets.load import DataSettings
 from medglip.grounding.datasets.schema import to_dataset
+from medglip.grounding.datasets.settings import DataSettings
 from medglip.grounding.grounders.medglip import MedGlipGrounder
-from medglip.grounding.training.core import GroundingSettings, ModelSettings, train
-from medglip.grounding.training.sampling import MixtureSettings, chances
+from medglip.grounding.training.core import train
+from medglip.grounding.training.sampling import chances
+from medglip.grounding.training.settings import GroundingSettings, MixtureSettings, ModelSettings
 from medglip.grounding.training.warm_start import continued
 
 MakeStudies = Callable[[int], list[AnnotatedImage]]

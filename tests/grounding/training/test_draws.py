@@ -13,7 +13,8 @@ from medglip.grounding.geometry import mask_to_box
 from medglip.grounding.model.losses import Target
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
 from medglip.grounding.training.augment import View, flipped, turned
-from medglip.grounding.training.examples import Draw, DrawSettings, Example, collate, draw, load_example
+from medglip.grounding.training.examples import Draw, Example, collate, draw, load_example
+from medglip.grounding.training.settings import DrawSettings
 from medglip.grounding.vocabulary.labels import load_labels
 
 SIDE = 32

@@ -16,13 +16,13 @@ import torch
 from safetensors.torch import load_file
 
 from medglip.grounding import AnnotatedImage, BadInput
-from medglip.grounding.datasets.load import DataSettings
 from medglip.grounding.datasets.schema import to_dataset
+from medglip.grounding.datasets.settings import DataSettings
 from medglip.grounding.geometry import iou
 from medglip.grounding.grounders.medglip import MedGlipGrounder
-from medglip.grounding.training.core import GroundingSettings, train
-from medglip.grounding.training.examples import DrawSettings, draw, load_example
-from medglip.grounding.training.loop import TrainSettings
+from medglip.grounding.training.core import train
+from medglip.grounding.training.examples import draw, load_example
+from medglip.grounding.training.settings import DrawSettings, GroundingSettings, TrainSettings
 
 MakeStudies = Callable[[int], list[AnnotatedImage]]
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.training.loop import Draws, TrainSettings, fit
+from medglip.grounding.training.loop import Draws, fit
+from medglip.grounding.training.settings import TrainSettings
 
 
 class Stop(Exception):

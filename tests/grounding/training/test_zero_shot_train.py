@@ -14,9 +14,8 @@ from medglip.grounding import AnnotatedImage, BadInput
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.files import read_lines
 from medglip.grounding.grounders.zero_shot import Prompt, ZeroShotGrounder, ZeroShotSettings
-from medglip.grounding.training.detector import DinoTarget, FineTuneSettings, fine_tune, layer_losses
-from medglip.grounding.training.examples import DrawSettings
-from medglip.grounding.training.loop import TrainSettings
+from medglip.grounding.training.detector import DinoTarget, fine_tune, layer_losses
+from medglip.grounding.training.settings import DrawSettings, FineTuneSettings, TrainSettings
 from medglip.scripts.bench.untrained_dino import DinoSizes, build_dino
 
 MakeStudies = Callable[[int], list[AnnotatedImage]]

@@ -15,7 +15,7 @@ from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
 from medglip.scripts.cli.main import app
 from medglip.scripts.cli.options import PANELS, read_sets
-from medglip.vqa.inference.generate import GenerateSettings
+from medglip.vqa.inference.settings import GenerateSettings
 
 VISIBLE = {
     "run": "",

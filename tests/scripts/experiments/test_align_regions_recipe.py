@@ -10,15 +10,14 @@ from PIL import Image
 
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.grounders.medglip import MedGlipGrounder
-from medglip.grounding.training.loop import TrainSettings
 from medglip.grounding.training.provenance import learned_among
+from medglip.grounding.training.settings import TrainSettings
 from medglip.scripts.experiments.align import align_recipe
 from medglip.vqa.model.alignment import knows_regions
-from medglip.vqa.model.grounded_mllm import MllmSettings
-from medglip.vqa.model.lora import LoraSettings
+from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
-from medglip.vqa.training.align import AlignSettings, aligned
-from medglip.vqa.training.train import MllmTrainSettings
+from medglip.vqa.training.align import aligned
+from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 
 TRAIN = {"steps": 1, "batch_size": 2, "warmup_steps": 1, "checkpoint_every": 1}
 

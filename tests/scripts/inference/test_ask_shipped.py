@@ -16,15 +16,15 @@ from typer.testing import CliRunner
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.grounding.grounders import pretrained as checkpoints
-from medglip.grounding.recipe import draw_phantoms
 from medglip.grounding.settings import read_settings
+from medglip.grounding.training.stage import draw_phantoms
 from medglip.scripts.cli.main import app
 from medglip.scripts.inference.system import AdapterSystem, load_system, run_or_adapter
 from medglip.scripts.recipe import Recipe
 from medglip.scripts.release.adapter_facts import figures, learned_from
 from medglip.scripts.release.ship_adapter import main as ship
-from medglip.vqa.model.grounded_mllm import MllmSettings, load
-from medglip.vqa.model.lora import LoraSettings
+from medglip.vqa.model.grounded_mllm import load
+from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.publish import half_precision as packing
 from medglip.vqa.publish.facts import read_facts
 

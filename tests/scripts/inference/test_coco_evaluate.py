@@ -17,7 +17,8 @@ from medglip.grounding.files import read_lines
 from medglip.grounding.geometry import mask_to_rle
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
-from medglip.grounding.training.core import GroundingSettings, ModelSettings, build
+from medglip.grounding.training.core import build
+from medglip.grounding.training.settings import GroundingSettings, ModelSettings
 from medglip.scripts.bench.untrained_dino import DinoSizes, build_dino
 from medglip.scripts.cli.main import app
 from medglip.scripts.inference.evaluate_coco import evaluate, read_coco, scores_text

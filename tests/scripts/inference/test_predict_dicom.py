@@ -14,7 +14,8 @@ from medglip.grounding.files import read_lines
 from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.imaging.read import read_image
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
-from medglip.grounding.training.core import GroundingSettings, ModelSettings, build
+from medglip.grounding.training.core import build
+from medglip.grounding.training.settings import GroundingSettings, ModelSettings
 from medglip.grounding.types import region_from_json
 from medglip.scripts.cli.main import app
 

@@ -27,7 +27,7 @@ from medglip.scripts.inference.write_report import (
     write_description,
     write_grounded,
 )
-from medglip.vqa.inference.generate import GenerateSettings
+from medglip.vqa.inference.settings import GenerateSettings
 from medglip.vqa.model.grounded_mllm import OUR_FILE
 from medglip.vqa.model.shipped import FACTS
 

@@ -10,12 +10,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from medglip.grounding import BadInput
-from medglip.grounding.datasets.load import DataSettings, load_images
+from medglip.grounding.datasets.load import load_images
+from medglip.grounding.datasets.settings import DataSettings
 from medglip.grounding.files import read_lines
 from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.grounders.zero_shot import ZeroShotGrounder
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
-from medglip.grounding.training.core import GroundingSettings, ModelSettings, build
+from medglip.grounding.training.core import build
+from medglip.grounding.training.settings import GroundingSettings, ModelSettings
 from medglip.scripts.bench.untrained_dino import DinoSizes, build_dino
 from medglip.scripts.cli.main import app
 

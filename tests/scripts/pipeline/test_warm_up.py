@@ -19,8 +19,8 @@ from medglip.scripts.pipeline.pipeline import Pipeline
 from medglip.scripts.pipeline.run import tune
 from medglip.scripts.pipeline.warm_up import language_alone, text_examples, unseen, warm_up_language
 from medglip.scripts.recipe import Recipe, WarmUp
-from medglip.vqa.model.grounded_mllm import MllmSettings, load
-from medglip.vqa.model.lora import LoraSettings
+from medglip.vqa.model.grounded_mllm import load
+from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import render
 
 REPORTS = [f"FINDINGS: Nodule number {k}, from XXXX.\nIMPRESSION: Mass {k}." for k in range(6)]

@@ -13,10 +13,11 @@ from making import are_close, is_close
 
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.vqa.families import family_of
-from medglip.vqa.inference.generate import GenerateSettings, generate
+from medglip.vqa.inference.generate import generate
+from medglip.vqa.inference.settings import GenerateSettings
 from medglip.vqa.model.attention import use_grouped_attention
-from medglip.vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
-from medglip.vqa.model.lora import ATTENTION, MLP, LoraSettings
+from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
+from medglip.vqa.model.settings import ATTENTION, MLP, LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.publish.export import EXACT, Kind, export
 from medglip.vqa.training.train import answer_loss, token_losses

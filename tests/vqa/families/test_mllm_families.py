@@ -9,10 +9,11 @@ import torch
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
-from medglip.vqa.inference.generate import GenerateSettings, generate
-from medglip.vqa.model.grounded_mllm import MllmSettings, load
-from medglip.vqa.model.lora import ATTENTION, MLP, LoraSettings
+from medglip.vqa.inference.generate import generate
+from medglip.vqa.inference.settings import GenerateSettings
+from medglip.vqa.model.grounded_mllm import load
 from medglip.vqa.model.processor import load_processor
+from medglip.vqa.model.settings import ATTENTION, MLP, LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.training.train import answer_loss
 

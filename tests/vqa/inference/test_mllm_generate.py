@@ -9,8 +9,9 @@ import pytest
 
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.vqa.inference import predict as predict_file
-from medglip.vqa.inference.generate import GenerateSettings, generate, sequences
+from medglip.vqa.inference.generate import generate, sequences
 from medglip.vqa.inference.predict import predict
+from medglip.vqa.inference.settings import GenerateSettings
 from medglip.vqa.model.grounded_mllm import GroundedMLLM
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.task import Job

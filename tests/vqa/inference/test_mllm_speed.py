@@ -13,12 +13,13 @@ from torch import Tensor
 
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.grounding.evidence.names import Form
-from medglip.grounding.training.loop import TrainSettings
-from medglip.vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
-from medglip.vqa.model.lora import LoraSettings
+from medglip.grounding.training.settings import TrainSettings
+from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
+from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.batch import Batch
 from medglip.vqa.prompt.prompt import Example
-from medglip.vqa.training.train import MllmTrainSettings, answer_loss, length_batches, token_losses, train, validation
+from medglip.vqa.training.settings import MllmTrainSettings
+from medglip.vqa.training.train import answer_loss, length_batches, token_losses, train, validation
 
 NewMllm = Callable[..., GroundedMLLM]
 NewExample = Callable[..., Example]

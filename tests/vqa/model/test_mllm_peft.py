@@ -11,8 +11,8 @@ from peft.tuners.lora import LoraLayer
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
-from medglip.vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
-from medglip.vqa.model.lora import LoraSettings
+from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
+from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
 
 NewExample = Callable[..., Example]

@@ -12,18 +12,18 @@ from safetensors.torch import load_file, save_file
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import PLAIN, EvidenceSettings
 from medglip.grounding.grounders.pretrained import checkpoint_folder
-from medglip.grounding.training.loop import TrainSettings
+from medglip.grounding.training.settings import TrainSettings
 from medglip.vqa.model.alignment import base_fingerprint
 from medglip.vqa.model.core_identity import core_of, core_sha256
-from medglip.vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load, resolve
-from medglip.vqa.model.lora import LoraSettings
+from medglip.vqa.model.grounded_mllm import GroundedMLLM, load, resolve
+from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.model.shipped import NAMES, Kind, is_shipped, shipped_folder
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.publish import half_precision as packing
 from medglip.vqa.publish.adapter_card import SetFacts, adapter_card
 from medglip.vqa.publish.half_precision import halve, pack
-from medglip.vqa.training.align import AlignSettings, aligned
-from medglip.vqa.training.train import MllmTrainSettings
+from medglip.vqa.training.align import aligned
+from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 
 NewExample = Callable[..., Example]
 DIM = 6

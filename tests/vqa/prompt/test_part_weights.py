@@ -8,7 +8,7 @@ import pytest
 from making import is_close
 
 from medglip.grounding.evidence.evidence import EvidenceSettings
-from medglip.grounding.training.loop import TrainSettings
+from medglip.grounding.training.settings import TrainSettings
 from medglip.vqa.model.grounded_mllm import GroundedMLLM
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.training.train import answer_loss, length_batches, token_losses

@@ -12,8 +12,8 @@ from peft import PeftModel
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
-from medglip.vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
-from medglip.vqa.model.lora import LoraSettings
+from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
+from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example, Prompt
 from medglip.vqa.publish import export as exports
 from medglip.vqa.publish.export import export

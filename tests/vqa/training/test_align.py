@@ -11,14 +11,14 @@ import torch
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
-from medglip.grounding.training.loop import TrainSettings
+from medglip.grounding.training.settings import TrainSettings
 from medglip.vqa.model.alignment import FILE
-from medglip.vqa.model.grounded_mllm import GroundedMLLM, MllmSettings, load
-from medglip.vqa.model.lora import LoraSettings
+from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
+from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.training import align as align_module
-from medglip.vqa.training.align import AlignSettings, align, aligned
-from medglip.vqa.training.train import MllmTrainSettings
+from medglip.vqa.training.align import align, aligned
+from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 
 NewMllm = Callable[..., GroundedMLLM]
 NewExample = Callable[..., Example]

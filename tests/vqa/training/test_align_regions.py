@@ -13,18 +13,18 @@ from safetensors.torch import load_file
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.geometry import where
-from medglip.grounding.training.loop import TrainSettings
 from medglip.grounding.training.provenance import learned_among
+from medglip.grounding.training.settings import TrainSettings
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.vqa.derived.regions import MAX_SHOWN, WORDINGS, region_questions, with_other_regions
 from medglip.vqa.model.alignment import FILE, knows_regions
-from medglip.vqa.model.grounded_mllm import OUR_FILE, PROJECTOR_FILE, GroundedMLLM, MllmSettings, load
-from medglip.vqa.model.lora import LoraSettings
+from medglip.vqa.model.grounded_mllm import OUR_FILE, PROJECTOR_FILE, GroundedMLLM, load
+from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.publish.half_precision import pack
 from medglip.vqa.task import Question
-from medglip.vqa.training.align import AlignSettings, aligned
-from medglip.vqa.training.train import MllmTrainSettings
+from medglip.vqa.training.align import aligned
+from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 
 NewExample = Callable[..., Example]
 DIM = 6

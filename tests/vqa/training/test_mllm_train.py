@@ -10,10 +10,11 @@ from making import is_close
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
-from medglip.grounding.training.loop import TrainSettings
+from medglip.grounding.training.settings import TrainSettings
 from medglip.vqa.model.grounded_mllm import GroundedMLLM
 from medglip.vqa.prompt.prompt import Example
-from medglip.vqa.training.train import MllmTrainSettings, answer_loss, token_losses, train
+from medglip.vqa.training.settings import MllmTrainSettings
+from medglip.vqa.training.train import answer_loss, token_losses, train
 
 NewMllm = Callable[..., GroundedMLLM]
 NewExample = Callable[..., Example]

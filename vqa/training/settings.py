@@ -1,0 +1,33 @@
+"""How the language model is tuned, and how a fresh picture projector is aligned before."""
+
+from ...grounding.settings import Settings
+from ...grounding.training.settings import TrainSettings
+
+
+class MllmTrainSettings(Settings):
+    """How the language model is tuned."""
+
+    train: TrainSettings = TrainSettings(steps=80, batch_size=8, learning_rate=1e-3, warmup_steps=8, clip_norm=1.0)
+    """Steps, batches and rates of the one training loop."""
+    group_by_length: bool = False
+    """Batches of examples of like length: less padding, other batches than without."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: the same gradients with less memory, a third more time."""
+
+
+def _stage(steps: int, learning_rate: float) -> MllmTrainSettings:
+    rates = TrainSettings(
+        steps=steps, batch_size=8, learning_rate=learning_rate, warmup_steps=steps // 20, clip_norm=1.0
+    )
+    return MllmTrainSettings(train=rates, group_by_length=True)
+
+
+class AlignSettings(Settings):
+    """The two stages, and a third for regions."""
+
+    projector: MllmTrainSettings = _stage(400, 2e-3)
+    """Stage 1: the picture projector alone."""
+    together: MllmTrainSettings = _stage(1200, 5e-4)
+    """Stage 2: the projector and LoRA."""
+    regions: MllmTrainSettings | None = None
+    """Stage 3: the region projector alone, on prompts with evidence as region tokens; left out: no such stage."""
