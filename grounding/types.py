@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from .bad_input import BadInput
 from .modalities import parse_modality
 
+MIN_SCORE = 0.3
+"""Regions below this score are not shown to a model, nor tied to a sentence, unless a setting says otherwise."""
 NOTICE = "Research use, not for diagnosis."
 """Every output says so."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..settings import Settings
-from ..types import Region
+from ..types import MIN_SCORE, Region
 from .names import Form, Source
 
 
@@ -21,7 +21,7 @@ class EvidenceSettings(Settings):
     image with the boxes drawn and numbered as in the text, a further image for each that has any)."""
     max_regions: int = 4
     """At most so many regions a prompt, best first; those the question asks about come before all others."""
-    min_score: float = 0.3
+    min_score: float = MIN_SCORE
     """Regions below this score are not evidence."""
     max_crops: int = 1
     """At most so many crops a prompt: each costs as many image tokens as a picture."""

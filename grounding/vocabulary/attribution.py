@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from ..geometry import iou
-from ..types import Region
+from ..types import MIN_SCORE, Region
 from .citations import Citations, parse_citations
 from .contradictions import MentionFinder, find_claims
 from .negation import Negation, blank_denied
@@ -80,7 +80,7 @@ def attribute(
     *,
     num_shown: int | None = None,
     here: range | None = None,
-    min_score: float = 0.3,
+    min_score: float = MIN_SCORE,
     negation: Negation = "rules",
 ) -> tuple[Attribution, ...]:
     """Both ways for each sentence of a text.

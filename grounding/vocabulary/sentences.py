@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from ..geometry import where
-from ..types import Region
+from ..types import MIN_SCORE, Region
 from .negation import BLANK, Negation, blank_denied
 
 
@@ -90,7 +90,7 @@ def ground_sentences(
     tree: PhraseFinder,
     size_px: tuple[int, int] | None = None,
     *,
-    min_score: float = 0.3,
+    min_score: float = MIN_SCORE,
     is_patient_side: bool = False,
     negation: Negation = "rules",
 ) -> tuple[Sentence, ...]:

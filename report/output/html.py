@@ -12,7 +12,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from ...grounding.geometry import where
-from ...grounding.types import Region
+from ...grounding.types import MIN_SCORE, Region
 from .figure import STYLE as STYLE
 from .figure import drawing, inks_of
 from .figure import figure as figure
@@ -21,8 +21,6 @@ from .grounded import GroundedReport, file_stem
 _HERE = Path(__file__).parent
 _LAYERS = {"boxes": True, "masks": False, "numbers": True}
 """What can be switched in the image; True: every region has it."""
-_MIN_SCORE = 0.3
-"""Regions below it that no sentence speaks of begin switched off: they would crowd the image."""
 
 
 def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, heading: str = "Findings") -> str:
@@ -36,6 +34,7 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
     layers = [name for name, has_every_region in _LAYERS.items() if has_every_region or has_masks]
     links = (f'<a href="{quote(file_stem(name))}.html">{escape(name)}</a>' for name in report.other_views)
     inks = inks_of(regions)
+    # Faint regions that no sentence speaks of begin switched off: they would crowd the image.
     template = Template((_HERE / "report.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(report.report_id),
@@ -50,7 +49,7 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
         checks="".join(f"<li>{escape(check)}</li>" for check in checks),
         unflagged="" if checks else "hidden",
         region_rows="".join(
-            _region_row(index, region, inks, report.size_px, is_on=index in spoken or region.score >= _MIN_SCORE)
+            _region_row(index, region, inks, report.size_px, is_on=index in spoken or region.score >= MIN_SCORE)
             for index, region in enumerate(regions)
         ),
         hidden="" if regions else "hidden",

@@ -13,7 +13,7 @@ from ...grounding.grounder import answers
 from ...grounding.imaging.read import read_image
 from ...grounding.model.calibration import Calibration
 from ...grounding.settings import validate
-from ...grounding.types import NOTICE, AnnotatedImage, Region
+from ...grounding.types import MIN_SCORE, NOTICE, AnnotatedImage, Region
 from ...grounding.vocabulary.attribution import attribute, sentences_of
 from ...grounding.vocabulary.contradictions import ContradictionSettings, find_contradictions
 from ...grounding.vocabulary.labels import load_labels
@@ -143,7 +143,7 @@ def write_all(report: GroundedReport, annotated: AnnotatedImage, outputs: Output
 
 
 def _merge_regions(
-    shown: Sequence[Region], evidence: Sequence[Region], found: Sequence[Region], min_score: float = 0.3
+    shown: Sequence[Region], evidence: Sequence[Region], found: Sequence[Region], min_score: float = MIN_SCORE
 ) -> tuple[Region, ...]:
     """Shown regions first, as they are numbered, the rest of the evidence, then regions of further phrases."""
     known = {region.phrase for region in evidence}
