@@ -109,9 +109,11 @@ def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skippe
 
 def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> Draw:
     """Choose phrases and modality, augment, and say what is true; everything from `rng`."""
-    image = example.image if settings.hierarchy else _flat(example.image)
+    image = example.image
+    if not settings.hierarchy:  # labels that have nothing above them
+        image = replace(image, regions=tuple(replace(region, path=()) for region in image.regions))
     labels = _choose_phrases(image, rng, settings)
-    labels += _siblings(image, labels, rng, settings.siblings if settings.hierarchy else 0)
+    labels += _draw_siblings(image, labels, rng, settings.siblings if settings.hierarchy else 0)
     annotated = {*image.phrases, *(region.phrase for region in image.regions)}
     is_hidden = rng.random() < settings.unknown_modality
     labels_GK = np.array([[is_about(r, p, image) for p in labels] for r in image.regions], bool)
@@ -121,7 +123,7 @@ def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> 
     is_mirrored = False
     if settings.augment:
         view, is_mirrored = augment(view, image, rng, settings.zoom, settings.mirror)
-    words = [_worded(label, rng, settings) for label in labels]
+    words = [_reword(label, rng, settings) for label in labels]
     about = annotated | {word for region in example.image.regions for word in region.path}
     sided = (lambda text: mirror(text)[0]) if is_mirrored else str
     return Draw(
@@ -143,7 +145,7 @@ def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> 
 def collate(draws: list[Draw], processor: MedGlipProcessor, batch_negatives: int = 0) -> dict[str, Any]:
     """A batch for `losses.losses_of`."""
     if batch_negatives:
-        draws = [_with_negatives(one, draws, batch_negatives) for one in draws]
+        draws = [_add_negatives(one, draws, batch_negatives) for one in draws]
     inputs = processor([d.square for d in draws], [d.phrases for d in draws], [d.modality for d in draws])
     return {**inputs, "targets": [d.target for d in draws]}
 
@@ -153,10 +155,12 @@ def collator(processor: MedGlipProcessor, settings: DrawSettings) -> Callable[[l
     return partial(collate, processor=processor, batch_negatives=settings.batch_negatives)
 
 
-def _with_negatives(one: Draw, draws: list[Draw], most: int) -> Draw:
+def _add_negatives(one: Draw, draws: list[Draw], max_num: int) -> Draw:
     """The draw, asked phrases of the others as well that cannot be true of its boxes; elsewhere they are unknown."""
     others = {label: word for d in draws if d is not one for label, word in zip(d.labels, d.phrases, strict=True)}
-    chosen = [label for label in others if not _may_be(label, one)][:most]
+    tree, known = load_labels(), one.about | set(one.labels)
+    # No label that is asked already or could be true of a box of this image: "lung" is no negative of "left lung".
+    chosen = [label for label in others if not any(tree.is_near(label, other) for other in known)][:max_num]
     target = one.target
     none_GK = torch.zeros(len(target.boxes_G4), len(chosen), dtype=torch.bool)
     return replace(
@@ -171,25 +175,13 @@ def _with_negatives(one: Draw, draws: list[Draw], most: int) -> Draw:
     )
 
 
-def _may_be(label: str, one: Draw) -> bool:
-    """Whether a label is asked already or could be true of a box of the picture."""
-    tree = load_labels()
-    known = one.about | set(one.labels)
-    return any(tree.is_near(label, other) for other in known)
-
-
-def _worded(label: str, rng: np.random.Generator, settings: DrawSettings) -> str:
+def _reword(label: str, rng: np.random.Generator, settings: DrawSettings) -> str:
     """The label, now and then a synonym, now and then with its description."""
     tree = load_labels()
     others, phrase = tree.synonyms(label), label
     if others and rng.random() < settings.synonyms:
         phrase = others[rng.integers(len(others))]
     return with_description(phrase, tree) if rng.random() < settings.descriptions else phrase
-
-
-def _flat(image: AnnotatedImage) -> AnnotatedImage:
-    """The study with labels that have nothing above them."""
-    return replace(image, regions=tuple(replace(region, path=()) for region in image.regions))
 
 
 def _choose_phrases(image: AnnotatedImage, rng: np.random.Generator, settings: DrawSettings) -> list[str]:
@@ -199,23 +191,25 @@ def _choose_phrases(image: AnnotatedImage, rng: np.random.Generator, settings: D
     shuffled = [known[i] for i in rng.permutation(len(known))]
     present = [p for p in shuffled if p in own or any(is_about(r, p, image) for r in image.regions)]
     absent = [p for p in shuffled if p not in present]
-    most = settings.phrases_per_image
-    chosen = (present[: most - 1] + absent + present[most - 1 :])[:most]
+    # Of 4 phrases at most 3 are present ones while an absent one is known: every draw has something to deny.
+    #     present a b c d e, absent x y  ->  a b c | x        present a, absent x y z u  ->  a | x y z
+    max_num = settings.phrases_per_image
+    chosen = (present[: max_num - 1] + absent + present[max_num - 1 :])[:max_num]
     above = sorted({p for region in image.regions for p in region.path} - set(known))
-    if above and len(chosen) < most and rng.random() < settings.ancestor_share:
+    if above and len(chosen) < max_num and rng.random() < settings.ancestor_share:
         chosen.append(above[rng.integers(len(above))])
     return chosen
 
 
-def _siblings(image: AnnotatedImage, phrases: list[str], rng: np.random.Generator, most: int) -> list[str]:
+def _draw_siblings(image: AnnotatedImage, phrases: list[str], rng: np.random.Generator, max_num: int) -> list[str]:
     """Siblings of the present labels in the label tree that the data set does not annotate."""
-    if not most:
+    if not max_num:
         return []
     tree = load_labels()
     known = {tree.label(phrase) for phrase in (*phrases, *image.phrases)}
     present = sorted({region.phrase for region in image.regions})
-    found = sorted({label for phrase in present for label in tree.siblings(phrase)} - known)
-    return [found[i] for i in rng.permutation(len(found))[:most]]
+    siblings = sorted({label for phrase in present for label in tree.siblings(phrase)} - known)
+    return [siblings[i] for i in rng.permutation(len(siblings))[:max_num]]
 
 
 def _quarter(masks_GSS: NDArray[np.bool_]) -> NDArray[np.uint8]:

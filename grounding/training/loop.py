@@ -83,19 +83,32 @@ def fit(
         raise BadInput("no examples to train on.", fix="check the data section of the recipe and what was skipped")
     set_seed(settings.seed)
     accelerator = _accelerator(settings)
-    optimizer = torch.optim.AdamW(_parameter_groups(model, settings), lr=settings.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, settings))
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},  # norms and biases do not decay
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, settings))
     average = WeightAverage(model, settings.ema_decay)
     first = resume(model, optimizer, schedule, average, out_dir)
     log: list[dict[str, float]] = read_log(out_dir / "log.jsonl", first)
     if first >= settings.steps or _is_spent(log, settings.patience):
         _keep(model, average, out_dir)
         return log
-    loader = _loader(examples, prepare, collate, settings, first, accelerator, weights)
+    # Draw n is example n of one long order that (seed, n) alone decides. A resumed training samples from its first open
+    # draw on, and accelerate deals the batches out. Batches of 2, two processes, resumed after step 1:
+    #     draws    0 1 | 2 3    4 5 | 6 7    8 9 | ...
+    #     process    0 |   1      0 |   1      0            step 1 is done, the sampler begins at 4
+    draws_a_step = settings.batch_size * settings.gradient_accumulation * accelerator.num_processes
+    draws = Draws(examples, prepare, settings.steps * draws_a_step, settings.seed, weights)
+    rest = range(first * draws_a_step, settings.steps * draws_a_step)
+    loader = DataLoader(draws, settings.batch_size, sampler=rest, collate_fn=collate, num_workers=settings.num_workers)
     average.to(accelerator.device)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     model.train()
-    bare, run = accelerator.unwrap_model(model), _compiled(model) if settings.compile else model
+    bare = accelerator.unwrap_model(model)
+    run: Any = torch.compile(model) if settings.compile else model
     batches, board = iter(loader), _board(out_dir, settings, accelerator)
     bar = tqdm(desc=name, initial=first, total=settings.steps, unit="step", disable=not accelerator.is_main_process)
     for step in range(first + 1, settings.steps + 1):
@@ -105,7 +118,11 @@ def fit(
         average.update(bare, step)
         if validate and _is_due(step, settings.validate_every, settings):
             log[-1]["validation"] = _validate(bare, validate, average, out_dir, accelerator)
-        _show(bar, board, name, log[-1])
+        bar.set_postfix(loss=f"{log[-1]['loss']:.3f}", refresh=False)
+        bar.update()
+        if board:
+            for key, value in log[-1].items():
+                board.add_scalar(f"{name}/{key}", value, step)
         is_spent = _is_spent(log, settings.patience)
         if is_spent or _is_due(step, settings.checkpoint_every, settings):
             accelerator.wait_for_everyone()
@@ -130,14 +147,6 @@ def _is_spent(log: Sequence[dict[str, float]], patience: int) -> bool:
     return 0 < patience < len(values) and max(values[-patience:]) <= max(values[:-patience])
 
 
-def _show(bar: Any, board: Any, name: str, entry: dict[str, float]) -> None:
-    bar.set_postfix(loss=f"{entry['loss']:.3f}", refresh=False)
-    bar.update()
-    if board:
-        for key, value in entry.items():
-            board.add_scalar(f"{name}/{key}", value, int(entry["step"]))
-
-
 def _validate(
     model: nn.Module,
     validate: Callable[[nn.Module], float],
@@ -149,16 +158,12 @@ def _validate(
     best = out_dir / "best"
     with average.used_by(model):
         value = float(validate(model))
-        if accelerator.is_main_process and value > _best(out_dir):
+        before = json.loads((best / "value.json").read_text()) if (best / "value.json").exists() else -math.inf
+        if accelerator.is_main_process and value > before:
             best.mkdir(parents=True, exist_ok=True)
             save_weights(model, best)
             write_atomic(best / "value.json", json.dumps(value))
     return value
-
-
-def _best(out_dir: Path) -> float:
-    path = out_dir / "best" / "value.json"
-    return json.loads(path.read_text()) if path.exists() else -math.inf
 
 
 def _keep(model: nn.Module, average: WeightAverage, out_dir: Path) -> None:
@@ -168,10 +173,6 @@ def _keep(model: nn.Module, average: WeightAverage, out_dir: Path) -> None:
     else:
         average.copy_to(model)
     model.eval()
-
-
-def _compiled(model: nn.Module) -> Any:
-    return torch.compile(model)
 
 
 def _board(out_dir: Path, settings: TrainSettings, accelerator: Accelerator) -> Any:
@@ -198,37 +199,13 @@ def _accelerator(settings: TrainSettings) -> Accelerator:
     return Accelerator(mixed_precision=precision, kwargs_handlers=[unused])
 
 
-def _parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
-def _rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, then cosine to `min_learning_rate`."""
+def rate_factor(step: int, settings: TrainSettings) -> float:
+    """Part of the peak rate at a step: linear warm-up, then a cosine down to `min_learning_rate`."""
     if step < settings.warmup_steps:
         return (step + 1) / settings.warmup_steps
     progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)
     floor = settings.min_learning_rate
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-def _loader(
-    examples: Sequence[Example],
-    prepare: Callable[[Example, np.random.Generator], Item],
-    collate: Callable[[list[Item]], Any],
-    settings: TrainSettings,
-    first: int,
-    accelerator: Accelerator,
-    weights: Sequence[float] | None,
-) -> DataLoader[Item]:
-    """All draws from step `first` on; accelerate deals the batches out to the processes."""
-    a_step = settings.batch_size * settings.gradient_accumulation * accelerator.num_processes
-    draws = Draws(examples, prepare, settings.steps * a_step, settings.seed, weights)
-    rest = range(first * a_step, settings.steps * a_step)
-    return DataLoader(draws, settings.batch_size, sampler=rest, collate_fn=collate, num_workers=settings.num_workers)
 
 
 def _step(
@@ -246,6 +223,7 @@ def _step(
     for part in range(parts):
         batch = next(batches)
         # Dropout depends on the step alone; seeded after the fetch, because a fresh loader draws from this generator.
+        # `hash` of a tuple of integers is the same in every process and run, unlike that of a string.
         torch.manual_seed(hash((settings.seed, step, part, accelerator.process_index)) % 2**63)
         with accelerator.autocast():
             losses = loss(model, batch)
