@@ -14,6 +14,8 @@ from pydantic import create_model
 from typer.core import TyperCommand
 
 from ...grounding.bad_input import BadInput, nearest
+from ...grounding.evidence.names import SOURCES
+from ...grounding.modalities import MODALITIES
 from ...grounding.settings import Settings, validate
 
 PANELS = ("What", "Who answers", "Who finds", "The switch", "Output", "Safety", "Settings")
@@ -25,13 +27,24 @@ CHECKPOINT = "small, small-research, or a folder: of our core, or of any transfo
 
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
 ImagesArgument = Annotated[list[Path], typer.Argument(help="PNG, JPEG or DICOM files")]
-Modality = Annotated[str | None, what(help="xray, ct, mr, ...; left out: read from DICOM, else unknown")]
+Modality = Annotated[
+    str | None,
+    what(
+        help=f"{', '.join(name for name in MODALITIES if name != 'unknown')}; left out: read from DICOM, else unknown"
+    ),
+]
 Base = Annotated[str | None, who_answers(help="Base model: a folder or a hub name; left out: the adapter's own")]
 Finder = Annotated[
     str | None, who_finds("--checkpoint", help="small, small-research or a folder; left out: the run's own core")
 ]
 Device = Annotated[str | None, who_finds(help="cpu, cuda, ...; left out: a GPU where there is one")]
-Evidence = Annotated[str, the_switch(help="Whether the model is shown regions: none or predicted")]
+Evidence = Annotated[
+    str,
+    the_switch(
+        help="Whether the model is shown regions: "
+        + " or ".join(name for name, row in SOURCES.items() if not (row.needs_truth or row.is_control))
+    ),
+]
 Json = Annotated[Path | None, output("--json", help="Write the result to this file as JSON")]
 Download = Annotated[bool, safety("--download", help="Fetch a hub name that is not in the local cache")]
 Sets = Annotated[

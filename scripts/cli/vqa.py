@@ -1,13 +1,15 @@
 """`medglip vqa`: train with evidence, predict a test set, ask one question, compare forms of evidence, export."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import FORMS, SOURCES
 from ...grounding.records import Task
+from ...vqa.datasets.sets import QUESTION_SETS
+from ...vqa.datasets.splits import SplitScheme
 from .options import (
     Base,
     Evidence,
@@ -43,10 +45,10 @@ def train(recipe: RecipeArgument) -> None:
 @vqa.command(cls=second_names("generate", "batch_size", "max_new_tokens"))
 def predict(
     recipe: Annotated[Path | None, typer.Argument(help="A recipe YAML file; or give --dataset")] = None,
-    dataset: Annotated[str | None, what(help="A question set: vqa_rad, slake, pathvqa, jsonl or phantom")] = None,
+    dataset: Annotated[str | None, what(help=f"A question set: {', '.join(QUESTION_SETS)}")] = None,
     root: Annotated[Path | None, what(help="The folder of the set; left out: its name below MEDGLIP_DATA")] = None,
-    split: Annotated[str, what(help="official, official_no_frame or image_grouped")] = "official",
-    part: Annotated[str, what(help="train, val or test")] = "test",
+    split: Annotated[str, what(help=f"How the set is split: {', '.join(get_args(SplitScheme))}")] = "official",
+    part: Annotated[str, what(help="Which questions of the split: train, val or test")] = "test",
     limit: Annotated[int | None, what(metavar="N", help="Only the first N questions")] = None,
     adapter: Annotated[
         Path | None, who_answers(help="small, or the folder of a run or of an adapter; left out: the base alone")
