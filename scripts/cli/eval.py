@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...eval.catalog import report_names
+from ...eval.catalog import REPORT_PROTOCOLS, VQA_PROTOCOLS, report_names
 from ...eval.settings import EvalSettings, IouType, ReportProtocol, Tokenization, VqaProtocol
 from ...grounding.bad_input import BadInput
 from ...grounding.files import write_atomic
@@ -31,7 +31,10 @@ Records = Annotated[
 References = Annotated[
     Path | None, safety(help="A JSONL file with every `id`: missing and surplus predictions are refused by id")
 ]
-VqaRules = Annotated[VqaProtocol, what(help="The rules of scoring answers; docs/evaluation.md describes each")]
+VqaRules = Annotated[
+    VqaProtocol,
+    what(help="; ".join(f"`{name}`: {row.title}" for name, row in VQA_PROTOCOLS.items()) + ". See docs/evaluation.md"),
+]
 METRICS = ", ".join(report_names())
 INTERVALS = ("resamples", "confidence", "seed")
 
@@ -58,7 +61,7 @@ def vqa(
 def report(
     records: Records,
     protocol: Annotated[
-        ReportProtocol, what(help="`full` references, or `r2gen`: cleaned and cut short as R2Gen does")
+        ReportProtocol, what(help="; ".join(f"`{name}`: {row.title}" for name, row in REPORT_PROTOCOLS.items()))
     ] = "full",
     tokenization: Annotated[
         Tokenization,
