@@ -33,7 +33,7 @@ FORMS: dict[str, tuple[str, str, str, str]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class SplitQuestion:
     """One question of a split. `image_hash`: of the image's bytes, "" where it is not at hand."""
 
     id: str
@@ -52,7 +52,7 @@ class Leak:
     ids: tuple[str, ...]
 
 
-def leaks(train: Sequence[Question], test: Sequence[Question]) -> dict[str, Leak]:
+def leaks(train: Sequence[SplitQuestion], test: Sequence[SplitQuestion]) -> dict[str, Leak]:
     """What test shares with train, each with count, n and the first ids.
 
     `image_overlap`: test images; `question_overlap`: questions on them; `exact_repeat`: image and question;
@@ -62,27 +62,30 @@ def leaks(train: Sequence[Question], test: Sequence[Question]) -> dict[str, Leak
     normalisation of `exact_match`; images by hash where both have one.
     """
     known, asked = _keyed(train), _keyed(test)
-    answers: defaultdict[tuple[str, str], list[frozenset[str]]] = defaultdict(list)
+    words_of: defaultdict[tuple[str, str], list[frozenset[str]]] = defaultdict(list)
     for image, question, answer in known:
-        answers[image, answer].append(frozenset(question.split()))
+        words_of[image, answer].append(frozenset(question.split()))
     images, pairs = {row[0] for row in known}, {row[:2] for row in known}
     priors = {row[1:] for row in known}
     ids = [row.id for row in test]
-    open_asked = [row for row in asked if row[2] not in ("yes", "no")]
-    open_ids = [name for name, row in zip(ids, asked, strict=True) if row[2] not in ("yes", "no")]
+    open_asked = [(row, name) for row, name in zip(asked, ids, strict=True) if row[2] not in ("yes", "no")]
     shared = {row[0] for row in asked} & images
     names = {image: row.image_id for (image, _, _), row in zip(asked, test, strict=True)}
+    seen: set[tuple[str, str]] = set()
+    repeated = [row[:2] in seen or bool(seen.add(row[:2])) for row in known]  # the first one is none
     return {
         "image_overlap": _leak([image in shared for image in names], list(names.values())),
         "question_overlap": _leak([image in shared for image, _, _ in asked], ids),
         "exact_repeat": _leak([row[:2] in pairs for row in asked], ids),
-        "same_answer": _leak([(image, answer) in answers for image, _, answer in asked], ids),
-        "same_open_answer": _leak([(row[0], row[2]) in answers for row in open_asked], open_ids),
+        "same_answer": _leak([(image, answer) in words_of for image, _, answer in asked], ids),
+        "same_open_answer": _leak(
+            [(row[0], row[2]) in words_of for row, _ in open_asked], [name for _, name in open_asked]
+        ),
         "near_duplicate": _leak(
-            [_has_like(question, answers.get((image, answer), ())) for image, question, answer in asked], ids
+            [_has_like(question, words_of.get((image, answer), ())) for image, question, answer in asked], ids
         ),
         "answer_prior": _leak([row[1:] in priors for row in asked], ids),
-        "train_duplicate": _leak(_repeated(row[:2] for row in known), [row.id for row in train]),
+        "train_duplicate": _leak(repeated, [row.id for row in train]),
     }
 
 
@@ -101,7 +104,7 @@ def text(found: Mapping[str, Leak]) -> str:
     return "\n".join(f"{name:18}{shares[name]} {shown(leak.ids)}".rstrip() for name, leak in found.items())
 
 
-def read_questions(path: Path, images: Path | None = None, language: str | None = None) -> list[Question]:
+def read_questions(path: Path, images: Path | None = None, language: str | None = None) -> list[SplitQuestion]:
     """The questions of a JSONL record file, or of a JSON list as VQA-RAD (MEVF form) and SLAKE have it.
 
     `images`: a folder that holds the images under the names that the file gives; their bytes are hashed. `language`:
@@ -134,16 +137,11 @@ def near_images(train: Iterable[str], test: Iterable[str], folder: Path) -> Leak
     """
     known, names = sorted(set(train)), sorted(set(test))
     hashes_T = np.array([difference_hash(_image_file(name, folder)) for name in known], np.uint64)
-    found = [
-        bool(
-            np.any(
-                (np.bitwise_count(hashes_T ^ difference_hash(_image_file(name, folder))) <= NEAR_BITS)
-                & (np.array(known) != name)
-            )
-        )
-        for name in names
-    ]
-    return _leak(found, names)
+    is_near = []
+    for name in names:
+        bits_T = np.bitwise_count(hashes_T ^ difference_hash(_image_file(name, folder)))
+        is_near.append(bool(((bits_T <= NEAR_BITS) & (np.array(known) != name)).any()))
+    return _leak(is_near, names)
 
 
 def difference_hash(path: Path) -> np.uint64:
@@ -153,7 +151,7 @@ def difference_hash(path: Path) -> np.uint64:
     return np.packbits(grey[:, 1:] > grey[:, :-1]).view(np.uint64)[0]
 
 
-def _keyed(rows: Sequence[Question]) -> list[tuple[str, str, str]]:
+def _keyed(rows: Sequence[SplitQuestion]) -> list[tuple[str, str, str]]:
     """Image, question and answer of each row, ready to be compared."""
     clean = {text: normalize(text) for text in {text for row in rows for text in (row.question, row.answer)}}
     return [(row.image_hash or row.image_id, clean[row.question], clean[row.answer]) for row in rows]
@@ -162,12 +160,6 @@ def _keyed(rows: Sequence[Question]) -> list[tuple[str, str, str]]:
 def _has_like(question: str, others: Iterable[frozenset[str]]) -> bool:
     words = frozenset(question.split())
     return any(words == other or len(words & other) >= LIKE * len(words | other) for other in others)
-
-
-def _repeated(keys: Iterable[Any]) -> list[bool]:
-    """Whether each key came before."""
-    seen: set[Any] = set()
-    return [key in seen or bool(seen.add(key)) for key in keys]
 
 
 def _leak(found: Sequence[bool], ids: Sequence[str]) -> Leak:
@@ -189,13 +181,13 @@ def _rows(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
 
 def _question(
     row: Mapping[str, Any], form: tuple[str, str, str, str], hashes: Mapping[str, str], path: Path, number: int
-) -> Question:
-    missing = [key for key in form if not _is_text(row.get(key))]
+) -> SplitQuestion:
+    values = [row.get(key) for key in form]
+    missing = [key for key, value in zip(form, values, strict=True) if not _is_text(value)]
     if missing:
         raise BadInput(f"missing, or no text: {', '.join(missing)}.", file=path, row=number)
-    values = [row[key] for key in form]
     name, image, question, answer = (", ".join(value) if isinstance(value, list) else str(value) for value in values)
-    return Question(id=name, image_id=image, question=question, answer=answer, image_hash=hashes.get(image, ""))
+    return SplitQuestion(id=name, image_id=image, question=question, answer=answer, image_hash=hashes.get(image, ""))
 
 
 def _is_text(value: Any) -> bool:

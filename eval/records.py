@@ -194,7 +194,13 @@ def read_records(paths: Sequence[Path], task: Task, references: Path | None = No
     is of another task or holds a broken region; naming the ids for ids that come twice and for those that disagree
     with the references; and for records of several splits, and for none.
     """
-    records = [record for path in paths for record in _records(path, task)]
+    records: list[Record] = []
+    for path in paths:
+        for number, row in _rows(path):
+            try:
+                records.append(_record(row, task))
+            except BadInput as error:
+                raise BadInput(error.problem, file=path, row=number, fix=error.fix) from error
     names = ", ".join(str(path) for path in paths)
     if not records:
         raise BadInput("no records.", file=names, fix="predict first")
@@ -331,21 +337,17 @@ def _is_torn(path: Path, number: int) -> bool:
     return lines == number and not line.endswith(b"\n")
 
 
-def _records(path: Path, task: Task) -> Iterator[Record]:
-    for number, row in _rows(path):
-        try:
-            yield _record(row, task)
-        except BadInput as error:
-            raise BadInput(error.problem, file=path, row=number, fix=error.fix) from error
-
-
 def _record(row: Row, task: Task) -> Record:
     missing = [name for name in REQUIRED if row.get(name) is None and not (name == "prediction" and name in row)]
     if missing:
         raise BadInput(f"missing: {', '.join(missing)}.", fix="records hold the fields of eval/record.schema.json")
     if row["task"] != task:
         raise BadInput(f"task is {row['task']!r}.", fix=f"give records of task {task!r}, or score as {row['task']!r}")
-    _check_kinds(row)
+    meta, phrases = row.get("meta"), row.get("phrases")
+    if meta is not None and not isinstance(meta, dict):
+        raise BadInput(f"meta is {meta!r}.", fix="give an object")
+    if phrases and not (isinstance(phrases, list) and all(isinstance(phrase, str) for phrase in phrases)):
+        raise BadInput(f"phrases is {phrases!r}.", fix="give a list of strings")
     record = {sys.intern(name): value for name, value in row.items()}  # one copy of a name for all records
     for name in _NAMES:
         if record.get(name) is not None:
@@ -365,15 +367,6 @@ def _record(row: Row, task: Task) -> Record:
     regions_by_phrase(cast(Record, record), "answer")
     regions_by_phrase(cast(Record, record), "prediction")
     return cast(Record, record)
-
-
-def _check_kinds(row: Row) -> None:
-    """`meta` is an object, `phrases` a list of texts; either may be missing."""
-    meta, phrases = row.get("meta"), row.get("phrases")
-    if meta is not None and not isinstance(meta, dict):
-        raise BadInput(f"meta is {meta!r}.", fix="give an object")
-    if phrases and not (isinstance(phrases, list) and all(isinstance(phrase, str) for phrase in phrases)):
-        raise BadInput(f"phrases is {phrases!r}.", fix="give a list of strings")
 
 
 def _split(name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ..catalog import metric_scale, page_metrics
-from ..statistics.bootstrap import Difference, Estimate
+from ..statistics.bootstrap import Estimate
 from .content import TITLES, Content, Pair, System
 
 WIDTH, HEIGHT, PAD = 260, 20, 6
@@ -68,11 +68,11 @@ def axis(scale: Scale, *, is_signed: bool = False) -> str:
 
 
 def forest(content: Content) -> str:
-    """Each system less the base: a table a task, metrics of one scale together; p as it is and by Holm."""
-    return "".join(_forest_of(content, [pair for pair in content.pairs if pair.task == task]) for task in content.tasks)
+    """Each system less the base: a table for each task, metrics of one scale together; p as it is and by Holm."""
+    return "".join(_forest_of([pair for pair in content.pairs if pair.task == task]) for task in content.tasks)
 
 
-def _forest_of(content: Content, pairs: Sequence[Pair]) -> str:
+def _forest_of(pairs: Sequence[Pair]) -> str:
     if not pairs:
         return ""
     task = pairs[0].task
@@ -95,30 +95,28 @@ def _forest_table(pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
     scale = scale_of(
         (x for *_, d in shown for x in (d.difference.value, d.difference.low, d.difference.high)), around_zero=True
     )
-    rows, last = [], ""
-    for metric, pair, found in shown:
-        head = words(metric) if metric != last else ""
-        rows.append(_forest_row(head, pair.name, found, scale))
+    rows, last = "", ""
+    for metric, pair, difference in shown:
+        d = difference.difference
+        is_clear = d.low is not None and d.high is not None and (d.low > 0 or d.high < 0)
+        rows += _row_start("" if metric == last else words(metric), pair.name)
+        rows += f'<td class="plot">{whisker(d, scale, "clear" if is_clear else "")}</td>'
+        texts = (estimate_text(d, "+.3f"), d.n, p_text(difference.p_value), p_text(difference.p_holm))
+        rows += "".join(f'<td class="num">{text}</td>' for text in texts) + "</tr>"
         last = metric
     head = '<th scope="col">metric</th><th scope="col">system</th><th scope="col" class="plot">difference</th>'
     head += "".join(f'<th scope="col" class="num">{name}</th>' for name in ("value [interval]", "n", "p", "p, Holm"))
     foot = f'<td></td><td></td><td class="plot">{axis(scale, is_signed=True)}</td><td colspan="4"></td>'
     return (
         f'<div class="scroll" tabindex="0"><table class="forest"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody><tfoot><tr>{foot}</tr></tfoot></table></div>"
+        f"<tbody>{rows}</tbody><tfoot><tr>{foot}</tr></tfoot></table></div>"
     )
 
 
-def _forest_row(head: str, name: str, found: Difference, scale: Scale) -> str:
-    d = found.difference
-    is_clear = d.low is not None and d.high is not None and (d.low > 0 or d.high < 0)
+def _row_start(head: str, name: str) -> str:
+    """The first two cells of a row; one with a head begins a group."""
     start = ' class="group"' if head else ""
-    return (
-        f'<tr{start}><th scope="row">{escape(head)}</th><td>{escape(name)}</td>'
-        f'<td class="plot">{whisker(d, scale, "clear" if is_clear else "")}</td>'
-        f'<td class="num">{estimate_text(d, "+.3f")}</td><td class="num">{d.n}</td>'
-        f'<td class="num">{p_text(found.p_value)}</td><td class="num">{p_text(found.p_holm)}</td></tr>'
-    )
+    return f'<tr{start}><th scope="row">{escape(head)}</th><td>{escape(name)}</td>'
 
 
 def strata(content: Content) -> str:
@@ -143,22 +141,19 @@ def _strata_table(systems: Sequence[System], axis_name: str, metric: str) -> str
         if (found := s.scores.strata.get(axis_name, {}).get(label, {}).get(metric))
     ]
     scale = scale_of(x for *_, found in cells for x in (found.value, found.low, found.high))
-    rows, last = [], ""
-    for label, name, found in cells:
-        head, start = (label, ' class="group"') if label != last else ("", "")
+    rows, last = "", ""
+    for label, name, estimate in cells:
         kind = "base" if name == systems[0].name and len(systems) > 1 else ""
-        rows.append(
-            f'<tr{start}><th scope="row">{escape(head)}</th><td>{escape(name)}</td>'
-            f'<td class="plot">{whisker(found, scale, kind)}</td>'
-            f'<td class="num">{estimate_text(found)}</td><td class="num">{found.n}</td></tr>'
-        )
+        rows += _row_start("" if label == last else label, name)
+        rows += f'<td class="plot">{whisker(estimate, scale, kind)}</td>'
+        rows += f'<td class="num">{estimate_text(estimate)}</td><td class="num">{estimate.n}</td></tr>'
         last = label
     part = f"{TITLES[systems[0].task]} by {words(axis_name)}"
     return (
         f'<figure class="stratum" data-part="{escape(part)}" data-metric="{escape(words(metric))}">'
         f"<figcaption>{escape(part)}: {escape(words(metric))}</figcaption>"
         '<div class="scroll" tabindex="0"><table class="forest"><tbody>'
-        f'{"".join(rows)}</tbody><tfoot><tr><td></td><td></td><td class="plot">{axis(scale)}</td><td colspan="2"></td>'
+        f'{rows}</tbody><tfoot><tr><td></td><td></td><td class="plot">{axis(scale)}</td><td colspan="2"></td>'
         "</tr></tfoot></table></div></figure>"
     )
 

@@ -73,7 +73,7 @@ def score(prediction: str, reference: str, is_closed: bool, candidates: "Candida
     said, wanted = normalize(prediction), normalize(reference)
     if is_closed:
         return {"closed_accuracy": float(not is_abstention(prediction) and wanted in said)}
-    bleu = dict(zip(_BLEU, _bleu(said, wanted), strict=True))
+    bleu = dict(zip(_BLEU, sentence_bleu(said.split(), wanted.split(), list(_BLEU.values())), strict=True))
     said, wanted = normalize(said), normalize(wanted)
     found = overlap(said.split(), wanted.split()) | bleu
     if candidates:
@@ -94,11 +94,6 @@ def overlap(said: Sequence[str], wanted: Sequence[str]) -> dict[str, float]:
         "open_f1": 2 * precision * recall / (precision + recall) if hits else 0.0,
         "open_exact_match": len(shared) / len(said) if said else 0.0,
     }
-
-
-@lru_cache(maxsize=1 << 16)
-def _bleu(said: str, wanted: str) -> list[float]:
-    return sentence_bleu(said.split(), wanted.split(), list(_BLEU.values()))
 
 
 class Candidates:

@@ -56,7 +56,7 @@ def is_yes_no(reference: str) -> bool:
 
 def is_abstention(prediction: str) -> bool:
     """Neither or both of the substrings yes, no in the answer that is read out of the text."""
-    text = _cleared(parse(open_answer(prediction)))
+    text = _clear(parse(open_answer(prediction)))
     return ("yes" in text) == ("no" in text)
 
 
@@ -67,18 +67,14 @@ def score(prediction: str, reference: str, is_closed: bool, closed_def: ClosedDe
         said, wanted = said.lower().strip(), wanted.lower().strip()
     answer = parse(said)
     if is_closed:
-        is_right = _is_closed_right(answer, wanted)
+        text = _clear(answer)
+        is_right = float(text == wanted.lower())
+        if wanted in ("yes", "no"):
+            is_right = float(("yes" in text) != ("no" in text) and wanted in text)
         return {"closed_accuracy": is_right, "overall_accuracy": is_right}
     wanted = wanted.lower()
     is_right = float(answer == wanted)
     return {"open_accuracy": is_right, "overall_accuracy": is_right, **overlap(answer, wanted), **bleu(answer, wanted)}
-
-
-def _is_closed_right(answer: str, wanted: str) -> float:
-    text = _cleared(answer)
-    if wanted in ("yes", "no"):
-        return float(("yes" in text) != ("no" in text) and wanted in text)
-    return float(text == wanted.lower())
 
 
 def open_answer(prediction: str) -> str:
@@ -105,10 +101,10 @@ def read_box(text: str) -> str:
     r"""What the last `\boxed{}` holds, braces balanced; "None" where there is no closed box."""
     _, box, rest = text.rpartition(_BOX)
     depth = 1
-    for place, letter in enumerate(rest if box else ""):
+    for index, letter in enumerate(rest if box else ""):
         depth += (letter == "{") - (letter == "}")
         if depth == 0:
-            return rest[:place].strip()
+            return rest[:index].strip()
     return _NO_BOX
 
 
@@ -132,5 +128,5 @@ def bleu(answer: str, wanted: str) -> dict[str, float]:
     return {f"open_bleu_{n}": value for n, value in enumerate(sentence_bleu(said, sought, _WEIGHTS), 1)}
 
 
-def _cleared(text: str) -> str:
+def _clear(text: str) -> str:
     return text.replace("\n", "").replace(".", "")

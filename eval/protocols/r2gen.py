@@ -14,7 +14,7 @@ references raise the scores, so that they compare with published R2Gen figures o
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,17 +88,13 @@ def read_vocabulary(path: Path, corpus: Corpus) -> frozenset[str]:
     try:
         found = json.loads(path.read_bytes())
         if isinstance(found, Mapping):
-            return frozenset(_frequent([row["report"] for row in found["train"]], corpus))
+            counts = Counter(word for row in found["train"] for word in clean(row["report"], corpus))
+            return frozenset(word for word, count in counts.items() if count >= corpus.threshold)
         if isinstance(found, list) and all(isinstance(word, str) for word in found):
             return frozenset(found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _no_vocabulary(path, f"{type(error).__name__}: {error}") from error
     raise _no_vocabulary(path, "neither a list of words nor an annotation file")
-
-
-def _frequent(reports: Sequence[str], corpus: Corpus) -> list[str]:
-    counts = Counter(word for report in reports for word in clean(report, corpus))
-    return [word for word, count in counts.items() if count >= corpus.threshold]
 
 
 def _no_vocabulary(path: Path, problem: Any) -> BadInput:

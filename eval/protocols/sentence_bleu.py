@@ -12,7 +12,11 @@ from collections.abc import Sequence
 
 def sentence_bleu(words: Sequence[str], wanted: Sequence[str], weights: Sequence[Sequence[float]]) -> list[float]:
     """BLEU under each of several weightings of the n-gram orders 1, 2, ...; each in [0, 1]."""
-    orders = [_precision(words, wanted, n) for n in range(1, max(map(len, weights)) + 1)]
+    orders: list[tuple[int, int]] = []
+    for n in range(1, max(map(len, weights)) + 1):
+        # clipped matches and n-grams; a sentence too short for an order has one n-gram, which does not match
+        grams = _ngrams(words, n)
+        orders.append(((grams & _ngrams(wanted, n)).total(), max(1, grams.total())))
     if orders[0][0] == 0:
         return [0.0] * len(weights)
     logs = [math.log(matches / total if matches else sys.float_info.min) for matches, total in orders]
@@ -20,12 +24,6 @@ def sentence_bleu(words: Sequence[str], wanted: Sequence[str], weights: Sequence
     return [
         brevity * math.exp(math.fsum(weight * log for weight, log in zip(row, logs, strict=False))) for row in weights
     ]
-
-
-def _precision(words: Sequence[str], wanted: Sequence[str], n: int) -> tuple[int, int]:
-    """Clipped matches and n-grams of an order; a sentence too short for it has one that does not match."""
-    found, sought = _ngrams(words, n), _ngrams(wanted, n)
-    return (found & sought).total(), max(1, found.total())
 
 
 def _ngrams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:

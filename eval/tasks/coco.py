@@ -157,15 +157,12 @@ def _ranking_measures(pairs: Sequence[_Pair], files: CocoFiles, values: dict[str
 
 def _pair_measures(pairs: Sequence[_Pair], iou_type: IouType, score_threshold: float) -> dict[str, Measure]:
     rows = [row for row, pair in enumerate(pairs) if (~pair.crowds_G).any()]
-    tops = np.array([_top_iou(pairs[row]) for row in rows])
+    scored = [pairs[row] for row in rows]
+    tops = np.array([pair.ious_PG[0, ~pair.crowds_G].max() if len(pair.found) else 0.0 for pair in scored], np.float64)
     found: dict[str, Measure] = {"miou": mean(tops, rows), "acc_iou50": mean(tops >= 0.5, rows)}
     if iou_type == "segm":
-        found["dice"] = mean([_dice(pairs[row], score_threshold) for row in rows], rows)
+        found["dice"] = mean([_dice(pair, score_threshold) for pair in scored], rows)
     return found
-
-
-def _top_iou(pair: _Pair) -> float:
-    return float(pair.ious_PG[0, ~pair.crowds_G].max()) if len(pair.found) else 0.0
 
 
 def _dice(pair: _Pair, score_threshold: float) -> float:

@@ -52,7 +52,9 @@ def read_coco(references: Path, predictions: Path, iou_type: IouType) -> CocoFil
         (found, predictions, f"use the ids of {references}"),
     ):
         for name, known in (("image_id", images), ("category_id", categories)):
-            _check_known(rows, name, known, file, fix)
+            ids = {row["id"] for row in known}
+            if unknown := sorted({str(row[name]) for row in rows if row[name] not in ids}):
+                raise BadInput(f"unknown {name}: {shown(unknown)}.", file=file, fix=fix)
     if iou_type == "segm":
         truths = list(_compressed(truths, images, references))
         found = list(_compressed(found, images, predictions))
@@ -110,13 +112,6 @@ def _check_rows(rows: Any, names: Sequence[str], path: Path) -> None:
         ids = [row[name] for name in names if name.endswith("id")]
         if not all(isinstance(one, int | str) for one in ids):
             raise BadInput(f"an id is neither a number nor a string: {ids}.", file=path, row=number)
-
-
-def _check_known(rows: Sequence[Row], name: str, holders: Sequence[Row], file: Path, fix: str) -> None:
-    known = {row["id"] for row in holders}
-    unknown = sorted({str(row[name]) for row in rows if row[name] not in known})
-    if unknown:
-        raise BadInput(f"unknown {name}: {shown(unknown)}.", file=file, fix=fix)
 
 
 def _check_number(row: Mapping[str, Any], name: str, path: Path, number: int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...eval.leaks import Leak, Question, leaks
+from ...eval.leaks import Leak, SplitQuestion, leaks
 from ...grounding.bad_input import BadInput, Skipped
 from ...vqa.datasets.load import load_rows
 from ...vqa.datasets.pictures import same_pictures
@@ -76,9 +76,11 @@ def find_leaks(train: Sequence[QuestionRow], test: Sequence[QuestionRow]) -> Lea
     return LeakReport(equal=by_equal, alike=by_looks, num_images=len(files), num_read=num_read)
 
 
-def _questions(rows: Sequence[QuestionRow], pictures: Mapping[str, str]) -> list[Question]:
+def _questions(rows: Sequence[QuestionRow], pictures: Mapping[str, str]) -> list[SplitQuestion]:
     return [
-        Question(id=row.question_id, image_id=name, question=row.question, answer=row.answer, image_hash=pictures[name])
+        SplitQuestion(
+            id=row.question_id, image_id=name, question=row.question, answer=row.answer, image_hash=pictures[name]
+        )
         for row in rows
         for name in image_names(row)
     ]

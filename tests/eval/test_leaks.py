@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medglip.eval.leaks import Leak, Question, leaks, leaks_between, near_images, read_questions, text
+from medglip.eval.leaks import Leak, SplitQuestion, leaks, leaks_between, near_images, read_questions, text
 from medglip.grounding.bad_input import BadInput
 
 
-def _q(name: str, image: str, question: str, answer: str, image_hash: str = "") -> Question:
-    return Question(id=name, image_id=image, question=question, answer=answer, image_hash=image_hash)
+def _q(name: str, image: str, question: str, answer: str, image_hash: str = "") -> SplitQuestion:
+    return SplitQuestion(id=name, image_id=image, question=question, answer=answer, image_hash=image_hash)
 
 
 TRAIN = [
