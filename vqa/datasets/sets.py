@@ -13,13 +13,11 @@ A set of plain rows has a third, for what needs its text alone (`medglip data le
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from ...grounding.bad_input import BadInput, Skipped, nearest
-from ...grounding.datasets.corpus import of_split
+from ...grounding.bad_input import Skipped
+from ...grounding.datasets.task_sets import SetContext, TaskSet, find_set, read_items
 from ...grounding.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,49 +27,23 @@ if TYPE_CHECKING:
     from ..task import Question
 
 Derive = Callable[["DeriveSettings"], "tuple[Path, Dataset]"]
-Need = Literal["", "phantoms", "region_sets"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadContext:
-    """What the reader of a set gets from its caller, a recipe or `--dataset`.
+class ReadContext(SetContext):
+    """As `SetContext`, for a recipe or `--dataset`.
 
-    `seed`: of splits that are drawn. `draws_val`: a set without val gets one, drawn from train, as a recipe wants it;
-    False: splits as their scheme has them. `only_split`: train, val or test alone; None: all three.
-    `phantom_dir`: the recipe's own phantoms. `derive`: writes what the recipe's region sets are asked, and returns
-    the file and the images. Both are None outside of a recipe, where such a set needs its `path`.
+    `draws_val`: a set without val gets one, drawn from train, as a recipe wants it; False: splits as their scheme has
+    them. `derive`: writes what the recipe's region sets are asked, and returns the file and the images; None outside
+    of a recipe, where such a set needs its `path`.
     """
 
-    seed: int = 0
     draws_val: bool = True
-    only_split: str | None = None
-    phantom_dir: Path | None = None
     derive: Derive | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class QuestionSet:
-    """One question set. `module`: its file in this folder; `settings_class`: the name of its settings class there.
-
-    `title`, `licence`: as pages show them. `has_regions`: true regions come with its images, so that the source
-    `oracle` and the probe `absent` can use them. `needs`: what a recipe must have for it: the section `phantoms`, or
-    region sets in `grounding.data`.
-    """
-
-    module: str
-    settings_class: str
-    title: str
-    licence: str
-    has_regions: bool = False
-    needs: Need = ""
-
-    def load(self) -> ModuleType:
-        """The module, imported now."""
-        return import_module(f".{self.module}", __package__)
-
-    def settings(self) -> type[Settings]:
-        """The settings class."""
-        return getattr(self.load(), self.settings_class)
+class QuestionSet(TaskSet):
+    """As `TaskSet`."""
 
 
 QUESTION_SETS: dict[str, QuestionSet] = {
@@ -105,21 +77,9 @@ QUESTION_SETS: dict[str, QuestionSet] = {
 
 def question_set(name: str) -> QuestionSet:
     """The set of this name. Raises `BadInput` with the nearest valid one."""
-    if name not in QUESTION_SETS:
-        raise BadInput(f"unknown question set {name!r}.", fix=nearest(name, QUESTION_SETS))
-    return QUESTION_SETS[name]
+    return find_set(QUESTION_SETS, "question", name)
 
 
 def read_set(name: str, settings: Settings, context: ReadContext, skipped: Skipped) -> "list[Question]":
-    """The questions of a set; rows that cannot be used go to `skipped`. `settings`: of the set's own class.
-
-    Raises `BadInput` for an unknown name, settings of another set, a missing folder, and a set without a usable
-    question of `context.only_split`.
-    """
-    chosen = question_set(name)
-    if not isinstance(settings, chosen.settings()):
-        problem = f"{type(settings).__name__} are no settings of {name}."
-        raise BadInput(problem, fix=f"give {chosen.settings_class}")
-    read: Callable[[Any, ReadContext, Skipped], list[Question]] = chosen.load().read
-    questions = read(settings, context, skipped)
-    return of_split(questions, [q.image.split for q in questions], context.only_split, "question", name, skipped)
+    """The questions of a set; arguments and errors as `task_sets.read_items`."""
+    return read_items(QUESTION_SETS, "question", name, settings, context, skipped)
