@@ -12,14 +12,12 @@ from PIL import Image
 
 from ..grounding.bad_input import BadInput
 from ..grounding.files import file_sha256, numbered_lines
+from ..grounding.imaging.hashes import NEAR_BITS, difference_hash
 from .protocols.exact_match import normalize
 from .records import shown
 
 LIKE = 0.6
 """Token Jaccard of two questions from which they are near duplicates."""
-
-NEAR_BITS = 2
-"""Bits in which the hashes of near-duplicate images differ at most."""
 
 _IDS_SHOWN = 20
 
@@ -136,19 +134,17 @@ def near_images(train: Iterable[str], test: Iterable[str], folder: Path) -> Leak
     The hash is of 8 x 8 brightness steps (`difference_hash`); flat images such as black ones look alike too.
     """
     known, names = sorted(set(train)), sorted(set(test))
-    hashes_T = np.array([difference_hash(_image_file(name, folder)) for name in known], np.uint64)
+    hashes_T = np.array([_hash_file(_image_file(name, folder)) for name in known], np.uint64)
     is_near = []
     for name in names:
-        bits_T = np.bitwise_count(hashes_T ^ difference_hash(_image_file(name, folder)))
+        bits_T = np.bitwise_count(hashes_T ^ _hash_file(_image_file(name, folder)))
         is_near.append(bool(((bits_T <= NEAR_BITS) & (np.array(known) != name)).any()))
     return _leak(is_near, names)
 
 
-def difference_hash(path: Path) -> np.uint64:
-    """64 bits: in a 9 x 8 grey thumbnail, whether each pixel is darker than the next in its row."""
+def _hash_file(path: Path) -> np.uint64:
     with Image.open(path) as image:
-        grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BILINEAR), np.int16)
-    return np.packbits(grey[:, 1:] > grey[:, :-1]).view(np.uint64)[0]
+        return difference_hash(image)
 
 
 def _keyed(rows: Sequence[SplitQuestion]) -> list[tuple[str, str, str]]:

@@ -73,6 +73,14 @@ def mask_to_box(mask_HW: NDArray[np.bool_]) -> Boxes:
     return np.array([xs[0], ys[0], xs[-1] + 1, ys[-1] + 1], np.float32)
 
 
+def cut_mask(mask_HW: NDArray[np.bool_], box_xyxy_px: Boxes) -> NDArray[np.bool_] | None:
+    """A copy with the pixels that the box touches alone; None where none of them is set."""
+    x0, y0, x1, y1 = *np.floor(box_xyxy_px[:2]).astype(int), *np.ceil(box_xyxy_px[2:]).astype(int)
+    inside = np.zeros_like(mask_HW)
+    inside[y0:y1, x0:x1] = mask_HW[y0:y1, x0:x1]
+    return inside if inside.any() else None
+
+
 def mask_to_rle(mask_HW: NDArray[np.bool_]) -> dict[str, Any]:
     """Uncompressed COCO RLE: column-major run lengths, the first run counts background."""
     flat = np.asarray(mask_HW, bool).flatten(order="F")

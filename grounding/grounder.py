@@ -1,57 +1,57 @@
-"""Who finds regions: the `Grounder` protocol, and which true regions answer a phrase. No torch.
+"""Who finds regions: `Grounder`, which every finder is, and which true regions answer a phrase. No torch.
 
-`medglip_grounder.py` holds our core and the oracle that knows the truth; `cache.regions_of` is what the house calls.
+Our core, open-vocabulary detectors and the oracle stand in `grounders`; callers use `grounders.cache.regions_of`.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
 
+from .bad_input import BadInput
 from .types import AnnotatedImage, Region
 
 
-class Grounder(Protocol):
-    """Finds regions for phrases. Invariants: batch = single; no phrases -> no regions; order of phrases is nothing."""
+class Grounder:
+    """Finds regions for phrases. A further one is a subclass with `ground`, `fingerprint` and what differs below.
 
-    @property
-    def fingerprint(self) -> str:
-        """Hash of everything that determines the regions (weights and settings): a part of the cache key."""
-        ...
+    Invariants: batch = single; no phrases -> no regions; the order of the phrases changes nothing.
+    """
 
-    @property
-    def embedding_dim(self) -> int:
-        """Length D of `Region.embedding`; 0 where regions carry none."""
-        ...
+    fingerprint: str
+    """Hash of everything that determines the regions (weights and settings): a part of the cache key."""
+    embedding_dim: int = 0
+    """Length D of `Region.embedding`; 0 where regions carry none."""
+    threshold: float = 0.5
+    """The score in [0, 1] from which a region counts as found."""
+    depends_on_annotations: bool = False
+    """What it finds depends on the images' annotations, so caches take those into their keys."""
+    is_presence_calibrated: bool = False
+    """The chances of `ground_with_presence` mean something: they may be held against what a text says."""
 
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
-        """For each study the regions of its phrases, best first, boxes in pixels of the original image."""
-        ...
+        """For each image the regions of its phrases, best first, boxes in pixels of the original image."""
+        raise NotImplementedError
 
-
-@runtime_checkable
-class PresenceGrounder(Grounder, Protocol):
-    """A grounder that also says how likely a phrase is there at all."""
-
-    def answer(
+    def ground_with_presence(
         self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
     ) -> list[tuple[list[Region], dict[str, float]]]:
-        """Regions as `ground` gives them, and the chance in [0, 1] of each phrase, of one pass over the images."""
-        ...
+        """Regions as `ground` gives them, and the chance in [0, 1] that each phrase is there at all, of one pass.
+
+        No chances where it cannot tell.
+        """
+        return [(regions, {}) for regions in self.ground(images, phrases)]
 
 
-def answers(
-    grounder: Grounder, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
-) -> list[tuple[list[Region], dict[str, float]]]:
-    """For each study the regions, and the chance of each phrase where the grounder says it, else no chances."""
-    if isinstance(grounder, PresenceGrounder):
-        return grounder.answer(images, phrases)
-    return [(regions, {}) for regions in grounder.ground(images, phrases)]
+def unique_phrases(phrases: Sequence[str]) -> list[str]:
+    """The phrases, none twice. Raises `BadInput` for an empty one."""
+    if any(not phrase.strip() for phrase in phrases):
+        raise BadInput("an empty phrase was asked for.", fix="leave it out of the list")
+    return list(dict.fromkeys(phrases))
 
 
 def is_about(region: Region, phrase: str, image: AnnotatedImage) -> bool:
     """Whether a true region answers a phrase: as its phrase, as its own label, or as an ancestor of it.
 
-    A phrase that the study annotates itself has regions of its own: "kidney" is not answered by the cyst in it.
+    A phrase that the image annotates itself has regions of its own: "kidney" is not answered by the cyst in it.
     """
     if phrase == region.phrase or phrase in region.path[-1:]:
         return True
@@ -59,6 +59,10 @@ def is_about(region: Region, phrase: str, image: AnnotatedImage) -> bool:
 
 
 def true_regions(image: AnnotatedImage, phrases: Sequence[str]) -> list[Region]:
-    """The study's true regions of the phrases, each under the phrase that asked for it."""
-    asked = dict.fromkeys(phrases)
-    return [replace(region, phrase=p) for p in asked for region in image.regions if is_about(region, p, image)]
+    """The image's true regions of the phrases, each under the phrase that asked for it."""
+    return [
+        replace(region, phrase=p)
+        for p in dict.fromkeys(phrases)
+        for region in image.regions
+        if is_about(region, p, image)
+    ]

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from ..eval.settings import EvalSettings
 from ..grounding.evidence.evidence import EvidenceSettings
-from ..grounding.evidence.names import Source
+from ..grounding.evidence.names import SOURCES, Source
 from ..grounding.recipe import CoreRecipe
 from ..grounding.settings import Settings
 from ..grounding.training.settings import TrainSettings
@@ -166,12 +166,15 @@ class Recipe(CoreRecipe):
             raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
         if any(task and "derived" in task.sets for task in tasks.values()) and not self.grounding.data:
             raise ValueError("key 'grounding.data': 'derived' questions and reports need region sets")
-        if self.vqa and self.vqa.sets == ("vqa_rad",) and "oracle" in self.sources:
-            raise ValueError("key 'sources': 'oracle' needs true regions, and vqa_rad has none")
-        if self.report and set(self.report.sets) & set(READERS) and "oracle" in self.sources:
-            raise ValueError(f"key 'sources': 'oracle' needs true regions, and {self.report.data} has none")
-        if self.report and not self.report.has_truth and "oracle" in self.sources:
-            raise ValueError("key 'report.covid_notes.boxes_only': 'oracle' needs true regions, and not every note has")
+        oracle = next((source for source in self.sources if SOURCES[source].needs_truth), None)
+        if self.vqa and self.vqa.sets == ("vqa_rad",) and oracle:
+            raise ValueError(f"key 'sources': {oracle!r} needs true regions, and vqa_rad has none")
+        if self.report and set(self.report.sets) & set(READERS) and oracle:
+            raise ValueError(f"key 'sources': {oracle!r} needs true regions, and {self.report.data} has none")
+        if self.report and not self.report.has_truth and oracle:
+            raise ValueError(
+                f"key 'report.covid_notes.boxes_only': {oracle!r} needs true regions, and not every note has"
+            )
         if self.vqa and self.vqa.sets == ("vqa_rad",) and "absent" in self.probes:
             raise ValueError("key 'probes': 'absent' needs images whose labels are known, and vqa_rad has none")
         if self.probes and self.vqa is None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bad_input import BadInput, Skipped
-from ..geometry import clip_box
+from ..geometry import clip_box, cut_mask
 from ..types import AnnotatedImage, Region
 from ..vocabulary.labels import load_labels
 
@@ -97,10 +97,7 @@ def region(
         if mask.shape != size_px[::-1]:
             problem = f"mask of (H, W) {mask.shape} for an image of (W, H) {size_px}."
             raise BadInput(problem, fix="export the mask again")
-        x0, y0, x1, y1 = *np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int)  # every pixel the box touches
-        inside = np.zeros_like(mask)
-        inside[y0:y1, x0:x1] = mask[y0:y1, x0:x1]
-        mask = inside if inside.any() else None
+        mask = cut_mask(mask, box)
     return Region(phrase=phrase, box_xyxy_px=box, mask=mask, path=load_labels().path(phrase))
 
 

@@ -14,7 +14,7 @@ from ..vocabulary.phrases import mirror
 from .controls import mirror_region
 
 
-class InMirror:
+class InMirror(Grounder):
     """Looks for the mirrored phrases, and mirrors what is found; embeddings stay those of the flipped pictures.
 
     `grounder`: reads pictures flipped left to right (`MedGlipGrounder.mirrored`, or the oracle that embeds with it).
@@ -23,12 +23,8 @@ class InMirror:
     def __init__(self, grounder: Grounder):
         self.grounder = grounder
         self.fingerprint = sha256(f"{grounder.fingerprint} told of the stored pictures")
-        self.reads_truth = getattr(grounder, "reads_truth", False)
-
-    @property
-    def embedding_dim(self) -> int:
-        """That of the grounder."""
-        return self.grounder.embedding_dim
+        self.embedding_dim, self.threshold = grounder.embedding_dim, grounder.threshold
+        self.depends_on_annotations = grounder.depends_on_annotations
 
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study the regions of its phrases, best first, boxes in pixels of the stored image."""

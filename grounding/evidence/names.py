@@ -3,7 +3,7 @@
 No torch and no numpy here: recipes, the command line, scores and the page read these tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -77,3 +77,13 @@ Form = Annotated[str, _known("form", FORMS), WithJsonSchema({"type": "string", "
 def usable_sources() -> list[str]:
     """Sources that work on any image, without a data set: no controls."""
     return [name for name, row in SOURCES.items() if not row.is_control]
+
+
+def list_titles(names: Iterable[str]) -> str:
+    """Sources with their titles, for a help text: `none (no evidence), predicted (regions found)`."""
+    return ", ".join(f"{name} ({SOURCES[name].title})" for name in names)
+
+
+def needs_vectors(forms: Iterable[str]) -> bool:
+    """Whether one of the forms shows region embeddings, which only the core of the adapter's training has."""
+    return any(FORMS[form].needs_vectors for form in forms)

@@ -117,7 +117,7 @@ def _keys(
 def _key(grounder: Grounder, image: AnnotatedImage, phrases: Sequence[str]) -> str:
     """Hash of everything the regions depend on; of an oracle that includes the annotations."""
     parts: list[Any] = [image_sha256(image.image_path), image.modality, grounder.fingerprint, sorted(set(phrases))]
-    if getattr(grounder, "reads_truth", False):
+    if grounder.depends_on_annotations:
         parts += [list(image.phrases), [region_to_json(region) for region in image.regions]]
     return sha256(json.dumps(parts))
 

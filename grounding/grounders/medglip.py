@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from pydantic import Field
 from safetensors.torch import load_file
 
 from ..bad_input import BadInput
 from ..files import sha256
-from ..geometry import Boxes, Letterbox
+from ..geometry import Letterbox, cut_mask
+from ..grounder import Grounder, unique_phrases
 from ..imaging.read import read_image
-from ..model.calibration import calibration_from_json
+from ..model.calibration import Calibration, calibration_from_json
 from ..model.config import MedGlipConfig
 from ..model.decode import decode, point_of
 from ..model.medglip import MedGlipModel, MedGlipOutput
@@ -27,6 +27,7 @@ from ..settings import Settings
 from ..types import AnnotatedImage, Region
 from ..vocabulary.labels import load_labels
 from ..vocabulary.phrases import with_description
+from .fingerprint import update_with_weights
 
 _PHRASE_INPUTS = ("input_ids", "attention_mask")
 
@@ -54,12 +55,16 @@ class GrounderSettings(Settings):
     """Images the model sees at once."""
 
 
-class MedGlipGrounder:
+class MedGlipGrounder(Grounder):
     """The trained core. Regions of a phrase depend on image, modality and that phrase alone."""
 
     def __init__(self, model: MedGlipModel, processor: MedGlipProcessor, settings: GrounderSettings | None = None):
         self.model, self.processor, self.settings = model.eval(), processor, settings or GrounderSettings()
         self.calibration = calibration_from_json(model.config.calibration if self.settings.calibrated else None)
+        # chosen on validation images; 0.5 without calibration
+        self.threshold = self.calibration.threshold
+        self.is_presence_calibrated = self.calibration != Calibration()
+        self.embedding_dim = model.config.width
         self.fingerprint = _fingerprint(model, processor, self.settings)
         self.read: Callable[[Path], Image.Image] = read_image
 
@@ -78,16 +83,6 @@ class MedGlipGrounder:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(model.to(device), MedGlipProcessor.from_pretrained(folder), settings)  # pyright: ignore[reportArgumentType]
 
-    @property
-    def embedding_dim(self) -> int:
-        """D, the width of the core."""
-        return self.model.config.width
-
-    @property
-    def threshold(self) -> float:
-        """The score from which a region counts as found: chosen on validation images, 0.5 without calibration."""
-        return self.calibration.threshold
-
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study the regions of its phrases, best first. Raises `BadInput` for an unreadable picture."""
         views = self._views(images, phrases, self.settings.capped)
@@ -97,7 +92,7 @@ class MedGlipGrounder:
         """For each study and phrase the chance in [0, 1] that it is in the image at all, never above its ancestors'."""
         return [_capped(view.asked, self._chances(view)) for view in self._views(images, phrases, True)]
 
-    def answer(
+    def ground_with_presence(
         self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
     ) -> list[tuple[list[Region], dict[str, float]]]:
         """`ground` and `presence` of one pass over the images."""
@@ -129,7 +124,7 @@ class MedGlipGrounder:
         self, annotated_images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]], with_ancestors: bool
     ) -> Iterator["_View"]:
         """What the model says of each study; a batch that nothing is asked of is not looked at."""
-        asked = [_asked(row) for row in phrases]
+        asked = [unique_phrases(row) for row in phrases]
         read = [_with_ancestors(row) for row in asked] if with_ancestors else asked
         for start in range(0, len(annotated_images), self.settings.batch_size):
             batch = annotated_images[start : start + self.settings.batch_size]
@@ -202,7 +197,7 @@ class MedGlipGrounder:
         for r, score in enumerate(scores_R.tolist()):
             box = boxes_R4[r]
             if score >= limits.min_score and box[0] < box[2] and box[1] < box[3]:
-                mask = _cropped(letterbox.inverse_mask(masks_Rss[r]), box) if score >= limits.mask_min_score else None
+                mask = cut_mask(letterbox.inverse_mask(masks_Rss[r]), box) if score >= limits.mask_min_score else None
                 yield Region(
                     phrase=phrase, box_xyxy_px=box, mask=mask, score=score, embedding=embeddings_RD[r], path=path
                 )
@@ -219,13 +214,6 @@ class _View:
     letterbox: Letterbox
 
 
-def _asked(phrases: Sequence[str]) -> list[str]:
-    """The phrases, none twice. Raises `BadInput` for an empty one."""
-    if any(not phrase.strip() for phrase in phrases):
-        raise BadInput("an empty phrase was asked for.", fix="leave it out of the list")
-    return list(dict.fromkeys(phrases))
-
-
 def _with_ancestors(phrases: list[str]) -> list[str]:
     tree = load_labels()
     return list(dict.fromkeys([*phrases, *(above for phrase in phrases for above in tree.ancestors(phrase))]))
@@ -235,14 +223,6 @@ def _capped(phrases: Sequence[str], chances: Mapping[str, float]) -> dict[str, f
     """For each phrase the least chance of it and its ancestors; 1 where none is known."""
     above = load_labels().ancestors
     return {p: min((chances[name] for name in (p, *above(p)) if name in chances), default=1.0) for p in phrases}
-
-
-def _cropped(mask_HW: NDArray[np.bool_], box: Boxes) -> NDArray[np.bool_] | None:
-    """The mask inside its box, None where nothing is left of it."""
-    x0, y0, x1, y1 = (*np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int))
-    cropped = np.zeros_like(mask_HW)
-    cropped[y0:y1, x0:x1] = mask_HW[y0:y1, x0:x1]
-    return cropped if cropped.any() else None
 
 
 def _read_config(folder: Path) -> MedGlipConfig:
@@ -280,7 +260,5 @@ def _fingerprint(model: MedGlipModel, processor: MedGlipProcessor, settings: Gro
     digest.update(json.dumps(model.config.calibration).encode())
     digest.update(processor.to_json_string().encode())
     digest.update(processor.tokenizer.backend_tokenizer.to_str().encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    update_with_weights(digest, model.state_dict())
     return digest.hexdigest()

@@ -20,12 +20,14 @@ from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoPr
 
 from ..bad_input import BadInput
 from ..geometry import Letterbox
+from ..grounder import Grounder, unique_phrases
 from ..imaging.read import read_image
 from ..model.decode import nms
 from ..model.losses import box_area
 from ..settings import Settings
 from ..types import AnnotatedImage, Region
 from ..vocabulary.labels import load_labels
+from .fingerprint import update_with_weights
 
 DINO = ("grounding-dino", "mm-grounding-dino")
 """Detectors that score tokens of one prompt, and whose queries read the text: one phrase a prompt here."""
@@ -55,7 +57,7 @@ class Detected:
     embeddings_PQD: Tensor
 
 
-class ZeroShotGrounder:
+class ZeroShotGrounder(Grounder):
     """A zero-shot detector. Regions of a phrase depend on image and that phrase alone; boxes without masks.
 
     Every phrase has a prompt of its own: in the DINO family phrases of one prompt reach each other through the image,
@@ -66,7 +68,9 @@ class ZeroShotGrounder:
     def __init__(self, model: Any, processor: Any, settings: ZeroShotSettings | None = None):
         _check_family(model.config.model_type, None)
         self.model, self.processor, self.settings = model.eval(), processor, settings or ZeroShotSettings()
-        self.fingerprint = _fingerprint(model, processor, self.settings)
+        self.fingerprint, config = _fingerprint(model, processor, self.settings), model.config
+        # of the detector's query states (DINO) or class embeddings (OWL)
+        self.embedding_dim = config.d_model if config.model_type in DINO else config.text_config.hidden_size
 
     @classmethod
     def from_pretrained(
@@ -101,15 +105,9 @@ class ZeroShotGrounder:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(model.to(device), processor, settings)
 
-    @property
-    def embedding_dim(self) -> int:
-        """D of the detector's query states (DINO) or class embeddings (OWL)."""
-        config = self.model.config
-        return config.d_model if config.model_type in DINO else config.text_config.hidden_size
-
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each study the regions of its phrases, best first. Raises `BadInput` for an unreadable picture."""
-        return [self._ground(image, _asked(row)) for image, row in zip(images, phrases, strict=True)]
+        return [self._ground(image, unique_phrases(row)) for image, row in zip(images, phrases, strict=True)]
 
     def _ground(self, annotated: AnnotatedImage, asked: list[str]) -> list[Region]:
         if not asked:
@@ -256,13 +254,6 @@ def _detect_owl(model: Any, tokenizer: Any, pixels: dict[str, Tensor], phrases: 
     )
 
 
-def _asked(phrases: Sequence[str]) -> list[str]:
-    """The phrases, none twice. Raises `BadInput` for an empty one."""
-    if any(not phrase.strip() for phrase in phrases):
-        raise BadInput("an empty phrase was asked for.", fix="leave it out of the list")
-    return list(dict.fromkeys(phrases))
-
-
 def _check_family(model_type: str, file: Path | str | None) -> None:
     if model_type not in DINO + OWL:
         valid = ", ".join(DINO + OWL)
@@ -279,9 +270,7 @@ def _fingerprint(model: Any, processor: Any, settings: ZeroShotSettings) -> str:
         {name: part for name, part in tokenizer.items() if name not in ("padding", "truncation")},  # of the last call
     ]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    update_with_weights(digest, model.state_dict())
     return digest.hexdigest()
 
 

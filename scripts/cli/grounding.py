@@ -125,14 +125,14 @@ def evaluate(
         from ...eval.score import write_json
         from ...eval.settings import EvalSettings
         from ...grounding.grounders.pretrained import load_grounder
-        from ..inference.evaluate_coco import MAX_PER_PHRASE, read_coco, scores_text, threshold_of
+        from ..inference.evaluate_coco import MAX_PER_PHRASE, read_coco, scores_text
         from ..inference.evaluate_coco import evaluate as evaluate_coco
 
         changes = read_sets(sets, eval=EvalSettings)["eval"]
         coco = read_coco(references, images, limit, seed)
         options: dict[str, Any] = {"min_score": min_score, "batch_size": batch_size, "max_per_phrase": MAX_PER_PHRASE}
         grounder = load_grounder(checkpoint, device=device, allow_download=download, **options)
-        settings = validate(EvalSettings, {"score_threshold": threshold_of(grounder), "seed": seed} | changes)
+        settings = validate(EvalSettings, {"score_threshold": grounder.threshold, "seed": seed} | changes)
         scores = evaluate_coco(grounder, coco, settings, records, model=checkpoint, batch_size=batch_size)
         typer.echo(scores_text(scores))
         for entry in coco.skipped.entries:

@@ -14,7 +14,7 @@ from pydantic import create_model
 from typer.core import TyperCommand
 
 from ...grounding.bad_input import BadInput, nearest
-from ...grounding.evidence.names import SOURCES
+from ...grounding.evidence.names import list_titles, usable_sources
 from ...grounding.modalities import MODALITIES
 from ...grounding.settings import Settings, validate
 
@@ -38,13 +38,7 @@ Finder = Annotated[
     str | None, who_finds("--checkpoint", help="small, small-research or a folder; left out: the run's own core")
 ]
 Device = Annotated[str | None, who_finds(help="cpu, cuda, ...; left out: a GPU where there is one")]
-Evidence = Annotated[
-    str,
-    the_switch(
-        help="Whether the model is shown regions: "
-        + " or ".join(name for name, row in SOURCES.items() if not (row.needs_truth or row.is_control))
-    ),
-]
+Evidence = Annotated[str, the_switch(help=f"What the model is shown beside the image: {list_titles(usable_sources())}")]
 Json = Annotated[Path | None, output("--json", help="Write the result to this file as JSON")]
 Download = Annotated[bool, safety("--download", help="Fetch a hub name that is not in the local cache")]
 Sets = Annotated[

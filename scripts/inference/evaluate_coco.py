@@ -21,7 +21,7 @@ from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.layouts.coco import image_name, read_annotated, read_file
 from ...grounding.datasets.rows import skipping
 from ...grounding.files import read_lines
-from ...grounding.grounder import Grounder, answers
+from ...grounding.grounder import Grounder
 from ...grounding.modalities import parse_modality
 from ...grounding.records import RecordFile, grounding_record, record_id
 from ...grounding.types import AnnotatedImage, Region
@@ -31,11 +31,6 @@ METRICS = ("ap50", "miou", "acc_iou50", "dice", "presence_auroc")
 """What is printed; the score file holds every measure of grounding."""
 MAX_PER_PHRASE = 100
 """Regions per phrase, as COCO counts them."""
-
-
-def threshold_of(grounder: Grounder) -> float:
-    """The score from which its regions count as predicted: its own, chosen on validation images, or 0.5."""
-    return float(getattr(grounder, "threshold", 0.5))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +114,9 @@ def _ground(
     """Of each image by phrase its regions, and the probability of its presence where the grounder gives one."""
     tree = load_labels()
     try:
-        results = answers(grounder, batch, [[tree.label(phrase) for phrase in image.phrases] for image in batch])
+        results = grounder.ground_with_presence(
+            batch, [[tree.label(phrase) for phrase in image.phrases] for image in batch]
+        )
     except BadInput as error:
         # one image of the batch cannot be read: one by one, so that the others are not lost
         if len(batch) > 1:

@@ -13,7 +13,7 @@ from accelerate import PartialState
 
 from ...grounding.bad_input import Skipped
 from ...grounding.evidence.evidence import without_masks
-from ...grounding.evidence.names import Source
+from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import claim_folder
 from ...grounding.grounder import Grounder
@@ -110,7 +110,7 @@ def _jobs(
             phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.phrases))
         images = list({image.image_id: image for question in questions for image in question.images}.values())
         wanted = [(image, tuple(phrases[image.image_id])) for image in images]
-        is_oracle = request.source == "oracle"
+        is_oracle = SOURCES[request.source].needs_truth
         grounder: Grounder = TruthGrounder(finished.grounder) if is_oracle else finished.reader
         folder = request.out.parent / "regions"
         if ranks.num_processes > 1:  # each rank finds its part of the images; then all read them all from disk

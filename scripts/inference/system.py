@@ -9,7 +9,7 @@ from typing import Any
 
 from ...grounding.bad_input import BadInput, nearest
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
-from ...grounding.evidence.names import SOURCES, Source
+from ...grounding.evidence.names import SOURCES, Source, needs_vectors, usable_sources
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import sha256
 from ...grounding.grounder import Grounder
@@ -130,8 +130,9 @@ class TrainedSystem(ABC):
 
     def evidence(self, query: Query, source: Source) -> Evidence:
         """Evidence of unseen images. Raises `BadInput` for another source than `none` and `predicted`."""
-        if source not in ("none", "predicted"):
-            raise BadInput(f"evidence {source!r} needs a data set.", fix="use none or predicted on your own images")
+        if SOURCES[source].is_control:
+            names = " or ".join(usable_sources())
+            raise BadInput(f"evidence {source!r} needs a data set.", fix=f"use {names} on your own images")
         images = () if source == "none" else query.images
         predicted = {one.image.image_id: self.regions(one.image, one.phrases) for one in images}
         return evidence_for(source, [query], RegionCaches(predicted=predicted, truth={}), self.shown)[0]
@@ -238,7 +239,7 @@ class AdapterSystem(TrainedSystem):
     def _core_and_finder(self, checkpoint: str | None) -> tuple[str, str | None]:
         """The checkpoint of the core, and that of the finder where it is another."""
         wanted = self.own.get("core", {}).get("sha256")
-        needs_core = self.mllm.base == SMALL_BASE or "tokens" in self.shown.forms
+        needs_core = self.mllm.base == SMALL_BASE or needs_vectors(self.shown.forms)
         # a detector of a hub has no weights of ours, and no region vectors
         given = core_sha256(checkpoint_folder(checkpoint)) if checkpoint and not is_hub_name(checkpoint) else None
         if wanted is None or not needs_core or wanted == given:
@@ -303,7 +304,7 @@ class AdapterSystem(TrainedSystem):
         return any(word in facts.what for facts in read_facts(file)) if file.is_file() else None
 
 
-class EmbeddedFinder:
+class EmbeddedFinder(Grounder):
     """A finder whose regions carry the vectors of another core."""
 
     def __init__(self, finder: Grounder, core: MedGlipGrounder):

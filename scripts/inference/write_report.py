@@ -9,9 +9,7 @@ from typing import Any
 from ...grounding.evidence.citable import numbers_shown
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.names import Source
-from ...grounding.grounder import answers
 from ...grounding.imaging.read import read_image
-from ...grounding.model.calibration import Calibration
 from ...grounding.settings import validate
 from ...grounding.types import MIN_SCORE, NOTICE, AnnotatedImage, Region
 from ...grounding.vocabulary.attribution import attribute, sentences_of
@@ -102,7 +100,7 @@ def grounded_report(
     tree, negation, adapter = load_labels(), outputs.negation or run.negation, run.adapter(evidence.source)
     text = written.text
     (shown, here), (known, _) = regions_of_view(written.shown, view), regions_of_view(evidence, view)
-    found, all_presences = answers(run.finder, [image], [tree.phrases_in(text)])[0]
+    found, all_presences = run.finder.ground_with_presence([image], [tree.phrases_in(text)])[0]
     trusted = _phrases_with_presence(run, image)
     presences = {phrase: presence for phrase, presence in all_presences.items() if phrase in trusted}
     regions = _merge_regions(shown, known, found)
@@ -153,7 +151,7 @@ def _merge_regions(
 
 def _phrases_with_presence(run: TrainedSystem, image: AnnotatedImage) -> set[str]:
     """Phrases whose presence score can be trusted: the grounder is calibrated and learned them in this modality."""
-    if getattr(run.finder, "calibration", Calibration()) == Calibration():
+    if not run.finder.is_presence_calibrated:
         return set()
     usual = run.vocabulary.get(image.modality)
     return set(usual if usual is not None else chain.from_iterable(run.vocabulary.values()))

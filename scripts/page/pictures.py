@@ -12,6 +12,7 @@ from PIL import Image
 from ...eval.page.content import GRID, Case, ImageKey, Picture, Shape, System
 from ...eval.records import Record
 from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.evidence.names import SOURCES
 from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage, region_from_json
 from ...report.output.figure import data_uri, outline
@@ -159,12 +160,11 @@ def _shapes(keys: set[ImageKey], systems: Sequence[System], score_threshold: flo
                 shapes.setdefault(key, []).extend(_to_shapes(truth, "truth", phrase))
                 shapes[key].extend(_to_shapes(predicted, system.name, phrase))
     for record in (record for s in systems if s.task != "grounding" for record in s.records):
-        key, evidence = (record["dataset"], record["image_id"]), record.get("evidence")
-        regions = record.get("regions")
-        if key in keys and key not in truth_from and evidence in ("predicted", "oracle") and regions:
-            kind = "truth" if evidence == "oracle" else "evidence"
-            if all(shape.kind != kind for shape in shapes.get(key, ())):
-                shapes.setdefault(key, []).extend(_to_shapes(regions, kind, ""))
+        key, source = (record["dataset"], record["image_id"]), SOURCES.get(record.get("evidence") or "")
+        if not source or not source.shown_as or key not in keys or key in truth_from or not record.get("regions"):
+            continue
+        if all(shape.kind != source.shown_as for shape in shapes.get(key, ())):
+            shapes.setdefault(key, []).extend(_to_shapes(record["regions"], source.shown_as, ""))
     return shapes
 
 

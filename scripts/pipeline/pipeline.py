@@ -15,7 +15,7 @@ from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
 from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, without_masks
 from ...grounding.evidence.flipped import InMirror
-from ...grounding.evidence.names import Source
+from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import write_atomic
 from ...grounding.grounder import Grounder
@@ -169,7 +169,7 @@ class Pipeline:
         finder: Grounder = InMirror(core) if is_mirrored else core
         predicted, skipped = regions_of(finder, order, asked, self.folder.regions_dir)
         truth: Mapping[str, list[Region]] = {}
-        if "oracle" in self.recipe.sources:
+        if any(SOURCES[source].needs_truth for source in self.recipe.sources):
             oracle = TruthGrounder(core)
             truth, _ = regions_of(InMirror(oracle) if is_mirrored else oracle, order, asked, self.folder.regions_dir)
         self.skipped.entries += skipped.entries

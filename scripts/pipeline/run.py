@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput
-from ...grounding.evidence.names import Source
+from ...grounding.evidence.names import SOURCES, Source, usable_sources
 from ...grounding.records import Task, record_identity
 from ...grounding.run_folder import is_complete, mark_complete
 from ...grounding.settings import read_settings
@@ -28,7 +28,7 @@ from .results import results_table, score, write_grounding_records
 from .tasks import TASKS
 from .warm_up import warm_up_language
 
-PROBED: tuple[Source, ...] = ("none", "predicted")
+PROBED: tuple[Source, ...] = tuple(usable_sources())
 """Controls of the evidence are not probed: they are no system that anybody would use."""
 
 
@@ -176,7 +176,7 @@ def predict_source(pipeline: Pipeline, model: GroundedMLLM, kind: Adapter, sourc
     if row.section(recipe) is None:
         return
     scored = [item for item in pipeline.items[task] if item.image.split == recipe.eval_split]
-    if source == "oracle":  # of a mix, the sets that know their true regions
+    if SOURCES[source].needs_truth:  # of a mix, the sets that know their true regions
         scored = [item for item in scored if item.image.phrases]
     examples = pipeline.examples(task, kind, source, scored)
     jobs = row.jobs(pipeline, source, scored, examples, pipeline.shown_to(kind), _names(pipeline, kind))

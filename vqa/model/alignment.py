@@ -63,8 +63,9 @@ def base_fingerprint(base: str) -> str:
     first = _first_placeholder(Path(base))
     if first is None:
         return base_sha256(base)
-    import torch
     from safetensors.torch import load_file
+
+    from ...grounding.grounders.fingerprint import tensor_bytes
 
     hashes: set[str] = set()
     for file in sorted(Path(base).glob("*.safetensors")):
@@ -72,8 +73,8 @@ def base_fingerprint(base: str) -> str:
             if "multi_modal_projector" in name:
                 continue
             is_by_word = name.endswith(("embed_tokens.weight", "lm_head.weight"))
-            values = (tensor[:first] if is_by_word else tensor).contiguous()
-            hashes.add(sha256(values.reshape(-1).view(torch.uint8).numpy().tobytes()))
+            values = tensor[:first] if is_by_word else tensor
+            hashes.add(sha256(bytes(tensor_bytes(values))))
     return sha256("".join(sorted(hashes)))
 
 

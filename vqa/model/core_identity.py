@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file
 
+from ...grounding.grounders.fingerprint import update_with_weights
 from ...grounding.grounders.pretrained import NOTICES, checkpoint_folder, is_shipped
 
 
@@ -29,9 +29,8 @@ def core_sha256(folder: Path | None) -> str | None:
     if folder is None or not (folder / "model.safetensors").is_file() or _model_type(folder) != "medglip":
         return None
     digest = hashlib.sha256()
-    for name, tensor in sorted(load_file(folder / "model.safetensors").items()):
-        digest.update(name.encode())
-        digest.update(tensor.float().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    weights = load_file(folder / "model.safetensors")
+    update_with_weights(digest, {name: tensor.float() for name, tensor in weights.items()})
     return digest.hexdigest()
 
 

@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import EvidenceSettings
+from ...grounding.evidence.names import needs_vectors
 from ...grounding.files import write_atomic, write_folder
 from ..model.grounded_mllm import GroundedMLLM
 from ..model.processor import load_processor
@@ -79,7 +80,7 @@ def _notices(mllm: GroundedMLLM, folder: Path, kind: Kind, evidence: EvidenceSet
     if kind == "adapter" and not found:
         found = [f"vLLM serves it with --enable-lora --max-lora-rank {max_lora_rank(folder)}"]
     found += ignored_by_servers(folder) if kind == "adapter" else []
-    if evidence is None or "tokens" in evidence.forms:
+    if evidence is None or needs_vectors(evidence.forms):
         known = "was trained" if evidence else "may have been trained"
         found.append(
             f"region tokens: it {known} with vectors at `<region>`, which need the injector of "

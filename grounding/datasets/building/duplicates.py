@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-NEAR_BITS = 2
-"""Bits in which the difference hashes of two pictures that look alike differ at most."""
+from ...imaging.hashes import NEAR_BITS, difference_hash
 
 FLAT_BITS = 8
 """With fewer bits set than this, or unset, a difference hash tells nothing: black frames look like one another."""
@@ -37,17 +36,15 @@ _KEYS = [a | b for a, b in combinations(_QUARTERS, 2)]
 def fingerprints(image: Image.Image) -> tuple[int, int, bytes]:
     """What is kept of a picture: `pixel_hash`, `look_hash` and thumbnail.
 
-    `pixel_hash`: 64 bits of size and RGB pixels, whatever file they came from. `look_hash`: 64 bits, in a 9 x 8 grey
-    thumbnail whether each pixel is darker than the next in its row. Thumbnail: 16 x 16 grey values, row by row.
+    `pixel_hash`: 64 bits of size and RGB pixels, whatever file they came from. `look_hash`: `difference_hash`.
+    Thumbnail: 16 x 16 grey values, row by row.
     """
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     digest = hashlib.sha256(f"{rgb.size}".encode())
     digest.update(rgb.tobytes())
     grey = rgb.convert("L")
-    steps = np.asarray(grey.resize((9, 8), Image.Resampling.BILINEAR))
-    look = np.packbits(steps[:, 1:] > steps[:, :-1]).view(np.uint64)[0]
     thumbnail = grey.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BILINEAR).tobytes()
-    return int.from_bytes(digest.digest()[:8], "little"), int(look), thumbnail
+    return int.from_bytes(digest.digest()[:8], "little"), int(difference_hash(grey)), thumbnail
 
 
 def same_before(hashes_N: Hashes, ranks_N: NDArray[np.integer]) -> Rows:

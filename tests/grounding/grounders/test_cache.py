@@ -9,6 +9,7 @@ import pytest
 
 from medglip.grounding import AnnotatedImage, BadInput, Region
 from medglip.grounding.datasets.schema import to_dataset
+from medglip.grounding.grounder import Grounder
 from medglip.grounding.grounders.cache import regions_of
 from medglip.grounding.grounders.oracle import TruthGrounder
 from medglip.grounding.imaging.read import read_image
@@ -17,7 +18,7 @@ MakeStudies = Callable[[int], list[AnnotatedImage]]
 ASKED = ("bright square", "dark square")
 
 
-class Counting:
+class Counting(Grounder):
     """A grounder that notes what it was asked, and can be killed after some images."""
 
     fingerprint = "0123456789abcdef-counting"

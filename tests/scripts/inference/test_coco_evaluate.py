@@ -15,6 +15,7 @@ from medglip.eval.settings import EvalSettings
 from medglip.grounding import AnnotatedImage, BadInput, Region
 from medglip.grounding.files import read_lines
 from medglip.grounding.geometry import mask_to_rle
+from medglip.grounding.grounder import Grounder
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
 from medglip.grounding.training.core import build
@@ -26,7 +27,7 @@ from medglip.scripts.inference.evaluate_coco import evaluate, read_coco, scores_
 NAMES = ("Left lung", "bright square", "RBC")
 
 
-class Truth:
+class Truth(Grounder):
     """Finds what is there, and `wrong` phrases where nothing is; keeps what it was asked."""
 
     fingerprint = "f" * 64
@@ -102,7 +103,7 @@ def test_the_truth_scores_one_in_its_own_words(coco: tuple[Path, Path], tmp_path
 class Sure(Truth):
     """Finds nothing at all, and says what is there in one pass."""
 
-    def answer(
+    def ground_with_presence(
         self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
     ) -> list[tuple[list[Region], dict[str, float]]]:
         truth = [{region.phrase for region in row} for row in self.ground(images, phrases)]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings, select
 from medglip.grounding.evidence.sources import Query
-from medglip.grounding.model.calibration import Calibration
+from medglip.grounding.grounder import Grounder
 from medglip.grounding.types import NOTICE, AnnotatedImage, Region
 from medglip.report.output.grounded import file_stem
 from medglip.report.output.schema import check
@@ -37,18 +37,18 @@ def region(phrase: str, x: float, score: float) -> Region:
     return Region(phrase=phrase, box_xyxy_px=box, score=score, embedding=np.zeros(4, np.float32))
 
 
-class Finder:
+class Finder(Grounder):
     """Finds a nodule and the heart, and is sure that there is no effusion."""
 
     fingerprint, embedding_dim = "finder", 4
-    calibration = Calibration(presence=(1.2, 0.1))
+    is_presence_calibrated = True
     found = (region("nodule", 2, 0.9), region("heart", 20, 0.8), region("nodule", 40, 0.2))
     chances = {"nodule": 0.9, "heart": 0.9, "pleural effusion": 0.02}  # noqa: RUF012 - never changed
 
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         return [[one for one in self.found if one.phrase in row] for row in phrases]
 
-    def answer(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> Any:
+    def ground_with_presence(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> Any:
         regions = self.ground(images, phrases)
         return [(found, {p: self.chances[p] for p in row}) for found, row in zip(regions, phrases, strict=True)]
 
@@ -211,7 +211,7 @@ def test_presence_is_held_against_the_text_only_where_it_means_something(image: 
 
     class Uncalibrated(Run):
         finder = Finder()
-        finder.calibration = Calibration()
+        finder.is_presence_calibrated = False
 
     for run in (Untrained, Uncalibrated):
         _, values = written(image, tmp_path / run.__name__, says, run, "none")

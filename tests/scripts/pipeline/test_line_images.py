@@ -12,6 +12,7 @@ from PIL import Image
 
 from medglip.grounding.bad_input import Skipped
 from medglip.grounding.evidence.evidence import EvidenceSettings, select
+from medglip.grounding.grounder import Grounder
 from medglip.grounding.run_folder import RunFolder
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.report.task import Report
@@ -25,7 +26,7 @@ from medglip.vqa.prompt.prompt import Example, instruction_text
 from medglip.vqa.task import Job, Question
 
 
-class Finder:
+class Finder(Grounder):
     """Finds every phrase it is asked for, in the corner; says what it was asked."""
 
     fingerprint, embedding_dim = "f" * 64, 2
