@@ -1,13 +1,13 @@
-"""Does the model look at the picture? The same questions with changed pictures, and questions that a guess fails.
+"""Does the model look at the image? The same questions with changed images, and questions that a guess fails.
 
 `medglip eval probes` scores their records: `meta.probe` names the change, the id is that of the original question.
-Nothing is written to disk: pictures are changed as prompts are made. The evidence goes with the picture: of a blank
+Nothing is written to disk: images are changed as prompts are made. The evidence goes with the image: of a blank
 one nothing is found, in a mirrored one a grounder looks itself, of another one it is what is in that.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,56 +21,50 @@ from .prompt.prompt import Transform
 from .task import Question
 
 Probe = Literal["blank", "shuffled", "text_only", "flipped", "absent"]
-PROBES: tuple[Probe, ...] = get_args(Probe)
-_OTHER_SIDE: dict[Transform, Transform] = {"": "mirror", "mirror": ""}
+"""`blank`, `text_only` and `flipped` are also the words of `Transform`, for what is done to the images."""
 
 
-def probed(probe: Probe, questions: Sequence[Question], seed: int = 0) -> list[Question]:
-    """The questions under one probe, by its name."""
-    makers: dict[Probe, Callable[[], list[Question]]] = {
-        "blank": lambda: blank(questions),
-        "shuffled": lambda: shuffled_image(questions, seed),
-        "text_only": lambda: text_only(questions),
-        "flipped": lambda: flipped(questions),
-        "absent": lambda: absent([question.image for question in questions], seed),
-    }
-    return makers[probe]()
+def probe_questions(probe: Probe, questions: Sequence[Question], seed: int = 0) -> list[Question]:
+    """The questions under one probe, by its name in `PROBES`."""
+    return PROBES[probe](questions, seed)
 
 
 def blank(questions: Sequence[Question]) -> list[Question]:
-    """Every picture mid-grey, of the same size."""
+    """Every image mid-grey, of the same size."""
     return [replace(q, transform="blank", meta={**q.meta, "probe": "blank"}) for q in questions]
 
 
 def text_only(questions: Sequence[Question]) -> list[Question]:
-    """No picture at all; a blank one where the family of models takes no prompt without."""
-    return [replace(q, transform="no_image", meta={**q.meta, "probe": "text_only"}) for q in questions]
+    """No image at all; a blank one where the family of models takes no prompt without."""
+    return [replace(q, transform="text_only", meta={**q.meta, "probe": "text_only"}) for q in questions]
 
 
 def flipped(questions: Sequence[Question]) -> list[Question]:
-    """Pictures mirrored, left and right exchanged in question and answer; flipped twice they are as before.
+    """Images mirrored, left and right exchanged in question and answer; flipped twice they are as before.
 
     `phrases.mirror` says what changes sides: a left lung does, a left ventricle, known by its shape, does not.
     """
-    return [_flipped(question) for question in questions]
+    other_side: dict[Transform, Transform] = {"": "flipped", "flipped": ""}
+    changed: list[Question] = []
+    for question in questions:
+        transform = other_side.get(question.transform, question.transform)
+        meta = {key: value for key, value in question.meta.items() if key != "probe"}
+        changed.append(
+            replace(
+                question,
+                question=mirror(question.question)[0],
+                answer=mirror(question.answer)[0],
+                transform=transform,
+                meta=meta | ({"probe": "flipped"} if transform == "flipped" else {}),
+            )
+        )
+    return changed
 
 
-def _flipped(question: Question) -> Question:
-    transform = _OTHER_SIDE.get(question.transform, question.transform)
-    meta = {key: value for key, value in question.meta.items() if key != "probe"}
-    return replace(
-        question,
-        question=mirror(question.question)[0],
-        answer=mirror(question.answer)[0],
-        transform=transform,
-        meta=meta | ({"probe": "flipped"} if transform == "mirror" else {}),
-    )
+def shuffled(questions: Sequence[Question], seed: int = 0) -> list[Question]:
+    """Every image another of the same modality among these, the same one for all questions on it.
 
-
-def shuffled_image(questions: Sequence[Question], seed: int = 0) -> list[Question]:
-    """Every picture another of the same modality among these, the same one for all questions on it.
-
-    A modality with one picture alone takes one of another. Raises `BadInput` for fewer than two pictures.
+    A modality with one image alone takes one of another. Raises `BadInput` for fewer than two images.
     """
     images = {image.image_id: image for question in questions for image in question.images}
     if len(images) == 1:
@@ -148,3 +142,13 @@ def _presence(image: AnnotatedImage, phrase: str, answer: str, **fields: Any) ->
         content_type="presence",
         **fields,
     )
+
+
+PROBES: dict[Probe, Callable[[Sequence[Question], int], list[Question]]] = {
+    "blank": lambda questions, _: blank(questions),
+    "shuffled": shuffled,
+    "text_only": lambda questions, _: text_only(questions),
+    "flipped": lambda questions, _: flipped(questions),
+    "absent": lambda questions, seed: absent([question.image for question in questions], seed),
+}
+"""Every probe by name: what becomes of (questions, seed). `eval.probes.IMAGE_PROBES` are all but `absent`."""

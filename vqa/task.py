@@ -162,10 +162,10 @@ class Question:
 
 def _transformed(evidence: Evidence, transform: Transform) -> Evidence:
     """What a grounder would find in the changed images: all on its other side, or nothing."""
-    if transform == "mirror":
+    if transform == "flipped":
         return mirror_evidence(evidence)
     if transform == "blank":
         return evidence.each(lambda part: replace(part, regions=()))
-    if transform == "no_image":  # no phrase was looked for
+    if transform == "text_only":  # no phrase was looked for
         return replace(evidence, images=tuple(ImageEvidence(size_px=image.size_px) for image in evidence.images[:1]))
     return evidence

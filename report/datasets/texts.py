@@ -165,5 +165,5 @@ def text_example(report: ReportText) -> Example:
         instruction="\n".join([*lines, f"Write the {wanted} of this study as a short report."]),
         target=target,
         evidence=Evidence.none(),
-        transform="no_image",
+        transform="text_only",
     )

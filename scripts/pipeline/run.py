@@ -17,7 +17,7 @@ from ...grounding.training.provenance import write_learned
 from ...vqa.inference.predict import predict
 from ...vqa.inference.shards import shared
 from ...vqa.model.grounded_mllm import GroundedMLLM, load
-from ...vqa.probes import Probe, probed
+from ...vqa.probes import Probe, probe_questions
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Job
 from ...vqa.training.train import train
@@ -193,7 +193,7 @@ def predict_probe(
     if TASKS[task].section(pipeline.recipe) is None:
         return
     scored = [question for question in pipeline.questions if question.image.split == pipeline.recipe.eval_split]
-    asked = probed(probe, scored, pipeline.recipe.seed)
+    asked = probe_questions(probe, scored, pipeline.recipe.seed)
     caches = None if source == "none" else pipeline.caches_of(asked, probe == "flipped")
     examples = pipeline.examples(task, kind, source, asked, caches)
     shown, names = pipeline.shown_to(kind), _names(pipeline, kind)

@@ -13,7 +13,7 @@ from medglip.eval.probes import IMAGE_PROBES
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.types import AnnotatedImage, Region
-from medglip.vqa.probes import PROBES, absent, flipped, probed
+from medglip.vqa.probes import PROBES, absent, flipped, probe_questions
 from medglip.vqa.task import Question
 
 
@@ -52,7 +52,7 @@ def test_probes_are_those_that_are_scored_and_adversarial_pairs() -> None:
 
 @pytest.mark.parametrize("name", IMAGE_PROBES)
 def test_a_probe_keeps_ids_and_says_what_it_is(name: str) -> None:
-    changed = probed(name, QUESTIONS, seed=3)  # pyright: ignore[reportArgumentType]
+    changed = probe_questions(name, QUESTIONS, seed=3)  # pyright: ignore[reportArgumentType]
     assert [q.question_id for q in changed] == [q.question_id for q in QUESTIONS]
     assert {q.meta["probe"] for q in changed} == {name}
     assert not any(q.meta for q in QUESTIONS)
@@ -64,15 +64,15 @@ def test_a_probe_keeps_ids_and_says_what_it_is(name: str) -> None:
 
 def test_shuffled_is_another_image_of_the_modality_the_same_for_all_its_questions() -> None:
     several = [*QUESTIONS, replace(QUESTIONS[0], question_id="two", others=(STUDIES[1],))]
-    changed = probed("shuffled", several, seed=1)
+    changed = probe_questions("shuffled", several, seed=1)
     donors = {old.image.image_id: new.image.image_id for old, new in zip(several, changed, strict=True)}
     assert all(donor != name for name, donor in donors.items())
     assert sorted(donors.values()) == sorted(donors)
     assert all(new.image.modality == old.image.modality for old, new in zip(several, changed, strict=True))
     assert [shown.image_id for shown in changed[-1].images] == ["b", "a"]
-    assert [q.image for q in probed("shuffled", several, seed=1)] == [q.image for q in changed]
+    assert [q.image for q in probe_questions("shuffled", several, seed=1)] == [q.image for q in changed]
     with pytest.raises(BadInput, match="one image alone"):
-        probed("shuffled", QUESTIONS[:2])
+        probe_questions("shuffled", QUESTIONS[:2])
 
 
 sided = st.lists(
@@ -85,7 +85,7 @@ def test_flipped_twice_is_the_same_question(text: str, answer: str) -> None:
     before = question(STUDIES[0], text, answer)
     (once,) = flipped([before])
     (twice,) = flipped([once])
-    assert (once.transform, once.meta["probe"]) == ("mirror", "flipped")
+    assert (once.transform, once.meta["probe"]) == ("flipped", "flipped")
     assert all(getattr(twice, item.name) == getattr(before, item.name) for item in fields(Question))
 
 

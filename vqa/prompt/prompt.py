@@ -21,8 +21,8 @@ from ...grounding.vocabulary.box_notation import PERCENT, BoxText
 from ...grounding.vocabulary.citations import CITE, with_citations
 from ..families import GENERIC, Family
 
-Transform = Literal["", "blank", "mirror", "no_image"]
-"""What is done to pictures as they are read: nothing, mid-grey of the same size, left to right, left out."""
+Transform = Literal["", "blank", "flipped", "text_only"]
+"""What is done to images as they are read, in the words of the probes: nothing, mid-grey, mirrored, left out."""
 GREY = (128, 128, 128)
 
 
@@ -134,7 +134,7 @@ def _read_images(
     example: Example, shown: Evidence, settings: EvidenceSettings, letterbox_px: int | None, family: Family
 ) -> tuple[Image.Image, ...]:
     """The images as they are changed, then those that the forms make of them."""
-    if example.transform == "no_image" and not family.needs_image:
+    if example.transform == "text_only" and not family.needs_image:
         return ()
     images = [_change(read_image(path), example.transform) for path in example.pictures]
     images += to_images(images, shown, settings)
@@ -150,7 +150,7 @@ def _read_images(
 
 
 def _change(image: Image.Image, transform: Transform) -> Image.Image:
-    if transform == "mirror":
+    if transform == "flipped":
         return ImageOps.mirror(image)
     return Image.new("RGB", image.size, GREY) if transform else image
 

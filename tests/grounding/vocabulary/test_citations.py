@@ -44,7 +44,7 @@ def test_forms_of_citations(raw: str, text: str, cited: tuple[int, ...], missing
     assert (found.text, found.cited, found.missing) == (text, cited, missing)
 
 
-def cited(transform: Literal["", "mirror"]) -> dict[str, Any]:
+def cited(transform: Literal["", "flipped"]) -> dict[str, Any]:
     def region(phrase: str, *box: float) -> Region:
         return Region(phrase=phrase, box_xyxy_px=np.array(box, np.float32))
 
@@ -71,7 +71,7 @@ def test_cited_regions_carry_the_truth_of_their_phrase_where_it_is_known() -> No
     found = cited("")
     assert (found["cited"], found["missing"], found["shown"]) == ([1, 2, 3], [4], 3)
     assert [region.get("truth") for region in found["regions"]] == [[[50, 5, 70, 45]], [], None]
-    in_mirror = cited("mirror")["regions"]
+    in_mirror = cited("flipped")["regions"]
     assert [region["phrase"] for region in in_mirror] == ["right kidney", "left kidney", "liver"]
     assert [region.get("truth") for region in in_mirror] == [[[10, 5, 30, 45]], [], None]
 

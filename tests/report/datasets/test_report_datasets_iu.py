@@ -146,7 +146,7 @@ def test_a_file_of_another_form_is_one_clear_error(tmp_path: Path) -> None:
 def test_text_alone_warms_up_a_language_model(tmp_path: Path) -> None:
     write_archive(tmp_path, {1: document(1, "Nodule.", "Mass."), 2: document(2, "", "Normal.")})
     both, alone = [text_example(text) for text in load_texts("iu_xray", tmp_path)[0]]
-    assert both.transform == alone.transform == "no_image"
+    assert both.transform == alone.transform == "text_only"
     lines = instruction_text(both, EvidenceSettings()).splitlines()
     assert lines[-2:] == ["Findings: Nodule.", "Write the impression of this study as a short report."]
     assert (both.target, alone.target) == ("Mass.", "Normal.")

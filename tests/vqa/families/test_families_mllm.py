@@ -294,7 +294,7 @@ def one(settings: GenerateSettings) -> dict[str, Any]:
 def test_several_pictures_and_none_are_answered(mllm: GroundedMLLM, new_example: NewExample, image_path: Path) -> None:
     example = new_example(2)
     several = replace(example, other_paths=(image_path,))
-    without = [replace(new_example(n), transform="no_image") for n in (None, 0)]
+    without = [replace(new_example(n), transform="text_only") for n in (None, 0)]
     settings, overlay = GenerateSettings(max_new_tokens=3), EvidenceSettings(forms=("text", "overlay"))
     assert len(mllm.render(several, overlay).images) == 3
     assert len(generate(mllm, [several, example], overlay, settings)) == 2

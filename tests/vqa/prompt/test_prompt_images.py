@@ -163,13 +163,13 @@ def test_pictures_change_in_memory(processor: Any, new_example: NewExample, othe
     blank = render(replace(example, transform="blank"), EvidenceSettings(), processor, DIM).images
     assert [(image.size, image.getcolors()) for image in blank[1:]] == [((40, 30), [(1200, GREY)])] * 2
     assert blank[0].getcolors() == [(4000, GREY)]
-    flipped = render(replace(example, transform="mirror"), EvidenceSettings(), processor, DIM).images
+    flipped = render(replace(example, transform="flipped"), EvidenceSettings(), processor, DIM).images
     picture = Image.open(example.image_path).convert("RGB")
     assert flipped[0].tobytes() == ImageOps.mirror(picture).tobytes()
-    nothing = render(replace(example, transform="no_image"), EvidenceSettings(), processor, DIM)
+    nothing = render(replace(example, transform="text_only"), EvidenceSettings(), processor, DIM)
     assert (nothing.images, nothing.text.count("<image>")) == ((), 0)
     needy = replace(GENERIC, needs_image=PALIGEMMA.needs_image)
-    stands_in = render(replace(example, transform="no_image"), EvidenceSettings(), processor, DIM, family=needy)
+    stands_in = render(replace(example, transform="text_only"), EvidenceSettings(), processor, DIM, family=needy)
     assert stands_in.images[0].getcolors() == [(4000, GREY)]
 
 
@@ -185,17 +185,17 @@ def test_a_question_hands_all_its_pictures_on_and_its_evidence_as_they_are_chang
     evidence = Evidence.of_image("predicted", (80, 50), (region,), ("left lung",))
     example = question.to_example(evidence)
     assert (example.other_paths, example.evidence) == ((second.image_path,), evidence)
-    flipped = replace(question, transform="mirror").to_example(evidence)
-    assert flipped.transform == "mirror"
+    flipped = replace(question, transform="flipped").to_example(evidence)
+    assert flipped.transform == "flipped"
     assert flipped.evidence.regions[0].phrase == flipped.evidence.first.phrases[0] == "right lung"
     assert flipped.evidence.regions[0].box_xyxy_px.tolist() == [60, 0, 80, 10]
     assert mirror_evidence(flipped.evidence).regions[0].box_xyxy_px.tolist() == [0, 0, 20, 10]
     blank = replace(question, transform="blank").to_example(evidence).evidence
     assert (blank.regions, blank.first.phrases) == ((), ("left lung",))
-    assert replace(question, transform="no_image").to_example(evidence).evidence.first.phrases == ()
+    assert replace(question, transform="text_only").to_example(evidence).evidence.first.phrases == ()
     both = replace(evidence, images=evidence.images * 2)
-    in_mirror = replace(question, transform="mirror").to_example(both).evidence
+    in_mirror = replace(question, transform="flipped").to_example(both).evidence
     assert [r.box_xyxy_px.tolist() for _, r in in_mirror.numbered] == [[60, 0, 80, 10]] * 2
     blanks = replace(question, transform="blank").to_example(both).evidence
     assert ([part.phrases for part in blanks.images], blanks.numbered) == ([("left lung",)] * 2, ())
-    assert replace(question, transform="no_image").to_example(both).evidence.numbered == ()
+    assert replace(question, transform="text_only").to_example(both).evidence.numbered == ()
