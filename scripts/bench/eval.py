@@ -18,24 +18,7 @@ import typer
 from ...eval.settings import EvalSettings
 
 WORDS = np.array(
-    [
-        "the",
-        "heart",
-        "is",
-        "enlarged",
-        "no",
-        "pleural",
-        "effusion",
-        "left",
-        "right",
-        "lower",
-        "lobe",
-        "opacity",
-        "seen",
-        "with",
-        "small",
-        "mild",
-    ]
+    "the heart is enlarged no pleural effusion left right lower lobe opacity seen with small mild".split()  # noqa: SIM905
 )
 _LEXICAL = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
 

@@ -28,7 +28,7 @@ from ...grounding.files import write_atomic
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.zero_shot import ZeroShotSettings
-from ...grounding.model.losses import Target, losses_of
+from ...grounding.model.losses import losses_of
 from ...grounding.model.processing import MedGlipProcessor, train_tokenizer
 from ...grounding.settings import read_settings
 from ...grounding.training.core import CALIBRATED, build, train
@@ -40,7 +40,8 @@ from ...grounding.training.settings import FineTuneSettings, GroundingSettings, 
 from ...grounding.types import AnnotatedImage
 from ..inference.evaluate_coco import MAX_PER_PHRASE, predict
 from ..recipe import Recipe
-from .step import fastest
+from .step import four_boxes
+from .timing import fastest
 from .untrained_dino import DinoSizes, build_dino
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
@@ -154,16 +155,8 @@ def _pair(image_size: int) -> dict[str, tuple[Any, Callable[[int], dict[str, Any
 
 
 def _draws(image_size: int, size: int) -> list[Draw]:
-    rng, num = np.random.default_rng(0), len(PHRASES)
-    boxes = torch.tensor([[0.1, 0.1, 0.4, 0.7], [0.5, 0.1, 0.9, 0.7], [0.4, 0.5, 0.6, 0.7], [0.2, 0.2, 0.3, 0.3]])
-    truth = Target(
-        boxes_G4=boxes * image_size,
-        labels_GK=torch.eye(num) > 0,
-        masks_Ghw=torch.ones(num, image_size // 4, image_size // 4),
-        has_mask_G=torch.ones(num) > 0,
-        known_K=torch.ones(num) > 0,
-    )
-    squares = rng.integers(0, 256, (size, image_size, image_size, 3), np.uint8)
+    truth = four_boxes(image_size, len(PHRASES))
+    squares = np.random.default_rng(0).integers(0, 256, (size, image_size, image_size, 3), np.uint8)
     return [Draw(square, PHRASES, PHRASES, "xray", truth, frozenset(PHRASES)) for square in squares]
 
 

@@ -1,14 +1,12 @@
 """What evidence costs a LoRA step, and our step against transformers' own Trainer: python -m medglip.scripts.bench.lora
 
-Steps of the two sides of a ratio alternate, and the median ratio of neighbours counts: other load on the machine hits
+Work of the two sides of a ratio alternate, and the median ratio of neighbours counts: other load on the machine hits
 both. Seconds are of the wall clock; the ratios of CPU seconds stand beside them.
 """
 
 import json
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,29 +15,27 @@ import numpy as np
 import torch
 import typer
 from peft import LoraConfig, get_peft_model
-from PIL import Image
 
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.names import FORMS
 from ...grounding.files import write_atomic
 from ...grounding.geometry import where
-from ...grounding.types import Region
 from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, load, resolve
 from ...vqa.model.lora import num_layers, targets
 from ...vqa.model.settings import MllmSettings
 from ...vqa.prompt.prompt import Example, instruction_text
 from ...vqa.training.train import answer_loss
+from .timing import DIM, SIDE_PX, Work, compare_pairs, median_seconds, noise_image, noise_region
 
-DIM, SIDE, NUM_REGIONS = 96, 192, 5
+NUM_REGIONS = 5
 WORDS = ("nodule", "polyp", "mass", "cyst", "opacity")
-Steps = Callable[[], None]
 
 
 def main(
     base: Annotated[str, typer.Option(help="Base model: a folder, a hub name, or the small default")] = "smollm2-135m",
     dtype: Annotated[str, typer.Option(help="bf16 or fp32")] = "bf16",
     batch_size: Annotated[int, typer.Option(min=1, help="Examples a step")] = 8,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of each kind, after one that is not counted")] = 5,
+    steps: Annotated[int, typer.Option(min=1, help="Work of each kind, after one that is not counted")] = 5,
     tiny: Annotated[bool, typer.Option(help="Two examples and one step: does it run at all?")] = False,
     threads: Annotated[int, typer.Option(help="CPU threads")] = 2,
     out: Annotated[Path | None, typer.Option("--json", help="Write the figures there")] = None,
@@ -88,7 +84,7 @@ def against_transformers(
     batch = mllm.collate([mllm.render(example, shown) for example in data])
     theirs = _trainer_step(mllm, settings, dict(batch["inputs"]), batch["labels"])
     ours = _optimized(mllm, lambda: answer_loss(mllm, batch)["loss"].backward())
-    ratio, seconds = _ratio(theirs, ours, steps), _seconds(ours, steps)
+    ratio, seconds = _ratio(theirs, ours, steps), median_seconds(steps, ours)
     num_tokens = batch["inputs"]["input_ids"].numel()
     return {
         "throughput_over_trainer": ratio,
@@ -106,12 +102,17 @@ def gpu_speed(mllm: GroundedMLLM, data: Sequence[Example], seconds: float) -> di
     with FlopCounterMode(display=False) as counter:
         answer_loss(mllm, batch)["loss"].backward()
     a, b = torch.randn(2, 8192, 8192, device="cuda", dtype=torch.bfloat16).unbind()
-    reached = 2 * 8192**3 / _seconds(lambda: (a @ b).sum(), 5)
+    reached = 2 * 8192**3 / median_seconds(5, lambda: (a @ b).sum())
     flops = counter.get_total_flops() / seconds
     return {"teraflops": round(flops / 1e12, 2), "of_bf16_matmul": round(flops / reached, 4)}
 
 
-def _step(mllm: GroundedMLLM, data: Sequence[Example], shown: EvidenceSettings) -> Steps:
+def _ratio(a: Work, b: Work, steps: int) -> dict[str, float]:
+    wall, cpu, of_a, of_b = compare_pairs(a, b, steps)
+    return {"ratio": round(wall, 3), "cpu": round(cpu, 3), "a": round(of_a, 4), "b": round(of_b, 4)}
+
+
+def _step(mllm: GroundedMLLM, data: Sequence[Example], shown: EvidenceSettings) -> Work:
     """One whole step: prompts, batch, loss, gradients, update."""
 
     def compute() -> None:
@@ -121,7 +122,7 @@ def _step(mllm: GroundedMLLM, data: Sequence[Example], shown: EvidenceSettings) 
     return _optimized(mllm, compute)
 
 
-def _optimized(model: torch.nn.Module, compute: Steps) -> Steps:
+def _optimized(model: torch.nn.Module, compute: Work) -> Work:
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-6, fused=True)
 
     def step() -> None:
@@ -132,7 +133,7 @@ def _optimized(model: torch.nn.Module, compute: Steps) -> Steps:
     return step
 
 
-def _trainer_step(mllm: GroundedMLLM, settings: MllmSettings, inputs: dict[str, Any], labels_BK: torch.Tensor) -> Steps:
+def _trainer_step(mllm: GroundedMLLM, settings: MllmSettings, inputs: dict[str, Any], labels_BK: torch.Tensor) -> Work:
     from transformers import AutoModelForImageTextToText, Trainer, TrainingArguments
 
     model: Any = AutoModelForImageTextToText.from_pretrained(resolve(settings.base, None), dtype=DTYPES[settings.dtype])
@@ -160,35 +161,6 @@ def _trainer_step(mllm: GroundedMLLM, settings: MllmSettings, inputs: dict[str, 
     return _optimized(peft, lambda: trainer.training_step(peft, inputs | {"labels": labels}))
 
 
-def _ratio(a: Steps, b: Steps, steps: int) -> dict[str, float]:
-    """Time of a over time of b: medians over pairs of neighbours, and both times in seconds."""
-    a()
-    b()
-    pairs = [(_timed(a), _timed(b)) for _ in range(steps)]
-    wall = statistics.median(one[0] / other[0] for one, other in pairs)
-    cpu = statistics.median(one[1] / other[1] for one, other in pairs)
-    seconds = [statistics.median(pair[k][0] for pair in pairs) for k in (0, 1)]
-    return {"ratio": round(wall, 3), "cpu": round(cpu, 3), "a": round(seconds[0], 4), "b": round(seconds[1], 4)}
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds of the wall clock, and of this process's CPUs."""
-    _finish()
-    start, used = time.perf_counter(), time.process_time()
-    work()
-    _finish()
-    return time.perf_counter() - start, max(time.process_time() - used, 1e-9)
-
-
-def _seconds(work: Callable[[], Any], times: int) -> float:
-    return statistics.median(_timed(work)[0] for _ in range(times))
-
-
-def _finish() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
 def _tokens(mllm: GroundedMLLM, data: Sequence[Example], shown: EvidenceSettings) -> int:
     """Tokens of the longest prompt with its answer."""
     return mllm.collate([mllm.render(example, shown) for example in data])["inputs"]["input_ids"].shape[1]
@@ -196,28 +168,21 @@ def _tokens(mllm: GroundedMLLM, data: Sequence[Example], shown: EvidenceSettings
 
 def examples(image: Path, num: int) -> list[Example]:
     """Noise with five regions each, as a cache of regions would give them."""
-    rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(image)
-    return [_example(image, number, rng) for number in range(num)]
-
-
-def _example(image: Path, number: int, rng: np.random.Generator) -> Example:
-    regions = tuple(_region(phrase, rng) for phrase in WORDS[:NUM_REGIONS])
-    return Example(
-        example_id=str(number),
-        image_path=image,
-        instruction=f"Where is the {WORDS[number % len(WORDS)]}?\nAnswer with a word or short phrase.",
-        target=where(regions[number % len(regions)].box_xyxy_px, (SIDE, SIDE)),
-        evidence=Evidence.of_image("predicted", (SIDE, SIDE), regions, WORDS),
-    )
-
-
-def _region(phrase: str, rng: np.random.Generator) -> Region:
-    corner, sides = rng.uniform(0, 150, 2), rng.uniform(15, 40, 2)
-    box = np.concatenate([corner, corner + sides]).astype(np.float32)
-    return Region(
-        phrase=phrase, box_xyxy_px=box, score=0.9, embedding=(rng.standard_normal(DIM) / 10).astype(np.float32)
-    )
+    rng, size_px = np.random.default_rng(0), (SIDE_PX, SIDE_PX)
+    noise_image(image, rng)
+    made = []
+    for number in range(num):
+        regions = tuple(noise_region(phrase, rng, 0.9) for phrase in WORDS[:NUM_REGIONS])
+        made.append(
+            Example(
+                example_id=str(number),
+                image_path=image,
+                instruction=f"Where is the {WORDS[number % len(WORDS)]}?\nAnswer with a word or short phrase.",
+                target=where(regions[number % len(regions)].box_xyxy_px, size_px),
+                evidence=Evidence.of_image("predicted", size_px, regions, WORDS),
+            )
+        )
+    return made
 
 
 if __name__ == "__main__":

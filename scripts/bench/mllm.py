@@ -10,11 +10,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.geometry import where
-from ...grounding.types import Region
 from ...vqa.inference.generate import generate
 from ...vqa.inference.settings import GenerateSettings
 from ...vqa.model.grounded_mllm import GroundedMLLM, load
@@ -22,8 +20,8 @@ from ...vqa.model.settings import LoraSettings, MllmSettings
 from ...vqa.prompt.prompt import Example
 from ...vqa.training.settings import MllmTrainSettings
 from ...vqa.training.train import train
+from .timing import DIM, SIDE_PX, noise_image, noise_region
 
-DIM, SIDE = 96, 192
 WORDS = ("nodule", "polyp", "mass", "cyst", "opacity", "fracture")
 
 
@@ -39,7 +37,7 @@ def main() -> None:
     mllm = load(MllmSettings(dtype=given.dtype, lora=lora), DIM)
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "noise.png"
-        Image.fromarray(np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(image)
+        noise_image(image, np.random.default_rng(0))
         measure_training(mllm, examples(image, 8 * given.steps), given.steps, Path(folder))
         measure_generation(mllm, examples(image, 64, part="short"), 8)
         measure_generation(mllm, examples(image, 32, part="report"), 48)
@@ -63,30 +61,24 @@ def measure_generation(mllm: GroundedMLLM, data: list[Example], max_new_tokens: 
 
 def examples(image: Path, num: int, part: str = "mixed") -> list[Example]:
     """Questions and reports, half and half, whose answers stand in the evidence."""
-    rng = np.random.default_rng(0)
-    return [_example(image, i, part == "report" or (part == "mixed" and i % 2 == 1), rng) for i in range(num)]
-
-
-def _example(image: Path, number: int, is_report: bool, rng: np.random.Generator) -> Example:
-    phrases = rng.choice(WORDS, 2, replace=False).tolist()
-    regions = tuple(_region(phrase, rng) for phrase in phrases)
-    places = [where(region.box_xyxy_px, (SIDE, SIDE)) for region in regions]
-    said = " ".join(f"There is a {p} in the {w} of the image." for p, w in zip(phrases, places, strict=True))
-    question = f"Where is the {phrases[0]}?\nAnswer with a word or short phrase."
-    return Example(
-        example_id=str(number),
-        image_path=image,
-        instruction="Write the findings of this image as a short report." if is_report else question,
-        target=said if is_report else places[0],
-        evidence=Evidence.of_image("oracle", (SIDE, SIDE), regions, phrases),
-    )
-
-
-def _region(phrase: str, rng: np.random.Generator) -> Region:
-    corner, sides = rng.uniform(0, 150, 2), rng.uniform(15, 40, 2)
-    box = np.concatenate([corner, corner + sides]).astype(np.float32)
-    embedding = rng.standard_normal(DIM) / 10
-    return Region(phrase=phrase, box_xyxy_px=box, embedding=embedding.astype(np.float32))
+    rng, size_px, made = np.random.default_rng(0), (SIDE_PX, SIDE_PX), []
+    for number in range(num):
+        is_report = part == "report" or (part == "mixed" and number % 2 == 1)
+        phrases = rng.choice(WORDS, 2, replace=False).tolist()
+        regions = tuple(noise_region(phrase, rng) for phrase in phrases)
+        places = [where(region.box_xyxy_px, size_px) for region in regions]
+        text = " ".join(f"There is a {p} in the {w} of the image." for p, w in zip(phrases, places, strict=True))
+        question = f"Where is the {phrases[0]}?\nAnswer with a word or short phrase."
+        made.append(
+            Example(
+                example_id=str(number),
+                image_path=image,
+                instruction="Write the findings of this image as a short report." if is_report else question,
+                target=text if is_report else places[0],
+                evidence=Evidence.of_image("oracle", size_px, regions, phrases),
+            )
+        )
+    return made
 
 
 if __name__ == "__main__":

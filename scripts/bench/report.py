@@ -7,10 +7,8 @@ neighbours counts: other load on the machine hits both. Ratios of CPU seconds st
 """
 
 import json
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,12 +36,12 @@ from ...vqa.model.attention import use_grouped_attention
 from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, load, resolve
 from ...vqa.model.settings import MllmSettings
 from ...vqa.prompt.prompt import Example, instruction_text
+from .timing import Work, compare_pairs, median_seconds
 
 NUM_REGIONS = 4
 ROWS: tuple[tuple[Form, ...], ...] = (("text",), ("tokens",), ("text", "tokens"), ("crops",), ("overlay",))
 HEAD = ("batch", "form", "tokens", "plain/min", "grounded/min", "overhead", "CPU")
 NAMES = tuple("+".join(forms) for forms in ROWS)
-Work = Callable[[], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,9 +148,16 @@ def rows(bench: Bench, reports: Sequence[Report], forms: Sequence[str], pairs: i
     }
     found: dict[str, Any] = {}
     for name, (shown, theirs) in ours.items():
-        found[name] = _compared(lambda s=shown: bench.grounded(reports, s), lambda t=theirs: bench.plain(t), pairs)
-        found[name] |= {
-            key: round(60 * len(reports) / found[name][f"{key}_seconds"], 2) for key in ("grounded", "plain")
+        wall, cpu, grounded, plain_seconds = compare_pairs(
+            lambda s=shown: bench.grounded(reports, s), lambda t=theirs: bench.plain(t), pairs
+        )
+        found[name] = {
+            "overhead": round(wall - 1, 4),
+            "cpu_overhead": round(cpu - 1, 4),
+            "grounded_seconds": round(grounded, 4),
+            "plain_seconds": round(plain_seconds, 4),
+            "grounded": round(60 * len(reports) / grounded, 2),
+            "plain": round(60 * len(reports) / plain_seconds, 2),
         }
         found[name]["tokens"] = [_tokens(bench, asked, shown), _tokens(bench, theirs, PLAIN)]
         typer.echo(line(len(reports), name, found[name]))
@@ -167,7 +172,7 @@ def parts(bench: Bench, pairs: int) -> dict[str, float]:
         "cached_regions_ms": lambda: bench.evidence(reports, shown),
         "after_writing_ms": lambda: after_writing(reports, evidence, shown),
     }
-    per = {name: statistics.median(_timed(part)[0] for _ in range(pairs)) for name, part in work.items()}
+    per = {name: median_seconds(pairs, part) for name, part in work.items()}
     return {name: round(1000 * seconds / len(reports), 2) for name, seconds in per.items()}
 
 
@@ -199,35 +204,6 @@ def _tokens(bench: Bench, examples: Sequence[Example], shown: EvidenceSettings) 
     """Tokens of the longest prompt."""
     batch = bench.mllm.collate([bench.mllm.render(example, shown) for example in examples])
     return int(batch["inputs"]["input_ids"].shape[1])
-
-
-def _compared(ours: Work, theirs: Work, pairs: int) -> dict[str, float]:
-    """Medians over pairs of neighbours: the part that ours takes more, wall clock and CPU; seconds of both."""
-    ours()
-    theirs()
-    times = [(_timed(ours), _timed(theirs)) for _ in range(pairs)]
-    more = [statistics.median(a[k] / b[k] for a, b in times) - 1 for k in (0, 1)]
-    seconds = [statistics.median(pair[k][0] for pair in times) for k in (0, 1)]
-    return {
-        "overhead": round(more[0], 4),
-        "cpu_overhead": round(more[1], 4),
-        "grounded_seconds": round(seconds[0], 4),
-        "plain_seconds": round(seconds[1], 4),
-    }
-
-
-def _timed(work: Work) -> tuple[float, float]:
-    """Seconds of the wall clock, and of this process's CPUs."""
-    _finish()
-    start, used = time.perf_counter(), time.process_time()
-    work()
-    _finish()
-    return time.perf_counter() - start, max(time.process_time() - used, 1e-9)
-
-
-def _finish() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 python -m medglip.scripts.bench.step --threads 2
 """
 
-import time
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,32 +14,24 @@ from ...grounding.model.losses import Target, detection_losses
 from ...grounding.model.processing import MedGlipProcessor, train_tokenizer
 from ...grounding.training.core import build
 from ...grounding.training.settings import GroundingSettings
+from .timing import fastest
 
 PHRASES = ["left lung", "right lung", "heart", "nodule", "opacity"]
 
 
+def four_boxes(side_px: int, num_phrases: int) -> Target:
+    """Four boxes with masks, of the first four phrases: the truth of images of noise."""
+    boxes = torch.tensor([[0.1, 0.1, 0.4, 0.7], [0.5, 0.1, 0.9, 0.7], [0.4, 0.5, 0.6, 0.7], [0.2, 0.2, 0.3, 0.3]])
+    masks, known = torch.ones(4, side_px // 4, side_px // 4), torch.ones(num_phrases) > 0
+    return Target(boxes * side_px, torch.eye(4, num_phrases) > 0, masks, torch.ones(4) > 0, known)
+
+
 def batch_of(settings: GroundingSettings, processor: MedGlipProcessor) -> dict[str, Any]:
-    """Noise with four boxes an image: the cost of a step does not depend on what is seen."""
-    rng = np.random.default_rng(0)
+    """Noise with four boxes per image: the cost of a step does not depend on what is seen."""
     side, size = settings.model.image_size, settings.train.batch_size
-    squares = list(rng.integers(0, 256, (size, side, side, 3), np.uint8))
-    boxes = (
-        torch.tensor([[0.1, 0.1, 0.4, 0.7], [0.5, 0.1, 0.9, 0.7], [0.4, 0.5, 0.6, 0.7], [0.2, 0.2, 0.3, 0.3]]) * side
-    )
-    labels = torch.eye(4, len(PHRASES)) > 0
-    masks = torch.ones(4, side // 4, side // 4)
-    targets = [Target(boxes, labels, masks, torch.ones(4) > 0, torch.ones(len(PHRASES)) > 0) for _ in range(size)]
+    squares = list(np.random.default_rng(0).integers(0, 256, (size, side, side, 3), np.uint8))
+    targets = [four_boxes(side, len(PHRASES)) for _ in range(size)]
     return {**processor(squares, [PHRASES] * size, ["xray"] * size), "targets": targets}
-
-
-def fastest(times: int, work: Callable[[], Any]) -> float:
-    """Seconds of the fastest of several calls: other programs only ever add time."""
-    seconds = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
 
 
 def matmul_gflops(size: int = 1024) -> float:

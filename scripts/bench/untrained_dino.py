@@ -60,9 +60,23 @@ def build_dino(
 ) -> ZeroShotGrounder:
     """An untrained detector that knows the words of the phrases; weights from the seed alone."""
     tokenizer = word_tokenizer(words)
+    stages: dict[str, Any] = {"depths": [1, 1, 2, 1], "out_indices": [2, 3, 4]}
+    if sizes.backbone == "swin":
+        stages |= {"embed_dim": sizes.stage_widths[0], "num_heads": [1, 2, 4, 8], "window_size": 4}
+        backbone: PreTrainedConfig = SwinConfig(image_size=sizes.image_size, **stages)
+    else:
+        backbone = ConvNextConfig(hidden_sizes=list(sizes.stage_widths), **stages)
+    text = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=sizes.text_width,
+        num_hidden_layers=sizes.text_layers,
+        num_attention_heads=4,
+        intermediate_size=3 * sizes.text_width,
+        max_position_embeddings=sizes.max_text_len,
+    )
     values = {
-        "backbone_config": _backbone(sizes).to_dict(),
-        "text_config": _text(sizes, len(tokenizer)).to_dict(),
+        "backbone_config": backbone.to_dict(),
+        "text_config": text.to_dict(),
         "d_model": sizes.d_model,
         "num_queries": sizes.num_queries,
         "encoder_layers": sizes.layers,
@@ -89,32 +103,13 @@ def word_tokenizer(phrases: Iterable[str]) -> PreTrainedTokenizerFast:
     """A word a token, lower case; the special tokens where the DINO family looks for them."""
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     words = {w for phrase in phrases for w, _ in splitter.pre_tokenize_str(normalizer.normalize_str(phrase))}
-    places = _SPECIAL | {word: _FIRST_WORD + i for i, word in enumerate(sorted(words - set(_SPECIAL)))}
-    taken = set(places.values())
+    indices = _SPECIAL | {word: _FIRST_WORD + i for i, word in enumerate(sorted(words - set(_SPECIAL)))}
+    taken = set(indices.values())
     free = {f"[unused{i}]": i for i in range(_FIRST_WORD) if i not in taken}
-    tokenizer = Tokenizer(models.WordLevel(places | free, unk_token="[UNK]"))
+    tokenizer = Tokenizer(models.WordLevel(indices | free, unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     ends = [(name, _SPECIAL[name]) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    )
-
-
-def _backbone(sizes: DinoSizes) -> PreTrainedConfig:
-    values: dict[str, Any] = {"depths": [1, 1, 2, 1], "out_indices": [2, 3, 4]}
-    if sizes.backbone == "swin":
-        heads = {"num_heads": [1, 2, 4, 8], "window_size": 4}
-        return SwinConfig(image_size=sizes.image_size, embed_dim=sizes.stage_widths[0], **heads, **values)
-    return ConvNextConfig(hidden_sizes=list(sizes.stage_widths), **values)
-
-
-def _text(sizes: DinoSizes, vocabulary_size: int) -> BertConfig:
-    return BertConfig(
-        vocab_size=vocabulary_size,
-        hidden_size=sizes.text_width,
-        num_hidden_layers=sizes.text_layers,
-        num_attention_heads=4,
-        intermediate_size=3 * sizes.text_width,
-        max_position_embeddings=sizes.max_text_len,
     )
