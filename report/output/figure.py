@@ -1,4 +1,4 @@
-"""An image with its regions drawn on it, as one fragment of HTML: an SVG with the picture inside, nothing external."""
+"""An image with its regions drawn on it, as one fragment of HTML: an SVG with the image inside, nothing external."""
 
 import base64
 import html
@@ -17,7 +17,7 @@ STYLE = Path(__file__).with_name("figure.css").read_text(encoding="utf-8")
 """The figure's style sheet; a page that shows figures puts it into its `<style>` once."""
 
 INKS = ("#4cc9f0", "#ffb454", "#8ae08a", "#ff7b9c", "#b9a3ff", "#ffe066", "#5ee0c8", "#ff9f6b")
-"""Line colours that stand out on dark and grey pictures, in turn by phrase."""
+"""Line colours that stand out on dark and grey images, in turn by phrase."""
 
 
 def figure(
@@ -25,17 +25,19 @@ def figure(
 ) -> str:
     """`<figure>` with the image, predicted regions solid, true ones dashed, and a key of phrases and scores below.
 
-    Regions are in pixels of `image`. The picture is embedded, its longer side at most `max_side` pixels; a phrase has
+    Regions are in pixels of `image`. The image is embedded, its longer side at most `max_side` pixels; a phrase has
     the same colour in both kinds. Needs `STYLE` on the page.
     """
     inks = inks_of([*regions, *true_regions])
-    keys = [_key(f"{r.phrase} {r.score:.2f}", inks[r.phrase], "") for r in regions]
-    keys += [
-        _key(f"{phrase} (true)", inks[phrase], " mg-true") for phrase in dict.fromkeys(r.phrase for r in true_regions)
+    names = [(f"{region.phrase} {region.score:.2f}", region.phrase, "") for region in regions]
+    names += [(f"{name} (true)", name, " mg-true") for name in dict.fromkeys(region.phrase for region in true_regions)]
+    keys = [
+        f'<span class="mg-key{kind}" style="--ink:{inks[phrase]}">{html.escape(text)}</span>'
+        for text, phrase, kind in names
     ]
     caption = f"<figcaption>{''.join(keys)}</figcaption>" if keys else ""
     svg = drawing(image, regions, true_regions, max_side)
-    return f'<figure class="mg-figure" style="width:{_shown(image, max_side)[0]}px">{svg}{caption}</figure>'
+    return f'<figure class="mg-figure" style="width:{_embedded_size(image, max_side)[0]}px">{svg}{caption}</figure>'
 
 
 def drawing(
@@ -61,25 +63,21 @@ def drawing(
 def inks_of(regions: Sequence[Region]) -> dict[str, str]:
     """A colour for each phrase, in order of first appearance."""
     phrases = dict.fromkeys(region.phrase for region in regions)
-    return {phrase: INKS[place % len(INKS)] for place, phrase in enumerate(phrases)}
+    return {phrase: INKS[index % len(INKS)] for index, phrase in enumerate(phrases)}
 
 
 def data_uri(image: Image.Image, max_side: int) -> str:
-    """The picture as a JPEG data URI, its longer side at most `max_side` pixels, without any metadata."""
-    small = image.convert("RGB").resize(_shown(image, max_side), Image.Resampling.LANCZOS)
+    """The image as a JPEG data URI, its longer side at most `max_side` pixels, without any metadata."""
+    small = image.convert("RGB").resize(_embedded_size(image, max_side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(small)).save(buffer, "JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _shown(image: Image.Image, max_side: int) -> tuple[int, int]:
-    """(width, height) of the embedded picture; small pictures are not enlarged."""
+def _embedded_size(image: Image.Image, max_side: int) -> tuple[int, int]:
+    """(width, height) of the embedded image; small images are not enlarged."""
     scale = min(1.0, max_side / max(image.size))
     return max(1, round(image.width * scale)), max(1, round(image.height * scale))
-
-
-def _key(text: str, ink: str, kind: str) -> str:
-    return f'<span class="mg-key{kind}" style="--ink:{ink}">{html.escape(text)}</span>'
 
 
 def _shape(
@@ -89,22 +87,19 @@ def _shape(
     label = html.escape(region.phrase + ("" if kind == "mg-true" else f", score {region.score:.2f}"))
     mask = "" if region.mask is None else f'<path d="{outline(region.mask, max_side)}"/>'
     box = f'<rect x="{x0:g}" y="{y0:g}" width="{x1 - x0:g}" height="{y1 - y0:g}"/>'
-    tag = "" if number is None else _tag(number, x0, y0, size_px)
-    # Numbered regions belong to a page whose script answers pointer and keyboard.
-    place = "" if number is None else f' data-region="{number - 1}" tabindex="0" role="button"'
+    tag, attributes = "", ""
+    if number is not None:  # the region belongs to a page whose script answers pointer and keyboard
+        # A disc with the number on the box's corner, moved inside the image where it would be cut.
+        radius = 0.024 * max(size_px)
+        cx, cy = (min(max(value, radius), side - radius) for value, side in zip((x0, y0), size_px, strict=True))
+        tag = (
+            f'<circle class="mg-tag" cx="{cx:.1f}" cy="{cy:.1f}" r="{radius:.1f}"/>'
+            f'<text x="{cx:.1f}" y="{cy:.1f}" font-size="{1.25 * radius:.1f}">{number}</text>'
+        )
+        attributes = f' data-region="{number - 1}" tabindex="0" role="button"'
     return (
-        f'<g class="mg-region {kind}" style="--ink:{inks[region.phrase]}"{place}>'
+        f'<g class="mg-region {kind}" style="--ink:{inks[region.phrase]}"{attributes}>'
         f"<title>{label}</title>{mask}{box}{tag}</g>"
-    )
-
-
-def _tag(number: int, x: float, y: float, size_px: tuple[int, int]) -> str:
-    """A disc with the region's number on the box's corner, kept inside the picture."""
-    radius = 0.024 * max(size_px)
-    cx, cy = (min(max(value, radius), side - radius) for value, side in zip((x, y), size_px, strict=True))
-    return (
-        f'<circle class="mg-tag" cx="{cx:.1f}" cy="{cy:.1f}" r="{radius:.1f}"/>'
-        f'<text x="{cx:.1f}" y="{cy:.1f}" font-size="{1.25 * radius:.1f}">{number}</text>'
     )
 
 
@@ -116,10 +111,9 @@ def outline(mask_HW: NDArray[np.bool_], max_side: int) -> str:
     gray = Image.fromarray(mask_HW.astype(np.uint8) * 255).resize(small, Image.Resampling.BOX)
     padded = np.pad(np.asarray(gray, np.float32), 1)  # closes outlines at the border
     unit = np.array([width / small[0], height / small[1]])
-    lines = contour_generator(z=padded).lines(127.5)
-    return "".join(_path((np.asarray(line) - 0.5) * unit) for line in lines)
-
-
-def _path(points_P2: NDArray[np.float64]) -> str:
-    steps = " ".join(f"{x:.1f},{y:.1f}" for x, y in points_P2[:-1])
-    return f"M{steps}Z"
+    paths: list[str] = []
+    for line in contour_generator(z=padded).lines(127.5):
+        # Pixel k of the padded mask has its centre at k; in the mask's own pixels that is k - 1 + 0.5.
+        points_P2 = (np.asarray(line) - 0.5) * unit
+        paths.append(f"M{' '.join(f'{x:.1f},{y:.1f}' for x, y in points_P2[:-1])}Z")
+    return "".join(paths)
