@@ -99,7 +99,7 @@ def add_holm(
     p_values = {
         (run, name): metrics[name].p_value for run, metrics in differences.items() for name in family if name in metrics
     }
-    corrected = holm(p_values)
+    corrected = holm(p_values)  # one family: more comparisons in one call cost power, and say so
     words = f"Holm over {len(corrected)} tests: comparisons {len(differences)}, metrics {', '.join(family)}"
     return {
         run: {name: replace(one, p_holm=corrected.get((run, name))) for name, one in metrics.items()}

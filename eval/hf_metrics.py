@@ -30,7 +30,7 @@ SIDES = ("predictions", "references")
 
 
 class MeasureMetric(evaluate.Metric):
-    """A metric made of `measures`; nothing is looked up online.
+    """A metric made of `_measures`; nothing is looked up online.
 
     `columns`: the inputs of `compute` and their types, `predictions` and `references` among them where the metric is
     to be combined with others; `references`: other types that references may have; `about`: the module whose docstring
@@ -44,8 +44,8 @@ class MeasureMetric(evaluate.Metric):
     def __init__(self, **options: Any):
         super().__init__(**{"keep_in_memory": True, **options})
 
-    def measures(self, *args: Any, **columns: Any) -> Mapping[str, Measure]:
-        """The measures of the columns and options of one `compute`; must accept options of combined metrics."""
+    def _measures(self, *args: Any, **columns: Any) -> Mapping[str, Measure]:
+        """The measures of the columns and options of one `compute`; `_others`: those of combined metrics."""
         raise NotImplementedError
 
     def _info(self) -> evaluate.MetricInfo:
@@ -59,7 +59,7 @@ class MeasureMetric(evaluate.Metric):
         )
 
     def _compute(self, *args: Any, **columns: Any) -> dict[str, float]:
-        return {name: measure.value for name, measure in self.measures(*args, **columns).items()}
+        return {name: measure.value for name, measure in self._measures(*args, **columns).items()}
 
 
 class VQAScores(MeasureMetric):
@@ -83,10 +83,9 @@ class VQAScores(MeasureMetric):
         self.settings = validate(EvalSettings, chosen)
         super().__init__(**options)
 
-    def measures(
+    def _measures(
         self, predictions: list[str], references: Sequence[str | list[str]], answer_types: list[str], **_others: Any
     ) -> Mapping[str, Measure]:
-        """`_others` are meant for the metrics this one is combined with."""
         questions = [
             vqa.AnsweredQuestion(
                 id=f"row {row}", prediction=text, references=vqa.references_of(answer), answer_type=kind
@@ -108,7 +107,7 @@ class ReportNgrams(MeasureMetric):
     references = (datasets.List(TEXT),)
     about = lexical
 
-    def measures(
+    def _measures(
         self,
         predictions: Sequence[str],
         references: Sequence[str | Sequence[str]],
@@ -116,7 +115,6 @@ class ReportNgrams(MeasureMetric):
         metrics: Sequence[str] = lexical.WITHOUT_JAVA,
         **_others: Any,
     ) -> Mapping[str, Measure]:
-        """`_others` are meant for the metrics this one is combined with."""
         return lexical.report_measures(predictions, references, tokenization, lexical.choose(metrics))
 
 
@@ -129,7 +127,7 @@ class LabelF1(MeasureMetric):
     columns = dict.fromkeys(SIDES, datasets.List(datasets.Value("int8")))
     about = chexbert
 
-    def measures(
+    def _measures(
         self,
         predictions: list[list[int | None]],
         references: list[list[int | None]],
@@ -137,7 +135,6 @@ class LabelF1(MeasureMetric):
         uncertain_policy: chexbert.UncertainPolicy = "positive",
         **_others: Any,
     ) -> Mapping[str, Measure]:
-        """`label_measures`; `_others` are meant for the metrics this one is combined with."""
         labels = [
             chexbert.Labels.model_validate(
                 {side: dict(zip(names, marks, strict=True)) for side, marks in zip(chexbert.SIDES, pair, strict=True)}
@@ -153,8 +150,7 @@ class RadGraphReward(MeasureMetric):
     columns = dict.fromkeys(SIDES, TEXT)
     about = radgraph
 
-    def measures(self, predictions: list[str], references: list[str], **_others: Any) -> Mapping[str, Measure]:
-        """`graph_measures`; `_others` are meant for the metrics this one is combined with."""
+    def _measures(self, predictions: list[str], references: list[str], **_others: Any) -> Mapping[str, Measure]:
         return radgraph.graph_measures(
             [
                 radgraph.Graphs(reference=json.loads(truth), prediction=json.loads(text))
@@ -175,8 +171,7 @@ class RadFact(MeasureMetric):
     )
     about = radfact
 
-    def measures(self, predictions: list[Any], references: list[Any], **_others: Any) -> Mapping[str, Measure]:
-        """`radfact_measures`; `_others` are meant for the metrics this one is combined with."""
+    def _measures(self, predictions: list[Any], references: list[Any], **_others: Any) -> Mapping[str, Measure]:
         sides = zip(predictions, references, strict=True)
         return radfact.radfact_measures([radfact.Verdicts(candidate=text, reference=truth) for text, truth in sides])
 
@@ -187,10 +182,9 @@ class RadCliQ(MeasureMetric):
     columns = dict.fromkeys(radcliq.SubScores.model_fields, NUMBER)
     about = radcliq
 
-    def measures(
+    def _measures(
         self, radgraph: list[float], bertscore: list[float], semb: list[float], bleu2: list[float], **_others: Any
     ) -> Mapping[str, Measure]:
-        """`radcliq_measures`; `_others` are meant for the metrics this one is combined with."""
         rows = zip(radgraph, bertscore, semb, bleu2, strict=True)
         names = radcliq.SubScores.model_fields
         return radcliq.radcliq_measures([radcliq.SubScores(**dict(zip(names, row, strict=True))) for row in rows])
@@ -208,8 +202,7 @@ class PhraseGrounding(MeasureMetric):
     }
     about = phrase
 
-    def measures(self, predictions: list[Any], references: list[Any], **_others: Any) -> Mapping[str, Measure]:
-        """`_others` are meant for the metrics this one is combined with."""
+    def _measures(self, predictions: list[Any], references: list[Any], **_others: Any) -> Mapping[str, Measure]:
         return phrase.grounding_measures(
             [
                 make_pair([_region(box) for box in truths], [_region(box) for box in boxes])
@@ -230,10 +223,9 @@ class HeatMaps(MeasureMetric):
     }
     about = pointing
 
-    def measures(
+    def _measures(
         self, predictions: list[Any], references: list[Any], signed: bool = False, **_others: Any
     ) -> Mapping[str, Measure]:
-        """`_others` are meant for the metrics this one is combined with."""
         return pointing.heat_map_measures(predictions, references, signed=signed)
 
 

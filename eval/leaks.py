@@ -59,7 +59,7 @@ def leaks(train: Sequence[SplitQuestion], test: Sequence[SplitQuestion]) -> dict
     image; `train_duplicate`: rows of train whose image and question came before. Texts are compared after the
     normalisation of `exact_match`; images by hash where both have one.
     """
-    known, asked = _keyed(train), _keyed(test)
+    known, asked = _keys(train), _keys(test)
     words_of: defaultdict[tuple[str, str], list[frozenset[str]]] = defaultdict(list)
     for image, question, answer in known:
         words_of[image, answer].append(frozenset(question.split()))
@@ -147,7 +147,7 @@ def _hash_file(path: Path) -> np.uint64:
         return difference_hash(image)
 
 
-def _keyed(rows: Sequence[SplitQuestion]) -> list[tuple[str, str, str]]:
+def _keys(rows: Sequence[SplitQuestion]) -> list[tuple[str, str, str]]:
     """Image, question and answer of each row, ready to be compared."""
     clean = {text: normalize(text) for text in {text for row in rows for text in (row.question, row.answer)}}
     return [(row.image_hash or row.image_id, clean[row.question], clean[row.answer]) for row in rows]

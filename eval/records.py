@@ -348,7 +348,8 @@ def _record(row: Row, task: Task) -> Record:
         raise BadInput(f"meta is {meta!r}.", fix="give an object")
     if phrases and not (isinstance(phrases, list) and all(isinstance(phrase, str) for phrase in phrases)):
         raise BadInput(f"phrases is {phrases!r}.", fix="give a list of strings")
-    record = {sys.intern(name): value for name, value in row.items()}  # one copy of a name for all records
+    # a million records share the few texts of their names
+    record = {sys.intern(name): value for name, value in row.items()}
     for name in _NAMES:
         if record.get(name) is not None:
             record[name] = sys.intern(_text(record, name))

@@ -54,7 +54,7 @@ def scores_text(scores: "Scores") -> str:
     parts += [
         table(by_metric(labels, tested_metrics(scores.task)), corner=axis) for axis, labels in scores.strata.items()
     ]
-    parts.append(_counted(scores.counts))
+    parts.append(_counts_text(scores.counts))
     return "\n\n".join([*parts, *_notes(scores.notes), _method(scores.settings)])
 
 
@@ -69,7 +69,7 @@ def probes_text(result: "ProbeResult") -> str:
     parts = [table(result.metrics)]
     if result.drops:
         parts.append(table({f"original minus {name}": metrics for name, metrics in result.drops.items()}))
-    parts += [f"{name}: {_counted(counts)}" for name, counts in result.counts.items()]
+    parts += [f"{name}: {_counts_text(counts)}" for name, counts in result.counts.items()]
     return "\n\n".join([*parts, *_notes([*result.notes, result.family]), _method(result.settings)])
 
 
@@ -82,7 +82,7 @@ def by_metric(labels: Rows, metrics: Sequence[str]) -> Rows:
     return {name: {label: cells[name] for label, cells in labels.items() if name in cells} for name in names}
 
 
-def _counted(counts: Mapping[str, int]) -> str:
+def _counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
 
 

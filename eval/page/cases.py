@@ -65,6 +65,7 @@ def _pick(samples: Sequence[Case], max_cases: int, rng: np.random.Generator) -> 
     """Best, worst and random samples, none twice; those without a value come by the draw alone."""
     shuffled = [samples[index] for index in rng.permutation(len(samples))]
     ranked = sorted((case for case in shuffled if np.isfinite(case.value)), key=lambda case: -case.value)
+    # with few samples best and worst must not meet: each gets half at most
     third = min(max_cases // 3, len(ranked) // 2)
     best, worst = ranked[:third], ranked[::-1][:third]
     taken = {id(case) for case in (*best, *worst)}

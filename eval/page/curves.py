@@ -66,7 +66,7 @@ def reliability_file(found: Mapping[str, Any]) -> str:
     """The reliability diagram of `eval.grounding.curves` as an SVG file of its own; empty where there are no points."""
     if not (lines := _reliability(found)):
         return ""
-    drawing = _drawing("Reliability", "score", "found right", lines, (0, 1), (0, 1))
+    drawing = _draw("Reliability", "score", "found right", lines, (0, 1), (0, 1))
     return drawing.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" width="600"', 1).replace(">", _STYLE, 1)
 
 
@@ -96,11 +96,11 @@ def _plot(
     y_range: tuple[float, float] | None = None,
 ) -> str:
     """A figure with its caption."""
-    drawing = _drawing(title, x_name, y_name, lines, x_range, y_range)
+    drawing = _draw(title, x_name, y_name, lines, x_range, y_range)
     return f'<figure class="plot"><figcaption>{escape(title)}</figcaption>{drawing}</figure>'
 
 
-def _drawing(
+def _draw(
     title: str,
     x_name: str,
     y_name: str,

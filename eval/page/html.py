@@ -41,7 +41,7 @@ def page(content: Content) -> str:
         counts=counts(content),
         skipped=skipped(content),
         provenance=provenance(content),
-        data=embedded(page_data(content, float(settings.get("score_threshold", 0.5)))),
+        data=embed(page_data(content, float(settings.get("score_threshold", 0.5)))),
     )
 
 
@@ -57,7 +57,7 @@ def section(name: str, title: str, body: str, note: str) -> str:
     return f'<section id="{name}"><h2>{escape(title)}</h2>{under}{body}</section>' if body else ""
 
 
-def embedded(data: object) -> str:
+def embed(data: object) -> str:
     """JSON that can stand inside a `<script>` element whatever the texts hold."""
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
 

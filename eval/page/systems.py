@@ -78,6 +78,7 @@ def _value_each(part: Measure) -> Floats:
     with np.errstate(all="ignore"):
         if isinstance(part, Sums):
             return part.formula(part.columns_NK)
+        # a ranking has no value of one sample: it is asked with a weight of 1 on that sample alone
         blocks = [np.eye(min(_AT_ONCE, num - start), num, start) for start in range(0, num, _AT_ONCE)]
         return np.concatenate([part.value_at(block) for block in blocks]) if blocks else np.zeros(0)
 

@@ -11,9 +11,9 @@ y'all y'all'd've y'all'll you'd you'd've you'll you're you've
 """
 
 CONTRACTIONS = {
-    word[:place] + word[place + 1 :]: word
+    word[:index] + word[index + 1 :]: word
     for word in _CONTRACTED.split()
-    for place, letter in enumerate(word)
+    for index, letter in enumerate(word)
     if letter == "'"
 } | {"somebody'd": "somebodyd"}  # the wrong way round in the original
 """Lower-case word without one of its apostrophes -> the word."""

@@ -70,29 +70,29 @@ def is_abstention(prediction: str) -> bool:
 
 def score(prediction: str, reference: str, is_closed: bool, candidates: "Candidates | None" = None) -> dict[str, float]:
     """closed_accuracy; or open_recall, open_precision, open_f1, open_exact_match, open_bleu*, and open_accuracy."""
-    said, wanted = normalize(prediction), normalize(reference)
+    text, wanted = normalize(prediction), normalize(reference)
     if is_closed:
-        return {"closed_accuracy": float(not is_abstention(prediction) and wanted in said)}
-    bleu = dict(zip(_BLEU, sentence_bleu(said.split(), wanted.split(), list(_BLEU.values())), strict=True))
-    said, wanted = normalize(said), normalize(wanted)
-    found = overlap(said.split(), wanted.split()) | bleu
+        return {"closed_accuracy": float(not is_abstention(prediction) and wanted in text)}
+    bleu = dict(zip(_BLEU, sentence_bleu(text.split(), wanted.split(), list(_BLEU.values())), strict=True))
+    text, wanted = normalize(text), normalize(wanted)
+    scores = overlap(text.split(), wanted.split()) | bleu
     if candidates:
-        found["open_accuracy"] = float(candidates.nearest(said) == wanted)
-    return found
+        scores["open_accuracy"] = float(candidates.nearest(text) == wanted)
+    return scores
 
 
-def overlap(said: Sequence[str], wanted: Sequence[str]) -> dict[str, float]:
+def overlap(text: Sequence[str], wanted: Sequence[str]) -> dict[str, float]:
     """open_recall, open_precision, open_f1 and open_exact_match of normalised words."""
-    counts, sought = Counter(said), Counter(wanted)
+    counts, sought = Counter(text), Counter(wanted)
     shared = counts.keys() & sought.keys()
     hits = sum(counts[word] for word in shared)
     missed = sum(count for word, count in sought.items() if word not in shared)
-    recall, precision = (hits / (hits + missed), hits / len(said)) if hits else (0.0, 0.0)
+    recall, precision = (hits / (hits + missed), hits / len(text)) if hits else (0.0, 0.0)
     return {
         "open_recall": recall,
         "open_precision": precision,
         "open_f1": 2 * precision * recall / (precision + recall) if hits else 0.0,
-        "open_exact_match": len(shared) / len(said) if said else 0.0,
+        "open_exact_match": len(shared) / len(text) if text else 0.0,
     }
 
 
@@ -104,20 +104,21 @@ class Candidates:
         words = [set(answer.split()) for answer in self.answers]
         self._sizes = [len(row) for row in words]
         self._holders: dict[str, list[int]] = {}
-        for place, row in enumerate(words):
+        for index, row in enumerate(words):
             for word in row:
-                self._holders.setdefault(word, []).append(place)
+                self._holders.setdefault(word, []).append(index)
         self._found: dict[str, str] = {}
 
-    def nearest(self, said: str) -> str:
+    def nearest(self, text: str) -> str:
         """The normalised candidate with the largest share of its words in a normalised prediction."""
-        if said not in self._found:
+        if text not in self._found:
+            # only candidates that share a word can win, so that thousands of others are never looked at
             shares: Mapping[int, int] = Counter(
-                place for word in set(said.split()) for place in self._holders.get(word, ())
+                index for word in set(text.split()) for index in self._holders.get(word, ())
             )
-            best = min(shares, key=lambda place: (-shares[place] / self._sizes[place], place), default=0)
-            self._found[said] = self.answers[best]
-        return self._found[said]
+            best = min(shares, key=lambda index: (-shares[index] / self._sizes[index], index), default=0)
+            self._found[text] = self.answers[best]
+        return self._found[text]
 
 
 def read_candidates(path: Path) -> Candidates:

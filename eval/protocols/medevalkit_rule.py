@@ -62,10 +62,10 @@ def is_abstention(prediction: str) -> bool:
 
 def score(prediction: str, reference: str, is_closed: bool, closed_def: ClosedDef) -> dict[str, float]:
     """closed_accuracy; or open_accuracy, open_f1, open_precision, open_recall, open_bleu_1 ..; and overall_accuracy."""
-    said, wanted = open_answer(prediction), reference
+    text_read, wanted = open_answer(prediction), reference
     if closed_def == "yes_no":
-        said, wanted = said.lower().strip(), wanted.lower().strip()
-    answer = parse(said)
+        text_read, wanted = text_read.lower().strip(), wanted.lower().strip()
+    answer = parse(text_read)
     if is_closed:
         text = _clear(answer)
         is_right = float(text == wanted.lower())
@@ -115,17 +115,17 @@ def read_tags(text: str) -> str:
 
 def overlap(answer: str, wanted: str) -> dict[str, float]:
     """open_f1, open_precision, open_recall of sets of words; 0 where nothing is shared."""
-    said, sought = set(answer.split()), set(wanted.lower().split())
-    shared = len(said & sought)
-    precision, recall = (shared / len(said), shared / len(sought)) if shared else (0.0, 0.0)
+    text_read, sought = set(answer.split()), set(wanted.lower().split())
+    shared = len(text_read & sought)
+    precision, recall = (shared / len(text_read), shared / len(sought)) if shared else (0.0, 0.0)
     f1 = 2 * (precision * recall) / (precision + recall) if shared else 0.0
     return {"open_f1": f1, "open_precision": precision, "open_recall": recall}
 
 
 def bleu(answer: str, wanted: str) -> dict[str, float]:
     """open_bleu_1 .. open_bleu_4; words are split at single blanks, full stops apart."""
-    said, sought = (text.lower().replace(".", " .").split(" ") for text in (answer, wanted))
-    return {f"open_bleu_{n}": value for n, value in enumerate(sentence_bleu(said, sought, _WEIGHTS), 1)}
+    text_read, sought = (text.lower().replace(".", " .").split(" ") for text in (answer, wanted))
+    return {f"open_bleu_{n}": value for n, value in enumerate(sentence_bleu(text_read, sought, _WEIGHTS), 1)}
 
 
 def _clear(text: str) -> str:

@@ -73,7 +73,14 @@ def image_marks(records: Sequence[Record]) -> list[ImageMarks]:
 
 
 def _pairs(name: str, found: Mapping[str, bool]) -> list[Marks]:
-    """The question first, its partner second; abnormality and the lone `entity_hallu` have none."""
+    """The question first, its partner second; abnormality and the lone `entity_hallu` have none.
+
+    dimension   kinds of one image                              pairs
+    modality    modality_gt, modality_hallu                     [(gt, hallu)]
+    abnormality abnormality                                     [(right,)]
+    entity      entity_gt_1, entity_hallu_1, entity_gt_2        [(gt_1, hallu_1)], gt_2 is skipped
+    entity      entity_hallu                                    [(right,)], a healthy image
+    """
     if name == "abnormality":
         return [(right,) for right in found.values()]
     if name in ("modality", "body_part"):
@@ -110,6 +117,7 @@ def upstream_weighted(images: Sequence[ImageMarks]) -> dict[str, float]:
     """The totals with upstream's weights, mistakes included: see the head of this file."""
     sums: defaultdict[str, Marks | list[float]] = defaultdict(lambda: [0.0, 0.0])
     for image_type in sorted({image.image_type for image in images}):
+        # upstream counts all images of a type for entity and grounding, also those without such questions
         here = [image for image in images if image.image_type == image_type]
         for name in DIMENSIONS:
             scored = [image.marks[name] for image in here if name in image.marks]
@@ -120,7 +128,7 @@ def upstream_weighted(images: Sequence[ImageMarks]) -> dict[str, float]:
             if name != "abnormality":
                 parts["_first"] = np.mean([_first_right(marks) for marks in scored])
             for total in (name, "overall"):
-                for part, value in parts.items():
+                for part, value in parts.items():  # each total: a sum of values times weights, and of weights
                     weighted, weight = sums[total + part]
                     sums[total + part] = [weighted + float(value) * num, weight + num]
     return {f"probmed_upstream_{name}": weighted / weight for name, (weighted, weight) in sums.items()}

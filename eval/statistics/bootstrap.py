@@ -225,6 +225,7 @@ class _Draw:
     def _interval(self, low: float, high: float, values_R: Floats, group: _Group[Any]) -> Interval:
         if np.isfinite([low, high]).all():
             return low, high, f"cluster bootstrap, {group.method}{group.note}"
+        # BCa fails where all jackknife values agree, and where a resample leaves the metric undefined
         defined = values_R[np.isfinite(values_R)]
         if not len(defined):
             return None, None, "none: no resample defines the metric"
@@ -244,6 +245,7 @@ class _Draw:
 
     def _permute(self, group: _Group[Any]) -> list[float | None]:
         """All pairs by one draw: clusters of `num` and more come from the other system."""
+        # scipy permutes numbers, we read them: below `num` a cluster kept its system, from `num` on it was swapped
         differences = swap_difference(group.system(0), group.system(1))
 
         def statistic(mine: NDArray[Any], _theirs: NDArray[Any], axis: int) -> Floats:

@@ -48,7 +48,7 @@ class RankedHits:
         step = max(1, _NUMBERS_AT_ONCE // max(1, len(self.scores_D)))
         for start in range(0, len(weights_RN), step):
             rows = slice(start, start + step)
-            shared_RD = _running(weights_RN[rows].take(shared_samples, axis=1))
+            shared_RD = _sum_running(weights_RN[rows].take(shared_samples, axis=1))
             for threshold in thresholds:
                 threshold.add_precision(weights_RN[rows], shared_RD, truths_RK[rows], precision_RK[rows])
         has_truth_RK = truths_RK > 0
@@ -160,10 +160,10 @@ class _ThresholdHits:
         """
         sums_RH = np.cumsum(weights_RN.take(self.samples_H, axis=1), axis=1)
         before_RS = np.where(self.starts_S > 0, sums_RH[:, self.starts_S - 1], 0.0)
-        reached_RSP = self._reached(sums_RH, before_RS, truths_RK[:, self.kinds_S])
+        reached_RSP = self._find_reached(sums_RH, before_RS, truths_RK[:, self.kinds_S])
         rank_RH, rank_before_RS = shared_RD.take(self.ranks_H, axis=1), shared_RD[:, self.firsts_S]
         if len(self.own_samples_E):
-            own_RE = _running(weights_RN.take(self.own_samples_E, axis=1))
+            own_RE = _sum_running(weights_RN.take(self.own_samples_E, axis=1))
             rank_RH += own_RE.take(self.own_ranks_H, axis=1)
             rank_before_RS += own_RE[:, self.own_firsts_S]
         if len(self.kinds_S) > 1 or rank_before_RS.any():  # else there is nothing to take off
@@ -172,7 +172,7 @@ class _ThresholdHits:
         precision_RH = sums_RH / np.maximum(rank_RH, 1e-12)
         precision_RK[:, self.kinds_S] += self._peaks(precision_RH, reached_RSP).mean(2)
 
-    def _reached(self, sums_RH: Floats, before_RS: Floats, truths_RS: Floats) -> Ints:
+    def _find_reached(self, sums_RH: Floats, before_RS: Floats, truths_RS: Floats) -> Ints:
         """int[R, S, 101]: the hit that reaches each recall point of its category; past the last one if none does."""
         need_RSP = np.ceil(RECALLS * truths_RS[..., None] - 1e-9)
         need_RSP += need_RSP / np.maximum(truths_RS, 1)[..., None] < RECALLS  # the points are 0.01 k, but rounded
@@ -196,7 +196,7 @@ class _ThresholdHits:
         return np.where(reached_RSP < ends_S1, peaks_RSP, 0.0)
 
 
-def _running(values_RD: Floats) -> Floats:
+def _sum_running(values_RD: Floats) -> Floats:
     """float64[R, D + 1]: the sum of the first 0, 1, ... values."""
     sums_RD = np.zeros((len(values_RD), values_RD.shape[1] + 1))
     np.cumsum(values_RD, axis=1, out=sums_RD[:, 1:])

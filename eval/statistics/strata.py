@@ -33,6 +33,7 @@ def estimate_all(
     """
     cells: dict[tuple[str, str, str], Measure] = {("", "", name): part for name, part in measured.measures.items()}
     for axis, labels in measured.strata.items() if strata else ():
+        # samples without a label ("") are in no stratum, but do not make an axis with one label worth showing
         names, codes_N = np.unique(np.asarray(labels, dtype=object).astype(str), return_inverse=True)
         if len(set(names) - {""}) < 2:
             continue

@@ -123,6 +123,7 @@ def _pairs(files: CocoFiles, iou_type: IouType) -> list[_Pair]:
         for row in rows:
             grouped[row["image_id"], row["category_id"]].append(row)
     keys: set[tuple[Any, Any]] = set(truths) | set(found)
+    # an image without truth and predictions is a pair of no category: it must be drawn as often as the others
     bare = {row["id"] for row in files.images} - {image for image, _ in keys}
     form = "bbox" if iou_type == "bbox" else "segmentation"
     pairs = [_pair(image, kind, found[image, kind], truths[image, kind], form) for image, kind in sorted(keys)]
@@ -166,9 +167,9 @@ def _pair_measures(pairs: Sequence[_Pair], iou_type: IouType, score_threshold: f
 
 
 def _dice(pair: _Pair, score_threshold: float) -> float:
-    said = [row["segmentation"] for row in pair.found if row["score"] >= score_threshold]
+    kept_masks = [row["segmentation"] for row in pair.found if row["score"] >= score_threshold]
     truth = coco_mask.merge([row["segmentation"] for row in pair.truths if not row["iscrowd"]])
-    union = coco_mask.merge(said) if said else None
+    union = coco_mask.merge(kept_masks) if kept_masks else None
     total = float(coco_mask.area(truth)) + (float(coco_mask.area(union)) if union else 0.0)
     both = float(coco_mask.area(coco_mask.merge([truth, union], intersect=True))) if union else 0.0
     return 2 * both / total if total else 1.0

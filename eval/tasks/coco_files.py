@@ -56,8 +56,8 @@ def read_coco(references: Path, predictions: Path, iou_type: IouType) -> CocoFil
             if unknown := sorted({str(row[name]) for row in rows if row[name] not in ids}):
                 raise BadInput(f"unknown {name}: {shown(unknown)}.", file=file, fix=fix)
     if iou_type == "segm":
-        truths = list(_compressed(truths, images, references))
-        found = list(_compressed(found, images, predictions))
+        truths = list(_compress(truths, images, references))
+        found = list(_compress(found, images, predictions))
         found = [row | {"area": float(coco_mask.area(row["segmentation"]))} for row in found]
     return CocoFiles(images=images, categories=categories, truths=truths, found=found)
 
@@ -89,14 +89,14 @@ def _predictions(path: Path, iou_type: IouType) -> list[Row]:
     found = _json(path)
     if not isinstance(found, list):
         raise BadInput("not a COCO results list.", file=path, fix="give a list of image_id, category_id, bbox, score")
-    place = "bbox" if iou_type == "bbox" else "segmentation"
-    names = ("image_id", "category_id", "score", place)
+    form = "bbox" if iou_type == "bbox" else "segmentation"
+    names = ("image_id", "category_id", "score", form)
     _check_rows(found, names, path)
     # COCO takes boxes or masks from whichever key a first row has, so that only one may be there.
     rows = [{name: row[name] for name in names} for row in found]
     for number, row in enumerate(rows, 1):
         _check_number(row, "score", path, number)
-        if place == "bbox":
+        if form == "bbox":
             _check_box(row, path, number)
             row["area"] = row["bbox"][2] * row["bbox"][3]
     return rows
@@ -129,7 +129,7 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _compressed(rows: Sequence[Row], images: Sequence[Row], path: Path) -> Iterator[Row]:
+def _compress(rows: Sequence[Row], images: Sequence[Row], path: Path) -> Iterator[Row]:
     """The rows with compressed RLE, which results need; their masks may be polygons or run lengths as well."""
     sizes: dict[Any, tuple[Any, Any]] = {row["id"]: (row.get("height"), row.get("width")) for row in images}
     for number, row in enumerate(rows, 1):

@@ -105,12 +105,12 @@ def _measure_texts(
     """The named text metrics of the reports that have a reference, and why those that need Java are missing."""
     if not rows:
         return {}, []
-    said, wanted = [texts[row] for row in rows], [references[row] for row in rows]
+    written, wanted = [texts[row] for row in rows], [references[row] for row in rows]
     found: dict[str, Sums] = {}
     reasons: list[str] = []
     for key, chosen in modules_of(names).items():
         try:
-            found |= TEXT_METRICS[key].load().measures(said, wanted, chosen)
+            found |= TEXT_METRICS[key].load().measures(written, wanted, chosen)
         except JavaFailed as error:
             reasons.append(f"{', '.join(chosen)} is missing, it needs Java: {error}.")
     return {name: replace(found[name], rows_N=np.array(rows)) for name in names if name in found}, reasons

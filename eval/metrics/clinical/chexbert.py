@@ -47,7 +47,7 @@ def _mark(value: Any) -> int:
     raise ValueError(f"{value!r} is no label: give 1, 0, -1 (uncertain) or null (not mentioned)")
 
 
-def _named(value: Any) -> Any:
+def _name_marks(value: Any) -> Any:
     if not isinstance(value, list):
         return value
     if len(value) != len(CHEXPERT):
@@ -55,7 +55,7 @@ def _named(value: Any) -> Any:
     return dict(zip(CHEXPERT, value, strict=True))
 
 
-Side = Annotated[dict[str, Annotated[int, BeforeValidator(_mark)]], BeforeValidator(_named)]
+Side = Annotated[dict[str, Annotated[int, BeforeValidator(_mark)]], BeforeValidator(_name_marks)]
 
 
 class Labels(BaseModel):

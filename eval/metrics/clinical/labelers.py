@@ -46,7 +46,7 @@ class SamePhrase:
 
     def evidence(self, phrase: str, premises: Sequence[str]) -> Sequence[int] | None:
         """Places of the premises with the same words, in the same order."""
-        same = [place for place, premise in enumerate(premises) if _words(premise) == _words(phrase)]
+        same = [index for index, premise in enumerate(premises) if _words(premise) == _words(phrase)]
         return same or None
 
 
@@ -60,15 +60,15 @@ def add_labels(records: Sequence[Record], labeler: Labeler) -> list[Record]:
     def read(texts: Sequence[str]) -> list[dict[str, int | None]]:
         return [dict(zip(CHEXPERT, labels, strict=True)) for labels in labeler.labels(texts)]
 
-    return _filled(records, "labels", read)
+    return _fill(records, "labels", read)
 
 
 def add_graphs(records: Sequence[Record], reader: GraphReader) -> list[Record]:
     """The records with `meta.radgraph` of their prediction and answer, where they do not hold it yet."""
-    return _filled(records, "radgraph", reader.graphs)
+    return _fill(records, "radgraph", reader.graphs)
 
 
-def _filled(records: Sequence[Record], field: str, read: Callable[[Sequence[str]], Sequence[Any]]) -> list[Record]:
+def _fill(records: Sequence[Record], field: str, read: Callable[[Sequence[str]], Sequence[Any]]) -> list[Record]:
     empty = [row for row, record in enumerate(records) if not holds(record, field)]
     texts = [records[row][side] for side in ("answer", "prediction") for row in empty]
     found = read(texts) if texts else []
@@ -95,12 +95,12 @@ def judge(
 
 
 def _verdict(phrase: Mapping[str, Any], premises: Sequence[Mapping[str, Any]], verifier: Verifier) -> dict[str, Any]:
-    places = verifier.evidence(phrase["phrase"], [premise["phrase"] for premise in premises])
+    indices = verifier.evidence(phrase["phrase"], [premise["phrase"] for premise in premises])
     return {
         "phrase": phrase["phrase"],
-        "status": "not_entailed" if places is None else "entailed",
+        "status": "not_entailed" if indices is None else "entailed",
         "boxes": list(phrase.get("boxes") or []),
-        "evidence_boxes": [box for place in places or () for box in premises[place].get("boxes") or []],
+        "evidence_boxes": [box for index in indices or () for box in premises[index].get("boxes") or []],
     }
 
 
@@ -125,7 +125,7 @@ class RadGraphReader:
         """An empty report has an empty graph; the parser would read one out of the word "None"."""
         texts = [report for report in reports if report.strip()]
         found = self.parser(texts) if texts else {}
-        parsed = iter([found[str(place)]["entities"] for place in range(len(texts))])
+        parsed = iter([found[str(index)]["entities"] for index in range(len(texts))])
         return [next(parsed) if report.strip() else {} for report in reports]
 
 

@@ -26,14 +26,14 @@ _STATUS = {"entailment": "entailed", "not_entailment": "not_entailed"}
 """RadFact's own words."""
 
 
-def _ordered(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+def _check_box(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     x0, y0, x1, y1 = box
     if not (0 <= x0 <= x1 <= 1 and 0 <= y0 <= y1 <= 1):
         raise ValueError(f"{list(box)} is no box: give x0, y0, x1, y1 in [0, 1] of the image, x0 <= x1, y0 <= y1")
     return box
 
 
-Box = Annotated[tuple[float, float, float, float], AfterValidator(_ordered)]
+Box = Annotated[tuple[float, float, float, float], AfterValidator(_check_box)]
 Boxes = Annotated[list[Box], BeforeValidator(lambda value: [] if value is None else value)]
 Status = Annotated[Literal["entailed", "not_entailed"], BeforeValidator(lambda value: _STATUS.get(str(value), value))]
 

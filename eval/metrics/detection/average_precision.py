@@ -55,7 +55,7 @@ def _annotations(rows: Sequence[tuple[int, list[float], float]]) -> list[dict[st
 
 def average_precisions(matching: Matching, values: Mapping[str, float]) -> dict[str, RankedHits]:
     """ap, ap50, ap75, and ap_small, ap_medium, ap_large where `values` names them; values as given there."""
-    whole = matching.ranked()
+    whole = matching.rank()
     columns = {"ap": slice(None), "ap50": slice(0, 1), "ap75": slice(5, 6)}
     found: dict[str, RankedHits] = {}
     for name, part in columns.items():
@@ -64,7 +64,7 @@ def average_precisions(matching: Matching, values: Mapping[str, float]) -> dict[
         }
         found[name] = RankedHits(**whole | tables, value=values[name])
     sizes = [area for area in AREAS if f"ap_{area}" in values]
-    return found | {f"ap_{area}": RankedHits(**matching.ranked(area), value=values[f"ap_{area}"]) for area in sizes}
+    return found | {f"ap_{area}": RankedHits(**matching.rank(area), value=values[f"ap_{area}"]) for area in sizes}
 
 
 def average_recall(hits: RankedHits, max_boxes: int, value: float) -> Sums:

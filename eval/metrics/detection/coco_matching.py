@@ -39,7 +39,7 @@ class Matching:
     categories_N: Ints
     num_categories: int = 1
 
-    def ranked(self, area: str = "all") -> dict[str, Any]:
+    def rank(self, area: str = "all") -> dict[str, Any]:
         """What `RankedHits` of all ten thresholds needs, but for its value."""
         low, high = AREAS[area]
         ignored = [
@@ -81,7 +81,7 @@ def match(ious: Sequence[Floats], ignored: Sequence[Bools], crowds: Sequence[Boo
     met_DT = np.zeros((starts[-1], len(THRESHOLDS)), np.int64)
     for pairs in _batches(ious):
         lengths = np.array([len(ious[pair]) for pair in pairs])
-        ious_BPG, ignored_BG, crowds_BG = _padded(ious, ignored, crowds, pairs)
+        ious_BPG, ignored_BG, crowds_BG = _pad(ious, ignored, crowds, pairs)
         free_BTG = np.ones((len(pairs), len(THRESHOLDS), ious_BPG.shape[2]), bool)
         for rank in range(int(lengths.max())):
             here = int((lengths > rank).sum())  # the longest pairs come first
@@ -101,7 +101,7 @@ def _batches(ious: Sequence[Floats]) -> Iterator[Ints]:
         yield batch[np.argsort(-shapes[batch, 0], kind="stable")]
 
 
-def _padded(
+def _pad(
     ious: Sequence[Floats], ignored: Sequence[Bools], crowds: Sequence[Bools], pairs: Ints
 ) -> tuple[Floats, Bools, Bools]:
     """One block of each; the IoU of padding is -1."""

@@ -45,6 +45,7 @@ class Froc(RankedHits):
 
     def curves(self, weights_RN: Floats) -> tuple[Floats, Floats, Floats]:
         """Thresholds float64[U], false positives an image and sensitivity float64[R, U]: one point a score, from 0."""
+        # a point stands after the last detection of its score: equal scores are kept or dropped together
         order_D = np.argsort(-self.scores_D, kind="stable")
         scores_D = self.scores_D[order_D]
         weights_RD = weights_RN[:, self.samples_D[order_D]]

@@ -71,7 +71,7 @@ class Pairs:
     @cached_property
     def hits(self) -> RankedHits:
         """The ranking at COCO's ten thresholds; its value means nothing."""
-        return RankedHits(**self.matching.ranked(), value=float("nan"))
+        return RankedHits(**self.matching.rank(), value=float("nan"))
 
 
 def make_pair(
@@ -92,7 +92,7 @@ def make_pair(
         boxes_P4=_boxes(ranked),
         scores_P=np.array([region.score for region in ranked], np.float64),
         num_said=len(said),
-        dice=_dice(truths, said),
+        dice=_dice_of_masks(truths, said),
         presence=presence,
     )
 
@@ -107,12 +107,12 @@ def box_xywh(boxes_xyxy: Boxes) -> list[list[float]]:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
 
 
-def _dice(truths: Sequence[Region], said: Sequence[Region]) -> float | None:
+def _dice_of_masks(truths: Sequence[Region], said: Sequence[Region]) -> float | None:
     masks = [region.mask for region in truths if region.mask is not None]
     if not masks or len(masks) < len(truths):
         return None
     shape = masks[0].shape
-    others = [_filled(region, shape) if region.mask is None else region.mask for region in said]
+    others = [_fill(region, shape) if region.mask is None else region.mask for region in said]
     if any(mask.shape != shape for mask in [*masks, *others]):
         sizes = sorted({mask.shape for mask in [*masks, *others]})
         raise BadInput(
@@ -122,7 +122,7 @@ def _dice(truths: Sequence[Region], said: Sequence[Region]) -> float | None:
     return dice(np.any([empty, *others], axis=0), np.any(masks, axis=0))
 
 
-def _filled(region: Region, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _fill(region: Region, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """The mask of a box."""
     x0, y0, x1, y1 = np.round(region.box_xyxy_px).astype(int).clip(0)
     mask = np.zeros(shape, bool)

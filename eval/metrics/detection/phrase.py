@@ -49,13 +49,14 @@ def top_box_iou(pair: Pair) -> float:
 def union_iou(pair: Pair) -> float:
     """IoU of the union of the boxes said and the union of the true boxes, exact: on the grid of all their edges."""
     boxes = np.concatenate([pair.boxes_P4[: pair.num_said], pair.truths_G4]).astype(np.float64)
+    # between two neighbouring edges nothing begins or ends: a cell lies in a box wholly or not at all
     xs, ys = np.unique(boxes[:, [0, 2]]), np.unique(boxes[:, [1, 3]])
-    said_YX, truth_YX = _covered(boxes[: pair.num_said], xs, ys), _covered(boxes[pair.num_said :], xs, ys)
+    said_YX, truth_YX = _cover(boxes[: pair.num_said], xs, ys), _cover(boxes[pair.num_said :], xs, ys)
     cells_YX = np.diff(ys)[:, None] * np.diff(xs)
     return float((cells_YX * (said_YX & truth_YX)).sum() / (cells_YX * (said_YX | truth_YX)).sum())
 
 
-def _covered(boxes_B4: Floats, xs: Floats, ys: Floats) -> NDArray[np.bool_]:
+def _cover(boxes_B4: Floats, xs: Floats, ys: Floats) -> NDArray[np.bool_]:
     """bool[Y, X]: the cells between edges that lie in some box."""
     in_x_BX = (boxes_B4[:, :1] <= xs[:-1]) & (xs[1:] <= boxes_B4[:, 2:3])
     in_y_BY = (boxes_B4[:, 1:2] <= ys[:-1]) & (ys[1:] <= boxes_B4[:, 3:])
@@ -66,6 +67,7 @@ def hungarian_iou(pair: Pair) -> float:
     """Sum of the IoUs of the best one-to-one assignment of boxes said to true boxes, over the larger number of them."""
     ious = pair.ious_PG[: pair.num_said]
     rows, columns = linear_sum_assignment(ious, maximize=True)
+    # over the larger number, so that boxes too many and boxes too few both cost
     return float(ious[rows, columns].sum() / max(ious.shape))
 
 
@@ -75,7 +77,7 @@ def is_exact(pair: Pair) -> bool:
     "Pr@(F1=1, IoU>=0.5)" of generalised grounding: He et al., GREC, https://arxiv.org/abs/2308.16182.
     """
     if pair.num_said != len(pair.truths_G4):
-        return False
+        return False  # one box missing or one too many is enough
     is_met = pair.ious_PG[: pair.num_said] >= 0.5
     return int(is_met[linear_sum_assignment(is_met, maximize=True)].sum()) == pair.num_said
 

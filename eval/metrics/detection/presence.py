@@ -12,6 +12,7 @@ class Auroc(RankedHits):
 
     def value_at(self, weights_RN: Floats) -> Floats:
         """float64[R]: the area; nan for weights that leave no present or no absent phrase."""
+        # the area: of all pairs of a present and an absent phrase, those where the present one scores higher
         order_D = np.argsort(self.scores_D, kind="stable")
         weights_RD = weights_RN[:, self.samples_D[order_D]]
         starts_U = np.flatnonzero(np.diff(self.scores_D[order_D], prepend=-np.inf))  # the first of each score

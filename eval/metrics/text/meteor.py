@@ -52,6 +52,7 @@ def meteor_of_sums(sums_RK: Floats) -> Floats:
     Columns, each first of the prediction and then of the reference: words, function words; content words and function
     words matched in each of four ways; then chunks (0 for a report that is its reference), and all words matched.
     """
+    # function words weigh .25, content words .75, on both sides and among the matches
     words_R2, functions_R2 = sums_RK[:, 0:2], sums_RK[:, 2:4]
     matched_RWKT = sums_RK[:, 4:20].reshape(-1, 4, 2, 2)  # way, content or function word, prediction or reference
     matched_R2 = np.einsum("w,k,rwkt->rt", _WEIGHTS, [_DELTA, 1 - _DELTA], matched_RWKT)

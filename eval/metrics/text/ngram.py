@@ -41,7 +41,7 @@ def measures(predictions: Sequence[str], references: Sequence[Sequence[str]], na
         texts = _number(predictions, references)
         matched_4N, cosines_4R = [], []
         for grams in _tables(texts):  # one order at a time, for memory
-            matched_4N.append(_matched(texts, grams))
+            matched_4N.append(_count_matched(texts, grams))
             cosines_4R += [_cosines(texts, grams)] if "cider" in names else []
         found |= _bleu(texts, matched_4N)
         found |= {"cider": mean(_cider(texts, cosines_4R))} if cosines_4R else {}
@@ -147,7 +147,7 @@ def _bleu(texts: _Texts, matched_4N: Sequence[NDArray[Any]]) -> dict[str, Sums]:
     }
 
 
-def _matched(texts: _Texts, grams: _Grams) -> NDArray[Any]:
+def _count_matched(texts: _Texts, grams: _Grams) -> NDArray[Any]:
     """N-grams of each prediction that a reference has, at most as often as the reference that has most of them."""
     num_predicted, is_shared = grams.num_predicted, grams.match_R >= 0
     max_F = np.zeros(num_predicted, np.int64)

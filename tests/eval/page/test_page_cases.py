@@ -8,7 +8,7 @@ import pytest
 
 from medglip.eval.page.cases import LONGEST, page_data, pick_cases
 from medglip.eval.page.content import Content, RunFacts, System
-from medglip.eval.page.html import embedded, page
+from medglip.eval.page.html import embed, page
 from medglip.eval.page.intervals import scale_of
 from medglip.eval.page.systems import make_system, pairs_of
 from medglip.eval.settings import EvalSettings
@@ -81,7 +81,7 @@ def test_texts_cannot_leave_their_place(record: Callable[..., Record]) -> None:
     assert html.count("</script>") == 2
     assert "alert(&quot;x&quot;)" in html
     assert "<!--" not in html
-    assert embedded(HOSTILE).count("<") == 0
+    assert embed(HOSTILE).count("<") == 0
 
 
 def test_a_long_text_is_cut_and_its_length_said(record: Callable[..., Record]) -> None:
