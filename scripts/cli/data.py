@@ -89,11 +89,11 @@ def check(
     shared = shared_pictures(pictures)
     for kind in ("equal pixels", "looks like"):
         rows = [row for row in shared if row["is"] == kind]
-        typer.echo(f"\n{len(rows)} train pictures across splits: {kind}")
+        typer.echo(f"\n{len(rows)} train images are in another split, too: {kind}")
         _echo_table(rows[:10])
     for entry in faults.entries:
         typer.echo(f"{entry['item']}: {entry['why']}")
-    typer.echo(f"{len(images)} studies checked, {len(faults.entries)} faults")
+    typer.echo(f"{len(images)} images checked, {len(faults.entries)} faults")
     if sheet is not None:
         write_atomic(sheet, contact_sheet(images, samples, seed))
         typer.echo(f"written: {sheet}")

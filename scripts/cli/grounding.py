@@ -185,22 +185,22 @@ def predict(
     from ..inference.finder import Finder
     from ..inference.picture import is_picture
 
-    asked = [*(phrase or []), *(part.strip() for part in (phrases or "").split(";") if part.strip())]
-    one = is_picture(out)
-    if one and len(images) != 1:
-        raise BadInput(f"{len(images)} images for one picture.", file=out, fix="give a folder as --out")
+    wanted = [*(phrase or []), *(part.strip() for part in (phrases or "").split(";") if part.strip())]
+    is_file = is_picture(out)  # one drawn image instead of a folder
+    if is_file and len(images) != 1:
+        raise BadInput(f"{len(images)} images for one output file.", file=out, fix="give a folder as --out")
     finder, skipped, lines = Finder.of(checkpoint, run, device, download=download), Skipped(), []
     for image in images:
         try:
-            annotated, regions, line = finder.find(image, asked, modality, min_score, out)
+            annotated, regions, line = finder.find(image, wanted, modality, min_score, out)
         except BadInput as error:
             skipped.add(image.name, error)
             continue
         lines.append(line)
-        said = ", ".join(f"{r.phrase} {r.score:.2f}" for r in regions)
-        typer.echo(f"{annotated.image_path.name}: {said or 'no region found'}")
-    if not one:
+        listed = ", ".join(f"{region.phrase} {region.score:.2f}" for region in regions)
+        typer.echo(f"{annotated.image_path.name}: {listed or 'no region found'}")
+    if not is_file:
         write_atomic(out / "regions.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    written = f"\nwritten: {out if one else out / 'regions.jsonl'}" if lines or not one else ""
+    written = f"\nwritten: {out if is_file else out / 'regions.jsonl'}" if lines or not is_file else ""
     typer.echo(skipped.summary() + written)
     raise typer.Exit(1 if skipped.entries else 0)

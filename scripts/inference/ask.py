@@ -20,9 +20,9 @@ from .system import TrainedSystem
 def ask(
     finished: TrainedSystem, images: Sequence[AnnotatedImage], question: str, source: Source, show: Path | None = None
 ) -> list[str]:
-    """The lines to say: evidence, answer, how sure, notice. Regions are looked for in every image.
+    """The lines for the terminal: evidence, answer, its probability, notice. Regions are looked for in every image.
 
-    `show`: folder for the first image's picture with its regions.
+    `show`: folder for the first image with its regions drawn on it.
     """
     first, *others = images
     query = finished.query(first, question, others)
@@ -62,16 +62,17 @@ def _evidence_lines(shown: Evidence, query: Query) -> list[str]:
     lines = lines or [f"evidence: no region found, looked for {phrases}"]
     if query.first.asked and not query.first.usual:
         # a modality is not guessed: of an unknown one the core finds brains in chests
-        lines.append("looked for the question's own phrases alone; with --modality also for what is usual there")
+        lines.append("looked only for the phrases of the question; with --modality also for what is usual there")
     return lines
 
 
 def _answer_lines(found: ScoredAnswer, settings: EvidenceSettings) -> list[str]:
-    text, lines = found.text, []
+    text, citation_lines = found.text, []
     if settings.cite:
         citations = parse_citations(text, len(numbers_shown(found.shown, settings)))
         text = citations.text
-        lines = [f"cites: {', '.join(f'[{number}]' for number in citations.cited) or 'nothing'}"]
-        lines += [f"cites, though it is not there: [{number}]" for number in citations.missing]
-    sure = f"probability: {found.probability:.2f} a token" + ("" if found.yes is None else f", of yes: {found.yes:.2f}")
-    return [f"answer: {parse_answer(text, 'open')}", sure, *lines]
+        citation_lines = [f"cites: {', '.join(f'[{number}]' for number in citations.cited) or 'nothing'}"]
+        citation_lines += [f"cites a number that is not there: [{number}]" for number in citations.missing]
+    yes = "" if found.yes is None else f", of yes: {found.yes:.2f}"
+    probability = f"probability: {found.probability:.2f} per token{yes}"
+    return [f"answer: {parse_answer(text, 'open')}", probability, *citation_lines]

@@ -24,7 +24,7 @@ from ...vqa.inference.generate import Generated, generate
 from ...vqa.inference.settings import GenerateSettings
 from .system import TrainedSystem
 
-NEVER_LEARNED = "note: this adapter never learned to write reports, only to answer; what it writes is no report"
+NEVER_LEARNED = "note: this adapter was not trained to write reports, only to answer; its text is no report"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,6 +143,6 @@ def test_ask_says_which_image_a_region_is_in(tmp_path: Path, monkeypatch: pytest
     ]
     assert [line.rpartition("]")[2] for line in lines[:3]] == [" in image 1", " in image 1", " in image 2"]
     assert "cites: [3]" in lines
-    assert "cites, though it is not there: [4]" in lines
+    assert "cites a number that is not there: [4]" in lines
     assert [image for image, _ in select(seen[0].evidence, shown).numbered] == [1, 1, 2]
     assert "image" not in ask(run, [first], "Is there a cyst?", "predicted")[0]
