@@ -39,7 +39,7 @@ from ...vqa.model.settings import MllmSettings
 from ...vqa.probes import blank
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
-from ...vqa.training.align import TOKENS, aligned
+from ...vqa.training.align import TOKENS, align_adapter
 from ...vqa.training.settings import AlignSettings
 from ..pipeline.derived_data import derived_file
 
@@ -82,7 +82,7 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     training = [to_aligned_example(question) for question in questions if question.image.split == "train"]
     shown = [question.to_example(evidence) for question, evidence in about if question.image.split == "train"]
     dim = grounder.embedding_dim
-    folder = aligned(recipe.mllm, dim, training, recipe.align, vision=core, out_dir=out, region_examples=shown)
+    folder = align_adapter(recipe.mllm, dim, training, recipe.align, vision=core, out_dir=out, region_examples=shown)
     if not processes().is_main_process:
         return folder
     skipped.write(recipe.out_dir / "skipped.jsonl")

@@ -5,12 +5,13 @@ third, if it is asked for, teaches the region projector alone to say what a regi
 alignment. The result is an adapter like any other, which a recipe starts from (`mllm.aligned`).
 """
 
-import fcntl
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput
@@ -31,7 +32,7 @@ TOKENS = EvidenceSettings(forms=("tokens",), max_regions=64, min_score=0.0, drop
 """Stage 3: every region of an example, as a token alone, so that nothing but the token says what and where it is."""
 
 
-def aligned(
+def align_adapter(
     settings: MllmSettings,
     embedding_dim: int,
     examples: Sequence[Example],
@@ -57,7 +58,10 @@ def aligned(
     folder = out_dir or cache_folder() / "aligned" / name
     work = folder.with_name(f".{folder.name}-{name}.work")
     work.mkdir(parents=True, exist_ok=True)
-    with _alone(work / "lock"):
+    # One training of this machine at a time: its first process holds the lock (which goes with it if it is killed), and
+    # its others wait for that one.
+    with FileLock(work / "lock") if processes().is_main_process else nullcontext():
+        processes().wait_for_everyone()
         if (folder / FILE).exists():
             theirs = json.loads((folder / FILE).read_text())
             ours, fix = json.loads(json.dumps(facts)), "give another --out, or remove the folder to start anew"
@@ -70,7 +74,9 @@ def aligned(
         if processes().is_main_process:
             pictures = {path for example in (*examples, *region_examples) for path in example.pictures}
             with write_folder(folder) as partial:
-                _save(mllm, partial, facts, pictures, start)
+                mllm.save(partial, PLAIN)
+                write_learned(partial, pictures, start)
+                write_atomic(partial / FILE, json.dumps(facts, indent=1))
         processes().wait_for_everyone()
     return folder
 
@@ -158,24 +164,3 @@ def _lines(examples: Sequence[Example]) -> list[list[Any]]:
     """What an example teaches, as JSON has it: words, and the content of its picture."""
     images = {path: file_sha256(path) for path in sorted({example.image_path for example in examples})}
     return [[one.instruction, one.target, images[one.image_path], one.transform] for one in examples]
-
-
-def _save(
-    mllm: GroundedMLLM, folder: Path, facts: dict[str, Any], pictures: Iterable[Path], start: Path | None
-) -> None:
-    mllm.save(folder, PLAIN)
-    write_learned(folder, pictures, start)
-    write_atomic(folder / FILE, json.dumps(facts, indent=1))
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One of this machine's trainings at a time inside; the lock goes with a process that is killed.
-
-    The processes of one training share it: the first takes it, the others wait for that.
-    """
-    with lock.open("w") as file:
-        if processes().is_main_process:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        processes().wait_for_everyone()
-        yield

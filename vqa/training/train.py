@@ -23,9 +23,6 @@ from ..prompt.batch import Batch
 from ..prompt.prompt import Example, Prompt, instruction_text
 from .settings import MllmTrainSettings
 
-Draws = tuple[Sequence[Any], Callable[..., Any], Callable[..., Batch], TrainSettings]
-"""What `fit` draws from, how a draw is prepared, how draws become a batch, and how many make one."""
-
 STRETCH = 32
 """Batches that are sorted by length together: enough for little padding, few enough for chance."""
 
@@ -47,19 +44,25 @@ def train(
     in proportion; None: every one once an epoch.
     """
     if any(example.target is None for example in examples):
-        known = [place for place, example in enumerate(examples) if example.target is not None]
-        examples = [examples[place] for place in known]
-        weights = weights and [weights[place] for place in known]
+        indices = [index for index, example in enumerate(examples) if example.target is not None]
+        examples = [examples[index] for index in indices]
+        weights = weights and [weights[index] for index in indices]
 
     def prepare(example: Example, rng: np.random.Generator) -> Prompt:
         return mllm.render(replace(example, evidence=perturb(example.evidence, evidence, rng)), evidence)
 
-    drawn: Draws = (examples, prepare, mllm.collate, settings.train)
-    if settings.group_by_length and len(examples):
-        texts = [instruction_text(one, evidence) + (one.target or "") for one in examples]
-        drawn, weights = grouped(*drawn, texts=texts, weights=weights), None  # its draws are whole batches
-    validate = partial(validation, held_out, evidence, settings.train.batch_size) if held_out else None
-    draws, prepare_draw, collate, plan = drawn
+    # what `fit` draws from, how a draw becomes a prompt (or prompts), and how draws become a batch
+    draws: Sequence[Any] = examples
+    prepare_draw: Callable[..., Any] = prepare
+    collate: Callable[..., Batch] = mllm.collate
+    rates = settings.train
+    if settings.group_by_length and len(examples):  # one draw is a whole batch, whose prompts are of like length
+        lengths = [len(instruction_text(one, evidence) + (one.target or "")) for one in examples]
+        batches = length_batches(lengths, rates, processes().num_processes, weights)
+        draws = [[examples[index] for index in batch] for batch in batches]
+        prepare_draw = lambda group, rng: [prepare(example, rng) for example in group]  # noqa: E731
+        collate = lambda groups: mllm.collate([prompt for group in groups for prompt in group])  # noqa: E731
+        rates, weights = rates.model_copy(update={"batch_size": 1}), None  # the batches are drawn by weight already
     with checkpointing(mllm) if settings.gradient_checkpointing else nullcontext():
         return fit(
             mllm,
@@ -67,63 +70,48 @@ def train(
             prepare=prepare_draw,
             collate=collate,
             loss=answer_loss,
-            settings=plan,
+            settings=rates,
             out_dir=out_dir,
             weights=weights,
-            validate=validate,
+            validate=partial(validation, held_out, evidence, settings.train.batch_size) if held_out else None,
             name=name,
         )
-
-
-def grouped(
-    examples: Sequence[Example],
-    prepare: Callable[[Example, np.random.Generator], Prompt],
-    collate: Callable[[list[Prompt]], Batch],
-    settings: TrainSettings,
-    texts: Sequence[str],
-    weights: Sequence[float] | None = None,
-) -> Draws:
-    """What `fit` is given so that one of its draws is a whole batch of examples with texts of like length."""
-    batches = length_batches([len(text) for text in texts], settings, processes().num_processes, weights)
-    return (
-        [[examples[k] for k in batch] for batch in batches],
-        lambda group, rng: [prepare(example, rng) for example in group],
-        lambda groups: collate([prompt for group in groups for prompt in group]),
-        settings.model_copy(update={"batch_size": 1}),
-    )
 
 
 def length_batches(
     lengths: Sequence[int], settings: TrainSettings, num_processes: int = 1, weights: Sequence[float] | None = None
 ) -> list[list[int]]:
-    """Places of the examples in all batches of the training, of like length each; from the seed alone.
+    """Indices of the examples in every batch of the training, examples of like length together; of the seed alone.
 
-    Every epoch is shuffled, or drawn in proportion to the weights, cut into stretches of 32 batches, and sorted by
-    length within each. `fit` draws the batches in an order of its own, so that their lengths come mixed.
+    Every epoch is shuffled, or drawn in proportion to the weights. `fit` draws the batches in an order of its own, so
+    that their lengths come mixed. With batches of 2 and stretches of 2 batches, shown as lengths:
+
+        shuffled    9 2 7 3 | 8 1 6 4 | 5      stretches of 4; the fifth waits for the next epoch
+        sorted      2 3 7 9 | 1 4 6 8
+        batches     (2 3) (7 9) (1 4) (6 8)
     """
     size, rng = settings.batch_size, np.random.default_rng([settings.seed, 1])
-    wanted = settings.steps * settings.gradient_accumulation * num_processes
+    num_batches = settings.steps * settings.gradient_accumulation * num_processes
     chances = None if weights is None else np.asarray(weights, np.float64) / sum(weights)
     batches: list[list[int]] = []
-    rest: list[int] = []
-    while len(batches) < wanted:
+    rest: list[int] = []  # less than a batch, left over by the epoch before
+    while len(batches) < num_batches:
         drawn = rng.permutation(len(lengths)) if chances is None else rng.choice(len(lengths), len(lengths), p=chances)
         order = [*rest, *drawn.tolist()]
-        whole = len(order) // size * size
-        rest = order[whole:]
-        for start in range(0, whole, STRETCH * size):
-            stretch = sorted(order[start : min(whole, start + STRETCH * size)], key=lambda place: lengths[place])
+        end = len(order) // size * size
+        rest = order[end:]
+        for start in range(0, end, STRETCH * size):
+            stretch = sorted(order[start : min(end, start + STRETCH * size)], key=lambda index: lengths[index])
             batches += [stretch[k : k + size] for k in range(0, len(stretch), size)]
-    return batches[:wanted]
+    return batches[:num_batches]
 
 
 @contextmanager
 def checkpointing(mllm: GroundedMLLM) -> Iterator[None]:
     """Gradient checkpointing inside; a hook of peft's that would let gradients into frozen layers stays away."""
     model = mllm.model.get_base_model()
-    name = (
-        "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
-    )  # transformers 5 renames it
+    # transformers 5 renames gradient_... to activation_checkpointing_enable
+    name = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
     getattr(model, f"{name}_checkpointing_enable")({"use_reentrant": False})
     try:
         yield

@@ -23,7 +23,7 @@ from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.publish.half_precision import pack
 from medglip.vqa.task import Question
-from medglip.vqa.training.align import aligned
+from medglip.vqa.training.align import align_adapter
 from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 
 NewExample = Callable[..., Example]
@@ -43,7 +43,7 @@ def settings(tiny_base: Path) -> MllmSettings:
 @pytest.fixture
 def start(settings: MllmSettings, new_example: NewExample, tmp_path: Path) -> Path:
     """The folder of an alignment without regions."""
-    return aligned(settings, DIM, [new_example(None)], TWO_STAGES, out_dir=tmp_path / "start")
+    return align_adapter(settings, DIM, [new_example(None)], TWO_STAGES, out_dir=tmp_path / "start")
 
 
 def weights(mllm: GroundedMLLM) -> dict[str, torch.Tensor]:
@@ -78,7 +78,7 @@ def test_the_third_stage_changes_the_region_projector_alone_and_adapters_start_f
 ) -> None:
     going_on = settings.model_copy(update={"aligned": str(start)})
     shown = [new_example(2, seed=n) for n in range(3)]
-    taught = aligned(going_on, DIM, [], REGIONS, out_dir=tmp_path / "taught", region_examples=shown)
+    taught = align_adapter(going_on, DIM, [], REGIONS, out_dir=tmp_path / "taught", region_examples=shown)
     before, after = weights(load(going_on, DIM)), weights(load(settings, DIM, taught))
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed
@@ -93,14 +93,14 @@ def test_all_three_stages_are_one_alignment_of_other_content_than_two(
     settings: MllmSettings, start: Path, new_example: NewExample, tmp_path: Path
 ) -> None:
     shown = [new_example(1)]
-    folder = aligned(settings, DIM, [new_example(None)], REGIONS, out_dir=tmp_path / "all", region_examples=shown)
+    folder = align_adapter(settings, DIM, [new_example(None)], REGIONS, out_dir=tmp_path / "all", region_examples=shown)
     facts, without = (json.loads((place / FILE).read_text()) for place in (folder, start))
     assert set(facts["stages"]) == {"projector", "together", "regions"}
     assert set(without["stages"]) == {"projector", "together"}
     assert facts.keys() - without.keys() == {"region_examples", "region_examples_sha256"}
     other = [new_example(1, seed=1)]
     with pytest.raises(BadInput, match=r"differs in region_examples_sha256"):
-        aligned(settings, DIM, [new_example(None)], REGIONS, out_dir=folder, region_examples=other)
+        align_adapter(settings, DIM, [new_example(None)], REGIONS, out_dir=folder, region_examples=other)
     of_two, of_three = weights(load(settings, DIM, start)), weights(load(settings, DIM, folder))
     changed = {name for name, value in of_two.items() if not torch.equal(value, of_three[name])}
     assert changed
@@ -115,7 +115,7 @@ def test_what_the_start_learned_is_learned(
     copy.write_bytes(picture.read_bytes() + b"another file")
     shown = Example(**{**vars(new_example(1)), "image_path": copy})
     going_on = settings.model_copy(update={"aligned": str(start)})
-    taught = aligned(going_on, DIM, [], REGIONS, out_dir=tmp_path / "taught", region_examples=[shown])
+    taught = align_adapter(going_on, DIM, [], REGIONS, out_dir=tmp_path / "taught", region_examples=[shown])
     assert learned_among(taught, [picture, copy]) == {picture, copy}
     assert "start_sha256" in json.loads((taught / FILE).read_text())
 
@@ -125,10 +125,10 @@ def test_what_cannot_be_taught_is_said(
 ) -> None:
     going_on, shown = settings.model_copy(update={"aligned": str(start)}), [new_example(1)]
     with pytest.raises(BadInput, match="no regions to learn from"):
-        aligned(going_on, DIM, [], REGIONS, out_dir=tmp_path / "a")
+        align_adapter(going_on, DIM, [], REGIONS, out_dir=tmp_path / "a")
     with pytest.raises(BadInput, match="is aligned already"):
-        aligned(going_on, DIM, [], TWO_STAGES, out_dir=tmp_path / "b", region_examples=shown)
-    taught = aligned(going_on, DIM, [], REGIONS, out_dir=tmp_path / "c", region_examples=shown)
+        align_adapter(going_on, DIM, [], TWO_STAGES, out_dir=tmp_path / "b", region_examples=shown)
+    taught = align_adapter(going_on, DIM, [], REGIONS, out_dir=tmp_path / "c", region_examples=shown)
     (taught / PROJECTOR_FILE).unlink()
     with pytest.raises(BadInput, match="region projector is missing"):
         load(settings.model_copy(update={"aligned": str(taught)}), DIM)
@@ -138,7 +138,7 @@ def test_packed_it_keeps_the_region_projector_which_belongs_to_one_core(
     small_default: None, tiny_core: Path, new_example: NewExample, tmp_path: Path
 ) -> None:
     settings, packed = MllmSettings(dtype="fp32", lora=LoraSettings(r=4)), tmp_path / "packed"
-    folder = aligned(
+    folder = align_adapter(
         settings,
         DIM,
         [new_example(None)],
