@@ -62,6 +62,7 @@ def report_job(
     def parse(text: str, shown: Evidence) -> dict[str, Any]:
         fields = read_text(text, example.evidence, shown, meta, settings, true_regions, negation)
         if truth and truth.labels and image.phrases:
+            # A model without evidence is judged with the same regions as one with evidence.
             evidence = truth.evidence.get(report.report_id, example.evidence)
             sentences, _ = _ground(as_reference(text, meta), evidence, shown, settings, negation)
             fields["meta"] |= judge(report, sentences, truth.labels)

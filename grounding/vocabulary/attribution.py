@@ -23,6 +23,7 @@ SUPPORTS: tuple[Support, ...] = get_args(Support)
 SAME_PLACE_IOU = 0.5
 """Two regions lie at the same place from this IoU of their boxes on."""
 
+# A citation behind the stop of its sentence: "A nodule. [1]".
 _LATE_CITATION = re.compile(r"([.!?]+)((?:[ \t]*\[\s*\d[\d\s,;]*\])+)")
 _NORMAL = re.compile(
     r"\b(?:normal|unremarkable|clear|intact|within normal limits|negative (?:study|examination|exam)|healthy)\b", re.I

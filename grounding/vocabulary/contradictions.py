@@ -103,18 +103,21 @@ def find_claims(text: str, tree: MentionFinder, negation: Negation = "rules") ->
             yield phrase, "present"
 
 
+# Claims that are no claims: "possible nodule", "cannot be excluded", "history of".
 _HEDGED = re.compile(
     r"\b(?:possibl[ey]|probabl[ey]|likely|may|might|could|suspect(?:ed|s)?|suspicio\w+|suggest\w*|question(?:able)?|vs"
     r"|versus|cannot|can not|not (?:rule[sd]? out|excluded?)|differential|concern\w*|presum\w+|consider\w*|uncertain"
     r"|equivocal|if|risk|history|follow[ -]?up|exclude|evaluat\w+|prior|previous(?:ly)?)\b|\?",
     re.IGNORECASE,
 )
+# A denial of some only: "no new nodule", "no nodule in the left lung".
 _PARTIAL = re.compile(
     r"\b(?:new|other|another|further|additional|second|more|larger?|big|sizeable|small|focal|significant\w*|acute"
     r"|active|definite(?:ly)?|obvious(?:ly)?|convincing|gross|suspicious|increas\w+|displaced|tension|left|right"
     r"|bilateral\w*|upper|lower|middle|apical|apex|basal|bases?|central|peripheral|elsewhere|remaining|longer)\b",
     re.IGNORECASE,
 )
+# Hedges reach to the end of their clause.
 _EDGE = re.compile(r"[;:]|\b(?:but|however|although|though|whereas|while)\b", re.IGNORECASE)
 
 

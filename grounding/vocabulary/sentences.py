@@ -29,7 +29,9 @@ _ABBREVIATION = re.compile(
     r"(?:dr|mrs?|ms|prof|st|figs?|vs|approx|ca|cf|e\.?g|i\.?e|resp|incl|excl|max|min|ant|post|lat|sup|inf|est|dept|vol|refs?)",
     re.IGNORECASE,
 )
+# A blank line, or a new item of a list.
 _BREAK = re.compile(r"\n\s*\n|\n(?=\s*(?:[-*•]|\d{1,2}[.)])\s)")
+# Stops with closing quotes before a blank; or a stop whose blank is missing: "clear.The heart".
 _END = re.compile(r"[.!?]+[\"')\]]*(?=\s|$)|(?<=[a-z)])\.(?=[A-Z][a-z])")
 _BULLET = re.compile(r"^[-*•]\s+")
 
@@ -55,10 +57,12 @@ def _ends_sentence(block: str, end: re.Match[str]) -> bool:
         return not is_apart
     words = block[: end.start()].split()
     word = words[-1].lstrip("(['\"") if words else ""
-    if word.lower() in ("no", "nos"):
+    if word.lower() in ("no", "nos"):  # "No. 3" goes on
         return not rest[:1].isdigit()
     before = words[-2].lower() if len(words) > 1 else "."
+    # "by A. Smith", "J.R. Smith": a capital alone ends no sentence behind a title or another initial.
     is_initial = len(word) == 1 and word.isupper() and (before in ("by", "dr.", "prof.") or before[1:] == ".")
+    # "... seen. 2. The heart": the number of a list item.
     is_list_number = word.isdigit() and before.endswith((".", "!", "?"))
     return not (_ABBREVIATION.fullmatch(word) or is_initial or is_list_number)
 

@@ -58,6 +58,7 @@ def read_statements(sentence: Sentence) -> tuple[Statement, ...]:
             )
         )
     named = {statement.phrase for statement in statements}
+    # What is affirmed in one part and denied in another counts as affirmed.
     denied = [phrase for phrase in tree.phrases_in(sentence.text) if phrase not in named]
     return (*statements, *(Statement(phrase=phrase, number=0) for phrase in denied))
 

@@ -122,6 +122,7 @@ def _to_note(row: dict[str, str], number: int, file: Path, max_sentences: int) -
     name = (row["filename"] or "").strip()
     if not name or Path(name).name != name:
         raise BadInput(f"filename is {name!r}.", file=file, row=number, fix="a file name without a folder")
+    # Without a patient id an image is a patient of its own.
     patient = (row["patientid"] or "").strip() or f"image {name}"
     return _Note(row=number, name=name, patient=patient, modality=row["modality"] or "", text=text)
 

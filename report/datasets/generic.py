@@ -57,6 +57,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """Our name of a column -> what it may be called."""
 _FRONTAL = re.compile(r"\s*(?:pa|ap|frontal)\b", re.IGNORECASE)
+# 2024-01-31 or 20240131, with a time behind it or none: 08:05, 080500, T08:05:00+01:00.
 _DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ]*(\d\d):?(\d\d)(?::?(\d\d))?.*)?")
 _GERMAN = re.compile(r"(\d\d?)\.(\d\d?)\.(\d{4})(.*)")
 Row = dict[str, str | list[str]]
@@ -225,7 +226,7 @@ def _read_table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Ro
     with file.open(encoding=settings.encoding, newline="") as text:
         number = 0
         try:
-            head = text.readline()
+            head = text.readline()  # the separator is what the first line has most of
             text.seek(0)
             reader = csv.DictReader(text, delimiter=max(",;\t", key=head.count), strict=True)
             names = _map_columns(list(reader.fieldnames or ()), file, settings)
@@ -241,6 +242,7 @@ def _read_table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Ro
 
 def _map_columns(names: list[str], file: Path, settings: GenericSettings) -> dict[str, str]:
     """Our name of each column that is there -> theirs. Raises `BadInput` naming one that is missing."""
+    # Of two columns whose names differ in case alone the last counts.
     lower = {name.strip().lower(): name for name in names}
     for ours, theirs in settings.columns.items():
         if ours not in COLUMNS:

@@ -99,7 +99,7 @@ def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[R
         counts[study.split] += 1
         if settings.limit is None or counts[study.split] <= 2 * settings.limit:
             wanted.append(index)
-    built: dict[int, ReportRow | None] = {}
+    built: dict[int, ReportRow | None] = {}  # a study may be read for itself and as the prior of another
     rows: list[ReportRow] = []
     for index in tqdm(wanted, desc="reports", unit="report", disable=None):
         prior = earlier[index]
@@ -162,6 +162,7 @@ def _read_studies(folder: Path) -> list[_Study]:
             problem = f"split is {row['split']!r}."
             raise BadInput(problem, file=file, row=number, fix="train, validate or test, as published")
         name, (position, date, time) = row["study_id"], known.get(row["dicom_id"], ("", "", ""))
+        # One row an image: the first makes the study, the others join it.
         new = _Study(subject=row["subject_id"], study=name, split=split, row=number)
         studies.setdefault(name, new).views.append((row["dicom_id"], position))
         if date:

@@ -19,6 +19,7 @@ from .rows import ReportRow, View
 
 FILE = "annotation.json"
 SPLITS = ("train", "val", "test")
+# MIMIC-CXR's paths name the patient: p10/p10000032/s50414267/...
 _PATIENT = re.compile(r"(?:^|/)(p\d{8})(?:/|$)")
 
 

@@ -80,6 +80,7 @@ def _choose_ids(references: Mapping[str, Any] | None, rows: str, key: str, names
         raise BadInput(f"two reports of the image {twice!r}.", fix="keep reports of one image in folders of their own")
     if references is None:
         return {name: number for number, name in enumerate(names, 1)}
+    # A reference may name its images with folders; reports have bare file names.
     known = {Path(row[key]).name if rows == "images" else row[key]: row["id"] for row in references[rows]}
     if unknown := [name for name in names if name not in known]:
         raise BadInput(f"{rows} of the references have no {unknown[0]!r}.", fix=nearest(unknown[0], known))

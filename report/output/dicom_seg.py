@@ -78,7 +78,7 @@ def _one_frame(source: DicomSource) -> Dataset:
     """The header, of plain several frames (ultrasound, secondary capture) as if of one: those have no geometry."""
     if "PerFrameFunctionalGroupsSequence" in source.header:
         return source.header
-    image = copy(source.header)
+    image = copy(source.header)  # shallow: only elements are taken off, none is changed
     image.pop("NumberOfFrames", None)
     image.pop("FrameIncrementPointer", None)
     return image

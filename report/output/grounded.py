@@ -182,6 +182,7 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
                 for row in rows
             ),
             regions=regions,
+            # Rows of older files have no `support`: they were read one way.
             attributions=tuple(attribution_from_json(row) for row in rows if "support" in row),
             contradictions=tuple(
                 Contradiction(sentence=index, **flag)

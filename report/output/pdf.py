@@ -39,6 +39,7 @@ def write_pdf(page: Path, pdf: Path, *, timeout_s: float = 120) -> Path:
         if done.returncode or not partial.is_file():
             raise _failed(page, f"exit code {done.returncode}")
         pdf.parent.mkdir(parents=True, exist_ok=True)
+        # The temporary folder may be on another disk, where a rename is no longer whole or nothing.
         beside = pdf.with_name(f".{pdf.name}.{os.getpid()}")
         shutil.copyfile(partial, beside)
         return beside.replace(pdf)

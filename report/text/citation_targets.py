@@ -50,5 +50,6 @@ def cited_text(report: Report, shown: Evidence, numbers: Sequence[int]) -> str:
 def _speaks_of(sentence: Sentence, region: Region, is_truth: bool) -> bool:
     if not is_truth:
         return any(own is region for own in sentence.regions)
+    # Predicted regions are never the true ones themselves: they are compared by phrase and place.
     true = [own.box_xyxy_px for own in sentence.regions if own.phrase == region.phrase]
     return bool(true) and bool((iou(region.box_xyxy_px[None], np.stack(true)) >= SAME_PLACE_IOU).any())

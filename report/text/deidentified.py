@@ -18,19 +18,22 @@ Policy = Literal["keep", "same", "remove"]
 MARK = r"(?:\[\*\*.*?\*\*\]|_{2,}|(?<![^\W_])[Xx]{4,}(?![^\W_]))"
 """One mark; letters that only hold four x are none."""
 _MARK = re.compile(rf"{MARK}+", re.DOTALL)  # marks side by side are one
+# With what hangs on a mark: "x-XXXX", "XXXX-XXXX", "XXXX/XXXX".
 _GLUED = re.compile(rf"(?:\b[A-Za-z]-|[-/])?{MARK}(?:[-/]?{MARK})*[-/]?", re.DOTALL)
 _LEADS = r"(?:from|on|at|dated|since|by|to|with|Dr\.?|Mrs?\.?|Ms\.?)"
+# "at ___ a.m." goes as a whole; a stop that ends the sentence stays.
 _TIME = re.compile(rf"\bat\s+{MARK}\s*[ap]\.?m\b(?:\.(?=\s+[a-z]))?", re.DOTALL)
+# "compared to the study from ___." -> "compared to the study.": words that lose what they lead to.
 _LOOSE = re.compile(
     rf"(?:\b{_LEADS}\s+)+{MARK}(?:[\s/-]*{MARK})*(?=\s*(?:[.,;:)]|$|{_LEADS}\b))", re.IGNORECASE | re.DOTALL
 )
 _TIDY = (
-    (re.compile(r"\(\s*[-,;:.]*\s*\)"), " "),
+    (re.compile(r"\(\s*[-,;:.]*\s*\)"), " "),  # empty brackets
     (re.compile(r"\s+"), " "),
-    (re.compile(r"\s+(?=[.,;:)])"), ""),
-    (re.compile(r"(?<=[.,;:])(?:[,;:]+|\.(?!\.))"), ""),
+    (re.compile(r"\s+(?=[.,;:)])"), ""),  # blank before a stop
+    (re.compile(r"(?<=[.,;:])(?:[,;:]+|\.(?!\.))"), ""),  # stop after a stop, but not "..."
     (re.compile(r"(?<=\()\s+"), ""),
-    (re.compile(r"^[\s.,;:]+"), ""),
+    (re.compile(r"^[\s.,;:]+"), ""),  # stop at the beginning
 )
 
 

@@ -42,8 +42,11 @@ NAMES: dict[str, tuple[str, ...]] = {
 """Our name of a section -> names it goes by in reports, in lower case."""
 
 _OURS = {name: ours for ours, names in NAMES.items() for name in names}
+# A line of one blank, capitals and a colon: " FINDINGS:".
 _STRICT = re.compile(r"(?:\A|\n) (?! )([A-Z ()/,-]*[A-Z][A-Z ()/,-]*):(?=\s|\Z)")
+# Any case and indent, for reports from elsewhere: "Befund:"; only known names count.
 _LOOSE = re.compile(r"(?:\A|\n)[ \t]*([A-Za-z][A-Za-z /]{2,40}?)[ \t]*:(?=\s|\Z)")
+# "CHEST, PA AND LATERAL": the text below a view is the findings.
 _VIEW = re.compile(
     r"^chest$|\b(?:chest|portable|frontal|lateral|pa|ap)\b.*\b(?:chest|views?|radiographs?|lateral|pa|ap)\b"
 )
@@ -105,6 +108,7 @@ def section_name(header: str) -> str:
     name = " ".join(header.lower().split())
     if name in _OURS:
         return _OURS[name]
+    # Misspelt names first ("IMPRESION"), then names with more words behind them ("FINDINGS OF THE CHEST").
     if close := get_close_matches(name, _OURS, n=1, cutoff=0.86):
         return _OURS[close[0]]
     if first := _OURS.get(re.split(r"\W", name.lstrip("( "))[0]):

@@ -4,6 +4,7 @@ import re
 
 from . import BLANK, Stretch
 
+# Look like negations and deny nothing: "no change", "cannot be excluded".
 _HARMLESS = re.compile(
     r"\b(?:no (?:significant |interval |appreciable |definite )*(?:change|increase|decrease|improvement"
     r"|worsening|longer)"
@@ -12,12 +13,14 @@ _HARMLESS = re.compile(
     r"|with (?:and|or) without|not certain (?:if|whether))\b",
     re.IGNORECASE,
 )
+# Deny what follows: "no effusion".
 _BEFORE = re.compile(
     r"\b(?:no|not|without|absence of|lack of|negative for|free (?:of|from)|clear of|den(?:y|ies|ied)|never|neither|nor"
     r"|rules? out|ruled out for|fails? to (?:show|reveal|demonstrate)|cannot (?:see|identify|detect)"
     r"|(?:do|does|did|is|are|was|were)n't)\b",
     re.IGNORECASE,
 )
+# Deny what stands before: "effusion is not seen".
 _AFTER = re.compile(
     r"\b(?:(?:is|are|was|were|has been|have been)?\s*not (?:clearly )?(?:seen|identified|evident|present|demonstrated"
     r"|visuali[sz]ed|visible|noted|detected|observed|appreciated|found|shown|depicted)"
@@ -25,6 +28,7 @@ _AFTER = re.compile(
     r"|(?:has|have) (?:completely )?(?:resolved|disappeared|cleared))\b",
     re.IGNORECASE,
 )
+# End a clause, and with it every negation.
 _CLAUSE = re.compile(
     r";|:|\.\s|\s[-–—]\s|\b(?:but|however|although|though|yet|whereas|while|except(?: for)?|apart from|aside from"
     r"|which|who|because|secondary to|due to|there (?:is|are|was|were))\b"
@@ -32,6 +36,7 @@ _CLAUSE = re.compile(
     r"|\band (?=(?:the|an?) )",
     re.IGNORECASE,
 )
+# A comma before a verb ends the clause; before a mere list item it does not.
 _VERB = re.compile(
     r"\b(?:is|are|was|were|has|have|had|shows?|showed|demonstrates?|reveals?|remains?|appears?|seen|noted|present"
     r"|increased|enlarged|unchanged|stable|persists?|there)\b",
