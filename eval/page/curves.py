@@ -27,15 +27,12 @@ def losses(content: Content) -> str:
             points = every[:: max(1, -(-len(every) // MAX_POINTS))]
             if len(points) > 1:
                 title = name if len(content.runs) == 1 else f"{run.name}/{name}"
-                plots.append(_plot(title, "step", "loss", {"faint": points, "line": _smooth(points)}))
+                half, y = max(1, len(points) // 20), np.asarray([y for _, y in points])
+                # the line: a centred mean over a tenth of the points
+                means = [float(y[max(0, k - half) : k + half + 1].mean()) for k in range(len(points))]
+                line = [(x, mean) for (x, _), mean in zip(points, means, strict=True)]
+                plots.append(_plot(title, "step", "loss", {"faint": points, "line": line}))
     return f'<div class="plots">{"".join(plots)}</div>' if plots else ""
-
-
-def _smooth(points: Points) -> Points:
-    """A centred mean over a tenth of the points."""
-    half = max(1, len(points) // 20)
-    y = np.asarray([y for _, y in points])
-    return [(x, float(y[max(0, k - half) : k + half + 1].mean())) for k, (x, _) in enumerate(points)]
 
 
 def calibration(content: Content) -> str:

@@ -22,6 +22,17 @@ def page(content: Content) -> str:
     synthetic = [run.is_synthetic for run in content.runs]
     if any(synthetic):
         titles[SYNTHETIC if all(synthetic) else f"Some runs: {SYNTHETIC}"] = None
+    how = (
+        f"{100 * settings.get('confidence', 0.95):g} % intervals by bootstrap of whole clusters "
+        f"(patients, else images), {settings.get('resamples')} resamples, seed {settings.get('seed', 0)}; n: samples."
+    )
+    total = sum(len({record["id"] for s in content.of(task) for record in s.records}) for task in content.tasks)
+    picks = f"All {total} samples."
+    if len(content.cases) < total:
+        picks = (
+            f"{len(content.cases)} of {total} samples: of each task a third the best, a third the worst "
+            "by their own score, the rest drawn with the seed."
+        )
     template = Template((_HERE / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(content.title),
@@ -29,13 +40,13 @@ def page(content: Content) -> str:
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
         headline=headline(content),
-        how=escape(_how(content)),
+        how=escape(how),
         forest=section("differences", "Differences", forest(content), FOREST_NOTE),
         strata=section("strata", "Strata", strata(content), "Every value with its interval and n."),
         calibration=section("calibration", "Calibration and detection", calibration(content), ""),
         losses=section("losses", "Losses", losses(content), "Every step, and a running mean."),
         num_cases=str(len(content.cases)),
-        picks=escape(_picks(content)),
+        picks=escape(picks),
         notes="".join(f'<p class="note">{escape(note)}</p>' for note in content.notes),
         protocols=protocols(content),
         counts=counts(content),
@@ -60,23 +71,3 @@ def section(name: str, title: str, body: str, note: str) -> str:
 def embed(data: object) -> str:
     """JSON that can stand inside a `<script>` element whatever the texts hold."""
     return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _how(content: Content) -> str:
-    settings = content.systems[0].scores.settings
-    confidence, resamples = settings.get("confidence", 0.95), settings.get("resamples")
-    return (
-        f"{100 * confidence:g} % intervals by bootstrap of whole clusters (patients, else images), "
-        f"{resamples} resamples, seed {settings.get('seed', 0)}; n: samples."
-    )
-
-
-def _picks(content: Content) -> str:
-    """How the cases were chosen."""
-    total = sum(len({record["id"] for s in content.of(task) for record in s.records}) for task in content.tasks)
-    if len(content.cases) >= total:
-        return f"All {total} samples."
-    return (
-        f"{len(content.cases)} of {total} samples: of each task a third the best, a third the worst "
-        "by their own score, the rest drawn with the seed."
-    )

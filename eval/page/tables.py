@@ -130,12 +130,14 @@ def protocols(content: Content) -> str:
 
 def provenance(content: Content) -> str:
     """Commands, hashes, versions, settings and seeds."""
-    rows = "".join(
-        f'<tr><th scope="row">{escape(s.task)} · {escape(s.name)}</th><td>{escape(s.file)}</td>'
-        f"<td><code>{s.file_sha256[:16]}</code></td><td><code>{s.scores.data_sha256[:16]}</code></td>"
-        f"<td>{escape(_models(s))}</td></tr>"
-        for s in content.systems
-    )
+    rows = ""
+    for s in content.systems:
+        models = dict.fromkeys(f"{r.get('model', '')} {r.get('adapter', '')}".strip() for r in s.records)
+        rows += (
+            f'<tr><th scope="row">{escape(s.task)} · {escape(s.name)}</th><td>{escape(s.file)}</td>'
+            f"<td><code>{s.file_sha256[:16]}</code></td><td><code>{s.scores.data_sha256[:16]}</code></td>"
+            f"<td>{escape(', '.join(name for name in models if name) or 'not said')}</td></tr>"
+        )
     head = "".join(
         f'<th scope="col">{n}</th>' for n in ("records", "file", "file sha256", "scored data sha256", "model")
     )
@@ -150,11 +152,6 @@ def provenance(content: Content) -> str:
         )
         + "".join(_run_facts(run) for run in content.runs)
     )
-
-
-def _models(system: System) -> str:
-    names = dict.fromkeys(f"{r.get('model', '')} {r.get('adapter', '')}".strip() for r in system.records)
-    return ", ".join(name for name in names if name) or "not said"
 
 
 def _run_facts(run: RunFacts) -> str:

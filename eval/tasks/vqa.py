@@ -60,6 +60,15 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
     rules = VQA_PROTOCOLS[settings.protocol].load().rules(settings)
     questions = [question(record) for record in records]
     measures, counts = vqa_measures(questions, rules, settings)
+    notes = [*rules.notes]
+    if counts["closed_by_reference"]:
+        notes.append(
+            f"{counts['closed_by_reference']} of {counts['n']} questions have no answer_type: "
+            "closed where the reference is yes or no."
+        )
+    if counts["skipped"]:
+        names = [asked.id for asked in questions if not asked.references]
+        notes.append(f"{counts['skipped']} questions are skipped, they have no reference answer: {shown(names)}.")
     return Measured(
         protocol=rules.protocol,
         version=rules.version,
@@ -67,7 +76,7 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
         clusters=[cluster(record) for record in records],
         counts=counts | {"clustered_by_image": clustered_by_image(records)},
         strata=labels_of(records),
-        notes=[*rules.notes, *_notes(questions, counts)],
+        notes=notes,
     )
 
 
@@ -145,16 +154,3 @@ def _kinds(asked: AnsweredQuestion, closed: bool, rules: VqaRules, settings: Eva
         names = ["abstained" if yes_no and rules.is_abstention(asked.prediction) else "scored"]
     names += ["closed" if closed else "open"] + ["yes_no"] * yes_no
     return names + ["closed_by_reference"] * (settings.closed_def == "answer_type" and not asked.answer_type.strip())
-
-
-def _notes(questions: Sequence[AnsweredQuestion], counts: dict[str, int]) -> list[str]:
-    notes: list[str] = []
-    if counts["closed_by_reference"]:
-        notes.append(
-            f"{counts['closed_by_reference']} of {counts['n']} questions have no answer_type: "
-            "closed where the reference is yes or no."
-        )
-    if counts["skipped"]:
-        names = [asked.id for asked in questions if not asked.references]
-        notes.append(f"{counts['skipped']} questions are skipped, they have no reference answer: {shown(names)}.")
-    return notes

@@ -15,7 +15,7 @@ FEW = EvalSettings(resamples=200)
 Make = Callable[..., Any]
 
 
-def _closed(record: Make, n: int, answer: str, prediction: str, **meta: Any) -> dict[str, Any]:
+def _closed(record: Make, n: int, answer: str, prediction: str, **meta: Any) -> Any:
     return record(n, "vqa", answer, prediction, answer_type="closed", meta=meta)
 
 
@@ -24,7 +24,7 @@ def original(record: Make) -> Records:
     return [_closed(record, n, "yes" if n % 2 else "no", "yes" if n % 2 else "no") for n in range(20)]
 
 
-def _all_yes(rows: Records, **others: Any) -> Records:
+def _all_yes(rows: Records, **others: Any) -> Any:
     return [row | {"prediction": "yes"} | others for row in rows]
 
 

@@ -85,9 +85,8 @@ def test_two_runs_that_cite_are_compared(rows: list[Row]) -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 3)), min_size=1, max_size=6))
 def test_shares_lie_in_0_and_1_and_nothing_undefined_is_given(drawn: list[tuple[int, bool, int]]) -> None:
     metas = [cites(*[region(0, HERE)] * cited, missing=(9,) * bad, shown=cited + more) for cited, bad, more in drawn]
-    found = field_measures(
-        [{"id": f"s{n}", "meta": meta} for n, meta in enumerate(metas)], EvalSettings(), ["citations"]
-    )[0]
+    rows: list[Any] = [{"id": f"s{n}", "meta": meta} for n, meta in enumerate(metas)]
+    found = field_measures(rows, EvalSettings(), ["citations"])[0]
     assert all(0 <= measure.value <= 1 for measure in found.values())
     assert ("citation_rate" in found) == any(cited + more for cited, _, more in drawn)
     assert ("citation_precision_50" in found) == any(cited for cited, _, _ in drawn)
