@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -22,14 +21,7 @@ from ..vocabulary.labels import load_labels
 from .building import built
 from .corpus import data_folder, held_out
 from .schema import images, tables, to_dataset
-from .settings import OPTIONS, DataSettings, Layout
-
-READERS: dict[str, str] = {
-    **{str(name): f".layouts.{name}" for name in get_args(Layout)},
-    "phantom": ".phantoms.dataset",
-    "built": ".building.built",
-}
-"""Module of each layout; its `read(folder, skipped, modality=...)` yields studies (phantoms: `read(folder)`, rows)."""
+from .settings import LAYOUTS, DataSettings
 
 
 def load_images(data: Sequence[DataSettings], seed: int) -> tuple[Dataset, Skipped]:
@@ -98,11 +90,11 @@ def _as_told(image: AnnotatedImage, settings: DataSettings) -> AnnotatedImage:
 
 def read_set(settings: DataSettings, skipped: Skipped) -> Iterator[AnnotatedImage]:
     """Studies of one set as its adapter gives them, one at a time: no limit, and split "" where the set brings none."""
-    reader = import_module(READERS[settings.layout], __package__)
-    folder = set_folder(settings)
+    layout, folder = LAYOUTS[settings.layout], set_folder(settings)
+    reader = import_module(layout.module, __package__)
     if settings.layout == "phantom":
         return images(reader.read(folder))
-    options = {key: getattr(settings, key) for key in ("modality", *OPTIONS)}
+    options = {key: getattr(settings, key) for key in ("modality", *layout.options)}
     return reader.read(folder, skipped, **{key: value for key, value in options.items() if value})
 
 

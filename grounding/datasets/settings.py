@@ -1,37 +1,59 @@
 """Settings of the region sets of a recipe, and of the phantoms it draws."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ..bad_input import nearest
 from ..imaging.nifti import Axis
 from ..modalities import parse_modality
 from ..settings import Settings
 
-Layout = Literal[
-    "phantom",
-    "coco",
-    "voc",
-    "mask_folder",
-    "covid_cxr",
-    "label_map",
-    "named_masks",
-    "odvg",
-    "slake",
-    "ms_cxr",
-    "nifti",
-    "dicom_seg",
-    "built",
-]
-OPTIONS: dict[str, tuple[Layout, ...]] = {
-    "phrase": ("mask_folder",),
-    "classes": ("label_map", "nifti", "slake"),
-    "components": ("label_map", "named_masks", "nifti", "dicom_seg"),
-    "slices": ("nifti",),
-    "licences": ("covid_cxr",),
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One way in which a region set may lie on disk.
+
+    `module`: its file, seen from this folder, whose `read(folder, skipped, modality=..., **options)` yields images one
+    at a time. `files`: what the folder holds, as help shows it. `options`: keys of `DataSettings` that `read` takes by
+    the same name; layouts without them refuse them. `needs`: options that must be given, and what they say.
+    """
+
+    module: str
+    files: str
+    options: tuple[str, ...] = ()
+    needs: Mapping[str, str] = field(default_factory=dict)
+
+
+LAYOUTS: dict[str, Layout] = {
+    "phantom": Layout(module=".phantoms.dataset", files="the recipe's own phantoms"),
+    "coco": Layout(module=".layouts.coco", files="annotations.json, images/"),
+    "voc": Layout(module=".layouts.voc", files="Annotations/*.xml, JPEGImages/"),
+    "mask_folder": Layout(
+        module=".layouts.mask_folder",
+        files="images/ and masks/ of one phrase",
+        options=("phrase",),
+        needs={"phrase": "what its masks outline"},
+    ),
+    "covid_cxr": Layout(module=".layouts.covid_cxr", files="lung_boxes.json, metadata.csv", options=("licences",)),
+    "label_map": Layout(
+        module=".layouts.label_map", files="images/ and masks/ of several classes", options=("classes", "components")
+    ),
+    "named_masks": Layout(
+        module=".layouts.named_masks", files="BiomedParse: train/, train_mask/", options=("components",)
+    ),
+    "odvg": Layout(module=".layouts.odvg", files="*.jsonl"),
+    "slake": Layout(module=".layouts.slake", files="imgs/", options=("classes",)),
+    "ms_cxr": Layout(module=".layouts.ms_cxr", files="MS_CXR_Local_Alignment*.csv"),
+    "nifti": Layout(
+        module=".layouts.nifti", files="volumes, read as slices", options=("classes", "components", "slices")
+    ),
+    "dicom_seg": Layout(module=".layouts.dicom_seg", files="DICOM images and segmentations", options=("components",)),
+    "built": Layout(module=".building.built", files="data-*.parquet of `data build`"),
 }
-"""Settings that only some layouts have; their readers take them by the same name."""
+"""Every layout: a new one is a file of `layouts/` and a row here. Each is described in its file."""
 
 
 class SliceSettings(Settings):
@@ -58,10 +80,11 @@ class SliceSettings(Settings):
 class DataSettings(Settings):
     """One region set: where it is, how it is laid out, how much of it counts."""
 
-    layout: Layout
-    """phantom, coco (annotations.json), voc (Annotations/*.xml), mask_folder (images/ and masks/ of one phrase),
-    label_map (images/ and masks/ of several classes), named_masks (BiomedParse), odvg (*.jsonl), slake, ms_cxr, nifti
-    (volumes as slices), dicom_seg, covid_cxr, built (`data build`); each is described in the file of its name."""
+    layout: str = Field(
+        description="How the set lies on disk; each layout is described in the file of its name: "
+        + "; ".join(f"{name} ({layout.files})" for name, layout in LAYOUTS.items()),
+        json_schema_extra={"enum": [*LAYOUTS]},
+    )
     path: str = ""
     """Folder of the set, absolute or below MEDGLIP_DATA; its last part names the data set."""
     modality: str = ""
@@ -102,15 +125,24 @@ class DataSettings(Settings):
     def _our_name(cls, value: str) -> str:
         return parse_modality(value) if value else ""
 
+    @field_validator("layout")
+    @classmethod
+    def _is_a_layout(cls, value: str) -> str:
+        if value not in LAYOUTS:
+            raise ValueError(f"no layout {value!r}, {nearest(value, LAYOUTS)}")
+        return value
+
     @model_validator(mode="after")
     def _no_contradictions(self) -> "DataSettings":
         if not self.path and self.layout != "phantom":
             raise ValueError(f"key 'path': layout {self.layout!r} needs the folder of the set")
-        if self.layout == "mask_folder" and not self.phrase:
-            raise ValueError("key 'phrase': layout 'mask_folder' needs what its masks outline")
-        for key, layouts in OPTIONS.items():
-            if getattr(self, key) and self.layout not in layouts:
-                raise ValueError(f"key {key!r}: layout {self.layout!r} has no use for it, {', '.join(layouts)} have")
+        for key, what in LAYOUTS[self.layout].needs.items():
+            if not getattr(self, key):
+                raise ValueError(f"key {key!r}: layout {self.layout!r} needs {what}")
+        for key in type(self).model_fields:
+            users = [name for name, layout in LAYOUTS.items() if key in layout.options]
+            if users and getattr(self, key) and self.layout not in users:
+                raise ValueError(f"key {key!r}: layout {self.layout!r} has no use for it, {', '.join(users)} have")
         return self
 
 

@@ -1,9 +1,26 @@
 """The text tower: each phrase encoded alone, behind a learned prompt of its modality. B batch, K phrases, L tokens."""
 
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, BertModel, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    BertModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers.models.bert.configuration_bert import BertConfig
+
+from ..assets import SCRATCH, fetch
+from ..bad_input import BadInput
+from .config import SMALL_BERT
 
 
 class PhraseEncoder(nn.Module):
@@ -37,3 +54,80 @@ def make_text_model(config: PreTrainedConfig) -> PreTrainedModel:
     if getattr(model, "pooler", None) is not None:
         model.pooler = None
     return model
+
+
+MINILM = "minilm"
+"""all-MiniLM-L6-v2: 6 layers of width 384, 22.7 million parameters, general English; comes from the package index."""
+
+_NOT_SIZES = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
+
+
+def text_settings(start: str, max_phrase_tokens: int, cache_dir: Path | None = None) -> dict[str, Any]:
+    """What `MedGlipConfig.text_config` needs for this start; for `scratch` the rest may be chosen freely.
+
+    Raises `BadInput` when there is no such encoder and when it has fewer places than a phrase has tokens.
+    """
+    places = max_phrase_tokens + 1  # one for the prompt
+    if start == SCRATCH:
+        return SMALL_BERT | {"max_position_embeddings": max(SMALL_BERT["max_position_embeddings"], places)}
+    config = _config(start, cache_dir)
+    padding = config.pad_token_id or 0  # families that count places from behind the padding's id lose as many
+    most = getattr(config, "max_position_embeddings", None)
+    if most is not None and places + padding + 1 > most:
+        raise BadInput(
+            f"{max_phrase_tokens} tokens are too many for text start {start!r}: it has {most} places.",
+            fix="lower max_phrase_tokens",
+        )
+    return {key: value for key, value in config.to_dict().items() if key not in _NOT_SIZES}
+
+
+def text_tokenizer(start: str, cache_dir: Path | None = None) -> PreTrainedTokenizerFast:
+    """The tokenizer that belongs to a pretrained start. Raises `BadInput` when it cannot be had."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(_folder(start, cache_dir), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        fix = "put tokenizer.json beside the weights"
+        raise BadInput(f"text start {start!r} has no tokenizer: {error}", fix=fix) from error
+    if not tokenizer.is_fast or tokenizer.pad_token is None:
+        raise BadInput(f"the tokenizer of {start!r} is not a fast one that pads.", fix="use an encoder like BERT")
+    return tokenizer
+
+
+def load_text_start(encoder: PhraseEncoder, start: str, cache_dir: Path | None = None) -> None:
+    """Put the pretrained weights into an encoder built with `text_settings(start)`.
+
+    Raises `BadInput` when the weights cannot be had, and `RuntimeError` when they are of another architecture.
+    """
+    if start == SCRATCH:
+        return
+    try:
+        found = AutoModel.from_pretrained(
+            _folder(start, cache_dir), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise BadInput(f"text start {start!r} has no weights: {error}", fix="use safetensors weights") from error
+    state = {name: value for name, value in found.state_dict().items() if not name.startswith("pooler.")}
+    encoder.bert.load_state_dict(state)
+
+
+def freeze_text(encoder: PhraseEncoder) -> None:
+    """Train the prompts of the modalities and the projection alone, not the encoder between them."""
+    encoder.bert.requires_grad_(False)
+
+
+def _folder(start: str, cache_dir: Path | None) -> str:
+    return str(fetch(MINILM, cache_dir).parent) if start == MINILM else start
+
+
+def _config(start: str, cache_dir: Path | None) -> PreTrainedConfig:
+    folder = _folder(start, cache_dir)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        fix = f"use {SCRATCH}, {MINILM}, or a model folder or hub name"
+        raise BadInput(f"no text start {start!r}: {error}", fix=fix) from error
+    model: Any = MODEL_MAPPING.get(type(config), None)
+    is_encoder = isinstance(model, type) and "inputs_embeds" in signature(model.forward).parameters
+    if not is_encoder or config.is_encoder_decoder:
+        raise BadInput(f"text start {start!r} is a {config.model_type}, no encoder of text.", fix="use one like BERT")
+    return config

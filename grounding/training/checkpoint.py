@@ -1,23 +1,81 @@
-"""What a training leaves on disk and goes on from: a folder a checkpoint, written whole, and a pointer to the last one.
+"""What a training leaves on disk and goes on from: whole folders, a pointer to the last one; and averaged weights.
 
 Trainable parameters only, as safetensors, beside the optimizer's state; a kill at any moment leaves one that works.
 """
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from ..bad_input import BadInput
 from ..files import read_lines, write_atomic, write_folder
-from .ema import WeightAverage, trained
 
 OTHER_TRAINING = "holds a training of other settings"
 """The problem of a folder that `claim_folder` refuses."""
+
+
+class WeightAverage:
+    """Averages of the trained parameters of a model; `decay` 0 switches it off, and the weights are their own average.
+
+    The decay grows from 0.1 to `decay` in the first steps, so that the random start is forgotten.
+    """
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.decay = decay
+        self.weights = {name: p.detach().clone() for name, p in trained_parameters(model).items()} if decay else {}
+
+    def to(self, device: torch.device) -> None:
+        """Move the averages to where the model is trained."""
+        self.weights = {name: weight.to(device) for name, weight in self.weights.items()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after step number `step`, from 1."""
+        if self.weights:
+            mine = trained_parameters(model)
+            # .1, .18, .25 ... .9 at step 81: averages over about the last tenth of the steps so far
+            decay = min(self.decay, step / (9 + step))
+            torch._foreach_lerp_(list(self.weights.values()), [mine[name].detach() for name in self.weights], 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, model: nn.Module) -> None:
+        """Make the averages the model's weights."""
+        mine = trained_parameters(model)
+        for name, average in self.weights.items():
+            mine[name].copy_(average)
+
+    @contextmanager
+    def used_by(self, model: nn.Module) -> Iterator[None]:
+        """The model with averaged weights, in eval mode; afterwards everything is as before."""
+        kept = {name: p.detach().clone() for name, p in trained_parameters(model).items()} if self.weights else {}
+        was_training = model.training
+        self.copy_to(model)
+        model.eval()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, parameter in trained_parameters(model).items():
+                    if name in kept:
+                        parameter.copy_(kept[name])
+            model.train(was_training)
+
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """Go on from averages on disk."""
+        for name in self.weights:
+            self.weights[name].copy_(weights[name])
+
+
+def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that require gradients, by name."""
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def finished_steps(model_dir: Path) -> int:
@@ -53,7 +111,7 @@ def checkpoint(
 
 def save_weights(model: nn.Module, folder: Path) -> None:
     """The trained parameters as `trained.safetensors`."""
-    weights = {name: p.detach().cpu().contiguous() for name, p in trained(model).items()}
+    weights = {name: p.detach().cpu().contiguous() for name, p in trained_parameters(model).items()}
     save_file(weights, folder / "trained.safetensors")
 
 
@@ -75,7 +133,7 @@ def resume(model: nn.Module, optimizer: Any, schedule: Any, average: WeightAvera
 def load_trained(model: nn.Module, folder: Path) -> None:
     """Copy a checkpoint's trained parameters into the model. Raises `BadInput` if it is of another architecture."""
     found = load_file(folder / "trained.safetensors")
-    wanted = trained(model)
+    wanted = trained_parameters(model)
     wrong = [
         n
         for n in wanted.keys() | found.keys()

@@ -23,23 +23,21 @@ from ..grounders.pretrained import checkpoint_folder
 from ..modalities import MODALITIES
 from ..model.calibration import calibration_to_json
 from ..model.config import MedGlipConfig
-from ..model.image_starts import freeze, load_start, vision_settings
+from ..model.image_tower import freeze, load_start, vision_settings
 from ..model.losses import losses_of
 from ..model.medglip import MedGlipModel
 from ..model.processing import MedGlipProcessor, train_tokenizer
-from ..model.text_starts import freeze_text, load_text_start, text_settings, text_tokenizer
+from ..model.text_tower import freeze_text, load_text_start, text_settings, text_tokenizer
 from ..settings import validate as validated
 from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
 from .checkpoint import OTHER_TRAINING, finished_steps
-from .examples import collator, draw, load_examples
+from .examples import chances, collator, datasets_of, draw, load_examples
 from .loop import fit, processes
 from .model_card import facts_of, write_card
 from .provenance import training_pictures, write_learned
-from .sampling import chances, datasets_of
 from .settings import GroundingSettings, ModelSettings
 from .validation import blind_strides, calibrate, mean_iou
-from .warm_start import continued
 
 Score = Callable[[MedGlipGrounder, list[AnnotatedImage]], Mapping[str, float]]
 
@@ -99,7 +97,7 @@ def _start(settings: GroundingSettings, rows: Dataset) -> tuple[MedGlipModel, Me
     sizes = settings.model
     if settings.start_from:
         size = sizes.image_size if "image_size" in sizes.model_fields_set else None
-        return continued(settings.start_from, size, sizes.frozen_rows, sizes.fine_masks)
+        return continue_from(settings.start_from, size, sizes.frozen_rows, sizes.fine_masks)
     processor = MedGlipProcessor(
         _tokenizer(rows, sizes.text_start), sizes.image_size, sizes.max_phrase_tokens, tuple(MODALITIES)
     )
@@ -219,3 +217,34 @@ def limits_of(core: MedGlipGrounder, validation: Sequence[AnnotatedImage]) -> li
 def _score(score: Score, core: MedGlipGrounder, images: Dataset, path: Path) -> None:
     """What `score` says of the core on the validation split, on disk."""
     write_atomic(path, json.dumps(dict(score(core, list(images_of(split_of(images, "val"))))), indent=1))
+
+
+def continue_from(
+    name: str, image_size: int | None, frozen_rows: int, fine_masks: bool = False
+) -> tuple[MedGlipModel, MedGlipProcessor]:
+    """The core of `small`, `small-research` or a folder, uncalibrated, at another input size if one is given.
+
+    `fine_masks` adds the path of that name to a core without; it changes nothing before it is trained. New words fall
+    into the tokenizer's parts and characters. Raises `BadInput` where there is no core.
+    """
+    core = MedGlipGrounder.from_pretrained(checkpoint_folder(name), "cpu")
+    model, processor = core.model, core.processor
+    size = image_size or processor.image_size
+    if size % 32:
+        raise BadInput(f"image_size {size} is no multiple of 32.", fix="give 256, 320, ...")
+    model.config.vision_config.image_size = size  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+    model.config.calibration = None
+    if fine_masks and not model.config.fine_masks:
+        model = _with_fine_masks(model)
+    processor.image_size = size
+    freeze(model.image_tower, frozen_rows)
+    return model.to(memory_format=torch.channels_last), processor  # pyright: ignore[reportCallIssue]
+
+
+def _with_fine_masks(model: MedGlipModel) -> MedGlipModel:
+    config = model.config
+    assert isinstance(config, MedGlipConfig)
+    config.fine_masks = True
+    finer = MedGlipModel(config)
+    finer.load_state_dict({**finer.state_dict(), **model.state_dict()})
+    return finer

@@ -26,9 +26,8 @@ from ..grounder import Grounder
 from ..grounders.zero_shot import DINO, ZeroShotGrounder, dino_prompt, padded_prompts, to_corners
 from ..model.losses import focal_loss, giou
 from .checkpoint import OTHER_TRAINING, finished_steps
-from .examples import Draw, draw, load_examples
+from .examples import Draw, chances, datasets_of, draw, load_examples
 from .loop import fit, processes
-from .sampling import chances, datasets_of
 from .settings import FineTuneSettings
 
 CLASS_WEIGHT, BOX_WEIGHT, GIOU_WEIGHT = 2.0, 5.0, 2.0

@@ -20,8 +20,7 @@ from tqdm.auto import tqdm
 
 from ..bad_input import BadInput
 from ..files import write_atomic
-from .checkpoint import checkpoint, load_trained, read_log, resume, save_weights
-from .ema import WeightAverage
+from .checkpoint import WeightAverage, checkpoint, load_trained, read_log, resume, save_weights
 from .settings import TrainSettings
 
 Example = TypeVar("Example")

@@ -13,8 +13,8 @@ from ..geometry import iou
 from ..grounder import true_regions
 from ..grounders.medglip import MedGlipGrounder
 from ..model.calibration import Calibration, fit_calibration
+from ..model.image_tower import STRIDES
 from ..model.processing import normalise
-from ..model.token_tower import STRIDES
 from ..types import AnnotatedImage, Region
 
 RIGHT_IOU = 0.5

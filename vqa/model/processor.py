@@ -13,7 +13,7 @@ from huggingface_hub import snapshot_download
 from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
 
 from ...grounding.bad_input import BadInput
-from ...grounding.model import token_tower  # noqa: F401 - registers the core's tower with transformers
+from ...grounding.model import image_tower  # noqa: F401 - registers the core's tower with transformers
 from ..families import family_of
 
 _PARTS = ("processor_class", "image_processor", "video_processor", "tokenizer", "feature_extractor", "auto_map")

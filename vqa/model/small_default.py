@@ -27,8 +27,7 @@ from ...grounding.bad_input import BadInput
 from ...grounding.evidence.forms.tokens import REGION_TOKEN
 from ...grounding.files import file_sha256, write_folder
 from ...grounding.model.config import PIXEL_MEAN, PIXEL_STD, MedGlipConfig, MedGlipVisionConfig
-from ...grounding.model.image_tower import MedGlipVisionModel
-from ...grounding.model.token_tower import MedGlipTokensConfig
+from ...grounding.model.image_tower import MedGlipTokensConfig, MedGlipVisionModel
 
 IMAGE_TOKEN = "<image>"
 BILINEAR = 2

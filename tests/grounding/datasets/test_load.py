@@ -1,7 +1,11 @@
 """Sets become one Dataset: groups never straddle splits, Arrow gives back what went in, faults have names."""
 
 import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -9,12 +13,14 @@ import pytest
 from datasets import Dataset, load_dataset
 from PIL import Image
 
-from medglip.grounding import BadInput
+from medglip.grounding import AnnotatedImage, BadInput
+from medglip.grounding.bad_input import Skipped
 from medglip.grounding.datasets.building.export import check, describe, export
+from medglip.grounding.datasets.layouts import coco
 from medglip.grounding.datasets.load import load_images, split_by_group
 from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.schema import IMAGE_FEATURES, images
-from medglip.grounding.datasets.settings import DataSettings
+from medglip.grounding.datasets.settings import LAYOUTS, DataSettings, Layout
 from medglip.grounding.geometry import mask_to_rle
 from medglip.grounding.settings import validate
 
@@ -245,3 +251,23 @@ def test_a_second_export_replaces_the_first(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["counts.json", *(s.name for s in shards)]
     with pytest.raises(BadInput, match="nothing to export"):
         export(data.select([]), tmp_path / "none")
+
+
+def test_a_new_layout_is_a_file_and_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_set(tmp_path / "set", 2)
+
+    def read(folder: Path, skipped: Skipped, *, phrase: str) -> Iterator[AnnotatedImage]:
+        yield from (replace(image, phrases=(phrase,), regions=()) for image in coco.read(folder, skipped))
+
+    module = ModuleType("toy_layout")
+    monkeypatch.setattr(module, "read", read, raising=False)
+    monkeypatch.setitem(sys.modules, "toy_layout", module)
+    row = Layout(module="toy_layout", files="toy.csv", options=("phrase",), needs={"phrase": "what is looked for"})
+    monkeypatch.setitem(LAYOUTS, "toy", row)
+    values = {"layout": "toy", "path": str(tmp_path / "set")}
+    with pytest.raises(BadInput, match="needs what is looked for"):
+        validate(DataSettings, values)
+    with pytest.raises(BadInput, match=r"'classes'.*has no use for it"):
+        validate(DataSettings, {**values, "phrase": "polyp", "classes": {1: "liver"}})
+    data, _ = load_images([validate(DataSettings, {**values, "phrase": "polyp"})], 0)
+    assert data["phrases"][:] == [["polyp"], ["polyp"]]

@@ -11,8 +11,14 @@ from transformers import MobileNetV2Config, MobileNetV2Model, ResNetConfig, ViTC
 from medglip.grounding import BadInput
 from medglip.grounding.model.backbones import InvertedBackbone, InvertedResidual, fold_norms, maps_of
 from medglip.grounding.model.config import PIXEL_MEAN, PIXEL_STD, MedGlipVisionConfig
-from medglip.grounding.model.image_starts import IMAGENET_MEAN, IMAGENET_STD, freeze, load_inverted, vision_settings
-from medglip.grounding.model.image_tower import MedGlipVisionModel
+from medglip.grounding.model.image_tower import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    MedGlipVisionModel,
+    freeze,
+    load_inverted,
+    vision_settings,
+)
 
 ROWS = [[1, 8, 1, 1, 3], [2, 8, 2, 2, 3], [2, 16, 1, 2, 5], [2, 16, 1, 2, 3], [2, 24, 1, 2, 3]]
 RESNET = {"model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16, 24, 32], "depths": [1, 1, 1, 1]}

@@ -29,7 +29,7 @@ from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
 from medglip.grounding.model.config import MedGlipConfig
 from medglip.grounding.model.processing import MedGlipProcessor
-from medglip.grounding.model.text_starts import MINILM, text_settings, text_tokenizer
+from medglip.grounding.model.text_tower import MINILM, text_settings, text_tokenizer
 from medglip.grounding.training.core import build, train
 from medglip.grounding.training.settings import DrawSettings, GroundingSettings, ModelSettings, TrainSettings
 

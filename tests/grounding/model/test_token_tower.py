@@ -8,8 +8,7 @@ from making import is_close
 from transformers import AutoConfig, AutoModel
 
 from medglip.grounding.model.config import MedGlipVisionConfig
-from medglip.grounding.model.image_tower import MedGlipVisionModel
-from medglip.grounding.model.token_tower import MedGlipTokensConfig, MedGlipTokensModel
+from medglip.grounding.model.image_tower import MedGlipTokensConfig, MedGlipTokensModel, MedGlipVisionModel
 
 SIZES = MedGlipVisionConfig(image_size=64, stage_widths=(8, 8, 16, 24), hidden_size=32, depths=(1, 1, 1, 2))
 

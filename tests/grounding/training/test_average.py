@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from medglip.grounding.training.ema import WeightAverage
+from medglip.grounding.training.checkpoint import WeightAverage
 
 
 def test_the_average_of_standing_weights_is_the_weights() -> None:

@@ -15,10 +15,9 @@ from medglip.grounding import AnnotatedImage, BadInput
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.datasets.settings import DataSettings
 from medglip.grounding.grounders.medglip import MedGlipGrounder
-from medglip.grounding.training.core import train
-from medglip.grounding.training.sampling import chances
+from medglip.grounding.training.core import continue_from, train
+from medglip.grounding.training.examples import chances
 from medglip.grounding.training.settings import GroundingSettings, MixtureSettings, ModelSettings
-from medglip.grounding.training.warm_start import continued
 
 MakeStudies = Callable[[int], list[AnnotatedImage]]
 
@@ -56,7 +55,10 @@ def test_fine_masks_change_nothing_before_they_are_trained(
 ) -> None:
     data = to_dataset(make_studies(2))
     first = train(data, tiny_settings, tmp_path / "first")
-    (plain, processor), (fine, _) = continued(str(first), None, 0), continued(str(first), None, 0, fine_masks=True)
+    (plain, processor), (fine, _) = (
+        continue_from(str(first), None, 0),
+        continue_from(str(first), None, 0, fine_masks=True),
+    )
     inputs = processor([np.full((64, 64, 3), 90, np.uint8)], [["dark square"]], ["ct"])
     with torch.no_grad():
         one, other = plain.eval()(**inputs), fine.eval()(**inputs)
