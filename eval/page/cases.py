@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...grounding.imaging.drawing import COLOURS
 from ...grounding.records import Task
 from ..records import Record, asked_phrases
 from ..statistics.strata import AXES
@@ -85,6 +86,7 @@ def page_data(content: Content, score_threshold: float) -> dict[str, Any]:
     return {
         "systems": systems,
         "threshold": score_threshold,
+        "colours": list(COLOURS),
         "values": {system.task: words(system.value_name) for system in content.systems},
         "images": [_image(content.pictures.get(key, none)) for key in pictures],
         "cases": [_row(case, pictures[case.image], marks) for case in content.cases],

@@ -2,7 +2,6 @@
 // Cases are drawn from the page's own JSON, a screenful at a time; all text goes in as text, never as markup.
 const data = JSON.parse(document.getElementById("data").textContent);
 const SVG = document.getElementById("svg").namespaceURI;
-const INKS = ["#4cc9f0", "#ffb454", "#8ae08a", "#ff7b9c", "#b9a3ff", "#ffe066", "#5ee0c8", "#ff9f6b"];
 const GRID = 384;
 const STEP = 12;
 const TASKS = { vqa: "questions", report: "reports", grounding: "grounding" };
@@ -32,7 +31,7 @@ const named = (key) => key.replaceAll("_", " ");
 
 function inks(regions) {
   const phrases = [...new Set(regions.map((region) => region.f))];
-  return new Map(phrases.map((phrase, place) => [phrase, INKS[place % INKS.length]]));
+  return new Map(phrases.map((phrase, place) => [phrase, data.colours[place % data.colours.length]]));
 }
 
 /** What stands in the picture: regions of one source, and the truth. */

@@ -12,9 +12,10 @@ from urllib.parse import quote
 from PIL import Image
 
 from ...grounding.geometry import where
+from ...grounding.imaging.drawing import colours_of
 from ...grounding.types import MIN_SCORE, Region
 from .figure import STYLE as STYLE
-from .figure import drawing, inks_of
+from .figure import drawing
 from .figure import figure as figure
 from .grounded import GroundedReport, file_stem
 
@@ -33,7 +34,7 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
     has_masks = any(region.mask is not None for region in regions)
     layers = [name for name, has_every_region in _LAYERS.items() if has_every_region or has_masks]
     links = (f'<a href="{quote(file_stem(name))}.html">{escape(name)}</a>' for name in report.other_views)
-    inks = inks_of(regions)
+    inks = colours_of(region.phrase for region in regions)
     # Faint regions that no sentence speaks of begin switched off: they would crowd the image.
     template = Template((_HERE / "report.html").read_text(encoding="utf-8"))
     return template.substitute(

@@ -13,9 +13,9 @@ from ...eval.page.content import GRID, Case, ImageKey, Picture, Shape, System
 from ...eval.records import Record
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.evidence.names import SOURCES
+from ...grounding.imaging.drawing import data_uri, svg_outline
 from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage, region_from_json
-from ...report.output.figure import data_uri, outline
 
 if TYPE_CHECKING:
     from ..pipeline.tasks import TaskRow
@@ -161,10 +161,11 @@ def _shapes(keys: set[ImageKey], systems: Sequence[System], score_threshold: flo
                 shapes[key].extend(_to_shapes(predicted, system.name, phrase))
     for record in (record for s in systems if s.task != "grounding" for record in s.records):
         key, source = (record["dataset"], record["image_id"]), SOURCES.get(record.get("evidence") or "")
-        if not source or not source.shown_as or key not in keys or key in truth_from or not record.get("regions"):
+        regions = record.get("regions")
+        if not source or not source.shown_as or key not in keys or key in truth_from or not regions:
             continue
         if all(shape.kind != source.shown_as for shape in shapes.get(key, ())):
-            shapes.setdefault(key, []).extend(_to_shapes(record["regions"], source.shown_as, ""))
+            shapes.setdefault(key, []).extend(_to_shapes(regions, source.shown_as, ""))
     return shapes
 
 
@@ -180,7 +181,7 @@ def _to_shapes(rows: Sequence[Mapping[str, Any]], kind: str, phrase: str) -> Ite
         region = region_from_json({"phrase": phrase, **row})
         box = tuple(float(x) for x in region.box_xyxy_px)
         mask = region.mask
-        path = "" if mask is None else on_grid(outline(mask, FINENESS), GRID / max(mask.shape))
+        path = "" if mask is None else on_grid(svg_outline(mask, FINENESS), GRID / max(mask.shape))
         yield Shape(kind=kind, phrase=region.phrase, box_xyxy_px=box, score=float(region.score), path=path)
 
 

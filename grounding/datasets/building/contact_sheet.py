@@ -1,22 +1,19 @@
 """The contact sheet of a dataset: one HTML file, light and dark, with a few pictures a set, their boxes and phrases."""
 
-import base64
-import io
 from collections import Counter
 from html import escape
 
 import numpy as np
 from datasets import Dataset
-from PIL import Image
 
 from ...bad_input import BadInput
+from ...imaging.drawing import colours_of, data_uri, fit_size, svg_box
 from ...imaging.read import read_image
 from ...types import NOTICE, AnnotatedImage
 from ..schema import row_to_image
 
 _SIDE_PX = 320
 _MAX_BOXES = 60
-_COLOURS = ("#e66101", "#2c7bb6", "#1a9641", "#d7308c", "#c8aa14", "#6e50be")
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b2733; --soft: #5b6b7a; --paper: #fbfcfd; --card: #ffffff; --line: #d5dde4 }
 @media (prefers-color-scheme: dark) {
@@ -56,7 +53,7 @@ def contact_sheet(data: Dataset, samples: int, seed: int) -> str:
 
 def _figure(image: AnnotatedImage) -> str:
     phrases = list(dict.fromkeys([*(region.phrase for region in image.regions), *image.phrases]))
-    colours = {phrase: _COLOURS[k % len(_COLOURS)] for k, phrase in enumerate(phrases)}
+    colours = colours_of(phrases)
     try:
         picture = _picture(image, colours)
     except BadInput as error:
@@ -74,17 +71,11 @@ def _figure(image: AnnotatedImage) -> str:
 def _picture(annotated: AnnotatedImage, colours: dict[str, str]) -> str:
     """The thumbnail as JPEG in the page, under boxes in pixels of the original; of a crowd the first boxes."""
     image = read_image(annotated.image_path)
-    image.thumbnail((_SIDE_PX, _SIDE_PX), Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=82)
-    width, height = annotated.size_px
-    boxes = ""
-    for region in annotated.regions[:_MAX_BOXES]:
-        x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
-        colour = colours[region.phrase]
-        boxes += f'<rect x="{x0:g}" y="{y0:g}" width="{x1 - x0:g}" height="{y1 - y0:g}" stroke="{colour}"/>'
-    source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    shown, (width, height) = fit_size(image.size, _SIDE_PX), annotated.size_px
+    regions = annotated.regions[:_MAX_BOXES]
+    boxes = "".join(svg_box(region, f' stroke="{colours[region.phrase]}"') for region in regions)
     return (
-        f'<div class="picture"><div><img alt="" width="{image.width}" height="{image.height}" src="{source}">'
+        f'<div class="picture"><div><img alt="" width="{shown[0]}" height="{shown[1]}" '
+        f'src="{data_uri(image, _SIDE_PX)}">'
         f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none">{boxes}</svg></div></div>'
     )

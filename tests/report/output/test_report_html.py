@@ -6,12 +6,12 @@ from xml.etree import ElementTree
 import numpy as np
 from PIL import Image
 
+from medglip.grounding.imaging.drawing import colours_of, svg_outline
 from medglip.grounding.types import Region
 from medglip.grounding.vocabulary.attribution import attribute, sentences_of
 from medglip.grounding.vocabulary.contradictions import Contradiction
 from medglip.grounding.vocabulary.labels import load_labels
 from medglip.grounding.vocabulary.sentences import Sentence
-from medglip.report.output.figure import inks_of, outline
 from medglip.report.output.grounded import GroundedReport
 from medglip.report.output.html import STYLE, figure, page
 
@@ -106,7 +106,7 @@ def test_figure_draws_predicted_solid_and_true_dashed() -> None:
 
 
 def test_a_phrase_has_one_colour() -> None:
-    inks = inks_of([region("a"), region("b"), region("a")])
+    inks = colours_of(["a", "b", "a"])
     assert list(inks) == ["a", "b"]
     assert inks["a"] != inks["b"]
 
@@ -115,13 +115,13 @@ def test_outline_follows_the_mask_in_its_own_pixels() -> None:
     mask = np.zeros((400, 600), bool)
     mask[100:300, 50:250] = True
     mask[0:20, 580:600] = True  # at the border: must close there
-    path = outline(mask, max_side=300)
+    path = svg_outline(mask, max_side=300)
     points = np.array([[float(v) for v in point.split(",")] for point in re.findall(r"[-\d.]+,[-\d.]+", path)])
     assert path.count("M") == path.count("Z") == 2
     square = points[points[:, 0] < 400]
     assert np.abs(square.min(0) - [50, 100]).max() <= 2
     assert np.abs(square.max(0) - [250, 300]).max() <= 2
-    assert outline(np.zeros((4, 4), bool), 300) == ""
+    assert svg_outline(np.zeros((4, 4), bool), 300) == ""
 
 
 def test_the_embedded_picture_carries_no_metadata() -> None:

@@ -1,0 +1,87 @@
+"""Regions drawn on their image, for people: one set of colours, one way in pixels (PIL) and one in SVG.
+
+What a language model is shown (`evidence.forms.overlay`) is drawn there: adapters have learned it as it is.
+"""
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from ..types import Region
+
+COLOURS = ("#4cc9f0", "#ffb454", "#8ae08a", "#ff7b9c", "#b9a3ff", "#ffe066", "#5ee0c8", "#ff9f6b")
+"""They stand out on dark and grey images; phrases take them in turn."""
+PLATE = "#10141a"
+"""Behind words on an image."""
+
+
+def colours_of(phrases: Iterable[str]) -> dict[str, str]:
+    """A colour for each phrase, in order of first appearance."""
+    return {phrase: COLOURS[index % len(COLOURS)] for index, phrase in enumerate(dict.fromkeys(phrases))}
+
+
+def draw_regions(
+    image: Image.Image, regions: Sequence[Region], colours: Mapping[str, str], label: Callable[[Region], str]
+) -> Image.Image:
+    """An RGB copy with half-transparent masks, boxes, and each region's label above its box.
+
+    Regions are in pixels of the image; `colours`: of their phrases.
+    """
+    pixels = np.asarray(image.convert("RGB")).astype(np.float32)
+    for region in regions:
+        if region.mask is not None:
+            colour = np.array([int(colours[region.phrase][i : i + 2], 16) for i in (1, 3, 5)], np.float32)
+            pixels[region.mask] = 0.65 * pixels[region.mask] + 0.35 * colour
+    copy = Image.fromarray(pixels.astype(np.uint8))
+    pen, font = ImageDraw.Draw(copy), ImageFont.load_default(12)
+    width = max(1, round(max(copy.size) / 256))
+    for region in regions:
+        x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
+        # boxes are half open, PIL's rectangles hold their last row and column; a thin box keeps one pixel
+        pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colours[region.phrase], width=width)
+        corner, text = (max(0.0, x0), y0 - 14 if y0 >= 14 else y0 + 1), label(region)
+        pen.rectangle(pen.textbbox(corner, text, font=font), fill=PLATE)
+        pen.text(corner, text, fill=colours[region.phrase], font=font)
+    return copy
+
+
+def data_uri(image: Image.Image, max_side: int) -> str:
+    """The image as a JPEG data URI, its longer side at most `max_side` pixels, without any metadata."""
+    small = image.convert("RGB").resize(fit_size(image.size, max_side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(small)).save(buffer, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def fit_size(size_px: tuple[int, int], max_side: int) -> tuple[int, int]:
+    """(width, height) with a longer side of at most `max_side`; smaller ones are not enlarged."""
+    scale = min(1.0, max_side / max(size_px))
+    return max(1, round(size_px[0] * scale)), max(1, round(size_px[1] * scale))
+
+
+def svg_box(region: Region, attributes: str = "") -> str:
+    """`<rect>` of a region's box in pixels of its image."""
+    x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
+    return f'<rect x="{x0:g}" y="{y0:g}" width="{x1 - x0:g}" height="{y1 - y0:g}"{attributes}/>'
+
+
+def svg_outline(mask_HW: NDArray[np.bool_], max_side: int) -> str:
+    """SVG path data of a mask's outlines in its own pixels, drawn as finely as `max_side` pixels can show."""
+    from contourpy import contour_generator  # only here: who wants the colours alone need not load it
+
+    height, width = mask_HW.shape
+    small = fit_size((width, height), max_side)
+    grey = Image.fromarray(mask_HW.astype(np.uint8) * 255).resize(small, Image.Resampling.BOX)
+    padded = np.pad(np.asarray(grey, np.float32), 1)  # closes outlines at the border
+    unit = np.array([width / small[0], height / small[1]])
+    lines = contour_generator(z=padded).lines(127.5)
+    paths: list[str] = []
+    for line in lines:
+        # pixel k of the padded mask has its centre at k; in the mask's own pixels that is k - 1 + 0.5
+        points_P2 = (np.asarray(line) - 0.5) * unit
+        paths.append(f"M{' '.join(f'{x:.1f},{y:.1f}' for x, y in points_P2[:-1])}Z")
+    return "".join(paths)
