@@ -48,7 +48,7 @@ def derive(data: Dataset, settings: DeriveSettings, licences: Mapping[str, str])
                 items.append(item)
             else:
                 skipped.add(item["id"], BadInput("not true by its masks when checked again.", fix="please report it"))
-    return (balanced(items) if settings.balance else items), skipped
+    return (balance(items) if settings.balance else items), skipped
 
 
 def chosen_rows(data: Dataset, settings: DeriveSettings) -> list[int]:
@@ -70,12 +70,15 @@ def items_of(image: AnnotatedImage, settings: DeriveSettings, licence: str = "")
     """What is asked of one study, worded; the draw depends on the seed and the study's id alone."""
     facts = facts_of(image)
     rng = np.random.default_rng([settings.seed, int(sha256(image.image_id)[:12], 16)])
-    drawn = [claim for kind in _by_kind(facts) for claim in _draw(kind, settings.per_kind, rng)]
-    told = captions.caption(facts)
-    if told is not None:
-        asks = {**told.asks, "told": int(rng.integers(captions.NUM_TOLD))}
+    by_kind: dict[str, list[Claim]] = {kind: [] for kind in KINDS}
+    for claim in claims(facts):
+        by_kind[claim.kind].append(claim)
+    drawn = [claim for pool in by_kind.values() for claim in _draw(pool, settings.per_kind, rng)]
+    caption = captions.caption(facts)
+    if caption is not None:
+        asks = {**caption.asks, "told": int(rng.integers(captions.NUM_TOLD))}
         answer = captions.text(asks, asks["told"])
-        drawn.append(Claim(kind="caption", form="caption", answer=answer, asks=asks, phrases=told.phrases))
+        drawn.append(Claim(kind="caption", form="caption", answer=answer, asks=asks, phrases=caption.phrases))
     numbers = Counter[str]()
     items: list[Item] = []
     for claim in drawn:
@@ -84,17 +87,10 @@ def items_of(image: AnnotatedImage, settings: DeriveSettings, licence: str = "")
     return items
 
 
-def _by_kind(facts: Facts) -> Iterator[list[Claim]]:
-    found: dict[str, list[Claim]] = {kind: [] for kind in KINDS}
-    for claim in claims(facts):
-        found[claim.kind].append(claim)
-    return iter(found.values())
-
-
-def _draw(pool: Sequence[Claim], most: int, rng: np.random.Generator) -> Iterator[Claim]:
+def _draw(pool: Sequence[Claim], max_items: int, rng: np.random.Generator) -> Iterator[Claim]:
     """Form, then answer, then claim by chance, so that rare answers are as likely; none twice on the same phrases."""
     left = list(pool)
-    for _ in range(most):
+    for _ in range(max_items):
         if not left:
             return
         form = _pick({claim.form for claim in left}, rng)
@@ -164,11 +160,18 @@ def portable(path: Path) -> str:
     return str(path.relative_to(root)) if root and path.is_relative_to(root) else str(path)
 
 
-def balanced(items: Sequence[Item]) -> list[Item]:
-    """Items in their order, without the surplus: of a set, split and form, yes is as common as no.
+def balance(items: Sequence[Item]) -> list[Item]:
+    """Items in their order, without the surplus: in a set, split and form, yes is as common as no.
 
     Forms that only ever say one of the two are left out whole. Of open answers, the commonest is at most as common as
-    all others together. An answer that its phrases have most of the time goes first.
+    all others together:
+
+        yes 7, no 4           -> yes 4, no 4
+        yes 7                 -> nothing
+        left 9, right 5       -> left 5, right 5      (`_LEAST_OF_ONE` stay in any case)
+
+    What stays are the answers that tell least from the phrases alone: "liver: yes" goes before "nodule: yes", if a
+    liver is nearly always there.
     """
     tally = Counter[tuple[str, str, str]]((i["form"], _names(i), i["answer"]) for i in items)
     totals = Counter[tuple[str, str]]((i["form"], _names(i)) for i in items)
@@ -177,18 +180,15 @@ def balanced(items: Sequence[Item]) -> list[Item]:
         groups[item["dataset"], item["split"], item["form"], item["answer_type"]][item["answer"]].append(k)
     kept: list[int] = []
     for key, classes in groups.items():
+        num_items = sum(map(len, classes.values()))
+        is_fixed = key[2].split("-")[0] in _ALWAYS_KEPT and key[3] == "open"
         for rows in classes.values():
+            others = num_items - len(rows)
+            max_items = len(rows) if is_fixed else others if key[3] == "closed" else max(others, _LEAST_OF_ONE)
             names = [(items[k]["form"], _names(items[k]), items[k]["answer"]) for k in rows]
             order = [(tally[n] / totals[n[:2]], sha256(items[k]["id"]), k) for n, k in zip(names, rows, strict=True)]
-            kept += [k for *_, k in sorted(order)[: _most(rows, classes, key)]]
+            kept += [k for *_, k in sorted(order)[:max_items]]
     return [items[k] for k in sorted(kept)]
-
-
-def _most(rows: Sequence[int], classes: Mapping[str, Sequence[int]], key: tuple[str, ...]) -> int:
-    """How many items of one answer may stay in its group."""
-    others = sum(map(len, classes.values())) - len(rows)
-    is_fixed = key[2].split("-")[0] in _ALWAYS_KEPT and key[3] == "open"
-    return len(rows) if is_fixed else others if key[3] == "closed" else max(others, _LEAST_OF_ONE)
 
 
 def _names(item: Mapping[str, Any]) -> str:
@@ -207,12 +207,11 @@ def summary(items: Iterable[Item]) -> list[dict[str, int | str]]:
     """One row a set, the last one of all: items by kind, and how many of the closed ones say yes."""
     tally: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
+        columns = [item["kind"], "items"]
+        if item["answer_type"] == "closed":
+            columns += ["closed", "yes"] if item["answer"] == "yes" else ["closed"]
         for name in (item["dataset"], "all"):
-            tally[name].update([item["kind"], "items", *_closed(item)])
+            tally[name].update(columns)
     names = [name for name in tally if name != "all"] + ["all"] * ("all" in tally)
-    columns = (*KINDS, "items", "closed", "yes")
-    return [{"set": name, **{column: tally[name][column] for column in columns}} for name in names]
-
-
-def _closed(item: Item) -> list[str]:
-    return ["closed", "yes"][: 1 + (item["answer"] == "yes")] if item["answer_type"] == "closed" else []
+    shown = (*KINDS, "items", "closed", "yes")
+    return [{"set": name, **{column: tally[name][column] for column in shown}} for name in names]

@@ -83,7 +83,9 @@ class Facts:
         pairs = [
             (f"{side} {name[6:]}", side)
             for name in names
-            if name.startswith("right ") and f"left {name[6:]}" in names and not _is_chamber(name)
+            if name.startswith("right ") and f"left {name[6:]}" in names
+            # chambers of the heart are right and left by name, not by side: its slices lie at any angle
+            if "heart" not in load_labels().path(name)
             for side in ("right", "left")
         ]
         return pairs + [pair for pair in SIDE_OF.items() if pair[0] in names and self.image.modality == "ct"]
@@ -105,7 +107,8 @@ def _place(image: AnnotatedImage, phrase: str, indices: tuple[int, ...]) -> Plac
     size = np.tile(np.array(image.size_px, np.float64), 2)
     boxes = np.stack([region.box_xyxy_px for region in regions]) / size
     x0, y0, x1, y1 = (float(v) for v in (*boxes[:, :2].min(0), *boxes[:, 2:].max(0)))
-    mask = _union(regions)
+    masks = [region.mask for region in regions if region.mask is not None]
+    mask = np.logical_or.reduce(masks) if len(masks) == len(regions) else None
     middle = ((x0 + x1) / 2, (y0 + y1) / 2)
     common = {"phrase": phrase, "indices": indices, "box": (x0, y0, x1, y1), "mask": mask}
     if mask is None:
@@ -121,12 +124,6 @@ def _place(image: AnnotatedImage, phrase: str, indices: tuple[int, ...]) -> Plac
     blobs = 0 if phrase in UNCOUNTED else int(ndimage.label(mask, np.ones((3, 3)))[1])  # pyright: ignore
     part = total / mask.size
     return Place(**common, area=(part, part), centres=(centre, middle), left=left, num_blobs=blobs)
-
-
-def _union(regions: list[Region]) -> NDArray[np.bool_] | None:
-    """Every pixel of the regions; None where one of them has no mask."""
-    masks = [region.mask for region in regions if region.mask is not None]
-    return np.logical_or.reduce(masks) if len(masks) == len(regions) else None
 
 
 def _bounds(region: Region, box_part: float) -> tuple[float, float]:
@@ -145,8 +142,3 @@ def _is_right_at_left(place: Place, side: str) -> bool | None:
     """True for the patient's right at the image's left, False for the reverse, None where it lies in the middle."""
     is_clear = place.number == 1 and abs(place.left - 0.5) >= 0.3
     return (place.left > 0.5) == (side == "right") if is_clear else None
-
-
-def _is_chamber(name: str) -> bool:
-    """Right and left chambers of the heart are names, not sides: slices of it lie at any angle."""
-    return "heart" in load_labels().path(name)

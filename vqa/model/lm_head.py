@@ -1,4 +1,4 @@
-"""The output layer, the dearest part of a small language model's step: only where there is a label.
+"""The output layer, the costliest part of a small language model's step: only where there is a label.
 
 B batch, K answer tokens, N labels of all rows together, T positions, H width of the language model.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 class LabelledOnly:
     """Lets the output layer of any architecture read packed hidden states; those before a label alone, inside `at`.
 
-    A slice of the hidden states makes torch copy the whole output matrix once a row; a packed one does not.
+    A slice of the hidden states makes torch copy the whole output matrix for every row; a packed one does not.
     """
 
     def __init__(self, output: nn.Module):
@@ -33,15 +33,13 @@ class LabelledOnly:
     def _hook(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden_BTH = args[0]
         if self.is_label_BK is None:
-            return (_packed(hidden_BTH), *args[1:])
+            # with strides of a fresh tensor: a slice of one row and one position counts as contiguous, and is copied
+            return (hidden_BTH.clone(memory_format=torch.contiguous_format), *args[1:])
+        # position t predicts token t + 1:   hidden    ... h5 h6 h7 h8
+        #                                    labels        y6 y7 y8       so h5 to h7 are read
         num_labels = self.is_label_BK.shape[1]
         before_BKH = hidden_BTH[:, -num_labels - 1 : -1]
         return (before_BKH[self.is_label_BK.to(hidden_BTH.device)][None], *args[1:])
-
-
-def _packed(hidden_BTH: Tensor) -> Tensor:
-    """Strides as a fresh tensor has them: of one row and one position torch calls any slice contiguous, and copies."""
-    return hidden_BTH.clone(memory_format=torch.contiguous_format)
 
 
 def per_example(losses_N: Tensor, labels_BK: Tensor, weights_BK: Tensor | None = None) -> Tensor:

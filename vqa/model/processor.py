@@ -1,4 +1,8 @@
-"""Any family's processor, also where torchvision is missing: then without the video part, which needs it."""
+"""Any family's processor, also where torchvision is missing: then without the video part, which needs it.
+
+torchvision is no dependency: a wheel of it that does not fit the torch that is installed breaks the import of both, and
+images alone do without. Newer families check that a video processor is there, so a placeholder stands for it.
+"""
 
 import json
 import sys
@@ -118,8 +122,6 @@ def _class_without_video(kind: type) -> type:
         finally:
             self.video_processor = video
 
-    def unchecked(self: Any, name: str, value: Any) -> None:
-        return None
-
-    body = {"__module__": kind.__module__, "to_dict": to_dict, "check_argument_for_proper_class": unchecked}
+    body: dict[str, Any] = {"__module__": kind.__module__, "to_dict": to_dict}
+    body["check_argument_for_proper_class"] = lambda self, name, value: None  # it would refuse the placeholder
     return type(kind.__name__, (kind,), body)

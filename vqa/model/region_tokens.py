@@ -96,18 +96,14 @@ class Injector:
         if not is_region_BT.any():
             # no regions, or a step of decoding; but a prompt that lost its placeholders is caught by `inject`
             return None
-        per_row = self._per_row(len(is_region_BT))
+        # beams and several return sequences repeat each sample in place: samples 0 1 -> rows 0 0 0 1 1 1
+        samples = self.vectors or []
+        copies, rest = divmod(len(is_region_BT), len(samples)) if samples else (0, 0)
+        if rest:
+            raise ValueError(f"{len(is_region_BT)} rows of tokens, {len(samples)} samples of region vectors")
+        per_row = [vectors for vectors in samples for _ in range(copies)]
         counts = is_region_BT.sum(1).tolist()
         if counts != [len(v) for v in per_row]:
             raise ValueError(f"{counts} <region> tokens in the rows, {[len(v) for v in per_row]} region vectors")
         self.has_injected = True
         return embedded_BTH.masked_scatter(is_region_BT[..., None], torch.cat(per_row).to(embedded_BTH))
-
-    def _per_row(self, num_rows: int) -> list[Tensor]:
-        """The vectors of every row; beams and several return sequences repeat each sample in place."""
-        if not self.vectors:
-            return []
-        copies, rest = divmod(num_rows, len(self.vectors))
-        if rest:
-            raise ValueError(f"{num_rows} rows of tokens, {len(self.vectors)} samples of region vectors")
-        return [v for v in self.vectors for _ in range(copies)]
