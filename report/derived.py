@@ -22,21 +22,15 @@ def to_reports(images: Iterable[AnnotatedImage]) -> list[Report]:
     """One report an image that has regions, in their order; each sentence with every region it speaks of."""
     reports: list[Report] = []
     for facts in filter(lambda facts: facts.places, map(facts_of, images)):
-        image = facts.image
-        sentences = (
-            Sentence(text=_name_image(facts)),
-            *(_name_phrase(facts, place) for place in captions.largest(facts)),
-        )
+        image, part = facts.image, body_part(facts)
+        # A part that is a label itself, as the eye, would be a finding without a region.
+        body = "" if load_labels().phrases_in(part) else part
+        opening = captions.text({"modality": image.modality, "body": body, "seen": [], "absent": []}, 0)
+        phrases = [_name_phrase(facts, place) for place in captions.largest(facts)]
+        sentences = (Sentence(text=opening), *phrases)
         text = " ".join(sentence.text for sentence in sentences)
         reports.append(Report(report_id=f"{image.image_id}#report", image=image, text=text, sentences=sentences))
     return reports
-
-
-def _name_image(facts: Facts) -> str:
-    """`X-ray image of the chest.`; a part that is a label itself, as the eye, would be a finding without a region."""
-    part = body_part(facts)
-    body = "" if load_labels().phrases_in(part) else part
-    return captions.text({"modality": facts.image.modality, "body": body, "seen": [], "absent": []}, 0)
 
 
 def _name_phrase(facts: Facts, place: Place) -> Sentence:

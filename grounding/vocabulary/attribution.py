@@ -101,8 +101,6 @@ def attribute(
         citations = Citations(text=sentence) if num_shown is None else parse_citations(sentence, num_shown)
         parts = ground_sentences(citations.text, regions, tree, size_px, min_score=min_score, negation=negation)
         grounded = dict.fromkeys(index_of[id(region)] for part in parts for region in part.regions)
-        has_word = _NORMAL.search(blank_denied(citations.text, negation)) is not None
-        is_normal = has_word and all(claim == "absent" for _, claim in find_claims(citations.text, tree, negation))
         attributions.append(
             Attribution(
                 text=citations.text,
@@ -111,10 +109,15 @@ def attribute(
                 grounded=tuple(grounded),
                 missing=citations.missing,
                 is_negated=bool(parts) and all(part.is_negated for part in parts),
-                is_normal=is_normal,
+                is_normal=_is_normal(citations.text, tree, negation),
             )
         )
     return tuple(attributions)
+
+
+def _is_normal(text: str, tree: Tree, negation: Negation) -> bool:
+    has_word = _NORMAL.search(blank_denied(text, negation)) is not None
+    return has_word and all(claim == "absent" for _, claim in find_claims(text, tree, negation))
 
 
 def sentences_of(attributions: Sequence[Attribution], regions: Sequence[Region]) -> tuple[Sentence, ...]:

@@ -71,14 +71,28 @@ def _open_images(
     """The first readable images of a study, frontal ones first. Raises `BadInput` where none is known to be frontal."""
     views: list[View] = []
     images: list[AnnotatedImage] = []
+    # R2Gen's files are called 0.png and 1.png in every folder: the index keeps ids of one study apart.
+    stems = [view.path.stem for view in row.images]
     for view in sort_frontal_first(row.images, settings.needs_frontal):
         if len(images) == max_images:
             break
+        stem = view.path.stem
+        name = stem if stems.count(stem) == 1 else f"{row.images.index(view)}-{stem}"
         try:
-            images.append(_open_image(row, view, settings.decode_images))
-            views.append(view)
+            image = AnnotatedImage(
+                image_id=f"{row.dataset}/{row.report_id}/{name}",
+                image_path=view.path,
+                modality=row.modality,
+                group=row.group,
+                dataset=row.dataset,
+                split=row.split,
+                size_px=read_image(view.path).size if settings.decode_images else image_size(view.path),
+            )
         except BadInput as error:
             skipped.add(f"image {view.path.name} of {row_name(row)}", error)
+            continue
+        images.append(image)
+        views.append(view)
     return views, images
 
 
@@ -94,18 +108,3 @@ def sort_frontal_first(views: Iterable[View], needs_frontal: bool) -> list[View]
         names = ", ".join(view.name for view in views)
         raise BadInput(f"no frontal view ({names}).", fix="needs_frontal: false takes the study as it is")
     return views
-
-
-def _open_image(row: ReportRow, view: View, is_decoded: bool) -> AnnotatedImage:
-    # R2Gen's files are called 0.png and 1.png in every folder: the index keeps ids of one study apart.
-    stems = [image.path.stem for image in row.images]
-    name = view.path.stem if stems.count(view.path.stem) == 1 else f"{row.images.index(view)}-{view.path.stem}"
-    return AnnotatedImage(
-        image_id=f"{row.dataset}/{row.report_id}/{name}",
-        image_path=view.path,
-        modality=row.modality,
-        group=row.group,
-        dataset=row.dataset,
-        split=row.split,
-        size_px=read_image(view.path).size if is_decoded else image_size(view.path),
-    )

@@ -43,8 +43,11 @@ def write_seg(report: GroundedReport, source: Path, out: Path) -> Path:
 
 
 def _make_segmentation(report: GroundedReport, source: DicomSource, numbered: Sequence[tuple[int, Region]]) -> Dataset:
-    image = _one_frame(source)
-    is_enhanced = "NumberOfFrames" in image
+    image, is_enhanced = source.header, "PerFrameFunctionalGroupsSequence" in source.header
+    if not is_enhanced:  # plain several frames (ultrasound, secondary capture) go as if one: they have no geometry
+        image = copy(image)  # shallow: only elements are taken off, none is changed
+        image.pop("NumberOfFrames", None)
+        image.pop("FrameIncrementPointer", None)
     segmentation = Segmentation(
         source_images=[image],
         pixel_array=_stack_masks([region for _, region in numbered], source, is_enhanced),
@@ -72,16 +75,6 @@ def _make_segmentation(report: GroundedReport, source: DicomSource, numbered: Se
     if any("SliceThickness" not in item for item in shared.get("PixelMeasuresSequence", ())):
         del shared.PixelMeasuresSequence
     return segmentation
-
-
-def _one_frame(source: DicomSource) -> Dataset:
-    """The header, of plain several frames (ultrasound, secondary capture) as if of one: those have no geometry."""
-    if "PerFrameFunctionalGroupsSequence" in source.header:
-        return source.header
-    image = copy(source.header)  # shallow: only elements are taken off, none is changed
-    image.pop("NumberOfFrames", None)
-    image.pop("FrameIncrementPointer", None)
-    return image
 
 
 def _stack_masks(regions: Sequence[Region], source: DicomSource, is_enhanced: bool) -> NDArray[np.uint8]:
