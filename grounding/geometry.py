@@ -84,7 +84,7 @@ def cut_mask(mask_HW: NDArray[np.bool_], box_xyxy_px: Boxes) -> NDArray[np.bool_
 def mask_to_rle(mask_HW: NDArray[np.bool_]) -> dict[str, Any]:
     """Uncompressed COCO RLE: column-major run lengths, the first run counts background."""
     flat = np.asarray(mask_HW, bool).flatten(order="F")
-    edges = np.flatnonzero(np.diff(flat)) + 1
+    edges = np.flatnonzero(np.diff(flat)) + 1  # flat 0 0 1 1 1 0 -> edges 2 5 -> runs 2 3 1
     runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
     return {"size": list(mask_HW.shape), "counts": [0, *runs] if flat.size and flat[0] else runs}
 
@@ -95,13 +95,19 @@ def rle_to_mask(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
     counts = np.asarray(rle["counts"], np.int64)
     if counts.sum() != height * width:
         raise BadInput(f"RLE of {counts.sum()} pixels for a {height} x {width} mask.", fix="export the mask again")
-    values = np.arange(len(counts)) % 2 == 1
+    values = np.arange(len(counts)) % 2 == 1  # runs take turns, background first
     return np.repeat(values, counts).reshape(height, width, order="F")
 
 
 @dataclass(frozen=True)
 class Letterbox:
     """Fit (width, height) into a square of `side_px`, keep the aspect ratio, pad right and bottom.
+
+        +-------+---+      one scale for both axes and no offset, so a box goes
+        | image |   |      over by one factor, and back by the same
+        +-------+   |
+        |  padding  |
+        +-----------+
 
     `inverse(forward(box)) == box` up to float32 rounding; masks and images follow the same frame.
     """
@@ -145,5 +151,6 @@ class Letterbox:
         """bool[H, W] of the original image from float32[s, s] in [0, 1]; s may be a fraction of `side_px`."""
         side = probability_SS.shape[0]
         width, height = (max(1, round(n * side / self.side_px)) for n in self.content_px)
+        # the padding is cut off first: interpolation must not mix it in at the edge
         crop = Image.fromarray(np.ascontiguousarray(probability_SS[:height, :width], np.float32))
         return np.asarray(crop.resize(self.size_px, Image.Resampling.BILINEAR)) > 0.5

@@ -26,6 +26,7 @@ def scatter(image: ImageEvidence, rng: np.random.Generator) -> ImageEvidence:
 
 def _move(region: Region, size_px: tuple[int, int], rng: np.random.Generator) -> Region:
     sides = region.box_xyxy_px[2:] - region.box_xyxy_px[:2]
+    # a box larger than the image stays at its corner
     room = np.maximum(np.array(size_px, np.float32) - sides, 0)
     corner = (room * rng.random(2)).astype(np.float32)
     embedding = None if region.embedding is None else np.zeros_like(region.embedding)

@@ -104,6 +104,7 @@ class Evidence:
 
     def best(self, max_regions: int) -> "Evidence":
         """The best regions of all images together, those of phrases asked for first; each image keeps its own."""
+        # stable: equal ones keep the order of the images, and of the regions in them
         numbered = sorted(self.numbered, key=lambda row: _rank(row[1], self.images[row[0] - 1]))[:max_regions]
         images = [
             replace(image, regions=tuple(region for at, region in numbered if at == number))
@@ -139,6 +140,7 @@ def select(evidence: Evidence, settings: EvidenceSettings) -> Evidence:
 
 def perturb(evidence: Evidence, settings: EvidenceSettings, rng: np.random.Generator) -> Evidence:
     """Training noise: evidence dropped now and then, boxes jittered; fed clean boxes, it fails on predicted ones."""
+    # one draw always comes first, so that the boxes' draws do not depend on the rate
     if rng.random() < settings.dropout:
         return Evidence.none()
 

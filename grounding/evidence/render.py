@@ -32,7 +32,7 @@ def to_text(shown: Evidence, settings: EvidenceSettings, box_text: BoxText = PER
             own += [" ".join([str(number), *filter(None, words)])] if any(words) else []
         own += [line for form in forms for line in form.list_missing(image)]
         lines += [f"Image {index}:", *own] if own and len(shown.images) > 1 else own
-    if shown.images and not lines:
+    if shown.images and not lines:  # no images: nothing was looked for, and nothing is said of it
         lines = [words for form in forms if (words := form.fill_silence(settings))]
     return "\n".join(lines)
 

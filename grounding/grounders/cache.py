@@ -76,6 +76,7 @@ def regions_of(
     folder = cache_dir / grounder.fingerprint[:16]
     stored = _read(folder, set(keys.values()))
     have = set(stored["key"].to_pylist())
+    # the same image under two ids has one key: it is grounded once
     missing = list({key: place for place, key in keys.items() if key not in have}.values())
     fresh: list[Path] = []
     bar = tqdm(total=len(missing), desc="grounding images", unit="image", disable=not missing)

@@ -186,7 +186,7 @@ class MedGlipGrounder(Grounder):
         """
         limits, letterbox, output = self.settings, view.letterbox, view.output
         assert output is not None
-        k = view.phrases.index(phrase)
+        k = view.phrases.index(phrase)  # phrases asked come first, those above them in the tree follow
         found = decode(output, view.image, k, limits.min_score, limits.nms_iou, limits.max_per_phrase)
         presence = float(output.presence[view.image, k])
         scores_R = self.calibration.scores(found.scores_R.cpu().numpy(), presence).clip(max=most)

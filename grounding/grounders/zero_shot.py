@@ -216,6 +216,7 @@ def _detect_dino(model: Any, tokenizer: Any, pixels: dict[str, Tensor], phrases:
         output = model(**images, **text)
     chances_PQT = output.logits.sigmoid()
     spans_PT = torch.cat([prompt.positive_KT(chances_PQT.shape[-1]) for prompt in prompts]).to(chances_PQT)
+    # mean over the phrase's own tokens, as the detector was trained
     scores_PQ = torch.einsum("pqt,pt->pq", chances_PQT, spans_PT) / spans_PT.sum(-1, keepdim=True)
     return Detected(output.pred_boxes, scores_PQ, output.last_hidden_state)
 

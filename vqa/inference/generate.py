@@ -50,6 +50,7 @@ def generate(
 
 def by_length(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
     """Places of the texts in batches of like length, longest first: a batch too large for memory fails at once."""
+    # ties in order of the index: batches, and so rounding, are the same at every call
     order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
     return (order[start : start + batch_size] for start in range(0, len(order), batch_size))
 
@@ -57,6 +58,7 @@ def by_length(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
 def generating(mllm: GroundedMLLM, settings: GenerateSettings):  # noqa: ANN201 - either of two context managers
     """The state in which `write` is fast: evaluation mode, LoRA merged where the settings say so."""
     mllm.eval()
+    # merged weights round otherwise than base plus LoRA: predictions of one run are all made in one state
     return mllm.merged() if settings.merge else nullcontext()
 
 
@@ -101,7 +103,7 @@ def generate_raw(
             **_choosing(settings),
             max_new_tokens=settings.max_new_tokens,
             num_beams=settings.num_beams,
-            suppress_tokens=[mllm.region_id],
+            suppress_tokens=[mllm.region_id],  # a placeholder that was written would ask for features
             logits_processor=kept_in,
             **options,
         )
@@ -122,6 +124,6 @@ def _draws(prompts: list[Prompt], settings: GenerateSettings) -> Iterator[None]:
     if not settings.temperature:
         yield
         return
-    with torch.random.fork_rng():
+    with torch.random.fork_rng():  # the state outside is as before, so training and other batches draw the same
         torch.manual_seed(int(sha256("".join(prompt.sha256 for prompt in prompts) + str(settings.seed))[:12], 16))
         yield

@@ -28,6 +28,7 @@ def predict(
     An image that cannot be read is skipped and listed, here and beside `path` as `*.skipped.jsonl`.
     """
     records, skipped = RecordFile(path), Skipped()
+    # whole lines only count as done: a killed process may have left half a one
     left = [job for job in jobs if job.id not in records.done]
     if not left:
         return skipped

@@ -51,7 +51,7 @@ def collate(
 
 def _encode(prompts: Sequence[Prompt], processor: Any, family: Family) -> dict[str, Tensor]:
     """The family's inputs, all keys kept but the labels some processors make: ours stand for the last tokens alone."""
-    processor.tokenizer.padding_side = "left"
+    processor.tokenizer.padding_side = "left"  # so that every answer ends its row: `_labels` and `write` rely on it
     texts, completions = [p.text for p in prompts], [p.completion for p in prompts]
     encoded = family.encode(processor, texts, completions, [list(p.images) for p in prompts], **family.call)
     return {key: value for key, value in encoded.items() if key != "labels"}
@@ -64,6 +64,7 @@ def _labels(input_ids_BT: Tensor, completions: list[str], tokenizer: Any) -> Ten
     for row, ids in enumerate(answers):
         if not ids:
             continue
+        # tokenized alone an answer may start otherwise than behind its prompt; then its labels would be wrong
         if input_ids_BT[row, -len(ids) :].tolist() != ids:
             raise ValueError(f"row {row} does not end in its answer {completions[row]!r}: tokens merge at its border")
         labels_BK[row, -len(ids) :] = torch.tensor(ids)
@@ -71,13 +72,20 @@ def _labels(input_ids_BT: Tensor, completions: list[str], tokenizer: Any) -> Ten
 
 
 def _weights(labels_BK: Tensor, prompts: Sequence[Prompt], tokenizer: Any) -> Tensor:
-    """float32[B, K]: the labels of a part together weigh what the part does; 1 in a row without parts."""
+    """float32[B, K]: the labels of a part together weigh what the part does; 1 in a row without parts.
+
+    answer   Findings: clear lungs. Impression: normal.    parts ("Findings:", 3), ("Impression:", 1)
+    labels   -100 -100 [ 5 tokens ] [   4 tokens  ]
+    weights     1    1   3/5 each       1/4 each
+    """
     weights_BK = torch.ones(labels_BK.shape)
     for row, prompt in enumerate(prompts):
         found = [(prompt.completion.find(words), weight) for words, weight in prompt.parts]
         parts = sorted((start, weight) for start, weight in found if start >= 0)
         texts = [prompt.completion[:start].rstrip() for start, _ in parts[1:]]
+        # a part ends where the next begins: as many tokens in as the text before it has
         cuts = [len(tokenizer(text, add_special_tokens=False).input_ids) for text in texts]
+        # an answer stands at the end of its row; before `first` are labels of longer rows
         first, last = labels_BK.shape[1] - int((labels_BK[row] != -100).sum()), labels_BK.shape[1]
         edges = [first, *(first + cut for cut in cuts), last]
         for (_, weight), start, end in zip(parts, edges, edges[1:], strict=False):

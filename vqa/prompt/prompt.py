@@ -95,6 +95,7 @@ def render(
     words = _write_instruction(example, shown, settings, family.box_text(processor))
     question = [{"role": "user", "content": [{"type": "image"}] * len(images) + [{"type": "text", "text": words}]}]
     text = family.write(processor, question, True)
+    # one row for each placeholder that `_write_instruction` wrote, in the same order
     features = to_features(shown, settings, embedding_dim)
     return Prompt(
         text=text,
@@ -161,6 +162,7 @@ def _completion(target: str | None, question: list[dict[str, Any]], text: str, p
         return ""
     answer = {"role": "assistant", "content": [{"type": "text", "text": target}]}
     full = family.write(processor, [*question, answer], False)
+    # what the model learns must follow, token for token, on what it is later given
     if not full.startswith(text):
         raise BadInput("the chat template writes the prompt otherwise when an answer follows.", fix="another base")
     return full[len(text) :]
