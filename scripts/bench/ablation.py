@@ -5,7 +5,6 @@ MEDGLIP_DATA=... python -m medglip.scripts.bench.ablation recipes/small_research
 
 import json
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ import torch
 import typer
 
 from ...eval.compare import compare_runs
-from ...eval.records import Record, read_records
+from ...eval.records import read_records
 from ...eval.score import EvalSettings, score
 from ...eval.table import by_metric, comparisons_text, table
 from ...grounding.datasets.schema import images as images_of
@@ -38,6 +37,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "text tower from MiniLM": {"model": {"text_start": "minilm", "frozen_text": True}},
 }
 """Changes to the recipe's settings; `always descriptions` is asked with descriptions, too."""
+FILES = ("records.jsonl", "seconds.json")
 METRICS = ("ap50", "miou", "dice", "presence_auroc")
 
 
@@ -54,58 +54,37 @@ def main(
     """Train and score each variant, then print all that are there: scores, and differences to the full core."""
     torch.set_num_threads(threads)
     pipeline = Pipeline(read_settings(Recipe, recipe))
+    folders = {name: out / name.lower().replace(" ", "-") for name in VARIANTS}
     for name in only or VARIANTS:
-        _run(pipeline, name, steps, seed, out)
-    found = {name: read_records([_records(out, name)], "grounding") for name in VARIANTS if _is_there(out, name)}
-    typer.echo(_text(out, found, EvalSettings(seed=seed, strata=False)))
+        _train_and_predict(pipeline, name, steps, seed, folders[name])
+    is_done = {name: all((folder / file).exists() for file in FILES) for name, folder in folders.items()}
+    done = [name for name in VARIANTS if is_done[name]]
+    records = {name: read_records([folders[name] / FILES[0]], "grounding") for name in done}
+    settings = EvalSettings(seed=seed, strata=False)
+    scores = {name: score(records[name], "grounding", settings).metrics for name in done}
+    typer.echo(table(by_metric(scores, METRICS), "markdown", "core") + "\n")
+    cpu = {name: json.loads((folders[name] / FILES[1]).read_text())["cpu"] for name in done}
+    typer.echo("CPU seconds: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in cpu.items()))
+    if FULL in done and len(done) > 1:
+        names = [*(name for name in done if name != FULL), FULL]  # the last one is the baseline
+        differences = compare_runs([records[name] for name in names], names, "grounding", settings)
+        typer.echo("\n" + comparisons_text(differences))
 
 
-def _run(pipeline: Pipeline, name: str, steps: int, seed: int, out: Path) -> None:
+def _train_and_predict(pipeline: Pipeline, name: str, steps: int, seed: int, folder: Path) -> None:
     """Train one variant and predict the validation split."""
-    settings = _changed(pipeline.recipe.grounding.settings, VARIANTS[name], steps, seed)
-    folder, start = out / _slug(name), time.process_time()
+    full, start = pipeline.recipe.grounding.settings, time.process_time()
+    values = full.model_dump()
+    for section, change in VARIANTS[name].items():
+        values[section] |= change
+    settings = validate(GroundingSettings, values | {"train": full.train.lasting(steps, seed).model_dump()})
     model = train(pipeline.images, settings, folder, sets=pipeline.recipe.grounding.data)
-    if not (folder / "seconds.json").exists():
-        write_atomic(folder / "seconds.json", json.dumps({"cpu": time.process_time() - start, "steps": steps}))
-    asked_so = settings.draw.descriptions == 1
-    limits = CALIBRATED.model_copy(update={"descriptions": asked_so})
+    if not (folder / FILES[1]).exists():
+        write_atomic(folder / FILES[1], json.dumps({"cpu": time.process_time() - start, "steps": steps}))
+    limits = CALIBRATED.model_copy(update={"descriptions": settings.draw.descriptions == 1})
     grounder = MedGlipGrounder.from_pretrained(model, settings=limits)
     val = list(images_of(split_of(pipeline.images, "val")))
-    predict(grounder, val, _records(out, name), pipeline.skipped, model=name)
-
-
-def _changed(
-    settings: GroundingSettings, changes: Mapping[str, Mapping[str, Any]], steps: int, seed: int
-) -> GroundingSettings:
-    values = settings.model_dump()
-    for section, change in changes.items():
-        values[section] |= change
-    values["train"] = settings.train.lasting(steps, seed).model_dump()
-    return validate(GroundingSettings, values)
-
-
-def _text(out: Path, found: Mapping[str, list[Record]], settings: EvalSettings) -> str:
-    """Scores a variant; then, where the full core is there, differences to it."""
-    scores = {name: score(records, "grounding", settings).metrics for name, records in found.items()}
-    spent = {name: json.loads((out / _slug(name) / "seconds.json").read_text()) for name in found}
-    seconds = "CPU seconds: " + ", ".join(f"{name} {row['cpu']:.0f}" for name, row in spent.items())
-    parts = [table(by_metric(scores, METRICS), "markdown", "core"), seconds]
-    if FULL in found and len(found) > 1:
-        names = [*(name for name in found if name != FULL), FULL]
-        parts.append(comparisons_text(compare_runs([found[name] for name in names], names, "grounding", settings)))
-    return "\n\n".join(parts)
-
-
-def _records(out: Path, name: str) -> Path:
-    return out / _slug(name) / "records.jsonl"
-
-
-def _is_there(out: Path, name: str) -> bool:
-    return (out / _slug(name) / "seconds.json").exists() and _records(out, name).exists()
-
-
-def _slug(name: str) -> str:
-    return name.lower().replace(" ", "-")
+    predict(grounder, val, folder / FILES[0], pipeline.skipped, model=name)
 
 
 if __name__ == "__main__":

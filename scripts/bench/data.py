@@ -72,6 +72,7 @@ def _pictures(number: int, chunk: int) -> list[bytes]:
     pixels = [
         np.random.default_rng([k, chunk]).integers(0, 256, (_CHUNK, SIDE_PX**2 * 3), np.uint8) for k in (0, number)
     ]
+    # the second set repeats some images of the first, which the build has to find
     pixels[1][::COPY_EVERY] = pixels[0][::COPY_EVERY]
     length = SIDE_PX**2 * 3
     header = b"BM" + np.array([54 + length, 0, 54, 40, SIDE_PX, SIDE_PX], "<u4").tobytes()

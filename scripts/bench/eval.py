@@ -95,7 +95,7 @@ def report_texts(count: int) -> tuple[list[str], list[str]]:
     """References of 60 to 100 words; each prediction keeps about half of its reference's."""
     rng = np.random.default_rng(0)
     vocabulary = np.array([f"word{number}" for number in range(2000)])
-    odds = 1 / np.arange(1, 2001)
+    odds = 1 / np.arange(1, 2001)  # Zipf: few words make up most of a text
     references, predictions = [], []
     for _ in range(count):
         words = rng.choice(vocabulary, rng.integers(60, 101), p=odds / odds.sum())

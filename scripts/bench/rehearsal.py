@@ -13,7 +13,7 @@ import typer
 from datasets import Dataset
 
 from ...eval.compare import compare_runs
-from ...eval.records import Record, read_records
+from ...eval.records import read_records
 from ...eval.score import EvalSettings, score
 from ...eval.table import by_metric, comparisons_text, table
 from ...grounding.bad_input import BadInput, Skipped
@@ -51,43 +51,37 @@ def main(
     images = core_images(plan, HeldOut(), Skipped())
     cores = {
         BEFORE: checkpoint_folder(plan.grounding.settings.start_from),
-        WITH: _trained(plan, images, steps, seed, out / "with"),
-        WITHOUT: _trained(plan, _forgotten(images, old), steps, seed, out / "without"),
+        WITH: _train(plan, images, steps, seed, out / "with"),
+        WITHOUT: _train(plan, _without_old(images, old), steps, seed, out / "without"),
     }
-    val = split_of(images, "val", max_val, seed)
-    found = {name: _records(folder, val, out / f"{name.replace(' ', '-')}.jsonl") for name, folder in cores.items()}
-    typer.echo(_text(found, set(old), EvalSettings(seed=seed, strata=False)))
+    val = list(images_of(split_of(images, "val", max_val, seed)))
+    records = {}
+    for name, folder in cores.items():
+        path = out / f"{name.replace(' ', '-')}.jsonl"
+        predict(MedGlipGrounder.from_pretrained(folder, settings=CALIBRATED), val, path, Skipped(), model=path.stem)
+        records[name] = read_records([path], "grounding")
+    settings = EvalSettings(seed=seed, strata=False)
+    parts = []
+    for title, is_old in (("old sets", True), ("new sets", False)):
+        runs = {name: [r for r in rows if (r["dataset"] in old) is is_old] for name, rows in records.items()}
+        scores = {name: score(rows, "grounding", settings).metrics for name, rows in runs.items()}
+        parts.append(table(by_metric(scores, METRICS), "markdown", title))
+        names = [WITH, WITHOUT, BEFORE]  # the last one is the baseline
+        differences = compare_runs([runs[name] for name in names], names, "grounding", settings)
+        parts.append(f"{title}: {comparisons_text(differences)}")
+    typer.echo("\n\n".join(parts))
 
 
-def _trained(plan: CoreRecipe, images: Dataset, steps: int, seed: int, folder: Path) -> Path:
+def _train(plan: CoreRecipe, images: Dataset, steps: int, seed: int, folder: Path) -> Path:
     settings = plan.grounding.settings
     short = settings.model_copy(update={"train": settings.train.lasting(steps, seed)})
     return train(images, short, folder, sets=plan.grounding.data)
 
 
-def _forgotten(images: Dataset, old: Sequence[str]) -> Dataset:
+def _without_old(images: Dataset, old: Sequence[str]) -> Dataset:
     """Without the training images of the old sets; their validation images still calibrate."""
     is_old = np.isin(images["dataset"][:], old) & (np.array(images["split"][:]) == "train")
     return images.select(np.flatnonzero(~is_old))
-
-
-def _records(folder: Path, val: Dataset, path: Path) -> list[Record]:
-    grounder = MedGlipGrounder.from_pretrained(folder, settings=CALIBRATED)
-    predict(grounder, list(images_of(val)), path, Skipped(), model=path.stem)
-    return read_records([path], "grounding")
-
-
-def _text(found: dict[str, list[Record]], old: set[str], settings: EvalSettings) -> str:
-    """For the old sets and the new ones: scores of the three cores, and both trainings less `before`."""
-    parts = []
-    for title, is_old in (("old sets", True), ("new sets", False)):
-        runs = {name: [r for r in records if (r["dataset"] in old) is is_old] for name, records in found.items()}
-        scores = {name: score(records, "grounding", settings).metrics for name, records in runs.items()}
-        parts.append(table(by_metric(scores, METRICS), "markdown", title))
-        names = [WITH, WITHOUT, BEFORE]
-        compared = compare_runs([runs[name] for name in names], names, "grounding", settings)
-        parts.append(f"{title}: {comparisons_text(compared)}")
-    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

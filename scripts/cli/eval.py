@@ -99,6 +99,7 @@ def grounding(
     Example: medglip eval grounding records/grounding.jsonl --set eval.score_threshold=0.3
     """
     settings = _settings(sets)
+    # exactly one of the two kinds of input
     if records and not (references or predictions):
         _score("grounding", records, None, out, settings)
     elif references and predictions and not records:

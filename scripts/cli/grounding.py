@@ -128,7 +128,7 @@ def evaluate(
         from ..inference.evaluate_coco import MAX_PER_PHRASE, read_coco, scores_text
         from ..inference.evaluate_coco import evaluate as evaluate_coco
 
-        changes = read_sets(sets, eval=EvalSettings)["eval"]
+        changes = read_sets(sets, eval=EvalSettings)["eval"]  # before the images are read: a wrong key is told at once
         coco = read_coco(references, images, limit, seed)
         options: dict[str, Any] = {"min_score": min_score, "batch_size": batch_size, "max_per_phrase": MAX_PER_PHRASE}
         grounder = load_grounder(checkpoint, device=device, allow_download=download, **options)

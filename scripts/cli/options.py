@@ -58,6 +58,7 @@ class _CommandWithSecondNames(TyperCommand):
 
     def spell_out(self, args: Sequence[str]) -> Iterator[str]:
         """The words of a call with every second name written as `--set`."""
+        # ["--resamples", "20", "--no-strata"] -> ["--set", "eval.resamples=20", "--set", "eval.strata=false"]
         words = iter(args)
         for word in words:
             name, equals, value = word.partition("=")
@@ -98,7 +99,7 @@ def read_sets(sets: Sequence[str] | None, **sections: type[Settings]) -> dict[st
             raise BadInput(f"--set {word}: no section, key and value.", fix="--set SECTION.KEY=VALUE")
         if section not in sections:
             raise BadInput(f"--set {word}: unknown section {section!r}, {nearest(section, sections)}")
-        inner = values[section]
+        inner = values[section]  # "train.steps=3" becomes {"train": {"steps": 3}}
         for key in keys[:-1]:
             inner = inner.setdefault(key, {})
         inner[keys[-1]] = yaml.safe_load(text)

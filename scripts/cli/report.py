@@ -89,6 +89,7 @@ def write(
     from ..inference.write_report import Outputs, write_grounded
 
     engine = None if negation is None else engine_named(negation)
+    # only what is given: the rest is as in the run's recipe, which is read later
     decoding = read_sets(sets, generate=GenerateSettings)["generate"]
     finished, source = run_or_adapter(run, adapter, checkpoint, ADAPTER), source_named(evidence)
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding)

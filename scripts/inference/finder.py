@@ -37,7 +37,7 @@ class Finder:
             checkpoint = "small"
         if checkpoint is not None:
             return cls(load_grounder(checkpoint, device=device, allow_download=download), vocabulary_of(checkpoint))
-        run = run or DEFAULT_RUN
+        run = run or DEFAULT_RUN  # only where no core came with the package
         if run == DEFAULT_RUN and not run.is_dir():
             fix = "give --checkpoint FOLDER, or --run FOLDER of a finished run (`make quickstart` makes one)"
             raise BadInput("no checkpoint comes with this version, and there is no run.", file=run, fix=fix)

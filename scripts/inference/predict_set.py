@@ -63,6 +63,7 @@ def predict_dataset(request: PredictRequest) -> bool:
     """
     ranks = processes()
     finished = load_system(request.adapter, request.checkpoint, request.base)
+    # what may differ from call to call: the file, how many questions, how many prompts at a time
     changed = {"out": None, "limit": None, "generate": request.generate.model_dump(exclude={"batch_size", "merge"})}
     values = {key: value for key, value in (asdict(request) | changed).items() if value is not None}
     claim_folder(

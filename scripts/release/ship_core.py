@@ -91,7 +91,7 @@ def main(
 def halve(folder: Path, out: Path) -> MedGlipGrounder:
     """Save the core of a folder in half precision; it is still computed in single precision."""
     core = MedGlipGrounder.from_pretrained(folder, "cpu")
-    core.model.half().save_pretrained(out)
+    core.model.half().save_pretrained(out)  # config.json then says float16, which loading would compute in
     core.processor.save_pretrained(out)
     config = json.loads((out / "config.json").read_text())
     write_atomic(out / "config.json", json.dumps(config | {"dtype": "float32"}, indent=2) + "\n")
