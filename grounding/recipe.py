@@ -1,7 +1,8 @@
 """What a recipe says of the grounding core: its name, seed, phantoms, region sets and training."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
@@ -10,7 +11,7 @@ from .settings import Settings
 from .training.settings import GroundingSettings
 
 
-class GroundingSection(Settings):
+class GroundingSection(GroundingSettings):
     """What the grounding core learns from, and how."""
 
     core: str = ""
@@ -18,16 +19,30 @@ class GroundingSection(Settings):
     it learned from are not scored. Left out: a core is trained on `data`."""
     data: tuple[DataSettings, ...] = ()
     """Region sets, any mix of layouts; with `core` they are only scored."""
-    settings: GroundingSettings = GroundingSettings()
-    """Model sizes and training."""
+
+    @property
+    def settings(self) -> GroundingSettings:
+        """Model sizes and training, as `training.core.train` takes them."""
+        return GroundingSettings(**{name: getattr(self, name) for name in GroundingSettings.model_fields})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_spelling(cls, values: Any) -> Any:
+        return flatten_settings(values) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _trained_or_taken(self) -> "GroundingSection":
         if not (self.core or self.data):
             raise ValueError("key 'data': nothing to train a core on; give region sets, or `core: small`")
         if self.core and self.settings != GroundingSettings():
-            raise ValueError(f"key 'settings': {self.core!r} is taken as it is; `settings.start_from` goes on from it")
+            raise ValueError(f"key 'core': {self.core!r} is taken as it is; `start_from` goes on from it")
         return self
+
+
+def flatten_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The section `grounding` as it is spelt today: version 0.1 had model and training below `settings`."""
+    new = {key: value for key, value in values.items() if key != "settings"}
+    return {**new, **values["settings"]} if isinstance(values.get("settings"), dict) else dict(values)
 
 
 class CoreRecipe(Settings):

@@ -1,7 +1,8 @@
 """Typed settings from one YAML file: unknown keys are refused with the nearest valid one, wrong values with the key."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -50,29 +51,55 @@ def validate(kind: type[S], values: dict[str, Any], file: Path | None = None) ->
 
 
 def _explain(kind: type[BaseModel], detail: dict[str, Any]) -> str:
-    keys = [str(part) for part in detail["loc"]]
-    name = ".".join(keys)
+    """One problem in words."""
+    keys, model = _walk(kind, detail["loc"])
+    name, context = ".".join(keys), detail.get("ctx", {})
     if detail["type"] == "extra_forbidden":
-        return f"unknown key {name!r}, {nearest(keys[-1], _fields_at(kind, keys[:-1]))}"
-    said = str(detail["msg"]).removeprefix("Value error, ")
-    return f"key {name!r}: {said}" if name else said
+        return f"unknown key {name!r}, {nearest(keys[-1], getattr(model, 'model_fields', ()))}"
+    if detail["type"].startswith("union_tag"):
+        key = context["discriminator"].strip("'")
+        names = _tags(model, key)
+        if "tag" not in context:
+            return f"key {name!r}: say which one by {key!r}, valid: {', '.join(names)}"
+        return f"key {name!r}: no {key} is called {context['tag']!r}, {nearest(str(context['tag']), names)}"
+    words = str(detail["msg"]).removeprefix("Value error, ")
+    return f"key {name!r}: {words}" if name else words
 
 
-def _fields_at(kind: type[BaseModel], keys: list[str]) -> list[str]:
-    """Valid keys of the settings class that the path of keys leads to."""
-    found: Any = kind
-    for key in keys:
-        if key.isdigit():
-            continue
-        found = _model_in(found.model_fields[key].annotation) if key in getattr(found, "model_fields", {}) else found
-    return list(getattr(found, "model_fields", {}))
+def _walk(kind: Any, place: Sequence[str | int]) -> tuple[list[str], Any]:
+    """The keys of a place, and the settings class, else the type, that holds its last key (of a tag: that it tells).
+
+    A place such as ("vqa", "data", 0, "vqa_rad", "limitt") has the keys vqa, data, 0 and limitt.
+    """
+    keys, holder = [], kind
+    for part in place:
+        members = _members(kind)
+        fields = next((one.model_fields for one in members if str(part) in one.model_fields), None)
+        tagged = next((one for one in members if part in _literals(one)), None)
+        holder = members[0] if len(members) == 1 else kind
+        if isinstance(part, int) or fields:
+            keys.append(str(part))
+            kind = fields[str(part)].annotation if fields else kind
+        elif tagged:
+            kind = holder = tagged
+        elif not members or len(members) == 1:  # a key that is unknown, or of a plain mapping
+            keys.append(str(part))
+    return [key for key in keys if "[" not in key], kind if kind is not holder and len(_members(kind)) > 1 else holder
 
 
-def _model_in(annotation: Any) -> Any:
-    """The settings class inside an annotation such as `tuple[DataSettings, ...]`."""
+def _members(annotation: Any) -> list[type[BaseModel]]:
+    """The settings classes inside an annotation such as `tuple[DataSettings, ...]`; several of a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        if isinstance(model := _model_in(part), type) and issubclass(model, BaseModel):
-            return model
-    return annotation
+        return [annotation]
+    return [member for part in getattr(annotation, "__args__", ()) for member in _members(part)]
+
+
+def _literals(model: type[BaseModel]) -> list[Any]:
+    """Names by which a class is told from the others of its union: the values of its required literals."""
+    literal = (info for info in model.model_fields.values() if get_origin(info.annotation) is Literal)
+    return [value for info in literal if info.is_required() for value in get_args(info.annotation)]
+
+
+def _tags(annotation: Any, key: str) -> list[str]:
+    fields = [member.model_fields[key] for member in _members(annotation) if key in member.model_fields]
+    return [str(value) for info in fields for value in get_args(info.annotation)]

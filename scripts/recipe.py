@@ -1,70 +1,99 @@
-"""A run is one YAML file: `Recipe`, typed, each room with a section of its own. Contradictions are refused."""
+"""A run is one YAML file: `Recipe`, typed, each room with a section of its own. Contradictions are refused.
 
-from typing import Literal
+What a data set may say comes from the table of its room, so a new set needs no line here.
+"""
 
-from pydantic import Field, model_validator
+import json
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, ValidationInfo, create_model, model_validator
 
 from ..eval.settings import EvalSettings
+from ..grounding.datasets.task_sets import TaskSet
 from ..grounding.evidence.evidence import EvidenceSettings
 from ..grounding.evidence.names import SOURCES, Source
 from ..grounding.recipe import CoreRecipe
 from ..grounding.settings import Settings
 from ..grounding.training.settings import TrainSettings
 from ..grounding.vocabulary.negation import Negation
-from ..report.datasets.covid_notes import CovidNotesSettings
-from ..report.datasets.generic import GenericSettings
-from ..report.datasets.iu_xray import IuXraySettings
-from ..report.datasets.mimic_cxr import MimicCxrSettings
-from ..report.datasets.sets import REPORT_SETS as REPORT_TABLE
-from ..vqa.datasets.derived import DerivedQuestionSettings
-from ..vqa.datasets.vqa_rad import VqaRadSettings
+from ..report.datasets.sets import REPORT_SETS
+from ..vqa.datasets.sets import QUESTION_SETS
 from ..vqa.inference.settings import GenerateSettings
 from ..vqa.model.settings import MllmSettings
 from ..vqa.probes import Probe
 from ..vqa.training.settings import MllmTrainSettings
+from .upgrade import upgrade_recipe
 
-QUESTION_SETS = ("phantom", "vqa_rad", "derived")
-REPORT_SETS = tuple(REPORT_TABLE)
-READERS = tuple(name for name, entry in REPORT_TABLE.items() if entry.has_rows)
-TaskData = Literal["phantom", "vqa_rad", "derived", "covid_notes", "mimic_cxr", "iu_xray", "generic"]
+Table = Mapping[str, TaskSet]
+
+
+class DataEntry(Settings):
+    """One data set of a task: its name, and the keys that it has, those of its own settings class."""
+
+    set: str
+    """Name of the set."""
+
+    def settings(self, table: Table) -> Settings:
+        """The settings of the set's own class."""
+        return table[self.set].settings().model_validate(self.model_dump(exclude={"set"}))
+
+
+if TYPE_CHECKING:
+    QuestionData: TypeAlias = DataEntry
+    ReportData: TypeAlias = DataEntry
+    TextData: TypeAlias = DataEntry
+else:
+
+    def _entries(table: Table) -> Any:
+        """Any one of the sets of a table, told by the key `set`."""
+        kinds = []
+        for name, entry in table.items():
+            kind = entry.settings()
+            tag: Any = (Literal[name], Field(description="Name of the set."))
+            own = create_model(f"{kind.__name__}Entry", __base__=(kind, DataEntry), set=tag)
+            own.__doc__ = kind.__doc__
+            kinds.append(own)
+        return Annotated[reduce(or_, kinds), Field(discriminator="set")]
+
+    QuestionData, ReportData = _entries(QUESTION_SETS), _entries(REPORT_SETS)
+    TextData = _entries({name: entry for name, entry in REPORT_SETS.items() if entry.has_rows})
 
 
 class TaskSection(Settings):
-    """One downstream task: its data and how much of it is scored."""
+    """What every downstream task says."""
 
-    data: TaskData | tuple[TaskData, ...]
-    """phantom, derived from the region sets in `grounding.data`, vqa_rad (questions); phantom, derived likewise,
-    covid_notes, mimic_cxr, iu_xray, or generic: a table of your own (reports). Several sets of questions make a list.
-    """
-    derived: DerivedQuestionSettings = DerivedQuestionSettings()
-    """Used when data is derived; of questions captions are left out, of reports `splits`, `limit` and `seed` count."""
-    vqa_rad: VqaRadSettings = VqaRadSettings()
-    """Used when data is vqa_rad."""
-    covid_notes: CovidNotesSettings = CovidNotesSettings()
-    """Used when data is covid_notes."""
-    mimic_cxr: MimicCxrSettings = MimicCxrSettings()
-    """Used when data is mimic_cxr."""
-    iu_xray: IuXraySettings = IuXraySettings()
-    """Used when data is iu_xray."""
-    generic: GenericSettings = GenericSettings()
-    """Used when data is generic."""
+    data: tuple[DataEntry, ...] = Field(min_length=1)
+    """The data sets."""
     max_test: int | None = None
     """Score at most so many samples of each set, drawn with the recipe's seed; all of them when left out."""
     generate: GenerateSettings = GenerateSettings()
     """Decoding."""
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Names of the data sets."""
+        return tuple(entry.set for entry in self.data)
+
+
+class VqaSection(TaskSection):
+    """Questions: their data and how many are scored."""
+
+    data: tuple[QuestionData, ...] = Field(min_length=1)
+    """Question sets, each with its own keys: `[{set: vqa_rad, path: ...}, {set: phantom}]`."""
+
+
+class ReportSection(TaskSection):
+    """Reports: their data and how many are scored."""
+
+    data: tuple[ReportData, ...] = Field(min_length=1, max_length=1)
+    """One report set with its own keys: `[{set: mimic_cxr, path: ...}]`."""
     negation: Negation = "rules"
-    """Of reports: who tells what a written sentence denies, which then gets no region: rules (ours), negspacy (needs
+    """Who decides what a written sentence denies, which then gets no region: rules (ours), negspacy (needs
     `medglip[negation]`), or off: nobody, every sentence is grounded as affirmed. Truth is read by the rules."""
-
-    @property
-    def sets(self) -> tuple[TaskData, ...]:
-        """The sets, one or several."""
-        return (self.data,) if isinstance(self.data, str) else self.data
-
-    @property
-    def has_truth(self) -> bool:
-        """Whether every report's image has true regions."""
-        return not set(self.sets) & set(READERS) and (self.covid_notes.boxes_only or "covid_notes" not in self.sets)
 
 
 class Mix(Settings):
@@ -94,54 +123,76 @@ class SectionWeights(Settings):
         return self
 
 
-class WarmUp(Settings):
-    """Reports without pictures that the language side reads before the adapters are trained."""
+class AdapterTraining(TrainSettings):
+    """Steps, batches and rates of one training of the language model."""
 
-    data: Literal["mimic_cxr", "iu_xray", "generic"]
-    """Which set; of its part `train`, less texts that equal a scored report word for word."""
-    mimic_cxr: MimicCxrSettings = MimicCxrSettings()
-    """Used when data is mimic_cxr."""
-    iu_xray: IuXraySettings = IuXraySettings()
-    """Used when data is iu_xray."""
-    generic: GenericSettings = GenericSettings()
-    """Used when data is generic."""
-    train: MllmTrainSettings = MllmTrainSettings(
-        train=TrainSettings(steps=200, batch_size=8, learning_rate=5e-4, warmup_steps=10, clip_norm=1.0),
-        group_by_length=True,
-    )
-    """Steps, batches and rates; LoRA of the language side alone is trained."""
+    group_by_length: bool = False
+    """Batches of examples of like length: less padding, other batches than without."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: the same gradients with less memory, a third more time."""
+
+    @property
+    def settings(self) -> MllmTrainSettings:
+        """As the training takes them."""
+        values = self.model_dump(include={"group_by_length", "gradient_checkpointing"})
+        rates = self.model_dump(include=set(TrainSettings.model_fields))
+        return MllmTrainSettings.model_validate({"train": rates, **values})
 
 
-class TuneSettings(MllmTrainSettings):
-    """How both adapters are tuned: same budget, same start."""
+class WarmUp(AdapterTraining):
+    """Reports without images that the language side reads before the adapters are trained; LoRA of it alone learns."""
 
+    data: TextData
+    """Which set, such as `{set: mimic_cxr, path: ...}`; of its split `train`, less texts that equal a scored report
+    word for word."""
+    steps: int = 200
+    """Optimizer steps."""
+    learning_rate: float = 5e-4
+    """Peak of the cosine schedule."""
+    warmup_steps: int = 10
+    """Steps of linear warm-up."""
+    clip_norm: float = 1.0
+    """Gradient norm above which gradients are scaled down."""
+    group_by_length: bool = True
+    """Batches of examples of like length: less padding, other batches than without."""
+
+
+class TuneSettings(AdapterTraining):
+    """How both adapters are trained: same budget, same start."""
+
+    steps: int = 80
+    """Optimizer steps."""
+    warmup_steps: int = 8
+    """Steps of linear warm-up."""
+    clip_norm: float = 1.0
+    """Gradient norm above which gradients are scaled down."""
     mix: Mix | None = None
     """Shares of questions, reports and cited reports in what is drawn; left out: every one of them once an epoch."""
     sections: SectionWeights | None = None
     """Weights of findings and impression in a report with both (`target: both`); left out: all words weigh the same."""
     warm_up: WarmUp | None = None
-    """First LoRA reads the findings and writes the impression of reports without pictures (else writes what there is
+    """First LoRA reads the findings and writes the impression of reports without images (else writes what there is
     from what is known of the study), once a run and seed, kept in `out_dir/warm-up`; both adapters go on from there,
-    with their whole budget. Needs a base that takes prompts without a picture. Left out: no warm-up."""
+    with their whole budget. Needs a base that takes prompts without an image. Left out: no warm-up."""
 
 
 class Recipe(CoreRecipe):
-    """The whole line: image -> regions -> evidence -> LoRA-tuned MLLM -> answer and report -> scores."""
+    """All stages: image -> regions -> evidence -> LoRA-tuned MLLM -> answer and report -> scores."""
 
     evidence: EvidenceSettings = EvidenceSettings()
     """Stage 2: what the language model is given of them."""
     sources: tuple[Source, ...] = ("none", "predicted")
     """Evidence sources to predict with; `none` comes from the adapter trained without evidence."""
     probes: tuple[Probe, ...] = ()
-    """With the sources `none` and `predicted` also ask with changed pictures: `blank`, `shuffled` (another image's),
+    """With the sources `none` and `predicted` also ask with changed images: `blank`, `shuffled` (another image's),
     `text_only`, `flipped`; and `absent`, pairs of a label that is there and one that is not. They go to `probes/`."""
     mllm: MllmSettings = MllmSettings()
     """Stage 3: base model and LoRA."""
     mllm_train: TuneSettings = TuneSettings()
     """Stage 3: training; both adapters get the same budget and seed."""
-    vqa: TaskSection | None = None
+    vqa: VqaSection | None = None
     """Stage 4: questions."""
-    report: TaskSection | None = None
+    report: ReportSection | None = None
     """Stage 4: reports."""
     eval: EvalSettings = EvalSettings()
     """Stage 5: scores and intervals."""
@@ -149,36 +200,57 @@ class Recipe(CoreRecipe):
     @property
     def validation_split(self) -> str:
         """Split whose loss chooses the adapters' checkpoints; "" for none: what is scored chooses nothing."""
-        return "val" if self.mllm_train.train.validate_every and self.eval_split == "test" else ""
+        return "val" if self.mllm_train.validate_every and self.eval_split == "test" else ""
+
+    @property
+    def _oracle(self) -> Source | None:
+        """A source that needs true regions."""
+        return next((source for source in self.sources if SOURCES[source].needs_truth), None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_spelling(cls, values: Any, info: ValidationInfo) -> Any:
+        is_run = bool(info.context and info.context.get("is_run"))
+        return upgrade_recipe(values, is_run=is_run) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> "Recipe":
-        if self.mllm_train.train.validate_every and self.eval_split == "val":
-            raise ValueError("key 'mllm_train.train.validate_every': split val is scored, so it cannot choose weights")
-        tasks = {"vqa": self.vqa, "report": self.report}
-        wanted = {"vqa": QUESTION_SETS, "report": REPORT_SETS}
-        for name, task in tasks.items():
-            if task and (not task.sets or set(task.sets) - set(wanted[name]) or len(set(task.sets)) < len(task.sets)):
-                raise ValueError(f"key '{name}.data': {task.data!r} is not {name} data, valid: {wanted[name]}")
-        if self.report and len(self.report.sets) > 1:
-            raise ValueError("key 'report.data': one set of reports a run")
-        if self.phantoms is None and any(task and "phantom" in task.sets for task in tasks.values()):
-            raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
-        if any(task and "derived" in task.sets for task in tasks.values()) and not self.grounding.data:
-            raise ValueError("key 'grounding.data': 'derived' questions and reports need region sets")
-        oracle = next((source for source in self.sources if SOURCES[source].needs_truth), None)
-        if self.vqa and self.vqa.sets == ("vqa_rad",) and oracle:
-            raise ValueError(f"key 'sources': {oracle!r} needs true regions, and vqa_rad has none")
-        if self.report and set(self.report.sets) & set(READERS) and oracle:
-            raise ValueError(f"key 'sources': {oracle!r} needs true regions, and {self.report.data} has none")
-        if self.report and not self.report.has_truth and oracle:
-            raise ValueError(
-                f"key 'report.covid_notes.boxes_only': {oracle!r} needs true regions, and not every note has"
-            )
-        if self.vqa and self.vqa.sets == ("vqa_rad",) and "absent" in self.probes:
-            raise ValueError("key 'probes': 'absent' needs images whose labels are known, and vqa_rad has none")
+        if self.mllm_train.validate_every and self.eval_split == "val":
+            raise ValueError("key 'mllm_train.validate_every': split val is scored, so it cannot choose weights")
+        sections: list[tuple[str, TaskSection, Table]] = []
+        if self.vqa:
+            sections.append(("vqa", self.vqa, QUESTION_SETS))
+        if self.report:
+            sections.append(("report", self.report, REPORT_SETS))
+        for name, section, table in sections:
+            self._check_sets(name, section, table)
+        if self.report and (oracle := self._oracle):
+            entry, own = REPORT_SETS[self.report.sets[0]], self.report.data[0]
+            if entry.regions_key and not getattr(own, entry.regions_key):
+                key = f"report.data.{entry.regions_key}"
+                raise ValueError(f"key '{key}': {oracle!r} needs true regions, not every image has them")
+        if self.vqa and "absent" in self.probes and not any(QUESTION_SETS[name].has_regions for name in self.vqa.sets):
+            names = ", ".join(self.vqa.sets)
+            raise ValueError(f"key 'probes': 'absent' needs images whose labels are known, and {names} has none")
         if self.probes and self.vqa is None:
             raise ValueError("key 'probes': they ask questions, so the section 'vqa' is needed")
         if not self.evidence.forms and set(self.sources) - {"none"}:
             raise ValueError("key 'evidence.forms': empty, yet 'sources' asks for evidence")
         return self
+
+    def _check_sets(self, name: str, section: TaskSection, table: Table) -> None:
+        """What a set needs of the recipe, by its row in the table."""
+        if twice := next((one for one in section.sets if section.sets.count(one) > 1), None):
+            raise ValueError(f"key '{name}.data': the set {twice!r} is there twice")
+        needs = {table[one].needs for one in section.sets}
+        if "phantoms" in needs and self.phantoms is None:
+            raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
+        if "region_sets" in needs and not self.grounding.data:
+            raise ValueError("key 'grounding.data': 'derived' questions and reports need region sets")
+        if (oracle := self._oracle) and not any(table[one].has_regions for one in section.sets):
+            raise ValueError(f"key 'sources': {oracle!r} needs true regions, and {', '.join(section.sets)} has none")
+
+
+def read_run_recipe(file: Path) -> Recipe:
+    """The recipe that a run wrote beside its output, by this version or by version 0.1. Raises `ValueError`."""
+    return Recipe.model_validate(json.loads(file.read_text()), context={"is_run": True})

@@ -13,6 +13,7 @@ from ...grounding.bad_input import BadInput
 from .data import assets, data
 from .eval import evaluation
 from .grounding import grounding
+from .recipe import recipe as recipes
 from .report import report
 from .vqa import vqa
 
@@ -29,6 +30,7 @@ app.add_typer(vqa, name="vqa")
 app.add_typer(report, name="report")
 app.add_typer(evaluation, name="eval")
 app.add_typer(data, name="data")
+app.add_typer(recipes, name="recipe")
 app.add_typer(assets, name="assets")
 
 

@@ -148,7 +148,7 @@ def _run_cell(base: Pipeline, grid: Grid, forms: tuple[Form, ...], seed: int, ou
 
 def cell_recipe(recipe: Recipe, forms: tuple[Form, ...], seed: int, folder: Path) -> Recipe:
     """The recipe with other forms, and another seed of weights and training; data and shuffling keep the recipe's."""
-    tuning = recipe.mllm_train.model_copy(update={"train": recipe.mllm_train.train.model_copy(update={"seed": seed})})
+    tuning = recipe.mllm_train.model_copy(update={"seed": seed})
     changes: dict[str, Any] = {
         "out_dir": folder,
         "sources": (BASELINE,),

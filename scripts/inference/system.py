@@ -28,7 +28,7 @@ from ...vqa.model.settings import MllmSettings
 from ...vqa.model.shipped import FACTS, is_shipped, shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.publish.facts import read_facts
-from ..recipe import Recipe
+from ..recipe import Recipe, read_run_recipe
 
 DEFAULT_RUN = Path("runs/quickstart")
 SMALL_BASE = "smollm2-135m"
@@ -163,7 +163,7 @@ class RunSystem(TrainedSystem):
         if not self.run.is_run:
             raise BadInput("no run in this folder.", file=folder, fix="`make quickstart` makes runs/quickstart")
         self.folder, self.checkpoint, self.chosen = folder, checkpoint, adapter
-        self._recipe = Recipe.model_validate_json(self.run.recipe_file.read_text())
+        self._recipe = read_run_recipe(self.run.recipe_file)
 
     @property
     def recipe(self) -> Recipe:

@@ -69,10 +69,10 @@ def _recipe(run: Path) -> "Recipe | None":
     path = run / "recipe.json"
     if not path.is_file():
         return None
-    from ..recipe import Recipe
+    from ..recipe import read_run_recipe
 
     try:
-        return Recipe.model_validate_json(path.read_text())
+        return read_run_recipe(path)
     except ValueError:
         return None  # of another version: the page then shows its text and finds images by other ways
 

@@ -1,4 +1,4 @@
-"""Questions, captions and reports derived from a recipe's region sets; the first two once a run, `derived.jsonl`."""
+"""Questions and captions derived from a recipe's region sets, once a run, in `derived.jsonl`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,13 +6,10 @@ from pathlib import Path
 from datasets import Dataset
 
 from ...grounding.bad_input import Skipped
-from ...grounding.datasets.schema import images as images_of
 from ...grounding.files import sha256, write_atomic
 from ...grounding.recipe import CoreRecipe
 from ...grounding.training.stage import HeldOut, core_images
-from ...report.derived import to_reports
-from ...report.task import Report
-from ...vqa.derived.derive import chosen_rows, derive, write
+from ...vqa.derived.derive import derive, write
 from ...vqa.derived.settings import DeriveSettings
 
 
@@ -34,12 +31,6 @@ def derived_items(recipe: CoreRecipe, settings: DeriveSettings, skipped: Skipped
     """The file of the items derived from the recipe's region sets, and their images."""
     images = core_images(recipe, HeldOut(), skipped)
     return derived_file(recipe, settings, lambda: images), images
-
-
-def derived_reports(recipe: CoreRecipe, settings: DeriveSettings, skipped: Skipped) -> list[Report]:
-    """What the regions of the recipe's sets say of themselves. Raises `BadInput` where no study is of the splits."""
-    data = core_images(recipe, HeldOut(), skipped)
-    return to_reports(images_of(data.select(chosen_rows(data, settings))))
 
 
 def without_phantoms(recipe: CoreRecipe) -> CoreRecipe:

@@ -17,13 +17,13 @@ from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, wi
 from ...grounding.evidence.flipped import InMirror
 from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
-from ...grounding.files import write_atomic
+from ...grounding.files import refuse_other, write_atomic
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.records import Task
-from ...grounding.run_folder import RunFolder
+from ...grounding.run_folder import RunFolder, is_complete
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import learned_among, refuse_learned
 from ...grounding.training.stage import HeldOut, core_images, draw_phantoms, looked_for, train_core
@@ -32,7 +32,7 @@ from ...report.task import Report
 from ...vqa.model.shipped import shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question, TaskItem
-from ..recipe import Recipe
+from ..recipe import Recipe, read_run_recipe
 from .tasks import TASKS
 
 Adapter = Literal["plain", "grounded"]
@@ -204,20 +204,28 @@ class Pipeline:
         ]
 
 
-def claim(recipe: Recipe) -> None:
-    """Keep the recipe beside its output. Raises `BadInput` if the folder holds a run of other settings.
+FREE = ("name", "title", "eval", "probes", "sources")
+"""Keys of a recipe that change nothing that was trained: scores are made anew, probes and sources add records."""
 
-    How it is scored may change, as scores are made anew from the records at every call; and probes, which add records.
+
+def claim(recipe: Recipe) -> None:
+    """Keep the recipe beside its output. Raises `BadInput` with the keys if the folder holds a run of other settings.
+
+    Those that change nothing that was trained may differ: `FREE`; with a core taken as it is how much is scored (what
+    it learned is refused anyway); and, before there is an adapter, more steps of the core, which then goes on.
     """
-    path = RunFolder(recipe.out_dir).recipe_file
-    mine = recipe.model_dump_json(indent=1)
-    if path.exists() and path.read_text() != mine:
-        theirs = Recipe.model_validate_json(path.read_text())
-        lasting = [key for key in Recipe.model_fields if key not in ("eval", "probes")]
-        if keys := [key for key in lasting if getattr(theirs, key) != getattr(recipe, key)]:
-            raise BadInput(
-                f"{recipe.out_dir} holds a run of other settings (differs in {', '.join(keys)}).",
-                file=path,
-                fix="give another out_dir, or remove the folder to start anew",
-            )
-    write_atomic(path, mine)
+    folder = RunFolder(recipe.out_dir)
+    if folder.is_run:
+        theirs, ours = (one.model_dump(mode="json") for one in (read_run_recipe(folder.recipe_file), recipe))
+        for values in (theirs, ours):
+            for key in FREE:
+                del values[key]
+            del values["grounding"]["memory_gb"]
+            for task in TASKS if recipe.grounding.core else ():
+                values[task] = values[task] and {**values[task], "max_test": None}
+        old, new = theirs["grounding"]["train"], ours["grounding"]["train"]
+        if old["steps"] < new["steps"] and not any(is_complete(folder.adapter_dir(kind)) for kind in ADAPTERS):
+            old["steps"] = new["steps"]
+        fix = "give another out_dir, or remove the folder to start anew"
+        refuse_other(theirs, ours, f"{recipe.out_dir} holds a run of other settings", folder.recipe_file, fix)
+    write_atomic(folder.recipe_file, recipe.model_dump_json(indent=1))

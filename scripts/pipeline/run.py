@@ -131,7 +131,7 @@ def tune(pipeline: Pipeline, kind: Adapter) -> GroundedMLLM:
             model,
             examples,
             shown,
-            recipe.mllm_train,
+            recipe.mllm_train.settings,
             pipeline.folder.training_dir(kind),
             name=f"adapter {kind}",
             held_out=[example for own in validation.values() for example in own],

@@ -13,22 +13,23 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 
 from ...grounding.bad_input import Skipped
-from ...grounding.datasets.phantoms import dataset as phantom
 from ...grounding.evidence.evidence import EvidenceSettings
 from ...grounding.evidence.names import Source
 from ...grounding.records import Task
+from ...grounding.training.stage import HeldOut, core_images
 from ...grounding.vocabulary.negation import engine_named
-from ...report.datasets.load import load_reports
-from ...report.datasets.phantom import read_reports as read_phantom_reports
+from ...report.datasets.sets import REPORT_SETS, ReportContext
+from ...report.datasets.sets import read_set as read_reports
 from ...report.records import ReportTruth
 from ...report.task import Report
 from ...report.text.citation_targets import to_cited
 from ...report.text.judge import finding_labels
-from ...vqa.datasets.sets import QUESTION_SETS, ReadContext, read_set
+from ...vqa.datasets.sets import QUESTION_SETS, ReadContext
+from ...vqa.datasets.sets import read_set as read_questions
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Job, Question, TaskItem
 from ..recipe import Mix, Recipe, TaskSection
-from .derived_data import derived_items, derived_reports, without_phantoms
+from .derived_data import derived_items, without_phantoms
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -92,22 +93,20 @@ class Questions(TaskRow[Question]):
         """Of several sets `meta.set` names that of a question."""
         if (task := recipe.vqa) is None:
             return []
-        questions: list[Question] = []
-        for name in task.sets:
-            own = cut_to_max(self._read_set(name, recipe, phantom_dir, skipped), recipe, task.max_test)
-            questions += own if len(task.sets) == 1 else [replace(q, meta={**q.meta, "set": name}) for q in own]
-        return questions
-
-    def _read_set(self, name: str, recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Question]:
-        assert recipe.vqa is not None
-        source = without_phantoms(recipe) if "phantom" in recipe.vqa.sets else recipe
+        source = without_phantoms(recipe) if "phantom" in task.sets else recipe
         context = ReadContext(
             seed=recipe.seed,
             phantom_dir=phantom_dir,
             derive=lambda settings: derived_items(source, settings, skipped),
         )
-        settings = getattr(recipe.vqa, name, None) or QUESTION_SETS[name].settings()()
-        return read_set(name, settings, context, skipped)
+        questions: list[Question] = []
+        for entry in task.data:
+            items = read_questions(entry.set, entry.settings(QUESTION_SETS), context, skipped)
+            items = cut_to_max(items, recipe, task.max_test)
+            questions += (
+                items if len(task.data) == 1 else [replace(q, meta={**q.meta, "set": entry.set}) for q in items]
+            )
+        return questions
 
     def draws(self, examples: list[Example], mix: Mix, cites: bool) -> list[tuple[list[Example], float]]:
         """One kind."""
@@ -135,15 +134,13 @@ class Reports(TaskRow[Report]):
         """One set."""
         if (task := recipe.report) is None:
             return []
-        name, left_out = task.sets[0], Skipped()
-        if phantom_dir and name == "phantom":
-            reports = read_phantom_reports(phantom_dir, phantom.read(phantom_dir))
-        elif name == "derived":
-            reports = derived_reports(recipe, task.derived, skipped)
-        else:
-            reports, left_out = load_reports(name, settings=getattr(task, name), seed=recipe.seed)
-        skipped.entries += left_out.entries
-        return cut_to_max(reports, recipe, task.max_test)
+        context = ReportContext(
+            seed=recipe.seed,
+            phantom_dir=phantom_dir,
+            region_images=lambda: core_images(recipe, HeldOut(), skipped),
+        )
+        (entry,) = task.data
+        return cut_to_max(read_reports(entry.set, entry.settings(REPORT_SETS), context, skipped), recipe, task.max_test)
 
     def example(self, item: Report, example: Example, recipe: Recipe, shown: EvidenceSettings) -> Example:
         """Asked to cite where the evidence asks for it; its sections weighed where the recipe weighs them."""

@@ -14,6 +14,7 @@ from ...grounding.run_folder import RunFolder, is_complete, mark_complete
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import write_learned
 from ...report.datasets.load import load_texts
+from ...report.datasets.sets import REPORT_SETS
 from ...report.datasets.texts import ReportText, text_example
 from ...report.task import Report
 from ...vqa.model.grounded_mllm import GroundedMLLM, load
@@ -48,7 +49,7 @@ def _train(pipeline: Pipeline, settings: WarmUp, folder: Path) -> None:
         raise BadInput(problem, fix="leave mllm_train.warm_up out, or take another base")
     examples = text_examples(pipeline, settings)
     with language_alone(model):
-        train(model, examples, PLAIN, settings.train, folder.with_name(f"train-{folder.name}"), "warm-up")
+        train(model, examples, PLAIN, settings.settings, folder.with_name(f"train-{folder.name}"), "warm-up")
     if processes().is_main_process:
         model.save(folder, PLAIN)
         write_learned(folder, (), pipeline.aligned_dir)
@@ -58,8 +59,8 @@ def _train(pipeline: Pipeline, settings: WarmUp, folder: Path) -> None:
 
 def text_examples(pipeline: Pipeline, settings: WarmUp) -> list[Example]:
     """Prompts without picture of the set's part `train`; what is left out is listed with the run's."""
-    chosen = getattr(settings, settings.data)
-    texts, skipped = load_texts(settings.data, settings=chosen, split="train", seed=pipeline.recipe.seed)
+    own, seed = settings.data.settings(REPORT_SETS), pipeline.recipe.seed
+    texts, skipped = load_texts(settings.data.set, settings=own, split="train", seed=seed)
     pipeline.skipped.entries += skipped.entries
     held_out = (pipeline.recipe.eval_split, pipeline.recipe.validation_split)
     kept = unseen(texts, [report for report in pipeline.reports if report.image.split in held_out])
