@@ -48,10 +48,8 @@ def arrange(
     if split == "official":
         return list(rows)
     rows = [row for row in rows if row.phrase_type != FRAME]
-    return rows if split == "official_no_frame" else _image_grouped(rows, seed, val_fraction)
-
-
-def _image_grouped(rows: Sequence[QuestionRow], seed: int, val_fraction: float) -> list[QuestionRow]:
+    if split == "official_no_frame":
+        return rows
     groups = image_groups(rows)
     names = [groups[image_names(row)[0]] for row in rows]
     parts: defaultdict[str, set[str]] = defaultdict(set)
@@ -66,7 +64,11 @@ def _image_grouped(rows: Sequence[QuestionRow], seed: int, val_fraction: float) 
 
 
 def _sides(parts: dict[str, set[str]], seed: int, val_fraction: float) -> dict[str, str]:
-    """The part of each group, from the official parts of its rows."""
+    """The part of each group, from the official parts of its rows.
+
+    official parts of the group     train    val, train    test    test, train
+    its part                        train    val           test    half of them test, the others train
+    """
     mixed = {name for name, found in parts.items() if "test" in found and len(found) > 1}
     chosen = held_out([f"test: {name}" for name in mixed], MIXED_TO_TEST, seed)
     side = {name: next(part for part in ("test", "val", "train") if part in found) for name, found in parts.items()}

@@ -22,7 +22,9 @@ def start_of(folder: Path, lora: Mapping[str, Any], base: str) -> Path:
     if not (folder / FILE).is_file():
         raise BadInput("no aligned adapter.", file=folder, fix="make one with `medglip vqa align`")
     facts = json.loads((folder / FILE).read_text())
-    if not _is_same(facts, base):
+    # the fingerprint does not differ between machines; shipped folders have one
+    fingerprint = facts.get("base_fingerprint")
+    if base_fingerprint(base) != fingerprint if fingerprint else base_sha256(base) != facts["base_sha256"]:
         raise BadInput(
             f"aligned on other weights of {facts['base']!r} than those here; is it another core's image tower?",
             file=folder,
@@ -38,13 +40,6 @@ def knows_regions(folder: Path) -> bool:
     """Whether an alignment taught the folder's region projector; False where there was none, or none with regions."""
     file = folder / FILE
     return file.is_file() and "regions" in json.loads(file.read_text()).get("stages", {})
-
-
-def _is_same(facts: Mapping[str, Any], base: str) -> bool:
-    """By what does not differ between machines, where the folder knows it: shipped ones do."""
-    if theirs := facts.get("base_fingerprint"):
-        return base_fingerprint(base) == theirs
-    return base_sha256(base) == facts["base_sha256"]
 
 
 def base_sha256(base: str) -> str:

@@ -26,15 +26,13 @@ def shipped_core(digest: str) -> str | None:
 
 def core_sha256(folder: Path | None) -> str | None:
     """Of names and values in fp32, so that the same weights saved in another precision are the same; None: no core."""
-    if folder is None or not (folder / "model.safetensors").is_file() or _model_type(folder) != "medglip":
+    if folder is None or not (folder / "model.safetensors").is_file():
+        return None
+    file = folder / "config.json"
+    config: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if config.get("model_type") != "medglip":
         return None
     digest = hashlib.sha256()
     weights = load_file(folder / "model.safetensors")
     update_with_weights(digest, {name: tensor.float() for name, tensor in weights.items()})
     return digest.hexdigest()
-
-
-def _model_type(folder: Path) -> str:
-    file = folder / "config.json"
-    found: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return str(found.get("model_type"))

@@ -170,13 +170,18 @@ def load(
     if settings.dtype not in family.dtypes:
         raise BadInput(f"{family.name} overflows in {settings.dtype}.", fix=f"mllm.dtype: {family.dtypes[-1]}")
     add_region_token(processor.tokenizer, model)
-    start = adapter or _aligned(settings, base)
+    start = adapter
+    if start is None and settings.aligned:  # checked: another base or other LoRA settings are refused
+        start = start_of(shipped_folder("aligned", settings.aligned), settings.lora.model_dump(mode="json"), base)
     if start is not None:
         _check_adapter(start, model, embedding_dim)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         lora = _load_adapter(model, start) if start is not None else add_lora(model, settings.lora, family)
-        mllm = GroundedMLLM(_in_fp32(lora), processor, settings, embedding_dim, settings.base)
+        for parameter in lora.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()  # what is trained stays in fp32
+        mllm = GroundedMLLM(lora, processor, settings, embedding_dim, settings.base)
     mllm.core = core_of(vision)
     if adapter is not None:
         _load_projector(mllm, adapter)
@@ -208,13 +213,6 @@ def _check_core(start: Path, core: dict[str, str]) -> None:
             file=start,
             fix="align on this recipe's core, or leave out mllm.aligned",
         )
-
-
-def _aligned(settings: MllmSettings, base: str) -> Path | None:
-    """Where a fresh adapter starts; its region projector only if that alignment showed regions."""
-    if not settings.aligned:
-        return None
-    return start_of(shipped_folder("aligned", settings.aligned), settings.lora.model_dump(mode="json"), base)
 
 
 def resolve(base: str, vision: Path | None) -> str:
@@ -282,10 +280,3 @@ def _load_adapter(model: Any, adapter: Path) -> PeftModel:
         raise BadInput(
             f"adapter of another architecture: {first}", file=adapter, fix="load it with the base it was trained with"
         ) from error
-
-
-def _in_fp32(model: PeftModel) -> PeftModel:
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    return model
