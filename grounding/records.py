@@ -56,14 +56,11 @@ class RecordFile:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            self._cut_torn_line()
+            data = path.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                os.truncate(path, whole)
         self.done = {row["id"] for row in read_lines(path)} if path.exists() else set[str]()
-
-    def _cut_torn_line(self) -> None:
-        data = self.path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            os.truncate(self.path, whole)
 
     def append(self, records: list[PredictionRecord]) -> None:
         """Write the records that are not there yet, in one flush to disk."""

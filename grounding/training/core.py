@@ -36,7 +36,7 @@ from .examples import chances, collator, datasets_of, draw, load_examples
 from .loop import fit, processes
 from .model_card import facts_of, write_card
 from .provenance import training_pictures, write_learned
-from .settings import GroundingSettings, ModelSettings
+from .settings import GroundingSettings
 from .validation import blind_strides, calibrate, mean_iou
 
 Score = Callable[[MedGlipGrounder, list[AnnotatedImage]], Mapping[str, float]]
@@ -107,6 +107,9 @@ def _start(settings: GroundingSettings, rows: Dataset) -> tuple[MedGlipModel, Me
 def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
     """An untrained core; its weights come from the training's seed, the global generator is left as it was."""
     sizes = settings.model
+    text_config = text_settings(sizes.text_start, sizes.max_phrase_tokens)
+    if sizes.text_start == SCRATCH:
+        text_config |= {"vocab_size": vocabulary_size, "num_hidden_layers": sizes.text_layers}
     config = MedGlipConfig(
         vision_config={
             "image_size": sizes.image_size,
@@ -115,7 +118,7 @@ def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
             "depths": list(sizes.depths),
             **vision_settings(sizes.image_start),
         },
-        text_config=_text_config(sizes, vocabulary_size),
+        text_config=text_config,
         width=sizes.width,
         num_fusion_layers=sizes.num_fusion_layers,
         num_head_convs=sizes.num_head_convs,
@@ -133,13 +136,6 @@ def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
     if sizes.frozen_text:
         freeze_text(model.phrase_encoder)
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-
-def _text_config(sizes: ModelSettings, vocabulary_size: int) -> dict[str, Any]:
-    config = text_settings(sizes.text_start, sizes.max_phrase_tokens)
-    if sizes.text_start == SCRATCH:
-        return config | {"vocab_size": vocabulary_size, "num_hidden_layers": sizes.text_layers}
-    return config
 
 
 def _claim(out_dir: Path, settings: GroundingSettings) -> None:
@@ -235,16 +231,12 @@ def continue_from(
     model.config.vision_config.image_size = size  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
     model.config.calibration = None
     if fine_masks and not model.config.fine_masks:
-        model = _with_fine_masks(model)
+        config = model.config
+        assert isinstance(config, MedGlipConfig)
+        config.fine_masks = True
+        finer = MedGlipModel(config)
+        finer.load_state_dict({**finer.state_dict(), **model.state_dict()})
+        model = finer
     processor.image_size = size
     freeze(model.image_tower, frozen_rows)
     return model.to(memory_format=torch.channels_last), processor  # pyright: ignore[reportCallIssue]
-
-
-def _with_fine_masks(model: MedGlipModel) -> MedGlipModel:
-    config = model.config
-    assert isinstance(config, MedGlipConfig)
-    config.fine_masks = True
-    finer = MedGlipModel(config)
-    finer.load_state_dict({**finer.state_dict(), **model.state_dict()})
-    return finer

@@ -69,7 +69,10 @@ def fine_tune(
     check_tunable(grounder)
     folder, model, processor = out_dir / "model", grounder.model, grounder.processor
     rows = split_of(images, "train")
-    claim_folder(out_dir / "settings.json", _ingredients(grounder, rows, settings), OTHER_TRAINING)
+    own = settings.model_dump(mode="json", exclude={"train": {"steps"}, "memory_gb": True})
+    studies = sha256(json.dumps([list(rows[name]) for name in ("dataset", "image_id", "phrases")]))
+    ingredients = own | {"detector": grounder.fingerprint, "studies": studies}
+    claim_folder(out_dir / "settings.json", ingredients, OTHER_TRAINING)
     if finished_steps(folder) >= settings.train.steps:
         return folder
     skipped = Skipped()
@@ -102,13 +105,6 @@ def check_tunable(grounder: Grounder) -> None:
     if kind not in DINO:
         fix = "`medglip grounding train`" if kind == "medglip" else f"a detector of {' or '.join(DINO)}"
         raise BadInput(f"a checkpoint of {kind!r} cannot be fine-tuned here.", fix=f"take {fix}")
-
-
-def _ingredients(grounder: ZeroShotGrounder, rows: Dataset, settings: FineTuneSettings) -> dict[str, Any]:
-    """What a training is made of, for `claim`: settings but for its length, the detector, the training studies."""
-    told = settings.model_dump(mode="json", exclude={"train": {"steps"}, "memory_gb": True})
-    images = sha256(json.dumps([list(rows[name]) for name in ("dataset", "image_id", "phrases")]))
-    return told | {"detector": grounder.fingerprint, "studies": images}
 
 
 def prepare(model: Any, processor: Any, settings: FineTuneSettings) -> None:

@@ -43,16 +43,16 @@ class HeldOut:
         """The rows without those of split train whose image or group is held out."""
         if not (self.images and len(data)):
             return data
-        parts = [self._may_stay(*columns) for columns in _columns(data, "split", "image_path", "group")]
+        parts: list[list[bool]] = []
+        for columns in _columns(data, "split", "image_path", "group"):
+            stays_here: list[bool] = []
+            for split, name, group in zip(*columns, strict=True):
+                path = Path(name).resolve() if split == "train" else None
+                is_held_out = path and (str(path) in self.images or _patient(path, group) in self.groups)
+                stays_here.append(not is_held_out)
+            parts.append(stays_here)
         stays = np.concatenate([np.array(part, bool) for part in parts])
         return data if stays.all() else data.select(np.flatnonzero(stays))
-
-    def _may_stay(self, splits: list[str], paths: list[str], groups: list[str]) -> list[bool]:
-        found = []
-        for split, name, group in zip(splits, paths, groups, strict=True):
-            path = Path(name).resolve() if split == "train" else None
-            found.append(path is None or not (str(path) in self.images or _patient(path, group) in self.groups))
-        return found
 
 
 def _patient(path: Path, group: str) -> tuple[str, str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from ...grounding.bad_input import BadInput
 from ...grounding.files import file_sha256
 from ...grounding.imaging.read import is_dicom, read_image
-from ...grounding.types import AnnotatedImage, parse_modality
+from ...grounding.modalities import parse_modality
+from ...grounding.types import AnnotatedImage
 from ...report.task import Report
 
 
