@@ -50,7 +50,7 @@ def refuse_learned(folder: Path, scored: Iterable[Path]) -> None:
         raise BadInput(
             f"{len(shared)} of {len(pictures)} scored pictures taught the core {folder.name!r}, first {min(shared)}.",
             file=folder / FILE,
-            fix="score others, or train a core in this recipe (grounding.settings): it leaves out what is scored",
+            fix="score others, or train a core in this recipe (leave grounding.core out): it leaves out what is scored",
         )
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from ...eval.catalog import tested_metrics
 from ...eval.compare import compare_runs
-from ...eval.probes import IMAGE_PROBES, ORIGINAL
+from ...eval.probes import IMAGE_PROBES, ORIGINAL, probe
 from ...eval.records import Record, read_records
 from ...eval.score import EvalSettings, score
 from ...eval.table import by_metric, table
@@ -30,9 +30,10 @@ from ..inference.system import source_named
 from ..pipeline.pipeline import Pipeline
 from ..pipeline.run import tune_and_predict
 from ..recipe import Recipe
-from .ablate_probes import Changed, drops
 from .forest import forest_svg
 
+Changed = Mapping[str, Mapping[str, Sequence[Record]]]
+"""Row of the grid -> `original` and each probe -> records of the same questions."""
 BASELINE: Source = "none"
 POOLED = (
     "Answers of all seeds are pooled: a sample counts once a seed, in the cluster of its image, so a value is the mean "
@@ -201,7 +202,7 @@ def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
     for name in sets:
         part: Cells = {key: [r for r in records if _set(r) == name] for key, records in cells.items()}
         found = _compared({key: records for key, records in part.items() if records}, grid, settings, task)
-        lost, told = drops(_of_set(changed, name), settings)
+        lost, told = probe_drops(_of_set(changed, name), settings)
         found = replace(found, facts=found.facts | {"probes": lost}, text=f"{found.text}\n\n{told}") if lost else found
         facts |= {"sets": facts.get("sets", {}) | {name: found.facts}} if name else found.facts
         texts.append(f"## {name}\n\n{found.text}" if name else found.text)
@@ -225,6 +226,27 @@ def _changed_pictures(cells: "Cells", grid: Grid, probes: Sequence[Probe], out: 
         for source, forms in rows
         if under
     }
+
+
+def probe_drops(changed: Changed, settings: EvalSettings) -> tuple[dict[str, Any], str]:
+    """Numbers and a table: scores with the own picture less those under each probe, over the questions of both.
+
+    p-values: paired permutation of clusters, Holm within a row. Nothing where no records are.
+    """
+    found = {
+        row: probe(list(sources.values()), [f"{row} {name}" for name in sources], settings)
+        for row, sources in changed.items()
+        if all(sources.values())
+    }
+    if not found:
+        return {}, ""
+    lines = {f"{row} minus {name}": cells for row, one in found.items() for name, cells in one.drops.items()}
+    facts = {
+        row: {name: {metric: asdict(cell) for metric, cell in cells.items()} for name, cells in one.drops.items()}
+        for row, one in found.items()
+    }
+    shown = table(by_metric(lines, tested_metrics("vqa")), "markdown", "evidence, less the changed picture")
+    return facts, f"Drops where the picture is changed (Holm within a row of the grid):\n\n{shown}"
 
 
 def _of_set(changed: Changed, name: str) -> Changed:
