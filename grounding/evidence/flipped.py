@@ -1,7 +1,7 @@
-"""A grounder in front of a mirror: what is found in flipped pictures, told of the pictures as they are stored.
+"""A grounder in front of a mirror: what it finds in flipped images, in the frame and words of the stored ones.
 
-The probe `flipped` shows flipped pictures, and mirrors the evidence of the stored ones. With this evidence its boxes
-and embeddings are those of the flipped picture itself, as if that had been stored.
+The probe `flipped` shows flipped images, and mirrors the evidence of the stored ones. With this evidence its boxes
+and embeddings are those of the flipped image itself, as if that had been stored.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from .controls import mirror_region
 
 
 class InMirror(Grounder):
-    """Looks for the mirrored phrases, and mirrors what is found; embeddings stay those of the flipped pictures.
+    """Looks for the mirrored phrases, and mirrors what is found; embeddings stay those of the flipped images.
 
-    `grounder`: reads pictures flipped left to right (`MedGlipGrounder.mirrored`, or the oracle that embeds with it).
+    `grounder`: reads images flipped left to right (`MedGlipGrounder.mirrored`, or the oracle that embeds with it).
     """
 
     def __init__(self, grounder: Grounder):
@@ -27,17 +27,16 @@ class InMirror(Grounder):
         self.depends_on_annotations = grounder.depends_on_annotations
 
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
-        """For each study the regions of its phrases, best first, boxes in pixels of the stored image."""
-        flipped = [mirrored_image(image) for image in images]
-        found = self.grounder.ground(flipped, [[mirror(phrase)[0] for phrase in row] for row in phrases])
-        return [_mirrored(row, image) for row, image in zip(found, images, strict=True)]
+        """For each image the regions of its phrases, best first, boxes in pixels of the stored image."""
+        flipped = [mirror_image(image) for image in images]
+        regions = self.grounder.ground(flipped, [[mirror(phrase)[0] for phrase in row] for row in phrases])
+        return [
+            [mirror_region(region, image.size_px[0]) for region in row]
+            for row, image in zip(regions, images, strict=True)
+        ]
 
 
-def mirrored_image(image: AnnotatedImage) -> AnnotatedImage:
-    """What is known of the study, in places and words of its flipped picture; the file is the stored one."""
-    phrases = tuple(mirror(phrase)[0] for phrase in image.phrases)
-    return replace(image, regions=tuple(_mirrored(image.regions, image)), phrases=phrases)
-
-
-def _mirrored(regions: Sequence[Region], image: AnnotatedImage) -> list[Region]:
-    return [mirror_region(region, image.size_px[0]) for region in regions]
+def mirror_image(image: AnnotatedImage) -> AnnotatedImage:
+    """What is known of the image, in places and words of its flipped pixels; the file is the stored one."""
+    regions = tuple(mirror_region(region, image.size_px[0]) for region in image.regions)
+    return replace(image, regions=regions, phrases=tuple(mirror(phrase)[0] for phrase in image.phrases))

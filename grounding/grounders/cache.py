@@ -77,39 +77,40 @@ def regions_of(
     stored = _read(folder, set(keys.values()))
     have = set(stored["key"].to_pylist())
     # the same image under two ids has one key: it is grounded once
-    missing = list({key: place for place, key in keys.items() if key not in have}.values())
+    missing = list({key: index for index, key in keys.items() if key not in have}.values())
     fresh: list[Path] = []
     bar = tqdm(total=len(missing), desc="grounding images", unit="image", disable=not missing)
     for start in range(0, len(missing), batch_size):
-        places = missing[start : start + batch_size]
-        batch = {place: (_image(images, place), list(phrases[place])) for place in places}
+        indices = missing[start : start + batch_size]
+        batch = {index: (_image(images, index), list(phrases[index])) for index in indices}
         found = _ground(grounder, batch, skipped)
-        fresh.append(_write(folder, {keys[place]: regions for place, regions in found.items()}))
-        bar.update(len(places))
+        rows = [{"key": keys[index], "regions": [_values(region) for region in row]} for index, row in found.items()]
+        fresh.append(_write_table(folder, pa.Table.from_pylist(rows, SCHEMA)))
+        bar.update(len(indices))
     bar.close()
     table = pa.concat_tables([stored, _join(folder, fresh)])
-    return StoredRegions({_image_id(images, place): key for place, key in keys.items()}, table), skipped
+    return StoredRegions({_image_id(images, index): key for index, key in keys.items()}, table), skipped
 
 
-def _image(images: Sequence[AnnotatedImage] | Dataset, place: int) -> AnnotatedImage:
-    return row_to_image(images[place]) if isinstance(images, Dataset) else images[place]
+def _image(images: Sequence[AnnotatedImage] | Dataset, index: int) -> AnnotatedImage:
+    return row_to_image(images[index]) if isinstance(images, Dataset) else images[index]
 
 
-def _image_id(images: Sequence[AnnotatedImage] | Dataset, place: int) -> str:
-    return images[place]["image_id"] if isinstance(images, Dataset) else images[place].image_id
+def _image_id(images: Sequence[AnnotatedImage] | Dataset, index: int) -> str:
+    return images[index]["image_id"] if isinstance(images, Dataset) else images[index].image_id
 
 
 def _keys(
     grounder: Grounder, images: Sequence[AnnotatedImage] | Dataset, phrases: Sequence[Sequence[str]], skipped: Skipped
 ) -> dict[int, str]:
-    """The cache key of every study whose image can be opened, by its place."""
+    """The cache key of every study whose image can be opened, by its index."""
     if len(images) != len(phrases):
         raise ValueError(f"{len(images)} studies, but phrases for {len(phrases)}")
     keys: dict[int, str] = {}
-    for place, asked in enumerate(phrases):
-        image = _image(images, place)
+    for index, asked in enumerate(phrases):
+        image = _image(images, index)
         try:
-            keys[place] = _key(grounder, image, asked)
+            keys[index] = _key(grounder, image, asked)
         except BadInput as error:
             skipped.add(image.image_id, error)
     return keys
@@ -126,20 +127,15 @@ def _key(grounder: Grounder, image: AnnotatedImage, phrases: Sequence[str]) -> s
 def _ground(
     grounder: Grounder, batch: Mapping[int, tuple[AnnotatedImage, list[str]]], skipped: Skipped
 ) -> dict[int, list[Region]]:
-    """Regions by place; if the batch holds an image that cannot be read, one by one without it."""
+    """Regions by index; if the batch holds an image that cannot be read, one by one without it."""
     images, phrases = [image for image, _ in batch.values()], [asked for _, asked in batch.values()]
     try:
         return dict(zip(batch, grounder.ground(images, phrases), strict=True))
     except BadInput as error:
         if len(batch) > 1:
-            return {p: r for place in batch for p, r in _ground(grounder, {place: batch[place]}, skipped).items()}
+            return {p: r for index in batch for p, r in _ground(grounder, {index: batch[index]}, skipped).items()}
         skipped.add(images[0].image_id, error)
         return {}
-
-
-def _write(folder: Path, regions: Mapping[str, list[Region]]) -> Path:
-    rows = [{"key": key, "regions": [_values(region) for region in found]} for key, found in regions.items()]
-    return _write_table(folder, pa.Table.from_pylist(rows, SCHEMA))
 
 
 def _write_table(folder: Path, table: pa.Table) -> Path:

@@ -37,7 +37,7 @@ def generate(
     evidence_settings: EvidenceSettings,
     settings: GenerateSettings,
 ) -> list[Generated]:
-    """One text an example, in their order. Raises `BadInput` for the first example that cannot be rendered."""
+    """One text for each example, in their order. Raises `BadInput` for the first example that cannot be rendered."""
     prompts = [mllm.render(example, evidence_settings) for example in examples]
     written: list[Generated | None] = [None] * len(prompts)
     with tqdm(total=len(prompts), desc="generate", unit="prompt") as bar, generating(mllm, settings):
@@ -64,7 +64,7 @@ def generating(mllm: GroundedMLLM, settings: GenerateSettings):  # noqa: ANN201 
 
 @torch.inference_mode()
 def write(mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings) -> list[Generated]:
-    """One batch: a text a prompt."""
+    """The text of each prompt of one batch."""
     start = time.perf_counter()
     ids_BT = sequences(mllm, prompts, settings)
     texts = mllm.processor.tokenizer.batch_decode(ids_BT, skip_special_tokens=True)
@@ -86,8 +86,7 @@ def generate_raw(
     mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings, **options: Any
 ) -> tuple[Tensor, Any]:
     """Ids as `sequences` gives them, and what transformers' `generate` returned under further `options`."""
-    asked = [replace(prompt, completion="") for prompt in prompts]
-    batch = mllm.collate(asked)
+    batch = mllm.collate([replace(prompt, completion="") for prompt in prompts])
     inputs = {key: value.to(mllm.device) for key, value in batch["inputs"].items()}
     length = inputs["input_ids"].shape[1]
     kept_in = bounds(
@@ -98,20 +97,20 @@ def generate_raw(
         sections=settings.sections,
     )
     with mllm.ready(batch["features"]), _draws(prompts, settings):
-        said = mllm.model.generate(
+        output = mllm.model.generate(
             **inputs,
-            **_choosing(settings),
+            **_choose_tokens(settings),
             max_new_tokens=settings.max_new_tokens,
             num_beams=settings.num_beams,
             suppress_tokens=[mllm.region_id],  # a placeholder that was written would ask for features
             logits_processor=kept_in,
             **options,
         )
-    ids_BT = said if isinstance(said, Tensor) else said.sequences
-    return ids_BT[:, length:], said
+    ids_BT = output if isinstance(output, Tensor) else output.sequences
+    return ids_BT[:, length:], output
 
 
-def _choosing(settings: GenerateSettings) -> dict[str, Any]:
+def _choose_tokens(settings: GenerateSettings) -> dict[str, Any]:
     """How a token is chosen; what a base's own generation settings say of it is not followed."""
     if not settings.temperature:
         return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}

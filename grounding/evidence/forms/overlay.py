@@ -79,7 +79,8 @@ def _draw_number(
     pad = max(1.0, (bottom - top) / 6)
     width, height = right - left + 2 * pad, bottom - top + 2 * pad
     plates = list(_plates(box, (width, height), size_px))
-    plate = next((p for p in plates if not any(_overlap(p, other) for other in taken)), plates[0])
+    is_free = [all(p[2] <= t[0] or t[2] <= p[0] or p[3] <= t[1] or t[3] <= p[1] for t in taken) for p in plates]
+    plate = plates[is_free.index(True) if any(is_free) else 0]
     pen.rectangle(plate, fill=colour, outline="black")
     corner = (plate[0] + pad - left, plate[1] + pad - top)
     pen.text(corner, text, fill="white" if colour == "#0072B2" else "black", font=font)  # pyright: ignore[reportArgumentType]
@@ -94,10 +95,6 @@ def _plates(box: Rect, plate: tuple[float, float], size_px: tuple[int, int]) -> 
     for x, y in [*outside, *inside]:
         left, top = min(max(x, 0), max(size_px[0] - width, 0)), min(max(y, 0), max(size_px[1] - height, 0))
         yield left, top, left + width, top + height
-
-
-def _overlap(a: Rect, b: Rect) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 FORM = OverlayForm()

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from medglip.grounding.evidence.controls import mirror_evidence
 from medglip.grounding.evidence.evidence import Evidence
-from medglip.grounding.evidence.flipped import InMirror, mirrored_image
+from medglip.grounding.evidence.flipped import InMirror, mirror_image
 from medglip.grounding.evidence.forms.tokens import token_features
 from medglip.grounding.grounders.cache import regions_of
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
@@ -28,7 +28,7 @@ def pair(make_studies: Callable[[int], list[AnnotatedImage]], tmp_path: Path) ->
     shown = replace(shown, regions=regions, phrases=tuple(SIDED))
     path = tmp_path / "flipped.png"
     ImageOps.mirror(Image.open(shown.image_path)).save(path)
-    return shown, replace(mirrored_image(shown), image_path=path)
+    return shown, replace(mirror_image(shown), image_path=path)
 
 
 def features(regions: list[Region], image: AnnotatedImage) -> np.ndarray:
