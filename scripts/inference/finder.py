@@ -8,9 +8,8 @@ from typing import Any
 from ...grounding.bad_input import BadInput
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.pretrained import is_shipped, load_grounder, vocabulary_of
-from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage, Region
-from .picture import draw, is_picture, overlay
+from .picture import draw, draw_on_image, is_picture
 from .system import DEFAULT_RUN, RunSystem
 from .user_image import user_image
 
@@ -60,7 +59,7 @@ class Finder:
         regions = [r for r in self.grounder.ground([annotated], [wanted])[0] if r.score >= min_score]
         if is_picture(out):
             out.parent.mkdir(parents=True, exist_ok=True)
-            overlay(read_image(image), regions).save(out)
+            draw_on_image(annotated, regions).save(out)
             return annotated, regions, {}
         out.mkdir(parents=True, exist_ok=True)
         return annotated, regions, draw(annotated, wanted, regions, out)

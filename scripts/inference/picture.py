@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from ...grounding.imaging.drawing import colours_of, draw_regions
 from ...grounding.imaging.read import read_image
 from ...grounding.types import NOTICE, AnnotatedImage, Region, region_to_json
@@ -16,11 +18,8 @@ def is_picture(out: Path) -> bool:
 
 def draw(image: AnnotatedImage, phrases: Sequence[str], regions: Sequence[Region], out: Path) -> dict[str, Any]:
     """Write `<image>.png` with masks, boxes, phrases and scores into `out`; return the JSON line of the image."""
-    colours = colours_of(region.phrase for region in regions)
-    label = "{0.phrase} {0.score:.2f}".format
-    picture = draw_regions(read_image(image.image_path), regions, colours, label)
     path = out / f"{image.image_path.name}.regions.png"
-    picture.save(path)
+    draw_on_image(image, regions).save(path)
     return {
         "image": image.image_path.name,
         "modality": image.modality,
@@ -30,3 +29,9 @@ def draw(image: AnnotatedImage, phrases: Sequence[str], regions: Sequence[Region
         "picture": path.name,
         "notice": NOTICE,
     }
+
+
+def draw_on_image(image: AnnotatedImage, regions: Sequence[Region]) -> Image.Image:
+    """The RGB image with half-transparent masks, boxes, and `phrase score` at each box."""
+    colours = colours_of(region.phrase for region in regions)
+    return draw_regions(read_image(image.image_path), regions, colours, "{0.phrase} {0.score:.2f}".format)
