@@ -5,6 +5,7 @@ B batch, K phrases of the longest list, L tokens of the longest phrase, S side o
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,6 +78,13 @@ class MedGlipProcessor(ProcessorMixin):
                 "modality_ids": torch.tensor([known.get(name, known["unknown"]) for name in modalities]),
             }
         )
+
+    def to_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """As saved; without the modalities of version 0.1, so that its cores keep their files and fingerprints."""
+        values = super().to_dict(*args, **kwargs)
+        if tuple(self.modalities) == TEN_MODALITIES:
+            values.pop("modalities", None)
+        return values
 
     def letterbox(self, image: Image.Image) -> NDArray[np.uint8]:
         """uint8[S, S, 3] of a picture of any size."""
