@@ -30,30 +30,27 @@ def chest_xray(canvas: Canvas, rng: np.random.Generator) -> Body:
     dx, dy, scale = _pose(rng)
     canvas.paint(soft(canvas.blob((0.5 + dx, 0.62 + dy), (0.46 * scale, 0.56), 0, wobble(rng, 0.04)), 0.1), 0.55)
     canvas.paint(soft(canvas.blob((0.5 + dx, 0.02 + dy), (0.13, 0.2)), 0.1), 0.5)
-    canvas.paint(0.2 * soft(0.035 - np.abs(canvas.x - 0.5 - dx), 0.02), 0.95)
+    canvas.paint(0.2 * soft(0.035 - np.abs(canvas.x - 0.5 - dx), 0.02), 0.95)  # the spine
     lungs = {}
     for label, side in (("right lung", -1), ("left lung", 1)):
         width = (0.17 if side < 0 else 0.155) * scale
         lung = canvas.blob((0.5 + dx + side * 0.215 * scale, 0.47 + dy), (width, 0.32 * scale), -side * 0.1)
+        # Cut off below by the domes of the diaphragm.
         lung = np.minimum(lung, 0.76 + dy + 0.05 * np.sin(9 * canvas.x) - canvas.y).astype(np.float32)
         canvas.paint(0.9 * soft(lung, 0.03), 0.17)
         lungs[label] = lung > 0
-    _ribs(canvas, dx, dy, scale)
+    for k in range(7):  # ribs, arched downwards from the spine, seven a side
+        for side in (-1, 1):
+            top = 0.17 + 0.085 * k + dy
+            start, end = (0.5 + dx + side * 0.05, top), (0.5 + dx + side * 0.42 * scale, top + 0.1)
+            bend = (0.5 + dx + side * 0.32 * scale, top - 0.08)
+            canvas.paint(0.13 * canvas.stroke(bezier(start, bend, end), 0.022), 0.9)
     heart = canvas.blob((0.55 + dx, 0.63 + dy), (0.14 * scale, 0.155 * scale), 0.5, wobble(rng, 0.05))
     canvas.paint(0.95 * soft(heart, 0.03), 0.68)
     site = (lungs["right lung"] | lungs["left lung"]) & (heart < -0.02)
     canvas.shade(1 + 0.04 * canvas.cloud(rng, 8))
     structures = (("right lung", lungs["right lung"]), ("left lung", lungs["left lung"]), ("heart", heart > 0))
     return Body(structures=structures, sites={"nodule": site, "opacity": site})
-
-
-def _ribs(canvas: Canvas, dx: float, dy: float, scale: float) -> None:
-    for k in range(7):
-        for side in (-1, 1):
-            top = 0.17 + 0.085 * k + dy
-            start, end = (0.5 + dx + side * 0.05, top), (0.5 + dx + side * 0.42 * scale, top + 0.1)
-            bend = (0.5 + dx + side * 0.32 * scale, top - 0.08)
-            canvas.paint(0.13 * canvas.stroke(bezier(start, bend, end), 0.022), 0.9)
 
 
 def abdomen_ct(canvas: Canvas, rng: np.random.Generator) -> Body:
@@ -66,26 +63,21 @@ def abdomen_ct(canvas: Canvas, rng: np.random.Generator) -> Body:
     spleen = canvas.blob((0.74 + dx, 0.26 + dy), (0.075 * scale, 0.13 * scale), -0.35, wobble(rng, 0.08))
     canvas.paint(soft(liver, 0.012), 0.56)
     canvas.paint(soft(spleen, 0.012), 0.62)
-    kidneys = [_kidney(canvas, (0.5 + dx + side * 0.225, 0.62 + dy), side, scale, rng) for side in (-1, 1)]
-    for k in range(7):
-        block = canvas.blob(
-            (0.5 + dx, 0.06 + 0.15 * k + dy), (0.055, 0.055), 0, np.array([0, 0, 0, 0, 0, -0.1], np.float32)
-        )
+    kidneys: list[Field] = []
+    for side in (-1, 1):
+        x, y = 0.5 + dx + side * 0.225 + rng.uniform(-0.02, 0.02), 0.62 + dy + rng.uniform(-0.04, 0.04)
+        bean = canvas.blob((x, y), (0.105 * scale, 0.18 * scale), side * -0.2)
+        hilum = canvas.blob((x - side * 0.115 * scale, y), (0.045, 0.055))  # the notch towards the spine
+        kidneys.append(np.minimum(bean, -hilum).astype(np.float32))
+        canvas.paint(soft(kidneys[-1], 0.012), 0.72)
+        canvas.paint(0.7 * soft(canvas.blob((x - side * 0.04, y), (0.03, 0.07)), 0.03), 0.5)
+    for k in range(7):  # vertebrae
+        block = canvas.blob((0.5 + dx, 0.06 + 0.15 * k + dy), (0.055, 0.055), 0, _square(0.1))
         canvas.paint(soft(block, 0.015), 0.85)
     canvas.shade(1 + 0.03 * canvas.cloud(rng, 24))
     site = (kidneys[0] > -0.012) | (kidneys[1] > -0.012)
     masks = (("liver", liver > 0), ("spleen", spleen > 0), ("kidney", kidneys[0] > 0), ("kidney", kidneys[1] > 0))
     return Body(structures=masks, sites={"cyst": site, "calcification": site})
-
-
-def _kidney(canvas: Canvas, centre: tuple[float, float], side: int, scale: float, rng: np.random.Generator) -> Field:
-    x, y = centre[0] + rng.uniform(-0.02, 0.02), centre[1] + rng.uniform(-0.04, 0.04)
-    bean = canvas.blob((x, y), (0.105 * scale, 0.18 * scale), side * -0.2)
-    hilum = canvas.blob((x - side * 0.115 * scale, y), (0.045, 0.055))
-    bean = np.minimum(bean, -hilum).astype(np.float32)
-    canvas.paint(soft(bean, 0.012), 0.72)
-    canvas.paint(0.7 * soft(canvas.blob((x - side * 0.04, y), (0.03, 0.07)), 0.03), 0.5)
-    return bean
 
 
 def brain_mr(canvas: Canvas, rng: np.random.Generator) -> Body:
@@ -97,12 +89,17 @@ def brain_mr(canvas: Canvas, rng: np.random.Generator) -> Body:
     canvas.paint(soft(head, 0.015), 0.62)
     canvas.paint(soft(head - 0.025, 0.01), 0.06)
     brain = canvas.blob(centre, radii, angle)
+    # The grey matter's edge waves around the head; noise in the phase keeps it from looking like a cog wheel.
     folds = np.sin(26 * np.arctan2(canvas.y - centre[1], canvas.x - centre[0]) + 2 * canvas.cloud(rng, 7))
     canvas.paint(soft(brain, 0.015), 0.4)
     canvas.paint(0.6 * soft(brain - 0.05 + 0.02 * folds, 0.02), 0.58)
     canvas.paint(0.5 * soft(0.006 - np.abs(canvas.x - centre[0]), 0.008) * soft(brain, 0.01), 0.12)
-    horns = [_horn(canvas, centre, side, angle, scale * rng.uniform(0.9, 1.25)) for side in (-1, 1)]
-    ventricle = np.maximum(horns[0], horns[1])
+    horns: list[Field] = []
+    for side in (-1, 1):  # a ventricle is two ellipses a side, spread in front and behind: )(
+        wide, x = scale * rng.uniform(0.9, 1.25), centre[0] + side * 0.045
+        horns.append(canvas.blob((x, centre[1] - 0.05), (0.032 * wide, 0.085 * wide), angle + side * 0.35))
+        horns.append(canvas.blob((x, centre[1] + 0.06), (0.028 * wide, 0.075 * wide), angle - side * 0.4))
+    ventricle = np.maximum.reduce(horns)
     canvas.paint(soft(ventricle, 0.01), 0.08)
     canvas.shade(1 + 0.04 * canvas.cloud(rng, 14))
     site = (brain > 0.02) & (ventricle < -0.01)
@@ -110,16 +107,9 @@ def brain_mr(canvas: Canvas, rng: np.random.Generator) -> Body:
     return Body(structures=structures, sites={"tumor": site, "infarct": site})
 
 
-def _horn(canvas: Canvas, centre: tuple[float, float], side: int, angle: float, scale: float) -> Field:
-    x, y = centre[0] + side * 0.045, centre[1]
-    front = canvas.blob((x, y - 0.05), (0.032 * scale, 0.085 * scale), angle + side * 0.35)
-    back = canvas.blob((x, y + 0.06), (0.028 * scale, 0.075 * scale), angle - side * 0.4)
-    return np.maximum(front, back)
-
-
 def abdomen_ultrasound(canvas: Canvas, rng: np.random.Generator) -> Body:
     """A sector scan: speckle, a dark gallbladder with a bright wall and enhancement behind it."""
-    apex = (0.5, -0.12)
+    apex = (0.5, -0.12)  # where the probe's beams meet, above the image
     reach = np.hypot(canvas.x - apex[0], canvas.y - apex[1])
     turn = np.abs(np.arctan2(canvas.x - apex[0], canvas.y - apex[1]))
     fan = np.minimum(np.minimum(reach - 0.2, 1.08 - reach), (0.68 - turn) * reach).astype(np.float32)
@@ -128,6 +118,7 @@ def abdomen_ultrasound(canvas: Canvas, rng: np.random.Generator) -> Body:
     centre, angle = (rng.uniform(0.28, 0.72), rng.uniform(0.3, 0.74)), rng.uniform(-0.6, 0.6)
     radii = (rng.uniform(0.18, 0.22), rng.uniform(0.1, 0.13))
     bladder = canvas.blob(centre, radii, angle, wobble(rng, 0.05))
+    # Fluid lets sound through: what lies behind it is brighter.
     behind = soft(0.8 * radii[0] - np.abs(canvas.x - centre[0]), 0.06) * (canvas.y > centre[1])
     canvas.shade(1 + 0.5 * behind * soft(fan, 0.01))
     canvas.paint(soft(bladder + 0.018, 0.012), 0.72)
@@ -143,7 +134,7 @@ def colon_endoscopy(canvas: Canvas, rng: np.random.Generator) -> Body:
     lumen = canvas.blob(centre, (rng.uniform(0.1, 0.14), rng.uniform(0.09, 0.13)), rng.uniform(0, 3), wobble(rng, 0.08))
     tint = np.array([0.86, rng.uniform(0.42, 0.5), rng.uniform(0.36, 0.42)], np.float32)
     canvas.image_HW3[:] = tint
-    far = np.clip(-lumen, 0, None)
+    far = np.clip(-lumen, 0, None)  # from the lumen; folds lie closer together and darker the nearer they are to it
     folds = np.sin(34 * np.sqrt(far + 0.02) + 0.7 * canvas.cloud(rng, 4))
     canvas.shade((0.45 + 0.55 * np.clip(far / 0.22, 0, 1)) * (1 + 0.09 * folds) * (1 + 0.04 * canvas.cloud(rng, 12)))
     canvas.paint(soft(lumen, 0.05), (0.1, 0.03, 0.03))
@@ -167,12 +158,8 @@ def skin_dermoscopy(canvas: Canvas, rng: np.random.Generator) -> Body:
     centre = (0.5 + rng.uniform(-0.05, 0.05), 0.5 + rng.uniform(-0.05, 0.05))
     view = canvas.blob(centre, (0.46, 0.46) if rng.random() < 0.5 else (0.43, 0.43))
     canvas.shade(0.04 + 0.96 * soft(view, 0.015))
-    return Body(
-        structures=(("skin", view > 0),),
-        sites={"nevus": view > 0.03, "melanoma": view > 0.03},
-        noise=0.02,
-        is_grey=False,
-    )
+    sites = {"nevus": view > 0.03, "melanoma": view > 0.03}
+    return Body(structures=(("skin", view > 0),), sites=sites, noise=0.02, is_grey=False)
 
 
 def eye_fundus(canvas: Canvas, rng: np.random.Generator) -> Body:
@@ -187,7 +174,12 @@ def eye_fundus(canvas: Canvas, rng: np.random.Generator) -> Body:
     macula_at = (disc_at[0] - side * rng.uniform(0.3, 0.36), disc_at[1] + rng.uniform(-0.02, 0.06))
     macula = canvas.blob(macula_at, (0.085, 0.085))
     canvas.paint(0.75 * soft(macula, 0.09), (0.36, 0.13, 0.07))
-    _vessels(canvas, disc_at, side, rng)
+    for up in (-1, 1):  # arcades above and below the macula, and a short vessel to the other side
+        for bulge, length in ((0.3, 0.62), (0.24, 0.45), (0.16, -0.18)):
+            bend = (disc_at[0] - side * length * 0.35, disc_at[1] + up * bulge * rng.uniform(0.9, 1.3))
+            end = (disc_at[0] - side * length, disc_at[1] + up * bulge * rng.uniform(0.7, 1.2))
+            alpha = canvas.stroke(bezier(disc_at, bend, end), rng.uniform(0.009, 0.015))
+            canvas.paint(0.7 * alpha, (0.45, 0.1, 0.07))
     disc = canvas.blob(disc_at, (0.075, 0.088), 0, wobble(rng, 0.03))
     canvas.paint(0.95 * soft(disc, 0.015), (1.0, 0.85, 0.55))
     canvas.paint(0.7 * soft(canvas.blob(disc_at, (0.035, 0.04)), 0.02), (1.0, 0.97, 0.8))
@@ -195,15 +187,6 @@ def eye_fundus(canvas: Canvas, rng: np.random.Generator) -> Body:
     site = (view > 0.04) & (disc < -0.02) & (macula < 0)
     structures = (("optic disc", disc > 0), ("macula", macula > 0))
     return Body(structures=structures, sites={"hemorrhage": site, "exudate": site}, noise=0.02, is_grey=False)
-
-
-def _vessels(canvas: Canvas, disc_at: tuple[float, float], side: int, rng: np.random.Generator) -> None:
-    for up in (-1, 1):
-        for bulge, length in ((0.3, 0.62), (0.24, 0.45), (0.16, -0.18)):
-            bend = (disc_at[0] - side * length * 0.35, disc_at[1] + up * bulge * rng.uniform(0.9, 1.3))
-            end = (disc_at[0] - side * length, disc_at[1] + up * bulge * rng.uniform(0.7, 1.2))
-            alpha = canvas.stroke(bezier(disc_at, bend, end), rng.uniform(0.009, 0.015))
-            canvas.paint(0.7 * alpha, (0.45, 0.1, 0.07))
 
 
 def _pose(rng: np.random.Generator) -> tuple[float, float, float]:

@@ -35,6 +35,7 @@ class Canvas:
         reach = np.hypot(u, v)
         edge = np.ones_like(u)
         if wobble is not None:
+            # On the unit circle unit**n = cos(n a) + i sin(n a): waves without an angle, so without a seam at pi.
             unit = (u + 1j * v) / np.maximum(reach, 1e-6)
             wave = unit
             for sine, cosine in np.reshape(wobble, (-1, 2)):
@@ -60,6 +61,7 @@ class Canvas:
 
     def stroke(self, points: Sequence[Point], width: float) -> Field:
         """Alpha of a line through the points, `width` in units of the side."""
+        # Drawn at twice the size and averaged down: smooth edges.
         big = Image.new("L", (2 * self.size_px, 2 * self.size_px))
         pixels = [(2 * self.size_px * x, 2 * self.size_px * y) for x, y in points]
         ImageDraw.Draw(big).line(pixels, fill=255, width=max(1, round(2 * self.size_px * width)), joint="curve")
@@ -84,9 +86,7 @@ def wobble(rng: np.random.Generator, amount: float, waves: int = 4) -> Field:
     return (amount * falloff * rng.uniform(-1, 1, 2 * waves)).astype(np.float32)
 
 
-def bezier(
-    start: tuple[float, float], bend: tuple[float, float], end: tuple[float, float]
-) -> list[tuple[float, float]]:
+def bezier(start: Point, bend: Point, end: Point) -> list[Point]:
     """Twenty points of a quadratic curve."""
     t = np.linspace(0, 1, 20)[:, None]
     curve = (1 - t) ** 2 * np.array(start) + 2 * t * (1 - t) * np.array(bend) + t**2 * np.array(end)

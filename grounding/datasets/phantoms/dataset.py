@@ -37,20 +37,37 @@ def write(folder: Path, settings: PhantomSettings) -> None:
     phantoms.png (a contact sheet), and last settings.json, which marks the folder complete.
     """
     stamp = sha256(f"{VERSION} {settings.model_dump_json()}")
-    if _is_complete(folder, stamp):
-        return
-    (folder / "settings.json").unlink(missing_ok=True)
+    mark = folder / "settings.json"
+    try:
+        if mark.is_file() and json.loads(mark.read_text()).get("sha256") == stamp:
+            return
+    except (json.JSONDecodeError, AttributeError):
+        pass  # torn: as if it were not there
+    mark.unlink(missing_ok=True)
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    drawn = list(_images(folder, settings, stamp))
-    _drop_others(folder, drawn)
-    write_atomic(folder / "studies.parquet", _parquet(to_dataset(drawn)))
-    asked = [row for k, image in enumerate(drawn) for row in questions(image, _rng(settings, k, 1))]
-    told = [report(image, _rng(settings, k, 2)) for k, image in enumerate(drawn)]
-    write_atomic(folder / "questions.jsonl", _lines(asked))
-    write_atomic(folder / "reports.jsonl", _lines(told))
-    write_atomic(folder / "phantoms.png", _png(sheet(folder, _two_of_each(drawn))))
-    mark = {"synthetic": True, "settings": settings.model_dump(), "sha256": stamp}
-    write_atomic(folder / "settings.json", json.dumps(mark, indent=2) + "\n")
+    numbers = (settings.num_train, settings.num_val, settings.num_test)
+    keys = [(split, k) for split, number in zip(SPLITS, numbers, strict=True) for k in range(number)]
+    drawn = [_draw_one(folder, *key, settings, stamp) for key in tqdm(keys, desc="phantoms", unit="image")]
+    # Images that were drawn here for other settings go.
+    names = {image.image_path.name for image in drawn}
+    for split in SPLITS:
+        for path in (folder / "images").glob(f"{split}-[0-9]*.png"):
+            if path.name not in names:
+                path.unlink()
+    buffer = io.BytesIO()
+    pq.write_table(to_dataset(drawn).data.table, buffer)
+    write_atomic(folder / "studies.parquet", buffer.getvalue())
+    # Words are drawn from streams of their own, (seed, 4, k) and (seed, 5, k); images use (seed, 0 to 2, k).
+    question_rows: list[dict[str, Any]] = []
+    report_rows: list[dict[str, Any]] = []
+    for k, image in enumerate(drawn):
+        question_rows += questions(image, np.random.default_rng([settings.seed, len(SPLITS) + 1, k]))
+        report_rows.append(report(image, np.random.default_rng([settings.seed, len(SPLITS) + 2, k])))
+    write_atomic(folder / "questions.jsonl", _lines(question_rows))
+    write_atomic(folder / "reports.jsonl", _lines(report_rows))
+    write_atomic(folder / "phantoms.png", _png(sheet(folder, _choose_for_sheet(drawn))))
+    content = {"synthetic": True, "settings": settings.model_dump(), "sha256": stamp}
+    write_atomic(mark, json.dumps(content, indent=2) + "\n")
 
 
 def read(folder: Path) -> Dataset:
@@ -62,15 +79,15 @@ def read(folder: Path) -> Dataset:
     if not (folder / "settings.json").is_file() or not path.is_file():
         raise BadInput("no complete set of phantoms.", file=folder, fix="write it again; it continues where it stopped")
     table = upgrade_table(pq.read_table(path))
-    place = table.column_names.index("image_path")
+    index = table.column_names.index("image_path")
     absolute = pa.array([str(folder.resolve() / name) for name in table["image_path"].to_pylist()], pa.string())
-    return Dataset(table.set_column(place, "image_path", absolute).cast(IMAGE_FEATURES.arrow_schema))
+    return Dataset(table.set_column(index, "image_path", absolute).cast(IMAGE_FEATURES.arrow_schema))
 
 
 def read_rows(
     file: Path, columns: Sequence[str], data: Dataset
 ) -> Iterator[tuple[int, dict[str, Any], AnnotatedImage]]:
-    """The rows of questions.jsonl or reports.jsonl with their number and study; rows of other studies are left out.
+    """The rows of questions.jsonl or reports.jsonl with their number and image; rows of other images are left out.
 
     Raises `BadInput` naming the file and the row for a missing column.
     """
@@ -85,28 +102,21 @@ def read_rows(
             yield number, row, known[row["image_id"]]
 
 
-def _is_complete(folder: Path, stamp: str) -> bool:
-    mark = folder / "settings.json"
-    try:
-        return mark.is_file() and json.loads(mark.read_text()).get("sha256") == stamp
-    except (json.JSONDecodeError, AttributeError):
-        return False
-
-
-def _images(folder: Path, settings: PhantomSettings, stamp: str) -> Iterator[AnnotatedImage]:
-    numbers = (settings.num_train, settings.num_val, settings.num_test)
-    places = [(split, k) for split, number in zip(SPLITS, numbers, strict=True) for k in range(number)]
-    for split, k in tqdm(places, desc="phantoms", unit="image"):
-        name = f"images/{split}-{k:05d}.png"
-        found = _truth_in(folder / name, stamp)
-        yield row_to_image(found) if found else _write_one(folder, name, split, k, settings, stamp)
-
-
-def _write_one(folder: Path, name: str, split: str, k: int, settings: PhantomSettings, stamp: str) -> AnnotatedImage:
-    """Draw number k of a split from (seed, split, k) alone."""
+def _draw_one(folder: Path, split: str, k: int, settings: PhantomSettings, stamp: str) -> AnnotatedImage:
+    """Number k of a split, drawn from (seed, split, k) alone, or read where it was drawn for the same settings."""
+    name = f"images/{split}-{k:05d}.png"
+    # Image and truth are one file, so they are never at odds; a torn file is drawn again.
+    if (folder / name).is_file():
+        try:
+            with Image.open(folder / name) as image:
+                image.load()
+                truth = json.loads(image.info.get("truth", "{}"))
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+            truth = {}
+        if truth.get("stamp") == stamp:
+            return row_to_image(truth["study"])
     modality = PHANTOM_MODALITIES[k % len(PHANTOM_MODALITIES)]
-    rng = np.random.default_rng([settings.seed, SPLITS.index(split), k])
-    scene = draw(modality, rng, settings.size_px)
+    scene = draw(modality, np.random.default_rng([settings.seed, SPLITS.index(split), k]), settings.size_px)
     image = AnnotatedImage(
         image_id=f"phantom-{split}-{k:05d}",
         image_path=Path(name),
@@ -118,7 +128,7 @@ def _write_one(folder: Path, name: str, split: str, k: int, settings: PhantomSet
         regions=scene.regions,
         phrases=labels_of(modality),
     )
-    # Under the first key of version 0.1: weights know a picture that taught them by the bytes of its file.
+    # Under the first key of version 0.1: weights know an image that taught them by the bytes of its file.
     row = {"study_id": image.image_id, **image_to_row(image)}
     del row["image_id"]
     truth = json.dumps({"stamp": stamp, "study": row})
@@ -126,42 +136,13 @@ def _write_one(folder: Path, name: str, split: str, k: int, settings: PhantomSet
     return image
 
 
-def _truth_in(path: Path, stamp: str) -> dict[str, Any] | None:
-    """The row of a picture drawn earlier for the same settings; picture and truth are one file, so never at odds."""
-    if not path.is_file():
-        return None
-    try:
-        with Image.open(path) as image:
-            image.load()
-            truth = json.loads(image.info.get("truth", "{}"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
-        return None
-    return truth["study"] if truth.get("stamp") == stamp else None
-
-
-def _drop_others(folder: Path, drawn: list[AnnotatedImage]) -> None:
-    """Remove pictures that were drawn here for other settings."""
-    names = {image.image_path.name for image in drawn}
-    for split in SPLITS:
-        for path in (folder / "images").glob(f"{split}-[0-9]*.png"):
-            if path.name not in names:
-                path.unlink()
-
-
-def _two_of_each(drawn: list[AnnotatedImage]) -> list[AnnotatedImage]:
-    """Two rows, a column a modality: of each the two first with the most to see."""
-    by_wealth = sorted(drawn, key=_wealth, reverse=True)
-    chosen = [[image for image in by_wealth if image.modality == name] for name in PHANTOM_MODALITIES]
-    return [column[row] for row in range(2) for column in chosen if len(column) > row]
-
-
-def _wealth(image: AnnotatedImage) -> tuple[int, int]:
-    """Kinds of regions, then regions."""
-    return len({region.phrase for region in image.regions}), len(image.regions)
-
-
-def _rng(settings: PhantomSettings, k: int, stream: int) -> np.random.Generator:
-    return np.random.default_rng([settings.seed, len(SPLITS) + stream, k])
+def _choose_for_sheet(images: list[AnnotatedImage]) -> list[AnnotatedImage]:
+    """Two rows, a column a modality: of each the two first with the most kinds of regions, then the most regions."""
+    by_wealth = sorted(
+        images, key=lambda image: (len({region.phrase for region in image.regions}), len(image.regions)), reverse=True
+    )
+    columns = [[image for image in by_wealth if image.modality == name] for name in PHANTOM_MODALITIES]
+    return [column[row] for row in range(2) for column in columns if len(column) > row]
 
 
 def _png(image: Image.Image, texts: dict[str, str] | None = None) -> bytes:
@@ -170,12 +151,6 @@ def _png(image: Image.Image, texts: dict[str, str] | None = None) -> bytes:
         info.add_text(key, value, zip=True)
     buffer = io.BytesIO()
     image.save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()
-
-
-def _parquet(data: Dataset) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(data.data.table, buffer)
     return buffer.getvalue()
 
 

@@ -56,6 +56,7 @@ LABELS: dict[str, PhantomLabel] = {
 PHANTOM_MODALITIES = tuple(BODIES)
 """The modalities that can be drawn."""
 
+# How many of a modality's two findings, and how often: about as many images hold the one, the other, none and both.
 _COUNTS = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (3, 0), (0, 3), (1, 1), (2, 1), (1, 2))
 _CHANCES = (0.15, 0.12, 0.12, 0.1, 0.1, 0.07, 0.07, 0.11, 0.08, 0.08)
 _RADIUS = 0.046  # of the smallest finding: 17.7 px across at 192 px
@@ -88,15 +89,15 @@ def draw(modality: str, rng: np.random.Generator, size_px: int = 192) -> Scene:
         raise BadInput(f"phantoms of {size_px} px are too small to see.", fix="give size_px of 96 or more")
     canvas = Canvas(size_px)
     body = BODIES[modality](canvas, rng)
-    found = _add_findings(canvas, body, findings_of(modality), rng)
-    if modality == "ultrasound":
-        _speckle(canvas, rng)
-    regions = tuple(_region(label, mask) for label, mask in (*body.structures, *found))
+    findings = _add_findings(canvas, body, findings_of(modality), rng)
+    if modality == "ultrasound":  # multiplicative speckle, a little wider than high, over everything that echoes
+        grain = rng.rayleigh(0.8, (size_px, size_px)).astype(np.float32)
+        canvas.shade(0.45 + 0.55 * ((grain + np.roll(grain, 1, axis=1)) / 2))
+    regions = tuple(
+        Region(phrase=label, box_xyxy_px=mask_to_box(mask), mask=mask, path=LABELS[label].path)
+        for label, mask in (*body.structures, *findings)
+    )
     return Scene(modality=modality, image=canvas.pixels(body.noise, rng, body.is_grey), regions=regions)
-
-
-def _region(label: str, mask: Mask) -> Region:
-    return Region(phrase=label, box_xyxy_px=mask_to_box(mask), mask=mask, path=LABELS[label].path)
 
 
 def _add_findings(
@@ -106,22 +107,25 @@ def _add_findings(
     counts = _COUNTS[rng.choice(len(_COUNTS), p=_CHANCES)]
     wanted = [label for label, count in zip(labels, counts, strict=True) for _ in range(count)]
     growth = rng.permutation([1.0, 1.22, 1.45])
-    found: list[tuple[str, Mask]] = []
+    findings: list[tuple[str, Mask]] = []
     free = np.zeros((canvas.size_px, canvas.size_px), bool)
     free[2:-2, 2:-2] = True
+    margin_px = round(0.04 * canvas.size_px)
     for label, grow in zip(wanted, growth, strict=False):
         mask = _place(canvas, body, label, _RADIUS * float(grow), free, rng)
         if mask is not None:
-            found.append((label, mask))
-            free &= ~_grown(mask, round(0.04 * canvas.size_px))
-    return found
+            findings.append((label, mask))
+            # The box and a margin around it are taken: findings never touch one another.
+            x0, y0, x1, y1 = mask_to_box(mask).astype(int)
+            free[max(0, y0 - margin_px) : y1 + margin_px, max(0, x0 - margin_px) : x1 + margin_px] = False
+    return findings
 
 
 def _place(canvas: Canvas, body: Body, label: str, radius: float, free: Mask, rng: np.random.Generator) -> Mask | None:
     """Paint one finding with its centre on a free site, each cell of the 3 x 3 grid as likely as the others."""
     before, site = canvas.image_HW3, body.sites[label]
     ys, xs = np.nonzero(site & free)
-    cells = 3 * (3 * ys // canvas.size_px) + 3 * xs // canvas.size_px
+    cells = 3 * (3 * ys // canvas.size_px) + 3 * xs // canvas.size_px  # 0 1 2 / 3 4 5 / 6 7 8
     for cell in rng.permutation(np.flatnonzero(np.bincount(cells))):
         for pick in rng.choice(np.flatnonzero(cells == cell), 12):
             y, x, reach = int(ys[pick]), int(xs[pick]), int(0.7 * radius * canvas.size_px)
@@ -132,18 +136,3 @@ def _place(canvas: Canvas, body: Body, label: str, radius: float, free: Mask, rn
                 return mask
             canvas.image_HW3 = before
     return None
-
-
-def _grown(mask: Mask, margin_px: int) -> Mask:
-    """The box of a mask with a margin, as a mask: findings never touch one another."""
-    x0, y0, x1, y1 = mask_to_box(mask).astype(int)
-    grown = np.zeros_like(mask)
-    grown[max(0, y0 - margin_px) : y1 + margin_px, max(0, x0 - margin_px) : x1 + margin_px] = True
-    return grown
-
-
-def _speckle(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Multiplicative speckle, a little wider than high, over everything that echoes."""
-    grain = rng.rayleigh(0.8, (canvas.size_px, canvas.size_px)).astype(np.float32)
-    grain = (grain + np.roll(grain, 1, axis=1)) / 2
-    canvas.shade(0.45 + 0.55 * grain)

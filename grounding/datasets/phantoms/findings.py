@@ -77,6 +77,7 @@ def polyp(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     """A smooth bump, lit from the upper left, with a wet highlight."""
     radius = 1.3 * radius
     depth = canvas.blob(centre, (radius, radius * rng.uniform(0.85, 1.0)), rng.uniform(0, 3), wobble(rng, 0.05))
+    # Shadow, body lit along the diagonal, highlight: later layers cover earlier ones.
     canvas.shade(1 - 0.45 * soft(canvas.blob((centre[0] + 0.015, centre[1] + 0.02), (radius, radius)), 0.04))
     slope = ((centre[0] - canvas.x) + (centre[1] - canvas.y)) / radius
     light = np.clip(0.86 + 0.16 * slope, 0.4, 1.1)[..., None] * np.array([0.98, 0.56, 0.52], np.float32)
@@ -126,23 +127,7 @@ def exudate(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     return depth
 
 
-PAINTERS: dict[str, Callable[[Canvas, Centre, float, Rng], Field]] = {
-    painter.__name__: painter
-    for painter in (
-        nodule,
-        opacity,
-        cyst,
-        calcification,
-        tumor,
-        infarct,
-        gallstone,
-        hemangioma,
-        polyp,
-        ulcer,
-        nevus,
-        melanoma,
-        hemorrhage,
-        exudate,
-    )
-}
+_GREY = (nodule, opacity, cyst, calcification, tumor, infarct, gallstone, hemangioma)
+_COLOUR = (polyp, ulcer, nevus, melanoma, hemorrhage, exudate)
+PAINTERS: dict[str, Callable[[Canvas, Centre, float, Rng], Field]] = {p.__name__: p for p in (*_GREY, *_COLOUR)}
 """The painter of each finding, by its label."""

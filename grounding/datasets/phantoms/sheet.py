@@ -13,26 +13,19 @@ _TILE, _GAP, _HEAD = 288, 8, 26
 
 
 def sheet(folder: Path, images: Sequence[AnnotatedImage], columns: int = 7) -> Image.Image:
-    """A picture of all studies, `columns` a row; image paths are relative to `folder`."""
+    """A picture of all images, `columns` a row; image paths are relative to `folder`."""
     rows = -(-len(images) // columns)
     page = Image.new("RGB", (columns * (_TILE + _GAP) + _GAP, rows * (_TILE + _HEAD + _GAP) + _HEAD + _GAP), PLATE)
-    pen = ImageDraw.Draw(page)
-    pen.text((_GAP, 5), "synthetic phantoms with their true regions: no patient is shown", "#dfe7ef", _font(15))
-    for k, image in enumerate(images):
+    pen, small, large = ImageDraw.Draw(page), ImageFont.load_default(14), ImageFont.load_default(15)
+    pen.text((_GAP, 5), "synthetic phantoms with their true regions: no patient is shown", "#dfe7ef", large)
+    for k, annotated in enumerate(images):
         left = _GAP + (k % columns) * (_TILE + _GAP)
         top = _HEAD + (k // columns) * (_TILE + _HEAD + _GAP)
-        pen.text((left + 2, top + 5), f"{image.modality} (synthetic)", "#9fb3c8", _font(14))
-        page.paste(_tile(folder, image), (left, top + _HEAD))
+        pen.text((left + 2, top + 5), f"{annotated.modality} (synthetic)", "#9fb3c8", small)
+        with Image.open(folder / annotated.image_path) as image:
+            tile = image.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BICUBIC)
+        scale = _TILE / annotated.size_px[0]
+        regions = [replace(region, box_xyxy_px=region.box_xyxy_px * scale, mask=None) for region in annotated.regions]
+        tile = draw_regions(tile, regions, colours_of(annotated.phrases), lambda region: region.phrase)
+        page.paste(tile, (left, top + _HEAD))
     return page
-
-
-def _tile(folder: Path, annotated: AnnotatedImage) -> Image.Image:
-    with Image.open(folder / annotated.image_path) as image:
-        tile = image.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BICUBIC)
-    scale = _TILE / annotated.size_px[0]
-    regions = [replace(region, box_xyxy_px=region.box_xyxy_px * scale, mask=None) for region in annotated.regions]
-    return draw_regions(tile, regions, colours_of(annotated.phrases), lambda region: region.phrase)
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(size)

@@ -22,25 +22,46 @@ def plural(label: str) -> str:
     return _PLURALS.get(label, f"{label}s")
 
 
+def article(label: str) -> str:
+    """The label with `a` or `an`."""
+    return f"{'an' if label[0] in 'aeiou' else 'a'} {label}"
+
+
 def questions(image: AnnotatedImage, rng: np.random.Generator) -> list[_Row]:
     """Three to six rows: question_id, image_id, question, answer, answer_type, content_type, phrases."""
-    asked = [_presence(image, rng), _count(image, rng), *_which(image), *_where(image, rng), *_half(image, rng)]
-    if len(asked) < 5:
-        second = _presence(image, rng)
-        asked += [second] if second["question"] != asked[0]["question"] else []
+    labels = findings_of(image.modality)
+    present = [label for label in labels if _number_of(image, label)]
+    rows = [_ask_presence(image, rng)]
+    label = _pick(image, rng, 0.85)
+    rows.append(_row(f"How many {plural(label)} are there?", NUMBERS[_number_of(image, label)], "count", [label]))
+    # Only where the findings are of one kind, or there are none; "finding" stands for all labels of the modality.
+    if len(present) < 2:
+        rows.append(_row("Which finding is there in the image?", [*present, "none"][0], "finding", labels))
+    # Asked for a place: findings, and structures without a fixed one, of which there is exactly one.
+    single = [r for r in image.regions if r.phrase in (*labels, *_VARIED) and _number_of(image, r.phrase) == 1]
+    centres = {region.phrase: centre(region, image) for region in single}
+    lines = (1 / 3, 2 / 3)
+    clear = [r for r in single if all(abs(at - line) > _MARGIN for at in centres[r.phrase] for line in lines)]
+    if clear:
+        region = _choose(clear, rng)
+        answer = where(region.box_xyxy_px, image.size_px)
+        rows.append(_row(f"Where is the {region.phrase}?", answer, "location", [region.phrase]))
+    clear = [region for region in single if abs(centres[region.phrase][0] - 0.5) > 2 * _MARGIN]
+    if clear:
+        region, side = _choose(clear, rng), str(rng.choice(("left", "right")))
+        answer = "yes" if (centres[region.phrase][0] < 0.5) == (side == "left") else "no"
+        rows.append(_row(f"Is the {region.phrase} in the {side} half of the image?", answer, "half", [region.phrase]))
+    if len(rows) < 5:
+        second = _ask_presence(image, rng)
+        rows += [second] if second["question"] != rows[0]["question"] else []
     head = {"image_id": image.image_id}
-    return [{"question_id": f"{image.image_id}-q{k}", **head, **row} for k, row in enumerate(asked)]
+    return [{"question_id": f"{image.image_id}-q{k}", **head, **row} for k, row in enumerate(rows)]
 
 
 def _row(question: str, answer: str, kind: str, phrases: Iterable[str]) -> _Row:
     answer_type = "closed" if answer in ("yes", "no") else "open"
-    return {
-        "question": question,
-        "answer": answer,
-        "answer_type": answer_type,
-        "content_type": kind,
-        "phrases": list(phrases),
-    }
+    row = {"question": question, "answer": answer, "answer_type": answer_type}
+    return {**row, "content_type": kind, "phrases": list(phrases)}
 
 
 def _number_of(image: AnnotatedImage, label: str) -> int:
@@ -56,49 +77,10 @@ def _pick(image: AnnotatedImage, rng: np.random.Generator, share_present: float)
     return str(rng.choice(pool or labels))
 
 
-def _presence(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
+def _ask_presence(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
     label = _pick(image, rng, _SHARE_PRESENT)
     answer = "yes" if _number_of(image, label) else "no"
     return _row(f"Is there {article(label)} in the image?", answer, "presence", [label])
-
-
-def _count(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
-    label = _pick(image, rng, 0.85)
-    return _row(f"How many {plural(label)} are there?", NUMBERS[_number_of(image, label)], "count", [label])
-
-
-def _which(image: AnnotatedImage) -> list[_Row]:
-    """Only where the findings are of one kind, or there are none; "finding" stands for all labels of the modality."""
-    labels = findings_of(image.modality)
-    present = [label for label in labels if _number_of(image, label)]
-    if len(present) > 1:
-        return []
-    return [_row("Which finding is there in the image?", present[0] if present else "none", "finding", labels)]
-
-
-def _where(image: AnnotatedImage, rng: np.random.Generator) -> list[_Row]:
-    clear = [region for region in _single(image) if _off_lines(region, image, (1 / 3, 2 / 3))]
-    if not clear:
-        return []
-    region = _choose(clear, rng)
-    answer = where(region.box_xyxy_px, image.size_px)
-    return [_row(f"Where is the {region.phrase}?", answer, "location", [region.phrase])]
-
-
-def _half(image: AnnotatedImage, rng: np.random.Generator) -> list[_Row]:
-    clear = [region for region in _single(image) if abs(centre(region, image)[0] - 0.5) > 2 * _MARGIN]
-    if not clear:
-        return []
-    region, side = _choose(clear, rng), str(rng.choice(("left", "right")))
-    is_left = centre(region, image)[0] < 0.5
-    answer = "yes" if is_left == (side == "left") else "no"
-    return [_row(f"Is the {region.phrase} in the {side} half of the image?", answer, "half", [region.phrase])]
-
-
-def _single(image: AnnotatedImage) -> list[Region]:
-    """Findings, and structures without a fixed place, of which there is exactly one."""
-    asked = (*findings_of(image.modality), *_VARIED)
-    return [r for r in image.regions if r.phrase in asked and _number_of(image, r.phrase) == 1]
 
 
 def _choose(regions: list[Region], rng: np.random.Generator) -> Region:
@@ -115,47 +97,33 @@ def centre(region: Region, image: AnnotatedImage) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def _off_lines(region: Region, image: AnnotatedImage, lines: tuple[float, ...]) -> bool:
-    return all(abs(value - line) > _MARGIN for value in centre(region, image) for line in lines)
-
-
-def article(label: str) -> str:
-    """The label with `a` or `an`."""
-    return f"{'an' if label[0] in 'aeiou' else 'a'} {label}"
-
-
 def report(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
-    """One row: report_id, image_id, text, sentences; a sentence's `regions` are places in the study's regions."""
-    labels = findings_of(image.modality)
-    places = {label: [k for k, region in enumerate(image.regions) if region.phrase == label] for label in labels}
-    sentences = [_structure(image, rng)]
-    sentences += [_finding(image, label, told, rng) for label, told in places.items() if told]
-    absent = " or ".join(label for label, told in places.items() if not told)
+    """One row: report_id, image_id, text, sentences; a sentence's `regions` are indices of the image's regions."""
+    names = [region.phrase for region in image.regions]
+    structures = [k for k, name in enumerate(names) if not LABELS[name].is_finding and names.count(name) == 1]
+    k = int(rng.choice(structures))
+    sentences = [_sentence(f"The {names[k]} is visible in the {_place(image, k)}.", [k])]
+    absent: list[str] = []
+    for label in findings_of(image.modality):
+        indices = [k for k, name in enumerate(names) if name == label]
+        if not indices:
+            absent.append(label)
+            continue
+        # One sentence for all findings of a label; of several the largest box is placed.
+        place = _place(image, max(indices, key=lambda k: float(area(image.regions[k].box_xyxy_px))))
+        if len(indices) == 1:
+            first = article(label)
+            words = f"There is {first}" if rng.random() < 0.7 else f"{first[0].upper()}{first[1:]} is seen"
+            text = f"{words} in the {place}."
+        else:
+            word = "larger" if len(indices) == 2 else "largest"
+            number = NUMBERS[len(indices)].capitalize()
+            text = f"{number} {plural(label)} are seen, the {word} one in the {place}."
+        sentences.append(_sentence(text, indices))
     if absent:
-        sentences.append({"text": f"No {absent} is seen.", "regions": [], "is_negated": True})
+        sentences.append({"text": f"No {' or '.join(absent)} is seen.", "regions": [], "is_negated": True})
     text = " ".join(sentence["text"] for sentence in sentences)
     return {"report_id": f"{image.image_id}-r", "image_id": image.image_id, "text": text, "sentences": sentences}
-
-
-def _structure(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
-    names = [region.phrase for region in image.regions]
-    told = [k for k, name in enumerate(names) if not LABELS[name].is_finding and names.count(name) == 1]
-    k = int(rng.choice(told))
-    return _sentence(f"The {names[k]} is visible in the {_place(image, k)}.", [k])
-
-
-def _finding(image: AnnotatedImage, label: str, told: list[int], rng: np.random.Generator) -> _Row:
-    """One sentence for all findings of a label; of several the largest box is placed."""
-    largest = max(told, key=lambda k: float(area(image.regions[k].box_xyxy_px)))
-    place = _place(image, largest)
-    if len(told) == 1:
-        first = article(label)
-        words = f"There is {first}" if rng.random() < 0.7 else f"{first[0].upper()}{first[1:]} is seen"
-        return _sentence(f"{words} in the {place}.", told)
-    word = "larger" if len(told) == 2 else "largest"
-    return _sentence(
-        f"{NUMBERS[len(told)].capitalize()} {plural(label)} are seen, the {word} one in the {place}.", told
-    )
 
 
 def _place(image: AnnotatedImage, k: int) -> str:
