@@ -7,36 +7,33 @@ a sentence that needs a region and has none either way is marked.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from ..geometry import iou
 from ..types import MIN_SCORE, Region
 from .citations import Citations, parse_citations
-from .contradictions import MentionFinder, find_claims
+from .contradictions import find_claims
+from .labels import LabelTree
 from .negation import Negation, blank_denied
-from .sentences import PhraseFinder, Sentence, ground_sentences, split_sentences
+from .sentences import Sentence, ground_sentences, split_sentences
 
 Support = Literal["both", "cited", "grounded", "neither", "not_needed"]
 SUPPORTS: tuple[Support, ...] = get_args(Support)
 SAME_PLACE_IOU = 0.5
 """Two regions lie at the same place from this IoU of their boxes on."""
 
-# A citation behind the stop of its sentence: "A nodule. [1]".
+# Citations behind the stop of its sentence: "A nodule. [1]".
 _LATE_CITATION = re.compile(r"([.!?]+)((?:[ \t]*\[\s*\d[\d\s,;]*\])+)")
 _NORMAL = re.compile(
     r"\b(?:normal|unremarkable|clear|intact|within normal limits|negative (?:study|examination|exam)|healthy)\b", re.I
 )
+# What the image is: "X-ray image of the chest."
 _TITLE = re.compile(
     r"(?:(?:this|the picture) is )?(?:an? )?(?:[\w-]+ ){0,3}(?:image|photograph|radiograph|film)(?: of the [\w ]+)?\.?",
     re.I,
 )
-"""What the image is: `X-ray image of the chest.`"""
-
-
-class Tree(PhraseFinder, MentionFinder, Protocol):
-    """Recognises phrases and where they stand; the label tree (`labels.py`) is one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +73,7 @@ class Attribution:
 def attribute(
     text: str,
     regions: Sequence[Region],
-    tree: Tree,
+    tree: LabelTree,
     size_px: tuple[int, int] | None = None,
     *,
     num_shown: int | None = None,
@@ -101,6 +98,9 @@ def attribute(
         citations = Citations(text=sentence) if num_shown is None else parse_citations(sentence, num_shown)
         parts = ground_sentences(citations.text, regions, tree, size_px, min_score=min_score, negation=negation)
         grounded = dict.fromkeys(index_of[id(region)] for part in parts for region in part.regions)
+        # Normal: a word that says so, not denied itself ("not clear"), and no finding that is said to be there.
+        has_word = _NORMAL.search(blank_denied(citations.text, negation)) is not None
+        claims = find_claims(citations.text, tree, negation) if has_word else ()
         attributions.append(
             Attribution(
                 text=citations.text,
@@ -109,15 +109,10 @@ def attribute(
                 grounded=tuple(grounded),
                 missing=citations.missing,
                 is_negated=bool(parts) and all(part.is_negated for part in parts),
-                is_normal=_is_normal(citations.text, tree, negation),
+                is_normal=has_word and all(claim == "absent" for _, claim in claims),
             )
         )
     return tuple(attributions)
-
-
-def _is_normal(text: str, tree: Tree, negation: Negation) -> bool:
-    has_word = _NORMAL.search(blank_denied(text, negation)) is not None
-    return has_word and all(claim == "absent" for _, claim in find_claims(text, tree, negation))
 
 
 def sentences_of(attributions: Sequence[Attribution], regions: Sequence[Region]) -> tuple[Sentence, ...]:
@@ -177,6 +172,7 @@ class Agreement:
 
 def count_agreement(attributions: Sequence[Attribution], regions: Sequence[Region]) -> Agreement:
     """The counts of `Agreement`; `regions`: the list that the attributions were read with."""
+    # same_RR[i, j]: whether citing region i and grounding region j name the same place.
     boxes_R4 = np.array([region.box_xyxy_px for region in regions], np.float32).reshape(-1, 4)
     same_RR = (iou(boxes_R4, boxes_R4) >= SAME_PLACE_IOU) | np.eye(len(boxes_R4), dtype=bool)
     supports = [one.support for one in attributions]

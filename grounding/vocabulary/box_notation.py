@@ -90,21 +90,17 @@ class BoxCodec:
         Within half a step of what was encoded (a step, where the numbers are cut). Raises `BadInput` for a text
         without a box in this notation, and for corners in the wrong order.
         """
-        if (found := self._pattern.search(text)) is None:
+        # The form with any space between its parts: "{} {}" reads "12  20", "[{}, {}]" reads "[ 12,20 ]".
+        parts = [re.escape(part).replace(r"\ ", r"\s*" if part.strip() else r"\s+") for part in self.form.split("{}")]
+        if (match := re.search(r"(\d+(?:\.\d+)?)".join(parts), text)) is None:
             raise BadInput(f"no box in {text[:80]!r}.", fix=f"write it as {self.form.format('x0', 'y0', 'x1', 'y1')}")
         # a cell stands for its middle
-        counts = self._turn(np.array(found.groups(), np.float64) / self.unit) + 0.5 * self.is_bin
+        counts = self._turn(np.array(match.groups(), np.float64) / self.unit) + 0.5 * self.is_bin
         if (counts[:2] > counts[2:]).any():
-            raise BadInput(f"the corners of {found[0]!r} are in the wrong order.", fix="upper left, then lower right")
+            raise BadInput(f"the corners of {match[0]!r} are in the wrong order.", fix="upper left, then lower right")
         frame = frame or Frame.whole(size_px)
         box = counts / self._steps(frame) * frame.sides + frame.corner
         return np.clip(box, 0, np.array(size_px * 2)).astype(np.float32)
-
-    @property
-    def _pattern(self) -> re.Pattern[str]:
-        """The form with any space between its parts."""
-        parts = [re.escape(part).replace(r"\ ", r"\s*" if part.strip() else r"\s+") for part in self.form.split("{}")]
-        return re.compile(r"(\d+(?:\.\d+)?)".join(parts))
 
     def _steps(self, frame: Frame) -> NDArray[np.int64]:
         return np.array([self.steps] * 4 if self.steps else [*frame.sent_px, *frame.sent_px])

@@ -6,27 +6,16 @@ A contradiction is a flag beside the sentence; no text is ever changed.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from ..settings import Settings
+from .labels import LabelTree
 from .negation import Negation, blank_denied
 
 Said = Literal["present", "absent"]
 """What a sentence says of a finding."""
-
-
-class MentionFinder(Protocol):
-    """Finds names of labels in a text; the label tree (`labels.py`) is one."""
-
-    def mentions_in(self, text: str) -> tuple[tuple[int, int, str], ...]:
-        """Every mention in order: [start, end) in characters, and the label."""
-        ...
-
-    def level(self, phrase: str) -> str:
-        """`organ`, `part` or `finding`; empty for an unknown phrase."""
-        ...
 
 
 class ContradictionSettings(Settings):
@@ -62,7 +51,7 @@ class Contradiction:
 def find_contradictions(
     texts: Sequence[str],
     presences: Mapping[str, float],
-    tree: MentionFinder,
+    tree: LabelTree,
     settings: ContradictionSettings | None = None,
     negation: Negation = "rules",
 ) -> tuple[Contradiction, ...]:
@@ -85,7 +74,7 @@ def find_contradictions(
     return tuple(flags)
 
 
-def find_claims(text: str, tree: MentionFinder, negation: Negation = "rules") -> Iterator[tuple[str, Said]]:
+def find_claims(text: str, tree: LabelTree, negation: Negation = "rules") -> Iterator[tuple[str, Said]]:
     """Each finding that a sentence says is there, or is not there at all; hedged and partial claims are left out.
 
     A finding said both ways in one sentence ("no nodule but for a nodule in the left lung") is there.
@@ -95,7 +84,10 @@ def find_claims(text: str, tree: MentionFinder, negation: Negation = "rules") ->
     mentions = [mention for mention in tree.mentions_in(text) if tree.level(mention[2]) in ("finding", "")]
     affirmed = {phrase for start, end, phrase in mentions if visible[start:end] == text[start:end]}
     for start, end, phrase in mentions:
-        if _HEDGED.search(_clause_around(text, start, end)):
+        # A hedge counts in the clause around the mention.
+        left = max((edge.end() for edge in _EDGE.finditer(text, 0, start)), default=0)
+        right = _EDGE.search(text, end)
+        if _HEDGED.search(text[left : right.start() if right else len(text)]):
             continue
         if phrase not in affirmed and not _PARTIAL.search(_denial_around(text, visible, start, end)):
             yield phrase, "absent"
@@ -119,13 +111,6 @@ _PARTIAL = re.compile(
 )
 # Hedges reach to the end of their clause.
 _EDGE = re.compile(r"[;:]|\b(?:but|however|although|though|whereas|while)\b", re.IGNORECASE)
-
-
-def _clause_around(text: str, start: int, end: int) -> str:
-    """The clause around the mention at [start, end)."""
-    left = max((edge.end() for edge in _EDGE.finditer(text, 0, start)), default=0)
-    right = _EDGE.search(text, end)
-    return text[left : right.start() if right else len(text)]
 
 
 def _denial_around(text: str, visible: str, start: int, end: int) -> str:

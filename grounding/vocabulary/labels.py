@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -119,8 +119,8 @@ class LabelTree:
         "tumor" may be one of the brain, of the liver ...; `body_region` keeps those of one region, else those of any.
         """
         key = _stems(word)
-        found = {*self._shared.get(key, ()), self._find(key)}
-        meant = tuple(label for label in self.labels if label in found)
+        named = {*self._shared.get(key, ()), self._find(key)}
+        meant = tuple(label for label in self.labels if label in named)
         if body_region is None:
             return meant
         regions = [self.body_region(label) for label in meant]
@@ -172,7 +172,7 @@ class LabelTree:
         return entry.synonyms if entry else ()
 
     def description(self, phrase: str) -> str:
-        """How it looks in a picture, in a few words; empty for a phrase that the tree does not hold."""
+        """How it looks in an image, in a few words; empty for a phrase that the tree does not hold."""
         entry = self._entry(phrase)
         return entry.description if entry else ""
 
@@ -181,10 +181,10 @@ class LabelTree:
         entry = self._entry(phrase)
         if entry is None or entry.region:
             return entry.region if entry else ""
-        root = self.path(phrase)[0]
+        root = self.path(phrase)[0]  # the label's own region first, then that of its root, then the table's
         above = self.labels.get(root)
-        named = next((region for region, roots in self.regions.items() if root in roots), root)
-        return above.region if above and above.region else named
+        by_root = next((region for region, roots in self.regions.items() if root in roots), root)
+        return above.region if above and above.region else by_root
 
     def level(self, phrase: str) -> str:
         """`organ`, `part` or `finding`; empty for a phrase that the tree does not hold."""
@@ -213,7 +213,7 @@ class LabelTree:
         return self.label(above) in self.ancestors(below)
 
     def is_near(self, first: str, second: str) -> bool:
-        """Whether both words can be true of one region: the same label, one above the other, or told to overlap."""
+        """Whether both words can be true of one region: the same label, one above the other, or listed to overlap."""
         one, two = self.label(first), self.label(second)
         if one == two or self.is_above(one, two) or self.is_above(two, one):
             return True
@@ -241,10 +241,10 @@ class LabelTree:
 
 def _stems(text: str) -> tuple[str, ...]:
     """Words without case, hyphens or plural: a key for comparing, not for showing ("pancreas" becomes "pancrea")."""
-    return tuple(_stem(word) for word in _WORDS.findall(text.lower()))
+    return tuple(map(_stem, _WORDS.findall(text.lower())))
 
 
-@cache
+@cache  # a text repeats its words, and every look-up of a label takes stems
 def _stem(word: str) -> str:
     if word in _SINGULARS:
         return _SINGULARS[word]
@@ -269,34 +269,33 @@ def read_labels(file: Path) -> LabelTree:
     """
     try:
         rows = yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        return _tree_of(rows)
+        _refuse_unknown(rows, ("version", "sources", "regions", "labels"))
+        if rows.get("version") != VERSION:
+            raise BadInput(f"version is {rows.get('version')!r}.", fix=f"this release reads version {VERSION}")
+        written = {str(name): _read_label(str(name), row or {}) for name, row in (rows.get("labels") or {}).items()}
+        labels: dict[str, Label] = {}
+        for name, label in written.items():
+            labels[name] = label
+            # kidney with `sides`: "right kidney" and "left kidney", sides of the patient, stand below it.
+            for side in ("right", "left") if label.sides else ():
+                if (sided := f"{side} {name}") not in written:
+                    labels[sided] = Label(
+                        path=(*label.path, name),
+                        synonyms=tuple(f"{side} {word}" for word in label.synonyms),
+                        description=f"{label.description}, on the patient's {side}",
+                        region=label.region,
+                        kind=label.kind,
+                    )
+        regions = {region: tuple(roots) for region, roots in (rows.get("regions") or {}).items()}
+        return LabelTree(labels=labels, version=VERSION, sources=rows.get("sources") or {}, regions=regions)
     except BadInput as error:
         raise BadInput(error.problem, file=file, fix=error.fix) from error
     except (OSError, UnicodeError, yaml.YAMLError, AttributeError, TypeError) as error:
-        raise BadInput(
-            f"not a label tree: {error}", file=file, fix="`version: 2`, then `labels: {label: {path: [...]}}`"
-        ) from error
+        fix = "`version: 2`, then `labels: {label: {path: [...]}}`"
+        raise BadInput(f"not a label tree: {error}", file=file, fix=fix) from error
 
 
-def _tree_of(rows: dict[str, Any]) -> LabelTree:
-    _refuse_unknown(rows, ("version", "sources", "regions", "labels"))
-    if rows.get("version") != VERSION:
-        raise BadInput(f"version is {rows.get('version')!r}.", fix=f"this release reads version {VERSION}")
-    written = {str(name): _label_of(str(name), row or {}) for name, row in (rows.get("labels") or {}).items()}
-    labels: dict[str, Label] = {}
-    for name, label in written.items():
-        labels[name] = label
-        for side in ("right", "left") if label.sides else ():
-            labels |= {f"{side} {name}": _side_of(label, name, side)} if f"{side} {name}" not in written else {}
-    return LabelTree(
-        labels=labels,
-        version=rows["version"],
-        sources=rows.get("sources") or {},
-        regions={region: tuple(roots) for region, roots in (rows.get("regions") or {}).items()},
-    )
-
-
-def _label_of(name: str, row: dict[str, Any]) -> Label:
+def _read_label(name: str, row: dict[str, Any]) -> Label:
     _refuse_unknown(row, _KEYS, f" of {name!r}")
     if row.get("kind", LEVELS[0]) not in LEVELS:
         raise BadInput(f"kind of {name!r} is {row['kind']!r}.", fix=nearest(str(row["kind"]), LEVELS))
@@ -313,18 +312,3 @@ def _refuse_unknown(row: dict[str, Any], keys: tuple[str, ...], where: str = "")
     if unknown := set(row) - set(keys):
         name = min(map(str, unknown))
         raise BadInput(f"unknown key {name!r}{where}.", fix=nearest(name, keys))
-
-
-def _side_of(label: Label, name: str, side: str) -> Label:
-    """Right X or left X, sides of the patient, below a label X."""
-    return replace(
-        label,
-        path=(*label.path, name),
-        synonyms=tuple(f"{side} {word}" for word in label.synonyms),
-        modalities=(),
-        codes=(),
-        also=(),
-        overlaps=(),
-        description=f"{label.description}, on the patient's {side}",
-        sides=False,
-    )

@@ -6,11 +6,11 @@ Where a sentence ends, and which regions carry a phrase that the sentence affirm
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Protocol
+from itertools import compress, pairwise
 
 from ..geometry import where
 from ..types import MIN_SCORE, Region
+from .labels import LabelTree
 from .negation import BLANK, Negation, blank_denied
 
 
@@ -70,14 +70,6 @@ def _ends_sentence(block: str, end: re.Match[str]) -> bool:
 # --- which regions it speaks of --------------------------------------------------------------------------------------
 
 
-class PhraseFinder(Protocol):
-    """Recognises phrases in a text; the label tree (`labels.py`) is one."""
-
-    def phrases_in(self, text: str) -> tuple[str, ...]:
-        """The phrases named in the text, synonyms resolved, each once."""
-        ...
-
-
 _LOCATION = re.compile(
     r"\b(?:(upper|lower|apical|basal)[ -]?)?(left|right)\b|\b(upper|lower|apical|basal|centre|center|central)\b", re.I
 )
@@ -91,7 +83,7 @@ _OTHER_SIDE = {"left": "right", "right": "left"}
 def ground_sentences(
     text: str,
     regions: Sequence[Region],
-    tree: PhraseFinder,
+    tree: LabelTree,
     size_px: tuple[int, int] | None = None,
     *,
     min_score: float = MIN_SCORE,
@@ -113,14 +105,18 @@ def ground_sentences(
         chosen: list[Region] = []
         for phrase in phrases:
             candidates = [region for region in regions if region.phrase == phrase]
-            locations = locations_of(affirmed, phrase, tree, is_patient_side)
-            chosen += _at_locations(candidates, locations, size_px) if size_px else candidates
+            if size_px:  # those at one of the locations, or all of them when none is
+                locations = locations_of(affirmed, phrase, tree, is_patient_side)
+                cells = [set(where(region.box_xyxy_px, size_px).split()) for region in candidates]
+                is_there = [any(location <= cell for location in locations) for cell in cells]
+                candidates = [*compress(candidates, is_there)] or candidates
+            chosen += candidates
         is_negated = not phrases and bool(tree.phrases_in(sentence))
         sentences.append(Sentence(text=sentence, regions=tuple(chosen), is_negated=is_negated))
     return tuple(sentences)
 
 
-def locations_of(affirmed: str, phrase: str, tree: PhraseFinder, is_patient_side: bool = False) -> list[set[str]]:
+def locations_of(affirmed: str, phrase: str, tree: LabelTree, is_patient_side: bool = False) -> list[set[str]]:
     """Location words of the phrase in a sentence without what it denies; one set of words of the 3 x 3 grid a location.
 
         a nodule in the upper left lung, and an effusion on the right      nodule -> [{upper, left}]
@@ -132,22 +128,10 @@ def locations_of(affirmed: str, phrase: str, tree: PhraseFinder, is_patient_side
     own = [part for part in parts if phrase in tree.phrases_in(part)]
     locations: list[set[str]] = []
     for part in own or [part for part in parts if not _SOME.search(part)]:
-        for match in _LOCATION.finditer(_blank_sided_names(part, tree)):
+        # Names such as "left lung" go first: their side is the patient's and a part of the name, not a location.
+        for name in filter(_LOCATION.search, tree.phrases_in(part)):
+            part = re.sub(rf"\b{re.escape(name)}\b", BLANK, part, flags=re.I)
+        for match in _LOCATION.finditer(part):
             words = [_GRID.get(word.lower(), word.lower()) for word in match.groups() if word]
             locations.append({_OTHER_SIDE.get(word, word) if is_patient_side else word for word in words})
     return locations
-
-
-def _blank_sided_names(part: str, tree: PhraseFinder) -> str:
-    """Blanks names such as "left lung": their side is the patient's and a part of the name, not a location."""
-    for phrase in tree.phrases_in(part):
-        if _LOCATION.search(phrase):
-            part = re.sub(rf"\b{re.escape(phrase)}\b", BLANK, part, flags=re.I)
-    return part
-
-
-def _at_locations(regions: list[Region], locations: list[set[str]], size_px: tuple[int, int]) -> list[Region]:
-    """Regions at one of the locations, or all of them when none is."""
-    cells = [set(where(region.box_xyxy_px, size_px).split()) for region in regions]
-    matching = [r for r, cell in zip(regions, cells, strict=True) if any(location <= cell for location in locations)]
-    return matching or regions

@@ -3,30 +3,23 @@
 Importing this file imports spaCy, which takes seconds.
 """
 
-from functools import cache
 from itertools import groupby
 
 import spacy
 from negspacy.negation import Negex  # noqa: F401 - importing it registers the component
-from spacy.language import Language
 
 from . import Stretch
 
-
-@cache
-def _load_negex() -> Language:
-    language = spacy.blank("en")
-    language.add_pipe("negex", config={"span_keys": ["words"]})
-    return language
+_LANGUAGE = spacy.blank("en")
+_LANGUAGE.add_pipe("negex", config={"span_keys": ["words"]})
 
 
 def find_denied(sentence: str) -> list[Stretch]:
     """Every run of denied words, with the blanks between them."""
-    language = _load_negex()
-    doc = language.make_doc(sentence)
+    doc = _LANGUAGE.make_doc(sentence)
     for token in doc:
         token.is_sent_start = token.i == 0  # one sentence is one document
     doc.spans["words"] = [doc[index : index + 1] for index in range(len(doc))]
-    words = language(doc).spans["words"] if len(doc) else []
+    words = _LANGUAGE(doc).spans["words"] if len(doc) else []
     runs = [list(run) for is_denied, run in groupby(words, lambda word: word._.negex) if is_denied]
     return [(run[0].start_char, run[-1].end_char) for run in runs]

@@ -51,12 +51,10 @@ def find_denied(sentence: str) -> list[Stretch]:
     visible = _HARMLESS.sub(lambda match: BLANK * len(match[0]), sentence)
     behind = [(match.start(), match.end()) for match in _AFTER.finditer(visible)]
     # "is not seen" holds a "not": it must not deny what follows it as well.
-    ahead = [
-        match for match in _BEFORE.finditer(visible) if not any(start <= match.start() < end for start, end in behind)
-    ]
-    return [(_reach_back(visible, start), end) for start, end in behind] + [
-        (match.start(), _reach_on(visible, match.end())) for match in ahead
-    ]
+    inside = {index for start, end in behind for index in range(start, end)}
+    ahead = [match for match in _BEFORE.finditer(visible) if match.start() not in inside]
+    denied = [(_reach_back(visible, start), end) for start, end in behind]
+    return denied + [(match.start(), _reach_on(visible, match.end())) for match in ahead]
 
 
 def _reach_on(sentence: str, start: int) -> int:
