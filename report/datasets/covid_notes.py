@@ -71,10 +71,26 @@ def read(settings: CovidNotesSettings, context: ReportContext, skipped: Skipped)
     has_boxes = (folder / "lung_boxes.json").is_file()
     lungs = {image.image_path.name: image for image in lung_boxes.read(folder, skipped)} if has_boxes else {}
     reports: list[Report] = []
-    for note in _first_of_image(notes, file, skipped)[: settings.limit]:
-        group = groups[note.patient]
+    first: dict[str, _Note] = {}  # image name -> its first note
+    for note in notes:
+        if (other := first.setdefault(note.name, note)) is not note:
+            problem = f"a second row of {note.name}, see row {other.row}."
+            error = BadInput(problem, file=file, row=note.row, fix="one row an image is read")
+            skipped.add(f"{file.name} row {note.row}", error)
+    for note in list(first.values())[: settings.limit]:
+        group, path, boxed = groups[note.patient], folder / "images" / note.name, lungs.get(note.name)
         try:
-            image = _to_image(folder, note, group, "val" if group in val else "train", lungs.get(note.name))
+            image = AnnotatedImage(
+                image_id=f"{folder.name}/{note.name}",  # that of the region set
+                image_path=path,
+                modality=note.modality,
+                group=group,
+                dataset="covid_notes",
+                split="val" if group in val else "train",
+                size_px=read_image(path).size,
+                regions=boxed.regions if boxed else (),
+                phrases=boxed.phrases if boxed else (),
+            )
         except BadInput as error:
             skipped.add(f"{file.name} row {note.row}", error)
             continue
@@ -98,33 +114,20 @@ def _read_notes(file: Path, max_sentences: int, skipped: Skipped) -> list[_Note]
         rows = list(reader)
     notes: list[_Note] = []
     for number, row in enumerate(rows, 1):
-        try:
-            notes.append(_to_note(row, number, file, max_sentences))
-        except BadInput as error:
-            skipped.add(f"{file.name} row {number}", error)
+        text = " ".join(split_sentences(tidy(row["clinical_notes"] or ""))[:max_sentences])
+        name = (row["filename"] or "").strip()
+        problem, fix = "", ""
+        if not text:
+            problem, fix = "no note.", "nothing to do: the image has no text"
+        elif not name or Path(name).name != name:
+            problem, fix = f"filename is {name!r}.", "a file name without a folder"
+        if problem:
+            skipped.add(f"{file.name} row {number}", BadInput(problem, file=file, row=number, fix=fix))
+            continue
+        # Without a patient id an image is a patient of its own.
+        patient = (row["patientid"] or "").strip() or f"image {name}"
+        notes.append(_Note(row=number, name=name, patient=patient, modality=row["modality"] or "", text=text))
     return notes
-
-
-def _first_of_image(notes: list[_Note], file: Path, skipped: Skipped) -> list[_Note]:
-    first: dict[str, _Note] = {}
-    for note in notes:
-        if (other := first.setdefault(note.name, note)) is not note:
-            problem = f"a second row of {note.name}, see row {other.row}."
-            error = BadInput(problem, file=file, row=note.row, fix="one row an image is read")
-            skipped.add(f"{file.name} row {note.row}", error)
-    return list(first.values())
-
-
-def _to_note(row: dict[str, str], number: int, file: Path, max_sentences: int) -> _Note:
-    text = " ".join(split_sentences(tidy(row["clinical_notes"] or ""))[:max_sentences])
-    if not text:
-        raise BadInput("no note.", file=file, row=number, fix="nothing to do: the image has no text")
-    name = (row["filename"] or "").strip()
-    if not name or Path(name).name != name:
-        raise BadInput(f"filename is {name!r}.", file=file, row=number, fix="a file name without a folder")
-    # Without a patient id an image is a patient of its own.
-    patient = (row["patientid"] or "").strip() or f"image {name}"
-    return _Note(row=number, name=name, patient=patient, modality=row["modality"] or "", text=text)
 
 
 def tidy(text: str) -> str:
@@ -143,19 +146,3 @@ def group_patients(notes: Iterable[_Note]) -> dict[str, str]:
             first, later = groups[owners.setdefault(shared, note.patient)], groups[note.patient]
             groups = {patient: first if group == later else group for patient, group in groups.items()}
     return groups
-
-
-def _to_image(folder: Path, note: _Note, group: str, split: str, lungs: AnnotatedImage | None) -> AnnotatedImage:
-    """The image under the id of the region set. Raises `BadInput` for an unknown modality or an unreadable image."""
-    path = folder / "images" / note.name
-    return AnnotatedImage(
-        image_id=f"{folder.name}/{note.name}",
-        image_path=path,
-        modality=note.modality,
-        group=group,
-        dataset="covid_notes",
-        split=split,
-        size_px=read_image(path).size,
-        regions=lungs.regions if lungs else (),
-        phrases=lungs.phrases if lungs else (),
-    )

@@ -18,7 +18,8 @@ Licence, citation and consent are yours to state. Nothing but these columns is r
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,8 @@ def read_rows(settings: GenericSettings, seed: int, skipped: Skipped) -> list[Re
         try:
             rows.append(_to_row(row, number, file, images, settings))
         except BadInput as error:
-            wrong = BadInput(error.problem, file=file, row=number, fix=error.fix)
-            skipped.add(f"{file.name} row {number}", wrong)
+            located = BadInput(error.problem, file=file, row=number, fix=error.fix)
+            skipped.add(f"{file.name} row {number}", located)
     first: dict[str, ReportRow] = {}
     for row in rows:
         if (other := first.setdefault(row.report_id, row)) is not row:
@@ -123,28 +124,29 @@ def read_rows(settings: GenericSettings, seed: int, skipped: Skipped) -> list[Re
 
 
 def _to_row(row: Row, number: int, file: Path, images: Path, settings: GenericSettings) -> ReportRow:
-    text = {
-        name: " ".join(_raw(row, name).split())
-        for name in COLUMNS
-        if name not in ("image", "prior_image", "view", "report")
-    }
+    one_line = (name for name in COLUMNS if name not in ("image", "prior_image", "view", "report"))
+    text = {name: " ".join(_raw(row, name).split()) for name in one_line}
     split = text["split"].lower()
     if "split" in row and split not in SPLITS:
         raise BadInput(f"split is {text['split']!r}.", fix="train, val or test")
     report_id = text["id"] or f"{file.stem}-{number}"
+    # The report's own sections; columns of that name replace them.
+    report, prior_text = _raw(row, "report"), _raw(row, "prior_report")
+    own = {name: text[name] for name in ("findings", "impression", "indication", "technique", "comparison")}
+    sections = parse_sections(report, is_strict=False) if report.strip() else Sections()
     current = ReportRow(
         report_id=report_id,
         dataset=file.stem,
         split=SPLITS.get(split, "train"),
         group=text["patient"] or report_id,
-        sections=_sections(row, text),
+        sections=replace(sections, **{name: words for name, words in own.items() if words}),
         images=_views(row, "image", images),
         modality=parse_modality(text["modality"] or settings.modality),
         taken=parse_date(text["date"]),
         file=file,
         row=number,
     )
-    prior_images, prior_text = _views(row, "prior_image", images), _raw(row, "prior_report")
+    prior_images = _views(row, "prior_image", images)
     if not prior_images and not prior_text.strip():
         return current
     prior = replace(
@@ -155,14 +157,6 @@ def _to_row(row: Row, number: int, file: Path, images: Path, settings: GenericSe
         taken=parse_date(text["prior_date"]),
     )
     return replace(current, prior=prior)
-
-
-def _sections(row: Row, text: Mapping[str, str]) -> Sections:
-    """Those of the report; columns of their own go first."""
-    report = _raw(row, "report")
-    sections = parse_sections(report, is_strict=False) if report.strip() else Sections()
-    own = {name: text[name] for name in ("findings", "impression", "indication", "technique", "comparison")}
-    return replace(sections, **{name: words for name, words in own.items() if words})
 
 
 def _views(row: Row, column: str, images: Path) -> tuple[View, ...]:
@@ -221,7 +215,7 @@ def _read_table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Ro
         lines = list(numbered_lines(file))
         names = _map_columns(list(dict.fromkeys(name for _, row in lines for name in row)), file, settings)
         for number, row in lines:
-            yield number, {ours: _plain(row.get(theirs)) for ours, theirs in names.items()}
+            yield number, {ours: _to_cell(row.get(theirs)) for ours, theirs in names.items()}
         return
     with file.open(encoding=settings.encoding, newline="") as text:
         number = 0
@@ -231,7 +225,7 @@ def _read_table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Ro
             reader = csv.DictReader(text, delimiter=max(",;\t", key=head.count), strict=True)
             names = _map_columns(list(reader.fieldnames or ()), file, settings)
             for number, row in enumerate(reader, 1):
-                yield number, {ours: _cell(row[theirs]) for ours, theirs in names.items()}
+                yield number, {ours: _to_cell(row[theirs], is_csv=True) for ours, theirs in names.items()}
         except UnicodeDecodeError as error:
             fix = "save it as UTF-8, or set `encoding` (cp1252 for most Windows exports)"
             raise BadInput(f"not {settings.encoding}: {error.reason}.", file=file, fix=fix) from error
@@ -254,28 +248,17 @@ def _map_columns(names: list[str], file: Path, settings: GenericSettings) -> dic
     present = {ours: [lower[name] for name in theirs if name in lower] for ours, theirs in names_of.items()}
     columns = {ours: theirs[0] for ours, theirs in present.items() if theirs}
     if not set(columns) & set(TEXTS):
-        raise BadInput(
-            f"no column report, findings or impression among: {', '.join(names) or 'nothing'}.",
-            file=file,
-            row=1,
-            fix="rename one, or say which it is: `columns: {report: YOUR_COLUMN}`",
-        )
+        problem = f"no column report, findings or impression among: {', '.join(names) or 'nothing'}."
+        fix = "rename one, or say which it is: `columns: {report: YOUR_COLUMN}`"
+        raise BadInput(problem, file=file, row=1, fix=fix)
     return columns
 
 
-def _plain(value: Any) -> str | list[str]:
-    """A cell of JSON: text, numbers as text, null as nothing, a list of paths as it is."""
+def _to_cell(value: Any, is_csv: bool = False) -> str | list[str]:
+    """Text, numbers as text, null as nothing, a list of paths as it is; in a CSV a JSON list is that list."""
+    if is_csv and (value or "").lstrip().startswith("["):
+        with suppress(ValueError):  # no JSON: a text in brackets
+            value = json.loads(value)
     if isinstance(value, list):
         return [str(part) for part in value]
     return "" if value is None else str(value)
-
-
-def _cell(value: str | None) -> str | list[str]:
-    """A cell of a CSV; one that holds a JSON list is that list."""
-    text = value or ""
-    if text.lstrip().startswith("["):
-        try:
-            return _plain(json.loads(text))
-        except ValueError:
-            return text
-    return text

@@ -63,7 +63,14 @@ def read_rows(settings: IuXraySettings, seed: int, skipped: Skipped) -> list[Rep
     folder = data_folder(settings.path)
     if settings.layout == "r2gen" or (settings.layout == "auto" and (folder / r2gen.FILE).is_file()):
         return r2gen.read_rows(folder, "iu_xray", skipped)
-    projections = _read_projections(folder)
+    projections: dict[str, str] = {}  # file name -> Frontal or Lateral
+    if (table := folder / PROJECTIONS).is_file():
+        with table.open(encoding="utf-8", newline="") as lines:
+            reader = csv.DictReader(lines)
+            if missing := {"filename", "projection"} - set(reader.fieldnames or ()):
+                fix = "columns uid, filename, projection"
+                raise BadInput(f"no column {min(missing)!r}.", file=table, row=1, fix=fix)
+            projections = {row["filename"]: (row["projection"] or "").strip() for row in reader}
     rows: list[ReportRow] = []
     documents = list(_read_documents(folder))
     documents.sort(key=lambda document: (int(s) if (s := document[0].stem).isdigit() else 10**9, document[0].name))
@@ -106,38 +113,24 @@ def _to_row(content: bytes, file: Path, folder: Path, projections: dict[str, str
     findings, impression, indication, comparison = (texts.get(label, "") for label in _LABELS)
     node = tree.find("uId")
     name = (node.get("id") if node is not None else None) or f"CXR{file.stem}"
-    images = [image.get("id") for image in tree.iter("parentImage")]
+    folders = [folder / "images", folder / "NLMCXR_png", folder / "images" / "images_normalized", folder]
+    images: list[View] = []
+    for image in filter(None, (image.get("id") for image in tree.iter("parentImage"))):
+        # CXR1_1_IM-0001-3001 -> 1_IM-0001-3001.dcm.png, as a copy on Kaggle calls it
+        kaggle = re.sub(r"^CXR(\d+)_(?:\d+_)?", r"\1_", image) + ".dcm.png"
+        tried = [parent / file_name for parent in folders for file_name in (f"{image}.png", kaggle)]
+        path = next((path for path in tried if path.is_file()), tried[0])
+        projection = (projections.get(kaggle, "") or projections.get(path.name, "")).lower()
+        is_frontal = {"frontal": True, "lateral": False}.get(projection)
+        images.append(View(path=path, name=projection, is_frontal=is_frontal))
     return ReportRow(
         report_id=name,
         dataset="iu_xray",
         split="train",
         group=name,
         sections=Sections(findings=findings, impression=impression, indication=indication, comparison=comparison),
-        images=tuple(_find_image(folder, image, projections) for image in images if image),
+        images=tuple(images),
         meta={"mesh": [code.text.strip() for code in tree.iter("major") if code.text and code.text.strip()]},
         file=file,
         row=name,
     )
-
-
-def _find_image(folder: Path, image: str, projections: dict[str, str]) -> View:
-    """The image file by its id, and its projection."""
-    # CXR1_1_IM-0001-3001 -> 1_IM-0001-3001.dcm.png, as a copy on Kaggle calls it
-    kaggle = re.sub(r"^CXR(\d+)_(?:\d+_)?", r"\1_", image) + ".dcm.png"
-    folders = [folder / "images", folder / "NLMCXR_png", folder / "images" / "images_normalized", folder]
-    tried = [parent / name for parent in folders for name in (f"{image}.png", kaggle)]
-    path = next((path for path in tried if path.is_file()), tried[0])
-    projection = (projections.get(kaggle, "") or projections.get(path.name, "")).lower()
-    return View(path=path, name=projection, is_frontal={"frontal": True, "lateral": False}.get(projection))
-
-
-def _read_projections(folder: Path) -> dict[str, str]:
-    """File name -> Frontal or Lateral, empty without the table."""
-    file = folder / PROJECTIONS
-    if not file.is_file():
-        return {}
-    with file.open(encoding="utf-8", newline="") as lines:
-        reader = csv.DictReader(lines)
-        if missing := {"filename", "projection"} - set(reader.fieldnames or ()):
-            raise BadInput(f"no column {min(missing)!r}.", file=file, row=1, fix="columns uid, filename, projection")
-        return {row["filename"]: (row["projection"] or "").strip() for row in reader}

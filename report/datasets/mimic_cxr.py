@@ -89,7 +89,12 @@ def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[R
     if _find_table(folder, "split") is None and (folder / r2gen.FILE).is_file():
         return r2gen.read_rows(folder, "mimic_cxr", skipped)
     studies = _read_studies(folder)
-    labels = _read_chexpert(folder)
+    # Study id -> its labels 1, 0 or -1 (uncertain); those not mentioned are left out.
+    labels: dict[str, dict[str, int]] = {}
+    if chexpert := _find_table(folder, "chexpert"):
+        for _, row in _read_table(chexpert, "chexpert"):
+            values = {name: value for name, value in row.items() if value and name not in COLUMNS["chexpert"]}
+            labels[row["study_id"]] = {name: round(float(value)) for name, value in values.items()}
     file = _need_table(folder, "split")
     earlier = find_earlier([(study.subject, study.taken) for study in studies])
     # With a limit twice as many of each split are read, since some have no usable report.
@@ -125,24 +130,23 @@ def _to_row(
     except (BadInput, UnicodeDecodeError) as error:
         skipped.add(f"study s{study.study}", error)
         return None
+    images: list[View] = []
+    for dicom, position in study.views:
+        paths = [folder / study.folder / f"{dicom}{suffix}" for suffix in _SUFFIXES]
+        path, name = next((path for path in paths if path.is_file()), paths[0]), position.strip()
+        images.append(View(path=path, name=name, is_frontal=name.split()[0] in _FRONTAL if name else None))
     return ReportRow(
         report_id=f"s{study.study}",
         dataset="mimic_cxr",
         split=study.split,
         group=f"p{study.subject}",
         sections=sections,
-        images=tuple(_find_image(folder / study.folder, dicom, position.strip()) for dicom, position in study.views),
+        images=tuple(images),
         taken=study.taken,
         meta={"chexpert": labels[study.study]} if labels.get(study.study) else {},
         file=file,
         row=study.row,
     )
-
-
-def _find_image(folder: Path, dicom: str, position: str) -> View:
-    paths = [folder / f"{dicom}{suffix}" for suffix in _SUFFIXES]
-    is_frontal = position.split()[0] in _FRONTAL if position else None
-    return View(path=next((p for p in paths if p.is_file()), paths[0]), name=position, is_frontal=is_frontal)
 
 
 # --- csv files -------------------------------------------------------------------------------------------------------
@@ -174,17 +178,6 @@ def join_time(date: str, time: str) -> str:
     """StudyDate `21800506`, StudyTime `80556.875` (8 h 5 min: leading zeros are lost) -> `21800506080556875`."""
     whole, _, part = time.partition(".")
     return f"{date.strip()}{whole.strip().zfill(6)}{part.strip().ljust(3, '0')[:3]}"
-
-
-def _read_chexpert(folder: Path) -> dict[str, dict[str, int]]:
-    """Study id -> its labels 1, 0 or -1 (uncertain); those not mentioned are left out."""
-    if (file := _find_table(folder, "chexpert")) is None:
-        return {}
-    ids = COLUMNS["chexpert"]
-    return {
-        row["study_id"]: {name: round(float(value)) for name, value in row.items() if value and name not in ids}
-        for _, row in _read_table(file, "chexpert")
-    }
 
 
 def _read_table(file: Path, kind: str) -> Iterator[tuple[int, dict[str, str]]]:

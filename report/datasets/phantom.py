@@ -5,12 +5,11 @@ with their number and location, then what is absent. Split: that of the image; t
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder
 from ...grounding.settings import Settings
-from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.sentences import Sentence
 from ..task import Report
 from .sets import ReportContext
@@ -45,19 +44,19 @@ def read_reports(folder: Path, images: "Dataset") -> list[Report]:
     from ...grounding.datasets.phantoms.dataset import read_rows
 
     file = folder / "reports.jsonl"
-    return [_to_report(row, image, file, number) for number, row, image in read_rows(file, COLUMNS, images)]
-
-
-def _to_report(row: dict[str, Any], image: AnnotatedImage, file: Path, number: int) -> Report:
-    sentences: list[Sentence] = []
-    try:
-        for sentence in row["sentences"]:
-            if any(k < 0 for k in sentence["regions"]):
-                raise IndexError(f"region {min(sentence['regions'])}")
-            regions = tuple(image.regions[k] for k in sentence["regions"])
-            is_negated = bool(sentence["is_negated"])
-            sentences.append(Sentence(text=str(sentence["text"]), regions=regions, is_negated=is_negated))
-    except (KeyError, IndexError, TypeError) as error:
-        fix = "a sentence has text, regions (indices into the image's list) and is_negated"
-        raise BadInput(f"malformed sentence: {error!r}.", file=file, row=number, fix=fix) from error
-    return Report(report_id=str(row["report_id"]), image=image, text=str(row["text"]), sentences=tuple(sentences))
+    reports: list[Report] = []
+    for number, row, image in read_rows(file, COLUMNS, images):
+        sentences: list[Sentence] = []
+        try:
+            for sentence in row["sentences"]:
+                if any(k < 0 for k in sentence["regions"]):  # Python would count from the end
+                    raise IndexError(f"region {min(sentence['regions'])}")
+                regions = tuple(image.regions[k] for k in sentence["regions"])
+                is_negated = bool(sentence["is_negated"])
+                sentences.append(Sentence(text=str(sentence["text"]), regions=regions, is_negated=is_negated))
+        except (KeyError, IndexError, TypeError) as error:
+            fix = "a sentence has text, regions (indices into the image's list) and is_negated"
+            raise BadInput(f"malformed sentence: {error!r}.", file=file, row=number, fix=fix) from error
+        report_id, text = str(row["report_id"]), str(row["text"])
+        reports.append(Report(report_id=report_id, image=image, text=text, sentences=tuple(sentences)))
+    return reports

@@ -76,7 +76,11 @@ def to_text(row: ReportRow, settings: ReportSettings, skipped: Skipped) -> Repor
         raise BadInput(f"no word left of {written!r}.", fix="deidentified: keep leaves marks in")
     if (words := len(text.split())) > settings.max_words:
         raise BadInput(f"{source} of {words} words, {settings.max_words} are read.", fix="raise max_words")
-    prior = _choose_prior(row, settings, skipped)
+    prior = row.prior if settings.prior != "none" else None
+    if prior and row.taken and prior.taken > row.taken:  # listed, and the study goes on without
+        problem = f"its prior is of {prior.taken}, the study of {row.taken}."
+        skipped.add(f"prior of {row_name(row)}", locate(BadInput(problem, fix="swap them, or mend the dates"), row))
+        prior = None
     context = {name: getattr(row.sections, name) if name in settings.context else "" for name in CONTEXT}
     context["prior_text"] = ""
     if prior and settings.prior != "image":
@@ -121,16 +125,6 @@ def _choose_target(sections: Sections, settings: ReportSettings) -> tuple[str, S
         return sections.last_paragraph, "findings", "last_paragraph"
     missing = settings.target if settings.target != "both" else "findings and impression"
     raise BadInput(f"no {missing}.", fix="nothing to do" if settings.fallback else "fallback: true takes what there is")
-
-
-def _choose_prior(row: ReportRow, settings: ReportSettings, skipped: Skipped) -> ReportRow | None:
-    """The study before, where it is wanted; one that is newer is listed, and the study goes on without."""
-    prior = row.prior if settings.prior != "none" else None
-    if prior and row.taken and prior.taken > row.taken:
-        problem = f"its prior is of {prior.taken}, the study of {row.taken}."
-        skipped.add(f"prior of {row_name(row)}", locate(BadInput(problem, fix="swap them, or mend the dates"), row))
-        return None
-    return prior
 
 
 def _shorten(text: str, max_words: int) -> str:
