@@ -17,7 +17,7 @@ from .controls import mirror_region
 class InMirror(Grounder):
     """Looks for the mirrored phrases, and mirrors what is found; embeddings stay those of the flipped images.
 
-    `grounder`: reads images flipped left to right (`MedGlipGrounder.mirrored`, or the oracle that embeds with it).
+    `grounder`: reads images flipped left to right (`MedGlipGrounder.mirror`, or the oracle that embeds with it).
     """
 
     def __init__(self, grounder: Grounder):

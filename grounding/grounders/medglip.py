@@ -1,4 +1,4 @@
-"""Our core as a `Grounder`, and the oracle. B batch, K phrases, N points, D width, S side of the square input."""
+"""Our core as a `Grounder`. B batch, K phrases, N points, D width, S side of the square input."""
 
 import copy
 import hashlib
@@ -33,10 +33,10 @@ _PHRASE_INPUTS = ("input_ids", "attention_mask")
 
 
 class GrounderSettings(Settings):
-    """What of the dense output becomes regions."""
+    """Which part of the dense output becomes regions."""
 
     max_per_phrase: int = Field(default=20, gt=0)
-    """Regions a phrase at most, best first."""
+    """At most this many regions per phrase, best first."""
     min_score: float = Field(default=0.05, ge=0, le=1)
     """Regions below this score are left out."""
     nms_iou: float = Field(default=0.5, gt=0, le=1)
@@ -48,9 +48,9 @@ class GrounderSettings(Settings):
     capped: bool = False
     """No region scores higher than its label's ancestors in the label tree are present."""
     descriptions: bool = False
-    """Ask with knowledge prompts: how a label of the tree looks is appended to the phrase."""
+    """Knowledge prompts: how a label of the tree looks is appended to its phrase."""
     phrases_at_once: int = Field(default=64, gt=0)
-    """Phrases the model reads at once; more are asked in chunks, with the same results."""
+    """Phrases the model reads at once; more are read in chunks, with the same results."""
     batch_size: int = Field(default=8, gt=0)
     """Images the model sees at once."""
 
@@ -65,8 +65,14 @@ class MedGlipGrounder(Grounder):
         self.threshold = self.calibration.threshold
         self.is_presence_calibrated = self.calibration != Calibration()
         self.embedding_dim = model.config.width
-        self.fingerprint = _fingerprint(model, processor, self.settings)
         self.read: Callable[[Path], Image.Image] = read_image
+        # how many images or phrases run at once changes no region, so it is no part of the fingerprint
+        digest = hashlib.sha256(self.settings.model_dump_json(exclude={"batch_size", "phrases_at_once"}).encode())
+        digest.update(json.dumps(model.config.calibration).encode())
+        digest.update(processor.to_json_string().encode())
+        digest.update(processor.tokenizer.backend_tokenizer.to_str().encode())
+        update_with_weights(digest, model.state_dict())
+        self.fingerprint = digest.hexdigest()
 
     @classmethod
     def from_pretrained(
@@ -74,191 +80,160 @@ class MedGlipGrounder(Grounder):
     ) -> "MedGlipGrounder":
         """Load what `train` saved, onto a GPU where there is one and no device is named.
 
-        Raises `BadInput` for a missing folder and for a checkpoint of something else.
+        Raises `BadInput` for a missing folder, and for a checkpoint of something else.
         """
         folder = Path(folder)
-        config = _read_config(folder)
-        model = MedGlipModel(config)
-        _load_weights(model, folder)
+        config_file, weights_file = folder / "config.json", folder / "model.safetensors"
+        if not config_file.is_file() or not weights_file.is_file():
+            fix = "give the folder that `medglip grounding train` wrote"
+            raise BadInput("no grounding core here.", file=folder, fix=fix)
+        values, _ = MedGlipConfig.get_config_dict(folder)
+        if values.get("model_type") != MedGlipConfig.model_type:
+            problem = f"a checkpoint of {values.get('model_type')!r}, not of {MedGlipConfig.model_type!r}."
+            raise BadInput(problem, file=config_file, fix="give the folder of a grounding core")
+        model = MedGlipModel(MedGlipConfig.from_dict(values))  # pyright: ignore[reportArgumentType]
+        # every weight comes from the file: names and shapes must be the model's own
+        stored, own = load_file(weights_file), model.state_dict()
+        names = stored.keys() | own.keys()
+        wrong = [n for n in names if n not in stored or n not in own or stored[n].shape != own[n].shape]
+        if wrong:
+            problem = f"weights of another architecture: {len(wrong)} differ, first {min(wrong)!r}."
+            fix = "config.json and model.safetensors must come from the same training"
+            raise BadInput(problem, file=weights_file, fix=fix)
+        model.load_state_dict(stored)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(model.to(device), MedGlipProcessor.from_pretrained(folder), settings)  # pyright: ignore[reportArgumentType]
 
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
-        """For each study the regions of its phrases, best first. Raises `BadInput` for an unreadable picture."""
-        views = self._views(images, phrases, self.settings.capped)
-        return [self._regions(view, self._limits(view)) for view in views]
+        """For each image the regions of its phrases, best first. Raises `BadInput` for an unreadable image."""
+        is_capped = self.settings.capped
+        return [self._regions(view, is_capped) for view in self._views(images, phrases, with_ancestors=is_capped)]
 
     def presence(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[dict[str, float]]:
-        """For each study and phrase the chance in [0, 1] that it is in the image at all, never above its ancestors'."""
-        return [_capped(view.asked, self._chances(view)) for view in self._views(images, phrases, True)]
+        """For each image: phrase -> probability that it is in the image at all, never above its ancestors'."""
+        views = self._views(images, phrases, with_ancestors=True)
+        return [_cap_by_ancestors(view.asked, self._probabilities(view)) for view in views]
 
     def ground_with_presence(
         self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
     ) -> list[tuple[list[Region], dict[str, float]]]:
         """`ground` and `presence` of one pass over the images."""
-        views = self._views(images, phrases, True)
-        return [(self._regions(view, self._limits(view)), _capped(view.asked, self._chances(view))) for view in views]
+        return [
+            (self._regions(view, self.settings.capped), _cap_by_ancestors(view.asked, self._probabilities(view)))
+            for view in self._views(images, phrases, with_ancestors=True)
+        ]
 
-    def say(self, image: AnnotatedImage, phrases: Sequence[str]) -> tuple[list[Region], dict[str, float]]:
-        """Regions of one study, and the model's own presence logit of each phrase, neither capped nor calibrated."""
-        view = next(self._views([image], [phrases], False))
-        logits = view.output.presence[view.image].tolist() if view.output is not None else []
-        return self._regions(view, {}), dict(zip(view.asked, logits, strict=False))
+    def ground_with_logits(
+        self, image: AnnotatedImage, phrases: Sequence[str]
+    ) -> tuple[list[Region], dict[str, float]]:
+        """Regions of one image, and the model's own presence logit of each phrase, neither capped nor calibrated."""
+        view = next(self._views([image], [phrases], with_ancestors=False))
+        logits = view.output.presence[view.index].tolist() if view.output is not None else []
+        return self._regions(view, is_capped=False), dict(zip(view.asked, logits, strict=False))
 
     def embed(self, images: Sequence[AnnotatedImage], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
         """The given regions with embeddings float32[D] in the space of `ground`, read at their boxes' centres."""
         embedded: list[list[Region]] = []
-        size = self.settings.batch_size
-        for start in range(0, len(images), size):
-            embedded += self._embed_batch(images[start : start + size], regions[start : start + size])
+        for start in range(0, len(images), self.settings.batch_size):
+            batch = images[start : start + self.settings.batch_size]
+            rows = regions[start : start + self.settings.batch_size]
+            if not any(rows):
+                embedded += [[] for _ in batch]
+                continue
+            pixels = [self.read(image.image_path) for image in batch]
+            output = self._run(pixels, batch, [[] for _ in batch])  # without phrases: embeddings do not depend on them
+            for image, row, embeddings_ND in zip(pixels, rows, output.embeddings.cpu(), strict=True):
+                letterbox = Letterbox(image.size, self.processor.image_size)
+                boxes_R4 = np.array([region.box_xyxy_px for region in row], np.float32).reshape(-1, 4)
+                points_R = point_of(torch.from_numpy(letterbox.forward(boxes_R4)), self.processor.image_size)
+                vectors_RD = embeddings_ND[points_R].numpy()
+                embedded.append([replace(r, embedding=vector) for r, vector in zip(row, vectors_RD, strict=True)])
         return embedded
 
-    def mirrored(self) -> "MedGlipGrounder":
-        """The same core, reading every picture flipped left to right: boxes lie in, and words are of, that picture."""
+    def mirror(self) -> "MedGlipGrounder":
+        """The same core, reading every image flipped left to right: boxes and phrases are those of the flipped one."""
         other = copy.copy(self)
         other.fingerprint = sha256(f"{self.fingerprint} mirrored")
         other.read = lambda path: ImageOps.mirror(self.read(path))
         return other
 
     def _views(
-        self, annotated_images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]], with_ancestors: bool
+        self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]], with_ancestors: bool
     ) -> Iterator["_View"]:
-        """What the model says of each study; a batch that nothing is asked of is not looked at."""
-        asked = [unique_phrases(row) for row in phrases]
-        read = [_with_ancestors(row) for row in asked] if with_ancestors else asked
-        for start in range(0, len(annotated_images), self.settings.batch_size):
-            batch = annotated_images[start : start + self.settings.batch_size]
-            rows = read[start : start + self.settings.batch_size]
-            images = [self.read(image.image_path) for image in batch] if any(rows) else []
-            output = self._run(images, batch, rows) if images else None
-            for i, (image, row) in enumerate(zip(batch, rows, strict=True)):
-                size_px = images[i].size if images else image.size_px
+        """The model's output for each image; a batch without any phrase is not read at all."""
+        asked = rows = [unique_phrases(row) for row in phrases]
+        if with_ancestors:  # polyp, liver cyst -> polyp, liver cyst, bowel, colon, liver: what is asked for comes first
+            above = load_labels().ancestors
+            rows = [list(dict.fromkeys([*row, *(name for phrase in row for name in above(phrase))])) for row in asked]
+        for start in range(0, len(images), self.settings.batch_size):
+            batch = images[start : start + self.settings.batch_size]
+            batch_rows = rows[start : start + self.settings.batch_size]
+            pixels = [self.read(image.image_path) for image in batch] if any(batch_rows) else []
+            output = self._run(pixels, batch, batch_rows) if pixels else None
+            for i, (image, row) in enumerate(zip(batch, batch_rows, strict=True)):
+                size_px = pixels[i].size if pixels else image.size_px
                 yield _View(output, i, asked[start + i], row, Letterbox(size_px, self.processor.image_size))
 
-    def _chances(self, view: "_View") -> dict[str, float]:
-        """The calibrated chance of each phrase that was read."""
+    def _probabilities(self, view: "_View") -> dict[str, float]:
+        """The calibrated presence of each phrase that was read, those above the asked ones too."""
         if view.output is None:
             return {}
-        logits_K = view.output.presence[view.image, : len(view.phrases)].float().cpu().numpy()
+        logits_K = view.output.presence[view.index, : len(view.phrases)].float().cpu().numpy()
         return dict(zip(view.phrases, self.calibration.presences(logits_K).tolist(), strict=True))
-
-    def _limits(self, view: "_View") -> dict[str, float]:
-        return self._chances(view) if self.settings.capped else {}
-
-    def _embed_batch(
-        self, annotated_images: Sequence[AnnotatedImage], regions: Sequence[Sequence[Region]]
-    ) -> list[list[Region]]:
-        if not any(regions):
-            return [[] for _ in annotated_images]
-        images = [self.read(annotated.image_path) for annotated in annotated_images]
-        output = self._run(images, annotated_images, [[] for _ in annotated_images])
-        embedded = []
-        for image, row, embeddings_ND in zip(images, regions, output.embeddings.cpu(), strict=True):
-            letterbox = Letterbox(image.size, self.processor.image_size)
-            boxes = np.array([region.box_xyxy_px for region in row], np.float32).reshape(-1, 4)
-            points = point_of(torch.from_numpy(letterbox.forward(boxes)), self.processor.image_size)
-            vectors_RD = embeddings_ND[points].numpy()
-            embedded.append([replace(r, embedding=vector) for r, vector in zip(row, vectors_RD, strict=True)])
-        return embedded
 
     @torch.inference_mode()
     def _run(
-        self, images: list[Image.Image], annotated_images: Sequence[AnnotatedImage], asked: Sequence[Sequence[str]]
+        self, pixels: list[Image.Image], images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
     ) -> MedGlipOutput:
         """The dense output; phrases are scored apart, so that chunks of them put together are the same."""
         if self.settings.descriptions:
-            asked = [[with_description(phrase, load_labels()) for phrase in row] for row in asked]
-        inputs = self.processor(images, asked, [image.modality for image in annotated_images]).to(self.model.device)
+            phrases = [[with_description(phrase, load_labels()) for phrase in row] for row in phrases]
+        inputs = self.processor(pixels, phrases, [image.modality for image in images]).to(self.model.device)
         ids, masks = (inputs.pop(name).split(self.settings.phrases_at_once, 1) for name in _PHRASE_INPUTS)
         outputs = [self.model(**inputs, input_ids=i, attention_mask=m) for i, m in zip(ids, masks, strict=True)]
         parts = {name: torch.cat([part[name] for part in outputs], -1) for name in ("logits", "presence")}
         return replace(outputs[0], **parts)
 
-    def _regions(self, view: "_View", chances: Mapping[str, float]) -> list[Region]:
-        """Regions of all phrases, best first, none scoring above the chance of its phrase and what is above that."""
-        most = _capped(view.asked, chances)
-        found = [region for phrase in view.asked for region in self._regions_of(view, phrase, most[phrase])]
-        return sorted(found, key=lambda region: (-region.score, region.phrase))
-
-    def _regions_of(self, view: "_View", phrase: str, most: float) -> Iterator[Region]:
-        """Regions of one phrase in pixels of the original image, none scoring above `most`; what lies in the padding
-        alone is dropped.
-        """
-        limits, letterbox, output = self.settings, view.letterbox, view.output
-        assert output is not None
-        k = view.phrases.index(phrase)  # phrases asked come first, those above them in the tree follow
-        found = decode(output, view.image, k, limits.min_score, limits.nms_iou, limits.max_per_phrase)
-        presence = float(output.presence[view.image, k])
-        scores_R = self.calibration.scores(found.scores_R.cpu().numpy(), presence).clip(max=most)
+    def _regions(self, view: "_View", is_capped: bool) -> list[Region]:
+        """Regions of all phrases, best first, in pixels of the original image; `is_capped`: see `GrounderSettings`."""
+        limits, letterbox, output, regions = self.settings, view.letterbox, view.output, list[Region]()
+        max_scores = _cap_by_ancestors(view.asked, self._probabilities(view) if is_capped else {})
         edges = np.tile(np.array(letterbox.size_px, np.float32), 2)
-        boxes_R4 = np.clip(letterbox.inverse(found.boxes_R4.cpu().numpy()), 0, edges)
-        embeddings_RD, masks_Rss = found.embeddings_RD.cpu().numpy(), found.masks_Rss.cpu().numpy()
-        path = load_labels().path(phrase)
-        for r, score in enumerate(scores_R.tolist()):
-            box = boxes_R4[r]
-            if score >= limits.min_score and box[0] < box[2] and box[1] < box[3]:
-                mask = cut_mask(letterbox.inverse_mask(masks_Rss[r]), box) if score >= limits.mask_min_score else None
-                yield Region(
-                    phrase=phrase, box_xyxy_px=box, mask=mask, score=score, embedding=embeddings_RD[r], path=path
+        for k, phrase in enumerate(view.asked):
+            assert output is not None  # a phrase is asked for, so its batch was read
+            dense = decode(output, view.index, k, limits.min_score, limits.nms_iou, limits.max_per_phrase)
+            presence = float(output.presence[view.index, k])
+            scores_R = self.calibration.scores(dense.scores_R.cpu().numpy(), presence).clip(max=max_scores[phrase])
+            boxes_R4 = np.clip(letterbox.inverse(dense.boxes_R4.cpu().numpy()), 0, edges)
+            embeddings_RD, masks_Rss = dense.embeddings_RD.cpu().numpy(), dense.masks_Rss.cpu().numpy()
+            path = load_labels().path(phrase)
+            for score, box, vector, mask_ss in zip(scores_R.tolist(), boxes_R4, embeddings_RD, masks_Rss, strict=True):
+                # a region in the padding alone has no area after the clip
+                if not (score >= limits.min_score and box[0] < box[2] and box[1] < box[3]):
+                    continue
+                mask = cut_mask(letterbox.inverse_mask(mask_ss), box) if score >= limits.mask_min_score else None
+                regions.append(
+                    Region(phrase=phrase, box_xyxy_px=box, mask=mask, score=score, embedding=vector, path=path)
                 )
+        return sorted(regions, key=lambda region: (-region.score, region.phrase))
 
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """What the model said of one image of a batch, asked and read phrases (those above too); `output` None: none."""
+    """The output for one image of a batch, at `index` in it; None: no phrase in the whole batch.
+
+    `phrases` were read: the `asked` ones in the same order, then those above them in the label tree.
+    """
 
     output: MedGlipOutput | None
-    image: int
+    index: int
     asked: list[str]
     phrases: list[str]
     letterbox: Letterbox
 
 
-def _with_ancestors(phrases: list[str]) -> list[str]:
-    tree = load_labels()
-    return list(dict.fromkeys([*phrases, *(above for phrase in phrases for above in tree.ancestors(phrase))]))
-
-
-def _capped(phrases: Sequence[str], chances: Mapping[str, float]) -> dict[str, float]:
-    """For each phrase the least chance of it and its ancestors; 1 where none is known."""
+def _cap_by_ancestors(phrases: Sequence[str], probabilities: Mapping[str, float]) -> dict[str, float]:
+    """For each phrase the least probability of it and its ancestors; 1 where none is known."""
     above = load_labels().ancestors
-    return {p: min((chances[name] for name in (p, *above(p)) if name in chances), default=1.0) for p in phrases}
-
-
-def _read_config(folder: Path) -> MedGlipConfig:
-    path = folder / "config.json"
-    if not path.is_file() or not (folder / "model.safetensors").is_file():
-        raise BadInput(
-            "no grounding core here.", file=folder, fix="give the folder that `medglip grounding train` wrote"
-        )
-    values, _ = MedGlipConfig.get_config_dict(folder)
-    if values.get("model_type") != MedGlipConfig.model_type:
-        raise BadInput(
-            f"a checkpoint of {values.get('model_type')!r}, not of {MedGlipConfig.model_type!r}.",
-            file=path,
-            fix="give the folder of a grounding core",
-        )
-    return MedGlipConfig.from_dict(values)  # pyright: ignore[reportReturnType]
-
-
-def _load_weights(model: MedGlipModel, folder: Path) -> None:
-    """Every weight from the file. Raises `BadInput` unless names and shapes are the model's own."""
-    found, wanted = load_file(folder / "model.safetensors"), model.state_dict()
-    names = found.keys() | wanted.keys()
-    wrong = [n for n in names if n not in found or n not in wanted or found[n].shape != wanted[n].shape]
-    if wrong:
-        raise BadInput(
-            f"weights of another architecture: {len(wrong)} differ, first {min(wrong)!r}.",
-            file=folder / "model.safetensors",
-            fix="config.json and model.safetensors must come from the same training",
-        )
-    model.load_state_dict(found)
-
-
-def _fingerprint(model: MedGlipModel, processor: MedGlipProcessor, settings: GrounderSettings) -> str:
-    digest = hashlib.sha256(settings.model_dump_json(exclude={"batch_size", "phrases_at_once"}).encode())
-    digest.update(json.dumps(model.config.calibration).encode())
-    digest.update(processor.to_json_string().encode())
-    digest.update(processor.tokenizer.backend_tokenizer.to_str().encode())
-    update_with_weights(digest, model.state_dict())
-    return digest.hexdigest()
+    known = probabilities
+    return {p: min((known[name] for name in (p, *above(p)) if name in known), default=1.0) for p in phrases}

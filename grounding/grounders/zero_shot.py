@@ -1,7 +1,7 @@
 """Any transformers zero-shot detector as a `Grounder`: (MM-)Grounding-DINO and OWL-ViT / OWLv2, by name or folder.
 
-P phrases of one pass, Q queries of the detector, T text tokens, D width. The phrase of a region is known from the place
-of its tokens in the prompt, never from text that the detector gives back.
+P phrases of one pass, Q queries of the detector, T text tokens, D width. The phrase of a region is known from the
+position of its tokens in the prompt, never from text that the detector gives back.
 """
 
 import hashlib
@@ -36,10 +36,10 @@ OWL = ("owlvit", "owlv2")
 
 
 class ZeroShotSettings(Settings):
-    """What of a detector's output becomes regions."""
+    """Which part of a detector's output becomes regions."""
 
     max_per_phrase: int = Field(default=20, gt=0)
-    """Regions a phrase at most, best first."""
+    """At most this many regions per phrase, best first."""
     min_score: float = Field(default=0.05, ge=0, le=1)
     """Regions below this score are left out."""
     nms_iou: float = Field(default=0.7, gt=0, le=1)
@@ -50,7 +50,7 @@ class ZeroShotSettings(Settings):
 
 @dataclass(frozen=True)
 class Detected:
-    """What a detector says of P phrases: centre x, y, width, height in 0..1 of the picture it saw; scores in 0..1."""
+    """Output for P phrases: centre x, y, width, height in 0..1 of the image the detector sees; scores in 0..1."""
 
     boxes_PQ4: Tensor
     scores_PQ: Tensor
@@ -68,9 +68,20 @@ class ZeroShotGrounder(Grounder):
     def __init__(self, model: Any, processor: Any, settings: ZeroShotSettings | None = None):
         _check_family(model.config.model_type, None)
         self.model, self.processor, self.settings = model.eval(), processor, settings or ZeroShotSettings()
-        self.fingerprint, config = _fingerprint(model, processor, self.settings), model.config
+        config, tokenizer = model.config, json.loads(processor.tokenizer.backend_tokenizer.to_str())
         # of the detector's query states (DINO) or class embeddings (OWL)
         self.embedding_dim = config.d_model if config.model_type in DINO else config.text_config.hidden_size
+        # weights, architecture, preparation and limits: the same before and after saving
+        parts = [
+            self.settings.model_dump(exclude={"batch_size"}),
+            _essential(config.to_dict()),
+            _essential(processor.image_processor.to_dict()),
+            # how the last call padded and truncated is left out
+            {name: part for name, part in tokenizer.items() if name not in ("padding", "truncation")},
+        ]
+        digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
+        update_with_weights(digest, model.state_dict())
+        self.fingerprint = digest.hexdigest()
 
     @classmethod
     def from_pretrained(
@@ -106,42 +117,63 @@ class ZeroShotGrounder(Grounder):
         return cls(model.to(device), processor, settings)
 
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
-        """For each study the regions of its phrases, best first. Raises `BadInput` for an unreadable picture."""
-        return [self._ground(image, unique_phrases(row)) for image, row in zip(images, phrases, strict=True)]
-
-    def _ground(self, annotated: AnnotatedImage, asked: list[str]) -> list[Region]:
-        if not asked:
-            return []
-        image, found, size = read_image(annotated.image_path), list[Region](), self.settings.batch_size
-        pixels = self._pixels(image)
-        for start in range(0, len(asked), size):
-            chunk = asked[start : start + size]
-            detected = self._detect(pixels, chunk)
-            found += [r for k, phrase in enumerate(chunk) for r in self._regions(detected, k, phrase, image.size)]
-        return sorted(found, key=lambda region: (-region.score, region.phrase))
+        """For each image the regions of its phrases, best first. Raises `BadInput` for an unreadable image."""
+        grounded, size = list[list[Region]](), self.settings.batch_size
+        for annotated, row in zip(images, phrases, strict=True):
+            asked, regions = unique_phrases(row), list[Region]()
+            if asked:
+                image = read_image(annotated.image_path)
+                pixels = self._pixels(image)
+                for chunk in (asked[start : start + size] for start in range(0, len(asked), size)):
+                    detected = self._detect(pixels, chunk)
+                    regions += [r for k, name in enumerate(chunk) for r in self._regions(detected, k, name, image.size)]
+            grounded.append(sorted(regions, key=lambda region: (-region.score, region.phrase)))
+        return grounded
 
     def _pixels(self, image: Image.Image) -> dict[str, Tensor]:
-        """The processor's tensors of one picture; letterboxed first where the detector was trained so."""
+        """The processor's tensors of one image; letterboxed first where the detector was trained so."""
         side = getattr(self.model.config, "letterbox_px", None)
-        picture = Letterbox(image.size, side).image(image) if side else image.convert("RGB")
-        tensors = self.processor.image_processor(images=[picture], return_tensors="pt")
+        image = Letterbox(image.size, side).image(image) if side else image.convert("RGB")
+        tensors = self.processor.image_processor(images=[image], return_tensors="pt")
         return {name: value.to(self.model.device) for name, value in tensors.items()}
 
     @torch.inference_mode()
     def _detect(self, pixels: dict[str, Tensor], phrases: Sequence[str]) -> Detected:
-        read = _detect_dino if self.model.config.model_type in DINO else _detect_owl
-        return read(self.model, self.processor.tokenizer, pixels, phrases)
+        model, tokenizer, num = self.model, self.processor.tokenizer, len(phrases)
+        if model.config.model_type in OWL:
+            words = [phrase.lower() for phrase in phrases]
+            length = model.config.text_config.max_position_embeddings
+            text = tokenizer(words, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
+            output = model(**pixels, **{name: text[name].to(model.device) for name in ("input_ids", "attention_mask")})
+            return Detected(
+                boxes_PQ4=output.pred_boxes.expand(num, -1, -1),
+                scores_PQ=output.logits[0].sigmoid().T,
+                embeddings_PQD=output.class_embeds.expand(num, -1, -1),
+            )
+        prompts = [dino_prompt(tokenizer, [phrase], model.config.max_text_len) for phrase in phrases]
+        text = {name: x.to(model.device) for name, x in padded_prompts(prompts, tokenizer.pad_token_id).items()}
+        images = {name: x.expand(num, *x.shape[1:]) for name, x in pixels.items()}
+        with _share_backbone(model.model.backbone, num):
+            output = model(**images, **text)
+        probabilities_PQT = output.logits.sigmoid()
+        spans_PT = torch.cat([p.positive_KT(probabilities_PQT.shape[-1]) for p in prompts]).to(probabilities_PQT)
+        # mean over the phrase's own tokens, as the detector was trained
+        scores_PQ = torch.einsum("pqt,pt->pq", probabilities_PQT, spans_PT) / spans_PT.sum(-1, keepdim=True)
+        return Detected(output.pred_boxes, scores_PQ, output.last_hidden_state)
 
     def _regions(self, detected: Detected, k: int, phrase: str, size_px: tuple[int, int]) -> Iterator[Region]:
         """Regions of one phrase in pixels of the original image; what lies outside of it is dropped."""
-        limits, edges = self.settings, torch.tensor([*size_px, *size_px])
-        boxes_Q4 = to_corners(detected.boxes_PQ4[k].float().cpu()) * self._frame(size_px)
+        limits, edges, config = self.settings, torch.tensor([*size_px, *size_px]), self.model.config
+        # boxes are parts of the image, or of a square of its longer side, padded at the right and bottom
+        is_padded = config.model_type == "owlv2" or getattr(config, "letterbox_px", None)
+        seen_px = torch.tensor([max(size_px)] * 4 if is_padded else [*size_px, *size_px], dtype=torch.float32)
+        boxes_Q4 = to_corners(detected.boxes_PQ4[k].float().cpu()) * seen_px
         boxes_Q4 = torch.minimum(boxes_Q4.clamp(min=0), edges)
         scores_Q = detected.scores_PQ[k].float().cpu().clamp(0, 1)
-        kept = ((scores_Q >= limits.min_score) & (box_area(boxes_Q4) > 0)).nonzero()[:, 0]
-        kept = kept[nms(boxes_Q4[kept], scores_Q[kept], limits.nms_iou)[: limits.max_per_phrase]]
+        chosen = ((scores_Q >= limits.min_score) & (box_area(boxes_Q4) > 0)).nonzero()[:, 0]
+        chosen = chosen[nms(boxes_Q4[chosen], scores_Q[chosen], limits.nms_iou)[: limits.max_per_phrase]]
         path = load_labels().path(phrase)
-        for q in kept.tolist():
+        for q in chosen.tolist():
             yield Region(
                 phrase=phrase,
                 box_xyxy_px=boxes_Q4[q].numpy(),
@@ -149,13 +181,6 @@ class ZeroShotGrounder(Grounder):
                 embedding=detected.embeddings_PQD[k, q].float().cpu().numpy(),
                 path=path,
             )
-
-    def _frame(self, size_px: tuple[int, int]) -> Tensor:
-        """float[4]: what boxes in 0..1 are parts of, in original pixels; padding to a square goes right and bottom."""
-        config = self.model.config
-        is_padded = config.model_type == "owlv2" or getattr(config, "letterbox_px", None)
-        width, height = (max(size_px), max(size_px)) if is_padded else size_px
-        return torch.tensor([width, height, width, height], dtype=torch.float32)
 
 
 def to_corners(boxes_cxcywh: Tensor) -> Tensor:
@@ -173,20 +198,20 @@ class Prompt:
 
     def positive_KT(self, width: int) -> Tensor:
         """float[K, width]: 1 at the tokens of each phrase."""
-        places_T = torch.arange(width)
-        return torch.stack([((places_T >= start) & (places_T < stop)).float() for start, stop in self.spans])
+        positions_T = torch.arange(width)
+        return torch.stack([((positions_T >= start) & (positions_T < stop)).float() for start, stop in self.spans])
 
 
-def dino_prompt(tokenizer: Any, phrases: Sequence[str], most: int) -> Prompt:
-    """The DINO family's prompt: lower case, each phrase ended by a full stop, at most `most` tokens in all.
+def dino_prompt(tokenizer: Any, phrases: Sequence[str], max_tokens: int) -> Prompt:
+    """The DINO family's prompt: lower case, each phrase ended by a full stop, at most `max_tokens` in all.
 
     Full stops and question marks inside a phrase would end it, so they become blanks; phrases that are too long lose
     their ends. Raises `BadInput` for a phrase without a word, and for more phrases than tokens.
     """
     ids, spans = [tokenizer.cls_token_id], list[tuple[int, int]]()
-    room = (most - 2) // max(1, len(phrases)) - 1
+    room = (max_tokens - 2) // max(1, len(phrases)) - 1  # [CLS] and [SEP] off; of each phrase its full stop
     if room < 1:
-        raise BadInput(f"{len(phrases)} phrases in a prompt of {most} tokens.", fix="ask for fewer at once")
+        raise BadInput(f"{len(phrases)} phrases in a prompt of {max_tokens} tokens.", fix="ask for fewer at once")
     stop = tokenizer.convert_tokens_to_ids(".")
     for phrase in phrases:
         words = phrase.lower().replace(".", " ").replace("?", " ")
@@ -207,52 +232,24 @@ def padded_prompts(prompts: Sequence[Prompt], pad_id: int) -> dict[str, Tensor]:
     return {"input_ids": ids_PT, "attention_mask": torch.tensor(mask), "token_type_ids": torch.zeros_like(ids_PT)}
 
 
-def _detect_dino(model: Any, tokenizer: Any, pixels: dict[str, Tensor], phrases: Sequence[str]) -> Detected:
-    prompts = [dino_prompt(tokenizer, [phrase], model.config.max_text_len) for phrase in phrases]
-    text = {name: x.to(model.device) for name, x in padded_prompts(prompts, tokenizer.pad_token_id).items()}
-    num = len(phrases)
-    images = {name: x.expand(num, *x.shape[1:]) for name, x in pixels.items()}
-    with _one_look(model.model.backbone, num):
-        output = model(**images, **text)
-    chances_PQT = output.logits.sigmoid()
-    spans_PT = torch.cat([prompt.positive_KT(chances_PQT.shape[-1]) for prompt in prompts]).to(chances_PQT)
-    # mean over the phrase's own tokens, as the detector was trained
-    scores_PQ = torch.einsum("pqt,pt->pq", chances_PQT, spans_PT) / spans_PT.sum(-1, keepdim=True)
-    return Detected(output.pred_boxes, scores_PQ, output.last_hidden_state)
-
-
 @contextmanager
-def _one_look(backbone: nn.Module, num: int) -> Iterator[None]:
-    """Inside, a batch of `num` times the same picture goes through the backbone once."""
+def _share_backbone(backbone: nn.Module, num: int) -> Iterator[None]:
+    """Inside, a batch of `num` times the same image goes through the backbone once."""
 
-    def first(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(x[:1] for x in inputs)
-
-    def repeated(_module: nn.Module, _inputs: Any, output: Any) -> Any:
+    def repeat(_module: nn.Module, _inputs: Any, output: Any) -> Any:
         features, positions = output
         many = [tuple(x.expand(num, *x.shape[1:]) for x in level) for level in features]
         return many, [x.expand(num, *x.shape[1:]) for x in positions]
 
-    hooks = [backbone.register_forward_pre_hook(first), backbone.register_forward_hook(repeated)]
+    hooks = [
+        backbone.register_forward_pre_hook(lambda _module, inputs: tuple(x[:1] for x in inputs)),
+        backbone.register_forward_hook(repeat),
+    ]
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _detect_owl(model: Any, tokenizer: Any, pixels: dict[str, Tensor], phrases: Sequence[str]) -> Detected:
-    most = model.config.text_config.max_position_embeddings
-    words = [phrase.lower() for phrase in phrases]
-    text = tokenizer(words, padding="max_length", truncation=True, max_length=most, return_tensors="pt")
-    names = ("input_ids", "attention_mask")
-    output = model(**pixels, **{name: text[name].to(model.device) for name in names})
-    num = len(phrases)
-    return Detected(
-        boxes_PQ4=output.pred_boxes.expand(num, -1, -1),
-        scores_PQ=output.logits[0].sigmoid().T,
-        embeddings_PQD=output.class_embeds.expand(num, -1, -1),
-    )
 
 
 def _check_family(model_type: str, file: Path | str | None) -> None:
@@ -261,23 +258,9 @@ def _check_family(model_type: str, file: Path | str | None) -> None:
         raise BadInput(f"a checkpoint of {model_type!r}, no zero-shot detector.", file=file, fix=f"known: {valid}")
 
 
-def _fingerprint(model: Any, processor: Any, settings: ZeroShotSettings) -> str:
-    """Hash of weights, architecture, preparation and limits; the same before and after saving."""
-    tokenizer = json.loads(processor.tokenizer.backend_tokenizer.to_str())
-    parts = [
-        settings.model_dump(exclude={"batch_size"}),
-        _essential(model.config.to_dict()),
-        _essential(processor.image_processor.to_dict()),
-        {name: part for name, part in tokenizer.items() if name not in ("padding", "truncation")},  # of the last call
-    ]
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
-    update_with_weights(digest, model.state_dict())
-    return digest.hexdigest()
-
-
 def _essential(config: Any) -> Any:
     """A configuration without what saving and loading writes into it."""
     if not isinstance(config, dict):
         return config
-    noted = ("_name_or_path", "architectures", "dtype", "transformers_version")
-    return {name: _essential(value) for name, value in config.items() if name not in noted}
+    added = ("_name_or_path", "architectures", "dtype", "transformers_version")
+    return {name: _essential(value) for name, value in config.items() if name not in added}

@@ -55,7 +55,7 @@ def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage], skipp
     seen, num = _Seen(), 0
     for image in tqdm(images, desc="calibration", unit="image"):
         try:
-            regions, logits = grounder.say(image, image.phrases)
+            regions, logits = grounder.ground_with_logits(image, image.phrases)
         except BadInput as error:
             skipped.add(image.image_id, error)
             continue

@@ -165,7 +165,7 @@ class Pipeline:
             images[query.image.image_id] = query.image
             phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.phrases))
         order, asked = list(images.values()), [tuple(phrases[name]) for name in images]
-        core = self.grounder.mirrored() if is_mirrored else self.grounder
+        core = self.grounder.mirror() if is_mirrored else self.grounder
         finder: Grounder = InMirror(core) if is_mirrored else core
         predicted, skipped = regions_of(finder, order, asked, self.folder.regions_dir)
         truth: Mapping[str, list[Region]] = {}

@@ -54,7 +54,7 @@ def test_what_is_found_in_the_mirror_is_that_of_the_flipped_picture(
     limits = GrounderSettings(min_score=0.0, max_per_phrase=20)
     tiny_grounder = MedGlipGrounder(tiny_grounder.model, tiny_grounder.processor, limits)
     plain = tiny_grounder.ground([shown], [SIDED])[0]
-    in_mirror = InMirror(tiny_grounder.mirrored())
+    in_mirror = InMirror(tiny_grounder.mirror())
     found = in_mirror.ground([shown], [SIDED])[0]
     assert {region.phrase for region in found} == set(SIDED)
     assert same(seen(found, shown), tiny_grounder.ground([flipped], [OTHER])[0], shown)
@@ -68,7 +68,7 @@ def test_true_regions_keep_their_boxes_and_are_read_in_the_flipped_picture(
     tiny_grounder: MedGlipGrounder, pair: tuple[AnnotatedImage, AnnotatedImage]
 ) -> None:
     shown, flipped = pair
-    oracle = InMirror(TruthGrounder(tiny_grounder.mirrored()))
+    oracle = InMirror(TruthGrounder(tiny_grounder.mirror()))
     found = oracle.ground([shown], [SIDED])[0]
     plain = TruthGrounder(tiny_grounder).ground([shown], [SIDED])[0]
     assert oracle.depends_on_annotations
@@ -86,7 +86,7 @@ def test_both_are_kept_apart_on_disk(
     shown, _ = pair
     cache = tmp_path / "regions"
     plain, _ = regions_of(tiny_grounder, [shown], [SIDED], cache)
-    found, skipped = regions_of(InMirror(tiny_grounder.mirrored()), [shown], [SIDED], cache)
+    found, skipped = regions_of(InMirror(tiny_grounder.mirror()), [shown], [SIDED], cache)
     again, _ = regions_of(tiny_grounder, [shown], [SIDED], cache)
     assert not skipped.entries
     assert same(plain["image-1"], again["image-1"], shown)
