@@ -34,9 +34,9 @@ def test_cells_differ_in_forms_and_seed_alone(write_recipe: Callable[[Path], Pat
     recipe = read_settings(Recipe, write_recipe(tmp_path))
     rows: list[tuple[Form, ...]] = [(), ("text",)]
     cells = [cell_recipe(recipe, forms, seed, tmp_path) for forms in rows for seed in (0, 1)]
-    budgets = {cell.mllm_train.train.model_copy(update={"seed": 0}).model_dump_json() for cell in cells}
+    budgets = {cell.mllm_train.model_copy(update={"seed": 0}).model_dump_json() for cell in cells}
     assert len(budgets) == 1
-    assert [(cell.mllm.seed, cell.mllm_train.train.seed) for cell in cells] == [(0, 0), (1, 1)] * 2
+    assert [(cell.mllm.seed, cell.mllm_train.seed) for cell in cells] == [(0, 0), (1, 1)] * 2
     assert {cell.seed for cell in cells} == {recipe.seed}
     assert cells[2].evidence == recipe.evidence.model_copy(update={"forms": ("text",)})
 
