@@ -13,7 +13,7 @@ from ..grounding.vocabulary.labels import load_labels
 from ..grounding.vocabulary.sentences import Sentence
 from ..vqa.derived import captions
 from ..vqa.derived.claims import body_part, grid_cell
-from ..vqa.derived.facts import Facts, Place, facts_of
+from ..vqa.derived.facts import facts_of
 from ..vqa.derived.questions import is_plural, with_article
 from .task import Report
 
@@ -26,22 +26,20 @@ def to_reports(images: Iterable[AnnotatedImage]) -> list[Report]:
         # A part that is a label itself, as the eye, would be a finding without a region.
         body = "" if load_labels().phrases_in(part) else part
         opening = captions.text({"modality": image.modality, "body": body, "seen": [], "absent": []}, 0)
-        phrases = [_name_phrase(facts, place) for place in captions.largest(facts)]
-        sentences = (Sentence(text=opening), *phrases)
+        sentences = [Sentence(text=opening)]
+        for place in captions.largest(facts):
+            # Where a phrase is if there is one region of it and its location is certain, else that it is seen.
+            phrase, is_single = place.phrase, place in facts.single
+            lies, is_ = ("lie", "are") if is_plural(phrase) else ("lies", "is")
+            if place.number > 1:
+                text = f"Several {plural(phrase)} are seen."
+            elif is_single and (cell := grid_cell(place)):
+                text = f"The {phrase} {lies} in the {captions.part(cell)} of the image."
+            else:
+                text = f"{f'the {phrase}' if is_single else with_article(phrase)} {is_} seen."
+            regions = tuple(image.regions[k] for k in place.indices)
+            sentences.append(Sentence(text=captions.capital(text), regions=regions))
         text = " ".join(sentence.text for sentence in sentences)
-        reports.append(Report(report_id=f"{image.image_id}#report", image=image, text=text, sentences=sentences))
+        report_id = f"{image.image_id}#report"
+        reports.append(Report(report_id=report_id, image=image, text=text, sentences=tuple(sentences)))
     return reports
-
-
-def _name_phrase(facts: Facts, place: Place) -> Sentence:
-    """Where a phrase is if there is one region of it and its location is certain, else that it is seen."""
-    phrase, is_single = place.phrase, place in facts.single
-    lies, is_ = ("lie", "are") if is_plural(phrase) else ("lies", "is")
-    if place.number > 1:
-        text = f"Several {plural(phrase)} are seen."
-    elif is_single and (cell := grid_cell(place)):
-        text = f"The {phrase} {lies} in the {captions.part(cell)} of the image."
-    else:
-        text = f"{f'the {phrase}' if is_single else with_article(phrase)} {is_} seen."
-    regions = tuple(facts.image.regions[k] for k in place.indices)
-    return Sentence(text=captions.capital(text), regions=regions)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...grounding.bad_input import BadInput, Skipped, nearest
 from ...grounding.files import write_atomic
-from ...grounding.types import NOTICE, Region
+from ...grounding.types import NOTICE
 from .grounded import GroundedReport, from_json
 
 Row = dict[str, Any]
@@ -36,11 +36,19 @@ def to_coco(reports: Sequence[GroundedReport], references: Mapping[str, Any] | N
         ],
         "categories": [{"id": key, "name": name} for name, key in categories.items()],
     }
-    results = [
-        {"image_id": images[report.image], "category_id": categories[region.phrase], **_to_result(region)}
-        for report in reports
-        for region in report.all_regions
-    ]
+    results: list[Row] = []
+    for report in reports:
+        for region in report.all_regions:
+            x0, y0, x1, y1 = (round(float(value), 2) for value in region.box_xyxy_px)
+            box, score = [x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)], round(float(region.score), 4)
+            ids = {"image_id": images[report.image], "category_id": categories[region.phrase]}
+            results.append({**ids, "bbox": box, "score": score})
+            if region.mask is not None:
+                from faster_coco_eval.core import mask as coco_mask  # compiled, and few reports have masks
+
+                rle = coco_mask.encode(np.asfortranarray(region.mask, np.uint8))
+                size, counts = list(map(int, rle["size"])), rle["counts"].decode("ascii")
+                results[-1]["segmentation"] = {"size": size, "counts": counts}
     return dataset, results
 
 
@@ -85,14 +93,3 @@ def _choose_ids(references: Mapping[str, Any] | None, rows: str, key: str, names
     if unknown := [name for name in names if name not in known]:
         raise BadInput(f"{rows} of the references have no {unknown[0]!r}.", fix=nearest(unknown[0], known))
     return {name: known[name] for name in names}
-
-
-def _to_result(region: Region) -> Row:
-    x0, y0, x1, y1 = (round(float(value), 2) for value in region.box_xyxy_px)
-    row: Row = {"bbox": [x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)], "score": round(float(region.score), 4)}
-    if region.mask is not None:
-        from faster_coco_eval.core import mask as coco_mask
-
-        rle = coco_mask.encode(np.asfortranarray(region.mask, np.uint8))
-        row["segmentation"] = {"size": list(map(int, rle["size"])), "counts": rle["counts"].decode("ascii")}
-    return row

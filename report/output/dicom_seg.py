@@ -4,15 +4,12 @@ Our masks lie in the original image's own pixels, column by column and row by ro
 source's pixels. Needs highdicom.
 """
 
-from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.seg import Segmentation, SegmentDescription
-from numpy.typing import NDArray
-from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
@@ -37,66 +34,58 @@ def write_seg(report: GroundedReport, source: Path, out: Path) -> Path:
     numbered = [(number, r) for number, r in enumerate(report.all_regions, 1) if r.mask is not None]
     if not numbered:
         raise BadInput("no region has a mask.", file=source, fix="the structured report holds boxes")
-    with silence(source):
-        save(_make_segmentation(report, about, numbered), out)
-    return out
-
-
-def _make_segmentation(report: GroundedReport, source: DicomSource, numbered: Sequence[tuple[int, Region]]) -> Dataset:
-    image, is_enhanced = source.header, "PerFrameFunctionalGroupsSequence" in source.header
+    image, is_enhanced = about.header, "PerFrameFunctionalGroupsSequence" in about.header
     if not is_enhanced:  # plain several frames (ultrasound, secondary capture) go as if one: they have no geometry
         image = copy(image)  # shallow: only elements are taken off, none is changed
         image.pop("NumberOfFrames", None)
         image.pop("FrameIncrementPointer", None)
-    segmentation = Segmentation(
-        source_images=[image],
-        pixel_array=_stack_masks([region for _, region in numbered], source, is_enhanced),
-        segmentation_type="BINARY",
-        segment_descriptions=[
-            _describe_segment(report, source, segment, number, region)
-            for segment, (number, region) in enumerate(numbered, 1)
-        ],
-        series_instance_uid=generate_uid(),
-        series_number=SERIES_NUMBER,
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        content_label="MEDGLIP",
-        content_description=NOTICE,
-        **equipment(report),
-    )
-    if not is_enhanced and source.frame is not None:
-        for group in segmentation.PerFrameFunctionalGroupsSequence:
-            for derivation in group.DerivationImageSequence:
-                for reference in derivation.SourceImageSequence:
-                    reference.ReferencedFrameNumber = source.frame
-    # highdicom writes a spacing without a slice thickness (secondary capture, radiographs) and then cannot read it;
-    # DICOM lets a segmentation that refers to its source go without.
-    shared = segmentation.SharedFunctionalGroupsSequence[0]
-    if any("SliceThickness" not in item for item in shared.get("PixelMeasuresSequence", ())):
-        del shared.PixelMeasuresSequence
-    return segmentation
-
-
-def _stack_masks(regions: Sequence[Region], source: DicomSource, is_enhanced: bool) -> NDArray[np.uint8]:
-    """uint8[frames, H, W, segments]: the frame that was read, in an enhanced object among its empty others."""
-    masks_HWS = np.stack([np.asarray(region.mask, np.uint8) for region in regions], -1)
-    if not is_enhanced or source.frame is None:
-        return masks_HWS[None]
-    masks_FHWS = np.zeros((source.num_frames, *masks_HWS.shape), np.uint8)
-    masks_FHWS[source.frame - 1] = masks_HWS
-    return masks_FHWS
+    # F frames, S segments: the frame that was read, in an enhanced object among its empty others.
+    masks_FHWS = np.stack([np.asarray(region.mask, np.uint8) for _, region in numbered], -1)[None]
+    if is_enhanced and about.frame is not None:
+        frame = masks_FHWS[0]
+        masks_FHWS = np.zeros((about.num_frames, *frame.shape), np.uint8)
+        masks_FHWS[about.frame - 1] = frame
+    with silence(source):
+        segmentation = Segmentation(
+            source_images=[image],
+            pixel_array=masks_FHWS,
+            segmentation_type="BINARY",
+            segment_descriptions=[
+                _describe_segment(report, about, segment, number, region)
+                for segment, (number, region) in enumerate(numbered, 1)
+            ],
+            series_instance_uid=generate_uid(),
+            series_number=SERIES_NUMBER,
+            sop_instance_uid=generate_uid(),
+            instance_number=1,
+            content_label="MEDGLIP",
+            content_description=NOTICE,
+            **equipment(report),
+        )
+        if not is_enhanced and about.frame is not None:
+            for group in segmentation.PerFrameFunctionalGroupsSequence:
+                for derivation in group.DerivationImageSequence:
+                    for reference in derivation.SourceImageSequence:
+                        reference.ReferencedFrameNumber = about.frame
+        # highdicom writes a spacing without a slice thickness (secondary capture, radiographs) and then cannot read
+        # it; DICOM lets a segmentation that refers to its source go without.
+        shared = segmentation.SharedFunctionalGroupsSequence[0]
+        if any("SliceThickness" not in item for item in shared.get("PixelMeasuresSequence", ())):
+            del shared.PixelMeasuresSequence
+        save(segmentation, out)
+    return out
 
 
 def _describe_segment(
     report: GroundedReport, source: DicomSource, segment: int, number: int, region: Region
 ) -> SegmentDescription:
     is_finding = load_labels().level(region.phrase) in ("finding", "")
+    category = codes.SCT.MorphologicallyAbnormalStructure if is_finding else codes.SCT.AnatomicalStructure
     description = SegmentDescription(
         segment_number=segment,
+        # 64 characters at most: the score must not be cut off
         segment_label=f"{shorten(region.phrase)[:56]} {region.score:.2f}",
-        segmented_property_category=(
-            codes.SCT.MorphologicallyAbnormalStructure if is_finding else codes.SCT.AnatomicalStructure
-        ),
+        segmented_property_category=category,
         segmented_property_type=concept(region.phrase),
         algorithm_type="AUTOMATIC",
         algorithm_identification=AlgorithmIdentificationSequence(

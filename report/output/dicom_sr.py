@@ -11,7 +11,6 @@ first pixel. That is our box notation, so that corners are written as they are. 
 and unverified: nobody has read it. Needs highdicom.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -73,31 +72,31 @@ def _make_content(report: GroundedReport, source: DicomSource) -> MeasurementRep
     )
     observer = ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
     regions = [_describe_region(report, source, number, region) for number, region in enumerate(report.all_regions, 1)]
+    # TID 1500 does not go without a group: without regions it is TID 1501, that says so of the whole image.
+    count = CodedConcept("num-regions", SCHEME, "Number of regions")
+    no_region = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(tracking_uid(report, source, 0), "image"),
+        source_images=[SourceImageForMeasurementGroup(source.header.SOPClassUID, source.header.SOPInstanceUID)],
+        measurements=[Measurement(name=count, value=0, unit=codes.UCUM.NoUnits)],
+    )
     content = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=observer),
         procedure_reported=CodedConcept("363679005", "SCT", "Imaging procedure"),
-        imaging_measurements=regions or [_no_region(report, source)],
+        imaging_measurements=regions or [no_region],
         title=codes.DCM.ImagingMeasurementReport,
     )
-    for name, value in _texts(report):
-        item = TextContentItem(
-            name=getattr(codes.DCM, name), value=value, relationship_type=RelationshipTypeValues.CONTAINS
-        )
+    # What made it, the sentences with their regions, each with what is to be checked in it.
+    texts = [(codes.DCM.Comment, f"{name}: {value}") for name, value in software_facts(report).items()]
+    for index, sentence in enumerate(report.sentences):
+        listed = ", ".join(f"region {k + 1}" for k in report.region_indices(sentence))
+        texts.append((codes.DCM.Finding, sentence.text + (f" ({listed})" if listed else "")))
+        texts += [(codes.DCM.Comment, f"Sentence {index + 1} {flag.words}.") for flag in report.flags(index)]
+        if report.support(index) == "neither":
+            texts.append((codes.DCM.Comment, f"Sentence {index + 1} rests on no region, cited or found."))
+    for name, value in texts:
+        item = TextContentItem(name=name, value=value, relationship_type=RelationshipTypeValues.CONTAINS)
         content[0].ContentSequence.append(item)
     return content
-
-
-def _texts(report: GroundedReport) -> Iterator[tuple[str, str]]:
-    """(name, text) of every text item: what made it, the sentences with their regions, what to check."""
-    for name, value in software_facts(report).items():
-        yield "Comment", f"{name}: {value}"
-    for index, sentence in enumerate(report.sentences):
-        regions = ", ".join(f"region {k + 1}" for k in report.region_indices(sentence))
-        yield "Finding", sentence.text + (f" ({regions})" if regions else "")
-        for flag in report.flags(index):
-            yield "Comment", f"Sentence {index + 1} {flag.words}."
-        if report.support(index) == "neither":
-            yield "Comment", f"Sentence {index + 1} rests on no region, cited or found."
 
 
 def _describe_region(
@@ -107,29 +106,17 @@ def _describe_region(
     frames = None if source.frame is None else [source.frame]
     image = SourceImageForRegion(source.header.SOPClassUID, source.header.SOPInstanceUID, frames)
     score = CodedConcept("score", SCHEME, "Score")
+    algorithm = AlgorithmIdentification(
+        name=report.grounder or "medglip", version=report.versions.get("medglip", "unknown")
+    )
+    # (column, row) of the box's closed outline: its first corner comes again at the end
+    x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
+    outline_52 = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(tracking_uid(report, source, number), f"region {number}"),
-        referenced_region=ImageRegion("POLYLINE", outline_of_box(region), image),
+        referenced_region=ImageRegion("POLYLINE", outline_52, image),
         finding_type=concept(region.phrase),
         finding_sites=[FindingSite(concept(region.phrase), laterality)] if laterality else None,
-        algorithm_id=AlgorithmIdentification(
-            name=report.grounder or "medglip", version=report.versions.get("medglip", "unknown")
-        ),
+        algorithm_id=algorithm,
         measurements=[Measurement(name=score, value=round(region.score, 4), unit=codes.UCUM.NoUnits)],
     )
-
-
-def _no_region(report: GroundedReport, source: DicomSource) -> MeasurementsAndQualitativeEvaluations:
-    """TID 1501 about the whole image, that no region was found: TID 1500 does not go without a group."""
-    count = CodedConcept("num-regions", SCHEME, "Number of regions")
-    return MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(tracking_uid(report, source, 0), "image"),
-        source_images=[SourceImageForMeasurementGroup(source.header.SOPClassUID, source.header.SOPInstanceUID)],
-        measurements=[Measurement(name=count, value=0, unit=codes.UCUM.NoUnits)],
-    )
-
-
-def outline_of_box(region: Region) -> np.ndarray:
-    """float64[5, 2] (column, row) of the closed outline of the box."""
-    x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
-    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ...grounding.geometry import where
 from ...grounding.imaging.drawing import colours_of
-from ...grounding.types import MIN_SCORE, Region
+from ...grounding.types import MIN_SCORE
 from .figure import STYLE as STYLE
 from .figure import drawing
 from .figure import figure as figure
@@ -35,7 +35,36 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
     layers = [name for name, has_every_region in _LAYERS.items() if has_every_region or has_masks]
     links = (f'<a href="{quote(file_stem(name))}.html">{escape(name)}</a>' for name in report.other_views)
     inks = colours_of(region.phrase for region in regions)
-    # Faint regions that no sentence speaks of begin switched off: they would crowd the image.
+    region_rows: list[str] = []
+    for index, region in enumerate(regions):
+        # Faint regions that no sentence speaks of begin switched off: they would crowd the image.
+        checked = " checked" if index in spoken or region.score >= MIN_SCORE else ""
+        path = " › ".join(part for part in region.path if part != region.phrase)
+        region_rows.append(
+            f'<li data-region="{index}" style="--ink:{inks[region.phrase]}"><label>'
+            f'<input type="checkbox"{checked} data-toggle="{index}"><b>{index + 1}</b>'
+            f'<span class="phrase">{escape(region.phrase)}<small>{escape(path)}</small></span></label>'
+            f'<span class="where">image {where(region.box_xyxy_px, report.size_px)}</span>'
+            f'<meter min="0" max="1" value="{region.score:.3f}"></meter>'
+            f'<span class="score">{region.score:.2f}</span></li>'
+        )
+    # What made the report, in words; a fact that is not known is left out.
+    width, height = report.size_px
+    citations, counts = "", report.agreement
+    if counts and counts.num_cited:
+        citations = (
+            f"{counts.cited_found} of {counts.num_cited} cited regions found again, "
+            f"{counts.grounded_cited} of {counts.num_grounded} found regions cited"
+        )
+    facts = {
+        "Image": f"{report.image}, {width} × {height} px",
+        "Model": report.model,
+        "Adapter": report.adapter,
+        "Grounder": report.grounder,
+        "Evidence": report.evidence,
+        "Citations": citations,
+        "Software": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
+    }
     template = Template((_HERE / "report.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(report.report_id),
@@ -49,12 +78,9 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
         or "<em>No text.</em>",
         checks="".join(f"<li>{escape(check)}</li>" for check in checks),
         unflagged="" if checks else "hidden",
-        region_rows="".join(
-            _region_row(index, region, inks, report.size_px, is_on=index in spoken or region.score >= MIN_SCORE)
-            for index, region in enumerate(regions)
-        ),
+        region_rows="".join(region_rows),
         hidden="" if regions else "hidden",
-        facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in _facts(report) if value),
+        facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value),
         notice=escape(report.notice),
         style=STYLE + (_HERE / "report.css").read_text(encoding="utf-8"),
         script=(_HERE / "report.js").read_text(encoding="utf-8"),
@@ -74,7 +100,16 @@ def _sentence(report: GroundedReport, index: int, inks: dict[str, str]) -> str:
     words = escape("; ".join(flag.words for flag in flags))
     mark = f'<span class="mark" role="img" title="{words}">!</span>' if flags else ""
     if regions:
-        numbers = "".join(_number(report, index, region, inks) for region in regions)
+        numbers = ""
+        for region in regions:
+            ink, way = inks[report.all_regions[region].phrase], ""
+            if report.attributions:  # the number is hollow where only one of two ways gives the region
+                one = report.attributions[index]
+                ways = [name for name, indices in (("cited", one.cited), ("found", one.grounded)) if region in indices]
+                # A model that never cites was not asked to: then every number would be hollow, which says nothing.
+                can_cite = any(other.cited or other.missing for other in report.attributions)
+                way = f' title="{" and ".join(ways)}"' + (' class="one-way"' if can_cite and len(ways) < 2 else "")
+            numbers += f'<sup style="--ink:{ink}"{way}>{region + 1}</sup>'
         listed, ink = " ".join(map(str, regions)), inks[sentence.regions[0].phrase]
         return (
             f'<span class="{" ".join(["spoken", *kinds])}" tabindex="0" role="button" data-regions="{listed}"'
@@ -88,18 +123,6 @@ def _sentence(report: GroundedReport, index: int, inks: dict[str, str]) -> str:
     return f"<span{kind}{title}>{text}{mark}</span>"
 
 
-def _number(report: GroundedReport, index: int, region: int, inks: dict[str, str]) -> str:
-    """The number of a region behind a sentence, hollow where only one of two ways gives it."""
-    ink, way = inks[report.all_regions[region].phrase], ""
-    if report.attributions:
-        one = report.attributions[index]
-        ways = [name for name, regions in (("cited", one.cited), ("found", one.grounded)) if region in regions]
-        # A model that never cites was not asked to: then every number would be hollow, which says nothing.
-        can_cite = any(other.cited or other.missing for other in report.attributions)
-        way = f' title="{" and ".join(ways)}"' + (' class="one-way"' if can_cite and len(ways) < 2 else "")
-    return f'<sup style="--ink:{ink}"{way}>{region + 1}</sup>'
-
-
 def _checks(report: GroundedReport) -> list[str]:
     """What a reader should look at: contradictions, claims without a region, citations of nothing."""
     checks: list[str] = []
@@ -111,34 +134,3 @@ def _checks(report: GroundedReport) -> list[str]:
         if missing := report.attributions[index].missing if report.attributions else ():
             checks.append(f"{name} cites {', '.join(f'[{number}]' for number in missing)}, which is not there.")
     return checks
-
-
-def _region_row(index: int, region: Region, inks: dict[str, str], size_px: tuple[int, int], *, is_on: bool) -> str:
-    path = " › ".join(part for part in region.path if part != region.phrase)
-    return (
-        f'<li data-region="{index}" style="--ink:{inks[region.phrase]}"><label>'
-        f'<input type="checkbox"{" checked" if is_on else ""} data-toggle="{index}"><b>{index + 1}</b>'
-        f'<span class="phrase">{escape(region.phrase)}<small>{escape(path)}</small></span></label>'
-        f'<span class="where">image {where(region.box_xyxy_px, size_px)}</span>'
-        f'<meter min="0" max="1" value="{region.score:.3f}"></meter><span class="score">{region.score:.2f}</span></li>'
-    )
-
-
-def _facts(report: GroundedReport) -> list[tuple[str, str]]:
-    """What made the report, in words; a fact that is not known is empty."""
-    width, height = report.size_px
-    citations, counts = "", report.agreement
-    if counts and counts.num_cited:
-        citations = (
-            f"{counts.cited_found} of {counts.num_cited} cited regions found again, "
-            f"{counts.grounded_cited} of {counts.num_grounded} found regions cited"
-        )
-    return [
-        ("Image", f"{report.image}, {width} × {height} px"),
-        ("Model", report.model),
-        ("Adapter", report.adapter),
-        ("Grounder", report.grounder),
-        ("Evidence", report.evidence),
-        ("Citations", citations),
-        ("Software", ", ".join(f"{name} {version}" for name, version in report.versions.items())),
-    ]

@@ -8,11 +8,10 @@ import numpy as np
 
 from ...grounding.evidence.evidence import Evidence
 from ...grounding.geometry import iou
-from ...grounding.types import Region
 from ...grounding.vocabulary.attribution import SAME_PLACE_IOU
 from ...grounding.vocabulary.citations import with_citations
 from ...grounding.vocabulary.labels import load_labels
-from ...grounding.vocabulary.sentences import Sentence, ground_sentences
+from ...grounding.vocabulary.sentences import ground_sentences
 from ...vqa.prompt.prompt import Example
 from ..task import Report
 
@@ -31,25 +30,22 @@ def cited_text(report: Report, shown: Evidence, numbers: Sequence[int]) -> str:
     """
     regions = shown.first.regions[: len(numbers)]  # of the first image, as the sentences' regions are
     is_truth = any(sentence.regions for sentence in report.sentences)
-    sentences = (
-        report.sentences if is_truth else ground_sentences(report.text, regions, load_labels(), shown.first.size_px)
-    )
-    cited = [
-        [number for number, region in zip(numbers, regions, strict=False) if _speaks_of(sentence, region, is_truth)]
-        for sentence in sentences
-    ]
-    if not any(cited):
-        return report.text
-    parts: list[str] = []
-    for sentence, of_sentence in zip(sentences, cited, strict=True):
-        body = sentence.text.rstrip(".!?")  # `A nodule [1].`: as models of public sets write it
-        parts.append(with_citations(body, of_sentence) + sentence.text[len(body) :])
-    return " ".join(parts)
-
-
-def _speaks_of(sentence: Sentence, region: Region, is_truth: bool) -> bool:
+    sentences = report.sentences
     if not is_truth:
-        return any(own is region for own in sentence.regions)
-    # Predicted regions are never the true ones themselves: they are compared by phrase and place.
-    true = [own.box_xyxy_px for own in sentence.regions if own.phrase == region.phrase]
-    return bool(true) and bool((iou(region.box_xyxy_px[None], np.stack(true)) >= SAME_PLACE_IOU).any())
+        sentences = ground_sentences(report.text, regions, load_labels(), shown.first.size_px)
+    parts: list[str] = []
+    has_citation = False
+    for sentence in sentences:
+        cited: list[int] = []
+        for number, region in zip(numbers, regions, strict=False):
+            if is_truth:  # shown regions are predicted, never the true ones themselves: phrase and place decide
+                boxes = [own.box_xyxy_px for own in sentence.regions if own.phrase == region.phrase]
+                ious = iou(region.box_xyxy_px[None], np.stack(boxes)) if boxes else np.zeros(1)
+                speaks_of_it = bool((ious >= SAME_PLACE_IOU).any())
+            else:
+                speaks_of_it = any(own is region for own in sentence.regions)
+            cited += [number] if speaks_of_it else []
+        body = sentence.text.rstrip(".!?")  # `A nodule [1].`: as models of public sets write it
+        parts.append(with_citations(body, cited) + sentence.text[len(body) :])
+        has_citation = has_citation or bool(cited)
+    return " ".join(parts) if has_citation else report.text

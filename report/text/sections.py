@@ -74,7 +74,14 @@ def parse_sections(text: str, *, is_strict: bool = True) -> Sections:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not any(letter.isalnum() for letter in text):
         raise BadInput("an empty report.", fix="leave the study out, or give its text")
-    parts = _split_at_headers(text, _STRICT if is_strict else _LOOSE, is_strict)
+    # (name, text) of every section in order; what stands before the first header has no name.
+    headers = (_STRICT if is_strict else _LOOSE).finditer(text)
+    marks = [match for match in headers if is_strict or section_name(match[1]) in NAMES]
+    starts = [match.start() for match in marks] + [len(text)]
+    parts = [(section_name(match[1]), text[match.end() : end]) for match, end in zip(marks, starts[1:], strict=True)]
+    head = text[: starts[0]]
+    if head.strip() or not parts:
+        parts.insert(0, ("", head))
     # Of two sections of one name the last counts; empty findings and impressions do not.
     texts = {name: _join(part) for name, part in parts if name not in ("findings", "impression") or part.strip()}
     sections = {name: texts.get(name, "") for name in _FIELDS}
@@ -89,15 +96,6 @@ def parse_sections(text: str, *, is_strict: bool = True) -> Sections:
         return Sections(**sections, last_paragraph=_join(rest[0]))
     has_own_text = name in ("", "findings", "impression", "examination")  # no first paragraph to take off
     return Sections(**sections, last_paragraph=_join(last) if has_own_text else "")
-
-
-def _split_at_headers(text: str, header: re.Pattern[str], is_strict: bool) -> list[tuple[str, str]]:
-    """(name, text) of every section in order; what stands before the first header has no name."""
-    marks = [match for match in header.finditer(text) if is_strict or section_name(match[1]) in NAMES]
-    starts = [match.start() for match in marks] + [len(text)]
-    parts = [(section_name(match[1]), text[match.end() : end]) for match, end in zip(marks, starts[1:], strict=True)]
-    head = text[: starts[0]]
-    return ([("", head)] if head.strip() or not parts else []) + parts
 
 
 def section_name(header: str) -> str:
