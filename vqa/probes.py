@@ -5,7 +5,7 @@ Nothing is written to disk: images are changed as prompts are made. The evidence
 one nothing is found, in a mirrored one a grounder looks itself, of another one it is what is in that.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -68,9 +68,8 @@ def shuffled(questions: Sequence[Question], seed: int = 0) -> list[Question]:
     """
     images = {image.image_id: image for question in questions for image in question.images}
     if len(images) == 1:
-        raise BadInput(
-            "one image alone cannot be shuffled.", fix="leave out the probe 'shuffled', or score more images"
-        )
+        fix = "leave out the probe 'shuffled', or score more images"
+        raise BadInput("one image alone cannot be shuffled.", fix=fix)
     order = list(images.values())
     donors = derangement([image.modality for image in order], np.random.default_rng(seed))
     donor_of = {image.image_id: order[donor] for image, donor in zip(order, donors, strict=True)}
@@ -97,32 +96,26 @@ def absent(annotated_images: Sequence[AnnotatedImage], seed: int = 0) -> list[Qu
     al. 2024, https://arxiv.org/abs/2405.20421). Raises `BadInput` where no image allows a pair.
     """
     images = list({image.image_id: image for image in annotated_images}.values())
-    seen: dict[str, set[str]] = {}
+    seen: dict[str, set[str]] = {}  # by modality
     for image in images:
         seen.setdefault(image.modality, set()).update(region.phrase for region in image.regions)
-    rng, tree = np.random.default_rng(seed), load_labels()
-    pairs = [q for image in images for pair in _pairs(image, seen[image.modality], tree, rng) for q in pair]
-    if images and not pairs:
+    rng, tree, questions = np.random.default_rng(seed), load_labels(), list[Question]()
+    for image in images:
+        present = list(dict.fromkeys(region.phrase for region in image.regions))
+        free = [p for p in image.phrases if p in seen[image.modality] and not any(tree.is_near(p, q) for q in present)]
+        # each label that is absent is asked for once: pairs end where none is left
+        for phrase in present[: len(free)]:
+            ranks = [_distance(phrase, other, tree) for other in free]
+            other = free.pop(int(rng.choice(np.flatnonzero(np.array(ranks) == min(ranks)))))
+            name = f"{image.dataset}/{image.image_id}"
+            pair_id, other_id = f"{name}/{phrase}", f"{name}/{other} (absent)"
+            meta = {"pair_id": pair_id, "adversarial": True}
+            questions.append(_presence(image, phrase, "yes", question_id=pair_id, meta={"pair_id": pair_id}))
+            questions.append(_presence(image, other, "no", question_id=other_id, meta=meta))
+    if images and not questions:
         fix = "leave out the probe 'absent': it needs images whose sets say what is there and what is not"
         raise BadInput("no image with a label that is there and one that is not.", fix=fix)
-    return pairs
-
-
-def _pairs(
-    image: AnnotatedImage, seen: set[str], tree: LabelTree, rng: np.random.Generator
-) -> Iterator[tuple[Question, Question]]:
-    there = list(dict.fromkeys(region.phrase for region in image.regions))
-    free = [p for p in image.phrases if p in seen and not any(tree.is_near(p, phrase) for phrase in there)]
-    for phrase in there:
-        if not free:
-            return
-        ranks = [_distance(phrase, other, tree) for other in free]
-        other = free.pop(int(rng.choice(np.flatnonzero(np.array(ranks) == min(ranks)))))
-        pair_id = f"{image.dataset}/{image.image_id}/{phrase}"
-        meta = {"pair_id": pair_id}
-        yes = _presence(image, phrase, "yes", question_id=pair_id, meta=meta)
-        no_id = f"{image.dataset}/{image.image_id}/{other} (absent)"
-        yield yes, _presence(image, other, "no", question_id=no_id, meta=meta | {"adversarial": True})
+    return questions
 
 
 def _distance(phrase: str, other: str, tree: LabelTree) -> int:

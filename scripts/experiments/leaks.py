@@ -52,8 +52,8 @@ def read_part(name: str, roots: Mapping[str, Path], seed: int) -> tuple[list[Que
     words = name.split(":")
     if len(words) not in (3, 4):
         raise BadInput(f"{name!r} names no part.", fix="DATASET:SPLIT:PART, such as vqa_rad:official:train")
-    dataset, split, part = words[:3]
-    return load_rows(dataset, roots.get(dataset), split, part=part, language=(*words, "en")[3], seed=seed)
+    dataset, split_scheme, split = words[:3]
+    return load_rows(dataset, roots.get(dataset), split_scheme, split=split, language=(*words, "en")[3], seed=seed)
 
 
 def parse_roots(values: Sequence[str]) -> dict[str, Path]:

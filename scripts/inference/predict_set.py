@@ -73,7 +73,7 @@ def predict_dataset(request: PredictRequest) -> bool:
         "give another --out, or remove it with its .asked.json and .ranks",
     )
     all_questions, skipped = load_questions(
-        request.dataset, request.root, request.split, part=request.part, seed=request.seed
+        request.dataset, request.root, request.split, split=request.part, seed=request.seed
     )
     questions = all_questions[: request.limit]
     shards = Shards.here(request.out)

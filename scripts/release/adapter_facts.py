@@ -11,7 +11,7 @@ from ...eval.table import by_metric, table
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.records import Task
 from ...vqa.model.shipped import FACTS, shipped_folder
-from ...vqa.publish.adapter_card import SetFacts
+from ...vqa.publish.adapter_card import LearnedSet
 from ...vqa.publish.facts import count_facts, read_facts
 from ..inference.system import TrainedSystem
 from ..pipeline.tasks import TASKS
@@ -26,7 +26,7 @@ LICENCES = {
 others' are given with `--facts`."""
 
 
-def learned_from(finished: TrainedSystem, files: Sequence[Path]) -> list[SetFacts]:
+def learned_from(finished: TrainedSystem, files: Sequence[Path]) -> list[LearnedSet]:
     """The sets of `files`, else those of the run's recipe; before them those of the aligned adapter it started from.
 
     Raises `BadInput` where that is not written down, and for a set whose licence is not free.
@@ -47,7 +47,7 @@ def learned_from(finished: TrainedSystem, files: Sequence[Path]) -> list[SetFact
     return sets
 
 
-def of_recipe(finished: TrainedSystem) -> list[SetFacts]:
+def of_recipe(finished: TrainedSystem) -> list[LearnedSet]:
     """The questions and reports of split train, as the run's recipe reads them."""
     folder = finished.folder
     if finished.recipe is None:

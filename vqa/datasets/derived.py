@@ -75,7 +75,17 @@ def read_file(file: Path, images: "Dataset | None" = None, kinds: Sequence[str] 
             else:
                 known[name] = row_to_image(images[index_of[name]]) if name in index_of else None
         if (image := known[name]) is not None:
-            questions.append(_question(row, image))
+            questions.append(
+                Question(
+                    question_id=str(row["id"]),
+                    image=image,
+                    question=row["question"],
+                    answer=row["answer"],
+                    answer_type=row["answer_type"],
+                    phrases=tuple(row["phrases"]),
+                    content_type=row["kind"],
+                )
+            )
     return questions
 
 
@@ -106,16 +116,4 @@ def _image_of(row: dict[str, Any], file: Path, number: int) -> AnnotatedImage:
         dataset=str(row["dataset"]),
         split=str(row["split"]),
         size_px=(width, height),
-    )
-
-
-def _question(row: dict[str, Any], image: AnnotatedImage) -> Question:
-    return Question(
-        question_id=str(row["id"]),
-        image=image,
-        question=row["question"],
-        answer=row["answer"],
-        answer_type=row["answer_type"],
-        phrases=tuple(row["phrases"]),
-        content_type=row["kind"],
     )

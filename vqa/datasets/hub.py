@@ -1,7 +1,7 @@
 """The hub field layout: Parquet shards, or a folder of `save_to_disk`, with columns `image`, `question`, `answer`.
 
 `<root>/data/train-00000-of-00001.parquet`, `<root>/default/train/0000.parquet`, or `<root>/train/*.arrow`; `image` is
-{bytes, path}. There is no id of question or image, so an image is the hash of its bytes, and a question its part and
+{bytes, path}. There is no id of question or image, so an image is the hash of its bytes, and a question its split and
 row; no answer type, so closed are yes and no. Images are copied to the cache folder (MEDGLIP_CACHE), each once.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.imaging.read import copied_out
-from .rows import PARTS, QuestionRow, build_rows, text_of, yes_no_type
+from .rows import SPLIT_NAMES, QuestionRow, build_rows, text_of, yes_no_type
 
 COLUMNS = ("image", "question", "answer")
 
@@ -23,44 +23,46 @@ def is_here(folder: Path) -> bool:
 
 
 def read_rows(folder: Path, dataset: str, skipped: Skipped) -> list[QuestionRow]:
-    """The rows of every part that is there. Raises `BadInput` for a shard that cannot be read."""
-    return [row for part, files in _files(folder).items() for row in _read_part(files, part, dataset, skipped)]
+    """The rows of every split that is there. Raises `BadInput` for a shard that cannot be read."""
+    question_rows: list[QuestionRow] = []
+    for split, files in _files(folder).items():
+        first = 0  # rows are numbered through all shards of a split
+        for file in files:
+
+            def build(
+                row: dict[str, Any], number: int, split: str = split, file: Path = file, first: int = first
+            ) -> QuestionRow:
+                images = row["image"] if isinstance(row["image"], list) else [row["image"]]
+                if not images or any(image is None for image in images):
+                    raise BadInput("no image.", fix="remove the row")
+                answer = text_of(row, "answer")
+                return QuestionRow(
+                    question_id=f"{dataset}-{split}-{first + number}",
+                    dataset=dataset,
+                    split=split,
+                    images=dict(_copy_image(image) for image in images),
+                    question=text_of(row, "question"),
+                    answer=answer,
+                    answer_type=yes_no_type(answer),
+                    file=file,
+                    row=number,
+                )
+
+            rows = list(_rows(file))
+            question_rows += build_rows(file, rows, COLUMNS, build, skipped)
+            first += len(rows)
+    return question_rows
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
-    """Shards of each part, by the first word of the file's name, else that of its folder."""
-    found: dict[str, list[Path]] = {}
+    """Shards of each split, by the first word of the file's name, else that of its folder."""
+    files: dict[str, list[Path]] = {}
     for file in sorted([*folder.rglob("*.parquet"), *folder.rglob("*.arrow")]):
         words = (file.name.split("-")[0].removesuffix(".parquet").lower(), file.parent.name.lower())
-        part = next((PARTS[word] for word in words if word in PARTS), None)
-        if part is not None and not file.name.startswith("cache-"):
-            found.setdefault(part, []).append(file)
-    return found
-
-
-def _read_part(files: list[Path], part: str, dataset: str, skipped: Skipped) -> list[QuestionRow]:
-    first, found = 0, []
-    for file in files:
-
-        def build(row: dict[str, Any], number: int, file: Path = file, first: int = first) -> QuestionRow:
-            images = dict(_image(value) for value in _values(row["image"]))
-            answer = text_of(row, "answer")
-            return QuestionRow(
-                question_id=f"{dataset}-{part}-{first + number}",
-                dataset=dataset,
-                part=part,
-                images=images,
-                question=text_of(row, "question"),
-                answer=answer,
-                answer_type=yes_no_type(answer),
-                file=file,
-                row=number,
-            )
-
-        rows = list(_rows(file))
-        found += build_rows(file, rows, COLUMNS, build, skipped)
-        first += len(rows)
-    return found
+        split = next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
+        if split is not None and not file.name.startswith("cache-"):
+            files.setdefault(split, []).append(file)
+    return files
 
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
@@ -79,15 +81,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
         raise BadInput(f"cannot be read: {error}", file=file, fix="download the file again") from error
 
 
-def _values(image: Any) -> list[Any]:
-    """One image or several, as a list. Raises `BadInput` for none."""
-    values = image if isinstance(image, list) else [image]
-    if not values or any(value is None for value in values):
-        raise BadInput("no image.", fix="remove the row")
-    return values
-
-
-def _image(value: Any) -> tuple[str, Path]:
+def _copy_image(value: Any) -> tuple[str, Path]:
     """(id, file) of an image; its bytes are written to the cache folder, where they are not there yet."""
     content = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(content, bytes):

@@ -14,7 +14,7 @@ from ...grounding.files import numbered_lines
 from ...grounding.modalities import parse_modality
 from ..task import Question
 from .public import PublicSettings, read_public
-from .rows import PARTS, QuestionRow, answer_type_of, build_rows, text_of, yes_no_type
+from .rows import SPLIT_NAMES, QuestionRow, answer_type_of, build_rows, text_of, yes_no_type
 from .sets import ReadContext
 
 COLUMNS = ("image", "question", "answer")
@@ -40,15 +40,20 @@ def read_rows(settings: JsonlSettings, skipped: Skipped) -> list[QuestionRow]:
         raise BadInput("no such file.", file=file, fix="one JSON object a line: image, question, answer")
 
     def build(row: dict[str, Any], number: int) -> QuestionRow:
-        part = str(row.get("split", "test")).strip().lower()
-        if part not in PARTS:
+        split, images = str(row.get("split", "test")).strip().lower(), row["image"]
+        if split not in SPLIT_NAMES:
             raise BadInput(f"split is {row['split']!r}.", fix="train, val or test")
+        names = [images] if isinstance(images, str) else images
+        if not isinstance(names, list) or not names or not all(isinstance(n, str) and n.strip() for n in names):
+            raise BadInput(f"image is {images!r}.", fix="a path below the folder, or a list of paths")
+        if len(set(names)) < len(names):
+            raise BadInput(f"one image twice: {names}.", fix="name each once")
         answer = text_of(row, "answer")
         return QuestionRow(
             question_id=str(row.get("id", f"{folder.name}-{number}")),
             dataset=folder.name,
-            part=PARTS[part],
-            images={name: folder / name for name in _names(row["image"])},
+            split=SPLIT_NAMES[split],
+            images={name: folder / name for name in names},
             question=text_of(row, "question"),
             answer=answer,
             answer_type=answer_type_of(row) if row.get("answer_type") else yes_no_type(answer),
@@ -60,13 +65,3 @@ def read_rows(settings: JsonlSettings, skipped: Skipped) -> list[QuestionRow]:
         )
 
     return build_rows(file, (row for _, row in numbered_lines(file)), COLUMNS, build, skipped)
-
-
-def _names(image: Any) -> list[str]:
-    """Paths of one image or several. Raises `BadInput` for none, and for one that is named twice."""
-    names = [image] if isinstance(image, str) else image
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise BadInput(f"image is {image!r}.", fix="a path below the folder, or a list of paths")
-    if len(set(names)) < len(names):
-        raise BadInput(f"one image twice: {names}.", fix="name each once")
-    return names

@@ -1,4 +1,4 @@
-"""A question set by name, outside of a recipe: `load_questions("vqa_rad", root, "official", part="test")`."""
+"""A question set by name, outside of a recipe: `load_questions("vqa_rad", root, "official", split="test")`."""
 
 from pathlib import Path
 
@@ -14,33 +14,33 @@ from .splits import split_scheme_named
 def load_rows(
     name: str,
     root: Path | None = None,
-    split: str = "official",
+    split_scheme: str = "official",
     *,
-    part: str | None = None,
+    split: str | None = None,
     language: str = "en",
     val_fraction: float = 0.2,
     seed: int = 0,
 ) -> tuple[list[QuestionRow], Skipped]:
     """The rows of a set, no image needed; rows without a usable text are listed.
 
-    `root`: its folder, else that of its name below MEDGLIP_DATA. `split`: a scheme of `splits`; `part`: train, val or
+    `root`: its folder, else that of its name below MEDGLIP_DATA. `split_scheme`: see `splits`; `split`: train, val or
     test, all when left out. `language`: of SLAKE alone. `val_fraction`, `seed`: of `image_grouped` alone.
-    Raises `BadInput` for an unknown name, split or part, a folder without the set, and a part without rows.
+    Raises `BadInput` for an unknown name, scheme or split, a folder without the set, and a split without rows.
     """
-    settings, skipped = _settings(name, root, split, language, val_fraction), Skipped()
+    settings, skipped = _settings(name, root, split_scheme, language, val_fraction), Skipped()
     if not isinstance(settings, PublicSettings):
         names = [name for name, entry in QUESTION_SETS.items() if issubclass(entry.settings(), PublicSettings)]
         raise BadInput(f"{name} is no set of plain rows.", fix=nearest(name, names))
-    context = ReadContext(seed=seed, draws_val=False, only_split=part)
-    return arrange_rows(settings, question_set(name).load().read_rows(settings, skipped), context, skipped), skipped
+    rows = question_set(name).load().read_rows(settings, skipped)
+    return arrange_rows(settings, rows, ReadContext(seed=seed, draws_val=False, only_split=split), skipped), skipped
 
 
 def load_questions(
     name: str,
     root: Path | None = None,
-    split: str = "official",
+    split_scheme: str = "official",
     *,
-    part: str | None = None,
+    split: str | None = None,
     language: str = "en",
     val_fraction: float = 0.2,
     seed: int = 0,
@@ -49,12 +49,12 @@ def load_questions(
 
     Rows without a usable image are in the list of what was left out, with file and row; `BadInput` where all are.
     """
-    settings, skipped = _settings(name, root, split, language, val_fraction), Skipped()
-    return read_set(name, settings, ReadContext(seed=seed, draws_val=False, only_split=part), skipped), skipped
+    settings, skipped = _settings(name, root, split_scheme, language, val_fraction), Skipped()
+    return read_set(name, settings, ReadContext(seed=seed, draws_val=False, only_split=split), skipped), skipped
 
 
-def _settings(name: str, root: Path | None, split: str, language: str, val_fraction: float) -> Settings:
+def _settings(name: str, root: Path | None, split_scheme: str, language: str, val_fraction: float) -> Settings:
     kind = question_set(name).settings()
-    values = {"path": root or Path(name), "split_scheme": split_scheme_named(split), "language": language}
+    values = {"path": root or Path(name), "split_scheme": split_scheme_named(split_scheme), "language": language}
     values["val_fraction"] = val_fraction
     return kind(**{key: value for key, value in values.items() if key in kind.model_fields})

@@ -2,7 +2,7 @@
 
 - Text form, as MEVF's followers pass it on: `pvqa_{train,val,test}.json`, each a list of {img_id, sentf: {pvqa:
   [questions]}, labelf: {pvqa: [{answer: 1}]}}; question i goes with answer i. Images, where there are any, are
-  `images/<part>/<img_id>.jpg`, as the raw set has them. Pickled copies are not read: a pickle can run code.
+  `images/<split>/<img_id>.jpg`, as the raw set has them. Pickled copies are not read: a pickle can run code.
 - Hub: image, question and answer alone (see `hub.py`).
 
 Source: He et al., PathVQA: 30000+ questions for medical visual question answering, 2020, arXiv 2003.10286
@@ -41,32 +41,30 @@ def read(settings: PathVqaSettings, context: ReadContext, skipped: Skipped) -> l
 
 
 def read_rows(settings: PathVqaSettings, skipped: Skipped) -> list[QuestionRow]:
-    """The rows of every part that is there, in either form; no image is opened.
+    """The rows of every split that is there, in either form; no image is opened.
 
     Raises `BadInput` for a folder in neither form.
     """
     folder = data_folder(settings.path)
-    files = {part: folder / f"pvqa_{part}.json" for part in SPLITS if (folder / f"pvqa_{part}.json").is_file()}
+    files = {split: folder / f"pvqa_{split}.json" for split in SPLITS}
+    files = {split: file for split, file in files.items() if file.is_file()}
     if not files and hub.is_here(folder):
         return hub.read_rows(folder, "pathvqa", skipped)
     if not files:
         raise BadInput("no pvqa_train.json, nor Parquet files.", file=folder, fix="unpack PathVQA here")
-    return [row for part, file in files.items() for row in _read_file(file, part, skipped)]
+    rows: list[QuestionRow] = []
+    for split, file in files.items():
+        for number, entry in enumerate(json_list(file), 1):
+            try:
+                name, pairs = _name_and_pairs(entry)
+            except BadInput as error:
+                skipped.add(f"{file.name} row {number}", BadInput(error.problem, file=file, row=number, fix=error.fix))
+                continue
+            rows += _rows_of_image(name, pairs, split, file, number, skipped)
+    return rows
 
 
-def _read_file(file: Path, part: str, skipped: Skipped) -> list[QuestionRow]:
-    found: list[QuestionRow] = []
-    for number, entry in enumerate(json_list(file), 1):
-        try:
-            name, pairs = _pairs(entry)
-        except BadInput as error:
-            skipped.add(f"{file.name} row {number}", BadInput(error.problem, file=file, row=number, fix=error.fix))
-            continue
-        found += _rows_of(name, pairs, part, file, number, skipped)
-    return found
-
-
-def _pairs(entry: Any) -> tuple[str, list[dict[str, Any]]]:
+def _name_and_pairs(entry: Any) -> tuple[str, list[dict[str, Any]]]:
     """The image's id and its questions with their answers. Raises `BadInput` for lists that do not match."""
     try:
         name, questions, labels = str(entry["img_id"]), entry["sentf"]["pvqa"], entry["labelf"]["pvqa"]
@@ -78,16 +76,16 @@ def _pairs(entry: Any) -> tuple[str, list[dict[str, Any]]]:
     return name, [{"question": q, "answer": a} for q, a in zip(questions, answers, strict=True)]
 
 
-def _rows_of(
-    name: str, pairs: Iterable[dict[str, Any]], part: str, file: Path, entry: int, skipped: Skipped
+def _rows_of_image(
+    name: str, pairs: Iterable[dict[str, Any]], split: str, file: Path, entry: int, skipped: Skipped
 ) -> list[QuestionRow]:
     def build(row: dict[str, Any], number: int) -> QuestionRow:
         answer = text_of(row, "answer")
         return QuestionRow(
             question_id=f"pathvqa-{name}-{number}",
             dataset="pathvqa",
-            part=part,
-            images={name: file.parent / "images" / part / f"{name}.jpg"},
+            split=split,
+            images={name: file.parent / "images" / split / f"{name}.jpg"},
             question=text_of(row, "question"),
             answer=answer,
             answer_type=yes_no_type(answer),

@@ -5,12 +5,11 @@ in which half, where, how many, which finding. Split: that of the picture; train
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder
 from ...grounding.settings import Settings
-from ...grounding.types import AnnotatedImage
 from ..task import Question
 from .sets import ReadContext
 
@@ -46,23 +45,24 @@ def read_questions(folder: Path, images: "Dataset") -> list[Question]:
     from ...grounding.datasets.phantoms.dataset import read_rows
 
     file = folder / "questions.jsonl"
-    return [_question(row, image, file, number) for number, row, image in read_rows(file, COLUMNS, images)]
-
-
-def _question(row: dict[str, Any], image: AnnotatedImage, file: Path, number: int) -> Question:
-    answer, phrases = row["answer"], row["phrases"]
-    if isinstance(answer, bool) or not isinstance(answer, str | int | float) or not str(answer).strip():
-        raise BadInput(f"answer is {answer!r}.", file=file, row=number, fix="an answer is a word or short phrase")
-    if row["answer_type"] not in ("open", "closed"):
-        raise BadInput(f"answer_type is {row['answer_type']!r}.", file=file, row=number, fix="open or closed")
-    if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
-        raise BadInput(f"phrases is {phrases!r}.", file=file, row=number, fix="phrases is a list of labels")
-    return Question(
-        question_id=str(row["question_id"]),
-        image=image,
-        question=str(row["question"]),
-        answer=str(answer),
-        answer_type=row["answer_type"],
-        phrases=tuple(phrases),
-        content_type=str(row["content_type"]),
-    )
+    questions: list[Question] = []
+    for number, row, image in read_rows(file, COLUMNS, images):
+        answer, phrases = row["answer"], row["phrases"]
+        if isinstance(answer, bool) or not isinstance(answer, str | int | float) or not str(answer).strip():
+            raise BadInput(f"answer is {answer!r}.", file=file, row=number, fix="an answer is a word or short phrase")
+        if row["answer_type"] not in ("open", "closed"):
+            raise BadInput(f"answer_type is {row['answer_type']!r}.", file=file, row=number, fix="open or closed")
+        if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
+            raise BadInput(f"phrases is {phrases!r}.", file=file, row=number, fix="phrases is a list of labels")
+        questions.append(
+            Question(
+                question_id=str(row["question_id"]),
+                image=image,
+                question=str(row["question"]),
+                answer=str(answer),
+                answer_type=row["answer_type"],
+                phrases=tuple(phrases),
+                content_type=str(row["content_type"]),
+            )
+        )
+    return questions

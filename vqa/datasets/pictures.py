@@ -11,8 +11,6 @@ from ...grounding.bad_input import BadInput
 from ...grounding.datasets.building.duplicates import Rows, alike_before, fingerprints, same_before
 from ...grounding.imaging.read import read_image
 
-Finder = Callable[[NDArray[np.int64]], Rows]
-
 
 class Groups:
     """Names that belong together; a group is called by its first name in the alphabet."""
@@ -23,7 +21,7 @@ class Groups:
     def __getitem__(self, name: str) -> str:
         """The name of the group."""
         while self._parent[name] != name:
-            self._parent[name] = name = self._parent[self._parent[name]]
+            self._parent[name] = name = self._parent[self._parent[name]]  # halves the way for the next one who asks
         return name
 
     def join(self, names: Iterable[str]) -> None:
@@ -50,8 +48,8 @@ def same_pictures(files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, 
             names.append(name)
         except BadInput:
             continue
-    pixels, looks = (np.array([found[i] for found in prints], np.uint64) for i in (0, 1))
-    thumbnails = np.array([list(found[2]) for found in prints], np.uint8).reshape(-1, 256)
+    pixels, looks = (np.array([values[i] for values in prints], np.uint64) for i in (0, 1))
+    thumbnails = np.array([list(thumbnail) for *_, thumbnail in prints], np.uint8).reshape(-1, 256)
     groups = Groups(files)
     _join(groups, names, lambda ranks: same_before(pixels, ranks))
     equal = groups.as_dict()
@@ -59,12 +57,12 @@ def same_pictures(files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, 
     return equal, groups.as_dict(), len(names)
 
 
-def _join(groups: Groups, names: list[str], find: Finder) -> None:
+def _join(groups: Groups, names: list[str], find: Callable[[NDArray[np.int64]], Rows]) -> None:
     """Join what is found until nothing is: the finder names one row of a lower rank for each, ranks are groups."""
     while names:
         order = {first: rank for rank, first in enumerate(sorted({groups[name] for name in names}))}
-        found = find(np.array([order[groups[name]] for name in names], np.int64))
-        if not (found >= 0).any():
+        earlier = find(np.array([order[groups[name]] for name in names], np.int64))  # -1: none
+        if not (earlier >= 0).any():
             return
-        for row in np.flatnonzero(found >= 0):
-            groups.join((names[row], names[found[row]]))
+        for row in np.flatnonzero(earlier >= 0):
+            groups.join((names[row], names[earlier[row]]))

@@ -40,7 +40,7 @@ def arrange_rows(
     Raises `BadInput` where none is left.
     """
     rows = arrange(rows, settings.split_scheme, seed=context.seed, val_fraction=settings.val_fraction)
-    return of_split(rows, [row.part for row in rows], context.only_split, "row", str(settings.path), skipped)
+    return of_split(rows, [row.split for row in rows], context.only_split, "row", str(settings.path), skipped)
 
 
 def read_public(
@@ -56,25 +56,21 @@ def read_public(
     """
     rows = arrange_rows(settings, rows, context, skipped)
     if context.draws_val:  # a recipe's order: train before val before test, each in file order
-        rows = sorted(rows, key=lambda row: SPLITS.index(row.part))
+        rows = sorted(rows, key=lambda row: SPLITS.index(row.split))
     if settings.limit is not None:
         numbers = Counter[str]()
-        numbered = [(row, numbers.update([row.part]) or numbers[row.part]) for row in rows]
+        numbered = [(row, numbers.update([row.split]) or numbers[row.split]) for row in rows]
         rows = [row for row, number in numbered if number <= settings.limit]
     questions = to_questions(rows, skipped, known())
     if not questions:
         problem = f"no question has its image; {skipped.summary()}."
         raise BadInput(problem, file=data_folder(settings.path), fix="put the images there")
-    return _draw_val(questions, settings.val_fraction, context.seed) if context.draws_val else questions
-
-
-def _draw_val(questions: list[Question], fraction: float, seed: int) -> list[Question]:
-    """Groups of train become val, unless there is one."""
-    if any(question.image.split == "val" for question in questions):
+    if not context.draws_val or any(question.image.split == "val" for question in questions):
         return questions
-    groups = held_out([q.image.group for q in questions if q.image.split == "train"], fraction, seed)
-    is_val = [q.image.split == "train" and q.image.group in groups for q in questions]
+    # whole groups of train become val
+    train = [q.image.group for q in questions if q.image.split == "train"]
+    groups = held_out(train, settings.val_fraction, context.seed)
     return [
-        replace(q, image=replace(q.image, split="val")) if moves else q
-        for q, moves in zip(questions, is_val, strict=True)
+        replace(q, image=replace(q.image, split="val")) if q.image.split == "train" and q.image.group in groups else q
+        for q in questions
     ]

@@ -17,8 +17,8 @@ from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
 from ..task import AnswerType, Question
 
-PARTS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
-"""Our names of the parts of a split by those of the files."""
+SPLIT_NAMES = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
+"""Our names of the splits by those of the files."""
 FRAME = "frame"
 """The phrase type of VQA-RAD's rewordings in a fixed frame ("Is/Are there ..."): many reword test questions."""
 
@@ -27,14 +27,14 @@ FRAME = "frame"
 class QuestionRow:
     """One row of a set. `images`: file of each image id, at least one; nobody looked whether it is there.
 
-    `part`: train, val or test. `phrase_type`: as written in lower case, "" where the set has none; `frame` marks
+    `split`: train, val or test. `phrase_type`: as written in lower case, "" where the set has none; `frame` marks
     rewordings in a fixed frame. `group`: what splits keep whole, the first image id where it is empty. `file`, `row`:
     where it was read.
     """
 
     question_id: str
     dataset: str
-    part: str
+    split: str
     images: Mapping[str, Path]
     question: str
     answer: str
@@ -57,19 +57,18 @@ def build_rows(
 
     `build` says None for a row that is left out on purpose.
     """
-    found: list[QuestionRow] = []
+    built: list[QuestionRow] = []
     for number, row in enumerate(rows, 1):
         try:
             if not isinstance(row, dict):
                 raise BadInput("not a JSON object.", fix="remove the row")
             if missing := [column for column in columns if column not in row]:
                 raise BadInput(f"no {', '.join(missing)}.", fix="add the columns or remove the row")
-            if (built := build(row, number)) is not None:
-                found.append(built)
+            if (question_row := build(row, number)) is not None:
+                built.append(question_row)
         except BadInput as error:
-            wrong = BadInput(error.problem, file=file, row=number, fix=error.fix)
-            skipped.add(f"{file.name} row {number}", wrong)
-    return found
+            skipped.add(f"{file.name} row {number}", BadInput(error.problem, file=file, row=number, fix=error.fix))
+    return built
 
 
 def json_list(file: Path) -> list[Any]:
@@ -116,17 +115,17 @@ def to_questions(
 ) -> list[Question]:
     """The rows as questions, in order; every image is decoded to its end, so that a torn one is found here.
 
-    `known`: studies with regions by image file. A row of which an image is missing or torn goes to `skipped`.
+    `known`: images with regions by image file. A row of which an image is missing or torn goes to `skipped`.
     """
-    known, tree, sizes = known or {}, load_labels(), _Sizes()
-    found: list[Question] = []
+    known, tree, questions = known or {}, load_labels(), list[Question]()
+    sizes: dict[Path, tuple[int, int] | BadInput] = {}  # many questions share one image, which is read once
     for row in tqdm(rows, desc="images of questions", unit="row", disable=None):
         try:
-            first, *others = (_image(row, name, file, sizes, known) for name, file in row.images.items())
+            first, *others = (_open_image(row, name, file, sizes, known.get(file)) for name, file in row.images.items())
         except BadInput as error:
             skipped.add(f"{row.file.name} row {row.row}", error)
             continue
-        found.append(
+        questions.append(
             Question(
                 question_id=row.question_id,
                 image=first,
@@ -139,35 +138,32 @@ def to_questions(
                 phrase_type=row.phrase_type,
             )
         )
-    return found
+    return questions
 
 
-class _Sizes(dict[Path, tuple[int, int] | BadInput]):
-    """(width, height) of each image or what is wrong with it: many questions share one image."""
-
-    def __missing__(self, path: Path) -> tuple[int, int] | BadInput:
-        try:
-            self[path] = read_image(path).size
-        except BadInput as error:
-            self[path] = error
-        return self[path]
-
-
-def _image(
-    row: QuestionRow, name: str, file: Path, sizes: _Sizes, known: Mapping[Path, AnnotatedImage]
+def _open_image(
+    row: QuestionRow,
+    name: str,
+    file: Path,
+    sizes: dict[Path, tuple[int, int] | BadInput],
+    known: AnnotatedImage | None,
 ) -> AnnotatedImage:
+    if file not in sizes:
+        try:
+            sizes[file] = read_image(file).size
+        except BadInput as error:
+            sizes[file] = error
     size = sizes[file]
     if isinstance(size, BadInput):
         raise BadInput(f"image {file.name}: {size.problem}", file=row.file, row=row.row, fix=size.fix)
-    with_regions = known.get(file)
     return AnnotatedImage(
         image_id=f"{row.dataset}/{name}",
         image_path=file,
         modality=row.modality,
         group=row.group or next(iter(row.images)),
         dataset=row.dataset,
-        split=row.part,
+        split=row.split,
         size_px=size,
-        regions=with_regions.regions if with_regions else (),
-        phrases=with_regions.phrases if with_regions else (),
+        regions=known.regions if known else (),
+        phrases=known.phrases if known else (),
     )

@@ -2,7 +2,7 @@
 
 Layout: `<root>/{train,validate,test}.json` (the hub's copy says `validation.json`), each a list of {img_id, img_name,
 question, answer, q_lang, location, modality, answer_type, base_type, content_type, triple, qid}, and
-`<root>/imgs/xmlabN/{source.jpg, detection.json}`. Regions of detection.json, where it is there, come with the study.
+`<root>/imgs/xmlabN/{source.jpg, detection.json}`. Regions of detection.json, where it is there, come with the image.
 Source: Liu et al., SLAKE: a semantically-labeled knowledge-enhanced dataset for medical visual question answering,
 ISBI 2021, arXiv 2102.09542 (med-vqa.com/slake, huggingface.co/datasets/BoKelvin/SLAKE). Licence: CC BY 4.0.
 Size: English 4919 / 1053 / 1061 rows on 450 / 96 / 96 images; with Chinese 9835 / 2099 / 2094.
@@ -22,7 +22,7 @@ from ...grounding.modalities import parse_modality
 from ...grounding.types import AnnotatedImage
 from ..task import Question
 from .public import PublicSettings, read_public
-from .rows import PARTS, QuestionRow, answer_type_of, build_rows, json_list, text_of
+from .rows import SPLIT_NAMES, QuestionRow, answer_type_of, build_rows, json_list, text_of
 from .sets import ReadContext
 
 COLUMNS = ("img_name", "question", "answer", "q_lang", "modality", "answer_type", "content_type", "qid")
@@ -58,10 +58,32 @@ def read_rows(settings: SlakeSettings, skipped: Skipped) -> list[QuestionRow]:
     files = [folder / name for name in FILES if (folder / name).is_file()]
     if not files:
         raise BadInput(f"none of {', '.join(FILES)}.", file=folder, fix="unpack SLAKE here")
-    parts = [PARTS[file.stem] for file in files]
-    if len(set(parts)) < len(parts):
+    splits = [SPLIT_NAMES[file.stem] for file in files]
+    if len(set(splits)) < len(splits):
         raise BadInput(f"one part twice: {[file.name for file in files]}.", file=folder, fix="remove one of them")
-    return [row for file in files for row in _read_file(file, skipped, language)]
+    rows: list[QuestionRow] = []
+    for split, file in zip(splits, files, strict=True):
+
+        def build(row: dict[str, Any], number: int, split: str = split, file: Path = file) -> QuestionRow | None:
+            if text_of(row, "q_lang").lower() != language:
+                return None
+            image = folder / "imgs" / text_of(row, "img_name")
+            return QuestionRow(
+                question_id=f"slake-{row['qid']}",
+                dataset="slake",
+                split=split,
+                images={image.parent.name: image},
+                question=text_of(row, "question"),
+                answer=text_of(row, "answer"),
+                answer_type=answer_type_of(row),
+                content_type=str(row["content_type"]).strip().lower(),
+                modality=parse_modality(text_of(row, "modality")),
+                file=file,
+                row=number,
+            )
+
+        rows += build_rows(file, json_list(file), COLUMNS, build, skipped)
+    return rows
 
 
 def _images(folder: Path, skipped: Skipped) -> dict[Path, AnnotatedImage]:
@@ -71,29 +93,10 @@ def _images(folder: Path, skipped: Skipped) -> dict[Path, AnnotatedImage]:
     from ...grounding.datasets.layouts import slake as slake_regions  # imports `datasets`
 
     notes = Skipped()
-    found = {image.image_path: image for image in slake_regions.read(folder, notes)}
-    torn = [entry for entry in notes.entries if Path(entry["item"].split(": row")[0]).parent.parent.name == "imgs"]
-    skipped.entries += [entry for entry in torn if Path(entry["item"].split(": row")[0]).is_file()]
-    return found
-
-
-def _read_file(file: Path, skipped: Skipped, language: str) -> list[QuestionRow]:
-    def build(row: dict[str, Any], number: int) -> QuestionRow | None:
-        if text_of(row, "q_lang").lower() != language:
-            return None
-        image = file.parent / "imgs" / text_of(row, "img_name")
-        return QuestionRow(
-            question_id=f"slake-{row['qid']}",
-            dataset="slake",
-            part=PARTS[file.stem],
-            images={image.parent.name: image},
-            question=text_of(row, "question"),
-            answer=text_of(row, "answer"),
-            answer_type=answer_type_of(row),
-            content_type=str(row["content_type"]).strip().lower(),
-            modality=parse_modality(text_of(row, "modality")),
-            file=file,
-            row=number,
-        )
-
-    return build_rows(file, json_list(file), COLUMNS, build, skipped)
+    images = {image.image_path: image for image in slake_regions.read(folder, notes)}
+    # what is wrong with an image is told here; an image without detection.json is no error of a question set
+    for entry in notes.entries:
+        file = Path(entry["item"].split(": row")[0])
+        if file.parent.parent.name == "imgs" and file.is_file():
+            skipped.entries.append(entry)
+    return images

@@ -19,6 +19,7 @@ Split: the official one shares all 203 test images with training. Our `val` is g
 take `image_grouped` (see `splits.py`).
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from .splits import SplitScheme
 COLUMNS = ("qid", "image_name", "image_organ", "answer", "answer_type", "question_type", "question", "phrase_type")
 PUBLIC = "VQA_RAD Dataset Public.json"
 MODALITY_OF_ORGAN = {"chest": "xray", "abd": "ct", "head": "unknown"}
-_TYPE_NAMES = {"atrib": "attrib", "prse": "pres"}  # misspelt in the file
+_TYPE_NAMES = {"atrib": "attrib", "prse": "pres"}
 
 
 class VqaRadSettings(PublicSettings):
@@ -66,7 +67,7 @@ def read(settings: VqaRadSettings, context: ReadContext, skipped: Skipped) -> li
     Raises `BadInput` when the folder, its files or every one of the rows is unusable; in a recipe, those of train.
     """
     rows = read_rows(settings, skipped)
-    if context.draws_val and not any(row.part == "train" for row in rows):
+    if context.draws_val and not any(row.split == "train" for row in rows):
         file = _file(data_folder(settings.path))
         raise BadInput(f"no usable row of train; {skipped.summary()}", file=file, fix="see vqa_rad.py")
     return read_public(settings, rows, context, skipped)
@@ -85,59 +86,53 @@ def read_rows(settings: VqaRadSettings, skipped: Skipped) -> list[QuestionRow]:
     files = {"train": folder / "trainset.json", "test": folder / "testset.json"}
     if not any(file.is_file() for file in files.values()):
         raise BadInput("no such file.", file=files["train"], fix=f"or {PUBLIC!r}, or the hub's Parquet files")
-    rows = [_read_mevf(file, part, skipped) for part, file in files.items() if file.is_file()]
-    return [row for some in rows for row in some]
+    rows: list[QuestionRow] = []
+    for split, file in files.items():
+        if file.is_file():
+            build = partial(_row, split=split, images=folder / "images", file=file)
+            rows += build_rows(file, json_list(file), COLUMNS, build, skipped)
+    return rows
 
 
 def _file(folder: Path) -> Path:
     return next((f for f in (folder / PUBLIC, folder / "trainset.json") if f.is_file()), folder / "trainset.json")
 
 
-def _read_mevf(file: Path, part: str, skipped: Skipped) -> list[QuestionRow]:
-    def build(row: dict[str, Any], number: int) -> QuestionRow:
-        return _row(row, part, file.parent / "images", file, number)
-
-    return build_rows(file, json_list(file), COLUMNS, build, skipped)
-
-
 def _read_public(file: Path, skipped: Skipped) -> list[QuestionRow]:
     """Every row, and one of phrase type `frame` for each that has a `question_frame`."""
+    images = file.parent / "VQA_RAD Image Folder"
 
     def build(row: dict[str, Any], number: int) -> QuestionRow:
         is_test = str(row["phrase_type"]).strip().lower().startswith("test_")
-        return _row(row, "test" if is_test else "train", file.parent / "VQA_RAD Image Folder", file, number)
+        return _row(row, number, "test" if is_test else "train", images, file)
 
     def build_frame(row: dict[str, Any], number: int) -> QuestionRow | None:
         frame = row.get("question_frame")
         if frame is None or str(frame).strip().upper() in ("", "NULL", "NAN"):
             return None
-        framed = {**row, "question": frame, "qid": f"{row['qid']}-frame", "phrase_type": FRAME}
-        return _row(framed, "train", file.parent / "VQA_RAD Image Folder", file, number)
+        reworded = {**row, "question": frame, "qid": f"{row['qid']}-frame", "phrase_type": FRAME}
+        return _row(reworded, number, "train", images, file)
 
     rows = json_list(file)
     read = build_rows(file, rows, COLUMNS, build, skipped)
     return read + build_rows(file, rows, COLUMNS, build_frame, Skipped())  # a bad row is named once
 
 
-def _row(row: dict[str, Any], part: str, images: Path, file: Path, number: int) -> QuestionRow:
+def _row(row: dict[str, Any], number: int, split: str, images: Path, file: Path) -> QuestionRow:
     image = images / Path(text_of(row, "image_name")).name
+    # a question may have several types, two are misspelt in the file: "PRES, ATRIB" becomes "pres, attrib"
+    types = [word.strip().lower() for word in str(row["question_type"]).split(",")]
     return QuestionRow(
         question_id=f"vqa_rad-{row['qid']}",
         dataset="vqa_rad",
-        part=part,
+        split=split,
         images={image.name: image},
         question=text_of(row, "question"),
         answer=text_of(row, "answer"),
         answer_type=answer_type_of(row),
-        content_type=", ".join(_content_types(str(row["question_type"]))),
+        content_type=", ".join(_TYPE_NAMES.get(word, word) for word in types if word),
         phrase_type=str(row["phrase_type"]).strip().lower().removeprefix("test_"),
         modality=MODALITY_OF_ORGAN.get(str(row["image_organ"]).strip().lower(), "unknown"),
         file=file,
         row=number,
     )
-
-
-def _content_types(text: str) -> list[str]:
-    """["pres", "attrib"] of "PRES, ATRIB": a question may have several types, two are misspelt in the file."""
-    words = [word.strip().lower() for word in text.split(",")]
-    return [_TYPE_NAMES.get(word, word) for word in words if word]

@@ -1,4 +1,4 @@
-"""Everything that may be asked of one picture, with its answer: only what its facts make certain, with a margin."""
+"""Everything that may be asked of one image, with its answer: only what its facts make certain, with a margin."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,59 +17,54 @@ SIZES = ((0.01, "tiny", "under 1 %"), (0.05, "small", "1 to 5 %"), (0.15, "mediu
 """Upper edges of the size bins as parts of the image's area, their words, their percentages."""
 LARGEST = ("large", "over 15 %")
 GRID = ("upper left", "upper", "upper right", "left", "centre", "right", "lower left", "lower", "lower right")
-"""The thirds of the image in the words of `evidence.where`, row by row."""
-MOST_COUNTED = 9
+"""The thirds of the image in the words of `geometry.where`, row by row."""
+MAX_COUNTED = 9
+UNSIZED = frozenset({"red blood cell", "platelet", "nucleus"})
+"""Crowds of which some are unlabelled: boxes of the rest do not tell what they cover."""
 
 _HALF_SHARE, _HALF_MARGIN = 0.8, 0.05
 _PATIENT_SHARE, _PATIENT_MARGIN = 0.95, 0.15  # the patient's midline is near the image's, not on it
 _GRID_MARGIN, _SIZE_MARGIN = 0.03, 0.1
-_APART, _MOST_OVERLAP, _LARGER = 0.1, 0.25, 1.25
+_APART, _MAX_OVERLAP, _LARGER = 0.1, 0.25, 1.25
 _INSIDE, _OUTSIDE = 0.95, 0.05
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One thing asked (`asks`: the words that fill a wording), its answer, and the places that it follows from."""
+    """One thing asked (`asks`: the words that fill a wording), its answer, and the phrases that it follows from."""
 
-    kind: str
     form: str
     answer: str
     asks: dict[str, Any] = field(default_factory=dict)
     phrases: tuple[str, ...] = ()
 
+    @property
+    def kind(self) -> str:
+        """The form without its variant: `side` of `side-image-yesno`."""
+        return self.form.partition("-")[0]
+
 
 def claims(facts: Facts) -> Iterator[Claim]:
-    """Every question that the picture answers beyond doubt, yes and no alike, in a fixed order; captions apart."""
-    yield from _modality(facts)
-    yield from _body(facts)
-    yield from _organ(facts)
-    yield from _presence(facts)
+    """Every question that the image answers beyond doubt, yes and no alike, in a fixed order; captions apart."""
+    yield from _image_claims(facts)
     for place in facts.single:
-        yield from _side(facts, place)
-        yield from _position(facts, place)
+        yield from _place_claims(facts, place)
     for place in facts.places.values():
-        yield from _count(facts, place)
-        yield from _size(facts, place)
+        yield from _amount_claims(facts, place)
     for first, second in permutations(facts.single, 2):
-        yield from _relation(facts, first, second)
-
-
-def is_mixed(one: str, other: str) -> bool:
-    """Whether an image of one modality may be called the other."""
-    return one == other or other in MODALITIES[one].looks_like
+        yield from _relation_claims(first, second)
 
 
 def body_part(facts: Facts) -> str:
     """The one part of the body that all its regions belong to in the label tree, else nothing."""
-    tree = load_labels()
-    found = {_part(tree.body_region(phrase), tree.path(phrase)) for phrase in facts.places}
-    return found.pop() if len(found) == 1 else ""
-
-
-def _part(region: str, path: tuple[str, ...]) -> str:
-    names = {"head and neck": path[0] if path else "", "any": "", "cells and tissue": ""}
-    return names.get(region, region)
+    tree, parts = load_labels(), set[str]()
+    for phrase in facts.places:
+        region, path = tree.body_region(phrase), tree.path(phrase)
+        # of head and neck the root is named, such as brain or eye; the last two are no part of the body
+        names = {"head and neck": path[0] if path else "", "any": "", "cells and tissue": ""}
+        parts.add(names.get(region, region))
+    return parts.pop() if len(parts) == 1 else ""
 
 
 def size_bin(area: tuple[float, float], margin: float = _SIZE_MARGIN) -> tuple[str, str] | None:
@@ -94,105 +89,82 @@ def image_half(place: Place, share: float = _HALF_SHARE, margin: float = _HALF_M
     return half if max(place.left, 1 - place.left) >= share - _ROUNDING else ""
 
 
-def _yes(is_true: bool) -> str:
-    return "yes" if is_true else "no"
+def _claim(form: str, answer: str | bool, *phrases: str, **asks: Any) -> Claim:
+    """An answer that is true or false becomes yes or no."""
+    words = answer if isinstance(answer, str) else "yes" if answer else "no"
+    return Claim(form=form, answer=words, asks=asks, phrases=phrases)
 
 
-def _modality(facts: Facts) -> Iterator[Claim]:
+def _image_claims(facts: Facts) -> Iterator[Claim]:
+    """Modality, part of the body, which of several is there, and whether one is."""
     own = facts.image.modality
-    if not MODALITIES[own].spoken:
-        return
-    yield Claim(kind="modality", form="modality", answer=MODALITIES[own].spoken)
-    for name, modality in MODALITIES.items():
-        if modality.spoken and (name == own or not is_mixed(name, own)):
-            asks = {"modality": modality.spoken}
-            yield Claim(kind="modality", form="modality-yesno", asks=asks, answer=_yes(name == own))
-
-
-def _body(facts: Facts) -> Iterator[Claim]:
+    if MODALITIES[own].spoken:
+        yield _claim("modality", MODALITIES[own].spoken)
+        for name, modality in MODALITIES.items():
+            if modality.spoken and own not in modality.looks_like:  # a look-alike may be called by either name
+                yield _claim("modality-yesno", name == own, modality=modality.spoken)
     if part := body_part(facts):
-        yield Claim(kind="body", form="body", answer=part, phrases=tuple(facts.places))
-
-
-def _organ(facts: Facts) -> Iterator[Claim]:
-    """One that is there among two or three, the others annotated and absent."""
+        yield _claim("body", part, *facts.places)
+    # one that is there among two or three, the others annotated and absent
+    others = list(combinations(facts.absent, min(2, len(facts.absent)))) if facts.absent else []
     for phrase in facts.places:
-        for absent in combinations(facts.absent, min(2, len(facts.absent))) if phrase in facts.image.phrases else ():
-            if absent:
-                choices = sorted([phrase, *absent])
-                asks = {"choices": choices}
-                yield Claim(kind="organ", form="organ", asks=asks, answer=phrase, phrases=tuple(choices))
-
-
-def _presence(facts: Facts) -> Iterator[Claim]:
-    for phrases, answer in ((tuple(facts.places), "yes"), (facts.absent, "no")):
+        for absent in others if phrase in facts.image.phrases else ():
+            choices = sorted([phrase, *absent])
+            yield _claim("organ", phrase, *choices, choices=choices)
+    for phrases, is_present in ((facts.places, True), (facts.absent, False)):
         for phrase in phrases:
-            yield Claim(kind="presence", form="presence", asks={"phrase": phrase}, answer=answer, phrases=(phrase,))
+            yield _claim("presence", is_present, phrase, phrase=phrase)
 
 
-def _side(facts: Facts, place: Place) -> Iterator[Claim]:
-    if half := image_half(place):
-        yield from _sides("side-image", place.phrase, half)
+def _place_claims(facts: Facts, place: Place) -> Iterator[Claim]:
+    """Side of the image, side of the patient, third by third of the image."""
+    phrase, half = place.phrase, image_half(place)
+    sides = {"side-image": half} if half else {}
     clear = image_half(place, _PATIENT_SHARE, _PATIENT_MARGIN)
-    if clear and facts.is_radiological and not {"left", "right"} & set(place.phrase.split()):
-        yield from _sides("side-patient", place.phrase, "left" if clear == "right" else "right")
+    if clear and facts.is_radiological and not {"left", "right"} & set(phrase.split()):
+        sides["side-patient"] = "left" if clear == "right" else "right"
+    for form, side in sides.items():
+        yield _claim(form, side, phrase, phrase=phrase)
+        for asked in ("left", "right"):
+            yield _claim(f"{form}-yesno", asked == side, phrase, phrase=phrase, side=asked)
+    if cell := grid_cell(place):
+        yield _claim("position", cell, phrase, phrase=phrase)
+        for asked in GRID:
+            yield _claim("position-yesno", asked == cell, phrase, phrase=phrase, place=asked)
 
 
-def _sides(form: str, phrase: str, side: str) -> Iterator[Claim]:
-    yield Claim(kind="side", form=form, asks={"phrase": phrase}, answer=side, phrases=(phrase,))
-    for asked in ("left", "right"):
-        asks = {"phrase": phrase, "side": asked}
-        yield Claim(kind="side", form=f"{form}-yesno", asks=asks, answer=_yes(asked == side), phrases=(phrase,))
-
-
-def _position(facts: Facts, place: Place) -> Iterator[Claim]:
-    if not (cell := grid_cell(place)):
-        return
+def _amount_claims(facts: Facts, place: Place) -> Iterator[Claim]:
+    """How many and how large."""
     phrase = place.phrase
-    yield Claim(kind="position", form="position", asks={"phrase": phrase}, answer=cell, phrases=(phrase,))
-    for asked in GRID:
-        asks = {"phrase": phrase, "place": asked}
-        yield Claim(kind="position", form="position-yesno", asks=asks, answer=_yes(asked == cell), phrases=(phrase,))
-
-
-def _count(facts: Facts, place: Place) -> Iterator[Claim]:
-    """Where every region is one blob that touches no other, so that areas are what anyone would count."""
+    # only where every region is one blob that touches no other, so that areas are what anyone would count
     is_clear = place.mask is None or place.num_blobs == place.number
-    if not (is_clear and facts.is_complete(place.phrase) and place.number <= MOST_COUNTED):
-        return
-    asks, phrases = {"phrase": place.phrase}, (place.phrase,)
-    yield Claim(kind="count", form="count", asks=asks, answer=str(place.number), phrases=phrases)
-    yield Claim(kind="count", form="count-yesno", asks=asks, answer=_yes(place.number > 1), phrases=phrases)
+    if is_clear and facts.is_complete(phrase) and place.number <= MAX_COUNTED:
+        yield _claim("count", str(place.number), phrase, phrase=phrase)
+        yield _claim("count-yesno", place.number > 1, phrase, phrase=phrase)
+    size = size_bin(place.area) if phrase in facts.image.phrases else None
+    if size is not None and not (place.mask is None and phrase in UNSIZED):
+        yield _claim("size-word", size[0], phrase, phrase=phrase)
+        yield _claim("size-percent", size[1], phrase, phrase=phrase)
 
 
-def _size(facts: Facts, place: Place) -> Iterator[Claim]:
-    found = size_bin(place.area) if place.phrase in facts.image.phrases else None
-    if found is None or (place.mask is None and place.phrase in UNSIZED):
-        return
-    for form, answer in zip(("size-word", "size-percent"), found, strict=True):
-        yield Claim(kind="size", form=form, asks={"phrase": place.phrase}, answer=answer, phrases=(place.phrase,))
-
-
-UNSIZED = frozenset({"red blood cell", "platelet", "nucleus"})
-"""Crowds of which some are unlabelled: boxes of the rest do not tell what they cover."""
-
-
-def _relation(facts: Facts, first: Place, second: Place) -> Iterator[Claim]:
+def _relation_claims(first: Place, second: Place) -> Iterator[Claim]:
     names = (first.phrase, second.phrase)
-    found = {
+    larger = None
+    if first.area[0] >= _LARGER * second.area[1]:
+        larger = True
+    elif second.area[0] >= _LARGER * first.area[1]:
+        larger = False
+    relations = {
         "left": _before(first, second, 0),
         "above": _before(first, second, 1),
         "inside": _inside(first, second),
-        "larger": _larger(first, second),
+        "larger": larger,
     }
-    asks = {"first": names[0], "second": names[1]}
-    for form, is_true in found.items():
+    for form, is_true in relations.items():
         if is_true is not None:
-            answer = _yes(is_true)
-            yield Claim(kind="relation", form=f"relation-{form}", asks=asks, answer=answer, phrases=names)
-    if found["larger"] is not None:
-        answer = names[0] if found["larger"] else names[1]
-        yield Claim(kind="relation", form="relation-which", asks=asks, answer=answer, phrases=names)
+            yield _claim(f"relation-{form}", is_true, *names, first=names[0], second=names[1])
+    if larger is not None:
+        yield _claim("relation-which", names[0] if larger else names[1], *names, first=names[0], second=names[1])
 
 
 def _before(first: Place, second: Place, axis: int) -> bool | None:
@@ -201,7 +173,7 @@ def _before(first: Place, second: Place, axis: int) -> bool | None:
     least = min(place.box[axis + 2] - place.box[axis] for place in (first, second))
     gaps = [b[axis] - a[axis] for a in first.centres for b in second.centres]
     if (
-        high - low > _MOST_OVERLAP * least + _ROUNDING
+        high - low > _MAX_OVERLAP * least + _ROUNDING
         or min(map(abs, gaps)) < _APART - _ROUNDING
         or len(set(np.sign(gaps))) > 1
     ):
@@ -219,9 +191,3 @@ def _inside(first: Place, second: Place) -> bool | None:
     filled = np.asarray(ndimage.binary_fill_holes(second.mask), bool)
     share = float((first.mask & filled).sum() / first.mask.sum())
     return True if share >= _INSIDE else False if share <= _OUTSIDE else None
-
-
-def _larger(first: Place, second: Place) -> bool | None:
-    if first.area[0] >= _LARGER * second.area[1]:
-        return True
-    return False if second.area[0] >= _LARGER * first.area[1] else None

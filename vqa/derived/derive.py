@@ -1,9 +1,10 @@
-"""From studies to lines: draw claims of each study, word them, check them again, balance the answers, write JSONL."""
+"""From images to lines: draw claims of each image, word them, check them again, balance the answers, write JSONL."""
 
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +24,25 @@ from .questions import WORDINGS, question_text
 from .settings import KINDS, DeriveSettings
 
 Item = dict[str, Any]
-_ALWAYS_KEPT = ("modality", "body", "organ", "caption")
+_NEVER_BALANCED = ("modality", "body", "organ", "caption")
 """Kinds whose answers cannot differ within a set."""
-_LEAST_OF_ONE = 5
+_MIN_OF_ONE = 5
 
 
 def derive(data: Dataset, settings: DeriveSettings, licences: Mapping[str, str]) -> tuple[list[Item], Skipped]:
-    """Items of all studies in order, and studies or items left out: unreadable, or not true when checked again.
+    """Items of all images in order, and images or items left out: unreadable, or not true when checked again.
 
-    `licences`: data set -> as the recipe gives it. Raises `BadInput` where no study is of the splits.
+    `licences`: data set -> as the recipe gives it. Raises `BadInput` where no image is of the splits.
     """
-    chosen, skipped, items = chosen_rows(data, settings), Skipped(), list[Item]()
-    for k in tqdm(chosen, desc="derive", unit="image", leave=False, disable=None):
+    skipped, items = Skipped(), list[Item]()
+    for k in tqdm(chosen_rows(data, settings), desc="derive", unit="image", leave=False, disable=None):
         try:
             image = row_to_image(data[k])
-            found = items_of(image, settings, licences.get(image.dataset, ""))
+            image_items = items_of(image, settings, licences.get(image.dataset, ""))
         except BadInput as error:
             skipped.add(f"row {k}", error)
             continue
-        for item in found:
+        for item in image_items:
             if settings.kinds and item["kind"] not in settings.kinds:
                 continue
             if check(item, image):
@@ -52,7 +53,7 @@ def derive(data: Dataset, settings: DeriveSettings, licences: Mapping[str, str])
 
 
 def chosen_rows(data: Dataset, settings: DeriveSettings) -> list[int]:
-    """Rows of the splits, at most `limit` of each data set. Raises `BadInput` where no study is of the splits."""
+    """Rows of the splits, at most `limit` of each data set. Raises `BadInput` where no image is of the splits."""
     names, splits = list(data["dataset"]), list(data["split"])
     if unknown := set(settings.splits) - set(splits):
         raise BadInput(f"no image is of split {min(unknown)!r}.", fix=f"splits: {', '.join(sorted(set(splits)))}")
@@ -60,45 +61,40 @@ def chosen_rows(data: Dataset, settings: DeriveSettings) -> list[int]:
     for k, (name, split) in enumerate(zip(names, splits, strict=True)):
         if not settings.splits or split in settings.splits:
             rows[name].append(k)
-    rng = np.random.default_rng(settings.seed)
-    size = settings.limit
-    cut = (v if size is None or len(v) <= size else rng.choice(v, size, replace=False).tolist() for v in rows.values())
-    return sorted(k for part in cut for k in part)
+    rng, size = np.random.default_rng(settings.seed), settings.limit
+    for name, indices in rows.items():
+        if size is not None and len(indices) > size:
+            rows[name] = rng.choice(indices, size, replace=False).tolist()
+    return sorted(k for indices in rows.values() for k in indices)
 
 
 def items_of(image: AnnotatedImage, settings: DeriveSettings, licence: str = "") -> list[Item]:
-    """What is asked of one study, worded; the draw depends on the seed and the study's id alone."""
+    """What is asked of one image, worded; the draw depends on the seed and the image's id alone."""
     facts = facts_of(image)
     rng = np.random.default_rng([settings.seed, int(sha256(image.image_id)[:12], 16)])
     by_kind: dict[str, list[Claim]] = {kind: [] for kind in KINDS}
     for claim in claims(facts):
         by_kind[claim.kind].append(claim)
-    drawn = [claim for pool in by_kind.values() for claim in _draw(pool, settings.per_kind, rng)]
+    drawn: list[Claim] = []
+    for pool in by_kind.values():
+        # form, then answer, then claim by chance, so that rare answers are as likely; none twice on the same phrases
+        for _ in range(settings.per_kind):
+            if not pool:
+                break
+            form = _pick({claim.form for claim in pool}, rng)
+            answer = _pick({claim.answer for claim in pool if claim.form == form}, rng)
+            fitting = [claim for claim in pool if (claim.form, claim.answer) == (form, answer)]
+            drawn.append(chosen := fitting[int(rng.integers(len(fitting)))])
+            pool = [c for c in pool if c.form != form or set(c.phrases) != set(chosen.phrases)]
     caption = captions.caption(facts)
     if caption is not None:
         asks = {**caption.asks, "told": int(rng.integers(captions.NUM_TOLD))}
-        answer = captions.text(asks, asks["told"])
-        drawn.append(Claim(kind="caption", form="caption", answer=answer, asks=asks, phrases=caption.phrases))
-    numbers = Counter[str]()
-    items: list[Item] = []
+        drawn.append(replace(caption, answer=captions.text(asks, asks["told"]), asks=asks))
+    numbers, items = Counter[str](), list[Item]()
     for claim in drawn:
         items.append(to_item(claim, facts, numbers[claim.kind], int(rng.integers(len(WORDINGS[claim.form]))), licence))
         numbers[claim.kind] += 1
     return items
-
-
-def _draw(pool: Sequence[Claim], max_items: int, rng: np.random.Generator) -> Iterator[Claim]:
-    """Form, then answer, then claim by chance, so that rare answers are as likely; none twice on the same phrases."""
-    left = list(pool)
-    for _ in range(max_items):
-        if not left:
-            return
-        form = _pick({claim.form for claim in left}, rng)
-        answer = _pick({claim.answer for claim in left if claim.form == form}, rng)
-        fitting = [claim for claim in left if (claim.form, claim.answer) == (form, answer)]
-        chosen = fitting[int(rng.integers(len(fitting)))]
-        yield chosen
-        left = [c for c in left if c.form != form or set(c.phrases) != set(chosen.phrases)]
 
 
 def _pick(names: set[str], rng: np.random.Generator) -> str:
@@ -106,11 +102,18 @@ def _pick(names: set[str], rng: np.random.Generator) -> str:
 
 
 def to_item(claim: Claim, facts: Facts, number: int, wording: int, licence: str) -> Item:
-    """The claim as a line, in the given wording; `number` counts the items of its kind on this study."""
-    image = facts.image
+    """The claim as a line, in the given wording; `number` counts the items of its kind on this image.
+
+    `provenance`: regions and numbers that the answer follows from, lengths as parts of the image. The path is one below
+    MEDGLIP_DATA where the image lies there, so that the lines are of use on another machine.
+    """
+    image, root = facts.image, os.environ.get("MEDGLIP_DATA", "")
+    path = image.image_path
+    places = [facts.places[phrase] for phrase in claim.phrases if phrase in facts.places]
+    boxes = [[round(float(v), 2) for v in region.box_xyxy_px] for region in image.regions]
     return {
         "id": f"{image.image_id}#{claim.kind}-{number}",
-        "image": portable(image.image_path),
+        "image": str(path.relative_to(root) if root and path.is_relative_to(root) else path),
         "image_id": image.image_id,
         "dataset": image.dataset,
         "split": image.split,
@@ -125,39 +128,24 @@ def to_item(claim: Claim, facts: Facts, number: int, wording: int, licence: str)
         "wording": wording,
         "asks": claim.asks,
         "phrases": list(claim.phrases),
-        "provenance": _provenance(claim, facts),
+        "provenance": {
+            "regions": [
+                {"index": k, "phrase": place.phrase, "box_xyxy_px": boxes[k]} for place in places for k in place.indices
+            ],
+            "measured": {
+                place.phrase: {
+                    "from": "boxes" if place.mask is None else "masks",
+                    "number": place.number,
+                    "area": [round(v, 5) for v in place.area],
+                    "centre": [round(v, 4) for v in place.centres[0]],
+                    "left_half": round(place.left, 4),
+                }
+                for place in places
+            },
+            "absent": [phrase for phrase in claim.phrases if phrase in facts.absent],
+        },
         "licence": licence,
     }
-
-
-def _provenance(claim: Claim, facts: Facts) -> dict[str, Any]:
-    """Regions and numbers that the answer follows from; lengths as parts of the image."""
-    places = [facts.places[phrase] for phrase in claim.phrases if phrase in facts.places]
-    regions = facts.image.regions
-    return {
-        "regions": [
-            {"index": k, "phrase": place.phrase, "box_xyxy_px": [round(float(v), 2) for v in regions[k].box_xyxy_px]}
-            for place in places
-            for k in place.indices
-        ],
-        "measured": {
-            place.phrase: {
-                "from": "boxes" if place.mask is None else "masks",
-                "number": place.number,
-                "area": [round(v, 5) for v in place.area],
-                "centre": [round(v, 4) for v in place.centres[0]],
-                "left_half": round(place.left, 4),
-            }
-            for place in places
-        },
-        "absent": [phrase for phrase in claim.phrases if phrase in facts.absent],
-    }
-
-
-def portable(path: Path) -> str:
-    """The path below MEDGLIP_DATA where it lies there, so that the lines are of use on another machine."""
-    root = os.environ.get("MEDGLIP_DATA", "")
-    return str(path.relative_to(root)) if root and path.is_relative_to(root) else str(path)
 
 
 def balance(items: Sequence[Item]) -> list[Item]:
@@ -168,31 +156,27 @@ def balance(items: Sequence[Item]) -> list[Item]:
 
         yes 7, no 4           -> yes 4, no 4
         yes 7                 -> nothing
-        left 9, right 5       -> left 5, right 5      (`_LEAST_OF_ONE` stay in any case)
+        left 9, right 5       -> left 5, right 5      (`_MIN_OF_ONE` stay in any case)
 
     What stays are the answers that tell least from the phrases alone: "liver: yes" goes before "nodule: yes", if a
     liver is nearly always there.
     """
-    tally = Counter[tuple[str, str, str]]((i["form"], _names(i), i["answer"]) for i in items)
-    totals = Counter[tuple[str, str]]((i["form"], _names(i)) for i in items)
+    named = [(item["form"], "|".join(sorted(item["phrases"])), item["answer"]) for item in items]
+    tally, totals = Counter(named), Counter(names[:2] for names in named)
     groups: dict[tuple[str, ...], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for k, item in enumerate(items):
         groups[item["dataset"], item["split"], item["form"], item["answer_type"]][item["answer"]].append(k)
-    kept: list[int] = []
-    for key, classes in groups.items():
+    chosen: list[int] = []
+    for (_, _, form, answer_type), classes in groups.items():
         num_items = sum(map(len, classes.values()))
-        is_fixed = key[2].split("-")[0] in _ALWAYS_KEPT and key[3] == "open"
+        is_fixed = form.split("-")[0] in _NEVER_BALANCED and answer_type == "open"
         for rows in classes.values():
             others = num_items - len(rows)
-            max_items = len(rows) if is_fixed else others if key[3] == "closed" else max(others, _LEAST_OF_ONE)
-            names = [(items[k]["form"], _names(items[k]), items[k]["answer"]) for k in rows]
-            order = [(tally[n] / totals[n[:2]], sha256(items[k]["id"]), k) for n, k in zip(names, rows, strict=True)]
-            kept += [k for *_, k in sorted(order)[:max_items]]
-    return [items[k] for k in sorted(kept)]
-
-
-def _names(item: Mapping[str, Any]) -> str:
-    return "|".join(sorted(item["phrases"]))
+            max_items = len(rows) if is_fixed else others if answer_type == "closed" else max(others, _MIN_OF_ONE)
+            # the rarer an answer for its form and phrases, the sooner it stays; equal ones by hash
+            order = [(tally[named[k]] / totals[named[k][:2]], sha256(items[k]["id"]), k) for k in rows]
+            chosen += [k for *_, k in sorted(order)[:max_items]]
+    return [items[k] for k in sorted(chosen)]
 
 
 def write(file: Path, items: Iterable[Item]) -> None:
@@ -213,5 +197,5 @@ def summary(items: Iterable[Item]) -> list[dict[str, int | str]]:
         for name in (item["dataset"], "all"):
             tally[name].update(columns)
     names = [name for name in tally if name != "all"] + ["all"] * ("all" in tally)
-    shown = (*KINDS, "items", "closed", "yes")
-    return [{"set": name, **{column: tally[name][column] for column in shown}} for name in names]
+    columns = (*KINDS, "items", "closed", "yes")
+    return [{"set": name, **{column: tally[name][column] for column in columns}} for name in names]

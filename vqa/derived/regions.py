@@ -32,39 +32,51 @@ WORDINGS: dict[str, tuple[str, ...]] = {
 
 
 def region_questions(
-    images: Iterable[AnnotatedImage], regions: Mapping[str, Sequence[Region]], most: int, seed: int
+    images: Iterable[AnnotatedImage], regions: Mapping[str, Sequence[Region]], max_questions: int, seed: int
 ) -> list[Asked]:
-    """At most `most` questions on each study, all about the same regions, with evidence of source `oracle`.
+    """At most `max_questions` on each image, all about the same regions, with evidence of source `oracle`.
 
-    `regions`: by study id; of a study with more than five, five are drawn, of as many phrases as there are. Masks are
-    left behind. What none of the regions shows is asked for, too: phrases of other studies of the modality. The draw
-    depends on the seed, the study's id and those phrases alone.
+    `regions`: by image id; of an image with more than five, five are drawn, of as many phrases as there are. Masks are
+    left behind. What none of the regions shows is asked for, too: phrases of other images of the modality. The draw
+    depends on the seed, the image's id and those phrases alone.
     """
-    found: list[Asked] = []
-    images = list(images)
-    usual = _usual(images, regions)
+    images, asked = list(images), list[Asked]()
+    phrases: dict[str, set[str]] = {}  # of each modality, all that its regions show
     for image in images:
-        if of_image := regions.get(image.image_id):
+        phrases.setdefault(image.modality, set()).update(r.phrase for r in regions.get(image.image_id, ()))
+    for image in images:
+        if image_regions := regions.get(image.image_id):
             rng = np.random.default_rng([seed, int(sha256(image.image_id)[:12], 16)])
-            evidence = _shown(image, of_image, rng)
-            claims = _claims(evidence) + _presences(evidence, usual[image.modality], rng)
-            drawn = [claims[k] for k in sorted(rng.permutation(len(claims))[:most].tolist())]
-            found += [(_question(image, rng, *claim), evidence) for claim in drawn]
-    return found
+            evidence = _draw_regions(image, image_regions, rng)
+            claims = _claims(evidence) + _presences(evidence, sorted(phrases[image.modality]), rng)
+            drawn = [claims[k] for k in sorted(rng.permutation(len(claims))[:max_questions].tolist())]
+            bare = replace(image, regions=())  # their masks would fill the memory for nothing
+            for kind, number, phrase, answer in drawn:
+                wording = WORDINGS[kind][int(rng.integers(len(WORDINGS[kind])))]
+                question = Question(
+                    question_id=f"{image.image_id}#{kind}-{number}",
+                    image=bare,
+                    question=wording.format(number=number, phrase=phrase),
+                    answer=answer,
+                    answer_type="open",
+                    content_type=kind,
+                )
+                asked.append((question, evidence))
+    return asked
 
 
 def with_other_regions(asked: Sequence[Asked], seed: int) -> list[Asked]:
-    """The same questions with the regions of another picture, of the same modality and number where there is one.
+    """The same questions with the regions of another image, of the same modality and number where there is one.
 
-    Raises `BadInput` for fewer than two pictures.
+    Raises `BadInput` for fewer than two images.
     """
     known = {question.image.image_id: (question.image, evidence) for question, evidence in asked}
     if len(known) < 2:
         raise BadInput("regions of one image alone cannot be shuffled.", fix="max_probed: more, or more images")
     groups = [f"{image.modality} {len(evidence.regions)}" for image, evidence in known.values()]
-    shown = [evidence for _, evidence in known.values()]
+    evidences = [evidence for _, evidence in known.values()]
     donors = derangement(groups, np.random.default_rng(seed))
-    donor_of = {name: shown[donor] for name, donor in zip(known, donors, strict=True)}
+    donor_of = {name: evidences[donor] for name, donor in zip(known, donors, strict=True)}
     return [
         (question, replace(evidence, source="shuffled", images=(transplant(evidence.first, donor.first),)))
         for question, evidence in asked
@@ -72,17 +84,20 @@ def with_other_regions(asked: Sequence[Asked], seed: int) -> list[Asked]:
     ]
 
 
-def _shown(image: AnnotatedImage, regions: Sequence[Region], rng: np.random.Generator) -> Evidence:
+def _draw_regions(image: AnnotatedImage, regions: Sequence[Region], rng: np.random.Generator) -> Evidence:
     """Some of the regions in an order that says nothing; a phrase comes twice only where no other is left.
 
-    Else the many cells of a smear would crowd out the few that differ.
+    Else the many cells of a smear would crowd out the few that differ:
+
+        drawn      rbc rbc rbc wbc platelet rbc     earlier of its phrase    0 1 2 0 0 3
+        taken      rbc wbc platelet rbc rbc         those with the lowest numbers, then shuffled
     """
-    drawn = [regions[place] for place in rng.permutation(len(regions))]
+    drawn = [regions[index] for index in rng.permutation(len(regions))]
     phrases = [region.phrase for region in drawn]
-    earlier = [phrases[:place].count(phrase) for place, phrase in enumerate(phrases)]
-    kept = np.argsort(earlier, kind="stable")[:MAX_SHOWN]
-    shown = tuple(drawn[place] for place in rng.permutation(kept))
-    return without_masks(Evidence.of_image("oracle", image.size_px, shown))
+    earlier = [phrases[:index].count(phrase) for index, phrase in enumerate(phrases)]
+    taken = np.argsort(earlier, kind="stable")[:MAX_SHOWN]
+    ordered = tuple(drawn[index] for index in rng.permutation(taken))
+    return without_masks(Evidence.of_image("oracle", image.size_px, ordered))
 
 
 def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
@@ -100,33 +115,11 @@ def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
     return claims
 
 
-def _usual(images: Sequence[AnnotatedImage], regions: Mapping[str, Sequence[Region]]) -> dict[str, list[str]]:
-    """The phrases of the regions of each modality, in order of the alphabet."""
-    found: dict[str, set[str]] = {}
-    for image in images:
-        found.setdefault(image.modality, set()).update(r.phrase for r in regions.get(image.image_id, ()))
-    return {modality: sorted(phrases) for modality, phrases in found.items()}
-
-
-def _presences(evidence: Evidence, usual: Sequence[str], rng: np.random.Generator) -> list[tuple[str, int, str, str]]:
+def _presences(evidence: Evidence, phrases: Sequence[str], rng: np.random.Generator) -> list[tuple[str, int, str, str]]:
     """Claims that something is among the regions and, as often, that something is not; their numbers are 1, 2."""
     here = sorted({region.phrase for region in evidence.regions})
-    away = [phrase for phrase in usual if phrase not in here]
+    away = [phrase for phrase in phrases if phrase not in here]
     if not away:
         return []
     drawn = [(here[int(rng.integers(len(here)))], "yes"), (away[int(rng.integers(len(away)))], "no")]
-    return [("region-any", number, phrase, said) for number, (phrase, said) in enumerate(drawn, 1)]
-
-
-def _question(
-    image: AnnotatedImage, rng: np.random.Generator, kind: str, number: int, phrase: str, answer: str
-) -> Question:
-    wording = WORDINGS[kind][int(rng.integers(len(WORDINGS[kind])))]
-    return Question(
-        question_id=f"{image.image_id}#{kind}-{number}",
-        image=replace(image, regions=()),  # their masks would fill the memory for nothing
-        question=wording.format(number=number, phrase=phrase),
-        answer=answer,
-        answer_type="open",
-        content_type=kind,
-    )
+    return [("region-any", number, phrase, answer) for number, (phrase, answer) in enumerate(drawn, 1)]

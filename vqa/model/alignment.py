@@ -49,13 +49,18 @@ def base_sha256(base: str) -> str:
 
 
 def base_fingerprint(base: str) -> str:
-    """`base_sha256`; of a base that `smollm2.assemble` wrote, of what it was put together from alone.
+    """`base_sha256`; of a base that `small_default.assemble` wrote, of what it was put together from alone.
 
     The fresh picture projector, which an aligned adapter replaces, and the placeholders' embeddings, which nothing
     reads, are drawn at random, and draws differ between versions of torch and kinds of CPU. So do the names of tensors
     between versions of transformers: the contents count.
     """
-    first = _first_placeholder(Path(base))
+    file = Path(base) / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    if config.get("vision_config", {}).get("model_type") not in OUR_TOWERS:
+        return base_sha256(base)
+    # the first id after the text model's own words, `<image>`
+    first = config.get("image_token_index", config.get("image_token_id"))
     if first is None:
         return base_sha256(base)
     from safetensors.torch import load_file
@@ -67,15 +72,6 @@ def base_fingerprint(base: str) -> str:
         for name, tensor in load_file(file).items():
             if "multi_modal_projector" in name:
                 continue
-            is_by_word = name.endswith(("embed_tokens.weight", "lm_head.weight"))
-            values = tensor[:first] if is_by_word else tensor
-            hashes.add(sha256(bytes(tensor_bytes(values))))
+            has_row_per_word = name.endswith(("embed_tokens.weight", "lm_head.weight"))
+            hashes.add(sha256(bytes(tensor_bytes(tensor[:first] if has_row_per_word else tensor))))
     return sha256("".join(sorted(hashes)))
-
-
-def _first_placeholder(base: Path) -> int | None:
-    """The first id after the text model's own words, `<image>`; None for a base that was not put together here."""
-    file = base / "config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    is_ours = config.get("vision_config", {}).get("model_type") in OUR_TOWERS
-    return config.get("image_token_index", config.get("image_token_id")) if is_ours else None

@@ -34,6 +34,7 @@ from .quantize import four_bit, require
 from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm
 from .settings import MllmSettings
 from .shipped import shipped_folder
+from .small_default import default_folder
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 OUR_FILE, PROJECTOR_FILE = "medglip_mllm.json", "region_projector.safetensors"
@@ -98,6 +99,7 @@ class GroundedMLLM(nn.Module):
             logits = self.model(**inputs, logits_to_keep=num_labels + 1).logits
         if only_labels:
             return logits[0].float()
+        # position t predicts token t + 1, so the K labels are predicted one position earlier
         return (logits[:, -num_labels - 1 : -1] if num_labels else logits[:, -1:]).float()
 
     @contextmanager
@@ -110,7 +112,8 @@ class GroundedMLLM(nn.Module):
             yield
             return
         layers: list[Any] = [m for m in self.model.modules() if isinstance(m, LoraLayer)]
-        kept = [layer.get_base_layer().weight.detach().clone() for layer in layers]
+        # unmerging subtracts what was added and rounds: only a copy brings back the very same weights
+        originals = [layer.get_base_layer().weight.detach().clone() for layer in layers]
         self.model.merge_adapter()
         for layer in layers:  # past peft's wrapper: its few microseconds a layer and token are a tenth of a small model
             layer.forward = layer.get_base_layer().forward
@@ -121,7 +124,7 @@ class GroundedMLLM(nn.Module):
                 del layer.forward
             self.model.unmerge_adapter()
             with torch.no_grad():
-                for layer, weight in zip(layers, kept, strict=True):
+                for layer, weight in zip(layers, originals, strict=True):
                     layer.get_base_layer().weight.copy_(weight)
 
     def save(self, folder: Path, evidence: EvidenceSettings | None = None) -> None:
@@ -132,12 +135,10 @@ class GroundedMLLM(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         self.model.save_pretrained(folder, save_embedding_layers=False)
         self.processor.save_pretrained(folder / "processor")
-        projector = {
-            name: value.detach().cpu().contiguous() for name, value in self.region_projector.state_dict().items()
-        }
-        save_file(projector, folder / PROJECTOR_FILE)
-        trained = {} if evidence is None else {"evidence": evidence.model_dump(mode="json")}
-        write_atomic(folder / OUR_FILE, json.dumps(self.identity() | trained, indent=2))
+        projector = self.region_projector.state_dict().items()
+        save_file({name: value.detach().cpu().contiguous() for name, value in projector}, folder / PROJECTOR_FILE)
+        ours = self.identity() | ({} if evidence is None else {"evidence": evidence.model_dump(mode="json")})
+        write_atomic(folder / OUR_FILE, json.dumps(ours, indent=2))
 
     def identity(self) -> dict[str, Any]:
         """What an adapter must agree with to be loaded."""
@@ -177,7 +178,14 @@ def load(
         _check_adapter(start, model, embedding_dim)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        lora = _load_adapter(model, start) if start is not None else add_lora(model, settings.lora, family)
+        if start is None:
+            lora = add_lora(model, settings.lora, family)
+        else:
+            try:
+                lora = without_casts(PeftModel.from_pretrained(model, str(start), is_trainable=True))
+            except (RuntimeError, ValueError) as error:
+                problem = f"adapter of another architecture: {str(error).strip().splitlines()[-1].strip()}"
+                raise BadInput(problem, file=start, fix="load it with the base it was trained with") from error
         for parameter in lora.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()  # what is trained stays in fp32
@@ -186,13 +194,16 @@ def load(
     if adapter is not None:
         _load_projector(mllm, adapter)
     elif start is not None and knows_regions(start):
-        _check_core(start, mllm.core)
+        theirs = json.loads((start / OUR_FILE).read_text()).get("core", {})
+        if theirs and mllm.core and theirs["sha256"] != mllm.core["sha256"]:
+            fix = "align on this recipe's core, or leave out mllm.aligned"
+            raise BadInput("learned to read the regions of another core.", file=start, fix=fix)
         _load_projector(mllm, start)
     return mllm.eval()
 
 
 def _load_projector(mllm: GroundedMLLM, adapter: Path) -> None:
-    """The one of an adapter that saw regions; a shipped aligned one that saw none has none."""
+    """Take over a saved region projector; a shipped aligned adapter that saw no regions has none."""
     file = adapter / PROJECTOR_FILE
     if file.is_file():
         try:
@@ -204,28 +215,14 @@ def _load_projector(mllm: GroundedMLLM, adapter: Path) -> None:
         raise BadInput("the adapter's region projector is missing.", file=file, fix="copy the folder again, whole")
 
 
-def _check_core(start: Path, core: dict[str, str]) -> None:
-    """Raises `BadInput` where the start learned to read the regions of another core, if both are known."""
-    theirs = json.loads((start / OUR_FILE).read_text()).get("core", {})
-    if theirs and core and theirs["sha256"] != core["sha256"]:
-        raise BadInput(
-            "learned to read the regions of another core.",
-            file=start,
-            fix="align on this recipe's core, or leave out mllm.aligned",
-        )
-
-
 def resolve(base: str, vision: Path | None) -> str:
     """Folder or hub name of a base; that of `smollm2-135m` is put together with a core's image tower."""
-    if base in ASSETS and base != "smollm2-135m":
-        raise BadInput(
-            f"the asset {base!r} is no language model.", fix="mllm.base: smollm2-135m, a folder or a hub name"
-        )
-    if base != "smollm2-135m":
-        return base
-    from .small_default import assembled
-
-    return str(assembled(vision))
+    if base == "smollm2-135m":
+        return str(default_folder(vision))
+    if base in ASSETS:
+        fix = "mllm.base: smollm2-135m, a folder or a hub name"
+        raise BadInput(f"the asset {base!r} is no language model.", fix=fix)
+    return base
 
 
 def _load_base(base: str, settings: MllmSettings) -> Any:
@@ -237,9 +234,8 @@ def _load_base(base: str, settings: MllmSettings) -> Any:
             packing = {"quantization_config": four_bit(family, dtype), "device_map": {"": torch.cuda.current_device()}}
         model: Any = AutoModelForImageTextToText.from_pretrained(base, dtype=dtype, **packing)
     except (OSError, ValueError) as error:
-        raise BadInput(
-            f"no image-text model: {error}", file=base, fix="mllm.base: smollm2-135m, a model folder, or a hub name"
-        ) from error
+        fix = "mllm.base: smollm2-135m, a model folder, or a hub name"
+        raise BadInput(f"no image-text model: {error}", file=base, fix=fix) from error
     if torch.cuda.is_available():
         if not settings.lora.four_bit:
             model.to("cuda")
@@ -256,11 +252,8 @@ def _check_adapter(adapter: Path, model: Any, embedding_dim: int) -> None:
     here = {"embedding_dim": embedding_dim, **_architecture(model)}
     wrong = [f"{key} {saved.get(key)!r}, here {value!r}" for key, value in here.items() if saved.get(key) != value]
     if wrong:
-        raise BadInput(
-            f"adapter of another architecture: {'; '.join(wrong)}.",
-            file=adapter,
-            fix=f"load it with the base {saved.get('base')!r} and the core it was trained with",
-        )
+        fix = f"load it with the base {saved.get('base')!r} and the core it was trained with"
+        raise BadInput(f"adapter of another architecture: {'; '.join(wrong)}.", file=adapter, fix=fix)
 
 
 def _architecture(model: Any) -> dict[str, Any]:
@@ -270,13 +263,3 @@ def _architecture(model: Any) -> dict[str, Any]:
         "hidden_size": int(text.hidden_size),
         "num_layers": int(text.num_hidden_layers),
     }
-
-
-def _load_adapter(model: Any, adapter: Path) -> PeftModel:
-    try:
-        return without_casts(PeftModel.from_pretrained(model, str(adapter), is_trainable=True))
-    except (RuntimeError, ValueError) as error:
-        first = str(error).strip().splitlines()[-1].strip()
-        raise BadInput(
-            f"adapter of another architecture: {first}", file=adapter, fix="load it with the base it was trained with"
-        ) from error

@@ -46,19 +46,13 @@ def num_layers(model: Any) -> int:
 
 def targets(settings: LoraSettings, num_layers: int, family: Family) -> str:
     """The pattern that the full names of the adapted modules match. Raises `BadInput` where a side is not known."""
-    patterns = {"language": _language(settings, num_layers), "vision": family.vision_linears}
-    wanted = [patterns[side] for side in settings.sides]
-    if None in wanted or not wanted:
-        raise BadInput(
-            f"{family.name}: LoRA on {settings.sides or 'no side'} is not possible here.",
-            fix="mllm.lora.sides: language",
-        )
-    return "|".join(f"(?:{pattern})" for pattern in wanted)
-
-
-def _language(settings: LoraSettings, num_layers: int) -> str:
-    """The vision tower, whose layers have the same names in many families, stays out."""
     names = "|".join(settings.linears)
     first = 0 if settings.layers is None else max(0, num_layers - settings.layers)
-    wanted = "|".join(str(i) for i in range(first, num_layers))
-    return rf"(?!.*(vision|visual)).*\blayers\.({wanted})\..*\b({names})"
+    layers = "|".join(str(index) for index in range(first, num_layers))
+    # the vision tower, whose layers have the same names in many families, stays out
+    language = rf"(?!.*(vision|visual)).*\blayers\.({layers})\..*\b({names})"
+    patterns = [{"language": language, "vision": family.vision_linears}[side] for side in settings.sides]
+    if None in patterns or not patterns:
+        problem = f"{family.name}: LoRA on {settings.sides or 'no side'} is not possible here."
+        raise BadInput(problem, fix="mllm.lora.sides: language")
+    return "|".join(f"(?:{pattern})" for pattern in patterns)

@@ -35,9 +35,8 @@ def load_processor(base: str) -> Any:
         processor = AutoProcessor.from_pretrained(base)
     except (ImportError, ValueError, OSError) as error:
         if not any(words in str(error).lower() for words in _WITHOUT_VIDEO):
-            raise BadInput(
-                f"no processor: {error}", file=base, fix="give the folder or hub name of an image-text model"
-            ) from error
+            fix = "give the folder or hub name of an image-text model"
+            raise BadInput(f"no processor: {error}", file=base, fix=fix) from error
         processor = _without_video(Path(base) if Path(base).is_dir() else Path(snapshot_download(base)))
     if not hasattr(processor, "tokenizer"):
         raise BadInput(f"no processor, only {type(processor).__name__}.", file=base, fix="give an image-text model")
@@ -46,11 +45,8 @@ def load_processor(base: str) -> Any:
     if family.warning:
         warnings.warn(f"{config.model_type}: {family.warning}", stacklevel=2)
     if family.needs_template and not processor.chat_template:
-        raise BadInput(
-            f"{type(processor).__name__} has no chat template.",
-            file=base,
-            fix="take an instruction-tuned checkpoint: a base one knows no turns of question and answer",
-        )
+        fix = "take an instruction-tuned checkpoint: a base one knows no turns of question and answer"
+        raise BadInput(f"{type(processor).__name__} has no chat template.", file=base, fix=fix)
     processor.tokenizer.padding_side = "left"
     family.prepare(processor)
     return processor

@@ -36,7 +36,5 @@ def require() -> None:
         "a GPU": not torch.cuda.is_available(),
     }
     if missing := [name for name, is_missing in lacks.items() if is_missing]:
-        raise BadInput(
-            f"mllm.lora.four_bit needs {' and '.join(missing)}.",
-            fix="pip install 'medglip[gpu]' on a machine with a GPU, or set four_bit: false",
-        )
+        fix = "pip install 'medglip[gpu]' on a machine with a GPU, or set four_bit: false"
+        raise BadInput(f"mllm.lora.four_bit needs {' and '.join(missing)}.", fix=fix)

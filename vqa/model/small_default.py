@@ -48,30 +48,24 @@ def text_folder(cache_dir: Path | None = None) -> Path:
     folder = (cache_dir or cache_folder()) / "smollm2-135m"
     if not (folder / "config.json").exists():
         gguf = fetch("smollm2-135m", cache_dir)
+        # transformers keeps a GGUF model marked as quantised and will not save it: its weights go into a plain one
+        packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        marks = ("quantization_config", "_name_or_path")
+        config = {key: value for key, value in packed.config.to_dict().items() if key not in marks}
+        plain: Any = LlamaForCausalLM(LlamaConfig.from_dict(config))
+        plain.load_state_dict(packed.state_dict())
+        plain.tie_weights()
         with write_folder(folder) as partial:
-            _convert(gguf, partial)
+            plain.to(torch.bfloat16).save_pretrained(partial)
+            AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
     return folder
 
 
-def _convert(gguf: Path, folder: Path) -> None:
-    """Transformers keeps a GGUF model marked as quantised and will not save it: its weights go into a plain one."""
-    packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
-    config = LlamaConfig.from_dict(
-        {k: v for k, v in packed.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
-    )
-    plain: Any = LlamaForCausalLM(config)
-    plain.load_state_dict(packed.state_dict())
-    plain.tie_weights()
-    plain.to(torch.bfloat16).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(folder)
-
-
-def assembled(vision: Path | None, cache_dir: Path | None = None) -> Path:
+def default_folder(vision: Path | None, cache_dir: Path | None = None) -> Path:
     """The LLaVA folder for a trained core, kept in the cache by the content of its weights; None: a fresh tower."""
     weights = sorted(vision.glob("*.safetensors")) if vision else []
     digest = hashlib.sha256("".join(map(file_sha256, weights)).encode()).hexdigest()[:16] if weights else "fresh"
-    name = f"{digest}-{MedGlipTokensConfig.model_type}"
-    folder = (cache_dir or cache_folder()) / "mllm" / name
+    folder = (cache_dir or cache_folder()) / "mllm" / f"{digest}-{MedGlipTokensConfig.model_type}"
     if not (folder / "config.json").exists():
         assemble(vision or MedGlipVisionConfig(), folder, text=text_folder(cache_dir))
     return folder
@@ -83,13 +77,26 @@ def assemble(vision: Path | MedGlipVisionConfig, out_dir: Path, *, text: Path | 
     `text`: another Llama folder instead of SmolLM2. Raises `BadInput` for a folder without an image tower.
     """
     text = text or text_folder()
-    tokenizer = _tokenizer(text)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(text, extra_special_tokens={"image_token": IMAGE_TOKEN})
+    tokenizer.pad_token = tokenizer.unk_token  # its end-of-text token, not the end of a turn
+    tokenizer.padding_side = "left"
+    tokenizer.add_tokens([REGION_TOKEN], special_tokens=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tower = MedGlipVisionModel(vision) if isinstance(vision, MedGlipVisionConfig) else image_tower(vision)
-        model: Any = _join(tower, _language(text, tokenizer), tokenizer)
+        model: Any = _join(tower, text, tokenizer)
+    side_px = tower.config.image_size
     processor = LlavaProcessor(
-        image_processor=image_processor(tower.config.image_size),
+        # The core's normalisation. It would pad what is not square centred and grey, unlike the core's letterbox;
+        # `prompt.render` letterboxes first, so that this padding finds nothing to do.
+        image_processor=LlavaImageProcessorPil(
+            size={"height": side_px, "width": side_px},
+            do_center_crop=False,
+            do_pad=True,
+            resample=BILINEAR,
+            image_mean=[PIXEL_MEAN] * 3,
+            image_std=[PIXEL_STD] * 3,
+        ),
         tokenizer=tokenizer,
         patch_size=tower.config.patch_size,
         vision_feature_select_strategy="full",
@@ -116,38 +123,10 @@ def image_tower(folder: Path) -> MedGlipVisionModel:
     raise BadInput(f"a {kind!r} model has no image tower of ours.", file=folder, fix="give a trained core's folder")
 
 
-def image_processor(side_px: int) -> LlavaImageProcessorPil:
-    """The core's normalisation. Pictures that are not square are padded centred and grey by it, unlike the core's
-    letterbox; `prompt.render` letterboxes them first, so that its own padding finds nothing to do.
-    """
-    return LlavaImageProcessorPil(
-        size={"height": side_px, "width": side_px},
-        do_center_crop=False,
-        do_pad=True,
-        resample=BILINEAR,
-        image_mean=[PIXEL_MEAN] * 3,
-        image_std=[PIXEL_STD] * 3,
-    )
-
-
-def _tokenizer(text: Path) -> PreTrainedTokenizerFast:
-    """SmolLM2's tokenizer with the two placeholders; padding is its end-of-text token, not the end of a turn."""
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(text, extra_special_tokens={"image_token": IMAGE_TOKEN})
-    tokenizer.pad_token = tokenizer.unk_token
-    tokenizer.padding_side = "left"
-    tokenizer.add_tokens([REGION_TOKEN], special_tokens=True)
-    return tokenizer
-
-
-def _language(text: Path, tokenizer: Any) -> LlamaForCausalLM:
-    """The text model with a row for every token."""
-    language = LlamaForCausalLM.from_pretrained(text, dtype=torch.float32)
-    if len(tokenizer) > language.config.vocab_size:
+def _join(tower: MedGlipVisionModel, text: Path, tokenizer: Any) -> LlavaForConditionalGeneration:
+    language: Any = LlamaForCausalLM.from_pretrained(text, dtype=torch.float32)
+    if len(tokenizer) > language.config.vocab_size:  # a row for every token
         language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    return language
-
-
-def _join(tower: MedGlipVisionModel, language: LlamaForCausalLM, tokenizer: Any) -> LlavaForConditionalGeneration:
     config = LlavaConfig(
         vision_config=MedGlipTokensConfig(tower=tower.config.to_dict()),
         text_config=language.config,

@@ -21,6 +21,11 @@ _LIMITS = (
     "The sets are small and public; nothing is known of fairness over age, sex, or makers of machines.",
 )
 
+_DATA = (
+    "Rows of training splits alone; rows of official tests are not among them. The grounding core, whose image "
+    "tower looks at the picture, has a card of its own."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _About:
@@ -57,7 +62,7 @@ _SORTS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetFacts:
+class LearnedSet:
     """One data set of a training. `what`: the kind of its items; `items`, `images`: how many were learned from."""
 
     name: str
@@ -77,7 +82,7 @@ def adapter_card(
     kind: str,
     name: str,
     identity: Mapping[str, Any],
-    sets: Sequence[SetFacts],
+    sets: Sequence[LearnedSet],
     training: Mapping[str, Any],
     *,
     licence: str,
@@ -106,25 +111,17 @@ def adapter_card(
         f"alpha {lora['alpha']}, on {', '.join(lora['linears'])}. Weights in half precision, computed in single: the "
         f"largest logit difference from the weights as trained was {difference:.3g} on drawn pictures."
     )
+    table = "| set | learned from | items | images | licence |\n|---|---|---|---|---|"
+    for one in sets:
+        note = f" ({one.note})" if one.note else ""
+        table += f"\n| {one.name} | {one.what}{note} | {one.items} | {one.images} | {one.licence} |"
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
         f"# {name} ({kind})\n\n**{NOTICE}**\n\n{about}",
         f"## Use\n\n{sort.use.format(name=name, core=core or 'FOLDER')}",
-        f"## Data\n\n{_data(sets)}",
+        f"## Data\n\n{_DATA}\n\n{table}",
         f"## Training\n\n```yaml\n{yaml.safe_dump(dict(training), sort_keys=False)}```",
         f"## Figures\n\n{figures or 'Not measured yet.'}",
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*limits, sort.taught, *_LIMITS)),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _data(sets: Sequence[SetFacts]) -> str:
-    rows = ["| set | learned from | items | images | licence |", "|---|---|---|---|---|"]
-    rows += [
-        f"| {s.name} | {s.what}{f' ({s.note})' if s.note else ''} | {s.items} | {s.images} | {s.licence} |"
-        for s in sets
-    ]
-    return (
-        "Rows of training splits alone; rows of official tests are not among them. The grounding core, whose image "
-        "tower looks at the picture, has a card of its own.\n\n" + "\n".join(rows)
-    )

@@ -1,6 +1,6 @@
 """A tuned model as a folder for others: merged weights or the adapter, with a card, checked the way others load it.
 
-mllm -> folder -> plain transformers and peft -> the same logits. What servers would refuse is in `serving.py`.
+mllm -> folder -> plain transformers and peft -> the same logits. What servers would refuse is in `vllm_compat.py`.
 """
 
 import shutil
@@ -20,16 +20,23 @@ from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import EvidenceSettings
 from ...grounding.evidence.names import needs_vectors
 from ...grounding.files import write_atomic, write_folder
+from ...grounding.types import NOTICE
 from ..model.grounded_mllm import GroundedMLLM
 from ..model.processor import load_processor
 from ..prompt.prompt import Prompt
-from .export_card import card
 from .vllm_compat import ignored_by_servers, max_lora_rank, refused_by_vllm
 
 Kind = Literal["merged", "adapter"]
 EXACT, ROUNDED = 1e-3, 0.5
 """Largest difference of two logits that passes: the same weights added up in another order; weights rounded to 16
 bit, which moves logits of about 20 by some tenths."""
+
+_LOAD = {
+    "merged": """model = AutoModelForImageTextToText.from_pretrained(FOLDER)
+processor = AutoProcessor.from_pretrained(FOLDER)""",
+    "adapter": """model = PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained({base!r}), FOLDER)
+processor = AutoProcessor.from_pretrained(FOLDER)""",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,50 +65,55 @@ def export(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput("this folder is not empty.", file=out, fix="give a new one")
-    wanted, num_labels = _logits(mllm, prompts)
-    saved_dtype = _dtype_of(base)
+    with torch.inference_mode():
+        batch = mllm.collate(list(prompts))
+        ours, num_labels = mllm(batch).cpu(), batch["labels"].shape[1]
+    saved_dtype = getattr(AutoConfig.from_pretrained(base), "dtype", None)  # of the base's files
+    saved_dtype = saved_dtype if isinstance(saved_dtype, torch.dtype) else torch.float32
     is_exact = kind == "adapter" or saved_dtype == torch.float32
-    most = tolerance if tolerance is not None else EXACT if is_exact else ROUNDED
+    max_difference = tolerance if tolerance is not None else EXACT if is_exact else ROUNDED
     with write_folder(out) as partial:
-        _write_merged(mllm, base, partial, saved_dtype) if kind == "merged" else _write_adapter(mllm, partial, evidence)
-        difference = _difference(wanted, _plain_logits(mllm, base, partial, kind, prompts, num_labels))
-        if not difference <= most:
+        if kind == "merged":
+            _write_merged(mllm, base, partial, saved_dtype)
+        else:  # plain peft, the processor beside it; our own files, too, so that `load` takes the folder back
+            mllm.save(partial, evidence)
+            shutil.rmtree(partial / "processor")
+            _save_processor(mllm.processor, partial)
+        theirs = _plain_logits(mllm, base, partial, kind, prompts, num_labels)
+        # over the words both have: a base without a row for `<region>` is shorter
+        num_words = min(ours.shape[-1], theirs.shape[-1])
+        difference = float((ours[..., :num_words] - theirs[..., :num_words]).abs().max())
+        if not difference <= max_difference:
             raise BadInput(
-                f"loaded the plain way, its logits differ by {difference:.4g}, more than {most:g}.",
+                f"loaded the plain way, its logits differ by {difference:.4g}, more than {max_difference:g}.",
                 fix="nothing was written; --tolerance if that is to be borne",
             )
         notices = _notices(mllm, partial, kind, evidence)
-        write_atomic(partial / "README.md", card(mllm, base, kind, difference, notices))
+        write_atomic(partial / "README.md", _card(mllm, base, kind, difference, notices))
     return Exported(folder=out, difference=difference, notices=notices)
 
 
 def _notices(mllm: GroundedMLLM, folder: Path, kind: Kind, evidence: EvidenceSettings | None) -> tuple[str, ...]:
-    found = [f"vLLM refuses it: {reason}" for reason in refused_by_vllm(folder, kind)]
-    if kind == "adapter" and not found:
-        found = [f"vLLM serves it with --enable-lora --max-lora-rank {max_lora_rank(folder)}"]
-    found += ignored_by_servers(folder) if kind == "adapter" else []
+    notices = [f"vLLM refuses it: {reason}" for reason in refused_by_vllm(folder, kind)]
+    if kind == "adapter" and not notices:
+        notices = [f"vLLM serves it with --enable-lora --max-lora-rank {max_lora_rank(folder)}"]
+    notices += ignored_by_servers(folder) if kind == "adapter" else []
     if evidence is None or needs_vectors(evidence.forms):
         known = "was trained" if evidence else "may have been trained"
-        found.append(
+        notices.append(
             f"region tokens: it {known} with vectors at `<region>`, which need the injector of "
             "medglip.vqa.model.region_tokens; plain transformers and servers show them as a word without meaning. The "
             "forms text, crops and overlay work without it"
         )
     if mllm.letterbox_px:
-        found.append(
+        notices.append(
             "its image tower is a class of medglip: `import medglip.vqa.model.grounded_mllm` before from_pretrained "
             f"(no remote code needed), and pad pictures right and bottom in black to a {mllm.letterbox_px} px square "
             "first, as medglip.grounding.geometry.Letterbox does"
         )
     if mllm.settings.lora.four_bit:
-        found.append("it was trained over weights in 4 bit; the parity check ran on the unquantised base")
-    return tuple(found)
-
-
-def _dtype_of(base: str) -> torch.dtype:
-    """Of the base's files."""
-    found = getattr(AutoConfig.from_pretrained(base), "dtype", None)
-    return found if isinstance(found, torch.dtype) else torch.float32
+        notices.append("it was trained over weights in 4 bit; the parity check ran on the unquantised base")
+    return tuple(notices)
 
 
 def _write_merged(mllm: GroundedMLLM, base: str, folder: Path, dtype: torch.dtype) -> None:
@@ -115,23 +127,10 @@ def _write_merged(mllm: GroundedMLLM, base: str, folder: Path, dtype: torch.dtyp
             shutil.copy(source / name, folder / name)
 
 
-def _write_adapter(mllm: GroundedMLLM, folder: Path, evidence: EvidenceSettings | None) -> None:
-    """Plain peft, with the processor beside it; our own files, too, so that `load` takes the folder back."""
-    mllm.save(folder, evidence)
-    shutil.rmtree(folder / "processor")
-    _save_processor(mllm.processor, folder)
-
-
 def _save_processor(processor: Any, folder: Path) -> None:
     """With padding on the left, which writing answers needs; set on the tokenizer alone it would not be saved."""
     processor.tokenizer.init_kwargs["padding_side"] = "left"
     processor.save_pretrained(folder)
-
-
-@torch.inference_mode()
-def _logits(mllm: GroundedMLLM, prompts: Sequence[Prompt]) -> tuple[Tensor, int]:
-    batch = mllm.collate(list(prompts))
-    return mllm(batch).cpu(), batch["labels"].shape[1]
 
 
 @torch.inference_mode()
@@ -144,7 +143,13 @@ def _plain_logits(
     model: Any = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32)
     if kind == "adapter":
         model = PeftModel.from_pretrained(model, str(folder))
-    processor = _plain_processor(folder, base)
+    try:
+        processor = AutoProcessor.from_pretrained(folder)
+    except (ImportError, ValueError, OSError) as error:
+        if not any(word in str(error).lower() for word in ("torchvision", "video", "num2words")):
+            raise
+        warnings.warn("this processor's video part needs torchvision: checked without it", stacklevel=2)
+        processor = load_processor(str(folder) if (folder / "config.json").exists() else base)
     texts, completions = [p.text for p in prompts], [p.completion for p in prompts]
     family = mllm.family
     encoded = family.encode(processor, texts, completions, [list(p.images) for p in prompts], **family.call)
@@ -152,17 +157,34 @@ def _plain_logits(
     return model.eval()(**inputs).logits[:, -num_labels - 1 : -1].float()
 
 
-def _plain_processor(folder: Path, base: str) -> Any:
-    try:
-        return AutoProcessor.from_pretrained(folder)
-    except (ImportError, ValueError, OSError) as error:
-        if not any(word in str(error).lower() for word in ("torchvision", "video", "num2words")):
-            raise
-        warnings.warn("this processor's video part needs torchvision: checked without it", stacklevel=2)
-        return load_processor(str(folder) if (folder / "config.json").exists() else base)
-
-
-def _difference(ours: Tensor, theirs: Tensor) -> float:
-    """The largest, over the words both have: a base without a row for `<region>` is shorter."""
-    words = min(ours.shape[-1], theirs.shape[-1])
-    return float((ours[..., :words] - theirs[..., :words]).abs().max())
+def _card(mllm: GroundedMLLM, base: str, kind: Kind, difference: float, notices: Sequence[str]) -> str:
+    """README.md of the folder: what it is, how it is loaded, what it cannot do."""
+    imports = ["from transformers import AutoModelForImageTextToText, AutoProcessor"]
+    imports += ["from peft import PeftModel"] if kind == "adapter" else []
+    imports += ["import medglip.vqa.model.grounded_mllm  # the image tower"] if mllm.letterbox_px else []
+    lora = mllm.settings.lora
+    lines = [
+        "---",
+        "library_name: " + ("transformers" if kind == "merged" else "peft"),
+        "pipeline_tag: image-text-to-text",
+        "tags: [medical, medglip]",
+        "---",
+        f"# {mllm.base}, tuned with medglip ({kind})",
+        "",
+        NOTICE,
+        "",
+        f"Base: `{mllm.base}` ({mllm.family.name}); its licence holds. LoRA rank {lora.r}, alpha {lora.alpha}"
+        f"{', DoRA' * lora.dora}{', rsLoRA' * lora.rslora}, on the {' and '.join(lora.sides)} side.",
+        "",
+        "```python",
+        *imports,
+        "",
+        _LOAD[kind].format(base=mllm.base if mllm.base != "smollm2-135m" else base),
+        "```",
+        "",
+        f"Loaded this way in fp32 its largest logit difference from the tuned model was {difference:.3g}.",
+        "",
+    ]
+    if notices:
+        lines += ["## Limits", "", *(f"- {notice}." for notice in notices), ""]
+    return "\n".join(lines)

@@ -42,7 +42,10 @@ def pack(source: Path, out: Path, core: Path) -> None:
         raise BadInput(f"its base is a folder of this machine, {base!r}.", file=source, fix="train on a named base")
     halve(source / WEIGHTS, out / WEIGHTS)
     _write(out / CONFIG, json.loads((source / CONFIG).read_text()) | {"base_model_name_or_path": base})
-    _write(out / OUR_FILE, _plain(ours) | {"core": core_of(core)})
+    settings = dict(ours["settings"])
+    if settings.get("aligned") not in NAMES["aligned"]:  # the folder that it started from says nothing elsewhere
+        settings["aligned"] = ""
+    _write(out / OUR_FILE, {**ours, "settings": settings, "core": core_of(core)})
     if (source / LEARNED).is_file():
         write_atomic(out / LEARNED, (source / LEARNED).read_text())
     is_aligned = (source / ALIGNED_FILE).is_file()
@@ -73,14 +76,6 @@ def check(folder: Path) -> None:
         if file.suffix != ".safetensors" and (found := _PATH.search(text := file.read_text(encoding="utf-8"))):
             shown = text[found.start() : found.start() + 60]
             raise BadInput(f"names a path of this machine, {shown!r}.", file=file, fix="take it out")
-
-
-def _plain(ours: Mapping[str, Any]) -> dict[str, Any]:
-    """What the adapter is, without the folder it started from."""
-    settings = dict(ours["settings"])
-    if settings.get("aligned") not in NAMES["aligned"]:
-        settings["aligned"] = ""
-    return {**ours, "settings": settings}
 
 
 def _write(file: Path, values: Mapping[str, Any]) -> None:

@@ -20,7 +20,31 @@ _MERGED_FILES = ("config.json", "generation_config.json", "tokenizer_config.json
 
 def refused_by_vllm(folder: Path, kind: str) -> list[str]:
     """Every reason why vLLM would not load the folder; empty where it would. `kind`: merged or adapter."""
-    return _refused_adapter(folder) if kind == "adapter" else _refused_model(folder)
+    config_file, ours = folder / "config.json", folder / OUR_FILE
+    if kind == "adapter":
+        config = json.loads((folder / "adapter_config.json").read_text())
+        projector = "modules_to_save: the picture projector was trained in full (lora.train_projector), export --merged"
+        tests = {
+            projector: bool(config.get("modules_to_save")),
+            "DoRA: export --merged": bool(config.get("use_dora")),
+            "biases are trained": config.get("bias", "none") != "none",
+            f"rank {config['r']} is above {RANKS[-1]}": config["r"] > RANKS[-1],
+            "no adapter_model.safetensors": not (folder / "adapter_model.safetensors").is_file(),
+        }
+        reasons = [reason for reason, is_so in tests.items() if is_so]
+    else:
+        reasons = [f"no {name}" for name in _MERGED_FILES if not (folder / name).is_file()]
+        if not any((folder / name).is_file() for name in ("processor_config.json", "preprocessor_config.json")):
+            reasons.append("no processor_config.json")
+        if not list(folder.glob("model*.safetensors")):
+            reasons.append("no model.safetensors")
+    # our own image tower is a class that no server knows; an adapter alone names it in our file
+    if config_file.is_file():
+        tower = json.loads(config_file.read_text()).get("vision_config", {}).get("model_type")
+    else:
+        tower = json.loads(ours.read_text()).get("vision") if ours.is_file() else None
+    foreign = "it does not know the image tower of the small default (medglip_tokens)"
+    return reasons + [foreign] * (tower in OUR_TOWERS)
 
 
 def max_lora_rank(folder: Path) -> int:
@@ -32,47 +56,12 @@ def max_lora_rank(folder: Path) -> int:
 def ignored_by_servers(folder: Path) -> list[str]:
     """A warning where updates outside the language model would be left out silently; empty where there are none."""
     with safe_open(folder / "adapter_model.safetensors", "pt") as tensors:
-        outside = {n.rpartition(".lora_")[0] for n in tensors.keys() if ".lora_" in n and _is_vision(n)}  # noqa: SIM118
-    if not outside:
+        names = [name for name in tensors.keys() if any(part in name for part in _VISION)]  # noqa: SIM118
+    # `...layers.0.self_attn.q_proj.lora_A.weight` is one of two tensors of a layer
+    layers = {name.rpartition(".lora_")[0] for name in names if ".lora_" in name}
+    if not layers:
         return []
     return [
-        f"vision side: vLLM leaves out the updates of {len(outside)} vision layers without a word and answers "
+        f"vision side: vLLM leaves out the updates of {len(layers)} vision layers without a word and answers "
         "differently (unless started with --enable-tower-connector-lora); export --merged instead"
     ]
-
-
-def _is_vision(name: str) -> bool:
-    return any(part in name for part in _VISION)
-
-
-def _refused_adapter(folder: Path) -> list[str]:
-    config = json.loads((folder / "adapter_config.json").read_text())
-    reasons = {
-        "modules_to_save: the picture projector was trained in full (lora.train_projector), export --merged": bool(
-            config.get("modules_to_save")
-        ),
-        "DoRA: export --merged": bool(config.get("use_dora")),
-        "biases are trained": config.get("bias", "none") != "none",
-        f"rank {config['r']} is above {RANKS[-1]}": config["r"] > RANKS[-1],
-        "no adapter_model.safetensors": not (folder / "adapter_model.safetensors").is_file(),
-    }
-    return [*(reason for reason, is_so in reasons.items() if is_so), *_foreign_tower(folder)]
-
-
-def _refused_model(folder: Path) -> list[str]:
-    missing = [name for name in _MERGED_FILES if not (folder / name).is_file()]
-    if not any((folder / name).is_file() for name in ("processor_config.json", "preprocessor_config.json")):
-        missing.append("processor_config.json")
-    if not list(folder.glob("model*.safetensors")):
-        missing.append("model.safetensors")
-    return [*(f"no {name}" for name in missing), *_foreign_tower(folder)]
-
-
-def _foreign_tower(folder: Path) -> list[str]:
-    """Our own image tower is a class that no server knows."""
-    config, ours = folder / "config.json", folder / OUR_FILE
-    if config.is_file():
-        is_foreign = json.loads(config.read_text()).get("vision_config", {}).get("model_type") in OUR_TOWERS
-    else:
-        is_foreign = ours.is_file() and json.loads(ours.read_text()).get("vision") in OUR_TOWERS
-    return ["it does not know the image tower of the small default (medglip_tokens)"] if is_foreign else []

@@ -49,11 +49,23 @@ def align_adapter(
     are not looked at. Raises `BadInput` for a base without a picture projector to train, for stage 3 without examples,
     for a start without stage 3, and for an `out_dir` of other content.
     """
-    _check_stages(settings, stages, region_examples)
+    if stages.regions is not None and not region_examples:
+        fix = "grounding.data: sets with training regions, or leave out align.regions"
+        raise BadInput("the stage align.regions has no regions to learn from.", fix=fix)
+    if settings.aligned and stages.regions is None:
+        problem = f"{settings.aligned!r} is aligned already, and there is nothing more to teach it."
+        fix = "align.regions: teach its region projector; or leave out mllm.aligned to align anew"
+        raise BadInput(problem, fix=fix)
     start = shipped_folder("aligned", settings.aligned) if settings.aligned else None
     examples = () if start else examples
     region_examples = region_examples if stages.regions else ()
-    facts = _facts(settings, examples, stages, vision) | _region_facts(region_examples, embedding_dim, start)
+    facts = _facts(settings, examples, stages, vision)
+    if region_examples:
+        # what stage 3 adds: its examples with the features of their regions, and where it goes on from
+        features = [sha256(token_features(one.evidence, embedding_dim).tobytes()) for one in region_examples]
+        lines = [[*line, digest] for line, digest in zip(_lines(region_examples), features, strict=True)]
+        facts |= {"region_examples": len(lines), "region_examples_sha256": sha256(json.dumps(lines))}
+        facts |= {"start_sha256": base_sha256(str(start))} if start else {}
     name = sha256(json.dumps(facts, sort_keys=True))[:16]
     folder = out_dir or cache_folder() / "aligned" / name
     work = folder.with_name(f".{folder.name}-{name}.work")
@@ -102,31 +114,16 @@ def align(
             train(mllm, region_examples, TOKENS, stages.regions, work / "regions", "align regions")
 
 
-def _check_stages(settings: MllmSettings, stages: AlignSettings, region_examples: Sequence[Example]) -> None:
-    if stages.regions is not None and not region_examples:
-        raise BadInput(
-            "the stage align.regions has no regions to learn from.",
-            fix="grounding.data: sets with training regions, or leave out align.regions",
-        )
-    if settings.aligned and stages.regions is None:
-        raise BadInput(
-            f"{settings.aligned!r} is aligned already, and there is nothing more to teach it.",
-            fix="align.regions: teach its region projector; or leave out mllm.aligned to align anew",
-        )
-
-
 @contextmanager
 def _only(mllm: GroundedMLLM, *parts: str) -> Iterator[None]:
     """Of what is trained otherwise, only parameters with one of these in their names are inside."""
     trained = {name: p for name, p in mllm.named_parameters() if p.requires_grad}
-    kept = [name for name in trained if any(part in name for part in parts)]
-    if "modules_to_save" in parts and not any("modules_to_save" in name for name in kept):
-        raise BadInput(
-            f"{mllm.family.name} has no picture projector that is trained, so there is nothing to align.",
-            fix="mllm.lora.train_projector: true, or start without alignment",
-        )
+    chosen = [name for name in trained if any(part in name for part in parts)]
+    if "modules_to_save" in parts and not any("modules_to_save" in name for name in chosen):
+        problem = f"{mllm.family.name} has no picture projector that is trained, so there is nothing to align."
+        raise BadInput(problem, fix="mllm.lora.train_projector: true, or start without alignment")
     for name, parameter in trained.items():
-        parameter.requires_grad_(name in kept)
+        parameter.requires_grad_(name in chosen)
     try:
         yield
     finally:
@@ -138,26 +135,15 @@ def _facts(
     settings: MllmSettings, examples: Sequence[Example], stages: AlignSettings, vision: Path | None
 ) -> dict[str, Any]:
     """All that the result follows from, as JSON has it."""
-    lines = _lines(examples)
-    shown = {"regions"} if settings.aligned else {"projector", "together", *(["regions"] if stages.regions else [])}
+    used = {"regions"} if settings.aligned else {"projector", "together", *(["regions"] if stages.regions else [])}
     return {
         "base": settings.base,
         "base_sha256": base_sha256(resolve(settings.base, vision)),
         "examples": len(examples),
-        "examples_sha256": sha256(json.dumps(lines)),
+        "examples_sha256": sha256(json.dumps(_lines(examples))),
         "mllm": settings.model_dump(mode="json", exclude={"aligned"}),
-        "stages": stages.model_dump(mode="json", include=shown),
+        "stages": stages.model_dump(mode="json", include=used),
     }
-
-
-def _region_facts(examples: Sequence[Example], embedding_dim: int, start: Path | None) -> dict[str, Any]:
-    """What stage 3 adds to the facts: its examples with the features of their regions, and where it goes on from."""
-    if not examples:
-        return {}
-    features = [sha256(token_features(one.evidence, embedding_dim).tobytes()) for one in examples]
-    lines = [[*line, digest] for line, digest in zip(_lines(examples), features, strict=True)]
-    facts = {"region_examples": len(examples), "region_examples_sha256": sha256(json.dumps(lines))}
-    return facts | ({"start_sha256": base_sha256(str(start))} if start else {})
 
 
 def _lines(examples: Sequence[Example]) -> list[list[Any]]:

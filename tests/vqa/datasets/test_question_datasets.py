@@ -67,7 +67,7 @@ def test_the_public_file_of_vqa_rad_says_test_and_its_frames_become_rows(tmp_pat
     assert questions[0].content_type == "pres"
     assert questions[1].answer_type == "closed"
     assert [entry["item"] for entry in skipped.entries] == [f"{vqa_rad.PUBLIC} row 4", f"{vqa_rad.PUBLIC} row 5"]
-    no_frame, _ = load_rows("vqa_rad", tmp_path, "official_no_frame", part="train")
+    no_frame, _ = load_rows("vqa_rad", tmp_path, "official_no_frame", split="train")
     assert [row.question_id for row in no_frame] == ["vqa_rad-0", "vqa_rad-2"]
 
 
@@ -111,7 +111,7 @@ def test_hub_folders_of_save_to_disk_and_of_the_converter_are_read(tmp_path: Pat
     with pa.OSFile(path, "wb") as file, pa.ipc.new_stream(file, table.schema) as out:
         out.write_table(table)
     rows = hub.read_rows(tmp_path, "vqa_rad", Skipped())
-    assert sorted(row.part for row in rows) == ["test", "train"]
+    assert sorted(row.split for row in rows) == ["test", "train"]
 
 
 def slake_row(qid: int, image: int, language: str = "en", **changes: Any) -> dict[str, Any]:
@@ -156,7 +156,7 @@ def test_slake_is_english_with_the_regions_of_its_images(tmp_path: Path, validat
     assert questions[2].content_type == "kg"
     assert [entry["item"] for entry in skipped.entries] == ["train.json row 3", "train.json row 4"]
     assert "no such image" in skipped.entries[1]["why"]
-    rows, _ = load_rows("slake", tmp_path, part="train")
+    rows, _ = load_rows("slake", tmp_path, split="train")
     assert [row.question_id for row in rows] == ["slake-1", "slake-4"]  # text needs no image
     assert [row.question_id for row in load_rows("slake", tmp_path, language="zh")[0]] == ["slake-2"]
 
@@ -204,7 +204,7 @@ def test_question_i_of_pathvqa_goes_with_answer_i(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no question has its image"):
         load_questions("pathvqa", tmp_path)
     picture(tmp_path / "images" / "train" / "train_0001.jpg")
-    questions, _ = load_questions("pathvqa", tmp_path, part="train")
+    questions, _ = load_questions("pathvqa", tmp_path, split="train")
     assert {q.image.image_id for q in questions} == {"pathvqa/train_0001"}
 
 
@@ -234,7 +234,7 @@ def test_wrong_names_are_answered_with_the_right_ones(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="'image_grouped'"):
         load_questions("pathvqa", tmp_path, "image_group")
     with pytest.raises(BadInput, match="splits with rows: val"):
-        load_rows("pathvqa", tmp_path, part="test")
+        load_rows("pathvqa", tmp_path, split="test")
     for name in ("vqa_rad", "slake", "jsonl"):
         with pytest.raises(BadInput, match="Fix:"):
             load_rows(name, tmp_path)

@@ -12,12 +12,12 @@ from medglip.vqa.datasets.rows import QuestionRow
 from medglip.vqa.datasets.splits import arrange
 
 
-def row(number: int, part: str, *images: str, root: Path = Path("nowhere"), **changes: str) -> QuestionRow:
+def row(number: int, split: str, *images: str, root: Path = Path("nowhere"), **changes: str) -> QuestionRow:
     values = {"question": f"question {number}?", "answer": f"answer {number}"} | changes
     return QuestionRow(
         question_id=str(number),
         dataset="set",
-        part=part,
+        split=split,
         images={name: root / name for name in images},
         answer_type="open",
         file=Path("rows.json"),
@@ -31,11 +31,11 @@ def noise(file: Path, seed: int, scale: float = 1.0) -> None:
     grey.resize((int(96 * scale), int(96 * scale))).save(file)
 
 
-def parts_of(rows: list[QuestionRow]) -> dict[str, set[str]]:
+def splits_of(rows: list[QuestionRow]) -> dict[str, set[str]]:
     found = defaultdict(set)
     for row in rows:
         for name in row.images:
-            found[name].add(row.part)
+            found[name].add(row.split)
     return found
 
 
@@ -50,19 +50,19 @@ def test_grouped_by_image_no_image_is_in_two_parts_and_no_test_row_is_trained_on
     rows = [row(n, ("train", "test")[n % 5 == 0], f"image{n % 24}") for n in range(240)]
     rows += [row(240 + n, "train", f"only{n}", phrase_type="frame" if n % 2 else "") for n in range(20)]
     found = arrange(rows, "image_grouped", seed=seed)
-    assert all(len(parts) == 1 for parts in parts_of(found).values())
-    assert {row.part for row in found} == {"train", "val", "test"}
-    official = {row.question_id: row.part for row in rows}
-    assert not any(official[row.question_id] == "test" and row.part != "test" for row in found)
+    assert all(len(splits) == 1 for splits in splits_of(found).values())
+    assert {row.split for row in found} == {"train", "val", "test"}
+    official = {row.question_id: row.split for row in rows}
+    assert not any(official[row.question_id] == "test" and row.split != "test" for row in found)
     assert not any(row.phrase_type == "frame" for row in found)
-    assert not any(row.part == "test" for row in found if row.group.startswith("only"))
+    assert not any(row.split == "test" for row in found if row.group.startswith("only"))
     again = arrange(rows[::-1], "image_grouped", seed=seed)
-    assert parts_of(again) == parts_of(found)
+    assert splits_of(again) == splits_of(found)
 
 
 def test_a_set_that_is_split_by_image_keeps_its_parts() -> None:
     rows = [row(n, ("train", "val", "test")[n % 3], f"image{n % 9}") for n in range(60)]
-    assert [r.part for r in arrange(rows, "image_grouped", seed=1)] == [r.part for r in rows]
+    assert [r.split for r in arrange(rows, "image_grouped", seed=1)] == [r.split for r in rows]
 
 
 def test_look_alikes_patients_captions_and_images_of_one_question_stay_together(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.model.shipped import NAMES, Kind, is_shipped, shipped_folder
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.publish import half_precision as packing
-from medglip.vqa.publish.adapter_card import SetFacts, adapter_card
+from medglip.vqa.publish.adapter_card import LearnedSet, adapter_card
 from medglip.vqa.publish.half_precision import halve, pack
 from medglip.vqa.training.align import align_adapter
 from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
@@ -184,7 +184,7 @@ def test_an_adapter_says_which_core_it_belongs_to(trained: Path, tiny_core: Path
     ],
 )
 def test_licences_that_anybody_may_use(licence: str, is_free: bool) -> None:
-    assert SetFacts(name="x", licence=licence, what="questions", items=1, images=1).is_free == is_free
+    assert LearnedSet(name="x", licence=licence, what="questions", items=1, images=1).is_free == is_free
 
 
 @pytest.mark.parametrize(("kind", "name"), SHIPPED)
@@ -195,7 +195,7 @@ def test_what_is_shipped_is_small_described_and_of_the_shipped_core(kind: Kind, 
     assert "license: " in card
     assert "not for diagnosis" in card
     assert ours["core"] == core_of(checkpoint_folder("small"))
-    facts = [SetFacts(**row) for row in json.loads((folder / "facts.json").read_text())]
+    facts = [LearnedSet(**row) for row in json.loads((folder / "facts.json").read_text())]
     assert facts
     assert all(one.is_free for one in facts)
 
@@ -207,7 +207,7 @@ def test_a_card_says_what_the_adapter_is_for() -> None:
         ("questions derived from regions", "medglip vqa ask"),
         ("reports derived from regions", "medglip report write"),
     ):
-        sets = [SetFacts(name="bccd", licence="MIT", what=what, items=2, images=2)]
+        sets = [LearnedSet(name="bccd", licence="MIT", what=what, items=2, images=2)]
         card = adapter_card("adapter", "tiny", identity, sets, {}, licence="apache-2.0")
         assert f"{words} image.png" in card
         assert ("nothing follows from what it leaves out" in card) == (words == "medglip report write")

@@ -8,7 +8,7 @@ import torch
 
 from medglip.grounding.model.config import MedGlipVisionConfig
 from medglip.vqa.model import small_default as smollm2
-from medglip.vqa.model.small_default import assemble, assembled, text_folder
+from medglip.vqa.model.small_default import assemble, default_folder, text_folder
 
 
 def test_the_same_seed_gives_the_same_projector_and_leaves_torch_s_own_alone(tiny_text: Path, tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_another_core_is_another_folder_in_the_cache(
     for seed in (0, 1, 0):
         torch.manual_seed(seed)
         MedGlipVisionModel(sizes).save_pretrained(tmp_path / "core")
-        folders.append(assembled(tmp_path / "core", tmp_path / "cache"))
+        folders.append(default_folder(tmp_path / "core", tmp_path / "cache"))
     assert folders[0] == folders[2] != folders[1]
 
 

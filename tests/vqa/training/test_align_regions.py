@@ -161,7 +161,7 @@ def test_packed_it_keeps_the_region_projector_which_belongs_to_one_core(
 
 def test_every_answer_is_true_of_the_regions_that_are_shown() -> None:
     images = [image(f"s{n}") for n in range(12)]
-    asked = region_questions(images, {one.image_id: one.regions for one in images}, most=20, seed=0)
+    asked = region_questions(images, {one.image_id: one.regions for one in images}, max_questions=20, seed=0)
     assert {question.content_type for question, _ in asked} == set(WORDINGS)
     assert len({question.question_id for question, _ in asked}) == len(asked)
     for question, evidence in asked:
@@ -187,7 +187,7 @@ def test_what_no_region_shows_is_asked_for_as_often_as_what_one_shows() -> None:
     images = [image(f"s{n}", 2) for n in range(6)]
     lungs = Region(phrase="left lung", box_xyxy_px=images[0].regions[0].box_xyxy_px)
     regions = {one.image_id: (lungs,) if n == 3 else one.regions for n, one in enumerate(images)}
-    asked = region_questions(images, regions, most=20, seed=0)
+    asked = region_questions(images, regions, max_questions=20, seed=0)
     said = Counter(question.answer for question, _ in asked if question.content_type == "region-any")
     assert said["yes"] == said["no"] == len(images)
 
@@ -197,7 +197,7 @@ def test_a_rare_phrase_is_always_shown() -> None:
     box = many.regions[0].box_xyxy_px
     regions = [*(Region(phrase="red blood cell", box_xyxy_px=box) for _ in range(30)), *many.regions]
     for seed in range(5):
-        (_, evidence), *_ = region_questions([many], {"s": regions}, most=1, seed=seed)
+        (_, evidence), *_ = region_questions([many], {"s": regions}, max_questions=1, seed=seed)
         assert [region.phrase for region in evidence.regions].count("liver") == 1
         assert len(evidence.regions) == MAX_SHOWN
 
@@ -205,18 +205,18 @@ def test_a_rare_phrase_is_always_shown() -> None:
 def test_the_order_is_shuffled_with_the_seed_and_the_study_alone() -> None:
     images = [image(f"s{n}") for n in range(8)]
     regions = {one.image_id: one.regions for one in images}
-    asked = region_questions(images, regions, most=1, seed=0)
+    asked = region_questions(images, regions, max_questions=1, seed=0)
     assert len({tuple(region.phrase for region in evidence.regions) for _, evidence in asked}) > 4
-    again = region_questions(images[::-1], regions, most=1, seed=0)[::-1]
+    again = region_questions(images[::-1], regions, max_questions=1, seed=0)[::-1]
     assert [question.question for question, _ in again] == [question.question for question, _ in asked]
-    other = region_questions(images, regions, most=1, seed=1)
+    other = region_questions(images, regions, max_questions=1, seed=1)
     assert [question.question for question, _ in other] != [question.question for question, _ in asked]
-    assert not region_questions(images, {}, most=1, seed=0)
+    assert not region_questions(images, {}, max_questions=1, seed=0)
 
 
 def test_other_regions_come_from_another_picture_as_many_of_them() -> None:
     images = [image(f"s{n}", num_regions) for n, num_regions in enumerate((2, 2, 4, 4))]
-    asked = region_questions(images, {one.image_id: one.regions for one in images}, most=2, seed=0)
+    asked = region_questions(images, {one.image_id: one.regions for one in images}, max_questions=2, seed=0)
     other = with_other_regions(asked, seed=0)
     assert [question for question, _ in other] == [question for question, _ in asked]
     for (_, own), (_, given) in zip(asked, other, strict=True):
