@@ -1,26 +1,28 @@
 """What every adapter shares: bad rows go to a list and the rest goes on, and what is then still known of an image."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..bad_input import BadInput, Skipped
 from ..geometry import clip_box, cut_mask
-from ..types import AnnotatedImage, Region
+from ..types import Region
 from ..vocabulary.labels import load_labels
 
-P = ParamSpec("P")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm")
 
 
 @contextmanager
 def skipping(skipped: Skipped, file: Path, row: int | str | None = None) -> Iterator[None]:
-    """Leave out what fails inside, with the file and the row; anything but bad input still raises."""
+    """Leave out what fails inside, with the file and the row; anything but bad input still raises.
+
+    A reader may `yield` inside: what its caller does with the image is not caught.
+    """
     item = str(file) if row is None else f"{file}: row {row}"
     try:
         yield
@@ -32,37 +34,21 @@ def skipping(skipped: Skipped, file: Path, row: int | str | None = None) -> Iter
         skipped.add(item, BadInput(f"malformed: {error}.", file=file, row=row, fix="repair or remove the row"))
 
 
-def attempt(
-    skipped: Skipped,
-    file: Path,
-    row: int | str | None,
-    make: Callable[P, AnnotatedImage | None],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> Iterator[AnnotatedImage]:
-    """The image that `make` gives, or none where it gives none or fails, which is noted as `skipping` does."""
-    image = None
-    with skipping(skipped, file, row):
-        image = make(*args, **kwargs)
-    if image is not None:
-        yield image
-
-
 def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
     """A JSON object with these lists in it. Raises `BadInput` naming the file and what is missing."""
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="the folder must hold it; is `layout` right?")
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BadInput(f"not JSON: {error}.", file=file, fix="copy or export the file again") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise BadInput("not a JSON object.", file=file, fix="a COCO file is an object")
     for key in keys:
-        if not isinstance(found.get(key), list):
+        if not isinstance(content.get(key), list):
             fix = "see the COCO format: images, annotations, categories"
             raise BadInput(f"has no list {key!r}.", file=file, fix=fix)
-    return found
+    return content
 
 
 def existing_folder(folder: Path) -> Path:

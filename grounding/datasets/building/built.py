@@ -1,6 +1,6 @@
 """The built dataset: `data-*.parquet` of `medglip data build`, its columns, and its readers.
 
-Pictures lie inside the shards or beside them; a reader copies those inside to `images/`, once, where everything that
+Images lie inside the shards or beside them; a reader copies those inside to `images/`, once, where everything that
 takes a path finds them. Training reads a memory-mapped Arrow copy (`mapped`); plain
 `datasets.load_dataset("parquet", data_files=..., streaming=True)` reads the shards too.
 """
@@ -22,13 +22,13 @@ from ...bad_input import BadInput, Skipped
 from ...files import sha256
 from ...imaging.read import copied_out
 from ...types import AnnotatedImage
-from ..rows import attempt, existing_folder
+from ..rows import existing_folder, skipping
 from ..schema import IMAGE_FEATURES, any_version, row_to_image, upgrade_data, upgrade_row, upgrade_table
 
 BUILT_FEATURES = Features(
     {
         **IMAGE_FEATURES,
-        "image": Image(),  # bytes and file name; null where pictures stay outside
+        "image": Image(),  # bytes and file name; null where images stay outside
         "body_region": Value("string"),
         "source": Value("string"),
         "licence": Value("string"),
@@ -44,7 +44,7 @@ BUILT_FEATURES = Features(
     }
 )
 """`IMAGE_FEATURES` and: `body_region`, null where the labels say none or several; `source`, the set's name; `licence`;
-`original_size_px` (width, height) at the source; `provenance`: layout and path of the set, file of the picture, id of
+`original_size_px` (width, height) at the source; `provenance`: layout and path of the set, file of the image, id of
 the row there; the hashes of `duplicates`. `image_path` is below MEDGLIP_DATA, or absolute."""
 
 SHARDS = "data-*.parquet"
@@ -52,17 +52,14 @@ _ROWS = 256
 
 
 def read(folder: Path, skipped: Skipped, *, modality: str = "") -> Iterator[AnnotatedImage]:
-    """Studies of a built dataset, one at a time, with the splits and the data set names they were built with.
+    """Images of a built dataset, one at a time, with the splits and the data set names they were built with.
 
     `modality` is taken for compatibility and left alone: every row has its own. A row that cannot be used goes to
     `skipped`. Raises `BadInput` for a folder without shards.
     """
     for number, row in enumerate(rows(folder), 1):
-        yield from attempt(skipped, folder, f"{number} ({row['image_id']})", _image_of, folder, row)
-
-
-def _image_of(folder: Path, row: dict[str, Any]) -> AnnotatedImage:
-    return row_to_image({**row, "image_path": str(_picture(folder, row))})
+        with skipping(skipped, folder, f"{number} ({row['image_id']})"):
+            yield row_to_image({**row, "image_path": str(_image_file(folder, row))})
 
 
 def mapped(folder: Path) -> Dataset:
@@ -76,7 +73,7 @@ def mapped(folder: Path) -> Dataset:
     stamp = sha256(json.dumps([str(folder.resolve()), os.environ.get("MEDGLIP_DATA", ""), facts]))
     path = cache_folder() / "built" / f"{folder.name}-{stamp[:16]}.arrow"
     data = Dataset.from_file(str(path)) if path.is_file() else None
-    if data is None or not Path(data[0]["image_path"]).is_file():  # pictures copied out were removed
+    if data is None or not Path(data[0]["image_path"]).is_file():  # images copied out were removed
         _write_arrow(folder, files, path)
         data = Dataset.from_file(str(path))
     return upgrade_data(data)
@@ -92,18 +89,15 @@ def _write_arrow(folder: Path, files: list[Path], path: Path) -> None:
             for shard in tqdm(files, desc=folder.name, unit="shard", disable=None):
                 for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=any_version(columns)):
                     table = upgrade_table(pa.Table.from_batches([batch]))
-                    out.write_table(_with_paths(folder, table).cast(schema))
+                    # absolute paths in place of stored ones, of images that are copied out now where they lie inside
+                    images = table.select(["image", "pixel_hash", "image_path"]).to_pylist()
+                    paths = pa.array([str(_image_file(folder, row)) for row in images], pa.string())
+                    table = table.select(schema.names)
+                    table = table.set_column(table.column_names.index("image_path"), "image_path", paths)
+                    out.write_table(table.cast(schema))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _with_paths(folder: Path, rows: pa.Table) -> pa.Table:
-    """`IMAGE_FEATURES` with absolute paths of pictures that are there."""
-    pictures = rows.select(["image", "pixel_hash", "image_path"]).to_pylist()
-    paths = pa.array([str(_picture(folder, row)) for row in pictures], pa.string())
-    rows = rows.select(IMAGE_FEATURES.arrow_schema.names)
-    return rows.set_column(rows.column_names.index("image_path"), "image_path", paths)
 
 
 def rows(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -115,14 +109,14 @@ def rows(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, A
 
 def shards(folder: Path) -> list[Path]:
     """The Parquet files of a built dataset, in order. Raises `BadInput` for none."""
-    found = sorted(existing_folder(folder).glob(SHARDS))
-    if not found:
+    files = sorted(existing_folder(folder).glob(SHARDS))
+    if not files:
         raise BadInput(f"no {SHARDS} here.", file=folder, fix="`medglip data build MANIFEST.yaml` writes them")
-    return found
+    return files
 
 
-def _picture(folder: Path, row: dict[str, Any]) -> Path:
-    """The picture's file; one inside the shard is copied out under the name of its pixels' hash, else its bytes'."""
+def _image_file(folder: Path, row: dict[str, Any]) -> Path:
+    """The image's file; one inside the shard is copied out under the name of its pixels' hash, else its bytes'."""
     content = (row.get("image") or {}).get("bytes")
     if content is None:
         return Path(os.environ.get("MEDGLIP_DATA", "")) / row["image_path"]

@@ -20,7 +20,7 @@ from ...geometry import rle_to_mask, xywh_to_xyxy
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import attempt, image_path, known_phrases, read_json, region, skipping
+from ..rows import image_path, known_phrases, read_json, region, skipping
 
 Row = dict[str, Any]
 
@@ -36,22 +36,17 @@ class CocoFile:
 
 
 def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[AnnotatedImage]:
-    """Studies of the folder, one at a time, with split "" (COCO folders bring none).
+    """Images of the folder, one at a time, with split "" (COCO folders bring none).
 
     `modality` counts where an image names none. Rows that cannot be used go to `skipped`. Raises `BadInput` if the
     file is missing or is not COCO.
     """
     coco = read_file(folder / "annotations.json", load_labels().label, skipped)
     for image in coco.images:
-        yield from attempt(
-            skipped, coco.path, f"image {image_name(image)}", _read_one, folder, coco, image, skipped, modality
-        )
-
-
-def _read_one(folder: Path, coco: CocoFile, image: Row, skipped: Skipped, modality: str) -> AnnotatedImage:
-    name, own = image["file_name"], folder.name
-    names = {"image_id": f"{own}/{name}", "group": Path(name).stem, "dataset": own, "modality": modality}
-    return read_annotated(coco, image, image_path(folder, name), skipped, **names)
+        with skipping(skipped, coco.path, f"image {image_name(image)}"):
+            name, own = image["file_name"], folder.name
+            names = {"image_id": f"{own}/{name}", "group": Path(name).stem, "dataset": own, "modality": modality}
+            yield read_annotated(coco, image, image_path(folder, name), skipped, **names)
 
 
 def read_file(file: Path, phrase_of: Callable[[str], str], skipped: Skipped) -> CocoFile:
@@ -91,7 +86,7 @@ def read_annotated(
     modality: str = "unknown",
     split: str = "",
 ) -> AnnotatedImage:
-    """The study of one image of the file, which lies at `path`; its annotations that cannot be used go to `skipped`.
+    """One image of the file, which lies at `path`; its annotations that cannot be used go to `skipped`.
 
     `group` and `modality` count where the image names none. Raises `BadInput` for an image that cannot be read, or is
     of another size than the file says.
@@ -100,10 +95,16 @@ def read_annotated(
     stated = (image.get("width", size[0]), image.get("height", size[1]))
     if stated != size:
         raise BadInput(f"{size} pixels, but the annotations are for {stated}.", file=path, fix="use the original image")
-    found: list[Region] = []
+    regions: list[Region] = []
     for row in rows:
         with skipping(skipped, coco.path, f"annotation {row.get('id')}"):
-            found.append(_region(row, coco.phrases, size))
+            if row["category_id"] not in coco.phrases:
+                raise BadInput(f"category {row['category_id']} is not in the file.", fix="add it to `categories`")
+            if row.get("iscrowd"):
+                raise BadInput("a crowd is no single region.", fix="leave it out, or outline its members")
+            mask = segmentation_to_mask(row.get("segmentation"), size)
+            regions.append(region(coco.phrases[row["category_id"]], xywh_to_xyxy(row["bbox"]), size, mask))
+    # a phrase whose annotations were all left out is in the image somewhere: it is not known, rather than absent
     named = [coco.phrases[row["category_id"]] for row in rows if row.get("category_id") in coco.phrases]
     return AnnotatedImage(
         image_id=image_id,
@@ -113,18 +114,9 @@ def read_annotated(
         dataset=dataset,
         split=split,
         size_px=size,
-        regions=tuple(found),
-        phrases=known_phrases(coco.phrases.values(), named, found),
+        regions=tuple(regions),
+        phrases=known_phrases(coco.phrases.values(), named, regions),
     )
-
-
-def _region(row: Row, phrases: dict[Any, str], size_px: tuple[int, int]) -> Region:
-    if row["category_id"] not in phrases:
-        raise BadInput(f"category {row['category_id']} is not in the file.", fix="add it to `categories`")
-    if row.get("iscrowd"):
-        raise BadInput("a crowd is no single region.", fix="leave it out, or outline its members")
-    mask = segmentation_to_mask(row.get("segmentation"), size_px)
-    return region(phrases[row["category_id"]], xywh_to_xyxy(row["bbox"]), size_px, mask)
 
 
 def segmentation_to_mask(segmentation: Any, size_px: tuple[int, int]) -> NDArray[np.bool_] | None:
@@ -144,16 +136,16 @@ def segmentation_to_mask(segmentation: Any, size_px: tuple[int, int]) -> NDArray
             return np.asarray(coco_mask.decode(segmentation), bool)
         except RuntimeError as error:
             raise BadInput(f"compressed RLE: {error}", fix="export the mask again") from error
-    outlines = [_points(polygon, size_px) for polygon in segmentation]
+    outlines: list[list[float]] = []
+    for polygon in segmentation:
+        # the decoder takes four numbers for a box, and all memory for NaN or far corners
+        points = np.asarray(polygon, np.float64)
+        if points.ndim != 1 or len(points) < 6 or len(points) % 2:
+            fix = "remove it, or outline it again"
+            raise BadInput("a polygon needs three corners or more, x, y, x, y ...", fix=fix)
+        if not np.abs(points).max() <= 2 * max(size_px):
+            fix = "polygons are in pixels of the image"
+            raise BadInput("a polygon has a corner far off the image, or NaN.", fix=fix)
+        outlines.append(points.tolist())
     polygons = cast(list[dict[str, Any]], coco_mask.frPyObjects(outlines, height, width))
     return np.asarray(coco_mask.decode(coco_mask.merge(polygons)), bool)
-
-
-def _points(polygon: Any, size_px: tuple[int, int]) -> list[float]:
-    """x, y, x, y ... of a polygon. The decoder takes four numbers for a box, and all memory for NaN or far corners."""
-    points = np.asarray(polygon, np.float64)
-    if points.ndim != 1 or len(points) < 6 or len(points) % 2:
-        raise BadInput("a polygon needs three corners or more, x, y, x, y ...", fix="remove it, or outline it again")
-    if not np.abs(points).max() <= 2 * max(size_px):
-        raise BadInput("a polygon has a corner far off the image, or NaN.", fix="polygons are in pixels of the image")
-    return points.tolist()

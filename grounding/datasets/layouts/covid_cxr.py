@@ -18,7 +18,7 @@ from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import attempt, known_phrases, read_json, region, skipping
+from ..rows import known_phrases, read_json, region, skipping
 from .mask_folder import read_mask
 
 PHRASES = ("right lung", "left lung")
@@ -28,7 +28,7 @@ _Row = dict[str, Any]
 def read(
     folder: Path, skipped: Skipped, *, modality: str = "xray", licences: Sequence[str] = ()
 ) -> Iterator[AnnotatedImage]:
-    """Studies of images with lung boxes, one at a time, with split "" and the patient as group.
+    """Images with lung boxes, one at a time, with split "" and the patient as group.
 
     `modality` counts where the metadata names none; with `licences`, only images under one of them are read. Rows that
     cannot be used go to `skipped`. Raises `BadInput` if a whole file is missing or malformed.
@@ -43,8 +43,9 @@ def read(
     for image in coco["images"]:
         if licences and patients.get(image.get("file_name"), {}).get("license", "").strip() not in licences:
             continue
-        name = f"image {image.get('file_name', image.get('id'))}"
-        yield from attempt(skipped, file, name, _image, image, boxes, patients, folder, modality, skipped)
+        with skipping(skipped, file, f"image {image.get('file_name', image.get('id'))}"):
+            if rows := boxes.get(image["id"], []):
+                yield _image(image["file_name"], rows, patients, folder, modality, skipped)
 
 
 def read_metadata(file: Path) -> dict[str, dict[str, str]]:
@@ -55,34 +56,26 @@ def read_metadata(file: Path) -> dict[str, dict[str, str]]:
         table = csv.DictReader(lines)
         if missing := {"filename", "patientid", "modality"} - set(table.fieldnames or ()):
             raise BadInput(f"has no column {', '.join(sorted(missing))}.", file=file, fix="use the file of the source")
-        found: dict[str, dict[str, str]] = {}
+        rows: dict[str, dict[str, str]] = {}
         for row in table:
-            found.setdefault(row["filename"], row)
-    return found
+            rows.setdefault(row["filename"], row)
+    return rows
 
 
 def _image(
-    image: _Row,
-    boxes: dict[Any, list[_Row]],
-    patients: dict[str, dict[str, str]],
-    folder: Path,
-    modality: str,
-    skipped: Skipped,
-) -> AnnotatedImage | None:
-    rows = boxes.get(image["id"], [])
-    if not rows:
-        return None
-    name = image["file_name"]
+    name: str, rows: list[_Row], patients: dict[str, dict[str, str]], folder: Path, modality: str, skipped: Skipped
+) -> AnnotatedImage:
     size = image_size(folder / "images" / name)
     if name not in patients:
         raise BadInput(f"{name} is not in metadata.csv, so its patient is not known.", fix="add its row")
     mask, file = None, folder / "lung_masks" / f"{Path(name).stem}.png"
     with skipping(skipped, file):  # the boxes stay where the mask cannot be used
         mask = read_mask(file, size) if file.is_file() else None
-    found: list[Region] = []
+    regions: list[Region] = []
     for row in rows:
         with skipping(skipped, folder / "lung_boxes.json", f"annotation {row.get('id')}"):
-            found.append(region(row["phrase"], xywh_to_xyxy(row["bbox"]), size, mask))
+            # one mask holds both lungs: `region` cuts it to the box
+            regions.append(region(row["phrase"], xywh_to_xyxy(row["bbox"]), size, mask))
     return AnnotatedImage(
         image_id=f"{folder.name}/{name}",
         image_path=folder / "images" / name,
@@ -91,6 +84,6 @@ def _image(
         dataset=folder.name,
         split="",
         size_px=size,
-        regions=tuple(found),
-        phrases=known_phrases(PHRASES, [row["phrase"] for row in rows], found),
+        regions=tuple(regions),
+        phrases=known_phrases(PHRASES, [row["phrase"] for row in rows], regions),
     )

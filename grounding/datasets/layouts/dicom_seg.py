@@ -28,7 +28,7 @@ from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import attempt, known_phrases, skipping
+from ..rows import known_phrases, skipping
 from .label_map import mask_regions
 
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
@@ -46,7 +46,7 @@ _NO_NAMES = ("", "segment", "label", "region", "roi")
 
 @dataclass(kw_only=True)
 class _Image:
-    """One picture: where it is, and what segmentations say of it. `outlines`: phrase and RLE of each frame on it."""
+    """One image: where it is, and what segmentations say of it. `outlines`: phrase and RLE of each frame on it."""
 
     path: Path
     modality: str
@@ -61,7 +61,7 @@ class _Image:
 def read(
     folder: Path, skipped: Skipped, *, components: bool = False, modality: str = "unknown"
 ) -> Iterator[AnnotatedImage]:
-    """Studies of the images that a segmentation refers to, one at a time. A segment is one region, or one a blob.
+    """Images that a segmentation refers to, one at a time. A segment is one region, or one a blob.
 
     `modality` counts where the image names none of ours. Files that cannot be used go to `skipped`. Raises `BadInput`
     if no segmentation is found.
@@ -74,7 +74,8 @@ def read(
             _assign(path, images, skipped)
     for image in images.values():
         if image.phrases:
-            yield from attempt(skipped, image.path, None, _annotate, folder, image, modality, components, skipped)
+            with skipping(skipped, image.path):
+                yield _annotate(folder, image, modality, components, skipped)
 
 
 def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]]:
@@ -82,7 +83,10 @@ def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]
     images: dict[str, _Image] = {}
     patients: dict[str, str] = {}  # PatientID stays in here
     segmentations: list[Path] = []
-    for path in sorted(file for file in folder.rglob("*") if file.is_file() and _is_dicom(file)):
+    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
+        with path.open("rb") as file:
+            if file.read(132)[128:] != b"DICM":  # behind a preamble of 128 bytes
+                continue
         with skipping(skipped, path), warnings.catch_warnings(action="ignore"):  # pydicom's may quote an element
             header = _parse(path, [*_HEADER, *_PLACE])
             if header.get("SOPClassUID") in SEGMENTATIONS:
@@ -102,11 +106,6 @@ def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]
                     orientation=_orientation(header),
                 )
     return images, segmentations
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
 
 
 def _parse(path: Path, elements: list[str]) -> Dataset:
@@ -139,10 +138,10 @@ def _assign(path: Path, images: dict[str, _Image], skipped: Skipped) -> None:
     series = header.get("ReferencedSeriesSequence") or ()
     items = [item for part in series for item in part.get("ReferencedInstanceSequence") or ()]
     referred = [str(item.ReferencedSOPInstanceUID) for item in items]
-    found = [images[uid] for uid in {*referred, *sources} if uid in images]
-    if not found:
+    targets = [images[uid] for uid in {*referred, *sources} if uid in images]
+    if not targets:
         raise BadInput("refers to no image of this folder.", file=path, fix="add its images")
-    for image in found:
+    for image in targets:
         image.phrases.update(phrases.values())
     for index, (frame, uid) in enumerate(zip(frames, sources, strict=True)):
         with skipping(skipped, path, f"frame {index + 1}"):
@@ -182,12 +181,12 @@ def _one(frame: Dataset, shared: Dataset, sequence: str) -> Dataset:
     return next(iter(frame.get(sequence) or shared.get(sequence) or ()), Dataset())
 
 
-def _outline(image: _Image, header: Dataset, index: int, segments: dict[int, str], place: Dataset) -> None:
+def _outline(image: _Image, header: Dataset, index: int, segments: dict[int, str], plane: Dataset) -> None:
     """Add the pixels of one frame to its image. Raises `BadInput` if they cannot lie on it."""
     if image.num_frames > 1:
         raise BadInput("lies on an image of several frames.", fix="export the frames one by one")
-    turned = _orientation(place)
-    if turned and image.orientation and not np.allclose(turned, image.orientation, atol=1e-3):
+    own = _orientation(plane)
+    if own and image.orientation and not np.allclose(own, image.orientation, atol=1e-3):
         raise BadInput("lies across its image.", fix="resample the segmentation to the images")
     pixels = np.asarray(pixel_array(header, index=index))
     kind = header.get("SegmentationType", "BINARY")
@@ -202,12 +201,12 @@ def _outline(image: _Image, header: Dataset, index: int, segments: dict[int, str
 
 def _annotate(folder: Path, image: _Image, modality: str, components: bool, skipped: Skipped) -> AnnotatedImage:
     size = image_size(image.path)
-    found: list[Region] = []
+    regions: list[Region] = []
     lost = set(image.lost)
     for phrase, outline in image.outlines:
         lost.add(phrase)
         with skipping(skipped, image.path, phrase):
-            found += mask_regions(phrase, rle_to_mask(outline), size, components)
+            regions += mask_regions(phrase, rle_to_mask(outline), size, components)
     return AnnotatedImage(
         image_id=f"{folder.name}/{image.path.relative_to(folder).as_posix()}",
         image_path=image.path,
@@ -216,6 +215,6 @@ def _annotate(folder: Path, image: _Image, modality: str, components: bool, skip
         dataset=folder.name,
         split="",
         size_px=size,
-        regions=tuple(found),
-        phrases=known_phrases(sorted(image.phrases), lost, found),
+        regions=tuple(regions),
+        phrases=known_phrases(sorted(image.phrases), lost, regions),
     )

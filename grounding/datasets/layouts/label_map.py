@@ -22,7 +22,7 @@ from ...geometry import mask_to_box
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import attempt, images_by_stem, known_phrases, region
+from ..rows import images_by_stem, known_phrases, region, skipping
 from .mask_folder import components as components_of
 
 Classes = Mapping[str, tuple[int, ...]]
@@ -41,7 +41,7 @@ def read(
     components: bool = False,
     modality: str = "unknown",
 ) -> Iterator[AnnotatedImage]:
-    """Studies of the folder, one at a time, with split "". A class is one region an image, or one a blob.
+    """Images of the folder, one at a time, with split "". A class is one region an image, or one a blob.
 
     `classes` names the values, or is the file that does, in the folder. Rows that cannot be used go to `skipped`.
     Raises `BadInput` if a folder or the names of the classes are missing.
@@ -49,36 +49,27 @@ def read(
     named = read_classes(classes, folder)
     images, masks = images_by_stem(folder / "images"), images_by_stem(folder / "masks")
     for stem in sorted(images | masks):
-        file, args = images.get(stem) or masks[stem], (images.get(stem), masks.get(stem))
-        yield from attempt(skipped, file, None, _image, folder, *args, named, components, modality, skipped)
-
-
-def _image(
-    folder: Path,
-    image: Path | None,
-    mask: Path | None,
-    named: Classes,
-    components: bool,
-    modality: str,
-    skipped: Skipped,
-) -> AnnotatedImage:
-    if image is None or mask is None:
-        raise BadInput("has no mask." if image else "mask without an image.", fix="add or remove it")
-    size = image_size(image)
-    label_HW = read_label_map(mask, size)
-    report_unnamed(label_HW, named, mask, skipped)
-    found = regions(label_HW, named, size, components)
-    return AnnotatedImage(
-        image_id=f"{folder.name}/{image.stem}",
-        image_path=image,
-        modality=modality,
-        group=image.stem,
-        dataset=folder.name,
-        split="",
-        size_px=size,
-        regions=tuple(found),
-        phrases=known_phrases(named, (), found),
-    )
+        image, mask = images.get(stem), masks.get(stem)
+        with skipping(skipped, images.get(stem) or masks[stem]):
+            if image is None or mask is None:
+                raise BadInput("has no mask." if image else "mask without an image.", fix="add or remove it")
+            size = image_size(image)
+            label_HW = read_label_map(mask, size)
+            report_unnamed(label_HW, named, mask, skipped)
+            regions: list[Region] = []
+            for phrase, values in named.items():
+                regions += mask_regions(phrase, np.isin(label_HW, values), size, components)
+            yield AnnotatedImage(
+                image_id=f"{folder.name}/{image.stem}",
+                image_path=image,
+                modality=modality,
+                group=image.stem,
+                dataset=folder.name,
+                split="",
+                size_px=size,
+                regions=tuple(regions),
+                phrases=known_phrases(named, (), regions),
+            )
 
 
 def read_classes(classes: Mapping[Any, Any] | str, folder: Path) -> Classes:
@@ -94,9 +85,8 @@ def read_classes(classes: Mapping[Any, Any] | str, folder: Path) -> Classes:
     try:
         return parse_classes(yaml.safe_load(file.read_text(encoding="utf-8")), file)  # JSON is YAML
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"not YAML or JSON: {' '.join(str(error).split())}.", file=file, fix="one line a class, `1: liver`"
-        ) from error
+        problem = f"not YAML or JSON: {' '.join(str(error).split())}."
+        raise BadInput(problem, file=file, fix="one line a class, `1: liver`") from error
 
 
 def parse_classes(rows: Any, file: Path | None = None) -> Classes:
@@ -104,19 +94,20 @@ def parse_classes(rows: Any, file: Path | None = None) -> Classes:
 
     Value 0 and names of background are left out. Raises `BadInput` for anything else, and for no class at all.
     """
-    found: dict[str, tuple[int, ...]] = {}
+    classes: dict[str, tuple[int, ...]] = {}
     try:
         for key, value in rows.items():
+            # 1: liver is value and name; anything else is a name with its value or values
             name, values = (value, [key]) if str(key).isdecimal() else (key, np.ravel(value).tolist())
             numbers = tuple(int(number) for number in values if int(number) != 0)
             if numbers and str(name or "").lower() not in _NOT_CLASSES:
                 phrase = phrase_of(str(name))
-                found[phrase] = (*found.get(phrase, ()), *numbers)
+                classes[phrase] = (*classes.get(phrase, ()), *numbers)
     except (AttributeError, TypeError, ValueError) as error:
         raise BadInput(f"not a list of classes: {error}", file=file, fix="one line a class, `1: liver`") from error
-    if not found:
+    if not classes:
         raise BadInput("names no class.", file=file, fix="one line a class, `1: liver`")
-    return found
+    return classes
 
 
 def phrase_of(name: str) -> str:
@@ -146,11 +137,8 @@ def read_values(file: Path, size_px: tuple[int, int]) -> NDArray[Any]:
     except (OSError, SyntaxError, ValueError) as error:
         raise BadInput(f"the mask is damaged ({error}).", file=file, fix="copy or export it again") from error
     if values.shape[:2] != size_px[::-1]:
-        raise BadInput(
-            f"mask of (H, W) {values.shape[:2]} for an image of (W, H) {size_px}.",
-            file=file,
-            fix="scale it to the image",
-        )
+        problem = f"mask of (H, W) {values.shape[:2]} for an image of (W, H) {size_px}."
+        raise BadInput(problem, file=file, fix="scale it to the image")
     return values
 
 
@@ -158,20 +146,8 @@ def report_unnamed(labels: NDArray[Any], named: Classes, file: Path, skipped: Sk
     """Note every value that occurs, is neither background nor void, and has no name; the rest goes on."""
     known = {0, _VOID, *(value for values in named.values() for value in values)}
     for value in sorted(set(np.unique(labels).tolist()) - known):
-        skipped.add(
-            str(file), BadInput(f"value {value} has no name.", file=file, row=f"value {value}", fix="add it to classes")
-        )
-
-
-def regions(
-    label_HW: NDArray[np.int32], named: Classes, size_px: tuple[int, int], components: bool = False
-) -> list[Region]:
-    """Regions of every class that occurs, in the order of the classes."""
-    return [
-        found
-        for phrase, values in named.items()
-        for found in mask_regions(phrase, np.isin(label_HW, values), size_px, components)
-    ]
+        error = BadInput(f"value {value} has no name.", file=file, row=f"value {value}", fix="add it to classes")
+        skipped.add(str(file), error)
 
 
 def mask_regions(

@@ -19,41 +19,39 @@ from ...geometry import mask_to_box
 from ...imaging.read import image_size
 from ...types import AnnotatedImage
 from ...vocabulary.labels import load_labels
-from ..rows import attempt, images_by_stem, region
+from ..rows import images_by_stem, region, skipping
 
 MIN_AREA = 0.0005
 """Blobs below this part of the image are specks; if all of them are, the largest one stays."""
 
 
 def read(folder: Path, skipped: Skipped, *, phrase: str, modality: str = "unknown") -> Iterator[AnnotatedImage]:
-    """Studies of the folder, one at a time, with split "". Images without a usable mask go to `skipped`.
+    """Images of the folder, one at a time, with split "". Images without a usable mask go to `skipped`.
 
     Raises `BadInput` if a folder is missing or no phrase is given.
     """
     if not phrase:
         raise BadInput("masks have no names.", file=folder, fix="set `phrase` to what the masks outline")
+    label = load_labels().label(phrase)
     images, masks = images_by_stem(folder / "images"), images_by_stem(folder / "masks")
     for stem in sorted(images | masks):
-        file, args = images.get(stem) or masks[stem], (images.get(stem), masks.get(stem))
-        yield from attempt(skipped, file, None, _image, folder, *args, modality, load_labels().label(phrase))
-
-
-def _image(folder: Path, image: Path | None, mask: Path | None, modality: str, phrase: str) -> AnnotatedImage:
-    if image is None or mask is None:
-        raise BadInput("has no mask." if image else "mask without an image.", fix="add or remove it")
-    size = image_size(image)
-    blobs = components(read_mask(mask, size))
-    return AnnotatedImage(
-        image_id=f"{folder.name}/{image.stem}",
-        image_path=image,
-        modality=modality,
-        group=image.stem,
-        dataset=folder.name,
-        split="",
-        size_px=size,
-        regions=tuple(region(phrase, mask_to_box(blob), size, blob) for blob in blobs),
-        phrases=(phrase,),
-    )
+        image, mask = images.get(stem), masks.get(stem)
+        with skipping(skipped, images.get(stem) or masks[stem]):
+            if image is None or mask is None:
+                raise BadInput("has no mask." if image else "mask without an image.", fix="add or remove it")
+            size = image_size(image)
+            blobs = components(read_mask(mask, size))
+            yield AnnotatedImage(
+                image_id=f"{folder.name}/{image.stem}",
+                image_path=image,
+                modality=modality,
+                group=image.stem,
+                dataset=folder.name,
+                split="",
+                size_px=size,
+                regions=tuple(region(label, mask_to_box(blob), size, blob) for blob in blobs),
+                phrases=(label,),
+            )
 
 
 def read_mask(file: Path, size_px: tuple[int, int]) -> NDArray[np.bool_]:

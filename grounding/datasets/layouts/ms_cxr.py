@@ -24,7 +24,7 @@ from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import attempt, known_phrases, read_json, region, skipping
+from ..rows import known_phrases, read_json, region, skipping
 
 COLUMNS = ("category_name", "label_text", "path", "x", "y", "w", "h", "image_width", "image_height", "dicom_id")
 _SUFFIXES = (".jpg", ".png", ".dcm")
@@ -35,7 +35,7 @@ _Row = dict[str, Any]
 
 
 def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[AnnotatedImage]:
-    """Studies of the images that have boxes, one at a time; of several versions the last file counts, csv before json.
+    """Images that have boxes, one at a time; of several versions the last file counts, csv before json.
 
     An image lies where its `path` says, below the folder or its `images/`, with or without `files/`, or there by its
     `dicom_id` alone; as .jpg, .png or .dcm. Rows that cannot be used go to `skipped`. Raises `BadInput` if there is no
@@ -50,7 +50,8 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[
         with skipping(skipped, file, number):
             by_image[row["dicom_id"]].append((number, row))
     for rows in by_image.values():
-        yield from attempt(skipped, file, rows[0][0], _image, folder, rows, modality, file, skipped)
+        with skipping(skipped, file, rows[0][0]):
+            yield _image(folder, rows, modality, file, skipped)
 
 
 def _csv_rows(file: Path) -> Iterator[tuple[int, _Row]]:
@@ -88,15 +89,25 @@ def _json_rows(file: Path, skipped: Skipped) -> Iterator[tuple[int, _Row]]:
 
 def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path, skipped: Skipped) -> AnnotatedImage:
     first = rows[0][1]
-    path = _image_path(folder, first["path"], first["dicom_id"])
+    # below the folder or its images/, with or without files/, or by the DICOM id alone; as .jpg, .png or .dcm
+    short = first["path"].replace("\\", "/").removeprefix("files/")
+    stems = [Path(name).with_suffix("") for name in (f"files/{short}", short, first["dicom_id"])]
+    roots = (folder, folder / "images")
+    candidates = [(root / stem).with_suffix(suffix) for root in roots for stem in stems for suffix in _SUFFIXES]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        fix = "link the MIMIC-CXR-JPG folder `files` beside the csv"
+        raise BadInput(f"no image {first['path']}.", file=folder, fix=fix)
     size = image_size(path)
-    found: dict[tuple[Any, ...], Region] = {}
+    regions: dict[tuple[Any, ...], Region] = {}
     named: list[str] = []
     for number, row in rows:
         with skipping(skipped, file, number):
             named.append(load_labels().label(row["label_text"]))
-            place = _region(row, named[-1], size)
-            found[(place.phrase, *place.box_xyxy_px.tolist())] = place  # one phrase may stand under two categories
+            outlined = _region(row, named[-1], size)
+            regions[(outlined.phrase, *outlined.box_xyxy_px.tolist())] = (
+                outlined  # one phrase may stand under two categories
+            )
     patient = _PATIENT.search(first["path"].replace("\\", "/"))
     return AnnotatedImage(
         image_id=f"{folder.name}/{first['dicom_id']}",
@@ -106,20 +117,9 @@ def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path
         dataset=folder.name,
         split=_SPLITS.get(str(first.get("split") or "").lower(), ""),
         size_px=size,
-        regions=tuple(found.values()),
-        phrases=known_phrases(named, named, found.values()),
+        regions=tuple(regions.values()),
+        phrases=known_phrases(named, named, regions.values()),
     )
-
-
-def _image_path(folder: Path, stated: str, dicom_id: str) -> Path:
-    short = stated.replace("\\", "/").removeprefix("files/")
-    stems = [Path(name).with_suffix("") for name in (f"files/{short}", short, dicom_id)]
-    for root in (folder, folder / "images"):
-        for stem in stems:
-            for suffix in _SUFFIXES:
-                if (path := (root / stem).with_suffix(suffix)).is_file():
-                    return path
-    raise BadInput(f"no image {stated}.", file=folder, fix="link the MIMIC-CXR-JPG folder `files` beside the csv")
 
 
 def _region(row: _Row, phrase: str, size_px: tuple[int, int]) -> Region:
@@ -128,11 +128,9 @@ def _region(row: _Row, phrase: str, size_px: tuple[int, int]) -> Region:
         raise BadInput("no label_text.", fix="remove the row")
     width, height = float(row["image_width"]), float(row["image_height"])
     if not abs(size_px[0] * height - size_px[1] * width) <= _SHAPE_TOLERANCE * size_px[1] * width:
-        raise BadInput(
-            f"boxes are for {row['image_width']} x {row['image_height']} pixels, the image of {size_px} has another"
-            " shape.",
-            fix="resize the original image without cropping or padding",
-        )
+        stated = f"{row['image_width']} x {row['image_height']} pixels"
+        problem = f"boxes are for {stated}, the image of {size_px} has another shape."
+        raise BadInput(problem, fix="resize the original image without cropping or padding")
     scale = np.array([size_px[0] / width, size_px[1] / height] * 2, np.float32)
-    found = region(phrase, xywh_to_xyxy([row[key] for key in "xywh"]) * scale, size_px)
-    return found if found.path else replace(found, path=load_labels().path(row["category_name"]))
+    outlined = region(phrase, xywh_to_xyxy([row[key] for key in "xywh"]) * scale, size_px)
+    return outlined if outlined.path else replace(outlined, path=load_labels().path(row["category_name"]))

@@ -18,7 +18,7 @@ from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import attempt, images_by_stem, known_phrases, skipping
+from ..rows import images_by_stem, known_phrases, skipping
 from .label_map import mask_regions, read_values
 
 _FOLDERS = (
@@ -34,7 +34,7 @@ _MODALITIES = {"pathology": "histology", "endoscope": "endoscopy", "oct": "unkno
 def read(
     folder: Path, skipped: Skipped, *, components: bool = False, modality: str = "unknown"
 ) -> Iterator[AnnotatedImage]:
-    """Studies of every pair of folders that is there, one at a time; a target is one region, or one a blob.
+    """Images of every pair of folders that is there, one at a time; a target is one region, or one a blob.
 
     `modality` counts where the file name says none of ours. Files that cannot be used go to `skipped`. Raises
     `BadInput` if there is no pair of folders.
@@ -44,22 +44,17 @@ def read(
         raise BadInput("holds no folders of images and masks.", file=folder, fix="train/ and train_mask/ are needed")
     for images_name, masks_name, split in pairs:
         images = images_by_stem(folder / images_name)
-        masks = _by_image(images_by_stem(folder / masks_name), images, skipped)
-        for stem, image in images.items():
-            args = (folder, image, masks.get(stem), split, modality, components, skipped)
-            yield from attempt(skipped, image, None, _image, *args)
-
-
-def _by_image(masks: dict[str, Path], images: dict[str, Path], skipped: Skipped) -> dict[str, list[Path]]:
-    """Masks of each image; TARGET is what follows the last underscore, and holds none itself."""
-    found: dict[str, list[Path]] = defaultdict(list)
-    for stem, file in masks.items():
-        with skipping(skipped, file):
-            image, _, target = stem.rpartition("_")
-            if image not in images or not target.strip("+ "):
-                raise BadInput("mask without an image or a target.", fix="name it as the image, with _TARGET added")
-            found[image].append(file)
-    return found
+        # masks of each image; TARGET is what follows the last underscore, and holds none itself
+        masks: dict[str, list[Path]] = defaultdict(list)
+        for stem, file in images_by_stem(folder / masks_name).items():
+            with skipping(skipped, file):
+                image, _, target = stem.rpartition("_")
+                if image not in images or not target.strip("+ "):
+                    raise BadInput("mask without an image or a target.", fix="name it as the image, with _TARGET added")
+                masks[image].append(file)
+        for stem, file in images.items():
+            with skipping(skipped, file):
+                yield _image(folder, file, masks.get(stem), split, modality, components, skipped)
 
 
 def _image(
@@ -68,8 +63,8 @@ def _image(
     if masks is None:
         raise BadInput("has no mask.", fix="add one, an empty one for a negative, or remove the image")
     size = image_size(image)
-    name, said = _parts(image.stem)
-    found: list[Region] = []
+    name, stated = _split_name(image.stem)
+    regions: list[Region] = []
     named: list[str] = []
     empty: list[str] = []
     for file in masks:
@@ -79,26 +74,26 @@ def _image(
             if values.ndim == 3:  # any channel of colour counts; transparency does not
                 values = values[..., : 3 if values.shape[-1] > 2 else 1].max(-1)
             outlined = mask_regions(named[-1], values != 0, size, components)
-            found += outlined
+            regions += outlined
             empty += [] if outlined else named[-1:]
     return AnnotatedImage(
         image_id=f"{folder.name}/{image.parent.name}/{image.stem}",
         image_path=image,
-        modality=modality if said == "unknown" else said,
+        modality=modality if stated == "unknown" else stated,
         group=name,
         dataset=folder.name,
         split=split,
         size_px=size,
-        regions=tuple(found),
-        phrases=known_phrases(named, set(named) - set(empty), found),
+        regions=tuple(regions),
+        phrases=known_phrases(named, set(named) - set(empty), regions),
     )
 
 
-def _parts(stem: str) -> tuple[str, str]:
+def _split_name(stem: str) -> tuple[str, str]:
     """(NAME, our modality) of NAME_MODALITY_SITE; "MRI-T2" is MRI, and what is not ours is `unknown`."""
     name, *rest = stem.rsplit("_", 2)
-    said = rest[0].lower() if len(rest) == 2 else ""
-    for word in (said, said.partition("-")[0]):
+    stated = rest[0].lower() if len(rest) == 2 else ""
+    for word in (stated, stated.partition("-")[0]):
         try:
             return name, _MODALITIES.get(word) or parse_modality(word)
         except BadInput:

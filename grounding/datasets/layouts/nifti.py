@@ -14,6 +14,7 @@ but not outlined, so it is unknown on that slice. Every volume is one group.
 import csv
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from ...imaging.read import image_size
 from ...imaging.window import percentile_window, to_uint8, unit_scale
 from ...modalities import MODALITIES, parse_modality
 from ...types import AnnotatedImage, Region
-from ..rows import attempt, known_phrases, read_json, skipping
+from ..rows import known_phrases, read_json, skipping
 from ..settings import SliceSettings
 from .label_map import Classes, mask_regions, parse_classes, phrase_of, read_classes, report_unnamed
 
@@ -57,7 +58,7 @@ class _Slice:
     index: int
     outlines: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     small: set[str] = field(default_factory=set)
-    picture: Path = Path()
+    file: Path = Path()
 
     def add(self, phrase: str, mask_HW: NDArray[np.bool_]) -> None:
         """The pixels of a class, joined with those that another file or value gave it."""
@@ -66,7 +67,7 @@ class _Slice:
             self.outlines[phrase] = mask_to_rle(mask_HW | rle_to_mask(old) if old else mask_HW)
 
     def finish(self, volume: Volume, settings: SliceSettings) -> None:
-        """Stretch what is outlined to the picture, and take out what is too small."""
+        """Stretch what is outlined to square pixels, and take out what is too small."""
         for phrase, outline in self.outlines.items():
             mask = _stretched(rle_to_mask(outline), volume, settings) if outline else None
             is_small = mask is not None and mask.mean() < settings.min_area
@@ -83,7 +84,7 @@ def read(
     slices: SliceSettings | None = None,
     modality: str = "unknown",
 ) -> Iterator[AnnotatedImage]:
-    """Studies of the chosen slices, volume by volume. A class is one region a slice, or one a blob.
+    """Images of the chosen slices, volume by volume. A class is one region a slice, or one a blob.
 
     `classes` names the values of label maps, or is the file that does, else `dataset.json`. `modality` counts where
     the files name none. Volumes that cannot be used go to `skipped`. Raises `BadInput` if neither layout is found, or
@@ -101,12 +102,12 @@ def read(
             parse_classes(read_json(file, ()).get("labels"), file) if states_names else read_classes(classes, folder)
         )
     for subject in subjects:
-        found: list[_Slice] = []
+        slices_kept: list[_Slice] = []
         with skipping(skipped, subject.image):
-            found = _slices(subject, named, settings, folder, skipped)
-        for place in found:
-            row = f"slice {place.index}"
-            yield from attempt(skipped, subject.image, row, _image, folder, subject, place, settings, components)
+            slices_kept = _slices(subject, named, settings, folder, skipped)
+        for one in slices_kept:
+            with skipping(skipped, subject.image, f"slice {one.index}"):
+                yield _image(folder, subject, one, settings, components)
 
 
 def _by_class(folder: Path) -> list[_Subject]:
@@ -115,27 +116,34 @@ def _by_class(folder: Path) -> list[_Subject]:
         with (folder / "meta.csv").open(encoding="utf-8-sig", errors="replace", newline="") as lines:
             rows = csv.DictReader(lines, delimiter=";")
             splits = {row["image_id"]: row["split"] for row in rows if row.get("image_id") and row.get("split")}
-    found: list[_Subject] = []
+    subjects: list[_Subject] = []
     for masks in sorted(folder.glob("*/segmentations")):
         files = {file: phrase_of(_stem(file)) for file in _volumes(masks)}
         images = {_stem(file): file for file in _volumes(masks.parent)}
         image = images.get("ct") or images.get("mri")
         name = masks.parent.name
         if image and files:
-            said = "ct" if _stem(image) == "ct" else "mr"
-            found.append(_Subject(name=name, image=image, labels=files, modality=said, split=splits.get(name, "")))
-    return found
+            modality = "ct" if _stem(image) == "ct" else "mr"
+            split = splits.get(name, "")
+            subjects.append(_Subject(name=name, image=image, labels=files, modality=modality, split=split))
+    return subjects
 
 
 def _by_map(folder: Path, modality: str) -> list[_Subject]:
     labels = {_stem(file): file for file in _volumes(folder / "labelsTr")}
     images = {_stem(file): file for file in _volumes(folder / "imagesTr")}
-    said = _stated_modality(folder / "dataset.json") or modality
-    found: list[_Subject] = []
+    # our name of the first channel in dataset.json, where it has one
+    file = folder / "dataset.json"
+    content = read_json(file, ()) if file.is_file() else {}
+    channels = content.get("channel_names") or content.get("modality") or {}
+    word = str(channels.get("0", "")).lower() if isinstance(channels, dict) else ""
+    with suppress(BadInput):
+        modality = "mr" if word in _MR_CHANNELS else parse_modality(word) if word else modality
+    subjects: list[_Subject] = []
     for name, file in labels.items():
         image = images.get(name) or images.get(f"{name}_0000") or folder / "imagesTr" / f"{name}.nii.gz"
-        found.append(_Subject(name=name, image=image, labels=file, modality=said))
-    return found
+        subjects.append(_Subject(name=name, image=image, labels=file, modality=modality))
+    return subjects
 
 
 def _volumes(folder: Path) -> list[Path]:
@@ -147,34 +155,23 @@ def _stem(file: Path) -> str:
     return file.name.removesuffix(".gz").removesuffix(".nii")
 
 
-def _stated_modality(file: Path) -> str:
-    """Our name of the first channel in dataset.json, or nothing."""
-    content = read_json(file, ()) if file.is_file() else {}
-    channels = content.get("channel_names") or content.get("modality") or {}
-    word = str(channels.get("0", "")).lower() if isinstance(channels, dict) else ""
-    try:
-        return "mr" if word in _MR_CHANNELS else parse_modality(word) if word else ""
-    except BadInput:
-        return ""
-
-
 def _slices(subject: _Subject, named: Classes, settings: SliceSettings, folder: Path, skipped: Skipped) -> list[_Slice]:
-    """The slices of a volume that are kept, their pictures written."""
-    found: dict[int, _Slice] = {}
+    """The slices of a volume that are read, their PNG files written."""
+    slices: dict[int, _Slice] = {}
     labels = None
+    # a class at a time, so that of a hundred files of TotalSegmentator one is in memory; a slice keeps outlines alone
     for phrase, labels, inside in _masks(subject, named, skipped):
         for index in range(settings.step // 2, labels.values.shape[AXES.index(settings.axis)], settings.step):
-            place = found.setdefault(index, _Slice(index=index))
             mask = plane(labels.values, settings.axis, index)
-            place.add(phrase, np.isin(mask, inside) if inside else mask > 0)
+            slices.setdefault(index, _Slice(index=index)).add(phrase, np.isin(mask, inside) if inside else mask > 0)
     if labels is None:
         return []
-    for place in found.values():
-        place.finish(labels, settings)
-    kept = [place for place in found.values() if settings.keep_empty or any(place.outlines.values())]
-    if kept:
-        _write_pictures(kept, subject, labels, settings, folder)
-    return kept
+    for one in slices.values():
+        one.finish(labels, settings)
+    outlined = [one for one in slices.values() if settings.keep_empty or any(one.outlines.values())]
+    if outlined:
+        _write_images(outlined, subject, labels, settings, folder)
+    return outlined
 
 
 def _masks(subject: _Subject, named: Classes, skipped: Skipped) -> Iterator[tuple[str, Volume, tuple[int, ...]]]:
@@ -195,7 +192,7 @@ def _stretched(pixels_HW: NDArray[Any], volume: Volume, settings: SliceSettings)
     return resize(pixels_HW, square_size(size, plane_spacing_mm(volume, settings.axis)))
 
 
-def _write_pictures(
+def _write_images(
     slices: list[_Slice], subject: _Subject, labels: Volume, settings: SliceSettings, folder: Path
 ) -> None:
     """Name the PNG file of each slice by what decides its pixels; the volume is read if one is not there yet."""
@@ -205,35 +202,35 @@ def _write_pictures(
         raise BadInput("no such volume.", file=subject.image, fix="add it, or remove its labels")
     key = sha256(f"{file_sha256(subject.image)} {look}")[:16]
     target = Path(settings.folder or cache_folder() / "slices") / folder.name
-    for place in slices:
-        place.picture = target / f"{subject.name}-{settings.axis}-{place.index:04d}-{key}.png"
-    missing = [place for place in slices if not place.picture.is_file()]
+    for one in slices:
+        one.file = target / f"{subject.name}-{settings.axis}-{one.index:04d}-{key}.png"
+    missing = [one for one in slices if not one.file.is_file()]
     if not missing:
         return
     volume = read_volume(subject.image, settings.channel)
     if not volume.fits(labels):
         raise BadInput("image and labels have other voxels.", file=subject.image, fix="resample one to the other")
     low, high = window or percentile_window(volume.values)
-    for place in missing:
-        pixels = to_uint8(unit_scale(plane(volume.values, settings.axis, place.index), low, high))
+    for one in missing:
+        pixels = to_uint8(unit_scale(plane(volume.values, settings.axis, one.index), low, high))
         data = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(_stretched(pixels, volume, settings))).save(data, "PNG")
-        write_atomic(place.picture, data.getvalue())
+        write_atomic(one.file, data.getvalue())
 
 
-def _image(folder: Path, subject: _Subject, place: _Slice, settings: SliceSettings, components: bool) -> AnnotatedImage:
-    size = image_size(place.picture)
-    found: list[Region] = []
-    for phrase, outline in place.outlines.items():
-        found += mask_regions(phrase, rle_to_mask(outline), size, components) if outline else []
+def _image(folder: Path, subject: _Subject, one: _Slice, settings: SliceSettings, components: bool) -> AnnotatedImage:
+    size = image_size(one.file)
+    regions: list[Region] = []
+    for phrase, outline in one.outlines.items():
+        regions += mask_regions(phrase, rle_to_mask(outline), size, components) if outline else []
     return AnnotatedImage(
-        image_id=f"{folder.name}/{subject.name}/{settings.axis}-{place.index:04d}",
-        image_path=place.picture,
+        image_id=f"{folder.name}/{subject.name}/{settings.axis}-{one.index:04d}",
+        image_path=one.file,
         modality=subject.modality,
         group=subject.name,
         dataset=folder.name,
         split=subject.split,
         size_px=size,
-        regions=tuple(found),
-        phrases=known_phrases(place.outlines, place.small, found),
+        regions=tuple(regions),
+        phrases=known_phrases(one.outlines, one.small, regions),
     )

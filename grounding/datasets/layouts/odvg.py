@@ -19,13 +19,13 @@ from ...bad_input import BadInput, Skipped
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import attempt, image_path, known_phrases, region, skipping
+from ..rows import image_path, known_phrases, region, skipping
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[AnnotatedImage]:
-    """Studies of every `.jsonl` of the folder, one line at a time; `modality` counts where a line names none.
+    """Images of every `.jsonl` of the folder, one line at a time; `modality` counts where a line names none.
 
     Images lie in `images/` or the folder itself. Rows that cannot be used go to `skipped`. Raises `BadInput` for a
     folder without lines, or a label map that is none.
@@ -37,21 +37,22 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
         labels = _label_map(file)
         with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield from attempt(skipped, file, number, _image, line, labels, file, number, modality, skipped)
+                with skipping(skipped, file, number):
+                    if line.strip():
+                        yield _image(line, labels, file, number, modality, skipped)
 
 
 def _label_map(file: Path) -> dict[int, str]:
     """Phrase of each label number; empty where no label map lies beside the lines."""
     names = (f"{file.stem}_label_map.json", f"{file.stem.removesuffix('_od')}_label_map.json", "label_map.json")
-    found = next((file.with_name(name) for name in names if file.with_name(name).is_file()), None)
-    if found is None:
+    map_file = next((file.with_name(name) for name in names if file.with_name(name).is_file()), None)
+    if map_file is None:
         return {}
     try:
-        rows = json.loads(found.read_text(encoding="utf-8"))
+        rows = json.loads(map_file.read_text(encoding="utf-8"))
         return {int(key): load_labels().label(name) for key, name in rows.items()}
     except (ValueError, AttributeError) as error:
-        raise BadInput(f"not a label map: {error}", file=found, fix='write {"0": "liver", "1": "spleen"}') from error
+        raise BadInput(f"not a label map: {error}", file=map_file, fix='write {"0": "liver", "1": "spleen"}') from error
 
 
 def _image(
@@ -74,14 +75,15 @@ def _image(
         box = item.get("bbox")
         several = box if isinstance(box, list) and box and isinstance(box[0], list) else [box]
         boxes += [(_phrase(item.get("phrase")), one) for one in several]
-    found: list[Region] = []
-    for place, (phrase, box) in enumerate(boxes, 1):
-        with skipping(skipped, file, f"{number}, box {place}"):
+    regions: list[Region] = []
+    for index, (phrase, box) in enumerate(boxes, 1):
+        with skipping(skipped, file, f"{number}, box {index}"):
             if not phrase:
                 raise BadInput("has no phrase, or a label without a name.", fix="name it, or add label_map.json")
             if not isinstance(box, list) or len(box) != 4:
                 raise BadInput(f"box {box} is not four numbers.", fix="give x0, y0, x1, y1")
-            found.append(region(phrase, np.array(box, np.float32), size))
+            regions.append(region(phrase, np.array(box, np.float32), size))
+    # a label of the map that no instance bears is absent; of a caption only what it names is known
     known = labels.values() if "detection" in row else ()
     named = [phrase for phrase, _ in boxes if phrase]
     return AnnotatedImage(
@@ -92,8 +94,8 @@ def _image(
         dataset=file.parent.name,
         split=_SPLITS.get(file.stem.lower().removesuffix("_od").split("_")[-1], ""),
         size_px=size,
-        regions=tuple(found),
-        phrases=known_phrases([*known, *named], named, found),
+        regions=tuple(regions),
+        phrases=known_phrases([*known, *named], named, regions),
     )
 
 

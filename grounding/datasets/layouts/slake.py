@@ -21,7 +21,7 @@ from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import attempt, existing_folder, known_phrases, region, skipping
+from ..rows import existing_folder, known_phrases, region, skipping
 from .label_map import Classes, parse_classes, read_label_map
 
 _SPLITS = {"test": "test", "validate": "val", "train": "train"}
@@ -30,22 +30,14 @@ _SPLITS = {"test": "test", "validate": "val", "train": "train"}
 def read(
     folder: Path, skipped: Skipped, *, classes: Mapping[Any, Any] | None = None, modality: str = "unknown"
 ) -> Iterator[AnnotatedImage]:
-    """Studies of every image folder, one at a time; `modality` counts where no question names one.
+    """Images of every image folder, one at a time; `modality` counts where no question names one.
 
     `classes` names the values of mask.png: a region then takes its class's part inside its box. Rows that cannot be
     used go to `skipped`. Raises `BadInput` if `imgs/` is missing.
     """
     named = parse_classes(classes) if classes else {}
-    asked = _questions(folder, skipped)
-    for inner in sorted(path for path in existing_folder(folder / "imgs").iterdir() if path.is_dir()):
-        split, stated = asked.get(inner.name, ("", ""))
-        args = (folder, inner, split, stated or modality, named, skipped)
-        yield from attempt(skipped, inner / "detection.json", None, _image, *args)
-
-
-def _questions(folder: Path, skipped: Skipped) -> dict[str, tuple[str, str]]:
-    """(split, modality as written) of each image folder named in the question files that are there."""
-    found: dict[str, tuple[str, str]] = {}
+    # (split, modality) of each image folder that the question files name; the first file of `_SPLITS` counts
+    facts: dict[str, tuple[str, str]] = {}
     for name, split in _SPLITS.items():
         file = folder / f"{name}.json"
         if not file.is_file():
@@ -53,8 +45,11 @@ def _questions(folder: Path, skipped: Skipped) -> dict[str, tuple[str, str]]:
         with skipping(skipped, file):
             for number, row in enumerate(json.loads(file.read_text(encoding="utf-8")), 1):
                 with skipping(skipped, file, number):
-                    found.setdefault(Path(row["img_name"]).parts[0], (split, parse_modality(row.get("modality"))))
-    return found
+                    facts.setdefault(Path(row["img_name"]).parts[0], (split, parse_modality(row.get("modality"))))
+    for inner in sorted(path for path in existing_folder(folder / "imgs").iterdir() if path.is_dir()):
+        split, stated = facts.get(inner.name, ("", ""))
+        with skipping(skipped, inner / "detection.json"):
+            yield _image(folder, inner, split, stated or modality, named, skipped)
 
 
 def _image(folder: Path, inner: Path, split: str, modality: str, named: Classes, skipped: Skipped) -> AnnotatedImage:
@@ -69,11 +64,11 @@ def _image(folder: Path, inner: Path, split: str, modality: str, named: Classes,
     label_HW = None
     with skipping(skipped, inner / "mask.png"):  # the boxes stay where the mask cannot be used
         label_HW = read_label_map(inner / "mask.png", size) if named and (inner / "mask.png").is_file() else None
-    found: list[Region] = []
+    regions: list[Region] = []
     for number, (phrase, box) in enumerate(boxes, 1):
         with skipping(skipped, file, number):
             mask = None if label_HW is None else np.isin(label_HW, named.get(phrase, ()))
-            found.append(region(phrase, xywh_to_xyxy(box), size, mask))
+            regions.append(region(phrase, xywh_to_xyxy(box), size, mask))
     phrases = [phrase for phrase, _ in boxes]
     return AnnotatedImage(
         image_id=f"{folder.name}/{inner.name}",
@@ -83,6 +78,6 @@ def _image(folder: Path, inner: Path, split: str, modality: str, named: Classes,
         dataset=folder.name,
         split=split,
         size_px=size,
-        regions=tuple(found),
-        phrases=known_phrases(phrases, phrases, found),
+        regions=tuple(regions),
+        phrases=known_phrases(phrases, phrases, regions),
     )

@@ -7,7 +7,6 @@ names are taken as exhaustive. Patients are not recorded: every image is a group
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -18,13 +17,13 @@ from ...bad_input import BadInput, Skipped
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import attempt, existing_folder, images_by_stem, known_phrases, region, skipping
+from ..rows import existing_folder, images_by_stem, known_phrases, region, skipping
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterator[AnnotatedImage]:
-    """Studies of the folder, one at a time; split as in `ImageSets/Main/{train,val,test}.txt`, else "".
+    """Images of the folder, one at a time; split as in `ImageSets/Main/{train,val,test}.txt`, else "".
 
     Every name that occurs in the set is annotated exhaustively on each image. Objects and files that cannot be used go
     to `skipped`. Raises `BadInput` if a folder is missing.
@@ -42,36 +41,33 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
                 roots[file] = ElementTree.parse(file).getroot()
             except ElementTree.ParseError as error:
                 raise BadInput(f"not XML: {error}.", file=file, fix="copy or export the file again") from error
+    # a name of the set that no object of an image bears is absent there, so all files are parsed before the first image
     names = sorted({_phrase(item) for root in roots.values() for item in root.iter("object")} - {""})
     for file, root in roots.items():
-        for image in attempt(skipped, file, None, _image, file, root, images, names, skipped):
-            yield replace(image, modality=modality, split=splits.get(file.stem, ""))
+        with skipping(skipped, file):
+            if file.stem not in images:
+                raise BadInput(f"no image {file.stem} in JPEGImages.", fix="add the image, or remove its XML file")
+            size = image_size(images[file.stem])
+            regions: list[Region] = []
+            items = list(root.iter("object"))
+            for number, item in enumerate(items, 1):
+                with skipping(skipped, file, f"object {number}"):
+                    regions.append(_region(item, size))
+            yield AnnotatedImage(
+                image_id=f"{folder.name}/{file.stem}",
+                image_path=images[file.stem],
+                modality=modality,
+                group=file.stem,
+                dataset=folder.name,
+                split=splits.get(file.stem, ""),
+                size_px=size,
+                regions=tuple(regions),
+                phrases=known_phrases(names, map(_phrase, items), regions),
+            )
 
 
 def _phrase(item: Element) -> str:
     return load_labels().label(item.findtext("name", ""))
-
-
-def _image(file: Path, root: Element, images: dict[str, Path], names: list[str], skipped: Skipped) -> AnnotatedImage:
-    if file.stem not in images:
-        raise BadInput(f"no image {file.stem} in JPEGImages.", fix="add the image, or remove its XML file")
-    size, dataset = image_size(images[file.stem]), file.parent.parent.name
-    found: list[Region] = []
-    items = list(root.iter("object"))
-    for number, item in enumerate(items, 1):
-        with skipping(skipped, file, f"object {number}"):
-            found.append(_region(item, size))
-    return AnnotatedImage(
-        image_id=f"{dataset}/{file.stem}",
-        image_path=images[file.stem],
-        modality="unknown",
-        group=file.stem,
-        dataset=dataset,
-        split="",
-        size_px=size,
-        regions=tuple(found),
-        phrases=known_phrases(names, map(_phrase, items), found),
-    )
 
 
 def _region(item: Element, size_px: tuple[int, int]) -> Region:
