@@ -1,26 +1,18 @@
 """What a record holds of a written report: its sentences and their regions, and what scores read of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..grounding.evidence.citable import citations_to_json, numbers_shown
 from ..grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
-from ..grounding.evidence.sources import true_evidence
-from ..grounding.records import record_identity, record_meta
 from ..grounding.types import region_to_json
 from ..grounding.vocabulary.attribution import attribute, attribution_to_meta, sentences_of
 from ..grounding.vocabulary.citations import parse_citations
 from ..grounding.vocabulary.labels import load_labels
 from ..grounding.vocabulary.negation import Negation
 from ..grounding.vocabulary.sentences import Sentence, ground_sentences
-from ..vqa.prompt.prompt import Example
-from ..vqa.task import Job
 from .text.deidentified import as_reference
-from .text.judge import judge
-
-if TYPE_CHECKING:
-    from .task import Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,42 +25,6 @@ class ReportTruth:
 
     labels: tuple[str, ...]
     evidence: dict[str, Evidence] = field(default_factory=dict)
-
-
-def report_job(
-    report: "Report",
-    example: Example,
-    settings: EvidenceSettings,
-    names: Mapping[str, str],
-    truth: ReportTruth | None = None,
-    negation: Negation = "rules",
-) -> Job:
-    """See `Report.job`."""
-    image = report.image
-    fields: dict[str, Any] = {
-        "dataset": image.dataset,
-        "split": image.split,
-        **record_identity(image),
-        **names,
-        "task": "report",
-        "question": example.instruction,
-        "answer": report.text,
-    }
-    meta = record_meta(image, (), report.images[1:]) | dict(report.meta)
-    if any(sentence.regions for sentence in report.sentences):
-        meta |= {"reference_sentences": sentences_to_json(report.sentences)}
-    true_regions = true_evidence([image])
-
-    def parse(text: str, shown: Evidence) -> dict[str, Any]:
-        fields = read_text(text, example.evidence, shown, meta, settings, true_regions, negation)
-        if truth and truth.labels and image.phrases:
-            # A model without evidence is judged with the same regions as one with evidence.
-            evidence = truth.evidence.get(report.report_id, example.evidence)
-            sentences, _ = _ground(as_reference(text, meta), evidence, shown, settings, negation)
-            fields["meta"] |= judge(report, sentences, truth.labels)
-        return fields
-
-    return Job(example=example, fields=fields, parse=parse)
 
 
 def read_text(
@@ -107,7 +63,7 @@ def grounded_meta(
     it, as indices into the record's `regions`; the `agreement` of the two; and `citations` of the whole text, held
     against `truth` as those of answers are. `negation`: the engine that decides what a sentence denies.
     """
-    sentences, attribution = _ground(text, evidence, shown, settings, negation)
+    sentences, attribution = ground_text(text, evidence, shown, settings, negation)
     meta: dict[str, Any] = {"sentences": sentences_to_json(sentences), "negation": negation}
     if settings.cite:
         citations = parse_citations(text, len(numbers_shown(shown, settings)))
@@ -115,10 +71,10 @@ def grounded_meta(
     return meta
 
 
-def _ground(
+def ground_text(
     text: str, evidence: Evidence, shown: Evidence, settings: EvidenceSettings, negation: Negation
 ) -> tuple[tuple[Sentence, ...], dict[str, Any]]:
-    """The sentences of a text with their regions in the first image, and how each came to them where it may cite."""
+    """The sentences of a text with their regions in the first image; for `meta` how each came to them, if it may cite."""
     tree = load_labels()
     if not settings.cite:
         return ground_sentences(text, evidence.first.regions, tree, evidence.first.size_px, negation=negation), {}

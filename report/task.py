@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..grounding.evidence.evidence import Evidence, EvidenceSettings
+from ..grounding.evidence.sources import true_evidence
+from ..grounding.records import record_identity, record_meta
 from ..grounding.types import AnnotatedImage
 from ..grounding.vocabulary.negation import Negation
 from ..grounding.vocabulary.sentences import Sentence
 from ..vqa.prompt.prompt import Example
 from ..vqa.task import Job
-from .records import ReportTruth, report_job
+from .records import ReportTruth, ground_text, read_text, sentences_to_json
+from .text.deidentified import as_reference
+from .text.judge import judge
 
 Section = Literal["findings", "impression", "both"]
 """What is to be written; `both` reads "Findings: ... Impression: ..."."""
@@ -97,7 +101,30 @@ class Report:
         `truth`: what the text is judged with where findings are annotated. `negation`: the engine that decides what
         the written sentences deny, and so which regions they get.
         """
-        return report_job(self, example, settings, names, truth, negation)
+        fields: dict[str, Any] = {
+            "dataset": self.image.dataset,
+            "split": self.image.split,
+            **record_identity(self.image),
+            **names,
+            "task": "report",
+            "question": example.instruction,
+            "answer": self.text,
+        }
+        meta = record_meta(self.image, (), self.images[1:]) | dict(self.meta)
+        if any(sentence.regions for sentence in self.sentences):
+            meta |= {"reference_sentences": sentences_to_json(self.sentences)}
+        true_regions = true_evidence([self.image])
+
+        def parse(text: str, shown: Evidence) -> dict[str, Any]:
+            fields = read_text(text, example.evidence, shown, meta, settings, true_regions, negation)
+            if truth and truth.labels and self.image.phrases:
+                # A model without evidence is judged with the same regions as one with evidence.
+                evidence = truth.evidence.get(self.report_id, example.evidence)
+                sentences, _ = ground_text(as_reference(text, meta), evidence, shown, settings, negation)
+                fields["meta"] |= judge(self, sentences, truth.labels)
+            return fields
+
+        return Job(example=example, fields=fields, parse=parse)
 
 
 def instruction(report: Report) -> str:

@@ -1,12 +1,25 @@
-"""Reports that the regions of a recipe's region sets write themselves; `report.derived` has the rules.
+"""Reports that the regions of a recipe's region sets write themselves: modality, body part, a sentence a phrase.
 
+Nothing is said that no mask or box tells (`vqa.derived.facts`): a location is named only where it is certain, a number
+never. Nothing is denied either: a set does not annotate all that may be in an image, and a model that learned from it
+to deny would deny what it cannot see.
 Source: any region set; licence, split and patients are those of its images.
 """
+
+from collections.abc import Iterable
 
 from pydantic import Field
 
 from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.phantoms.words import plural
 from ...grounding.settings import Settings
+from ...grounding.types import AnnotatedImage
+from ...grounding.vocabulary.labels import load_labels
+from ...grounding.vocabulary.sentences import Sentence
+from ...vqa.derived import captions
+from ...vqa.derived.claims import body_part, grid_cell
+from ...vqa.derived.facts import facts_of
+from ...vqa.derived.questions import is_plural, with_article
 from ..task import Report
 from .sets import ReportContext
 
@@ -30,9 +43,35 @@ def read(settings: DerivedReportSettings, context: ReportContext, skipped: Skipp
     from ...grounding.datasets.schema import images
     from ...vqa.derived.derive import chosen_rows
     from ...vqa.derived.settings import DeriveSettings
-    from ..derived import to_reports
 
     if context.region_images is None:
         raise BadInput("no region sets to derive reports from.", fix="name them in `grounding.data` of a recipe")
     data = context.region_images()
     return to_reports(images(data.select(chosen_rows(data, DeriveSettings(**settings.model_dump())))))
+
+
+def to_reports(images: Iterable[AnnotatedImage]) -> list[Report]:
+    """One report an image that has regions, in their order; each sentence with every region it speaks of."""
+    reports: list[Report] = []
+    for facts in filter(lambda facts: facts.places, map(facts_of, images)):
+        image, part = facts.image, body_part(facts)
+        # A part that is a label itself, as the eye, would be a finding without a region.
+        body = "" if load_labels().phrases_in(part) else part
+        opening = captions.text({"modality": image.modality, "body": body, "seen": [], "absent": []}, 0)
+        sentences = [Sentence(text=opening)]
+        for place in captions.largest(facts):
+            # Where a phrase is if there is one region of it and its location is certain, else that it is seen.
+            phrase, is_single = place.phrase, place in facts.single
+            lies, is_ = ("lie", "are") if is_plural(phrase) else ("lies", "is")
+            if place.number > 1:
+                text = f"Several {plural(phrase)} are seen."
+            elif is_single and (cell := grid_cell(place)):
+                text = f"The {phrase} {lies} in the {captions.part(cell)} of the image."
+            else:
+                text = f"{f'the {phrase}' if is_single else with_article(phrase)} {is_} seen."
+            regions = tuple(image.regions[k] for k in place.indices)
+            sentences.append(Sentence(text=captions.capital(text), regions=regions))
+        text = " ".join(sentence.text for sentence in sentences)
+        report_id = f"{image.image_id}#report"
+        reports.append(Report(report_id=report_id, image=image, text=text, sentences=tuple(sentences)))
+    return reports

@@ -18,16 +18,12 @@ from .texts import ReportText, to_split_texts
 def rows_to_reports(
     rows: Sequence[ReportRow], settings: ReportSettings, context: ReportContext, name: str, skipped: Skipped
 ) -> list[Report]:
-    """The rows of the set `name` as reports. Raises `BadInput` where no row of the split has a usable text."""
-    return to_reports(to_split_texts(rows, settings, context.only_split, name, skipped), settings, skipped)
-
-
-def to_reports(texts: Sequence[ReportText], settings: ReportSettings, skipped: Skipped) -> list[Report]:
-    """The texts with their images, in order; studies without a usable image go to `skipped`.
+    """The rows of the set `name` as reports with their images, in order; studies without one go to `skipped`.
 
     Of a study some of whose images are missing or torn the others are taken, and those listed; without its prior's
-    image it goes on without.
+    image it goes on without. Raises `BadInput` where no row of the split has a usable text.
     """
+    texts = to_split_texts(rows, settings, context.only_split, name, skipped)
     reports: list[Report] = []
     for text in tqdm(texts, desc="images of reports", unit="report", disable=None):
         try:

@@ -1,7 +1,7 @@
 """The words of a report as prompts and scores have them: `ReportRow` -> `ReportText`, no image needed."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -40,31 +40,25 @@ class ReportText:
 def to_split_texts(
     rows: Sequence[ReportRow], settings: ReportSettings, split: str | None, name: str, skipped: Skipped
 ) -> list[ReportText]:
-    """The words of the rows of a split, all for None. `name`: of the set. Raises `BadInput` where none is usable."""
-    rows = of_split(rows, [row.split for row in rows], split, "report", name, skipped)
-    texts = to_texts(rows, settings, skipped)
-    return of_split(texts, [text.row.split for text in texts], split, "report", name, skipped)
-
-
-def to_texts(rows: Iterable[ReportRow], settings: ReportSettings, skipped: Skipped) -> list[ReportText]:
-    """The rows' words, in order.
+    """The words of the rows of a split, all for None, in order. `name`: of the set.
 
     To `skipped` go rows without a usable text or of an id that was there before, and priors newer than their study.
+    Raises `BadInput` where none is usable.
     """
     texts: list[ReportText] = []
     counts: Counter[str] = Counter()
     first: dict[str, ReportRow] = {}
-    for row in rows:
+    for row in of_split(rows, [row.split for row in rows], split, "report", name, skipped):
         if settings.limit is not None and counts[row.split] >= settings.limit:
             continue
         try:
             if (other := first.setdefault(row.report_id, row)) is not row:
                 raise BadInput(f"id {row.report_id!r} stands in row {other.row} already.", fix="one id a study")
             texts.append(to_text(row, settings, skipped))
-            counts[row.split] += 1
+            counts[row.split] += 1  # a row without a usable text does not count against the limit
         except BadInput as error:
             skipped.add(row_name(row), locate(error, row))
-    return texts
+    return of_split(texts, [text.row.split for text in texts], split, "report", name, skipped)
 
 
 def to_text(row: ReportRow, settings: ReportSettings, skipped: Skipped) -> ReportText:

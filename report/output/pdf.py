@@ -10,15 +10,10 @@ from ...grounding.bad_input import BadInput
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 """Names of the command, in order of preference."""
+# The first line prints; the second keeps the browser from the network.
 _FLAGS = (
-    "--headless",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-pdf-header-footer",
+    *("--headless", "--disable-gpu", "--no-first-run", "--no-pdf-header-footer"),
+    *("--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 
 
@@ -27,9 +22,13 @@ def write_pdf(page: Path, pdf: Path, *, timeout_s: float = 120) -> Path:
 
     Raises `BadInput` where no such browser is installed, and where it fails or takes longer than `timeout_s`.
     """
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        fix = "install Chromium or Chrome, or open the HTML page and print it from your browser"
+        raise BadInput("no browser here can print a PDF.", fix=fix)
     with tempfile.TemporaryDirectory() as folder:
         partial = Path(folder) / "page.pdf"
-        command = [find_browser(), *_FLAGS, f"--user-data-dir={folder}/profile", f"--print-to-pdf={partial}"]
+        command = [browser, *_FLAGS, f"--user-data-dir={folder}/profile", f"--print-to-pdf={partial}"]
         if hasattr(os, "geteuid") and os.geteuid() == 0:
             command.append("--no-sandbox")  # Chromium refuses root otherwise; the page may load nothing at all
         try:
@@ -43,15 +42,6 @@ def write_pdf(page: Path, pdf: Path, *, timeout_s: float = 120) -> Path:
         beside = pdf.with_name(f".{pdf.name}.{os.getpid()}")
         shutil.copyfile(partial, beside)
         return beside.replace(pdf)
-
-
-def find_browser() -> str:
-    """The installed browser's path. Raises `BadInput` where there is none."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        fix = "install Chromium or Chrome, or open the HTML page and print it from your browser"
-        raise BadInput("no browser here can print a PDF.", fix=fix)
-    return path
 
 
 def _failed(page: Path, why: str) -> BadInput:

@@ -11,7 +11,7 @@ from medglip.grounding.types import AnnotatedImage, Region
 from medglip.grounding.vocabulary.labels import load_labels
 from medglip.grounding.vocabulary.negation import blank_denied
 from medglip.grounding.vocabulary.statements import read_statements
-from medglip.report.derived import to_reports
+from medglip.report.datasets.derived import to_reports
 from medglip.report.task import Report
 from medglip.report.text.judge import truth_of_image
 
