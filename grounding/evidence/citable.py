@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..types import Region, region_to_json
+from ..types import region_to_json
 from ..vocabulary.citations import Citations
 from .evidence import Evidence, EvidenceSettings
 from .names import FORMS
@@ -24,24 +24,20 @@ def citations_to_json(citations: Citations, shown: Evidence, truth: Evidence | N
     """For a record's meta, and scored: numbers `cited` and `missing` (an answer with missing ones is in error), how
     many were `shown`, the `regions` cited; one that is not in the first image has the number of its `image`.
 
-    `truth`: what is true of the pictures as they were shown. A region whose phrase is among its phrases has `truth`,
+    `truth`: what is true of the images as they were shown. A region whose phrase is among its phrases has `truth`,
     the true boxes of that phrase, none where it is not there.
     """
-    numbered = shown.numbered
     regions = []
     for number in citations.cited:
-        image, region = numbered[number - 1]
-        of_image = {"image": image} if image > 1 else {}
-        regions.append(
-            {"number": number} | region_to_json(region) | {"mask_rle": None} | of_image | _truth(region, image, truth)
-        )
+        image, region = shown.numbered[number - 1]
+        row = {"number": number} | region_to_json(region) | {"mask_rle": None}
+        if image > 1:
+            row["image"] = image
+        # one image's truth, or none: a slice does not fail where the truth has fewer images
+        annotated = truth.images[image - 1 : image] if truth else ()
+        if any(region.phrase in part.phrases for part in annotated):
+            boxes = [r.box_xyxy_px.tolist() for part in annotated for r in part.regions if r.phrase == region.phrase]
+            row["truth"] = [[round(x, 2) for x in box] for box in boxes]
+        regions.append(row)
     numbers = {"cited": list(citations.cited), "missing": list(citations.missing), "shown": citations.num_shown}
     return {**numbers, "regions": regions}
-
-
-def _truth(region: Region, image: int, truth: Evidence | None) -> dict[str, Any]:
-    known = truth.images[image - 1 : image] if truth else ()
-    if not any(region.phrase in part.phrases for part in known):
-        return {}
-    boxes = [r.box_xyxy_px.tolist() for part in known for r in part.regions if r.phrase == region.phrase]
-    return {"truth": [[round(x, 2) for x in box] for box in boxes]}

@@ -21,16 +21,16 @@ def transplant(image: ImageEvidence, donor: ImageEvidence) -> ImageEvidence:
 
 def scatter(image: ImageEvidence, rng: np.random.Generator) -> ImageEvidence:
     """The same phrases and sizes at random places, embeddings zero: the `random` control. Two draws a region."""
-    return replace(image, regions=tuple(_move(region, image.size_px, rng) for region in image.regions))
-
-
-def _move(region: Region, size_px: tuple[int, int], rng: np.random.Generator) -> Region:
-    sides = region.box_xyxy_px[2:] - region.box_xyxy_px[:2]
-    # a box larger than the image stays at its corner
-    room = np.maximum(np.array(size_px, np.float32) - sides, 0)
-    corner = (room * rng.random(2)).astype(np.float32)
-    embedding = None if region.embedding is None else np.zeros_like(region.embedding)
-    return replace(region, box_xyxy_px=np.concatenate([corner, corner + sides]), mask=None, embedding=embedding)
+    moved = []
+    for region in image.regions:
+        sides = region.box_xyxy_px[2:] - region.box_xyxy_px[:2]
+        # a box larger than the image stays at its corner
+        room = np.maximum(np.array(image.size_px, np.float32) - sides, 0)
+        corner = (room * rng.random(2)).astype(np.float32)
+        embedding = None if region.embedding is None else np.zeros_like(region.embedding)
+        box = np.concatenate([corner, corner + sides])
+        moved.append(replace(region, box_xyxy_px=box, mask=None, embedding=embedding))
+    return replace(image, regions=tuple(moved))
 
 
 def mirror_evidence(evidence: Evidence) -> Evidence:
@@ -48,13 +48,12 @@ def mirror_evidence(evidence: Evidence) -> Evidence:
 
 def mirror_region(region: Region, width: int) -> Region:
     """The region in an image of this width in pixels flipped left to right; its own inverse but for rounding."""
-    mask = None if region.mask is None else np.ascontiguousarray(region.mask[:, ::-1])
     return replace(
         region,
         phrase=mirror(region.phrase)[0],
         path=tuple(mirror(name)[0] for name in region.path),
         box_xyxy_px=mirror_boxes(region.box_xyxy_px, width),
-        mask=mask,
+        mask=None if region.mask is None else np.ascontiguousarray(region.mask[:, ::-1]),
     )
 
 

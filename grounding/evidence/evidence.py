@@ -1,4 +1,4 @@
-"""What one prompt may rest on: the regions of each of its images, from one source, shown in any subset of forms.
+"""The regions that one prompt may rest on, of each of its images, from one source, shown in any subset of forms.
 
 Pure functions without torch. `Evidence.none()` renders to nothing, so its prompt is the plain one, byte for byte.
 """
@@ -14,17 +14,17 @@ from .names import Form, Source
 
 
 class EvidenceSettings(Settings):
-    """What the language model is given of the regions."""
+    """Which regions the language model is given, and in which forms."""
 
     forms: tuple[Form, ...] = ("text", "tokens")
     """Any subset of text (words and boxes), tokens (soft region tokens), crops (further images), overlay (a copy of the
     image with the boxes drawn and numbered as in the text, a further image for each that has any)."""
     max_regions: int = 4
-    """At most so many regions a prompt, best first; those the question asks about come before all others."""
+    """At most this many regions in a prompt, best first; those the question asks about come before all others."""
     min_score: float = MIN_SCORE
     """Regions below this score are not evidence."""
     max_crops: int = 1
-    """At most so many crops a prompt: each costs as many image tokens as a picture."""
+    """At most this many crops in a prompt: each costs as many image tokens as an image."""
     crop_margin: float = 0.25
     """Part of the box's size added on each side of a crop."""
     scores: bool = False
@@ -67,16 +67,11 @@ class Evidence:
 
     @classmethod
     def of_image(
-        cls,
-        source: Source,
-        size_px: tuple[int, int],
-        regions: Sequence[Region] = (),
-        phrases: Sequence[str] = (),
+        cls, source: Source, size_px: tuple[int, int], regions: Sequence[Region] = (), phrases: Sequence[str] = ()
     ) -> "Evidence":
         """The evidence of one image, (width, height) in pixels."""
-        return cls(
-            source=source, images=(ImageEvidence(size_px=size_px, regions=tuple(regions), phrases=tuple(phrases)),)
-        )
+        image = ImageEvidence(size_px=size_px, regions=tuple(regions), phrases=tuple(phrases))
+        return cls(source=source, images=(image,))
 
     @classmethod
     def none(cls) -> "Evidence":
@@ -107,14 +102,14 @@ class Evidence:
         # stable: equal ones keep the order of the images, and of the regions in them
         numbered = sorted(self.numbered, key=lambda row: _rank(row[1], self.images[row[0] - 1]))[:max_regions]
         images = [
-            replace(image, regions=tuple(region for at, region in numbered if at == number))
+            replace(image, regions=tuple(region for of, region in numbered if of == number))
             for number, image in enumerate(self.images, 1)
         ]
         return replace(self, images=tuple(images))
 
 
 def _rank(region: Region, image: ImageEvidence) -> tuple[bool, float]:
-    return region.phrase not in image.phrases, -region.score
+    return region.phrase not in image.phrases, -region.score  # False sorts first: phrases asked for
 
 
 def gather(image: ImageEvidence, settings: EvidenceSettings) -> ImageEvidence:
@@ -123,10 +118,8 @@ def gather(image: ImageEvidence, settings: EvidenceSettings) -> ImageEvidence:
     At most `max_regions`; `select` chooses among these. Sources gather, because noise and random boxes are drawn for
     what is gathered.
     """
-    regions = sorted(
-        (region for region in image.regions if region.score >= settings.min_score),
-        key=lambda region: _rank(region, image),
-    )
+    sure = (region for region in image.regions if region.score >= settings.min_score)
+    regions = sorted(sure, key=lambda region: _rank(region, image))
     return replace(image, regions=tuple(regions[: settings.max_regions]))
 
 
@@ -145,19 +138,18 @@ def perturb(evidence: Evidence, settings: EvidenceSettings, rng: np.random.Gener
         return Evidence.none()
 
     def jitter(image: ImageEvidence) -> ImageEvidence:
-        return replace(image, regions=tuple(_jitter(r, image.size_px, settings.jitter, rng) for r in image.regions))
+        regions, edges = [], np.tile(np.array(image.size_px, np.float32), 2)
+        for region in image.regions:
+            box = region.box_xyxy_px
+            sides = np.tile(box[2:] - box[:2], 2)
+            noise = rng.uniform(-settings.jitter, settings.jitter, 4).astype(np.float32)
+            moved = np.clip(box + sides * noise, 0, edges)
+            # a box that would get thinner than a pixel stays; the mask no longer fits a moved one
+            is_wide = (moved[2:] - moved[:2] > 1).all()
+            regions.append(replace(region, box_xyxy_px=moved, mask=None) if is_wide else region)
+        return replace(image, regions=tuple(regions))
 
     return evidence.each(jitter)
-
-
-def _jitter(region: Region, size_px: tuple[int, int], amount: float, rng: np.random.Generator) -> Region:
-    """Each edge moves by up to `amount` of the box's side; a box that would get thinner than a pixel stays."""
-    box = region.box_xyxy_px
-    sides = np.tile(box[2:] - box[:2], 2)
-    moved = box + sides * rng.uniform(-amount, amount, 4).astype(np.float32)
-    moved = np.clip(moved, 0, np.tile(np.array(size_px, np.float32), 2))
-    # the mask no longer fits the box
-    return replace(region, box_xyxy_px=moved, mask=None) if (moved[2:] - moved[:2] > 1).all() else region
 
 
 def without_masks(evidence: Evidence) -> Evidence:

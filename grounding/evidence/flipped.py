@@ -1,4 +1,4 @@
-"""A grounder in front of a mirror: what it finds in flipped images, in the frame and words of the stored ones.
+"""A grounder of flipped images: its regions in the frame and words of the stored ones.
 
 The probe `flipped` shows flipped images, and mirrors the evidence of the stored ones. With this evidence its boxes
 and embeddings are those of the flipped image itself, as if that had been stored.
@@ -15,13 +15,14 @@ from .controls import mirror_region
 
 
 class InMirror(Grounder):
-    """Looks for the mirrored phrases, and mirrors what is found; embeddings stay those of the flipped images.
+    """Looks for the mirrored phrases, and mirrors the regions; embeddings stay those of the flipped images.
 
     `grounder`: reads images flipped left to right (`MedGlipGrounder.mirror`, or the oracle that embeds with it).
     """
 
     def __init__(self, grounder: Grounder):
         self.grounder = grounder
+        # the words stay as they are: regions in caches are named by this hash
         self.fingerprint = sha256(f"{grounder.fingerprint} told of the stored pictures")
         self.embedding_dim, self.threshold = grounder.embedding_dim, grounder.threshold
         self.depends_on_annotations = grounder.depends_on_annotations
@@ -37,6 +38,6 @@ class InMirror(Grounder):
 
 
 def mirror_image(image: AnnotatedImage) -> AnnotatedImage:
-    """What is known of the image, in places and words of its flipped pixels; the file is the stored one."""
+    """The annotations in places and words of the flipped pixels; the file is the stored one."""
     regions = tuple(mirror_region(region, image.size_px[0]) for region in image.regions)
     return replace(image, regions=regions, phrases=tuple(mirror(phrase)[0] for phrase in image.phrases))

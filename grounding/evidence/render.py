@@ -31,8 +31,9 @@ def to_text(shown: Evidence, settings: EvidenceSettings, box_text: BoxText = PER
             words = [form.describe(region, image.size_px, settings, box_text) for form in forms]
             own += [" ".join([str(number), *filter(None, words)])] if any(words) else []
         own += [line for form in forms for line in form.list_missing(image)]
+        # of one image alone the lines need no heading
         lines += [f"Image {index}:", *own] if own and len(shown.images) > 1 else own
-    if shown.images and not lines:  # no images: nothing was looked for, and nothing is said of it
+    if shown.images and not lines:  # no images: nothing was looked for, and nothing is written
         lines = [words for form in forms if (words := form.fill_silence(settings))]
     return "\n".join(lines)
 

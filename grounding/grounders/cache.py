@@ -1,4 +1,4 @@
-"""Regions computed once and kept in Parquet, so that training a language model never runs the grounder.
+"""Regions computed once and stored in Parquet, so that training a language model never runs the grounder.
 
 A row is one image under one grounder and one list of phrases. Every batch becomes a file of its own, written whole
 and renamed: a kill loses at most the batch in flight, and processes that share the folder do not meet.
@@ -8,6 +8,7 @@ import io
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +21,17 @@ from tqdm.auto import tqdm
 from ..bad_input import BadInput, Skipped
 from ..datasets.schema import row_to_image
 from ..files import sha256, write_atomic
-from ..geometry import mask_to_rle, rle_to_mask
 from ..grounder import Grounder
 from ..imaging.read import image_sha256
-from ..types import AnnotatedImage, Region, region_to_json
+from ..types import AnnotatedImage, Region, region_from_json, region_to_json
 
-_RLE = pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.list_(pa.int32()))])
 _REGION = pa.struct(
     [
         ("phrase", pa.string()),
         ("box_xyxy_px", pa.list_(pa.float32())),
         ("score", pa.float64()),
         ("path", pa.list_(pa.string())),
-        ("mask_rle", _RLE),
+        ("mask_rle", pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.list_(pa.int32()))])),
         ("embedding", pa.list_(pa.float32())),
     ]
 )
@@ -40,7 +39,7 @@ SCHEMA = pa.schema([("key", pa.string()), ("regions", pa.list_(_REGION))])
 
 
 class StoredRegions(Mapping[str, list[Region]]):
-    """Regions by study id; masks are decoded at every look and not before, so that all of them never fill memory."""
+    """Regions by image id; masks are decoded at each access and not before, so that all of them never fill memory."""
 
     def __init__(self, key_of: Mapping[str, str], table: pa.Table):
         self._table = table
@@ -49,7 +48,12 @@ class StoredRegions(Mapping[str, list[Region]]):
 
     def __getitem__(self, image_id: str) -> list[Region]:
         row = self._row_of_key[self._key_of[image_id]]
-        return [_region(values) for values in self._table["regions"][row].as_py()]
+        regions = []
+        for values in self._table["regions"][row].as_py():
+            vector = values["embedding"]
+            embedding = None if vector is None else np.array(vector, np.float32)
+            regions.append(replace(region_from_json(values), embedding=embedding))
+        return regions
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._key_of)
@@ -65,63 +69,67 @@ def regions_of(
     cache_dir: Path,
     batch_size: int = 16,
 ) -> tuple[StoredRegions, Skipped]:
-    """The regions of every study by its id, as `grounder.ground` gives them; grounded now where not on disk.
+    """The regions of every image by its id, as `grounder.ground` gives them; grounded now where not on disk.
 
-    Keyed by the image's bytes, modality, the grounder's fingerprint and the phrases (order is nothing). Studies whose
-    image cannot be read are left out and listed. `Dataset` rows have `IMAGE_FEATURES`. Raises `ValueError` where
-    studies and phrases differ in number, `BadInput` for a shard that is damaged.
+    Keyed by the image's bytes, modality, the grounder's fingerprint and the phrases in any order. Images that cannot
+    be read are left out and listed. `Dataset` rows have `IMAGE_FEATURES`. Raises `ValueError` where images and phrases
+    differ in number, `BadInput` for a shard that is damaged.
     """
+    if len(images) != len(phrases):
+        raise ValueError(f"{len(images)} studies, but phrases for {len(phrases)}")
     skipped = Skipped()
-    keys = _keys(grounder, images, phrases, skipped)
+    ids, keys = _find_keys(grounder, images, phrases, skipped)
     folder = cache_dir / grounder.fingerprint[:16]
     stored = _read(folder, set(keys.values()))
-    have = set(stored["key"].to_pylist())
+    done = set(stored["key"].to_pylist())
     # the same image under two ids has one key: it is grounded once
-    missing = list({key: index for index, key in keys.items() if key not in have}.values())
-    fresh: list[Path] = []
+    missing = list({key: index for index, key in keys.items() if key not in done}.values())
+    shards: list[Path] = []
     bar = tqdm(total=len(missing), desc="grounding images", unit="image", disable=not missing)
     for start in range(0, len(missing), batch_size):
         indices = missing[start : start + batch_size]
         batch = {index: (_image(images, index), list(phrases[index])) for index in indices}
-        found = _ground(grounder, batch, skipped)
-        rows = [{"key": keys[index], "regions": [_values(region) for region in row]} for index, row in found.items()]
-        fresh.append(_write_table(folder, pa.Table.from_pylist(rows, SCHEMA)))
+        rows = []
+        for index, regions in _ground(grounder, batch, skipped).items():
+            # unlike in records nothing is rounded: what is read back is what the grounder returned
+            values = [
+                region_to_json(r) | {"box_xyxy_px": r.box_xyxy_px, "score": r.score, "embedding": r.embedding}
+                for r in regions
+            ]
+            rows.append({"key": keys[index], "regions": values})
+        shards.append(_write_table(folder, pa.Table.from_pylist(rows, SCHEMA)))
         bar.update(len(indices))
     bar.close()
-    table = pa.concat_tables([stored, _join(folder, fresh)])
-    return StoredRegions({_image_id(images, index): key for index, key in keys.items()}, table), skipped
+    fresh = pa.concat_tables([SCHEMA.empty_table(), *(pq.read_table(path, schema=SCHEMA) for path in shards)])
+    if len(shards) > 1:  # many small shards become one, which is there before they go
+        _write_table(folder, fresh)
+        for path in shards:
+            path.unlink()
+    table = pa.concat_tables([stored, fresh])
+    return StoredRegions({ids[index]: key for index, key in keys.items()}, table), skipped
 
 
 def _image(images: Sequence[AnnotatedImage] | Dataset, index: int) -> AnnotatedImage:
     return row_to_image(images[index]) if isinstance(images, Dataset) else images[index]
 
 
-def _image_id(images: Sequence[AnnotatedImage] | Dataset, index: int) -> str:
-    return images[index]["image_id"] if isinstance(images, Dataset) else images[index].image_id
-
-
-def _keys(
+def _find_keys(
     grounder: Grounder, images: Sequence[AnnotatedImage] | Dataset, phrases: Sequence[Sequence[str]], skipped: Skipped
-) -> dict[int, str]:
-    """The cache key of every study whose image can be opened, by its index."""
-    if len(images) != len(phrases):
-        raise ValueError(f"{len(images)} studies, but phrases for {len(phrases)}")
-    keys: dict[int, str] = {}
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Id and cache key of every image that can be opened, by its index."""
+    ids, keys = dict[int, str](), dict[int, str]()
     for index, asked in enumerate(phrases):
         image = _image(images, index)
         try:
-            keys[index] = _key(grounder, image, asked)
+            # everything the regions depend on; for an oracle that includes the annotations
+            parts: list[Any] = [image_sha256(image.image_path), image.modality, grounder.fingerprint]
+            parts.append(sorted(set(asked)))
+            if grounder.depends_on_annotations:
+                parts += [list(image.phrases), [region_to_json(region) for region in image.regions]]
+            ids[index], keys[index] = image.image_id, sha256(json.dumps(parts))
         except BadInput as error:
             skipped.add(image.image_id, error)
-    return keys
-
-
-def _key(grounder: Grounder, image: AnnotatedImage, phrases: Sequence[str]) -> str:
-    """Hash of everything the regions depend on; of an oracle that includes the annotations."""
-    parts: list[Any] = [image_sha256(image.image_path), image.modality, grounder.fingerprint, sorted(set(phrases))]
-    if grounder.depends_on_annotations:
-        parts += [list(image.phrases), [region_to_json(region) for region in image.regions]]
-    return sha256(json.dumps(parts))
+    return ids, keys
 
 
 def _ground(
@@ -133,7 +141,7 @@ def _ground(
         return dict(zip(batch, grounder.ground(images, phrases), strict=True))
     except BadInput as error:
         if len(batch) > 1:
-            return {p: r for index in batch for p, r in _ground(grounder, {index: batch[index]}, skipped).items()}
+            return {k: r for index in batch for k, r in _ground(grounder, {index: batch[index]}, skipped).items()}
         skipped.add(images[0].image_id, error)
         return {}
 
@@ -144,16 +152,6 @@ def _write_table(folder: Path, table: pa.Table) -> Path:
     path = folder / f"{uuid.uuid4().hex}.parquet"
     write_atomic(path, buffer.getvalue())
     return path
-
-
-def _join(folder: Path, fresh: Sequence[Path]) -> pa.Table:
-    """The rows of this call's shards; many small ones become one, which is there before they go."""
-    table = pa.concat_tables([SCHEMA.empty_table(), *(pq.read_table(path, schema=SCHEMA) for path in fresh)])
-    if len(fresh) > 1:
-        _write_table(folder, table)
-        for path in fresh:
-            path.unlink()
-    return table
 
 
 def _read(folder: Path, keys: set[str]) -> pa.Table:
@@ -174,26 +172,3 @@ def _read(folder: Path, keys: set[str]) -> pa.Table:
         seen |= set(table["key"].to_pylist())
         tables.append(table)
     return pa.concat_tables(tables)
-
-
-def _values(region: Region) -> dict[str, Any]:
-    return {
-        "phrase": region.phrase,
-        "box_xyxy_px": region.box_xyxy_px,
-        "score": region.score,
-        "path": list(region.path),
-        "mask_rle": None if region.mask is None else mask_to_rle(region.mask),
-        "embedding": region.embedding,
-    }
-
-
-def _region(values: Mapping[str, Any]) -> Region:
-    rle, embedding = values["mask_rle"], values["embedding"]
-    return Region(
-        phrase=values["phrase"],
-        box_xyxy_px=np.array(values["box_xyxy_px"], np.float32),
-        score=values["score"],
-        path=tuple(values["path"]),
-        mask=None if rle is None else rle_to_mask(rle),
-        embedding=None if embedding is None else np.array(embedding, np.float32),
-    )

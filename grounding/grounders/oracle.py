@@ -1,4 +1,4 @@
-"""The oracle: a grounder that finds what is annotated."""
+"""The oracle: a grounder that returns the annotated regions."""
 
 from collections.abc import Sequence
 
@@ -19,5 +19,5 @@ class TruthGrounder(Grounder):
 
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each image its true regions of the phrases, score 1; ancestors of a label are answered by its regions."""
-        found = [true_regions(image, row) for image, row in zip(images, phrases, strict=True)]
-        return self.embedder.embed(images, found) if self.embedder else found
+        regions = [true_regions(image, row) for image, row in zip(images, phrases, strict=True)]
+        return self.embedder.embed(images, regions) if self.embedder else regions

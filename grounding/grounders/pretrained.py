@@ -15,7 +15,7 @@ NOTICES = {
     "small": "",
     "small-research": "small-research was trained on sets that forbid commercial use: research only (CC BY-NC-SA 4.0)",
 }
-"""What is said when a checkpoint of the package is loaded."""
+"""A checkpoint of the package -> the notice written when it is loaded."""
 _WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
@@ -37,9 +37,9 @@ def checkpoint_folder(name: str | Path) -> Path:
     folder = Path(name)
     if not folder.is_dir():
         raise BadInput("no such checkpoint.", file=folder, fix=f"give a folder; or {nearest(str(name), NOTICES)}")
-    for found in (folder, folder / "model"):
-        if (found / "config.json").is_file():
-            return found
+    for candidate in (folder, folder / "model"):
+        if (candidate / "config.json").is_file():
+            return candidate
     raise BadInput("no checkpoint in this folder (no config.json).", file=folder, fix="a run has it in grounding/model")
 
 
@@ -59,17 +59,25 @@ def load_grounder(
     """
     limits = {"max_per_phrase": max_per_phrase, "min_score": min_score, "batch_size": batch_size}
     given = {key: value for key, value in limits.items() if value is not None}
-    where = str(name) if is_hub_name(str(name)) else checkpoint_folder(name)
+    source = str(name) if is_hub_name(str(name)) else checkpoint_folder(name)
     if notice := NOTICES.get(str(name)):
         print(notice, file=sys.stderr)
-    if isinstance(where, Path) and _model_type(where) == "medglip":
-        from .medglip import GrounderSettings, MedGlipGrounder
+    if isinstance(source, Path):
+        file = source / "config.json"
+        try:
+            model_type = json.loads(file.read_text(encoding="utf-8")).get("model_type")
+        except (ValueError, AttributeError) as error:
+            raise BadInput(
+                f"not a model's configuration: {error}", file=file, fix="copy the checkpoint again"
+            ) from error
+        if model_type == "medglip":
+            from .medglip import GrounderSettings, MedGlipGrounder  # torch is loaded here, not with this module
 
-        return MedGlipGrounder.from_pretrained(where, device, GrounderSettings(**given) if given else None)
+            return MedGlipGrounder.from_pretrained(source, device, GrounderSettings(**given) if given else None)
     from .zero_shot import ZeroShotGrounder, ZeroShotSettings
 
     settings = ZeroShotSettings(**given)
-    return ZeroShotGrounder.from_pretrained(where, device, settings, local_files_only=not allow_download)
+    return ZeroShotGrounder.from_pretrained(source, device, settings, local_files_only=not allow_download)
 
 
 def vocabulary_of(name: str) -> dict[str, list[str]]:
@@ -83,11 +91,3 @@ def vocabulary_of(name: str) -> dict[str, list[str]]:
 def is_hub_name(name: str) -> bool:
     """Whether a name has the form `owner/name` and is no folder here."""
     return bool(re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name)) and not Path(name).exists()
-
-
-def _model_type(folder: Path) -> str:
-    file = folder / "config.json"
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8")).get("model_type"))
-    except (ValueError, AttributeError) as error:
-        raise BadInput(f"not a model's configuration: {error}", file=file, fix="copy the checkpoint again") from error

@@ -139,7 +139,7 @@ def tune(pipeline: Pipeline, kind: Adapter) -> GroundedMLLM:
         )
         if processes().is_main_process:
             model.save(folder, shown)
-            learned = {path for example in examples for path in example.pictures}
+            learned = {path for example in examples for path in example.image_paths}
             write_learned(folder, learned, start or pipeline.aligned_dir)
             mark_complete(folder)
         processes().wait_for_everyone()

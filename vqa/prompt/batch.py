@@ -17,7 +17,7 @@ from .prompt import Prompt
 class Batch(TypedDict):
     """`inputs`: what the family's forward takes; `features`: float32[R_i, D + 8] a row; `labels`: int64[B, K].
 
-    A label of -100 is not learnt. The K labels belong to the last K positions; K = 0 where nothing is to be learnt.
+    A label of -100 is not learned. The K labels belong to the last K positions; K = 0 where nothing is to be learned.
     `weights`: float32[B, K], what a label weighs in the mean over its row; left out where all weigh the same.
     """
 
@@ -31,44 +31,33 @@ def collate(
     prompts: Sequence[Prompt], processor: Any, max_tokens: int | None = None, family: Family = GENERIC
 ) -> Batch:
     """One batch; nothing is truncated. Raises `BadInput` for a row longer than `max_tokens`, with both lengths."""
-    inputs = _encode(prompts, processor, family)
+    tokenizer = processor.tokenizer
+    tokenizer.padding_side = "left"  # so that every answer ends its row: the labels and `generate.write` rely on it
+    texts, completions = [p.text for p in prompts], [p.completion for p in prompts]
+    encoded = family.encode(processor, texts, completions, [list(p.images) for p in prompts], **family.call)
+    # some processors make labels of their own: ours stand for the last tokens alone
+    inputs = {key: value for key, value in encoded.items() if key != "labels"}
     length = inputs["input_ids"].shape[1]
     if max_tokens is not None and length > max_tokens:
         raise BadInput(
             f"a prompt of {length} tokens, the model takes {max_tokens}.",
             fix="fewer regions or crops (evidence.max_regions, evidence.max_crops), or a smaller image",
         )
-    labels_BK = _labels(inputs["input_ids"], [p.completion for p in prompts], processor.tokenizer)
-    batch: Batch = {
-        "inputs": inputs,
-        "features": [torch.from_numpy(p.features) for p in prompts],
-        "labels": labels_BK,
-    }
-    if any(p.parts and p.completion for p in prompts):
-        batch["weights"] = _weights(labels_BK, prompts, processor.tokenizer)
-    return batch
-
-
-def _encode(prompts: Sequence[Prompt], processor: Any, family: Family) -> dict[str, Tensor]:
-    """The family's inputs, all keys kept but the labels some processors make: ours stand for the last tokens alone."""
-    processor.tokenizer.padding_side = "left"  # so that every answer ends its row: `_labels` and `write` rely on it
-    texts, completions = [p.text for p in prompts], [p.completion for p in prompts]
-    encoded = family.encode(processor, texts, completions, [list(p.images) for p in prompts], **family.call)
-    return {key: value for key, value in encoded.items() if key != "labels"}
-
-
-def _labels(input_ids_BT: Tensor, completions: list[str], tokenizer: Any) -> Tensor:
-    """int64[B, K]: with padding on the left an answer of k tokens is the last k ids of its row."""
     answers = [tokenizer(text, add_special_tokens=False).input_ids if text else [] for text in completions]
     labels_BK = torch.full((len(answers), max(map(len, answers), default=0)), -100)
     for row, ids in enumerate(answers):
         if not ids:
             continue
-        # tokenized alone an answer may start otherwise than behind its prompt; then its labels would be wrong
-        if input_ids_BT[row, -len(ids) :].tolist() != ids:
+        # an answer of k tokens is the last k ids of its row; tokenized alone it may start otherwise than behind its
+        # prompt, then its labels would be wrong
+        if inputs["input_ids"][row, -len(ids) :].tolist() != ids:
             raise ValueError(f"row {row} does not end in its answer {completions[row]!r}: tokens merge at its border")
         labels_BK[row, -len(ids) :] = torch.tensor(ids)
-    return labels_BK
+    features = [torch.from_numpy(p.features) for p in prompts]
+    batch: Batch = {"inputs": inputs, "features": features, "labels": labels_BK}
+    if any(p.parts and p.completion for p in prompts):
+        batch["weights"] = _weights(labels_BK, prompts, tokenizer)
+    return batch
 
 
 def _weights(labels_BK: Tensor, prompts: Sequence[Prompt], tokenizer: Any) -> Tensor:
@@ -80,8 +69,8 @@ def _weights(labels_BK: Tensor, prompts: Sequence[Prompt], tokenizer: Any) -> Te
     """
     weights_BK = torch.ones(labels_BK.shape)
     for row, prompt in enumerate(prompts):
-        found = [(prompt.completion.find(words), weight) for words, weight in prompt.parts]
-        parts = sorted((start, weight) for start, weight in found if start >= 0)
+        starts = [(prompt.completion.find(words), weight) for words, weight in prompt.parts]
+        parts = sorted((start, weight) for start, weight in starts if start >= 0)
         texts = [prompt.completion[:start].rstrip() for start, _ in parts[1:]]
         # a part ends where the next begins: as many tokens in as the text before it has
         cuts = [len(tokenizer(text, add_special_tokens=False).input_ids) for text in texts]

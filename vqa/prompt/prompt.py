@@ -22,7 +22,7 @@ from ...grounding.vocabulary.citations import CITE, with_citations
 from ..families import GENERIC, Family
 
 Transform = Literal["", "blank", "flipped", "text_only"]
-"""What is done to images as they are read, in the words of the probes: nothing, mid-grey, mirrored, left out."""
+"""How images are changed as they are read, in the words of the probes: not at all, mid-grey, mirrored, left out."""
 GREY = (128, 128, 128)
 
 
@@ -30,8 +30,8 @@ GREY = (128, 128, 128)
 class Example:
     """What the model sees and, in training, what it should write. `target` None: there is nothing to learn from.
 
-    `evidence`: of the first picture, or of all, as `transform` leaves them. `other_paths`: further pictures, in the
-    order in which the instruction speaks of them; `transform`: see there, for all of them. `may_cite`: the settings
+    `evidence`: of the first image, or of all, as `transform` leaves them. `other_paths`: further images, in the order
+    in which the instruction names them; `transform`: see there, for all of them. `may_cite`: the settings
     decide whether the answer is to cite regions; False: it never is. `cited`: the target with its citations, of the
     evidence as it is shown and the numbers of its regions; None: regions of the phrases asked about, behind the target.
     `parts`: words that begin a part of the target, and what that part weighs in the loss beside the others; (): all
@@ -50,8 +50,8 @@ class Example:
     parts: tuple[tuple[str, float], ...] = ()
 
     @property
-    def pictures(self) -> tuple[Path, ...]:
-        """Every picture, in order."""
+    def image_paths(self) -> tuple[Path, ...]:
+        """The file of every image, in order."""
         return (self.image_path, *self.other_paths)
 
 
@@ -60,7 +60,7 @@ class Prompt:
     """An example as one family of models wants it.
 
     `text`: rendered chat up to where the answer begins; `completion`: the answer as the template closes it, empty
-    where there is no target. `images`: the picture, the others, overlays, crops. `features` float32[R, D + 8]: one
+    where there is no target. `images`: the first, the others, overlays, crops. `features` float32[R, D + 8]: one
     row for each `<region>` in the text, R = 0 unless the forms hold `tokens`. `sha256`: over text, pixels and features.
     `parts`: those of the example. `shown`: the evidence in it, as selected; whoever needs it takes it from here.
     """
@@ -90,19 +90,38 @@ def render(
     for more images than the family takes.
     """
     shown = select(example.evidence, settings)  # here alone: what comes after reads `Prompt.shown`
-    _refuse_special_tokens(example, shown, processor)
+    # a question that contains `<image>` or `<region>` would shift every placeholder after it
+    phrases = [phrase for image in shown.images for phrase in image.phrases]
+    written = "\n".join([example.instruction, example.target or "", *phrases])
+    written += "\n".join(region.phrase for region in shown.regions)
+    special = {*processor.tokenizer.all_special_tokens, getattr(processor, "image_token", REGION_TOKEN), REGION_TOKEN}
+    if contained := sorted(token for token in special if token and token in written):
+        problem = f"the text holds the special token {contained[0]!r}."
+        raise BadInput(problem, row=example.example_id, fix="take it out")
     images = _read_images(example, shown, settings, letterbox_px, family)
     words = _write_instruction(example, shown, settings, family.box_text(processor))
     question = [{"role": "user", "content": [{"type": "image"}] * len(images) + [{"type": "text", "text": words}]}]
     text = family.write(processor, question, True)
+    completion = ""
+    if (target := _target(example, shown, settings)) is not None:
+        answer = {"role": "assistant", "content": [{"type": "text", "text": target}]}
+        full = family.write(processor, [*question, answer], False)
+        # what the model learns must follow, token for token, on what it is later given
+        if not full.startswith(text):
+            raise BadInput("the chat template writes the prompt otherwise when an answer follows.", fix="another base")
+        completion = full[len(text) :]
     # one row for each placeholder that `_write_instruction` wrote, in the same order
     features = to_features(shown, settings, embedding_dim)
+    digest = hashlib.sha256(text.encode())
+    for image in images:
+        digest.update(repr(image.size).encode() + image.tobytes())
+    digest.update(np.ascontiguousarray(features).tobytes())
     return Prompt(
         text=text,
-        completion=_completion(_target(example, shown, settings), question, text, processor, family),
+        completion=completion,
         images=images,
         features=features,
-        sha256=_sha256(text, images, features),
+        sha256=digest.hexdigest(),
         shown=shown,
         parts=example.parts,
     )
@@ -114,7 +133,7 @@ def instruction_text(example: Example, settings: EvidenceSettings) -> str:
 
 
 def _write_instruction(example: Example, shown: Evidence, settings: EvidenceSettings, box_text: BoxText) -> str:
-    """Evidence lines, where there are any, the instruction, the wish for citations."""
+    """Evidence lines, where there are any, then the instruction, then the request for citations."""
     lines = to_text(shown, settings, box_text)
     head = "Evidence in the first image:" if example.other_paths and len(shown.images) == 1 else "Evidence:"
     text = f"{head}\n{lines}\n{example.instruction}" if lines else example.instruction
@@ -123,7 +142,7 @@ def _write_instruction(example: Example, shown: Evidence, settings: EvidenceSett
 
 
 def _target(example: Example, shown: Evidence, settings: EvidenceSettings) -> str | None:
-    """What is to be written, with citations where they are wanted."""
+    """The answer to learn, with citations where they are wanted."""
     if example.target is None or not (settings.cite and example.may_cite):
         return example.target
     if example.cited is not None:
@@ -137,7 +156,11 @@ def _read_images(
     """The images as they are changed, then those that the forms make of them."""
     if example.transform == "text_only" and not family.needs_image:
         return ()
-    images = [_change(read_image(path), example.transform) for path in example.pictures]
+    images = [read_image(path) for path in example.image_paths]
+    if example.transform == "flipped":
+        images = [ImageOps.mirror(image) for image in images]
+    elif example.transform:  # text only for a family that needs an image: it is as blank as for "blank"
+        images = [Image.new("RGB", image.size, GREY) for image in images]
     images += to_images(images, shown, settings)
     if family.max_images is not None and len(images) > family.max_images:
         raise BadInput(
@@ -148,39 +171,3 @@ def _read_images(
     if letterbox_px is None:
         return tuple(images)
     return tuple(Letterbox(image.size, letterbox_px).image(image) for image in images)
-
-
-def _change(image: Image.Image, transform: Transform) -> Image.Image:
-    if transform == "flipped":
-        return ImageOps.mirror(image)
-    return Image.new("RGB", image.size, GREY) if transform else image
-
-
-def _completion(target: str | None, question: list[dict[str, Any]], text: str, processor: Any, family: Family) -> str:
-    """What the template writes after the prompt when the answer is the target."""
-    if target is None:
-        return ""
-    answer = {"role": "assistant", "content": [{"type": "text", "text": target}]}
-    full = family.write(processor, [*question, answer], False)
-    # what the model learns must follow, token for token, on what it is later given
-    if not full.startswith(text):
-        raise BadInput("the chat template writes the prompt otherwise when an answer follows.", fix="another base")
-    return full[len(text) :]
-
-
-def _refuse_special_tokens(example: Example, shown: Evidence, processor: Any) -> None:
-    """A question that says `<image>` or `<region>` would shift every placeholder after it."""
-    phrases = [phrase for image in shown.images for phrase in image.phrases]
-    written = "\n".join([example.instruction, example.target or "", *phrases])
-    written += "\n".join(region.phrase for region in shown.regions)
-    special = {*processor.tokenizer.all_special_tokens, getattr(processor, "image_token", REGION_TOKEN), REGION_TOKEN}
-    if found := sorted(token for token in special if token and token in written):
-        raise BadInput(f"the text holds the special token {found[0]!r}.", row=example.example_id, fix="take it out")
-
-
-def _sha256(text: str, images: tuple[Image.Image, ...], features: NDArray[np.float32]) -> str:
-    digest = hashlib.sha256(text.encode())
-    for image in images:
-        digest.update(repr(image.size).encode() + image.tobytes())
-    digest.update(np.ascontiguousarray(features).tobytes())
-    return digest.hexdigest()

@@ -84,7 +84,7 @@ def align_adapter(
         mllm = load(settings, embedding_dim, vision=vision)
         align(mllm, examples, stages, work, region_examples)
         if processes().is_main_process:
-            pictures = {path for example in (*examples, *region_examples) for path in example.pictures}
+            pictures = {path for example in (*examples, *region_examples) for path in example.image_paths}
             with write_folder(folder) as partial:
                 mllm.save(partial, PLAIN)
                 write_learned(partial, pictures, start)

@@ -27,8 +27,8 @@ class TextForm(EvidenceForm):
 
     def list_missing(self, image: ImageEvidence) -> list[str]:
         """`cyst: not found`, for each phrase asked for."""
-        found = {region.phrase for region in image.regions}
-        return [f"{phrase}: not found" for phrase in image.phrases if phrase not in found]
+        present = {region.phrase for region in image.regions}
+        return [f"{phrase}: not found" for phrase in image.phrases if phrase not in present]
 
     def fill_silence(self, settings: EvidenceSettings) -> str:
         """Where the settings want it: nothing was asked for by name, and nothing was found."""

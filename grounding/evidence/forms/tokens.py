@@ -30,15 +30,16 @@ def token_features(evidence: Evidence, embedding_dim: int) -> NDArray[np.float32
 
     Regions of all images, as they are numbered, each with its place in its own.
     """
-    rows = [_features(region, part.size_px, embedding_dim) for part in evidence.images for region in part.regions]
+    rows = []
+    for image in evidence.images:
+        for region in image.regions:
+            box = region.box_xyxy_px / np.tile(np.array(image.size_px, np.float32), 2)
+            centre, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+            embedding = np.zeros(embedding_dim, np.float32) if region.embedding is None else region.embedding
+            # POSITION_DIM: 4 of the box + 2 of the centre + area + score
+            row = np.concatenate([embedding, box, centre, [sides.prod(), region.score]])
+            rows.append(row.astype(np.float32))
     return np.stack(rows) if rows else np.zeros((0, embedding_dim + POSITION_DIM), np.float32)
-
-
-def _features(region: Region, size_px: tuple[int, int], embedding_dim: int) -> NDArray[np.float32]:
-    box = region.box_xyxy_px / np.tile(np.array(size_px, np.float32), 2)
-    centre, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-    embedding = np.zeros(embedding_dim, np.float32) if region.embedding is None else region.embedding
-    return np.concatenate([embedding, box, centre, [sides.prod(), region.score]]).astype(np.float32)
 
 
 FORM = TokensForm()

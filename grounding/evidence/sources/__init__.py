@@ -41,18 +41,18 @@ class Query:
     ) -> "Query":
         """Of a prompt's images: `asked` of all, and of each what `vocabulary` has for its modality."""
         usual = vocabulary or {}
-        rows = [ImageQuery(image=s, asked=tuple(asked), usual=tuple(usual.get(s.modality, ()))) for s in images]
+        rows = [ImageQuery(image=i, asked=tuple(asked), usual=tuple(usual.get(i.modality, ()))) for i in images]
         return Query(images=tuple(rows))
 
     @property
     def first(self) -> ImageQuery:
-        """That of the first image."""
+        """The query of the first image."""
         return self.images[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegionCaches:
-    """Regions by image id: what the grounder found, and what is true."""
+    """Regions by image id: those of the grounder, and the true ones."""
 
     predicted: Mapping[str, Sequence[Region]]
     truth: Mapping[str, Sequence[Region]]
@@ -81,8 +81,8 @@ def gather_regions(
 
 
 def true_evidence(images: Iterable[AnnotatedImage]) -> Evidence:
-    """Every phrase that the set annotates on each image, with its true regions: what citations are held against."""
+    """Every phrase that the set annotates on each image, with its true regions: citations are scored against it."""
     rows = [
-        ImageEvidence(size_px=s.size_px, regions=tuple(true_regions(s, s.phrases)), phrases=s.phrases) for s in images
+        ImageEvidence(size_px=i.size_px, regions=tuple(true_regions(i, i.phrases)), phrases=i.phrases) for i in images
     ]
     return Evidence(source="oracle", images=tuple(rows))

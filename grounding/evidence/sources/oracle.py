@@ -1,4 +1,4 @@
-"""What is true: the upper bound of any grounder."""
+"""The true regions: the upper bound of any grounder."""
 
 from collections.abc import Sequence
 

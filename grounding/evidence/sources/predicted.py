@@ -1,4 +1,4 @@
-"""What the grounder found."""
+"""The regions of the grounder."""
 
 from collections.abc import Sequence
 

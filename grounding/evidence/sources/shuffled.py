@@ -14,27 +14,19 @@ from . import ImageQuery, Query, RegionCaches, gather_regions
 def gather_images(
     queries: Sequence[Query], caches: RegionCaches, settings: EvidenceSettings, seed: int
 ) -> list[list[ImageEvidence]]:
-    """For each image the regions of its donor, the same one for every query on the image."""
-    donors = _find_donors(queries, seed)
-
-    def take(query: ImageQuery) -> ImageEvidence:
-        donor = replace(query, image=donors[query.image.image_id])
-        own = ImageEvidence(size_px=query.image.size_px, phrases=query.asked)
-        return transplant(own, gather_regions(donor, caches.predicted, settings))
-
-    return [[take(image) for image in query.images] for query in queries]
-
-
-def _find_donors(queries: Sequence[Query], seed: int) -> dict[str, AnnotatedImage]:
-    """For each image, by its id, the one whose regions it is given: another first image of its modality.
-
-    Images that are never first are drawn for afterwards, so that the donors of first images do not depend on them.
-    """
+    """For each image the regions of its donor: another first image of its modality, the same one for every query."""
     first = {query.first.image.image_id: query.first.image for query in queries}
     every = {image.image.image_id: image.image for query in queries for image in query.images}
     rng, donor_of = np.random.default_rng(seed), dict[str, AnnotatedImage]()
+    # images that are never first are drawn for afterwards, so that the donors of first images do not depend on them
     for images in (list(first.values()), list(every.values()) if len(every) > len(first) else []):
         donors = derangement([annotated.modality for annotated in images], rng)
         drawn = {image.image_id: images[donor] for image, donor in zip(images, donors, strict=True)}
         donor_of = drawn | donor_of  # a first image keeps the donor of the first draw
-    return donor_of
+
+    def take(query: ImageQuery) -> ImageEvidence:
+        donor = replace(query, image=donor_of[query.image.image_id])
+        own = ImageEvidence(size_px=query.image.size_px, phrases=query.asked)
+        return transplant(own, gather_regions(donor, caches.predicted, settings))
+
+    return [[take(image) for image in query.images] for query in queries]

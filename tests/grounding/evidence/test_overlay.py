@@ -8,7 +8,7 @@ from PIL import Image, ImageColor
 
 from medglip.grounding.evidence.controls import mirror_evidence
 from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
-from medglip.grounding.evidence.forms.overlay import LEAST_SIDE_PX, PALETTE, draw_marks
+from medglip.grounding.evidence.forms.overlay import MIN_SIDE_PX, PALETTE, draw_marks
 from medglip.grounding.evidence.forms.text import sureness
 from medglip.grounding.evidence.render import to_images, to_text
 from medglip.grounding.types import Region
@@ -44,8 +44,8 @@ def test_marks_never_change_the_picture_and_keep_its_shape(evidence: Evidence) -
     for picture in marked:
         scale = picture.width // image.width
         assert picture.size == (image.width * scale, image.height * scale)
-        assert max(picture.size) >= LEAST_SIDE_PX
-        assert (max(image.size) < LEAST_SIDE_PX) or scale == 1
+        assert max(picture.size) >= MIN_SIDE_PX
+        assert (max(image.size) < MIN_SIDE_PX) or scale == 1
     assert to_images([image], evidence, EvidenceSettings(forms=("text",))) == []
 
 
