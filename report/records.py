@@ -74,7 +74,7 @@ def grounded_meta(
 def ground_text(
     text: str, evidence: Evidence, shown: Evidence, settings: EvidenceSettings, negation: Negation
 ) -> tuple[tuple[Sentence, ...], dict[str, Any]]:
-    """The sentences of a text with their regions in the first image; for `meta` how each came to them, if it may cite."""
+    """The sentences of a text with their regions in the first image; for `meta` how it came to them, if it may cite."""
     tree = load_labels()
     if not settings.cite:
         return ground_sentences(text, evidence.first.regions, tree, evidence.first.size_px, negation=negation), {}

@@ -88,14 +88,19 @@ def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[R
     folder = data_folder(settings.path)
     if _find_table(folder, "split") is None and (folder / r2gen.FILE).is_file():
         return r2gen.read_rows(folder, "mimic_cxr", skipped)
-    studies = _read_studies(folder)
+    tables: dict[str, Path] = {}
+    for kind in ("metadata", "split"):
+        if (table := _find_table(folder, kind)) is None:
+            fix = "it is part of MIMIC-CXR-JPG: put it into this folder"
+            raise BadInput("no such file.", file=folder / f"mimic-cxr-2.0.0-{kind}.csv.gz", fix=fix)
+        tables[kind] = table
+    studies = _read_studies(tables["split"], tables["metadata"])
     # Study id -> its labels 1, 0 or -1 (uncertain); those not mentioned are left out.
     labels: dict[str, dict[str, int]] = {}
     if chexpert := _find_table(folder, "chexpert"):
         for _, row in _read_table(chexpert, "chexpert"):
             values = {name: value for name, value in row.items() if value and name not in COLUMNS["chexpert"]}
             labels[row["study_id"]] = {name: round(float(value)) for name, value in values.items()}
-    file = _need_table(folder, "split")
     earlier = find_earlier([(study.subject, study.taken) for study in studies])
     # With a limit twice as many of each split are read, since some have no usable report.
     counts: Counter[str] = Counter()
@@ -110,7 +115,7 @@ def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[R
         prior = earlier[index]
         for needed in (index, prior):
             if needed is not None and needed not in built:
-                built[needed] = _to_row(studies[needed], folder, settings, file, labels, skipped)
+                built[needed] = _to_row(studies[needed], folder, settings, tables["split"], labels, skipped)
         if (row := built[index]) is not None:
             rows.append(replace(row, prior=None if prior is None else built[prior]))
     return rows
@@ -152,15 +157,14 @@ def _to_row(
 # --- csv files -------------------------------------------------------------------------------------------------------
 
 
-def _read_studies(folder: Path) -> list[_Study]:
+def _read_studies(file: Path, metadata: Path) -> list[_Study]:
     """Studies in the split file's order, images in the same, views and times from the metadata."""
     known = {
         row["dicom_id"]: (row["ViewPosition"], row["StudyDate"], row["StudyTime"])
-        for _, row in _read_table(_need_table(folder, "metadata"), "metadata")
+        for _, row in _read_table(metadata, "metadata")
     }
     studies: dict[str, _Study] = {}
     times: defaultdict[str, list[str]] = defaultdict(list)
-    file = _need_table(folder, "split")
     for number, row in _read_table(file, "split"):
         if (split := SPLITS.get(row["split"])) is None:
             problem = f"split is {row['split']!r}."
@@ -201,10 +205,3 @@ def _find_table(folder: Path, kind: str) -> Path | None:
     """The newest `mimic-cxr-*-<kind>.csv.gz` or .csv."""
     files = sorted([*folder.glob(f"mimic-cxr-*-{kind}.csv.gz"), *folder.glob(f"mimic-cxr-*-{kind}.csv")])
     return files[-1] if files else None
-
-
-def _need_table(folder: Path, kind: str) -> Path:
-    if (file := _find_table(folder, kind)) is None:
-        name = f"mimic-cxr-2.0.0-{kind}.csv.gz"
-        raise BadInput("no such file.", file=folder / name, fix="it is part of MIMIC-CXR-JPG: put it into this folder")
-    return file

@@ -14,25 +14,7 @@ and unverified: nobody has read it. Needs highdicom.
 from pathlib import Path
 
 import numpy as np
-from highdicom.sr import (
-    AlgorithmIdentification,
-    CodedConcept,
-    ComprehensiveSR,
-    DeviceObserverIdentifyingAttributes,
-    FindingSite,
-    ImageRegion,
-    Measurement,
-    MeasurementReport,
-    MeasurementsAndQualitativeEvaluations,
-    ObservationContext,
-    ObserverContext,
-    PlanarROIMeasurementsAndQualitativeEvaluations,
-    RelationshipTypeValues,
-    SourceImageForMeasurementGroup,
-    SourceImageForRegion,
-    TextContentItem,
-    TrackingIdentifier,
-)
+from highdicom import sr
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
@@ -47,7 +29,7 @@ def write_sr(report: GroundedReport, source: Path, out: Path) -> Path:
     """Write the report about the DICOM file `source`; returns `out`. Raises `BadInput` for a source it cannot name."""
     about = read_source(source, report)
     with silence(source):
-        document = ComprehensiveSR(
+        document = sr.ComprehensiveSR(
             evidence=[about.header],
             content=_make_content(report, about)[0],
             series_instance_uid=generate_uid(),
@@ -63,25 +45,25 @@ def write_sr(report: GroundedReport, source: Path, out: Path) -> Path:
     return out
 
 
-def _make_content(report: GroundedReport, source: DicomSource) -> MeasurementReport:
+def _make_content(report: GroundedReport, source: DicomSource) -> sr.MeasurementReport:
     """TID 1500, which is extensible: the sentences follow as text items of its root."""
-    device = DeviceObserverIdentifyingAttributes(
+    device = sr.DeviceObserverIdentifyingAttributes(
         uid=generate_uid(entropy_srcs=list(software_facts(report).values())),
         name="medglip",
         model_name=report.model or None,
     )
-    observer = ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
+    observer = sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
     regions = [_describe_region(report, source, number, region) for number, region in enumerate(report.all_regions, 1)]
     # TID 1500 does not go without a group: without regions it is TID 1501, that says so of the whole image.
-    count = CodedConcept("num-regions", SCHEME, "Number of regions")
-    no_region = MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(tracking_uid(report, source, 0), "image"),
-        source_images=[SourceImageForMeasurementGroup(source.header.SOPClassUID, source.header.SOPInstanceUID)],
-        measurements=[Measurement(name=count, value=0, unit=codes.UCUM.NoUnits)],
+    count = sr.CodedConcept("num-regions", SCHEME, "Number of regions")
+    no_region = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(tracking_uid(report, source, 0), "image"),
+        source_images=[sr.SourceImageForMeasurementGroup(source.header.SOPClassUID, source.header.SOPInstanceUID)],
+        measurements=[sr.Measurement(name=count, value=0, unit=codes.UCUM.NoUnits)],
     )
-    content = MeasurementReport(
-        observation_context=ObservationContext(observer_device_context=observer),
-        procedure_reported=CodedConcept("363679005", "SCT", "Imaging procedure"),
+    content = sr.MeasurementReport(
+        observation_context=sr.ObservationContext(observer_device_context=observer),
+        procedure_reported=sr.CodedConcept("363679005", "SCT", "Imaging procedure"),
         imaging_measurements=regions or [no_region],
         title=codes.DCM.ImagingMeasurementReport,
     )
@@ -94,29 +76,29 @@ def _make_content(report: GroundedReport, source: DicomSource) -> MeasurementRep
         if report.support(index) == "neither":
             texts.append((codes.DCM.Comment, f"Sentence {index + 1} rests on no region, cited or found."))
     for name, value in texts:
-        item = TextContentItem(name=name, value=value, relationship_type=RelationshipTypeValues.CONTAINS)
+        item = sr.TextContentItem(name=name, value=value, relationship_type=sr.RelationshipTypeValues.CONTAINS)
         content[0].ContentSequence.append(item)
     return content
 
 
 def _describe_region(
     report: GroundedReport, source: DicomSource, number: int, region: Region
-) -> PlanarROIMeasurementsAndQualitativeEvaluations:
+) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     laterality = side(region.phrase)
     frames = None if source.frame is None else [source.frame]
-    image = SourceImageForRegion(source.header.SOPClassUID, source.header.SOPInstanceUID, frames)
-    score = CodedConcept("score", SCHEME, "Score")
-    algorithm = AlgorithmIdentification(
+    image = sr.SourceImageForRegion(source.header.SOPClassUID, source.header.SOPInstanceUID, frames)
+    score = sr.CodedConcept("score", SCHEME, "Score")
+    algorithm = sr.AlgorithmIdentification(
         name=report.grounder or "medglip", version=report.versions.get("medglip", "unknown")
     )
     # (column, row) of the box's closed outline: its first corner comes again at the end
     x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
     outline_52 = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])
-    return PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(tracking_uid(report, source, number), f"region {number}"),
-        referenced_region=ImageRegion("POLYLINE", outline_52, image),
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(tracking_uid(report, source, number), f"region {number}"),
+        referenced_region=sr.ImageRegion("POLYLINE", outline_52, image),
         finding_type=concept(region.phrase),
-        finding_sites=[FindingSite(concept(region.phrase), laterality)] if laterality else None,
+        finding_sites=[sr.FindingSite(concept(region.phrase), laterality)] if laterality else None,
         algorithm_id=algorithm,
-        measurements=[Measurement(name=score, value=round(region.score, 4), unit=codes.UCUM.NoUnits)],
+        measurements=[sr.Measurement(name=score, value=round(region.score, 4), unit=codes.UCUM.NoUnits)],
     )

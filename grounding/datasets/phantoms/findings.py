@@ -4,6 +4,7 @@ Each takes the canvas, a centre and a radius in units of the side, paints, and r
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,11 +14,28 @@ Centre = tuple[float, float]
 Rng = np.random.Generator
 
 
-def nodule(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
-    """Round, dense, sharp."""
-    depth = canvas.blob(centre, (radius, radius * rng.uniform(0.9, 1.1)), rng.uniform(0, 3), wobble(rng, 0.04))
-    canvas.paint(0.95 * soft(depth, 0.012), 0.88)
-    return depth
+@dataclass(frozen=True)
+class Spot:
+    """The painter of a finding that is one shape in one colour; `width`, `height`: of the radius, a pair is drawn from.
+
+    `edge`: how ragged, in `waves` waves; `alpha` and `softness` of its border.
+    """
+
+    width: float
+    height: float | tuple[float, float]
+    edge: float
+    alpha: float
+    softness: float
+    colour: float | tuple[float, float, float]
+    waves: int = 4
+
+    def __call__(self, canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
+        """Paint it. The order of the draws is part of the data set: height, angle, edge."""
+        tall = rng.uniform(*self.height) if isinstance(self.height, tuple) else self.height
+        angle, edge = rng.uniform(0, 3), wobble(rng, self.edge, self.waves)
+        depth = canvas.blob(centre, (self.width * radius, tall * radius), angle, edge)
+        canvas.paint(self.alpha * soft(depth, self.softness), self.colour)
+        return depth
 
 
 def opacity(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
@@ -25,20 +43,6 @@ def opacity(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     depth = canvas.blob(centre, (1.6 * radius, 2.2 * radius), rng.uniform(-0.4, 0.4), wobble(rng, 0.12))
     haze = np.clip(0.8 + 0.08 * canvas.cloud(rng, 14), 0, 1)
     canvas.paint(haze * soft(depth, 0.05), 0.68)
-    return depth
-
-
-def cyst(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
-    """Round, dark, even."""
-    depth = canvas.blob(centre, (radius, radius * rng.uniform(0.88, 1.12)), rng.uniform(0, 3), wobble(rng, 0.03))
-    canvas.paint(soft(depth, 0.012), 0.13)
-    return depth
-
-
-def calcification(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
-    """White, jagged."""
-    depth = canvas.blob(centre, (1.2 * radius, radius), rng.uniform(0, 3), wobble(rng, 0.13, waves=6))
-    canvas.paint(soft(depth, 0.008), 1.0)
     return depth
 
 
@@ -50,26 +54,12 @@ def tumor(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     return depth
 
 
-def infarct(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
-    """Bright, even, of irregular and longish shape."""
-    depth = canvas.blob(centre, (1.6 * radius, 0.95 * radius), rng.uniform(0, 3), wobble(rng, 0.14))
-    canvas.paint(0.95 * soft(depth, 0.02), 0.9)
-    return depth
-
-
 def gallstone(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     """White, with a dark shadow behind it that is no part of it."""
     depth = canvas.blob(centre, (1.1 * radius, radius), 0, wobble(rng, 0.04))
     shadow = soft(0.8 * radius - np.abs(canvas.x - centre[0]), 0.02) * (canvas.y > centre[1])
     canvas.shade(1 - 0.8 * shadow)
     canvas.paint(soft(depth, 0.01), 0.97)
-    return depth
-
-
-def hemangioma(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
-    """Bright, even, lobed, without a shadow."""
-    depth = canvas.blob(centre, (1.35 * radius, 1.15 * radius), rng.uniform(0, 3), wobble(rng, 0.1))
-    canvas.paint(0.9 * soft(depth, 0.02), 0.78)
     return depth
 
 
@@ -96,26 +86,12 @@ def ulcer(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     return depth
 
 
-def nevus(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
-    """Round, even, light brown."""
-    depth = canvas.blob(centre, (1.1 * radius, radius), rng.uniform(0, 3), wobble(rng, 0.03))
-    canvas.paint(0.85 * soft(depth, 0.02), (0.53, 0.31, 0.19))
-    return depth
-
-
 def melanoma(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     """Large, ragged, nearly black, in several colours."""
     depth = canvas.blob(centre, (1.75 * radius, 1.35 * radius), rng.uniform(0, 3), wobble(rng, 0.2, waves=6))
     patch = np.clip(0.5 + 0.5 * canvas.cloud(rng, 12), 0, 1)[..., None]
     colour = patch * np.array([0.29, 0.17, 0.12], np.float32) + (1 - patch) * np.array([0.1, 0.08, 0.13], np.float32)
     canvas.paint(0.95 * soft(depth, 0.015), colour)
-    return depth
-
-
-def hemorrhage(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
-    """Dark red, blotted."""
-    depth = canvas.blob(centre, (1.25 * radius, radius), rng.uniform(0, 3), wobble(rng, 0.12))
-    canvas.paint(0.92 * soft(depth, 0.015), (0.3, 0.02, 0.03))
     return depth
 
 
@@ -127,7 +103,20 @@ def exudate(canvas: Canvas, centre: Centre, radius: float, rng: Rng) -> Field:
     return depth
 
 
-_GREY = (nodule, opacity, cyst, calcification, tumor, infarct, gallstone, hemangioma)
-_COLOUR = (polyp, ulcer, nevus, melanoma, hemorrhage, exudate)
-PAINTERS: dict[str, Callable[[Canvas, Centre, float, Rng], Field]] = {p.__name__: p for p in (*_GREY, *_COLOUR)}
+PAINTERS: dict[str, Callable[[Canvas, Centre, float, Rng], Field]] = {
+    "nodule": Spot(1, (0.9, 1.1), 0.04, 0.95, 0.012, 0.88),  # round, dense, sharp
+    "opacity": opacity,
+    "cyst": Spot(1, (0.88, 1.12), 0.03, 1, 0.012, 0.13),  # round, dark, even
+    "calcification": Spot(1.2, 1, 0.13, 1, 0.008, 1.0, waves=6),  # white, jagged
+    "tumor": tumor,
+    "infarct": Spot(1.6, 0.95, 0.14, 0.95, 0.02, 0.9),  # bright, even, of irregular and longish shape
+    "gallstone": gallstone,
+    "hemangioma": Spot(1.35, 1.15, 0.1, 0.9, 0.02, 0.78),  # bright, even, lobed, without a shadow
+    "polyp": polyp,
+    "ulcer": ulcer,
+    "nevus": Spot(1.1, 1, 0.03, 0.85, 0.02, (0.53, 0.31, 0.19)),  # round, even, light brown
+    "melanoma": melanoma,
+    "hemorrhage": Spot(1.25, 1, 0.12, 0.92, 0.015, (0.3, 0.02, 0.03)),  # dark red, blotted
+    "exudate": exudate,
+}
 """The painter of each finding, by its label."""
