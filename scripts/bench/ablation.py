@@ -13,8 +13,8 @@ import typer
 
 from ...eval.compare import compare_runs
 from ...eval.records import read_records
-from ...eval.score import EvalSettings, score
-from ...eval.table import by_metric, comparisons_text, table
+from ...eval.settings import EvalSettings
+from ...eval.table import comparisons_text
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
 from ...grounding.files import write_atomic
@@ -25,6 +25,8 @@ from ...grounding.training.settings import GroundingSettings
 from ..inference.evaluate_coco import predict
 from ..pipeline.pipeline import Pipeline
 from ..recipe import Recipe
+from .rehearsal import score_table
+from .timing import Threads
 
 FULL = "full"
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
@@ -38,14 +40,13 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 }
 """Changes to the recipe's settings; `always descriptions` is asked with descriptions, too."""
 FILES = ("records.jsonl", "seconds.json")
-METRICS = ("ap50", "miou", "dice", "presence_auroc")
 
 
 def main(
     recipe: Annotated[Path, typer.Argument(help="Its region sets and the settings of the full core")],
     steps: Annotated[int, typer.Option(help="Steps of each training")] = 300,
     only: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(VARIANTS)}; repeat it")] = None,
-    threads: Annotated[int, typer.Option(help="CPU threads")] = 2,
+    threads: Threads = 2,
     seed: Annotated[int, typer.Option(help="Seed of weights, draws and intervals")] = 0,
     out: Annotated[Path, typer.Option(help="Trainings, records and the table; a second call goes on there")] = Path(
         "runs/ablation"
@@ -57,12 +58,11 @@ def main(
     folders = {name: out / name.lower().replace(" ", "-") for name in VARIANTS}
     for name in only or VARIANTS:
         _train_and_predict(pipeline, name, steps, seed, folders[name])
-    is_done = {name: all((folder / file).exists() for file in FILES) for name, folder in folders.items()}
-    done = [name for name in VARIANTS if is_done[name]]
+    # also those of earlier calls
+    done = [name for name, folder in folders.items() if all((folder / file).exists() for file in FILES)]
     records = {name: read_records([folders[name] / FILES[0]], "grounding") for name in done}
     settings = EvalSettings(seed=seed, strata=False)
-    scores = {name: score(records[name], "grounding", settings).metrics for name in done}
-    typer.echo(table(by_metric(scores, METRICS), "markdown", "core") + "\n")
+    typer.echo(score_table(records, settings, "core") + "\n")
     cpu = {name: json.loads((folders[name] / FILES[1]).read_text())["cpu"] for name in done}
     typer.echo("CPU seconds: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in cpu.items()))
     if FULL in done and len(done) > 1:

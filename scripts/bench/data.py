@@ -2,7 +2,7 @@
 
 python -m medglip.scripts.bench.data --rows 100000 --rows 1000000 --workers 2
 
-The rows are synthetic: two sets of tiny pictures of noise, two regions each, one with a mask; every 50th picture of the
+The rows are synthetic: two sets of tiny images of noise, two regions each, one with a mask; every 50th image of the
 second set is a copy of one of the first and has to go.
 """
 
@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +31,7 @@ _GOAL = 5_300_000
 
 
 def write_set(folder: Path, count: int) -> None:
-    """So many rows in the layout `built`, with pictures inside, from the folder's name and the row's number alone."""
+    """So many rows in the layout `built`, with images inside, from the folder's name and the row's number alone."""
     folder.mkdir(parents=True)
     schema = BUILT_FEATURES.arrow_schema
     chunks = -(-count // _CHUNK)
@@ -39,16 +39,25 @@ def write_set(folder: Path, count: int) -> None:
     for shard in range(num_shards):
         with pq.ParquetWriter(folder / shard_name(shard, num_shards), schema) as writer:
             for chunk in range(shard * _SHARD_CHUNKS, min((shard + 1) * _SHARD_CHUNKS, chunks)):
-                numbers = range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, count))
-                writer.write_table(_rows(folder.name, chunk, numbers, schema))
+                rows = _rows(folder.name, chunk, range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, count)))
+                writer.write_table(pa.Table.from_pylist(rows, schema))
 
 
-def _rows(name: str, chunk: int, numbers: range, schema: pa.Schema) -> pa.Table:
+def _rows(name: str, chunk: int, numbers: range) -> list[dict[str, Any]]:
     mask = {"size": [SIDE_PX, SIDE_PX], "counts": [39, 4, 8, 4, 89]}
-    region = {"phrase": "liver", "box_xyxy_px": [2, 2, 9, 9], "score": 1.0, "path": [], "mask_rle": mask}
-    plain = {"phrase": "spleen", "box_xyxy_px": [1, 1, 6, 8], "score": 1.0, "path": [], "mask_rle": None}
-    pictures = _pictures(["first", "second"].index(name), chunk)
-    rows = [
+    liver = {"phrase": "liver", "box_xyxy_px": [2, 2, 9, 9], "score": 1.0, "path": [], "mask_rle": mask}
+    spleen = {"phrase": "spleen", "box_xyxy_px": [1, 1, 6, 8], "score": 1.0, "path": [], "mask_rle": None}
+    length = SIDE_PX**2 * 3
+    first, pixels = (
+        np.random.default_rng([k, chunk]).integers(0, 256, (_CHUNK, length), np.uint8)
+        for k in (0, ["first", "second"].index(name))
+    )
+    # the second set repeats some images of the first, which the build has to find
+    pixels[::COPY_EVERY] = first[::COPY_EVERY]
+    # uncompressed BMP, written by hand: an encoder would take longer than the build
+    header = b"BM" + np.array([54 + length, 0, 54, 40, SIDE_PX, SIDE_PX], "<u4").tobytes()
+    header += np.array([1, 24], "<u2").tobytes() + np.array([0, length, 2835, 2835, 0, 0], "<u4").tobytes()
+    return [
         {
             "image_id": f"{name}/{number}",
             "image_path": f"{number}.bmp",
@@ -58,37 +67,26 @@ def _rows(name: str, chunk: int, numbers: range, schema: pa.Schema) -> pa.Table:
             "split": "",
             "size_px": [SIDE_PX, SIDE_PX],
             "phrases": ["liver", "spleen"],
-            "regions": [region, plain],
-            "image": {"bytes": picture, "path": f"{number}.bmp"},
+            "regions": [liver, spleen],
+            "image": {"bytes": header + row.tobytes(), "path": f"{number}.bmp"},
             "licence": "synthetic",
         }
-        for number, picture in zip(numbers, pictures, strict=False)
+        for number, row in zip(numbers, pixels, strict=False)
     ]
-    return pa.Table.from_pylist(rows, schema)
 
 
-def _pictures(number: int, chunk: int) -> list[bytes]:
-    """Noise as uncompressed BMP, written by hand: an encoder would take longer than the build."""
-    pixels = [
-        np.random.default_rng([k, chunk]).integers(0, 256, (_CHUNK, SIDE_PX**2 * 3), np.uint8) for k in (0, number)
-    ]
-    # the second set repeats some images of the first, which the build has to find
-    pixels[1][::COPY_EVERY] = pixels[0][::COPY_EVERY]
-    length = SIDE_PX**2 * 3
-    header = b"BM" + np.array([54 + length, 0, 54, 40, SIDE_PX, SIDE_PX], "<u4").tobytes()
-    header += np.array([1, 24], "<u2").tobytes() + np.array([0, length, 2835, 2835, 0, 0], "<u4").tobytes()
-    return [header + row.tobytes() for row in pixels[1]]
-
-
-def measure(folder: Path, workers: int) -> tuple[float, int, int, float, float]:
-    """Build both sets; seconds, rows kept, copies left out, peak MiB of this process and of its largest worker."""
+def measure(folder: Path, workers: int) -> tuple[float, str, float]:
+    """Build both sets; seconds, what there is to say of it, and the peak MiB of this process."""
     sources = tuple(SourceSettings(layout="built", path=str(folder / name)) for name in ("first", "second"))
     settings = BuildSettings(name="bench", out_dir=folder / "out", sources=sources, shard_rows=20_000)
     start = time.perf_counter()
     facts = build(settings, workers)
     seconds = time.perf_counter() - start
-    peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return seconds, facts.kept, sum(facts.excluded.values()), peaks[0], peaks[1]
+    peak, worker = (
+        resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    left_out = f"{sum(facts.excluded.values())} copies left out"
+    return seconds, f"{facts.kept} kept,\n  {left_out}; peak {peak:.0f} MiB, of a worker {worker:.0f} MiB", peak
 
 
 def main(
@@ -96,17 +94,17 @@ def main(
     workers: Annotated[int, typer.Option(help="Processes")] = 2,
 ) -> None:
     """Print rows a second and peak memory for each number of rows, and both for 5.3 million."""
-    found: list[tuple[int, float, float]] = []
+    builds: list[tuple[int, float, float]] = []
     for count in rows:
         with TemporaryDirectory() as name, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
             for part in ("first", "second"):
                 write_set(Path(name) / part, count // 2)
-            seconds, kept, left_out, main_mib, worker_mib = fresh.submit(measure, Path(name), workers).result()
-        found.append((count, seconds, main_mib))
-        print(f"{count} rows, {workers} workers: {seconds:.0f} s, {count / seconds:.0f} rows/s, {kept} kept,")
-        print(f"  {left_out} copies left out; peak {main_mib:.0f} MiB, of a worker {worker_mib:.0f} MiB", flush=True)
-    if len(found) > 1:
-        (small, _, low), (large, seconds, high) = found[0], found[-1]
+            # a fresh process for each, whose peak memory is that of this build alone
+            seconds, text, peak = fresh.submit(measure, Path(name), workers).result()
+        builds.append((count, seconds, peak))
+        print(f"{count} rows, {workers} workers: {seconds:.0f} s, {count / seconds:.0f} rows/s, {text}", flush=True)
+    if len(builds) > 1:
+        (small, _, low), (large, seconds, high) = builds[0], builds[-1]
         slope = (high - low) / (large - small)
         hours = _GOAL / large * seconds / 3600
         print(f"{slope * 2**20:.0f} bytes a row; {_GOAL} rows: {high + slope * (_GOAL - large):.0f} MiB, {hours:.1f} h")

@@ -25,45 +25,19 @@ _LEXICAL = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     """Seconds of one call, and what it gave."""
-    start = time.perf_counter()
-    found = work()
-    return time.perf_counter() - start, found
+    start = time.perf_counter()  # not the clock of `timing`: torch would count in the memory that is measured
+    result = work()
+    return time.perf_counter() - start, result
 
 
 def bench_vqa(count: int, num_clusters: int, resamples: int) -> None:
-    """Records on disk -> scores with intervals and strata, in a process of its own, whose memory is said."""
+    """Records on disk -> scores with intervals and strata, in a process of its own, whose memory is printed, too."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "vqa.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in vqa_rows(count, num_clusters)))
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             seconds, megabytes = pool.apply(_score_vqa, (path, resamples))
     print(f"{count} VQA records, {num_clusters} clusters, {resamples} resamples: {seconds:.1f} s, {megabytes:.0f} MiB")
-
-
-def vqa_rows(count: int, num_clusters: int) -> list[dict[str, Any]]:
-    """Synthetic answers of three modalities and four question types, half of them right."""
-    rng = np.random.default_rng(0)
-    rows = []
-    for number in range(count):
-        is_closed, is_right = rng.random(2) < 0.5
-        answer = "yes" if is_closed else " ".join(rng.choice(WORDS, 3))
-        rows.append(
-            {
-                "id": str(number),
-                "dataset": "bench",
-                "split": "test",
-                "task": "vqa",
-                "image_id": str(number % num_clusters),
-                "cluster_id": str(number % num_clusters),
-                "question": " ".join(rng.choice(WORDS, 8)) + "?",
-                "answer": answer,
-                "answer_type": "closed" if is_closed else "open",
-                "prediction": answer if is_right else "no " + " ".join(rng.choice(WORDS, 2)),
-                "evidence": "none",
-                "meta": {"modality": ("ct", "mr", "xray")[number % 3], "question_type": str(number % 4)},
-            }
-        )
-    return rows
 
 
 def _score_vqa(path: Path, resamples: int) -> tuple[float, float]:
@@ -74,16 +48,46 @@ def _score_vqa(path: Path, resamples: int) -> tuple[float, float]:
     return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def vqa_rows(count: int, num_clusters: int) -> list[dict[str, Any]]:
+    """Synthetic answers of three modalities and four question types, half of them right."""
+    rng = np.random.default_rng(0)
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        is_closed, is_right = rng.random(2) < 0.5
+        answer, image_id = "yes" if is_closed else " ".join(rng.choice(WORDS, 3)), str(number % num_clusters)
+        row: dict[str, Any] = {"id": str(number), "dataset": "bench", "split": "test", "task": "vqa", "answer": answer}
+        row |= {"image_id": image_id, "cluster_id": image_id, "question": " ".join(rng.choice(WORDS, 8)) + "?"}
+        row |= {"answer_type": "closed" if is_closed else "open", "evidence": "none"}
+        row["prediction"] = answer if is_right else "no " + " ".join(rng.choice(WORDS, 2))
+        row["meta"] = {"modality": ("ct", "mr", "xray")[number % 3], "question_type": str(number % 4)}
+        rows.append(row)
+    return rows
+
+
 def bench_report(count: int, resamples: int, is_java: bool) -> None:
     """All lexical metrics with intervals, beside pycocoevalcap's own pipeline without any."""
+    from pycocoevalcap.bleu.bleu import Bleu
+    from pycocoevalcap.cider.cider import Cider
+    from pycocoevalcap.rouge.rouge import Rouge
+
     from ...eval.metrics.text.lexical import report_measures
+    from ...eval.metrics.text.tokenize import tokenize
     from ...eval.statistics.bootstrap import estimates
 
     references, predictions = report_texts(count)
-    theirs, wanted = timed(lambda: pycocoevalcap_scores(predictions, references))
+
+    def score_theirs() -> list[float]:
+        """Pycocoevalcap as people call it, on lower-cased text."""
+        truth, written = (
+            {n: [text] for n, text in enumerate(tokenize(texts, "lower"))} for texts in (references, predictions)
+        )
+        bleu = Bleu(4).compute_score(truth, written, verbose=0)[0]
+        return [*bleu, *(scorer.compute_score(truth, written)[0] for scorer in (Rouge(), Cider()))]
+
+    theirs, expected = timed(score_theirs)
     clusters = [str(number) for number in range(count)]
-    ours, found = timed(lambda: estimates(report_measures(predictions, references), clusters, resamples=resamples))
-    far = max(abs(found[name].value - value) for name, value in wanted.items())
+    ours, scores = timed(lambda: estimates(report_measures(predictions, references), clusters, resamples=resamples))
+    far = max(abs(scores[name].value - float(value)) for name, value in zip(_LEXICAL, expected, strict=True))
     print(f"{count} reports: ours with {resamples} resamples {ours:.1f} s, pycocoevalcap without {theirs:.1f} s,")
     print(f"  ratio {theirs / ours:.2f}, largest difference {far:.1e}")
     if is_java:
@@ -105,22 +109,6 @@ def report_texts(count: int) -> tuple[list[str], list[str]]:
     return references, predictions
 
 
-def pycocoevalcap_scores(predictions: list[str], references: list[str]) -> dict[str, float]:
-    """Pycocoevalcap as people call it, on lower-cased text."""
-    from pycocoevalcap.bleu.bleu import Bleu
-    from pycocoevalcap.cider.cider import Cider
-    from pycocoevalcap.rouge.rouge import Rouge
-
-    from ...eval.metrics.text.tokenize import tokenize
-
-    wanted, found = (
-        {n: [text] for n, text in enumerate(tokenize(texts, "lower"))} for texts in (references, predictions)
-    )
-    bleu = Bleu(4).compute_score(wanted, found, verbose=0)[0]
-    others = [scorer.compute_score(wanted, found)[0] for scorer in (Rouge(), Cider())]
-    return {name: float(value) for name, value in zip(_LEXICAL, [*bleu, *others], strict=True)}
-
-
 def bench_ap(num_images: int, num_boxes: int, resamples: int) -> None:
     """Average precision of COCO files, beside pycocotools."""
     from pycocotools.coco import COCO
@@ -129,29 +117,28 @@ def bench_ap(num_images: int, num_boxes: int, resamples: int) -> None:
     from ...eval.metrics.detection.average_precision import coco_stats
     from ...eval.tasks.coco import score_coco
 
-    truth, found = coco_rows(num_images, num_boxes)
+    truth, predicted = coco_rows(num_images, num_boxes)
 
-    def theirs() -> list[float]:
+    def score_theirs() -> list[float]:
         reference = COCO()
         reference.dataset = truth  # pyright: ignore[reportAttributeAccessIssue]
         reference.createIndex()
-        results = reference.loadRes([dict(row) for row in found])  # pyright: ignore[reportArgumentType]
+        results = reference.loadRes([dict(row) for row in predicted])  # pyright: ignore[reportArgumentType]
         evaluation = COCOeval(reference, results, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
         return list(evaluation.stats)
 
-    slow, wanted = timed(theirs)
-    fast, values = timed(lambda: coco_stats(truth, found, "bbox"))
-    far = max(abs(a - b) for a, b in zip(values, wanted, strict=True))
-    print(
-        f"{num_images} images, {num_boxes} boxes: ours {fast:.1f} s, pycocotools {slow:.1f} s, ratio {slow / fast:.2f}"
-    )
+    theirs, expected = timed(score_theirs)
+    ours, values = timed(lambda: coco_stats(truth, predicted, "bbox"))
+    far = max(abs(a - b) for a, b in zip(values, expected, strict=True))
+    print(f"{num_images} images, {num_boxes} boxes: ours {ours:.1f} s, pycocotools {theirs:.1f} s,", end=" ")
+    print(f"ratio {theirs / ours:.2f}")
     with TemporaryDirectory() as folder:
         references, predictions = Path(folder) / "references.json", Path(folder) / "predictions.json"
         references.write_text(json.dumps(truth))
-        predictions.write_text(json.dumps(found))
+        predictions.write_text(json.dumps(predicted))
         settings = EvalSettings(resamples=resamples, strata=False)
         whole, _ = timed(lambda: score_coco(references, predictions, "bbox", settings))
     print(f"  largest difference of the twelve numbers {far:.1e}; files to table with intervals {whole:.1f} s")
@@ -165,19 +152,16 @@ def coco_rows(num_images: int, num_boxes: int) -> tuple[dict[str, Any], list[dic
     boxes = np.concatenate([corners, sides], 1)
     shaken = boxes * rng.uniform(0.85, 1.15, boxes.shape)
     categories = rng.integers(1, 11, num_boxes)
-    said = np.where(rng.random(num_boxes) < 0.8, categories, rng.integers(1, 11, num_boxes))
-    truths = [
-        {"id": n + 1, "image_id": int(images[n]), "category_id": int(categories[n]), "bbox": boxes[n].tolist()}
-        | {"area": float(sides[n].prod()), "iscrowd": 0}
-        for n in range(num_boxes)
-    ]
-    found = [
-        {"image_id": int(images[n]), "category_id": int(said[n]), "bbox": shaken[n].tolist(), "score": rng.random()}
-        for n in range(num_boxes)
-    ]
+    guesses = np.where(rng.random(num_boxes) < 0.8, categories, rng.integers(1, 11, num_boxes))
+    truths, predicted = [], []
+    for n, image in enumerate(images.tolist()):
+        truth = {"id": n + 1, "image_id": image, "category_id": int(categories[n]), "bbox": boxes[n].tolist()}
+        truths.append(truth | {"area": float(sides[n].prod()), "iscrowd": 0})
+        guess = {"image_id": image, "category_id": int(guesses[n]), "bbox": shaken[n].tolist(), "score": rng.random()}
+        predicted.append(guess)
     names = [{"id": number, "name": f"finding {number}"} for number in range(1, 11)]
     sizes = [{"id": n, "width": 512, "height": 512} for n in range(num_images)]
-    return {"images": sizes, "annotations": truths, "categories": names}, found
+    return {"images": sizes, "annotations": truths, "categories": names}, predicted
 
 
 def bench(

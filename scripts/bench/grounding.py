@@ -1,15 +1,16 @@
-"""Our core against MM-Grounding-DINO, both untrained, of equal size, on the same pictures.
+"""Our core against MM-Grounding-DINO, both untrained, of equal size, on the same images.
 
 python -m medglip.scripts.bench.grounding speed
 python -m medglip.scripts.bench.grounding memory
 MEDGLIP_DATA=... python -m medglip.scripts.bench.grounding train recipes/real_small.yaml --minutes 15
 """
 
-import json
 import multiprocessing
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -24,7 +25,6 @@ from ...grounding.bad_input import Skipped
 from ...grounding.datasets.load import load_images
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of, words_of
-from ...grounding.files import write_atomic
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.zero_shot import ZeroShotSettings
@@ -41,21 +41,16 @@ from ...grounding.types import AnnotatedImage
 from ..inference.evaluate_coco import MAX_PER_PHRASE, predict
 from ..recipe import Recipe
 from .step import four_boxes
-from .timing import fastest
+from .timing import Json, Threads, fastest, write_figures
 from .untrained_dino import DinoSizes, build_dino
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 RATES = (2e-4, 5e-4, 1e-3)
 """Of which MM-Grounding-DINO is given its best."""
+NAMES = ("ours", "mm-grounding-dino")
 PHRASES = ["left lung", "right lung", "heart", "nodule"]
-Out = Annotated[Path | None, typer.Option("--json", help="Write the figures there")]
-Threads = Annotated[int, typer.Option(help="CPU threads")]
 Size = Annotated[int, typer.Option(help="Side of the square input in pixels")]
-
-
-def main() -> None:
-    """Entry: `train`, `speed` or `memory`."""
-    app()
+Batch = Annotated[int, typer.Option(help="Images at once")]
 
 
 @app.command("train")
@@ -65,7 +60,7 @@ def train_both(
     threads: Threads = 2,
     max_val: Annotated[int, typer.Option(help="Images of split val that are scored")] = 200,
     seed: Annotated[int, typer.Option(help="Seed of data, weights and draws")] = 0,
-    out: Out = None,
+    out: Json = None,
 ) -> None:
     """AP50 on images not seen, after equal CPU minutes: ours, and the best of three rates of MM-Grounding-DINO.
 
@@ -76,37 +71,30 @@ def train_both(
     images, _ = load_images(section.data, seed)
     val = list(images_of(split_of(images, "val", max_val, seed)))
     ours = section.settings
-    found: dict[str, Any] = {"minutes": minutes, "threads": threads, "val_images": len(val), "runs": []}
+    figures: dict[str, Any] = {"minutes": minutes, "threads": threads, "val_images": len(val), "runs": []}
 
     def run_ours(steps: int, folder: Path) -> Grounder:
         settings = ours.model_copy(update={"train": _steps(ours.train, steps, seed)})
         return MedGlipGrounder.from_pretrained(train(images, settings, folder, sets=section.data), "cpu", CALIBRATED)
 
-    def run_dino(rate: float) -> Callable[[int, Path], Grounder]:
-        def run(steps: int, folder: Path) -> Grounder:
-            limits = ZeroShotSettings(max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
-            words = sorted(set(words_of(images)))
-            grounder = build_dino(words, DinoSizes(image_size=ours.model.image_size), seed, limits)
-            plan = _steps(ours.train, steps, seed).model_copy(update={"learning_rate": rate, "clip_norm": 1.0})
-            settings = FineTuneSettings(
-                train=plan, draw=ours.draw, image_size=ours.model.image_size, temperature=ours.temperature
-            )
-            fine_tune(grounder, images, settings, folder, sets=section.data)
-            return grounder
+    def run_dino(steps: int, folder: Path, rate: float) -> Grounder:
+        limits = ZeroShotSettings(max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
+        size_px, words = ours.model.image_size, sorted(set(words_of(images)))
+        grounder = build_dino(words, DinoSizes(image_size=size_px), seed, limits)
+        plan = _steps(ours.train, steps, seed).model_copy(update={"learning_rate": rate, "clip_norm": 1.0})
+        settings = FineTuneSettings(train=plan, draw=ours.draw, image_size=size_px, temperature=ours.temperature)
+        fine_tune(grounder, images, settings, folder, sets=section.data)
+        return grounder
 
-        return run
-
-    runs = {"ours": run_ours} | {f"mm-grounding-dino {rate:g}": run_dino(rate) for rate in RATES}
+    runs = {NAMES[0]: run_ours} | {f"{NAMES[1]} {rate:g}": partial(run_dino, rate=rate) for rate in RATES}
     for name, run in runs.items():
-        found["runs"].append({"name": name, **_timed(run, minutes * 60, val)})
-        _show(found["runs"][-1])
-        if out is not None:
-            write_atomic(out, json.dumps(found, indent=1))
-    best = max(row["ap50"] for row in found["runs"][1:])
-    found["ratio"] = found["runs"][0]["ap50"] / best if best else float("inf")
-    _show({"ratio of AP50 to its best": found["ratio"]})
-    if out is not None:
-        write_atomic(out, json.dumps(found, indent=1))
+        figures["runs"].append({"name": name, **_timed(run, minutes * 60, val)})
+        _show(figures["runs"][-1])
+        write_figures(out, figures)
+    best = max(row["ap50"] for row in figures["runs"][1:])
+    figures["ratio"] = figures["runs"][0]["ap50"] / best if best else float("inf")
+    _show({"ratio of AP50 to its best": figures["ratio"]})
+    write_figures(out, figures)
 
 
 def _timed(run: Callable[[int, Path], Grounder], seconds: float, val: list[AnnotatedImage]) -> dict[str, Any]:
@@ -133,100 +121,89 @@ def _steps(settings: TrainSettings, steps: int, seed: int) -> TrainSettings:
     return settings.lasting(steps, seed).model_copy(update={"checkpoint_every": steps})
 
 
-def _pair(image_size: int) -> dict[str, tuple[Any, Callable[[int], dict[str, Any]], Callable[[Any, Any], Any]]]:
-    """Name -> model, batch of a size, losses: the same noise, boxes and phrases for both."""
+@dataclass(frozen=True)
+class Pass:
+    """A model and its batch of noise; both models get the same images, boxes and phrases."""
+
+    model: Any
+    batch: dict[str, Any]
+    losses: Callable[[Any, Any], Any]
+
+    def forward(self) -> None:
+        """One forward pass in evaluation."""
+        with torch.inference_mode():
+            self.model.eval()(**{key: value for key, value in self.batch.items() if key not in ("targets", "labels")})
+
+    def step(self) -> None:
+        """Forward and backward pass of a training step."""
+        self.losses(self.model.train(), self.batch)["loss"].backward()
+        self.model.zero_grad()
+
+
+def _pass(name: str, image_size: int, batch_size: int) -> Pass:
+    truth = four_boxes(image_size, len(PHRASES))
+    squares = np.random.default_rng(0).integers(0, 256, (batch_size, image_size, image_size, 3), np.uint8)
+    draws = [Draw(square, PHRASES, PHRASES, "xray", truth, frozenset(PHRASES)) for square in squares]
+    if name == NAMES[1]:
+        dino = build_dino(PHRASES, DinoSizes(image_size=image_size))
+        prepare(dino.model, dino.processor, FineTuneSettings(image_size=image_size))
+        batch = collate_dino(draws, dino.processor, dino.model.config.max_text_len)
+        return Pass(dino.model, batch, dino_losses_of)
     settings = GroundingSettings()
     settings = settings.model_copy(update={"model": settings.model.model_copy(update={"image_size": image_size})})
     processor = MedGlipProcessor(train_tokenizer(PHRASES), image_size)
-    dino = build_dino(PHRASES, DinoSizes(image_size=image_size))
-    prepare(dino.model, dino.processor, FineTuneSettings(image_size=image_size))
-
-    def our_batch(size: int) -> dict[str, Any]:
-        draws = _draws(image_size, size)
-        inputs = processor([d.square for d in draws], [d.phrases for d in draws], [d.modality for d in draws])
-        return {**inputs, "targets": [d.target for d in draws]}
-
-    def dino_batch(size: int) -> dict[str, Any]:
-        return collate_dino(_draws(image_size, size), dino.processor, dino.model.config.max_text_len)
-
-    return {
-        "ours": (build(settings, len(processor.tokenizer)), our_batch, losses_of),
-        "mm-grounding-dino": (dino.model, dino_batch, dino_losses_of),
-    }
-
-
-def _draws(image_size: int, size: int) -> list[Draw]:
-    truth = four_boxes(image_size, len(PHRASES))
-    squares = np.random.default_rng(0).integers(0, 256, (size, image_size, image_size, 3), np.uint8)
-    return [Draw(square, PHRASES, PHRASES, "xray", truth, frozenset(PHRASES)) for square in squares]
+    inputs = processor([d.square for d in draws], [d.phrases for d in draws], [d.modality for d in draws])
+    batch = {**inputs, "targets": [d.target for d in draws]}
+    return Pass(build(settings, len(processor.tokenizer)), batch, losses_of)
 
 
 @app.command()
 def speed(
     image_size: Size = 192,
-    batch_size: Annotated[int, typer.Option(help="Images at once")] = 8,
+    batch_size: Batch = 8,
     threads: Threads = 2,
     times: Annotated[int, typer.Option(help="Passes timed; the fastest counts")] = 7,
-    out: Out = None,
+    out: Json = None,
 ) -> None:
     """Images a second of a forward pass and of a training step, four phrases an image in one prompt for both."""
     torch.set_num_threads(threads)
     rows = []
-    for name, (model, batch_of, losses) in _pair(image_size).items():
-        batch = batch_of(batch_size)
-        inputs = {key: value for key, value in batch.items() if key not in ("targets", "labels")}
-
-        def forward(model: Any = model, inputs: dict[str, Any] = inputs) -> None:
-            with torch.inference_mode():
-                model(**inputs)
-
-        def step(model: Any = model, batch: dict[str, Any] = batch, losses: Any = losses) -> None:
-            losses(model, batch)["loss"].backward()
-            model.zero_grad()
-
-        model.eval()
-        passes = batch_size / fastest(times, forward)
-        model.train()
-        steps = batch_size / fastest(max(2, times // 2), step)
-        size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    for name in NAMES:
+        timed = _pass(name, image_size, batch_size)
+        passes = batch_size / fastest(times, timed.forward)
+        steps = batch_size / fastest(max(2, times // 2), timed.step)
+        size = sum(parameter.numel() for parameter in timed.model.parameters()) / 1e6
         rows.append({"name": name, "millions": size, "forward_images_s": passes, "train_images_s": steps})
         _show(rows[-1])
     ratios = {key: rows[0][key] / rows[1][key] for key in ("forward_images_s", "train_images_s")}
     _show({"ratio": "", **ratios})
-    if out is not None:
-        write_atomic(out, json.dumps({"image_size": image_size, "threads": threads, "rows": rows, **ratios}, indent=1))
+    write_figures(out, {"image_size": image_size, "threads": threads, "rows": rows, **ratios})
 
 
 @app.command()
 def memory(
     image_size: Size = 192,
-    batch_size: Annotated[int, typer.Option(help="Images at once")] = 8,
+    batch_size: Batch = 8,
     threads: Threads = 2,
-    out: Out = None,
+    out: Json = None,
 ) -> None:
     """Peak memory of a training step and of a forward pass above that of the process, each in one of its own."""
     rows = []
     context = multiprocessing.get_context("spawn")
-    for name in ("ours", "mm-grounding-dino"):
+    for name in NAMES:
         for mode in ("forward", "train"):
             with context.Pool(1) as pool:
                 peak = pool.apply(_peak_mib, (name, mode, image_size, batch_size, threads))
             rows.append({"name": name, "mode": mode, "peak_mib": peak})
             _show(rows[-1])
-    if out is not None:
-        write_atomic(out, json.dumps({"image_size": image_size, "batch_size": batch_size, "rows": rows}, indent=1))
+    write_figures(out, {"image_size": image_size, "batch_size": batch_size, "rows": rows})
 
 
 def _peak_mib(name: str, mode: str, image_size: int, batch_size: int, threads: int) -> float:
     torch.set_num_threads(threads)
-    model, batch_of, losses = _pair(image_size)[name]
-    batch = batch_of(batch_size)
+    timed = _pass(name, image_size, batch_size)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    if mode == "train":
-        losses(model.train(), batch)["loss"].backward()
-    else:
-        with torch.inference_mode():
-            model.eval()(**{key: value for key, value in batch.items() if key not in ("targets", "labels")})
+    (timed.step if mode == "train" else timed.forward)()
     return round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
 
 
@@ -235,4 +212,4 @@ def _show(row: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    app()

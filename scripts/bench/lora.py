@@ -4,7 +4,6 @@ Work of the two sides of a ratio alternate, and the median ratio of neighbours c
 both. Seconds are of the wall clock; the ratios of CPU seconds stand beside them.
 """
 
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,27 +17,41 @@ from peft import LoraConfig, get_peft_model
 
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.names import FORMS
-from ...grounding.files import write_atomic
 from ...grounding.geometry import where
 from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, load, resolve
 from ...vqa.model.lora import num_layers, targets
 from ...vqa.model.settings import MllmSettings
+from ...vqa.prompt.batch import Batch
 from ...vqa.prompt.prompt import Example, instruction_text
 from ...vqa.training.train import answer_loss
-from .timing import DIM, SIDE_PX, Work, compare_pairs, median_seconds, noise_image, noise_region
+from .timing import (
+    DIM,
+    SIDE_PX,
+    Base,
+    Dtype,
+    Json,
+    Threads,
+    Work,
+    compare_pairs,
+    example_of,
+    median_seconds,
+    noise_image,
+    noise_region,
+    write_figures,
+)
 
-NUM_REGIONS = 5
 WORDS = ("nodule", "polyp", "mass", "cyst", "opacity")
+NUM_REGIONS = len(WORDS)
 
 
 def main(
-    base: Annotated[str, typer.Option(help="Base model: a folder, a hub name, or the small default")] = "smollm2-135m",
-    dtype: Annotated[str, typer.Option(help="bf16 or fp32")] = "bf16",
+    base: Base = "smollm2-135m",
+    dtype: Dtype = "bf16",
     batch_size: Annotated[int, typer.Option(min=1, help="Examples a step")] = 8,
     steps: Annotated[int, typer.Option(min=1, help="Work of each kind, after one that is not counted")] = 5,
     tiny: Annotated[bool, typer.Option(help="Two examples and one step: does it run at all?")] = False,
-    threads: Annotated[int, typer.Option(help="CPU threads")] = 2,
-    out: Annotated[Path | None, typer.Option("--json", help="Write the figures there")] = None,
+    threads: Threads = 2,
+    out: Json = None,
 ) -> None:
     """Measure and print: cost of evidence at equal tokens, of each form, and throughput against transformers."""
     torch.set_num_threads(threads)
@@ -47,58 +60,48 @@ def main(
     mllm = load(settings, DIM).train()
     with tempfile.TemporaryDirectory() as folder:
         data = examples(Path(folder) / "noise.png", batch_size)
-        found: dict[str, Any] = {"base": base, "dtype": dtype, "batch_size": batch_size, "steps": steps}
-        found |= evidence_cost(mllm, data, steps) | against_transformers(mllm, settings, data, steps)
+        figures: dict[str, Any] = {"base": base, "dtype": dtype, "batch_size": batch_size, "steps": steps}
+        figures |= evidence_cost(mllm, data, steps) | against_transformers(mllm, settings, data, steps)
         if torch.cuda.is_available():
-            found |= gpu_speed(mllm, data, found["ours_seconds"])
-    for name, value in found.items():
+            figures |= gpu_speed(mllm, data, figures["ours_seconds"])
+    for name, value in figures.items():
         typer.echo(f"{name}: {value}")
-    if out:
-        write_atomic(out, json.dumps(found, indent=1))
+    write_figures(out, figures)
 
 
 def evidence_cost(mllm: GroundedMLLM, data: Sequence[Example], steps: int) -> dict[str, Any]:
     """Ratios of step times. `token_equal`: text evidence against the same words as part of a plain question."""
     text, none = EvidenceSettings(forms=("text",), max_regions=NUM_REGIONS), EvidenceSettings(forms=())
-    said = [replace(e, instruction=instruction_text(e, text), evidence=Evidence.none()) for e in data]
+    in_words = [replace(e, instruction=instruction_text(e, text), evidence=Evidence.none()) for e in data]
     plain = [replace(e, evidence=Evidence.none()) for e in data]
-    found: dict[str, Any] = {"token_equal": _ratio(_step(mllm, data, text), _step(mllm, said, none), steps)}
-    found["tokens"] = {"none": _tokens(mllm, plain, none), "text": _tokens(mllm, data, text)}
-    found["cost_of_form"] = {}
+    tokens = {"none": _tokens(mllm, plain, none), "text": _tokens(mllm, data, text)}
+    cost_of_form = {}
+    # every form by itself, then all of them
     for forms in [*((form,) for form in FORMS), tuple(FORMS)]:
-        shown, name = EvidenceSettings(forms=forms, max_regions=NUM_REGIONS), "+".join(forms)
-        found["tokens"][name] = _tokens(mllm, data, shown)
-        found["cost_of_form"][name] = _ratio(_step(mllm, data, shown), _step(mllm, plain, none), steps)
-    return found
+        settings, name = EvidenceSettings(forms=forms, max_regions=NUM_REGIONS), "+".join(forms)
+        tokens[name] = _tokens(mllm, data, settings)
+        cost_of_form[name] = _ratio(_step(mllm, data, settings), _step(mllm, plain, none), steps)
+    token_equal = _ratio(_step(mllm, data, text), _step(mllm, in_words, none), steps)
+    return {"token_equal": token_equal, "tokens": tokens, "cost_of_form": cost_of_form}
 
 
 def against_transformers(
     mllm: GroundedMLLM, settings: MllmSettings, data: Sequence[Example], steps: int
 ) -> dict[str, Any]:
-    """Throughput of our step over that of transformers' Trainer, both from the same batch of text evidence.
-
-    The Trainer's step is its own `training_step` and an optimizer step on the plain peft model with the same updates:
-    attention, loss and precision are as transformers has them, logits of every position.
-    """
-    shown = EvidenceSettings(forms=("text",), max_regions=NUM_REGIONS)
-    batch = mllm.collate([mllm.render(example, shown) for example in data])
+    """Throughput of our step over that of transformers' Trainer, both from the same batch of text evidence."""
+    batch = _batch(mllm, data, EvidenceSettings(forms=("text",), max_regions=NUM_REGIONS))
     theirs = _trainer_step(mllm, settings, dict(batch["inputs"]), batch["labels"])
     ours = _optimized(mllm, lambda: answer_loss(mllm, batch)["loss"].backward())
     ratio, seconds = _ratio(theirs, ours, steps), median_seconds(steps, ours)
-    num_tokens = batch["inputs"]["input_ids"].numel()
-    return {
-        "throughput_over_trainer": ratio,
-        "ours_seconds": round(seconds, 4),
-        "ours_tokens_per_second": round(num_tokens / seconds, 1),
-    }
+    rate = round(batch["inputs"]["input_ids"].numel() / seconds, 1)
+    return {"throughput_over_trainer": ratio, "ours_seconds": round(seconds, 4), "ours_tokens_per_second": rate}
 
 
 def gpu_speed(mllm: GroundedMLLM, data: Sequence[Example], seconds: float) -> dict[str, Any]:
     """Floating-point operations of a step over its time, as a part of what a large bf16 product reaches here."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    shown = EvidenceSettings(forms=("text",), max_regions=NUM_REGIONS)
-    batch = mllm.collate([mllm.render(example, shown) for example in data])
+    batch = _batch(mllm, data, EvidenceSettings(forms=("text",), max_regions=NUM_REGIONS))
     with FlopCounterMode(display=False) as counter:
         answer_loss(mllm, batch)["loss"].backward()
     a, b = torch.randn(2, 8192, 8192, device="cuda", dtype=torch.bfloat16).unbind()
@@ -112,14 +115,13 @@ def _ratio(a: Work, b: Work, steps: int) -> dict[str, float]:
     return {"ratio": round(wall, 3), "cpu": round(cpu, 3), "a": round(of_a, 4), "b": round(of_b, 4)}
 
 
-def _step(mllm: GroundedMLLM, data: Sequence[Example], shown: EvidenceSettings) -> Work:
+def _step(mllm: GroundedMLLM, data: Sequence[Example], settings: EvidenceSettings) -> Work:
     """One whole step: prompts, batch, loss, gradients, update."""
+    return _optimized(mllm, lambda: answer_loss(mllm, _batch(mllm, data, settings))["loss"].backward())
 
-    def compute() -> None:
-        batch = mllm.collate([mllm.render(example, shown) for example in data])
-        answer_loss(mllm, batch)["loss"].backward()
 
-    return _optimized(mllm, compute)
+def _batch(mllm: GroundedMLLM, data: Sequence[Example], settings: EvidenceSettings) -> Batch:
+    return mllm.collate([mllm.render(example, settings) for example in data])
 
 
 def _optimized(model: torch.nn.Module, compute: Work) -> Work:
@@ -134,6 +136,8 @@ def _optimized(model: torch.nn.Module, compute: Work) -> Work:
 
 
 def _trainer_step(mllm: GroundedMLLM, settings: MllmSettings, inputs: dict[str, Any], labels_BK: torch.Tensor) -> Work:
+    # The Trainer's own `training_step` and an optimizer step on the plain peft model with the same updates: attention,
+    # loss and precision are as transformers has them, with the logits of every position.
     from transformers import AutoModelForImageTextToText, Trainer, TrainingArguments
 
     model: Any = AutoModelForImageTextToText.from_pretrained(resolve(settings.base, None), dtype=DTYPES[settings.dtype])
@@ -148,12 +152,15 @@ def _trainer_step(mllm: GroundedMLLM, settings: MllmSettings, inputs: dict[str, 
         modules_to_save=projectors or None,
     )
     peft: Any = get_peft_model(model, config)
+    # the Trainer wants a label for every position, ours only those of the answers at the end
     labels = torch.full_like(inputs["input_ids"], -100)
     labels[:, labels.shape[1] - labels_BK.shape[1] :] = labels_BK
-    on_cpu = not torch.cuda.is_available()
-    folder = tempfile.mkdtemp()
     arguments = TrainingArguments(
-        output_dir=folder, use_cpu=on_cpu, bf16=settings.dtype == "bf16", report_to=[], save_strategy="no"
+        output_dir=tempfile.mkdtemp(),
+        use_cpu=not torch.cuda.is_available(),
+        bf16=settings.dtype == "bf16",
+        report_to=[],
+        save_strategy="no",
     )
     trainer: Any = Trainer(model=peft, args=arguments)
     trainer.current_gradient_accumulation_steps = 1  # which its training loop would have set
@@ -161,27 +168,20 @@ def _trainer_step(mllm: GroundedMLLM, settings: MllmSettings, inputs: dict[str, 
     return _optimized(peft, lambda: trainer.training_step(peft, inputs | {"labels": labels}))
 
 
-def _tokens(mllm: GroundedMLLM, data: Sequence[Example], shown: EvidenceSettings) -> int:
+def _tokens(mllm: GroundedMLLM, data: Sequence[Example], settings: EvidenceSettings) -> int:
     """Tokens of the longest prompt with its answer."""
-    return mllm.collate([mllm.render(example, shown) for example in data])["inputs"]["input_ids"].shape[1]
+    return _batch(mllm, data, settings)["inputs"]["input_ids"].shape[1]
 
 
 def examples(image: Path, num: int) -> list[Example]:
     """Noise with five regions each, as a cache of regions would give them."""
-    rng, size_px = np.random.default_rng(0), (SIDE_PX, SIDE_PX)
+    rng, made = np.random.default_rng(0), []
     noise_image(image, rng)
-    made = []
     for number in range(num):
-        regions = tuple(noise_region(phrase, rng, 0.9) for phrase in WORDS[:NUM_REGIONS])
-        made.append(
-            Example(
-                example_id=str(number),
-                image_path=image,
-                instruction=f"Where is the {WORDS[number % len(WORDS)]}?\nAnswer with a word or short phrase.",
-                target=where(regions[number % len(regions)].box_xyxy_px, size_px),
-                evidence=Evidence.of_image("predicted", size_px, regions, WORDS),
-            )
-        )
+        regions = tuple(noise_region(phrase, rng, 0.9) for phrase in WORDS)
+        question = f"Where is the {WORDS[number % len(WORDS)]}?\nAnswer with a word or short phrase."
+        target = where(regions[number % len(regions)].box_xyxy_px, (SIDE_PX, SIDE_PX))
+        made.append(example_of(number, image, question, target, "predicted", regions, WORDS))
     return made
 
 

@@ -7,7 +7,6 @@ where they differ go to a file, a drawn few of them first, to be read by a perso
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -25,40 +24,16 @@ Pair = tuple[str, str, tuple[bool, ...]]
 """A sentence, a phrase named in it, and whether each engine says that it is denied."""
 
 
-def sentences_of(path: Path) -> Counter[str]:
-    """Every sentence of findings and impressions, and how often it stands there."""
-    texts, _ = load_texts("iu_xray", settings=IuXraySettings(path=path))
-    return Counter(s for text in texts for part in (text.findings, text.impression) for s in split_sentences(part))
-
-
-def compared(sentences: Iterable[str]) -> list[Pair]:
-    """Every phrase that each sentence names, as both engines have it."""
-    tree = load_labels()
-    pairs: list[Pair] = []
-    for sentence in sentences:
-        kept = [tree.phrases_in(blank_denied(sentence, by)) for by in ENGINES]
-        pairs += [(sentence, p, tuple(p not in phrases for phrases in kept)) for p in tree.phrases_in(sentence)]
-    return pairs
-
-
-def told(pairs: list[Pair], counts: Counter[str]) -> str:
+def summary(pairs: list[Pair], counts: Counter[str]) -> str:
     """How many pairs there are, how many each engine denies, and of how many they differ: all, and distinct."""
-    total, apart = (sum(counts[s] for s, _, said in pairs if not only or len(set(said)) > 1) for only in (False, True))
-    distinct = sum(len(set(said)) > 1 for _, _, said in pairs)
-    denied = (f"{by} {sum(counts[s] for s, _, said in pairs if said[k])}" for k, by in enumerate(ENGINES))
+    total = sum(counts[s] for s, *_ in pairs)
+    differing = [s for s, _, verdicts in pairs if len(set(verdicts)) > 1]
+    num_differing = sum(counts[s] for s in differing)
+    denied = (f"{by} {sum(counts[s] for s, _, verdicts in pairs if verdicts[k])}" for k, by in enumerate(ENGINES))
     return (
-        f"{total} pairs, denied by {', '.join(denied)}; they differ in {apart} ({apart / total:.1%}); "
-        f"of {len(pairs)} distinct pairs in {distinct} ({distinct / len(pairs):.1%})"
+        f"{total} pairs, denied by {', '.join(denied)}; they differ in {num_differing} ({num_differing / total:.1%}); "
+        f"of {len(pairs)} distinct pairs in {len(differing)} ({len(differing) / len(pairs):.1%})"
     )
-
-
-def speed(sentences: list[str], by: Negation) -> float:
-    """Sentences a second, one after the other."""
-    blank_denied("", by)
-    start = time.perf_counter()
-    for sentence in sentences:
-        blank_denied(sentence, by)
-    return len(sentences) / (time.perf_counter() - start)
 
 
 def main(
@@ -68,17 +43,25 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the draw")] = 0,
 ) -> None:
     """Print the rate of disagreement and both speeds; write the disagreements, drawn ones first."""
-    counts = sentences_of(path)
-    pairs = compared(counts)
+    texts, _ = load_texts("iu_xray", settings=IuXraySettings(path=path))
+    # every sentence of findings and impressions, and how often it stands there
+    counts = Counter(s for text in texts for part in (text.findings, text.impression) for s in split_sentences(part))
+    tree, pairs = load_labels(), []
+    for sentence in counts:
+        affirmed = [tree.phrases_in(blank_denied(sentence, by)) for by in ENGINES]
+        pairs += [(sentence, p, tuple(p not in phrases for phrases in affirmed)) for p in tree.phrases_in(sentence)]
     print(f"{counts.total()} sentences, {len(counts)} distinct")
-    print(f"all phrases: {told(pairs, counts)}")
-    findings = [pair for pair in pairs if load_labels().level(pair[1]) == "finding"]
-    print(f"findings: {told(findings, counts)}")
+    print(f"all phrases: {summary(pairs, counts)}")
+    print(f"findings: {summary([pair for pair in pairs if tree.level(pair[1]) == 'finding'], counts)}")
     for by in ENGINES:
-        print(f"{by}: {speed(list(counts), by):.0f} sentences/s")
+        blank_denied("", by)  # what the first call loads is not counted
+        start = time.perf_counter()
+        for sentence in counts:
+            blank_denied(sentence, by)
+        print(f"{by}: {len(counts) / (time.perf_counter() - start):.0f} sentences/s")
     apart = [pair for pair in pairs if len(set(pair[2])) > 1]
     random.Random(seed).shuffle(apart)
-    rows = [(counts[s], p, *(("affirmed", "denied")[x] for x in said), s) for s, p, said in apart]
+    rows = [(counts[s], p, *(("affirmed", "denied")[x] for x in verdicts), s) for s, p, verdicts in apart]
     lines = ["\t".join(map(str, row)) for row in [("times", "phrase", *ENGINES, "sentence"), *rows]]
     write_atomic(out, "\n".join(lines) + "\n")
     print("\n".join(lines[1 : draw + 1]), f"\nwritten: {out}")

@@ -6,7 +6,6 @@ tokens, and what the record says of each sentence afterwards. Runs of the two al
 neighbours counts: other load on the machine hits both. Ratios of CPU seconds stand beside those of the wall clock.
 """
 
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,9 +19,8 @@ from transformers import AutoModelForImageTextToText
 from ...grounding.datasets.phantoms import dataset as phantom
 from ...grounding.evidence.citable import numbers_shown
 from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
-from ...grounding.evidence.names import FORMS, Form
+from ...grounding.evidence.names import Form
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
-from ...grounding.files import write_atomic
 from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder, load_grounder
@@ -36,11 +34,10 @@ from ...vqa.model.attention import use_grouped_attention
 from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, load, resolve
 from ...vqa.model.settings import MllmSettings
 from ...vqa.prompt.prompt import Example, instruction_text
-from .timing import Work, compare_pairs, median_seconds
+from .timing import Base, Dtype, Json, Threads, compare_pairs, median_seconds, write_figures
 
 NUM_REGIONS = 4
 ROWS: tuple[tuple[Form, ...], ...] = (("text",), ("tokens",), ("text", "tokens"), ("crops",), ("overlay",))
-HEAD = ("batch", "form", "tokens", "plain/min", "grounded/min", "overhead", "CPU")
 NAMES = tuple("+".join(forms) for forms in ROWS)
 
 
@@ -55,26 +52,24 @@ class Bench:
     cache: Path
     new_tokens: int
 
-    def evidence(self, reports: Sequence[Report], shown: EvidenceSettings) -> list[Evidence]:
+    def evidence(self, reports: Sequence[Report], settings: EvidenceSettings) -> list[Evidence]:
         """The evidence of the reports; found once, then read from disk at every call."""
         queries = [
             Query.of([report.image], vocabulary={report.image.modality: report.image.phrases}) for report in reports
         ]
-        asked = [query.first.phrases for query in queries]
-        predicted, _ = regions_of(self.core, [report.image for report in reports], asked, self.cache)
-        return evidence_for("predicted", queries, RegionCaches(predicted=predicted, truth={}), shown)
+        phrases = [query.first.phrases for query in queries]
+        predicted, _ = regions_of(self.core, [report.image for report in reports], phrases, self.cache)
+        return evidence_for("predicted", queries, RegionCaches(predicted=predicted, truth={}), settings)
 
-    def grounded(self, reports: Sequence[Report], shown: EvidenceSettings) -> list[dict[str, Any]]:
-        """Write the reports with evidence, and what their records say of each sentence.
-
-        An untrained adapter forced to a length writes nothing that can be read, so the true reports are read instead.
-        """
-        evidence = self.evidence(reports, shown)
-        prompts = [self.mllm.render(_asked(r, e), shown) for r, e in zip(reports, evidence, strict=True)]
-        settings = GenerateSettings(max_new_tokens=self.new_tokens)
-        ids_BT, _ = generate_raw(self.mllm, prompts, settings, min_new_tokens=self.new_tokens)
+    def grounded(self, reports: Sequence[Report], settings: EvidenceSettings) -> None:
+        """Write the reports with evidence, and find what their records say of each sentence."""
+        evidence = self.evidence(reports, settings)
+        prompts = [self.mllm.render(_example(r, e), settings) for r, e in zip(reports, evidence, strict=True)]
+        generation = GenerateSettings(max_new_tokens=self.new_tokens)
+        ids_BT, _ = generate_raw(self.mllm, prompts, generation, min_new_tokens=self.new_tokens)
         self.mllm.processor.tokenizer.batch_decode(ids_BT, skip_special_tokens=True)
-        return after_writing(reports, evidence, shown)
+        # An untrained adapter forced to a length writes nothing that can be read: the true reports are read instead.
+        read_true(reports, evidence, settings)
 
     @torch.inference_mode()
     def plain(self, examples: Sequence[Example]) -> list[str]:
@@ -90,34 +85,40 @@ class Bench:
 
 
 def main(
-    base: Annotated[str, typer.Option(help="Base model: a folder, a hub name, or the small default")] = "smollm2-135m",
+    base: Base = "smollm2-135m",
     core: Annotated[str, typer.Option(help="Grounding core: shipped, by name, or a folder")] = "small",
-    dtype: Annotated[str, typer.Option(help="bf16 or fp32")] = "bf16",
+    dtype: Dtype = "bf16",
     new_tokens: Annotated[int, typer.Option(min=1, help="Tokens of every report, no more and no fewer")] = 64,
     pairs: Annotated[int, typer.Option(min=1, help="Timed pairs of each row, after one that is not counted")] = 5,
     forms: Annotated[list[str] | None, typer.Option(help="Forms beside token_equal; all when left out")] = None,
     tiny: Annotated[bool, typer.Option(help="Batches of 1 and 2, one pair, 4 tokens: does it run at all?")] = False,
-    threads: Annotated[int, typer.Option(help="CPU threads")] = 2,
-    out: Annotated[Path | None, typer.Option("--json", help="Write the figures there")] = None,
+    threads: Threads = 2,
+    out: Json = None,
 ) -> None:
     """Measure and print: reports a minute at batch 1 and 8, plain and grounded, at equal tokens and by form."""
     torch.set_num_threads(threads)
     sizes, new_tokens, pairs = ((1, 2), 4, 1) if tiny else ((1, 8), new_tokens, pairs)
     settings = MllmSettings.model_validate({"base": base, "dtype": dtype})
-    found: dict[str, Any] = {"base": base, "core": core, "dtype": dtype, "new_tokens": new_tokens, "pairs": pairs}
+    figures: dict[str, Any] = {"base": base, "core": core, "dtype": dtype, "new_tokens": new_tokens, "pairs": pairs}
     with tempfile.TemporaryDirectory() as folder:
-        bench = prepared(settings, core, Path(folder), max(sizes), new_tokens)
-        typer.echo("{:>5} {:12} {:>9} {:>10} {:>13} {:>9} {:>8}".format(*HEAD))
+        bench = prepare(settings, core, Path(folder), max(sizes), new_tokens)
+        reports, shown = bench.reports, _settings(("text", "tokens"))
+        typer.echo("batch form            tokens  plain/min  grounded/min  overhead      CPU")
         with bench.mllm.merged():
             for size in sizes:
-                found[f"batch {size}"] = rows(bench, bench.reports[:size], forms or NAMES, pairs)
-        found["once a report"] = parts(bench, pairs)
-    typer.echo("\n".join(f"{name}: {value}" for name, value in found["once a report"].items()))
-    if out:
-        write_atomic(out, json.dumps(found, indent=1))
+                figures[f"batch {size}"] = compare_forms(bench, reports[:size], forms or NAMES, pairs)
+        # what is not the language model: regions from disk, and reading what was written
+        evidence = bench.evidence(reports, shown)
+        work = {
+            "cached_regions_ms": lambda: bench.evidence(reports, shown),
+            "after_writing_ms": lambda: read_true(reports, evidence, shown),
+        }
+        once = {name: round(1000 * median_seconds(pairs, part) / len(reports), 2) for name, part in work.items()}
+    typer.echo("\n".join(f"{name}: {value}" for name, value in once.items()))
+    write_figures(out, figures | {"once a report": once})
 
 
-def prepared(settings: MllmSettings, core: str, folder: Path, num: int, new_tokens: int) -> Bench:
+def prepare(settings: MllmSettings, core: str, folder: Path, num: int, new_tokens: int) -> Bench:
     """Both models, and phantoms with their reports."""
     vision, grounder = checkpoint_folder(core), load_grounder(core)
     assert isinstance(grounder, MedGlipGrounder)  # a detector's regions have no vectors
@@ -135,74 +136,54 @@ def prepared(settings: MllmSettings, core: str, folder: Path, num: int, new_toke
     return Bench(mllm=mllm, bare=bare.eval(), core=grounder, reports=reports, cache=cache, new_tokens=new_tokens)
 
 
-def rows(bench: Bench, reports: Sequence[Report], forms: Sequence[str], pairs: int) -> dict[str, Any]:
+def compare_forms(bench: Bench, reports: Sequence[Report], forms: Sequence[str], pairs: int) -> dict[str, Any]:
     """`token_equal`: text evidence with citations against the same words as part of a plain question; then each form
     against the plain prompt, which is shorter.
     """
-    text_shown, plain = _shown(("text",)), [_asked(report, Evidence.none()) for report in reports]
-    evidence = bench.evidence(reports, text_shown)
-    asked = [_asked(report, e) for report, e in zip(reports, evidence, strict=True)]
-    said = [replace(e, instruction=instruction_text(e, text_shown), evidence=Evidence.none()) for e in asked]
-    ours = {"token_equal": (text_shown, said)} | {
-        name: (_shown(shown), plain) for name, shown in zip(NAMES, ROWS, strict=True) if name in forms
+    text, plain = _settings(("text",)), [_example(report, Evidence.none()) for report in reports]
+    grounded = [_example(r, e) for r, e in zip(reports, bench.evidence(reports, text), strict=True)]
+    in_words = [replace(e, instruction=instruction_text(e, text), evidence=Evidence.none()) for e in grounded]
+    ours = {"token_equal": (text, in_words)} | {
+        name: (_settings(row), plain) for name, row in zip(NAMES, ROWS, strict=True) if name in forms
     }
-    found: dict[str, Any] = {}
-    for name, (shown, theirs) in ours.items():
-        wall, cpu, grounded, plain_seconds = compare_pairs(
-            lambda s=shown: bench.grounded(reports, s), lambda t=theirs: bench.plain(t), pairs
+    rows: dict[str, Any] = {}
+    for name, (settings, theirs) in ours.items():
+        wall, cpu, seconds, plain_seconds = compare_pairs(
+            lambda s=settings: bench.grounded(reports, s), lambda t=theirs: bench.plain(t), pairs
         )
-        found[name] = {
+        row = {
             "overhead": round(wall - 1, 4),
             "cpu_overhead": round(cpu - 1, 4),
-            "grounded_seconds": round(grounded, 4),
+            "grounded_seconds": round(seconds, 4),
             "plain_seconds": round(plain_seconds, 4),
-            "grounded": round(60 * len(reports) / grounded, 2),
+            "grounded": round(60 * len(reports) / seconds, 2),
             "plain": round(60 * len(reports) / plain_seconds, 2),
         }
-        found[name]["tokens"] = [_tokens(bench, asked, shown), _tokens(bench, theirs, PLAIN)]
-        typer.echo(line(len(reports), name, found[name]))
-    return found
+        rows[name] = row | {"tokens": [_tokens(bench, grounded, settings), _tokens(bench, theirs, PLAIN)]}
+        tokens, minute = " / ".join(map(str, rows[name]["tokens"])), f"{row['plain']:10.2f} {row['grounded']:13.2f}"
+        more = f"{row['overhead']:+9.1%} {row['cpu_overhead']:+8.1%}"
+        typer.echo(f"{len(reports):>5} {name:12} {tokens:>9} {minute} {more}")
+    return rows
 
 
-def parts(bench: Bench, pairs: int) -> dict[str, float]:
-    """Milliseconds a report of what is not the language model: regions from disk, and reading what was written."""
-    shown, reports = _shown(("text", "tokens")), bench.reports
-    evidence = bench.evidence(reports, shown)
-    work: dict[str, Work] = {
-        "cached_regions_ms": lambda: bench.evidence(reports, shown),
-        "after_writing_ms": lambda: after_writing(reports, evidence, shown),
-    }
-    per = {name: median_seconds(pairs, part) for name, part in work.items()}
-    return {name: round(1000 * seconds / len(reports), 2) for name, seconds in per.items()}
+def read_true(reports: Sequence[Report], evidence: Sequence[Evidence], settings: EvidenceSettings) -> None:
+    """Find what records say of the sentences of the true reports, with citations as a trained model writes them."""
+    for report, e in zip(reports, evidence, strict=True):
+        grounded_meta(cited_text(report, e, numbers_shown(e, settings)), e, e, settings)
 
 
-def after_writing(
-    reports: Sequence[Report], evidence: Sequence[Evidence], shown: EvidenceSettings
-) -> list[dict[str, Any]]:
-    """What the records say of the sentences of the true reports, with citations as a trained model writes them."""
-    written = [cited_text(r, e, numbers_shown(e, shown)) for r, e in zip(reports, evidence, strict=True)]
-    return [grounded_meta(text, e, e, shown) for text, e in zip(written, evidence, strict=True)]
-
-
-def line(size: int, name: str, row: dict[str, Any]) -> str:
-    """One row: reports a minute plain and grounded, what grounding takes more."""
-    tokens, more, cpu = " / ".join(map(str, row["tokens"])), row["overhead"], row["cpu_overhead"]
-    return f"{size:>5} {name:12} {tokens:>9} {row['plain']:10.2f} {row['grounded']:13.2f} {more:+9.1%} {cpu:+8.1%}"
-
-
-def _shown(forms: tuple[Form, ...]) -> EvidenceSettings:
-    assert set(forms) <= set(FORMS)
+def _settings(forms: tuple[Form, ...]) -> EvidenceSettings:
     return EvidenceSettings(forms=forms, max_regions=NUM_REGIONS, min_score=0.0, cite=True)
 
 
-def _asked(report: Report, evidence: Evidence) -> Example:
+def _example(report: Report, evidence: Evidence) -> Example:
     """Asked to cite, with nothing to learn."""
     return replace(to_cited(report, report.to_example(evidence)), target=None)
 
 
-def _tokens(bench: Bench, examples: Sequence[Example], shown: EvidenceSettings) -> int:
+def _tokens(bench: Bench, examples: Sequence[Example], settings: EvidenceSettings) -> int:
     """Tokens of the longest prompt."""
-    batch = bench.mllm.collate([bench.mllm.render(example, shown) for example in examples])
+    batch = bench.mllm.collate([bench.mllm.render(example, settings) for example in examples])
     return int(batch["inputs"]["input_ids"].shape[1])
 
 

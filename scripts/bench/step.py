@@ -14,7 +14,7 @@ from ...grounding.model.losses import Target, detection_losses
 from ...grounding.model.processing import MedGlipProcessor, train_tokenizer
 from ...grounding.training.core import build
 from ...grounding.training.settings import GroundingSettings
-from .timing import fastest
+from .timing import Threads, fastest
 
 PHRASES = ["left lung", "right lung", "heart", "nodule", "opacity"]
 
@@ -26,38 +26,27 @@ def four_boxes(side_px: int, num_phrases: int) -> Target:
     return Target(boxes * side_px, torch.eye(4, num_phrases) > 0, masks, torch.ones(4) > 0, known)
 
 
-def batch_of(settings: GroundingSettings, processor: MedGlipProcessor) -> dict[str, Any]:
-    """Noise with four boxes per image: the cost of a step does not depend on what is seen."""
-    side, size = settings.model.image_size, settings.train.batch_size
-    squares = list(np.random.default_rng(0).integers(0, 256, (size, side, side, 3), np.uint8))
-    targets = [four_boxes(side, len(PHRASES)) for _ in range(size)]
-    return {**processor(squares, [PHRASES] * size, ["xray"] * size), "targets": targets}
-
-
-def matmul_gflops(size: int = 1024) -> float:
-    """What this machine's matrix product reaches in float32 with the threads in use."""
-    a, b = torch.randn(2, size, size).unbind()
-    return 2 * size**3 / fastest(5, lambda: a @ b) / 1e9
-
-
 def main(
-    threads: Annotated[int, typer.Option(help="CPU threads")] = 2,
+    threads: Threads = 2,
     times: Annotated[int, typer.Option(help="steps timed; the fastest counts")] = 5,
 ) -> None:
     """Print seconds of forward, loss, backward and optimizer, and the part of the machine's matmul speed in use."""
     torch.set_num_threads(threads)
     settings = GroundingSettings()
-    processor = MedGlipProcessor(train_tokenizer(PHRASES), settings.model.image_size)
+    side, size = settings.model.image_size, settings.train.batch_size
+    processor = MedGlipProcessor(train_tokenizer(PHRASES), side)
     model = build(settings, len(processor.tokenizer)).train()
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    batch = batch_of(settings, processor)
-    inputs = {name: value for name, value in batch.items() if name != "targets"}
+    # noise with four boxes per image: the cost of a step does not depend on what is seen
+    squares = list(np.random.default_rng(0).integers(0, 256, (size, side, side, 3), np.uint8))
+    inputs = processor(squares, [PHRASES] * size, ["xray"] * size)
+    targets = [four_boxes(side, len(PHRASES)) for _ in range(size)]
 
     def forward() -> Any:
         return model(**inputs)
 
     def losses() -> torch.Tensor:
-        return detection_losses(forward(), batch["targets"], batch["attention_mask"])["loss"]
+        return detection_losses(forward(), targets, inputs["attention_mask"])["loss"]
 
     def step() -> None:
         losses().backward()
@@ -69,11 +58,12 @@ def main(
     gflop = counter.get_total_flops() / 1e9
     seconds = [fastest(times, work) for work in (forward, losses, lambda: losses().backward(), step)]
     parts = np.diff([0.0, *seconds])
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, batch {settings.train.batch_size},")
-    print(f"{settings.model.image_size} px, {threads} threads: {seconds[-1]:.3f} s a step, {gflop:.1f} GFLOP")
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, batch {size},")
+    print(f"{side} px, {threads} threads: {seconds[-1]:.3f} s a step, {gflop:.1f} GFLOP")
     for name, part in zip(("forward", "loss", "backward", "optimizer"), parts, strict=True):
         print(f"  {name:10}{part:8.3f} s")
-    peak = matmul_gflops()
+    a, b = torch.randn(2, 1024, 1024).unbind()
+    peak = 2 * 1024**3 / fastest(5, lambda: a @ b) / 1e9  # what the matrix product reaches here in float32
     print(f"  {gflop / seconds[-1]:.0f} GFLOP/s, {100 * gflop / seconds[-1] / peak:.0f} % of the matmul's {peak:.0f}")
 
 

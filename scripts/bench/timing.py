@@ -1,34 +1,48 @@
-"""What the benchmarks share: clocks, pairs of neighbours, and noise to work on."""
+"""What the benchmarks share: options and their file, clocks, pairs of neighbours, and noise to work on."""
 
+import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 from PIL import Image
 
+from ...grounding.evidence.evidence import Evidence
+from ...grounding.evidence.names import Source
+from ...grounding.files import write_atomic
 from ...grounding.types import Region
+from ...vqa.prompt.prompt import Example
 
 Work = Callable[[], Any]
 SIDE_PX, DIM = 192, 96
 """Of images of noise, and of the vectors of their regions."""
 
+Base = Annotated[str, typer.Option(help="Base model: a folder, a hub name, or the small default")]
+Dtype = Annotated[str, typer.Option(help="bf16 or fp32")]
+Threads = Annotated[int, typer.Option(help="CPU threads")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the figures there")]
+
+
+def write_figures(out: Path | None, figures: Mapping[str, Any]) -> None:
+    """Write the file of `--json`, where one is named."""
+    if out is not None:
+        write_atomic(out, json.dumps(figures, indent=1))
+
 
 def time_work(work: Work) -> tuple[float, float]:
     """Seconds of the wall clock, and of this process's CPUs."""
-    _wait_for_gpu()
+    # a GPU works on after the call has returned: wait for it before and after
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    wait()
     start, used = time.perf_counter(), time.process_time()
     work()
-    _wait_for_gpu()
+    wait()
     return time.perf_counter() - start, max(time.process_time() - used, 1e-9)
-
-
-def _wait_for_gpu() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def fastest(times: int, work: Work) -> float:
@@ -65,3 +79,16 @@ def noise_region(phrase: str, rng: np.random.Generator, score: float = 1.0) -> R
     box = np.concatenate([corner, corner + sides]).astype(np.float32)
     vector = (rng.standard_normal(DIM) / 10).astype(np.float32)
     return Region(phrase=phrase, box_xyxy_px=box, score=score, embedding=vector)
+
+
+def example_of(
+    number: int, image: Path, instruction: str, target: str, source: Source, regions: tuple[Region, ...], phrases: Any
+) -> Example:
+    """An example about an image of noise, with these regions as its evidence."""
+    return Example(
+        example_id=str(number),
+        image_path=image,
+        instruction=instruction,
+        target=target,
+        evidence=Evidence.of_image(source, (SIDE_PX, SIDE_PX), regions, phrases),
+    )
