@@ -64,11 +64,6 @@ class Attribution:
         needs_none = self.is_negated or self.is_normal or _TITLE.fullmatch(self.text) is not None
         return "not_needed" if needs_none else "neither"
 
-    @property
-    def indices(self) -> tuple[int, ...]:
-        """Every region of the sentence once, cited ones first."""
-        return tuple(dict.fromkeys([*self.cited, *self.grounded]))
-
 
 def attribute(
     text: str,
@@ -116,11 +111,13 @@ def attribute(
 
 
 def sentences_of(attributions: Sequence[Attribution], regions: Sequence[Region]) -> tuple[Sentence, ...]:
-    """The sentences with the regions that either way gives them."""
-    return tuple(
-        Sentence(text=one.text, regions=tuple(regions[index] for index in one.indices), is_negated=one.is_negated)
-        for one in attributions
-    )
+    """The sentences with the regions that either way gives them, each once, cited ones first."""
+    sentences: list[Sentence] = []
+    for one in attributions:
+        indices = dict.fromkeys([*one.cited, *one.grounded])
+        chosen = tuple(regions[index] for index in indices)
+        sentences.append(Sentence(text=one.text, regions=chosen, is_negated=one.is_negated))
+    return tuple(sentences)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -168,23 +168,19 @@ class LabelTree:
 
     def synonyms(self, phrase: str) -> tuple[str, ...]:
         """Other words for the label."""
-        entry = self._entry(phrase)
-        return entry.synonyms if entry else ()
+        return self._entry(phrase).synonyms
 
     def description(self, phrase: str) -> str:
         """How it looks in an image, in a few words; empty for a phrase that the tree does not hold."""
-        entry = self._entry(phrase)
-        return entry.description if entry else ""
+        return self._entry(phrase).description
 
     def body_region(self, phrase: str) -> str:
         """Body region of the label ("chest"; "any" for words of all of them); empty for an unknown phrase."""
-        entry = self._entry(phrase)
-        if entry is None or entry.region:
-            return entry.region if entry else ""
-        root = self.path(phrase)[0]  # the label's own region first, then that of its root, then the table's
-        above = self.labels.get(root)
-        by_root = next((region for region, roots in self.regions.items() if root in roots), root)
-        return above.region if above and above.region else by_root
+        if not (path := self.path(phrase)):
+            return ""
+        # Its own region first, then that of its root, then what the table has for the root.
+        by_root = next((region for region, roots in self.regions.items() if path[0] in roots), path[0])
+        return self._entry(phrase).region or self._entry(path[0]).region or by_root
 
     def level(self, phrase: str) -> str:
         """`organ`, `part` or `finding`; empty for a phrase that the tree does not hold."""
@@ -195,8 +191,8 @@ class LabelTree:
         name = parse_modality(modality)
         return tuple(label for label, entry in self.labels.items() if name in entry.modalities)
 
-    def _entry(self, phrase: str) -> Label | None:
-        return self.labels.get(self.label(phrase))
+    def _entry(self, phrase: str) -> Label:
+        return self.labels.get(self.label(phrase), Label())
 
     # --- above, below, beside ----------------------------------------------------------------------------------------
 
@@ -217,8 +213,7 @@ class LabelTree:
         one, two = self.label(first), self.label(second)
         if one == two or self.is_above(one, two) or self.is_above(two, one):
             return True
-        entries = [(two, self._entry(one)), (one, self._entry(two))]
-        return any(entry is not None and name in entry.overlaps for name, entry in entries)
+        return two in self._entry(one).overlaps or one in self._entry(two).overlaps
 
     def siblings(self, phrase: str) -> tuple[str, ...]:
         """Labels of the same parent and level, and the one of the other side: hard negatives for its regions.
@@ -227,8 +222,8 @@ class LabelTree:
         words of any region, which have no parent, have none.
         """
         label = self.label(phrase)
-        entry = self.labels.get(label)
-        if entry is None or not entry.path:
+        entry = self._entry(label)
+        if not entry.path:
             return ()
         near = {label, *entry.overlaps, *self._above[label], *self._below.get(label, ())}
         beside = self._beside[entry.path]
