@@ -16,6 +16,7 @@ class BadInput(ValueError):
 
     def __init__(self, problem: str, *, file: str | Path | None = None, row: int | str | None = None, fix: str = ""):
         self.problem, self.file, self.row, self.fix = problem, file, row, fix
+        # reports.csv: row 7: box has no area. Fix: leave it out
         where = "".join([f"{file}: " if file else "", f"row {row}: " if row is not None else ""])
         super().__init__(f"{where}{problem}" + (f" Fix: {fix}" if fix else ""))
 
@@ -29,7 +30,7 @@ def nearest(name: str, valid: Iterable[str]) -> str:
 
 @dataclass
 class Skipped:
-    """What a batch left out, and why; shown at its end and written beside its output."""
+    """The items that a batch left out, and why; printed at its end and written beside its output."""
 
     entries: list[dict[str, str]] = field(default_factory=list)
 
@@ -39,7 +40,7 @@ class Skipped:
 
     def write(self, path: Path) -> None:
         """Write one JSON line an item; an empty list leaves no file."""
-        path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)  # the list of an earlier run
         if self.entries:
             path.write_text("".join(json.dumps(entry) + "\n" for entry in self.entries))
 

@@ -16,6 +16,7 @@ Boxes = NDArray[np.float32]
 def iou(a_A4: Boxes, b_B4: Boxes) -> NDArray[np.float32]:
     """float32[A, B] intersection over union of every pair of boxes; continuous, no +1."""
     a, b = np.asarray(a_A4, np.float64).reshape(-1, 1, 4), np.asarray(b_B4, np.float64).reshape(1, -1, 4)
+    # A x 1 against 1 x B: numpy pairs each with each
     sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
     inter = np.clip(sides, 0, None).prod(-1)
     union = area(a) + area(b) - inter
@@ -30,6 +31,7 @@ def area(box_xyxy: NDArray[Any]) -> NDArray[Any]:
 def where(box_xyxy_px: NDArray[np.float32], size_px: tuple[int, int]) -> str:
     """The box's centre in words of a 3 x 3 grid of the IMAGE (not of the patient): `upper left` ... `centre`."""
     centre = (box_xyxy_px[:2] + box_xyxy_px[2:]) / 2 / np.array(size_px, np.float32)
+    # thirds 0, 1, 2 across and down; a centre on the last edge is in the last third
     column, row = (min(2, max(0, int(3 * value))) for value in centre)
     words = [("upper", "", "lower")[row], ("left", "", "right")[column]]
     return " ".join(word for word in words if word) or "centre"
@@ -122,7 +124,7 @@ class Letterbox:
 
     @property
     def content_px(self) -> tuple[int, int]:
-        """(width, height) of the picture inside the square; the rest is padding."""
+        """(width, height) of the image inside the square; the rest is padding."""
         width, height = self.size_px
         return max(1, round(width * self.scale)), max(1, round(height * self.scale))
 
@@ -135,7 +137,7 @@ class Letterbox:
         return np.asarray(boxes_xyxy_px, np.float32) / np.float32(self.scale)
 
     def image(self, image: Image.Image) -> Image.Image:
-        """The RGB picture on a black square."""
+        """The RGB image on a black square."""
         square = Image.new("RGB", (self.side_px, self.side_px))
         square.paste(image.convert("RGB").resize(self.content_px, Image.Resampling.BILINEAR))
         return square

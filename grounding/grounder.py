@@ -1,4 +1,4 @@
-"""Who finds regions: `Grounder`, which every finder is, and which true regions answer a phrase. No torch.
+"""`Grounder`, the class of everything that finds regions, and which true regions answer a phrase. No torch.
 
 Our core, open-vocabulary detectors and the oracle stand in `grounders`; callers use `grounders.cache.regions_of`.
 """
@@ -21,11 +21,11 @@ class Grounder:
     embedding_dim: int = 0
     """Length D of `Region.embedding`; 0 where regions carry none."""
     threshold: float = 0.5
-    """The score in [0, 1] from which a region counts as found."""
+    """The score in [0, 1] from which a region counts as present."""
     depends_on_annotations: bool = False
-    """What it finds depends on the images' annotations, so caches take those into their keys."""
+    """Its regions depend on the images' annotations, so caches take those into their keys."""
     is_presence_calibrated: bool = False
-    """The chances of `ground_with_presence` mean something: they may be held against what a text says."""
+    """The probabilities of `ground_with_presence` are meaningful: texts may be checked against them."""
 
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each image the regions of its phrases, best first, boxes in pixels of the original image."""
@@ -34,9 +34,9 @@ class Grounder:
     def ground_with_presence(
         self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
     ) -> list[tuple[list[Region], dict[str, float]]]:
-        """Regions as `ground` gives them, and the chance in [0, 1] that each phrase is there at all, of one pass.
+        """Regions as `ground` gives them, and phrase -> probability that it is in the image at all, of one pass.
 
-        No chances where it cannot tell.
+        No probabilities where it cannot tell.
         """
         return [(regions, {}) for regions in self.ground(images, phrases)]
 

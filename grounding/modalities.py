@@ -7,7 +7,7 @@ from .bad_input import BadInput, nearest
 
 @dataclass(frozen=True, kw_only=True)
 class Modality:
-    """What the toolkit knows of one modality."""
+    """The names and properties of one modality."""
 
     image_words: str
     """What one of its images is called in captions: "X-ray image"."""

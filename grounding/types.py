@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bad_input import BadInput
+from .geometry import mask_to_rle, rle_to_mask
 from .modalities import parse_modality
 
 MIN_SCORE = 0.3
 """Regions below this score are not shown to a model, nor tied to a sentence, unless a setting says otherwise."""
 NOTICE = "Research use, not for diagnosis."
-"""Every output says so."""
+"""Part of every output."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Region:
-    """One place in an image and what is said of it.
+    """One finding or structure at one place of an image.
 
     `box_xyxy_px` float32[4]: x0, y0, x1, y1 in pixels of the original image, half open, x0 < x1 and y0 < y1.
     `mask` bool[H, W] of the original image, zero outside the box, or None. `score` in [0, 1].
@@ -36,6 +37,7 @@ class Region:
 
     def __post_init__(self) -> None:
         box = np.asarray(self.box_xyxy_px, np.float32).reshape(-1)
+        # the class is frozen: only here a field is replaced by its checked value
         object.__setattr__(self, "box_xyxy_px", box)
         if box.shape != (4,) or not np.isfinite(box).all():
             raise BadInput(f"box of {self.phrase!r} is {box.tolist()}.", fix="give four finite numbers x0, y0, x1, y1")
@@ -47,7 +49,7 @@ class Region:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AnnotatedImage:
-    """One image with what is known of it.
+    """One image with its annotations.
 
     `phrases`: every phrase its data set annotates exhaustively on this image, present or not; a phrase outside
     this list is unknown here, never a negative. `group`: patient, recording or source image, the unit that
@@ -70,8 +72,6 @@ class AnnotatedImage:
 
 def region_to_json(region: Region) -> dict[str, Any]:
     """A plain dictionary of a region, mask as uncompressed COCO RLE; the embedding stays behind."""
-    from .geometry import mask_to_rle
-
     return {
         "phrase": region.phrase,
         "box_xyxy_px": [round(float(x), 2) for x in region.box_xyxy_px],
@@ -83,8 +83,6 @@ def region_to_json(region: Region) -> dict[str, Any]:
 
 def region_from_json(row: Mapping[str, Any]) -> Region:
     """The inverse of `region_to_json` (embedding None)."""
-    from .geometry import rle_to_mask
-
     rle = row.get("mask_rle")
     return Region(
         phrase=row["phrase"],

@@ -1,4 +1,4 @@
-"""What the model wrote -> the answer in it: first line, chat debris off, yes or no where the question is closed."""
+"""Raw model text -> the answer in it: first line, without chat markup, yes or no where the question is closed."""
 
 import re
 from typing import Literal
@@ -23,23 +23,17 @@ def parse_answer(raw: str, answer_type: AnswerType) -> str:
     question gives `yes` or `no`: the leading word, else the only one of the two that stands in the line as a whole
     word (so "abnormal" is not "no"). A closed answer with neither, or with both inside, stays as it is written.
     """
-    line = _first_line(raw)
+    line = ""
+    for part in _SPECIAL.sub("\n", raw).splitlines():  # a special token ends a line
+        part = _SPEAKER.sub("", part.strip(_WRAPPING)).strip(_WRAPPING)
+        part = part[:-1] if part.endswith(".") and not part.endswith("..") else part
+        if line := " ".join(part.strip(_WRAPPING).split()):
+            break
     if answer_type == "open":
         return line
     words = [word.lower() for word in _YES_NO.findall(line)]
     leads = _YES_NO.match(line) is not None
     return words[0] if words and (leads or len(set(words)) == 1) else line
-
-
-def _first_line(raw: str) -> str:
-    lines = (_clean(line) for line in _SPECIAL.sub("\n", raw).splitlines())
-    return next((line for line in lines if line), "")
-
-
-def _clean(line: str) -> str:
-    line = _SPEAKER.sub("", line.strip(_WRAPPING)).strip(_WRAPPING)
-    whole = line[:-1] if line.endswith(".") and not line.endswith("..") else line
-    return " ".join(whole.strip(_WRAPPING).split())
 
 
 def asks_yes_or_no(question: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a model is asked, one protocol for every task; and the first task: `Question` -> `Example`, raw text -> answer.
+"""The protocol of every task; and the first task: `Question` -> `Example`, raw text -> answer.
 
 A further task is a class like `Question` with the members of `TaskItem`, and a row of `scripts.pipeline.tasks.TASKS`.
 """
@@ -40,7 +40,7 @@ class Job:
 
 
 class TaskItem(Protocol):
-    """One thing a model is asked: a question, a report to write."""
+    """One task for a model: a question, a report to write."""
 
     @property
     def item_id(self) -> str:
@@ -80,9 +80,9 @@ class TaskItem(Protocol):
 class Question:
     """One question on one image or several.
 
-    `image` is the first one; `others` follow in the order in which the question speaks of them. `phrases`: what the
+    `image` is the first one; `others` follow in the order in which the question names them. `phrases`: what the
     label tree recognised in the question, to be grounded. `phrase_type`: how its set came by the wording, such as
-    freeform, para, frame; "" where it does not say. `transform`: what is done to its images before they are shown;
+    freeform, para, frame; "" where it does not say. `transform`: how its images are changed before the model sees them;
     regions and phrases are those of the images as stored. `meta`: what its record keeps besides, for the scores.
     """
 
@@ -130,8 +130,7 @@ class Question:
 
     def job(self, example: Example, settings: EvidenceSettings, names: Mapping[str, str]) -> Job:
         """The fields of its record and how its text is read. `names`: `model` and `adapter` of the record."""
-        meta = record_meta(self.image, self.phrases, self.others) | {"question_type": self.content_type}
-        meta |= dict(self.meta)
+        meta = {**record_meta(self.image, self.phrases, self.others), "question_type": self.content_type, **self.meta}
         fields = {
             "dataset": self.image.dataset,
             "split": self.image.split,
@@ -143,25 +142,23 @@ class Question:
             "answer_type": self.answer_type,
             "meta": meta,
         }
-        return Job(example=example, fields=fields, parse=lambda text, shown: self._read(text, shown, settings, meta))
 
-    def _read(self, text: str, shown: Evidence, settings: EvidenceSettings, meta: Mapping[str, Any]) -> dict[str, Any]:
-        """Fields read out of the model's text: the answer and, where it may cite, the regions cited.
+        def parse(text: str, shown: Evidence) -> dict[str, Any]:
+            if not settings.cite:
+                return {"parsed": parse_answer(text, self.answer_type)}
+            # scores read the answer without citations; the text itself stays as `meta.raw`
+            citations = parse_citations(text, len(numbers_shown(shown, settings)))
+            return {
+                "prediction": citations.text,
+                "parsed": parse_answer(citations.text, self.answer_type),
+                "meta": {**meta, "raw": text, "citations": citations_to_json(citations, shown, self.true_evidence())},
+            }
 
-        Scores then read the answer without citations; the text itself is kept as `meta.raw`.
-        """
-        if not settings.cite:
-            return {"parsed": parse_answer(text, self.answer_type)}
-        citations = parse_citations(text, len(numbers_shown(shown, settings)))
-        return {
-            "prediction": citations.text,
-            "parsed": parse_answer(citations.text, self.answer_type),
-            "meta": {**meta, "raw": text, "citations": citations_to_json(citations, shown, self.true_evidence())},
-        }
+        return Job(example=example, fields=fields, parse=parse)
 
 
 def _transformed(evidence: Evidence, transform: Transform) -> Evidence:
-    """What a grounder would find in the changed images: all on its other side, or nothing."""
+    """The evidence of a grounder in the changed images: mirrored, or without regions."""
     if transform == "flipped":
         return mirror_evidence(evidence)
     if transform == "blank":

@@ -1,6 +1,6 @@
 """Regions drawn on their image, for people: one set of colours, one way in pixels (PIL) and one in SVG.
 
-What a language model is shown (`evidence.forms.overlay`) is drawn there: adapters have learned it as it is.
+The marks for a language model (`evidence.forms.overlay`) are drawn there: adapters have learned them as they are.
 """
 
 import base64

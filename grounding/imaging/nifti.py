@@ -19,7 +19,7 @@ from ..bad_input import BadInput
 
 Axis = Literal["sagittal", "coronal", "axial"]
 AXES: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
-"""Places of the axes that slices lie across: x to the right, y to the front, z to the head."""
+"""Names of the axes that slices lie across, in order: x to the right, y to the front, z to the head."""
 _ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, OverflowError, MemoryError, zlib.error, struct.error)
 
 
@@ -40,6 +40,7 @@ class Volume:
         """Whether both have the same voxels: equal shape, and corners less than half a voxel apart."""
         if self.values.shape != other.values.shape:
             return False
+        # homogeneous voxel coordinates of the eight corners: one affine maps them to mm
         corners = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * [*self.values.shape, 1]
         apart = np.linalg.norm(corners @ (self.affine - other.affine).T, axis=1).max()
         return bool(apart < min(self.spacing_mm) / 2)
@@ -77,14 +78,14 @@ def read_volume(path: Path, channel: int = 0) -> Volume:
 
 def plane(values: NDArray[Any], axis: Axis, index: int) -> NDArray[Any]:
     """A view [H, W] of one slice of [X, Y, Z], as a radiologist sees it."""
-    place: list[Any] = [slice(None)] * 3
-    place[AXES.index(axis)] = index  # a view: np.take would walk through the whole volume
-    return values[tuple(place)].T[::-1, ::-1]
+    cut: list[Any] = [slice(None)] * 3
+    cut[AXES.index(axis)] = index  # a view: np.take would walk through the whole volume
+    return values[tuple(cut)].T[::-1, ::-1]
 
 
 def plane_spacing_mm(volume: Volume, axis: Axis) -> tuple[float, float]:
     """(x, y) distance of pixel centres in a slice."""
-    first, second = (spacing for place, spacing in enumerate(volume.spacing_mm) if place != AXES.index(axis))
+    first, second = (mm for name, mm in zip(AXES, volume.spacing_mm, strict=True) if name != axis)
     return first, second
 
 
@@ -101,6 +102,6 @@ def resize(pixels_HW: NDArray[Any], size_px: tuple[int, int]) -> NDArray[Any]:
     """[H', W'] at (width, height): uint8 with interpolation, bool by the nearest pixel."""
     if pixels_HW.shape == size_px[::-1]:
         return pixels_HW
-    how = Image.Resampling.NEAREST if pixels_HW.dtype == bool else Image.Resampling.BILINEAR
+    how = Image.Resampling.NEAREST if pixels_HW.dtype == bool else Image.Resampling.BILINEAR  # labels do not mix
     image = Image.fromarray(np.ascontiguousarray(pixels_HW, np.uint8))
     return np.asarray(image.resize(size_px, how)).astype(pixels_HW.dtype)

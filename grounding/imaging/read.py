@@ -1,4 +1,4 @@
-"""Any picture file to RGB of eight bits: PNG, JPEG, BMP, TIFF (through PIL) and DICOM, told apart by content.
+"""Any image file to RGB of eight bits: PNG, JPEG, BMP, TIFF (through PIL) and DICOM, told apart by content.
 
 Every failure is a `BadInput` with the file and what to do; nothing is guessed about a file that does not open.
 """
@@ -14,14 +14,13 @@ from ..bad_input import BadInput
 from ..files import file_sha256, write_atomic
 from .window import percentile_window, to_uint8, unit_scale
 
-_ORIENTATION = 0x0112
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp", b"II*\0": ".tif", b"MM\0*": ".tif"}
 _WIDE_GREY = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _PIL_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
 
 
 def read_image(path: Path) -> Image.Image:
-    """The picture as RGB, upright by its EXIF orientation, transparency on black.
+    """The image as RGB, upright by its EXIF orientation, transparency on black.
 
     Grey of more than eight bits is scaled linearly between its 0.5th and 99.5th percentile; of several frames the
     first is taken (DICOM: the middle one). Raises `BadInput` for a missing, empty, truncated or non-image file.
@@ -33,9 +32,16 @@ def read_image(path: Path) -> Image.Image:
         return read_dicom(path).image
     try:
         with Image.open(path) as image:
-            turned = _orientation(image) != 1
+            is_turned = _orientation(image) != 1
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image) if turned else image)
+            upright = ImageOps.exif_transpose(image) if is_turned else image
+            if upright.mode in _WIDE_GREY:
+                values = np.asarray(upright)
+                return Image.fromarray(to_uint8(unit_scale(values, *percentile_window(values)))).convert("RGB")
+            if upright.has_transparency_data:
+                layer = upright.convert("RGBA")
+                return Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer).convert("RGB")
+            return upright.convert("RGB")
     except _PIL_ERRORS as error:
         raise _unreadable(path, error) from error
 
@@ -50,12 +56,13 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             width, height = image.size
+            # 5 to 8 lie on their side
             return (height, width) if _orientation(image) in (5, 6, 7, 8) else (width, height)
     except _PIL_ERRORS as error:
         raise _unreadable(path, error) from error
 
 
-def copied_out(content: bytes, folder: Path, name: str = "") -> Path:
+def copy_out(content: bytes, folder: Path, name: str = "") -> Path:
     """The file below the folder that holds these bytes, written if it is not there; named by their hash or `name`."""
     name = name or hashlib.sha256(content).hexdigest()[:32]
     suffix = next((suffix for mark, suffix in _SUFFIXES.items() if content.startswith(mark)), ".img")
@@ -66,7 +73,7 @@ def copied_out(content: bytes, folder: Path, name: str = "") -> Path:
 
 
 def image_sha256(path: Path) -> str:
-    """Hex digest of the file's bytes: the identity of a picture in caches and records."""
+    """Hex digest of the file's bytes: the identity of an image in caches and records."""
     return file_sha256(_existing(path))
 
 
@@ -93,17 +100,7 @@ def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1 to 8. A PNG without an eXIf chunk before its pixels would be decoded to look for one: 1."""
     if image.format == "PNG" and "exif" not in image.info:
         return 1
-    return int(image.getexif().get(_ORIENTATION, 1))
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in _WIDE_GREY:
-        values = np.asarray(image)
-        return Image.fromarray(to_uint8(unit_scale(values, *percentile_window(values)))).convert("RGB")
-    if image.has_transparency_data:
-        picture = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "black"), picture).convert("RGB")
-    return image.convert("RGB")
+    return int(image.getexif().get(0x0112, 1))
 
 
 def _unreadable(path: Path, error: Exception) -> BadInput:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.imaging.read import copied_out
+from ...grounding.imaging.read import copy_out
 from .rows import SPLIT_NAMES, QuestionRow, build_rows, text_of, yes_no_type
 
 COLUMNS = ("image", "question", "answer")
@@ -86,5 +86,5 @@ def _copy_image(value: Any) -> tuple[str, Path]:
     content = value.get("bytes") if isinstance(value, dict) else value
     if not isinstance(content, bytes):
         raise BadInput("image has no bytes.", fix="export the set with its images embedded")
-    path = copied_out(content, cache_folder() / "questions")
+    path = copy_out(content, cache_folder() / "questions")
     return path.stem, path

@@ -1,4 +1,4 @@
-"""How sure the model is of its answer: of each word it wrote, and of yes against no.
+"""The model's probability of its answer: of the words it wrote, and of yes against no.
 
 B batch, K tokens of the answer, V vocabulary.
 """
@@ -23,8 +23,7 @@ YES, NO = ("yes", "Yes"), ("no", "No")
 class ScoredAnswer:
     """An answer. `probability`: exp of the mean log-probability of its tokens, in [0, 1]; of the end where it is empty.
 
-    `shown`: the evidence in its prompt. `yes`: P(yes) / (P(yes) + P(no)) of whole answers, None where the question was
-    not asked for it.
+    `shown`: the evidence in its prompt. `yes`: P(yes) / (P(yes) + P(no)) of whole answers, None for an open question.
     """
 
     text: str
@@ -36,7 +35,7 @@ class ScoredAnswer:
 def answer(
     mllm: GroundedMLLM, example: Example, evidence: EvidenceSettings, settings: GenerateSettings, *, is_closed: bool
 ) -> ScoredAnswer:
-    """The greedy answer, and how sure the model is. Raises `BadInput` for an example that cannot be rendered."""
+    """The greedy answer and its probability. Raises `BadInput` for an example that cannot be rendered."""
     greedy = settings.model_copy(update={"num_beams": 1, "temperature": 0.0})
     with generating(mllm, greedy), torch.inference_mode():
         prompt = mllm.render(example, evidence)
@@ -63,5 +62,6 @@ def probability_of_yes(mllm: GroundedMLLM, example: Example, evidence: EvidenceS
     prompts = [mllm.render(replace(example, target=word), evidence) for word in (*YES, *NO)]
     batch = mllm.collate(prompts)
     log_probs_B = -token_losses(mllm(batch), batch["labels"]).sum(1)
+    # rows yes, Yes, no, No: the probabilities of both spellings add up
     yes, no = log_probs_B.view(2, -1).logsumexp(1)
     return float(torch.sigmoid(yes - no))

@@ -1,4 +1,4 @@
-"""What keeps a written text in bounds, told of new tokens alone: the prompt, with its regions, may be repeated freely.
+"""Bounds on a written text. They see new tokens alone: the prompt, with its regions, may be repeated freely.
 
 B batch (rows of all beams), T tokens of the prompt and those written, V vocabulary.
 """
@@ -17,7 +17,7 @@ from transformers import (
 
 
 class AfterPrompt(LogitsProcessor):
-    """A processor of transformers' that is shown the tokens behind the prompt."""
+    """A processor of transformers' that sees only the tokens behind the prompt."""
 
     def __init__(self, inner: LogitsProcessor, prompt_length: int):
         self.inner, self.start = inner, prompt_length
@@ -44,37 +44,35 @@ class Sections(LogitsProcessor):
         if not written[0] or len(written[0]) < min(self.limits.values()):
             return scores
         for row, ids in enumerate(written):
-            if (token := self._forced(ids)) is not None:
-                scores[row] = -torch.inf
-                scores[row, token] = 0.0
+            text = self.tokenizer.decode(ids)
+            start, k = max((text.rfind(name), k) for k, name in enumerate(self.headings))
+            if start < 0:
+                continue
+            # ... Findings: clear lungs|      the section of the last heading, here k = 0, counts its tokens
+            name = self.headings[k]
+            behind = self.tokenizer(text[start + len(name) :], add_special_tokens=False).input_ids
+            if len(behind) < self.limits[name]:
+                continue
+            token = int(self.tokenizer.eos_token_id)
+            if k + 1 < len(self.headings):
+                # the next heading, of which the first `begun` tokens may be written already
+                heading = self.ids[k + 1]
+                begun = next((n for n in range(len(heading) - 1, 0, -1) if ids[-n:] == heading[:n]), 0)
+                token = heading[begun]
+            scores[row] = -torch.inf
+            scores[row, token] = 0.0
         return scores
-
-    def _forced(self, ids: list[int]) -> int | None:
-        """The token that must come next, if one must."""
-        text = self.tokenizer.decode(ids)
-        place, k = max((text.rfind(name), k) for k, name in enumerate(self.headings))
-        if place < 0:
-            return None
-        name = self.headings[k]
-        behind = self.tokenizer(text[place + len(name) :], add_special_tokens=False).input_ids
-        if len(behind) < self.limits[name]:
-            return None
-        if k + 1 == len(self.headings):
-            return int(self.tokenizer.eos_token_id)
-        wanted = self.ids[k + 1]
-        begun = next((n for n in range(len(wanted) - 1, 0, -1) if ids[-n:] == wanted[:n]), 0)
-        return wanted[begun]
 
 
 def bounds(
     tokenizer: Any, prompt_length: int, *, no_repeat: int, repetition_penalty: float, sections: Mapping[str, int]
 ) -> LogitsProcessorList:
-    """The processors that settings ask for, none for none; see `generate.GenerateSettings`."""
-    found = LogitsProcessorList()
+    """The processors that the settings need, none for the defaults; see `GenerateSettings`."""
+    processors = LogitsProcessorList()
     if repetition_penalty != 1:
-        found.append(AfterPrompt(RepetitionPenaltyLogitsProcessor(repetition_penalty), prompt_length))
+        processors.append(AfterPrompt(RepetitionPenaltyLogitsProcessor(repetition_penalty), prompt_length))
     if no_repeat:
-        found.append(AfterPrompt(NoRepeatNGramLogitsProcessor(no_repeat), prompt_length))
+        processors.append(AfterPrompt(NoRepeatNGramLogitsProcessor(no_repeat), prompt_length))
     if sections:
-        found.append(Sections(sections, tokenizer, prompt_length))
-    return found
+        processors.append(Sections(sections, tokenizer, prompt_length))
+    return processors

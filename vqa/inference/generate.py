@@ -1,11 +1,11 @@
-"""Generation in batches: greedy by default, beams or drawn where asked for; prompts of like length together.
+"""Generation in batches: greedy by default, beams or sampling on request; prompts of like length together.
 
 B batch, T tokens of the longest prompt.
 """
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from .settings import GenerateSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
-    """What the model wrote for one prompt, and the evidence it was shown. `seconds`: its share of the batch's time."""
+    """One prompt's text, and the evidence in the prompt. `seconds`: its share of the batch's time."""
 
     text: str
     prompt_sha256: str
@@ -32,24 +32,20 @@ class Generated:
 
 
 def generate(
-    mllm: GroundedMLLM,
-    examples: Sequence[Example],
-    evidence_settings: EvidenceSettings,
-    settings: GenerateSettings,
+    mllm: GroundedMLLM, examples: Sequence[Example], evidence_settings: EvidenceSettings, settings: GenerateSettings
 ) -> list[Generated]:
     """One text for each example, in their order. Raises `BadInput` for the first example that cannot be rendered."""
     prompts = [mllm.render(example, evidence_settings) for example in examples]
-    written: list[Generated | None] = [None] * len(prompts)
+    texts: dict[int, Generated] = {}
     with tqdm(total=len(prompts), desc="generate", unit="prompt") as bar, generating(mllm, settings):
-        for places in by_length([prompt.text for prompt in prompts], settings.batch_size):
-            for place, text in zip(places, write(mllm, [prompts[i] for i in places], settings), strict=True):
-                written[place] = text
-            bar.update(len(places))
-    return [text for text in written if text is not None]
+        for indices in by_length([prompt.text for prompt in prompts], settings.batch_size):
+            texts |= zip(indices, write(mllm, [prompts[i] for i in indices], settings), strict=True)
+            bar.update(len(indices))
+    return [texts[i] for i in range(len(prompts))]
 
 
 def by_length(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
-    """Places of the texts in batches of like length, longest first: a batch too large for memory fails at once."""
+    """Indices of the texts in batches of like length, longest first: a batch too large for memory fails at once."""
     # ties in order of the index: batches, and so rounding, are the same at every call
     order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
     return (order[start : start + batch_size] for start in range(0, len(order), batch_size))
@@ -89,40 +85,29 @@ def generate_raw(
     batch = mllm.collate([replace(prompt, completion="") for prompt in prompts])
     inputs = {key: value.to(mllm.device) for key, value in batch["inputs"].items()}
     length = inputs["input_ids"].shape[1]
-    kept_in = bounds(
-        mllm.processor.tokenizer,
-        length,
-        no_repeat=settings.no_repeat,
-        repetition_penalty=settings.repetition_penalty,
-        sections=settings.sections,
-    )
-    with mllm.ready(batch["features"]), _draws(prompts, settings):
+    # of how a token is chosen a base's own generation settings are not followed
+    how: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+    if settings.temperature:
+        how = {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
+    # the state outside is as before sampling, so training and other batches draw the same
+    with mllm.ready(batch["features"]), torch.random.fork_rng() if settings.temperature else nullcontext():
+        if settings.temperature:  # draws depend on the seed and the prompts of the batch alone
+            digest = sha256("".join(prompt.sha256 for prompt in prompts) + str(settings.seed))
+            torch.manual_seed(int(digest[:12], 16))
         output = mllm.model.generate(
             **inputs,
-            **_choose_tokens(settings),
+            **how,
             max_new_tokens=settings.max_new_tokens,
             num_beams=settings.num_beams,
             suppress_tokens=[mllm.region_id],  # a placeholder that was written would ask for features
-            logits_processor=kept_in,
+            logits_processor=bounds(
+                mllm.processor.tokenizer,
+                length,
+                no_repeat=settings.no_repeat,
+                repetition_penalty=settings.repetition_penalty,
+                sections=settings.sections,
+            ),
             **options,
         )
     ids_BT = output if isinstance(output, Tensor) else output.sequences
     return ids_BT[:, length:], output
-
-
-def _choose_tokens(settings: GenerateSettings) -> dict[str, Any]:
-    """How a token is chosen; what a base's own generation settings say of it is not followed."""
-    if not settings.temperature:
-        return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    return {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
-
-
-@contextmanager
-def _draws(prompts: list[Prompt], settings: GenerateSettings) -> Iterator[None]:
-    """Chance that depends on the seed and the prompts of the batch alone; nothing else notices."""
-    if not settings.temperature:
-        yield
-        return
-    with torch.random.fork_rng():  # the state outside is as before, so training and other batches draw the same
-        torch.manual_seed(int(sha256("".join(prompt.sha256 for prompt in prompts) + str(settings.seed))[:12], 16))
-        yield

@@ -10,18 +10,14 @@ from ...grounding.evidence.evidence import EvidenceSettings
 from ...grounding.records import PredictionRecord, RecordFile
 from ...grounding.types import region_to_json
 from ..model.grounded_mllm import GroundedMLLM
-from ..prompt.prompt import Prompt, instruction_text
+from ..prompt.prompt import instruction_text
 from ..task import Job
 from .generate import Generated, by_length, generating, write
 from .settings import GenerateSettings
 
 
 def predict(
-    mllm: GroundedMLLM,
-    jobs: Sequence[Job],
-    evidence_settings: EvidenceSettings,
-    settings: GenerateSettings,
-    path: Path,
+    mllm: GroundedMLLM, jobs: Sequence[Job], evidence_settings: EvidenceSettings, settings: GenerateSettings, path: Path
 ) -> Skipped:
     """Write one record a job to `path`, batch by batch; jobs whose id is there already are done.
 
@@ -35,27 +31,19 @@ def predict(
     texts = [instruction_text(job.example, evidence_settings) for job in left]
     bar = tqdm(total=len(jobs), initial=len(jobs) - len(left), desc=path.stem, unit="prompt")
     with bar, generating(mllm, settings):
-        for places in by_length(texts, settings.batch_size):
-            asked = _render(mllm, [left[i] for i in places], evidence_settings, skipped)
-            written = write(mllm, [prompt for _, prompt in asked], settings) if asked else []
-            records.append(
-                [_record(job, text, evidence_settings) for (job, _), text in zip(asked, written, strict=True)]
-            )
-            bar.update(len(places))
+        for indices in by_length(texts, settings.batch_size):
+            rendered = []
+            for job in (left[i] for i in indices):
+                try:
+                    rendered.append((job, mllm.render(job.example, evidence_settings)))
+                except BadInput as error:
+                    skipped.add(job.id, error)
+            written = write(mllm, [prompt for _, prompt in rendered], settings) if rendered else []
+            pairs = zip(rendered, written, strict=True)
+            records.append([_record(job, text, evidence_settings) for (job, _), text in pairs])
+            bar.update(len(indices))
     skipped.write(path.with_suffix(".skipped.jsonl"))
     return skipped
-
-
-def _render(
-    mllm: GroundedMLLM, jobs: list[Job], evidence_settings: EvidenceSettings, skipped: Skipped
-) -> list[tuple[Job, Prompt]]:
-    asked = []
-    for job in jobs:
-        try:
-            asked.append((job, mllm.render(job.example, evidence_settings)))
-        except BadInput as error:
-            skipped.add(job.id, error)
-    return asked
 
 
 def _record(job: Job, written: Generated, settings: EvidenceSettings) -> PredictionRecord:
@@ -67,6 +55,7 @@ def _record(job: Job, written: Generated, settings: EvidenceSettings) -> Predict
         "phrases": shown.first.phrases,
         "regions": tuple(region_to_json(region) for region in shown.first.regions),
     }
+    # the job's own fields win over these, and what it reads out of the text over both
     fields = {**own, **job.fields, "prediction": written.text, **job.parse(written.text, shown)}
     if further := [region_to_json(region) | {"image": image} for image, region in shown.numbered if image > 1]:
         fields["meta"] = {**fields.get("meta", {}), "other_regions": further}

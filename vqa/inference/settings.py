@@ -9,21 +9,21 @@ class GenerateSettings(Settings):
     """How answers are written."""
 
     max_new_tokens: int = Field(default=64, ge=1)
-    """An answer is cut after so many tokens."""
+    """An answer is cut after this many tokens."""
     num_beams: int = Field(default=1, ge=1)
     """1 is greedy."""
     temperature: float = Field(default=0.0, ge=0)
     """0 takes the best token or beam; above it tokens are drawn, the more freely the higher."""
     top_p: float = Field(default=1.0, gt=0, le=1)
-    """Of what is drawn: only from the likeliest tokens that together have this chance."""
+    """Sampling: only from the likeliest tokens that together have this probability."""
     seed: int = Field(default=0, ge=0)
-    """Of what is drawn; with the same prompts in a batch the same is written."""
+    """Sampling: the same seed and the same prompts in a batch give the same texts."""
     no_repeat: int = Field(default=0, ge=0)
-    """No run of so many tokens is written twice; the prompt's own words may be. 0: at will."""
+    """No run of this many tokens is written twice; the prompt's own words may be. 0: no limit."""
     repetition_penalty: float = Field(default=1.0, gt=0)
     """Above 1 tokens that were written already become less likely (Keskar et al. 2019, arXiv 1909.05858)."""
     sections: dict[str, int] = Field(default={})
-    """At most so many tokens behind each heading, in their order: `{"Findings:": 110, "Impression:": 40}`. A section
+    """At most this many tokens behind each heading, in their order: `{"Findings:": 110, "Impression:": 40}`. A section
     that has them ends with the next heading, the last one with the text. Left out: only `max_new_tokens`."""
     batch_size: int = Field(default=32, ge=1)
     """Prompts at once."""
@@ -31,7 +31,7 @@ class GenerateSettings(Settings):
     """Fold LoRA into the weights meanwhile: about twice as fast, needs room for a copy of the adapted layers."""
 
     @model_validator(mode="after")
-    def _one_way(self) -> "GenerateSettings":
+    def _refuse_contradictions(self) -> "GenerateSettings":
         if self.temperature and self.num_beams > 1:
             raise ValueError("key 'temperature': tokens are drawn or beams are searched; leave one of the two out")
         if any(limit < 1 for limit in self.sections.values()):

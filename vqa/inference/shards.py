@@ -28,13 +28,13 @@ class Shards:
 
     @classmethod
     def here(cls, out: Path) -> "Shards":
-        """Those of this process among all."""
+        """The rank files of this process among all."""
         ranks = processes()
         return cls(out=out, rank=ranks.process_index, num_ranks=ranks.num_processes)
 
     @property
     def folder(self) -> Path:
-        """Of the rank files."""
+        """The folder of the rank files."""
         return self.out.with_name(f"{self.out.stem}.ranks")
 
     @property
@@ -44,7 +44,7 @@ class Shards:
 
     def mine(self, groups: Sequence[str]) -> list[bool]:
         """For each item whether it is this rank's: all of one group (an image) are the same rank's."""
-        order = {group: place for place, group in enumerate(dict.fromkeys(groups))}
+        order = {group: index for index, group in enumerate(dict.fromkeys(groups))}
         return [order[group] % self.num_ranks == self.rank for group in groups]
 
     def left(self, jobs: Sequence[Job], done: Container[str]) -> list[Job]:

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from ...assets import cache_folder
 from ...bad_input import BadInput, Skipped
 from ...files import sha256
-from ...imaging.read import copied_out
+from ...imaging.read import copy_out
 from ...types import AnnotatedImage
 from ..rows import existing_folder, skipping
 from ..schema import IMAGE_FEATURES, any_version, row_to_image, upgrade_data, upgrade_row, upgrade_table
@@ -121,4 +121,4 @@ def _image_file(folder: Path, row: dict[str, Any]) -> Path:
     if content is None:
         return Path(os.environ.get("MEDGLIP_DATA", "")) / row["image_path"]
     known = row.get("pixel_hash")
-    return copied_out(content, folder / "images", "" if known is None else f"{known:016x}")
+    return copy_out(content, folder / "images", "" if known is None else f"{known:016x}")

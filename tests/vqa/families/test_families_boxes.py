@@ -13,7 +13,6 @@ from PIL import Image
 from transformers import LlamaConfig
 
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.vocabulary.box_notation import PERCENT
 from medglip.vqa.families import FAMILIES, GENERIC, SMALL_DEFAULT, Family, family_of
 
 BY_NAME = {family.name: family for family in FAMILIES}
@@ -129,21 +128,6 @@ def test_the_numbers_are_where_the_processor_puts_the_pixels(
 def test_each_family_writes_its_own_notation(processors: dict[str, Any], name: str, text: str) -> None:
     box = np.array([20, 40, 100, 60], np.float32)
     assert BY_NAME[name].box_text(processors[name][0])(box, (200, 100)) == text
-
-
-def test_percent_is_what_evidence_writes() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        size = (int(rng.integers(30, 3000)), int(rng.integers(30, 3000)))
-        box = np.sort(rng.uniform(0, 1, (2, 2)), 0).astype(np.float32).reshape(4) * np.array(size * 2, np.float32)
-        percent = np.rint(100 * box / np.array(size * 2, np.float32)).astype(int).clip(0, 100)
-        assert PERCENT.encode(box, size) == " ".join(map(str, percent.tolist()))
-
-
-@pytest.mark.parametrize("text", ["", "no box", "12 20 31", "50 50 20 60"])
-def test_what_is_no_box_is_refused(text: str) -> None:
-    with pytest.raises(BadInput, match=r"no box in|wrong order"):
-        PERCENT.decode(text, (100, 100))
 
 
 def test_a_model_finds_its_family() -> None:
