@@ -29,17 +29,12 @@ def probe_questions(probe: Probe, questions: Sequence[Question], seed: int = 0) 
     return PROBES[probe](questions, seed)
 
 
-def blank(questions: Sequence[Question]) -> list[Question]:
-    """Every image mid-grey, of the same size."""
-    return [replace(q, transform="blank", meta={**q.meta, "probe": "blank"}) for q in questions]
+def without_image(questions: Sequence[Question], probe: Literal["blank", "text_only"]) -> list[Question]:
+    """`blank`: every image mid-grey, of the same size. `text_only`: none, blank where a family takes no such prompt."""
+    return [replace(question, transform=probe, meta={**question.meta, "probe": probe}) for question in questions]
 
 
-def text_only(questions: Sequence[Question]) -> list[Question]:
-    """No image at all; a blank one where the family of models takes no prompt without."""
-    return [replace(q, transform="text_only", meta={**q.meta, "probe": "text_only"}) for q in questions]
-
-
-def flipped(questions: Sequence[Question]) -> list[Question]:
+def flip(questions: Sequence[Question]) -> list[Question]:
     """Images mirrored, left and right exchanged in question and answer; flipped twice they are as before.
 
     `phrases.mirror` says what changes sides: a left lung does, a left ventricle, known by its shape, does not.
@@ -61,7 +56,7 @@ def flipped(questions: Sequence[Question]) -> list[Question]:
     return changed
 
 
-def shuffled(questions: Sequence[Question], seed: int = 0) -> list[Question]:
+def shuffle(questions: Sequence[Question], seed: int = 0) -> list[Question]:
     """Every image another of the same modality among these, the same one for all questions on it.
 
     A modality with one image alone takes one of another. Raises `BadInput` for fewer than two images.
@@ -87,7 +82,7 @@ def shuffled(questions: Sequence[Question], seed: int = 0) -> list[Question]:
 # --- adversarial pairs -----------------------------------------------------------------------------------------------
 
 
-def absent(annotated_images: Sequence[AnnotatedImage], seed: int = 0) -> list[Question]:
+def absent_pairs(annotated_images: Sequence[AnnotatedImage], seed: int = 0) -> list[Question]:
     """Pairs "Is there a X?" on each image: a label that is there, and one that is not, of the same kind.
 
     What is not there is annotated on the image by its set, is seen on other images of the modality, and can be true
@@ -138,10 +133,10 @@ def _presence(image: AnnotatedImage, phrase: str, answer: str, **fields: Any) ->
 
 
 PROBES: dict[Probe, Callable[[Sequence[Question], int], list[Question]]] = {
-    "blank": lambda questions, _: blank(questions),
-    "shuffled": shuffled,
-    "text_only": lambda questions, _: text_only(questions),
-    "flipped": lambda questions, _: flipped(questions),
-    "absent": lambda questions, seed: absent([question.image for question in questions], seed),
+    "blank": lambda questions, _: without_image(questions, "blank"),
+    "shuffled": shuffle,
+    "text_only": lambda questions, _: without_image(questions, "text_only"),
+    "flipped": lambda questions, _: flip(questions),
+    "absent": lambda questions, seed: absent_pairs([question.image for question in questions], seed),
 }
 """Every probe by name: what becomes of (questions, seed). `eval.probes.IMAGE_PROBES` are all but `absent`."""

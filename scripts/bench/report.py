@@ -104,7 +104,7 @@ def main(
         bench = prepare(settings, core, Path(folder), max(sizes), new_tokens)
         reports, shown = bench.reports, _settings(("text", "tokens"))
         typer.echo("batch form            tokens  plain/min  grounded/min  overhead      CPU")
-        with bench.mllm.merged():
+        with bench.mllm.merge_lora():
             for size in sizes:
                 figures[f"batch {size}"] = compare_forms(bench, reports[:size], forms or NAMES, pairs)
         # what is not the language model: regions from disk, and reading what was written

@@ -30,13 +30,13 @@ from ...grounding.training.stage import HeldOut, core_images
 from ...grounding.types import AnnotatedImage
 from ...vqa.datasets import derived
 from ...vqa.derived.derive import chosen_rows
-from ...vqa.derived.regions import Asked, region_questions, with_other_regions
+from ...vqa.derived.regions import RegionQuestion, region_questions, with_other_regions
 from ...vqa.derived.settings import DeriveSettings
 from ...vqa.inference.predict import predict
 from ...vqa.inference.settings import GenerateSettings
 from ...vqa.model.grounded_mllm import GroundedMLLM, load
 from ...vqa.model.settings import MllmSettings
-from ...vqa.probes import blank
+from ...vqa.probes import probe_questions
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
 from ...vqa.training.align import TOKENS, align_adapter
@@ -98,7 +98,9 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     return folder
 
 
-def asked_of_regions(recipe: AlignRecipe, data: Dataset, grounder: MedGlipGrounder, skipped: Skipped) -> list[Asked]:
+def asked_of_regions(
+    recipe: AlignRecipe, data: Dataset, grounder: MedGlipGrounder, skipped: Skipped
+) -> list[RegionQuestion]:
     """Questions about the true regions of the splits train and `eval_split`, embedded by the core and kept on disk."""
     chosen = recipe.derive.model_copy(update={"splits": ("train", recipe.eval_split)})
     images = [_without_masks(image) for image in images_of(data.select(chosen_rows(data, chosen)))]
@@ -131,7 +133,7 @@ def probed_questions(questions: list[Question], recipe: AlignRecipe) -> list[Que
     return [held_out[k] for k in _drawn(len(held_out), recipe)]
 
 
-def probed_regions(asked: list[Asked], recipe: AlignRecipe) -> list[Asked]:
+def probed_regions(asked: list[RegionQuestion], recipe: AlignRecipe) -> list[RegionQuestion]:
     """Held-out questions about regions, at most `max_probed`, drawn with the seed."""
     held_out = [one for one in asked if one[0].image.split == recipe.eval_split]
     return [held_out[k] for k in _drawn(len(held_out), recipe)]
@@ -146,12 +148,12 @@ def _drawn(number: int, recipe: AlignRecipe) -> list[int]:
 
 def blank_probe(mllm: GroundedMLLM, questions: list[Question], recipe: AlignRecipe, folder: Path) -> ProbeResult:
     """Answers with the real pictures and with grey ones; drops with their intervals. Continues in `folder`."""
-    asked = {"original": questions, "blank": blank(questions)}
+    asked = {"original": questions, "blank": probe_questions("blank", questions)}
     runs = {name: [(q, to_aligned_example(q)) for q in part] for name, part in asked.items()}
     return _probe(mllm, runs, PLAIN, recipe, folder)
 
 
-def regions_probe(mllm: GroundedMLLM, asked: list[Asked], recipe: AlignRecipe, folder: Path) -> ProbeResult:
+def regions_probe(mllm: GroundedMLLM, asked: list[RegionQuestion], recipe: AlignRecipe, folder: Path) -> ProbeResult:
     """Answers with the regions' own tokens and with those of another picture, drops as of `blank_probe`."""
     given = {"regions": asked, "regions-shuffled": with_other_regions(asked, recipe.seed)}
     runs = {name: [(q, q.to_example(evidence)) for q, evidence in part] for name, part in given.items()}

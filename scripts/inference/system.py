@@ -27,7 +27,7 @@ from ...vqa.model.grounded_mllm import OUR_FILE, GroundedMLLM, load
 from ...vqa.model.settings import MllmSettings
 from ...vqa.model.shipped import FACTS, is_shipped, shipped_folder
 from ...vqa.prompt.prompt import Example
-from ...vqa.publish.facts import read_facts
+from ...vqa.publish.adapter_card import read_facts
 from ..recipe import Recipe, read_run_recipe
 
 DEFAULT_RUN = Path("runs/quickstart")

@@ -11,8 +11,7 @@ from ...eval.table import by_metric, table
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.records import Task
 from ...vqa.model.shipped import FACTS, shipped_folder
-from ...vqa.publish.adapter_card import LearnedSet
-from ...vqa.publish.facts import count_facts, read_facts
+from ...vqa.publish.adapter_card import LearnedSet, count_facts, read_facts
 from ..inference.system import TrainedSystem
 from ..pipeline.tasks import TASKS
 

@@ -24,8 +24,7 @@ from ...vqa.model import shipped
 from ...vqa.model.alignment import FILE as ALIGNED_FILE
 from ...vqa.model.grounded_mllm import OUR_FILE, load
 from ...vqa.prompt.prompt import Example
-from ...vqa.publish.adapter_card import adapter_card
-from ...vqa.publish.facts import facts_json
+from ...vqa.publish.adapter_card import adapter_card, facts_json
 from ...vqa.publish.half_precision import check, pack
 from ...vqa.task import Question
 from ..inference.system import TrainedSystem, load_system

@@ -13,7 +13,7 @@ from medglip.eval.probes import IMAGE_PROBES
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.types import AnnotatedImage, Region
-from medglip.vqa.probes import PROBES, absent, flipped, probe_questions
+from medglip.vqa.probes import PROBES, absent_pairs, flip, probe_questions
 from medglip.vqa.task import Question
 
 
@@ -83,8 +83,8 @@ sided = st.lists(
 @given(sided.map(" ".join), sided.map(" ".join))
 def test_flipped_twice_is_the_same_question(text: str, answer: str) -> None:
     before = question(STUDIES[0], text, answer)
-    (once,) = flipped([before])
-    (twice,) = flipped([once])
+    (once,) = flip([before])
+    (twice,) = flip([once])
     assert (once.transform, once.meta["probe"]) == ("flipped", "flipped")
     assert all(getattr(twice, item.name) == getattr(before, item.name) for item in fields(Question))
 
@@ -92,7 +92,7 @@ def test_flipped_twice_is_the_same_question(text: str, answer: str) -> None:
 def test_flipped_changes_sides_in_question_answer_and_evidence() -> None:
     lung = Region(phrase="left lung", box_xyxy_px=np.array([50, 5, 70, 45], np.float32))
     evidence = Evidence.of_image("predicted", (80, 50), (lung,), ("left lung",))
-    (changed,) = flipped([question(STUDIES[0], "Which side is larger, left or right?", "Left lung")])
+    (changed,) = flip([question(STUDIES[0], "Which side is larger, left or right?", "Left lung")])
     assert (changed.question, changed.answer) == ("Which side is larger, right or left?", "Right lung")
     shown = changed.to_example(evidence).evidence
     assert (shown.first.phrases, shown.regions[0].phrase) == (("right lung",), "right lung")
@@ -106,7 +106,7 @@ def test_adversarial_pairs_ask_for_what_is_there_and_what_is_not() -> None:
         image("c", there=("spleen", "liver tumor"), phrases=("spleen", "liver tumor")),
         image("m", "mr", there=("liver",), phrases=("liver", "brain tumor")),
     ]
-    questions = absent([*images, images[0]], seed=0)
+    questions = absent_pairs([*images, images[0]], seed=0)
     assert len({q.question_id for q in questions}) == len(questions)
     assert set(Counter(q.meta["pair_id"] for q in questions).values()) == {2}
     # c says nothing of what is not there, and no mr image shows a brain tumor
@@ -119,6 +119,6 @@ def test_adversarial_pairs_ask_for_what_is_there_and_what_is_not() -> None:
         assert asked.question == f"Is there a {asked.phrases[0]} in the image?"
     twin = next(q for q in questions if q.meta["pair_id"] == "t/a/left kidney" and q.answer == "no")
     assert twin.phrases == ("right kidney",)
-    assert [q.question_id for q in absent(images, seed=0)] == [q.question_id for q in questions]
+    assert [q.question_id for q in absent_pairs(images, seed=0)] == [q.question_id for q in questions]
     with pytest.raises(BadInput, match="no image with a label that is there"):
-        absent([STUDIES[0]])
+        absent_pairs([STUDIES[0]])

@@ -69,6 +69,7 @@ def read_file(file: Path, images: "Dataset | None" = None, kinds: Sequence[str] 
         if kinds and row["kind"] not in kinds:
             continue
         name = row["image_id"]
+        # an image with masks is decoded once for all its questions; without images a row itself says what it is
         if name not in known:
             if images is None:
                 known[name] = _image_of(row, file, number)

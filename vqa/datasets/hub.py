@@ -32,15 +32,16 @@ def read_rows(folder: Path, dataset: str, skipped: Skipped) -> list[QuestionRow]
             def build(
                 row: dict[str, Any], number: int, split: str = split, file: Path = file, first: int = first
             ) -> QuestionRow:
-                images = row["image"] if isinstance(row["image"], list) else [row["image"]]
-                if not images or any(image is None for image in images):
+                values = row["image"] if isinstance(row["image"], list) else [row["image"]]  # one image or several
+                if not values or any(value is None for value in values):
                     raise BadInput("no image.", fix="remove the row")
+                images = dict(map(_copy_image, values))
                 answer = text_of(row, "answer")
                 return QuestionRow(
                     question_id=f"{dataset}-{split}-{first + number}",
                     dataset=dataset,
                     split=split,
-                    images=dict(_copy_image(image) for image in images),
+                    images=images,
                     question=text_of(row, "question"),
                     answer=answer,
                     answer_type=yes_no_type(answer),
@@ -58,9 +59,10 @@ def _files(folder: Path) -> dict[str, list[Path]]:
     """Shards of each split, by the first word of the file's name, else that of its folder."""
     files: dict[str, list[Path]] = {}
     for file in sorted([*folder.rglob("*.parquet"), *folder.rglob("*.arrow")]):
+        # data/train-00000-of-00001.parquet: "train"; default/train/0000.parquet: "0000", then "train"
         words = (file.name.split("-")[0].removesuffix(".parquet").lower(), file.parent.name.lower())
         split = next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), None)
-        if split is not None and not file.name.startswith("cache-"):
+        if split is not None and not file.name.startswith("cache-"):  # those are leftovers of `datasets.map`
             files.setdefault(split, []).append(file)
     return files
 
@@ -71,7 +73,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
 
     try:
         if file.suffix == ".parquet":
-            for batch in pq.ParquetFile(file).iter_batches(64):
+            for batch in pq.ParquetFile(file).iter_batches(64):  # few at a time: rows hold whole images
                 yield from batch.to_pylist()
             return
         with pa.memory_map(str(file)) as source:

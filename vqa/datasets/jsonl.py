@@ -43,12 +43,13 @@ def read_rows(settings: JsonlSettings, skipped: Skipped) -> list[QuestionRow]:
         split, images = str(row.get("split", "test")).strip().lower(), row["image"]
         if split not in SPLIT_NAMES:
             raise BadInput(f"split is {row['split']!r}.", fix="train, val or test")
+        answer = text_of(row, "answer")
         names = [images] if isinstance(images, str) else images
         if not isinstance(names, list) or not names or not all(isinstance(n, str) and n.strip() for n in names):
             raise BadInput(f"image is {images!r}.", fix="a path below the folder, or a list of paths")
+        # ids of images are keys: a second one of the same name would be lost
         if len(set(names)) < len(names):
             raise BadInput(f"one image twice: {names}.", fix="name each once")
-        answer = text_of(row, "answer")
         return QuestionRow(
             question_id=str(row.get("id", f"{folder.name}-{number}")),
             dataset=folder.name,

@@ -57,4 +57,5 @@ def _settings(name: str, root: Path | None, split_scheme: str, language: str, va
     kind = question_set(name).settings()
     values = {"path": root or Path(name), "split_scheme": split_scheme_named(split_scheme), "language": language}
     values["val_fraction"] = val_fraction
+    # a set takes the keys that it knows: not every one has a language, or splits of its own
     return kind(**{key: value for key, value in values.items() if key in kind.model_fields})

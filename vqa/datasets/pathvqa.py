@@ -66,6 +66,7 @@ def read_rows(settings: PathVqaSettings, skipped: Skipped) -> list[QuestionRow]:
 
 def _name_and_pairs(entry: Any) -> tuple[str, list[dict[str, Any]]]:
     """The image's id and its questions with their answers. Raises `BadInput` for lists that do not match."""
+    # sentf.pvqa: ["what is shown?", "is it red?"]; labelf.pvqa: [{"a cell": 1}, {"yes": 1}]
     try:
         name, questions, labels = str(entry["img_id"]), entry["sentf"]["pvqa"], entry["labelf"]["pvqa"]
         answers = [next(iter(label)) if len(label) == 1 else None for label in labels]
@@ -93,7 +94,7 @@ def _rows_of_image(
             row=entry,
         )
 
-    notes = Skipped()
+    notes = Skipped()  # its rows are questions of one entry of the file; what is told names both
     rows = build_rows(file, pairs, ("question", "answer"), build, notes)
     for note in notes.entries:
         number = note["item"].rsplit(" ", 1)[1]

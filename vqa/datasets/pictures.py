@@ -51,6 +51,7 @@ def same_pictures(files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, 
     pixels, looks = (np.array([values[i] for values in prints], np.uint64) for i in (0, 1))
     thumbnails = np.array([list(thumbnail) for *_, thumbnail in prints], np.uint8).reshape(-1, 256)
     groups = Groups(files)
+    # first by equal pixels, then by looks as well: the second goes on from the groups of the first
     _join(groups, names, lambda ranks: same_before(pixels, ranks))
     equal = groups.as_dict()
     _join(groups, names, lambda ranks: alike_before(looks, ranks, thumbnails))
@@ -60,6 +61,7 @@ def same_pictures(files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, 
 def _join(groups: Groups, names: list[str], find: Callable[[NDArray[np.int64]], Rows]) -> None:
     """Join what is found until nothing is: the finder names one row of a lower rank for each, ranks are groups."""
     while names:
+        # each round names at most one neighbour of lower rank; joined groups share a rank, so rounds end
         order = {first: rank for rank, first in enumerate(sorted({groups[name] for name in names}))}
         earlier = find(np.array([order[groups[name]] for name in names], np.int64))  # -1: none
         if not (earlier >= 0).any():

@@ -57,7 +57,7 @@ def read_public(
     rows = arrange_rows(settings, rows, context, skipped)
     if context.draws_val:  # a recipe's order: train before val before test, each in file order
         rows = sorted(rows, key=lambda row: SPLITS.index(row.split))
-    if settings.limit is not None:
+    if settings.limit is not None:  # by the number of a row within its split, from 1
         numbers = Counter[str]()
         numbered = [(row, numbers.update([row.split]) or numbers[row.split]) for row in rows]
         rows = [row for row, number in numbered if number <= settings.limit]

@@ -43,7 +43,7 @@ class ReadContext(SetContext):
 
 
 class QuestionSet(TaskSet):
-    """As `TaskSet`."""
+    """As `TaskSet`; its module lies beside this one."""
 
 
 QUESTION_SETS: dict[str, QuestionSet] = {

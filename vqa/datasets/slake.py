@@ -72,7 +72,7 @@ def read_rows(settings: SlakeSettings, skipped: Skipped) -> list[QuestionRow]:
                 question_id=f"slake-{row['qid']}",
                 dataset="slake",
                 split=split,
-                images={image.parent.name: image},
+                images={image.parent.name: image},  # every file is called source.jpg, its folder is the name
                 question=text_of(row, "question"),
                 answer=text_of(row, "answer"),
                 answer_type=answer_type_of(row),
@@ -88,7 +88,7 @@ def read_rows(settings: SlakeSettings, skipped: Skipped) -> list[QuestionRow]:
 
 def _images(folder: Path, skipped: Skipped) -> dict[Path, AnnotatedImage]:
     """Images with the regions of detection.json, by image file; those of images without one are left out."""
-    if not any((folder / "imgs").glob("*/detection.json")):
+    if not any((folder / "imgs").glob("*/detection.json")):  # the questions are of use without regions
         return {}
     from ...grounding.datasets.layouts import slake as slake_regions  # imports `datasets`
 

@@ -78,7 +78,7 @@ def image_groups(rows: Sequence[QuestionRow]) -> dict[str, str]:
     """
     files = image_files(rows)
     groups, first = Groups(files), dict[Hashable, str]()
-    for row in rows:
+    for row in rows:  # all images of a question
         groups.join(image_names(row))
     keys: list[tuple[Hashable, str]] = [
         *((f"{row.dataset}/{row.group}", image_names(row)[0]) for row in rows if row.group),

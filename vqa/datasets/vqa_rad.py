@@ -81,7 +81,7 @@ def read_rows(settings: VqaRadSettings, skipped: Skipped) -> list[QuestionRow]:
     folder = data_folder(settings.path)
     if (folder / PUBLIC).is_file():
         return _read_public(folder / PUBLIC, skipped)
-    if hub.is_here(folder) and not _file(folder).is_file():
+    if hub.is_here(folder) and not _file(folder).is_file():  # a set with ids goes before one without
         return hub.read_rows(folder, "vqa_rad", skipped)
     files = {"train": folder / "trainset.json", "test": folder / "testset.json"}
     if not any(file.is_file() for file in files.values()):
@@ -102,6 +102,7 @@ def _read_public(file: Path, skipped: Skipped) -> list[QuestionRow]:
     """Every row, and one of phrase type `frame` for each that has a `question_frame`."""
     images = file.parent / "VQA_RAD Image Folder"
 
+    # phrase_type: freeform, para and, in test, test_freeform, test_para
     def build(row: dict[str, Any], number: int) -> QuestionRow:
         is_test = str(row["phrase_type"]).strip().lower().startswith("test_")
         return _row(row, number, "test" if is_test else "train", images, file)

@@ -93,12 +93,6 @@ def _modality_name(words: str) -> str:
     return spoken.get(words.lower()) or parse_modality(words)
 
 
-def _is_modality(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
-    asked = _modality_name(asks["modality"])
-    looks_alike = image.modality in MODALITIES[asked].looks_like  # then neither yes nor no is certain
-    return not looks_alike and answer == _yes(asked == image.modality)
-
-
 def _is_body(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     """Each region lies in that region of the body, or, of head and neck, below that root of the label tree."""
     tree = load_labels()
@@ -136,16 +130,6 @@ def _patient_side(image: AnnotatedImage, phrase: str) -> str:
     return {"left": "right", "right": "left", "": ""}[_half(image, phrase)]
 
 
-def _on_side(side_of: Callable[[AnnotatedImage, str], str]) -> "tuple[Test, Test]":
-    """The tests of "on which side" and "is it on this side"."""
-
-    def is_on(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
-        side = side_of(image, asks["phrase"])
-        return bool(side) and _is_single(image, asks["phrase"]) and answer == _yes(side == asks["side"])
-
-    return lambda q, a, image: _is_single(image, q["phrase"]) and a == side_of(image, q["phrase"]), is_on
-
-
 def _number(image: AnnotatedImage, phrase: str) -> int:
     """Separate areas where there are masks, boxes where there are none; 0 for a phrase that is not annotated."""
     regions = [region for region in image.regions if region.phrase == phrase]
@@ -181,10 +165,26 @@ def _third(image: AnnotatedImage, phrase: str) -> str:
     return f"{_ROWS[row]} {_COLUMNS[column]}".strip() or "centre"
 
 
-def _precedes(axis: int) -> "Test":
+def _of_one(value_of: Callable[[AnnotatedImage, str], str], key: str = "") -> "Test":
+    """The test of a form on a phrase of one region: its value is the answer, with a key whether it is what is asked."""
+
     def test(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
-        one, two = _centre(image, asks["first"])[axis], _centre(image, asks["second"])[axis]
-        return _is_single(image, asks["first"], asks["second"]) and one != two and answer == _yes(one < two)
+        if not _is_single(image, asks["phrase"]):
+            return False
+        value = value_of(image, asks["phrase"])
+        return bool(value) and answer == (_yes(value == asks[key]) if key else value)
+
+    return test
+
+
+def _of_two(measure: Callable[[AnnotatedImage, str], float]) -> "Test":
+    """The test of a yes-no form on two such phrases: whether the first measures less."""
+
+    def test(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
+        if not _is_single(image, asks["first"], asks["second"]):
+            return False
+        one, two = measure(image, asks["first"]), measure(image, asks["second"])
+        return one != two and answer == _yes(one < two)
 
     return test
 
@@ -205,11 +205,6 @@ def _is_inside(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     return is_single and not 0.1 <= share <= 0.9 and answer == _yes(share > 0.9)
 
 
-def _is_larger(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
-    one, two = _percent(image, asks["first"]), _percent(image, asks["second"])
-    return _is_single(image, asks["first"], asks["second"]) and one != two and answer == _yes(one > two)
-
-
 def _is_caption(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     """Modality, part of the body, every place and every absent phrase of it are true, and nothing else is said."""
     return (
@@ -223,30 +218,31 @@ def _is_caption(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
 
 
 Test = Callable[[Asks, str, AnnotatedImage], bool]
-_is_on_image_side, _is_on_patient_side = _on_side(_half), _on_side(_patient_side)
+_is_larger = _of_two(lambda image, phrase: -_percent(image, phrase))
 # Of each form: does the answer `a` to what is asked, `q`, hold on the image?
 _TESTS: dict[str, Test] = {
     "modality": lambda q, a, image: _modality_name(a) == image.modality,
-    "modality-yesno": _is_modality,
+    "modality-yesno": lambda q, a, image: (
+        image.modality not in MODALITIES[_modality_name(q["modality"])].looks_like  # else neither is certain
+        and a == _yes(image.modality == _modality_name(q["modality"]))
+    ),
     "body": _is_body,
     "organ": _is_organ,
     "presence": lambda q, a, image: (
         _is_present(image, q["phrase"]) if a == "yes" else a == "no" and _is_absent(image, q["phrase"])
     ),
-    "side-image": _is_on_image_side[0],
-    "side-image-yesno": _is_on_image_side[1],
-    "side-patient": _is_on_patient_side[0],
-    "side-patient-yesno": _is_on_patient_side[1],
+    "side-image": _of_one(_half),
+    "side-image-yesno": _of_one(_half, "side"),
+    "side-patient": _of_one(_patient_side),
+    "side-patient-yesno": _of_one(_patient_side, "side"),
     "count": lambda q, a, image: a == str(_number(image, q["phrase"])) and a != "0",
     "count-yesno": lambda q, a, image: (n := _number(image, q["phrase"])) > 0 and a == _yes(n > 1),
     "size-word": lambda q, a, image: _has_size(image, q["phrase"], _SIZES.get(a, (15, 100))),
     "size-percent": lambda q, a, image: _has_size(image, q["phrase"], _PERCENTAGES.get(a)),
-    "position": lambda q, a, image: _is_single(image, q["phrase"]) and a == _third(image, q["phrase"]),
-    "position-yesno": lambda q, a, image: (
-        _is_single(image, q["phrase"]) and a == _yes(q["place"] == _third(image, q["phrase"]))
-    ),
-    "relation-left": _precedes(0),
-    "relation-above": _precedes(1),
+    "position": _of_one(_third),
+    "position-yesno": _of_one(_third, "place"),
+    "relation-left": _of_two(lambda image, phrase: _centre(image, phrase)[0]),
+    "relation-above": _of_two(lambda image, phrase: _centre(image, phrase)[1]),
     "relation-inside": _is_inside,
     "relation-larger": _is_larger,
     # "which is larger" is answered by one of the two names: larger, by the test above

@@ -13,21 +13,25 @@ from ...grounding.modalities import MODALITIES
 from ...grounding.vocabulary.labels import load_labels
 from .facts import Facts, Place
 
-SIZES = ((0.01, "tiny", "under 1 %"), (0.05, "small", "1 to 5 %"), (0.15, "medium", "5 to 15 %"))
+SIZES = (
+    (0.01, "tiny", "under 1 %"),
+    (0.05, "small", "1 to 5 %"),
+    (0.15, "medium", "5 to 15 %"),
+    (1.0, "large", "over 15 %"),
+)
 """Upper edges of the size bins as parts of the image's area, their words, their percentages."""
-LARGEST = ("large", "over 15 %")
 GRID = ("upper left", "upper", "upper right", "left", "centre", "right", "lower left", "lower", "lower right")
 """The thirds of the image in the words of `geometry.where`, row by row."""
 MAX_COUNTED = 9
 UNSIZED = frozenset({"red blood cell", "platelet", "nucleus"})
 """Crowds of which some are unlabelled: boxes of the rest do not tell what they cover."""
 
-_HALF_SHARE, _HALF_MARGIN = 0.8, 0.05
+_HALF_SHARE, _HALF_MARGIN = 0.8, 0.05  # part of its area in one half; its centre from the midline
 _PATIENT_SHARE, _PATIENT_MARGIN = 0.95, 0.15  # the patient's midline is near the image's, not on it
 _GRID_MARGIN, _SIZE_MARGIN = 0.03, 0.1
-_APART, _MAX_OVERLAP, _LARGER = 0.1, 0.25, 1.25
-_INSIDE, _OUTSIDE = 0.95, 0.05
-_ROUNDING = 1e-9
+_APART, _MAX_OVERLAP, _LARGER = 0.1, 0.25, 1.25  # of the image; of the shorter box; areas
+_INSIDE, _OUTSIDE = 0.95, 0.05  # parts of the first within the second
+_ROUNDING = 1e-9  # so that a flipped image has the same claims
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +73,9 @@ def body_part(facts: Facts) -> str:
 
 def size_bin(area: tuple[float, float], margin: float = _SIZE_MARGIN) -> tuple[str, str] | None:
     """Word and percentage of an area between two bounds; None where it may be of two bins."""
-    low, high = (sum(part >= edge for edge, *_ in SIZES) for part in (area[0] * (1 - margin), area[1] * (1 + margin)))
-    bins = [*((word, percent) for _, word, percent in SIZES), LARGEST]
-    return bins[low] if low == high else None
+    edges = [edge for edge, *_ in SIZES[:-1]]
+    low, high = (sum(part >= edge for edge in edges) for part in (area[0] * (1 - margin), area[1] * (1 + margin)))
+    return SIZES[low][1:] if low == high else None
 
 
 def grid_cell(place: Place, margin: float = _GRID_MARGIN) -> str:
@@ -169,6 +173,8 @@ def _relation_claims(first: Place, second: Place) -> Iterator[Claim]:
 
 def _before(first: Place, second: Place, axis: int) -> bool | None:
     """Whether the first lies before the second along x (0) or y (1); None where they overlap or are near."""
+    # first   |-----|           high - low: what both boxes cover of the axis, negative for a gap
+    # second      |---------|   gaps: from each centre of the first (mask, box) to each of the second
     low, high = max(first.box[axis], second.box[axis]), min(first.box[axis + 2], second.box[axis + 2])
     least = min(place.box[axis + 2] - place.box[axis] for place in (first, second))
     gaps = [b[axis] - a[axis] for a in first.centres for b in second.centres]

@@ -16,7 +16,7 @@ from ...grounding.geometry import where
 from ...grounding.types import AnnotatedImage, Region
 from ..task import Question
 
-Asked = tuple[Question, Evidence]
+RegionQuestion = tuple[Question, Evidence]
 """A question and the regions that it is about, numbered from 1 in their order."""
 
 MAX_SHOWN = 5
@@ -33,14 +33,14 @@ WORDINGS: dict[str, tuple[str, ...]] = {
 
 def region_questions(
     images: Iterable[AnnotatedImage], regions: Mapping[str, Sequence[Region]], max_questions: int, seed: int
-) -> list[Asked]:
+) -> list[RegionQuestion]:
     """At most `max_questions` on each image, all about the same regions, with evidence of source `oracle`.
 
     `regions`: by image id; of an image with more than five, five are drawn, of as many phrases as there are. Masks are
     left behind. What none of the regions shows is asked for, too: phrases of other images of the modality. The draw
     depends on the seed, the image's id and those phrases alone.
     """
-    images, asked = list(images), list[Asked]()
+    images, questions = list(images), list[RegionQuestion]()
     phrases: dict[str, set[str]] = {}  # of each modality, all that its regions show
     for image in images:
         phrases.setdefault(image.modality, set()).update(r.phrase for r in regions.get(image.image_id, ()))
@@ -48,7 +48,7 @@ def region_questions(
         if image_regions := regions.get(image.image_id):
             rng = np.random.default_rng([seed, int(sha256(image.image_id)[:12], 16)])
             evidence = _draw_regions(image, image_regions, rng)
-            claims = _claims(evidence) + _presences(evidence, sorted(phrases[image.modality]), rng)
+            claims = _claims(evidence, sorted(phrases[image.modality]), rng)
             drawn = [claims[k] for k in sorted(rng.permutation(len(claims))[:max_questions].tolist())]
             bare = replace(image, regions=())  # their masks would fill the memory for nothing
             for kind, number, phrase, answer in drawn:
@@ -61,16 +61,16 @@ def region_questions(
                     answer_type="open",
                     content_type=kind,
                 )
-                asked.append((question, evidence))
-    return asked
+                questions.append((question, evidence))
+    return questions
 
 
-def with_other_regions(asked: Sequence[Asked], seed: int) -> list[Asked]:
+def with_other_regions(questions: Sequence[RegionQuestion], seed: int) -> list[RegionQuestion]:
     """The same questions with the regions of another image, of the same modality and number where there is one.
 
     Raises `BadInput` for fewer than two images.
     """
-    known = {question.image.image_id: (question.image, evidence) for question, evidence in asked}
+    known = {question.image.image_id: (question.image, evidence) for question, evidence in questions}
     if len(known) < 2:
         raise BadInput("regions of one image alone cannot be shuffled.", fix="max_probed: more, or more images")
     groups = [f"{image.modality} {len(evidence.regions)}" for image, evidence in known.values()]
@@ -79,7 +79,7 @@ def with_other_regions(asked: Sequence[Asked], seed: int) -> list[Asked]:
     donor_of = {name: evidences[donor] for name, donor in zip(known, donors, strict=True)}
     return [
         (question, replace(evidence, source="shuffled", images=(transplant(evidence.first, donor.first),)))
-        for question, evidence in asked
+        for question, evidence in questions
         for donor in [donor_of[question.image.image_id]]
     ]
 
@@ -100,8 +100,8 @@ def _draw_regions(image: AnnotatedImage, regions: Sequence[Region], rng: np.rand
     return without_masks(Evidence.of_image("oracle", image.size_px, ordered))
 
 
-def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
-    """Kind, number, phrase and answer of all that can be asked."""
+def _claims(evidence: Evidence, known: Sequence[str], rng: np.random.Generator) -> list[tuple[str, int, str, str]]:
+    """Kind, number, phrase and answer of all that can be asked. `known`: phrases of the modality."""
     phrases = [region.phrase for region in evidence.regions]
     claims: list[tuple[str, int, str, str]] = []
     for number, region in enumerate(evidence.regions, 1):
@@ -112,14 +112,9 @@ def _claims(evidence: Evidence) -> list[tuple[str, int, str, str]]:
             claims.append(("region-number", number, region.phrase, str(number)))
         if is_only:
             claims.append(("region-where", number, region.phrase, place))
+    # something is among the regions and, as often, something is not; their numbers are 1 and 2
+    present = sorted(set(phrases))
+    if absent := [phrase for phrase in known if phrase not in present]:
+        claims.append(("region-any", 1, present[int(rng.integers(len(present)))], "yes"))
+        claims.append(("region-any", 2, absent[int(rng.integers(len(absent)))], "no"))
     return claims
-
-
-def _presences(evidence: Evidence, phrases: Sequence[str], rng: np.random.Generator) -> list[tuple[str, int, str, str]]:
-    """Claims that something is among the regions and, as often, that something is not; their numbers are 1, 2."""
-    here = sorted({region.phrase for region in evidence.regions})
-    away = [phrase for phrase in phrases if phrase not in here]
-    if not away:
-        return []
-    drawn = [(here[int(rng.integers(len(here)))], "yes"), (away[int(rng.integers(len(away)))], "no")]
-    return [("region-any", number, phrase, answer) for number, (phrase, answer) in enumerate(drawn, 1)]

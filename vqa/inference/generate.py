@@ -55,7 +55,7 @@ def generating(mllm: GroundedMLLM, settings: GenerateSettings):  # noqa: ANN201 
     """The state in which `write` is fast: evaluation mode, LoRA merged where the settings say so."""
     mllm.eval()
     # merged weights round otherwise than base plus LoRA: predictions of one run are all made in one state
-    return mllm.merged() if settings.merge else nullcontext()
+    return mllm.merge_lora() if settings.merge else nullcontext()
 
 
 @torch.inference_mode()

@@ -28,9 +28,8 @@ from .alignment import knows_regions, start_of
 from .attention import use_grouped_attention
 from .core_identity import core_of
 from .lm_head import LabelledOnly
-from .lora import add_lora, without_casts
+from .lora import add_lora, four_bit, require_four_bit, without_casts
 from .processor import load_processor
-from .quantize import four_bit, require
 from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm
 from .settings import MllmSettings
 from .shipped import shipped_folder
@@ -103,7 +102,7 @@ class GroundedMLLM(nn.Module):
         return (logits[:, -num_labels - 1 : -1] if num_labels else logits[:, -1:]).float()
 
     @contextmanager
-    def merged(self) -> Iterator[None]:
+    def merge_lora(self) -> Iterator[None]:
         """LoRA folded into the weights inside, for faster generation; afterwards the very same weights are back.
 
         Weights in 4 bit stay as they are: folding would round them anew.
@@ -163,7 +162,7 @@ def load(
     of another one.
     """
     if settings.lora.four_bit:
-        require()  # before anything large is loaded
+        require_four_bit()  # before anything large is loaded
     base = resolve(settings.base, vision)
     processor = load_processor(base)
     model = _load_base(base, settings)

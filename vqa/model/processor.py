@@ -7,8 +7,6 @@ images alone do without. Newer families check that a video processor is there, s
 import json
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +58,13 @@ def _without_video(folder: Path) -> Any:
     name = config.get("processor_class") or tokenizer_config.get("processor_class")
     if not hasattr(transformers, str(name)):
         raise BadInput(f"unknown processor class {name!r}.", file=folder, fix="install torchvision, or another base")
-    template = folder / "chat_template.jinja"
-    kind = getattr(transformers, str(name))
-    with _without_num2words(kind):
+    template, kind = folder / "chat_template.jinja", getattr(transformers, str(name))
+    # SmolVLM's class is not built without num2words, which writes the number of a video's frames in words
+    module: Any = sys.modules[kind.__module__]
+    lacks_num2words = getattr(module, "num2words", "") is None
+    if lacks_num2words:
+        module.num2words = NoVideo()
+    try:
         return _class_without_video(kind)(
             image_processor=AutoImageProcessor.from_pretrained(folder),
             tokenizer=AutoTokenizer.from_pretrained(folder),
@@ -70,19 +72,8 @@ def _without_video(folder: Path) -> Any:
             chat_template=template.read_text() if template.exists() else None,
             **{key: value for key, value in config.items() if key not in _PARTS and not isinstance(value, dict | list)},
         )
-
-
-@contextmanager
-def _without_num2words(kind: type) -> Iterator[None]:
-    """SmolVLM's class is not built without this package, which writes the number of a video's frames in words."""
-    module: Any = sys.modules[kind.__module__]
-    is_missing = getattr(module, "num2words", "") is None
-    if is_missing:
-        module.num2words = NoVideo()
-    try:
-        yield
     finally:
-        if is_missing:
+        if lacks_num2words:
             module.num2words = None
 
 

@@ -1,17 +1,23 @@
 """The model card of a shipped adapter: what it is, what it learned from, how well it does, what it is not for.
 
-Markdown with the front matter that model hubs read; `README.md` beside the weights.
+Markdown with the front matter that model hubs read, `README.md` beside the weights; the data sets with licences and
+counts are a file of their own, too.
 """
 
+import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ...grounding.bad_input import BadInput
+from ...grounding.files import read_lines
 from ...grounding.types import NOTICE
 
+DERIVED = "questions and captions derived from regions"
 FREE = re.compile(r"CC0|CC BY|MIT\b|Apache|BSD|drawn by this package", re.IGNORECASE)
 UNFREE = re.compile(r"\b(?:NC|ND)\b|non-?commercial|no ?deriv|research only", re.IGNORECASE)
 _LIMITS = (
@@ -95,6 +101,7 @@ def adapter_card(
     `training`: settings; `figures`: Markdown with scores; `difference`: largest between logits before and after it was
     put into half precision; `licence`: as hubs spell it.
     """
+    # an adapter that learned reports writes them, whatever else it learned
     about_reports = kind == "adapter" and any("report" in one.what for one in sets)
     sort = _SORTS["reports" if about_reports else kind]
     base, core = str(identity["base"]), identity.get("core", {}).get("name", "")
@@ -125,3 +132,34 @@ def adapter_card(
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*limits, sort.taught, *_LIMITS)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def read_facts(file: Path) -> list[LearnedSet]:
+    """The facts of a YAML or JSON list (name, licence, what, items, images, note), or counted in a file of `derived`.
+
+    Raises `BadInput` for a file that is neither.
+    """
+    try:
+        if file.suffix == ".jsonl":
+            rows = (row for row in read_lines(file) if row["split"] == "train")  # the rest was not learned from
+            return count_facts((row["dataset"], row["licence"], DERIVED, str(row["image"])) for row in rows)
+        return [LearnedSet(**row) for row in yaml.safe_load(file.read_text(encoding="utf-8"))]
+    except (OSError, TypeError, KeyError, yaml.YAMLError) as error:
+        fix = "a list of {name, licence, what, items, images}, or derived.jsonl of `medglip vqa align`"
+        raise BadInput(f"no facts: {error}", file=file, fix=fix) from error
+
+
+def facts_json(sets: Sequence[LearnedSet]) -> str:
+    """The text of a file that `read_facts` reads back."""
+    return json.dumps([asdict(facts) for facts in sets], indent=1) + "\n"
+
+
+def count_facts(rows: Iterable[tuple[str, str, str, str]]) -> list[LearnedSet]:
+    """Items and images counted by set, licence and kind of item; `rows`: those three and the image, one per item."""
+    images: dict[tuple[str, str, str], list[str]] = {}
+    for name, licence, what, image in rows:
+        images.setdefault((name, licence, what), []).append(image)
+    return [
+        LearnedSet(name=name, licence=licence, what=what, items=len(files), images=len(set(files)))
+        for (name, licence, what), files in images.items()
+    ]

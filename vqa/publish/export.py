@@ -31,13 +31,6 @@ EXACT, ROUNDED = 1e-3, 0.5
 """Largest difference of two logits that passes: the same weights added up in another order; weights rounded to 16
 bit, which moves logits of about 20 by some tenths."""
 
-_LOAD = {
-    "merged": """model = AutoModelForImageTextToText.from_pretrained(FOLDER)
-processor = AutoProcessor.from_pretrained(FOLDER)""",
-    "adapter": """model = PeftModel.from_pretrained(AutoModelForImageTextToText.from_pretrained({base!r}), FOLDER)
-processor = AutoProcessor.from_pretrained(FOLDER)""",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
@@ -73,12 +66,7 @@ def export(
     is_exact = kind == "adapter" or saved_dtype == torch.float32
     max_difference = tolerance if tolerance is not None else EXACT if is_exact else ROUNDED
     with write_folder(out) as partial:
-        if kind == "merged":
-            _write_merged(mllm, base, partial, saved_dtype)
-        else:  # plain peft, the processor beside it; our own files, too, so that `load` takes the folder back
-            mllm.save(partial, evidence)
-            shutil.rmtree(partial / "processor")
-            _save_processor(mllm.processor, partial)
+        _write_weights(mllm, base, partial, kind, evidence, saved_dtype)
         theirs = _plain_logits(mllm, base, partial, kind, prompts, num_labels)
         # over the words both have: a base without a row for `<region>` is shorter
         num_words = min(ours.shape[-1], theirs.shape[-1])
@@ -116,21 +104,25 @@ def _notices(mllm: GroundedMLLM, folder: Path, kind: Kind, evidence: EvidenceSet
     return tuple(notices)
 
 
-def _write_merged(mllm: GroundedMLLM, base: str, folder: Path, dtype: torch.dtype) -> None:
-    model: Any = mllm.model.merge_and_unload()
-    model.to(dtype).save_pretrained(folder)
-    _save_processor(mllm.processor, folder)
-    source = Path(base) if Path(base).is_dir() else Path(snapshot_download(base, allow_patterns=["*.json"]))
-    for name in ("video_preprocessor_config.json", "generation_config.json"):
-        # without torchvision we have no video part to save, yet others may want it
-        if (source / name).is_file() and not (folder / name).exists():
-            shutil.copy(source / name, folder / name)
-
-
-def _save_processor(processor: Any, folder: Path) -> None:
-    """With padding on the left, which writing answers needs; set on the tokenizer alone it would not be saved."""
-    processor.tokenizer.init_kwargs["padding_side"] = "left"
-    processor.save_pretrained(folder)
+def _write_weights(
+    mllm: GroundedMLLM, base: str, folder: Path, kind: Kind, evidence: EvidenceSettings | None, dtype: torch.dtype
+) -> None:
+    """Weights and processor; of an adapter our own files, too, so that `load` takes the folder back."""
+    if kind == "merged":
+        model: Any = mllm.model.merge_and_unload()
+        model.to(dtype).save_pretrained(folder)
+    else:
+        mllm.save(folder, evidence)
+        shutil.rmtree(folder / "processor")
+    # padding on the left, which writing answers needs; set on the tokenizer alone it would not be saved
+    mllm.processor.tokenizer.init_kwargs["padding_side"] = "left"
+    mllm.processor.save_pretrained(folder)
+    if kind == "merged":
+        source = Path(base) if Path(base).is_dir() else Path(snapshot_download(base, allow_patterns=["*.json"]))
+        for name in ("video_preprocessor_config.json", "generation_config.json"):
+            # without torchvision we have no video part to save, yet others may want it
+            if (source / name).is_file() and not (folder / name).exists():
+                shutil.copy(source / name, folder / name)
 
 
 @torch.inference_mode()
@@ -159,32 +151,36 @@ def _plain_logits(
 
 def _card(mllm: GroundedMLLM, base: str, kind: Kind, difference: float, notices: Sequence[str]) -> str:
     """README.md of the folder: what it is, how it is loaded, what it cannot do."""
-    imports = ["from transformers import AutoModelForImageTextToText, AutoProcessor"]
-    imports += ["from peft import PeftModel"] if kind == "adapter" else []
-    imports += ["import medglip.vqa.model.grounded_mllm  # the image tower"] if mllm.letterbox_px else []
+    imports, start = ["from transformers import AutoModelForImageTextToText, AutoProcessor"], "FOLDER"
+    model = "AutoModelForImageTextToText.from_pretrained({})"
+    if kind == "adapter":
+        imports.append("from peft import PeftModel")
+        model, start = f"PeftModel.from_pretrained({model}, FOLDER)", repr(mllm.base)
+        if mllm.base == "smollm2-135m":  # which is no name of a hub: the folder that it was put together in
+            start = repr(base)
+    if mllm.letterbox_px:
+        imports.append("import medglip.vqa.model.grounded_mllm  # the image tower")
     lora = mllm.settings.lora
-    lines = [
-        "---",
-        "library_name: " + ("transformers" if kind == "merged" else "peft"),
-        "pipeline_tag: image-text-to-text",
-        "tags: [medical, medglip]",
-        "---",
-        f"# {mllm.base}, tuned with medglip ({kind})",
-        "",
-        NOTICE,
-        "",
-        f"Base: `{mllm.base}` ({mllm.family.name}); its licence holds. LoRA rank {lora.r}, alpha {lora.alpha}"
-        f"{', DoRA' * lora.dora}{', rsLoRA' * lora.rslora}, on the {' and '.join(lora.sides)} side.",
-        "",
-        "```python",
-        *imports,
-        "",
-        _LOAD[kind].format(base=mllm.base if mllm.base != "smollm2-135m" else base),
-        "```",
-        "",
-        f"Loaded this way in fp32 its largest logit difference from the tuned model was {difference:.3g}.",
-        "",
-    ]
-    if notices:
-        lines += ["## Limits", "", *(f"- {notice}." for notice in notices), ""]
-    return "\n".join(lines)
+    text = f"""---
+library_name: {"transformers" if kind == "merged" else "peft"}
+pipeline_tag: image-text-to-text
+tags: [medical, medglip]
+---
+# {mllm.base}, tuned with medglip ({kind})
+
+{NOTICE}
+
+Base: `{mllm.base}` ({mllm.family.name}); its licence holds. LoRA rank {lora.r}, alpha {lora.alpha}\
+{", DoRA" * lora.dora}{", rsLoRA" * lora.rslora}, on the {" and ".join(lora.sides)} side.
+
+```python
+{chr(10).join(imports)}
+
+model = {model.format(start)}
+processor = AutoProcessor.from_pretrained(FOLDER)
+```
+
+Loaded this way in fp32 its largest logit difference from the tuned model was {difference:.3g}.
+"""
+    limits = "".join(f"- {notice}.\n" for notice in notices)
+    return text + (f"\n## Limits\n\n{limits}" if notices else "")

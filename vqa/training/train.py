@@ -63,7 +63,7 @@ def train(
         prepare_draw = lambda group, rng: [prepare(example, rng) for example in group]  # noqa: E731
         collate = lambda groups: mllm.collate([prompt for group in groups for prompt in group])  # noqa: E731
         rates, weights = rates.model_copy(update={"batch_size": 1}), None  # the batches are drawn by weight already
-    with checkpointing(mllm) if settings.gradient_checkpointing else nullcontext():
+    with use_checkpointing(mllm) if settings.gradient_checkpointing else nullcontext():
         return fit(
             mllm,
             draws,
@@ -107,7 +107,7 @@ def length_batches(
 
 
 @contextmanager
-def checkpointing(mllm: GroundedMLLM) -> Iterator[None]:
+def use_checkpointing(mllm: GroundedMLLM) -> Iterator[None]:
     """Gradient checkpointing inside; a hook of peft's that would let gradients into frozen layers stays away."""
     model = mllm.model.get_base_model()
     # transformers 5 renames gradient_... to activation_checkpointing_enable

@@ -26,7 +26,7 @@ from medglip.scripts.release.ship_adapter import main as ship
 from medglip.vqa.model.grounded_mllm import load
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.publish import half_precision as packing
-from medglip.vqa.publish.facts import read_facts
+from medglip.vqa.publish.adapter_card import read_facts
 
 FACTS = [{"name": "vqa_rad", "licence": "CC0 1.0", "what": "questions", "items": 12, "images": 4}]
 VALUE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 20, "method": "BCa"}

@@ -96,7 +96,7 @@ def test_batched_is_single_with_left_padding(new_mllm: NewMllm, new_example: New
 def test_merging_changes_nothing_and_gives_the_same_weights_back(new_mllm: NewMllm, new_example: NewExample) -> None:
     mllm, examples = new_mllm(is_random=True), [new_example(2)]
     before = logits(mllm, examples)
-    with mllm.merged():
+    with mllm.merge_lora():
         assert is_close(before, logits(mllm, examples), 1e-4)
     assert torch.equal(before, logits(mllm, examples))
 

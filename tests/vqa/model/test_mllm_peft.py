@@ -52,7 +52,7 @@ def test_every_kind_starts_as_the_base_and_reloads_to_the_same_logits(
     assert (learnt - plain).abs().max() > 0.1
     mllm.save(tmp_path)
     assert torch.equal(logits(loaded(tiny_base, tmp_path, **kind), examples), learnt)
-    with mllm.merged():
+    with mllm.merge_lora():
         assert is_close(logits(mllm, examples), learnt, 1e-3)
     assert torch.equal(logits(mllm, examples), learnt)
 
