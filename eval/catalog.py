@@ -30,11 +30,6 @@ class Metric:
     higher_is_better: bool = True
     scale: float = 1
 
-    @property
-    def title(self) -> str:
-        """As it is read."""
-        return self.name.replace("_", " ")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -338,9 +333,7 @@ def markdown() -> str:
     lines += ["", "| metrics | what | source | needs |", "|---|---|---|---|"]
     for table in (TEXT_METRICS, FIELD_METRICS, GROUNDING_MEASURES):
         for key, entry in table.items():
-            names = ", ".join(
-                f"`{m.name}`" + ("" if m.higher_is_better else " (lower is better)") for m in entry.metrics
-            )
+            names = ", ".join(f"`{m.name}`{'' if m.higher_is_better else ' (lower is better)'}" for m in entry.metrics)
             needs = f"`meta.{key}`" if isinstance(entry, FieldEntry) else ""
             needs = "Java" if isinstance(entry, TextEntry) and entry.needs_java else needs
             lines.append(f"| {names} | {entry.title} | {entry.source} | {needs} |")

@@ -34,15 +34,10 @@ class Comparison:
 def compare(
     a_paths: Sequence[Path], b_paths: Sequence[Path], task: Task, settings: EvalSettings | None = None
 ) -> Comparison:
-    """Compare two runs' record files, paired by id. Raises `BadInput` as `read_records` and `compare_records` do."""
-    return compare_records(read_records(a_paths, task), read_records(b_paths, task), task, settings)
-
-
-def compare_records(
-    a: Sequence[Record], b: Sequence[Record], task: Task, settings: EvalSettings | None = None
-) -> Comparison:
-    """Compare two runs: `compare_runs` of a and b."""
-    return compare_runs([a, b], ["first", "second"], task, settings)[0]
+    """Compare two runs' record files, paired by id. Raises `BadInput` as `read_records` and `compare_runs` do."""
+    return compare_runs(
+        [read_records(a_paths, task), read_records(b_paths, task)], ["first", "second"], task, settings
+    )[0]
 
 
 def compare_runs(
@@ -58,9 +53,21 @@ def compare_runs(
             f"{len(runs)} runs and {len(names)} names.", fix="give two runs or more; the last is the baseline"
         )
     settings = settings or EvalSettings()
+    b = {record["id"]: record for record in runs[-1]}
     for name, run in zip(names[:-1], runs[:-1], strict=True):
-        _check_pairs(run, runs[-1], names=(name, names[-1]))
-    baseline = measure(runs[-1], task, settings)
+        a = {record["id"]: record for record in run}
+        for where, one, other in ((names[-1], a, b), (name, b, a)):
+            if missing := [key for key in one if key not in other]:
+                raise BadInput(
+                    f"{len(missing)} ids are missing in the {where} run: {shown(missing)}.",
+                    fix="predict with both on the same samples; nothing is left out silently",
+                )
+        if unlike := [key for key in a if _sample(a[key]) != _sample(b[key])]:
+            raise BadInput(
+                f"{len(unlike)} ids differ in question, reference, phrases or cluster: {shown(unlike)}.",
+                fix="compare runs on the same version of the data set",
+            )
+    baseline = measure(runs[-1], task, settings)  # once for all runs
     found = [differences(measure(run, task, settings), baseline, settings) for run in runs[:-1]]
     corrected, family = add_holm(dict(enumerate(found)), tested_metrics(task))
     return [
@@ -107,23 +114,9 @@ def add_holm(
     }, words
 
 
-def _check_pairs(a_run: Sequence[Record], b_run: Sequence[Record], names: tuple[str, str]) -> None:
-    a, b = ({record["id"]: record for record in run} for run in (a_run, b_run))
-    for name, one, other in ((names[1], a, b), (names[0], b, a)):
-        if missing := [key for key in one if key not in other]:
-            raise BadInput(
-                f"{len(missing)} ids are missing in the {name} run: {shown(missing)}.",
-                fix="predict with both on the same samples; nothing is left out silently",
-            )
-    if unlike := [key for key in a if _sample(a[key]) != _sample(b[key])]:
-        raise BadInput(
-            f"{len(unlike)} ids differ in question, reference, phrases or cluster: {shown(unlike)}.",
-            fix="compare runs on the same version of the data set",
-        )
-
-
 def _sample(record: Record) -> tuple[Any, ...]:
-    """What makes a sample; phrases are part of it where they are what is scored, elsewhere they are evidence."""
+    """What makes a sample."""
     names = ("question", "answer", "answer_type", "split")
+    # phrases are part of it where they are what is scored, elsewhere they are evidence
     phrases = list(record.get("phrases") or []) if record["task"] == "grounding" else []
     return (cluster(record), phrases, *(record.get(name) for name in names))

@@ -59,7 +59,7 @@ def leaks(train: Sequence[SplitQuestion], test: Sequence[SplitQuestion]) -> dict
     image; `train_duplicate`: rows of train whose image and question came before. Texts are compared after the
     normalisation of `exact_match`; images by hash where both have one.
     """
-    known, asked = _keys(train), _keys(test)
+    known, asked = _keys(train), _keys(test)  # (image, question, answer) of each row
     words_of: defaultdict[tuple[str, str], list[frozenset[str]]] = defaultdict(list)
     for image, question, answer in known:
         words_of[image, answer].append(frozenset(question.split()))
@@ -68,7 +68,12 @@ def leaks(train: Sequence[SplitQuestion], test: Sequence[SplitQuestion]) -> dict
     ids = [row.id for row in test]
     open_asked = [(row, name) for row, name in zip(asked, ids, strict=True) if row[2] not in ("yes", "no")]
     shared = {row[0] for row in asked} & images
-    names = {image: row.image_id for (image, _, _), row in zip(asked, test, strict=True)}
+    names = {image: row.image_id for (image, _, _), row in zip(asked, test, strict=True)}  # each image once
+    likes = []
+    for image, question, answer in asked:
+        words = frozenset(question.split())
+        others = words_of.get((image, answer), ())
+        likes.append(any(words == other or len(words & other) >= LIKE * len(words | other) for other in others))
     seen: set[tuple[str, str]] = set()
     repeated = [row[:2] in seen or bool(seen.add(row[:2])) for row in known]  # the first one is none
     return {
@@ -79,9 +84,7 @@ def leaks(train: Sequence[SplitQuestion], test: Sequence[SplitQuestion]) -> dict
         "same_open_answer": _leak(
             [(row[0], row[2]) in words_of for row, _ in open_asked], [name for _, name in open_asked]
         ),
-        "near_duplicate": _leak(
-            [_has_like(question, words_of.get((image, answer), ())) for image, question, answer in asked], ids
-        ),
+        "near_duplicate": _leak(likes, ids),
         "answer_prior": _leak([row[1:] in priors for row in asked], ids),
         "train_duplicate": _leak(repeated, [row.id for row in train]),
     }
@@ -110,7 +113,16 @@ def read_questions(path: Path, images: Path | None = None, language: str | None 
     """
     if not path.is_file():
         raise BadInput("no such file.", file=path, fix="give a file of questions")
-    rows = list(_rows(path))
+    if path.suffix == ".json":
+        try:
+            listed = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise BadInput(f"not JSON: {error}", file=path, fix="give a JSON list, or JSONL named .jsonl") from error
+        if not isinstance(listed, list) or not all(isinstance(row, dict) for row in listed):
+            raise BadInput("not a list of objects.", file=path, fix="give a JSON list of questions")
+        rows: list[tuple[int, Mapping[str, Any]]] = list(enumerate(listed, 1))
+    else:
+        rows = list(numbered_lines(path))
     if not rows:
         raise BadInput("no questions.", file=path, fix="give a file of questions")
     form = next((keys for keys in FORMS.values() if all(key in rows[0][1] for key in keys)), None)
@@ -119,13 +131,23 @@ def read_questions(path: Path, images: Path | None = None, language: str | None 
             f"unknown keys {sorted(rows[0][1])}.", file=path, row=rows[0][0], fix=f"known are {list(FORMS.values())}"
         )
     kept = [(number, row) for number, row in rows if language is None or row.get("q_lang", language) == language]
-    hashes = image_hashes({str(row.get(form[1])) for _, row in kept}, images) if images else {}
-    return [_question(row, form, hashes, path, number) for number, row in kept]
-
-
-def image_hashes(names: Iterable[str], folder: Path) -> dict[str, str]:
-    """Image name -> hash of the bytes of its file. Raises `BadInput` with the name of a file that is not there."""
-    return {name: file_sha256(_image_file(name, folder)) for name in names}
+    names = {str(row.get(form[1])) for _, row in kept} if images else ()
+    hashes = {name: file_sha256(_image_file(name, images)) for name in names if images}
+    questions = []
+    for number, row in kept:
+        texts: dict[str, str] = {}
+        for key in form:
+            match row.get(key):
+                case str() | int() | float() as value:
+                    texts[key] = str(value)
+                case list() as values if all(isinstance(value, str) for value in values):
+                    texts[key] = ", ".join(values)  # several acceptable answers
+        if missing := [key for key in form if key not in texts]:
+            raise BadInput(f"missing, or no text: {', '.join(missing)}.", file=path, row=number)
+        name, image, question, answer = texts.values()
+        hashed = hashes.get(image, "")
+        questions.append(SplitQuestion(id=name, image_id=image, question=question, answer=answer, image_hash=hashed))
+    return questions
 
 
 def near_images(train: Iterable[str], test: Iterable[str], folder: Path) -> Leak:
@@ -133,18 +155,18 @@ def near_images(train: Iterable[str], test: Iterable[str], folder: Path) -> Leak
 
     The hash is of 8 x 8 brightness steps (`difference_hash`); flat images such as black ones look alike too.
     """
+
+    def hash_image(name: str) -> np.uint64:
+        with Image.open(_image_file(name, folder)) as image:
+            return difference_hash(image)
+
     known, names = sorted(set(train)), sorted(set(test))
-    hashes_T = np.array([_hash_file(_image_file(name, folder)) for name in known], np.uint64)
+    hashes_T = np.array([hash_image(name) for name in known], np.uint64)
     is_near = []
     for name in names:
-        bits_T = np.bitwise_count(hashes_T ^ _hash_file(_image_file(name, folder)))
+        bits_T = np.bitwise_count(hashes_T ^ hash_image(name))
         is_near.append(bool(((bits_T <= NEAR_BITS) & (np.array(known) != name)).any()))
     return _leak(is_near, names)
-
-
-def _hash_file(path: Path) -> np.uint64:
-    with Image.open(path) as image:
-        return difference_hash(image)
 
 
 def _keys(rows: Sequence[SplitQuestion]) -> list[tuple[str, str, str]]:
@@ -153,41 +175,9 @@ def _keys(rows: Sequence[SplitQuestion]) -> list[tuple[str, str, str]]:
     return [(row.image_hash or row.image_id, clean[row.question], clean[row.answer]) for row in rows]
 
 
-def _has_like(question: str, others: Iterable[frozenset[str]]) -> bool:
-    words = frozenset(question.split())
-    return any(words == other or len(words & other) >= LIKE * len(words | other) for other in others)
-
-
 def _leak(found: Sequence[bool], ids: Sequence[str]) -> Leak:
     hits = [name for name, hit in zip(ids, found, strict=True) if hit]
     return Leak(len(hits), len(found), tuple(hits[:_IDS_SHOWN]))
-
-
-def _rows(path: Path) -> Iterable[tuple[int, Mapping[str, Any]]]:
-    if path.suffix != ".json":
-        return numbered_lines(path)
-    try:
-        rows = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise BadInput(f"not JSON: {error}", file=path, fix="give a JSON list, or JSONL named .jsonl") from error
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise BadInput("not a list of objects.", file=path, fix="give a JSON list of questions")
-    return enumerate(rows, 1)
-
-
-def _question(
-    row: Mapping[str, Any], form: tuple[str, str, str, str], hashes: Mapping[str, str], path: Path, number: int
-) -> SplitQuestion:
-    values = [row.get(key) for key in form]
-    missing = [key for key, value in zip(form, values, strict=True) if not _is_text(value)]
-    if missing:
-        raise BadInput(f"missing, or no text: {', '.join(missing)}.", file=path, row=number)
-    name, image, question, answer = (", ".join(value) if isinstance(value, list) else str(value) for value in values)
-    return SplitQuestion(id=name, image_id=image, question=question, answer=answer, image_hash=hashes.get(image, ""))
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str | int | float) or (isinstance(value, list) and all(isinstance(x, str) for x in value))
 
 
 def _image_file(name: str, folder: Path) -> Path:

@@ -57,7 +57,20 @@ def probe(
     for no originals, for ids that come twice in a source, and for probes without their original.
     """
     settings = settings or EvalSettings()
-    sources = _by_source(records, names)
+    grouped: defaultdict[str, list[Record]] = defaultdict(list)
+    for run in records:
+        for record in run:
+            grouped[source_of(record)].append(record)
+    file = ", ".join(names)
+    if ORIGINAL not in grouped:
+        raise BadInput("no records of the original images.", file=file, fix="give their file too")
+    if len({record["task"] for rows in grouped.values() for record in rows}) > 1:
+        raise BadInput("records of several tasks.", file=file, fix="give one task's at a time")
+    for rows in grouped.values():
+        check_run(rows, file)
+        rows.sort(key=lambda record: record["id"])
+    # the original first, whatever the order of the files
+    sources = {source: grouped[source] for source in (ORIGINAL, *IMAGE_PROBES) if source in grouped}
     original = sources[ORIGINAL]
     full = {source: _measure(rows, settings) for source, rows in sources.items()}
     drops, notes = {}, [f"{source}: {note}" for source, part in full.items() for note in part.notes]
@@ -69,9 +82,7 @@ def probe(
     return ProbeResult(
         protocol=PROTOCOL,
         version=VERSION,
-        metrics={
-            source: estimates(part.measures, part.clusters, **settings.intervals) for source, part in full.items()
-        },
+        metrics={name: estimates(part.measures, part.clusters, **settings.intervals) for name, part in full.items()},
         drops=corrected,
         upstream={
             source: probmed.upstream_weighted(images)
@@ -95,27 +106,12 @@ def source_of(record: Record) -> str:
     return name if name in IMAGE_PROBES else ORIGINAL
 
 
-def _by_source(records: Sequence[Sequence[Record]], names: Sequence[str]) -> dict[str, list[Record]]:
-    """The records under each source, the original first, each in the order of ids."""
-    sources: defaultdict[str, list[Record]] = defaultdict(list)
-    for run in records:
-        for record in run:
-            sources[source_of(record)].append(record)
-    if ORIGINAL not in sources:
-        raise BadInput("no records of the original images.", file=", ".join(names), fix="give their file too")
-    if len({record["task"] for rows in sources.values() for record in rows}) > 1:
-        raise BadInput("records of several tasks.", file=", ".join(names), fix="give one task's at a time")
-    for rows in sources.values():
-        check_run(rows, ", ".join(names))
-        rows.sort(key=lambda record: record["id"])
-    return {source: sources[source] for source in (ORIGINAL, *IMAGE_PROBES) if source in sources}
-
-
 def _drops(
     original: Sequence[Record], rows: Sequence[Record], source: str, settings: EvalSettings
 ) -> tuple[dict[str, Difference], list[str]]:
     """Original less probe, on the originals that the probe has, with what a reader must know."""
     known = {record["id"] for record in original}
+    # a probe has the id of its original, or names it as its pair
     keyed = {record["id"] if record["id"] in known else _pair_id(record): record for record in rows}
     lost = [key for key in keyed if key not in known]
     if len(keyed) < len(rows) or lost:
@@ -127,24 +123,20 @@ def _drops(
     both = [record for record in original if record["id"] in keyed]
     a = _measure(both, settings)
     b = _measure([cast(Record, {**keyed[record["id"]], "id": record["id"]}) for record in both], settings)
-    pairs = {
-        name: pair for name in a.measures if name in b.measures and (pair := _share(a.measures[name], b.measures[name]))
-    }
-    a = replace(a, measures={name: pair[0] for name, pair in pairs.items()})
-    b = replace(b, measures={name: pair[1] for name, pair in pairs.items()})
+    ours: dict[str, Measure] = {}
+    theirs: dict[str, Measure] = {}
+    for name, one in a.measures.items():
+        if not (other := b.measures.get(name)):
+            continue
+        # a flipped question may move between kinds (open, closed): only what both count is compared
+        in_a, in_b = np.isin(one.rows_N, other.rows_N), np.isin(other.rows_N, one.rows_N)
+        if np.array_equal(one.rows_N, other.rows_N):
+            ours[name], theirs[name] = one, other
+        elif in_a.any() and np.array_equal(one.rows_N[in_a], other.rows_N[in_b]):
+            ours[name], theirs[name] = one.subset(in_a), other.subset(in_b)
     part = f"{source}: compared on {len(both)} of {len(original)} questions."
-    return differences(a, b, settings), [part] if len(both) < len(original) else []
-
-
-def _share(a: Measure, b: Measure) -> tuple[Measure, Measure] | None:
-    """Both on the samples that both have; None where there are none.
-
-    A flipped question may move between kinds (open, closed): only what both count is compared.
-    """
-    if np.array_equal(a.rows_N, b.rows_N):
-        return a, b
-    in_a, in_b = np.isin(a.rows_N, b.rows_N), np.isin(b.rows_N, a.rows_N)
-    return (a.subset(in_a), b.subset(in_b)) if in_a.any() and np.array_equal(a.rows_N[in_a], b.rows_N[in_b]) else None
+    found = differences(replace(a, measures=ours), replace(b, measures=theirs), settings)
+    return found, [part] if len(both) < len(original) else []
 
 
 def _pair_id(record: Record) -> str:
@@ -163,7 +155,16 @@ def _measure(records: Sequence[Record], settings: EvalSettings) -> Measured:
         "questions_without_partner": sum(image.skipped for image in images) + alone,
         "adversarial_pairs": len(pairs),
     }
-    extra = probmed.measures(images) | _pair_measures(records, pairs)
+    extra = probmed.measures(images)
+    if pairs:
+        is_right = [
+            exact_match.read_answer(str(record["prediction"])) == exact_match.normalize(str(record["answer"]))
+            for record in records
+        ]
+        rows = [first for first, _ in pairs]
+        # both right; and the first one, whatever its partner
+        extra["pair_accuracy"] = mean([is_right[first] and is_right[second] for first, second in pairs], rows)
+        extra["pair_first_accuracy"] = mean([is_right[first] for first in rows], rows)
     return replace(measured, measures=dict(measured.measures) | extra, counts=dict(measured.counts) | counts)
 
 
@@ -185,18 +186,3 @@ def _pairs(records: Sequence[Record]) -> tuple[list[tuple[int, int]], int]:
     ordered = [sorted(group, key=comes_late) for group in rows.values()]
     pairs = [(group[0], group[1]) for group in ordered if len(group) == 2]
     return pairs, sum(map(len, rows.values())) - 2 * len(pairs)
-
-
-def _pair_measures(records: Sequence[Record], pairs: Sequence[tuple[int, int]]) -> dict[str, Measure]:
-    """`pair_accuracy`: both right; `pair_first_accuracy`: the first, whatever its partner."""
-    if not pairs:
-        return {}
-    is_right = [
-        exact_match.read_answer(str(record["prediction"])) == exact_match.normalize(str(record["answer"]))
-        for record in records
-    ]
-    rows = [first for first, _ in pairs]
-    return {
-        "pair_accuracy": mean([is_right[first] and is_right[second] for first, second in pairs], rows),
-        "pair_first_accuracy": mean([is_right[first] for first in rows], rows),
-    }

@@ -6,7 +6,7 @@
 import hashlib
 import json
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -234,7 +234,18 @@ def check_against(records: Sequence[Record], references: Path) -> None:
     Raises `BadInput` with the ids of samples without a prediction, of predictions without a sample, and of those whose
     answers differ as texts; with the line for a reference without id.
     """
-    answers = _references(references)
+    answers: dict[str, Any] = {}
+    for number, row in _rows(references):
+        try:
+            name = _text(row, "id")
+            if name in answers:
+                raise BadInput(f"id {name!r} comes twice.", fix="give each sample once")
+            answer = row.get("answer")
+            # regions are no texts: of those only the id is compared
+            has_regions = isinstance(answer, list) and any(isinstance(part, dict) for part in answer)
+            answers[name] = None if answer is None or has_regions or answer == [] else _answer(row)
+        except BadInput as error:
+            raise BadInput(error.problem, file=references, row=number, fix=error.fix) from error
     scored = {record["id"]: record["answer"] for record in records}
     missing = [name for name in answers if name not in scored]
     extra = [name for name in scored if name not in answers]
@@ -248,22 +259,6 @@ def check_against(records: Sequence[Record], references: Path) -> None:
             raise BadInput(f"{len(names)} ids {problem}: {shown(names)}.", file=references, fix=fix)
 
 
-def _references(path: Path) -> dict[str, Any]:
-    """Id -> answer, text or texts; None where there is none, or where it is regions."""
-    answers: dict[str, Any] = {}
-    for number, row in _rows(path):
-        try:
-            name = _text(row, "id")
-            if name in answers:
-                raise BadInput(f"id {name!r} comes twice.", fix="give each sample once")
-            answer = row.get("answer")
-            has_regions = isinstance(answer, list) and any(isinstance(part, dict) for part in answer)
-            answers[name] = None if answer is None or has_regions or answer == [] else _answer(row)
-        except BadInput as error:
-            raise BadInput(error.problem, file=path, row=number, fix=error.fix) from error
-    return answers
-
-
 def shown(names: Sequence[str]) -> str:
     """The first few names, for a message."""
     return ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
@@ -271,14 +266,12 @@ def shown(names: Sequence[str]) -> str:
 
 def data_sha256(records: Sequence[Record]) -> str:
     """Hash of what is scored, whatever the order of the records and the time they took."""
-    digest = hashlib.sha256(b"[")
+    digest = hashlib.sha256(b"[")  # of one JSON list, hashed row by row to save memory
     for index, record in enumerate(sorted(records, key=lambda record: record["id"])):
         meta = record.get("meta") or {}
-        scored = {name: record.get(name) for name in SCORED} | {
-            name: meta[name] for name in SCORED_META if name in meta
-        }
-        row = json.dumps(scored, sort_keys=True, ensure_ascii=False)
-        digest.update((", " * (index > 0) + row).encode())
+        scored = {name: record.get(name) for name in SCORED}
+        scored |= {name: meta[name] for name in SCORED_META if name in meta}
+        digest.update((", " * (index > 0) + json.dumps(scored, sort_keys=True, ensure_ascii=False)).encode())
     digest.update(b"]")
     return digest.hexdigest()
 
@@ -309,7 +302,17 @@ def regions_by_phrase(record: Record, name: Literal["answer", "prediction"]) -> 
         phrase = asked[0] if len(asked) == 1 else row.get("phrase")
         if phrase not in regions:
             raise BadInput(f"{name} of {record['id']!r} holds {phrase!r}, which its `phrases` do not name.")
-        regions[phrase].append(_region(row, name, record["id"]))
+        if not isinstance(row, Mapping) or "box_xyxy_px" not in row:
+            raise BadInput(f"{name} of {record['id']!r} holds a region without box_xyxy_px.")
+        if name == "prediction" and row.get("score") is None:
+            problem = f"prediction of {record['id']!r} holds a region without score."
+            raise BadInput(problem, fix="average precision ranks them")
+        try:
+            regions[phrase].append(region_from_json({"phrase": "", **row}))
+        except BadInput:
+            raise
+        except (TypeError, ValueError, KeyError) as error:
+            raise BadInput(f"{name} of {record['id']!r} holds a broken region: {error}.") from error
     return regions
 
 
@@ -320,21 +323,15 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
     try:
         yield from numbered_lines(path)
     except BadInput as error:
-        if error.row is not None and _is_torn(path, int(error.row)):
-            fix = "run the prediction again, it goes on after the last whole line; or delete this line"
-            raise BadInput("the last line is half-written.", file=path, row=error.row, fix=fix) from error
-        raise
+        with path.open("rb") as file:
+            number, line = deque(enumerate(file, 1), maxlen=1).pop()
+        if number != error.row or line.endswith(b"\n"):
+            raise
+        # a run that was stopped: the last line, and only that, has no end
+        fix = "run the prediction again, it goes on after the last whole line; or delete this line"
+        raise BadInput("the last line is half-written.", file=path, row=number, fix=fix) from error
     except RecursionError as error:
         raise BadInput("JSON nested too deeply.", file=path, fix="records are flat") from error
-
-
-def _is_torn(path: Path, number: int) -> bool:
-    """Line `number` is the last of its file and has no end."""
-    with path.open("rb") as file:
-        line, lines = b"", 0
-        for lines, line in enumerate(file, 1):  # noqa: B007
-            pass
-    return lines == number and not line.endswith(b"\n")
 
 
 def _record(row: Row, task: Task) -> Record:
@@ -365,8 +362,7 @@ def _record(row: Row, task: Task) -> Record:
     for name in ("answer", "prediction"):
         if not isinstance(record[name], list):
             raise BadInput(f"{name} is not a list.", fix="give a list of regions, empty where there are none")
-    regions_by_phrase(cast(Record, record), "answer")
-    regions_by_phrase(cast(Record, record), "prediction")
+        regions_by_phrase(cast(Record, record), name)  # raises for broken ones
     return cast(Record, record)
 
 
@@ -394,16 +390,3 @@ def _text(row: Row, name: str) -> str:
     except UnicodeEncodeError as error:  # a lone surrogate, which no file can hold
         raise BadInput(f"{name} holds half a character: {value!a}.", fix="write the text as UTF-8") from error
     return value
-
-
-def _region(row: Any, name: str, record_id: str) -> Region:
-    if not isinstance(row, Mapping) or "box_xyxy_px" not in row:
-        raise BadInput(f"{name} of {record_id!r} holds a region without box_xyxy_px.")
-    if name == "prediction" and row.get("score") is None:
-        raise BadInput(f"prediction of {record_id!r} holds a region without score.", fix="average precision ranks them")
-    try:
-        return region_from_json({"phrase": "", **row})
-    except BadInput:
-        raise
-    except (TypeError, ValueError, KeyError) as error:
-        raise BadInput(f"{name} of {record_id!r} holds a broken region: {error}.") from error

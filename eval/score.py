@@ -21,6 +21,7 @@ from .statistics.measure import Measured
 from .statistics.strata import Strata, estimate_all
 
 _SOFTWARE = ("medglip", "faster-coco-eval", "numpy", "pycocoevalcap", "scipy")
+"""Every package that computes a score."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,9 @@ class Scores:
     data_sha256: str
     strata: Strata = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    software: dict[str, str] = field(default_factory=lambda: software_versions())
+    software: dict[str, str] = field(
+        default_factory=lambda: {"python": platform.python_version()} | {name: version(name) for name in _SOFTWARE}
+    )
 
 
 def score(records: Sequence[Record], task: Task, settings: EvalSettings | None = None) -> Scores:
@@ -84,11 +87,6 @@ def measure(records: Sequence[Record], task: Task, settings: EvalSettings) -> Me
             assert_never(task)
 
 
-def software_versions() -> dict[str, str]:
-    """Versions of Python and of every package that computes a score."""
-    return {"python": platform.python_version()} | {name: version(name) for name in _SOFTWARE}
-
-
 def write_json(scores: Scores, path: Path) -> None:
     """Write a score file, atomically; the same records and settings give the same bytes."""
     write_atomic(path, json.dumps(asdict(scores), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -96,16 +94,16 @@ def write_json(scores: Scores, path: Path) -> None:
 
 def read_json(path: Path) -> Scores:
     """The inverse of `write_json`. Raises `BadInput` for a file that is no score file."""
+
+    def estimates_of(cells: dict[str, dict[str, Any]]) -> dict[str, Estimate]:
+        return {name: Estimate(**cell) for name, cell in cells.items()}
+
     try:
         row = json.loads(path.read_bytes())
         strata = {
-            axis: {label: _estimates(cells) for label, cells in labels.items()}
+            axis: {label: estimates_of(cells) for label, cells in labels.items()}
             for axis, labels in row.get("strata", {}).items()
         }
-        return Scores(**row | {"metrics": _estimates(row["metrics"]), "strata": strata})
+        return Scores(**row | {"metrics": estimates_of(row["metrics"]), "strata": strata})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BadInput(f"not a score file: {error}", file=path, fix="give a file that `medglip eval` wrote") from error
-
-
-def _estimates(cells: dict[str, dict[str, Any]]) -> dict[str, Estimate]:
-    return {name: Estimate(**cell) for name, cell in cells.items()}

@@ -21,7 +21,7 @@ def table(rows: Rows, form: Literal["text", "markdown"] = "text", corner: str = 
     which they first come; a run without one shows `-`. No newline at the end.
     """
     names = list(dict.fromkeys(name for metrics in rows.values() for name in metrics))
-    lines = [[corner, *rows]]
+    lines = [[corner, *rows]]  # metric | a | b
     lines += [[name, *(cell(metrics.get(name)) for metrics in rows.values())] for name in names]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     padded = [[text.ljust(width) for text, width in zip(line, widths, strict=True)] for line in lines]
@@ -35,17 +35,14 @@ def cell(shown: Estimate | Difference | None) -> str:
     """`0.812 [0.750, 0.861] n=451`; for a difference with its sign and p-values; `-` for nothing."""
     if shown is None:
         return "-"
+    one, form, p_values = shown, ".3f", ""
     if isinstance(shown, Difference):
         named = {"p": shown.p_value, "Holm": shown.p_holm, "McNemar": shown.mcnemar}
-        p_values = [f" {name}={value:.3g}" for name, value in named.items() if value is not None]
-        return _estimate(shown.difference, "+.3f") + "".join(p_values)
-    return _estimate(shown, ".3f")
-
-
-def _estimate(shown: Estimate, form: str) -> str:
-    if shown.low is None or shown.high is None:
-        return f"{shown.value:{form}} [no interval] n={shown.n}"
-    return f"{shown.value:{form}} [{shown.low:{form}}, {shown.high:{form}}] n={shown.n}"
+        p_values = "".join(f" {name}={value:.3g}" for name, value in named.items() if value is not None)
+        one, form = shown.difference, "+.3f"
+    has_interval = one.low is not None and one.high is not None
+    interval = f"{one.low:{form}}, {one.high:{form}}" if has_interval else "no interval"
+    return f"{one.value:{form}} [{interval}] n={one.n}{p_values}"
 
 
 def scores_text(scores: "Scores") -> str:
@@ -55,7 +52,7 @@ def scores_text(scores: "Scores") -> str:
         table(by_metric(labels, tested_metrics(scores.task)), corner=axis) for axis, labels in scores.strata.items()
     ]
     parts.append(_counts_text(scores.counts))
-    return "\n\n".join([*parts, *_notes(scores.notes), _method(scores.settings)])
+    return "\n\n".join([*parts, *(f"note: {note}" for note in scores.notes if note), _method(scores.settings)])
 
 
 def comparisons_text(comparisons: Sequence["Comparison"]) -> str:
@@ -70,7 +67,8 @@ def probes_text(result: "ProbeResult") -> str:
     if result.drops:
         parts.append(table({f"original minus {name}": metrics for name, metrics in result.drops.items()}))
     parts += [f"{name}: {_counts_text(counts)}" for name, counts in result.counts.items()]
-    return "\n\n".join([*parts, *_notes([*result.notes, result.family]), _method(result.settings)])
+    notes = [f"note: {note}" for note in [*result.notes, result.family] if note]
+    return "\n\n".join([*parts, *notes, _method(result.settings)])
 
 
 def by_metric(labels: Rows, metrics: Sequence[str]) -> Rows:
@@ -84,10 +82,6 @@ def by_metric(labels: Rows, metrics: Sequence[str]) -> Rows:
 
 def _counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
-
-
-def _notes(notes: Sequence[str]) -> list[str]:
-    return [f"note: {note}" for note in notes if note]
 
 
 def _method(settings: Mapping[str, Any]) -> str:

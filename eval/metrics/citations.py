@@ -27,8 +27,8 @@ class CitedRegion(BaseModel):
     @property
     def is_right(self) -> bool:
         """It meets a true box at IoU >= .5."""
-        boxes_4, truths_G4 = np.array(self.box_xyxy_px), np.array(self.truth or []).reshape(-1, 4)
-        return bool((iou(boxes_4, truths_G4) >= 0.5).any())
+        box_4, truths_G4 = np.array(self.box_xyxy_px), np.array(self.truth or []).reshape(-1, 4)
+        return bool((iou(box_4, truths_G4) >= 0.5).any())
 
 
 class RecordCitations(BaseModel):
@@ -38,13 +38,6 @@ class RecordCitations(BaseModel):
     missing: list[int] = []
     shown: int | None = Field(default=None, ge=0)
     regions: list[CitedRegion] = []
-
-    @property
-    def counts(self) -> tuple[int, int, int, int]:
-        """1 or 0: it cites a region, and could have; then judged regions that are right, and judged ones."""
-        judged = [region for region in self.regions if region.truth is not None]
-        can_cite = bool(self.cited) or self.shown != 0
-        return bool(self.cited), can_cite, sum(region.is_right for region in judged), len(judged)
 
 
 Form = RecordCitations
@@ -59,7 +52,12 @@ def measures(
     with a citation of a region that does not exist. `citation_precision_50`: cited regions at IoU >= .5 with a true one
     of their phrase, of those whose truth is known. What no record defines is left out.
     """
-    counts_N4 = np.array([one.counts for one in values], np.float64)
-    parts = {"citation_rate": counts_N4[:, :2], "citation_precision_50": counts_N4[:, 2:]}
+    rows_N4: list[tuple[int, ...]] = []  # 1 or 0: cites a region, could have; judged regions that are right, judged
+    for one in values:
+        judged = [region for region in one.regions if region.truth is not None]
+        can_cite = bool(one.cited) or one.shown != 0
+        rows_N4.append((bool(one.cited), can_cite, sum(region.is_right for region in judged), len(judged)))
+    counts_N4 = np.array(rows_N4, np.float64)
+    parts = {"citation_rate": counts_N4[:, :2], "citation_precision_50": counts_N4[:, 2:]}  # ratios of sums
     defined = {name: from_sums(part, ratio, rows) for name, part in parts.items() if part[:, 1].any()}
     return {"citation_error_rate": mean([bool(one.missing) for one in values], rows), **defined}, []

@@ -40,10 +40,17 @@ def field_measures(
     undefined = [name for name, measure in found.items() if not np.isfinite(measure.value)]
     if undefined:
         notes.append(f"Not defined by these records: {', '.join(undefined)}.")
-    return {name: measure for name, measure in found.items() if name not in undefined}, [
-        *notes,
-        *_missing(records, [field for field in fields if FIELD_METRICS[field].is_expected]),
+    # how many records lack a field that others hold; then, in one note, what no record holds
+    titles = {field: FIELD_METRICS[field].title for field in fields if FIELD_METRICS[field].is_expected}
+    counts = {field: sum(holds(record, field) for record in records) for field in titles}
+    notes += [
+        f"{title}: {len(records) - counts[field]} of {len(records)} records hold no meta.{field} and are not among it."
+        for field, title in titles.items()
+        if 0 < counts[field] < len(records)
     ]
+    if absent := [f"{title} (meta.{field})" for field, title in titles.items() if not counts[field]]:
+        notes.append(f"Not computed, no record holds its input: {', '.join(absent)}.")
+    return {name: measure for name, measure in found.items() if name not in undefined}, notes
 
 
 def holds(record: Record, field: str) -> bool:
@@ -54,24 +61,11 @@ def holds(record: Record, field: str) -> bool:
     return meta.get(field) is not None
 
 
-def _missing(records: Sequence[Record], fields: Sequence[str]) -> list[str]:
-    """What was not computed for want of a field, in one note, and how many records lack a field that others hold."""
-    titles = {field: FIELD_METRICS[field].title for field in fields}
-    counts = {field: sum(holds(record, field) for record in records) for field in titles}
-    absent = [f"{title} (meta.{field})" for field, title in titles.items() if not counts[field]]
-    notes = [
-        f"{title}: {len(records) - counts[field]} of {len(records)} records hold no meta.{field} and are not among it."
-        for field, title in titles.items()
-        if 0 < counts[field] < len(records)
-    ]
-    return notes + ([f"Not computed, no record holds its input: {', '.join(absent)}."] if absent else [])
-
-
 def _parse(record: Record, field: str, form: type[Form]) -> Form:
     try:
         return form.model_validate((record.get("meta") or {})[field])
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors()[0]  # one is enough to mend, and the rest may follow from it
         where = ".".join(["meta", field, *map(str, first["loc"])])
         raise BadInput(
             f"{where} of {record['id']!r}: {first['msg'].removeprefix('Value error, ')}.",

@@ -26,7 +26,7 @@ def pick_cases(systems: Sequence[System], max_cases: int, seed: int) -> list[Cas
     tasks: list[Task] = [task for task in TITLES if any(system.task == task for system in systems)]
     samples = {task: _samples([s for s in systems if s.task == task], task) for task in tasks}
     rng, left, cases = np.random.default_rng(seed), max_cases, []
-    for index, task in enumerate(sorted(tasks, key=lambda task: len(samples[task]))):
+    for index, task in enumerate(sorted(tasks, key=lambda task: len(samples[task]))):  # the smallest first
         share = min(len(samples[task]), left // (len(tasks) - index))  # what a small task leaves the next ones take
         cases += _pick(samples[task], share, rng)
         left -= share
@@ -41,25 +41,26 @@ def _samples(systems: Sequence[System], task: Task) -> list[Case]:
             reference = json.dumps(record["answer"], sort_keys=True)
             key = (record["dataset"], record["id"], record["image_id"], record["question"], reference)
             grouped.setdefault(key, {})[system.name] = (system, record)
-    return [_case(task, found) for found in grouped.values()]
-
-
-def _case(task: Task, found: Mapping[str, tuple[System, Record]]) -> Case:
-    record = next(record for _, record in found.values())
-    meta = record.get("meta") or {}
-    strata = {"dataset": record["dataset"]} | {axis: record.get(axis) or meta.get(axis) for axis in (*AXES, "level")}
-    values = [system.values[row["id"]] for system, row in found.values() if row["id"] in system.values]
-    return Case(
-        task=task,
-        id=record["id"],
-        image=(record["dataset"], record["image_id"]),
-        question=record["question"],
-        reference=record["answer"],
-        strata={axis: str(value).strip() for axis, value in strata.items() if value not in (None, "")},
-        records={name: row for name, (_, row) in found.items()},
-        value=float(np.mean(values)) if values else float("nan"),
-        pick="random",
-    )
+    cases = []
+    for found in grouped.values():
+        record = next(record for _, record in found.values())
+        meta = record.get("meta") or {}
+        strata = {axis: record.get(axis) or meta.get(axis) for axis in (*AXES, "level")}
+        values = [system.values[row["id"]] for system, row in found.values() if row["id"] in system.values]
+        cases.append(
+            Case(
+                task=task,
+                id=record["id"],
+                image=(record["dataset"], record["image_id"]),
+                question=record["question"],
+                reference=record["answer"],
+                strata={axis: str(value).strip() for axis, value in strata.items() if value not in (None, "")},
+                records={name: row for name, (_, row) in found.items()},
+                value=float(np.mean(values)) if values else float("nan"),
+                pick="random",
+            )
+        )
+    return cases
 
 
 def _pick(samples: Sequence[Case], max_cases: int, rng: np.random.Generator) -> list[Case]:
@@ -83,33 +84,34 @@ def page_data(content: Content, score_threshold: float) -> dict[str, Any]:
     none = Picture(uri="", size_px=(1, 1))
     systems = {task: [system.name for system in content.of(task)] for task in content.tasks}
     marks: dict[tuple[Task, str], System] = {(system.task, system.name): system for system in content.systems}
+    images = []
+    for picture in (content.pictures.get(key, none) for key in pictures):
+        shapes = [
+            {"k": s.kind, "f": s.phrase, "b": [round(x, 1) for x in s.box_xyxy_px], "s": round(s.score, 3)}
+            | ({"m": s.path} if s.path else {})
+            for s in picture.shapes
+        ]
+        images.append({"uri": picture.uri, "size": list(picture.size_px), "shapes": shapes})
     return {
         "systems": systems,
         "threshold": score_threshold,
         "colours": list(COLOURS),
         "values": {system.task: words(system.value_name) for system in content.systems},
-        "images": [_image(content.pictures.get(key, none)) for key in pictures],
+        "images": images,
         "cases": [_row(case, pictures[case.image], marks) for case in content.cases],
     }
 
 
-def _image(picture: Picture) -> dict[str, Any]:
-    shapes = [
-        {"k": s.kind, "f": s.phrase, "b": [round(x, 1) for x in s.box_xyxy_px], "s": round(s.score, 3)}
-        | ({"m": s.path} if s.path else {})
-        for s in picture.shapes
-    ]
-    return {"uri": picture.uri, "size": list(picture.size_px), "shapes": shapes}
-
-
 def _row(case: Case, image: int, systems: Mapping[tuple[Task, str], System]) -> dict[str, Any]:
+    """One case under names of one letter, as page.js reads them: thousands of cases repeat them."""
+    is_grounding = case.task == "grounding"
     answers = {
-        name: _answer(record, systems[case.task, name], is_grounding=case.task == "grounding")
+        name: _answer(record, systems[case.task, name], is_grounding=is_grounding)
         for name, record in case.records.items()
     }
     row = {"t": case.task, "id": case.id, "i": image, "q": cut(case.question), "x": dict(case.strata)}
     row |= {"k": case.pick, "v": round(case.value, 4) if np.isfinite(case.value) else None, "a": answers}
-    if case.task == "grounding":
+    if is_grounding:
         return row | {"f": asked_phrases(next(iter(case.records.values()))), "r": _count_regions(case.reference)}
     return row | {"r": cut(str(case.reference))}
 

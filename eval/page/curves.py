@@ -40,17 +40,13 @@ def calibration(content: Content) -> str:
     plots = []
     for name, found in content.curves.items():
         if lines := _reliability(found):
-            plots.append(_plot(f"{name}: reliability", "score", "found right", lines, (0, 1), (0, 1)))
+            plots.append(_plot(f"{name}: reliability", "score", "found right", lines, 1))
         if pr := points_of(found.get("pr"), "recall", "precision"):
-            title = f"{name}: precision and recall, IoU 0.5"
-            plots.append(_plot(title, "recall", "precision", {"line": pr}, (0, 1), (0, 1)))
+            plots.append(_plot(f"{name}: precision and recall, IoU 0.5", "recall", "precision", {"line": pr}, 1))
         froc = points_of(found.get("froc"), "false_positives", "sensitivity")
         if froc := [point for point in froc if point[0] <= MAX_FALSE]:
-            plots.append(
-                _plot(
-                    f"{name}: FROC", "false positives an image", "sensitivity", {"line": froc}, (0, MAX_FALSE), (0, 1)
-                )
-            )
+            axes = "false positives an image", "sensitivity"
+            plots.append(_plot(f"{name}: FROC", *axes, {"line": froc}, MAX_FALSE))
     return f'<div class="plots">{"".join(plots)}</div>' if plots else ""
 
 
@@ -63,15 +59,15 @@ def reliability_file(found: Mapping[str, Any]) -> str:
     """The reliability diagram of `eval.grounding.curves` as an SVG file of its own; empty where there are no points."""
     if not (lines := _reliability(found)):
         return ""
-    drawing = _draw("Reliability", "score", "found right", lines, (0, 1), (0, 1))
-    return drawing.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" width="600"', 1).replace(">", _STYLE, 1)
-
-
-_STYLE = (
-    "><style>svg{background:#fff;font-family:sans-serif}text{font-size:10px;fill:#555}.x{text-anchor:middle}"
-    ".y{text-anchor:end;dominant-baseline:central}.grid{stroke:#ddd}path{fill:none;stroke:#1f6fb4;stroke-width:1.75}"
-    "path.guide{stroke:#999;stroke-dasharray:3}.dot{fill:#1f6fb4}</style>"
-)
+    drawing = _draw("Reliability", "score", "found right", lines, 1)
+    # alone it has no page whose style sheet it could use
+    style = (
+        "><style>svg{background:#fff;font-family:sans-serif}text{font-size:10px;fill:#555}.x{text-anchor:middle}"
+        ".y{text-anchor:end;dominant-baseline:central}.grid{stroke:#ddd}"
+        "path{fill:none;stroke:#1f6fb4;stroke-width:1.75}"
+        "path.guide{stroke:#999;stroke-dasharray:3}.dot{fill:#1f6fb4}</style>"
+    )
+    return drawing.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg" width="600"', 1).replace(">", style, 1)
 
 
 def points_of(rows: Sequence[Mapping[str, Any]] | None, x_name: str, y_name: str) -> Points:
@@ -84,64 +80,40 @@ def points_of(rows: Sequence[Mapping[str, Any]] | None, x_name: str, y_name: str
     ]
 
 
-def _plot(
-    title: str,
-    x_name: str,
-    y_name: str,
-    lines: Mapping[str, Points],
-    x_range: tuple[float, float] | None = None,
-    y_range: tuple[float, float] | None = None,
-) -> str:
+def _plot(title: str, x_name: str, y_name: str, lines: Mapping[str, Points], x_high: float | None = None) -> str:
     """A figure with its caption."""
-    drawing = _draw(title, x_name, y_name, lines, x_range, y_range)
+    drawing = _draw(title, x_name, y_name, lines, x_high)
     return f'<figure class="plot"><figcaption>{escape(title)}</figcaption>{drawing}</figure>'
 
 
-def _draw(
-    title: str,
-    x_name: str,
-    y_name: str,
-    lines: Mapping[str, Points],
-    x_range: tuple[float, float] | None,
-    y_range: tuple[float, float] | None,
-) -> str:
-    """Axes, ticks and one path for each line; keys are their classes."""
+def _draw(title: str, x_name: str, y_name: str, lines: Mapping[str, Points], x_high: float | None) -> str:
+    """Axes from 0, ticks and one path for each line; keys are their classes. With an `x_high`, y ends at 1."""
     every = [point for points in lines.values() for point in points]
-    x_low, x_high = x_range or (0.0, max(x for x, _ in every))
-    y_low, y_high = y_range or (0.0, float(np.quantile([y for _, y in every], 0.995)) * 1.05)
-    spread = max(x_high - x_low, 1e-9), max(y_high - y_low, 1e-9)
+    # the few highest losses, those of the first steps, may leave the axes: the rest would lie flat below them
+    y_high = float(np.quantile([y for _, y in every], 0.995)) * 1.05 if x_high is None else 1.0
+    x_end = max(x for x, _ in every) if x_high is None else x_high
 
-    def at(x: float, y: float) -> str:
-        across = LEFT + (WIDTH - LEFT - RIGHT) * (x - x_low) / spread[0]
-        down = HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (min(y, y_high) - y_low) / spread[1]
-        return f"{across:.1f},{down:.1f}"
+    def at(x: float, y: float) -> tuple[str, str]:
+        across = LEFT + (WIDTH - LEFT - RIGHT) * x / max(x_end, 1e-9)
+        down = HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * min(y, y_high) / max(y_high, 1e-9)
+        return f"{across:.1f}", f"{down:.1f}"
 
-    drawn = ""
-    for kind, points in lines.items():
-        drawn += f'<path class="{kind}" d="M{"L".join(at(*point) for point in points)}"/>'
-        for x, y in (at(*point).split(",") for point in points) if "dots" in kind else ():
-            drawn += f'<circle class="dot" cx="{x}" cy="{y}" r="3"/>'
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">'
-        f"{_axes(at, (x_low, x_high), (y_low, y_high), x_name, y_name)}{drawn}</svg>"
-    )
+    def ticks(high: float) -> list[float]:
+        step = nice_step(max(high, 1e-9) / 4)
+        return [round(k * step, 10) for k in range(int(high / step + 1e-9) + 1)]
 
-
-def _axes(at: Any, x_range: tuple[float, float], y_range: tuple[float, float], x_name: str, y_name: str) -> str:
-    parts = []
-    for tick in _ticks(*x_range):
-        x = at(tick, y_range[0]).split(",")[0]
-        parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 14}" class="x">{tick:g}</text>')
-    for tick in _ticks(*y_range):
-        y = at(x_range[0], tick).split(",")[1]
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
+    for tick in ticks(x_end):
+        parts.append(f'<text x="{at(tick, 0)[0]}" y="{HEIGHT - BOTTOM + 14}" class="x">{tick:g}</text>')
+    for tick in ticks(y_high):
+        y = at(0, tick)[1]
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{y}" class="y">{tick:g}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 2}" class="x name">{escape(x_name)}</text>')
     parts.append(f'<text x="4" y="8" class="name">{escape(y_name)}</text>')
-    return "".join(parts)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    step = nice_step(max(high - low, 1e-9) / 4)
-    return [round(k * step, 10) for k in range(int(np.ceil(low / step - 1e-9)), int(high / step + 1e-9) + 1)]
+    for kind, points in lines.items():
+        parts.append(f'<path class="{kind}" d="M{"L".join(",".join(at(*point)) for point in points)}"/>')
+        for x, y in [at(*point) for point in points] if "dots" in kind else ():
+            parts.append(f'<circle class="dot" cx="{x}" cy="{y}" r="3"/>')
+    return "".join([*parts, "</svg>"])

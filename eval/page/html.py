@@ -26,6 +26,10 @@ def page(content: Content) -> str:
         f"{100 * settings.get('confidence', 0.95):g} % intervals by bootstrap of whole clusters "
         f"(patients, else images), {settings.get('resamples')} resamples, seed {settings.get('seed', 0)}; n: samples."
     )
+    paired = (
+        "Paired over the same samples. Whiskers: cluster bootstrap; filled where the interval leaves out zero. "
+        "p: permutation of the two systems within clusters, as it is and after Holm's correction."
+    )
     total = sum(len({record["id"] for s in content.of(task) for record in s.records}) for task in content.tasks)
     picks = f"All {total} samples."
     if len(content.cases) < total:
@@ -41,7 +45,7 @@ def page(content: Content) -> str:
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
         headline=headline(content),
         how=escape(how),
-        forest=section("differences", "Differences", forest(content), FOREST_NOTE),
+        forest=section("differences", "Differences", forest(content), paired),
         strata=section("strata", "Strata", strata(content), "Every value with its interval and n."),
         calibration=section("calibration", "Calibration and detection", calibration(content), ""),
         losses=section("losses", "Losses", losses(content), "Every step, and a running mean."),
@@ -56,12 +60,6 @@ def page(content: Content) -> str:
     )
 
 
-FOREST_NOTE = (
-    "Paired over the same samples. Whiskers: cluster bootstrap; filled where the interval leaves out zero. "
-    "p: permutation of the two systems within clusters, as it is and after Holm's correction."
-)
-
-
 def section(name: str, title: str, body: str, note: str) -> str:
     """A section of the page, or nothing where there is nothing to show."""
     under = f'<p class="note">{escape(note)}</p>' if note else ""
@@ -70,4 +68,5 @@ def section(name: str, title: str, body: str, note: str) -> str:
 
 def embed(data: object) -> str:
     """JSON that can stand inside a `<script>` element whatever the texts hold."""
-    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")  # so that no text can end the element, or begin a comment

@@ -29,10 +29,10 @@ class Scale:
 def scale_of(values: Iterable[float | None], *, around_zero: bool = False) -> Scale:
     """A scale with round ends that holds all values: about zero, or from zero (1 at the end of fractions)."""
     known = [abs(v) if around_zero else v for v in values if v is not None and math.isfinite(v)]
-    high = max(known, default=1.0) or 1.0
+    high = max(known, default=1.0) or 1.0  # all zero: to 1
     step = nice_step(high / 3 if around_zero else high / 4)
     high = math.ceil(high / step - 1e-9) * step
-    if not around_zero and 0.6 < high <= 1:
+    if not around_zero and 0.6 < high <= 1:  # fractions: the scale ends where they end
         high, step = 1.0, 0.25
     low = -high if around_zero else min(0.0, math.floor(min(known, default=0.0) / step) * step)
     num = round((high - low) / step)
@@ -69,25 +69,22 @@ def axis(scale: Scale, *, is_signed: bool = False) -> str:
 
 def forest(content: Content) -> str:
     """Each system less the base: a table for each task, metrics of one scale together; p as it is and by Holm."""
-    return "".join(_forest_of([pair for pair in content.pairs if pair.task == task]) for task in content.tasks)
-
-
-def _forest_of(pairs: Sequence[Pair]) -> str:
-    if not pairs:
-        return ""
-    task = pairs[0].task
-    notes = "".join(
-        f'<p class="note">{escape(pair.name)} is not compared with {escape(pair.base)}: {escape(pair.why_not)}</p>'
-        for pair in pairs
-        if pair.why_not
-    )
-    metrics = [name for name in page_metrics(task) if any(name in pair.metrics for pair in pairs)]
-    scales = {name: metric_scale(task, name) for name in metrics}
-    groups = [[name for name in metrics if scales[name] == scale] for scale in sorted({*scales.values()})]
-    family = next((f'<p class="note">{escape(pair.family)}.</p>' for pair in pairs if pair.family), "")
-    tables = "".join(_forest_table(pairs, group) for group in groups)
-    title = f"{TITLES[task]}: difference from {pairs[0].base}"
-    return f"<h3>{escape(title)}</h3>{tables}{family}{notes}"
+    parts = ""
+    for task in content.tasks:
+        pairs = [pair for pair in content.pairs if pair.task == task]
+        if not pairs:
+            continue
+        metrics = [name for name in page_metrics(task) if any(name in pair.metrics for pair in pairs)]
+        scales = {name: metric_scale(task, name) for name in metrics}
+        parts += f"<h3>{escape(f'{TITLES[task]}: difference from {pairs[0].base}')}</h3>"
+        for scale in sorted({*scales.values()}):  # CIDEr ends at 10: beside it all others would look alike
+            parts += _forest_table(pairs, [name for name in metrics if scales[name] == scale])
+        parts += next((f'<p class="note">{escape(pair.family)}.</p>' for pair in pairs if pair.family), "")
+        for pair in pairs:
+            if pair.why_not:
+                problem = f"{pair.name} is not compared with {pair.base}: {pair.why_not}"
+                parts += f'<p class="note">{escape(problem)}</p>'
+    return parts
 
 
 def _forest_table(pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
@@ -121,15 +118,13 @@ def _row_start(head: str, name: str) -> str:
 
 def strata(content: Content) -> str:
     """A table for each task, axis and headline metric: stratum by stratum, every system. Two selects choose one."""
-    figures = [
+    return "".join(
         _strata_table(systems, axis_name, metric)
         for task in content.tasks
         for systems in [content.of(task)]
         for axis_name in dict.fromkeys(name for s in systems for name in s.scores.strata)
         for metric in page_metrics(task)
-        if any(metric in cells for s in systems for cells in s.scores.strata.get(axis_name, {}).values())
-    ]
-    return "".join(figures)
+    )
 
 
 def _strata_table(systems: Sequence[System], axis_name: str, metric: str) -> str:
@@ -140,6 +135,8 @@ def _strata_table(systems: Sequence[System], axis_name: str, metric: str) -> str
         for s in systems
         if (found := s.scores.strata.get(axis_name, {}).get(label, {}).get(metric))
     ]
+    if not cells:
+        return ""
     scale = scale_of(x for *_, found in cells for x in (found.value, found.low, found.high))
     rows, last = "", ""
     for label, name, estimate in cells:
@@ -160,9 +157,9 @@ def _strata_table(systems: Sequence[System], axis_name: str, metric: str) -> str
 
 def estimate_text(found: Estimate, form: str = ".3f") -> str:
     """`0.812 [0.750, 0.861]`."""
-    if found.low is None or found.high is None:
-        return f'{found.value:{form}} <span class="interval">[no interval]</span>'
-    return f'{found.value:{form}} <span class="interval">[{found.low:{form}}, {found.high:{form}}]</span>'
+    has_interval = found.low is not None and found.high is not None
+    interval = f"{found.low:{form}}, {found.high:{form}}" if has_interval else "no interval"
+    return f'{found.value:{form}} <span class="interval">[{interval}]</span>'
 
 
 def p_text(p_value: float | None) -> str:

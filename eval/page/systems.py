@@ -12,7 +12,7 @@ from ..records import Record, asked_phrases
 from ..score import Scores, measure, score_measured
 from ..settings import EvalSettings
 from ..statistics.bootstrap import Difference
-from ..statistics.measure import Floats, Measure, Measured, Sums
+from ..statistics.measure import Measured, Sums
 from .content import Pair, System
 
 VALUE: dict[Task, tuple[str, ...]] = {
@@ -60,40 +60,43 @@ def sample_values(measured: Measured, ordered: Sequence[Record], metrics: Sequen
     """Record id -> the first of the metrics that is defined on that record alone; mean over its phrases."""
     by_record = [record["id"] for record in ordered]
     by_phrase = [record["id"] for record in ordered for _ in asked_phrases(record)]
+    # inputs of the measures are records, or phrases of records; where neither fits no value is told to a record
     ids = next((ids for ids in (by_record, by_phrase) if len(ids) == len(measured.clusters)), [])
     found: dict[str, float] = {}
     for metric in [metric for metric in metrics if ids and metric in measured.measures]:
         parts: dict[str, list[float]] = {}
         part = measured.measures[metric]
-        for row, value in zip(part.rows_N, _value_each(part), strict=True):
+        num = len(part.rows_N)
+        with np.errstate(all="ignore"):
+            if isinstance(part, Sums):
+                values_N = part.formula(part.columns_NK)
+            else:  # a ranking has no value of one sample: it is asked with a weight of 1 on that sample alone
+                starts = range(0, num, _AT_ONCE)
+                blocks = [part.value_at(np.eye(min(_AT_ONCE, num - start), num, start)) for start in starts]
+                values_N = np.concatenate([np.zeros(0), *blocks])
+        for row, value in zip(part.rows_N, values_N, strict=True):
             if np.isfinite(value):
                 parts.setdefault(ids[row], []).append(float(value))
-        found = {key: float(np.mean(values)) for key, values in parts.items()} | found
+        found = {key: float(np.mean(values)) for key, values in parts.items()} | found  # an earlier metric wins
     return found
 
 
-def _value_each(part: Measure) -> Floats:
-    """float64[N]: the metric on each sample by itself."""
-    num = len(part.rows_N)
-    with np.errstate(all="ignore"):
-        if isinstance(part, Sums):
-            return part.formula(part.columns_NK)
-        # a ranking has no value of one sample: it is asked with a weight of 1 on that sample alone
-        blocks = [np.eye(min(_AT_ONCE, num - start), num, start) for start in range(0, num, _AT_ONCE)]
-        return np.concatenate([part.value_at(block) for block in blocks]) if blocks else np.zeros(0)
-
-
-def base_of(systems: Sequence[System]) -> System:
-    """The system without evidence, else the first: what the others are compared with."""
-    return next((s for s in systems if s.records[0].get("evidence", "none") == "none"), systems[0])
-
-
 def pairs_of(systems: Sequence[System], settings: EvalSettings) -> list[Pair]:
-    """Every system of one task less the base in the headline metrics, p-values corrected over all of them."""
-    base = base_of(systems)
+    """Every system of one task less the base in the headline metrics, p-values corrected over all of them.
+
+    The base: the system without evidence, else the first.
+    """
+    base = next((s for s in systems if s.records[0].get("evidence", "none") == "none"), systems[0])
     names = page_metrics(base.task)
     others = [system for system in systems if system is not base]
-    why_not = {system.name: _why_not(system, base) for system in others}
+    fields = ("id", "dataset", "split", "cluster_id", "question", "answer", "answer_type")
+    theirs = [[row.get(name) for name in fields] for row in base.records]
+    why_not: dict[str, str] = {}
+    for system in others:  # only the same samples can be paired
+        ours = [[row.get(name) for name in fields] for row in system.records]
+        differ = "" if ours == theirs else "questions, references or clusters of the same ids differ."
+        alone = {row[0] for row in ours} ^ {row[0] for row in theirs}
+        why_not[system.name] = f"{len(alone)} samples are in one of them only." if alone else differ
 
     def headline(system: System) -> Measured:
         measures = system.measured.measures
@@ -106,23 +109,6 @@ def pairs_of(systems: Sequence[System], settings: EvalSettings) -> list[Pair]:
     }
     corrected, family = add_holm(found, names) if found else ({}, "")
     return [
-        Pair(
-            task=base.task,
-            name=name,
-            base=base.name,
-            metrics=corrected.get(name, {}),
-            family=family,
-            why_not=why,
-        )
+        Pair(task=base.task, name=name, base=base.name, metrics=corrected.get(name, {}), family=family, why_not=why)
         for name, why in why_not.items()
     ]
-
-
-def _why_not(system: System, base: System) -> str:
-    """Why two systems cannot be paired, "" if they can: only the same samples can."""
-    names = ("id", "dataset", "split", "cluster_id", "question", "answer", "answer_type")
-    ours, theirs = ([[row.get(name) for name in names] for row in one.records] for one in (system, base))
-    ids = {row[0] for row in ours} ^ {row[0] for row in theirs}
-    if ids:
-        return f"{len(ids)} samples are in one of them only."
-    return "" if ours == theirs else "questions, references or clusters of the same ids differ."

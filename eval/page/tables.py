@@ -10,8 +10,7 @@ from typing import Any
 from ...grounding.records import Task
 from ..catalog import page_metrics, protocol_rules
 from ..score import Scores
-from ..statistics.bootstrap import Estimate
-from .content import TITLES, Content, RunFacts, System
+from .content import TITLES, Content, System
 from .intervals import estimate_text, words
 
 COUNTED = ("scored", "abstained", "failed", "skipped")
@@ -35,34 +34,28 @@ def headline(content: Content) -> str:
 
     Value, interval and n stand in every cell.
     """
-    return "".join(_headline_of(content.of(task)) for task in content.tasks)
-
-
-def _headline_of(systems: Sequence[System]) -> str:
-    scores = systems[0].scores
-    names = [name for name in page_metrics(systems[0].task) if any(name in s.scores.metrics for s in systems)]
-    body = "".join(
-        f'<tr><th scope="row">{escape(s.name)}</th>{"".join(_cell(s.scores.metrics.get(name)) for name in names)}</tr>'
-        for s in systems
-    )
-    protocols = dict.fromkeys(f"{s.scores.protocol} {s.scores.version}" for s in systems)
-    under = f"protocol {', '.join(protocols)}; {scores.counts.get('clusters', 0)} clusters"
-    notes = dict.fromkeys(note for s in systems for note in s.scores.notes)
-    return (
-        f'<h3>{TITLES[systems[0].task]} <span class="under">{escape(under)}</span></h3>'
-        f"{_table(_head(words(name) for name in ('', *names)), body, 'scores')}{_every_metric(systems)}"
-        + "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
-    )
-
-
-def _cell(shown: Estimate | None) -> str:
-    if shown is None:
-        return '<td class="none">–</td>'
-    interval = "no interval" if shown.low is None else f"{shown.low:.3f} – {shown.high:.3f}"
-    return (
-        f'<td title="{escape(shown.method)}"><b>{shown.value:.3f}</b><span class="interval">{interval}</span>'
-        f'<span class="n">n = {shown.n}</span></td>'
-    )
+    parts = ""
+    for task in content.tasks:
+        systems = content.of(task)
+        names = [name for name in page_metrics(task) if any(name in s.scores.metrics for s in systems)]
+        body = ""
+        for s in systems:
+            body += f'<tr><th scope="row">{escape(s.name)}</th>'
+            for shown in map(s.scores.metrics.get, names):
+                if shown is None:
+                    body += '<td class="none">–</td>'
+                    continue
+                interval = "no interval" if shown.low is None else f"{shown.low:.3f} – {shown.high:.3f}"
+                body += f'<td title="{escape(shown.method)}"><b>{shown.value:.3f}</b>'
+                body += f'<span class="interval">{interval}</span><span class="n">n = {shown.n}</span></td>'
+            body += "</tr>"
+        protocols = dict.fromkeys(f"{s.scores.protocol} {s.scores.version}" for s in systems)
+        under = f"protocol {', '.join(protocols)}; {systems[0].scores.counts.get('clusters', 0)} clusters"
+        parts += f'<h3>{TITLES[task]} <span class="under">{escape(under)}</span></h3>'
+        parts += _table(_head(words(name) for name in ("", *names)), body, "scores") + _every_metric(systems)
+        notes = dict.fromkeys(note for s in systems for note in s.scores.notes)
+        parts += "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
+    return parts
 
 
 def _every_metric(systems: Sequence[System]) -> str:
@@ -79,40 +72,34 @@ def _every_metric(systems: Sequence[System]) -> str:
 def counts(content: Content) -> str:
     """A row for each system: n and where every sample went; the other counts of the protocol in words."""
     head = "".join(f'<th scope="col" class="num">{name}</th>' for name in ("n", *COUNTED))
-    body = "".join(_counts_row(system) for system in content.systems)
+    body = ""
+    for system in content.systems:
+        numbers = system.scores.counts
+        total = numbers.get("n", numbers.get("records", len(system.records)))
+        others = ", ".join(f"{words(k)} {v}" for k, v in numbers.items() if k not in (*COUNTED, "n"))
+        added = sum(numbers.get(name, 0) for name in COUNTED)
+        if "n" in numbers and set(COUNTED) & set(numbers) and added != numbers["n"]:
+            others += f" · these add up to {added}, not to n"
+        body += f'<tr><th scope="row">{escape(system.task)} · {escape(system.name)}</th>'
+        body += "".join(f'<td class="num">{n}</td>' for n in (total, *(numbers.get(name, "–") for name in COUNTED)))
+        body += f"<td>{escape(others)}</td></tr>"
     return _table(f'<th scope="col">records</th>{head}<th scope="col">further counts</th>', body, "counts")
-
-
-def _counts_row(system: System) -> str:
-    numbers = system.scores.counts
-    total = numbers.get("n", numbers.get("records", len(system.records)))
-    cells = "".join(f'<td class="num">{numbers.get(name, "–")}</td>' for name in COUNTED)
-    others = ", ".join(f"{words(k)} {v}" for k, v in numbers.items() if k not in (*COUNTED, "n"))
-    added = sum(numbers.get(name, 0) for name in COUNTED)
-    if "n" in numbers and set(COUNTED) & set(numbers) and added != numbers["n"]:
-        others += f" · these add up to {added}, not to n"
-    return (
-        f'<tr><th scope="row">{escape(system.task)} · {escape(system.name)}</th><td class="num">{total}</td>{cells}'
-        f"<td>{escape(others)}</td></tr>"
-    )
 
 
 def skipped(content: Content) -> str:
     """What the runs left out before prediction, by reason."""
-    parts = ""
+    text = ""
     for run in content.runs:
         if run.skipped:
-            reasons = Counter(_reason(str(row.get("why", ""))) for row in run.skipped)
+            reasons = Counter[str]()
+            for why in (str(row.get("why", "")) for row in run.skipped):
+                # without the file and row that a message names, so that equal reasons count together
+                parts = [part for part in why.split(": ") if "/" not in part and not part.startswith("row ")]
+                reasons[parts[0] if parts else why] += 1
             items = "".join(f"<li>{count} × {escape(reason)}</li>" for reason, count in reasons.most_common(12))
             more = f"<li>{len(reasons) - 12} further reasons</li>" if len(reasons) > 12 else ""
-            parts += f"<p>{escape(run.name)}: {len(run.skipped)} items left out of the data.</p><ul>{items}{more}</ul>"
-    return parts or '<p class="note">Nothing was left out of the runs.</p>'
-
-
-def _reason(why: str) -> str:
-    """A message without the file and row it names, so that equal reasons count together."""
-    parts = why.split(": ")
-    return next((part for part in parts if "/" not in part and not part.startswith("row ")), why)
+            text += f"<p>{escape(run.name)}: {len(run.skipped)} items left out of the data.</p><ul>{items}{more}</ul>"
+    return text or '<p class="note">Nothing was left out of the runs.</p>'
 
 
 def protocols(content: Content) -> str:
@@ -138,29 +125,22 @@ def provenance(content: Content) -> str:
             f"<td><code>{s.file_sha256[:16]}</code></td><td><code>{s.scores.data_sha256[:16]}</code></td>"
             f"<td>{escape(', '.join(name for name in models if name) or 'not said')}</td></tr>"
         )
-    head = "".join(
-        f'<th scope="col">{n}</th>' for n in ("records", "file", "file sha256", "scored data sha256", "model")
-    )
-    settings: dict[Task, dict[str, Any]] = {s.task: s.scores.settings for s in content.systems}
     commands = "\n".join(content.commands)
     software = ", ".join(f"{name} {version}" for name, version in content.systems[0].scores.software.items())
-    return (
-        f"<pre>{escape(commands)}</pre>{_table(head, rows)}<p>{escape(f'Software: {software}.')}</p>"
-        + "".join(
-            _details(f"Settings of the scores: {TITLES[task]}", json.dumps(values, indent=1, default=str))
-            for task, values in settings.items()
-        )
-        + "".join(_run_facts(run) for run in content.runs)
-    )
-
-
-def _run_facts(run: RunFacts) -> str:
-    total = run.name + ("" if run.seed is None else f", seed {run.seed}")
-    if run.seconds:
-        stages = ", ".join(f"{name} {seconds:g} s" for name, seconds in run.seconds.items())
-        total += f": {sum(run.seconds.values()):.0f} s in all ({stages})"
-    settings = _details(f"Every setting of {run.name}", run.settings) if run.settings else ""
-    return f"<p>{escape(total)}.</p>{settings}"
+    text = f"<pre>{escape(commands)}</pre>"
+    text += _table(_head(("records", "file", "file sha256", "scored data sha256", "model")), rows)
+    text += f"<p>{escape(f'Software: {software}.')}</p>"
+    settings: dict[Task, dict[str, Any]] = {s.task: s.scores.settings for s in content.systems}
+    for task, values in settings.items():
+        text += _details(f"Settings of the scores: {TITLES[task]}", json.dumps(values, indent=1, default=str))
+    for run in content.runs:
+        total = run.name + ("" if run.seed is None else f", seed {run.seed}")
+        if run.seconds:
+            stages = ", ".join(f"{name} {seconds:g} s" for name, seconds in run.seconds.items())
+            total += f": {sum(run.seconds.values()):.0f} s in all ({stages})"
+        text += f"<p>{escape(total)}.</p>"
+        text += _details(f"Every setting of {run.name}", run.settings) if run.settings else ""
+    return text
 
 
 def _details(title: str, text: str) -> str:

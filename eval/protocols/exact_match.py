@@ -73,6 +73,7 @@ def score(prediction: str, reference: str, is_closed: bool) -> dict[str, float]:
     wanted = normalize(reference)
     is_right = float(normalize(prediction) == wanted)
     if is_closed:
+        # "Yes, there is." is a yes; a closed question of other words needs just these words
         is_right = float(read_answer(prediction) == wanted) if is_yes_no(reference) else is_right
         return {"closed_accuracy": is_right, "overall_accuracy": is_right}
     f1, recall = token_f1_recall(prediction, reference)
@@ -82,7 +83,7 @@ def score(prediction: str, reference: str, is_closed: bool) -> dict[str, float]:
 def token_f1_recall(prediction: str, reference: str) -> tuple[float, float]:
     """F1 and recall of normalised words as multisets; two texts without words agree (1, 1)."""
     found, wanted = Counter(normalize(prediction).split()), Counter(normalize(reference).split())
-    if not found or not wanted:
+    if not found or not wanted:  # articles alone normalise to nothing
         return (1.0, 1.0) if found == wanted else (0.0, 0.0)
     shared = (found & wanted).total()
     return 2 * shared / (found.total() + wanted.total()), shared / wanted.total()

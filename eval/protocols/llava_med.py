@@ -24,7 +24,6 @@ from pathlib import Path
 
 from ...grounding.bad_input import BadInput
 from ..settings import EvalSettings
-from .contractions import CONTRACTIONS
 from .sentence_bleu import sentence_bleu
 from .vqa_normalizer import PERIOD, clear_marks, plain_words
 from .vqa_rules import VqaRules
@@ -32,7 +31,7 @@ from .vqa_rules import VqaRules
 PROTOCOL = "llava_med"
 VERSION = "1"
 
-_PERIODS_REMOVED = 32  # the value of re.UNICODE
+_MAX_PERIODS = 32  # the value of re.UNICODE, which stands where a count belongs
 _BLEU = {
     "open_bleu": (0.25, 0.25, 0.25, 0.25),
     "open_bleu_1": (1, 0, 0, 0),
@@ -40,6 +39,24 @@ _BLEU = {
     "open_bleu_3": (0, 0, 1, 0),
 }
 _NO_CANDIDATES = 'open_accuracy is left out: it needs candidates, a file {"0": [open answers of train, in order]}.'
+
+_CONTRACTED = """
+ain't aren't can't could've couldn't couldn't've didn't doesn't don't hadn't hadn't've hasn't haven't he'd he'd've he's
+how'd how'll how's isn't it'd it'd've it'll ma'am might've mightn't mightn't've must've mustn't needn't not've o'clock
+'ow's'at oughtn't shan't she'd've should've shouldn't shouldn't've somebody'd've somebody'll somebody's someone'd
+someone'd've someone'll someone's something'd something'd've something'll that's there'd there'd've there're there's
+they'd they'd've they'll they're they've 'twas wasn't we'd've we've weren't what'll what're what's what've when's
+where'd where's where've who'd who'd've who'll who's who've why'll why're why's won't would've wouldn't wouldn't've
+y'all y'all'd've y'all'll you'd you'd've you'll you're you've
+"""
+
+CONTRACTIONS = {
+    word[:index] + word[index + 1 :]: word
+    for word in _CONTRACTED.split()
+    for index, letter in enumerate(word)
+    if letter == "'"
+} | {"somebody'd": "somebodyd"}  # the wrong way round in the original
+"""Lower-case word without one of its apostrophes -> the word, as the VQA evaluation spells it."""
 
 
 def rules(settings: EvalSettings) -> VqaRules:
@@ -58,7 +75,7 @@ def rules(settings: EvalSettings) -> VqaRules:
 @lru_cache(maxsize=1 << 16)
 def normalize(text: str) -> str:
     """One pass of the normalisation."""
-    clean = PERIOD.sub("", clear_marks(text.lower()), count=_PERIODS_REMOVED)
+    clean = PERIOD.sub("", clear_marks(text.lower()), count=_MAX_PERIODS)
     return " ".join(CONTRACTIONS.get(word, word) for word in plain_words(clean.lower()))
 
 
@@ -74,7 +91,7 @@ def score(prediction: str, reference: str, is_closed: bool, candidates: "Candida
     if is_closed:
         return {"closed_accuracy": float(not is_abstention(prediction) and wanted in text)}
     bleu = dict(zip(_BLEU, sentence_bleu(text.split(), wanted.split(), list(_BLEU.values())), strict=True))
-    text, wanted = normalize(text), normalize(wanted)
+    text, wanted = normalize(text), normalize(wanted)  # again, as the original does: more full stops go
     scores = overlap(text.split(), wanted.split()) | bleu
     if candidates:
         scores["open_accuracy"] = float(candidates.nearest(text) == wanted)

@@ -33,6 +33,7 @@ def rules(settings: EvalSettings) -> VqaRules:
 @lru_cache(maxsize=1 << 16)
 def normalize(text: str) -> str:
     """Lower case without brackets and punctuation; yes/no words as yes or no."""
+    # brackets first: as marks they would leave their content behind
     text = _WIDE_BRACKETS.sub(" ", _BRACKETS.sub(" ", text.strip().lower()))
     text = " ".join(text.translate(_BLANKS).split())
     return _SAME.get(text, text)

@@ -63,7 +63,7 @@ def is_abstention(prediction: str) -> bool:
 def score(prediction: str, reference: str, is_closed: bool, closed_def: ClosedDef) -> dict[str, float]:
     """closed_accuracy; or open_accuracy, open_f1, open_precision, open_recall, open_bleu_1 ..; and overall_accuracy."""
     text_read, wanted = open_answer(prediction), reference
-    if closed_def == "yes_no":
+    if closed_def == "yes_no":  # SLAKE's file strips neither
         text_read, wanted = text_read.lower().strip(), wanted.lower().strip()
     answer = parse(text_read)
     if is_closed:
@@ -101,7 +101,7 @@ def read_box(text: str) -> str:
     r"""What the last `\boxed{}` holds, braces balanced; "None" where there is no closed box."""
     _, box, rest = text.rpartition(_BOX)
     depth = 1
-    for index, letter in enumerate(rest if box else ""):
+    for index, letter in enumerate(rest if box else ""):  # a box may hold braces of its own: \boxed{\text{yes}}
         depth += (letter == "{") - (letter == "}")
         if depth == 0:
             return rest[:index].strip()

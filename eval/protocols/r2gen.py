@@ -17,7 +17,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ...grounding.bad_input import BadInput
 
@@ -60,7 +59,7 @@ def clean(report: str, corpus: Corpus) -> list[str]:
     for old, new, times in corpus.squeezed:
         for _ in range(times):
             report = report.replace(old, new)
-    report = report.replace("1. ", "")
+    report = report.replace("1. ", "")  # anywhere: "11. " becomes "1"
     for before in (".", ""):
         for number in "2345":
             report = report.replace(f"{before} {number}. ", ". ")
@@ -85,18 +84,16 @@ def read_vocabulary(path: Path, corpus: Corpus) -> frozenset[str]:
 
     Raises `BadInput` for a file that is neither.
     """
+    fix = 'give a JSON list of words, or R2Gen\'s annotation.json with its "train" reports'
     try:
         found = json.loads(path.read_bytes())
         if isinstance(found, Mapping):
             counts = Counter(word for row in found["train"] for word in clean(row["report"], corpus))
             return frozenset(word for word, count in counts.items() if count >= corpus.threshold)
-        if isinstance(found, list) and all(isinstance(word, str) for word in found):
-            return frozenset(found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _no_vocabulary(path, f"{type(error).__name__}: {error}") from error
-    raise _no_vocabulary(path, "neither a list of words nor an annotation file")
-
-
-def _no_vocabulary(path: Path, problem: Any) -> BadInput:
-    fix = 'give a JSON list of words, or R2Gen\'s annotation.json with its "train" reports'
-    return BadInput(f"not a training vocabulary: {problem}.", file=path, fix=fix)
+        problem = f"not a training vocabulary: {type(error).__name__}: {error}."
+        raise BadInput(problem, file=path, fix=fix) from error
+    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+        problem = "not a training vocabulary: neither a list of words nor an annotation file."
+        raise BadInput(problem, file=path, fix=fix)
+    return frozenset(found)

@@ -19,7 +19,7 @@ def sentence_bleu(words: Sequence[str], wanted: Sequence[str], weights: Sequence
         orders.append(((grams & _ngrams(wanted, n)).total(), max(1, grams.total())))
     if orders[0][0] == 0:
         return [0.0] * len(weights)
-    logs = [math.log(matches / total if matches else sys.float_info.min) for matches, total in orders]
+    logs = [math.log(matches / total if matches else sys.float_info.min) for matches, total in orders]  # method0
     brevity = 1.0 if len(words) > len(wanted) else math.exp(1 - len(wanted) / len(words))
     return [
         brevity * math.exp(math.fsum(weight * log for weight, log in zip(row, logs, strict=False))) for row in weights

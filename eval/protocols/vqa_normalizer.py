@@ -24,7 +24,7 @@ def clear_marks(text: str) -> str:
     marks = set(_MARKS.findall(text))
     has_thousands = "," in marks and _THOUSANDS.search(text) is not None
     clean = text
-    for mark in marks:
+    for mark in marks:  # looked for in the text as it was, so that the order of the marks does not matter
         touches = f"{mark} " in text or f" {mark}" in text
         clean = clean.replace(mark, "" if touches or has_thousands else " ")
     return clean

@@ -91,19 +91,6 @@ def estimates(
     return {name: found[name] for name in measures}
 
 
-def paired_difference(
-    a: Measure,
-    b: Measure,
-    clusters: Sequence[str],
-    *,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Difference:
-    """One metric of two systems: `paired_differences` of it alone."""
-    return paired_differences({"": a}, {"": b}, clusters, resamples=resamples, confidence=confidence, seed=seed)[""]
-
-
 def paired_differences(
     a: Mapping[Key, Measure],
     b: Mapping[Key, Measure],
@@ -136,17 +123,13 @@ def paired_differences(
     return {name: found[name] for name in a}
 
 
-Interval = tuple[float | None, float | None, str]
-"""Low, high and the method that gave them."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Group(Generic[Key]):
     """Measures of the same clusters, grouped to them: for each name one measure, or the two of a pair."""
 
     names: list[Key]
     systems: list[tuple[Measure, ...]]
-    num: int
+    num: int  # clusters
     method: str
     note: str
 
@@ -195,8 +178,10 @@ class _Draw:
     confidence: float
     seed: int
 
-    def intervals(self, statistic: Callable[[Floats], Floats], group: _Group[Any]) -> list[Interval]:
-        """The interval of each measure. `statistic`: weights float64[R, C] -> float64[M, R]."""
+    def intervals(
+        self, statistic: Callable[[Floats], Floats], group: _Group[Any]
+    ) -> list[tuple[float | None, float | None, str]]:
+        """Low, high and method of each measure's interval. `statistic`: weights float64[R, C] -> float64[M, R]."""
         if group.num < 2:
             return [(None, None, "none: one cluster")] * len(group.names)
 
@@ -219,20 +204,19 @@ class _Draw:
                 method=group.method,
                 rng=np.random.default_rng(self.seed),
             )
-        limits = zip(*result.confidence_interval, result.bootstrap_distribution, strict=True)
-        return [self._interval(float(low), float(high), values_R, group) for low, high, values_R in limits]
-
-    def _interval(self, low: float, high: float, values_R: Floats, group: _Group[Any]) -> Interval:
-        if np.isfinite([low, high]).all():
-            return low, high, f"cluster bootstrap, {group.method}{group.note}"
-        # BCa fails where all jackknife values agree, and where a resample leaves the metric undefined
-        defined = values_R[np.isfinite(values_R)]
-        if not len(defined):
-            return None, None, "none: no resample defines the metric"
-        low, high = np.quantile(defined, [(1 - self.confidence) / 2, (1 + self.confidence) / 2]).tolist()
-        undefined = len(defined) < len(values_R)
-        note = f"{len(defined)} of {len(values_R)} resamples define it" if undefined else "BCa undefined"
-        return low, high, f"cluster bootstrap, percentile ({note})"
+        intervals: list[tuple[float | None, float | None, str]] = []
+        for low, high, values_R in zip(*result.confidence_interval, result.bootstrap_distribution, strict=True):
+            defined = values_R[np.isfinite(values_R)]
+            if np.isfinite([low, high]).all():
+                intervals.append((float(low), float(high), f"cluster bootstrap, {group.method}{group.note}"))
+            elif not len(defined):
+                intervals.append((None, None, "none: no resample defines the metric"))
+            else:  # BCa fails where all jackknife values agree, and where a resample leaves the metric undefined
+                ends = np.quantile(defined, [(1 - self.confidence) / 2, (1 + self.confidence) / 2]).tolist()
+                some = f"{len(defined)} of {len(values_R)} resamples define it"
+                note = some if len(defined) < len(values_R) else "BCa undefined"
+                intervals.append((*ends, f"cluster bootstrap, percentile ({note})"))
+        return intervals
 
     def p_values(self, group: _Group[Any]) -> list[float | None]:
         """Two-sided, of each pair of measures; None where a swap leaves the difference undefined."""

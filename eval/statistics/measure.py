@@ -91,7 +91,7 @@ class Sums:
     rows_N: Ints
     columns_NK: Floats
     formula: Callable[[Floats], Floats]
-    method: ClassVar[str] = "BCa"
+    method: ClassVar[str] = "BCa"  # bias-corrected and accelerated: formulas of sums have a smooth jackknife
 
     @property
     def width(self) -> int:
@@ -158,7 +158,7 @@ def _ratio(sums_R2: Floats) -> Floats:
 
 def proportion(measure: Measure) -> Bools | None:
     """bool[N]: right or wrong, for the `mean` of samples that are all 0 or 1; None for any other measure."""
-    if not isinstance(measure, Sums) or measure.formula is not _ratio:
+    if not isinstance(measure, Sums) or measure.formula is not _ratio:  # `ratio` is of other sums: no proportion
         return None
     values_N, counts_N = measure.columns_NK.T
     return values_N == 1 if (counts_N == 1).all() and np.isin(values_N, (0, 1)).all() else None
@@ -189,30 +189,23 @@ def swap_difference(a: Sequence[Measure], b: Sequence[Measure]) -> Callable[[Flo
 
     Rounded to 12 decimals, so that swaps of equal effect tie whatever the order of their sums.
     """
-    differences = [
-        _swap_sums(one, other) if isinstance(one, Sums) and isinstance(other, Sums) else _swap_rankings(one, other)
+    pairs = [
+        # rankings: one of both systems' detections, each counted under its own weights: a swap is another weighting
+        (one, other, None if isinstance(one, Sums) and isinstance(other, Sums) else one.concat(other))
         for one, other in zip(a, b, strict=True)
     ]
-    return lambda swaps_RN: np.stack([difference(swaps_RN) for difference in differences]).round(12)
 
+    def differences(swaps_RN: Floats) -> Floats:
+        straight, crossed = np.hstack([1 - swaps_RN, swaps_RN]), np.hstack([swaps_RN, 1 - swaps_RN])
+        values = []
+        for one, other, both in pairs:
+            if both is not None:
+                values.append(both.value_at(straight) - both.value_at(crossed))
+            elif isinstance(one, Sums) and isinstance(other, Sums):
+                # what a swapped sample adds to the sums of one system it takes from those of the other
+                gains_RK = swaps_RN @ (other.columns_NK - one.columns_NK)
+                of_a, of_b = one.columns_NK.sum(0) + gains_RK, other.columns_NK.sum(0) - gains_RK
+                values.append(one.formula(of_a) - one.formula(of_b))
+        return np.stack(values).round(12)
 
-def _swap_rankings(a: Measure, b: Measure) -> Callable[[Floats], Floats]:
-    """One ranking of both systems' detections, each counted under its own weights: a swap is another weighting."""
-    both = a.concat(b)
-
-    def difference(swaps_RN: Floats) -> Floats:
-        straight, crossed = ([1 - swaps_RN, swaps_RN], [swaps_RN, 1 - swaps_RN])
-        return both.value_at(np.concatenate(straight, 1)) - both.value_at(np.concatenate(crossed, 1))
-
-    return difference
-
-
-def _swap_sums(a: Sums, b: Sums) -> Callable[[Floats], Floats]:
-    """What a swapped sample adds to the sums of one system it takes from those of the other."""
-    gains_NK = b.columns_NK - a.columns_NK
-
-    def difference(swaps_RN: Floats) -> Floats:
-        gains_RK = swaps_RN @ gains_NK
-        return a.formula(a.columns_NK.sum(0) + gains_RK) - a.formula(b.columns_NK.sum(0) - gains_RK)
-
-    return difference
+    return differences

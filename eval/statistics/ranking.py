@@ -58,8 +58,9 @@ class RankedHits:
     @cached_property
     def _thresholds(self) -> "tuple[Ints, list[_ThresholdHits]]":
         """Samples of the detections ranked at every threshold; and the hits of each threshold that has any."""
-        order_D = np.lexsort((-self.scores_D, self._codes_D))  # category by category, falling scores
-        samples_D, codes_D = self.samples_D[order_D], self._codes_D[order_D]
+        codes_D = np.zeros(len(self.scores_D), np.int64) if self.categories_D is None else self.categories_D
+        order_D = np.lexsort((-self.scores_D, codes_D))  # category by category, falling scores
+        samples_D, codes_D = self.samples_D[order_D], codes_D[order_D]
         hits_TD = np.ascontiguousarray(self.hits_DT[order_D].T)
         kept_TD = np.ones_like(hits_TD) if self.ignored_DT is None else ~self.ignored_DT[order_D].T
         shared_D = np.logical_and.reduce(kept_TD)
@@ -74,10 +75,6 @@ class RankedHits:
     def truths_NK(self) -> Ints:
         """int[N, K]: true regions of each category a sample."""
         return self.truths_N.reshape(len(self.truths_N), -1)
-
-    @property
-    def _codes_D(self) -> Ints:
-        return np.zeros(len(self.scores_D), np.int64) if self.categories_D is None else self.categories_D
 
     def subset(self, keep_N: Bools) -> Self:
         """The ranking of some samples' detections."""
@@ -102,6 +99,10 @@ class RankedHits:
 
     def concat(self, other: Self) -> Self:
         """One ranking of both systems' detections."""
+
+        def join(one: NDArray[Any] | None, two: NDArray[Any] | None) -> NDArray[Any] | None:
+            return None if one is None or two is None else np.concatenate([one, two])
+
         return replace(
             self,
             value=float("nan"),
@@ -110,13 +111,9 @@ class RankedHits:
             samples_D=np.concatenate([self.samples_D, other.samples_D + len(self.rows_N)]),
             hits_DT=np.concatenate([self.hits_DT, other.hits_DT]),
             truths_N=np.concatenate([self.truths_N, other.truths_N]),
-            categories_D=_both(self.categories_D, other.categories_D),
-            ignored_DT=_both(self.ignored_DT, other.ignored_DT),
+            categories_D=join(self.categories_D, other.categories_D),
+            ignored_DT=join(self.ignored_DT, other.ignored_DT),
         )
-
-
-def _both(one: NDArray[Any] | None, other: NDArray[Any] | None) -> NDArray[Any] | None:
-    return None if one is None or other is None else np.concatenate([one, other])
 
 
 class _ThresholdHits:
@@ -160,7 +157,13 @@ class _ThresholdHits:
         """
         sums_RH = np.cumsum(weights_RN.take(self.samples_H, axis=1), axis=1)
         before_RS = np.where(self.starts_S > 0, sums_RH[:, self.starts_S - 1], 0.0)
-        reached_RSP = self._find_reached(sums_RH, before_RS, truths_RK[:, self.kinds_S])
+        # int[R, S, 101]: the hit that reaches each recall point of its category; past the last one if none does
+        truths_RS1 = truths_RK[:, self.kinds_S, None]
+        need_RSP = np.ceil(RECALLS * truths_RS1 - 1e-9)
+        need_RSP += need_RSP / np.maximum(truths_RS1, 1) < RECALLS  # the points are 0.01 k, but rounded
+        need_RSP += before_RS[..., None]
+        reached = [np.searchsorted(sums_H, need_SP) for sums_H, need_SP in zip(sums_RH, need_RSP, strict=True)]
+        reached_RSP = np.maximum(reached, self.starts_S[:, None])
         rank_RH, rank_before_RS = shared_RD.take(self.ranks_H, axis=1), shared_RD[:, self.firsts_S]
         if len(self.own_samples_E):
             own_RE = _sum_running(weights_RN.take(self.own_samples_E, axis=1))
@@ -171,14 +174,6 @@ class _ThresholdHits:
             rank_RH -= np.repeat(rank_before_RS, self.lengths_S, axis=1)
         precision_RH = sums_RH / np.maximum(rank_RH, 1e-12)
         precision_RK[:, self.kinds_S] += self._peaks(precision_RH, reached_RSP).mean(2)
-
-    def _find_reached(self, sums_RH: Floats, before_RS: Floats, truths_RS: Floats) -> Ints:
-        """int[R, S, 101]: the hit that reaches each recall point of its category; past the last one if none does."""
-        need_RSP = np.ceil(RECALLS * truths_RS[..., None] - 1e-9)
-        need_RSP += need_RSP / np.maximum(truths_RS, 1)[..., None] < RECALLS  # the points are 0.01 k, but rounded
-        need_RSP += before_RS[..., None]
-        reached = [np.searchsorted(sums_H, need_SP) for sums_H, need_SP in zip(sums_RH, need_RSP, strict=True)]
-        return np.maximum(reached, self.starts_S[:, None])
 
     def _peaks(self, precision_RH: Floats, reached_RSP: Ints) -> Floats:
         """float64[R, S, 101]: the highest precision there or later in the category; 0 past its last hit.

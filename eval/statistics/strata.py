@@ -39,7 +39,7 @@ def estimate_all(
             continue
         for code, name in enumerate(names.tolist()):
             for metric, measure in measured.measures.items():
-                keep_N = codes_N[measure.rows_N] == code
+                keep_N = codes_N[measure.rows_N] == code  # of the metric's own samples
                 if name and keep_N.any():
                     cells[axis, name, metric] = measure.subset(keep_N)
     found = estimates(cells, measured.clusters, resamples=resamples, confidence=confidence, seed=seed)

@@ -38,6 +38,11 @@ def score_coco(
     """
     settings = settings or EvalSettings()
     files = read_coco(references, predictions, iou_type)
+
+    def count_images(cells: dict[str, Estimate], num: int) -> dict[str, Estimate]:
+        # COCO's own numbers are of images, whatever pairs they are made of
+        return {name: replace(cell, n=num) if name in STAT_INDEX else cell for name, cell in cells.items()}
+
     try:
         stats = coco_stats(files.references, files.found, iou_type)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -47,12 +52,12 @@ def score_coco(
     for axis, labels in strata.items():
         pairs = set(zip(measured.clusters, measured.strata[axis], strict=True))  # image and label, once
         for label in labels:
-            labels[label] = _count_images(labels[label], sum(name == label for _, name in pairs))
+            labels[label] = count_images(labels[label], sum(name == label for _, name in pairs))
     return Scores(
         task="grounding",
         protocol=measured.protocol,
         version=measured.version,
-        metrics=_count_images(metrics, len(files.images)),
+        metrics=count_images(metrics, len(files.images)),
         counts=dict(measured.counts),
         settings=settings.model_dump(mode="json") | {"iou_type": iou_type},
         data_sha256=sha256(file_sha256(references) + file_sha256(predictions)),
@@ -61,18 +66,13 @@ def score_coco(
     )
 
 
-def _count_images(cells: dict[str, Estimate], num: int) -> dict[str, Estimate]:
-    """COCO's own numbers are of images, whatever pairs they are made of."""
-    return {name: replace(cell, n=num) if name in STAT_INDEX else cell for name, cell in cells.items()}
-
-
 def measure_coco(files: CocoFiles, stats: Sequence[float], iou_type: IouType, settings: EvalSettings) -> Measured:
     """The measures; `stats`: COCO's twelve numbers. One input an (image, category) with truth or predictions.
 
     An image without either is one input as well, of no category, so that it is drawn with the others.
     """
     pairs = _pairs(files, iou_type)
-    values = {name: stats[index] for name, index in STAT_INDEX.items() if stats[index] >= 0}
+    values = {name: stats[index] for name, index in STAT_INDEX.items() if stats[index] >= 0}  # -1: no truth of a size
     names = {row["id"]: str(row.get("name", row["id"])) for row in files.categories}
     modalities = {row["id"]: str(row.get("modality") or "") for row in files.images}
     seen, wanted = ({row["image_id"] for row in rows} for rows in (files.found, files.truths))
@@ -126,18 +126,16 @@ def _pairs(files: CocoFiles, iou_type: IouType) -> list[_Pair]:
     # an image without truth and predictions is a pair of no category: it must be drawn as often as the others
     bare = {row["id"] for row in files.images} - {image for image, _ in keys}
     form = "bbox" if iou_type == "bbox" else "segmentation"
-    pairs = [_pair(image, kind, found[image, kind], truths[image, kind], form) for image, kind in sorted(keys)]
-    pairs += [_pair(image, None, [], [], form) for image in bare]
+    pairs: list[_Pair] = []
+    for image, kind in [*sorted(keys), *((image, None) for image in bare)]:
+        here = truths[image, kind]
+        ranked = sorted(found[image, kind], key=lambda row: -row["score"])[:MAX_BOXES]
+        ious_PG = np.zeros((len(ranked), len(here)))
+        if ious_PG.size:
+            crowds = [int(row["iscrowd"]) for row in here]
+            ious_PG = np.asarray(coco_mask.iou([row[form] for row in ranked], [row[form] for row in here], crowds))
+        pairs.append(_Pair(image, kind, ranked, here, ious_PG))
     return sorted(pairs, key=lambda pair: pair.image_id)
-
-
-def _pair(image_id: Any, category_id: Any, found: list[Row], truths: list[Row], form: str) -> _Pair:
-    ranked = sorted(found, key=lambda row: -row["score"])[:MAX_BOXES]
-    ious_PG = np.zeros((len(ranked), len(truths)))
-    if ious_PG.size:
-        crowds = [int(row["iscrowd"]) for row in truths]
-        ious_PG = np.asarray(coco_mask.iou([row[form] for row in ranked], [row[form] for row in truths], crowds))
-    return _Pair(image_id, category_id, ranked, truths, ious_PG)
 
 
 def _ranking_measures(pairs: Sequence[_Pair], files: CocoFiles, values: dict[str, float]) -> dict[str, Measure]:
@@ -162,14 +160,13 @@ def _pair_measures(pairs: Sequence[_Pair], iou_type: IouType, score_threshold: f
     tops = np.array([pair.ious_PG[0, ~pair.crowds_G].max() if len(pair.found) else 0.0 for pair in scored], np.float64)
     found: dict[str, Measure] = {"miou": mean(tops, rows), "acc_iou50": mean(tops >= 0.5, rows)}
     if iou_type == "segm":
-        found["dice"] = mean([_dice(pair, score_threshold) for pair in scored], rows)
+        dices = []
+        for pair in scored:
+            masks = [row["segmentation"] for row in pair.found if row["score"] >= score_threshold]
+            truth = coco_mask.merge([row["segmentation"] for row in pair.truths if not row["iscrowd"]])
+            union = coco_mask.merge(masks) if masks else None
+            total = float(coco_mask.area(truth)) + (float(coco_mask.area(union)) if union else 0.0)
+            both = float(coco_mask.area(coco_mask.merge([truth, union], intersect=True))) if union else 0.0
+            dices.append(2 * both / total if total else 1.0)
+        found["dice"] = mean(dices, rows)
     return found
-
-
-def _dice(pair: _Pair, score_threshold: float) -> float:
-    kept_masks = [row["segmentation"] for row in pair.found if row["score"] >= score_threshold]
-    truth = coco_mask.merge([row["segmentation"] for row in pair.truths if not row["iscrowd"]])
-    union = coco_mask.merge(kept_masks) if kept_masks else None
-    total = float(coco_mask.area(truth)) + (float(coco_mask.area(union)) if union else 0.0)
-    both = float(coco_mask.area(coco_mask.merge([truth, union], intersect=True))) if union else 0.0
-    return 2 * both / total if total else 1.0

@@ -46,7 +46,20 @@ def read_coco(references: Path, predictions: Path, iou_type: IouType) -> CocoFil
     objects, numbers that are not finite, negative sizes, and masks that do not fit their image.
     """
     images, categories, truths = _references(references)
-    found = _predictions(predictions, iou_type)
+    found = _json(predictions)
+    if not isinstance(found, list):
+        fix = "give a list of image_id, category_id, bbox, score"
+        raise BadInput("not a COCO results list.", file=predictions, fix=fix)
+    form = "bbox" if iou_type == "bbox" else "segmentation"
+    names = ("image_id", "category_id", "score", form)
+    _check_rows(found, names, predictions)
+    # COCO takes boxes or masks from whichever key a first row has, so that only one may be there.
+    found = [{name: row[name] for name in names} for row in found]
+    for number, row in enumerate(found, 1):
+        _check_number(row, "score", predictions, number)
+        if form == "bbox":
+            _check_box(row, predictions, number)
+            row["area"] = row["bbox"][2] * row["bbox"][3]
     for rows, file, fix in (
         (truths, references, "list every image and category"),
         (found, predictions, f"use the ids of {references}"),
@@ -85,23 +98,6 @@ def _references(path: Path) -> tuple[list[Row], list[Row], list[Row]]:
     return truth["images"], truth["categories"], rows
 
 
-def _predictions(path: Path, iou_type: IouType) -> list[Row]:
-    found = _json(path)
-    if not isinstance(found, list):
-        raise BadInput("not a COCO results list.", file=path, fix="give a list of image_id, category_id, bbox, score")
-    form = "bbox" if iou_type == "bbox" else "segmentation"
-    names = ("image_id", "category_id", "score", form)
-    _check_rows(found, names, path)
-    # COCO takes boxes or masks from whichever key a first row has, so that only one may be there.
-    rows = [{name: row[name] for name in names} for row in found]
-    for number, row in enumerate(rows, 1):
-        _check_number(row, "score", path, number)
-        if form == "bbox":
-            _check_box(row, path, number)
-            row["area"] = row["bbox"][2] * row["bbox"][3]
-    return rows
-
-
 def _check_rows(rows: Any, names: Sequence[str], path: Path) -> None:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
@@ -136,6 +132,7 @@ def _compress(rows: Sequence[Row], images: Sequence[Row], path: Path) -> Iterato
         height, width = size = sizes[row["image_id"]]
         mask: Any = row.get("segmentation")
         try:
+            # whatever another size can be turned into, it is not a mask of this image
             if isinstance(mask, dict) and list(mask["size"]) != list(size):
                 raise ValueError(f"its size is {mask['size']}, the image's is {list(size)}")
             yield row | {"segmentation": segmToRle(mask, width, height)}

@@ -28,15 +28,16 @@ def measure_grounding(records: Sequence[Record], settings: EvalSettings) -> Meas
     absent phrase without a prediction is right, so scored.
     """
     pairs, truths = _pairs(records, settings)
+    inputs = [(record, name) for record in records for name in asked_phrases(record)]  # what each pair is of
     has_truth = np.array([len(pair.truths_G4) > 0 for pair in pairs], bool)
     has_none = np.array([len(pair.scores_P) == 0 for pair in pairs], bool)
-    is_lost = np.array([bool(record.get("failed")) for record, _ in _asked(records)], bool)
+    is_lost = np.array([bool(record.get("failed")) for record, _ in inputs], bool)
     failed = int((has_truth & has_none | is_lost).sum())
     return Measured(
         protocol=phrase.PROTOCOL,
         version=phrase.VERSION,
         measures=phrase.grounding_measures(pairs),
-        clusters=[cluster(record) for record, _ in _asked(records)],
+        clusters=[cluster(record) for record, _ in inputs],
         counts={
             "n": len(pairs),
             "scored": len(pairs) - failed,
@@ -47,7 +48,7 @@ def measure_grounding(records: Sequence[Record], settings: EvalSettings) -> Meas
             "pairs_without_truth": int((~has_truth).sum()),
             "pairs_without_prediction": int(has_none.sum()),
         },
-        strata=_strata(records, truths),
+        strata=_strata(records, inputs, truths),
     )
 
 
@@ -61,21 +62,14 @@ def curves(records: Sequence[Record], settings: EvalSettings) -> dict[str, list[
     hits = Pairs(pairs).hits
     scores_P = np.concatenate([pair.scores_P for pair in pairs])
     right_P = np.concatenate([pair.right_P for pair in pairs])
-    return {
-        "reliability": [point._asdict() for point in calibration.reliability(scores_P, right_P)],
-        "pr": [point._asdict() for point in _thin(pr_curve(hits))],
-        "froc": [point._asdict() for point in _thin(froc.froc_curve(hits))],
-    }
 
+    def thin(points: Sequence[Any]) -> list[dict[str, float]]:
+        # at most so many, evenly, the first and the last among them
+        indices = np.unique(np.linspace(0, len(points) - 1, min(len(points), _MAX_POINTS)).round().astype(int))
+        return [points[index]._asdict() for index in indices]
 
-def _thin(points: Sequence[Any]) -> list[Any]:
-    """At most `_MAX_POINTS`, evenly, the first and the last among them."""
-    indices = np.unique(np.linspace(0, len(points) - 1, min(len(points), _MAX_POINTS)).round().astype(int))
-    return [points[index] for index in indices]
-
-
-def _asked(records: Sequence[Record]) -> list[tuple[Record, str]]:
-    return [(record, name) for record in records for name in asked_phrases(record)]
+    bins = [point._asdict() for point in calibration.reliability(scores_P, right_P)]
+    return {"reliability": bins, "pr": thin(pr_curve(hits)), "froc": thin(froc.froc_curve(hits))}
 
 
 def _pairs(records: Sequence[Record], settings: EvalSettings) -> tuple[list[Pair], list[list[Region]]]:
@@ -85,7 +79,7 @@ def _pairs(records: Sequence[Record], settings: EvalSettings) -> tuple[list[Pair
     for record in records:
         try:
             wanted, predicted = regions_by_phrase(record, "answer"), regions_by_phrase(record, "prediction")
-            for name, regions in wanted.items():
+            for name, regions in wanted.items():  # in the order of the phrases, as `asked_phrases` has them
                 presence = _of_phrase(record, "presence", name)
                 pairs.append(make_pair(regions, predicted[name], settings.score_threshold, presence))
                 truths.append(regions)
@@ -100,18 +94,19 @@ def _of_phrase(record: Record, name: str, asked: str) -> Any:
     return value.get(asked) if isinstance(value, Mapping) else value
 
 
-def _strata(records: Sequence[Record], truths: Sequence[Sequence[Region]]) -> dict[str, list[str]]:
+def _strata(
+    records: Sequence[Record], asked: Sequence[tuple[Record, str]], truths: Sequence[Sequence[Region]]
+) -> dict[str, list[str]]:
     """Those of records, and of phrases: `level`, `region_size`, and `label`, the phrase, where there are few of them.
 
     `level`: `meta.level`, else the depth of the first true region's path, from 1. `region_size`, see `region_size`.
     """
-    asked = _asked(records)
     rows = [row for row, record in enumerate(records) for _ in asked_phrases(record)]
     strata = {axis: [labels[row] for row in rows] for axis, labels in labels_of(records).items()}
     strata |= {"level": [], "region_size": [], "label": [name for _, name in asked]}
     for (record, name), regions in zip(asked, truths, strict=True):
         level = _of_phrase(record, "level", name)
-        depth = len(regions[0].path) if regions else 0
+        depth = len(regions[0].path) if regions else 0  # 0: no region, or no label tree
         strata["level"].append(str(level if level is not None else depth or ""))
         strata["region_size"].append(region_size(regions, (record.get("meta") or {}).get("size_px")))
     if len(set(strata["label"])) > MAX_LABELS:

@@ -15,7 +15,7 @@ from ..metrics.text.lexical import choose, modules_of, tokenize_pairs
 from ..protocols import r2gen
 from ..records import Record, cluster, shown
 from ..settings import EvalSettings
-from ..statistics.measure import Measure, Measured, Sums
+from ..statistics.measure import Measure, Measured
 from ..statistics.strata import labels_of
 
 VERSION = "1"
@@ -29,9 +29,27 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
     the tokenisation leaves no word of it. `answer` is one reference or a list of them, of which empty ones go.
     """
     names, clinical, clinical_notes = _choose(records, settings)
-    texts, references, protocol_notes = _tokenize(records, settings)
-    rows = [row for row, wanted in enumerate(references) if wanted]
-    measures, reasons = _measure_texts(texts, references, rows, names)
+    predictions = [record["prediction"] for record in records]
+    answers = [record["answer"] for record in records]
+    wanted = [[answer] if isinstance(answer, str) else list(answer) for answer in answers]
+    protocol_notes: list[str] = []
+    tokenization = settings.tokenization
+    if settings.report_protocol == "r2gen":
+        predictions, wanted, protocol_notes = _clean_as_r2gen(records, predictions, wanted, settings)
+        tokenization = "raw"
+    texts, wanted = tokenize_pairs(predictions, wanted, tokenization)
+    references = [[text for text in part if text] for part in wanted]  # those that hold a word
+    rows = [row for row, part in enumerate(references) if part]
+    measures: dict[str, Measure] = {}
+    reasons: list[str] = []
+    for key, chosen in modules_of(names).items() if rows else ():
+        scored = [texts[row] for row in rows], [references[row] for row in rows]
+        try:
+            found = TEXT_METRICS[key].load().measures(*scored, chosen)
+            measures |= {name: replace(found[name], rows_N=np.array(rows)) for name in chosen}
+        except JavaFailed as error:
+            reasons.append(f"{', '.join(chosen)} is missing, it needs Java: {error}.")
+    measures = {name: measures[name] for name in names if name in measures}
     failed = sum(not texts[row] for row in rows)
     skipped = [records[row]["id"] for row in sorted({*range(len(records))} - {*rows})]
     notes = [f"{len(skipped)} records without reference text are skipped: {shown(skipped)}."] if skipped else []
@@ -60,25 +78,12 @@ def _choose(records: Sequence[Record], settings: EvalSettings) -> tuple[list[str
     lexical = [name for name in text_names() if name not in REPORT_PROTOCOLS[settings.report_protocol].leaves_out]
     clinical: dict[str, Measure] = {}
     notes: list[str] = []
+    # where metrics of words alone are named, `meta` is not read, and may be broken
     if not {*settings.metrics} <= {*text_names(), *TEXT_METRICS} or not settings.metrics:
         clinical, notes = field_measures(records, settings)
     names = choose(settings.metrics or (*lexical, *clinical), (*lexical, *clinical))
     given = {name: part for name, part in clinical.items() if name in names}
     return [name for name in lexical if name in names], given, notes
-
-
-def _tokenize(records: Sequence[Record], settings: EvalSettings) -> tuple[list[str], list[list[str]], list[str]]:
-    """Tokenised predictions, tokenised references that hold a word, and notes."""
-    predictions = [record["prediction"] for record in records]
-    answers = [record["answer"] for record in records]
-    references = [[answer] if isinstance(answer, str) else list(answer) for answer in answers]
-    notes: list[str] = []
-    tokenization = settings.tokenization
-    if settings.report_protocol == "r2gen":
-        predictions, references, notes = _clean_as_r2gen(records, predictions, references, settings)
-        tokenization = "raw"
-    texts, wanted = tokenize_pairs(predictions, references, tokenization)
-    return texts, [[text for text in part if text] for part in wanted], notes
 
 
 def _clean_as_r2gen(
@@ -97,20 +102,3 @@ def _clean_as_r2gen(
     names = " and ".join(sorted(corpus.name for corpus in words))
     notes = [f"r2gen: {names} cleaning, references cut to their first words, split at white space."]
     return texts, wanted, notes if path else [*notes, "r2gen: no training vocabulary given, so no word is <unk>."]
-
-
-def _measure_texts(
-    texts: list[str], references: list[list[str]], rows: Sequence[int], names: Sequence[str]
-) -> tuple[dict[str, Sums], list[str]]:
-    """The named text metrics of the reports that have a reference, and why those that need Java are missing."""
-    if not rows:
-        return {}, []
-    written, wanted = [texts[row] for row in rows], [references[row] for row in rows]
-    found: dict[str, Sums] = {}
-    reasons: list[str] = []
-    for key, chosen in modules_of(names).items():
-        try:
-            found |= TEXT_METRICS[key].load().measures(written, wanted, chosen)
-        except JavaFailed as error:
-            reasons.append(f"{', '.join(chosen)} is missing, it needs Java: {error}.")
-    return {name: replace(found[name], rows_N=np.array(rows)) for name in names if name in found}, reasons

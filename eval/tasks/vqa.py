@@ -1,7 +1,7 @@
 """VQA records -> measures, by the protocol of the settings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ...grounding.bad_input import BadInput, nearest
@@ -31,24 +31,6 @@ class AnsweredQuestion:
     prediction: str
     references: tuple[str, ...]
     answer_type: str = ""
-
-
-@dataclass
-class _Tally:
-    """What was seen of the questions so far: each metric's values with their rows, and the counts."""
-
-    values: dict[str, list[float]] = field(default_factory=dict)
-    rows: dict[str, list[int]] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def count(self, *names: str) -> None:
-        for name in names:
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def add(self, row: int, scores: dict[str, float]) -> None:
-        for name, value in scores.items():
-            self.values.setdefault(name, []).append(value)
-            self.rows.setdefault(name, []).append(row)
 
 
 def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
@@ -109,22 +91,31 @@ def vqa_measures(
     for an unknown answer type, and where no question has a reference.
     """
     names = ("scored", "abstained", "failed", "skipped", "open", "closed", "yes_no", "closed_by_reference")
-    tally = _Tally(counts={"n": len(questions)} | dict.fromkeys(names, 0))
+    counts = {"n": len(questions)} | dict.fromkeys(names, 0)
+    scored: dict[str, tuple[list[float], list[int]]] = {}  # each metric's values, and the rows they are of
     known: dict[tuple[str, tuple[str, ...], bool], dict[str, float]] = {}
     for row, asked in enumerate(questions):
         if not asked.references:
-            tally.count("skipped")
+            counts["skipped"] += 1
             continue
         closed = is_closed(asked, rules, settings)
-        tally.count(*_kinds(asked, closed, rules, settings))
+        yes_no = closed and _is_yes_no(asked, rules)  # only of these an answer can abstain
+        kind = "abstained" if yes_no and rules.is_abstention(asked.prediction) else "scored"
+        counts[kind if asked.prediction.strip() else "failed"] += 1
+        counts["closed" if closed else "open"] += 1
+        counts["yes_no"] += yes_no
+        counts["closed_by_reference"] += settings.closed_def == "answer_type" and not asked.answer_type.strip()
         key = asked.prediction, asked.references, closed
-        if key not in known:
-            scores = [rules.score(asked.prediction, reference, closed) for reference in asked.references]
-            known[key] = {name: max(row[name] for row in scores) for name in scores[0]}
-        tally.add(row, known[key])
-    if not tally.values:
+        if key not in known:  # a run says the same few answers again and again
+            parts = [rules.score(asked.prediction, reference, closed) for reference in asked.references]
+            known[key] = {name: max(part[name] for part in parts) for name in parts[0]}
+        for name, value in known[key].items():
+            values, rows = scored.setdefault(name, ([], []))
+            values.append(value)
+            rows.append(row)
+    if not scored:
         raise BadInput("no question has a reference answer.", fix="`answer` holds the reference")
-    return {name: mean(values, tally.rows[name]) for name, values in sorted(tally.values.items())}, tally.counts
+    return {name: mean(values, rows) for name, (values, rows) in sorted(scored.items())}, counts
 
 
 def is_closed(asked: AnsweredQuestion, rules: VqaRules, settings: EvalSettings) -> bool:
@@ -143,14 +134,3 @@ def is_closed(asked: AnsweredQuestion, rules: VqaRules, settings: EvalSettings) 
 
 def _is_yes_no(asked: AnsweredQuestion, rules: VqaRules) -> bool:
     return all(rules.is_yes_no(reference) for reference in asked.references)
-
-
-def _kinds(asked: AnsweredQuestion, closed: bool, rules: VqaRules, settings: EvalSettings) -> list[str]:
-    """The counts that a question is part of."""
-    yes_no = closed and _is_yes_no(asked, rules)
-    if not asked.prediction.strip():
-        names = ["failed"]
-    else:
-        names = ["abstained" if yes_no and rules.is_abstention(asked.prediction) else "scored"]
-    names += ["closed" if closed else "open"] + ["yes_no"] * yes_no
-    return names + ["closed_by_reference"] * (settings.closed_def == "answer_type" and not asked.answer_type.strip())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, chi2
 
-from medglip.eval.compare import compare_records, compare_runs
+from medglip.eval.compare import compare_runs
 from medglip.eval.settings import EvalSettings
 from medglip.eval.statistics.measure import mean
 from medglip.eval.statistics.significance import holm, mcnemar, wilson
@@ -33,7 +33,7 @@ def test_every_run_is_compared_with_the_last(run: Callable[[float], Records]) ->
     runs = [run(1.0), run(0.6), run(0.3)]
     first, second = compare_runs(runs, ["a", "b", "base"], "vqa", FEW)
     assert [(one.a_name, one.b_name) for one in (first, second)] == [("a", "base"), ("b", "base")]
-    alone = compare_records(runs[0], runs[2], "vqa", FEW)
+    alone = compare_runs([runs[0], runs[2]], ["first", "second"], "vqa", FEW)[0]
     for name, one in first.metrics.items():
         assert (one.a, one.b, one.difference) == (
             alone.metrics[name].a,

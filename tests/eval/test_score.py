@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from medglip.eval.compare import compare, compare_records
+from medglip.eval.compare import compare, compare_runs
 from medglip.eval.records import read_records
 from medglip.eval.score import EvalSettings, read_json, score, write_json
 from medglip.eval.statistics.bootstrap import Difference, Estimate
@@ -138,19 +138,19 @@ def test_comparison(vqa_records: Records, tmp_path: Path) -> None:
 
 def test_grounding_runs_can_be_compared(grounding_records: Records) -> None:
     silent = [row | {"prediction": []} for row in grounding_records]
-    found = compare_records(grounding_records, silent, "grounding", FEW)
+    found = compare_runs([grounding_records, silent], ["first", "second"], "grounding", FEW)[0]
     assert found.metrics["dice"].difference.value == pytest.approx(2 / 3)
     assert found.metrics["ap50"].b == 0.0
 
 
 def test_runs_on_other_samples_are_not_compared(vqa_records: Records) -> None:
     with pytest.raises(BadInput, match=r"2 ids are missing in the second run: s0, s1\."):
-        compare_records(vqa_records, vqa_records[2:], "vqa", FEW)
+        compare_runs([vqa_records, vqa_records[2:]], ["first", "second"], "vqa", FEW)[0]
     with pytest.raises(BadInput, match=r"1 ids are missing in the first run: s39\."):
-        compare_records(vqa_records[:-1], vqa_records, "vqa", FEW)
+        compare_runs([vqa_records[:-1], vqa_records], ["first", "second"], "vqa", FEW)[0]
     other = [vqa_records[0] | {"answer": "no"}, *vqa_records[1:]]
     with pytest.raises(BadInput, match=r"1 ids differ in question, reference, phrases or cluster: s0\."):
-        compare_records(vqa_records, other, "vqa", FEW)
+        compare_runs([vqa_records, other], ["first", "second"], "vqa", FEW)[0]
 
 
 def test_table_holds_value_interval_and_n(vqa_records: Records) -> None:

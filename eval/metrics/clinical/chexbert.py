@@ -48,6 +48,7 @@ def _mark(value: Any) -> int:
 
 
 def _name_marks(value: Any) -> Any:
+    """A list of fourteen marks, which has CheXbert's order, as a mapping; a mapping as it is."""
     if not isinstance(value, list):
         return value
     if len(value) != len(CHEXPERT):
@@ -133,7 +134,7 @@ def _marks(labels: Sequence[Labels], names: Sequence[str]) -> tuple[Ints, Ints]:
 def _f1s(truth_NL: Bools, predicted_NL: Bools, rows: Sequence[int] | None, name: str) -> dict[str, Measure]:
     hits_NL = (truth_NL & predicted_NL).astype(np.float64)
     marks_NL = truth_NL.astype(np.float64) + predicted_NL
-    micro_N2 = np.stack([hits_NL.sum(1), marks_NL.sum(1)], 1)
+    micro_N2 = np.stack([hits_NL.sum(1), marks_NL.sum(1)], 1)  # all labels as if they were one
     return {
         name.format("micro"): from_sums(micro_N2, macro_f1, rows),
         name.format("macro"): from_sums(np.concatenate([hits_NL, marks_NL], 1), macro_f1, rows),

@@ -37,7 +37,7 @@ class Verifier(Protocol):
     """Natural language inference over phrases, as RadFact asks it."""
 
     def evidence(self, phrase: str, premises: Sequence[str]) -> Sequence[int] | None:
-        """Places of the premises that entail the phrase; None where they do not entail it."""
+        """Indices of the premises that entail the phrase; None where they do not entail it."""
         ...
 
 
@@ -45,13 +45,9 @@ class SamePhrase:
     """The simplest verifier, a floor for others: a phrase is entailed by one of the same words, whatever their case."""
 
     def evidence(self, phrase: str, premises: Sequence[str]) -> Sequence[int] | None:
-        """Places of the premises with the same words, in the same order."""
-        same = [index for index, premise in enumerate(premises) if _words(premise) == _words(phrase)]
-        return same or None
-
-
-def _words(phrase: str) -> list[str]:
-    return re.findall(r"\w+", phrase.lower())
+        """Indices of the premises with the same words, in the same order."""
+        words, *others = (re.findall(r"\w+", text.lower()) for text in (phrase, *premises))
+        return [index for index, other in enumerate(others) if other == words] or None
 
 
 def add_labels(records: Sequence[Record], labeler: Labeler) -> list[Record]:
@@ -70,6 +66,7 @@ def add_graphs(records: Sequence[Record], reader: GraphReader) -> list[Record]:
 
 def _fill(records: Sequence[Record], field: str, read: Callable[[Sequence[str]], Sequence[Any]]) -> list[Record]:
     empty = [row for row, record in enumerate(records) if not holds(record, field)]
+    # one call for all texts, references first: a model works in batches
     texts = [records[row][side] for side in ("answer", "prediction") for row in empty]
     found = read(texts) if texts else []
     if len(found) != len(texts):
@@ -88,20 +85,20 @@ def judge(
 
     A phrase is `{"phrase": "...", "boxes": [...]}`, boxes as RadFact takes them and only where it has a place.
     """
-    return {
-        "candidate": [_verdict(phrase, reference, verifier) for phrase in candidate],
-        "reference": [_verdict(phrase, candidate, verifier) for phrase in reference],
-    }
-
-
-def _verdict(phrase: Mapping[str, Any], premises: Sequence[Mapping[str, Any]], verifier: Verifier) -> dict[str, Any]:
-    indices = verifier.evidence(phrase["phrase"], [premise["phrase"] for premise in premises])
-    return {
-        "phrase": phrase["phrase"],
-        "status": "not_entailed" if indices is None else "entailed",
-        "boxes": list(phrase.get("boxes") or []),
-        "evidence_boxes": [box for index in indices or () for box in premises[index].get("boxes") or []],
-    }
+    verdicts: dict[str, list[dict[str, Any]]] = {"candidate": [], "reference": []}
+    for side, phrases, premises in (("candidate", candidate, reference), ("reference", reference, candidate)):
+        for phrase in phrases:
+            indices = verifier.evidence(phrase["phrase"], [premise["phrase"] for premise in premises])
+            verdicts[side].append(
+                {
+                    "phrase": phrase["phrase"],
+                    "status": "not_entailed" if indices is None else "entailed",
+                    "boxes": list(phrase.get("boxes") or []),
+                    # the boxes of the phrases that entail this one
+                    "evidence_boxes": [box for index in indices or () for box in premises[index].get("boxes") or []],
+                }
+            )
+    return verdicts
 
 
 class CheXbertLabeler:

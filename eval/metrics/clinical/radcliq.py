@@ -33,7 +33,7 @@ Form = SubScores
 
 def radcliq(scores_N4: Floats) -> Floats:
     """float64[N]: RadCliQ-v1 of rows of RadGraph, BERTScore, embedding cosine and BLEU-2."""
-    return (scores_N4 - _MEAN) / _SCALE @ _WEIGHTS + _INTERCEPT
+    return (scores_N4 - _MEAN) / _SCALE @ _WEIGHTS + _INTERCEPT  # more agreement, a lower value
 
 
 def measures(
@@ -50,4 +50,5 @@ def radcliq_measures(scores: Sequence[SubScores], rows: Sequence[int] | None = N
     mean of 0 is nan. `rows`: indices among the inputs.
     """
     found = mean(radcliq(np.array([list(one.model_dump().values()) for one in scores])), rows)
+    # the columns are value and 1: the other way round their ratio is the inverse of the mean
     return {"radcliq_v1": found, "radcliq_v1_inverse": from_sums(found.columns_NK[:, ::-1], ratio, rows)}

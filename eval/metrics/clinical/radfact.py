@@ -51,11 +51,6 @@ class Phrase(BaseModel):
         """Whether the other report says so."""
         return self.status == "entailed"
 
-    @property
-    def is_in_place(self) -> bool:
-        """Entailed, and enough of its boxes inside those of the evidence."""
-        return self.is_entailed and box_precision(self.boxes, self.evidence_boxes) > MIN_PRECISION
-
 
 class Verdicts(BaseModel):
     """`meta.radfact` of one record."""
@@ -86,17 +81,18 @@ def fractions(phrases: Sequence[Phrase]) -> tuple[float, float, float]:
 
     Logical: entailed of all; spatial: in place of all with boxes; grounding: in place of the entailed with boxes.
     """
+
+    def part(count: int, total: int) -> float:
+        return count / total if total else float("nan")
+
     boxed = [phrase for phrase in phrases if phrase.boxes]
-    in_place = sum(phrase.is_in_place for phrase in boxed)
+    # entailed, and enough of its boxes inside those of the evidence
+    in_place = sum(one.is_entailed and box_precision(one.boxes, one.evidence_boxes) > MIN_PRECISION for one in boxed)
     return (
-        _part(sum(phrase.is_entailed for phrase in phrases), len(phrases)),
-        _part(in_place, len(boxed)),
-        _part(in_place, sum(phrase.is_entailed for phrase in boxed)),
+        part(sum(phrase.is_entailed for phrase in phrases), len(phrases)),
+        part(in_place, len(boxed)),
+        part(in_place, sum(phrase.is_entailed for phrase in boxed)),
     )
-
-
-def _part(count: int, total: int) -> float:
-    return count / total if total else float("nan")
 
 
 def measures(
@@ -120,20 +116,17 @@ def radfact_measures(verdicts: Sequence[Verdicts], rows: Sequence[int] | None = 
     Precision is the mean fraction over reports with such phrases, recall the same of the references; F1 is that of
     these two means (0 where both are). What no report defines is nan. `rows`: indices among the inputs.
     """
-    precisions_NK = np.array([fractions(one.candidate) for one in verdicts])
-    recalls_NK = np.array([fractions(one.reference) for one in verdicts])
+    sides_TNK = np.array([[fractions(side) for side in (one.candidate, one.reference)] for one in verdicts])
+    is_defined = np.isfinite(sides_TNK)
+    # of each side and kind the fractions, 0 where there is none, and 1 or 0: their sums make the mean
+    columns = np.stack([np.where(is_defined, sides_TNK, 0.0), is_defined.astype(np.float64)], -1)
     found: dict[str, Sums] = {}
     for column, kind in enumerate(KINDS):
-        precision_N2, recall_N2 = _sum_and_count(precisions_NK[:, column]), _sum_and_count(recalls_NK[:, column])
+        precision_N2, recall_N2 = columns[:, 0, column], columns[:, 1, column]
         found[f"radfact_{kind}_precision"] = from_sums(precision_N2, ratio, rows)
         found[f"radfact_{kind}_recall"] = from_sums(recall_N2, ratio, rows)
         found[f"radfact_{kind}_f1"] = from_sums(np.concatenate([precision_N2, recall_N2], 1), f1_of_means, rows)
     return found
-
-
-def _sum_and_count(values_N: Floats) -> Floats:
-    is_defined = np.isfinite(values_N)
-    return np.stack([np.where(is_defined, values_N, 0.0), is_defined.astype(np.float64)], 1)
 
 
 def f1_of_means(sums_R4: Floats) -> Floats:

@@ -27,6 +27,7 @@ class Entity(BaseModel):
 
 
 def _entities(value: Any) -> Any:
+    # a graph may hold an entity of the id "entities", which has tokens
     whole = isinstance(value, dict) and isinstance(value.get("entities"), dict) and "tokens" not in value["entities"]
     return value["entities"] if whole else value
 
@@ -62,6 +63,7 @@ def facts(graph: Mapping[str, Entity], level: str) -> AbstractSet[tuple[Any, ...
         return {(entity.tokens, entity.label) for entity in graph.values()}
     if level == "partial":
         return {(entity.tokens, entity.label, bool(entity.relations)) for entity in graph.values()}
+    # "complete": the package lowers the words of entities with relations alone
     alone = {(entity.tokens, entity.label) for entity in graph.values() if not entity.relations}
     return alone | {
         (entity.tokens.lower(), entity.label, relation, graph[target].tokens.lower())

@@ -23,46 +23,30 @@ STAT_INDEX = {
 
 def measures(pairs: "Pairs") -> dict[str, Measure]:
     """ap, ap50, ap75 and ar_100 of phrases: each pair an image, one category, pairs without truth included."""
-    values = coco_values(pairs)
-    return {
-        **average_precisions(pairs.matching, values),
-        "ar_100": average_recall(pairs.hits, MAX_BOXES, values["ar_100"]),
-    }
-
-
-def coco_values(pairs: "Pairs") -> dict[str, float]:
-    """ap, ap50, ap75 and ar_100 of faster_coco_eval."""
-    truths = [(row, box, 1.0) for row, pair in enumerate(pairs.all) for box in box_xywh(pair.truths_G4)]
-    predictions = [
-        (row, box, float(score))
-        for row, pair in enumerate(pairs.all)
-        for box, score in zip(box_xywh(pair.boxes_P4), pair.scores_P, strict=True)
-    ]
+    truths: list[dict[str, Any]] = []
+    predictions: list[dict[str, Any]] = []
+    for number, pair in enumerate(pairs.all, 1):
+        sides = (truths, pair.truths_G4, [1.0] * len(pair.truths_G4)), (predictions, pair.boxes_P4, pair.scores_P)
+        for rows, boxes_B4, scores_B in sides:
+            for box, score in zip(box_xywh(boxes_B4), scores_B, strict=True):
+                row = {"id": len(rows) + 1, "image_id": number, "category_id": 1, "iscrowd": 0, "score": float(score)}
+                rows.append(row | {"bbox": box, "area": box[2] * box[3]})
     images = [{"id": row + 1, "width": 1, "height": 1} for row in range(len(pairs.all))]
-    truth = {"images": images, "categories": [{"id": 1, "name": "phrase"}], "annotations": _annotations(truths)}
-    stats = coco_stats(truth, _annotations(predictions), "bbox")
-    return {name: stats[STAT_INDEX[name]] for name in ("ap", "ap50", "ap75", "ar_100")}
-
-
-def _annotations(rows: Sequence[tuple[int, list[float], float]]) -> list[dict[str, Any]]:
-    """COCO's rows of (pair, box, score)."""
-    common = {"category_id": 1, "iscrowd": 0}
-    return [
-        {"id": number, "image_id": row + 1, "bbox": box, "area": box[2] * box[3], "score": score, **common}
-        for number, (row, box, score) in enumerate(rows, 1)
-    ]
+    truth = {"images": images, "categories": [{"id": 1, "name": "phrase"}], "annotations": truths}
+    stats = coco_stats(truth, predictions, "bbox")
+    values = {name: stats[STAT_INDEX[name]] for name in ("ap", "ap50", "ap75", "ar_100")}
+    recall = average_recall(pairs.hits, MAX_BOXES, values["ar_100"])
+    return {**average_precisions(pairs.matching, values), "ar_100": recall}
 
 
 def average_precisions(matching: Matching, values: Mapping[str, float]) -> dict[str, RankedHits]:
     """ap, ap50, ap75, and ap_small, ap_medium, ap_large where `values` names them; values as given there."""
     whole = matching.rank()
-    columns = {"ap": slice(None), "ap50": slice(0, 1), "ap75": slice(5, 6)}
     found: dict[str, RankedHits] = {}
-    for name, part in columns.items():
-        tables: dict[str, Any] = {
-            key: None if whole[key] is None else whole[key][:, part] for key in ("hits_DT", "ignored_DT")
-        }
-        found[name] = RankedHits(**whole | tables, value=values[name])
+    # one ranking, and of its ten thresholds all, the first (.5) and the sixth (.75)
+    for name, part in {"ap": slice(None), "ap50": slice(0, 1), "ap75": slice(5, 6)}.items():
+        keys = [key for key in ("hits_DT", "ignored_DT") if whole[key] is not None]
+        found[name] = RankedHits(**whole | {key: whole[key][:, part] for key in keys}, value=values[name])
     sizes = [area for area in AREAS if f"ap_{area}" in values]
     return found | {f"ap_{area}": RankedHits(**matching.rank(area), value=values[f"ap_{area}"]) for area in sizes}
 
@@ -72,19 +56,20 @@ def average_recall(hits: RankedHits, max_boxes: int, value: float) -> Sums:
 
     `hits`: the ranking of all ten thresholds, the pairs for samples.
     """
+    # a pair's predictions stand together in falling order of score: those counted are its first ones
     firsts_N = np.searchsorted(hits.samples_D, np.arange(len(hits.rows_N)))
     is_in_D = np.arange(len(hits.samples_D)) - firsts_N[hits.samples_D] < max_boxes
     matched_N = np.bincount(hits.samples_D, hits.hits_DT.mean(axis=1) * is_in_D, len(hits.rows_N))
     matched_NK = np.where(hits.truths_NK > 0, matched_N[:, None], 0.0)
     columns_NK = np.concatenate([matched_NK, hits.truths_NK.astype(np.float64)], 1)
-    return Sums(value=value, rows_N=hits.rows_N, columns_NK=columns_NK, formula=_mean_recall)
 
+    def mean_recall(sums_RC: Floats) -> Floats:
+        matched_RK, truths_RK = np.split(sums_RC, 2, axis=1)
+        has_truth_RK = truths_RK > 0
+        with np.errstate(invalid="ignore"):
+            return (matched_RK / np.where(has_truth_RK, truths_RK, 1)).sum(1) / has_truth_RK.sum(1)
 
-def _mean_recall(sums_RC: Floats) -> Floats:
-    matched_RK, truths_RK = np.split(sums_RC, 2, axis=1)
-    has_truth_RK = truths_RK > 0
-    with np.errstate(invalid="ignore"):
-        return (matched_RK / np.where(has_truth_RK, truths_RK, 1)).sum(1) / has_truth_RK.sum(1)
+    return Sums(value=value, rows_N=hits.rows_N, columns_NK=columns_NK, formula=mean_recall)
 
 
 class PrPoint(NamedTuple):

@@ -38,20 +38,21 @@ def calibration_error(scored: Scored, bins: int = BINS) -> Sums:
     Equal to `BinaryCalibrationError` of torchmetrics; like there, a bin holds its lower edge and a score of 1 has a
     bin of its own. Some sample must have a box.
     """
-    return from_sums(np.stack([_sum_bins(*boxes, bins).ravel() for boxes in scored]), _error)
+
+    def error(sums_RK: Floats) -> Floats:
+        counts_RB, scores_RB, right_RB = np.split(sums_RK, 3, axis=1)
+        with np.errstate(invalid="ignore"):  # a resample without a box
+            return np.abs(scores_RB - right_RB).sum(1) / counts_RB.sum(1)
+
+    return from_sums(np.stack([_sum_bins(*boxes, bins).ravel() for boxes in scored]), error)
 
 
 def _sum_bins(scores_P: Floats, right_P: Bools, bins: int) -> Floats:
     """float64[3, bins + 1]: boxes, their scores and the right ones, summed in each bin."""
+    # side="right": a bin holds its lower edge; a score of 1 falls into the one past the last
     bins_P = np.searchsorted(np.linspace(0, 1, bins + 1), scores_P, side="right") - 1
     parts = (np.ones_like(scores_P), scores_P, right_P)
     return np.stack([np.bincount(bins_P, part, bins + 1) for part in parts]).astype(np.float64)
-
-
-def _error(sums_RK: Floats) -> Floats:
-    counts_RB, scores_RB, right_RB = np.split(sums_RK, 3, axis=1)
-    with np.errstate(invalid="ignore"):  # a resample without a box
-        return np.abs(scores_RB - right_RB).sum(1) / counts_RB.sum(1)
 
 
 def brier(scored: Scored) -> Sums:

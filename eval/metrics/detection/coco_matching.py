@@ -80,9 +80,16 @@ def match(ious: Sequence[Floats], ignored: Sequence[Bools], crowds: Sequence[Boo
     starts = np.cumsum([0, *(len(part) for part in ious)])
     met_DT = np.zeros((starts[-1], len(THRESHOLDS)), np.int64)
     for pairs in _batches(ious):
+        # a block of each, of the size of the largest pair; the IoU of padding is -1
         lengths = np.array([len(ious[pair]) for pair in pairs])
-        ious_BPG, ignored_BG, crowds_BG = _pad(ious, ignored, crowds, pairs)
-        free_BTG = np.ones((len(pairs), len(THRESHOLDS), ious_BPG.shape[2]), bool)
+        max_g = max(ious[pair].shape[1] for pair in pairs)
+        ious_BPG = np.full((len(pairs), lengths.max(), max_g), -1.0)
+        ignored_BG, crowds_BG = np.zeros((2, len(pairs), max_g), bool)
+        for row, pair in enumerate(pairs):
+            num_p, num_g = ious[pair].shape
+            ious_BPG[row, :num_p, :num_g] = ious[pair]
+            ignored_BG[row, :num_g], crowds_BG[row, :num_g] = ignored[pair], crowds[pair]
+        free_BTG = np.ones((len(pairs), len(THRESHOLDS), max_g), bool)
         for rank in range(int(lengths.max())):
             here = int((lengths > rank).sum())  # the longest pairs come first
             met_BT = _take(ious_BPG[:here, rank], ignored_BG[:here], crowds_BG[:here], free_BTG[:here])
@@ -101,34 +108,20 @@ def _batches(ious: Sequence[Floats]) -> Iterator[Ints]:
         yield batch[np.argsort(-shapes[batch, 0], kind="stable")]
 
 
-def _pad(
-    ious: Sequence[Floats], ignored: Sequence[Bools], crowds: Sequence[Bools], pairs: Ints
-) -> tuple[Floats, Bools, Bools]:
-    """One block of each; the IoU of padding is -1."""
-    max_p, max_g = np.max([ious[pair].shape for pair in pairs], axis=0)
-    ious_BPG = np.full((len(pairs), max_p, max_g), -1.0)
-    ignored_BG, crowds_BG = np.zeros((2, len(pairs), max_g), bool)
-    for row, pair in enumerate(pairs):
-        num_p, num_g = ious[pair].shape
-        ious_BPG[row, :num_p, :num_g] = ious[pair]
-        ignored_BG[row, :num_g], crowds_BG[row, :num_g] = ignored[pair], crowds[pair]
-    return ious_BPG, ignored_BG, crowds_BG
-
-
 def _take(ious_BG: Floats, ignored_BG: Bools, crowds_BG: Bools, free_BTG: Bools) -> Ints:
     """int[B, T]: what one prediction of each pair meets; what it takes is free no more."""
     lowest_T1 = np.minimum(THRESHOLDS, 1 - 1e-10)[:, None]  # COCO's own guard against rounding
     open_BTG = np.where(free_BTG & (ious_BG[:, None] >= lowest_T1), ious_BG[:, None], -1.0)
     best_BT, has_BT = _last_best(np.where(ignored_BG[:, None], -1.0, open_BTG))
     met_BT = np.where(has_BT, _HIT, _FREE)
-    if ignored_BG.any():
+    if ignored_BG.any():  # an ignored region is met only where no other is
         other_BT, has_other_BT = _last_best(np.where(ignored_BG[:, None], open_BTG, -1.0))
         takes_BT = has_other_BT & ~has_BT
         best_BT = np.where(takes_BT, other_BT, best_BT)
         met_BT[takes_BT] = _IGNORED
     rows, columns = np.nonzero(met_BT)
     taken = best_BT[rows, columns]
-    free_BTG[rows, columns, taken] = crowds_BG[rows, taken]
+    free_BTG[rows, columns, taken] = crowds_BG[rows, taken]  # a crowd can be met again
     return met_BT
 
 

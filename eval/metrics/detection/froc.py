@@ -52,7 +52,7 @@ class Froc(RankedHits):
         lasts_U = np.flatnonzero(np.diff(scores_D, append=-np.inf))
         right_RD = np.cumsum(weights_RD * self.hits_DT[order_D, 0], axis=1)
         wrong_RD = np.cumsum(weights_RD, axis=1) - right_RD
-        origin_R1 = np.zeros((len(weights_RN), 1))
+        origin_R1 = np.zeros((len(weights_RN), 1))  # above every score nothing is predicted
         images_R1, truths_R1 = weights_RN.sum(1, keepdims=True), (weights_RN @ self.truths_N)[:, None]
         with np.errstate(invalid="ignore"):
             return (

@@ -85,20 +85,19 @@ def make_pair(
     """
     if presence is not None and not 0 <= presence <= 1:
         raise BadInput(f"presence is {presence}.", fix="it lies in [0, 1]")
-    ranked = sorted(predicted, key=lambda region: -region.score)
+    ranked = sorted(predicted, key=lambda region: -region.score)  # stable: equal scores keep the records' order
     said = [region for region in ranked if region.score >= score_threshold]
+    truths_G4, boxes_P4 = (
+        np.array([region.box_xyxy_px for region in regions], np.float32).reshape(-1, 4) for regions in (truths, ranked)
+    )
     return Pair(
-        truths_G4=_boxes(truths),
-        boxes_P4=_boxes(ranked),
+        truths_G4=truths_G4,
+        boxes_P4=boxes_P4,
         scores_P=np.array([region.score for region in ranked], np.float64),
         num_said=len(said),
         dice=_dice_of_masks(truths, said),
         presence=presence,
     )
-
-
-def _boxes(regions: Sequence[Region]) -> Boxes:
-    return np.array([region.box_xyxy_px for region in regions], np.float32).reshape(-1, 4)
 
 
 def box_xywh(boxes_xyxy: Boxes) -> list[list[float]]:
@@ -110,24 +109,20 @@ def box_xywh(boxes_xyxy: Boxes) -> list[list[float]]:
 def _dice_of_masks(truths: Sequence[Region], said: Sequence[Region]) -> float | None:
     masks = [region.mask for region in truths if region.mask is not None]
     if not masks or len(masks) < len(truths):
-        return None
+        return None  # Dice against a part of the truth would punish what is right
     shape = masks[0].shape
-    others = [_fill(region, shape) if region.mask is None else region.mask for region in said]
+    others = [np.zeros(shape, bool)]
+    for region in said:
+        mask = region.mask
+        if mask is None:  # a box alone counts as filled
+            x0, y0, x1, y1 = np.round(region.box_xyxy_px).astype(int).clip(0)
+            mask = np.zeros(shape, bool)
+            mask[y0:y1, x0:x1] = True
+        others.append(mask)
     if any(mask.shape != shape for mask in [*masks, *others]):
-        sizes = sorted({mask.shape for mask in [*masks, *others]})
-        raise BadInput(
-            f"masks of one phrase have different sizes {sizes}.", fix="masks are those of the original image"
-        )
-    empty = np.zeros(shape, bool)
-    return dice(np.any([empty, *others], axis=0), np.any(masks, axis=0))
-
-
-def _fill(region: Region, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """The mask of a box."""
-    x0, y0, x1, y1 = np.round(region.box_xyxy_px).astype(int).clip(0)
-    mask = np.zeros(shape, bool)
-    mask[y0:y1, x0:x1] = True
-    return mask
+        problem = f"masks of one phrase have different sizes {sorted({mask.shape for mask in [*masks, *others]})}."
+        raise BadInput(problem, fix="masks are those of the original image")
+    return dice(np.any(others, axis=0), np.any(masks, axis=0))
 
 
 def dice(a_HW: NDArray[np.bool_], b_HW: NDArray[np.bool_]) -> float:

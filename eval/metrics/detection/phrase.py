@@ -3,7 +3,7 @@
 Pairs without a true region stay in: their predictions are false positives and lower the average precision.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ....grounding.bad_input import BadInput
 from ...catalog import GROUNDING_MEASURES
-from ...statistics.measure import Floats, Ints, Measure, Sums, divide, from_sums, mean
+from ...statistics.measure import Floats, Measure, Sums, divide, from_sums, mean
 from .pairs import Pair, Pairs
 
 PROTOCOL = "phrase_grounding"
@@ -38,7 +38,20 @@ def grounding_measures(pairs: Sequence[Pair]) -> dict[str, Measure]:
 
 def measures(pairs: Pairs) -> dict[str, Measure]:
     """Those of single phrases, and of the boxes said, matched one to one as average precision matches them."""
-    return _of_present(pairs.all, np.flatnonzero(pairs.has_truth_N)) | _of_said(pairs)
+    rows = np.flatnonzero(pairs.has_truth_N)
+    here = [pairs.all[row] for row in rows]
+    tops = np.array([top_box_iou(pair) for pair in here])
+    found: dict[str, Measure] = {
+        "miou": mean(tops, rows),
+        "acc_iou50": mean(tops >= 0.5, rows),
+        "union_iou": mean([union_iou(pair) for pair in here], rows),
+        "hungarian_iou": mean([hungarian_iou(pair) for pair in here], rows),
+        "t_acc": mean([pair.num_said > 0 for pair in here], rows),
+    }
+    dices = [(row, dice) for row, pair in zip(rows, here, strict=True) if (dice := pair.dice) is not None]
+    if dices:
+        found["dice"] = mean([dice for _, dice in dices], [row for row, _ in dices])
+    return found | _of_said(pairs)
 
 
 def top_box_iou(pair: Pair) -> float:
@@ -80,22 +93,6 @@ def is_exact(pair: Pair) -> bool:
         return False  # one box missing or one too many is enough
     is_met = pair.ious_PG[: pair.num_said] >= 0.5
     return int(is_met[linear_sum_assignment(is_met, maximize=True)].sum()) == pair.num_said
-
-
-def _of_present(pairs: Sequence[Pair], rows: Ints) -> dict[str, Measure]:
-    here = [pairs[row] for row in rows]
-    tops = np.array([top_box_iou(pair) for pair in here])
-    found: dict[str, Measure] = {"miou": mean(tops, rows), "acc_iou50": mean(tops >= 0.5, rows)}
-    functions: dict[str, Callable[[Pair], float]] = {
-        "union_iou": union_iou,
-        "hungarian_iou": hungarian_iou,
-        "t_acc": lambda pair: pair.num_said > 0,
-    }
-    found |= {name: mean([value(pair) for pair in here], rows) for name, value in functions.items()}
-    dices = [(row, dice) for row, pair in zip(rows, here, strict=True) if (dice := pair.dice) is not None]
-    if dices:
-        found["dice"] = mean([dice for _, dice in dices], [row for row, _ in dices])
-    return found
 
 
 def _of_said(pairs: Pairs) -> dict[str, Measure]:

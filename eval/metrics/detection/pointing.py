@@ -40,7 +40,7 @@ def contrast_to_noise(map_HW: Floats, truth_HW: Bools, *, signed: bool = False) 
 
 def threshold_iou(map_HW: Floats, truth_HW: Bools) -> float:
     """Mean over `THRESHOLDS` of the IoU of the pixels at least that hot with the union of the truth."""
-    said_THW = map_HW >= THRESHOLDS[:, None, None]
+    said_THW = map_HW >= THRESHOLDS[:, None, None]  # one mask a threshold
     both_T = (said_THW & truth_HW).sum((1, 2))
     return float((both_T / (said_THW | truth_HW).sum((1, 2))).mean())
 
@@ -55,7 +55,15 @@ def heat_map_measures(
     """
     if len(maps) != len(truths) or not len(maps):
         raise BadInput(f"{len(maps)} heat maps for {len(truths)} truths.", fix="give one truth for each map")
-    pairs = [_check(*pair, number) for number, pair in enumerate(zip(maps, truths, strict=True), 1)]
+    pairs = [(np.asarray(heat, np.float64), np.asarray(truth, bool)) for heat, truth in zip(maps, truths, strict=True)]
+    for number, (heat, truth) in enumerate(pairs, 1):
+        if heat.ndim != 2 or heat.shape != truth.shape:
+            problem = f"heat of shape {heat.shape}, truth of {truth.shape}."
+            raise BadInput(problem, row=number, fix="give both as [H, W]")
+        if not np.isfinite(heat).all():
+            raise BadInput("heat is not finite.", row=number, fix="give finite numbers")
+        if not truth.any():
+            raise BadInput("no true pixel.", row=number, fix="leave maps of absent phrases out")
     contrasts = np.array([contrast_to_noise(*pair, signed=signed) for pair in pairs])
     found: dict[str, Measure] = {
         "pointing_game": mean([hits_truth(*pair) for pair in pairs]),
@@ -63,14 +71,3 @@ def heat_map_measures(
     }
     defined = np.flatnonzero(np.isfinite(contrasts))
     return found | ({"cnr": mean(contrasts[defined], defined)} if len(defined) else {})
-
-
-def _check(map_HW: Any, truth_HW: Any, number: int) -> tuple[Floats, Bools]:
-    heat, truth = np.asarray(map_HW, np.float64), np.asarray(truth_HW, bool)
-    if heat.ndim != 2 or heat.shape != truth.shape:
-        raise BadInput(f"heat of shape {heat.shape}, truth of {truth.shape}.", row=number, fix="give both as [H, W]")
-    if not np.isfinite(heat).all():
-        raise BadInput("heat is not finite.", row=number, fix="give finite numbers")
-    if not truth.any():
-        raise BadInput("no true pixel.", row=number, fix="leave maps of absent phrases out")
-    return heat, truth

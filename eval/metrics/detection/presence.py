@@ -19,7 +19,7 @@ class Auroc(RankedHits):
         is_present_D = self.hits_DT[order_D, 0]
         present_RU = np.add.reduceat(weights_RD * is_present_D, starts_U, axis=1)
         absent_RU = np.add.reduceat(weights_RD * ~is_present_D, starts_U, axis=1)
-        below_RU = np.cumsum(absent_RU, axis=1) - absent_RU / 2
+        below_RU = np.cumsum(absent_RU, axis=1) - absent_RU / 2  # absent phrases that score lower, ties half
         with np.errstate(invalid="ignore"):
             return (present_RU * below_RU).sum(1) / (present_RU.sum(1) * absent_RU.sum(1))
 
@@ -45,4 +45,4 @@ def auroc(scores_N: Floats, present_N: Bools) -> Auroc:
         hits_DT=present_N[:, None],
         truths_N=present_N.astype(np.int64),
     )
-    return ranking.subset(np.ones(len(scores_N), bool))
+    return ranking.subset(np.ones(len(scores_N), bool))  # of all samples: this computes the value

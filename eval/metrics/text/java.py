@@ -34,7 +34,7 @@ def run_java(arguments: Sequence[str], lines: Sequence[str]) -> list[str]:
         raise JavaFailed(f"Java took over {limit_s:.0f} s for {len(lines)} texts") from error
     except OSError as error:
         raise JavaFailed(f"Java did not start: {error}") from error
-    found = ended.stdout.decode(errors="replace").split("\n")[:-1]
+    found = ended.stdout.decode(errors="replace").split("\n")[:-1]  # not splitlines(): \x85 and others stay in a line
     if ended.returncode or len(found) != len(lines):
         last = ended.stderr.decode(errors="replace").strip().split("\n")[-1]
         raise JavaFailed(f"Java gave {len(found)} lines for {len(lines)} texts, code {ended.returncode}: {last}")

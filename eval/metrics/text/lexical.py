@@ -16,6 +16,7 @@ def choose(names: Iterable[str], valid: Iterable[str] | None = None) -> list[str
     """The valid metrics that are named, by themselves or by their group. Raises `BadInput` for any other name."""
     valid = text_names() if valid is None else list(valid)
     groups = {name: (name,) for name in valid}
+    # a group ("bleu") can be named where all its metrics are valid
     groups |= {key: entry.names for key, entry in TEXT_METRICS.items() if {*entry.names} <= {*valid}}
     unknown = [name for name in names if name not in groups]
     if unknown:
@@ -58,6 +59,7 @@ def tokenize_pairs(
 ) -> tuple[list[str], list[list[str]]]:
     """Predictions, and the references of each, tokenised together."""
     several = [[texts] if isinstance(texts, str) else list(texts) for texts in references]
+    # one call for all texts: `ptb` starts a Java program
     texts = tokenize([*predictions, *(text for part in several for text in part)], tokenization)
     rest = iter(texts[len(predictions) :])
     return texts[: len(predictions)], [[next(rest) for _ in part] for part in several]

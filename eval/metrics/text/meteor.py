@@ -29,8 +29,9 @@ def measures(predictions: Sequence[str], references: Sequence[Sequence[str]], _n
 
     Raises `JavaFailed` where there is no Java, or it did not give an answer for every report in time.
     """
+    # SCORE ||| reference ||| ... ||| prediction: the separator must not stand in a text
     lines = [
-        " ||| ".join(["SCORE", *map(_clean, texts), _clean(text)])
+        " ||| ".join(["SCORE", *(collapse(part.replace("|||", " ")) for part in (*texts, text))])
         for text, texts in zip(predictions, references, strict=True)
     ]
     if new := [line for line in dict.fromkeys(lines) if line not in _ANSWERS]:
@@ -39,11 +40,6 @@ def measures(predictions: Sequence[str], references: Sequence[Sequence[str]], _n
     is_whole_N = (columns_NK[:, 21:23] == columns_NK[:, 0:2]).all(1) & (columns_NK[:, 20] == 1)
     columns_NK[is_whole_N, 20] = 0  # the program adds no chunk for a report that is its reference
     return {"meteor": from_sums(columns_NK, meteor_of_sums)}
-
-
-def _clean(text: str) -> str:
-    """One line without the program's separator."""
-    return collapse(text.replace("|||", " "))
 
 
 def meteor_of_sums(sums_RK: Floats) -> Floats:

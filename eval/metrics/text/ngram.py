@@ -2,7 +2,7 @@
 
 pycocoevalcap gives corpus values, slowly (its longest common subsequence fills a table in Python) and without what
 an interval needs. Here words become numbers and all n-grams are counted at once, so that BLEU keeps its counts of
-each report, and ROUGE-L and CIDEr are means over reports. tests/eval/metrics/test_report_ngrams.py holds them to
+each report, and ROUGE-L and CIDEr are means over reports. tests/eval/metrics/text/test_report_ngrams.py holds them to
 pycocoevalcap. Several references a report count as there: BLEU takes the closest length and the highest count of
 each n-gram, ROUGE-L the best precision and the best recall, CIDEr the mean.
 
@@ -41,7 +41,12 @@ def measures(predictions: Sequence[str], references: Sequence[Sequence[str]], na
         texts = _number(predictions, references)
         matched_4N, cosines_4R = [], []
         for grams in _tables(texts):  # one order at a time, for memory
-            matched_4N.append(_count_matched(texts, grams))
+            # n-grams of each prediction that a reference has, at most as often as the one that has most of them
+            num_predicted, is_shared = grams.num_predicted, grams.match_R >= 0
+            max_F = np.zeros(num_predicted, np.int64)
+            np.maximum.at(max_F, grams.match_R[is_shared], grams.count_G[num_predicted:][is_shared])
+            clipped_F = np.minimum(max_F, grams.count_G[:num_predicted])
+            matched_4N.append(np.bincount(grams.text_G[:num_predicted], clipped_F, texts.num))
             cosines_4R += [_cosines(texts, grams)] if "cider" in names else []
         found |= _bleu(texts, matched_4N)
         found |= {"cider": mean(_cider(texts, cosines_4R))} if cosines_4R else {}
@@ -116,20 +121,17 @@ def _tables(texts: _Texts) -> Iterator[_Grams]:
         start_W = start_W[is_whole]
         pairs_W = grams_W[is_whole] * num_words + texts.words_W[start_W + order - 1]
         kinds, grams_W = np.unique(pairs_W, return_inverse=True)
-        yield _count(texts, texts.text_W[start_W], grams_W, len(kinds))
-
-
-def _count(texts: _Texts, text_W: Ints, grams_W: Ints, num_grams: int) -> _Grams:
-    """Each n-gram once a text with its count; (text, gram) is one number, so that one sort does it."""
-    rows_G, count_G = np.unique(text_W * num_grams + grams_W, return_counts=True)
-    text_G, gram_G = np.divmod(rows_G, max(num_grams, 1))
-    num_predicted = int(np.searchsorted(text_G, texts.num))
-    # a reference's n-gram is looked up as (report, gram), which is how its prediction, text = report, is numbered
-    keys_R = texts.sample_T[text_G[num_predicted:]] * num_grams + gram_G[num_predicted:]
-    keys_F = np.append(rows_G[:num_predicted], -1)  # the last entry is for those after all others
-    index_R = np.searchsorted(keys_F[:-1], keys_R)
-    match_R = np.where(keys_F[index_R] == keys_R, index_R, -1)
-    return _Grams(text_G, gram_G, count_G, match_R, num_predicted, num_grams)
+        num_grams = len(kinds)
+        # each n-gram once a text with its count; (text, gram) is one number, so that one sort does it
+        rows_G, count_G = np.unique(texts.text_W[start_W] * num_grams + grams_W, return_counts=True)
+        text_G, gram_G = np.divmod(rows_G, max(num_grams, 1))
+        num_predicted = int(np.searchsorted(text_G, texts.num))
+        # a reference's n-gram is looked up as (report, gram), which is how its prediction, text = report, is numbered
+        keys_R = texts.sample_T[text_G[num_predicted:]] * num_grams + gram_G[num_predicted:]
+        keys_F = np.append(rows_G[:num_predicted], -1)  # the last entry is for those after all others
+        index_R = np.searchsorted(keys_F[:-1], keys_R)
+        match_R = np.where(keys_F[index_R] == keys_R, index_R, -1)
+        yield _Grams(text_G, gram_G, count_G, match_R, num_predicted, num_grams)
 
 
 def _bleu(texts: _Texts, matched_4N: Sequence[NDArray[Any]]) -> dict[str, Sums]:
@@ -147,19 +149,10 @@ def _bleu(texts: _Texts, matched_4N: Sequence[NDArray[Any]]) -> dict[str, Sums]:
     }
 
 
-def _count_matched(texts: _Texts, grams: _Grams) -> NDArray[Any]:
-    """N-grams of each prediction that a reference has, at most as often as the reference that has most of them."""
-    num_predicted, is_shared = grams.num_predicted, grams.match_R >= 0
-    max_F = np.zeros(num_predicted, np.int64)
-    np.maximum.at(max_F, grams.match_R[is_shared], grams.count_G[num_predicted:][is_shared])
-    return np.bincount(grams.text_G[:num_predicted], np.minimum(max_F, grams.count_G[:num_predicted]), texts.num)
-
-
 def bleu_of_sums(sums_RK: Floats, n: int) -> Floats:
     """float64[R]: BLEU-n of summed columns, with the arithmetic of pycocoevalcap."""
-    lengths_R, wanted_R = sums_RK[:, 0], sums_RK[:, 1]
     precisions_RN = (sums_RK[:, 6 : 6 + n] + _TINY) / (sums_RK[:, 2 : 2 + n] + _SMALL)
-    ratio_R = (lengths_R + _TINY) / (wanted_R + _SMALL)
+    ratio_R = (sums_RK[:, 0] + _TINY) / (sums_RK[:, 1] + _SMALL)  # of lengths
     brevity_R = np.where(ratio_R < 1, np.exp(1 - 1 / ratio_R), 1.0)
     return precisions_RN.prod(axis=1) ** (1 / n) * brevity_R
 
@@ -184,6 +177,7 @@ def _cosines(texts: _Texts, grams: _Grams) -> Floats:
     rarity = np.log(texts.num) - np.log(np.maximum(reports, 1.0))
     weight_G = grams.count_G * rarity[grams.gram_G]
     norm_T = np.sqrt(np.bincount(grams.text_G, weight_G**2, len(texts.length_T)))
+    # dot products over the n-grams that a reference shares with its prediction
     is_shared = grams.match_R >= 0
     theirs_S, mine_S = weight_G[grams.num_predicted :][is_shared], weight_G[grams.match_R[is_shared]]
     text_S = grams.text_G[grams.num_predicted :][is_shared]
@@ -194,7 +188,7 @@ def _cosines(texts: _Texts, grams: _Grams) -> Floats:
 
 def _rouge_l(prediction: str, references: Sequence[str]) -> float:
     """ROUGE-L of one report; an empty text counts as one empty word, as in pycocoevalcap."""
-    words = prediction.split(" ")
+    words = prediction.split(" ")  # not split(): "" must be one word
     texts = [text.split(" ") for text in references]
     lengths = [common_subsequence(words, text) for text in texts]
     precision = max(lengths) / len(words)
@@ -212,6 +206,7 @@ def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
     bits_of: dict[str, int] = {}
     for index, word in enumerate(second):
         bits_of[word] = bits_of.get(word, 0) | 1 << index
+    # a 0 in the row: there the length grows by one, so that its zeros are the length
     row = ones = (1 << len(second)) - 1
     for word in first:
         shared = row & bits_of.get(word, 0)

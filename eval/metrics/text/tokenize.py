@@ -11,7 +11,7 @@ from ....grounding.bad_input import BadInput
 from ...settings import Tokenization
 from .java import JavaFailed, run_java
 
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+(?:['’]\w+)*|[^\w\s]")
+_WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+(?:['’]\w+)*|[^\w\s]")  # 2.5 | patient's | any mark by itself
 _JAR = Path(ptbtokenizer.__file__).with_name(ptbtokenizer.STANFORD_CORENLP_3_4_1_JAR)
 
 
@@ -32,17 +32,6 @@ def tokenize(texts: Sequence[str], tokenization: Tokenization = "lower") -> list
             return [collapse(text) for text in texts]
         case "lower":
             return [" ".join(map(_words, text.lower().split())) for text in texts]
-        case "ptb":
-            return _ptb(texts)
-
-
-@lru_cache(maxsize=100_000)
-def _words(chunk: str) -> str:
-    """Words of a text between two blanks; remembered, since reports use few."""
-    return " ".join(_WORD.findall(chunk))
-
-
-def _ptb(texts: Sequence[str]) -> list[str]:
     program = ["-cp", str(_JAR), "edu.stanford.nlp.process.PTBTokenizer"]
     options = ["-preserveLines", "-lowerCase", "-encoding", "UTF-8"]
     try:
@@ -52,3 +41,9 @@ def _ptb(texts: Sequence[str]) -> list[str]:
         raise BadInput(f"the tokenisation `ptb` needs Java: {error}.", fix=fix) from error
     dropped = set(ptbtokenizer.PUNCTUATIONS)
     return [" ".join(word for word in line.rstrip().split(" ") if word not in dropped) for line in lines]
+
+
+@lru_cache(maxsize=100_000)
+def _words(chunk: str) -> str:
+    """Words of a text between two blanks; remembered, since reports use few."""
+    return " ".join(_WORD.findall(chunk))

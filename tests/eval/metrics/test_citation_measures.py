@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medglip.eval.compare import compare_records
+from medglip.eval.compare import compare_runs
 from medglip.eval.metrics.fields import field_measures
 from medglip.eval.records import data_sha256
 from medglip.eval.score import score
@@ -71,13 +71,13 @@ def test_records_without_citations_are_scored_as_before(rows: list[Row]) -> None
     both = score(rows, "vqa", FEW)
     assert {k: v for k, v in both.metrics.items() if k not in NAMES} == score(plain, "vqa", FEW).metrics
     assert data_sha256(plain) != data_sha256(rows)
-    found = compare_records(rows, plain, "vqa", FEW).metrics
+    found = compare_runs([rows, plain], ["first", "second"], "vqa", FEW)[0].metrics
     assert not set(NAMES) & set(found)
 
 
 def test_two_runs_that_cite_are_compared(rows: list[Row]) -> None:
     others = [row | {"meta": cites(region(0, HERE))} for row in rows]
-    found = compare_records(others, rows, "vqa", FEW).metrics
+    found = compare_runs([others, rows], ["first", "second"], "vqa", FEW)[0].metrics
     assert found["citation_precision_50"].difference.value == pytest.approx(1 - 2 / 4)
     assert found["citation_rate"].difference.value == pytest.approx(1 - 3 / 4)
 

@@ -3,7 +3,7 @@ import pytest
 
 from medglip.eval.metrics.text.lexical import report_measures
 from medglip.eval.statistics import bootstrap
-from medglip.eval.statistics.bootstrap import estimate, estimates, paired_difference, paired_differences
+from medglip.eval.statistics.bootstrap import Difference, estimate, estimates, paired_differences
 from medglip.eval.statistics.measure import Measure, Sums, mean, swap_difference
 from medglip.eval.statistics.ranking import RankedHits
 
@@ -11,6 +11,10 @@ RNG = np.random.default_rng(0)
 VALUES = RNG.integers(0, 2, 60).astype(float)
 OWN = [str(row) for row in range(60)]
 TENS = [str(row // 10) for row in range(60)]
+
+
+def paired_difference(a: Measure, b: Measure, clusters: list[str], resamples: int = 1000) -> Difference:
+    return paired_differences({"": a}, {"": b}, clusters, resamples=resamples)[""]
 
 
 def test_interval_of_a_mean_holds_the_value_and_repeats_by_seed() -> None:
