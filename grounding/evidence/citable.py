@@ -14,12 +14,6 @@ def numbers_shown(shown: Evidence, settings: EvidenceSettings) -> tuple[int, ...
     return tuple(range(1, len(shown.regions) + 1)) if has_numbers else ()
 
 
-def numbers_asked(shown: Evidence, settings: EvidenceSettings) -> tuple[int, ...]:
-    """Numbers of the shown regions whose phrase the question asks about: what a target cites."""
-    regions = shown.regions
-    return tuple(n for n in numbers_shown(shown, settings) if regions[n - 1].phrase in shown.first.phrases)
-
-
 def citations_to_json(citations: Citations, shown: Evidence, truth: Evidence | None = None) -> dict[str, Any]:
     """For a record's meta, and scored: numbers `cited` and `missing` (an answer with missing ones is in error), how
     many were `shown`, the `regions` cited; one that is not in the first image has the number of its `image`.

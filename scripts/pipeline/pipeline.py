@@ -13,8 +13,8 @@ from datasets import Dataset
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
+from ...grounding.evidence.controls import InMirror
 from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, without_masks
-from ...grounding.evidence.flipped import InMirror
 from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import refuse_other, write_atomic

@@ -15,7 +15,7 @@ from ...grounding.settings import read_settings
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import write_learned
 from ...vqa.inference.predict import predict
-from ...vqa.inference.shards import shared
+from ...vqa.inference.shards import write_shared
 from ...vqa.model.grounded_mllm import GroundedMLLM, load
 from ...vqa.probes import Probe, probe_questions
 from ...vqa.prompt.prompt import Example
@@ -214,5 +214,5 @@ def _answer(
 ) -> None:
     section, shown = TASKS[task].section(pipeline.recipe), pipeline.shown_to(kind)
     assert section is not None
-    skipped = shared(jobs, path, lambda mine, own: predict(model, mine, shown, section.generate, own))
+    skipped = write_shared(jobs, path, lambda mine, own: predict(model, mine, shown, section.generate, own))
     pipeline.skipped.entries += skipped.entries

@@ -1,7 +1,7 @@
 """Records of several processes: one file a rank, merged by id when all are there. A killed rank loses nothing.
 
 `records.jsonl` comes from `records.ranks/0-of-2.jsonl`, `1-of-2.jsonl` ..., also those of runs on other numbers of
-ranks. Nobody need wait: whoever finds all records there can merge them. `shared` waits, for what comes after needs all.
+ranks. No rank need wait: one that finds all records there can merge them. `write_shared` waits: its callers need all.
 """
 
 import json
@@ -62,20 +62,11 @@ class Shards:
         Returns whether it was written; if not, some rank is not done.
         """
         lines = self._lines()
-        if not set(ids) - set(lines) <= self.skipped():
+        left_out = {row["item"] for path in self._files(is_skipped=True) for row, _ in _whole_lines(path)}
+        if not set(ids) - set(lines) <= left_out:
             return False
         write_atomic(self.out, "".join(lines[name] for name in ids if name in lines))
         return True
-
-    def skipped(self) -> set[str]:
-        """Ids that were left out."""
-        return {row["item"] for path in self._files(is_skipped=True) for row, _ in _whole_lines(path)}
-
-    def adopt(self) -> None:
-        """Records of one process, made without ranks, become those of rank 0 of 1, so that several can go on."""
-        if self.out.is_file() and not self.folder.is_dir():
-            self.folder.mkdir(parents=True)
-            self.out.replace(self.folder / "0-of-1.jsonl")
 
     def _lines(self) -> dict[str, str]:
         return {row["id"]: line for path in self._files(is_skipped=False) for row, line in _whole_lines(path)}
@@ -84,7 +75,7 @@ class Shards:
         return [p for p in sorted(self.folder.glob("*.jsonl")) if p.name.endswith(SKIPPED) == is_skipped]
 
 
-def shared(jobs: Sequence[Job], path: Path, write: Callable[[Sequence[Job], Path], Skipped]) -> Skipped:
+def write_shared(jobs: Sequence[Job], path: Path, write: Callable[[Sequence[Job], Path], Skipped]) -> Skipped:
     """`write(jobs, path)` by every process at once, each the jobs of its images; `path` is there when all are done.
 
     Every process calls it with the same jobs; what it returns is of its own. One process by itself writes `path`.
@@ -93,7 +84,10 @@ def shared(jobs: Sequence[Job], path: Path, write: Callable[[Sequence[Job], Path
     if ranks.num_processes == 1 and not shards.folder.is_dir():
         return write(jobs, path)
     with ranks.main_process_first():
-        shards.adopt()
+        # records of one process, made without ranks, become those of rank 0 of 1, so that several can go on
+        if path.is_file() and not shards.folder.is_dir():
+            shards.folder.mkdir(parents=True)
+            path.replace(shards.folder / "0-of-1.jsonl")
     skipped = write(shards.left(jobs, shards.done()), shards.path)
     ranks.wait_for_everyone()
     if ranks.is_main_process:

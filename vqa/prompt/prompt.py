@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ...grounding.bad_input import BadInput
-from ...grounding.evidence.citable import numbers_asked, numbers_shown
+from ...grounding.evidence.citable import numbers_shown
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings, select
 from ...grounding.evidence.forms.tokens import REGION_TOKEN
 from ...grounding.evidence.render import to_features, to_images, to_text
@@ -145,9 +145,13 @@ def _target(example: Example, shown: Evidence, settings: EvidenceSettings) -> st
     """The answer to learn, with citations where they are wanted."""
     if example.target is None or not (settings.cite and example.may_cite):
         return example.target
+    numbers = numbers_shown(shown, settings)
     if example.cited is not None:
-        return example.cited(shown, numbers_shown(shown, settings))
-    return with_citations(example.target, numbers_asked(shown, settings))
+        return example.cited(shown, numbers)
+    # the shown regions whose phrase the question asks about
+    return with_citations(
+        example.target, tuple(n for n in numbers if shown.regions[n - 1].phrase in shown.first.phrases)
+    )
 
 
 def _read_images(

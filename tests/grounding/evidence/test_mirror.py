@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from medglip.grounding.evidence.controls import mirror_evidence
+from medglip.grounding.evidence.controls import InMirror, mirror_evidence, mirror_image
 from medglip.grounding.evidence.evidence import Evidence
-from medglip.grounding.evidence.flipped import InMirror, mirror_image
 from medglip.grounding.evidence.forms.tokens import token_features
 from medglip.grounding.grounders.cache import regions_of
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
