@@ -23,7 +23,7 @@ BoxText = Callable[[NDArray[np.float32], Size], str]
 class Frame:
     """What the model sees as 0..1 across and down, in pixels of the image; it may reach beyond the image.
 
-    `sent_px`: size of the picture that the model gets of it.
+    `sent_px`: size of the image that the model gets of it.
 
         +---------------+  padded to a square: left_px = 0, top_px < 0,
         |               |  width_px = height_px
@@ -62,7 +62,7 @@ class BoxCodec:
 
     `form`: the text with four `{}`; `number`: format of one; `marks`: written around it, not asked for in an answer,
     because a tokenizer that takes them for special tokens drops them. `steps`: across the frame, and as many down it;
-    None: pixels of the picture that is sent. `is_y_first`: y0, x0, y1, x1. `is_bin`: the number names one of `steps`
+    None: pixels of the image that is sent. `is_y_first`: y0, x0, y1, x1. `is_bin`: the number names one of `steps`
     cells (0 .. steps - 1), not a line between.
     """
 

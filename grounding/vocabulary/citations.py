@@ -27,8 +27,8 @@ def parse_citations(text: str, num_regions: int) -> Citations:
 
     Only for models that were told to cite: a box as four whole numbers in brackets reads as four citations.
     """
-    found = [int(number) for group in _CITATION.findall(text) for number in re.findall("[0-9]+", group)]
-    numbers = dict.fromkeys(found)
+    groups = _CITATION.findall(text)  # "[2, 3]" is one group of two numbers
+    numbers = dict.fromkeys(int(number) for group in groups for number in re.findall("[0-9]+", group))
     return Citations(
         text=_CITATION.sub("", text).strip(),
         cited=tuple(number for number in numbers if 1 <= number <= num_regions),

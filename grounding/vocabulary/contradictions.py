@@ -66,11 +66,11 @@ def find_contradictions(
     limits = settings or ContradictionSettings()
     flags: list[Contradiction] = []
     for index, text in enumerate(texts if negation != "off" else ()):
-        for phrase, said in dict.fromkeys(find_claims(text, tree, negation)):
+        for phrase, claim in dict.fromkeys(find_claims(text, tree, negation)):
             if (chance := presences.get(phrase)) is None:
                 continue
-            if chance < limits.absent_below if said == "present" else chance > limits.present_above:
-                flags.append(Contradiction(sentence=index, phrase=phrase, said=said, chance=round(chance, 4)))
+            if chance < limits.absent_below if claim == "present" else chance > limits.present_above:
+                flags.append(Contradiction(sentence=index, phrase=phrase, said=claim, chance=round(chance, 4)))
     return tuple(flags)
 
 

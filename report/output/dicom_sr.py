@@ -88,9 +88,7 @@ def _describe_region(
     frames = None if source.frame is None else [source.frame]
     image = sr.SourceImageForRegion(source.header.SOPClassUID, source.header.SOPInstanceUID, frames)
     score = sr.CodedConcept("score", SCHEME, "Score")
-    algorithm = sr.AlgorithmIdentification(
-        name=report.grounder or "medglip", version=report.versions.get("medglip", "unknown")
-    )
+    version = report.versions.get("medglip", "unknown")
     # (column, row) of the box's closed outline: its first corner comes again at the end
     x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
     outline_52 = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])
@@ -99,6 +97,6 @@ def _describe_region(
         referenced_region=sr.ImageRegion("POLYLINE", outline_52, image),
         finding_type=concept(region.phrase),
         finding_sites=[sr.FindingSite(concept(region.phrase), laterality)] if laterality else None,
-        algorithm_id=algorithm,
+        algorithm_id=sr.AlgorithmIdentification(name=report.grounder or "medglip", version=version),
         measurements=[sr.Measurement(name=score, value=round(region.score, 4), unit=codes.UCUM.NoUnits)],
     )

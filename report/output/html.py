@@ -33,6 +33,7 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
     spoken = {index for sentence in report.sentences for index in report.region_indices(sentence)}
     has_masks = any(region.mask is not None for region in regions)
     layers = [name for name, has_every_region in _LAYERS.items() if has_every_region or has_masks]
+    buttons = (f'<button type="button" data-layer="{name}" aria-pressed="true">{name}</button>' for name in layers)
     links = (f'<a href="{quote(file_stem(name))}.html">{escape(name)}</a>' for name in report.other_views)
     inks = colours_of(region.phrase for region in regions)
     region_rows: list[str] = []
@@ -70,9 +71,7 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
         title=escape(report.report_id),
         views=f'<p class="views">Other views: {", ".join(links)}</p>' if report.other_views else "",
         figure=drawing(image, regions, max_side=max_side, is_numbered=True),
-        layers="".join(
-            f'<button type="button" data-layer="{name}" aria-pressed="true">{name}</button>' for name in layers
-        ),
+        layers="".join(buttons),
         heading=escape(heading),
         sentences=" ".join(_sentence(report, index, inks) for index in range(len(report.sentences)))
         or "<em>No text.</em>",

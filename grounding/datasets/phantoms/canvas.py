@@ -18,7 +18,7 @@ Colour = float | tuple[float, float, float] | Depth
 
 
 class Canvas:
-    """A square RGB picture to paint on: `image_HW3` float32 in [0, 1]; `x` and `y` float32[H, W] run over [0, 1]."""
+    """A square RGB image to paint on: `image_HW3` float32 in [0, 1]; `x` and `y` float32[H, W] run over [0, 1]."""
 
     def __init__(self, size_px: int, colour: Colour = 0.0):
         self.size_px = size_px
@@ -44,12 +44,12 @@ class Canvas:
         return ((edge - reach) * min(radii)).astype(np.float32)
 
     def paint(self, alpha_HW: Depth, colour: Colour) -> None:
-        """Lay a colour (a number, RGB, or float[H, W, 3]) over the picture, `alpha_HW` in [0, 1]."""
+        """Lay a colour (a number, RGB, or float[H, W, 3]) over the image, `alpha_HW` in [0, 1]."""
         alpha = alpha_HW[..., None]
         self.image_HW3 = (self.image_HW3 * (1 - alpha) + np.asarray(colour, np.float32) * alpha).astype(np.float32)
 
     def shade(self, factor_HW: Depth) -> None:
-        """Multiply the picture by a field."""
+        """Multiply the image by a field."""
         self.image_HW3 = (self.image_HW3 * factor_HW[..., None]).astype(np.float32)
 
     def cloud(self, rng: np.random.Generator, cells: int) -> Field:
@@ -69,7 +69,7 @@ class Canvas:
         return (np.asarray(small, np.float32) / 255).astype(np.float32)
 
     def pixels(self, noise: float, rng: np.random.Generator, is_grey: bool) -> NDArray[np.uint8]:
-        """uint8[H, W, 3] of the picture with Gaussian noise; one noise for all channels of a grey picture."""
+        """uint8[H, W, 3] of the image with Gaussian noise; one noise for all channels of a grey image."""
         shape = (self.size_px, self.size_px, 1 if is_grey else 3)
         noisy = self.image_HW3 + noise * rng.standard_normal(shape).astype(np.float32)
         return np.rint(255 * np.clip(noisy, 0, 1)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Phantoms as a data set: synthetic annotated pictures with questions and reports, written once, read by every room.
+"""Phantoms as a data set: synthetic annotated images with questions and reports, written once, read by every room.
 
 Source: drawn here from a seed, nothing is downloaded; no patient is shown. Labels, boxes and masks are exact.
 """
@@ -26,7 +26,7 @@ from .sheet import sheet
 from .words import questions, report
 
 VERSION = 2
-"""Grows whenever the same settings draw other pictures or other words."""
+"""Grows whenever the same settings draw other images or other words."""
 SPLITS = ("train", "val", "test")
 
 
@@ -138,9 +138,8 @@ def _draw_one(folder: Path, split: str, k: int, settings: PhantomSettings, stamp
 
 def _choose_for_sheet(images: list[AnnotatedImage]) -> list[AnnotatedImage]:
     """Two rows, a column a modality: of each the two first with the most kinds of regions, then the most regions."""
-    by_wealth = sorted(
-        images, key=lambda image: (len({region.phrase for region in image.regions}), len(image.regions)), reverse=True
-    )
+    wealth = {image.image_id: (len({r.phrase for r in image.regions}), len(image.regions)) for image in images}
+    by_wealth = sorted(images, key=lambda image: wealth[image.image_id], reverse=True)
     columns = [[image for image in by_wealth if image.modality == name] for name in PHANTOM_MODALITIES]
     return [column[row] for row in range(2) for column in columns if len(column) > row]
 

@@ -1,4 +1,4 @@
-"""Draw one phantom: `draw(modality, rng, size_px) -> Scene`, a synthetic picture with its exact truth."""
+"""Draw one phantom: `draw(modality, rng, size_px) -> Scene`, a synthetic image with its exact truth."""
 
 from dataclasses import dataclass
 
@@ -64,7 +64,7 @@ _RADIUS = 0.046  # of the smallest finding: 17.7 px across at 192 px
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
-    """A synthetic picture uint8[H, W, 3] with every region there is in it, structures before findings."""
+    """A synthetic image uint8[H, W, 3] with every region there is in it, structures before findings."""
 
     modality: str
     image: NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""The contact sheet of phantoms: two rows of pictures with their true boxes and labels, marked synthetic."""
+"""The contact sheet of phantoms: two rows of images with their true boxes and labels, marked synthetic."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +13,7 @@ _TILE, _GAP, _HEAD = 288, 8, 26
 
 
 def sheet(folder: Path, images: Sequence[AnnotatedImage], columns: int = 7) -> Image.Image:
-    """A picture of all images, `columns` a row; image paths are relative to `folder`."""
+    """All images on one page, `columns` a row; image paths are relative to `folder`."""
     rows = -(-len(images) // columns)
     page = Image.new("RGB", (columns * (_TILE + _GAP) + _GAP, rows * (_TILE + _HEAD + _GAP) + _HEAD + _GAP), PLATE)
     pen, small, large = ImageDraw.Draw(page), ImageFont.load_default(14), ImageFont.load_default(15)
