@@ -152,7 +152,7 @@ def measures(predictions, references, names):
 ''',
         table="eval/catalog.py",
         anchor="TEXT_METRICS: ",
-        row='"toy": TextEntry(module=".metrics.text.toy", title="t", metrics=(Metric("toy_length", test=-1, page=-1),)),',
+        row='"toy": TextEntry(module=".metrics.text.toy", title="", metrics=(Metric("toy_length", test=-1, page=-1),)),',
     ),
     "metric of what records hold": Toy(
         file="eval/metrics/clinical/toy.py",
@@ -283,7 +283,7 @@ def test_the_command_line_takes_and_names_them(run_folder: Path, call: Callable[
     for row in rows:
         row["meta"]["mood"] = {"value": 0.25}
     (run_folder.parent / "reports.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    scores = call("eval", "report", "reports.jsonl", "--metrics", "toy,mood", "--set", "eval.resamples=20")
+    scores = call("eval", "report", "reports.jsonl", "--metrics", "toy_length,toy_mood", "--set", "eval.resamples=20")
     assert "toy_length" in scores
     assert "toy_mood" in scores
 
