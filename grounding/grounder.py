@@ -45,7 +45,7 @@ def unique_phrases(phrases: Sequence[str]) -> list[str]:
     """The phrases, none twice. Raises `BadInput` for an empty one."""
     if any(not phrase.strip() for phrase in phrases):
         raise BadInput("an empty phrase was asked for.", fix="leave it out of the list")
-    return list(dict.fromkeys(phrases))
+    return list(dict.fromkeys(phrases))  # a set would lose the order
 
 
 def is_about(region: Region, phrase: str, image: AnnotatedImage) -> bool:
@@ -53,6 +53,7 @@ def is_about(region: Region, phrase: str, image: AnnotatedImage) -> bool:
 
     A phrase that the image annotates itself has regions of its own: "kidney" is not answered by the cyst in it.
     """
+    # region of "liver cyst", path abdomen, liver, liver cyst: about "liver" too, unless the image annotates the liver
     if phrase == region.phrase or phrase in region.path[-1:]:
         return True
     return phrase in region.path and phrase not in image.phrases

@@ -76,7 +76,7 @@ def parse_modality(name: str | None) -> str:
 
     Raises `BadInput` with the nearest valid name for anything not known.
     """
-    word = (name or "").strip().lower()
+    word = (name or "").strip().lower()  # "" is a name of `unknown`
     if word in MODALITIES:
         return word
     for ours, modality in MODALITIES.items():

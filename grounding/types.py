@@ -43,7 +43,7 @@ class Region:
             raise BadInput(f"box of {self.phrase!r} is {box.tolist()}.", fix="give four finite numbers x0, y0, x1, y1")
         if not (box[0] < box[2] and box[1] < box[3]):
             raise BadInput(f"box of {self.phrase!r} has no area: {box.tolist()}.", fix="x0 < x1 and y0 < y1 are needed")
-        if not 0 <= self.score <= 1:
+        if not 0 <= self.score <= 1:  # NaN is refused as well
             raise BadInput(f"score of {self.phrase!r} is {self.score}.", fix="scores lie in [0, 1]")
 
 

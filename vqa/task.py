@@ -109,6 +109,7 @@ class Question:
         return Example(
             example_id=self.question_id,
             image_path=self.image.image_path,
+            # the bytes stay: adapters have learned this line
             instruction=f"{self.question}\nAnswer with a word or short phrase.",
             target=self.answer,
             evidence=_transformed(evidence, self.transform),
@@ -118,7 +119,7 @@ class Question:
         )
 
     def true_evidence(self) -> Evidence:
-        """What is true of the images as they are shown, of every phrase that the set annotates on each."""
+        """The true regions of the images as the model sees them, of every phrase that the set annotates on each."""
         return _transformed(true_evidence(self.images), self.transform)
 
     def job(self, example: Example, settings: EvidenceSettings, names: Mapping[str, str]) -> Job:
@@ -154,7 +155,7 @@ def _transformed(evidence: Evidence, transform: Transform) -> Evidence:
     """The evidence of a grounder in the changed images: mirrored, or without regions."""
     if transform == "flipped":
         return mirror_evidence(evidence)
-    if transform == "blank":
+    if transform == "blank":  # looked for and not found
         return evidence.each(lambda part: replace(part, regions=()))
     if transform == "text_only":  # no phrase was looked for
         return replace(evidence, images=tuple(ImageEvidence(size_px=image.size_px) for image in evidence.images[:1]))

@@ -1,1 +1,1 @@
-"""What a language model is given of the regions, the controls over it, and how it is rendered."""
+"""The regions in a prompt: where they come from, the controls over them, and how they are rendered."""

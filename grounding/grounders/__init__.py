@@ -1,1 +1,1 @@
-"""Who finds: the core, open-vocabulary detectors, the truth, and what they found on disk."""
+"""The grounders: the core, open-vocabulary detectors and the oracle, and the cache of their regions on disk."""

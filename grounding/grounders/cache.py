@@ -76,7 +76,7 @@ def regions_of(
     differ in number, `BadInput` for a shard that is damaged.
     """
     if len(images) != len(phrases):
-        raise ValueError(f"{len(images)} studies, but phrases for {len(phrases)}")
+        raise ValueError(f"{len(images)} images, but phrases for {len(phrases)}")
     skipped = Skipped()
     ids, keys = _find_keys(grounder, images, phrases, skipped)
     folder = cache_dir / grounder.fingerprint[:16]

@@ -22,9 +22,9 @@ def together(processor: Any, texts: list[str], completions: list[str], images: l
     """Prompt and answer as one text, images a list a row (or flat, where the processor counts them so)."""
     return processor(
         text=[text + completion for text, completion in zip(texts, completions, strict=True)],
-        images=images if any(images) else None,
+        images=images if any(images) else None,  # None: prompts of text alone
         padding=True,
-        add_special_tokens=False,
+        add_special_tokens=False,  # the chat template wrote them
         return_tensors="pt",
         **extra,
     )
@@ -45,12 +45,12 @@ class Family:
 
     `model_types`: of `config.model_type`. `boxes`: its notation of a box.
     `frame`: what it sees of an image of (width, height) behind a processor. `write`: messages to text. `encode`: texts,
-    answers and images to the model's inputs. `call`: what the processor must be told in every call. `prepare`: what
-    is changed in its image processor once, after loading. `vision_linears`: pattern of the module names that a LoRA
-    on the vision side adapts; None: unknown. `projectors`: modules between picture and language model, by name.
+    answers and images to the model's inputs. `call`: options for every call of the processor. `prepare`: changes
+    its image processor once, after loading. `vision_linears`: pattern of the module names that a LoRA
+    on the vision side adapts; None: unknown. `projectors`: modules between image and language model, by name.
     `dtypes`: in which it computes without overflow. `needs_template`: a checkpoint without chat template is refused.
     `max_images`: a prompt takes no more; None: any number. `needs_image`: a prompt without image is not taken.
-    `warning`: what is not known, said at loading.
+    `warning`: what is not known, printed at loading.
     """
 
     name: str

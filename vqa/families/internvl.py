@@ -7,7 +7,7 @@ INTERNVL = Family(
     name="InternVL",
     model_types=("internvl",),
     boxes=BoxCodec(form="[[{}, {}, {}, {}]]", marks=("<box>", "</box>"), steps=1000),
-    # read from the call alone, whatever the checkpoint says: without it a picture becomes up to 13 pictures
+    # read from the call alone, whatever the checkpoint says: without it an image becomes up to 13 images
     call={"crop_to_patches": False},
     vision_linears=r".*\bvision_tower\.encoder\.layer\.\d+\..*\b(?:q_proj|k_proj|v_proj|projection_layer|fc1|fc2)",
 )

@@ -19,6 +19,7 @@ def padded_square(size_px: Size, processor: Any) -> Frame:
         return Frame.whole(size_px)
     width, height = size_px
     side = max(size_px)
+    # the frame begins left of and above the image; of an odd number of padded pixels the larger half comes last
     return Frame(-((side - width) // 2), -((side - height) // 2), side, side, sent_px=(side, side))
 
 
@@ -32,4 +33,4 @@ LLAVA = Family(
 """`[0.12, 0.20, 0.31, 0.44]`: parts of the padded square."""
 
 SMALL_DEFAULT = Family(name="small default", model_types=(), boxes=PERCENT, vision_linears=None)
-"""SmolLM2 behind our own image tower: whole percent; pictures are letterboxed before its processor sees them."""
+"""SmolLM2 behind our own image tower: whole percent; images are letterboxed before its processor sees them."""

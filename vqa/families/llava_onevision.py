@@ -9,8 +9,8 @@ from .family import Family, together
 def each_alone(processor: Any, texts: list[str], completions: list[str], images: list[list[Any]], **extra: Any) -> Any:
     """All images as one flat list, so that each keeps its any-resolution tiles.
 
-    Given as lists of several, they would be padded to squares and shown at base resolution alone: a crop beside the
-    picture would cost the picture its detail, and move its boxes.
+    Given as lists of several, they would be padded to squares at base resolution alone: a crop beside the image would
+    cost the image its detail, and move its boxes.
     """
     return together(processor, texts, completions, [image for row in images for image in row], **extra)
 

@@ -13,6 +13,7 @@ def prefix(processor: Any, messages: Messages, is_open: bool) -> str:
     """
     parts = messages[0]["content"]
     images = processor.image_token * sum(part["type"] == "image" for part in parts)
+    # <image><image>text, then answer<eos> of each further message
     text = images + "".join(part["text"] for part in parts if part["type"] == "text")
     answers = [part["text"] for message in messages[1:] for part in message["content"]]
     return text + "".join(answer + processor.tokenizer.eos_token for answer in answers)

@@ -16,8 +16,10 @@ BLOCKS = r".*\bvisual\.blocks\.\d+\..*\b(?:qkv|proj|gate_proj|up_proj|down_proj|
 def resized(size_px: Size, processor: Any) -> Frame:
     """The whole image, sent at the size of the processor's own resize, which is what Qwen2.5-VL counts in."""
     images = processor.image_processor
+    # the function stands in the module of the processor's own class, of which there are several
     smart_resize: Any = vars(inspect.getmodule(type(images)))["smart_resize"]
     width, height = size_px
+    # sides become multiples of a merged patch, their product stays between the two limits
     rows, columns = smart_resize(
         height,
         width,

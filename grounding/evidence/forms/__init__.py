@@ -21,7 +21,7 @@ class EvidenceForm:
         return ""
 
     def list_missing(self, image: ImageEvidence) -> list[str]:
-        """Further lines of an image: what was looked for and not found."""
+        """Further lines of an image: phrases without a region."""
         return []
 
     def fill_silence(self, settings: EvidenceSettings) -> str:

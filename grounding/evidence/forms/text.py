@@ -1,4 +1,4 @@
-"""A region in words: phrase, place, box, and how sure the grounder is where that is wanted."""
+"""A region in words: phrase, place, box, and on request how sure the grounder is."""
 
 from ...geometry import where
 from ...types import Region
@@ -31,7 +31,7 @@ class TextForm(EvidenceForm):
         return [f"{phrase}: not found" for phrase in image.phrases if phrase not in present]
 
     def fill_silence(self, settings: EvidenceSettings) -> str:
-        """Where the settings want it: nothing was asked for by name, and nothing was found."""
+        """`no region found`, where the settings want it."""
         return NOTHING_FOUND if settings.say_nothing_found else ""
 
 

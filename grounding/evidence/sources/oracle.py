@@ -13,5 +13,5 @@ def gather_images(
     """The true regions of each image. Raises `BadInput` if none has any."""
     images = [image.image.image_id for query in queries for image in query.images]
     if queries and not any(caches.truth.get(name) for name in images):
-        raise BadInput("evidence source 'oracle' needs true regions, these studies have none.", fix="leave it out")
+        raise BadInput("evidence source 'oracle' needs true regions, these images have none.", fix="leave it out")
     return [[gather_regions(image, caches.truth, settings) for image in query.images] for query in queries]

@@ -134,6 +134,6 @@ def test_a_damaged_shard_is_named(make_studies: MakeStudies, tmp_path: Path) -> 
         regions_of(Counting(), images, [ASKED], tmp_path / "cache")
 
 
-def test_as_many_phrase_lists_as_studies(make_studies: MakeStudies, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="2 studies"):
+def test_as_many_phrase_lists_as_images(make_studies: MakeStudies, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="2 images"):
         regions_of(Counting(), make_studies(2), [ASKED], tmp_path / "cache")
