@@ -74,13 +74,14 @@ def main(
 def _train_and_predict(pipeline: Pipeline, name: str, steps: int, seed: int, folder: Path) -> None:
     """Train one variant and predict the validation split."""
     full, start = pipeline.recipe.grounding.settings, time.process_time()
-    values = full.model_dump()
+    values = full.model_dump()  # the full core, then what this variant changes of it
     for section, change in VARIANTS[name].items():
         values[section] |= change
     settings = validate(GroundingSettings, values | {"train": full.train.lasting(steps, seed).model_dump()})
     model = train(pipeline.images, settings, folder, sets=pipeline.recipe.grounding.data)
     if not (folder / FILES[1]).exists():
         write_atomic(folder / FILES[1], json.dumps({"cpu": time.process_time() - start, "steps": steps}))
+    # a core that learned descriptions alone is asked with descriptions
     limits = CALIBRATED.model_copy(update={"descriptions": settings.draw.descriptions == 1})
     grounder = MedGlipGrounder.from_pretrained(model, settings=limits)
     val = list(images_of(split_of(pipeline.images, "val")))

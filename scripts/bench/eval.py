@@ -32,6 +32,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def bench_vqa(count: int, num_clusters: int, resamples: int) -> None:
     """Records on disk -> scores with intervals and strata, in a process of its own, whose memory is printed, too."""
+    # in a process of its own, so that the peak is that of scoring, not of making the records
     with TemporaryDirectory() as folder:
         path = Path(folder) / "vqa.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in vqa_rows(count, num_clusters)))
@@ -150,6 +151,7 @@ def coco_rows(num_images: int, num_boxes: int) -> tuple[dict[str, Any], list[dic
     images = rng.integers(0, num_images, num_boxes)
     corners, sides = rng.uniform(0, 400, (num_boxes, 2)), rng.uniform(8, 110, (num_boxes, 2))
     boxes = np.concatenate([corners, sides], 1)
+    # predictions overlap their truths well enough to be matched at some thresholds of IoU and not at others
     shaken = boxes * rng.uniform(0.85, 1.15, boxes.shape)
     categories = rng.integers(1, 11, num_boxes)
     guesses = np.where(rng.random(num_boxes) < 0.8, categories, rng.integers(1, 11, num_boxes))

@@ -81,6 +81,7 @@ def train_both(
         limits = ZeroShotSettings(max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
         size_px, words = ours.model.image_size, sorted(set(words_of(images)))
         grounder = build_dino(words, DinoSizes(image_size=size_px), seed, limits)
+        # gradients are clipped at 1; its rate is the only thing that is searched
         plan = _steps(ours.train, steps, seed).model_copy(update={"learning_rate": rate, "clip_norm": 1.0})
         settings = FineTuneSettings(train=plan, draw=ours.draw, image_size=size_px, temperature=ours.temperature)
         fine_tune(grounder, images, settings, folder, sets=section.data)
@@ -91,6 +92,7 @@ def train_both(
         figures["runs"].append({"name": name, **_timed(run, minutes * 60, val)})
         _show(figures["runs"][-1])
         write_figures(out, figures)
+    # the first run is ours; of the others only the best counts
     best = max(row["ap50"] for row in figures["runs"][1:])
     figures["ratio"] = figures["runs"][0]["ap50"] / best if best else float("inf")
     _show({"ratio of AP50 to its best": figures["ratio"]})
@@ -192,7 +194,7 @@ def memory(
     context = multiprocessing.get_context("spawn")
     for name in NAMES:
         for mode in ("forward", "train"):
-            with context.Pool(1) as pool:
+            with context.Pool(1) as pool:  # a peak never falls again: each figure needs a process of its own
                 peak = pool.apply(_peak_mib, (name, mode, image_size, batch_size, threads))
             rows.append({"name": name, "mode": mode, "peak_mib": peak})
             _show(rows[-1])

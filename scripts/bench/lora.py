@@ -90,6 +90,7 @@ def against_transformers(
 ) -> dict[str, Any]:
     """Throughput of our step over that of transformers' Trainer, both from the same batch of text evidence."""
     batch = _batch(mllm, data, EvidenceSettings(forms=("text",), max_regions=NUM_REGIONS))
+    # rendered and collated once: only the step itself is compared
     theirs = _trainer_step(mllm, settings, dict(batch["inputs"]), batch["labels"])
     ours = _optimized(mllm, lambda: answer_loss(mllm, batch)["loss"].backward())
     ratio, seconds = _ratio(theirs, ours, steps), median_seconds(steps, ours)
@@ -105,6 +106,7 @@ def gpu_speed(mllm: GroundedMLLM, data: Sequence[Example], seconds: float) -> di
     with FlopCounterMode(display=False) as counter:
         answer_loss(mllm, batch)["loss"].backward()
     a, b = torch.randn(2, 8192, 8192, device="cuda", dtype=torch.bfloat16).unbind()
+    # what this GPU reaches at best: one large product of matrices
     reached = 2 * 8192**3 / median_seconds(5, lambda: (a @ b).sum())
     flops = counter.get_total_flops() / seconds
     return {"teraflops": round(flops / 1e12, 2), "of_bf16_matmul": round(flops / reached, 4)}

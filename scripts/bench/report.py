@@ -76,6 +76,7 @@ class Bench:
         """Write as many tokens with the base alone."""
         batch = self.mllm.collate([self.mllm.render(example, PLAIN) for example in examples])
         inputs = {key: value.to(self.mllm.device) for key, value in batch["inputs"].items()}
+        # the base alone has no autocast of ours around it
         pixels = inputs["pixel_values"].to(self.bare.dtype)
         length = {"min_new_tokens": self.new_tokens, "max_new_tokens": self.new_tokens}
         ids_BT = self.bare.generate(**inputs | {"pixel_values": pixels}, do_sample=False, **length)
@@ -143,6 +144,7 @@ def compare_forms(bench: Bench, reports: Sequence[Report], forms: Sequence[str],
     text, plain = _settings(("text",)), [_example(report, Evidence.none()) for report in reports]
     grounded = [_example(r, e) for r, e in zip(reports, bench.evidence(reports, text), strict=True)]
     in_words = [replace(e, instruction=instruction_text(e, text), evidence=Evidence.none()) for e in grounded]
+    # name -> evidence of our side, prompts of the plain side
     ours = {"token_equal": (text, in_words)} | {
         name: (_settings(row), plain) for name, row in zip(NAMES, ROWS, strict=True) if name in forms
     }

@@ -57,6 +57,7 @@ def main(
         losses().backward()
     gflop = counter.get_total_flops() / 1e9
     seconds = [fastest(times, work) for work in (forward, losses, lambda: losses().backward(), step)]
+    # each work holds the one before it: forward, + loss, + backward, + optimizer; differences are the parts
     parts = np.diff([0.0, *seconds])
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, batch {size},")
     print(f"{side} px, {threads} threads: {seconds[-1]:.3f} s a step, {gflop:.1f} GFLOP")

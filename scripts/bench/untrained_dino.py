@@ -88,6 +88,7 @@ def build_dino(
         "max_text_len": sizes.max_text_len,
         "letterbox_px": sizes.image_size,
     }
+    # weights from the seed alone, and nobody else's draws are touched
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if sizes.kind == "mm-grounding-dino":
@@ -104,6 +105,7 @@ def word_tokenizer(phrases: Iterable[str]) -> PreTrainedTokenizerFast:
     normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
     words = {w for phrase in phrases for w, _ in splitter.pre_tokenize_str(normalizer.normalize_str(phrase))}
     indices = _SPECIAL | {word: _FIRST_WORD + i for i, word in enumerate(sorted(words - set(_SPECIAL)))}
+    # every other index below the first word needs a token as well: {"[PAD]": 0, "[unused1]": 1, ..., "ball": 1100, ...}
     taken = set(indices.values())
     free = {f"[unused{i}]": i for i in range(_FIRST_WORD) if i not in taken}
     tokenizer = Tokenizer(models.WordLevel(indices | free, unk_token="[UNK]"))

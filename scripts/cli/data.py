@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class _ParquetByDefault(TyperGroup):
     """`export RECIPE FOLDER` is `export parquet RECIPE FOLDER`."""
 
+    # typer looks up the first word: one that is no command is the recipe
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         return super().resolve_command(ctx, args if args[0] in self.commands else ["parquet", *args])
 
@@ -41,6 +42,7 @@ RecipeOrFolder = Annotated[Path, typer.Argument(help="A recipe YAML file, or the
 
 def _echo_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Rows of one shape as aligned columns under their names."""
+    # each row's values as text, below a line of names; a column is as wide as its longest text
     lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)] if rows else []
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
@@ -83,14 +85,14 @@ def check(
     for name in ("modality", "level", "box size"):
         typer.echo("")
         _echo_table(tally_rows(counts, name))
-    pictures: list[Picture] = []
+    pictures: list[Picture] = []  # filled by the check, which opens every image once
     faults = check_images(images, pictures)
-    faults.entries += skipped.entries
+    faults.entries += skipped.entries  # what could not even be read is a fault as well
     shared = shared_pictures(pictures)
     for kind in ("equal pixels", "looks like"):
         rows = [row for row in shared if row["is"] == kind]
         typer.echo(f"\n{len(rows)} train images are in another split, too: {kind}")
-        _echo_table(rows[:10])
+        _echo_table(rows[:10])  # enough to see of what kind they are
     for entry in faults.entries:
         typer.echo(f"{entry['item']}: {entry['why']}")
     typer.echo(f"{len(images)} images checked, {len(faults.entries)} faults")
@@ -111,6 +113,7 @@ def _region_sets(place: Path) -> tuple["Dataset", "Skipped"]:
     if place.is_dir():
         return load_images([DataSettings(layout="built", path=str(place.resolve()))], 0)
     skipped = Skipped()
+    # nothing is held out: what a task may not train on is there to be looked at all the same
     return core_images(read_settings(Recipe, place), HeldOut(), skipped), skipped
 
 
@@ -176,8 +179,10 @@ def export_qa(
 
     images, skipped = _region_sets(place)
     names = tuple(name.strip() for name in splits.split(",") if name.strip())
+    # --set wins over the options of the same key
     values = {"seed": seed, "splits": names, "limit": limit} | read_sets(sets, derive=DeriveSettings)["derive"]
     settings = validate(DeriveSettings, values)
+    # a built dataset states the licence in each row, a recipe for each set
     by_set = {} if place.is_dir() else {each.name: each.licence for each in read_settings(Recipe, place).grounding.data}
     items, left_out = derive(images, settings, by_set)
     skipped.entries += left_out.entries

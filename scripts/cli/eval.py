@@ -36,6 +36,7 @@ VqaRules = Annotated[
     what(help="; ".join(f"`{name}`: {row.title}" for name, row in VQA_PROTOCOLS.items()) + ". See docs/evaluation.md"),
 ]
 METRICS = ", ".join(report_names())
+# keys with a second name on every command that draws intervals: `--resamples 20`
 INTERVALS = ("resamples", "confidence", "seed")
 
 
@@ -78,6 +79,7 @@ def report(
 
     Example: medglip eval report records.jsonl --metrics cider,bleu --set eval.uncertain_policy=negative
     """
+    # ["cider,bleu", "rouge_l"] -> ("cider", "bleu", "rouge_l")
     chosen = tuple(name.strip() for part in metrics or () for name in part.split(",") if name.strip())
     settings = _settings(sets, report_protocol=protocol, tokenization=tokenization, metrics=chosen)
     _score("report", records, references, out, settings)
@@ -127,7 +129,8 @@ def compare(
     from ...eval.records import read_records, task_of
     from ...eval.table import comparisons_text
 
-    task = task_of(runs[0])
+    task = task_of(runs[0])  # runs of another task are refused when they are read
+    # one option for two settings: which protocol is meant depends on the task
     rules = {} if protocol is None else {"report_protocol" if task == "report" else "protocol": protocol}
     records = [read_records([run], task) for run in runs]
     comparisons = compare_runs(records, _names(runs), task, _settings(sets, **rules))
@@ -155,6 +158,7 @@ def probes(
     from ...eval.records import read_records, task_of
     from ...eval.table import probes_text
 
+    # a file may hold records of several probes: they are told apart record by record
     by_file = [read_records([path], task_of(path)) for path in records]
     result = probe(by_file, _names(records), _settings(sets, protocol=protocol))
     typer.echo(probes_text(result))
@@ -223,6 +227,7 @@ def _write(rows: Any, out: Path | None) -> None:
 
 
 def _names(paths: list[Path]) -> list[str]:
-    """File names, or whole paths where two files have the same name."""
+    """The names of the table's columns."""
     stems = [path.stem for path in paths]
+    # a/vqa.jsonl and b/vqa.jsonl would both be `vqa`
     return stems if len(set(stems)) == len(stems) else [str(path) for path in paths]

@@ -86,6 +86,7 @@ def fine_tune(
     from ..recipe import Recipe
 
     read = read_settings(Recipe, recipe)
+    # defaults, then the recipe's seed, then what --set gives
     defaults = merge(FineTuneSettings().model_dump(), {"train": {"seed": read.seed}})
     settings = validate(FineTuneSettings, merge(defaults, read_sets(sets, fine_tune=FineTuneSettings)["fine_tune"]))
     fine_tune_recipe(Pipeline(read), checkpoint, out, settings, download=download)
@@ -119,6 +120,7 @@ def evaluate(
     Example: medglip grounding evaluate --references annotations.json --images images --json scores.json --set
     eval.resamples=200
     """
+    # a recipe alone, or a COCO file and its images, both
     if recipe is not None and references is None and images is None:
         _evaluate_recipe(recipe)
     elif recipe is None and references is not None and images is not None:
@@ -130,6 +132,7 @@ def evaluate(
 
         changes = read_sets(sets, eval=EvalSettings)["eval"]  # before the images are read: a wrong key is told at once
         coco = read_coco(references, images, limit, seed)
+        # low scores count in the curves of AP; the threshold that scores are cut at comes later, from the settings
         options: dict[str, Any] = {"min_score": min_score, "batch_size": batch_size, "max_per_phrase": MAX_PER_PHRASE}
         grounder = load_grounder(checkpoint, device=device, allow_download=download, **options)
         settings = validate(EvalSettings, {"score_threshold": grounder.threshold, "seed": seed} | changes)
@@ -185,6 +188,7 @@ def predict(
     from ..inference.finder import Finder
     from ..inference.picture import is_picture
 
+    # --phrase heart --phrases "left lung; right lung" -> three phrases
     wanted = [*(phrase or []), *(part.strip() for part in (phrases or "").split(";") if part.strip())]
     is_file = is_picture(out)  # one drawn image instead of a folder
     if is_file and len(images) != 1:
@@ -194,7 +198,7 @@ def predict(
         try:
             annotated, regions, line = finder.find(image, wanted, modality, min_score, out)
         except BadInput as error:
-            skipped.add(image.name, error)
+            skipped.add(image.name, error)  # the others are still looked at; the exit code tells
             continue
         lines.append(line)
         listed = ", ".join(f"{region.phrase} {region.score:.2f}" for region in regions)

@@ -25,13 +25,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
 )
-app.add_typer(grounding, name="grounding")
-app.add_typer(vqa, name="vqa")
-app.add_typer(report, name="report")
-app.add_typer(evaluation, name="eval")
-app.add_typer(data, name="data")
-app.add_typer(recipes, name="recipe")
-app.add_typer(assets, name="assets")
+# the order of `medglip --help`; commands import what they need when they are called, so that help starts without torch
+groups = {"grounding": grounding, "vqa": vqa, "report": report, "eval": evaluation, "data": data}
+for name, group in (groups | {"recipe": recipes, "assets": assets}).items():
+    app.add_typer(group, name=name)
 
 
 class _Console(logging.Handler):

@@ -18,6 +18,7 @@ from ...grounding.evidence.names import list_titles, usable_sources
 from ...grounding.modalities import MODALITIES
 from ...grounding.settings import Settings, validate
 
+# one function for each panel, in the order in which they stand: `what(help=...)` is an option of the panel What
 PANELS = ("What", "Who answers", "Who finds", "The switch", "Output", "Safety", "Settings")
 what, who_answers, who_finds, the_switch, output, safety, setting = (
     partial(typer.Option, rich_help_panel=panel) for panel in PANELS
@@ -78,6 +79,7 @@ def second_names(section: str, *keys: str, flags: Sequence[str] = ()) -> type[Ty
 
     `flags`: keys whose name takes no value; `--no-KEY` turns them off.
     """
+    # "train.batch_size" of section "fine_tune": {"--batch-size": "fine_tune.train.batch_size"}
     names = {f"--{key.rpartition('.')[2].replace('_', '-')}": f"{section}.{key}" for key in keys}
     for key in flags:
         name = key.replace("_", "-")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from .options import output
+
 recipe = typer.Typer(help="Recipes: their keys, and their spelling.", no_args_is_help=True)
 
 
@@ -31,7 +33,7 @@ def docs() -> None:
 @recipe.command()
 def upgrade(
     file: Annotated[Path, typer.Argument(help="A recipe YAML file of any version")],
-    out: Annotated[Path | None, typer.Option(help="Write it there; left out: print it")] = None,
+    out: Annotated[Path | None, output(help="Write it there; left out: print it")] = None,
 ) -> None:
     """Write a recipe in today's spelling. Comments at its top are kept, the others are not.
 
@@ -46,5 +48,5 @@ def upgrade(
     else:
         write_atomic(out, text)
         typer.echo(f"written: {out}")
-    if lost:
+    if lost:  # on standard error: the text may be going into a file
         typer.echo(f"note: {lost} comments below the top of the file are not in it.", err=True)

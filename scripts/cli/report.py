@@ -88,6 +88,7 @@ def write(
     from ..inference.user_image import ClinicalContext, user_report
     from ..inference.write_report import Outputs, write_grounded
 
+    # None: as in the run's recipe; an unknown name is refused before anything is loaded
     engine = None if negation is None else engine_named(negation)
     # only what is given: the rest is as in the run's recipe, which is read later
     decoding = read_sets(sets, generate=GenerateSettings)["generate"]
@@ -141,6 +142,7 @@ def coco(
 
     skipped = Skipped()
     reports = read_reports(folder, skipped)
+    # with references, image and category ids are those of that file, else they are numbered here
     files = write_coco(reports, out, json.loads(references.read_bytes()) if references else None)
     typer.echo(f"{len(reports)} reports, {skipped.summary()}\nwritten: {', '.join(map(str, files))}")
 

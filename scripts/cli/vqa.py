@@ -77,7 +77,7 @@ def predict(
         from ..pipeline.run import predict_task
 
         predict_task(recipe, "vqa")
-    elif dataset is not None:
+    elif dataset is not None:  # always so here; the check above is not seen by the type checker
         if out is None:
             raise BadInput("no file for the records is given.", fix="--out records.jsonl")
         from ...grounding.settings import validate
@@ -98,6 +98,7 @@ def predict(
             base=base,
             limit=limit,
             seed=seed,
+            # short answers need few tokens, so more prompts fit at a time; --set wins
             generate=validate(GenerateSettings, {"batch_size": 32, "max_new_tokens": 16} | generate),
         )
         for line in summary(request, predict_dataset(request)):
@@ -129,6 +130,7 @@ def ask(
     from ..inference.user_image import user_image
 
     finished, source = run_or_adapter(run, adapter, checkpoint, "small"), source_named(evidence)
+    # all images of one question share the modality that is stated
     annotated_images = [user_image(image, modality) for image in images]
     for line in ask_about(finished, annotated_images, question, source, show):
         typer.echo(line)

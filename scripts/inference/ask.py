@@ -31,7 +31,7 @@ def ask(
         image=first,
         others=tuple(others),
         question=question,
-        answer="",
+        answer="",  # unknown: it is asked
         answer_type="open",
         phrases=query.first.asked,
     )
@@ -43,7 +43,8 @@ def ask(
         GenerateSettings(max_new_tokens=16),
         is_closed=asks_yes_or_no(question),
     )
-    lines = [*_evidence_lines(found.shown, query), *_answer_lines(found, settings), NOTICE]
+    lines = _evidence_lines(found.shown, query) if found.shown.images else []
+    lines += [*_answer_lines(found, settings), NOTICE]
     if show:
         show.mkdir(parents=True, exist_ok=True)
         lines.append(f"picture: {show / draw(first, query.first.phrases, found.shown.first.regions, show)['picture']}")
@@ -51,14 +52,13 @@ def ask(
 
 
 def _evidence_lines(shown: Evidence, query: Query) -> list[str]:
-    if not shown.images:
-        return []
     lines = [
         f"evidence {number}: {region.phrase} {region.score:.2f} at {[round(float(x)) for x in region.box_xyxy_px]}"
         + (f" in image {image}" if len(shown.images) > 1 else "")
         for number, (image, region) in enumerate(shown.numbered, 1)
     ]
     phrases = ", ".join(query.first.phrases) or "nothing: give --modality"
+    # without regions say what was looked for: it may have been nothing
     lines = lines or [f"evidence: no region found, looked for {phrases}"]
     if query.first.asked and not query.first.usual:
         # a modality is not guessed: of an unknown one the core finds brains in chests

@@ -59,6 +59,7 @@ def read_coco(references: Path, images: Path, limit: int | None = None, seed: in
     if limit is not None and limit < len(chosen):
         indices = np.random.default_rng(seed).choice(len(chosen), limit, replace=False)
         chosen = [chosen[index] for index in sorted(indices.tolist())]
+    # `kvasir/annotations.json` is called by its folder, `instances_val.json` by its name
     dataset = references.parent.name if references.stem == "annotations" else references.stem
     annotated_images: list[AnnotatedImage] = []
     unknown: dict[str, None] = {}
@@ -97,6 +98,7 @@ def predict(
     first = next(read_lines(out), None) if out.exists() else None
     if first is not None and (first.get("meta") or {}).get("grounder") != fingerprint:
         raise BadInput("holds records of another grounder or of other settings.", file=out, fix="give another file")
+    # an image is done when every phrase of it has its record; records are appended image by image
     missing = [image for image in images if any(record_id(image, phrase) not in file.done for phrase in image.phrases)]
     bar = tqdm(total=len(images), initial=len(images) - len(missing), desc="grounding", unit="image", disable=None)
     for start in range(0, len(missing), batch_size):
@@ -152,6 +154,7 @@ def evaluate(
     with TemporaryDirectory() as scratch:
         path = records or Path(scratch) / "records.jsonl"
         predict(grounder, coco.images, path, coco.skipped, model=model, batch_size=batch_size)
+        # the file may hold images of an earlier call with a larger limit: they are not scored
         ids = {record_id(image, phrase) for image in coco.images for phrase in image.phrases}
         rows = [row for row in read_records([path], "grounding") if row["id"] in ids]
     scores = score(rows, "grounding", settings)
@@ -163,6 +166,7 @@ def evaluate(
         notes.append("no presence_auroc: every category that is known of an image is on it")
     if settings.strata and "category" not in strata:
         notes.append(f"not scored by category: there are more than {MAX_LABELS}")
+    # what the grounder could not read has been added by now
     notes += [coco.skipped.summary()] if coco.skipped.entries else []
     return replace(scores, strata=strata, notes=notes)
 

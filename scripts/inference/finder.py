@@ -57,6 +57,7 @@ class Finder:
             problem = f"nothing to look for in modality {annotated.modality!r}."
             raise BadInput(problem, file=image, fix="give --phrase or --modality")
         regions = [r for r in self.grounder.ground([annotated], [wanted])[0] if r.score >= min_score]
+        # one file for one image, or a folder for many
         if is_picture(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             draw_on_image(annotated, regions).save(out)

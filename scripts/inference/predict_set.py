@@ -75,7 +75,7 @@ def predict_dataset(request: PredictRequest) -> bool:
     all_questions, skipped = load_questions(
         request.dataset, request.root, request.split, split=request.part, seed=request.seed
     )
-    questions = all_questions[: request.limit]
+    questions = all_questions[: request.limit]  # one more call with a larger limit goes on from here
     shards = Shards.here(request.out)
     ids = [question.question_id for question in questions]
     # No rank writes before all have found their images' regions, so all see the same here and none waits for ever.
@@ -121,6 +121,7 @@ def _jobs(
     evidences = evidence_for(
         request.source, [query_of(question) for question in questions], caches, finished.shown, request.seed
     )
+    # masks are of no use to a prompt, and many of them would not fit in memory
     names = {"model": finished.mllm.base, "adapter": adapter.name if adapter else ""}
     settings = finished.evidence_settings(request.source)
     return [
@@ -141,19 +142,17 @@ def mark_learned(questions: Sequence[Question], adapter: Path | None) -> list[Qu
     A public split may share images between its parts (VQA-RAD's official one does), so that they are scored and told
     apart, not refused. Unchanged, where no adapter answers or it has no list of what it learned from.
     """
-    paths = {image.image_path for question in questions for image in question.images}
     if adapter is None or not (adapter / LEARNED).is_file():
         return list(questions)
-    learned = learned_among(adapter, paths)
-    marked = []
-    for question in questions:
-        kind = "new" if learned.isdisjoint(image.image_path for image in question.images) else "learned"
-        marked.append(replace(question, meta={**question.meta, "picture": kind}))
-    count = sum(question.meta["picture"] == "learned" for question in marked)
-    if count and processes().is_main_process:
+    learned = learned_among(adapter, {image.image_path for question in questions for image in question.images})
+    kinds = [
+        "new" if learned.isdisjoint(image.image_path for image in question.images) else "learned"
+        for question in questions
+    ]
+    if (count := kinds.count("learned")) and processes().is_main_process:
         note = "note: %d of %d questions are on pictures that taught %r (meta.picture)"
         logger.info(note, count, len(questions), adapter.name)
-    return marked
+    return [replace(q, meta={**q.meta, "picture": kind}) for q, kind in zip(questions, kinds, strict=True)]
 
 
 def summary(request: PredictRequest, is_complete: bool) -> list[str]:

@@ -35,7 +35,7 @@ def user_report(images: Sequence[Path], modality: str | None, context: ClinicalC
     Raises `BadInput` as `user_image` does, for two images of one name, whose outputs would be one file, and for a prior
     report that is no text.
     """
-    names = [image.stem for image in images]
+    names = [image.stem for image in images]  # each view's report is a file of its name
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise BadInput(f"two images are called {twice!r}, so are their reports.", fix="rename one of the files")
     first, *others = (user_image(image, modality) for image in images)

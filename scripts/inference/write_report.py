@@ -1,6 +1,6 @@
 """One grounded report, or the description of one region, of one unseen image: sentences with regions, in every form."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -56,6 +56,7 @@ def write_grounded(run: TrainedSystem, asked: Report, source: Source, outputs: O
     example = replace(asked.to_example(evidence), may_cite=settings.cite)
     written = run.write(example, source, _generate_settings(run, outputs))
     lines = [NEVER_LEARNED] if run.has_learned("report") is False else []
+    # one text, grounded once in each image of the study; images of the study before get no report
     for view, image in enumerate(asked.own_images):
         report = grounded_report(run, image, written, evidence, settings, outputs, view)
         others = tuple(other.image_path.stem for other in asked.own_images if other is not image)
@@ -68,12 +69,14 @@ def write_description(run: TrainedSystem, image: AnnotatedImage, box: str, outpu
 
     The region is named by the best phrase that the grounder finds at the same place.
     """
+    # box -> region without a phrase -> named by the grounder -> with the grounder's vector
     marked = describe.parse_box(box, image.size_px)
     marked = describe.name_region(marked, run.regions(image, run.query(image).first.phrases))
     marked = run.grounder.embed([image], [[marked]])[0][0]
     example, settings = describe.to_example(image, marked), describe.show_region(run.shown)
     written = generate(run.model("predicted"), [example], settings, _generate_settings(run, outputs))[0]
     report = grounded_report(run, image, written, example.evidence, settings, outputs)
+    # whatever the text names, each sentence is about the marked region: it stands first
     sentences = tuple(
         replace(sentence, regions=(marked, *(region for region in sentence.regions if region is not marked)))
         for sentence in report.sentences
@@ -99,11 +102,15 @@ def grounded_report(
     """
     tree, negation, adapter = load_labels(), outputs.negation or run.negation, run.adapter(evidence.source)
     text = written.text
+    # `shown`: what the prompt held; `known`: all evidence; `found`: looked for now, for the phrases of the text
     (shown, here), (known, _) = regions_of_view(written.shown, view), regions_of_view(evidence, view)
     found, all_presences = run.finder.ground_with_presence([image], [tree.phrases_in(text)])[0]
     trusted = _phrases_with_presence(run, image)
     presences = {phrase: presence for phrase, presence in all_presences.items() if phrase in trusted}
-    regions = _merge_regions(shown, known, found)
+    # shown regions first, as they are numbered, the rest of the evidence, then regions of further phrases
+    phrases = {region.phrase for region in known}
+    further = [region for region in found if region.phrase not in phrases and region.score >= MIN_SCORE]
+    regions = tuple({id(region): region for region in [*shown, *known, *further]}.values())
     num_shown = len(numbers_shown(written.shown, settings)) if settings.cite else None
     read = attribute(text, regions, tree, image.size_px, num_shown=num_shown, here=here, negation=negation)
     return GroundedReport(
@@ -138,15 +145,6 @@ def write_all(report: GroundedReport, annotated: AnnotatedImage, outputs: Output
     lines = [f"{s.text} " + " ".join(f"[{r.phrase} {r.score:.2f}]" for r in s.regions) for s in report.sentences]
     lines += [f"to check: sentence {found.sentence + 1} {found.words}" for found in report.contradictions]
     return [*lines, NOTICE, f"written: {', '.join(str(path) for path in files)}"]
-
-
-def _merge_regions(
-    shown: Sequence[Region], evidence: Sequence[Region], found: Sequence[Region], min_score: float = MIN_SCORE
-) -> tuple[Region, ...]:
-    """Shown regions first, as they are numbered, the rest of the evidence, then regions of further phrases."""
-    known = {region.phrase for region in evidence}
-    further = [region for region in found if region.phrase not in known and region.score >= min_score]
-    return tuple({id(region): region for region in [*shown, *evidence, *further]}.values())
 
 
 def _phrases_with_presence(run: TrainedSystem, image: AnnotatedImage) -> set[str]:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,12 @@ def write_page(
     recipes = {run: _recipe(run) for run in runs}
     settings = settings or next((recipe.eval for recipe in recipes.values() if recipe), EvalSettings())
     gathered = [_system(path, run, settings, is_named=len(runs) > 1) for run in runs for path in _record_files(run)]
-    systems = _with_own_names(sorted(gathered, key=lambda system: list(TITLES).index(system.task)))
+    seen: Counter[tuple[str, str]] = Counter()
+    systems: list[System] = []
+    for system in sorted(gathered, key=lambda system: list(TITLES).index(system.task)):
+        seen[system.task, system.name] += 1
+        count = seen[system.task, system.name]  # two of one task with the same name: `none`, `none (2)`
+        systems.append(system if count == 1 else replace(system, name=f"{system.name} ({count})"))
     cases = pick_cases(systems, num_cases, settings.seed)
     finder = ImageFinder(recipes, images)
     groups = [[s for s in systems if s.task == task] for task in dict.fromkeys(s.task for s in systems)]
@@ -81,20 +87,20 @@ def _record_files(run: Path) -> list[Path]:
     """The record files of a run by name. Raises `BadInput` if there is none."""
     if not run.is_dir():
         return [run]
-    candidates = sorted((run / "records").glob("*.jsonl")) or sorted(run.glob("*.jsonl"))
-    files = [path for path in candidates if path.stat().st_size and _has_task(path)]
+    files = []
+    for path in sorted((run / "records").glob("*.jsonl")) or sorted(run.glob("*.jsonl")):
+        if not path.stat().st_size:
+            continue
+        try:
+            task_of(path)
+            files.append(path)
+        except BadInput:
+            if path.parent.name == "records":
+                raise
+            # else skipped.jsonl and the like
     if not files:
         raise BadInput("no records.", file=run, fix="give a folder with records/*.jsonl, or a record file")
     return files
-
-
-def _has_task(path: Path) -> bool:
-    try:
-        return bool(task_of(path))
-    except BadInput:
-        if path.parent.name == "records":
-            raise
-        return False  # skipped.jsonl and the like
 
 
 def _system(path: Path, run: Path, settings: EvalSettings, *, is_named: bool) -> System:
@@ -102,11 +108,9 @@ def _system(path: Path, run: Path, settings: EvalSettings, *, is_named: bool) ->
     task = task_of(path)
     records = read_records([path], task)
     short = path.stem.removeprefix(f"{task}-")
-    try:
-        scores_file = run / "scores" / f"{path.stem}.json"
+    scores_file, stored = run / "scores" / f"{path.stem}.json", None
+    with suppress(BadInput):  # scores that cannot be read are made anew
         stored = read_json(scores_file) if scores_file.is_file() else None
-    except BadInput:
-        stored = None
     # scores of other records, or made with other settings, are made anew
     if stored and (stored.data_sha256, stored.settings) != (data_sha256(records), settings.model_dump(mode="json")):
         stored = None
@@ -119,17 +123,6 @@ def _system(path: Path, run: Path, settings: EvalSettings, *, is_named: bool) ->
         file_sha256=file_sha256(path),
         stored=stored,
     )
-
-
-def _with_own_names(systems: Sequence[System]) -> list[System]:
-    """The systems, numbered where two of one task have the same name: `none`, `none (2)`."""
-    seen: Counter[tuple[str, str]] = Counter()
-    named: list[System] = []
-    for system in systems:
-        seen[system.task, system.name] += 1
-        count = seen[system.task, system.name]
-        named.append(system if count == 1 else replace(system, name=f"{system.name} ({count})"))
-    return named
 
 
 def _facts(run: Path, recipe: "Recipe | None") -> RunFacts:

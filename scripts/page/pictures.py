@@ -156,7 +156,10 @@ def _shapes(keys: set[ImageKey], systems: Sequence[System], score_threshold: flo
             if key in keys:
                 is_first = truth_from.setdefault(key, system.name) == system.name
                 truth, phrase = record["answer"] if is_first else (), record["question"]
-                predicted = _predicted(record["prediction"], score_threshold)
+                # the regions from the threshold on, and always the best of each phrase: it is scored for overlap
+                ranked = sorted(record["prediction"], key=lambda row: -float(row["score"]))
+                best = {row.get("phrase"): row for row in reversed(ranked)}
+                predicted = [r for r in ranked if float(r["score"]) >= score_threshold or r is best[r.get("phrase")]]
                 shapes.setdefault(key, []).extend(_to_shapes(truth, "truth", phrase))
                 shapes[key].extend(_to_shapes(predicted, system.name, phrase))
     for record in (record for s in systems if s.task != "grounding" for record in s.records):
@@ -167,13 +170,6 @@ def _shapes(keys: set[ImageKey], systems: Sequence[System], score_threshold: flo
         if all(shape.kind != source.shown_as for shape in shapes.get(key, ())):
             shapes.setdefault(key, []).extend(_to_shapes(regions, source.shown_as, ""))
     return shapes
-
-
-def _predicted(rows: Sequence[Mapping[str, Any]], score_threshold: float) -> list[Mapping[str, Any]]:
-    """The regions from the threshold on, and always the best of each phrase: it is the one scored for overlap."""
-    ranked = sorted(rows, key=lambda row: -float(row["score"]))
-    best = {row.get("phrase"): id(row) for row in reversed(ranked)}
-    return [row for row in ranked if float(row["score"]) >= score_threshold or best[row.get("phrase")] == id(row)]
 
 
 def _to_shapes(rows: Sequence[Mapping[str, Any]], kind: str, phrase: str) -> Iterator[Shape]:

@@ -31,7 +31,7 @@ def learned_from(finished: TrainedSystem, files: Sequence[Path]) -> list[Learned
     Raises `BadInput` where that is not written down, and for a set whose licence is not free.
     """
     own = [facts for file in files for facts in read_facts(file)] if files else of_recipe(finished)
-    start = []
+    start = []  # an aligned start has a list of its own, which comes with its weights
     if finished.mllm.aligned:
         file = shipped_folder("aligned", finished.mllm.aligned) / FACTS
         if not file.is_file() and not files:
@@ -82,10 +82,21 @@ def figures(files: Sequence[Path]) -> str:
 def _figures_of(file: Path) -> str:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        if "paired" in values:
-            tables = _run_tables(values)
-        elif "grid" in values:
-            tables = [_grid_tables(name, part) for name, part in (values.get("sets") or {"": values}).items()]
+        if "paired" in values:  # questions and reports by evidence source, and how much each source differs from none
+            parts = []
+            for task in TASKS:
+                cells = values.get(task, {}).items()
+                parts.append({source: _estimates({k: v for k, v in row.items() if k != "n"}) for source, row in cells})
+                paired = values["paired"].get(task, {}).items()
+                parts.append({f"{source} minus none": _headline(row, task) for source, row in paired})
+            tables = [table(part, "markdown") for part in parts if part]
+        elif "grid" in values:  # every row of the grid, and how much each differs from none; for each set of questions
+            tables = []
+            for name, part in (values.get("sets") or {"": values}).items():
+                rows = {row: _headline(cells) for row, cells in part["scores"].items()}
+                drops = {f"{row} minus none": _headline(cells) for row, cells in part["differences"].items()}
+                tables += [f"Questions: {name}."] if name else []
+                tables += [table(by_metric(p, tested_metrics("vqa")), "markdown", "evidence") for p in (rows, drops)]
         elif "drops" in values:
             drops = {f"original minus {name}": _headline(cells) for name, cells in values["drops"].items()}
             rows = {source: _headline(cells) for source, cells in values["metrics"].items()}
@@ -96,25 +107,6 @@ def _figures_of(file: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError) as error:
         fix = "results.json of a run, ablation.json, probe.json of `medglip vqa align`, or `medglip eval vqa --json`"
         raise BadInput(f"no scores: {error}", file=file, fix=fix) from error
-
-
-def _run_tables(results: Mapping[str, Any]) -> list[str]:
-    """Questions and reports by evidence source, and how much each source differs from none."""
-    parts = []
-    for task in ("vqa", "report"):
-        cells = results.get(task, {}).items()
-        parts.append({source: _estimates({k: v for k, v in row.items() if k != "n"}) for source, row in cells})
-        paired = results["paired"].get(task, {}).items()
-        parts.append({f"{source} minus none": _headline(row, task) for source, row in paired})
-    return [table(part, "markdown") for part in parts if part]
-
-
-def _grid_tables(name: str, values: Mapping[str, Any]) -> str:
-    """One set of questions: every row of the grid, and how much each differs from none."""
-    rows = {row: _headline(cells) for row, cells in values["scores"].items()}
-    differences = {f"{row} minus none": _headline(cells) for row, cells in values["differences"].items()}
-    parts = [table(by_metric(part, tested_metrics("vqa")), "markdown", "evidence") for part in (rows, differences)]
-    return "\n\n".join([f"Questions: {name}.", *parts] if name else parts)
 
 
 def _headline(cells: Mapping[str, Any], task: Task = "vqa") -> dict[str, Estimate | Difference]:

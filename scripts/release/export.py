@@ -33,6 +33,7 @@ def export_adapter(
     does, and for a folder without an adapter.
     """
     finished = load_system(place, checkpoint, base)
+    # weights in four bits cannot be merged or compared: they are loaded whole, while the settings still name four bits
     lora: LoraSettings = finished.mllm.lora.model_copy(update={"four_bit": False})
     mllm = finished.model("predicted", dtype="fp32", lora=lora)
     mllm.settings = mllm.settings.model_copy(update={"lora": finished.mllm.lora})
@@ -47,8 +48,7 @@ def probe_prompts(mllm: GroundedMLLM, image: Path | None, questions: tuple[str, 
     with tempfile.TemporaryDirectory() as folder:
         path = image or Path(folder) / "noise.png"
         if image is None:
-            pixels = np.random.default_rng(0).integers(0, 256, (448, 448, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(path)
+            Image.fromarray(np.random.default_rng(0).integers(0, 256, (448, 448, 3), dtype=np.uint8)).save(path)
         return [
             mllm.render(
                 Example(

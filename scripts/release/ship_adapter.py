@@ -8,6 +8,7 @@ python -m medglip.scripts.release.ship_adapter RUN --licence apache-2.0
 import json
 import tempfile
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,6 @@ from ...grounding.datasets.phantoms import dataset as phantom
 from ...grounding.datasets.schema import images
 from ...grounding.datasets.settings import PhantomSettings
 from ...grounding.files import write_atomic, write_folder
-from ...grounding.types import AnnotatedImage
 from ...vqa.model import shipped
 from ...vqa.model.alignment import FILE as ALIGNED_FILE
 from ...vqa.model.grounded_mllm import OUR_FILE, load
@@ -63,6 +63,7 @@ def main(
     own_results = finished.folder / "results.json"
     tables = figures(results if results is not None else [own_results] if own_results.is_file() else [])
 
+    # whole or not at all: a check that fails leaves the folder as it was
     with write_folder(folder) as partial:
         pack(adapter, partial, finished.core)
         difference = parity(finished, partial)
@@ -70,12 +71,20 @@ def main(
             raise BadInput(f"half precision moves logits by {difference:.3g}.", file=place, fix="--tolerance")
         write_atomic(partial / shipped.FACTS, facts_json(sets))
         identity = json.loads((partial / OUR_FILE).read_text())
+        # the settings for the card, as far as they are known
+        training: dict[str, Any] = {"mllm": identity["settings"]}
+        if kind == "aligned":
+            training["align"] = json.loads((partial / ALIGNED_FILE).read_text())["stages"]
+        else:
+            training["evidence"] = identity.get("evidence")
+            if finished.recipe:
+                training["mllm_train"] = finished.recipe.mllm_train.model_dump(mode="json", exclude_none=True)
         card = adapter_card(
             kind,
             folder.name,
             identity,
             sets,
-            _training(partial, finished, identity),
+            training,
             licence=licence,
             figures=tables,
             difference=difference,
@@ -92,26 +101,26 @@ def parity(finished: TrainedSystem, packed: Path) -> float:
     with tempfile.TemporaryDirectory() as folder:
         phantom.write(Path(folder), PhantomSettings(num_train=1, num_val=0, num_test=3))
         drawn = list(images(phantom.read(Path(folder))))
-        examples = [_example(finished, image, question) for image in drawn for question in QUESTIONS]
+        examples = []
+        for image, question in product(drawn, QUESTIONS):
+            query = finished.query(image, question)
+            item = Question(
+                question_id=f"{image.image_id} {question}",
+                image=image,
+                question=question,
+                answer="yes",
+                answer_type="open",
+                phrases=query.first.asked,
+            )
+            source = "predicted" if finished.shown.forms else "none"
+            examples.append(item.to_example(finished.evidence(query, source)))
         before = _logits(finished, finished.adapter("predicted"), examples)
         after = _logits(finished, packed, examples)
+    # float32[B, K, V] each; the most likely next token is compared as well, which is what a reader would see
     difference = float((before - after).abs().max())
     agree = int((before.argmax(-1) == after.argmax(-1)).all(-1).sum())
     typer.echo(f"largest logit difference: {difference:.3g}; {agree} of {len(examples)} prompts say the same next")
     return difference
-
-
-def _example(finished: TrainedSystem, image: AnnotatedImage, question: str) -> Example:
-    query = finished.query(image, question)
-    item = Question(
-        question_id=f"{image.image_id} {question}",
-        image=image,
-        question=question,
-        answer="yes",
-        answer_type="open",
-        phrases=query.first.asked,
-    )
-    return item.to_example(finished.evidence(query, "predicted" if finished.shown.forms else "none"))
 
 
 @torch.inference_mode()
@@ -120,16 +129,6 @@ def _logits(finished: TrainedSystem, adapter: Path | None, examples: Sequence[Ex
     settings = finished.mllm.model_copy(update={"dtype": "fp32"})
     mllm = load(settings, finished.grounder.embedding_dim, adapter, vision=finished.core)
     return mllm(mllm.collate([mllm.render(example, finished.shown) for example in examples])).cpu()
-
-
-def _training(folder: Path, finished: TrainedSystem, identity: dict[str, Any]) -> dict[str, Any]:
-    """The settings for the card, as far as they are known."""
-    known: dict[str, Any] = {"mllm": identity["settings"], "evidence": identity.get("evidence")}
-    if (folder / ALIGNED_FILE).is_file():
-        return {"mllm": known["mllm"], "align": json.loads((folder / ALIGNED_FILE).read_text())["stages"]}
-    if finished.recipe:
-        known["mllm_train"] = finished.recipe.mllm_train.model_dump(mode="json", exclude_none=True)
-    return known
 
 
 if __name__ == "__main__":

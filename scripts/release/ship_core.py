@@ -6,17 +6,15 @@ MEDGLIP_DATA=... python -m medglip.scripts.release.ship_core recipes/small.yaml 
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import typer
 
 from ...eval.page.curves import reliability_file
-from ...eval.records import Record, read_records
-from ...eval.score import EvalSettings, Scores, score
-from ...eval.statistics.bootstrap import Estimate
+from ...eval.records import read_records
+from ...eval.score import EvalSettings, score
 from ...eval.table import by_metric, table
 from ...eval.tasks.grounding import curves
 from ...grounding.bad_input import BadInput
@@ -36,7 +34,6 @@ from ..recipe import Recipe
 SHOWN = (*METRICS, "ece")
 FIGURES = "figures.json"
 RELIABILITY = "reliability.svg"
-Figures = dict[str, dict[str, Estimate]]
 
 
 def main(
@@ -49,17 +46,28 @@ def main(
 ) -> None:
     """Ship a core if it is better than the one in `out`, by the mean AP50 over its validation sets."""
     pipeline = Pipeline(read_settings(Recipe, recipe))
-    _ = pipeline.grounder
+    _ = pipeline.grounder  # trains it, if the training is not finished
     staged = pipeline.folder.path / "shipped"
-    core = halve(pipeline.grounder_dir, staged)
+    core = MedGlipGrounder.from_pretrained(pipeline.grounder_dir, "cpu")
+    core.model.half().save_pretrained(staged)  # config.json then says float16, which loading would compute in
+    core.processor.save_pretrained(staged)
+    config = json.loads((staged / "config.json").read_text())
+    write_atomic(staged / "config.json", json.dumps(config | {"dtype": "float32"}, indent=2) + "\n")
     write_atomic(staged / "vocabulary.json", json.dumps(pipeline.vocabulary, indent=1))
     shutil.copy(pipeline.grounder_dir / LEARNED, staged)
     settings = EvalSettings(seed=seed, score_threshold=core.threshold)
-    records = validate(pipeline, staged)
+    # what is shipped is scored: the staged files, loaded anew; records of other weights have another name
+    grounder = load_grounder(staged, max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
+    path = pipeline.folder.path / "records" / f"{grounder.fingerprint[:16]}.jsonl"
+    val = split_of(pipeline.images, "val")
+    predict(grounder, list(images_of(val)), path, pipeline.skipped, model=pipeline.recipe.name)
+    records = read_records([path], "grounding")
     scores = score(records, "grounding", settings)
-    figures = by_set(scores)
-    mean, there = macro(figures), out / FIGURES
-    typer.echo(_table(figures, mean))
+    by_set = scores.strata.get("dataset", {})
+    figures = {"all": scores.metrics, **by_set}
+    mean = float(np.mean([row["ap50"].value for row in by_set.values() if "ap50" in row]))
+    there, tail = out / FIGURES, f"\n\nMacro AP50 over sets: {mean:.3f}"
+    typer.echo(table(by_metric(figures, SHOWN), corner="set") + tail)
     if there.exists() and mean <= (before := json.loads(there.read_text())["macro_ap50"]) and not worse:
         raise BadInput(f"macro AP50 {mean:.3f}, the weights there have {before:.3f}.", file=out, fix="keep those")
     plain = {name: {m: row[m].value for m in SHOWN if m in row} for name, row in figures.items()}
@@ -69,7 +77,7 @@ def main(
         "On the validation split, whose images and patients were not trained on but served to calibrate the scores. "
         f"Intervals of 95 % over patients, {scores.counts['records']} pairs of image and phrase. "
         f"`all` is every pair together; Dice counts regions from {scores.settings['score_threshold']:.2f} on.\n\n"
-        f"{_table(figures, mean, 'markdown')}\n\n"
+        f"{table(by_metric(figures, SHOWN), 'markdown', 'set')}{tail}\n\n"
         f"How often a region of a score is right: ![reliability diagram]({RELIABILITY})"
     )
     write_card(
@@ -80,45 +88,12 @@ def main(
         name=pipeline.recipe.name,
         licence=licence,
         figures=text,
-        limits=[*(limit or ()), *limits_of(core, AnnotatedImages(split_of(pipeline.images, "val")))],
+        limits=[*(limit or ()), *limits_of(core, AnnotatedImages(val))],
     )
     out.mkdir(parents=True, exist_ok=True)
     for file in sorted(staged.iterdir(), key=lambda file: file.name == FIGURES):  # the figures last
         (out / file.name).write_bytes(file.read_bytes())
     typer.echo(f"shipped: {out}")
-
-
-def halve(folder: Path, out: Path) -> MedGlipGrounder:
-    """Save the core of a folder in half precision; it is still computed in single precision."""
-    core = MedGlipGrounder.from_pretrained(folder, "cpu")
-    core.model.half().save_pretrained(out)  # config.json then says float16, which loading would compute in
-    core.processor.save_pretrained(out)
-    config = json.loads((out / "config.json").read_text())
-    write_atomic(out / "config.json", json.dumps(config | {"dtype": "float32"}, indent=2) + "\n")
-    return core
-
-
-def validate(pipeline: Pipeline, folder: Path) -> list[Record]:
-    """Records of a checkpoint on the validation split of a recipe."""
-    grounder = load_grounder(folder, max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
-    images = list(images_of(split_of(pipeline.images, "val")))
-    path = folder.parent / "records" / f"{grounder.fingerprint[:16]}.jsonl"
-    predict(grounder, images, path, pipeline.skipped, model=pipeline.recipe.name)
-    return read_records([path], "grounding")
-
-
-def by_set(scores: Scores) -> Figures:
-    """Data set -> metric -> estimate, and `all`: every image together."""
-    return {"all": scores.metrics, **scores.strata.get("dataset", {})}
-
-
-def macro(figures: Mapping[str, Mapping[str, Estimate]]) -> float:
-    """Mean AP50 over the data sets."""
-    return float(np.mean([row["ap50"].value for name, row in figures.items() if name != "all" and "ap50" in row]))
-
-
-def _table(figures: Figures, mean: float, form: Literal["text", "markdown"] = "text") -> str:
-    return f"{table(by_metric(figures, SHOWN), form, 'set')}\n\nMacro AP50 over sets: {mean:.3f}"
 
 
 if __name__ == "__main__":

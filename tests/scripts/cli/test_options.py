@@ -56,6 +56,9 @@ VISIBLE = {
     "data leaks": "--root --seed --json",
     "data export parquet": "",
     "data export qa": "--splits --limit --seed --out --set",
+    "recipe schema": "",
+    "recipe docs": "",
+    "recipe upgrade": "--out",
     "assets list": "",
     "assets fetch": "",
 }

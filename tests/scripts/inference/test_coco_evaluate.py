@@ -278,7 +278,7 @@ def test_mistakes_on_the_command_line_are_bad_input(coco: tuple[Path, Path], tmp
     for words, said in (
         (["evaluate"], "nothing to score"),
         (["evaluate", "--references", str(coco[0])], "nothing to score"),
-        (["predict", picture, picture, "--out", str(tmp_path / "a.png")], "one picture"),
+        (["predict", picture, picture, "--out", str(tmp_path / "a.png")], "one output file"),
         (["predict", picture, "--checkpoint", "x", "--run", "y"], "leave one out"),
         (["predict", picture, "--checkpoint", str(tmp_path / "none")], "no such checkpoint"),
     ):
