@@ -6,7 +6,7 @@ A contradiction is a flag beside the sentence; no text is ever changed.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -123,8 +123,3 @@ def _denial_around(text: str, visible: str, start: int, end: int) -> str:
     left = max((index + 1 for index in affirmed if index < start), default=0)
     right = min((index for index in affirmed if index >= end), default=len(text))
     return f"{text[left:start]} . {text[end:right]}"
-
-
-def contradiction_to_json(flag: Contradiction) -> dict[str, Any]:
-    """The keys beside a sentence in a report's JSON."""
-    return {"phrase": flag.phrase, "said": flag.said, "chance": flag.chance}

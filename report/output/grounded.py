@@ -40,7 +40,7 @@ from ...grounding.vocabulary.attribution import (
     attribution_to_json,
     count_agreement,
 )
-from ...grounding.vocabulary.contradictions import Contradiction, contradiction_to_json
+from ...grounding.vocabulary.contradictions import Contradiction
 from ...grounding.vocabulary.negation import Negation
 from ...grounding.vocabulary.sentences import Sentence
 
@@ -139,7 +139,9 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         if report.attributions:
             row |= attribution_to_json(report.attributions[index])
         if flags := report.flags(index):
-            row["contradictions"] = [contradiction_to_json(flag) for flag in flags]
+            row["contradictions"] = [
+                {key: getattr(flag, key) for key in ("phrase", "said", "chance")} for flag in flags
+            ]
         rows.append(row)
     return {
         "format": FORMAT,

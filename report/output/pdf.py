@@ -33,16 +33,13 @@ def write_pdf(page: Path, pdf: Path, *, timeout_s: float = 120) -> Path:
             command.append("--no-sandbox")  # Chromium refuses root otherwise; the page may load nothing at all
         try:
             done = subprocess.run([*command, page.resolve().as_uri()], capture_output=True, timeout=timeout_s)
+            why = f"exit code {done.returncode}" if done.returncode or not partial.is_file() else ""
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise _failed(page, type(error).__name__) from None
-        if done.returncode or not partial.is_file():
-            raise _failed(page, f"exit code {done.returncode}")
+            why = type(error).__name__
+        if why:
+            raise BadInput(f"the browser printed no PDF ({why}).", file=page, fix="open the page and print it")
         pdf.parent.mkdir(parents=True, exist_ok=True)
         # The temporary folder may be on another disk, where a rename is no longer whole or nothing.
         beside = pdf.with_name(f".{pdf.name}.{os.getpid()}")
         shutil.copyfile(partial, beside)
         return beside.replace(pdf)
-
-
-def _failed(page: Path, why: str) -> BadInput:
-    return BadInput(f"the browser printed no PDF ({why}).", file=page, fix="open the page and print it")

@@ -39,7 +39,9 @@ def questions(image: AnnotatedImage, rng: np.random.Generator) -> list[_Row]:
         rows.append(_row("Which finding is there in the image?", [*present, "none"][0], "finding", labels))
     # Asked for a place: findings, and structures without a fixed one, of which there is exactly one.
     single = [r for r in image.regions if r.phrase in (*labels, *_VARIED) and _number_of(image, r.phrase) == 1]
-    centres = {region.phrase: centre(region, image) for region in single}
+    # Centres of their boxes as parts of the image's width and height.
+    size = np.array(image.size_px, np.float32)
+    centres = {r.phrase: ((r.box_xyxy_px[:2] + r.box_xyxy_px[2:]) / 2 / size).tolist() for r in single}
     lines = (1 / 3, 2 / 3)
     clear = [r for r in single if all(abs(at - line) > _MARGIN for at in centres[r.phrase] for line in lines)]
     if clear:
@@ -88,13 +90,6 @@ def _choose(regions: list[Region], rng: np.random.Generator) -> Region:
     findings = [region for region in regions if LABELS[region.phrase].is_finding]
     pool = findings or regions
     return pool[int(rng.integers(len(pool)))]
-
-
-def centre(region: Region, image: AnnotatedImage) -> tuple[float, float]:
-    """The centre of the box as parts of the image's width and height."""
-    box = region.box_xyxy_px
-    x, y = (box[:2] + box[2:]) / 2 / np.array(image.size_px, np.float32)
-    return float(x), float(y)
 
 
 def report(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
