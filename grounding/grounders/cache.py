@@ -140,7 +140,7 @@ def _ground(
     try:
         return dict(zip(batch, grounder.ground(images, phrases), strict=True))
     except BadInput as error:
-        if len(batch) > 1:
+        if len(batch) > 1:  # which one it is shows only alone
             return {k: r for index in batch for k, r in _ground(grounder, {index: batch[index]}, skipped).items()}
         skipped.add(images[0].image_id, error)
         return {}

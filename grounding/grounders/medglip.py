@@ -190,6 +190,7 @@ class MedGlipGrounder(Grounder):
             phrases = [[with_description(phrase, load_labels()) for phrase in row] for row in phrases]
         inputs = self.processor(pixels, phrases, [image.modality for image in images]).to(self.model.device)
         ids, masks = (inputs.pop(name).split(self.settings.phrases_at_once, 1) for name in _PHRASE_INPUTS)
+        # the images go through again for each further chunk of phrases
         outputs = [self.model(**inputs, input_ids=i, attention_mask=m) for i, m in zip(ids, masks, strict=True)]
         parts = {name: torch.cat([part[name] for part in outputs], -1) for name in ("logits", "presence")}
         return replace(outputs[0], **parts)
