@@ -191,6 +191,8 @@ def _of_two(measure: Callable[[AnnotatedImage, str], float]) -> "Test":
 
 def _is_inside(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     """More than nine tenths of it, or less than one, lie where no way leads to the border around the second."""
+    if not _is_single(image, asks["first"], asks["second"]):
+        return False
     first, wall = _pixels(image, asks["first"]), np.pad(_pixels(image, asks["second"]), 1)
     reached, count = np.zeros_like(wall), 0
     reached[0] = True
@@ -201,8 +203,7 @@ def _is_inside(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
                 for before, here, blocked in zip(ways, ways[1:], blocks[1:], strict=False):
                     here |= before & ~blocked
     share = float((first & ~reached[1:-1, 1:-1]).sum() / first.sum())
-    is_single = _is_single(image, asks["first"], asks["second"])
-    return is_single and not 0.1 <= share <= 0.9 and answer == _yes(share > 0.9)
+    return not 0.1 <= share <= 0.9 and answer == _yes(share > 0.9)
 
 
 def _is_caption(asks: Asks, answer: str, image: AnnotatedImage) -> bool:

@@ -196,6 +196,6 @@ def summary(items: Iterable[Item]) -> list[dict[str, int | str]]:
             columns += ["closed", "yes"] if item["answer"] == "yes" else ["closed"]
         for name in (item["dataset"], "all"):
             tally[name].update(columns)
-    names = [name for name in tally if name != "all"] + ["all"] * ("all" in tally)
+    names = sorted(tally, key="all".__eq__)  # the row of all comes last
     columns = (*KINDS, "items", "closed", "yes")
     return [{"set": name, **{column: tally[name][column] for column in columns}} for name in names]

@@ -13,10 +13,9 @@ from ...grounding.grounders.pretrained import NOTICES, checkpoint_folder, is_shi
 
 def core_of(folder: Path | None) -> dict[str, str]:
     """`sha256` of a core's weights, and its `name` if it comes with the package; nothing where there is no core."""
-    if (digest := core_sha256(folder)) is None:
-        return {}
-    name = shipped_core(digest)
-    return {"sha256": digest} | ({"name": name} if name else {})
+    digest = core_sha256(folder)
+    name = shipped_core(digest) if digest else None
+    return {key: value for key, value in (("sha256", digest), ("name", name)) if value}
 
 
 def shipped_core(digest: str) -> str | None:

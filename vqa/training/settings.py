@@ -15,11 +15,9 @@ class MllmTrainSettings(Settings):
     """Compute activations again in the backward pass: the same gradients with less memory, a third more time."""
 
 
-def _stage(steps: int, learning_rate: float) -> MllmTrainSettings:
-    rates = TrainSettings(
-        steps=steps, batch_size=8, learning_rate=learning_rate, warmup_steps=steps // 20, clip_norm=1.0
-    )
-    return MllmTrainSettings(train=rates, group_by_length=True)
+def _stage(steps: int, rate: float) -> MllmTrainSettings:
+    train = TrainSettings(steps=steps, batch_size=8, learning_rate=rate, warmup_steps=steps // 20, clip_norm=1.0)
+    return MllmTrainSettings(train=train, group_by_length=True)
 
 
 class AlignSettings(Settings):
