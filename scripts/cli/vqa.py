@@ -7,7 +7,6 @@ import typer
 
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import FORMS, SOURCES
-from ...grounding.records import Task
 from ...vqa.datasets.sets import QUESTION_SETS
 from ...vqa.datasets.splits import SplitScheme
 from .options import (
@@ -101,8 +100,7 @@ def predict(
             # short answers need few tokens, so more prompts fit at a time; --set wins
             generate=validate(GenerateSettings, {"batch_size": 32, "max_new_tokens": 16} | generate),
         )
-        for line in summary(request, predict_dataset(request)):
-            typer.echo(line)
+        typer.echo("\n".join(summary(request, predict_dataset(request))))
 
 
 @vqa.command()
@@ -132,8 +130,7 @@ def ask(
     finished, source = run_or_adapter(run, adapter, checkpoint, "small"), source_named(evidence)
     # all images of one question share the modality that is stated
     annotated_images = [user_image(image, modality) for image in images]
-    for line in ask_about(finished, annotated_images, question, source, show):
-        typer.echo(line)
+    typer.echo("\n".join(ask_about(finished, annotated_images, question, source, show)))
 
 
 @vqa.command()
@@ -176,8 +173,7 @@ def ablate(
     from ..experiments.ablate import Grid, run_grid, tasks_named
 
     grid = Grid.parse(sources, forms or ["text+tokens"], seeds)
-    named: Task = tasks_named(task)
-    typer.echo(run_grid(recipe, grid, named, out))
+    typer.echo(run_grid(recipe, grid, tasks_named(task), out))
 
 
 @vqa.command()
