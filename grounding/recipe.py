@@ -23,6 +23,7 @@ class GroundingSection(GroundingSettings):
     @property
     def settings(self) -> GroundingSettings:
         """Model sizes and training, as `training.core.train` takes them."""
+        # the fields of the parent alone: a training does not know `core` and `data`
         return GroundingSettings(**{name: getattr(self, name) for name in GroundingSettings.model_fields})
 
     @model_validator(mode="before")
@@ -34,6 +35,7 @@ class GroundingSection(GroundingSettings):
     def _trained_or_taken(self) -> "GroundingSection":
         if not (self.core or self.data):
             raise ValueError("key 'data': nothing to train a core on; give region sets, or `core: small`")
+        # a core that is taken is never trained, so settings of a training would silently do nothing
         if self.core and self.settings != GroundingSettings():
             raise ValueError(f"key 'core': {self.core!r} is taken as it is; `start_from` goes on from it")
         return self

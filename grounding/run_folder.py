@@ -7,6 +7,16 @@ from .bad_input import BadInput
 from .files import write_atomic
 
 
+class _Part:
+    """One file or folder of a run: `_Part("grounding", "model")` reads as `run.path / "grounding" / "model"`."""
+
+    def __init__(self, *names: str):
+        self.names = names
+
+    def __get__(self, run: "RunFolder", owner: type) -> Path:
+        return run.path.joinpath(*self.names)
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """`out_dir` of a recipe, or a cell of an ablation, which has adapters and records but no core of its own.
@@ -18,70 +28,37 @@ class RunFolder:
 
     path: Path
 
-    @property
-    def recipe_file(self) -> Path:
-        """The recipe that made it, as JSON; a folder without one is no run."""
-        return self.path / "recipe.json"
+    recipe_file = _Part("recipe.json")
+    """The recipe that made it, as JSON; a folder without one is no run."""
+    vocabulary_file = _Part("vocabulary.json")
+    """What is looked for in each modality when nobody asks."""
+    seconds_file = _Part("seconds.json")
+    """Seconds of each stage."""
+    skipped_file = _Part("skipped.jsonl")
+    """What was left out, and why."""
+    results_file = _Part("results.json")
+    """Headline scores of every task and source."""
+    table_file = _Part("table.md")
+    """The same as a table."""
+    page_file = _Part("index.html")
+    """The page of the run."""
+    phantoms_dir = _Part("phantoms")
+    """Drawn phantoms."""
+    regions_dir = _Part("regions")
+    """Cache of regions."""
+    grounding_dir = _Part("grounding")
+    """Training of the core."""
+    core_dir = _Part("grounding", "model")
+    """The trained core."""
+    records_dir = _Part("records")
+    """Record files, one a task and source."""
 
     @property
     def is_run(self) -> bool:
         """Whether a run was started here."""
         return self.recipe_file.is_file()
 
-    @property
-    def vocabulary_file(self) -> Path:
-        """What is looked for in each modality when nobody asks."""
-        return self.path / "vocabulary.json"
-
-    @property
-    def seconds_file(self) -> Path:
-        """Seconds of each stage."""
-        return self.path / "seconds.json"
-
-    @property
-    def skipped_file(self) -> Path:
-        """What was left out, and why."""
-        return self.path / "skipped.jsonl"
-
-    @property
-    def results_file(self) -> Path:
-        """Headline scores of every task and source."""
-        return self.path / "results.json"
-
-    @property
-    def table_file(self) -> Path:
-        """The same as a table."""
-        return self.path / "table.md"
-
-    @property
-    def page_file(self) -> Path:
-        """The page of the run."""
-        return self.path / "index.html"
-
-    @property
-    def phantoms_dir(self) -> Path:
-        """Drawn phantoms."""
-        return self.path / "phantoms"
-
-    @property
-    def regions_dir(self) -> Path:
-        """Cache of regions."""
-        return self.path / "regions"
-
-    @property
-    def grounding_dir(self) -> Path:
-        """Training of the core."""
-        return self.path / "grounding"
-
-    @property
-    def core_dir(self) -> Path:
-        """The trained core."""
-        return self.grounding_dir / "model"
-
-    @property
-    def records_dir(self) -> Path:
-        """Record files, one a task and source."""
-        return self.path / "records"
+    # what there is several of: adapters by kind, warm-ups by seed, records by task and source
 
     def adapter_dir(self, kind: str) -> Path:
         """The adapter `plain` (trained without evidence) or `grounded`."""

@@ -75,7 +75,7 @@ class Report:
     @property
     def images(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the prompt: those of the study, then those of the earlier one."""
-        return self.own_images + self.prior_images
+        return self.own_images + self.prior_images  # `instruction` counts them in this order
 
     def to_example(self, evidence: Evidence) -> Example:
         """The prompt's parts; the whole text is the target."""
@@ -134,6 +134,7 @@ def instruction(report: Report) -> str:
 
     A report of one image with nothing known is asked for by `INSTRUCTION` alone.
     """
+    # bytes of the prompt: adapters have learned these words in this order
     given = {
         "Indication": report.indication,
         "Technique": report.technique,
@@ -143,6 +144,7 @@ def instruction(report: Report) -> str:
     lines = [f"{name}: {text}" for name, text in given.items() if text]
     is_single = len(report.images) == 1
     if not is_single:
+        # as many views as images: a missing one is "", which reads "this study"
         views = [*report.views, *[""] * len(report.own_images)][: len(report.own_images)]
         names = [*(view or "this study" for view in views), *["the prior study"] * len(report.prior_images)]
         lines.append(" ".join(f"Image {number}: {name}." for number, name in enumerate(names, 1)))

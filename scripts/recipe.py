@@ -51,6 +51,7 @@ else:
     def _entries(table: Table) -> Any:
         """Any one of the sets of a table, told by the key `set`."""
         kinds = []
+        # a class a set: its own settings with the key `set`, whose only value is its name; by it pydantic picks one
         for name, entry in table.items():
             kind = entry.settings()
             tag: Any = (Literal[name], Field(description="Name of the set."))
@@ -134,6 +135,7 @@ class AdapterTraining(TrainSettings):
     @property
     def settings(self) -> MllmTrainSettings:
         """As the training takes them."""
+        # the recipe has the rates beside the two switches, the training below `train`
         values = self.model_dump(include={"group_by_length", "gradient_checkpointing"})
         rates = self.model_dump(include=set(TrainSettings.model_fields))
         return MllmTrainSettings.model_validate({"train": rates, **values})
@@ -210,6 +212,7 @@ class Recipe(CoreRecipe):
     @model_validator(mode="before")
     @classmethod
     def _old_spelling(cls, values: Any, info: ValidationInfo) -> Any:
+        # what a run of version 0.1 wrote is always read; what a user writes is read where it does something
         is_run = bool(info.context and info.context.get("is_run"))
         return upgrade_recipe(values, is_run=is_run) if isinstance(values, dict) else values
 
@@ -217,18 +220,17 @@ class Recipe(CoreRecipe):
     def _no_contradictions(self) -> "Recipe":
         if self.mllm_train.validate_every and self.eval_split == "val":
             raise ValueError("key 'mllm_train.validate_every': split val is scored, so it cannot choose weights")
-        sections: list[tuple[str, TaskSection, Table]] = []
         if self.vqa:
-            sections.append(("vqa", self.vqa, QUESTION_SETS))
+            self._check_sets("vqa", self.vqa, QUESTION_SETS)
         if self.report:
-            sections.append(("report", self.report, REPORT_SETS))
-        for name, section, table in sections:
-            self._check_sets(name, section, table)
+            self._check_sets("report", self.report, REPORT_SETS)
         if self.report and (oracle := self._oracle):
+            # a set some of whose images have regions: a key of its own leaves the others out
             entry, own = REPORT_SETS[self.report.sets[0]], self.report.data[0]
             if entry.regions_key and not getattr(own, entry.regions_key):
                 key = f"report.data.{entry.regions_key}"
                 raise ValueError(f"key '{key}': {oracle!r} needs true regions, not every image has them")
+        # one set with regions is enough: the others have no pairs, and say so in the counts
         if self.vqa and "absent" in self.probes and not any(QUESTION_SETS[name].has_regions for name in self.vqa.sets):
             names = ", ".join(self.vqa.sets)
             raise ValueError(f"key 'probes': 'absent' needs images whose labels are known, and {names} has none")

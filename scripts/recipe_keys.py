@@ -35,16 +35,20 @@ def recipe_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[K
     for field, info in model.model_fields.items():
         members = list(_members(info.annotation))
         name = f"{prefix}{field}"
-        yield Key(name, _words(info, members), _default(info, members), " ".join((info.description or "").split()))
+        if members:
+            kind = "list" if get_origin(info.annotation) is tuple else "section"
+        else:
+            kind = _cell(_type_words(TypeAdapter[Any](info.annotation or Any).json_schema()))
+        yield Key(name, kind, _default(info, bool(members)), " ".join((info.description or "").split()))
         for member in members:
-            is_one_of_several = len(members) > 1
-            tag = f"[{get_args(member.model_fields['set'].annotation)[0]}]" if is_one_of_several else ""
+            # of one class: `vqa.generate.`; of a union, each by the name of its set: `vqa.data[vqa_rad].`
+            tag = f"[{get_args(member.model_fields['set'].annotation)[0]}]" if len(members) > 1 else ""
             yield from recipe_keys(member, f"{name}{tag}.")
 
 
 def recipe_page() -> str:
     """The page as Markdown: a table for each section."""
-    sections: dict[str, list[Key]] = {}
+    sections: dict[str, list[Key]] = {}  # "vqa.generate" -> its keys; "" -> those at the top
     for key in recipe_keys():
         sections.setdefault(key.name.rpartition(".")[0], []).append(key)
     parts = [HEADER]
@@ -67,14 +71,9 @@ def _members(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _members(part)
 
 
-def _words(info: FieldInfo, members: list[type[BaseModel]]) -> str:
-    if members:
-        return "list" if get_origin(info.annotation) is tuple else "section"
-    return _cell(_type_words(TypeAdapter[Any](info.annotation or Any).json_schema()))
-
-
 def _type_words(schema: Mapping[str, Any]) -> str:
     """A JSON schema in a few words: `one of a, b`, `list of integer`, `number or null`."""
+    # {"anyOf": [{"type": "integer"}, {"type": "null"}]} -> "integer or null"
     if "anyOf" in schema:
         return " or ".join(_type_words(one) for one in schema["anyOf"])
     if "enum" in schema or "const" in schema:
@@ -84,12 +83,10 @@ def _type_words(schema: Mapping[str, Any]) -> str:
     return str(schema.get("format", schema.get("type", "any")))
 
 
-def _default(info: FieldInfo, members: list[type[BaseModel]]) -> str:
+def _default(info: FieldInfo, is_section: bool) -> str:
     if info.is_required():
         return "required"
     default = info.get_default(call_default_factory=True)
     if default is None or default == () or default == "":
         return "left out"
-    if members:
-        return "as below"
-    return f"`{_cell(default if isinstance(default, str) else str(default))}`"
+    return "as below" if is_section else f"`{_cell(str(default))}`"

@@ -46,6 +46,7 @@ def upgrade_recipe(values: Mapping[str, Any], *, is_run: bool = False) -> dict[s
 def _flatten_training(values: Mapping[str, Any]) -> dict[str, Any]:
     """`train: {steps: 80}` -> `steps: 80`, with the defaults that such a `train` had."""
     new = {key: value for key, value in values.items() if key != "train"}
+    # {train: {steps: 80}} had the defaults of any training for what it left out; no `train` at all has the task's own
     if isinstance(train := values.get("train"), dict):
         defaults = TrainSettings().model_dump(include=set(_RATES))
         return {**defaults, **train, **new}
@@ -82,17 +83,15 @@ def _move_sets(name: str, values: Mapping[str, Any], names: list[str], is_run: b
     if unused and not is_run:
         raise ValueError(f"key '{name}.{unused[0]}': it does nothing, data is {', '.join(names)}; remove it")
     new = {key: value for key, value in values.items() if key not in OLD_SETS}
-    new["data"] = [{"set": one, **_own_keys(name, one, values.get(one) or {}, is_run)} for one in names]
-    return new
-
-
-def _own_keys(name: str, set_name: str, values: Mapping[str, Any], is_run: bool) -> dict[str, Any]:
-    """Of a run only the keys that the set reads: `derived` had those of questions for reports, too."""
     table = QUESTION_SETS if name == "vqa" else REPORT_SETS
-    if not is_run or set_name not in table:
-        return dict(values)
-    fields = {*table[set_name].settings().model_fields, "include_frame"}
-    return {key: value for key, value in values.items() if key in fields}
+    new["data"] = []
+    for one in names:
+        own = values.get(one) or {}
+        if is_run and one in table:  # a run wrote every key; `derived` had those of questions for reports, too
+            fields = {*table[one].settings().model_fields, "include_frame"}
+            own = {key: value for key, value in own.items() if key in fields}
+        new["data"].append({"set": one, **own})
+    return new
 
 
 def upgrade_file(file: Path) -> tuple[str, int]:
@@ -105,6 +104,7 @@ def upgrade_file(file: Path) -> tuple[str, int]:
         new = upgrade_recipe(values)
     except ValueError as error:
         raise BadInput(f"{error}.", file=file, fix="remove the key and call again") from error
+    # YAML is written anew from values, which hold no comments: those above the first key are copied, others counted
     top = list(takewhile(lambda line: not line.strip() or line.startswith("#"), lines))
     lost = sum("#" in line for line in lines[len(top) :])
     body = yaml.safe_dump(new, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)

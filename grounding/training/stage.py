@@ -16,6 +16,7 @@ from ..datasets.schema import tables
 from ..files import write_atomic
 from ..grounders.pretrained import vocabulary_of
 from ..recipe import CoreRecipe
+from ..run_folder import RunFolder
 from ..types import AnnotatedImage
 from .core import train
 from .loop import processes
@@ -34,7 +35,7 @@ class HeldOut:
 
     @classmethod
     def of(cls, annotated_images: Iterable[AnnotatedImage]) -> "HeldOut":
-        """The images of the studies, and their groups."""
+        """The images, and their groups."""
         places = {(image.image_path.resolve(), image.group) for image in annotated_images}
         images = frozenset(str(path) for path, _ in places)
         return cls(images, frozenset(_patient(path, group) for path, group in places))
@@ -43,20 +44,19 @@ class HeldOut:
         """The rows without those of split train whose image or group is held out."""
         if not (self.images and len(data)):
             return data
-        parts: list[list[bool]] = []
+        stays: list[bool] = []
         for columns in _columns(data, "split", "image_path", "group"):
-            stays_here: list[bool] = []
             for split, name, group in zip(*columns, strict=True):
+                # rows of other splits are not trained on; their files are not even looked up
                 path = Path(name).resolve() if split == "train" else None
                 is_held_out = path and (str(path) in self.images or _patient(path, group) in self.groups)
-                stays_here.append(not is_held_out)
-            parts.append(stays_here)
-        stays = np.concatenate([np.array(part, bool) for part in parts])
-        return data if stays.all() else data.select(np.flatnonzero(stays))
+                stays.append(not is_held_out)
+        return data if all(stays) else data.select(np.flatnonzero(stays))
 
 
 def _patient(path: Path, group: str) -> tuple[str, str]:
     """Folder and name of a patient: groups of one name in the folders of two sets are two patients."""
+    # files/p10/p10000032/s50414267/x.dcm of group 10000032 -> files/p10/p10000032
     named = (folder for folder in path.parents if folder.name in (group, f"p{group}"))
     return str(next(named, path.parent)), group
 
@@ -65,13 +65,14 @@ def draw_phantoms(recipe: CoreRecipe) -> Path | None:
     """Folder of the recipe's phantoms, drawn now if they are not there; None if it draws none."""
     if recipe.phantoms is None:
         return None
-    folder = recipe.out_dir / "phantoms"
+    folder = RunFolder(recipe.out_dir).phantoms_dir
     phantom.write(folder, recipe.phantoms)
     return folder
 
 
 def core_images(recipe: CoreRecipe, held_out: HeldOut, skipped: Skipped) -> Dataset:
-    """Region sets of the recipe, phantoms first, without training studies that a task is scored on."""
+    """Region sets of the recipe, phantoms first, without training images that a task is scored on."""
+    # phantoms lie in the run's folder, not below MEDGLIP_DATA, and bring their splits
     sets = [d for d in recipe.grounding.data if d.layout != "phantom"]
     folder = draw_phantoms(recipe) if len(sets) < len(recipe.grounding.data) else None
     data, left_out = load_images(sets, recipe.seed)
@@ -81,27 +82,26 @@ def core_images(recipe: CoreRecipe, held_out: HeldOut, skipped: Skipped) -> Data
 
 def vocabulary(data: Dataset) -> dict[str, tuple[str, ...]]:
     """For each modality the phrases its region sets annotate: what is looked for when nobody asks."""
-    found: dict[str, dict[str, None]] = {}
+    by_modality: dict[str, dict[str, None]] = {}  # the inner one is an ordered set
     for modalities, phrases in _columns(data, "modality", "phrases"):
-        for modality, said in zip(modalities, phrases, strict=True):
-            found.setdefault(modality, {}).update(dict.fromkeys(said))
-    return {modality: tuple(phrases) for modality, phrases in found.items()}
+        for modality, own in zip(modalities, phrases, strict=True):
+            by_modality.setdefault(modality, {}).update(dict.fromkeys(own))
+    return {modality: tuple(phrases) for modality, phrases in by_modality.items()}
 
 
 def train_core(recipe: CoreRecipe, data: Dataset) -> Path:
-    """Train the core on the studies, or go on, or return at once; return its folder, `out_dir / "grounding/model"`.
+    """Train the core on the images, or go on, or return at once; return its folder, `out_dir / "grounding/model"`.
 
     A core that the recipe takes as it is comes there, too.
     """
-    section, out = recipe.grounding, recipe.out_dir / "grounding"
-    folder = out / "model"
+    section, run = recipe.grounding, RunFolder(recipe.out_dir)
     if not section.core:
-        train(data, section.settings, out, sets=section.data)
-    with processes().main_process_first():
+        train(data, section.settings, run.grounding_dir, sets=section.data)
+    with processes().main_process_first():  # each writes the same, and one of them must be first
         if section.core:
-            place(section.core, folder)
-        write_atomic(recipe.out_dir / "vocabulary.json", json.dumps(looked_for(recipe, data), indent=1))
-    return folder
+            place(section.core, run.core_dir)
+        write_atomic(run.vocabulary_file, json.dumps(looked_for(recipe, data), indent=1))
+    return run.core_dir
 
 
 def looked_for(recipe: CoreRecipe, data: Dataset) -> dict[str, tuple[str, ...]]:

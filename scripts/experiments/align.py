@@ -1,6 +1,7 @@
 """`medglip vqa align RECIPE`: derived questions of any region sets, its stages, and a probe of what came of it."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
@@ -43,6 +44,8 @@ from ...vqa.training.align import TOKENS, align_adapter
 from ...vqa.training.settings import AlignSettings
 from ..pipeline.derived_data import derived_file
 
+logger = logging.getLogger("medglip")
+
 
 class AlignRecipe(CoreRecipe):
     """Which base learns to see, from what, and how that is tested."""
@@ -76,9 +79,8 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     with processes().main_process_first():  # it alone draws phantoms, derives and embeds; the others find them
         file = None if recipe.mllm.aligned else derived_file(recipe, recipe.derive, images)
         about = asked_of_regions(recipe, images(), grounder, skipped) if recipe.align.regions else []
-    questions = (
-        derived.read_file(file) if file else []
-    )  # without regions, whose masks would fill the memory for nothing
+    # without regions, whose masks would fill the memory for nothing
+    questions = derived.read_file(file) if file else []
     training = [to_aligned_example(question) for question in questions if question.image.split == "train"]
     shown = [question.to_example(evidence) for question, evidence in about if question.image.split == "train"]
     dim = grounder.embedding_dim
@@ -86,16 +88,22 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     if not processes().is_main_process:
         return folder
     skipped.write(recipe.out_dir / "skipped.jsonl")
+    # the folder holds the weights of every stage, those of the start that `aligned` named among them
     mllm = load(recipe.mllm.model_copy(update={"aligned": ""}), dim, folder, vision=core)
     probe_folder = recipe.out_dir / "probe" / folder.name
     if questions:
-        found = blank_probe(mllm, probed_questions(questions, recipe), recipe, probe_folder)
-        _tell(found, verdict(found), probe_folder / "probe.json")
+        result = blank_probe(mllm, questions, recipe, probe_folder)
+        _report(result, verdict(result), probe_folder / "probe.json")
     if about:
-        found = regions_probe(mllm, probed_regions(about, recipe), recipe, probe_folder)
-        _tell(found, regions_verdict(found), probe_folder / "probe-regions.json")
-    print(f"aligned: {folder}\nin a recipe: mllm: {{ aligned: {folder} }}")
+        result = regions_probe(mllm, about, recipe, probe_folder)
+        _report(result, regions_verdict(result), probe_folder / "probe-regions.json")
+    logger.info("aligned: %s\nin a recipe: mllm: { aligned: %s }", folder, folder)
     return folder
+
+
+def _report(result: ProbeResult, sentence: str, file: Path) -> None:
+    write_atomic(file, json.dumps(asdict(result), indent=1))
+    logger.info("%s\n%s", probes_text(result), sentence)
 
 
 def asked_of_regions(
@@ -103,22 +111,14 @@ def asked_of_regions(
 ) -> list[RegionQuestion]:
     """Questions about the true regions of the splits train and `eval_split`, embedded by the core and kept on disk."""
     chosen = recipe.derive.model_copy(update={"splits": ("train", recipe.eval_split)})
-    images = [_without_masks(image) for image in images_of(data.select(chosen_rows(data, chosen)))]
-    images = [image for image in images if image.regions]
+    images: list[AnnotatedImage] = []
+    for image in images_of(data.select(chosen_rows(data, chosen))):
+        if image.regions:  # boxes are enough: masks of all images would fill the memory
+            images.append(replace(image, regions=tuple(replace(region, mask=None) for region in image.regions)))
     phrases = [tuple(dict.fromkeys(region.phrase for region in image.regions)) for image in images]
     regions, left_out = regions_of(TruthGrounder(grounder), images, phrases, recipe.out_dir / "regions")
     skipped.entries += left_out.entries
     return region_questions(images, regions, recipe.max_region_questions, recipe.seed)
-
-
-def _without_masks(image: AnnotatedImage) -> AnnotatedImage:
-    return replace(image, regions=tuple(replace(region, mask=None) for region in image.regions))
-
-
-def _tell(found: ProbeResult, said: str, file: Path) -> None:
-    write_atomic(file, json.dumps(asdict(found), indent=1))
-    print(probes_text(found))
-    print(said)
 
 
 def to_aligned_example(question: Question) -> Example:
@@ -127,37 +127,34 @@ def to_aligned_example(question: Question) -> Example:
     return replace(example, instruction=question.question) if question.content_type == derived.CAPTION else example
 
 
-def probed_questions(questions: list[Question], recipe: AlignRecipe) -> list[Question]:
-    """Held-out questions with short answers, at most `max_probed`, drawn with the seed."""
-    held_out = [q for q in questions if q.image.split == recipe.eval_split and q.content_type != derived.CAPTION]
-    return [held_out[k] for k in _drawn(len(held_out), recipe)]
-
-
-def probed_regions(asked: list[RegionQuestion], recipe: AlignRecipe) -> list[RegionQuestion]:
-    """Held-out questions about regions, at most `max_probed`, drawn with the seed."""
-    held_out = [one for one in asked if one[0].image.split == recipe.eval_split]
-    return [held_out[k] for k in _drawn(len(held_out), recipe)]
-
-
-def _drawn(number: int, recipe: AlignRecipe) -> list[int]:
-    if not number:
-        raise BadInput(f"no question is of split {recipe.eval_split!r}.", fix="eval_split: val, or test")
-    size = min(recipe.max_probed, number)
-    return sorted(np.random.default_rng(recipe.seed).choice(number, size, replace=False).tolist())
-
-
 def blank_probe(mllm: GroundedMLLM, questions: list[Question], recipe: AlignRecipe, folder: Path) -> ProbeResult:
-    """Answers with the real pictures and with grey ones; drops with their intervals. Continues in `folder`."""
-    asked = {"original": questions, "blank": probe_questions("blank", questions)}
-    runs = {name: [(q, to_aligned_example(q)) for q in part] for name, part in asked.items()}
+    """Answers to held-out short questions with their own images and with grey ones; drops with their intervals."""
+    held_out = [q for q in questions if q.image.split == recipe.eval_split and q.content_type != derived.CAPTION]
+    drawn = [held_out[k] for k in _draw(len(held_out), recipe)]
+    runs = {
+        name: [(question, to_aligned_example(question)) for question in part]
+        for name, part in (("original", drawn), ("blank", probe_questions("blank", drawn)))
+    }
     return _probe(mllm, runs, PLAIN, recipe, folder)
 
 
 def regions_probe(mllm: GroundedMLLM, asked: list[RegionQuestion], recipe: AlignRecipe, folder: Path) -> ProbeResult:
-    """Answers with the regions' own tokens and with those of another picture, drops as of `blank_probe`."""
-    given = {"regions": asked, "regions-shuffled": with_other_regions(asked, recipe.seed)}
-    runs = {name: [(q, q.to_example(evidence)) for q, evidence in part] for name, part in given.items()}
+    """Answers with the regions' own tokens and with those of another image; drops as of `blank_probe`."""
+    held_out = [one for one in asked if one[0].image.split == recipe.eval_split]
+    drawn = [held_out[k] for k in _draw(len(held_out), recipe)]
+    runs = {
+        name: [(question, question.to_example(evidence)) for question, evidence in part]
+        for name, part in (("regions", drawn), ("regions-shuffled", with_other_regions(drawn, recipe.seed)))
+    }
     return _probe(mllm, runs, TOKENS, recipe, folder)
+
+
+def _draw(number: int, recipe: AlignRecipe) -> list[int]:
+    """At most `max_probed` indices of so many held-out questions, drawn with the seed, in order."""
+    if not number:
+        raise BadInput(f"no question is of split {recipe.eval_split!r}.", fix="eval_split: val, or test")
+    size = min(recipe.max_probed, number)  # without replacement: a question is asked once
+    return sorted(np.random.default_rng(recipe.seed).choice(number, size, replace=False).tolist())
 
 
 def _probe(
@@ -167,7 +164,7 @@ def _probe(
     recipe: AlignRecipe,
     folder: Path,
 ) -> ProbeResult:
-    """Records of each run in a file of its name, and their scores."""
+    """Records of each run in a file of its name, and their scores; continues in `folder`."""
     files: list[Path] = []
     names = {"model": recipe.mllm.base, "adapter": "aligned"}
     for name, asked in runs.items():
@@ -177,22 +174,22 @@ def _probe(
     return score_probes([read_records([file], "vqa") for file in files], [file.name for file in files], recipe.eval)
 
 
-def verdict(found: ProbeResult) -> str:
-    """One sentence: does the answer hang on the picture?"""
+def verdict(result: ProbeResult) -> str:
+    """One sentence: does the answer hang on the image?"""
     does, fails = "it looks at the picture", "NOT ALIGNED: it does as well without the picture"
-    return f"blank-image probe: {_drop(found, 'blank', does, fails)}"
+    return f"blank-image probe: {_describe_drop(result, 'blank', does, fails)}"
 
 
-def regions_verdict(found: ProbeResult) -> str:
+def regions_verdict(result: ProbeResult) -> str:
     """One sentence: does the answer hang on the region tokens?"""
-    right, other = (found.metrics[name]["overall_accuracy"].value for name in ("original", "shuffled"))
+    right, other = (result.metrics[name]["overall_accuracy"].value for name in ("original", "shuffled"))
     does, fails = "it reads the region tokens", "NOT READ: it does as well with those of another picture"
-    drop = _drop(found, "shuffled", does, fails)
+    drop = _describe_drop(result, "shuffled", does, fails)
     return f"region tokens: overall accuracy {right:.3f}, of another picture {other:.3f}; {drop}"
 
 
-def _drop(found: ProbeResult, probe: str, does: str, fails: str) -> str:
-    drop = found.drops[probe]["overall_accuracy"].difference
+def _describe_drop(result: ProbeResult, probe: str, does: str, fails: str) -> str:
+    drop = result.drops[probe]["overall_accuracy"].difference
     interval = "no interval" if drop.low is None else f"[{drop.low:+.3f}, {drop.high:+.3f}]"
-    said = does if drop.low is not None and drop.low > 0 else fails
-    return f"overall accuracy drops by {drop.value:+.3f} {interval}, n={drop.n}: {said}"
+    sentence = does if drop.low is not None and drop.low > 0 else fails
+    return f"overall accuracy drops by {drop.value:+.3f} {interval}, n={drop.n}: {sentence}"

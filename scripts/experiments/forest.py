@@ -1,6 +1,6 @@
 """A forest plot as plain SVG: a line an interval, a dot a value, a faint dot a seed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from ...eval.statistics.bootstrap import Estimate
@@ -11,7 +11,7 @@ LEFT, WIDTH, ROW, TOP = 230, 380, 26, 46
 def forest_svg(rows: Mapping[str, Estimate], dots: Mapping[str, Sequence[float]], title: str) -> str:
     """`rows`: name -> difference with its interval; `dots`: name -> values of single seeds."""
     values = [v for e in rows.values() for v in (e.value, e.low, e.high) if v is not None]
-    values += [0.0, *(v for found in dots.values() for v in found)]
+    values += [0.0, *(v for seeds in dots.values() for v in seeds)]
     low, high = min(values), max(values)
     room = 0.08 * (high - low) or 0.05
     low, high = low - room, high + room
@@ -26,20 +26,16 @@ def forest_svg(rows: Mapping[str, Estimate], dots: Mapping[str, Sequence[float]]
         f'<text x="10" y="22" font-weight="bold">{escape(title)}</text>',
         f'<line x1="{x(0)}" x2="{x(0)}" y1="{TOP - 8}" y2="{bottom}" stroke="#999" stroke-dasharray="4 3"/>',
     ]
-    for number, (name, found) in enumerate(rows.items()):
-        parts += _row(name, found, dots.get(name, ()), TOP + ROW * number + ROW / 2, x)
-    parts += [
-        f'<text x="{x(v)}" y="{bottom + 20}" text-anchor="middle">{v:+.2f}</text>'
-        for v in (low + room, 0.0, high - room)
-    ]
+    for number, (name, estimate) in enumerate(rows.items()):
+        y = TOP + ROW * number + ROW / 2
+        parts.append(f'<text x="{LEFT - 10}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
+        if estimate.low is not None and estimate.high is not None:
+            ends = f'x1="{x(estimate.low)}" x2="{x(estimate.high)}" y1="{y}" y2="{y}"'
+            parts.append(f'<line {ends} stroke="#225" stroke-width="2"/>')
+        seeds = dots.get(name, ())  # faint, so that those of one value show as one darker dot
+        parts += [f'<circle cx="{x(value)}" cy="{y}" r="3" fill="#225" opacity="0.3"/>' for value in seeds]
+        parts.append(f'<circle cx="{x(estimate.value)}" cy="{y}" r="5" fill="#225"/>')
+    marks = (low + room, 0.0, high - room)  # the smallest and the largest value, and no difference between them
+    for value in marks:
+        parts.append(f'<text x="{x(value)}" y="{bottom + 20}" text-anchor="middle">{value:+.2f}</text>')
     return "\n".join([*parts, "</svg>\n"])
-
-
-def _row(name: str, found: Estimate, dots: Sequence[float], y: float, x: Callable[[float], float]) -> list[str]:
-    parts = [f'<text x="{LEFT - 10}" y="{y + 4}" text-anchor="end">{escape(name)}</text>']
-    if found.low is not None and found.high is not None:
-        parts.append(
-            f'<line x1="{x(found.low)}" x2="{x(found.high)}" y1="{y}" y2="{y}" stroke="#225" stroke-width="2"/>'
-        )
-    parts += [f'<circle cx="{x(value)}" cy="{y}" r="3" fill="#225" opacity="0.3"/>' for value in dots]
-    return [*parts, f'<circle cx="{x(found.value)}" cy="{y}" r="5" fill="#225"/>']

@@ -49,7 +49,7 @@ def read_part(name: str, roots: Mapping[str, Path], seed: int) -> tuple[list[Que
     `roots`: folder by data set; else that of its name below MEDGLIP_DATA. Raises `BadInput` for another form, and as
     `load_rows` does.
     """
-    words = name.split(":")
+    words = name.split(":")  # the fourth, a language, is SLAKE's alone
     if len(words) not in (3, 4):
         raise BadInput(f"{name!r} names no part.", fix="DATASET:SPLIT:PART, such as vqa_rad:official:train")
     dataset, split_scheme, split = words[:3]
@@ -68,7 +68,10 @@ def find_leaks(train: Sequence[QuestionRow], test: Sequence[QuestionRow]) -> Lea
     """What `test` shares with `train`; every image that is there is opened once."""
     files = image_files([*train, *test])
     equal, alike, num_read = same_pictures(files)
-    caption = _equal_captions(train, test)
+    # an image is known again by the whole of its questions and answers, too
+    known, asked = set(captions(train).values()), captions(test)
+    hits = [name for name, pairs in asked.items() if pairs in known]
+    caption = Leak(len(hits), len({image_names(row)[0] for row in test}), tuple(hits[:20]))
     by_equal, by_looks = (
         leaks(_questions(train, names), _questions(test, names)) | {"equal_caption": caption}
         for names in (equal, alike)
@@ -84,12 +87,6 @@ def _questions(rows: Sequence[QuestionRow], pictures: Mapping[str, str]) -> list
         for row in rows
         for name in image_names(row)
     ]
-
-
-def _equal_captions(train: Sequence[QuestionRow], test: Sequence[QuestionRow]) -> Leak:
-    known, asked = set(captions(train).values()), captions(test)
-    hits = [name for name, pairs in asked.items() if pairs in known]
-    return Leak(len(hits), len({image_names(row)[0] for row in test}), tuple(hits[:20]))
 
 
 def _share(leak: Leak) -> str:

@@ -44,43 +44,28 @@ class TrainedSystem(ABC):
 
     folder: Path
     """Of the run or of the adapter."""
+    recipe: Recipe | None = None
+    """The recipe it was trained by; None where that is not known."""
+    mllm: MllmSettings
+    """The base and its LoRA."""
+    shown: EvidenceSettings
+    """What prompts with evidence show of the regions."""
+    has_known_evidence = True
+    """Whether `shown` was written down where it was trained, not guessed."""
+    core_name: str
+    """What reports call the core."""
     checkpoint: str | None
     """The finder, where it is not the core."""
-
-    @property
-    def recipe(self) -> Recipe | None:
-        """The recipe it was trained by; None where that is not known."""
-        return None
-
-    @property
-    @abstractmethod
-    def mllm(self) -> MllmSettings:
-        """The base and its LoRA."""
-
-    @property
-    @abstractmethod
-    def shown(self) -> EvidenceSettings:
-        """What prompts with evidence show of the regions."""
-
-    @property
-    @abstractmethod
-    def has_known_evidence(self) -> bool:
-        """Whether `shown` was written down where it was trained, not guessed."""
 
     @property
     @abstractmethod
     def core(self) -> Path:
         """Folder of the core whose vectors the adapters know, and whose image tower the small default has."""
 
-    @property
-    @abstractmethod
-    def core_name(self) -> str:
-        """What reports call it."""
-
     @cached_property
-    @abstractmethod
     def grounder(self) -> MedGlipGrounder:
         """The core. Raises `BadInput` for a detector, whose regions have no vectors."""
+        return MedGlipGrounder.from_pretrained(self.core)
 
     @cached_property
     @abstractmethod
@@ -133,6 +118,7 @@ class TrainedSystem(ABC):
         if SOURCES[source].is_control:
             names = " or ".join(usable_sources())
             raise BadInput(f"evidence {source!r} needs a data set.", fix=f"use {names} on your own images")
+        # nobody looks where nothing is shown, which saves the core for `none`
         images = () if source == "none" else query.images
         predicted = {one.image.image_id: self.regions(one.image, one.phrases) for one in images}
         return evidence_for(source, [query], RegionCaches(predicted=predicted, truth={}), self.shown)[0]
@@ -158,32 +144,16 @@ class RunSystem(TrainedSystem):
     that is needed has not finished there.
     """
 
+    recipe: Recipe  # pyright: ignore[reportIncompatibleVariableOverride] - a run has one, and it is not set anew
+
     def __init__(self, folder: Path, checkpoint: str | None = None, adapter: Path | None = None):
         self.run = RunFolder(folder)
         if not self.run.is_run:
             raise BadInput("no run in this folder.", file=folder, fix="`make quickstart` makes runs/quickstart")
         self.folder, self.checkpoint, self.chosen = folder, checkpoint, adapter
-        self._recipe = read_run_recipe(self.run.recipe_file)
-
-    @property
-    def recipe(self) -> Recipe:
-        """The one beside it."""
-        return self._recipe
-
-    @property
-    def mllm(self) -> MllmSettings:
-        """The recipe's."""
-        return self.recipe.mllm
-
-    @property
-    def shown(self) -> EvidenceSettings:
-        """The recipe's."""
-        return self.recipe.evidence
-
-    @property
-    def has_known_evidence(self) -> bool:
-        """Always."""
-        return True
+        self.recipe = read_run_recipe(self.run.recipe_file)
+        self.mllm, self.shown = self.recipe.mllm, self.recipe.evidence
+        self.core_name = f"{folder.name}/grounding"
 
     @property
     def core(self) -> Path:
@@ -193,16 +163,6 @@ class RunSystem(TrainedSystem):
             return checkpoint_folder(taken)
         return self.run.need(self.run.core_dir)
 
-    @property
-    def core_name(self) -> str:
-        """Named after the run."""
-        return f"{self.folder.name}/grounding"
-
-    @cached_property
-    def grounder(self) -> MedGlipGrounder:
-        """The trained core."""
-        return MedGlipGrounder.from_pretrained(self.core)
-
     @cached_property
     def vocabulary(self) -> dict[str, list[str]]:
         """The finder's: the checkpoint's, the run's, or that of the core it took."""
@@ -211,6 +171,7 @@ class RunSystem(TrainedSystem):
 
     def adapter(self, source: Source) -> Path | None:
         """The one that was named, else the one trained for the source."""
+        # oracle, random and shuffled evidence is answered by the adapter that learned with predicted evidence
         return self.chosen or self.run.need(self.run.adapter_dir("plain" if source == "none" else "grounded"))
 
     def has_learned(self, task: Task) -> bool:
@@ -227,24 +188,37 @@ class AdapterSystem(TrainedSystem):
     """
 
     def __init__(self, folder: Path | None, checkpoint: str | None = None, base: str | None = None):
-        self.folder, self.chosen, self.base = folder or Path(base or "base"), folder, base
-        self.own: dict[str, Any] = {}
+        self.folder, self.chosen = folder or Path(base or "base"), folder
+        own: dict[str, Any] = {}
         if folder is not None:
             file = folder / OUR_FILE
             if not file.is_file():
                 raise BadInput("no run and no adapter of ours.", file=folder, fix="a folder that `medglip run` wrote")
-            self.own = json.loads(file.read_text())
-        self.core_checkpoint, self.checkpoint = self._core_and_finder(checkpoint)
+            own = json.loads(file.read_text())
+        saved = MllmSettings.model_validate(own.get("settings", {}))
+        self.mllm = saved.model_copy(update={"base": base} if base else {})
+        self.has_known_evidence = "evidence" in own  # older adapters do not say it
+        if self.has_known_evidence:
+            self.shown = EvidenceSettings.model_validate(own["evidence"])
+        else:  # a base without adapter gets words alone, it knows no region vectors
+            self.shown = EvidenceSettings() if folder else EvidenceSettings(forms=("text",))
+        self.core_name, self.checkpoint = self._core_and_finder(own.get("core", {}).get("sha256"), checkpoint)
 
-    def _core_and_finder(self, checkpoint: str | None) -> tuple[str, str | None]:
-        """The checkpoint of the core, and that of the finder where it is another."""
-        wanted = self.own.get("core", {}).get("sha256")
+    def _core_and_finder(self, wanted: str | None, checkpoint: str | None) -> tuple[str, str | None]:
+        """Of the core with the weights `wanted` and of the finder: name or folder; None: the core finds.
+
+        core of the adapter   checkpoint     -> core             finder
+        says none             or needs none  -> checkpoint       the core
+        the checkpoint        the same       -> checkpoint       the core
+        a shipped one         another        -> the shipped one  checkpoint
+        its run's             another        -> refused
+        """
         needs_core = self.mllm.base == SMALL_BASE or needs_vectors(self.shown.forms)
         # a detector of a hub has no weights of ours, and no region vectors
         given = core_sha256(checkpoint_folder(checkpoint)) if checkpoint and not is_hub_name(checkpoint) else None
         if wanted is None or not needs_core or wanted == given:
             return checkpoint or "small", None
-        if name := shipped_core(str(wanted)):
+        if name := shipped_core(wanted):
             return name, checkpoint
         raise BadInput(
             f"its region vectors come from a core of its own, not from {checkpoint or 'small'!r}.",
@@ -253,46 +227,23 @@ class AdapterSystem(TrainedSystem):
         )
 
     @property
-    def mllm(self) -> MllmSettings:
-        """The adapter's, at another base where one was named."""
-        saved = MllmSettings.model_validate(self.own.get("settings", {}))
-        return saved.model_copy(update={"base": self.base} if self.base else {})
-
-    @property
-    def shown(self) -> EvidenceSettings:
-        """As the adapter was trained; a base without adapter gets words alone, it knows no region vectors."""
-        if self.has_known_evidence:
-            return EvidenceSettings.model_validate(self.own["evidence"])
-        return EvidenceSettings() if self.chosen else EvidenceSettings(forms=("text",))
-
-    @property
-    def has_known_evidence(self) -> bool:
-        """Older adapters do not say it."""
-        return "evidence" in self.own
-
-    @property
     def core(self) -> Path:
         """A shipped core, or the checkpoint."""
-        return checkpoint_folder(self.core_checkpoint)
-
-    @property
-    def core_name(self) -> str:
-        """The checkpoint's name."""
-        return self.core_checkpoint
+        return checkpoint_folder(self.core_name)
 
     @cached_property
     def grounder(self) -> MedGlipGrounder:
         """The core, loaded."""
-        core = load_grounder(self.core_checkpoint)
+        core = load_grounder(self.core_name)
         if not isinstance(core, MedGlipGrounder):
-            problem = f"{self.core_checkpoint} is no core of ours: its regions have no vectors."
+            problem = f"{self.core_name} is no core of ours: its regions have no vectors."
             raise BadInput(problem, fix="--checkpoint small")
         return core
 
     @cached_property
     def vocabulary(self) -> dict[str, list[str]]:
         """The finder's."""
-        return vocabulary_of(self.checkpoint or self.core_checkpoint)
+        return vocabulary_of(self.checkpoint or self.core_name)
 
     def adapter(self, source: Source) -> Path | None:
         """The one there is, for every source."""
@@ -300,6 +251,7 @@ class AdapterSystem(TrainedSystem):
 
     def has_learned(self, task: Task) -> bool | None:
         """By the facts beside the adapter."""
+        # "questions of VQA-RAD", "reports derived from regions"
         file, word = self.folder / FACTS, {"vqa": "question"}.get(task, task)
         return any(word in facts.what for facts in read_facts(file)) if file.is_file() else None
 
@@ -309,6 +261,7 @@ class EmbeddedFinder(Grounder):
 
     def __init__(self, finder: Grounder, core: MedGlipGrounder):
         self.finder, self.core = finder, core
+        # regions depend on the finder, their vectors on the core: a cache of either alone would mix them
         self.fingerprint = sha256(f"{finder.fingerprint} read by {core.fingerprint}")
         self.embedding_dim = core.embedding_dim
 
@@ -325,6 +278,7 @@ def load_system(place: Path | None, checkpoint: str | None = None, base: str | N
     if place is None:
         return AdapterSystem(None, checkpoint, base)
     place = shipped_folder("adapter", place)
+    # runs/x -> run; runs/x/adapter-plain -> that run with this adapter; anywhere else -> an adapter by itself
     run = next((folder for folder in (place, place.parent) if RunFolder(folder).is_run), None)
     if run is None:
         return AdapterSystem(place, checkpoint, base)

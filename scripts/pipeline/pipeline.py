@@ -1,6 +1,7 @@
 """A recipe and what it has on disk: data, core, regions and evidence. Every stage continues from its own output."""
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ from ...vqa.task import Question, TaskItem
 from ..recipe import Recipe, read_run_recipe
 from .tasks import TASKS
 
+logger = logging.getLogger("medglip")
+
 Adapter = Literal["plain", "grounded"]
 ADAPTERS: tuple[Adapter, ...] = ("plain", "grounded")
 """The adapter that is trained without evidence, and the one that is trained with it."""
@@ -52,17 +55,17 @@ class Pipeline:
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
-        """Print which stage runs and add its seconds to those of earlier calls; the first of several processes does."""
-        if not processes().is_main_process:
+        """Log which stage runs and add its seconds to those of earlier calls; the first of several processes does."""
+        if not processes().is_main_process:  # one of them keeps the time, for all wait for each other
             yield
             return
         path, start = self.folder.seconds_file, time.monotonic()
-        print(f"== {stage}", flush=True)
+        logger.info("== %s", stage)
         yield
         seconds = json.loads(path.read_text()) if path.exists() else {}
         seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - start, 1)
         write_atomic(path, json.dumps(seconds, indent=1))
-        print(f"   {stage}: {time.monotonic() - start:.0f} s", flush=True)
+        logger.info("   %s: %.0f s", stage, time.monotonic() - start)
 
     @cached_property
     def phantom_dir(self) -> Path | None:
@@ -72,10 +75,10 @@ class Pipeline:
     @cached_property
     def items(self) -> dict[Task, list[TaskItem]]:
         """Every item of each task of the recipe, all splits; in the order of `TASKS`, which training draws from."""
-        items: dict[Task, list[TaskItem]] = {}
-        for name, row in TASKS.items():
-            items[name] = self._without_learned(row.read(self.recipe, self.phantom_dir, self.skipped))
-        return items
+        return {
+            name: self._without_learned(row.read(self.recipe, self.phantom_dir, self.skipped))
+            for name, row in TASKS.items()
+        }
 
     @property
     def questions(self) -> list[Question]:
@@ -137,7 +140,9 @@ class Pipeline:
         """
         if self.aligned_dir is None:
             return items
-        paths = {i: [m.image_path for m in i.images] for i in items if i.image.split == self.recipe.eval_split}
+        scored = [item for item in items if item.image.split == self.recipe.eval_split]
+        # asked for all items at once: a file that several of them share is hashed once
+        paths = {item: [image.image_path for image in item.images] for item in scored}
         learned = learned_among(self.aligned_dir, (path for own in paths.values() for path in own))
         known = {item for item, own in paths.items() if not learned.isdisjoint(own)}
         why = BadInput(f"its picture taught the aligned start {self.aligned_dir.name!r}.")
@@ -159,20 +164,23 @@ class Pipeline:
 
         `is_mirrored`: found in the flipped images, and placed in the stored ones.
         """
+        # image id -> the image, and every phrase that any item looks for in it, in the order of first use
         images: dict[str, AnnotatedImage] = {}
         phrases: dict[str, dict[str, None]] = {}
         for query in (image for item in items for image in self.query(item).images):
             images[query.image.image_id] = query.image
             phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.phrases))
-        order, asked = list(images.values()), [tuple(phrases[name]) for name in images]
+        order, wanted = list(images.values()), [tuple(phrases[name]) for name in images]
         core = self.grounder.mirror() if is_mirrored else self.grounder
-        finder: Grounder = InMirror(core) if is_mirrored else core
-        predicted, skipped = regions_of(finder, order, asked, self.folder.regions_dir)
-        truth: Mapping[str, list[Region]] = {}
-        if any(SOURCES[source].needs_truth for source in self.recipe.sources):
-            oracle = TruthGrounder(core)
-            truth, _ = regions_of(InMirror(oracle) if is_mirrored else oracle, order, asked, self.folder.regions_dir)
-        self.skipped.entries += skipped.entries
+
+        def find(grounder: Grounder) -> tuple[Mapping[str, list[Region]], Skipped]:
+            finder = InMirror(grounder) if is_mirrored else grounder
+            return regions_of(finder, order, wanted, self.folder.regions_dir)
+
+        predicted, skipped = find(core)
+        needs_truth = any(SOURCES[source].needs_truth for source in self.recipe.sources)
+        truth = find(TruthGrounder(core))[0] if needs_truth else {}
+        self.skipped.entries += skipped.entries  # the same files cannot be read again for the truth
         return RegionCaches(predicted=predicted, truth=truth)
 
     def evidence(self, source: Source, items: Sequence[TaskItem], caches: RegionCaches | None = None) -> list[Evidence]:
@@ -180,9 +188,9 @@ class Pipeline:
 
         `caches`: other regions than those of the recipe.
         """
-        queries = [self.query(item) for item in items]
-        found = evidence_for(source, queries, caches or self.caches, self.recipe.evidence, self.recipe.seed)
-        return [without_masks(evidence) for evidence in found]
+        queries = [self.query(item) for item in items]  # shuffled evidence is another item's of this very list
+        all_evidence = evidence_for(source, queries, caches or self.caches, self.recipe.evidence, self.recipe.seed)
+        return [without_masks(evidence) for evidence in all_evidence]
 
     def shown_to(self, kind: Adapter) -> EvidenceSettings:
         """What the prompts of an adapter show of the evidence; those of the plain one show none."""
@@ -216,6 +224,7 @@ def claim(recipe: Recipe) -> None:
     """
     folder = RunFolder(recipe.out_dir)
     if folder.is_run:
+        # what may differ is taken out of both, or made equal; what is left must be equal key by key
         theirs, ours = (one.model_dump(mode="json") for one in (read_run_recipe(folder.recipe_file), recipe))
         for values in (theirs, ours):
             for key in FREE:

@@ -35,14 +35,16 @@ def write_grounding_records(pipeline: Pipeline) -> Path:
     path = pipeline.folder.record_file("grounding")
     file = RecordFile(path)
     scored = list(images_of(split_of(pipeline.images, pipeline.recipe.eval_split)))
-    found, skipped = regions_of(pipeline.grounder, scored, [s.phrases for s in scored], pipeline.folder.regions_dir)
+    phrases = [image.phrases for image in scored]
+    regions, skipped = regions_of(pipeline.grounder, scored, phrases, pipeline.folder.regions_dir)
     pipeline.skipped.entries += skipped.entries
-    readable = [image for image in scored if image.image_id in found]
+    # an image whose records are all there is done; of one that was cut short `append` adds only what is missing
+    readable = [image for image in scored if image.image_id in regions]
     new = [image for image in readable if not file.done.issuperset(record_id(image, p) for p in image.phrases)]
     for image in tqdm(new, desc="presence", unit="image", disable=None):
         chances = pipeline.grounder.presence([image], [image.phrases])[0]
-        by_phrase = [(phrase, [r for r in found[image.image_id] if r.phrase == phrase]) for phrase in image.phrases]
-        file.append([grounding_record(image, phrase, regions, chances[phrase]) for phrase, regions in by_phrase])
+        by_phrase = [(phrase, [r for r in regions[image.image_id] if r.phrase == phrase]) for phrase in image.phrases]
+        file.append([grounding_record(image, phrase, own, chances[phrase]) for phrase, own in by_phrase])
     return path
 
 
@@ -52,11 +54,16 @@ def score(pipeline: Pipeline) -> dict[str, Any]:
     regions = folder.record_file("grounding")
     grounding = _score_file(pipeline, "grounding", regions) if regions.exists() else {}
     results: dict[str, Any] = {"grounding": grounding, **{task: {} for task in TASKS}}
+    results["paired"] = {task: {} for task in TASKS}
     for source in recipe.sources:
         for task in TASKS:
-            if (path := folder.record_file(task, source)).exists():
+            path, base = folder.record_file(task, source), folder.record_file(task, "none")
+            if path.exists():
                 results[task][source] = _score_file(pipeline, task, path)
-    results["paired"] = {task: _compare_with_none(pipeline, task) for task in TASKS}
+            # the same samples with and without evidence: their difference is what evidence is worth
+            if source != "none" and path.exists() and base.exists():
+                metrics = compare([path], [base], task, recipe.eval).metrics
+                results["paired"][task][source] = {name: asdict(difference) for name, difference in metrics.items()}
     seconds = json.loads(folder.seconds_file.read_text())
     results |= {"seconds": round(sum(seconds.values()), 1), "stages": seconds}
     results |= {"recipe": recipe.name, "seed": recipe.seed, "notice": NOTICE}
@@ -69,35 +76,20 @@ def _score_file(pipeline: Pipeline, task: Task, records: Path) -> dict[str, Any]
     """The headline metrics of one record file; the full score file goes to `scores/`."""
     scores = score_records(read_records([records], task), task, pipeline.recipe.eval)
     write_json(scores, pipeline.folder.score_file(records.stem))
+    # a metric that the records do not allow (no findings annotated) is left out, not written as 0
     metrics = {short: asdict(scores.metrics[full]) for short, full in HEADLINE[task].items() if full in scores.metrics}
     return metrics | {"n": scores.counts["records"]}
 
 
-def _compare_with_none(pipeline: Pipeline, task: Task) -> dict[str, Any]:
-    """Difference of every source against `none` over the same samples."""
-    base = pipeline.folder.record_file(task, "none")
-    differences: dict[str, Any] = {}
-    for source in pipeline.recipe.sources:
-        path = pipeline.folder.record_file(task, source)
-        if source != "none" and base.exists() and path.exists():
-            metrics = compare([path], [base], task, pipeline.recipe.eval).metrics
-            differences[source] = {name: asdict(difference) for name, difference in metrics.items()}
-    return differences
-
-
 def results_table(results: Mapping[str, Any], form: Literal["text", "markdown"] = "text") -> str:
     """The two tables of a run: the core, and the tasks with a row a metric and a column an evidence source."""
-    core = {f"grounding {name}": found for name, found in _cells(results["grounding"], "grounding").items()}
-    by_source = {
-        source: {
-            f"{task} {name}": found
-            for task in TASKS
-            for name, found in _cells(results[task].get(source, {}), task).items()
-        }
-        for source in dict.fromkeys(source for task in TASKS for source in results[task])
-    }
-    return table({"grounding core": core}, form) + "\n\n" + table(by_source, form)
 
+    def estimates(scores: Mapping[str, Any], task: Task) -> dict[str, Estimate]:
+        return {f"{task} {name}": Estimate(**scores[name]) for name in HEADLINE[task] if name in scores}
 
-def _cells(found: Mapping[str, Any], task: Task) -> dict[str, Estimate]:
-    return {name: Estimate(**found[name]) for name in HEADLINE[task] if name in found}
+    by_source: dict[str, dict[str, Estimate]] = {}
+    for task in TASKS:
+        for source in results[task]:
+            by_source.setdefault(source, {}).update(estimates(results[task][source], task))
+    core = {"grounding core": estimates(results["grounding"], "grounding")}
+    return table(core, form) + "\n\n" + table(by_source, form)

@@ -3,9 +3,10 @@
 Every command that trains or predicts by a recipe is a function here: `run`, `train_adapters`, `predict_task`.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import SOURCES, Source, usable_sources
@@ -19,7 +20,7 @@ from ...vqa.inference.shards import write_shared
 from ...vqa.model.grounded_mllm import GroundedMLLM, load
 from ...vqa.probes import Probe, probe_questions
 from ...vqa.prompt.prompt import Example
-from ...vqa.task import Job
+from ...vqa.task import Question
 from ...vqa.training.train import train
 from ..page.gather import write_page
 from ..recipe import Mix, Recipe
@@ -27,6 +28,8 @@ from .pipeline import ADAPTERS, Adapter, Pipeline
 from .results import results_table, score, write_grounding_records
 from .tasks import TASKS
 from .warm_up import warm_up_language
+
+logger = logging.getLogger("medglip")
 
 PROBED: tuple[Source, ...] = tuple(usable_sources())
 """Controls of the evidence are not probed: they are no system that anybody would use."""
@@ -41,9 +44,9 @@ def run(recipe_path: Path) -> dict[str, Any]:
     pipeline, ranks = Pipeline(read_settings(Recipe, recipe_path)), processes()
     with pipeline.timed("data"), ranks.main_process_first():
         counts = [f"{len(pipeline.items[name])} {row.plural}" for name, row in TASKS.items()]
-        print(f"   {', '.join(counts)}, {len(pipeline.images)} images with regions")
+        logger.info("   %s, %d images with regions", ", ".join(counts), len(pipeline.images))
         if pipeline.phantom_dir:
-            print(f"   first picture: {pipeline.phantom_dir / 'phantoms.png'}")
+            logger.info("   first picture: %s", pipeline.phantom_dir / "phantoms.png")
     with pipeline.timed("grounding core"):
         _ = pipeline.grounder
     with pipeline.timed("regions"), ranks.main_process_first():
@@ -57,9 +60,8 @@ def run(recipe_path: Path) -> dict[str, Any]:
         results = score(pipeline)
         pipeline.skipped.write(pipeline.folder.skipped_file)
         page = write_page([pipeline.folder.path], pipeline.folder.page_file, settings=pipeline.recipe.eval)
-    print(results_table(results))
-    print(pipeline.skipped.summary())
-    print(f"page: {page}\nresults: {pipeline.folder.results_file}")
+    logger.info("%s\n%s", results_table(results), pipeline.skipped.summary())
+    logger.info("page: %s\nresults: %s", page, pipeline.folder.results_file)
     return results
 
 
@@ -87,7 +89,7 @@ def _prepare(recipe: Path) -> Pipeline:
     pipeline, ranks = Pipeline(read_settings(Recipe, recipe)), processes()
     with ranks.main_process_first():
         _ = pipeline.phantom_dir, pipeline.images
-    _ = pipeline.grounder
+    _ = pipeline.grounder  # trained by all of them together, so outside
     with ranks.main_process_first():
         _ = pipeline.caches
     return pipeline
@@ -101,25 +103,26 @@ def sources_of(pipeline: Pipeline, kind: Adapter) -> list[Source]:
 def tune_and_predict(pipeline: Pipeline, kind: Adapter, only: tuple[Task, ...] = tuple(TASKS)) -> None:
     """One adapter, loaded once, and the predictions of its evidence sources."""
     sources = sources_of(pipeline, kind)
-    model = tune(pipeline, kind) if sources else None
-    if model is None:
+    if not sources:  # an adapter that nobody asks is not trained
         return
+    model = tune(pipeline, kind)
     for source in sources:
         with pipeline.timed(f"predict {source}"):
             for task in only:
                 predict_source(pipeline, model, kind, source, task)
-        probed_tasks: list[Task] = [task for task in only if TASKS[task].has_probes and source in PROBED]
-        for task in probed_tasks:
+        for task in only:
+            if not (TASKS[task].has_probes and source in PROBED):
+                continue
             for probe in pipeline.recipe.probes:
                 with pipeline.timed(f"probe {source} {probe}"):
-                    predict_probe(pipeline, model, kind, source, task, probe)
+                    predict_source(pipeline, model, kind, source, task, probe)
 
 
 def tune(pipeline: Pipeline, kind: Adapter) -> GroundedMLLM:
     """The base with one adapter, trained now, or further, if it is not finished."""
     recipe, shown, folder = pipeline.recipe, pipeline.shown_to(kind), pipeline.folder.adapter_dir(kind)
     dim, core = pipeline.grounder.embedding_dim, pipeline.grounder_dir
-    if is_complete(folder):
+    if is_complete(folder):  # the marker is written last, so the whole adapter is there
         return load(recipe.mllm, dim, folder, vision=core)
     start = warm_up_language(pipeline)
     with pipeline.timed(f"adapter {kind}"):
@@ -130,14 +133,14 @@ def tune(pipeline: Pipeline, kind: Adapter) -> GroundedMLLM:
         train(
             model,
             examples,
-            shown,
-            recipe.mllm_train.settings,
-            pipeline.folder.training_dir(kind),
+            evidence=shown,
+            settings=recipe.mllm_train.settings,
+            out_dir=pipeline.folder.training_dir(kind),
             name=f"adapter {kind}",
             held_out=[example for own in validation.values() for example in own],
             weights=weights,
         )
-        if processes().is_main_process:
+        if processes().is_main_process:  # all of them hold the same weights
             model.save(folder, shown)
             learned = {path for example in examples for path in example.image_paths}
             write_learned(folder, learned, start or pipeline.aligned_dir)
@@ -162,57 +165,41 @@ def weigh_examples(
     """What an adapter learns from, and how often each is drawn, by the recipe's `mix`; None: once an epoch."""
     if mix is None:
         return [example for own in examples.values() for example in own], None
-    kinds = [draw for name, own in examples.items() for draw in TASKS[name].draws(own, mix, cites)]
-    drawn = [(own, share) for own, share in kinds if own and share]
-    if not drawn:
+    every_kind = [draw for name, own in examples.items() for draw in TASKS[name].draws(own, mix, cites)]
+    kinds = [(own, share) for own, share in every_kind if own and share]
+    if not kinds:
         raise BadInput("nothing to draw: every kind of example that is there has share 0.", fix="key 'mllm_train.mix'")
-    weights = [share / len(own) for own, share in drawn for _ in own]
-    return [example for own, _ in drawn for example in own], weights
+    # 900 questions and 100 reports of one share each: 1/900 a question, 1/100 a report
+    weights = [share / len(own) for own, share in kinds for _ in own]
+    return [example for own, _ in kinds for example in own], weights
 
 
-def predict_source(pipeline: Pipeline, model: GroundedMLLM, kind: Adapter, source: Source, task: Task) -> None:
-    """Records of every scored item of a task with one evidence source; continues after the last complete line."""
-    row, recipe = TASKS[task], pipeline.recipe
-    if row.section(recipe) is None:
-        return
-    scored = [item for item in pipeline.items[task] if item.image.split == recipe.eval_split]
-    if SOURCES[source].needs_truth:  # of a mix, the sets that know their true regions
-        scored = [item for item in scored if item.image.phrases]
-    examples = pipeline.examples(task, kind, source, scored)
-    jobs = row.jobs(pipeline, source, scored, examples, pipeline.shown_to(kind), _names(pipeline, kind))
-    _answer(pipeline, model, kind, task, jobs, pipeline.folder.record_file(task, source))
-
-
-def predict_probe(
-    pipeline: Pipeline, model: GroundedMLLM, kind: Adapter, source: Source, task: Task, probe: Probe
+def predict_source(
+    pipeline: Pipeline, model: GroundedMLLM, kind: Adapter, source: Source, task: Task, probe: Probe | None = None
 ) -> None:
-    """Records of the scored questions under one probe, `probes/vqa-SOURCE.PROBE.jsonl`, for `medglip eval probes`.
+    """Records of every scored item of a task with one evidence source; continues after the last complete line.
 
-    The record of a changed image has the id, image and cluster of its original, so that the two pair.
+    `probe`: of the scored questions under it, `probes/vqa-SOURCE.PROBE.jsonl`, for `medglip eval probes`. The record of
+    a changed image has the id, image and cluster of its original, so that the two pair.
     """
-    if TASKS[task].section(pipeline.recipe) is None:
+    row, recipe, shown = TASKS[task], pipeline.recipe, pipeline.shown_to(kind)
+    if (section := row.section(recipe)) is None:
         return
-    scored = [question for question in pipeline.questions if question.image.split == pipeline.recipe.eval_split]
-    asked = probe_questions(probe, scored, pipeline.recipe.seed)
-    caches = None if source == "none" else pipeline.caches_of(asked, probe == "flipped")
-    examples = pipeline.examples(task, kind, source, asked, caches)
-    shown, names = pipeline.shown_to(kind), _names(pipeline, kind)
-    jobs = TASKS[task].jobs(pipeline, source, asked, examples, shown, names)
-    originals = {question.item_id: question.image for question in scored}
+    items = [item for item in pipeline.items[task] if item.image.split == recipe.eval_split]
+    path, caches, originals = pipeline.folder.record_file(task, source), None, {}
+    if probe:
+        originals = {item.item_id: item.image for item in items}
+        items = probe_questions(probe, cast(list[Question], items), recipe.seed)
+        path = pipeline.folder.probe_file(task, source, probe)
+        # changed images have regions of their own, and `absent` looks for phrases that nobody asked for yet
+        caches = None if source == "none" else pipeline.caches_of(items, probe == "flipped")
+    elif SOURCES[source].needs_truth:  # of a mix, the sets that know their true regions
+        items = [item for item in items if item.image.phrases]
+    examples = pipeline.examples(task, kind, source, items, caches)
+    names = {"model": recipe.mllm.base, "adapter": pipeline.folder.adapter_dir(kind).name}
+    jobs = row.jobs(pipeline, source, items, examples, shown, names)
     for job in jobs:
         if original := originals.get(job.id):
             job.fields.update(record_identity(original))
-    _answer(pipeline, model, kind, task, jobs, pipeline.folder.probe_file(task, source, probe))
-
-
-def _names(pipeline: Pipeline, kind: Adapter) -> dict[str, str]:
-    return {"model": pipeline.recipe.mllm.base, "adapter": pipeline.folder.adapter_dir(kind).name}
-
-
-def _answer(
-    pipeline: Pipeline, model: GroundedMLLM, kind: Adapter, task: Task, jobs: Sequence[Job], path: Path
-) -> None:
-    section, shown = TASKS[task].section(pipeline.recipe), pipeline.shown_to(kind)
-    assert section is not None
     skipped = write_shared(jobs, path, lambda mine, own: predict(model, mine, shown, section.generate, own))
     pipeline.skipped.entries += skipped.entries

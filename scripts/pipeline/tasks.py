@@ -6,11 +6,13 @@ recipe; the pipeline knows no task by name.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
+from datasets import Dataset
 
 from ...grounding.bad_input import Skipped
 from ...grounding.evidence.evidence import EvidenceSettings
@@ -26,10 +28,11 @@ from ...report.text.citation_targets import to_cited
 from ...report.text.judge import finding_labels
 from ...vqa.datasets.sets import QUESTION_SETS, ReadContext
 from ...vqa.datasets.sets import read_set as read_questions
+from ...vqa.derived.settings import DeriveSettings
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Job, Question, TaskItem
 from ..recipe import Mix, Recipe, TaskSection
-from .derived_data import derived_items, without_phantoms
+from .derived_data import derived_file
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
@@ -93,19 +96,24 @@ class Questions(TaskRow[Question]):
         """Of several sets `meta.set` names that of a question."""
         if (task := recipe.vqa) is None:
             return []
-        source = without_phantoms(recipe) if "phantom" in task.sets else recipe
-        context = ReadContext(
-            seed=recipe.seed,
-            phantom_dir=phantom_dir,
-            derive=lambda settings: derived_items(source, settings, skipped),
-        )
+        source: Recipe = recipe
+        if "phantom" in task.sets:  # they bring questions of their own, so that only real sets are derived from
+            real = tuple(entry for entry in recipe.grounding.data if entry.layout != "phantom")
+            grounding = recipe.grounding.model_copy(update={"data": real})
+            source = recipe.model_copy(update={"grounding": grounding})
+
+        def derive(settings: DeriveSettings) -> tuple[Path, Dataset]:
+            images = core_images(source, HeldOut(), skipped)
+            return derived_file(source, settings, lambda: images), images
+
+        context = ReadContext(seed=recipe.seed, phantom_dir=phantom_dir, derive=derive)
         questions: list[Question] = []
         for entry in task.data:
             items = read_questions(entry.set, entry.settings(QUESTION_SETS), context, skipped)
             items = cut_to_max(items, recipe, task.max_test)
-            questions += (
-                items if len(task.data) == 1 else [replace(q, meta={**q.meta, "set": entry.set}) for q in items]
-            )
+            if len(task.data) > 1:
+                items = [replace(question, meta={**question.meta, "set": entry.set}) for question in items]
+            questions += items
         return questions
 
     def draws(self, examples: list[Example], mix: Mix, cites: bool) -> list[tuple[list[Example], float]]:
@@ -120,8 +128,12 @@ class Reports(TaskRow[Report]):
     plural = "reports"
     headline = MappingProxyType(
         {
-            **{"bleu_4": "bleu_4", "rouge_l": "rouge_l", "cider": "cider", "label_f1": "label_micro_f1"},
-            **{"spatial_precision": "radfact_spatial_precision", "spatial_recall": "radfact_spatial_recall"},
+            "bleu_4": "bleu_4",
+            "rouge_l": "rouge_l",
+            "cider": "cider",
+            "label_f1": "label_micro_f1",
+            "spatial_precision": "radfact_spatial_precision",
+            "spatial_recall": "radfact_spatial_recall",
         }
     )
 
@@ -134,11 +146,8 @@ class Reports(TaskRow[Report]):
         """One set."""
         if (task := recipe.report) is None:
             return []
-        context = ReportContext(
-            seed=recipe.seed,
-            phantom_dir=phantom_dir,
-            region_images=lambda: core_images(recipe, HeldOut(), skipped),
-        )
+        region_images = partial(core_images, recipe, HeldOut(), skipped)
+        context = ReportContext(seed=recipe.seed, phantom_dir=phantom_dir, region_images=region_images)
         (entry,) = task.data
         return cut_to_max(read_reports(entry.set, entry.settings(REPORT_SETS), context, skipped), recipe, task.max_test)
 
@@ -151,6 +160,7 @@ class Reports(TaskRow[Report]):
 
     def draws(self, examples: list[Example], mix: Mix, cites: bool) -> list[tuple[list[Example], float]]:
         """As they are, and with citations."""
+        # without citations a report counts once, with the share of both kinds
         plain = [replace(example, may_cite=False) for example in examples]
         return [(plain, mix.report), (examples, mix.cited)] if cites else [(plain, mix.report + mix.cited)]
 
@@ -168,6 +178,7 @@ class Reports(TaskRow[Report]):
         Sentences of the adapter without evidence are grounded in what the core finds: writing first, grounding after.
         """
         truth, section = None, pipeline.recipe.report
+        # labels of all reports, not of `items` alone: a probe or one source must be judged as the rest are
         if items and (labels := finding_labels(pipeline.reports)):
             evidence = pipeline.evidence("predicted", items) if source == "none" else []
             truth = ReportTruth(labels=labels, evidence=dict(zip((r.report_id for r in items), evidence, strict=False)))
@@ -181,6 +192,7 @@ TASKS: dict[Task, TaskRow] = {row.name: row for row in (Questions(), Reports())}
 
 def cut_to_max(items: list[Item], recipe: Recipe, max_test: int | None) -> list[Item]:
     """All items to train or validate on; at most `max_test` of the scored split, drawn with the seed, in order."""
+    # of the three splits val stays only where it is scored or chooses the weights; of train nothing is ever cut
     scored = [i for i, item in enumerate(items) if item.image.split == recipe.eval_split]
     if max_test is not None and len(scored) > max_test:
         scored = sorted(np.random.default_rng(recipe.seed).choice(scored, max_test, replace=False).tolist())

@@ -3,6 +3,7 @@
 `recipe.mllm_train.warm_up` -> texts -> LoRA -> `out_dir/warm-up/seedN`, an adapter folder like any other.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ from ...vqa.training.train import train
 from ..recipe import WarmUp
 from .pipeline import Pipeline
 
+logger = logging.getLogger("medglip")
+
 _WORD = re.compile(r"[a-z0-9]+")
 _MARKS = re.compile(r"x{4,}")
 
@@ -36,25 +39,23 @@ def warm_up_language(pipeline: Pipeline) -> Path | None:
     if (settings := pipeline.recipe.mllm_train.warm_up) is None:
         return None
     folder = RunFolder(pipeline.grounder_dir.parents[1]).warm_up_dir(pipeline.recipe.mllm.seed)
-    if not is_complete(folder):
-        with pipeline.timed("warm-up"):
-            _train(pipeline, settings, folder)
+    if is_complete(folder):
+        return folder
+    with pipeline.timed("warm-up"):
+        model = load(pipeline.recipe.mllm, pipeline.grounder.embedding_dim, vision=pipeline.grounder_dir)
+        if model.family.needs_image:
+            problem = f"{model.family.name} takes no prompt without a picture."
+            raise BadInput(problem, fix="leave mllm_train.warm_up out, or take another base")
+        examples = text_examples(pipeline, settings)
+        training_dir = folder.with_name(f"train-{folder.name}")
+        with language_alone(model):
+            train(model, examples, PLAIN, settings.settings, out_dir=training_dir, name="warm-up")
+        if processes().is_main_process:
+            model.save(folder, PLAIN)
+            write_learned(folder, (), pipeline.aligned_dir)
+            mark_complete(folder)  # last: the others wait for the whole folder
+        processes().wait_for_everyone()
     return folder
-
-
-def _train(pipeline: Pipeline, settings: WarmUp, folder: Path) -> None:
-    model = load(pipeline.recipe.mllm, pipeline.grounder.embedding_dim, vision=pipeline.grounder_dir)
-    if model.family.needs_image:
-        problem = f"{model.family.name} takes no prompt without a picture."
-        raise BadInput(problem, fix="leave mllm_train.warm_up out, or take another base")
-    examples = text_examples(pipeline, settings)
-    with language_alone(model):
-        train(model, examples, PLAIN, settings.settings, folder.with_name(f"train-{folder.name}"), "warm-up")
-    if processes().is_main_process:
-        model.save(folder, PLAIN)
-        write_learned(folder, (), pipeline.aligned_dir)
-        mark_complete(folder)
-    processes().wait_for_everyone()
 
 
 def text_examples(pipeline: Pipeline, settings: WarmUp) -> list[Example]:
@@ -64,7 +65,7 @@ def text_examples(pipeline: Pipeline, settings: WarmUp) -> list[Example]:
     pipeline.skipped.entries += skipped.entries
     held_out = (pipeline.recipe.eval_split, pipeline.recipe.validation_split)
     kept = unseen(texts, [report for report in pipeline.reports if report.image.split in held_out])
-    print(f"   {len(kept)} reports to read, {len(texts) - len(kept)} left out: they equal a scored one", flush=True)
+    logger.info("   %d reports to read, %d left out: they equal a scored one", len(kept), len(texts) - len(kept))
     return [text_example(text) for text in kept]
 
 
@@ -73,18 +74,20 @@ def unseen(texts: Sequence[ReportText], scored: Sequence[Report]) -> list[Report
 
     Case, stops and marks of de-identification are nothing: two layouts of one set write the same report differently.
     """
-    known = {_words(text) for report in scored for text in (report.text, report.findings)} - {""}
-    return [text for text in texts if known.isdisjoint({_words(text.text), _words(text.findings)})]
 
+    def words_of(text: str) -> str:  # "No XXXX. The heart is normal." -> "no the heart is normal"
+        return " ".join(_WORD.findall(_MARKS.sub(" ", text.lower())))
 
-def _words(text: str) -> str:
-    return " ".join(_WORD.findall(_MARKS.sub(" ", text.lower())))
+    known = {words_of(text) for report in scored for text in (report.text, report.findings)} - {""}
+    return [text for text in texts if known.isdisjoint({words_of(text.text), words_of(text.findings)})]
 
 
 @contextmanager
 def language_alone(model: GroundedMLLM) -> Iterator[None]:
     """Only low-rank updates of the language side are trained inside: no picture, no region is there to learn from."""
-    frozen = [p for name, p in model.named_parameters() if p.requires_grad and not _is_language(name)]
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    # LoRA of an image tower has one of these words in its name, and projectors have no LoRA
+    frozen = [p for name, p in trained if "lora_" not in name or "vision" in name or "visual" in name]
     for parameter in frozen:
         parameter.requires_grad_(False)
     try:
@@ -92,7 +95,3 @@ def language_alone(model: GroundedMLLM) -> Iterator[None]:
     finally:
         for parameter in frozen:
             parameter.requires_grad_(True)
-
-
-def _is_language(name: str) -> bool:
-    return "lora_" in name and "vision" not in name and "visual" not in name

@@ -37,7 +37,7 @@ def test_the_recipe_for_regions_has_the_same_sets_split_by_the_seed_of_what_is_s
 
 @pytest.mark.slow
 def test_it_ends_in_an_adapter_and_a_probe_and_a_rerun_changes_nothing(
-    tiny_base: Path, tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_base: Path, tiny_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     train = {"steps": 2, "batch_size": 2, "warmup_steps": 1, "checkpoint_every": 1}
     recipe = tmp_path / "align.yaml"
@@ -56,9 +56,10 @@ def test_it_ends_in_an_adapter_and_a_probe_and_a_rerun_changes_nothing(
         "eval": {"resamples": 20},
     }
     recipe.write_text(yaml.safe_dump(values))
+    caplog.set_level("INFO", "medglip")
     folder = align_recipe(recipe, tmp_path / "aligned")
     assert (folder / "adapter_model.safetensors").is_file()
-    assert "blank-image probe: overall accuracy drops by" in capsys.readouterr().out
+    assert "blank-image probe: overall accuracy drops by" in caplog.text
     probe = tmp_path / "run" / "probe" / "aligned"
     found = (probe / "probe.json").read_bytes()
     drop = json.loads(found)["drops"]["blank"]["overall_accuracy"]["difference"]

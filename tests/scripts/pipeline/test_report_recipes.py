@@ -75,7 +75,7 @@ def tiny(name: str, path: Path, base: Path, out: Path) -> dict[str, Any]:
     recipe = yaml.safe_load((RECIPES / name).read_text())
     train = {"steps": 2, "batch_size": 2, "warmup_steps": 1, "checkpoint_every": 1}
     sizes = {"image_size": 64, "width": 16, "stage_widths": [8, 8, 8, 8], "hidden_size": 8, "depths": [1, 1, 1, 2]}
-    recipe["report"][recipe["report"]["data"]]["path"] = str(path)
+    recipe["report"]["data"][0]["path"] = str(path)
     recipe["report"]["generate"] = {"max_new_tokens": 4}
     recipe["grounding"]["settings"] = {"model": sizes, "train": train}
     recipe["evidence"]["min_score"] = 0.0

@@ -37,7 +37,7 @@ def table(tmp_path: Path) -> Path:
 
 def warm_up(table: Path, steps: int = 2) -> dict[str, Any]:
     rates = {"steps": steps, "batch_size": 2, "warmup_steps": 1, "checkpoint_every": 1}
-    return {"data": "generic", "generic": {"path": str(table)}, "train": {"train": rates}}
+    return {"data": {"set": "generic", "path": str(table)}, **rates}
 
 
 @pytest.fixture
