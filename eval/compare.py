@@ -8,7 +8,7 @@ from typing import Any
 from ..grounding.bad_input import BadInput
 from ..grounding.records import Task
 from .catalog import tested_metrics
-from .records import Record, cluster, data_sha256, read_records, shown
+from .records import Record, cluster, data_sha256, first_few, read_records
 from .score import EvalSettings, measure
 from .statistics.bootstrap import Difference, Key, paired_differences
 from .statistics.measure import Measured
@@ -59,12 +59,12 @@ def compare_runs(
         for where, one, other in ((names[-1], a, b), (name, b, a)):
             if missing := [key for key in one if key not in other]:
                 raise BadInput(
-                    f"{len(missing)} ids are missing in the {where} run: {shown(missing)}.",
+                    f"{len(missing)} ids are missing in the {where} run: {first_few(missing)}.",
                     fix="predict with both on the same samples; nothing is left out silently",
                 )
         if unlike := [key for key in a if _sample(a[key]) != _sample(b[key])]:
             raise BadInput(
-                f"{len(unlike)} ids differ in question, reference, phrases or cluster: {shown(unlike)}.",
+                f"{len(unlike)} ids differ in question, reference, phrases or cluster: {first_few(unlike)}.",
                 fix="compare runs on the same version of the data set",
             )
     baseline = measure(runs[-1], task, settings)  # once for all runs

@@ -87,10 +87,8 @@ class VQAScores(MeasureMetric):
         self, predictions: list[str], references: Sequence[str | list[str]], answer_types: list[str], **_others: Any
     ) -> Mapping[str, Measure]:
         questions = [
-            vqa.AnsweredQuestion(
-                id=f"row {row}", prediction=text, references=vqa.references_of(answer), answer_type=kind
-            )
-            for row, (text, answer, kind) in enumerate(zip(predictions, references, answer_types, strict=True))
+            vqa.AnsweredQuestion(id=f"row {row}", prediction=text, references=vqa.references_of(refs), answer_type=kind)
+            for row, (text, refs, kind) in enumerate(zip(predictions, references, answer_types, strict=True))
         ]
         rules = VQA_PROTOCOLS[self.settings.protocol].load().rules(self.settings)
         return vqa.vqa_measures(questions, rules, self.settings)[0]
@@ -135,12 +133,11 @@ class LabelF1(MeasureMetric):
         uncertain_policy: chexbert.UncertainPolicy = "positive",
         **_others: Any,
     ) -> Mapping[str, Measure]:
-        labels = [
-            chexbert.Labels.model_validate(
-                {side: dict(zip(names, marks, strict=True)) for side, marks in zip(chexbert.SIDES, pair, strict=True)}
-            )
-            for pair in zip(references, predictions, strict=True)
-        ]
+        labels = []
+        for pair in zip(references, predictions, strict=True):
+            sides = zip(chexbert.SIDES, pair, strict=True)
+            named = {side: dict(zip(names, marks, strict=True)) for side, marks in sides}
+            labels.append(chexbert.Labels.model_validate(named))
         return chexbert.label_measures(labels, uncertain_policy)
 
 
@@ -151,12 +148,8 @@ class RadGraphReward(MeasureMetric):
     about = radgraph
 
     def _measures(self, predictions: list[str], references: list[str], **_others: Any) -> Mapping[str, Measure]:
-        return radgraph.graph_measures(
-            [
-                radgraph.Graphs(reference=json.loads(truth), prediction=json.loads(text))
-                for truth, text in zip(references, predictions, strict=True)
-            ]
-        )
+        sides = ((json.loads(truth), json.loads(text)) for truth, text in zip(references, predictions, strict=True))
+        return radgraph.graph_measures([radgraph.Graphs(reference=truth, prediction=text) for truth, text in sides])
 
 
 class RadFact(MeasureMetric):
@@ -203,12 +196,14 @@ class PhraseGrounding(MeasureMetric):
     about = phrase
 
     def _measures(self, predictions: list[Any], references: list[Any], **_others: Any) -> Mapping[str, Measure]:
-        return phrase.grounding_measures(
-            [
-                make_pair([_region(box) for box in truths], [_region(box) for box in boxes])
-                for boxes, truths in zip(predictions, references, strict=True)
-            ]
-        )
+
+        def regions(rows: Sequence[Mapping[str, Any]]) -> list[Region]:
+            boxes = [np.asarray(row["box_xyxy_px"], np.float32) for row in rows]
+            scores = [row.get("score", 1.0) for row in rows]
+            return [Region(phrase="", box_xyxy_px=box, score=s) for box, s in zip(boxes, scores, strict=True)]
+
+        pairs = zip(references, predictions, strict=True)
+        return phrase.grounding_measures([make_pair(regions(truths), regions(boxes)) for truths, boxes in pairs])
 
 
 class HeatMaps(MeasureMetric):
@@ -227,8 +222,3 @@ class HeatMaps(MeasureMetric):
         self, predictions: list[Any], references: list[Any], signed: bool = False, **_others: Any
     ) -> Mapping[str, Measure]:
         return pointing.heat_map_measures(predictions, references, signed=signed)
-
-
-def _region(row: Mapping[str, Any]) -> Region:
-    box = np.asarray(row["box_xyxy_px"], np.float32)
-    return Region(phrase="", box_xyxy_px=box, score=row.get("score", 1.0))

@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ..grounding.bad_input import BadInput
 from ..grounding.files import file_sha256, numbered_lines
 from ..grounding.imaging.hashes import NEAR_BITS, difference_hash
 from .protocols.exact_match import normalize
-from .records import shown
+from .records import first_few
 
 LIKE = 0.6
 """Token Jaccard of two questions from which they are near duplicates."""
@@ -66,8 +67,8 @@ def leaks(train: Sequence[SplitQuestion], test: Sequence[SplitQuestion]) -> dict
     images, pairs = {row[0] for row in known}, {row[:2] for row in known}
     priors = {row[1:] for row in known}
     ids = [row.id for row in test]
-    open_asked = [(row, name) for row, name in zip(asked, ids, strict=True) if row[2] not in ("yes", "no")]
-    shared = {row[0] for row in asked} & images
+    is_open = [answer not in ("yes", "no") for _, _, answer in asked]
+    same = [(image, answer) in words_of for image, _, answer in asked]
     names = {image: row.image_id for (image, _, _), row in zip(asked, test, strict=True)}  # each image once
     likes = []
     for image, question, answer in asked:
@@ -77,13 +78,11 @@ def leaks(train: Sequence[SplitQuestion], test: Sequence[SplitQuestion]) -> dict
     seen: set[tuple[str, str]] = set()
     repeated = [row[:2] in seen or bool(seen.add(row[:2])) for row in known]  # the first one is none
     return {
-        "image_overlap": _leak([image in shared for image in names], list(names.values())),
-        "question_overlap": _leak([image in shared for image, _, _ in asked], ids),
+        "image_overlap": _leak([image in images for image in names], list(names.values())),
+        "question_overlap": _leak([image in images for image, _, _ in asked], ids),
         "exact_repeat": _leak([row[:2] in pairs for row in asked], ids),
-        "same_answer": _leak([(image, answer) in words_of for image, _, answer in asked], ids),
-        "same_open_answer": _leak(
-            [(row[0], row[2]) in words_of for row, _ in open_asked], [name for _, name in open_asked]
-        ),
+        "same_answer": _leak(same, ids),
+        "same_open_answer": _leak(list(compress(same, is_open)), list(compress(ids, is_open))),
         "near_duplicate": _leak(likes, ids),
         "answer_prior": _leak([row[1:] in priors for row in asked], ids),
         "train_duplicate": _leak(repeated, [row.id for row in train]),
@@ -102,7 +101,7 @@ def leaks_between(train: Path, test: Path, images: Path | None = None, language:
 def text(found: Mapping[str, Leak]) -> str:
     """A line a kind of leak: `near_duplicate  104 of 451 (23.1%) id, id, ...`."""
     shares = {name: f"{leak.count} of {leak.n} ({leak.count / max(leak.n, 1):.1%})" for name, leak in found.items()}
-    return "\n".join(f"{name:18}{shares[name]} {shown(leak.ids)}".rstrip() for name, leak in found.items())
+    return "\n".join(f"{name:18}{shares[name]} {first_few(leak.ids)}".rstrip() for name, leak in found.items())
 
 
 def read_questions(path: Path, images: Path | None = None, language: str | None = None) -> list[SplitQuestion]:

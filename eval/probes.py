@@ -11,7 +11,7 @@ from ..grounding.bad_input import BadInput
 from .catalog import tested_metrics
 from .compare import add_holm, differences
 from .protocols import exact_match, probmed
-from .records import Record, check_run, data_sha256, shown
+from .records import Record, check_run, data_sha256, first_few
 from .score import EvalSettings, measure
 from .statistics.bootstrap import Difference, Estimate, estimates
 from .statistics.measure import Measure, Measured, mean
@@ -117,7 +117,7 @@ def _drops(
     if len(keyed) < len(rows) or lost:
         twice = len(rows) - len(keyed)
         raise BadInput(
-            f"{source}: {len(lost)} records without their original ({shown(lost)}), {twice} with one used before.",
+            f"{source}: {len(lost)} records without their original ({first_few(lost)}), {twice} with one used before.",
             fix="a probe's id, or meta.pair_id, is the id of its original",
         )
     both = [record for record in original if record["id"] in keyed]

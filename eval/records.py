@@ -222,7 +222,9 @@ def check_run(records: Sequence[Record], file: str | None = None) -> None:
     """Raise `BadInput` for ids that come twice or for records of more than one split."""
     twice = [name for name, count in Counter(record["id"] for record in records).items() if count > 1]
     if twice:
-        raise BadInput(f"{len(twice)} ids come twice: {shown(twice)}.", file=file, fix="give the files of one run only")
+        raise BadInput(
+            f"{len(twice)} ids come twice: {first_few(twice)}.", file=file, fix="give the files of one run only"
+        )
     splits = sorted({_split(str(record["split"])) for record in records})
     if len(splits) > 1:
         raise BadInput(f"several splits: {', '.join(splits)}.", file=file, fix="score each split by itself")
@@ -256,10 +258,10 @@ def check_against(records: Sequence[Record], references: Path) -> None:
         (unlike, "have another answer than the reference file", "score against the data set that was predicted"),
     ):
         if names:
-            raise BadInput(f"{len(names)} ids {problem}: {shown(names)}.", file=references, fix=fix)
+            raise BadInput(f"{len(names)} ids {problem}: {first_few(names)}.", file=references, fix=fix)
 
 
-def shown(names: Sequence[str]) -> str:
+def first_few(names: Sequence[str]) -> str:
     """The first few names, for a message."""
     return ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
 

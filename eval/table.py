@@ -31,15 +31,16 @@ def table(rows: Rows, form: Literal["text", "markdown"] = "text", corner: str = 
     return "\n".join("  ".join(line).rstrip() for line in [padded[0], rule, *padded[1:]])
 
 
-def cell(shown: Estimate | Difference | None) -> str:
+def cell(score: Estimate | Difference | None) -> str:
     """`0.812 [0.750, 0.861] n=451`; for a difference with its sign and p-values; `-` for nothing."""
-    if shown is None:
+    if score is None:
         return "-"
-    one, form, p_values = shown, ".3f", ""
-    if isinstance(shown, Difference):
-        named = {"p": shown.p_value, "Holm": shown.p_holm, "McNemar": shown.mcnemar}
+    one = score.difference if isinstance(score, Difference) else score
+    form, p_values = ".3f", ""
+    if isinstance(score, Difference):
+        named = {"p": score.p_value, "Holm": score.p_holm, "McNemar": score.mcnemar}
         p_values = "".join(f" {name}={value:.3g}" for name, value in named.items() if value is not None)
-        one, form = shown.difference, "+.3f"
+        form = "+.3f"
     has_interval = one.low is not None and one.high is not None
     interval = f"{one.low:{form}}, {one.high:{form}}" if has_interval else "no interval"
     return f"{one.value:{form}} [{interval}] n={one.n}{p_values}"

@@ -24,12 +24,6 @@ class CitedRegion(BaseModel):
     box_xyxy_px: Box
     truth: list[Box] | None = None
 
-    @property
-    def is_right(self) -> bool:
-        """It meets a true box at IoU >= .5."""
-        box_4, truths_G4 = np.array(self.box_xyxy_px), np.array(self.truth or []).reshape(-1, 4)
-        return bool((iou(box_4, truths_G4) >= 0.5).any())
-
 
 class RecordCitations(BaseModel):
     """`meta.citations` of one answer or report."""
@@ -54,9 +48,10 @@ def measures(
     """
     rows_N4: list[tuple[int, ...]] = []  # 1 or 0: cites a region, could have; judged regions that are right, judged
     for one in values:
-        judged = [region for region in one.regions if region.truth is not None]
-        can_cite = bool(one.cited) or one.shown != 0
-        rows_N4.append((bool(one.cited), can_cite, sum(region.is_right for region in judged), len(judged)))
+        judged = [(region.box_xyxy_px, region.truth) for region in one.regions if region.truth is not None]
+        ious = [iou(np.array(box), np.array(truths).reshape(-1, 4)) for box, truths in judged]
+        right = sum(bool((ious_G >= 0.5).any()) for ious_G in ious)
+        rows_N4.append((bool(one.cited), bool(one.cited) or one.shown != 0, right, len(judged)))
     counts_N4 = np.array(rows_N4, np.float64)
     parts = {"citation_rate": counts_N4[:, :2], "citation_precision_50": counts_N4[:, 2:]}  # ratios of sums
     defined = {name: from_sums(part, ratio, rows) for name, part in parts.items() if part[:, 1].any()}

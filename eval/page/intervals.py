@@ -47,12 +47,10 @@ def nice_step(rough: float) -> float:
 
 def whisker(found: Estimate, scale: Scale, kind: str = "") -> str:
     """The dot of a value on its interval, with the scale's grid behind."""
-    parts = [
-        f'<line class="{"zero" if tick == 0 and scale.low < 0 else "grid"}" x1="{x}" x2="{x}" y2="{HEIGHT}"/>'
-        for tick in scale.ticks
-        for x in [scale.x(tick)]
-    ]
-    middle = HEIGHT // 2
+    parts, middle = [], HEIGHT // 2
+    for tick in scale.ticks:
+        kind_of_line = "zero" if tick == 0 and scale.low < 0 else "grid"
+        parts.append(f'<line class="{kind_of_line}" x1="{scale.x(tick)}" x2="{scale.x(tick)}" y2="{HEIGHT}"/>')
     if found.low is not None and found.high is not None:
         low, high = scale.x(found.low), scale.x(found.high)
         parts.append(f'<path class="bar" d="M{low},{middle}H{high}M{low},{middle - 4}v8M{high},{middle - 4}v8"/>')
@@ -88,12 +86,12 @@ def forest(content: Content) -> str:
 
 
 def _forest_table(pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
-    shown = [(metric, pair, pair.metrics[metric]) for metric in metrics for pair in pairs if metric in pair.metrics]
+    entries = [(metric, pair, pair.metrics[metric]) for metric in metrics for pair in pairs if metric in pair.metrics]
     scale = scale_of(
-        (x for *_, d in shown for x in (d.difference.value, d.difference.low, d.difference.high)), around_zero=True
+        (x for *_, d in entries for x in (d.difference.value, d.difference.low, d.difference.high)), around_zero=True
     )
     rows, last = "", ""
-    for metric, pair, difference in shown:
+    for metric, pair, difference in entries:
         d = difference.difference
         is_clear = d.low is not None and d.high is not None and (d.low > 0 or d.high < 0)
         rows += _row_start("" if metric == last else words(metric), pair.name)

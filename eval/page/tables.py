@@ -18,11 +18,8 @@ COUNTED = ("scored", "abstained", "failed", "skipped")
 
 def _table(head: str, body: str, kind: str = "") -> str:
     """A table that scrolls where it is too wide."""
-    style = f' class="{kind}"' if kind else ""
-    return (
-        f'<div class="scroll" tabindex="0"><table{style}><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    table = f'<table class="{kind}">' if kind else "<table>"
+    return f'<div class="scroll" tabindex="0">{table}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _head(names: Iterable[str]) -> str:
@@ -41,13 +38,13 @@ def headline(content: Content) -> str:
         body = ""
         for s in systems:
             body += f'<tr><th scope="row">{escape(s.name)}</th>'
-            for shown in map(s.scores.metrics.get, names):
-                if shown is None:
+            for score in map(s.scores.metrics.get, names):
+                if score is None:
                     body += '<td class="none">–</td>'
                     continue
-                interval = "no interval" if shown.low is None else f"{shown.low:.3f} – {shown.high:.3f}"
-                body += f'<td title="{escape(shown.method)}"><b>{shown.value:.3f}</b>'
-                body += f'<span class="interval">{interval}</span><span class="n">n = {shown.n}</span></td>'
+                interval = "no interval" if score.low is None else f"{score.low:.3f} – {score.high:.3f}"
+                body += f'<td title="{escape(score.method)}"><b>{score.value:.3f}</b>'
+                body += f'<span class="interval">{interval}</span><span class="n">n = {score.n}</span></td>'
             body += "</tr>"
         protocols = dict.fromkeys(f"{s.scores.protocol} {s.scores.version}" for s in systems)
         under = f"protocol {', '.join(protocols)}; {systems[0].scores.counts.get('clusters', 0)} clusters"
@@ -104,9 +101,9 @@ def skipped(content: Content) -> str:
 
 def protocols(content: Content) -> str:
     """Each protocol in the words of the module that holds its rules."""
-    shown: dict[tuple[Task, str], Scores] = {(s.task, s.scores.protocol): s.scores for s in content.systems}
+    used: dict[tuple[Task, str], Scores] = {(s.task, s.scores.protocol): s.scores for s in content.systems}
     text = ""
-    for (task, name), scores in shown.items():
+    for (task, name), scores in used.items():
         text += f"<h3>{TITLES[task]}: {escape(words(name))} {escape(scores.version)}</h3>"
         for part in protocol_rules(name, task).split("\n\n"):
             if part.strip():  # without the line ends of the source; points of a list keep theirs

@@ -104,12 +104,10 @@ def measures(images: Sequence[ImageMarks]) -> dict[str, Measure]:
     for name in (*DIMENSIONS, "overall"):
         own = [sample for sample in samples if name in (sample[0], "overall")]
         paired = [sample for sample in own if sample[0] != "abnormality"]
-        if own:
-            found[f"probmed_{name}"] = mean([_all_right(marks) for *_, marks in own], [row for _, row, _ in own])
-        if paired:
-            found[f"probmed_{name}_first"] = mean(
-                [_first_right(marks) for *_, marks in paired], [row for _, row, _ in paired]
-            )
+        for end, here, is_right in (("", own, _all_right), ("_first", paired, _first_right)):
+            if here:
+                values, rows = [is_right(marks) for *_, marks in here], [row for _, row, _ in here]
+                found[f"probmed_{name}{end}"] = mean(values, rows)
     return found
 
 

@@ -33,33 +33,26 @@ class Measure(Protocol):
     @property
     def value(self) -> float:
         """The metric on the full set."""
-        ...
 
     @property
     def rows_N(self) -> Ints:
         """Indices of the samples among the inputs."""
-        ...
 
     @property
     def width(self) -> int:
         """Numbers held for each resample."""
-        ...
 
     def value_at(self, weights_RN: Floats) -> Floats:
         """float64[R]: the metric under each row of sample weights; nan where they leave it undefined."""
-        ...
 
     def subset(self, keep_N: Bools) -> Self:
         """The same metric on some of its samples, value included; rows stay indices among all inputs."""
-        ...
 
     def aggregate(self, codes_N: Ints, num: int) -> Self:
         """The same metric with clusters for samples: `codes_N` int64[N] in [0, num), a weight for each cluster."""
-        ...
 
     def concat(self, other: Self) -> Self:
         """Two systems' samples, the other's after this one's; the value means nothing."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +71,11 @@ class Measured:
     counts: Mapping[str, int]
     strata: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+
+
+def count_samples(n: int, failed: int, skipped: int = 0) -> dict[str, int]:
+    """`counts` of a run in which nothing can be abstained: scored are those neither failed nor skipped."""
+    return {"n": n, "scored": n - failed - skipped, "abstained": 0, "failed": failed, "skipped": skipped}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

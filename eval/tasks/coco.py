@@ -19,7 +19,7 @@ from ..metrics.detection.coco_matching import MAX_BOXES, Matching
 from ..score import Scores
 from ..settings import EvalSettings, IouType
 from ..statistics.bootstrap import Estimate
-from ..statistics.measure import Bools, Floats, Measure, Measured, mean
+from ..statistics.measure import Bools, Floats, Measure, Measured, count_samples, mean
 from ..statistics.strata import estimate_all
 from .coco_files import CocoFiles, Row, read_coco
 
@@ -76,18 +76,13 @@ def measure_coco(files: CocoFiles, stats: Sequence[float], iou_type: IouType, se
     names = {row["id"]: str(row.get("name", row["id"])) for row in files.categories}
     modalities = {row["id"]: str(row.get("modality") or "") for row in files.images}
     seen, wanted = ({row["image_id"] for row in rows} for rows in (files.found, files.truths))
-    failed = len(wanted - seen)
     return Measured(
         protocol=f"coco_{iou_type}",
         version="2",
         measures=_ranking_measures(pairs, files, values) | _pair_measures(pairs, iou_type, settings.score_threshold),
         clusters=[str(pair.image_id) for pair in pairs],
-        counts={
-            "n": len(files.images),
-            "scored": len(files.images) - failed,
-            "abstained": 0,
-            "failed": failed,
-            "skipped": 0,
+        counts=count_samples(len(files.images), failed=len(wanted - seen))
+        | {
             "images": len(files.images),
             "images_without_truth": len(files.images) - len(wanted),
             "annotations": len(files.truths),

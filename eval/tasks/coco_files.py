@@ -12,7 +12,7 @@ from faster_coco_eval.core import mask as coco_mask
 from faster_coco_eval.core.mask import segmToRle
 
 from ...grounding.bad_input import BadInput
-from ..records import shown
+from ..records import first_few
 from ..settings import IouType
 
 Row = dict[str, Any]
@@ -67,7 +67,7 @@ def read_coco(references: Path, predictions: Path, iou_type: IouType) -> CocoFil
         for name, known in (("image_id", images), ("category_id", categories)):
             ids = {row["id"] for row in known}
             if unknown := sorted({str(row[name]) for row in rows if row[name] not in ids}):
-                raise BadInput(f"unknown {name}: {shown(unknown)}.", file=file, fix=fix)
+                raise BadInput(f"unknown {name}: {first_few(unknown)}.", file=file, fix=fix)
     if iou_type == "segm":
         truths = list(_compress(truths, images, references))
         found = list(_compress(found, images, predictions))
@@ -85,13 +85,13 @@ def _references(path: Path) -> tuple[list[Row], list[Row], list[Row]]:
         _check_rows(truth[name], ("id",), path)
         twice = [str(key) for key, count in Counter(row["id"] for row in truth[name]).items() if count > 1]
         if twice:
-            raise BadInput(f"ids of {name} come twice: {shown(twice)}.", file=path, fix="give each its own id")
+            raise BadInput(f"ids of {name} come twice: {first_few(twice)}.", file=path, fix="give each its own id")
     _check_rows(truth["annotations"], ("bbox", "category_id", "image_id"), path)
     # Annotation ids start at 1 here: COCO's matching reads the id 0 as "unmatched".
     rows = [{"iscrowd": 0, **row, "id": number} for number, row in enumerate(truth["annotations"], 1)]
     for row in rows:
         _check_box(row, path, row["id"])
-        row.setdefault("area", row["bbox"][2] * row["bbox"][3])
+        row.setdefault("area", row["bbox"][2] * row["bbox"][3])  # of its mask, where the file says so
         _check_number(row, "area", path, row["id"])
     if all(row["iscrowd"] for row in rows):
         raise BadInput("every annotation is a crowd.", file=path, fix="give references with single objects")

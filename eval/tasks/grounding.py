@@ -13,7 +13,7 @@ from ..metrics.detection.average_precision import pr_curve
 from ..metrics.detection.pairs import Pair, Pairs, make_pair
 from ..records import Record, asked_phrases, cluster, regions_by_phrase
 from ..settings import EvalSettings
-from ..statistics.measure import Measured
+from ..statistics.measure import Measured, count_samples
 from ..statistics.strata import labels_of
 
 MAX_LABELS = 60
@@ -32,18 +32,13 @@ def measure_grounding(records: Sequence[Record], settings: EvalSettings) -> Meas
     has_truth = np.array([len(pair.truths_G4) > 0 for pair in pairs], bool)
     has_none = np.array([len(pair.scores_P) == 0 for pair in pairs], bool)
     is_lost = np.array([bool(record.get("failed")) for record, _ in inputs], bool)
-    failed = int((has_truth & has_none | is_lost).sum())
     return Measured(
         protocol=phrase.PROTOCOL,
         version=phrase.VERSION,
         measures=phrase.grounding_measures(pairs),
         clusters=[cluster(record) for record, _ in inputs],
-        counts={
-            "n": len(pairs),
-            "scored": len(pairs) - failed,
-            "abstained": 0,
-            "failed": failed,
-            "skipped": 0,
+        counts=count_samples(len(pairs), failed=int((has_truth & has_none | is_lost).sum()))
+        | {
             "pairs": len(pairs),
             "pairs_without_truth": int((~has_truth).sum()),
             "pairs_without_prediction": int(has_none.sum()),

@@ -13,9 +13,9 @@ from ..metrics.fields import field_measures
 from ..metrics.text.java import JavaFailed
 from ..metrics.text.lexical import choose, modules_of, tokenize_pairs
 from ..protocols import r2gen
-from ..records import Record, cluster, shown
+from ..records import Record, cluster, first_few
 from ..settings import EvalSettings
-from ..statistics.measure import Measure, Measured
+from ..statistics.measure import Measure, Measured, count_samples
 from ..statistics.strata import labels_of
 
 VERSION = "1"
@@ -50,21 +50,14 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
         except JavaFailed as error:
             reasons.append(f"{', '.join(chosen)} is missing, it needs Java: {error}.")
     measures = {name: measures[name] for name in names if name in measures}
-    failed = sum(not texts[row] for row in rows)
     skipped = [records[row]["id"] for row in sorted({*range(len(records))} - {*rows})]
-    notes = [f"{len(skipped)} records without reference text are skipped: {shown(skipped)}."] if skipped else []
+    notes = [f"{len(skipped)} records without reference text are skipped: {first_few(skipped)}."] if skipped else []
     return Measured(
         protocol=settings.report_protocol,
         version=r2gen.VERSION if settings.report_protocol == "r2gen" else VERSION,
         measures=measures | clinical,
         clusters=[cluster(record) for record in records],
-        counts={
-            "n": len(records),
-            "scored": len(rows) - failed,
-            "abstained": 0,
-            "failed": failed,
-            "skipped": len(skipped),
-        },
+        counts=count_samples(len(records), failed=sum(not texts[row] for row in rows), skipped=len(skipped)),
         strata=labels_of(records),
         notes=[*notes, *protocol_notes, *reasons, *clinical_notes],
     )

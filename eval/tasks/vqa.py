@@ -2,25 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from ...grounding.bad_input import BadInput, nearest
 from ..catalog import VQA_PROTOCOLS
 from ..metrics.fields import field_measures
 from ..protocols.vqa_rules import VqaRules
-from ..records import Record, cluster, clustered_by_image, shown
+from ..records import Record, cluster, clustered_by_image, first_few
 from ..settings import EvalSettings
 from ..statistics.measure import Measure, Measured, mean
 from ..statistics.strata import labels_of
 
-_TYPES: dict[str, Literal["open", "closed", ""]] = {
-    "open": "open",
-    "other": "open",
-    "number": "open",
-    "closed": "closed",
-    "yes/no": "closed",
-    "": "",
-}
+_OPEN, _CLOSED = ("open", "other", "number"), ("closed", "yes/no")
+"""Answer types of records; none ("") is left to the reference."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,14 +37,12 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
     questions = [question(record) for record in records]
     measures, counts = vqa_measures(questions, rules, settings)
     notes = [*rules.notes]
-    if counts["closed_by_reference"]:
-        notes.append(
-            f"{counts['closed_by_reference']} of {counts['n']} questions have no answer_type: "
-            "closed where the reference is yes or no."
-        )
+    if num := counts["closed_by_reference"]:
+        some = f"{num} of {counts['n']} questions"
+        notes.append(f"{some} have no answer_type: closed where the reference is yes or no.")
     if counts["skipped"]:
         names = [asked.id for asked in questions if not asked.references]
-        notes.append(f"{counts['skipped']} questions are skipped, they have no reference answer: {shown(names)}.")
+        notes.append(f"{counts['skipped']} questions are skipped, they have no reference answer: {first_few(names)}.")
     return Measured(
         protocol=rules.protocol,
         version=rules.version,
@@ -124,11 +116,11 @@ def is_closed(asked: AnsweredQuestion, rules: VqaRules, settings: EvalSettings) 
     """
     if settings.closed_def == "answer_type":
         kind = asked.answer_type.strip().lower()
-        if kind not in _TYPES:
-            fix = nearest(kind, [name for name in _TYPES if name])
+        if kind not in (*_OPEN, *_CLOSED, ""):
+            fix = nearest(kind, (*_OPEN, *_CLOSED))
             raise BadInput(f"unknown answer_type {asked.answer_type!r} of {asked.id!r}.", fix=fix)
-        if _TYPES[kind]:
-            return _TYPES[kind] == "closed"
+        if kind:
+            return kind in _CLOSED
     return _is_yes_no(asked, rules)
 
 

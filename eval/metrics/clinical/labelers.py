@@ -22,7 +22,6 @@ class Labeler(Protocol):
 
     def labels(self, reports: Sequence[str]) -> Sequence[Sequence[int | None]]:
         """One list of labels a report."""
-        ...
 
 
 class GraphReader(Protocol):
@@ -30,7 +29,6 @@ class GraphReader(Protocol):
 
     def graphs(self, reports: Sequence[str]) -> Sequence[Mapping[str, Any]]:
         """One graph a report."""
-        ...
 
 
 class Verifier(Protocol):
@@ -38,7 +36,6 @@ class Verifier(Protocol):
 
     def evidence(self, phrase: str, premises: Sequence[str]) -> Sequence[int] | None:
         """Indices of the premises that entail the phrase; None where they do not entail it."""
-        ...
 
 
 class SamePhrase:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 
 from ...settings import EvalSettings
-from ...statistics.measure import Bools, Floats, Measure, Sums, divide, from_sums, ratio
+from ...statistics.measure import Floats, Measure, Sums, divide, from_sums, ratio
 
 GRID = 224
 """Pixels a side of the masks that boxes are compared on."""
@@ -64,16 +64,12 @@ Form = Verdicts
 
 def box_precision(boxes: Sequence[Box], evidence: Sequence[Box]) -> float:
     """Part of the boxes' union that lies inside the evidence's, on the grid; nan for boxes less than a pixel wide."""
-    mask = _mask(boxes)
-    return float((mask & _mask(evidence)).sum() / mask.sum()) if mask.any() else float("nan")
-
-
-def _mask(boxes: Sequence[Box]) -> Bools:
-    mask = np.zeros((GRID, GRID), bool)
-    for box in boxes:
-        x0, y0, x1, y1 = (np.array(box) * GRID).astype(int)  # cut, as RadFact does, not rounded
-        mask[y0:y1, x0:x1] = True
-    return mask
+    mask, inside = np.zeros((2, GRID, GRID), bool)
+    for drawn, part in ((mask, boxes), (inside, evidence)):
+        for box in part:
+            x0, y0, x1, y1 = (np.array(box) * GRID).astype(int)  # cut, as RadFact does, not rounded
+            drawn[y0:y1, x0:x1] = True
+    return float((mask & inside).sum() / mask.sum()) if mask.any() else float("nan")
 
 
 def fractions(phrases: Sequence[Phrase]) -> tuple[float, float, float]:

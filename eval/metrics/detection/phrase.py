@@ -51,7 +51,20 @@ def measures(pairs: Pairs) -> dict[str, Measure]:
     dices = [(row, dice) for row, pair in zip(rows, here, strict=True) if (dice := pair.dice) is not None]
     if dices:
         found["dice"] = mean([dice for _, dice in dices], [row for row, _ in dices])
-    return found | _of_said(pairs)
+    hits, num = pairs.hits, len(pairs.all)
+    said_N, truths_N = np.array([[pair.num_said, len(pair.truths_G4)] for pair in pairs.all]).T
+    # a pair's predictions stand together in falling order of score: those said are its first ones
+    firsts_N = np.searchsorted(hits.samples_D, np.arange(num))
+    is_said_D = np.arange(len(hits.samples_D)) - firsts_N[hits.samples_D] < said_N[hits.samples_D]
+    right_N = np.bincount(hits.samples_D, hits.hits_DT[:, 0] & is_said_D, num)
+    found["precision_50"] = _share(right_N, said_N)
+    found["recall_50"] = _share(right_N, truths_N)
+    found["f1_50"] = _share(2 * right_N, said_N + truths_N)
+    found["pr_f1_50"] = mean([is_exact(pair) for pair in pairs.all])
+    absent = np.flatnonzero(~pairs.has_truth_N)
+    if len(absent):
+        found["n_acc"] = mean(said_N[absent] == 0, absent)
+    return found
 
 
 def top_box_iou(pair: Pair) -> float:
@@ -93,23 +106,6 @@ def is_exact(pair: Pair) -> bool:
         return False  # one box missing or one too many is enough
     is_met = pair.ious_PG[: pair.num_said] >= 0.5
     return int(is_met[linear_sum_assignment(is_met, maximize=True)].sum()) == pair.num_said
-
-
-def _of_said(pairs: Pairs) -> dict[str, Measure]:
-    hits, num = pairs.hits, len(pairs.all)
-    said_N, truths_N = np.array([[pair.num_said, len(pair.truths_G4)] for pair in pairs.all]).T
-    # a pair's predictions stand together in falling order of score: those said are its first ones
-    firsts_N = np.searchsorted(hits.samples_D, np.arange(num))
-    is_said_D = np.arange(len(hits.samples_D)) - firsts_N[hits.samples_D] < said_N[hits.samples_D]
-    right_N = np.bincount(hits.samples_D, hits.hits_DT[:, 0] & is_said_D, num)
-    found: dict[str, Measure] = {
-        "precision_50": _share(right_N, said_N),
-        "recall_50": _share(right_N, truths_N),
-        "f1_50": _share(2 * right_N, said_N + truths_N),
-        "pr_f1_50": mean([is_exact(pair) for pair in pairs.all]),
-    }
-    absent = np.flatnonzero(~pairs.has_truth_N)
-    return found | ({"n_acc": mean(said_N[absent] == 0, absent)} if len(absent) else {})
 
 
 def _share(above_N: NDArray[np.generic], below_N: NDArray[np.generic]) -> Sums:

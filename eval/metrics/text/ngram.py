@@ -15,6 +15,7 @@ Suffixes: N reports, T texts (all predictions, then all references), W words of 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count
 from typing import Any
 
@@ -49,7 +50,8 @@ def measures(predictions: Sequence[str], references: Sequence[Sequence[str]], na
             matched_4N.append(np.bincount(grams.text_G[:num_predicted], clipped_F, texts.num))
             cosines_4R += [_cosines(texts, grams)] if "cider" in names else []
         found |= _bleu(texts, matched_4N)
-        found |= {"cider": mean(_cider(texts, cosines_4R))} if cosines_4R else {}
+        if cosines_4R:
+            found["cider"] = mean(_cider(texts, cosines_4R))
     if "rouge_l" in names:
         found["rouge_l"] = mean([_rouge_l(*texts) for texts in zip(predictions, references, strict=True)])
     return {name: found[name] for name in (*BLEU, "rouge_l", "cider") if name in names}
@@ -144,8 +146,7 @@ def _bleu(texts: _Texts, matched_4N: Sequence[NDArray[Any]]) -> dict[str, Sums]:
     closest_N = length_R[order_R][np.searchsorted(sample_R, np.arange(texts.num))]
     columns_NK = np.stack([length_N, closest_N, *predicted, *matched_4N], 1).astype(np.float64)
     return {
-        name: from_sums(columns_NK, lambda sums_RK, order=order: bleu_of_sums(sums_RK, order))
-        for name, order in zip(BLEU, _ORDERS, strict=True)
+        name: from_sums(columns_NK, partial(bleu_of_sums, n=order)) for name, order in zip(BLEU, _ORDERS, strict=True)
     }
 
 
