@@ -152,7 +152,7 @@ def measures(predictions, references, names):
 ''',
         table="eval/catalog.py",
         anchor="TEXT_METRICS: ",
-        row='"toy": TextEntry(module=".metrics.text.toy", title="", metrics=(Metric("toy_length", test=-1, page=-1),)),',
+        row='"toy": TextEntry(module=".metrics.text.toy", title="toy", metrics=(Metric("toy_length", -1, -1),)),',
     ),
     "metric of what records hold": Toy(
         file="eval/metrics/clinical/toy.py",
