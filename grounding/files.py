@@ -27,7 +27,7 @@ def file_sha256(path: Path) -> str:
 def write_atomic(path: Path, data: str | bytes) -> None:
     """Write beside the target and rename, so that a kill or a full disk leaves the old file or the new one, whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}")  # in the same folder: renaming is atomic
     try:
         partial.write_bytes(data.encode() if isinstance(data, str) else data)
         partial.replace(path)
@@ -64,7 +64,7 @@ def claim_folder(
     `upgrade` turns what an earlier version wrote into the keys of today. Raises `BadInput` with the `problem`, and the
     keys that differ, where the folder holds the result of other values.
     """
-    ours = json.loads(json.dumps(values))
+    ours = json.loads(json.dumps(values))  # tuples become lists, as in the file
     if file.exists():
         refuse_other(upgrade(json.loads(file.read_text())), ours, problem, file, fix)
     write_atomic(file, json.dumps(ours, indent=1))

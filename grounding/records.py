@@ -20,7 +20,7 @@ class PredictionRecord:
 
     `cluster_id` is the patient, else the image: intervals resample it. `answer`: the reference, a string or, for
     grounding, a list of region dictionaries (`types.region_to_json`); `prediction`: raw text, or such a list.
-    `parsed`: what was read out of the raw text. `meta` keeps everything else a protocol may need.
+    `parsed`: the answer read out of the raw text. `meta` keeps everything else a protocol may need.
     """
 
     id: str
@@ -57,6 +57,7 @@ class RecordFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             data = path.read_bytes()
+            # b'{...}\n{...}\n{"id": "a' is cut behind its last line end; without any, everything goes
             whole = data.rfind(b"\n") + 1
             if whole < len(data):
                 os.truncate(path, whole)
@@ -68,14 +69,14 @@ class RecordFile:
         with self.path.open("a", encoding="utf-8") as file:
             file.write("".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in new))
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # what `done` holds from here on survives a power cut
         self.done.update(record.id for record in new)
 
 
 def record_meta(
     image: AnnotatedImage, phrases: Sequence[str] = (), others: Sequence[AnnotatedImage] = ()
 ) -> dict[str, Any]:
-    """What strata and the page need of an image: modality, body region, size and path; the ids of all that are shown.
+    """What strata and the page need of an image: modality, body region, size and path; ids of all images of the record.
 
     The body region is that of the phrases in the label tree, else that of the image's true regions.
     """
@@ -105,9 +106,10 @@ def grounding_record(
 ) -> PredictionRecord:
     """The record of one phrase looked for in one image.
 
-    `regions`: what the grounder found; `presence`: the probability in [0, 1] that the phrase is there at all, None
+    `regions`: of the grounder; `presence`: the probability in [0, 1] that the phrase is there at all, None
     where the grounder gives none; `fields`: further fields of the record, `meta` is added to.
     """
+    # the level in the label tree (organ, part, finding) is a stratum of the scores
     meta = record_meta(image, [phrase]) | {"level": load_labels().level(phrase)}
     if presence is not None:
         meta["presence"] = presence

@@ -58,7 +58,8 @@ def _explain(kind: type[BaseModel], detail: dict[str, Any]) -> str:
         return f"unknown key {name!r}, {nearest(keys[-1], getattr(model, 'model_fields', ()))}"
     if detail["type"].startswith("union_tag"):
         key = context["discriminator"].strip("'")
-        names = _tags(model, key)
+        fields = [one.model_fields[key] for one in _members(model) if key in one.model_fields]
+        names = [str(value) for info in fields for value in get_args(info.annotation)]
         if "tag" not in context:
             return f"key {name!r}: say which one by {key!r}, valid: {', '.join(names)}"
         return f"key {name!r}: no {key} is called {context['tag']!r}, {nearest(str(context['tag']), names)}"
@@ -66,16 +67,15 @@ def _explain(kind: type[BaseModel], detail: dict[str, Any]) -> str:
     return f"key {name!r}: {words}" if name else words
 
 
-def _walk(kind: Any, place: Sequence[str | int]) -> tuple[list[str], Any]:
-    """The keys of a place, and the settings class, else the type, that holds its last key (of a tag: that it tells).
-
-    A place such as ("vqa", "data", 0, "vqa_rad", "limitt") has the keys vqa, data, 0 and limitt.
-    """
+def _walk(kind: Any, location: Sequence[str | int]) -> tuple[list[str], Any]:
+    """The keys of an error's location, and the settings class, else the type, that holds its last key."""
+    # ("vqa", "data", 0, "vqa_rad", "limitt") has the keys vqa, data, 0 and limitt: vqa_rad is the tag of a union's
+    # member, which its values do not hold as a key; the holder is the settings class with that tag.
     keys, holder = [], kind
-    for part in place:
+    for part in location:
         members = _members(kind)
         fields = next((one.model_fields for one in members if str(part) in one.model_fields), None)
-        tagged = next((one for one in members if part in _literals(one)), None)
+        tagged = next((one for one in members if part in _tags(one)), None)
         holder = members[0] if len(members) == 1 else kind
         if isinstance(part, int) or fields:
             keys.append(str(part))
@@ -94,12 +94,7 @@ def _members(annotation: Any) -> list[type[BaseModel]]:
     return [member for part in getattr(annotation, "__args__", ()) for member in _members(part)]
 
 
-def _literals(model: type[BaseModel]) -> list[Any]:
-    """Names by which a class is told from the others of its union: the values of its required literals."""
+def _tags(model: type[BaseModel]) -> list[Any]:
+    """Names that set a class apart from the others of its union: the values of its required literals."""
     literal = (info for info in model.model_fields.values() if get_origin(info.annotation) is Literal)
     return [value for info in literal if info.is_required() for value in get_args(info.annotation)]
-
-
-def _tags(annotation: Any, key: str) -> list[str]:
-    fields = [member.model_fields[key] for member in _members(annotation) if key in member.model_fields]
-    return [str(value) for info in fields for value in get_args(info.annotation)]

@@ -1,1 +1,1 @@
-"""Adapters of public layouts: files on disk to `Study`, one file a layout, and the phantoms."""
+"""Adapters of public layouts: files on disk to `AnnotatedImage`, one file a layout, and the phantoms."""

@@ -43,6 +43,7 @@ def held_out(groups: Iterable[str], fraction: float, seed: int) -> frozenset[str
     draws = {group: draw(group, seed) for group in groups}
     if fraction <= 0 or len(draws) < 2:
         return frozenset()
+    # lowest draws first; never all groups, and one at least
     order = sorted(draws, key=lambda group: draws[group])
     chosen = [group for group in order if draws[group] < fraction]
     return frozenset(chosen[: len(order) - 1] or order[:1])
@@ -50,5 +51,6 @@ def held_out(groups: Iterable[str], fraction: float, seed: int) -> frozenset[str
 
 def draw(group: str, seed: int) -> float:
     """A uniform number in [0, 1) of the group's own: below the fraction, it is held out."""
+    # 56 bits of a hash, not a generator of NumPy: a group keeps its side whatever else is in the set
     digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     return int.from_bytes(digest[:7]) / 2**56

@@ -1,6 +1,6 @@
 """Region sets of a recipe as one `datasets.Dataset`: each layout's adapter, the split by group, masks as RLE.
 
-Studies stream into Arrow one at a time, so that no more than one image's masks are ever decoded; a built dataset is
+Images stream into Arrow one at a time, so that no more than one image's masks are ever decoded; a built dataset is
 memory-mapped, so that its size does not matter.
 """
 
@@ -49,39 +49,34 @@ def _load(settings: DataSettings, seed: int, skipped: Skipped) -> Dataset:
         data = built.mapped(set_folder(settings))
     else:
         progress = tqdm(read_set(settings, skipped), desc=settings.name, unit="image", leave=False, disable=None)
-        data = to_dataset(_as_told(image, settings) for image in progress)
+        data = to_dataset(_add_absent(image, settings) for image in progress)
     if settings.limit is not None and len(data) > settings.limit:
         chosen = np.random.default_rng(seed).choice(len(data), settings.limit, replace=False)
         data = Dataset(data.with_format("arrow")[np.sort(chosen)])  # pyright: ignore[reportArgumentType]
-    return _with_splits(data, settings.val_fraction, seed)
-
-
-def _with_splits(data: Dataset, val_fraction: float, seed: int) -> Dataset:
-    """The set with a split in every row; those that have one keep it."""
     parts = list(tables(data, ["split", "group"]))
     splits = [split for part in parts for split in part["split"].to_pylist()]
+    # only rows without a split are drawn; the groups of the others do not weigh in
     open_rows = [k for k, split in enumerate(splits) if not split]
     if not open_rows:
         return data
     groups = [group for part in parts for group in part["group"].to_pylist()]
-    drawn = split_by_group([groups[k] for k in open_rows], val_fraction, seed)
+    drawn = split_by_group([groups[k] for k in open_rows], settings.val_fraction, seed)
     for k, split in zip(open_rows, drawn, strict=True):
         splits[k] = split
-    place, column = data.column_names.index("split"), pa.array(splits, pa.string())
-    return Dataset(data.data.set_column(place, "split", column))
+    index, column = data.column_names.index("split"), pa.array(splits, pa.string())
+    return Dataset(data.data.set_column(index, "split", column))
 
 
-def _as_told(image: AnnotatedImage, settings: DataSettings) -> AnnotatedImage:
-    """The study with the absent phrases of its set, and without masks if those are not wanted.
+def _add_absent(image: AnnotatedImage, settings: DataSettings) -> AnnotatedImage:
+    """The image with the absent phrases of its set, and without masks if those are not wanted.
 
     Raises `BadInput` where an absent phrase is there.
     """
     absent = [load_labels().label(phrase) for phrase in settings.absent]
     there = {word for region in image.regions for word in (region.phrase, *region.path)}
     if wrong := sorted(there.intersection(absent)):
-        raise BadInput(
-            f"{wrong[0]!r} is said to be absent, yet {image.image_id} shows it.", fix="take it out of `absent`"
-        )
+        problem = f"{wrong[0]!r} is said to be absent, yet {image.image_id} shows it."
+        raise BadInput(problem, fix="take it out of `absent`")
     regions = image.regions
     if settings.boxes_only:
         regions = tuple(replace(region, mask=None) for region in regions)
@@ -89,7 +84,7 @@ def _as_told(image: AnnotatedImage, settings: DataSettings) -> AnnotatedImage:
 
 
 def read_set(settings: DataSettings, skipped: Skipped) -> Iterator[AnnotatedImage]:
-    """Studies of one set as its adapter gives them, one at a time: no limit, and split "" where the set brings none."""
+    """Images of one set as its adapter gives them, one at a time: no limit, and split "" where the set brings none."""
     layout, folder = LAYOUTS[settings.layout], set_folder(settings)
     reader = import_module(layout.module, __package__)
     if settings.layout == "phantom":

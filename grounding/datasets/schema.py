@@ -1,4 +1,4 @@
-"""Studies as a `datasets.Dataset`: fixed features, masks as RLE; Arrow holds millions, a row becomes a `Study`."""
+"""Annotated images as a `datasets.Dataset`: fixed features, masks as RLE; Arrow holds millions of them."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -78,6 +78,15 @@ def image_to_row(image: AnnotatedImage) -> dict[str, Any]:
 def row_to_image(row: dict[str, Any]) -> AnnotatedImage:
     """The inverse of `image_to_row`, of any version; masks are decoded here and not before."""
     row = upgrade_row(row)
+    regions: list[Region] = []
+    for region in row["regions"]:
+        rle = region["mask_rle"]
+        # Arrow gives null, or a struct of nulls or empty lists, for a region without a mask
+        own = {
+            "box_xyxy_px": np.array(region["box_xyxy_px"], np.float32),
+            "mask_rle": rle if rle and rle["counts"] else None,
+        }
+        regions.append(region_from_json({**region, **own}))
     return AnnotatedImage(
         image_id=row["image_id"],
         image_path=Path(row["image_path"]),
@@ -87,19 +96,12 @@ def row_to_image(row: dict[str, Any]) -> AnnotatedImage:
         split=row["split"],
         size_px=(row["size_px"][0], row["size_px"][1]),
         phrases=tuple(row["phrases"]),
-        regions=tuple(_region(region) for region in row["regions"]),
+        regions=tuple(regions),
     )
 
 
-def _region(row: dict[str, Any]) -> Region:
-    rle = row["mask_rle"]
-    has_mask = rle is not None and rle["counts"]
-    box = np.array(row["box_xyxy_px"], np.float32)
-    return region_from_json({**row, "box_xyxy_px": box, "mask_rle": rle if has_mask else None})
-
-
 def to_dataset(images: Iterable[AnnotatedImage]) -> Dataset:
-    """Studies as a `datasets.Dataset` with `IMAGE_FEATURES`; a few hundred at a time are more than Arrow."""
+    """Images as a `datasets.Dataset` with `IMAGE_FEATURES`; a few hundred at a time are more than Arrow."""
     schema, rows = IMAGE_FEATURES.arrow_schema, map(image_to_row, images)
     parts = [schema.empty_table()]
     while some := list(islice(rows, _ROWS)):
@@ -108,12 +110,12 @@ def to_dataset(images: Iterable[AnnotatedImage]) -> Dataset:
 
 
 def images(data: Dataset) -> Iterator[AnnotatedImage]:
-    """Every row of the dataset as a `Study`, in order."""
+    """Every row of the dataset, in order."""
     return (row_to_image(row) for row in data)  # pyright: ignore[reportArgumentType]
 
 
 class AnnotatedImages(Sequence[AnnotatedImage]):
-    """The rows of a dataset as studies; each is decoded when it is asked for and not kept."""
+    """The rows of a dataset, each decoded anew at every access."""
 
     def __init__(self, data: Dataset):
         self.data = data
@@ -138,12 +140,12 @@ def region_phrases(table: pa.Table) -> list[list[str]]:
     return pa.ListArray.from_arrays(lists.offsets, lists.values.field("phrase")).to_pylist()
 
 
-def split_of(data: Dataset, name: str, most: int | None = None, seed: int = 0) -> Dataset:
-    """The rows of one split, in order; with `most` no more than so many, drawn with the seed. No row is decoded."""
-    found = [pc.equal(part["split"], name).to_numpy() for part in tables(data, ["split"])]  # pyright: ignore[reportAttributeAccessIssue]
-    rows = np.flatnonzero(np.concatenate([*found, np.zeros(0, bool)]))
-    if most is not None and len(rows) > most:
-        rows = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+def split_of(data: Dataset, name: str, max_rows: int | None = None, seed: int = 0) -> Dataset:
+    """The rows of one split, in order; with `max_rows` no more than so many, drawn with the seed. No row is decoded."""
+    is_in = [pc.equal(part["split"], name).to_numpy() for part in tables(data, ["split"])]  # pyright: ignore[reportAttributeAccessIssue]
+    rows = np.flatnonzero(np.concatenate([*is_in, np.zeros(0, bool)]))
+    if max_rows is not None and len(rows) > max_rows:
+        rows = np.sort(np.random.default_rng(seed).permutation(rows)[:max_rows])
     return data.select(rows)
 
 

@@ -150,12 +150,12 @@ class PhantomSettings(Settings):
     """How many phantoms, how large, from which seed."""
 
     num_train: int = Field(default=360, ge=1)
-    """Training pictures, modalities in turn."""
+    """Training images, modalities in turn."""
     num_val: int = Field(default=48, ge=0)
-    """Validation pictures."""
+    """Validation images."""
     num_test: int = Field(default=84, ge=0)
-    """Test pictures."""
+    """Test images."""
     size_px: int = Field(default=192, ge=96)
-    """Side of the square pictures, 96 or more."""
+    """Side of the square images, 96 or more."""
     seed: int = Field(default=0, ge=0)
     """Seed of everything; the splits never share a draw."""

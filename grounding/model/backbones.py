@@ -96,15 +96,16 @@ class InvertedBackbone(nn.Module):
         """float[B, C_s, H/s, W/s] for s = 4, 8, 16, 32: the last row of each stride."""
         x_BCHW = nn.functional.relu6(self.stem(pixels_BCHW))
         maps = []
-        for place, row in enumerate(self.rows):
+        for index, row in enumerate(self.rows):
             x_BCHW = row(x_BCHW)
-            if place in self.ends:
+            if index in self.ends:
                 maps.append(x_BCHW)
         return maps
 
 
 def ends_of_strides(strides: Sequence[int]) -> tuple[int, ...]:
-    """Places of the last rows at strides 4, 8, 16, 32, after a stem at stride 2."""
+    """Indices of the last rows at strides 4, 8, 16, 32, after a stem at stride 2."""
+    # strides 1 2 2 2 1 2 1 of MobileNetV2 are 2 4 8 16 16 32 32 in all: rows 1, 2, 4 and 6 end a stride
     totals = [2 * math.prod(strides[: i + 1]) for i in range(len(strides))]
     return tuple(max(i for i, total in enumerate(totals) if total == stride) for stride in STRIDES)
 
@@ -143,6 +144,7 @@ def maps_of(model: nn.Module, pixels_BCHW: Tensor) -> list[Tensor]:
 @torch.no_grad()
 def fold_norms(module: nn.Module) -> None:
     """Put every BatchNorm2d into the convolution registered right before it: the same maps as in eval mode."""
+    # in eval mode a norm is a gain and a bias a channel, which the convolution can take over
     before: tuple[nn.Module, str, nn.Conv2d] | None = None
     for parent in module.modules():
         for name, child in list(parent.named_children()):

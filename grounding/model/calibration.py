@@ -1,11 +1,11 @@
-"""Scores that mean what they say: a region's score as the chance that it is right, presence as the chance of anything.
+"""Calibrated scores: a region's score as the chance that it is right, presence as the chance of anything.
 
 Platt scaling on validation data, a generalised temperature: logits in, a weighted sum through a sigmoid out. A region
 may lean on the presence of its phrase. P predictions, Q asked phrases.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,11 +74,8 @@ def fit_calibration(
     columns = [raw, np.asarray(presence_logits_P, np.float64)]
     score = _fit(columns, right_P, (1.0, 0.0, 0.0))
     presence = _fit([np.asarray(presence_logits_Q, np.float64)], np.asarray(is_present_Q, bool), (1.0, 0.0))
-    found = Calibration(score=score, presence=presence)  # pyright: ignore[reportArgumentType]
-    values_P = found.scores(raw_P, presence_logits_P)
-    return Calibration(
-        score=found.score, presence=found.presence, threshold=best_threshold(values_P, right_P, num_truths)
-    )
+    fitted = Calibration(score=score, presence=presence)  # pyright: ignore[reportArgumentType]
+    return replace(fitted, threshold=best_threshold(fitted.scores(raw_P, presence_logits_P), right_P, num_truths))
 
 
 def best_threshold(scores_P: Floats, is_right_P: NDArray[np.bool_], num_truths: int) -> float:

@@ -25,7 +25,7 @@ SMALL_BERT = {
     "max_position_embeddings": 32,
     "vocab_size": 512,
 }
-"""The text tower where nothing else is said: phrases are short and their words few."""
+"""The text tower where a configuration names no other: phrases are short and their words few."""
 
 
 class MedGlipVisionConfig(PreTrainedConfig):
@@ -56,33 +56,25 @@ class MedGlipVisionConfig(PreTrainedConfig):
         if self.image_size % 32 or self.patch_size != 32:
             raise ValueError(f"image_size {self.image_size} is no multiple of patch_size {self.patch_size}, always 32")
         if self.backbone_config is not None:
-            self._follow_backbone()
+            if isinstance(self.backbone_config, dict):
+                kind = self.backbone_config["model_type"]
+                self.backbone_config = AutoConfig.for_model(**self.backbone_config | {"model_type": kind})
+            # widths are those of the maps that a small image gives; on `meta` nothing is allocated or computed
+            with torch.device("meta"):
+                model = make_transformers_model(self.backbone_config)  # pyright: ignore[reportArgumentType]
+                maps = maps_of(model.eval(), torch.zeros(1, self.num_channels, 64, 64))
+            *inner, self.hidden_size = [x.shape[1] for x in maps]
+            self.stage_widths = (inner[0], *inner)
         elif self.rows is not None:
-            self._follow_rows(self.rows)
+            ends = ends_of_strides([row[3] for row in self.rows])
+            *inner, self.hidden_size = [self.rows[index][1] for index in ends]
+            self.stage_widths = (self.stage_widths[0], *inner)
         else:
-            self._check_residual()
-
-    def _follow_rows(self, rows: list[list[int]]) -> None:
-        ends = ends_of_strides([row[3] for row in rows])
-        *inner, self.hidden_size = [rows[place][1] for place in ends]
-        self.stage_widths = (self.stage_widths[0], *inner)
-
-    def _follow_backbone(self) -> None:
-        if isinstance(self.backbone_config, dict):
-            kind = self.backbone_config["model_type"]
-            self.backbone_config = AutoConfig.for_model(**self.backbone_config | {"model_type": kind})
-        with torch.device("meta"):
-            model = make_transformers_model(self.backbone_config)  # pyright: ignore[reportArgumentType]
-            maps = maps_of(model.eval(), torch.zeros(1, self.num_channels, 64, 64))
-        *inner, self.hidden_size = [x.shape[1] for x in maps]
-        self.stage_widths = (inner[0], *inner)
-
-    def _check_residual(self) -> None:
-        widths = [*self.stage_widths, self.hidden_size]
-        if len(widths) != 5 or any(width % self.num_groups for width in widths):
-            raise ValueError(f"stage widths {widths} must be five multiples of num_groups {self.num_groups}")
-        if len(self.depths) != 4 or min(self.depths) < 1 or self.depths[-1] < 2:
-            raise ValueError(f"depths {self.depths} must be four counts from 1 on, the last at least 2")
+            widths = [*self.stage_widths, self.hidden_size]
+            if len(widths) != 5 or any(width % self.num_groups for width in widths):
+                raise ValueError(f"stage widths {widths} must be five multiples of num_groups {self.num_groups}")
+            if len(self.depths) != 4 or min(self.depths) < 1 or self.depths[-1] < 2:
+                raise ValueError(f"depths {self.depths} must be four counts from 1 on, the last at least 2")
 
 
 class MedGlipConfig(PreTrainedConfig):

@@ -17,8 +17,8 @@ TOP_POINTS = 300
 
 
 @dataclass
-class Found:
-    """What was found for one phrase, best first; boxes in pixels of the input, masks in [0, 1]."""
+class DecodedRegions:
+    """Regions of one phrase, best first; boxes in pixels of the input, masks in [0, 1]."""
 
     boxes_R4: Tensor
     scores_R: Tensor
@@ -26,14 +26,16 @@ class Found:
     masks_Rss: Tensor
 
 
-def decode(output: MedGlipOutput, image: int, phrase: int, min_score: float, nms_iou: float, max_regions: int) -> Found:
+def decode(
+    output: MedGlipOutput, image: int, phrase: int, min_score: float, nms_iou: float, max_regions: int
+) -> DecodedRegions:
     """The regions of one phrase in one image; score = sqrt(phrase x centreness)."""
     scores_N = (output.logits[image, :, phrase].sigmoid() * output.centreness[image].sigmoid()).sqrt()
     top = scores_N.topk(min(TOP_POINTS, len(scores_N))).indices
     top = top[scores_N[top] >= min_score]
     points = top[nms(output.boxes[image, top], scores_N[top], nms_iou)[:max_regions]]
     masks = mask_logits(output.coefficients[image, points], output.prototypes[image])
-    return Found(
+    return DecodedRegions(
         boxes_R4=output.boxes[image, points],
         scores_R=scores_N[points],
         embeddings_RD=output.embeddings[image, points],
@@ -42,14 +44,15 @@ def decode(output: MedGlipOutput, image: int, phrase: int, min_score: float, nms
 
 
 def nms(boxes_P4: Tensor, scores_P: Tensor, max_iou: float) -> Tensor:
-    """int64[R] indices of the kept boxes, best first: greedy, a box goes if it overlaps a better one by more."""
+    """int64[R] indices of the boxes that stay, best first: greedy, a box goes if it overlaps a better one by more."""
     order = scores_P.argsort(descending=True, stable=True)
+    # one transfer to the CPU, where the greedy loop runs: a step a box on a GPU would wait for each answer
     overlaps_PP = (box_iou(boxes_P4[order], boxes_P4[order]) > max_iou).cpu().numpy()
-    kept: list[int] = []
+    best: list[int] = []
     for index in range(len(order)):
-        if not overlaps_PP[index, kept].any():
-            kept.append(index)
-    return order[torch.tensor(kept, dtype=torch.long, device=order.device)]
+        if not overlaps_PP[index, best].any():
+            best.append(index)
+    return order[torch.tensor(best, dtype=torch.long, device=order.device)]
 
 
 def point_of(boxes_G4: Tensor, side_px: int) -> Tensor:

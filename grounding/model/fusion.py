@@ -74,6 +74,7 @@ class Fusion(nn.Module):
         """P3, P4, P5 after fusion, and the phrases that have read them."""
         p3, p4, p5 = pyramid
         p4 = p4 + F.interpolate(p5, scale_factor=2.0)
+        # P4 and P5 as one list of tokens: [P4 row by row | P5 row by row], each with its place and its level
         places = torch.cat([self.place(waves(x)) + self.level.weight[i] for i, x in enumerate((p4, p5))])
         tokens_BND = torch.cat([x.flatten(2).transpose(1, 2) for x in (p4, p5)], 1) + places
         for image_layer, phrase_layer in zip(self.image_layers, self.phrase_layers, strict=True):

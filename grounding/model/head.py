@@ -67,6 +67,7 @@ class DenseHead(nn.Module):
         for i, (x_BDHW, stride) in enumerate(zip(levels, STRIDES, strict=True)):
             embeddings.append(self.embed(self.phrase_tower(x_BDHW)).flatten(2).transpose(1, 2))
             prediction_BNP = self.predict(self.box_tower(x_BDHW)).flatten(2).transpose(1, 2).float()
+            # distances from the point to left, top, right, bottom; never negative, so no box is turned inside out
             sides_BN4 = F.softplus(self.level_scale[i] * prediction_BNP[..., :4]) * stride
             points_N2 = grid_points(x_BDHW.shape[2:], stride, x_BDHW.device)
             boxes.append(torch.cat([points_N2 - sides_BN4[..., :2], points_N2 + sides_BN4[..., 2:]], -1))
@@ -74,21 +75,18 @@ class DenseHead(nn.Module):
         prediction_BNP = torch.cat(predictions, 1)
         embeddings_BND = F.normalize(torch.cat(embeddings, 1).float(), dim=-1)
         cosine_BNK = embeddings_BND @ F.normalize(phrases_BKD.float(), dim=-1).transpose(1, 2)
+        # P3 at stride 8, upsampled to 4, where the image tower's own map is added before the last convolution
+        features_BCHW = self.prototypes[:-1](levels[0])
+        if self.fine is not None:
+            features_BCHW = features_BCHW + self.fine(fine_BCHW)
         return {
             "logits": cosine_BNK * self.log_scale.exp() + self.bias,
             "boxes": torch.cat(boxes, 1),
             "centreness": prediction_BNP[..., 4],
             "coefficients": prediction_BNP[..., 5:],
             "embeddings": embeddings_BND,
-            "prototypes": self._prototypes(levels[0], fine_BCHW).float(),
+            "prototypes": self.prototypes[-1](features_BCHW).float(),
         }
-
-    def _prototypes(self, p3_BDHW: Tensor, fine_BCHW: Tensor) -> Tensor:
-        """float[B, M, 2H, 2W]."""
-        features = self.prototypes[:-1](p3_BDHW)
-        if self.fine is not None:
-            features = features + self.fine(fine_BCHW)
-        return self.prototypes[-1](features)
 
 
 class Presence(nn.Module):

@@ -3,7 +3,6 @@
 B batch, C channels, H W pixels, N = (image_size / 32)^2 tokens, row by row from the upper left.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,10 +102,8 @@ def vision_settings(start: str) -> dict[str, Any]:
     try:
         return {"backbone_config": AutoConfig.from_pretrained(start, trust_remote_code=False).to_dict()}
     except (OSError, ValueError) as error:
-        known = ", ".join([SCRATCH, *ROWS])
-        raise BadInput(
-            f"no image start {start!r}: {error}", fix=f"use {known}, or a model folder or hub name"
-        ) from error
+        fix = f"use {', '.join([SCRATCH, *ROWS])}, or a model folder or hub name"
+        raise BadInput(f"no image start {start!r}: {error}", fix=fix) from error
 
 
 def load_start(tower: MedGlipVisionModel, start: str, cache_dir: Path | None = None) -> None:
@@ -121,13 +118,12 @@ def load_start(tower: MedGlipVisionModel, start: str, cache_dir: Path | None = N
         state = torch.load(fetch(start, cache_dir), map_location="cpu", weights_only=True)
         load_inverted(backbone, state, _NORM_EPS[start])
     elif isinstance(backbone, TransformersBackbone):
-        found = AutoModel.from_pretrained(start, trust_remote_code=False)
-        fold_norms(found)
-        known = backbone.model.state_dict()
-        prefix = next(iter(known)).removesuffix(next(iter(found.state_dict())))
-        backbone.model.load_state_dict(
-            {prefix + name: value for name, value in found.state_dict().items()}, strict=False
-        )
+        source = AutoModel.from_pretrained(start, trust_remote_code=False)
+        fold_norms(source)
+        state = source.state_dict()
+        # a backbone class may hold the plain model as a part: "encoder.conv.weight" there, "conv.weight" here
+        prefix = next(iter(backbone.model.state_dict())).removesuffix(next(iter(state)))
+        backbone.model.load_state_dict({prefix + name: value for name, value in state.items()}, strict=False)
 
 
 def freeze(tower: MedGlipVisionModel, num_rows: int) -> None:
@@ -135,9 +131,8 @@ def freeze(tower: MedGlipVisionModel, num_rows: int) -> None:
     if not num_rows:
         return
     if not isinstance(tower.backbone, InvertedBackbone):
-        raise BadInput(
-            "frozen_rows is for towers that start from mobilenet-v2 or efficientnet-lite0.", fix="set it to 0"
-        )
+        problem = "frozen_rows is for towers that start from mobilenet-v2 or efficientnet-lite0."
+        raise BadInput(problem, fix="set it to 0")
     for part in (tower.backbone.stem, *tower.backbone.rows[: num_rows - 1]):
         part.requires_grad_(False)
 
@@ -148,36 +143,24 @@ def load_inverted(backbone: InvertedBackbone, state: dict[str, Tensor], eps: flo
 
     What follows the last row (a classifier's convolution) is left over. Raises `ValueError` for other shapes.
     """
-    folded = _folded(state, eps)
-    for place, conv in enumerate(_convolutions(backbone)):
-        weight, bias = next(folded)
-        if weight.shape != conv.weight.shape:
-            raise ValueError(f"convolution {place} has shape {tuple(weight.shape)}, not {tuple(conv.weight.shape)}")
-        conv.weight.copy_(weight)
-        assert conv.bias is not None
-        conv.bias.copy_(bias)
-    _rescale(backbone.stem)
-
-
-def _convolutions(backbone: InvertedBackbone) -> Iterator[nn.Conv2d]:
-    yield backbone.stem
-    for block in (module for module in backbone.modules() if isinstance(module, InvertedResidual)):
-        yield from (part for part in (block.expand, block.filter, block.project) if isinstance(part, nn.Conv2d))
-
-
-def _folded(state: dict[str, Tensor], eps: float) -> Iterator[tuple[Tensor, Tensor]]:
-    """(weight, bias) of each convolution with the norm behind it; a norm is gain, bias, mean, variance."""
+    stem = backbone.stem
+    blocks = [module for module in backbone.modules() if isinstance(module, InvertedResidual)]
+    layers = [layer for block in blocks for layer in (block.expand, block.filter, block.project)]
+    convs = [stem, *(layer for layer in layers if isinstance(layer, nn.Conv2d))]
+    # Each convolution (4 axes) is followed by its norm: gain, bias, mean, variance. Counters of batches have no axis.
     tensors = [tensor for tensor in state.values() if tensor.ndim]
-    for place, weight in enumerate(tensors):
-        if weight.ndim == 4:
-            gain, bias, mean, variance = tensors[place + 1 : place + 5]
-            scale = gain / (variance + eps).sqrt()
-            yield weight * scale[:, None, None, None], bias - mean * scale
-
-
-@torch.no_grad()
-def _rescale(stem: nn.Conv2d) -> None:
-    """The stem that saw ImageNet's scaling sees ours: the same numbers come out, but for the padded border."""
+    starts = [index for index, tensor in enumerate(tensors) if tensor.ndim == 4]
+    if len(starts) < len(convs):
+        raise ValueError(f"{len(starts)} convolutions for a tower of {len(convs)}")
+    for index, (conv, start) in enumerate(zip(convs, starts, strict=False)):
+        weight, gain, bias, mean, variance = tensors[start : start + 5]
+        if weight.shape != conv.weight.shape:
+            raise ValueError(f"convolution {index} has shape {tuple(weight.shape)}, not {tuple(conv.weight.shape)}")
+        scale = gain / (variance + eps).sqrt()
+        conv.weight.copy_(weight * scale[:, None, None, None])
+        assert conv.bias is not None
+        conv.bias.copy_(bias - mean * scale)
+    # the stem that saw ImageNet's scaling sees ours: the same numbers come out, but for the padded border
     assert stem.bias is not None
     mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
     stem.bias += (stem.weight * ((PIXEL_MEAN - mean) / std)[:, None, None]).sum((1, 2, 3))

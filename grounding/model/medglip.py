@@ -88,8 +88,8 @@ class MedGlipModel(PreTrainedModel):
         pyramid = self.pyramid(features.feature_maps[1:], modality_ids)
         phrases_BKD = self.phrase_encoder(input_ids, attention_mask, modality_ids)
         levels, phrases_BKD = self.fusion(pyramid, phrases_BKD)
-        found = self.head(levels, features.feature_maps[0], phrases_BKD)
-        return MedGlipOutput(**found, presence=self.presence(phrases_BKD, found["logits"]))
+        dense = self.head(levels, features.feature_maps[0], phrases_BKD)
+        return MedGlipOutput(**dense, presence=self.presence(phrases_BKD, dense["logits"]))
 
 
 AutoModel.register(MedGlipConfig, MedGlipModel)

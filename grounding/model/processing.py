@@ -1,4 +1,4 @@
-"""Pictures and phrases to tensors: letterbox, normalise, tokenise. Saved beside the weights.
+"""Images and phrases to tensors: letterbox, normalise, tokenise. Saved beside the weights.
 
 B batch, K phrases of the longest list, L tokens of the longest phrase, S side of the square input in pixels.
 """
@@ -25,7 +25,8 @@ MAX_WORDS = 8000
 
 def train_tokenizer(phrases: Iterable[str]) -> PreTrainedTokenizerFast:
     """A lower-casing tokenizer that knows the words of the phrases; any other word falls into parts and characters."""
-    words = Counter(word for phrase in phrases for word in _split(phrase))
+    normalise_str, split = _NORMALIZER.normalize_str, _PRE_TOKENIZER.pre_tokenize_str
+    words = Counter(word for phrase in phrases for word, _ in split(normalise_str(phrase)))
     pieces = ["[PAD]", "[UNK]", *CHARACTERS, *(f"##{c}" for c in CHARACTERS)]
     ordered = sorted(words, key=lambda word: (-words[word], word))[:MAX_WORDS]
     vocabulary = {piece: i for i, piece in enumerate(dict.fromkeys([*pieces, *ordered]))}
@@ -38,10 +39,6 @@ def train_tokenizer(phrases: Iterable[str]) -> PreTrainedTokenizerFast:
 
 _NORMALIZER = normalizers.BertNormalizer(lowercase=True, strip_accents=True)
 _PRE_TOKENIZER = pre_tokenizers.BertPreTokenizer()
-
-
-def _split(phrase: str) -> list[str]:
-    return [word for word, _ in _PRE_TOKENIZER.pre_tokenize_str(_NORMALIZER.normalize_str(phrase))]
 
 
 class MedGlipProcessor(ProcessorMixin):
@@ -87,7 +84,7 @@ class MedGlipProcessor(ProcessorMixin):
         return values
 
     def letterbox(self, image: Image.Image) -> NDArray[np.uint8]:
-        """uint8[S, S, 3] of a picture of any size."""
+        """uint8[S, S, 3] of an image of any size."""
         return np.asarray(Letterbox(image.size, self.image_size).image(image))
 
     def tokenize(self, phrases: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
@@ -104,6 +101,8 @@ class MedGlipProcessor(ProcessorMixin):
             max_length=self.max_phrase_tokens,
             return_tensors="pt",
         )
+        # Phrases of two images, ["liver", "left kidney"] and ["lung"]: rows 0 1 2 of the flat list go to
+        #     [0, 0] [0, 1] [1, 0], and [1, 1] stays all zeros, a phrase without a token
         length = tokens["input_ids"].shape[1]
         padded = [torch.zeros(*shape, length, dtype=torch.long) for _ in range(2)]
         is_phrase = torch.tensor([[k < len(row) for k in range(shape[1])] for row in phrases])

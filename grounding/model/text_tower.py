@@ -42,6 +42,7 @@ class PhraseEncoder(nn.Module):
         mask = torch.cat([prompts.new_ones(len(prompts), 1), attention_mask_BKL.reshape(-1, length)], 1)
         embedded = torch.cat([prompts, words], 1)
         hidden = self.bert(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+        # one prompt and three words: the mean of four; a padded phrase is the prompt alone
         mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         return self.project(mean).view(batch, num_phrases, -1)
 
@@ -70,14 +71,21 @@ def text_settings(start: str, max_phrase_tokens: int, cache_dir: Path | None = N
     places = max_phrase_tokens + 1  # one for the prompt
     if start == SCRATCH:
         return SMALL_BERT | {"max_position_embeddings": max(SMALL_BERT["max_position_embeddings"], places)}
-    config = _config(start, cache_dir)
+    try:
+        config = AutoConfig.from_pretrained(_folder(start, cache_dir), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        fix = f"use {SCRATCH}, {MINILM}, or a model folder or hub name"
+        raise BadInput(f"no text start {start!r}: {error}", fix=fix) from error
+    model: Any = MODEL_MAPPING.get(type(config), None)
+    # a decoder's or a vision model's forward does not take embedded words
+    is_encoder = isinstance(model, type) and "inputs_embeds" in signature(model.forward).parameters
+    if not is_encoder or config.is_encoder_decoder:
+        raise BadInput(f"text start {start!r} is a {config.model_type}, no encoder of text.", fix="use one like BERT")
     padding = config.pad_token_id or 0  # families that count places from behind the padding's id lose as many
-    most = getattr(config, "max_position_embeddings", None)
-    if most is not None and places + padding + 1 > most:
-        raise BadInput(
-            f"{max_phrase_tokens} tokens are too many for text start {start!r}: it has {most} places.",
-            fix="lower max_phrase_tokens",
-        )
+    max_places = getattr(config, "max_position_embeddings", None)
+    if max_places is not None and places + padding + 1 > max_places:
+        problem = f"{max_phrase_tokens} tokens are too many for text start {start!r}: it has {max_places} places."
+        raise BadInput(problem, fix="lower max_phrase_tokens")
     return {key: value for key, value in config.to_dict().items() if key not in _NOT_SIZES}
 
 
@@ -101,33 +109,13 @@ def load_text_start(encoder: PhraseEncoder, start: str, cache_dir: Path | None =
     if start == SCRATCH:
         return
     try:
-        found = AutoModel.from_pretrained(
-            _folder(start, cache_dir), dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-        )
+        options: Any = {"dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False}
+        source = AutoModel.from_pretrained(_folder(start, cache_dir), **options)
     except (OSError, ValueError) as error:
         raise BadInput(f"text start {start!r} has no weights: {error}", fix="use safetensors weights") from error
-    state = {name: value for name, value in found.state_dict().items() if not name.startswith("pooler.")}
+    state = {name: value for name, value in source.state_dict().items() if not name.startswith("pooler.")}
     encoder.bert.load_state_dict(state)
-
-
-def freeze_text(encoder: PhraseEncoder) -> None:
-    """Train the prompts of the modalities and the projection alone, not the encoder between them."""
-    encoder.bert.requires_grad_(False)
 
 
 def _folder(start: str, cache_dir: Path | None) -> str:
     return str(fetch(MINILM, cache_dir).parent) if start == MINILM else start
-
-
-def _config(start: str, cache_dir: Path | None) -> PreTrainedConfig:
-    folder = _folder(start, cache_dir)
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        fix = f"use {SCRATCH}, {MINILM}, or a model folder or hub name"
-        raise BadInput(f"no text start {start!r}: {error}", fix=fix) from error
-    model: Any = MODEL_MAPPING.get(type(config), None)
-    is_encoder = isinstance(model, type) and "inputs_embeds" in signature(model.forward).parameters
-    if not is_encoder or config.is_encoder_decoder:
-        raise BadInput(f"text start {start!r} is a {config.model_type}, no encoder of text.", fix="use one like BERT")
-    return config

@@ -1,4 +1,4 @@
-"""What a training leaves on disk and goes on from: whole folders, a pointer to the last one; and averaged weights.
+"""Checkpoints of a training: whole folders, a pointer to the last one; and averaged weights.
 
 Trainable parameters only, as safetensors, beside the optimizer's state; a kill at any moment leaves one that works.
 """
@@ -54,8 +54,9 @@ class WeightAverage:
     @contextmanager
     def used_by(self, model: nn.Module) -> Iterator[None]:
         """The model with averaged weights, in eval mode; afterwards everything is as before."""
-        kept = {name: p.detach().clone() for name, p in trained_parameters(model).items()} if self.weights else {}
+        own = {name: p.detach().clone() for name, p in trained_parameters(model).items()} if self.weights else {}
         was_training = model.training
+        # not a copy of the model: compiled and distributed wrappers hold the parameters themselves
         self.copy_to(model)
         model.eval()
         try:
@@ -63,8 +64,8 @@ class WeightAverage:
         finally:
             with torch.no_grad():
                 for name, parameter in trained_parameters(model).items():
-                    if name in kept:
-                        parameter.copy_(kept[name])
+                    if name in own:
+                        parameter.copy_(own[name])
             model.train(was_training)
 
     def load(self, weights: dict[str, Tensor]) -> None:
@@ -132,22 +133,14 @@ def resume(model: nn.Module, optimizer: Any, schedule: Any, average: WeightAvera
 
 def load_trained(model: nn.Module, folder: Path) -> None:
     """Copy a checkpoint's trained parameters into the model. Raises `BadInput` if it is of another architecture."""
-    found = load_file(folder / "trained.safetensors")
-    wanted = trained_parameters(model)
-    wrong = [
-        n
-        for n in wanted.keys() | found.keys()
-        if n not in wanted or n not in found or wanted[n].shape != found[n].shape
-    ]
-    if wrong:
-        raise BadInput(
-            f"checkpoint of another architecture: {len(wrong)} parameters differ, first {sorted(wrong)[0]!r}.",
-            file=folder,
-            fix="give the recipe that wrote it, or another out_dir",
-        )
+    weights, parameters = load_file(folder / "trained.safetensors"), trained_parameters(model)
+    ours, theirs = ({name: tensor.shape for name, tensor in side.items()} for side in (parameters, weights))
+    if wrong := sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)):
+        problem = f"checkpoint of another architecture: {len(wrong)} parameters differ, first {wrong[0]!r}."
+        raise BadInput(problem, file=folder, fix="give the recipe that wrote it, or another out_dir")
     with torch.no_grad():
-        for name, parameter in wanted.items():
-            parameter.copy_(found[name])
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
 
 
 def read_log(path: Path, first: int) -> list[dict[str, float]]:

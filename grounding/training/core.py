@@ -1,7 +1,7 @@
-"""Train the core: studies of any data sets in, a folder that `MedGlipGrounder.from_pretrained` reads out."""
+"""Train the core: images of any data sets in, a folder that `MedGlipGrounder.from_pretrained` reads out."""
 
 import json
-import sys
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerFast
 
 from ..assets import SCRATCH
 from ..bad_input import BadInput, Skipped
@@ -27,22 +26,24 @@ from ..model.image_tower import freeze, load_start, vision_settings
 from ..model.losses import losses_of
 from ..model.medglip import MedGlipModel
 from ..model.processing import MedGlipProcessor, train_tokenizer
-from ..model.text_tower import freeze_text, load_text_start, text_settings, text_tokenizer
+from ..model.text_tower import load_text_start, text_settings, text_tokenizer
 from ..settings import validate as validated
 from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
 from .checkpoint import OTHER_TRAINING, finished_steps
-from .examples import chances, collator, datasets_of, draw, load_examples
+from .examples import chances, collate, datasets_of, draw, load_examples
 from .loop import fit, processes
 from .model_card import facts_of, write_card
-from .provenance import training_pictures, write_learned
+from .provenance import training_images, write_learned
 from .settings import GroundingSettings
 from .validation import blind_strides, calibrate, mean_iou
+
+_LOG = logging.getLogger("medglip")
 
 Score = Callable[[MedGlipGrounder, list[AnnotatedImage]], Mapping[str, float]]
 
 CALIBRATED = GrounderSettings(min_score=0.01, max_per_phrase=100)
-"""What is looked at for calibration: as many and as faint regions as scores are computed of."""
+"""Regions that calibration is fitted on: as many and as faint as scores are computed of."""
 
 
 def train(
@@ -56,12 +57,19 @@ def train(
     """Train on the split `train` (`IMAGE_FEATURES`), return the folder of the trained core, `out_dir / "model"`.
 
     A second call goes on after the last checkpoint, or returns at once. `sets`: the recipe's settings of the data sets,
-    by whose names weights, rehearsal and licences are known. `score(core, studies of split val)` is written to
+    by whose names weights, rehearsal and licences are known. `score(core, images of split val)` is written to
     `val.json`, for a core that goes on from another that one's to `val_before.json`; what could not be read is listed
     in `skipped.jsonl`. Raises `BadInput` for no readable example and for settings other than those in `out_dir`.
     """
     folder = out_dir / "model"
-    _claim(out_dir, settings)
+    # a folder of other settings is refused; more steps are fine, and so is what a later version added, as its default
+    free: Any = {"train": {"steps"}, "memory_gb": True}
+    file = out_dir / "settings.json"
+
+    def with_defaults(theirs: dict[str, Any]) -> dict[str, Any]:
+        return validated(GroundingSettings, theirs, file).model_dump(mode="json", exclude=free)
+
+    claim_folder(file, settings.model_dump(mode="json", exclude=free), OTHER_TRAINING, upgrade=with_defaults)
     if finished_steps(folder) >= settings.train.steps:
         return folder
     rows = split_of(images, "train")
@@ -75,12 +83,12 @@ def train(
         model,
         examples,
         prepare=partial(draw, settings=settings.draw),
-        collate=collator(processor, settings.draw),
+        collate=partial(collate, processor=processor, batch_negatives=settings.draw.batch_negatives),
         loss=losses_of,
         settings=settings.train,
         out_dir=out_dir,
         weights=chances(datasets_of(examples, rows), sets, settings),
-        validate=_validation(images, settings, processor) if settings.train.validate_every else None,
+        validate=_make_validation(images, settings, processor) if settings.train.validate_every else None,
         name="grounding",
     )
     if processes().is_main_process:
@@ -98,10 +106,14 @@ def _start(settings: GroundingSettings, rows: Dataset) -> tuple[MedGlipModel, Me
     if settings.start_from:
         size = sizes.image_size if "image_size" in sizes.model_fields_set else None
         return continue_from(settings.start_from, size, sizes.frozen_rows, sizes.fine_masks)
-    processor = MedGlipProcessor(
-        _tokenizer(rows, sizes.text_start), sizes.image_size, sizes.max_phrase_tokens, tuple(MODALITIES)
-    )
-    return build(settings, len(processor.tokenizer)), processor
+    if sizes.text_start != SCRATCH:
+        tokenizer = text_tokenizer(sizes.text_start)
+    else:  # words of the training phrases, of their paths, and of the label tree
+        tree = load_labels()
+        words = [word for label in tree.labels for word in (label, *tree.synonyms(label), tree.description(label))]
+        tokenizer = train_tokenizer(chain(words, words_of(rows)))
+    processor = MedGlipProcessor(tokenizer, sizes.image_size, sizes.max_phrase_tokens, tuple(MODALITIES))
+    return build(settings, len(tokenizer)), processor
 
 
 def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
@@ -130,29 +142,19 @@ def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
     with torch.random.fork_rng():
         torch.manual_seed(settings.train.seed)
         model = MedGlipModel(config)
+    # pretrained weights last, so that a draw of the other layers does not depend on what is loaded
     load_start(model.image_tower, sizes.image_start)
     freeze(model.image_tower, sizes.frozen_rows)
     load_text_start(model.phrase_encoder, sizes.text_start)
     if sizes.frozen_text:
-        freeze_text(model.phrase_encoder)
+        model.phrase_encoder.bert.requires_grad_(False)  # prompts and projection stay trainable
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
-def _claim(out_dir: Path, settings: GroundingSettings) -> None:
-    """Write down the settings, or refuse a folder of others (more steps are fine)."""
-    free: Any = {"train": {"steps"}, "memory_gb": True}
-    file = out_dir / "settings.json"
-
-    def with_defaults(theirs: dict[str, Any]) -> dict[str, Any]:  # of what a later version added
-        return validated(GroundingSettings, theirs, file).model_dump(mode="json", exclude=free)
-
-    claim_folder(file, settings.model_dump(mode="json", exclude=free), OTHER_TRAINING, upgrade=with_defaults)
-
-
-def _validation(
+def _make_validation(
     images: Dataset, settings: GroundingSettings, processor: MedGlipProcessor
 ) -> Callable[[torch.nn.Module], float]:
-    """Says how good a core is on a sample of split val. Raises `BadInput` where there is none."""
+    """A function that scores a core on a sample of split val. Raises `BadInput` where there is none."""
     sample = AnnotatedImages(split_of(images, "val", settings.validate_images, settings.train.seed))
     if not sample:
         raise BadInput("no image of split val to validate on.", fix="set train.validate_every to 0, or give some")
@@ -162,15 +164,6 @@ def _validation(
         return mean_iou(MedGlipGrounder(cast(MedGlipModel, model), processor, limits), sample)
 
     return validate
-
-
-def _tokenizer(rows: Dataset, start: str) -> PreTrainedTokenizerFast:
-    """That of a pretrained start; else words of the training phrases, of their paths, and of the label tree."""
-    if start != SCRATCH:
-        return text_tokenizer(start)
-    tree = load_labels()
-    words = [word for label in tree.labels for word in (label, *tree.synonyms(label), tree.description(label))]
-    return train_tokenizer(chain(words, words_of(rows)))
 
 
 def _save(
@@ -191,27 +184,27 @@ def _save(
     limits = limits_of(MedGlipGrounder(model, processor), validation)
     write_card(folder, facts_of(images, sets), model, settings, limits=limits)
     start = checkpoint_folder(settings.start_from) if settings.start_from else None
-    write_learned(folder, training_pictures(images), start)
+    write_learned(folder, training_images(images), start)
 
 
 def limits_of(core: MedGlipGrounder, validation: Sequence[AnnotatedImage]) -> list[str]:
-    """What the card of a core has to say against it, and the console too: stages that see nothing."""
+    """Limits of a core for its card, which are logged too: stages of the image tower that see nothing."""
     try:
         blind = blind_strides(core, validation)
     except BadInput:
         return []  # calibration lists what cannot be read
-    said = [
+    limits = [
         f"Stride {stride} of its image tower gives the same values for every picture: that stage died in training, and "
         "boxes and masks come from the others."
         for stride in blind
     ]
-    for line in said:
-        print(line, file=sys.stderr)
-    return said
+    for limit in limits:
+        _LOG.warning(limit)
+    return limits
 
 
 def _score(score: Score, core: MedGlipGrounder, images: Dataset, path: Path) -> None:
-    """What `score` says of the core on the validation split, on disk."""
+    """Write the scores of the core on the validation split."""
     write_atomic(path, json.dumps(dict(score(core, list(images_of(split_of(images, "val"))))), indent=1))
 
 
@@ -235,6 +228,7 @@ def continue_from(
         assert isinstance(config, MedGlipConfig)
         config.fine_masks = True
         finer = MedGlipModel(config)
+        # the new path starts at zero; every other weight is that of the old core
         finer.load_state_dict({**finer.state_dict(), **model.state_dict()})
         model = finer
     processor.image_size = size

@@ -1,4 +1,4 @@
-"""Fine-tune a detector of the DINO family on studies; the one loop, our own loss.
+"""Fine-tune a detector of the DINO family on annotated images; the one loop, our own loss.
 
 The loss of transformers (5.17 to 5.23) takes the tokens of a box from the caption of another image, from the third
 image of a batch on: it shifts labels by the phrase count of the same image, not of those before it. Here every box
@@ -7,7 +7,7 @@ B batch, K phrases, G true boxes, Q queries, T text tokens, S side of the square
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,26 +64,32 @@ def fine_tune(
     `ZeroShotGrounder.from_pretrained` reads that folder, `out_dir / "model"`. `sets`: weights and rehearsal, as in
     `train`. A second call goes on after the last checkpoint, or returns at once. What could not be read is listed in
     `skipped.jsonl`. Raises `BadInput` for a detector of another family, for no readable example, and for an `out_dir`
-    that holds a training of another detector, other settings (more steps are fine) or other studies.
+    that holds a training of another detector, other settings (more steps are fine) or other images.
     """
     check_tunable(grounder)
     folder, model, processor = out_dir / "model", grounder.model, grounder.processor
     rows = split_of(images, "train")
     own = settings.model_dump(mode="json", exclude={"train": {"steps"}, "memory_gb": True})
-    studies = sha256(json.dumps([list(rows[name]) for name in ("dataset", "image_id", "phrases")]))
-    ingredients = own | {"detector": grounder.fingerprint, "studies": studies}
+    images_hash = sha256(json.dumps([list(rows[name]) for name in ("dataset", "image_id", "phrases")]))
+    ingredients = own | {"detector": grounder.fingerprint, "studies": images_hash}
     claim_folder(out_dir / "settings.json", ingredients, OTHER_TRAINING)
     if finished_steps(folder) >= settings.train.steps:
         return folder
     skipped = Skipped()
     examples = load_examples(rows, settings.image_size, settings.memory_gb, skipped)
     skipped.write(out_dir / "skipped.jsonl")
-    prepare(model, processor, settings)
+    model.loss_function = dino_loss
+    # the square input, which model and processor remember when they are saved
+    model.config.letterbox_px = settings.image_size
+    processor.image_processor.size = {"height": settings.image_size, "width": settings.image_size}
+    if settings.freeze_towers:
+        for tower in (model.model.backbone, model.model.text_backbone):
+            tower.requires_grad_(False)
     fit(
         model,
         examples,
         prepare=partial(draw, settings=settings.draw),
-        collate=collator(processor, model.config.max_text_len),
+        collate=partial(collate, processor=processor, max_text_len=model.config.max_text_len),
         loss=losses_of,
         settings=settings.train,
         out_dir=out_dir,
@@ -107,36 +113,22 @@ def check_tunable(grounder: Grounder) -> None:
         raise BadInput(f"a checkpoint of {kind!r} cannot be fine-tuned here.", fix=f"take {fix}")
 
 
-def prepare(model: Any, processor: Any, settings: FineTuneSettings) -> None:
-    """Give the model our loss and, with its processor, the square input that it will remember when it is saved."""
-    model.loss_function = dino_loss
-    model.config.letterbox_px = settings.image_size
-    processor.image_processor.size = {"height": settings.image_size, "width": settings.image_size}
-    if settings.freeze_towers:
-        for tower in (model.model.backbone, model.model.text_backbone):
-            tower.requires_grad_(False)
-
-
 def collate(draws: list[Draw], processor: Any, max_text_len: int) -> dict[str, Any]:
-    """A batch for `losses_of`: pictures, one prompt an image, and `labels`, the truth of each."""
+    """A batch for `losses_of`: images, one prompt an image, and `labels`, the truth of each."""
     tokenizer = processor.tokenizer
     prompts = [dino_prompt(tokenizer, one.phrases, max_text_len) for one in draws]
     images = processor.image_processor(images=[one.square for one in draws], return_tensors="pt")
     labels = []
     for one, prompt in zip(draws, prompts, strict=True):
         tokens_KT = prompt.positive_KT(max_text_len)
+        low, high = (one.target.boxes_G4 / len(one.square)).split(2, 1)
         target = DinoTarget(
-            boxes_G4=_centres(one.target.boxes_G4 / len(one.square)),
+            boxes_G4=torch.cat([(low + high) / 2, high - low], 1),
             tokens_GT=one.target.labels_GK.float() @ tokens_KT > 0,
-            known_T=(~one.target.known_K).float() @ tokens_KT == 0,
+            known_T=(~one.target.known_K).float() @ tokens_KT == 0,  # not in any phrase without annotation
         )
         labels.append(target)
     return {**images, **padded_prompts(prompts, tokenizer.pad_token_id), "labels": labels}
-
-
-def collator(processor: Any, max_text_len: int) -> Callable[[list[Draw]], dict[str, Any]]:
-    """`collate` with its processor, fit for loader processes."""
-    return partial(collate, processor=processor, max_text_len=max_text_len)
 
 
 def losses_of(model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -181,14 +173,23 @@ def layer_losses(
     """Focal loss over the tokens of each caption, L1 and 1 - GIoU of matched boxes; sums over the number of boxes."""
     pairs = match(logits_BQT, boxes_BQ4, truths, matcher)
     num_boxes = max(1, sum(len(truth.boxes_G4) for truth in truths))
-    wanted_BQT, counts_BQT = token_targets(logits_BQT, truths, pairs)
+    # Caption "liver . tumor ." where livers alone are annotated; query 0 is matched with the liver, query 1 with none:
+    #              query 0    query 1
+    #     liver       1          0
+    #     tumor       0       does not count: there may be one
+    wanted_BQT = torch.zeros_like(logits_BQT)
+    counts_BQT = torch.ones_like(logits_BQT, dtype=torch.bool)
+    for i, (truth, (queries, rows)) in enumerate(zip(truths, pairs, strict=True)):
+        wanted_BQT[i, queries] = truth.tokens_GT[rows].to(wanted_BQT)
+        counts_BQT[i] = truth.known_T
+        counts_BQT[i, queries] = True
     counts_BQT = counts_BQT & text_mask_B1T
     safe_BQT = logits_BQT.masked_fill(~text_mask_B1T, 0)  # padded tokens are minus infinity
     phrase = (focal_loss(safe_BQT, wanted_BQT) * counts_BQT).sum() / num_boxes
-    found_P4 = torch.cat([boxes_BQ4[i, queries] for i, (queries, _) in enumerate(pairs)])
+    matched_P4 = torch.cat([boxes_BQ4[i, queries] for i, (queries, _) in enumerate(pairs)])
     true_P4 = torch.cat([truth.boxes_G4[rows] for truth, (_, rows) in zip(truths, pairs, strict=True)])
-    box = (found_P4 - true_P4).abs().sum() / num_boxes
-    overlap = (1 - giou(to_corners(found_P4), to_corners(true_P4))).sum() / num_boxes
+    box = (matched_P4 - true_P4).abs().sum() / num_boxes
+    overlap = (1 - giou(to_corners(matched_P4), to_corners(true_P4))).sum() / num_boxes
     loss = CLASS_WEIGHT * phrase + BOX_WEIGHT * box + GIOU_WEIGHT * overlap
     return {"loss": loss, "phrase": phrase, "box": box, "giou": overlap}
 
@@ -207,24 +208,3 @@ def match(
         for truth in truths
     ]
     return matcher(outputs, targets)
-
-
-def token_targets(
-    logits_BQT: Tensor, truths: Sequence[DinoTarget], pairs: Sequence[tuple[Tensor, Tensor]]
-) -> tuple[Tensor, Tensor]:
-    """float[B, Q, T]: 1 at the tokens that a matched query should say, in its own image's caption.
-
-    And bool[B, Q, T]: what is known; tokens of phrases without annotation count for matched queries alone.
-    """
-    wanted_BQT = torch.zeros_like(logits_BQT)
-    counts_BQT = torch.ones_like(logits_BQT, dtype=torch.bool)
-    for i, (truth, (queries, rows)) in enumerate(zip(truths, pairs, strict=True)):
-        wanted_BQT[i, queries] = truth.tokens_GT[rows].to(wanted_BQT)
-        counts_BQT[i] = truth.known_T
-        counts_BQT[i, queries] = True
-    return wanted_BQT, counts_BQT
-
-
-def _centres(boxes_xyxy: Tensor) -> Tensor:
-    low, high = boxes_xyxy[:, :2], boxes_xyxy[:, 2:]
-    return torch.cat([(low + high) / 2, high - low], 1)

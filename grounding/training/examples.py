@@ -5,9 +5,8 @@ S side of the square input in pixels, G true boxes, K phrases.
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,7 +47,7 @@ class Example:
 @dataclass(frozen=True, eq=False)
 class Draw:
     """What one draw gives the collator. `labels` are what is asked, `phrases` the words for it; `about`: everything
-    that the annotations say of the picture, be it there or not.
+    that the annotations name, be it in the image or not.
     """
 
     square: NDArray[np.uint8]
@@ -60,22 +59,22 @@ class Draw:
 
 
 def load_example(annotated: AnnotatedImage, side_px: int) -> Example:
-    """Read and letterbox one study. Raises `BadInput` for an image that is unreadable or not of the study's size."""
+    """Read and letterbox one image. Raises `BadInput` if it is unreadable or not of the annotations' size."""
     image = read_image(annotated.image_path)
     if image.size != tuple(annotated.size_px):
-        raise BadInput(
-            f"image is {image.size}, its annotations are for {annotated.size_px}.",
-            file=annotated.image_path,
-            fix="annotate the image as stored",
-        )
+        problem = f"image is {image.size}, its annotations are for {annotated.size_px}."
+        raise BadInput(problem, file=annotated.image_path, fix="annotate the image as stored")
     letterbox = Letterbox(image.size, side_px)
     empty = np.zeros((side_px, side_px), bool)
     masks = [empty if r.mask is None else letterbox.mask(r.mask) for r in annotated.regions]
+    # cells of 4 x 4 pixels, as fine as the model's own masks: the covered part of each, in 255ths
+    cells = np.array(masks, bool).reshape(-1, side_px // 4, 4, side_px // 4, 4)
+    covered_Ghw = cells.mean((2, 4), dtype=np.float32)
     return Example(
         image=replace(annotated, regions=tuple(replace(r, mask=None) for r in annotated.regions)),
         square=np.asarray(letterbox.image(image)),
         boxes_G4=letterbox.forward(np.array([r.box_xyxy_px for r in annotated.regions], np.float32).reshape(-1, 4)),
-        masks_Ghw=_quarter(np.array(masks, bool).reshape(-1, side_px, side_px)),
+        masks_Ghw=np.rint(covered_Ghw * 255).astype(np.uint8),
         has_mask_G=np.array([r.mask is not None for r in annotated.regions], bool),
     )
 
@@ -98,6 +97,7 @@ def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skippe
     from disk at every draw, raise `BadInput` there.
     """
     counts = (pc.sum(pc.list_value_length(part["regions"])).as_py() for part in tables(rows, ["regions"]))  # pyright: ignore[reportAttributeAccessIssue]
+    # in planes of S x S bytes: three of pixels an image, a sixteenth for each region's mask
     num_planes = 3 * len(rows) + sum(count or 0 for count in counts) / 16
     if num_planes * side_px**2 > memory_gb * 1e9:
         return Lazy(rows, side_px)
@@ -116,12 +116,18 @@ def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> 
     if not settings.hierarchy:  # labels that have nothing above them
         image = replace(image, regions=tuple(replace(region, path=()) for region in image.regions))
     labels = _choose_phrases(image, rng, settings)
-    labels += _draw_siblings(image, labels, rng, settings.siblings if settings.hierarchy else 0)
+    if settings.siblings and settings.hierarchy:
+        # siblings in the label tree of what is present, which the data set does not annotate
+        tree = load_labels()
+        asked = {tree.label(phrase) for phrase in (*labels, *image.phrases)}
+        present = sorted({region.phrase for region in image.regions})
+        siblings = sorted({label for phrase in present for label in tree.siblings(phrase)} - asked)
+        labels += [siblings[i] for i in rng.permutation(len(siblings))[: settings.siblings]]
     annotated = {*image.phrases, *(region.phrase for region in image.regions)}
     is_hidden = rng.random() < settings.unknown_modality
     labels_GK = np.array([[is_about(r, p, image) for p in labels] for r in image.regions], bool)
     labels_GK = labels_GK.reshape(len(example.boxes_G4), len(labels))
-    asked_G = labels_GK.any(1)
+    asked_G = labels_GK.any(1)  # a box of which no phrase is asked is no target
     view = View(example.square, example.boxes_G4[asked_G], example.masks_Ghw[asked_G])
     is_mirrored = False
     if settings.augment:
@@ -151,11 +157,6 @@ def collate(draws: list[Draw], processor: MedGlipProcessor, batch_negatives: int
         draws = [_add_negatives(one, draws, batch_negatives) for one in draws]
     inputs = processor([d.square for d in draws], [d.phrases for d in draws], [d.modality for d in draws])
     return {**inputs, "targets": [d.target for d in draws]}
-
-
-def collator(processor: MedGlipProcessor, settings: DrawSettings) -> Callable[[list[Draw]], dict[str, Any]]:
-    """`collate` with its processor, fit for loader processes."""
-    return partial(collate, processor=processor, batch_negatives=settings.batch_negatives)
 
 
 def _add_negatives(one: Draw, draws: list[Draw], max_num: int) -> Draw:
@@ -204,29 +205,12 @@ def _choose_phrases(image: AnnotatedImage, rng: np.random.Generator, settings: D
     return chosen
 
 
-def _draw_siblings(image: AnnotatedImage, phrases: list[str], rng: np.random.Generator, max_num: int) -> list[str]:
-    """Siblings of the present labels in the label tree that the data set does not annotate."""
-    if not max_num:
-        return []
-    tree = load_labels()
-    known = {tree.label(phrase) for phrase in (*phrases, *image.phrases)}
-    present = sorted({region.phrase for region in image.regions})
-    siblings = sorted({label for phrase in present for label in tree.siblings(phrase)} - known)
-    return [siblings[i] for i in rng.permutation(len(siblings))[:max_num]]
-
-
-def _quarter(masks_GSS: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """uint8[G, S/4, S/4]: the part of each cell that is covered."""
-    num, side, _ = masks_GSS.shape
-    covered = masks_GSS.reshape(num, side // 4, 4, side // 4, 4).mean((2, 4), dtype=np.float32)
-    return np.rint(covered * 255).astype(np.uint8)
-
-
 def chances(datasets: Sequence[str], sets: Sequence[DataSettings], mixture: MixtureSettings) -> list[float] | None:
     """Chance of each example, by the name of its data set, up to a factor; None where all are alike.
 
     `sets`: what the recipe says of them; a set that it does not name has weight 1.
     """
+    # Sizes 900 and 100, temperature 2: weights 1/30 and 1/10 an example, so the two sets share the draws 30 : 10.
     known, sizes = {d.name: d for d in sets}, Counter(datasets)
     weight = {d: n ** (1 / mixture.temperature - 1) * (known[d].weight if d in known else 1) for d, n in sizes.items()}
     is_old = {d: d in known and known[d].rehearse for d in sizes}

@@ -40,22 +40,19 @@ class Draws(Dataset[Item], Generic[Example, Item]):
         weights: Sequence[float] | None = None,
     ):
         self.examples, self.prepare, self.num_draws, self.seed = examples, prepare, num_draws, seed
-        self.order = _order(len(examples), num_draws, seed, weights)
+        rng = np.random.default_rng(seed)
+        if weights is not None:  # independent draws in proportion to them
+            chances = np.asarray(weights, np.float64)
+            self.order = rng.choice(len(examples), num_draws, p=chances / chances.sum())
+        else:  # epoch by epoch
+            num_epochs = math.ceil(num_draws / len(examples))
+            self.order = np.concatenate([rng.permutation(len(examples)) for _ in range(num_epochs)])[:num_draws]
 
     def __len__(self) -> int:
         return self.num_draws
 
     def __getitem__(self, draw: int) -> Item:
         return self.prepare(self.examples[int(self.order[draw])], np.random.default_rng([self.seed, draw]))
-
-
-def _order(num: int, num_draws: int, seed: int, weights: Sequence[float] | None) -> np.ndarray:
-    """Epoch by epoch without weights; with weights, independent draws in proportion to them."""
-    rng = np.random.default_rng(seed)
-    if weights is not None:
-        chances = np.asarray(weights, np.float64)
-        return rng.choice(num, num_draws, p=chances / chances.sum())
-    return np.concatenate([rng.permutation(num) for _ in range(math.ceil(num_draws / num))])[:num_draws]
 
 
 def fit(
@@ -81,7 +78,11 @@ def fit(
     if not len(examples):
         raise BadInput("no examples to train on.", fix="check the data section of the recipe and what was skipped")
     set_seed(settings.seed)
-    accelerator = _accelerator(settings)
+    precision = {"auto": "bf16" if torch.cuda.is_available() else "no", "fp32": "no", "bf16": "bf16"}
+    processes()
+    # a batch without regions does not use the region projector, an adapter without evidence never does
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    accelerator = Accelerator(mixed_precision=precision[settings.precision], kwargs_handlers=[unused])
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
@@ -93,7 +94,7 @@ def fit(
     first = resume(model, optimizer, schedule, average, out_dir)
     log: list[dict[str, float]] = read_log(out_dir / "log.jsonl", first)
     if first >= settings.steps or _is_spent(log, settings.patience):
-        _keep(model, average, out_dir)
+        _load_result(model, average, out_dir)
         return log
     # Draw n is example n of one long order that (seed, n) alone decides. A resumed training samples from its first open
     # draw on, and accelerate deals the batches out. Batches of 2, two processes, resumed after step 1:
@@ -108,7 +109,8 @@ def fit(
     model.train()
     bare = accelerator.unwrap_model(model)
     run: Any = torch.compile(model) if settings.compile else model
-    batches, board = iter(loader), _board(out_dir, settings, accelerator)
+    batches = iter(loader)
+    board = _open_board(out_dir) if settings.tensorboard and accelerator.is_main_process else None
     bar = tqdm(desc=name, initial=first, total=settings.steps, unit="step", disable=not accelerator.is_main_process)
     for step in range(first + 1, settings.steps + 1):
         entry = _step(accelerator, run, optimizer, batches, loss, settings, step - 1)
@@ -131,7 +133,7 @@ def fit(
             break
     bar.close()
     accelerator.wait_for_everyone()
-    _keep(bare, average, out_dir)
+    _load_result(bare, average, out_dir)
     return log
 
 
@@ -165,8 +167,8 @@ def _validate(
     return value
 
 
-def _keep(model: nn.Module, average: WeightAverage, out_dir: Path) -> None:
-    """What the training was for, in eval mode."""
+def _load_result(model: nn.Module, average: WeightAverage, out_dir: Path) -> None:
+    """Give the model the weights that the training was for, and set it to eval mode."""
     if (out_dir / "best" / "value.json").exists():
         load_trained(model, out_dir / "best")
     else:
@@ -174,9 +176,7 @@ def _keep(model: nn.Module, average: WeightAverage, out_dir: Path) -> None:
     model.eval()
 
 
-def _board(out_dir: Path, settings: TrainSettings, accelerator: Accelerator) -> Any:
-    if not settings.tensorboard or not accelerator.is_main_process:
-        return None
+def _open_board(out_dir: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -189,17 +189,9 @@ def processes() -> PartialState:
     return PartialState(cpu=not torch.accelerator.is_available())
 
 
-def _accelerator(settings: TrainSettings) -> Accelerator:
-    has_gpu = torch.cuda.is_available()
-    precision = {"auto": "bf16" if has_gpu else "no", "fp32": "no", "bf16": "bf16"}[settings.precision]
-    processes()
-    # a batch without regions does not use the region projector, an adapter without evidence never does
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    return Accelerator(mixed_precision=precision, kwargs_handlers=[unused])
-
-
 def rate_factor(step: int, settings: TrainSettings) -> float:
     """Part of the peak rate at a step: linear warm-up, then a cosine down to `min_learning_rate`."""
+    # 30 warm-up steps of 400: 1/30, 2/30 ... 1 at step 29, half way down at step 215, the floor at step 400
     if step < settings.warmup_steps:
         return (step + 1) / settings.warmup_steps
     progress = (step - settings.warmup_steps) / max(1, settings.steps - settings.warmup_steps)

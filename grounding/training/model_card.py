@@ -1,13 +1,12 @@
-"""The model card that every trained core carries: what it learned from, how, how well, and what it is not for.
+"""The model card beside every trained core: what it learned from, how, how well, and what it is not for.
 
 Markdown with the front matter that model hubs read; `README.md` beside the weights.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 from datasets import Dataset
@@ -36,17 +35,17 @@ class SetFacts:
 
 
 def facts_of(images: Dataset, sets: Sequence[DataSettings] = ()) -> list[SetFacts]:
-    """Facts of every set among the studies (`IMAGE_FEATURES`), in order; `sets` tell the licences."""
+    """Facts of every set among the images (`IMAGE_FEATURES`), in order; `sets` name the licences."""
     licences = {settings.name: settings.licence for settings in sets}
-    found: dict[str, SetFacts] = {}
+    by_name: dict[str, SetFacts] = {}
     for part in tables(images, ["dataset", "modality", "split", "regions"]):
         names, modalities, splits = (part[name].to_pylist() for name in ("dataset", "modality", "split"))
         for name, modality, split, phrases in zip(names, modalities, splits, region_phrases(part), strict=True):
-            facts = found.setdefault(name, SetFacts(name, licences.get(name, "")))
+            facts = by_name.setdefault(name, SetFacts(name, licences.get(name, "")))
             facts.modalities.add(modality)
             facts.images[split] += 1
             facts.labels.update(phrases)
-    return list(found.values())
+    return list(by_name.values())
 
 
 def write_card(
@@ -64,14 +63,29 @@ def write_card(
 
     `figures`: Markdown with scores and how they were taken; `licence`: as hubs spell it.
     """
+    values = settings.model_dump(mode="json")
+    if values.get("start_from"):  # sizes are those of the core that this one goes on from
+        values["model"] = {key: values["model"][key] for key in ("image_size", "frozen_rows", "fine_masks")}
+    calibration = "None: fewer than eight validation images. Scores are as the model gives them."
+    if model.config.calibration:
+        calibration = (
+            "Platt scaling on the validation images: a score is the chance that a region overlaps a true one by an IoU "
+            f"of 0.5. Regions from {model.config.calibration['threshold']:.2f} on give the best F1."
+        )
+    num_parameters = sum(parameter.numel() for parameter in model.parameters())
+    about = (
+        "A Med-GLIP grounding core (arXiv 2508.10528, written anew): phrases in, boxes, masks, presence and calibrated "
+        f"scores out. {num_parameters / 1e6:.1f} million parameters, {model.config.vision_config.image_size} pixels "
+        f"wide, version {LABELS_VERSION} of the label tree."
+    )
     parts = [
         f"---\nlicense: {licence}\nlibrary_name: medglip\ntags: [medical, visual-grounding, object-detection]\n---",
-        f"# {name or _NAMELESS}\n\n**{NOTICE}**\n\n{_about(model)}",
+        f"# {name or _NAMELESS}\n\n**{NOTICE}**\n\n{about}",
         f"## Use\n\n{_USE.format(folder=name or 'this folder')}",
-        f"## Data\n\n{_data(sets)}",
-        f"## Training\n\n```yaml\n{yaml.safe_dump(_counted(settings), sort_keys=False)}```",
+        f"## Data\n\n{_data_table(sets)}",
+        f"## Training\n\n```yaml\n{yaml.safe_dump(values, sort_keys=False)}```",
         f"## Figures\n\n{figures or _NO_FIGURES}",
-        f"## Calibration\n\n{_calibration(model.config.calibration)}",
+        f"## Calibration\n\n{calibration}",
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*limits, *_LIMITS)),
     ]
     write_atomic(folder / FILE, "\n\n".join(parts) + "\n")
@@ -91,43 +105,14 @@ _LIMITS = (
 )
 
 
-def _about(model: MedGlipModel) -> str:
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return (
-        "A Med-GLIP grounding core (arXiv 2508.10528, written anew): phrases in, boxes, masks, presence and calibrated "
-        f"scores out. {parameters / 1e6:.1f} million parameters, {model.config.vision_config.image_size} pixels wide, "
-        f"version {LABELS_VERSION} of the label tree."
-    )
-
-
-def _counted(settings: BaseModel) -> dict[str, Any]:
-    """The settings; of a core that went on from another without the sizes, which are that one's."""
-    values = settings.model_dump(mode="json")
-    if values.get("start_from"):
-        values["model"] = {name: values["model"][name] for name in ("image_size", "frozen_rows", "fine_masks")}
-    return values
-
-
-def _calibration(found: Mapping[str, Any] | None) -> str:
-    if not found:
-        return "None: fewer than eight validation images. Scores are as the model gives them."
-    return (
-        "Platt scaling on the validation images: a score is the chance that a region overlaps a true one by an IoU of "
-        f"0.5. Regions from {found['threshold']:.2f} on give the best F1."
-    )
-
-
-def _data(sets: Iterable[SetFacts]) -> str:
+def _data_table(sets: Iterable[SetFacts]) -> str:
     rows = ["| set | modality | licence | train | val | regions | labels |", "|---|---|---|---|---|---|---|"]
-    rows += [
-        f"| {s.name} | {', '.join(sorted(s.modalities))} | {s.licence or 'not stated'} | {s.images['train']} "
-        f"| {s.images['val']} | {s.labels.total()} | {_labels(s.labels)} |"
-        for s in sets
-    ]
+    for one in sets:
+        ordered = sorted(one.labels, key=lambda label: (-one.labels[label], label))
+        more = f" and {len(ordered) - _LABELS_SHOWN} more" if len(ordered) > _LABELS_SHOWN else ""
+        rows.append(
+            f"| {one.name} | {', '.join(sorted(one.modalities))} | {one.licence or 'not stated'} "
+            f"| {one.images['train']} | {one.images['val']} | {one.labels.total()} "
+            f"| {', '.join(ordered[:_LABELS_SHOWN])}{more} |"
+        )
     return "Images a split, whole patients where the set names them.\n\n" + "\n".join(rows)
-
-
-def _labels(labels: Mapping[str, int]) -> str:
-    ordered = sorted(labels, key=lambda label: (-labels[label], label))
-    more = f" and {len(ordered) - _LABELS_SHOWN} more" if len(ordered) > _LABELS_SHOWN else ""
-    return ", ".join(ordered[:_LABELS_SHOWN]) + more

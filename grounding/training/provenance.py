@@ -1,6 +1,6 @@
-"""Which pictures weights learned from, so that none of them is scored unsaid: `learned.txt` beside them.
+"""Which images weights learned from, so that none of them is scored unnoticed: `learned.txt` beside them.
 
-A line is the start of the sha256 of a picture's file, so the list says nothing of where it lay or whom it shows. Copies
+A line is the start of the sha256 of an image file, so the list says nothing of where it lay or whom it shows. Copies
 in other pixels are not known by it; `medglip data leaks` looks for those.
 """
 
@@ -20,35 +20,35 @@ FILE = "learned.txt"
 _DIGITS = 16
 
 
-def write_learned(folder: Path, pictures: Iterable[Path], start: Path | None = None) -> None:
-    """List these pictures, and those that the weights in the folder `start` learned, which these go on from."""
+def write_learned(folder: Path, images: Iterable[Path], start: Path | None = None) -> None:
+    """List these image files, and those that the weights in the folder `start` learned, which these go on from."""
     known = (_listed(start) if start else None) or frozenset()
-    lines = sorted({*_hashes(pictures).values(), *known})
+    lines = sorted({*_hashes(images).values(), *known})
     write_atomic(folder / FILE, "".join(f"{line}\n" for line in lines))
 
 
-def training_pictures(images: Dataset) -> set[Path]:
+def training_images(images: Dataset) -> set[Path]:
     """Those of split `train` (`IMAGE_FEATURES`)."""
     return {Path(name) for part in tables(split_of(images, "train"), ["image_path"]) for name in part[0].to_pylist()}
 
 
-def learned_among(folder: Path, pictures: Iterable[Path]) -> set[Path]:
-    """Those of the pictures that the weights in the folder learned. Raises `BadInput` if it does not say."""
+def learned_among(folder: Path, images: Iterable[Path]) -> set[Path]:
+    """Those of the images that the weights in the folder learned. Raises `BadInput` if it does not say."""
     if (learned := _listed(folder)) is None:
         raise BadInput(
             "does not say which pictures it learned, so scores on it could be of those.",
             file=folder / FILE,
             fix="train it again with this version; or write the file, a sha256's first 16 digits a line",
         )
-    return {path for path, digits in _hashes(pictures).items() if digits in learned}
+    return {path for path, digits in _hashes(images).items() if digits in learned}
 
 
 def refuse_learned(folder: Path, scored: Iterable[Path]) -> None:
-    """Raises `BadInput` where a scored picture is one that the core in the folder learned, or if it does not say."""
-    pictures = set(scored)
-    if shared := learned_among(folder, pictures):
+    """Raises `BadInput` where a scored image is one that the core in the folder learned, or if it does not say."""
+    images = set(scored)
+    if shared := learned_among(folder, images):
         raise BadInput(
-            f"{len(shared)} of {len(pictures)} scored pictures taught the core {folder.name!r}, first {min(shared)}.",
+            f"{len(shared)} of {len(images)} scored pictures taught the core {folder.name!r}, first {min(shared)}.",
             file=folder / FILE,
             fix="score others, or train a core in this recipe (leave grounding.core out): it leaves out what is scored",
         )
@@ -57,7 +57,7 @@ def refuse_learned(folder: Path, scored: Iterable[Path]) -> None:
 def place(name: str, folder: Path) -> Path:
     """Copy a trained core as it is into the folder of a run; return that folder."""
     source = checkpoint_folder(name)
-    if not (folder / "config.json").exists():
+    if not (folder / "config.json").exists():  # a second run finds it there
         with write_folder(folder) as partial:
             shutil.copytree(source, partial, dirs_exist_ok=True)
     return folder

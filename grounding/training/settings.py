@@ -76,9 +76,9 @@ class DrawSettings(Settings):
     augment: bool = True
     """Brightness, contrast, gamma, noise, scale and place; flips and quarter turns where nothing has sides."""
     zoom: float = Field(default=1.25, ge=1)
-    """Pictures are scaled by a factor between 1 / zoom and zoom."""
+    """Images are scaled by a factor between 1 / zoom and zoom."""
     mirror: bool = False
-    """Flip pictures of the body as well; left and right change places in the words."""
+    """Flip images of the body as well; left and right change places in the words."""
 
 
 class MixtureSettings(Settings):
@@ -161,7 +161,7 @@ class FineTuneSettings(MixtureSettings):
     draw: DrawSettings = DrawSettings()
     """Phrases and augmentation of each draw."""
     image_size: int = Field(default=640, gt=0, multiple_of=32)
-    """Side S of the square that pictures are letterboxed into, then and ever after."""
+    """Side S of the square that images are letterboxed into, then and ever after."""
     freeze_towers: bool = False
     """Leave the image backbone and the text encoder as they are."""
     memory_gb: float = 2.0

@@ -1,4 +1,4 @@
-"""What a trained core says of its validation studies, and the calibration that follows from it."""
+"""How a trained core does on its validation images, and the calibration that follows from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -25,34 +25,34 @@ _BLIND = 1e-3
 
 
 @dataclass
-class _Seen:
-    """Raw scores and what they were worth: a row a predicted region, a row an asked phrase."""
+class _Samples:
+    """Arguments of `fit_calibration`: P rows for predicted regions, Q rows for phrases looked for in an image."""
 
-    scores: list[float] = field(default_factory=list)
-    presence_of: list[float] = field(default_factory=list)
-    is_right: list[bool] = field(default_factory=list)
-    presences: list[float] = field(default_factory=list)
-    is_present: list[bool] = field(default_factory=list)
+    raw_P: list[float] = field(default_factory=list)
+    presence_logits_P: list[float] = field(default_factory=list)
+    is_right_P: list[bool] = field(default_factory=list)
+    presence_logits_Q: list[float] = field(default_factory=list)
+    is_present_Q: list[bool] = field(default_factory=list)
     num_truths: int = 0
 
     def add(self, image: AnnotatedImage, phrase: str, logit: float, regions: Sequence[Region]) -> None:
         truths = true_regions(image, [phrase])
         boxes_G4 = np.array([region.box_xyxy_px for region in truths], np.float32).reshape(-1, 4)
         self.num_truths += len(truths)
-        self.presences.append(logit)
-        self.is_present.append(bool(truths))
+        self.presence_logits_Q.append(logit)
+        self.is_present_Q.append(bool(truths))
         for region in regions:
-            self.scores.append(region.score)
-            self.presence_of.append(logit)
-            self.is_right.append(bool((iou(region.box_xyxy_px, boxes_G4) >= RIGHT_IOU).any()))
+            self.raw_P.append(region.score)
+            self.presence_logits_P.append(logit)
+            self.is_right_P.append(bool((iou(region.box_xyxy_px, boxes_G4) >= RIGHT_IOU).any()))
 
 
 def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage], skipped: Skipped) -> Calibration | None:
-    """The calibration of an uncalibrated core on studies it has not learned from; None for fewer than 8 that open.
+    """The calibration of an uncalibrated core on images it has not learned from; None for fewer than 8 that open.
 
-    Every phrase that a study's set annotates is asked of it, present or not.
+    Every phrase that an image's set annotates is looked for in it, present or not.
     """
-    seen, num = _Seen(), 0
+    samples, num = _Samples(), 0
     for image in tqdm(images, desc="calibration", unit="image"):
         try:
             regions, logits = grounder.ground_with_logits(image, image.phrases)
@@ -61,21 +61,19 @@ def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage], skipp
             continue
         num += 1
         for phrase, logit in logits.items():
-            seen.add(image, phrase, logit, [region for region in regions if region.phrase == phrase])
-    if num < _LEAST_IMAGES or not seen.scores:
+            samples.add(image, phrase, logit, [region for region in regions if region.phrase == phrase])
+    if num < _LEAST_IMAGES or not samples.raw_P:
         return None
-    return fit_calibration(
-        seen.scores, seen.presence_of, seen.is_right, seen.num_truths, seen.presences, seen.is_present
-    )
+    return fit_calibration(**vars(samples))
 
 
 def mean_iou(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> float:
     """How well the phrases that are there are found, in [0, 1]: what chooses the best checkpoint of a training.
 
     Of each true region the IoU with the nearest of the best-scored regions of its phrase, of which as many count as
-    are true; the mean over all true regions. Studies that cannot be read are passed over.
+    are true; the mean over all true regions. Images that cannot be read are passed over.
     """
-    found: list[float] = []
+    overlaps: list[float] = []
     for image in images:
         phrases = list(dict.fromkeys(region.phrase for region in image.regions))
         try:
@@ -84,19 +82,20 @@ def mean_iou(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> flo
             continue
         for phrase in phrases:
             true = [r.box_xyxy_px for r in image.regions if r.phrase == phrase]
-            said = [r.box_xyxy_px for r in regions if r.phrase == phrase][: len(true)]
-            found += iou(np.array(true), np.array(said)).max(1, initial=0.0).tolist()
-    return float(np.mean(found)) if found else 0.0
+            # regions come best first: with two true regions of a phrase the two best count, each true one sees both
+            best = [r.box_xyxy_px for r in regions if r.phrase == phrase][: len(true)]
+            overlaps += iou(np.array(true), np.array(best)).max(1, initial=0.0).tolist()
+    return float(np.mean(overlaps)) if overlaps else 0.0
 
 
 @torch.no_grad()
-def blind_strides(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage], most: int = 8) -> list[int]:
-    """Strides at which the image tower's map is the same for every picture and place: stages that died in training.
+def blind_strides(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage], max_images: int = 8) -> list[int]:
+    """Strides at which the image tower's map is the same for every image and place: stages that died in training.
 
     Detection may do without them, so no score tells; who reads the tower's last map alone sees nothing. Of the first
-    `most` studies; empty for fewer than two. Raises `BadInput` for an unreadable picture.
+    `max_images`; empty for fewer than two. Raises `BadInput` for one that cannot be read.
     """
-    squares = [grounder.processor.letterbox(grounder.read(image.image_path)) for image in islice(images, most)]
+    squares = [grounder.processor.letterbox(grounder.read(image.image_path)) for image in islice(images, max_images)]
     if len(squares) < 2:
         return []
     tower = grounder.model.image_tower

@@ -75,7 +75,7 @@ def check(
     """
     from ...grounding.datasets.building.card import tally_rows
     from ...grounding.datasets.building.contact_sheet import contact_sheet
-    from ...grounding.datasets.building.export import Picture, describe, shared_pictures, tally_all
+    from ...grounding.datasets.building.export import ImageHashes, describe, shared_images, tally_all
     from ...grounding.datasets.building.export import check as check_images
     from ...grounding.files import write_atomic
 
@@ -85,10 +85,10 @@ def check(
     for name in ("modality", "level", "box size"):
         typer.echo("")
         _echo_table(tally_rows(counts, name))
-    pictures: list[Picture] = []  # filled by the check, which opens every image once
-    faults = check_images(images, pictures)
+    hashes: list[ImageHashes] = []  # filled by the check, which opens every image once
+    faults = check_images(images, hashes)
     faults.entries += skipped.entries  # what could not even be read is a fault as well
-    shared = shared_pictures(pictures)
+    shared = shared_images(hashes)
     for kind in ("equal pixels", "looks like"):
         rows = [row for row in shared if row["is"] == kind]
         typer.echo(f"\n{len(rows)} train images are in another split, too: {kind}")

@@ -10,7 +10,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from itertools import islice
 from multiprocessing import get_context
@@ -29,7 +29,7 @@ from ..rows import skipping
 from ..schema import image_to_row, upgrade_table
 from .built import BUILT_FEATURES, shards
 from .card import TALLIED, CardFacts, card, tally
-from .harmonize import Excluded, Notes, Row, harmonize, label_of, read_licences, stored_picture
+from .harmonize import Excluded, Notes, Row, harmonize, label_of, read_licences, stored_image
 from .manifest import BuildSettings, SourceSettings
 from .plan import Piece, Plan, make_plan
 
@@ -40,7 +40,7 @@ _PART_ROWS = 512
 _GROUP_ROWS = 256  # rows a row group: what a worker and a streaming reader hold at once
 _FOR_THE_PLAN = {"thumbnail": pa.binary(256), "draw": pa.float64()}
 _PART_SCHEMA = pa.schema([*BUILT_FEATURES.arrow_schema, *map(pa.field, *zip(*_FOR_THE_PLAN.items(), strict=True))])
-_REASON = ("row", "kind", "why")  # keys of an excluded row
+_KEYS = ("source", "row", "kind", "why")  # of an excluded row
 _Job = tuple[SourceSettings, list[Row] | tuple[Path, range], list[tuple[str, str, str]]]
 Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]], str], None]
 
@@ -61,51 +61,49 @@ def build(settings: BuildSettings, workers: int = 1) -> CardFacts:
     if (out / "shards.json").is_file():
         return CardFacts.from_json(json.loads((out / "shards.json").read_text()))
     parts.mkdir(parents=True, exist_ok=True)
-    with _runner(workers) as run:
-        _scan(settings, parts, run)
+    with _open_runner(workers) as run:
+        # 1. every set as parts of a few hundred harmonized rows, and `000.json` when set 0 is complete
+        for number, source in enumerate(settings.sources):
+            done = parts / f"{number:03d}.json"
+            if not done.is_file():
+                skipped = Skipped()
+                jobs = _part_jobs(source, parts, number, skipped)
+                run(partial(_write_part, settings), jobs, f"read {source.set_name}")
+                write_atomic(done, json.dumps({"excluded": _take_entries(skipped)}))
+        # 2. which rows stay, and on which side
         plan = make_plan(settings, parts)
         if not plan.num_kept:
             raise BadInput("no row is left.", file=out, fix="see labels and licences of the manifest")
-        _write_shards(settings, plan, run)
+        # 3. the rows that stay, in the order of the manifest, with their split and, by setting, their image
+        count = -(-plan.num_kept // settings.shard_rows)
+        files = [out / f"data-{k:05d}-of-{count:05d}.parquet" for k in range(count)]
+        missing = [(k * settings.shard_rows, file) for k, file in enumerate(files) if not file.is_file()]
+        shard_jobs = ((file, plan.pieces(start, settings.shard_rows)) for start, file in missing)
+        run(partial(write_shard, settings.images == "bytes"), shard_jobs, "write shards")
     facts = _finish(settings, plan, parts)
     shutil.rmtree(parts)
     return facts
 
 
 @contextmanager
-def _runner(workers: int) -> Iterator[Run]:
-    """Calls a function on each job, in so many processes, with a few jobs in flight and no more: memory stays flat."""
+def _open_runner(workers: int) -> Iterator[Run]:
+    """A function that calls another on each job, in so many processes; 1: in this one."""
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else None
 
-    def run_here(work: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], name: str) -> None:
+    def run(work: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], name: str) -> None:
+        flying: deque[Future[Any]] = deque()
         for job in tqdm(jobs, name, disable=None):
-            work(*job)
-
-    if workers <= 1:
-        yield run_here
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-
-        def run(work: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], name: str) -> None:
-            flying: deque[Future[Any]] = deque()
-            for job in tqdm(jobs, name, disable=None):
-                flying.append(pool.submit(work, *job))
-                if len(flying) > 2 * workers:
-                    flying.popleft().result()
-            while flying:
+            if pool is None:
+                work(*job)
+                continue
+            flying.append(pool.submit(work, *job))
+            if len(flying) > 2 * workers:  # a few jobs in flight and no more: memory stays flat
                 flying.popleft().result()
+        while flying:
+            flying.popleft().result()
 
+    with pool or nullcontext():
         yield run
-
-
-def _scan(settings: BuildSettings, parts: Path, run: Run) -> None:
-    """Step 1: every set as parts of a few hundred harmonized rows, and `000.json` when set 0 is complete."""
-    for number, source in enumerate(settings.sources):
-        done = parts / f"{number:03d}.json"
-        if done.is_file():
-            continue
-        skipped, name = Skipped(), f"read {source.set_name}"
-        run(partial(_write_part, settings), _part_jobs(source, parts, number, skipped), name)
-        write_atomic(done, json.dumps({"excluded": _take_entries(skipped)}))
 
 
 def _part_jobs(source: SourceSettings, parts: Path, number: int, skipped: Skipped) -> Iterator[tuple[Path, _Job]]:
@@ -126,6 +124,7 @@ def _portions(source: SourceSettings, skipped: Skipped) -> Iterator[list[Row] | 
     if source.layout == "built":
         for shard in shards(set_folder(source)):
             groups = pq.read_metadata(shard).num_row_groups
+            # two row groups are as many rows as a part has
             yield from ((shard, range(k, min(k + 2, groups))) for k in range(0, groups, 2))
         return
     rows = (image_to_row(image) for image in read_set(source, skipped))
@@ -145,16 +144,16 @@ def _write_part(settings: BuildSettings, file: Path, job: _Job) -> None:
         portion = upgrade_table(pq.ParquetFile(portion[0]).read_row_groups(list(portion[1]))).to_pylist()
     notes = Notes(rows=len(portion), excluded=unreadable)
     naming = cache(partial(label_of, source=source, unknown=source.unknown_labels or settings.unknown_labels))
-    kept: list[Row] = []
+    rows: list[Row] = []
     for row in portion:
         broken = Skipped()
         with skipping(broken, Path(row["image_path"]), row["image_id"]):
             try:
-                kept.append(harmonize(row, source, settings, naming, notes))
+                rows.append(harmonize(row, source, settings, naming, notes))
             except Excluded as error:
                 notes.excluded.append((row["image_id"], error.kind, str(error)))
         notes.excluded += _take_entries(broken)
-    table = pa.Table.from_pylist(kept, _PART_SCHEMA.with_metadata({"medglip": notes.to_json()}))
+    table = pa.Table.from_pylist(rows, _PART_SCHEMA.with_metadata({"medglip": notes.to_json()}))
     _write_whole(file, table.schema, table.to_batches(_GROUP_ROWS))
 
 
@@ -165,22 +164,6 @@ def _write_whole(file: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch
         for batch in batches:
             writer.write_batch(batch)
     unfinished.replace(file)
-
-
-def shard_name(number: int, count: int) -> str:
-    """`data-00003-of-00012.parquet`."""
-    return f"data-{number:05d}-of-{count:05d}.parquet"
-
-
-def _write_shards(settings: BuildSettings, plan: Plan, run: Run) -> None:
-    """Step 3: the kept rows in the order of the manifest, with their split and, by setting, their picture."""
-    count = -(-plan.num_kept // settings.shard_rows)
-    jobs = (
-        (settings.out_dir / shard_name(k, count), plan.pieces(k * settings.shard_rows, settings.shard_rows))
-        for k in range(count)
-        if not (settings.out_dir / shard_name(k, count)).is_file()
-    )
-    run(partial(write_shard, settings.images == "bytes"), jobs, "write shards")
 
 
 def write_shard(has_bytes: bool, file: Path, pieces: Sequence[Piece]) -> None:
@@ -194,7 +177,7 @@ def write_shard(has_bytes: bool, file: Path, pieces: Sequence[Piece]) -> None:
             table = table.set_column(table.column_names.index("split"), "split", pa.array(splits, pa.string()))
             for batch in table.drop_columns(list(_FOR_THE_PLAN)).to_batches(_GROUP_ROWS):
                 rows = batch.select(["image", "image_path"]).to_pylist()
-                images = [stored_picture(row) if has_bytes else None for row in rows]
+                images = [stored_image(row) if has_bytes else None for row in rows]
                 column = pa.array(images, schema.field("image").type)
                 batch = batch.set_column(batch.schema.names.index("image"), "image", column)
                 yield batch.select(schema.names).cast(schema)
@@ -209,8 +192,9 @@ def _finish(settings: BuildSettings, plan: Plan, parts: Path) -> CardFacts:
     excluded = plan.excluded(_unreadable(settings, parts, facts))
     unfinished = out / ".excluded.jsonl.part"
     with unfinished.open("w", encoding="utf-8") as file:
-        rows = (facts.count_excluded(entry) for entry in excluded)
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        for row in excluded:  # millions perhaps: counted and written one by one
+            facts.excluded[row["source"], row["kind"]] += 1
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
     unfinished.replace(out / "excluded.jsonl")
     for shard in shards(out):
         for batch in pq.ParquetFile(shard).iter_batches(_GROUP_ROWS, columns=list(TALLIED)):
@@ -227,9 +211,6 @@ def _unreadable(settings: BuildSettings, parts: Path, facts: CardFacts) -> Itera
         for part in sorted(parts.glob(f"{number:03d}-*.parquet")):
             notes = Notes.from_json(pq.read_schema(part).metadata[b"medglip"])
             facts.add_notes(source.set_name, notes)
-            left_out = notes.excluded
-            yield from (
-                {"source": source.set_name, "row": row, "kind": kind, "why": why} for row, kind, why in left_out
-            )
+            yield from (dict(zip(_KEYS, (source.set_name, *entry), strict=True)) for entry in notes.excluded)
         left_out = json.loads((parts / f"{number:03d}.json").read_text())["excluded"]
-        yield from ({"source": source.set_name, "row": row, "kind": kind, "why": why} for row, kind, why in left_out)
+        yield from (dict(zip(_KEYS, (source.set_name, *entry), strict=True)) for entry in left_out)

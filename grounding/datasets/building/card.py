@@ -30,14 +30,15 @@ def tally(rows: pa.RecordBatch | pa.Table) -> Tally:
 
     The level of a region is its label's (organ, part, finding); its size is its box's part of the image's area.
     """
-    found: Tally = Counter()
+    counter: Tally = Counter()
     splits = rows["split"].to_pylist()
     regions = rows["regions"].combine_chunks() if isinstance(rows, pa.Table) else rows["regions"]
     counts = pc.list_value_length(regions).to_pylist()  # pyright: ignore
     for name in (name for name in _BY_ROW if name in rows.schema.names):
         for value, split, count in zip(rows[name].to_pylist(), splits, counts, strict=True):
-            found[name, value or "not stated", split, "images"] += 1
-            found[name, value or "not stated", split, "regions"] += count
+            counter[name, value or "not stated", split, "images"] += 1
+            counter[name, value or "not stated", split, "regions"] += count
+    # regions of all rows in one flat list, with the row of each: two rows with 2 and 1 of them have the owners 0 0 1
     areas = np.array(rows["size_px"].to_pylist(), float).reshape(-1, 2).prod(1)
     owners = np.repeat(np.arange(len(splits)), counts)
     flat = regions.flatten()
@@ -47,9 +48,9 @@ def tally(rows: pa.RecordBatch | pa.Table) -> Tally:
     parts = (boxes[:, 2:] - boxes[:, :2]).prod(1) / areas[owners]
     for owner, level, part in zip(owners.tolist(), levels, parts.tolist(), strict=True):
         size = next(name for limit, name in _SIZES if part < limit or limit > 1)
-        found["level", level, splits[owner], "regions"] += 1
-        found["box size", size, splits[owner], "regions"] += 1
-    return found
+        counter["level", level, splits[owner], "regions"] += 1
+        counter["box size", size, splits[owner], "regions"] += 1
+    return counter
 
 
 def tally_rows(counts: Tally, name: str) -> list[dict[str, Any]]:
@@ -63,6 +64,7 @@ def tally_rows(counts: Tally, name: str) -> list[dict[str, Any]]:
             row[unit] = sum(counts[name, value, split, unit] for split in splits)
         for split in splits:
             row[split] = f"{counts[name, value, split, 'images']} / {counts[name, value, split, 'regions']}"
+        # levels and box sizes are properties of regions: "0 / 5" becomes "5", and the column of images goes
         rows.append(row if row["images"] else {k: str(v).removeprefix("0 / ") for k, v in row.items() if k != "images"})
     return rows
 
@@ -89,11 +91,6 @@ class CardFacts:
             if (source, *key) in self.labels or len(self.labels) < _MAX_LABELS:
                 self.labels[source, *key] += count
 
-    def count_excluded(self, entry: dict[str, str]) -> dict[str, str]:
-        """Count an entry of `excluded.jsonl` and hand it on."""
-        self.excluded[entry["source"], entry["kind"]] += 1
-        return entry
-
     def labels_of(self, *kinds: str) -> list[dict[str, Any]]:
         """Labels that came about so: set, label, what became of it, regions."""
         rows = sorted((key, count) for key, count in self.labels.items() if key[3] in kinds)
@@ -118,6 +115,20 @@ class CardFacts:
 def card(settings: BuildSettings, facts: CardFacts) -> str:
     """The card as Markdown, with the front matter that dataset hubs read."""
     regions = sum(n for key, n in facts.tally.items() if key[0] == "dataset" and key[3] == "regions")
+    kinds = sorted({kind for _, kind in facts.excluded})
+    left_out: list[dict[str, Any]] = []
+    for name in (source.set_name for source in settings.sources):
+        left_out.append({"set": name, "read": facts.read[name], **{k: facts.excluded[name, k] for k in kinds}})
+    reasons = (
+        "Each with its reason in `excluded.jsonl`. unreadable: rows, regions or files that the reader could not use; "
+        "labels: images of which no label stayed; copy: pixels of a row of an earlier set, or of a held-out row of the "
+        "same set; near copy: look of a row of an earlier set (difference hashes within 2 bits, thumbnails that "
+        f"correlate at 0.95). Within a set {facts.alike_left_in} train images look like a held-out one and stayed: "
+        "slices of one kind are alike."
+    )
+    open_rows, given = facts.labels_of("unknown", "ambiguous"), facts.labels_of("mapped", "left out")
+    more = f"\n\n... and {len(open_rows) - _LABELS_SHOWN} more" if len(open_rows) > _LABELS_SHOWN else ""
+    explained = [f"## Labels that the manifest explains\n\n{_table(given)}"] if given else []
     parts = [
         "---\nconfigs:\n- config_name: default\n  data_files: data-*.parquet\n---",
         f"# {facts.name}",
@@ -128,35 +139,13 @@ def card(settings: BuildSettings, facts: CardFacts) -> str:
         f"with seed {settings.seed}.",
         *(f"## By {name}\n\n{_table(tally_rows(facts.tally, name))}" for name in (*_BY_ROW[:4], "level", "box size")),
         "In the columns of splits: images / regions, or regions alone.",
-        _left_out(settings, facts),
-        _labels(facts),
+        f"## Left out\n\n{_table(left_out)}\n\n{reasons}",
+        "## Unknown and ambiguous labels\n\nLabels that the tree does not hold, or that mean several things in it; "
+        f"nothing is guessed.\n\n{_table(open_rows[:_LABELS_SHOWN]) or 'None.'}{more}",
+        *explained,
         f"{facts.tightened} boxes were drawn anew, tight around their masks.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _left_out(settings: BuildSettings, facts: CardFacts) -> str:
-    kinds = sorted({kind for _, kind in facts.excluded})
-    rows = []
-    for source in settings.sources:
-        name = source.set_name
-        rows.append({"set": name, "read": facts.read[name], **{kind: facts.excluded[name, kind] for kind in kinds}})
-    text = (
-        "Each with its reason in `excluded.jsonl`. unreadable: rows, regions or files that the reader could not use; "
-        "labels: images of which no label stayed; copy: pixels of a row of an earlier set, or of a held-out row of the "
-        "same set; near copy: look of a row of an earlier set (difference hashes within 2 bits, thumbnails that "
-        f"correlate at 0.95). Within a set {facts.alike_left_in} train images look like a held-out one and stayed: "
-        "slices of one kind are alike."
-    )
-    return f"## Left out\n\n{_table(rows)}\n\n{text}"
-
-
-def _labels(facts: CardFacts) -> str:
-    open_rows, given = facts.labels_of("unknown", "ambiguous"), facts.labels_of("mapped", "left out")
-    said = "Labels that the tree does not hold, or that mean several things in it; nothing is guessed."
-    more = f"\n\n... and {len(open_rows) - _LABELS_SHOWN} more" if len(open_rows) > _LABELS_SHOWN else ""
-    text = f"## Unknown and ambiguous labels\n\n{said}\n\n{_table(open_rows[:_LABELS_SHOWN]) or 'None.'}{more}"
-    return text + (f"\n\n## Labels that the manifest explains\n\n{_table(given)}" if given else "")
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

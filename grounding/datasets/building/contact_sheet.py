@@ -1,4 +1,4 @@
-"""The contact sheet of a dataset: one HTML file, light and dark, with a few pictures a set, their boxes and phrases."""
+"""The contact sheet of a dataset: one HTML file, light and dark, with a few images a set, their boxes and phrases."""
 
 from collections import Counter
 from html import escape
@@ -54,28 +54,23 @@ def contact_sheet(data: Dataset, samples: int, seed: int) -> str:
 def _figure(image: AnnotatedImage) -> str:
     phrases = list(dict.fromkeys([*(region.phrase for region in image.regions), *image.phrases]))
     colours = colours_of(phrases)
+    # the thumbnail as JPEG in the page, under boxes in pixels of the original; of a crowd the first boxes
+    boxes = [svg_box(region, f' stroke="{colours[region.phrase]}"') for region in image.regions[:_MAX_BOXES]]
     try:
-        picture = _picture(image, colours)
+        pixels = read_image(image.image_path)
+        (shown_width, shown_height), (width, height) = fit_size(pixels.size, _SIDE_PX), image.size_px
+        thumbnail = (
+            f'<div class="picture"><div><img alt="" width="{shown_width}" height="{shown_height}" '
+            f'src="{data_uri(pixels, _SIDE_PX)}">'
+            f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none">{"".join(boxes)}</svg></div></div>'
+        )
     except BadInput as error:
-        picture = f"<p>{escape(error.problem)}</p>"
+        thumbnail = f"<p>{escape(error.problem)}</p>"
     counts = Counter(region.phrase for region in image.regions)
     legend = "".join(
         f'<span><i style="background:{colours[phrase]}"></i>{escape(phrase)} '
         f"{f'× {counts[phrase]}' if counts[phrase] else '(absent)'}</span> "
         for phrase in phrases
     )
-    place = escape(f"{image.image_id} · {image.modality} · {image.split}")
-    return f"<figure>{picture}<figcaption>{legend}<br><small>{place}</small></figcaption></figure>"
-
-
-def _picture(annotated: AnnotatedImage, colours: dict[str, str]) -> str:
-    """The thumbnail as JPEG in the page, under boxes in pixels of the original; of a crowd the first boxes."""
-    image = read_image(annotated.image_path)
-    shown, (width, height) = fit_size(image.size, _SIDE_PX), annotated.size_px
-    regions = annotated.regions[:_MAX_BOXES]
-    boxes = "".join(svg_box(region, f' stroke="{colours[region.phrase]}"') for region in regions)
-    return (
-        f'<div class="picture"><div><img alt="" width="{shown[0]}" height="{shown[1]}" '
-        f'src="{data_uri(image, _SIDE_PX)}">'
-        f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none">{boxes}</svg></div></div>'
-    )
+    caption = escape(f"{image.image_id} · {image.modality} · {image.split}")
+    return f"<figure>{thumbnail}<figcaption>{legend}<br><small>{caption}</small></figcaption></figure>"

@@ -1,6 +1,6 @@
-"""Pictures that are the same or look alike, among millions: two 64-bit hashes a picture, and a thumbnail for the doubt.
+"""Images that are the same or look alike, among millions: two 64-bit hashes an image, and a thumbnail for the doubt.
 
-Exact: the first 64 bits of the SHA-256 of size and RGB pixels (at 5 million pictures, one chance in a million that any
+Exact: the first 64 bits of the SHA-256 of size and RGB pixels (at 5 million images, one chance in a million that any
 two differ and agree). Alike: difference hashes that differ in at most 2 bits, the rule of the leak report, and
 thumbnails that agree: alone, the hash takes a round fundus for any other, and for a colonoscope's round view.
 """
@@ -19,7 +19,7 @@ FLAT_BITS = 8
 """With fewer bits set than this, or unset, a difference hash tells nothing: black frames look like one another."""
 
 MIN_CORRELATION = 0.95
-"""Of the thumbnails of two pictures that look alike. Measured: 0.999 after scaling and JPEG, below 0.85 for others."""
+"""Of the thumbnails of two images that look alike. Measured: 0.999 after scaling and JPEG, below 0.85 for others."""
 
 THUMBNAIL_SIDE = 16
 _PAIRS_AT_ONCE = 16384
@@ -34,7 +34,7 @@ _KEYS = [a | b for a, b in combinations(_QUARTERS, 2)]
 
 
 def fingerprints(image: Image.Image) -> tuple[int, int, bytes]:
-    """What is kept of a picture: `pixel_hash`, `look_hash` and thumbnail.
+    """What is kept of an image: `pixel_hash`, `look_hash` and thumbnail.
 
     `pixel_hash`: 64 bits of size and RGB pixels, whatever file they came from. `look_hash`: `difference_hash`.
     Thumbnail: 16 x 16 grey values, row by row.
@@ -55,33 +55,33 @@ def same_before(hashes_N: Hashes, ranks_N: NDArray[np.integer]) -> Rows:
     order = np.lexsort((ranks_N, hashes_N))  # stable, so that the first of a run is the first row of its lowest rank
     run_starts = np.flatnonzero(np.r_[True, hashes_N[order][1:] != hashes_N[order][:-1]][: len(order)])
     firsts = np.repeat(order[run_starts], np.diff(np.r_[run_starts, len(order)]))
-    found = np.full(len(order), -1, np.int64)
-    found[order] = np.where(ranks_N[firsts] < ranks_N[order], firsts, -1)
-    return found
+    earlier = np.full(len(order), -1, np.int64)
+    earlier[order] = np.where(ranks_N[firsts] < ranks_N[order], firsts, -1)
+    return earlier
 
 
 def alike_before(hashes_N: Hashes, ranks_N: NDArray[np.integer], thumbnails_N: Thumbnails) -> Rows:
-    """int64[N]: for each row a row of lower rank that looks like it, else -1; flat pictures are left alone.
+    """int64[N]: for each row a row of lower rank that looks like it, else -1; flat images are left alone.
 
     Alike: difference hashes within `NEAR_BITS`, and thumbnails that correlate at `MIN_CORRELATION`. `thumbnails_N`
     uint8[N, 256] may lie on disk (`np.memmap`): only those of near hashes are read. About 60 bytes a row at the peak;
-    time grows with the pairs that agree in half of the bits, near N log N for pictures that differ.
+    time grows with the pairs that agree in half of the bits, near N log N for images that differ.
     """
     # Two hashes that differ in 2 bits agree in two of their four quarters: sorted by those two (six keys are tried),
     # the pair stands in one run of equal keys, and only pairs within runs are compared.
     #     key   1100 1100 1100 0000 ...      rows of a run: 3, 8, 9; pairs 3-8 8-9 (step 1), 3-9 (step 2)
-    found = np.full(len(hashes_N), -1, np.int64)
+    earlier = np.full(len(hashes_N), -1, np.int64)
     rows = np.flatnonzero((np.bitwise_count(hashes_N) >= FLAT_BITS) & (np.bitwise_count(~hashes_N) >= FLAT_BITS))
     for key in _KEYS:
         for one, other in _near_pairs(hashes_N[rows] & key, hashes_N, ranks_N, rows):
-            is_open = found[one] < 0
+            is_open = earlier[one] < 0
             for some in np.array_split(np.flatnonzero(is_open), int(is_open.sum()) // _PAIRS_AT_ONCE + 1):
                 pair = [np.asarray(thumbnails_N[side[some]], np.float32) for side in (one, other)]
                 a, b = (side - np.mean(side, 1, np.float32, keepdims=True) for side in pair)
                 scale = np.sqrt((a * a).sum(1) * (b * b).sum(1))  # 0 where one is of a single brightness
                 alike = (a * b).sum(1) / np.maximum(scale, 1e-6) >= MIN_CORRELATION
-                found[one[some[alike]]] = other[some[alike]]
-    return found
+                earlier[one[some[alike]]] = other[some[alike]]
+    return earlier
 
 
 def _near_pairs(

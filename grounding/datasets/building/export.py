@@ -1,4 +1,4 @@
-"""A `datasets.Dataset` of studies described, checked against its files, and written as sharded Parquet."""
+"""A `datasets.Dataset` of images described, checked against its files, and written as sharded Parquet."""
 
 import json
 from collections import Counter
@@ -25,8 +25,8 @@ _NAMES = ("dataset", "modality", "split")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What is kept of a picture that was looked at: its id and split, and the hashes of `duplicates`."""
+class ImageHashes:
+    """What `check` notes of an image that opens: its id and split, and the hashes of `duplicates`."""
 
     id: str
     split: str
@@ -43,20 +43,20 @@ def describe(data: Dataset) -> list[dict[str, Any]]:
     for batch in columns.iter(batch_size=512):  # Arrow: no run of a mask becomes a Python number
         keys = list(zip(*(batch[name].to_pylist() for name in _NAMES), strict=True))  # pyright: ignore
         counts = pc.list_value_length(batch["regions"]).to_pylist()  # pyright: ignore
-        for key, count, said in zip(keys, counts, batch["phrases"].to_pylist(), strict=True):  # pyright: ignore
+        for key, count, named in zip(keys, counts, batch["phrases"].to_pylist(), strict=True):  # pyright: ignore
             images[key] += 1
             regions[key] += count
-            phrases.setdefault(key, set()).update(said)
+            phrases.setdefault(key, set()).update(named)
     return [
-        {**dict(zip(_NAMES, key, strict=True)), "images": images[key], "regions": regions[key], "phrases": len(found)}
-        for key, found in sorted(phrases.items())
+        {**dict(zip(_NAMES, key, strict=True)), "images": images[key], "regions": regions[key], "phrases": len(named)}
+        for key, named in sorted(phrases.items())
     ]
 
 
-def check(data: Dataset, pictures: list[Picture] | None = None) -> Skipped:
-    """Open every image and hold every region against it; each fault is named, a study with none is not.
+def check(data: Dataset, hashes: list[ImageHashes] | None = None) -> Skipped:
+    """Open every image and hold every region against it; each fault is named, an image with none is not.
 
-    With a list of `pictures`, those that open are noted there, for `shared_pictures`.
+    With a list of `hashes`, those of images that open are noted there, for `shared_images`.
     """
     faults = Skipped()
     seen = Counter[str]()
@@ -66,8 +66,8 @@ def check(data: Dataset, pictures: list[Picture] | None = None) -> Skipped:
             annotated = row_to_image(row)  # pyright: ignore[reportArgumentType]
             seen[annotated.image_id] += 1
             image = read_image(annotated.image_path)
-            if pictures is not None:
-                pictures.append(Picture(annotated.image_id, annotated.split, *fingerprints(image)))
+            if hashes is not None:  # before the checks, so that faulty images are compared too
+                hashes.append(ImageHashes(annotated.image_id, annotated.split, *fingerprints(image)))
             if seen[annotated.image_id] > 1:
                 raise BadInput(f"id {annotated.image_id!r} occurs again.", fix="ids are unique over all sets")
             if image.size != annotated.size_px:
@@ -82,33 +82,34 @@ def check(data: Dataset, pictures: list[Picture] | None = None) -> Skipped:
     return faults
 
 
-def shared_pictures(pictures: Sequence[Picture]) -> list[dict[str, str]]:
-    """Train pictures that a held-out split (any but train) has too: id, "equal pixels" or "looks like", the other's id.
+def shared_images(hashes: Sequence[ImageHashes]) -> list[dict[str, str]]:
+    """Train images that a held-out split (any but train) has too: id, "equal pixels" or "looks like", the other's id.
 
-    Equal and alike by the rules of `duplicates`; pictures of one set that look alike may be slices of one kind.
+    Equal and alike by the rules of `duplicates`; images of one set that look alike may be slices of one kind.
     """
-    ranks = np.array([picture.split == "train" for picture in pictures], np.int8)
-    pixels, looks = (np.array([getattr(p, name) for p in pictures], np.uint64) for name in ("pixels", "look"))
-    thumbnails = np.array([list(picture.thumbnail) for picture in pictures], np.uint8).reshape(-1, 256)
+    ranks = np.array([one.split == "train" for one in hashes], np.int8)
+    pixels, looks = (np.array([getattr(p, name) for p in hashes], np.uint64) for name in ("pixels", "look"))
+    thumbnails = np.array([list(one.thumbnail) for one in hashes], np.uint8).reshape(-1, 256)
+    # rank 0: held out, rank 1: train; each train image is compared with those of lower rank
     same, alike = same_before(pixels, ranks), alike_before(looks, ranks, thumbnails)
     return [
         {
-            "train": picture.id,
+            "train": one.id,
             "is": "equal pixels" if a >= 0 else "looks like",
-            "held out": pictures[a if a >= 0 else b].id,
+            "held out": hashes[a if a >= 0 else b].id,
         }
-        for picture, a, b in zip(pictures, same.tolist(), alike.tolist(), strict=True)
+        for one, a, b in zip(hashes, same.tolist(), alike.tolist(), strict=True)
         if a >= 0 or b >= 0
     ]
 
 
 def tally_all(data: Dataset) -> Tally:
     """Counts of all rows by modality, label level, box size and what else they have (`card.tally`)."""
-    found: Tally = Counter()
+    counter: Tally = Counter()
     names = [name for name in TALLIED if name in data.column_names]
     for batch in data.select_columns(names).with_format("arrow").iter(batch_size=512):
-        found.update(tally(cast(pa.Table, batch)))
-    return found
+        counter.update(tally(cast(pa.Table, batch)))
+    return counter
 
 
 def _fault_of(region: Region, size_px: tuple[int, int]) -> str:

@@ -63,12 +63,13 @@ def label_of(phrase: str, source: SourceSettings, unknown: str) -> tuple[str | N
     """The built dataset's label for a set's own, None to leave it out, and how that came about."""
     tree = load_labels()
     word = tree.label(phrase)
+    # what the manifest says goes before the tree; null there leaves the regions out
     meanings = {tree.label(name): label for name, label in source.labels.items()}
     if word in meanings:
         return meanings[word], "left out" if meanings[word] is None else "mapped"
-    found = tree.candidates(word, body_region=source.body_region or None)
-    if len(found) == 1:
-        return found[0], "known"
+    candidates = tree.candidates(word, body_region=source.body_region or None)
+    if len(candidates) == 1:
+        return candidates[0], "known"
     return (word if unknown == "keep" else None), "ambiguous" if tree.candidates(word) else "unknown"
 
 
@@ -76,23 +77,23 @@ def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, naming:
     """A row with `BUILT_FEATURES`, image bytes only where the row brought them, `thumbnail` and `draw`.
 
     `row`: with `IMAGE_FEATURES`, and `licence` where the set has one for each image, or with `BUILT_FEATURES`. Raises
-    `Excluded` for a licence that is not taken and for a row without a label, `BadInput` for a broken picture.
+    `Excluded` for a licence that is not taken and for a row without a label, `BadInput` for a broken image.
     """
     licence = row.get("licence") or source.licence or NOT_STATED
     if settings.licences and licence not in settings.licences:
         raise Excluded("licence", f"licence {licence!r} is not taken")
     row = _relabel(row, naming, notes)
-    image = _picture(row)
+    image = _open_image(row)
     if image.size != tuple(row["size_px"]):
-        raise BadInput(
-            f"{image.size} pixels, not {tuple(row['size_px'])}.", file=row["image_path"], fix="load it again"
-        )
+        problem = f"{image.size} pixels, not {tuple(row['size_px'])}."
+        raise BadInput(problem, file=row["image_path"], fix="load it again")
     pixel, look, thumbnail = fingerprints(image)
     is_built = source.layout == "built"
     root, path = os.environ.get("MEDGLIP_DATA", ""), Path(row["image_path"])
     file = path.relative_to(root).as_posix() if root and path.is_relative_to(root) else str(path)
     provenance = {"layout": source.layout, "path": source.path, "file": file, "row": row["image_id"]}
-    regions = {_place(phrase)[1] for phrase in row["phrases"]} - {"", "any"}  # words of any region say nothing
+    regions = {_path_and_body(phrase)[1] for phrase in row["phrases"]} - {"", "any"}  # words of any region say nothing
+    # the reader's ids begin with the folder's name, which gives way to the name of the set in the build
     head, slash, tail = row["image_id"].partition("/")
     own_id = tail if slash and head == source.name else row["image_id"]
     return {
@@ -125,14 +126,14 @@ def read_licences(source: SourceSettings) -> dict[str, str]:
         reader = csv.DictReader(lines)
         if missing := {table.image, table.licence} - set(reader.fieldnames or ()):
             raise BadInput(f"has no column {min(missing)!r}.", file=file, fix=f"columns: {reader.fieldnames}")
-        found: dict[str, str] = {}
+        licences: dict[str, str] = {}
         for row in reader:
-            found.setdefault(row[table.image], (row[table.licence] or "").strip())
-    return found
+            licences.setdefault(row[table.image], (row[table.licence] or "").strip())
+    return licences
 
 
-def stored_picture(row: Row) -> dict[str, Any]:
-    """Bytes and name of a row's picture for a shard: the file as it is, or its upright pixels as PNG.
+def stored_image(row: Row) -> dict[str, Any]:
+    """Bytes and name of a row's image for a shard: the file as it is, or its upright pixels as PNG.
 
     DICOM, files with EXIF data and formats other than JPEG and PNG are written anew, so that no header goes along.
     """
@@ -150,7 +151,7 @@ def stored_picture(row: Row) -> dict[str, Any]:
 
 
 def on_disk(image_path: str) -> Path:
-    """Where a picture of a built row lies: an absolute path, or below MEDGLIP_DATA."""
+    """Where the image of a built row lies: an absolute path, or below MEDGLIP_DATA."""
     return Path(os.environ.get("MEDGLIP_DATA", "")) / image_path
 
 
@@ -172,31 +173,31 @@ def rle_to_box(rle: Mapping[str, Any]) -> list[float] | None:
 def _relabel(row: Row, naming: Naming, notes: Notes) -> Row:
     """Phrases and regions under labels of the tree, masked regions in their tight boxes."""
     counts = Counter(region["phrase"] for region in row["regions"])
-    found = {phrase: naming(phrase) for phrase in (*row["phrases"], *counts)}
+    named = {phrase: naming(phrase) for phrase in (*row["phrases"], *counts)}
     regions: list[Row] = []
-    for phrase, (label, kind) in found.items():
+    for phrase, (label, kind) in named.items():
         notes.labels[phrase, label or "", kind] += counts[phrase]
     for region in row["regions"]:
-        if label := found[region["phrase"]][0]:
+        if label := named[region["phrase"]][0]:
             mask = region["mask_rle"] if region.get("mask_rle") and region["mask_rle"]["counts"] else None
             box = rle_to_box(mask) if mask else None
             if box is not None and box != [float(x) for x in region["box_xyxy_px"]]:
                 notes.tightened += 1
-            own = {"phrase": label, "path": _place(label)[0], "box_xyxy_px": box or region["box_xyxy_px"]}
+            own = {"phrase": label, "path": _path_and_body(label)[0], "box_xyxy_px": box or region["box_xyxy_px"]}
             regions.append({**region, **own, "mask_rle": mask})
-    phrases = dict.fromkeys(label for phrase in row["phrases"] if (label := found[phrase][0]))
+    phrases = dict.fromkeys(label for phrase in row["phrases"] if (label := named[phrase][0]))
     if not phrases and not regions:
-        raise Excluded("labels", f"no label of the tree among {sorted(found)}")
+        raise Excluded("labels", f"no label of the tree among {sorted(named)}")
     return {**row, "phrases": list(phrases), "regions": regions}
 
 
 @cache
-def _place(label: str) -> tuple[list[str], str]:
+def _path_and_body(label: str) -> tuple[list[str], str]:
     """Path and body region of a label."""
     return list(load_labels().path(label)), load_labels().body_region(label)
 
 
-def _picture(row: Row) -> Image.Image:
+def _open_image(row: Row) -> Image.Image:
     content = (row.get("image") or {}).get("bytes")
     if content is None:
         return read_image(on_disk(row["image_path"]))

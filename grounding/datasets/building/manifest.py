@@ -73,15 +73,15 @@ class BuildSettings(Settings):
     out_dir: Path
     """Everything the build writes; a second call continues there."""
     sources: tuple[SourceSettings, ...] = Field(min_length=1)
-    """The sets. Of a picture that several of them hold, the first set keeps its row."""
+    """The sets. Of an image that several of them hold, the first set keeps its row."""
     unknown_labels: Literal["drop", "keep"] = "drop"
     """Labels the tree does not hold, or that mean several things in it: drop or keep as they are; always listed."""
     licences: tuple[str, ...] = ()
     """Take only rows under these licences, word for word; all when left out."""
     images: Literal["bytes", "path"] = "bytes"
-    """Pictures inside the shards, or paths to where they lie now (below MEDGLIP_DATA where possible)."""
+    """Images inside the shards, or paths to where they lie now (below MEDGLIP_DATA where possible)."""
     near_duplicates: bool = True
-    """Leave out pictures that look like one of an earlier set, not only those of equal pixels."""
+    """Leave out images that look like one of an earlier set, not only those of equal pixels."""
     shard_rows: int = Field(default=2000, gt=0)
     """Rows a shard."""
     seed: int = 0

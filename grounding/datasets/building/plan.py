@@ -61,6 +61,7 @@ class Plan:
     def excluded(self, before: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
         """What was left out before the plan, then each duplicate with the row that it is like."""
         yield from before
+        # ids are read part by part, in two passes: of the rows that duplicates are like, then of the duplicates
         dropped = np.flatnonzero(self.reasons != _KEPT)
         ids = {row: name for _, row, name in self._ids(np.unique(self.matches[dropped]))}
         for part, row, image_id in self._ids(dropped):
@@ -78,6 +79,7 @@ class Plan:
 
     def _by_part(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """Sorted rows, part by part."""
+        # starts 0 100 250, rows 7 99 180: ends 0 2 3, so part 0 has rows 7 99 and part 1 has row 180
         ends = np.searchsorted(rows, self.starts)
         for part in np.flatnonzero(np.diff(ends)).tolist():
             yield part, rows[ends[part] : ends[part + 1]]
@@ -106,7 +108,13 @@ def make_plan(settings: BuildSettings, folder: Path) -> Plan:
     del pixels
     alike_left_in = 0
     if settings.near_duplicates:
-        thumbnails = _thumbnails(parts, starts, folder / "thumbnails")
+        # uint8[N, 256] in a file of its own, of which memory holds what is looked at
+        file = folder / "thumbnails"
+        with file.open("wb") as out:
+            for part in parts:
+                out.writelines(pq.read_table(part, columns=["thumbnail"])["thumbnail"].to_pylist())
+        shape = (int(starts[-1]), 256)
+        thumbnails = np.memmap(file, np.uint8, "r", shape=shape) if starts[-1] else np.empty(shape, np.uint8)
         near = alike_before(looks, of_row, thumbnails)  # of_row, not ranks: alike within a set is legitimate
         new = (near >= 0) & (reasons == _KEPT)
         matches[new], reasons[new] = near[new], _ALIKE
@@ -114,10 +122,9 @@ def make_plan(settings: BuildSettings, folder: Path) -> Plan:
         ranks[reasons != _KEPT] = -1  # of one rank: not compared with each other
         held_out = alike_before(looks, ranks, thumbnails)
         alike_left_in = int(((held_out >= 0) & (ranks[held_out] >= 0)).sum())
-    names = tuple(source.set_name for source in settings.sources)
     return Plan(
         parts=parts,
-        names=names,
+        names=tuple(source.set_name for source in settings.sources),
         starts=starts,
         sources=sources,
         sides=sides,
@@ -153,18 +160,10 @@ def _sides_of(
 
 def _column(parts: list[Path], starts: NDArray[np.int64], name: str) -> NDArray[np.uint64]:
     """A column of hashes over all parts."""
-    found = np.empty(starts[-1], np.uint64)
+    values = np.empty(starts[-1], np.uint64)
     for part, rows in zip(parts, _slices(starts), strict=True):
-        found[rows] = pq.read_table(part, columns=[name])[name].to_numpy()
-    return found
-
-
-def _thumbnails(parts: list[Path], starts: NDArray[np.int64], file: Path) -> NDArray[np.uint8]:
-    """uint8[N, 256] in a file of its own, of which memory holds what is looked at."""
-    with file.open("wb") as out:
-        for part in parts:
-            out.writelines(pq.read_table(part, columns=["thumbnail"])["thumbnail"].to_pylist())
-    return np.memmap(file, np.uint8, "r", shape=(int(starts[-1]), 256)) if starts[-1] else np.empty((0, 256), np.uint8)
+        values[rows] = pq.read_table(part, columns=[name])[name].to_numpy()
+    return values
 
 
 def _slices(starts: NDArray[np.int64]) -> list[slice]:

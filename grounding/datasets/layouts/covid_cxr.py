@@ -44,8 +44,32 @@ def read(
         if licences and patients.get(image.get("file_name"), {}).get("license", "").strip() not in licences:
             continue
         with skipping(skipped, file, f"image {image.get('file_name', image.get('id'))}"):
-            if rows := boxes.get(image["id"], []):
-                yield _image(image["file_name"], rows, patients, folder, modality, skipped)
+            rows = boxes.get(image["id"], [])
+            if not rows:
+                continue
+            name = image["file_name"]
+            size = image_size(folder / "images" / name)
+            if name not in patients:
+                raise BadInput(f"{name} is not in metadata.csv, so its patient is not known.", fix="add its row")
+            mask, mask_file = None, folder / "lung_masks" / f"{Path(name).stem}.png"
+            with skipping(skipped, mask_file):  # the boxes stay where the mask cannot be used
+                mask = read_mask(mask_file, size) if mask_file.is_file() else None
+            regions: list[Region] = []
+            for row in rows:
+                with skipping(skipped, file, f"annotation {row.get('id')}"):
+                    # one mask holds both lungs: `region` cuts it to the box
+                    regions.append(region(row["phrase"], xywh_to_xyxy(row["bbox"]), size, mask))
+            yield AnnotatedImage(
+                image_id=f"{folder.name}/{name}",
+                image_path=folder / "images" / name,
+                modality=parse_modality(patients[name]["modality"] or modality),
+                group=patients[name]["patientid"],
+                dataset=folder.name,
+                split="",
+                size_px=size,
+                regions=tuple(regions),
+                phrases=known_phrases(PHRASES, [row["phrase"] for row in rows], regions),
+            )
 
 
 def read_metadata(file: Path) -> dict[str, dict[str, str]]:
@@ -60,30 +84,3 @@ def read_metadata(file: Path) -> dict[str, dict[str, str]]:
         for row in table:
             rows.setdefault(row["filename"], row)
     return rows
-
-
-def _image(
-    name: str, rows: list[_Row], patients: dict[str, dict[str, str]], folder: Path, modality: str, skipped: Skipped
-) -> AnnotatedImage:
-    size = image_size(folder / "images" / name)
-    if name not in patients:
-        raise BadInput(f"{name} is not in metadata.csv, so its patient is not known.", fix="add its row")
-    mask, file = None, folder / "lung_masks" / f"{Path(name).stem}.png"
-    with skipping(skipped, file):  # the boxes stay where the mask cannot be used
-        mask = read_mask(file, size) if file.is_file() else None
-    regions: list[Region] = []
-    for row in rows:
-        with skipping(skipped, folder / "lung_boxes.json", f"annotation {row.get('id')}"):
-            # one mask holds both lungs: `region` cuts it to the box
-            regions.append(region(row["phrase"], xywh_to_xyxy(row["bbox"]), size, mask))
-    return AnnotatedImage(
-        image_id=f"{folder.name}/{name}",
-        image_path=folder / "images" / name,
-        modality=parse_modality(patients[name]["modality"] or modality),
-        group=patients[name]["patientid"],
-        dataset=folder.name,
-        split="",
-        size_px=size,
-        regions=tuple(regions),
-        phrases=known_phrases(PHRASES, [row["phrase"] for row in rows], regions),
-    )

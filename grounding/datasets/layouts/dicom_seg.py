@@ -6,7 +6,7 @@ A frame of a segmentation names its segment and the image it lies on (Referenced
 SegmentLabel, or laterality and SegmentedPropertyType where the label says nothing more.
 Traps: frames without a pixel are usually left out, so every segment of a file is taken as annotated on each image that
 the file refers to; several files may outline one image; images of several frames are not read.
-Privacy: PatientID only joins the studies of a patient; groups and names in errors are hashes of UIDs or file names.
+Privacy: PatientID only joins the exams of a patient; groups and names in errors are hashes of UIDs or file names.
 """
 
 import re
@@ -72,10 +72,26 @@ def read(
     for path in segmentations:
         with skipping(skipped, path), warnings.catch_warnings(action="ignore"):
             _assign(path, images, skipped)
-    for image in images.values():
-        if image.phrases:
-            with skipping(skipped, image.path):
-                yield _annotate(folder, image, modality, components, skipped)
+    for image in (image for image in images.values() if image.phrases):
+        with skipping(skipped, image.path):
+            size = image_size(image.path)
+            regions: list[Region] = []
+            lost = set(image.lost)
+            for phrase, outline in image.outlines:
+                lost.add(phrase)
+                with skipping(skipped, image.path, phrase):
+                    regions += mask_regions(phrase, rle_to_mask(outline), size, components)
+            yield AnnotatedImage(
+                image_id=f"{folder.name}/{image.path.relative_to(folder).as_posix()}",
+                image_path=image.path,
+                modality=modality if image.modality == "unknown" else image.modality,
+                group=image.group,
+                dataset=folder.name,
+                split="",
+                size_px=size,
+                regions=tuple(regions),
+                phrases=known_phrases(sorted(image.phrases), lost, regions),
+            )
 
 
 def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]]:
@@ -185,6 +201,7 @@ def _outline(image: _Image, header: Dataset, index: int, segments: dict[int, str
     """Add the pixels of one frame to its image. Raises `BadInput` if they cannot lie on it."""
     if image.num_frames > 1:
         raise BadInput("lies on an image of several frames.", fix="export the frames one by one")
+    # a frame holds pixels of its image only if rows and columns run the same way
     own = _orientation(plane)
     if own and image.orientation and not np.allclose(own, image.orientation, atol=1e-3):
         raise BadInput("lies across its image.", fix="resample the segmentation to the images")
@@ -197,24 +214,3 @@ def _outline(image: _Image, header: Dataset, index: int, segments: dict[int, str
             mask = pixels > (int(header.get("MaximumFractionalValue", 255)) / 2 if kind == "FRACTIONAL" else 0)
         if mask.any():
             image.outlines.append((phrase, mask_to_rle(mask)))
-
-
-def _annotate(folder: Path, image: _Image, modality: str, components: bool, skipped: Skipped) -> AnnotatedImage:
-    size = image_size(image.path)
-    regions: list[Region] = []
-    lost = set(image.lost)
-    for phrase, outline in image.outlines:
-        lost.add(phrase)
-        with skipping(skipped, image.path, phrase):
-            regions += mask_regions(phrase, rle_to_mask(outline), size, components)
-    return AnnotatedImage(
-        image_id=f"{folder.name}/{image.path.relative_to(folder).as_posix()}",
-        image_path=image.path,
-        modality=modality if image.modality == "unknown" else image.modality,
-        group=image.group,
-        dataset=folder.name,
-        split="",
-        size_px=size,
-        regions=tuple(regions),
-        phrases=known_phrases(sorted(image.phrases), lost, regions),
-    )

@@ -104,10 +104,20 @@ def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path
     for number, row in rows:
         with skipping(skipped, file, number):
             named.append(load_labels().label(row["label_text"]))
-            outlined = _region(row, named[-1], size)
-            regions[(outlined.phrase, *outlined.box_xyxy_px.tolist())] = (
-                outlined  # one phrase may stand under two categories
-            )
+            if not named[-1]:
+                raise BadInput("no label_text.", fix="remove the row")
+            width, height = float(row["image_width"]), float(row["image_height"])
+            if not abs(size[0] * height - size[1] * width) <= _SHAPE_TOLERANCE * size[1] * width:
+                stated = f"{row['image_width']} x {row['image_height']} pixels"
+                problem = f"boxes are for {stated}, the image of {size} has another shape."
+                raise BadInput(problem, fix="resize the original image without cropping or padding")
+            # scaled to the image on disk; a phrase outside the label tree stands below its category
+            scale = np.array([size[0] / width, size[1] / height] * 2, np.float32)
+            outlined = region(named[-1], xywh_to_xyxy([row[key] for key in "xywh"]) * scale, size)
+            if not outlined.path:
+                outlined = replace(outlined, path=load_labels().path(row["category_name"]))
+            # one phrase may stand under two categories, with the same box
+            regions[(outlined.phrase, *outlined.box_xyxy_px.tolist())] = outlined
     patient = _PATIENT.search(first["path"].replace("\\", "/"))
     return AnnotatedImage(
         image_id=f"{folder.name}/{first['dicom_id']}",
@@ -120,17 +130,3 @@ def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path
         regions=tuple(regions.values()),
         phrases=known_phrases(named, named, regions.values()),
     )
-
-
-def _region(row: _Row, phrase: str, size_px: tuple[int, int]) -> Region:
-    """The box scaled to the image on disk; a phrase outside the label tree stands below its category."""
-    if not phrase:
-        raise BadInput("no label_text.", fix="remove the row")
-    width, height = float(row["image_width"]), float(row["image_height"])
-    if not abs(size_px[0] * height - size_px[1] * width) <= _SHAPE_TOLERANCE * size_px[1] * width:
-        stated = f"{row['image_width']} x {row['image_height']} pixels"
-        problem = f"boxes are for {stated}, the image of {size_px} has another shape."
-        raise BadInput(problem, fix="resize the original image without cropping or padding")
-    scale = np.array([size_px[0] / width, size_px[1] / height] * 2, np.float32)
-    outlined = region(phrase, xywh_to_xyxy([row[key] for key in "xywh"]) * scale, size_px)
-    return outlined if outlined.path else replace(outlined, path=load_labels().path(row["category_name"]))

@@ -11,6 +11,7 @@ slices of one volume have several names.
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ...bad_input import BadInput, Skipped
@@ -60,10 +61,15 @@ def read(
 def _image(
     folder: Path, image: Path, masks: list[Path] | None, split: str, modality: str, components: bool, skipped: Skipped
 ) -> AnnotatedImage:
-    if masks is None:
+    if masks is None:  # without any mask nothing is known of the image, with an empty one it is a negative
         raise BadInput("has no mask.", fix="add one, an empty one for a negative, or remove the image")
     size = image_size(image)
-    name, stated = _split_name(image.stem)
+    # NAME_MODALITY_SITE; "MRI-T2" is MRI, and what is not ours is `unknown`
+    name, *rest = image.stem.rsplit("_", 2)
+    word, stated = rest[0].lower() if len(rest) == 2 else "", "unknown"
+    for part in (word.partition("-")[0], word):  # the whole word counts, where it is one of ours
+        with suppress(BadInput):
+            stated = _MODALITIES.get(part) or parse_modality(part)
     regions: list[Region] = []
     named: list[str] = []
     empty: list[str] = []
@@ -87,15 +93,3 @@ def _image(
         regions=tuple(regions),
         phrases=known_phrases(named, set(named) - set(empty), regions),
     )
-
-
-def _split_name(stem: str) -> tuple[str, str]:
-    """(NAME, our modality) of NAME_MODALITY_SITE; "MRI-T2" is MRI, and what is not ours is `unknown`."""
-    name, *rest = stem.rsplit("_", 2)
-    stated = rest[0].lower() if len(rest) == 2 else ""
-    for word in (stated, stated.partition("-")[0]):
-        try:
-            return name, _MODALITIES.get(word) or parse_modality(word)
-        except BadInput:
-            continue
-    return name, "unknown"

@@ -107,7 +107,21 @@ def read(
             slices_kept = _slices(subject, named, settings, folder, skipped)
         for one in slices_kept:
             with skipping(skipped, subject.image, f"slice {one.index}"):
-                yield _image(folder, subject, one, settings, components)
+                size = image_size(one.file)
+                regions: list[Region] = []
+                for phrase, outline in one.outlines.items():
+                    regions += mask_regions(phrase, rle_to_mask(outline), size, components) if outline else []
+                yield AnnotatedImage(
+                    image_id=f"{folder.name}/{subject.name}/{settings.axis}-{one.index:04d}",
+                    image_path=one.file,
+                    modality=subject.modality,
+                    group=subject.name,
+                    dataset=folder.name,
+                    split=subject.split,
+                    size_px=size,
+                    regions=tuple(regions),
+                    phrases=known_phrases(one.outlines, one.small, regions),
+                )
 
 
 def _by_class(folder: Path) -> list[_Subject]:
@@ -161,6 +175,7 @@ def _slices(subject: _Subject, named: Classes, settings: SliceSettings, folder: 
     labels = None
     # a class at a time, so that of a hundred files of TotalSegmentator one is in memory; a slice keeps outlines alone
     for phrase, labels, inside in _masks(subject, named, skipped):
+        # step 10 takes slices 5 15 25 ...: the first and last ones of a volume show little
         for index in range(settings.step // 2, labels.values.shape[AXES.index(settings.axis)], settings.step):
             mask = plane(labels.values, settings.axis, index)
             slices.setdefault(index, _Slice(index=index)).add(phrase, np.isin(mask, inside) if inside else mask > 0)
@@ -197,6 +212,7 @@ def _write_images(
 ) -> None:
     """Name the PNG file of each slice by what decides its pixels; the volume is read if one is not there yet."""
     window = settings.window or MODALITIES[parse_modality(subject.modality)].window
+    # the name of a PNG file holds a hash of the volume and of all that decides its pixels: other settings, other files
     look = (settings.axis, window, settings.square_pixels, settings.channel)
     if not subject.image.is_file():
         raise BadInput("no such volume.", file=subject.image, fix="add it, or remove its labels")
@@ -216,21 +232,3 @@ def _write_images(
         data = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(_stretched(pixels, volume, settings))).save(data, "PNG")
         write_atomic(one.file, data.getvalue())
-
-
-def _image(folder: Path, subject: _Subject, one: _Slice, settings: SliceSettings, components: bool) -> AnnotatedImage:
-    size = image_size(one.file)
-    regions: list[Region] = []
-    for phrase, outline in one.outlines.items():
-        regions += mask_regions(phrase, rle_to_mask(outline), size, components) if outline else []
-    return AnnotatedImage(
-        image_id=f"{folder.name}/{subject.name}/{settings.axis}-{one.index:04d}",
-        image_path=one.file,
-        modality=subject.modality,
-        group=subject.name,
-        dataset=folder.name,
-        split=subject.split,
-        size_px=size,
-        regions=tuple(regions),
-        phrases=known_phrases(one.outlines, one.small, regions),
-    )

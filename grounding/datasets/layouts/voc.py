@@ -52,7 +52,13 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
             items = list(root.iter("object"))
             for number, item in enumerate(items, 1):
                 with skipping(skipped, file, f"object {number}"):
-                    regions.append(_region(item, size))
+                    if not _phrase(item):
+                        raise BadInput("object without a name.", fix="give it a <name>")
+                    corners = {name: item.findtext(f"bndbox/{name}") for name in _CORNERS}
+                    if missing := [name for name, text in corners.items() if text is None]:
+                        raise BadInput(f"box without {', '.join(missing)}.", fix="give xmin, ymin, xmax and ymax")
+                    box = np.array([float(text or "") for text in corners.values()], np.float32)
+                    regions.append(region(_phrase(item), box, size))
             yield AnnotatedImage(
                 image_id=f"{folder.name}/{file.stem}",
                 image_path=images[file.stem],
@@ -68,12 +74,3 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
 
 def _phrase(item: Element) -> str:
     return load_labels().label(item.findtext("name", ""))
-
-
-def _region(item: Element, size_px: tuple[int, int]) -> Region:
-    if not _phrase(item):
-        raise BadInput("object without a name.", fix="give it a <name>")
-    corners = [item.findtext(f"bndbox/{corner}") for corner in _CORNERS]
-    if missing := [name for name, text in zip(_CORNERS, corners, strict=True) if text is None]:
-        raise BadInput(f"box without {', '.join(missing)}.", fix="give xmin, ymin, xmax and ymax")
-    return region(_phrase(item), np.array([float(text or "") for text in corners], np.float32), size_px)

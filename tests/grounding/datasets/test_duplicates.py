@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from medglip.grounding.datasets.building.duplicates import NEAR_BITS, alike_before, fingerprints, same_before
-from medglip.grounding.datasets.building.export import Picture, shared_pictures
+from medglip.grounding.datasets.building.export import ImageHashes, shared_images
 
 
 def picture(seed: int) -> Image.Image:
@@ -82,9 +82,9 @@ def test_the_pixels_count_and_not_the_file() -> None:
 
 def test_train_pictures_that_are_held_out_too_are_named() -> None:
     rows = [("a", "train", 1), ("b", "val", 1), ("c", "train", 2), ("d", "test", 3), ("e", "val", 2)]
-    pictures = [Picture(name, split, *fingerprints(picture(seed))) for name, split, seed in rows]
-    assert shared_pictures(pictures) == [
+    pictures = [ImageHashes(name, split, *fingerprints(picture(seed))) for name, split, seed in rows]
+    assert shared_images(pictures) == [
         {"train": "a", "is": "equal pixels", "held out": "b"},
         {"train": "c", "is": "equal pixels", "held out": "e"},
     ]
-    assert shared_pictures([]) == []
+    assert shared_images([]) == []

@@ -12,7 +12,7 @@ from medglip.grounding import AnnotatedImage, Region
 from medglip.grounding.geometry import mask_to_box
 from medglip.grounding.model.losses import Target
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
-from medglip.grounding.training.augment import View, flipped, turned
+from medglip.grounding.training.augment import View, flip, turn
 from medglip.grounding.training.examples import Draw, Example, collate, draw, load_example
 from medglip.grounding.training.settings import DrawSettings
 from medglip.grounding.vocabulary.labels import load_labels
@@ -39,11 +39,11 @@ def same(a: View, b: View) -> bool:
 @pytest.mark.parametrize("seed", range(5))
 def test_flips_and_turns_come_back_and_boxes_frame_their_masks(seed: int) -> None:
     view = view_of(seed)
-    assert same(flipped(flipped(view)), view)
-    assert same(turned(view, 4), view)
-    assert same(turned(turned(view, 1), 3), view)
-    assert not same(turned(view, 2), view)
-    for changed in (flipped(view), *(turned(view, quarters) for quarters in range(4)), turned(flipped(view), 1)):
+    assert same(flip(flip(view)), view)
+    assert same(turn(view, 4), view)
+    assert same(turn(turn(view, 1), 3), view)
+    assert not same(turn(view, 2), view)
+    for changed in (flip(view), *(turn(view, quarters) for quarters in range(4)), turn(flip(view), 1)):
         for box, mask in zip(changed.boxes_G4, changed.masks_Ghw, strict=True):
             assert np.array_equal(mask_to_box(mask), box)
         assert (changed.square[changed.masks_Ghw[1]] == 250).all()
@@ -51,7 +51,7 @@ def test_flips_and_turns_come_back_and_boxes_frame_their_masks(seed: int) -> Non
 
 def test_views_without_boxes_flip_and_turn() -> None:
     empty = View(np.zeros((8, 8, 3), np.uint8), np.zeros((0, 4), np.float32), np.zeros((0, 8, 8), bool))
-    for changed in (flipped(empty), turned(empty, 3)):
+    for changed in (flip(empty), turn(empty, 3)):
         assert changed.boxes_G4.shape == (0, 4)
         assert changed.masks_Ghw.shape == (0, 8, 8)
 

@@ -16,7 +16,7 @@ from medglip.grounding.training.provenance import (
     learned_among,
     place,
     refuse_learned,
-    training_pictures,
+    training_images,
     write_learned,
 )
 
@@ -35,9 +35,9 @@ def core(folder: Path) -> Path:
     return folder
 
 
-def test_training_pictures_are_refused_and_others_are_not(images: list[AnnotatedImage], tmp_path: Path) -> None:
+def test_training_images_are_refused_and_others_are_not(images: list[AnnotatedImage], tmp_path: Path) -> None:
     folder = core(tmp_path / "core")
-    write_learned(folder, training_pictures(to_dataset(images)))
+    write_learned(folder, training_images(to_dataset(images)))
     refuse_learned(folder, [images[2].image_path])
     with pytest.raises(BadInput, match="1 of 2 scored pictures"):
         refuse_learned(folder, [image.image_path for image in images[1:]])
