@@ -76,7 +76,7 @@ def build(settings: BuildSettings, workers: int = 1) -> CardFacts:
             raise BadInput("no row is left.", file=out, fix="see labels and licences of the manifest")
         # 3. the rows that stay, in the order of the manifest, with their split and, by setting, their image
         count = -(-plan.num_kept // settings.shard_rows)
-        files = [out / f"data-{k:05d}-of-{count:05d}.parquet" for k in range(count)]
+        files = [out / shard_name(k, count) for k in range(count)]
         missing = [(k * settings.shard_rows, file) for k, file in enumerate(files) if not file.is_file()]
         shard_jobs = ((file, plan.pieces(start, settings.shard_rows)) for start, file in missing)
         run(partial(write_shard, settings.images == "bytes"), shard_jobs, "write shards")
@@ -164,6 +164,11 @@ def _write_whole(file: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch
         for batch in batches:
             writer.write_batch(batch)
     unfinished.replace(file)
+
+
+def shard_name(number: int, count: int) -> str:
+    """`data-00003-of-00012.parquet`."""
+    return f"data-{number:05d}-of-{count:05d}.parquet"
 
 
 def write_shard(has_bytes: bool, file: Path, pieces: Sequence[Piece]) -> None:

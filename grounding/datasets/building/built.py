@@ -73,21 +73,16 @@ def mapped(folder: Path) -> Dataset:
     stamp = sha256(json.dumps([str(folder.resolve()), os.environ.get("MEDGLIP_DATA", ""), facts]))
     path = cache_folder() / "built" / f"{folder.name}-{stamp[:16]}.arrow"
     data = Dataset.from_file(str(path)) if path.is_file() else None
-    if data is None or not Path(data[0]["image_path"]).is_file():  # images copied out were removed
-        _write_arrow(folder, files, path)
-        data = Dataset.from_file(str(path))
-    return upgrade_data(data)
-
-
-def _write_arrow(folder: Path, files: list[Path], path: Path) -> None:
+    if data is not None and Path(data[0]["image_path"]).is_file():  # else images copied out were removed
+        return upgrade_data(data)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     schema = IMAGE_FEATURES.arrow_schema
-    columns = [*schema.names, "image", "pixel_hash"]
+    columns = any_version([*schema.names, "image", "pixel_hash"])
     try:
         with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_stream(file, schema) as out:
             for shard in tqdm(files, desc=folder.name, unit="shard", disable=None):
-                for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=any_version(columns)):
+                for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=columns):
                     table = upgrade_table(pa.Table.from_batches([batch]))
                     # absolute paths in place of stored ones, of images that are copied out now where they lie inside
                     images = table.select(["image", "pixel_hash", "image_path"]).to_pylist()
@@ -98,6 +93,7 @@ def _write_arrow(folder: Path, files: list[Path], path: Path) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+    return upgrade_data(Dataset.from_file(str(path)))
 
 
 def rows(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
