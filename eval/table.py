@@ -35,8 +35,8 @@ def cell(score: Estimate | Difference | None) -> str:
     """`0.812 [0.750, 0.861] n=451`; for a difference with its sign and p-values; `-` for nothing."""
     if score is None:
         return "-"
-    one = score.difference if isinstance(score, Difference) else score
     form, p_values = ".3f", ""
+    one = score.difference if isinstance(score, Difference) else score
     if isinstance(score, Difference):
         named = {"p": score.p_value, "Holm": score.p_holm, "McNemar": score.mcnemar}
         p_values = "".join(f" {name}={value:.3g}" for name, value in named.items() if value is not None)

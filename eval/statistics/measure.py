@@ -189,7 +189,7 @@ def swap_difference(a: Sequence[Measure], b: Sequence[Measure]) -> Callable[[Flo
     """
     pairs = [
         # rankings: one of both systems' detections, each counted under its own weights: a swap is another weighting
-        (one, other, None if isinstance(one, Sums) and isinstance(other, Sums) else one.concat(other))
+        (one, other, None if isinstance(one, Sums) and isinstance(other, Sums) else one.concat(other))  # pyright: ignore[reportArgumentType]
         for one, other in zip(a, b, strict=True)
     ]
 

@@ -83,7 +83,7 @@ def bench_report(count: int, resamples: int, is_java: bool) -> None:
             {n: [text] for n, text in enumerate(tokenize(texts, "lower"))} for texts in (references, predictions)
         )
         bleu = Bleu(4).compute_score(truth, written, verbose=0)[0]
-        return [*bleu, *(scorer.compute_score(truth, written)[0] for scorer in (Rouge(), Cider()))]
+        return [*bleu, *(float(scorer.compute_score(truth, written)[0]) for scorer in (Rouge(), Cider()))]
 
     theirs, expected = timed(score_theirs)
     clusters = [str(number) for number in range(count)]

@@ -39,7 +39,7 @@ def grounding_measures(pairs: Sequence[Pair]) -> dict[str, Measure]:
 def measures(pairs: Pairs) -> dict[str, Measure]:
     """Those of single phrases, and of the boxes said, matched one to one as average precision matches them."""
     rows = np.flatnonzero(pairs.has_truth_N)
-    here = [pairs.all[row] for row in rows]
+    here = [pairs.all[row] for row in rows.tolist()]
     tops = np.array([top_box_iou(pair) for pair in here])
     found: dict[str, Measure] = {
         "miou": mean(tops, rows),
