@@ -33,26 +33,33 @@ class Measure(Protocol):
     @property
     def value(self) -> float:
         """The metric on the full set."""
+        ...
 
     @property
     def rows_N(self) -> Ints:
         """Indices of the samples among the inputs."""
+        ...
 
     @property
     def width(self) -> int:
         """Numbers held for each resample."""
+        ...
 
     def value_at(self, weights_RN: Floats) -> Floats:
         """float64[R]: the metric under each row of sample weights; nan where they leave it undefined."""
+        ...
 
     def subset(self, keep_N: Bools) -> Self:
         """The same metric on some of its samples, value included; rows stay indices among all inputs."""
+        ...
 
     def aggregate(self, codes_N: Ints, num: int) -> Self:
         """The same metric with clusters for samples: `codes_N` int64[N] in [0, num), a weight for each cluster."""
+        ...
 
     def concat(self, other: Self) -> Self:
         """Two systems' samples, the other's after this one's; the value means nothing."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

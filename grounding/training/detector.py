@@ -78,13 +78,7 @@ def fine_tune(
     skipped = Skipped()
     examples = load_examples(rows, settings.image_size, settings.memory_gb, skipped)
     skipped.write(out_dir / "skipped.jsonl")
-    model.loss_function = dino_loss
-    # the square input, which model and processor remember when they are saved
-    model.config.letterbox_px = settings.image_size
-    processor.image_processor.size = {"height": settings.image_size, "width": settings.image_size}
-    if settings.freeze_towers:
-        for tower in (model.model.backbone, model.model.text_backbone):
-            tower.requires_grad_(False)
+    prepare(model, processor, settings)
     fit(
         model,
         examples,
@@ -111,6 +105,16 @@ def check_tunable(grounder: Grounder) -> None:
     if kind not in DINO:
         fix = "`medglip grounding train`" if kind == "medglip" else f"a detector of {' or '.join(DINO)}"
         raise BadInput(f"a checkpoint of {kind!r} cannot be fine-tuned here.", fix=f"take {fix}")
+
+
+def prepare(model: Any, processor: Any, settings: FineTuneSettings) -> None:
+    """Give the model our loss and, with its processor, the square input that both remember when they are saved."""
+    model.loss_function = dino_loss
+    model.config.letterbox_px = settings.image_size
+    processor.image_processor.size = {"height": settings.image_size, "width": settings.image_size}
+    if settings.freeze_towers:
+        for tower in (model.model.backbone, model.model.text_backbone):
+            tower.requires_grad_(False)
 
 
 def collate(draws: list[Draw], processor: Any, max_text_len: int) -> dict[str, Any]:

@@ -144,14 +144,14 @@ class RunSystem(TrainedSystem):
     that is needed has not finished there.
     """
 
-    recipe: Recipe  # pyright: ignore[reportIncompatibleVariableOverride] - a run has one, and it is not set anew
+    recipe: Recipe  # a run has one, and it is not set anew  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, folder: Path, checkpoint: str | None = None, adapter: Path | None = None):
         self.run = RunFolder(folder)
         if not self.run.is_run:
             raise BadInput("no run in this folder.", file=folder, fix="`make quickstart` makes runs/quickstart")
         self.folder, self.checkpoint, self.chosen = folder, checkpoint, adapter
-        self.recipe = read_run_recipe(self.run.recipe_file)
+        self.recipe = read_run_recipe(self.run.recipe_file)  # pyright: ignore[reportIncompatibleVariableOverride]
         self.mllm, self.shown = self.recipe.mllm, self.recipe.evidence
         self.core_name = f"{folder.name}/grounding"
 

@@ -22,6 +22,7 @@ class Labeler(Protocol):
 
     def labels(self, reports: Sequence[str]) -> Sequence[Sequence[int | None]]:
         """One list of labels a report."""
+        ...
 
 
 class GraphReader(Protocol):
@@ -29,6 +30,7 @@ class GraphReader(Protocol):
 
     def graphs(self, reports: Sequence[str]) -> Sequence[Mapping[str, Any]]:
         """One graph a report."""
+        ...
 
 
 class Verifier(Protocol):

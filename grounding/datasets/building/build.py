@@ -40,7 +40,7 @@ _PART_ROWS = 512
 _GROUP_ROWS = 256  # rows a row group: what a worker and a streaming reader hold at once
 _FOR_THE_PLAN = {"thumbnail": pa.binary(256), "draw": pa.float64()}
 _PART_SCHEMA = pa.schema([*BUILT_FEATURES.arrow_schema, *map(pa.field, *zip(*_FOR_THE_PLAN.items(), strict=True))])
-_KEYS = ("source", "row", "kind", "why")  # of an excluded row
+_KEYS: tuple[str, ...] = ("source", "row", "kind", "why")  # of an excluded row
 _Job = tuple[SourceSettings, list[Row] | tuple[Path, range], list[tuple[str, str, str]]]
 Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]], str], None]
 
