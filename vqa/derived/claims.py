@@ -6,7 +6,6 @@ from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from ...grounding.geometry import where
 from ...grounding.modalities import MODALITIES
@@ -194,6 +193,8 @@ def _inside(first: Place, second: Place) -> bool | None:
     if first.mask is None or second.mask is None:
         widths = [min(first.box[k + 2], second.box[k + 2]) - max(first.box[k], second.box[k]) for k in (0, 1)]
         return False if min(widths) <= 0 else None
+    from scipy import ndimage  # here: reading a recipe, which knows derived reports, costs no scipy
+
     filled = np.asarray(ndimage.binary_fill_holes(second.mask), bool)
     share = float((first.mask & filled).sum() / first.mask.sum())
     return True if share >= _INSIDE else False if share <= _OUTSIDE else None

@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
@@ -125,6 +124,8 @@ def _place(image: AnnotatedImage, phrase: str, indices: tuple[int, ...]) -> Plac
     centre = (_mean(columns) / len(columns), _mean(rows) / len(rows))
     # pixels in the left half, the middle one of an odd width by half
     left = float((columns * np.clip(len(columns) / 2 - np.arange(len(columns)), 0, 1)).sum()) / total
+    from scipy import ndimage  # here: reading a recipe costs no scipy
+
     num_blobs = 0 if phrase in UNCOUNTED else int(ndimage.label(mask, np.ones((3, 3)))[1])  # pyright: ignore
     part = total / mask.size
     return Place(**common, mask=mask, area=(part, part), centres=(centre, middle), left=left, num_blobs=num_blobs)

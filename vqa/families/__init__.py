@@ -12,7 +12,17 @@ from .llava_onevision import LLAVA_ONEVISION
 from .paligemma import PALIGEMMA
 from .qwen import QWEN2_5_VL, QWEN2_VL, QWEN3_VL
 
-FAMILIES = (LLAVA, QWEN2_VL, QWEN2_5_VL, QWEN3_VL, IDEFICS3, PALIGEMMA, GEMMA3, INTERNVL, LLAVA_ONEVISION)
+FAMILIES = (
+    LLAVA,
+    QWEN2_VL,
+    QWEN2_5_VL,
+    QWEN3_VL,
+    IDEFICS3,
+    PALIGEMMA,
+    GEMMA3,
+    INTERNVL,
+    LLAVA_ONEVISION,
+)
 
 __all__ = ["FAMILIES", "GENERIC", "OUR_TOWERS", "SMALL_DEFAULT", "Family", "family_of"]
 
