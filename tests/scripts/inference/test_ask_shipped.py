@@ -122,7 +122,10 @@ def test_without_a_modality_the_question_s_phrases_are_looked_for(
     assert "looked for nothing: give --modality" in call("vqa", "ask", picture, "Why?", *words)
 
 
-def test_without_one_in_the_package_the_default_is_the_run(small_default: None) -> None:
+def test_without_one_in_the_package_the_default_is_the_run(
+    small_default: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the folder that `make quickstart` was called in holds a run
     with pytest.raises(BadInput, match="no run in this folder"):
         run_or_adapter(None, None, None, "small")
     with pytest.raises(BadInput, match="'small' does not come with this version"):
