@@ -10,7 +10,7 @@ from ...grounding.evidence.evidence import PLAIN, Evidence
 from ...vqa.model.grounded_mllm import GroundedMLLM, resolve
 from ...vqa.model.settings import LoraSettings
 from ...vqa.prompt.prompt import Example, Prompt
-from ...vqa.publish.export import Exported, Kind, export
+from ...vqa.publish.export import Exported, ExportForm, export
 from ..inference.system import load_system
 
 QUESTIONS = ("Is there a nodule?", "Which organ is shown in this image?")
@@ -19,7 +19,7 @@ QUESTIONS = ("Is there a nodule?", "Which organ is shown in this image?")
 def export_adapter(
     place: Path,
     out: Path,
-    kind: Kind,
+    kind: ExportForm,
     *,
     image: Path | None = None,
     question: str = "",

@@ -57,7 +57,7 @@ def main(
     finished = load_system(place, checkpoint)
     adapter = finished.adapter("predicted")
     assert adapter is not None
-    kind: shipped.Kind = "aligned" if (adapter / ALIGNED_FILE).is_file() else "adapter"
+    kind: shipped.ShippedKind = "aligned" if (adapter / ALIGNED_FILE).is_file() else "adapter"
     folder = out or shipped.WEIGHTS / kind / name
     sets = learned_from(finished, facts or ())
     own_results = finished.folder / "results.json"

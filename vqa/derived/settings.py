@@ -6,8 +6,10 @@ from pydantic import Field
 
 from ...grounding.settings import Settings
 
-Kind = Literal["modality", "body", "organ", "presence", "side", "count", "size", "position", "relation", "caption"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+QuestionKind = Literal[
+    "modality", "body", "organ", "presence", "side", "count", "size", "position", "relation", "caption"
+]
+KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
 """Kinds of items; each has one or several forms of question, named `kind` or `kind-form`."""
 
 
@@ -18,7 +20,7 @@ class DeriveSettings(Settings):
     """Seed of all draws; the same images and settings give the same bytes."""
     per_kind: int = Field(default=2, ge=1)
     """At most so many items of each kind for an image; captions: one."""
-    kinds: tuple[Kind, ...] = ()
+    kinds: tuple[QuestionKind, ...] = ()
     """Only items of these kinds, such as presence, side and position; all when left out."""
     splits: tuple[str, ...] = ()
     """Only images of these splits; all when left out."""

@@ -10,19 +10,19 @@ from typing import Literal
 
 from ...grounding.bad_input import BadInput, nearest
 
-Kind = Literal["aligned", "adapter"]
-NAMES: dict[Kind, tuple[str, ...]] = {"aligned": ("small",), "adapter": ("small", "small-reports")}
+ShippedKind = Literal["aligned", "adapter"]
+NAMES: dict[ShippedKind, tuple[str, ...]] = {"aligned": ("small",), "adapter": ("small", "small-reports")}
 FACTS = "facts.json"
 """Beside the weights: the data sets that they learned from, with licences and counts."""
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
-def is_shipped(kind: Kind, name: str) -> bool:
+def is_shipped(kind: ShippedKind, name: str) -> bool:
     """Whether the package holds an adapter of this kind and name."""
     return name in NAMES[kind] and (WEIGHTS / kind / name / "adapter_config.json").is_file()
 
 
-def shipped_folder(kind: Kind, name: str | Path) -> Path:
+def shipped_folder(kind: ShippedKind, name: str | Path) -> Path:
     """The folder of a name that comes with the package; of any other, the folder itself, whatever it holds.
 
     Raises `BadInput` for a name that does not come with this version and is no folder either, and for no folder.

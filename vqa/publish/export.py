@@ -26,7 +26,7 @@ from ..model.processor import load_processor
 from ..prompt.prompt import Prompt
 from .vllm_compat import ignored_by_servers, max_lora_rank, refused_by_vllm
 
-Kind = Literal["merged", "adapter"]
+ExportForm = Literal["merged", "adapter"]
 EXACT, ROUNDED = 1e-3, 0.5
 """Largest difference of two logits that passes: the same weights added up in another order; weights rounded to 16
 bit, which moves logits of about 20 by some tenths."""
@@ -45,7 +45,7 @@ def export(
     mllm: GroundedMLLM,
     base: str,
     out: Path,
-    kind: Kind,
+    kind: ExportForm,
     prompts: Sequence[Prompt],
     evidence: EvidenceSettings | None = None,
     tolerance: float | None = None,
@@ -81,7 +81,7 @@ def export(
     return Exported(folder=out, difference=difference, notices=notices)
 
 
-def _notices(mllm: GroundedMLLM, folder: Path, kind: Kind, evidence: EvidenceSettings | None) -> tuple[str, ...]:
+def _notices(mllm: GroundedMLLM, folder: Path, kind: ExportForm, evidence: EvidenceSettings | None) -> tuple[str, ...]:
     notices = [f"vLLM refuses it: {reason}" for reason in refused_by_vllm(folder, kind)]
     if kind == "adapter" and not notices:
         notices = [f"vLLM serves it with --enable-lora --max-lora-rank {max_lora_rank(folder)}"]
@@ -105,7 +105,7 @@ def _notices(mllm: GroundedMLLM, folder: Path, kind: Kind, evidence: EvidenceSet
 
 
 def _write_weights(
-    mllm: GroundedMLLM, base: str, folder: Path, kind: Kind, evidence: EvidenceSettings | None, dtype: torch.dtype
+    mllm: GroundedMLLM, base: str, folder: Path, kind: ExportForm, evidence: EvidenceSettings | None, dtype: torch.dtype
 ) -> None:
     """Weights and processor; of an adapter our own files, too, so that `load` takes the folder back."""
     if kind == "merged":
@@ -127,7 +127,7 @@ def _write_weights(
 
 @torch.inference_mode()
 def _plain_logits(
-    mllm: GroundedMLLM, base: str, folder: Path, kind: Kind, prompts: Sequence[Prompt], num_labels: int
+    mllm: GroundedMLLM, base: str, folder: Path, kind: ExportForm, prompts: Sequence[Prompt], num_labels: int
 ) -> Tensor:
     """What others get: their classes, their processor, weights as saved, computed in fp32."""
     mllm.model.cpu()
@@ -149,7 +149,7 @@ def _plain_logits(
     return model.eval()(**inputs).logits[:, -num_labels - 1 : -1].float()
 
 
-def _card(mllm: GroundedMLLM, base: str, kind: Kind, difference: float, notices: Sequence[str]) -> str:
+def _card(mllm: GroundedMLLM, base: str, kind: ExportForm, difference: float, notices: Sequence[str]) -> str:
     """README.md of the folder: what it is, how it is loaded, what it cannot do."""
     imports, start = ["from transformers import AutoModelForImageTextToText, AutoProcessor"], "FOLDER"
     model = "AutoModelForImageTextToText.from_pretrained({})"

@@ -22,9 +22,9 @@ from ..load import set_folder
 from .duplicates import fingerprints
 from .manifest import BuildSettings, SourceSettings
 
-Kind = Literal["mapped", "known", "unknown", "ambiguous", "left out"]
+LabelOrigin = Literal["mapped", "known", "unknown", "ambiguous", "left out"]
 Row = dict[str, Any]
-Naming = Callable[[str], tuple[str | None, Kind]]
+Naming = Callable[[str], tuple[str | None, LabelOrigin]]
 """`label_of` for one set, with a memory."""
 NOT_STATED = "not stated"
 
@@ -59,7 +59,7 @@ class Excluded(Exception):
         self.kind = kind
 
 
-def label_of(phrase: str, source: SourceSettings, unknown: str) -> tuple[str | None, Kind]:
+def label_of(phrase: str, source: SourceSettings, unknown: str) -> tuple[str | None, LabelOrigin]:
     """The built dataset's label for a set's own, None to leave it out, and how that came about."""
     tree = load_labels()
     word = tree.label(phrase)

@@ -19,7 +19,7 @@ from medglip.vqa.model.attention import use_grouped_attention
 from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
 from medglip.vqa.model.settings import ATTENTION, MLP, LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
-from medglip.vqa.publish.export import EXACT, Kind, export
+from medglip.vqa.publish.export import EXACT, ExportForm, export
 from medglip.vqa.training.train import answer_loss, token_losses
 
 NewExample = Callable[..., Example]
@@ -313,7 +313,7 @@ def test_the_vision_side_is_adapted_by_choice(base: Path, request: pytest.Fixtur
 @pytest.mark.filterwarnings("ignore:this processor's video part needs torchvision")
 @pytest.mark.parametrize("kind", ["merged", "adapter"])
 def test_others_read_the_exported_folder_as_we_do(
-    base: Path, mllm: GroundedMLLM, new_example: NewExample, tmp_path: Path, kind: Kind
+    base: Path, mllm: GroundedMLLM, new_example: NewExample, tmp_path: Path, kind: ExportForm
 ) -> None:
     randomise(mllm)
     prompts = [mllm.render(new_example(n), CROPS) for n in (None, 2)]  # one image and three

@@ -17,7 +17,7 @@ from medglip.vqa.model.alignment import base_fingerprint
 from medglip.vqa.model.core_identity import core_of, core_sha256
 from medglip.vqa.model.grounded_mllm import GroundedMLLM, load, resolve
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
-from medglip.vqa.model.shipped import NAMES, Kind, is_shipped, shipped_folder
+from medglip.vqa.model.shipped import NAMES, ShippedKind, is_shipped, shipped_folder
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.publish import half_precision as packing
 from medglip.vqa.publish.adapter_card import LearnedSet, adapter_card
@@ -188,7 +188,7 @@ def test_licences_that_anybody_may_use(licence: str, is_free: bool) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), SHIPPED)
-def test_what_is_shipped_is_small_described_and_of_the_shipped_core(kind: Kind, name: str) -> None:
+def test_what_is_shipped_is_small_described_and_of_the_shipped_core(kind: ShippedKind, name: str) -> None:
     folder = shipped_folder(kind, name)
     packing.check(folder)
     card, ours = (folder / "README.md").read_text(), json.loads((folder / "medglip_mllm.json").read_text())
