@@ -14,6 +14,7 @@ from ...grounding.files import numbered_lines
 from ...grounding.types import AnnotatedImage
 from ..derived.settings import DeriveSettings
 from ..task import Question
+from .rows import check_values
 from .sets import ReadContext
 
 if TYPE_CHECKING:
@@ -93,14 +94,10 @@ def read_file(file: Path, images: "Dataset | None" = None, kinds: Sequence[str] 
 def _check(row: dict[str, Any], file: Path, number: int) -> None:
     if missing := [column for column in COLUMNS if column not in row]:
         raise BadInput(f"no {', '.join(missing)}.", file=file, row=number, fix="export the file again")
-    if row["answer_type"] not in ("open", "closed"):
-        problem = f"answer_type is {row['answer_type']!r}."
-        raise BadInput(problem, file=file, row=number, fix="open or closed")
     for column in ("image_id", "question", "answer", "kind"):
         if not isinstance(row[column], str) or not row[column].strip():
             raise BadInput(f"{column} is {row[column]!r}.", file=file, row=number, fix="a text is needed")
-    if not isinstance(row["phrases"], list) or not all(isinstance(phrase, str) for phrase in row["phrases"]):
-        raise BadInput(f"phrases is {row['phrases']!r}.", file=file, row=number, fix="a list of labels")
+    check_values(row, file, number)
 
 
 def _image_of(row: dict[str, Any], file: Path, number: int) -> AnnotatedImage:

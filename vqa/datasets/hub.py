@@ -6,13 +6,14 @@ row; no answer type, so closed are yes and no. Images are copied to the cache fo
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.imaging.read import copy_out
-from .rows import SPLIT_NAMES, QuestionRow, build_rows, text_of, yes_no_type
+from .rows import SPLIT_NAMES, QuestionRow, build_rows
 
 COLUMNS = ("image", "question", "answer")
 
@@ -28,29 +29,8 @@ def read_rows(folder: Path, dataset: str, skipped: Skipped) -> list[QuestionRow]
     for split, files in _files(folder).items():
         first = 0  # rows are numbered through all shards of a split
         for file in files:
-
-            def build(
-                row: dict[str, Any], number: int, split: str = split, file: Path = file, first: int = first
-            ) -> QuestionRow:
-                values = row["image"] if isinstance(row["image"], list) else [row["image"]]  # one image or several
-                if not values or any(value is None for value in values):
-                    raise BadInput("no image.", fix="remove the row")
-                images = dict(map(_copy_image, values))
-                answer = text_of(row, "answer")
-                return QuestionRow(
-                    question_id=f"{dataset}-{split}-{first + number}",
-                    dataset=dataset,
-                    split=split,
-                    images=images,
-                    question=text_of(row, "question"),
-                    answer=answer,
-                    answer_type=yes_no_type(answer),
-                    file=file,
-                    row=number,
-                )
-
-            rows = list(_rows(file))
-            question_rows += build_rows(file, rows, COLUMNS, build, skipped)
+            rows, build = list(_rows(file)), partial(_fields, name=f"{dataset}-{split}", first=first)
+            question_rows += build_rows(file, rows, COLUMNS, build, skipped, dataset=dataset, split=split)
             first += len(rows)
     return question_rows
 
@@ -83,10 +63,15 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
         raise BadInput(f"cannot be read: {error}", file=file, fix="download the file again") from error
 
 
-def _copy_image(value: Any) -> tuple[str, Path]:
-    """(id, file) of an image; its bytes are written to the cache folder, where they are not there yet."""
-    content = value.get("bytes") if isinstance(value, dict) else value
-    if not isinstance(content, bytes):
-        raise BadInput("image has no bytes.", fix="export the set with its images embedded")
-    path = copy_out(content, cache_folder() / "questions")
-    return path.stem, path
+def _fields(row: dict[str, Any], number: int, name: str, first: int) -> dict[str, Any]:
+    values = row["image"] if isinstance(row["image"], list) else [row["image"]]  # one image or several
+    if not values or any(value is None for value in values):
+        raise BadInput("no image.", fix="remove the row")
+    images: dict[str, Path] = {}
+    for value in values:
+        content = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(content, bytes):
+            raise BadInput("image has no bytes.", fix="export the set with its images embedded")
+        path = copy_out(content, cache_folder() / "questions")  # where it is not there yet
+        images[path.stem] = path
+    return {"question_id": f"{name}-{first + number}", "images": images}

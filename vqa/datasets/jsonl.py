@@ -10,11 +10,11 @@ from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder
-from ...grounding.files import numbered_lines
+from ...grounding.files import read_lines
 from ...grounding.modalities import parse_modality
 from ..task import Question
 from .public import PublicSettings, read_public
-from .rows import SPLIT_NAMES, QuestionRow, answer_type_of, build_rows, text_of, yes_no_type
+from .rows import SPLIT_NAMES, QuestionRow, answer_type_of, build_rows
 from .sets import ReadContext
 
 COLUMNS = ("image", "question", "answer")
@@ -39,30 +39,23 @@ def read_rows(settings: JsonlSettings, skipped: Skipped) -> list[QuestionRow]:
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="one JSON object a line: image, question, answer")
 
-    def build(row: dict[str, Any], number: int) -> QuestionRow:
+    def build(row: dict[str, Any], number: int) -> dict[str, Any]:
         split, images = str(row.get("split", "test")).strip().lower(), row["image"]
         if split not in SPLIT_NAMES:
             raise BadInput(f"split is {row['split']!r}.", fix="train, val or test")
-        answer = text_of(row, "answer")
         names = [images] if isinstance(images, str) else images
         if not isinstance(names, list) or not names or not all(isinstance(n, str) and n.strip() for n in names):
             raise BadInput(f"image is {images!r}.", fix="a path below the folder, or a list of paths")
         # ids of images are keys: a second one of the same name would be lost
         if len(set(names)) < len(names):
             raise BadInput(f"one image twice: {names}.", fix="name each once")
-        return QuestionRow(
-            question_id=str(row.get("id", f"{folder.name}-{number}")),
-            dataset=folder.name,
-            split=SPLIT_NAMES[split],
-            images={name: folder / name for name in names},
-            question=text_of(row, "question"),
-            answer=answer,
-            answer_type=answer_type_of(row) if row.get("answer_type") else yes_no_type(answer),
-            content_type=str(row.get("content_type") or ""),
-            modality=parse_modality(row.get("modality")),
-            group=str(row.get("group") or ""),
-            file=file,
-            row=number,
-        )
+        return {
+            "question_id": str(row.get("id", f"{folder.name}-{number}")),
+            "split": SPLIT_NAMES[split],
+            "images": {name: folder / name for name in names},
+            "content_type": str(row.get("content_type") or ""),
+            "modality": parse_modality(row.get("modality")),
+            "group": str(row.get("group") or ""),
+        } | ({"answer_type": answer_type_of(row)} if row.get("answer_type") else {})
 
-    return build_rows(file, (row for _, row in numbered_lines(file)), COLUMNS, build, skipped)
+    return build_rows(file, read_lines(file), COLUMNS, build, skipped, dataset=folder.name)

@@ -1,6 +1,7 @@
 """A question set by name, outside of a recipe: `load_questions("vqa_rad", root, "official", split="test")`."""
 
 from pathlib import Path
+from typing import Any, get_args
 
 from ...grounding.bad_input import BadInput, Skipped, nearest
 from ...grounding.settings import Settings
@@ -8,7 +9,7 @@ from ..task import Question
 from .public import PublicSettings, arrange_rows
 from .rows import QuestionRow
 from .sets import QUESTION_SETS, ReadContext, question_set, read_set
-from .splits import split_scheme_named
+from .splits import SplitScheme
 
 
 def load_rows(
@@ -55,7 +56,9 @@ def load_questions(
 
 def _settings(name: str, root: Path | None, split_scheme: str, language: str, val_fraction: float) -> Settings:
     kind = question_set(name).settings()
-    values = {"path": root or Path(name), "split_scheme": split_scheme_named(split_scheme), "language": language}
+    if split_scheme not in get_args(SplitScheme):
+        raise BadInput(f"unknown split {split_scheme!r}.", fix=nearest(split_scheme, get_args(SplitScheme)))
+    values: dict[str, Any] = {"path": root or Path(name), "split_scheme": split_scheme, "language": language}
     values["val_fraction"] = val_fraction
     # a set takes the keys that it knows: not every one has a language, or splits of its own
     return kind(**{key: value for key, value in values.items() if key in kind.model_fields})

@@ -15,7 +15,6 @@ image, 36 val images those of some train image; `image_grouped` keeps them toget
 empty lists.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from ...grounding.datasets.corpus import data_folder
 from ..task import Question
 from . import hub
 from .public import SPLITS, PublicSettings, read_public
-from .rows import QuestionRow, build_rows, json_list, text_of, yes_no_type
+from .rows import QuestionRow, build_rows, json_list
 from .sets import ReadContext
 
 
@@ -56,16 +55,14 @@ def read_rows(settings: PathVqaSettings, skipped: Skipped) -> list[QuestionRow]:
     for split, file in files.items():
         for number, entry in enumerate(json_list(file), 1):
             try:
-                name, pairs = _name_and_pairs(entry)
+                rows += _rows_of_image(entry, split, file, number, skipped)
             except BadInput as error:
                 skipped.add(f"{file.name} row {number}", BadInput(error.problem, file=file, row=number, fix=error.fix))
-                continue
-            rows += _rows_of_image(name, pairs, split, file, number, skipped)
     return rows
 
 
-def _name_and_pairs(entry: Any) -> tuple[str, list[dict[str, Any]]]:
-    """The image's id and its questions with their answers. Raises `BadInput` for lists that do not match."""
+def _rows_of_image(entry: Any, split: str, file: Path, number: int, skipped: Skipped) -> list[QuestionRow]:
+    """One row a question of an entry of the file. Raises `BadInput` for lists that do not match."""
     # sentf.pvqa: ["what is shown?", "is it red?"]; labelf.pvqa: [{"a cell": 1}, {"yes": 1}]
     try:
         name, questions, labels = str(entry["img_id"]), entry["sentf"]["pvqa"], entry["labelf"]["pvqa"]
@@ -74,29 +71,14 @@ def _name_and_pairs(entry: Any) -> tuple[str, list[dict[str, Any]]]:
         raise BadInput(f"not img_id, sentf.pvqa and labelf.pvqa: {error}.", fix="download the file again") from error
     if not isinstance(questions, list) or len(questions) != len(answers):
         raise BadInput(f"{len(answers)} answers to the questions of {name}.", fix="download the file again")
-    return name, [{"question": q, "answer": a} for q, a in zip(questions, answers, strict=True)]
+    pairs = [{"question": q, "answer": a} for q, a in zip(questions, answers, strict=True)]
+    images, notes = {name: file.parent / "images" / split / f"{name}.jpg"}, Skipped()
 
+    def build(_row: dict[str, Any], k: int) -> dict[str, Any]:
+        return {"question_id": f"pathvqa-{name}-{k}", "dataset": "pathvqa", "split": split, "images": images}
 
-def _rows_of_image(
-    name: str, pairs: Iterable[dict[str, Any]], split: str, file: Path, entry: int, skipped: Skipped
-) -> list[QuestionRow]:
-    def build(row: dict[str, Any], number: int) -> QuestionRow:
-        answer = text_of(row, "answer")
-        return QuestionRow(
-            question_id=f"pathvqa-{name}-{number}",
-            dataset="pathvqa",
-            split=split,
-            images={name: file.parent / "images" / split / f"{name}.jpg"},
-            question=text_of(row, "question"),
-            answer=answer,
-            answer_type=yes_no_type(answer),
-            file=file,
-            row=entry,
-        )
-
-    notes = Skipped()  # its rows are questions of one entry of the file; what is told names both
-    rows = build_rows(file, pairs, ("question", "answer"), build, notes)
-    for note in notes.entries:
-        number = note["item"].rsplit(" ", 1)[1]
-        skipped.entries.append({"item": f"{file.name} row {entry}, question {number}", "why": note["why"]})
+    rows = build_rows(file, pairs, ("question", "answer"), build, notes, row=number)
+    for note in notes.entries:  # its rows are questions of one entry of the file, and a note is to name both
+        k = note["item"].rsplit(" ", 1)[1]
+        skipped.entries.append({"item": f"{file.name} row {number}, question {k}", "why": note["why"]})
     return rows

@@ -11,6 +11,7 @@ from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder
 from ...grounding.settings import Settings
 from ..task import Question
+from .rows import check_values
 from .sets import ReadContext
 
 if TYPE_CHECKING:
@@ -47,13 +48,10 @@ def read_questions(folder: Path, images: "Dataset") -> list[Question]:
     file = folder / "questions.jsonl"
     questions: list[Question] = []
     for number, row, image in read_rows(file, COLUMNS, images):
-        answer, phrases = row["answer"], row["phrases"]
+        answer = row["answer"]
         if isinstance(answer, bool) or not isinstance(answer, str | int | float) or not str(answer).strip():
             raise BadInput(f"answer is {answer!r}.", file=file, row=number, fix="an answer is a word or short phrase")
-        if row["answer_type"] not in ("open", "closed"):
-            raise BadInput(f"answer_type is {row['answer_type']!r}.", file=file, row=number, fix="open or closed")
-        if not isinstance(phrases, list) or not all(isinstance(phrase, str) for phrase in phrases):
-            raise BadInput(f"phrases is {phrases!r}.", file=file, row=number, fix="phrases is a list of labels")
+        check_values(row, file, number)
         questions.append(
             Question(
                 question_id=str(row["question_id"]),
@@ -61,7 +59,7 @@ def read_questions(folder: Path, images: "Dataset") -> list[Question]:
                 question=str(row["question"]),
                 answer=str(answer),
                 answer_type=row["answer_type"],
-                phrases=tuple(phrases),
+                phrases=tuple(row["phrases"]),
                 content_type=str(row["content_type"]),
             )
         )

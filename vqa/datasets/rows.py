@@ -47,15 +47,17 @@ class QuestionRow:
     row: int
 
 
-Build = Callable[[dict[str, Any], int], QuestionRow | None]
+Build = Callable[[dict[str, Any], int], dict[str, Any] | None]
 
 
 def build_rows(
-    file: Path, rows: Iterable[Any], columns: Sequence[str], build: Build, skipped: Skipped
+    file: Path, rows: Iterable[Any], columns: Sequence[str], build: Build, skipped: Skipped, **common: Any
 ) -> list[QuestionRow]:
-    """What `build` makes of each object of a file and its number from 1; those it refuses go to `skipped`.
+    """The objects of a file as rows; those that `build` refuses go to `skipped`.
 
-    `build` says None for a row that is left out on purpose.
+    `build` turns an object and its number, from 1, into fields of the row, None where it is left out on purpose.
+    `common`: fields of all rows. Question and answer come from their columns, the answer's type from `yes_no_type`,
+    file and number from here, where neither gives them.
     """
     built: list[QuestionRow] = []
     for number, row in enumerate(rows, 1):
@@ -64,8 +66,10 @@ def build_rows(
                 raise BadInput("not a JSON object.", fix="remove the row")
             if missing := [column for column in columns if column not in row]:
                 raise BadInput(f"no {', '.join(missing)}.", fix="add the columns or remove the row")
-            if (question_row := build(row, number)) is not None:
-                built.append(question_row)
+            if (own := build(row, number)) is not None:
+                fields: dict[str, Any] = {"file": file, "row": number, **common, **own}
+                fields = {name: text_of(row, name) for name in ("question", "answer") if name not in fields} | fields
+                built.append(QuestionRow(**{"answer_type": yes_no_type(fields["answer"]), **fields}))
         except BadInput as error:
             skipped.add(f"{file.name} row {number}", BadInput(error.problem, file=file, row=number, fix=error.fix))
     return built
@@ -103,6 +107,14 @@ def answer_type_of(row: Mapping[str, Any]) -> AnswerType:
     if (kind := kinds.get(str(row["answer_type"]).strip().lower())) is None:
         raise BadInput(f"answer_type is {row['answer_type']!r}.", fix="OPEN or CLOSED")
     return kind
+
+
+def check_values(row: Mapping[str, Any], file: Path, number: int) -> None:
+    """Raises `BadInput` where `answer_type` is not open or closed, or `phrases` is no list of texts."""
+    if row["answer_type"] not in ("open", "closed"):
+        raise BadInput(f"answer_type is {row['answer_type']!r}.", file=file, row=number, fix="open or closed")
+    if not isinstance(row["phrases"], list) or not all(isinstance(phrase, str) for phrase in row["phrases"]):
+        raise BadInput(f"phrases is {row['phrases']!r}.", file=file, row=number, fix="a list of labels")
 
 
 def yes_no_type(answer: str) -> AnswerType:

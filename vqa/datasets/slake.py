@@ -53,36 +53,34 @@ def read_rows(settings: SlakeSettings, skipped: Skipped) -> list[QuestionRow]:
     """
     folder, language = data_folder(settings.path), settings.language
     if language not in LANGUAGES:
-        problem = f"language {language!r}: the splits of English and Chinese differ, so together they leak test images."
-        raise BadInput(problem, file=folder, fix="en or zh, one at a time")
+        problem = (
+            f"language is {language!r}; English and Chinese have different splits, so together they leak test images."
+        )
+        raise BadInput(problem, file=folder, fix="read one language at a time, en or zh")
     files = [folder / name for name in FILES if (folder / name).is_file()]
     if not files:
-        raise BadInput(f"none of {', '.join(FILES)}.", file=folder, fix="unpack SLAKE here")
-    splits = [SPLIT_NAMES[file.stem] for file in files]
-    if len(set(splits)) < len(splits):
-        raise BadInput(f"one part twice: {[file.name for file in files]}.", file=folder, fix="remove one of them")
+        raise BadInput(f"none of the files {', '.join(FILES)} is here.", file=folder, fix="unpack SLAKE in this folder")
+    file_of: dict[str, Path] = {}
+    for file in files:
+        if (other := file_of.setdefault(split := SPLIT_NAMES[file.stem], file)) != file:
+            problem = f"{other.name} and {file.name} are both the split {split}."
+            raise BadInput(problem, file=folder, fix="remove one of the two files")
+
+    def build(row: dict[str, Any], number: int) -> dict[str, Any] | None:
+        if text_of(row, "q_lang").lower() != language:
+            return None
+        image = folder / "imgs" / text_of(row, "img_name")
+        return {
+            "question_id": f"slake-{row['qid']}",
+            "images": {image.parent.name: image},  # every file is called source.jpg, its folder is the name
+            "answer_type": answer_type_of(row),
+            "content_type": str(row["content_type"]).strip().lower(),
+            "modality": parse_modality(text_of(row, "modality")),
+        }
+
     rows: list[QuestionRow] = []
-    for split, file in zip(splits, files, strict=True):
-
-        def build(row: dict[str, Any], number: int, split: str = split, file: Path = file) -> QuestionRow | None:
-            if text_of(row, "q_lang").lower() != language:
-                return None
-            image = folder / "imgs" / text_of(row, "img_name")
-            return QuestionRow(
-                question_id=f"slake-{row['qid']}",
-                dataset="slake",
-                split=split,
-                images={image.parent.name: image},  # every file is called source.jpg, its folder is the name
-                question=text_of(row, "question"),
-                answer=text_of(row, "answer"),
-                answer_type=answer_type_of(row),
-                content_type=str(row["content_type"]).strip().lower(),
-                modality=parse_modality(text_of(row, "modality")),
-                file=file,
-                row=number,
-            )
-
-        rows += build_rows(file, json_list(file), COLUMNS, build, skipped)
+    for split, file in file_of.items():
+        rows += build_rows(file, json_list(file), COLUMNS, build, skipped, dataset="slake", split=split)
     return rows
 
 
@@ -94,7 +92,7 @@ def _images(folder: Path, skipped: Skipped) -> dict[Path, AnnotatedImage]:
 
     notes = Skipped()
     images = {image.image_path: image for image in slake_regions.read(folder, notes)}
-    # what is wrong with an image is told here; an image without detection.json is no error of a question set
+    # notes on images go on; that an image has no detection.json is no error of a question set
     for entry in notes.entries:
         file = Path(entry["item"].split(": row")[0])
         if file.parent.parent.name == "imgs" and file.is_file():

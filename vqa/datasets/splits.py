@@ -11,9 +11,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from ...grounding.bad_input import BadInput, nearest
 from ...grounding.datasets.corpus import held_out
 from .pictures import Groups, same_pictures
 from .rows import FRAME, QuestionRow
@@ -25,14 +24,6 @@ MIXED_TO_TEST = 0.5
 
 _MIN_EQUAL = 2
 """Images with so many questions or more, all with equal answers, are taken for one caption's."""
-
-
-def split_scheme_named(name: str) -> SplitScheme:
-    """The scheme of this name. Raises `BadInput` with the nearest valid name."""
-    for scheme in get_args(SplitScheme):
-        if scheme == name:
-            return scheme
-    raise BadInput(f"unknown split {name!r}.", fix=nearest(name, get_args(SplitScheme)))
 
 
 def arrange(

@@ -89,8 +89,8 @@ def read_rows(settings: VqaRadSettings, skipped: Skipped) -> list[QuestionRow]:
     rows: list[QuestionRow] = []
     for split, file in files.items():
         if file.is_file():
-            build = partial(_row, split=split, images=folder / "images", file=file)
-            rows += build_rows(file, json_list(file), COLUMNS, build, skipped)
+            build = partial(_fields, images=folder / "images")
+            rows += build_rows(file, json_list(file), COLUMNS, build, skipped, dataset="vqa_rad", split=split)
     return rows
 
 
@@ -103,37 +103,31 @@ def _read_public(file: Path, skipped: Skipped) -> list[QuestionRow]:
     images = file.parent / "VQA_RAD Image Folder"
 
     # phrase_type: freeform, para and, in test, test_freeform, test_para
-    def build(row: dict[str, Any], number: int) -> QuestionRow:
+    def build(row: dict[str, Any], number: int) -> dict[str, Any]:
         is_test = str(row["phrase_type"]).strip().lower().startswith("test_")
-        return _row(row, number, "test" if is_test else "train", images, file)
+        return _fields(row, number, images) | {"split": "test" if is_test else "train"}
 
-    def build_frame(row: dict[str, Any], number: int) -> QuestionRow | None:
-        frame = row.get("question_frame")
-        if frame is None or str(frame).strip().upper() in ("", "NULL", "NAN"):
+    def build_frame(row: dict[str, Any], number: int) -> dict[str, Any] | None:
+        if str(row.get("question_frame") or "").strip().upper() in ("", "NULL", "NAN"):
             return None
-        reworded = {**row, "question": frame, "qid": f"{row['qid']}-frame", "phrase_type": FRAME}
-        return _row(reworded, number, "train", images, file)
+        fields = {"question_id": f"vqa_rad-{row['qid']}-frame", "split": "train", "phrase_type": FRAME}
+        return _fields(row, number, images) | fields | {"question": text_of(row, "question_frame")}
 
     rows = json_list(file)
-    read = build_rows(file, rows, COLUMNS, build, skipped)
-    return read + build_rows(file, rows, COLUMNS, build_frame, Skipped())  # a bad row is named once
+    read = build_rows(file, rows, COLUMNS, build, skipped, dataset="vqa_rad")
+    # a bad row is named once
+    return read + build_rows(file, rows, COLUMNS, build_frame, Skipped(), dataset="vqa_rad")
 
 
-def _row(row: dict[str, Any], number: int, split: str, images: Path, file: Path) -> QuestionRow:
+def _fields(row: dict[str, Any], _number: int, images: Path) -> dict[str, Any]:
     image = images / Path(text_of(row, "image_name")).name
     # a question may have several types, two are misspelt in the file: "PRES, ATRIB" becomes "pres, attrib"
     types = [word.strip().lower() for word in str(row["question_type"]).split(",")]
-    return QuestionRow(
-        question_id=f"vqa_rad-{row['qid']}",
-        dataset="vqa_rad",
-        split=split,
-        images={image.name: image},
-        question=text_of(row, "question"),
-        answer=text_of(row, "answer"),
-        answer_type=answer_type_of(row),
-        content_type=", ".join(_TYPE_NAMES.get(word, word) for word in types if word),
-        phrase_type=str(row["phrase_type"]).strip().lower().removeprefix("test_"),
-        modality=MODALITY_OF_ORGAN.get(str(row["image_organ"]).strip().lower(), "unknown"),
-        file=file,
-        row=number,
-    )
+    return {
+        "question_id": f"vqa_rad-{row['qid']}",
+        "images": {image.name: image},
+        "answer_type": answer_type_of(row),
+        "content_type": ", ".join(_TYPE_NAMES.get(word, word) for word in types if word),
+        "phrase_type": str(row["phrase_type"]).strip().lower().removeprefix("test_"),
+        "modality": MODALITY_OF_ORGAN.get(str(row["image_organ"]).strip().lower(), "unknown"),
+    }

@@ -168,7 +168,7 @@ def test_slake_refuses_languages_together_and_two_validation_files(tmp_path: Pat
             load_rows("slake", tmp_path, language=language)
     for name in ("validate.json", "validation.json"):
         (tmp_path / name).write_text(json.dumps([slake_row(2, 2)]))
-    with pytest.raises(BadInput, match="one part twice"):
+    with pytest.raises(BadInput, match=r"validate\.json and validation\.json are both the split val\..*remove one"):
         slake.read_rows(slake.SlakeSettings(path=tmp_path), Skipped())
 
 
