@@ -13,7 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .bad_input import BadInput, nearest
+from .bad_input import BadInput, check_name
 from .files import file_sha256
 
 _LOG = logging.getLogger("medglip")
@@ -105,9 +105,7 @@ def fetch(name: str, cache_dir: Path | None = None) -> Path:
 
     Raises `BadInput` for an unknown name, when the index cannot be reached, and when a hash differs.
     """
-    if name not in ASSETS:
-        raise BadInput(f"no asset named {name!r}.", fix=nearest(name, ASSETS))
-    asset = ASSETS[name]
+    asset = ASSETS[check_name(name, ASSETS, "asset")]
     target = _place(name, cache_dir)
     # the size alone is looked at: hashes were checked when the file came, and take a second at every start
     is_whole = target.is_file() and target.stat().st_size == asset.size

@@ -5,10 +5,13 @@ catch it, go on, and write what they skipped.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TypeVar
+
+Name = TypeVar("Name", bound=str)
 
 
 class BadInput(ValueError):
@@ -26,6 +29,14 @@ def nearest(name: str, valid: Iterable[str]) -> str:
     names = list(valid)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"valid: {', '.join(names)}"
+
+
+def check_name(name: str, valid: Collection[Name], what: str) -> Name:
+    """The name, one of the valid ones. Raises `BadInput`, "unknown `what` 'x'.", with the nearest of them."""
+    for one in valid:
+        if one == name:
+            return one
+    raise BadInput(f"unknown {what} {name!r}.", fix=nearest(name, valid))
 
 
 @dataclass

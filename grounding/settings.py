@@ -64,6 +64,8 @@ def _explain(kind: type[BaseModel], detail: dict[str, Any]) -> str:
             return f"key {name!r}: say which one by {key!r}, valid: {', '.join(names)}"
         return f"key {name!r}: no {key} is called {context['tag']!r}, {nearest(str(context['tag']), names)}"
     words = str(detail["msg"]).removeprefix("Value error, ")
+    if isinstance(error := context.get("error"), BadInput):  # one sentence: what to do about it ends the whole
+        words = ", ".join([error.problem.removesuffix("."), *filter(None, [error.fix])])
     return f"key {name!r}: {words}" if name else words
 
 

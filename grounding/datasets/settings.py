@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
-from ..bad_input import nearest
+from ..bad_input import check_name
 from ..imaging.nifti import Axis
 from ..modalities import parse_modality
 from ..settings import Settings
@@ -128,9 +128,7 @@ class DataSettings(Settings):
     @field_validator("layout")
     @classmethod
     def _is_a_layout(cls, value: str) -> str:
-        if value not in LAYOUTS:
-            raise ValueError(f"no layout {value!r}, {nearest(value, LAYOUTS)}")
-        return value
+        return check_name(value, LAYOUTS, "layout")
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> "DataSettings":

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
-from ..bad_input import BadInput, Skipped, nearest
+from ..bad_input import BadInput, Skipped, check_name
 from ..settings import Settings
 from .corpus import of_split
 
@@ -55,9 +55,7 @@ Row = TypeVar("Row", bound=TaskSet)
 
 def find_set(table: Mapping[str, Row], noun: str, name: str) -> Row:
     """The row of this name. `noun`: question or report. Raises `BadInput` with the nearest valid name."""
-    if name not in table:
-        raise BadInput(f"unknown {noun} set {name!r}.", fix=nearest(name, table))
-    return table[name]
+    return table[check_name(name, table, f"{noun} set")]
 
 
 def read_items(

@@ -3,13 +3,13 @@
 No torch and no numpy here: recipes, the command line, scores and the page read these tables.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from ..bad_input import nearest
+from ..bad_input import check_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,18 +59,17 @@ FORMS: dict[str, FormRow] = {
 }
 
 
-def _known(kind: str, table: Mapping[str, Any]) -> AfterValidator:
-    def check(name: str) -> str:
-        if name not in table:
-            raise ValueError(f"unknown {kind} {name!r}, {nearest(name, table)}")
-        return name
-
-    return AfterValidator(check)
-
-
-Source = Annotated[str, _known("evidence source", SOURCES), WithJsonSchema({"type": "string", "enum": list(SOURCES)})]
+Source = Annotated[
+    str,
+    AfterValidator(lambda name: check_name(name, SOURCES, "evidence source")),
+    WithJsonSchema({"type": "string", "enum": list(SOURCES)}),
+]
 """The name of a source: a key of `SOURCES`."""
-Form = Annotated[str, _known("form", FORMS), WithJsonSchema({"type": "string", "enum": list(FORMS)})]
+Form = Annotated[
+    str,
+    AfterValidator(lambda name: check_name(name, FORMS, "form")),
+    WithJsonSchema({"type": "string", "enum": list(FORMS)}),
+]
 """The name of a form: a key of `FORMS`."""
 
 
@@ -80,8 +79,9 @@ def usable_sources() -> list[str]:
 
 
 def list_titles(names: Iterable[str]) -> str:
-    """Sources with their titles, for a help text: `none (no evidence), predicted (regions found)`."""
-    return ", ".join(f"{name} ({SOURCES[name].title})" for name in names)
+    """Sources or forms with their titles, for a help text: `none (no evidence), predicted (regions found)`."""
+    rows = SOURCES | FORMS
+    return ", ".join(f"{name} ({rows[name].title})" for name in names)
 
 
 def needs_vectors(forms: Iterable[str]) -> bool:

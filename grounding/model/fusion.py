@@ -5,6 +5,7 @@ a phrase cannot depend on what else is asked. B batch, C channels, D width, H W 
 """
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -75,8 +76,10 @@ class Fusion(nn.Module):
         p3, p4, p5 = pyramid
         p4 = p4 + F.interpolate(p5, scale_factor=2.0)
         # P4 and P5 as one list of tokens: [P4 row by row | P5 row by row], each with its place and its level
-        places = torch.cat([self.place(waves(x)) + self.level.weight[i] for i, x in enumerate((p4, p5))])
-        tokens_BND = torch.cat([x.flatten(2).transpose(1, 2) for x in (p4, p5)], 1) + places
+        centres = [coordinates(x).flatten(0, 1) for x in (p4, p5)]
+        places = [self.place(waves(x_N2, math.pi / 2, order="sines_first")) for x_N2 in centres]
+        places_ND = torch.cat([place + level for place, level in zip(places, self.level.weight, strict=True)])
+        tokens_BND = torch.cat([x.flatten(2).transpose(1, 2) for x in (p4, p5)], 1) + places_ND
         for image_layer, phrase_layer in zip(self.image_layers, self.phrase_layers, strict=True):
             tokens_BND = image_layer(tokens_BND, tokens_BND)
             if phrases_BKD.shape[1]:
@@ -97,8 +100,12 @@ def coordinates(x_BCHW: Tensor) -> Tensor:
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).to(x_BCHW.dtype)
 
 
-def waves(x_BCHW: Tensor) -> Tensor:
-    """float[H * W, 16]: sine and cosine of both coordinates at four octaves."""
-    octaves = 2.0 ** torch.arange(NUM_FREQUENCIES, device=x_BCHW.device) * (math.pi / 2)
-    angles = (coordinates(x_BCHW).flatten(0, 1)[..., None] * octaves).flatten(1)
-    return torch.cat([angles.sin(), angles.cos()], 1)
+def waves(coordinates_RC: Tensor, lowest: float, *, order: Literal["sines_first", "by_coordinate"]) -> Tensor:
+    """float[R, 2 * C * 4]: sine and cosine of each coordinate at four octaves, from `lowest` radians a unit on.
+
+    `order` of the columns, which trained weights depend on: all sines before all cosines, or coordinate by coordinate,
+    of each its sines before its cosines. Within either, octaves rise.
+    """
+    octaves_W = 2.0 ** torch.arange(NUM_FREQUENCIES, device=coordinates_RC.device) * lowest
+    angles_RCW = coordinates_RC[..., None] * octaves_W
+    return torch.cat([angles_RCW.sin(), angles_RCW.cos()], 1 if order == "sines_first" else 2).flatten(1)

@@ -186,11 +186,6 @@ class LabelTree:
         """`organ`, `part` or `finding`; empty for a phrase that the tree does not hold."""
         return self._levels.get(self.label(phrase), "")
 
-    def default_phrases(self, modality: str) -> tuple[str, ...]:
-        """Labels usual in a modality, in file order; none for `unknown`. Raises `BadInput` for no modality."""
-        name = parse_modality(modality)
-        return tuple(label for label, entry in self.labels.items() if name in entry.modalities)
-
     def _entry(self, phrase: str) -> Label:
         return self.labels.get(self.label(phrase), Label())
 

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 import typer
 
 from ...grounding.bad_input import BadInput
-from ...grounding.evidence.names import FORMS, SOURCES
+from ...grounding.evidence.names import FORMS, SOURCES, list_titles
 from ...vqa.datasets.sets import QUESTION_SETS
 from ...vqa.datasets.splits import SplitScheme
 from .options import (
@@ -55,7 +55,7 @@ def predict(
     base: Base = None,
     checkpoint: Finder = None,
     evidence: Annotated[
-        str, the_switch(help=f"What the model is shown beside the image: {', '.join(SOURCES)}")
+        str, the_switch(help=f"What the model is shown beside the image: {list_titles(SOURCES)}")
     ] = "predicted",
     seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of the split image_grouped")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
@@ -155,11 +155,11 @@ def ablate(
     task: Annotated[str, what(help="vqa or report")] = "vqa",
     seeds: Annotated[str, what(help="Seeds of weights and training, separated by commas")] = "0,1,2",
     sources: Annotated[
-        str, the_switch(help=f"Evidence sources, separated by commas: {', '.join(SOURCES)}")
+        str, the_switch(help=f"Evidence sources, separated by commas: {list_titles(SOURCES)}")
     ] = "none,predicted",
     forms: Annotated[
         list[str] | None,
-        the_switch(help=f"Forms of evidence, joined by +: {', '.join(FORMS)}; repeat it for each row of the grid"),
+        the_switch(help=f"Forms of evidence, joined by +: {list_titles(FORMS)}; repeat it for each row of the grid"),
     ] = None,
     out: Annotated[Path | None, output(help="Folder; left out: ablation/ in the recipe's out_dir")] = None,
 ) -> None:

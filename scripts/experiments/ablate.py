@@ -17,7 +17,7 @@ from ...eval.probes import IMAGE_PROBES, ORIGINAL, probe
 from ...eval.records import Record, read_records
 from ...eval.score import EvalSettings, score
 from ...eval.table import by_metric, table
-from ...grounding.bad_input import BadInput, nearest
+from ...grounding.bad_input import BadInput, check_name
 from ...grounding.evidence.names import FORMS, Form, Source
 from ...grounding.files import write_atomic
 from ...grounding.records import Task
@@ -61,7 +61,7 @@ class Grid:
             numbers = dict.fromkeys(int(word) for word in _words(seeds, ","))
         except ValueError as error:
             raise BadInput(f"seeds {seeds!r} are no whole numbers.", fix="--seeds 0,1,2") from error
-        sets = dict.fromkeys(tuple(_form(word) for word in _words(form, "+")) for form in forms)
+        sets = dict.fromkeys(tuple(check_name(word, FORMS, "form") for word in _words(form, "+")) for form in forms)
         if not (named and sets and numbers):
             fix = "--sources none,predicted --forms text+tokens --seeds 0"
             raise BadInput("nothing to compare with none.", fix=fix)
@@ -280,15 +280,8 @@ def _row(source: Source, forms: tuple[Form, ...]) -> str:
 
 def tasks_named(name: str) -> Task:
     """The task of a user's word. Raises `BadInput` with the nearest valid one."""
-    if name not in ("vqa", "report"):
-        raise BadInput(f"unknown task {name!r}, {nearest(name, ('vqa', 'report'))}", fix="--task vqa")
-    return name
-
-
-def _form(word: str) -> Form:
-    if word not in FORMS:
-        raise BadInput(f"unknown form {word!r}, {nearest(word, FORMS)}", fix=f"forms: {', '.join(FORMS)}")
-    return word
+    tasks: tuple[Task, ...] = ("vqa", "report")
+    return check_name(name, tasks, "task")
 
 
 def _words(text: str, mark: str) -> list[str]:

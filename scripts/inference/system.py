@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...grounding.bad_input import BadInput, nearest
+from ...grounding.bad_input import BadInput, check_name
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.names import SOURCES, Source, needs_vectors, usable_sources
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
@@ -301,6 +301,4 @@ def run_or_adapter(run: Path | None, adapter: Path | None, checkpoint: str | Non
 
 def source_named(name: str) -> Source:
     """The evidence source of a user's word. Raises `BadInput` with the nearest valid one."""
-    if name not in SOURCES:
-        raise BadInput(f"unknown evidence source {name!r}.", fix=nearest(name, SOURCES))
-    return name
+    return check_name(name, SOURCES, "evidence source")

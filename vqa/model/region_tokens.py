@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from ...grounding.evidence.forms.tokens import POSITION_DIM, REGION_TOKEN
+from ...grounding.model.fusion import NUM_FREQUENCIES, waves
 
-NUM_COORDINATES, NUM_WAVES = 6, 4
+NUM_COORDINATES = 6
 """Of a box its two corners and its centre; the longest wave is two images long, the shortest a quarter of one."""
 
 
@@ -31,7 +32,7 @@ class RegionProjector(nn.Module):
         self.layers = nn.Sequential(enter, nn.GELU(), nn.Linear(hidden_size, hidden_size))
         self.norm = nn.LayerNorm(hidden_size)
         nn.init.constant_(self.norm.weight, mean_norm / hidden_size**0.5)
-        self.place = nn.Linear(2 * NUM_COORDINATES * NUM_WAVES, hidden_size, bias=False)
+        self.place = nn.Linear(2 * NUM_COORDINATES * NUM_FREQUENCIES, hidden_size, bias=False)
         with torch.no_grad():  # vectors of a core have length 1: many parts of about 0.1 would say less than the place
             enter.weight[:, :embedding_dim] *= embedding_dim**0.5
 
@@ -39,18 +40,12 @@ class RegionProjector(nn.Module):
         """float32[R, D + 8] (`evidence.token_features`) to float[R, H]."""
         enter, bend, leave = self.layers
         start = features_RD.shape[1] - POSITION_DIM
-        place_RP = waves(features_RD[:, start : start + NUM_COORDINATES])
+        place_RP = waves(features_RD[:, start : start + NUM_COORDINATES], math.pi, order="by_coordinate")
         return self.norm(leave(bend(enter(features_RD) + self.place(place_RP))))
 
     def take(self, weights: Mapping[str, Tensor]) -> None:
         """Load saved weights; those of a version without waves compute what they did. Raises `RuntimeError`."""
         self.load_state_dict({"place.weight": torch.zeros_like(self.place.weight), **weights})
-
-
-def waves(coordinates_RC: Tensor) -> Tensor:
-    """float[R, 2 * C * 4]: sine and cosine of each coordinate, a part of the image from 0 to 1, at four lengths."""
-    turns_RCW = coordinates_RC[..., None] * math.pi * 2 ** torch.arange(NUM_WAVES, device=coordinates_RC.device)
-    return torch.cat([turns_RCW.sin(), turns_RCW.cos()], dim=-1).flatten(1)
 
 
 def mean_norm(embedding: nn.Module, num_rows: int) -> float:

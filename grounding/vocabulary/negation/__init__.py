@@ -11,7 +11,7 @@ mostly over "versus", "cannot exclude", "clear of" and "has resolved", and there
 from importlib import import_module
 from typing import Literal, get_args
 
-from ...bad_input import BadInput, nearest
+from ...bad_input import BadInput, check_name
 
 Negation = Literal["rules", "negspacy", "off"]
 """Name of the engine that decides what a sentence denies."""
@@ -49,7 +49,6 @@ def blank_denied(sentence: str, by: Negation = "rules") -> str:
 
 def engine_named(name: str) -> Negation:
     """The engine of a name, ready to be used. Raises `BadInput` for an unknown one, and if its package is missing."""
-    if name not in NEGATIONS:
-        raise BadInput(f"unknown negation {name!r}.", fix=nearest(name, NEGATIONS))
-    blank_denied("", name)
-    return name
+    engine = check_name(name, NEGATIONS, "negation")
+    blank_denied("", engine)
+    return engine

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections import Counter
 from itertools import product
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def test_labels_of_public_sets_are_labels_and_defaults_somewhere(name: str) -> N
     tree = load_labels()
     assert tree.label(name) == name
     assert tree.path(name)[-1] == name
-    assert any(name in tree.default_phrases(modality) for modality in MODALITIES)
+    assert set(tree.labels[name].modalities) & set(MODALITIES)
 
 
 def test_phantoms_and_tree_agree() -> None:
@@ -215,9 +216,9 @@ def test_descriptions_are_short_say_more_than_the_name_and_are_unique() -> None:
 
 
 def test_few_labels_are_usual_in_a_modality() -> None:
-    tree = load_labels()
-    assert all(len(tree.default_phrases(modality)) <= 15 for modality in MODALITIES)
-    assert all(tree.default_phrases(modality) for modality in MODALITIES if modality != "unknown")
+    counts = Counter(modality for label in load_labels().labels.values() for modality in label.modalities)
+    assert max(counts.values()) <= 15
+    assert counts.keys() == MODALITIES.keys() - {"unknown"}
 
 
 # --- above, below, beside --------------------------------------------------------------------------------------------
@@ -298,14 +299,6 @@ def test_any_text_is_no_error(text: str) -> None:
     assert set(tree.phrases_in(text)) <= set(tree.labels)
     assert set(tree.candidates(text)) <= set(tree.labels)
     assert tree.label(tree.label(text)) == tree.label(text)
-
-
-def test_defaults_by_any_name_of_a_modality() -> None:
-    tree = load_labels()
-    assert tree.default_phrases("MRI") == tree.default_phrases("mr") != ()
-    assert tree.default_phrases("unknown") == ()
-    with pytest.raises(BadInput, match="modality"):
-        tree.default_phrases("smell")
 
 
 def test_loading_needs_no_torch() -> None:

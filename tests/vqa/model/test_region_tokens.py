@@ -1,10 +1,13 @@
 """Region vectors reach exactly their placeholders, or an error names both counts."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from medglip.vqa.model.region_tokens import Injector, RegionProjector, mean_norm, waves
+from medglip.grounding.model.fusion import waves
+from medglip.vqa.model.region_tokens import Injector, RegionProjector, mean_norm
 
 REGION = 9
 
@@ -97,7 +100,7 @@ def test_a_short_training_tells_names_and_places_apart() -> None:
 
 def test_waves_differ_in_every_place_and_stay_between_bounds() -> None:
     places = torch.linspace(0, 1, 101)[:, None]
-    found = waves(places)
+    found = waves(places, math.pi, order="by_coordinate")
     assert found.shape == (101, 8)
     assert found.abs().max() <= 1
     assert torch.cdist(found, found).fill_diagonal_(9).min() > 0.1
