@@ -37,18 +37,17 @@ def to_coco(reports: Sequence[GroundedReport], references: Mapping[str, Any] | N
         "categories": [{"id": key, "name": name} for name, key in categories.items()],
     }
     results: list[Row] = []
-    for report in reports:
-        for region in report.all_regions:
-            x0, y0, x1, y1 = (round(float(value), 2) for value in region.box_xyxy_px)
-            box, score = [x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)], round(float(region.score), 4)
-            ids = {"image_id": images[report.image], "category_id": categories[region.phrase]}
-            results.append({**ids, "bbox": box, "score": score})
-            if region.mask is not None:
-                from faster_coco_eval.core import mask as coco_mask  # compiled, and few reports have masks
+    of_reports = [(report.image, region) for report in reports for region in report.all_regions]
+    for image, region in of_reports:
+        x0, y0, x1, y1 = (round(float(value), 2) for value in region.box_xyxy_px)
+        ids = {"image_id": images[image], "category_id": categories[region.phrase]}
+        box, score = [x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)], round(float(region.score), 4)
+        results.append({**ids, "bbox": box, "score": score})
+        if region.mask is not None:
+            from faster_coco_eval.core import mask as coco_mask  # compiled, and few reports have masks
 
-                rle = coco_mask.encode(np.asfortranarray(region.mask, np.uint8))
-                size, counts = list(map(int, rle["size"])), rle["counts"].decode("ascii")
-                results[-1]["segmentation"] = {"size": size, "counts": counts}
+            rle = coco_mask.encode(np.asfortranarray(region.mask, np.uint8))
+            results[-1]["segmentation"] = {"size": [*map(int, rle["size"])], "counts": rle["counts"].decode("ascii")}
     return dataset, results
 
 

@@ -13,10 +13,9 @@ The JSON, keys in this order; `schema.py` has the JSON Schema, `medglip report s
      "model": "...", "adapter": "...", "grounder": "...", "negation": "rules", "evidence": "predicted",
      "other_views": ["17-lateral"], "versions": {"medglip": "0.1.0", ...}, "notice": "Research use, not for diagnosis."}
 
-`sentences[i].regions` are indices into `regions`; regions that no sentence speaks of stand there too. Boxes are pixels
-of the original image, masks uncompressed COCO RLE. The file names the image and never its folder. `cited` to `support`
-are there where a sentence was read both ways (`attribution.py`), `contradictions` where there is one. Older files have
-neither, nor `presences`, `agreement`, `grounder`, `negation`, `other_views`; they are still read.
+Boxes are pixels of the original image. `cited` to `support` are there where a sentence was read both ways
+(`attribution.py`), `contradictions` where there is one. Older files have neither, nor `presences`, `agreement`,
+`grounder`, `negation`, `other_views`; they are still read.
 """
 
 import hashlib
@@ -45,13 +44,12 @@ from ...grounding.vocabulary.negation import Negation
 from ...grounding.vocabulary.sentences import Sentence
 
 FORMAT = "medglip-report-1"
-_PACKAGES = ("medglip", "torch", "transformers", "peft")
 
 
 def installed_versions() -> dict[str, str]:
     """Versions of the installed packages that shape a report; nothing is imported."""
     versions: dict[str, str] = {}
-    for name in _PACKAGES:
+    for name in ("medglip", "torch", "transformers", "peft"):
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     return versions
@@ -135,14 +133,12 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     for index, sentence in enumerate(report.sentences):
         regions = report.region_indices(sentence)
-        row: dict[str, Any] = {"text": sentence.text, "is_negated": sentence.is_negated, "regions": regions}
+        rows.append({"text": sentence.text, "is_negated": sentence.is_negated, "regions": regions})
         if report.attributions:
-            row |= attribution_to_json(report.attributions[index])
+            rows[-1] |= attribution_to_json(report.attributions[index])
         if flags := report.flags(index):
-            row["contradictions"] = [
-                {key: getattr(flag, key) for key in ("phrase", "said", "chance")} for flag in flags
-            ]
-        rows.append(row)
+            keys = ("phrase", "said", "chance")
+            rows[-1]["contradictions"] = [{key: getattr(flag, key) for key in keys} for flag in flags]
     return {
         "format": FORMAT,
         "report_id": report.report_id,
@@ -152,11 +148,7 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         "regions": [region_to_json(region) for region in report.all_regions],
         "presences": {phrase: round(chance, 4) for phrase, chance in report.presences.items()},
         "agreement": agreement_to_json(agreement) if (agreement := report.agreement) else None,
-        "model": report.model,
-        "adapter": report.adapter,
-        "grounder": report.grounder,
-        "negation": report.negation,
-        "evidence": report.evidence,
+        **{key: getattr(report, key) for key in ("model", "adapter", "grounder", "negation", "evidence")},
         "other_views": list(report.other_views),
         "versions": dict(report.versions),
         "notice": report.notice,
@@ -177,9 +169,7 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
             size_px=(width, height),
             sentences=tuple(
                 Sentence(
-                    text=row["text"],
-                    regions=tuple(regions[index] for index in row["regions"]),
-                    is_negated=row["is_negated"],
+                    text=row["text"], regions=tuple(regions[k] for k in row["regions"]), is_negated=row["is_negated"]
                 )
                 for row in rows
             ),

@@ -12,14 +12,10 @@ from urllib.parse import quote
 from PIL import Image
 
 from ...grounding.geometry import where
-from ...grounding.imaging.drawing import colours_of
-from ...grounding.types import MIN_SCORE
-from .figure import STYLE as STYLE
-from .figure import drawing
-from .figure import figure as figure
+from ...grounding.imaging.drawing import colours_of, data_uri, svg_box, svg_outline
+from ...grounding.types import MIN_SCORE, Region
 from .grounded import GroundedReport, file_stem
 
-_HERE = Path(__file__).parent
 _LAYERS = {"boxes": True, "masks": False, "numbers": True}
 """What can be switched in the image; True: every region has it."""
 
@@ -50,7 +46,6 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
             f'<span class="score">{region.score:.2f}</span></li>'
         )
     # What made the report, in words; a fact that is not known is left out.
-    width, height = report.size_px
     citations, counts = "", report.agreement
     if counts and counts.num_cited:
         citations = (
@@ -58,7 +53,7 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
             f"{counts.grounded_cited} of {counts.num_grounded} found regions cited"
         )
     facts = {
-        "Image": f"{report.image}, {width} × {height} px",
+        "Image": "{}, {} × {} px".format(report.image, *report.size_px),
         "Model": report.model,
         "Adapter": report.adapter,
         "Grounder": report.grounder,
@@ -66,11 +61,16 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
         "Citations": citations,
         "Software": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
     }
-    template = Template((_HERE / "report.html").read_text(encoding="utf-8"))
-    return template.substitute(
+    parts = [Path(__file__).with_name(name) for name in ("report.html", "figure.css", "report.css", "report.js")]
+    template, figure_style, style, script = (part.read_text(encoding="utf-8") for part in parts)
+    shapes = [_shape(region, number, inks, image.size, max_side) for number, region in enumerate(regions, 1)]
+    return Template(template).substitute(
         title=escape(report.report_id),
         views=f'<p class="views">Other views: {", ".join(links)}</p>' if report.other_views else "",
-        figure=drawing(image, regions, max_side=max_side, is_numbered=True),
+        width=image.width,
+        height=image.height,
+        image=data_uri(image, max_side),
+        shapes="".join(shapes),
         layers="".join(buttons),
         heading=escape(heading),
         sentences=" ".join(_sentence(report, index, inks) for index in range(len(report.sentences)))
@@ -81,8 +81,24 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
         hidden="" if regions else "hidden",
         facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value),
         notice=escape(report.notice),
-        style=STYLE + (_HERE / "report.css").read_text(encoding="utf-8"),
-        script=(_HERE / "report.js").read_text(encoding="utf-8"),
+        style=figure_style + style,
+        script=script,
+    )
+
+
+def _shape(region: Region, number: int, inks: dict[str, str], size_px: tuple[int, int], max_side: int) -> str:
+    """A region of the drawing with its number, which the page's script lights under pointer and keyboard."""
+    mask = "" if region.mask is None else f'<path d="{svg_outline(region.mask, max_side)}"/>'
+    # A disc with the number on the box's upper left corner, moved inside the image where it would be cut.
+    radius = 0.024 * max(size_px)
+    corner = zip(region.box_xyxy_px[:2], size_px, strict=True)
+    cx, cy = (min(max(float(value), radius), side - radius) for value, side in corner)
+    return (
+        f'<g class="mg-region mg-predicted" style="--ink:{inks[region.phrase]}"'
+        f' data-region="{number - 1}" tabindex="0" role="button">'
+        f"<title>{escape(region.phrase)}, score {region.score:.2f}</title>{mask}{svg_box(region)}"
+        f'<circle class="mg-tag" cx="{cx:.1f}" cy="{cy:.1f}" r="{radius:.1f}"/>'
+        f'<text x="{cx:.1f}" y="{cy:.1f}" font-size="{1.25 * radius:.1f}">{number}</text></g>'
     )
 
 

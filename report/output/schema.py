@@ -3,12 +3,10 @@
 Keys that `grounded.py` writes since later versions have defaults, so that every file of this format is valid.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from ...grounding.bad_input import BadInput
 from ...grounding.vocabulary.attribution import Support
 from ...grounding.vocabulary.negation import Negation
 from .grounded import FORMAT
@@ -138,17 +136,3 @@ def schema() -> dict[str, Any]:
     """The JSON Schema as a dictionary; another one at each call."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": FORMAT}
     return head | {key: value for key, value in ReportRow.model_json_schema().items() if key != "title"}
-
-
-def check(values: Mapping[str, Any]) -> None:
-    """Raises `BadInput` with the first key that is not as the schema says, or an index without a region."""
-    try:
-        row = ReportRow.model_validate(values, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "the whole"
-        raise BadInput(f"{key}: {first['msg']}.", fix="`medglip report schema` prints what the JSON holds") from error
-    for number, sentence in enumerate(row.sentences):
-        for index in (*sentence.regions, *sentence.cited, *sentence.grounded):
-            if index >= len(row.regions):
-                raise BadInput(f"sentences.{number}: region {index} of {len(row.regions)} is not there.")

@@ -15,7 +15,7 @@ from medglip.grounding.types import Region
 from medglip.grounding.vocabulary.sentences import Sentence
 from medglip.report.output.grounded import GroundedReport
 from medglip.report.output.html import page
-from medglip.report.output.pdf import BROWSERS, write_pdf
+from medglip.report.output.write import BROWSERS, write_pdf
 
 pytestmark = [
     pytest.mark.thorough,

@@ -1,7 +1,7 @@
+import base64
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from xml.etree import ElementTree
 
 import numpy as np
 from PIL import Image
@@ -13,7 +13,7 @@ from medglip.grounding.vocabulary.contradictions import Contradiction
 from medglip.grounding.vocabulary.labels import load_labels
 from medglip.grounding.vocabulary.sentences import Sentence
 from medglip.report.output.grounded import GroundedReport
-from medglip.report.output.html import STYLE, figure, page
+from medglip.report.output.html import page
 
 EVIL = "<script>alert(1)</script> & \"x\" 'y' $title"
 IMAGE = Image.new("RGB", (64, 48), (40, 60, 80))
@@ -64,11 +64,6 @@ def test_every_text_is_escaped() -> None:
     assert parse(html).seen.count("script") == 1
 
 
-def test_figure_escapes_phrases() -> None:
-    html = figure(IMAGE, [region(EVIL)], true_regions=[region(EVIL)])
-    assert "script" not in parse(html).seen
-
-
 def test_page_needs_nothing_but_itself() -> None:
     html = make_page(Sentence(text="A nodule.", regions=(region("nodule", mask=True),)))
     links = parse(html).links
@@ -94,17 +89,6 @@ def test_page_without_regions_or_text_is_still_whole() -> None:
     assert "<div hidden>" in html
 
 
-def test_figure_draws_predicted_solid_and_true_dashed() -> None:
-    html = figure(IMAGE, [region("nodule", mask=True)], true_regions=[region("nodule"), region("heart")], max_side=32)
-    root = ElementTree.fromstring(html)
-    kinds = [group.get("class") for group in root.iter("{http://www.w3.org/2000/svg}g")]
-    assert kinds == ["mg-region mg-true", "mg-region mg-true", "mg-region mg-predicted"]
-    assert "width:32px" in html
-    assert "stroke-dasharray" in STYLE
-    assert "nodule 0.50" in html
-    assert "heart (true)" in html
-
-
 def test_a_phrase_has_one_colour() -> None:
     inks = colours_of(["a", "b", "a"])
     assert list(inks) == ["a", "b"]
@@ -128,9 +112,8 @@ def test_the_embedded_picture_carries_no_metadata() -> None:
     tagged = Image.new("RGB", (64, 48))
     tagged.getexif()[0x010E] = "PATIENT NAME"
     tagged.info["comment"] = b"PATIENT NAME"
-    import base64
-
-    data = re.search(r"base64,([^\"]+)", figure(tagged, []))
+    report = GroundedReport(report_id="r1", image="a.png", size_px=(64, 48), sentences=())
+    data = re.search(r"base64,([^\"]+)", page(report, tagged))
     assert data is not None
     assert b"PATIENT" not in base64.b64decode(data[1])
 

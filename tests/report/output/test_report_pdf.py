@@ -7,8 +7,7 @@ from PIL import Image
 
 from medglip.grounding.bad_input import BadInput
 from medglip.report.output.grounded import GroundedReport
-from medglip.report.output.pdf import BROWSERS, write_pdf
-from medglip.report.output.write import write
+from medglip.report.output.write import BROWSERS, write, write_pdf
 
 
 def browser_that(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,7 +16,7 @@ from medglip.grounding.evidence.sources import Query
 from medglip.grounding.grounder import Grounder
 from medglip.grounding.types import NOTICE, AnnotatedImage, Region
 from medglip.report.output.grounded import file_stem
-from medglip.report.output.schema import check
+from medglip.report.output.schema import schema
 from medglip.report.task import Report, instruction
 from medglip.scripts.cli.main import app
 from medglip.scripts.inference import write_report as grounded
@@ -148,7 +149,7 @@ def written(image: AnnotatedImage, out: Path, *args: Any) -> tuple[list[str], di
     says, run, source = args
     lines = write_grounded(run(says), alone(image), source, Outputs(folder=out))
     values = json.loads((out / "a.json").read_text())
-    check(values)
+    jsonschema.validate(values, schema())
     return lines, values
 
 
@@ -230,7 +231,7 @@ def test_who_tells_denials_is_the_users_choice_then_the_recipes(
     run.recipe = SimpleNamespace(report=report) if in_recipe else None
     write_grounded(run, alone(image), "none", Outputs(folder=tmp_path, negation=wanted))
     values = json.loads((tmp_path / "a.json").read_text())
-    check(values)
+    jsonschema.validate(values, schema())
     assert values["negation"] == used
     assert values["sentences"][0]["is_negated"] is (used == "rules")
     assert bool(values["sentences"][0]["regions"]) is (used == "off")
@@ -274,7 +275,7 @@ def test_a_description_rests_on_the_marked_region(
     assert {"text", "crops"} <= set(settings.forms)
     assert example.evidence.regions[0].phrase == "nodule"
     values = json.loads((tmp_path / "out" / "a-2-4-12-14.json").read_text())
-    check(values)
+    jsonschema.validate(values, schema())
     assert all(sentence["regions"][0] == 0 for sentence in values["sentences"])
     assert values["regions"][0]["box_xyxy_px"] == [2, 4, 12, 14]
     assert "Description of region 1" in (tmp_path / "out" / "a-2-4-12-14.html").read_text()
@@ -301,6 +302,6 @@ def test_a_finished_run_writes_and_describes_a_dicom_file_in_every_form(tiny_run
         assert NOTICE in result.output
     stems = ("CT_small", "CT_small-20-30-70-90")
     for stem in stems:
-        check(json.loads((tmp_path / f"{stem}.json").read_text()))
+        jsonschema.validate(json.loads((tmp_path / f"{stem}.json").read_text()), schema())
         assert "<svg" in (tmp_path / f"{stem}.html").read_text()
         assert dcmread(tmp_path / f"{stem}.sr.dcm").Modality == "SR"
