@@ -1,7 +1,8 @@
-"""What every adapter shares: bad rows go to a list and the rest goes on, and what is then still known of an image."""
+"""What every reader of a layout shares: bad rows are left out and listed, the others become regions and images."""
 
+import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from numpy.typing import NDArray
 
 from ..bad_input import BadInput, Skipped
 from ..geometry import clip_box, cut_mask
-from ..types import Region
+from ..imaging.read import image_size
+from ..types import AnnotatedImage, Region
 from ..vocabulary.labels import load_labels
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm")
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm")
 
 
 @contextmanager
@@ -51,6 +53,18 @@ def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
     return content
 
 
+def read_csv(file: Path, columns: Collection[str], delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
+    """Each row with its line in the file. Raises `BadInput` for a missing file or column."""
+    if not file.is_file():
+        raise BadInput("no such file.", file=file, fix="the folder of the set must hold it")
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        table = csv.DictReader(lines, delimiter=delimiter)
+        if missing := set(columns) - set(table.fieldnames or ()):
+            raise BadInput(f"has no column {', '.join(sorted(missing))}.", file=file, fix="use the file of the source")
+        for row in table:
+            yield table.line_num, row
+
+
 def existing_folder(folder: Path) -> Path:
     """The folder. Raises `BadInput` if there is none."""
     if not folder.is_dir():
@@ -66,8 +80,28 @@ def image_path(folder: Path, name: str) -> Path:
 
 def images_by_stem(folder: Path) -> dict[str, Path]:
     """Image files of a folder by name without suffix, sorted; suffixes in any case."""
-    files = sorted(path for path in existing_folder(folder).iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(path for path in existing_folder(folder).iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
     return {path.stem: path for path in files}
+
+
+def image_mask_pairs(folder: Path, skipped: Skipped) -> Iterator[tuple[Path, Path]]:
+    """Files of one stem in `images/` and `masks/`; one without the other goes to `skipped`."""
+    images, masks = images_by_stem(folder / "images"), images_by_stem(folder / "masks")
+    for stem in sorted(images | masks):
+        if stem in images and stem in masks:
+            yield images[stem], masks[stem]
+            continue
+        with skipping(skipped, images.get(stem) or masks[stem]):
+            raise BadInput("has no mask." if stem in images else "mask without an image.", fix="add or remove it")
+
+
+def stated_size(path: Path, row: dict[str, Any]) -> tuple[int, int]:
+    """(width, height) of an image. Raises `BadInput` where its row states another `width` or `height`."""
+    size = image_size(path)
+    stated = (row.get("width", size[0]), row.get("height", size[1]))
+    if stated != size:
+        raise BadInput(f"{size} pixels, but the annotations are for {stated}.", file=path, fix="use the original image")
+    return size
 
 
 def region(
@@ -87,11 +121,35 @@ def region(
     return Region(phrase=phrase, box_xyxy_px=box, mask=mask, path=load_labels().path(phrase))
 
 
-def known_phrases(annotated: Iterable[str], named: Iterable[str], regions: Iterable[Region]) -> tuple[str, ...]:
-    """The annotated phrases, each once, without those named in rows of which none became a region.
+def annotate(
+    folder: Path,
+    name: str,
+    path: Path,
+    regions: Iterable[Region],
+    annotated: Iterable[str],
+    named: Iterable[str] = (),
+    *,
+    size_px: tuple[int, int],
+    modality: str,
+    group: str | None = None,
+    split: str = "",
+) -> AnnotatedImage:
+    """The image at `path` of the set in `folder`; `name` makes its id, and its group where none is given.
 
-    Such a phrase is in the image somewhere, so it must not pass for absent.
+    `annotated`: the phrases that were looked for. `named`: those that rows name. A phrase whose rows all failed to
+    become regions is in the image somewhere: it is left out, as unknown, and must not pass for absent.
     """
     # named "cyst" in a row that was left out, no region "cyst": it is there, outlined by nobody
+    regions = tuple(regions)
     lost = set(named) - {region.phrase for region in regions}
-    return tuple(phrase for phrase in dict.fromkeys(annotated) if phrase not in lost)
+    return AnnotatedImage(
+        image_id=f"{folder.name}/{name}",
+        image_path=path,
+        modality=modality,
+        group=name if group is None else group,
+        dataset=folder.name,
+        split=split,
+        size_px=size_px,
+        regions=regions,
+        phrases=tuple(phrase for phrase in dict.fromkeys(annotated) if phrase not in lost),
+    )

@@ -4,11 +4,13 @@ Every failure is a `BadInput` with the file and what to do; nothing is guessed a
 """
 
 import hashlib
+import io
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from ..bad_input import BadInput
 from ..files import file_sha256, write_atomic
@@ -60,6 +62,16 @@ def image_size(path: Path) -> tuple[int, int]:
             return (height, width) if _orientation(image) in (5, 6, 7, 8) else (width, height)
     except _PIL_ERRORS as error:
         raise _unreadable(path, error) from error
+
+
+def png_bytes(image: Image.Image, texts: Mapping[str, str] | None = None) -> bytes:
+    """The content of a PNG file of the image, with these texts in it."""
+    info = PngImagePlugin.PngInfo()
+    for key, value in (texts or {}).items():
+        info.add_text(key, value, zip=True)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
 
 
 def copy_out(content: bytes, folder: Path, name: str = "") -> Path:

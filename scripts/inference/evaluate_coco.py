@@ -70,10 +70,8 @@ def read_coco(references: Path, images: Path, limit: int | None = None, seed: in
                 modality = parse_modality(str(image.get("modality") or ""))
             except BadInput:
                 unknown[str(image.get("modality"))] = None
-            fields = {"image_id": name, "group": name, "dataset": dataset, "split": "test"}
-            annotated_images.append(
-                read_annotated(coco, image | {"modality": modality}, images / name, skipped, **fields)
-            )
+            annotated = read_annotated(coco, image, images / name, skipped, group=name, modality=modality)
+            annotated_images.append(replace(annotated, image_id=name, dataset=dataset, split="test"))
     if not annotated_images:
         raise BadInput("no image can be used.", file=references, fix=f"is --images right? {skipped.summary()}")
     notes = tuple(f"modality {word!r} is none of ours: taken as unknown" for word in unknown)

@@ -6,10 +6,8 @@ from pydantic import Field
 
 from ...grounding.settings import Settings
 
-QuestionKind = Literal[
-    "modality", "body", "organ", "presence", "side", "count", "size", "position", "relation", "caption"
-]
-KINDS: tuple[QuestionKind, ...] = get_args(QuestionKind)
+ItemKind = Literal["modality", "body", "organ", "presence", "side", "count", "size", "position", "relation", "caption"]
+KINDS: tuple[ItemKind, ...] = get_args(ItemKind)
 """Kinds of items; each has one or several forms of question, named `kind` or `kind-form`."""
 
 
@@ -20,7 +18,7 @@ class DeriveSettings(Settings):
     """Seed of all draws; the same images and settings give the same bytes."""
     per_kind: int = Field(default=2, ge=1)
     """At most so many items of each kind for an image; captions: one."""
-    kinds: tuple[QuestionKind, ...] = ()
+    kinds: tuple[ItemKind, ...] = ()
     """Only items of these kinds, such as presence, side and position; all when left out."""
     splits: tuple[str, ...] = ()
     """Only images of these splits; all when left out."""

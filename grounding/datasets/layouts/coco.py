@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from ...bad_input import BadInput, Skipped
 from ...geometry import rle_to_mask, xywh_to_xyxy
-from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import image_path, known_phrases, read_json, region, skipping
+from ..rows import annotate, image_path, read_json, region, skipping, stated_size
 
 Row = dict[str, Any]
 
@@ -44,9 +43,8 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
     coco = read_file(folder / "annotations.json", load_labels().label, skipped)
     for image in coco.images:
         with skipping(skipped, coco.path, f"image {image_name(image)}"):
-            name, own = image["file_name"], folder.name
-            names = {"image_id": f"{own}/{name}", "group": Path(name).stem, "dataset": own, "modality": modality}
-            yield read_annotated(coco, image, image_path(folder, name), skipped, **names)
+            path = image_path(folder, image["file_name"])
+            yield read_annotated(coco, image, path, skipped, group=path.stem, modality=modality)
 
 
 def read_file(file: Path, phrase_of: Callable[[str], str], skipped: Skipped) -> CocoFile:
@@ -61,8 +59,8 @@ def read_file(file: Path, phrase_of: Callable[[str], str], skipped: Skipped) -> 
             phrases[category["id"]] = phrase_of(category["name"])
     rows: dict[Any, list[Row]] = {row["id"]: [] for row in coco["images"] if isinstance(row, dict) and "id" in row}
     for number, annotation in enumerate(coco["annotations"], 1):
-        called = annotation.get("id", f"number {number}") if isinstance(annotation, dict) else f"number {number}"
-        with skipping(skipped, file, f"annotation {called}"):
+        name = annotation.get("id", f"number {number}") if isinstance(annotation, dict) else f"number {number}"
+        with skipping(skipped, file, f"annotation {name}"):
             if annotation["image_id"] not in rows:
                 raise BadInput(f"image {annotation['image_id']} is not in the file.", fix="remove the annotation")
             rows[annotation["image_id"]].append(annotation)
@@ -70,31 +68,19 @@ def read_file(file: Path, phrase_of: Callable[[str], str], skipped: Skipped) -> 
 
 
 def image_name(row: Any) -> Any:
-    """What an image of the file is called in messages."""
+    """The name of an image of the file in messages."""
     return (row.get("file_name") or row.get("id")) if isinstance(row, dict) else row
 
 
 def read_annotated(
-    coco: CocoFile,
-    image: Row,
-    path: Path,
-    skipped: Skipped,
-    *,
-    image_id: str,
-    group: str,
-    dataset: str,
-    modality: str = "unknown",
-    split: str = "",
+    coco: CocoFile, image: Row, path: Path, skipped: Skipped, *, group: str, modality: str
 ) -> AnnotatedImage:
     """One image of the file, which lies at `path`; its annotations that cannot be used go to `skipped`.
 
     `group` and `modality` count where the image names none. Raises `BadInput` for an image that cannot be read, or is
     of another size than the file says.
     """
-    rows, size = coco.rows.get(image["id"], []), image_size(path)
-    stated = (image.get("width", size[0]), image.get("height", size[1]))
-    if stated != size:
-        raise BadInput(f"{size} pixels, but the annotations are for {stated}.", file=path, fix="use the original image")
+    rows, size = coco.rows.get(image["id"], []), stated_size(path, image)
     regions: list[Region] = []
     for row in rows:
         with skipping(skipped, coco.path, f"annotation {row.get('id')}"):
@@ -104,18 +90,16 @@ def read_annotated(
                 raise BadInput("a crowd is no single region.", fix="leave it out, or outline its members")
             mask = segmentation_to_mask(row.get("segmentation"), size)
             regions.append(region(coco.phrases[row["category_id"]], xywh_to_xyxy(row["bbox"]), size, mask))
-    # a phrase whose annotations were all left out is in the image somewhere: it is not known, rather than absent
-    named = [coco.phrases[row["category_id"]] for row in rows if row.get("category_id") in coco.phrases]
-    return AnnotatedImage(
-        image_id=image_id,
-        image_path=path,
+    return annotate(
+        coco.path.parent,
+        image["file_name"],
+        path,
+        regions,
+        coco.phrases.values(),
+        [coco.phrases[row["category_id"]] for row in rows if row.get("category_id") in coco.phrases],
+        size_px=size,
         modality=image.get("modality") or modality,
         group=str(image.get("group") or group),
-        dataset=dataset,
-        split=split,
-        size_px=size,
-        regions=tuple(regions),
-        phrases=known_phrases(coco.phrases.values(), named, regions),
     )
 
 

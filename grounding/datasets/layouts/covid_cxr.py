@@ -6,7 +6,6 @@ Traps: "right lung" is the PATIENT's right, at the image's left. One mask holds 
 inside its box. Only images with boxes are read: on the others the lungs are unknown, not absent. Split by patient.
 """
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,14 +14,12 @@ from typing import Any
 from ...bad_input import BadInput, Skipped
 from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
-from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import known_phrases, read_json, region, skipping
+from ..rows import annotate, read_csv, read_json, region, skipping
 from .mask_folder import read_mask
 
 PHRASES = ("right lung", "left lung")
-_Row = dict[str, Any]
 
 
 def read(
@@ -36,7 +33,7 @@ def read(
     file = folder / "lung_boxes.json"
     coco, patients = read_json(file, ("images", "annotations", "categories")), read_metadata(folder / "metadata.csv")
     names = {row.get("id"): load_labels().label(row.get("name", "")) for row in coco["categories"]}
-    boxes: dict[Any, list[_Row]] = defaultdict(list)
+    boxes: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for row in coco["annotations"]:
         with skipping(skipped, file, f"annotation {row.get('id')}"):
             boxes[row["image_id"]].append({**row, "phrase": names[row["category_id"]]})
@@ -44,14 +41,14 @@ def read(
         if licences and patients.get(image.get("file_name"), {}).get("license", "").strip() not in licences:
             continue
         with skipping(skipped, file, f"image {image.get('file_name', image.get('id'))}"):
-            rows = boxes.get(image["id"], [])
-            if not rows:
+            if not (rows := boxes.get(image["id"], [])):
                 continue
             name = image["file_name"]
-            size = image_size(folder / "images" / name)
+            path = folder / "images" / name
+            size = image_size(path)
             if name not in patients:
                 raise BadInput(f"{name} is not in metadata.csv, so its patient is not known.", fix="add its row")
-            mask, mask_file = None, folder / "lung_masks" / f"{Path(name).stem}.png"
+            mask, mask_file = None, folder / "lung_masks" / f"{path.stem}.png"
             with skipping(skipped, mask_file):  # the boxes stay where the mask cannot be used
                 mask = read_mask(mask_file, size) if mask_file.is_file() else None
             regions: list[Region] = []
@@ -59,28 +56,14 @@ def read(
                 with skipping(skipped, file, f"annotation {row.get('id')}"):
                     # one mask holds both lungs: `region` cuts it to the box
                     regions.append(region(row["phrase"], xywh_to_xyxy(row["bbox"]), size, mask))
-            yield AnnotatedImage(
-                image_id=f"{folder.name}/{name}",
-                image_path=folder / "images" / name,
-                modality=parse_modality(patients[name]["modality"] or modality),
-                group=patients[name]["patientid"],
-                dataset=folder.name,
-                split="",
-                size_px=size,
-                regions=tuple(regions),
-                phrases=known_phrases(PHRASES, [row["phrase"] for row in rows], regions),
-            )
+            named, patient = [row["phrase"] for row in rows], patients[name]
+            facts = {"modality": patient["modality"] or modality, "group": patient["patientid"]}
+            yield annotate(folder, name, path, regions, PHRASES, named, size_px=size, **facts)
 
 
 def read_metadata(file: Path) -> dict[str, dict[str, str]]:
     """The first row of each file name of `metadata.csv`. Raises `BadInput` for a missing file or column."""
-    if not file.is_file():
-        raise BadInput("no such file.", file=file, fix="copy metadata.csv beside images/")
-    with file.open(encoding="utf-8", newline="") as lines:
-        table = csv.DictReader(lines)
-        if missing := {"filename", "patientid", "modality"} - set(table.fieldnames or ()):
-            raise BadInput(f"has no column {', '.join(sorted(missing))}.", file=file, fix="use the file of the source")
-        rows: dict[str, dict[str, str]] = {}
-        for row in table:
-            rows.setdefault(row["filename"], row)
+    rows: dict[str, dict[str, str]] = {}
+    for _, row in read_csv(file, ("filename", "patientid", "modality")):
+        rows.setdefault(row["filename"], row)
     return rows

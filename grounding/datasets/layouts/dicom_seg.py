@@ -11,7 +11,8 @@ Privacy: PatientID only joins the exams of a patient; groups and names in errors
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,17 +29,21 @@ from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import known_phrases, skipping
-from .label_map import mask_regions
+from ..rows import annotate, skipping
+from .mask_folder import mask_regions
 
-SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """SOP classes: Segmentation Storage and Label Map Segmentation Storage."""
-_HEADER = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "Modality", "Rows", "NumberOfFrames")
-_PLACE = ("ImageOrientationPatient",)
-_GROUPS = ("SegmentSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-_PIXELS = ("Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel", "PixelData")
-_KIND = ("PhotometricInterpretation", "SegmentationType", "MaximumFractionalValue", "ReferencedSeriesSequence")
-_SEGMENTATION = ("Rows", "NumberOfFrames", *_GROUPS, *_PIXELS, *_KIND)
+_IMAGE_ELEMENTS = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "PatientID", "Modality", "Rows", "NumberOfFrames"),
+    "ImageOrientationPatient",
+)
+_SEGMENTATION_ELEMENTS = (
+    *("Rows", "NumberOfFrames", "SegmentSequence"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ReferencedSeriesSequence"),
+    *("Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel", "PixelData"),
+    *("PhotometricInterpretation", "SegmentationType", "MaximumFractionalValue"),
+)
 _PYDICOM_ERRORS = (ValueError, TypeError, KeyError, AttributeError, IndexError, EOFError, OSError, NotImplementedError)
 _NUMBER = re.compile(r"[\s_#-]*\d+$")
 _NO_NAMES = ("", "segment", "label", "region", "roi")
@@ -72,7 +77,7 @@ def read(
     for path in segmentations:
         with skipping(skipped, path), warnings.catch_warnings(action="ignore"):
             _assign(path, images, skipped)
-    for image in (image for image in images.values() if image.phrases):
+    for image in filter(lambda image: image.phrases, images.values()):
         with skipping(skipped, image.path):
             size = image_size(image.path)
             regions: list[Region] = []
@@ -81,17 +86,9 @@ def read(
                 lost.add(phrase)
                 with skipping(skipped, image.path, phrase):
                     regions += mask_regions(phrase, rle_to_mask(outline), size, components)
-            yield AnnotatedImage(
-                image_id=f"{folder.name}/{image.path.relative_to(folder).as_posix()}",
-                image_path=image.path,
-                modality=modality if image.modality == "unknown" else image.modality,
-                group=image.group,
-                dataset=folder.name,
-                split="",
-                size_px=size,
-                regions=tuple(regions),
-                phrases=known_phrases(sorted(image.phrases), lost, regions),
-            )
+            name = image.path.relative_to(folder).as_posix()
+            facts = {"modality": modality if image.modality == "unknown" else image.modality, "group": image.group}
+            yield annotate(folder, name, image.path, regions, sorted(image.phrases), lost, size_px=size, **facts)
 
 
 def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]]:
@@ -104,53 +101,53 @@ def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]
             if file.read(132)[128:] != b"DICM":  # behind a preamble of 128 bytes
                 continue
         with skipping(skipped, path), warnings.catch_warnings(action="ignore"):  # pydicom's may quote an element
-            header = _parse(path, [*_HEADER, *_PLACE])
-            if header.get("SOPClassUID") in SEGMENTATIONS:
+            header = _parse(path, _IMAGE_ELEMENTS)
+            if header.get("SOPClassUID") in _SEGMENTATIONS:
                 segmentations.append(path)
             elif header.get("Rows"):
-                image = str(header.get("StudyInstanceUID") or header.SOPInstanceUID)
-                first = patients.setdefault(str(header.get("PatientID") or image), image)
-                try:
+                exam = str(header.get("StudyInstanceUID") or header.SOPInstanceUID)
+                first_exam = patients.setdefault(str(header.get("PatientID") or exam), exam)
+                modality = "unknown"
+                with suppress(BadInput):
                     modality = parse_modality(str(header.get("Modality", "")))
-                except BadInput:
-                    modality = "unknown"
                 images[str(header.SOPInstanceUID)] = _Image(
                     path=path,
                     modality=modality,
-                    group=sha256(first)[:16],
+                    group=sha256(first_exam)[:16],
                     num_frames=int(header.get("NumberOfFrames") or 1),
                     orientation=_orientation(header),
                 )
     return images, segmentations
 
 
-def _parse(path: Path, elements: list[str]) -> Dataset:
-    """These elements of a file alone. pydicom's own words are kept out of errors: they may quote."""
+def _parse(path: Path, elements: Sequence[str]) -> Dataset:
+    """These elements of a file alone. pydicom's own words stay out of errors: they may quote."""
     try:
         return dcmread(path, specific_tags=list(elements))
     except (InvalidDicomError, *_PYDICOM_ERRORS) as error:
-        raise BadInput(
-            f"this DICOM file is damaged ({type(error).__name__}).", file=path, fix="export the file again"
-        ) from None
+        problem = f"this DICOM file is damaged ({type(error).__name__})."
+        raise BadInput(problem, file=path, fix="export the file again") from None
 
 
 def _orientation(item: Dataset) -> tuple[float, ...]:
     return tuple(float(value) for value in item.get("ImageOrientationPatient") or ())
 
 
+def _first(item: Dataset, sequence: str) -> Dataset:
+    """The first item of a sequence; an empty one where there is none."""
+    return next(iter(item.get(sequence) or ()), Dataset())
+
+
 def _assign(path: Path, images: dict[str, _Image], skipped: Skipped) -> None:
     """Give every image of a segmentation its frames, and the names of all its segments."""
-    header = _parse(path, [*_SEGMENTATION])
+    header = _parse(path, _SEGMENTATION_ELEMENTS)
     phrases = {int(item.SegmentNumber): _phrase(item) for item in header.SegmentSequence}
     frames = list(header.get("PerFrameFunctionalGroupsSequence") or ())
-    shared = next(iter(header.get("SharedFunctionalGroupsSequence") or ()), Dataset())
+    shared = _first(header, "SharedFunctionalGroupsSequence")
     # Frame 3 lies on image "1.2.7": its derivation names that as source. The header besides names every image that was
     # looked at, with pixels on it or without: on those the segments are known to be absent.
     derivations = [_one(frame, shared, "DerivationImageSequence") for frame in frames]
-    sources = [
-        str(next(iter(item.get("SourceImageSequence") or ()), Dataset()).get("ReferencedSOPInstanceUID") or "")
-        for item in derivations
-    ]
+    sources = [str(_first(item, "SourceImageSequence").get("ReferencedSOPInstanceUID") or "") for item in derivations]
     series = header.get("ReferencedSeriesSequence") or ()
     items = [item for part in series for item in part.get("ReferencedInstanceSequence") or ()]
     referred = [str(item.ReferencedSOPInstanceUID) for item in items]
@@ -182,8 +179,8 @@ def _phrase(item: Dataset) -> str:
     """
     label = str(item.get("SegmentLabel") or "").replace("_", " ").strip()
     plain = _NUMBER.sub("", label)
-    kind = next(iter(item.get("SegmentedPropertyTypeCodeSequence") or ()), Dataset())
-    side = next(iter(kind.get("SegmentedPropertyTypeModifierCodeSequence") or ()), Dataset())
+    kind = _first(item, "SegmentedPropertyTypeCodeSequence")
+    side = _first(kind, "SegmentedPropertyTypeModifierCodeSequence")
     name, where = str(kind.get("CodeMeaning") or ""), str(side.get("CodeMeaning") or "").lower()
     if plain.lower() in (*_NO_NAMES, name.lower()):
         plain = label = f"{where} {name}" if where in ("left", "right") else name
@@ -194,7 +191,7 @@ def _phrase(item: Dataset) -> str:
 
 def _one(frame: Dataset, shared: Dataset, sequence: str) -> Dataset:
     """The first item of a functional group, of the frame or of all frames."""
-    return next(iter(frame.get(sequence) or shared.get(sequence) or ()), Dataset())
+    return _first(frame if frame.get(sequence) else shared, sequence)
 
 
 def _outline(image: _Image, header: Dataset, index: int, segments: dict[int, str], plane: Dataset) -> None:

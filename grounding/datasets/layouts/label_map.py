@@ -15,15 +15,13 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...bad_input import BadInput, Skipped
-from ...geometry import mask_to_box
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import images_by_stem, known_phrases, region, skipping
-from .mask_folder import components as components_of
+from ..rows import annotate, image_mask_pairs, skipping
+from .mask_folder import mask_regions, open_mask
 
 Classes = Mapping[str, tuple[int, ...]]
 """Phrase -> the values that mean it."""
@@ -47,29 +45,15 @@ def read(
     Raises `BadInput` if a folder or the names of the classes are missing.
     """
     named = read_classes(classes, folder)
-    images, masks = images_by_stem(folder / "images"), images_by_stem(folder / "masks")
-    for stem in sorted(images | masks):
-        image, mask = images.get(stem), masks.get(stem)
-        with skipping(skipped, images.get(stem) or masks[stem]):
-            if image is None or mask is None:
-                raise BadInput("has no mask." if image else "mask without an image.", fix="add or remove it")
+    for image, mask in image_mask_pairs(folder, skipped):
+        with skipping(skipped, image):
             size = image_size(image)
             label_HW = read_label_map(mask, size)
             report_unnamed(label_HW, named, mask, skipped)
             regions: list[Region] = []
             for phrase, values in named.items():
                 regions += mask_regions(phrase, np.isin(label_HW, values), size, components)
-            yield AnnotatedImage(
-                image_id=f"{folder.name}/{image.stem}",
-                image_path=image,
-                modality=modality,
-                group=image.stem,
-                dataset=folder.name,
-                split="",
-                size_px=size,
-                regions=tuple(regions),
-                phrases=known_phrases(named, (), regions),
-            )
+            yield annotate(folder, image.stem, image, regions, named, size_px=size, modality=modality)
 
 
 def read_classes(classes: Mapping[Any, Any] | str, folder: Path) -> Classes:
@@ -122,24 +106,10 @@ def read_label_map(file: Path, size_px: tuple[int, int]) -> NDArray[np.int32]:
 
     Raises `BadInput` for a colour image, a damaged file, and another size than the image has.
     """
-    values = read_values(file, size_px)
+    values = np.asarray(open_mask(file, size_px))
     if values.ndim != 2 or values.dtype.kind not in "biu":
         raise BadInput("a colour image or fractions hold no classes.", file=file, fix="store one whole number a pixel")
     return values.astype(np.int32)
-
-
-def read_values(file: Path, size_px: tuple[int, int]) -> NDArray[Any]:
-    """[H, W] or [H, W, C] of a mask file as stored. Raises `BadInput` for a damaged file and another size."""
-    image_size(file)  # names what is wrong with the file
-    try:
-        with Image.open(file) as image:
-            values = np.asarray(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadInput(f"the mask is damaged ({error}).", file=file, fix="copy or export it again") from error
-    if values.shape[:2] != size_px[::-1]:
-        problem = f"mask of (H, W) {values.shape[:2]} for an image of (W, H) {size_px}."
-        raise BadInput(problem, file=file, fix="scale it to the image")
-    return values
 
 
 def report_unnamed(labels: NDArray[Any], named: Classes, file: Path, skipped: Skipped) -> None:
@@ -148,11 +118,3 @@ def report_unnamed(labels: NDArray[Any], named: Classes, file: Path, skipped: Sk
     for value in sorted(set(np.unique(labels).tolist()) - known):
         error = BadInput(f"value {value} has no name.", file=file, row=f"value {value}", fix="add it to classes")
         skipped.add(str(file), error)
-
-
-def mask_regions(
-    phrase: str, mask_HW: NDArray[np.bool_], size_px: tuple[int, int], components: bool = False
-) -> list[Region]:
-    """One region of a mask, or one for each of its blobs but specks (`mask_folder.MIN_AREA`); none if it is empty."""
-    blobs = components_of(mask_HW) if components else [mask_HW] if mask_HW.any() else []
-    return [region(phrase, mask_to_box(blob), size_px, blob) for blob in blobs]

@@ -17,9 +17,9 @@ from PIL import Image
 from ...bad_input import BadInput, Skipped
 from ...geometry import mask_to_box
 from ...imaging.read import image_size
-from ...types import AnnotatedImage
+from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import images_by_stem, region, skipping
+from ..rows import annotate, image_mask_pairs, region, skipping
 
 MIN_AREA = 0.0005
 """Blobs below this part of the image are specks; if all of them are, the largest one stays."""
@@ -33,25 +33,25 @@ def read(folder: Path, skipped: Skipped, *, phrase: str, modality: str = "unknow
     if not phrase:
         raise BadInput("masks have no names.", file=folder, fix="set `phrase` to what the masks outline")
     label = load_labels().label(phrase)
-    images, masks = images_by_stem(folder / "images"), images_by_stem(folder / "masks")
-    for stem in sorted(images | masks):
-        image, mask = images.get(stem), masks.get(stem)
-        with skipping(skipped, images.get(stem) or masks[stem]):
-            if image is None or mask is None:
-                raise BadInput("has no mask." if image else "mask without an image.", fix="add or remove it")
+    for image, mask in image_mask_pairs(folder, skipped):
+        with skipping(skipped, image):
             size = image_size(image)
-            blobs = components(read_mask(mask, size))
-            yield AnnotatedImage(
-                image_id=f"{folder.name}/{image.stem}",
-                image_path=image,
-                modality=modality,
-                group=image.stem,
-                dataset=folder.name,
-                split="",
-                size_px=size,
-                regions=tuple(region(label, mask_to_box(blob), size, blob) for blob in blobs),
-                phrases=(label,),
-            )
+            regions = mask_regions(label, read_mask(mask, size), size, components=True)
+            yield annotate(folder, image.stem, image, regions, [label], size_px=size, modality=modality)
+
+
+def open_mask(file: Path, size_px: tuple[int, int]) -> Image.Image:
+    """The image of a mask file as stored. Raises `BadInput` for a damaged file, and another size than the image has."""
+    image_size(file)  # names what is wrong with the file
+    try:
+        with Image.open(file) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadInput(f"the mask is damaged ({error}).", file=file, fix="copy or export it again") from error
+    if image.size != size_px:
+        problem = f"mask of (H, W) {image.size[::-1]} for an image of (W, H) {size_px}."
+        raise BadInput(problem, file=file, fix="scale it to the image")
+    return image
 
 
 def read_mask(file: Path, size_px: tuple[int, int]) -> NDArray[np.bool_]:
@@ -59,27 +59,27 @@ def read_mask(file: Path, size_px: tuple[int, int]) -> NDArray[np.bool_]:
 
     Raises `BadInput` for a file that cannot be read or has another size than the image.
     """
-    image_size(file)  # names what is wrong with the file
-    try:
-        with Image.open(file) as image:
-            values = np.asarray(image if image.mode in ("1", "P", "L") else image.convert("L"))
-            is_grey = image.mode not in ("1", "P")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadInput(f"the mask is damaged ({error}).", file=file, fix="copy or export it again") from error
-    if values.shape != size_px[::-1]:
-        raise BadInput(
-            f"mask of (H, W) {values.shape} for an image of (W, H) {size_px}.", file=file, fix="scale it to the image"
-        )
+    image = open_mask(file, size_px)
+    values = np.asarray(image if image.mode in ("1", "P", "L") else image.convert("L"))
+    is_grey = image.mode not in ("1", "P")
     return values > 127 if is_grey and values.max(initial=0) > 1 else values > 0
 
 
-def components(mask_HW: NDArray[np.bool_], min_area: float = MIN_AREA) -> list[NDArray[np.bool_]]:
-    """bool[H, W] of each blob (8 neighbours) of at least `min_area` of the image, else of the largest; [] for none."""
+def mask_regions(
+    phrase: str, mask_HW: NDArray[np.bool_], size_px: tuple[int, int], components: bool = False
+) -> list[Region]:
+    """One region of a mask, or one for each of its blobs but specks (`MIN_AREA`); none if it is empty."""
+    blobs = split_blobs(mask_HW) if components else [mask_HW] if mask_HW.any() else []
+    return [region(phrase, mask_to_box(blob), size_px, blob) for blob in blobs]
+
+
+def split_blobs(mask_HW: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
+    """bool[H, W] of each blob (8 neighbours) of at least `MIN_AREA` of the image, else of the largest; [] for none."""
     from scipy import ndimage  # a third of a second that reading a recipe does not need
 
     labels, count = cast(tuple[NDArray[np.int32], int], ndimage.label(mask_HW, structure=np.ones((3, 3))))
     if not count:
         return []
     sizes = np.bincount(labels.ravel())[1:]
-    large = np.flatnonzero(sizes >= min_area * mask_HW.size)
+    large = np.flatnonzero(sizes >= MIN_AREA * mask_HW.size)
     return [labels == number + 1 for number in (large if len(large) else [int(sizes.argmax())])]

@@ -9,7 +9,6 @@ phrase of a row is known, other findings of the image are unknown; versions befo
 Patients are taken from the path (`p10000032`).
 """
 
-import csv
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import known_phrases, read_json, region, skipping
+from ..rows import annotate, read_csv, read_json, region, skipping
 
 COLUMNS = ("category_name", "label_text", "path", "x", "y", "w", "h", "image_width", "image_height", "dicom_id")
 _SUFFIXES = (".jpg", ".png", ".dcm")
@@ -41,27 +40,17 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[
     `dicom_id` alone; as .jpg, .png or .dcm. Rows that cannot be used go to `skipped`. Raises `BadInput` if there is no
     such file, or a column is missing.
     """
-    kinds = [sorted(folder.glob(f"MS_CXR_Local_Alignment*{suffix}")) for suffix in (".csv", ".json")]
-    if not any(kinds):
+    csv_files, json_files = (sorted(folder.glob(f"MS_CXR_Local_Alignment*{suffix}")) for suffix in (".csv", ".json"))
+    if not (files := csv_files or json_files):
         raise BadInput("holds no MS_CXR_Local_Alignment*.csv or .json.", file=folder, fix="is `layout` right?")
-    file = (kinds[0] or kinds[1])[-1]
+    file = files[-1]
     by_image: dict[str, list[tuple[int, _Row]]] = defaultdict(list)
-    for number, row in _csv_rows(file) if file.suffix == ".csv" else _json_rows(file, skipped):
+    for number, row in read_csv(file, COLUMNS) if csv_files else _json_rows(file, skipped):
         with skipping(skipped, file, number):
             by_image[row["dicom_id"]].append((number, row))
     for rows in by_image.values():
         with skipping(skipped, file, rows[0][0]):
             yield _image(folder, rows, modality, file, skipped)
-
-
-def _csv_rows(file: Path) -> Iterator[tuple[int, _Row]]:
-    """Each row with its line in the file."""
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-        table = csv.DictReader(lines)
-        if missing := set(COLUMNS) - set(table.fieldnames or ()):
-            raise BadInput(f"has no column {', '.join(sorted(missing))}.", file=file, fix="use the file of the source")
-        for row in table:
-            yield table.line_num, row
 
 
 def _json_rows(file: Path, skipped: Skipped) -> Iterator[tuple[int, _Row]]:
@@ -70,27 +59,28 @@ def _json_rows(file: Path, skipped: Skipped) -> Iterator[tuple[int, _Row]]:
     names = {row.get("id"): row.get("name", "") for row in coco["categories"] if isinstance(row, dict)}
     images = {row.get("id"): row for row in coco["images"] if isinstance(row, dict)}
     for number, item in enumerate(coco["annotations"], 1):
-        row = None
         with skipping(skipped, file, number):
             image = images[item["image_id"]]
-            row = {
-                **dict(zip("xywh", item["bbox"], strict=True)),
-                "label_text": item["label_text"],
-                "category_name": names[item["category_id"]],
-                "path": image.get("path") or image["file_name"],
-                "dicom_id": Path(image["file_name"]).stem,
-                "image_width": image["width"],
-                "image_height": image["height"],
-                "split": item.get("split") or image.get("split", ""),
-            }
-        if row is not None:
-            yield number, row
+            yield (
+                number,
+                {
+                    **dict(zip("xywh", item["bbox"], strict=True)),
+                    "label_text": item["label_text"],
+                    "category_name": names[item["category_id"]],
+                    "path": image.get("path") or image["file_name"],
+                    "dicom_id": Path(image["file_name"]).stem,
+                    "image_width": image["width"],
+                    "image_height": image["height"],
+                    "split": item.get("split") or image.get("split", ""),
+                },
+            )
 
 
 def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path, skipped: Skipped) -> AnnotatedImage:
     first = rows[0][1]
     # below the folder or its images/, with or without files/, or by the DICOM id alone; as .jpg, .png or .dcm
-    short = first["path"].replace("\\", "/").removeprefix("files/")
+    stated = first["path"].replace("\\", "/")
+    short = stated.removeprefix("files/")
     stems = [Path(name).with_suffix("") for name in (f"files/{short}", short, first["dicom_id"])]
     roots = (folder, folder / "images")
     candidates = [(root / stem).with_suffix(suffix) for root in roots for stem in stems for suffix in _SUFFIXES]
@@ -108,8 +98,8 @@ def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path
                 raise BadInput("no label_text.", fix="remove the row")
             width, height = float(row["image_width"]), float(row["image_height"])
             if not abs(size[0] * height - size[1] * width) <= _SHAPE_TOLERANCE * size[1] * width:
-                stated = f"{row['image_width']} x {row['image_height']} pixels"
-                problem = f"boxes are for {stated}, the image of {size} has another shape."
+                pixels = f"{row['image_width']} x {row['image_height']} pixels"
+                problem = f"boxes are for {pixels}, the image of {size} has another shape."
                 raise BadInput(problem, fix="resize the original image without cropping or padding")
             # scaled to the image on disk; a phrase outside the label tree stands below its category
             scale = np.array([size[0] / width, size[1] / height] * 2, np.float32)
@@ -118,15 +108,16 @@ def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path
                 outlined = replace(outlined, path=load_labels().path(row["category_name"]))
             # one phrase may stand under two categories, with the same box
             regions[(outlined.phrase, *outlined.box_xyxy_px.tolist())] = outlined
-    patient = _PATIENT.search(first["path"].replace("\\", "/"))
-    return AnnotatedImage(
-        image_id=f"{folder.name}/{first['dicom_id']}",
-        image_path=path,
-        modality=modality,
-        group=patient[1] if patient else first["dicom_id"],
-        dataset=folder.name,
-        split=_SPLITS.get(str(first.get("split") or "").lower(), ""),
+    patient = _PATIENT.search(stated)
+    return annotate(
+        folder,
+        first["dicom_id"],
+        path,
+        regions.values(),
+        named,
+        named,
         size_px=size,
-        regions=tuple(regions.values()),
-        phrases=known_phrases(named, named, regions.values()),
+        modality=modality,
+        group=patient[1] if patient else None,
+        split=_SPLITS.get(str(first.get("split") or "").lower(), ""),
     )

@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from ...bad_input import BadInput, Skipped
 from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import images_by_stem, known_phrases, skipping
-from .label_map import mask_regions, read_values
+from ..rows import annotate, images_by_stem, skipping
+from .mask_folder import mask_regions, open_mask
 
 _FOLDERS = (
     ("train", "train_mask", "train"),
@@ -76,20 +78,21 @@ def _image(
     for file in masks:
         with skipping(skipped, file):
             named.append(load_labels().label(file.stem.rpartition("_")[2].replace("+", " ")))
-            values = read_values(file, size)
+            values = np.asarray(open_mask(file, size))
             if values.ndim == 3:  # any channel of colour counts; transparency does not
                 values = values[..., : 3 if values.shape[-1] > 2 else 1].max(-1)
             outlined = mask_regions(named[-1], values != 0, size, components)
             regions += outlined
             empty += [] if outlined else named[-1:]
-    return AnnotatedImage(
-        image_id=f"{folder.name}/{image.parent.name}/{image.stem}",
-        image_path=image,
+    return annotate(
+        folder,
+        f"{image.parent.name}/{image.stem}",
+        image,
+        regions,
+        named,
+        set(named) - set(empty),
+        size_px=size,
         modality=modality if stated == "unknown" else stated,
         group=name,
-        dataset=folder.name,
         split=split,
-        size_px=size,
-        regions=tuple(regions),
-        phrases=known_phrases(named, set(named) - set(empty), regions),
     )

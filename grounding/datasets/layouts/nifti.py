@@ -11,8 +11,6 @@ right; slices across thick ones are stretched to square pixels. A class of an ar
 but not outlined, so it is unknown on that slice. Every volume is one group.
 """
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -28,15 +26,15 @@ from ...bad_input import BadInput, Skipped
 from ...files import file_sha256, sha256, write_atomic
 from ...geometry import mask_to_rle, rle_to_mask
 from ...imaging.nifti import AXES, Volume, plane, plane_spacing_mm, read_volume, resize, square_size
-from ...imaging.read import image_size
+from ...imaging.read import image_size, png_bytes
 from ...imaging.window import percentile_window, to_uint8, unit_scale
 from ...modalities import MODALITIES, parse_modality
 from ...types import AnnotatedImage, Region
-from ..rows import known_phrases, read_json, skipping
+from ..rows import annotate, read_csv, read_json, skipping
 from ..settings import SliceSettings
-from .label_map import Classes, mask_regions, parse_classes, phrase_of, read_classes, report_unnamed
+from .label_map import Classes, parse_classes, phrase_of, read_classes, report_unnamed
+from .mask_folder import mask_regions
 
-_SUFFIXES = (".nii.gz", ".nii")
 _MR_CHANNELS = ("flair", "t1", "t1w", "t1gd", "t1ce", "t2", "t2w", "adc", "dwi")
 
 
@@ -60,20 +58,6 @@ class _Slice:
     small: set[str] = field(default_factory=set)
     file: Path = Path()
 
-    def add(self, phrase: str, mask_HW: NDArray[np.bool_]) -> None:
-        """The pixels of a class, joined with those that another file or value gave it."""
-        old = self.outlines.setdefault(phrase, None)
-        if mask_HW.any():
-            self.outlines[phrase] = mask_to_rle(mask_HW | rle_to_mask(old) if old else mask_HW)
-
-    def finish(self, volume: Volume, settings: SliceSettings) -> None:
-        """Stretch what is outlined to square pixels, and take out what is too small."""
-        for phrase, outline in self.outlines.items():
-            mask = _stretched(rle_to_mask(outline), volume, settings) if outline else None
-            is_small = mask is not None and mask.mean() < settings.min_area
-            self.small.update([phrase] if is_small else [])
-            self.outlines[phrase] = None if mask is None or is_small else mask_to_rle(mask)
-
 
 def read(
     folder: Path,
@@ -94,58 +78,47 @@ def read(
     subjects = _by_class(folder) or _by_map(folder, modality)
     if not subjects:
         raise BadInput("holds no volumes.", file=folder, fix="SUBJECT/segmentations/ or imagesTr/ and labelsTr/")
-    named: Classes = {}
-    if not isinstance(subjects[0].labels, dict):
-        file = folder / "dataset.json"
-        states_names = file.is_file() and not classes
-        named = (
-            parse_classes(read_json(file, ()).get("labels"), file) if states_names else read_classes(classes, folder)
-        )
+    names_file = folder / "dataset.json"
+    if isinstance(subjects[0].labels, dict):
+        named: Classes = {}
+    elif names_file.is_file() and not classes:
+        named = parse_classes(read_json(names_file, ()).get("labels"), names_file)
+    else:
+        named = read_classes(classes, folder)
     for subject in subjects:
-        slices_kept: list[_Slice] = []
+        chosen: list[_Slice] = []
         with skipping(skipped, subject.image):
-            slices_kept = _slices(subject, named, settings, folder, skipped)
-        for one in slices_kept:
+            chosen = _slices(subject, named, settings, folder, skipped)
+        for one in chosen:
             with skipping(skipped, subject.image, f"slice {one.index}"):
                 size = image_size(one.file)
                 regions: list[Region] = []
                 for phrase, outline in one.outlines.items():
                     regions += mask_regions(phrase, rle_to_mask(outline), size, components) if outline else []
-                yield AnnotatedImage(
-                    image_id=f"{folder.name}/{subject.name}/{settings.axis}-{one.index:04d}",
-                    image_path=one.file,
-                    modality=subject.modality,
-                    group=subject.name,
-                    dataset=folder.name,
-                    split=subject.split,
-                    size_px=size,
-                    regions=tuple(regions),
-                    phrases=known_phrases(one.outlines, one.small, regions),
-                )
+                name = f"{subject.name}/{settings.axis}-{one.index:04d}"
+                facts = {"modality": subject.modality, "group": subject.name, "split": subject.split}
+                yield annotate(folder, name, one.file, regions, one.outlines, one.small, size_px=size, **facts)
 
 
 def _by_class(folder: Path) -> list[_Subject]:
-    splits: dict[str, str] = {}
-    if (folder / "meta.csv").is_file():  # age, sex and place of the patients are not looked at
-        with (folder / "meta.csv").open(encoding="utf-8-sig", errors="replace", newline="") as lines:
-            rows = csv.DictReader(lines, delimiter=";")
-            splits = {row["image_id"]: row["split"] for row in rows if row.get("image_id") and row.get("split")}
+    """Volumes with a file a class, as TotalSegmentator has them."""
+    meta = folder / "meta.csv"  # age, sex and place of the patients are not looked at
+    rows = read_csv(meta, (), delimiter=";") if meta.is_file() else ()
+    splits = {row.get("image_id"): row.get("split") or "" for _, row in rows}
     subjects: list[_Subject] = []
     for masks in sorted(folder.glob("*/segmentations")):
-        files = {file: phrase_of(_stem(file)) for file in _volumes(masks)}
-        images = {_stem(file): file for file in _volumes(masks.parent)}
-        image = images.get("ct") or images.get("mri")
-        name = masks.parent.name
-        if image and files:
-            modality = "ct" if _stem(image) == "ct" else "mr"
+        labels = {file: phrase_of(name) for name, file in _volumes(masks).items()}
+        images, name = _volumes(masks.parent), masks.parent.name
+        image, modality = images.get("ct") or images.get("mri"), "ct" if "ct" in images else "mr"
+        if image and labels:
             split = splits.get(name, "")
-            subjects.append(_Subject(name=name, image=image, labels=files, modality=modality, split=split))
+            subjects.append(_Subject(name=name, image=image, labels=labels, modality=modality, split=split))
     return subjects
 
 
 def _by_map(folder: Path, modality: str) -> list[_Subject]:
-    labels = {_stem(file): file for file in _volumes(folder / "labelsTr")}
-    images = {_stem(file): file for file in _volumes(folder / "imagesTr")}
+    """Volumes with one label map each, as the Decathlon and nnU-Net have them."""
+    labels, images = _volumes(folder / "labelsTr"), _volumes(folder / "imagesTr")
     # our name of the first channel in dataset.json, where it has one
     file = folder / "dataset.json"
     content = read_json(file, ()) if file.is_file() else {}
@@ -160,13 +133,11 @@ def _by_map(folder: Path, modality: str) -> list[_Subject]:
     return subjects
 
 
-def _volumes(folder: Path) -> list[Path]:
+def _volumes(folder: Path) -> dict[str, Path]:
+    """The volumes of a folder, sorted, by name without suffix."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
-    return [file for file in files if file.name.endswith(_SUFFIXES) and not file.name.startswith(".")]
-
-
-def _stem(file: Path) -> str:
-    return file.name.removesuffix(".gz").removesuffix(".nii")
+    files = [file for file in files if file.name.endswith((".nii.gz", ".nii")) and not file.name.startswith(".")]
+    return {file.name.removesuffix(".gz").removesuffix(".nii"): file for file in files}
 
 
 def _slices(subject: _Subject, named: Classes, settings: SliceSettings, folder: Path, skipped: Skipped) -> list[_Slice]:
@@ -177,12 +148,21 @@ def _slices(subject: _Subject, named: Classes, settings: SliceSettings, folder: 
     for phrase, labels, inside in _masks(subject, named, skipped):
         # step 10 takes slices 5 15 25 ...: the first and last ones of a volume show little
         for index in range(settings.step // 2, labels.values.shape[AXES.index(settings.axis)], settings.step):
-            mask = plane(labels.values, settings.axis, index)
-            slices.setdefault(index, _Slice(index=index)).add(phrase, np.isin(mask, inside) if inside else mask > 0)
+            pixels = plane(labels.values, settings.axis, index)
+            mask = np.isin(pixels, inside) if inside else pixels > 0
+            outlines = slices.setdefault(index, _Slice(index=index)).outlines
+            earlier = outlines.setdefault(phrase, None)  # of another file or value of the same class
+            if mask.any():
+                outlines[phrase] = mask_to_rle(mask | rle_to_mask(earlier) if earlier else mask)
     if labels is None:
         return []
     for one in slices.values():
-        one.finish(labels, settings)
+        for phrase, outline in one.outlines.items():
+            if outline:
+                mask = _stretch(rle_to_mask(outline), labels, settings)
+                is_small = bool(mask.mean() < settings.min_area)
+                one.small.update([phrase] if is_small else [])
+                one.outlines[phrase] = None if is_small else mask_to_rle(mask)
     outlined = [one for one in slices.values() if settings.keep_empty or any(one.outlines.values())]
     if outlined:
         _write_images(outlined, subject, labels, settings, folder)
@@ -200,7 +180,7 @@ def _masks(subject: _Subject, named: Classes, skipped: Skipped) -> Iterator[tupl
     yield from ((phrase, labels, values) for phrase, values in named.items())
 
 
-def _stretched(pixels_HW: NDArray[Any], volume: Volume, settings: SliceSettings) -> NDArray[Any]:
+def _stretch(pixels_HW: NDArray[Any], volume: Volume, settings: SliceSettings) -> NDArray[Any]:
     if not settings.square_pixels:
         return pixels_HW
     size = (pixels_HW.shape[1], pixels_HW.shape[0])
@@ -210,7 +190,7 @@ def _stretched(pixels_HW: NDArray[Any], volume: Volume, settings: SliceSettings)
 def _write_images(
     slices: list[_Slice], subject: _Subject, labels: Volume, settings: SliceSettings, folder: Path
 ) -> None:
-    """Name the PNG file of each slice by what decides its pixels; the volume is read if one is not there yet."""
+    """Name and write the PNG file of each slice; the volume is read if one is not there yet."""
     window = settings.window or MODALITIES[parse_modality(subject.modality)].window
     # the name of a PNG file holds a hash of the volume and of all that decides its pixels: other settings, other files
     look = (settings.axis, window, settings.square_pixels, settings.channel)
@@ -229,6 +209,5 @@ def _write_images(
     low, high = window or percentile_window(volume.values)
     for one in missing:
         pixels = to_uint8(unit_scale(plane(volume.values, settings.axis, one.index), low, high))
-        data = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(_stretched(pixels, volume, settings))).save(data, "PNG")
-        write_atomic(one.file, data.getvalue())
+        stretched = np.ascontiguousarray(_stretch(pixels, volume, settings))
+        write_atomic(one.file, png_bytes(Image.fromarray(stretched)))

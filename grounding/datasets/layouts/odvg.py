@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from ...bad_input import BadInput, Skipped
-from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import image_path, known_phrases, region, skipping
+from ..rows import annotate, image_path, region, skipping, stated_size
 
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -64,10 +63,7 @@ def _image(
     if not ("detection" in row or "grounding" in row):
         raise BadInput("neither detection nor grounding.", fix="see the ODVG format")
     path = image_path(file.parent, row["filename"])
-    size = image_size(path)
-    stated = (row.get("width", size[0]), row.get("height", size[1]))
-    if stated != size:
-        raise BadInput(f"{size} pixels, but the annotations are for {stated}.", fix="use the original image")
+    size = stated_size(path, row)
     # An instance is named by the label map, else by its own category; a region of a caption may have several boxes.
     items = (row.get("detection") or {}).get("instances", [])
     boxes = [(labels.get(item.get("label")) or _phrase(item.get("category")), item.get("bbox")) for item in items]
@@ -86,16 +82,17 @@ def _image(
     # a label of the map that no instance bears is absent; of a caption only what it names is known
     known = labels.values() if "detection" in row else ()
     named = [phrase for phrase, _ in boxes if phrase]
-    return AnnotatedImage(
-        image_id=f"{file.parent.name}/{file.stem}/{number}",
-        image_path=path,
+    return annotate(
+        file.parent,
+        f"{file.stem}/{number}",
+        path,
+        regions,
+        [*known, *named],
+        named,
+        size_px=size,
         modality=row.get("modality") or modality,
         group=str(row.get("group") or row["filename"]),
-        dataset=file.parent.name,
         split=_SPLITS.get(file.stem.lower().removesuffix("_od").split("_")[-1], ""),
-        size_px=size,
-        regions=tuple(regions),
-        phrases=known_phrases([*known, *named], named, regions),
     )
 
 

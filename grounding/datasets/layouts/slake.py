@@ -21,7 +21,7 @@ from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import existing_folder, known_phrases, region, skipping
+from ..rows import annotate, existing_folder, region, skipping
 from .label_map import Classes, parse_classes, read_label_map
 
 _SPLITS = {"test": "test", "validate": "val", "train": "train"}
@@ -70,14 +70,4 @@ def _image(folder: Path, inner: Path, split: str, modality: str, named: Classes,
             mask = None if label_HW is None else np.isin(label_HW, named.get(phrase, ()))
             regions.append(region(phrase, xywh_to_xyxy(box), size, mask))
     phrases = [phrase for phrase, _ in boxes]
-    return AnnotatedImage(
-        image_id=f"{folder.name}/{inner.name}",
-        image_path=image,
-        modality=modality,
-        group=inner.name,
-        dataset=folder.name,
-        split=split,
-        size_px=size,
-        regions=tuple(regions),
-        phrases=known_phrases(phrases, phrases, regions),
-    )
+    return annotate(folder, inner.name, image, regions, phrases, phrases, size_px=size, modality=modality, split=split)

@@ -17,7 +17,7 @@ from ...bad_input import BadInput, Skipped
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import existing_folder, images_by_stem, known_phrases, region, skipping
+from ..rows import annotate, existing_folder, images_by_stem, region, skipping
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -47,7 +47,8 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
         with skipping(skipped, file):
             if file.stem not in images:
                 raise BadInput(f"no image {file.stem} in JPEGImages.", fix="add the image, or remove its XML file")
-            size = image_size(images[file.stem])
+            path = images[file.stem]
+            size = image_size(path)
             regions: list[Region] = []
             items = list(root.iter("object"))
             for number, item in enumerate(items, 1):
@@ -59,17 +60,8 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
                         raise BadInput(f"box without {', '.join(missing)}.", fix="give xmin, ymin, xmax and ymax")
                     box = np.array([float(text or "") for text in corners.values()], np.float32)
                     regions.append(region(_phrase(item), box, size))
-            yield AnnotatedImage(
-                image_id=f"{folder.name}/{file.stem}",
-                image_path=images[file.stem],
-                modality=modality,
-                group=file.stem,
-                dataset=folder.name,
-                split=splits.get(file.stem, ""),
-                size_px=size,
-                regions=tuple(regions),
-                phrases=known_phrases(names, map(_phrase, items), regions),
-            )
+            named, facts = map(_phrase, items), {"modality": modality, "split": splits.get(file.stem, "")}
+            yield annotate(folder, file.stem, path, regions, names, named, size_px=size, **facts)
 
 
 def _phrase(item: Element) -> str:

@@ -272,13 +272,13 @@ def test_each_blob_is_a_region(tmp_path: Path, on: int) -> None:
 def test_specks_are_dropped_unless_alone() -> None:
     mask = np.zeros((100, 100), bool)
     mask[5, 5] = True
-    assert len(mask_folder.components(mask)) == 1
+    assert len(mask_folder.split_blobs(mask)) == 1
     mask[50:80, 50:80] = True
-    assert [int(blob.sum()) for blob in mask_folder.components(mask)] == [900]
+    assert [int(blob.sum()) for blob in mask_folder.split_blobs(mask)] == [900]
 
 
 def test_touching_corners_are_one_blob() -> None:
-    assert len(mask_folder.components(np.eye(4, dtype=bool))) == 1
+    assert len(mask_folder.split_blobs(np.eye(4, dtype=bool))) == 1
 
 
 def test_empty_mask_is_a_negative_and_missing_mask_is_unknown(tmp_path: Path) -> None:
