@@ -1,8 +1,8 @@
 """Does the model look at the image? The same questions with changed images, and questions that a guess fails.
 
 `medglip eval probes` scores their records: `meta.probe` names the change, the id is that of the original question.
-Nothing is written to disk: images are changed as prompts are made. The evidence goes with the image: of a blank
-one nothing is found, in a mirrored one a grounder looks itself, of another one it is what is in that.
+Nothing is written to disk: images are changed as prompts are made. The evidence goes with the image: a blank one
+has none, in a mirrored one a grounder looks itself, of another one it is what is in that.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ import numpy as np
 from ..grounding.bad_input import BadInput
 from ..grounding.evidence.controls import derangement
 from ..grounding.types import AnnotatedImage
-from ..grounding.vocabulary.labels import LabelTree, load_labels
+from ..grounding.vocabulary.labels import load_labels
 from ..grounding.vocabulary.phrases import mirror
 from .derived.questions import question_text
 from .prompt.prompt import Transform
@@ -86,8 +86,8 @@ def absent_pairs(annotated_images: Sequence[AnnotatedImage], seed: int = 0) -> l
     """Pairs "Is there a X?" on each image: a label that is there, and one that is not, of the same kind.
 
     What is not there is annotated on the image by its set, is seen on other images of the modality, and can be true
-    of no region of it; siblings of the present label come first, then labels of its level. Pairs are told by
-    `meta.pair_id`, the second by `meta.adversarial`; so always yes gets no pair right, as always no (ProbMed, Yan et
+    of no region of it; siblings of the present label come first, then labels of its level. The two of a pair have one
+    `meta.pair_id`, the second has `meta.adversarial`; so always yes gets no pair right, as always no (ProbMed, Yan et
     al. 2024, https://arxiv.org/abs/2405.20421). Raises `BadInput` where no image allows a pair.
     """
     images = list({image.image_id: image for image in annotated_images}.values())
@@ -98,38 +98,31 @@ def absent_pairs(annotated_images: Sequence[AnnotatedImage], seed: int = 0) -> l
     for image in images:
         present = list(dict.fromkeys(region.phrase for region in image.regions))
         free = [p for p in image.phrases if p in seen[image.modality] and not any(tree.is_near(p, q) for q in present)]
-        # each label that is absent is asked for once: pairs end where none is left
+        # each label that is absent is asked for once: pairs end where none is left; siblings go before others
         for phrase in present[: len(free)]:
-            ranks = [_distance(phrase, other, tree) for other in free]
+            siblings, level = tree.siblings(phrase), tree.level(phrase)
+            ranks = [0 if tree.label(p) in siblings else 1 if tree.level(p) == level else 2 for p in free]
             other = free.pop(int(rng.choice(np.flatnonzero(np.array(ranks) == min(ranks)))))
             name = f"{image.dataset}/{image.image_id}"
-            pair_id, other_id = f"{name}/{phrase}", f"{name}/{other} (absent)"
-            meta = {"pair_id": pair_id, "adversarial": True}
-            questions.append(_presence(image, phrase, "yes", question_id=pair_id, meta={"pair_id": pair_id}))
-            questions.append(_presence(image, other, "no", question_id=other_id, meta=meta))
+            meta: dict[str, Any] = {"pair_id": f"{name}/{phrase}"}
+            pair = ((phrase, "yes", "", meta), (other, "no", " (absent)", meta | {"adversarial": True}))
+            for label, answer, mark, own_meta in pair:
+                questions.append(
+                    Question(
+                        question_id=f"{name}/{label}{mark}",
+                        image=image,
+                        question=question_text("presence", 0, {"phrase": label}),
+                        answer=answer,
+                        answer_type="closed",
+                        phrases=(label,),
+                        content_type="presence",
+                        meta=own_meta,
+                    )
+                )
     if images and not questions:
         fix = "leave out the probe 'absent': it needs images whose sets say what is there and what is not"
         raise BadInput("no image with a label that is there and one that is not.", fix=fix)
     return questions
-
-
-def _distance(phrase: str, other: str, tree: LabelTree) -> int:
-    """0 for siblings, 1 for labels of one level, 2 for all else."""
-    if tree.label(other) in tree.siblings(phrase):
-        return 0
-    return 1 if tree.level(other) == tree.level(phrase) else 2
-
-
-def _presence(image: AnnotatedImage, phrase: str, answer: str, **fields: Any) -> Question:
-    return Question(
-        image=image,
-        question=question_text("presence", 0, {"phrase": phrase}),
-        answer=answer,
-        answer_type="closed",
-        phrases=(phrase,),
-        content_type="presence",
-        **fields,
-    )
 
 
 PROBES: dict[Probe, Callable[[Sequence[Question], int], list[Question]]] = {

@@ -152,17 +152,11 @@ def _amount_claims(facts: Facts, place: Place) -> Iterator[Claim]:
 
 def _relation_claims(first: Place, second: Place) -> Iterator[Claim]:
     names = (first.phrase, second.phrase)
-    larger = None
-    if first.area[0] >= _LARGER * second.area[1]:
-        larger = True
-    elif second.area[0] >= _LARGER * first.area[1]:
-        larger = False
-    relations = {
-        "left": _before(first, second, 0),
-        "above": _before(first, second, 1),
-        "inside": _inside(first, second),
-        "larger": larger,
-    }
+    # True or False where it is certain, else None
+    is_first, is_second = (a.area[0] >= _LARGER * b.area[1] for a, b in ((first, second), (second, first)))
+    larger = is_first if is_first or is_second else None
+    relations = {"left": _before(first, second, 0), "above": _before(first, second, 1)}
+    relations |= {"inside": _inside(first, second), "larger": larger}
     for form, is_true in relations.items():
         if is_true is not None:
             yield _claim(f"relation-{form}", is_true, *names, first=names[0], second=names[1])
@@ -177,13 +171,8 @@ def _before(first: Place, second: Place, axis: int) -> bool | None:
     low, high = max(first.box[axis], second.box[axis]), min(first.box[axis + 2], second.box[axis + 2])
     least = min(place.box[axis + 2] - place.box[axis] for place in (first, second))
     gaps = [b[axis] - a[axis] for a in first.centres for b in second.centres]
-    if (
-        high - low > _MAX_OVERLAP * least + _ROUNDING
-        or min(map(abs, gaps)) < _APART - _ROUNDING
-        or len(set(np.sign(gaps))) > 1
-    ):
-        return None
-    return gaps[0] > 0
+    is_apart = high - low <= _MAX_OVERLAP * least + _ROUNDING and min(map(abs, gaps)) >= _APART - _ROUNDING
+    return gaps[0] > 0 if is_apart and len(set(np.sign(gaps))) == 1 else None
 
 
 def _inside(first: Place, second: Place) -> bool | None:

@@ -35,10 +35,6 @@ def whole_image(size_px: Size, processor: Any) -> Frame:
     return Frame.whole(size_px)
 
 
-def as_saved(processor: Any) -> None:
-    """The checkpoint's image processing as it is."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """One architecture: its names, notation and rules.
@@ -60,7 +56,7 @@ class Family:
     write: Callable[[Any, Messages, bool], str] = chat
     encode: Callable[..., Any] = together
     call: Mapping[str, Any] = field(default_factory=dict)
-    prepare: Callable[[Any], None] = as_saved
+    prepare: Callable[[Any], None] = lambda _processor: None
     vision_linears: str | None = SIGLIP_LAYERS
     projectors: tuple[str, ...] = ("multi_modal_projector",)
     dtypes: tuple[str, ...] = ("fp32", "bf16", "fp16")

@@ -8,12 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import (
-    LogitsProcessor,
-    LogitsProcessorList,
-    NoRepeatNGramLogitsProcessor,
-    RepetitionPenaltyLogitsProcessor,
-)
+from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import NoRepeatNGramLogitsProcessor as NoRepeat
+from transformers import RepetitionPenaltyLogitsProcessor as RepetitionPenalty
 
 
 class AfterPrompt(LogitsProcessor):
@@ -70,9 +67,9 @@ def bounds(
     """The processors that the settings need, none for the defaults; see `GenerateSettings`."""
     processors = LogitsProcessorList()
     if repetition_penalty != 1:
-        processors.append(AfterPrompt(RepetitionPenaltyLogitsProcessor(repetition_penalty), prompt_length))
+        processors.append(AfterPrompt(RepetitionPenalty(repetition_penalty), prompt_length))
     if no_repeat:
-        processors.append(AfterPrompt(NoRepeatNGramLogitsProcessor(no_repeat), prompt_length))
+        processors.append(AfterPrompt(NoRepeat(no_repeat), prompt_length))
     if sections:
         processors.append(Sections(sections, tokenizer, prompt_length))
     return processors

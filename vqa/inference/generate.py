@@ -62,7 +62,7 @@ def generating(mllm: GroundedMLLM, settings: GenerateSettings):  # noqa: ANN201 
 def write(mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings) -> list[Generated]:
     """The text of each prompt of one batch."""
     start = time.perf_counter()
-    ids_BT = sequences(mllm, prompts, settings)
+    ids_BT, _ = generate_raw(mllm, prompts, settings)
     texts = mllm.processor.tokenizer.batch_decode(ids_BT, skip_special_tokens=True)
     seconds = (time.perf_counter() - start) / len(prompts)
     return [
@@ -71,17 +71,13 @@ def write(mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings)
     ]
 
 
-def sequences(
-    mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings, num_return_sequences: int = 1
-) -> Tensor:
-    """int64[B * num_return_sequences, new tokens], without the prompt; a placeholder is never written."""
-    return generate_raw(mllm, prompts, settings, num_return_sequences=num_return_sequences)[0]
-
-
 def generate_raw(
     mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings, **options: Any
 ) -> tuple[Tensor, Any]:
-    """Ids as `sequences` gives them, and what transformers' `generate` returned under further `options`."""
+    """New tokens int64[B, new], without the prompt or a placeholder, and all that transformers' `generate` returned.
+
+    `options`: further ones of `generate`; several return sequences come as that many rows of each prompt.
+    """
     batch = mllm.collate([replace(prompt, completion="") for prompt in prompts])
     inputs = {key: value.to(mllm.device) for key, value in batch["inputs"].items()}
     length = inputs["input_ids"].shape[1]

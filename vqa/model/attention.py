@@ -38,8 +38,7 @@ def grouped_attention(
     The queries that share a key head are one long matrix, so nothing is repeated.
     """
     # 4 query heads on 2 key heads:  q0 q1 | q2 q3  share  k0 | k1; a group's queries are stacked to one [2 * T, D]
-    b, h, t, d = query.shape
-    g, s = key.shape[1:3]
+    (b, h, t, d), (g, s) = query.shape, key.shape[1:3]
     scaled = (query * (d**-0.5 if scaling is None else scaling)).reshape(b, g, h // g * t, d)
     scores = (scaled @ key.transpose(-1, -2)).view(b, g, h // g, t, s)
     if attention_mask is not None:

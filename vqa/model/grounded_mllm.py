@@ -49,21 +49,20 @@ class GroundedMLLM(nn.Module):
 
     def __init__(self, model: Any, processor: Any, settings: MllmSettings, embedding_dim: int, base: str):
         super().__init__()
-        self.model = model
-        self.processor = processor
+        self.model, self.processor = model, processor
         self.settings, self.embedding_dim, self.base = settings, embedding_dim, base
         self.core: dict[str, str] = {}
         self.family = family_of(model.config)
+        self.max_tokens = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        vision: Any = getattr(model.config, "vision_config", None)
+        self.vision: str | None = getattr(vision, "model_type", None)
+        self.letterbox_px: int | None = vision.image_size if self.vision in OUR_TOWERS else None
         embedding = model.get_input_embeddings()
         num_rows, hidden_size = embedding.weight.shape
         self.region_id = int(processor.tokenizer.convert_tokens_to_ids("<region>"))
         self.region_projector = RegionProjector(embedding_dim, hidden_size, mean_norm(embedding, num_rows))
         self.injector = Injector(embedding, self.region_id)
         self.head = LabelledOnly(model.get_output_embeddings())
-        vision: Any = getattr(model.config, "vision_config", None)
-        is_ours = getattr(vision, "model_type", "") in OUR_TOWERS
-        self.letterbox_px: int | None = vision.image_size if is_ours else None
-        self.max_tokens = getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
     @property
     def device(self) -> torch.device:
@@ -141,9 +140,8 @@ class GroundedMLLM(nn.Module):
 
     def identity(self) -> dict[str, Any]:
         """What an adapter must agree with to be loaded."""
-        vision: Any = getattr(self.model.config, "vision_config", None)
         return {
-            "vision": getattr(vision, "model_type", None),
+            "vision": self.vision,
             "base": self.base,
             "embedding_dim": self.embedding_dim,
             **_architecture(self.model),
@@ -235,11 +233,10 @@ def _load_base(base: str, settings: MllmSettings) -> Any:
     except (OSError, ValueError) as error:
         fix = "mllm.base: smollm2-135m, a model folder, or a hub name"
         raise BadInput(f"no image-text model: {error}", file=base, fix=fix) from error
-    if torch.cuda.is_available():
-        if not settings.lora.four_bit:
-            model.to("cuda")
-    else:
+    if not torch.cuda.is_available():
         use_grouped_attention(model)
+    elif not settings.lora.four_bit:
+        model.to("cuda")
     return model
 
 

@@ -53,9 +53,8 @@ def num_layers(model: Any) -> int:
 
 def targets(settings: LoraSettings, num_layers: int, family: Family) -> str:
     """The pattern that the full names of the adapted modules match. Raises `BadInput` where a side is not known."""
-    names = "|".join(settings.linears)
     first = 0 if settings.layers is None else max(0, num_layers - settings.layers)
-    layers = "|".join(str(index) for index in range(first, num_layers))
+    layers, names = "|".join(map(str, range(first, num_layers))), "|".join(settings.linears)
     # the vision tower, whose layers have the same names in many families, stays out
     language = rf"(?!.*(vision|visual)).*\blayers\.({layers})\..*\b({names})"
     patterns = [{"language": language, "vision": family.vision_linears}[side] for side in settings.sides]
@@ -82,10 +81,8 @@ def four_bit(family: Family, dtype: torch.dtype) -> Any:
 
 def require_four_bit() -> None:
     """Raise one `BadInput` that names everything that is missing for 4 bit."""
-    lacks = {
-        "the package bitsandbytes": importlib.util.find_spec("bitsandbytes") is None,
-        "a GPU": not torch.cuda.is_available(),
-    }
-    if missing := [name for name, is_missing in lacks.items() if is_missing]:
+    missing = ["the package bitsandbytes"] if importlib.util.find_spec("bitsandbytes") is None else []
+    missing += [] if torch.cuda.is_available() else ["a GPU"]
+    if missing:
         fix = "pip install 'medglip[gpu]' on a machine with a GPU, or set four_bit: false"
         raise BadInput(f"mllm.lora.four_bit needs {' and '.join(missing)}.", fix=fix)

@@ -19,8 +19,6 @@ from ...grounding.model import image_tower  # noqa: F401 - registers the core's 
 from ..families import family_of
 
 _PARTS = ("processor_class", "image_processor", "video_processor", "tokenizer", "feature_extractor", "auto_map")
-_WITHOUT_VIDEO = ("torchvision", "load video processor", "num2words")
-"""What the error says when it is only the video part that cannot be loaded; num2words counts frames in words."""
 
 
 def load_processor(base: str) -> Any:
@@ -32,7 +30,7 @@ def load_processor(base: str) -> Any:
     try:
         processor = AutoProcessor.from_pretrained(base)
     except (ImportError, ValueError, OSError) as error:
-        if not any(words in str(error).lower() for words in _WITHOUT_VIDEO):
+        if not is_video_missing(error):
             fix = "give the folder or hub name of an image-text model"
             raise BadInput(f"no processor: {error}", file=base, fix=fix) from error
         processor = _without_video(Path(base) if Path(base).is_dir() else Path(snapshot_download(base)))
@@ -50,11 +48,15 @@ def load_processor(base: str) -> Any:
     return processor
 
 
+def is_video_missing(error: Exception) -> bool:
+    """Whether it is only the video part that cannot be loaded; num2words counts frames in words."""
+    return any(words in str(error).lower() for words in ("torchvision", "load video processor", "num2words"))
+
+
 def _without_video(folder: Path) -> Any:
     """The family's own class, built from its parts with a placeholder where the video processor would be."""
-    file, tokenizer_file = folder / "processor_config.json", folder / "tokenizer_config.json"
-    config = json.loads(file.read_text()) if file.exists() else {}
-    tokenizer_config = json.loads(tokenizer_file.read_text()) if tokenizer_file.exists() else {}
+    files = (folder / "processor_config.json", folder / "tokenizer_config.json")
+    config, tokenizer_config = (json.loads(file.read_text()) if file.exists() else {} for file in files)
     name = config.get("processor_class") or tokenizer_config.get("processor_class")
     if not hasattr(transformers, str(name)):
         raise BadInput(f"unknown processor class {name!r}.", file=folder, fix="install torchvision, or another base")

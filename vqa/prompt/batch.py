@@ -33,31 +33,37 @@ def collate(
     """One batch; nothing is truncated. Raises `BadInput` for a row longer than `max_tokens`, with both lengths."""
     tokenizer = processor.tokenizer
     tokenizer.padding_side = "left"  # so that every answer ends its row: the labels and `generate.write` rely on it
-    texts, completions = [p.text for p in prompts], [p.completion for p in prompts]
-    encoded = family.encode(processor, texts, completions, [list(p.images) for p in prompts], **family.call)
-    # some processors make labels of their own: ours stand for the last tokens alone
-    inputs = {key: value for key, value in encoded.items() if key != "labels"}
+    inputs = encode(prompts, processor, family)
     length = inputs["input_ids"].shape[1]
     if max_tokens is not None and length > max_tokens:
         raise BadInput(
             f"a prompt of {length} tokens, the model takes {max_tokens}.",
             fix="fewer regions or crops (evidence.max_regions, evidence.max_crops), or a smaller image",
         )
-    answers = [tokenizer(text, add_special_tokens=False).input_ids if text else [] for text in completions]
-    labels_BK = torch.full((len(answers), max(map(len, answers), default=0)), -100)
-    for row, ids in enumerate(answers):
+    ids_of = [tokenizer(p.completion, add_special_tokens=False).input_ids if p.completion else [] for p in prompts]
+    labels_BK = torch.full((len(ids_of), max(map(len, ids_of), default=0)), -100)
+    for row, ids in enumerate(ids_of):
         if not ids:
             continue
         # an answer of k tokens is the last k ids of its row; tokenized alone it may start otherwise than behind its
         # prompt, then its labels would be wrong
         if inputs["input_ids"][row, -len(ids) :].tolist() != ids:
-            raise ValueError(f"row {row} does not end in its answer {completions[row]!r}: tokens merge at its border")
+            answer = prompts[row].completion
+            raise ValueError(f"row {row} does not end in its answer {answer!r}: tokens merge at its border")
         labels_BK[row, -len(ids) :] = torch.tensor(ids)
     features = [torch.from_numpy(p.features) for p in prompts]
     batch: Batch = {"inputs": inputs, "features": features, "labels": labels_BK}
     if any(p.parts and p.completion for p in prompts):
         batch["weights"] = _weights(labels_BK, prompts, tokenizer)
     return batch
+
+
+def encode(prompts: Sequence[Prompt], processor: Any, family: Family) -> dict[str, Tensor]:
+    """What the family's forward takes of these prompts and their answers, padded to one length."""
+    texts, completions = [p.text for p in prompts], [p.completion for p in prompts]
+    encoded = family.encode(processor, texts, completions, [list(p.images) for p in prompts], **family.call)
+    # some processors make labels of their own: ours stand for the last tokens alone
+    return {key: value for key, value in encoded.items() if key != "labels"}
 
 
 def _weights(labels_BK: Tensor, prompts: Sequence[Prompt], tokenizer: Any) -> Tensor:

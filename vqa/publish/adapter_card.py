@@ -20,51 +20,8 @@ from ...grounding.types import NOTICE
 DERIVED = "questions and captions derived from regions"
 FREE = re.compile(r"CC0|CC BY|MIT\b|Apache|BSD|drawn by this package", re.IGNORECASE)
 UNFREE = re.compile(r"\b(?:NC|ND)\b|non-?commercial|no ?deriv|research only", re.IGNORECASE)
-_LIMITS = (
-    "The language model is small (135 million parameters) and general: it knows little medicine, and says yes or no "
-    "whether or not it knows.",
-    "Regions it is shown are those its grounding core finds; where the core is wrong its words may follow it.",
-    "The sets are small and public; nothing is known of fairness over age, sex, or makers of machines.",
-)
-
-_DATA = (
-    "Rows of training splits alone; rows of official tests are not among them. The grounding core, whose image "
-    "tower looks at the picture, has a card of its own."
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _About:
-    """What a card says of adapters of one sort. `use`: fields `name` and `core`; `taught`: the first of its limits."""
-
-    what: str
-    use: str
-    taught: str
-    tag: str = "visual-question-answering"
-
-
-_SORTS = {
-    "aligned": _About(
-        what="Picture projector and LoRA after alignment: the language model looks at the picture. Recipes start "
-        "from it; it has seen no regions.",
-        use="In a recipe with `grounding: {{ core: {core} }}`:\n\n```yaml\nmllm: {{ aligned: {name} }}\n```",
-        taught="It was taught captions and short answers in English of the kinds in the table; all else is a guess.",
-    ),
-    "adapter": _About(
-        what="Picture projector, LoRA and region projector: answers questions about an image, with the regions that "
-        "the grounding core finds as evidence.",
-        use='```\nmedglip vqa ask image.png "Is the heart enlarged?" --adapter {name}\n```',
-        taught="It was taught short answers in English to the kinds of questions in the table; all else is a guess.",
-    ),
-    "reports": _About(
-        what="Picture projector, LoRA and region projector: writes what is seen in an image and where, citing the "
-        "regions that the grounding core finds.",
-        use="```\nmedglip report write image.png --adapter {name}\n```",
-        taught="It was taught to say in English what regions are there and where; of all else, and of what is not "
-        "there, its text says nothing, so that nothing follows from what it leaves out.",
-        tag="radiology-report-generation",
-    ),
-}
+TEXTS = Path(__file__).with_suffix(".yaml")
+"""What a card says, by what the adapter does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,18 +60,19 @@ def adapter_card(
     """
     # an adapter that learned reports writes them, whatever else it learned
     about_reports = kind == "adapter" and any("report" in one.what for one in sets)
-    sort = _SORTS["reports" if about_reports else kind]
+    texts = yaml.safe_load(TEXTS.read_text(encoding="utf-8"))
+    own = texts["reports" if about_reports else kind]
     base, core = str(identity["base"]), identity.get("core", {}).get("name", "")
     front = {
         "license": licence,
         "library_name": "medglip",
         "base_model": "HuggingFaceTB/SmolLM2-135M-Instruct" if base == "smollm2-135m" else base,
         "pipeline_tag": "image-text-to-text",
-        "tags": ["medical", sort.tag, "lora"],
+        "tags": ["medical", own["tag"], "lora"],
     }
     lora = identity["settings"]["lora"]
     about = (
-        f"{sort.what} Base: `{base}`{f', behind the shipped core `{core}`' if core else ''}. LoRA rank {lora['r']}, "
+        f"{own['what']} Base: `{base}`{f', behind the shipped core `{core}`' if core else ''}. LoRA rank {lora['r']}, "
         f"alpha {lora['alpha']}, on {', '.join(lora['linears'])}. Weights in half precision, computed in single: the "
         f"largest logit difference from the weights as trained was {difference:.3g} on drawn pictures."
     )
@@ -125,11 +83,11 @@ def adapter_card(
     parts = [
         f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
         f"# {name} ({kind})\n\n**{NOTICE}**\n\n{about}",
-        f"## Use\n\n{sort.use.format(name=name, core=core or 'FOLDER')}",
-        f"## Data\n\n{_DATA}\n\n{table}",
+        f"## Use\n\n{own['use'].format(name=name, core=core or 'FOLDER')}",
+        f"## Data\n\n{texts['data']}\n\n{table}",
         f"## Training\n\n```yaml\n{yaml.safe_dump(dict(training), sort_keys=False)}```",
         f"## Figures\n\n{figures or 'Not measured yet.'}",
-        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*limits, sort.taught, *_LIMITS)),
+        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*limits, own["taught"], *texts["limits"])),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -22,7 +22,8 @@ from ...grounding.evidence.names import needs_vectors
 from ...grounding.files import write_atomic, write_folder
 from ...grounding.types import NOTICE
 from ..model.grounded_mllm import GroundedMLLM
-from ..model.processor import load_processor
+from ..model.processor import is_video_missing, load_processor
+from ..prompt.batch import encode
 from ..prompt.prompt import Prompt
 from .vllm_compat import ignored_by_servers, max_lora_rank, refused_by_vllm
 
@@ -138,15 +139,11 @@ def _plain_logits(
     try:
         processor = AutoProcessor.from_pretrained(folder)
     except (ImportError, ValueError, OSError) as error:
-        if not any(word in str(error).lower() for word in ("torchvision", "video", "num2words")):
+        if not is_video_missing(error):
             raise
         warnings.warn("this processor's video part needs torchvision: checked without it", stacklevel=2)
         processor = load_processor(str(folder) if (folder / "config.json").exists() else base)
-    texts, completions = [p.text for p in prompts], [p.completion for p in prompts]
-    family = mllm.family
-    encoded = family.encode(processor, texts, completions, [list(p.images) for p in prompts], **family.call)
-    inputs = {key: value for key, value in encoded.items() if key != "labels"}
-    return model.eval()(**inputs).logits[:, -num_labels - 1 : -1].float()
+    return model.eval()(**encode(prompts, processor, mllm.family)).logits[:, -num_labels - 1 : -1].float()
 
 
 def _card(mllm: GroundedMLLM, base: str, kind: ExportForm, difference: float, notices: Sequence[str]) -> str:

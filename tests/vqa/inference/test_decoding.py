@@ -9,7 +9,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.grounding.settings import validate
 from medglip.vqa.inference.decoding import Sections, bounds
-from medglip.vqa.inference.generate import generate, sequences
+from medglip.vqa.inference.generate import generate, generate_raw
 from medglip.vqa.inference.settings import GenerateSettings
 from medglip.vqa.model.grounded_mllm import GroundedMLLM
 from medglip.vqa.prompt.prompt import Example
@@ -54,7 +54,7 @@ def test_only_what_was_written_becomes_less_likely(mllm: GroundedMLLM) -> None:
 
 def test_written_texts_repeat_nothing(mllm: GroundedMLLM, examples: list[Example]) -> None:
     prompts = [mllm.render(example, SHOW) for example in examples]
-    ids_BT = sequences(mllm, prompts, GenerateSettings(max_new_tokens=40, no_repeat=1))
+    ids_BT, _ = generate_raw(mllm, prompts, GenerateSettings(max_new_tokens=40, no_repeat=1))
     for ids in ids_BT.tolist():
         own = [token for token in ids if token not in mllm.processor.tokenizer.all_special_ids]
         assert len(set(own)) == len(own)

@@ -9,7 +9,7 @@ import pytest
 
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.vqa.inference import predict as predict_file
-from medglip.vqa.inference.generate import generate, sequences
+from medglip.vqa.inference.generate import generate, generate_raw
 from medglip.vqa.inference.predict import predict
 from medglip.vqa.inference.settings import GenerateSettings
 from medglip.vqa.model.grounded_mllm import GroundedMLLM
@@ -47,7 +47,7 @@ def test_batched_is_single(new_mllm: NewMllm, examples: list[Example], num_beams
 def test_several_sequences_of_beams_and_no_placeholder_is_written(new_mllm: NewMllm, examples: list[Example]) -> None:
     mllm = new_mllm(is_random=True)
     prompts = [mllm.render(example, SHOW) for example in examples[:2]]
-    ids = sequences(mllm, prompts, write(num_beams=3), num_return_sequences=2)
+    ids, _ = generate_raw(mllm, prompts, write(num_beams=3), num_return_sequences=2)
     assert len(ids) == 4
     assert mllm.region_id not in ids
 
