@@ -89,22 +89,14 @@ class FieldEntry(Entry):
     is_expected: bool = True
 
 
-def _plain(*names: str) -> tuple[Metric, ...]:
-    return tuple(Metric(name) for name in names)
+def _plain(names: str) -> tuple[Metric, ...]:
+    """Metrics without a rank, named with blanks between them."""
+    return tuple(map(Metric, names.split()))
 
 
-VQA_METRICS = (
-    Metric("open_recall", test=0, page=4),
-    Metric("open_f1", test=1, page=3),
-    Metric("open_accuracy", test=2, page=2),
-    Metric("closed_accuracy", test=3, page=1),
-    Metric("overall_accuracy", test=4, page=0),
-)
+OPEN = (Metric("open_recall", 0, 4), Metric("open_f1", 1, 3), Metric("open_accuracy", 2, 2))
+CLOSED, OVERALL = Metric("closed_accuracy", 3, 1), Metric("overall_accuracy", 4, 0)
 """Names that VQA protocols share: each gives its own rules for those that it has."""
-
-
-def _of_vqa(shared: str, *own: str) -> tuple[Metric, ...]:
-    return tuple(metric for metric in VQA_METRICS if metric.name in shared.split()) + _plain(*own)
 
 
 VQA_PROTOCOLS: dict[str, VqaProtocolEntry] = {
@@ -112,16 +104,17 @@ VQA_PROTOCOLS: dict[str, VqaProtocolEntry] = {
         module=".protocols.exact_match",
         title="ours",
         summary="open and closed accuracy, token F1 and recall; yes and no as whole words; abstentions counted",
-        metrics=_of_vqa("open_accuracy open_f1 open_recall closed_accuracy overall_accuracy"),
+        metrics=(*OPEN, CLOSED, OVERALL),
     ),
     "llava_med": VqaProtocolEntry(
         module=".protocols.llava_med",
         title="LLaVA-Med `run_eval.py`",
         source="github.com/microsoft/LLaVA-Med",
         summary="open recall with prediction counts, candidate accuracy (`--candidates`), closed by substrings",
-        metrics=_of_vqa(
-            "open_accuracy open_f1 open_recall closed_accuracy",
-            *("open_precision", "open_exact_match", "open_bleu", "open_bleu_1", "open_bleu_2", "open_bleu_3"),
+        metrics=(
+            *OPEN,
+            CLOSED,
+            *_plain("open_precision open_exact_match open_bleu open_bleu_1 open_bleu_2 open_bleu_3"),
         ),
     ),
     "medevalkit_rule": VqaProtocolEntry(
@@ -129,17 +122,14 @@ VQA_PROTOCOLS: dict[str, VqaProtocolEntry] = {
         title="MedEvalKit without its judge",
         source="github.com/alibaba-damo-academy/MedEvalKit",
         summary="exact match, word-set F1, BLEU; `yes`/`no` as substrings",
-        metrics=_of_vqa(
-            "open_accuracy open_f1 open_recall closed_accuracy overall_accuracy",
-            *("open_precision", "open_bleu_1", "open_bleu_2", "open_bleu_3", "open_bleu_4"),
-        ),
+        metrics=(*OPEN, CLOSED, OVERALL, *_plain("open_precision open_bleu_1 open_bleu_2 open_bleu_3 open_bleu_4")),
     ),
     "lmms_slake": VqaProtocolEntry(
         module=".protocols.lmms_slake",
         title="lmms-eval's SLAKE task",
         source="github.com/EvolvingLMMs-Lab/lmms-eval",
         summary="equality after its normalisation",
-        metrics=_of_vqa("open_accuracy closed_accuracy overall_accuracy"),
+        metrics=(OPEN[2], CLOSED, OVERALL),
     ),
 }
 
@@ -158,29 +148,26 @@ TEXT_METRICS: dict[str, TextEntry] = {
         module=".metrics.text.ngram",
         title="BLEU-1 to BLEU-4",
         source="Papineni et al. 2002; the digits of pycocoevalcap",
-        metrics=(
-            *(Metric("bleu_1", test=0, page=0), Metric("bleu_2", test=1)),
-            *(Metric("bleu_3", test=2), Metric("bleu_4", test=3, page=1)),
-        ),
+        metrics=(Metric("bleu_1", 0, 0), Metric("bleu_2", 1), Metric("bleu_3", 2), Metric("bleu_4", 3, 1)),
     ),
     "meteor": TextEntry(
         module=".metrics.text.meteor",
         title="METEOR 1.5",
         source="Denkowski and Lavie 2014; the Java program of pycocoevalcap",
-        metrics=(Metric("meteor", test=4, page=2),),
+        metrics=(Metric("meteor", 4, 2),),
         needs_java=True,
     ),
     "rouge_l": TextEntry(
         module=".metrics.text.ngram",
         title="ROUGE-L, F of beta 1.2",
         source="Lin 2004; the digits of pycocoevalcap",
-        metrics=(Metric("rouge_l", test=5, page=3),),
+        metrics=(Metric("rouge_l", 5, 3),),
     ),
     "cider": TextEntry(
         module=".metrics.text.ngram",
         title="CIDEr-D, in [0, 10]",
         source="Vedantam et al. 2015; the digits of pycocoevalcap",
-        metrics=(Metric("cider", test=6, page=4, scale=10),),
+        metrics=(Metric("cider", 6, 4, scale=10),),
     ),
 }
 """Metrics of reports by words in common."""
@@ -191,29 +178,24 @@ FIELD_METRICS: dict[str, FieldEntry] = {
         title="label F1",
         source="Smit et al. 2020 (CheXbert), averages as in scikit-learn",
         metrics=(
-            *_plain(*(f"chexbert_{kind}_f1_{num}" for num in (14, 5) for kind in ("micro", "macro", "example"))),
-            Metric("label_micro_f1", test=11, page=7),
-            Metric("label_macro_f1", test=10),
-            Metric("label_example_f1"),
+            *(Metric(f"chexbert_{kind}_f1_{num}") for num in (14, 5) for kind in ("micro", "macro", "example")),
+            *(Metric("label_micro_f1", 11, 7), Metric("label_macro_f1", 10), Metric("label_example_f1")),
         ),
     ),
     "radgraph": FieldEntry(
         module=".metrics.clinical.radgraph",
         title="RadGraph reward",
         source="Jain et al. 2021, Delbrouck et al. 2022; the digits of radgraph 0.1.18",
-        metrics=_plain("radgraph_simple", "radgraph_partial", "radgraph_complete"),
+        metrics=_plain("radgraph_simple radgraph_partial radgraph_complete"),
     ),
     "radfact": FieldEntry(
         module=".metrics.clinical.radfact",
         title="RadFact",
         source="Bannur et al. 2024 (MAIRA-2); github.com/microsoft/RadFact",
         metrics=(
-            *_plain("radfact_logical_precision", "radfact_logical_recall"),
-            Metric("radfact_logical_f1", test=7),
-            Metric("radfact_spatial_precision", test=8, page=5),
-            Metric("radfact_spatial_recall", test=9, page=6),
-            *_plain("radfact_spatial_f1", "radfact_grounding_precision"),
-            *_plain("radfact_grounding_recall", "radfact_grounding_f1"),
+            *(*_plain("radfact_logical_precision radfact_logical_recall"), Metric("radfact_logical_f1", 7)),
+            *(Metric("radfact_spatial_precision", 8, 5), Metric("radfact_spatial_recall", 9, 6)),
+            *_plain("radfact_spatial_f1 radfact_grounding_precision radfact_grounding_recall radfact_grounding_f1"),
         ),
     ),
     "radcliq": FieldEntry(
@@ -227,7 +209,7 @@ FIELD_METRICS: dict[str, FieldEntry] = {
         title="citations of regions",
         metrics=(
             Metric("citation_error_rate", higher_is_better=False),
-            *_plain("citation_rate", "citation_precision_50"),
+            *_plain("citation_rate citation_precision_50"),
         ),
         is_expected=False,
     ),
@@ -239,20 +221,15 @@ GROUNDING_MEASURES: dict[str, Entry] = {
         module=".metrics.detection.average_precision",
         title="COCO's average precision and recall",
         source="Lin et al. 2014; faster_coco_eval",
-        metrics=(
-            *(Metric("ap", test=0, page=0), Metric("ap50", test=1, page=1)),
-            *(Metric("ap75", test=2), Metric("ar_100", test=3)),
-        ),
+        metrics=(Metric("ap", 0, 0), Metric("ap50", 1, 1), Metric("ap75", 2), Metric("ar_100", 3)),
     ),
     "phrase": Entry(
         module=".metrics.detection.phrase",
         title="boxes and masks of a phrase",
         source="He et al. 2023 (GREC) for pr_f1_50, n_acc and t_acc",
         metrics=(
-            *(Metric("miou", test=4, page=2), Metric("acc_iou50", test=5, page=3)),
-            *_plain("union_iou", "hungarian_iou", "t_acc"),
-            Metric("dice", test=6, page=4),
-            *_plain("precision_50", "recall_50", "f1_50", "pr_f1_50", "n_acc"),
+            *(Metric("miou", 4, 2), Metric("acc_iou50", 5, 3), *_plain("union_iou hungarian_iou t_acc")),
+            *(Metric("dice", 6, 4), *_plain("precision_50 recall_50 f1_50 pr_f1_50 n_acc")),
         ),
     ),
     "froc": Entry(
@@ -297,14 +274,12 @@ def tested_metrics(task: "Task") -> tuple[str, ...]:
 
     The last one is the first to look at: what an ablation's figure shows.
     """
-    ranked = [(metric.test, metric.name) for metric in metrics_of(task) if metric.test is not None]
-    return tuple(name for _, name in sorted(ranked))
+    return tuple(name for _, name in sorted((m.test, m.name) for m in metrics_of(task) if m.test is not None))
 
 
 def page_metrics(task: "Task") -> tuple[str, ...]:
     """The metrics of the page's first table and plots, in order; every other one stands in the full table."""
-    ranked = [(metric.page, metric.name) for metric in metrics_of(task) if metric.page is not None]
-    return tuple(name for _, name in sorted(ranked))
+    return tuple(name for _, name in sorted((m.page, m.name) for m in metrics_of(task) if m.page is not None))
 
 
 def text_names() -> list[str]:
@@ -324,17 +299,3 @@ def report_names() -> list[str]:
     """What `--metrics` takes: metrics, and names that stand for several."""
     groups = [key for key, entry in TEXT_METRICS.items() if key not in entry.names]
     return [*groups, *(metric.name for metric in metrics_of("report"))]
-
-
-def markdown() -> str:
-    """The tables as `docs/evaluation.md` has them."""
-    lines = ["| `--protocol` | whose | metrics |", "|---|---|---|"]
-    lines += [f"| `{key}` | {entry.title} | {entry.summary} |" for key, entry in VQA_PROTOCOLS.items()]
-    lines += ["", "| metrics | what | source | needs |", "|---|---|---|---|"]
-    for table in (TEXT_METRICS, FIELD_METRICS, GROUNDING_MEASURES):
-        for key, entry in table.items():
-            names = ", ".join(f"`{m.name}`{'' if m.higher_is_better else ' (lower is better)'}" for m in entry.metrics)
-            needs = f"`meta.{key}`" if isinstance(entry, FieldEntry) else ""
-            needs = "Java" if isinstance(entry, TextEntry) and entry.needs_java else needs
-            lines.append(f"| {names} | {entry.title} | {entry.source} | {needs} |")
-    return "\n".join(lines)

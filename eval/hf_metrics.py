@@ -28,6 +28,8 @@ from .tasks import vqa
 TEXT, NUMBER = datasets.Value("string"), datasets.Value("float64")
 SIDES = ("predictions", "references")
 
+Measures = Mapping[str, Measure]
+
 
 class MeasureMetric(evaluate.Metric):
     """A metric made of `_measures`; nothing is looked up online.
@@ -44,7 +46,7 @@ class MeasureMetric(evaluate.Metric):
     def __init__(self, **options: Any):
         super().__init__(**{"keep_in_memory": True, **options})
 
-    def _measures(self, *args: Any, **columns: Any) -> Mapping[str, Measure]:
+    def _measures(self, *args: Any, **columns: Any) -> Measures:
         """The measures of the columns and options of one `compute`; `_others`: those of combined metrics."""
         raise NotImplementedError
 
@@ -83,9 +85,7 @@ class VQAScores(MeasureMetric):
         self.settings = validate(EvalSettings, chosen)
         super().__init__(**options)
 
-    def _measures(
-        self, predictions: list[str], references: Sequence[str | list[str]], answer_types: list[str], **_others: Any
-    ) -> Mapping[str, Measure]:
+    def _measures(self, predictions: Any, references: Any, answer_types: Any, **_others: Any) -> Measures:
         questions = [
             vqa.AnsweredQuestion(id=f"row {row}", prediction=text, references=vqa.references_of(refs), answer_type=kind)
             for row, (text, refs, kind) in enumerate(zip(predictions, references, answer_types, strict=True))
@@ -107,12 +107,12 @@ class ReportNgrams(MeasureMetric):
 
     def _measures(
         self,
-        predictions: Sequence[str],
-        references: Sequence[str | Sequence[str]],
+        predictions: Any,
+        references: Any,
         tokenization: Tokenization = "lower",
         metrics: Sequence[str] = lexical.WITHOUT_JAVA,
         **_others: Any,
-    ) -> Mapping[str, Measure]:
+    ) -> Measures:
         return lexical.report_measures(predictions, references, tokenization, lexical.choose(metrics))
 
 
@@ -127,17 +127,16 @@ class LabelF1(MeasureMetric):
 
     def _measures(
         self,
-        predictions: list[list[int | None]],
-        references: list[list[int | None]],
+        predictions: Any,
+        references: Any,
         names: Sequence[str] = chexbert.CHEXPERT,
         uncertain_policy: chexbert.UncertainPolicy = "positive",
         **_others: Any,
-    ) -> Mapping[str, Measure]:
+    ) -> Measures:
         labels = []
         for pair in zip(references, predictions, strict=True):
-            sides = zip(chexbert.SIDES, pair, strict=True)
-            named = {side: dict(zip(names, marks, strict=True)) for side, marks in sides}
-            labels.append(chexbert.Labels.model_validate(named))
+            named = [dict(zip(names, marks, strict=True)) for marks in pair]
+            labels.append(chexbert.Labels.model_validate(dict(zip(chexbert.SIDES, named, strict=True))))
         return chexbert.label_measures(labels, uncertain_policy)
 
 
@@ -147,9 +146,10 @@ class RadGraphReward(MeasureMetric):
     columns = dict.fromkeys(SIDES, TEXT)
     about = radgraph
 
-    def _measures(self, predictions: list[str], references: list[str], **_others: Any) -> Mapping[str, Measure]:
+    def _measures(self, predictions: Any, references: Any, **_others: Any) -> Measures:
         sides = ((json.loads(truth), json.loads(text)) for truth, text in zip(references, predictions, strict=True))
-        return radgraph.graph_measures([radgraph.Graphs(reference=truth, prediction=text) for truth, text in sides])
+        graphs = [radgraph.Graphs(reference=truth, prediction=text) for truth, text in sides]
+        return radgraph.measures(graphs, range(len(graphs)))[0]
 
 
 class RadFact(MeasureMetric):
@@ -164,7 +164,7 @@ class RadFact(MeasureMetric):
     )
     about = radfact
 
-    def _measures(self, predictions: list[Any], references: list[Any], **_others: Any) -> Mapping[str, Measure]:
+    def _measures(self, predictions: Any, references: Any, **_others: Any) -> Measures:
         sides = zip(predictions, references, strict=True)
         return radfact.radfact_measures([radfact.Verdicts(candidate=text, reference=truth) for text, truth in sides])
 
@@ -175,12 +175,10 @@ class RadCliQ(MeasureMetric):
     columns = dict.fromkeys(radcliq.SubScores.model_fields, NUMBER)
     about = radcliq
 
-    def _measures(
-        self, radgraph: list[float], bertscore: list[float], semb: list[float], bleu2: list[float], **_others: Any
-    ) -> Mapping[str, Measure]:
+    def _measures(self, radgraph: Any, bertscore: Any, semb: Any, bleu2: Any, **_others: Any) -> Measures:
         rows = zip(radgraph, bertscore, semb, bleu2, strict=True)
-        names = radcliq.SubScores.model_fields
-        return radcliq.radcliq_measures([radcliq.SubScores(**dict(zip(names, row, strict=True))) for row in rows])
+        scores = [radcliq.SubScores(**dict(zip(self.columns, row, strict=True))) for row in rows]
+        return radcliq.measures(scores, range(len(scores)))[0]
 
 
 class PhraseGrounding(MeasureMetric):
@@ -195,15 +193,14 @@ class PhraseGrounding(MeasureMetric):
     }
     about = phrase
 
-    def _measures(self, predictions: list[Any], references: list[Any], **_others: Any) -> Mapping[str, Measure]:
+    def _measures(self, predictions: Any, references: Any, **_others: Any) -> Measures:
+        def region(row: Mapping[str, Any]) -> Region:
+            return Region(
+                phrase="", box_xyxy_px=np.asarray(row["box_xyxy_px"], np.float32), score=row.get("score", 1.0)
+            )
 
-        def regions(rows: Sequence[Mapping[str, Any]]) -> list[Region]:
-            boxes = [np.asarray(row["box_xyxy_px"], np.float32) for row in rows]
-            scores = [row.get("score", 1.0) for row in rows]
-            return [Region(phrase="", box_xyxy_px=box, score=s) for box, s in zip(boxes, scores, strict=True)]
-
-        pairs = zip(references, predictions, strict=True)
-        return phrase.grounding_measures([make_pair(regions(truths), regions(boxes)) for truths, boxes in pairs])
+        sides = ([[region(row) for row in rows] for rows in side] for side in (references, predictions))
+        return phrase.grounding_measures([make_pair(*pair) for pair in zip(*sides, strict=True)])
 
 
 class HeatMaps(MeasureMetric):
@@ -218,7 +215,5 @@ class HeatMaps(MeasureMetric):
     }
     about = pointing
 
-    def _measures(
-        self, predictions: list[Any], references: list[Any], signed: bool = False, **_others: Any
-    ) -> Mapping[str, Measure]:
+    def _measures(self, predictions: Any, references: Any, signed: bool = False, **_others: Any) -> Measures:
         return pointing.heat_map_measures(predictions, references, signed=signed)

@@ -7,12 +7,12 @@ true boxes of the region's phrase on the picture, none where it is not there; le
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from ...grounding.geometry import iou
-from ..settings import EvalSettings
 from ..statistics.measure import Measure, from_sums, mean, ratio
 
 Box = tuple[float, float, float, float]
@@ -25,7 +25,7 @@ class CitedRegion(BaseModel):
     truth: list[Box] | None = None
 
 
-class RecordCitations(BaseModel):
+class Form(BaseModel):
     """`meta.citations` of one answer or report."""
 
     cited: list[int] = []
@@ -34,25 +34,20 @@ class RecordCitations(BaseModel):
     regions: list[CitedRegion] = []
 
 
-Form = RecordCitations
-
-
-def measures(
-    values: Sequence[RecordCitations], rows: Sequence[int], _ids: Sequence[str], _settings: EvalSettings
-) -> tuple[dict[str, Measure], list[str]]:
+def measures(values: Sequence[Form], rows: Sequence[int], *_others: Any) -> tuple[dict[str, Measure], list[str]]:
     """The measures of the records that hold citations, which are their samples; there is nothing to note.
 
     `citation_rate`: answers (or reports) that cite a region, of those that were shown one. `citation_error_rate`: those
     with a citation of a region that does not exist. `citation_precision_50`: cited regions at IoU >= .5 with a true one
     of their phrase, of those whose truth is known. What no record defines is left out.
     """
-    rows_N4: list[tuple[int, ...]] = []  # 1 or 0: cites a region, could have; judged regions that are right, judged
+    counts: list[tuple[int, ...]] = []  # 1 or 0: cites a region, could have; judged regions that are right, judged
     for one in values:
         judged = [(region.box_xyxy_px, region.truth) for region in one.regions if region.truth is not None]
         ious = [iou(np.array(box), np.array(truths).reshape(-1, 4)) for box, truths in judged]
         right = sum(bool((ious_G >= 0.5).any()) for ious_G in ious)
-        rows_N4.append((bool(one.cited), bool(one.cited) or one.shown != 0, right, len(judged)))
-    counts_N4 = np.array(rows_N4, np.float64)
+        counts.append((bool(one.cited), bool(one.cited) or one.shown != 0, right, len(judged)))
+    counts_N4 = np.array(counts, np.float64)
     parts = {"citation_rate": counts_N4[:, :2], "citation_precision_50": counts_N4[:, 2:]}  # ratios of sums
     defined = {name: from_sums(part, ratio, rows) for name, part in parts.items() if part[:, 1].any()}
     return {"citation_error_rate": mean([bool(one.missing) for one in values], rows), **defined}, []

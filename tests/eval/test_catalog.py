@@ -1,5 +1,6 @@
-"""The tables of metrics and protocols: a new one is its own file and one row, and is then everywhere."""
+"""The tables of metrics and protocols, with a toy of a protocol; toys of metrics are in `tests/test_extension.py`."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,35 +16,16 @@ from medglip.eval.settings import EvalSettings
 from medglip.grounding.records import Task
 
 TOY = """
-import json, sys, types
-from medglip.eval import catalog
-from medglip.eval.catalog import FieldEntry, Metric, TextEntry, VqaProtocolEntry
+import sys
+from medglip.eval.catalog import VQA_PROTOCOLS, Metric, VqaProtocolEntry
 
-catalog.TEXT_METRICS["length"] = TextEntry(
-    module="toy_length", title="length", metrics=(Metric("length_ratio", test=-1, page=-1),)
-)
-catalog.FIELD_METRICS["mood"] = FieldEntry(module="toy_mood", title="mood", metrics=(Metric("mood"),))
-catalog.VQA_PROTOCOLS["always"] = VqaProtocolEntry(
+VQA_PROTOCOLS["always"] = VqaProtocolEntry(
     module="toy_always", title="toy", summary="all are right", metrics=(Metric("overall_accuracy"),)
 )
 from medglip.scripts.cli.main import app
 app(sys.argv[1:])
 """
-FILES = {
-    "toy_length.py": """
-from medglip.eval.statistics.measure import mean
-def measures(predictions, references, names):
-    return {"length_ratio": mean([len(p) / len(r[0]) for p, r in zip(predictions, references)])}
-""",
-    "toy_mood.py": """
-from pydantic import BaseModel
-from medglip.eval.statistics.measure import mean
-class Form(BaseModel):
-    value: float
-def measures(values, rows, ids, settings):
-    return {"mood": mean([one.value for one in values], rows)}, []
-""",
-    "toy_always.py": '''
+RULES = '''
 """Rules of a toy: every answer is right."""
 from medglip.eval.protocols.vqa_rules import VqaRules
 def rules(settings):
@@ -51,8 +33,7 @@ def rules(settings):
         protocol="always", version="1", is_yes_no=lambda r: False, is_abstention=lambda p: False,
         score=lambda p, r, c: {"overall_accuracy": 1.0},
     )
-''',
-}
+'''
 
 
 @pytest.mark.parametrize("task", ["vqa", "report", "grounding"])
@@ -77,28 +58,41 @@ def test_every_score_has_a_row(record: Callable[..., Any], region: Callable[...,
     assert set(found.metrics) <= {metric.name for metric in catalog.metrics_of("grounding")}
 
 
-def test_a_file_and_a_row_make_a_metric(record: Callable[..., Any], tmp_path: Path) -> None:
-    import json
+def test_a_file_and_a_row_make_a_protocol(record: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "toy_always.py").write_text(RULES)
+    rows = [record(n, "vqa", "the lung", "a heart") for n in range(3)]
+    (tmp_path / "vqa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    command = [
+        sys.executable,
+        "-c",
+        TOY,
+        "eval",
+        "vqa",
+        "vqa.jsonl",
+        "--protocol",
+        "always",
+        "--set",
+        "eval.resamples=10",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "always 1" in done.stdout
+    assert "1.000" in done.stdout
 
-    for name, text in FILES.items():
-        (tmp_path / name).write_text(text)
-    for task, meta in (("report", {"mood": {"value": 0.25}}), ("vqa", {})):
-        rows = [record(n, task, "the lung", "the lung is", meta=meta) for n in range(3)]
-        (tmp_path / f"{task}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    def run(*words: str) -> str:
-        command = [sys.executable, "-c", TOY, "eval", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-
-    text = run("report", "report.jsonl", "--metrics", "length,mood", "--set", "eval.resamples=10")
-    assert "length_ratio" in text
-    assert "mood" in text
-    assert "always 1" in run("vqa", "vqa.jsonl", "--protocol", "always", "--set", "eval.resamples=10")
-    run("page", "vqa.jsonl", "report.jsonl", "--resamples", "10", "--out", "page.html")
-    assert "length ratio" in (tmp_path / "page.html").read_text()
-    assert "length_ratio" in run("report", "--help").replace("\n", "")
+def markdown() -> str:
+    """The tables as `docs/evaluation.md` has them."""
+    lines = ["| `--protocol` | whose | metrics |", "|---|---|---|"]
+    lines += [f"| `{key}` | {entry.title} | {entry.summary} |" for key, entry in catalog.VQA_PROTOCOLS.items()]
+    lines += ["", "| metrics | what | source | needs |", "|---|---|---|---|"]
+    for table in (catalog.TEXT_METRICS, catalog.FIELD_METRICS, catalog.GROUNDING_MEASURES):
+        for key, entry in table.items():
+            names = ", ".join(f"`{m.name}`{'' if m.higher_is_better else ' (lower is better)'}" for m in entry.metrics)
+            needs = f"`meta.{key}`" if isinstance(entry, catalog.FieldEntry) else ""
+            needs = "Java" if isinstance(entry, catalog.TextEntry) and entry.needs_java else needs
+            lines.append(f"| {names} | {entry.title} | {entry.source} | {needs} |")
+    return "\n".join(lines)
 
 
 def test_the_documentation_holds_the_tables() -> None:
     text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text()
-    assert catalog.markdown() in text, "write catalog.markdown() between the marks of docs/evaluation.md"
+    assert markdown() in text, f"write between the marks of docs/evaluation.md:\n{markdown()}"

@@ -6,12 +6,12 @@ BLEU-2. Constants: Yu et al. 2023 (rajpurkarlab/CXR-Report-Metric), as RadEval w
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, FiniteFloat
 
-from ...settings import EvalSettings
-from ...statistics.measure import Floats, Measure, from_sums, mean, ratio
+from ...statistics.measure import Measure, from_sums, mean, ratio
 
 _MEAN = np.array([0.53792312, 0.61757256, 0.76479421, 0.44738335])
 _SCALE = np.array([0.30282584, 0.22430938, 0.25394391, 0.29892717])
@@ -31,24 +31,13 @@ class SubScores(BaseModel):
 Form = SubScores
 
 
-def radcliq(scores_N4: Floats) -> Floats:
-    """float64[N]: RadCliQ-v1 of rows of RadGraph, BERTScore, embedding cosine and BLEU-2."""
-    return (scores_N4 - _MEAN) / _SCALE @ _WEIGHTS + _INTERCEPT  # more agreement, a lower value
-
-
-def measures(
-    values: Sequence[SubScores], rows: Sequence[int], _ids: Sequence[str], _settings: EvalSettings
-) -> tuple[dict[str, Measure], list[str]]:
-    """`radcliq_measures`; there is nothing to note."""
-    return radcliq_measures(values, rows), []
-
-
-def radcliq_measures(scores: Sequence[SubScores], rows: Sequence[int] | None = None) -> dict[str, Measure]:
-    """radcliq_v1, the mean over reports, and radcliq_v1_inverse, 1 / mean as RadEval reports it.
+def measures(values: Sequence[SubScores], rows: Sequence[int], *_others: Any) -> tuple[dict[str, Measure], list[str]]:
+    """radcliq_v1, the mean over reports, and radcliq_v1_inverse, 1 / mean as RadEval reports it; no notes.
 
     The map is standardised, so that means lie near 0 and the inverse jumps there: prefer the mean. The inverse of a
-    mean of 0 is nan. `rows`: indices among the inputs.
+    mean of 0 is nan.
     """
-    found = mean(radcliq(np.array([list(one.model_dump().values()) for one in scores])), rows)
+    scores_N4 = np.array([list(one.model_dump().values()) for one in values])
+    average = mean((scores_N4 - _MEAN) / _SCALE @ _WEIGHTS + _INTERCEPT, rows)  # more agreement, a lower value
     # the columns are value and 1: the other way round their ratio is the inverse of the mean
-    return {"radcliq_v1": found, "radcliq_v1_inverse": from_sums(found.columns_NK[:, ::-1], ratio, rows)}
+    return {"radcliq_v1": average, "radcliq_v1_inverse": from_sums(average.columns_NK[:, ::-1], ratio, rows)}, []

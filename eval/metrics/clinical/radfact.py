@@ -8,12 +8,11 @@ entail it. Rules: Bannur et al. 2024 (MAIRA-2), as microsoft/RadFact computes th
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 
-from ...settings import EvalSettings
 from ...statistics.measure import Floats, Measure, Sums, divide, from_sums, ratio
 
 GRID = 224
@@ -46,11 +45,6 @@ class Phrase(BaseModel):
     boxes: Boxes = []
     evidence_boxes: Boxes = []
 
-    @property
-    def is_entailed(self) -> bool:
-        """Whether the other report says so."""
-        return self.status == "entailed"
-
 
 class Verdicts(BaseModel):
     """`meta.radfact` of one record."""
@@ -77,33 +71,24 @@ def fractions(phrases: Sequence[Phrase]) -> tuple[float, float, float]:
 
     Logical: entailed of all; spatial: in place of all with boxes; grounding: in place of the entailed with boxes.
     """
-
-    def part(count: int, total: int) -> float:
-        return count / total if total else float("nan")
-
-    boxed = [phrase for phrase in phrases if phrase.boxes]
-    # entailed, and enough of its boxes inside those of the evidence
-    in_place = sum(one.is_entailed and box_precision(one.boxes, one.evidence_boxes) > MIN_PRECISION for one in boxed)
-    return (
-        part(sum(phrase.is_entailed for phrase in phrases), len(phrases)),
-        part(in_place, len(boxed)),
-        part(in_place, sum(phrase.is_entailed for phrase in boxed)),
-    )
+    entailed = [phrase for phrase in phrases if phrase.status == "entailed"]
+    boxed, entailed_boxed = ([phrase for phrase in group if phrase.boxes] for group in (phrases, entailed))
+    # enough of the boxes inside those of the evidence
+    in_place = sum(box_precision(one.boxes, one.evidence_boxes) > MIN_PRECISION for one in entailed_boxed)
+    parts = (len(entailed), phrases), (in_place, boxed), (in_place, entailed_boxed)
+    logical, spatial, grounding = (count / len(group) if group else float("nan") for count, group in parts)
+    return logical, spatial, grounding
 
 
-def measures(
-    values: Sequence[Verdicts], rows: Sequence[int], _ids: Sequence[str], _settings: EvalSettings
-) -> tuple[dict[str, Measure], list[str]]:
+def measures(values: Sequence[Verdicts], rows: Sequence[int], *_others: Any) -> tuple[dict[str, Measure], list[str]]:
     """`radfact_measures`, and how many reports define each precision and recall that not every report defines.
 
     The others stay among the samples, so that two systems can be compared on the same reports.
     """
-    found = radfact_measures(values, rows)
-    means = {name: part for name, part in found.items() if part.formula is ratio}
-    defining = {name: int(part.columns_NK[:, 1].sum()) for name, part in means.items()}
+    sums = radfact_measures(values, rows)
+    defining = {name: int(part.columns_NK[:, 1].sum()) for name, part in sums.items() if part.formula is ratio}
     counts = ", ".join(f"{name} {num}" for name, num in defining.items() if 0 < num < len(rows))
-    notes = [f"RadFact: reports that define it, of {len(rows)}: {counts}."] if counts else []
-    return dict(found), notes
+    return {**sums}, [f"RadFact: reports that define it, of {len(rows)}: {counts}."] if counts else []
 
 
 def radfact_measures(verdicts: Sequence[Verdicts], rows: Sequence[int] | None = None) -> dict[str, Sums]:
@@ -116,13 +101,13 @@ def radfact_measures(verdicts: Sequence[Verdicts], rows: Sequence[int] | None = 
     is_defined = np.isfinite(sides_TNK)
     # of each side and kind the fractions, 0 where there is none, and 1 or 0: their sums make the mean
     columns = np.stack([np.where(is_defined, sides_TNK, 0.0), is_defined.astype(np.float64)], -1)
-    found: dict[str, Sums] = {}
+    sums: dict[str, Sums] = {}
     for column, kind in enumerate(KINDS):
         precision_N2, recall_N2 = columns[:, 0, column], columns[:, 1, column]
-        found[f"radfact_{kind}_precision"] = from_sums(precision_N2, ratio, rows)
-        found[f"radfact_{kind}_recall"] = from_sums(recall_N2, ratio, rows)
-        found[f"radfact_{kind}_f1"] = from_sums(np.concatenate([precision_N2, recall_N2], 1), f1_of_means, rows)
-    return found
+        sums[f"radfact_{kind}_precision"] = from_sums(precision_N2, ratio, rows)
+        sums[f"radfact_{kind}_recall"] = from_sums(recall_N2, ratio, rows)
+        sums[f"radfact_{kind}_f1"] = from_sums(np.concatenate([precision_N2, recall_N2], 1), f1_of_means, rows)
+    return sums
 
 
 def f1_of_means(sums_R4: Floats) -> Floats:

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, model_validator
 
-from ...settings import EvalSettings
 from ...statistics.measure import Measure, mean
 
 LEVELS = ("simple", "partial", "complete")
@@ -78,13 +77,6 @@ def reward(graphs: Graphs, level: str) -> float:
     return 2 * len(wanted & written) / (len(wanted) + len(written)) if wanted and written else 0.0
 
 
-def measures(
-    values: Sequence[Graphs], rows: Sequence[int], _ids: Sequence[str], _settings: EvalSettings
-) -> tuple[dict[str, Measure], list[str]]:
-    """`graph_measures`; there is nothing to note."""
-    return graph_measures(values, rows), []
-
-
-def graph_measures(graphs: Sequence[Graphs], rows: Sequence[int] | None = None) -> dict[str, Measure]:
-    """radgraph_simple, radgraph_partial, radgraph_complete: mean rewards in [0, 1]. `rows`: indices of inputs."""
-    return {f"radgraph_{level}": mean([reward(one, level) for one in graphs], rows) for level in LEVELS}
+def measures(values: Sequence[Graphs], rows: Sequence[int], *_others: Any) -> tuple[dict[str, Measure], list[str]]:
+    """radgraph_simple, radgraph_partial, radgraph_complete: mean rewards in [0, 1]; there is nothing to note."""
+    return {f"radgraph_{level}": mean([reward(one, level) for one in values], rows) for level in LEVELS}, []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medglip.eval.hf_metrics import RadGraphReward
-from medglip.eval.metrics.clinical.radgraph import LEVELS, Graphs, graph_measures, reward
+from medglip.eval.metrics.clinical.radgraph import LEVELS, Graphs, measures, reward
 from medglip.eval.metrics.fields import field_measures
 from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
@@ -101,5 +101,5 @@ def test_metric_of_evaluate() -> None:
     found = RadGraphReward().compute(predictions=texts, references=texts[:1] * 2)
     graphs = [Graphs(reference=REFERENCE, prediction=json.loads(text)) for text in texts]  # pyright: ignore[reportArgumentType]
     assert found is not None
-    assert found == {name: measure.value for name, measure in graph_measures(graphs).items()}
+    assert found == {name: measure.value for name, measure in measures(graphs, [0, 1])[0].items()}
     assert found["radgraph_simple"] == pytest.approx(0.7)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from medglip.eval.hf_metrics import RadCliQ, RadFact
-from medglip.eval.metrics.clinical.radcliq import SubScores, radcliq_measures
+from medglip.eval.metrics.clinical.radcliq import SubScores, measures
 from medglip.eval.metrics.clinical.radfact import Phrase, Verdicts, box_precision, fractions, radfact_measures
 from medglip.eval.metrics.fields import field_measures
 from medglip.eval.settings import EvalSettings
@@ -159,8 +159,8 @@ def test_broken_phrases_name_the_record(record: Make, phrase: Any, problem: str)
 
 
 def test_radfacts_own_words_for_the_status() -> None:
-    assert Phrase.model_validate({"status": "entailment", "boxes": None}).is_entailed
-    assert not Phrase.model_validate({"status": "not_entailment"}).is_entailed
+    assert Phrase.model_validate({"status": "entailment", "boxes": None}).status == "entailed"
+    assert Phrase.model_validate({"status": "not_entailment"}).status == "not_entailed"
 
 
 def test_metric_of_evaluate() -> None:
@@ -176,7 +176,7 @@ def test_radcliq_by_hand(record: Make) -> None:
     means = {"radgraph": 0.53792312, "bertscore": 0.61757256, "semb": 0.76479421, "bleu2": 0.44738335}
     above = means | {"radgraph": 0.53792312 + 0.30282584}  # one standard deviation better
     rows = [SubScores(**means), SubScores(**above)]
-    found = radcliq_measures(rows)
+    found = measures(rows, [0, 1])[0]
     assert found["radcliq_v1"].value_at(np.eye(2)) == pytest.approx([2.46655256e-10, -0.377083683], abs=1e-9)
     assert found["radcliq_v1"].value == pytest.approx(-0.377083683 / 2, abs=1e-9)
     assert found["radcliq_v1_inverse"].value == pytest.approx(-2 / 0.377083683, rel=1e-6)
