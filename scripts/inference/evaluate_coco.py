@@ -70,7 +70,8 @@ def read_coco(references: Path, images: Path, limit: int | None = None, seed: in
                 modality = parse_modality(str(image.get("modality") or ""))
             except BadInput:
                 unknown[str(image.get("modality"))] = None
-            annotated = read_annotated(coco, image, images / name, skipped, group=name, modality=modality)
+            row = image | {"modality": modality}
+            annotated = read_annotated(coco, row, images / name, skipped, group=name)
             annotated_images.append(replace(annotated, image_id=name, dataset=dataset, split="test"))
     if not annotated_images:
         raise BadInput("no image can be used.", file=references, fix=f"is --images right? {skipped.summary()}")

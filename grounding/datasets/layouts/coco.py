@@ -73,7 +73,7 @@ def image_name(row: Any) -> Any:
 
 
 def read_annotated(
-    coco: CocoFile, image: Row, path: Path, skipped: Skipped, *, group: str, modality: str
+    coco: CocoFile, image: Row, path: Path, skipped: Skipped, *, group: str, modality: str = "unknown"
 ) -> AnnotatedImage:
     """One image of the file, which lies at `path`; its annotations that cannot be used go to `skipped`.
 
