@@ -4,7 +4,6 @@ MEDGLIP_DATA=... python -m medglip.scripts.bench.ablation recipes/small_research
 """
 
 import json
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,20 +14,17 @@ from ...eval.compare import compare_runs
 from ...eval.records import read_records
 from ...eval.settings import EvalSettings
 from ...eval.table import comparisons_text
-from ...grounding.datasets.schema import images as images_of
-from ...grounding.datasets.schema import split_of
 from ...grounding.files import write_atomic
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.settings import read_settings, validate
 from ...grounding.training.core import CALIBRATED, train
 from ...grounding.training.settings import GroundingSettings
-from ..inference.evaluate_coco import predict
 from ..pipeline.pipeline import Pipeline
 from ..recipe import Recipe
-from .rehearsal import score_table
-from .timing import Threads
+from .cores import predict_records, score_table, val_images
+from .timing import Threads, time_work
 
-FULL = "full"
+FOLDER, FULL = Path("runs/ablation"), "full"
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     FULL: {},
     "no modality prompts": {"model": {"modality_prompts": False}},
@@ -48,9 +44,7 @@ def main(
     only: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(VARIANTS)}; repeat it")] = None,
     threads: Threads = 2,
     seed: Annotated[int, typer.Option(help="Seed of weights, draws and intervals")] = 0,
-    out: Annotated[Path, typer.Option(help="Trainings, records and the table; a second call goes on there")] = Path(
-        "runs/ablation"
-    ),
+    out: Annotated[Path, typer.Option(help="Trainings, records and the table; a second call goes on there")] = FOLDER,
 ) -> None:
     """Train and score each variant, then print all that are there: scores, and differences to the full core."""
     torch.set_num_threads(threads)
@@ -73,19 +67,18 @@ def main(
 
 def _train_and_predict(pipeline: Pipeline, name: str, steps: int, seed: int, folder: Path) -> None:
     """Train one variant and predict the validation split."""
-    full, start = pipeline.recipe.grounding.settings, time.process_time()
+    full, data = pipeline.recipe.grounding.settings, pipeline.recipe.grounding.data
     values = full.model_dump()  # the full core, then what this variant changes of it
     for section, change in VARIANTS[name].items():
         values[section] |= change
     settings = validate(GroundingSettings, values | {"train": full.train.lasting(steps, seed).model_dump()})
-    model = train(pipeline.images, settings, folder, sets=pipeline.recipe.grounding.data)
+    _, cpu, model = time_work(lambda: train(pipeline.images, settings, folder, sets=data))
     if not (folder / FILES[1]).exists():
-        write_atomic(folder / FILES[1], json.dumps({"cpu": time.process_time() - start, "steps": steps}))
+        write_atomic(folder / FILES[1], json.dumps({"cpu": cpu, "steps": steps}))
     # a core that learned descriptions alone is asked with descriptions
     limits = CALIBRATED.model_copy(update={"descriptions": settings.draw.descriptions == 1})
     grounder = MedGlipGrounder.from_pretrained(model, settings=limits)
-    val = list(images_of(split_of(pipeline.images, "val")))
-    predict(grounder, val, folder / FILES[0], pipeline.skipped, model=name)
+    predict_records(grounder, val_images(pipeline.images), folder / FILES[0], pipeline.skipped, name)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,6 @@ second set is a copy of one of the first and has to go.
 """
 
 import resource
-import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -22,6 +19,7 @@ import typer
 from ...grounding.datasets.building.build import build, shard_name
 from ...grounding.datasets.building.built import BUILT_FEATURES
 from ...grounding.datasets.building.manifest import BuildSettings, SourceSettings
+from .timing import in_fresh_process, peak_mib, time_work
 
 SIDE_PX = 12
 COPY_EVERY = 50
@@ -79,12 +77,8 @@ def measure(folder: Path, workers: int) -> tuple[float, str, float]:
     """Build both sets; seconds, what there is to say of it, and the peak MiB of this process."""
     sources = tuple(SourceSettings(layout="built", path=str(folder / name)) for name in ("first", "second"))
     settings = BuildSettings(name="bench", out_dir=folder / "out", sources=sources, shard_rows=20_000)
-    start = time.perf_counter()
-    facts = build(settings, workers)
-    seconds = time.perf_counter() - start
-    peak, worker = (
-        resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    seconds, _, facts = time_work(lambda: build(settings, workers))
+    peak, worker = peak_mib(), peak_mib(resource.RUSAGE_CHILDREN)
     left_out = f"{sum(facts.excluded.values())} copies left out"
     return seconds, f"{facts.kept} kept,\n  {left_out}; peak {peak:.0f} MiB, of a worker {worker:.0f} MiB", peak
 
@@ -96,11 +90,10 @@ def main(
     """Print rows a second and peak memory for each number of rows, and both for 5.3 million."""
     builds: list[tuple[int, float, float]] = []
     for count in rows:
-        with TemporaryDirectory() as name, ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        with TemporaryDirectory() as name:
             for part in ("first", "second"):
                 write_set(Path(name) / part, count // 2)
-            # a fresh process for each, whose peak memory is that of this build alone
-            seconds, text, peak = fresh.submit(measure, Path(name), workers).result()
+            seconds, text, peak = in_fresh_process(measure, Path(name), workers)
         builds.append((count, seconds, peak))
         print(f"{count} rows, {workers} workers: {seconds:.0f} s, {count / seconds:.0f} rows/s, {text}", flush=True)
     if len(builds) > 1:

@@ -4,10 +4,6 @@ python -m medglip.scripts.bench.eval
 """
 
 import json
-import multiprocessing
-import resource
-import time
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -16,28 +12,18 @@ import numpy as np
 import typer
 
 from ...eval.settings import EvalSettings
+from .timing import in_fresh_process, peak_mib, time_work
 
-WORDS = np.array(
-    "the heart is enlarged no pleural effusion left right lower lobe opacity seen with small mild".split()  # noqa: SIM905
-)
+WORDS = "the heart is enlarged no pleural effusion left right lower lobe opacity seen with small mild".split()  # noqa: SIM905
 _LEXICAL = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider")
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of one call, and what it gave."""
-    start = time.perf_counter()  # not the clock of `timing`: torch would count in the memory that is measured
-    result = work()
-    return time.perf_counter() - start, result
 
 
 def bench_vqa(count: int, num_clusters: int, resamples: int) -> None:
     """Records on disk -> scores with intervals and strata, in a process of its own, whose memory is printed, too."""
-    # in a process of its own, so that the peak is that of scoring, not of making the records
     with TemporaryDirectory() as folder:
         path = Path(folder) / "vqa.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in vqa_rows(count, num_clusters)))
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            seconds, megabytes = pool.apply(_score_vqa, (path, resamples))
+        seconds, megabytes = in_fresh_process(_score_vqa, path, resamples)
     print(f"{count} VQA records, {num_clusters} clusters, {resamples} resamples: {seconds:.1f} s, {megabytes:.0f} MiB")
 
 
@@ -45,8 +31,8 @@ def _score_vqa(path: Path, resamples: int) -> tuple[float, float]:
     from ...eval.records import read_records
     from ...eval.score import score
 
-    seconds, _ = timed(lambda: score(read_records([path], "vqa"), "vqa", EvalSettings(resamples=resamples)))
-    return seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    settings = EvalSettings(resamples=resamples)
+    return time_work(lambda: score(read_records([path], "vqa"), "vqa", settings))[0], peak_mib()
 
 
 def vqa_rows(count: int, num_clusters: int) -> list[dict[str, Any]]:
@@ -55,13 +41,13 @@ def vqa_rows(count: int, num_clusters: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for number in range(count):
         is_closed, is_right = rng.random(2) < 0.5
-        answer, image_id = "yes" if is_closed else " ".join(rng.choice(WORDS, 3)), str(number % num_clusters)
-        row: dict[str, Any] = {"id": str(number), "dataset": "bench", "split": "test", "task": "vqa", "answer": answer}
-        row |= {"image_id": image_id, "cluster_id": image_id, "question": " ".join(rng.choice(WORDS, 8)) + "?"}
-        row |= {"answer_type": "closed" if is_closed else "open", "evidence": "none"}
-        row["prediction"] = answer if is_right else "no " + " ".join(rng.choice(WORDS, 2))
-        row["meta"] = {"modality": ("ct", "mr", "xray")[number % 3], "question_type": str(number % 4)}
-        rows.append(row)
+        answer = "yes" if is_closed else " ".join(rng.choice(WORDS, 3))
+        image_id, question = str(number % num_clusters), " ".join(rng.choice(WORDS, 8)) + "?"
+        prediction = answer if is_right else "no " + " ".join(rng.choice(WORDS, 2))
+        meta = {"modality": ("ct", "mr", "xray")[number % 3], "question_type": str(number % 4)}
+        row = {"id": str(number), "dataset": "bench", "split": "test", "task": "vqa", "image_id": image_id}
+        row |= {"cluster_id": image_id, "question": question, "answer": answer, "prediction": prediction}
+        rows.append(row | {"answer_type": "closed" if is_closed else "open", "evidence": "none", "meta": meta})
     return rows
 
 
@@ -79,20 +65,21 @@ def bench_report(count: int, resamples: int, is_java: bool) -> None:
 
     def score_theirs() -> list[float]:
         """Pycocoevalcap as people call it, on lower-cased text."""
-        truth, written = (
-            {n: [text] for n, text in enumerate(tokenize(texts, "lower"))} for texts in (references, predictions)
-        )
+        texts = (tokenize(side, "lower") for side in (references, predictions))
+        truth, written = ({n: [text] for n, text in enumerate(side)} for side in texts)
         bleu = Bleu(4).compute_score(truth, written, verbose=0)[0]
         return [*bleu, *(float(scorer.compute_score(truth, written)[0]) for scorer in (Rouge(), Cider()))]
 
-    theirs, expected = timed(score_theirs)
+    theirs, _, expected = time_work(score_theirs)
     clusters = [str(number) for number in range(count)]
-    ours, scores = timed(lambda: estimates(report_measures(predictions, references), clusters, resamples=resamples))
+    ours, _, scores = time_work(
+        lambda: estimates(report_measures(predictions, references), clusters, resamples=resamples)
+    )
     far = max(abs(scores[name].value - float(value)) for name, value in zip(_LEXICAL, expected, strict=True))
     print(f"{count} reports: ours with {resamples} resamples {ours:.1f} s, pycocoevalcap without {theirs:.1f} s,")
     print(f"  ratio {theirs / ours:.2f}, largest difference {far:.1e}")
     if is_java:
-        seconds, _ = timed(lambda: report_measures(predictions, references, metrics=("meteor",)))
+        seconds = time_work(lambda: report_measures(predictions, references, metrics=("meteor",)))[0]
         print(f"  METEOR by itself (Java) {seconds:.1f} s")
 
 
@@ -103,8 +90,7 @@ def report_texts(count: int) -> tuple[list[str], list[str]]:
     odds = 1 / np.arange(1, 2001)  # Zipf: few words make up most of a text
     references, predictions = [], []
     for _ in range(count):
-        words = rng.choice(vocabulary, rng.integers(60, 101), p=odds / odds.sum())
-        others = rng.choice(vocabulary, len(words), p=odds / odds.sum())
+        words, others = rng.choice(vocabulary, (2, rng.integers(60, 101)), p=odds / odds.sum())
         references.append(" ".join(words))
         predictions.append(" ".join(np.where(rng.random(len(words)) < 0.5, words, others)))
     return references, predictions
@@ -131,17 +117,17 @@ def bench_ap(num_images: int, num_boxes: int, resamples: int) -> None:
         evaluation.summarize()
         return list(evaluation.stats)
 
-    theirs, expected = timed(score_theirs)
-    ours, values = timed(lambda: coco_stats(truth, predicted, "bbox"))
+    theirs, _, expected = time_work(score_theirs)
+    ours, _, values = time_work(lambda: coco_stats(truth, predicted, "bbox"))
     far = max(abs(a - b) for a, b in zip(values, expected, strict=True))
     print(f"{num_images} images, {num_boxes} boxes: ours {ours:.1f} s, pycocotools {theirs:.1f} s,", end=" ")
     print(f"ratio {theirs / ours:.2f}")
     with TemporaryDirectory() as folder:
-        references, predictions = Path(folder) / "references.json", Path(folder) / "predictions.json"
+        references, predictions = (Path(folder) / f"{name}.json" for name in ("references", "predictions"))
         references.write_text(json.dumps(truth))
         predictions.write_text(json.dumps(predicted))
         settings = EvalSettings(resamples=resamples, strata=False)
-        whole, _ = timed(lambda: score_coco(references, predictions, "bbox", settings))
+        whole, *_ = time_work(lambda: score_coco(references, predictions, "bbox", settings))
     print(f"  largest difference of the twelve numbers {far:.1e}; files to table with intervals {whole:.1f} s")
 
 
@@ -155,12 +141,16 @@ def coco_rows(num_images: int, num_boxes: int) -> tuple[dict[str, Any], list[dic
     shaken = boxes * rng.uniform(0.85, 1.15, boxes.shape)
     categories = rng.integers(1, 11, num_boxes)
     guesses = np.where(rng.random(num_boxes) < 0.8, categories, rng.integers(1, 11, num_boxes))
-    truths, predicted = [], []
-    for n, image in enumerate(images.tolist()):
-        truth = {"id": n + 1, "image_id": image, "category_id": int(categories[n]), "bbox": boxes[n].tolist()}
-        truths.append(truth | {"area": float(sides[n].prod()), "iscrowd": 0})
-        guess = {"image_id": image, "category_id": int(guesses[n]), "bbox": shaken[n].tolist(), "score": rng.random()}
-        predicted.append(guess)
+    truths = [
+        {"id": n, "image_id": image, "category_id": category, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+        for n, (image, category, box) in enumerate(
+            zip(images.tolist(), categories.tolist(), boxes.tolist(), strict=True), 1
+        )
+    ]
+    predicted = [
+        {"image_id": image, "category_id": category, "bbox": box, "score": rng.random()}
+        for image, category, box in zip(images.tolist(), guesses.tolist(), shaken.tolist(), strict=True)
+    ]
     names = [{"id": number, "name": f"finding {number}"} for number in range(1, 11)]
     sizes = [{"id": n, "width": 512, "height": 512} for n in range(num_images)]
     return {"images": sizes, "annotations": truths, "categories": names}, predicted

@@ -5,12 +5,10 @@ python -m medglip.scripts.bench.grounding memory
 MEDGLIP_DATA=... python -m medglip.scripts.bench.grounding train recipes/real_small.yaml --minutes 15
 """
 
-import multiprocessing
-import resource
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -19,12 +17,9 @@ import numpy as np
 import torch
 import typer
 
-from ...eval.records import read_records
 from ...eval.score import EvalSettings, score
-from ...grounding.bad_input import Skipped
 from ...grounding.datasets.load import load_images
-from ...grounding.datasets.schema import images as images_of
-from ...grounding.datasets.schema import split_of, words_of
+from ...grounding.datasets.schema import words_of
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.zero_shot import ZeroShotSettings
@@ -38,10 +33,11 @@ from ...grounding.training.detector import losses_of as dino_losses_of
 from ...grounding.training.examples import Draw
 from ...grounding.training.settings import FineTuneSettings, GroundingSettings, TrainSettings
 from ...grounding.types import AnnotatedImage
-from ..inference.evaluate_coco import MAX_PER_PHRASE, predict
+from ..inference.evaluate_coco import MAX_PER_PHRASE
 from ..recipe import Recipe
+from .cores import predict_records, val_images
 from .step import four_boxes
-from .timing import Json, Threads, fastest, write_figures
+from .timing import Json, Threads, fastest, in_fresh_process, peak_mib, time_work, write_figures
 from .untrained_dino import DinoSizes, build_dino
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
@@ -69,8 +65,7 @@ def train_both(
     torch.set_num_threads(threads)
     section = read_settings(Recipe, recipe).grounding
     images, _ = load_images(section.data, seed)
-    val = list(images_of(split_of(images, "val", max_val, seed)))
-    ours = section.settings
+    val, ours = val_images(images, max_val, seed), section.settings
     figures: dict[str, Any] = {"minutes": minutes, "threads": threads, "val_images": len(val), "runs": []}
 
     def run_ours(steps: int, folder: Path) -> Grounder:
@@ -89,8 +84,7 @@ def train_both(
 
     runs = {NAMES[0]: run_ours} | {f"{NAMES[1]} {rate:g}": partial(run_dino, rate=rate) for rate in RATES}
     for name, run in runs.items():
-        figures["runs"].append({"name": name, **_timed(run, minutes * 60, val)})
-        _show(figures["runs"][-1])
+        figures["runs"].append(_show({"name": name, **_timed(run, minutes * 60, val)}))
         write_figures(out, figures)
     # the first run is ours; of the others only the best counts
     best = max(row["ap50"] for row in figures["runs"][1:])
@@ -102,20 +96,12 @@ def train_both(
 def _timed(run: Callable[[int, Path], Grounder], seconds: float, val: list[AnnotatedImage]) -> dict[str, Any]:
     """Train for the CPU seconds, score; steps from the time that a short training takes above a shorter one."""
     with TemporaryDirectory() as scratch:
-        used = []
-        for steps in (2, 8):
-            start = time.process_time()
-            run(steps, Path(scratch) / str(steps))
-            used.append(time.process_time() - start)
+        few, more = (time_work(partial(run, steps, Path(scratch) / str(steps)))[1] for steps in (2, 8))
         # 2 and 8 steps pay the same start: their difference is the time of 6 steps alone
-        a_step = max((used[1] - used[0]) / 6, 1e-3)
-        steps = max(10, round(seconds / a_step))
-        start = time.process_time()
-        grounder = run(steps, Path(scratch) / "whole")
-        spent = time.process_time() - start
-        predict(grounder, val, Path(scratch) / "records.jsonl", Skipped())
-        scores = score(read_records([Path(scratch) / "records.jsonl"], "grounding"), "grounding", EvalSettings())
-    ap = scores.metrics["ap50"]
+        steps = max(10, round(seconds / max((more - few) / 6, 1e-3)))
+        _, spent, grounder = time_work(lambda: run(steps, Path(scratch) / "whole"))
+        records = predict_records(grounder, val, Path(scratch) / "records.jsonl")
+    ap = score(records, "grounding", EvalSettings()).metrics["ap50"]
     return {"steps": steps, "cpu_seconds": round(spent, 1), "ap50": ap.value, "low": ap.low, "high": ap.high}
 
 
@@ -175,42 +161,34 @@ def speed(
         passes = batch_size / fastest(times, timed.forward)
         steps = batch_size / fastest(max(2, times // 2), timed.step)
         size = sum(parameter.numel() for parameter in timed.model.parameters()) / 1e6
-        rows.append({"name": name, "millions": size, "forward_images_s": passes, "train_images_s": steps})
-        _show(rows[-1])
+        row = {"name": name, "millions": size, "forward_images_s": passes, "train_images_s": steps}
+        rows.append(_show(row))
     ratios = {key: rows[0][key] / rows[1][key] for key in ("forward_images_s", "train_images_s")}
     _show({"ratio": "", **ratios})
     write_figures(out, {"image_size": image_size, "threads": threads, "rows": rows, **ratios})
 
 
 @app.command()
-def memory(
-    image_size: Size = 192,
-    batch_size: Batch = 8,
-    threads: Threads = 2,
-    out: Json = None,
-) -> None:
+def memory(image_size: Size = 192, batch_size: Batch = 8, threads: Threads = 2, out: Json = None) -> None:
     """Peak memory of a training step and of a forward pass above that of the process, each in one of its own."""
     rows = []
-    context = multiprocessing.get_context("spawn")
-    for name in NAMES:
-        for mode in ("forward", "train"):
-            with context.Pool(1) as pool:  # a peak never falls again: each figure needs a process of its own
-                peak = pool.apply(_peak_mib, (name, mode, image_size, batch_size, threads))
-            rows.append({"name": name, "mode": mode, "peak_mib": peak})
-            _show(rows[-1])
+    for name, mode in product(NAMES, ("forward", "train")):
+        peak = in_fresh_process(_added_mib, name, mode, image_size, batch_size, threads)
+        rows.append(_show({"name": name, "mode": mode, "peak_mib": peak}))
     write_figures(out, {"image_size": image_size, "batch_size": batch_size, "rows": rows})
 
 
-def _peak_mib(name: str, mode: str, image_size: int, batch_size: int, threads: int) -> float:
+def _added_mib(name: str, mode: str, image_size: int, batch_size: int, threads: int) -> float:
     torch.set_num_threads(threads)
     timed = _pass(name, image_size, batch_size)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mib()
     (timed.step if mode == "train" else timed.forward)()
-    return round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
+    return round(peak_mib() - before, 1)
 
 
-def _show(row: dict[str, Any]) -> None:
+def _show(row: dict[str, Any]) -> dict[str, Any]:
     typer.echo("  ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items()))
+    return row
 
 
 if __name__ == "__main__":

@@ -21,27 +21,13 @@ from ...grounding.geometry import where
 from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, load, resolve
 from ...vqa.model.lora import num_layers, targets
 from ...vqa.model.settings import MllmSettings
-from ...vqa.prompt.batch import Batch
-from ...vqa.prompt.prompt import Example, instruction_text
+from ...vqa.prompt.prompt import Example
 from ...vqa.training.train import answer_loss
-from .timing import (
-    DIM,
-    SIDE_PX,
-    Base,
-    Dtype,
-    Json,
-    Threads,
-    Work,
-    compare_pairs,
-    example_of,
-    median_seconds,
-    noise_image,
-    noise_region,
-    write_figures,
-)
+from .noise import DIM, SIDE_PX, WORDS, batch_of, example_of, in_words, noise_image, noise_region, num_tokens
+from .timing import Base, Dtype, Json, Threads, Work, compare_pairs, median_seconds, write_figures
 
-WORDS = ("nodule", "polyp", "mass", "cyst", "opacity")
-NUM_REGIONS = len(WORDS)
+PHRASES = WORDS[:5]
+TEXT, NONE = (EvidenceSettings(forms=forms, max_regions=len(PHRASES)) for forms in (("text",), ()))
 
 
 def main(
@@ -61,7 +47,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder:
         data = examples(Path(folder) / "noise.png", batch_size)
         figures: dict[str, Any] = {"base": base, "dtype": dtype, "batch_size": batch_size, "steps": steps}
-        figures |= evidence_cost(mllm, data, steps) | against_transformers(mllm, settings, data, steps)
+        figures |= evidence_cost(mllm, data, steps) | against_trainer(mllm, settings, data, steps)
         if torch.cuda.is_available():
             figures |= gpu_speed(mllm, data, figures["ours_seconds"])
     for name, value in figures.items():
@@ -71,25 +57,21 @@ def main(
 
 def evidence_cost(mllm: GroundedMLLM, data: Sequence[Example], steps: int) -> dict[str, Any]:
     """Ratios of step times. `token_equal`: text evidence against the same words as part of a plain question."""
-    text, none = EvidenceSettings(forms=("text",), max_regions=NUM_REGIONS), EvidenceSettings(forms=())
-    in_words = [replace(e, instruction=instruction_text(e, text), evidence=Evidence.none()) for e in data]
-    plain = [replace(e, evidence=Evidence.none()) for e in data]
-    tokens = {"none": _tokens(mllm, plain, none), "text": _tokens(mllm, data, text)}
-    cost_of_form = {}
+    plain = [replace(example, evidence=Evidence.none()) for example in data]
     # every form by itself, then all of them
-    for forms in [*((form,) for form in FORMS), tuple(FORMS)]:
-        settings, name = EvidenceSettings(forms=forms, max_regions=NUM_REGIONS), "+".join(forms)
-        tokens[name] = _tokens(mllm, data, settings)
-        cost_of_form[name] = _ratio(_step(mllm, data, settings), _step(mllm, plain, none), steps)
-    token_equal = _ratio(_step(mllm, data, text), _step(mllm, in_words, none), steps)
+    rows = {"+".join(forms): TEXT.model_copy(update={"forms": forms}) for forms in [*zip(FORMS), tuple(FORMS)]}
+    tokens = {"none": num_tokens(batch_of(mllm, plain, NONE))}
+    tokens |= {name: num_tokens(batch_of(mllm, data, settings)) for name, settings in rows.items()}
+    base = _step(mllm, plain, NONE)
+    cost_of_form = {name: _ratio(_step(mllm, data, settings), base, steps) for name, settings in rows.items()}
+    as_question = _step(mllm, [in_words(example, TEXT) for example in data], NONE)
+    token_equal = _ratio(_step(mllm, data, TEXT), as_question, steps)
     return {"token_equal": token_equal, "tokens": tokens, "cost_of_form": cost_of_form}
 
 
-def against_transformers(
-    mllm: GroundedMLLM, settings: MllmSettings, data: Sequence[Example], steps: int
-) -> dict[str, Any]:
+def against_trainer(mllm: GroundedMLLM, settings: MllmSettings, data: Sequence[Example], steps: int) -> dict[str, Any]:
     """Throughput of our step over that of transformers' Trainer, both from the same batch of text evidence."""
-    batch = _batch(mllm, data, EvidenceSettings(forms=("text",), max_regions=NUM_REGIONS))
+    batch = batch_of(mllm, data, TEXT)
     # rendered and collated once: only the step itself is compared
     theirs = _trainer_step(mllm, settings, dict(batch["inputs"]), batch["labels"])
     ours = _optimized(mllm, lambda: answer_loss(mllm, batch)["loss"].backward())
@@ -102,9 +84,8 @@ def gpu_speed(mllm: GroundedMLLM, data: Sequence[Example], seconds: float) -> di
     """Floating-point operations of a step over its time, as a part of what a large bf16 product reaches here."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    batch = _batch(mllm, data, EvidenceSettings(forms=("text",), max_regions=NUM_REGIONS))
     with FlopCounterMode(display=False) as counter:
-        answer_loss(mllm, batch)["loss"].backward()
+        answer_loss(mllm, batch_of(mllm, data, TEXT))["loss"].backward()
     a, b = torch.randn(2, 8192, 8192, device="cuda", dtype=torch.bfloat16).unbind()
     # what this GPU reaches at best: one large product of matrices
     reached = 2 * 8192**3 / median_seconds(5, lambda: (a @ b).sum())
@@ -119,11 +100,7 @@ def _ratio(a: Work, b: Work, steps: int) -> dict[str, float]:
 
 def _step(mllm: GroundedMLLM, data: Sequence[Example], settings: EvidenceSettings) -> Work:
     """One whole step: prompts, batch, loss, gradients, update."""
-    return _optimized(mllm, lambda: answer_loss(mllm, _batch(mllm, data, settings))["loss"].backward())
-
-
-def _batch(mllm: GroundedMLLM, data: Sequence[Example], settings: EvidenceSettings) -> Batch:
-    return mllm.collate([mllm.render(example, settings) for example in data])
+    return _optimized(mllm, lambda: answer_loss(mllm, batch_of(mllm, data, settings))["loss"].backward())
 
 
 def _optimized(model: torch.nn.Module, compute: Work) -> Work:
@@ -145,46 +122,32 @@ def _trainer_step(mllm: GroundedMLLM, settings: MllmSettings, inputs: dict[str, 
     model: Any = AutoModelForImageTextToText.from_pretrained(resolve(settings.base, None), dtype=DTYPES[settings.dtype])
     if model.get_input_embeddings().weight.shape[0] < len(mllm.processor.tokenizer):
         model.resize_token_embeddings(len(mllm.processor.tokenizer), mean_resizing=False)
-    lora = settings.lora
     projectors = [n for n in mllm.family.projectors if any(k.endswith(n) for k, _ in model.named_modules())]
-    config = LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,
-        target_modules=targets(lora, num_layers(model), mllm.family),
-        modules_to_save=projectors or None,
-    )
+    lora, linears = settings.lora, targets(settings.lora, num_layers(model), mllm.family)
+    config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=linears, modules_to_save=projectors or None)
     peft: Any = get_peft_model(model, config)
     # the Trainer wants a label for every position, ours only those of the answers at the end
     labels = torch.full_like(inputs["input_ids"], -100)
     labels[:, labels.shape[1] - labels_BK.shape[1] :] = labels_BK
-    arguments = TrainingArguments(
-        output_dir=tempfile.mkdtemp(),
-        use_cpu=not torch.cuda.is_available(),
-        bf16=settings.dtype == "bf16",
-        report_to=[],
-        save_strategy="no",
-    )
-    trainer: Any = Trainer(model=peft, args=arguments)
+    where_to: dict[str, Any] = {"output_dir": tempfile.mkdtemp(), "report_to": [], "save_strategy": "no"}
+    is_bf16, is_cpu = settings.dtype == "bf16", not torch.cuda.is_available()
+    trainer: Any = Trainer(model=peft, args=TrainingArguments(use_cpu=is_cpu, bf16=is_bf16, **where_to))
     trainer.current_gradient_accumulation_steps = 1  # which its training loop would have set
     peft.train()
     return _optimized(peft, lambda: trainer.training_step(peft, inputs | {"labels": labels}))
 
 
-def _tokens(mllm: GroundedMLLM, data: Sequence[Example], settings: EvidenceSettings) -> int:
-    """Tokens of the longest prompt with its answer."""
-    return _batch(mllm, data, settings)["inputs"]["input_ids"].shape[1]
-
-
 def examples(image: Path, num: int) -> list[Example]:
     """Noise with five regions each, as a cache of regions would give them."""
-    rng, made = np.random.default_rng(0), []
+    rng, examples = np.random.default_rng(0), []
     noise_image(image, rng)
     for number in range(num):
-        regions = tuple(noise_region(phrase, rng, 0.9) for phrase in WORDS)
-        question = f"Where is the {WORDS[number % len(WORDS)]}?\nAnswer with a word or short phrase."
-        target = where(regions[number % len(regions)].box_xyxy_px, (SIDE_PX, SIDE_PX))
-        made.append(example_of(number, image, question, target, "predicted", regions, WORDS))
-    return made
+        regions = tuple(noise_region(phrase, rng, 0.9) for phrase in PHRASES)
+        asked = regions[number % len(regions)]
+        question = f"Where is the {asked.phrase}?\nAnswer with a word or short phrase."
+        target = where(asked.box_xyxy_px, (SIDE_PX, SIDE_PX))
+        examples.append(example_of(number, image, question, target, "predicted", regions))
+    return examples
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ where they differ go to a file, a drawn few of them first, to be read by a perso
 """
 
 import random
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,7 @@ from ...grounding.vocabulary.negation import Negation, blank_denied
 from ...grounding.vocabulary.sentences import split_sentences
 from ...report.datasets.iu_xray import IuXraySettings
 from ...report.datasets.load import load_texts
+from .timing import time_work
 
 ENGINES: tuple[Negation, ...] = ("rules", "negspacy")
 Pair = tuple[str, str, tuple[bool, ...]]
@@ -55,10 +55,8 @@ def main(
     print(f"findings: {summary([pair for pair in pairs if tree.level(pair[1]) == 'finding'], counts)}")
     for by in ENGINES:
         blank_denied("", by)  # what the first call loads is not counted
-        start = time.perf_counter()
-        for sentence in counts:
-            blank_denied(sentence, by)
-        print(f"{by}: {len(counts) / (time.perf_counter() - start):.0f} sentences/s")
+        seconds = time_work(lambda by=by: [blank_denied(sentence, by) for sentence in counts])[0]
+        print(f"{by}: {len(counts) / seconds:.0f} sentences/s")
     apart = [pair for pair in pairs if len(set(pair[2])) > 1]
     random.Random(seed).shuffle(apart)
     rows = [(counts[s], p, *(("affirmed", "denied")[x] for x in verdicts), s) for s, p, verdicts in apart]

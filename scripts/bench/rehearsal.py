@@ -3,7 +3,6 @@
 MEDGLIP_DATA=... python -m medglip.scripts.bench.rehearsal recipes/small_polyps.yaml --steps 150
 """
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,23 +11,20 @@ import torch
 import typer
 
 from ...eval.compare import compare_runs
-from ...eval.records import Record, read_records
-from ...eval.score import EvalSettings, score
-from ...eval.table import by_metric, comparisons_text, table
+from ...eval.settings import EvalSettings
+from ...eval.table import comparisons_text
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.schema import images as images_of
-from ...grounding.datasets.schema import split_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder
 from ...grounding.settings import read_settings
 from ...grounding.training.core import CALIBRATED, train
 from ...grounding.training.stage import HeldOut, core_images
-from ..inference.evaluate_coco import predict
 from ..recipe import Recipe
+from .cores import predict_records, score_table, val_images
 from .timing import Threads
 
+FOLDER = Path("runs/rehearsal")
 BEFORE, WITH, WITHOUT = "before", "with rehearsal", "new sets alone"
-METRICS = ("ap50", "miou", "dice", "presence_auroc")
 
 
 def main(
@@ -37,9 +33,7 @@ def main(
     max_val: Annotated[int | None, typer.Option(help="Images of split val that are scored; all")] = None,
     threads: Threads = 2,
     seed: Annotated[int, typer.Option(help="Seed of draws and intervals")] = 0,
-    out: Annotated[Path, typer.Option(help="Trainings and records; a second call goes on there")] = Path(
-        "runs/rehearsal"
-    ),
+    out: Annotated[Path, typer.Option(help="Trainings and records; a second call goes on there")] = FOLDER,
 ) -> None:
     """Train with the old sets and without, score the old sets and the new ones before and after, and compare."""
     torch.set_num_threads(threads)
@@ -57,12 +51,13 @@ def main(
         WITH: train(images, settings, out / "with", sets=plan.grounding.data),
         WITHOUT: train(without_old, settings, out / "without", sets=plan.grounding.data),
     }
-    val = list(images_of(split_of(images, "val", max_val, seed)))
-    records = {}
+    val, records = val_images(images, max_val, seed), {}
     for name, folder in cores.items():
-        path = out / f"{name.replace(' ', '-')}.jsonl"
-        predict(MedGlipGrounder.from_pretrained(folder, settings=CALIBRATED), val, path, Skipped(), model=path.stem)
-        records[name] = read_records([path], "grounding")
+        path, core = (
+            out / f"{name.replace(' ', '-')}.jsonl",
+            MedGlipGrounder.from_pretrained(folder, settings=CALIBRATED),
+        )
+        records[name] = predict_records(core, val, path, model=path.stem)
     scoring = EvalSettings(seed=seed, strata=False)
     parts = []
     for title, are_old in (("old sets", True), ("new sets", False)):
@@ -71,12 +66,6 @@ def main(
         differences = compare_runs([runs[name] for name in names], names, "grounding", scoring)
         parts += [score_table(runs, scoring, title), f"{title}: {comparisons_text(differences)}"]
     typer.echo("\n\n".join(parts))
-
-
-def score_table(runs: Mapping[str, Sequence[Record]], settings: EvalSettings, corner: str) -> str:
-    """Grounding scores of each run as a Markdown table."""
-    scores = {name: score(records, "grounding", settings).metrics for name, records in runs.items()}
-    return table(by_metric(scores, METRICS), "markdown", corner)
 
 
 if __name__ == "__main__":

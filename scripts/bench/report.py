@@ -33,12 +33,12 @@ from ...vqa.inference.settings import GenerateSettings
 from ...vqa.model.attention import use_grouped_attention
 from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, load, resolve
 from ...vqa.model.settings import MllmSettings
-from ...vqa.prompt.prompt import Example, instruction_text
+from ...vqa.prompt.prompt import Example
+from .noise import batch_of, in_words, num_tokens
 from .timing import Base, Dtype, Json, Threads, compare_pairs, median_seconds, write_figures
 
-NUM_REGIONS = 4
 ROWS: tuple[tuple[Form, ...], ...] = (("text",), ("tokens",), ("text", "tokens"), ("crops",), ("overlay",))
-NAMES = tuple("+".join(forms) for forms in ROWS)
+SETTINGS = {"+".join(forms): EvidenceSettings(forms=forms, max_regions=4, min_score=0.0, cite=True) for forms in ROWS}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +54,7 @@ class Bench:
 
     def evidence(self, reports: Sequence[Report], settings: EvidenceSettings) -> list[Evidence]:
         """The evidence of the reports; found once, then read from disk at every call."""
-        queries = [
-            Query.of([report.image], vocabulary={report.image.modality: report.image.phrases}) for report in reports
-        ]
+        queries = [Query.of([r.image], vocabulary={r.image.modality: r.image.phrases}) for r in reports]
         phrases = [query.first.phrases for query in queries]
         predicted, _ = regions_of(self.core, [report.image for report in reports], phrases, self.cache)
         return evidence_for("predicted", queries, RegionCaches(predicted=predicted, truth={}), settings)
@@ -64,7 +62,7 @@ class Bench:
     def grounded(self, reports: Sequence[Report], settings: EvidenceSettings) -> None:
         """Write the reports with evidence, and find what their records say of each sentence."""
         evidence = self.evidence(reports, settings)
-        prompts = [self.mllm.render(_example(r, e), settings) for r, e in zip(reports, evidence, strict=True)]
+        prompts = [self.mllm.render(example, settings) for example in to_examples(reports, evidence)]
         generation = GenerateSettings(max_new_tokens=self.new_tokens)
         ids_BT, _ = generate_raw(self.mllm, prompts, generation, min_new_tokens=self.new_tokens)
         self.mllm.processor.tokenizer.batch_decode(ids_BT, skip_special_tokens=True)
@@ -72,17 +70,15 @@ class Bench:
         read_true(reports, evidence, settings)
 
     @torch.inference_mode()
-    def plain(self, examples: Sequence[Example]) -> list[str]:
+    def plain(self, examples: Sequence[Example]) -> None:
         """Write as many tokens with the base alone."""
-        batch = self.mllm.collate([self.mllm.render(example, PLAIN) for example in examples])
+        batch = batch_of(self.mllm, examples, PLAIN)
         inputs = {key: value.to(self.mllm.device) for key, value in batch["inputs"].items()}
         # the base alone has no autocast of ours around it
-        pixels = inputs["pixel_values"].to(self.bare.dtype)
+        inputs["pixel_values"] = inputs["pixel_values"].to(self.bare.dtype)
         length = {"min_new_tokens": self.new_tokens, "max_new_tokens": self.new_tokens}
-        ids_BT = self.bare.generate(**inputs | {"pixel_values": pixels}, do_sample=False, **length)
-        return self.mllm.processor.tokenizer.batch_decode(
-            ids_BT[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
-        )
+        ids_BT = self.bare.generate(**inputs, do_sample=False, **length)[:, num_tokens(batch) :]
+        self.mllm.processor.tokenizer.batch_decode(ids_BT, skip_special_tokens=True)
 
 
 def main(
@@ -102,91 +98,77 @@ def main(
     settings = MllmSettings.model_validate({"base": base, "dtype": dtype})
     figures: dict[str, Any] = {"base": base, "core": core, "dtype": dtype, "new_tokens": new_tokens, "pairs": pairs}
     with tempfile.TemporaryDirectory() as folder:
-        bench = prepare(settings, core, Path(folder), max(sizes), new_tokens)
-        reports, shown = bench.reports, _settings(("text", "tokens"))
+        bench, both = prepare(settings, core, Path(folder), max(sizes), new_tokens), SETTINGS["text+tokens"]
         typer.echo("batch form            tokens  plain/min  grounded/min  overhead      CPU")
         with bench.mllm.merge_lora():
             for size in sizes:
-                figures[f"batch {size}"] = compare_forms(bench, reports[:size], forms or NAMES, pairs)
+                figures[f"batch {size}"] = compare_forms(bench, bench.reports[:size], forms or list(SETTINGS), pairs)
         # what is not the language model: regions from disk, and reading what was written
-        evidence = bench.evidence(reports, shown)
+        evidence = bench.evidence(bench.reports, both)
         work = {
-            "cached_regions_ms": lambda: bench.evidence(reports, shown),
-            "after_writing_ms": lambda: read_true(reports, evidence, shown),
+            "cached_regions_ms": lambda: bench.evidence(bench.reports, both),
+            "after_writing_ms": lambda: read_true(bench.reports, evidence, both),
         }
-        once = {name: round(1000 * median_seconds(pairs, part) / len(reports), 2) for name, part in work.items()}
+        once = {name: round(1000 * median_seconds(pairs, part) / len(bench.reports), 2) for name, part in work.items()}
     typer.echo("\n".join(f"{name}: {value}" for name, value in once.items()))
     write_figures(out, figures | {"once a report": once})
 
 
 def prepare(settings: MllmSettings, core: str, folder: Path, num: int, new_tokens: int) -> Bench:
     """Both models, and phantoms with their reports."""
-    vision, grounder = checkpoint_folder(core), load_grounder(core)
+    vision, grounder, phantoms = checkpoint_folder(core), load_grounder(core), folder / "phantoms"
     assert isinstance(grounder, MedGlipGrounder)  # a detector's regions have no vectors
-    phantom.write(folder / "phantoms", phantom.PhantomSettings(num_train=num, num_val=0, num_test=0))
-    bare: Any = AutoModelForImageTextToText.from_pretrained(
-        resolve(settings.base, vision), dtype=DTYPES[settings.dtype]
-    )
+    phantom.write(phantoms, phantom.PhantomSettings(num_train=num, num_val=0, num_test=0))
+    base = resolve(settings.base, vision)
+    bare: Any = AutoModelForImageTextToText.from_pretrained(base, dtype=DTYPES[settings.dtype]).eval()
     mllm = load(settings, grounder.embedding_dim, vision=vision)
     if torch.cuda.is_available():
         bare.to("cuda")
     else:
         use_grouped_attention(bare)  # as ours has it: what is compared is grounding alone
-    reports = read_reports(folder / "phantoms", phantom.read(folder / "phantoms"))
-    cache = folder / "regions"
-    return Bench(mllm=mllm, bare=bare.eval(), core=grounder, reports=reports, cache=cache, new_tokens=new_tokens)
+    reports, cache = read_reports(phantoms, phantom.read(phantoms)), folder / "regions"
+    return Bench(mllm=mllm, bare=bare, core=grounder, reports=reports, cache=cache, new_tokens=new_tokens)
 
 
 def compare_forms(bench: Bench, reports: Sequence[Report], forms: Sequence[str], pairs: int) -> dict[str, Any]:
     """`token_equal`: text evidence with citations against the same words as part of a plain question; then each form
     against the plain prompt, which is shorter.
     """
-    text, plain = _settings(("text",)), [_example(report, Evidence.none()) for report in reports]
-    grounded = [_example(r, e) for r, e in zip(reports, bench.evidence(reports, text), strict=True)]
-    in_words = [replace(e, instruction=instruction_text(e, text), evidence=Evidence.none()) for e in grounded]
+    text, plain = SETTINGS["text"], to_examples(reports, [Evidence.none()] * len(reports))
+    grounded = to_examples(reports, bench.evidence(reports, text))
     # name -> evidence of our side, prompts of the plain side
-    ours = {"token_equal": (text, in_words)} | {
-        name: (_settings(row), plain) for name, row in zip(NAMES, ROWS, strict=True) if name in forms
-    }
+    sides = {"token_equal": (text, [in_words(example, text) for example in grounded])}
+    sides |= {name: (settings, plain) for name, settings in SETTINGS.items() if name in forms}
     rows: dict[str, Any] = {}
-    for name, (settings, theirs) in ours.items():
+    for name, (settings, theirs) in sides.items():
         wall, cpu, seconds, plain_seconds = compare_pairs(
             lambda s=settings: bench.grounded(reports, s), lambda t=theirs: bench.plain(t), pairs
         )
-        row = {
+        tokens = [num_tokens(batch_of(bench.mllm, *side)) for side in ((grounded, settings), (theirs, PLAIN))]
+        row = rows[name] = {
             "overhead": round(wall - 1, 4),
             "cpu_overhead": round(cpu - 1, 4),
             "grounded_seconds": round(seconds, 4),
             "plain_seconds": round(plain_seconds, 4),
             "grounded": round(60 * len(reports) / seconds, 2),
             "plain": round(60 * len(reports) / plain_seconds, 2),
+            "tokens": tokens,
         }
-        rows[name] = row | {"tokens": [_tokens(bench, grounded, settings), _tokens(bench, theirs, PLAIN)]}
-        tokens, minute = " / ".join(map(str, rows[name]["tokens"])), f"{row['plain']:10.2f} {row['grounded']:13.2f}"
-        more = f"{row['overhead']:+9.1%} {row['cpu_overhead']:+8.1%}"
-        typer.echo(f"{len(reports):>5} {name:12} {tokens:>9} {minute} {more}")
+        columns = f"{len(reports):>5} {name:12} {f'{tokens[0]} / {tokens[1]}':>9} {row['plain']:10.2f}"
+        typer.echo(f"{columns} {row['grounded']:13.2f} {row['overhead']:+9.1%} {row['cpu_overhead']:+8.1%}")
     return rows
+
+
+def to_examples(reports: Sequence[Report], evidence: Sequence[Evidence]) -> list[Example]:
+    """Asked to cite, with nothing to learn."""
+    pairs = zip(reports, evidence, strict=True)
+    return [replace(to_cited(report, report.to_example(one)), target=None) for report, one in pairs]
 
 
 def read_true(reports: Sequence[Report], evidence: Sequence[Evidence], settings: EvidenceSettings) -> None:
     """Find what records say of the sentences of the true reports, with citations as a trained model writes them."""
-    for report, e in zip(reports, evidence, strict=True):
-        grounded_meta(cited_text(report, e, numbers_shown(e, settings)), e, e, settings)
-
-
-def _settings(forms: tuple[Form, ...]) -> EvidenceSettings:
-    return EvidenceSettings(forms=forms, max_regions=NUM_REGIONS, min_score=0.0, cite=True)
-
-
-def _example(report: Report, evidence: Evidence) -> Example:
-    """Asked to cite, with nothing to learn."""
-    return replace(to_cited(report, report.to_example(evidence)), target=None)
-
-
-def _tokens(bench: Bench, examples: Sequence[Example], settings: EvidenceSettings) -> int:
-    """Tokens of the longest prompt."""
-    batch = bench.mllm.collate([bench.mllm.render(example, settings) for example in examples])
-    return int(batch["inputs"]["input_ids"].shape[1])
+    for report, one in zip(reports, evidence, strict=True):
+        grounded_meta(cited_text(report, one, numbers_shown(one, settings)), one, one, settings)
 
 
 if __name__ == "__main__":

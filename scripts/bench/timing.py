@@ -1,27 +1,22 @@
-"""What the benchmarks share: options and their file, clocks, pairs of neighbours, and noise to work on."""
+"""What the benchmarks share: options and their file, clocks, pairs of neighbours, peak memory. No torch is loaded."""
 
 import json
+import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-import numpy as np
-import torch
 import typer
-from PIL import Image
 
-from ...grounding.evidence.evidence import Evidence
-from ...grounding.evidence.names import Source
 from ...grounding.files import write_atomic
-from ...grounding.types import Region
-from ...vqa.prompt.prompt import Example
 
+T = TypeVar("T")
 Work = Callable[[], Any]
-SIDE_PX, DIM = 192, 96
-"""Of images of noise, and of the vectors of their regions."""
-
 Base = Annotated[str, typer.Option(help="Base model: a folder, a hub name, or the small default")]
 Dtype = Annotated[str, typer.Option(help="bf16 or fp32")]
 Threads = Annotated[int, typer.Option(help="CPU threads")]
@@ -34,15 +29,16 @@ def write_figures(out: Path | None, figures: Mapping[str, Any]) -> None:
         write_atomic(out, json.dumps(figures, indent=1))
 
 
-def time_work(work: Work) -> tuple[float, float]:
-    """Seconds of the wall clock, and of this process's CPUs."""
-    # a GPU works on after the call has returned: wait for it before and after
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+def time_work(work: Work) -> tuple[float, float, Any]:
+    """Seconds of the wall clock, seconds of this process's CPUs, and what the work returned."""
+    # a GPU works on after the call has returned: wait for it before and after; without torch there is no such work
+    torch = sys.modules.get("torch")
+    wait = torch.cuda.synchronize if torch and torch.cuda.is_available() else lambda: None
     wait()
     start, used = time.perf_counter(), time.process_time()
-    work()
+    result = work()
     wait()
-    return time.perf_counter() - start, max(time.process_time() - used, 1e-9)
+    return time.perf_counter() - start, max(time.process_time() - used, 1e-9), result
 
 
 def fastest(times: int, work: Work) -> float:
@@ -68,27 +64,12 @@ def compare_pairs(a: Work, b: Work, pairs: int) -> tuple[float, float, float, fl
     return wall, cpu, of_a, of_b
 
 
-def noise_image(path: Path, rng: np.random.Generator) -> None:
-    """Write an RGB image of noise."""
-    Image.fromarray(rng.integers(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)).save(path)
+def peak_mib(who: int = resource.RUSAGE_SELF) -> float:
+    """The most memory that this process, or one of its children, ever held."""
+    return resource.getrusage(who).ru_maxrss / 1024
 
 
-def noise_region(phrase: str, rng: np.random.Generator, score: float = 1.0) -> Region:
-    """A region of a phrase at a drawn place, with a drawn vector."""
-    corner, sides = rng.uniform(0, 150, 2), rng.uniform(15, 40, 2)
-    box = np.concatenate([corner, corner + sides]).astype(np.float32)
-    vector = (rng.standard_normal(DIM) / 10).astype(np.float32)
-    return Region(phrase=phrase, box_xyxy_px=box, score=score, embedding=vector)
-
-
-def example_of(
-    number: int, image: Path, instruction: str, target: str, source: Source, regions: tuple[Region, ...], phrases: Any
-) -> Example:
-    """An example about an image of noise, with these regions as its evidence."""
-    return Example(
-        example_id=str(number),
-        image_path=image,
-        instruction=instruction,
-        target=target,
-        evidence=Evidence.of_image(source, (SIDE_PX, SIDE_PX), regions, phrases),
-    )
+def in_fresh_process(work: Callable[..., T], *args: Any) -> T:
+    """What the work returns in a process of its own: a peak of memory never falls again."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        return fresh.submit(work, *args).result()
