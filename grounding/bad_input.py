@@ -5,7 +5,8 @@ catch it, go on, and write what they skipped.
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -22,6 +23,19 @@ class BadInput(ValueError):
         # reports.csv: row 7: box has no area. Fix: leave it out
         where = "".join([f"{file}: " if file else "", f"row {row}: " if row is not None else ""])
         super().__init__(f"{where}{problem}" + (f" Fix: {fix}" if fix else ""))
+
+
+@contextmanager
+def explain(
+    problem: str, *errors: type[Exception], file: str | Path | None = None, row: int | str | None = None, fix: str = ""
+) -> Iterator[None]:
+    """Inside, an error of these kinds becomes a `BadInput`: the problem, a colon, and the error's own words."""
+    try:
+        yield
+    except BadInput:  # has been explained
+        raise
+    except errors as error:
+        raise BadInput(f"{problem}: {error}", file=file, row=row, fix=fix) from error
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -21,37 +21,34 @@ class _Part:
 class RunFolder:
     """`out_dir` of a recipe, or a cell of an ablation, which has adapters and records but no core of its own.
 
-    recipe.json  vocabulary.json  seconds.json  skipped.jsonl  results.json  table.md  index.html
-    phantoms/  regions/  grounding/model/  warm-up/seed0/  adapter-plain/  adapter-grounded/  train-plain/ ...
-    records/vqa-none.jsonl  probes/vqa-none.blank.jsonl  scores/vqa-none.json
+    recipe.json                     the recipe that made it; a folder without one is no run
+    vocabulary.json                 what is looked for in each modality when nobody asks
+    seconds.json, skipped.jsonl     seconds of each stage; what was left out, and why
+    results.json, table.md          headline scores of every task and source, as JSON and as a table
+    index.html                      the page of the run
+    phantoms/, regions/             drawn phantoms; cache of regions
+    grounding/model/                the training of the core, and the trained core in it
+    warm-up/seed0/                  the adapter that read reports before the others were trained
+    adapter-plain/, train-plain/    an adapter (plain: trained without evidence, or grounded), its log and checkpoints
+    records/vqa-none.jsonl          records of a task with one source, of `grounding` without one
+    probes/vqa-none.blank.jsonl     records of a task under a probe
+    scores/vqa-none.json            all scores of a record file
     """
 
     path: Path
 
     recipe_file = _Part("recipe.json")
-    """The recipe that made it, as JSON; a folder without one is no run."""
     vocabulary_file = _Part("vocabulary.json")
-    """What is looked for in each modality when nobody asks."""
     seconds_file = _Part("seconds.json")
-    """Seconds of each stage."""
     skipped_file = _Part("skipped.jsonl")
-    """What was left out, and why."""
     results_file = _Part("results.json")
-    """Headline scores of every task and source."""
     table_file = _Part("table.md")
-    """The same as a table."""
     page_file = _Part("index.html")
-    """The page of the run."""
     phantoms_dir = _Part("phantoms")
-    """Drawn phantoms."""
     regions_dir = _Part("regions")
-    """Cache of regions."""
     grounding_dir = _Part("grounding")
-    """Training of the core."""
     core_dir = _Part("grounding", "model")
-    """The trained core."""
     records_dir = _Part("records")
-    """Record files, one a task and source."""
 
     @property
     def is_run(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .bad_input import BadInput, nearest
+from .bad_input import BadInput, explain, nearest
 
 
 class Settings(BaseModel):
@@ -32,10 +32,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises `BadInput` for no such file, and for one that holds anything else."""
     if not path.is_file():
         raise BadInput("no such recipe.", file=path, fix="recipes/ holds ready ones")
-    try:
+    with explain("not valid YAML", yaml.YAMLError, file=path, fix="check indentation and colons"):
         values = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
-        raise BadInput(f"not valid YAML: {error}", file=path, fix="check indentation and colons") from error
     if not isinstance(values, dict):
         raise BadInput("a recipe is a mapping of keys to values.", file=path, fix="see recipes/quickstart.yaml")
     return values

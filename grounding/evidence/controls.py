@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from ..grounder import Grounder
 from ..types import AnnotatedImage, Region
 from ..vocabulary.phrases import mirror
 from .evidence import Evidence, ImageEvidence
+
+OneImage = TypeVar("OneImage", AnnotatedImage, ImageEvidence)
 
 
 def transplant(image: ImageEvidence, donor: ImageEvidence) -> ImageEvidence:
@@ -40,12 +43,13 @@ def mirror_evidence(evidence: Evidence) -> Evidence:
 
     Embeddings stay: those of the flipped image must be read in it, see `InMirror`.
     """
+    return evidence.each(mirror_image)
 
-    def flip(image: ImageEvidence) -> ImageEvidence:
-        regions = tuple(mirror_region(region, image.size_px[0]) for region in image.regions)
-        return replace(image, regions=regions, phrases=tuple(mirror(phrase)[0] for phrase in image.phrases))
 
-    return evidence.each(flip)
+def mirror_image(image: OneImage) -> OneImage:
+    """Regions and phrases in places and words of the flipped pixels; the file is the stored one."""
+    regions = tuple(mirror_region(region, image.size_px[0]) for region in image.regions)
+    return replace(image, regions=regions, phrases=tuple(mirror(phrase)[0] for phrase in image.phrases))
 
 
 def mirror_region(region: Region, width: int) -> Region:
@@ -77,18 +81,12 @@ class InMirror(Grounder):
 
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each image the regions of its phrases, best first, boxes in pixels of the stored image."""
-        flipped = [mirror_image(image) for image in images]
-        regions = self.grounder.ground(flipped, [[mirror(phrase)[0] for phrase in row] for row in phrases])
+        asked = [[mirror(phrase)[0] for phrase in row] for row in phrases]
+        regions = self.grounder.ground([mirror_image(image) for image in images], asked)
         return [
             [mirror_region(region, image.size_px[0]) for region in row]
             for row, image in zip(regions, images, strict=True)
         ]
-
-
-def mirror_image(image: AnnotatedImage) -> AnnotatedImage:
-    """The annotations in places and words of the flipped pixels; the file is the stored one."""
-    regions = tuple(mirror_region(region, image.size_px[0]) for region in image.regions)
-    return replace(image, regions=regions, phrases=tuple(mirror(phrase)[0] for phrase in image.phrases))
 
 
 def derangement(groups: Sequence[str], rng: np.random.Generator) -> list[int]:

@@ -48,12 +48,11 @@ class StoredRegions(Mapping[str, list[Region]]):
 
     def __getitem__(self, image_id: str) -> list[Region]:
         row = self._row_of_key[self._key_of[image_id]]
-        regions = []
-        for values in self._table["regions"][row].as_py():
-            vector = values["embedding"]
-            embedding = None if vector is None else np.array(vector, np.float32)
-            regions.append(replace(region_from_json(values), embedding=embedding))
-        return regions
+        vectors = ((values, values["embedding"]) for values in self._table["regions"][row].as_py())
+        return [
+            replace(region_from_json(values), embedding=None if vector is None else np.array(vector, np.float32))
+            for values, vector in vectors
+        ]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._key_of)
@@ -156,8 +155,7 @@ def _write_table(folder: Path, table: pa.Table) -> Path:
 
 def _read(folder: Path, keys: set[str]) -> pa.Table:
     """The rows of the keys from every shard, each key once. Raises `BadInput` for a damaged shard."""
-    tables = [SCHEMA.empty_table()]
-    seen: set[str] = set()
+    tables, seen = [SCHEMA.empty_table()], set[str]()
     for path in sorted(folder.glob("*.parquet")):
         if keys <= seen:
             break
@@ -166,9 +164,8 @@ def _read(folder: Path, keys: set[str]) -> pa.Table:
         except FileNotFoundError:
             continue  # another process joined its shards just now; what is missed is computed again
         except (pa.ArrowException, OSError) as error:
-            raise BadInput(
-                f"a damaged cache shard: {error}", file=path, fix="delete it, its regions come again"
-            ) from error
+            fix = "delete it, its regions come again"
+            raise BadInput(f"a damaged cache shard: {error}", file=path, fix=fix) from error
         seen |= set(table["key"].to_pylist())
         tables.append(table)
     return pa.concat_tables(tables)

@@ -233,8 +233,7 @@ class _View:
     letterbox: Letterbox
 
 
-def _cap_by_ancestors(phrases: Sequence[str], probabilities: Mapping[str, float]) -> dict[str, float]:
+def _cap_by_ancestors(phrases: Sequence[str], known: Mapping[str, float]) -> dict[str, float]:
     """For each phrase the least probability of it and its ancestors; 1 where none is known."""
     above = load_labels().ancestors
-    known = probabilities
     return {p: min((known[name] for name in (p, *above(p)) if name in known), default=1.0) for p in phrases}

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from ..bad_input import BadInput, nearest
+from ..bad_input import BadInput, explain, nearest
 from ..grounder import Grounder
 
 NOTICES = {
@@ -64,12 +64,10 @@ def load_grounder(
         print(notice, file=sys.stderr)
     if isinstance(source, Path):
         file = source / "config.json"
-        try:
+        with explain(
+            "not a model's configuration", ValueError, AttributeError, file=file, fix="copy the checkpoint again"
+        ):
             model_type = json.loads(file.read_text(encoding="utf-8")).get("model_type")
-        except (ValueError, AttributeError) as error:
-            raise BadInput(
-                f"not a model's configuration: {error}", file=file, fix="copy the checkpoint again"
-            ) from error
         if model_type == "medglip":
             from .medglip import GrounderSettings, MedGlipGrounder  # torch is loaded here, not with this module
 

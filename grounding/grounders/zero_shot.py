@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoProcessor
 
 from ..bad_input import BadInput
@@ -225,11 +226,10 @@ def dino_prompt(tokenizer: Any, phrases: Sequence[str], max_tokens: int) -> Prom
 
 def padded_prompts(prompts: Sequence[Prompt], pad_id: int) -> dict[str, Tensor]:
     """`input_ids`, `attention_mask` and `token_type_ids`, int64[P, T], of prompts of any length."""
-    length = max(len(prompt.ids) for prompt in prompts)
-    rows = [prompt.ids + [pad_id] * (length - len(prompt.ids)) for prompt in prompts]
-    mask = [[1] * len(prompt.ids) + [0] * (length - len(prompt.ids)) for prompt in prompts]
-    ids_PT = torch.tensor(rows)
-    return {"input_ids": ids_PT, "attention_mask": torch.tensor(mask), "token_type_ids": torch.zeros_like(ids_PT)}
+    rows = [torch.tensor(prompt.ids) for prompt in prompts]
+    ids_PT = pad_sequence(rows, batch_first=True, padding_value=pad_id)
+    mask_PT = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+    return {"input_ids": ids_PT, "attention_mask": mask_PT, "token_type_ids": torch.zeros_like(ids_PT)}
 
 
 @contextmanager
@@ -241,15 +241,9 @@ def _share_backbone(backbone: nn.Module, num: int) -> Iterator[None]:
         many = [tuple(x.expand(num, *x.shape[1:]) for x in level) for level in features]
         return many, [x.expand(num, *x.shape[1:]) for x in positions]
 
-    hooks = [
-        backbone.register_forward_pre_hook(lambda _module, inputs: tuple(x[:1] for x in inputs)),
-        backbone.register_forward_hook(repeat),
-    ]
-    try:
+    first = backbone.register_forward_pre_hook(lambda _module, inputs: tuple(x[:1] for x in inputs))
+    with first, backbone.register_forward_hook(repeat):  # both are removed at the end
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _check_family(model_type: str, file: Path | str | None) -> None:

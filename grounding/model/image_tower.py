@@ -14,8 +14,8 @@ from transformers import initialization as init
 from transformers.utils.generic import ModelOutput
 
 from ..assets import SCRATCH, fetch
-from ..bad_input import BadInput
-from .backbones import InvertedBackbone, InvertedResidual, TransformersBackbone, fold_norms, make_backbone
+from ..bad_input import BadInput, explain
+from .backbones import STRIDES, InvertedBackbone, InvertedResidual, TransformersBackbone, fold_norms, make_backbone
 from .config import PIXEL_MEAN, PIXEL_STD, MedGlipVisionConfig
 
 
@@ -63,13 +63,16 @@ class MedGlipVisionModel(PreTrainedModel):
         Other arguments of vision towers (`output_hidden_states`, `return_dict`) are taken and change nothing.
         """
         feature_maps = self.backbone(pixel_values.to(self.dtype))
-        tokens_BNC = feature_maps[-1].flatten(2).transpose(1, 2)
+        tokens_BNC = self._tokens(feature_maps)
         return MedGlipVisionOutput(
             last_hidden_state=tokens_BNC,
             pooler_output=tokens_BNC.mean(1),
             hidden_states=(tokens_BNC, tokens_BNC),
             feature_maps=tuple(feature_maps),
         )
+
+    def _tokens(self, feature_maps: list[Tensor]) -> Tensor:
+        return feature_maps[-1].flatten(2).transpose(1, 2)
 
 
 AutoModel.register(MedGlipVisionConfig, MedGlipVisionModel)
@@ -99,11 +102,9 @@ def vision_settings(start: str) -> dict[str, Any]:
         return {}
     if start in ROWS:
         return {"rows": ROWS[start], "stage_widths": [_STEM_WIDTH, 0, 0, 0]}
-    try:
+    fix = f"use {', '.join([SCRATCH, *ROWS])}, or a model folder or hub name"
+    with explain(f"no image start {start!r}", OSError, ValueError, fix=fix):
         return {"backbone_config": AutoConfig.from_pretrained(start, trust_remote_code=False).to_dict()}
-    except (OSError, ValueError) as error:
-        fix = f"use {', '.join([SCRATCH, *ROWS])}, or a model folder or hub name"
-        raise BadInput(f"no image start {start!r}: {error}", fix=fix) from error
 
 
 def load_start(tower: MedGlipVisionModel, start: str, cache_dir: Path | None = None) -> None:
@@ -167,9 +168,6 @@ def load_inverted(backbone: InvertedBackbone, state: dict[str, Tensor], eps: flo
     stem.weight *= (PIXEL_STD / std)[:, None, None]
 
 
-STRIDES = (4, 8, 16, 32)
-
-
 class MedGlipTokensConfig(PreTrainedConfig):
     """An image tower and which of its maps are read. `hidden_size` follows: channels of a token."""
 
@@ -198,7 +196,10 @@ class MedGlipTokensConfig(PreTrainedConfig):
 
 
 class MedGlipTokensModel(MedGlipVisionModel):
-    """Pixels to tokens of several strides, with the weights of an image tower; any model may have it as its own."""
+    """Pixels to tokens of several strides, with the weights of an image tower; any model may have it as its own.
+
+    Its `last_hidden_state` is float[B, N, hidden_size].
+    """
 
     config_class = MedGlipTokensConfig
 
@@ -207,16 +208,9 @@ class MedGlipTokensModel(MedGlipVisionModel):
         self.backbone = make_backbone(config.tower_config())
         self.post_init()
 
-    def forward(self, pixel_values: Tensor, **_: Any) -> MedGlipVisionOutput:
-        """`pixel_values` as the image tower takes them; `last_hidden_state` float[B, N, hidden_size]."""
-        maps = dict(zip(STRIDES, self.backbone(pixel_values.to(self.dtype)), strict=True))
-        tokens_BNC = torch.cat([self._level(maps[stride], stride) for stride in self.config.strides], dim=-1)
-        return MedGlipVisionOutput(
-            last_hidden_state=tokens_BNC,
-            pooler_output=tokens_BNC.mean(1),
-            hidden_states=(tokens_BNC, tokens_BNC),
-            feature_maps=tuple(maps.values()),
-        )
+    def _tokens(self, feature_maps: list[Tensor]) -> Tensor:
+        maps = dict(zip(STRIDES, feature_maps, strict=True))
+        return torch.cat([self._level(maps[stride], stride) for stride in self.config.strides], dim=-1)
 
     def _level(self, map_BCHW: Tensor, stride: int) -> Tensor:
         """One map as tokens of mean 0 and variance 1; the pixels of a block follow each other as channels."""

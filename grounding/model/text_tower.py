@@ -19,7 +19,7 @@ from transformers import (
 from transformers.models.bert.configuration_bert import BertConfig
 
 from ..assets import SCRATCH, fetch
-from ..bad_input import BadInput
+from ..bad_input import BadInput, explain
 from .config import SMALL_BERT
 
 
@@ -71,11 +71,9 @@ def text_settings(start: str, max_phrase_tokens: int, cache_dir: Path | None = N
     places = max_phrase_tokens + 1  # one for the prompt
     if start == SCRATCH:
         return SMALL_BERT | {"max_position_embeddings": max(SMALL_BERT["max_position_embeddings"], places)}
-    try:
+    fix = f"use {SCRATCH}, {MINILM}, or a model folder or hub name"
+    with explain(f"no text start {start!r}", OSError, ValueError, fix=fix):
         config = AutoConfig.from_pretrained(_folder(start, cache_dir), trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        fix = f"use {SCRATCH}, {MINILM}, or a model folder or hub name"
-        raise BadInput(f"no text start {start!r}: {error}", fix=fix) from error
     model: Any = MODEL_MAPPING.get(type(config), None)
     # a decoder's or a vision model's forward does not take embedded words
     is_encoder = isinstance(model, type) and "inputs_embeds" in signature(model.forward).parameters
@@ -91,11 +89,9 @@ def text_settings(start: str, max_phrase_tokens: int, cache_dir: Path | None = N
 
 def text_tokenizer(start: str, cache_dir: Path | None = None) -> PreTrainedTokenizerFast:
     """The tokenizer that belongs to a pretrained start. Raises `BadInput` when it cannot be had."""
-    try:
+    problem, fix = f"text start {start!r} has no tokenizer", "put tokenizer.json beside the weights"
+    with explain(problem, OSError, ValueError, fix=fix):
         tokenizer = AutoTokenizer.from_pretrained(_folder(start, cache_dir), trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        fix = "put tokenizer.json beside the weights"
-        raise BadInput(f"text start {start!r} has no tokenizer: {error}", fix=fix) from error
     if not tokenizer.is_fast or tokenizer.pad_token is None:
         raise BadInput(f"the tokenizer of {start!r} is not a fast one that pads.", fix="use an encoder like BERT")
     return tokenizer
@@ -108,11 +104,9 @@ def load_text_start(encoder: PhraseEncoder, start: str, cache_dir: Path | None =
     """
     if start == SCRATCH:
         return
-    try:
-        options: Any = {"dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False}
+    options: Any = {"dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False}
+    with explain(f"text start {start!r} has no weights", OSError, ValueError, fix="use safetensors weights"):
         source = AutoModel.from_pretrained(_folder(start, cache_dir), **options)
-    except (OSError, ValueError) as error:
-        raise BadInput(f"text start {start!r} has no weights: {error}", fix="use safetensors weights") from error
     state = {name: value for name, value in source.state_dict().items() if not name.startswith("pooler.")}
     encoder.bert.load_state_dict(state)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..geometry import Boxes
+from ..geometry import Boxes, mirror_boxes
 from ..modalities import MODALITIES
 from ..types import AnnotatedImage
 from ..vocabulary.phrases import has_side
@@ -44,9 +44,7 @@ def augment(
 
 def flip(view: View) -> View:
     """Left to right."""
-    side = len(view.square)
-    boxes = np.stack([side - view.boxes_G4[:, 2], view.boxes_G4[:, 1], side - view.boxes_G4[:, 0], view.boxes_G4[:, 3]])
-    return View(view.square[:, ::-1], boxes.T.copy(), view.masks_Ghw[:, :, ::-1])
+    return View(view.square[:, ::-1], mirror_boxes(view.boxes_G4, len(view.square)), view.masks_Ghw[:, :, ::-1])
 
 
 def turn(view: View, quarters: int) -> View:

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from ..bad_input import BadInput
-from ..files import read_lines, write_atomic, write_folder
+from ..files import write_atomic, write_folder
 
 OTHER_TRAINING = "holds a training of other settings"
 """The problem of a folder that `claim_folder` refuses."""
@@ -54,8 +54,8 @@ class WeightAverage:
     @contextmanager
     def used_by(self, model: nn.Module) -> Iterator[None]:
         """The model with averaged weights, in eval mode; afterwards everything is as before."""
-        own = {name: p.detach().clone() for name, p in trained_parameters(model).items()} if self.weights else {}
-        was_training = model.training
+        mine, was_training = trained_parameters(model), model.training
+        own = {name: mine[name].detach().clone() for name in self.weights}
         # not a copy of the model: compiled and distributed wrappers hold the parameters themselves
         self.copy_to(model)
         model.eval()
@@ -63,15 +63,9 @@ class WeightAverage:
             yield
         finally:
             with torch.no_grad():
-                for name, parameter in trained_parameters(model).items():
-                    if name in own:
-                        parameter.copy_(own[name])
+                for name, weight in own.items():
+                    mine[name].copy_(weight)
             model.train(was_training)
-
-    def load(self, weights: dict[str, Tensor]) -> None:
-        """Go on from averages on disk."""
-        for name in self.weights:
-            self.weights[name].copy_(weights[name])
 
 
 def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -124,7 +118,8 @@ def resume(model: nn.Module, optimizer: Any, schedule: Any, average: WeightAvera
     folder = out_dir / latest.read_text()
     load_trained(model, folder)
     if average.weights:
-        average.load(load_file(folder / "average.safetensors"))
+        saved = load_file(folder / "average.safetensors")
+        average.weights = {name: weight.copy_(saved[name]) for name, weight in average.weights.items()}
     state = torch.load(folder / "state.pt", weights_only=True)
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(state["schedule"])
@@ -141,8 +136,3 @@ def load_trained(model: nn.Module, folder: Path) -> None:
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
-
-
-def read_log(path: Path, first: int) -> list[dict[str, float]]:
-    """The log up to step `first`."""
-    return [row for row in read_lines(path) if row["step"] <= first] if first and path.exists() else []

@@ -77,8 +77,14 @@ def train(
     model, processor = _start(settings, rows)
     examples = load_examples(rows, processor.image_size, settings.memory_gb, skipped)
     skipped.write(out_dir / "skipped.jsonl")
-    if settings.start_from and score is not None and processes().is_main_process:
-        _score(score, MedGlipGrounder(model, processor), images, out_dir / "val_before.json")
+
+    def write_score(name: str) -> None:
+        if score is not None and processes().is_main_process:
+            values = score(MedGlipGrounder(model, processor), list(images_of(split_of(images, "val"))))
+            write_atomic(out_dir / name, json.dumps(dict(values), indent=1))
+
+    if settings.start_from:
+        write_score("val_before.json")
     fit(
         model,
         examples,
@@ -93,8 +99,7 @@ def train(
     )
     if processes().is_main_process:
         _save(model, processor, folder, settings, images, sets)
-        if score is not None:
-            _score(score, MedGlipGrounder(model, processor), images, out_dir / "val.json")
+        write_score("val.json")
         write_atomic(folder / "finished.json", json.dumps({"steps": settings.train.steps}))
     processes().wait_for_everyone()
     return folder
@@ -122,22 +127,13 @@ def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
     text_config = text_settings(sizes.text_start, sizes.max_phrase_tokens)
     if sizes.text_start == SCRATCH:
         text_config |= {"vocab_size": vocabulary_size, "num_hidden_layers": sizes.text_layers}
+    of_tower = {"image_size", "stage_widths", "hidden_size", "depths"}
+    of_core = {"width", "num_fusion_layers", "num_head_convs", "fine_masks", "max_phrase_tokens", "modality_prompts"}
     config = MedGlipConfig(
-        vision_config={
-            "image_size": sizes.image_size,
-            "stage_widths": list(sizes.stage_widths),
-            "hidden_size": sizes.hidden_size,
-            "depths": list(sizes.depths),
-            **vision_settings(sizes.image_start),
-        },
+        vision_config=sizes.model_dump(mode="json", include=of_tower) | vision_settings(sizes.image_start),
         text_config=text_config,
-        width=sizes.width,
-        num_fusion_layers=sizes.num_fusion_layers,
-        num_head_convs=sizes.num_head_convs,
-        fine_masks=sizes.fine_masks,
-        max_phrase_tokens=sizes.max_phrase_tokens,
-        modality_prompts=sizes.modality_prompts,
         modalities=tuple(MODALITIES),
+        **sizes.model_dump(include=of_core),
     )
     with torch.random.fork_rng():
         torch.manual_seed(settings.train.seed)
@@ -201,11 +197,6 @@ def limits_of(core: MedGlipGrounder, validation: Sequence[AnnotatedImage]) -> li
     for limit in limits:
         _LOG.warning(limit)
     return limits
-
-
-def _score(score: Score, core: MedGlipGrounder, images: Dataset, path: Path) -> None:
-    """Write the scores of the core on the validation split."""
-    write_atomic(path, json.dumps(dict(score(core, list(images_of(split_of(images, "val"))))), indent=1))
 
 
 def continue_from(

@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput
-from ..files import write_atomic
-from .checkpoint import WeightAverage, checkpoint, load_trained, read_log, resume, save_weights
+from ..files import read_lines, write_atomic
+from .checkpoint import WeightAverage, checkpoint, load_trained, resume, save_weights
 from .settings import TrainSettings
 
 Example = TypeVar("Example")
@@ -92,7 +92,8 @@ def fit(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, settings))
     average = WeightAverage(model, settings.ema_decay)
     first = resume(model, optimizer, schedule, average, out_dir)
-    log: list[dict[str, float]] = read_log(out_dir / "log.jsonl", first)
+    file = out_dir / "log.jsonl"
+    log = [row for row in read_lines(file) if row["step"] <= first] if first and file.exists() else []
     if first >= settings.steps or _is_spent(log, settings.patience):
         _load_result(model, average, out_dir)
         return log

@@ -12,8 +12,8 @@ from ..bad_input import BadInput, Skipped
 from ..geometry import iou
 from ..grounder import true_regions
 from ..grounders.medglip import MedGlipGrounder
+from ..model.backbones import STRIDES
 from ..model.calibration import Calibration, fit_calibration
-from ..model.image_tower import STRIDES
 from ..model.processing import normalise
 from ..types import AnnotatedImage, Region
 

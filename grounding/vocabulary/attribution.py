@@ -112,23 +112,20 @@ def attribute(
 
 def sentences_of(attributions: Sequence[Attribution], regions: Sequence[Region]) -> tuple[Sentence, ...]:
     """The sentences with the regions that either way gives them, each once, cited ones first."""
-    sentences: list[Sentence] = []
-    for one in attributions:
-        indices = dict.fromkeys([*one.cited, *one.grounded])
-        chosen = tuple(regions[index] for index in indices)
-        sentences.append(Sentence(text=one.text, regions=chosen, is_negated=one.is_negated))
-    return tuple(sentences)
+    indices = [dict.fromkeys([*one.cited, *one.grounded]) for one in attributions]
+    return tuple(
+        Sentence(text=one.text, regions=tuple(regions[index] for index in own), is_negated=one.is_negated)
+        for one, own in zip(attributions, indices, strict=True)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How far citing and grounding name the same regions, over all sentences of one text or of many.
+    """How far citing and grounding name the same regions, over all sentences of a text.
 
     `num_cited` and `num_grounded` count (sentence, region) pairs of each way. A pair agrees if the other way gives the
     same sentence the same region, or one whose box overlaps it by `SAME_PLACE_IOU`; `cited_found` and
-    `grounded_cited` count those. `precision` is the part of citations that grounding finds too, `recall` the part of
-    what grounding finds that is cited, `f1` their harmonic mean; None where there is nothing to count.
-    `supports`: sentences by what supports them.
+    `grounded_cited` count those. `supports`: sentences by what supports them, in the order of `SUPPORTS`.
     """
 
     num_cited: int = 0
@@ -139,32 +136,21 @@ class Agreement:
 
     @property
     def precision(self) -> float | None:
-        """Part of the citations that grounding finds too."""
+        """Part of the citations that grounding finds too; None without one."""
         return self.cited_found / self.num_cited if self.num_cited else None
 
     @property
     def recall(self) -> float | None:
-        """Part of what grounding finds that is cited."""
+        """Part of what grounding finds that is cited; None without anything."""
         return self.grounded_cited / self.num_grounded if self.num_grounded else None
 
     @property
     def f1(self) -> float | None:
-        """Harmonic mean of the two; 0 where one way has pairs and none agrees."""
-        total = self.num_cited + self.num_grounded
-        if not (self.num_cited and self.num_grounded):
-            return 0.0 if total else None
+        """Harmonic mean of the two; 0 where one way has pairs and none agrees, None without any pair."""
+        if not (self.num_cited or self.num_grounded):
+            return None
         precision, recall = self.precision or 0.0, self.recall or 0.0
         return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-
-    def __add__(self, other: "Agreement") -> "Agreement":
-        """Counts of both, for a whole test set."""
-        return Agreement(
-            num_cited=self.num_cited + other.num_cited,
-            num_grounded=self.num_grounded + other.num_grounded,
-            cited_found=self.cited_found + other.cited_found,
-            grounded_cited=self.grounded_cited + other.grounded_cited,
-            supports=tuple(a + b for a, b in zip(self.supports, other.supports, strict=True)),
-        )
 
 
 def count_agreement(attributions: Sequence[Attribution], regions: Sequence[Region]) -> Agreement:
@@ -184,13 +170,10 @@ def count_agreement(attributions: Sequence[Attribution], regions: Sequence[Regio
 
 def agreement_to_json(agreement: Agreement) -> dict[str, Any]:
     """Counts and parts, for a report's JSON and a record's meta."""
-    parts = {"precision": agreement.precision, "recall": agreement.recall, "f1": agreement.f1}
-    return {
-        "num_cited": agreement.num_cited,
-        "num_grounded": agreement.num_grounded,
-        **{name: None if value is None else round(value, 4) for name, value in parts.items()},
-        "sentences": dict(zip(SUPPORTS, agreement.supports, strict=True)),
-    }
+    names = ("num_cited", "num_grounded", "precision", "recall", "f1")
+    values = {name: getattr(agreement, name) for name in names}
+    rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
+    return rounded | {"sentences": dict(zip(SUPPORTS, agreement.supports, strict=True))}
 
 
 def attribution_to_json(one: Attribution) -> dict[str, Any]:

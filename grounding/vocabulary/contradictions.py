@@ -14,7 +14,7 @@ from ..settings import Settings
 from .labels import LabelTree
 from .negation import Negation, blank_denied
 
-Said = Literal["present", "absent"]
+Claim = Literal["present", "absent"]
 """What a sentence says of a finding."""
 
 
@@ -39,7 +39,7 @@ class Contradiction:
 
     sentence: int
     phrase: str
-    said: Said
+    said: Claim
     chance: float
 
     @property
@@ -74,7 +74,7 @@ def find_contradictions(
     return tuple(flags)
 
 
-def find_claims(text: str, tree: LabelTree, negation: Negation = "rules") -> Iterator[tuple[str, Said]]:
+def find_claims(text: str, tree: LabelTree, negation: Negation = "rules") -> Iterator[tuple[str, Claim]]:
     """Each finding that a sentence says is there, or is not there at all; hedged and partial claims are left out.
 
     A finding said both ways in one sentence ("no nodule but for a nodule in the left lung") is there.
