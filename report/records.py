@@ -1,18 +1,23 @@
-"""What a record holds of a written report: its sentences and their regions, and what scores read of them."""
+"""What a record holds of a written report: its sentences, their regions, and both against an annotated image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..grounding.evidence.citable import citations_to_json, numbers_shown
 from ..grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
-from ..grounding.types import region_to_json
+from ..grounding.grounder import true_regions
+from ..grounding.types import AnnotatedImage, region_to_json
 from ..grounding.vocabulary.attribution import attribute, attribution_to_meta, sentences_of
 from ..grounding.vocabulary.citations import parse_citations
 from ..grounding.vocabulary.labels import load_labels
 from ..grounding.vocabulary.negation import Negation
 from ..grounding.vocabulary.sentences import Sentence, ground_sentences
+from ..grounding.vocabulary.statements import Statement, judge_sentence, read_statements, state_regions
 from .text.deidentified import as_reference
+
+if TYPE_CHECKING:
+    from .task import Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,37 +43,22 @@ def read_text(
 ) -> dict[str, Any]:
     """A record's fields read out of the report that the model wrote; `shown`: the evidence of its prompt.
 
+    `meta.sentences`: each with its regions as they are found afterwards. Where the model was to cite they have the
+    regions of either way, and further there are `attribution`: each sentence with what it `cited` and what was
+    `grounded` for it, as indices into the record's `regions`; the `agreement` of the two; and `citations` of the whole
+    text, held against `truth` as those of answers are. `negation`: the engine that decides what a sentence denies.
     Scores read the text without citations and under the reference's policy of de-identification marks; where that
     differs from what was written, `meta.raw` holds the latter.
     """
-    cited = as_reference(text, meta)
-    plain = parse_citations(cited, len(numbers_shown(shown, settings))).text if settings.cite else cited
+    written = as_reference(text, meta)
+    citations = parse_citations(written, len(numbers_shown(shown, settings))) if settings.cite else None
+    plain = citations.text if citations else written
     raw = {"raw": text} if plain != text else {}
-    meta = meta | raw | grounded_meta(cited, evidence, shown, settings, truth, negation)
-    return ({"prediction": plain} if raw else {}) | {"parsed": plain, "meta": meta}
-
-
-def grounded_meta(
-    text: str,
-    evidence: Evidence,
-    shown: Evidence,
-    settings: EvidenceSettings,
-    truth: Evidence | None = None,
-    negation: Negation = "rules",
-) -> dict[str, Any]:
-    """A report's sentences and the regions they speak of, for its record's `meta`.
-
-    `sentences`: each with its regions as they are found afterwards. Where the model was to cite they have the regions
-    of either way, and further there are `attribution`: each sentence with what it `cited` and what was `grounded` for
-    it, as indices into the record's `regions`; the `agreement` of the two; and `citations` of the whole text, held
-    against `truth` as those of answers are. `negation`: the engine that decides what a sentence denies.
-    """
-    sentences, attribution = ground_text(text, evidence, shown, settings, negation)
-    meta: dict[str, Any] = {"sentences": sentences_to_json(sentences), "negation": negation}
-    if settings.cite:
-        citations = parse_citations(text, len(numbers_shown(shown, settings)))
+    sentences, attribution = ground_text(written, evidence, shown, settings, negation)
+    meta = meta | raw | {"sentences": sentences_to_json(sentences), "negation": negation}
+    if citations:
         meta |= {"citations": citations_to_json(citations, shown, truth), **attribution}
-    return meta
+    return ({"prediction": plain} if raw else {}) | {"parsed": plain, "meta": meta}
 
 
 def ground_text(
@@ -94,3 +84,35 @@ def sentences_to_json(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
         }
         for sentence in sentences
     ]
+
+
+def truth_of_image(image: AnnotatedImage) -> tuple[Statement, ...]:
+    """Every phrase that the set annotates on the image: how often it is there, and where."""
+    return tuple(state_regions(phrase, true_regions(image, [phrase]), image.size_px) for phrase in image.phrases)
+
+
+def finding_labels(reports: "Sequence[Report]") -> tuple[str, ...]:
+    """Findings that are annotated, present or not, on the images of these reports, sorted; none: no truth is exact."""
+    phrases = {phrase for report in reports for phrase in report.image.phrases}
+    return tuple(sorted(phrase for phrase in phrases if load_labels().level(phrase) == "finding"))
+
+
+def judge(report: "Report", written: Sequence[Sentence], labels: Sequence[str]) -> dict[str, Any]:
+    """`labels` and `radfact` of a record's `meta`: what was written, with its regions, against the image's truth.
+
+    Labels: 1 where a true region has it, and where the text affirms it. RadFact: a written sentence is judged against
+    the image's truth, whether the reference names it or not; a sentence of the reference against what was written.
+    """
+    truth, size_px = truth_of_image(report.image), report.image.size_px
+    stated = [statement for sentence in written for statement in read_statements(sentence)]
+    phrases = {
+        "reference": {statement.phrase for statement in truth if statement.number},
+        "prediction": {statement.phrase for statement in stated if statement.number != 0},
+    }
+    return {
+        "labels": {side: {name: int(name in affirmed) for name in labels} for side, affirmed in phrases.items()},
+        "radfact": {
+            "candidate": [judge_sentence(sentence, truth, size_px) for sentence in written],
+            "reference": [judge_sentence(sentence, stated, size_px) for sentence in report.sentences],
+        },
+    }

@@ -12,9 +12,8 @@ from ..grounding.vocabulary.negation import Negation
 from ..grounding.vocabulary.sentences import Sentence
 from ..vqa.prompt.prompt import Example
 from ..vqa.task import Job
-from .records import ReportTruth, ground_text, read_text, sentences_to_json
+from .records import ReportTruth, ground_text, judge, read_text, sentences_to_json
 from .text.deidentified import as_reference
-from .text.judge import judge
 
 Section = Literal["findings", "impression", "both"]
 """What is to be written; `both` reads "Findings: ... Impression: ..."."""

@@ -26,6 +26,7 @@ from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.sentences import ground_sentences, split_sentences
 from ..task import Report
+from .rows import list_bad
 from .sets import ReportContext
 
 COLUMNS = ("patientid", "filename", "modality", "clinical_notes")
@@ -73,10 +74,9 @@ def read(settings: CovidNotesSettings, context: ReportContext, skipped: Skipped)
     reports: list[Report] = []
     first: dict[str, _Note] = {}  # image name -> its first note
     for note in notes:
-        if (other := first.setdefault(note.name, note)) is not note:
-            problem = f"a second row of {note.name}, see row {other.row}."
-            error = BadInput(problem, file=file, row=note.row, fix="one row an image is read")
-            skipped.add(f"{file.name} row {note.row}", error)
+        with list_bad(skipped, file, note.row):
+            if (other := first.setdefault(note.name, note)) is not note:
+                raise BadInput(f"a second row of {note.name}, see row {other.row}.", fix="one row an image is read")
     for note in list(first.values())[: settings.limit]:
         group, path, boxed = groups[note.patient], folder / "images" / note.name, lungs.get(note.name)
         try:
@@ -108,25 +108,21 @@ def _read_notes(file: Path, max_sentences: int, skipped: Skipped) -> list[_Note]
         raise BadInput("no such file.", file=file, fix="the collection's metadata.csv belongs beside its images")
     with file.open(encoding="utf-8", errors="replace", newline="") as lines:
         reader = csv.DictReader(lines)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
+        if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
             raise BadInput(f"no column {', '.join(missing)}.", file=file, fix="take the collection's own metadata.csv")
         rows = list(reader)
     notes: list[_Note] = []
     for number, row in enumerate(rows, 1):
         text = " ".join(split_sentences(tidy(row["clinical_notes"] or ""))[:max_sentences])
         name = (row["filename"] or "").strip()
-        problem, fix = "", ""
-        if not text:
-            problem, fix = "no note.", "nothing to do: the image has no text"
-        elif not name or Path(name).name != name:
-            problem, fix = f"filename is {name!r}.", "a file name without a folder"
-        if problem:
-            skipped.add(f"{file.name} row {number}", BadInput(problem, file=file, row=number, fix=fix))
-            continue
-        # Without a patient id an image is a patient of its own.
-        patient = (row["patientid"] or "").strip() or f"image {name}"
-        notes.append(_Note(row=number, name=name, patient=patient, modality=row["modality"] or "", text=text))
+        with list_bad(skipped, file, number):
+            if not text:
+                raise BadInput("no note.", fix="nothing to do: the image has no text")
+            if not name or Path(name).name != name:
+                raise BadInput(f"filename is {name!r}.", fix="a file name without a folder")
+            # Without a patient id an image is a patient of its own.
+            patient = (row["patientid"] or "").strip() or f"image {name}"
+            notes.append(_Note(row=number, name=name, patient=patient, modality=row["modality"] or "", text=text))
     return notes
 
 

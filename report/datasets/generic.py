@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,9 @@ from ...grounding.bad_input import BadInput, Skipped, nearest
 from ...grounding.datasets.corpus import data_folder
 from ...grounding.files import numbered_lines
 from ...grounding.modalities import parse_modality
-from ..task import Report
 from ..text.sections import Sections, parse_sections
 from .images import rows_to_reports
-from .rows import ReportRow, ReportSettings, View, check_groups, draw_splits, find_earlier
-from .sets import ReportContext
+from .rows import ReportRow, ReportSettings, View, check_groups, draw_splits, find_earlier, list_bad
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validate": "val", "validation": "val", "test": "test"}
 TEXTS = ("report", "findings", "impression")
@@ -83,11 +82,6 @@ class GenericSettings(ReportSettings):
     """Part of the patients that becomes `test`, without a column split."""
 
 
-def read(settings: GenericSettings, context: ReportContext, skipped: Skipped) -> list[Report]:
-    """The reports with their images; see `read_rows`."""
-    return rows_to_reports(read_rows(settings, context.seed, skipped), settings, context, "generic", skipped)
-
-
 def read_rows(settings: GenericSettings, seed: int, skipped: Skipped) -> list[ReportRow]:
     """Every usable row in file order; the others go to `skipped`.
 
@@ -100,11 +94,8 @@ def read_rows(settings: GenericSettings, seed: int, skipped: Skipped) -> list[Re
     columns = set[str]()
     for number, row in _read_table(file, settings):
         columns |= set(row)
-        try:
+        with list_bad(skipped, file, number):
             rows.append(_to_row(row, number, file, images, settings))
-        except BadInput as error:
-            located = BadInput(error.problem, file=file, row=number, fix=error.fix)
-            skipped.add(f"{file.name} row {number}", located)
     first: dict[str, ReportRow] = {}
     for row in rows:
         if (other := first.setdefault(row.report_id, row)) is not row:
@@ -118,6 +109,9 @@ def read_rows(settings: GenericSettings, seed: int, skipped: Skipped) -> list[Re
         return rows
     earlier = find_earlier([(row.group, row.taken) for row in rows])
     return [row if k is None else replace(row, prior=rows[k]) for row, k in zip(rows, earlier, strict=True)]
+
+
+read = partial(rows_to_reports, "generic", read_rows)
 
 
 # --- a row -----------------------------------------------------------------------------------------------------------

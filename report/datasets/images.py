@@ -1,6 +1,7 @@
 """The images of a report, opened: `ReportText` -> `Report`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -10,26 +11,29 @@ from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.sentences import ground_sentences
 from ..task import Report
-from .rows import CONTEXT, ReportRow, ReportSettings, View, locate, row_name
+from .rows import CONTEXT, ReportRow, ReportSettings, View, list_bad
 from .sets import ReportContext
 from .texts import ReportText, to_split_texts
 
+RowReader = Callable[[Any, int, Skipped], list[ReportRow]]
+"""`read_rows(settings, seed, skipped)` of a set."""
+
 
 def rows_to_reports(
-    rows: Sequence[ReportRow], settings: ReportSettings, context: ReportContext, name: str, skipped: Skipped
+    name: str, read_rows: RowReader, settings: ReportSettings, context: ReportContext, skipped: Skipped
 ) -> list[Report]:
     """The rows of the set `name` as reports with their images, in order; studies without one go to `skipped`.
 
-    Of a study some of whose images are missing or torn the others are taken, and those listed; without its prior's
-    image it goes on without. Raises `BadInput` where no row of the split has a usable text.
+    `read` of a set of rows: `partial(rows_to_reports, name, read_rows)`. Of a study some of whose images are missing or
+    torn the others are taken, and those listed; without its prior's image it goes on without. Raises `BadInput` as
+    `read_rows`, and where no row of the split has a usable text.
     """
+    rows = read_rows(settings, context.seed, skipped)
     texts = to_split_texts(rows, settings, context.only_split, name, skipped)
     reports: list[Report] = []
     for text in tqdm(texts, desc="images of reports", unit="report", disable=None):
-        try:
+        with list_bad(skipped, text.row.file, text.row.row):
             reports.append(_to_report(text, settings, skipped))
-        except BadInput as error:
-            skipped.add(row_name(text.row), locate(error, text.row))
     return reports
 
 
@@ -40,10 +44,8 @@ def _to_report(text: ReportText, settings: ReportSettings, skipped: Skipped) -> 
         raise BadInput("no image of the study can be read.", fix="put its images there, or leave it out")
     prior_images: list[AnnotatedImage] = []
     if text.prior and text.prior.images and settings.prior in ("image", "both"):
-        try:
+        with list_bad(skipped, row.file, row.row, "prior of "):
             prior_images = _open_images(text.prior, settings, skipped, 1)[1]
-        except BadInput as error:
-            skipped.add(f"prior of {row_name(row)}", locate(error, row))
     sentences = ground_sentences(text.text, images[0].regions, load_labels(), images[0].size_px, is_patient_side=True)
     names = tuple(view.name for view in views)
     return Report(
@@ -74,7 +76,7 @@ def _open_images(
             break
         stem = view.path.stem
         name = stem if stems.count(stem) == 1 else f"{row.images.index(view)}-{stem}"
-        try:
+        with list_bad(skipped, row.file, row.row, f"image {view.path.name} of "):
             image = AnnotatedImage(
                 image_id=f"{row.dataset}/{row.report_id}/{name}",
                 image_path=view.path,
@@ -84,11 +86,8 @@ def _open_images(
                 split=row.split,
                 size_px=read_image(view.path).size if settings.decode_images else image_size(view.path),
             )
-        except BadInput as error:
-            skipped.add(f"image {view.path.name} of {row_name(row)}", error)
-            continue
-        images.append(image)
-        views.append(view)
+            images.append(image)
+            views.append(view)
     return views, images
 
 

@@ -19,6 +19,7 @@ import re
 import tarfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,12 +27,10 @@ from pydantic import Field
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder
-from ..task import Report
 from ..text.sections import Sections
 from . import r2gen
 from .images import rows_to_reports
-from .rows import ReportRow, ReportSettings, View, draw_splits
-from .sets import ReportContext
+from .rows import ReportRow, ReportSettings, View, draw_splits, list_bad
 
 ARCHIVE = "NLMCXR_reports.tgz"
 XML_FOLDER = "ecgen-radiology"
@@ -53,11 +52,6 @@ class IuXraySettings(ReportSettings):
     """Of xml: part of the reports that becomes `test`."""
 
 
-def read(settings: IuXraySettings, context: ReportContext, skipped: Skipped) -> list[Report]:
-    """The reports with their images; see `read_rows`."""
-    return rows_to_reports(read_rows(settings, context.seed, skipped), settings, context, "iu_xray", skipped)
-
-
 def read_rows(settings: IuXraySettings, seed: int, skipped: Skipped) -> list[ReportRow]:
     """Every report, by number (R2Gen: in file order). Raises `BadInput` for no reports at all and a torn archive."""
     folder = data_folder(settings.path)
@@ -75,11 +69,12 @@ def read_rows(settings: IuXraySettings, seed: int, skipped: Skipped) -> list[Rep
     documents = list(_read_documents(folder))
     documents.sort(key=lambda document: (int(s) if (s := document[0].stem).isdigit() else 10**9, document[0].name))
     for file, content in documents:
-        try:
+        with list_bad(skipped, file, None):
             rows.append(_to_row(content, file, folder, projections))
-        except BadInput as error:
-            skipped.add(file.name, BadInput(error.problem, file=file, fix=error.fix))
     return draw_splits(rows, settings.val_fraction, settings.test_fraction, seed)
+
+
+read = partial(rows_to_reports, "iu_xray", read_rows)
 
 
 def _read_documents(folder: Path) -> Iterator[tuple[Path, bytes]]:

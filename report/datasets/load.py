@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from ...grounding.bad_input import BadInput, Skipped, nearest
+from ...grounding.datasets.task_sets import find_set
 from ...grounding.settings import Settings
 from ..task import Report
 from .rows import ReportSettings
-from .sets import REPORT_SETS, ReportContext, read_set, report_set
+from .sets import REPORT_SETS, ReportContext, read_set
 from .texts import ReportText, to_split_texts
 
 
@@ -37,13 +38,13 @@ def load_texts(
     if not isinstance(chosen, ReportSettings):
         names = [name for name, entry in REPORT_SETS.items() if entry.has_rows]
         raise BadInput(f"{name} has no texts without images.", fix=nearest(name, names))
-    rows = report_set(name).load().read_rows(chosen, seed, skipped)
+    rows = REPORT_SETS[name].load().read_rows(chosen, seed, skipped)
     return to_split_texts(rows, chosen, split, name, skipped), skipped
 
 
 def _with_root(name: str, settings: Settings | None, root: Path | None) -> Settings:
     """The settings, those of the set's own class when left out; their path is the root, where it is given."""
-    kind = report_set(name).settings()
+    kind = find_set(REPORT_SETS, "report", name).settings()
     chosen = kind() if settings is None else settings
     if not isinstance(chosen, kind):
         raise BadInput(f"{type(chosen).__name__} are no settings of {name}.", fix=f"give {kind.__name__}")

@@ -22,6 +22,7 @@ import gzip
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,10 @@ from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput, Skipped, nearest
 from ...grounding.datasets.corpus import data_folder
-from ..task import Report
 from ..text.sections import parse_sections
 from . import r2gen
 from .images import rows_to_reports
 from .rows import ReportRow, ReportSettings, View, find_earlier
-from .sets import ReportContext
 
 SPLITS = {"train": "train", "validate": "val", "test": "test"}
 COLUMNS = {
@@ -73,11 +72,6 @@ class _Study:
     def folder(self) -> Path:
         """Folder of its images, beside which its report lies, below the folder of the set."""
         return Path("files") / f"p{self.subject[:2]}" / f"p{self.subject}" / f"s{self.study}"
-
-
-def read(settings: MimicCxrSettings, context: ReportContext, skipped: Skipped) -> list[Report]:
-    """The reports with their images; see `read_rows`."""
-    return rows_to_reports(read_rows(settings, context.seed, skipped), settings, context, "mimic_cxr", skipped)
 
 
 def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[ReportRow]:
@@ -119,6 +113,9 @@ def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[R
         if (row := built[index]) is not None:
             rows.append(replace(row, prior=None if prior is None else built[prior]))
     return rows
+
+
+read = partial(rows_to_reports, "mimic_cxr", read_rows)
 
 
 def _to_row(

@@ -15,7 +15,7 @@ from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
 from ..text.sections import Sections
-from .rows import ReportRow, View
+from .rows import ReportRow, View, list_bad
 
 FILE = "annotation.json"
 SPLITS = ("train", "val", "test")
@@ -36,11 +36,8 @@ def read_rows(folder: Path, dataset: str, skipped: Skipped) -> list[ReportRow]:
     rows: list[ReportRow] = []
     for split in SPLITS:
         for number, row in enumerate(splits.get(split, []), 1):
-            try:
+            with list_bad(skipped, file, f"{split} {number}"):
                 rows.append(_to_row(row, split, folder, dataset, f"{split} {number}"))
-            except BadInput as error:
-                wrong = BadInput(error.problem, file=file, row=f"{split} {number}", fix=error.fix)
-                skipped.add(f"{file.name} row {split} {number}", wrong)
     return rows
 
 

@@ -6,14 +6,15 @@ What cannot be used is listed with file and row, and the rest goes on.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import held_out
 from ...grounding.settings import Settings
 from ..task import Section
@@ -126,11 +127,14 @@ def check_groups(rows: Iterable[ReportRow]) -> None:
             raise BadInput(problem, file=row.file, row=row.row, fix=fix)
 
 
-def row_name(row: ReportRow) -> str:
-    """The name of a row in the list of what was left out."""
-    return f"{row.file.name} row {row.row}"
+@contextmanager
+def list_bad(skipped: Skipped, file: Path, row: int | str | None, prefix: str = "") -> Iterator[None]:
+    """A `BadInput` of this block goes to `skipped`, as `<prefix><file> row <row>`, and the batch goes on.
 
-
-def locate(error: BadInput, row: ReportRow) -> BadInput:
-    """The error with file and row, where it names no file itself."""
-    return error if error.file else BadInput(error.problem, file=row.file, row=row.row, fix=error.fix)
+    The error gets file and row where it names no file itself.
+    """
+    try:
+        yield
+    except BadInput as error:
+        located = error if error.file else BadInput(error.problem, file=file, row=row, fix=error.fix)
+        skipped.add(prefix + (file.name if row is None else f"{file.name} row {row}"), located)

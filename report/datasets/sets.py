@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...grounding.bad_input import Skipped
-from ...grounding.datasets.task_sets import SetContext, TaskSet, find_set, read_items
+from ...grounding.datasets.task_sets import SetContext, TaskSet, read_items
 from ...grounding.settings import Settings
 
 if TYPE_CHECKING:
@@ -91,11 +91,6 @@ REPORT_SETS: dict[str, ReportSet] = {
     ),
 }
 """The sets by name, in the order in which pages and help show them."""
-
-
-def report_set(name: str) -> ReportSet:
-    """The set of this name. Raises `BadInput` with the nearest valid one."""
-    return find_set(REPORT_SETS, "report", name)
 
 
 def read_set(name: str, settings: Settings, context: ReportContext, skipped: Skipped) -> "list[Report]":

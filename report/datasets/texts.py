@@ -14,7 +14,7 @@ from ...vqa.prompt.prompt import Example
 from ..task import Section
 from ..text.deidentified import apply_policy, note
 from ..text.sections import Sections
-from .rows import CONTEXT, ReportRow, ReportSettings, locate, row_name
+from .rows import CONTEXT, ReportRow, ReportSettings, list_bad
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,13 +51,11 @@ def to_split_texts(
     for row in of_split(rows, [row.split for row in rows], split, "report", name, skipped):
         if settings.limit is not None and counts[row.split] >= settings.limit:
             continue
-        try:
+        with list_bad(skipped, row.file, row.row):
             if (other := first.setdefault(row.report_id, row)) is not row:
                 raise BadInput(f"id {row.report_id!r} stands in row {other.row} already.", fix="one id a study")
             texts.append(to_text(row, settings, skipped))
             counts[row.split] += 1  # a row without a usable text does not count against the limit
-        except BadInput as error:
-            skipped.add(row_name(row), locate(error, row))
     return of_split(texts, [text.row.split for text in texts], split, "report", name, skipped)
 
 
@@ -72,9 +70,10 @@ def to_text(row: ReportRow, settings: ReportSettings, skipped: Skipped) -> Repor
         raise BadInput(f"{source} of {words} words, {settings.max_words} are read.", fix="raise max_words")
     prior = row.prior if settings.prior != "none" else None
     if prior and row.taken and prior.taken > row.taken:  # listed, and the study goes on without
-        problem = f"its prior is of {prior.taken}, the study of {row.taken}."
-        skipped.add(f"prior of {row_name(row)}", locate(BadInput(problem, fix="swap them, or mend the dates"), row))
+        problem, fix = f"its prior is of {prior.taken}, the study of {row.taken}.", "swap them, or mend the dates"
         prior = None
+        with list_bad(skipped, row.file, row.row, "prior of "):
+            raise BadInput(problem, fix=fix)
     context = {name: getattr(row.sections, name) if name in settings.context else "" for name in CONTEXT}
     context["prior_text"] = ""
     if prior and settings.prior != "image":

@@ -25,7 +25,7 @@ from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder, load_grounder
 from ...report.datasets.phantom import read_reports
-from ...report.records import grounded_meta
+from ...report.records import read_text
 from ...report.task import Report
 from ...report.text.citation_targets import cited_text, to_cited
 from ...vqa.inference.generate import generate_raw
@@ -168,7 +168,7 @@ def to_examples(reports: Sequence[Report], evidence: Sequence[Evidence]) -> list
 def read_true(reports: Sequence[Report], evidence: Sequence[Evidence], settings: EvidenceSettings) -> None:
     """Find what records say of the sentences of the true reports, with citations as a trained model writes them."""
     for report, one in zip(reports, evidence, strict=True):
-        grounded_meta(cited_text(report, one, numbers_shown(one, settings)), one, one, settings)
+        read_text(cited_text(report, one, numbers_shown(one, settings)), one, one, {}, settings)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,9 @@ from ...grounding.training.stage import HeldOut, core_images
 from ...grounding.vocabulary.negation import engine_named
 from ...report.datasets.sets import REPORT_SETS, ReportContext
 from ...report.datasets.sets import read_set as read_reports
-from ...report.records import ReportTruth
+from ...report.records import ReportTruth, finding_labels
 from ...report.task import Report
 from ...report.text.citation_targets import to_cited
-from ...report.text.judge import finding_labels
 from ...vqa.datasets.sets import QUESTION_SETS, ReadContext
 from ...vqa.datasets.sets import read_set as read_questions
 from ...vqa.derived.settings import DeriveSettings

@@ -12,8 +12,8 @@ from medglip.grounding.vocabulary.labels import load_labels
 from medglip.grounding.vocabulary.negation import blank_denied
 from medglip.grounding.vocabulary.statements import read_statements
 from medglip.report.datasets.derived import to_reports
+from medglip.report.records import truth_of_image
 from medglip.report.task import Report
-from medglip.report.text.judge import truth_of_image
 
 
 def _box(phrase: str, *box: int) -> Region:

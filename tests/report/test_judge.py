@@ -15,8 +15,8 @@ from medglip.grounding.types import AnnotatedImage, Region
 from medglip.grounding.vocabulary.sentences import Sentence, ground_sentences
 from medglip.grounding.vocabulary.statements import read_statements
 from medglip.report.datasets.phantom import read_reports
+from medglip.report.records import finding_labels, judge, truth_of_image
 from medglip.report.task import Report
-from medglip.report.text.judge import finding_labels, judge, truth_of_image
 
 
 def region(phrase: str, x: float, y: float) -> Region:
