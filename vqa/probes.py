@@ -16,7 +16,7 @@ from ..grounding.evidence.controls import derangement
 from ..grounding.types import AnnotatedImage
 from ..grounding.vocabulary.labels import load_labels
 from ..grounding.vocabulary.phrases import mirror
-from .derived.questions import question_text
+from .derived.wordings import question_text
 from .prompt.prompt import Transform
 from .task import Question
 

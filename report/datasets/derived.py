@@ -16,10 +16,9 @@ from ...grounding.settings import Settings
 from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.sentences import Sentence
-from ...vqa.derived import captions
 from ...vqa.derived.claims import body_part, grid_cell
 from ...vqa.derived.facts import facts_of
-from ...vqa.derived.questions import is_plural, with_article
+from ...vqa.derived.wordings import capital, caption_text, is_plural, largest, part, with_article
 from ..task import Report
 from .sets import ReportContext
 
@@ -54,23 +53,23 @@ def to_reports(images: Iterable[AnnotatedImage]) -> list[Report]:
     """One report an image that has regions, in their order; each sentence with every region it speaks of."""
     reports: list[Report] = []
     for facts in filter(lambda facts: facts.places, map(facts_of, images)):
-        image, part = facts.image, body_part(facts)
+        image, body = facts.image, body_part(facts)
         # A part that is a label itself, as the eye, would be a finding without a region.
-        body = "" if load_labels().phrases_in(part) else part
-        opening = captions.text({"modality": image.modality, "body": body, "seen": [], "absent": []}, 0)
+        body = "" if load_labels().phrases_in(body) else body
+        opening = caption_text({"modality": image.modality, "body": body, "seen": [], "absent": []}, 0)
         sentences = [Sentence(text=opening)]
-        for place in captions.largest(facts):
+        for place in largest(facts):
             # Where a phrase is if there is one region of it and its location is certain, else that it is seen.
             phrase, is_single = place.phrase, place in facts.single
             lies, is_ = ("lie", "are") if is_plural(phrase) else ("lies", "is")
             if place.number > 1:
                 text = f"Several {plural(phrase)} are seen."
             elif is_single and (cell := grid_cell(place)):
-                text = f"The {phrase} {lies} in the {captions.part(cell)} of the image."
+                text = f"The {phrase} {lies} in the {part(cell)} of the image."
             else:
                 text = f"{f'the {phrase}' if is_single else with_article(phrase)} {is_} seen."
             regions = tuple(image.regions[k] for k in place.indices)
-            sentences.append(Sentence(text=captions.capital(text), regions=regions))
+            sentences.append(Sentence(text=capital(text), regions=regions))
         text = " ".join(sentence.text for sentence in sentences)
         report_id = f"{image.image_id}#report"
         reports.append(Report(report_id=report_id, image=image, text=text, sentences=tuple(sentences)))

@@ -30,9 +30,9 @@ from ...report.task import Report
 from ...report.text.citation_targets import cited_text, to_cited
 from ...vqa.inference.generate import generate_raw
 from ...vqa.inference.settings import GenerateSettings
-from ...vqa.model.attention import use_grouped_attention
 from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, load, resolve
 from ...vqa.model.settings import MllmSettings
+from ...vqa.model.speed import use_grouped_attention
 from ...vqa.prompt.prompt import Example
 from .noise import batch_of, in_words, num_tokens
 from .timing import Base, Dtype, Json, Threads, compare_pairs, median_seconds, write_figures

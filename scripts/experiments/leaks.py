@@ -8,9 +8,8 @@ from typing import Any
 from ...eval.leaks import Leak, SplitQuestion, leaks
 from ...grounding.bad_input import BadInput, Skipped
 from ...vqa.datasets.load import load_rows
-from ...vqa.datasets.pictures import same_pictures
 from ...vqa.datasets.rows import QuestionRow
-from ...vqa.datasets.splits import captions, image_files, image_names
+from ...vqa.datasets.splits import captions, image_files, image_names, same_pictures
 
 
 @dataclass(frozen=True, kw_only=True)

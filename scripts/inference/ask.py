@@ -10,7 +10,7 @@ from ...grounding.evidence.sources import Query
 from ...grounding.types import NOTICE, AnnotatedImage
 from ...grounding.vocabulary.citations import parse_citations
 from ...vqa.answer import asks_yes_or_no, parse_answer
-from ...vqa.inference.confidence import ScoredAnswer, answer
+from ...vqa.inference.generate import ScoredAnswer, answer
 from ...vqa.inference.settings import GenerateSettings
 from ...vqa.task import Question
 from .picture import draw

@@ -24,9 +24,8 @@ from ...grounding.training.provenance import FILE as LEARNED
 from ...grounding.training.provenance import learned_among
 from ...grounding.types import AnnotatedImage
 from ...vqa.datasets.load import load_questions
-from ...vqa.inference.predict import predict
+from ...vqa.inference.predict import SKIPPED, Shards, predict
 from ...vqa.inference.settings import GenerateSettings
-from ...vqa.inference.shards import SKIPPED, Shards
 from ...vqa.task import Job, Question
 from .system import TrainedSystem, load_system
 

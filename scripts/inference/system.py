@@ -22,8 +22,8 @@ from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.negation import Negation
 from ...vqa.inference.generate import Generated, generate
 from ...vqa.inference.settings import GenerateSettings
-from ...vqa.model.core_identity import core_sha256, shipped_core
 from ...vqa.model.grounded_mllm import OUR_FILE, GroundedMLLM, load
+from ...vqa.model.identity import core_sha256, shipped_core
 from ...vqa.model.settings import MllmSettings
 from ...vqa.model.shipped import FACTS, is_shipped, shipped_folder
 from ...vqa.prompt.prompt import Example

@@ -15,8 +15,7 @@ from ...grounding.run_folder import is_complete, mark_complete
 from ...grounding.settings import read_settings
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import write_learned
-from ...vqa.inference.predict import predict
-from ...vqa.inference.shards import write_shared
+from ...vqa.inference.predict import predict, write_shared
 from ...vqa.model.grounded_mllm import GroundedMLLM, load
 from ...vqa.probes import Probe, probe_questions
 from ...vqa.prompt.prompt import Example

@@ -21,8 +21,8 @@ from ...grounding.datasets.schema import images
 from ...grounding.datasets.settings import PhantomSettings
 from ...grounding.files import write_atomic, write_folder
 from ...vqa.model import shipped
-from ...vqa.model.alignment import FILE as ALIGNED_FILE
 from ...vqa.model.grounded_mllm import OUR_FILE, load
+from ...vqa.model.identity import FILE as ALIGNED_FILE
 from ...vqa.prompt.prompt import Example
 from ...vqa.publish.adapter_card import adapter_card, facts_json
 from ...vqa.publish.half_precision import check, pack

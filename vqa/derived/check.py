@@ -12,8 +12,7 @@ from ...grounding.datasets.schema import upgrade_row
 from ...grounding.modalities import MODALITIES, parse_modality
 from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
-from . import captions
-from .questions import question_text
+from .wordings import caption_text, question_text
 
 Asks = Mapping[str, Any]
 _ROWS, _COLUMNS = ("upper", "", "lower"), ("left", "", "right")
@@ -209,7 +208,7 @@ def _is_inside(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
 def _is_caption(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
     """Modality, part of the body, every place and every absent phrase of it are true, and nothing else is said."""
     return (
-        answer == captions.text(asks, asks["told"])
+        answer == caption_text(asks, asks["told"])
         and asks["modality"] == image.modality
         and (not asks["body"] or _is_body(asks, asks["body"], image))
         and all(_is_present(image, phrase) for phrase, _ in asks["seen"])

@@ -16,12 +16,11 @@ from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.schema import row_to_image
 from ...grounding.files import sha256, write_atomic
 from ...grounding.types import AnnotatedImage
-from . import captions
 from .check import check
 from .claims import Claim, claims
 from .facts import Facts, facts_of
-from .questions import WORDINGS, question_text
 from .settings import KINDS, DeriveSettings
+from .wordings import NUM_RENDERINGS, WORDINGS, caption, caption_text, question_text
 
 Item = dict[str, Any]
 _NEVER_BALANCED = ("modality", "body", "organ", "caption")
@@ -86,10 +85,9 @@ def items_of(image: AnnotatedImage, settings: DeriveSettings, licence: str = "")
             fitting = [claim for claim in pool if (claim.form, claim.answer) == (form, answer)]
             drawn.append(chosen := fitting[int(rng.integers(len(fitting)))])
             pool = [c for c in pool if c.form != form or set(c.phrases) != set(chosen.phrases)]
-    caption = captions.caption(facts)
-    if caption is not None:
-        asks = {**caption.asks, "told": int(rng.integers(captions.NUM_TOLD))}
-        drawn.append(replace(caption, answer=captions.text(asks, asks["told"]), asks=asks))
+    if (claim := caption(facts)) is not None:
+        asks = {**claim.asks, "told": int(rng.integers(NUM_RENDERINGS))}
+        drawn.append(replace(claim, answer=caption_text(asks, asks["told"]), asks=asks))
     numbers, items = Counter[str](), list[Item]()
     for claim in drawn:
         items.append(to_item(claim, facts, numbers[claim.kind], int(rng.integers(len(WORDINGS[claim.form]))), licence))

@@ -1,19 +1,31 @@
-"""Prediction to disk: records appended batch by batch; a rerun after a kill loses and doubles nothing."""
+"""Prediction to disk: records appended batch by batch, also by several processes at once; a kill loses nothing.
 
-from collections.abc import Sequence
+Of several processes each rank has a file, merged by id when all are there: `records.jsonl` comes from
+`records.ranks/0-of-2.jsonl`, `1-of-2.jsonl` ..., also those of runs on other numbers of ranks. No rank need wait: one
+that finds all records there can merge them. `write_shared` waits: its callers need all.
+"""
+
+import json
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.evidence.evidence import EvidenceSettings
+from ...grounding.files import write_atomic
 from ...grounding.records import PredictionRecord, RecordFile
+from ...grounding.training.loop import processes
 from ...grounding.types import region_to_json
 from ..model.grounded_mllm import GroundedMLLM
 from ..prompt.prompt import instruction_text
 from ..task import Job
 from .generate import Generated, by_length, generating, write
 from .settings import GenerateSettings
+
+SKIPPED = ".skipped.jsonl"
 
 
 def predict(
@@ -42,7 +54,7 @@ def predict(
             pairs = zip(rendered, written, strict=True)
             records.append([_record(job, text, evidence_settings) for (job, _), text in pairs])
             bar.update(len(indices))
-    skipped.write(path.with_suffix(".skipped.jsonl"))
+    skipped.write(path.with_suffix(SKIPPED))
     return skipped
 
 
@@ -60,3 +72,87 @@ def _record(job: Job, written: Generated, settings: EvidenceSettings) -> Predict
     if further := [region_to_json(region) | {"image": image} for image, region in shown.numbered if image > 1]:
         fields["meta"] = {**fields.get("meta", {}), "other_regions": further}
     return PredictionRecord(**fields, prompt_sha256=written.prompt_sha256, seconds=written.seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shards:
+    """The rank files of one file of records. `rank` in 0 .. `num_ranks` - 1."""
+
+    out: Path
+    rank: int = 0
+    num_ranks: int = 1
+
+    @classmethod
+    def here(cls, out: Path) -> "Shards":
+        """The rank files of this process among all."""
+        ranks = processes()
+        return cls(out=out, rank=ranks.process_index, num_ranks=ranks.num_processes)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the rank files."""
+        return self.out.with_name(f"{self.out.stem}.ranks")
+
+    @property
+    def path(self) -> Path:
+        """The file of this rank."""
+        return self.folder / f"{self.rank}-of-{self.num_ranks}.jsonl"
+
+    def mine(self, groups: Sequence[str]) -> list[bool]:
+        """For each item whether it is this rank's: all of one group (an image) are the same rank's."""
+        order = {group: index for index, group in enumerate(dict.fromkeys(groups))}
+        return [order[group] % self.num_ranks == self.rank for group in groups]
+
+    def left(self, jobs: Sequence[Job], done: Container[str]) -> list[Job]:
+        """The jobs of this rank, all of an image, whose ids are not `done`."""
+        is_mine = self.mine([str(job.fields["image_id"]) for job in jobs])
+        return [job for job, own in zip(jobs, is_mine, strict=True) if own and job.id not in done]
+
+    def done(self) -> set[str]:
+        """Ids with a whole record in any file, those of runs with other ranks among them."""
+        return set(self._lines())
+
+    def merge(self, ids: Sequence[str]) -> bool:
+        """Write `out` with the records of `ids` in their order, where each is there or listed as skipped.
+
+        Returns whether it was written; if not, some rank is not done.
+        """
+        lines = self._lines()
+        left_out = {row["item"] for path in self._files(is_skipped=True) for row, _ in _whole_lines(path)}
+        if not set(ids) - set(lines) <= left_out:
+            return False
+        write_atomic(self.out, "".join(lines[name] for name in ids if name in lines))
+        return True
+
+    def _lines(self) -> dict[str, str]:
+        return {row["id"]: line for path in self._files(is_skipped=False) for row, line in _whole_lines(path)}
+
+    def _files(self, is_skipped: bool) -> list[Path]:
+        return [p for p in sorted(self.folder.glob("*.jsonl")) if p.name.endswith(SKIPPED) == is_skipped]
+
+
+def write_shared(jobs: Sequence[Job], path: Path, write: Callable[[Sequence[Job], Path], Skipped]) -> Skipped:
+    """`write(jobs, path)` by every process at once, each the jobs of its images; `path` is there when all are done.
+
+    Every process calls it with the same jobs; what it returns is of its own. One process by itself writes `path`.
+    """
+    ranks, shards = processes(), Shards.here(path)
+    if ranks.num_processes == 1 and not shards.folder.is_dir():
+        return write(jobs, path)
+    with ranks.main_process_first():
+        # records of one process, made without ranks, become those of rank 0 of 1, so that several can go on
+        if path.is_file() and not shards.folder.is_dir():
+            shards.folder.mkdir(parents=True)
+            path.replace(shards.folder / "0-of-1.jsonl")
+    skipped = write(shards.left(jobs, shards.done()), shards.path)
+    ranks.wait_for_everyone()
+    if ranks.is_main_process:
+        shards.merge([job.id for job in jobs])
+    return skipped
+
+
+def _whole_lines(path: Path) -> Iterable[tuple[dict[str, Any], str]]:
+    """Each line that was written to its end: another rank may be in the middle of one, or have died there."""
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1].decode()
+    return ((json.loads(line), line + "\n") for line in whole.split("\n") if line)

@@ -23,17 +23,15 @@ from ...grounding.files import write_atomic
 from ..families import OUR_TOWERS, family_of
 from ..prompt.batch import Batch, collate
 from ..prompt.prompt import Example, Prompt, render
-from .alignment import FILE as ALIGNED_FILE
-from .alignment import knows_regions, start_of
-from .attention import use_grouped_attention
-from .core_identity import core_of
-from .lm_head import LabelledOnly
+from .identity import FILE as ALIGNED_FILE
+from .identity import core_of, knows_regions, start_of
 from .lora import add_lora, four_bit, require_four_bit, without_casts
 from .processor import load_processor
 from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm
 from .settings import MllmSettings
 from .shipped import shipped_folder
 from .small_default import default_folder
+from .speed import LabelledOnly, use_grouped_attention
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 OUR_FILE, PROJECTOR_FILE = "medglip_mllm.json", "region_projector.safetensors"

@@ -17,10 +17,9 @@ from ...grounding.bad_input import BadInput
 from ...grounding.files import write_atomic
 from ...grounding.grounders.pretrained import is_hub_name
 from ...grounding.training.provenance import FILE as LEARNED
-from ..model.alignment import FILE as ALIGNED_FILE
-from ..model.alignment import base_fingerprint, knows_regions
-from ..model.core_identity import core_of
 from ..model.grounded_mllm import OUR_FILE, PROJECTOR_FILE, resolve
+from ..model.identity import FILE as ALIGNED_FILE
+from ..model.identity import base_fingerprint, core_of, knows_regions
 from ..model.shipped import NAMES
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"

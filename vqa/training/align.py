@@ -20,8 +20,8 @@ from ...grounding.evidence.forms.tokens import token_features
 from ...grounding.files import file_sha256, refuse_other, sha256, write_atomic, write_folder
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import write_learned
-from ..model.alignment import FILE, base_sha256
 from ..model.grounded_mllm import GroundedMLLM, load, resolve
+from ..model.identity import FILE, base_sha256
 from ..model.settings import MllmSettings
 from ..model.shipped import shipped_folder
 from ..prompt.prompt import Example

@@ -18,7 +18,7 @@ from ...grounding.evidence.evidence import EvidenceSettings, perturb
 from ...grounding.training.loop import Losses, fit, processes
 from ...grounding.training.settings import TrainSettings
 from ..model.grounded_mllm import GroundedMLLM
-from ..model.lm_head import per_example
+from ..model.speed import per_example
 from ..prompt.batch import Batch
 from ..prompt.prompt import Example, Prompt, instruction_text
 from .settings import MllmTrainSettings

@@ -13,7 +13,7 @@ from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.training.provenance import learned_among
 from medglip.grounding.training.settings import TrainSettings
 from medglip.scripts.experiments.align import align_recipe
-from medglip.vqa.model.alignment import knows_regions
+from medglip.vqa.model.identity import knows_regions
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.training.align import align_adapter

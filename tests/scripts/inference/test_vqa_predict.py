@@ -20,8 +20,8 @@ from medglip.grounding.training.provenance import write_learned
 from medglip.scripts.cli.main import app
 from medglip.scripts.inference.predict_set import PredictRequest, mark_learned, predict_dataset
 from medglip.vqa.datasets.load import load_questions
+from medglip.vqa.inference.predict import Shards
 from medglip.vqa.inference.settings import GenerateSettings
-from medglip.vqa.inference.shards import Shards
 
 SAME = ("id", "prediction", "parsed", "prompt_sha256", "regions", "phrases", "evidence", "answer", "image_id", "meta")
 

@@ -19,8 +19,7 @@ from medglip.report.task import Report
 from medglip.scripts.inference.ask import ask
 from medglip.scripts.inference.system import TrainedSystem
 from medglip.scripts.pipeline.pipeline import Pipeline
-from medglip.vqa.inference.confidence import ScoredAnswer
-from medglip.vqa.inference.generate import Generated
+from medglip.vqa.inference.generate import Generated, ScoredAnswer
 from medglip.vqa.inference.predict import _record
 from medglip.vqa.prompt.prompt import Example, instruction_text
 from medglip.vqa.task import Job, Question

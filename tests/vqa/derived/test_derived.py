@@ -21,8 +21,8 @@ from medglip.vqa.derived.check import check
 from medglip.vqa.derived.claims import Claim, claims
 from medglip.vqa.derived.derive import Item, derive, items_of, summary, to_item, write
 from medglip.vqa.derived.facts import facts_of
-from medglip.vqa.derived.questions import WORDINGS
 from medglip.vqa.derived.settings import DeriveSettings
+from medglip.vqa.derived.wordings import WORDINGS
 
 SIZE = (61, 47)  # primes: no margin falls on a pixel
 NAMES = ("liver", "kidney", "pancreas", "lung tumor", "right lung", "left lung", "nucleus", "polyp", "glioma")

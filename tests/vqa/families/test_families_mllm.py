@@ -15,9 +15,9 @@ from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.vqa.families import family_of
 from medglip.vqa.inference.generate import generate
 from medglip.vqa.inference.settings import GenerateSettings
-from medglip.vqa.model.attention import use_grouped_attention
 from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
 from medglip.vqa.model.settings import ATTENTION, MLP, LoraSettings, MllmSettings
+from medglip.vqa.model.speed import use_grouped_attention
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.publish.export import EXACT, ExportForm, export
 from medglip.vqa.training.train import answer_loss, token_losses

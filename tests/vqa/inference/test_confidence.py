@@ -8,8 +8,7 @@ import torch
 
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.vqa.answer import asks_yes_or_no
-from medglip.vqa.inference.confidence import answer, probability_of_yes
-from medglip.vqa.inference.generate import generate
+from medglip.vqa.inference.generate import answer, generate, probability_of_yes
 from medglip.vqa.inference.settings import GenerateSettings
 from medglip.vqa.model.grounded_mllm import GroundedMLLM
 from medglip.vqa.prompt.prompt import Example

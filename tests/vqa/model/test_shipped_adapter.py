@@ -13,9 +13,8 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import PLAIN, EvidenceSettings
 from medglip.grounding.grounders.pretrained import checkpoint_folder
 from medglip.grounding.training.settings import TrainSettings
-from medglip.vqa.model.alignment import base_fingerprint
-from medglip.vqa.model.core_identity import core_of, core_sha256
 from medglip.vqa.model.grounded_mllm import GroundedMLLM, load, resolve
+from medglip.vqa.model.identity import base_fingerprint, core_of, core_sha256
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.model.shipped import NAMES, ShippedKind, is_shipped, shipped_folder
 from medglip.vqa.prompt.prompt import Example

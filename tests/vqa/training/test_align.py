@@ -12,8 +12,8 @@ import torch
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.grounding.training.settings import TrainSettings
-from medglip.vqa.model.alignment import FILE
 from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
+from medglip.vqa.model.identity import FILE
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.training import align as align_module

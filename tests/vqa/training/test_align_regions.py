@@ -17,8 +17,8 @@ from medglip.grounding.training.provenance import learned_among
 from medglip.grounding.training.settings import TrainSettings
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.vqa.derived.regions import MAX_SHOWN, WORDINGS, region_questions, with_other_regions
-from medglip.vqa.model.alignment import FILE, knows_regions
 from medglip.vqa.model.grounded_mllm import OUR_FILE, PROJECTOR_FILE, GroundedMLLM, load
+from medglip.vqa.model.identity import FILE, knows_regions
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.publish.half_precision import pack

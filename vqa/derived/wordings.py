@@ -1,26 +1,56 @@
-"""Captions by the same facts: modality and part of the body, what is where, what is absent; one to three sentences."""
+"""The texts of derived items: questions, in several wordings so that none can be learnt by heart, and captions.
+
+A caption is modality and part of the body, what is where, what is absent; one to three sentences.
+"""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import yaml
+
+from ...grounding.datasets.phantoms.words import article
 from ...grounding.modalities import MODALITIES
 from .claims import Claim, body_part, grid_cell
 from .facts import Facts, Place
-from .questions import with_article
 
+_FILE = Path(__file__).with_name("wordings.yaml")
+WORDINGS: dict[str, tuple[str, ...]] = {
+    form: tuple(texts) for form, texts in yaml.safe_load(_FILE.read_text(encoding="utf-8")).items()
+}
+"""Form -> its wordings; the fields are those of `Claim.asks`, `a_phrase` is the phrase with its article."""
 MAX_SEEN, MAX_ABSENT = 5, 3
-NUM_TOLD = 20
+NUM_RENDERINGS = 20
 """Numbers of renderings: five of what is seen, four of what is absent."""
+
+
+def question_text(form: str, wording: int, asks: Mapping[str, Any]) -> str:
+    """The question in one of its wordings."""
+    words = {key: value for key, value in asks.items() if isinstance(value, str)}
+    if "phrase" in words:
+        words["a_phrase"] = with_article(words["phrase"])
+    if "choices" in asks:
+        words["choices"] = ", ".join(asks["choices"][:-1]) + f" or {asks['choices'][-1]}"
+    return WORDINGS[form][wording].format(**words)
+
+
+def with_article(phrase: str) -> str:
+    """A phrase as one of several: "a liver"; plurals have no article."""
+    return phrase if is_plural(phrase) else article(phrase)
+
+
+def is_plural(phrase: str) -> bool:
+    """Whether a label's own name is one: hard exudates, retinal vessels; not pancreas."""
+    return phrase.endswith("s") and not phrase.endswith(("ss", "as", "is", "us"))
 
 
 def caption(facts: Facts) -> Claim | None:
     """What can be said of the image, the largest first; None of an image without regions and absent phrases.
 
-    `asks`: modality, body, `seen` as lists [phrase, place or ""], `absent`; `text` renders them in the given wording.
+    `asks`: modality, body, `seen` as lists [phrase, place or ""], `absent`, for `caption_text`.
     """
-    places = largest(facts)
     single = {place.phrase for place in facts.single}
-    seen = [[place.phrase, grid_cell(place) if place.phrase in single else ""] for place in places]
+    seen = [[place.phrase, grid_cell(place) if place.phrase in single else ""] for place in largest(facts)]
     absent = list(facts.absent[:MAX_ABSENT])
     if not seen and not absent:
         return None
@@ -30,11 +60,11 @@ def caption(facts: Facts) -> Claim | None:
 
 
 def largest(facts: Facts) -> list[Place]:
-    """What is told of an image: its largest places first, at most `MAX_SEEN`."""
+    """The places that a caption names: the largest first, at most `MAX_SEEN`."""
     return sorted(facts.places.values(), key=lambda place: (-place.area[1], place.phrase))[:MAX_SEEN]
 
 
-def text(asks: Mapping[str, Any], wording: int) -> str:
+def caption_text(asks: Mapping[str, Any], wording: int) -> str:
     """The caption in one of its wordings: "CT of the chest. It shows lung in the left part. No nodule is seen."."""
     image = MODALITIES[asks["modality"]].image_words + (f" of the {asks['body']}" if asks["body"] else "")
     an_image = ("an " if image.startswith(("X-ray", "MRI", "ultra", "endo", "image")) else "a ") + image
