@@ -10,7 +10,7 @@ import pytest
 from medglip.eval.metrics.clinical.chexbert import Labels, label_measures
 from medglip.eval.metrics.clinical.radfact import Verdicts, radfact_measures
 from medglip.grounding.datasets.phantoms import dataset as phantom
-from medglip.grounding.datasets.phantoms.draw import findings_of
+from medglip.grounding.datasets.phantoms.draw import FINDINGS
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.grounding.vocabulary.sentences import Sentence, ground_sentences
 from medglip.grounding.vocabulary.statements import read_statements
@@ -62,7 +62,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
 
 def test_a_phantoms_own_report_is_right_in_every_measure(reports: list[Report]) -> None:
     labels = finding_labels(reports)
-    assert set(labels) == {name for report in reports for name in findings_of(report.image.modality)}
+    assert set(labels) == {name for report in reports for name in FINDINGS[report.image.modality]}
     found = [judge(report, report.sentences, labels) for report in reports]
     assert all(set(one["labels"]["reference"]) == set(labels) for one in found)
     measures = label_measures([Labels.model_validate(one["labels"]) for one in found])

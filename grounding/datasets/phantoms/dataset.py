@@ -6,6 +6,7 @@ Source: drawn here from a seed, nothing is downloaded; no patient is shown. Labe
 import io
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
-from PIL import Image, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont
 from tqdm.auto import tqdm
 
 from ...bad_input import BadInput
 from ...files import read_lines, sha256, write_atomic
+from ...imaging.drawing import PLATE, colours_of, draw_regions
+from ...imaging.read import png_bytes
 from ...types import AnnotatedImage
 from ..schema import IMAGE_FEATURES, image_to_row, images, row_to_image, to_dataset, upgrade_row, upgrade_table
 from ..settings import PhantomSettings
-from .draw import PHANTOM_MODALITIES, draw, labels_of
-from .sheet import sheet
+from .draw import FINDINGS, PHANTOM_MODALITIES, STRUCTURES, draw
 from .words import questions, report
 
 VERSION = 2
 """Grows whenever the same settings draw other images or other words."""
 SPLITS = ("train", "val", "test")
+_TILE, _GAP, _HEAD = 288, 8, 26  # pixels of the contact sheet
 
 
 def write(folder: Path, settings: PhantomSettings) -> None:
@@ -49,11 +52,9 @@ def write(folder: Path, settings: PhantomSettings) -> None:
     keys = [(split, k) for split, number in zip(SPLITS, numbers, strict=True) for k in range(number)]
     drawn = [_draw_one(folder, *key, settings, stamp) for key in tqdm(keys, desc="phantoms", unit="image")]
     # Images that were drawn here for other settings go.
-    names = {image.image_path.name for image in drawn}
-    for split in SPLITS:
-        for path in (folder / "images").glob(f"{split}-[0-9]*.png"):
-            if path.name not in names:
-                path.unlink()
+    for path in {*(folder / "images").glob("*-[0-9]*.png")} - {folder / image.image_path for image in drawn}:
+        if path.name.split("-")[0] in SPLITS:
+            path.unlink()
     buffer = io.BytesIO()
     pq.write_table(to_dataset(drawn).data.table, buffer)
     write_atomic(folder / "studies.parquet", buffer.getvalue())
@@ -65,13 +66,13 @@ def write(folder: Path, settings: PhantomSettings) -> None:
         report_rows.append(report(image, np.random.default_rng([settings.seed, len(SPLITS) + 2, k])))
     write_atomic(folder / "questions.jsonl", _lines(question_rows))
     write_atomic(folder / "reports.jsonl", _lines(report_rows))
-    write_atomic(folder / "phantoms.png", _png(sheet(folder, _choose_for_sheet(drawn))))
+    write_atomic(folder / "phantoms.png", png_bytes(_contact_sheet(folder, drawn)))
     content = {"synthetic": True, "settings": settings.model_dump(), "sha256": stamp}
     write_atomic(mark, json.dumps(content, indent=2) + "\n")
 
 
 def read(folder: Path) -> Dataset:
-    """The studies with `IMAGE_FEATURES`, image paths absolute, `split` train, val or test; nothing leaves memory.
+    """The images with `IMAGE_FEATURES`, image paths absolute, `split` train, val or test; nothing leaves memory.
 
     Raises `BadInput` for a folder that is missing or was not written to its end.
     """
@@ -95,8 +96,7 @@ def read_rows(
         raise BadInput("no such file.", file=file, fix="write the phantoms again")
     known = {image.image_id: image for image in images(data)}
     for number, row in enumerate(map(upgrade_row, read_lines(file)), 1):
-        missing = [column for column in ("image_id", *columns) if column not in row]
-        if missing:
+        if missing := [column for column in ("image_id", *columns) if column not in row]:
             raise BadInput(f"no {', '.join(missing)}.", file=file, row=number, fix="write the phantoms again")
         if row["image_id"] in known:
             yield number, row, known[row["image_id"]]
@@ -111,7 +111,7 @@ def _draw_one(folder: Path, split: str, k: int, settings: PhantomSettings, stamp
             with Image.open(folder / name) as image:
                 image.load()
                 truth = json.loads(image.info.get("truth", "{}"))
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError):
+        except (OSError, SyntaxError, ValueError):
             truth = {}
         if truth.get("stamp") == stamp:
             return row_to_image(truth["study"])
@@ -126,31 +126,37 @@ def _draw_one(folder: Path, split: str, k: int, settings: PhantomSettings, stamp
         split=split,
         size_px=(settings.size_px, settings.size_px),
         regions=scene.regions,
-        phrases=labels_of(modality),
+        phrases=(*STRUCTURES[modality], *FINDINGS[modality]),
     )
     # Under the first key of version 0.1: weights know an image that taught them by the bytes of its file.
     row = {"study_id": image.image_id, **image_to_row(image)}
     del row["image_id"]
     truth = json.dumps({"stamp": stamp, "study": row})
-    write_atomic(folder / name, _png(Image.fromarray(scene.image), {"synthetic": "phantom", "truth": truth}))
+    write_atomic(folder / name, png_bytes(Image.fromarray(scene.image), {"synthetic": "phantom", "truth": truth}))
     return image
 
 
-def _choose_for_sheet(images: list[AnnotatedImage]) -> list[AnnotatedImage]:
-    """Two rows, a column a modality: of each the two first with the most kinds of regions, then the most regions."""
+def _contact_sheet(folder: Path, images: list[AnnotatedImage]) -> Image.Image:
+    """Two rows of images with their true boxes and labels, a column a modality, marked synthetic."""
+    # of each modality the two first with the most kinds of regions, then the most regions
     wealth = {image.image_id: (len({r.phrase for r in image.regions}), len(image.regions)) for image in images}
     by_wealth = sorted(images, key=lambda image: wealth[image.image_id], reverse=True)
     columns = [[image for image in by_wealth if image.modality == name] for name in PHANTOM_MODALITIES]
-    return [column[row] for row in range(2) for column in columns if len(column) > row]
-
-
-def _png(image: Image.Image, texts: dict[str, str] | None = None) -> bytes:
-    info = PngImagePlugin.PngInfo()
-    for key, value in (texts or {}).items():
-        info.add_text(key, value, zip=True)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=info)
-    return buffer.getvalue()
+    chosen = [column[row] for row in range(2) for column in columns if len(column) > row]
+    rows, width, height = -(-len(chosen) // len(columns)), _TILE + _GAP, _TILE + _HEAD + _GAP
+    page = Image.new("RGB", (len(columns) * width + _GAP, rows * height + _HEAD + _GAP), PLATE)
+    pen, small, large = ImageDraw.Draw(page), ImageFont.load_default(14), ImageFont.load_default(15)
+    pen.text((_GAP, 5), "synthetic phantoms with their true regions: no patient is shown", "#dfe7ef", large)
+    for k, annotated in enumerate(chosen):
+        left, top = _GAP + (k % len(columns)) * width, _HEAD + (k // len(columns)) * height
+        pen.text((left + 2, top + 5), f"{annotated.modality} (synthetic)", "#9fb3c8", small)
+        with Image.open(folder / annotated.image_path) as image:
+            tile = image.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BICUBIC)
+        scale = _TILE / annotated.size_px[0]
+        regions = [replace(region, box_xyxy_px=region.box_xyxy_px * scale, mask=None) for region in annotated.regions]
+        tile = draw_regions(tile, regions, colours_of(annotated.phrases), lambda region: region.phrase)
+        page.paste(tile, (left, top + _HEAD))
+    return page
 
 
 def _lines(rows: list[dict[str, Any]]) -> str:

@@ -8,50 +8,32 @@ from numpy.typing import NDArray
 from ...bad_input import BadInput, nearest
 from ...geometry import mask_to_box
 from ...types import Region
+from ...vocabulary.labels import load_labels
 from .anatomy import BODIES, Body, Mask
 from .canvas import Canvas
 from .findings import PAINTERS
 
-
-@dataclass(frozen=True, kw_only=True)
-class PhantomLabel:
-    """One word of the phantoms: its path organ -> part -> finding, the word itself last, and where it is seen."""
-
-    path: tuple[str, ...]
-    modality: str
-    is_finding: bool = True
-
-
-LABELS: dict[str, PhantomLabel] = {
-    "right lung": PhantomLabel(path=("chest", "lung", "right lung"), modality="xray", is_finding=False),
-    "left lung": PhantomLabel(path=("chest", "lung", "left lung"), modality="xray", is_finding=False),
-    "heart": PhantomLabel(path=("chest", "heart"), modality="xray", is_finding=False),
-    "nodule": PhantomLabel(path=("chest", "lung", "nodule"), modality="xray"),
-    "opacity": PhantomLabel(path=("chest", "lung", "opacity"), modality="xray"),
-    "liver": PhantomLabel(path=("abdomen", "liver"), modality="ct", is_finding=False),
-    "spleen": PhantomLabel(path=("abdomen", "spleen"), modality="ct", is_finding=False),
-    "kidney": PhantomLabel(path=("abdomen", "kidney"), modality="ct", is_finding=False),
-    "cyst": PhantomLabel(path=("abdomen", "kidney", "cyst"), modality="ct"),
-    "calcification": PhantomLabel(path=("abdomen", "kidney", "calcification"), modality="ct"),
-    "brain": PhantomLabel(path=("head", "brain"), modality="mr", is_finding=False),
-    "ventricle": PhantomLabel(path=("head", "brain", "ventricle"), modality="mr", is_finding=False),
-    "tumor": PhantomLabel(path=("head", "brain", "tumor"), modality="mr"),
-    "infarct": PhantomLabel(path=("head", "brain", "infarct"), modality="mr"),
-    "gallbladder": PhantomLabel(path=("abdomen", "gallbladder"), modality="ultrasound", is_finding=False),
-    "gallstone": PhantomLabel(path=("abdomen", "gallbladder", "gallstone"), modality="ultrasound"),
-    "hemangioma": PhantomLabel(path=("abdomen", "liver", "hemangioma"), modality="ultrasound"),
-    "lumen": PhantomLabel(path=("colon", "lumen"), modality="endoscopy", is_finding=False),
-    "polyp": PhantomLabel(path=("colon", "mucosa", "polyp"), modality="endoscopy"),
-    "ulcer": PhantomLabel(path=("colon", "mucosa", "ulcer"), modality="endoscopy"),
-    "skin": PhantomLabel(path=("skin",), modality="dermoscopy", is_finding=False),
-    "nevus": PhantomLabel(path=("skin", "nevus"), modality="dermoscopy"),
-    "melanoma": PhantomLabel(path=("skin", "melanoma"), modality="dermoscopy"),
-    "optic disc": PhantomLabel(path=("eye", "retina", "optic disc"), modality="fundus", is_finding=False),
-    "macula": PhantomLabel(path=("eye", "retina", "macula"), modality="fundus", is_finding=False),
-    "hemorrhage": PhantomLabel(path=("eye", "retina", "hemorrhage"), modality="fundus"),
-    "exudate": PhantomLabel(path=("eye", "retina", "exudate"), modality="fundus"),
+STRUCTURES: dict[str, tuple[str, ...]] = {
+    "xray": ("right lung", "left lung", "heart"),
+    "ct": ("liver", "spleen", "kidney"),
+    "mr": ("brain", "ventricle"),
+    "ultrasound": ("gallbladder",),
+    "endoscopy": ("lumen",),
+    "dermoscopy": ("skin",),
+    "fundus": ("optic disc", "macula"),
 }
-"""Every label of the phantoms; `labels.yaml` holds the same words with their synonyms for the whole house."""
+"""The healthy labels on phantoms of each modality; the label tree knows them all, and the findings."""
+
+FINDINGS: dict[str, tuple[str, str]] = {
+    "xray": ("nodule", "opacity"),
+    "ct": ("cyst", "calcification"),
+    "mr": ("tumor", "infarct"),
+    "ultrasound": ("gallstone", "hemangioma"),
+    "endoscopy": ("polyp", "ulcer"),
+    "dermoscopy": ("nevus", "melanoma"),
+    "fundus": ("hemorrhage", "exudate"),
+}
+"""The two findings that phantoms of each modality may show."""
 
 PHANTOM_MODALITIES = tuple(BODIES)
 """The modalities that can be drawn."""
@@ -66,19 +48,8 @@ _RADIUS = 0.046  # of the smallest finding: 17.7 px across at 192 px
 class Scene:
     """A synthetic image uint8[H, W, 3] with every region there is in it, structures before findings."""
 
-    modality: str
     image: NDArray[np.uint8]
     regions: tuple[Region, ...]
-
-
-def labels_of(modality: str) -> tuple[str, ...]:
-    """Every label annotated on phantoms of a modality, structures before findings."""
-    return tuple(name for name, label in LABELS.items() if label.modality == modality)
-
-
-def findings_of(modality: str) -> tuple[str, ...]:
-    """The finding labels of a modality."""
-    return tuple(name for name in labels_of(modality) if LABELS[name].is_finding)
 
 
 def draw(modality: str, rng: np.random.Generator, size_px: int = 192) -> Scene:
@@ -89,19 +60,19 @@ def draw(modality: str, rng: np.random.Generator, size_px: int = 192) -> Scene:
         raise BadInput(f"phantoms of {size_px} px are too small to see.", fix="give size_px of 96 or more")
     canvas = Canvas(size_px)
     body = BODIES[modality](canvas, rng)
-    findings = _add_findings(canvas, body, findings_of(modality), rng)
+    findings = _add_findings(canvas, body, FINDINGS[modality], rng)
     if modality == "ultrasound":  # multiplicative speckle, a little wider than high, over everything that echoes
         grain = rng.rayleigh(0.8, (size_px, size_px)).astype(np.float32)
         canvas.shade(0.45 + 0.55 * ((grain + np.roll(grain, 1, axis=1)) / 2))
     regions = tuple(
-        Region(phrase=label, box_xyxy_px=mask_to_box(mask), mask=mask, path=LABELS[label].path)
+        Region(phrase=label, box_xyxy_px=mask_to_box(mask), mask=mask, path=load_labels().path(label))
         for label, mask in (*body.structures, *findings)
     )
-    return Scene(modality=modality, image=canvas.pixels(body.noise, rng, body.is_grey), regions=regions)
+    return Scene(image=canvas.pixels(body.noise, rng, body.is_grey), regions=regions)
 
 
 def _add_findings(
-    canvas: Canvas, body: Body, labels: tuple[str, ...], rng: np.random.Generator
+    canvas: Canvas, body: Body, labels: tuple[str, str], rng: np.random.Generator
 ) -> list[tuple[str, Mask]]:
     """Paint findings of clearly different sizes where there is room; one that finds none is left out."""
     counts = _COUNTS[rng.choice(len(_COUNTS), p=_CHANCES)]

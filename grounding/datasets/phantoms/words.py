@@ -1,13 +1,13 @@
-"""What is asked and told of a phantom: questions and a report as plain rows, true by its regions alone."""
+"""Questions and a report of a phantom as plain rows, true by its regions alone."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ...geometry import area, where
 from ...types import AnnotatedImage, Region
-from .draw import LABELS, findings_of
+from .draw import FINDINGS, STRUCTURES
 
 NUMBERS = ("zero", "one", "two", "three")
 _PLURALS = {"opacity": "opacities", "nevus": "nevi", "nucleus": "nuclei", "vertebra": "vertebrae"}
@@ -29,7 +29,7 @@ def article(label: str) -> str:
 
 def questions(image: AnnotatedImage, rng: np.random.Generator) -> list[_Row]:
     """Three to six rows: question_id, image_id, question, answer, answer_type, content_type, phrases."""
-    labels = findings_of(image.modality)
+    labels = FINDINGS[image.modality]
     present = [label for label in labels if _number_of(image, label)]
     rows = [_ask_presence(image, rng)]
     label = _pick(image, rng, 0.85)
@@ -45,22 +45,21 @@ def questions(image: AnnotatedImage, rng: np.random.Generator) -> list[_Row]:
     lines = (1 / 3, 2 / 3)
     clear = [r for r in single if all(abs(at - line) > _MARGIN for at in centres[r.phrase] for line in lines)]
     if clear:
-        region = _choose(clear, rng)
+        region = _choose(clear, labels, rng)
         answer = where(region.box_xyxy_px, image.size_px)
         rows.append(_row(f"Where is the {region.phrase}?", answer, "location", [region.phrase]))
     clear = [region for region in single if abs(centres[region.phrase][0] - 0.5) > 2 * _MARGIN]
     if clear:
-        region, side = _choose(clear, rng), str(rng.choice(("left", "right")))
+        region, side = _choose(clear, labels, rng), str(rng.choice(("left", "right")))
         answer = "yes" if (centres[region.phrase][0] < 0.5) == (side == "left") else "no"
         rows.append(_row(f"Is the {region.phrase} in the {side} half of the image?", answer, "half", [region.phrase]))
     if len(rows) < 5:
         second = _ask_presence(image, rng)
         rows += [second] if second["question"] != rows[0]["question"] else []
-    head = {"image_id": image.image_id}
-    return [{"question_id": f"{image.image_id}-q{k}", **head, **row} for k, row in enumerate(rows)]
+    return [{"question_id": f"{image.image_id}-q{k}", "image_id": image.image_id, **row} for k, row in enumerate(rows)]
 
 
-def _row(question: str, answer: str, kind: str, phrases: Iterable[str]) -> _Row:
+def _row(question: str, answer: str, kind: str, phrases: Sequence[str]) -> _Row:
     answer_type = "closed" if answer in ("yes", "no") else "open"
     row = {"question": question, "answer": answer, "answer_type": answer_type}
     return {**row, "content_type": kind, "phrases": list(phrases)}
@@ -72,7 +71,7 @@ def _number_of(image: AnnotatedImage, label: str) -> int:
 
 def _pick(image: AnnotatedImage, rng: np.random.Generator, share_present: float) -> str:
     """A finding label of the modality, one that is present with the given probability where there is a choice."""
-    labels = findings_of(image.modality)
+    labels = FINDINGS[image.modality]
     present = [label for label in labels if _number_of(image, label)]
     absent = [label for label in labels if label not in present]
     pool = present if rng.random() < share_present else absent
@@ -85,21 +84,20 @@ def _ask_presence(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
     return _row(f"Is there {article(label)} in the image?", answer, "presence", [label])
 
 
-def _choose(regions: list[Region], rng: np.random.Generator) -> Region:
+def _choose(regions: list[Region], findings: Sequence[str], rng: np.random.Generator) -> Region:
     """A finding before a structure."""
-    findings = [region for region in regions if LABELS[region.phrase].is_finding]
-    pool = findings or regions
+    pool = [region for region in regions if region.phrase in findings] or regions
     return pool[int(rng.integers(len(pool)))]
 
 
 def report(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
     """One row: report_id, image_id, text, sentences; a sentence's `regions` are indices of the image's regions."""
     names = [region.phrase for region in image.regions]
-    structures = [k for k, name in enumerate(names) if not LABELS[name].is_finding and names.count(name) == 1]
+    structures = [k for k, name in enumerate(names) if name in STRUCTURES[image.modality] and names.count(name) == 1]
     k = int(rng.choice(structures))
     sentences = [_sentence(f"The {names[k]} is visible in the {_place(image, k)}.", [k])]
     absent: list[str] = []
-    for label in findings_of(image.modality):
+    for label in FINDINGS[image.modality]:
         indices = [k for k, name in enumerate(names) if name == label]
         if not indices:
             absent.append(label)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.datasets.phantoms import dataset as phantom
-from medglip.grounding.datasets.phantoms.draw import LABELS, PHANTOM_MODALITIES, Scene, draw, findings_of, labels_of
+from medglip.grounding.datasets.phantoms.draw import FINDINGS, PHANTOM_MODALITIES, STRUCTURES, Scene, draw
 from medglip.grounding.datasets.schema import images
 from medglip.grounding.geometry import iou, mask_to_box
 from medglip.grounding.settings import validate
@@ -51,7 +51,6 @@ def test_regions_are_inside_and_masks_tight(modality: str) -> None:
             assert region.mask is not None
             assert region.mask.shape == (192, 192)
             assert np.array_equal(mask_to_box(region.mask), region.box_xyxy_px)
-            assert region.path == LABELS[region.phrase].path
             assert region.path[-1] == region.phrase
 
 
@@ -59,9 +58,9 @@ def test_regions_are_inside_and_masks_tight(modality: str) -> None:
 def test_structures_always_findings_now_and_then_large_and_apart(modality: str) -> None:
     counts = set()
     for scene in _scenes(modality):
-        found = [region for region in scene.regions if LABELS[region.phrase].is_finding]
+        found = [region for region in scene.regions if region.phrase in FINDINGS[modality]]
         named = {region.phrase for region in scene.regions}
-        assert set(labels_of(modality)) - set(findings_of(modality)) <= named <= set(labels_of(modality))
+        assert set(STRUCTURES[modality]) <= named <= {*STRUCTURES[modality], *FINDINGS[modality]}
         assert all((r.box_xyxy_px[2:] - r.box_xyxy_px[:2]).min() >= 13 for r in found)
         assert not any(iou(a.box_xyxy_px, b.box_xyxy_px)[0, 0] for a, b in combinations(found, 2))
         counts.add(len(found))
@@ -80,7 +79,7 @@ def test_findings_can_be_seen(modality: str) -> None:
     """The pixels of a finding differ from those just around its box."""
     for scene in _scenes(modality):
         grey = scene.image.astype(np.float32).mean(2)
-        for region in (r for r in scene.regions if LABELS[r.phrase].is_finding):
+        for region in (r for r in scene.regions if r.phrase in FINDINGS[modality]):
             x0, y0, x1, y1 = region.box_xyxy_px.astype(int)
             around = np.zeros_like(grey, bool)
             around[max(0, y0 - 4) : y1 + 4, max(0, x0 - 4) : x1 + 4] = True
@@ -109,7 +108,7 @@ def test_read_is_balanced_absolute_and_exhaustive(folder: Path) -> None:
     for annotated in rows:
         assert annotated.image_path.is_absolute()
         assert annotated.group == annotated.image_id
-        assert annotated.phrases == labels_of(annotated.modality)
+        assert annotated.phrases == STRUCTURES[annotated.modality] + FINDINGS[annotated.modality]
         with Image.open(annotated.image_path) as image:
             assert image.size == annotated.size_px
             assert image.info["synthetic"] == "phantom"

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medglip.grounding import MODALITIES, BadInput
-from medglip.grounding.datasets.phantoms.draw import LABELS as PHANTOM_LABELS
+from medglip.grounding.datasets.phantoms.draw import FINDINGS, STRUCTURES
 from medglip.grounding.vocabulary.labels import LEVELS, Label, LabelTree, load_labels, read_labels
 
 PUBLIC = """liver; kidney tumor; spleen; lung tumor; pancreas; kidney; glioma; multiple sclerosis lesion; nucleus;
@@ -60,10 +60,11 @@ def test_labels_of_public_sets_are_labels_and_defaults_somewhere(name: str) -> N
 
 def test_phantoms_and_tree_agree() -> None:
     tree = load_labels()
-    for name, label in PHANTOM_LABELS.items():
-        assert tree.path(name) == label.path, name
-        assert label.modality in tree.labels[name].modalities, name
-        assert (tree.level(name) == "finding") == label.is_finding, name
+    for table, is_finding in ((STRUCTURES, False), (FINDINGS, True)):
+        for modality, name in ((modality, name) for modality, names in table.items() for name in names):
+            assert tree.path(name)[-1] == name
+            assert modality in tree.labels[name].modalities, name
+            assert (tree.level(name) == "finding") == is_finding, name
 
 
 def test_every_label_and_synonym_is_found_as_itself() -> None:

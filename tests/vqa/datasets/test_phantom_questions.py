@@ -12,7 +12,7 @@ from making import make_once
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.datasets.phantoms import dataset as phantom
-from medglip.grounding.datasets.phantoms.draw import findings_of
+from medglip.grounding.datasets.phantoms.draw import FINDINGS
 from medglip.grounding.geometry import where
 from medglip.grounding.types import Region
 from medglip.grounding.vocabulary.labels import load_labels
@@ -55,7 +55,7 @@ def _derived(question: Question) -> str:
         (region,) = regions
         return where(region.box_xyxy_px, question.image.size_px)
     if text.startswith("Which "):
-        there = {r.phrase for r in question.image.regions} & set(findings_of(question.image.modality))
+        there = {r.phrase for r in question.image.regions} & set(FINDINGS[question.image.modality])
         return there.pop() if there else "none"
     (region,) = regions
     is_left = _centre_x(region, question) < 0.5
@@ -82,7 +82,7 @@ def test_phrases_are_those_the_label_tree_reads(questions: list[Question]) -> No
     tree = load_labels()
     for question in questions:
         named = tree.phrases_in(question.question)
-        assert question.phrases == (named or findings_of(question.image.modality)), question.question
+        assert question.phrases == (named or FINDINGS[question.image.modality]), question.question
 
 
 def test_every_picture_is_asked_of_every_kind_in_balance(questions: list[Question]) -> None:
