@@ -77,9 +77,7 @@ def parse_modality(name: str | None) -> str:
     Raises `BadInput` with the nearest valid name for anything not known.
     """
     word = (name or "").strip().lower()  # "" is a name of `unknown`
-    if word in MODALITIES:
-        return word
     for ours, modality in MODALITIES.items():
-        if word in modality.other_names or word.upper() in modality.dicom_codes:
+        if word == ours or word in modality.other_names or word.upper() in modality.dicom_codes:
             return ours
     raise BadInput(f"unknown modality {name!r}.", fix=nearest(word, MODALITIES))

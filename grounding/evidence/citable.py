@@ -8,13 +8,13 @@ from .evidence import Evidence, EvidenceSettings
 from .names import FORMS
 
 
-def numbers_shown(shown: Evidence, settings: EvidenceSettings) -> tuple[int, ...]:
+def numbers_shown(evidence: Evidence, settings: EvidenceSettings) -> tuple[int, ...]:
     """Numbers of the regions that a prompt shows with a number, from 1; crops have none."""
     has_numbers = any(FORMS[form].has_numbers for form in settings.forms)
-    return tuple(range(1, len(shown.regions) + 1)) if has_numbers else ()
+    return tuple(range(1, len(evidence.regions) + 1)) if has_numbers else ()
 
 
-def citations_to_json(citations: Citations, shown: Evidence, truth: Evidence | None = None) -> dict[str, Any]:
+def citations_to_json(citations: Citations, evidence: Evidence, truth: Evidence | None = None) -> dict[str, Any]:
     """For a record's meta, and scored: numbers `cited` and `missing` (an answer with missing ones is in error), how
     many were `shown`, the `regions` cited; one that is not in the first image has the number of its `image`.
 
@@ -23,7 +23,7 @@ def citations_to_json(citations: Citations, shown: Evidence, truth: Evidence | N
     """
     regions = []
     for number in citations.cited:
-        image, region = shown.numbered[number - 1]
+        image, region = evidence.numbered[number - 1]
         row = {"number": number} | region_to_json(region) | {"mask_rle": None}
         if image > 1:
             row["image"] = image

@@ -12,7 +12,7 @@ from .forms import load_forms
 from .forms.tokens import POSITION_DIM
 
 
-def to_text(shown: Evidence, settings: EvidenceSettings, box_text: BoxText = PERCENT.encode) -> str:
+def to_text(evidence: Evidence, settings: EvidenceSettings, box_text: BoxText = PERCENT.encode) -> str:
     """One line a region with its number, then the asked phrases that were not found; empty for no evidence.
 
     `box_text`: how the language model writes a box. Of several images each has its lines below its name, where it has
@@ -24,7 +24,7 @@ def to_text(shown: Evidence, settings: EvidenceSettings, box_text: BoxText = PER
         cyst: not found
     """
     forms, lines, number = load_forms(settings.forms), list[str](), 0
-    for index, image in enumerate(shown.images, 1):
+    for index, image in enumerate(evidence.images, 1):
         own: list[str] = []
         for region in image.regions:
             number += 1
@@ -32,18 +32,18 @@ def to_text(shown: Evidence, settings: EvidenceSettings, box_text: BoxText = PER
             own += [" ".join([str(number), *filter(None, words)])] if any(words) else []
         own += [line for form in forms for line in form.list_missing(image)]
         # of one image alone the lines need no heading
-        lines += [f"Image {index}:", *own] if own and len(shown.images) > 1 else own
-    if shown.images and not lines:  # no images: nothing was looked for, and nothing is written
+        lines += [f"Image {index}:", *own] if own and len(evidence.images) > 1 else own
+    if evidence.images and not lines:  # no images: nothing was looked for, and nothing is written
         lines = [words for form in forms if (words := form.fill_silence(settings))]
     return "\n".join(lines)
 
 
-def to_images(images: Sequence[Image.Image], shown: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
+def to_images(images: Sequence[Image.Image], evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
     """The further images that the forms make of a prompt's own."""
-    return [made for form in load_forms(settings.forms) for made in form.make_images(images, shown, settings)]
+    return [made for form in load_forms(settings.forms) for made in form.make_images(images, evidence, settings)]
 
 
-def to_features(shown: Evidence, settings: EvidenceSettings, embedding_dim: int) -> NDArray[np.float32]:
+def to_features(evidence: Evidence, settings: EvidenceSettings, embedding_dim: int) -> NDArray[np.float32]:
     """float32[R, embedding_dim + 8]: one row for each placeholder in the text; R = 0 where the forms have none."""
-    rows = [row for form in load_forms(settings.forms) for row in form.make_features(shown, embedding_dim)]
+    rows = [row for form in load_forms(settings.forms) for row in form.make_features(evidence, embedding_dim)]
     return np.stack(rows) if rows else np.zeros((0, embedding_dim + POSITION_DIM), np.float32)

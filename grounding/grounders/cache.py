@@ -19,7 +19,7 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput, Skipped
-from ..datasets.schema import row_to_image
+from ..datasets.schema import AnnotatedImages
 from ..files import sha256, write_atomic
 from ..grounder import Grounder
 from ..imaging.read import image_sha256
@@ -76,7 +76,7 @@ def regions_of(
     """
     if len(images) != len(phrases):
         raise ValueError(f"{len(images)} images, but phrases for {len(phrases)}")
-    skipped = Skipped()
+    images, skipped = AnnotatedImages(images) if isinstance(images, Dataset) else images, Skipped()
     ids, keys = _find_keys(grounder, images, phrases, skipped)
     folder = cache_dir / grounder.fingerprint[:16]
     stored = _read(folder, set(keys.values()))
@@ -87,7 +87,7 @@ def regions_of(
     bar = tqdm(total=len(missing), desc="grounding images", unit="image", disable=not missing)
     for start in range(0, len(missing), batch_size):
         indices = missing[start : start + batch_size]
-        batch = {index: (_image(images, index), list(phrases[index])) for index in indices}
+        batch = {index: (images[index], list(phrases[index])) for index in indices}
         rows = []
         for index, regions in _ground(grounder, batch, skipped).items():
             # unlike in records nothing is rounded: what is read back is what the grounder returned
@@ -108,21 +108,16 @@ def regions_of(
     return StoredRegions({ids[index]: key for index, key in keys.items()}, table), skipped
 
 
-def _image(images: Sequence[AnnotatedImage] | Dataset, index: int) -> AnnotatedImage:
-    return row_to_image(images[index]) if isinstance(images, Dataset) else images[index]
-
-
 def _find_keys(
-    grounder: Grounder, images: Sequence[AnnotatedImage] | Dataset, phrases: Sequence[Sequence[str]], skipped: Skipped
+    grounder: Grounder, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]], skipped: Skipped
 ) -> tuple[dict[int, str], dict[int, str]]:
     """Id and cache key of every image that can be opened, by its index."""
     ids, keys = dict[int, str](), dict[int, str]()
-    for index, asked in enumerate(phrases):
-        image = _image(images, index)
+    for index, (image, row) in enumerate(zip(images, phrases, strict=True)):
         try:
             # everything the regions depend on; for an oracle that includes the annotations
-            parts: list[Any] = [image_sha256(image.image_path), image.modality, grounder.fingerprint]
-            parts.append(sorted(set(asked)))
+            digest, words = image_sha256(image.image_path), sorted(set(row))
+            parts: list[Any] = [digest, image.modality, grounder.fingerprint, words]
             if grounder.depends_on_annotations:
                 parts += [list(image.phrases), [region_to_json(region) for region in image.regions]]
             ids[index], keys[index] = image.image_id, sha256(json.dumps(parts))
@@ -135,7 +130,7 @@ def _ground(
     grounder: Grounder, batch: Mapping[int, tuple[AnnotatedImage, list[str]]], skipped: Skipped
 ) -> dict[int, list[Region]]:
     """Regions by index; if the batch holds an image that cannot be read, one by one without it."""
-    images, phrases = [image for image, _ in batch.values()], [asked for _, asked in batch.values()]
+    images, phrases = [image for image, _ in batch.values()], [row for _, row in batch.values()]
     try:
         return dict(zip(batch, grounder.ground(images, phrases), strict=True))
     except BadInput as error:

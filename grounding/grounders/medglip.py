@@ -112,14 +112,14 @@ class MedGlipGrounder(Grounder):
     def presence(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[dict[str, float]]:
         """For each image: phrase -> probability that it is in the image at all, never above its ancestors'."""
         views = self._views(images, phrases, with_ancestors=True)
-        return [_cap_by_ancestors(view.asked, self._probabilities(view)) for view in views]
+        return [_cap_by_ancestors(view.requests, self._probabilities(view)) for view in views]
 
     def ground_with_presence(
         self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
     ) -> list[tuple[list[Region], dict[str, float]]]:
         """`ground` and `presence` of one pass over the images."""
         return [
-            (self._regions(view, self.settings.capped), _cap_by_ancestors(view.asked, self._probabilities(view)))
+            (self._regions(view, self.settings.capped), _cap_by_ancestors(view.requests, self._probabilities(view)))
             for view in self._views(images, phrases, with_ancestors=True)
         ]
 
@@ -129,7 +129,7 @@ class MedGlipGrounder(Grounder):
         """Regions of one image, and the model's own presence logit of each phrase, neither capped nor calibrated."""
         view = next(self._views([image], [phrases], with_ancestors=False))
         logits = view.output.presence[view.index].tolist() if view.output is not None else []
-        return self._regions(view, is_capped=False), dict(zip(view.asked, logits, strict=False))
+        return self._regions(view, is_capped=False), dict(zip(view.requests, logits, strict=False))
 
     def embed(self, images: Sequence[AnnotatedImage], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
         """The given regions with embeddings float32[D] in the space of `ground`, read at their boxes' centres."""
@@ -161,10 +161,12 @@ class MedGlipGrounder(Grounder):
         self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]], with_ancestors: bool
     ) -> Iterator["_View"]:
         """The model's output for each image; a batch without any phrase is not read at all."""
-        asked = rows = [unique_phrases(row) for row in phrases]
+        requests = rows = [unique_phrases(row) for row in phrases]
         if with_ancestors:  # polyp, liver cyst -> polyp, liver cyst, bowel, colon, liver: what is asked for comes first
             above = load_labels().ancestors
-            rows = [list(dict.fromkeys([*row, *(name for phrase in row for name in above(phrase))])) for row in asked]
+            rows = [
+                list(dict.fromkeys([*row, *(name for phrase in row for name in above(phrase))])) for row in requests
+            ]
         for start in range(0, len(images), self.settings.batch_size):
             batch = images[start : start + self.settings.batch_size]
             batch_rows = rows[start : start + self.settings.batch_size]
@@ -172,7 +174,7 @@ class MedGlipGrounder(Grounder):
             output = self._run(pixels, batch, batch_rows) if pixels else None
             for i, (image, row) in enumerate(zip(batch, batch_rows, strict=True)):
                 size_px = pixels[i].size if pixels else image.size_px
-                yield _View(output, i, asked[start + i], row, Letterbox(size_px, self.processor.image_size))
+                yield _View(output, i, requests[start + i], row, Letterbox(size_px, self.processor.image_size))
 
     def _probabilities(self, view: "_View") -> dict[str, float]:
         """The calibrated presence of each phrase that was read, those above the asked ones too."""
@@ -198,9 +200,9 @@ class MedGlipGrounder(Grounder):
     def _regions(self, view: "_View", is_capped: bool) -> list[Region]:
         """Regions of all phrases, best first, in pixels of the original image; `is_capped`: see `GrounderSettings`."""
         limits, letterbox, output, regions = self.settings, view.letterbox, view.output, list[Region]()
-        max_scores = _cap_by_ancestors(view.asked, self._probabilities(view) if is_capped else {})
+        max_scores = _cap_by_ancestors(view.requests, self._probabilities(view) if is_capped else {})
         edges = np.tile(np.array(letterbox.size_px, np.float32), 2)
-        for k, phrase in enumerate(view.asked):
+        for k, phrase in enumerate(view.requests):
             assert output is not None  # a phrase is asked for, so its batch was read
             dense = decode(output, view.index, k, limits.min_score, limits.nms_iou, limits.max_per_phrase)
             presence = float(output.presence[view.index, k])
@@ -223,12 +225,12 @@ class MedGlipGrounder(Grounder):
 class _View:
     """The output for one image of a batch, at `index` in it; None: no phrase in the whole batch.
 
-    `phrases` were read: the `asked` ones in the same order, then those above them in the label tree.
+    `phrases` were read: the `requests` in the same order, then those above them in the label tree.
     """
 
     output: MedGlipOutput | None
     index: int
-    asked: list[str]
+    requests: list[str]
     phrases: list[str]
     letterbox: Letterbox
 

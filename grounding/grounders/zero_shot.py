@@ -121,11 +121,11 @@ class ZeroShotGrounder(Grounder):
         """For each image the regions of its phrases, best first. Raises `BadInput` for an unreadable image."""
         grounded, size = list[list[Region]](), self.settings.batch_size
         for annotated, row in zip(images, phrases, strict=True):
-            asked, regions = unique_phrases(row), list[Region]()
-            if asked:
+            names, regions = unique_phrases(row), list[Region]()
+            if names:
                 image = read_image(annotated.image_path)
                 pixels = self._pixels(image)
-                for chunk in (asked[start : start + size] for start in range(0, len(asked), size)):
+                for chunk in (names[start : start + size] for start in range(0, len(names), size)):
                     detected = self._detect(pixels, chunk)
                     regions += [r for k, name in enumerate(chunk) for r in self._regions(detected, k, name, image.size)]
             grounded.append(sorted(regions, key=lambda region: (-region.score, region.phrase)))

@@ -4,6 +4,8 @@ Only the elements in `_ELEMENTS` are parsed at all, so neither the result nor an
 an id or a date. Needs pydicom; JPEG-LS and lossless JPEG need a decoder beside it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +54,7 @@ def read_dicom(path: Path) -> DicomImage:
     header = _parse(path, _ELEMENTS)
     if not any(name in header for name in ("PixelData", "FloatPixelData")):
         raise BadInput("this DICOM file holds no picture.", file=path, fix="give an image object, not a report or plan")
-    try:
+    with _hide_errors(path):
         try:
             frame = pixel_array(header, index=int(header.get("NumberOfFrames", 1) or 1) // 2)  # YBR is already RGB
         except (RuntimeError, NotImplementedError):
@@ -63,11 +65,6 @@ def read_dicom(path: Path) -> DicomImage:
                 fix="`pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg`, or export uncompressed",
             ) from None
         pixels = _to_uint8(frame, header, path)
-    except BadInput:
-        raise
-    except _PYDICOM_ERRORS as error:
-        # `from None`: pydicom's own text may quote elements of the file
-        raise _damaged(path, error) from None
     try:
         modality = parse_modality(str(header.get("Modality", "")))
     except BadInput:
@@ -89,17 +86,23 @@ def dicom_size(path: Path) -> tuple[int, int]:
 
 
 def _parse(path: Path, elements: list[str]) -> Dataset:
-    try:
+    with _hide_errors(path):
         return dcmread(path, specific_tags=list(elements))
+
+
+@contextmanager
+def _hide_errors(path: Path) -> Iterator[None]:
+    """Errors of pydicom become `BadInput`s without a cause: its own words may quote elements of the file."""
+    try:
+        yield
+    except BadInput:
+        raise
     except InvalidDicomError:
         fix = "export it as DICOM part 10, or PNG"
         raise BadInput("not a DICOM file (no DICM mark).", file=path, fix=fix) from None
     except _PYDICOM_ERRORS as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> BadInput:
-    return BadInput(f"this DICOM file is damaged ({type(error).__name__}).", file=path, fix="export the file again")
+        problem = f"this DICOM file is damaged ({type(error).__name__})."
+        raise BadInput(problem, file=path, fix="export the file again") from None
 
 
 def _to_uint8(frame: NDArray[Any], header: Dataset, path: Path) -> NDArray[np.uint8]:

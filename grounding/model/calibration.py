@@ -5,7 +5,7 @@ may lean on the presence of its phrase. P predictions, Q asked phrases.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,13 +44,8 @@ class Calibration:
         return expit(own * np.asarray(logits_Q, np.float64) + constant)
 
 
-def calibration_to_json(calibration: Calibration) -> dict[str, Any]:
-    """For a model's configuration."""
-    return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(calibration).items()}
-
-
 def calibration_from_json(row: Mapping[str, Any] | None) -> Calibration:
-    """The inverse; the identity for None."""
+    """The calibration of a model's configuration, as `asdict` and JSON make it; the identity for None."""
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in (row or {}).items()}
     return Calibration(**values)
 
@@ -71,8 +66,7 @@ def fit_calibration(
     right_P, raw = np.asarray(is_right_P, bool), _logit(raw_P)
     if not len(right_P):
         raise BadInput("no predicted region to calibrate on.", fix="train longer, or validate on more images")
-    columns = [raw, np.asarray(presence_logits_P, np.float64)]
-    score = _fit(columns, right_P, (1.0, 0.0, 0.0))
+    score = _fit([raw, np.asarray(presence_logits_P, np.float64)], right_P, (1.0, 0.0, 0.0))
     presence = _fit([np.asarray(presence_logits_Q, np.float64)], np.asarray(is_present_Q, bool), (1.0, 0.0))
     fitted = Calibration(score=score, presence=presence)  # pyright: ignore[reportArgumentType]
     return replace(fitted, threshold=best_threshold(fitted.scores(raw_P, presence_logits_P), right_P, num_truths))

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,6 @@ from ..files import claim_folder, write_atomic
 from ..grounders.medglip import GrounderSettings, MedGlipGrounder
 from ..grounders.pretrained import checkpoint_folder
 from ..modalities import MODALITIES
-from ..model.calibration import calibration_to_json
 from ..model.config import MedGlipConfig
 from ..model.image_tower import freeze, load_start, vision_settings
 from ..model.losses import losses_of
@@ -174,7 +174,7 @@ def _save(
     validation, skipped = AnnotatedImages(split_of(images, "val")), Skipped()
     model.config.calibration = None
     calibration = calibrate(MedGlipGrounder(model, processor, CALIBRATED), validation, skipped)
-    model.config.calibration = calibration and calibration_to_json(calibration)
+    model.config.calibration = calibration and asdict(calibration)
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     limits = limits_of(MedGlipGrounder(model, processor), validation)

@@ -175,7 +175,12 @@ def layer_losses(
     logits_BQT: Tensor, boxes_BQ4: Tensor, text_mask_B1T: Tensor, truths: Sequence[DinoTarget], matcher: nn.Module
 ) -> dict[str, Tensor]:
     """Focal loss over the tokens of each caption, L1 and 1 - GIoU of matched boxes; sums over the number of boxes."""
-    pairs = match(logits_BQT, boxes_BQ4, truths, matcher)
+    # each true box is a class of its own, named by its tokens
+    names = [truth.tokens_GT.to(logits_BQT) for truth in truths]
+    outputs = {"logits": logits_BQT, "pred_boxes": boxes_BQ4, "label_maps": names}
+    classes = [torch.arange(len(truth.boxes_G4), device=logits_BQT.device) for truth in truths]
+    targets = [{"class_labels": own, "boxes": t.boxes_G4} for own, t in zip(classes, truths, strict=True)]
+    pairs = matcher(outputs, targets)  # for each image the matched queries and their true boxes
     num_boxes = max(1, sum(len(truth.boxes_G4) for truth in truths))
     # Caption "liver . tumor ." where livers alone are annotated; query 0 is matched with the liver, query 1 with none:
     #              query 0    query 1
@@ -196,19 +201,3 @@ def layer_losses(
     overlap = (1 - giou(to_corners(matched_P4), to_corners(true_P4))).sum() / num_boxes
     loss = CLASS_WEIGHT * phrase + BOX_WEIGHT * box + GIOU_WEIGHT * overlap
     return {"loss": loss, "phrase": phrase, "box": box, "giou": overlap}
-
-
-def match(
-    logits_BQT: Tensor, boxes_BQ4: Tensor, truths: Sequence[DinoTarget], matcher: nn.Module
-) -> list[tuple[Tensor, Tensor]]:
-    """For each image the matched queries and true boxes; each box is a class of its own, named by its tokens."""
-    outputs = {
-        "logits": logits_BQT,
-        "pred_boxes": boxes_BQ4,
-        "label_maps": [truth.tokens_GT.to(logits_BQT) for truth in truths],
-    }
-    targets = [
-        {"class_labels": torch.arange(len(truth.boxes_G4), device=logits_BQT.device), "boxes": truth.boxes_G4}
-        for truth in truths
-    ]
-    return matcher(outputs, targets)

@@ -119,9 +119,9 @@ def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> 
     if settings.siblings and settings.hierarchy:
         # siblings in the label tree of what is present, which the data set does not annotate
         tree = load_labels()
-        asked = {tree.label(phrase) for phrase in (*labels, *image.phrases)}
+        known = {tree.label(phrase) for phrase in (*labels, *image.phrases)}
         present = sorted({region.phrase for region in image.regions})
-        siblings = sorted({label for phrase in present for label in tree.siblings(phrase)} - asked)
+        siblings = sorted({label for phrase in present for label in tree.siblings(phrase)} - known)
         labels += [siblings[i] for i in rng.permutation(len(siblings))[: settings.siblings]]
     annotated = {*image.phrases, *(region.phrase for region in image.regions)}
     is_hidden = rng.random() < settings.unknown_modality

@@ -80,7 +80,7 @@ def write_card(
     )
     parts = [
         f"---\nlicense: {licence}\nlibrary_name: medglip\ntags: [medical, visual-grounding, object-detection]\n---",
-        f"# {name or _NAMELESS}\n\n**{NOTICE}**\n\n{about}",
+        f"# {name or 'A grounding core'}\n\n**{NOTICE}**\n\n{about}",
         f"## Use\n\n{_USE.format(folder=name or 'this folder')}",
         f"## Data\n\n{_data_table(sets)}",
         f"## Training\n\n```yaml\n{yaml.safe_dump(values, sort_keys=False)}```",
@@ -91,7 +91,6 @@ def write_card(
     write_atomic(folder / FILE, "\n\n".join(parts) + "\n")
 
 
-_NAMELESS = "A grounding core"
 _NO_FIGURES = "Not measured yet; `medglip grounding evaluate` scores a checkpoint on any COCO-style set."
 _USE = """```python
 from medglip.grounding.grounders.pretrained import load_grounder

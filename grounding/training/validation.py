@@ -1,7 +1,6 @@
 """How a trained core does on its validation images, and the calibration that follows from it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
@@ -15,7 +14,7 @@ from ..grounders.medglip import MedGlipGrounder
 from ..model.backbones import STRIDES
 from ..model.calibration import Calibration, fit_calibration
 from ..model.processing import normalise
-from ..types import AnnotatedImage, Region
+from ..types import AnnotatedImage
 
 RIGHT_IOU = 0.5
 """A predicted region is right if it overlaps a true one so far."""
@@ -24,47 +23,30 @@ _BLIND = 1e-3
 """A map whose values differ by less than this part of their size says nothing."""
 
 
-@dataclass
-class _Samples:
-    """Arguments of `fit_calibration`: P rows for predicted regions, Q rows for phrases looked for in an image."""
-
-    raw_P: list[float] = field(default_factory=list)
-    presence_logits_P: list[float] = field(default_factory=list)
-    is_right_P: list[bool] = field(default_factory=list)
-    presence_logits_Q: list[float] = field(default_factory=list)
-    is_present_Q: list[bool] = field(default_factory=list)
-    num_truths: int = 0
-
-    def add(self, image: AnnotatedImage, phrase: str, logit: float, regions: Sequence[Region]) -> None:
-        truths = true_regions(image, [phrase])
-        boxes_G4 = np.array([region.box_xyxy_px for region in truths], np.float32).reshape(-1, 4)
-        self.num_truths += len(truths)
-        self.presence_logits_Q.append(logit)
-        self.is_present_Q.append(bool(truths))
-        for region in regions:
-            self.raw_P.append(region.score)
-            self.presence_logits_P.append(logit)
-            self.is_right_P.append(bool((iou(region.box_xyxy_px, boxes_G4) >= RIGHT_IOU).any()))
-
-
 def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage], skipped: Skipped) -> Calibration | None:
     """The calibration of an uncalibrated core on images it has not learned from; None for fewer than 8 that open.
 
     Every phrase that an image's set annotates is looked for in it, present or not.
     """
-    samples, num = _Samples(), 0
+    rows_P, rows_Q = list[tuple[float, float, bool]](), list[tuple[float, bool]]()  # as `fit_calibration` takes them
+    num_images = num_truths = 0
     for image in tqdm(images, desc="calibration", unit="image"):
         try:
             regions, logits = grounder.ground_with_logits(image, image.phrases)
         except BadInput as error:
             skipped.add(image.image_id, error)
             continue
-        num += 1
+        num_images += 1
         for phrase, logit in logits.items():
-            samples.add(image, phrase, logit, [region for region in regions if region.phrase == phrase])
-    if num < _LEAST_IMAGES or not samples.raw_P:
+            truths = true_regions(image, [phrase])
+            boxes_G4 = np.array([region.box_xyxy_px for region in truths], np.float32).reshape(-1, 4)
+            num_truths += len(truths)
+            rows_Q.append((logit, bool(truths)))
+            own = (region for region in regions if region.phrase == phrase)
+            rows_P += [(r.score, logit, bool((iou(r.box_xyxy_px, boxes_G4) >= RIGHT_IOU).any())) for r in own]
+    if num_images < _LEAST_IMAGES or not rows_P:
         return None
-    return fit_calibration(**vars(samples))
+    return fit_calibration(*zip(*rows_P, strict=True), num_truths, *zip(*rows_Q, strict=True))
 
 
 def mean_iou(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> float:

@@ -62,8 +62,6 @@ class LabelTree:
     """
 
     labels: Mapping[str, Label]
-    version: int = VERSION
-    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
     regions: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     _names: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False)
     _codes: dict[tuple[str, ...], str] = field(default_factory=dict, init=False, repr=False)
@@ -141,12 +139,12 @@ class LabelTree:
         longest = max(map(len, self._names), default=0)
         spans = [(i, j) for i in range(len(words)) for j in range(i + 1, min(i + longest, len(words)) + 1)]
         names = [span for span in spans if words[slice(*span)] in self._names]
-        taken = [False] * len(words)
+        is_taken = [False] * len(words)
         mentions: list[tuple[int, int, str]] = []
         for start, stop in sorted(names, key=lambda span: (span[0] - span[1], span[0])):
             # The longest names first: "left lung base" takes its words, and "left lung" and "lung" find them taken.
-            if not any(taken[start:stop]):
-                taken[start:stop] = [True] * (stop - start)
+            if not any(is_taken[start:stop]):
+                is_taken[start:stop] = [True] * (stop - start)
                 mentions.append((characters[start][0], characters[stop - 1][1], self._names[words[start:stop]]))
         return tuple(sorted(mentions))
 
@@ -199,14 +197,10 @@ class LabelTree:
         """Labels below the phrase, in file order."""
         return tuple(self._below.get(self.label(phrase), ()))
 
-    def is_above(self, above: str, below: str) -> bool:
-        """Whether the first label is an ancestor of the second; none is above itself."""
-        return self.label(above) in self.ancestors(below)
-
     def is_near(self, first: str, second: str) -> bool:
         """Whether both words can be true of one region: the same label, one above the other, or listed to overlap."""
         one, two = self.label(first), self.label(second)
-        if one == two or self.is_above(one, two) or self.is_above(two, one):
+        if one == two or one in self.ancestors(two) or two in self.ancestors(one):
             return True
         return two in self._entry(one).overlaps or one in self._entry(two).overlaps
 
@@ -277,7 +271,7 @@ def read_labels(file: Path) -> LabelTree:
                         kind=label.kind,
                     )
         regions = {region: tuple(roots) for region, roots in (rows.get("regions") or {}).items()}
-        return LabelTree(labels=labels, version=VERSION, sources=rows.get("sources") or {}, regions=regions)
+        return LabelTree(labels=labels, regions=regions)
     except BadInput as error:
         raise BadInput(error.problem, file=file, fix=error.fix) from error
     except (OSError, UnicodeError, yaml.YAMLError, AttributeError, TypeError) as error:

@@ -31,7 +31,7 @@ def mirror(phrase: str) -> tuple[str, bool]:
     """The phrase as it reads for an image flipped left to right, and whether that changed it.
 
     Left and right, lt. and rt., L and R, and lobes by letters (LLL) change sides; "bilateral" stays. So do the names
-    of chambers and lobes that are told by their shape: a flipped left ventricle still looks like a left ventricle.
+    of chambers and lobes that are known by their shape: a flipped left ventricle still looks like a left ventricle.
     Twice mirrored is unchanged.
     """
 

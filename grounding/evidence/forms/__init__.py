@@ -29,12 +29,12 @@ class EvidenceForm:
         return ""
 
     def make_images(
-        self, images: Sequence[Image.Image], shown: Evidence, settings: EvidenceSettings
+        self, images: Sequence[Image.Image], evidence: Evidence, settings: EvidenceSettings
     ) -> list[Image.Image]:
         """Further images of the prompt; `images`: its own, those of the evidence first."""
         return []
 
-    def make_features(self, shown: Evidence, embedding_dim: int) -> list[NDArray[np.float32]]:
+    def make_features(self, evidence: Evidence, embedding_dim: int) -> list[NDArray[np.float32]]:
         """float32[embedding_dim + 8] for every placeholder of the form in the text, in their order."""
         return []
 

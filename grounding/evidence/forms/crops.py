@@ -13,10 +13,10 @@ class CropsForm(EvidenceForm):
     """At most `max_crops`, of the best regions of all images, in the order of their numbers."""
 
     def make_images(
-        self, images: Sequence[Image.Image], shown: Evidence, settings: EvidenceSettings
+        self, images: Sequence[Image.Image], evidence: Evidence, settings: EvidenceSettings
     ) -> list[Image.Image]:
         """Each cut out of its own image."""
-        pairs = zip(images, shown.best(settings.max_crops).images, strict=False)
+        pairs = zip(images, evidence.best(settings.max_crops).images, strict=False)
         return [crop(image, region, settings.crop_margin) for image, part in pairs for region in part.regions]
 
 

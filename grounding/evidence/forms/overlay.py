@@ -24,11 +24,11 @@ class OverlayForm(EvidenceForm):
     """A marked copy of each image that has a region; the numbers are those of the lines of text."""
 
     def make_images(
-        self, images: Sequence[Image.Image], shown: Evidence, settings: EvidenceSettings
+        self, images: Sequence[Image.Image], evidence: Evidence, settings: EvidenceSettings
     ) -> list[Image.Image]:
         """In the order of the images."""
         copies, first = list[Image.Image](), 1
-        for image, part in zip(images, shown.images, strict=False):
+        for image, part in zip(images, evidence.images, strict=False):
             copies += [draw_marks(image, part.regions, first)] if part.regions else []
             first += len(part.regions)
         return copies
@@ -69,7 +69,7 @@ def _colour(number: int) -> str:
 
 
 def _draw_number(
-    pen: ImageDraw.ImageDraw, number: int, box: Rect, taken: Sequence[Rect], size_px: tuple[int, int], font: object
+    pen: ImageDraw.ImageDraw, number: int, box: Rect, others: Sequence[Rect], size_px: tuple[int, int], font: object
 ) -> Rect:
     """The number on a plate of the box's colour, where it covers no other number; returns the plate."""
     text, colour, (x0, y0, x1, y1) = str(number), _colour(number), box
@@ -82,7 +82,7 @@ def _draw_number(
     xs = [min(max(x, 0), max(size_px[0] - width, 0)) for x, _ in corners]
     ys = [min(max(y, 0), max(size_px[1] - height, 0)) for _, y in corners]
     plates = [(x, y, x + width, y + height) for x, y in zip(xs, ys, strict=True)]
-    is_free = [all(p[2] <= t[0] or t[2] <= p[0] or p[3] <= t[1] or t[3] <= p[1] for t in taken) for p in plates]
+    is_free = [all(p[2] <= t[0] or t[2] <= p[0] or p[3] <= t[1] or t[3] <= p[1] for t in others) for p in plates]
     plate = plates[is_free.index(True) if any(is_free) else 0]
     pen.rectangle(plate, fill=colour, outline="black")
     corner = (plate[0] + pad - left, plate[1] + pad - top)

@@ -20,9 +20,9 @@ class TokensForm(EvidenceForm):
         """The placeholder."""
         return REGION_TOKEN
 
-    def make_features(self, shown: Evidence, embedding_dim: int) -> list[NDArray[np.float32]]:
+    def make_features(self, evidence: Evidence, embedding_dim: int) -> list[NDArray[np.float32]]:
         """Rows as `token_features` has them."""
-        return list(token_features(shown, embedding_dim))
+        return list(token_features(evidence, embedding_dim))
 
 
 def token_features(evidence: Evidence, embedding_dim: int) -> NDArray[np.float32]:

@@ -181,8 +181,6 @@ def test_the_tree_has_the_scale_of_the_paper() -> None:
     assert {tree.body_region(label) for label in tree.labels} == set(tree.regions)
     assert len(tree.regions) > 6
     assert {tree.level(label) for label in tree.labels} == set(LEVELS)
-    assert tree.version == 2
-    assert tree.sources
 
 
 @pytest.mark.parametrize(
@@ -239,8 +237,7 @@ def test_above_is_transitive_and_the_inverse_of_below() -> None:
     tree = load_labels()
     for name in tree.labels:
         for above in tree.ancestors(name):
-            assert tree.is_above(above, name)
-            assert not tree.is_above(name, above)
+            assert name not in tree.ancestors(above)
             assert name in tree.descendants(above)
             assert set(tree.ancestors(above)) < set(tree.ancestors(name))
             assert set(tree.descendants(name)) < set(tree.descendants(above))
@@ -291,7 +288,6 @@ def test_unknown_phrases_have_no_place() -> None:
     assert tree.path("left elbow") == tree.ancestors("left elbow") == tree.synonyms("left elbow") == ()
     assert tree.description("left elbow") == tree.body_region("left elbow") == tree.level("left elbow") == ""
     assert tree.descendants("left elbow") == tree.siblings("left elbow") == ()
-    assert not tree.is_above("left elbow", "left elbow")
 
 
 @given(st.text(max_size=40))
