@@ -49,6 +49,8 @@ class RunFolder:
     grounding_dir = _Part("grounding")
     core_dir = _Part("grounding", "model")
     records_dir = _Part("records")
+    probes_dir = _Part("probes")
+    scores_dir = _Part("scores")
 
     @property
     def is_run(self) -> bool:
@@ -75,11 +77,15 @@ class RunFolder:
 
     def probe_file(self, task: str, source: str, probe: str) -> Path:
         """Records of a task under a probe."""
-        return self.path / "probes" / f"{task}-{source}.{probe}.jsonl"
+        return self.probes_dir / f"{task}-{source}.{probe}.jsonl"
 
     def score_file(self, name: str) -> Path:
         """All scores of the record file `name`."""
-        return self.path / "scores" / f"{name}.json"
+        return self.scores_dir / f"{name}.json"
+
+    def done_file(self, task: str) -> Path:
+        """What a cell of an ablation has predicted of a task."""
+        return self.path / f"done-{task}.json"
 
     def need(self, path: Path) -> Path:
         """The path. Raises `BadInput` where it is not there."""

@@ -163,7 +163,9 @@ class TuneSettings(AdapterTraining):
     """How both adapters are trained: same budget, same start."""
 
     steps: int = 80
-    """Optimizer steps."""
+    """Optimizer steps. May be raised when the run is finished, as may `grounding.train.steps`: the training goes on
+    from its last checkpoint, at the rate that the schedule of the new number has there (it rises again); predictions
+    and scores are made anew. With more steps of the core both adapters begin anew, on its new regions."""
     warmup_steps: int = 8
     """Steps of linear warm-up."""
     clip_norm: float = 1.0

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from ..bad_input import BadInput
-from ..files import write_atomic, write_folder
+from ..files import read_lines, write_atomic, write_folder
 
 OTHER_TRAINING = "holds a training of other settings"
 """The problem of a folder that `claim_folder` refuses."""
@@ -82,7 +82,6 @@ def finished_steps(model_dir: Path) -> int:
 def checkpoint(
     model: nn.Module,
     optimizer: Any,
-    schedule: Any,
     average: WeightAverage,
     log: list[dict[str, float]],
     out_dir: Path,
@@ -95,8 +94,7 @@ def checkpoint(
         if average.weights:
             averages = {name: w.cpu().contiguous() for name, w in average.weights.items()}
             save_file(averages, partial / "average.safetensors")
-        state = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict()}
-        torch.save(state, partial / "state.pt")
+        torch.save({"optimizer": optimizer.state_dict()}, partial / "state.pt")
     write_atomic(out_dir / "log.jsonl", "".join(json.dumps(entry) + "\n" for entry in log))
     write_atomic(out_dir / "latest", folder.name)
     for old in [*out_dir.glob("checkpoint-*"), *out_dir.glob(".checkpoint-*")]:  # with a dot: left by a kill
@@ -110,20 +108,21 @@ def save_weights(model: nn.Module, folder: Path) -> None:
     save_file(weights, folder / "trained.safetensors")
 
 
-def resume(model: nn.Module, optimizer: Any, schedule: Any, average: WeightAverage, out_dir: Path) -> int:
-    """Load the latest checkpoint, if there is one; return its step."""
+def resume(
+    model: nn.Module, optimizer: Any, average: WeightAverage, out_dir: Path
+) -> tuple[int, list[dict[str, float]]]:
+    """Load the latest checkpoint, if there is one; return its step, and the log up to it."""
     latest = out_dir / "latest"
     if not latest.exists():
-        return 0
-    folder = out_dir / latest.read_text()
+        return 0, []
+    folder, log = out_dir / latest.read_text(), out_dir / "log.jsonl"
     load_trained(model, folder)
     if average.weights:
         saved = load_file(folder / "average.safetensors")
         average.weights = {name: weight.copy_(saved[name]) for name, weight in average.weights.items()}
-    state = torch.load(folder / "state.pt", weights_only=True)
-    optimizer.load_state_dict(state["optimizer"])
-    schedule.load_state_dict(state["schedule"])
-    return int(folder.name.rpartition("-")[2])
+    optimizer.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["optimizer"])
+    step = int(folder.name.rpartition("-")[2])
+    return step, [row for row in read_lines(log) if row["step"] <= step] if log.exists() else []
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput
-from ..files import read_lines, write_atomic
+from ..files import write_atomic
 from .checkpoint import WeightAverage, checkpoint, load_trained, resume, save_weights
 from .settings import TrainSettings
 
@@ -89,11 +89,10 @@ def fit(
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},  # norms and biases do not decay
     ]
     optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_factor(step, settings))
     average = WeightAverage(model, settings.ema_decay)
-    first = resume(model, optimizer, schedule, average, out_dir)
-    file = out_dir / "log.jsonl"
-    log = [row for row in read_lines(file) if row["step"] <= first] if first and file.exists() else []
+    first, log = resume(model, optimizer, average, out_dir)
+    # made for these settings at the step that comes next: more steps follow their own curve from there on
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rate_factor(s, settings), last_epoch=first - 1)
     if first >= settings.steps or _is_spent(log, settings.patience):
         _load_result(model, average, out_dir)
         return log
@@ -129,7 +128,7 @@ def fit(
         if is_spent or _is_due(step, settings.checkpoint_every, settings):
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
-                checkpoint(bare, optimizer, schedule, average, log, out_dir, step)
+                checkpoint(bare, optimizer, average, log, out_dir, step)
         if is_spent:
             break
     bar.close()

@@ -12,7 +12,8 @@ class TrainSettings(Settings):
     """How long and how fast to train."""
 
     steps: int = 400
-    """Optimizer steps."""
+    """Optimizer steps. More of them go on with a finished training from its last checkpoint, at the rate that the
+    schedule of the new number has there; fewer are refused."""
     batch_size: int = 8
     """Examples a step and process."""
     gradient_accumulation: int = 1

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,24 +19,21 @@ from ...eval.records import Record, read_records
 from ...eval.score import EvalSettings, score
 from ...eval.table import by_metric, table
 from ...grounding.bad_input import BadInput, check_name
-from ...grounding.evidence.names import FORMS, Form, Source
+from ...grounding.evidence.names import FORMS, SOURCES, Form, Source
 from ...grounding.files import write_atomic
 from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
-from ...vqa.probes import Probe
 from ..inference.system import source_named
-from ..pipeline.pipeline import Pipeline
+from ..pipeline.pipeline import Pipeline, claim
 from ..pipeline.run import tune_and_predict
 from ..recipe import Recipe
 from .forest import forest_svg
 
 logger = logging.getLogger("medglip")
 
-Cells = dict[tuple[Source, tuple[Form, ...], int], list[Record]]
-"""The records of each source, forms and seed."""
-Changed = Mapping[str, Mapping[str, Sequence[Record]]]
-"""Row of the grid -> `original` and each probe -> records of the same questions."""
+Cells = Mapping[str, Mapping[str, Sequence[Record]]]
+"""Row of the grid (`predicted text+tokens`) -> seed, or probe -> records."""
 BASELINE: Source = "none"
 POOLED = (
     "Answers of all seeds are pooled: a sample counts once a seed, in the cluster of its image, so a value is the mean "
@@ -114,14 +112,16 @@ def run_grid(recipe_path: Path, grid: Grid, task: Task, out: Path | None = None)
 def _run_cell(base: Pipeline, grid: Grid, forms: tuple[Form, ...], seed: int, out: Path, task: Task) -> None:
     """One adapter and its predictions, unless they are all there."""
     folder = out / cell_name(forms, seed)
+    recipe = cell_recipe(base.recipe, forms, seed, folder)
+    claim(recipe)  # more steps than the cell was trained for open it again
     sources: tuple[Source, ...] = grid.sources if forms else (BASELINE,)
     wanted = [*sources, *(f"probe {name}" for name in base.recipe.probes if task == "vqa")]
-    done = folder / f"done-{task}.json"
+    done = RunFolder(folder).done_file(task)
     if done.exists() and set(wanted) <= set(json.loads(done.read_text())):
         return
     logger.info("== cell %s: %s", folder.name, ", ".join(sources))
-    cell = Cell(base, cell_recipe(base.recipe, forms, seed, folder))
-    cell.recipe = _changed(cell.recipe, {"sources": sources})  # after the claim, which names none of them
+    cell = Cell(base, recipe)
+    cell.recipe = _changed(recipe, {"sources": sources})  # after the claim, which names none of them
     tune_and_predict(cell, "grounded" if forms else "plain", (task,))
     write_atomic(done, json.dumps(wanted))
 
@@ -157,112 +157,104 @@ def pooled(
     for seed in seeds:
         cell = RunFolder(out / cell_name(forms, seed))
         file = cell.probe_file(task, source, probe) if probe else cell.record_file(task, source)
-        for record in read_records([file], task):
+        # of a mix without true regions an oracle has answered nothing
+        for record in read_records([file], task) if file.exists() or not SOURCES[source].needs_truth else ():
             meta = dict(record.get("meta") or {})
             # pairs of the probe `absent` hold within a seed alone
             if meta.get("pair_id"):
                 meta["pair_id"] = f"{meta['pair_id']}@{seed}"
             records.append(cast(Record, {**record, "id": f"{record['id']}@{seed}", "meta": meta}))
-    return sorted(records, key=lambda record: record["id"])
+    return sorted(records, key=_id)
 
 
 def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
     """Score and compare every row, each set of questions by itself; table, numbers and picture; return the table."""
     settings = recipe.eval.model_copy(update={"strata": False})
-    rows: list[tuple[Source, tuple[Form, ...]]] = [(BASELINE, ()), *grid.rows]
-    cells: Cells = {(s, forms, seed): pooled(out, s, forms, [seed], task) for s, forms in rows for seed in grid.seeds}
-    changed = _read_probes(cells, grid, recipe.probes if task == "vqa" else (), out)
+    rows = {_row(*row): row for row in [(BASELINE, ()), *grid.rows]}
+    cells: Cells = {
+        name: {str(seed): pooled(out, *row, [seed], task) for seed in grid.seeds} for name, row in rows.items()
+    }
+    # answers of `none` and of predicted evidence with their own images and under each probe that has originals
+    probes = [name for name in IMAGE_PROBES if task == "vqa" and name in recipe.probes]
+    changed: Cells = {
+        name: {ORIGINAL: _pool(cells[name]), **{one: pooled(out, *row, grid.seeds, task, one) for one in probes}}
+        for name, row in rows.items()
+        if probes and row[0] in (BASELINE, "predicted")
+    }
     texts: list[str] = []
     facts: dict[str, Any] = {"grid": asdict(grid), "pooling": POOLED, "settings": settings.model_dump(mode="json")}
-    for name in dict.fromkeys(map(_set, cells[BASELINE, (), grid.seeds[0]])):
-        # all cells, their samples of one set alone; without a set's name all of them
-        part: Cells = {key: [r for r in records if _set(r) == name] for key, records in cells.items()}
-        own, text, svg = _compare({key: records for key, records in part.items() if records}, grid, settings, task)
-        probed = {
-            row: {probe: [r for r in records if _set(r) == name] for probe, records in under.items()}
-            for row, under in changed.items()
-        }
-        drops, drops_text = probe_drops(probed, settings)
+    for name in dict.fromkeys(map(_set, _pool(cells[BASELINE]))):
+        own, text, svg = _compare(_of_set(cells, name), settings, task)
+        drops, drops_text = probe_drops(_of_set(changed, name), settings)
         if drops:
             own, text = own | {"probes": drops}, f"{text}\n\n{drops_text}"
         facts |= {"sets": facts.get("sets", {}) | {name: own}} if name else own
         texts.append(f"## {name}\n\n{text}" if name else text)
-        write_atomic(out / (f"ablation-{name}.svg" if name else "ablation.svg"), svg)
+        if svg:
+            write_atomic(out / (f"ablation-{name}.svg" if name else "ablation.svg"), svg)
     text = "\n\n".join([*texts, f"Seeds {', '.join(map(str, grid.seeds))}. {POOLED}"])
     write_atomic(out / "ablation.json", json.dumps(facts, indent=1))
     write_atomic(out / "ablation.md", text + "\n")
     return text
 
 
-def _read_probes(cells: Cells, grid: Grid, probes: Sequence[Probe], out: Path) -> Changed:
-    """Records of `none` and of predicted evidence with their own images and under each probe that has originals."""
-    under = [name for name in IMAGE_PROBES if name in probes]
-    rows = [(BASELINE, ()), *(row for row in grid.rows if row[0] == "predicted")] if under else []
-    changed: dict[str, dict[str, list[Record]]] = {}
-    for source, forms in rows:
-        own = changed[_row(source, forms)] = {ORIGINAL: _pool(cells, source, forms, grid.seeds)}
-        for name in under:
-            own[name] = pooled(out, source, forms, grid.seeds, "vqa", name)
-    return changed
-
-
-def probe_drops(changed: Changed, settings: EvalSettings) -> tuple[dict[str, Any], str]:
+def probe_drops(changed: Cells, settings: EvalSettings) -> tuple[dict[str, Any], str]:
     """Numbers and a table: scores with the own picture less those under each probe, over the questions of both.
 
-    p-values: paired permutation of clusters, Holm within a row. Nothing where no records are.
+    `changed`: row of the grid -> `original` and each probe -> records of the same questions. p-values: paired
+    permutation of clusters, Holm within a row. Nothing where no records are.
     """
     results = {
-        row: probe(list(sources.values()), [f"{row} {name}" for name in sources], settings)
-        for row, sources in changed.items()
-        if all(sources.values())
+        row: probe(list(under.values()), [f"{row} {name}" for name in under], settings).drops
+        for row, under in changed.items()
+        if all(under.values())
     }
     if not results:
         return {}, ""
-    lines = {f"{row} minus {name}": cells for row, one in results.items() for name, cells in one.drops.items()}
+    lines = {f"{row} minus {name}": drop for row, drops in results.items() for name, drop in drops.items()}
     facts = {
-        row: {name: {metric: asdict(cell) for metric, cell in cells.items()} for name, cells in one.drops.items()}
-        for row, one in results.items()
+        row: {name: {metric: asdict(cell) for metric, cell in drop.items()} for name, drop in drops.items()}
+        for row, drops in results.items()
     }
     shown = table(by_metric(lines, tested_metrics("vqa")), "markdown", "evidence, less the changed picture")
     return facts, f"Drops where the picture is changed (Holm within a row of the grid):\n\n{shown}"
 
 
-def _compare(cells: Cells, grid: Grid, settings: EvalSettings, task: Task) -> tuple[dict[str, Any], str, str]:
-    """Numbers, table and SVG of every row that has records here (an oracle has where true regions are known)."""
-    # a set without true regions has no records with oracle evidence: that row is not of its table
-    rows = [row for row in grid.rows if (*row, grid.seeds[0]) in cells]
-    plain = _pool(cells, BASELINE, (), grid.seeds)
-    runs = {_row(s, forms): _pool(cells, s, forms, grid.seeds) for s, forms in rows}
-    compared = compare_runs([*runs.values(), plain], [*runs, BASELINE], task, settings)
-    scores = {name: score(records, task, settings).metrics for name, records in {BASELINE: plain, **runs}.items()}
-    tested = tested_metrics(task)
-    by_seed: dict[str, dict[int, dict[str, float]]] = {_row(s, forms): {} for s, forms in rows}
-    for seed in grid.seeds:  # "predicted text" -> 0 -> headline metric -> its value less that of `none`
-        none = score(cells[BASELINE, (), seed], task, settings).metrics
-        for s, forms in rows:
-            ours = score(cells[s, forms, seed], task, settings).metrics
-            by_seed[_row(s, forms)][seed] = {
-                name: ours[name].value - none[name].value for name in tested if name in ours and name in none
-            }
+def _compare(cells: Cells, settings: EvalSettings, task: Task) -> tuple[dict[str, Any], str, str]:
+    """Numbers, table and SVG of every row that has records here (an oracle has where true regions are known).
+
+    Where `none` alone has some there is nothing to compare: its scores, and no SVG.
+    """
+    pools = {row: records for row, by_seed in cells.items() if (records := _pool(by_seed))}
+    tested, rows = tested_metrics(task), [row for row in pools if row != BASELINE]
+    scores = {row: score(records, task, settings).metrics for row, records in pools.items()}
+    facts: dict[str, Any] = {
+        "scores": {row: {k: asdict(v) for k, v in metrics.items()} for row, metrics in scores.items()}
+    }
+    texts = [table(by_metric(scores, tested), "markdown", "evidence")]
+    if not rows:
+        return facts, "\n\n".join([*texts, "Nothing to compare: no source of the grid has evidence here."]), ""
+    compared = compare_runs([pools[row] for row in (*rows, BASELINE)], [*rows, BASELINE], task, settings)
     differences = {one.a_name: one.metrics for one in compared}
-    text = "\n\n".join(
-        [
-            table(by_metric(scores, tested), "markdown", "evidence"),
-            "Differences to `none`:",
-            table(by_metric(differences, tested), "markdown", "evidence"),
-            f"{compared[0].family}.",
-        ]
-    )
+    by_seed: dict[str, dict[str, dict[str, float]]] = {row: {} for row in rows}
+    for seed, records in cells[BASELINE].items():  # "predicted text" -> 0 -> metric -> its value less that of `none`
+        none = score(records, task, settings).metrics
+        for row in rows:
+            ours = score(cells[row][seed], task, settings).metrics
+            both = [name for name in tested if name in ours and name in none]
+            by_seed[row][seed] = {name: ours[name].value - none[name].value for name in both}
     facts = {
         "family": compared[0].family,
-        "scores": {name: {k: asdict(v) for k, v in metrics.items()} for name, metrics in scores.items()},
-        "differences": {name: {k: asdict(v) for k, v in metrics.items()} for name, metrics in differences.items()},
+        **facts,
+        "differences": {row: {k: asdict(v) for k, v in metrics.items()} for row, metrics in differences.items()},
         "by_seed": by_seed,
     }
+    texts += ["Differences to `none`:", table(by_metric(differences, tested), "markdown", "evidence")]
     metric = next(name for name in reversed(tested) if name in compared[0].metrics)
-    lines = {name: metrics[metric].difference for name, metrics in differences.items()}
-    dots = {name: [values[metric] for values in seeds.values() if metric in values] for name, seeds in by_seed.items()}
-    return facts, text, forest_svg(lines, dots, f"{metric.replace('_', ' ')}: difference to no evidence")
+    lines = {row: metrics[metric].difference for row, metrics in differences.items()}
+    dots = {row: [values[metric] for values in seeds.values() if metric in values] for row, seeds in by_seed.items()}
+    title = f"{metric.replace('_', ' ')}: difference to no evidence"
+    return facts, "\n\n".join([*texts, f"{compared[0].family}."]), forest_svg(lines, dots, title)
 
 
 def _set(record: Record) -> str:
@@ -270,8 +262,19 @@ def _set(record: Record) -> str:
     return str((record.get("meta") or {}).get("set", ""))
 
 
-def _pool(cells: Cells, source: Source, forms: tuple[Form, ...], seeds: Sequence[int]) -> list[Record]:
-    return sorted((r for seed in seeds for r in cells[source, forms, seed]), key=lambda record: record["id"])
+def _of_set(cells: Cells, name: str) -> Cells:
+    return {
+        row: {key: [record for record in records if _set(record) == name] for key, records in parts.items()}
+        for row, parts in cells.items()
+    }
+
+
+def _pool(by_seed: Mapping[str, Sequence[Record]]) -> list[Record]:
+    return sorted(chain.from_iterable(by_seed.values()), key=_id)
+
+
+def _id(record: Record) -> str:
+    return record["id"]
 
 
 def _row(source: Source, forms: tuple[Form, ...]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.records import Task
-from ...grounding.run_folder import RunFolder, is_complete
+from ...grounding.run_folder import RunFolder
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import learned_among, refuse_learned
 from ...grounding.training.stage import HeldOut, core_images, draw_phantoms, looked_for, train_core
@@ -219,8 +220,8 @@ FREE = ("name", "title", "eval", "probes", "sources")
 def claim(recipe: Recipe) -> None:
     """Keep the recipe beside its output. Raises `BadInput` with the keys if the folder holds a run of other settings.
 
-    Those that change nothing that was trained may differ: `FREE`; with a core taken as it is how much is scored (what
-    it learned is refused anyway); and, before there is an adapter, more steps of the core, which then goes on.
+    Those that change nothing that was trained may differ: `FREE`, and with a core taken as it is how much is scored
+    (what it learned is refused anyway). More steps may be asked for at any time, of a finished run too: see `_go_on`.
     """
     folder = RunFolder(recipe.out_dir)
     if folder.is_run:
@@ -232,9 +233,41 @@ def claim(recipe: Recipe) -> None:
             del values["grounding"]["memory_gb"]
             for task in TASKS if recipe.grounding.core else ():
                 values[task] = values[task] and {**values[task], "max_test": None}
-        old, new = theirs["grounding"]["train"], ours["grounding"]["train"]
-        if old["steps"] < new["steps"] and not any(is_complete(folder.adapter_dir(kind)) for kind in ADAPTERS):
-            old["steps"] = new["steps"]
+        raised: list[str] = []
+        for key, old, new in (
+            ("grounding.train.steps", theirs["grounding"]["train"], ours["grounding"]["train"]),
+            ("mllm_train.steps", theirs["mllm_train"], ours["mllm_train"]),
+        ):
+            if old["steps"] < new["steps"]:
+                raised.append(key)
+                old["steps"] = new["steps"]
         fix = "give another out_dir, or remove the folder to start anew"
         refuse_other(theirs, ours, f"{recipe.out_dir} holds a run of other settings", folder.recipe_file, fix)
-    write_atomic(folder.recipe_file, recipe.model_dump_json(indent=1))
+        if raised:
+            _go_on(folder, raised)
+    write_atomic(folder.recipe_file, recipe.model_dump_json(indent=1))  # last: what was killed before does it again
+
+
+def _go_on(folder: RunFolder, raised: Sequence[str]) -> None:
+    """Open the trainings whose steps were raised, and remove what was made of their weights so far.
+
+    They go on from their last checkpoints. Adapters know the regions of one core: if that goes on, they begin anew.
+    Raises `BadInput` where there is a result, but no checkpoint to go on from.
+    """
+    has_other_core = "grounding.train.steps" in raised
+    adapters = {folder.training_dir(kind): folder.adapter_dir(kind) for kind in ADAPTERS}
+    going_on = {folder.grounding_dir: folder.core_dir} if has_other_core else adapters
+    for training, result in going_on.items():
+        if result.exists() and not (training / "latest").exists():
+            problem = f"{raised[0]} is raised, but {training} has no checkpoint to go on from."
+            raise BadInput(problem, file=result, fix="remove this folder to train it anew, or give the steps it had")
+    logger.info("more steps (%s): records and scores are made anew", ", ".join(raised))
+    for result in adapters.values():
+        (result / "complete").unlink(missing_ok=True)
+    outdated = [folder.records_dir, folder.probes_dir, folder.scores_dir]
+    if has_other_core:
+        outdated += [*adapters, *adapters.values(), folder.warm_up_dir(0).parent]
+    for part in outdated:
+        shutil.rmtree(part, ignore_errors=True)
+    for task in TASKS:
+        folder.done_file(task).unlink(missing_ok=True)

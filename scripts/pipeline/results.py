@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tqdm.auto import tqdm
 
-from ...eval.compare import compare
+from ...eval.compare import compare_runs
 from ...eval.records import read_records
 from ...eval.score import score as score_records
 from ...eval.score import write_json
@@ -16,6 +16,7 @@ from ...eval.statistics.bootstrap import Estimate
 from ...eval.table import table
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
+from ...grounding.evidence.names import SOURCES
 from ...grounding.files import write_atomic
 from ...grounding.grounders.cache import regions_of
 from ...grounding.records import RecordFile, Task, grounding_record, record_id
@@ -62,8 +63,12 @@ def score(pipeline: Pipeline) -> dict[str, Any]:
                 results[task][source] = _score_file(pipeline, task, path)
             # the same samples with and without evidence: their difference is what evidence is worth
             if source != "none" and path.exists() and base.exists():
-                metrics = compare([path], [base], task, recipe.eval).metrics
-                results["paired"][task][source] = {name: asdict(difference) for name, difference in metrics.items()}
+                ours, plain = (read_records([file], task) for file in (path, base))
+                if SOURCES[source].needs_truth:  # of a mix, only the samples whose set knows their true regions
+                    ids = {record["id"] for record in ours}
+                    plain = [record for record in plain if record["id"] in ids]
+                (compared,) = compare_runs([ours, plain], [source, "none"], task, recipe.eval)
+                results["paired"][task][source] = {name: asdict(one) for name, one in compared.metrics.items()}
     seconds = json.loads(folder.seconds_file.read_text())
     results |= {"seconds": round(sum(seconds.values()), 1), "stages": seconds}
     results |= {"recipe": recipe.name, "seed": recipe.seed, "notice": NOTICE}

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.training.loop import Draws, fit
+from medglip.grounding.files import read_lines
+from medglip.grounding.training.loop import Draws, fit, rate_factor
 from medglip.grounding.training.settings import TrainSettings
 
 
@@ -54,6 +55,19 @@ def test_a_finished_run_only_loads_its_weights(tmp_path: Path) -> None:
     again = run(tmp_path, stop_at=1)
     for a, b in zip(first.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_more_steps_go_on_under_their_own_schedule(tmp_path: Path) -> None:
+    run(tmp_path, steps=4)
+    short = list(read_lines(tmp_path / "log.jsonl"))
+    run(tmp_path, steps=8)
+    long = list(read_lines(tmp_path / "log.jsonl"))
+    assert long[:4] == short
+    rates = [
+        rate_factor(step, TrainSettings(steps=8, warmup_steps=2)) * TrainSettings().learning_rate for step in range(8)
+    ]
+    assert [row["lr"] for row in long[4:]] == rates[4:]
+    assert long[4]["lr"] > long[3]["lr"]  # the short schedule had nearly come down to its floor
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.run_folder import RunFolder, mark_complete
+from medglip.grounding.files import write_atomic
+from medglip.grounding.run_folder import RunFolder, is_complete, mark_complete
 from medglip.grounding.settings import validate
 from medglip.scripts.pipeline.pipeline import claim
 from medglip.scripts.recipe import Recipe, read_run_recipe
@@ -30,6 +31,7 @@ def recipe(out: Path, **changes: Any) -> Recipe:
         {"sources": ["none", "predicted", "shuffled"]},
         {"grounding": TRAINED | {"memory_gb": 3.0}},
         {"grounding": TRAINED | {"train": {"steps": 13}}},
+        {"mllm_train": {"steps": 81}},
     ],
     ids=lambda changes: next(iter(changes)),
 )
@@ -64,13 +66,44 @@ def test_what_was_trained_otherwise_is_refused_by_its_key(tmp_path: Path, change
     assert RunFolder(tmp_path).recipe_file.read_bytes() == before
 
 
-def test_more_steps_of_a_core_are_refused_once_an_adapter_knows_its_regions(tmp_path: Path) -> None:
+MORE_OF_THE_CORE: dict[str, Any] = {"grounding": TRAINED | {"train": {"steps": 13}}}
+MORE_OF_THE_ADAPTERS = {"mllm_train": {"steps": 81}}
+
+
+def finish(out: Path, *, keeps_checkpoints: bool = True) -> RunFolder:
+    """What a finished run leaves, as empty files."""
+    claim(recipe(out))
+    run = RunFolder(out)
+    mark_complete(run.adapter_dir("plain"))
+    for file in (run.core_dir / "config.json", run.record_file("grounding"), run.record_file("vqa", "none")):
+        write_atomic(file, "")
+    for training in (run.grounding_dir, run.training_dir("plain")) if keeps_checkpoints else ():
+        write_atomic(training / "latest", "checkpoint-12")
+    return run
+
+
+@pytest.mark.parametrize("changes", [MORE_OF_THE_CORE, MORE_OF_THE_ADAPTERS, MORE_OF_THE_CORE | MORE_OF_THE_ADAPTERS])
+def test_more_steps_open_a_finished_run_again(tmp_path: Path, changes: Mapping[str, Any]) -> None:
+    run = finish(tmp_path)
+    claim(recipe(tmp_path, **changes))
+    assert not is_complete(run.adapter_dir("plain"))
+    assert not run.records_dir.exists()
+    assert run.core_dir.exists()
+    assert (run.grounding_dir / "latest").exists()
+    # adapters go on, too, but begin anew where the regions they learned come from another core
+    assert (run.training_dir("plain") / "latest").exists() == ("grounding" not in changes)
+    with pytest.raises(BadInput, match=r"differs in .*train\.steps"):
+        claim(recipe(tmp_path))
+
+
+@pytest.mark.parametrize("changes", [MORE_OF_THE_CORE, MORE_OF_THE_ADAPTERS])
+def test_without_a_checkpoint_nothing_goes_on_and_nothing_is_lost(tmp_path: Path, changes: Mapping[str, Any]) -> None:
+    run = finish(tmp_path, keeps_checkpoints=False)
+    with pytest.raises(BadInput, match=r"train\.steps is raised.*no checkpoint.*remove this folder to train it anew"):
+        claim(recipe(tmp_path, **changes))
+    assert is_complete(run.adapter_dir("plain"))
+    assert run.records_dir.exists()
     claim(recipe(tmp_path))
-    adapter = RunFolder(tmp_path).adapter_dir("plain")
-    adapter.mkdir()
-    mark_complete(adapter)
-    with pytest.raises(BadInput, match=r"grounding\.train\.steps"):
-        claim(recipe(tmp_path, grounding=TRAINED | {"train": {"steps": 13}}))
 
 
 def test_beside_a_core_taken_as_it_is_more_may_be_scored(tmp_path: Path) -> None:
