@@ -32,7 +32,7 @@ from ...grounding.datasets.corpus import data_folder
 from ...grounding.files import numbered_lines
 from ...grounding.modalities import parse_modality
 from ..text.sections import Sections, parse_sections
-from .images import rows_to_reports
+from .reading import rows_to_reports
 from .rows import ReportRow, ReportSettings, View, check_groups, draw_splits, find_earlier, list_bad
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validate": "val", "validation": "val", "test": "test"}

@@ -29,8 +29,8 @@ from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder
 from ..text.sections import Sections
 from . import r2gen
-from .images import rows_to_reports
-from .rows import ReportRow, ReportSettings, View, draw_splits, list_bad
+from .reading import rows_to_reports
+from .rows import ReportRow, ReportSettings, View, draw_splits, first_file, list_bad
 
 ARCHIVE = "NLMCXR_reports.tgz"
 XML_FOLDER = "ecgen-radiology"
@@ -113,8 +113,7 @@ def _to_row(content: bytes, file: Path, folder: Path, projections: dict[str, str
     for image in filter(None, (image.get("id") for image in tree.iter("parentImage"))):
         # CXR1_1_IM-0001-3001 -> 1_IM-0001-3001.dcm.png, as a copy on Kaggle calls it
         kaggle = re.sub(r"^CXR(\d+)_(?:\d+_)?", r"\1_", image) + ".dcm.png"
-        tried = [parent / file_name for parent in folders for file_name in (f"{image}.png", kaggle)]
-        path = next((path for path in tried if path.is_file()), tried[0])
+        path = first_file(parent / file_name for parent in folders for file_name in (f"{image}.png", kaggle))
         projection = (projections.get(kaggle, "") or projections.get(path.name, "")).lower()
         is_frontal = {"frontal": True, "lateral": False}.get(projection)
         images.append(View(path=path, name=projection, is_frontal=is_frontal))

@@ -6,9 +6,9 @@ from ...grounding.bad_input import BadInput, Skipped, nearest
 from ...grounding.datasets.task_sets import find_set
 from ...grounding.settings import Settings
 from ..task import Report
+from .reading import ReportText, to_split_texts
 from .rows import ReportSettings
 from .sets import REPORT_SETS, ReportContext, read_set
-from .texts import ReportText, to_split_texts
 
 
 def load_reports(

@@ -32,8 +32,8 @@ from ...grounding.bad_input import BadInput, Skipped, nearest
 from ...grounding.datasets.corpus import data_folder
 from ..text.sections import parse_sections
 from . import r2gen
-from .images import rows_to_reports
-from .rows import ReportRow, ReportSettings, View, find_earlier
+from .reading import rows_to_reports
+from .rows import ReportRow, ReportSettings, View, find_earlier, first_file
 
 SPLITS = {"train": "train", "validate": "val", "test": "test"}
 COLUMNS = {
@@ -68,11 +68,6 @@ class _Study:
     views: list[tuple[str, str]] = field(default_factory=list)
     """(dicom_id, ViewPosition)"""
 
-    @property
-    def folder(self) -> Path:
-        """Folder of its images, beside which its report lies, below the folder of the set."""
-        return Path("files") / f"p{self.subject[:2]}" / f"p{self.subject}" / f"s{self.study}"
-
 
 def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[ReportRow]:
     """Every study with a report, in the split file's order; `seed` counts for nothing, the split is official.
@@ -80,21 +75,22 @@ def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[R
     Raises `BadInput` for a missing csv file or column; studies without a report file go to `skipped`.
     """
     folder = data_folder(settings.path)
-    if _find_table(folder, "split") is None and (folder / r2gen.FILE).is_file():
-        return r2gen.read_rows(folder, "mimic_cxr", skipped)
     tables: dict[str, Path] = {}
+    for kind in COLUMNS:  # the newest of a kind, packed or not
+        if files := [*folder.glob(f"mimic-cxr-*-{kind}.csv.gz"), *folder.glob(f"mimic-cxr-*-{kind}.csv")]:
+            tables[kind] = max(files)
+    if "split" not in tables and (folder / r2gen.FILE).is_file():
+        return r2gen.read_rows(folder, "mimic_cxr", skipped)
     for kind in ("metadata", "split"):
-        if (table := _find_table(folder, kind)) is None:
+        if kind not in tables:
             fix = "it is part of MIMIC-CXR-JPG: put it into this folder"
             raise BadInput("no such file.", file=folder / f"mimic-cxr-2.0.0-{kind}.csv.gz", fix=fix)
-        tables[kind] = table
     studies = _read_studies(tables["split"], tables["metadata"])
     # Study id -> its labels 1, 0 or -1 (uncertain); those not mentioned are left out.
     labels: dict[str, dict[str, int]] = {}
-    if chexpert := _find_table(folder, "chexpert"):
-        for _, row in _read_table(chexpert, "chexpert"):
-            values = {name: value for name, value in row.items() if value and name not in COLUMNS["chexpert"]}
-            labels[row["study_id"]] = {name: round(float(value)) for name, value in values.items()}
+    for _, row in _read_table(tables["chexpert"], "chexpert") if "chexpert" in tables else ():
+        values = {name: value for name, value in row.items() if value and name not in COLUMNS["chexpert"]}
+        labels[row["study_id"]] = {name: round(float(value)) for name, value in values.items()}
     earlier = find_earlier([(study.subject, study.taken) for study in studies])
     # With a limit twice as many of each split are read, since some have no usable report.
     counts: Counter[str] = Counter()
@@ -122,20 +118,20 @@ def _to_row(
     study: _Study, folder: Path, settings: MimicCxrSettings, file: Path, labels: dict[str, Any], skipped: Skipped
 ) -> ReportRow | None:
     """The study with its report read; None, and listed, where that is not there or holds no text."""
+    below = f"files/p{study.subject[:2]}/p{study.subject}/s{study.study}"
     try:
-        folders = [data_folder(settings.reports)] if settings.reports else []
-        tried = [parent / study.folder.with_suffix(".txt") for parent in (*folders, folder)]
-        if (report := next((path for path in tried if path.is_file()), None)) is None:
+        folders = [data_folder(settings.reports), folder] if settings.reports else [folder]
+        report = first_file(parent / f"{below}.txt" for parent in folders)
+        if not report.is_file():
             fix = "unpack mimic-cxr-reports.zip there, or set reports"
-            raise BadInput("no report of this study.", file=tried[-1], fix=fix)
+            raise BadInput("no report of this study.", file=folder / f"{below}.txt", fix=fix)
         sections = parse_sections(report.read_text("utf-8"))
     except (BadInput, UnicodeDecodeError) as error:
         skipped.add(f"study s{study.study}", error)
         return None
     images: list[View] = []
-    for dicom, position in study.views:
-        paths = [folder / study.folder / f"{dicom}{suffix}" for suffix in _SUFFIXES]
-        path, name = next((path for path in paths if path.is_file()), paths[0]), position.strip()
+    for dicom, name in study.views:
+        path = first_file(folder / below / f"{dicom}{suffix}" for suffix in _SUFFIXES)
         images.append(View(path=path, name=name, is_frontal=name.split()[0] in _FRONTAL if name else None))
     return ReportRow(
         report_id=f"s{study.study}",
@@ -156,10 +152,8 @@ def _to_row(
 
 def _read_studies(file: Path, metadata: Path) -> list[_Study]:
     """Studies in the split file's order, images in the same, views and times from the metadata."""
-    known = {
-        row["dicom_id"]: (row["ViewPosition"], row["StudyDate"], row["StudyTime"])
-        for _, row in _read_table(metadata, "metadata")
-    }
+    wanted = ("ViewPosition", "StudyDate", "StudyTime")  # no more: there are 377,110 rows
+    known = {row["dicom_id"]: [row[name] for name in wanted] for _, row in _read_table(metadata, "metadata")}
     studies: dict[str, _Study] = {}
     times: defaultdict[str, list[str]] = defaultdict(list)
     for number, row in _read_table(file, "split"):
@@ -188,17 +182,10 @@ def _read_table(file: Path, kind: str) -> Iterator[tuple[int, dict[str, str]]]:
         reader = csv.DictReader(lines)
         try:
             names = reader.fieldnames or ()
-            for column in COLUMNS[kind]:
-                if column not in names:
-                    problem, fix = f"no column {column!r}; {nearest(column, names)}", "take the file as published"
-                    raise BadInput(problem, file=file, row=1, fix=fix)
+            if missing := [column for column in COLUMNS[kind] if column not in names]:
+                problem = f"no column {missing[0]!r}; {nearest(missing[0], names)}"
+                raise BadInput(problem, file=file, row=1, fix="take the file as published")
             for number, row in enumerate(reader, 1):
                 yield number, {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
         except (OSError, EOFError, UnicodeDecodeError) as error:
             raise BadInput(f"not readable: {error}", file=file, fix="download the file again") from error
-
-
-def _find_table(folder: Path, kind: str) -> Path | None:
-    """The newest `mimic-cxr-*-<kind>.csv.gz` or .csv."""
-    files = sorted([*folder.glob(f"mimic-cxr-*-{kind}.csv.gz"), *folder.glob(f"mimic-cxr-*-{kind}.csv")])
-    return files[-1] if files else None

@@ -15,7 +15,7 @@ from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
 from ..text.sections import Sections
-from .rows import ReportRow, View, list_bad
+from .rows import ReportRow, View, first_file, list_bad
 
 FILE = "annotation.json"
 SPLITS = ("train", "val", "test")
@@ -52,17 +52,14 @@ def _to_row(row: Any, split: str, folder: Path, dataset: str, number: str) -> Re
     else:
         patient = _PATIENT.search(names[0])
         group = patient[1] if patient else str(row["id"]).split("_")[0]
-    images: list[View] = []
-    for name in names:
-        tried = [folder / "images" / name, folder / "files" / name, folder / name]
-        images.append(View(path=next((path for path in tried if path.is_file()), tried[0])))
+    folders = (folder / "images", folder / "files", folder)
     return ReportRow(
         report_id=str(row["id"]),
         dataset=dataset,
         split=split,
         group=group,
         sections=Sections(findings=" ".join(row["report"].split())),
-        images=tuple(images),
+        images=tuple(View(path=first_file(parent / name for parent in folders)) for name in names),
         file=folder / FILE,
         row=number,
     )

@@ -62,6 +62,12 @@ class View:
     is_frontal: bool | None = None
 
 
+def first_file(paths: Iterable[Path]) -> Path:
+    """The first path that is a file; the first of all where none is."""
+    tried = list(paths)
+    return next((path for path in tried if path.is_file()), tried[0])
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReportRow:
     """One study of a set. `images`: they need not exist; none at all in a set of text.

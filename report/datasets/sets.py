@@ -76,11 +76,7 @@ REPORT_SETS: dict[str, ReportSet] = {
         has_rows=True,
     ),
     "iu_xray": ReportSet(
-        module="iu_xray",
-        settings_class="IuXraySettings",
-        title="IU X-ray",
-        licence="CC BY-NC-ND 4.0",
-        has_rows=True,
+        module="iu_xray", settings_class="IuXraySettings", title="IU X-ray", licence="CC BY-NC-ND 4.0", has_rows=True
     ),
     "generic": ReportSet(
         module="generic",

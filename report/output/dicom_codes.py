@@ -27,7 +27,7 @@ def concept(phrase: str) -> CodedConcept:
     A private code's meaning are the phrase's own words.
     """
     label = load_labels().label(phrase) or phrase
-    if (known := _snomed(label) or _snomed(_without_side(label))) is not None:
+    if (known := _snomed(label) or _snomed(label.removeprefix("left ").removeprefix("right "))) is not None:
         return CodedConcept.from_code(known)
     private = re.sub(r"[^a-z0-9]+", "-", phrase.lower())[:64].strip("-")
     return CodedConcept(private or "region", SCHEME, shorten(phrase))
@@ -36,7 +36,7 @@ def concept(phrase: str) -> CodedConcept:
 def side(phrase: str) -> CodedConcept | None:
     """Left or right (the patient's), where `concept` left it out; None for one without a side or that holds it."""
     label = load_labels().label(phrase) or phrase
-    rest = _without_side(label)
+    rest = label.removeprefix("left ").removeprefix("right ")
     if rest == label or _snomed(label) is not None or _snomed(rest) is None:
         return None
     return CodedConcept.from_code(codes.SCT.Left if label.startswith("left ") else codes.SCT.Right)
@@ -45,10 +45,6 @@ def side(phrase: str) -> CodedConcept | None:
 def shorten(text: str) -> str:
     """The text as DICOM's long strings allow it: at most 64 characters, no backslash, no line break."""
     return " ".join(text.replace("\\", "/").split())[:64]
-
-
-def _without_side(label: str) -> str:
-    return re.sub(r"^(?:left|right) ", "", label)
 
 
 def _snomed(label: str) -> Code | None:

@@ -72,13 +72,9 @@ def read_source(path: Path, report: GroundedReport) -> DicomSource:
 
 @contextmanager
 def silence(path: Path) -> Iterator[None]:
-    """Logs and warnings of highdicom and pydicom are silent, errors carry no text: any may quote a patient's name."""
-    known = logging.Logger.manager.loggerDict.items()
-    named = [logger for name, logger in known if name.split(".")[0] in ("highdicom", "pydicom")]
-    loggers = [logger for logger in named if isinstance(logger, logging.Logger)]  # the others are placeholders
-    before = [logger.disabled for logger in loggers]
-    for logger in loggers:
-        logger.disabled = True
+    """Logs and warnings of libraries are silent, errors carry no text: any may quote a patient's name."""
+    before = logging.root.manager.disable
+    logging.disable()
     try:
         with warnings.catch_warnings(action="ignore"):
             yield
@@ -88,8 +84,7 @@ def silence(path: Path) -> Iterator[None]:
         fix = "is it a radiograph, CT, MR or another image with the elements DICOM asks for?"
         raise BadInput(f"no DICOM object can be made of it ({type(error).__name__}).", file=path, fix=fix) from None
     finally:
-        for logger, was_disabled in zip(loggers, before, strict=True):
-            logger.disabled = was_disabled
+        logging.disable(before)
 
 
 def software_facts(report: GroundedReport) -> dict[str, str]:

@@ -15,8 +15,8 @@ from ...grounding.run_folder import RunFolder, is_complete, mark_complete
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import write_learned
 from ...report.datasets.load import load_texts
+from ...report.datasets.reading import ReportText, text_example
 from ...report.datasets.sets import REPORT_SETS
-from ...report.datasets.texts import ReportText, text_example
 from ...report.task import Report
 from ...vqa.model.grounded_mllm import GroundedMLLM, load
 from ...vqa.prompt.prompt import Example

@@ -15,7 +15,7 @@ from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.report.datasets.iu_xray import IuXraySettings
 from medglip.report.datasets.load import load_reports, load_texts
 from medglip.report.datasets.mimic_cxr import MimicCxrSettings
-from medglip.report.datasets.texts import text_example
+from medglip.report.datasets.reading import text_example
 from medglip.vqa.prompt.prompt import instruction_text
 
 XML = """<?xml version="1.0" encoding="utf-8"?>

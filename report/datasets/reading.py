@@ -1,20 +1,29 @@
-"""The words of a report as prompts and scores have them: `ReportRow` -> `ReportText`, no image needed."""
+"""`ReportRow` -> `ReportText`, its words as prompts and scores have them -> `Report`, with its images opened."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tqdm.auto import tqdm
+
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import of_split
 from ...grounding.evidence.evidence import Evidence
-from ...grounding.vocabulary.sentences import split_sentences
+from ...grounding.imaging.read import image_size, read_image
+from ...grounding.types import AnnotatedImage
+from ...grounding.vocabulary.labels import load_labels
+from ...grounding.vocabulary.sentences import ground_sentences, split_sentences
 from ...vqa.prompt.prompt import Example
-from ..task import Section
+from ..task import Report, Section
 from ..text.deidentified import apply_policy, note
 from ..text.sections import Sections
-from .rows import CONTEXT, ReportRow, ReportSettings, list_bad
+from .rows import CONTEXT, ReportRow, ReportSettings, View, list_bad
+from .sets import ReportContext
+
+RowReader = Callable[[Any, int, Skipped], list[ReportRow]]
+"""`read_rows(settings, seed, skipped)` of a set."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,6 +44,93 @@ class ReportText:
     prior_text: str
     prior: ReportRow | None
     meta: Mapping[str, Any]
+
+
+def rows_to_reports(
+    name: str, read_rows: RowReader, settings: ReportSettings, context: ReportContext, skipped: Skipped
+) -> list[Report]:
+    """The rows of the set `name` as reports with their images, in order; studies without one go to `skipped`.
+
+    `read` of a set of rows: `partial(rows_to_reports, name, read_rows)`. Of a study some of whose images are missing or
+    torn the others are taken, and those listed; without its prior's image it goes on without. Raises `BadInput` as
+    `read_rows`, and where no row of the split has a usable text.
+    """
+    rows = read_rows(settings, context.seed, skipped)
+    texts = to_split_texts(rows, settings, context.only_split, name, skipped)
+    reports: list[Report] = []
+    for text in tqdm(texts, desc="images of reports", unit="report", disable=None):
+        with list_bad(skipped, text.row.file, text.row.row):
+            reports.append(_to_report(text, settings, skipped))
+    return reports
+
+
+def _to_report(text: ReportText, settings: ReportSettings, skipped: Skipped) -> Report:
+    row, prior_image = text.row, None
+    opened = _open_images(row, settings, skipped, settings.max_views)
+    if not opened:
+        raise BadInput("no image of the study can be read.", fix="put its images there, or leave it out")
+    if text.prior and text.prior.images and settings.prior in ("image", "both"):
+        with list_bad(skipped, row.file, row.row, "prior of "):
+            prior_image = next((image for _, image in _open_images(text.prior, settings, skipped, 1)), None)
+    first, *others = (image for _, image in opened)
+    sentences = ground_sentences(text.text, first.regions, load_labels(), first.size_px, is_patient_side=True)
+    views = [view.name for view, _ in opened]
+    return Report(
+        report_id=row.report_id,
+        image=first,
+        others=tuple(others),
+        views=tuple(views),
+        text=" ".join(sentence.text for sentence in sentences),
+        sentences=sentences,
+        section=text.section,
+        taken=row.taken,
+        prior_image=prior_image,
+        meta={**text.meta, "views": views},
+        **{name: getattr(text, name) for name in ("findings", "impression", "prior_text", *CONTEXT)},
+    )
+
+
+def _open_images(
+    row: ReportRow, settings: ReportSettings, skipped: Skipped, max_images: int
+) -> list[tuple[View, AnnotatedImage]]:
+    """The first readable images of a study, frontal ones first. Raises `BadInput` where none is known to be frontal."""
+    opened: list[tuple[View, AnnotatedImage]] = []
+    # R2Gen's files are called 0.png and 1.png in every folder: the index keeps ids of one study apart.
+    stems = [view.path.stem for view in row.images]
+    for view in sort_frontal_first(row.images, settings.needs_frontal):
+        if len(opened) == max_images:
+            break
+        stem = view.path.stem
+        name = stem if stems.count(stem) == 1 else f"{row.images.index(view)}-{stem}"
+        with list_bad(skipped, row.file, row.row, f"image {view.path.name} of "):
+            image = AnnotatedImage(
+                image_id=f"{row.dataset}/{row.report_id}/{name}",
+                image_path=view.path,
+                modality=row.modality,
+                group=row.group,
+                dataset=row.dataset,
+                split=row.split,
+                size_px=read_image(view.path).size if settings.decode_images else image_size(view.path),
+            )
+            opened.append((view, image))
+    return opened
+
+
+def sort_frontal_first(views: Iterable[View], needs_frontal: bool) -> list[View]:
+    """The views as a prompt shows them: frontal ones, those not known, the rest, each in their first order.
+
+    Raises `BadInput` for none at all, and, if a frontal one is needed, where all are known and none is.
+    """
+    views = sorted(views, key=lambda view: {True: 0, None: 1, False: 2}[view.is_frontal])
+    if not views:
+        raise BadInput("no image.", fix="give its images, or read the set as text")
+    if needs_frontal and views[0].is_frontal is False:
+        names = ", ".join(view.name for view in views)
+        raise BadInput(f"no frontal view ({names}).", fix="needs_frontal: false takes the study as it is")
+    return views
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
 
 
 def to_split_texts(
