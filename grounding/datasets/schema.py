@@ -11,16 +11,11 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, Value
 from datasets import List as ListOf
 
-from ..types import AnnotatedImage, Region, region_from_json, region_to_json
+from ..types import AnnotatedImage, region_from_json, region_to_json
 
 IMAGE_FEATURES = Features(
     {
-        "image_id": Value("string"),
-        "image_path": Value("string"),
-        "modality": Value("string"),
-        "group": Value("string"),
-        "dataset": Value("string"),
-        "split": Value("string"),
+        **{name: Value("string") for name in ("image_id", "image_path", "modality", "group", "dataset", "split")},
         "size_px": ListOf(Value("int32"), length=2),
         "phrases": ListOf(Value("string")),
         "regions": ListOf(
@@ -78,26 +73,20 @@ def image_to_row(image: AnnotatedImage) -> dict[str, Any]:
 def row_to_image(row: dict[str, Any]) -> AnnotatedImage:
     """The inverse of `image_to_row`, of any version; masks are decoded here and not before."""
     row = upgrade_row(row)
-    regions: list[Region] = []
-    for region in row["regions"]:
-        rle = region["mask_rle"]
-        # Arrow gives null, or a struct of nulls or empty lists, for a region without a mask
-        own = {
-            "box_xyxy_px": np.array(region["box_xyxy_px"], np.float32),
-            "mask_rle": rle if rle and rle["counts"] else None,
-        }
-        regions.append(region_from_json({**region, **own}))
     return AnnotatedImage(
-        image_id=row["image_id"],
+        **{name: row[name] for name in ("image_id", "modality", "group", "dataset", "split")},
         image_path=Path(row["image_path"]),
-        modality=row["modality"],
-        group=row["group"],
-        dataset=row["dataset"],
-        split=row["split"],
         size_px=(row["size_px"][0], row["size_px"][1]),
         phrases=tuple(row["phrases"]),
-        regions=tuple(regions),
+        regions=tuple(region_from_json({**region, "mask_rle": stored_rle(region)}) for region in row["regions"]),
     )
+
+
+def stored_rle(region: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The mask of a stored region, or None."""
+    # Arrow gives null, or a struct of nulls or empty lists, for a region without a mask
+    rle = region.get("mask_rle")
+    return rle if rle and rle["counts"] else None
 
 
 def to_dataset(images: Iterable[AnnotatedImage]) -> Dataset:

@@ -29,16 +29,9 @@ BUILT_FEATURES = Features(
     {
         **IMAGE_FEATURES,
         "image": Image(),  # bytes and file name; null where images stay outside
-        "body_region": Value("string"),
-        "source": Value("string"),
-        "licence": Value("string"),
+        **{name: Value("string") for name in ("body_region", "source", "licence")},
         "original_size_px": ListOf(Value("int32"), length=2),
-        "provenance": {
-            "layout": Value("string"),
-            "path": Value("string"),
-            "file": Value("string"),
-            "row": Value("string"),
-        },
+        "provenance": {name: Value("string") for name in ("layout", "path", "file", "row")},
         "pixel_hash": Value("uint64"),
         "look_hash": Value("uint64"),
     }

@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 from tqdm.auto import tqdm
@@ -17,7 +16,7 @@ from ...bad_input import BadInput, Skipped
 from ...files import write_atomic
 from ...imaging.read import read_image
 from ...types import Region
-from ..schema import row_to_image
+from ..schema import row_to_image, tables
 from .card import TALLIED, Tally, tally
 from .duplicates import alike_before, fingerprints, same_before
 
@@ -37,20 +36,17 @@ class ImageHashes:
 
 def describe(data: Dataset) -> list[dict[str, Any]]:
     """One row a data set, modality and split, sorted: dataset, modality, split, images, regions, phrases (a count)."""
-    images, regions = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
-    phrases: dict[tuple[str, ...], set[str]] = {}
-    columns = data.select_columns([*_NAMES, "phrases", "regions"]).with_format("arrow")
-    for batch in columns.iter(batch_size=512):  # Arrow: no run of a mask becomes a Python number
-        keys = list(zip(*(batch[name].to_pylist() for name in _NAMES), strict=True))  # pyright: ignore
-        counts = pc.list_value_length(batch["regions"]).to_pylist()  # pyright: ignore
-        for key, count, named in zip(keys, counts, batch["phrases"].to_pylist(), strict=True):  # pyright: ignore
-            images[key] += 1
-            regions[key] += count
-            phrases.setdefault(key, set()).update(named)
-    return [
-        {**dict(zip(_NAMES, key, strict=True)), "images": images[key], "regions": regions[key], "phrases": len(named)}
-        for key, named in sorted(phrases.items())
-    ]
+    rows: dict[tuple[str, ...], dict[str, Any]] = {}
+    for part in tables(data, [*_NAMES, "phrases", "regions"], 512):  # Arrow: no run of a mask becomes a Python number
+        keys = zip(*(part[name].to_pylist() for name in _NAMES), strict=True)
+        counts = pc.list_value_length(part["regions"]).to_pylist()  # pyright: ignore[reportAttributeAccessIssue]
+        for key, count, phrases in zip(keys, counts, part["phrases"].to_pylist(), strict=True):
+            names = dict(zip(_NAMES, key, strict=True))
+            row = rows.setdefault(key, {**names, "images": 0, "regions": 0, "phrases": set()})
+            row["images"] += 1
+            row["regions"] += count
+            row["phrases"].update(phrases)
+    return [{**row, "phrases": len(row["phrases"])} for _, row in sorted(rows.items())]
 
 
 def check(data: Dataset, hashes: list[ImageHashes] | None = None) -> Skipped:
@@ -107,8 +103,8 @@ def tally_all(data: Dataset) -> Tally:
     """Counts of all rows by modality, label level, box size and what else they have (`card.tally`)."""
     counter: Tally = Counter()
     names = [name for name in TALLIED if name in data.column_names]
-    for batch in data.select_columns(names).with_format("arrow").iter(batch_size=512):
-        counter.update(tally(cast(pa.Table, batch)))
+    for part in tables(data, names, 512):
+        counter.update(tally(part))
     return counter
 
 

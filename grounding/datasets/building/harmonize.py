@@ -1,6 +1,5 @@
 """A row of any set becomes a row of the built dataset: labels of the tree, tight boxes, licence, provenance, hashes."""
 
-import csv
 import io
 import json
 import os
@@ -15,10 +14,12 @@ import numpy as np
 from PIL import Image
 
 from ...bad_input import BadInput
-from ...imaging.read import is_dicom, read_image
+from ...imaging.read import is_dicom, png_bytes, read_image
 from ...vocabulary.labels import load_labels
 from ..corpus import draw
 from ..load import set_folder
+from ..rows import read_csv
+from ..schema import stored_rle
 from .duplicates import fingerprints
 from .manifest import BuildSettings, SourceSettings
 
@@ -63,7 +64,7 @@ def label_of(phrase: str, source: SourceSettings, unknown: str) -> tuple[str | N
     """The built dataset's label for a set's own, None to leave it out, and how that came about."""
     tree = load_labels()
     word = tree.label(phrase)
-    # what the manifest says goes before the tree; null there leaves the regions out
+    # the manifest goes before the tree; null there leaves the regions out
     meanings = {tree.label(name): label for name, label in source.labels.items()}
     if word in meanings:
         return meanings[word], "left out" if meanings[word] is None else "mapped"
@@ -116,18 +117,9 @@ def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, naming:
 
 def read_licences(source: SourceSettings) -> dict[str, str]:
     """Licence of each image file of a set's table; the first row of a name counts. Raises `BadInput`."""
-    if source.licence_table is None:
-        return {}
-    table = source.licence_table
-    file = set_folder(source) / table.file
-    if not file.is_file():
-        raise BadInput("no such file.", file=file, fix="`licence_table.file` lies below the folder of the set")
-    with file.open(encoding="utf-8", newline="") as lines:
-        reader = csv.DictReader(lines)
-        if missing := {table.image, table.licence} - set(reader.fieldnames or ()):
-            raise BadInput(f"has no column {min(missing)!r}.", file=file, fix=f"columns: {reader.fieldnames}")
-        licences: dict[str, str] = {}
-        for row in reader:
+    licences: dict[str, str] = {}
+    if table := source.licence_table:
+        for _, row in read_csv(set_folder(source) / table.file, (table.image, table.licence)):
             licences.setdefault(row[table.image], (row[table.licence] or "").strip())
     return licences
 
@@ -145,9 +137,7 @@ def stored_image(row: Row) -> dict[str, Any]:
             is_plain = image.format in ("PNG", "JPEG") and "exif" not in image.info
         if is_plain:
             return {"bytes": path.read_bytes(), "path": path.name}
-    buffer = io.BytesIO()
-    read_image(path).save(buffer, "PNG")
-    return {"bytes": buffer.getvalue(), "path": f"{path.stem}.png"}
+    return {"bytes": png_bytes(read_image(path)), "path": f"{path.stem}.png"}
 
 
 def on_disk(image_path: str) -> Path:
@@ -179,7 +169,7 @@ def _relabel(row: Row, naming: Naming, notes: Notes) -> Row:
         notes.labels[phrase, label or "", kind] += counts[phrase]
     for region in row["regions"]:
         if label := named[region["phrase"]][0]:
-            mask = region["mask_rle"] if region.get("mask_rle") and region["mask_rle"]["counts"] else None
+            mask = stored_rle(region)
             box = rle_to_box(mask) if mask else None
             if box is not None and box != [float(x) for x in region["box_xyxy_px"]]:
                 notes.tightened += 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -97,8 +98,8 @@ def make_plan(settings: BuildSettings, folder: Path) -> Plan:
     sources = np.array([int(part.name[:3]) for part in parts], np.int16)
     starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     of_row = np.repeat(sources, counts)
-    sides, is_train = _sides_of(settings, parts, starts, of_row)
-    pixels, looks = _column(parts, starts, "pixel_hash"), _column(parts, starts, "look_hash")
+    sides, is_train = _sides_of(settings, parts, of_row)
+    pixels, looks = (_column(parts, name, pa.uint64()).to_numpy() for name in ("pixel_hash", "look_hash"))
     # A row may go for one of lower rank. Sets A and B, held-out rows first within each:
     #     A val 0   A train 1   B val 2   B train 3
     # So "B val" goes for anything equal in A, "A train" only for what "A val" holds, and no "A val" for "A train".
@@ -135,16 +136,12 @@ def make_plan(settings: BuildSettings, folder: Path) -> Plan:
 
 
 def _sides_of(
-    settings: BuildSettings, parts: list[Path], starts: NDArray[np.int64], of_row: NDArray[np.int16]
+    settings: BuildSettings, parts: list[Path], of_row: NDArray[np.int16]
 ) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
     """Sides, and whether a row is for training, of all rows."""
-    draws, is_open, is_train = np.empty(starts[-1]), np.zeros(starts[-1], bool), np.zeros(starts[-1], bool)
-    for part, rows in zip(parts, _slices(starts), strict=True):
-        table = pq.read_table(part, columns=["draw", "split"])
-        draws[rows] = table["draw"].to_numpy()
-        splits = np.array(table["split"].to_pylist(), object)
-        is_open[rows], is_train[rows] = splits == "", splits == "train"
-    sides = np.zeros(starts[-1], np.int8)
+    draws, splits = _column(parts, "draw", pa.float64()).to_numpy(), _column(parts, "split", pa.string())
+    is_open, is_train = (pc.equal(splits, name).to_numpy() for name in ("", "train"))  # pyright: ignore[reportAttributeAccessIssue]
+    sides = np.zeros(len(of_row), np.int8)
     for number, source in enumerate(settings.sources):
         rows = slice(*np.searchsorted(of_row, [number, number + 1]).tolist())
         is_ours = np.ones_like(is_open[rows]) if source.split == "hash" else is_open[rows]
@@ -158,13 +155,6 @@ def _sides_of(
     return sides, np.where(sides > 0, sides == _SIDES.index("train"), is_train)
 
 
-def _column(parts: list[Path], starts: NDArray[np.int64], name: str) -> NDArray[np.uint64]:
-    """A column of hashes over all parts."""
-    values = np.empty(starts[-1], np.uint64)
-    for part, rows in zip(parts, _slices(starts), strict=True):
-        values[rows] = pq.read_table(part, columns=[name])[name].to_numpy()
-    return values
-
-
-def _slices(starts: NDArray[np.int64]) -> list[slice]:
-    return [slice(start, stop) for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)]
+def _column(parts: list[Path], name: str, kind: pa.DataType) -> pa.ChunkedArray:
+    """A column over all parts."""
+    return pa.chunked_array((pq.read_table(part, columns=[name])[name].combine_chunks() for part in parts), kind)
