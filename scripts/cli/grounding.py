@@ -9,28 +9,14 @@ import typer
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.files import write_atomic
 from ...grounding.settings import read_settings, validate
-from .options import (
-    CHECKPOINT,
-    Device,
-    Download,
-    ImagesArgument,
-    Json,
-    Modality,
-    RecipeArgument,
-    Sets,
-    merge,
-    output,
-    read_sets,
-    second_names,
-    what,
-    who_finds,
-)
+from .options import CHECKPOINT, Device, Download, Images, Json, Modality, RecipeFile, output, what, who_finds
+from .sets import Sets, merge, read_sets, second_names
 
 grounding = typer.Typer(help="Find phrases in images: boxes and masks.", no_args_is_help=True)
 
 
 @grounding.command()
-def train(recipe: RecipeArgument) -> None:
+def train(recipe: RecipeFile) -> None:
     """Train the grounding core of a recipe (stage 1 of `medglip run`); continues where it was.
 
     `accelerate launch -m medglip.scripts.cli grounding train RECIPE` is the same on any number of processes.
@@ -59,7 +45,7 @@ def train(recipe: RecipeArgument) -> None:
     ),
 )
 def fine_tune(
-    recipe: RecipeArgument,
+    recipe: RecipeFile,
     checkpoint: Annotated[str, who_finds(help="The detector to begin with: its folder, or its hub name")],
     out: Annotated[Path, output(help="Folder of the training; --checkpoint of the other commands takes it")],
     download: Download = False,
@@ -166,7 +152,7 @@ def _evaluate_recipe(recipe: Path) -> None:
 
 @grounding.command()
 def predict(
-    images: ImagesArgument,
+    images: Images,
     phrase: Annotated[
         list[str] | None, what(help="What to look for; repeat it. Left out: everything usual in the modality")
     ] = None,

@@ -1,22 +1,18 @@
-"""The options that several commands share, their help panels, and `--set`, which reaches every settings field.
+"""The options that several commands share, and their help panels.
 
 The panels stand in one order on every command: What, Who answers, Who finds, The switch, Output, Safety, Settings.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import typer
-import yaml
-from pydantic import create_model
-from typer.core import TyperCommand
 
-from ...grounding.bad_input import BadInput, nearest
 from ...grounding.evidence.names import list_titles, usable_sources
+from ...grounding.files import write_atomic
 from ...grounding.modalities import MODALITIES
-from ...grounding.settings import Settings, validate
 
 # one function for each panel, in the order in which they stand: `what(help=...)` is an option of the panel What
 PANELS = ("What", "Who answers", "Who finds", "The switch", "Output", "Safety", "Settings")
@@ -26,14 +22,10 @@ what, who_answers, who_finds, the_switch, output, safety, setting = (
 
 CHECKPOINT = "small, small-research, or a folder: of our core, or of any transformers zero-shot detector; or a hub name"
 
-RecipeArgument = Annotated[Path, typer.Argument(help="A recipe YAML file")]
-ImagesArgument = Annotated[list[Path], typer.Argument(help="PNG, JPEG or DICOM files")]
-Modality = Annotated[
-    str | None,
-    what(
-        help=f"{', '.join(name for name in MODALITIES if name != 'unknown')}; left out: read from DICOM, else unknown"
-    ),
-]
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe YAML file")]
+Images = Annotated[list[Path], typer.Argument(help="PNG, JPEG or DICOM files")]
+MODALITY_NAMES = ", ".join(name for name in MODALITIES if name != "unknown")
+Modality = Annotated[str | None, what(help=f"{MODALITY_NAMES}; left out: read from DICOM, else unknown")]
 Base = Annotated[str | None, who_answers(help="Base model: a folder or a hub name; left out: the adapter's own")]
 Finder = Annotated[
     str | None, who_finds("--checkpoint", help="small, small-research or a folder; left out: the run's own core")
@@ -42,77 +34,10 @@ Device = Annotated[str | None, who_finds(help="cpu, cuda, ...; left out: a GPU w
 Evidence = Annotated[str, the_switch(help=f"What the model is shown beside the image: {list_titles(usable_sources())}")]
 Json = Annotated[Path | None, output("--json", help="Write the result to this file as JSON")]
 Download = Annotated[bool, safety("--download", help="Fetch a hub name that is not in the local cache")]
-Sets = Annotated[
-    list[str] | None,
-    setting("--set", metavar="SECTION.KEY=VALUE", help="Change one setting, such as the examples above; repeat it"),
-]
 
 
-class _CommandWithSecondNames(TyperCommand):
-    """A command some of whose settings have an option name as well: `--resamples 20` is `--set eval.resamples=20`."""
-
-    second_names: ClassVar[Mapping[str, str]]
-    """`--resamples` to `eval.resamples`; `--strata` to `eval.strata=true`, for one that takes no value."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, list(self.spell_out(args)))
-
-    def spell_out(self, args: Sequence[str]) -> Iterator[str]:
-        """The words of a call with every second name written as `--set`."""
-        # ["--resamples", "20", "--no-strata"] -> ["--set", "eval.resamples=20", "--set", "eval.strata=false"]
-        words = iter(args)
-        for word in words:
-            name, equals, value = word.partition("=")
-            if name not in self.second_names:
-                yield word
-                continue
-            key = self.second_names[name]
-            if "=" not in key:
-                if not equals and (value := next(words, None)) is None:
-                    raise BadInput(f"{name} needs a value.", fix=f"--set {key}=VALUE")
-                key = f"{key}={value}"
-            yield from ("--set", key)
-
-
-def second_names(section: str, *keys: str, flags: Sequence[str] = ()) -> type[TyperCommand]:
-    """A class of command in which `--some-key VALUE` is a hidden second name of `--set section.some_key=VALUE`.
-
-    `flags`: keys whose name takes no value; `--no-KEY` turns them off.
-    """
-    # "train.batch_size" of section "fine_tune": {"--batch-size": "fine_tune.train.batch_size"}
-    names = {f"--{key.rpartition('.')[2].replace('_', '-')}": f"{section}.{key}" for key in keys}
-    for key in flags:
-        name = key.replace("_", "-")
-        names |= {f"--{name}": f"{section}.{key}=true", f"--no-{name}": f"{section}.{key}=false"}
-    return type("Command", (_CommandWithSecondNames,), {"second_names": names})
-
-
-def read_sets(sets: Sequence[str] | None, **sections: type[Settings]) -> dict[str, dict[str, Any]]:
-    """What `--set section.key=value` says, by section: only the keys that are given, nested as the settings are.
-
-    Values are read as YAML. Raises `BadInput` for what is no such assignment, and for an unknown section, an unknown
-    key (with the nearest valid one) and a wrong value.
-    """
-    values: dict[str, dict[str, Any]] = {section: {} for section in sections}
-    for word in sets or ():
-        path, equals, text = word.partition("=")
-        section, *keys = path.strip().split(".")
-        if not equals or not keys:
-            raise BadInput(f"--set {word}: no section, key and value.", fix="--set SECTION.KEY=VALUE")
-        if section not in sections:
-            raise BadInput(f"--set {word}: unknown section {section!r}, {nearest(section, sections)}")
-        inner = values[section]  # "train.steps=3" becomes {"train": {"steps": 3}}
-        for key in keys[:-1]:
-            inner = inner.setdefault(key, {})
-        inner[keys[-1]] = yaml.safe_load(text)
-    # over the defaults, so that a key whose settings have required neighbours may be given alone
-    whole = {section: merge(kind().model_dump(), values[section]) for section, kind in sections.items()}
-    fields: dict[str, Any] = {section: (kind, ...) for section, kind in sections.items()}
-    validate(create_model("Sets", __base__=Settings, **fields), whole)
-    return values
-
-
-def merge(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with the changes over them, section within section."""
-    inner = {k: merge(values[k], v) for k, v in changes.items() if isinstance(v, Mapping) and k in values}
-    return {**values, **changes, **inner}
+def write_rows(rows: Any, out: Path | None) -> None:
+    """Write the JSON file of `--json` and name it, where one is asked for."""
+    if out:
+        write_atomic(out, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+        typer.echo(f"written: {out}")

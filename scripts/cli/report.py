@@ -5,19 +5,8 @@ from typing import Annotated
 
 import typer
 
-from .options import (
-    Evidence,
-    Finder,
-    Modality,
-    RecipeArgument,
-    Sets,
-    output,
-    read_sets,
-    safety,
-    second_names,
-    what,
-    who_answers,
-)
+from .options import Evidence, Finder, Modality, RecipeFile, output, safety, what, who_answers
+from .sets import Sets, read_sets, second_names
 
 report = typer.Typer(help="Write reports: study + evidence -> sentences with their regions.", no_args_is_help=True)
 ADAPTER = "small-reports"
@@ -31,7 +20,7 @@ Dicom = Annotated[
 
 
 @report.command()
-def train(recipe: RecipeArgument) -> None:
+def train(recipe: RecipeFile) -> None:
     """Train both LoRA adapters of a recipe (the adapters of `medglip vqa train`: tasks are learned together)."""
     from ..pipeline.run import train_adapters
 
@@ -39,7 +28,7 @@ def train(recipe: RecipeArgument) -> None:
 
 
 @report.command()
-def predict(recipe: RecipeArgument) -> None:
+def predict(recipe: RecipeFile) -> None:
     """Write the scored reports of a recipe with every evidence source; one record file per source."""
     from ..pipeline.run import predict_task
 
@@ -85,7 +74,7 @@ def write(
     from ...grounding.vocabulary.negation import engine_named
     from ...vqa.inference.settings import GenerateSettings
     from ..inference.system import run_or_adapter, source_named
-    from ..inference.user_image import ClinicalContext, user_report
+    from ..inference.user_image import user_report
     from ..inference.write_report import Outputs, write_grounded
 
     # None: as in the run's recipe; an unknown name is refused before anything is loaded
@@ -94,14 +83,9 @@ def write(
     decoding = read_sets(sets, generate=GenerateSettings)["generate"]
     finished, source = run_or_adapter(run, adapter, checkpoint, ADAPTER), source_named(evidence)
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding)
-    context = ClinicalContext(
-        indication=indication,
-        technique=technique,
-        comparison=comparison,
-        prior_images=prior or (),
-        prior_report=prior_report,
-    )
-    typer.echo("\n".join(write_grounded(finished, user_report(images, modality, context), source, outputs)))
+    lines = {"indication": indication, "technique": technique, "comparison": comparison}
+    study = user_report(images, modality, prior or (), prior_report, **lines)
+    typer.echo("\n".join(write_grounded(finished, study, source, outputs)))
 
 
 @report.command()

@@ -9,28 +9,14 @@ from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import FORMS, SOURCES, list_titles
 from ...vqa.datasets.sets import QUESTION_SETS
 from ...vqa.datasets.splits import SplitScheme
-from .options import (
-    Base,
-    Evidence,
-    Finder,
-    ImagesArgument,
-    Modality,
-    RecipeArgument,
-    Sets,
-    output,
-    read_sets,
-    safety,
-    second_names,
-    the_switch,
-    what,
-    who_answers,
-)
+from .options import Base, Evidence, Finder, Images, Modality, RecipeFile, output, safety, the_switch, what, who_answers
+from .sets import Sets, read_sets, second_names
 
 vqa = typer.Typer(help="Answer questions: question + evidence -> answer.", no_args_is_help=True)
 
 
 @vqa.command()
-def train(recipe: RecipeArgument) -> None:
+def train(recipe: RecipeFile) -> None:
     """Train both LoRA adapters of a recipe, with and without evidence, with the same budget and seed.
 
     Each adapter learns every task of the recipe (questions and reports together). Earlier stages run first if their
@@ -46,8 +32,9 @@ def predict(
     recipe: Annotated[Path | None, typer.Argument(help="A recipe YAML file; or give --dataset")] = None,
     dataset: Annotated[str | None, what(help=f"A question set: {', '.join(QUESTION_SETS)}")] = None,
     root: Annotated[Path | None, what(help="The folder of the set; left out: its name below MEDGLIP_DATA")] = None,
-    split: Annotated[str, what(help=f"How the set is split: {', '.join(get_args(SplitScheme))}")] = "official",
-    part: Annotated[str, what(help="Which questions of the split: train, val or test")] = "test",
+    split_scheme: Annotated[str, what(help=f"How the set is split: {', '.join(get_args(SplitScheme))}")] = "official",
+    split: Annotated[str, what(help="Which questions are asked: those of train, val or test")] = "test",
+    part: Annotated[str | None, what(hidden=True, help="The older name of --split")] = None,
     limit: Annotated[int | None, what(metavar="N", help="Only the first N questions")] = None,
     adapter: Annotated[
         Path | None, who_answers(help="small, or the folder of a run or of an adapter; left out: the base alone")
@@ -84,28 +71,31 @@ def predict(
         from ..inference.predict_set import PredictRequest, predict_dataset, summary
         from ..inference.system import source_named
 
-        generate = read_sets(sets, generate=GenerateSettings)["generate"]
+        # before, `--split image_grouped --part val` was what is `--split-scheme image_grouped --split val` now
+        if split in get_args(SplitScheme):
+            split_scheme, split = split, "test"
+        # short answers need few tokens, so more prompts fit at a time; --set wins
+        decoding = {"batch_size": 32, "max_new_tokens": 16} | read_sets(sets, generate=GenerateSettings)["generate"]
         request = PredictRequest(
             dataset=dataset,
             out=out,
             root=root,
-            split=split,
-            part=part,
+            split_scheme=split_scheme,
+            split=part or split,
             source=source_named(evidence),
             adapter=adapter,
             checkpoint=checkpoint,
             base=base,
             limit=limit,
             seed=seed,
-            # short answers need few tokens, so more prompts fit at a time; --set wins
-            generate=validate(GenerateSettings, {"batch_size": 32, "max_new_tokens": 16} | generate),
+            generate=validate(GenerateSettings, decoding),
         )
         typer.echo("\n".join(summary(request, predict_dataset(request))))
 
 
 @vqa.command()
 def ask(
-    images: ImagesArgument,
+    images: Images,
     question: Annotated[str, typer.Argument(help="The question, in quotes. Its phrases of the label tree are located")],
     modality: Modality = None,
     run: Annotated[Path | None, who_answers(help="Folder of a finished run, instead of an adapter")] = None,
@@ -151,7 +141,7 @@ def align(
 
 @vqa.command()
 def ablate(
-    recipe: RecipeArgument,
+    recipe: RecipeFile,
     task: Annotated[str, what(help="vqa or report")] = "vqa",
     seeds: Annotated[str, what(help="Seeds of weights and training, separated by commas")] = "0,1,2",
     sources: Annotated[

@@ -1,4 +1,4 @@
-"""`medglip data leaks`: what a part of a question set shares with another, by picture and by text."""
+"""`medglip data leaks`: what a split of a question set shares with another, by image and by text."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -42,15 +42,15 @@ class LeakReport:
         return asdict(self)
 
 
-def read_part(name: str, roots: Mapping[str, Path], seed: int) -> tuple[list[QuestionRow], Skipped]:
-    """The rows of `DATASET:SPLIT:PART` or `DATASET:SPLIT:PART:LANGUAGE`, such as `vqa_rad:official:train`.
+def read_split(name: str, roots: Mapping[str, Path], seed: int) -> tuple[list[QuestionRow], Skipped]:
+    """The rows of `DATASET:SCHEME:SPLIT` or `DATASET:SCHEME:SPLIT:LANGUAGE`, such as `vqa_rad:official:train`.
 
     `roots`: folder by data set; else that of its name below MEDGLIP_DATA. Raises `BadInput` for another form, and as
     `load_rows` does.
     """
     words = name.split(":")  # the fourth, a language, is SLAKE's alone
     if len(words) not in (3, 4):
-        raise BadInput(f"{name!r} names no part.", fix="DATASET:SPLIT:PART, such as vqa_rad:official:train")
+        raise BadInput(f"{name!r} names no split.", fix="DATASET:SCHEME:SPLIT, such as vqa_rad:official:train")
     dataset, split_scheme, split = words[:3]
     return load_rows(dataset, roots.get(dataset), split_scheme, split=split, language=(*words, "en")[3], seed=seed)
 

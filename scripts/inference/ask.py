@@ -12,6 +12,7 @@ from ...grounding.vocabulary.citations import parse_citations
 from ...vqa.answer import asks_yes_or_no, parse_answer
 from ...vqa.inference.generate import ScoredAnswer, answer
 from ...vqa.inference.settings import GenerateSettings
+from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
 from .picture import draw
 from .system import TrainedSystem
@@ -24,6 +25,23 @@ def ask(
 
     `show`: folder for the first image with its regions drawn on it.
     """
+    query, example = example_of(finished, images, question, source)
+    settings = finished.evidence_settings(source)
+    decoding, is_closed = GenerateSettings(max_new_tokens=16), asks_yes_or_no(question)
+    answered = answer(finished.model(source), example, settings, decoding, is_closed=is_closed)
+    lines = _evidence_lines(answered.shown, query) if answered.shown.images else []
+    lines += [*_answer_lines(answered, settings), NOTICE]
+    if show:
+        show.mkdir(parents=True, exist_ok=True)
+        line = draw(images[0], query.first.phrases, answered.shown.first.regions, show)
+        lines.append(f"picture: {show / line['picture']}")
+    return lines
+
+
+def example_of(
+    finished: TrainedSystem, images: Sequence[AnnotatedImage], question: str, source: Source, target: str = ""
+) -> tuple[Query, Example]:
+    """What is looked for in the images, and the question on them with the evidence of the source."""
     first, *others = images
     query = finished.query(first, question, others)
     item = Question(
@@ -31,24 +49,11 @@ def ask(
         image=first,
         others=tuple(others),
         question=question,
-        answer="",  # unknown: it is asked
+        answer=target,
         answer_type="open",
         phrases=query.first.asked,
     )
-    evidence, settings = finished.evidence(query, source), finished.evidence_settings(source)
-    found = answer(
-        finished.model(source),
-        item.to_example(evidence),
-        settings,
-        GenerateSettings(max_new_tokens=16),
-        is_closed=asks_yes_or_no(question),
-    )
-    lines = _evidence_lines(found.shown, query) if found.shown.images else []
-    lines += [*_answer_lines(found, settings), NOTICE]
-    if show:
-        show.mkdir(parents=True, exist_ok=True)
-        lines.append(f"picture: {show / draw(first, query.first.phrases, found.shown.first.regions, show)['picture']}")
-    return lines
+    return query, item.to_example(finished.evidence(query, source))
 
 
 def _evidence_lines(shown: Evidence, query: Query) -> list[str]:
@@ -66,13 +71,13 @@ def _evidence_lines(shown: Evidence, query: Query) -> list[str]:
     return lines
 
 
-def _answer_lines(found: ScoredAnswer, settings: EvidenceSettings) -> list[str]:
-    text, citation_lines = found.text, []
+def _answer_lines(answered: ScoredAnswer, settings: EvidenceSettings) -> list[str]:
+    text, citation_lines = answered.text, []
     if settings.cite:
-        citations = parse_citations(text, len(numbers_shown(found.shown, settings)))
+        citations = parse_citations(text, len(numbers_shown(answered.shown, settings)))
         text = citations.text
         citation_lines = [f"cites: {', '.join(f'[{number}]' for number in citations.cited) or 'nothing'}"]
         citation_lines += [f"cites a number that is not there: [{number}]" for number in citations.missing]
-    yes = "" if found.yes is None else f", of yes: {found.yes:.2f}"
-    probability = f"probability: {found.probability:.2f} per token{yes}"
+    yes = "" if answered.yes is None else f", of yes: {answered.yes:.2f}"
+    probability = f"probability: {answered.probability:.2f} per token{yes}"
     return [f"answer: {parse_answer(text, 'open')}", probability, *citation_lines]

@@ -99,14 +99,14 @@ def predict(
         raise BadInput("holds records of another grounder or of other settings.", file=out, fix="give another file")
     # an image is done when every phrase of it has its record; records are appended image by image
     missing = [image for image in images if any(record_id(image, phrase) not in file.done for phrase in image.phrases)]
-    bar = tqdm(total=len(images), initial=len(images) - len(missing), desc="grounding", unit="image", disable=None)
-    for start in range(0, len(missing), batch_size):
-        batch = missing[start : start + batch_size]
-        fields: dict[str, Any] = {"model": model, "meta": {"grounder": fingerprint}}
-        for image, by_phrase in _ground(grounder, batch, skipped):
-            file.append([grounding_record(image, phrase, *by_phrase[phrase], **fields) for phrase in image.phrases])
-        bar.update(len(batch))
-    bar.close()
+    fields: dict[str, Any] = {"model": model, "meta": {"grounder": fingerprint}}
+    there = len(images) - len(missing)
+    with tqdm(total=len(images), initial=there, desc="grounding", unit="image", disable=None) as bar:
+        for start in range(0, len(missing), batch_size):
+            batch = missing[start : start + batch_size]
+            for image, by_phrase in _ground(grounder, batch, skipped):
+                file.append([grounding_record(image, phrase, *by_phrase[phrase], **fields) for phrase in image.phrases])
+            bar.update(len(batch))
 
 
 def _ground(
@@ -114,10 +114,9 @@ def _ground(
 ) -> Iterator[tuple[AnnotatedImage, dict[str, tuple[list[Region], float | None]]]]:
     """Of each image by phrase its regions, and the probability of its presence where the grounder gives one."""
     tree = load_labels()
+    labels = [{phrase: tree.label(phrase) for phrase in image.phrases} for image in batch]
     try:
-        results = grounder.ground_with_presence(
-            batch, [[tree.label(phrase) for phrase in image.phrases] for image in batch]
-        )
+        results = grounder.ground_with_presence(batch, [list(by_phrase.values()) for by_phrase in labels])
     except BadInput as error:
         # one image of the batch cannot be read: one by one, so that the others are not lost
         if len(batch) > 1:
@@ -125,13 +124,12 @@ def _ground(
         else:
             skipped.add(str(batch[0].image_path), error)
         return
-    for image, (regions, presences) in zip(batch, results, strict=True):
-        labels = {phrase: tree.label(phrase) for phrase in image.phrases}
+    for image, by_phrase, (regions, presences) in zip(batch, labels, results, strict=True):
         yield (
             image,
             {
                 phrase: ([replace(r, phrase=phrase) for r in regions if r.phrase == label], presences.get(label))
-                for phrase, label in labels.items()
+                for phrase, label in by_phrase.items()
             },
         )
 

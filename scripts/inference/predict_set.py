@@ -15,7 +15,7 @@ from ...grounding.bad_input import Skipped
 from ...grounding.evidence.evidence import without_masks
 from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
-from ...grounding.files import claim_folder
+from ...grounding.files import claim_folder, read_lines
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import StoredRegions, regions_of
 from ...grounding.grounders.oracle import TruthGrounder
@@ -37,14 +37,14 @@ class PredictRequest:
     """Which questions are asked, and who answers. `limit`: only the first; `adapter`: folder of a run or an adapter.
 
     `root`: folder of the set; left out: that of its name below MEDGLIP_DATA. `seed`: of the sources random and
-    shuffled, and of the split `image_grouped`.
+    shuffled, and of the split scheme `image_grouped`.
     """
 
     dataset: str
     out: Path
     root: Path | None = None
-    split: str = "official"
-    part: str = "test"
+    split_scheme: str = "official"
+    split: str = "test"
     source: Source = "predicted"
     adapter: Path | None = None
     checkpoint: str | None = None
@@ -64,6 +64,8 @@ def predict_dataset(request: PredictRequest) -> bool:
     finished = load_system(request.adapter, request.checkpoint, request.base)
     # what may differ from call to call: the file, how many questions, how many prompts at a time
     changed = {"out": None, "limit": None, "generate": request.generate.model_dump(exclude={"batch_size", "merge"})}
+    # as the keys were called before, so that older files go on
+    changed |= {"split_scheme": None, "split": request.split_scheme, "part": request.split}
     values = {key: value for key, value in (asdict(request) | changed).items() if value is not None}
     claim_folder(
         request.out.with_suffix(".asked.json"),
@@ -72,7 +74,7 @@ def predict_dataset(request: PredictRequest) -> bool:
         "give another --out, or remove it with its .asked.json and .ranks",
     )
     all_questions, skipped = load_questions(
-        request.dataset, request.root, request.split, split=request.part, seed=request.seed
+        request.dataset, request.root, request.split_scheme, split=request.split, seed=request.seed
     )
     questions = all_questions[: request.limit]  # one more call with a larger limit goes on from here
     shards = Shards.here(request.out)
@@ -109,14 +111,17 @@ def _jobs(
         for query in (query for question in all_questions for query in query_of(question).images):
             phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.phrases))
         images = list({image.image_id: image for question in questions for image in question.images}.values())
-        wanted = [(image, tuple(phrases[image.image_id])) for image in images]
         is_oracle = SOURCES[request.source].needs_truth
         grounder: Grounder = TruthGrounder(finished.grounder) if is_oracle else finished.reader
-        folder = request.out.parent / "regions"
+
+        def find(images: list[AnnotatedImage]) -> StoredRegions:
+            wanted = [tuple(phrases[image.image_id]) for image in images]
+            return regions_of(grounder, images, wanted, request.out.parent / "regions")[0]
+
         if ranks.num_processes > 1:  # each rank finds its part of the images; then all read them all from disk
-            _regions(grounder, wanted[ranks.process_index :: ranks.num_processes], folder)
+            find(images[ranks.process_index :: ranks.num_processes])
             ranks.wait_for_everyone()
-        caches = replace(caches, **{"truth" if is_oracle else "predicted": _regions(grounder, wanted, folder)})
+        caches = replace(caches, **{"truth" if is_oracle else "predicted": find(images)})
     evidences = evidence_for(
         request.source, [query_of(question) for question in questions], caches, finished.shown, request.seed
     )
@@ -129,12 +134,6 @@ def _jobs(
     ]
 
 
-def _regions(
-    grounder: Grounder, wanted: Sequence[tuple[AnnotatedImage, tuple[str, ...]]], folder: Path
-) -> StoredRegions:
-    return regions_of(grounder, [image for image, _ in wanted], [phrases for _, phrases in wanted], folder)[0]
-
-
 def mark_learned(questions: Sequence[Question], adapter: Path | None) -> list[Question]:
     """The questions with `meta.picture`: "learned" if the adapter was trained on one of its images, else "new".
 
@@ -143,11 +142,9 @@ def mark_learned(questions: Sequence[Question], adapter: Path | None) -> list[Qu
     """
     if adapter is None or not (adapter / LEARNED).is_file():
         return list(questions)
-    learned = learned_among(adapter, {image.image_path for question in questions for image in question.images})
-    kinds = [
-        "new" if learned.isdisjoint(image.image_path for image in question.images) else "learned"
-        for question in questions
-    ]
+    paths = [{image.image_path for image in question.images} for question in questions]
+    learned = learned_among(adapter, set().union(*paths))
+    kinds = ["new" if learned.isdisjoint(of_question) else "learned" for of_question in paths]
     if (count := kinds.count("learned")) and processes().is_main_process:
         note = "note: %d of %d questions are on pictures that taught %r (meta.picture)"
         logger.info(note, count, len(questions), adapter.name)
@@ -157,11 +154,7 @@ def mark_learned(questions: Sequence[Question], adapter: Path | None) -> list[Qu
 def summary(request: PredictRequest, is_complete: bool) -> list[str]:
     """The last lines for the terminal: where the records are, and what was left out."""
     left_out = Skipped()
-    left_out.entries = [
-        json.loads(line)
-        for path in [request.out.with_suffix(SKIPPED), *Shards(out=request.out).folder.glob(f"*{SKIPPED}")]
-        if path.is_file()
-        for line in path.read_text().splitlines()
-    ]
+    for path in [request.out.with_suffix(SKIPPED), *Shards(out=request.out).folder.glob(f"*{SKIPPED}")]:
+        left_out.entries += read_lines(path) if path.is_file() else []
     state = f"records: {request.out}" if is_complete else "this rank is done; the last one writes the records"
     return [state, left_out.summary()]

@@ -4,8 +4,8 @@ Of DICOM files the modality is read, and nothing else.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ...grounding.bad_input import BadInput
 from ...grounding.files import file_sha256
@@ -15,22 +15,17 @@ from ...grounding.types import AnnotatedImage
 from ...report.task import Report
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClinicalContext:
-    """What a user states beside the images: lines of the prompt, "" where there is none.
-
-    `prior_images`: of the previous study; `prior_report`: its text file.
-    """
-
-    indication: str = ""
-    technique: str = ""
-    comparison: str = ""
-    prior_images: Sequence[Path] = ()
-    prior_report: Path | None = None
-
-
-def user_report(images: Sequence[Path], modality: str | None, context: ClinicalContext) -> Report:
+def user_report(
+    images: Sequence[Path],
+    modality: str | None,
+    prior_images: Sequence[Path] = (),
+    prior_report: Path | None = None,
+    **lines: str,
+) -> Report:
     """The images of one study, in their order, as a report to be written.
+
+    `prior_images`: of the previous study; `prior_report`: its text file; `lines`: what else the user states for the
+    prompt, `indication`, `technique` and `comparison`.
 
     Raises `BadInput` as `user_image` does, for two images of one name, whose outputs would be one file, and for a prior
     report that is no text.
@@ -39,25 +34,14 @@ def user_report(images: Sequence[Path], modality: str | None, context: ClinicalC
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise BadInput(f"two images are called {twice!r}, so are their reports.", fix="rename one of the files")
     first, *others = (user_image(image, modality) for image in images)
-    priors = [user_image(image, modality) for image in context.prior_images]
-    prior_text = ""
-    if file := context.prior_report:
-        try:
-            prior_text = " ".join(file.read_text(encoding="utf-8").split())
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput("the prior report cannot be read.", file=file, fix="give a UTF-8 text file") from error
-    return Report(
-        report_id=names[0],
-        image=first,
-        text="",
-        others=tuple(others),
-        indication=context.indication,
-        technique=context.technique,
-        comparison=context.comparison,
-        prior_image=priors[0] if priors else None,
-        prior_others=tuple(priors[1:]),
-        prior_text=prior_text,
-    )
+    prior, *older = [user_image(image, modality) for image in prior_images] or [None]
+    try:
+        prior_text = " ".join(prior_report.read_text(encoding="utf-8").split()) if prior_report else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput("the prior report cannot be read.", file=prior_report, fix="give a UTF-8 text file") from error
+    study: dict[str, Any] = {"image": first, "others": tuple(others), "text": ""}
+    study |= {"prior_image": prior, "prior_others": tuple(older), "prior_text": prior_text}
+    return Report(report_id=names[0], **study, **lines)
 
 
 def user_image(image: Path, modality: str | None) -> AnnotatedImage:

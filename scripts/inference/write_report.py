@@ -101,31 +101,32 @@ def grounded_report(
     compared with presence scores only of phrases that a calibrated grounder was trained on in this modality.
     """
     tree, negation, adapter = load_labels(), outputs.negation or run.negation, run.adapter(evidence.source)
-    text = written.text
-    # `shown`: what the prompt held; `known`: all evidence; `found`: looked for now, for the phrases of the text
-    (shown, here), (known, _) = regions_of_view(written.shown, view), regions_of_view(evidence, view)
-    found, all_presences = run.finder.ground_with_presence([image], [tree.phrases_in(text)])[0]
-    trusted = _phrases_with_presence(run, image)
+    # the regions that the prompt held, those of all evidence, and those of the phrases of the text, looked for now
+    (in_prompt, here), (known, _) = regions_of_view(written.shown, view), regions_of_view(evidence, view)
+    of_text, all_presences = run.finder.ground_with_presence([image], [tree.phrases_in(written.text)])[0]
+    # a presence can be trusted where the grounder is calibrated and learned the phrase in this modality
+    usual = run.vocabulary.get(image.modality, chain.from_iterable(run.vocabulary.values()))
+    trusted = set(usual) if run.finder.is_presence_calibrated else set()
     presences = {phrase: presence for phrase, presence in all_presences.items() if phrase in trusted}
-    # shown regions first, as they are numbered, the rest of the evidence, then regions of further phrases
+    # regions of the prompt first, as they are numbered, the rest of the evidence, then regions of further phrases
     phrases = {region.phrase for region in known}
-    further = [region for region in found if region.phrase not in phrases and region.score >= MIN_SCORE]
-    regions = tuple({id(region): region for region in [*shown, *known, *further]}.values())
+    further = [region for region in of_text if region.phrase not in phrases and region.score >= MIN_SCORE]
+    regions = tuple({id(region): region for region in [*in_prompt, *known, *further]}.values())
     num_shown = len(numbers_shown(written.shown, settings)) if settings.cite else None
-    read = attribute(text, regions, tree, image.size_px, num_shown=num_shown, here=here, negation=negation)
+    sentences = attribute(written.text, regions, tree, image.size_px, num_shown=num_shown, here=here, negation=negation)
     return GroundedReport(
         report_id=image.image_path.stem,
         image=image.image_path.name,
         size_px=image.size_px,
-        sentences=sentences_of(read, regions),
+        sentences=sentences_of(sentences, regions),
         regions=regions,
         model=run.mllm.base,
         adapter=f"{adapter.parent.name}/{adapter.name}" if adapter else "",
         grounder=run.finder_name,
         evidence=evidence.source,
-        attributions=read,
+        attributions=sentences,
         negation=negation,
-        contradictions=find_contradictions([one.text for one in read], presences, tree, outputs.limits, negation),
+        contradictions=find_contradictions([one.text for one in sentences], presences, tree, outputs.limits, negation),
         presences=presences,
     )
 
@@ -139,20 +140,12 @@ def regions_of_view(evidence: Evidence, view: int) -> tuple[tuple[Region, ...], 
 
 def write_all(report: GroundedReport, annotated: AnnotatedImage, outputs: Outputs) -> list[str]:
     """Write every requested form; return the lines for the terminal."""
-    files = [] if not outputs.dicom else write_dicom(report, annotated.image_path, outputs.folder)
+    dicom_files = write_dicom(report, annotated.image_path, outputs.folder) if outputs.dicom else []
     image = read_image(annotated.image_path)
-    files = write(report, image, outputs.folder, pdf=outputs.pdf, heading=outputs.heading) + files
+    files = write(report, image, outputs.folder, pdf=outputs.pdf, heading=outputs.heading) + dicom_files
     lines = [f"{s.text} " + " ".join(f"[{r.phrase} {r.score:.2f}]" for r in s.regions) for s in report.sentences]
-    lines += [f"to check: sentence {found.sentence + 1} {found.words}" for found in report.contradictions]
+    lines += [f"to check: sentence {row.sentence + 1} {row.words}" for row in report.contradictions]
     return [*lines, NOTICE, f"written: {', '.join(str(path) for path in files)}"]
-
-
-def _phrases_with_presence(run: TrainedSystem, image: AnnotatedImage) -> set[str]:
-    """Phrases whose presence score can be trusted: the grounder is calibrated and learned them in this modality."""
-    if not run.finder.is_presence_calibrated:
-        return set()
-    usual = run.vocabulary.get(image.modality)
-    return set(usual if usual is not None else chain.from_iterable(run.vocabulary.values()))
 
 
 def _generate_settings(run: TrainedSystem, outputs: Outputs) -> GenerateSettings:

@@ -15,12 +15,7 @@ from ...vqa.publish.adapter_card import LearnedSet, count_facts, read_facts
 from ..inference.system import TrainedSystem
 from ..pipeline.tasks import TASKS
 
-LICENCES = {
-    "phantom": "drawn by this package",
-    "vqa_rad": "CC0 1.0",
-    "slake": "CC BY 4.0",
-    "pathvqa": "MIT",
-}
+LICENCES = {"phantom": "drawn by this package", "vqa_rad": "CC0 1.0", "slake": "CC BY 4.0", "pathvqa": "MIT"}
 """Licence of each set that tasks read, where one holds for the whole set. Region sets state theirs in the recipe; the
 others' are given with `--facts`."""
 
@@ -85,9 +80,8 @@ def _figures_of(file: Path) -> str:
         if "paired" in values:  # questions and reports by evidence source, and how much each source differs from none
             parts = []
             for task in TASKS:
-                cells = values.get(task, {}).items()
+                cells, paired = values.get(task, {}).items(), values["paired"].get(task, {}).items()
                 parts.append({source: _estimates({k: v for k, v in row.items() if k != "n"}) for source, row in cells})
-                paired = values["paired"].get(task, {}).items()
                 parts.append({f"{source} minus none": _headline(row, task) for source, row in paired})
             tables = [table(part, "markdown") for part in parts if part]
         elif "grid" in values:  # every row of the grid, and how much each differs from none; for each set of questions

@@ -49,16 +49,9 @@ def probe_prompts(mllm: GroundedMLLM, image: Path | None, questions: tuple[str, 
         path = image or Path(folder) / "noise.png"
         if image is None:
             Image.fromarray(np.random.default_rng(0).integers(0, 256, (448, 448, 3), dtype=np.uint8)).save(path)
-        return [
-            mllm.render(
-                Example(
-                    example_id=f"probe {number}",
-                    image_path=path,
-                    instruction=f"{question}\nAnswer with a word or short phrase.",
-                    target="yes",
-                    evidence=Evidence.none(),
-                ),
-                PLAIN,
-            )
-            for number, question in enumerate(questions)
-        ]
+        prompts = []
+        for number, question in enumerate(questions):
+            text, name = f"{question}\nAnswer with a word or short phrase.", f"probe {number}"
+            plain = Example(example_id=name, image_path=path, instruction=text, target="yes", evidence=Evidence.none())
+            prompts.append(mllm.render(plain, PLAIN))
+        return prompts

@@ -26,11 +26,11 @@ from ...vqa.model.identity import FILE as ALIGNED_FILE
 from ...vqa.prompt.prompt import Example
 from ...vqa.publish.adapter_card import adapter_card, facts_json
 from ...vqa.publish.half_precision import check, pack
-from ...vqa.task import Question
+from ..inference.ask import example_of
 from ..inference.system import TrainedSystem, load_system
 from .adapter_facts import figures, learned_from
+from .export import QUESTIONS
 
-QUESTIONS = ("Is there a nodule?", "Which organ is shown in this image?")
 TOLERANCE = 0.5
 """Largest difference of two logits, of about 20, that half precision may make."""
 
@@ -100,22 +100,12 @@ def parity(finished: TrainedSystem, packed: Path) -> float:
     """The largest difference between two logits of the adapter as trained and as packed, in fp32, on drawn images."""
     with tempfile.TemporaryDirectory() as folder:
         phantom.write(Path(folder), PhantomSettings(num_train=1, num_val=0, num_test=3))
-        drawn = list(images(phantom.read(Path(folder))))
-        examples = []
-        for image, question in product(drawn, QUESTIONS):
-            query = finished.query(image, question)
-            item = Question(
-                question_id=f"{image.image_id} {question}",
-                image=image,
-                question=question,
-                answer="yes",
-                answer_type="open",
-                phrases=query.first.asked,
-            )
-            source = "predicted" if finished.shown.forms else "none"
-            examples.append(item.to_example(finished.evidence(query, source)))
-        before = _logits(finished, finished.adapter("predicted"), examples)
-        after = _logits(finished, packed, examples)
+        source = "predicted" if finished.shown.forms else "none"
+        examples = [
+            example_of(finished, [image], question, source, "yes")[1]
+            for image, question in product(images(phantom.read(Path(folder))), QUESTIONS)
+        ]
+        before, after = (_logits(finished, each, examples) for each in (finished.adapter("predicted"), packed))
     # float32[B, K, V] each; the most likely next token is compared as well, which is what a reader would see
     difference = float((before - after).abs().max())
     agree = int((before.argmax(-1) == after.argmax(-1)).all(-1).sum())

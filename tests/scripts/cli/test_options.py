@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
 from medglip.scripts.cli.main import app
-from medglip.scripts.cli.options import PANELS, read_sets
+from medglip.scripts.cli.options import PANELS
+from medglip.scripts.cli.sets import read_sets
 from medglip.vqa.inference.settings import GenerateSettings
 
 VISIBLE = {
@@ -28,7 +29,7 @@ VISIBLE = {
     "grounding predict": ("--phrase --phrases --modality --checkpoint --run --min-score --device --out --download"),
     "vqa train": "",
     "vqa predict": (
-        "--dataset --root --split --part --limit --adapter --base --checkpoint --evidence --seed --out --set"
+        "--dataset --root --split-scheme --split --limit --adapter --base --checkpoint --evidence --seed --out --set"
     ),
     "vqa ask": "--modality --run --adapter --checkpoint --evidence --show",
     "vqa align": "--out",
@@ -62,7 +63,7 @@ VISIBLE = {
     "assets list": "",
     "assets fetch": "",
 }
-MAX_OPTIONS = 18
+MAX_OPTIONS = 15
 
 
 def commands(group: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -133,6 +133,35 @@ def test_two_processes_make_the_records_of_one_and_a_kill_loses_nothing(
 
 
 @pytest.mark.parametrize(
+    ("words", "scheme", "split"),
+    [
+        ([], "official", "test"),
+        (["--split", "val"], "official", "val"),
+        (["--part", "val"], "official", "val"),
+        (["--split-scheme", "image_grouped", "--split", "train"], "image_grouped", "train"),
+        # as the two were called before
+        (["--split", "image_grouped"], "image_grouped", "test"),
+        (["--split", "image_grouped", "--part", "val"], "image_grouped", "val"),
+    ],
+)
+def test_a_split_is_train_val_or_test_and_its_older_name_still_works(
+    words: list[str], scheme: str, split: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[PredictRequest] = []
+    monkeypatch.setattr("medglip.scripts.inference.predict_set.predict_dataset", lambda r: bool(requests.append(r)))
+    call = ["vqa", "predict", "--dataset", "vqa_rad", "--out", "r.jsonl", *words]
+    assert CliRunner().invoke(app, call, catch_exceptions=False).exit_code == 0
+    assert [(request.split_scheme, request.split) for request in requests] == [(scheme, split)]
+
+
+def test_what_was_asked_is_written_under_the_keys_of_older_files(rad: Path, tiny_base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    predict_dataset(asking(rad, out, tiny_base, source="none", split_scheme="official", split="train", limit=1))
+    asked = json.loads(out.with_suffix(".asked.json").read_text())
+    assert (asked["split"], asked["part"], "split_scheme" in asked) == ("official", "train", False)
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         ([], "neither a recipe nor --dataset"),

@@ -21,7 +21,7 @@ from medglip.report.task import Report, instruction
 from medglip.scripts.cli.main import app
 from medglip.scripts.inference import write_report as grounded
 from medglip.scripts.inference.system import AdapterSystem, TrainedSystem, run_or_adapter
-from medglip.scripts.inference.user_image import ClinicalContext, user_report
+from medglip.scripts.inference.user_image import user_report
 from medglip.scripts.inference.write_report import (
     NEVER_LEARNED,
     Outputs,
@@ -158,8 +158,7 @@ def test_several_views_make_one_text_and_a_page_each(image: AnnotatedImage, tmp_
     Image.new("L", (60, 40), 80).save(lateral)
     before = tmp_path / "prior.txt"
     before.write_text("No nodule\nthen.")
-    known = ClinicalContext(indication="Cough.", prior_images=[image.image_path], prior_report=before)
-    asked = user_report([image.image_path, lateral], "xray", known)
+    asked = user_report([image.image_path, lateral], "xray", [image.image_path], before, indication="Cough.")
     assert [one.image_path for one in asked.images] == [image.image_path, lateral, image.image_path]
     assert instruction(asked).startswith("Indication: Cough.\nPrior report: No nodule then.\n")
     run: Any = Run("A nodule [1]. It grew [2]. And [3]. And [4].", cite=True)
@@ -180,9 +179,9 @@ def test_images_of_one_name_are_refused(image: AnnotatedImage, tmp_path: Path) -
     other = tmp_path / "x" / "a.png"
     other.write_bytes(image.image_path.read_bytes())
     with pytest.raises(BadInput, match="two images are called 'a'"):
-        user_report([image.image_path, other], None, ClinicalContext())
+        user_report([image.image_path, other], None)
     with pytest.raises(BadInput, match="prior report cannot be read"):
-        user_report([other], None, ClinicalContext(prior_report=tmp_path / "none.txt"))
+        user_report([other], None, prior_report=tmp_path / "none.txt")
 
 
 def test_text_is_read_both_ways_and_held_against_presence(image: AnnotatedImage, tmp_path: Path) -> None:
