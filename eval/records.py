@@ -7,10 +7,11 @@ import hashlib
 import json
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, cast, get_args
+from typing import Annotated, Any, Literal, NotRequired, TypeVar, cast, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema, with_config
 from typing_extensions import TypedDict
@@ -19,6 +20,7 @@ from ..grounding.bad_input import BadInput
 from ..grounding.files import numbered_lines
 from ..grounding.records import PredictionRecord, Task
 from ..grounding.types import Region, region_from_json
+from .catalog import FIELD_METRICS
 
 _TEXT: dict[str, Any] = {"type": ["string", "number"], "description": "Numbers are read as text."}
 _NAME: dict[str, Any] = {
@@ -134,6 +136,7 @@ class Record(TypedDict):
 
 Row = dict[str, Any]
 """One line of a file, before it is checked."""
+Result = TypeVar("Result")
 
 SCHEMA = Path(__file__).with_name("record.schema.json")
 """JSON schema (draft 2020-12) of one record."""
@@ -172,15 +175,11 @@ REQUIRED = tuple(
 SCORED = (*REQUIRED, "cluster_id", "answer_type", "phrases")
 """The fields that scores depend on; the data hash covers these."""
 
-SCORED_META = (
-    *("citations", "labels", "level", "pair_id", "presence", "probe", "qa_type"),
-    *("radcliq", "radfact", "radgraph"),
-)
+SCORED_META = ("level", "pair_id", "presence", "probe", "qa_type", *FIELD_METRICS)
 """Entries of `meta` that scores depend on, likewise."""
 
 _NAMES = ("id", "dataset", "split", "image_id", "cluster_id", "question", "answer_type")
 _SPLITS = {"valid": "val", "validate": "val", "validation": "val"}
-_NAMES_SHOWN = 5
 
 
 def read_records(paths: Sequence[Path], task: Task, references: Path | None = None) -> list[Record]:
@@ -194,13 +193,7 @@ def read_records(paths: Sequence[Path], task: Task, references: Path | None = No
     is of another task or holds a broken region; naming the ids for ids that come twice and for those that disagree
     with the references; and for records of several splits, and for none.
     """
-    records: list[Record] = []
-    for path in paths:
-        for number, row in _rows(path):
-            try:
-                records.append(_record(row, task))
-            except BadInput as error:
-                raise BadInput(error.problem, file=path, row=number, fix=error.fix) from error
+    records = [record for path in paths for record in _read_each(path, partial(_record, task=task))]
     names = ", ".join(str(path) for path in paths)
     if not records:
         raise BadInput("no records.", file=names, fix="predict first")
@@ -220,11 +213,9 @@ def task_of(path: Path) -> Task:
 
 def check_run(records: Sequence[Record], file: str | None = None) -> None:
     """Raise `BadInput` for ids that come twice or for records of more than one split."""
-    twice = [name for name, count in Counter(record["id"] for record in records).items() if count > 1]
-    if twice:
-        raise BadInput(
-            f"{len(twice)} ids come twice: {first_few(twice)}.", file=file, fix="give the files of one run only"
-        )
+    if twice := [name for name, count in Counter(record["id"] for record in records).items() if count > 1]:
+        problem = f"{len(twice)} ids come twice: {first_few(twice)}."
+        raise BadInput(problem, file=file, fix="give the files of one run only")
     splits = sorted({_split(str(record["split"])) for record in records})
     if len(splits) > 1:
         raise BadInput(f"several splits: {', '.join(splits)}.", file=file, fix="score each split by itself")
@@ -237,17 +228,17 @@ def check_against(records: Sequence[Record], references: Path) -> None:
     answers differ as texts; with the line for a reference without id.
     """
     answers: dict[str, Any] = {}
-    for number, row in _rows(references):
-        try:
-            name = _text(row, "id")
-            if name in answers:
-                raise BadInput(f"id {name!r} comes twice.", fix="give each sample once")
-            answer = row.get("answer")
-            # regions are no texts: of those only the id is compared
-            has_regions = isinstance(answer, list) and any(isinstance(part, dict) for part in answer)
-            answers[name] = None if answer is None or has_regions or answer == [] else _answer(row)
-        except BadInput as error:
-            raise BadInput(error.problem, file=references, row=number, fix=error.fix) from error
+
+    def read(row: Row) -> tuple[str, Any]:
+        name, answer = _text(row.get("id"), "id"), row.get("answer")
+        if name in answers:
+            raise BadInput(f"id {name!r} comes twice.", fix="give each sample once")
+        # regions are no texts: of those only the id is compared
+        has_regions = isinstance(answer, list) and any(isinstance(part, dict) for part in answer)
+        return name, None if answer is None or has_regions or answer == [] else _answer(answer)
+
+    for name, answer in _read_each(references, read):
+        answers[name] = answer
     scored = {record["id"]: record["answer"] for record in records}
     missing = [name for name in answers if name not in scored]
     extra = [name for name in scored if name not in answers]
@@ -262,8 +253,8 @@ def check_against(records: Sequence[Record], references: Path) -> None:
 
 
 def first_few(names: Sequence[str]) -> str:
-    """The first few names, for a message."""
-    return ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+    """The first five names, for a message."""
+    return ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])
 
 
 def data_sha256(records: Sequence[Record]) -> str:
@@ -283,25 +274,20 @@ def cluster(record: Record) -> str:
     return f"{record['dataset']}/{record.get('cluster_id') or record['image_id']}"
 
 
-def clustered_by_image(records: Sequence[Record]) -> int:
-    """How many records have the image for their cluster, no patient being known."""
-    return sum((record.get("cluster_id") or record["image_id"]) == record["image_id"] for record in records)
-
-
-def asked_phrases(record: Record) -> list[str]:
+def phrases_of(record: Record) -> list[str]:
     """The phrases that were to be grounded: `phrases`, or the question where there are none."""
     return list(dict.fromkeys(record.get("phrases") or [record["question"]]))
 
 
 def regions_by_phrase(record: Record, name: Literal["answer", "prediction"]) -> dict[str, list[Region]]:
-    """The regions in field `name`, for each asked phrase; all of them where a single phrase was asked.
+    """The regions in field `name`, for each phrase of the record; all of them where it has a single one.
 
-    Raises `BadInput` naming the record for a region of a phrase that was not asked, and for broken regions.
+    Raises `BadInput` naming the record for a region of another phrase, and for broken regions.
     """
-    asked = asked_phrases(record)
-    regions: dict[str, list[Region]] = {phrase: [] for phrase in asked}
+    phrases = phrases_of(record)
+    regions: dict[str, list[Region]] = {phrase: [] for phrase in phrases}
     for row in record[name]:
-        phrase = asked[0] if len(asked) == 1 else row.get("phrase")
+        phrase = phrases[0] if len(phrases) == 1 else row.get("phrase")
         if phrase not in regions:
             raise BadInput(f"{name} of {record['id']!r} holds {phrase!r}, which its `phrases` do not name.")
         if not isinstance(row, Mapping) or "box_xyxy_px" not in row:
@@ -316,6 +302,15 @@ def regions_by_phrase(record: Record, name: Literal["answer", "prediction"]) -> 
         except (TypeError, ValueError, KeyError) as error:
             raise BadInput(f"{name} of {record['id']!r} holds a broken region: {error}.") from error
     return regions
+
+
+def _read_each(path: Path, read: Callable[[Row], Result]) -> Iterator[Result]:
+    """What `read` makes of each object of a file; its errors name the file and the row."""
+    for number, row in _rows(path):
+        try:
+            yield read(row)
+        except BadInput as error:
+            raise BadInput(error.problem, file=path, row=number, fix=error.fix) from error
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Row]]:
@@ -351,7 +346,7 @@ def _record(row: Row, task: Task) -> Record:
     record = {sys.intern(name): value for name, value in row.items()}
     for name in _NAMES:
         if record.get(name) is not None:
-            record[name] = sys.intern(_text(record, name))
+            record[name] = sys.intern(_text(record[name], name))
     record["split"], record["answer_type"] = _split(record["split"]), record.get("answer_type") or ""
     record["cluster_id"] = record.get("cluster_id") or record["image_id"]
     if not record["id"].strip() or not record["image_id"].strip():
@@ -359,7 +354,7 @@ def _record(row: Row, task: Task) -> Record:
     if row["prediction"] is None:
         record |= {"prediction": [] if task == "grounding" else "", "failed": True}
     if task != "grounding":
-        record["answer"], record["prediction"] = _answer(record), _text(record, "prediction")
+        record["answer"], record["prediction"] = _answer(record["answer"]), _text(record["prediction"], "prediction")
         return cast(Record, record)
     for name in ("answer", "prediction"):
         if not isinstance(record[name], list):
@@ -372,15 +367,12 @@ def _split(name: str) -> str:
     return _SPLITS.get(name.lower(), name)
 
 
-def _answer(row: Row) -> str | list[str]:
+def _answer(value: Any) -> str | list[str]:
     """A text, or a list of acceptable ones."""
-    if not isinstance(row["answer"], list):
-        return _text(row, "answer")
-    return [_text({"answer": part}, "answer") for part in row["answer"]]
+    return [_text(part, "answer") for part in value] if isinstance(value, list) else _text(value, "answer")
 
 
-def _text(row: Row, name: str) -> str:
-    value = row.get(name)
+def _text(value: Any, name: str) -> str:
     if isinstance(value, str) and value.isascii():
         return value
     if isinstance(value, int | float) and not isinstance(value, bool) and value - value == 0:  # no NaN, no infinity

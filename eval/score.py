@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 from ..grounding.bad_input import BadInput
 from ..grounding.files import write_atomic
@@ -72,19 +72,12 @@ def measure(records: Sequence[Record], task: Task, settings: EvalSettings) -> Me
     ordered = sorted(records, key=lambda record: record["id"])
     match task:  # each loads what it needs alone
         case "vqa":
-            from .tasks.vqa import measure_vqa
-
-            return measure_vqa(ordered, settings)
+            from .tasks.vqa import measure_vqa as measure_task
         case "report":
-            from .tasks.report import measure_report
-
-            return measure_report(ordered, settings)
+            from .tasks.report import measure_report as measure_task
         case "grounding":
-            from .tasks.grounding import measure_grounding
-
-            return measure_grounding(ordered, settings)
-        case _:
-            assert_never(task)
+            from .tasks.grounding import measure_grounding as measure_task
+    return measure_task(ordered, settings)
 
 
 def write_json(scores: Scores, path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...grounding.imaging.drawing import COLOURS
 from ...grounding.records import Task
-from ..records import Record, asked_phrases
+from ..records import Record, phrases_of
 from ..statistics.strata import AXES
 from .content import TITLES, Case, Content, ImageKey, Picture, System
 from .intervals import words
@@ -112,7 +112,7 @@ def _row(case: Case, image: int, systems: Mapping[tuple[Task, str], System]) -> 
     row = {"t": case.task, "id": case.id, "i": image, "q": cut(case.question), "x": dict(case.strata)}
     row |= {"k": case.pick, "v": round(case.value, 4) if np.isfinite(case.value) else None, "a": answers}
     if is_grounding:
-        return row | {"f": asked_phrases(next(iter(case.records.values()))), "r": _count_regions(case.reference)}
+        return row | {"f": phrases_of(next(iter(case.records.values()))), "r": _count_regions(case.reference)}
     return row | {"r": cut(str(case.reference))}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from ...grounding.records import Task
 from ..catalog import page_metrics
 from ..compare import add_holm, differences
-from ..records import Record, asked_phrases
+from ..records import Record, phrases_of
 from ..score import Scores, measure, score_measured
 from ..settings import EvalSettings
 from ..statistics.bootstrap import Difference
@@ -59,7 +59,7 @@ def make_system(
 def sample_values(measured: Measured, ordered: Sequence[Record], metrics: Sequence[str]) -> dict[str, float]:
     """Record id -> the first of the metrics that is defined on that record alone; mean over its phrases."""
     by_record = [record["id"] for record in ordered]
-    by_phrase = [record["id"] for record in ordered for _ in asked_phrases(record)]
+    by_phrase = [record["id"] for record in ordered for _ in phrases_of(record)]
     # inputs of the measures are records, or phrases of records; where neither fits no value is told to a record
     ids = next((ids for ids in (by_record, by_phrase) if len(ids) == len(measured.clusters)), [])
     found: dict[str, float] = {}

@@ -9,9 +9,10 @@ ever recomputed from text or boxes. Suffixes: N samples, R resamples, C clusters
     right                    1  1           1
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,45 +22,38 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-class Measure(Protocol):
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measure(ABC):
     """One metric of one run, ready for resampling.
 
     `value`: on the full set, as the reference library gives it; `rows_N` int64[N]: its samples' indices among the
     inputs of the metric; `method`: the bootstrap interval that suits it.
     """
 
+    value: float
+    rows_N: Ints
     method: ClassVar[str]
-
-    @property
-    def value(self) -> float:
-        """The metric on the full set."""
-        ...
-
-    @property
-    def rows_N(self) -> Ints:
-        """Indices of the samples among the inputs."""
-        ...
 
     @property
     def width(self) -> int:
         """Numbers held for each resample."""
-        ...
+        return len(self.rows_N)
 
+    @abstractmethod
     def value_at(self, weights_RN: Floats) -> Floats:
         """float64[R]: the metric under each row of sample weights; nan where they leave it undefined."""
-        ...
 
+    @abstractmethod
     def subset(self, keep_N: Bools) -> Self:
         """The same metric on some of its samples, value included; rows stay indices among all inputs."""
-        ...
 
+    @abstractmethod
     def aggregate(self, codes_N: Ints, num: int) -> Self:
         """The same metric with clusters for samples: `codes_N` int64[N] in [0, num), a weight for each cluster."""
-        ...
 
+    @abstractmethod
     def concat(self, other: Self) -> Self:
         """Two systems' samples, the other's after this one's; the value means nothing."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,57 +80,45 @@ def count_samples(n: int, failed: int, skipped: int = 0) -> dict[str, int]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sums:
+class Sums(Measure):
     """A metric that is a formula of sums over samples: means, corpus BLEU.
 
     `columns_NK` float64[N, K]: a sample's part of each sum; `formula`: float64[R, K] -> float64[R].
     """
 
-    value: float
-    rows_N: Ints
     columns_NK: Floats
     formula: Callable[[Floats], Floats]
     method: ClassVar[str] = "BCa"  # bias-corrected and accelerated: formulas of sums have a smooth jackknife
-
-    @property
-    def width(self) -> int:
-        """Weights a resample."""
-        return len(self.rows_N)
 
     def value_at(self, weights_RN: Floats) -> Floats:
         """float64[R]: the formula of the weighted sums."""
         return self.formula(weights_RN @ self.columns_NK)
 
-    def subset(self, keep_N: Bools) -> "Sums":
+    def subset(self, keep_N: Bools) -> Self:
         """The sums of some samples; the value is the formula of them."""
         columns_NK = self.columns_NK[keep_N]
         value = float(self.formula(columns_NK.sum(0, keepdims=True))[0]) if keep_N.any() else float("nan")
         return replace(self, value=value, rows_N=self.rows_N[keep_N], columns_NK=columns_NK)
 
-    def aggregate(self, codes_N: Ints, num: int) -> "Sums":
+    def aggregate(self, codes_N: Ints, num: int) -> Self:
         """The sums of each cluster."""
         columns_CK = np.stack([np.bincount(codes_N, column, num) for column in self.columns_NK.T], 1)
         return replace(self, rows_N=np.arange(num), columns_NK=columns_CK)
 
-    def concat(self, other: "Sums") -> "Sums":
+    def concat(self, other: Self) -> Self:
         """Both systems' columns."""
         columns_NK = np.concatenate([self.columns_NK, other.columns_NK])
         return replace(self, value=float("nan"), rows_N=np.arange(len(columns_NK)), columns_NK=columns_NK)
 
 
-def from_sums(
-    columns_NK: Floats, formula: Callable[[Floats], Floats], rows: Sequence[int] | Ints | None = None
-) -> Sums:
+def from_sums(columns_NK: Floats, formula: Callable[[Floats], Floats], rows_N: ArrayLike | None = None) -> Sums:
     """A metric from its sums; its value is the formula at unit weights, so that both never disagree.
 
-    `rows`: the samples' indices among the inputs, by default all in order.
+    `rows_N`: the samples' indices among the inputs, by default all in order.
     """
-    return Sums(
-        value=float(formula(columns_NK.sum(0, keepdims=True))[0]),
-        rows_N=np.arange(len(columns_NK)) if rows is None else np.asarray(rows, np.int64),
-        columns_NK=columns_NK,
-        formula=formula,
-    )
+    rows = np.arange(len(columns_NK)) if rows_N is None else np.asarray(rows_N, np.int64)
+    value = float(formula(columns_NK.sum(0, keepdims=True))[0])
+    return Sums(value=value, rows_N=rows, columns_NK=columns_NK, formula=formula)
 
 
 def ratio(sums_R2: Floats) -> Floats:
@@ -175,15 +157,13 @@ def evaluate_together(measures: Sequence[Measure]) -> Callable[[Floats], Floats]
     The columns of all sums meet the weights in one matrix product. Rounded to 12 decimals, so that resamples of equal
     value tie whatever the order of their sums: BCa counts ties.
     """
-    sums = [measure for measure in measures if isinstance(measure, Sums)]
-    columns_NK = np.concatenate([part.columns_NK for part in sums], 1) if sums else np.empty((0, 0))
-    ends = np.cumsum([part.columns_NK.shape[1] for part in sums])[:-1]
+    columns = [measure.columns_NK for measure in measures if isinstance(measure, Sums)]
+    columns_NK = np.concatenate(columns, 1) if columns else np.empty((0, 0))
+    ends = np.cumsum([part_NK.shape[1] for part_NK in columns])[:-1]
 
     def at(weights_RN: Floats) -> Floats:
-        parts = iter(np.split(weights_RN @ columns_NK, ends, axis=1)) if sums else iter(())
-        values = [
-            part.formula(next(parts)) if isinstance(part, Sums) else part.value_at(weights_RN) for part in measures
-        ]
+        parts = iter(np.split(weights_RN @ columns_NK, ends, axis=1)) if columns else iter(())
+        values = [one.formula(next(parts)) if isinstance(one, Sums) else one.value_at(weights_RN) for one in measures]
         return np.stack(values).round(12)
 
     return at
@@ -196,21 +176,21 @@ def swap_difference(a: Sequence[Measure], b: Sequence[Measure]) -> Callable[[Flo
     """
     pairs = [
         # rankings: one of both systems' detections, each counted under its own weights: a swap is another weighting
-        (one, other, None if isinstance(one, Sums) and isinstance(other, Sums) else one.concat(other))  # pyright: ignore[reportArgumentType]
+        (one, other if isinstance(one, Sums) else one.concat(other))  # pyright: ignore[reportArgumentType]
         for one, other in zip(a, b, strict=True)
     ]
 
     def differences(swaps_RN: Floats) -> Floats:
         straight, crossed = np.hstack([1 - swaps_RN, swaps_RN]), np.hstack([swaps_RN, 1 - swaps_RN])
         values = []
-        for one, other, both in pairs:
-            if both is not None:
-                values.append(both.value_at(straight) - both.value_at(crossed))
-            elif isinstance(one, Sums) and isinstance(other, Sums):
+        for one, other in pairs:
+            if isinstance(one, Sums) and isinstance(other, Sums):
                 # what a swapped sample adds to the sums of one system it takes from those of the other
                 gains_RK = swaps_RN @ (other.columns_NK - one.columns_NK)
                 of_a, of_b = one.columns_NK.sum(0) + gains_RK, other.columns_NK.sum(0) - gains_RK
                 values.append(one.formula(of_a) - one.formula(of_b))
+            else:
+                values.append(other.value_at(straight) - other.value_at(crossed))
         return np.stack(values).round(12)
 
     return differences

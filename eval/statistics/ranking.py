@@ -5,9 +5,8 @@ from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .measure import Bools, Floats, Ints
+from .measure import Bools, Floats, Ints, Measure
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 """COCO's recall points."""
@@ -16,7 +15,7 @@ _NUMBERS_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RankedHits:
+class RankedHits(Measure):
     """Average precision: COCO's 101 recall points, precision made monotone, mean over IoU thresholds and categories.
 
     `scores_D`, `samples_D`: score and sample of each detection; `hits_DT` bool[D, T]: matched at each threshold;
@@ -25,8 +24,6 @@ class RankedHits:
     size). Equal scores keep the order given. A category without a true region has no part in the mean.
     """
 
-    value: float
-    rows_N: Ints
     scores_D: Floats
     samples_D: Ints
     hits_DT: Bools
@@ -72,6 +69,12 @@ class RankedHits:
         return samples_D[shared_D], hits
 
     @property
+    def rank_in_sample_D(self) -> Ints:
+        """int[D]: how many detections of its sample come before each; those of a sample must stand together."""
+        firsts_N = np.searchsorted(self.samples_D, np.arange(len(self.rows_N)))
+        return np.arange(len(self.samples_D)) - firsts_N[self.samples_D]
+
+    @property
     def truths_NK(self) -> Ints:
         """int[N, K]: true regions of each category a sample."""
         return self.truths_N.reshape(len(self.truths_N), -1)
@@ -99,21 +102,14 @@ class RankedHits:
 
     def concat(self, other: Self) -> Self:
         """One ranking of both systems' detections."""
-
-        def join(one: NDArray[Any] | None, two: NDArray[Any] | None) -> NDArray[Any] | None:
-            return None if one is None or two is None else np.concatenate([one, two])
-
-        return replace(
-            self,
-            value=float("nan"),
-            rows_N=np.arange(len(self.rows_N) + len(other.rows_N)),
-            scores_D=np.concatenate([self.scores_D, other.scores_D]),
-            samples_D=np.concatenate([self.samples_D, other.samples_D + len(self.rows_N)]),
-            hits_DT=np.concatenate([self.hits_DT, other.hits_DT]),
-            truths_N=np.concatenate([self.truths_N, other.truths_N]),
-            categories_D=join(self.categories_D, other.categories_D),
-            ignored_DT=join(self.ignored_DT, other.ignored_DT),
-        )
+        names = ("scores_D", "hits_DT", "truths_N", "categories_D", "ignored_DT")
+        pairs = {name: [getattr(self, name), getattr(other, name)] for name in names}
+        joint: dict[str, Any] = {
+            name: None if any(part is None for part in pair) else np.concatenate(pair) for name, pair in pairs.items()
+        }
+        samples_D = np.concatenate([self.samples_D, other.samples_D + len(self.rows_N)])
+        rows_N = np.arange(len(self.rows_N) + len(other.rows_N))
+        return replace(self, value=float("nan"), rows_N=rows_N, samples_D=samples_D, **joint)
 
 
 class _ThresholdHits:

@@ -9,11 +9,10 @@ from ...grounding.bad_input import BadInput
 from ...grounding.geometry import area
 from ...grounding.types import Region
 from ..metrics.detection import calibration, froc, phrase
-from ..metrics.detection.average_precision import pr_curve
 from ..metrics.detection.pairs import Pair, Pairs, make_pair
-from ..records import Record, asked_phrases, cluster, regions_by_phrase
+from ..records import Record, cluster, phrases_of, regions_by_phrase
 from ..settings import EvalSettings
-from ..statistics.measure import Measured, count_samples
+from ..statistics.measure import Floats, Measured, count_samples
 from ..statistics.strata import labels_of
 
 MAX_LABELS = 60
@@ -28,7 +27,7 @@ def measure_grounding(records: Sequence[Record], settings: EvalSettings) -> Meas
     absent phrase without a prediction is right, so scored.
     """
     pairs, truths = _pairs(records, settings)
-    inputs = [(record, name) for record in records for name in asked_phrases(record)]  # what each pair is of
+    inputs = [(record, name) for record in records for name in phrases_of(record)]  # what each pair is of
     has_truth = np.array([len(pair.truths_G4) > 0 for pair in pairs], bool)
     has_none = np.array([len(pair.scores_P) == 0 for pair in pairs], bool)
     is_lost = np.array([bool(record.get("failed")) for record, _ in inputs], bool)
@@ -57,14 +56,22 @@ def curves(records: Sequence[Record], settings: EvalSettings) -> dict[str, list[
     hits = Pairs(pairs).hits
     scores_P = np.concatenate([pair.scores_P for pair in pairs])
     right_P = np.concatenate([pair.right_P for pair in pairs])
+    thresholds_U, wrong_1U, right_1U = froc.count_by_score(hits, np.ones((1, len(pairs))))
+    wrong_U, right_U = wrong_1U[0], right_1U[0]
+    recalls_U = right_U / hits.truths_N.sum()
+    # at most so many points, evenly, the first and the last among them
+    num = len(thresholds_U)
+    indices = np.unique(np.linspace(0, num - 1, min(num, _MAX_POINTS)).round().astype(int))
 
-    def thin(points: Sequence[Any]) -> list[dict[str, float]]:
-        # at most so many, evenly, the first and the last among them
-        indices = np.unique(np.linspace(0, len(points) - 1, min(len(points), _MAX_POINTS)).round().astype(int))
-        return [points[index]._asdict() for index in indices]
+    def points(**columns: Floats) -> list[dict[str, float]]:
+        rows = zip(*(column_U[indices].tolist() for column_U in columns.values()), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
-    bins = [point._asdict() for point in calibration.reliability(scores_P, right_P)]
-    return {"reliability": bins, "pr": thin(pr_curve(hits)), "froc": thin(froc.froc_curve(hits))}
+    return {
+        "reliability": [point._asdict() for point in calibration.reliability(scores_P, right_P)],
+        "pr": points(threshold=thresholds_U, recall=recalls_U, precision=right_U / (right_U + wrong_U)),
+        "froc": points(threshold=thresholds_U, false_positives=wrong_U / len(pairs), sensitivity=recalls_U),
+    }
 
 
 def _pairs(records: Sequence[Record], settings: EvalSettings) -> tuple[list[Pair], list[list[Region]]]:
@@ -74,7 +81,7 @@ def _pairs(records: Sequence[Record], settings: EvalSettings) -> tuple[list[Pair
     for record in records:
         try:
             wanted, predicted = regions_by_phrase(record, "answer"), regions_by_phrase(record, "prediction")
-            for name, regions in wanted.items():  # in the order of the phrases, as `asked_phrases` has them
+            for name, regions in wanted.items():  # in the order of the phrases, as `phrases_of` has them
                 presence = _of_phrase(record, "presence", name)
                 pairs.append(make_pair(regions, predicted[name], settings.score_threshold, presence))
                 truths.append(regions)
@@ -83,23 +90,23 @@ def _pairs(records: Sequence[Record], settings: EvalSettings) -> tuple[list[Pair
     return pairs, truths
 
 
-def _of_phrase(record: Record, name: str, asked: str) -> Any:
+def _of_phrase(record: Record, name: str, phrase: str) -> Any:
     """What `meta` says under `name`: of each phrase by a mapping, or of all."""
     value = (record.get("meta") or {}).get(name)
-    return value.get(asked) if isinstance(value, Mapping) else value
+    return value.get(phrase) if isinstance(value, Mapping) else value
 
 
 def _strata(
-    records: Sequence[Record], asked: Sequence[tuple[Record, str]], truths: Sequence[Sequence[Region]]
+    records: Sequence[Record], inputs: Sequence[tuple[Record, str]], truths: Sequence[Sequence[Region]]
 ) -> dict[str, list[str]]:
     """Those of records, and of phrases: `level`, `region_size`, and `label`, the phrase, where there are few of them.
 
     `level`: `meta.level`, else the depth of the first true region's path, from 1. `region_size`, see `region_size`.
     """
-    rows = [row for row, record in enumerate(records) for _ in asked_phrases(record)]
+    rows = [row for row, record in enumerate(records) for _ in phrases_of(record)]
     strata = {axis: [labels[row] for row in rows] for axis, labels in labels_of(records).items()}
-    strata |= {"level": [], "region_size": [], "label": [name for _, name in asked]}
-    for (record, name), regions in zip(asked, truths, strict=True):
+    strata |= {"level": [], "region_size": [], "label": [name for _, name in inputs]}
+    for (record, name), regions in zip(inputs, truths, strict=True):
         level = _of_phrase(record, "level", name)
         depth = len(regions[0].path) if regions else 0  # 0: no region, or no label tree
         strata["level"].append(str(level if level is not None else depth or ""))

@@ -8,7 +8,7 @@ from ...grounding.bad_input import BadInput, nearest
 from ..catalog import VQA_PROTOCOLS
 from ..metrics.fields import field_measures
 from ..protocols.vqa_rules import VqaRules
-from ..records import Record, cluster, clustered_by_image, first_few
+from ..records import Record, cluster, first_few
 from ..settings import EvalSettings
 from ..statistics.measure import Measure, Measured, mean
 from ..statistics.strata import labels_of
@@ -34,33 +34,32 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
     `counts`, beside those of `vqa_measures`: clustered_by_image (no patient known).
     """
     rules = VQA_PROTOCOLS[settings.protocol].load().rules(settings)
-    questions = [question(record) for record in records]
+    questions = [
+        AnsweredQuestion(
+            id=record["id"],
+            prediction=record["prediction"] or "",  # empty where the model failed
+            references=references_of(record["answer"]),
+            answer_type=record.get("answer_type") or "",
+        )
+        for record in records
+    ]
     measures, counts = vqa_measures(questions, rules, settings)
     notes = [*rules.notes]
     if num := counts["closed_by_reference"]:
         some = f"{num} of {counts['n']} questions"
         notes.append(f"{some} have no answer_type: closed where the reference is yes or no.")
     if counts["skipped"]:
-        names = [asked.id for asked in questions if not asked.references]
+        names = [question.id for question in questions if not question.references]
         notes.append(f"{counts['skipped']} questions are skipped, they have no reference answer: {first_few(names)}.")
+    by_image = sum((record.get("cluster_id") or record["image_id"]) == record["image_id"] for record in records)
     return Measured(
         protocol=rules.protocol,
         version=rules.version,
         measures=measures | field_measures(records, settings, ["citations"])[0],
         clusters=[cluster(record) for record in records],
-        counts=counts | {"clustered_by_image": clustered_by_image(records)},
+        counts=counts | {"clustered_by_image": by_image},
         strata=labels_of(records),
         notes=notes,
-    )
-
-
-def question(record: Record) -> AnsweredQuestion:
-    """A record as a question: a failed prediction is empty text, an answer one text or several."""
-    return AnsweredQuestion(
-        id=record["id"],
-        prediction=record["prediction"] or "",
-        references=references_of(record["answer"]),
-        answer_type=record.get("answer_type") or "",
     )
 
 
@@ -86,20 +85,20 @@ def vqa_measures(
     counts = {"n": len(questions)} | dict.fromkeys(names, 0)
     scored: dict[str, tuple[list[float], list[int]]] = {}  # each metric's values, and the rows they are of
     known: dict[tuple[str, tuple[str, ...], bool], dict[str, float]] = {}
-    for row, asked in enumerate(questions):
-        if not asked.references:
+    for row, question in enumerate(questions):
+        if not question.references:
             counts["skipped"] += 1
             continue
-        closed = is_closed(asked, rules, settings)
-        yes_no = closed and _is_yes_no(asked, rules)  # only of these an answer can abstain
-        kind = "abstained" if yes_no and rules.is_abstention(asked.prediction) else "scored"
-        counts[kind if asked.prediction.strip() else "failed"] += 1
+        closed = is_closed(question, rules, settings)
+        yes_no = closed and _is_yes_no(question, rules)  # only of these an answer can abstain
+        kind = "abstained" if yes_no and rules.is_abstention(question.prediction) else "scored"
+        counts[kind if question.prediction.strip() else "failed"] += 1
         counts["closed" if closed else "open"] += 1
         counts["yes_no"] += yes_no
-        counts["closed_by_reference"] += settings.closed_def == "answer_type" and not asked.answer_type.strip()
-        key = asked.prediction, asked.references, closed
+        counts["closed_by_reference"] += settings.closed_def == "answer_type" and not question.answer_type.strip()
+        key = question.prediction, question.references, closed
         if key not in known:  # a run says the same few answers again and again
-            parts = [rules.score(asked.prediction, reference, closed) for reference in asked.references]
+            parts = [rules.score(question.prediction, reference, closed) for reference in question.references]
             known[key] = {name: max(part[name] for part in parts) for name in parts[0]}
         for name, value in known[key].items():
             values, rows = scored.setdefault(name, ([], []))
@@ -110,19 +109,19 @@ def vqa_measures(
     return {name: mean(values, rows) for name, (values, rows) in sorted(scored.items())}, counts
 
 
-def is_closed(asked: AnsweredQuestion, rules: VqaRules, settings: EvalSettings) -> bool:
+def is_closed(question: AnsweredQuestion, rules: VqaRules, settings: EvalSettings) -> bool:
     """By the answer type (`open`, `other`, `number`, `closed`, `yes/no`, any case) where that is the definition and
     the question has one; else by its references: all yes or no.
     """
     if settings.closed_def == "answer_type":
-        kind = asked.answer_type.strip().lower()
+        kind = question.answer_type.strip().lower()
         if kind not in (*_OPEN, *_CLOSED, ""):
             fix = nearest(kind, (*_OPEN, *_CLOSED))
-            raise BadInput(f"unknown answer_type {asked.answer_type!r} of {asked.id!r}.", fix=fix)
+            raise BadInput(f"unknown answer_type {question.answer_type!r} of {question.id!r}.", fix=fix)
         if kind:
             return kind in _CLOSED
-    return _is_yes_no(asked, rules)
+    return _is_yes_no(question, rules)
 
 
-def _is_yes_no(asked: AnsweredQuestion, rules: VqaRules) -> bool:
-    return all(rules.is_yes_no(reference) for reference in asked.references)
+def _is_yes_no(question: AnsweredQuestion, rules: VqaRules) -> bool:
+    return all(rules.is_yes_no(reference) for reference in question.references)

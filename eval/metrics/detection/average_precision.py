@@ -1,7 +1,7 @@
 """Average precision and recall: the values by faster_coco_eval, and measures of them that can be resampled."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
@@ -42,13 +42,12 @@ def measures(pairs: "Pairs") -> dict[str, Measure]:
 def average_precisions(matching: Matching, values: Mapping[str, float]) -> dict[str, RankedHits]:
     """ap, ap50, ap75, and ap_small, ap_medium, ap_large where `values` names them; values as given there."""
     whole = matching.rank()
-    found: dict[str, RankedHits] = {}
+    split = {key: whole[key] for key in ("hits_DT", "ignored_DT") if whole[key] is not None}  # these have thresholds
     # one ranking, and of its ten thresholds all, the first (.5) and the sixth (.75)
-    for name, part in {"ap": slice(None), "ap50": slice(0, 1), "ap75": slice(5, 6)}.items():
-        keys = [key for key in ("hits_DT", "ignored_DT") if whole[key] is not None]
-        found[name] = RankedHits(**whole | {key: whole[key][:, part] for key in keys}, value=values[name])
-    sizes = [area for area in AREAS if f"ap_{area}" in values]
-    return found | {f"ap_{area}": RankedHits(**matching.rank(area), value=values[f"ap_{area}"]) for area in sizes}
+    parts = {"ap": slice(None), "ap50": slice(0, 1), "ap75": slice(5, 6)}
+    ranks = {name: whole | {key: by_DT[:, part] for key, by_DT in split.items()} for name, part in parts.items()}
+    ranks |= {f"ap_{area}": matching.rank(area) for area in AREAS if f"ap_{area}" in values}
+    return {name: RankedHits(**rank, value=values[name]) for name, rank in ranks.items()}
 
 
 def average_recall(hits: RankedHits, max_boxes: int, value: float) -> Sums:
@@ -56,10 +55,8 @@ def average_recall(hits: RankedHits, max_boxes: int, value: float) -> Sums:
 
     `hits`: the ranking of all ten thresholds, the pairs for samples.
     """
-    # a pair's predictions stand together in falling order of score: those counted are its first ones
-    firsts_N = np.searchsorted(hits.samples_D, np.arange(len(hits.rows_N)))
-    is_in_D = np.arange(len(hits.samples_D)) - firsts_N[hits.samples_D] < max_boxes
-    matched_N = np.bincount(hits.samples_D, hits.hits_DT.mean(axis=1) * is_in_D, len(hits.rows_N))
+    matched_D = hits.hits_DT.mean(axis=1) * (hits.rank_in_sample_D < max_boxes)
+    matched_N = np.bincount(hits.samples_D, matched_D, len(hits.rows_N))
     matched_NK = np.where(hits.truths_NK > 0, matched_N[:, None], 0.0)
     columns_NK = np.concatenate([matched_NK, hits.truths_NK.astype(np.float64)], 1)
 
@@ -70,24 +67,6 @@ def average_recall(hits: RankedHits, max_boxes: int, value: float) -> Sums:
             return (matched_RK / np.where(has_truth_RK, truths_RK, 1)).sum(1) / has_truth_RK.sum(1)
 
     return Sums(value=value, rows_N=hits.rows_N, columns_NK=columns_NK, formula=mean_recall)
-
-
-class PrPoint(NamedTuple):
-    """One point of the curve: predictions that score `threshold` and more."""
-
-    threshold: float
-    recall: float
-    precision: float
-
-
-def pr_curve(hits: RankedHits) -> list[PrPoint]:
-    """Precision against recall at the first IoU threshold, one point a score, falling; all categories together."""
-    order_D = np.argsort(-hits.scores_D, kind="stable")
-    scores_D = hits.scores_D[order_D]
-    lasts_U = np.flatnonzero(np.diff(scores_D, append=-np.inf))
-    right_U = np.cumsum(hits.hits_DT[order_D, 0])[lasts_U]
-    points = zip(scores_D[lasts_U], right_U / hits.truths_N.sum(), right_U / (lasts_U + 1), strict=True)
-    return [PrPoint(*(float(number) for number in point)) for point in points]
 
 
 def coco_stats(

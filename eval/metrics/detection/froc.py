@@ -4,7 +4,6 @@ An image is a sample of the ranking: for records, one (record, phrase).
 """
 
 from dataclasses import fields
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,14 +13,6 @@ from .pairs import Pairs
 
 RATES = np.array([1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8])
 """False positives an image, at which the competition performance metric reads the curve."""
-
-
-class FrocPoint(NamedTuple):
-    """One point of the curve: predictions that score `threshold` and more."""
-
-    threshold: float
-    false_positives: float
-    sensitivity: float
 
 
 class Froc(RankedHits):
@@ -40,26 +31,12 @@ class Froc(RankedHits):
 
     def value_at(self, weights_RN: Floats) -> Floats:
         """float64[R]: the mean sensitivity; nan for weights that leave no true region."""
-        _, wrong_RU, right_RU = self.curves(weights_RN)
-        return np.array([np.interp(RATES, *curve).mean() for curve in zip(wrong_RU, right_RU, strict=True)])
-
-    def curves(self, weights_RN: Floats) -> tuple[Floats, Floats, Floats]:
-        """Thresholds float64[U], false positives an image and sensitivity float64[R, U]: one point a score, from 0."""
-        # a point stands after the last detection of its score: equal scores are kept or dropped together
-        order_D = np.argsort(-self.scores_D, kind="stable")
-        scores_D = self.scores_D[order_D]
-        weights_RD = weights_RN[:, self.samples_D[order_D]]
-        lasts_U = np.flatnonzero(np.diff(scores_D, append=-np.inf))
-        right_RD = np.cumsum(weights_RD * self.hits_DT[order_D, 0], axis=1)
-        wrong_RD = np.cumsum(weights_RD, axis=1) - right_RD
+        _, wrong_RU, right_RU = count_by_score(self, weights_RN)
         origin_R1 = np.zeros((len(weights_RN), 1))  # above every score nothing is predicted
-        images_R1, truths_R1 = weights_RN.sum(1, keepdims=True), (weights_RN @ self.truths_N)[:, None]
         with np.errstate(invalid="ignore"):
-            return (
-                np.concatenate([[np.inf], scores_D[lasts_U]]),
-                np.concatenate([origin_R1, wrong_RD[:, lasts_U]], 1) / images_R1,
-                np.concatenate([origin_R1, right_RD[:, lasts_U]], 1) / truths_R1,
-            )
+            wrong_RU = np.concatenate([origin_R1, wrong_RU], 1) / weights_RN.sum(1, keepdims=True)
+            right_RU = np.concatenate([origin_R1, right_RU], 1) / (weights_RN @ self.truths_N)[:, None]
+        return np.array([np.interp(RATES, *curve).mean() for curve in zip(wrong_RU, right_RU, strict=True)])
 
 
 def measures(pairs: Pairs) -> dict[str, Measure]:
@@ -67,8 +44,16 @@ def measures(pairs: Pairs) -> dict[str, Measure]:
     return {"cpm": Froc.of(pairs.hits)}
 
 
-def froc_curve(hits: RankedHits) -> list[FrocPoint]:
-    """The points of the curve, one a score, falling; none for no predictions."""
-    thresholds, wrong_RU, right_RU = Froc.of(hits).curves(np.ones((1, len(hits.rows_N))))
-    points = zip(thresholds[1:], wrong_RU[0, 1:], right_RU[0, 1:], strict=True)
-    return [FrocPoint(*(float(number) for number in point)) for point in points]
+def count_by_score(hits: RankedHits, weights_RN: Floats) -> tuple[Floats, Floats, Floats]:
+    """Scores float64[U], falling; false positives and hits at the first IoU threshold of that score and more, [R, U].
+
+    Score by score these are the points of the FROC and of the precision-recall curve.
+    """
+    # a point stands after the last detection of its score: equal scores are kept or dropped together
+    order_D = np.argsort(-hits.scores_D, kind="stable")
+    scores_D = hits.scores_D[order_D]
+    weights_RD = weights_RN[:, hits.samples_D[order_D]]
+    lasts_U = np.flatnonzero(np.diff(scores_D, append=-np.inf))
+    right_RD = np.cumsum(weights_RD * hits.hits_DT[order_D, 0], axis=1)
+    wrong_RD = np.cumsum(weights_RD, axis=1) - right_RD
+    return scores_D[lasts_U], wrong_RD[:, lasts_U], right_RD[:, lasts_U]

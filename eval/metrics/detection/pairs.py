@@ -20,14 +20,14 @@ from .coco_matching import MAX_BOXES, Matching
 class Pair:
     """One phrase on one image. Boxes are xyxy in pixels, predictions in falling order of `scores_P`, in [0, 1].
 
-    `num_said`: predictions with at least the score threshold, the first ones; `dice`: None without true masks;
+    `num_confident`: predictions with at least the score threshold, the first ones; `dice`: None without true masks;
     `presence`: that the phrase is there at all, in [0, 1], or None: then the best box says it.
     """
 
     truths_G4: Boxes
     boxes_P4: Boxes
     scores_P: Floats
-    num_said: int
+    num_confident: int
     dice: float | None = None
     presence: float | None = None
 
@@ -77,16 +77,16 @@ class Pairs:
 def make_pair(
     truths: Sequence[Region], predicted: Sequence[Region], score_threshold: float = 0.5, presence: float | None = None
 ) -> Pair:
-    """The pair of a phrase's true and predicted regions; regions with a score of at least `score_threshold` are said.
+    """The pair of a phrase's true and predicted regions; confident ones have a score of at least `score_threshold`.
 
-    Dice is that of the union of the masks said and the union of the true masks; it is defined where every true region
+    Dice is that of the union of confident masks and the union of the true masks; it is defined where every true region
     has a mask. A prediction without one counts as its filled box. Raises `BadInput` for masks of different sizes, and
     for a presence outside [0, 1].
     """
     if presence is not None and not 0 <= presence <= 1:
         raise BadInput(f"presence is {presence}.", fix="it lies in [0, 1]")
     ranked = sorted(predicted, key=lambda region: -region.score)  # stable: equal scores keep the records' order
-    said = [region for region in ranked if region.score >= score_threshold]
+    confident = [region for region in ranked if region.score >= score_threshold]
     truths_G4, boxes_P4 = (
         np.array([region.box_xyxy_px for region in regions], np.float32).reshape(-1, 4) for regions in (truths, ranked)
     )
@@ -94,8 +94,8 @@ def make_pair(
         truths_G4=truths_G4,
         boxes_P4=boxes_P4,
         scores_P=np.array([region.score for region in ranked], np.float64),
-        num_said=len(said),
-        dice=_dice_of_masks(truths, said),
+        num_confident=len(confident),
+        dice=_dice_of_masks(truths, confident),
         presence=presence,
     )
 
@@ -106,21 +106,21 @@ def box_xywh(boxes_xyxy: Boxes) -> list[list[float]]:
     return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
 
 
-def _dice_of_masks(truths: Sequence[Region], said: Sequence[Region]) -> float | None:
+def _dice_of_masks(truths: Sequence[Region], confident: Sequence[Region]) -> float | None:
     masks = [region.mask for region in truths if region.mask is not None]
     if not masks or len(masks) < len(truths):
         return None  # Dice against a part of the truth would punish what is right
     shape = masks[0].shape
     others = [np.zeros(shape, bool)]
-    for region in said:
+    for region in confident:
         mask = region.mask
         if mask is None:  # a box alone counts as filled
             x0, y0, x1, y1 = np.round(region.box_xyxy_px).astype(int).clip(0)
             mask = np.zeros(shape, bool)
             mask[y0:y1, x0:x1] = True
         others.append(mask)
-    if any(mask.shape != shape for mask in [*masks, *others]):
-        problem = f"masks of one phrase have different sizes {sorted({mask.shape for mask in [*masks, *others]})}."
+    if len(shapes := {mask.shape for mask in [*masks, *others]}) > 1:
+        problem = f"masks of one phrase have different sizes {sorted(shapes)}."
         raise BadInput(problem, fix="masks are those of the original image")
     return dice(np.any(others, axis=0), np.any(masks, axis=0))
 

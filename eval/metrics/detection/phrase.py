@@ -21,65 +21,56 @@ VERSION = "2"
 def grounding_measures(pairs: Sequence[Pair]) -> dict[str, Measure]:
     """Every measure of phrase grounding, by name; those that the pairs leave undefined are left out.
 
-    All pairs: ap, ap50, ap75, ar_100; cpm (`froc`); pr_f1_50 (`is_exact`); f1_50, precision_50, recall_50 of the boxes
-    said. Pairs with a true box: miou (`top_box_iou`, failures 0), acc_iou50, union_iou, hungarian_iou, t_acc
-    (something said); with true masks: dice. Pairs without: n_acc (nothing said). Present and absent phrases:
+    All pairs: ap, ap50, ap75, ar_100; cpm (`froc`); pr_f1_50 (`is_exact`); f1_50, precision_50, recall_50 of confident
+    boxes. Pairs with a true box: miou (the best scoring box, failures 0), acc_iou50, union_iou, hungarian_iou, t_acc
+    (some confident box); with true masks: dice. Pairs without: n_acc (no confident box). Present and absent phrases:
     presence_auroc. Where any box is predicted: ece and brier of (score, IoU >= .5 with a true box).
     Raises `BadInput` when no pair has a true box.
     """
     run = Pairs(pairs)
     if not run.has_truth_N.any():
         raise BadInput("no true region in any record.", fix="score grounding on a set with annotated regions")
-    found: dict[str, Measure] = {}
-    for entry in GROUNDING_MEASURES.values():
-        found |= entry.load().measures(run)
-    return found
+    tables = [entry.load().measures(run) for entry in GROUNDING_MEASURES.values()]
+    return {name: measure for table in tables for name, measure in table.items()}
 
 
 def measures(pairs: Pairs) -> dict[str, Measure]:
-    """Those of single phrases, and of the boxes said, matched one to one as average precision matches them."""
+    """Those of single phrases, and of confident boxes, matched one to one as average precision matches them."""
     rows = np.flatnonzero(pairs.has_truth_N)
     here = [pairs.all[row] for row in rows.tolist()]
-    tops = np.array([top_box_iou(pair) for pair in here])
-    found: dict[str, Measure] = {
+    # IoU of the best scoring box with the true box it meets best
+    tops = np.array([float(pair.ious_PG[0].max()) if pair.ious_PG.size else 0.0 for pair in here])
+    measures: dict[str, Measure] = {
         "miou": mean(tops, rows),
         "acc_iou50": mean(tops >= 0.5, rows),
         "union_iou": mean([union_iou(pair) for pair in here], rows),
         "hungarian_iou": mean([hungarian_iou(pair) for pair in here], rows),
-        "t_acc": mean([pair.num_said > 0 for pair in here], rows),
+        "t_acc": mean([pair.num_confident > 0 for pair in here], rows),
     }
-    dices = [(row, dice) for row, pair in zip(rows, here, strict=True) if (dice := pair.dice) is not None]
-    if dices:
-        found["dice"] = mean([dice for _, dice in dices], [row for row, _ in dices])
+    if dices := {row: pair.dice for row, pair in zip(rows, here, strict=True) if pair.dice is not None}:
+        measures["dice"] = mean([*dices.values()], [*dices])
     hits, num = pairs.hits, len(pairs.all)
-    said_N, truths_N = np.array([[pair.num_said, len(pair.truths_G4)] for pair in pairs.all]).T
-    # a pair's predictions stand together in falling order of score: those said are its first ones
-    firsts_N = np.searchsorted(hits.samples_D, np.arange(num))
-    is_said_D = np.arange(len(hits.samples_D)) - firsts_N[hits.samples_D] < said_N[hits.samples_D]
-    right_N = np.bincount(hits.samples_D, hits.hits_DT[:, 0] & is_said_D, num)
-    found["precision_50"] = _share(right_N, said_N)
-    found["recall_50"] = _share(right_N, truths_N)
-    found["f1_50"] = _share(2 * right_N, said_N + truths_N)
-    found["pr_f1_50"] = mean([is_exact(pair) for pair in pairs.all])
+    confident_N, truths_N = np.array([[pair.num_confident, len(pair.truths_G4)] for pair in pairs.all]).T
+    is_confident_D = hits.rank_in_sample_D < confident_N[hits.samples_D]
+    right_N = np.bincount(hits.samples_D, hits.hits_DT[:, 0] & is_confident_D, num)
+    measures["precision_50"] = _share(right_N, confident_N)
+    measures["recall_50"] = _share(right_N, truths_N)
+    measures["f1_50"] = _share(2 * right_N, confident_N + truths_N)
+    measures["pr_f1_50"] = mean([is_exact(pair) for pair in pairs.all])
     absent = np.flatnonzero(~pairs.has_truth_N)
     if len(absent):
-        found["n_acc"] = mean(said_N[absent] == 0, absent)
-    return found
-
-
-def top_box_iou(pair: Pair) -> float:
-    """IoU of the best scoring box with the true box it meets best; 0 without a predicted box."""
-    return float(pair.ious_PG[0].max()) if pair.ious_PG.size else 0.0
+        measures["n_acc"] = mean(confident_N[absent] == 0, absent)
+    return measures
 
 
 def union_iou(pair: Pair) -> float:
-    """IoU of the union of the boxes said and the union of the true boxes, exact: on the grid of all their edges."""
-    boxes = np.concatenate([pair.boxes_P4[: pair.num_said], pair.truths_G4]).astype(np.float64)
+    """IoU of the union of confident boxes and the union of the true boxes, exact: on the grid of all their edges."""
+    boxes = np.concatenate([pair.boxes_P4[: pair.num_confident], pair.truths_G4]).astype(np.float64)
     # between two neighbouring edges nothing begins or ends: a cell lies in a box wholly or not at all
     xs, ys = np.unique(boxes[:, [0, 2]]), np.unique(boxes[:, [1, 3]])
-    said_YX, truth_YX = _cover(boxes[: pair.num_said], xs, ys), _cover(boxes[pair.num_said :], xs, ys)
+    ours_YX, truth_YX = _cover(boxes[: pair.num_confident], xs, ys), _cover(boxes[pair.num_confident :], xs, ys)
     cells_YX = np.diff(ys)[:, None] * np.diff(xs)
-    return float((cells_YX * (said_YX & truth_YX)).sum() / (cells_YX * (said_YX | truth_YX)).sum())
+    return float((cells_YX * (ours_YX & truth_YX)).sum() / (cells_YX * (ours_YX | truth_YX)).sum())
 
 
 def _cover(boxes_B4: Floats, xs: Floats, ys: Floats) -> NDArray[np.bool_]:
@@ -90,22 +81,22 @@ def _cover(boxes_B4: Floats, xs: Floats, ys: Floats) -> NDArray[np.bool_]:
 
 
 def hungarian_iou(pair: Pair) -> float:
-    """Sum of the IoUs of the best one-to-one assignment of boxes said to true boxes, over the larger number of them."""
-    ious = pair.ious_PG[: pair.num_said]
+    """Sum of the IoUs of the best one-to-one assignment of confident to true boxes, over the larger number of them."""
+    ious = pair.ious_PG[: pair.num_confident]
     rows, columns = linear_sum_assignment(ious, maximize=True)
     # over the larger number, so that boxes too many and boxes too few both cost
     return float(ious[rows, columns].sum() / max(ious.shape))
 
 
 def is_exact(pair: Pair) -> bool:
-    """Every true box has its own box said at IoU >= .5, and there is no other: F1 = 1; nothing said where nothing is.
+    """Every true box has its own confident box at IoU >= .5, and there is no other: F1 = 1; no box where nothing is.
 
     "Pr@(F1=1, IoU>=0.5)" of generalised grounding: He et al., GREC, https://arxiv.org/abs/2308.16182.
     """
-    if pair.num_said != len(pair.truths_G4):
+    if pair.num_confident != len(pair.truths_G4):
         return False  # one box missing or one too many is enough
-    is_met = pair.ious_PG[: pair.num_said] >= 0.5
-    return int(is_met[linear_sum_assignment(is_met, maximize=True)].sum()) == pair.num_said
+    is_met = pair.ious_PG[: pair.num_confident] >= 0.5
+    return int(is_met[linear_sum_assignment(is_met, maximize=True)].sum()) == pair.num_confident
 
 
 def _share(above_N: NDArray[np.generic], below_N: NDArray[np.generic]) -> Sums:

@@ -13,7 +13,7 @@ from ....grounding.bad_input import BadInput
 from ...statistics.measure import Bools, Floats, Measure, mean
 
 THRESHOLDS = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
-"""Heat at and above which a pixel counts as said, as in BioViL's phrase grounding."""
+"""Heat at and above which a pixel counts as predicted, as in BioViL's phrase grounding."""
 
 
 def hits_truth(map_HW: Floats, truth_HW: Bools) -> bool:
@@ -40,9 +40,8 @@ def contrast_to_noise(map_HW: Floats, truth_HW: Bools, *, signed: bool = False) 
 
 def threshold_iou(map_HW: Floats, truth_HW: Bools) -> float:
     """Mean over `THRESHOLDS` of the IoU of the pixels at least that hot with the union of the truth."""
-    said_THW = map_HW >= THRESHOLDS[:, None, None]  # one mask a threshold
-    both_T = (said_THW & truth_HW).sum((1, 2))
-    return float((both_T / (said_THW | truth_HW).sum((1, 2))).mean())
+    hot_THW = map_HW >= THRESHOLDS[:, None, None]  # one mask a threshold
+    return float(((hot_THW & truth_HW).sum((1, 2)) / (hot_THW | truth_HW).sum((1, 2))).mean())
 
 
 def heat_map_measures(
@@ -65,9 +64,9 @@ def heat_map_measures(
         if not truth.any():
             raise BadInput("no true pixel.", row=number, fix="leave maps of absent phrases out")
     contrasts = np.array([contrast_to_noise(*pair, signed=signed) for pair in pairs])
-    found: dict[str, Measure] = {
+    defined = np.flatnonzero(np.isfinite(contrasts))
+    return {
         "pointing_game": mean([hits_truth(*pair) for pair in pairs]),
         "heat_miou": mean([threshold_iou(*pair) for pair in pairs]),
+        **({"cnr": mean(contrasts[defined], defined)} if len(defined) else {}),
     }
-    defined = np.flatnonzero(np.isfinite(contrasts))
-    return found | ({"cnr": mean(contrasts[defined], defined)} if len(defined) else {})

@@ -15,7 +15,7 @@ def _pair(truths: list[list[float]], boxes: list[list[float]], scores: list[floa
         truths_G4=np.array(truths, np.float32).reshape(-1, 4),
         boxes_P4=np.array(boxes, np.float32).reshape(-1, 4)[order],
         scores_P=np.array(scores, np.float64)[order],
-        num_said=sum(score >= 0.5 for score in scores),
+        num_confident=sum(score >= 0.5 for score in scores),
     )
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error
 
 from medglip.eval.metrics.detection.calibration import calibration_error, reliability
-from medglip.eval.metrics.detection.froc import RATES, Froc, froc_curve
+from medglip.eval.metrics.detection.froc import RATES, Froc, count_by_score
 from medglip.eval.metrics.detection.pairs import Pair, make_pair
 from medglip.eval.metrics.detection.phrase import grounding_measures, hungarian_iou, is_exact, union_iou
 from medglip.eval.metrics.detection.presence import auroc
@@ -83,7 +83,7 @@ def test_calibration_equals_torchmetrics_and_sklearn() -> None:
     scores = [np.sort(rng.random(len(pair.scores_P)))[::-1] for pair in pairs]
     scores[0] = np.ones_like(scores[0])
     pairs = [
-        Pair(truths_G4=pair.truths_G4, boxes_P4=pair.boxes_P4, scores_P=part, num_said=0)
+        Pair(truths_G4=pair.truths_G4, boxes_P4=pair.boxes_P4, scores_P=part, num_confident=0)
         for pair, part in zip(pairs, scores, strict=True)
     ]
     right = np.concatenate([pair.ious_PG.max(1) >= 0.5 for pair in pairs])
@@ -107,8 +107,12 @@ def test_froc_by_hand() -> None:
         hits_DT=np.array([[True], [False], [True], [False]]),
         truths_N=np.array([1, 1, 1, 1]),
     )
-    points = [(0.9, 0, 0.25), (0.8, 0.25, 0.25), (0.7, 0.5, 0.5)]  # equal scores are one point
-    assert [tuple(point) for point in froc_curve(hits)] == points
+    scores, wrong, right = count_by_score(hits, np.ones((1, 4)))
+    assert [*zip(scores, *wrong, *right, strict=True)] == [
+        (0.9, 0, 1),
+        (0.8, 1, 1),
+        (0.7, 2, 2),
+    ]  # equal: one point
     assert Froc.of(hits).value == pytest.approx((0.25 + 0.25 + 5 * 0.5) / len(RATES))
     assert _value(Froc.of(hits), [2, 0, 0, 0]) == 1.0
     assert np.isnan(_value(Froc.of(hits), [0, 0, 0, 0]))
