@@ -35,9 +35,8 @@ def compare(
     a_paths: Sequence[Path], b_paths: Sequence[Path], task: Task, settings: EvalSettings | None = None
 ) -> Comparison:
     """Compare two runs' record files, paired by id. Raises `BadInput` as `read_records` and `compare_runs` do."""
-    return compare_runs(
-        [read_records(a_paths, task), read_records(b_paths, task)], ["first", "second"], task, settings
-    )[0]
+    runs = [read_records(paths, task) for paths in (a_paths, b_paths)]
+    return compare_runs(runs, ["first", "second"], task, settings)[0]
 
 
 def compare_runs(
@@ -49,27 +48,22 @@ def compare_runs(
     runs disagree about a sample's question, reference, phrases or cluster.
     """
     if len(runs) < 2 or len(runs) != len(names):
-        raise BadInput(
-            f"{len(runs)} runs and {len(names)} names.", fix="give two runs or more; the last is the baseline"
-        )
+        problem = f"{len(runs)} runs and {len(names)} names."
+        raise BadInput(problem, fix="give two runs or more; the last is the baseline")
     settings = settings or EvalSettings()
     b = {record["id"]: record for record in runs[-1]}
     for name, run in zip(names[:-1], runs[:-1], strict=True):
         a = {record["id"]: record for record in run}
         for where, one, other in ((names[-1], a, b), (name, b, a)):
             if missing := [key for key in one if key not in other]:
-                raise BadInput(
-                    f"{len(missing)} ids are missing in the {where} run: {first_few(missing)}.",
-                    fix="predict with both on the same samples; nothing is left out silently",
-                )
+                problem = f"{len(missing)} ids are missing in the {where} run: {first_few(missing)}."
+                raise BadInput(problem, fix="predict with both on the same samples; nothing is left out silently")
         if unlike := [key for key in a if _sample(a[key]) != _sample(b[key])]:
-            raise BadInput(
-                f"{len(unlike)} ids differ in question, reference, phrases or cluster: {first_few(unlike)}.",
-                fix="compare runs on the same version of the data set",
-            )
+            problem = f"{len(unlike)} ids differ in question, reference, phrases or cluster: {first_few(unlike)}."
+            raise BadInput(problem, fix="compare runs on the same version of the data set")
     baseline = measure(runs[-1], task, settings)  # once for all runs
-    found = [differences(measure(run, task, settings), baseline, settings) for run in runs[:-1]]
-    corrected, family = add_holm(dict(enumerate(found)), tested_metrics(task))
+    tables = [differences(measure(run, task, settings), baseline, settings) for run in runs[:-1]]
+    corrected, family = add_holm(dict(enumerate(tables)), tested_metrics(task))
     return [
         Comparison(
             task=task,
@@ -90,8 +84,8 @@ def compare_runs(
 def differences(a: Measured, b: Measured, settings: EvalSettings) -> dict[str, Difference]:
     """Each metric of both, for paired samples in the same order; McNemar's p-value where samples are right or wrong."""
     ours = {name: part for name, part in a.measures.items() if name in b.measures}
-    found = paired_differences(ours, b.measures, a.clusters, **settings.intervals)
-    return {name: replace(one, mcnemar=mcnemar(ours[name], b.measures[name])) for name, one in found.items()}
+    pairs = paired_differences(ours, b.measures, a.clusters, **settings.intervals)
+    return {name: replace(one, mcnemar=mcnemar(ours[name], b.measures[name])) for name, one in pairs.items()}
 
 
 def add_holm(

@@ -20,7 +20,6 @@ from .records import first_few
 LIKE = 0.6
 """Token Jaccard of two questions from which they are near duplicates."""
 
-_IDS_SHOWN = 20
 
 FORMS: dict[str, tuple[str, str, str, str]] = {
     "medglip records": ("id", "image_id", "question", "answer"),
@@ -44,7 +43,7 @@ class SplitQuestion:
 
 @dataclass(frozen=True)
 class Leak:
-    """`count` of `n` are shared; the first ids of them."""
+    """`count` of `n` are shared; the first 20 ids of them."""
 
     count: int
     n: int
@@ -60,18 +59,18 @@ def leaks(train: Sequence[SplitQuestion], test: Sequence[SplitQuestion]) -> dict
     image; `train_duplicate`: rows of train whose image and question came before. Texts are compared after the
     normalisation of `exact_match`; images by hash where both have one.
     """
-    known, asked = _keys(train), _keys(test)  # (image, question, answer) of each row
+    known, rows = _keys(train), _keys(test)  # (image, question, answer) of each row
     words_of: defaultdict[tuple[str, str], list[frozenset[str]]] = defaultdict(list)
     for image, question, answer in known:
         words_of[image, answer].append(frozenset(question.split()))
     images, pairs = {row[0] for row in known}, {row[:2] for row in known}
     priors = {row[1:] for row in known}
     ids = [row.id for row in test]
-    is_open = [answer not in ("yes", "no") for _, _, answer in asked]
-    same = [(image, answer) in words_of for image, _, answer in asked]
-    names = {image: row.image_id for (image, _, _), row in zip(asked, test, strict=True)}  # each image once
+    is_open = [answer not in ("yes", "no") for _, _, answer in rows]
+    same = [(image, answer) in words_of for image, _, answer in rows]
+    names = {image: row.image_id for (image, _, _), row in zip(rows, test, strict=True)}  # each image once
     likes = []
-    for image, question, answer in asked:
+    for image, question, answer in rows:
         words = frozenset(question.split())
         others = words_of.get((image, answer), ())
         likes.append(any(words == other or len(words & other) >= LIKE * len(words | other) for other in others))
@@ -79,29 +78,27 @@ def leaks(train: Sequence[SplitQuestion], test: Sequence[SplitQuestion]) -> dict
     repeated = [row[:2] in seen or bool(seen.add(row[:2])) for row in known]  # the first one is none
     return {
         "image_overlap": _leak([image in images for image in names], list(names.values())),
-        "question_overlap": _leak([image in images for image, _, _ in asked], ids),
-        "exact_repeat": _leak([row[:2] in pairs for row in asked], ids),
+        "question_overlap": _leak([image in images for image, _, _ in rows], ids),
+        "exact_repeat": _leak([row[:2] in pairs for row in rows], ids),
         "same_answer": _leak(same, ids),
         "same_open_answer": _leak(list(compress(same, is_open)), list(compress(ids, is_open))),
         "near_duplicate": _leak(likes, ids),
-        "answer_prior": _leak([row[1:] in priors for row in asked], ids),
+        "answer_prior": _leak([row[1:] in priors for row in rows], ids),
         "train_duplicate": _leak(repeated, [row.id for row in train]),
     }
 
 
 def leaks_between(train: Path, test: Path, images: Path | None = None, language: str | None = None) -> dict[str, Leak]:
     """`leaks` of two files; with a folder of images also `near_images`. Errors as `read_questions` has them."""
-    known, asked = (read_questions(path, images, language) for path in (train, test))
-    found = leaks(known, asked)
-    if images:
-        found["near_image"] = near_images({row.image_id for row in known}, {row.image_id for row in asked}, images)
-    return found
+    sides = [read_questions(path, images, language) for path in (train, test)]
+    near = {"near_image": near_images(*({row.image_id for row in side} for side in sides), images)} if images else {}
+    return leaks(*sides) | near
 
 
-def text(found: Mapping[str, Leak]) -> str:
+def text(kinds: Mapping[str, Leak]) -> str:
     """A line a kind of leak: `near_duplicate  104 of 451 (23.1%) id, id, ...`."""
-    shares = {name: f"{leak.count} of {leak.n} ({leak.count / max(leak.n, 1):.1%})" for name, leak in found.items()}
-    return "\n".join(f"{name:18}{shares[name]} {first_few(leak.ids)}".rstrip() for name, leak in found.items())
+    shares = {name: f"{leak.count} of {leak.n} ({leak.count / max(leak.n, 1):.1%})" for name, leak in kinds.items()}
+    return "\n".join(f"{name:18}{shares[name]} {first_few(leak.ids)}".rstrip() for name, leak in kinds.items())
 
 
 def read_questions(path: Path, images: Path | None = None, language: str | None = None) -> list[SplitQuestion]:
@@ -126,14 +123,13 @@ def read_questions(path: Path, images: Path | None = None, language: str | None 
         raise BadInput("no questions.", file=path, fix="give a file of questions")
     form = next((keys for keys in FORMS.values() if all(key in rows[0][1] for key in keys)), None)
     if form is None:
-        raise BadInput(
-            f"unknown keys {sorted(rows[0][1])}.", file=path, row=rows[0][0], fix=f"known are {list(FORMS.values())}"
-        )
-    kept = [(number, row) for number, row in rows if language is None or row.get("q_lang", language) == language]
-    names = {str(row.get(form[1])) for _, row in kept} if images else ()
+        problem, fix = f"unknown keys {sorted(rows[0][1])}.", f"known are {list(FORMS.values())}"
+        raise BadInput(problem, file=path, row=rows[0][0], fix=fix)
+    rows = [(number, row) for number, row in rows if language is None or row.get("q_lang", language) == language]
+    names = {str(row.get(form[1])) for _, row in rows} if images else ()
     hashes = {name: file_sha256(_image_file(name, images)) for name in names if images}
     questions = []
-    for number, row in kept:
+    for number, row in rows:
         texts: dict[str, str] = {}
         for key in form:
             match row.get(key):
@@ -143,9 +139,8 @@ def read_questions(path: Path, images: Path | None = None, language: str | None 
                     texts[key] = ", ".join(values)  # several acceptable answers
         if missing := [key for key in form if key not in texts]:
             raise BadInput(f"missing, or no text: {', '.join(missing)}.", file=path, row=number)
-        name, image, question, answer = texts.values()
-        hashed = hashes.get(image, "")
-        questions.append(SplitQuestion(id=name, image_id=image, question=question, answer=answer, image_hash=hashed))
+        fields = dict(zip(("id", "image_id", "question", "answer"), texts.values(), strict=True))
+        questions.append(SplitQuestion(**fields, image_hash=hashes.get(fields["image_id"], "")))
     return questions
 
 
@@ -161,10 +156,10 @@ def near_images(train: Iterable[str], test: Iterable[str], folder: Path) -> Leak
 
     known, names = sorted(set(train)), sorted(set(test))
     hashes_T = np.array([hash_image(name) for name in known], np.uint64)
-    is_near = []
-    for name in names:
-        bits_T = np.bitwise_count(hashes_T ^ hash_image(name))
-        is_near.append(bool(((bits_T <= NEAR_BITS) & (np.array(known) != name)).any()))
+    is_near = [
+        bool(((np.bitwise_count(hashes_T ^ hash_image(name)) <= NEAR_BITS) & (np.array(known) != name)).any())
+        for name in names
+    ]
     return _leak(is_near, names)
 
 
@@ -174,9 +169,9 @@ def _keys(rows: Sequence[SplitQuestion]) -> list[tuple[str, str, str]]:
     return [(row.image_hash or row.image_id, clean[row.question], clean[row.answer]) for row in rows]
 
 
-def _leak(found: Sequence[bool], ids: Sequence[str]) -> Leak:
-    hits = [name for name, hit in zip(ids, found, strict=True) if hit]
-    return Leak(len(hits), len(found), tuple(hits[:_IDS_SHOWN]))
+def _leak(is_shared: Sequence[bool], ids: Sequence[str]) -> Leak:
+    hits = [*compress(ids, is_shared)]
+    return Leak(len(hits), len(is_shared), tuple(hits[:20]))
 
 
 def _image_file(name: str, folder: Path) -> Path:

@@ -11,7 +11,7 @@ from ..grounding.bad_input import BadInput
 from .catalog import tested_metrics
 from .compare import add_holm, differences
 from .protocols import exact_match, probmed
-from .records import Record, check_run, data_sha256, first_few
+from .records import Record, check_run, data_sha256, first_few, meta_of
 from .score import EvalSettings, measure
 from .statistics.bootstrap import Difference, Estimate, estimates
 from .statistics.measure import Measure, Measured, mean
@@ -99,7 +99,7 @@ def probe(
 
 def source_of(record: Record) -> str:
     """`original`, or the probe that a record was made under."""
-    probe_name = (record.get("meta") or {}).get("probe")
+    probe_name = meta_of(record).get("probe")
     if probe_name not in (None, "", ORIGINAL, *IMAGE_PROBES):
         raise BadInput(f"{record['id']!r} names the probe {probe_name!r}.", fix=f"known are {', '.join(IMAGE_PROBES)}")
     name = probe_name or record.get("evidence")
@@ -115,18 +115,16 @@ def _drops(
     keyed = {record["id"] if record["id"] in known else _pair_id(record): record for record in rows}
     lost = [key for key in keyed if key not in known]
     if len(keyed) < len(rows) or lost:
-        twice = len(rows) - len(keyed)
-        raise BadInput(
-            f"{source}: {len(lost)} records without their original ({first_few(lost)}), {twice} with one used before.",
-            fix="a probe's id, or meta.pair_id, is the id of its original",
-        )
+        problem = f"{source}: {len(lost)} records without their original ({first_few(lost)}),"
+        problem += f" {len(rows) - len(keyed)} with one used before."
+        raise BadInput(problem, fix="a probe's id, or meta.pair_id, is the id of its original")
     both = [record for record in original if record["id"] in keyed]
     a = _measure(both, settings)
     b = _measure([cast(Record, {**keyed[record["id"]], "id": record["id"]}) for record in both], settings)
     ours: dict[str, Measure] = {}
     theirs: dict[str, Measure] = {}
     for name, one in a.measures.items():
-        if not (other := b.measures.get(name)):
+        if (other := b.measures.get(name)) is None:
             continue
         # a flipped question may move between kinds (open, closed): only what both count is compared
         in_a, in_b = np.isin(one.rows_N, other.rows_N), np.isin(other.rows_N, one.rows_N)
@@ -135,12 +133,12 @@ def _drops(
         elif in_a.any() and np.array_equal(one.rows_N[in_a], other.rows_N[in_b]):
             ours[name], theirs[name] = one.subset(in_a), other.subset(in_b)
     part = f"{source}: compared on {len(both)} of {len(original)} questions."
-    found = differences(replace(a, measures=ours), replace(b, measures=theirs), settings)
-    return found, [part] if len(both) < len(original) else []
+    drops = differences(replace(a, measures=ours), replace(b, measures=theirs), settings)
+    return drops, [part] if len(both) < len(original) else []
 
 
 def _pair_id(record: Record) -> str:
-    return str((record.get("meta") or {}).get("pair_id") or record["id"])
+    return str(meta_of(record).get("pair_id") or record["id"])
 
 
 def _measure(records: Sequence[Record], settings: EvalSettings) -> Measured:
@@ -177,11 +175,11 @@ def _pairs(records: Sequence[Record]) -> tuple[list[tuple[int, int]], int]:
     def comes_late(row: int) -> tuple[bool, bool, bool]:
         record = records[row]
         answers_no = exact_match.normalize(str(record["answer"])) == "no"
-        return bool((record.get("meta") or {}).get("adversarial")), record["id"] != _pair_id(record), answers_no
+        return bool(meta_of(record).get("adversarial")), record["id"] != _pair_id(record), answers_no
 
     rows: defaultdict[str, list[int]] = defaultdict(list)
     for row, record in enumerate(records):
-        if (record.get("meta") or {}).get("pair_id") and not probmed.qa_type(record):
+        if meta_of(record).get("pair_id") and not probmed.qa_type(record):
             rows[_pair_id(record)].append(row)
     ordered = [sorted(group, key=comes_late) for group in rows.values()]
     pairs = [(group[0], group[1]) for group in ordered if len(group) == 2]

@@ -261,7 +261,7 @@ def data_sha256(records: Sequence[Record]) -> str:
     """Hash of what is scored, whatever the order of the records and the time they took."""
     digest = hashlib.sha256(b"[")  # of one JSON list, hashed row by row to save memory
     for index, record in enumerate(sorted(records, key=lambda record: record["id"])):
-        meta = record.get("meta") or {}
+        meta = meta_of(record)
         scored = {name: record.get(name) for name in SCORED}
         scored |= {name: meta[name] for name in SCORED_META if name in meta}
         digest.update((", " * (index > 0) + json.dumps(scored, sort_keys=True, ensure_ascii=False)).encode())
@@ -272,6 +272,11 @@ def data_sha256(records: Sequence[Record]) -> str:
 def cluster(record: Record) -> str:
     """The unit that intervals resample; cluster ids of different data sets are never the same."""
     return f"{record['dataset']}/{record.get('cluster_id') or record['image_id']}"
+
+
+def meta_of(record: Record) -> Mapping[str, Any]:
+    """The record's `meta`, empty where it has none."""
+    return record.get("meta") or {}
 
 
 def phrases_of(record: Record) -> list[str]:

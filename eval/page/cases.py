@@ -9,9 +9,9 @@ import numpy as np
 
 from ...grounding.imaging.drawing import COLOURS
 from ...grounding.records import Task
-from ..records import Record, phrases_of
+from ..records import Record, meta_of, phrases_of
 from ..statistics.strata import AXES
-from .content import TITLES, Case, Content, ImageKey, Picture, System
+from .content import TITLES, Case, Content, Picture, System
 from .intervals import words
 
 LONGEST = 4000
@@ -42,11 +42,11 @@ def _samples(systems: Sequence[System], task: Task) -> list[Case]:
             key = (record["dataset"], record["id"], record["image_id"], record["question"], reference)
             grouped.setdefault(key, {})[system.name] = (system, record)
     cases = []
-    for found in grouped.values():
-        record = next(record for _, record in found.values())
-        meta = record.get("meta") or {}
+    for records in grouped.values():
+        record = next(record for _, record in records.values())
+        meta = meta_of(record)
         strata = {axis: record.get(axis) or meta.get(axis) for axis in (*AXES, "level")}
-        values = [system.values[row["id"]] for system, row in found.values() if row["id"] in system.values]
+        values = [system.values[row["id"]] for system, row in records.values() if row["id"] in system.values]
         cases.append(
             Case(
                 task=task,
@@ -55,7 +55,7 @@ def _samples(systems: Sequence[System], task: Task) -> list[Case]:
                 question=record["question"],
                 reference=record["answer"],
                 strata={axis: str(value).strip() for axis, value in strata.items() if value not in (None, "")},
-                records={name: row for name, (_, row) in found.items()},
+                records={name: row for name, (_, row) in records.items()},
                 value=float(np.mean(values)) if values else float("nan"),
                 pick="random",
             )
@@ -70,22 +70,18 @@ def _pick(samples: Sequence[Case], max_cases: int, rng: np.random.Generator) -> 
     # with few samples best and worst must not meet: each gets half at most
     third = min(max_cases // 3, len(ranked) // 2)
     best, worst = ranked[:third], ranked[::-1][:third]
-    taken = {id(case) for case in (*best, *worst)}
-    rest = [case for case in shuffled if id(case) not in taken][: max_cases - 2 * third]
+    picked = {id(case) for case in (*best, *worst)}
+    rest = [case for case in shuffled if id(case) not in picked][: max_cases - 2 * third]
     picks = {"random": rest, "best": best, "worst": worst}
     return [replace(case, pick=pick) for pick, group in picks.items() for case in group]
 
 
 def page_data(content: Content, score_threshold: float) -> dict[str, Any]:
     """What the page's script reads; every image once, cases refer to it by its index."""
-    pictures: dict[ImageKey, int] = {}
-    for case in content.cases:
-        pictures.setdefault(case.image, len(pictures))
-    none = Picture(uri="", size_px=(1, 1))
-    systems = {task: [system.name for system in content.of(task)] for task in content.tasks}
-    marks: dict[tuple[Task, str], System] = {(system.task, system.name): system for system in content.systems}
+    index_of = {key: index for index, key in enumerate(dict.fromkeys(case.image for case in content.cases))}
+    systems: dict[tuple[Task, str], System] = {(system.task, system.name): system for system in content.systems}
     images = []
-    for picture in (content.pictures.get(key, none) for key in pictures):
+    for picture in (content.pictures.get(key, Picture(uri="", size_px=(1, 1))) for key in index_of):
         shapes = [
             {"k": s.kind, "f": s.phrase, "b": [round(x, 1) for x in s.box_xyxy_px], "s": round(s.score, 3)}
             | ({"m": s.path} if s.path else {})
@@ -93,32 +89,29 @@ def page_data(content: Content, score_threshold: float) -> dict[str, Any]:
         ]
         images.append({"uri": picture.uri, "size": list(picture.size_px), "shapes": shapes})
     return {
-        "systems": systems,
+        "systems": {task: [system.name for system in content.of(task)] for task in content.tasks},
         "threshold": score_threshold,
         "colours": list(COLOURS),
         "values": {system.task: words(system.value_name) for system in content.systems},
         "images": images,
-        "cases": [_row(case, pictures[case.image], marks) for case in content.cases],
+        "cases": [_row(case, index_of[case.image], systems) for case in content.cases],
     }
 
 
 def _row(case: Case, image: int, systems: Mapping[tuple[Task, str], System]) -> dict[str, Any]:
     """One case under names of one letter, as page.js reads them: thousands of cases repeat them."""
-    is_grounding = case.task == "grounding"
-    answers = {
-        name: _answer(record, systems[case.task, name], is_grounding=is_grounding)
-        for name, record in case.records.items()
-    }
+    answers = {name: _answer(record, systems[case.task, name]) for name, record in case.records.items()}
     row = {"t": case.task, "id": case.id, "i": image, "q": cut(case.question), "x": dict(case.strata)}
     row |= {"k": case.pick, "v": round(case.value, 4) if np.isfinite(case.value) else None, "a": answers}
-    if is_grounding:
+    if case.task == "grounding":
         return row | {"f": phrases_of(next(iter(case.records.values()))), "r": _count_regions(case.reference)}
     return row | {"r": cut(str(case.reference))}
 
 
-def _answer(record: Record, system: System, *, is_grounding: bool) -> dict[str, Any]:
+def _answer(record: Record, system: System) -> dict[str, Any]:
     prediction, threshold = record["prediction"], float(system.scores.settings.get("score_threshold", 0.5))
-    answer: dict[str, Any] = {"p": _count_regions(prediction, threshold) if is_grounding else cut(str(prediction))}
+    text = _count_regions(prediction, threshold) if system.task == "grounding" else cut(str(prediction))
+    answer: dict[str, Any] = {"p": text}
     parsed = record.get("parsed")
     if isinstance(parsed, str) and parsed.strip().lower() not in ("", str(prediction).strip().lower()):
         answer["read"] = cut(parsed)
@@ -128,13 +121,13 @@ def _answer(record: Record, system: System, *, is_grounding: bool) -> dict[str, 
         answer["v"] = round(value, 3)
     if regions := list(_boxes(record.get("regions") or ())):
         answer["e"] = regions
-    if sentences := (record.get("meta") or {}).get("sentences"):
+    if sentences := meta_of(record).get("sentences"):
         answer["s"] = [{"p": cut(str(s.get("text", ""))), "e": list(_boxes(s.get("regions") or ()))} for s in sentences]
     return answer
 
 
 def _count_regions(regions: Sequence[Mapping[str, Any]], score_threshold: float = 0.0) -> str:
-    """Regions in words: how many count as said, and how many less certain ones there are besides."""
+    """Regions in words: how many confident ones there are, and how many others."""
     num = sum(float(region.get("score", 1.0)) >= score_threshold for region in regions)
     text = "no region" if not num else f"{num} region{'s' if num > 1 else ''}"
     return text if num == len(regions) else f"{text} ({len(regions) - num} below {score_threshold:g})"

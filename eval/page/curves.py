@@ -38,26 +38,26 @@ def losses(content: Content) -> str:
 def calibration(content: Content) -> str:
     """For every grounding system a reliability diagram and precision over recall, as far as the data are there."""
     plots = []
-    for name, found in content.curves.items():
-        if lines := _reliability(found):
+    for name, curves in content.curves.items():
+        if lines := _reliability(curves):
             plots.append(_plot(f"{name}: reliability", "score", "found right", lines, 1))
-        if pr := points_of(found.get("pr"), "recall", "precision"):
+        if pr := points_of(curves.get("pr"), "recall", "precision"):
             plots.append(_plot(f"{name}: precision and recall, IoU 0.5", "recall", "precision", {"line": pr}, 1))
-        froc = points_of(found.get("froc"), "false_positives", "sensitivity")
+        froc = points_of(curves.get("froc"), "false_positives", "sensitivity")
         if froc := [point for point in froc if point[0] <= MAX_FALSE]:
             axes = "false positives an image", "sensitivity"
             plots.append(_plot(f"{name}: FROC", *axes, {"line": froc}, MAX_FALSE))
     return f'<div class="plots">{"".join(plots)}</div>' if plots else ""
 
 
-def _reliability(found: Mapping[str, Any]) -> dict[str, Points]:
-    points = points_of(found.get("reliability"), "score", "accuracy")
+def _reliability(curves: Mapping[str, Any]) -> dict[str, Points]:
+    points = points_of(curves.get("reliability"), "score", "accuracy")
     return {"guide": [(0.0, 0.0), (1.0, 1.0)], "line dots": points} if points else {}
 
 
-def reliability_file(found: Mapping[str, Any]) -> str:
+def reliability_file(curves: Mapping[str, Any]) -> str:
     """The reliability diagram of `eval.grounding.curves` as an SVG file of its own; empty where there are no points."""
-    if not (lines := _reliability(found)):
+    if not (lines := _reliability(curves)):
         return ""
     drawing = _draw("Reliability", "score", "found right", lines, 1)
     # alone it has no page whose style sheet it could use

@@ -45,16 +45,16 @@ def nice_step(rough: float) -> float:
     return next(k * power for k in (1, 2, 5, 10) if rough <= k * power * (1 + 1e-9))
 
 
-def whisker(found: Estimate, scale: Scale, kind: str = "") -> str:
+def whisker(score: Estimate, scale: Scale, kind: str = "") -> str:
     """The dot of a value on its interval, with the scale's grid behind."""
     parts, middle = [], HEIGHT // 2
     for tick in scale.ticks:
         kind_of_line = "zero" if tick == 0 and scale.low < 0 else "grid"
         parts.append(f'<line class="{kind_of_line}" x1="{scale.x(tick)}" x2="{scale.x(tick)}" y2="{HEIGHT}"/>')
-    if found.low is not None and found.high is not None:
-        low, high = scale.x(found.low), scale.x(found.high)
+    if score.low is not None and score.high is not None:
+        low, high = scale.x(score.low), scale.x(score.high)
         parts.append(f'<path class="bar" d="M{low},{middle}H{high}M{low},{middle - 4}v8M{high},{middle - 4}v8"/>')
-    parts.append(f'<circle class="dot" cx="{scale.x(found.value)}" cy="{middle}" r="4"/>')
+    parts.append(f'<circle class="dot" cx="{scale.x(score.value)}" cy="{middle}" r="4"/>')
     return f'<svg class="whisker {kind}" viewBox="0 0 {WIDTH} {HEIGHT}" aria-hidden="true">{"".join(parts)}</svg>'
 
 
@@ -128,14 +128,14 @@ def strata(content: Content) -> str:
 def _strata_table(systems: Sequence[System], axis_name: str, metric: str) -> str:
     labels = sorted({label for s in systems for label in s.scores.strata.get(axis_name, {})})
     cells = [
-        (label, s.name, found)
+        (label, s.name, score)
         for label in labels
         for s in systems
-        if (found := s.scores.strata.get(axis_name, {}).get(label, {}).get(metric))
+        if (score := s.scores.strata.get(axis_name, {}).get(label, {}).get(metric))
     ]
     if not cells:
         return ""
-    scale = scale_of(x for *_, found in cells for x in (found.value, found.low, found.high))
+    scale = scale_of(x for *_, score in cells for x in (score.value, score.low, score.high))
     rows, last = "", ""
     for label, name, estimate in cells:
         kind = "base" if name == systems[0].name and len(systems) > 1 else ""
@@ -153,11 +153,11 @@ def _strata_table(systems: Sequence[System], axis_name: str, metric: str) -> str
     )
 
 
-def estimate_text(found: Estimate, form: str = ".3f") -> str:
+def estimate_text(score: Estimate, form: str = ".3f") -> str:
     """`0.812 [0.750, 0.861]`."""
-    has_interval = found.low is not None and found.high is not None
-    interval = f"{found.low:{form}}, {found.high:{form}}" if has_interval else "no interval"
-    return f'{found.value:{form}} <span class="interval">[{interval}]</span>'
+    has_interval = score.low is not None and score.high is not None
+    interval = f"{score.low:{form}}, {score.high:{form}}" if has_interval else "no interval"
+    return f'{score.value:{form}} <span class="interval">[{interval}]</span>'
 
 
 def p_text(p_value: float | None) -> str:

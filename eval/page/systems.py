@@ -60,25 +60,25 @@ def sample_values(measured: Measured, ordered: Sequence[Record], metrics: Sequen
     """Record id -> the first of the metrics that is defined on that record alone; mean over its phrases."""
     by_record = [record["id"] for record in ordered]
     by_phrase = [record["id"] for record in ordered for _ in phrases_of(record)]
-    # inputs of the measures are records, or phrases of records; where neither fits no value is told to a record
+    # inputs of the measures are records, or phrases of records; where neither fits no record has a value
     ids = next((ids for ids in (by_record, by_phrase) if len(ids) == len(measured.clusters)), [])
-    found: dict[str, float] = {}
+    means: dict[str, float] = {}
     for metric in [metric for metric in metrics if ids and metric in measured.measures]:
         parts: dict[str, list[float]] = {}
-        part = measured.measures[metric]
-        num = len(part.rows_N)
+        measure = measured.measures[metric]
+        num = len(measure.rows_N)
         with np.errstate(all="ignore"):
-            if isinstance(part, Sums):
-                values_N = part.formula(part.columns_NK)
-            else:  # a ranking has no value of one sample: it is asked with a weight of 1 on that sample alone
+            if isinstance(measure, Sums):
+                values_N = measure.formula(measure.columns_NK)
+            else:  # a ranking has no value of one sample: a weight of 1 on that sample alone gives it
                 starts = range(0, num, _AT_ONCE)
-                blocks = [part.value_at(np.eye(min(_AT_ONCE, num - start), num, start)) for start in starts]
+                blocks = [measure.value_at(np.eye(min(_AT_ONCE, num - start), num, start)) for start in starts]
                 values_N = np.concatenate([np.zeros(0), *blocks])
-        for row, value in zip(part.rows_N, values_N, strict=True):
+        for row, value in zip(measure.rows_N, values_N, strict=True):
             if np.isfinite(value):
                 parts.setdefault(ids[row], []).append(float(value))
-        found = {key: float(np.mean(values)) for key, values in parts.items()} | found  # an earlier metric wins
-    return found
+        means = {key: float(np.mean(values)) for key, values in parts.items()} | means  # an earlier metric wins
+    return means
 
 
 def pairs_of(systems: Sequence[System], settings: EvalSettings) -> list[Pair]:
@@ -88,26 +88,23 @@ def pairs_of(systems: Sequence[System], settings: EvalSettings) -> list[Pair]:
     """
     base = next((s for s in systems if s.records[0].get("evidence", "none") == "none"), systems[0])
     names = page_metrics(base.task)
-    others = [system for system in systems if system is not base]
     fields = ("id", "dataset", "split", "cluster_id", "question", "answer", "answer_type")
-    theirs = [[row.get(name) for name in fields] for row in base.records]
-    why_not: dict[str, str] = {}
-    for system in others:  # only the same samples can be paired
-        ours = [[row.get(name) for name in fields] for row in system.records]
-        differ = "" if ours == theirs else "questions, references or clusters of the same ids differ."
-        alone = {row[0] for row in ours} ^ {row[0] for row in theirs}
-        why_not[system.name] = f"{len(alone)} samples are in one of them only." if alone else differ
 
     def headline(system: System) -> Measured:
         measures = system.measured.measures
         return replace(system.measured, measures={name: measures[name] for name in names if name in measures})
 
-    found: dict[str, Mapping[str, Difference]] = {
-        system.name: differences(headline(system), headline(base), settings)
-        for system in others
-        if not why_not[system.name]
-    }
-    corrected, family = add_holm(found, names) if found else ({}, "")
+    theirs = [[row.get(name) for name in fields] for row in base.records]
+    why_not: dict[str, str] = {}
+    pairs: dict[str, Mapping[str, Difference]] = {}
+    for system in [system for system in systems if system is not base]:  # only the same samples can be paired
+        ours = [[row.get(name) for name in fields] for row in system.records]
+        differ = "" if ours == theirs else "questions, references or clusters of the same ids differ."
+        alone = {row[0] for row in ours} ^ {row[0] for row in theirs}
+        why_not[system.name] = f"{len(alone)} samples are in one of them only." if alone else differ
+        if not why_not[system.name]:
+            pairs[system.name] = differences(headline(system), headline(base), settings)
+    corrected, family = add_holm(pairs, names) if pairs else ({}, "")
     return [
         Pair(task=base.task, name=name, base=base.name, metrics=corrected.get(name, {}), family=family, why_not=why)
         for name, why in why_not.items()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..records import Record
+from ..records import Record, meta_of
 from ..statistics.measure import Measure, mean
 
 VERSION = "1"
@@ -44,7 +44,7 @@ def says(response: str, answer: str) -> bool:
 
 def qa_type(record: Record) -> str:
     """ProbMed's `qa_type`, in the record or its `meta`; "" for other records."""
-    return str(record.get("qa_type") or (record.get("meta") or {}).get("qa_type") or "")
+    return str(record.get("qa_type") or meta_of(record).get("qa_type") or "")
 
 
 def dimension(kind: str) -> str:
@@ -55,24 +55,24 @@ def dimension(kind: str) -> str:
 def image_marks(records: Sequence[Record]) -> list[ImageMarks]:
     """The marks of each image, for records with a `qa_type`; a question whose partner is missing is skipped."""
     images: dict[tuple[str, str], ImageMarks] = {}
-    asked: defaultdict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
+    is_right: defaultdict[tuple[str, str], dict[str, bool]] = defaultdict(dict)  # of each image, by kind of question
     for row, record in enumerate(records):
         if kind := qa_type(record):
-            image_type = str((record.get("meta") or {}).get("image_type") or record.get("image_type") or "")
+            image_type = str(meta_of(record).get("image_type") or record.get("image_type") or "")
             key = image_type, f"{record['dataset']}/{record['image_id']}"
             images.setdefault(key, ImageMarks(row, image_type))
-            asked[key][kind] = says(str(record["prediction"]), str(record["answer"]).strip().lower())
+            is_right[key][kind] = says(str(record["prediction"]), str(record["answer"]).strip().lower())
     for key, image in images.items():
         for name in DIMENSIONS:
-            found = {kind: right for kind, right in asked[key].items() if dimension(kind) == name}
-            pairs = _pairs(name, found)
-            image.skipped += len(found) - sum(map(len, pairs))
+            kinds = {kind: right for kind, right in is_right[key].items() if dimension(kind) == name}
+            pairs = _pairs(name, kinds)
+            image.skipped += len(kinds) - sum(map(len, pairs))
             if pairs:
                 image.marks[name] = pairs
     return list(images.values())
 
 
-def _pairs(name: str, found: Mapping[str, bool]) -> list[Marks]:
+def _pairs(name: str, is_right: Mapping[str, bool]) -> list[Marks]:
     """The question first, its partner second; abnormality and the lone `entity_hallu` have none.
 
     dimension   kinds of one image                              pairs
@@ -82,14 +82,14 @@ def _pairs(name: str, found: Mapping[str, bool]) -> list[Marks]:
     entity      entity_hallu                                    [(right,)], a healthy image
     """
     if name == "abnormality":
-        return [(right,) for right in found.values()]
+        return [(right,) for right in is_right.values()]
     if name in ("modality", "body_part"):
-        ordered = sorted(found, key=lambda kind: "hallu" in kind)  # stable: in the order asked where none says so
-        return [(found[ordered[0]], found[ordered[1]])] if len(ordered) == 2 else []
-    if "entity_hallu" in found:
-        return [(found["entity_hallu"],)]
-    partners = {kind: kind.replace("_gt_", "_hallu_") for kind in found if "_gt_" in kind}
-    return [(found[kind], found[partner]) for kind, partner in partners.items() if partner in found]
+        ordered = sorted(is_right, key=lambda kind: "hallu" in kind)  # stable: in the order asked where none says so
+        return [(is_right[ordered[0]], is_right[ordered[1]])] if len(ordered) == 2 else []
+    if "entity_hallu" in is_right:
+        return [(is_right["entity_hallu"],)]
+    partners = {kind: kind.replace("_gt_", "_hallu_") for kind in is_right if "_gt_" in kind}
+    return [(is_right[kind], is_right[partner]) for kind, partner in partners.items() if partner in is_right]
 
 
 def measures(images: Sequence[ImageMarks]) -> dict[str, Measure]:
@@ -99,7 +99,7 @@ def measures(images: Sequence[ImageMarks]) -> dict[str, Measure]:
     `probmed_overall` and `probmed_overall_first` are over images and dimensions; `_first` leaves out abnormality,
     which has no partners, as upstream has it.
     """
-    found: dict[str, Measure] = {}
+    scores: dict[str, Measure] = {}
     samples = [(name, image.row, marks) for name in DIMENSIONS for image in images if (marks := image.marks.get(name))]
     for name in (*DIMENSIONS, "overall"):
         own = [sample for sample in samples if name in (sample[0], "overall")]
@@ -107,8 +107,8 @@ def measures(images: Sequence[ImageMarks]) -> dict[str, Measure]:
         for end, here, is_right in (("", own, _all_right), ("_first", paired, _first_right)):
             if here:
                 values, rows = [is_right(marks) for *_, marks in here], [row for _, row, _ in here]
-                found[f"probmed_{name}{end}"] = mean(values, rows)
-    return found
+                scores[f"probmed_{name}{end}"] = mean(values, rows)
+    return scores
 
 
 def upstream_weighted(images: Sequence[ImageMarks]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from .measure import Floats, Measure, evaluate_together, proportion, swap_differ
 from .significance import wilson
 
 Key = TypeVar("Key", bound=Hashable)
+Interval = tuple[float | None, float | None, str]
 
 MANY_CLUSTERS = 1000
 """Clusters above which intervals are percentile ones: the jackknife of BCa costs their square, and adds little."""
@@ -76,7 +77,7 @@ def estimates(
     `method` says which.
     """
     draw = _Draw(resamples, confidence, seed)
-    found: dict[Key, Estimate] = {}
+    results: dict[Key, Estimate] = {}
     for group in _groups({name: (measure,) for name, measure in measures.items()}, clusters):
         intervals = draw.intervals(evaluate_together(group.system(0)), group)
         for name, interval in zip(group.names, intervals, strict=True):
@@ -87,8 +88,8 @@ def estimates(
                 limits = wilson(group.num if right_N.all() else 0, group.num, confidence)
                 interval = (*limits, "Wilson over clusters (all samples agree)")
             low, high, method = interval
-            found[name] = Estimate(measure.value, low, high, len(measure.rows_N), method)
-    return {name: found[name] for name in measures}
+            results[name] = Estimate(measure.value, low, high, len(measure.rows_N), method)
+    return {name: results[name] for name in measures}
 
 
 def paired_differences(
@@ -111,16 +112,15 @@ def paired_differences(
         if not np.array_equal(one.rows_N, other.rows_N):
             raise ValueError(f"paired measures need the same samples: {len(one.rows_N)} and {len(other.rows_N)} given")
     draw = _Draw(resamples, confidence, seed)
-    found: dict[Key, Difference] = {}
+    results: dict[Key, Difference] = {}
     for group in _groups(pairs, clusters):
         of_a, of_b = evaluate_together(group.system(0)), evaluate_together(group.system(1))
         intervals = draw.intervals(lambda weights_RC, a=of_a, b=of_b: a(weights_RC) - b(weights_RC), group)
-        p_values = draw.p_values(group)
-        for name, interval, p_value in zip(group.names, intervals, p_values, strict=True):
+        for name, interval, p_value in zip(group.names, intervals, draw.p_values(group), strict=True):
             one, other = pairs[name]
             difference = Estimate(one.value - other.value, *interval[:2], len(one.rows_N), interval[2])
-            found[name] = Difference(one.value, other.value, difference, p_value)
-    return {name: found[name] for name in a}
+            results[name] = Difference(one.value, other.value, difference, p_value)
+    return {name: results[name] for name in a}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +154,7 @@ def _groups(systems: Mapping[Key, tuple[Measure, ...]], clusters: Sequence[str])
     """
     codes_by_name = {name: code for code, name in enumerate(sorted(set(clusters)))}
     codes = np.fromiter((codes_by_name[name] for name in clusters), np.int64, len(clusters))
-    found: dict[tuple[bytes, str], _Group[Key]] = {}
+    groups: dict[tuple[bytes, str], _Group[Key]] = {}
     for name, measures in systems.items():
         own_N, method = codes[measures[0].rows_N], measures[0].method
         present_C = np.bincount(own_N, minlength=len(codes_by_name)) > 0
@@ -164,10 +164,10 @@ def _groups(systems: Mapping[Key, tuple[Measure, ...]], clusters: Sequence[str])
             present_C, num, method = np.ones(len(codes_by_name), bool), len(codes_by_name), "percentile"
         own_N = (np.cumsum(present_C) - 1)[own_N]
         group = _Group[Key](names=[], systems=[], num=num, method=method, note=note)
-        group = found.setdefault((np.packbits(present_C).tobytes(), method + note), group)
+        group = groups.setdefault((np.packbits(present_C).tobytes(), method + note), group)
         group.names.append(name)
         group.systems.append(tuple(measure.aggregate(own_N, num) for measure in measures))
-    return list(found.values())
+    return list(groups.values())
 
 
 @dataclass(frozen=True)
@@ -178,9 +178,7 @@ class _Draw:
     confidence: float
     seed: int
 
-    def intervals(
-        self, statistic: Callable[[Floats], Floats], group: _Group[Any]
-    ) -> list[tuple[float | None, float | None, str]]:
+    def intervals(self, statistic: Callable[[Floats], Floats], group: _Group[Any]) -> list[Interval]:
         """Low, high and method of each measure's interval. `statistic`: weights float64[R, C] -> float64[M, R]."""
         if group.num < 2:
             return [(None, None, "none: one cluster")] * len(group.names)
@@ -204,7 +202,7 @@ class _Draw:
                 method=group.method,
                 rng=np.random.default_rng(self.seed),
             )
-        intervals: list[tuple[float | None, float | None, str]] = []
+        intervals: list[Interval] = []
         for low, high, values_R in zip(*result.confidence_interval, result.bootstrap_distribution, strict=True):
             defined = values_R[np.isfinite(values_R)]
             if np.isfinite([low, high]).all():
@@ -245,9 +243,8 @@ class _Draw:
             batch=group.batch,
             rng=np.random.default_rng(self.seed),
         )
-        defined = np.isfinite(result.null_distribution).all(0)
-        p_values = np.atleast_1d(result.pvalue).tolist()
-        return [p if is_defined else None for p, is_defined in zip(p_values, np.atleast_1d(defined), strict=True)]
+        p_values, defined = np.atleast_1d(result.pvalue, np.isfinite(result.null_distribution).all(0))
+        return [float(p) if is_defined else None for p, is_defined in zip(p_values, defined, strict=True)]
 
     def _swap_at_random(self, a: Measure, b: Measure, group: _Group[Any]) -> float | None:
         """For many clusters, where scipy's permutation test is slow: a coin for each says whether it is swapped."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..records import Record
+from ..records import Record, meta_of
 from .bootstrap import Estimate, estimates
 from .measure import Measure, Measured
 
@@ -18,8 +18,7 @@ AXES = ("dataset", "modality", "body_region", "question_type", "content_type", "
 def labels_of(records: Sequence[Record]) -> dict[str, list[str]]:
     """Each axis that some record names -> the label of every record, "" where it names none."""
     labels = {
-        axis: [str(record.get(axis) or (record.get("meta") or {}).get(axis) or "").strip() for record in records]
-        for axis in AXES
+        axis: [str(record.get(axis) or meta_of(record).get(axis) or "").strip() for record in records] for axis in AXES
     }
     return {axis: names for axis, names in labels.items() if any(names)}
 
@@ -42,9 +41,9 @@ def estimate_all(
                 keep_N = codes_N[measure.rows_N] == code  # of the metric's own samples
                 if name and keep_N.any():
                     cells[axis, name, metric] = measure.subset(keep_N)
-    found = estimates(cells, measured.clusters, resamples=resamples, confidence=confidence, seed=seed)
+    results = estimates(cells, measured.clusters, resamples=resamples, confidence=confidence, seed=seed)
     parts: Strata = {}
-    for (axis, label, metric), cell in found.items():
+    for (axis, label, metric), cell in results.items():
         if axis and np.isfinite(cell.value):
             parts.setdefault(axis, {}).setdefault(label, {})[metric] = cell
-    return {metric: found["", "", metric] for metric in measured.measures}, parts
+    return {metric: results["", "", metric] for metric in measured.measures}, parts

@@ -44,7 +44,7 @@ def score_coco(
         return {name: replace(cell, n=num) if name in STAT_INDEX else cell for name, cell in cells.items()}
 
     try:
-        stats = coco_stats(files.references, files.found, iou_type)
+        stats = coco_stats(files.references, files.predictions, iou_type)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"cannot be scored: {error!r}", file=predictions, fix=f"check the {iou_type} entries") from error
     measured = measure_coco(files, stats, iou_type, settings)
@@ -75,18 +75,18 @@ def measure_coco(files: CocoFiles, stats: Sequence[float], iou_type: IouType, se
     values = {name: stats[index] for name, index in STAT_INDEX.items() if stats[index] >= 0}  # -1: no truth of a size
     names = {row["id"]: str(row.get("name", row["id"])) for row in files.categories}
     modalities = {row["id"]: str(row.get("modality") or "") for row in files.images}
-    seen, wanted = ({row["image_id"] for row in rows} for rows in (files.found, files.truths))
+    predicted, annotated = ({row["image_id"] for row in rows} for rows in (files.predictions, files.truths))
     return Measured(
         protocol=f"coco_{iou_type}",
         version="2",
         measures=_ranking_measures(pairs, files, values) | _pair_measures(pairs, iou_type, settings.score_threshold),
         clusters=[str(pair.image_id) for pair in pairs],
-        counts=count_samples(len(files.images), failed=len(wanted - seen))
+        counts=count_samples(len(files.images), failed=len(annotated - predicted))
         | {
             "images": len(files.images),
-            "images_without_truth": len(files.images) - len(wanted),
+            "images_without_truth": len(files.images) - len(annotated),
             "annotations": len(files.truths),
-            "predictions": len(files.found),
+            "predictions": len(files.predictions),
         },
         strata={
             "category": [names.get(pair.category_id, "") for pair in pairs],
@@ -101,35 +101,31 @@ class _Pair:
 
     image_id: Any
     category_id: Any
-    found: list[Row]
+    predictions: list[Row]
     truths: list[Row]
     ious_PG: Floats
-
-    @property
-    def crowds_G(self) -> Bools:
-        return np.array([row["iscrowd"] for row in self.truths], bool)
+    crowds_G: Bools
 
 
 def _pairs(files: CocoFiles, iou_type: IouType) -> list[_Pair]:
     """In the order of images and categories by their ids, which breaks ties as COCO does."""
-    truths: dict[Any, list[Row]] = defaultdict(list)
-    found: dict[Any, list[Row]] = defaultdict(list)
-    for rows, grouped in ((files.truths, truths), (files.found, found)):
+    truths, predictions = defaultdict[Any, list[Row]](list), defaultdict[Any, list[Row]](list)
+    for rows, grouped in ((files.truths, truths), (files.predictions, predictions)):
         for row in rows:
             grouped[row["image_id"], row["category_id"]].append(row)
-    keys: set[tuple[Any, Any]] = set(truths) | set(found)
+    keys: set[tuple[Any, Any]] = set(truths) | set(predictions)
     # an image without truth and predictions is a pair of no category: it must be drawn as often as the others
     bare = {row["id"] for row in files.images} - {image for image, _ in keys}
     form = "bbox" if iou_type == "bbox" else "segmentation"
     pairs: list[_Pair] = []
     for image, kind in [*sorted(keys), *((image, None) for image in bare)]:
         here = truths[image, kind]
-        ranked = sorted(found[image, kind], key=lambda row: -row["score"])[:MAX_BOXES]
+        ranked = sorted(predictions[image, kind], key=lambda row: -row["score"])[:MAX_BOXES]
+        crowds = [int(row["iscrowd"]) for row in here]
         ious_PG = np.zeros((len(ranked), len(here)))
         if ious_PG.size:
-            crowds = [int(row["iscrowd"]) for row in here]
             ious_PG = np.asarray(coco_mask.iou([row[form] for row in ranked], [row[form] for row in here], crowds))
-        pairs.append(_Pair(image, kind, ranked, here, ious_PG))
+        pairs.append(_Pair(image, kind, ranked, here, ious_PG, np.array(crowds, bool)))
     return sorted(pairs, key=lambda pair: pair.image_id)
 
 
@@ -137,8 +133,8 @@ def _ranking_measures(pairs: Sequence[_Pair], files: CocoFiles, values: dict[str
     codes = {row["id"]: code for code, row in enumerate(files.categories)}
     matching = Matching(
         ious=[pair.ious_PG for pair in pairs],
-        scores=[np.array([row["score"] for row in pair.found], np.float64) for pair in pairs],
-        areas=[np.array([row["area"] for row in pair.found], np.float64) for pair in pairs],
+        scores=[np.array([row["score"] for row in pair.predictions], np.float64) for pair in pairs],
+        areas=[np.array([row["area"] for row in pair.predictions], np.float64) for pair in pairs],
         truth_areas=[np.array([row["area"] for row in pair.truths], np.float64) for pair in pairs],
         crowds=[pair.crowds_G for pair in pairs],
         categories_N=np.array([codes.get(pair.category_id, 0) for pair in pairs], np.int64),
@@ -152,16 +148,17 @@ def _ranking_measures(pairs: Sequence[_Pair], files: CocoFiles, values: dict[str
 def _pair_measures(pairs: Sequence[_Pair], iou_type: IouType, score_threshold: float) -> dict[str, Measure]:
     rows = [row for row, pair in enumerate(pairs) if (~pair.crowds_G).any()]
     scored = [pairs[row] for row in rows]
-    tops = np.array([pair.ious_PG[0, ~pair.crowds_G].max() if len(pair.found) else 0.0 for pair in scored], np.float64)
-    found: dict[str, Measure] = {"miou": mean(tops, rows), "acc_iou50": mean(tops >= 0.5, rows)}
+    # IoU of the best scoring prediction, 0 without one
+    tops = np.array([pair.ious_PG[:1, ~pair.crowds_G].max(initial=0) for pair in scored], np.float64)
+    measures: dict[str, Measure] = {"miou": mean(tops, rows), "acc_iou50": mean(tops >= 0.5, rows)}
     if iou_type == "segm":
         dices = []
         for pair in scored:
-            masks = [row["segmentation"] for row in pair.found if row["score"] >= score_threshold]
+            masks = [row["segmentation"] for row in pair.predictions if row["score"] >= score_threshold]
             truth = coco_mask.merge([row["segmentation"] for row in pair.truths if not row["iscrowd"]])
             union = coco_mask.merge(masks) if masks else None
             total = float(coco_mask.area(truth)) + (float(coco_mask.area(union)) if union else 0.0)
             both = float(coco_mask.area(coco_mask.merge([truth, union], intersect=True))) if union else 0.0
             dices.append(2 * both / total if total else 1.0)
-        found["dice"] = mean(dices, rows)
-    return found
+        measures["dice"] = mean(dices, rows)
+    return measures

@@ -22,7 +22,7 @@ Row = dict[str, Any]
 class CocoFiles:
     """References and predictions that fit each other.
 
-    `images`, `categories`, `truths` (annotations) and `found` (predictions) as COCO has them, in the order of the
+    `images`, `categories`, `truths` (annotations) and `predictions` as COCO has them, in the order of the
     files; annotation ids count from 1, every annotation has `area` and `iscrowd`; with masks, `segmentation` is a
     compressed RLE of the image's size.
     """
@@ -30,7 +30,7 @@ class CocoFiles:
     images: list[Row]
     categories: list[Row]
     truths: list[Row]
-    found: list[Row]
+    predictions: list[Row]
 
     @property
     def references(self) -> Row:
@@ -46,23 +46,22 @@ def read_coco(references: Path, predictions: Path, iou_type: IouType) -> CocoFil
     objects, numbers that are not finite, negative sizes, and masks that do not fit their image.
     """
     images, categories, truths = _references(references)
-    found = _json(predictions)
-    if not isinstance(found, list):
+    results = _json(predictions)
+    if not isinstance(results, list):
         fix = "give a list of image_id, category_id, bbox, score"
         raise BadInput("not a COCO results list.", file=predictions, fix=fix)
     form = "bbox" if iou_type == "bbox" else "segmentation"
     names = ("image_id", "category_id", "score", form)
-    _check_rows(found, names, predictions)
+    _check_rows(results, names, predictions)
     # COCO takes boxes or masks from whichever key a first row has, so that only one may be there.
-    found = [{name: row[name] for name in names} for row in found]
-    for number, row in enumerate(found, 1):
+    results = [{name: row[name] for name in names} for row in results]
+    for number, row in enumerate(results, 1):
         _check_number(row, "score", predictions, number)
         if form == "bbox":
-            _check_box(row, predictions, number)
-            row["area"] = row["bbox"][2] * row["bbox"][3]
+            row["area"] = _box_area(row, predictions, number)
     for rows, file, fix in (
         (truths, references, "list every image and category"),
-        (found, predictions, f"use the ids of {references}"),
+        (results, predictions, f"use the ids of {references}"),
     ):
         for name, known in (("image_id", images), ("category_id", categories)):
             ids = {row["id"] for row in known}
@@ -70,28 +69,27 @@ def read_coco(references: Path, predictions: Path, iou_type: IouType) -> CocoFil
                 raise BadInput(f"unknown {name}: {first_few(unknown)}.", file=file, fix=fix)
     if iou_type == "segm":
         truths = list(_compress(truths, images, references))
-        found = list(_compress(found, images, predictions))
-        found = [row | {"area": float(coco_mask.area(row["segmentation"]))} for row in found]
-    return CocoFiles(images=images, categories=categories, truths=truths, found=found)
+        results = [
+            row | {"area": float(coco_mask.area(row["segmentation"]))}
+            for row in _compress(results, images, predictions)
+        ]
+    return CocoFiles(images=images, categories=categories, truths=truths, predictions=results)
 
 
 def _references(path: Path) -> tuple[list[Row], list[Row], list[Row]]:
     truth = _json(path)
     names = ("images", "categories", "annotations")
-    missing = [name for name in names if not (isinstance(truth, dict) and truth.get(name))]
-    if missing:
+    if missing := [name for name in names if not (isinstance(truth, dict) and truth.get(name))]:
         raise BadInput(f"not COCO references: no {', '.join(missing)}.", file=path, fix="give an instances file")
     for name in names[:2]:
         _check_rows(truth[name], ("id",), path)
-        twice = [str(key) for key, count in Counter(row["id"] for row in truth[name]).items() if count > 1]
-        if twice:
+        if twice := [str(key) for key, count in Counter(row["id"] for row in truth[name]).items() if count > 1]:
             raise BadInput(f"ids of {name} come twice: {first_few(twice)}.", file=path, fix="give each its own id")
     _check_rows(truth["annotations"], ("bbox", "category_id", "image_id"), path)
     # Annotation ids start at 1 here: COCO's matching reads the id 0 as "unmatched".
     rows = [{"iscrowd": 0, **row, "id": number} for number, row in enumerate(truth["annotations"], 1)]
     for row in rows:
-        _check_box(row, path, row["id"])
-        row.setdefault("area", row["bbox"][2] * row["bbox"][3])  # of its mask, where the file says so
+        row.setdefault("area", _box_area(row, path, row["id"]))  # of its mask, where the file says so
         _check_number(row, "area", path, row["id"])
     if all(row["iscrowd"] for row in rows):
         raise BadInput("every annotation is a crowd.", file=path, fix="give references with single objects")
@@ -102,8 +100,7 @@ def _check_rows(rows: Any, names: Sequence[str], path: Path) -> None:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, dict):
             raise BadInput(f"not an object: {row!r}.", file=path, row=number)
-        missing = [name for name in names if row.get(name) is None]
-        if missing:
+        if missing := [name for name in names if row.get(name) is None]:
             raise BadInput(f"missing: {', '.join(missing)}.", file=path, row=number)
         ids = [row[name] for name in names if name.endswith("id")]
         if not all(isinstance(one, int | str) for one in ids):
@@ -115,10 +112,11 @@ def _check_number(row: Mapping[str, Any], name: str, path: Path, number: int) ->
         raise BadInput(f"{name} is {row[name]!r}.", file=path, row=number, fix="give a finite number")
 
 
-def _check_box(row: Mapping[str, Any], path: Path, number: int) -> None:
+def _box_area(row: Mapping[str, Any], path: Path, number: int) -> Any:
     box = row["bbox"]
     if not (isinstance(box, list) and len(box) == 4 and all(map(_is_finite, box)) and box[2] >= 0 and box[3] >= 0):
         raise BadInput(f"bbox is {box!r}.", file=path, row=number, fix="give finite x, y, width >= 0, height >= 0")
+    return box[2] * box[3]
 
 
 def _is_finite(value: Any) -> bool:

@@ -10,7 +10,7 @@ from ...grounding.geometry import area
 from ...grounding.types import Region
 from ..metrics.detection import calibration, froc, phrase
 from ..metrics.detection.pairs import Pair, Pairs, make_pair
-from ..records import Record, cluster, phrases_of, regions_by_phrase
+from ..records import Record, cluster, meta_of, phrases_of, regions_by_phrase
 from ..settings import EvalSettings
 from ..statistics.measure import Floats, Measured, count_samples
 from ..statistics.strata import labels_of
@@ -92,7 +92,7 @@ def _pairs(records: Sequence[Record], settings: EvalSettings) -> tuple[list[Pair
 
 def _of_phrase(record: Record, name: str, phrase: str) -> Any:
     """What `meta` says under `name`: of each phrase by a mapping, or of all."""
-    value = (record.get("meta") or {}).get(name)
+    value = meta_of(record).get(name)
     return value.get(phrase) if isinstance(value, Mapping) else value
 
 
@@ -110,7 +110,7 @@ def _strata(
         level = _of_phrase(record, "level", name)
         depth = len(regions[0].path) if regions else 0  # 0: no region, or no label tree
         strata["level"].append(str(level if level is not None else depth or ""))
-        strata["region_size"].append(region_size(regions, (record.get("meta") or {}).get("size_px")))
+        strata["region_size"].append(region_size(regions, meta_of(record).get("size_px")))
     if len(set(strata["label"])) > MAX_LABELS:
         del strata["label"]
     return {axis: labels for axis, labels in strata.items() if any(labels)}

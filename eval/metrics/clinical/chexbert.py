@@ -29,11 +29,9 @@ TOP_5 = ("Cardiomegaly", "Edema", "Consolidation", "Atelectasis", "Pleural Effus
 
 
 def _mark(value: Any) -> int:
-    if value is None or value == "":
-        return 0
-    if isinstance(value, int | float) and value in (1, 0, -1):
-        return int(value)
-    raise ValueError(f"{value!r} is no label: give 1, 0, -1 (uncertain) or null (not mentioned)")
+    if value not in (None, "") and not (isinstance(value, int | float) and value in (1, 0, -1)):
+        raise ValueError(f"{value!r} is no label: give 1, 0, -1 (uncertain) or null (not mentioned)")
+    return int(value or 0)
 
 
 def _name_marks(value: Any) -> Any:

@@ -1,78 +1,57 @@
 """Models that make what the clinical metrics read: labels, graphs, entailments. Optional, and never needed to score.
 
-Anything of the shape of the three protocols will do. `load_labeler` wraps CheXbert where radeval is installed, which
-fetches the weights itself (StanfordAIMI/RRG_scorers). Of the public packages, f1chexbert 0.0.2 and radgraph 0.1.18 call
-what transformers 5 no longer has, and the RadGraph inside radeval 2.2.1 does not import: run these in an environment of
+Any function of one of the three forms will do. `load_labeler` wraps CheXbert where radeval is installed, which fetches
+the weights itself (StanfordAIMI/RRG_scorers). Of the public packages, f1chexbert 0.0.2 and radgraph 0.1.18 call what
+transformers 5 no longer has, and the RadGraph inside radeval 2.2.1 does not import: run these in an environment of
 their own and put what they say into the records.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from ....grounding.bad_input import BadInput
-from ...records import Record
+from ...records import Record, meta_of
 from ..fields import holds
 from .chexbert import CHEXPERT
 
+Labeler = Callable[[Sequence[str]], Sequence[Sequence[int | None]]]
+"""Reports -> CheXpert's fourteen labels each, in CheXbert's order: 1, 0, -1 (uncertain) or None (not mentioned)."""
 
-class Labeler(Protocol):
-    """Reports -> CheXpert's fourteen labels each, in CheXbert's order: 1, 0, -1 (uncertain) or None (not mentioned)."""
+GraphReader = Callable[[Sequence[str]], Sequence[Mapping[str, Any]]]
+"""Reports -> RadGraph's entities each, `{}` for an empty report."""
 
-    def labels(self, reports: Sequence[str]) -> Sequence[Sequence[int | None]]:
-        """One list of labels a report."""
-        ...
-
-
-class GraphReader(Protocol):
-    """Reports -> RadGraph's entities each, `{}` for an empty report."""
-
-    def graphs(self, reports: Sequence[str]) -> Sequence[Mapping[str, Any]]:
-        """One graph a report."""
-        ...
+Verifier = Callable[[str, Sequence[str]], Sequence[int] | None]
+"""A phrase and premises -> the indices of those that entail it, as RadFact asks; None where they do not entail it."""
 
 
-class Verifier(Protocol):
-    """Natural language inference over phrases, as RadFact asks it."""
-
-    def evidence(self, phrase: str, premises: Sequence[str]) -> Sequence[int] | None:
-        """Indices of the premises that entail the phrase; None where they do not entail it."""
-
-
-class SamePhrase:
-    """The simplest verifier, a floor for others: a phrase is entailed by one of the same words, whatever their case."""
-
-    def evidence(self, phrase: str, premises: Sequence[str]) -> Sequence[int] | None:
-        """Indices of the premises with the same words, in the same order."""
-        words, *others = (re.findall(r"\w+", text.lower()) for text in (phrase, *premises))
-        return [index for index, other in enumerate(others) if other == words] or None
+def find_same_words(phrase: str, premises: Sequence[str]) -> Sequence[int] | None:
+    """The simplest `Verifier`, a floor for others: premises of the same words in order, in any case."""
+    words, *others = (re.findall(r"\w+", text.lower()) for text in (phrase, *premises))
+    return [index for index, other in enumerate(others) if other == words] or None
 
 
 def add_labels(records: Sequence[Record], labeler: Labeler) -> list[Record]:
     """The records with `meta.labels` of their prediction and answer, where they do not hold it yet."""
-
-    def read(texts: Sequence[str]) -> list[dict[str, int | None]]:
-        return [dict(zip(CHEXPERT, labels, strict=True)) for labels in labeler.labels(texts)]
-
-    return _fill(records, "labels", read)
+    return _fill(records, "labels", lambda texts: [dict(zip(CHEXPERT, row, strict=True)) for row in labeler(texts)])
 
 
 def add_graphs(records: Sequence[Record], reader: GraphReader) -> list[Record]:
     """The records with `meta.radgraph` of their prediction and answer, where they do not hold it yet."""
-    return _fill(records, "radgraph", reader.graphs)
+    return _fill(records, "radgraph", reader)
 
 
 def _fill(records: Sequence[Record], field: str, read: Callable[[Sequence[str]], Sequence[Any]]) -> list[Record]:
     empty = [row for row, record in enumerate(records) if not holds(record, field)]
     # one call for all texts, references first: a model works in batches
     texts = [records[row][side] for side in ("answer", "prediction") for row in empty]
-    found = read(texts) if texts else []
-    if len(found) != len(texts):
-        raise ValueError(f"{len(texts)} reports were given and {len(found)} came back for meta.{field}")
+    values = read(texts) if texts else []
+    if len(values) != len(texts):
+        raise ValueError(f"{len(texts)} reports were given and {len(values)} came back for meta.{field}")
     filled = list(records)
-    for row, truth, written in zip(empty, found[: len(empty)], found[len(empty) :], strict=True):
-        meta = {**(records[row].get("meta") or {}), field: {"reference": truth, "prediction": written}}
+    for row, truth, written in zip(empty, values[: len(empty)], values[len(empty) :], strict=True):
+        meta = {**meta_of(records[row]), field: {"reference": truth, "prediction": written}}
         filled[row] = cast(Record, {**records[row], "meta": meta})
     return filled
 
@@ -84,45 +63,42 @@ def judge(
 
     A phrase is `{"phrase": "...", "boxes": [...]}`, boxes as RadFact takes them and only where it has a place.
     """
-    verdicts: dict[str, list[dict[str, Any]]] = {"candidate": [], "reference": []}
-    for side, phrases, premises in (("candidate", candidate, reference), ("reference", reference, candidate)):
-        for phrase in phrases:
-            indices = verifier.evidence(phrase["phrase"], [premise["phrase"] for premise in premises])
-            verdicts[side].append(
-                {
-                    "phrase": phrase["phrase"],
-                    "status": "not_entailed" if indices is None else "entailed",
-                    "boxes": list(phrase.get("boxes") or []),
-                    # the boxes of the phrases that entail this one
-                    "evidence_boxes": [box for index in indices or () for box in premises[index].get("boxes") or []],
-                }
-            )
-    return verdicts
+
+    def judge_phrase(phrase: Mapping[str, Any], premises: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        indices = verifier(phrase["phrase"], [premise["phrase"] for premise in premises])
+        return {
+            "phrase": phrase["phrase"],
+            "status": "not_entailed" if indices is None else "entailed",
+            "boxes": list(phrase.get("boxes") or []),
+            # the boxes of the phrases that entail this one
+            "evidence_boxes": [box for index in indices or () for box in premises[index].get("boxes") or []],
+        }
+
+    return {
+        "candidate": [judge_phrase(phrase, reference) for phrase in candidate],
+        "reference": [judge_phrase(phrase, candidate) for phrase in reference],
+    }
 
 
-class CheXbertLabeler:
-    """`Labeler` over an `F1CheXbert` of radeval."""
+def label_by_chexbert(scorer: Any) -> Labeler:
+    """The labeler of an `F1CheXbert` of radeval.
 
-    def __init__(self, scorer: Any):
-        self.scorer = scorer
-
-    def labels(self, reports: Sequence[str]) -> Sequence[Sequence[int | None]]:
-        """Uncertain labels stay uncertain: the settings decide on them when scoring. What is not mentioned is 0."""
-        return self.scorer.get_labels(list(reports), mode="classification")
+    Uncertain labels stay uncertain: the settings decide on them when scoring. What is not mentioned is 0.
+    """
+    return lambda reports: scorer.get_labels(list(reports), mode="classification")
 
 
-class RadGraphReader:
-    """`GraphReader` over a `RadGraph` of the radgraph package or of one that follows it."""
+def read_by_radgraph(parser: Any) -> GraphReader:
+    """The reader of a `RadGraph` of the radgraph package or of one that follows it."""
 
-    def __init__(self, parser: Any):
-        self.parser = parser
-
-    def graphs(self, reports: Sequence[str]) -> list[dict[str, Any]]:
-        """An empty report has an empty graph; the parser would read one out of the word "None"."""
+    def read(reports: Sequence[str]) -> list[dict[str, Any]]:
+        # an empty report has an empty graph; the parser would read one out of the word "None"
         texts = [report for report in reports if report.strip()]
-        found = self.parser(texts) if texts else {}
-        parsed = iter([found[str(index)]["entities"] for index in range(len(texts))])
+        graphs = parser(texts) if texts else {}
+        parsed = iter([graphs[str(index)]["entities"] for index in range(len(texts))])
         return [next(parsed) if report.strip() else {} for report in reports]
+
+    return read
 
 
 def load_labeler(device: str = "cpu") -> Labeler:
@@ -130,8 +106,6 @@ def load_labeler(device: str = "cpu") -> Labeler:
     try:
         module = import_module("radeval.metrics.f1chexbert")
     except ModuleNotFoundError as error:
-        raise BadInput(
-            f"no CheXbert to make meta.labels with: {error}.",
-            fix="pip install radeval, or give meta.labels in the records",
-        ) from error
-    return CheXbertLabeler(module.F1CheXbert(device=device))
+        fix = "pip install radeval, or give meta.labels in the records"
+        raise BadInput(f"no CheXbert to make meta.labels with: {error}.", fix=fix) from error
+    return label_by_chexbert(module.F1CheXbert(device=device))

@@ -1,18 +1,18 @@
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 from medglip.eval.metrics.clinical.labelers import (
-    CheXbertLabeler,
-    RadGraphReader,
-    SamePhrase,
     add_graphs,
     add_labels,
+    find_same_words,
     judge,
+    label_by_chexbert,
     load_labeler,
+    read_by_radgraph,
 )
 from medglip.eval.metrics.fields import field_measures
 from medglip.eval.settings import EvalSettings
@@ -45,7 +45,7 @@ class StubRadGraph:
 def test_models_fill_what_records_lack(record: Make) -> None:
     texts = [("cardiomegaly", "possible cardiomegaly"), ("clear", "clear"), ("clear", "")]
     records = [record(row, "report", *pair, meta={"modality": "CR"}) for row, pair in enumerate(texts)]
-    filled: Any = add_graphs(add_labels(records, CheXbertLabeler(StubCheXbert())), RadGraphReader(StubRadGraph()))
+    filled: Any = add_graphs(add_labels(records, label_by_chexbert(StubCheXbert())), read_by_radgraph(StubRadGraph()))
     assert all("labels" not in given["meta"] for given in records)  # the records given stay as they are
     assert filled[0]["meta"]["labels"]["prediction"]["Cardiomegaly"] == -1
     assert filled[0]["meta"]["labels"]["reference"]["Edema"] == 0
@@ -56,23 +56,19 @@ def test_models_fill_what_records_lack(record: Make) -> None:
     assert found["radgraph_simple"].value == pytest.approx(1 / 3)
     negative, _ = field_measures(filled, EvalSettings(uncertain_policy="negative"))
     assert negative["chexbert_micro_f1_5"].value == 0.0
-    assert add_labels(filled, CheXbertLabeler(None)) == filled  # what is given is not asked again
+    assert add_labels(filled, label_by_chexbert(None)) == filled  # what is given is not asked again
 
 
 def test_a_model_that_loses_reports_is_refused(record: Make) -> None:
-    class Loses:
-        def labels(self, reports: Sequence[str]) -> list[list[int | None]]:
-            return []
-
     with pytest.raises(ValueError, match="2 reports were given and 0 came back"):
-        add_labels([record(0, "report", "a", "b")], Loses())
+        add_labels([record(0, "report", "a", "b")], lambda reports: [])
 
 
 def test_judged_phrases_are_radfacts_input(record: Make) -> None:
     box = [0.1, 0.1, 0.4, 0.4]
     candidate = [{"phrase": "Left effusion.", "boxes": [box]}, {"phrase": "no edema"}]
     reference = [{"phrase": "left effusion", "boxes": [box]}, {"phrase": "clear lungs"}]
-    verdicts = judge(candidate, reference, SamePhrase())
+    verdicts = judge(candidate, reference, find_same_words)
     assert [phrase["status"] for phrase in verdicts["candidate"]] == ["entailed", "not_entailed"]
     assert verdicts["candidate"][0]["evidence_boxes"] == [box]
     found, _ = field_measures([record(0, "report", "a", "b", meta={"radfact": verdicts})], EvalSettings())
@@ -90,4 +86,4 @@ def test_an_installed_package_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None
     for name in ("radeval", "radeval.metrics", "radeval.metrics.f1chexbert"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     sys.modules["radeval.metrics.f1chexbert"].__dict__["F1CheXbert"] = StubCheXbert
-    assert load_labeler("cpu").labels(["cardiomegaly"])[0][1] == 1
+    assert load_labeler("cpu")(["cardiomegaly"])[0][1] == 1

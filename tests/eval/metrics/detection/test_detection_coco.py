@@ -86,7 +86,7 @@ def _files(tmp_path: Path, truth: Any, found: Any) -> tuple[Path, Path]:
 
 
 def _measured(files: CocoFiles, iou_type: Any) -> Measured:
-    return measure_coco(files, coco_stats(files.references, files.found, iou_type), iou_type, FEW)
+    return measure_coco(files, coco_stats(files.references, files.predictions, iou_type), iou_type, FEW)
 
 
 @pytest.mark.parametrize(("seed", "iou_type"), [(0, "bbox"), (1, "bbox"), (2, "segm")])
