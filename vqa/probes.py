@@ -79,9 +79,6 @@ def shuffle(questions: Sequence[Question], seed: int = 0) -> list[Question]:
     ]
 
 
-# --- adversarial pairs -----------------------------------------------------------------------------------------------
-
-
 def absent_pairs(annotated_images: Sequence[AnnotatedImage], seed: int = 0) -> list[Question]:
     """Pairs "Is there a X?" on each image: a label that is there, and one that is not, of the same kind.
 

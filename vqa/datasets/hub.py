@@ -18,15 +18,10 @@ from .rows import SPLIT_NAMES, QuestionRow, build_rows
 COLUMNS = ("image", "question", "answer")
 
 
-def is_here(folder: Path) -> bool:
-    """Whether the folder holds a set in this layout."""
-    return bool(_files(folder))
-
-
 def read_rows(folder: Path, dataset: str, skipped: Skipped) -> list[QuestionRow]:
     """The rows of every split that is there. Raises `BadInput` for a shard that cannot be read."""
     question_rows: list[QuestionRow] = []
-    for split, files in _files(folder).items():
+    for split, files in files_of(folder).items():
         first = 0  # rows are numbered through all shards of a split
         for file in files:
             rows, build = list(_rows(file)), partial(_fields, name=f"{dataset}-{split}", first=first)
@@ -35,8 +30,8 @@ def read_rows(folder: Path, dataset: str, skipped: Skipped) -> list[QuestionRow]
     return question_rows
 
 
-def _files(folder: Path) -> dict[str, list[Path]]:
-    """Shards of each split, by the first word of the file's name, else that of its folder."""
+def files_of(folder: Path) -> dict[str, list[Path]]:
+    """Shards of each split, by the first word of the file's name or of its folder's; none in another layout."""
     files: dict[str, list[Path]] = {}
     for file in sorted([*folder.rglob("*.parquet"), *folder.rglob("*.arrow")]):
         # data/train-00000-of-00001.parquet: "train"; default/train/0000.parquet: "0000", then "train"

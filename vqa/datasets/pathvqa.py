@@ -47,7 +47,7 @@ def read_rows(settings: PathVqaSettings, skipped: Skipped) -> list[QuestionRow]:
     folder = data_folder(settings.path)
     files = {split: folder / f"pvqa_{split}.json" for split in SPLITS}
     files = {split: file for split, file in files.items() if file.is_file()}
-    if not files and hub.is_here(folder):
+    if not files and hub.files_of(folder):
         return hub.read_rows(folder, "pathvqa", skipped)
     if not files:
         raise BadInput("no pvqa_train.json, nor Parquet files.", file=folder, fix="unpack PathVQA here")

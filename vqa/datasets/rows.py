@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tqdm.auto import tqdm
 
@@ -103,10 +103,10 @@ def text_of(row: Mapping[str, Any], column: str) -> str:
 
 def answer_type_of(row: Mapping[str, Any]) -> AnswerType:
     """From the column `answer_type`, in any case and with blanks. Raises `BadInput` for any other word."""
-    kinds: dict[str, AnswerType] = {"open": "open", "closed": "closed"}
-    if (kind := kinds.get(str(row["answer_type"]).strip().lower())) is None:
+    name = str(row["answer_type"]).strip().lower()
+    if name not in ("open", "closed"):
         raise BadInput(f"answer_type is {row['answer_type']!r}.", fix="OPEN or CLOSED")
-    return kind
+    return cast(AnswerType, name)
 
 
 def check_values(row: Mapping[str, Any], file: Path, number: int) -> None:
@@ -154,11 +154,7 @@ def to_questions(
 
 
 def _open_image(
-    row: QuestionRow,
-    name: str,
-    file: Path,
-    sizes: dict[Path, tuple[int, int] | BadInput],
-    known: AnnotatedImage | None,
+    row: QuestionRow, name: str, file: Path, sizes: dict[Path, tuple[int, int] | BadInput], known: AnnotatedImage | None
 ) -> AnnotatedImage:
     if file not in sizes:
         try:

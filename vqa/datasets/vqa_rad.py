@@ -81,7 +81,7 @@ def read_rows(settings: VqaRadSettings, skipped: Skipped) -> list[QuestionRow]:
     folder = data_folder(settings.path)
     if (folder / PUBLIC).is_file():
         return _read_public(folder / PUBLIC, skipped)
-    if hub.is_here(folder) and not _file(folder).is_file():  # a set with ids goes before one without
+    if hub.files_of(folder) and not _file(folder).is_file():  # a set with ids goes before one without
         return hub.read_rows(folder, "vqa_rad", skipped)
     files = {"train": folder / "trainset.json", "test": folder / "testset.json"}
     if not any(file.is_file() for file in files.values()):

@@ -52,10 +52,6 @@ def _pixels(image: AnnotatedImage, phrase: str) -> NDArray[np.bool_]:
     return canvas
 
 
-def _percent(image: AnnotatedImage, phrase: str) -> float:
-    return 100 * float(_pixels(image, phrase).mean())
-
-
 def _centre(image: AnnotatedImage, phrase: str) -> tuple[float, float]:
     """Mean location of the pixels, as parts of width and height."""
     ys, xs = np.nonzero(_pixels(image, phrase))
@@ -150,10 +146,8 @@ def _number(image: AnnotatedImage, phrase: str) -> int:
     return int(connected_components(graph, directed=False, return_labels=False))
 
 
-def _has_size(image: AnnotatedImage, phrase: str, bounds: tuple[float, float] | None) -> bool:
-    if bounds is None:
-        return False
-    percent = _percent(image, phrase)
+def _has_size(image: AnnotatedImage, phrase: str, bounds: tuple[float, float]) -> bool:
+    percent = 100 * float(_pixels(image, phrase).mean())
     return phrase in image.phrases and percent > 0 and bounds[0] <= percent <= bounds[1]
 
 
@@ -218,7 +212,7 @@ def _is_caption(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
 
 
 Test = Callable[[Asks, str, AnnotatedImage], bool]
-_is_larger = _of_two(lambda image, phrase: -_percent(image, phrase))
+_is_larger = _of_two(lambda image, phrase: -float(_pixels(image, phrase).mean()))
 # Of each form: does the answer `a` to what is asked, `q`, hold on the image?
 _TESTS: dict[str, Test] = {
     "modality": lambda q, a, image: _modality_name(a) == image.modality,
@@ -238,7 +232,7 @@ _TESTS: dict[str, Test] = {
     "count": lambda q, a, image: a == str(_number(image, q["phrase"])) and a != "0",
     "count-yesno": lambda q, a, image: (n := _number(image, q["phrase"])) > 0 and a == _yes(n > 1),
     "size-word": lambda q, a, image: _has_size(image, q["phrase"], _SIZES.get(a, (15, 100))),
-    "size-percent": lambda q, a, image: _has_size(image, q["phrase"], _PERCENTAGES.get(a)),
+    "size-percent": lambda q, a, image: _has_size(image, q["phrase"], _PERCENTAGES.get(a, (101, 101))),
     "position": _of_one(_third),
     "position-yesno": _of_one(_third, "place"),
     "relation-left": _of_two(lambda image, phrase: _centre(image, phrase)[0]),

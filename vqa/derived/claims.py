@@ -12,13 +12,10 @@ from ...grounding.modalities import MODALITIES
 from ...grounding.vocabulary.labels import load_labels
 from .facts import Facts, Place
 
-SIZES = (
-    (0.01, "tiny", "under 1 %"),
-    (0.05, "small", "1 to 5 %"),
-    (0.15, "medium", "5 to 15 %"),
-    (1.0, "large", "over 15 %"),
-)
-"""Upper edges of the size bins as parts of the image's area, their words, their percentages."""
+SIZE_EDGES = (0.01, 0.05, 0.15)
+"""Between the size bins, as parts of the image's area."""
+SIZES = (("tiny", "under 1 %"), ("small", "1 to 5 %"), ("medium", "5 to 15 %"), ("large", "over 15 %"))
+"""Their words and percentages."""
 GRID = ("upper left", "upper", "upper right", "left", "centre", "right", "lower left", "lower", "lower right")
 """The thirds of the image in the words of `geometry.where`, row by row."""
 MAX_COUNTED = 9
@@ -68,13 +65,6 @@ def body_part(facts: Facts) -> str:
         names = {"head and neck": path[0] if path else "", "any": "", "cells and tissue": ""}
         parts.add(names.get(region, region))
     return parts.pop() if len(parts) == 1 else ""
-
-
-def size_bin(area: tuple[float, float], margin: float = _SIZE_MARGIN) -> tuple[str, str] | None:
-    """Word and percentage of an area between two bounds; None where it may be of two bins."""
-    edges = [edge for edge, *_ in SIZES[:-1]]
-    low, high = (sum(part >= edge for edge in edges) for part in (area[0] * (1 - margin), area[1] * (1 + margin)))
-    return SIZES[low][1:] if low == high else None
 
 
 def grid_cell(place: Place, margin: float = _GRID_MARGIN) -> str:
@@ -144,10 +134,11 @@ def _amount_claims(facts: Facts, place: Place) -> Iterator[Claim]:
     if is_clear and facts.is_complete(phrase) and place.number <= MAX_COUNTED:
         yield _claim("count", str(place.number), phrase, phrase=phrase)
         yield _claim("count-yesno", place.number > 1, phrase, phrase=phrase)
-    size = size_bin(place.area) if phrase in facts.image.phrases else None
-    if size is not None and not (place.mask is None and phrase in UNSIZED):
-        yield _claim("size-word", size[0], phrase, phrase=phrase)
-        yield _claim("size-percent", size[1], phrase, phrase=phrase)
+    bounds = (place.area[0] * (1 - _SIZE_MARGIN), place.area[1] * (1 + _SIZE_MARGIN))
+    low, high = (sum(part >= edge for edge in SIZE_EDGES) for part in bounds)  # equal: it is of one bin for certain
+    if low == high and phrase in facts.image.phrases and not (place.mask is None and phrase in UNSIZED):
+        yield _claim("size-word", SIZES[low][0], phrase, phrase=phrase)
+        yield _claim("size-percent", SIZES[low][1], phrase, phrase=phrase)
 
 
 def _relation_claims(first: Place, second: Place) -> Iterator[Claim]:

@@ -41,7 +41,6 @@ def family_of(config: Any) -> Family:
     if kind in known:
         return known[kind]
     if kind not in SERVED:
-        raise BadInput(
-            f"{kind!r} is no image-text architecture; {nearest(kind, known)}", fix="mllm.base: an image-text model"
-        )
+        problem = f"{kind!r} is no image-text architecture; {nearest(kind, known)}"
+        raise BadInput(problem, fix="mllm.base: an image-text model")
     return GENERIC

@@ -30,11 +30,6 @@ def together(processor: Any, texts: list[str], completions: list[str], images: l
     )
 
 
-def whole_image(size_px: Size, processor: Any) -> Frame:
-    """The model sees the image itself: resized, stretched or cut into tiles."""
-    return Frame.whole(size_px)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """One architecture: its names, notation and rules.
@@ -52,7 +47,7 @@ class Family:
     name: str
     model_types: tuple[str, ...]
     boxes: BoxCodec = PERCENT
-    frame: Callable[[Size, Any], Frame] = whole_image
+    frame: Callable[[Size, Any], Frame] = lambda size_px, _processor: Frame.whole(size_px)
     write: Callable[[Any, Messages, bool], str] = chat
     encode: Callable[..., Any] = together
     call: Mapping[str, Any] = field(default_factory=dict)

@@ -9,17 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
-    PreTrainedTokenizerFast,
-)
+import transformers
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
 from ...grounding.assets import cache_folder, fetch
@@ -49,15 +39,16 @@ def text_folder(cache_dir: Path | None = None) -> Path:
     if not (folder / "config.json").exists():
         gguf = fetch("smollm2-135m", cache_dir)
         # transformers keeps a GGUF model marked as quantised and will not save it: its weights go into a plain one
-        packed = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        where: dict[str, Any] = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
+        packed = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
         marks = ("quantization_config", "_name_or_path")
         config = {key: value for key, value in packed.config.to_dict().items() if key not in marks}
-        plain: Any = LlamaForCausalLM(LlamaConfig.from_dict(config))
+        plain: Any = transformers.LlamaForCausalLM(transformers.LlamaConfig.from_dict(config))
         plain.load_state_dict(packed.state_dict())
         plain.tie_weights()
         with write_folder(folder) as partial:
             plain.to(torch.bfloat16).save_pretrained(partial)
-            AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(partial)
+            transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(partial)
     return folder
 
 
@@ -77,7 +68,8 @@ def assemble(vision: Path | MedGlipVisionConfig, out_dir: Path, *, text: Path | 
     `text`: another Llama folder instead of SmolLM2. Raises `BadInput` for a folder without an image tower.
     """
     text = text or text_folder()
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(text, extra_special_tokens={"image_token": IMAGE_TOKEN})
+    named = {"image_token": IMAGE_TOKEN}
+    tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(text, extra_special_tokens=named)
     tokenizer.pad_token = tokenizer.unk_token  # its end-of-text token, not the end of a turn
     tokenizer.padding_side = "left"
     tokenizer.add_tokens([REGION_TOKEN], special_tokens=True)
@@ -86,7 +78,7 @@ def assemble(vision: Path | MedGlipVisionConfig, out_dir: Path, *, text: Path | 
         tower = MedGlipVisionModel(vision) if isinstance(vision, MedGlipVisionConfig) else image_tower(vision)
         model: Any = _join(tower, text, tokenizer)
     side_px = tower.config.image_size
-    processor = LlavaProcessor(
+    processor = transformers.LlavaProcessor(
         # The core's normalisation. It would pad what is not square centred and grey, unlike the core's letterbox;
         # `prompt.render` letterboxes first, so that this padding finds nothing to do.
         image_processor=LlavaImageProcessorPil(
@@ -123,11 +115,11 @@ def image_tower(folder: Path) -> MedGlipVisionModel:
     raise BadInput(f"a {kind!r} model has no image tower of ours.", file=folder, fix="give a trained core's folder")
 
 
-def _join(tower: MedGlipVisionModel, text: Path, tokenizer: Any) -> LlavaForConditionalGeneration:
-    language: Any = LlamaForCausalLM.from_pretrained(text, dtype=torch.float32)
+def _join(tower: MedGlipVisionModel, text: Path, tokenizer: Any) -> transformers.LlavaForConditionalGeneration:
+    language: Any = transformers.LlamaForCausalLM.from_pretrained(text, dtype=torch.float32)
     if len(tokenizer) > language.config.vocab_size:  # a row for every token
         language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    config = LlavaConfig(
+    config = transformers.LlavaConfig(
         vision_config=MedGlipTokensConfig(tower=tower.config.to_dict()),
         text_config=language.config,
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
@@ -135,12 +127,11 @@ def _join(tower: MedGlipVisionModel, text: Path, tokenizer: Any) -> LlavaForCond
         vision_feature_select_strategy="full",
         tie_word_embeddings=language.config.tie_word_embeddings,
     )
-    model = LlavaForConditionalGeneration(config)
+    model = transformers.LlavaForConditionalGeneration(config)
     model.model.vision_tower.load_state_dict(tower.state_dict())
     model.model.language_model.load_state_dict(language.model.state_dict())
     model.lm_head.load_state_dict(language.lm_head.state_dict())
     model.tie_weights()
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    model.generation_config = transformers.GenerationConfig(**ids)
     return model

@@ -116,14 +116,9 @@ def render(
     for image in images:
         digest.update(repr(image.size).encode() + image.tobytes())
     digest.update(np.ascontiguousarray(features).tobytes())
+    sha256, parts = digest.hexdigest(), example.parts
     return Prompt(
-        text=text,
-        completion=completion,
-        images=images,
-        features=features,
-        sha256=digest.hexdigest(),
-        shown=shown,
-        parts=example.parts,
+        text=text, completion=completion, images=images, features=features, sha256=sha256, shown=shown, parts=parts
     )
 
 
@@ -148,10 +143,9 @@ def _target(example: Example, shown: Evidence, settings: EvidenceSettings) -> st
     numbers = numbers_shown(shown, settings)
     if example.cited is not None:
         return example.cited(shown, numbers)
-    # the shown regions whose phrase the question asks about
-    return with_citations(
-        example.target, tuple(n for n in numbers if shown.regions[n - 1].phrase in shown.first.phrases)
-    )
+    # the regions in the prompt whose phrase the question asks about
+    cited = tuple(number for number in numbers if shown.regions[number - 1].phrase in shown.first.phrases)
+    return with_citations(example.target, cited)
 
 
 def _read_images(

@@ -93,9 +93,18 @@ def export(
 
 def _notices(mllm: GroundedMLLM, folder: Path, kind: ExportForm, evidence: EvidenceSettings | None) -> tuple[str, ...]:
     notices = [f"vLLM refuses it: {reason}" for reason in refused_by_vllm(folder, kind)]
-    if kind == "adapter" and not notices:
-        notices = [f"vLLM serves it with --enable-lora --max-lora-rank {max_lora_rank(folder)}"]
-    notices += ignored_by_servers(folder) if kind == "adapter" else []
+    if kind == "adapter":
+        rank = int(json.loads((folder / "adapter_config.json").read_text())["r"])
+        max_rank = next((allowed for allowed in RANKS if allowed >= rank), rank)
+        notices = notices or [f"vLLM serves it with --enable-lora --max-lora-rank {max_rank}"]
+        with safe_open(folder / "adapter_model.safetensors", "pt") as tensors:
+            names = [name for name in tensors.keys() if any(part in name for part in _VISION)]  # noqa: SIM118
+        # `...layers.0.self_attn.q_proj.lora_A.weight` is one of two tensors of a layer
+        if layers := {name.rpartition(".lora_")[0] for name in names if ".lora_" in name}:
+            notices.append(
+                f"vision side: vLLM leaves out the updates of {len(layers)} vision layers without a word and answers "
+                "differently (unless started with --enable-tower-connector-lora); export --merged instead"
+            )
     if evidence is None or needs_vectors(evidence.forms):
         known = "was trained" if evidence else "may have been trained"
         notices.append(
@@ -219,23 +228,3 @@ def refused_by_vllm(folder: Path, kind: str) -> list[str]:
         tower = json.loads(ours.read_text()).get("vision") if ours.is_file() else None
     foreign = "it does not know the image tower of the small default (medglip_tokens)"
     return reasons + [foreign] * (tower in OUR_TOWERS)
-
-
-def max_lora_rank(folder: Path) -> int:
-    """The `--max-lora-rank` that a server needs for this adapter."""
-    rank = int(json.loads((folder / "adapter_config.json").read_text())["r"])
-    return next((allowed for allowed in RANKS if allowed >= rank), rank)
-
-
-def ignored_by_servers(folder: Path) -> list[str]:
-    """A warning where updates outside the language model would be left out silently; empty where there are none."""
-    with safe_open(folder / "adapter_model.safetensors", "pt") as tensors:
-        names = [name for name in tensors.keys() if any(part in name for part in _VISION)]  # noqa: SIM118
-    # `...layers.0.self_attn.q_proj.lora_A.weight` is one of two tensors of a layer
-    layers = {name.rpartition(".lora_")[0] for name in names if ".lora_" in name}
-    if not layers:
-        return []
-    return [
-        f"vision side: vLLM leaves out the updates of {len(layers)} vision layers without a word and answers "
-        "differently (unless started with --enable-tower-connector-lora); export --merged instead"
-    ]

@@ -72,9 +72,9 @@ def check(folder: Path) -> None:
         problem = f"{size / 2**20:.1f} MiB, more than {MAX_BYTES // 2**20}."
         raise BadInput(problem, file=folder, fix="a lower mllm.lora.r, or fewer linears")
     for file in files:
-        if file.suffix != ".safetensors" and (found := _PATH.search(text := file.read_text(encoding="utf-8"))):
-            shown = text[found.start() : found.start() + 60]
-            raise BadInput(f"names a path of this machine, {shown!r}.", file=file, fix="take it out")
+        if file.suffix != ".safetensors" and (match := _PATH.search(text := file.read_text(encoding="utf-8"))):
+            start = text[match.start() : match.start() + 60]
+            raise BadInput(f"names a path of this machine, {start!r}.", file=file, fix="take it out")
 
 
 def _write(file: Path, values: Mapping[str, Any]) -> None:

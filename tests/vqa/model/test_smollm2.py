@@ -31,7 +31,7 @@ def test_a_kill_while_writing_leaves_no_folder(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(smollm2.LlavaProcessor, "save_pretrained", killed)
+    monkeypatch.setattr(smollm2.transformers.LlavaProcessor, "save_pretrained", killed)
     with pytest.raises(KeyboardInterrupt):
         assemble(MedGlipVisionConfig(image_size=64), tmp_path / "out", text=tiny_text)
     assert not list(tmp_path.iterdir())
