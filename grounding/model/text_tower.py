@@ -13,7 +13,6 @@ from transformers import (
     AutoTokenizer,
     BertModel,
     PreTrainedConfig,
-    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 from transformers.models.bert.configuration_bert import BertConfig
@@ -28,7 +27,12 @@ class PhraseEncoder(nn.Module):
 
     def __init__(self, config: PreTrainedConfig, width: int, num_modalities: int):
         super().__init__()
-        self.bert = make_text_model(config)
+        if isinstance(config, BertConfig):  # no pooler, which nothing here would train
+            self.bert = BertModel(config, add_pooling_layer=False)
+        else:
+            self.bert = AutoModel.from_config(config)
+            if getattr(self.bert, "pooler", None) is not None:
+                self.bert.pooler = None
         self.prompts = nn.Embedding(num_modalities, config.hidden_size)
         self.project = nn.Linear(config.hidden_size, width)
 
@@ -45,16 +49,6 @@ class PhraseEncoder(nn.Module):
         # one prompt and three words: the mean of four; a padded phrase is the prompt alone
         mean = (hidden * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
         return self.project(mean).view(batch, num_phrases, -1)
-
-
-def make_text_model(config: PreTrainedConfig) -> PreTrainedModel:
-    """The encoder without weights and without a pooler, which nothing here would train."""
-    if isinstance(config, BertConfig):
-        return BertModel(config, add_pooling_layer=False)
-    model = AutoModel.from_config(config)
-    if getattr(model, "pooler", None) is not None:
-        model.pooler = None
-    return model
 
 
 MINILM = "minilm"

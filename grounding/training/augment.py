@@ -81,7 +81,6 @@ def _move(view: View, rng: np.random.Generator, zoom: float) -> View:
 
 
 def _place(pixels: NDArray[np.uint8], scale: float, shift: NDArray[np.float32]) -> Image.Image:
-    """The image scaled and shifted on a black square of its own size."""
     inverse = (1 / scale, 0, -float(shift[0]) / scale, 0, 1 / scale, -float(shift[1]) / scale)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return image.transform(image.size, Image.Transform.AFFINE, inverse, Image.Resampling.BILINEAR)

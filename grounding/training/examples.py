@@ -134,7 +134,7 @@ def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> 
         view, is_mirrored = augment(view, image, rng, settings.zoom, settings.mirror)
     words = [_reword(label, rng, settings) for label in labels]
     about = annotated | {word for region in example.image.regions for word in region.path}
-    sided = (lambda text: mirror(text)[0]) if is_mirrored else str
+    sided = mirror if is_mirrored else str
     return Draw(
         square=view.square,
         labels=[sided(label) for label in labels],

@@ -69,7 +69,6 @@ def _listed(folder: Path) -> frozenset[str] | None:
 
 
 def _hashes(paths: Iterable[Path]) -> dict[Path, str]:
-    """Of the files that there are."""
-    files = [path for path in sorted(set(paths)) if path.is_file()]
+    files = [path for path in sorted(set(paths)) if path.is_file()]  # those that there are
     bar = tqdm(files, desc="hashes of pictures", unit="image", leave=False, disable=None)
     return {path: file_sha256(path)[:_DIGITS] for path in bar}

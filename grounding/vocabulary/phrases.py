@@ -27,8 +27,8 @@ _SIDE = re.compile(
 )
 
 
-def mirror(phrase: str) -> tuple[str, bool]:
-    """The phrase as it reads for an image flipped left to right, and whether that changed it.
+def mirror(phrase: str) -> str:
+    """The phrase as it reads for an image flipped left to right.
 
     Left and right, lt. and rt., L and R, and lobes by letters (LLL) change sides; "bilateral" stays. So do the names
     of chambers and lobes that are known by their shape: a flipped left ventricle still looks like a left ventricle.
@@ -39,8 +39,7 @@ def mirror(phrase: str) -> tuple[str, bool]:
         word, twin = match[0], _TWINS[match[0].lower()]
         return twin.upper() if word.isupper() else twin.capitalize() if word[0].isupper() else twin
 
-    flipped = _SIDE.sub(other_side, phrase)
-    return flipped, flipped != phrase
+    return _SIDE.sub(other_side, phrase)
 
 
 def has_side(phrase: str) -> bool:
