@@ -67,8 +67,8 @@ def fine_tune(
     runs/dino
     """
     from ...grounding.training.settings import FineTuneSettings
-    from ..pipeline.fine_tune import fine_tune as fine_tune_recipe
     from ..pipeline.pipeline import Pipeline
+    from ..pipeline.run import fine_tune as fine_tune_recipe
     from ..recipe import Recipe
 
     read = read_settings(Recipe, recipe)

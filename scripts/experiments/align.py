@@ -42,7 +42,7 @@ from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
 from ...vqa.training.align import TOKENS, align_adapter
 from ...vqa.training.settings import AlignSettings
-from ..pipeline.derived_data import derived_file
+from ..pipeline.tasks import derived_file
 
 logger = logging.getLogger("medglip")
 

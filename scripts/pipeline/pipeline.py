@@ -33,7 +33,7 @@ from ...grounding.types import AnnotatedImage, Region
 from ...report.task import Report
 from ...vqa.model.shipped import shipped_folder
 from ...vqa.prompt.prompt import Example
-from ...vqa.task import Question, TaskItem
+from ...vqa.task import TaskItem
 from ..recipe import Recipe, read_run_recipe
 from .tasks import TASKS
 
@@ -80,11 +80,6 @@ class Pipeline:
             name: self._without_learned(row.read(self.recipe, self.phantom_dir, self.skipped))
             for name, row in TASKS.items()
         }
-
-    @property
-    def questions(self) -> list[Question]:
-        """Items of the task vqa."""
-        return cast(list[Question], self.items["vqa"])
 
     @property
     def reports(self) -> list[Report]:
@@ -198,12 +193,7 @@ class Pipeline:
         return self.recipe.evidence if kind == "grounded" else PLAIN
 
     def examples(
-        self,
-        task: Task,
-        kind: Adapter,
-        source: Source,
-        items: Sequence[TaskItem],
-        caches: RegionCaches | None = None,
+        self, task: Task, kind: Adapter, source: Source, items: Sequence[TaskItem], caches: RegionCaches | None = None
     ) -> list[Example]:
         """Parts of the prompt of each item of a task, as one adapter learns it or is asked."""
         row, shown, evidence = TASKS[task], self.shown_to(kind), self.evidence(source, items, caches)

@@ -1,20 +1,28 @@
 """Stages of a recipe, one after the other: core, regions, two adapters with one budget, predictions, scores, page.
 
-Every command that trains or predicts by a recipe is a function here: `run`, `train_adapters`, `predict_task`.
+Every command that trains or predicts by a recipe is a function here, `fine_tune` of a public detector among them.
 """
 
+import json
 import logging
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import SOURCES, Source, usable_sources
+from ...grounding.files import write_atomic
+from ...grounding.grounders.pretrained import load_grounder
+from ...grounding.grounders.zero_shot import ZeroShotGrounder
 from ...grounding.records import Task, record_identity
 from ...grounding.run_folder import is_complete, mark_complete
 from ...grounding.settings import read_settings
+from ...grounding.training.detector import check_tunable
+from ...grounding.training.detector import fine_tune as fine_tune_detector
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import write_learned
+from ...grounding.training.settings import FineTuneSettings
 from ...vqa.inference.predict import predict, write_shared
 from ...vqa.model.grounded_mllm import GroundedMLLM, load
 from ...vqa.probes import Probe, probe_questions
@@ -68,8 +76,7 @@ def train_adapters(recipe: Path) -> None:
     """Every stage of a recipe up to its two adapters; every process of the training calls it."""
     pipeline = _prepare(recipe)
     for kind in ADAPTERS:
-        if sources_of(pipeline, kind):
-            tune(pipeline, kind)
+        tune_and_predict(pipeline, kind, ())
 
 
 def predict_task(recipe: Path, task: Task) -> None:
@@ -94,25 +101,18 @@ def _prepare(recipe: Path) -> Pipeline:
     return pipeline
 
 
-def sources_of(pipeline: Pipeline, kind: Adapter) -> list[Source]:
-    """Evidence sources that this adapter predicts with."""
-    return [source for source in pipeline.recipe.sources if (source == "none") == (kind == "plain")]
-
-
-def tune_and_predict(pipeline: Pipeline, kind: Adapter, only: tuple[Task, ...] = tuple(TASKS)) -> None:
-    """One adapter, loaded once, and the predictions of its evidence sources."""
-    sources = sources_of(pipeline, kind)
+def tune_and_predict(pipeline: Pipeline, kind: Adapter, tasks: tuple[Task, ...] = tuple(TASKS)) -> None:
+    """One adapter, loaded once, and the predictions of its evidence sources for these tasks."""
+    sources = [source for source in pipeline.recipe.sources if (source == "none") == (kind == "plain")]
     if not sources:  # an adapter that nobody asks is not trained
         return
     model = tune(pipeline, kind)
-    for source in sources:
+    for source in sources if tasks else ():
         with pipeline.timed(f"predict {source}"):
-            for task in only:
+            for task in tasks:
                 predict_source(pipeline, model, kind, source, task)
-        for task in only:
-            if not (TASKS[task].has_probes and source in PROBED):
-                continue
-            for probe in pipeline.recipe.probes:
+        for task in tasks if source in PROBED else ():
+            for probe in pipeline.recipe.probes if TASKS[task].has_probes else ():
                 with pipeline.timed(f"probe {source} {probe}"):
                     predict_source(pipeline, model, kind, source, task, probe)
 
@@ -128,17 +128,9 @@ def tune(pipeline: Pipeline, kind: Adapter) -> GroundedMLLM:
         model = load(recipe.mllm, dim, start, vision=core)
         training = examples_of_split(pipeline, kind, "train")
         examples, weights = weigh_examples(training, recipe.mllm_train.mix, shown.cite)
-        validation = examples_of_split(pipeline, kind, recipe.validation_split)
-        train(
-            model,
-            examples,
-            evidence=shown,
-            settings=recipe.mllm_train.settings,
-            out_dir=pipeline.folder.training_dir(kind),
-            name=f"adapter {kind}",
-            held_out=[example for own in validation.values() for example in own],
-            weights=weights,
-        )
+        held_out = list(chain(*examples_of_split(pipeline, kind, recipe.validation_split).values()))
+        settings, out_dir = recipe.mllm_train.settings, pipeline.folder.training_dir(kind)
+        train(model, examples, shown, settings, out_dir, f"adapter {kind}", held_out, weights)
         if processes().is_main_process:  # all of them hold the same weights
             model.save(folder, shown)
             learned = {path for example in examples for path in example.image_paths}
@@ -151,11 +143,10 @@ def tune(pipeline: Pipeline, kind: Adapter) -> GroundedMLLM:
 def examples_of_split(pipeline: Pipeline, kind: Adapter, split: str) -> dict[Task, list[Example]]:
     """Of each task what an adapter is trained or validated on: with predicted evidence, or without any."""
     source: Source = "predicted" if kind == "grounded" else "none"
-    examples: dict[Task, list[Example]] = {}
-    for name, items in pipeline.items.items():
-        own = [item for item in items if item.image.split == split]
-        examples[name] = pipeline.examples(name, kind, source, own)
-    return examples
+    return {
+        name: pipeline.examples(name, kind, source, [item for item in items if item.image.split == split])
+        for name, items in pipeline.items.items()
+    }
 
 
 def weigh_examples(
@@ -163,7 +154,7 @@ def weigh_examples(
 ) -> tuple[list[Example], list[float] | None]:
     """What an adapter learns from, and how often each is drawn, by the recipe's `mix`; None: once an epoch."""
     if mix is None:
-        return [example for own in examples.values() for example in own], None
+        return list(chain(*examples.values())), None
     every_kind = [draw for name, own in examples.items() for draw in TASKS[name].draws(own, mix, cites)]
     kinds = [(own, share) for own, share in every_kind if own and share]
     if not kinds:
@@ -196,9 +187,27 @@ def predict_source(
         items = [item for item in items if item.image.phrases]
     examples = pipeline.examples(task, kind, source, items, caches)
     names = {"model": recipe.mllm.base, "adapter": pipeline.folder.adapter_dir(kind).name}
-    jobs = row.jobs(pipeline, source, items, examples, shown, names)
+    options = row.job_options(pipeline, source, items)
+    jobs = [item.job(example, shown, names, **options) for item, example in zip(items, examples, strict=True)]
     for job in jobs:
         if original := originals.get(job.id):
             job.fields.update(record_identity(original))
     skipped = write_shared(jobs, path, lambda mine, own: predict(model, mine, shown, section.generate, own))
     pipeline.skipped.entries += skipped.entries
+
+
+def fine_tune(
+    pipeline: Pipeline, checkpoint: str, out: Path, settings: FineTuneSettings, *, download: bool = False
+) -> Path:
+    """Train the detector on the split `train` of the recipe's region sets; return its folder, `out / "model"`.
+
+    What the sets annotate is kept beside the weights as `vocabulary.json`, so that `medglip grounding predict` knows
+    what to look for; images that could not be read are listed in `skipped.jsonl` of the folder. Raises `BadInput` as
+    the detector's own `fine_tune` does, before any data are read where the detector cannot be trained.
+    """
+    grounder = load_grounder(checkpoint, device="cpu", allow_download=download)  # the training chooses its own device
+    check_tunable(grounder)
+    assert isinstance(grounder, ZeroShotGrounder)
+    folder = fine_tune_detector(grounder, pipeline.images, settings, out, sets=pipeline.recipe.grounding.data)
+    write_atomic(folder / "vocabulary.json", json.dumps(pipeline.vocabulary, indent=1))
+    return folder

@@ -4,12 +4,13 @@ A new task is one file like this one's `Questions` with the class of its item, a
 recipe; the pipeline knows no task by name.
 """
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from datasets import Dataset
@@ -17,6 +18,8 @@ from datasets import Dataset
 from ...grounding.bad_input import Skipped
 from ...grounding.evidence.evidence import EvidenceSettings
 from ...grounding.evidence.names import Source
+from ...grounding.files import sha256, write_atomic
+from ...grounding.recipe import CoreRecipe
 from ...grounding.records import Task
 from ...grounding.training.stage import HeldOut, core_images
 from ...grounding.vocabulary.negation import engine_named
@@ -27,14 +30,16 @@ from ...report.task import Report
 from ...report.text.citation_targets import to_cited
 from ...vqa.datasets.sets import QUESTION_SETS, ReadContext
 from ...vqa.datasets.sets import read_set as read_questions
+from ...vqa.derived.derive import derive, write
 from ...vqa.derived.settings import DeriveSettings
 from ...vqa.prompt.prompt import Example
-from ...vqa.task import Job, Question, TaskItem
+from ...vqa.task import Question, TaskItem
 from ..recipe import Mix, Recipe, TaskSection
-from .derived_data import derived_file
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
+
+logger = logging.getLogger("medglip")
 
 Item = TypeVar("Item", bound=TaskItem)
 
@@ -70,17 +75,9 @@ class TaskRow(Generic[Item]):
         """Kinds of examples and their shares of what an adapter learns. `cites`: whether it learns to cite regions."""
         raise NotImplementedError
 
-    def jobs(
-        self,
-        pipeline: "Pipeline",
-        source: Source,
-        items: Sequence[Item],
-        examples: Sequence[Example],
-        shown: EvidenceSettings,
-        names: dict[str, str],
-    ) -> list[Job]:
-        """What is to be answered with one evidence source; see `TaskItem.job`."""
-        return [item.job(example, shown, names) for item, example in zip(items, examples, strict=True)]
+    def job_options(self, pipeline: "Pipeline", source: Source, items: Sequence[Item]) -> dict[str, Any]:
+        """What `job` of each item is given besides; `items` are answered with one evidence source."""
+        return {}
 
 
 class Questions(TaskRow[Question]):
@@ -101,11 +98,11 @@ class Questions(TaskRow[Question]):
             grounding = recipe.grounding.model_copy(update={"data": real})
             source = recipe.model_copy(update={"grounding": grounding})
 
-        def derive(settings: DeriveSettings) -> tuple[Path, Dataset]:
+        def derive_from(settings: DeriveSettings) -> tuple[Path, Dataset]:
             images = core_images(source, HeldOut(), skipped)
             return derived_file(source, settings, lambda: images), images
 
-        context = ReadContext(seed=recipe.seed, phantom_dir=phantom_dir, derive=derive)
+        context = ReadContext(seed=recipe.seed, phantom_dir=phantom_dir, derive=derive_from)
         questions: list[Question] = []
         for entry in task.data:
             items = read_questions(entry.set, entry.settings(QUESTION_SETS), context, skipped)
@@ -163,15 +160,7 @@ class Reports(TaskRow[Report]):
         plain = [replace(example, may_cite=False) for example in examples]
         return [(plain, mix.report), (examples, mix.cited)] if cites else [(plain, mix.report + mix.cited)]
 
-    def jobs(
-        self,
-        pipeline: "Pipeline",
-        source: Source,
-        items: Sequence[Report],
-        examples: Sequence[Example],
-        shown: EvidenceSettings,
-        names: dict[str, str],
-    ) -> list[Job]:
+    def job_options(self, pipeline: "Pipeline", source: Source, items: Sequence[Report]) -> dict[str, Any]:
         """Judged against the truth where findings are annotated, which most sets have not.
 
         Sentences of the adapter without evidence are grounded in what the core finds: writing first, grounding after.
@@ -181,8 +170,7 @@ class Reports(TaskRow[Report]):
         if items and (labels := finding_labels(pipeline.reports)):
             evidence = pipeline.evidence("predicted", items) if source == "none" else []
             truth = ReportTruth(labels=labels, evidence=dict(zip((r.report_id for r in items), evidence, strict=False)))
-        negation = section.negation if section else "rules"
-        return [r.job(example, shown, names, truth, negation) for r, example in zip(items, examples, strict=True)]
+        return {"truth": truth, "negation": section.negation if section else "rules"}
 
 
 TASKS: dict[Task, TaskRow] = {row.name: row for row in (Questions(), Reports())}
@@ -197,3 +185,18 @@ def cut_to_max(items: list[Item], recipe: Recipe, max_test: int | None) -> list[
         scored = sorted(np.random.default_rng(recipe.seed).choice(scored, max_test, replace=False).tolist())
     chosen, complete = set(scored), ("train", recipe.validation_split)
     return [item for i, item in enumerate(items) if i in chosen or item.image.split in complete]
+
+
+def derived_file(recipe: CoreRecipe, settings: DeriveSettings, images: Callable[[], Dataset]) -> Path:
+    """The items of the recipe's region sets, `images`, which are asked for only where the settings have changed."""
+    file = recipe.out_dir / "derived.jsonl"
+    # items follow from these settings alone; with others they are made anew
+    stamp = sha256(recipe.model_dump_json(include={"seed", "phantoms", "grounding"}) + settings.model_dump_json())
+    stamp_file = file.with_suffix(".sha256")
+    if not (file.exists() and stamp_file.exists() and stamp_file.read_text() == stamp):
+        items, left_out = derive(images(), settings, {s.name: s.licence for s in recipe.grounding.data})
+        write(file, items)  # before the stamp: if it is killed in between, they are made again
+        write_atomic(stamp_file, stamp)
+        left_out.write(file.with_suffix(".skipped.jsonl"))
+        logger.info("   %d questions and captions derived; %s", len(items), left_out.summary())
+    return file

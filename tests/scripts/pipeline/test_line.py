@@ -113,10 +113,10 @@ def test_nothing_is_scored_on_a_picture_that_taught_the_aligned_start(
     line = Pipeline(recipe)
     line.recipe = recipe.model_copy(update={"mllm": recipe.mllm.model_copy(update={"aligned": str(tmp_path)})})
     with pytest.raises(BadInput, match="does not say which pictures"):
-        _ = line.questions
+        _ = line.items["vqa"]
     (tmp_path / "learned.txt").write_text(file_sha256(taught)[:16] + "\n")
-    left_out = {q.question_id for q in every.questions} - {q.question_id for q in line.questions}
-    assert left_out == {q.question_id for q in every.questions if q.image.image_path == taught} != set()
+    left_out = {q.item_id for q in every.items["vqa"]} - {q.item_id for q in line.items["vqa"]}
+    assert left_out == {q.item_id for q in every.items["vqa"] if q.image.image_path == taught} != set()
     assert {entry["item"] for entry in line.skipped.entries} == left_out
     assert all(image.image_path != taught for image in line.scored_images)
 
