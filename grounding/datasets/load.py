@@ -20,7 +20,7 @@ from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
 from .building import built
 from .corpus import data_folder, held_out
-from .schema import images, tables, to_dataset
+from .schema import images, to_dataset
 from .settings import LAYOUTS, DataSettings
 
 
@@ -37,12 +37,6 @@ def load_images(data: Sequence[DataSettings], seed: int) -> tuple[Dataset, Skipp
     return concatenate_datasets(parts), skipped
 
 
-def split_by_group(groups: Sequence[str], val_fraction: float, seed: int) -> list[str]:
-    """`train` or `val` for each row, whole groups only; of two or more groups at least one is `val` and one `train`."""
-    val = held_out(groups, val_fraction, seed)
-    return ["val" if group in val else "train" for group in groups]
-
-
 def _load(settings: DataSettings, seed: int, skipped: Skipped) -> Dataset:
     """One set, cut to the limit, then split where it does not do so itself."""
     if settings.layout == "built" and not (settings.absent or settings.boxes_only):
@@ -53,16 +47,13 @@ def _load(settings: DataSettings, seed: int, skipped: Skipped) -> Dataset:
     if settings.limit is not None and len(data) > settings.limit:
         chosen = np.random.default_rng(seed).choice(len(data), settings.limit, replace=False)
         data = Dataset(data.with_format("arrow")[np.sort(chosen)])  # pyright: ignore[reportArgumentType]
-    parts = list(tables(data, ["split", "group"]))
-    splits = [split for part in parts for split in part["split"].to_pylist()]
-    # only rows without a split are drawn; the groups of the others do not weigh in
-    open_rows = [k for k, split in enumerate(splits) if not split]
-    if not open_rows:
+    splits, groups = data["split"][:], data["group"][:]
+    if all(splits):
         return data
-    groups = [group for part in parts for group in part["group"].to_pylist()]
-    drawn = split_by_group([groups[k] for k in open_rows], settings.val_fraction, seed)
-    for k, split in zip(open_rows, drawn, strict=True):
-        splits[k] = split
+    # only rows without a split are drawn; the groups of the others do not weigh in
+    open_groups = [group for group, split in zip(groups, splits, strict=True) if not split]
+    val = held_out(open_groups, settings.val_fraction, seed)
+    splits = [split or ("val" if group in val else "train") for group, split in zip(groups, splits, strict=True)]
     index, column = data.column_names.index("split"), pa.array(splits, pa.string())
     return Dataset(data.data.set_column(index, "split", column))
 

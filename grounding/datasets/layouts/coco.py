@@ -90,17 +90,10 @@ def read_annotated(
                 raise BadInput("a crowd is no single region.", fix="leave it out, or outline its members")
             mask = segmentation_to_mask(row.get("segmentation"), size)
             regions.append(region(coco.phrases[row["category_id"]], xywh_to_xyxy(row["bbox"]), size, mask))
-    return annotate(
-        coco.path.parent,
-        image["file_name"],
-        path,
-        regions,
-        coco.phrases.values(),
-        [coco.phrases[row["category_id"]] for row in rows if row.get("category_id") in coco.phrases],
-        size_px=size,
-        modality=image.get("modality") or modality,
-        group=str(image.get("group") or group),
-    )
+    named = [coco.phrases[row["category_id"]] for row in rows if row.get("category_id") in coco.phrases]
+    facts = {"modality": image.get("modality") or modality, "group": str(image.get("group") or group)}
+    folder, name = coco.path.parent, image["file_name"]
+    return annotate(folder, name, path, regions, coco.phrases.values(), named, size_px=size, **facts)
 
 
 def segmentation_to_mask(segmentation: Any, size_px: tuple[int, int]) -> NDArray[np.bool_] | None:

@@ -26,18 +26,16 @@ from .mask_folder import mask_regions, open_mask
 Classes = Mapping[str, tuple[int, ...]]
 """Phrase -> the values that mean it."""
 
+ClassNames = Mapping[Any, Any] | str
+"""Names of the values as a set or its settings give them, or the file in the folder that does."""
+
 _FILES = ("classes.yaml", "classes.yml", "classes.json")
 _NOT_CLASSES = ("", "background", "void", "ignore", "unlabeled", "unlabelled")
 _VOID = 255
 
 
 def read(
-    folder: Path,
-    skipped: Skipped,
-    *,
-    classes: Mapping[Any, Any] | str = "",
-    components: bool = False,
-    modality: str = "unknown",
+    folder: Path, skipped: Skipped, *, classes: ClassNames = "", components: bool = False, modality: str = "unknown"
 ) -> Iterator[AnnotatedImage]:
     """Images of the folder, one at a time, with split "". A class is one region an image, or one a blob.
 
@@ -56,7 +54,7 @@ def read(
             yield annotate(folder, image.stem, image, regions, named, size_px=size, modality=modality)
 
 
-def read_classes(classes: Mapping[Any, Any] | str, folder: Path) -> Classes:
+def read_classes(classes: ClassNames, folder: Path) -> Classes:
     """Classes from a mapping, from a YAML or JSON file of the folder, or from its `classes.yaml` or `.json`.
 
     Raises `BadInput` for a missing file, and for anything but values and names.

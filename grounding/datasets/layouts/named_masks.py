@@ -84,15 +84,6 @@ def _image(
             outlined = mask_regions(named[-1], values != 0, size, components)
             regions += outlined
             empty += [] if outlined else named[-1:]
-    return annotate(
-        folder,
-        f"{image.parent.name}/{image.stem}",
-        image,
-        regions,
-        named,
-        set(named) - set(empty),
-        size_px=size,
-        modality=modality if stated == "unknown" else stated,
-        group=name,
-        split=split,
-    )
+    image_name, lost = f"{image.parent.name}/{image.stem}", set(named) - set(empty)
+    facts = {"modality": modality if stated == "unknown" else stated, "group": name, "split": split}
+    return annotate(folder, image_name, image, regions, named, lost, size_px=size, **facts)

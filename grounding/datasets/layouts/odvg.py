@@ -82,18 +82,13 @@ def _image(
     # a label of the map that no instance bears is absent; of a caption only what it names is known
     known = labels.values() if "detection" in row else ()
     named = [phrase for phrase, _ in boxes if phrase]
-    return annotate(
-        file.parent,
-        f"{file.stem}/{number}",
-        path,
-        regions,
-        [*known, *named],
-        named,
-        size_px=size,
-        modality=row.get("modality") or modality,
-        group=str(row.get("group") or row["filename"]),
-        split=_SPLITS.get(file.stem.lower().removesuffix("_od").split("_")[-1], ""),
-    )
+    name, known = f"{file.stem}/{number}", [*known, *named]
+    facts = {
+        "modality": row.get("modality") or modality,
+        "group": str(row.get("group") or row["filename"]),
+        "split": _SPLITS.get(file.stem.lower().removesuffix("_od").split("_")[-1], ""),
+    }
+    return annotate(file.parent, name, path, regions, known, named, size_px=size, **facts)
 
 
 def _phrase(words: Any) -> str:

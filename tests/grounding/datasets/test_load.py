@@ -16,8 +16,9 @@ from PIL import Image
 from medglip.grounding import AnnotatedImage, BadInput
 from medglip.grounding.bad_input import Skipped
 from medglip.grounding.datasets.building.export import check, describe, export
+from medglip.grounding.datasets.corpus import held_out
 from medglip.grounding.datasets.layouts import coco
-from medglip.grounding.datasets.load import load_images, split_by_group
+from medglip.grounding.datasets.load import load_images
 from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.schema import IMAGE_FEATURES, images
 from medglip.grounding.datasets.settings import LAYOUTS, DataSettings, Layout
@@ -58,17 +59,10 @@ def test_groups_are_whole_and_both_splits_are_there(tmp_path: Path, groups: int)
     assert not skipped.entries
 
 
-def test_one_group_is_all_train() -> None:
-    assert split_by_group(["p"] * 5, 0.5, 0) == ["train"] * 5
-    assert split_by_group([], 0.5, 0) == []
-
-
 def test_split_hangs_on_the_seed_and_not_on_the_order() -> None:
     groups = [f"p{k}" for k in range(40)]
-    forward = dict(zip(groups, split_by_group(groups, 0.3, 1), strict=True))
-    backward = dict(zip(groups[::-1], split_by_group(groups[::-1], 0.3, 1), strict=True))
-    assert forward == backward
-    assert forward != dict(zip(groups, split_by_group(groups, 0.3, 2), strict=True))
+    assert held_out(groups, 0.3, 1) == held_out(groups[::-1], 0.3, 1)
+    assert held_out(groups, 0.3, 1) != held_out(groups, 0.3, 2)
 
 
 def test_masks_and_boxes_come_back_from_arrow(tmp_path: Path) -> None:
