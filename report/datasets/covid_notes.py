@@ -79,7 +79,7 @@ def read(settings: CovidNotesSettings, context: ReportContext, skipped: Skipped)
                 raise BadInput(f"a second row of {note.name}, see row {other.row}.", fix="one row an image is read")
     for note in list(first.values())[: settings.limit]:
         group, path, boxed = groups[note.patient], folder / "images" / note.name, lungs.get(note.name)
-        try:
+        with list_bad(skipped, file, note.row):
             image = AnnotatedImage(
                 image_id=f"{folder.name}/{note.name}",  # that of the region set
                 image_path=path,
@@ -91,14 +91,11 @@ def read(settings: CovidNotesSettings, context: ReportContext, skipped: Skipped)
                 regions=boxed.regions if boxed else (),
                 phrases=boxed.phrases if boxed else (),
             )
-        except BadInput as error:
-            skipped.add(f"{file.name} row {note.row}", error)
-            continue
-        if image.phrases or not settings.boxes_only:
+            if settings.boxes_only and not image.phrases:
+                continue
             sentences = ground_sentences(note.text, image.regions, load_labels(), image.size_px, is_patient_side=True)
             text = " ".join(sentence.text for sentence in sentences)
-            report_id = f"covid_notes-{image.image_path.name}"
-            reports.append(Report(report_id=report_id, image=image, text=text, sentences=sentences))
+            reports.append(Report(report_id=f"covid_notes-{note.name}", image=image, text=text, sentences=sentences))
     return reports
 
 

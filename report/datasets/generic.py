@@ -36,7 +36,6 @@ from .reading import rows_to_reports
 from .rows import ReportRow, ReportSettings, View, check_groups, draw_splits, find_earlier, list_bad
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validate": "val", "validation": "val", "test": "test"}
-TEXTS = ("report", "findings", "impression")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "image": ("image", "images", "image_path", "image_paths", "path", "file", "filename"),
     "report": ("report", "text", "report_text", "full_report"),
@@ -241,7 +240,7 @@ def _map_columns(names: list[str], file: Path, settings: GenericSettings) -> dic
     names_of = COLUMNS | {ours: (theirs.strip().lower(),) for ours, theirs in settings.columns.items()}
     present = {ours: [lower[name] for name in theirs if name in lower] for ours, theirs in names_of.items()}
     columns = {ours: theirs[0] for ours, theirs in present.items() if theirs}
-    if not set(columns) & set(TEXTS):
+    if not columns.keys() & {"report", "findings", "impression"}:
         problem = f"no column report, findings or impression among: {', '.join(names) or 'nothing'}."
         fix = "rename one, or say which it is: `columns: {report: YOUR_COLUMN}`"
         raise BadInput(problem, file=file, row=1, fix=fix)

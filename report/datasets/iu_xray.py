@@ -35,7 +35,6 @@ from .rows import ReportRow, ReportSettings, View, draw_splits, first_file, list
 ARCHIVE = "NLMCXR_reports.tgz"
 XML_FOLDER = "ecgen-radiology"
 PROJECTIONS = "indiana_projections.csv"
-_LABELS = ("FINDINGS", "IMPRESSION", "INDICATION", "COMPARISON")
 _MAX_BYTES = 1_000_000  # a report has some 5 kB; larger members of the archive are none
 
 
@@ -66,9 +65,12 @@ def read_rows(settings: IuXraySettings, seed: int, skipped: Skipped) -> list[Rep
                 raise BadInput(f"no column {min(missing)!r}.", file=table, row=1, fix=fix)
             projections = {row["filename"]: (row["projection"] or "").strip() for row in reader}
     rows: list[ReportRow] = []
-    documents = list(_read_documents(folder))
-    documents.sort(key=lambda document: (int(s) if (s := document[0].stem).isdigit() else 10**9, document[0].name))
-    for file, content in documents:
+
+    def number(document: tuple[Path, bytes]) -> tuple[int, str]:
+        file, _ = document
+        return int(file.stem) if file.stem.isdigit() else 10**9, file.name
+
+    for file, content in sorted(_read_documents(folder), key=number):
         with list_bad(skipped, file, None):
             rows.append(_to_row(content, file, folder, projections))
     return draw_splits(rows, settings.val_fraction, settings.test_fraction, seed)
@@ -105,9 +107,8 @@ def _to_row(content: bytes, file: Path, folder: Path, projections: dict[str, str
     except ElementTree.ParseError as error:
         raise BadInput(f"not XML: {error}", fix="take the file out of the archive again") from error
     texts = {node.get("Label", ""): " ".join("".join(node.itertext()).split()) for node in tree.iter("AbstractText")}
-    findings, impression, indication, comparison = (texts.get(label, "") for label in _LABELS)
-    node = tree.find("uId")
-    name = (node.get("id") if node is not None else None) or f"CXR{file.stem}"
+    sections = {name: texts.get(name.upper(), "") for name in ("findings", "impression", "indication", "comparison")}
+    name = next((node.get("id") for node in tree.findall("uId")), None) or f"CXR{file.stem}"
     folders = [folder / "images", folder / "NLMCXR_png", folder / "images" / "images_normalized", folder]
     images: list[View] = []
     for image in filter(None, (image.get("id") for image in tree.iter("parentImage"))):
@@ -122,7 +123,7 @@ def _to_row(content: bytes, file: Path, folder: Path, projections: dict[str, str
         dataset="iu_xray",
         split="train",
         group=name,
-        sections=Sections(findings=findings, impression=impression, indication=indication, comparison=comparison),
+        sections=Sections(**sections),
         images=tuple(images),
         meta={"mesh": [code.text.strip() for code in tree.iter("major") if code.text and code.text.strip()]},
         file=file,

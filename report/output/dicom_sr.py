@@ -72,9 +72,7 @@ def _make_content(report: GroundedReport, source: DicomSource) -> sr.Measurement
     for index, sentence in enumerate(report.sentences):
         listed = ", ".join(f"region {k + 1}" for k in report.region_indices(sentence))
         texts.append((codes.DCM.Finding, sentence.text + (f" ({listed})" if listed else "")))
-        texts += [(codes.DCM.Comment, f"Sentence {index + 1} {flag.words}.") for flag in report.flags(index)]
-        if report.support(index) == "neither":
-            texts.append((codes.DCM.Comment, f"Sentence {index + 1} rests on no region, cited or found."))
+        texts += [(codes.DCM.Comment, check) for check in report.checks(index)]
     for name, value in texts:
         item = sr.TextContentItem(name=name, value=value, relationship_type=sr.RelationshipTypeValues.CONTAINS)
         content[0].ContentSequence.append(item)

@@ -121,6 +121,12 @@ class GroundedReport:
         """Which way gives a sentence its regions; None where that is not known."""
         return self.attributions[index].support if self.attributions else None
 
+    def checks(self, index: int) -> list[str]:
+        """What a reader should look at in a sentence: what contradicts it, and a claim without any region."""
+        checks = [flag.words for flag in self.flags(index)]
+        checks += ["rests on no region, cited or found"] if self.support(index) == "neither" else []
+        return [f"Sentence {index + 1} {check}." for check in checks]
+
 
 def file_stem(report_id: str) -> str:
     """A file name of the id; a changed id gets a few characters of its hash, so that no two ids share a file."""

@@ -48,10 +48,8 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
     # What made the report, in words; a fact that is not known is left out.
     citations, counts = "", report.agreement
     if counts and counts.num_cited:
-        citations = (
-            f"{counts.cited_found} of {counts.num_cited} cited regions found again, "
-            f"{counts.grounded_cited} of {counts.num_grounded} found regions cited"
-        )
+        citations = f"{counts.cited_found} of {counts.num_cited} cited regions found again, "
+        citations += f"{counts.grounded_cited} of {counts.num_grounded} found regions cited"
     facts = {
         "Image": "{}, {} × {} px".format(report.image, *report.size_px),
         "Model": report.model,
@@ -142,10 +140,8 @@ def _checks(report: GroundedReport) -> list[str]:
     """What a reader should look at: contradictions, claims without a region, citations of nothing."""
     checks: list[str] = []
     for index in range(len(report.sentences)):
-        name = f"Sentence {index + 1}"
-        checks += [f"{name} {flag.words}." for flag in report.flags(index)]
-        if report.support(index) == "neither":
-            checks.append(f"{name} rests on no region, cited or found.")
+        checks += report.checks(index)
         if missing := report.attributions[index].missing if report.attributions else ():
-            checks.append(f"{name} cites {', '.join(f'[{number}]' for number in missing)}, which is not there.")
+            listed = ", ".join(f"[{number}]" for number in missing)
+            checks.append(f"Sentence {index + 1} cites {listed}, which is not there.")
     return checks

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
 from ...grounding.evidence.evidence import Evidence
 from ...grounding.geometry import iou
+from ...grounding.types import Region
 from ...grounding.vocabulary.attribution import SAME_PLACE_IOU
 from ...grounding.vocabulary.citations import with_citations
 from ...grounding.vocabulary.labels import load_labels
@@ -33,18 +32,18 @@ def cited_text(report: Report, shown: Evidence, numbers: Sequence[int]) -> str:
     sentences = report.sentences
     if not is_truth:
         sentences = ground_sentences(report.text, regions, load_labels(), shown.first.size_px)
+
+    def is_same(own: Region, region: Region) -> bool:
+        if not is_truth:
+            return own is region
+        # Shown regions are predicted, never the true ones themselves: phrase and place decide.
+        return own.phrase == region.phrase and iou(region.box_xyxy_px, own.box_xyxy_px)[0, 0] >= SAME_PLACE_IOU
+
     parts: list[str] = []
     has_citation = False
     for sentence in sentences:
-        cited: list[int] = []
-        for number, region in zip(numbers, regions, strict=False):
-            if is_truth:  # shown regions are predicted, never the true ones themselves: phrase and place decide
-                boxes = [own.box_xyxy_px for own in sentence.regions if own.phrase == region.phrase]
-                ious = iou(region.box_xyxy_px[None], np.stack(boxes)) if boxes else np.zeros(1)
-                speaks_of_it = bool((ious >= SAME_PLACE_IOU).any())
-            else:
-                speaks_of_it = any(own is region for own in sentence.regions)
-            cited += [number] if speaks_of_it else []
+        pairs = zip(numbers, regions, strict=False)
+        cited = [number for number, region in pairs if any(is_same(own, region) for own in sentence.regions)]
         body = sentence.text.rstrip(".!?")  # `A nodule [1].`: as models of public sets write it
         parts.append(with_citations(body, cited) + sentence.text[len(body) :])
         has_citation = has_citation or bool(cited)
