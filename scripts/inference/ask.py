@@ -29,11 +29,11 @@ def ask(
     settings = finished.evidence_settings(source)
     decoding, is_closed = GenerateSettings(max_new_tokens=16), asks_yes_or_no(question)
     answered = answer(finished.model(source), example, settings, decoding, is_closed=is_closed)
-    lines = _evidence_lines(answered.shown, query) if answered.shown.images else []
+    lines = _evidence_lines(answered.evidence, query) if answered.evidence.images else []
     lines += [*_answer_lines(answered, settings), NOTICE]
     if show:
         show.mkdir(parents=True, exist_ok=True)
-        line = draw(images[0], query.first.phrases, answered.shown.first.regions, show)
+        line = draw(images[0], query.first.phrases, answered.evidence.first.regions, show)
         lines.append(f"picture: {show / line['picture']}")
     return lines
 
@@ -74,7 +74,7 @@ def _evidence_lines(shown: Evidence, query: Query) -> list[str]:
 def _answer_lines(answered: ScoredAnswer, settings: EvidenceSettings) -> list[str]:
     text, citation_lines = answered.text, []
     if settings.cite:
-        citations = parse_citations(text, len(numbers_shown(answered.shown, settings)))
+        citations = parse_citations(text, len(numbers_shown(answered.evidence, settings)))
         text = citations.text
         citation_lines = [f"cites: {', '.join(f'[{number}]' for number in citations.cited) or 'nothing'}"]
         citation_lines += [f"cites a number that is not there: [{number}]" for number in citations.missing]

@@ -102,7 +102,7 @@ def grounded_report(
     """
     tree, negation, adapter = load_labels(), outputs.negation or run.negation, run.adapter(evidence.source)
     # the regions that the prompt held, those of all evidence, and those of the phrases of the text, looked for now
-    (in_prompt, here), (known, _) = regions_of_view(written.shown, view), regions_of_view(evidence, view)
+    (in_prompt, here), (known, _) = regions_of_view(written.evidence, view), regions_of_view(evidence, view)
     of_text, all_presences = run.finder.ground_with_presence([image], [tree.phrases_in(written.text)])[0]
     # a presence can be trusted where the grounder is calibrated and learned the phrase in this modality
     usual = run.vocabulary.get(image.modality, chain.from_iterable(run.vocabulary.values()))
@@ -112,7 +112,7 @@ def grounded_report(
     phrases = {region.phrase for region in known}
     further = [region for region in of_text if region.phrase not in phrases and region.score >= MIN_SCORE]
     regions = tuple({id(region): region for region in [*in_prompt, *known, *further]}.values())
-    num_shown = len(numbers_shown(written.shown, settings)) if settings.cite else None
+    num_shown = len(numbers_shown(written.evidence, settings)) if settings.cite else None
     sentences = attribute(written.text, regions, tree, image.size_px, num_shown=num_shown, here=here, negation=negation)
     return GroundedReport(
         report_id=image.image_path.stem,

@@ -107,11 +107,7 @@ def _image_of(row: dict[str, Any], file: Path, number: int) -> AnnotatedImage:
         problem = f"size_px is {row['size_px']!r}."
         raise BadInput(problem, file=file, row=number, fix="[width, height] in pixels") from error
     return AnnotatedImage(
-        image_id=row["image_id"],
+        **{name: str(row[name]) for name in ("image_id", "modality", "group", "dataset", "split")},
         image_path=Path(os.environ.get("MEDGLIP_DATA", "")) / str(row["image"]),
-        modality=row["modality"],
-        group=str(row["group"]),
-        dataset=str(row["dataset"]),
-        split=str(row["split"]),
         size_px=(width, height),
     )

@@ -112,11 +112,7 @@ def to_item(claim: Claim, facts: Facts, number: int, wording: int, licence: str)
     return {
         "id": f"{image.image_id}#{claim.kind}-{number}",
         "image": str(path.relative_to(root) if root and path.is_relative_to(root) else path),
-        "image_id": image.image_id,
-        "dataset": image.dataset,
-        "split": image.split,
-        "group": image.group,
-        "modality": image.modality,
+        **{name: getattr(image, name) for name in ("image_id", "dataset", "split", "group", "modality")},
         "size_px": list(image.size_px),
         "question": question_text(claim.form, wording, claim.asks),
         "answer": claim.answer,

@@ -1,10 +1,10 @@
-"""Generation in batches: greedy by default, beams or sampling on request; and the probability of an answer.
+"""Generation in batches: greedy, or beams or sampling on request; bounds on a text, the probability of an answer.
 
-B batch, T tokens of the longest prompt, K tokens of the answer, V vocabulary.
+B batch (rows of all beams), T tokens of the longest prompt and those written, K tokens of the answer, V vocabulary.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
+from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import NoRepeatNGramLogitsProcessor as NoRepeat
+from transformers import RepetitionPenaltyLogitsProcessor as RepetitionPenalty
 
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.files import sha256
 from ..model.grounded_mllm import GroundedMLLM
 from ..prompt.prompt import Example, Prompt
 from ..training.train import token_losses
-from .decoding import bounds
 from .settings import GenerateSettings
 
 YES, NO = ("yes", "Yes"), ("no", "No")
@@ -32,7 +34,7 @@ class Generated:
     text: str
     prompt_sha256: str
     seconds: float
-    shown: Evidence
+    evidence: Evidence
 
 
 def generate(
@@ -70,7 +72,7 @@ def write(mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings)
     texts = mllm.processor.tokenizer.batch_decode(ids_BT, skip_special_tokens=True)
     seconds = (time.perf_counter() - start) / len(prompts)
     return [
-        Generated(text=text.strip(), prompt_sha256=prompt.sha256, seconds=round(seconds, 4), shown=prompt.shown)
+        Generated(text=text.strip(), prompt_sha256=prompt.sha256, seconds=round(seconds, 4), evidence=prompt.evidence)
         for text, prompt in zip(texts, prompts, strict=True)
     ]
 
@@ -117,12 +119,12 @@ def generate_raw(
 class ScoredAnswer:
     """An answer. `probability`: exp of the mean log-probability of its tokens, in [0, 1]; of the end where it is empty.
 
-    `shown`: the evidence in its prompt. `yes`: P(yes) / (P(yes) + P(no)) of whole answers, None for an open question.
+    `evidence`: that of its prompt. `yes`: P(yes) / (P(yes) + P(no)) of whole answers, None for an open question.
     """
 
     text: str
     probability: float
-    shown: Evidence
+    evidence: Evidence
     yes: float | None = None
 
 
@@ -145,7 +147,7 @@ def answer(
     return ScoredAnswer(
         text=tokenizer.decode(ids_K, skip_special_tokens=True).strip(),
         probability=float(words_K.mean().exp()),
-        shown=prompt.shown,
+        evidence=prompt.evidence,
         yes=yes,
     )
 
@@ -159,3 +161,65 @@ def probability_of_yes(mllm: GroundedMLLM, example: Example, evidence: EvidenceS
     # rows yes, Yes, no, No: the probabilities of both spellings add up
     yes, no = log_probs_B.view(2, -1).logsumexp(1)
     return float(torch.sigmoid(yes - no))
+
+
+class AfterPrompt(LogitsProcessor):
+    """A processor of transformers' that sees only the tokens behind the prompt."""
+
+    def __init__(self, inner: LogitsProcessor, prompt_length: int):
+        self.inner, self.start = inner, prompt_length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """int64[B, T], float32[B, V] -> float32[B, V]."""
+        return self.inner(input_ids[:, self.start :], scores)  # pyright: ignore[reportArgumentType]
+
+
+class Sections(LogitsProcessor):
+    """Ends a section that has all the tokens it may have: with the next heading, the last one with the text's end.
+
+    `limits`: heading -> tokens behind it, in the order of the headings. A text without a heading is left alone.
+    """
+
+    def __init__(self, limits: Mapping[str, int], tokenizer: Any, prompt_length: int):
+        self.limits, self.tokenizer, self.start = dict(limits), tokenizer, prompt_length
+        self.headings = list(self.limits)
+        self.ids = [tokenizer(f" {name}", add_special_tokens=False).input_ids for name in self.headings]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """int64[B, T], float32[B, V] -> float32[B, V]."""
+        written = input_ids[:, self.start :].tolist()
+        if not written[0] or len(written[0]) < min(self.limits.values()):
+            return scores
+        for row, ids in enumerate(written):
+            text = self.tokenizer.decode(ids)
+            start, k = max((text.rfind(name), k) for k, name in enumerate(self.headings))
+            if start < 0:
+                continue
+            # ... Findings: clear lungs|      the section of the last heading, here k = 0, counts its tokens
+            name = self.headings[k]
+            behind = self.tokenizer(text[start + len(name) :], add_special_tokens=False).input_ids
+            if len(behind) < self.limits[name]:
+                continue
+            token = int(self.tokenizer.eos_token_id)
+            if k + 1 < len(self.headings):
+                # the next heading, of which the first `begun` tokens may be written already
+                heading = self.ids[k + 1]
+                begun = next((n for n in range(len(heading) - 1, 0, -1) if ids[-n:] == heading[:n]), 0)
+                token = heading[begun]
+            scores[row] = -torch.inf
+            scores[row, token] = 0.0
+        return scores
+
+
+def bounds(
+    tokenizer: Any, prompt_length: int, *, no_repeat: int, repetition_penalty: float, sections: Mapping[str, int]
+) -> LogitsProcessorList:
+    """The processors that the settings need, none for the defaults; see `GenerateSettings`."""
+    processors = LogitsProcessorList()
+    if repetition_penalty != 1:
+        processors.append(AfterPrompt(RepetitionPenalty(repetition_penalty), prompt_length))
+    if no_repeat:
+        processors.append(AfterPrompt(NoRepeat(no_repeat), prompt_length))
+    if sections:
+        processors.append(Sections(sections, tokenizer, prompt_length))
+    return processors

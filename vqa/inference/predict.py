@@ -59,17 +59,17 @@ def predict(
 
 
 def _record(job: Job, written: Generated, settings: EvidenceSettings) -> PredictionRecord:
-    shown = written.shown
+    evidence = written.evidence
     own = {
         "id": job.id,
-        "evidence": shown.source,
+        "evidence": evidence.source,
         "forms": settings.forms,
-        "phrases": shown.first.phrases,
-        "regions": tuple(region_to_json(region) for region in shown.first.regions),
+        "phrases": evidence.first.phrases,
+        "regions": tuple(region_to_json(region) for region in evidence.first.regions),
     }
     # the job's own fields win over these, and what it reads out of the text over both
-    fields = {**own, **job.fields, "prediction": written.text, **job.parse(written.text, shown)}
-    if further := [region_to_json(region) | {"image": image} for image, region in shown.numbered if image > 1]:
+    fields = {**own, **job.fields, "prediction": written.text, **job.parse(written.text, evidence)}
+    if further := [region_to_json(region) | {"image": image} for image, region in evidence.numbered if image > 1]:
         fields["meta"] = {**fields.get("meta", {}), "other_regions": further}
     return PredictionRecord(**fields, prompt_sha256=written.prompt_sha256, seconds=written.seconds)
 

@@ -33,7 +33,7 @@ class Example:
     `evidence`: of the first image, or of all, as `transform` leaves them. `other_paths`: further images, in the order
     in which the instruction names them; `transform`: see there, for all of them. `may_cite`: the settings
     decide whether the answer is to cite regions; False: it never is. `cited`: the target with its citations, of the
-    evidence as it is shown and the numbers of its regions; None: regions of the phrases asked about, behind the target.
+    evidence in the prompt and the numbers of its regions; None: regions of the phrases asked about, behind the target.
     `parts`: words that begin a part of the target, and what that part weighs in the loss beside the others; (): all
     tokens weigh the same.
     """
@@ -62,7 +62,7 @@ class Prompt:
     `text`: rendered chat up to where the answer begins; `completion`: the answer as the template closes it, empty
     where there is no target. `images`: the first, the others, overlays, crops. `features` float32[R, D + 8]: one
     row for each `<region>` in the text, R = 0 unless the forms hold `tokens`. `sha256`: over text, pixels and features.
-    `parts`: those of the example. `shown`: the evidence in it, as selected; whoever needs it takes it from here.
+    `parts`: those of the example. `evidence`: the evidence in it, as selected; whoever needs it takes it from here.
     """
 
     text: str
@@ -70,7 +70,7 @@ class Prompt:
     images: tuple[Image.Image, ...]
     features: NDArray[np.float32]
     sha256: str
-    shown: Evidence
+    evidence: Evidence
     parts: tuple[tuple[str, float], ...] = ()
 
 
@@ -89,21 +89,21 @@ def render(
     box notation it is written in. Raises `BadInput` for an unreadable image, for text that holds special tokens, and
     for more images than the family takes.
     """
-    shown = select(example.evidence, settings)  # here alone: what comes after reads `Prompt.shown`
+    evidence = select(example.evidence, settings)  # here alone: what comes after reads `Prompt.evidence`
     # a question that contains `<image>` or `<region>` would shift every placeholder after it
-    phrases = [phrase for image in shown.images for phrase in image.phrases]
+    phrases = [phrase for image in evidence.images for phrase in image.phrases]
     written = "\n".join([example.instruction, example.target or "", *phrases])
-    written += "\n".join(region.phrase for region in shown.regions)
+    written += "\n".join(region.phrase for region in evidence.regions)
     special = {*processor.tokenizer.all_special_tokens, getattr(processor, "image_token", REGION_TOKEN), REGION_TOKEN}
     if contained := sorted(token for token in special if token and token in written):
         problem = f"the text holds the special token {contained[0]!r}."
         raise BadInput(problem, row=example.example_id, fix="take it out")
-    images = _read_images(example, shown, settings, letterbox_px, family)
-    words = _write_instruction(example, shown, settings, family.box_text(processor))
+    images = _read_images(example, evidence, settings, letterbox_px, family)
+    words = _write_instruction(example, evidence, settings, family.box_text(processor))
     question = [{"role": "user", "content": [{"type": "image"}] * len(images) + [{"type": "text", "text": words}]}]
     text = family.write(processor, question, True)
     completion = ""
-    if (target := _target(example, shown, settings)) is not None:
+    if (target := _target(example, evidence, settings)) is not None:
         answer = {"role": "assistant", "content": [{"type": "text", "text": target}]}
         full = family.write(processor, [*question, answer], False)
         # what the model learns must follow, token for token, on what it is later given
@@ -111,15 +111,19 @@ def render(
             raise BadInput("the chat template writes the prompt otherwise when an answer follows.", fix="another base")
         completion = full[len(text) :]
     # one row for each placeholder that `_write_instruction` wrote, in the same order
-    features = to_features(shown, settings, embedding_dim)
+    features = to_features(evidence, settings, embedding_dim)
     digest = hashlib.sha256(text.encode())
     for image in images:
         digest.update(repr(image.size).encode() + image.tobytes())
     digest.update(np.ascontiguousarray(features).tobytes())
-    sha256, parts = digest.hexdigest(), example.parts
-    return Prompt(
-        text=text, completion=completion, images=images, features=features, sha256=sha256, shown=shown, parts=parts
-    )
+    content: dict[str, Any] = {
+        "text": text,
+        "completion": completion,
+        "images": images,
+        "features": features,
+        "evidence": evidence,
+    }
+    return Prompt(**content, sha256=digest.hexdigest(), parts=example.parts)
 
 
 def instruction_text(example: Example, settings: EvidenceSettings) -> str:
@@ -127,29 +131,29 @@ def instruction_text(example: Example, settings: EvidenceSettings) -> str:
     return _write_instruction(example, select(example.evidence, settings), settings, PERCENT.encode)
 
 
-def _write_instruction(example: Example, shown: Evidence, settings: EvidenceSettings, box_text: BoxText) -> str:
+def _write_instruction(example: Example, evidence: Evidence, settings: EvidenceSettings, box_text: BoxText) -> str:
     """Evidence lines, where there are any, then the instruction, then the request for citations."""
-    lines = to_text(shown, settings, box_text)
-    head = "Evidence in the first image:" if example.other_paths and len(shown.images) == 1 else "Evidence:"
+    lines = to_text(evidence, settings, box_text)
+    head = "Evidence in the first image:" if example.other_paths and len(evidence.images) == 1 else "Evidence:"
     text = f"{head}\n{lines}\n{example.instruction}" if lines else example.instruction
-    cites = settings.cite and example.may_cite and numbers_shown(shown, settings)
+    cites = settings.cite and example.may_cite and numbers_shown(evidence, settings)
     return f"{text}\n{CITE}" if cites else text
 
 
-def _target(example: Example, shown: Evidence, settings: EvidenceSettings) -> str | None:
+def _target(example: Example, evidence: Evidence, settings: EvidenceSettings) -> str | None:
     """The answer to learn, with citations where they are wanted."""
     if example.target is None or not (settings.cite and example.may_cite):
         return example.target
-    numbers = numbers_shown(shown, settings)
+    numbers = numbers_shown(evidence, settings)
     if example.cited is not None:
-        return example.cited(shown, numbers)
+        return example.cited(evidence, numbers)
     # the regions in the prompt whose phrase the question asks about
-    cited = tuple(number for number in numbers if shown.regions[number - 1].phrase in shown.first.phrases)
+    cited = tuple(number for number in numbers if evidence.regions[number - 1].phrase in evidence.first.phrases)
     return with_citations(example.target, cited)
 
 
 def _read_images(
-    example: Example, shown: Evidence, settings: EvidenceSettings, letterbox_px: int | None, family: Family
+    example: Example, evidence: Evidence, settings: EvidenceSettings, letterbox_px: int | None, family: Family
 ) -> tuple[Image.Image, ...]:
     """The images as they are changed, then those that the forms make of them."""
     if example.transform == "text_only" and not family.needs_image:
@@ -159,7 +163,7 @@ def _read_images(
         images = [ImageOps.mirror(image) for image in images]
     elif example.transform:  # text only for a family that needs an image: it is as blank as for "blank"
         images = [Image.new("RGB", image.size, GREY) for image in images]
-    images += to_images(images, shown, settings)
+    images += to_images(images, evidence, settings)
     if family.max_images is not None and len(images) > family.max_images:
         raise BadInput(
             f"a prompt of {len(images)} images, {family.name} takes {family.max_images}.",

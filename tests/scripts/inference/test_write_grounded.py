@@ -97,7 +97,7 @@ class Run:
     def write(self, example: Any, source: str, settings: Any) -> Any:
         assert example.may_cite == self.shown.cite
         self.decoded = settings
-        return SimpleNamespace(text=self.says, shown=select(example.evidence, self.shown))
+        return SimpleNamespace(text=self.says, evidence=select(example.evidence, self.shown))
 
 
 def alone(image: AnnotatedImage) -> Report:
@@ -265,7 +265,9 @@ def test_a_description_rests_on_the_marked_region(
     def say(model: Any, examples: list[Any], settings: EvidenceSettings, generation: Any) -> list[Any]:
         asked.append((examples[0], settings))
         return [
-            SimpleNamespace(text="Round and bright. No pleural effusion.", shown=select(examples[0].evidence, settings))
+            SimpleNamespace(
+                text="Round and bright. No pleural effusion.", evidence=select(examples[0].evidence, settings)
+            )
         ]
 
     monkeypatch.setattr(grounded, "generate", say)

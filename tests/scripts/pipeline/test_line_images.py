@@ -86,11 +86,11 @@ def test_every_image_of_a_question_and_of_a_report(line: Any, tmp_path: Path) ->
     job = Job(example=asked, fields={**fields, "task": "vqa"})
     settings = EvidenceSettings(max_regions=3)
     shown = select(asked.evidence, settings)
-    record = _record(job, Generated(text="yes", prompt_sha256="", seconds=0.0, shown=shown), settings)
+    record = _record(job, Generated(text="yes", prompt_sha256="", seconds=0.0, evidence=shown), settings)
     # asked phrases come first, then the best; two of the first image
     assert [region["phrase"] for region in record.regions] == ["cyst", "liver"]
     assert [(row["image"], row["phrase"]) for row in record.meta["other_regions"]] == [(2, "cyst")]
-    single = Generated(text="yes", prompt_sha256="", seconds=0.0, shown=replace(shown, images=shown.images[:1]))
+    single = Generated(text="yes", prompt_sha256="", seconds=0.0, evidence=replace(shown, images=shown.images[:1]))
     assert "other_regions" not in _record(job, single, EvidenceSettings()).meta
 
 
@@ -130,7 +130,7 @@ def test_ask_says_which_image_a_region_is_in(tmp_path: Path, monkeypatch: pytest
 
     def answer(model: None, example: Example, *_: Any, **__: Any) -> ScoredAnswer:
         seen.append(example)
-        return ScoredAnswer(text="yes [3, 4]", probability=0.5, shown=select(example.evidence, shown))
+        return ScoredAnswer(text="yes [3, 4]", probability=0.5, evidence=select(example.evidence, shown))
 
     monkeypatch.setattr("medglip.scripts.inference.ask.answer", answer)
     first, second = image(tmp_path, "a", "ct", 1), image(tmp_path, "b", "mr", 2)

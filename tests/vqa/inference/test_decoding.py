@@ -8,8 +8,7 @@ import torch
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.grounding.settings import validate
-from medglip.vqa.inference.decoding import Sections, bounds
-from medglip.vqa.inference.generate import generate, generate_raw
+from medglip.vqa.inference.generate import Sections, bounds, generate, generate_raw
 from medglip.vqa.inference.settings import GenerateSettings
 from medglip.vqa.model.grounded_mllm import GroundedMLLM
 from medglip.vqa.prompt.prompt import Example
