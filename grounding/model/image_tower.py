@@ -4,7 +4,6 @@ B batch, C channels, H W pixels, N = (image_size / 32)^2 tokens, row by row from
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -107,7 +106,7 @@ def vision_settings(start: str) -> dict[str, Any]:
         return {"backbone_config": AutoConfig.from_pretrained(start, trust_remote_code=False).to_dict()}
 
 
-def load_start(tower: MedGlipVisionModel, start: str, cache_dir: Path | None = None) -> None:
+def load_start(tower: MedGlipVisionModel, start: str) -> None:
     """Put the pretrained weights into a tower built with `vision_settings(start)`.
 
     Raises `BadInput` when the weights cannot be had, and `ValueError` when they are of another architecture.
@@ -116,7 +115,7 @@ def load_start(tower: MedGlipVisionModel, start: str, cache_dir: Path | None = N
     if start == SCRATCH:
         return
     if isinstance(backbone, InvertedBackbone):
-        state = torch.load(fetch(start, cache_dir), map_location="cpu", weights_only=True)
+        state = torch.load(fetch(start), map_location="cpu", weights_only=True)
         load_inverted(backbone, state, _NORM_EPS[start])
     elif isinstance(backbone, TransformersBackbone):
         source = AutoModel.from_pretrained(start, trust_remote_code=False)

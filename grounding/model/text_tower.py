@@ -1,7 +1,6 @@
 """The text tower: each phrase encoded alone, behind a learned prompt of its modality. B batch, K phrases, L tokens."""
 
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,7 +56,7 @@ MINILM = "minilm"
 _NOT_SIZES = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 
 
-def text_settings(start: str, max_phrase_tokens: int, cache_dir: Path | None = None) -> dict[str, Any]:
+def text_settings(start: str, max_phrase_tokens: int) -> dict[str, Any]:
     """What `MedGlipConfig.text_config` needs for this start; for `scratch` the rest may be chosen freely.
 
     Raises `BadInput` when there is no such encoder and when it has fewer places than a phrase has tokens.
@@ -67,7 +66,7 @@ def text_settings(start: str, max_phrase_tokens: int, cache_dir: Path | None = N
         return SMALL_BERT | {"max_position_embeddings": max(SMALL_BERT["max_position_embeddings"], places)}
     fix = f"use {SCRATCH}, {MINILM}, or a model folder or hub name"
     with explain(f"no text start {start!r}", OSError, ValueError, fix=fix):
-        config = AutoConfig.from_pretrained(_folder(start, cache_dir), trust_remote_code=False)
+        config = AutoConfig.from_pretrained(_folder(start), trust_remote_code=False)
     model: Any = MODEL_MAPPING.get(type(config), None)
     # a decoder's or a vision model's forward does not take embedded words
     is_encoder = isinstance(model, type) and "inputs_embeds" in signature(model.forward).parameters
@@ -81,17 +80,17 @@ def text_settings(start: str, max_phrase_tokens: int, cache_dir: Path | None = N
     return {key: value for key, value in config.to_dict().items() if key not in _NOT_SIZES}
 
 
-def text_tokenizer(start: str, cache_dir: Path | None = None) -> PreTrainedTokenizerFast:
+def text_tokenizer(start: str) -> PreTrainedTokenizerFast:
     """The tokenizer that belongs to a pretrained start. Raises `BadInput` when it cannot be had."""
     problem, fix = f"text start {start!r} has no tokenizer", "put tokenizer.json beside the weights"
     with explain(problem, OSError, ValueError, fix=fix):
-        tokenizer = AutoTokenizer.from_pretrained(_folder(start, cache_dir), trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(_folder(start), trust_remote_code=False)
     if not tokenizer.is_fast or tokenizer.pad_token is None:
         raise BadInput(f"the tokenizer of {start!r} is not a fast one that pads.", fix="use an encoder like BERT")
     return tokenizer
 
 
-def load_text_start(encoder: PhraseEncoder, start: str, cache_dir: Path | None = None) -> None:
+def load_text_start(encoder: PhraseEncoder, start: str) -> None:
     """Put the pretrained weights into an encoder built with `text_settings(start)`.
 
     Raises `BadInput` when the weights cannot be had, and `RuntimeError` when they are of another architecture.
@@ -100,10 +99,10 @@ def load_text_start(encoder: PhraseEncoder, start: str, cache_dir: Path | None =
         return
     options: Any = {"dtype": torch.float32, "use_safetensors": True, "trust_remote_code": False}
     with explain(f"text start {start!r} has no weights", OSError, ValueError, fix="use safetensors weights"):
-        source = AutoModel.from_pretrained(_folder(start, cache_dir), **options)
+        source = AutoModel.from_pretrained(_folder(start), **options)
     state = {name: value for name, value in source.state_dict().items() if not name.startswith("pooler.")}
     encoder.bert.load_state_dict(state)
 
 
-def _folder(start: str, cache_dir: Path | None) -> str:
-    return str(fetch(MINILM, cache_dir).parent) if start == MINILM else start
+def _folder(start: str) -> str:
+    return str(fetch(MINILM).parent) if start == MINILM else start

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
@@ -15,7 +15,6 @@ from datasets import Dataset
 from ..assets import SCRATCH
 from ..bad_input import BadInput, Skipped
 from ..datasets.schema import AnnotatedImages, split_of, words_of
-from ..datasets.schema import images as images_of
 from ..datasets.settings import DataSettings
 from ..files import claim_folder, write_atomic
 from ..grounders.medglip import GrounderSettings, MedGlipGrounder
@@ -40,26 +39,16 @@ from .validation import blind_strides, calibrate, mean_iou
 
 _LOG = logging.getLogger("medglip")
 
-Score = Callable[[MedGlipGrounder, list[AnnotatedImage]], Mapping[str, float]]
-
 CALIBRATED = GrounderSettings(min_score=0.01, max_per_phrase=100)
 """Regions that calibration is fitted on: as many and as faint as scores are computed of."""
 
 
-def train(
-    images: Dataset,
-    settings: GroundingSettings,
-    out_dir: Path,
-    *,
-    sets: Sequence[DataSettings] = (),
-    score: Score | None = None,
-) -> Path:
+def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: Sequence[DataSettings] = ()) -> Path:
     """Train on the split `train` (`IMAGE_FEATURES`), return the folder of the trained core, `out_dir / "model"`.
 
     A second call goes on after the last checkpoint, or returns at once. `sets`: the recipe's settings of the data sets,
-    by whose names weights, rehearsal and licences are known. `score(core, images of split val)` is written to
-    `val.json`, for a core that goes on from another that one's to `val_before.json`; what could not be read is listed
-    in `skipped.jsonl`. Raises `BadInput` for no readable example and for settings other than those in `out_dir`.
+    by whose names weights, rehearsal and licences are known. What could not be read is listed in `skipped.jsonl`.
+    Raises `BadInput` for no readable example and for settings other than those in `out_dir`.
     """
     folder = out_dir / "model"
     # a folder of other settings is refused; more steps are fine, and so is what a later version added, as its default
@@ -77,14 +66,6 @@ def train(
     model, processor = _start(settings, rows)
     examples = load_examples(rows, processor.image_size, settings.memory_gb, skipped)
     skipped.write(out_dir / "skipped.jsonl")
-
-    def write_score(name: str) -> None:
-        if score is not None and processes().is_main_process:
-            values = score(MedGlipGrounder(model, processor), list(images_of(split_of(images, "val"))))
-            write_atomic(out_dir / name, json.dumps(dict(values), indent=1))
-
-    if settings.start_from:
-        write_score("val_before.json")
     fit(
         model,
         examples,
@@ -99,7 +80,6 @@ def train(
     )
     if processes().is_main_process:
         _save(model, processor, folder, settings, images, sets)
-        write_score("val.json")
         write_atomic(folder / "finished.json", json.dumps({"steps": settings.train.steps}))
     processes().wait_for_everyone()
     return folder

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ..geometry import iou
-from ..types import MIN_SCORE, Region
+from ..types import Region
 from .citations import Citations, parse_citations
 from .contradictions import find_claims
 from .labels import LabelTree
@@ -73,7 +73,6 @@ def attribute(
     *,
     num_shown: int | None = None,
     here: range | None = None,
-    min_score: float = MIN_SCORE,
     negation: Negation = "rules",
 ) -> tuple[Attribution, ...]:
     """Both ways for each sentence of a text.
@@ -81,8 +80,7 @@ def attribute(
     `num_shown`: so many regions, of all images, were shown with numbers, and the text may cite them, like [1]; None: it
     was not asked to cite, and brackets are text. A citation behind a full stop belongs to the sentence before it.
     `here`: the numbers that the first of `regions` have, one each; left out: 1 is the first, and each has one.
-    Grounding afterwards is `ground_sentences` over all `regions`, with `min_score` and location words.
-    `negation`: the engine that decides what is denied.
+    Grounding afterwards is `ground_sentences` over all `regions`. `negation`: the engine that decides what is denied.
     """
     if num_shown is not None:  # "A nodule. [1]" -> "A nodule [1]."
         text = _LATE_CITATION.sub(lambda match: f"{match[2]}{match[1]}", text)
@@ -91,7 +89,7 @@ def attribute(
     attributions: list[Attribution] = []
     for sentence in split_sentences(text):
         citations = Citations(text=sentence) if num_shown is None else parse_citations(sentence, num_shown)
-        parts = ground_sentences(citations.text, regions, tree, size_px, min_score=min_score, negation=negation)
+        parts = ground_sentences(citations.text, regions, tree, size_px, negation=negation)
         grounded = dict.fromkeys(index_of[id(region)] for part in parts for region in part.regions)
         # Normal: a word that says so, not denied itself ("not clear"), and no finding that is said to be there.
         has_word = _NORMAL.search(blank_denied(citations.text, negation)) is not None

