@@ -6,14 +6,12 @@ MEDGLIP_DATA=... python -m medglip.scripts.bench.grounding train recipes/real_sm
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
-import numpy as np
 import torch
 import typer
 
@@ -23,26 +21,22 @@ from ...grounding.datasets.schema import words_of
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.zero_shot import ZeroShotSettings
-from ...grounding.model.losses import losses_of
-from ...grounding.model.processing import MedGlipProcessor, train_tokenizer
 from ...grounding.settings import read_settings
-from ...grounding.training.core import CALIBRATED, build, train
+from ...grounding.training.core import CALIBRATED, train
 from ...grounding.training.detector import collate as collate_dino
 from ...grounding.training.detector import fine_tune, prepare
 from ...grounding.training.detector import losses_of as dino_losses_of
-from ...grounding.training.examples import Draw
 from ...grounding.training.settings import FineTuneSettings, GroundingSettings, TrainSettings
 from ...grounding.types import AnnotatedImage
 from ..inference.evaluate_coco import MAX_PER_PHRASE
 from ..recipe import Recipe
 from .cores import predict_records, val_images
-from .step import four_boxes
+from .step import Pass, core_pass, noise_draws
 from .timing import Json, Threads, fastest, in_fresh_process, peak_mib, time_work, write_figures
 from .untrained_dino import DinoSizes, build_dino
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
-RATES = (2e-4, 5e-4, 1e-3)
-"""Of which MM-Grounding-DINO is given its best."""
+RATES = (2e-4, 5e-4, 1e-3)  # of which MM-Grounding-DINO is given its best
 NAMES = ("ours", "mm-grounding-dino")
 PHRASES = ["left lung", "right lung", "heart", "nodule"]
 Size = Annotated[int, typer.Option(help="Side of the square input in pixels")]
@@ -109,40 +103,29 @@ def _steps(settings: TrainSettings, steps: int, seed: int) -> TrainSettings:
     return settings.lasting(steps, seed).model_copy(update={"checkpoint_every": steps})
 
 
-@dataclass(frozen=True)
-class Pass:
-    """A model and its batch of noise; both models get the same images, boxes and phrases."""
-
-    model: Any
-    batch: dict[str, Any]
-    losses: Callable[[Any, Any], Any]
-
-    def forward(self) -> None:
-        """One forward pass in evaluation."""
-        with torch.inference_mode():
-            self.model.eval()(**{key: value for key, value in self.batch.items() if key not in ("targets", "labels")})
-
-    def step(self) -> None:
-        """Forward and backward pass of a training step."""
-        self.losses(self.model.train(), self.batch)["loss"].backward()
-        self.model.zero_grad()
-
-
 def _pass(name: str, image_size: int, batch_size: int) -> Pass:
-    truth = four_boxes(image_size, len(PHRASES))
-    squares = np.random.default_rng(0).integers(0, 256, (batch_size, image_size, image_size, 3), np.uint8)
-    draws = [Draw(square, PHRASES, PHRASES, "xray", truth, frozenset(PHRASES)) for square in squares]
+    """Both models get the same images, boxes and phrases."""
     if name == NAMES[1]:
         dino = build_dino(PHRASES, DinoSizes(image_size=image_size))
         prepare(dino.model, dino.processor, FineTuneSettings(image_size=image_size))
+        draws = noise_draws(image_size, batch_size, PHRASES)
         batch = collate_dino(draws, dino.processor, dino.model.config.max_text_len)
         return Pass(dino.model, batch, dino_losses_of)
     settings = GroundingSettings()
     settings = settings.model_copy(update={"model": settings.model.model_copy(update={"image_size": image_size})})
-    processor = MedGlipProcessor(train_tokenizer(PHRASES), image_size)
-    inputs = processor([d.square for d in draws], [d.phrases for d in draws], [d.modality for d in draws])
-    batch = {**inputs, "targets": [d.target for d in draws]}
-    return Pass(build(settings, len(processor.tokenizer)), batch, losses_of)
+    return core_pass(settings, batch_size, PHRASES)
+
+
+def _forward(timed: Pass) -> None:
+    with torch.inference_mode():
+        timed.model.eval()
+        timed.forward()
+
+
+def _step(timed: Pass) -> None:
+    timed.model.train()
+    timed.loss().backward()
+    timed.model.zero_grad()
 
 
 @app.command()
@@ -158,8 +141,8 @@ def speed(
     rows = []
     for name in NAMES:
         timed = _pass(name, image_size, batch_size)
-        passes = batch_size / fastest(times, timed.forward)
-        steps = batch_size / fastest(max(2, times // 2), timed.step)
+        passes = batch_size / fastest(times, partial(_forward, timed))
+        steps = batch_size / fastest(max(2, times // 2), partial(_step, timed))
         size = sum(parameter.numel() for parameter in timed.model.parameters()) / 1e6
         row = {"name": name, "millions": size, "forward_images_s": passes, "train_images_s": steps}
         rows.append(_show(row))
@@ -182,7 +165,7 @@ def _added_mib(name: str, mode: str, image_size: int, batch_size: int, threads: 
     torch.set_num_threads(threads)
     timed = _pass(name, image_size, batch_size)
     before = peak_mib()
-    (timed.step if mode == "train" else timed.forward)()
+    (_step if mode == "train" else _forward)(timed)
     return round(peak_mib() - before, 1)
 
 

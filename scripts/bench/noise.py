@@ -14,8 +14,7 @@ from ...vqa.model.grounded_mllm import GroundedMLLM
 from ...vqa.prompt.batch import Batch
 from ...vqa.prompt.prompt import Example, instruction_text
 
-SIDE_PX, DIM = 192, 96
-"""Of images of noise, and of the vectors of their regions."""
+SIDE_PX, DIM = 192, 96  # of images of noise, and of the vectors of their regions
 WORDS = ("nodule", "polyp", "mass", "cyst", "opacity", "fracture")
 
 

@@ -31,28 +31,18 @@ _FIRST_WORD = 1100
 class DinoSizes(Settings):
     """Sizes of an untrained detector; the defaults have 2.3 million parameters."""
 
+    # from scratch MM-Grounding-DINO starts at a far smaller loss: its class logits carry a bias
     kind: Literal["grounding-dino", "mm-grounding-dino"] = "mm-grounding-dino"
-    """From scratch MM-Grounding-DINO starts at a far smaller loss: its class logits carry a bias."""
     backbone: Literal["convnext", "swin"] = "convnext"
-    """Image backbone."""
-    image_size: int = Field(default=192, gt=0, multiple_of=32)
-    """Side of the square input in pixels."""
-    stage_widths: tuple[int, int, int, int] = (24, 48, 96, 160)
-    """Channels of the backbone at strides 4 to 32; swin doubles the first."""
-    d_model: int = Field(default=128, multiple_of=32)
-    """Width of encoder and decoder."""
+    image_size: int = Field(default=192, gt=0, multiple_of=32)  # side of the square input in pixels
+    stage_widths: tuple[int, int, int, int] = (24, 48, 96, 160)  # at strides 4 to 32; swin doubles the first
+    d_model: int = Field(default=128, multiple_of=32)  # of encoder and decoder, as the next three
     layers: int = Field(default=2, ge=2)
-    """Encoder layers, and decoder layers."""
-    num_queries: int = 40
-    """Objects that can be found."""
+    num_queries: int = 40  # objects that can be found
     ffn_dim: int = 256
-    """Inner width of their feed-forward parts."""
-    text_width: int = Field(default=96, multiple_of=4)
-    """Width of the text encoder."""
+    text_width: int = Field(default=96, multiple_of=4)  # of the text encoder
     text_layers: int = 2
-    """Its layers."""
-    max_text_len: int = 64
-    """Tokens of a prompt."""
+    max_text_len: int = 64  # tokens of a prompt
 
 
 def build_dino(
@@ -74,22 +64,11 @@ def build_dino(
         intermediate_size=3 * sizes.text_width,
         max_position_embeddings=sizes.max_text_len,
     )
-    values = {
-        "backbone_config": backbone.to_dict(),
-        "text_config": text.to_dict(),
-        "d_model": sizes.d_model,
-        "num_queries": sizes.num_queries,
-        "encoder_layers": sizes.layers,
-        "decoder_layers": sizes.layers,
-        "encoder_ffn_dim": sizes.ffn_dim,
-        "decoder_ffn_dim": sizes.ffn_dim,
-        "encoder_attention_heads": 4,
-        "decoder_attention_heads": 4,
-        "max_text_len": sizes.max_text_len,
-        "letterbox_px": sizes.image_size,
-    }
-    # weights from the seed alone, and nobody else's draws are touched
-    with torch.random.fork_rng():
+    values = {"backbone_config": backbone.to_dict(), "text_config": text.to_dict(), "letterbox_px": sizes.image_size}
+    values |= {key: getattr(sizes, key) for key in ("d_model", "num_queries", "max_text_len")}
+    for part in ("encoder", "decoder"):
+        values |= {f"{part}_layers": sizes.layers, f"{part}_ffn_dim": sizes.ffn_dim, f"{part}_attention_heads": 4}
+    with torch.random.fork_rng():  # nobody else's draws are touched
         torch.manual_seed(seed)
         if sizes.kind == "mm-grounding-dino":
             model = MMGroundingDinoForObjectDetection(MMGroundingDinoConfig(**values))
@@ -106,12 +85,10 @@ def word_tokenizer(phrases: Iterable[str]) -> PreTrainedTokenizerFast:
     words = {w for phrase in phrases for w, _ in splitter.pre_tokenize_str(normalizer.normalize_str(phrase))}
     indices = _SPECIAL | {word: _FIRST_WORD + i for i, word in enumerate(sorted(words - set(_SPECIAL)))}
     # every other index below the first word needs a token as well: {"[PAD]": 0, "[unused1]": 1, ..., "ball": 1100, ...}
-    taken = set(indices.values())
-    free = {f"[unused{i}]": i for i in range(_FIRST_WORD) if i not in taken}
+    free = {f"[unused{i}]": i for i in set(range(_FIRST_WORD)) - set(indices.values())}
     tokenizer = Tokenizer(models.WordLevel(indices | free, unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     ends = [(name, _SPECIAL[name]) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
-    )
+    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep")}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)

@@ -29,8 +29,7 @@ from ...grounding.vocabulary.labels import load_labels
 
 METRICS = ("ap50", "miou", "acc_iou50", "dice", "presence_auroc")
 """What is printed; the score file holds every measure of grounding."""
-MAX_PER_PHRASE = 100
-"""Regions per phrase, as COCO counts them."""
+MAX_PER_PHRASE = 100  # regions per phrase, as COCO counts them
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,10 +31,8 @@ from ...vqa.publish.adapter_card import read_facts
 from ..recipe import Recipe, read_run_recipe
 
 DEFAULT_RUN = Path("runs/quickstart")
-SMALL_BASE = "smollm2-135m"
-"""The base that looks through a core's image tower."""
-MAX_TOKENS: dict[Task, int] = {"vqa": 16, "report": 96}
-"""Where no recipe says after how many tokens a text is cut."""
+SMALL_BASE = "smollm2-135m"  # the base that looks through a core's image tower
+MAX_TOKENS: dict[Task, int] = {"vqa": 16, "report": 96}  # where no recipe says after how many tokens a text is cut
 
 
 class TrainedSystem(ABC):
@@ -42,20 +40,13 @@ class TrainedSystem(ABC):
     grounder, finds the regions.
     """
 
-    folder: Path
-    """Of the run or of the adapter."""
-    recipe: Recipe | None = None
-    """The recipe it was trained by; None where that is not known."""
-    mllm: MllmSettings
-    """The base and its LoRA."""
-    shown: EvidenceSettings
-    """What prompts with evidence show of the regions."""
-    has_known_evidence = True
-    """Whether `shown` was written down where it was trained, not guessed."""
-    core_name: str
-    """What reports call the core."""
-    checkpoint: str | None
-    """The finder, where it is not the core."""
+    folder: Path  # of the run or of the adapter
+    recipe: Recipe | None = None  # the recipe it was trained by; None where that is not known
+    mllm: MllmSettings  # the base and its LoRA
+    shown: EvidenceSettings  # what prompts with evidence show of the regions
+    has_known_evidence = True  # whether `shown` was written down where it was trained, not guessed
+    core_name: str  # what reports call the core
+    checkpoint: str | None  # the finder, where it is not the core
 
     @property
     @abstractmethod

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,17 +87,13 @@ def _record_files(run: Path) -> list[Path]:
     """The record files of a run by name. Raises `BadInput` if there is none."""
     if not run.is_dir():
         return [run]
-    files = []
-    for path in sorted((run / "records").glob("*.jsonl")) or sorted(run.glob("*.jsonl")):
-        if not path.stat().st_size:
-            continue
-        try:
+    files, folder = [], run / "records"
+    paths = sorted(folder.glob("*.jsonl")) or sorted(run.glob("*.jsonl"))
+    for path in (path for path in paths if path.stat().st_size):
+        # a run without the folder has other lists beside its records, such as skipped.jsonl
+        with nullcontext() if path.parent == folder else suppress(BadInput):
             task_of(path)
             files.append(path)
-        except BadInput:
-            if path.parent.name == "records":
-                raise
-            # else skipped.jsonl and the like
     if not files:
         raise BadInput("no records.", file=run, fix="give a folder with records/*.jsonl, or a record file")
     return files

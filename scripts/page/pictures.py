@@ -1,8 +1,9 @@
 """Images of the evaluation page: where an image lies, its thumbnail, and the regions drawn on it."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +23,10 @@ if TYPE_CHECKING:
     from ..recipe import Recipe
 
 SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".dcm", ".tif", ".tiff", ".bmp")
+Size = tuple[int, int]
 SMALLEST = 128
-BUDGET = 12_000_000
-"""Characters of all thumbnails together; more than this and they are made smaller."""
-FINENESS = 160
-"""Pixels of a mask's longer side that its outline follows."""
+BUDGET = 12_000_000  # characters of all thumbnails together; more than this and they are made smaller
+FINENESS = 160  # pixels of a mask's longer side that its outline follows
 
 
 class ImageFinder:
@@ -38,28 +38,23 @@ class ImageFinder:
     def __init__(self, recipes: "Mapping[Path, Recipe | None]", images: Path | None):
         self.recipes, self.images = recipes, images
         self.notes: list[str] = []
-        self._by_id: dict[str, Path] | None = None
 
     def path(self, record: Record) -> Path | None:
         """The image file of a record, None if it is nowhere."""
-        stated = (record.get("meta") or {}).get("image_path")
-        candidates = (
-            [Path(stated), *(run / stated for run in self.recipes)] if stated and isinstance(stated, str) else []
-        )
-        name = record["image_id"]
+        stated, name = (record.get("meta") or {}).get("image_path"), record["image_id"]
+        has_path = stated and isinstance(stated, str)
+        candidates = [Path(stated), *(run / stated for run in self.recipes)] if has_path else []
         if self.images:
             names = dict.fromkeys((name, Path(name).name))  # an id may hold folders
             candidates += [self.images / f"{each}{suffix}" for each in names for suffix in SUFFIXES]
-        return next((path for path in candidates if path.is_file()), None) or self.in_recipes().get(name)
+        return next((path for path in candidates if path.is_file()), None) or self.in_recipes.get(name)
 
+    @cached_property
     def in_recipes(self) -> dict[str, Path]:
-        """Image id -> file, of every image that the runs' recipes name; read when it is first needed."""
-        if self._by_id is None:
-            self._by_id = {}
-            for run, recipe in self.recipes.items():
-                for image_id, path in self._of_recipe(run, recipe) if recipe else ():
-                    self._by_id.setdefault(image_id, path)
-        return self._by_id
+        """Image id -> file, of every image that the runs' recipes name; the first of two counts."""
+        runs = [(run, recipe) for run, recipe in self.recipes.items() if recipe]
+        pairs = [pair for run, recipe in runs for pair in self._of_recipe(run, recipe)]
+        return dict(reversed(pairs))
 
     def _of_recipe(self, run: Path, recipe: "Recipe") -> Iterator[tuple[str, Path]]:
         # here: pages of record files alone need none of these, nor what they load
@@ -101,41 +96,37 @@ def pictures_of(
     if missing := len(records) - len(thumbnails):
         note = f"{missing} of {len(records)} images were not found; their regions stand on an empty canvas."
         finder.notes.append(note)
-    return {
-        key: Picture(
-            uri=thumbnails[key][0] if key in thumbnails else "",
-            size_px=thumbnails[key][1] if key in thumbnails else _size(record, shapes.get(key, ())),
-            shapes=shapes.get(key, ()),
-        )
-        for key, record in records.items()
-    }
+    pictures = {}
+    for key, record in records.items():
+        regions = shapes.get(key, ())
+        uri, size_px = thumbnails.get(key) or ("", _size(record, regions))
+        pictures[key] = Picture(uri=uri, size_px=size_px, shapes=regions)
+    return pictures
 
 
-def _thumbnails(
-    paths: Mapping[ImageKey, Path | None], finder: ImageFinder
-) -> dict[ImageKey, tuple[str, tuple[int, int]]]:
+def _thumbnails(paths: Mapping[ImageKey, Path | None], finder: ImageFinder) -> dict[ImageKey, tuple[str, Size]]:
     """Data URI and original size of every image that can be read, all of one size that keeps them within `BUDGET`."""
-    small: dict[ImageKey, tuple[Image.Image, tuple[int, int]]] = {}
+    small: dict[ImageKey, Image.Image] = {}
+    sizes: dict[ImageKey, Size] = {}
     for key, path in paths.items():
         try:
             if path is not None:
-                image = read_image(path)
-                size = image.size
-                image.thumbnail((GRID, GRID), Image.Resampling.LANCZOS)
-                small[key] = image, size
+                small[key] = read_image(path)
+                sizes[key] = small[key].size
+                small[key].thumbnail((GRID, GRID), Image.Resampling.LANCZOS)
         except BadInput as error:
             finder.notes.append(str(error))
     side = GRID
-    uris = {key: data_uri(image, side) for key, (image, _) in small.items()}
+    uris = {key: data_uri(image, side) for key, image in small.items()}
     while (total := sum(map(len, uris.values()))) > BUDGET and side > SMALLEST:
         side = max(SMALLEST, int(0.97 * side * (BUDGET / total) ** 0.5))  # a file grows with the area
-        uris = {key: data_uri(image, side) for key, (image, _) in small.items()}
+        uris = {key: data_uri(image, side) for key, image in small.items()}
     if side < GRID:
         finder.notes.append(f"Pictures are at most {side} px, so that the page stays small.")
-    return {key: (uri, small[key][1]) for key, uri in uris.items()}
+    return {key: (uri, sizes[key]) for key, uri in uris.items()}
 
 
-def _size(record: Record, shapes: Sequence[Shape]) -> tuple[int, int]:
+def _size(record: Record, shapes: Sequence[Shape]) -> Size:
     """Width and height of an image that was not found: as the record states it, else what its regions need."""
     stated = (record.get("meta") or {}).get("size_px")
     if isinstance(stated, Sequence) and len(stated) == 2:
@@ -147,28 +138,25 @@ def _size(record: Record, shapes: Sequence[Shape]) -> tuple[int, int]:
 
 def _shapes(keys: set[ImageKey], systems: Sequence[System], score_threshold: float) -> dict[ImageKey, list[Shape]]:
     """Regions of each image: of the grounding records, else of the evidence that other records were given."""
-    shapes: dict[ImageKey, list[Shape]] = {}
+    shapes: defaultdict[ImageKey, list[Shape]] = defaultdict(list)
     # several grounders have records of one image; its truth is drawn once, from the first
     truth_from: dict[ImageKey, str] = {}
-    for system in (system for system in systems if system.task == "grounding"):
-        for record in system.records:
-            key = (record["dataset"], record["image_id"])
-            if key in keys:
-                is_first = truth_from.setdefault(key, system.name) == system.name
-                truth, phrase = record["answer"] if is_first else (), record["question"]
-                # the regions from the threshold on, and always the best of each phrase: it is scored for overlap
-                ranked = sorted(record["prediction"], key=lambda row: -float(row["score"]))
-                best = {row.get("phrase"): row for row in reversed(ranked)}
-                predicted = [r for r in ranked if float(r["score"]) >= score_threshold or r is best[r.get("phrase")]]
-                shapes.setdefault(key, []).extend(_to_shapes(truth, "truth", phrase))
-                shapes[key].extend(_to_shapes(predicted, system.name, phrase))
-    for record in (record for s in systems if s.task != "grounding" for record in s.records):
-        key, source = (record["dataset"], record["image_id"]), SOURCES.get(record.get("evidence") or "")
-        regions = record.get("regions")
-        if not source or not source.shown_as or key not in keys or key in truth_from or not regions:
+    rows = [(s, record, (record["dataset"], record["image_id"])) for s in systems for record in s.records]
+    for system, record, key in rows:
+        if system.task == "grounding" and key in keys:
+            is_first = truth_from.setdefault(key, system.name) == system.name
+            # the regions from the threshold on, and always the best of each phrase: it is scored for overlap
+            ranked = sorted(record["prediction"], key=lambda row: -float(row["score"]))
+            best = {row.get("phrase"): row for row in reversed(ranked)}
+            predicted = [r for r in ranked if float(r["score"]) >= score_threshold or r is best[r.get("phrase")]]
+            shapes[key] += _to_shapes(record["answer"] if is_first else (), "truth", record["question"])
+            shapes[key] += _to_shapes(predicted, system.name, record["question"])
+    for system, record, key in rows:
+        source, regions = SOURCES.get(record.get("evidence") or ""), record.get("regions")
+        if system.task == "grounding" or key not in keys or key in truth_from or not (source and regions):
             continue
-        if all(shape.kind != source.shown_as for shape in shapes.get(key, ())):
-            shapes.setdefault(key, []).extend(_to_shapes(regions, source.shown_as, ""))
+        if source.shown_as and all(shape.kind != source.shown_as for shape in shapes[key]):
+            shapes[key] += _to_shapes(regions, source.shown_as, "")
     return shapes
 
 

@@ -31,8 +31,7 @@ from ..inference.system import TrainedSystem, load_system
 from .adapter_facts import figures, learned_from
 from .export import QUESTIONS
 
-TOLERANCE = 0.5
-"""Largest difference of two logits, of about 20, that half precision may make."""
+TOLERANCE = 0.5  # largest difference of two logits, of about 20, that half precision may make
 
 
 def main(
