@@ -1,6 +1,7 @@
 """`medglip data` and `medglip assets`: what is there to learn from, and the weights that install offline."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -208,14 +209,13 @@ def leaks(
 
     Images are compared by their pixels and by a hash of their looks; without image files, by name and text alone.
     """
-    from ..experiments.leaks import find_leaks, parse_roots, read_split
+    from ..experiments.leaks import find_leaks, read_split
 
-    roots = parse_roots(root or [])
-    (train_rows, _), (test_rows, skipped) = (read_split(name, roots, seed) for name in (train, test))
+    (train_rows, _), (test_rows, skipped) = (read_split(name, root or [], seed) for name in (train, test))
     shared = find_leaks(train_rows, test_rows)
     _echo_table(shared.table())
     typer.echo(f"{shared.num_read} of {shared.num_images} images read; {skipped.summary()}")
-    write_rows({"train": train, "test": test, **shared.as_json()}, out)
+    write_rows({"train": train, "test": test, **asdict(shared)}, out)
 
 
 @assets.command("list")

@@ -160,10 +160,10 @@ def ablate(
 
     Example: medglip vqa ablate RECIPE --forms text --forms tokens --forms text+tokens+crops
     """
-    from ..experiments.ablate import Grid, run_grid, tasks_named
+    from ..experiments.ablate import Grid, run_grid
 
     grid = Grid.parse(sources, forms or ["text+tokens"], seeds)
-    typer.echo(run_grid(recipe, grid, tasks_named(task), out))
+    typer.echo(run_grid(recipe, grid, task, out))
 
 
 @vqa.command()

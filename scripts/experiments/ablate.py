@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from itertools import chain
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +18,7 @@ from ...eval.compare import compare_runs
 from ...eval.probes import IMAGE_PROBES, ORIGINAL, probe
 from ...eval.records import Record, read_records
 from ...eval.score import EvalSettings, score
+from ...eval.statistics.bootstrap import Estimate
 from ...eval.table import by_metric, table
 from ...grounding.bad_input import BadInput, check_name
 from ...grounding.evidence.names import FORMS, SOURCES, Form, Source
@@ -27,14 +29,16 @@ from ...grounding.settings import read_settings, validate
 from ..inference.system import source_named
 from ..pipeline.pipeline import Pipeline, claim
 from ..pipeline.run import tune_and_predict
+from ..pipeline.tasks import TASKS
 from ..recipe import Recipe
-from .forest import forest_svg
 
 logger = logging.getLogger("medglip")
 
 Cells = Mapping[str, Mapping[str, Sequence[Record]]]
 """Row of the grid (`predicted text+tokens`) -> seed, or probe -> records."""
 BASELINE: Source = "none"
+LEFT, WIDTH, ROW, TOP = 230, 380, 26, 46
+"""Pixels of a forest plot: names, axis, height of a line, title."""
 POOLED = (
     "Answers of all seeds are pooled: a sample counts once a seed, in the cluster of its image, so a value is the mean "
     "over seeds and its interval is over images, for these seeds. p-values: paired permutation of clusters, Holm over "
@@ -92,19 +96,18 @@ class Cell(Pipeline):
         return self.base.grounder_dir
 
 
-def run_grid(recipe_path: Path, grid: Grid, task: Task, out: Path | None = None) -> str:
+def run_grid(recipe_path: Path, grid: Grid, task: str, out: Path | None = None) -> str:
     """Train and predict what is not there yet, score all; return the table, which `out/ablation.md` holds too."""
-    recipe = read_settings(Recipe, recipe_path)
-    if getattr(recipe, task) is None:
-        raise BadInput(f"the recipe has no section {task!r}.", file=recipe_path, fix="ablate another --task")
-    base = Pipeline(recipe)
+    name, recipe = check_name(task, TASKS, "task"), read_settings(Recipe, recipe_path)
+    if getattr(recipe, name) is None:
+        raise BadInput(f"the recipe has no section {name!r}.", file=recipe_path, fix="ablate another --task")
+    base, out = Pipeline(recipe), out or recipe.out_dir / "ablation"
     wanted: tuple[Source, ...] = tuple(dict.fromkeys((BASELINE, *grid.sources, *recipe.sources)))
     base.recipe = _changed(recipe, {"sources": wanted})  # so that true regions are at hand where they are asked for
-    out = out or recipe.out_dir / "ablation"
     for seed in grid.seeds:
         for forms in grid.adapters:
-            _run_cell(base, grid, forms, seed, out, task)
-    text = _write(grid, recipe, task, out)
+            _run_cell(base, grid, forms, seed, out, name)
+    text = _write(grid, recipe, name, out)
     base.skipped.write(out / "skipped.jsonl")
     return f"{text}\n\n{base.skipped.summary()}\nwritten: {out / 'ablation.md'}, ablation.json, ablation.svg"
 
@@ -281,11 +284,41 @@ def _row(source: Source, forms: tuple[Form, ...]) -> str:
     return f"{source} {'+'.join(forms)}".strip()
 
 
-def tasks_named(name: str) -> Task:
-    """The task of a user's word. Raises `BadInput` with the nearest valid one."""
-    tasks: tuple[Task, ...] = ("vqa", "report")
-    return check_name(name, tasks, "task")
-
-
 def _words(text: str, mark: str) -> list[str]:
     return [word.strip() for word in text.split(mark) if word.strip()]
+
+
+def forest_svg(rows: Mapping[str, Estimate], dots: Mapping[str, Sequence[float]], title: str) -> str:
+    """A forest plot: a line an interval, a dot a value, a faint dot a seed.
+
+    `rows`: name -> difference with its interval; `dots`: name -> values of single seeds.
+    """
+    values = [v for e in rows.values() for v in (e.value, e.low, e.high) if v is not None]
+    values += [0.0, *(v for seeds in dots.values() for v in seeds)]
+    low, high = min(values), max(values)
+    room = 0.08 * (high - low) or 0.05
+    low, high = low - room, high + room
+
+    def x(value: float) -> float:
+        return round(LEFT + WIDTH * (value - low) / (high - low), 1)
+
+    bottom = TOP + ROW * len(rows)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 20}" height="{bottom + 40}" '
+        'font-family="sans-serif" font-size="13">',
+        f'<text x="10" y="22" font-weight="bold">{escape(title)}</text>',
+        f'<line x1="{x(0)}" x2="{x(0)}" y1="{TOP - 8}" y2="{bottom}" stroke="#999" stroke-dasharray="4 3"/>',
+    ]
+    for number, (name, estimate) in enumerate(rows.items()):
+        y = TOP + ROW * number + ROW / 2
+        parts.append(f'<text x="{LEFT - 10}" y="{y + 4}" text-anchor="end">{escape(name)}</text>')
+        if estimate.low is not None and estimate.high is not None:
+            ends = f'x1="{x(estimate.low)}" x2="{x(estimate.high)}" y1="{y}" y2="{y}"'
+            parts.append(f'<line {ends} stroke="#225" stroke-width="2"/>')
+        seeds = dots.get(name, ())  # faint, so that those of one value show as one darker dot
+        parts += [f'<circle cx="{x(value)}" cy="{y}" r="3" fill="#225" opacity="0.3"/>' for value in seeds]
+        parts.append(f'<circle cx="{x(estimate.value)}" cy="{y}" r="5" fill="#225"/>')
+    marks = (low + room, 0.0, high - room)  # the smallest and the largest value, and no difference between them
+    for value in marks:
+        parts.append(f'<text x="{x(value)}" y="{bottom + 20}" text-anchor="middle">{value:+.2f}</text>')
+    return "\n".join([*parts, "</svg>\n"])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from datasets import Dataset
@@ -45,6 +46,7 @@ from ...vqa.training.settings import AlignSettings
 from ..pipeline.tasks import derived_file
 
 logger = logging.getLogger("medglip")
+Drawn = TypeVar("Drawn")
 
 
 class AlignRecipe(CoreRecipe):
@@ -92,18 +94,11 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     mllm = load(recipe.mllm.model_copy(update={"aligned": ""}), dim, folder, vision=core)
     probe_folder = recipe.out_dir / "probe" / folder.name
     if questions:
-        result = blank_probe(mllm, questions, recipe, probe_folder)
-        _report(result, verdict(result), probe_folder / "probe.json")
+        probe_blank(mllm, questions, recipe, probe_folder)
     if about:
-        result = regions_probe(mllm, about, recipe, probe_folder)
-        _report(result, regions_verdict(result), probe_folder / "probe-regions.json")
+        probe_regions(mllm, about, recipe, probe_folder)
     logger.info("aligned: %s\nin a recipe: mllm: { aligned: %s }", folder, folder)
     return folder
-
-
-def _report(result: ProbeResult, sentence: str, file: Path) -> None:
-    write_atomic(file, json.dumps(asdict(result), indent=1))
-    logger.info("%s\n%s", probes_text(result), sentence)
 
 
 def asked_of_regions(
@@ -127,34 +122,36 @@ def to_aligned_example(question: Question) -> Example:
     return replace(example, instruction=question.question) if question.content_type == derived.CAPTION else example
 
 
-def blank_probe(mllm: GroundedMLLM, questions: list[Question], recipe: AlignRecipe, folder: Path) -> ProbeResult:
+def probe_blank(mllm: GroundedMLLM, questions: list[Question], recipe: AlignRecipe, folder: Path) -> None:
     """Answers to held-out short questions with their own images and with grey ones; drops with their intervals."""
-    held_out = [q for q in questions if q.image.split == recipe.eval_split and q.content_type != derived.CAPTION]
-    drawn = [held_out[k] for k in _draw(len(held_out), recipe)]
+    short = [q for q in questions if q.image.split == recipe.eval_split and q.content_type != derived.CAPTION]
+    drawn = _draw(short, recipe)
     runs = {
         name: [(question, to_aligned_example(question)) for question in part]
         for name, part in (("original", drawn), ("blank", probe_questions("blank", drawn)))
     }
-    return _probe(mllm, runs, PLAIN, recipe, folder)
+    result = _probe(mllm, runs, PLAIN, recipe, folder / "probe.json")
+    logger.info("%s\n%s", probes_text(result), verdict(result))
 
 
-def regions_probe(mllm: GroundedMLLM, asked: list[RegionQuestion], recipe: AlignRecipe, folder: Path) -> ProbeResult:
-    """Answers with the regions' own tokens and with those of another image; drops as of `blank_probe`."""
-    held_out = [one for one in asked if one[0].image.split == recipe.eval_split]
-    drawn = [held_out[k] for k in _draw(len(held_out), recipe)]
+def probe_regions(mllm: GroundedMLLM, about: list[RegionQuestion], recipe: AlignRecipe, folder: Path) -> None:
+    """Answers with the regions' own tokens and with those of another image; drops as of `probe_blank`."""
+    drawn = _draw([one for one in about if one[0].image.split == recipe.eval_split], recipe)
     runs = {
         name: [(question, question.to_example(evidence)) for question, evidence in part]
         for name, part in (("regions", drawn), ("regions-shuffled", with_other_regions(drawn, recipe.seed)))
     }
-    return _probe(mllm, runs, TOKENS, recipe, folder)
+    result = _probe(mllm, runs, TOKENS, recipe, folder / "probe-regions.json")
+    logger.info("%s\n%s", probes_text(result), regions_verdict(result))
 
 
-def _draw(number: int, recipe: AlignRecipe) -> list[int]:
-    """At most `max_probed` indices of so many held-out questions, drawn with the seed, in order."""
-    if not number:
+def _draw(held_out: Sequence[Drawn], recipe: AlignRecipe) -> list[Drawn]:
+    """At most `max_probed` of the held-out questions, drawn with the seed, in order."""
+    if not held_out:
         raise BadInput(f"no question is of split {recipe.eval_split!r}.", fix="eval_split: val, or test")
-    size = min(recipe.max_probed, number)  # without replacement: a question is asked once
-    return sorted(np.random.default_rng(recipe.seed).choice(number, size, replace=False).tolist())
+    size = min(recipe.max_probed, len(held_out))  # without replacement: a question is asked once
+    indices = np.random.default_rng(recipe.seed).choice(len(held_out), size, replace=False)
+    return [held_out[index] for index in sorted(indices.tolist())]
 
 
 def _probe(
@@ -162,16 +159,17 @@ def _probe(
     runs: Mapping[str, Sequence[tuple[Question, Example]]],
     evidence: EvidenceSettings,
     recipe: AlignRecipe,
-    folder: Path,
+    out: Path,
 ) -> ProbeResult:
-    """Records of each run in a file of its name, and their scores; continues in `folder`."""
-    files: list[Path] = []
+    """Records of each run in a file of its name beside `out`, which takes their scores; continues there."""
     names = {"model": recipe.mllm.base, "adapter": "aligned"}
-    for name, asked in runs.items():
-        jobs = [question.job(example, evidence, names) for question, example in asked]
-        files.append(folder / f"{name}.jsonl")
-        predict(mllm, jobs, evidence, recipe.generate, files[-1])
-    return score_probes([read_records([file], "vqa") for file in files], [file.name for file in files], recipe.eval)
+    files = [out.with_name(f"{name}.jsonl") for name in runs]
+    for file, examples in zip(files, runs.values(), strict=True):
+        jobs = [question.job(example, evidence, names) for question, example in examples]
+        predict(mllm, jobs, evidence, recipe.generate, file)
+    result = score_probes([read_records([file], "vqa") for file in files], [file.name for file in files], recipe.eval)
+    write_atomic(out, json.dumps(asdict(result), indent=1))
+    return result
 
 
 def verdict(result: ProbeResult) -> str:

@@ -1,9 +1,8 @@
 """`medglip data leaks`: what a split of a question set shares with another, by image and by text."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ...eval.leaks import Leak, SplitQuestion, leaks
 from ...grounding.bad_input import BadInput, Skipped
@@ -27,40 +26,34 @@ class LeakReport:
 
     def table(self) -> list[dict[str, str]]:
         """A row a kind: leak, by equal pictures, alike ones too, the first ids."""
+
+        def share(leak: Leak) -> str:
+            return f"{leak.count} of {leak.n} ({leak.count / max(leak.n, 1):.1%})"
+
         return [
-            {
-                "leak": kind,
-                "equal pictures": _share(self.equal[kind]),
-                "alike too": _share(leak),
-                "first": ", ".join(leak.ids[:3]),
-            }
+            {"leak": kind, "equal pictures": share(self.equal[kind]), "alike too": share(leak)}
+            | {"first": ", ".join(leak.ids[:3])}
             for kind, leak in self.alike.items()
         ]
 
-    def as_json(self) -> dict[str, Any]:
-        """All of it as plain values."""
-        return asdict(self)
 
-
-def read_split(name: str, roots: Mapping[str, Path], seed: int) -> tuple[list[QuestionRow], Skipped]:
+def read_split(name: str, roots: Sequence[str], seed: int) -> tuple[list[QuestionRow], Skipped]:
     """The rows of `DATASET:SCHEME:SPLIT` or `DATASET:SCHEME:SPLIT:LANGUAGE`, such as `vqa_rad:official:train`.
 
-    `roots`: folder by data set; else that of its name below MEDGLIP_DATA. Raises `BadInput` for another form, and as
-    `load_rows` does.
+    `roots`: `DATASET=DIR`; a set that has none lies in the folder of its name below MEDGLIP_DATA. Raises `BadInput` for
+    another form of either, and as `load_rows` does.
     """
+    folders: dict[str, Path] = {}
+    for root in roots:
+        dataset, _, folder = root.partition("=")
+        if not (dataset and folder):
+            raise BadInput(f"root {root!r} is not DATASET=DIR.", fix="such as --root slake=Slake1.0")
+        folders[dataset] = Path(folder).absolute()
     words = name.split(":")  # the fourth, a language, is SLAKE's alone
     if len(words) not in (3, 4):
         raise BadInput(f"{name!r} names no split.", fix="DATASET:SCHEME:SPLIT, such as vqa_rad:official:train")
     dataset, split_scheme, split = words[:3]
-    return load_rows(dataset, roots.get(dataset), split_scheme, split=split, language=(*words, "en")[3], seed=seed)
-
-
-def parse_roots(values: Sequence[str]) -> dict[str, Path]:
-    """Folder by data set, of `DATASET=DIR`. Raises `BadInput` for another form."""
-    pairs = [value.partition("=") for value in values]
-    if wrong := [value for value, (name, _, folder) in zip(values, pairs, strict=True) if not (name and folder)]:
-        raise BadInput(f"root {wrong[0]!r} is not DATASET=DIR.", fix="such as --root slake=Slake1.0")
-    return {name: Path(folder).absolute() for name, _, folder in pairs}
+    return load_rows(dataset, folders.get(dataset), split_scheme, split=split, language=(*words, "en")[3], seed=seed)
 
 
 def find_leaks(train: Sequence[QuestionRow], test: Sequence[QuestionRow]) -> LeakReport:
@@ -78,15 +71,9 @@ def find_leaks(train: Sequence[QuestionRow], test: Sequence[QuestionRow]) -> Lea
     return LeakReport(equal=by_equal, alike=by_looks, num_images=len(files), num_read=num_read)
 
 
-def _questions(rows: Sequence[QuestionRow], pictures: Mapping[str, str]) -> list[SplitQuestion]:
+def _questions(rows: Sequence[QuestionRow], hashes: Mapping[str, str]) -> list[SplitQuestion]:
     return [
-        SplitQuestion(
-            id=row.question_id, image_id=name, question=row.question, answer=row.answer, image_hash=pictures[name]
-        )
-        for row in rows
-        for name in image_names(row)
+        SplitQuestion(id=r.question_id, image_id=n, question=r.question, answer=r.answer, image_hash=hashes[n])
+        for r in rows
+        for n in image_names(r)
     ]
-
-
-def _share(leak: Leak) -> str:
-    return f"{leak.count} of {leak.n} ({leak.count / max(leak.n, 1):.1%})"

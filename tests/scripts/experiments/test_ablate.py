@@ -13,8 +13,7 @@ from medglip.grounding.evidence.names import Form
 from medglip.grounding.files import read_lines
 from medglip.grounding.settings import read_settings
 from medglip.scripts.experiments import ablate
-from medglip.scripts.experiments.ablate import Grid, cell_name, cell_recipe, pooled, run_grid
-from medglip.scripts.experiments.forest import forest_svg
+from medglip.scripts.experiments.ablate import Grid, cell_name, cell_recipe, forest_svg, pooled, run_grid
 from medglip.scripts.recipe import Recipe
 
 
