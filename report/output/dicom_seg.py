@@ -11,17 +11,12 @@ import numpy as np
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.seg import Segmentation, SegmentDescription
 from pydicom.sr.codedict import codes
-from pydicom.uid import generate_uid
 
 from ...grounding.bad_input import BadInput
 from ...grounding.types import NOTICE, Region
 from ...grounding.vocabulary.labels import load_labels
-from .dicom_codes import concept, shorten, side
-from .dicom_source import DicomSource, equipment, read_source, save, silence, software_facts, tracking_uid
+from . import dicom
 from .grounded import GroundedReport
-
-SERIES_NUMBER = 9001
-"""Far from those of scanners."""
 
 
 def write_seg(report: GroundedReport, source: Path, out: Path) -> Path:
@@ -30,7 +25,7 @@ def write_seg(report: GroundedReport, source: Path, out: Path) -> Path:
     Regions without a mask are left to the structured report: a box is no segmentation. Raises `BadInput` where no
     region has a mask, and for a source that DICOM SEG cannot refer to.
     """
-    about = read_source(source, report)
+    about = dicom.read_source(source, report)
     numbered = [(number, r) for number, r in enumerate(report.all_regions, 1) if r.mask is not None]
     if not numbered:
         raise BadInput("no region has a mask.", file=source, fix="the structured report holds boxes")
@@ -45,7 +40,7 @@ def write_seg(report: GroundedReport, source: Path, out: Path) -> Path:
         frame = masks_FHWS[0]
         masks_FHWS = np.zeros((about.num_frames, *frame.shape), np.uint8)
         masks_FHWS[about.frame - 1] = frame
-    with silence(source):
+    with dicom.silence(source):
         segmentation = Segmentation(
             source_images=[image],
             pixel_array=masks_FHWS,
@@ -54,13 +49,9 @@ def write_seg(report: GroundedReport, source: Path, out: Path) -> Path:
                 _describe_segment(report, about, segment, number, region)
                 for segment, (number, region) in enumerate(numbered, 1)
             ],
-            series_instance_uid=generate_uid(),
-            series_number=SERIES_NUMBER,
-            sop_instance_uid=generate_uid(),
-            instance_number=1,
             content_label="MEDGLIP",
             content_description=NOTICE,
-            **equipment(report),
+            **dicom.object_facts(report, dicom.SERIES_NUMBER),
         )
         if not is_enhanced and about.frame is not None:
             for group in segmentation.PerFrameFunctionalGroupsSequence:
@@ -72,31 +63,31 @@ def write_seg(report: GroundedReport, source: Path, out: Path) -> Path:
         shared = segmentation.SharedFunctionalGroupsSequence[0]
         if any("SliceThickness" not in item for item in shared.get("PixelMeasuresSequence", ())):
             del shared.PixelMeasuresSequence
-        save(segmentation, out)
+        dicom.save(segmentation, out)
     return out
 
 
 def _describe_segment(
-    report: GroundedReport, source: DicomSource, segment: int, number: int, region: Region
+    report: GroundedReport, source: dicom.DicomSource, segment: int, number: int, region: Region
 ) -> SegmentDescription:
     is_finding = load_labels().level(region.phrase) in ("finding", "")
     category = codes.SCT.MorphologicallyAbnormalStructure if is_finding else codes.SCT.AnatomicalStructure
     description = SegmentDescription(
         segment_number=segment,
         # 64 characters at most: the score must not be cut off
-        segment_label=f"{shorten(region.phrase)[:56]} {region.score:.2f}",
+        segment_label=f"{dicom.shorten(region.phrase)[:56]} {region.score:.2f}",
         segmented_property_category=category,
-        segmented_property_type=concept(region.phrase),
+        segmented_property_type=dicom.concept(region.phrase),
         algorithm_type="AUTOMATIC",
         algorithm_identification=AlgorithmIdentificationSequence(
             name=(report.grounder or "medglip")[:64],
             family=codes.DCM.ArtificialIntelligence,
             version=report.versions.get("medglip", "unknown"),
-            parameters=software_facts(report) | {"Score": f"{region.score:.4f}"},
+            parameters=dicom.software_facts(report) | {"Score": f"{region.score:.4f}"},
         ),
-        tracking_uid=tracking_uid(report, source, number),
+        tracking_uid=dicom.tracking_uid(report, source, number),
         tracking_id=f"region {number}",
     )
-    if modifier := side(region.phrase):
+    if modifier := dicom.side(region.phrase):
         description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [modifier]
     return description

@@ -19,45 +19,39 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from ...grounding.types import Region
-from .dicom_codes import SCHEME, concept, side
-from .dicom_seg import SERIES_NUMBER
-from .dicom_source import DicomSource, equipment, read_source, save, silence, software_facts, tracking_uid
+from . import dicom
 from .grounded import GroundedReport
 
 
 def write_sr(report: GroundedReport, source: Path, out: Path) -> Path:
     """Write the report about the DICOM file `source`; returns `out`. Raises `BadInput` for a source it cannot name."""
-    about = read_source(source, report)
-    with silence(source):
+    about = dicom.read_source(source, report)
+    with dicom.silence(source):
         document = sr.ComprehensiveSR(
             evidence=[about.header],
             content=_make_content(report, about)[0],
-            series_instance_uid=generate_uid(),
-            series_number=SERIES_NUMBER + 1,
-            sop_instance_uid=generate_uid(),
-            instance_number=1,
             is_complete=False,
             is_final=False,
             is_verified=False,
-            **equipment(report),
+            **dicom.object_facts(report, dicom.SERIES_NUMBER + 1),
         )
-        save(document, out)
+        dicom.save(document, out)
     return out
 
 
-def _make_content(report: GroundedReport, source: DicomSource) -> sr.MeasurementReport:
+def _make_content(report: GroundedReport, source: dicom.DicomSource) -> sr.MeasurementReport:
     """TID 1500, which is extensible: the sentences follow as text items of its root."""
     device = sr.DeviceObserverIdentifyingAttributes(
-        uid=generate_uid(entropy_srcs=list(software_facts(report).values())),
+        uid=generate_uid(entropy_srcs=list(dicom.software_facts(report).values())),
         name="medglip",
         model_name=report.model or None,
     )
     observer = sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
     regions = [_describe_region(report, source, number, region) for number, region in enumerate(report.all_regions, 1)]
     # TID 1500 does not go without a group: without regions it is TID 1501, that says so of the whole image.
-    count = sr.CodedConcept("num-regions", SCHEME, "Number of regions")
+    count = sr.CodedConcept("num-regions", dicom.SCHEME, "Number of regions")
     no_region = sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(tracking_uid(report, source, 0), "image"),
+        tracking_identifier=sr.TrackingIdentifier(dicom.tracking_uid(report, source, 0), "image"),
         source_images=[sr.SourceImageForMeasurementGroup(source.header.SOPClassUID, source.header.SOPInstanceUID)],
         measurements=[sr.Measurement(name=count, value=0, unit=codes.UCUM.NoUnits)],
     )
@@ -68,7 +62,7 @@ def _make_content(report: GroundedReport, source: DicomSource) -> sr.Measurement
         title=codes.DCM.ImagingMeasurementReport,
     )
     # What made it, the sentences with their regions, each with what is to be checked in it.
-    texts = [(codes.DCM.Comment, f"{name}: {value}") for name, value in software_facts(report).items()]
+    texts = [(codes.DCM.Comment, f"{name}: {value}") for name, value in dicom.software_facts(report).items()]
     for index, sentence in enumerate(report.sentences):
         listed = ", ".join(f"region {k + 1}" for k in report.region_indices(sentence))
         texts.append((codes.DCM.Finding, sentence.text + (f" ({listed})" if listed else "")))
@@ -80,21 +74,21 @@ def _make_content(report: GroundedReport, source: DicomSource) -> sr.Measurement
 
 
 def _describe_region(
-    report: GroundedReport, source: DicomSource, number: int, region: Region
+    report: GroundedReport, source: dicom.DicomSource, number: int, region: Region
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-    laterality = side(region.phrase)
+    laterality = dicom.side(region.phrase)
     frames = None if source.frame is None else [source.frame]
     image = sr.SourceImageForRegion(source.header.SOPClassUID, source.header.SOPInstanceUID, frames)
-    score = sr.CodedConcept("score", SCHEME, "Score")
+    score = sr.CodedConcept("score", dicom.SCHEME, "Score")
     version = report.versions.get("medglip", "unknown")
     # (column, row) of the box's closed outline: its first corner comes again at the end
     x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
     outline_52 = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]])
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=sr.TrackingIdentifier(tracking_uid(report, source, number), f"region {number}"),
+        tracking_identifier=sr.TrackingIdentifier(dicom.tracking_uid(report, source, number), f"region {number}"),
         referenced_region=sr.ImageRegion("POLYLINE", outline_52, image),
-        finding_type=concept(region.phrase),
-        finding_sites=[sr.FindingSite(concept(region.phrase), laterality)] if laterality else None,
+        finding_type=dicom.concept(region.phrase),
+        finding_sites=[sr.FindingSite(dicom.concept(region.phrase), laterality)] if laterality else None,
         algorithm_id=sr.AlgorithmIdentification(name=report.grounder or "medglip", version=version),
         measurements=[sr.Measurement(name=score, value=round(region.score, 4), unit=codes.UCUM.NoUnits)],
     )

@@ -23,7 +23,7 @@ from medglip.report.output.write import write_dicom
 
 highdicom = pytest.importorskip("highdicom")
 
-from medglip.report.output.dicom_codes import concept, side  # noqa: E402 - needs highdicom
+from medglip.report.output.dicom import concept, side  # noqa: E402 - needs highdicom
 from medglip.report.output.dicom_seg import write_seg  # noqa: E402
 from medglip.report.output.dicom_sr import write_sr  # noqa: E402
 

@@ -1,10 +1,11 @@
-"""The DICOM file that a report is about, and what every object derived from it carries. Needs highdicom.
+"""What DICOM objects about a report carry: the file it is about, what made it, labels as codes. Needs highdicom.
 
 DICOM asks that derived objects carry the patient and study of their source. They are copied from the source's data
 set and from nowhere else, are never printed, and no message here quotes an element of the file.
 """
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,16 +15,25 @@ from pathlib import Path
 from typing import Any
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from highdicom.sr import CodedConcept
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
 from ...grounding.bad_input import BadInput
 from ...grounding.files import sha256, write_atomic
 from ...grounding.types import NOTICE
-from .dicom_codes import SCHEME
+from ...grounding.vocabulary.labels import load_labels
 from .grounded import GroundedReport
 
+SERIES_NUMBER = 9001
+"""Of segmentations; reports have the next. Far from those of scanners."""
+SCHEME = "99MEDGLIP"
+"""Designator of our private codes: labels as the label tree has them."""
+_OTHER_MEANING = ("radius", "ventricle")
+"""Labels whose name is another thing in the dictionary: a length, and the heart's chamber."""
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns", "Modality")
 _MAY_BE_EMPTY = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex"),
@@ -100,9 +110,13 @@ def software_facts(report: GroundedReport) -> dict[str, str]:
     return {name: value.replace("\\", "/") for name, value in values.items() if value}
 
 
-def equipment(report: GroundedReport) -> dict[str, Any]:
-    """What made an object, and the notice, as arguments of highdicom's classes."""
+def object_facts(report: GroundedReport, series_number: int) -> dict[str, Any]:
+    """A new object's ids, what made it, and the notice, as arguments of highdicom's classes."""
     return {
+        "series_instance_uid": generate_uid(),
+        "series_number": series_number,
+        "sop_instance_uid": generate_uid(),
+        "instance_number": 1,
         "manufacturer": "medglip",
         "manufacturer_model_name": f"{report.model} {report.adapter}".strip()[:64] or "medglip",
         "software_versions": [f"{name} {version}"[:64] for name, version in report.versions.items()] or "medglip",
@@ -123,3 +137,43 @@ def save(dataset: Dataset, out: Path) -> None:
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     write_atomic(out, buffer.getvalue())
+
+
+# --- labels as codes -------------------------------------------------------------------------------------------------
+# SNOMED CT where pydicom's dictionary knows the label by its own name, else a private code. Synonyms are not tried:
+# "lung cancer" is narrower than our "lung tumor", and a code that says more than the image is worse than none.
+
+
+def concept(phrase: str) -> CodedConcept:
+    """The code of a phrase, without its side where the rest is a SNOMED CT concept (`side` has it).
+
+        nodule -> SCT Nodule      left lung -> SCT Lung, side Left      blue spot -> 99MEDGLIP blue-spot
+
+    A private code's meaning are the phrase's own words. The side is a modifier, as DICOM's templates have it (PS3.16,
+    TID 1410 and CID 244).
+    """
+    label = load_labels().label(phrase) or phrase
+    if (known := _snomed(label) or _snomed(label.removeprefix("left ").removeprefix("right "))) is not None:
+        return CodedConcept.from_code(known)
+    private = re.sub(r"[^a-z0-9]+", "-", phrase.lower())[:64].strip("-")
+    return CodedConcept(private or "region", SCHEME, shorten(phrase))
+
+
+def side(phrase: str) -> CodedConcept | None:
+    """Left or right (the patient's), where `concept` left it out; None for one without a side or that holds it."""
+    label = load_labels().label(phrase) or phrase
+    rest = label.removeprefix("left ").removeprefix("right ")
+    if rest == label or _snomed(label) is not None or _snomed(rest) is None:
+        return None
+    return CodedConcept.from_code(codes.SCT.Left if label.startswith("left ") else codes.SCT.Right)
+
+
+def shorten(text: str) -> str:
+    """The text as DICOM's long strings allow it: at most 64 characters, no backslash, no line break."""
+    return " ".join(text.replace("\\", "/").split())[:64]
+
+
+def _snomed(label: str) -> Code | None:
+    """The SNOMED CT concept of this name, which is a keyword of the dictionary ("PleuralEffusion")."""
+    keyword = "".join(word.capitalize() for word in re.findall(r"[a-z0-9]+", label.lower()))
+    return None if label in _OTHER_MEANING else getattr(codes.SCT, keyword, None)
