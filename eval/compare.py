@@ -97,10 +97,9 @@ def add_holm(
     """
     compared = list(dict.fromkeys(name for metrics in differences.values() for name in metrics))
     family = [name for name in compared if name in tested] or compared
-    p_values = {
-        (run, name): metrics[name].p_value for run, metrics in differences.items() for name in family if name in metrics
-    }
-    corrected = holm(p_values)  # one family: more comparisons in one call cost power, and say so
+    tests = [(run, name) for run, metrics in differences.items() for name in family if name in metrics]
+    # one family: more comparisons in one call cost power, and say so
+    corrected = holm({(run, name): differences[run][name].p_value for run, name in tests})
     words = f"Holm over {len(corrected)} tests: comparisons {len(differences)}, metrics {', '.join(family)}"
     return {
         run: {name: replace(one, p_holm=corrected.get((run, name))) for name, one in metrics.items()}

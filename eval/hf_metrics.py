@@ -22,13 +22,11 @@ from .metrics.detection import phrase, pointing
 from .metrics.detection.pairs import make_pair
 from .metrics.text import lexical
 from .settings import ClosedDef, EvalSettings, Tokenization, VqaProtocol
-from .statistics.measure import Measure
+from .statistics.measure import Measures
 from .tasks import vqa
 
 TEXT, NUMBER = datasets.Value("string"), datasets.Value("float64")
 SIDES = ("predictions", "references")
-
-Measures = Mapping[str, Measure]
 
 
 class MeasureMetric(evaluate.Metric):
@@ -195,9 +193,8 @@ class PhraseGrounding(MeasureMetric):
 
     def _measures(self, predictions: Any, references: Any, **_others: Any) -> Measures:
         def region(row: Mapping[str, Any]) -> Region:
-            return Region(
-                phrase="", box_xyxy_px=np.asarray(row["box_xyxy_px"], np.float32), score=row.get("score", 1.0)
-            )
+            box = np.asarray(row["box_xyxy_px"], np.float32)
+            return Region(phrase="", box_xyxy_px=box, score=row.get("score", 1.0))
 
         sides = ([[region(row) for row in rows] for rows in side] for side in (references, predictions))
         return phrase.grounding_measures([make_pair(*pair) for pair in zip(*sides, strict=True)])

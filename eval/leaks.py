@@ -156,11 +156,10 @@ def near_images(train: Iterable[str], test: Iterable[str], folder: Path) -> Leak
 
     known, names = sorted(set(train)), sorted(set(test))
     hashes_T = np.array([hash_image(name) for name in known], np.uint64)
-    is_near = [
-        bool(((np.bitwise_count(hashes_T ^ hash_image(name)) <= NEAR_BITS) & (np.array(known) != name)).any())
-        for name in names
-    ]
-    return _leak(is_near, names)
+    is_near_NT = [np.bitwise_count(hashes_T ^ hash_image(name)) <= NEAR_BITS for name in names]
+    is_other_NT = [[other != name for other in known] for name in names]
+    is_hit_NT = np.logical_and(is_near_NT, is_other_NT).reshape(len(names), len(known))
+    return _leak(is_hit_NT.any(axis=1).tolist(), names)
 
 
 def _keys(rows: Sequence[SplitQuestion]) -> list[tuple[str, str, str]]:

@@ -14,7 +14,7 @@ from .protocols import exact_match, probmed
 from .records import Record, check_run, data_sha256, first_few, meta_of
 from .score import EvalSettings, measure
 from .statistics.bootstrap import Difference, Estimate, estimates
-from .statistics.measure import Measure, Measured, mean
+from .statistics.measure import Measured, Measures, mean
 
 PROTOCOL = "probes"
 VERSION = "1"
@@ -121,8 +121,8 @@ def _drops(
     both = [record for record in original if record["id"] in keyed]
     a = _measure(both, settings)
     b = _measure([cast(Record, {**keyed[record["id"]], "id": record["id"]}) for record in both], settings)
-    ours: dict[str, Measure] = {}
-    theirs: dict[str, Measure] = {}
+    ours: Measures = {}
+    theirs: Measures = {}
     for name, one in a.measures.items():
         if (other := b.measures.get(name)) is None:
             continue
@@ -155,10 +155,8 @@ def _measure(records: Sequence[Record], settings: EvalSettings) -> Measured:
     }
     extra = probmed.measures(images)
     if pairs:
-        is_right = [
-            exact_match.read_answer(str(record["prediction"])) == exact_match.normalize(str(record["answer"]))
-            for record in records
-        ]
+        texts = [(str(record["prediction"]), str(record["answer"])) for record in records]
+        is_right = [exact_match.read_answer(text) == exact_match.normalize(answer) for text, answer in texts]
         rows = [first for first, _ in pairs]
         # both right; and the first one, whatever its partner
         extra["pair_accuracy"] = mean([is_right[first] and is_right[second] for first, second in pairs], rows)

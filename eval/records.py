@@ -23,10 +23,8 @@ from ..grounding.types import Region, region_from_json
 from .catalog import FIELD_METRICS
 
 _TEXT: dict[str, Any] = {"type": ["string", "number"], "description": "Numbers are read as text."}
-_NAME: dict[str, Any] = {
-    "anyOf": [{"type": "string", "pattern": r"\S"}, {"type": "number"}],
-    "description": "A text that is not blank.",
-}
+_FULL: list[dict[str, Any]] = [{"type": "string", "pattern": r"\S"}, {"type": "number"}]
+_NAME: dict[str, Any] = {"anyOf": _FULL, "description": "A text that is not blank."}
 Text = Annotated[str, WithJsonSchema(_TEXT)]
 Name = Annotated[str, WithJsonSchema(_NAME)]
 _OPEN = ConfigDict(extra="allow", use_attribute_docstrings=True)

@@ -35,23 +35,19 @@ def cell(score: Estimate | Difference | None) -> str:
     """`0.812 [0.750, 0.861] n=451`; for a difference with its sign and p-values; `-` for nothing."""
     if score is None:
         return "-"
-    form, p_values = ".3f", ""
-    one = score.difference if isinstance(score, Difference) else score
-    if isinstance(score, Difference):
-        named = {"p": score.p_value, "Holm": score.p_holm, "McNemar": score.mcnemar}
-        p_values = "".join(f" {name}={value:.3g}" for name, value in named.items() if value is not None)
-        form = "+.3f"
-    has_interval = one.low is not None and one.high is not None
-    interval = f"{one.low:{form}}, {one.high:{form}}" if has_interval else "no interval"
-    return f"{one.value:{form}} [{interval}] n={one.n}{p_values}"
+    if isinstance(score, Estimate):
+        return f"{score.value:.3f} [{score.interval()}] n={score.n}"
+    one = score.difference
+    named = {"p": score.p_value, "Holm": score.p_holm, "McNemar": score.mcnemar}
+    p_values = "".join(f" {name}={value:.3g}" for name, value in named.items() if value is not None)
+    return f"{one.value:+.3f} [{one.interval('+.3f')}] n={one.n}{p_values}"
 
 
 def scores_text(scores: "Scores") -> str:
     """One score file for the terminal: all metrics, headline ones by stratum, counts, notes, what an interval is."""
     parts = [table({f"{scores.task}, protocol {scores.protocol} {scores.version}": scores.metrics})]
-    parts += [
-        table(by_metric(labels, tested_metrics(scores.task)), corner=axis) for axis, labels in scores.strata.items()
-    ]
+    tested = tested_metrics(scores.task)
+    parts += [table(by_metric(labels, tested), corner=axis) for axis, labels in scores.strata.items()]
     parts.append(_counts_text(scores.counts))
     return "\n\n".join([*parts, *(f"note: {note}" for note in scores.notes if note), _method(scores.settings)])
 

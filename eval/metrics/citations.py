@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from ...grounding.geometry import iou
-from ..statistics.measure import Measure, from_sums, mean, ratio
+from ..statistics.measure import Measures, from_sums, mean, ratio
 
 Box = tuple[float, float, float, float]
 
@@ -34,7 +34,7 @@ class Form(BaseModel):
     regions: list[CitedRegion] = []
 
 
-def measures(values: Sequence[Form], rows: Sequence[int], *_others: Any) -> tuple[dict[str, Measure], list[str]]:
+def measures(values: Sequence[Form], rows: Sequence[int], *_others: Any) -> tuple[Measures, list[str]]:
     """The measures of the records that hold citations, which are their samples; there is nothing to note.
 
     `citation_rate`: answers (or reports) that cite a region, of those that were shown one. `citation_error_rate`: those

@@ -14,20 +14,20 @@ from ...grounding.bad_input import BadInput
 from ..catalog import FIELD_METRICS
 from ..records import Record
 from ..settings import EvalSettings
-from ..statistics.measure import Measure
+from ..statistics.measure import Measures
 
 Form = TypeVar("Form", bound=BaseModel)
 
 
 def field_measures(
     records: Sequence[Record], settings: EvalSettings, fields: Sequence[str] | None = None
-) -> tuple[dict[str, Measure], list[str]]:
+) -> tuple[Measures, list[str]]:
     """The measures of every field that some record holds, and notes on what is missing. `fields`: by default all.
 
     Records without a field are not among the samples of its measures. Raises `BadInput` naming the record for a field
     that is broken.
     """
-    found: dict[str, Measure] = {}
+    found: Measures = {}
     notes: list[str] = []
     fields = list(FIELD_METRICS) if fields is None else fields
     for field in fields:

@@ -73,11 +73,8 @@ def reliability_file(curves: Mapping[str, Any]) -> str:
 def points_of(rows: Sequence[Mapping[str, Any]] | None, x_name: str, y_name: str) -> Points:
     """(x, y) of every row; rows without numbers are passed over."""
     pairs = [(row.get(x_name), row.get(y_name)) for row in rows or ()]
-    return [
-        (float(x), float(y))
-        for x, y in pairs
-        if isinstance(x, int | float) and isinstance(y, int | float) and np.isfinite((x, y)).all()
-    ]
+    numbers = [(x, y) for x, y in pairs if isinstance(x, int | float) and isinstance(y, int | float)]
+    return [(float(x), float(y)) for x, y in numbers if np.isfinite((x, y)).all()]
 
 
 def _plot(title: str, x_name: str, y_name: str, lines: Mapping[str, Points], x_high: float | None = None) -> str:

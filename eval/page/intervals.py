@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import chain
 
 from ..catalog import metric_scale, page_metrics
 from ..statistics.bootstrap import Estimate
@@ -87,9 +88,8 @@ def forest(content: Content) -> str:
 
 def _forest_table(pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
     entries = [(metric, pair, pair.metrics[metric]) for metric in metrics for pair in pairs if metric in pair.metrics]
-    scale = scale_of(
-        (x for *_, d in entries for x in (d.difference.value, d.difference.low, d.difference.high)), around_zero=True
-    )
+    ends = [(d.difference.value, d.difference.low, d.difference.high) for *_, d in entries]
+    scale = scale_of(chain(*ends), around_zero=True)
     rows, last = "", ""
     for metric, pair, difference in entries:
         d = difference.difference
@@ -127,12 +127,8 @@ def strata(content: Content) -> str:
 
 def _strata_table(systems: Sequence[System], axis_name: str, metric: str) -> str:
     labels = sorted({label for s in systems for label in s.scores.strata.get(axis_name, {})})
-    cells = [
-        (label, s.name, score)
-        for label in labels
-        for s in systems
-        if (score := s.scores.strata.get(axis_name, {}).get(label, {}).get(metric))
-    ]
+    strata = [(label, s.name, s.scores.strata.get(axis_name, {}).get(label, {})) for label in labels for s in systems]
+    cells = [(label, name, estimates[metric]) for label, name, estimates in strata if metric in estimates]
     if not cells:
         return ""
     scale = scale_of(x for *_, score in cells for x in (score.value, score.low, score.high))
@@ -155,9 +151,7 @@ def _strata_table(systems: Sequence[System], axis_name: str, metric: str) -> str
 
 def estimate_text(score: Estimate, form: str = ".3f") -> str:
     """`0.812 [0.750, 0.861]`."""
-    has_interval = score.low is not None and score.high is not None
-    interval = f"{score.low:{form}}, {score.high:{form}}" if has_interval else "no interval"
-    return f'{score.value:{form}} <span class="interval">[{interval}]</span>'
+    return f'{score.value:{form}} <span class="interval">[{score.interval(form)}]</span>'
 
 
 def p_text(p_value: float | None) -> str:

@@ -18,7 +18,7 @@ Unlike the original, a blank after an answer type does not drop the question ("C
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -32,12 +32,8 @@ PROTOCOL = "llava_med"
 VERSION = "1"
 
 _MAX_PERIODS = 32  # the value of re.UNICODE, which stands where a count belongs
-_BLEU = {
-    "open_bleu": (0.25, 0.25, 0.25, 0.25),
-    "open_bleu_1": (1, 0, 0, 0),
-    "open_bleu_2": (0, 1, 0, 0),
-    "open_bleu_3": (0, 0, 1, 0),
-}
+_BLEU = {"open_bleu": (0.25,) * 4, "open_bleu_1": (1,), "open_bleu_2": (0, 1), "open_bleu_3": (0, 0, 1)}
+"""Weights of the orders 1, 2, ... in each."""
 _NO_CANDIDATES = 'open_accuracy is left out: it needs candidates, a file {"0": [open answers of train, in order]}.'
 
 _CONTRACTED = """
@@ -124,18 +120,17 @@ class Candidates:
         for index, row in enumerate(words):
             for word in row:
                 self._holders.setdefault(word, []).append(index)
-        self._found: dict[str, str] = {}
+        self._nearest: dict[str, str] = {}
 
     def nearest(self, text: str) -> str:
         """The normalised candidate with the largest share of its words in a normalised prediction."""
-        if text not in self._found:
+        if text not in self._nearest:
             # only candidates that share a word can win, so that thousands of others are never looked at
-            shares: Mapping[int, int] = Counter(
-                index for word in set(text.split()) for index in self._holders.get(word, ())
-            )
+            words = set(text.split())
+            shares = Counter(index for word in words for index in self._holders.get(word, ()))
             best = min(shares, key=lambda index: (-shares[index] / self._sizes[index], index), default=0)
-            self._found[text] = self.answers[best]
-        return self._found[text]
+            self._nearest[text] = self.answers[best]
+        return self._nearest[text]
 
 
 def read_candidates(path: Path) -> Candidates:

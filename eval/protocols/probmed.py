@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..records import Record, meta_of
-from ..statistics.measure import Measure, mean
+from ..statistics.measure import Measures, mean
 
 VERSION = "1"
 
@@ -92,14 +92,14 @@ def _pairs(name: str, is_right: Mapping[str, bool]) -> list[Marks]:
     return [(is_right[kind], is_right[partner]) for kind, partner in partners.items() if partner in is_right]
 
 
-def measures(images: Sequence[ImageMarks]) -> dict[str, Measure]:
+def measures(images: Sequence[ImageMarks]) -> Measures:
     """`probmed_DIMENSION` and `probmed_DIMENSION_first`, over the images that have such questions.
 
     The former: all questions and their partners right; the latter: all questions, whatever their partners.
     `probmed_overall` and `probmed_overall_first` are over images and dimensions; `_first` leaves out abnormality,
     which has no partners, as upstream has it.
     """
-    scores: dict[str, Measure] = {}
+    scores: Measures = {}
     samples = [(name, image.row, marks) for name in DIMENSIONS for image in images if (marks := image.marks.get(name))]
     for name in (*DIMENSIONS, "overall"):
         own = [sample for sample in samples if name in (sample[0], "overall")]

@@ -38,12 +38,8 @@ class Corpus:
 
 
 IU = Corpus(name="iu", squeezed=(("..", ".", 3),), max_words=59, threshold=3)
-MIMIC = Corpus(
-    name="mimic",
-    squeezed=(("\n", " ", 1), ("__", "_", 7), ("  ", " ", 6), ("..", ".", 8)),
-    max_words=99,
-    threshold=10,
-)
+_SQUEEZED = (("\n", " ", 1), ("__", "_", 7), ("  ", " ", 6), ("..", ".", 8))
+MIMIC = Corpus(name="mimic", squeezed=_SQUEEZED, max_words=99, threshold=10)
 
 
 def corpus_of(dataset: str) -> Corpus:
@@ -86,14 +82,14 @@ def read_vocabulary(path: Path, corpus: Corpus) -> frozenset[str]:
     """
     fix = 'give a JSON list of words, or R2Gen\'s annotation.json with its "train" reports'
     try:
-        found = json.loads(path.read_bytes())
-        if isinstance(found, Mapping):
-            counts = Counter(word for row in found["train"] for word in clean(row["report"], corpus))
+        content = json.loads(path.read_bytes())
+        if isinstance(content, Mapping):
+            counts = Counter(word for row in content["train"] for word in clean(row["report"], corpus))
             return frozenset(word for word, count in counts.items() if count >= corpus.threshold)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"not a training vocabulary: {type(error).__name__}: {error}."
         raise BadInput(problem, file=path, fix=fix) from error
-    if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
+    if not isinstance(content, list) or not all(isinstance(word, str) for word in content):
         problem = "not a training vocabulary: neither a list of words nor an annotation file."
         raise BadInput(problem, file=path, fix=fix)
-    return frozenset(found)
+    return frozenset(content)

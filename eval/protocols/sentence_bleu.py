@@ -21,9 +21,8 @@ def sentence_bleu(words: Sequence[str], wanted: Sequence[str], weights: Sequence
         return [0.0] * len(weights)
     logs = [math.log(matches / total if matches else sys.float_info.min) for matches, total in orders]  # method0
     brevity = 1.0 if len(words) > len(wanted) else math.exp(1 - len(wanted) / len(words))
-    return [
-        brevity * math.exp(math.fsum(weight * log for weight, log in zip(row, logs, strict=False))) for row in weights
-    ]
+    sums = (math.fsum(weight * log for weight, log in zip(row, logs, strict=False)) for row in weights)
+    return [brevity * math.exp(total) for total in sums]
 
 
 def _ngrams(words: Sequence[str], n: int) -> Counter[tuple[str, ...]]:

@@ -36,6 +36,11 @@ class Estimate:
     n: int
     method: str
 
+    def interval(self, form: str = ".3f") -> str:
+        """`0.750, 0.861`, or that there is none."""
+        has_ends = self.low is not None and self.high is not None
+        return f"{self.low:{form}}, {self.high:{form}}" if has_ends else "no interval"
+
 
 @dataclass(frozen=True)
 class Difference:

@@ -56,6 +56,10 @@ class Measure(ABC):
         """Two systems' samples, the other's after this one's; the value means nothing."""
 
 
+Measures = dict[str, Measure]
+"""Name of a metric -> what it leaves."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """The measures of one run. Inputs are records, or phrases of records.

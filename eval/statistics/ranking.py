@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -104,9 +104,8 @@ class RankedHits(Measure):
         """One ranking of both systems' detections."""
         names = ("scores_D", "hits_DT", "truths_N", "categories_D", "ignored_DT")
         pairs = {name: [getattr(self, name), getattr(other, name)] for name in names}
-        joint: dict[str, Any] = {
-            name: None if any(part is None for part in pair) else np.concatenate(pair) for name, pair in pairs.items()
-        }
+        is_whole = {name: all(part is not None for part in pair) for name, pair in pairs.items()}
+        joint = {name: np.concatenate(pair) if is_whole[name] else None for name, pair in pairs.items()}
         samples_D = np.concatenate([self.samples_D, other.samples_D + len(self.rows_N)])
         rows_N = np.arange(len(self.rows_N) + len(other.rows_N))
         return replace(self, value=float("nan"), rows_N=rows_N, samples_D=samples_D, **joint)

@@ -19,7 +19,7 @@ from ..metrics.detection.coco_matching import MAX_BOXES, Matching
 from ..score import Scores
 from ..settings import EvalSettings, IouType
 from ..statistics.bootstrap import Estimate
-from ..statistics.measure import Bools, Floats, Measure, Measured, count_samples, mean
+from ..statistics.measure import Bools, Floats, Measured, Measures, count_samples, mean
 from ..statistics.strata import estimate_all
 from .coco_files import CocoFiles, Row, read_coco
 
@@ -129,7 +129,7 @@ def _pairs(files: CocoFiles, iou_type: IouType) -> list[_Pair]:
     return sorted(pairs, key=lambda pair: pair.image_id)
 
 
-def _ranking_measures(pairs: Sequence[_Pair], files: CocoFiles, values: dict[str, float]) -> dict[str, Measure]:
+def _ranking_measures(pairs: Sequence[_Pair], files: CocoFiles, values: dict[str, float]) -> Measures:
     codes = {row["id"]: code for code, row in enumerate(files.categories)}
     matching = Matching(
         ious=[pair.ious_PG for pair in pairs],
@@ -145,12 +145,12 @@ def _ranking_measures(pairs: Sequence[_Pair], files: CocoFiles, values: dict[str
     return {**precisions, **recalls}
 
 
-def _pair_measures(pairs: Sequence[_Pair], iou_type: IouType, score_threshold: float) -> dict[str, Measure]:
+def _pair_measures(pairs: Sequence[_Pair], iou_type: IouType, score_threshold: float) -> Measures:
     rows = [row for row, pair in enumerate(pairs) if (~pair.crowds_G).any()]
     scored = [pairs[row] for row in rows]
     # IoU of the best scoring prediction, 0 without one
     tops = np.array([pair.ious_PG[:1, ~pair.crowds_G].max(initial=0) for pair in scored], np.float64)
-    measures: dict[str, Measure] = {"miou": mean(tops, rows), "acc_iou50": mean(tops >= 0.5, rows)}
+    measures: Measures = {"miou": mean(tops, rows), "acc_iou50": mean(tops >= 0.5, rows)}
     if iou_type == "segm":
         dices = []
         for pair in scored:

@@ -69,10 +69,8 @@ def read_coco(references: Path, predictions: Path, iou_type: IouType) -> CocoFil
                 raise BadInput(f"unknown {name}: {first_few(unknown)}.", file=file, fix=fix)
     if iou_type == "segm":
         truths = list(_compress(truths, images, references))
-        results = [
-            row | {"area": float(coco_mask.area(row["segmentation"]))}
-            for row in _compress(results, images, predictions)
-        ]
+        masks = _compress(results, images, predictions)
+        results = [row | {"area": float(coco_mask.area(row["segmentation"]))} for row in masks]
     return CocoFiles(images=images, categories=categories, truths=truths, predictions=results)
 
 

@@ -15,7 +15,7 @@ from ..metrics.text.lexical import choose, modules_of, tokenize_pairs
 from ..protocols import r2gen
 from ..records import Record, cluster, first_few
 from ..settings import EvalSettings
-from ..statistics.measure import Measure, Measured, count_samples
+from ..statistics.measure import Measured, Measures, count_samples
 from ..statistics.strata import labels_of
 
 VERSION = "1"
@@ -40,7 +40,7 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
     texts, wanted = tokenize_pairs(predictions, wanted, tokenization)
     references = [[text for text in part if text] for part in wanted]  # those that hold a word
     rows = [row for row, part in enumerate(references) if part]
-    measures: dict[str, Measure] = {}
+    measures: Measures = {}
     reasons: list[str] = []
     for key, chosen in modules_of(names).items() if rows else ():
         scored = [texts[row] for row in rows], [references[row] for row in rows]
@@ -63,13 +63,13 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
     )
 
 
-def _choose(records: Sequence[Record], settings: EvalSettings) -> tuple[list[str], dict[str, Measure], list[str]]:
+def _choose(records: Sequence[Record], settings: EvalSettings) -> tuple[list[str], Measures, list[str]]:
     """The text metrics to compute, the measures of `meta` to give, and notes on these.
 
     Raises `BadInput` for the name of a metric that the protocol does not have, or the records hold no input for.
     """
     lexical = [name for name in text_names() if name not in REPORT_PROTOCOLS[settings.report_protocol].leaves_out]
-    clinical: dict[str, Measure] = {}
+    clinical: Measures = {}
     notes: list[str] = []
     # where metrics of words alone are named, `meta` is not read, and may be broken
     if not {*settings.metrics} <= {*text_names(), *TEXT_METRICS} or not settings.metrics:
@@ -88,10 +88,8 @@ def _clean_as_r2gen(
     path = settings.r2gen_vocabulary
     words = {corpus: r2gen.read_vocabulary(path, corpus) if path else None for corpus in set(corpora)}
     texts = [r2gen.clean_prediction(text, corpus) for text, corpus in zip(predictions, corpora, strict=True)]
-    wanted = [
-        [r2gen.clean_reference(text, corpus, words[corpus]) for text in part]
-        for part, corpus in zip(references, corpora, strict=True)
-    ]
+    rows = zip(references, corpora, strict=True)
+    wanted = [[r2gen.clean_reference(text, corpus, words[corpus]) for text in part] for part, corpus in rows]
     names = " and ".join(sorted(corpus.name for corpus in words))
     notes = [f"r2gen: {names} cleaning, references cut to their first words, split at white space."]
     return texts, wanted, notes if path else [*notes, "r2gen: no training vocabulary given, so no word is <unk>."]

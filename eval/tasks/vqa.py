@@ -10,7 +10,7 @@ from ..metrics.fields import field_measures
 from ..protocols.vqa_rules import VqaRules
 from ..records import Record, cluster, first_few
 from ..settings import EvalSettings
-from ..statistics.measure import Measure, Measured, mean
+from ..statistics.measure import Measured, Measures, mean
 from ..statistics.strata import labels_of
 
 _OPEN, _CLOSED = ("open", "other", "number"), ("closed", "yes/no")
@@ -71,7 +71,7 @@ def references_of(answer: Any) -> tuple[str, ...]:
 
 def vqa_measures(
     questions: Sequence[AnsweredQuestion], rules: VqaRules, settings: EvalSettings
-) -> tuple[dict[str, Measure], dict[str, int]]:
+) -> tuple[Measures, dict[str, int]]:
     """Each metric's measure, its rows the indices of its questions; and counts.
 
     A question with several references takes the best over them in each metric. counts: n = scored + abstained +
@@ -124,4 +124,4 @@ def is_closed(question: AnsweredQuestion, rules: VqaRules, settings: EvalSetting
 
 
 def _is_yes_no(question: AnsweredQuestion, rules: VqaRules) -> bool:
-    return all(rules.is_yes_no(reference) for reference in question.references)
+    return all(map(rules.is_yes_no, question.references))

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, model_validator
 
 from ....grounding.bad_input import BadInput
 from ...settings import EvalSettings
-from ...statistics.measure import Bools, Floats, Ints, Measure, divide, from_sums, mean
+from ...statistics.measure import Bools, Floats, Ints, Measures, divide, from_sums, mean
 
 UncertainPolicy = Literal["positive", "negative", "ignore"]
 
@@ -69,7 +69,7 @@ SIDES = tuple(Labels.model_fields)
 
 def measures(
     values: Sequence[Labels], rows: Sequence[int], ids: Sequence[str], settings: EvalSettings
-) -> tuple[dict[str, Measure], list[str]]:
+) -> tuple[Measures, list[str]]:
     """`label_measures`, and how many uncertain labels are left out.
 
     Raises `BadInput` naming the first record whose label names differ from those of the first one.
@@ -78,15 +78,15 @@ def measures(
         if other := sorted(labels.reference.keys() ^ values[0].reference.keys()):
             problem = f"meta.labels of {name!r} and of {ids[0]!r} differ in {', '.join(other)}."
             raise BadInput(problem, fix="all records of a run hold the same labels")
-    truth_NL, predicted_NL = _marks(values, list(values[0].reference))
-    left_out = int(((truth_NL < 0) | (predicted_NL < 0)).sum()) if settings.uncertain_policy == "ignore" else 0
-    notes = [f"label F1: {left_out} uncertain labels of {truth_NL.size} left out."] if left_out else []
+    marks_SNL = _marks(values, list(values[0].reference))
+    left_out = int((marks_SNL < 0).any(0).sum()) if settings.uncertain_policy == "ignore" else 0
+    notes = [f"label F1: {left_out} uncertain labels of {marks_SNL[0].size} left out."] if left_out else []
     return label_measures(values, settings.uncertain_policy, rows), notes
 
 
 def label_measures(
     labels: Sequence[Labels], policy: UncertainPolicy = "positive", rows: Sequence[int] | None = None
-) -> dict[str, Measure]:
+) -> Measures:
     """F1 in [0, 1] of labels of one set of names: micro, macro and by example, a label or report without any is 0.
 
     `chexbert_{micro,macro,example}_f1_14` and `_5` for CheXpert's fourteen, `label_{micro,macro,example}_f1` for any
@@ -98,9 +98,8 @@ def label_measures(
     if set(names) != set(CHEXPERT):
         return _f1s(truth_NL, predicted_NL, rows, "label_{}_f1")
     top = [names.index(name) for name in TOP_5]
-    return _f1s(truth_NL, predicted_NL, rows, "chexbert_{}_f1_14") | _f1s(
-        truth_NL[:, top], predicted_NL[:, top], rows, "chexbert_{}_f1_5"
-    )
+    top_5 = _f1s(truth_NL[:, top], predicted_NL[:, top], rows, "chexbert_{}_f1_5")
+    return _f1s(truth_NL, predicted_NL, rows, "chexbert_{}_f1_14") | top_5
 
 
 def decide(truth_NL: Ints, predicted_NL: Ints, policy: UncertainPolicy) -> tuple[Bools, Bools]:
@@ -112,13 +111,12 @@ def decide(truth_NL: Ints, predicted_NL: Ints, policy: UncertainPolicy) -> tuple
     return np.isin(truth_NL, present), np.isin(predicted_NL, present)
 
 
-def _marks(labels: Sequence[Labels], names: Sequence[str]) -> tuple[Ints, Ints]:
-    """int64[N, L] of the references and of the predictions."""
-    truth, predicted = ([[getattr(one, side)[name] for name in names] for one in labels] for side in SIDES)
-    return np.array(truth, np.int64), np.array(predicted, np.int64)
+def _marks(labels: Sequence[Labels], names: Sequence[str]) -> Ints:
+    """int64[2, N, L]: of the references, and of the predictions."""
+    return np.array([[[getattr(one, side)[name] for name in names] for one in labels] for side in SIDES], np.int64)
 
 
-def _f1s(truth_NL: Bools, predicted_NL: Bools, rows: Sequence[int] | None, name: str) -> dict[str, Measure]:
+def _f1s(truth_NL: Bools, predicted_NL: Bools, rows: Sequence[int] | None, name: str) -> Measures:
     hits_NL = (truth_NL & predicted_NL).astype(np.float64)
     marks_NL = truth_NL.astype(np.float64) + predicted_NL
     micro_N2 = np.stack([hits_NL.sum(1), marks_NL.sum(1)], 1)  # all labels as if they were one

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, FiniteFloat
 
-from ...statistics.measure import Measure, from_sums, mean, ratio
+from ...statistics.measure import Measures, from_sums, mean, ratio
 
 _MEAN = np.array([0.53792312, 0.61757256, 0.76479421, 0.44738335])
 _SCALE = np.array([0.30282584, 0.22430938, 0.25394391, 0.29892717])
@@ -31,7 +31,7 @@ class SubScores(BaseModel):
 Form = SubScores
 
 
-def measures(values: Sequence[SubScores], rows: Sequence[int], *_others: Any) -> tuple[dict[str, Measure], list[str]]:
+def measures(values: Sequence[SubScores], rows: Sequence[int], *_others: Any) -> tuple[Measures, list[str]]:
     """radcliq_v1, the mean over reports, and radcliq_v1_inverse, 1 / mean as RadEval reports it; no notes.
 
     The map is standardised, so that means lie near 0 and the inverse jumps there: prefer the mean. The inverse of a

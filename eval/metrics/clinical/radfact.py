@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, BaseModel, BeforeValidator
 
-from ...statistics.measure import Floats, Measure, Sums, divide, from_sums, ratio
+from ...statistics.measure import Floats, Measures, Sums, divide, from_sums, ratio
 
 GRID = 224
 """Pixels a side of the masks that boxes are compared on."""
@@ -80,7 +80,7 @@ def fractions(phrases: Sequence[Phrase]) -> tuple[float, float, float]:
     return logical, spatial, grounding
 
 
-def measures(values: Sequence[Verdicts], rows: Sequence[int], *_others: Any) -> tuple[dict[str, Measure], list[str]]:
+def measures(values: Sequence[Verdicts], rows: Sequence[int], *_others: Any) -> tuple[Measures, list[str]]:
     """`radfact_measures`, and how many reports define each precision and recall that not every report defines.
 
     The others stay among the samples, so that two systems can be compared on the same reports.

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, model_validator
 
-from ...statistics.measure import Measure, mean
+from ...statistics.measure import Measures, mean
 
 LEVELS = ("simple", "partial", "complete")
 
@@ -77,6 +77,6 @@ def reward(graphs: Graphs, level: str) -> float:
     return 2 * len(wanted & written) / (len(wanted) + len(written)) if wanted and written else 0.0
 
 
-def measures(values: Sequence[Graphs], rows: Sequence[int], *_others: Any) -> tuple[dict[str, Measure], list[str]]:
+def measures(values: Sequence[Graphs], rows: Sequence[int], *_others: Any) -> tuple[Measures, list[str]]:
     """radgraph_simple, radgraph_partial, radgraph_complete: mean rewards in [0, 1]; there is nothing to note."""
     return {f"radgraph_{level}": mean([reward(one, level) for one in values], rows) for level in LEVELS}, []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from ...statistics.measure import Floats, Measure, Sums
+from ...statistics.measure import Floats, Measures, Sums
 from ...statistics.ranking import RankedHits
 from .coco_matching import AREAS, MAX_BOXES, Matching
 from .pairs import box_xywh
@@ -14,14 +14,12 @@ from .pairs import box_xywh
 if TYPE_CHECKING:
     from .pairs import Pairs
 
-STAT_INDEX = {
-    **{"ap": 0, "ap50": 1, "ap75": 2, "ap_small": 3, "ap_medium": 4, "ap_large": 5},
-    **{"ar_1": 6, "ar_10": 7, "ar_100": 8},
-}
+_STATS = "ap ap50 ap75 ap_small ap_medium ap_large ar_1 ar_10 ar_100"
+STAT_INDEX = {name: index for index, name in enumerate(_STATS.split())}
 """Names of the measures, and their indices among COCO's twelve numbers."""
 
 
-def measures(pairs: "Pairs") -> dict[str, Measure]:
+def measures(pairs: "Pairs") -> Measures:
     """ap, ap50, ap75 and ar_100 of phrases: each pair an image, one category, pairs without truth included."""
     truths: list[dict[str, Any]] = []
     predictions: list[dict[str, Any]] = []

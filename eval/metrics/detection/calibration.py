@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...statistics.measure import Bools, Floats, Measure, Sums, from_sums, ratio
+from ...statistics.measure import Bools, Floats, Measures, Sums, from_sums, ratio
 from .pairs import Pairs
 
 BINS = 15
@@ -25,7 +25,7 @@ class Bin(NamedTuple):
     boxes: int
 
 
-def measures(pairs: Pairs) -> dict[str, Measure]:
+def measures(pairs: Pairs) -> Measures:
     """Ece and brier of (score, IoU >= .5 with a true box), where any box is predicted."""
     scored = [(pair.scores_P, pair.right_P) for pair in pairs.all]
     is_empty = not any(len(scores_P) for scores_P, _ in scored)

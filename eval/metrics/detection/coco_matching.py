@@ -42,9 +42,8 @@ class Matching:
     def rank(self, area: str = "all") -> dict[str, Any]:
         """What `RankedHits` of all ten thresholds needs, but for its value."""
         low, high = AREAS[area]
-        ignored = [
-            crowd | (sizes < low) | (sizes > high) for crowd, sizes in zip(self.crowds, self.truth_areas, strict=True)
-        ]
+        sides = zip(self.crowds, self.truth_areas, strict=True)
+        ignored = [crowds_G | (areas_G < low) | (areas_G > high) for crowds_G, areas_G in sides]
         met_DT = match(self.ious, ignored, self.crowds)
         areas_D = np.concatenate([np.zeros(0), *self.areas])
         is_outside_D = (areas_D < low) | (areas_D > high)

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from ...statistics.measure import Floats, Measure
+from ...statistics.measure import Floats, Measures
 from ...statistics.ranking import RankedHits
 from .pairs import Pairs
 
@@ -39,7 +39,7 @@ class Froc(RankedHits):
         return np.array([np.interp(RATES, *curve).mean() for curve in zip(wrong_RU, right_RU, strict=True)])
 
 
-def measures(pairs: Pairs) -> dict[str, Measure]:
+def measures(pairs: Pairs) -> Measures:
     """Cpm."""
     return {"cpm": Froc.of(pairs.hits)}
 

@@ -87,12 +87,9 @@ def make_pair(
         raise BadInput(f"presence is {presence}.", fix="it lies in [0, 1]")
     ranked = sorted(predicted, key=lambda region: -region.score)  # stable: equal scores keep the records' order
     confident = [region for region in ranked if region.score >= score_threshold]
-    truths_G4, boxes_P4 = (
-        np.array([region.box_xyxy_px for region in regions], np.float32).reshape(-1, 4) for regions in (truths, ranked)
-    )
     return Pair(
-        truths_G4=truths_G4,
-        boxes_P4=boxes_P4,
+        truths_G4=np.array([region.box_xyxy_px for region in truths], np.float32).reshape(-1, 4),
+        boxes_P4=np.array([region.box_xyxy_px for region in ranked], np.float32).reshape(-1, 4),
         scores_P=np.array([region.score for region in ranked], np.float64),
         num_confident=len(confident),
         dice=_dice_of_masks(truths, confident),

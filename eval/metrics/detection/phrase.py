@@ -11,14 +11,14 @@ from scipy.optimize import linear_sum_assignment
 
 from ....grounding.bad_input import BadInput
 from ...catalog import GROUNDING_MEASURES
-from ...statistics.measure import Floats, Measure, Sums, divide, from_sums, mean
+from ...statistics.measure import Floats, Measures, Sums, divide, from_sums, mean
 from .pairs import Pair, Pairs
 
 PROTOCOL = "phrase_grounding"
 VERSION = "2"
 
 
-def grounding_measures(pairs: Sequence[Pair]) -> dict[str, Measure]:
+def grounding_measures(pairs: Sequence[Pair]) -> Measures:
     """Every measure of phrase grounding, by name; those that the pairs leave undefined are left out.
 
     All pairs: ap, ap50, ap75, ar_100; cpm (`froc`); pr_f1_50 (`is_exact`); f1_50, precision_50, recall_50 of confident
@@ -34,13 +34,13 @@ def grounding_measures(pairs: Sequence[Pair]) -> dict[str, Measure]:
     return {name: measure for table in tables for name, measure in table.items()}
 
 
-def measures(pairs: Pairs) -> dict[str, Measure]:
+def measures(pairs: Pairs) -> Measures:
     """Those of single phrases, and of confident boxes, matched one to one as average precision matches them."""
     rows = np.flatnonzero(pairs.has_truth_N)
     here = [pairs.all[row] for row in rows.tolist()]
     # IoU of the best scoring box with the true box it meets best
     tops = np.array([float(pair.ious_PG[0].max()) if pair.ious_PG.size else 0.0 for pair in here])
-    measures: dict[str, Measure] = {
+    measures: Measures = {
         "miou": mean(tops, rows),
         "acc_iou50": mean(tops >= 0.5, rows),
         "union_iou": mean([union_iou(pair) for pair in here], rows),

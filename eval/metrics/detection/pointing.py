@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....grounding.bad_input import BadInput
-from ...statistics.measure import Bools, Floats, Measure, mean
+from ...statistics.measure import Bools, Floats, Measures, mean
 
 THRESHOLDS = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
 """Heat at and above which a pixel counts as predicted, as in BioViL's phrase grounding."""
@@ -46,7 +46,7 @@ def threshold_iou(map_HW: Floats, truth_HW: Bools) -> float:
 
 def heat_map_measures(
     maps: Sequence[NDArray[Any]], truths: Sequence[NDArray[np.bool_]], *, signed: bool = False
-) -> dict[str, Measure]:
+) -> Measures:
     """pointing_game, cnr and heat_miou (`threshold_iou`) over maps; cnr over those where it is defined.
 
     `maps`: float[H, W] each, of any range, for heat_miou in [0, 1]; `truths`: bool[H, W], the union of the true

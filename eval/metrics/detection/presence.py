@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...statistics.measure import Bools, Floats, Measure
+from ...statistics.measure import Bools, Floats, Measures
 from ...statistics.ranking import RankedHits
 from .pairs import Pairs
 
@@ -24,7 +24,7 @@ class Auroc(RankedHits):
             return (present_RU * below_RU).sum(1) / (present_RU.sum(1) * absent_RU.sum(1))
 
 
-def measures(pairs: Pairs) -> dict[str, Measure]:
+def measures(pairs: Pairs) -> Measures:
     """presence_auroc, where there are present and absent phrases; without a presence the best box says it."""
     if pairs.has_truth_N.all():
         return {}

@@ -145,9 +145,7 @@ def _bleu(texts: _Texts, matched_4N: Sequence[NDArray[Any]]) -> dict[str, Sums]:
     order_R = np.lexsort([length_R, np.abs(length_R - texts.length_T[sample_R]), sample_R])
     closest_N = length_R[order_R][np.searchsorted(sample_R, np.arange(texts.num))]
     columns_NK = np.stack([length_N, closest_N, *predicted, *matched_4N], 1).astype(np.float64)
-    return {
-        name: from_sums(columns_NK, partial(bleu_of_sums, n=order)) for name, order in zip(BLEU, _ORDERS, strict=True)
-    }
+    return {f"bleu_{order}": from_sums(columns_NK, partial(bleu_of_sums, n=order)) for order in _ORDERS}
 
 
 def bleu_of_sums(sums_RK: Floats, n: int) -> Floats:
