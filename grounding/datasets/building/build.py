@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from .built import BUILT_FEATURES, shards
 from .card import TALLIED, CardFacts, card, tally
 from .harmonize import Excluded, Notes, Row, harmonize, label_of, read_licences, stored_image
 from .manifest import BuildSettings, SourceSettings
-from .plan import Piece, Plan, make_plan
+from .plan import Exclusion, Piece, Plan, make_plan
 
 VERSION = 1
 """Of the rules of a build; parts of another version are not taken over."""
@@ -40,8 +40,10 @@ _PART_ROWS = 512
 _GROUP_ROWS = 256  # rows a row group: what a worker and a streaming reader hold at once
 _FOR_THE_PLAN = {"thumbnail": pa.binary(256), "draw": pa.float64()}
 _PART_SCHEMA = pa.schema([*BUILT_FEATURES.arrow_schema, *map(pa.field, *zip(*_FOR_THE_PLAN.items(), strict=True))])
-_KEYS: tuple[str, ...] = ("source", "row", "kind", "why")  # of an excluded row
-_Job = tuple[SourceSettings, list[Row] | tuple[Path, range], list[tuple[str, str, str]]]
+Portion = list[Row] | tuple[Path, range]
+"""Rows of a set, or where they are: row groups of a shard."""
+Entries = list[tuple[str, str, str]]
+"""(row, kind of reason, reason) of what is left out."""
 Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]], str], None]
 
 
@@ -67,8 +69,13 @@ def build(settings: BuildSettings, workers: int = 1) -> CardFacts:
             done = parts / f"{number:03d}.json"
             if not done.is_file():
                 skipped = Skipped()
-                jobs = _part_jobs(source, parts, number, skipped)
-                run(partial(_write_part, settings), jobs, f"read {source.set_name}")
+                # a set of another layout is read from its start, also where some of its parts are there already
+                jobs = (
+                    (parts / f"{number:03d}-{k:06d}.parquet", source, portion, _take_entries(skipped))
+                    for k, portion in enumerate(_portions(source, skipped))
+                )
+                missing_jobs = (job for job in jobs if not job[0].is_file())
+                run(partial(_write_part, settings), missing_jobs, f"read {source.set_name}")
                 write_atomic(done, json.dumps({"excluded": _take_entries(skipped)}))
         # 2. which rows stay, and on which side
         plan = make_plan(settings, parts)
@@ -106,40 +113,30 @@ def _open_runner(workers: int) -> Iterator[Run]:
         yield run
 
 
-def _part_jobs(source: SourceSettings, parts: Path, number: int, skipped: Skipped) -> Iterator[tuple[Path, _Job]]:
-    """The parts of a set that are not on disk. A set of another layout is read again from its start to get there."""
-    licences = None
-    for k, rows in enumerate(_portions(source, skipped)):
-        unreadable = _take_entries(skipped)
-        file = parts / f"{number:03d}-{k:06d}.parquet"
-        if not file.is_file():
-            licences = read_licences(source) if licences is None else licences
-            if isinstance(rows, list) and licences:
-                rows = [{**row, "licence": licences.get(Path(row["image_path"]).name, "")} for row in rows]
-            yield file, (source, rows, unreadable)
-
-
-def _portions(source: SourceSettings, skipped: Skipped) -> Iterator[list[Row] | tuple[Path, range]]:
-    """Rows of a set, some hundred at a time; of a built one the place of its rows, for the workers to read."""
+def _portions(source: SourceSettings, skipped: Skipped) -> Iterator[Portion]:
+    """Rows of a set, some hundred at a time; of a built one where its rows are, for the workers to read."""
     if source.layout == "built":
         for shard in shards(set_folder(source)):
             groups = pq.read_metadata(shard).num_row_groups
             # two row groups are as many rows as a part has
             yield from ((shard, range(k, min(k + 2, groups))) for k in range(0, groups, 2))
         return
-    rows = (image_to_row(image) for image in read_set(source, skipped))
+    licences, rows = read_licences(source), map(image_to_row, read_set(source, skipped))
     while portion := list(islice(rows, _PART_ROWS)):
+        for row in portion if licences else ():
+            row["licence"] = licences.get(Path(row["image_path"]).name, "")
         yield portion
 
 
-def _take_entries(skipped: Skipped) -> list[tuple[str, str, str]]:
+def _take_entries(skipped: Skipped) -> Entries:
     """What the reader left out since the last call."""
     entries, skipped.entries = skipped.entries, []
     return [(entry["item"], "unreadable", entry["why"]) for entry in entries]
 
 
-def _write_part(settings: BuildSettings, file: Path, job: _Job) -> None:
-    source, portion, unreadable = job
+def _write_part(
+    settings: BuildSettings, file: Path, source: SourceSettings, portion: Portion, unreadable: Entries
+) -> None:
     if isinstance(portion, tuple):
         portion = upgrade_table(pq.ParquetFile(portion[0]).read_row_groups(list(portion[1]))).to_pylist()
     notes = Notes(rows=len(portion), excluded=unreadable)
@@ -194,11 +191,11 @@ def _finish(settings: BuildSettings, plan: Plan, parts: Path) -> CardFacts:
     """The list of what was left out, the card, and, last, the manifest of finished shards."""
     out = settings.out_dir
     facts = CardFacts(name=settings.name, kept=plan.num_kept, alike_left_in=plan.alike_left_in)
-    excluded = plan.excluded(_unreadable(settings, parts, facts))
     unfinished = out / ".excluded.jsonl.part"
     with unfinished.open("w", encoding="utf-8") as file:
-        for row in excluded:  # millions perhaps: counted and written one by one
-            facts.excluded[row["source"], row["kind"]] += 1
+        for entry in chain(_left_out_before(settings, parts, facts), plan.duplicates()):
+            row = dict(zip(("source", "row", "kind", "why"), entry, strict=True))
+            facts.excluded[row["source"], row["kind"]] += 1  # millions perhaps: counted and written one by one
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     unfinished.replace(out / "excluded.jsonl")
     for shard in shards(out):
@@ -210,12 +207,12 @@ def _finish(settings: BuildSettings, plan: Plan, parts: Path) -> CardFacts:
     return facts
 
 
-def _unreadable(settings: BuildSettings, parts: Path, facts: CardFacts) -> Iterator[dict[str, str]]:
+def _left_out_before(settings: BuildSettings, parts: Path, facts: CardFacts) -> Iterator[Exclusion]:
     """What the steps before the plan left out, set by set; notes of the parts are counted on the way."""
     for number, source in enumerate(settings.sources):
         for part in sorted(parts.glob(f"{number:03d}-*.parquet")):
             notes = Notes.from_json(pq.read_schema(part).metadata[b"medglip"])
             facts.add_notes(source.set_name, notes)
-            yield from (dict(zip(_KEYS, (source.set_name, *entry), strict=True)) for entry in notes.excluded)
-        left_out = json.loads((parts / f"{number:03d}.json").read_text())["excluded"]
-        yield from (dict(zip(_KEYS, (source.set_name, *entry), strict=True)) for entry in left_out)
+            yield from ((source.set_name, *entry) for entry in notes.excluded)
+        entries = json.loads((parts / f"{number:03d}.json").read_text())["excluded"]
+        yield from ((source.set_name, row, kind, why) for row, kind, why in entries)

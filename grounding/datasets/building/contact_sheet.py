@@ -40,33 +40,31 @@ def contact_sheet(data: Dataset, samples: int, seed: int) -> str:
         rows = np.flatnonzero(names == name)
         chosen = np.sort(np.random.default_rng(seed).choice(rows, min(samples, len(rows)), replace=False))
         figures = "".join(_figure(row_to_image(data[int(k)])) for k in chosen)
-        sections.append(
-            f'<h2>{escape(name)} <small>{len(chosen)} of {len(rows)}</small></h2><div class="row">{figures}</div>'
-        )
-    head = f"<title>Contact sheet</title><style>{_STYLE}</style>"
-    text = f"<h1>Contact sheet</h1><p>{len(names)} images. {NOTICE}</p>"
+        heading = f"<h2>{escape(name)} <small>{len(chosen)} of {len(rows)}</small></h2>"
+        sections.append(f'{heading}<div class="row">{figures}</div>')
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"{head}<body>{text}{''.join(sections)}</body></html>\n"
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Contact sheet</title><style>{_STYLE}</style><body><h1>Contact sheet</h1>"
+        f"<p>{len(names)} images. {NOTICE}</p>{''.join(sections)}</body></html>\n"
     )
 
 
 def _figure(image: AnnotatedImage) -> str:
-    phrases = list(dict.fromkeys([*(region.phrase for region in image.regions), *image.phrases]))
+    counts = Counter(region.phrase for region in image.regions)
+    phrases = dict.fromkeys([*counts, *image.phrases])
     colours = colours_of(phrases)
-    # the thumbnail as JPEG in the page, under boxes in pixels of the original; of a crowd the first boxes
-    boxes = [svg_box(region, f' stroke="{colours[region.phrase]}"') for region in image.regions[:_MAX_BOXES]]
     try:
+        # the thumbnail as JPEG in the page, under boxes in pixels of the original; of a crowd the first boxes
         pixels = read_image(image.image_path)
-        (shown_width, shown_height), (width, height) = fit_size(pixels.size, _SIDE_PX), image.size_px
+        (small_width, small_height), (width, height) = fit_size(pixels.size, _SIDE_PX), image.size_px
+        boxes = [svg_box(region, f' stroke="{colours[region.phrase]}"') for region in image.regions[:_MAX_BOXES]]
         thumbnail = (
-            f'<div class="picture"><div><img alt="" width="{shown_width}" height="{shown_height}" '
+            f'<div class="picture"><div><img alt="" width="{small_width}" height="{small_height}" '
             f'src="{data_uri(pixels, _SIDE_PX)}">'
             f'<svg viewBox="0 0 {width} {height}" preserveAspectRatio="none">{"".join(boxes)}</svg></div></div>'
         )
     except BadInput as error:
         thumbnail = f"<p>{escape(error.problem)}</p>"
-    counts = Counter(region.phrase for region in image.regions)
     legend = "".join(
         f'<span><i style="background:{colours[phrase]}"></i>{escape(phrase)} '
         f"{f'× {counts[phrase]}' if counts[phrase] else '(absent)'}</span> "

@@ -1,6 +1,6 @@
 """Which rows of a build stay, and on which side: over all parts, from two hashes, a draw and a split a row."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from .manifest import BuildSettings
 _SIDES = ("", "train", "val")
 """Sides that the build gives; "" is the row's own split."""
 _KEPT, _COPY, _ALIKE = 0, 1, 2
+Exclusion = tuple[str, str, str, str]
+"""A row that is left out: its set, its id there, the kind of reason, and the reason."""
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,14 @@ class Plan:
             pieces.append(Piece(self.parts[part], tuple((own - self.starts[part]).tolist()), splits))
         return pieces
 
-    def excluded(self, before: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
-        """What was left out before the plan, then each duplicate with the row that it is like."""
-        yield from before
+    def duplicates(self) -> Iterator[Exclusion]:
+        """Each duplicate with the row that it is like."""
         # ids are read part by part, in two passes: of the rows that duplicates are like, then of the duplicates
         dropped = np.flatnonzero(self.reasons != _KEPT)
         ids = {row: name for _, row, name in self._ids(np.unique(self.matches[dropped]))}
         for part, row, image_id in self._ids(dropped):
-            is_copy = self.reasons[row] == _COPY
-            why = ("equal pixels: " if is_copy else "looks like ") + ids[int(self.matches[row])]
-            kind = "copy" if is_copy else "near copy"
-            yield {"source": self.names[self.sources[part]], "row": image_id, "kind": kind, "why": why}
+            kind, words = ("copy", "equal pixels: ") if self.reasons[row] == _COPY else ("near copy", "looks like ")
+            yield self.names[self.sources[part]], image_id, kind, words + ids[int(self.matches[row])]
 
     def _ids(self, rows: NDArray[np.int64]) -> Iterator[tuple[int, int, str]]:
         """(part, row, id of its image) of sorted rows."""

@@ -109,6 +109,6 @@ def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path
             # one phrase may stand under two categories, with the same box
             regions[(outlined.phrase, *outlined.box_xyxy_px.tolist())] = outlined
     patient = _PATIENT.search(stated)
-    group, split = patient[1] if patient else None, _SPLITS.get(str(first.get("split") or "").lower(), "")
-    facts = {"size_px": size, "modality": modality, "group": group, "split": split}
-    return annotate(folder, first["dicom_id"], path, regions.values(), named, named, **facts)
+    group, split = patient[1] if patient else first["dicom_id"], str(first.get("split") or "").lower()
+    facts = {"modality": modality, "group": group, "split": _SPLITS.get(split, "")}
+    return annotate(folder, first["dicom_id"], path, regions.values(), named, named, size_px=size, **facts)

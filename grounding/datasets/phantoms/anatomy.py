@@ -15,7 +15,7 @@ Mask = NDArray[np.bool_]
 RGB = NDArray[np.float32]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Body:
     """Structures (label, mask) in painting order, and for each finding the bool[H, W] `sites` it may lie on."""
 
@@ -49,8 +49,7 @@ def chest_xray(canvas: Canvas, rng: np.random.Generator) -> Body:
     canvas.paint(0.95 * soft(heart, 0.03), 0.68)
     site = (lungs["right lung"] | lungs["left lung"]) & (heart < -0.02)
     canvas.shade(1 + 0.04 * canvas.cloud(rng, 8))
-    structures = (("right lung", lungs["right lung"]), ("left lung", lungs["left lung"]), ("heart", heart > 0))
-    return Body(structures=structures, sites={"nodule": site, "opacity": site})
+    return Body((*lungs.items(), ("heart", heart > 0)), {"nodule": site, "opacity": site})
 
 
 def abdomen_ct(canvas: Canvas, rng: np.random.Generator) -> Body:
@@ -76,8 +75,8 @@ def abdomen_ct(canvas: Canvas, rng: np.random.Generator) -> Body:
         canvas.paint(soft(block, 0.015), 0.85)
     canvas.shade(1 + 0.03 * canvas.cloud(rng, 24))
     site = (kidneys[0] > -0.012) | (kidneys[1] > -0.012)
-    masks = (("liver", liver > 0), ("spleen", spleen > 0), ("kidney", kidneys[0] > 0), ("kidney", kidneys[1] > 0))
-    return Body(structures=masks, sites={"cyst": site, "calcification": site})
+    organs = (("liver", liver > 0), ("spleen", spleen > 0), ("kidney", kidneys[0] > 0), ("kidney", kidneys[1] > 0))
+    return Body(organs, {"cyst": site, "calcification": site})
 
 
 def brain_mr(canvas: Canvas, rng: np.random.Generator) -> Body:
@@ -103,8 +102,7 @@ def brain_mr(canvas: Canvas, rng: np.random.Generator) -> Body:
     canvas.paint(soft(ventricle, 0.01), 0.08)
     canvas.shade(1 + 0.04 * canvas.cloud(rng, 14))
     site = (brain > 0.02) & (ventricle < -0.01)
-    structures = (("brain", brain > 0), ("ventricle", ventricle > 0))
-    return Body(structures=structures, sites={"tumor": site, "infarct": site})
+    return Body((("brain", brain > 0), ("ventricle", ventricle > 0)), {"tumor": site, "infarct": site})
 
 
 def abdomen_ultrasound(canvas: Canvas, rng: np.random.Generator) -> Body:
@@ -124,8 +122,8 @@ def abdomen_ultrasound(canvas: Canvas, rng: np.random.Generator) -> Body:
     canvas.paint(soft(bladder + 0.018, 0.012), 0.72)
     canvas.paint(soft(bladder, 0.012), 0.05)
     site = (fan > 0.03) & (bladder < -0.05)
-    structures = (("gallbladder", bladder > 0),)
-    return Body(structures=structures, sites={"gallstone": bladder > 0.008, "hemangioma": site}, noise=0.015)
+    sites = {"gallstone": bladder > 0.008, "hemangioma": site}
+    return Body((("gallbladder", bladder > 0),), sites, noise=0.015)
 
 
 def colon_endoscopy(canvas: Canvas, rng: np.random.Generator) -> Body:
@@ -144,7 +142,7 @@ def colon_endoscopy(canvas: Canvas, rng: np.random.Generator) -> Body:
     view = canvas.blob((0.5, 0.5), (0.52, 0.52), 0, _square(0.045))
     canvas.shade(soft(view, 0.01))
     site = (view > 0.02) & (lumen < -0.03)
-    return Body(structures=(("lumen", lumen > 0),), sites={"polyp": site, "ulcer": site}, noise=0.02, is_grey=False)
+    return Body((("lumen", lumen > 0),), {"polyp": site, "ulcer": site}, noise=0.02, is_grey=False)
 
 
 def skin_dermoscopy(canvas: Canvas, rng: np.random.Generator) -> Body:
@@ -158,8 +156,7 @@ def skin_dermoscopy(canvas: Canvas, rng: np.random.Generator) -> Body:
     centre = (0.5 + rng.uniform(-0.05, 0.05), 0.5 + rng.uniform(-0.05, 0.05))
     view = canvas.blob(centre, (0.46, 0.46) if rng.random() < 0.5 else (0.43, 0.43))
     canvas.shade(0.04 + 0.96 * soft(view, 0.015))
-    sites = {"nevus": view > 0.03, "melanoma": view > 0.03}
-    return Body(structures=(("skin", view > 0),), sites=sites, noise=0.02, is_grey=False)
+    return Body((("skin", view > 0),), {"nevus": view > 0.03, "melanoma": view > 0.03}, noise=0.02, is_grey=False)
 
 
 def eye_fundus(canvas: Canvas, rng: np.random.Generator) -> Body:
@@ -186,7 +183,7 @@ def eye_fundus(canvas: Canvas, rng: np.random.Generator) -> Body:
     canvas.shade(soft(view, 0.012))
     site = (view > 0.04) & (disc < -0.02) & (macula < 0)
     structures = (("optic disc", disc > 0), ("macula", macula > 0))
-    return Body(structures=structures, sites={"hemorrhage": site, "exudate": site}, noise=0.02, is_grey=False)
+    return Body(structures, {"hemorrhage": site, "exudate": site}, noise=0.02, is_grey=False)
 
 
 def _pose(rng: np.random.Generator) -> tuple[float, float, float]:

@@ -171,7 +171,7 @@ def test_a_second_call_does_nothing_and_another_manifest_is_refused(
     two_sets: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts = build(two_sets())
-    monkeypatch.setattr(build_module, "_part_jobs", None)
+    monkeypatch.setattr(build_module, "_portions", None)
     assert build(two_sets()) == facts
     assert CardFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
     with pytest.raises(BadInput, match="another manifest"):
