@@ -60,10 +60,8 @@ def clip_box(box_xyxy_px: Boxes, size_px: tuple[int, int]) -> Boxes:
     width, height = size_px
     clipped = np.clip(box, 0, np.array([width, height, width, height], np.float32))
     if not (clipped[0] < clipped[2] and clipped[1] < clipped[3]):
-        raise BadInput(
-            f"box {box.tolist()} has no area inside the {width} x {height} image.",
-            fix="boxes are x0, y0, x1, y1 in pixels of the image as stored",
-        )
+        problem = f"box {box.tolist()} has no area inside the {width} x {height} image."
+        raise BadInput(problem, fix="boxes are x0, y0, x1, y1 in pixels of the image as stored")
     return clipped
 
 

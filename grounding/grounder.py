@@ -9,6 +9,10 @@ from dataclasses import replace
 from .bad_input import BadInput
 from .types import AnnotatedImage, Region
 
+Images = Sequence[AnnotatedImage]
+Phrases = Sequence[Sequence[str]]
+"""What is looked for in each image."""
+
 
 class Grounder:
     """Finds regions for phrases. A further one is a subclass with `ground`, `fingerprint` and what differs below.
@@ -27,13 +31,11 @@ class Grounder:
     is_presence_calibrated: bool = False
     """The probabilities of `ground_with_presence` are meaningful: texts may be checked against them."""
 
-    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Images, phrases: Phrases) -> list[list[Region]]:
         """For each image the regions of its phrases, best first, boxes in pixels of the original image."""
         raise NotImplementedError
 
-    def ground_with_presence(
-        self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
-    ) -> list[tuple[list[Region], dict[str, float]]]:
+    def ground_with_presence(self, images: Images, phrases: Phrases) -> list[tuple[list[Region], dict[str, float]]]:
         """Regions as `ground` gives them, and phrase -> probability that it is in the image at all, of one pass.
 
         No probabilities where it cannot tell.
@@ -61,9 +63,5 @@ def is_about(region: Region, phrase: str, image: AnnotatedImage) -> bool:
 
 def true_regions(image: AnnotatedImage, phrases: Sequence[str]) -> list[Region]:
     """The image's true regions of the phrases, each under the phrase that asked for it."""
-    return [
-        replace(region, phrase=p)
-        for p in dict.fromkeys(phrases)
-        for region in image.regions
-        if is_about(region, p, image)
-    ]
+    names = dict.fromkeys(phrases)
+    return [replace(r, phrase=name) for name in names for r in image.regions if is_about(r, name, image)]

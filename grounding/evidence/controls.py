@@ -8,7 +8,7 @@ import numpy as np
 
 from ..files import sha256
 from ..geometry import mirror_boxes
-from ..grounder import Grounder
+from ..grounder import Grounder, Images, Phrases
 from ..types import AnnotatedImage, Region
 from ..vocabulary.phrases import mirror
 from .evidence import Evidence, ImageEvidence
@@ -19,9 +19,8 @@ OneImage = TypeVar("OneImage", AnnotatedImage, ImageEvidence)
 def transplant(image: ImageEvidence, donor: ImageEvidence) -> ImageEvidence:
     """The donor's regions, scaled to this image: the `shuffled` control keeps everything but the truth."""
     scale = np.tile(np.array(image.size_px, np.float32) / np.array(donor.size_px, np.float32), 2)
-    return replace(
-        image, regions=tuple(replace(r, box_xyxy_px=r.box_xyxy_px * scale, mask=None) for r in donor.regions)
-    )
+    regions = tuple(replace(r, box_xyxy_px=r.box_xyxy_px * scale, mask=None) for r in donor.regions)
+    return replace(image, regions=regions)
 
 
 def scatter(image: ImageEvidence, rng: np.random.Generator) -> ImageEvidence:
@@ -79,14 +78,11 @@ class InMirror(Grounder):
         self.embedding_dim, self.threshold = grounder.embedding_dim, grounder.threshold
         self.depends_on_annotations = grounder.depends_on_annotations
 
-    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Images, phrases: Phrases) -> list[list[Region]]:
         """For each image the regions of its phrases, best first, boxes in pixels of the stored image."""
         flipped = [list(map(mirror, row)) for row in phrases]
-        regions = self.grounder.ground([*map(mirror_image, images)], flipped)
-        return [
-            [mirror_region(region, image.size_px[0]) for region in row]
-            for row, image in zip(regions, images, strict=True)
-        ]
+        pairs = zip(self.grounder.ground([*map(mirror_image, images)], flipped), images, strict=True)
+        return [[mirror_region(region, image.size_px[0]) for region in regions] for regions, image in pairs]
 
 
 def derangement(groups: Sequence[str], rng: np.random.Generator) -> list[int]:

@@ -7,7 +7,7 @@ and renamed: a kill loses at most the batch in flight, and processes that share 
 import io
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from ..bad_input import BadInput, Skipped
 from ..datasets.schema import AnnotatedImages
 from ..files import sha256, write_atomic
-from ..grounder import Grounder
+from ..grounder import Grounder, Images, Phrases
 from ..imaging.read import image_sha256
 from ..types import AnnotatedImage, Region, region_from_json, region_to_json
 
@@ -63,8 +63,8 @@ class StoredRegions(Mapping[str, list[Region]]):
 
 def regions_of(
     grounder: Grounder,
-    images: Sequence[AnnotatedImage] | Dataset,
-    phrases: Sequence[Sequence[str]],
+    images: Images | Dataset,
+    phrases: Phrases,
     cache_dir: Path,
     batch_size: int = 16,
 ) -> tuple[StoredRegions, Skipped]:
@@ -91,10 +91,8 @@ def regions_of(
         rows = []
         for index, regions in _ground(grounder, batch, skipped).items():
             # unlike in records nothing is rounded: what is read back is what the grounder returned
-            values = [
-                region_to_json(r) | {"box_xyxy_px": r.box_xyxy_px, "score": r.score, "embedding": r.embedding}
-                for r in regions
-            ]
+            exact = ("box_xyxy_px", "score", "embedding")
+            values = [region_to_json(r) | {name: getattr(r, name) for name in exact} for r in regions]
             rows.append({"key": keys[index], "regions": values})
         shards.append(_write_table(folder, pa.Table.from_pylist(rows, SCHEMA)))
         bar.update(len(indices))
@@ -109,7 +107,7 @@ def regions_of(
 
 
 def _find_keys(
-    grounder: Grounder, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]], skipped: Skipped
+    grounder: Grounder, images: Images, phrases: Phrases, skipped: Skipped
 ) -> tuple[dict[int, str], dict[int, str]]:
     """Id and cache key of every image that can be opened, by its index."""
     ids, keys = dict[int, str](), dict[int, str]()

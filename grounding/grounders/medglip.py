@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from ..bad_input import BadInput
 from ..files import sha256
 from ..geometry import Letterbox, cut_mask
-from ..grounder import Grounder, unique_phrases
+from ..grounder import Grounder, Images, Phrases, unique_phrases
 from ..imaging.read import read_image
 from ..model.calibration import Calibration, calibration_from_json
 from ..model.config import MedGlipConfig
@@ -105,24 +105,20 @@ class MedGlipGrounder(Grounder):
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(model.to(device), MedGlipProcessor.from_pretrained(folder), settings)  # pyright: ignore[reportArgumentType]
 
-    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Images, phrases: Phrases) -> list[list[Region]]:
         """For each image the regions of its phrases, best first. Raises `BadInput` for an unreadable image."""
         is_capped = self.settings.capped
         return [self._regions(view, is_capped) for view in self._views(images, phrases, with_ancestors=is_capped)]
 
-    def presence(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[dict[str, float]]:
+    def presence(self, images: Images, phrases: Phrases) -> list[dict[str, float]]:
         """For each image: phrase -> probability that it is in the image at all, never above its ancestors'."""
         views = self._views(images, phrases, with_ancestors=True)
         return [self._chances(view) for view in views]
 
-    def ground_with_presence(
-        self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
-    ) -> list[tuple[list[Region], dict[str, float]]]:
+    def ground_with_presence(self, images: Images, phrases: Phrases) -> list[tuple[list[Region], dict[str, float]]]:
         """`ground` and `presence` of one pass over the images."""
-        return [
-            (self._regions(view, self.settings.capped), self._chances(view))
-            for view in self._views(images, phrases, with_ancestors=True)
-        ]
+        views = self._views(images, phrases, with_ancestors=True)
+        return [(self._regions(view, self.settings.capped), self._chances(view)) for view in views]
 
     def ground_with_logits(
         self, image: AnnotatedImage, phrases: Sequence[str]
@@ -132,7 +128,7 @@ class MedGlipGrounder(Grounder):
         logits = view.output.presence[view.index].tolist() if view.output is not None else []
         return self._regions(view, is_capped=False), dict(zip(view.requests, logits, strict=False))
 
-    def embed(self, images: Sequence[AnnotatedImage], regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
+    def embed(self, images: Images, regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
         """The given regions with embeddings float32[D] in the space of `ground`, read at their boxes' centres."""
         embedded: list[list[Region]] = []
         for start in range(0, len(images), self.settings.batch_size):
@@ -158,9 +154,7 @@ class MedGlipGrounder(Grounder):
         other.read = lambda path: ImageOps.mirror(self.read(path))
         return other
 
-    def _views(
-        self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]], with_ancestors: bool
-    ) -> Iterator["_View"]:
+    def _views(self, images: Images, phrases: Phrases, with_ancestors: bool) -> Iterator["_View"]:
         """The model's output for each image; a batch without any phrase is not read at all."""
         requests = rows = [unique_phrases(row) for row in phrases]
         if with_ancestors:  # polyp, liver cyst -> polyp, liver cyst, bowel, colon, liver: what is asked for comes first
@@ -184,9 +178,7 @@ class MedGlipGrounder(Grounder):
         return {p: min(known[name] for name in (p, *load_labels().ancestors(p))) for p in view.requests}
 
     @torch.inference_mode()
-    def _run(
-        self, pixels: list[Image.Image], images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]
-    ) -> MedGlipOutput:
+    def _run(self, pixels: list[Image.Image], images: Images, phrases: Phrases) -> MedGlipOutput:
         """The dense output; phrases are scored apart, so that chunks of them put together are the same."""
         if self.settings.descriptions:
             phrases = [[with_description(phrase, load_labels()) for phrase in row] for row in phrases]

@@ -1,10 +1,8 @@
 """The oracle: a grounder that returns the annotated regions."""
 
-from collections.abc import Sequence
-
 from ..files import sha256
-from ..grounder import Grounder, true_regions
-from ..types import AnnotatedImage, Region
+from ..grounder import Grounder, Images, Phrases, true_regions
+from ..types import Region
 from .medglip import MedGlipGrounder
 
 
@@ -17,7 +15,7 @@ class TruthGrounder(Grounder):
         self.embedder, self.embedding_dim = embedder, embedder.embedding_dim if embedder else 0
         self.fingerprint = sha256("truth" + (embedder.fingerprint if embedder else ""))
 
-    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Images, phrases: Phrases) -> list[list[Region]]:
         """For each image its true regions of the phrases, score 1; ancestors of a label are answered by its regions."""
         regions = [true_regions(image, row) for image, row in zip(images, phrases, strict=True)]
         return self.embedder.embed(images, regions) if self.embedder else regions

@@ -21,12 +21,12 @@ from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoPr
 
 from ..bad_input import BadInput
 from ..geometry import Letterbox
-from ..grounder import Grounder, unique_phrases
+from ..grounder import Grounder, Images, Phrases, unique_phrases
 from ..imaging.read import read_image
 from ..model.decode import nms
 from ..model.losses import box_area
 from ..settings import Settings
-from ..types import AnnotatedImage, Region
+from ..types import Region
 from ..vocabulary.labels import load_labels
 from .fingerprint import update_with_weights
 
@@ -101,9 +101,8 @@ class ZeroShotGrounder(Grounder):
         options = {"local_files_only": local_files_only, "trust_remote_code": False}
         try:
             _check_family(AutoConfig.from_pretrained(name, **options).model_type, name)
-            model, info = AutoModelForZeroShotObjectDetection.from_pretrained(
-                name, use_safetensors=True, output_loading_info=True, **options
-            )
+            load = AutoModelForZeroShotObjectDetection.from_pretrained
+            model, info = load(name, use_safetensors=True, output_loading_info=True, **options)
             processor = AutoProcessor.from_pretrained(name, **options)
         except BadInput:
             raise
@@ -117,7 +116,7 @@ class ZeroShotGrounder(Grounder):
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(model.to(device), processor, settings)
 
-    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+    def ground(self, images: Images, phrases: Phrases) -> list[list[Region]]:
         """For each image the regions of its phrases, best first. Raises `BadInput` for an unreadable image."""
         grounded, size = list[list[Region]](), self.settings.batch_size
         for annotated, row in zip(images, phrases, strict=True):
@@ -146,11 +145,8 @@ class ZeroShotGrounder(Grounder):
             length = model.config.text_config.max_position_embeddings
             text = tokenizer(words, padding="max_length", truncation=True, max_length=length, return_tensors="pt")
             output = model(**pixels, **{name: text[name].to(model.device) for name in ("input_ids", "attention_mask")})
-            return Detected(
-                boxes_PQ4=output.pred_boxes.expand(num, -1, -1),
-                scores_PQ=output.logits[0].sigmoid().T,
-                embeddings_PQD=output.class_embeds.expand(num, -1, -1),
-            )
+            boxes_PQ4, embeddings_PQD = (x.expand(num, -1, -1) for x in (output.pred_boxes, output.class_embeds))
+            return Detected(boxes_PQ4, output.logits[0].sigmoid().T, embeddings_PQD)
         prompts = [dino_prompt(tokenizer, [phrase], model.config.max_text_len) for phrase in phrases]
         text = {name: x.to(model.device) for name, x in padded_prompts(prompts, tokenizer.pad_token_id).items()}
         images = {name: x.expand(num, *x.shape[1:]) for name, x in pixels.items()}

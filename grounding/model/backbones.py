@@ -6,6 +6,7 @@ convolutions (MobileNetV2, EfficientNet-Lite), for pretrained starts; any convol
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -40,12 +41,10 @@ class ResidualBackbone(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(num_channels, widths[0], 3, stride=2, padding=1, bias=False)
         self.stem_norm = nn.GroupNorm(num_groups, widths[0])
-        self.stages = nn.ModuleList(
-            nn.Sequential(
-                *(ResidualBlock(width if i else width_in, width, 1 if i else 2, num_groups) for i in range(depth))
-            )
-            for width_in, width, depth in zip(widths, widths[1:], depths, strict=False)
-        )
+        self.stages = nn.ModuleList()
+        for (width_in, width), depth in zip(pairwise(widths), depths, strict=True):
+            others = (ResidualBlock(width, width, 1, num_groups) for _ in range(depth - 1))
+            self.stages.append(nn.Sequential(ResidualBlock(width_in, width, 2, num_groups), *others))
 
     def forward(self, pixels_BCHW: Tensor) -> list[Tensor]:
         """float[B, C_s, H/s, W/s] for s = 4, 8, 16, 32."""
@@ -84,11 +83,9 @@ class InvertedBackbone(nn.Module):
         self.rows = nn.ModuleList()
         width_in = stem_width
         for expansion, width, num_blocks, stride, kernel in rows:
-            blocks = [
-                InvertedResidual(expansion, width if i else width_in, width, 1 if i else stride, kernel)
-                for i in range(num_blocks)
-            ]
-            self.rows.append(nn.Sequential(*blocks))
+            first = InvertedResidual(expansion, width_in, width, stride, kernel)
+            others = (InvertedResidual(expansion, width, width, 1, kernel) for _ in range(num_blocks - 1))
+            self.rows.append(nn.Sequential(first, *others))
             width_in = width
         self.ends = ends_of_strides([row[3] for row in rows])
 

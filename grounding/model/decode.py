@@ -35,12 +35,8 @@ def decode(
     top = top[scores_N[top] >= min_score]
     points = top[nms(output.boxes[image, top], scores_N[top], nms_iou)[:max_regions]]
     masks = mask_logits(output.coefficients[image, points], output.prototypes[image])
-    return DecodedRegions(
-        boxes_R4=output.boxes[image, points],
-        scores_R=scores_N[points],
-        embeddings_RD=output.embeddings[image, points],
-        masks_Rss=masks.sigmoid(),
-    )
+    boxes_R4, embeddings_RD = output.boxes[image, points], output.embeddings[image, points]
+    return DecodedRegions(boxes_R4, scores_N[points], embeddings_RD, masks.sigmoid())
 
 
 def nms(boxes_P4: Tensor, scores_P: Tensor, max_iou: float) -> Tensor:

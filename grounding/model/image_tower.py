@@ -63,12 +63,7 @@ class MedGlipVisionModel(PreTrainedModel):
         """
         feature_maps = self.backbone(pixel_values.to(self.dtype))
         tokens_BNC = self._tokens(feature_maps)
-        return MedGlipVisionOutput(
-            last_hidden_state=tokens_BNC,
-            pooler_output=tokens_BNC.mean(1),
-            hidden_states=(tokens_BNC, tokens_BNC),
-            feature_maps=tuple(feature_maps),
-        )
+        return MedGlipVisionOutput(tokens_BNC, tokens_BNC.mean(1), (tokens_BNC, tokens_BNC), tuple(feature_maps))
 
     def _tokens(self, feature_maps: list[Tensor]) -> Tensor:
         return feature_maps[-1].flatten(2).transpose(1, 2)

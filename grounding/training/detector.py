@@ -159,9 +159,8 @@ def dino_loss(
     `outputs_class` float[layers, B, Q, T] logits, `outputs_coord` float[layers, B, Q, 4]; `text_mask` bool[B, Q, T].
     Returns the loss, its parts for the log (`loss`, `phrase`, `box`, `giou`, of the last layer but for `loss`), None.
     """
-    matcher = GroundingDinoHungarianMatcher(
-        class_cost=config.class_cost, bbox_cost=config.bbox_cost, giou_cost=config.giou_cost
-    )
+    costs = {name: getattr(config, name) for name in ("class_cost", "bbox_cost", "giou_cost")}
+    matcher = GroundingDinoHungarianMatcher(**costs)
     truths = [one.to(logits.device) for one in labels]
     outputs = list(zip(outputs_class, outputs_coord, strict=True))
     if encoder_logits is not None and encoder_pred_boxes is not None:

@@ -12,6 +12,8 @@ from ...vocabulary.box_notation import BoxText
 from ..evidence import Evidence, EvidenceSettings, ImageEvidence
 from ..names import FORMS
 
+Images = Sequence[Image.Image]
+
 
 class EvidenceForm:
     """One form; a part that it does not override shows nothing."""
@@ -28,9 +30,7 @@ class EvidenceForm:
         """What is written where no form has a line; "" is nothing."""
         return ""
 
-    def make_images(
-        self, images: Sequence[Image.Image], evidence: Evidence, settings: EvidenceSettings
-    ) -> list[Image.Image]:
+    def make_images(self, images: Images, evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
         """Further images of the prompt; `images`: its own, those of the evidence first."""
         return []
 

@@ -1,20 +1,16 @@
 """The best regions cut out, with a margin, as further images."""
 
-from collections.abc import Sequence
-
 from PIL import Image
 
 from ...types import Region
 from ..evidence import Evidence, EvidenceSettings
-from . import EvidenceForm
+from . import EvidenceForm, Images
 
 
 class CropsForm(EvidenceForm):
     """At most `max_crops`, of the best regions of all images, in the order of their numbers."""
 
-    def make_images(
-        self, images: Sequence[Image.Image], evidence: Evidence, settings: EvidenceSettings
-    ) -> list[Image.Image]:
+    def make_images(self, images: Images, evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
         """Each cut out of its own image."""
         pairs = zip(images, evidence.best(settings.max_crops).images, strict=False)
         return [crop(image, region, settings.crop_margin) for image, part in pairs for region in part.regions]

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ...types import Region
 from ..evidence import Evidence, EvidenceSettings
-from . import EvidenceForm
+from . import EvidenceForm, Images
 
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 """Okabe and Ito's colours, distinct for every kind of colour vision; numbers take them in turn."""
@@ -23,9 +23,7 @@ Rect = tuple[float, float, float, float]
 class OverlayForm(EvidenceForm):
     """A marked copy of each image that has a region; the numbers are those of the lines of text."""
 
-    def make_images(
-        self, images: Sequence[Image.Image], evidence: Evidence, settings: EvidenceSettings
-    ) -> list[Image.Image]:
+    def make_images(self, images: Images, evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
         """In the order of the images."""
         copies, first = list[Image.Image](), 1
         for image, part in zip(images, evidence.images, strict=False):

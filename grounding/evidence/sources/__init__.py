@@ -1,6 +1,6 @@
 """The switch: which regions a prompt is given. Every source is a module here and a row in `names.SOURCES`.
 
-A module's `gather_images(queries, caches, settings, seed)` returns one list a query of one `ImageEvidence` an image.
+A module holds `gather_images(queries, caches, settings, seed) -> Gathered`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +11,9 @@ from ...grounder import true_regions
 from ...types import AnnotatedImage, Region
 from ..evidence import Evidence, EvidenceSettings, ImageEvidence, gather
 from ..names import SOURCES, Source
+
+Gathered = list[list[ImageEvidence]]
+"""Of each query the evidence of each of its images."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 
 from ...bad_input import BadInput
-from ..evidence import EvidenceSettings, ImageEvidence
-from . import Query, RegionCaches, gather_regions
+from ..evidence import EvidenceSettings
+from . import Gathered, Query, RegionCaches, gather_regions
 
 
-def gather_images(
-    queries: Sequence[Query], caches: RegionCaches, settings: EvidenceSettings, seed: int
-) -> list[list[ImageEvidence]]:
+def gather_images(queries: Sequence[Query], caches: RegionCaches, settings: EvidenceSettings, seed: int) -> Gathered:
     """The true regions of each image. Raises `BadInput` if none has any."""
     images = [image.image.image_id for query in queries for image in query.images]
     if queries and not any(caches.truth.get(name) for name in images):

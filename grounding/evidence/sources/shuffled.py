@@ -8,12 +8,10 @@ import numpy as np
 from ...types import AnnotatedImage
 from ..controls import derangement, transplant
 from ..evidence import EvidenceSettings, ImageEvidence
-from . import ImageQuery, Query, RegionCaches, gather_regions
+from . import Gathered, ImageQuery, Query, RegionCaches, gather_regions
 
 
-def gather_images(
-    queries: Sequence[Query], caches: RegionCaches, settings: EvidenceSettings, seed: int
-) -> list[list[ImageEvidence]]:
+def gather_images(queries: Sequence[Query], caches: RegionCaches, settings: EvidenceSettings, seed: int) -> Gathered:
     """For each image the regions of its donor: another first image of its modality, the same one for every query."""
     first = {query.first.image.image_id: query.first.image for query in queries}
     every = {image.image.image_id: image.image for query in queries for image in query.images}
