@@ -206,11 +206,6 @@ class Recipe(CoreRecipe):
         """Split whose loss chooses the adapters' checkpoints; "" for none: what is scored chooses nothing."""
         return "val" if self.mllm_train.validate_every and self.eval_split == "test" else ""
 
-    @property
-    def _oracle(self) -> Source | None:
-        """A source that needs true regions."""
-        return next((source for source in self.sources if SOURCES[source].needs_truth), None)
-
     @model_validator(mode="before")
     @classmethod
     def _old_spelling(cls, values: Any, info: ValidationInfo) -> Any:
@@ -222,16 +217,6 @@ class Recipe(CoreRecipe):
     def _no_contradictions(self) -> "Recipe":
         if self.mllm_train.validate_every and self.eval_split == "val":
             raise ValueError("key 'mllm_train.validate_every': split val is scored, so it cannot choose weights")
-        if self.vqa:
-            self._check_sets("vqa", self.vqa, QUESTION_SETS)
-        if self.report:
-            self._check_sets("report", self.report, REPORT_SETS)
-        if self.report and (oracle := self._oracle):
-            # a set some of whose images have regions: a key of its own leaves the others out
-            entry, own = REPORT_SETS[self.report.sets[0]], self.report.data[0]
-            if entry.regions_key and not getattr(own, entry.regions_key):
-                key = f"report.data.{entry.regions_key}"
-                raise ValueError(f"key '{key}': {oracle!r} needs true regions, not every image has them")
         # one set with regions is enough: the others have no pairs, and say so in the counts
         if self.vqa and "absent" in self.probes and not any(QUESTION_SETS[name].has_regions for name in self.vqa.sets):
             names = ", ".join(self.vqa.sets)
@@ -242,17 +227,27 @@ class Recipe(CoreRecipe):
             raise ValueError("key 'evidence.forms': empty, yet 'sources' asks for evidence")
         return self
 
-    def _check_sets(self, name: str, section: TaskSection, table: Table) -> None:
-        """What a set needs of the recipe, by its row in the table."""
-        if twice := next((one for one in section.sets if section.sets.count(one) > 1), None):
-            raise ValueError(f"key '{name}.data': the set {twice!r} is there twice")
-        needs = {table[one].needs for one in section.sets}
-        if "phantoms" in needs and self.phantoms is None:
-            raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
-        if "region_sets" in needs and not self.grounding.data:
-            raise ValueError("key 'grounding.data': 'derived' questions and reports need region sets")
-        if (oracle := self._oracle) and not any(table[one].has_regions for one in section.sets):
-            raise ValueError(f"key 'sources': {oracle!r} needs true regions, and {', '.join(section.sets)} has none")
+    @model_validator(mode="after")
+    def _sets_have_what_they_need(self) -> "Recipe":
+        oracle = next((source for source in self.sources if SOURCES[source].needs_truth), None)
+        tasks: tuple[tuple[str, TaskSection | None, Table], ...]
+        tasks = ("vqa", self.vqa, QUESTION_SETS), ("report", self.report, REPORT_SETS)
+        for name, sets, table in ((name, section.sets, table) for name, section, table in tasks if section):
+            if twice := next((one for one in sets if sets.count(one) > 1), None):
+                raise ValueError(f"key '{name}.data': the set {twice!r} is there twice")
+            needs = {table[one].needs for one in sets}
+            if "phantoms" in needs and self.phantoms is None:
+                raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")
+            if "region_sets" in needs and not self.grounding.data:
+                raise ValueError("key 'grounding.data': 'derived' questions and reports need region sets")
+            if oracle and not any(table[one].has_regions for one in sets):
+                raise ValueError(f"key 'sources': {oracle!r} needs true regions, and {', '.join(sets)} has none")
+        if self.report and oracle:
+            # a set some of whose images have regions: a key of its own leaves the others out
+            key = REPORT_SETS[self.report.sets[0]].regions_key
+            if key and not getattr(self.report.data[0], key):
+                raise ValueError(f"key 'report.data.{key}': {oracle!r} needs true regions, not every image has them")
+        return self
 
 
 def read_run_recipe(file: Path) -> Recipe:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic.fields import FieldInfo
 
 from .recipe import Recipe
 
@@ -39,7 +38,12 @@ def recipe_keys(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[K
             kind = "list" if get_origin(info.annotation) is tuple else "section"
         else:
             kind = _cell(_type_words(TypeAdapter[Any](info.annotation or Any).json_schema()))
-        yield Key(name, kind, _default(info, bool(members)), " ".join((info.description or "").split()))
+        default = info.get_default(call_default_factory=True)
+        if info.is_required() or default in (None, (), ""):
+            shown = "required" if info.is_required() else "left out"
+        else:
+            shown = "as below" if members else f"`{_cell(str(default))}`"
+        yield Key(name, kind, shown, " ".join((info.description or "").split()))
         for member in members:
             # of one class: `vqa.generate.`; of a union, each by the name of its set: `vqa.data[vqa_rad].`
             tag = f"[{get_args(member.model_fields['set'].annotation)[0]}]" if len(members) > 1 else ""
@@ -81,12 +85,3 @@ def _type_words(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_type_words(schema['items'])}" if "items" in schema else "list"
     return str(schema.get("format", schema.get("type", "any")))
-
-
-def _default(info: FieldInfo, is_section: bool) -> str:
-    if info.is_required():
-        return "required"
-    default = info.get_default(call_default_factory=True)
-    if default is None or default == () or default == "":
-        return "left out"
-    return "as below" if is_section else f"`{_cell(str(default))}`"

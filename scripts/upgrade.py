@@ -35,8 +35,13 @@ def upgrade_recipe(values: Mapping[str, Any], *, is_run: bool = False) -> dict[s
         new["grounding"] = flatten_settings(grounding)
     if isinstance(tuning := new.get("mllm_train"), dict):
         new["mllm_train"] = _flatten_training(tuning)
-        if isinstance(warm_up := tuning.get("warm_up"), dict):
-            new["mllm_train"]["warm_up"] = _upgrade_warm_up(warm_up, is_run)
+        warm_up = tuning.get("warm_up")
+        # `data: generic, generic: {...}, train: {train: {...}}` -> `data: {set: generic, ...}` and the rates
+        if isinstance(warm_up, dict) and isinstance(warm_up.get("data"), str):
+            moved = _move_sets("mllm_train.warm_up", warm_up, [warm_up["data"]], is_run)
+            (entry,), train = moved.pop("data"), moved.pop("train", None)
+            rates = {} if train is None else {"group_by_length": False, **_flatten_training(train)}
+            new["mllm_train"]["warm_up"] = {"data": entry, **moved, **rates}
     for name in ("vqa", "report"):
         if isinstance(section := new.get(name), dict):
             new[name] = _upgrade_section(name, section, is_run)
@@ -51,16 +56,6 @@ def _flatten_training(values: Mapping[str, Any]) -> dict[str, Any]:
         defaults = TrainSettings().model_dump(include=set(_RATES))
         return {**defaults, **train, **new}
     return new if train is None else dict(values)
-
-
-def _upgrade_warm_up(values: Mapping[str, Any], is_run: bool) -> dict[str, Any]:
-    """`data: generic, generic: {...}, train: {train: {...}}` -> `data: {set: generic, ...}` and the rates."""
-    if not isinstance(values.get("data"), str):
-        return dict(values)
-    new = _move_sets("mllm_train.warm_up", values, [values["data"]], is_run)
-    entries, train = new.pop("data"), new.pop("train", None)
-    new = {"data": entries[0], **new}
-    return new if train is None else {**new, "group_by_length": False, **_flatten_training(train)}
 
 
 def _upgrade_section(name: str, values: Mapping[str, Any], is_run: bool) -> dict[str, Any]:

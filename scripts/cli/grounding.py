@@ -68,7 +68,7 @@ def fine_tune(
     """
     from ...grounding.training.settings import FineTuneSettings
     from ..pipeline.pipeline import Pipeline
-    from ..pipeline.run import fine_tune as fine_tune_recipe
+    from ..pipeline.training import fine_tune as fine_tune_recipe
     from ..recipe import Recipe
 
     read = read_settings(Recipe, recipe)

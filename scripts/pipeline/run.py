@@ -1,40 +1,26 @@
 """Stages of a recipe, one after the other: core, regions, two adapters with one budget, predictions, scores, page.
 
-Every command that trains or predicts by a recipe is a function here, `fine_tune` of a public detector among them.
+Every command that goes through them is a function here: `run`, `train_adapters`, `predict_task`.
 """
 
-import json
 import logging
-from collections.abc import Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
-from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import SOURCES, Source, usable_sources
-from ...grounding.files import write_atomic
-from ...grounding.grounders.pretrained import load_grounder
-from ...grounding.grounders.zero_shot import ZeroShotGrounder
 from ...grounding.records import Task, record_identity
-from ...grounding.run_folder import is_complete, mark_complete
 from ...grounding.settings import read_settings
-from ...grounding.training.detector import check_tunable
-from ...grounding.training.detector import fine_tune as fine_tune_detector
 from ...grounding.training.loop import processes
-from ...grounding.training.provenance import write_learned
-from ...grounding.training.settings import FineTuneSettings
 from ...vqa.inference.predict import predict, write_shared
-from ...vqa.model.grounded_mllm import GroundedMLLM, load
+from ...vqa.model.grounded_mllm import GroundedMLLM
 from ...vqa.probes import Probe, probe_questions
-from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
-from ...vqa.training.train import train
 from ..page.gather import write_page
-from ..recipe import Mix, Recipe
+from ..recipe import Recipe
 from .pipeline import ADAPTERS, Adapter, Pipeline
 from .results import results_table, score, write_grounding_records
 from .tasks import TASKS
-from .warm_up import warm_up_language
+from .training import tune
 
 logger = logging.getLogger("medglip")
 
@@ -117,53 +103,6 @@ def tune_and_predict(pipeline: Pipeline, kind: Adapter, tasks: tuple[Task, ...] 
                     predict_source(pipeline, model, kind, source, task, probe)
 
 
-def tune(pipeline: Pipeline, kind: Adapter) -> GroundedMLLM:
-    """The base with one adapter, trained now, or further, if it is not finished."""
-    recipe, shown, folder = pipeline.recipe, pipeline.shown_to(kind), pipeline.folder.adapter_dir(kind)
-    dim, core = pipeline.grounder.embedding_dim, pipeline.grounder_dir
-    if is_complete(folder):  # the marker is written last, so the whole adapter is there
-        return load(recipe.mllm, dim, folder, vision=core)
-    start = warm_up_language(pipeline)
-    with pipeline.timed(f"adapter {kind}"):
-        model = load(recipe.mllm, dim, start, vision=core)
-        training = examples_of_split(pipeline, kind, "train")
-        examples, weights = weigh_examples(training, recipe.mllm_train.mix, shown.cite)
-        held_out = list(chain(*examples_of_split(pipeline, kind, recipe.validation_split).values()))
-        settings, out_dir = recipe.mllm_train.settings, pipeline.folder.training_dir(kind)
-        train(model, examples, shown, settings, out_dir, f"adapter {kind}", held_out, weights)
-        if processes().is_main_process:  # all of them hold the same weights
-            model.save(folder, shown)
-            learned = {path for example in examples for path in example.image_paths}
-            write_learned(folder, learned, start or pipeline.aligned_dir)
-            mark_complete(folder)
-        processes().wait_for_everyone()
-    return model
-
-
-def examples_of_split(pipeline: Pipeline, kind: Adapter, split: str) -> dict[Task, list[Example]]:
-    """Of each task what an adapter is trained or validated on: with predicted evidence, or without any."""
-    source: Source = "predicted" if kind == "grounded" else "none"
-    return {
-        name: pipeline.examples(name, kind, source, [item for item in items if item.image.split == split])
-        for name, items in pipeline.items.items()
-    }
-
-
-def weigh_examples(
-    examples: Mapping[Task, list[Example]], mix: Mix | None, cites: bool
-) -> tuple[list[Example], list[float] | None]:
-    """What an adapter learns from, and how often each is drawn, by the recipe's `mix`; None: once an epoch."""
-    if mix is None:
-        return list(chain(*examples.values())), None
-    every_kind = [draw for name, own in examples.items() for draw in TASKS[name].draws(own, mix, cites)]
-    kinds = [(own, share) for own, share in every_kind if own and share]
-    if not kinds:
-        raise BadInput("nothing to draw: every kind of example that is there has share 0.", fix="key 'mllm_train.mix'")
-    # 900 questions and 100 reports of one share each: 1/900 a question, 1/100 a report
-    weights = [share / len(own) for own, share in kinds for _ in own]
-    return [example for own, _ in kinds for example in own], weights
-
-
 def predict_source(
     pipeline: Pipeline, model: GroundedMLLM, kind: Adapter, source: Source, task: Task, probe: Probe | None = None
 ) -> None:
@@ -194,20 +133,3 @@ def predict_source(
             job.fields.update(record_identity(original))
     skipped = write_shared(jobs, path, lambda mine, own: predict(model, mine, shown, section.generate, own))
     pipeline.skipped.entries += skipped.entries
-
-
-def fine_tune(
-    pipeline: Pipeline, checkpoint: str, out: Path, settings: FineTuneSettings, *, download: bool = False
-) -> Path:
-    """Train the detector on the split `train` of the recipe's region sets; return its folder, `out / "model"`.
-
-    What the sets annotate is kept beside the weights as `vocabulary.json`, so that `medglip grounding predict` knows
-    what to look for; images that could not be read are listed in `skipped.jsonl` of the folder. Raises `BadInput` as
-    the detector's own `fine_tune` does, before any data are read where the detector cannot be trained.
-    """
-    grounder = load_grounder(checkpoint, device="cpu", allow_download=download)  # the training chooses its own device
-    check_tunable(grounder)
-    assert isinstance(grounder, ZeroShotGrounder)
-    folder = fine_tune_detector(grounder, pipeline.images, settings, out, sets=pipeline.recipe.grounding.data)
-    write_atomic(folder / "vocabulary.json", json.dumps(pipeline.vocabulary, indent=1))
-    return folder

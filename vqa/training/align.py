@@ -6,8 +6,8 @@ alignment. The result is an adapter like any other, which a recipe starts from (
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from ..model.settings import MllmSettings
 from ..model.shipped import shipped_folder
 from ..prompt.prompt import Example
 from .settings import AlignSettings
-from .train import train
+from .train import train, train_only
 
 TOKENS = EvidenceSettings(forms=("tokens",), max_regions=64, min_score=0.0, dropout=0.0, jitter=0.0)
 """Stage 3: every region of an example, as a token alone, so that nothing but the token says what and where it is."""
@@ -105,30 +105,16 @@ def align(
     The first two see pictures and words alone: what evidence there is, the projector must not learn to lean on.
     """
     if not mllm.settings.aligned:
-        with _only(mllm, "modules_to_save"):
+        if not any(p.requires_grad for name, p in mllm.named_parameters() if "modules_to_save" in name):
+            problem = f"{mllm.family.name} has no picture projector that is trained, so there is nothing to align."
+            raise BadInput(problem, fix="mllm.lora.train_projector: true, or start without alignment")
+        with train_only(mllm, lambda name: "modules_to_save" in name):
             train(mllm, examples, PLAIN, stages.projector, work / "projector", "align projector")
-        with _only(mllm, "modules_to_save", "lora_"):
+        with train_only(mllm, lambda name: "modules_to_save" in name or "lora_" in name):
             train(mllm, examples, PLAIN, stages.together, work / "together", "align together")
     if stages.regions is not None:
-        with _only(mllm, "region_projector"):
+        with train_only(mllm, lambda name: "region_projector" in name):
             train(mllm, region_examples, TOKENS, stages.regions, work / "regions", "align regions")
-
-
-@contextmanager
-def _only(mllm: GroundedMLLM, *parts: str) -> Iterator[None]:
-    """Of what is trained otherwise, only parameters with one of these in their names are inside."""
-    trained = {name: p for name, p in mllm.named_parameters() if p.requires_grad}
-    chosen = [name for name in trained if any(part in name for part in parts)]
-    if "modules_to_save" in parts and not any("modules_to_save" in name for name in chosen):
-        problem = f"{mllm.family.name} has no picture projector that is trained, so there is nothing to align."
-        raise BadInput(problem, fix="mllm.lora.train_projector: true, or start without alignment")
-    for name, parameter in trained.items():
-        parameter.requires_grad_(name in chosen)
-    try:
-        yield
-    finally:
-        for parameter in trained.values():
-            parameter.requires_grad_(True)
 
 
 def _facts(

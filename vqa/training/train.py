@@ -119,6 +119,19 @@ def use_checkpointing(mllm: GroundedMLLM) -> Iterator[None]:
         getattr(model, f"{name}_checkpointing_disable")()
 
 
+@contextmanager
+def train_only(mllm: nn.Module, is_chosen: Callable[[str], bool]) -> Iterator[None]:
+    """Inside, of the parameters that are trained otherwise, only those with chosen names are."""
+    trained = {name: parameter for name, parameter in mllm.named_parameters() if parameter.requires_grad}
+    for name, parameter in trained.items():
+        parameter.requires_grad_(is_chosen(name))
+    try:
+        yield
+    finally:
+        for parameter in trained.values():
+            parameter.requires_grad_(True)
+
+
 @torch.no_grad()
 def validation(examples: Sequence[Example], evidence: EvidenceSettings, batch_size: int, mllm: Any) -> float:
     """Minus the mean loss of the answers, evidence as it is: more is better."""

@@ -25,7 +25,7 @@ from medglip.report.records import ReportTruth
 from medglip.report.task import Report
 from medglip.report.text.citation_targets import to_cited
 from medglip.scripts.pipeline.pipeline import Pipeline
-from medglip.scripts.pipeline.run import weigh_examples
+from medglip.scripts.pipeline.training import weigh_examples
 from medglip.scripts.recipe import Mix, Recipe
 from medglip.vqa.probes import PROBES
 from medglip.vqa.task import Question

@@ -16,12 +16,12 @@ from medglip.report.datasets.generic import GenericSettings
 from medglip.report.datasets.load import load_texts
 from medglip.report.task import Report
 from medglip.scripts.pipeline.pipeline import Pipeline
-from medglip.scripts.pipeline.run import tune
-from medglip.scripts.pipeline.warm_up import language_alone, text_examples, unseen, warm_up_language
+from medglip.scripts.pipeline.training import is_of_language, text_examples, tune, unseen, warm_up_language
 from medglip.scripts.recipe import Recipe, WarmUp
 from medglip.vqa.model.grounded_mllm import load
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import render
+from medglip.vqa.training.train import train_only
 
 REPORTS = [f"FINDINGS: Nodule number {k}, from XXXX.\nIMPRESSION: Mass {k}." for k in range(6)]
 
@@ -92,7 +92,7 @@ def test_both_adapters_start_from_the_same_weights_which_are_made_once(line: Pip
 def test_a_warm_up_cut_short_ends_as_one_that_was_not(
     line: Pipeline, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from medglip.scripts.pipeline import warm_up as module
+    from medglip.scripts.pipeline import training as module
 
     whole = warm_up_language(line)
     assert whole is not None
@@ -112,7 +112,7 @@ def test_a_warm_up_cut_short_ends_as_one_that_was_not(
 def test_only_the_language_side_learns(tiny_base: Path) -> None:
     model = load(MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=2)), 6)
     before = {name for name, p in model.named_parameters() if p.requires_grad}
-    with language_alone(model):
+    with train_only(model, is_of_language):
         inside = {name for name, p in model.named_parameters() if p.requires_grad}
     assert inside
     assert all("lora_" in name for name in inside)
