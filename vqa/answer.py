@@ -6,12 +6,10 @@ from typing import Literal
 AnswerType = Literal["open", "closed"]
 
 _SPECIAL = re.compile(r"<\|[^<>|]*\|>|</?(?:s|pad|eos|bos|unk|image|region|end_of_turn|start_of_turn)>", re.IGNORECASE)
-_SPEAKER = re.compile(
-    r"^(?:(?:assistant|answer|response|model|the answer is)\s*(?::|(?<=is)\b)|assistant$)\s*", re.IGNORECASE
-)
+_SPEAKER = re.compile(r"(?i)^(?:(?:assistant|answer|response|model|the answer is)\s*(?::|(?<=is)\b)|assistant$)\s*")
 _YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _CLOSED = re.compile(
-    r"(?:is|are|was|were|does|do|did|can|could|has|have|had|will|would|should|isn't|aren't|doesn't)\b", re.IGNORECASE
+    r"(?i)(?:is|are|was|were|does|do|did|can|could|has|have|had|will|would|should|isn't|aren't|doesn't)\b"
 )
 _WRAPPING = " \t\"'`*"
 

@@ -126,7 +126,7 @@ def gather(image: ImageEvidence, settings: EvidenceSettings) -> ImageEvidence:
 def select(evidence: Evidence, settings: EvidenceSettings) -> Evidence:
     """The regions that a prompt shows: the best of all that its images contribute, at most `max_regions` together.
 
-    Called where a prompt is rendered and nowhere else; `Prompt.shown` is handed on. Selecting twice changes nothing.
+    Called where a prompt is rendered and nowhere else; `Prompt.evidence` is handed on. Selecting twice changes nothing.
     """
     return evidence.each(lambda image: gather(image, settings)).best(settings.max_regions)
 

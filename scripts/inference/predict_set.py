@@ -77,7 +77,7 @@ def predict_dataset(request: PredictRequest) -> bool:
         request.dataset, request.root, request.split_scheme, split=request.split, seed=request.seed
     )
     questions = all_questions[: request.limit]  # one more call with a larger limit goes on from here
-    shards = Shards.here(request.out)
+    shards = Shards(out=request.out, rank=ranks.process_index, num_ranks=ranks.num_processes)
     ids = [question.question_id for question in questions]
     # No rank writes before all have found their images' regions, so all see the same here and none waits for ever.
     if set(ids) - (done := shards.done()):

@@ -30,30 +30,17 @@ def resized(size_px: Size, processor: Any) -> Frame:
     return Frame.whole(size_px, sent_px=(columns, rows))
 
 
+SHARED: dict[str, Any] = {"vision_linears": BLOCKS, "projectors": ()}
+
 QWEN2_VL = Family(
-    name="Qwen2-VL",
-    model_types=("qwen2_vl",),
-    boxes=BoxCodec(form="({},{}),({},{})", steps=1000),
-    vision_linears=BLOCKS,
-    projectors=(),
+    name="Qwen2-VL", model_types=("qwen2_vl",), boxes=BoxCodec(form="({},{}),({},{})", steps=1000), **SHARED
 )
 """`(120,200),(310,440)`: thousandths of the image."""
 
-QWEN2_5_VL = Family(
-    name="Qwen2.5-VL",
-    model_types=("qwen2_5_vl",),
-    boxes=BoxCodec(form="[{}, {}, {}, {}]", steps=None),
-    frame=resized,
-    vision_linears=BLOCKS,
-    projectors=(),
-)
+PIXELS = BoxCodec(form="[{}, {}, {}, {}]", steps=None)
+QWEN2_5_VL = Family(name="Qwen2.5-VL", model_types=("qwen2_5_vl",), boxes=PIXELS, frame=resized, **SHARED)
 """`[67, 112, 174, 246]`: pixels of the resized image."""
 
-QWEN3_VL = Family(
-    name="Qwen3-VL",
-    model_types=("qwen3_vl", "qwen3_vl_moe"),
-    boxes=BoxCodec(form="[{}, {}, {}, {}]", steps=1000),
-    vision_linears=BLOCKS,
-    projectors=(),
-)
+THOUSANDTHS = BoxCodec(form="[{}, {}, {}, {}]", steps=1000)
+QWEN3_VL = Family(name="Qwen3-VL", model_types=("qwen3_vl", "qwen3_vl_moe"), boxes=THOUSANDTHS, **SHARED)
 """`[120, 200, 310, 440]`: thousandths of the image."""

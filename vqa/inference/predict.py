@@ -1,8 +1,7 @@
 """Prediction to disk: records appended batch by batch, also by several processes at once; a kill loses nothing.
 
-Of several processes each rank has a file, merged by id when all are there: `records.jsonl` comes from
-`records.ranks/0-of-2.jsonl`, `1-of-2.jsonl` ..., also those of runs on other numbers of ranks. No rank need wait: one
-that finds all records there can merge them. `write_shared` waits: its callers need all.
+Each rank has a file, `records.ranks/0-of-2.jsonl`, `1-of-2.jsonl` ...; whichever finds all records in these, and in
+those of runs on other numbers of ranks, merges them to `records.jsonl`. Only `write_shared` waits for all.
 """
 
 import json
@@ -82,12 +81,6 @@ class Shards:
     rank: int = 0
     num_ranks: int = 1
 
-    @classmethod
-    def here(cls, out: Path) -> "Shards":
-        """The rank files of this process among all."""
-        ranks = processes()
-        return cls(out=out, rank=ranks.process_index, num_ranks=ranks.num_processes)
-
     @property
     def folder(self) -> Path:
         """The folder of the rank files."""
@@ -136,7 +129,8 @@ def write_shared(jobs: Sequence[Job], path: Path, write: Callable[[Sequence[Job]
 
     Every process calls it with the same jobs; what it returns is of its own. One process by itself writes `path`.
     """
-    ranks, shards = processes(), Shards.here(path)
+    ranks = processes()
+    shards = Shards(out=path, rank=ranks.process_index, num_ranks=ranks.num_processes)
     if ranks.num_processes == 1 and not shards.folder.is_dir():
         return write(jobs, path)
     with ranks.main_process_first():

@@ -252,8 +252,5 @@ def _check_adapter(adapter: Path, model: Any, embedding_dim: int) -> None:
 
 def _architecture(model: Any) -> dict[str, Any]:
     text = model.config.get_text_config()
-    return {
-        "model_type": model.config.model_type,
-        "hidden_size": int(text.hidden_size),
-        "num_layers": int(text.num_hidden_layers),
-    }
+    width, depth = int(text.hidden_size), int(text.num_hidden_layers)
+    return {"model_type": model.config.model_type, "hidden_size": width, "num_layers": depth}

@@ -56,11 +56,8 @@ def start_of(folder: Path, lora: Mapping[str, Any], base: str) -> Path:
     # the fingerprint does not differ between machines; shipped folders have one
     fingerprint = facts.get("base_fingerprint")
     if base_fingerprint(base) != fingerprint if fingerprint else base_sha256(base) != facts["base_sha256"]:
-        raise BadInput(
-            f"aligned on other weights of {facts['base']!r} than those here; is it another core's image tower?",
-            file=folder,
-            fix="align on this recipe's core, or leave out mllm.aligned",
-        )
+        problem = f"aligned on other weights of {facts['base']!r} than those here; is it another core's image tower?"
+        raise BadInput(problem, file=folder, fix="align on this recipe's core, or leave out mllm.aligned")
     theirs = facts["mllm"]["lora"]
     if wrong := [key for key in lora if lora[key] != theirs.get(key)]:
         raise BadInput(f"aligned with another mllm.lora (differs in {', '.join(wrong)}).", file=folder, fix=f"{theirs}")

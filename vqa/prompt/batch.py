@@ -36,10 +36,8 @@ def collate(
     inputs = encode(prompts, processor, family)
     length = inputs["input_ids"].shape[1]
     if max_tokens is not None and length > max_tokens:
-        raise BadInput(
-            f"a prompt of {length} tokens, the model takes {max_tokens}.",
-            fix="fewer regions or crops (evidence.max_regions, evidence.max_crops), or a smaller image",
-        )
+        fix = "fewer regions or crops (evidence.max_regions, evidence.max_crops), or a smaller image"
+        raise BadInput(f"a prompt of {length} tokens, the model takes {max_tokens}.", fix=fix)
     ids_of = [tokenizer(p.completion, add_special_tokens=False).input_ids if p.completion else [] for p in prompts]
     labels_BK = torch.full((len(ids_of), max(map(len, ids_of), default=0)), -100)
     for row, ids in enumerate(ids_of):

@@ -116,14 +116,15 @@ def render(
     for image in images:
         digest.update(repr(image.size).encode() + image.tobytes())
     digest.update(np.ascontiguousarray(features).tobytes())
-    content: dict[str, Any] = {
-        "text": text,
-        "completion": completion,
-        "images": images,
-        "features": features,
-        "evidence": evidence,
-    }
-    return Prompt(**content, sha256=digest.hexdigest(), parts=example.parts)
+    return Prompt(
+        text=text,
+        completion=completion,
+        images=images,
+        features=features,
+        sha256=digest.hexdigest(),
+        evidence=evidence,
+        parts=example.parts,
+    )
 
 
 def instruction_text(example: Example, settings: EvidenceSettings) -> str:
@@ -165,11 +166,9 @@ def _read_images(
         images = [Image.new("RGB", image.size, GREY) for image in images]
     images += to_images(images, evidence, settings)
     if family.max_images is not None and len(images) > family.max_images:
-        raise BadInput(
-            f"a prompt of {len(images)} images, {family.name} takes {family.max_images}.",
-            row=example.example_id,
-            fix="ask about one image, without crops and overlay (evidence.forms), or take another base",
-        )
+        problem = f"a prompt of {len(images)} images, {family.name} takes {family.max_images}."
+        fix = "ask about one image, without crops and overlay (evidence.forms), or take another base"
+        raise BadInput(problem, row=example.example_id, fix=fix)
     if letterbox_px is None:
         return tuple(images)
     return tuple(Letterbox(image.size, letterbox_px).image(image) for image in images)

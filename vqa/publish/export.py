@@ -82,10 +82,8 @@ def export(
         num_words = min(ours.shape[-1], theirs.shape[-1])
         difference = float((ours[..., :num_words] - theirs[..., :num_words]).abs().max())
         if not difference <= max_difference:
-            raise BadInput(
-                f"loaded the plain way, its logits differ by {difference:.4g}, more than {max_difference:g}.",
-                fix="nothing was written; --tolerance if that is to be borne",
-            )
+            problem = f"loaded the plain way, its logits differ by {difference:.4g}, more than {max_difference:g}."
+            raise BadInput(problem, fix="nothing was written; --tolerance if that is to be borne")
         notices = _notices(mllm, partial, kind, evidence)
         write_atomic(partial / "README.md", _card(mllm, base, kind, difference, notices))
     return Exported(folder=out, difference=difference, notices=notices)

@@ -158,10 +158,8 @@ def answer_loss(model: nn.Module, batch: Batch) -> Losses:
     logits_NV = model(batch, only_labels=True)
     wanted_N = labels_BK[labels_BK != -100].to(logits_NV.device)
     losses_N = nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
-    return {
-        "loss": per_example(losses_N, labels_BK, batch.get("weights")).mean(),
-        "token_loss": losses_N.mean().detach(),
-    }
+    loss = per_example(losses_N, labels_BK, batch.get("weights")).mean()
+    return {"loss": loss, "token_loss": losses_N.mean().detach()}
 
 
 def token_losses(logits_BKV: Tensor, labels_BK: Tensor) -> Tensor:
