@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from ...grounding.settings import read_settings, validate
 from ...vqa.datasets.splits import SplitScheme
-from .options import Json, RecipeFile, output, setting, what, write_rows
+from .options import Json, RecipeFile, output, setting, what, write_rows, write_text
 from .sets import Sets, read_sets, second_names
 
 if TYPE_CHECKING:
@@ -79,7 +79,6 @@ def check(
     from ...grounding.datasets.building.contact_sheet import contact_sheet
     from ...grounding.datasets.building.export import ImageHashes, describe, shared_images, tally_all
     from ...grounding.datasets.building.export import check as check_images
-    from ...grounding.files import write_atomic
 
     images, skipped = _region_sets(place)
     _echo_table(describe(images))
@@ -99,8 +98,7 @@ def check(
         typer.echo(f"{entry['item']}: {entry['why']}")
     typer.echo(f"{len(images)} images checked, {len(faults.entries)} faults")
     if sheet is not None:
-        write_atomic(sheet, contact_sheet(images, samples, seed))
-        typer.echo(f"written: {sheet}")
+        write_text(contact_sheet(images, samples, seed), sheet)
     raise typer.Exit(1 if faults.entries else 0)
 
 

@@ -171,8 +171,7 @@ def predict(
 
     Example: medglip grounding predict chest.png --phrases "left lung; right lung" --out overlay.png
     """
-    from ..inference.finder import Finder
-    from ..inference.picture import is_picture
+    from ..inference.finder import Finder, is_picture
 
     # --phrase heart --phrases "left lung; right lung" -> three phrases
     wanted = [*(phrase or []), *(part.strip() for part in (phrases or "").split(";") if part.strip())]

@@ -80,7 +80,3 @@ def main() -> None:
         return
     print(message, file=sys.stderr)
     sys.exit(2)
-
-
-if __name__ == "__main__":
-    main()

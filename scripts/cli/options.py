@@ -36,8 +36,13 @@ Json = Annotated[Path | None, output("--json", help="Write the result to this fi
 Download = Annotated[bool, safety("--download", help="Fetch a hub name that is not in the local cache")]
 
 
+def write_text(text: str, out: Path) -> None:
+    """Write a file and name it."""
+    write_atomic(out, text)
+    typer.echo(f"written: {out}")
+
+
 def write_rows(rows: Any, out: Path | None) -> None:
     """Write the JSON file of `--json` and name it, where one is asked for."""
     if out:
-        write_atomic(out, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
-        typer.echo(f"written: {out}")
+        write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", out)

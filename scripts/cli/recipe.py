@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .options import output
+from .options import output, write_text
 
 recipe = typer.Typer(help="Recipes: their keys, and their spelling.", no_args_is_help=True)
 
@@ -39,14 +39,12 @@ def upgrade(
 
     Keys that never did anything are refused, so that you can remove them. Example: medglip recipe upgrade old.yaml
     """
-    from ...grounding.files import write_atomic
     from ..upgrade import upgrade_file
 
     text, lost = upgrade_file(file)
     if out is None:
         typer.echo(text, nl=False)
     else:
-        write_atomic(out, text)
-        typer.echo(f"written: {out}")
+        write_text(text, out)
     if lost:  # on standard error: the text may be going into a file
         typer.echo(f"note: {lost} comments below the top of the file are not in it.", err=True)

@@ -7,6 +7,7 @@ import typer
 
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import FORMS, SOURCES, list_titles
+from ...grounding.settings import validate
 from ...vqa.datasets.sets import QUESTION_SETS
 from ...vqa.datasets.splits import SplitScheme
 from .options import Base, Evidence, Finder, Images, Modality, RecipeFile, output, safety, the_switch, what, who_answers
@@ -56,41 +57,40 @@ def predict(
     Example: medglip vqa predict --dataset vqa_rad --adapter runs/quickstart --out records.jsonl --set
     generate.max_new_tokens=8
     """
-    if (recipe is None) == (dataset is None):
-        problem = "neither a recipe nor --dataset is given." if recipe is None else "a recipe and --dataset are given."
-        raise BadInput(problem, fix="give one: `medglip vqa predict RECIPE` or `... --dataset vqa_rad --out FILE`")
-    if recipe is not None:
+    if recipe is not None and dataset is None:
         from ..pipeline.run import predict_task
 
         predict_task(recipe, "vqa")
-    elif dataset is not None:  # always so here; the check above is not seen by the type checker
-        if out is None:
-            raise BadInput("no file for the records is given.", fix="--out records.jsonl")
-        from ...grounding.settings import validate
-        from ...vqa.inference.settings import GenerateSettings
-        from ..inference.predict_set import PredictRequest, predict_dataset, summary
-        from ..inference.system import source_named
+        return
+    if dataset is None or recipe is not None:
+        problem = "neither a recipe nor --dataset is given." if recipe is None else "a recipe and --dataset are given."
+        raise BadInput(problem, fix="give one: `medglip vqa predict RECIPE` or `... --dataset vqa_rad --out FILE`")
+    if out is None:
+        raise BadInput("no file for the records is given.", fix="--out records.jsonl")
+    from ...vqa.inference.settings import GenerateSettings
+    from ..inference.predict_set import PredictRequest, predict_dataset, summary
+    from ..inference.system import source_named
 
-        # before, `--split image_grouped --part val` was what is `--split-scheme image_grouped --split val` now
-        if split in get_args(SplitScheme):
-            split_scheme, split = split, "test"
-        # short answers need few tokens, so more prompts fit at a time; --set wins
-        decoding = {"batch_size": 32, "max_new_tokens": 16} | read_sets(sets, generate=GenerateSettings)["generate"]
-        request = PredictRequest(
-            dataset=dataset,
-            out=out,
-            root=root,
-            split_scheme=split_scheme,
-            split=part or split,
-            source=source_named(evidence),
-            adapter=adapter,
-            checkpoint=checkpoint,
-            base=base,
-            limit=limit,
-            seed=seed,
-            generate=validate(GenerateSettings, decoding),
-        )
-        typer.echo("\n".join(summary(request, predict_dataset(request))))
+    # before, `--split image_grouped --part val` was what is `--split-scheme image_grouped --split val` now
+    if split in get_args(SplitScheme):
+        split_scheme, split = split, "test"
+    # short answers need few tokens, so more prompts fit at a time; --set wins
+    decoding = {"batch_size": 32, "max_new_tokens": 16} | read_sets(sets, generate=GenerateSettings)["generate"]
+    request = PredictRequest(
+        dataset=dataset,
+        out=out,
+        root=root,
+        split_scheme=split_scheme,
+        split=part or split,
+        source=source_named(evidence),
+        adapter=adapter,
+        checkpoint=checkpoint,
+        base=base,
+        limit=limit,
+        seed=seed,
+        generate=validate(GenerateSettings, decoding),
+    )
+    typer.echo("\n".join(summary(request, predict_dataset(request))))
 
 
 @vqa.command()

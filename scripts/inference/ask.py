@@ -14,7 +14,7 @@ from ...vqa.inference.generate import ScoredAnswer, answer
 from ...vqa.inference.settings import GenerateSettings
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
-from .picture import draw
+from .finder import draw
 from .system import TrainedSystem
 
 
