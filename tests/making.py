@@ -1,14 +1,18 @@
-"""What several tests make or compare: closeness against a tensor's scale, a folder made once for all workers."""
+"""What several tests make or compare: closeness against a tensor's scale, an image, a folder made once for all."""
 
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from filelock import FileLock
 from numpy.typing import ArrayLike
+from PIL import Image
+
+from medglip.grounding.types import AnnotatedImage
 
 
 def is_close(ours: ArrayLike | torch.Tensor, theirs: ArrayLike | torch.Tensor, part: float) -> bool:
@@ -29,6 +33,20 @@ def are_close(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tenso
     assert ours.keys() == theirs.keys()
     scale = max(float(value.detach().abs().max()) for value in theirs.values())
     return all(float((ours[name] - value).detach().abs().max()) <= part * scale for name, value in theirs.items())
+
+
+def make_image(name: str, **changes: Any) -> AnnotatedImage:
+    """An image of nothing, its file `<name>.png`, its group itself; `changes`: fields that are to be others."""
+    fields: dict[str, Any] = {"image_path": Path(f"{name}.png"), "modality": "ct", "group": name}
+    fields |= {"dataset": "t", "split": "test", "size_px": (100, 50)}
+    return AnnotatedImage(image_id=name, **fields | changes)
+
+
+def write_image(path: Path, size: tuple[int, int] = (8, 6), mode: str = "RGB", colour: int = 0) -> Path:
+    """Write an image of one colour, with its folders; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path)
+    return path
 
 
 def make_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Path]) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import make_image
 from PIL import Image
 
 from medglip.grounding import AnnotatedImage, Region
@@ -56,11 +57,10 @@ def _image(path: Path, k: int) -> AnnotatedImage:
         box = np.array([x0, y0, x0 + side, y0 + side], np.float32)
         regions.append(Region(phrase=phrase, box_xyxy_px=box, mask=mask, path=("square", phrase)))
     Image.fromarray(pixels).save(path)
-    return AnnotatedImage(
-        image_id=path.stem,
+    return make_image(
+        path.stem,
         image_path=path,
         modality=("ct", "xray")[k % 2],
-        group=path.stem,
         dataset="tiny",
         split="train",
         size_px=(width, height),

@@ -2,18 +2,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import make_image
 from PIL import Image
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.grounding.evidence.render import to_images, to_text
-from medglip.grounding.types import AnnotatedImage, Region
+from medglip.grounding.types import Region
 from medglip.report.describe import INSTRUCTION, name_region, parse_box, show_region, to_example
 from medglip.vqa.prompt.prompt import instruction_text
 
-STUDY = AnnotatedImage(
-    image_id="s", image_path=Path("a.png"), modality="ct", group="g", dataset="d", split="test", size_px=(100, 80)
-)
+STUDY = make_image("s", image_path=Path("a.png"), group="g", dataset="d", size_px=(100, 80))
 
 
 def test_a_box_is_four_numbers_cut_at_the_edge() -> None:

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from making import make_image
 
 from medglip.eval.metrics.clinical.chexbert import Labels, label_measures
 from medglip.eval.metrics.clinical.radfact import Verdicts, radfact_measures
 from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.phantoms.draw import FINDINGS
-from medglip.grounding.types import AnnotatedImage, Region
+from medglip.grounding.types import Region
 from medglip.grounding.vocabulary.sentences import Sentence, ground_sentences
 from medglip.grounding.vocabulary.statements import read_statements
 from medglip.report.datasets.phantom import read_reports
@@ -24,12 +24,9 @@ def region(phrase: str, x: float, y: float) -> Region:
 
 
 LEFT, RIGHT, OPACITY = region("nodule", 5, 5), region("nodule", 75, 5), region("opacity", 5, 75)
-STUDY = AnnotatedImage(
-    image_id="s",
-    image_path=Path("s.png"),
+STUDY = make_image(
+    "s",
     modality="xray",
-    group="s",
-    dataset="t",
     split="val",
     size_px=(100, 100),
     regions=(LEFT, RIGHT, region("heart", 40, 40)),

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from making import make_image
 
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.types import AnnotatedImage
@@ -12,15 +13,7 @@ from medglip.report.task import INSTRUCTION, Report, Section
 
 
 def image(name: str) -> AnnotatedImage:
-    return AnnotatedImage(
-        image_id=name,
-        image_path=Path(f"{name}.png"),
-        modality="xray",
-        group="1",
-        dataset="t",
-        split="train",
-        size_px=(8, 8),
-    )
+    return make_image(name, modality="xray", group="1", split="train", size_px=(8, 8))
 
 
 PLAIN = Report(report_id="1", image=image("a"), text="Clear.", sentences=(Sentence(text="Clear."),))

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from dataclasses import fields, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from making import make_image
 
 from medglip.eval.probes import IMAGE_PROBES
 from medglip.grounding.bad_input import BadInput
@@ -20,13 +20,9 @@ from medglip.vqa.task import Question
 def image(
     name: str, modality: str = "ct", there: tuple[str, ...] = (), phrases: tuple[str, ...] = ()
 ) -> AnnotatedImage:
-    return AnnotatedImage(
-        image_id=name,
-        image_path=Path(f"{name}.png"),
+    return make_image(
+        name,
         modality=modality,
-        group=name,
-        dataset="t",
-        split="test",
         size_px=(80, 50),
         regions=tuple(Region(phrase=p, box_xyxy_px=np.array([0, 0, 9, 9], np.float32)) for p in there),
         phrases=phrases,

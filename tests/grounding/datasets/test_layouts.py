@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from making import write_image
 from PIL import Image
 
 from medglip.grounding import AnnotatedImage, BadInput, Skipped
@@ -20,12 +21,6 @@ BOX = [3, 2, 9, 5]
 LABELS = np.zeros(SIZE[::-1], np.uint8)
 LABELS[2:5, 3:9] = 1
 LABELS[6:8, 0:2] = LABELS[6:8, 10:12] = 2
-
-
-def picture(path: Path, size: tuple[int, int] = SIZE) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size).save(path)
-    return path
 
 
 def pixels(path: Path, values: np.ndarray, mode: str = "L") -> Path:
@@ -50,7 +45,7 @@ def boxes(image: AnnotatedImage) -> list[tuple[str, list[float]]]:
 
 
 def write_label_map(folder: Path, values: np.ndarray = LABELS, mode: str = "L") -> Path:
-    picture(folder / "images" / "a.jpg")
+    write_image(folder / "images" / "a.jpg", SIZE)
     pixels(folder / "masks" / "a.png", values, mode)
     return folder
 
@@ -95,11 +90,11 @@ def test_machine_names_read_as_people_write_them() -> None:
 def test_bad_label_maps_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
     folder = write_label_map(tmp_path)
     for stem, values in (("b", LABELS.T), ("c", np.zeros((8, 12, 3), np.uint8)), ("d", LABELS), ("e", LABELS)):
-        picture(folder / "images" / f"{stem}.jpg")
+        write_image(folder / "images" / f"{stem}.jpg", SIZE)
         pixels(folder / "masks" / f"{stem}.png", values)
     (folder / "masks" / "d.png").write_bytes(b"")
     (folder / "images" / "e.jpg").unlink()
-    picture(folder / "images" / "f.jpg")
+    write_image(folder / "images" / "f.jpg", SIZE)
     found, why = read(label_map, folder, classes={1: "liver", 2: "kidney"})
     assert [image.group for image in found] == ["a"]
     for part in ("b.png", "c.png", "d.png", "e.png: mask without an image", "f.jpg: has no mask"):
@@ -120,10 +115,10 @@ def test_classes_must_be_named(tmp_path: Path, text: str | None) -> None:
 
 def write_named(folder: Path) -> Path:
     """BiomedParse: an X-ray with a tube and an empty mask for a pneumothorax, an MRI slice in the test part."""
-    picture(folder / "train" / "case_01_X-Ray_chest.png")
+    write_image(folder / "train" / "case_01_X-Ray_chest.png", SIZE)
     pixels(folder / "train_mask" / "case_01_X-Ray_chest_chest+tube.png", (LABELS == 1) * np.uint8(255))
     pixels(folder / "train_mask" / "case_01_X-Ray_chest_pneumothorax.png", LABELS * 0)
-    picture(folder / "test" / "v2_MRI-FLAIR_brain.png")
+    write_image(folder / "test" / "v2_MRI-FLAIR_brain.png", SIZE)
     colour = np.repeat((LABELS == 2)[..., None] * np.uint8(7), 3, 2)
     pixels(folder / "test_mask" / "v2_MRI-FLAIR_brain_whole+tumor.png", colour)
     return folder
@@ -148,7 +143,7 @@ def test_bad_named_masks_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None
     folder = write_named(tmp_path)
     pixels(folder / "train_mask" / "case_01_X-Ray_chest_heart.png", LABELS.T)
     pixels(folder / "train_mask" / "stray_CT_chest_heart.png", LABELS)
-    picture(folder / "train" / "alone_smell_chest.png")
+    write_image(folder / "train" / "alone_smell_chest.png", SIZE)
     (first, _), why = read(named_masks, folder)
     assert [phrase for phrase, _ in boxes(first)] == ["chest tube"]
     assert "heart" not in first.phrases
@@ -162,7 +157,7 @@ def test_bad_named_masks_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None
 
 
 def write_odvg(folder: Path, *lines: Any, labels: Any = None, name: str = "train_od") -> Path:
-    picture(folder / "images" / "a.jpg")
+    write_image(folder / "images" / "a.jpg", SIZE)
     (folder / f"{name}.jsonl").write_text("".join(f"{x if isinstance(x, str) else json.dumps(x)}\n" for x in lines))
     if labels is not None:
         (folder / "label_map.json").write_text(json.dumps(labels))
@@ -238,7 +233,7 @@ def test_odvg_needs_lines_and_a_true_label_map(tmp_path: Path) -> None:
 def write_slake(folder: Path, *images: Any) -> Path:
     for number, rows in enumerate(images):
         inner = folder / "imgs" / f"xmlab{number}"
-        picture(inner / "source.jpg")
+        write_image(inner / "source.jpg", SIZE)
         pixels(inner / "mask.png", LABELS)
         (inner / "detection.json").write_text(rows if isinstance(rows, str) else json.dumps(rows))
     question = {"img_id": 0, "img_name": "xmlab0/source.jpg", "modality": "CT", "location": "Abdomen", "q_lang": "en"}
@@ -294,7 +289,7 @@ PHRASE = "patchy right lower lobe opacity"
 
 
 def write_ms_cxr(folder: Path, *rows: dict[str, Any], version: str = "1.1.0") -> Path:
-    picture(folder / MS_CXR["path"])
+    write_image(folder / MS_CXR["path"], SIZE)
     with (folder / f"MS_CXR_Local_Alignment_v{version}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, [key for key in MS_CXR if key != "split" or version == "1.1.0"])
         writer.writeheader()
@@ -332,7 +327,7 @@ def test_ms_cxr_json_says_the_same_as_csv(tmp_path: Path) -> None:
 def test_ms_cxr_images_are_found_where_people_put_them(tmp_path: Path, place: str) -> None:
     folder = write_ms_cxr(tmp_path, MS_CXR)
     (folder / MS_CXR["path"]).unlink()
-    picture(folder / place)
+    write_image(folder / place, SIZE)
     (image,), _ = read(ms_cxr, folder)
     assert image.image_path == folder / place
 

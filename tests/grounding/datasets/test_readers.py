@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from faster_coco_eval.core import mask as coco_mask
+from making import write_image
 from PIL import Image
 
 from medglip.grounding import AnnotatedImage, BadInput, Skipped
@@ -19,12 +20,6 @@ SIZE = (12, 8)
 MASK = np.zeros(SIZE[::-1], bool)
 MASK[2:5, 3:9] = True
 BOX = [3, 2, 9, 5]
-
-
-def image(path: Path, size: tuple[int, int] = SIZE) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size).save(path)
-    return path
 
 
 def mask_file(path: Path, mask: np.ndarray = MASK, on: int = 255) -> None:
@@ -42,7 +37,7 @@ def reasons(skipped: Skipped) -> str:
 def write_coco(folder: Path, annotations: list[Any], images: list[Any] | None = None) -> Path:
     """Two images named 1.png and 2.png, a category each for liver and RBC."""
     for name in ("1.png", "2.png"):
-        image(folder / "images" / name)
+        write_image(folder / "images" / name, SIZE)
     rows = [
         {"id": k, "file_name": f"{k}.png", "width": 12, "height": 8, "modality": "CT", "group": "p"} for k in (1, 2)
     ]
@@ -189,7 +184,7 @@ def voc_object(name: str = "RBC", box: tuple[Any, ...] = (3, 2, 9, 5)) -> str:
 def write_voc(folder: Path, *files: str) -> Path:
     (folder / "Annotations").mkdir(parents=True)
     for number, text in enumerate(files):
-        image(folder / "JPEGImages" / f"{number}.jpg")
+        write_image(folder / "JPEGImages" / f"{number}.jpg", SIZE)
         (folder / "Annotations" / f"{number}.xml").write_text(text)
     return folder
 
@@ -248,7 +243,7 @@ def test_bad_voc_files_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
 
 def write_masks(folder: Path, masks: dict[str, np.ndarray], on: int = 255) -> Path:
     for stem, mask in masks.items():
-        image(folder / "images" / f"{stem}.jpg")
+        write_image(folder / "images" / f"{stem}.jpg", SIZE)
         mask_file(folder / "masks" / f"{stem}.png", mask, on)
     return folder
 
@@ -283,7 +278,7 @@ def test_touching_corners_are_one_blob() -> None:
 
 def test_empty_mask_is_a_negative_and_missing_mask_is_unknown(tmp_path: Path) -> None:
     folder = write_masks(tmp_path, {"a": np.zeros_like(MASK)})
-    image(folder / "images" / "b.jpg")
+    write_image(folder / "images" / "b.jpg", SIZE)
     mask_file(folder / "masks" / "c.png")
     (annotated,), skipped = read_masks(folder)
     assert (annotated.regions, annotated.phrases) == ((), ("polyp",))
@@ -315,7 +310,7 @@ def test_mask_folder_needs_both_folders(tmp_path: Path, missing: str) -> None:
 def write_lungs(folder: Path, annotations: list[Any], columns: tuple[str, ...] = ()) -> Path:
     """Images a.png, with a mask of both lungs, and b.png, without; c.png has no boxes."""
     for name in ("a", "b", "c"):
-        image(folder / "images" / f"{name}.png")
+        write_image(folder / "images" / f"{name}.png", SIZE)
     both = np.zeros_like(MASK)
     both[1:7, 1:5] = both[1:7, 7:11] = True
     mask_file(folder / "lung_masks" / "a.png", both)

@@ -1,10 +1,10 @@
 """Evidence of several images: numbers run through, each image keeps its own frame, the first is as if it were alone."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from making import make_image
 
 from medglip.grounding.evidence.controls import mirror_evidence
 from medglip.grounding.evidence.evidence import (
@@ -19,21 +19,9 @@ from medglip.grounding.evidence.forms.tokens import token_features
 from medglip.grounding.evidence.names import SOURCES, Source
 from medglip.grounding.evidence.render import to_text
 from medglip.grounding.evidence.sources import Query, RegionCaches, evidence_for
-from medglip.grounding.types import AnnotatedImage, Region
+from medglip.grounding.types import Region
 
 VOCABULARY = {"ct": ("liver",), "mr": ("brain",)}
-
-
-def image(name: str, modality: str = "ct", size: tuple[int, int] = (100, 50)) -> AnnotatedImage:
-    return AnnotatedImage(
-        image_id=name,
-        image_path=Path(f"{name}.png"),
-        modality=modality,
-        group=name,
-        dataset="t",
-        split="test",
-        size_px=size,
-    )
 
 
 def region(phrase: str, x: float, score: float = 0.9) -> Region:
@@ -41,7 +29,7 @@ def region(phrase: str, x: float, score: float = 0.9) -> Region:
     return Region(phrase=phrase, box_xyxy_px=box, score=score, mask=mask, embedding=np.full(3, x, np.float32))
 
 
-STUDIES = {name: image(name, size=(100 * k, 50)) for k, name in enumerate("abcde", 1)}
+STUDIES = {name: make_image(name, size_px=(100 * k, 50)) for k, name in enumerate("abcde", 1)}
 FOUND = {
     "a": [region("left cyst", 10, 0.8), region("liver", 20, 0.99)],
     "b": [region("left cyst", 30, 0.9), region("liver", 40, 0.5), region("left cyst", 50, 0.35)],
@@ -83,7 +71,7 @@ def test_no_image_is_its_own_donor() -> None:
 
 
 def test_every_image_is_asked_what_is_usual_in_its_modality() -> None:
-    asked = Query.of([STUDIES["a"], image("m", "mr")], ("left cyst",), VOCABULARY)
+    asked = Query.of([STUDIES["a"], make_image("m", modality="mr")], ("left cyst",), VOCABULARY)
     assert [image.phrases for image in asked.images] == [("left cyst", "liver"), ("left cyst", "brain")]
 
 

@@ -1,11 +1,10 @@
 """The switch between evidence sources keeps what it promises to keep."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
+from making import make_image
 
-from medglip.grounding import AnnotatedImage, BadInput, EvidenceSettings, Region
+from medglip.grounding import BadInput, EvidenceSettings, Region
 from medglip.grounding.evidence.controls import derangement
 from medglip.grounding.evidence.evidence import Evidence, perturb
 from medglip.grounding.evidence.forms.tokens import token_features
@@ -13,23 +12,11 @@ from medglip.grounding.evidence.render import to_images, to_text
 from medglip.grounding.evidence.sources import Query, RegionCaches, evidence_for
 
 
-def image(name: str, modality: str = "ct", size: tuple[int, int] = (100, 50)) -> AnnotatedImage:
-    return AnnotatedImage(
-        image_id=name,
-        image_path=Path(f"{name}.png"),
-        modality=modality,
-        group=name,
-        dataset="t",
-        split="test",
-        size_px=size,
-    )
-
-
 def region(phrase: str, box: tuple[float, float, float, float], score: float = 0.9) -> Region:
     return Region(phrase=phrase, box_xyxy_px=np.array(box, np.float32), score=score, embedding=np.ones(3, np.float32))
 
 
-STUDIES = [image("a"), image("b", size=(200, 100)), image("c")]
+STUDIES = [make_image("a"), make_image("b", size_px=(200, 100)), make_image("c")]
 CACHES = RegionCaches(
     predicted={
         "a": [

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from making import make_image
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
@@ -197,9 +198,7 @@ def test_boxes_come_back_into_the_picture(
     box = torch.tensor([[[0.5, 0.5, 0.5, 0.4]]])
     found = Detected(box, torch.tensor([[0.9]]), torch.zeros(1, 1, 4))
     monkeypatch.setattr(grounder, "_detect", lambda _pixels, _phrases: found)
-    image = AnnotatedImage(
-        image_id="a", image_path=path, modality="ct", group="a", dataset="d", split="test", size_px=(80, 100)
-    )
+    image = make_image("a", image_path=path, dataset="d", size_px=(80, 100))
     [[region]] = grounder.ground([image], [["nodule"]])
     np.testing.assert_allclose(region.box_xyxy_px, expected, atol=1e-4)
 

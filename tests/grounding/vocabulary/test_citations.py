@@ -1,13 +1,13 @@
 """Citations are read back as they were written; those of regions that do not exist are told apart."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from making import make_image
 
 from medglip.grounding.evidence.citable import citations_to_json, numbers_shown
 from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings, ImageEvidence
@@ -48,13 +48,9 @@ def cited(transform: Literal["", "flipped"]) -> dict[str, Any]:
     def region(phrase: str, *box: float) -> Region:
         return Region(phrase=phrase, box_xyxy_px=np.array(box, np.float32))
 
-    image = AnnotatedImage(
-        image_id="a",
-        image_path=Path("a.png"),
-        modality="ct",
+    image = make_image(
+        "a",
         group="g",
-        dataset="t",
-        split="test",
         size_px=(80, 50),
         regions=(region("left kidney", 50, 5, 70, 45),),
         phrases=("left kidney", "right kidney"),
@@ -79,17 +75,7 @@ def test_cited_regions_carry_the_truth_of_their_phrase_where_it_is_known() -> No
 def test_a_region_of_a_further_image_is_cited_with_it_and_held_against_its_truth() -> None:
     def image(name: str, x: float) -> AnnotatedImage:
         region = Region(phrase="cyst", box_xyxy_px=np.array([x, 0, x + 9, 9], np.float32))
-        return AnnotatedImage(
-            image_id=name,
-            image_path=Path(f"{name}.png"),
-            modality="ct",
-            group="g",
-            dataset="t",
-            split="test",
-            size_px=(80, 50),
-            regions=(region,),
-            phrases=("cyst",),
-        )
+        return make_image(name, group="g", size_px=(80, 50), regions=(region,), phrases=("cyst",))
 
     images = image("a", 0), image("b", 40)
     question = Question(

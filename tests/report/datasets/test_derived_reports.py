@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from making import make_image
 
 from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.schema import images as images_of
@@ -21,8 +22,8 @@ def _box(phrase: str, *box: int) -> Region:
 
 
 def _image(*regions: Region, modality: str = "mr", phrases: tuple[str, ...] = ()) -> AnnotatedImage:
-    return AnnotatedImage(
-        image_id="set/1.png",
+    return make_image(
+        "set/1.png",
         image_path=Path("/images/1.png"),
         modality=modality,
         group="1",

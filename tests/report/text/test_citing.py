@@ -1,12 +1,12 @@
 """Targets of reports cite what is shown of each sentence, and reading them undoes it."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from making import make_image
 
 from medglip.grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
-from medglip.grounding.types import AnnotatedImage, Region
+from medglip.grounding.types import Region
 from medglip.grounding.vocabulary.attribution import attribute
 from medglip.grounding.vocabulary.labels import load_labels
 from medglip.grounding.vocabulary.sentences import Sentence
@@ -14,9 +14,7 @@ from medglip.report.task import Report
 from medglip.report.text.citation_targets import cited_text, to_cited
 from medglip.vqa.prompt.prompt import _target
 
-STUDY = AnnotatedImage(
-    image_id="a", image_path=Path("a.png"), modality="xray", group="g", dataset="t", split="train", size_px=(80, 50)
-)
+STUDY = make_image("a", modality="xray", group="g", split="train", size_px=(80, 50))
 
 
 def region(phrase: str, x: float) -> Region:

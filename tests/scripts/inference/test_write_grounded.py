@@ -7,6 +7,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from making import make_image
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -108,9 +109,7 @@ def alone(image: AnnotatedImage) -> Report:
 def image(tmp_path: Path) -> AnnotatedImage:
     path = tmp_path / "a.png"
     Image.new("L", (60, 40), 90).save(path)
-    return AnnotatedImage(
-        image_id="a", image_path=path, modality="xray", group="a", dataset="u", split="test", size_px=(60, 40)
-    )
+    return make_image("a", image_path=path, modality="xray", dataset="u", size_px=(60, 40))
 
 
 def test_an_adapter_that_never_learned_reports_says_so(image: AnnotatedImage, tmp_path: Path) -> None:

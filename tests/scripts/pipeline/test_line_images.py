@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from making import make_image
 from PIL import Image
 
 from medglip.grounding.bad_input import Skipped
@@ -63,9 +64,7 @@ def line(tmp_path: Path) -> Any:
 def image(folder: Path, name: str, modality: str, shade: int) -> AnnotatedImage:
     path = folder / f"{name}.png"
     Image.new("L", (30, 20), shade).save(path)
-    return AnnotatedImage(
-        image_id=name, image_path=path, modality=modality, group=name, dataset="t", split="test", size_px=(30, 20)
-    )
+    return make_image(name, image_path=path, modality=modality, size_px=(30, 20))
 
 
 def test_every_image_of_a_question_and_of_a_report(line: Any, tmp_path: Path) -> None:

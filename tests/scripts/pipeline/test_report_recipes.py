@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from PIL import Image
+from making import write_image
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
@@ -22,11 +22,6 @@ RECIPES = Path(__file__).parents[3] / "recipes"
 PARTS = ("train", "train", "train", "train", "test", "test")
 
 
-def picture(path: Path, shade: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (96, 80), 40 * shade).save(path)
-
-
 def mimic_cxr(root: Path) -> Path:
     """Two studies a patient, the second a day later."""
     split = [("dicom_id", "study_id", "subject_id", "split")]
@@ -35,7 +30,7 @@ def mimic_cxr(root: Path) -> Path:
         subject, image = f"1000000{k // 2}", f"5000000{k}"
         folder = root / "files" / "p10" / f"p{subject}" / f"s{image}"
         for view in ("LATERAL", "PA"):
-            picture(folder / f"{image}-{view}.jpg", k)
+            write_image(folder / f"{image}-{view}.jpg", (96, 80), "L", 40 * k)
             split.append((f"{image}-{view}", image, subject, part))
             meta.append((f"{image}-{view}", subject, image, view, f"2180050{1 + k % 2}", "80556.875"))
         text = f" FINAL REPORT\n INDICATION: Cough.\n \n FINDINGS: Nodule {k} seen ___.\n IMPRESSION: Nodule.\n"
@@ -51,7 +46,7 @@ def iu_xray(root: Path) -> Path:
     for k, part in enumerate(PARTS):
         names = [f"CXR{k}_IM-0001/{view}.png" for view in range(2)]
         for name in names:
-            picture(root / "images" / name, k)
+            write_image(root / "images" / name, (96, 80), "L", 40 * k)
         rows[part].append({"id": f"CXR{k}_IM-0001", "report": f"Heart {k} normal XXXX .", "image_path": names})
     (root / "annotation.json").write_text(json.dumps(rows))
     return root
@@ -60,7 +55,7 @@ def iu_xray(root: Path) -> Path:
 def generic(root: Path) -> Path:
     rows = []
     for k, part in enumerate(PARTS):
-        picture(root / f"{k}.png", k)
+        write_image(root / f"{k}.png", (96, 80), "L", 40 * k)
         rows.append({"image": f"{k}.png", "report": f"Findings: Nodule {k}.", "split": part, "indication": "Cough."})
     file = root / "reports.csv"
     with file.open("w", newline="") as lines:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from making import make_image
 
 from medglip.eval.probes import probe
 from medglip.eval.records import read_records
@@ -18,7 +19,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, select
 from medglip.grounding.files import read_lines
 from medglip.grounding.settings import validate
-from medglip.grounding.types import AnnotatedImage, Region
+from medglip.grounding.types import Region
 from medglip.grounding.vocabulary.negation import Negation
 from medglip.grounding.vocabulary.sentences import Sentence
 from medglip.report.records import ReportTruth
@@ -31,9 +32,7 @@ from medglip.vqa.probes import PROBES
 from medglip.vqa.task import Question
 
 NAMES = {"model": "x", "adapter": "adapter-grounded"}
-STUDY = AnnotatedImage(
-    image_id="a", image_path=Path("a.png"), modality="ct", group="g", dataset="t", split="test", size_px=(80, 50)
-)
+STUDY = make_image("a", group="g", size_px=(80, 50))
 QUESTION = Question(
     question_id="q",
     image=STUDY,

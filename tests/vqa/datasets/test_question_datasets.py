@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from making import write_image
 from PIL import Image
 
 from medglip.grounding.bad_input import BadInput, Skipped
@@ -17,12 +18,6 @@ from medglip.vqa.datasets.load import load_questions, load_rows
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDGLIP_CACHE", str(tmp_path / "cache"))
-
-
-def picture(file: Path, width: int = 8) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("L", (width, 6)).save(file)
-    return file
 
 
 def public_row(qid: int, **changes: Any) -> dict[str, Any]:
@@ -55,7 +50,7 @@ def test_the_public_file_of_vqa_rad_says_test_and_its_frames_become_rows(tmp_pat
     ]
     (tmp_path / vqa_rad.PUBLIC).write_text(json.dumps(rows))
     for qid in range(5):
-        picture(tmp_path / "VQA_RAD Image Folder" / f"synpic{qid}.jpg")
+        write_image(tmp_path / "VQA_RAD Image Folder" / f"synpic{qid}.jpg")
     questions, skipped = load_questions("vqa_rad", tmp_path)
     assert [(q.question_id, q.image.split, q.phrase_type) for q in questions] == [
         ("vqa_rad-0", "train", "freeform"),
@@ -142,7 +137,7 @@ def test_slake_is_english_with_the_regions_of_its_images(tmp_path: Path, validat
     for name, rows in files.items():
         (tmp_path / name).write_text(json.dumps(rows))
     for image in (1, 2, 3):
-        folder = picture(tmp_path / "imgs" / f"xmlab{image}" / "source.jpg").parent
+        folder = write_image(tmp_path / "imgs" / f"xmlab{image}" / "source.jpg").parent
         (folder / "detection.json").write_text(json.dumps([{"Liver": [1, 1, 4, 3]}] if image == 1 else []))
     questions, skipped = load_questions("slake", tmp_path)
     assert [(q.question_id, q.image.split) for q in questions] == [
@@ -203,7 +198,7 @@ def test_question_i_of_pathvqa_goes_with_answer_i(tmp_path: Path) -> None:
     ]
     with pytest.raises(BadInput, match="no question has its image"):
         load_questions("pathvqa", tmp_path)
-    picture(tmp_path / "images" / "train" / "train_0001.jpg")
+    write_image(tmp_path / "images" / "train" / "train_0001.jpg")
     questions, _ = load_questions("pathvqa", tmp_path, split="train")
     assert {q.image.image_id for q in questions} == {"pathvqa/train_0001"}
 
@@ -216,8 +211,8 @@ def test_a_question_may_have_several_images_and_loses_none_silently(tmp_path: Pa
         {"image": [], "question": "Same?", "answer": "no"},
     ]
     (tmp_path / "questions.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    picture(tmp_path / "a.png", 9)
-    picture(tmp_path / "b.png", 7)
+    write_image(tmp_path / "a.png", (9, 6))
+    write_image(tmp_path / "b.png", (7, 6))
     (two, one), skipped = load_questions("jsonl", tmp_path)
     assert [image.size_px for image in two.images] == [(9, 6), (7, 6)]
     assert {image.group for image in two.images} == {"patient 7"}

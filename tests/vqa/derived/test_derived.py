@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from making import make_image
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.datasets.schema import to_dataset
@@ -46,11 +47,10 @@ def _image(
     *regions: Region, phrases: tuple[str, ...] = (), name: str = "set/1", modality: str = "ct"
 ) -> AnnotatedImage:
     present = tuple(dict.fromkeys(region.phrase for region in regions))
-    return AnnotatedImage(
-        image_id=name,
+    return make_image(
+        name,
         image_path=Path("/images/1.png"),
         modality=modality,
-        group=name,
         dataset="set",
         split="train",
         size_px=SIZE,

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from making import make_image
 from PIL import Image, ImageOps
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.controls import mirror_evidence
 from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings, ImageEvidence
 from medglip.grounding.evidence.names import FORMS
-from medglip.grounding.types import AnnotatedImage, Region
+from medglip.grounding.types import Region
 from medglip.vqa.families import GENERIC, PALIGEMMA
 from medglip.vqa.model.processor import load_processor
 from medglip.vqa.prompt.prompt import GREY, Example, render
@@ -174,9 +175,7 @@ def test_pictures_change_in_memory(processor: Any, new_example: NewExample, othe
 
 
 def test_a_question_hands_all_its_pictures_on_and_its_evidence_as_they_are_changed(image_path: Path) -> None:
-    image = AnnotatedImage(
-        image_id="a", image_path=image_path, modality="ct", group="a", dataset="t", split="test", size_px=(80, 50)
-    )
+    image = make_image("a", image_path=image_path, size_px=(80, 50))
     second = replace(image, image_id="b", image_path=image_path.with_name("b.png"))
     question = Question(
         question_id="q", image=image, question="Is it left?", answer="yes", answer_type="closed", others=(second,)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from making import make_image
 from safetensors.torch import load_file
 
 from medglip.grounding.bad_input import BadInput
@@ -61,16 +62,7 @@ def image(name: str = "s", num_regions: int = 7) -> AnnotatedImage:
         for k, phrase in enumerate(NAMES[:num_regions])
     )
     path = Path(f"{name}.png")
-    return AnnotatedImage(
-        image_id=name,
-        image_path=path,
-        modality="ct",
-        group=name,
-        dataset="d",
-        split="train",
-        size_px=(90, 90),
-        regions=regions,
-    )
+    return make_image(name, image_path=path, dataset="d", split="train", size_px=(90, 90), regions=regions)
 
 
 def test_the_third_stage_changes_the_region_projector_alone_and_adapters_start_from_it(
