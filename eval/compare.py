@@ -32,7 +32,7 @@ class Comparison:
 
 
 def compare(
-    a_paths: Sequence[Path], b_paths: Sequence[Path], task: Task, settings: EvalSettings | None = None
+    a_paths: Sequence[Path], b_paths: Sequence[Path], task: Task, settings: EvalSettings = EvalSettings()
 ) -> Comparison:
     """Compare two runs' record files, paired by id. Raises `BadInput` as `read_records` and `compare_runs` do."""
     runs = [read_records(paths, task) for paths in (a_paths, b_paths)]
@@ -40,7 +40,7 @@ def compare(
 
 
 def compare_runs(
-    runs: Sequence[Sequence[Record]], names: Sequence[str], task: Task, settings: EvalSettings | None = None
+    runs: Sequence[Sequence[Record]], names: Sequence[str], task: Task, settings: EvalSettings = EvalSettings()
 ) -> list[Comparison]:
     """Every run less the last one, the baseline, paired by id; Holm's correction is over all of them together.
 
@@ -50,7 +50,6 @@ def compare_runs(
     if len(runs) < 2 or len(runs) != len(names):
         problem = f"{len(runs)} runs and {len(names)} names."
         raise BadInput(problem, fix="give two runs or more; the last is the baseline")
-    settings = settings or EvalSettings()
     b = {record["id"]: record for record in runs[-1]}
     for name, run in zip(names[:-1], runs[:-1], strict=True):
         a = {record["id"]: record for record in run}

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -47,7 +48,7 @@ class ProbeResult:
 
 
 def probe(
-    records: Sequence[Sequence[Record]], names: Sequence[str], settings: EvalSettings | None = None
+    records: Sequence[Sequence[Record]], names: Sequence[str], settings: EvalSettings = EvalSettings()
 ) -> ProbeResult:
     """Scores of record files of the same questions under the original image and under probes.
 
@@ -56,11 +57,13 @@ def probe(
     `meta.pair_id`; it is scored against its own reference (a flipped question has another answer). Raises `BadInput`
     for no originals, for ids that come twice in a source, and for probes without their original.
     """
-    settings = settings or EvalSettings()
     grouped: defaultdict[str, list[Record]] = defaultdict(list)
-    for run in records:
-        for record in run:
-            grouped[source_of(record)].append(record)
+    for record in chain(*records):
+        name = meta_of(record).get("probe")
+        if name not in (None, "", ORIGINAL, *IMAGE_PROBES):
+            raise BadInput(f"{record['id']!r} names the probe {name!r}.", fix=f"known are {', '.join(IMAGE_PROBES)}")
+        name = name or record.get("evidence")
+        grouped[name if name in IMAGE_PROBES else ORIGINAL].append(record)
     file = ", ".join(names)
     if ORIGINAL not in grouped:
         raise BadInput("no records of the original images.", file=file, fix="give their file too")
@@ -95,15 +98,6 @@ def probe(
         family=family,
         notes=notes,
     )
-
-
-def source_of(record: Record) -> str:
-    """`original`, or the probe that a record was made under."""
-    probe_name = meta_of(record).get("probe")
-    if probe_name not in (None, "", ORIGINAL, *IMAGE_PROBES):
-        raise BadInput(f"{record['id']!r} names the probe {probe_name!r}.", fix=f"known are {', '.join(IMAGE_PROBES)}")
-    name = probe_name or record.get("evidence")
-    return name if name in IMAGE_PROBES else ORIGINAL
 
 
 def _drops(

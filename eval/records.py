@@ -1,6 +1,6 @@
 """Prediction records as scoring reads them: whole, of one task and one split, no id twice.
 
-`Record` documents every field; `record.schema.json` is made of it (`record_schema`).
+`Record` documents every field; `record.schema.json` is made of it (tests/eval/test_score_records.py says how).
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypeVar, cast, get_args
 
-from pydantic import ConfigDict, Field, TypeAdapter, WithJsonSchema, with_config
+from pydantic import ConfigDict, Field, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
 from ..grounding.bad_input import BadInput
@@ -22,10 +22,10 @@ from ..grounding.records import PredictionRecord, Task
 from ..grounding.types import Region, region_from_json
 from .catalog import FIELD_METRICS
 
-_TEXT: dict[str, Any] = {"type": ["string", "number"], "description": "Numbers are read as text."}
+TEXT_SCHEMA: dict[str, Any] = {"type": ["string", "number"], "description": "Numbers are read as text."}
 _FULL: list[dict[str, Any]] = [{"type": "string", "pattern": r"\S"}, {"type": "number"}]
 _NAME: dict[str, Any] = {"anyOf": _FULL, "description": "A text that is not blank."}
-Text = Annotated[str, WithJsonSchema(_TEXT)]
+Text = Annotated[str, WithJsonSchema(TEXT_SCHEMA)]
 Name = Annotated[str, WithJsonSchema(_NAME)]
 _OPEN = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
@@ -135,33 +135,6 @@ class Record(TypedDict):
 Row = dict[str, Any]
 """One line of a file, before it is checked."""
 Result = TypeVar("Result")
-
-SCHEMA = Path(__file__).with_name("record.schema.json")
-"""JSON schema (draft 2020-12) of one record."""
-
-
-def record_schema() -> dict[str, Any]:
-    """The content of `SCHEMA`: `Record`, and what answers and predictions are for each task."""
-    forms = [(form.__name__, "validation", TypeAdapter(form)) for form in (Record, RegionRow)]
-    _, definitions = TypeAdapter.json_schemas(cast(Any, forms))
-    schema = definitions["$defs"].pop("Record")
-    region, texts = {"$ref": "#/$defs/RegionRow"}, {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
-    scored = {"allOf": [region, {"required": ["score"]}]}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:medglip:prediction-record",
-        **schema,
-        "if": {"required": ["task"], "properties": {"task": {"const": "grounding"}}},
-        "then": {
-            "properties": {
-                "answer": {"type": "array", "items": region},
-                "prediction": {"anyOf": [{"type": "array", "items": scored}, {"type": "null"}]},
-            }
-        },
-        "else": {"properties": {"answer": texts, "prediction": {"anyOf": [_TEXT, {"type": "null"}]}}},
-        **definitions,
-    }
-
 
 REQUIRED = tuple(
     field.name

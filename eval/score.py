@@ -42,9 +42,8 @@ class Scores:
     )
 
 
-def score(records: Sequence[Record], task: Task, settings: EvalSettings | None = None) -> Scores:
+def score(records: Sequence[Record], task: Task, settings: EvalSettings = EvalSettings()) -> Scores:
     """Scores of one task's records, in any order. Raises `BadInput` for records that cannot be scored together."""
-    settings = settings or EvalSettings()
     return score_measured(measure(records, task, settings), records, task, settings)
 
 

@@ -221,17 +221,13 @@ class _Draw:
                 intervals.append((*ends, f"cluster bootstrap, percentile ({note})"))
         return intervals
 
+    @np.errstate(all="ignore")
     def p_values(self, group: _Group[Any]) -> list[float | None]:
         """Two-sided, of each pair of measures; None where a swap leaves the difference undefined."""
         if group.num < 2:
             return [None] * len(group.names)
-        with np.errstate(all="ignore"):
-            if group.num <= MANY_CLUSTERS:
-                return self._permute(group)
+        if group.num > MANY_CLUSTERS:
             return [self._swap_at_random(a, b, group) for a, b in group.systems]
-
-    def _permute(self, group: _Group[Any]) -> list[float | None]:
-        """All pairs by one draw: clusters of `num` and more come from the other system."""
         # scipy permutes numbers, we read them: below `num` a cluster kept its system, from `num` on it was swapped
         differences = swap_difference(group.system(0), group.system(1))
 

@@ -25,7 +25,7 @@ from .coco_files import CocoFiles, Row, read_coco
 
 
 def score_coco(
-    references: Path, predictions: Path, iou_type: IouType = "bbox", settings: EvalSettings | None = None
+    references: Path, predictions: Path, iou_type: IouType = "bbox", settings: EvalSettings = EvalSettings()
 ) -> Scores:
     """COCO's numbers by faster_coco_eval, with intervals that resample images. No predictions give 0.0.
 
@@ -36,7 +36,6 @@ def score_coco(
     the images with truth or predictions of it, and modality, where images name theirs. Raises `BadInput` as
     `read_coco` does.
     """
-    settings = settings or EvalSettings()
     files = read_coco(references, predictions, iou_type)
 
     def count_images(cells: dict[str, Estimate], num: int) -> dict[str, Estimate]:

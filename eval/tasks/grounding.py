@@ -68,7 +68,7 @@ def curves(records: Sequence[Record], settings: EvalSettings) -> dict[str, list[
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
     return {
-        "reliability": [point._asdict() for point in calibration.reliability(scores_P, right_P)],
+        "reliability": calibration.reliability(scores_P, right_P),
         "pr": points(threshold=thresholds_U, recall=recalls_U, precision=right_U / (right_U + wrong_U)),
         "froc": points(threshold=thresholds_U, false_positives=wrong_U / len(pairs), sensitivity=recalls_U),
     }

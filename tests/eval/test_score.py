@@ -116,7 +116,7 @@ def test_bad_score_files_settings_and_records() -> None:
         validate(EvalSettings, {"protocol": "guess"})
     for task in get_args(Task):
         with pytest.raises(BadInput, match="no records"):
-            score([], task, None)
+            score([], task)
 
 
 def test_comparison(vqa_records: Records, tmp_path: Path) -> None:

@@ -2,22 +2,49 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import pytest
+from pydantic import TypeAdapter
 
 from medglip.eval.records import (
-    SCHEMA,
+    TEXT_SCHEMA,
+    Record,
+    RegionRow,
     check_run,
     cluster,
     data_sha256,
     read_records,
-    record_schema,
     task_of,
 )
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.records import PredictionRecord, Task
+
+SCHEMA = Path(__file__).parents[2] / "eval" / "record.schema.json"
+
+
+def record_schema() -> dict[str, Any]:
+    """The content of eval/record.schema.json: `Record`, and what answers and predictions are for each task."""
+    forms = [(form.__name__, "validation", TypeAdapter(form)) for form in (Record, RegionRow)]
+    _, definitions = TypeAdapter.json_schemas(cast(Any, forms))
+    schema = definitions["$defs"].pop("Record")
+    region, texts = {"$ref": "#/$defs/RegionRow"}, {"anyOf": [TEXT_SCHEMA, {"type": "array", "items": TEXT_SCHEMA}]}
+    scored = {"allOf": [region, {"required": ["score"]}]}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:medglip:prediction-record",
+        **schema,
+        "if": {"required": ["task"], "properties": {"task": {"const": "grounding"}}},
+        "then": {
+            "properties": {
+                "answer": {"type": "array", "items": region},
+                "prediction": {"anyOf": [{"type": "array", "items": scored}, {"type": "null"}]},
+            }
+        },
+        "else": {"properties": {"answer": texts, "prediction": {"anyOf": [TEXT_SCHEMA, {"type": "null"}]}}},
+        **definitions,
+    }
 
 
 def _write(path: Path, *lines: Any) -> Path:

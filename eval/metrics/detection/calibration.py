@@ -1,7 +1,7 @@
 """Calibration of box scores: does a box that scores .8 hit in 8 of 10 cases?"""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,21 +15,13 @@ Scored = Sequence[tuple[Floats, Bools]]
 """The (scores, is right) of the boxes of each sample."""
 
 
-class Bin(NamedTuple):
-    """One bar of the reliability diagram: mean score and part right of its `boxes`."""
-
-    low: float
-    high: float
-    score: float
-    accuracy: float
-    boxes: int
-
-
 def measures(pairs: Pairs) -> Measures:
     """Ece and brier of (score, IoU >= .5 with a true box), where any box is predicted."""
     scored = [(pair.scores_P, pair.right_P) for pair in pairs.all]
-    is_empty = not any(len(scores_P) for scores_P, _ in scored)
-    return {} if is_empty else {"ece": calibration_error(scored), "brier": brier(scored)}
+    if not any(len(scores_P) for scores_P, _ in scored):
+        return {}
+    squares_N2 = np.array([[((scores - right) ** 2).sum(), len(scores)] for scores, right in scored], np.float64)
+    return {"ece": calibration_error(scored), "brier": from_sums(squares_N2, ratio)}
 
 
 def calibration_error(scored: Scored, bins: int = BINS) -> Sums:
@@ -55,18 +47,15 @@ def _sum_bins(scores_P: Floats, right_P: Bools, bins: int) -> Floats:
     return np.stack([np.bincount(bins_P, part, bins + 1) for part in parts]).astype(np.float64)
 
 
-def brier(scored: Scored) -> Sums:
-    """Mean squared difference of score and rightness over boxes."""
-    columns_N2 = np.array([[((scores - right) ** 2).sum(), len(scores)] for scores, right in scored], np.float64)
-    return from_sums(columns_N2, ratio)
+def reliability(scores_P: Floats, right_P: Bools, bins: int = BINS) -> list[dict[str, float]]:
+    """The reliability diagram: each bin that holds a box, from `low` to `high`, and for 1 a bin of its own.
 
-
-def reliability(scores_P: Floats, right_P: Bools, bins: int = BINS) -> list[Bin]:
-    """The reliability diagram: each bin that holds a box. A score of 1 has its own bin, from 1 to 1."""
+    `score`, `accuracy`: mean score, and part right, of its `boxes`.
+    """
     edges = [*np.linspace(0, 1, bins + 1).tolist(), 1.0]
-    counts_B, sums_B, rights_B = _sum_bins(scores_P, right_P, bins)
+    rows = _sum_bins(scores_P, right_P, bins).T.tolist()
     return [
-        Bin(edges[index], edges[index + 1], float(sums_B[index] / count), float(rights_B[index] / count), int(count))
-        for index, count in enumerate(counts_B)
-        if count
+        {"low": low, "high": high, "score": total / num, "accuracy": right / num, "boxes": int(num)}
+        for (low, high), (num, total, right) in zip(pairwise(edges), rows, strict=True)
+        if num
     ]

@@ -93,8 +93,8 @@ def test_calibration_equals_torchmetrics_and_sklearn() -> None:
     assert found["ece"].value == pytest.approx(float(theirs), abs=1e-6)
     assert found["brier"].value == pytest.approx(brier_score_loss(right, flat), abs=1e-12)
     bins = reliability(flat, right)
-    assert sum(part.boxes for part in bins) == len(flat)
-    error = sum(abs(part.score - part.accuracy) * part.boxes for part in bins) / len(flat)
+    assert sum(part["boxes"] for part in bins) == len(flat)
+    error = sum(abs(part["score"] - part["accuracy"]) * part["boxes"] for part in bins) / len(flat)
     assert error == pytest.approx(found["ece"].value)
 
 
