@@ -15,7 +15,7 @@ class GroundingSection(GroundingSettings):
     """What the grounding core learns from, and how."""
 
     core: str = ""
-    """A trained core taken as it is, `small`, `small-research` or a folder; nothing is trained then, and pictures that
+    """A trained core taken as it is, `small`, `small-research` or a folder; nothing is trained then, and images that
     it learned from are not scored. Left out: a core is trained on `data`."""
     data: tuple[DataSettings, ...] = ()
     """Region sets, any mix of layouts; with `core` they are only scored."""

@@ -87,8 +87,6 @@ def read_set(settings: DataSettings, skipped: Skipped) -> Iterator[AnnotatedImag
 def set_folder(settings: DataSettings) -> Path:
     """Where the set lies. Raises `BadInput` for no such folder, and for a relative path without MEDGLIP_DATA."""
     if not os.environ.get("MEDGLIP_DATA") and not Path(settings.path).is_absolute():
-        raise BadInput(
-            f"where {settings.path!r} lies is not known.",
-            fix="set the environment variable MEDGLIP_DATA to the folder that holds it, or give an absolute path",
-        )
+        fix = "set the environment variable MEDGLIP_DATA to the folder that holds it, or give an absolute path"
+        raise BadInput(f"where {settings.path!r} lies is not known.", fix=fix)
     return data_folder(Path(settings.path))

@@ -27,7 +27,7 @@ class LoraSettings(Settings):
     """Where updates go. Those of the vision side take a backward pass through the tower, and some servers leave them
     out without a word."""
     train_projector: bool = True
-    """Train the picture projector in full: needed where it is fresh, as in the small default."""
+    """Train the image projector in full: needed where it is fresh, as in the small default."""
     dora: bool = False
     """Learn the length of each weight column apart from its direction (DoRA, https://arxiv.org/abs/2402.09353); vLLM
     does not serve it."""

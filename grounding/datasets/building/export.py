@@ -89,11 +89,7 @@ def shared_images(hashes: Sequence[ImageHashes]) -> list[dict[str, str]]:
     # rank 0: held out, rank 1: train; each train image is compared with those of lower rank
     same, alike = same_before(pixels, ranks), alike_before(looks, ranks, thumbnails)
     return [
-        {
-            "train": one.id,
-            "is": "equal pixels" if a >= 0 else "looks like",
-            "held out": hashes[a if a >= 0 else b].id,
-        }
+        {"train": one.id, "is": "equal pixels" if a >= 0 else "looks like", "held out": hashes[a if a >= 0 else b].id}
         for one, a, b in zip(hashes, same.tolist(), alike.tolist(), strict=True)
         if a >= 0 or b >= 0
     ]

@@ -31,7 +31,10 @@ def read(
     cannot be used go to `skipped`. Raises `BadInput` if a whole file is missing or malformed.
     """
     file = folder / "lung_boxes.json"
-    coco, patients = read_json(file, ("images", "annotations", "categories")), read_metadata(folder / "metadata.csv")
+    coco = read_json(file, ("images", "annotations", "categories"))
+    patients: dict[str, dict[str, str]] = {}
+    for _, row in read_csv(folder / "metadata.csv", ("filename", "patientid", "modality")):
+        patients.setdefault(row["filename"], row)  # of several rows of a file name the first counts
     names = {row.get("id"): load_labels().label(row.get("name", "")) for row in coco["categories"]}
     boxes: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for row in coco["annotations"]:
@@ -59,11 +62,3 @@ def read(
             named, patient = [row["phrase"] for row in rows], patients[name]
             facts = {"modality": patient["modality"] or modality, "group": patient["patientid"]}
             yield annotate(folder, name, path, regions, PHRASES, named, size_px=size, **facts)
-
-
-def read_metadata(file: Path) -> dict[str, dict[str, str]]:
-    """The first row of each file name of `metadata.csv`. Raises `BadInput` for a missing file or column."""
-    rows: dict[str, dict[str, str]] = {}
-    for _, row in read_csv(file, ("filename", "patientid", "modality")):
-        rows.setdefault(row["filename"], row)
-    return rows

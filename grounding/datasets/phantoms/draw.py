@@ -11,7 +11,7 @@ from ...types import Region
 from ...vocabulary.labels import load_labels
 from .anatomy import BODIES, Body, Mask
 from .canvas import Canvas
-from .findings import PAINTERS
+from .findings import PAINTERS, Rng
 
 STRUCTURES: dict[str, tuple[str, ...]] = {
     "xray": ("right lung", "left lung", "heart"),
@@ -71,9 +71,7 @@ def draw(modality: str, rng: np.random.Generator, size_px: int = 192) -> Scene:
     return Scene(image=canvas.pixels(body.noise, rng, body.is_grey), regions=regions)
 
 
-def _add_findings(
-    canvas: Canvas, body: Body, labels: tuple[str, str], rng: np.random.Generator
-) -> list[tuple[str, Mask]]:
+def _add_findings(canvas: Canvas, body: Body, labels: tuple[str, str], rng: Rng) -> list[tuple[str, Mask]]:
     """Paint findings of clearly different sizes where there is room; one that finds none is left out."""
     counts = _COUNTS[rng.choice(len(_COUNTS), p=_CHANCES)]
     wanted = [label for label, count in zip(labels, counts, strict=True) for _ in range(count)]
@@ -92,7 +90,7 @@ def _add_findings(
     return findings
 
 
-def _place(canvas: Canvas, body: Body, label: str, radius: float, free: Mask, rng: np.random.Generator) -> Mask | None:
+def _place(canvas: Canvas, body: Body, label: str, radius: float, free: Mask, rng: Rng) -> Mask | None:
     """Paint one finding with its centre on a free site, each cell of the 3 x 3 grid as likely as the others."""
     before, site = canvas.image_HW3, body.sites[label]
     ys, xs = np.nonzero(site & free)
