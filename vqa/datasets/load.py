@@ -19,16 +19,15 @@ def load_rows(
     *,
     split: str | None = None,
     language: str = "en",
-    val_fraction: float = 0.2,
     seed: int = 0,
 ) -> tuple[list[QuestionRow], Skipped]:
     """The rows of a set, no image needed; rows without a usable text are listed.
 
     `root`: its folder, else that of its name below MEDGLIP_DATA. `split_scheme`: see `splits`; `split`: train, val or
-    test, all when left out. `language`: of SLAKE alone. `val_fraction`, `seed`: of `image_grouped` alone.
+    test, all when left out. `language`: of SLAKE alone. `seed`: of `image_grouped` alone.
     Raises `BadInput` for an unknown name, scheme or split, a folder without the set, and a split without rows.
     """
-    settings, skipped = _settings(name, root, split_scheme, language, val_fraction), Skipped()
+    settings, skipped = _settings(name, root, split_scheme, language), Skipped()
     if not isinstance(settings, PublicSettings):
         names = [name for name, entry in QUESTION_SETS.items() if issubclass(entry.settings(), PublicSettings)]
         raise BadInput(f"{name} is no set of plain rows.", fix=nearest(name, names))
@@ -43,22 +42,20 @@ def load_questions(
     *,
     split: str | None = None,
     language: str = "en",
-    val_fraction: float = 0.2,
     seed: int = 0,
 ) -> tuple[list[Question], Skipped]:
     """The questions of a set, ready to be asked; arguments and errors as `load_rows`, for every set of the table.
 
     Rows without a usable image are in the list of what was left out, with file and row; `BadInput` where all are.
     """
-    settings, skipped = _settings(name, root, split_scheme, language, val_fraction), Skipped()
+    settings, skipped = _settings(name, root, split_scheme, language), Skipped()
     return read_set(name, settings, ReadContext(seed=seed, draws_val=False, only_split=split), skipped), skipped
 
 
-def _settings(name: str, root: Path | None, split_scheme: str, language: str, val_fraction: float) -> Settings:
+def _settings(name: str, root: Path | None, split_scheme: str, language: str) -> Settings:
     kind = question_set(name).settings()
     if split_scheme not in get_args(SplitScheme):
         raise BadInput(f"unknown split {split_scheme!r}.", fix=nearest(split_scheme, get_args(SplitScheme)))
     values: dict[str, Any] = {"path": root or Path(name), "split_scheme": split_scheme, "language": language}
-    values["val_fraction"] = val_fraction
     # a set takes the keys that it knows: not every one has a language, or splits of its own
     return kind(**{key: value for key, value in values.items() if key in kind.model_fields})

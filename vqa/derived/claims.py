@@ -118,12 +118,12 @@ def _place_claims(facts: Facts, place: Place) -> Iterator[Claim]:
         sides["side-patient"] = "left" if clear == "right" else "right"
     for form, side in sides.items():
         yield _claim(form, side, phrase, phrase=phrase)
-        for asked in ("left", "right"):
-            yield _claim(f"{form}-yesno", asked == side, phrase, phrase=phrase, side=asked)
+        for name in ("left", "right"):
+            yield _claim(f"{form}-yesno", name == side, phrase, phrase=phrase, side=name)
     if cell := grid_cell(place):
         yield _claim("position", cell, phrase, phrase=phrase)
-        for asked in GRID:
-            yield _claim("position-yesno", asked == cell, phrase, phrase=phrase, place=asked)
+        for name in GRID:
+            yield _claim("position-yesno", name == cell, phrase, phrase=phrase, place=name)
 
 
 def _amount_claims(facts: Facts, place: Place) -> Iterator[Claim]:

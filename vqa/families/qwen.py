@@ -32,9 +32,8 @@ def resized(size_px: Size, processor: Any) -> Frame:
 
 SHARED: dict[str, Any] = {"vision_linears": BLOCKS, "projectors": ()}
 
-QWEN2_VL = Family(
-    name="Qwen2-VL", model_types=("qwen2_vl",), boxes=BoxCodec(form="({},{}),({},{})", steps=1000), **SHARED
-)
+CORNERS = BoxCodec(form="({},{}),({},{})", steps=1000)
+QWEN2_VL = Family(name="Qwen2-VL", model_types=("qwen2_vl",), boxes=CORNERS, **SHARED)
 """`(120,200),(310,440)`: thousandths of the image."""
 
 PIXELS = BoxCodec(form="[{}, {}, {}, {}]", steps=None)

@@ -67,9 +67,8 @@ def targets(settings: LoraSettings, num_layers: int, family: Family) -> str:
 def four_bit(family: Family, dtype: torch.dtype) -> Any:
     """The `quantization_config` of `from_pretrained`: NF4 with nested constants, computing in `dtype`.
 
-    Picture projector, vision tower and output matrix stay as they are. Raises `BadInput` naming what is missing.
+    Picture projector, vision tower and output matrix stay as they are. `require_four_bit` says what it needs.
     """
-    require_four_bit()
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
