@@ -13,7 +13,7 @@ import torch
 from datasets import Dataset
 
 from ..assets import SCRATCH
-from ..bad_input import BadInput, Skipped
+from ..bad_input import BadInput
 from ..datasets.schema import AnnotatedImages, split_of, words_of
 from ..datasets.settings import DataSettings
 from ..files import claim_folder, write_atomic
@@ -62,10 +62,8 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
     if finished_steps(folder) >= settings.train.steps:
         return folder
     rows = split_of(images, "train")
-    skipped = Skipped()
     model, processor = _start(settings, rows)
-    examples = load_examples(rows, processor.image_size, settings.memory_gb, skipped)
-    skipped.write(out_dir / "skipped.jsonl")
+    examples = load_examples(rows, processor.image_size, settings.memory_gb, out_dir / "skipped.jsonl")
     fit(
         model,
         examples,
@@ -79,7 +77,16 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
         name="grounding",
     )
     if processes().is_main_process:
-        _save(model, processor, folder, settings, images, sets)
+        validation = AnnotatedImages(split_of(images, "val"))
+        model.config.calibration = None
+        calibration = calibrate(MedGlipGrounder(model, processor, CALIBRATED), validation)
+        model.config.calibration = calibration and asdict(calibration)
+        model.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        limits = limits_of(MedGlipGrounder(model, processor), validation)
+        write_card(folder, facts_of(images, sets), model, settings, limits=limits)
+        start = checkpoint_folder(settings.start_from) if settings.start_from else None
+        write_learned(folder, training_images(images), start)
         write_atomic(folder / "finished.json", json.dumps({"steps": settings.train.steps}))
     processes().wait_for_everyone()
     return folder
@@ -142,33 +149,12 @@ def _make_validation(
     return validate
 
 
-def _save(
-    model: MedGlipModel,
-    processor: MedGlipProcessor,
-    folder: Path,
-    settings: GroundingSettings,
-    images: Dataset,
-    sets: Sequence[DataSettings],
-) -> None:
-    """Calibrate on the validation split; weights, configuration, tokenizer, model card."""
-    validation, skipped = AnnotatedImages(split_of(images, "val")), Skipped()
-    model.config.calibration = None
-    calibration = calibrate(MedGlipGrounder(model, processor, CALIBRATED), validation, skipped)
-    model.config.calibration = calibration and asdict(calibration)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    limits = limits_of(MedGlipGrounder(model, processor), validation)
-    write_card(folder, facts_of(images, sets), model, settings, limits=limits)
-    start = checkpoint_folder(settings.start_from) if settings.start_from else None
-    write_learned(folder, training_images(images), start)
-
-
 def limits_of(core: MedGlipGrounder, validation: Sequence[AnnotatedImage]) -> list[str]:
     """Limits of a core for its card, which are logged too: stages of the image tower that see nothing."""
     try:
         blind = blind_strides(core, validation)
     except BadInput:
-        return []  # calibration lists what cannot be read
+        return []
     limits = [
         f"Stride {stride} of its image tower gives the same values for every picture: that stage died in training, and "
         "boxes and masks come from the others."

@@ -18,7 +18,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers.loss.loss_grounding_dino import GroundingDinoHungarianMatcher
 
-from ..bad_input import BadInput, Skipped
+from ..bad_input import BadInput
 from ..datasets.schema import split_of
 from ..datasets.settings import DataSettings
 from ..files import claim_folder, sha256, write_atomic
@@ -75,9 +75,7 @@ def fine_tune(
     claim_folder(out_dir / "settings.json", ingredients, OTHER_TRAINING)
     if finished_steps(folder) >= settings.train.steps:
         return folder
-    skipped = Skipped()
-    examples = load_examples(rows, settings.image_size, settings.memory_gb, skipped)
-    skipped.write(out_dir / "skipped.jsonl")
+    examples = load_examples(rows, settings.image_size, settings.memory_gb, out_dir / "skipped.jsonl")
     prepare(model, processor, settings)
     fit(
         model,

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -92,21 +93,23 @@ class Lazy(Sequence[Example]):
         return load_example(row_to_image(self.rows[index]), self.side_px)
 
 
-def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped: Skipped) -> Sequence[Example]:
-    """All examples, in memory if they fit into `memory_gb`; those that cannot be read are skipped, or, when read
-    from disk at every draw, raise `BadInput` there.
+def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped_file: Path) -> Sequence[Example]:
+    """All examples, in memory if they fit into `memory_gb`; those that cannot be read are listed in the file, or, when
+    read from disk at every draw, raise `BadInput` there.
     """
+    skipped, loaded = Skipped(), list[Example]()
+    skipped.write(skipped_file)  # the list of an earlier training goes
     counts = (pc.sum(pc.list_value_length(part["regions"])).as_py() for part in tables(rows, ["regions"]))  # pyright: ignore[reportAttributeAccessIssue]
     # in planes of S x S bytes: three of pixels an image, a sixteenth for each region's mask
     num_planes = 3 * len(rows) + sum(count or 0 for count in counts) / 16
     if num_planes * side_px**2 > memory_gb * 1e9:
         return Lazy(rows, side_px)
-    loaded: list[Example] = []
     for row in tqdm(rows, desc="training images", unit="image"):
         try:
             loaded.append(load_example(row_to_image(row), side_px))  # pyright: ignore[reportArgumentType]
         except BadInput as error:
             skipped.add(str(row["image_id"]), error)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    skipped.write(skipped_file)
     return loaded
 
 

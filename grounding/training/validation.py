@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from ..bad_input import BadInput, Skipped
+from ..bad_input import BadInput
 from ..geometry import iou
 from ..grounder import true_regions
 from ..grounders.medglip import MedGlipGrounder
@@ -23,7 +23,7 @@ _BLIND = 1e-3
 """A map whose values differ by less than this part of their size says nothing."""
 
 
-def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage], skipped: Skipped) -> Calibration | None:
+def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> Calibration | None:
     """The calibration of an uncalibrated core on images it has not learned from; None for fewer than 8 that open.
 
     Every phrase that an image's set annotates is looked for in it, present or not.
@@ -33,8 +33,7 @@ def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage], skipp
     for image in tqdm(images, desc="calibration", unit="image"):
         try:
             regions, logits = grounder.ground_with_logits(image, image.phrases)
-        except BadInput as error:
-            skipped.add(image.image_id, error)
+        except BadInput:
             continue
         num_images += 1
         for phrase, logit in logits.items():
