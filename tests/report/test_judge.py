@@ -9,12 +9,10 @@ from making import make_image
 
 from medglip.eval.metrics.clinical.chexbert import Labels, label_measures
 from medglip.eval.metrics.clinical.radfact import Verdicts, radfact_measures
-from medglip.grounding.datasets.phantoms import dataset as phantom
 from medglip.grounding.datasets.phantoms.draw import FINDINGS
 from medglip.grounding.types import Region
 from medglip.grounding.vocabulary.sentences import Sentence, ground_sentences
 from medglip.grounding.vocabulary.statements import read_statements
-from medglip.report.datasets.phantom import read_reports
 from medglip.report.records import finding_labels, judge, truth_of_image
 from medglip.report.task import Report
 
@@ -48,13 +46,6 @@ LABELS = ("nodule", "opacity")
 
 def said(*texts: str, regions: Sequence[Region] = ()) -> tuple[Sentence, ...]:
     return tuple(Sentence(text=text, regions=tuple(regions)) for text in texts)
-
-
-@pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> list[Report]:
-    folder = tmp_path_factory.mktemp("phantoms")
-    phantom.write(folder, phantom.PhantomSettings(num_train=70, num_val=0, num_test=0, size_px=96, seed=3))
-    return read_reports(folder, phantom.read(folder))
 
 
 def test_a_phantoms_own_report_is_right_in_every_measure(reports: list[Report]) -> None:

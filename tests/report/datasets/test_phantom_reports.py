@@ -19,11 +19,6 @@ from medglip.report.task import Report
 NUMBERS = {"Two": 2, "Three": 3}
 
 
-@pytest.fixture(scope="module")
-def reports(phantoms: Path) -> list[Report]:
-    return read_reports(phantoms, phantom.read(phantoms))
-
-
 def _told(sentence: Sentence) -> Region:
     """The region the sentence places: the largest of its regions."""
     return max(sentence.regions, key=lambda region: float(area(region.box_xyxy_px)))
