@@ -78,10 +78,6 @@ def svg_outline(mask_HW: NDArray[np.bool_], max_side: int) -> str:
     grey = Image.fromarray(mask_HW.astype(np.uint8) * 255).resize(small, Image.Resampling.BOX)
     padded = np.pad(np.asarray(grey, np.float32), 1)  # closes outlines at the border
     unit = np.array([width / small[0], height / small[1]])
-    lines = contour_generator(z=padded).lines(127.5)
-    paths: list[str] = []
-    for line in lines:
-        # pixel k of the padded mask has its centre at k; in the mask's own pixels that is k - 1 + 0.5
-        points_P2 = (np.asarray(line) - 0.5) * unit
-        paths.append(f"M{' '.join(f'{x:.1f},{y:.1f}' for x, y in points_P2[:-1])}Z")
-    return "".join(paths)
+    # pixel k of the padded mask has its centre at k; in the mask's own pixels that is k - 1 + 0.5
+    outlines = [(np.asarray(line) - 0.5) * unit for line in contour_generator(z=padded).lines(127.5)]
+    return "".join(f"M{' '.join(f'{x:.1f},{y:.1f}' for x, y in points_P2[:-1])}Z" for points_P2 in outlines)

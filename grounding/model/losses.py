@@ -44,10 +44,8 @@ class Target:
 
 def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mask_BKL: Tensor) -> dict[str, Tensor]:
     """Named scalars; `loss` is their weighted sum. Padded phrases (no token) count for nothing."""
-    logits_BNK, boxes_BN4 = output.logits, output.boxes
-    prototypes = output.prototypes
-    side = tuple(4 * n for n in prototypes.shape[-2:])
-    points_N2, strides_N = all_points(side, logits_BNK.device)  # pyright: ignore[reportArgumentType]
+    logits_BNK, (height, width) = output.logits, output.prototypes.shape[-2:]
+    points_N2, strides_N = all_points((4 * height, 4 * width), logits_BNK.device)
     truth_BNK, counts_BNK = torch.zeros_like(logits_BNK), torch.zeros_like(logits_BNK)
     parts: list[dict[str, Tensor]] = []
     # One image, phrases "liver" (annotated, there), "kidney" (annotated, absent), "tumor" (not annotated):
@@ -73,7 +71,7 @@ def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mas
     presence = _presence_loss(output.presence, targets, asked_BK)
     # Without a positive point these losses are zero, yet a part of the graph: every process of a training must have
     # a gradient for every parameter.
-    zero = 0 * (boxes_BN4.sum() + output.centreness.sum() + prototypes.sum())
+    zero = 0 * (output.boxes.sum() + output.centreness.sum() + output.prototypes.sum())
     box, centre, mask = zero, zero, zero
     if parts:
         weight = torch.cat([part["weight"] for part in parts])
@@ -100,17 +98,14 @@ def _positive_losses(
     output: MedGlipOutput, image: int, points: Tensor, own: Tensor, centre_P: Tensor, target: Target
 ) -> dict[str, Tensor]:
     """Losses of one image's positive points, one value a point (mask: one a chosen point)."""
-    boxes_P4 = output.boxes[image, points]
-    logits_P = output.centreness[image, points]
     with_mask = target.has_mask_G[own].nonzero()[:, 0]
     # masks of all points would fill the memory: a box of hundreds of points is outlined by a few of them, drawn anew
     chosen = with_mask[torch.randperm(len(with_mask))[:MASKS_AN_IMAGE].to(with_mask.device)]
-    coefficients = output.coefficients[image, points[chosen]]
-    masks_Phw = mask_logits(coefficients, output.prototypes[image])
+    masks_Phw = mask_logits(output.coefficients[image, points[chosen]], output.prototypes[image])
     return {
         "weight": centre_P,
-        "box": 1 - giou(boxes_P4, target.boxes_G4[own]),
-        "centre": F.binary_cross_entropy_with_logits(logits_P, centre_P, reduction="none"),
+        "box": 1 - giou(output.boxes[image, points], target.boxes_G4[own]),
+        "centre": F.binary_cross_entropy_with_logits(output.centreness[image, points], centre_P, reduction="none"),
         "mask": mask_loss(masks_Phw, target.masks_Ghw[own[chosen]], target.boxes_G4[own[chosen]]),
     }
 
@@ -187,15 +182,13 @@ def centreness_target(points_P2: Tensor, boxes_P4: Tensor) -> Tensor:
 
 def mask_loss(logits_Phw: Tensor, truth_Phw: Tensor, boxes_P4: Tensor) -> Tensor:
     """float[P]: Dice plus mean binary cross-entropy inside the box grown by a margin."""
-    boxes = boxes_P4 / 4
-    margin = MASK_MARGIN_PX / 4
+    boxes, margin = boxes_P4 / 4, MASK_MARGIN_PX / 4
     y, x = (torch.arange(n, device=boxes.device) + 0.5 for n in logits_Phw.shape[1:])
     x0, y0, x1, y1 = (edge[:, None] for edge in boxes.unbind(1))
     in_x, in_y = (x > x0 - margin) & (x < x1 + margin), (y > y0 - margin) & (y < y1 + margin)
     inside = (in_y[:, :, None] & in_x[:, None]).to(logits_Phw)
     cross = F.binary_cross_entropy_with_logits(logits_Phw, truth_Phw, reduction="none")
-    chance = logits_Phw.sigmoid() * inside
-    truth = truth_Phw * inside
+    chance, truth = logits_Phw.sigmoid() * inside, truth_Phw * inside
     dice = (2 * (chance * truth).sum((1, 2)) + 1) / (chance.sum((1, 2)) + truth.sum((1, 2)) + 1)
     return 1 - dice + (cross * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
 

@@ -67,14 +67,9 @@ class MedGlipProcessor(ProcessorMixin):
         squares = [image if isinstance(image, np.ndarray) else self.letterbox(image) for image in images]
         input_ids, attention_mask = self.tokenize(phrases)
         known = {name: index for index, name in enumerate(self.modalities)}
-        return BatchFeature(
-            {
-                "pixel_values": normalise(np.stack(squares)),
-                "input_ids": input_ids,
-                "attention_mask": attention_mask,
-                "modality_ids": torch.tensor([known.get(name, known["unknown"]) for name in modalities]),
-            }
-        )
+        modality_ids = torch.tensor([known.get(name, known["unknown"]) for name in modalities])
+        words = {"input_ids": input_ids, "attention_mask": attention_mask, "modality_ids": modality_ids}
+        return BatchFeature({"pixel_values": normalise(np.stack(squares)), **words})
 
     def to_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """As saved; without the modalities of version 0.1, so that its cores keep their files and fingerprints."""
@@ -93,14 +88,8 @@ class MedGlipProcessor(ProcessorMixin):
         shape = (len(phrases), max(map(len, phrases), default=0))
         if not flat:
             return torch.zeros(*shape, 1, dtype=torch.long), torch.zeros(*shape, 1, dtype=torch.long)
-        tokens = self.tokenizer(
-            flat,
-            padding=True,
-            padding_side="right",
-            truncation=True,
-            max_length=self.max_phrase_tokens,
-            return_tensors="pt",
-        )
+        limits: Any = {"truncation": True, "max_length": self.max_phrase_tokens}
+        tokens = self.tokenizer(flat, padding=True, padding_side="right", return_tensors="pt", **limits)
         # Phrases of two images, ["liver", "left kidney"] and ["lung"]: rows 0 1 2 of the flat list go to
         #     [0, 0] [0, 1] [1, 0], and [1, 1] stays all zeros, a phrase without a token
         length = tokens["input_ids"].shape[1]
