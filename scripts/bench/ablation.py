@@ -19,9 +19,10 @@ from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.settings import read_settings, validate
 from ...grounding.training.core import CALIBRATED, train
 from ...grounding.training.settings import GroundingSettings
+from ..inference.evaluate_coco import predict
 from ..pipeline.pipeline import Pipeline
 from ..recipe import Recipe
-from .cores import predict_records, score_table, val_images
+from .cores import score_table, val_images
 from .timing import Threads, time_work
 
 FOLDER, FULL = Path("runs/ablation"), "full"
@@ -78,7 +79,7 @@ def _train_and_predict(pipeline: Pipeline, name: str, steps: int, seed: int, fol
     # a core that learned descriptions alone is asked with descriptions
     limits = CALIBRATED.model_copy(update={"descriptions": settings.draw.descriptions == 1})
     grounder = MedGlipGrounder.from_pretrained(model, settings=limits)
-    predict_records(grounder, val_images(pipeline.images), folder / FILES[0], pipeline.skipped, name)
+    predict(grounder, val_images(pipeline.images), folder / FILES[0], pipeline.skipped, model=name)
 
 
 if __name__ == "__main__":

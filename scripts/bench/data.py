@@ -21,23 +21,19 @@ from ...grounding.datasets.building.built import BUILT_FEATURES
 from ...grounding.datasets.building.manifest import BuildSettings, SourceSettings
 from .timing import in_fresh_process, peak_mib, time_work
 
-SIDE_PX = 12
-COPY_EVERY = 50
-_CHUNK = 256
-_SHARD_CHUNKS = 80
-_GOAL = 5_300_000
+SIDE_PX, COPY_EVERY, GOAL = 12, 50, 5_300_000
+CHUNK, SHARD_CHUNKS = 256, 80  # rows at a time, and how many times a file
 
 
 def write_set(folder: Path, count: int) -> None:
     """So many rows in the layout `built`, with images inside, from the folder's name and the row's number alone."""
     folder.mkdir(parents=True)
-    schema = BUILT_FEATURES.arrow_schema
-    chunks = -(-count // _CHUNK)
-    num_shards = -(-chunks // _SHARD_CHUNKS)
-    for shard in range(num_shards):
-        with pq.ParquetWriter(folder / shard_name(shard, num_shards), schema) as writer:
-            for chunk in range(shard * _SHARD_CHUNKS, min((shard + 1) * _SHARD_CHUNKS, chunks)):
-                rows = _rows(folder.name, chunk, range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, count)))
+    schema, chunks = BUILT_FEATURES.arrow_schema, range(-(-count // CHUNK))
+    shards = [chunks[first : first + SHARD_CHUNKS] for first in chunks[::SHARD_CHUNKS]]
+    for shard, part in enumerate(shards):
+        with pq.ParquetWriter(folder / shard_name(shard, len(shards)), schema) as writer:
+            for chunk in part:
+                rows = _rows(folder.name, chunk, range(count)[chunk * CHUNK : (chunk + 1) * CHUNK])
                 writer.write_table(pa.Table.from_pylist(rows, schema))
 
 
@@ -47,7 +43,7 @@ def _rows(name: str, chunk: int, numbers: range) -> list[dict[str, Any]]:
     spleen = {"phrase": "spleen", "box_xyxy_px": [1, 1, 6, 8], "score": 1.0, "path": [], "mask_rle": None}
     length = SIDE_PX**2 * 3
     first, pixels = (
-        np.random.default_rng([k, chunk]).integers(0, 256, (_CHUNK, length), np.uint8)
+        np.random.default_rng([k, chunk]).integers(0, 256, (CHUNK, length), np.uint8)
         for k in (0, ["first", "second"].index(name))
     )
     # the second set repeats some images of the first, which the build has to find
@@ -99,8 +95,8 @@ def main(
     if len(builds) > 1:
         (small, _, low), (large, seconds, high) = builds[0], builds[-1]
         slope = (high - low) / (large - small)
-        hours = _GOAL / large * seconds / 3600
-        print(f"{slope * 2**20:.0f} bytes a row; {_GOAL} rows: {high + slope * (_GOAL - large):.0f} MiB, {hours:.1f} h")
+        hours = GOAL / large * seconds / 3600
+        print(f"{slope * 2**20:.0f} bytes a row; {GOAL} rows: {high + slope * (GOAL - large):.0f} MiB, {hours:.1f} h")
 
 
 if __name__ == "__main__":

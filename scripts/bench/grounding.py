@@ -16,6 +16,7 @@ import torch
 import typer
 
 from ...eval.score import EvalSettings, score
+from ...grounding.bad_input import Skipped
 from ...grounding.datasets.load import load_images
 from ...grounding.datasets.schema import words_of
 from ...grounding.grounder import Grounder
@@ -28,9 +29,9 @@ from ...grounding.training.detector import fine_tune, prepare
 from ...grounding.training.detector import losses_of as dino_losses_of
 from ...grounding.training.settings import FineTuneSettings, GroundingSettings, TrainSettings
 from ...grounding.types import AnnotatedImage
-from ..inference.evaluate_coco import MAX_PER_PHRASE
+from ..inference.evaluate_coco import MAX_PER_PHRASE, predict
 from ..recipe import Recipe
-from .cores import predict_records, val_images
+from .cores import val_images
 from .step import Pass, core_pass, noise_draws
 from .timing import Json, Threads, fastest, in_fresh_process, peak_mib, time_work, write_figures
 from .untrained_dino import DinoSizes, build_dino
@@ -94,7 +95,7 @@ def _timed(run: Callable[[int, Path], Grounder], seconds: float, val: list[Annot
         # 2 and 8 steps pay the same start: their difference is the time of 6 steps alone
         steps = max(10, round(seconds / max((more - few) / 6, 1e-3)))
         _, spent, grounder = time_work(lambda: run(steps, Path(scratch) / "whole"))
-        records = predict_records(grounder, val, Path(scratch) / "records.jsonl")
+        records = predict(grounder, val, Path(scratch) / "records.jsonl", Skipped())
     ap = score(records, "grounding", EvalSettings()).metrics["ap50"]
     return {"steps": steps, "cpu_seconds": round(spent, 1), "ap50": ap.value, "low": ap.low, "high": ap.high}
 

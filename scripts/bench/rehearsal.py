@@ -19,8 +19,9 @@ from ...grounding.grounders.pretrained import checkpoint_folder
 from ...grounding.settings import read_settings
 from ...grounding.training.core import CALIBRATED, train
 from ...grounding.training.stage import HeldOut, core_images
+from ..inference.evaluate_coco import predict
 from ..recipe import Recipe
-from .cores import predict_records, score_table, val_images
+from .cores import score_table, val_images
 from .timing import Threads
 
 FOLDER = Path("runs/rehearsal")
@@ -57,7 +58,7 @@ def main(
             out / f"{name.replace(' ', '-')}.jsonl",
             MedGlipGrounder.from_pretrained(folder, settings=CALIBRATED),
         )
-        records[name] = predict_records(core, val, path, model=path.stem)
+        records[name] = predict(core, val, path, Skipped(), model=path.stem)
     scoring = EvalSettings(seed=seed, strata=False)
     parts = []
     for title, are_old in (("old sets", True), ("new sets", False)):

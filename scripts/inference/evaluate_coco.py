@@ -86,8 +86,10 @@ def predict(
     *,
     model: str = "",
     batch_size: int = 8,
-) -> None:
+) -> list[Record]:
     """Ground every phrase of every image and append the records to `out`; what is there already is not done again.
+
+    Returns all records of the file, those of earlier calls too.
 
     Images that cannot be read are left out and listed. Raises `BadInput` if `out` holds records of another grounder.
     """
@@ -106,6 +108,7 @@ def predict(
             for image, by_phrase in _ground(grounder, batch, skipped):
                 file.append([grounding_record(image, phrase, *by_phrase[phrase], **fields) for phrase in image.phrases])
             bar.update(len(batch))
+    return read_records([out], "grounding")
 
 
 def _ground(
@@ -124,13 +127,8 @@ def _ground(
             skipped.add(str(batch[0].image_path), error)
         return
     for image, by_phrase, (regions, presences) in zip(batch, labels, results, strict=True):
-        yield (
-            image,
-            {
-                phrase: ([replace(r, phrase=phrase) for r in regions if r.phrase == label], presences.get(label))
-                for phrase, label in by_phrase.items()
-            },
-        )
+        named = {p: [replace(r, phrase=p) for r in regions if r.phrase == label] for p, label in by_phrase.items()}
+        yield image, {phrase: (named[phrase], presences.get(label)) for phrase, label in by_phrase.items()}
 
 
 def evaluate(
@@ -149,10 +147,10 @@ def evaluate(
     """
     with TemporaryDirectory() as scratch:
         path = records or Path(scratch) / "records.jsonl"
-        predict(grounder, coco.images, path, coco.skipped, model=model, batch_size=batch_size)
-        # the file may hold images of an earlier call with a larger limit: they are not scored
-        ids = {record_id(image, phrase) for image in coco.images for phrase in image.phrases}
-        rows = [row for row in read_records([path], "grounding") if row["id"] in ids]
+        rows = predict(grounder, coco.images, path, coco.skipped, model=model, batch_size=batch_size)
+    # the file may hold images of an earlier call with a larger limit: they are not scored
+    ids = {record_id(image, phrase) for image in coco.images for phrase in image.phrases}
+    rows = [row for row in rows if row["id"] in ids]
     scores = score(rows, "grounding", settings)
     strata = _strata(scores, rows) if settings.strata else {}
     notes = [*scores.notes, *coco.notes]

@@ -13,7 +13,6 @@ import numpy as np
 import typer
 
 from ...eval.page.curves import reliability_file
-from ...eval.records import read_records
 from ...eval.score import EvalSettings, score
 from ...eval.table import by_metric, table
 from ...eval.tasks.grounding import curves
@@ -60,8 +59,7 @@ def main(
     grounder = load_grounder(staged, max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
     path = pipeline.folder.path / "records" / f"{grounder.fingerprint[:16]}.jsonl"
     val = split_of(pipeline.images, "val")
-    predict(grounder, list(images_of(val)), path, pipeline.skipped, model=pipeline.recipe.name)
-    records = read_records([path], "grounding")
+    records = predict(grounder, list(images_of(val)), path, pipeline.skipped, model=pipeline.recipe.name)
     scores = score(records, "grounding", settings)
     by_set = scores.strata.get("dataset", {})
     figures = {"all": scores.metrics, **by_set}
