@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from ..grounding.evidence.evidence import Evidence, EvidenceSettings
 from ..grounding.evidence.sources import true_evidence
-from ..grounding.records import record_identity, record_meta
+from ..grounding.records import record_meta
 from ..grounding.types import AnnotatedImage
 from ..grounding.vocabulary.negation import Negation
 from ..grounding.vocabulary.sentences import Sentence
 from ..vqa.prompt.prompt import Example
-from ..vqa.task import Job
+from ..vqa.task import Job, record_fields
 from .records import ReportTruth, ground_text, judge, read_text, sentences_to_json
 from .text.deidentified import as_reference
 
@@ -100,15 +100,7 @@ class Report:
         `truth`: what the text is judged with where findings are annotated. `negation`: the engine that decides what
         the written sentences deny, and so which regions they get.
         """
-        fields: dict[str, Any] = {
-            "dataset": self.image.dataset,
-            "split": self.image.split,
-            **record_identity(self.image),
-            **names,
-            "task": "report",
-            "question": example.instruction,
-            "answer": self.text,
-        }
+        fields = record_fields("report", self.image, example.instruction, self.text, names)
         meta = record_meta(self.image, (), self.images[1:]) | dict(self.meta)
         if any(sentence.regions for sentence in self.sentences):
             meta |= {"reference_sentences": sentences_to_json(self.sentences)}

@@ -11,7 +11,7 @@ from ..grounding.evidence.citable import citations_to_json, numbers_shown
 from ..grounding.evidence.controls import mirror_evidence
 from ..grounding.evidence.evidence import Evidence, EvidenceSettings, ImageEvidence
 from ..grounding.evidence.sources import true_evidence
-from ..grounding.records import record_identity, record_meta
+from ..grounding.records import Task, record_identity, record_meta
 from ..grounding.types import AnnotatedImage
 from ..grounding.vocabulary.citations import parse_citations
 from .answer import AnswerType as AnswerType
@@ -37,6 +37,14 @@ class Job:
     def id(self) -> str:
         """The record's id."""
         return str(self.fields.get("id", self.example.example_id))
+
+
+def record_fields(
+    task: Task, image: AnnotatedImage, question: str, answer: str, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """The fields that records of every task have. `names`: `model` and `adapter`."""
+    fields = {"dataset": image.dataset, "split": image.split, **record_identity(image), **names}
+    return {**fields, "task": task, "question": question, "answer": answer}
 
 
 class TaskItem(Protocol):
@@ -125,17 +133,8 @@ class Question:
     def job(self, example: Example, settings: EvidenceSettings, names: Mapping[str, str]) -> Job:
         """The fields of its record and how its text is read. `names`: `model` and `adapter` of the record."""
         meta = {**record_meta(self.image, self.phrases, self.others), "question_type": self.content_type, **self.meta}
-        fields = {
-            "dataset": self.image.dataset,
-            "split": self.image.split,
-            **record_identity(self.image),
-            **names,
-            "task": "vqa",
-            "question": self.question,
-            "answer": self.answer,
-            "answer_type": self.answer_type,
-            "meta": meta,
-        }
+        fields = record_fields("vqa", self.image, self.question, self.answer, names)
+        fields |= {"answer_type": self.answer_type, "meta": meta}
 
         def parse(text: str, shown: Evidence) -> dict[str, Any]:
             if not settings.cite:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -167,7 +168,7 @@ def pooled(
             if meta.get("pair_id"):
                 meta["pair_id"] = f"{meta['pair_id']}@{seed}"
             records.append(cast(Record, {**record, "id": f"{record['id']}@{seed}", "meta": meta}))
-    return sorted(records, key=_id)
+    return sorted(records, key=itemgetter("id"))
 
 
 def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
@@ -185,7 +186,7 @@ def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
         if probes and row[0] in (BASELINE, "predicted")
     }
     texts: list[str] = []
-    facts: dict[str, Any] = {"grid": asdict(grid), "pooling": POOLED, "settings": settings.model_dump(mode="json")}
+    facts: dict[str, Any] = {"grid": grid, "pooling": POOLED, "settings": settings.model_dump(mode="json")}
     for name in dict.fromkeys(map(_set, _pool(cells[BASELINE]))):
         own, text, svg = _compare(_of_set(cells, name), settings, task)
         drops, drops_text = probe_drops(_of_set(changed, name), settings)
@@ -196,7 +197,7 @@ def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
         if svg:
             write_atomic(out / (f"ablation-{name}.svg" if name else "ablation.svg"), svg)
     text = "\n\n".join([*texts, f"Seeds {', '.join(map(str, grid.seeds))}. {POOLED}"])
-    write_atomic(out / "ablation.json", json.dumps(facts, indent=1))
+    write_atomic(out / "ablation.json", json.dumps(facts, indent=1, default=asdict))
     write_atomic(out / "ablation.md", text + "\n")
     return text
 
@@ -215,12 +216,8 @@ def probe_drops(changed: Cells, settings: EvalSettings) -> tuple[dict[str, Any],
     if not results:
         return {}, ""
     lines = {f"{row} minus {name}": drop for row, drops in results.items() for name, drop in drops.items()}
-    facts = {
-        row: {name: {metric: asdict(cell) for metric, cell in drop.items()} for name, drop in drops.items()}
-        for row, drops in results.items()
-    }
     shown = table(by_metric(lines, tested_metrics("vqa")), "markdown", "evidence, less the changed picture")
-    return facts, f"Drops where the picture is changed (Holm within a row of the grid):\n\n{shown}"
+    return results, f"Drops where the picture is changed (Holm within a row of the grid):\n\n{shown}"
 
 
 def _compare(cells: Cells, settings: EvalSettings, task: Task) -> tuple[dict[str, Any], str, str]:
@@ -231,12 +228,9 @@ def _compare(cells: Cells, settings: EvalSettings, task: Task) -> tuple[dict[str
     pools = {row: records for row, by_seed in cells.items() if (records := _pool(by_seed))}
     tested, rows = tested_metrics(task), [row for row in pools if row != BASELINE]
     scores = {row: score(records, task, settings).metrics for row, records in pools.items()}
-    facts: dict[str, Any] = {
-        "scores": {row: {k: asdict(v) for k, v in metrics.items()} for row, metrics in scores.items()}
-    }
-    texts = [table(by_metric(scores, tested), "markdown", "evidence")]
+    text = table(by_metric(scores, tested), "markdown", "evidence")
     if not rows:
-        return facts, "\n\n".join([*texts, "Nothing to compare: no source of the grid has evidence here."]), ""
+        return {"scores": scores}, f"{text}\n\nNothing to compare: no source of the grid has evidence here.", ""
     compared = compare_runs([pools[row] for row in (*rows, BASELINE)], [*rows, BASELINE], task, settings)
     differences = {one.a_name: one.metrics for one in compared}
     by_seed: dict[str, dict[str, dict[str, float]]] = {row: {} for row in rows}
@@ -246,18 +240,14 @@ def _compare(cells: Cells, settings: EvalSettings, task: Task) -> tuple[dict[str
             ours = score(cells[row][seed], task, settings).metrics
             both = [name for name in tested if name in ours and name in none]
             by_seed[row][seed] = {name: ours[name].value - none[name].value for name in both}
-    facts = {
-        "family": compared[0].family,
-        **facts,
-        "differences": {row: {k: asdict(v) for k, v in metrics.items()} for row, metrics in differences.items()},
-        "by_seed": by_seed,
-    }
-    texts += ["Differences to `none`:", table(by_metric(differences, tested), "markdown", "evidence")]
+    facts = {"family": compared[0].family, "scores": scores, "differences": differences, "by_seed": by_seed}
+    shown = table(by_metric(differences, tested), "markdown", "evidence")
+    text = f"{text}\n\nDifferences to `none`:\n\n{shown}\n\n{compared[0].family}."
     metric = next(name for name in reversed(tested) if name in compared[0].metrics)
     lines = {row: metrics[metric].difference for row, metrics in differences.items()}
     dots = {row: [values[metric] for values in seeds.values() if metric in values] for row, seeds in by_seed.items()}
     title = f"{metric.replace('_', ' ')}: difference to no evidence"
-    return facts, "\n\n".join([*texts, f"{compared[0].family}."]), forest_svg(lines, dots, title)
+    return facts, text, forest_svg(lines, dots, title)
 
 
 def _set(record: Record) -> str:
@@ -273,11 +263,7 @@ def _of_set(cells: Cells, name: str) -> Cells:
 
 
 def _pool(by_seed: Mapping[str, Sequence[Record]]) -> list[Record]:
-    return sorted(chain.from_iterable(by_seed.values()), key=_id)
-
-
-def _id(record: Record) -> str:
-    return record["id"]
+    return sorted(chain.from_iterable(by_seed.values()), key=itemgetter("id"))
 
 
 def _row(source: Source, forms: tuple[Form, ...]) -> str:
