@@ -14,10 +14,9 @@ from ...grounding.modalities import MODALITIES
 from .claims import Claim, body_part, grid_cell
 from .facts import Facts, Place
 
-_FILE = Path(__file__).with_name("wordings.yaml")
-WORDINGS: dict[str, tuple[str, ...]] = {
-    form: tuple(texts) for form, texts in yaml.safe_load(_FILE.read_text(encoding="utf-8")).items()
-}
+_TEXT = Path(__file__).with_name("wordings.yaml").read_text(encoding="utf-8")
+_FORMS = yaml.load(_TEXT, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # in C: every start of a recipe waits for it
+WORDINGS: dict[str, tuple[str, ...]] = {form: tuple(texts) for form, texts in _FORMS.items()}
 """Form -> its wordings; the fields are those of `Claim.asks`, `a_phrase` is the phrase with its article."""
 MAX_SEEN, MAX_ABSENT = 5, 3
 NUM_RENDERINGS = 20
