@@ -77,7 +77,7 @@ def _add_absent(image: AnnotatedImage, settings: DataSettings) -> AnnotatedImage
 def read_set(settings: DataSettings, skipped: Skipped) -> Iterator[AnnotatedImage]:
     """Images of one set as its adapter gives them, one at a time: no limit, and split "" where the set brings none."""
     layout, folder = LAYOUTS[settings.layout], set_folder(settings)
-    reader = import_module(layout.module, __package__)
+    reader = import_module(layout.module or f".layouts.{settings.layout}", __package__)
     if settings.layout == "phantom":
         return images(reader.read(folder))
     options = {key: getattr(settings, key) for key in ("modality", *layout.options)}

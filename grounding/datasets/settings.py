@@ -16,42 +16,34 @@ from ..settings import Settings
 class Layout:
     """One way in which a region set may lie on disk.
 
-    `module`: its file, seen from this folder, whose `read(folder, skipped, modality=..., **options)` yields images one
-    at a time. `files`: what the folder holds, as help shows it. `options`: keys of `DataSettings` that `read` takes by
-    the same name; layouts without them refuse them. `needs`: options that must be given, and what they say.
+    `files`: what the folder holds, as help shows it. `options`: keys of `DataSettings` that `read` takes by the same
+    name; layouts without them refuse them. `needs`: options that must be given, and what they say. `module`: the file,
+    seen from this folder, whose `read(folder, skipped, modality=..., **options)` yields images one at a time; when left
+    out, the file of the layout's name in `layouts/`.
     """
 
-    module: str
     files: str
     options: tuple[str, ...] = ()
     needs: Mapping[str, str] = field(default_factory=dict)
+    module: str = ""
 
 
 LAYOUTS: dict[str, Layout] = {
-    "phantom": Layout(module=".phantoms.dataset", files="the recipe's own phantoms"),
-    "coco": Layout(module=".layouts.coco", files="annotations.json, images/"),
-    "voc": Layout(module=".layouts.voc", files="Annotations/*.xml, JPEGImages/"),
+    "phantom": Layout(files="the recipe's own phantoms", module=".phantoms.dataset"),
+    "coco": Layout(files="annotations.json, images/"),
+    "voc": Layout(files="Annotations/*.xml, JPEGImages/"),
     "mask_folder": Layout(
-        module=".layouts.mask_folder",
-        files="images/ and masks/ of one phrase",
-        options=("phrase",),
-        needs={"phrase": "what its masks outline"},
+        files="images/ and masks/ of one phrase", options=("phrase",), needs={"phrase": "what its masks outline"}
     ),
-    "covid_cxr": Layout(module=".layouts.covid_cxr", files="lung_boxes.json, metadata.csv", options=("licences",)),
-    "label_map": Layout(
-        module=".layouts.label_map", files="images/ and masks/ of several classes", options=("classes", "components")
-    ),
-    "named_masks": Layout(
-        module=".layouts.named_masks", files="BiomedParse: train/, train_mask/", options=("components",)
-    ),
-    "odvg": Layout(module=".layouts.odvg", files="*.jsonl"),
-    "slake": Layout(module=".layouts.slake", files="imgs/", options=("classes",)),
-    "ms_cxr": Layout(module=".layouts.ms_cxr", files="MS_CXR_Local_Alignment*.csv"),
-    "nifti": Layout(
-        module=".layouts.nifti", files="volumes, read as slices", options=("classes", "components", "slices")
-    ),
-    "dicom_seg": Layout(module=".layouts.dicom_seg", files="DICOM images and segmentations", options=("components",)),
-    "built": Layout(module=".building.built", files="data-*.parquet of `data build`"),
+    "covid_cxr": Layout(files="lung_boxes.json, metadata.csv", options=("licences",)),
+    "label_map": Layout(files="images/ and masks/ of several classes", options=("classes", "components")),
+    "named_masks": Layout(files="BiomedParse: train/, train_mask/", options=("components",)),
+    "odvg": Layout(files="*.jsonl"),
+    "slake": Layout(files="imgs/", options=("classes",)),
+    "ms_cxr": Layout(files="MS_CXR_Local_Alignment*.csv"),
+    "nifti": Layout(files="volumes, read as slices", options=("classes", "components", "slices")),
+    "dicom_seg": Layout(files="DICOM images and segmentations", options=("components",)),
+    "built": Layout(files="data-*.parquet of `data build`", module=".building.built"),
 }
 """Every layout: a new one is a file of `layouts/` and a row here. Each is described in its file."""
 

@@ -32,6 +32,7 @@ ClassNames = Mapping[Any, Any] | str
 _FILES = ("classes.yaml", "classes.yml", "classes.json")
 _NOT_CLASSES = ("", "background", "void", "ignore", "unlabeled", "unlabelled")
 _VOID = 255
+_FIX = "one line a class, `1: liver`"
 
 
 def read(
@@ -67,8 +68,7 @@ def read_classes(classes: ClassNames, folder: Path) -> Classes:
     try:
         return parse_classes(yaml.safe_load(file.read_text(encoding="utf-8")), file)  # JSON is YAML
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = f"not YAML or JSON: {' '.join(str(error).split())}."
-        raise BadInput(problem, file=file, fix="one line a class, `1: liver`") from error
+        raise BadInput(f"not YAML or JSON: {' '.join(str(error).split())}.", file=file, fix=_FIX) from error
 
 
 def parse_classes(rows: Any, file: Path | None = None) -> Classes:
@@ -86,9 +86,9 @@ def parse_classes(rows: Any, file: Path | None = None) -> Classes:
                 phrase = phrase_of(str(name))
                 classes[phrase] = (*classes.get(phrase, ()), *numbers)
     except (AttributeError, TypeError, ValueError) as error:
-        raise BadInput(f"not a list of classes: {error}", file=file, fix="one line a class, `1: liver`") from error
+        raise BadInput(f"not a list of classes: {error}", file=file, fix=_FIX) from error
     if not classes:
-        raise BadInput("names no class.", file=file, fix="one line a class, `1: liver`")
+        raise BadInput("names no class.", file=file, fix=_FIX)
     return classes
 
 

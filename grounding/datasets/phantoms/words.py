@@ -1,5 +1,6 @@
 """Questions and a report of a phantom as plain rows, true by its regions alone."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,15 +31,16 @@ def article(label: str) -> str:
 def questions(image: AnnotatedImage, rng: np.random.Generator) -> list[_Row]:
     """Three to six rows: question_id, image_id, question, answer, answer_type, content_type, phrases."""
     labels = FINDINGS[image.modality]
-    present = [label for label in labels if _number_of(image, label)]
-    rows = [_ask_presence(image, rng)]
-    label = _pick(image, rng, 0.85)
-    rows.append(_row(f"How many {plural(label)} are there?", NUMBERS[_number_of(image, label)], "count", [label]))
+    counts = Counter(region.phrase for region in image.regions)
+    rows = [_ask_presence(labels, counts, rng)]
+    label = _pick(labels, counts, rng, 0.85)
+    rows.append(_row(f"How many {plural(label)} are there?", NUMBERS[counts[label]], "count", [label]))
     # Only where the findings are of one kind, or there are none; "finding" stands for all labels of the modality.
+    present = [label for label in labels if counts[label]]
     if len(present) < 2:
         rows.append(_row("Which finding is there in the image?", [*present, "none"][0], "finding", labels))
     # Asked for a place: findings, and structures without a fixed one, of which there is exactly one.
-    single = [r for r in image.regions if r.phrase in (*labels, *_VARIED) and _number_of(image, r.phrase) == 1]
+    single = [r for r in image.regions if r.phrase in (*labels, *_VARIED) and counts[r.phrase] == 1]
     # Centres of their boxes as parts of the image's width and height.
     size = np.array(image.size_px, np.float32)
     centres = {r.phrase: ((r.box_xyxy_px[:2] + r.box_xyxy_px[2:]) / 2 / size).tolist() for r in single}
@@ -54,7 +56,7 @@ def questions(image: AnnotatedImage, rng: np.random.Generator) -> list[_Row]:
         answer = "yes" if (centres[region.phrase][0] < 0.5) == (side == "left") else "no"
         rows.append(_row(f"Is the {region.phrase} in the {side} half of the image?", answer, "half", [region.phrase]))
     if len(rows) < 5:
-        second = _ask_presence(image, rng)
+        second = _ask_presence(labels, counts, rng)
         rows += [second] if second["question"] != rows[0]["question"] else []
     return [{"question_id": f"{image.image_id}-q{k}", "image_id": image.image_id, **row} for k, row in enumerate(rows)]
 
@@ -65,22 +67,15 @@ def _row(question: str, answer: str, kind: str, phrases: Sequence[str]) -> _Row:
     return {**row, "content_type": kind, "phrases": list(phrases)}
 
 
-def _number_of(image: AnnotatedImage, label: str) -> int:
-    return sum(region.phrase == label for region in image.regions)
+def _pick(labels: Sequence[str], counts: Counter[str], rng: np.random.Generator, share_present: float) -> str:
+    """A finding label, one that is present with the given probability where there is a choice."""
+    wants_present = rng.random() < share_present
+    return str(rng.choice([label for label in labels if (counts[label] > 0) == wants_present] or labels))
 
 
-def _pick(image: AnnotatedImage, rng: np.random.Generator, share_present: float) -> str:
-    """A finding label of the modality, one that is present with the given probability where there is a choice."""
-    labels = FINDINGS[image.modality]
-    present = [label for label in labels if _number_of(image, label)]
-    absent = [label for label in labels if label not in present]
-    pool = present if rng.random() < share_present else absent
-    return str(rng.choice(pool or labels))
-
-
-def _ask_presence(image: AnnotatedImage, rng: np.random.Generator) -> _Row:
-    label = _pick(image, rng, _SHARE_PRESENT)
-    answer = "yes" if _number_of(image, label) else "no"
+def _ask_presence(labels: Sequence[str], counts: Counter[str], rng: np.random.Generator) -> _Row:
+    label = _pick(labels, counts, rng, _SHARE_PRESENT)
+    answer = "yes" if counts[label] else "no"
     return _row(f"Is there {article(label)} in the image?", answer, "presence", [label])
 
 
