@@ -4,7 +4,7 @@ A new metric or protocol is its own file and one row here. Command line, setting
 `docs/evaluation.md` read these tables; modules load when they are used. Order of rows: order of the scores.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from inspect import cleandoc
@@ -255,13 +255,9 @@ GROUNDING_MEASURES: dict[str, Entry] = {
 
 def metrics_of(task: "Task") -> Iterator[Metric]:
     """Every metric of one task, once."""
-    tables: dict[Task, Iterable[Mapping[str, Entry]]] = {
-        "vqa": [VQA_PROTOCOLS],
-        "report": [TEXT_METRICS, FIELD_METRICS],
-        "grounding": [GROUNDING_MEASURES],
-    }
-    entries = (entry for table in tables[task] for entry in table.values())
-    yield from {metric.name: metric for entry in entries for metric in entry.metrics}.values()
+    report: dict[str, Entry] = {**TEXT_METRICS, **FIELD_METRICS}
+    tables: dict[Task, Mapping[str, Entry]] = {"vqa": VQA_PROTOCOLS, "report": report, "grounding": GROUNDING_MEASURES}
+    yield from {metric.name: metric for entry in tables[task].values() for metric in entry.metrics}.values()
 
 
 def metric_scale(task: "Task", name: str) -> float:

@@ -63,19 +63,12 @@ def compare_runs(
     baseline = measure(runs[-1], task, settings)  # once for all runs
     tables = [differences(measure(run, task, settings), baseline, settings) for run in runs[:-1]]
     corrected, family = add_holm(dict(enumerate(tables)), tested_metrics(task))
+    common: dict[str, Any] = {
+        **{"task": task, "protocol": baseline.protocol, "version": baseline.version, "family": family},
+        **{"settings": settings.model_dump(mode="json"), "b_sha256": data_sha256(runs[-1]), "b_name": names[-1]},
+    }
     return [
-        Comparison(
-            task=task,
-            protocol=baseline.protocol,
-            version=baseline.version,
-            metrics=metrics,
-            settings=settings.model_dump(mode="json"),
-            a_sha256=data_sha256(run),
-            b_sha256=data_sha256(runs[-1]),
-            a_name=name,
-            b_name=names[-1],
-            family=family,
-        )
+        Comparison(metrics=metrics, a_name=name, a_sha256=data_sha256(run), **common)
         for metrics, name, run in zip(corrected.values(), names[:-1], runs[:-1], strict=True)
     ]
 

@@ -145,8 +145,8 @@ class RadGraphReward(MeasureMetric):
     about = radgraph
 
     def _measures(self, predictions: Any, references: Any, **_others: Any) -> Measures:
-        sides = ((json.loads(truth), json.loads(text)) for truth, text in zip(references, predictions, strict=True))
-        graphs = [radgraph.Graphs(reference=truth, prediction=text) for truth, text in sides]
+        sides = (map(json.loads, side) for side in (references, predictions))
+        graphs = [radgraph.Graphs(reference=truth, prediction=text) for truth, text in zip(*sides, strict=True)]
         return radgraph.measures(graphs, range(len(graphs)))[0]
 
 

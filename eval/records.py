@@ -136,11 +136,8 @@ Row = dict[str, Any]
 """One line of a file, before it is checked."""
 Result = TypeVar("Result")
 
-REQUIRED = tuple(
-    field.name
-    for field in fields(PredictionRecord)
-    if field.default is field.default_factory is MISSING and field.name != "cluster_id"
-)
+_GIVEN = [field.name for field in fields(PredictionRecord) if field.default is field.default_factory is MISSING]
+REQUIRED = tuple(name for name in _GIVEN if name != "cluster_id")
 """The fields without a default in `PredictionRecord`; without a `cluster_id`, the image stands in."""
 
 SCORED = (*REQUIRED, "cluster_id", "answer_type", "phrases")

@@ -27,18 +27,17 @@ def field_measures(
     Records without a field are not among the samples of its measures. Raises `BadInput` naming the record for a field
     that is broken.
     """
-    found: Measures = {}
+    measures: Measures = {}
     notes: list[str] = []
     fields = list(FIELD_METRICS) if fields is None else fields
     for field in fields:
         if rows := [row for row, record in enumerate(records) if holds(record, field)]:
             module = FIELD_METRICS[field].load()
             values = [_parse(records[row], field, module.Form) for row in rows]
-            measures, more = module.measures(values, rows, [records[row]["id"] for row in rows], settings)
-            found |= measures
+            own, more = module.measures(values, rows, [records[row]["id"] for row in rows], settings)
+            measures |= own
             notes += more
-    undefined = [name for name, measure in found.items() if not np.isfinite(measure.value)]
-    if undefined:
+    if undefined := [name for name, measure in measures.items() if not np.isfinite(measure.value)]:
         notes.append(f"Not defined by these records: {', '.join(undefined)}.")
     # how many records lack a field that others hold; then, in one note, what no record holds
     titles = {field: FIELD_METRICS[field].title for field in fields if FIELD_METRICS[field].is_expected}
@@ -50,7 +49,7 @@ def field_measures(
     ]
     if absent := [f"{title} (meta.{field})" for field, title in titles.items() if not counts[field]]:
         notes.append(f"Not computed, no record holds its input: {', '.join(absent)}.")
-    return {name: measure for name, measure in found.items() if name not in undefined}, notes
+    return {name: measure for name, measure in measures.items() if name not in undefined}, notes
 
 
 def holds(record: Record, field: str) -> bool:
@@ -67,7 +66,5 @@ def _parse(record: Record, field: str, form: type[Form]) -> Form:
     except ValidationError as error:
         first = error.errors()[0]  # one is enough to mend, and the rest may follow from it
         where = ".".join(["meta", field, *map(str, first["loc"])])
-        raise BadInput(
-            f"{where} of {record['id']!r}: {first['msg'].removeprefix('Value error, ')}.",
-            fix=f"the docstring of eval/metrics holds the form of meta.{field}",
-        ) from error
+        problem = f"{where} of {record['id']!r}: {first['msg'].removeprefix('Value error, ')}."
+        raise BadInput(problem, fix=f"the docstring of eval/metrics holds the form of meta.{field}") from error

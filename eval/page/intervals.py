@@ -48,10 +48,9 @@ def nice_step(rough: float) -> float:
 
 def whisker(score: Estimate, scale: Scale, kind: str = "") -> str:
     """The dot of a value on its interval, with the scale's grid behind."""
-    parts, middle = [], HEIGHT // 2
-    for tick in scale.ticks:
-        kind_of_line = "zero" if tick == 0 and scale.low < 0 else "grid"
-        parts.append(f'<line class="{kind_of_line}" x1="{scale.x(tick)}" x2="{scale.x(tick)}" y2="{HEIGHT}"/>')
+    middle = HEIGHT // 2
+    lines = [("zero" if tick == 0 and scale.low < 0 else "grid", scale.x(tick)) for tick in scale.ticks]
+    parts = [f'<line class="{kind_of_line}" x1="{x}" x2="{x}" y2="{HEIGHT}"/>' for kind_of_line, x in lines]
     if score.low is not None and score.high is not None:
         low, high = scale.x(score.low), scale.x(score.high)
         parts.append(f'<path class="bar" d="M{low},{middle}H{high}M{low},{middle - 4}v8M{high},{middle - 4}v8"/>')
@@ -156,9 +155,7 @@ def estimate_text(score: Estimate, form: str = ".3f") -> str:
 
 def p_text(p_value: float | None) -> str:
     """A p-value as it is printed in a table."""
-    if p_value is None:
-        return "–"
-    return "&lt; 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+    return "–" if p_value is None else "&lt; 0.001" if p_value < 0.001 else f"{p_value:.3f}"
 
 
 def words(name: str) -> str:

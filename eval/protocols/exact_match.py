@@ -52,8 +52,7 @@ def parse_yes_no(text: str) -> Literal["yes", "no"] | None:
     Whole words only: "nodule", "abnormal" and "not" say nothing.
     """
     for clause in _CLAUSES.split(text.lower()):
-        words = set(_YES_NO.findall(clause))
-        if words:
+        if words := set(_YES_NO.findall(clause)):
             return None if len(words) == 2 else ("yes" if "yes" in words else "no")
     return None
 
@@ -82,8 +81,8 @@ def score(prediction: str, reference: str, is_closed: bool) -> dict[str, float]:
 
 def token_f1_recall(prediction: str, reference: str) -> tuple[float, float]:
     """F1 and recall of normalised words as multisets; two texts without words agree (1, 1)."""
-    found, wanted = Counter(normalize(prediction).split()), Counter(normalize(reference).split())
-    if not found or not wanted:  # articles alone normalise to nothing
-        return (1.0, 1.0) if found == wanted else (0.0, 0.0)
-    shared = (found & wanted).total()
-    return 2 * shared / (found.total() + wanted.total()), shared / wanted.total()
+    written, wanted = Counter(normalize(prediction).split()), Counter(normalize(reference).split())
+    if not written or not wanted:  # articles alone normalise to nothing
+        return (1.0, 1.0) if written == wanted else (0.0, 0.0)
+    shared = (written & wanted).total()
+    return 2 * shared / (written.total() + wanted.total()), shared / wanted.total()

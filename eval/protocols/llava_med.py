@@ -144,7 +144,6 @@ def read_candidates(path: Path) -> Candidates:
         raise BadInput("not a file of candidates.", file=path, fix=fix) from error
     if not isinstance(answers, list) or not answers:
         raise BadInput("no list of candidates.", file=path, fix=fix)
-    odd = [answer for answer in answers if not isinstance(answer, str | int | float) or isinstance(answer, bool)]
-    if odd:
+    if odd := [answer for answer in answers if not isinstance(answer, str | int | float) or isinstance(answer, bool)]:
         raise BadInput(f"candidate {odd[0]!r} is no text.", file=path, fix=fix)
     return Candidates(answers)

@@ -79,8 +79,7 @@ def score(prediction: str, reference: str, is_closed: bool, closed_def: ClosedDe
 
 def open_answer(prediction: str) -> str:
     """What the last box holds, else what the answer tags hold, else the text."""
-    box = read_box(prediction)
-    if box != _NO_BOX:
+    if (box := read_box(prediction)) != _NO_BOX:
         return box
     return read_tags(prediction) if "<answer>" in prediction else prediction
 

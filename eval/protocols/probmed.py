@@ -106,8 +106,8 @@ def measures(images: Sequence[ImageMarks]) -> Measures:
         paired = [sample for sample in own if sample[0] != "abnormality"]
         for end, here, is_right in (("", own, _all_right), ("_first", paired, _first_right)):
             if here:
-                values, rows = [is_right(marks) for *_, marks in here], [row for _, row, _ in here]
-                scores[f"probmed_{name}{end}"] = mean(values, rows)
+                rows = [row for _, row, _ in here]
+                scores[f"probmed_{name}{end}"] = mean([is_right(marks) for *_, marks in here], rows)
     return scores
 
 

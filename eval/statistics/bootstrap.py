@@ -58,13 +58,6 @@ class Difference:
     mcnemar: float | None = None
 
 
-def estimate(
-    measure: Measure, clusters: Sequence[str], *, resamples: int = 1000, confidence: float = 0.95, seed: int = 0
-) -> Estimate:
-    """One metric with its interval: `estimates` of it alone."""
-    return estimates({"": measure}, clusters, resamples=resamples, confidence=confidence, seed=seed)[""]
-
-
 def estimates(
     measures: Mapping[Key, Measure],
     clusters: Sequence[str],

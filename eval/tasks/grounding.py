@@ -28,7 +28,7 @@ def measure_grounding(records: Sequence[Record], settings: EvalSettings) -> Meas
     """
     pairs, truths = _pairs(records, settings)
     inputs = [(record, name) for record in records for name in phrases_of(record)]  # what each pair is of
-    has_truth = np.array([len(pair.truths_G4) > 0 for pair in pairs], bool)
+    has_truth = Pairs(pairs).has_truth_N
     has_none = np.array([len(pair.scores_P) == 0 for pair in pairs], bool)
     is_lost = np.array([bool(record.get("failed")) for record, _ in inputs], bool)
     return Measured(
@@ -42,7 +42,7 @@ def measure_grounding(records: Sequence[Record], settings: EvalSettings) -> Meas
             "pairs_without_truth": int((~has_truth).sum()),
             "pairs_without_prediction": int(has_none.sum()),
         },
-        strata=_strata(records, inputs, truths),
+        strata=_strata(inputs, truths),
     )
 
 
@@ -96,15 +96,12 @@ def _of_phrase(record: Record, name: str, phrase: str) -> Any:
     return value.get(phrase) if isinstance(value, Mapping) else value
 
 
-def _strata(
-    records: Sequence[Record], inputs: Sequence[tuple[Record, str]], truths: Sequence[Sequence[Region]]
-) -> dict[str, list[str]]:
+def _strata(inputs: Sequence[tuple[Record, str]], truths: Sequence[Sequence[Region]]) -> dict[str, list[str]]:
     """Those of records, and of phrases: `level`, `region_size`, and `label`, the phrase, where there are few of them.
 
     `level`: `meta.level`, else the depth of the first true region's path, from 1. `region_size`, see `region_size`.
     """
-    rows = [row for row, record in enumerate(records) for _ in phrases_of(record)]
-    strata = {axis: [labels[row] for row in rows] for axis, labels in labels_of(records).items()}
+    strata = labels_of([record for record, _ in inputs])
     strata |= {"level": [], "region_size": [], "label": [name for _, name in inputs]}
     for (record, name), regions in zip(inputs, truths, strict=True):
         level = _of_phrase(record, "level", name)
@@ -125,9 +122,8 @@ def region_size(truths: Sequence[Region], size_px: Sequence[float] | None) -> st
     if not truths:
         return ""
     largest = max(float(area(region.box_xyxy_px)) for region in truths)
+    low, high = 32.0**2, 96.0**2
     if size_px:
         width, height = size_px
         low, high = 0.01 * width * height, 0.1 * width * height
-    else:
-        low, high = 32.0**2, 96.0**2
     return "small" if largest < low else "medium" if largest <= high else "large"

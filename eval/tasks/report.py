@@ -45,8 +45,8 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
     for key, chosen in modules_of(names).items() if rows else ():
         scored = [texts[row] for row in rows], [references[row] for row in rows]
         try:
-            found = TEXT_METRICS[key].load().measures(*scored, chosen)
-            measures |= {name: replace(found[name], rows_N=np.array(rows)) for name in chosen}
+            sums = TEXT_METRICS[key].load().measures(*scored, chosen)
+            measures |= {name: replace(sums[name], rows_N=np.array(rows)) for name in chosen}
         except JavaFailed as error:
             reasons.append(f"{', '.join(chosen)} is missing, it needs Java: {error}.")
     measures = {name: measures[name] for name in names if name in measures}

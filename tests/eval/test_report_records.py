@@ -9,7 +9,7 @@ import pytest
 
 from medglip.eval.metrics.text.lexical import report_measures
 from medglip.eval.settings import EvalSettings
-from medglip.eval.statistics.bootstrap import estimate
+from medglip.eval.statistics.bootstrap import estimates
 from medglip.eval.statistics.measure import Measured
 from medglip.eval.tasks.report import measure_report
 from medglip.grounding.bad_input import BadInput
@@ -37,7 +37,7 @@ def test_counts_add_up_and_nothing_is_dropped(record: Callable[..., Record]) -> 
     assert measured.notes == ["2 records without reference text are skipped: s2, s4."]
     assert all(part.rows_N.tolist() == [0, 1, 3] for part in measured.measures.values())
     assert measured.measures["rouge_l"].value == pytest.approx(1 / 3)
-    assert estimate(measured.measures["rouge_l"], measured.clusters, resamples=50).n == 3
+    assert estimates(measured.measures, measured.clusters, resamples=50)["rouge_l"].n == 3
 
 
 def test_no_reference_at_all(record: Callable[..., Record]) -> None:

@@ -80,14 +80,6 @@ def judge(
     }
 
 
-def label_by_chexbert(scorer: Any) -> Labeler:
-    """The labeler of an `F1CheXbert` of radeval.
-
-    Uncertain labels stay uncertain: the settings decide on them when scoring. What is not mentioned is 0.
-    """
-    return lambda reports: scorer.get_labels(list(reports), mode="classification")
-
-
 def read_by_radgraph(parser: Any) -> GraphReader:
     """The reader of a `RadGraph` of the radgraph package or of one that follows it."""
 
@@ -102,10 +94,12 @@ def read_by_radgraph(parser: Any) -> GraphReader:
 
 
 def load_labeler(device: str = "cpu") -> Labeler:
-    """CheXbert on a torch device. Raises `BadInput` where radeval is not installed."""
+    """CheXbert on a torch device: what is not mentioned is 0. Raises `BadInput` where radeval is not installed."""
     try:
         module = import_module("radeval.metrics.f1chexbert")
     except ModuleNotFoundError as error:
         fix = "pip install radeval, or give meta.labels in the records"
         raise BadInput(f"no CheXbert to make meta.labels with: {error}.", fix=fix) from error
-    return label_by_chexbert(module.F1CheXbert(device=device))
+    scorer = module.F1CheXbert(device=device)
+    # uncertain labels stay uncertain: the settings decide on them when scoring
+    return lambda reports: scorer.get_labels(list(reports), mode="classification")

@@ -107,13 +107,11 @@ def _dice_of_masks(truths: Sequence[Region], confident: Sequence[Region]) -> flo
     masks = [region.mask for region in truths if region.mask is not None]
     if not masks or len(masks) < len(truths):
         return None  # Dice against a part of the truth would punish what is right
-    shape = masks[0].shape
-    others = [np.zeros(shape, bool)]
+    others = [np.zeros(masks[0].shape, bool)]
     for region in confident:
-        mask = region.mask
-        if mask is None:  # a box alone counts as filled
+        if (mask := region.mask) is None:  # a box alone counts as filled
             x0, y0, x1, y1 = np.round(region.box_xyxy_px).astype(int).clip(0)
-            mask = np.zeros(shape, bool)
+            mask = np.zeros(masks[0].shape, bool)
             mask[y0:y1, x0:x1] = True
         others.append(mask)
     if len(shapes := {mask.shape for mask in [*masks, *others]}) > 1:

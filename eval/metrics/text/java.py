@@ -26,16 +26,15 @@ def run_java(arguments: Sequence[str], lines: Sequence[str]) -> list[str]:
         raise JavaFailed("no `java` command was found")
     text = "".join(f"{line}\n" for line in lines).encode(errors="replace")  # half a surrogate pair has no bytes
     limit_s = _START_S + _LINE_S * len(lines)
+    command = [java, "-Dfile.encoding=UTF-8", *arguments]
     try:
-        ended = subprocess.run(
-            [java, "-Dfile.encoding=UTF-8", *arguments], input=text, capture_output=True, timeout=limit_s, check=False
-        )
+        ended = subprocess.run(command, input=text, capture_output=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired as error:
         raise JavaFailed(f"Java took over {limit_s:.0f} s for {len(lines)} texts") from error
     except OSError as error:
         raise JavaFailed(f"Java did not start: {error}") from error
-    found = ended.stdout.decode(errors="replace").split("\n")[:-1]  # not splitlines(): \x85 and others stay in a line
-    if ended.returncode or len(found) != len(lines):
+    answers = ended.stdout.decode(errors="replace").split("\n")[:-1]  # not splitlines(): \x85 and others stay in a line
+    if ended.returncode or len(answers) != len(lines):
         last = ended.stderr.decode(errors="replace").strip().split("\n")[-1]
-        raise JavaFailed(f"Java gave {len(found)} lines for {len(lines)} texts, code {ended.returncode}: {last}")
-    return found
+        raise JavaFailed(f"Java gave {len(answers)} lines for {len(lines)} texts, code {ended.returncode}: {last}")
+    return answers

@@ -18,8 +18,7 @@ def choose(names: Iterable[str], valid: Iterable[str] | None = None) -> list[str
     groups = {name: (name,) for name in valid}
     # a group ("bleu") can be named where all its metrics are valid
     groups |= {key: entry.names for key, entry in TEXT_METRICS.items() if {*entry.names} <= {*valid}}
-    unknown = [name for name in names if name not in groups]
-    if unknown:
+    if unknown := [name for name in names if name not in groups]:
         problem = f"no report metric {unknown[0]!r} for these records under this protocol."
         raise BadInput(problem, fix=nearest(unknown[0], groups))
     wanted = {name for group in names for name in groups[group]}
@@ -38,10 +37,8 @@ def report_measures(
     Raises `JavaFailed` for meteor without Java, `BadInput` for the tokenisation `ptb` without.
     """
     texts, wanted = tokenize_pairs(predictions, references, tokenization)
-    found: dict[str, Sums] = {}
-    for module, names in modules_of(metrics).items():
-        found |= TEXT_METRICS[module].load().measures(texts, wanted, names)
-    return found
+    tables = [TEXT_METRICS[key].load().measures(texts, wanted, names) for key, names in modules_of(metrics).items()]
+    return {name: measure for table in tables for name, measure in table.items()}
 
 
 def modules_of(metrics: Sequence[str]) -> dict[str, list[str]]:

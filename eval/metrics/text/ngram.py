@@ -37,7 +37,7 @@ _SMALL, _TINY = 1e-9, 1e-15
 def measures(predictions: Sequence[str], references: Sequence[Sequence[str]], names: Sequence[str]) -> dict[str, Sums]:
     """The named metrics of tokenised texts: `references[i]`, one or more, are those of `predictions[i]`."""
     assert not any(isinstance(texts, str) for texts in references), "a list of references for each report"
-    found: dict[str, Sums] = {}
+    sums: dict[str, Sums] = {}
     if {*BLEU, "cider"} & set(names):
         texts = _number(predictions, references)
         matched_4N, cosines_4R = [], []
@@ -49,12 +49,12 @@ def measures(predictions: Sequence[str], references: Sequence[Sequence[str]], na
             clipped_F = np.minimum(max_F, grams.count_G[:num_predicted])
             matched_4N.append(np.bincount(grams.text_G[:num_predicted], clipped_F, texts.num))
             cosines_4R += [_cosines(texts, grams)] if "cider" in names else []
-        found |= _bleu(texts, matched_4N)
+        sums |= _bleu(texts, matched_4N)
         if cosines_4R:
-            found["cider"] = mean(_cider(texts, cosines_4R))
+            sums["cider"] = mean(_cider(texts, cosines_4R))
     if "rouge_l" in names:
-        found["rouge_l"] = mean([_rouge_l(*texts) for texts in zip(predictions, references, strict=True)])
-    return {name: found[name] for name in (*BLEU, "rouge_l", "cider") if name in names}
+        sums["rouge_l"] = mean([_rouge_l(*texts) for texts in zip(predictions, references, strict=True)])
+    return {name: sums[name] for name in (*BLEU, "rouge_l", "cider") if name in names}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
 from medglip.eval.metrics.text.lexical import report_measures
 from medglip.eval.statistics import bootstrap
-from medglip.eval.statistics.bootstrap import Difference, estimate, estimates, paired_differences
+from medglip.eval.statistics.bootstrap import Difference, Estimate, estimates, paired_differences
 from medglip.eval.statistics.measure import Measure, Sums, mean, swap_difference
 from medglip.eval.statistics.ranking import RankedHits
 
@@ -11,6 +13,10 @@ RNG = np.random.default_rng(0)
 VALUES = RNG.integers(0, 2, 60).astype(float)
 OWN = [str(row) for row in range(60)]
 TENS = [str(row // 10) for row in range(60)]
+
+
+def estimate(measure: Measure, clusters: list[str], **choices: Any) -> Estimate:
+    return estimates({"": measure}, clusters, **choices)[""]
 
 
 def paired_difference(a: Measure, b: Measure, clusters: list[str], resamples: int = 1000) -> Difference:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from medglip.eval.statistics.bootstrap import estimate
+from medglip.eval.statistics.bootstrap import estimates
 from medglip.eval.statistics.measure import Measured, mean
 from medglip.eval.statistics.strata import estimate_all, labels_of
 
@@ -26,7 +26,8 @@ def test_a_stratum_is_the_metric_of_its_samples_alone() -> None:
         assert set(found[axis]) == set(labels) - {""}
         for label, cells in found[axis].items():
             rows = [row for row, name in enumerate(labels) if name == label]
-            alone = estimate(mean(RIGHT[rows]), [CLUSTERS[row] for row in rows], resamples=300, confidence=0.9, seed=1)
+            own = {"": mean(RIGHT[rows])}
+            alone = estimates(own, [CLUSTERS[row] for row in rows], resamples=300, confidence=0.9, seed=1)[""]
             assert (cells["all"].value, cells["all"].n, cells["all"].method) == (alone.value, alone.n, alone.method)
             assert (cells["all"].low, cells["all"].high) == pytest.approx((alone.low, alone.high))
 

@@ -9,7 +9,7 @@ from medglip.eval.metrics.clinical.radcliq import SubScores, measures
 from medglip.eval.metrics.clinical.radfact import Phrase, Verdicts, box_precision, fractions, radfact_measures
 from medglip.eval.metrics.fields import field_measures
 from medglip.eval.settings import EvalSettings
-from medglip.eval.statistics.bootstrap import estimate
+from medglip.eval.statistics.bootstrap import estimates
 from medglip.eval.tasks.report import measure_report
 from medglip.grounding.bad_input import BadInput
 
@@ -123,7 +123,7 @@ def test_measures_of_parts_clusters_and_pairs() -> None:
         assert measure.concat(half[name]).value_at(np.ones((1, 30)) * (np.arange(30) >= 20))[0] == pytest.approx(
             half[name].value
         )
-        cell = estimate(measure, [f"patient{row // 2}" for row in range(20)], resamples=50)
+        cell = estimates({"": measure}, [f"patient{row // 2}" for row in range(20)], resamples=50)[""]
         assert cell.low is not None
         assert cell.high is not None
         assert cell.low <= cell.value <= cell.high
