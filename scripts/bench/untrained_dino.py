@@ -64,7 +64,8 @@ def build_dino(
         intermediate_size=3 * sizes.text_width,
         max_position_embeddings=sizes.max_text_len,
     )
-    values = {"backbone_config": backbone.to_dict(), "text_config": text.to_dict(), "letterbox_px": sizes.image_size}
+    configs = {"backbone_config": backbone.to_dict(), "text_config": text.to_dict()}
+    values: dict[str, Any] = configs | {"letterbox_px": sizes.image_size}
     values |= {key: getattr(sizes, key) for key in ("d_model", "num_queries", "max_text_len")}
     for part in ("encoder", "decoder"):
         values |= {f"{part}_layers": sizes.layers, f"{part}_ffn_dim": sizes.ffn_dim, f"{part}_attention_heads": 4}

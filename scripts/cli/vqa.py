@@ -45,7 +45,7 @@ def predict(
     evidence: Annotated[
         str, the_switch(help=f"What the model is shown beside the image: {list_titles(SOURCES)}")
     ] = "predicted",
-    seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of the split image_grouped")] = 0,
+    seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of the scheme image_grouped")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
     sets: Sets = None,
 ) -> None:

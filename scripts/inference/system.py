@@ -81,11 +81,6 @@ class TrainedSystem(ABC):
         section = getattr(self.recipe, task) if self.recipe else None
         return section.generate if section else GenerateSettings(max_new_tokens=MAX_TOKENS[task])
 
-    @property
-    def finder_name(self) -> str:
-        """What reports call the one who found the regions."""
-        return self.checkpoint or self.core_name
-
     @cached_property
     def finder(self) -> Grounder:
         """Who looks for phrases."""

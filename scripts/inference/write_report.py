@@ -44,7 +44,7 @@ class Outputs:
     decoding: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_grounded(run: TrainedSystem, asked: Report, source: Source, outputs: Outputs) -> list[str]:
+def write_grounded(run: TrainedSystem, study: Report, source: Source, outputs: Outputs) -> list[str]:
     """Write the report of a study; return the lines for the terminal.
 
     One text is written from all images, those of the previous study among them. Each image of the study itself has a
@@ -52,14 +52,14 @@ def write_grounded(run: TrainedSystem, asked: Report, source: Source, outputs: O
     """
     engine_named(outputs.negation or run.negation)  # fails now, not after minutes of writing
     settings = run.evidence_settings(source)
-    evidence = run.evidence(run.query(asked.image, others=asked.images[1:]), source)
-    example = replace(asked.to_example(evidence), may_cite=settings.cite)
+    evidence = run.evidence(run.query(study.image, others=study.images[1:]), source)
+    example = replace(study.to_example(evidence), may_cite=settings.cite)
     written = run.write(example, source, _generate_settings(run, outputs))
     lines = [NEVER_LEARNED] if run.has_learned("report") is False else []
     # one text, grounded once in each image of the study; images of the study before get no report
-    for view, image in enumerate(asked.own_images):
+    for view, image in enumerate(study.own_images):
         report = grounded_report(run, image, written, evidence, settings, outputs, view)
-        others = tuple(other.image_path.stem for other in asked.own_images if other is not image)
+        others = tuple(other.image_path.stem for other in study.own_images if other is not image)
         lines += write_all(replace(report, other_views=others), image, outputs)
     return lines
 
@@ -122,7 +122,7 @@ def grounded_report(
         regions=regions,
         model=run.mllm.base,
         adapter=f"{adapter.parent.name}/{adapter.name}" if adapter else "",
-        grounder=run.finder_name,
+        grounder=run.checkpoint or run.core_name,
         evidence=evidence.source,
         attributions=sentences,
         negation=negation,

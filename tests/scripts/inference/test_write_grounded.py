@@ -63,7 +63,7 @@ class Run:
     mllm = SimpleNamespace(base="tiny")
     vocabulary = {"xray": ["nodule", "heart", "pleural effusion"]}  # noqa: RUF012 - never changed
 
-    finder_name = "tiny/grounding"
+    core_name = "tiny/grounding"
     negation, generate_settings = TrainedSystem.negation, TrainedSystem.generate_settings
 
     def has_learned(self, task: str) -> bool | None:
