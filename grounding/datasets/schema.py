@@ -13,9 +13,10 @@ from datasets import List as ListOf
 
 from ..types import AnnotatedImage, region_from_json, region_to_json
 
+_TEXTS = ("image_id", "image_path", "modality", "group", "dataset", "split")
 IMAGE_FEATURES = Features(
     {
-        **{name: Value("string") for name in ("image_id", "image_path", "modality", "group", "dataset", "split")},
+        **{name: Value("string") for name in _TEXTS},
         "size_px": ListOf(Value("int32"), length=2),
         "phrases": ListOf(Value("string")),
         "regions": ListOf(
@@ -58,12 +59,7 @@ def any_version(columns: Iterable[str]) -> list[str]:
 def image_to_row(image: AnnotatedImage) -> dict[str, Any]:
     """A row with `IMAGE_FEATURES`."""
     return {
-        "image_id": image.image_id,
-        "image_path": str(image.image_path),
-        "modality": image.modality,
-        "group": image.group,
-        "dataset": image.dataset,
-        "split": image.split,
+        **{name: str(getattr(image, name)) for name in _TEXTS},
         "size_px": list(image.size_px),
         "phrases": list(image.phrases),
         "regions": [region_to_json(region) for region in image.regions],
@@ -73,13 +69,10 @@ def image_to_row(image: AnnotatedImage) -> dict[str, Any]:
 def row_to_image(row: dict[str, Any]) -> AnnotatedImage:
     """The inverse of `image_to_row`, of any version; masks are decoded here and not before."""
     row = upgrade_row(row)
-    return AnnotatedImage(
-        **{name: row[name] for name in ("image_id", "modality", "group", "dataset", "split")},
-        image_path=Path(row["image_path"]),
-        size_px=(row["size_px"][0], row["size_px"][1]),
-        phrases=tuple(row["phrases"]),
-        regions=tuple(region_from_json({**region, "mask_rle": stored_rle(region)}) for region in row["regions"]),
-    )
+    fields: dict[str, Any] = {name: row[name] for name in _TEXTS}
+    fields["image_path"], fields["size_px"] = Path(row["image_path"]), (row["size_px"][0], row["size_px"][1])
+    regions = [region_from_json({**region, "mask_rle": stored_rle(region)}) for region in row["regions"]]
+    return AnnotatedImage(**fields, phrases=tuple(row["phrases"]), regions=tuple(regions))
 
 
 def stored_rle(region: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -28,10 +28,8 @@ MIN_AREA = 0.0005
 def read(folder: Path, skipped: Skipped, *, phrase: str, modality: str = "unknown") -> Iterator[AnnotatedImage]:
     """Images of the folder, one at a time, with split "". Images without a usable mask go to `skipped`.
 
-    Raises `BadInput` if a folder is missing or no phrase is given.
+    `phrase`: what the masks outline. Raises `BadInput` if a folder is missing.
     """
-    if not phrase:
-        raise BadInput("masks have no names.", file=folder, fix="set `phrase` to what the masks outline")
     label = load_labels().label(phrase)
     for image, mask in image_mask_pairs(folder, skipped):
         with skipping(skipped, image):
