@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..grounding.bad_input import BadInput
+from ..grounding.bad_input import BadInput, explain
 from ..grounding.files import file_sha256, numbered_lines
 from ..grounding.imaging.hashes import NEAR_BITS, difference_hash
 from .protocols.exact_match import normalize
@@ -110,10 +110,8 @@ def read_questions(path: Path, images: Path | None = None, language: str | None 
     if not path.is_file():
         raise BadInput("no such file.", file=path, fix="give a file of questions")
     if path.suffix == ".json":
-        try:
+        with explain("not JSON", ValueError, file=path, fix="give a JSON list, or JSONL named .jsonl"):
             listed = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise BadInput(f"not JSON: {error}", file=path, fix="give a JSON list, or JSONL named .jsonl") from error
         if not isinstance(listed, list) or not all(isinstance(row, dict) for row in listed):
             raise BadInput("not a list of objects.", file=path, fix="give a JSON list of questions")
         rows: list[tuple[int, Mapping[str, Any]]] = list(enumerate(listed, 1))

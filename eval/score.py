@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..grounding.bad_input import BadInput
+from ..grounding.bad_input import BadInput, explain
 from ..grounding.files import write_atomic
 from ..grounding.records import Task
 from .records import Record, check_run, cluster, data_sha256
@@ -90,12 +90,11 @@ def read_json(path: Path) -> Scores:
     def estimates_of(cells: dict[str, dict[str, Any]]) -> dict[str, Estimate]:
         return {name: Estimate(**cell) for name, cell in cells.items()}
 
-    try:
+    fix = "give a file that `medglip eval` wrote"
+    with explain("not a score file", OSError, ValueError, TypeError, KeyError, file=path, fix=fix):
         row = json.loads(path.read_bytes())
         strata = {
             axis: {label: estimates_of(cells) for label, cells in labels.items()}
             for axis, labels in row.get("strata", {}).items()
         }
         return Scores(**row | {"metrics": estimates_of(row["metrics"]), "strata": strata})
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BadInput(f"not a score file: {error}", file=path, fix="give a file that `medglip eval` wrote") from error

@@ -11,7 +11,7 @@ from typing import Any
 from faster_coco_eval.core import mask as coco_mask
 from faster_coco_eval.core.mask import segmToRle
 
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import BadInput, explain
 from ..records import first_few
 from ..settings import IouType
 
@@ -138,7 +138,5 @@ def _compress(rows: Sequence[Row], images: Sequence[Row], path: Path) -> Iterato
 
 
 def _json(path: Path) -> Any:
-    try:
+    with explain("not JSON", OSError, ValueError, file=path):
         return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BadInput(f"not JSON: {error}", file=path) from error

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..bad_input import BadInput
+from ..bad_input import BadInput, explain
 
 Axis = Literal["sagittal", "coronal", "axial"]
 AXES: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
@@ -57,16 +57,13 @@ def read_volume(path: Path, channel: int = 0) -> Volume:
 
     if not path.is_file():
         raise BadInput("no such volume.", file=path, fix="check the path")
-    try:
+    fix = "copy or export it again"
+    with explain("damaged, or no NIfTI file", ImageFileError, HeaderDataError, *_ERRORS, file=path, fix=fix):
         image: Any = nibabel.load(path)
         if not isinstance(image, SpatialImage):
             raise BadInput("holds no volume.", file=path, fix="give a .nii or .nii.gz file")
         turned: Any = nibabel.as_closest_canonical(image)
         values, affine = np.asanyarray(turned.dataobj), np.asarray(turned.affine, np.float64)
-    except BadInput:
-        raise
-    except (ImageFileError, HeaderDataError, *_ERRORS) as error:
-        raise BadInput(f"damaged, or no NIfTI file ({error}).", file=path, fix="copy or export it again") from error
     if values.ndim == 4:
         if not channel < values.shape[3]:
             raise BadInput(f"has {values.shape[3]} channels, not {channel + 1}.", file=path, fix="set `channel` lower")

@@ -25,7 +25,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.bad_input import BadInput, Skipped, explain
 from ...grounding.datasets.corpus import data_folder
 from ..text.sections import Sections
 from . import r2gen
@@ -88,24 +88,20 @@ def _read_documents(folder: Path) -> Iterator[tuple[Path, bytes]]:
     if not archive.is_file():
         fix = f"{ARCHIVE} of Open-i, or its folder {XML_FOLDER}, or R2Gen's {r2gen.FILE} belongs there"
         raise BadInput("no reports.", file=folder, fix=fix)
-    try:
-        with tarfile.open(archive) as members:
-            for member in members:
-                if member.isfile() and member.name.endswith(".xml") and member.size <= _MAX_BYTES:
-                    content = members.extractfile(member)
-                    assert content is not None  # it is a file
-                    yield archive / Path(member.name).name, content.read()
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise BadInput(f"not readable: {error}", file=archive, fix="download the archive again") from error
+    errors, fix = (tarfile.TarError, OSError, EOFError), "download the archive again"
+    with explain("not readable", *errors, file=archive, fix=fix), tarfile.open(archive) as members:
+        for member in members:
+            if member.isfile() and member.name.endswith(".xml") and member.size <= _MAX_BYTES:
+                content = members.extractfile(member)
+                assert content is not None  # it is a file
+                yield archive / Path(member.name).name, content.read()
 
 
 def _to_row(content: bytes, file: Path, folder: Path, projections: dict[str, str]) -> ReportRow:
     if b"<!ENTITY" in content:  # entities can expand without end
         raise BadInput("XML with entities of its own.", fix="take the file as published")
-    try:
+    with explain("not XML", ElementTree.ParseError, fix="take the file out of the archive again"):
         tree = ElementTree.fromstring(content)
-    except ElementTree.ParseError as error:
-        raise BadInput(f"not XML: {error}", fix="take the file out of the archive again") from error
     texts = {node.get("Label", ""): " ".join("".join(node.itertext()).split()) for node in tree.iter("AbstractText")}
     sections = {name: texts.get(name.upper(), "") for name in ("findings", "impression", "indication", "comparison")}
     name = next((node.get("id") for node in tree.findall("uId")), None) or f"CXR{file.stem}"

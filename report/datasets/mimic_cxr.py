@@ -28,7 +28,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from ...grounding.bad_input import BadInput, Skipped, nearest
+from ...grounding.bad_input import BadInput, Skipped, explain, nearest
 from ...grounding.datasets.corpus import data_folder
 from ..text.sections import parse_sections
 from . import r2gen
@@ -180,12 +180,10 @@ def _read_table(file: Path, kind: str) -> Iterator[tuple[int, dict[str, str]]]:
     is_packed = file.suffix == ".gz"
     with gzip.open(file, "rt", encoding="utf-8", newline="") if is_packed else file.open(newline="") as lines:
         reader = csv.DictReader(lines)
-        try:
+        with explain("not readable", OSError, EOFError, UnicodeDecodeError, file=file, fix="download the file again"):
             names = reader.fieldnames or ()
             if missing := [column for column in COLUMNS[kind] if column not in names]:
                 problem = f"no column {missing[0]!r}; {nearest(missing[0], names)}"
                 raise BadInput(problem, file=file, row=1, fix="take the file as published")
             for number, row in enumerate(reader, 1):
                 yield number, {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
-        except (OSError, EOFError, UnicodeDecodeError) as error:
-            raise BadInput(f"not readable: {error}", file=file, fix="download the file again") from error

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.bad_input import BadInput, Skipped, explain
 from ..text.sections import Sections
 from .rows import ReportRow, View, first_file, list_bad
 
@@ -27,10 +27,8 @@ def read_rows(folder: Path, dataset: str, skipped: Skipped) -> list[ReportRow]:
     """Every report in file order, train first. Raises `BadInput` for a missing or torn file and one of another form."""
     file = folder / FILE
     fix = 'R2Gen\'s file: {"train": [{id, report, image_path}], "val": [...], "test": [...]}'
-    try:
+    with explain("not readable", OSError, ValueError, file=file, fix=fix):
         splits = json.loads(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise BadInput(f"not readable: {error}", file=file, fix=fix) from error
     if not isinstance(splits, dict) or not any(isinstance(splits.get(split), list) for split in SPLITS):
         raise BadInput("no list under train, val or test.", file=file, fix=fix)
     rows: list[ReportRow] = []

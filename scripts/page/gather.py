@@ -18,7 +18,7 @@ from ...eval.records import data_sha256, read_records, task_of
 from ...eval.score import read_json
 from ...eval.settings import EvalSettings
 from ...eval.tasks.grounding import curves
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import BadInput, explain
 from ...grounding.files import file_sha256, read_lines, write_atomic
 from .pictures import ImageFinder, pictures_of
 
@@ -138,10 +138,8 @@ def _facts(run: Path, recipe: "Recipe | None") -> RunFacts:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
+    with explain("not JSON", ValueError, file=path):
         values = json.loads(path.read_text()) if path.is_file() else {}
-    except ValueError as error:
-        raise BadInput(f"not JSON: {error}", file=path) from error
     return values if isinstance(values, dict) else {}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ...eval.catalog import tested_metrics
 from ...eval.statistics.bootstrap import Difference, Estimate
 from ...eval.table import by_metric, table
-from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.bad_input import BadInput, Skipped, explain
 from ...grounding.records import Task
 from ...vqa.model.shipped import FACTS, shipped_folder
 from ...vqa.publish.adapter_card import LearnedSet, count_facts, read_facts
@@ -75,7 +75,8 @@ def figures(files: Sequence[Path]) -> str:
 
 
 def _figures_of(file: Path) -> str:
-    try:
+    fix = "results.json of a run, ablation.json, probe.json of `medglip vqa align`, or `medglip eval vqa --json`"
+    with explain("no scores", OSError, ValueError, KeyError, TypeError, file=file, fix=fix):
         values = json.loads(file.read_text(encoding="utf-8"))
         if "paired" in values:  # questions and reports by evidence source, and how much each source differs from none
             parts = []
@@ -98,9 +99,6 @@ def _figures_of(file: Path) -> str:
         else:
             tables = [table({file.stem: _headline(values["metrics"])}, "markdown")]
         return "\n\n".join(tables)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        fix = "results.json of a run, ablation.json, probe.json of `medglip vqa align`, or `medglip eval vqa --json`"
-        raise BadInput(f"no scores: {error}", file=file, fix=fix) from error
 
 
 def _headline(cells: Mapping[str, Any], task: Task = "vqa") -> dict[str, Estimate | Difference]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.assets import cache_folder
-from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.bad_input import BadInput, Skipped, explain
 from ...grounding.imaging.read import copy_out
 from .rows import SPLIT_NAMES, QuestionRow, build_rows
 
@@ -46,7 +46,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with explain("cannot be read", pa.ArrowInvalid, OSError, file=file, fix="download the file again"):
         if file.suffix == ".parquet":
             for batch in pq.ParquetFile(file).iter_batches(64):  # few at a time: rows hold whole images
                 yield from batch.to_pylist()
@@ -54,8 +54,6 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
         with pa.memory_map(str(file)) as source:
             for batch in pa.ipc.open_stream(source):
                 yield from batch.to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise BadInput(f"cannot be read: {error}", file=file, fix="download the file again") from error
 
 
 def _fields(row: dict[str, Any], number: int, name: str, first: int) -> dict[str, Any]:

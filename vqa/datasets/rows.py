@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from tqdm.auto import tqdm
 
-from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.bad_input import BadInput, Skipped, explain
 from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
@@ -79,10 +79,8 @@ def json_list(file: Path) -> list[Any]:
     """The rows of a JSON file. Raises `BadInput` for a missing or torn file and for anything but a list."""
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="the layout is in the docstring of the set's reader")
-    try:
+    with explain("not valid JSON", ValueError, file=file, fix="download the file again"):
         rows = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadInput(f"not valid JSON: {error}", file=file, fix="download the file again") from error
     if not isinstance(rows, list):
         raise BadInput("not a list of rows.", file=file, fix="download the file again")
     return rows

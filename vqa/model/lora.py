@@ -12,7 +12,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from transformers import BitsAndBytesConfig
 
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import BadInput, explain
 from ..families import GENERIC, Family
 from .settings import LoraSettings
 
@@ -32,10 +32,8 @@ def add_lora(model: Any, settings: LoraSettings, family: Family = GENERIC) -> Pe
         target_modules=targets(settings, num_layers(model), family),
         modules_to_save=[n for n in family.projectors if n in present] or None if settings.train_projector else None,
     )
-    try:
+    with explain("no layer for LoRA", ValueError, fix="correct mllm.lora.linears"):
         return without_casts(get_peft_model(model, config))
-    except ValueError as error:
-        raise BadInput(f"no layer for LoRA: {error}", fix="correct mllm.lora.linears") from error
 
 
 def without_casts(model: PeftModel) -> PeftModel:

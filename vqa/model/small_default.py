@@ -13,7 +13,7 @@ import transformers
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
 from ...grounding.assets import cache_folder, fetch
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import BadInput, explain
 from ...grounding.evidence.forms.tokens import REGION_TOKEN
 from ...grounding.files import file_sha256, write_folder
 from ...grounding.model.config import PIXEL_MEAN, PIXEL_STD, MedGlipConfig, MedGlipVisionConfig
@@ -104,14 +104,12 @@ def image_tower(folder: Path) -> MedGlipVisionModel:
     """The image tower of a trained core, or one saved by itself."""
     from ...grounding.model.medglip import MedGlipModel
 
-    try:
+    with explain("no model", OSError, file=folder, fix="give the folder that core training wrote"):
         kind = MedGlipVisionConfig.get_config_dict(folder)[0].get("model_type")
         if kind == MedGlipVisionConfig.model_type:
             return MedGlipVisionModel.from_pretrained(folder)
         if kind == MedGlipConfig.model_type:
             return MedGlipModel.from_pretrained(folder).image_tower
-    except OSError as error:
-        raise BadInput(f"no model: {error}", file=folder, fix="give the folder that core training wrote") from error
     raise BadInput(f"a {kind!r} model has no image tower of ours.", file=folder, fix="give a trained core's folder")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import explain
 from ...grounding.files import read_lines
 from ...grounding.types import NOTICE
 
@@ -97,14 +97,12 @@ def read_facts(file: Path) -> list[LearnedSet]:
 
     Raises `BadInput` for a file that is neither.
     """
-    try:
+    fix = "a list of {name, licence, what, items, images}, or derived.jsonl of `medglip vqa align`"
+    with explain("no facts", OSError, TypeError, KeyError, yaml.YAMLError, file=file, fix=fix):
         if file.suffix == ".jsonl":
             rows = (row for row in read_lines(file) if row["split"] == "train")  # the rest was not learned from
             return count_facts((row["dataset"], row["licence"], DERIVED, str(row["image"])) for row in rows)
         return [LearnedSet(**row) for row in yaml.safe_load(file.read_text(encoding="utf-8"))]
-    except (OSError, TypeError, KeyError, yaml.YAMLError) as error:
-        fix = "a list of {name, licence, what, items, images}, or derived.jsonl of `medglip vqa align`"
-        raise BadInput(f"no facts: {error}", file=file, fix=fix) from error
 
 
 def facts_json(sets: Sequence[LearnedSet]) -> str:

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bad_input import BadInput, Skipped
+from ...bad_input import BadInput, Skipped, explain
 from ...geometry import rle_to_mask, xywh_to_xyxy
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
@@ -109,10 +109,8 @@ def segmentation_to_mask(segmentation: Any, size_px: tuple[int, int]) -> NDArray
 
     width, height = size_px
     if isinstance(segmentation, dict):
-        try:
+        with explain("compressed RLE", RuntimeError, fix="export the mask again"):
             return np.asarray(coco_mask.decode(segmentation), bool)
-        except RuntimeError as error:
-            raise BadInput(f"compressed RLE: {error}", fix="export the mask again") from error
     outlines: list[list[float]] = []
     for polygon in segmentation:
         # the decoder takes four numbers for a box, and all memory for NaN or far corners

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from ...bad_input import BadInput, Skipped
+from ...bad_input import BadInput, Skipped, explain
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
@@ -77,7 +77,7 @@ def parse_classes(rows: Any, file: Path | None = None) -> Classes:
     Value 0 and names of background are left out. Raises `BadInput` for anything else, and for no class at all.
     """
     classes: dict[str, tuple[int, ...]] = {}
-    try:
+    with explain("not a list of classes", AttributeError, TypeError, ValueError, file=file, fix=_FIX):
         for key, value in rows.items():
             # 1: liver is value and name; anything else is a name with its value or values
             name, values = (value, [key]) if str(key).isdecimal() else (key, np.ravel(value).tolist())
@@ -85,8 +85,6 @@ def parse_classes(rows: Any, file: Path | None = None) -> Classes:
             if numbers and str(name or "").lower() not in _NOT_CLASSES:
                 phrase = phrase_of(str(name))
                 classes[phrase] = (*classes.get(phrase, ()), *numbers)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise BadInput(f"not a list of classes: {error}", file=file, fix=_FIX) from error
     if not classes:
         raise BadInput("names no class.", file=file, fix=_FIX)
     return classes

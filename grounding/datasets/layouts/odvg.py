@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...bad_input import BadInput, Skipped
+from ...bad_input import BadInput, Skipped, explain
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from ..rows import annotate, image_path, region, skipping, stated_size
@@ -47,11 +47,10 @@ def _label_map(file: Path) -> dict[int, str]:
     map_file = next((file.with_name(name) for name in names if file.with_name(name).is_file()), None)
     if map_file is None:
         return {}
-    try:
+    fix = 'write {"0": "liver", "1": "spleen"}'
+    with explain("not a label map", ValueError, AttributeError, file=map_file, fix=fix):
         rows = json.loads(map_file.read_text(encoding="utf-8"))
         return {int(key): load_labels().label(name) for key, name in rows.items()}
-    except (ValueError, AttributeError) as error:
-        raise BadInput(f"not a label map: {error}", file=map_file, fix='write {"0": "liver", "1": "spleen"}') from error
 
 
 def _image(
