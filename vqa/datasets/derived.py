@@ -106,8 +106,6 @@ def _image_of(row: dict[str, Any], file: Path, number: int) -> AnnotatedImage:
     except (TypeError, ValueError) as error:
         problem = f"size_px is {row['size_px']!r}."
         raise BadInput(problem, file=file, row=number, fix="[width, height] in pixels") from error
-    return AnnotatedImage(
-        **{name: str(row[name]) for name in ("image_id", "modality", "group", "dataset", "split")},
-        image_path=Path(os.environ.get("MEDGLIP_DATA", "")) / str(row["image"]),
-        size_px=(width, height),
-    )
+    names: dict[str, Any] = {name: str(row[name]) for name in ("image_id", "modality", "group", "dataset", "split")}
+    path = Path(os.environ.get("MEDGLIP_DATA", "")) / str(row["image"])
+    return AnnotatedImage(**names, image_path=path, size_px=(width, height))
