@@ -10,10 +10,8 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from ...eval.compare import compare_runs
 from ...eval.records import read_records
 from ...eval.settings import EvalSettings
-from ...eval.table import comparisons_text
 from ...grounding.files import write_atomic
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.settings import read_settings, validate
@@ -22,7 +20,7 @@ from ...grounding.training.settings import GroundingSettings
 from ..inference.evaluate_coco import predict
 from ..pipeline.pipeline import Pipeline
 from ..recipe import Recipe
-from .cores import score_table, val_images
+from .cores import differences_text, score_table, val_images
 from .timing import Threads, time_work
 
 FOLDER, FULL = Path("runs/ablation"), "full"
@@ -61,9 +59,7 @@ def main(
     cpu = {name: json.loads((folders[name] / FILES[1]).read_text())["cpu"] for name in done}
     typer.echo("CPU seconds: " + ", ".join(f"{name} {seconds:.0f}" for name, seconds in cpu.items()))
     if FULL in done and len(done) > 1:
-        names = [*(name for name in done if name != FULL), FULL]  # the last one is the baseline
-        differences = compare_runs([records[name] for name in names], names, "grounding", settings)
-        typer.echo("\n" + comparisons_text(differences))
+        typer.echo("\n" + differences_text(records, FULL, settings))
 
 
 def _train_and_predict(pipeline: Pipeline, name: str, steps: int, seed: int, folder: Path) -> None:

@@ -1,11 +1,12 @@
-"""What the benchmarks of trained cores share: the images that are scored, and a table of scores."""
+"""What the benchmarks of trained cores share: the images that are scored, tables of scores and of differences."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ...eval.compare import compare_runs
 from ...eval.records import Record
 from ...eval.score import EvalSettings, score
-from ...eval.table import by_metric, table
+from ...eval.table import by_metric, comparisons_text, table
 from ...grounding.datasets.schema import images, split_of
 from ...grounding.types import AnnotatedImage
 
@@ -24,3 +25,9 @@ def score_table(runs: Mapping[str, Sequence[Record]], settings: EvalSettings, co
     """Grounding scores of each run as a Markdown table."""
     scores = {name: score(records, "grounding", settings).metrics for name, records in runs.items()}
     return table(by_metric(scores, METRICS), "markdown", corner)
+
+
+def differences_text(runs: Mapping[str, Sequence[Record]], baseline: str, settings: EvalSettings) -> str:
+    """How much each other run differs from the baseline."""
+    names = [*(name for name in runs if name != baseline), baseline]  # the last one is the baseline
+    return comparisons_text(compare_runs([runs[name] for name in names], names, "grounding", settings))

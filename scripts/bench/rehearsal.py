@@ -10,9 +10,7 @@ import numpy as np
 import torch
 import typer
 
-from ...eval.compare import compare_runs
 from ...eval.settings import EvalSettings
-from ...eval.table import comparisons_text
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder
@@ -21,7 +19,7 @@ from ...grounding.training.core import CALIBRATED, train
 from ...grounding.training.stage import HeldOut, core_images
 from ..inference.evaluate_coco import predict
 from ..recipe import Recipe
-from .cores import score_table, val_images
+from .cores import differences_text, score_table, val_images
 from .timing import Threads
 
 FOLDER = Path("runs/rehearsal")
@@ -54,18 +52,13 @@ def main(
     }
     val, records = val_images(images, max_val, seed), {}
     for name, folder in cores.items():
-        path, core = (
-            out / f"{name.replace(' ', '-')}.jsonl",
-            MedGlipGrounder.from_pretrained(folder, settings=CALIBRATED),
-        )
-        records[name] = predict(core, val, path, Skipped(), model=path.stem)
+        core, path = MedGlipGrounder.from_pretrained(folder, settings=CALIBRATED), out / name.replace(" ", "-")
+        records[name] = predict(core, val, path.with_suffix(".jsonl"), Skipped(), model=path.name)
     scoring = EvalSettings(seed=seed, strata=False)
     parts = []
     for title, are_old in (("old sets", True), ("new sets", False)):
         runs = {name: [r for r in rows if (r["dataset"] in old) is are_old] for name, rows in records.items()}
-        names = [WITH, WITHOUT, BEFORE]  # the last one is the baseline
-        differences = compare_runs([runs[name] for name in names], names, "grounding", scoring)
-        parts += [score_table(runs, scoring, title), f"{title}: {comparisons_text(differences)}"]
+        parts += [score_table(runs, scoring, title), f"{title}: {differences_text(runs, BEFORE, scoring)}"]
     typer.echo("\n\n".join(parts))
 
 
