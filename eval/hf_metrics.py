@@ -50,7 +50,7 @@ class MeasureMetric(evaluate.Metric):
 
     def _info(self) -> evaluate.MetricInfo:
         forms = [self.columns, *({**self.columns, "references": kind} for kind in self.references)]
-        features = [datasets.Features(form) for form in forms]
+        features = [*map(datasets.Features, forms)]
         return evaluate.MetricInfo(
             description=self.about.__doc__ or "",
             citation="",

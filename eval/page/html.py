@@ -33,10 +33,8 @@ def page(content: Content) -> str:
     total = sum(len({record["id"] for s in content.of(task) for record in s.records}) for task in content.tasks)
     picks = f"All {total} samples."
     if len(content.cases) < total:
-        picks = (
-            f"{len(content.cases)} of {total} samples: of each task a third the best, a third the worst "
-            "by their own score, the rest drawn with the seed."
-        )
+        picks = f"{len(content.cases)} of {total} samples: of each task a third the best, a third the worst "
+        picks += "by their own score, the rest drawn with the seed."
     template = Template((_HERE / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(content.title),

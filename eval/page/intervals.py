@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
-from itertools import chain
+from itertools import chain, product
 
 from ..catalog import metric_scale, page_metrics
 from ..statistics.bootstrap import Estimate
@@ -115,13 +115,12 @@ def _row_start(head: str, name: str) -> str:
 
 def strata(content: Content) -> str:
     """A table for each task, axis and headline metric: stratum by stratum, every system. Two selects choose one."""
-    return "".join(
-        _strata_table(systems, axis_name, metric)
-        for task in content.tasks
-        for systems in [content.of(task)]
-        for axis_name in dict.fromkeys(name for s in systems for name in s.scores.strata)
-        for metric in page_metrics(task)
-    )
+    parts = ""
+    for task in content.tasks:
+        systems = content.of(task)
+        axes = dict.fromkeys(name for s in systems for name in s.scores.strata)
+        parts += "".join(_strata_table(systems, *pair) for pair in product(axes, page_metrics(task)))
+    return parts
 
 
 def _strata_table(systems: Sequence[System], axis_name: str, metric: str) -> str:

@@ -17,9 +17,8 @@ AXES = ("dataset", "modality", "body_region", "question_type", "content_type", "
 
 def labels_of(records: Sequence[Record]) -> dict[str, list[str]]:
     """Each axis that some record names -> the label of every record, "" where it names none."""
-    labels = {
-        axis: [str(record.get(axis) or meta_of(record).get(axis) or "").strip() for record in records] for axis in AXES
-    }
+    rows = [(record, meta_of(record)) for record in records]
+    labels = {axis: [str(row.get(axis) or meta.get(axis) or "").strip() for row, meta in rows] for axis in AXES}
     return {axis: names for axis, names in labels.items() if any(names)}
 
 

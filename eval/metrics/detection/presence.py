@@ -37,12 +37,7 @@ def auroc(scores_N: Floats, present_N: Bools) -> Auroc:
 
     Both present and absent phrases are needed.
     """
-    ranking = Auroc(
-        value=float("nan"),
-        rows_N=np.arange(len(scores_N)),
-        scores_D=scores_N,
-        samples_D=np.arange(len(scores_N)),
-        hits_DT=present_N[:, None],
-        truths_N=present_N.astype(np.int64),
-    )
+    rows, hits_DT, truths_N = np.arange(len(scores_N)), present_N[:, None], present_N.astype(np.int64)
+    nan = float("nan")
+    ranking = Auroc(value=nan, rows_N=rows, scores_D=scores_N, samples_D=rows, hits_DT=hits_DT, truths_N=truths_N)
     return ranking.subset(np.ones(len(scores_N), bool))  # of all samples: this computes the value
