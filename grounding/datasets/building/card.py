@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from ...types import NOTICE
 from ...vocabulary.labels import load_labels
-from .harmonize import Notes
+from .harmonize import NOT_STATED, Notes
 from .manifest import BuildSettings
 
 _BY_ROW = ("dataset", "modality", "body_region", "licence", "source")
@@ -36,8 +36,8 @@ def tally(rows: pa.RecordBatch | pa.Table) -> Tally:
     counts = pc.list_value_length(regions).to_pylist()  # pyright: ignore
     for name in (name for name in _BY_ROW if name in rows.schema.names):
         for value, split, count in zip(rows[name].to_pylist(), splits, counts, strict=True):
-            counter[name, value or "not stated", split, "images"] += 1
-            counter[name, value or "not stated", split, "regions"] += count
+            counter[name, value or NOT_STATED, split, "images"] += 1
+            counter[name, value or NOT_STATED, split, "regions"] += count
     # regions of all rows in one flat list, with the row of each: two rows with 2 and 1 of them have the owners 0 0 1
     areas = np.array(rows["size_px"].to_pylist(), float).reshape(-1, 2).prod(1)
     owners = np.repeat(np.arange(len(splits)), counts)
