@@ -22,17 +22,17 @@ Dicom = Annotated[
 @report.command()
 def train(recipe: RecipeFile) -> None:
     """Train both LoRA adapters of a recipe (the adapters of `medglip vqa train`: tasks are learned together)."""
-    from ..pipeline.run import train_adapters
+    from ..pipeline.run import train_and_predict
 
-    train_adapters(recipe)
+    train_and_predict(recipe)
 
 
 @report.command()
 def predict(recipe: RecipeFile) -> None:
     """Write the scored reports of a recipe with every evidence source; one record file per source."""
-    from ..pipeline.run import predict_task
+    from ..pipeline.run import train_and_predict
 
-    predict_task(recipe, "report")
+    train_and_predict(recipe, "report")
 
 
 @report.command(cls=second_names("generate", "max_new_tokens", "num_beams", "temperature", "seed", "no_repeat"))

@@ -23,9 +23,9 @@ def train(recipe: RecipeFile) -> None:
     Each adapter learns every task of the recipe (questions and reports together). Earlier stages run first if their
     results are missing. If it is interrupted, call it again: it continues.
     """
-    from ..pipeline.run import train_adapters
+    from ..pipeline.run import train_and_predict
 
-    train_adapters(recipe)
+    train_and_predict(recipe)
 
 
 @vqa.command(cls=second_names("generate", "batch_size", "max_new_tokens"))
@@ -58,9 +58,9 @@ def predict(
     generate.max_new_tokens=8
     """
     if recipe is not None and dataset is None:
-        from ..pipeline.run import predict_task
+        from ..pipeline.run import train_and_predict
 
-        predict_task(recipe, "vqa")
+        train_and_predict(recipe, "vqa")
         return
     if dataset is None or recipe is not None:
         problem = "neither a recipe nor --dataset is given." if recipe is None else "a recipe and --dataset are given."

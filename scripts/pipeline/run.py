@@ -1,6 +1,6 @@
 """Stages of a recipe, one after the other: core, regions, two adapters with one budget, predictions, scores, page.
 
-Every command that goes through them is a function here: `run`, `train_adapters`, `predict_task`.
+Every command that goes through them is a function here: `run`, `train_and_predict`.
 """
 
 import logging
@@ -58,25 +58,11 @@ def run(recipe_path: Path) -> dict[str, Any]:
     return results
 
 
-def train_adapters(recipe: Path) -> None:
-    """Every stage of a recipe up to its two adapters; every process of the training calls it."""
-    pipeline = _prepare(recipe)
-    for kind in ADAPTERS:
-        tune_and_predict(pipeline, kind, ())
+def train_and_predict(recipe: Path, *tasks: Task) -> None:
+    """Every stage of a recipe up to its two adapters, and records of these tasks with every evidence source.
 
-
-def predict_task(recipe: Path, task: Task) -> None:
-    """Records of one task with every evidence source of a recipe; every process calls it."""
-    pipeline = _prepare(recipe)
-    for kind in ADAPTERS:
-        tune_and_predict(pipeline, kind, (task,))
-
-
-def _prepare(recipe: Path) -> Pipeline:
-    """A pipeline with its core trained and its regions found.
-
-    What is not trained the first of several processes does alone, so that none of them draws an image or looks for a
-    region twice.
+    Every process calls it. What is not trained the first of them does alone, so that none of them draws an image or
+    looks for a region twice.
     """
     pipeline, ranks = Pipeline(read_settings(Recipe, recipe)), processes()
     with ranks.main_process_first():
@@ -84,7 +70,8 @@ def _prepare(recipe: Path) -> Pipeline:
     _ = pipeline.grounder  # trained by all of them together, so outside
     with ranks.main_process_first():
         _ = pipeline.caches
-    return pipeline
+    for kind in ADAPTERS:
+        tune_and_predict(pipeline, kind, tasks)
 
 
 def tune_and_predict(pipeline: Pipeline, kind: Adapter, tasks: tuple[Task, ...] = tuple(TASKS)) -> None:
