@@ -24,8 +24,11 @@ class Region:
 
     `box_xyxy_px` float32[4]: x0, y0, x1, y1 in pixels of the original image, half open, x0 < x1 and y0 < y1.
     `mask` bool[H, W] of the original image, zero outside the box, or None. `score` in [0, 1].
-    `embedding` float32[D] from the grounding core, or None. `path`: organ -> part -> finding.
-    Raises `BadInput` for NaN, a box without area, or a score outside [0, 1].
+    `embedding` float32[D] from the grounding core, aligned with phrases, or None. `pooled`: float32[C] for each stride
+    of the core's image tower, finest first, what its map holds inside the region, standardised; None where the core has
+    none. `z`: first and last slice as parts of the volume, 0 <= first <= last <= 1; None in an image that is no slice.
+    `path`: organ -> part -> finding.
+    Raises `BadInput` for NaN, a box without area, a score outside [0, 1], and slices out of order or outside the volume.
     """
 
     phrase: str
@@ -34,6 +37,8 @@ class Region:
     score: float = 1.0
     embedding: NDArray[np.float32] | None = None
     path: tuple[str, ...] = ()
+    pooled: tuple[NDArray[np.float32], ...] | None = None
+    z: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         box = np.asarray(self.box_xyxy_px, np.float32).reshape(-1)
@@ -45,6 +50,13 @@ class Region:
             raise BadInput(f"box of {self.phrase!r} has no area: {box.tolist()}.", fix="x0 < x1 and y0 < y1 are needed")
         if not 0 <= self.score <= 1:  # NaN is refused as well
             raise BadInput(f"score of {self.phrase!r} is {self.score}.", fix="scores lie in [0, 1]")
+        if self.z is not None and not 0 <= self.z[0] <= self.z[1] <= 1:
+            problem = f"slices of {self.phrase!r} are {self.z}."
+            raise BadInput(problem, fix="give first and last slice as parts of the volume, 0 <= first <= last <= 1")
+        if any(vector.ndim != 1 or not np.isfinite(vector).all() for vector in self.pooled or ()):
+            raise BadInput(
+                f"pooled features of {self.phrase!r} are no finite vectors.", fix="give one float32[C] a stride"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,23 +83,25 @@ class AnnotatedImage:
 
 
 def region_to_json(region: Region) -> dict[str, Any]:
-    """A plain dictionary of a region, mask as uncompressed COCO RLE; the embedding stays behind."""
-    return {
+    """A plain dictionary of a region, mask as uncompressed COCO RLE, `z` where it has slices; features stay behind."""
+    row = {
         "phrase": region.phrase,
         "box_xyxy_px": [round(float(x), 2) for x in region.box_xyxy_px],
         "score": round(float(region.score), 4),
         "path": list(region.path),
         "mask_rle": None if region.mask is None else mask_to_rle(region.mask),
     }
+    return row if region.z is None else row | {"z": [round(float(part), 4) for part in region.z]}
 
 
 def region_from_json(row: Mapping[str, Any]) -> Region:
-    """The inverse of `region_to_json` (embedding None)."""
-    rle = row.get("mask_rle")
+    """The inverse of `region_to_json` (no features)."""
+    rle, z = row.get("mask_rle"), row.get("z")
     return Region(
         phrase=row["phrase"],
         box_xyxy_px=np.array(row["box_xyxy_px"], np.float32),
         score=row.get("score", 1.0),
         path=tuple(row.get("path", ())),
         mask=None if rle is None else rle_to_mask(rle),
+        z=None if z is None else (float(z[0]), float(z[1])),
     )

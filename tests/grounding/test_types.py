@@ -19,6 +19,24 @@ def test_scores_lie_between_zero_and_one(score: float) -> None:
         Region(phrase="cyst", box_xyxy_px=np.array([0, 0, 1, 1], np.float32), score=score)
 
 
+@pytest.mark.parametrize("z", [(-0.1, 0.5), (0.6, 0.5), (0.5, 1.1), (0.2, float("nan"))])
+def test_slices_are_parts_of_the_volume_in_order(z: tuple[float, float]) -> None:
+    with pytest.raises(BadInput, match="slices"):
+        Region(phrase="cyst", box_xyxy_px=np.array([0, 0, 1, 1], np.float32), z=z)
+
+
+def test_pooled_features_are_finite_vectors() -> None:
+    with pytest.raises(BadInput, match="pooled"):
+        Region(phrase="cyst", box_xyxy_px=np.array([0, 0, 1, 1], np.float32), pooled=(np.array([np.nan], np.float32),))
+
+
+def test_json_holds_slices_only_where_there_are_any_and_never_features() -> None:
+    box, pooled = np.array([0, 0, 1, 1], np.float32), (np.zeros(3, np.float32),)
+    assert not {"z", "pooled"} & set(region_to_json(Region(phrase="cyst", box_xyxy_px=box, pooled=pooled)))
+    row = region_to_json(Region(phrase="cyst", box_xyxy_px=box, z=(0.25, 0.5)))
+    assert region_from_json(row).z == (0.25, 0.5)
+
+
 def test_region_json_round_trip() -> None:
     mask = np.zeros((4, 5), bool)
     mask[1:3, 2:4] = True
