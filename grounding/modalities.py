@@ -32,11 +32,13 @@ MODALITIES: dict[str, Modality] = {
         spoken="X-ray",
         other_names=("x-ray", "x ray", "radiograph", "chest x-ray"),
         dicom_codes=("CR", "DX"),
+        looks_like=("mammography", "angiography"),
     ),
     "ct": Modality(
         image_words="CT image",
         spoken="CT",
         dicom_codes=("CT",),
+        looks_like=("pet",),
         window=(-160.0, 240.0),  # HU: the usual abdominal window, level 40 and width 400
     ),
     "mr": Modality(image_words="MRI image", spoken="MRI", other_names=("mri",), dicom_codes=("MR",)),
@@ -48,7 +50,13 @@ MODALITIES: dict[str, Modality] = {
         dicom_codes=("ES",),
         is_turned=True,
     ),
-    "dermoscopy": Modality(image_words="dermoscopy image", spoken="dermoscopy", dicom_codes=("XC",), is_turned=True),
+    "dermoscopy": Modality(
+        image_words="dermoscopy image",
+        spoken="dermoscopy",
+        dicom_codes=("DMS",),
+        is_turned=True,
+        looks_like=("photograph",),
+    ),
     "fundus": Modality(image_words="fundus photograph", spoken="fundus photography", dicom_codes=("OP",)),
     "histology": Modality(
         image_words="histology image",
@@ -56,15 +64,75 @@ MODALITIES: dict[str, Modality] = {
         other_names=("histopathology",),
         dicom_codes=("SM",),
         is_turned=True,
-        looks_like=("microscopy",),  # it is seen through a microscope
+        looks_like=("microscopy", "cytology"),  # it is seen through a microscope
     ),
     "microscopy": Modality(
         image_words="microscopy image",
         spoken="microscopy",
-        other_names=("blood smear",),
+        other_names=(
+            "blood smear",
+            "blood smear microscopy",
+            "fluorescence microscopy",
+            "fluorescence",
+            "light microscopy",
+        ),
         dicom_codes=("GM",),
         is_turned=True,
-        looks_like=("histology",),
+        looks_like=("histology", "cytology", "em"),
+    ),
+    "mammography": Modality(
+        image_words="mammogram",
+        spoken="mammography",
+        other_names=("mammogram", "mammograms"),
+        dicom_codes=("MG",),
+        looks_like=("xray",),
+    ),
+    "angiography": Modality(
+        image_words="X-ray angiogram",
+        spoken="X-ray angiography",
+        other_names=("x-ray angiography", "xray angiography", "coronary angiography", "angiogram"),
+        dicom_codes=("XA",),
+        looks_like=("xray",),
+    ),
+    "oct": Modality(
+        image_words="OCT image",
+        spoken="OCT",
+        other_names=(
+            *("oct angiography", "octa", "oct-a"),
+            *("optical coherence tomography", "optical coherence tomography angiography"),
+        ),
+        dicom_codes=("OPT", "OCT", "OPTENF"),
+    ),
+    "pet": Modality(
+        image_words="PET/CT image",
+        spoken="PET/CT",
+        other_names=("pet/ct", "pet-ct", "pet ct", "fdg-pet"),
+        dicom_codes=("PT",),
+        looks_like=("ct",),
+    ),
+    "em": Modality(
+        image_words="electron microscopy image",
+        spoken="electron microscopy",
+        other_names=(
+            *("electron microscopy", "scanning electron microscopy", "transmission electron microscopy"),
+            *("sem", "tem"),
+        ),
+        is_turned=True,
+        looks_like=("microscopy",),
+    ),
+    "cytology": Modality(
+        image_words="cytology image",
+        spoken="cytology",
+        other_names=("pap smear", "cervical cytology", "liquid-based cytology"),
+        is_turned=True,
+        looks_like=("histology", "microscopy"),
+    ),
+    "photograph": Modality(
+        image_words="clinical photograph",
+        spoken="clinical photography",
+        other_names=("clinical photograph", "clinical photography", "clinical photo", "photo"),
+        dicom_codes=("XC",),  # external-camera photography
+        looks_like=("dermoscopy",),
     ),
 }
 """Modalities by our names; `unknown` is a trained choice, not an error. A core keeps the names it was trained with in

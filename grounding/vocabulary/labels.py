@@ -19,7 +19,7 @@ LEVELS = ("organ", "part", "finding")
 
 _FILE = Path(__file__).with_name("labels.yaml")
 _LISTS = ("path", "synonyms", "modalities", "codes", "also", "overlaps")
-_KEYS = (*_LISTS, "description", "region", "kind", "sides")
+_KEYS = (*_LISTS, "description", "region", "kind", "is_a", "sides")
 _WORDS = re.compile(r"[a-z0-9]+")
 _SINGULARS = {
     "vertebrae": "vertebra",
@@ -38,7 +38,7 @@ class Label:
     """One word of the house; the keys are those of `labels.yaml`, explained at its head.
 
     `path` lies above it, from the outside in; `modalities` are those it is usual in; `kind` and `region` are empty
-    where they follow from the path; `overlaps` can be true of the same region.
+    where they follow from the path; `is_a`: a kind of the label above it; `overlaps` can be true of the same region.
     """
 
     path: tuple[str, ...] = ()
@@ -50,6 +50,7 @@ class Label:
     description: str = ""
     region: str = ""
     kind: str = ""
+    is_a: bool = False
     sides: bool = False
 
 
@@ -193,6 +194,20 @@ class LabelTree:
         """Labels above the phrase, from the outside in: what is true of it may be true of them, so never negatives."""
         return self._above.get(self.label(phrase), ())
 
+    def kinds_of(self, phrase: str) -> tuple[str, ...]:
+        """The ancestors that it is a kind of, from the outside in: its regions are regions of theirs as well.
+
+        Of its other ancestors it is a part, or a finding in them: they are there too, yet its box is not theirs.
+        """
+        label, above = self.label(phrase), self.ancestors(phrase)
+        if not above:
+            return ()
+        parent = above[-1]
+        is_finding = self._levels[label] == self._levels[parent] == "finding"
+        if not (is_finding or self.labels[label].is_a or label in (f"left {parent}", f"right {parent}")):
+            return ()
+        return (*self.kinds_of(parent), parent)
+
     def descendants(self, phrase: str) -> tuple[str, ...]:
         """Labels below the phrase, in file order."""
         return tuple(self._below.get(self.label(phrase), ()))
@@ -289,7 +304,8 @@ def _read_label(name: str, row: dict[str, Any]) -> Label:
     values = {key: tuple(map(str, row.get(key) or ())) for key in _LISTS}
     values["modalities"] = tuple(map(parse_modality, values["modalities"]))
     words = {key: str(row.get(key) or "") for key in ("description", "region", "kind")}
-    return Label(**values, **words, sides=bool(row.get("sides")))  # pyright: ignore[reportArgumentType]
+    flags = {key: bool(row.get(key)) for key in ("is_a", "sides")}
+    return Label(**values, **words, **flags)  # pyright: ignore[reportArgumentType]
 
 
 def _refuse_unknown(row: dict[str, Any], keys: tuple[str, ...], where: str = "") -> None:

@@ -31,7 +31,7 @@ _FOLDERS = (
     ("images", "masks", ""),
     ("image_dir", "mask_dir", ""),
 )
-_MODALITIES = {"pathology": "histology", "endoscope": "endoscopy", "oct": "unknown", "microscope": "microscopy"}
+_MODALITIES = {"pathology": "histology", "endoscope": "endoscopy", "microscope": "microscopy"}
 
 
 def read(

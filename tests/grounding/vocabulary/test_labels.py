@@ -157,7 +157,7 @@ def test_every_category_of_the_real_data_is_a_label(data: Path) -> None:
     if not names:
         pytest.skip("no annotations there")
     tree = load_labels()
-    assert {name: tree.candidates(name) for name in names if len(tree.candidates(name)) != 1} == {}
+    assert [name for name in names if tree.label(name) not in tree.labels] == []
 
 
 def test_findings_of_real_answers_are_named(data: Path) -> None:
@@ -218,6 +218,33 @@ def test_few_labels_are_usual_in_a_modality() -> None:
     counts = Counter(modality for label in load_labels().labels.values() for modality in label.modalities)
     assert max(counts.values()) <= 15
     assert counts.keys() == MODALITIES.keys() - {"unknown"}
+
+
+@pytest.mark.parametrize(
+    ("word", "kinds"),
+    [
+        ("left lung", ("lung",)),
+        ("left common carotid artery", ("carotid artery", "common carotid artery")),
+        ("subdural hematoma", ("intracranial hemorrhage",)),
+        ("mitral valve", ("heart valve",)),
+        ("lymphocyte", ("white blood cell",)),
+        ("liver tumor", ()),
+        ("hepatic vessel", ()),
+        ("right upper lobe", ()),
+        ("flux capacitor", ()),
+    ],
+)
+def test_a_region_of_a_kind_is_one_of_what_lies_above_a_part_or_a_tumor_is_not(
+    word: str, kinds: tuple[str, ...]
+) -> None:
+    assert load_labels().kinds_of(word) == kinds
+    assert set(kinds) <= set(load_labels().ancestors(word))
+
+
+@pytest.mark.parametrize("words", [("aortic valve", "mitral valve"), ("intraparenchymal hemorrhage", "brain bleed")])
+def test_two_categories_of_one_set_are_two_labels(words: tuple[str, str]) -> None:
+    first, second = map(load_labels().label, words)
+    assert first != second
 
 
 # --- above, below, beside --------------------------------------------------------------------------------------------
