@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.modalities import MODALITIES, Modality, parse_modality
-from medglip.grounding.model.config import TEN_MODALITIES, MedGlipConfig, MedGlipVisionConfig
+from medglip.grounding.model.config import MedGlipConfig, MedGlipVisionConfig
 from medglip.grounding.model.image_tower import MedGlipVisionModel
 from medglip.grounding.model.medglip import MedGlipModel, MedGlipOutput
 from medglip.grounding.model.processing import MedGlipProcessor, train_tokenizer
@@ -121,21 +121,21 @@ def test_padded_and_empty_phrase_lists_tokenise() -> None:
     assert mask.sum(-1).tolist() == [[2, 1], [0, 0], [1, 0]]
 
 
-def test_an_eleventh_modality_is_trained_saved_and_unknown_to_cores_without_it(
+def test_a_further_modality_is_trained_saved_and_unknown_to_cores_without_it(
     tiny_settings: GroundingSettings, tiny_grounder: MedGlipGrounder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(MODALITIES, "oct", Modality(image_words="OCT image", spoken="OCT", dicom_codes=("OPT",)))
-    assert parse_modality("OPT") == "oct"
+    monkeypatch.setitem(MODALITIES, "heat", Modality(image_words="thermogram", other_names=("thermography",)))
+    assert parse_modality("Thermography") == "heat"
     processor = MedGlipProcessor(train_tokenizer(PHRASES), 64, modalities=tuple(MODALITIES))
     build(tiny_settings, len(processor.tokenizer)).save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
     monkeypatch.undo()  # a core knows its modalities without the table
     core = MedGlipGrounder.from_pretrained(tmp_path, "cpu")
-    assert core.model.phrase_encoder.prompts.num_embeddings == 11
+    assert core.model.phrase_encoder.prompts.num_embeddings == len(MODALITIES) + 1
     square = np.zeros((64, 64, 3), np.uint8)
-    assert core.processor([square], [["lung"]], ["oct"])["modality_ids"].tolist() == [10]
-    assert tiny_grounder.processor([square], [["lung"]], ["oct"])["modality_ids"].tolist() == [0]
-    assert tiny_grounder.model.config.modalities == TEN_MODALITIES
+    assert core.processor([square], [["lung"]], ["heat"])["modality_ids"].tolist() == [len(MODALITIES)]
+    assert tiny_grounder.processor([square], [["lung"]], ["heat"])["modality_ids"].tolist() == [0]
+    assert "heat" not in tiny_grounder.model.config.modalities
 
 
 def test_modalities_without_unknown_are_refused() -> None:
