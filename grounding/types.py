@@ -28,7 +28,7 @@ class Region:
     of the core's image tower, finest first, what its map holds inside the region, standardised; None where the core has
     none. `z`: first and last slice as parts of the volume, 0 <= first <= last <= 1; None in an image that is no slice.
     `path`: organ -> part -> finding.
-    Raises `BadInput` for NaN, a box without area, a score outside [0, 1], and slices out of order or outside the volume.
+    Raises `BadInput` for NaN, a box without area, a score outside [0, 1], and slices that are no part of the volume.
     """
 
     phrase: str

@@ -3,6 +3,7 @@
 Pure functions without torch. `Evidence.none()` renders to nothing, so its prompt is the plain one, byte for byte.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -20,7 +21,8 @@ class EvidenceSettings(Settings):
     """Any subset of text (words and boxes), tokens (soft region tokens), crops (further images), overlay (a copy of the
     image with the boxes drawn and numbered as in the text, a further image for each that has any)."""
     max_regions: int = 4
-    """At most this many regions in a prompt, best first; those the question asks about come before all others."""
+    """At most this many regions in a prompt: those the question asks about first, the best one of each phrase before
+    the second of any."""
     min_score: float = MIN_SCORE
     """Regions below this score are not evidence."""
     max_crops: int = 1
@@ -98,18 +100,37 @@ class Evidence:
         return replace(self, images=tuple(change(image) for image in self.images))
 
     def best(self, max_regions: int) -> "Evidence":
-        """The best regions of all images together, those of phrases asked for first; each image keeps its own."""
+        """The best regions of all images together (see `rank`); each image keeps its own."""
+        keyed = [(key, index, region) for index, image in enumerate(self.images) for key, region in rank(image)]
         # stable: equal ones keep the order of the images, and of the regions in them
-        numbered = sorted(self.numbered, key=lambda row: _rank(row[1], self.images[row[0] - 1]))[:max_regions]
+        chosen = sorted(keyed, key=lambda row: row[0])[:max_regions]
         images = [
-            replace(image, regions=tuple(region for of, region in numbered if of == number))
-            for number, image in enumerate(self.images, 1)
+            replace(image, regions=tuple(region for _, of, region in chosen if of == index))
+            for index, image in enumerate(self.images)
         ]
         return replace(self, images=tuple(images))
 
 
-def _rank(region: Region, image: ImageEvidence) -> tuple[bool, float]:
-    return region.phrase not in image.phrases, -region.score  # False sorts first: phrases asked for
+def rank(image: ImageEvidence) -> list[tuple[tuple[bool, int, float, float], Region]]:
+    """Regions of an image, each behind its key, best first. Ranking the first few again gives the same order.
+
+    Phrases that were asked for come first; then the best region of each phrase, then the second of each, and so on;
+    then the higher score, the larger box (as part of the image), the given order:
+
+        red .9, red .8, white .5   ->   red .9, white .5, red .8
+    """
+
+    def quality(region: Region) -> tuple[float, float]:
+        sides = (region.box_xyxy_px[2:] - region.box_xyxy_px[:2]) / np.array(image.size_px)
+        return -region.score, -float(sides.prod())
+
+    num_better: Counter[str] = Counter()
+    rows = []
+    for region in sorted(image.regions, key=quality):
+        # False sorts first: phrases asked for
+        rows.append(((region.phrase not in image.phrases, num_better[region.phrase], *quality(region)), region))
+        num_better[region.phrase] += 1
+    return sorted(rows, key=lambda row: row[0])
 
 
 def gather(image: ImageEvidence, settings: EvidenceSettings) -> ImageEvidence:
@@ -118,9 +139,8 @@ def gather(image: ImageEvidence, settings: EvidenceSettings) -> ImageEvidence:
     At most `max_regions`; `select` chooses among these. Sources gather, because noise and random boxes are drawn for
     what is gathered.
     """
-    sure = (region for region in image.regions if region.score >= settings.min_score)
-    regions = sorted(sure, key=lambda region: _rank(region, image))
-    return replace(image, regions=tuple(regions[: settings.max_regions]))
+    sure = replace(image, regions=tuple(region for region in image.regions if region.score >= settings.min_score))
+    return replace(image, regions=tuple(region for _, region in rank(sure)[: settings.max_regions]))
 
 
 def select(evidence: Evidence, settings: EvidenceSettings) -> Evidence:

@@ -6,7 +6,7 @@ from making import make_image
 
 from medglip.grounding import BadInput, EvidenceSettings, Region
 from medglip.grounding.evidence.controls import derangement
-from medglip.grounding.evidence.evidence import Evidence, perturb
+from medglip.grounding.evidence.evidence import Evidence, ImageEvidence, perturb
 from medglip.grounding.evidence.forms.tokens import token_features
 from medglip.grounding.evidence.render import to_images, to_text
 from medglip.grounding.evidence.sources import Query, RegionCaches, evidence_for
@@ -42,6 +42,24 @@ def test_none_renders_to_nothing() -> None:
 def test_asked_phrases_come_first_and_weak_regions_are_left_out() -> None:
     first = evidence_for("predicted", QUERIES, CACHES, SETTINGS)[0]
     assert [r.phrase for r in first.regions] == ["cyst", "liver"]
+
+
+def test_the_best_of_every_phrase_comes_before_the_second_of_any() -> None:
+    red = [region("red blood cell", (10 * k, 0, 10 * k + 9, 9)) for k in range(5)]
+    image = make_image("a", modality="microscopy")
+    caches = RegionCaches(predicted={"a": [*red, region("white blood cell", (60, 0, 90, 30), 0.5)]}, truth={})
+    usual = {"microscopy": ("red blood cell", "white blood cell")}
+    (evidence,) = evidence_for("predicted", [Query.of([image], (), usual)], caches, EvidenceSettings(max_regions=5))
+    assert [r.phrase.split()[0] for r in evidence.regions] == ["red", "white", "red", "red", "red"]
+    assert [r.box_xyxy_px[0] for r in evidence.regions if r.phrase == "red blood cell"] == [0, 10, 20, 30]
+
+
+def test_of_equal_scores_the_larger_region_comes_first_and_ranking_twice_changes_nothing() -> None:
+    regions = [region("cyst", (0, 0, 5, 5)), region("liver", (0, 0, 50, 50)), region("cyst", (0, 0, 20, 20))]
+    image = ImageEvidence(size_px=(100, 50), regions=tuple(regions))
+    evidence = Evidence(source="oracle", images=(image,)).best(3)
+    assert [r.box_xyxy_px[2] for r in evidence.regions] == [50, 20, 5]
+    assert evidence.best(2).regions == evidence.best(3).regions[:2]
 
 
 def test_text_names_place_box_and_what_was_not_found() -> None:
