@@ -122,7 +122,8 @@ def rank(image: ImageEvidence) -> list[tuple[tuple[bool, int, float, float], Reg
 
     def quality(region: Region) -> tuple[float, float]:
         sides = (region.box_xyxy_px[2:] - region.box_xyxy_px[:2]) / np.array(image.size_px)
-        return -region.score, -float(sides.prod())
+        # rounded, so that boxes of one size stay equal when they are moved or mirrored
+        return -region.score, -round(float(sides.prod()), 5)
 
     num_better: Counter[str] = Counter()
     rows = []
