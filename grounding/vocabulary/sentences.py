@@ -12,6 +12,7 @@ from ..geometry import where
 from ..types import MIN_SCORE, Region
 from .labels import LabelTree
 from .negation import BLANK, Negation, blank_denied
+from .places import LOCATION, read_location
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,14 +71,9 @@ def _ends_sentence(block: str, end: re.Match[str]) -> bool:
 # --- which regions it speaks of --------------------------------------------------------------------------------------
 
 
-_LOCATION = re.compile(
-    r"\b(?:(upper|lower|apical|basal)[ -]?)?(left|right)\b|\b(upper|lower|apical|basal|centre|center|central)\b", re.I
-)
-_GRID = {"apical": "upper", "basal": "lower", "center": "centre", "central": "centre"}
 CHUNK = re.compile(r"[,;:]|\b(?:and|with|but)\b", re.IGNORECASE)
 """What parts a sentence, for numbers and locations belong to their own part."""
 _SOME = re.compile(r"\b(?:ones?|larg\w+|bigg\w+|small\w+|other|first|second|third)\b", re.IGNORECASE)  # of several
-_OTHER_SIDE = {"left": "right", "right": "left"}
 
 
 def ground_sentences(
@@ -93,9 +89,10 @@ def ground_sentences(
     """Sentences of the text, each with the regions of the phrases that it affirms; joined by a blank they are the text.
 
     A region needs a score >= `min_score`. With `size_px` (width, height) given, location words ("upper left") pick
-    among several regions of one phrase where at least one of them lies there. They are read as locations in the IMAGE;
-    with `is_patient_side` left and right change sides, as in a radiograph or a slice in the usual view. `negation`: the
-    engine that decides what is denied.
+    among several regions of one phrase where at least one of them lies there. Where they do not name their frame ("of
+    the image", "the patient's left") they are read as locations in the IMAGE, with `is_patient_side` as the patient's,
+    whose left and right change sides, as in a radiograph or a slice in the usual view. `negation`: the engine that
+    decides what is denied.
     """
     regions = [region for region in regions if region.score >= min_score]
     sentences: list[Sentence] = []
@@ -124,14 +121,12 @@ def locations_of(affirmed: str, phrase: str, tree: LabelTree, is_patient_side: b
 
     Those of the phrase's own part of the sentence; if that has none, of the parts that do not speak of "the one".
     """
-    parts = [part for part in CHUNK.split(affirmed) if _LOCATION.search(part)]
+    parts = [part for part in CHUNK.split(affirmed) if LOCATION.search(part)]
     own = [part for part in parts if phrase in tree.phrases_in(part)]
     locations: list[set[str]] = []
     for part in own or [part for part in parts if not _SOME.search(part)]:
         # Names such as "left lung" go first: their side is the patient's and a part of the name, not a location.
-        for name in filter(_LOCATION.search, tree.phrases_in(part)):
+        for name in filter(LOCATION.search, tree.phrases_in(part)):
             part = re.sub(rf"\b{re.escape(name)}\b", BLANK, part, flags=re.I)
-        for match in _LOCATION.finditer(part):
-            words = [_GRID.get(word.lower(), word.lower()) for word in match.groups() if word]
-            locations.append({_OTHER_SIDE.get(word, word) if is_patient_side else word for word in words})
+        locations += [read_location(match, is_patient_side) for match in LOCATION.finditer(part)]
     return locations

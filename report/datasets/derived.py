@@ -65,7 +65,7 @@ def to_reports(images: Iterable[AnnotatedImage]) -> list[Report]:
             if place.number > 1:
                 text = f"Several {plural(phrase)} are seen."
             elif is_single and (cell := grid_cell(place)):
-                text = f"The {phrase} {lies} in the {part(cell)} of the image."
+                text = f"The {phrase} {lies} in the {part(cell)}."
             else:
                 text = f"{f'the {phrase}' if is_single else with_article(phrase)} {is_} seen."
             regions = tuple(image.regions[k] for k in place.indices)

@@ -158,14 +158,22 @@ def _third(image: AnnotatedImage, phrase: str) -> str:
     return f"{_ROWS[row]} {_COLUMNS[column]}".strip() or "centre"
 
 
-def _of_one(value_of: Callable[[AnnotatedImage, str], str], key: str = "") -> "Test":
-    """The test of a form on a phrase of one region: its value is the answer, with a key whether it is what is asked."""
+def _place_of(third: str) -> str:
+    """A third in the words of an answer; those with one word are parts."""
+    return f"{third}{' part' if third in ('upper', 'lower', 'left', 'right') else ''} of the image"
+
+
+def _of_one(value_of: Callable[[AnnotatedImage, str], str], key: str = "", in_words: str = "{}") -> "Test":
+    """The test of a form on a phrase of one region: its value is the answer, with a key whether it is what is asked.
+
+    `in_words`: how the answer says the value, "the patient's {}".
+    """
 
     def test(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
         if not _is_single(image, asks["phrase"]):
             return False
         value = value_of(image, asks["phrase"])
-        return bool(value) and answer == (_yes(value == asks[key]) if key else value)
+        return bool(value) and answer == (_yes(value == asks[key]) if key else in_words.format(value))
 
     return test
 
@@ -206,7 +214,9 @@ def _is_caption(asks: Asks, answer: str, image: AnnotatedImage) -> bool:
         and asks["modality"] == image.modality
         and (not asks["body"] or _is_body(asks, asks["body"], image))
         and all(_is_present(image, phrase) for phrase, _ in asks["seen"])
-        and all(_TESTS["position"]({"phrase": phrase}, place, image) for phrase, place in asks["seen"] if place)
+        and all(
+            _TESTS["position"]({"phrase": phrase}, _place_of(place), image) for phrase, place in asks["seen"] if place
+        )
         and all(_is_absent(image, phrase) for phrase in asks["absent"])
     )
 
@@ -225,15 +235,15 @@ _TESTS: dict[str, Test] = {
     "presence": lambda q, a, image: (
         _is_present(image, q["phrase"]) if a == "yes" else a == "no" and _is_absent(image, q["phrase"])
     ),
-    "side-image": _of_one(_half),
+    "side-image": _of_one(_half, in_words="the image's {} half"),
     "side-image-yesno": _of_one(_half, "side"),
-    "side-patient": _of_one(_patient_side),
+    "side-patient": _of_one(_patient_side, in_words="the patient's {}"),
     "side-patient-yesno": _of_one(_patient_side, "side"),
     "count": lambda q, a, image: a == str(_number(image, q["phrase"])) and a != "0",
     "count-yesno": lambda q, a, image: (n := _number(image, q["phrase"])) > 0 and a == _yes(n > 1),
     "size-word": lambda q, a, image: _has_size(image, q["phrase"], _SIZES.get(a, (15, 100))),
     "size-percent": lambda q, a, image: _has_size(image, q["phrase"], _PERCENTAGES.get(a, (101, 101))),
-    "position": _of_one(_third),
+    "position": _of_one(lambda image, phrase: _place_of(_third(image, phrase))),
     "position-yesno": _of_one(_third, "place"),
     "relation-left": _of_two(lambda image, phrase: _centre(image, phrase)[0]),
     "relation-above": _of_two(lambda image, phrase: _centre(image, phrase)[1]),

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...grounding.geometry import where
 from ...grounding.modalities import MODALITIES
+from ...grounding.vocabulary import places
 from ...grounding.vocabulary.labels import load_labels
 from .facts import Facts, Place
 
@@ -117,11 +118,12 @@ def _place_claims(facts: Facts, place: Place) -> Iterator[Claim]:
     if clear and facts.is_radiological and not {"left", "right"} & set(phrase.split()):
         sides["side-patient"] = "left" if clear == "right" else "right"
     for form, side in sides.items():
-        yield _claim(form, side, phrase, phrase=phrase)
+        in_words = places.image_half if form == "side-image" else places.patient_side
+        yield _claim(form, in_words(side), phrase, phrase=phrase)
         for name in ("left", "right"):
             yield _claim(f"{form}-yesno", name == side, phrase, phrase=phrase, side=name)
     if cell := grid_cell(place):
-        yield _claim("position", cell, phrase, phrase=phrase)
+        yield _claim("position", places.image_place(cell), phrase, phrase=phrase)
         for name in GRID:
             yield _claim("position-yesno", name == cell, phrase, phrase=phrase, place=name)
 

@@ -14,6 +14,7 @@ from ...grounding.evidence.evidence import Evidence, without_masks
 from ...grounding.files import sha256
 from ...grounding.geometry import where
 from ...grounding.types import AnnotatedImage, Region
+from ...grounding.vocabulary.places import image_place
 from ..task import Question
 
 RegionQuestion = tuple[Question, Evidence]
@@ -105,7 +106,8 @@ def _claims(evidence: Evidence, known: Sequence[str], rng: np.random.Generator) 
     phrases = [region.phrase for region in evidence.regions]
     claims: list[tuple[str, int, str, str]] = []
     for number, region in enumerate(evidence.regions, 1):
-        place, is_only = where(region.box_xyxy_px, evidence.first.size_px), phrases.count(region.phrase) == 1
+        place = image_place(where(region.box_xyxy_px, evidence.first.size_px))
+        is_only = phrases.count(region.phrase) == 1
         claims.append(("region-name", number, region.phrase, region.phrase))
         claims.append(("region-place", number, region.phrase, place))
         if is_only and len(phrases) > 1:

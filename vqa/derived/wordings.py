@@ -64,7 +64,7 @@ def largest(facts: Facts) -> list[Place]:
 
 
 def caption_text(asks: Mapping[str, Any], wording: int) -> str:
-    """The caption in one of its wordings: "CT of the chest. It shows lung in the left part. No nodule is seen."."""
+    """The caption in one of its wordings: "CT of the chest. There is lung in the left part of the image."."""
     image = MODALITIES[asks["modality"]].image_words + (f" of the {asks['body']}" if asks["body"] else "")
     an_image = ("an " if image.startswith(("X-ray", "MRI", "ultra", "endo", "image")) else "a ") + image
     sentences = [(f"{capital(image)}.", f"This is {an_image}.", f"The picture is {an_image}.")[wording % 3]]
@@ -81,8 +81,8 @@ def caption_text(asks: Mapping[str, Any], wording: int) -> str:
 
 
 def part(place: str) -> str:
-    """A cell of the grid as part of the image: `upper left part`, `centre`."""
-    return place if place == "centre" else f"{place} part"
+    """A cell of the grid as part of the image: `upper left part of the image`, `centre of the image`."""
+    return f"{place if place == 'centre' else f'{place} part'} of the image"
 
 
 def _join(parts: Sequence[str], word: str) -> str:

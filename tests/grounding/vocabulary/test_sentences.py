@@ -84,6 +84,32 @@ def test_patient_side_mirrors_left_and_right() -> None:
     assert (as_image.regions, as_patient.regions) == ((regions[0],), (regions[1],))
 
 
+@pytest.mark.parametrize(
+    ("words", "cell"),
+    [
+        ("in the upper left part of the image", (0, 0)),
+        ("in the upper left of the image", (0, 0)),
+        ("in the upper left", (0, 0)),
+        ("in the image's left half", (0, 0)),
+        ("on the image’s left", (0, 0)),
+        ("on the left side of the picture", (0, 0)),
+        ("on the patient's left", (2, 0)),
+        ("on the patient’s right side", (0, 0)),
+        ("on the right side of the patient", (0, 0)),
+        ("in the right half of the image", (2, 0)),
+    ],
+)
+def test_a_location_is_read_in_the_frame_that_it_names(words: str, cell: tuple[int, int]) -> None:
+    """Old wordings without a frame are the image's; whose side is meant by those alone changes no other."""
+    regions = [region("nodule", 0, 0), region("nodule", 2, 0)]
+    text = f"There is a nodule {words}."
+    (sentence,) = ground_sentences(text, regions, load_labels(), SIZE)
+    assert sentence.regions == (regions[cell[0] // 2],)
+    if "image" in words or "picture" in words or "patient" in words:
+        (same,) = ground_sentences(text, regions, load_labels(), SIZE, is_patient_side=True)
+        assert same.regions == sentence.regions
+
+
 def test_order_of_regions_changes_nothing_but_their_order() -> None:
     regions = [region("nodule", 0, 0), region("nodule", 2, 2), region("heart", 1, 1)]
     text = "A nodule over the heart."

@@ -1,6 +1,7 @@
 """Derived questions: the check agrees with the generator, flips swap sides, absence is never guessed, same bytes."""
 
 import json
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -95,8 +96,8 @@ def _flipped(image: AnnotatedImage) -> AnnotatedImage:
 
 def _other(item: Item) -> str:
     """The answer of a closed or sided item turned round."""
-    turned = {"yes": "no", "no": "yes", **SWAP}
-    return turned.get(item["answer"], "")
+    turned = {"yes": "no", "no": "yes"}
+    return turned.get(item["answer"]) or (_swapped(item["answer"]) if item["kind"] == "side" else "")
 
 
 FEW = settings(
@@ -178,13 +179,13 @@ def _sides(image: AnnotatedImage, form: str = "side-patient") -> dict[str, str]:
 def test_the_patients_side_needs_labels_that_tell_it() -> None:
     nodule = _region("lung tumor", (8, 12, 12, 16), "disc")
     image = _image(*LUNGS, nodule, modality="xray")
-    assert _sides(image) == {"lung tumor": "right"}
-    assert _sides(image, "side-image")["lung tumor"] == "left"
+    assert _sides(image) == {"lung tumor": "the patient's right"}
+    assert _sides(image, "side-image")["lung tumor"] == "the image's left half"
     assert _sides(_flipped(image)) == {}, "a mirrored picture has no patient's side"
     assert _sides(_image(nodule)) == {}, "the modality alone does not tell"
     liver, spleen = _region("liver", (5, 5, 25, 25)), _region("spleen", (5, 5, 25, 25))
     tumor = _region("kidney", (50, 30, 56, 36))
-    assert _sides(_image(liver, tumor))["kidney"] == "left"
+    assert _sides(_image(liver, tumor))["kidney"] == "the patient's left"
     assert _sides(_image(spleen, tumor)) == {}, "a spleen at the image's left is a mirrored slice"
 
 
@@ -221,15 +222,27 @@ def test_a_known_scene_is_told_as_it_is() -> None:
     found = {(c.form, *sorted(map(str, c.asks.values()))): c.answer for c, _ in _items(image)}
     assert found["count", "polyp"] == "3"
     assert found["count-yesno", "left ventricle"] == "no"
-    assert found["position", "left ventricle"] == "upper left"
+    assert found["position", "left ventricle"] == "upper left of the image"
     assert found["presence", "glioma"] == "no"
     inside = {(c.asks["first"], c.answer) for c, _ in _items(image) if c.form == "relation-inside"}
     assert inside == {("left ventricle", "yes"), ("left ventricular myocardium", "no")}
     (told,) = [item for item in items_of(image, DeriveSettings()) if item["kind"] == "caption"]
     assert "MRI image" in told["answer"]
-    assert "upper left part" in told["answer"]
+    assert "upper left part of the image" in told["answer"]
     assert "glioma" in told["answer"].split(".")[-2]
     assert 1 <= told["answer"].count(". ") + 1 <= 3
+
+
+@FEW
+@given(images())
+def test_a_side_or_place_names_its_frame(image: AnnotatedImage) -> None:
+    """Of the image or of the patient; what stays without one are names of anatomy."""
+    for _, item in _items(image):
+        for words in (item["question"], item["answer"]):
+            for name in sorted(NAMES, key=len, reverse=True):
+                words = words.replace(name, "it")
+            if re.search(r"\b(left|right|upper|lower|centre)\b", words):
+                assert re.search(r"\b(image|picture|patient)\b", words), item
 
 
 def test_a_lie_is_found() -> None:

@@ -17,6 +17,7 @@ from medglip.grounding.geometry import where
 from medglip.grounding.training.provenance import learned_among
 from medglip.grounding.training.settings import TrainSettings
 from medglip.grounding.types import AnnotatedImage, Region
+from medglip.grounding.vocabulary.places import image_place
 from medglip.vqa.derived.regions import MAX_SHOWN, WORDINGS, region_questions, with_other_regions
 from medglip.vqa.model.grounded_mllm import OUR_FILE, PROJECTOR_FILE, GroundedMLLM, load
 from medglip.vqa.model.identity import FILE, knows_regions
@@ -172,7 +173,7 @@ def _true_answer(question: Question, evidence: Evidence) -> str:
         return str(1 + evidence.regions.index(named[0]))
     numbers = [int(word.strip("?")) for word in question.question.split() if word.strip("?").isdigit()]
     (region,) = named if question.content_type == "region-where" else [evidence.regions[n - 1] for n in numbers]
-    return region.phrase if question.content_type == "region-name" else where(region.box_xyxy_px, (90, 90))
+    return region.phrase if question.content_type == "region-name" else image_place(where(region.box_xyxy_px, (90, 90)))
 
 
 def test_what_no_region_shows_is_asked_for_as_often_as_what_one_shows() -> None:
