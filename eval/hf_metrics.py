@@ -111,7 +111,7 @@ class ReportNgrams(MeasureMetric):
         metrics: Sequence[str] = lexical.WITHOUT_JAVA,
         **_others: Any,
     ) -> Measures:
-        return lexical.report_measures(predictions, references, tokenization, lexical.choose(metrics))
+        return dict(lexical.report_measures(predictions, references, tokenization, lexical.choose(metrics)))
 
 
 class LabelF1(MeasureMetric):
@@ -164,7 +164,9 @@ class RadFact(MeasureMetric):
 
     def _measures(self, predictions: Any, references: Any, **_others: Any) -> Measures:
         sides = zip(predictions, references, strict=True)
-        return radfact.radfact_measures([radfact.Verdicts(candidate=text, reference=truth) for text, truth in sides])
+        return dict(
+            radfact.radfact_measures([radfact.Verdicts(candidate=text, reference=truth) for text, truth in sides])
+        )
 
 
 class RadCliQ(MeasureMetric):

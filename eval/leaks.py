@@ -90,9 +90,10 @@ def leaks(train: Sequence[SplitQuestion], test: Sequence[SplitQuestion]) -> dict
 
 def leaks_between(train: Path, test: Path, images: Path | None = None, language: str | None = None) -> dict[str, Leak]:
     """`leaks` of two files; with a folder of images also `near_images`. Errors as `read_questions` has them."""
-    sides = [read_questions(path, images, language) for path in (train, test)]
-    near = {"near_image": near_images(*({row.image_id for row in side} for side in sides), images)} if images else {}
-    return leaks(*sides) | near
+    known, asked = (read_questions(path, images, language) for path in (train, test))
+    names = [{row.image_id for row in side} for side in (known, asked)]
+    near = {"near_image": near_images(names[0], names[1], images)} if images else {}
+    return leaks(known, asked) | near
 
 
 def text(kinds: Mapping[str, Leak]) -> str:
@@ -157,7 +158,7 @@ def near_images(train: Iterable[str], test: Iterable[str], folder: Path) -> Leak
     is_near_NT = [np.bitwise_count(hashes_T ^ hash_image(name)) <= NEAR_BITS for name in names]
     is_other_NT = [[other != name for other in known] for name in names]
     is_hit_NT = np.logical_and(is_near_NT, is_other_NT).reshape(len(names), len(known))
-    return _leak(is_hit_NT.any(axis=1).tolist(), names)
+    return _leak([bool(row.any()) for row in is_hit_NT], names)
 
 
 def _keys(rows: Sequence[SplitQuestion]) -> list[tuple[str, str, str]]:

@@ -53,28 +53,35 @@ class TaskItem(Protocol):
     @property
     def item_id(self) -> str:
         """Id of its example and of its record."""
+        ...
 
     @property
     def image(self) -> AnnotatedImage:
         """The first image; its split, patient and data set are those of the item."""
+        ...
 
     @property
     def images(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the prompt, in order."""
+        ...
 
     @property
     def phrases(self) -> tuple[str, ...]:
         """Phrases that the item itself asks to look for, besides what is usual in its modality."""
+        ...
 
     @property
     def meta(self) -> Mapping[str, Any]:
         """What its record keeps besides, for the scores."""
+        ...
 
     def to_example(self, evidence: Evidence) -> Example:
         """The parts of its prompt. `evidence`: of every image, as stored."""
+        ...
 
     def job(self, example: Example, settings: EvidenceSettings, names: Mapping[str, str]) -> Job:
         """The fields of its record and how the model's text is read. `names`: `model` and `adapter` of the record."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,7 +12,7 @@ ever recomputed from text or boxes. Suffixes: N samples, R resamples, C clusters
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,7 +52,7 @@ class Measure(ABC):
         """The same metric with clusters for samples: `codes_N` int64[N] in [0, num), a weight for each cluster."""
 
     @abstractmethod
-    def concat(self, other: Self) -> Self:
+    def concat(self, other: Any) -> Self:
         """Two systems' samples, the other's after this one's; the value means nothing."""
 
 

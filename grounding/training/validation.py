@@ -45,7 +45,9 @@ def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> Ca
             rows_P += [(r.score, logit, bool((iou(r.box_xyxy_px, boxes_G4) >= RIGHT_IOU).any())) for r in own]
     if num_images < _LEAST_IMAGES or not rows_P:
         return None
-    return fit_calibration(*zip(*rows_P, strict=True), num_truths, *zip(*rows_Q, strict=True))
+    raw_P, logits_P, is_right_P = zip(*rows_P, strict=True)
+    logits_Q, is_present_Q = zip(*rows_Q, strict=True)
+    return fit_calibration(raw_P, logits_P, is_right_P, num_truths, logits_Q, is_present_Q)
 
 
 def mean_iou(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> float:

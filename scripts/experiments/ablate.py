@@ -174,16 +174,21 @@ def pooled(
 def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
     """Score and compare every row, each set of questions by itself; table, numbers and picture; return the table."""
     settings = recipe.eval.model_copy(update={"strata": False})
-    rows = {_row(*row): row for row in [(BASELINE, ()), *grid.rows]}
+    every: list[tuple[Source, tuple[Form, ...]]] = [(BASELINE, ()), *grid.rows]
+    rows = {_row(source, forms): (source, forms) for source, forms in every}
     cells: Cells = {
-        name: {str(seed): pooled(out, *row, [seed], task) for seed in grid.seeds} for name, row in rows.items()
+        name: {str(seed): pooled(out, source, forms, [seed], task) for seed in grid.seeds}
+        for name, (source, forms) in rows.items()
     }
     # answers of `none` and of predicted evidence with their own images and under each probe that has originals
     probes = [name for name in IMAGE_PROBES if task == "vqa" and name in recipe.probes]
     changed: Cells = {
-        name: {ORIGINAL: _pool(cells[name]), **{one: pooled(out, *row, grid.seeds, task, one) for one in probes}}
-        for name, row in rows.items()
-        if probes and row[0] in (BASELINE, "predicted")
+        name: {
+            ORIGINAL: _pool(cells[name]),
+            **{one: pooled(out, source, forms, grid.seeds, task, one) for one in probes},
+        }
+        for name, (source, forms) in rows.items()
+        if probes and source in (BASELINE, "predicted")
     }
     texts: list[str] = []
     facts: dict[str, Any] = {"grid": grid, "pooling": POOLED, "settings": settings.model_dump(mode="json")}

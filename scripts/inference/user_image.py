@@ -39,9 +39,10 @@ def user_report(
         prior_text = " ".join(prior_report.read_text(encoding="utf-8").split()) if prior_report else ""
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput("the prior report cannot be read.", file=prior_report, fix="give a UTF-8 text file") from error
-    study: dict[str, Any] = {"image": first, "others": tuple(others), "text": ""}
+    study = {"image": first, "others": tuple(others), "text": ""}
     study |= {"prior_image": prior, "prior_others": tuple(older), "prior_text": prior_text}
-    return Report(report_id=names[0], **study, **lines)
+    fields: dict[str, Any] = study | lines
+    return Report(report_id=names[0], **fields)
 
 
 def user_image(image: Path, modality: str | None) -> AnnotatedImage:

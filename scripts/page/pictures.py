@@ -41,9 +41,10 @@ class ImageFinder:
 
     def path(self, record: Record) -> Path | None:
         """The image file of a record, None if it is nowhere."""
-        stated, name = (record.get("meta") or {}).get("image_path"), record["image_id"]
-        has_path = stated and isinstance(stated, str)
-        candidates = [Path(stated), *(run / stated for run in self.recipes)] if has_path else []
+        meta: Any = record.get("meta") or {}
+        stated, name = meta.get("image_path"), record["image_id"]
+        is_path = isinstance(stated, str) and stated != ""
+        candidates = [Path(stated), *(run / stated for run in self.recipes)] if is_path else []
         if self.images:
             names = dict.fromkeys((name, Path(name).name))  # an id may hold folders
             candidates += [self.images / f"{each}{suffix}" for each in names for suffix in SUFFIXES]

@@ -94,7 +94,8 @@ def label_measures(
     `rows`: indices among the inputs.
     """
     names = list(labels[0].reference)
-    truth_NL, predicted_NL = decide(*_marks(labels, names), policy)
+    truth_NL, predicted_NL = _marks(labels, names)
+    truth_NL, predicted_NL = decide(truth_NL, predicted_NL, policy)
     if set(names) != set(CHEXPERT):
         return _f1s(truth_NL, predicted_NL, rows, "label_{}_f1")
     top = [names.index(name) for name in TOP_5]

@@ -138,11 +138,14 @@ def _write_part(
     settings: BuildSettings, file: Path, source: SourceSettings, portion: Portion, unreadable: Entries
 ) -> None:
     if isinstance(portion, tuple):
-        portion = upgrade_table(pq.ParquetFile(portion[0]).read_row_groups(list(portion[1]))).to_pylist()
-    notes = Notes(rows=len(portion), excluded=unreadable)
+        file_of_set, groups = portion
+        given = upgrade_table(pq.ParquetFile(file_of_set).read_row_groups(list(groups))).to_pylist()
+    else:
+        given = portion
+    notes = Notes(rows=len(given), excluded=unreadable)
     naming = cache(partial(label_of, source=source, unknown=source.unknown_labels or settings.unknown_labels))
     rows: list[Row] = []
-    for row in portion:
+    for row in given:
         broken = Skipped()
         with skipping(broken, Path(row["image_path"]), row["image_id"]):
             try:

@@ -1,6 +1,5 @@
 import sys
 from collections.abc import Callable
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -46,7 +45,8 @@ def test_models_fill_what_records_lack(record: Make) -> None:
     texts = [("cardiomegaly", "possible cardiomegaly"), ("clear", "clear"), ("clear", "")]
     records = [record(row, "report", *pair, meta={"modality": "CR"}) for row, pair in enumerate(texts)]
     filled: Any = add_graphs(
-        add_labels(records, partial(StubCheXbert().get_labels, mode="classification")), read_by_radgraph(StubRadGraph())
+        add_labels(records, lambda texts: StubCheXbert().get_labels(list(texts), mode="classification")),
+        read_by_radgraph(StubRadGraph()),
     )
     assert all("labels" not in given["meta"] for given in records)  # the records given stay as they are
     assert filled[0]["meta"]["labels"]["prediction"]["Cardiomegaly"] == -1
