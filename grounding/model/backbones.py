@@ -1,4 +1,5 @@
-"""Backbones of the image tower: pixels to feature maps at strides 4, 8, 16 and 32. None has a norm that needs a batch.
+"""Backbones of the image tower: pixels to feature maps at strides 4, 8, 16 and 32, those of our own at stride 2 before
+these. None has a norm that needs a batch.
 
 Three kinds: a small residual network for training from scratch; inverted residuals whose norms are folded into their
 convolutions (MobileNetV2, EfficientNet-Lite), for pretrained starts; any convolutional backbone of transformers.
@@ -47,9 +48,9 @@ class ResidualBackbone(nn.Module):
             self.stages.append(nn.Sequential(ResidualBlock(width_in, width, 2, num_groups), *others))
 
     def forward(self, pixels_BCHW: Tensor) -> list[Tensor]:
-        """float[B, C_s, H/s, W/s] for s = 4, 8, 16, 32."""
+        """float[B, C_s, H/s, W/s] for s = 2, 4, 8, 16, 32."""
         x_BCHW = self.stem_norm(self.stem(pixels_BCHW)).relu()
-        maps = []
+        maps = [x_BCHW]
         for stage in self.stages:
             x_BCHW = stage(x_BCHW)
             maps.append(x_BCHW)
@@ -87,12 +88,12 @@ class InvertedBackbone(nn.Module):
             others = (InvertedResidual(expansion, width, width, 1, kernel) for _ in range(num_blocks - 1))
             self.rows.append(nn.Sequential(first, *others))
             width_in = width
-        self.ends = ends_of_strides([row[3] for row in rows])
+        self.ends = (rows_at_half(rows) - 1, *ends_of_strides([row[3] for row in rows]))
 
     def forward(self, pixels_BCHW: Tensor) -> list[Tensor]:
-        """float[B, C_s, H/s, W/s] for s = 4, 8, 16, 32: the last row of each stride."""
+        """float[B, C_s, H/s, W/s] for s = 2, 4, 8, 16, 32: the last row of each stride."""
         x_BCHW = nn.functional.relu6(self.stem(pixels_BCHW))
-        maps = []
+        maps = [x_BCHW] if -1 in self.ends else []  # no row at stride 2: the stem ends it
         for index, row in enumerate(self.rows):
             x_BCHW = row(x_BCHW)
             if index in self.ends:
@@ -105,6 +106,11 @@ def ends_of_strides(strides: Sequence[int]) -> tuple[int, ...]:
     # strides 1 2 2 2 1 2 1 of MobileNetV2 are 2 4 8 16 16 32 32 in all: rows 1, 2, 4 and 6 end a stride
     totals = [2 * math.prod(strides[: i + 1]) for i in range(len(strides))]
     return tuple(max(i for i, total in enumerate(totals) if total == stride) for stride in STRIDES)
+
+
+def rows_at_half(rows: Sequence[Sequence[int]]) -> int:
+    """Number of rows before the first one with a stride: they stay at the stem's stride 2."""
+    return next(index for index, row in enumerate(rows) if row[3] > 1)
 
 
 class TransformersBackbone(nn.Module):

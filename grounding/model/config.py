@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import torch
 from transformers import AutoConfig, PreTrainedConfig
 
-from .backbones import ends_of_strides, make_transformers_model, maps_of
+from .backbones import ends_of_strides, make_transformers_model, maps_of, rows_at_half
 
 PIXEL_MEAN, PIXEL_STD = 0.5, 0.25
 """Pixels in [0, 1] are shifted and scaled by these, every channel alike: medical images have no common colour."""
@@ -76,6 +76,14 @@ class MedGlipVisionConfig(PreTrainedConfig):
             if len(self.depths) != 4 or min(self.depths) < 1 or self.depths[-1] < 2:
                 raise ValueError(f"depths {self.depths} must be four counts from 1 on, the last at least 2")
 
+    @property
+    def half_width(self) -> int:
+        """Channels of the map at stride 2; 0 for a model of transformers, which may have none."""
+        if self.backbone_config is not None:
+            return 0
+        num_rows = rows_at_half(self.rows) if self.rows is not None else 0
+        return self.rows[num_rows - 1][1] if self.rows is not None and num_rows else self.stage_widths[0]
+
 
 class MedGlipConfig(PreTrainedConfig):
     """Sizes of the whole core; `vision_config` and `text_config` are configurations of their own: a dict with
@@ -100,9 +108,11 @@ class MedGlipConfig(PreTrainedConfig):
     num_head_convs: int = 1
     """3 x 3 convolutions of each head tower."""
     num_prototypes: int = 16
-    """Mask prototypes at stride 4."""
+    """Mask prototypes, at `mask_stride`."""
     fine_masks: bool = False
     """Whether the prototypes also read the image tower's own map at stride 4, for thin and small regions."""
+    mask_stride: int = 4
+    """Pixels between the points of the prototypes: 4, or 2, where they read the image tower's map at stride 2 too."""
     max_phrase_tokens: int = 16
     """Longer phrases are cut; the tokens that a tokenizer puts around each phrase count."""
     modality_prompts: bool = True
@@ -122,6 +132,8 @@ class MedGlipConfig(PreTrainedConfig):
             self.text_config = AutoConfig.for_model(**values)
         if self.width % 16 or self.width % self.num_heads:
             raise ValueError(f"width {self.width} must be a multiple of 16 and of num_heads {self.num_heads}")
+        if self.mask_stride not in (2, 4) or (self.mask_stride == 2 and not self.vision_config.half_width):
+            raise ValueError(f"mask_stride {self.mask_stride} is 4, or 2 for an image tower with a map at stride 2")
         if "unknown" not in self.modalities or len(set(self.modalities)) < len(self.modalities):
             raise ValueError(f"modalities {self.modalities} must differ, and hold 'unknown'")
         super().__post_init__(**kwargs)

@@ -1,6 +1,6 @@
 """Dense output to regions' boxes, scores, embeddings and masks, one image and phrase at a time; our own NMS.
 
-N points, K phrases, R kept regions, D width, s = S / 4 the side of the prototypes.
+N points, K phrases, R kept regions, D width, s the side of the prototypes.
 """
 
 from dataclasses import dataclass

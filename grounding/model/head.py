@@ -1,6 +1,6 @@
 """The dense head, shared by the levels: each point has an embedding to compare with phrases, a box, a mask.
 
-B batch, D width, H W of a level, N points of all levels, K phrases, M mask prototypes.
+B batch, D width, H W of a level, N points of all levels, K phrases, M mask prototypes, h w their height and width.
 """
 
 import math
@@ -36,14 +36,32 @@ class Tower(nn.Module):
         return x_BDHW
 
 
-class FineLateral(nn.Conv2d):
-    """From the map at stride 4 to the mask prototypes; zero, thus no change, before training."""
+class ZeroConv(nn.Conv2d):
+    """The last convolution of a path that is added to another; zero, thus no change, before training."""
+
+
+class HalfPrototypes(nn.Module):
+    """Prototypes at stride 2: those at stride 4 upsampled, their edges moved to what the image tower sees there."""
+
+    def __init__(self, width_half: int, num_prototypes: int):
+        super().__init__()
+        self.context = nn.Conv2d(num_prototypes, num_prototypes, 1)
+        self.lateral = nn.Conv2d(width_half, num_prototypes, 1, bias=False)
+        self.refine = ZeroConv(num_prototypes, num_prototypes, 3, padding=1)
+
+    def forward(self, prototypes_BMhw: Tensor, half_BCHW: Tensor) -> Tensor:
+        """float[B, M, H, W] of prototypes at stride 4 and the image tower's map at stride 2, H = 2h."""
+        prototypes_BMHW = F.interpolate(prototypes_BMhw, scale_factor=2.0, mode="bilinear")
+        # channels of so early a map lie far from 0, each elsewhere: without their means the first step would clip them
+        half_BCHW = half_BCHW - half_BCHW.mean((2, 3), keepdim=True)
+        hidden_BMHW = (self.context(prototypes_BMHW) + self.lateral(half_BCHW)).relu()
+        return prototypes_BMHW + self.refine(hidden_BMHW)
 
 
 class DenseHead(nn.Module):
     """Points of P3 to P5, level by level, row by row."""
 
-    def __init__(self, width: int, depth: int, num_prototypes: int, width_fine: int = 0):
+    def __init__(self, width: int, depth: int, num_prototypes: int, width_fine: int = 0, width_half: int = 0):
         super().__init__()
         self.phrase_tower, self.box_tower = (Tower(width, depth) for _ in range(2))
         self.embed = nn.Conv2d(width, width, 1)
@@ -58,12 +76,16 @@ class DenseHead(nn.Module):
             nn.Upsample(scale_factor=2.0, mode="bilinear"),
             nn.Conv2d(width // 2, num_prototypes, 3, padding=1),
         )
-        self.fine = FineLateral(width_fine, width // 2, 1) if width_fine else None
+        self.fine = ZeroConv(width_fine, width // 2, 1) if width_fine else None
+        self.finer = HalfPrototypes(width_half, num_prototypes) if width_half else None
 
-    def forward(self, levels: list[Tensor], fine_BCHW: Tensor, phrases_BKD: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, levels: list[Tensor], fine_BCHW: Tensor, half_BCHW: Tensor | None, phrases_BKD: Tensor
+    ) -> dict[str, Tensor]:
         """Logits, boxes, centreness, coefficients, embeddings (unit length), prototypes: see `MedGlipOutput`.
 
-        `levels`: P3 to P5; `fine_BCHW`: the image tower's map at stride 4, for prototypes that read it.
+        `levels`: P3 to P5; `fine_BCHW`, `half_BCHW`: the image tower's maps at strides 4 and 2, for prototypes that
+        read them.
         """
         embeddings, predictions, boxes = [], [], []
         for i, (x_BDHW, stride) in enumerate(zip(levels, STRIDES, strict=True)):
@@ -81,13 +103,17 @@ class DenseHead(nn.Module):
         features_BCHW = self.prototypes[:-1](levels[0])
         if self.fine is not None:
             features_BCHW = features_BCHW + self.fine(fine_BCHW)
+        prototypes_BMhw = self.prototypes[-1](features_BCHW)
+        if self.finer is not None:
+            assert half_BCHW is not None  # `MedGlipConfig` refuses towers without this map
+            prototypes_BMhw = self.finer(prototypes_BMhw, half_BCHW)
         return {
             "logits": cosine_BNK * self.log_scale.exp() + self.bias,
             "boxes": torch.cat(boxes, 1),
             "centreness": prediction_BNP[..., 4],
             "coefficients": prediction_BNP[..., 5:],
             "embeddings": embeddings_BND,
-            "prototypes": self.prototypes[-1](features_BCHW).float(),
+            "prototypes": prototypes_BMhw.float(),
         }
 
 
@@ -118,6 +144,12 @@ def all_points(size_px: tuple[int, int], device: torch.device | str = "cpu") -> 
     return torch.cat(levels), torch.cat(strides)
 
 
+def side_of(num_points: int) -> int:
+    """Side in pixels of the square image that has so many points on all levels."""
+    # side 64: 8 x 8 + 4 x 4 + 2 x 2 = 84 points, 21 for each cell of 32 x 32 pixels
+    return STRIDES[-1] * math.isqrt(num_points // sum((STRIDES[-1] // stride) ** 2 for stride in STRIDES))
+
+
 def mask_logits(coefficients_RM: Tensor, prototypes_MHW: Tensor) -> Tensor:
-    """float[R, H, W] at stride 4: each region's own mixture of the image's prototypes."""
+    """float[R, H, W] at the prototypes' stride: each region's own mixture of the image's prototypes."""
     return torch.einsum("rm,mhw->rhw", coefficients_RM, prototypes_MHW)

@@ -22,13 +22,14 @@ from .config import PIXEL_MEAN, PIXEL_STD, MedGlipVisionConfig
 class MedGlipVisionOutput(ModelOutput):
     """`last_hidden_state` float[B, N, C]: stride-32 tokens without a class token; `hidden_states`: the same twice, as
     many readers ask for the last but one; `pooler_output` float[B, C]: their mean; `feature_maps`: float[B, C_s, H/s,
-    W/s], s = 4, 8, 16, 32.
+    W/s], s = 4, 8, 16, 32; `half_map` float[B, C_2, H/2, W/2], None for models of transformers.
     """
 
     last_hidden_state: Tensor | None = None
     pooler_output: Tensor | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     feature_maps: tuple[Tensor, ...] | None = None
+    half_map: Tensor | None = None
 
 
 class MedGlipVisionModel(PreTrainedModel):
@@ -61,9 +62,11 @@ class MedGlipVisionModel(PreTrainedModel):
 
         Other arguments of vision towers (`output_hidden_states`, `return_dict`) are taken and change nothing.
         """
-        feature_maps = self.backbone(pixel_values.to(self.dtype))
-        tokens_BNC = self._tokens(feature_maps)
-        return MedGlipVisionOutput(tokens_BNC, tokens_BNC.mean(1), (tokens_BNC, tokens_BNC), tuple(feature_maps))
+        *half, s4, s8, s16, s32 = self.backbone(pixel_values.to(self.dtype))
+        tokens_BNC = self._tokens([s4, s8, s16, s32])
+        return MedGlipVisionOutput(
+            tokens_BNC, tokens_BNC.mean(1), (tokens_BNC, tokens_BNC), (s4, s8, s16, s32), half[0] if half else None
+        )
 
     def _tokens(self, feature_maps: list[Tensor]) -> Tensor:
         return feature_maps[-1].flatten(2).transpose(1, 2)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .head import STRIDES, all_points, mask_logits
+from .head import STRIDES, all_points, mask_logits, side_of
 from .medglip import MedGlipOutput
 
 CANDIDATES_A_LEVEL = 9
@@ -27,8 +27,8 @@ SAME_BOX_IOU = 0.95
 @dataclass
 class Target:
     """What is true of one image. `boxes_G4` float xyxy in input pixels; `labels_GK` bool: the phrases each box is
-    positive for, its own and its ancestors'; `masks_Ghw` float in [0, 1] at stride 4; `has_mask_G` bool; `known_K`
-    bool: phrases that the data set annotates. Of another one only is known what the true boxes are not.
+    positive for, its own and its ancestors'; `masks_Ghw` float in [0, 1] at the prototypes' stride; `has_mask_G` bool;
+    `known_K` bool: phrases that the data set annotates. Of another one only is known what the true boxes are not.
     """
 
     boxes_G4: Tensor
@@ -44,8 +44,9 @@ class Target:
 
 def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mask_BKL: Tensor) -> dict[str, Tensor]:
     """Named scalars; `loss` is their weighted sum. Padded phrases (no token) count for nothing."""
-    logits_BNK, (height, width) = output.logits, output.prototypes.shape[-2:]
-    points_N2, strides_N = all_points((4 * height, 4 * width), logits_BNK.device)
+    logits_BNK = output.logits
+    side_px = side_of(logits_BNK.shape[1])
+    points_N2, strides_N = all_points((side_px, side_px), logits_BNK.device)
     truth_BNK, counts_BNK = torch.zeros_like(logits_BNK), torch.zeros_like(logits_BNK)
     parts: list[dict[str, Tensor]] = []
     # One image, phrases "liver" (annotated, there), "kidney" (annotated, absent), "tumor" (not annotated):
@@ -102,11 +103,12 @@ def _positive_losses(
     # masks of all points would fill the memory: a box of hundreds of points is outlined by a few of them, drawn anew
     chosen = with_mask[torch.randperm(len(with_mask))[:MASKS_AN_IMAGE].to(with_mask.device)]
     masks_Phw = mask_logits(output.coefficients[image, points[chosen]], output.prototypes[image])
+    stride = side_of(output.logits.shape[1]) // masks_Phw.shape[-1]
     return {
         "weight": centre_P,
         "box": 1 - giou(output.boxes[image, points], target.boxes_G4[own]),
         "centre": F.binary_cross_entropy_with_logits(output.centreness[image, points], centre_P, reduction="none"),
-        "mask": mask_loss(masks_Phw, target.masks_Ghw[own[chosen]], target.boxes_G4[own[chosen]]),
+        "mask": mask_loss(masks_Phw, target.masks_Ghw[own[chosen]], target.boxes_G4[own[chosen]], stride),
     }
 
 
@@ -180,9 +182,9 @@ def centreness_target(points_P2: Tensor, boxes_P4: Tensor) -> Tensor:
     return ratio.prod(-1).sqrt()
 
 
-def mask_loss(logits_Phw: Tensor, truth_Phw: Tensor, boxes_P4: Tensor) -> Tensor:
+def mask_loss(logits_Phw: Tensor, truth_Phw: Tensor, boxes_P4: Tensor, stride: int) -> Tensor:
     """float[P]: Dice plus mean binary cross-entropy inside the box grown by a margin."""
-    boxes, margin = boxes_P4 / 4, MASK_MARGIN_PX / 4
+    boxes, margin = boxes_P4 / stride, MASK_MARGIN_PX / stride
     y, x = (torch.arange(n, device=boxes.device) + 0.5 for n in logits_Phw.shape[1:])
     x0, y0, x1, y1 = (edge[:, None] for edge in boxes.unbind(1))
     in_x, in_y = (x > x0 - margin) & (x < x1 + margin), (y > y0 - margin) & (y < y1 + margin)

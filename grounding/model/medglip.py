@@ -1,7 +1,7 @@
 """The core: pixels and phrases in, for every point and phrase a score, a box and a mask out.
 
 B batch, K phrases (padded ones are all zeros in the attention mask), L tokens, N points of three levels, D width,
-M mask prototypes, S side of the square input in pixels.
+M mask prototypes, S side of the square input in pixels, s = S / `mask_stride` that of the prototypes.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from transformers.utils.generic import ModelOutput
 
 from .config import MedGlipConfig, MedGlipVisionConfig
 from .fusion import Fusion, ModalityShift, Pyramid
-from .head import DenseHead, FineLateral, Presence
+from .head import DenseHead, Presence, ZeroConv
 from .image_tower import MedGlipVisionModel
 from .text_tower import PhraseEncoder
 
@@ -22,7 +22,7 @@ from .text_tower import PhraseEncoder
 @dataclass
 class MedGlipOutput(ModelOutput):
     """`logits` float[B, N, K]; `boxes` float[B, N, 4] xyxy in input pixels; `centreness` float[B, N] logits;
-    `coefficients` float[B, N, M]; `prototypes` float[B, M, S/4, S/4]; `embeddings` float[B, N, D] of unit length;
+    `coefficients` float[B, N, M]; `prototypes` float[B, M, s, s]; `embeddings` float[B, N, D] of unit length;
     `presence` float[B, K] logits that the phrase is in the image at all.
     """
 
@@ -55,7 +55,8 @@ class MedGlipModel(PreTrainedModel):
         self.pyramid = Pyramid(widths[2:], config.width, num_modalities)
         self.fusion = Fusion(config.width, config.num_heads, config.num_fusion_layers)
         width_fine = widths[1] if config.fine_masks else 0
-        self.head = DenseHead(config.width, config.num_head_convs, config.num_prototypes, width_fine)
+        width_half = vision.half_width if config.mask_stride == 2 else 0
+        self.head = DenseHead(config.width, config.num_head_convs, config.num_prototypes, width_fine, width_half)
         self.presence = Presence(config.width)
         self.post_init()
 
@@ -65,7 +66,7 @@ class MedGlipModel(PreTrainedModel):
             init.kaiming_normal_(module.weight, nonlinearity="relu" if module.kernel_size[0] > 1 else "linear")
             if module.bias is not None:
                 init.zeros_(module.bias)
-            if isinstance(module, FineLateral):
+            if isinstance(module, ZeroConv):
                 init.zeros_(module.weight)
         elif isinstance(module, nn.Linear):
             init.xavier_uniform_(module.weight)
@@ -88,7 +89,7 @@ class MedGlipModel(PreTrainedModel):
         pyramid = self.pyramid(features.feature_maps[1:], modality_ids)
         phrases_BKD = self.phrase_encoder(input_ids, attention_mask, modality_ids)
         levels, phrases_BKD = self.fusion(pyramid, phrases_BKD)
-        dense = self.head(levels, features.feature_maps[0], phrases_BKD)
+        dense = self.head(levels, features.feature_maps[0], features.half_map, phrases_BKD)
         return MedGlipOutput(**dense, presence=self.presence(phrases_BKD, dense["logits"]))
 
 

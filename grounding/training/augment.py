@@ -17,7 +17,7 @@ from ..vocabulary.phrases import has_side
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A square image uint8[S, S, 3] with boxes float32[G, 4] xyxy in its pixels and masks uint8[G, S/4, S/4]."""
+    """A square image uint8[S, S, 3] with boxes float32[G, 4] xyxy in its pixels and masks uint8[G, h, w]."""
 
     square: NDArray[np.uint8]
     boxes_G4: Boxes
@@ -69,7 +69,8 @@ def _move(view: View, rng: np.random.Generator, zoom: float) -> View:
     low, high = np.minimum(low, high), np.maximum(low, high)
     shift = (low + (high - low) * rng.random(2)).astype(np.float32)
     square = np.asarray(_place(view.square, scale, shift))
-    masks = [np.asarray(_place(mask, scale, shift / np.float32(4))) if mask.any() else mask for mask in view.masks_Ghw]
+    cell = shift / np.float32(side // view.masks_Ghw.shape[-1])  # the shift in cells of the masks
+    masks = [np.asarray(_place(mask, scale, cell)) if mask.any() else mask for mask in view.masks_Ghw]
     boxes = np.clip(view.boxes_G4 * scale + np.tile(shift, 2), 0, side).astype(np.float32)
     # gamma, contrast and brightness through one table, then noise; black padding may become dark grey
     gamma, contrast = np.exp(rng.uniform(-0.25, 0.25, 2))

@@ -34,7 +34,7 @@ from .examples import chances, collate, datasets_of, draw, load_examples
 from .loop import fit, processes
 from .model_card import facts_of, write_card
 from .provenance import training_images, write_learned
-from .settings import GroundingSettings
+from .settings import ADDED_PATHS, GroundingSettings
 from .validation import blind_strides, calibrate, mean_iou
 
 _LOG = logging.getLogger("medglip")
@@ -63,7 +63,9 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
         return folder
     rows = split_of(images, "train")
     model, processor = _start(settings, rows)
-    examples = load_examples(rows, processor.image_size, settings.memory_gb, out_dir / "skipped.jsonl")
+    examples = load_examples(
+        rows, processor.image_size, settings.memory_gb, out_dir / "skipped.jsonl", model.config.mask_stride
+    )
     fit(
         model,
         examples,
@@ -97,7 +99,8 @@ def _start(settings: GroundingSettings, rows: Dataset) -> tuple[MedGlipModel, Me
     sizes = settings.model
     if settings.start_from:
         size = sizes.image_size if "image_size" in sizes.model_fields_set else None
-        return continue_from(settings.start_from, size, sizes.frozen_rows, sizes.fine_masks)
+        added = sizes.model_dump(include=set(ADDED_PATHS), exclude_defaults=True)
+        return continue_from(settings.start_from, size, sizes.frozen_rows, **added)
     if sizes.text_start != SCRATCH:
         tokenizer = text_tokenizer(sizes.text_start)
     else:  # words of the training phrases, of their paths, and of the label tree
@@ -115,7 +118,7 @@ def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
     if sizes.text_start == SCRATCH:
         text_config |= {"vocab_size": vocabulary_size, "num_hidden_layers": sizes.text_layers}
     of_tower = {"image_size", "stage_widths", "hidden_size", "depths"}
-    of_core = {"width", "num_fusion_layers", "num_head_convs", "fine_masks", "max_phrase_tokens", "modality_prompts"}
+    of_core = {"width", "num_fusion_layers", "num_head_convs", "max_phrase_tokens", "modality_prompts", *ADDED_PATHS}
     config = MedGlipConfig(
         vision_config=sizes.model_dump(mode="json", include=of_tower) | vision_settings(sizes.image_start),
         text_config=text_config,
@@ -166,12 +169,12 @@ def limits_of(core: MedGlipGrounder, validation: Sequence[AnnotatedImage]) -> li
 
 
 def continue_from(
-    name: str, image_size: int | None, frozen_rows: int, fine_masks: bool = False
+    name: str, image_size: int | None, frozen_rows: int, **added: Any
 ) -> tuple[MedGlipModel, MedGlipProcessor]:
     """The core of `small`, `small-research` or a folder, uncalibrated, at another input size if one is given.
 
-    `fine_masks` adds the path of that name to a core without; it changes nothing before it is trained. New words fall
-    into the tokenizer's parts and characters. Raises `BadInput` where there is no core.
+    `added`: values of `ADDED_PATHS` that a core without gains; they change no score, box or embedding before they are
+    trained. New words fall into the tokenizer's parts and characters. Raises `BadInput` where there is no core.
     """
     core = MedGlipGrounder.from_pretrained(checkpoint_folder(name), "cpu")
     model, processor = core.model, core.processor
@@ -180,14 +183,14 @@ def continue_from(
         raise BadInput(f"image_size {size} is no multiple of 32.", fix="give 256, 320, ...")
     model.config.vision_config.image_size = size  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
     model.config.calibration = None
-    if fine_masks and not model.config.fine_masks:
-        config = model.config
-        assert isinstance(config, MedGlipConfig)
-        config.fine_masks = True
-        finer = MedGlipModel(config)
-        # the new path starts at zero; every other weight is that of the old core
-        finer.load_state_dict({**finer.state_dict(), **model.state_dict()})
-        model = finer
+    if any(getattr(model.config, path) != value for path, value in added.items()):
+        values = model.config.to_dict() | added
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            larger = MedGlipModel(MedGlipConfig.from_dict(values))  # pyright: ignore[reportArgumentType]
+        # a new path ends in zeros; every other weight is that of the old core
+        larger.load_state_dict({**larger.state_dict(), **model.state_dict()})
+        model = larger
     processor.image_size = size
     freeze(model.image_tower, frozen_rows)
     return model.to(memory_format=torch.channels_last), processor  # pyright: ignore[reportCallIssue]

@@ -1,6 +1,6 @@
 """Training examples: letterboxed once, kept in memory while they fit, changed a little at each draw.
 
-S side of the square input in pixels, G true boxes, K phrases.
+S side of the square input in pixels, G true boxes, K phrases, h w of the masks: S by the stride of the core's masks.
 """
 
 import sys
@@ -34,8 +34,8 @@ from .settings import DrawSettings, MixtureSettings
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One image with its truth: uint8[S, S, 3], boxes float32[G, 4] in its frame, masks uint8[G, S/4, S/4], the part
-    of each cell that is covered, in 255ths: as fine as the model's own.
+    """One image with its truth: uint8[S, S, 3], boxes float32[G, 4] in its frame, masks uint8[G, h, w], the part of
+    each cell that is covered, in 255ths: as fine as the model's own.
     """
 
     image: AnnotatedImage
@@ -59,7 +59,7 @@ class Draw:
     about: frozenset[str]
 
 
-def load_example(annotated: AnnotatedImage, side_px: int) -> Example:
+def load_example(annotated: AnnotatedImage, side_px: int, mask_stride: int = 4) -> Example:
     """Read and letterbox one image. Raises `BadInput` if it is unreadable or not of the annotations' size."""
     image = read_image(annotated.image_path)
     if image.size != tuple(annotated.size_px):
@@ -68,8 +68,9 @@ def load_example(annotated: AnnotatedImage, side_px: int) -> Example:
     letterbox = Letterbox(image.size, side_px)
     empty = np.zeros((side_px, side_px), bool)
     masks = [empty if r.mask is None else letterbox.mask(r.mask) for r in annotated.regions]
-    # cells of 4 x 4 pixels, as fine as the model's own masks: the covered part of each, in 255ths
-    cells = np.array(masks, bool).reshape(-1, side_px // 4, 4, side_px // 4, 4)
+    # cells of 4 x 4 pixels at stride 4, as fine as the model's own masks: the covered part of each, in 255ths
+    num_cells = side_px // mask_stride
+    cells = np.array(masks, bool).reshape(-1, num_cells, mask_stride, num_cells, mask_stride)
     covered_Ghw = cells.mean((2, 4), dtype=np.float32)
     return Example(
         image=replace(annotated, regions=tuple(replace(r, mask=None) for r in annotated.regions)),
@@ -83,30 +84,32 @@ def load_example(annotated: AnnotatedImage, side_px: int) -> Example:
 class Lazy(Sequence[Example]):
     """Examples read from disk at every draw, for sets larger than memory."""
 
-    def __init__(self, rows: Dataset, side_px: int):
-        self.rows, self.side_px = rows, side_px
+    def __init__(self, rows: Dataset, side_px: int, mask_stride: int):
+        self.rows, self.side_px, self.mask_stride = rows, side_px, mask_stride
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Example:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return load_example(row_to_image(self.rows[index]), self.side_px)
+        return load_example(row_to_image(self.rows[index]), self.side_px, self.mask_stride)
 
 
-def load_examples(rows: Dataset, side_px: int, memory_gb: float, skipped_file: Path) -> Sequence[Example]:
+def load_examples(
+    rows: Dataset, side_px: int, memory_gb: float, skipped_file: Path, mask_stride: int = 4
+) -> Sequence[Example]:
     """All examples, in memory if they fit into `memory_gb`; those that cannot be read are listed in the file, or, when
     read from disk at every draw, raise `BadInput` there.
     """
     skipped, loaded = Skipped(), list[Example]()
     skipped.write(skipped_file)  # the list of an earlier training goes
     counts = (pc.sum(pc.list_value_length(part["regions"])).as_py() for part in tables(rows, ["regions"]))  # pyright: ignore[reportAttributeAccessIssue]
-    # in planes of S x S bytes: three of pixels an image, a sixteenth for each region's mask
-    num_planes = 3 * len(rows) + sum(count or 0 for count in counts) / 16
+    # in planes of S x S bytes: three of pixels an image, at stride 4 a sixteenth for each region's mask
+    num_planes = 3 * len(rows) + sum(count or 0 for count in counts) / mask_stride**2
     if num_planes * side_px**2 > memory_gb * 1e9:
-        return Lazy(rows, side_px)
+        return Lazy(rows, side_px, mask_stride)
     for row in tqdm(rows, desc="training images", unit="image"):
         try:
-            loaded.append(load_example(row_to_image(row), side_px))  # pyright: ignore[reportArgumentType]
+            loaded.append(load_example(row_to_image(row), side_px, mask_stride))  # pyright: ignore[reportArgumentType]
         except BadInput as error:
             skipped.add(str(row["image_id"]), error)  # pyright: ignore[reportArgumentType, reportCallIssue]
     skipped.write(skipped_file)

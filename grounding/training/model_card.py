@@ -18,6 +18,7 @@ from ..files import write_atomic
 from ..model.medglip import MedGlipModel
 from ..types import NOTICE
 from ..vocabulary.labels import VERSION as LABELS_VERSION
+from .settings import ADDED_PATHS
 
 FILE = "README.md"
 _LABELS_SHOWN = 12
@@ -65,7 +66,7 @@ def write_card(
     """
     values = settings.model_dump(mode="json")
     if values.get("start_from"):  # sizes are those of the core that this one goes on from
-        values["model"] = {key: values["model"][key] for key in ("image_size", "frozen_rows", "fine_masks")}
+        values["model"] = {key: values["model"][key] for key in ("image_size", "frozen_rows", *ADDED_PATHS)}
     calibration = "None: fewer than eight validation images. Scores are as the model gives them."
     if model.config.calibration:
         calibration = (

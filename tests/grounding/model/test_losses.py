@@ -79,9 +79,9 @@ def test_mask_loss_is_least_for_the_true_mask_and_blind_outside_the_box() -> Non
     far = logits.clone()
     far[:, 12:, 12:] = 20
     box = boxes((16, 16, 32, 32))
-    assert mask_loss(logits, truth, box).item() < 0.01
-    assert mask_loss(far, truth, box).item() == pytest.approx(mask_loss(logits, truth, box).item())
-    assert mask_loss(-logits, truth, box).item() > 1
+    assert mask_loss(logits, truth, box, 4).item() < 0.01
+    assert mask_loss(far, truth, box, 4).item() == pytest.approx(mask_loss(logits, truth, box, 4).item())
+    assert mask_loss(-logits, truth, box, 4).item() > 1
 
 
 def test_nms_keeps_the_better_of_two_and_the_distant_one() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from making import are_close
+from making import are_close, is_close
 from safetensors.torch import load_file
+from torch import nn
 
 from medglip.grounding import AnnotatedImage, BadInput
 from medglip.grounding.datasets.schema import to_dataset
@@ -49,24 +50,25 @@ def test_another_input_size_is_taken_if_it_is_written(
     assert (core.processor.image_size, core.model.config.vision_config.image_size) == (96, 96)
 
 
-def test_fine_masks_change_nothing_before_they_are_trained(
-    make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
+@pytest.mark.parametrize(
+    ("path", "value", "layer"), [("fine_masks", True, "fine.weight"), ("mask_stride", 2, "finer.refine.weight")]
+)
+def test_an_added_path_changes_nothing_before_it_is_trained(
+    path: str, value: int, layer: str, make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
 ) -> None:
     data = to_dataset(make_studies(2))
     first = train(data, tiny_settings, tmp_path / "first")
-    (plain, processor), (fine, _) = (
-        continue_from(str(first), None, 0),
-        continue_from(str(first), None, 0, fine_masks=True),
-    )
+    (plain, processor), (more, _) = (continue_from(str(first), None, 0, **added) for added in ({}, {path: value}))
     inputs = processor([np.full((64, 64, 3), 90, np.uint8)], [["dark square"]], ["ct"])
     with torch.no_grad():
-        one, other = plain.eval()(**inputs), fine.eval()(**inputs)
-    assert all(torch.equal(value, other[name]) for name, value in one.items())
-    trained = train(data, continuing(tiny_settings, first, 1e-2, fine_masks=True), tmp_path / "second")
+        one, other = plain.eval()(**inputs), more.eval()(**inputs)
+    # prototypes at stride 2 are those at stride 4, upsampled
+    one.prototypes = nn.functional.interpolate(one.prototypes, other.prototypes.shape[-2:], mode="bilinear")
+    assert all(is_close(other[name], tensor, 1e-6) for name, tensor in one.items())
+    trained = train(data, continuing(tiny_settings, first, 1e-2, **{path: value}), tmp_path / "second")
     core = MedGlipGrounder.from_pretrained(trained)
-    assert core.model.config.fine_masks
-    assert core.model.head.fine is not None
-    assert core.model.head.fine.weight.abs().sum() > 0
+    assert getattr(core.model.config, path) == value
+    assert core.model.get_parameter(f"head.{layer}").abs().sum() > 0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.75])

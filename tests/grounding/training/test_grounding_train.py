@@ -151,17 +151,17 @@ def test_weights_of_data_sets_reach_the_order(
     ).exists()
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_augmented_boxes_frame_their_masks_and_are_never_cut(make_studies: MakeStudies, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "stride"), [*((seed, 4) for seed in range(8)), (8, 2), (9, 2)])
+def test_augmented_boxes_frame_their_masks_and_are_never_cut(make_studies: MakeStudies, seed: int, stride: int) -> None:
     image = replace(make_studies(2)[1], modality="dermoscopy", phrases=("bright square", "dark square"))
-    example = load_example(image, 64)
+    example = load_example(image, 64, stride)
     rng = np.random.default_rng(seed)
     drawn = draw(example, rng, DrawSettings(unknown_modality=0.0))
     sides = (example.boxes_G4[:, 2:] - example.boxes_G4[:, :2]).prod(1)
     drawn_sides = (drawn.target.boxes_G4[:, 2:] - drawn.target.boxes_G4[:, :2]).prod(1)
     ratio = drawn_sides.numpy() / sides
     assert np.allclose(ratio, ratio[0], rtol=0.02)  # one scale for all, nothing cut off
-    for box, mask in zip(drawn.target.boxes_G4 / 4, drawn.target.masks_Ghw, strict=True):
+    for box, mask in zip(drawn.target.boxes_G4 / stride, drawn.target.masks_Ghw, strict=True):
         covered = mask > 0.5
         rows, columns = covered.any(1).nonzero()[:, 0], covered.any(0).nonzero()[:, 0]
         tight = torch.stack([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
