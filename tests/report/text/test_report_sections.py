@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from medglip.grounding.bad_input import BadInput
 from medglip.report.text.deidentified import Policy, apply_policy, as_reference, note, num_marks
-from medglip.report.text.sections import parse_sections, section_name
+from medglip.report.text.sections import Sections, mimic_name, parse_sections, section_name
 
 REPORT = """                                 FINAL REPORT
  EXAMINATION:  CHEST (PA AND LAT)
@@ -41,25 +41,48 @@ def test_every_section_of_a_whole_report() -> None:
 
 
 def test_of_two_sections_of_one_name_the_last_counts_and_an_empty_one_never() -> None:
-    twice = parse_sections(" FINDINGS: One.\n IMPRESSION: A.\n FINDINGS: Two.\n")
+    twice = parse_sections("\n FINDINGS: One.\n IMPRESSION: A.\n FINDINGS: Two.\n")
     assert (twice.findings, twice.impression) == ("Two.", "A.")
-    empty = parse_sections(" FINDINGS: One.\n FINDINGS:\n IMPRESSION:\n \n A.\n")
+    empty = parse_sections("\n FINDINGS: One.\n FINDINGS:\n \n IMPRESSION:\n \n A.\n")
     assert (empty.findings, empty.impression) == ("One.", "A.")
 
 
-@pytest.mark.parametrize("head", ["  IMPRESSION:", "IMPRESSION:", " Impression:", " IMPRESSION 2:"])
+@pytest.mark.parametrize("head", ["IMPRESSION:", " Impression:", " IMPRESSION 2:", " IMPRESSION:A"])
 def test_what_is_no_header_stays_in_its_section(head: str) -> None:
-    assert parse_sections(f" FINDINGS: One.\n{head} Two.\n").findings == f"One. {head.strip()} Two."
+    assert parse_sections(f"\n FINDINGS: One.\n{head} Two.\n").findings == f"One. {head.strip()} Two."
+
+
+@pytest.mark.parametrize("blanks", [1, 2, 17])
+def test_a_header_stands_behind_any_number_of_blanks(blanks: int) -> None:
+    found = parse_sections(f"FINAL REPORT\n{' ' * blanks}FINDINGS: One.\n{' ' * blanks}IMPRESSION: A.\n")
+    assert (found.findings, found.impression) == ("One.", "A.")
+
+
+def test_a_header_in_the_line_below_an_empty_one_is_passed_over() -> None:
+    """As the published parser does, which goes on behind the next line break."""
+    assert parse_sections("\n INDICATION:\n FINDINGS: One.\n IMPRESSION: A.\n").findings == ""
+    assert parse_sections("\n INDICATION:\n \n FINDINGS: One.\n IMPRESSION: A.\n").findings == "One."
+
+
+@pytest.mark.parametrize("header", ["FINDINGS AND IMPRESSION", "FINDINGS/IMPRESSION", "IMPRESSION/FINDINGS"])
+def test_findings_and_impression_in_one_are_the_impression(header: str) -> None:
+    for text, is_strict in ((f"\n {header}: Clear.\n", True), (f"{header.title()}: Clear.", False)):
+        found = parse_sections(text, is_strict=is_strict)
+        assert (found.findings, found.impression, found.last_paragraph) == ("", "Clear.", "")
 
 
 def test_without_either_the_last_paragraph_counts_but_no_indication_does() -> None:
-    assert parse_sections(" INDICATION: Cough.\n \n Clear lungs.\n").last_paragraph == "Clear lungs."
-    assert parse_sections(" INDICATION: Cough.\n \n Clear lungs.\n").indication == "Cough."
-    assert parse_sections(" INDICATION: Cough.\n").last_paragraph == ""
-    assert parse_sections("Clear lungs, no effusion.").last_paragraph == "Clear lungs, no effusion."
-    assert parse_sections("CHEST TWO VIEWS\n\nClear lungs.").last_paragraph == "Clear lungs."
+    below = parse_sections("\n INDICATION: Cough.\n \n Clear lungs.\n")
+    assert (below.indication, below.last_paragraph) == ("Cough.", "Clear lungs.")
+    assert parse_sections("\n INDICATION: Cough.\n").last_paragraph == ""
+    assert parse_sections("CHEST TWO VIEWS\n \n Clear lungs.").last_paragraph == "Clear lungs."
     with pytest.raises(BadInput, match="empty report"):
         parse_sections(" \n -- \n")
+
+
+def test_a_report_of_one_paragraph_without_headers_gives_no_section() -> None:
+    assert parse_sections("Clear lungs, no effusion.") == Sections()
+    assert parse_sections(" FINDINGS: the first line is no header.") == Sections()
 
 
 @pytest.mark.parametrize(
@@ -67,26 +90,34 @@ def test_without_either_the_last_paragraph_counts_but_no_indication_does() -> No
     [
         ("IMPRESSON", "impression"),
         ("CONCLUSION", "impression"),
-        ("FINDINGS/IMPRESSION", "findings"),
-        ("CHEST, PA AND LATERAL", "views"),
-        ("PORTABLE AP CHEST RADIOGRAPH", "views"),
-        ("CHEST", "views"),
+        ("CONCUSION", "conclusion"),  # theirs
+        ("CHEST, PA AND LATERAL", "findings"),
+        ("PORTABLE AP CHEST RADIOGRAPH", "findings"),
+        ("CHEST", "findings"),
         ("IMPRESSION ON CHEST PA AND LATERAL", "impression"),
-        ("EXAMINATION, CHEST (PA AND LAT)", "examination"),
-        ("REASON FOR EXAM (AP CHEST)", "indication"),
+        ("EXAMINATION, CHEST (PA AND LAT)", "findings"),
         ("REASON FOR EXAMINATION", "indication"),
+        ("CLINICAL HISTORY", "history"),
         ("COMPARISONS", "comparison"),
-        ("WET READ", "examination"),
+        ("WETREAD", "wet read"),
         ("CARDIAC", "cardiac"),
     ],
 )
-def test_headers_have_common_names(header: str, name: str) -> None:
-    assert section_name(header) == name
+def test_headers_of_mimic_have_common_names(header: str, name: str) -> None:
+    assert mimic_name(header) == name
 
 
-def test_a_view_heads_findings_where_there_are_no_others() -> None:
-    assert parse_sections(" CHEST, PA AND LATERAL: Clear.\n IMPRESSION: Normal.\n").findings == "Clear."
-    assert parse_sections(" FINDINGS: Clear.\n PA AND LATERAL VIEWS OF THE CHEST: Two.\n").findings == "Clear."
+def test_a_history_is_the_indication_where_there_is_none() -> None:
+    assert parse_sections("\n HISTORY: Fall.\n FINDINGS: One.\n").indication == "Fall."
+    assert parse_sections("\n INDICATION: Cough.\n HISTORY: Fall.\n FINDINGS: One.\n").indication == "Cough."
+
+
+def test_a_view_heads_findings() -> None:
+    assert parse_sections("\n CHEST, PA AND LATERAL: Clear.\n IMPRESSION: Normal.\n").findings == "Clear."
+    assert parse_sections("\n FINDINGS: One.\n PA AND LATERAL VIEWS OF THE CHEST: Two.\n").findings == "Two."
+
+
+# --- reports from elsewhere
 
 
 def test_reports_from_elsewhere_have_headers_in_any_case_and_only_known_ones() -> None:
@@ -94,6 +125,83 @@ def test_reports_from_elsewhere_have_headers_in_any_case_and_only_known_ones() -
     found = parse_sections(text, is_strict=False)
     assert found.findings == "Kein Erguss. Herz: normal."
     assert found.impression == "Unauffällig."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FINDINGS: Heart normal.\nIMPRESSION: Clear.\n",
+        "FINDINGS:Heart normal.\nIMPRESSION:Clear.\n",
+        "FINDINGS\nHeart normal.\nIMPRESSION\nClear.\n",
+        "Findings\n\nHeart normal.\n\nImpression\n\nClear.\n",
+        "Findings: Heart normal. Impression: Clear.",
+        "Findings:Heart normal.Impression:Clear.",
+        "FINDINGS: Heart normal. IMPRESSION: Clear.",
+        "    FINDINGS:   Heart normal.\n\t  IMPRESSION :Clear.\n",
+        "findings: Heart normal.\nimpression: Clear.",
+        "**Findings:** Heart normal.\n\n**Impression:** Clear.",
+        "## Findings\nHeart normal.\n\n## Impression\nClear.",
+        "FINDINGS\n--------\nHeart normal.\nIMPRESSION\n----------\nClear.",
+        "Findings - Heart normal.\nImpression - Clear.",
+        "FINDINGS OF THE CHEST: Heart normal.\nIMPRESION: Clear.",
+        "FINDINGS: Heart normal.\r\nIMPRESSION: Clear.\r\n",
+    ],
+)
+def test_a_header_is_known_by_its_name_not_by_the_white_space_around_it(text: str) -> None:
+    found = parse_sections(text, is_strict=False)
+    assert (found.findings, found.impression, found.last_paragraph) == ("Heart normal.", "Clear.", "")
+
+
+def test_headers_of_context_in_one_line() -> None:
+    text = "Indication: cough. Findings: Heart normal. Impression: Clear."
+    found = parse_sections(text, is_strict=False)
+    assert (found.indication, found.findings, found.impression) == ("cough.", "Heart normal.", "Clear.")
+    shouted = parse_sections("INDICATION: cough TECHNIQUE/COMPARISON: CT FINDINGS: none", is_strict=False)
+    assert (shouted.indication, shouted.technique, shouted.findings) == ("cough", "CT", "none")
+    assert parse_sections("Exam: CT Findings: Clear Impression: Normal", is_strict=False).findings == "Clear"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "My impression is that the findings are normal.",
+        "No other findings. The impression of the left lung is clear.",
+        "Findings are normal and the impression\nfindings of old age.",
+        "There is an old scar, see findings: nothing new.",
+        "INCIDENTAL FINDINGS: a cyst.",
+    ],
+)
+def test_prose_is_not_cut(text: str) -> None:
+    assert parse_sections(text, is_strict=False) == Sections(last_paragraph=" ".join(text.split()))
+
+
+def test_of_sections_of_one_name_all_text_is_kept_in_other_reports() -> None:
+    found = parse_sections("Findings: Chest clear.\nImpression: Normal.\nFindings: Liver normal.", is_strict=False)
+    assert found.findings == "Chest clear. Liver normal."
+
+
+def test_other_reports_without_headers_are_one_text() -> None:
+    assert parse_sections("Clear.\n\nNo effusion.", is_strict=False).last_paragraph == "Clear. No effusion."
+    assert parse_sections("CHEST TWO VIEWS\n\nClear.", is_strict=False).last_paragraph == "Clear."
+    below = parse_sections("Clear lungs.\nIndication: cough.\n\nNo effusion.", is_strict=False)
+    assert (below.indication, below.last_paragraph) == ("cough.", "Clear lungs. No effusion.")
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("CONCLUSION", "impression"),
+        ("Technique and comparison", "technique"),
+        ("Befund und Beurteilung", "impression"),
+        ("REASON FOR EXAM (AP CHEST)", "indication"),
+        ("EXAMINATION, CHEST", "examination"),
+        ("Study date", ""),
+        ("Findings were discussed with", ""),
+        ("CARDIAC", ""),
+    ],
+)
+def test_headers_of_other_reports_have_our_names(header: str, name: str) -> None:
+    assert section_name(header) == name
 
 
 @pytest.mark.parametrize(
