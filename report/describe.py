@@ -11,6 +11,7 @@ from ..grounding.evidence.names import Form
 from ..grounding.geometry import clip_box, iou
 from ..grounding.types import AnnotatedImage, Region
 from ..grounding.vocabulary.attribution import SAME_PLACE_IOU
+from ..vqa.prompt.context import context_of
 from ..vqa.prompt.prompt import Example
 
 INSTRUCTION = "Describe region 1 of this image in a short report."
@@ -48,6 +49,7 @@ def to_example(image: AnnotatedImage, marked: Region) -> Example:
         instruction=INSTRUCTION,
         target=None,
         evidence=Evidence.of_image("predicted", image.size_px, [marked], [marked.phrase]),
+        context=context_of([image]),
     )
 
 

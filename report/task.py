@@ -10,6 +10,7 @@ from ..grounding.records import record_meta
 from ..grounding.types import AnnotatedImage
 from ..grounding.vocabulary.negation import Negation
 from ..grounding.vocabulary.sentences import Sentence
+from ..vqa.prompt.context import context_of
 from ..vqa.prompt.prompt import Example
 from ..vqa.task import Job, record_fields
 from .records import ReportTruth, ground_text, judge, read_text, sentences_to_json
@@ -84,6 +85,7 @@ class Report:
             instruction=instruction(self),
             target=self.text,
             evidence=evidence,
+            context=context_of(self.own_images),
             other_paths=tuple(image.image_path for image in self.images[1:]),
         )
 

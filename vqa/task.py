@@ -16,6 +16,7 @@ from ..grounding.types import AnnotatedImage
 from ..grounding.vocabulary.citations import parse_citations
 from .answer import AnswerType as AnswerType
 from .answer import parse_answer
+from .prompt.context import context_of, gives_away
 from .prompt.prompt import Example, Transform
 
 
@@ -91,7 +92,9 @@ class Question:
     `image` is the first one; `others` follow in the order in which the question names them. `phrases`: what the
     label tree recognised in the question, to be grounded. `phrase_type`: how its set came by the wording, such as
     freeform, para, frame; "" where it does not say. `transform`: how its images are changed before the model sees them;
-    regions and phrases are those of the images as stored. `meta`: what its record keeps besides, for the scores.
+    regions and phrases are those of the images as stored. `hides`: it asks for the modality or the part of the body, so
+    that its prompt names neither; a `content_type` may say so as well (`context.gives_away`). `meta`: what its record
+    keeps besides, for the scores.
     """
 
     question_id: str
@@ -104,6 +107,7 @@ class Question:
     phrase_type: str = ""
     others: tuple[AnnotatedImage, ...] = ()
     transform: Transform = ""
+    hides: bool = False
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -128,6 +132,7 @@ class Question:
             instruction=f"{self.question}\nAnswer with a word or short phrase.",
             target=self.answer,
             evidence=_transformed(evidence, self.transform),
+            context="" if self.hides or gives_away(self.content_type) else context_of(self.images),
             other_paths=tuple(image.image_path for image in self.others),
             transform=self.transform,
             may_cite=True,

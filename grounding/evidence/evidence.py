@@ -39,6 +39,8 @@ class EvidenceSettings(Settings):
     """Training only: probability of showing no evidence at all."""
     jitter: float = 0.05
     """Training only: boxes move by up to this part of their size."""
+    context_dropout: float = 0.15
+    """Training only: probability of not saying what the image is (modality, part of the body), evidence or not."""
 
 
 PLAIN = EvidenceSettings(forms=())

@@ -12,16 +12,19 @@ from .forms import load_forms
 from .forms.tokens import POSITION_DIM
 
 
-def to_text(evidence: Evidence, settings: EvidenceSettings, box_text: BoxText = PERCENT.encode) -> str:
-    """One line a region with its number, then the asked phrases that were not found; empty for no evidence.
+def to_text(
+    evidence: Evidence, settings: EvidenceSettings, box_text: BoxText = PERCENT.encode, num_images: int = 1
+) -> str:
+    """One line a region with its number, the asked phrases that were not found, what further images are.
 
-    `box_text`: how the language model writes a box. Of several images each has its lines below its name, where it has
-    any. With the forms `text` and `tokens`:
+    Empty for no evidence. `box_text`: how the language model writes a box. `num_images`: the prompt's own. Of several
+    images each has its lines below its name, where it has any. With the forms `text`, `tokens` and `crops`:
 
         Image 1:
         1 <region> nodule, upper left, 12 20 31 44
         Image 2:
         cyst: not found
+        Image 3 is a crop of region 1.
     """
     forms, lines, number = load_forms(settings.forms), list[str](), 0
     for index, image in enumerate(evidence.images, 1):
@@ -35,6 +38,8 @@ def to_text(evidence: Evidence, settings: EvidenceSettings, box_text: BoxText = 
         lines += [f"Image {index}:", *own] if own and len(evidence.images) > 1 else own
     if evidence.images and not lines:  # no images: nothing was looked for, and nothing is written
         lines = [words for form in forms if (words := form.fill_silence(settings))]
+    captions = [caption for form in forms for caption in form.caption_images(evidence, settings, box_text)]
+    lines += [f"Image {number} is {words}." for number, words in enumerate(captions, num_images + 1) if words]
     return "\n".join(lines)
 
 

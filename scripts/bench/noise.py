@@ -42,7 +42,7 @@ def example_of(
 
 def in_words(example: Example, settings: EvidenceSettings) -> Example:
     """The same words for the model, the evidence as part of a plain question: equal tokens, none of our work."""
-    return replace(example, instruction=instruction_text(example, settings), evidence=Evidence.none())
+    return replace(example, context="", instruction=instruction_text(example, settings), evidence=Evidence.none())
 
 
 def batch_of(mllm: GroundedMLLM, examples: Sequence[Example], settings: EvidenceSettings) -> Batch:

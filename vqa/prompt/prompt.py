@@ -30,6 +30,7 @@ GREY = (128, 128, 128)
 class Example:
     """What the model sees and, in training, what it should write. `target` None: there is nothing to learn from.
 
+    `context`: what the images are, such as "CT of the abdomen."; "": not told, or not to be said.
     `evidence`: of the first image, or of all, as `transform` leaves them. `other_paths`: further images, in the order
     in which the instruction names them; `transform`: see there, for all of them. `may_cite`: the settings
     decide whether the answer is to cite regions; False: it never is. `cited`: the target with its citations, of the
@@ -43,6 +44,7 @@ class Example:
     instruction: str
     target: str | None
     evidence: Evidence
+    context: str = ""
     other_paths: tuple[Path, ...] = ()
     transform: Transform = ""
     may_cite: bool = False
@@ -92,7 +94,7 @@ def render(
     evidence = select(example.evidence, settings)  # here alone: what comes after reads `Prompt.evidence`
     # a question that contains `<image>` or `<region>` would shift every placeholder after it
     phrases = [phrase for image in evidence.images for phrase in image.phrases]
-    written = "\n".join([example.instruction, example.target or "", *phrases])
+    written = "\n".join([example.context, example.instruction, example.target or "", *phrases])
     written += "\n".join(region.phrase for region in evidence.regions)
     special = {*processor.tokenizer.all_special_tokens, getattr(processor, "image_token", REGION_TOKEN), REGION_TOKEN}
     if contained := sorted(token for token in special if token and token in written):
@@ -133,12 +135,21 @@ def instruction_text(example: Example, settings: EvidenceSettings) -> str:
 
 
 def _write_instruction(example: Example, evidence: Evidence, settings: EvidenceSettings, box_text: BoxText) -> str:
-    """Evidence lines, where there are any, then the instruction, then the request for citations."""
-    lines = to_text(evidence, settings, box_text)
-    head = "Evidence in the first image:" if example.other_paths and len(evidence.images) == 1 else "Evidence:"
-    text = f"{head}\n{lines}\n{example.instruction}" if lines else example.instruction
+    """What the images are, evidence, instruction, the request for citations, each where there is any.
+
+    With the forms `text` and `tokens`:
+
+        CT of the abdomen.
+        Evidence (places on the image):
+        1 <region> liver cyst, left, 12 20 31 44
+        Is there a cyst?
+    """
+    lines = to_text(evidence, settings, box_text, len(example.image_paths))
+    # bytes of the prompt: adapters have learned these words
+    of_first = " in the first image" if example.other_paths and len(evidence.images) == 1 else ""
+    head = f"Evidence{of_first} (places on the image):" if lines else ""
     cites = settings.cite and example.may_cite and numbers_shown(evidence, settings)
-    return f"{text}\n{CITE}" if cites else text
+    return "\n".join(filter(None, [example.context, head, lines, example.instruction, CITE if cites else ""]))
 
 
 def _target(example: Example, evidence: Evidence, settings: EvidenceSettings) -> str | None:

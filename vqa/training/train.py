@@ -39,9 +39,9 @@ def train(
 ) -> list[dict[str, float]]:
     """Tune in place and return the log; continues from `out_dir` (see `training.fit`).
 
-    Evidence is perturbed anew at every draw. Examples without a target teach nothing and are left out. `held_out`:
-    validated on where the settings ask for it; the best weights are kept. `weights`: how often each example is drawn,
-    in proportion; None: every one once an epoch.
+    Evidence is perturbed anew at every draw, and now and then the context is left out. Examples without a target teach
+    nothing and are left out. `held_out`: validated on where the settings ask for it; the best weights are kept.
+    `weights`: how often each example is drawn, in proportion; None: every one once an epoch.
     """
     if any(example.target is None for example in examples):
         indices = [index for index, example in enumerate(examples) if example.target is not None]
@@ -49,7 +49,10 @@ def train(
         weights = weights and [weights[index] for index in indices]
 
     def prepare(example: Example, rng: np.random.Generator) -> Prompt:
-        return mllm.render(replace(example, evidence=perturb(example.evidence, evidence, rng)), evidence)
+        context = "" if rng.random() < evidence.context_dropout else example.context
+        return mllm.render(
+            replace(example, context=context, evidence=perturb(example.evidence, evidence, rng)), evidence
+        )
 
     # what `fit` draws from, how a draw becomes a prompt (or prompts), and how draws become a batch
     draws: Sequence[Any] = examples

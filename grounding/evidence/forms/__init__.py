@@ -34,6 +34,10 @@ class EvidenceForm:
         """Further images of the prompt; `images`: its own, those of the evidence first."""
         return []
 
+    def caption_images(self, evidence: Evidence, settings: EvidenceSettings, box_text: BoxText) -> list[str]:
+        """Of each further image what the text says of it, behind "Image 2 is"; "" is nothing."""
+        return []
+
     def make_features(self, evidence: Evidence, embedding_dim: int) -> list[NDArray[np.float32]]:
         """float32[embedding_dim + 8] for every placeholder of the form in the text, in their order."""
         return []

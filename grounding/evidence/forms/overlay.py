@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from ...types import Region
+from ...vocabulary.box_notation import BoxText
 from ..evidence import Evidence, EvidenceSettings
 from . import EvidenceForm, Images
 
@@ -30,6 +31,10 @@ class OverlayForm(EvidenceForm):
             copies += [draw_marks(image, part.regions, first)] if part.regions else []
             first += len(part.regions)
         return copies
+
+    def caption_images(self, evidence: Evidence, settings: EvidenceSettings, box_text: BoxText) -> list[str]:
+        """Nothing is said of a copy: the numbers in it speak."""
+        return ["" for part in evidence.images if part.regions]
 
 
 def draw_marks(image: Image.Image, regions: Sequence[Region], first: int = 1) -> Image.Image:

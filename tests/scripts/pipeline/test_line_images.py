@@ -101,11 +101,12 @@ def test_a_report_of_one_image_is_asked_for_as_ever_and_of_several_image_by_imag
     evidence = line.evidence("predicted", [single, several], line.caches_of([single, several]))
     alone, together = single.to_example(evidence[0]), several.to_example(evidence[1])
     assert instruction_text(alone, settings) == (
-        "Evidence:\n1 liver, upper left, 0 0 17 25\nWrite the findings of this image as a short report."
+        "CT.\nEvidence (places on the image):\n1 liver, upper left, 0 0 17 25\n"
+        "Write the findings of this image as a short report."
     )
     lines = instruction_text(together, settings).splitlines()
     assert lines[:7] == [
-        "Evidence:",
+        "Evidence (places on the image):",
         "Image 1:",
         "1 liver, upper left, 0 0 17 25",
         "Image 2:",

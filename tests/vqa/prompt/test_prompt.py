@@ -26,7 +26,7 @@ def processor(tiny_base: Path) -> Any:
 def test_the_chat_is_written_as_designed(processor: Any, new_example: NewExample) -> None:
     prompt = render(new_example(2), EvidenceSettings(max_regions=1), processor, DIM)
     assert prompt.text == (
-        "<|im_start|>user\n<image>\nEvidence:\n1 <region> nodule, upper left, 24 16 43 46\n"
+        "<|im_start|>user\n<image>\nEvidence (places on the image):\n1 <region> nodule, upper left, 24 16 43 46\n"
         "Where is the nodule?<|im_end|>\n<|im_start|>assistant\n"
     )
     assert prompt.completion == "upper left<|im_end|>"

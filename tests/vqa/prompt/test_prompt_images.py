@@ -42,7 +42,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
 def test_one_picture_renders_as_it_always_did(processor: Any, new_example: NewExample) -> None:
     example = new_example(1)
     text = (
-        "<|im_start|>user\n<image>\nEvidence:\n1 <region> nodule, upper left, 24 16 43 46\n"
+        "<|im_start|>user\n<image>\nEvidence (places on the image):\n1 <region> nodule, upper left, 24 16 43 46\n"
         "Where is the nodule?<|im_end|>\n<|im_start|>assistant\n"
     )
     picture = Image.open(example.image_path).convert("RGB")
@@ -67,8 +67,9 @@ def test_the_picture_comes_first_then_the_others_the_overlay_and_crops(
     assert [image.getpixel((0, 0)) for image in prompt.images[1:3]] == [(255, 0, 0), (0, 128, 0)]
     alone = render(example, EvidenceSettings(), processor, DIM)
     assert len(alone.images) == 3
-    assert "<image><image><image>\nEvidence in the first image:\n1 <region> nodule" in alone.text.replace(
-        "\n<im", "<im"
+    assert (
+        "<image><image><image>\nEvidence in the first image (places on the image):\n1 <region> nodule"
+        in alone.text.replace("\n<im", "<im")
     )
     swapped = replace(example, other_paths=others[::-1])
     assert render(swapped, EvidenceSettings(forms=tuple(FORMS), max_crops=2), processor, DIM).sha256 != prompt.sha256
@@ -90,7 +91,7 @@ def on_three(new_example: NewExample, others: tuple[Path, ...]) -> Example:
 def test_regions_of_every_picture_are_told_with_it(processor: Any, on_three: Example) -> None:
     prompt = render(on_three, EvidenceSettings(cite=True), processor, DIM)
     assert (
-        "Evidence:\nImage 1:\n1 <region> nodule, upper left, 24 16 43 46\nImage 2:\nnodule: not found\n"
+        "Evidence (places on the image):\nImage 1:\n1 <region> nodule, upper left, 24 16 43 46\nImage 2:\nnodule: not found\n"
         "Image 3:\n2 <region> nodule, lower, 50 50 75 83\n3 <region> liver, lower, 50 50 75 83\nWhere is"
     ) in prompt.text
     assert prompt.features.shape[0] == prompt.text.count("<region>") == 3
@@ -102,7 +103,7 @@ def test_regions_of_every_picture_are_told_with_it(processor: Any, on_three: Exa
         processor,
         DIM,
     )
-    assert "Evidence in the first image:\n1 <region> nodule" in alone.text
+    assert "Evidence in the first image (places on the image):\n1 <region> nodule" in alone.text
 
 
 def test_crops_and_marks_are_taken_from_their_own_picture(processor: Any, on_three: Example) -> None:
@@ -137,9 +138,9 @@ def test_no_evidence_shows_no_marks_and_nothing_found_shows_none(processor: Any,
     assert (shown.text, shown.sha256, shown.completion) == (plain.text, plain.sha256, plain.completion)
     empty = replace(example, evidence=Evidence.of_image("predicted", (80, 50)))
     assert len(render(empty, settings, processor, DIM).images) == 1
-    assert "Evidence:\nno region found\nWhere" in render(empty, settings, processor, DIM).text
+    assert "Evidence (places on the image):\nno region found\nWhere" in render(empty, settings, processor, DIM).text
     asked = replace(empty, evidence=Evidence.of_image("predicted", (80, 50), phrases=("cyst",)))
-    assert "Evidence:\ncyst: not found\nWhere" in render(asked, settings, processor, DIM).text
+    assert "Evidence (places on the image):\ncyst: not found\nWhere" in render(asked, settings, processor, DIM).text
     marks = EvidenceSettings(forms=("overlay",), say_nothing_found=True)
     assert render(empty, marks, processor, DIM).text == plain.text
 
