@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings
@@ -55,6 +56,33 @@ def test_placeholders_equal_vectors(processor: Any, new_example: NewExample, num
         prompt = render(example, EvidenceSettings(forms=forms), processor, DIM)
         assert prompt.text.count("<region>") == len(prompt.features)
         assert len(prompt.features) == (min(num_regions, 4) if "tokens" in forms else 0)
+
+
+def test_crops_say_where_they_were(processor: Any, new_example: NewExample) -> None:
+    example = new_example(3)
+    numbered = render(example, EvidenceSettings(forms=("text", "crops"), max_crops=2), processor, DIM).text
+    assert "\nImage 2 is a crop of region 1.\nImage 3 is a crop of region 2.\nWhere is" in numbered
+    marked = render(example, EvidenceSettings(forms=("overlay", "crops")), processor, DIM).text
+    assert marked.count(" is a crop of ") == marked.count("Image 3 is a crop of region 1.") == 1
+    alone = render(new_example(1), EvidenceSettings(forms=("crops",)), processor, DIM).text
+    assert "(places on the image):\nImage 2 is a crop of image 1, upper left, 24 16 43 46.\nWhere is" in alone
+
+
+def test_crops_are_cut_from_the_pixels_of_the_file(processor: Any, new_example: NewExample) -> None:
+    example = new_example(1)
+    settings = EvidenceSettings(forms=("crops",), crop_margin=0.0)
+    cut = render(example, settings, processor, DIM).images[-1]
+    x0, y0 = (int(value) for value in example.evidence.regions[0].box_xyxy_px[:2])
+    whole = Image.open(example.image_path).convert("RGB")
+    assert cut.tobytes() == whole.crop((x0, y0, x0 + cut.width, y0 + cut.height)).tobytes()
+
+
+def test_the_context_comes_first_and_special_tokens_in_it_are_refused(processor: Any, new_example: NewExample) -> None:
+    example = replace(new_example(1), context="CT of the abdomen.")
+    assert "\nCT of the abdomen.\nEvidence (places" in render(example, EvidenceSettings(), processor, DIM).text
+    assert "\nCT of the abdomen.\nWhere is" in render(example, EvidenceSettings(forms=()), processor, DIM).text
+    with pytest.raises(BadInput, match="special token"):
+        render(replace(example, context="CT of the <image>."), EvidenceSettings(), processor, DIM)
 
 
 def test_crops_follow_the_picture(processor: Any, new_example: NewExample) -> None:
