@@ -113,6 +113,8 @@ class MedGlipConfig(PreTrainedConfig):
     """Whether the prototypes also read the image tower's own map at stride 4, for thin and small regions."""
     mask_stride: int = 4
     """Pixels between the points of the prototypes: 4, or 2, where they read the image tower's map at stride 2 too."""
+    rich_presence: bool = False
+    """Whether presence also reads the image where a phrase attends to it, and the phrase's three best points."""
     max_phrase_tokens: int = 16
     """Longer phrases are cut; the tokens that a tokenizer puts around each phrase count."""
     modality_prompts: bool = True

@@ -117,18 +117,47 @@ class DenseHead(nn.Module):
         }
 
 
-class Presence(nn.Module):
-    """Is the phrase in the image at all: from the phrase that has read the image, and from its best point."""
+class ZeroLinear(nn.Linear):
+    """As `ZeroConv`."""
+
+
+class PresenceLook(nn.Module):
+    """A second look at the image for presence: at the tokens of P4 and P5 that the phrase attends to, and at its
+    three best points; nothing before training.
+    """
 
     def __init__(self, width: int):
         super().__init__()
+        self.norm_phrase, self.norm_image = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.compare, self.decide = nn.Linear(2 * width, width), ZeroLinear(width, 1)
+        self.gain = nn.Parameter(torch.zeros(1))
+
+    def forward(self, phrases_BKD: Tensor, logits_BNK: Tensor, levels: list[Tensor]) -> Tensor:
+        """float[B, K], added to the logits of presence."""
+        phrases_BKD = self.norm_phrase(phrases_BKD)
+        tokens_BTD = self.norm_image(torch.cat([x_BDHW.flatten(2).transpose(1, 2) for x_BDHW in levels], 1))
+        match_BKT = self.query(phrases_BKD) @ self.key(tokens_BTD).transpose(1, 2) / math.sqrt(tokens_BTD.shape[-1])
+        seen_BKD = match_BKT.softmax(-1) @ tokens_BTD
+        compared_BKD = F.gelu(self.compare(torch.cat([phrases_BKD, seen_BKD], -1)))
+        best_BK = logits_BNK.topk(3, 1).values.mean(1)
+        return self.decide(compared_BKD).float()[..., 0] + self.gain * best_BK
+
+
+class Presence(nn.Module):
+    """Is the phrase in the image at all: from the phrase that has read the image, and from its best point."""
+
+    def __init__(self, width: int, is_rich: bool):
+        super().__init__()
         self.read = nn.Linear(width, 1)
         self.gain = nn.Parameter(torch.ones(1))
+        self.look = PresenceLook(width) if is_rich else None
 
-    def forward(self, phrases_BKD: Tensor, logits_BNK: Tensor) -> Tensor:
-        """float[B, K] logits. The best point is taken as it is: presence does not train the dense logits."""
-        best_BK = logits_BNK.detach().amax(1)
-        return self.read(phrases_BKD.float())[..., 0] + self.gain * best_BK
+    def forward(self, phrases_BKD: Tensor, logits_BNK: Tensor, levels: list[Tensor]) -> Tensor:
+        """float[B, K] logits; `levels`: P4, P5. Logits are taken as they are: presence does not train them."""
+        logits_BNK = logits_BNK.detach()
+        presence_BK = self.read(phrases_BKD.float())[..., 0] + self.gain * logits_BNK.amax(1)
+        return presence_BK if self.look is None else presence_BK + self.look(phrases_BKD, logits_BNK, levels)
 
 
 def grid_points(size_hw: torch.Size | tuple[int, int], stride: int, device: torch.device | str = "cpu") -> Tensor:

@@ -14,7 +14,7 @@ from transformers.utils.generic import ModelOutput
 
 from .config import MedGlipConfig, MedGlipVisionConfig
 from .fusion import Fusion, ModalityShift, Pyramid
-from .head import DenseHead, Presence, ZeroConv
+from .head import DenseHead, Presence, ZeroConv, ZeroLinear
 from .image_tower import MedGlipVisionModel
 from .text_tower import PhraseEncoder
 
@@ -57,7 +57,7 @@ class MedGlipModel(PreTrainedModel):
         width_fine = widths[1] if config.fine_masks else 0
         width_half = vision.half_width if config.mask_stride == 2 else 0
         self.head = DenseHead(config.width, config.num_head_convs, config.num_prototypes, width_fine, width_half)
-        self.presence = Presence(config.width)
+        self.presence = Presence(config.width, config.rich_presence)
         self.post_init()
 
     @torch.no_grad()
@@ -72,6 +72,8 @@ class MedGlipModel(PreTrainedModel):
             init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
+            if isinstance(module, ZeroLinear):
+                init.zeros_(module.weight)
         elif isinstance(module, ModalityShift):
             init.zeros_(module.weight)
         else:
@@ -90,7 +92,7 @@ class MedGlipModel(PreTrainedModel):
         phrases_BKD = self.phrase_encoder(input_ids, attention_mask, modality_ids)
         levels, phrases_BKD = self.fusion(pyramid, phrases_BKD)
         dense = self.head(levels, features.feature_maps[0], features.half_map, phrases_BKD)
-        return MedGlipOutput(**dense, presence=self.presence(phrases_BKD, dense["logits"]))
+        return MedGlipOutput(**dense, presence=self.presence(phrases_BKD, dense["logits"], levels[1:]))
 
 
 AutoModel.register(MedGlipConfig, MedGlipModel)

@@ -91,7 +91,7 @@ class MixtureSettings(Settings):
     """Part of the draws that goes to the sets marked `rehearse`, so that a model that learns new sets keeps the old."""
 
 
-ADDED_PATHS = ("fine_masks", "mask_stride")
+ADDED_PATHS = ("fine_masks", "mask_stride", "rich_presence")
 """Sizes that a trained core can gain: paths of layers that change nothing before they are trained."""
 
 
@@ -122,6 +122,9 @@ class ModelSettings(Settings):
     mask_stride: Literal[2, 4] = 4
     """Pixels between the points of a mask. 2 is for structures thinner than 4: about 10 % more time a step, four times
     the memory of the masks; not for image towers from a folder or the hub."""
+    rich_presence: bool = False
+    """Whether a phrase is in the image at all is also read from the image where the phrase attends to it, and from its
+    three best points, not the best alone."""
     text_start: str = SCRATCH
     """Weights of the phrase encoder to begin with: `scratch`, `minilm` (all-MiniLM-L6-v2, fetched from the package
     index), or an encoder of transformers by folder or hub name. Its sizes and its tokenizer go with it."""
@@ -147,7 +150,8 @@ class GroundingSettings(MixtureSettings):
 
     start_from: str = ""
     """A trained core to go on from: small, small-research or a folder. Its sizes and words go with it; of `model` only
-    `image_size`, where it is written, `frozen_rows`, and what can be added count: `fine_masks` and `mask_stride` 2."""
+    `image_size`, where it is written, `frozen_rows`, and what can be added count: `fine_masks`, `mask_stride` 2 and
+    `rich_presence`."""
     model: ModelSettings = ModelSettings()
     """Sizes."""
     train: TrainSettings = TrainSettings(steps=400, learning_rate=1e-3, warmup_steps=50, batch_size=8)

@@ -42,6 +42,20 @@ def test_a_phrase_asked_alone_scores_as_among_many(tiny_grounder: MedGlipGrounde
         assert same(alone.boxes, many.boxes)
 
 
+def test_presence_that_looks_at_the_image_depends_on_its_own_phrase_alone(
+    tiny_settings: GroundingSettings, tiny_grounder: MedGlipGrounder, squares: list[np.ndarray]
+) -> None:
+    sizes = tiny_settings.model.model_copy(update={"rich_presence": True})
+    processor = tiny_grounder.processor
+    model = build(tiny_settings.model_copy(update={"model": sizes}), len(processor.tokenizer))
+    torch.nn.init.ones_(model.get_parameter("presence.look.decide.weight"))
+    rich = MedGlipGrounder(model, processor)
+    both = run(rich, squares, [PHRASES, PHRASES[:2]]).presence
+    assert not same(both[0], run(rich, squares[1:], [PHRASES]).presence[0])
+    for k, phrase in enumerate(PHRASES):
+        assert same(run(rich, squares[:1], [[phrase]]).presence[0, 0], both[0, k])
+
+
 def test_a_batch_is_its_single_images(tiny_grounder: MedGlipGrounder, squares: list[np.ndarray]) -> None:
     both = run(tiny_grounder, squares, [PHRASES, PHRASES[:2]])
     first = run(tiny_grounder, squares[:1], [PHRASES])

@@ -51,7 +51,12 @@ def test_another_input_size_is_taken_if_it_is_written(
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "layer"), [("fine_masks", True, "fine.weight"), ("mask_stride", 2, "finer.refine.weight")]
+    ("path", "value", "layer"),
+    [
+        ("fine_masks", True, "head.fine.weight"),
+        ("mask_stride", 2, "head.finer.refine.weight"),
+        ("rich_presence", True, "presence.look.decide.weight"),
+    ],
 )
 def test_an_added_path_changes_nothing_before_it_is_trained(
     path: str, value: int, layer: str, make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
@@ -68,7 +73,7 @@ def test_an_added_path_changes_nothing_before_it_is_trained(
     trained = train(data, continuing(tiny_settings, first, 1e-2, **{path: value}), tmp_path / "second")
     core = MedGlipGrounder.from_pretrained(trained)
     assert getattr(core.model.config, path) == value
-    assert core.model.get_parameter(f"head.{layer}").abs().sum() > 0
+    assert core.model.get_parameter(layer).abs().sum() > 0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.75])
