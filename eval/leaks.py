@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..grounding.bad_input import BadInput, explain
 from ..grounding.files import file_sha256, numbered_lines
 from ..grounding.imaging.hashes import NEAR_BITS, difference_hash
+from ..grounding.imaging.read import read_image
 from .protocols.exact_match import normalize
 from .records import first_few
 
@@ -150,8 +150,7 @@ def near_images(train: Iterable[str], test: Iterable[str], folder: Path) -> Leak
     """
 
     def hash_image(name: str) -> np.uint64:
-        with Image.open(_image_file(name, folder)) as image:
-            return difference_hash(image)
+        return difference_hash(read_image(folder / name))
 
     known, names = sorted(set(train)), sorted(set(test))
     hashes_T = np.array([hash_image(name) for name in known], np.uint64)

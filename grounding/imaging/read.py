@@ -5,47 +5,51 @@ Every failure is a `BadInput` with the file and what to do; nothing is guessed a
 
 import hashlib
 import io
-import struct
-from collections.abc import Mapping
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
 from ..bad_input import BadInput
 from ..files import file_sha256, write_atomic
-from .window import percentile_window, to_uint8, unit_scale
+from .window import MAX_SAMPLE, percentile_window, strips, to_uint8, unit_scale
 
+FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "JPEG2000", "PPM", "AVIF")
+"""What is opened, by content. PIL knows more: PostScript, which would be run, and formats of games."""
+MAX_PIXELS = 2**29 // 3
+"""Width times height, 178,956,970: the largest image is about 13,377 x 13,377."""
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp", b"II*\0": ".tif", b"MM\0*": ".tif"}
 _WIDE_GREY = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
-_PIL_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, Image.DecompressionBombError)
+_FIX = "copy or export the file again"
+_TURNED = (5, 6, 7, 8)  # orientations that lie on their side
+_BITS, _PHOTOMETRIC, _ORIENTATION, _PLANES, _SAMPLE_FORMAT = 258, 262, 274, 284, 339  # TIFF tags
 
 
 def read_image(path: Path) -> Image.Image:
-    """The image as RGB, upright by its EXIF orientation, transparency on black.
+    """The image as RGB, upright by its EXIF or TIFF orientation, transparency on black.
 
-    Grey of more than eight bits is scaled linearly between its 0.5th and 99.5th percentile; of several frames the
-    first is taken (DICOM: the middle one). Raises `BadInput` for a missing, empty, truncated or non-image file.
+    Grey of more than eight bits, also as RGB of three equal channels, is scaled linearly between its 0.5th and 99.5th
+    percentile; true colour of sixteen bits keeps its upper eight. Of several frames the first is taken (DICOM: the
+    middle one). Raises `BadInput` for a missing, empty, truncated or non-image file, and above `MAX_PIXELS`.
     """
     path = _existing(path)
     if is_dicom(path):
         from .dicom import read_dicom
 
         return read_dicom(path).image
-    try:
-        with Image.open(path) as image:
-            is_turned = _orientation(image) != 1
-            image.load()
-            upright = ImageOps.exif_transpose(image) if is_turned else image
-            if upright.mode in _WIDE_GREY:
-                values = np.asarray(upright)
-                return Image.fromarray(to_uint8(unit_scale(values, *percentile_window(values)))).convert("RGB")
-            if upright.has_transparency_data:
-                layer = upright.convert("RGBA")
-                return Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer).convert("RGB")
-            return upright.convert("RGB")
-    except _PIL_ERRORS as error:
-        raise _unreadable(path, error) from error
+    return _decode(path).rgb()
+
+
+def read_image_bytes(content: bytes) -> Image.Image:
+    """As `read_image`, of the content of a file that is no DICOM file."""
+    return _decode(content).rgb()
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -55,13 +59,179 @@ def image_size(path: Path) -> tuple[int, int]:
         from .dicom import dicom_size
 
         return dicom_size(path)
+    with open_image(path) as image:
+        width, height = image.size
+        # the size of a TIFF is turned already; PIL turns its pixels, too, when it loads them
+        is_turned = image.format != "TIFF" and _orientation(image) in _TURNED
+        return (height, width) if is_turned else (width, height)
+
+
+@contextmanager
+def open_image(source: Path | bytes) -> Iterator[Image.Image]:
+    """A foreign image file or its content, header read and pixels not: the one way to open any.
+
+    Inside, whatever PIL raises about the file becomes a `BadInput`; so does an image above `MAX_PIXELS`.
+    """
+    file = source if isinstance(source, Path) else None
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            # 5 to 8 lie on their side
-            return (height, width) if _orientation(image) in (5, 6, 7, 8) else (width, height)
-    except _PIL_ERRORS as error:
-        raise _unreadable(path, error) from error
+        # an open file, never its path: PIL would map an uncompressed TIFF into memory and turn it wrongly
+        with (
+            io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as content,
+            warnings.catch_warnings(action="ignore"),
+            Image.open(content, formats=FORMATS) as image,
+        ):
+            check_size(*image.size, file)
+            yield image
+    except BadInput:
+        raise
+    except Image.UnidentifiedImageError as error:
+        fix = "give a PNG, JPEG, BMP, TIFF or DICOM file"
+        raise BadInput("not an image that can be read.", file=file, fix=fix) from error
+    except Image.DecompressionBombError as error:
+        raise BadInput("the image is too large.", file=file, fix="scale it down first") from error
+    except Exception as error:  # decoders raise whatever they like on damaged files
+        raise BadInput(f"the image is damaged ({error or type(error).__name__}).", file=file, fix=_FIX) from error
+
+
+def check_size(width: int, height: int, file: Path | None) -> None:
+    """Raises `BadInput` for an image without or with too many pixels, before any memory is taken for them."""
+    if not 0 < width * height <= MAX_PIXELS:
+        fix = f"scale it down to {MAX_PIXELS:,} pixels at most"
+        raise BadInput(f"the image is too large: {width} x {height} pixels.", file=file, fix=fix)
+
+
+def read_stored(path: Path) -> tuple[NDArray[Any], str]:
+    """Upright values of a file as they are stored: [H, W], or [H, W, C] for colours, and the mode of PIL.
+
+    Palettes give indices; sixteen bits stay sixteen bits; white is the largest number. Raises `BadInput` as
+    `read_image` does.
+    """
+    decoded = _decode(_existing(path), keep_colours=True)
+    if decoded.image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):  # their zero is not black
+        decoded = _Decoded(decoded.image.convert("RGB"))
+    height, width = decoded.image.height, decoded.image.width
+    if decoded.low is not None and decoded.image.mode != "L" and width * height > MAX_PIXELS // 2:
+        raise BadInput("colours of sixteen bits in so large an image.", file=path, fix="export eight bits a channel")
+    first = decoded.values(slice(0, 1))
+    values = np.empty((height, *first.shape[1:]), first.dtype)
+    for rows in strips(height, width):
+        values[rows] = decoded.values(rows)
+    return values, decoded.image.mode
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Decoded:
+    """An upright image in its own mode.
+
+    `low`: of sixteen bits a channel the lower bytes, of which `image` has the upper; `alpha`: of such grey, eight bits.
+    `is_white_zero`: grey of more than eight bits that is stored inverted; `is_unsigned`: of 32 bits.
+    """
+
+    image: Image.Image
+    low: Image.Image | None = None
+    alpha: Image.Image | None = None
+    is_white_zero: bool = False
+    is_unsigned: bool = False
+
+    def values(self, rows: slice) -> NDArray[Any]:
+        """Stored values of some rows at full depth, [H, W] or [H, W, C]."""
+        box = (0, rows.start, self.image.width, rows.stop)
+        values = np.asarray(self.image.crop(box))
+        if self.low is not None:
+            values = values.astype(np.uint16) << 8 | np.asarray(self.low.crop(box))
+        if self.is_unsigned:
+            values = values.view(np.uint32)
+        if self.is_white_zero:
+            values = (1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max) - values
+        if self.alpha is not None:
+            values = np.stack([values, np.asarray(self.alpha.crop(box), np.uint16) * 257], axis=-1)
+        return values.astype(np.uint8) if values.dtype == bool else values
+
+    def rgb(self) -> Image.Image:
+        """RGB of eight bits; see `read_image`."""
+        is_wide = self.low is not None or self.image.mode in _WIDE_GREY
+        if not is_wide and self.image.mode == "RGB" and not self.image.has_transparency_data:
+            return self.image.convert("RGB")
+        width, height = self.image.size
+        window = self._window() if is_wide else (0.0, 0.0)
+        result = Image.new("RGB", (width, height))
+        for rows in strips(height, width):
+            box = (0, rows.start, width, rows.stop)
+            part = self.image.crop(box)
+            if is_wide:
+                values = self.values(rows)
+                grey = unit_scale(values if values.ndim == 2 else values[..., 0], *window)
+                part = Image.fromarray(to_uint8(grey if values.ndim == 2 else grey * (values[..., 1] / 65535)))
+            elif part.has_transparency_data:
+                layer = part.convert("RGBA")
+                part = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
+            result.paste(part.convert("RGB"), box)
+        return result
+
+    def _window(self) -> tuple[float, float]:
+        """Percentiles of the grey values."""
+        width, height = self.image.size
+        parts = (self.values(rows) for rows in strips(height, width))
+        step = 1 + width * height // MAX_SAMPLE
+        grey = [(part if part.ndim == 2 else part[..., 0]).ravel()[::step] for part in parts]
+        return percentile_window(np.concatenate(grey))
+
+
+def _decode(source: Path | bytes, keep_colours: bool = False) -> _Decoded:
+    """Upright pixels; `keep_colours`: all bits of colours of sixteen bits, else of grey alone."""
+    with open_image(source) as image:
+        tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
+        bits = np.ravel(tags.get(_BITS, 8)).tolist()
+        if tags.get(_PLANES) == 2 and max(bits) > 8:
+            fix = "store the channels of a pixel together, or export as PNG"
+            raise BadInput("a TIFF of separate planes of more than eight bits is not read.", fix=fix)
+        is_unsigned = bits == [32] and np.ravel(tags.get(_SAMPLE_FORMAT, 1)).tolist() == [1]
+        is_white_zero = image.mode in _WIDE_GREY and tags.get(_PHOTOMETRIC) == 0
+        raw_mode = str(_raw_mode(image))
+        if raw_mode == "LA;16B":  # grey with transparency: both bytes of both, read as four channels
+            _load(image, raw_mode="RGBA")
+            grey, low, alpha, _ = image.split()
+            return _Decoded(image=grey, low=low, alpha=alpha)
+        _load(image)
+        if image.mode in ("PA", "La", "RGBa"):
+            return _Decoded(image=image.convert("LA" if image.mode == "La" else "RGBA"))
+    name, _, order = raw_mode.partition(";16")
+    is_deep = name in ("RGB", "RGBX", "RGBA") and order in ("B", "L", "N")
+    if not is_deep or not (keep_colours or _is_grey(image)):
+        return _Decoded(image=image, is_white_zero=is_white_zero, is_unsigned=is_unsigned)
+    # PIL keeps the upper byte of a channel. Read in the other order of bytes, it keeps the lower one.
+    is_little = order == "L" or (order == "N" and sys.byteorder == "little")
+    with open_image(source) as low:
+        _load(low, raw_mode=f"{name};16{'B' if is_little else 'L'}")
+    if _is_grey(image) and _is_grey(low):
+        alpha = image.getchannel("A") if image.mode == "RGBA" else None
+        return _Decoded(image=image.getchannel(0), low=low.getchannel(0), alpha=alpha)
+    return _Decoded(image=image, low=low if keep_colours else None)
+
+
+def _is_grey(image: Image.Image) -> bool:
+    """Whether red, green and blue are equal everywhere."""
+    parts = (image.crop((0, rows.start, image.width, rows.stop)) for rows in strips(image.height, image.width))
+    return all((colours[..., :1] == colours[..., 1:3]).all() for colours in map(np.asarray, parts))
+
+
+def _load(image: Any, raw_mode: str = "") -> None:
+    """Decode the pixels and turn them upright, in place; `raw_mode`: read as this layout of bytes."""
+    is_turned = image.format != "TIFF" and _orientation(image) != 1
+    if raw_mode:
+        image.tile = [
+            tile._replace(args=raw_mode if isinstance(tile.args, str) else (raw_mode, *tile.args[1:]))
+            for tile in image.tile
+        ]
+    image.load()
+    if is_turned:
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def _raw_mode(image: Any) -> Any:
+    """PIL's name for how the first part of a file stores its pixels: "RGB;16B"."""
+    args = image.tile[0].args if getattr(image, "tile", None) else ""
+    return args[0] if isinstance(args, tuple) and args else args
 
 
 def png_bytes(image: Image.Image, texts: Mapping[str, str] | None = None) -> bytes:
@@ -112,12 +282,5 @@ def _orientation(image: Image.Image) -> int:
     """EXIF orientation 1 to 8. A PNG without an eXIf chunk before its pixels would be decoded to look for one: 1."""
     if image.format == "PNG" and "exif" not in image.info:
         return 1
-    return int(image.getexif().get(0x0112, 1))
-
-
-def _unreadable(path: Path, error: Exception) -> BadInput:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return BadInput("not an image that can be read.", file=path, fix="give a PNG, JPEG, BMP, TIFF or DICOM file")
-    if isinstance(error, Image.DecompressionBombError):
-        return BadInput("the image is too large.", file=path, fix="scale it down first")
-    return BadInput(f"the image is damaged ({error}).", file=path, fix="copy or export the file again")
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    return orientation if orientation in range(1, 9) else 1

@@ -1,5 +1,6 @@
 """Grey values of any range to eight bits: one linear window, by given ends or by percentiles. Pure numpy."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,16 @@ from numpy.typing import NDArray
 
 PERCENTILES = (0.5, 99.5)
 """Ends of the window where a file names none: a few dead or burnt-in pixels do not decide the contrast."""
+MAX_SAMPLE = 2**24
+"""Values that percentiles are taken of: of larger images every second one, every third one and so on."""
+STRIP = 2**22
+"""Pixels that are converted at a time, so that a large image needs no second copy in floats."""
 
 
 def percentile_window(values: NDArray[Any]) -> tuple[float, float]:
     """(low, high): the 0.5th and 99.5th percentile of the finite values, minimum and maximum where those are equal."""
-    finite = values[np.isfinite(values)]
+    sample = np.ravel(values)[:: 1 + values.size // MAX_SAMPLE]
+    finite = sample[np.isfinite(sample)]
     if not finite.size:
         return 0.0, 0.0
     low, high = np.percentile(finite, PERCENTILES)
@@ -29,3 +35,9 @@ def unit_scale(values: NDArray[Any], low: float, high: float) -> NDArray[np.floa
 def to_uint8(values_01: NDArray[np.float32]) -> NDArray[np.uint8]:
     """[0, 1] to [0, 255], rounded."""
     return np.rint(values_01 * 255).astype(np.uint8)
+
+
+def strips(height: int, width: int) -> Iterator[slice]:
+    """Rows of an image, about `STRIP` pixels at a time."""
+    rows = max(1, STRIP // max(1, width))
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))

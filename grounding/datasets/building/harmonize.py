@@ -1,6 +1,5 @@
 """A row of any set becomes a row of the built dataset: labels of the tree, tight boxes, licence, provenance, hashes."""
 
-import io
 import json
 import os
 from collections import Counter
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ...bad_input import BadInput
-from ...imaging.read import is_dicom, png_bytes, read_image
+from ...imaging.read import is_dicom, open_image, png_bytes, read_image, read_image_bytes
 from ...vocabulary.labels import load_labels
 from ..corpus import draw
 from ..load import set_folder
@@ -133,7 +132,7 @@ def stored_image(row: Row) -> dict[str, Any]:
         return row["image"]
     path = on_disk(row["image_path"])
     if path.suffix.lower() in (".png", ".jpg", ".jpeg") and not is_dicom(path):
-        with Image.open(path) as image:
+        with open_image(path) as image:
             is_plain = image.format in ("PNG", "JPEG") and "exif" not in image.info
         if is_plain:
             return {"bytes": path.read_bytes(), "path": path.name}
@@ -192,7 +191,6 @@ def _open_image(row: Row) -> Image.Image:
     if content is None:
         return read_image(on_disk(row["image_path"]))
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadInput(f"the image is damaged ({error}).", row=row["image_id"], fix="build its set again") from error
+        return read_image_bytes(content)
+    except BadInput as error:
+        raise BadInput(error.problem, row=row["image_id"], fix="build its set again") from error

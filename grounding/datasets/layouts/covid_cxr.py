@@ -13,11 +13,11 @@ from typing import Any
 
 from ...bad_input import BadInput, Skipped
 from ...geometry import xywh_to_xyxy
+from ...imaging.masks import read_mask
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from ..rows import annotate, read_csv, read_json, region, skipping
-from .mask_folder import read_mask
 
 PHRASES = ("right lung", "left lung")
 

@@ -17,11 +17,12 @@ import yaml
 from numpy.typing import NDArray
 
 from ...bad_input import BadInput, Skipped, explain
+from ...imaging.masks import open_mask
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from ..rows import annotate, image_mask_pairs, skipping
-from .mask_folder import mask_regions, open_mask
+from .mask_folder import mask_regions
 
 Classes = Mapping[str, tuple[int, ...]]
 """Phrase -> the values that mean it."""
@@ -97,15 +98,15 @@ def phrase_of(name: str) -> str:
     return load_labels().label(" ".join([*side, *(word for word in words if word not in side)]))
 
 
-def read_label_map(file: Path, size_px: tuple[int, int]) -> NDArray[np.int32]:
-    """int32[H, W] of a mask file: values as stored, palette indices and not their colours.
+def read_label_map(file: Path, size_px: tuple[int, int]) -> NDArray[Any]:
+    """Whole numbers [H, W] of a mask file: values as stored, palette indices and not their colours.
 
     Raises `BadInput` for a colour image, a damaged file, and another size than the image has.
     """
-    values = np.asarray(open_mask(file, size_px))
+    values, _ = open_mask(file, size_px)
     if values.ndim != 2 or values.dtype.kind not in "biu":
         raise BadInput("a colour image or fractions hold no classes.", file=file, fix="store one whole number a pixel")
-    return values.astype(np.int32)
+    return values
 
 
 def report_unnamed(labels: NDArray[Any], named: Classes, file: Path, skipped: Skipped) -> None:

@@ -1,9 +1,9 @@
 """A folder of masks: `images/` and `masks/` with the same file names but for the suffix; one phrase, one region a blob.
 
 Read with it here: Kvasir-SEG, polyps in colonoscopy (github.com/DebeshJha/Kvasir-SEG; research and education only).
-Traps: touching objects are one blob; patients are not recorded, so every image is a group of its own; a mask may be
-0/1, 0/255, or a palette of classes (any class but 0 counts); an image without a mask is unknown, not a negative, while
-an empty mask is a negative.
+Traps: touching objects are one blob; patients are not recorded, so every image is a group of its own; a mask may have
+any two colours or opacities, soft edges, or a palette of classes (any but 0 counts), see `imaging.masks`; an image
+without a mask is unknown, not a negative, while an empty mask is a negative.
 """
 
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ...bad_input import BadInput, Skipped
 from ...geometry import mask_to_box
+from ...imaging.masks import read_mask
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
@@ -23,6 +23,8 @@ from ..rows import annotate, image_mask_pairs, region, skipping
 
 MIN_AREA = 0.0005
 """Blobs below this part of the image are specks; if all of them are, the largest one stays."""
+MAX_MASK_BYTES = 2**30
+"""Of the masks of one image together."""
 
 
 def read(folder: Path, skipped: Skipped, *, phrase: str, modality: str = "unknown") -> Iterator[AnnotatedImage]:
@@ -36,31 +38,6 @@ def read(folder: Path, skipped: Skipped, *, phrase: str, modality: str = "unknow
             size = image_size(image)
             regions = mask_regions(label, read_mask(mask, size), size, components=True)
             yield annotate(folder, image.stem, image, regions, [label], size_px=size, modality=modality)
-
-
-def open_mask(file: Path, size_px: tuple[int, int]) -> Image.Image:
-    """The image of a mask file as stored. Raises `BadInput` for a damaged file, and another size than the image has."""
-    image_size(file)  # names what is wrong with the file
-    try:
-        with Image.open(file) as image:
-            image.load()
-    except (OSError, SyntaxError, ValueError) as error:
-        raise BadInput(f"the mask is damaged ({error}).", file=file, fix="copy or export it again") from error
-    if image.size != size_px:
-        problem = f"mask of (H, W) {image.size[::-1]} for an image of (W, H) {size_px}."
-        raise BadInput(problem, file=file, fix="scale it to the image")
-    return image
-
-
-def read_mask(file: Path, size_px: tuple[int, int]) -> NDArray[np.bool_]:
-    """bool[H, W] of a mask file: any class of a palette or of 0/1, above the middle for grey.
-
-    Raises `BadInput` for a file that cannot be read or has another size than the image.
-    """
-    image = open_mask(file, size_px)
-    values = np.asarray(image if image.mode in ("1", "P", "L") else image.convert("L"))
-    is_grey = image.mode not in ("1", "P")
-    return values > 127 if is_grey and values.max(initial=0) > 1 else values > 0
 
 
 def mask_regions(
@@ -80,4 +57,7 @@ def split_blobs(mask_HW: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
         return []
     sizes = np.bincount(labels.ravel())[1:]
     large = np.flatnonzero(sizes >= MIN_AREA * mask_HW.size)
+    if len(large) * mask_HW.size > MAX_MASK_BYTES:
+        problem = f"{len(large)} outlines of {mask_HW.shape[1]} x {mask_HW.shape[0]} pixels."
+        raise BadInput(problem, fix="scale image and mask down, or leave out components")
     return [labels == number + 1 for number in (large if len(large) else [int(sizes.argmax())])]

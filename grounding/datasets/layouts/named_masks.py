@@ -14,15 +14,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 from ...bad_input import BadInput, Skipped
+from ...imaging.masks import read_mask
 from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from ..rows import annotate, images_by_stem, skipping
-from .mask_folder import mask_regions, open_mask
+from .mask_folder import mask_regions
 
 _FOLDERS = (
     ("train", "train_mask", "train"),
@@ -78,10 +77,7 @@ def _image(
     for file in masks:
         with skipping(skipped, file):
             named.append(load_labels().label(file.stem.rpartition("_")[2].replace("+", " ")))
-            values = np.asarray(open_mask(file, size))
-            if values.ndim == 3:  # any channel of colour counts; transparency does not
-                values = values[..., : 3 if values.shape[-1] > 2 else 1].max(-1)
-            outlined = mask_regions(named[-1], values != 0, size, components)
+            outlined = mask_regions(named[-1], read_mask(file, size, any_value=True), size, components)
             regions += outlined
             empty += [] if outlined else named[-1:]
     image_name, lost = f"{image.parent.name}/{image.stem}", set(named) - set(empty)
