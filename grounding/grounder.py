@@ -24,6 +24,8 @@ class Grounder:
     """Hash of everything that determines the regions (weights and settings): a part of the cache key."""
     embedding_dim: int = 0
     """Length D of `Region.embedding`; 0 where regions carry none."""
+    pooled_dims: tuple[int, ...] = ()
+    """Length C of each vector of `Region.pooled`; () where regions carry none."""
     threshold: float = 0.5
     """The score in [0, 1] from which a region counts as present."""
     depends_on_annotations: bool = False

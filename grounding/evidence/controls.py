@@ -75,7 +75,8 @@ class InMirror(Grounder):
         self.grounder = grounder
         # the words stay as they are: regions in caches are named by this hash
         self.fingerprint = sha256(f"{grounder.fingerprint} told of the stored pictures")
-        self.embedding_dim, self.threshold = grounder.embedding_dim, grounder.threshold
+        self.embedding_dim, self.pooled_dims = grounder.embedding_dim, grounder.pooled_dims
+        self.threshold = grounder.threshold
         self.depends_on_annotations = grounder.depends_on_annotations
 
     def ground(self, images: Images, phrases: Phrases) -> list[list[Region]]:

@@ -9,7 +9,7 @@ from PIL import Image
 from ..vocabulary.box_notation import PERCENT, BoxText
 from .evidence import Evidence, EvidenceSettings
 from .forms import load_forms
-from .forms.tokens import POSITION_DIM
+from .forms.tokens import TokenShape
 
 
 def to_text(
@@ -48,7 +48,7 @@ def to_images(images: Sequence[Image.Image], evidence: Evidence, settings: Evide
     return [made for form in load_forms(settings.forms) for made in form.make_images(images, evidence, settings)]
 
 
-def to_features(evidence: Evidence, settings: EvidenceSettings, embedding_dim: int) -> NDArray[np.float32]:
-    """float32[R, embedding_dim + 8]: one row for each placeholder in the text; R = 0 where the forms have none."""
-    rows = [row for form in load_forms(settings.forms) for row in form.make_features(evidence, embedding_dim)]
-    return np.stack(rows) if rows else np.zeros((0, embedding_dim + POSITION_DIM), np.float32)
+def to_features(evidence: Evidence, settings: EvidenceSettings, shape: TokenShape) -> NDArray[np.float32]:
+    """float32[R, W]: one row for each placeholder in the text; R = 0 where the forms have none."""
+    rows = [row for form in load_forms(settings.forms) for row in form.make_features(evidence, shape)]
+    return np.stack(rows) if rows else np.zeros((0, shape.width), np.float32)

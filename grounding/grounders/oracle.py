@@ -13,6 +13,7 @@ class TruthGrounder(Grounder):
 
     def __init__(self, embedder: MedGlipGrounder | None = None):
         self.embedder, self.embedding_dim = embedder, embedder.embedding_dim if embedder else 0
+        self.pooled_dims = embedder.pooled_dims if embedder else ()
         self.fingerprint = sha256("truth" + (embedder.fingerprint if embedder else ""))
 
     def ground(self, images: Images, phrases: Phrases) -> list[list[Region]]:

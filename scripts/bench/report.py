@@ -19,6 +19,7 @@ from transformers import AutoModelForImageTextToText
 from ...grounding.datasets.phantoms import dataset as phantom
 from ...grounding.evidence.citable import numbers_shown
 from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
+from ...grounding.evidence.forms.tokens import TokenShape
 from ...grounding.evidence.names import Form
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.grounders.cache import regions_of
@@ -121,7 +122,7 @@ def prepare(settings: MllmSettings, core: str, folder: Path, num: int, new_token
     phantom.write(phantoms, phantom.PhantomSettings(num_train=num, num_val=0, num_test=0))
     base = resolve(settings.base, vision)
     bare: Any = AutoModelForImageTextToText.from_pretrained(base, dtype=DTYPES[settings.dtype]).eval()
-    mllm = load(settings, grounder.embedding_dim, vision=vision)
+    mllm = load(settings, TokenShape.of(grounder), vision=vision)
     if torch.cuda.is_available():
         bare.to("cuda")
     else:

@@ -20,6 +20,7 @@ from ...eval.table import probes_text
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
+from ...grounding.evidence.forms.tokens import TokenShape
 from ...grounding.files import write_atomic
 from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
@@ -85,13 +86,13 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     questions = derived.read_file(file) if file else []
     training = [to_aligned_example(question) for question in questions if question.image.split == "train"]
     shown = [question.to_example(evidence) for question, evidence in about if question.image.split == "train"]
-    dim = grounder.embedding_dim
-    folder = align_adapter(recipe.mllm, dim, training, recipe.align, vision=core, out_dir=out, region_examples=shown)
+    shape = TokenShape.of(grounder)
+    folder = align_adapter(recipe.mllm, shape, training, recipe.align, vision=core, out_dir=out, region_examples=shown)
     if not processes().is_main_process:
         return folder
     skipped.write(recipe.out_dir / "skipped.jsonl")
     # the folder holds the weights of every stage, those of the start that `aligned` named among them
-    mllm = load(recipe.mllm.model_copy(update={"aligned": ""}), dim, folder, vision=core)
+    mllm = load(recipe.mllm.model_copy(update={"aligned": ""}), shape, folder, vision=core)
     probe_folder = recipe.out_dir / "probe" / folder.name
     if questions:
         probe_blank(mllm, questions, recipe, probe_folder)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...grounding.bad_input import BadInput, check_name
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
+from ...grounding.evidence.forms.tokens import TokenShape
 from ...grounding.evidence.names import SOURCES, Source, needs_vectors, usable_sources
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import sha256
@@ -116,7 +117,7 @@ class TrainedSystem(ABC):
     def model(self, source: Source, **settings: object) -> GroundedMLLM:
         """The base with the adapter of a source; `settings` replace those of `mllm`."""
         chosen = self.mllm.model_copy(update=settings)
-        return load(chosen, self.grounder.embedding_dim, self.adapter(source), vision=self.core)
+        return load(chosen, TokenShape.of(self.grounder), self.adapter(source), vision=self.core)
 
     def write(self, example: Example, source: Source, settings: GenerateSettings) -> Generated:
         """The text that the adapter of this evidence source writes."""
@@ -249,7 +250,7 @@ class EmbeddedFinder(Grounder):
         self.finder, self.core = finder, core
         # regions depend on the finder, their vectors on the core: a cache of either alone would mix them
         self.fingerprint = sha256(f"{finder.fingerprint} read by {core.fingerprint}")
-        self.embedding_dim = core.embedding_dim
+        self.embedding_dim, self.pooled_dims = core.embedding_dim, core.pooled_dims
 
     def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
         """The finder's regions."""

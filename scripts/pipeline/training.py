@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import PLAIN, EvidenceSettings
+from ...grounding.evidence.forms.tokens import TokenShape
 from ...grounding.evidence.names import Source
 from ...grounding.files import write_atomic
 from ...grounding.grounders.pretrained import load_grounder
@@ -37,12 +38,12 @@ logger = logging.getLogger("medglip")
 def tune(pipeline: Pipeline, kind: Adapter) -> GroundedMLLM:
     """The base with one adapter, trained now, or further, if it is not finished."""
     recipe, shown, folder = pipeline.recipe, pipeline.shown_to(kind), pipeline.folder.adapter_dir(kind)
-    dim, core = pipeline.grounder.embedding_dim, pipeline.grounder_dir
+    shape, core = TokenShape.of(pipeline.grounder), pipeline.grounder_dir
     if is_complete(folder):  # the marker is written last, so the whole adapter is there
-        return load(recipe.mllm, dim, folder, vision=core)
+        return load(recipe.mllm, shape, folder, vision=core)
     start = warm_up_language(pipeline)
     with pipeline.timed(f"adapter {kind}"):
-        model = load(recipe.mllm, dim, start, vision=core)
+        model = load(recipe.mllm, shape, start, vision=core)
         training = examples_of_split(pipeline, kind, "train")
         examples, weights = weigh_examples(training, recipe.mllm_train.mix, shown.cite)
         held_out = list(chain(*examples_of_split(pipeline, kind, recipe.validation_split).values()))
@@ -101,7 +102,7 @@ def warm_up_language(pipeline: Pipeline) -> Path | None:
     if is_complete(folder):
         return folder
     with pipeline.timed("warm-up"):
-        model = load(pipeline.recipe.mllm, pipeline.grounder.embedding_dim, vision=pipeline.grounder_dir)
+        model = load(pipeline.recipe.mllm, TokenShape.of(pipeline.grounder), vision=pipeline.grounder_dir)
         if model.family.needs_image:
             problem = f"{model.family.name} takes no prompt without a picture."
             raise BadInput(problem, fix="leave mllm_train.warm_up out, or take another base")

@@ -19,6 +19,7 @@ from ...grounding.bad_input import BadInput
 from ...grounding.datasets.phantoms import dataset as phantom
 from ...grounding.datasets.schema import images
 from ...grounding.datasets.settings import PhantomSettings
+from ...grounding.evidence.forms.tokens import TokenShape
 from ...grounding.files import write_atomic, write_folder
 from ...vqa.model import shipped
 from ...vqa.model.grounded_mllm import OUR_FILE, load
@@ -116,7 +117,7 @@ def parity(finished: TrainedSystem, packed: Path) -> float:
 def _logits(finished: TrainedSystem, adapter: Path | None, examples: Sequence[Example]) -> torch.Tensor:
     """float32[B, K, V] at the answers."""
     settings = finished.mllm.model_copy(update={"dtype": "fp32"})
-    mllm = load(settings, finished.grounder.embedding_dim, adapter, vision=finished.core)
+    mllm = load(settings, TokenShape.of(finished.grounder), adapter, vision=finished.core)
     return mllm(mllm.collate([mllm.render(example, finished.shown) for example in examples])).cpu()
 
 

@@ -9,10 +9,12 @@ import torch
 from PIL import Image
 
 from medglip.grounding.evidence.evidence import Evidence
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.grounding.types import Region
 from medglip.vqa.prompt.prompt import Example
 
 DIM = 6
+SHAPE = TokenShape(DIM)
 
 
 @pytest.fixture
@@ -21,9 +23,9 @@ def new_mllm(tiny_base: Path) -> Callable:
     from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
     from medglip.vqa.model.settings import LoraSettings, MllmSettings
 
-    def make(is_random: bool = False, adapter: Path | None = None, dim: int = DIM) -> GroundedMLLM:
+    def make(is_random: bool = False, adapter: Path | None = None, shape: TokenShape = SHAPE) -> GroundedMLLM:
         settings = MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=4))
-        mllm = load(settings, dim, adapter)
+        mllm = load(settings, shape, adapter)
         if is_random:
             draws = torch.Generator().manual_seed(5)
             with torch.no_grad():

@@ -1,11 +1,12 @@
 """The grounded multimodal LLM: any AutoModelForImageTextToText with LoRA, and region vectors in its prompt.
 
-B batch, K answer tokens, V vocabulary, R regions, D features.
+B batch, K answer tokens, V vocabulary, R regions, W features of a region.
 """
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from ...grounding.assets import ASSETS
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import EvidenceSettings
+from ...grounding.evidence.forms.tokens import OLD_POSITION_DIM, TokenShape
 from ...grounding.files import write_atomic
 from ..families import OUR_TOWERS, family_of
 from ..prompt.batch import Batch, collate
@@ -45,10 +47,10 @@ class GroundedMLLM(nn.Module):
 
     model: Any
 
-    def __init__(self, model: Any, processor: Any, settings: MllmSettings, embedding_dim: int, base: str):
+    def __init__(self, model: Any, processor: Any, settings: MllmSettings, shape: TokenShape, base: str):
         super().__init__()
         self.model, self.processor = model, processor
-        self.settings, self.embedding_dim, self.base = settings, embedding_dim, base
+        self.settings, self.base = settings, base
         self.core: dict[str, str] = {}
         self.family = family_of(model.config)
         self.max_tokens = getattr(model.config.get_text_config(), "max_position_embeddings", None)
@@ -58,9 +60,14 @@ class GroundedMLLM(nn.Module):
         embedding = model.get_input_embeddings()
         num_rows, hidden_size = embedding.weight.shape
         self.region_id = int(processor.tokenizer.convert_tokens_to_ids("<region>"))
-        self.region_projector = RegionProjector(embedding_dim, hidden_size, mean_norm(embedding, num_rows))
+        self.region_projector = RegionProjector(shape, hidden_size, mean_norm(embedding, num_rows))
         self.injector = Injector(embedding, self.region_id)
         self.head = LabelledOnly(model.get_output_embeddings())
+
+    @property
+    def shape(self) -> TokenShape:
+        """What it reads of a region."""
+        return self.region_projector.shape
 
     @property
     def device(self) -> torch.device:
@@ -69,7 +76,7 @@ class GroundedMLLM(nn.Module):
 
     def render(self, example: Example, evidence_settings: Any) -> Prompt:
         """The example's prompt for this base; see `prompt.render`."""
-        return render(example, evidence_settings, self.processor, self.embedding_dim, self.letterbox_px, self.family)
+        return render(example, evidence_settings, self.processor, self.shape, self.letterbox_px, self.family)
 
     def collate(self, prompts: list[Prompt]) -> Batch:
         """The prompts as one batch; see `batch.collate`."""
@@ -77,7 +84,7 @@ class GroundedMLLM(nn.Module):
 
     @contextmanager
     def ready(self, features: list[Tensor]) -> Iterator[None]:
-        """Calls of `self.model` inside see these regions (float32[R_i, D + 8] a row) and compute in our dtype."""
+        """Calls of `self.model` inside see these regions (float32[R_i, W] a row) and compute in our dtype."""
         is_bf16 = self.settings.dtype == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=is_bf16):
             vectors = [self.region_projector(rows.to(self.device)) for rows in features]
@@ -141,7 +148,7 @@ class GroundedMLLM(nn.Module):
         return {
             "vision": self.vision,
             "base": self.base,
-            "embedding_dim": self.embedding_dim,
+            **asdict(self.shape),
             **_architecture(self.model),
             **({"core": self.core} if self.core else {}),
             "settings": self.settings.model_dump(mode="json"),
@@ -149,13 +156,13 @@ class GroundedMLLM(nn.Module):
 
 
 def load(
-    settings: MllmSettings, embedding_dim: int, adapter: Path | None = None, *, vision: Path | None = None
+    settings: MllmSettings, shape: TokenShape, adapter: Path | None = None, *, vision: Path | None = None
 ) -> GroundedMLLM:
     """The base with a fresh or a saved adapter; the same seed gives the same fresh weights.
 
-    `embedding_dim`: D of `Region.embedding`. `vision`: the trained core that embeds the regions and, for the base
-    `smollm2-135m`, looks at the picture. Raises `BadInput` for a base that is no image-text model, and for an adapter
-    of another one.
+    `shape`: of the core's region tokens; a saved adapter reads those that it learned. `vision`: the trained core that
+    embeds the regions and, for the base `smollm2-135m`, looks at the picture. Raises `BadInput` for a base that is no
+    image-text model, and for an adapter of another one.
     """
     if settings.lora.four_bit:
         require_four_bit()  # before anything large is loaded
@@ -170,7 +177,7 @@ def load(
     if start is None and settings.aligned:  # checked: another base or other LoRA settings are refused
         start = start_of(shipped_folder("aligned", settings.aligned), settings.lora.model_dump(mode="json"), base)
     if start is not None:
-        _check_adapter(start, model, embedding_dim)
+        shape = _check_adapter(start, model, shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         if start is None:
@@ -184,7 +191,7 @@ def load(
         for parameter in lora.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()  # what is trained stays in fp32
-        mllm = GroundedMLLM(lora, processor, settings, embedding_dim, settings.base)
+        mllm = GroundedMLLM(lora, processor, settings, shape, settings.base)
     mllm.core = core_of(vision)
     if adapter is not None:
         _load_projector(mllm, adapter)
@@ -238,16 +245,23 @@ def _load_base(base: str, settings: MllmSettings) -> Any:
     return model
 
 
-def _check_adapter(adapter: Path, model: Any, embedding_dim: int) -> None:
+def _check_adapter(adapter: Path, model: Any, shape: TokenShape) -> TokenShape:
+    """The shape of the region tokens that an adapter reads: its own, or the core's where it never saw a region."""
     file = adapter / OUR_FILE
     if not file.is_file():
         raise BadInput("no adapter of ours.", file=adapter, fix="give a folder that `medglip run` or `save` wrote")
     saved = json.loads(file.read_text())
-    here = {"embedding_dim": embedding_dim, **_architecture(model)}
+    # adapters of before do not say it: one token a region, and nothing of slices
+    pooled = tuple(saved.get("pooled_dims", ()))
+    here = {"embedding_dim": shape.embedding_dim, **_architecture(model)}
+    here |= {"pooled_dims": list(shape.pooled_dims)} if pooled and pooled != shape.pooled_dims else {}
     wrong = [f"{key} {saved.get(key)!r}, here {value!r}" for key, value in here.items() if saved.get(key) != value]
     if wrong:
         fix = f"load it with the base {saved.get('base')!r} and the core it was trained with"
         raise BadInput(f"adapter of another architecture: {'; '.join(wrong)}.", file=adapter, fix=fix)
+    if not (adapter / PROJECTOR_FILE).is_file():
+        return shape
+    return TokenShape(shape.embedding_dim, pooled, saved.get("position_dim", OLD_POSITION_DIM))
 
 
 def _architecture(model: Any) -> dict[str, Any]:

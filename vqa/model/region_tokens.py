@@ -1,7 +1,7 @@
 """Region tokens: a projector to the language model's width, and a hook that puts its vectors at the placeholders.
 
 The hook sits on the input embedding layer, so image merging, positions and token types of every family stay untouched.
-B batch, T tokens, R regions of one sample, D features, H width of the language model.
+B batch, T tokens, R regions of one sample, W features and K tokens of a region, H width of the language model.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...grounding.evidence.forms.tokens import POSITION_DIM, REGION_TOKEN
+from ...grounding.evidence.forms.tokens import REGION_TOKEN, TokenShape
 from ...grounding.model.fusion import NUM_FREQUENCIES, waves
 
 NUM_COORDINATES = 6
@@ -22,26 +22,36 @@ NUM_COORDINATES = 6
 class RegionProjector(nn.Module):
     """Region features to vectors that look like embedded words: their norm starts at the mean norm of those.
 
-    Where a box lies comes in as waves, too (Fourier features, Tancik et al. 2020, https://arxiv.org/abs/2006.10739):
-    of coordinates between 0 and 1 alone a layer learns hardly more in a short training than what grows along an axis.
+    Each kind of token (embedding, pooled features of a stride) comes in through a layer of its own, all with the place;
+    the rest is shared. Where a box lies comes in as waves, too (Fourier features, Tancik et al. 2020,
+    https://arxiv.org/abs/2006.10739): of coordinates between 0 and 1 alone a layer learns hardly more in a short
+    training than what grows along an axis.
     """
 
-    def __init__(self, embedding_dim: int, hidden_size: int, mean_norm: float = 1.0):
+    def __init__(self, shape: TokenShape, hidden_size: int, mean_norm: float = 1.0):
         super().__init__()
-        enter = nn.Linear(embedding_dim + POSITION_DIM, hidden_size)
+        self.shape = shape
+        enter = nn.Linear(shape.embedding_dim + shape.position_dim, hidden_size)
         self.layers = nn.Sequential(enter, nn.GELU(), nn.Linear(hidden_size, hidden_size))
         self.norm = nn.LayerNorm(hidden_size)
         nn.init.constant_(self.norm.weight, mean_norm / hidden_size**0.5)
         self.place = nn.Linear(2 * NUM_COORDINATES * NUM_FREQUENCIES, hidden_size, bias=False)
         with torch.no_grad():  # vectors of a core have length 1: many parts of about 0.1 would say less than the place
-            enter.weight[:, :embedding_dim] *= embedding_dim**0.5
+            enter.weight[:, : shape.embedding_dim] *= shape.embedding_dim**0.5
+        # pooled features are standardised: their parts are about 1 already
+        self.enter_pooled = nn.ModuleList(nn.Linear(dim + shape.position_dim, hidden_size) for dim in shape.pooled_dims)
 
-    def forward(self, features_RD: Tensor) -> Tensor:
-        """float32[R, D + 8] (`evidence.token_features`) to float[R, H]."""
+    def forward(self, features_RW: Tensor) -> Tensor:
+        """float32[R, W] (`token_features`) to float[R * K, H]: the K tokens of a region one after another."""
         enter, bend, leave = self.layers
-        start = features_RD.shape[1] - POSITION_DIM
-        place_RP = waves(features_RD[:, start : start + NUM_COORDINATES], math.pi, order="by_coordinate")
-        return self.norm(leave(bend(enter(features_RD) + self.place(place_RP))))
+        dims = [self.shape.embedding_dim, *self.shape.pooled_dims, self.shape.position_dim]
+        *parts, position_RP = features_RW.split(dims, dim=1)
+        place_RH = self.place(waves(position_RP[:, :NUM_COORDINATES], math.pi, order="by_coordinate"))
+        entered = [
+            layer(torch.cat([part, position_RP], dim=1)) + place_RH
+            for layer, part in zip([enter, *self.enter_pooled], parts, strict=True)
+        ]
+        return self.norm(leave(bend(torch.stack(entered, dim=1)))).flatten(0, 1)
 
     def take(self, weights: Mapping[str, Tensor]) -> None:
         """Load saved weights; those of a version without waves compute what they did. Raises `RuntimeError`."""
@@ -75,7 +85,7 @@ class Injector:
 
     @contextmanager
     def inject(self, vectors: Sequence[Tensor]) -> Iterator[None]:
-        """One float[R_i, H] a sample, used by the calls of the model inside. Raises `ValueError` if none used them."""
+        """One float[R_i * K, H] a sample, for calls of the model inside. Raises `ValueError` if none used them."""
         self.vectors, self.has_injected = list(vectors), False
         try:
             yield

@@ -1,6 +1,6 @@
 """Prompts to one batch: padded on the left, every key of the family kept, labels where the answer stands.
 
-B batch, T tokens of the longest row, K tokens of the longest answer, R regions of one row, D features.
+B batch, T tokens of the longest row, K tokens of the longest answer, R regions of one row, W features of one.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from .prompt import Prompt
 
 
 class Batch(TypedDict):
-    """`inputs`: what the family's forward takes; `features`: float32[R_i, D + 8] a row; `labels`: int64[B, K].
+    """`inputs`: what the family's forward takes; `features`: float32[R_i, W] a row; `labels`: int64[B, K].
 
     A label of -100 is not learned. The K labels belong to the last K positions; K = 0 where nothing is to be learned.
     `weights`: float32[B, K], what a label weighs in the mean over its row; left out where all weigh the same.

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.citable import numbers_shown
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings, select
-from ...grounding.evidence.forms.tokens import REGION_TOKEN
+from ...grounding.evidence.forms.tokens import REGION_TOKEN, TokenShape
 from ...grounding.evidence.render import to_features, to_images, to_text
 from ...grounding.geometry import Letterbox
 from ...grounding.imaging.read import read_image
@@ -24,6 +24,8 @@ from ..families import GENERIC, Family
 Transform = Literal["", "blank", "flipped", "text_only"]
 """How images are changed as they are read, in the words of the probes: not at all, mid-grey, mirrored, left out."""
 GREY = (128, 128, 128)
+PROMPT_VERSION = 2
+"""Counts up with the words of prompts, so that what is trained on others has another name (decision 0012)."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,9 +64,10 @@ class Prompt:
     """An example as one family of models wants it.
 
     `text`: rendered chat up to where the answer begins; `completion`: the answer as the template closes it, empty
-    where there is no target. `images`: the first, the others, overlays, crops. `features` float32[R, D + 8]: one
-    row for each `<region>` in the text, R = 0 unless the forms hold `tokens`. `sha256`: over text, pixels and features.
-    `parts`: those of the example. `evidence`: the evidence in it, as selected; whoever needs it takes it from here.
+    where there is no target. `images`: the first, the others, overlays, crops. `features` float32[R, W]: one row for
+    each region with `<region>`s in the text (see `TokenShape`), R = 0 unless the forms hold `tokens`. `sha256`: over
+    text, pixels and features. `parts`: those of the example. `evidence`: the evidence in it, as selected; whoever needs
+    it takes it from here.
     """
 
     text: str
@@ -80,16 +83,16 @@ def render(
     example: Example,
     settings: EvidenceSettings,
     processor: Any,
-    embedding_dim: int,
+    shape: TokenShape,
     letterbox_px: int | None = None,
     family: Family = GENERIC,
 ) -> Prompt:
     """The example's prompt; no evidence renders to the plain prompt, byte for byte.
 
-    `letterbox_px`: side of the square a vision tower of ours was trained on; its images are padded here, right and
-    bottom in black, because the image processors of transformers centre and pad in grey. `family`: whose template and
-    box notation it is written in. Raises `BadInput` for an unreadable image, for text that holds special tokens, and
-    for more images than the family takes.
+    `shape`: of region tokens, as the adapter reads them. `letterbox_px`: side of the square a vision tower of ours was
+    trained on; its images are padded here, right and bottom in black, because the image processors of transformers
+    centre and pad in grey. `family`: whose template and box notation it is written in. Raises `BadInput` for an
+    unreadable image, for text that holds special tokens, and for more images than the family takes.
     """
     evidence = select(example.evidence, settings)  # here alone: what comes after reads `Prompt.evidence`
     # a question that contains `<image>` or `<region>` would shift every placeholder after it
@@ -102,6 +105,7 @@ def render(
         raise BadInput(problem, row=example.example_id, fix="take it out")
     images = _read_images(example, evidence, settings, letterbox_px, family)
     words = _write_instruction(example, evidence, settings, family.box_text(processor))
+    words = words.replace(REGION_TOKEN, REGION_TOKEN * shape.tokens_per_region)  # only ours are left in it
     question = [{"role": "user", "content": [{"type": "image"}] * len(images) + [{"type": "text", "text": words}]}]
     text = family.write(processor, question, True)
     completion = ""
@@ -112,8 +116,8 @@ def render(
         if not full.startswith(text):
             raise BadInput("the chat template writes the prompt otherwise when an answer follows.", fix="another base")
         completion = full[len(text) :]
-    # one row for each placeholder that `_write_instruction` wrote, in the same order
-    features = to_features(evidence, settings, embedding_dim)
+    # one row for each region whose placeholders `_write_instruction` wrote, in the same order
+    features = to_features(evidence, settings, shape)
     digest = hashlib.sha256(text.encode())
     for image in images:
         digest.update(repr(image.size).encode() + image.tobytes())

@@ -16,7 +16,7 @@ from filelock import FileLock
 from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import PLAIN, EvidenceSettings
-from ...grounding.evidence.forms.tokens import token_features
+from ...grounding.evidence.forms.tokens import TokenShape, token_features
 from ...grounding.files import file_sha256, refuse_other, sha256, write_atomic, write_folder
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import write_learned
@@ -24,7 +24,7 @@ from ..model.grounded_mllm import GroundedMLLM, load, resolve
 from ..model.identity import FILE, base_sha256
 from ..model.settings import MllmSettings
 from ..model.shipped import shipped_folder
-from ..prompt.prompt import Example
+from ..prompt.prompt import PROMPT_VERSION, Example
 from .settings import AlignSettings
 from .train import train, train_only
 
@@ -34,7 +34,7 @@ TOKENS = EvidenceSettings(forms=("tokens",), max_regions=64, min_score=0.0, drop
 
 def align_adapter(
     settings: MllmSettings,
-    embedding_dim: int,
+    shape: TokenShape,
     examples: Sequence[Example],
     stages: AlignSettings,
     *,
@@ -62,11 +62,12 @@ def align_adapter(
     facts = _facts(settings, examples, stages, vision)
     if region_examples:
         # what stage 3 adds: its examples with the features of their regions, and where it goes on from
-        features = [sha256(token_features(one.evidence, embedding_dim).tobytes()) for one in region_examples]
+        features = [sha256(token_features(one.evidence, shape).tobytes()) for one in region_examples]
         lines = [[*line, digest] for line, digest in zip(_lines(region_examples), features, strict=True)]
         facts |= {"region_examples": len(lines), "region_examples_sha256": sha256(json.dumps(lines))}
         facts |= {"start_sha256": base_sha256(str(start))} if start else {}
-    name = sha256(json.dumps(facts, sort_keys=True))[:16]
+    # examples of other prompts are others; folders that were named by their users stay what they are
+    name = sha256(json.dumps({**facts, "prompt": PROMPT_VERSION}, sort_keys=True))[:16]
     folder = out_dir or cache_folder() / "aligned" / name
     work = folder.with_name(f".{folder.name}-{name}.work")
     work.mkdir(parents=True, exist_ok=True)
@@ -81,7 +82,7 @@ def align_adapter(
             return folder
         if folder.is_dir() and any(folder.iterdir()):
             raise BadInput("holds something else.", file=folder, fix="give a new folder")
-        mllm = load(settings, embedding_dim, vision=vision)
+        mllm = load(settings, shape, vision=vision)
         align(mllm, examples, stages, work, region_examples)
         if processes().is_main_process:
             pictures = {path for example in (*examples, *region_examples) for path in example.image_paths}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from ...types import Region
 from ...vocabulary.box_notation import BoxText
 from ..evidence import Evidence, EvidenceSettings, ImageEvidence
 from ..names import FORMS
+
+if TYPE_CHECKING:
+    from .tokens import TokenShape
 
 Images = Sequence[Image.Image]
 
@@ -38,8 +42,8 @@ class EvidenceForm:
         """Of each further image what the text says of it, behind "Image 2 is"; "" is nothing."""
         return []
 
-    def make_features(self, evidence: Evidence, embedding_dim: int) -> list[NDArray[np.float32]]:
-        """float32[embedding_dim + 8] for every placeholder of the form in the text, in their order."""
+    def make_features(self, evidence: Evidence, shape: "TokenShape") -> list[NDArray[np.float32]]:
+        """A row of features for every placeholder of the form in the text, in their order."""
         return []
 
 

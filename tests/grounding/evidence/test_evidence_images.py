@@ -15,7 +15,7 @@ from medglip.grounding.evidence.evidence import (
     select,
     without_masks,
 )
-from medglip.grounding.evidence.forms.tokens import token_features
+from medglip.grounding.evidence.forms.tokens import TokenShape, token_features
 from medglip.grounding.evidence.names import SOURCES, Source
 from medglip.grounding.evidence.render import to_text
 from medglip.grounding.evidence.sources import Query, RegionCaches, evidence_for
@@ -55,10 +55,13 @@ def test_further_images_change_nothing_for_the_first(source: Source) -> None:
         assert to_text(first, EvidenceSettings(forms=("text", "tokens"))) == to_text(
             one, EvidenceSettings(forms=("text", "tokens"))
         )
-        assert np.array_equal(token_features(first, 3), token_features(one, 3))
+        assert np.array_equal(token_features(first, TokenShape(3)), token_features(one, TokenShape(3)))
     assert [len(evidence.images) for evidence in together] == ([0, 0, 0] if source == "none" else [3, 1, 2])
     again = evidence_for(source, several, CACHES, SETTINGS, seed=2)
-    assert all(np.array_equal(token_features(x, 3), token_features(y, 3)) for x, y in zip(again, together, strict=True))
+    assert all(
+        np.array_equal(token_features(x, TokenShape(3)), token_features(y, TokenShape(3)))
+        for x, y in zip(again, together, strict=True)
+    )
 
 
 def test_no_image_is_its_own_donor() -> None:
@@ -99,7 +102,7 @@ def test_numbers_run_through_and_the_best_of_all_images_are_shown() -> None:
         "2 <region>",
         "3 <region>",
     ]
-    features = token_features(shown, 3)
+    features = token_features(shown, TokenShape(3))
     assert features[:, 0].tolist() == [10, 30, 50]
     np.testing.assert_allclose(features[:, 3], [10 / 100, 30 / 200, 50 / 200])
     assert select(shown, SETTINGS).numbered == shown.numbered

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 from medglip.grounding.evidence.controls import InMirror, mirror_evidence, mirror_image
 from medglip.grounding.evidence.evidence import Evidence
-from medglip.grounding.evidence.forms.tokens import token_features
+from medglip.grounding.evidence.forms.tokens import TokenShape, token_features
 from medglip.grounding.grounders.cache import regions_of
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
 from medglip.grounding.grounders.oracle import TruthGrounder
@@ -33,7 +33,7 @@ def pair(make_studies: Callable[[int], list[AnnotatedImage]], tmp_path: Path) ->
 def features(regions: list[Region], image: AnnotatedImage) -> np.ndarray:
     """Boxes, embeddings and scores of the regions, as a prompt has them of the flipped picture."""
     evidence = Evidence.of_image("predicted", image.size_px, regions)
-    return token_features(evidence, len(regions[0].embedding if regions[0].embedding is not None else ()))
+    return token_features(evidence, TokenShape(len(regions[0].embedding if regions[0].embedding is not None else ())))
 
 
 def same(a: list[Region], b: list[Region], image: AnnotatedImage) -> bool:

@@ -7,7 +7,7 @@ from making import make_image
 from medglip.grounding import BadInput, EvidenceSettings, Region
 from medglip.grounding.evidence.controls import derangement
 from medglip.grounding.evidence.evidence import Evidence, ImageEvidence, perturb
-from medglip.grounding.evidence.forms.tokens import token_features
+from medglip.grounding.evidence.forms.tokens import POSITION_DIM, TokenShape, token_features
 from medglip.grounding.evidence.render import to_images, to_text
 from medglip.grounding.evidence.sources import Query, RegionCaches, evidence_for
 
@@ -36,7 +36,7 @@ SETTINGS = EvidenceSettings(max_regions=2)
 def test_none_renders_to_nothing() -> None:
     for evidence in evidence_for("none", QUERIES, CACHES, SETTINGS):
         assert to_text(evidence, EvidenceSettings(forms=("text", "tokens"))) == ""
-        assert token_features(evidence, 3).shape == (0, 11)
+        assert token_features(evidence, TokenShape(3)).shape == (0, 3 + POSITION_DIM)
 
 
 def test_asked_phrases_come_first_and_weak_regions_are_left_out() -> None:

@@ -9,6 +9,7 @@ import yaml
 from PIL import Image
 
 from medglip.grounding.evidence.evidence import Evidence
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.training.provenance import learned_among
 from medglip.grounding.training.settings import TrainSettings
@@ -35,9 +36,9 @@ def start(tiny_base: Path, tiny_core: Path, tmp_path: Path) -> Path:
         evidence=Evidence.none(),
     )
     settings = MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=2))
-    dim = MedGlipGrounder.from_pretrained(tiny_core).embedding_dim
+    shape = TokenShape.of(MedGlipGrounder.from_pretrained(tiny_core))
     stages = AlignSettings(projector=one, together=one)
-    return align_adapter(settings, dim, [example], stages, vision=tiny_core, out_dir=tmp_path / "start")
+    return align_adapter(settings, shape, [example], stages, vision=tiny_core, out_dir=tmp_path / "start")
 
 
 def test_training_pictures_alone_teach_and_held_out_ones_are_asked(

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.grounding.grounders import pretrained as checkpoints
 from medglip.grounding.settings import read_settings
 from medglip.grounding.training.stage import draw_phantoms
@@ -35,7 +36,7 @@ VALUE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 20, "method": "BCa"}
 @pytest.fixture
 def trained(small_default: None, tiny_core: Path, tmp_path: Path) -> Path:
     """An adapter by itself, with every form of evidence but pictures."""
-    mllm = load(MllmSettings(dtype="fp32", lora=LoraSettings(r=2)), 16, vision=tiny_core)
+    mllm = load(MllmSettings(dtype="fp32", lora=LoraSettings(r=2)), TokenShape(16), vision=tiny_core)
     draws = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for name, parameter in mllm.named_parameters():

@@ -11,6 +11,7 @@ import yaml
 from safetensors.torch import load_file
 
 from medglip.grounding.evidence.evidence import PLAIN
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.grounding.settings import read_settings, validate
 from medglip.report.datasets.generic import GenericSettings
 from medglip.report.datasets.load import load_texts
@@ -58,7 +59,7 @@ def test_prompts_have_no_picture_and_speak_of_none(table: Path, line: Pipeline, 
     settings = validate(WarmUp, warm_up(table))
     examples = text_examples(line, settings)
     assert len(examples) == len(REPORTS)
-    model = load(MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=2)), 6)
+    model = load(MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=2)), TokenShape(6))
     for example in examples:
         prompt = render(example, PLAIN, model.processor, 6, model.letterbox_px, model.family)
         assert not prompt.images
@@ -110,7 +111,7 @@ def test_a_warm_up_cut_short_ends_as_one_that_was_not(
 
 
 def test_only_the_language_side_learns(tiny_base: Path) -> None:
-    model = load(MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=2)), 6)
+    model = load(MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=2)), TokenShape(6))
     before = {name for name, p in model.named_parameters() if p.requires_grad}
     with train_only(model, is_of_language):
         inside = {name for name, p in model.named_parameters() if p.requires_grad}

@@ -12,6 +12,7 @@ import transformers
 from making import are_close, is_close
 
 from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.vqa.families import family_of
 from medglip.vqa.inference.generate import generate
 from medglip.vqa.inference.settings import GenerateSettings
@@ -24,6 +25,7 @@ from medglip.vqa.training.train import answer_loss, token_losses
 
 NewExample = Callable[..., Example]
 DIM = 6
+SHAPE = TokenShape(DIM)
 SHOW = EvidenceSettings(forms=("text", "tokens", "crops"), max_crops=2)
 CROPS = EvidenceSettings(forms=("crops",), max_crops=2)
 SIDES = {"height": 56, "width": 56}
@@ -208,7 +210,7 @@ def mllm(base: Path) -> GroundedMLLM:
 
 def loaded(base: Path, adapter: Path | None = None, **lora: Any) -> GroundedMLLM:
     settings = LoraSettings(r=4, linears=ATTENTION + MLP, **lora)
-    return load(MllmSettings(base=str(base), dtype="fp32", lora=settings), DIM, adapter)
+    return load(MllmSettings(base=str(base), dtype="fp32", lora=settings), SHAPE, adapter)
 
 
 def logits(mllm: GroundedMLLM, examples: list[Example], show: EvidenceSettings = SHOW) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torch
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.vqa.inference.generate import generate
 from medglip.vqa.inference.settings import GenerateSettings
 from medglip.vqa.model.grounded_mllm import load
@@ -75,7 +76,7 @@ def test_a_family_with_a_video_processor_goes_the_whole_way(
     qwen: Path, new_example: NewExample, tmp_path: Path
 ) -> None:
     settings = MllmSettings(base=str(qwen), dtype="fp32", lora=LoraSettings(r=4, linears=ATTENTION + MLP))
-    mllm = load(settings, 6)
+    mllm = load(settings, TokenShape(6))
     show = EvidenceSettings(forms=("text", "tokens", "crops"))
     examples = [new_example(2), new_example(None), new_example(1)]
     batch = mllm.collate([mllm.render(example, show) for example in examples])
@@ -89,7 +90,7 @@ def test_a_family_with_a_video_processor_goes_the_whole_way(
             if "lora_B" in name:
                 parameter.normal_(0, 0.3)
     mllm.save(tmp_path)
-    again = load(settings, 6, tmp_path)
+    again = load(settings, TokenShape(6), tmp_path)
     with torch.inference_mode():
         assert torch.equal(mllm(batch), again(batch))
     wanted = GenerateSettings(max_new_tokens=4, batch_size=1)

@@ -12,6 +12,7 @@ from making import are_close, is_close
 from torch import Tensor
 
 from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.grounding.evidence.names import Form
 from medglip.grounding.training.settings import TrainSettings
 from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
@@ -82,7 +83,7 @@ def test_the_output_layer_reads_rows_laid_out_as_new(uneven: tuple[GroundedMLLM,
 
 def test_below_the_first_update_no_graph_is_built(tiny_base: Path, new_example: NewExample) -> None:
     lora = LoraSettings(r=2, layers=1, train_projector=False)
-    mllm = load(MllmSettings(base=str(tiny_base), dtype="fp32", lora=lora), 6).train()
+    mllm = load(MllmSettings(base=str(tiny_base), dtype="fp32", lora=lora), TokenShape(6)).train()
     graphs: dict[str, bool] = {}
     for name, module in mllm.model.named_modules():
         if name.endswith(("vision_tower", "multi_modal_projector", "layers.0", "layers.1")):

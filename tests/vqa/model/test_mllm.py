@@ -12,6 +12,7 @@ from making import is_close
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.grounding.geometry import Letterbox
 from medglip.grounding.imaging.read import read_image
 from medglip.grounding.model.config import MedGlipVisionConfig
@@ -74,13 +75,36 @@ def test_an_adapter_of_another_architecture_is_refused(
     with pytest.raises(BadInput, match=f"another architecture: {key} {value!r}, here"):
         new_mllm(adapter=tmp_path)
     with pytest.raises(BadInput, match="embedding_dim"):
-        new_mllm(adapter=tmp_path, dim=5)
+        new_mllm(adapter=tmp_path, shape=TokenShape(5))
+
+
+def test_an_adapter_of_before_reads_one_token_of_eight_numbers(
+    new_mllm: NewMllm, new_example: NewExample, tmp_path: Path
+) -> None:
+    mllm, examples = new_mllm(shape=TokenShape(6, (), 8)), [new_example(2)]
+    mllm.save(tmp_path)
+    file = tmp_path / "medglip_mllm.json"
+    saved = json.loads(file.read_text())
+    file.write_text(json.dumps({key: saved[key] for key in saved if key not in ("pooled_dims", "position_dim")}))
+    again = new_mllm(adapter=tmp_path, shape=TokenShape(6, (2, 3)))  # with a core that has more to tell
+    assert again.shape == mllm.shape
+    assert torch.equal(logits(mllm, examples), logits(again, examples))
+
+
+def test_an_adapter_keeps_its_tokens_and_refuses_a_core_without_their_features(
+    new_mllm: NewMllm, new_example: NewExample, tmp_path: Path
+) -> None:
+    mllm, examples = new_mllm(shape=TokenShape(6, (2, 3))), [new_example(2), new_example(None)]
+    mllm.save(tmp_path)
+    assert torch.equal(logits(mllm, examples), logits(new_mllm(adapter=tmp_path, shape=mllm.shape), examples))
+    with pytest.raises(BadInput, match="pooled_dims"):
+        new_mllm(adapter=tmp_path)
 
 
 def test_a_folder_that_is_no_model_or_no_adapter_is_refused(new_mllm: NewMllm, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "missing"):
         with pytest.raises(BadInput, match="no processor"):
-            load(MllmSettings(base=str(folder)), 4)
+            load(MllmSettings(base=str(folder)), TokenShape(4))
     with pytest.raises(BadInput, match="no adapter of ours"):
         new_mllm(adapter=tmp_path)
 

@@ -11,6 +11,7 @@ from peft.tuners.lora import LoraLayer
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
@@ -22,7 +23,7 @@ KINDS: list[dict[str, Any]] = [{"dora": True}, {"rslora": True}, {"dora": True, 
 
 def loaded(base: Path, adapter: Path | None = None, **lora: Any) -> GroundedMLLM:
     settings = LoraSettings.model_validate({"r": 4, **lora})
-    return load(MllmSettings(base=str(base), dtype="fp32", lora=settings), 6, adapter)
+    return load(MllmSettings(base=str(base), dtype="fp32", lora=settings), TokenShape(6), adapter)
 
 
 def logits(mllm: GroundedMLLM, examples: list[Example]) -> torch.Tensor:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.grounding.model.fusion import waves
 from medglip.vqa.model.region_tokens import Injector, RegionProjector, mean_norm
 
@@ -70,7 +71,7 @@ def test_no_regions_leave_the_embedding_untouched(embedding: nn.Embedding) -> No
 def test_projected_vectors_start_at_the_norm_of_embedded_words(embedding: nn.Embedding) -> None:
     norm = mean_norm(embedding, 12)
     torch.manual_seed(1)
-    vectors = RegionProjector(3, 64, norm)(torch.randn(5, 3 + 8))
+    vectors = RegionProjector(TokenShape(3), 64, norm)(torch.randn(5, 3 + 11))
     assert vectors.shape == (5, 64)
     assert torch.allclose(vectors.norm(dim=1), torch.tensor(norm), rtol=0.02)
 
@@ -82,7 +83,7 @@ def test_a_short_training_tells_names_and_places_apart() -> None:
     vectors = nn.functional.normalize(torch.randn(12, 32, generator=draws))[names]
     features = torch.cat([vectors, places - 0.1, places + 0.1, places, torch.full((1200, 2), 0.04)], dim=1)
     torch.manual_seed(0)
-    projector, words = RegionProjector(32, 96), torch.randn(96, 9 + 12, generator=draws)
+    projector, words = RegionProjector(TokenShape(32, (), 8), 96), torch.randn(96, 9 + 12, generator=draws)
     optimizer = torch.optim.AdamW(projector.parameters(), lr=2e-3)
     for step in range(60):  # the words of the language model are frozen
         rows = slice(step % 20 * 50, step % 20 * 50 + 50)
@@ -108,10 +109,21 @@ def test_waves_differ_in_every_place_and_stay_between_bounds() -> None:
 
 def test_weights_saved_before_there_were_waves_compute_what_they_did() -> None:
     torch.manual_seed(2)
-    old, new = RegionProjector(3, 16), RegionProjector(3, 16)
+    old, new = (RegionProjector(TokenShape(3, (), 8), 16) for _ in range(2))
     saved = {name: value for name, value in old.state_dict().items() if name != "place.weight"}
     new.take(saved)
     given = torch.rand(5, 3 + 8)
     assert torch.equal(new(given), new.norm(new.layers(given)))
     with pytest.raises(RuntimeError):
         new.take({name: value for name, value in saved.items() if name != "norm.weight"})
+
+
+def test_the_tokens_of_a_region_follow_each_other_and_each_reads_its_own_features() -> None:
+    torch.manual_seed(3)
+    projector, rows = RegionProjector(TokenShape(3, (2, 4)), 16), torch.rand(5, 3 + 2 + 4 + 11)
+    tokens = projector(rows).unflatten(0, (5, 3))
+    assert torch.allclose(projector(rows[1:2]), tokens[1], atol=1e-6)
+    changed = rows.clone()
+    changed[:, 3:5] += 1  # the pooled features of the first stride
+    differs = ((projector(changed).unflatten(0, (5, 3)) - tokens).abs() > 1e-4).any(-1)
+    assert differs.tolist() == [[False, True, False]] * 5

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import PLAIN, EvidenceSettings
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.grounding.grounders.pretrained import checkpoint_folder
 from medglip.grounding.training.settings import TrainSettings
 from medglip.vqa.model.grounded_mllm import GroundedMLLM, load, resolve
@@ -26,6 +27,7 @@ from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 
 NewExample = Callable[..., Example]
 DIM = 6
+SHAPE = TokenShape(DIM)
 SETTINGS = MllmSettings(dtype="fp32", lora=LoraSettings(r=4))
 SHIPPED = [(kind, name) for kind, names in NAMES.items() for name in names if is_shipped(kind, name)]
 
@@ -33,7 +35,7 @@ SHIPPED = [(kind, name) for kind, names in NAMES.items() for name in names if is
 @pytest.fixture
 def trained(small_default: None, tiny_core: Path, tmp_path: Path) -> Path:
     """The folder of an adapter whose every weight does something."""
-    mllm = load(SETTINGS, DIM, vision=tiny_core)
+    mllm = load(SETTINGS, SHAPE, vision=tiny_core)
     draws = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in mllm.parameters():
@@ -46,7 +48,9 @@ def trained(small_default: None, tiny_core: Path, tmp_path: Path) -> Path:
 def aligned_folder(example: Example, core: Path, out: Path) -> Path:
     rates = TrainSettings(steps=1, batch_size=1, learning_rate=1e-2, warmup_steps=1, checkpoint_every=1)
     one = MllmTrainSettings(train=rates)
-    return align_adapter(SETTINGS, DIM, [example], AlignSettings(projector=one, together=one), vision=core, out_dir=out)
+    return align_adapter(
+        SETTINGS, SHAPE, [example], AlignSettings(projector=one, together=one), vision=core, out_dir=out
+    )
 
 
 @torch.inference_mode()
@@ -64,7 +68,7 @@ def test_packed_it_says_the_same_in_half_the_bytes(
     for file in packed.glob("*.safetensors"):
         assert {value.dtype for value in load_file(file).values()} == {torch.float16}
         assert file.stat().st_size < (trained / file.name).stat().st_size
-    mllms = [load(SETTINGS, DIM, folder, vision=tiny_core) for folder in (trained, packed)]
+    mllms = [load(SETTINGS, SHAPE, folder, vision=tiny_core) for folder in (trained, packed)]
     assert {p.dtype for p in mllms[1].parameters() if p.requires_grad} == {torch.float32}
     examples = [new_example(number) for number in (None, 1, 3)]
     before, after = (logits(mllm, examples, EvidenceSettings()) for mllm in mllms)
@@ -107,7 +111,7 @@ def test_names_resolve_and_absent_ones_are_said(
     with pytest.raises(BadInput, match="adapter 'small' does not come with this version"):
         shipped_folder("adapter", "small")
     with pytest.raises(BadInput, match="aligned adapter 'small' does not come"):
-        load(SETTINGS.model_copy(update={"aligned": "small"}), DIM, vision=tiny_core)
+        load(SETTINGS.model_copy(update={"aligned": "small"}), SHAPE, vision=tiny_core)
     with pytest.raises(BadInput, match="no such adapter"):
         shipped_folder("adapter", tmp_path / "nowhere")
     monkeypatch.chdir(tmp_path)
@@ -124,9 +128,9 @@ def test_a_recipe_starts_from_the_aligned_one_by_name(
     packed = tmp_path / "weights" / "aligned" / "small"
     pack(folder, packed, tiny_core)
     assert not (packed / "region_projector.safetensors").exists()
-    named = load(SETTINGS.model_copy(update={"aligned": "small"}), DIM, vision=tiny_core)
-    placed = load(SETTINGS.model_copy(update={"aligned": str(folder)}), DIM, vision=tiny_core)
-    itself = load(SETTINGS, DIM, packed, vision=tiny_core)
+    named = load(SETTINGS.model_copy(update={"aligned": "small"}), SHAPE, vision=tiny_core)
+    placed = load(SETTINGS.model_copy(update={"aligned": str(folder)}), SHAPE, vision=tiny_core)
+    itself = load(SETTINGS, SHAPE, packed, vision=tiny_core)
     said = [logits(mllm, [new_example(None)], PLAIN) for mllm in (named, placed, itself)]
     torch.testing.assert_close(said[0], said[1], rtol=0, atol=1e-2)
     assert torch.equal(said[0], said[2])
@@ -135,7 +139,7 @@ def test_a_recipe_starts_from_the_aligned_one_by_name(
     weights = load_file(other / "model.safetensors")
     save_file({name: value * 1.5 for name, value in weights.items()}, other / "model.safetensors", {"format": "pt"})
     with pytest.raises(BadInput, match="another core's image tower"):
-        load(SETTINGS.model_copy(update={"aligned": "small"}), DIM, vision=other)
+        load(SETTINGS.model_copy(update={"aligned": "small"}), SHAPE, vision=other)
 
 
 def test_the_base_is_known_by_what_it_was_put_together_from(small_default: None, tiny_core: Path) -> None:

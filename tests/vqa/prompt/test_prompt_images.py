@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.controls import mirror_evidence
 from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings, ImageEvidence
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.grounding.evidence.names import FORMS
 from medglip.grounding.types import Region
 from medglip.vqa.families import GENERIC, PALIGEMMA
@@ -22,6 +23,7 @@ from medglip.vqa.prompt.prompt import GREY, Example, render
 from medglip.vqa.task import Question
 
 DIM = 6
+SHAPE = TokenShape(DIM)
 NewExample = Callable[..., Example]
 
 
@@ -50,10 +52,10 @@ def test_one_picture_renders_as_it_always_did(processor: Any, new_example: NewEx
     assert region.embedding is not None
     box = region.box_xyxy_px / np.array([80, 50, 80, 50], np.float32)
     sides = box[2:] - box[:2]
-    place = [*box, *(box[:2] + box[2:]) / 2, sides.prod(), region.score]
+    place = [*box, *(box[:2] + box[2:]) / 2, sides.prod(), region.score, 0, 0, 0]
     features = np.concatenate([region.embedding, place])[None].astype(np.float32)
     digest = hashlib.sha256(text.encode() + b"(80, 50)" + picture.tobytes() + features.tobytes())
-    prompt = render(example, EvidenceSettings(max_regions=1), processor, DIM)
+    prompt = render(example, EvidenceSettings(max_regions=1), processor, SHAPE)
     assert (prompt.text, prompt.sha256) == (text, digest.hexdigest())
 
 
@@ -61,16 +63,16 @@ def test_the_picture_comes_first_then_the_others_the_overlay_and_crops(
     processor: Any, new_example: NewExample, others: tuple[Path, ...]
 ) -> None:
     example = replace(new_example(2), other_paths=others)
-    prompt = render(example, EvidenceSettings(forms=tuple(FORMS), max_crops=2), processor, DIM)
+    prompt = render(example, EvidenceSettings(forms=tuple(FORMS), max_crops=2), processor, SHAPE)
     assert prompt.text.count("<image>") == len(prompt.images) == 6
     assert [image.size for image in prompt.images[:4]] == [(80, 50), (40, 30), (40, 30), (320, 200)]
     assert [image.getpixel((0, 0)) for image in prompt.images[1:3]] == [(255, 0, 0), (0, 128, 0)]
-    alone = render(example, EvidenceSettings(), processor, DIM)
+    alone = render(example, EvidenceSettings(), processor, SHAPE)
     assert len(alone.images) == 3
     images = "<image>\n" * 3
     assert f"{images}Evidence in the first image (places on the image):\n1 <region> nodule" in alone.text
     swapped = replace(example, other_paths=others[::-1])
-    assert render(swapped, EvidenceSettings(forms=tuple(FORMS), max_crops=2), processor, DIM).sha256 != prompt.sha256
+    assert render(swapped, EvidenceSettings(forms=tuple(FORMS), max_crops=2), processor, SHAPE).sha256 != prompt.sha256
 
 
 @pytest.fixture
@@ -87,7 +89,7 @@ def on_three(new_example: NewExample, others: tuple[Path, ...]) -> Example:
 
 
 def test_regions_of_every_picture_are_told_with_it(processor: Any, on_three: Example) -> None:
-    prompt = render(on_three, EvidenceSettings(cite=True), processor, DIM)
+    prompt = render(on_three, EvidenceSettings(cite=True), processor, SHAPE)
     assert (
         "Evidence (places on the image):\nImage 1:\n1 <region> nodule, upper left, 24 16 43 46\n"
         "Image 2:\nnodule: not found\n"
@@ -100,48 +102,48 @@ def test_regions_of_every_picture_are_told_with_it(processor: Any, on_three: Exa
         replace(on_three, evidence=replace(on_three.evidence, images=on_three.evidence.images[:1])),
         EvidenceSettings(),
         processor,
-        DIM,
+        SHAPE,
     )
     assert "Evidence in the first image (places on the image):\n1 <region> nodule" in alone.text
 
 
 def test_crops_and_marks_are_taken_from_their_own_picture(processor: Any, on_three: Example) -> None:
     settings = EvidenceSettings(forms=tuple(FORMS), max_crops=1)
-    images = render(on_three, settings, processor, DIM).images
+    images = render(on_three, settings, processor, SHAPE).images
     assert len(images) == 3 + 2 + 1
     assert [image.size for image in images[3:5]] == [(320, 200), (280, 210)]
     best = images[-1].resize((1, 1)).getpixel((0, 0))
     assert best == (0, 128, 0)  # of the green third picture, whose nodule scores best
-    more = render(on_three, EvidenceSettings(forms=("crops",), max_crops=2), processor, DIM).images
+    more = render(on_three, EvidenceSettings(forms=("crops",), max_crops=2), processor, SHAPE).images
     assert len(more) == 3 + 2
     assert more[-1].tobytes() == images[-1].tobytes()
     unmarked = replace(on_three, evidence=replace(on_three.evidence, images=on_three.evidence.images[:1]))
-    assert len(render(unmarked, settings, processor, DIM).images) == 3 + 1 + 1
+    assert len(render(unmarked, settings, processor, SHAPE).images) == 3 + 1 + 1
 
 
 def test_a_family_that_takes_one_image_says_so(
     processor: Any, new_example: NewExample, others: tuple[Path, ...]
 ) -> None:
     family = replace(GENERIC, name="single", max_images=1)
-    assert render(new_example(1), EvidenceSettings(), processor, DIM, family=family).images
+    assert render(new_example(1), EvidenceSettings(), processor, SHAPE, family=family).images
     with pytest.raises(BadInput, match=r"row e1-0: a prompt of 3 images, single takes 1"):
-        render(replace(new_example(1), other_paths=others), EvidenceSettings(), processor, DIM, family=family)
+        render(replace(new_example(1), other_paths=others), EvidenceSettings(), processor, SHAPE, family=family)
 
 
 def test_no_evidence_shows_no_marks_and_nothing_found_shows_none(processor: Any, new_example: NewExample) -> None:
     settings = EvidenceSettings(forms=tuple(FORMS), cite=True, scores=True, say_nothing_found=True)
     example = replace(new_example(2), may_cite=True)
     none = replace(example, evidence=Evidence.none())
-    plain = render(none, EvidenceSettings(forms=()), processor, DIM)
-    shown = render(none, settings, processor, DIM)
+    plain = render(none, EvidenceSettings(forms=()), processor, SHAPE)
+    shown = render(none, settings, processor, SHAPE)
     assert (shown.text, shown.sha256, shown.completion) == (plain.text, plain.sha256, plain.completion)
     empty = replace(example, evidence=Evidence.of_image("predicted", (80, 50)))
-    assert len(render(empty, settings, processor, DIM).images) == 1
-    assert "Evidence (places on the image):\nno region found\nWhere" in render(empty, settings, processor, DIM).text
+    assert len(render(empty, settings, processor, SHAPE).images) == 1
+    assert "Evidence (places on the image):\nno region found\nWhere" in render(empty, settings, processor, SHAPE).text
     asked = replace(empty, evidence=Evidence.of_image("predicted", (80, 50), phrases=("cyst",)))
-    assert "Evidence (places on the image):\ncyst: not found\nWhere" in render(asked, settings, processor, DIM).text
+    assert "Evidence (places on the image):\ncyst: not found\nWhere" in render(asked, settings, processor, SHAPE).text
     marks = EvidenceSettings(forms=("overlay",), say_nothing_found=True)
-    assert render(empty, marks, processor, DIM).text == plain.text
+    assert render(empty, marks, processor, SHAPE).text == plain.text
 
 
 def test_citations_are_asked_for_and_learnt_where_regions_are_shown(processor: Any, new_example: NewExample) -> None:
@@ -149,28 +151,28 @@ def test_citations_are_asked_for_and_learnt_where_regions_are_shown(processor: A
     example = replace(new_example(3), may_cite=True)
     regions = (*example.evidence.regions[:2], replace(example.evidence.regions[2], phrase="liver"))
     example = replace(example, evidence=example.evidence.each(lambda image: replace(image, regions=regions)))
-    prompt = render(example, settings, processor, DIM)
+    prompt = render(example, settings, processor, SHAPE)
     assert "Where is the nodule?\nCite the regions you use by number, like [1].<|im_end|>" in prompt.text
     assert prompt.completion == "upper left [1, 2]<|im_end|>"
     for other in (replace(example, may_cite=False), replace(example, evidence=Evidence.none())):
-        plain = render(other, settings, processor, DIM)
+        plain = render(other, settings, processor, SHAPE)
         assert ("Cite" in plain.text, plain.completion) == (False, "upper left<|im_end|>")
-    crops = render(example, EvidenceSettings(forms=("crops",), cite=True), processor, DIM)
+    crops = render(example, EvidenceSettings(forms=("crops",), cite=True), processor, SHAPE)
     assert ("Cite" in crops.text, crops.completion) == (False, "upper left<|im_end|>")
 
 
 def test_pictures_change_in_memory(processor: Any, new_example: NewExample, others: tuple[Path, ...]) -> None:
     example = replace(new_example(None), other_paths=others)
-    blank = render(replace(example, transform="blank"), EvidenceSettings(), processor, DIM).images
+    blank = render(replace(example, transform="blank"), EvidenceSettings(), processor, SHAPE).images
     assert [(image.size, image.getcolors()) for image in blank[1:]] == [((40, 30), [(1200, GREY)])] * 2
     assert blank[0].getcolors() == [(4000, GREY)]
-    flipped = render(replace(example, transform="flipped"), EvidenceSettings(), processor, DIM).images
+    flipped = render(replace(example, transform="flipped"), EvidenceSettings(), processor, SHAPE).images
     picture = Image.open(example.image_path).convert("RGB")
     assert flipped[0].tobytes() == ImageOps.mirror(picture).tobytes()
-    nothing = render(replace(example, transform="text_only"), EvidenceSettings(), processor, DIM)
+    nothing = render(replace(example, transform="text_only"), EvidenceSettings(), processor, SHAPE)
     assert (nothing.images, nothing.text.count("<image>")) == ((), 0)
     needy = replace(GENERIC, needs_image=PALIGEMMA.needs_image)
-    stands_in = render(replace(example, transform="text_only"), EvidenceSettings(), processor, DIM, family=needy)
+    stands_in = render(replace(example, transform="text_only"), EvidenceSettings(), processor, SHAPE, family=needy)
     assert stands_in.images[0].getcolors() == [(4000, GREY)]
 
 

@@ -12,6 +12,7 @@ from peft import PeftModel
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example, Prompt
@@ -59,7 +60,7 @@ def llava(tiny_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tuned(base: Path, **lora: object) -> GroundedMLLM:
     """With updates that do something."""
     settings = LoraSettings.model_validate({"r": 8, "train_projector": False, **lora})
-    mllm = load(MllmSettings(base=str(base), dtype="fp32", lora=settings), 6)
+    mllm = load(MllmSettings(base=str(base), dtype="fp32", lora=settings), TokenShape(6))
     draws = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for name, parameter in mllm.named_parameters():
@@ -111,7 +112,7 @@ def test_an_exported_adapter_is_an_ordinary_adapter_and_still_ours(
     base = transformers.AutoModelForImageTextToText.from_pretrained(llava)
     model = PeftModel.from_pretrained(base, str(done.folder))
     assert is_close(theirs(model, done.folder, prompts)[:, -wanted.shape[1] - 1 : -1], wanted, 1e-3)
-    again = load(mllm.settings, 6, done.folder)
+    again = load(mllm.settings, TokenShape(6), done.folder)
     assert torch.equal(logits_of(again, prompts), wanted)
 
 

@@ -11,6 +11,7 @@ import torch
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.grounding.training.settings import TrainSettings
 from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
 from medglip.vqa.model.identity import FILE
@@ -23,6 +24,7 @@ from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 NewMllm = Callable[..., GroundedMLLM]
 NewExample = Callable[..., Example]
 DIM = 6
+SHAPE = TokenShape(DIM)
 
 
 @pytest.fixture
@@ -75,14 +77,16 @@ def test_one_content_is_trained_once_also_by_two_at_a_time(
     original = align_module.align
     monkeypatch.setattr(align_module, "align", lambda *given: calls.append(given[3]) or original(*given))
     found: list[Path] = []
-    threads = [Thread(target=lambda: found.append(align_adapter(settings, DIM, examples, stages()))) for _ in range(2)]
+    threads = [
+        Thread(target=lambda: found.append(align_adapter(settings, SHAPE, examples, stages()))) for _ in range(2)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(calls) == 1
     assert found[0] == found[1]
-    other = align_adapter(settings, DIM, examples[:3], stages())
+    other = align_adapter(settings, SHAPE, examples[:3], stages())
     assert len(calls) == 2
     assert other != found[0]
 
@@ -90,10 +94,10 @@ def test_one_content_is_trained_once_also_by_two_at_a_time(
 def test_an_adapter_starts_from_the_aligned_one_but_for_the_region_projector(
     settings: MllmSettings, examples: list[Example], tmp_path: Path
 ) -> None:
-    folder = align_adapter(settings, DIM, examples, stages(), out_dir=tmp_path / "aligned")
-    done = load(settings, DIM, folder)
+    folder = align_adapter(settings, SHAPE, examples, stages(), out_dir=tmp_path / "aligned")
+    done = load(settings, SHAPE, folder)
     start = settings.model_copy(update={"aligned": str(folder), "seed": 3})
-    mllm, fresh = load(start, DIM), load(settings.model_copy(update={"seed": 3}), DIM)
+    mllm, fresh = load(start, SHAPE), load(settings.model_copy(update={"seed": 3}), SHAPE)
     for name, value in weights(mllm).items():
         source = fresh if name.startswith("region_projector") else done
         assert torch.equal(value, weights(source)[name]), name
@@ -107,18 +111,18 @@ def test_an_adapter_starts_from_the_aligned_one_but_for_the_region_projector(
 def test_another_base_or_another_lora_is_refused(
     settings: MllmSettings, examples: list[Example], tmp_path: Path
 ) -> None:
-    folder = align_adapter(settings, DIM, examples, stages(1), out_dir=tmp_path / "aligned")
+    folder = align_adapter(settings, SHAPE, examples, stages(1), out_dir=tmp_path / "aligned")
     start = settings.model_copy(update={"aligned": str(folder)})
     with pytest.raises(BadInput, match=r"another mllm.lora \(differs in r\)"):
-        load(start.model_copy(update={"lora": LoraSettings(r=2)}), DIM)
+        load(start.model_copy(update={"lora": LoraSettings(r=2)}), SHAPE)
     facts = json.loads((folder / FILE).read_text())
     (folder / FILE).write_text(json.dumps(facts | {"base_sha256": "0"}))
     with pytest.raises(BadInput, match="another core's image tower"):
-        load(start, DIM)
+        load(start, SHAPE)
     with pytest.raises(BadInput, match="no aligned adapter"):
-        load(settings.model_copy(update={"aligned": str(tmp_path)}), DIM)
+        load(settings.model_copy(update={"aligned": str(tmp_path)}), SHAPE)
     with pytest.raises(BadInput, match=r"holds another alignment \(differs in base_sha256, stages\."):
-        align_adapter(settings, DIM, examples, stages(2), out_dir=folder)
+        align_adapter(settings, SHAPE, examples, stages(2), out_dir=folder)
 
 
 def test_a_folder_of_something_else_is_left_alone(
@@ -127,7 +131,7 @@ def test_a_folder_of_something_else_is_left_alone(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(BadInput, match="holds something else"):
-        align_adapter(settings, DIM, examples, stages(), out_dir=tmp_path / "mine")
+        align_adapter(settings, SHAPE, examples, stages(), out_dir=tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
 
 
@@ -136,4 +140,4 @@ def test_without_a_projector_there_is_nothing_to_align(
 ) -> None:
     frozen = settings.model_copy(update={"lora": LoraSettings(r=4, train_projector=False)})
     with pytest.raises(BadInput, match="no picture projector that is trained"):
-        align_adapter(frozen, DIM, examples, stages(), out_dir=tmp_path / "out")
+        align_adapter(frozen, SHAPE, examples, stages(), out_dir=tmp_path / "out")

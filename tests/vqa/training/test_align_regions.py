@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
+from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.grounding.geometry import where
 from medglip.grounding.training.provenance import learned_among
 from medglip.grounding.training.settings import TrainSettings
@@ -30,6 +31,7 @@ from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 
 NewExample = Callable[..., Example]
 DIM = 6
+SHAPE = TokenShape(DIM)
 RATES = TrainSettings(steps=1, batch_size=2, learning_rate=1e-2, warmup_steps=1, checkpoint_every=1)
 ONE = MllmTrainSettings(train=RATES, group_by_length=True)
 TWO_STAGES = AlignSettings(projector=ONE, together=ONE)
@@ -45,7 +47,7 @@ def settings(tiny_base: Path) -> MllmSettings:
 @pytest.fixture
 def start(settings: MllmSettings, new_example: NewExample, tmp_path: Path) -> Path:
     """The folder of an alignment without regions."""
-    return align_adapter(settings, DIM, [new_example(None)], TWO_STAGES, out_dir=tmp_path / "start")
+    return align_adapter(settings, SHAPE, [new_example(None)], TWO_STAGES, out_dir=tmp_path / "start")
 
 
 def weights(mllm: GroundedMLLM) -> dict[str, torch.Tensor]:
@@ -71,12 +73,12 @@ def test_the_third_stage_changes_the_region_projector_alone_and_adapters_start_f
 ) -> None:
     going_on = settings.model_copy(update={"aligned": str(start)})
     shown = [new_example(2, seed=n) for n in range(3)]
-    taught = align_adapter(going_on, DIM, [], REGIONS, out_dir=tmp_path / "taught", region_examples=shown)
-    before, after = weights(load(going_on, DIM)), weights(load(settings, DIM, taught))
+    taught = align_adapter(going_on, SHAPE, [], REGIONS, out_dir=tmp_path / "taught", region_examples=shown)
+    before, after = weights(load(going_on, SHAPE)), weights(load(settings, SHAPE, taught))
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed
     assert all(name.startswith("region_projector") for name in changed)
-    fresh = weights(load(settings.model_copy(update={"aligned": str(taught), "seed": 3}), DIM))
+    fresh = weights(load(settings.model_copy(update={"aligned": str(taught), "seed": 3}), SHAPE))
     assert all(torch.equal(value, after[name]) for name, value in fresh.items())
     assert knows_regions(taught)
     assert not knows_regions(start)
@@ -86,15 +88,17 @@ def test_all_three_stages_are_one_alignment_of_other_content_than_two(
     settings: MllmSettings, start: Path, new_example: NewExample, tmp_path: Path
 ) -> None:
     shown = [new_example(1)]
-    folder = align_adapter(settings, DIM, [new_example(None)], REGIONS, out_dir=tmp_path / "all", region_examples=shown)
+    folder = align_adapter(
+        settings, SHAPE, [new_example(None)], REGIONS, out_dir=tmp_path / "all", region_examples=shown
+    )
     facts, without = (json.loads((place / FILE).read_text()) for place in (folder, start))
     assert set(facts["stages"]) == {"projector", "together", "regions"}
     assert set(without["stages"]) == {"projector", "together"}
     assert facts.keys() - without.keys() == {"region_examples", "region_examples_sha256"}
     other = [new_example(1, seed=1)]
     with pytest.raises(BadInput, match=r"differs in region_examples_sha256"):
-        align_adapter(settings, DIM, [new_example(None)], REGIONS, out_dir=folder, region_examples=other)
-    of_two, of_three = weights(load(settings, DIM, start)), weights(load(settings, DIM, folder))
+        align_adapter(settings, SHAPE, [new_example(None)], REGIONS, out_dir=folder, region_examples=other)
+    of_two, of_three = weights(load(settings, SHAPE, start)), weights(load(settings, SHAPE, folder))
     changed = {name for name, value in of_two.items() if not torch.equal(value, of_three[name])}
     assert changed
     assert all(name.startswith("region_projector") for name in changed)
@@ -108,7 +112,7 @@ def test_what_the_start_learned_is_learned(
     copy.write_bytes(picture.read_bytes() + b"another file")
     shown = Example(**{**vars(new_example(1)), "image_path": copy})
     going_on = settings.model_copy(update={"aligned": str(start)})
-    taught = align_adapter(going_on, DIM, [], REGIONS, out_dir=tmp_path / "taught", region_examples=[shown])
+    taught = align_adapter(going_on, SHAPE, [], REGIONS, out_dir=tmp_path / "taught", region_examples=[shown])
     assert learned_among(taught, [picture, copy]) == {picture, copy}
     assert "start_sha256" in json.loads((taught / FILE).read_text())
 
@@ -118,13 +122,13 @@ def test_what_cannot_be_taught_is_said(
 ) -> None:
     going_on, shown = settings.model_copy(update={"aligned": str(start)}), [new_example(1)]
     with pytest.raises(BadInput, match="no regions to learn from"):
-        align_adapter(going_on, DIM, [], REGIONS, out_dir=tmp_path / "a")
+        align_adapter(going_on, SHAPE, [], REGIONS, out_dir=tmp_path / "a")
     with pytest.raises(BadInput, match="is aligned already"):
-        align_adapter(going_on, DIM, [], TWO_STAGES, out_dir=tmp_path / "b", region_examples=shown)
-    taught = align_adapter(going_on, DIM, [], REGIONS, out_dir=tmp_path / "c", region_examples=shown)
+        align_adapter(going_on, SHAPE, [], TWO_STAGES, out_dir=tmp_path / "b", region_examples=shown)
+    taught = align_adapter(going_on, SHAPE, [], REGIONS, out_dir=tmp_path / "c", region_examples=shown)
     (taught / PROJECTOR_FILE).unlink()
     with pytest.raises(BadInput, match="region projector is missing"):
-        load(settings.model_copy(update={"aligned": str(taught)}), DIM)
+        load(settings.model_copy(update={"aligned": str(taught)}), SHAPE)
 
 
 def test_packed_it_keeps_the_region_projector_which_belongs_to_one_core(
@@ -133,7 +137,7 @@ def test_packed_it_keeps_the_region_projector_which_belongs_to_one_core(
     settings, packed = MllmSettings(dtype="fp32", lora=LoraSettings(r=4)), tmp_path / "packed"
     folder = align_adapter(
         settings,
-        DIM,
+        SHAPE,
         [new_example(None)],
         REGIONS,
         vision=tiny_core,
@@ -143,13 +147,13 @@ def test_packed_it_keeps_the_region_projector_which_belongs_to_one_core(
     pack(folder, packed, tiny_core)
     assert {value.dtype for value in load_file(packed / PROJECTOR_FILE).values()} == {torch.float16}
     starting = settings.model_copy(update={"aligned": str(packed), "seed": 3})
-    started, taught = load(starting, DIM, vision=tiny_core), load_file(folder / PROJECTOR_FILE)
+    started, taught = load(starting, SHAPE, vision=tiny_core), load_file(folder / PROJECTOR_FILE)
     for name, value in started.region_projector.state_dict().items():
         torch.testing.assert_close(value, taught[name], rtol=0, atol=2e-3)
     ours = json.loads((packed / OUR_FILE).read_text())
     (packed / OUR_FILE).write_text(json.dumps(ours | {"core": {"sha256": "0"}}))
     with pytest.raises(BadInput, match="regions of another core"):
-        load(starting, DIM, vision=tiny_core)
+        load(starting, SHAPE, vision=tiny_core)
 
 
 def test_every_answer_is_true_of_the_regions_that_are_shown() -> None:
