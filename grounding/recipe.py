@@ -1,11 +1,15 @@
 """What a recipe says of the grounding core: its name, seed, phantoms, region sets and training."""
 
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import model_validator
+import yaml
+from pydantic import ValidationInfo, field_validator, model_validator
 
+from .bad_input import explain
+from .datasets.parts import Half, parse_split
 from .datasets.settings import DataSettings, PhantomSettings
 from .settings import Settings
 from .training.settings import GroundingSettings
@@ -19,6 +23,11 @@ class GroundingSection(GroundingSettings):
     it learned from are not scored. Left out: a core is trained on `data`."""
     data: tuple[DataSettings, ...] = ()
     """Region sets, any mix of layouts; with `core` they are only scored."""
+    data_files: tuple[Path, ...] = ()
+    """YAML files, each a list of further region sets as in `data`, seen from the folder of the recipe."""
+    half: Half = ""
+    """a or b: learn one half of the patients of split `train` (of each set), so that another core, of the other half,
+    may say what is on their images without having learned them."""
 
     @property
     def settings(self) -> GroundingSettings:
@@ -28,8 +37,13 @@ class GroundingSection(GroundingSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _old_spelling(cls, values: Any) -> Any:
-        return flatten_settings(values) if isinstance(values, dict) else values
+    def _old_spelling(cls, values: Any, info: ValidationInfo) -> Any:
+        if not isinstance(values, dict):
+            return values
+        new = flatten_settings(values)
+        recipe = (info.context or {}).get("file") or Path()
+        files = [recipe.parent / file for file in new.pop("data_files", ())]
+        return {**new, "data": [*new.get("data", ()), *chain(*map(_read_sets, files))]} if files else new
 
     @model_validator(mode="after")
     def _trained_or_taken(self) -> "GroundingSection":
@@ -39,6 +53,17 @@ class GroundingSection(GroundingSettings):
         if self.core and self.settings != GroundingSettings():
             raise ValueError(f"key 'core': {self.core!r} is taken as it is; `start_from` goes on from it")
         return self
+
+
+def _read_sets(file: Path) -> list[Any]:
+    """The region sets that a file lists."""
+    if not file.is_file():
+        raise ValueError(f"key 'data_files': no such file {file}; paths are seen from the folder of the recipe")
+    with explain("not valid YAML", yaml.YAMLError, file=file, fix="check indentation and colons"):
+        sets = yaml.safe_load(file.read_text())
+    if not isinstance(sets, list):
+        raise ValueError(f"key 'data_files': {file} is no list; each entry is a region set as in `data`")
+    return sets
 
 
 def flatten_settings(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,11 +84,16 @@ class CoreRecipe(Settings):
     title: str = ""
     """One sentence for the top of the page."""
     eval_split: Literal["val", "test"] = "test"
-    """Split that is predicted and scored."""
+    """Split that is predicted and scored; `select` is val, `report` is test, whose figures count."""
     phantoms: PhantomSettings | None = None
     """Draw synthetic phantoms first; tasks and region sets named `phantom` use them."""
     grounding: GroundingSection
     """Stage 1: regions."""
+
+    @field_validator("eval_split", mode="before")
+    @classmethod
+    def _split_name(cls, value: Any) -> Any:
+        return parse_split(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _phantoms_are_drawn(self) -> "CoreRecipe":

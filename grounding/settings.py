@@ -41,7 +41,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def validate(kind: type[S], values: dict[str, Any], file: Path | None = None) -> S:
     """`kind` from plain values; errors as in `read_settings`."""
     try:
-        return kind.model_validate(values)
+        return kind.model_validate(values, context={"file": file})
     except ValidationError as error:
         problems = [_explain(kind, dict(detail)) for detail in error.errors()]
         raise BadInput("; ".join(problems), file=file, fix="`medglip run --help` lists the keys") from error

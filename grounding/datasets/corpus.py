@@ -49,8 +49,8 @@ def held_out(groups: Iterable[str], fraction: float, seed: int) -> frozenset[str
     return frozenset(chosen[: len(order) - 1] or order[:1])
 
 
-def draw(group: str, seed: int) -> float:
-    """A uniform number in [0, 1) of the group's own: below the fraction, it is held out."""
+def draw(group: str, seed: int | str) -> float:
+    """A uniform number in [0, 1) of the group's own: below the fraction, it is held out. `seed`: or a rule's name."""
     # 56 bits of a hash, not a generator of NumPy: a group keeps its side whatever else is in the set
     digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     return int.from_bytes(digest[:7]) / 2**56

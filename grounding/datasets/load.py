@@ -5,7 +5,9 @@ memory-mapped, so that its size does not matter.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -20,42 +22,69 @@ from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
 from .building import built
 from .corpus import data_folder, held_out
+from .parts import Half, draw_halves, draw_parts
 from .schema import images, to_dataset
 from .settings import LAYOUTS, DataSettings
 
 
-def load_images(data: Sequence[DataSettings], seed: int) -> tuple[Dataset, Skipped]:
+def load_images(data: Sequence[DataSettings], seed: int, half: Half = "") -> tuple[Dataset, Skipped]:
     """All sets with `IMAGE_FEATURES`, in the order given, and what was left out of them.
 
+    `seed`: of limits and of sets with `val_fraction`. `half`: of the images of split `train` only those of one half.
     Raises `BadInput` for a missing folder, an unreadable annotation file, and two sets of one name.
     """
     names = [settings.name for settings in data]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BadInput(f"two data sets are named {twice[0]!r}.", fix="names are last parts of `path`; rename a folder")
     skipped = Skipped()
-    parts = [to_dataset(()), *(_load(settings, seed, skipped) for settings in data)]
-    return concatenate_datasets(parts), skipped
+    sets = [to_dataset(()), *(_load(settings, seed, half, skipped) for settings in data)]
+    return concatenate_datasets(sets), skipped
 
 
-def _load(settings: DataSettings, seed: int, skipped: Skipped) -> Dataset:
-    """One set, cut to the limit, then split where it does not do so itself."""
-    if settings.layout == "built" and not (settings.absent or settings.boxes_only):
+def _load(settings: DataSettings, seed: int, half: Half, skipped: Skipped) -> Dataset:
+    """One set, with the splits that it lacks, cut to its licences, half and limit."""
+    changes = settings.absent or settings.boxes_only or settings.block > 1
+    if settings.layout == "built" and not changes:
         data = built.mapped(set_folder(settings))
     else:
         progress = tqdm(read_set(settings, skipped), desc=settings.name, unit="image", leave=False, disable=None)
         data = to_dataset(_add_absent(image, settings) for image in progress)
+    # splits and halves are of the whole set, so that no filter moves a patient
+    is_filtered, unfiltered = bool(settings.licences), settings.model_copy(update={"licences": ()})
+    whole = to_dataset(read_set(unfiltered, Skipped())) if is_filtered else data
+    groups, splits = whole["group"][:], [""] * len(whole) if settings.split == "hash" else whole["split"][:]
+    parts = _parts_of(groups, splits, settings.val_fraction, seed)
     if settings.limit is not None and len(data) > settings.limit:
         chosen = np.random.default_rng(seed).choice(len(data), settings.limit, replace=False)
         data = Dataset(data.with_format("arrow")[np.sort(chosen)])  # pyright: ignore[reportArgumentType]
-    splits, groups = data["split"][:], data["group"][:]
-    if all(splits):
-        return data
-    # only rows without a split are drawn; the groups of the others do not weigh in
-    open_groups = [group for group, split in zip(groups, splits, strict=True) if not split]
-    val = held_out(open_groups, settings.val_fraction, seed)
-    splits = [split or ("val" if group in val else "train") for group, split in zip(groups, splits, strict=True)]
-    index, column = data.column_names.index("split"), pa.array(splits, pa.string())
-    return Dataset(data.data.set_column(index, "split", column))
+    if not all(splits):
+        own = data["split"][:] if settings.split == "keep" else [""] * len(data)
+        new = [split or parts[group] for group, split in zip(data["group"][:], own, strict=True)]
+        index, column = data.column_names.index("split"), pa.array(new, pa.string())
+        data = Dataset(data.data.set_column(index, "split", column))
+    return keep_half(data, half, (Counter(groups), parts)) if half else data
+
+
+def _parts_of(groups: Sequence[str], splits: Sequence[str], val_fraction: float | None, seed: int) -> dict[str, str]:
+    """The split of each group of a set; `splits`: what its rows state, "" where that is nothing."""
+    sizes = Counter(group for group, split in zip(groups, splits, strict=True) if not split)
+    if val_fraction is None:
+        drawn = draw_parts(sizes)
+    else:
+        val = held_out(sizes, val_fraction, seed)
+        drawn = {group: "val" if group in val else "train" for group in sizes}
+    return drawn | {group: split for group, split in zip(groups, splits, strict=True) if split}
+
+
+def keep_half(data: Dataset, half: Half, whole: tuple[Mapping[str, int], Mapping[str, str]] | None = None) -> Dataset:
+    """The rows of one set without those of split `train` whose group is of the other half.
+
+    `whole`: images and split of each group of the set before it was cut; left out, it was not.
+    """
+    groups, splits = data["group"][:], data["split"][:]
+    halves = draw_halves(*(whole or (Counter(groups), dict(zip(groups, splits, strict=True)))))
+    rows = enumerate(zip(groups, splits, strict=True))
+    return data.select([k for k, (group, split) in rows if split != "train" or halves[group] == half])
 
 
 def _add_absent(image: AnnotatedImage, settings: DataSettings) -> AnnotatedImage:
@@ -75,13 +104,24 @@ def _add_absent(image: AnnotatedImage, settings: DataSettings) -> AnnotatedImage
 
 
 def read_set(settings: DataSettings, skipped: Skipped) -> Iterator[AnnotatedImage]:
-    """Images of one set as its adapter gives them, one at a time: no limit, and split "" where the set brings none."""
+    """Images of one set as its adapter gives them, one at a time: no limit, and split "" where the set brings none.
+
+    Groups are blocks of images where the settings say so.
+    """
     layout, folder = LAYOUTS[settings.layout], set_folder(settings)
     reader = import_module(layout.module or f".layouts.{settings.layout}", __package__)
     if settings.layout == "phantom":
         return images(reader.read(folder))
     options = {key: getattr(settings, key) for key in ("modality", *layout.options)}
-    return reader.read(folder, skipped, **{key: value for key, value in options.items() if value})
+    found = reader.read(folder, skipped, **{key: value for key, value in options.items() if value})
+    return found if settings.block == 1 else (_in_block(image, settings.block) for image in found)
+
+
+def _in_block(image: AnnotatedImage, size: int) -> AnnotatedImage:
+    """The image, whose group is the block that the last number in its name falls into: of 25, slice_031 is in 1."""
+    if not (numbers := re.findall("[0-9]+", image.image_path.stem)):
+        raise BadInput("no number in its name.", file=image.image_path, fix="leave `block` out, or number the images")
+    return replace(image, group=f"block{int(numbers[-1]) // size}")
 
 
 def set_folder(settings: DataSettings) -> Path:

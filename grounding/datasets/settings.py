@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -104,8 +105,15 @@ class DataSettings(Settings):
     """As its owner states it, for the model card."""
     limit: int | None = Field(default=None, gt=0)
     """At most so many images, drawn with the seed; all of them when left out."""
-    val_fraction: float = Field(default=0.15, ge=0, lt=1)
-    """Part of the groups (patients) held out as `val`, where the set brings no splits of its own."""
+    split: Literal["keep", "hash"] = "keep"
+    """keep the set's own splits where it has any; hash: draw them by group, whatever it says (its own are not by
+    patient)."""
+    block: int = Field(default=1, ge=1)
+    """Images whose last number in the file's name falls into one block of so many are one group: neighbours in sets
+    that record no patient."""
+    val_fraction: float | None = Field(default=None, ge=0, lt=1)
+    """Left out: patients teach, choose or are reported on by the rule of the house (`parts.py`). A number: the rule
+    before it, this part of the groups as `val`, by the recipe's seed, and no `test`."""
 
     @property
     def name(self) -> str:
@@ -121,6 +129,13 @@ class DataSettings(Settings):
     @classmethod
     def _is_a_layout(cls, value: str) -> str:
         return check_name(value, LAYOUTS, "layout")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bring_their_splits(cls, values: Any) -> Any:
+        # runs made before wrote a fraction for every set, those with splits of their own too, where it did nothing
+        brings = isinstance(values, dict) and values.get("layout") in ("phantom", "built")
+        return {key: value for key, value in values.items() if key != "val_fraction"} if brings else values
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> "DataSettings":

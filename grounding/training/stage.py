@@ -10,7 +10,7 @@ import numpy as np
 from datasets import Dataset, concatenate_datasets
 
 from ..bad_input import Skipped
-from ..datasets.load import load_images
+from ..datasets.load import keep_half, load_images
 from ..datasets.phantoms import dataset as phantom
 from ..datasets.schema import tables
 from ..files import write_atomic
@@ -75,9 +75,13 @@ def core_images(recipe: CoreRecipe, held_out: HeldOut, skipped: Skipped) -> Data
     # phantoms lie in the run's folder, not below MEDGLIP_DATA, and bring their splits
     sets = [d for d in recipe.grounding.data if d.layout != "phantom"]
     folder = draw_phantoms(recipe) if len(sets) < len(recipe.grounding.data) else None
-    data, left_out = load_images(sets, recipe.seed)
+    half = recipe.grounding.half
+    data, left_out = load_images(sets, recipe.seed, half)
     skipped.entries += left_out.entries
-    return held_out.left_out_of(concatenate_datasets([phantom.read(folder), data]) if folder else data)
+    if folder:
+        drawn = phantom.read(folder)
+        data = concatenate_datasets([keep_half(drawn, half) if half else drawn, data])
+    return held_out.left_out_of(data)
 
 
 def vocabulary(data: Dataset) -> dict[str, tuple[str, ...]]:

@@ -17,6 +17,7 @@ from ...imaging.read import is_dicom, open_image, png_bytes, read_image, read_im
 from ...vocabulary.labels import load_labels
 from ..corpus import draw
 from ..load import set_folder
+from ..parts import RULE
 from ..rows import read_csv
 from ..schema import stored_rle
 from .duplicates import fingerprints
@@ -110,7 +111,7 @@ def harmonize(row: Row, source: SourceSettings, settings: BuildSettings, naming:
         "pixel_hash": pixel,
         "look_hash": look,
         "thumbnail": thumbnail,
-        "draw": draw(row["group"], settings.seed),
+        "draw": draw(row["group"], RULE if source.val_fraction is None else settings.seed),
     }
 
 

@@ -37,8 +37,6 @@ class SourceSettings(DataSettings):
     """As in the manifest, for this set alone."""
     body_region: str = ""
     """Body region of every image, where the labels do not say it."""
-    split: Literal["keep", "hash"] = "keep"
-    """keep the set's own splits where it has any; hash: split by group, whatever it says."""
 
     @property
     def set_name(self) -> str:
@@ -85,7 +83,7 @@ class BuildSettings(Settings):
     shard_rows: int = Field(default=2000, gt=0)
     """Rows a shard."""
     seed: int = 0
-    """Seed of the split by group."""
+    """Seed of the split by group where a set has `val_fraction`."""
 
     @model_validator(mode="after")
     def _one_name_each(self) -> "BuildSettings":

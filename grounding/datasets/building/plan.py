@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from ..parts import assign_parts
 from ..schema import any_version, upgrade_table
 from .duplicates import alike_before, same_before
 from .manifest import BuildSettings
 
-_SIDES = ("", "train", "val")
+_SIDES = ("", "train", "val", "test")
 """Sides that the build gives; "" is the row's own split."""
 _KEPT, _COPY, _ALIKE = 0, 1, 2
 Exclusion = tuple[str, str, str, str]
@@ -34,8 +35,8 @@ class Piece:
 class Plan:
     """What becomes of each of N rows. `starts` int64[P + 1]: first row of each part; `sources` int16[P].
 
-    `sides` int8[N] into ("", train, val); `reasons` int8[N]: 0 kept, 1 equal pixels, 2 looks alike; `matches` int64[N]:
-    the row that it is like, or -1. `alike_left_in`: kept train rows that look like a held-out row of the same set.
+    `sides` int8[N] into ("", train, val, test); `reasons` int8[N]: 0 kept, 1 equal pixels, 2 looks alike; `matches`
+    int64[N]: the row that it is like, or -1. `alike_left_in`: kept train rows that look like a held-out row of the same set.
     """
 
     parts: list[Path]
@@ -144,13 +145,18 @@ def _sides_of(
     for number, source in enumerate(settings.sources):
         rows = slice(*np.searchsorted(of_row, [number, number + 1]).tolist())
         is_ours = np.ones_like(is_open[rows]) if source.split == "hash" else is_open[rows]
-        # The rule of `corpus.held_out`, where a group is its draw: the lowest draws, at least one of several groups.
-        groups = np.unique(draws[rows][is_ours])
-        last = -1.0
-        if source.val_fraction > 0 and len(groups) > 1:
-            last = groups[min(max(int((groups < source.val_fraction).sum()), 1), len(groups) - 1) - 1]
-        is_val = draws[rows][is_ours] <= last
-        sides[rows][is_ours] = np.where(is_val, _SIDES.index("val"), _SIDES.index("train")).astype(np.int8)
+        groups, of_group, sizes = np.unique(draws[rows][is_ours], return_inverse=True, return_counts=True)
+        if source.val_fraction is None:
+            parts_of = assign_parts(
+                dict(zip(groups.tolist(), sizes.tolist(), strict=True)), {g: g for g in groups.tolist()}
+            )
+            of_groups = [parts_of[group] for group in groups.tolist()]
+        else:
+            # The rule of `corpus.held_out`: the lowest draws, at least one of several groups.
+            is_split = source.val_fraction > 0 and len(groups) > 1
+            num_val = min(max(int((groups < source.val_fraction).sum()), 1), len(groups) - 1) if is_split else 0
+            of_groups = ["val"] * num_val + ["train"] * (len(groups) - num_val)
+        sides[rows][is_ours] = np.array([_SIDES.index(split) for split in of_groups], np.int8)[of_group]
     return sides, np.where(sides > 0, sides == _SIDES.index("train"), is_train)
 
 

@@ -71,7 +71,9 @@ def test_limit_takes_a_sample_and_splits_it(tmp_path: Path) -> None:
     first, again = (load_images([settings], 3)[0] for _ in range(2))
     assert len(first) == 5
     assert first["image_id"][:] == again["image_id"][:]
-    assert set(first["split"]) == {"train", "val"}
+    uncut = settings.model_copy(update={"limit": None})
+    whole = {image.image_id: image.split for image in images(load_images([uncut], 3)[0])}
+    assert all(whole[image.image_id] == image.split for image in images(first))  # a limit moves nobody
 
 
 def test_sets_are_found_below_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
