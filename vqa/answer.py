@@ -9,7 +9,7 @@ _SPECIAL = re.compile(r"<\|[^<>|]*\|>|</?(?:s|pad|eos|bos|unk|image|region|end_o
 _SPEAKER = re.compile(r"(?i)^(?:(?:assistant|answer|response|model|the answer is)\s*(?::|(?<=is)\b)|assistant$)\s*")
 _YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _CLOSED = re.compile(
-    r"(?i)(?:is|are|was|were|does|do|did|can|could|has|have|had|will|would|should|isn't|aren't|doesn't)\b"
+    r"(?i)(?:(?:is|are|was|were|does|do|did|could|has|have|had|would|should)(?:n['’ʼ]?t)?|can(?:['’ʼ]?t)?|will|won['’ʼ]t)\b"
 )
 _WRAPPING = " \t\"'`*"
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from ..settings import Settings
 from .labels import LabelTree
-from .negation import Negation, blank_denied
+from .negation import Negation, blank_denied, straighten
 
 Claim = Literal["present", "absent"]
 """What a sentence says of a finding."""
@@ -79,6 +79,7 @@ def find_claims(text: str, tree: LabelTree, negation: Negation = "rules") -> Ite
 
     A finding said both ways in one sentence ("no nodule but for a nodule in the left lung") is there.
     """
+    text = straighten(text)
     # `visible` is the text with denied letters blanked, place by place: a mention that differs is denied.
     visible = blank_denied(text, negation)
     mentions = [mention for mention in tree.mentions_in(text) if tree.level(mention[2]) in ("finding", "")]
@@ -98,7 +99,7 @@ def find_claims(text: str, tree: LabelTree, negation: Negation = "rules") -> Ite
 # Claims that are no claims: "possible nodule", "cannot be excluded", "history of".
 _HEDGED = re.compile(
     r"\b(?:possibl[ey]|probabl[ey]|likely|may|might|could|suspect(?:ed|s)?|suspicio\w+|suggest\w*|question(?:able)?|vs"
-    r"|versus|cannot|can not|not (?:rule[sd]? out|excluded?)|differential|concern\w*|presum\w+|consider\w*|uncertain"
+    r"|versus|cannot|can not|can't|couldn't|not (?:rule[sd]? out|excluded?)|differential|concern\w*|presum\w+|consider\w*|uncertain"
     r"|equivocal|if|risk|history|follow[ -]?up|exclude|evaluat\w+|prior|previous(?:ly)?)\b|\?",
     re.IGNORECASE,
 )
@@ -106,7 +107,7 @@ _HEDGED = re.compile(
 _PARTIAL = re.compile(
     r"\b(?:new|other|another|further|additional|second|more|larger?|big|sizeable|small|focal|significant\w*|acute"
     r"|active|definite(?:ly)?|obvious(?:ly)?|convincing|gross|suspicious|increas\w+|displaced|tension|left|right"
-    r"|bilateral\w*|upper|lower|middle|apical|apex|basal|bases?|central|peripheral|elsewhere|remaining|longer)\b",
+    r"|bilateral\w*|upper|lower|middle|apical|apex|basal|bases?|central|peripheral|elsewhere|remaining)\b",
     re.IGNORECASE,
 )
 # Hedges reach to the end of their clause.

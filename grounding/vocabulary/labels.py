@@ -135,7 +135,7 @@ class LabelTree:
 
     def mentions_in(self, text: str) -> tuple[tuple[int, int, str], ...]:
         """Every mention of a label in the text in order: [start, end) in characters, and the label."""
-        characters = [match.span() for match in _WORDS.finditer(text.lower())]
+        characters = [match.span() for match in _WORDS.finditer(_lower(text))]
         words = _stems(text)
         longest = max(map(len, self._names), default=0)
         spans = [(i, j) for i in range(len(words)) for j in range(i + 1, min(i + longest, len(words)) + 1)]
@@ -240,7 +240,13 @@ class LabelTree:
 
 def _stems(text: str) -> tuple[str, ...]:
     """Words without case, hyphens or plural: a key for comparing, not for showing ("pancreas" becomes "pancrea")."""
-    return tuple(map(_stem, _WORDS.findall(text.lower())))
+    return tuple(map(_stem, _WORDS.findall(_lower(text))))
+
+
+def _lower(text: str) -> str:
+    """Lower case, letter for letter, so that places in it are places in the text: "İ" alone has two small letters."""
+    lower = text.lower()
+    return lower if len(lower) == len(text) else "".join(letter.lower()[0] for letter in text)
 
 
 @cache  # a text repeats its words, and every look-up of a label takes stems

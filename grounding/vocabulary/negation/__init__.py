@@ -1,7 +1,8 @@
 """What a sentence denies: the sentence -> the same sentence with everything denied blanked out.
 
 Three engines, one contract. `rules`: ours, after NegEx (Chapman et al. 2001), with scopes cut at clauses. `negspacy`:
-NegEx as the package of that name has it (J. Pizarro, MIT licence). `off`: nothing is denied.
+NegEx as the package of that name has it (J. Pizarro, MIT licence), with our rules for what is denied behind its name
+("is not seen", "effusion: none"), which it lacks. `off`: nothing is denied.
 
 The switch is for what a model wrote; truth (data sets' own reports, the judge of `statements.py`) is read by the rules.
 They are the default, as they are right more often where the two differ (docs/benchmarks.md).
@@ -21,6 +22,12 @@ BLANK = "0"
 """Stands for what is denied: a word of its own, so that the words beside a gap do not become neighbours."""
 Stretch = tuple[int, int]
 """[start, end) in characters."""
+_APOSTROPHES = dict.fromkeys(map(ord, "’‘ʼʹ′＇´`"), "'")
+
+
+def straighten(text: str) -> str:
+    """The text with every typographic apostrophe as the plain one, letter for letter: "isn’t" is "isn't"."""
+    return text.translate(_APOSTROPHES)
 
 
 def blank_denied(sentence: str, by: Negation = "rules") -> str:
@@ -30,8 +37,9 @@ def blank_denied(sentence: str, by: Negation = "rules") -> str:
         The heart is large, 0000000000000000000000
 
     By the rules "no", "without", "negative for" ... reach to the end of their clause, "is not seen", "is absent" ...
-    back to its start; "but", a semicolon, or a comma before words with a verb of their own end a clause. "No change"
-    and "cannot be excluded" deny nothing. As long as it was, letter for letter.
+    back to its start, as do "effusion: none" and "is no longer seen" (this image does not show it); "but", a semicolon,
+    or a comma before words with a verb of their own end a clause. "No change", "effusion: no change" and "cannot be
+    excluded" deny nothing. As long as it was, letter for letter.
     Raises `BadInput` where the engine's package is not installed.
     """
     if by == "off":
@@ -41,7 +49,7 @@ def blank_denied(sentence: str, by: Negation = "rules") -> str:
     except ImportError:
         raise BadInput(f"{by} is not installed.", fix=f"pip install 'medglip[{ENGINES[by]}]'") from None
     letters = list(sentence)
-    for start, end in module.find_denied(sentence):
+    for start, end in module.find_denied(straighten(sentence)):
         letters[start:end] = [BLANK] * (end - start)
     return "".join(letters)
 

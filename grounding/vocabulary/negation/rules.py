@@ -7,25 +7,39 @@ from . import BLANK, Stretch
 # Look like negations and deny nothing: "no change", "cannot be excluded".
 _HARMLESS = re.compile(
     r"\b(?:no (?:significant |interval |appreciable |definite )*(?:change|increase|decrease|improvement"
-    r"|worsening|longer)"
+    r"|worsening)"
     r"|not (?:only|just|necessarily|significantly changed|changed)|without (?:significant |interval )*change"
-    r"|(?:cannot|can not|could not|not) (?:be )?(?:rule[ds]? out|excluded?|entirely excluded)"
+    r"|(?:cannot|can not|could not|can'?t|couldn'?t|not) (?:be )?(?:rule[ds]? out|excluded?|entirely excluded)"
     r"|with (?:and|or) without|not certain (?:if|whether))\b",
     re.IGNORECASE,
+)
+_SEEN = (
+    r"(?:seen|identified|evident|present|demonstrated|visuali[sz]ed|visible|noted|detected|observed|appreciated|found"
+    r"|shown|depicted)"
 )
 # Deny what follows: "no effusion".
 _BEFORE = re.compile(
     r"\b(?:no|not|without|absence of|lack of|negative for|free (?:of|from)|clear of|den(?:y|ies|ied)|never|neither|nor"
-    r"|rules? out|ruled out for|fails? to (?:show|reveal|demonstrate)|cannot (?:see|identify|detect)"
-    r"|(?:do|does|did|is|are|was|were)n't)\b",
+    r"|rules? out|ruled out for|fails? to (?:show|reveal|demonstrate)"
+    r"|(?:cannot|can not|can'?t|could not|couldn'?t) (?:see|identify|detect)"
+    r"|(?:do|does|did|is|are|was|were|has|have|had)n'?t)\b",
     re.IGNORECASE,
 )
-# Deny what stands before: "effusion is not seen".
+# Deny what stands before: "effusion is not seen", "isn't seen", "cannot be seen", "absent". "No longer seen" denies, too:
+# whatever was there before, this image does not show it, and a region for it would be wrong.
 _AFTER = re.compile(
-    r"\b(?:(?:is|are|was|were|has been|have been)?\s*not (?:clearly )?(?:seen|identified|evident|present|demonstrated"
-    r"|visuali[sz]ed|visible|noted|detected|observed|appreciated|found|shown|depicted)"
+    r"\b(?:(?:(?:is|are|was|were|has been|have been)?\s*(?:not|no longer)|(?:is|are|was|were)n'?t|(?:has|have)n'?t been"
+    rf"|(?:can(?:no|')?t|can not|couldn'?t|could not) be) (?:clearly )?{_SEEN}"
+    r"|no longer (?:persists?|remains?|exists?)"
     r"|(?:is|are|was|were) (?:absent|negative|excluded)|(?:has|have)? ?(?:been )?ruled out(?! for)"
+    r"|(?<!not )absent(?=\s*(?:[.,;)]|$))"
     r"|(?:has|have) (?:completely )?(?:resolved|disappeared|cleared))\b",
+    re.IGNORECASE,
+)
+# An item and that there is none of it: "Effusion: none", "Effusion - not seen"; not "Effusion: no change".
+_ITEM = re.compile(
+    rf"(?::|\s[-–—]\s)\s*(?:none\b|(?:no|nil|negative|absent|no evidence|(?:not|no longer) (?:clearly )?{_SEEN})"
+    r"(?=\s*(?:[.,;)]|$)))",
     re.IGNORECASE,
 )
 # End a clause, and with it every negation.
@@ -48,13 +62,22 @@ _OR = re.compile(r"\b(?:or|nor)\b", re.IGNORECASE)
 def find_denied(sentence: str) -> list[Stretch]:
     """Every stretch that a negation covers; stretches may overlap."""
     # Blanking keeps the length, so that places in `visible` are places in the sentence.
-    visible = _HARMLESS.sub(lambda match: BLANK * len(match[0]), sentence)
-    behind = [(match.start(), match.end()) for match in _AFTER.finditer(visible)]
+    visible = _blank_harmless(sentence)
     # "is not seen" holds a "not": it must not deny what follows it as well.
-    inside = {index for start, end in behind for index in range(start, end)}
+    inside = {index for match in _AFTER.finditer(visible) for index in range(*match.span())}
     ahead = [match for match in _BEFORE.finditer(visible) if match.start() not in inside]
-    denied = [(_reach_back(visible, start), end) for start, end in behind]
-    return denied + [(match.start(), _reach_on(visible, match.end())) for match in ahead]
+    return find_denied_before(sentence) + [(match.start(), _reach_on(visible, match.end())) for match in ahead]
+
+
+def find_denied_before(sentence: str) -> list[Stretch]:
+    """The stretches alone that a negation behind them covers: "effusion is not seen", "effusion: none"."""
+    visible = _blank_harmless(sentence)
+    matches = [*_AFTER.finditer(visible), *_ITEM.finditer(visible)]
+    return [(_reach_back(visible, match.start()), match.end()) for match in matches]
+
+
+def _blank_harmless(sentence: str) -> str:
+    return _HARMLESS.sub(lambda match: BLANK * len(match[0]), sentence)
 
 
 def _reach_on(sentence: str, start: int) -> int:

@@ -101,6 +101,12 @@ def test_mentions_are_where_the_words_stand() -> None:
     assert [label for *_, label in mentions] == ["left lung", "left lung", "red blood cell"]
 
 
+@pytest.mark.parametrize("other", ["İ İ ", "İİİ, ", "ẞß ", "ﬁŉ ", "K ", "Ω’ "])
+def test_letters_whose_case_has_another_length_move_no_mention(other: str) -> None:
+    text = f"{other}the left lung"
+    assert [text[start:end] for start, end, _ in load_labels().mentions_in(text)] == ["left lung"]
+
+
 # --- words of data sets ----------------------------------------------------------------------------------------------
 
 

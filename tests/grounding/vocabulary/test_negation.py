@@ -55,9 +55,55 @@ def test_negation_reaches_to_the_end_of_its_clause(sentence: str, phrase: str, n
     assert is_negated(sentence, phrase) is negated
 
 
+@ENGINES
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The effusion isn't seen.",
+        "The effusion isn’t seen.",
+        "There isn't an effusion.",
+        "There isn’t an effusion.",
+        "Effusions aren't present.",
+        "The effusion wasnʼt found.",
+        "We don’t see an effusion.",
+        "We can't see an effusion.",
+        "The effusion cannot be seen.",
+        "An effusion hasn’t been noted.",
+        "Effusion: No",
+        "Effusion: none.",
+        "Effusion: not seen.",
+        "Effusion: absent.",
+        "Effusion - none.",
+        "Effusion: no, nodule: yes.",
+        "Effusion absent.",
+        "The effusion is no longer seen.",
+        "There is no longer an effusion.",
+    ],
+)
+def test_a_denial_is_known_in_every_spelling(by: Negation, sentence: str) -> None:
+    assert is_negated(sentence, "effusion", by)
+    assert len(blank_denied(sentence, by)) == len(sentence)
+
+
+@ENGINES
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Effusion: no change.",
+        "Effusion: not changed.",
+        "Effusion: small. Nodule: none.",
+        "The effusion is no longer increasing.",
+        "The effusion hasn't resolved.",
+        "The effusion is not absent.",
+    ],
+)
+def test_what_is_denied_of_a_finding_does_not_deny_it(by: Negation, sentence: str) -> None:
+    assert not is_negated(sentence, "effusion", by)
+
+
 @needs_negspacy
 def test_negspacy_is_right_of_most() -> None:
-    assert sum(is_negated(sentence, phrase, "negspacy") is negated for sentence, phrase, negated in CASES) >= 15
+    assert sum(is_negated(sentence, phrase, "negspacy") is negated for sentence, phrase, negated in CASES) >= 18
 
 
 @ENGINES

@@ -55,6 +55,9 @@ def test_yes_against_no_follows_what_was_learnt(new_mllm: NewMllm, new_example: 
         ("Is it left or right?", False),
         ("Where is the nodule?", False),
         ("Island of tissue?", False),
+        ("Isn’t there an effusion?", True),
+        ("Can't you see a nodule?", True),
+        ("Canvas of what?", False),
     ],
 )
 def test_a_question_for_yes_or_no_is_known_by_its_words(question: str, wanted: bool) -> None:
