@@ -99,8 +99,8 @@ def find_claims(text: str, tree: LabelTree, negation: Negation = "rules") -> Ite
 # Claims that are no claims: "possible nodule", "cannot be excluded", "history of".
 _HEDGED = re.compile(
     r"\b(?:possibl[ey]|probabl[ey]|likely|may|might|could|suspect(?:ed|s)?|suspicio\w+|suggest\w*|question(?:able)?|vs"
-    r"|versus|cannot|can not|can't|couldn't|not (?:rule[sd]? out|excluded?)|differential|concern\w*|presum\w+|consider\w*|uncertain"
-    r"|equivocal|if|risk|history|follow[ -]?up|exclude|evaluat\w+|prior|previous(?:ly)?)\b|\?",
+    r"|versus|cannot|can not|can't|couldn't|not (?:rule[sd]? out|excluded?)|differential|concern\w*|presum\w+"
+    r"|consider\w*|uncertain|equivocal|if|risk|history|follow[ -]?up|exclude|evaluat\w+|prior|previous(?:ly)?)\b|\?",
     re.IGNORECASE,
 )
 # A denial of some only: "no new nodule", "no nodule in the left lung".

@@ -25,7 +25,7 @@ _BEFORE = re.compile(
     r"|(?:do|does|did|is|are|was|were|has|have|had)n'?t)\b",
     re.IGNORECASE,
 )
-# Deny what stands before: "effusion is not seen", "isn't seen", "cannot be seen", "absent". "No longer seen" denies, too:
+# Deny what stands before: "effusion is not seen", "isn't seen", "cannot be seen", "absent". So does "no longer seen":
 # whatever was there before, this image does not show it, and a region for it would be wrong.
 _AFTER = re.compile(
     r"\b(?:(?:(?:is|are|was|were|has been|have been)?\s*(?:not|no longer)|(?:is|are|was|were)n'?t|(?:has|have)n'?t been"

@@ -320,6 +320,13 @@ def test_lines_are_read_as_questions(many: list[AnnotatedImage], tmp_path: Path)
     assert [q.image.image_id for q in read_file(old)] == [item["image_id"] for item in items]
 
 
+def test_what_a_question_asks_for_is_not_told_beside_it(many: list[AnnotatedImage], tmp_path: Path) -> None:
+    items, _ = derive(to_dataset(many[:12]), DeriveSettings(balance=False), {})
+    write(tmp_path / "qa.jsonl", items)
+    told = {q.content_type: q.to_example(q.true_evidence()).context for q in read_file(tmp_path / "qa.jsonl")}
+    assert {kind for kind, context in told.items() if not context} == {"modality", "body", "organ", "caption"}
+
+
 @pytest.mark.parametrize("change", [{"answer": None}, {"answer": " "}, {"answer_type": "OPEN"}, {"phrases": "liver"}])
 def test_a_bad_line_is_named(many: list[AnnotatedImage], tmp_path: Path, change: dict[str, object]) -> None:
     items, _ = derive(to_dataset(many[:3]), DeriveSettings(), {})
