@@ -65,7 +65,8 @@ class AnnotatedImage:
 
     `phrases`: every phrase its data set annotates exhaustively on this image, present or not; a phrase outside
     this list is unknown here, never a negative. `group`: patient, recording or source image, the unit that
-    splits respect and intervals are clustered on. `size_px`: (width, height).
+    splits respect and intervals are clustered on. `size_px`: (width, height). `body_part`: as file or user told it, in
+    lower case ("abdomen"); "": not told.
     """
 
     image_id: str
@@ -77,9 +78,11 @@ class AnnotatedImage:
     size_px: tuple[int, int]
     regions: tuple[Region, ...] = ()
     phrases: tuple[str, ...] = ()
+    body_part: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modality", parse_modality(self.modality))
+        object.__setattr__(self, "body_part", " ".join(self.body_part.lower().split()))
 
 
 def region_to_json(region: Region) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..grounding.bad_input import BadInput
-from ..grounding.evidence.controls import derangement
+from ..grounding.evidence.controls import donors_for
 from ..grounding.types import AnnotatedImage
 from ..grounding.vocabulary.labels import load_labels
 from ..grounding.vocabulary.phrases import mirror
@@ -57,16 +57,16 @@ def flip(questions: Sequence[Question]) -> list[Question]:
 
 
 def shuffle(questions: Sequence[Question], seed: int = 0) -> list[Question]:
-    """Every image another of the same modality among these, the same one for all questions on it.
+    """Every image another of these, the same one for all questions on it: another patient's, of like anatomy.
 
-    A modality with one image alone takes one of another. Raises `BadInput` for fewer than two images.
+    As far as there is one (`donors_for`). Raises `BadInput` for fewer than two images.
     """
     images = {image.image_id: image for question in questions for image in question.images}
     if len(images) == 1:
         fix = "leave out the probe 'shuffled', or score more images"
         raise BadInput("one image alone cannot be shuffled.", fix=fix)
     order = list(images.values())
-    donors = derangement([image.modality for image in order], np.random.default_rng(seed))
+    donors = donors_for(order, np.random.default_rng(seed))
     donor_of = {image.image_id: order[donor] for image, donor in zip(order, donors, strict=True)}
     return [
         replace(

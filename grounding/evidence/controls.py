@@ -24,16 +24,18 @@ def transplant(image: ImageEvidence, donor: ImageEvidence) -> ImageEvidence:
 
 
 def scatter(image: ImageEvidence, rng: np.random.Generator) -> ImageEvidence:
-    """The same phrases and sizes at random places, embeddings zero: the `random` control. Two draws a region."""
+    """The same regions at random places: the `random` control. Two draws a region.
+
+    What a region is stays in every form: phrase, size, score, embedding and pooled features are its own. So all that is
+    lost is where it is.
+    """
     moved = []
     for region in image.regions:
         sides = region.box_xyxy_px[2:] - region.box_xyxy_px[:2]
         # a box larger than the image stays at its corner
         room = np.maximum(np.array(image.size_px, np.float32) - sides, 0)
         corner = (room * rng.random(2)).astype(np.float32)
-        embedding = None if region.embedding is None else np.zeros_like(region.embedding)
-        box = np.concatenate([corner, corner + sides])
-        moved.append(replace(region, box_xyxy_px=box, mask=None, embedding=embedding))
+        moved.append(replace(region, box_xyxy_px=np.concatenate([corner, corner + sides]), mask=None))
     return replace(image, regions=tuple(moved))
 
 
@@ -86,13 +88,28 @@ class InMirror(Grounder):
         return [[mirror_region(region, image.size_px[0]) for region in regions] for regions, image in pairs]
 
 
-def derangement(groups: Sequence[str], rng: np.random.Generator) -> list[int]:
-    """For each index a donor's from the same group (a modality, say), never itself; any other if alone in it."""
-    donors = list(range(len(groups)))
-    for group in sorted(set(groups)):
-        # each takes from its neighbour in a drawn ring: members 4 1 7 take from 7 4 1
-        members = rng.permutation([i for i, g in enumerate(groups) if g == group])
-        for index, donor in zip(members, np.roll(members, 1), strict=True):
-            donors[index] = int(donor)
-    # a ring of one is its own donor: the next of any group instead
-    return [(i + 1) % max(len(groups), 1) if donor == i else donor for i, donor in enumerate(donors)]
+def donors_for(
+    images: Sequence[AnnotatedImage], rng: np.random.Generator, alike: Sequence[object] | None = None
+) -> list[int]:
+    """For each image another's index, of another patient and of like anatomy, as far as there is one.
+
+    First of the same modality and part of the body, then of the same modality, then any; of the same patient only where
+    there is no other. `alike`: what has to be the same before all that, one value an image. Alone, an image is its own
+    donor.
+    """
+    order, donors = [int(index) for index in rng.permutation(len(images))], dict[int, int]()
+    rows = [(alike[k] if alike else "", image.modality, image.body_part) for k, image in enumerate(images)]
+    for num_equal in (3, 2, 1, 0):
+        rings: dict[tuple[object, ...], list[int]] = {}
+        for index in order:
+            rings.setdefault(rows[index][:num_equal], []).append(index)
+        for ring in rings.values():
+            for start, index in enumerate(ring):
+                # each takes from the next in its ring of another patient: members 4 1 7 take from 1 7 4
+                others = (ring[(start + step) % len(ring)] for step in range(1, len(ring)))
+                donor = next((other for other in others if images[other].group != images[index].group), None)
+                if index not in donors and donor is not None:
+                    donors[index] = donor
+    # one patient alone: the next image in the order they were drawn in
+    following = dict(zip(order, [*order[1:], *order[:1]], strict=True))
+    return [donors.get(index, following[index]) for index in range(len(images))]

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...grounding.bad_input import BadInput
-from ...grounding.evidence.controls import derangement, transplant
+from ...grounding.evidence.controls import donors_for, transplant
 from ...grounding.evidence.evidence import Evidence, without_masks
 from ...grounding.files import sha256
 from ...grounding.geometry import where
@@ -67,16 +67,16 @@ def region_questions(
 
 
 def with_other_regions(questions: Sequence[RegionQuestion], seed: int) -> list[RegionQuestion]:
-    """The same questions with the regions of another image, of the same modality and number where there is one.
+    """The same questions with as many regions of another image, of another patient and like anatomy where there is one.
 
     Raises `BadInput` for fewer than two images.
     """
     known = {question.image.image_id: (question.image, evidence) for question, evidence in questions}
     if len(known) < 2:
         raise BadInput("regions of one image alone cannot be shuffled.", fix="max_probed: more, or more images")
-    groups = [f"{image.modality} {len(evidence.regions)}" for image, evidence in known.values()]
-    evidences = [evidence for _, evidence in known.values()]
-    donors = derangement(groups, np.random.default_rng(seed))
+    images, evidences = zip(*known.values(), strict=True)
+    # as many regions first: a question may ask for the third
+    donors = donors_for(images, np.random.default_rng(seed), [len(evidence.regions) for evidence in evidences])
     donor_of = {name: evidences[donor] for name, donor in zip(known, donors, strict=True)}
     return [
         (question, replace(evidence, source="shuffled", images=(transplant(evidence.first, donor.first),)))

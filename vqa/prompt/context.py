@@ -15,7 +15,7 @@ def context_of(images: Sequence[AnnotatedImage]) -> str:
 
     What the images do not share is left out.
     """
-    modalities, parts = {image.modality for image in images}, {getattr(image, "body_part", "") for image in images}
+    modalities, parts = {image.modality for image in images}, {image.body_part for image in images}
     spoken = MODALITIES[modalities.pop()].spoken if len(modalities) == 1 else ""
     part = parts.pop() if len(parts) == 1 else ""
     words = (spoken or "image") + (f" of the {part}" if part else "")

@@ -1,4 +1,4 @@
-"""Source `random`: the predicted phrases and sizes at random places; is it the place that helps?"""
+"""Source `random`: the predicted regions at random places, all else their own; is it the place that helps?"""
 
 from collections.abc import Sequence
 

@@ -1,11 +1,13 @@
 """The switch between evidence sources keeps what it promises to keep."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from making import make_image
 
 from medglip.grounding import BadInput, EvidenceSettings, Region
-from medglip.grounding.evidence.controls import derangement
+from medglip.grounding.evidence.controls import donors_for
 from medglip.grounding.evidence.evidence import Evidence, ImageEvidence, perturb
 from medglip.grounding.evidence.forms.tokens import POSITION_DIM, TokenShape, token_features
 from medglip.grounding.evidence.render import to_images, to_text
@@ -73,12 +75,38 @@ def test_text_names_place_box_and_what_was_not_found() -> None:
 
 def test_shuffled_gives_another_images_regions_scaled_to_this_image() -> None:
     shuffled = evidence_for("shuffled", QUERIES, CACHES, SETTINGS, seed=1)
-    donors = derangement(["ct"] * 3, np.random.default_rng(1))
+    donors = donors_for(STUDIES, np.random.default_rng(1))
     assert all(i != donor for i, donor in enumerate(donors))
     receiver = donors.index(1)
     scale = STUDIES[receiver].size_px[0] / 200
     np.testing.assert_allclose(shuffled[receiver].regions[0].box_xyxy_px, np.array([100, 50, 200, 100]) * scale)
     assert all(evidence.first.phrases == ("cyst",) for evidence in shuffled)
+
+
+def test_donors_are_other_patients_of_like_anatomy_as_far_as_there_are_any() -> None:
+    kinds = [("ct", "chest", "p"), ("ct", "chest", "p"), ("ct", "abdomen", "q"), ("ct", "chest", "r"), ("mr", "", "s")]
+    images = [
+        make_image(str(k), modality=modality, body_part=part, group=group)
+        for k, (modality, part, group) in enumerate(kinds)
+    ]
+    for seed in range(8):
+        donors = donors_for(images, np.random.default_rng(seed))
+        assert donors[0] == donors[1] == 3  # the one chest of another patient
+        assert donors[3] in (0, 1)
+        assert donors[2] in (0, 1, 3)  # no other abdomen: another CT
+        assert donors[4] in range(4)  # no other MR: anything
+    assert donors_for(images[:2], np.random.default_rng(0)) == [1, 0]  # one patient alone: its other image
+
+
+def test_random_keeps_what_a_region_is_in_every_form() -> None:
+    pooled = (np.arange(2, dtype=np.float32),)
+    rich = {name: [replace(r, pooled=pooled) for r in regions] for name, regions in CACHES.predicted.items()}
+    caches = replace(CACHES, predicted=rich)
+    for p, s in zip(
+        *(evidence_for(source, QUERIES, caches, SETTINGS) for source in ("predicted", "random")), strict=True
+    ):
+        rows = [token_features(evidence, TokenShape(3, (2,))) for evidence in (p, s)]
+        np.testing.assert_array_equal(rows[0][:, :5], rows[1][:, :5])
 
 
 def test_random_keeps_phrases_and_sizes_and_stays_inside() -> None:
