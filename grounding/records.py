@@ -76,7 +76,7 @@ class RecordFile:
 def record_meta(
     image: AnnotatedImage, phrases: Sequence[str] = (), others: Sequence[AnnotatedImage] = ()
 ) -> dict[str, Any]:
-    """What strata and the page need of an image: modality, body region, size and path; ids of all images of the record.
+    """What strata and the page need of an image: modality, body part and region, size, path; ids of all its images.
 
     The body region is that of the phrases in the label tree, else that of the image's true regions.
     """
@@ -84,6 +84,7 @@ def record_meta(
     body_regions = [name for name in map(load_labels().body_region, names) if name]
     return {
         "modality": image.modality,
+        "body_part": image.body_part,
         "body_region": body_regions[0] if body_regions else "",
         "size_px": list(image.size_px),
         "image_path": str(image.image_path),

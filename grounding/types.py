@@ -1,5 +1,6 @@
 """The types that flow through every room: `Region` and `AnnotatedImage`. No torch, no file access."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,16 @@ class AnnotatedImage:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modality", parse_modality(self.modality))
-        object.__setattr__(self, "body_part", " ".join(self.body_part.lower().split()))
+        object.__setattr__(self, "body_part", plain_body_part(self.body_part))
+
+
+def plain_body_part(text: str) -> str:
+    """A body part as files and users tell it, in lower case, without brackets: "Spinal cord (rat)" is a spinal cord.
+
+    Empty for words that name none.
+    """
+    words = " ".join(re.sub(r"\(.*?\)", " ", text.lower()).split())
+    return "" if words in ("various", "cells", "unknown", "other") else words
 
 
 def region_to_json(region: Region) -> dict[str, Any]:

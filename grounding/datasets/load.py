@@ -43,7 +43,7 @@ def load_images(data: Sequence[DataSettings], seed: int, half: Half = "") -> tup
 
 def _load(settings: DataSettings, seed: int, half: Half, skipped: Skipped) -> Dataset:
     """One set, with the splits that it lacks, cut to its licences, half and limit."""
-    changes = settings.absent or settings.boxes_only or settings.block > 1
+    changes = settings.absent or settings.boxes_only or settings.body_part or settings.block > 1
     if settings.layout == "built" and not changes:
         data = built.mapped(set_folder(settings))
     else:
@@ -106,22 +106,26 @@ def _add_absent(image: AnnotatedImage, settings: DataSettings) -> AnnotatedImage
 def read_set(settings: DataSettings, skipped: Skipped) -> Iterator[AnnotatedImage]:
     """Images of one set as its adapter gives them, one at a time: no limit, and split "" where the set brings none.
 
-    Groups are blocks of images where the settings say so.
+    Body part and groups are those of the settings where these say so.
     """
     layout, folder = LAYOUTS[settings.layout], set_folder(settings)
     reader = import_module(layout.module or f".layouts.{settings.layout}", __package__)
     if settings.layout == "phantom":
         return images(reader.read(folder))
     options = {key: getattr(settings, key) for key in ("modality", *layout.options)}
-    found = reader.read(folder, skipped, **{key: value for key, value in options.items() if value})
-    return found if settings.block == 1 else (_in_block(image, settings.block) for image in found)
+    read = reader.read(folder, skipped, **{key: value for key, value in options.items() if value})
+    return (_complete(image, settings) for image in read)
 
 
-def _in_block(image: AnnotatedImage, size: int) -> AnnotatedImage:
-    """The image, whose group is the block that the last number in its name falls into: of 25, slice_031 is in 1."""
+def _complete(image: AnnotatedImage, settings: DataSettings) -> AnnotatedImage:
+    """The image with what its settings state. Its block is that of the last number in its name: 31 of 25 is in 1."""
+    if settings.body_part and not image.body_part:
+        image = replace(image, body_part=settings.body_part)
+    if settings.block == 1:
+        return image
     if not (numbers := re.findall("[0-9]+", image.image_path.stem)):
         raise BadInput("no number in its name.", file=image.image_path, fix="leave `block` out, or number the images")
-    return replace(image, group=f"block{int(numbers[-1]) // size}")
+    return replace(image, group=f"block{int(numbers[-1]) // settings.block}")
 
 
 def set_folder(settings: DataSettings) -> Path:

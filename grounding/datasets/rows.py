@@ -133,6 +133,7 @@ def annotate(
     modality: str,
     group: str | None = None,
     split: str = "",
+    body_part: str = "",
 ) -> AnnotatedImage:
     """The image at `path` of the set in `folder`; `name` makes its id, and its group where none is given.
 
@@ -152,4 +153,5 @@ def annotate(
         size_px=size_px,
         regions=regions,
         phrases=tuple(phrase for phrase in dict.fromkeys(annotated) if phrase not in lost),
+        body_part=body_part,
     )

@@ -13,7 +13,8 @@ from datasets import List as ListOf
 
 from ..types import AnnotatedImage, region_from_json, region_to_json
 
-_TEXTS = ("image_id", "image_path", "modality", "group", "dataset", "split")
+_BODY_PART = "body_part"  # last: rows and tables that were written before lack it
+_TEXTS = ("image_id", "image_path", "modality", "group", "dataset", "split", _BODY_PART)
 IMAGE_FEATURES = Features(
     {
         **{name: Value("string") for name in _TEXTS},
@@ -42,13 +43,23 @@ def upgrade_row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def upgrade_table(table: pa.Table) -> pa.Table:
-    """A table of any version under the column names of today."""
-    return table.rename_columns(["image_id" if name == _OLD_ID else name for name in table.column_names])
+    """A table of any version, whole or some columns of it, under the column names of today."""
+    table = table.rename_columns(["image_id" if name == _OLD_ID else name for name in table.column_names])
+    return _with_body_part(table) if "split" in table.column_names else table
 
 
 def upgrade_data(data: Dataset) -> Dataset:
     """A dataset of any version under the column names of today; nothing is copied."""
-    return data.rename_column(_OLD_ID, "image_id") if _OLD_ID in data.column_names else data
+    data = data.rename_column(_OLD_ID, "image_id") if _OLD_ID in data.column_names else data
+    return data if _BODY_PART in data.column_names else Dataset(_with_body_part(data.data))
+
+
+def _with_body_part(table: Any) -> Any:
+    """The table of Arrow or `datasets`, with an empty body part behind the split where it has none."""
+    if _BODY_PART in table.column_names:
+        return table
+    index = table.column_names.index("split") + 1
+    return table.add_column(index, pa.field(_BODY_PART, pa.string()), pa.repeat("", len(table)))
 
 
 def any_version(columns: Iterable[str]) -> list[str]:
@@ -69,7 +80,7 @@ def image_to_row(image: AnnotatedImage) -> dict[str, Any]:
 def row_to_image(row: dict[str, Any]) -> AnnotatedImage:
     """The inverse of `image_to_row`, of any version; masks are decoded here and not before."""
     row = upgrade_row(row)
-    fields: dict[str, Any] = {name: row[name] for name in _TEXTS}
+    fields: dict[str, Any] = {_BODY_PART: "", **{name: row[name] for name in _TEXTS if row.get(name) is not None}}
     fields["image_path"], fields["size_px"] = Path(row["image_path"]), (row["size_px"][0], row["size_px"][1])
     regions = [region_from_json({**region, "mask_rle": stored_rle(region)}) for region in row["regions"]]
     return AnnotatedImage(**fields, phrases=tuple(row["phrases"]), regions=tuple(regions))

@@ -82,6 +82,8 @@ class DataSettings(Settings):
     """Folder of the set, absolute or below MEDGLIP_DATA; its last part names the data set."""
     modality: str = ""
     """Modality of the images where the files name none."""
+    body_part: str = ""
+    """Body part of the images where the files name none: colon, chest."""
     phrase: str = ""
     """What the masks of a mask_folder outline; other layouts name their regions themselves."""
     classes: dict[int, str] | str = ""

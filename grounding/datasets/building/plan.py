@@ -36,7 +36,8 @@ class Plan:
     """What becomes of each of N rows. `starts` int64[P + 1]: first row of each part; `sources` int16[P].
 
     `sides` int8[N] into ("", train, val, test); `reasons` int8[N]: 0 kept, 1 equal pixels, 2 looks alike; `matches`
-    int64[N]: the row that it is like, or -1. `alike_left_in`: kept train rows that look like a held-out row of the same set.
+    int64[N]: the row that it is like, or -1. `alike_left_in`: kept train rows that look like a held-out row of their
+    set.
     """
 
     parts: list[Path]

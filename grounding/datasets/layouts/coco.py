@@ -2,7 +2,7 @@
 
 Read with it here: slices of public CT, MRI, ultrasound, fundus, dermoscopy and histology sets, and DSB 2018 nuclei;
 each has its own source and licence, several forbid commercial use (see `licenses` and `info` in its file).
-Beyond the standard, an image may carry `modality` and `group` (patient or recording, the unit of the split).
+Beyond the standard, an image may carry `modality`, `body_site` and `group` (patient or recording, the unit of splits).
 Traps: an image without annotations is a true negative for every category; crowds (`iscrowd`) are no single region;
 category names of one file are taken as annotated exhaustively on each of its images.
 """
@@ -92,6 +92,7 @@ def read_annotated(
             regions.append(region(coco.phrases[row["category_id"]], xywh_to_xyxy(row["bbox"]), size, mask))
     named = [coco.phrases[row["category_id"]] for row in rows if row.get("category_id") in coco.phrases]
     facts = {"modality": image.get("modality") or modality, "group": str(image.get("group") or group)}
+    facts["body_part"] = str(image.get("body_site") or "")
     folder, name = coco.path.parent, image["file_name"]
     return annotate(folder, name, path, regions, coco.phrases.values(), named, size_px=size, **facts)
 

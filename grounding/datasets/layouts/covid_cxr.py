@@ -60,5 +60,5 @@ def read(
                     # one mask holds both lungs: `region` cuts it to the box
                     regions.append(region(row["phrase"], xywh_to_xyxy(row["bbox"]), size, mask))
             named, patient = [row["phrase"] for row in rows], patients[name]
-            facts = {"modality": patient["modality"] or modality, "group": patient["patientid"]}
+            facts = {"modality": patient["modality"] or modality, "group": patient["patientid"], "body_part": "chest"}
             yield annotate(folder, name, path, regions, PHRASES, named, size_px=size, **facts)

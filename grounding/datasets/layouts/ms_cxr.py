@@ -110,5 +110,5 @@ def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path
             regions[(outlined.phrase, *outlined.box_xyxy_px.tolist())] = outlined
     patient = _PATIENT.search(stated)
     group, split = patient[1] if patient else first["dicom_id"], str(first.get("split") or "").lower()
-    facts = {"modality": modality, "group": group, "split": _SPLITS.get(split, "")}
+    facts = {"modality": modality, "group": group, "split": _SPLITS.get(split, ""), "body_part": "chest"}
     return annotate(folder, first["dicom_id"], path, regions.values(), named, named, size_px=size, **facts)

@@ -22,6 +22,7 @@ from ...files import read_lines, sha256, write_atomic
 from ...imaging.drawing import PLATE, colours_of, draw_regions
 from ...imaging.read import png_bytes
 from ...types import AnnotatedImage
+from ..parts import SPLITS
 from ..schema import IMAGE_FEATURES, image_to_row, images, row_to_image, to_dataset, upgrade_row, upgrade_table
 from ..settings import PhantomSettings
 from .draw import FINDINGS, PHANTOM_MODALITIES, STRUCTURES, draw
@@ -29,7 +30,11 @@ from .words import questions, report
 
 VERSION = 2
 """Grows whenever the same settings draw other images or other words."""
-SPLITS = ("train", "val", "test")
+BODY_PARTS = {
+    **{"xray": "chest", "ct": "abdomen", "mr": "brain", "ultrasound": "abdomen"},
+    **{"endoscopy": "colon", "dermoscopy": "skin", "fundus": "retina"},
+}
+"""What the phantoms of each modality show."""
 _TILE, _GAP, _HEAD = 288, 8, 26  # pixels of the contact sheet
 
 
@@ -82,7 +87,11 @@ def read(folder: Path) -> Dataset:
     table = upgrade_table(pq.read_table(path))
     index = table.column_names.index("image_path")
     absolute = pa.array([str(folder.resolve() / name) for name in table["image_path"].to_pylist()], pa.string())
-    return Dataset(table.set_column(index, "image_path", absolute).cast(IMAGE_FEATURES.arrow_schema))
+    # told here, not in the file: weights know an image that taught them by the bytes of its file
+    parts = pa.array([BODY_PARTS[name] for name in table["modality"].to_pylist()], pa.string())
+    table = table.set_column(index, "image_path", absolute)
+    table = table.set_column(table.column_names.index("body_part"), "body_part", parts)
+    return Dataset(table.cast(IMAGE_FEATURES.arrow_schema))
 
 
 def read_rows(
@@ -130,7 +139,7 @@ def _draw_one(folder: Path, split: str, k: int, settings: PhantomSettings, stamp
     )
     # Under the first key of version 0.1: weights know an image that taught them by the bytes of its file.
     row = {"study_id": image.image_id, **image_to_row(image)}
-    del row["image_id"]
+    del row["image_id"], row["body_part"]
     truth = json.dumps({"stamp": stamp, "study": row})
     write_atomic(folder / name, png_bytes(Image.fromarray(scene.image), {"synthetic": "phantom", "truth": truth}))
     return image

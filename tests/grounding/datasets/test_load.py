@@ -19,7 +19,7 @@ from medglip.grounding.datasets.building.export import check, describe, export
 from medglip.grounding.datasets.layouts import coco
 from medglip.grounding.datasets.load import load_images
 from medglip.grounding.datasets.phantoms import dataset as phantom
-from medglip.grounding.datasets.schema import IMAGE_FEATURES, images
+from medglip.grounding.datasets.schema import IMAGE_FEATURES, images, row_to_image, upgrade_data, upgrade_table
 from medglip.grounding.datasets.settings import LAYOUTS, DataSettings, Layout
 from medglip.grounding.geometry import mask_to_rle
 from medglip.grounding.settings import validate
@@ -146,6 +146,7 @@ def test_phantoms_load_like_any_set(tmp_path: Path) -> None:
     phantom.write(tmp_path / "drawn", settings)
     data, _ = load_images([DataSettings(layout="phantom", path=str(tmp_path / "drawn"))], 0)
     assert sorted(data["split"]) == ["test", "train", "train", "val"]
+    assert set(data["body_part"]) <= {"chest", "abdomen", "brain"}
     assert not check(data).entries
 
 
@@ -260,3 +261,22 @@ def test_a_new_layout_is_a_file_and_a_row(tmp_path: Path, monkeypatch: pytest.Mo
         validate(DataSettings, {**values, "phrase": "polyp", "classes": {1: "liver"}})
     data, _ = load_images([validate(DataSettings, {**values, "phrase": "polyp"})], 0)
     assert data["phrases"][:] == [["polyp"], ["polyp"]]
+
+
+def test_body_parts_are_as_the_file_tells_them_else_as_the_settings(tmp_path: Path) -> None:
+    settings = write_set(tmp_path / "set", 2).model_copy(update={"body_part": "colon"})
+    file = tmp_path / "set" / "annotations.json"
+    content = json.loads(file.read_text())
+    content["images"][0]["body_site"] = "Spinal cord (rat)"
+    file.write_text(json.dumps(content))
+    data, _ = load_images([settings], 0)
+    assert data["body_part"][:] == ["spinal cord", "colon"]
+    assert [image.body_part for image in images(data)] == ["spinal cord", "colon"]
+
+
+def test_rows_written_before_there_were_body_parts_load(tmp_path: Path) -> None:
+    data, _ = load_images([write_set(tmp_path / "set", 3)], 0)
+    old = data.remove_columns("body_part")
+    assert upgrade_data(old).features == IMAGE_FEATURES
+    assert row_to_image(old[0]).body_part == ""
+    assert upgrade_table(old.data.table).column_names == data.column_names

@@ -1,6 +1,5 @@
 """Rule `parts-1`: who teaches, who selects, who is reported on."""
 
-import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +11,6 @@ from medglip.grounding.datasets.layouts import coco
 from medglip.grounding.datasets.load import keep_half, load_images
 from medglip.grounding.datasets.parts import MANY, draw_halves, draw_parts, parse_split
 from medglip.grounding.datasets.schema import images
-from medglip.grounding.datasets.settings import DataSettings
-from medglip.grounding.recipe import CoreRecipe
-from medglip.grounding.settings import read_settings
 
 from .test_load import write_set
 
