@@ -9,7 +9,7 @@ import typer
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.files import write_atomic
 from ...grounding.settings import read_settings, validate
-from .options import CHECKPOINT, Device, Download, Images, Json, Modality, RecipeFile, output, what, who_finds
+from .options import CHECKPOINT, BodyPart, Device, Download, Images, Json, Modality, RecipeFile, output, what, who_finds
 from .sets import Sets, merge, read_sets, second_names
 
 grounding = typer.Typer(help="Find phrases in images: boxes and masks.", no_args_is_help=True)
@@ -158,6 +158,7 @@ def predict(
     ] = None,
     phrases: Annotated[str | None, what(help="Several phrases in one text: 'left lung; right lung'")] = None,
     modality: Modality = None,
+    body_part: BodyPart = "",
     checkpoint: Annotated[str | None, who_finds(help=f"{CHECKPOINT}. Left out: small")] = None,
     run: Annotated[Path | None, who_finds(help="Folder of a finished run, instead of a checkpoint")] = None,
     min_score: Annotated[float, who_finds(help="Leave out regions below this score")] = 0.3,
@@ -181,7 +182,7 @@ def predict(
     finder, skipped, lines = Finder.of(checkpoint, run, device, download=download), Skipped(), []
     for image in images:
         try:
-            annotated, regions, line = finder.find(image, wanted, modality, min_score, out)
+            annotated, regions, line = finder.find(image, wanted, modality, min_score, out, body_part)
         except BadInput as error:
             skipped.add(image.name, error)  # the others are still looked at; the exit code tells
             continue

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Evidence, Finder, Modality, RecipeFile, output, safety, what, who_answers
+from .options import BodyPart, Evidence, Finder, Modality, RecipeFile, output, safety, what, who_answers
 from .sets import Sets, read_sets, second_names
 
 report = typer.Typer(help="Write reports: study + evidence -> sentences with their regions.", no_args_is_help=True)
@@ -39,6 +39,7 @@ def predict(recipe: RecipeFile) -> None:
 def write(
     images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or DICOM files of one study, the frontal view first")],
     modality: Modality = None,
+    body_part: Annotated[str, what(hidden=True, help="Part of the body, as of `medglip report describe`")] = "",
     indication: Annotated[str, what(help="Why the images were taken")] = "",
     technique: Annotated[str, what(help="How the images were taken")] = "",
     comparison: Annotated[str, what(help="What the images are compared with")] = "",
@@ -66,6 +67,7 @@ def write(
     Several views give one text, and one page per view, grounded in that view.
 
     A sentence is marked, never changed, if the grounder's presence score contradicts it or if no region supports it.
+    Of what --modality and --body-part tell, the prompt says "CT of the abdomen."; of DICOM files both are read.
     An adapter that was not trained on reports writes one all the same, and a note says so.
 
     Example: medglip report write frontal.dcm lateral.dcm --indication "Cough." --prior before.dcm --out reports --set
@@ -84,7 +86,7 @@ def write(
     finished, source = run_or_adapter(run, adapter, checkpoint, ADAPTER), source_named(evidence)
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding)
     lines = {"indication": indication, "technique": technique, "comparison": comparison}
-    study = user_report(images, modality, prior or (), prior_report, **lines)
+    study = user_report(images, modality, prior or (), prior_report, body_part, **lines)
     typer.echo("\n".join(write_grounded(finished, study, source, outputs)))
 
 
@@ -93,6 +95,7 @@ def describe(
     image: Annotated[Path, typer.Argument(help="PNG, JPEG or DICOM file")],
     box: Annotated[str, what(help="x0,y0,x1,y1 in pixels of the image; x1 and y1 are the first pixels outside")],
     modality: Modality = None,
+    body_part: BodyPart = "",
     run: Run = None,
     adapter: Adapter = None,
     checkpoint: Finder = None,
@@ -109,7 +112,7 @@ def describe(
     from ..inference.write_report import Outputs, write_description
 
     finished, outputs = run_or_adapter(run, adapter, checkpoint, ADAPTER), Outputs(folder=out, pdf=pdf, dicom=dicom)
-    typer.echo("\n".join(write_description(finished, user_image(image, modality), box, outputs)))
+    typer.echo("\n".join(write_description(finished, user_image(image, modality, body_part), box, outputs)))
 
 
 @report.command()

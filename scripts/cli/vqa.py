@@ -10,7 +10,20 @@ from ...grounding.evidence.names import FORMS, SOURCES, list_titles
 from ...grounding.settings import validate
 from ...vqa.datasets.sets import QUESTION_SETS
 from ...vqa.datasets.splits import SplitScheme
-from .options import Base, Evidence, Finder, Images, Modality, RecipeFile, output, safety, the_switch, what, who_answers
+from .options import (
+    Base,
+    BodyPart,
+    Evidence,
+    Finder,
+    Images,
+    Modality,
+    RecipeFile,
+    output,
+    safety,
+    the_switch,
+    what,
+    who_answers,
+)
 from .sets import Sets, read_sets, second_names
 
 vqa = typer.Typer(help="Answer questions: question + evidence -> answer.", no_args_is_help=True)
@@ -98,6 +111,7 @@ def ask(
     images: Images,
     question: Annotated[str, typer.Argument(help="The question, in quotes. Its phrases of the label tree are located")],
     modality: Modality = None,
+    body_part: BodyPart = "",
     run: Annotated[Path | None, who_answers(help="Folder of a finished run, instead of an adapter")] = None,
     adapter: Annotated[
         Path | None, who_answers(help="small, or an adapter's folder; left out: small, else runs/quickstart")
@@ -118,8 +132,8 @@ def ask(
     from ..inference.user_image import user_image
 
     finished, source = run_or_adapter(run, adapter, checkpoint, "small"), source_named(evidence)
-    # all images of one question share the modality that is stated
-    annotated_images = [user_image(image, modality) for image in images]
+    # all images of one question share what is stated of them
+    annotated_images = [user_image(image, modality, body_part) for image in images]
     typer.echo("\n".join(ask_about(finished, annotated_images, question, source, show)))
 
 

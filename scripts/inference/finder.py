@@ -47,14 +47,20 @@ class Finder:
         return cls(finished.grounder, finished.vocabulary)
 
     def find(
-        self, image: Path, phrases: Sequence[str], modality: str | None, min_score: float, out: Path
+        self,
+        image: Path,
+        phrases: Sequence[str],
+        modality: str | None,
+        min_score: float,
+        out: Path,
+        body_part: str = "",
     ) -> tuple[AnnotatedImage, list[Region], dict[str, Any]]:
         """The image, its regions, and their JSON line; the regions are drawn as a file in folder `out`.
 
         Where `out` is an image file (.png, .jpg), they are drawn there, and the JSON line is empty. Raises `BadInput`
         for an image that cannot be read, and where there is nothing to look for.
         """
-        annotated = user_image(image, modality)
+        annotated = user_image(image, modality, body_part)
         wanted = list(phrases or self.usual.get(annotated.modality, ()))
         if not wanted:
             problem = f"nothing to look for in modality {annotated.modality!r}."

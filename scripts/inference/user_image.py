@@ -1,6 +1,6 @@
 """A user's image, and several as one study to report on: what is known of them is what the user states.
 
-Of DICOM files the modality is read, and nothing else.
+Of DICOM files modality and part of the body are read, and nothing else.
 """
 
 from collections.abc import Sequence
@@ -20,6 +20,7 @@ def user_report(
     modality: str | None,
     prior_images: Sequence[Path] = (),
     prior_report: Path | None = None,
+    body_part: str = "",
     **lines: str,
 ) -> Report:
     """The images of one study, in their order, as a report to be written.
@@ -33,8 +34,8 @@ def user_report(
     names = [image.stem for image in images]  # each view's report is a file of its name
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise BadInput(f"two images are called {twice!r}, so are their reports.", fix="rename one of the files")
-    first, *others = (user_image(image, modality) for image in images)
-    prior, *older = [user_image(image, modality) for image in prior_images] or [None]
+    first, *others = (user_image(image, modality, body_part) for image in images)
+    prior, *older = [user_image(image, modality, body_part) for image in prior_images] or [None]
     try:
         prior_text = " ".join(prior_report.read_text(encoding="utf-8").split()) if prior_report else ""
     except (OSError, UnicodeDecodeError) as error:
@@ -45,16 +46,17 @@ def user_report(
     return Report(report_id=names[0], **fields)
 
 
-def user_image(image: Path, modality: str | None) -> AnnotatedImage:
-    """An image file without regions; a DICOM file knows its modality, `modality` overrides it.
+def user_image(image: Path, modality: str | None, body_part: str = "") -> AnnotatedImage:
+    """An image file without regions; a DICOM file tells modality and part of the body, what is given overrides it.
 
     Raises `BadInput` for an image that cannot be read, and for an unknown modality.
     """
     size_px = read_image(image).size
-    if not modality and is_dicom(image):
+    if not (modality and body_part) and is_dicom(image):
         from ...grounding.imaging.dicom import read_dicom
 
-        modality = read_dicom(image).modality
+        file = read_dicom(image)
+        modality, body_part = modality or file.modality, body_part or getattr(file, "body_part", "")
     return AnnotatedImage(
         image_id=file_sha256(image)[:16],
         image_path=image,
@@ -63,4 +65,5 @@ def user_image(image: Path, modality: str | None) -> AnnotatedImage:
         dataset="user",
         split="test",
         size_px=size_px,
+        body_part=body_part,
     )

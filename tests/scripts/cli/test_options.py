@@ -26,12 +26,14 @@ VISIBLE = {
         "--references --images --limit --seed --checkpoint --min-score --batch-size --device --json "
         "--records --download --set"
     ),
-    "grounding predict": ("--phrase --phrases --modality --checkpoint --run --min-score --device --out --download"),
+    "grounding predict": (
+        "--phrase --phrases --modality --body-part --checkpoint --run --min-score --device --out --download"
+    ),
     "vqa train": "",
     "vqa predict": (
         "--dataset --root --split-scheme --split --limit --adapter --base --checkpoint --evidence --seed --out --set"
     ),
-    "vqa ask": "--modality --run --adapter --checkpoint --evidence --show",
+    "vqa ask": "--modality --body-part --run --adapter --checkpoint --evidence --show",
     "vqa align": "--out",
     "vqa ablate": "--task --seeds --sources --forms --out",
     "vqa export": "--base --checkpoint --merged --image --question --tolerance",
@@ -41,7 +43,7 @@ VISIBLE = {
         "--modality --indication --technique --comparison --prior --prior-report --run --adapter "
         "--checkpoint --evidence --out --pdf --dicom --negation --set"
     ),
-    "report describe": "--box --modality --run --adapter --checkpoint --out --pdf --dicom",
+    "report describe": "--box --modality --body-part --run --adapter --checkpoint --out --pdf --dicom",
     "report coco": "--references --out",
     "report schema": "",
     "eval vqa": "--protocol --json --references --set",

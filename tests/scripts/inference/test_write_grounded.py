@@ -157,7 +157,9 @@ def test_several_views_make_one_text_and_a_page_each(image: AnnotatedImage, tmp_
     Image.new("L", (60, 40), 80).save(lateral)
     before = tmp_path / "prior.txt"
     before.write_text("No nodule\nthen.")
-    asked = user_report([image.image_path, lateral], "xray", [image.image_path], before, indication="Cough.")
+    told = {"body_part": "Chest", "indication": "Cough."}
+    asked = user_report([image.image_path, lateral], "xray", [image.image_path], before, **told)
+    assert asked.to_example(Evidence.none()).context == "X-ray of the chest."
     assert [one.image_path for one in asked.images] == [image.image_path, lateral, image.image_path]
     assert instruction(asked).startswith("Indication: Cough.\nPrior report: No nodule then.\n")
     run: Any = Run("A nodule [1]. It grew [2]. And [3]. And [4].", cite=True)
