@@ -4,7 +4,11 @@ Only the elements in `_ELEMENTS` are parsed at all, so neither the result nor an
 an id or a date. Needs pydicom; JPEG-LS and lossless JPEG need a decoder beside it.
 """
 
-from collections.abc import Iterator
+import logging
+import re
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,120 +19,182 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
-from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut, pixel_array
+from pydicom.filereader import data_element_generator
+from pydicom.pixels import apply_color_lut, pixel_array
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ..bad_input import BadInput
 from ..modalities import parse_modality
-from .window import percentile_window, to_uint8, unit_scale
+from .dicom_grey import element, frame_item, numbers, show_grey
+from .read import check_size
+from .window import strips, to_uint8, unit_scale
 
 _ELEMENTS = [
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData", "FloatPixelData"),
-    *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "VOILUTSequence"),  # grey values
-    *("WindowCenter", "WindowWidth", "VOILUTFunction"),
-    *("Modality", "PixelSpacing", "ImagerPixelSpacing"),
+    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence"),  # grey values
+    *("WindowCenter", "WindowWidth", "VOILUTFunction", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("Modality", "PixelSpacing", "ImagerPixelSpacing", "BodyPartExamined"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),  # of enhanced objects
     *(f"{name}PaletteColorLookupTable{part}" for name in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")),
 ]
-_PYDICOM_ERRORS = (ValueError, TypeError, KeyError, AttributeError, IndexError, EOFError, OSError, MemoryError)
+_MAX_INFLATED = 400 * 2**20
+"""Bytes of a deflated file, which pydicom unpacks as a whole."""
+_MAX_WHOLE = 256 * 2**20
+"""Bytes of a file that is read as a whole; of a larger one the pixels stay there, and one frame is read of many."""
+_SPINES = {"cspine": "cervical spine", "tspine": "thoracic spine", "lspine": "lumbar spine", "sspine": "sacrum"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DicomImage:
     """`image`: RGB of eight bits. `modality`: our name, `unknown` where the tag is missing or not ours.
 
-    `spacing_mm`: (x, y) distance of pixel centres, or None. No field of the patient, the visit or the device.
+    `spacing_mm`: (x, y) distance of pixel centres, or None. `body_part`: lower-case words, "" where the file tells
+    none. No field of the patient, the visit or the device.
     """
 
     image: Image.Image
     modality: str
     spacing_mm: tuple[float, float] | None
+    body_part: str = ""
 
 
 def read_dicom(path: Path) -> DicomImage:
     """The middle frame as a viewer would show it.
 
-    Grey: modality rescale, then the file's first VOI window or table (percentiles where there is none or its width
-    is below 1), then MONOCHROME1 inverted. Colour: RGB, YBR and palette become RGB. Raises `BadInput` for a
-    file that is no DICOM file, has no pixels, is damaged, or needs a decoder that is not installed.
+    Grey: modality rescale or table, then the first VOI table or window of the frame or file (percentiles where there
+    is none that can be used), then MONOCHROME1 inverted, padding black. Colour: RGB, YBR and palette become RGB.
+    An element that makes no sense counts as missing. Raises `BadInput` for a file that is no DICOM file, has no
+    pixels or too many, is damaged, or needs a decoder that is not installed.
     """
-    header = _parse(path, _ELEMENTS)
-    if not any(name in header for name in ("PixelData", "FloatPixelData")):
-        raise BadInput("this DICOM file holds no picture.", file=path, fix="give an image object, not a report or plan")
-    with _hide_errors(path):
-        try:
-            frame = pixel_array(header, index=int(header.get("NumberOfFrames", 1) or 1) // 2)  # YBR is already RGB
-        except (RuntimeError, NotImplementedError):
-            # pydicom raises these where no installed plugin decodes the transfer syntax
-            raise BadInput(
-                f"no decoder for transfer syntax {header.file_meta.TransferSyntaxUID.name}, or its data is damaged.",
-                file=path,
-                fix="`pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg`, or export uncompressed",
-            ) from None
-        pixels = _to_uint8(frame, header, path)
-    try:
-        modality = parse_modality(str(header.get("Modality", "")))
-    except BadInput:
-        modality = "unknown"
-    rows = header.get("PixelSpacing") or header.get("ImagerPixelSpacing") or []
-    is_real = len(rows) == 2 and all(np.isfinite(float(v)) and float(v) > 0 for v in rows)
-    # DICOM writes row distance (y) first; ours is (x, y), as sizes are (width, height)
-    spacing_mm = (float(rows[1]), float(rows[0])) if is_real else None
-    return DicomImage(image=Image.fromarray(pixels).convert("RGB"), modality=modality, spacing_mm=spacing_mm)
+    header = parse_dicom(path, _ELEMENTS)
+    with hide_errors(path):
+        if not any(name in header for name in ("PixelData", "FloatPixelData")):
+            fix = "give an image object, not a report or plan"
+            raise BadInput("this DICOM file holds no picture.", file=path, fix=fix)
+        check_size(int(header.Columns), int(header.Rows) * int(header.get("SamplesPerPixel") or 1), path)
+        index = int(next(iter(numbers(header, "NumberOfFrames")), 1)) // 2
+        frame = _read_frame(header, index, path)
+        kind = str(header.PhotometricInterpretation)
+        if kind in ("MONOCHROME1", "MONOCHROME2"):
+            pixels = show_grey(frame, header, index)
+        elif frame.ndim == 3 or kind == "PALETTE COLOR":
+            pixels = _show_colours(frame, header)
+        else:
+            problem = f"photometric interpretation {kind[:16]!r} is not known."
+            raise BadInput(problem, file=path, fix="export as RGB or grey")
+        return DicomImage(
+            image=Image.fromarray(pixels).convert("RGB"),
+            modality=_read_modality(header),
+            spacing_mm=_read_spacing(header, index),
+            body_part=_read_body_part(header, index),
+        )
 
 
 def dicom_size(path: Path) -> tuple[int, int]:
     """(width, height) from the header. Raises `BadInput` as `read_dicom` does."""
-    header = _parse(path, ["Rows", "Columns"])
-    try:
-        return int(header.Columns), int(header.Rows)
-    except _PYDICOM_ERRORS as error:
-        raise BadInput("this DICOM file holds no picture.", file=path, fix="give an image object") from error
+    header = parse_dicom(path, ["Rows", "Columns"])
+    size = [int(next(iter(numbers(header, name)), 0)) for name in ("Columns", "Rows")]
+    if 0 in size:
+        raise BadInput("this DICOM file holds no picture.", file=path, fix="give an image object")
+    check_size(size[0], size[1], path)
+    return size[0], size[1]
 
 
-def _parse(path: Path, elements: list[str]) -> Dataset:
-    with _hide_errors(path):
-        return dcmread(path, specific_tags=list(elements))
+def parse_dicom(path: Path, elements: Sequence[str] | None, stop_before_pixels: bool = False) -> Dataset:
+    """These elements of a file (None: all). Raises `BadInput` for a damaged file, or one that unpacks to too much."""
+    with hide_errors(path):
+        _check_inflated(path)
+        names = None if elements is None else list(elements)
+        defer = 2**20 if path.stat().st_size > _MAX_WHOLE else None
+        return dcmread(path, specific_tags=names, stop_before_pixels=stop_before_pixels, defer_size=defer)
 
 
 @contextmanager
-def _hide_errors(path: Path) -> Iterator[None]:
-    """Errors of pydicom become `BadInput`s without a cause: its own words may quote elements of the file."""
+def hide_errors(path: Path) -> Iterator[None]:
+    """Around all that pydicom does with a foreign file: whatever it raises becomes a `BadInput` without a cause.
+
+    Its words, warnings and log are hidden, since they may quote elements of the file.
+    """
+    log = logging.getLogger("pydicom")
+    was_disabled, log.disabled = log.disabled, True
     try:
-        yield
-    except BadInput:
-        raise
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    except BadInput as error:
+        raise BadInput(error.problem, file=error.file or path, row=error.row, fix=error.fix) from None
     except InvalidDicomError:
         fix = "export it as DICOM part 10, or PNG"
         raise BadInput("not a DICOM file (no DICM mark).", file=path, fix=fix) from None
-    except _PYDICOM_ERRORS as error:
+    except Exception as error:  # pydicom's readers of values raise whatever they like
         problem = f"this DICOM file is damaged ({type(error).__name__})."
         raise BadInput(problem, file=path, fix="export the file again") from None
+    finally:
+        log.disabled = was_disabled
 
 
-def _to_uint8(frame: NDArray[Any], header: Dataset, path: Path) -> NDArray[np.uint8]:
-    kind = str(header.PhotometricInterpretation)
-    if kind == "PALETTE COLOR":
+def _check_inflated(path: Path) -> None:
+    """Raises `BadInput` for a deflated file that would not fit into memory; nothing is kept of it."""
+    with path.open("rb") as file:
+        if file.read(132)[128:] != b"DICM":
+            return
+        meta = data_element_generator(file, False, True, stop_when=lambda tag, vr, length: int(tag) >> 16 != 2)
+        # all are read, so that the file stands where the deflated part begins
+        syntaxes = [item.value for item in meta if int(item.tag) == 0x00020010]
+        if [str(syntax, "ascii").strip("\0 ") for syntax in syntaxes if syntax] != [DeflatedExplicitVRLittleEndian]:
+            return
+        inflater, size, pending = zlib.decompressobj(-zlib.MAX_WBITS), 0, b""
+        while size <= _MAX_INFLATED and (data := pending or file.read(2**20)):
+            size += len(inflater.decompress(data, 2**22))
+            pending = inflater.unconsumed_tail
+    if size > _MAX_INFLATED:
+        raise BadInput(f"unpacks to more than {_MAX_INFLATED:,} bytes.", file=path, fix="export it without deflation")
+
+
+def _read_frame(header: Dataset, index: int, path: Path) -> NDArray[Any]:
+    """[H, W] or [H, W, C], YBR as RGB."""
+    syntax = header.file_meta.TransferSyntaxUID
+    is_whole = path.stat().st_size <= _MAX_WHOLE or syntax == DeflatedExplicitVRLittleEndian
+    try:
+        return pixel_array(header if is_whole else path, index=index)
+    except (RuntimeError, NotImplementedError):
+        # pydicom raises these where no installed plugin decodes the transfer syntax
+        raise BadInput(
+            f"no decoder for transfer syntax {syntax.name}, or its data is damaged.",
+            file=path,
+            fix="`pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg`, or export uncompressed",
+        ) from None
+
+
+def _show_colours(frame: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
+    bits = int(header.BitsStored)
+    if header.PhotometricInterpretation == "PALETTE COLOR":
         frame = apply_color_lut(frame, header)
-    if frame.ndim == 3:
-        bits = 8 * frame.dtype.itemsize if kind == "PALETTE COLOR" else int(header.BitsStored)
-        return to_uint8(unit_scale(frame, 0, 2**bits - 1))
-    if kind not in ("MONOCHROME1", "MONOCHROME2"):
-        problem = f"photometric interpretation {kind[:16]!r} is not known."
-        raise BadInput(problem, file=path, fix="export as RGB or grey")
-    values = _apply_window(apply_modality_lut(frame, header), header)
-    return to_uint8(1 - values if kind == "MONOCHROME1" else values)  # MONOCHROME1: low values are bright
+        bits = 8 * frame.dtype.itemsize
+    shown = np.empty(frame.shape, np.uint8)
+    for rows in strips(*frame.shape[:2]):
+        shown[rows] = to_uint8(unit_scale(frame[rows], 0, 2**bits - 1))
+    return shown
 
 
-def _apply_window(values: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
-    """[0, 1] after the VOI window or table of the file, else between percentiles."""
-    if "VOILUTSequence" in header:
-        table = apply_voi_lut(values, header)
-        return unit_scale(table, float(table.min()), float(table.max()))
-    # several windows may be stored: the first one counts
-    centre, width = (np.ravel(header.get(name))[:1] for name in ("WindowCenter", "WindowWidth"))
-    is_stored = all(len(value) and value[0] is not None and value[0] != "" for value in (centre, width))
-    if not is_stored or not np.isfinite(float(centre[0])) or not float(width[0]) >= 1:
-        return unit_scale(values, *percentile_window(values))
-    # far ends of the line are what the window maps to black and white, whatever the file's bit depth
-    low, high = apply_voi_lut(np.array([-1e12, 1e12]), header)
-    return unit_scale(apply_voi_lut(values, header), float(low), float(high))
+def _read_modality(header: Dataset) -> str:
+    try:
+        return parse_modality(str(element(header, "Modality") or ""))
+    except BadInput:
+        return "unknown"
+
+
+def _read_spacing(header: Dataset, index: int) -> tuple[float, float] | None:
+    item = frame_item(header, index, "PixelMeasuresSequence", "PixelSpacing")
+    rows = numbers(item, "PixelSpacing") or numbers(header, "ImagerPixelSpacing")
+    # DICOM writes row distance (y) first; ours is (x, y), as sizes are (width, height)
+    return (rows[1], rows[0]) if len(rows) == 2 and min(rows) > 0 else None
+
+
+def _read_body_part(header: Dataset, index: int) -> str:
+    """Words of the body part alone: letters and blanks, so that nothing else can stand in that place."""
+    item = frame_item(header, index, "FrameAnatomySequence", "AnatomicRegionSequence")
+    region = next(iter(element(item, "AnatomicRegionSequence") or ()), Dataset())
+    text = str(element(header, "BodyPartExamined") or element(region, "CodeMeaning") or "")
+    words = " ".join(text.lower().replace("_", " ").split())
+    return _SPINES.get(words, words) if re.fullmatch(r"[a-z ]{1,32}", words) else ""

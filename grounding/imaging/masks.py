@@ -60,9 +60,10 @@ def read_mask(file: Path, size_px: tuple[int, int], *, any_value: bool = False) 
             any_value or mode == "P" or (values.dtype.kind != "f" and np.ptp(colours_NC) < _MIN_CONTRAST)
         ):
             raise BadInput(f"{len(keys_N)} values, and no background 0.", file=file, fix=_FIX)
-    mask = np.empty(pixels_HWC.shape[:2], bool)
+    height, width = pixels_HWC.shape[:2]
+    mask = np.empty((height, width), bool)
     stray = np.empty(mask.shape if stray_N.any() else (0, 0), np.uint8)
-    for rows in strips(*mask.shape):
+    for rows in strips(height, width):
         index = np.searchsorted(keys_N, _keys(pixels_HWC[rows]))
         mask[rows] = inside_N[index]
         if stray.size:
@@ -91,7 +92,10 @@ def _keys(pixels_HWC: NDArray[Any]) -> NDArray[Any]:
     """A number for each colour: sixteen bits a channel, or the value itself."""
     if pixels_HWC.shape[-1] == 1:
         return pixels_HWC[..., 0]
-    return sum(pixels_HWC[..., i].astype(np.uint64) << np.uint64(16 * i) for i in range(pixels_HWC.shape[-1]))
+    keys = np.zeros(pixels_HWC.shape[:-1], np.uint64)
+    for i in range(pixels_HWC.shape[-1]):
+        keys |= pixels_HWC[..., i].astype(np.uint64) << np.uint64(16 * i)
+    return keys
 
 
 def _colours(keys_N: NDArray[Any], channels: int) -> NDArray[np.float64]:

@@ -80,7 +80,7 @@ def open_image(source: Path | bytes) -> Iterator[Image.Image]:
             warnings.catch_warnings(action="ignore"),
             Image.open(content, formats=FORMATS) as image,
         ):
-            check_size(*image.size, file)
+            check_size(image.width, image.height, file)
             yield image
     except BadInput:
         raise
@@ -112,8 +112,8 @@ def read_stored(path: Path) -> tuple[NDArray[Any], str]:
     height, width = decoded.image.height, decoded.image.width
     if decoded.low is not None and decoded.image.mode != "L" and width * height > MAX_PIXELS // 2:
         raise BadInput("colours of sixteen bits in so large an image.", file=path, fix="export eight bits a channel")
-    first = decoded.values(slice(0, 1))
-    values = np.empty((height, *first.shape[1:]), first.dtype)
+    row = decoded.values(slice(0, 1))
+    values = np.empty((height, *row.shape[1:]), row.dtype)
     for rows in strips(height, width):
         values[rows] = decoded.values(rows)
     return values, decoded.image.mode
@@ -161,7 +161,9 @@ class _Decoded:
             if is_wide:
                 values = self.values(rows)
                 grey = unit_scale(values if values.ndim == 2 else values[..., 0], *window)
-                part = Image.fromarray(to_uint8(grey if values.ndim == 2 else grey * (values[..., 1] / 65535)))
+                if values.ndim == 3:
+                    grey *= values[..., 1] / np.float32(65535)
+                part = Image.fromarray(to_uint8(grey))
             elif part.has_transparency_data:
                 layer = part.convert("RGBA")
                 part = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)

@@ -10,21 +10,20 @@ Privacy: PatientID only joins the exams of a patient; groups and names in errors
 """
 
 import re
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom import Dataset
 from pydicom.pixels import pixel_array
 
 from ...bad_input import BadInput, Skipped
 from ...files import sha256
 from ...geometry import mask_to_rle, rle_to_mask
+from ...imaging.dicom import hide_errors, parse_dicom
 from ...imaging.read import image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
@@ -44,7 +43,6 @@ _SEGMENTATION_ELEMENTS = (
     *("Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel", "PixelData"),
     *("PhotometricInterpretation", "SegmentationType", "MaximumFractionalValue"),
 )
-_PYDICOM_ERRORS = (ValueError, TypeError, KeyError, AttributeError, IndexError, EOFError, OSError, NotImplementedError)
 _NUMBER = re.compile(r"[\s_#-]*\d+$")
 _NO_NAMES = ("", "segment", "label", "region", "roi")
 
@@ -75,7 +73,7 @@ def read(
     if not segmentations:
         raise BadInput("holds no DICOM segmentation.", file=folder, fix="is `layout` right?")
     for path in segmentations:
-        with skipping(skipped, path), warnings.catch_warnings(action="ignore"):
+        with skipping(skipped, path), hide_errors(path):
             _assign(path, images, skipped)
     for image in filter(lambda image: image.phrases, images.values()):
         with skipping(skipped, image.path):
@@ -100,8 +98,8 @@ def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]
         with path.open("rb") as file:
             if file.read(132)[128:] != b"DICM":  # behind a preamble of 128 bytes
                 continue
-        with skipping(skipped, path), warnings.catch_warnings(action="ignore"):  # pydicom's may quote an element
-            header = _parse(path, _IMAGE_ELEMENTS)
+        with skipping(skipped, path), hide_errors(path):
+            header = parse_dicom(path, _IMAGE_ELEMENTS)
             if header.get("SOPClassUID") in _SEGMENTATIONS:
                 segmentations.append(path)
             elif header.get("Rows"):
@@ -120,15 +118,6 @@ def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]
     return images, segmentations
 
 
-def _parse(path: Path, elements: Sequence[str]) -> Dataset:
-    """These elements of a file alone. pydicom's own words stay out of errors: they may quote."""
-    try:
-        return dcmread(path, specific_tags=list(elements))
-    except (InvalidDicomError, *_PYDICOM_ERRORS) as error:
-        problem = f"this DICOM file is damaged ({type(error).__name__})."
-        raise BadInput(problem, file=path, fix="export the file again") from None
-
-
 def _orientation(item: Dataset) -> tuple[float, ...]:
     return tuple(float(value) for value in item.get("ImageOrientationPatient") or ())
 
@@ -140,7 +129,7 @@ def _first(item: Dataset, sequence: str) -> Dataset:
 
 def _assign(path: Path, images: dict[str, _Image], skipped: Skipped) -> None:
     """Give every image of a segmentation its frames, and the names of all its segments."""
-    header = _parse(path, _SEGMENTATION_ELEMENTS)
+    header = parse_dicom(path, _SEGMENTATION_ELEMENTS)
     phrases = {int(item.SegmentNumber): _phrase(item) for item in header.SegmentSequence}
     frames = list(header.get("PerFrameFunctionalGroupsSequence") or ())
     shared = _first(header, "SharedFunctionalGroupsSequence")
@@ -167,7 +156,7 @@ def _assign(path: Path, images: dict[str, _Image], skipped: Skipped) -> None:
                 segments = {int(item.ReferencedSegmentNumber): phrases[int(item.ReferencedSegmentNumber)]}
             try:
                 _outline(images[uid], header, index, segments, _one(frame, shared, "PlaneOrientationSequence"))
-            except (BadInput, *_PYDICOM_ERRORS):
+            except Exception:
                 images[uid].lost.update(segments.values())
                 raise
 
