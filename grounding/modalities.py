@@ -21,6 +21,10 @@ class Modality:
     """Its images have no upside and show no sides of the body: training may mirror and turn them."""
     looks_like: tuple[str, ...] = ()
     """Modalities that its images may be called as well, so that nothing denies it."""
+    is_windowed: bool = False
+    """Its grey values depend on the window that somebody chose: training may choose another one."""
+    has_tiny_parts: bool = False
+    """What is looked for is often a few pixels wide among many alike: training may look at a piece of an image."""
     window: tuple[float, float] | None = None
     """Stored values that volumes show from black to white where the data set states no window; None: by percentiles."""
 
@@ -38,10 +42,17 @@ MODALITIES: dict[str, Modality] = {
         image_words="CT image",
         spoken="CT",
         dicom_codes=("CT",),
+        is_windowed=True,
         looks_like=("pet",),
         window=(-160.0, 240.0),  # HU: the usual abdominal window, level 40 and width 400
     ),
-    "mr": Modality(image_words="MRI image", spoken="MRI", other_names=("mri",), dicom_codes=("MR",)),
+    "mr": Modality(
+        image_words="MRI image",
+        spoken="MRI",
+        other_names=("mri",),
+        dicom_codes=("MR",),
+        is_windowed=True,
+    ),
     "ultrasound": Modality(image_words="ultrasound image", spoken="ultrasound", dicom_codes=("US",)),
     "endoscopy": Modality(
         image_words="endoscopy image",
@@ -64,6 +75,7 @@ MODALITIES: dict[str, Modality] = {
         other_names=("histopathology",),
         dicom_codes=("SM",),
         is_turned=True,
+        has_tiny_parts=True,
         looks_like=("microscopy", "cytology"),  # it is seen through a microscope
     ),
     "microscopy": Modality(
@@ -78,6 +90,7 @@ MODALITIES: dict[str, Modality] = {
         ),
         dicom_codes=("GM",),
         is_turned=True,
+        has_tiny_parts=True,
         looks_like=("histology", "cytology", "em"),
     ),
     "mammography": Modality(
@@ -118,6 +131,7 @@ MODALITIES: dict[str, Modality] = {
             *("sem", "tem"),
         ),
         is_turned=True,
+        has_tiny_parts=True,
         looks_like=("microscopy",),
     ),
     "cytology": Modality(
@@ -125,6 +139,7 @@ MODALITIES: dict[str, Modality] = {
         spoken="cytology",
         other_names=("pap smear", "cervical cytology", "liquid-based cytology"),
         is_turned=True,
+        has_tiny_parts=True,
         looks_like=("histology", "microscopy"),
     ),
     "photograph": Modality(

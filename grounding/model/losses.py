@@ -17,7 +17,6 @@ CANDIDATES_A_LEVEL = 9
 ANCHOR_STRIDES = 5.0
 """Side of the square that stands for a point, in strides of its level."""
 BOX_WEIGHT = 2.0
-PRESENCE_WEIGHT = 0.5
 MASKS_AN_IMAGE = 12
 MASK_MARGIN_PX = 4
 SAME_BOX_IOU = 0.95
@@ -27,8 +26,9 @@ SAME_BOX_IOU = 0.95
 @dataclass
 class Target:
     """What is true of one image. `boxes_G4` float xyxy in input pixels; `labels_GK` bool: the phrases each box is
-    positive for, its own and its ancestors'; `masks_Ghw` float in [0, 1] at the prototypes' stride; `has_mask_G` bool;
-    `known_K` bool: phrases that the data set annotates. Of another one only is known what the true boxes are not.
+    positive for, its own and its ancestors'; `within_GK` bool: those it may lie within, of which it says nothing;
+    `masks_Ghw` float in [0, 1] at the prototypes' stride; `has_mask_G` bool; `known_K` bool: phrases that the data set annotates. Of
+    another one only is known what the true boxes are not. `present_K` bool: phrases that are in the image.
     """
 
     boxes_G4: Tensor
@@ -36,23 +36,27 @@ class Target:
     masks_Ghw: Tensor
     has_mask_G: Tensor
     known_K: Tensor
+    within_GK: Tensor
+    present_K: Tensor
 
     def to(self, device: torch.device) -> "Target":
         """The same on a device."""
         return Target(**{name: tensor.to(device) for name, tensor in vars(self).items()})
 
 
-def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mask_BKL: Tensor) -> dict[str, Tensor]:
+def detection_losses(
+    output: MedGlipOutput, targets: list[Target], attention_mask_BKL: Tensor, presence_weight: float = 0.5
+) -> dict[str, Tensor]:
     """Named scalars; `loss` is their weighted sum. Padded phrases (no token) count for nothing."""
     logits_BNK = output.logits
     side_px = side_of(logits_BNK.shape[1])
     points_N2, strides_N = all_points((side_px, side_px), logits_BNK.device)
     truth_BNK, counts_BNK = torch.zeros_like(logits_BNK), torch.zeros_like(logits_BNK)
     parts: list[dict[str, Tensor]] = []
-    # One image, phrases "liver" (annotated, there), "kidney" (annotated, absent), "tumor" (not annotated):
-    #                       liver        kidney       tumor
-    #   background point    truth 0      truth 0      does not count: there may be one
-    #   point of the liver  truth 1      truth 0      truth 0: what is known to be a liver is no tumor
+    # One image, phrases "liver" (annotated, there), "kidney" (annotated, absent), "tumor" and "abdomen" (neither):
+    #                       liver        kidney       tumor                            abdomen
+    #   background point    truth 0      truth 0      does not count: may be there     does not count
+    #   point of the liver  truth 1      truth 0      truth 0: a liver is no tumor     does not count: a part of it
     for i, target in enumerate(t.to(logits_BNK.device) for t in targets):
         box_N = assign(points_N2, strides_N, target.boxes_G4)
         points = (box_N >= 0).nonzero()[:, 0]
@@ -62,8 +66,9 @@ def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mas
             own = box_N[points]
             same_GG = box_iou(target.boxes_G4, target.boxes_G4) > SAME_BOX_IOU
             labels_GK = (same_GG.float() @ target.labels_GK.float()) > 0  # boxes drawn twice share their phrases
+            within_GK = ((same_GG.float() @ target.within_GK.float()) > 0) & ~labels_GK
             truth_BNK[i, points, :num_phrases] = labels_GK[own].to(truth_BNK)
-            counts_BNK[i, points, :num_phrases] = 1.0
+            counts_BNK[i, points, :num_phrases] = (~within_GK[own]).to(counts_BNK)
             centre_P = centreness_target(points_N2[points], target.boxes_G4[own])
             parts.append(_positive_losses(output, i, points, own, centre_P, target))
     num_positive = max(1, sum(len(part["centre"]) for part in parts))
@@ -79,7 +84,7 @@ def detection_losses(output: MedGlipOutput, targets: list[Target], attention_mas
         box = (torch.cat([part["box"] for part in parts]) * weight).sum() / weight.sum().clamp(min=1e-6)
         centre = torch.cat([part["centre"] for part in parts]).mean()
         mask = torch.cat([part["mask"] for part in parts]).sum() / max(1, sum(len(part["mask"]) for part in parts))
-    loss = phrase + BOX_WEIGHT * box + centre + mask + PRESENCE_WEIGHT * presence
+    loss = phrase + BOX_WEIGHT * box + centre + mask + presence_weight * presence
     return {"loss": loss, "phrase": phrase, "box": box, "mask": mask, "presence": presence}
 
 
@@ -87,9 +92,9 @@ def _presence_loss(logits_BK: Tensor, targets: list[Target], asked_BK: Tensor) -
     """Mean binary cross-entropy over the asked phrases that the data sets annotate, or that are there."""
     truth_BK, counts_BK = torch.zeros_like(logits_BK), torch.zeros_like(logits_BK)
     for i, target in enumerate(targets):
-        is_present_K = target.labels_GK.any(0)
-        truth_BK[i, : len(is_present_K)] = is_present_K.to(truth_BK)
-        counts_BK[i, : len(is_present_K)] = (target.known_K | is_present_K).to(truth_BK)
+        num_phrases = len(target.present_K)
+        truth_BK[i, :num_phrases] = target.present_K.to(truth_BK)
+        counts_BK[i, :num_phrases] = (target.known_K | target.present_K).to(truth_BK)
     counts_BK = counts_BK * asked_BK
     losses_BK = F.binary_cross_entropy_with_logits(logits_BK, truth_BK, reduction="none")
     return (losses_BK * counts_BK).sum() / counts_BK.sum().clamp(min=1)
@@ -195,7 +200,7 @@ def mask_loss(logits_Phw: Tensor, truth_Phw: Tensor, boxes_P4: Tensor, stride: i
     return 1 - dice + (cross * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
 
 
-def losses_of(model: Any, batch: dict[str, Any]) -> dict[str, Tensor]:
+def losses_of(model: Any, batch: dict[str, Any], presence_weight: float = 0.5) -> dict[str, Tensor]:
     """Run the model on a training batch (the processor's tensors and `targets`) and score it."""
     inputs = {name: value for name, value in batch.items() if name != "targets"}
-    return detection_losses(model(**inputs), batch["targets"], batch["attention_mask"])
+    return detection_losses(model(**inputs), batch["targets"], batch["attention_mask"], presence_weight)

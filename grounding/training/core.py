@@ -30,12 +30,13 @@ from ..settings import validate as validated
 from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
 from .checkpoint import OTHER_TRAINING, finished_steps
-from .examples import chances, collate, datasets_of, draw, load_examples
+from .examples import chances, collate, datasets_of, draw, labels_of_sets, load_examples
+from .health import health, make_watch, sample_pixels
 from .loop import fit, processes
 from .model_card import facts_of, write_card
 from .provenance import training_images, write_learned
 from .settings import ADDED_PATHS, GroundingSettings
-from .validation import blind_strides, calibrate, mean_iou
+from .validation import calibrate, mean_iou
 
 _LOG = logging.getLogger("medglip")
 
@@ -66,20 +67,23 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
     examples = load_examples(
         rows, processor.image_size, settings.memory_gb, out_dir / "skipped.jsonl", model.config.mask_stride
     )
+    validation = AnnotatedImages(split_of(images, "val"))
+    own_labels = labels_of_sets(rows) if settings.draw.own_absent else {}
+    watched_B3SS = sample_pixels(validation, processor)
     fit(
         model,
         examples,
-        prepare=partial(draw, settings=settings.draw),
+        prepare=partial(draw, settings=settings.draw, own_labels=own_labels),
         collate=partial(collate, processor=processor, batch_negatives=settings.draw.batch_negatives),
-        loss=losses_of,
+        loss=partial(losses_of, presence_weight=settings.presence_weight),
         settings=settings.train,
         out_dir=out_dir,
         weights=chances(datasets_of(examples, rows), sets, settings),
         validate=_make_validation(images, settings, processor) if settings.train.validate_every else None,
+        watch=None if watched_B3SS is None else make_watch(watched_B3SS),
         name="grounding",
     )
     if processes().is_main_process:
-        validation = AnnotatedImages(split_of(images, "val"))
         model.config.calibration = None
         calibration = calibrate(MedGlipGrounder(model, processor, CALIBRATED), validation)
         model.config.calibration = calibration and asdict(calibration)
@@ -153,15 +157,15 @@ def _make_validation(
 
 
 def limits_of(core: MedGlipGrounder, validation: Sequence[AnnotatedImage]) -> list[str]:
-    """Limits of a core for its card, which are logged too: stages of the image tower that see nothing."""
-    try:
-        blind = blind_strides(core, validation)
-    except BadInput:
+    """Limits of a core for its card, which are logged too: stages of the image tower that died in training."""
+    pixels_B3SS = sample_pixels(validation, core.processor)
+    if pixels_B3SS is None:
         return []
     limits = [
-        f"Stride {stride} of its image tower gives the same values for every picture: that stage died in training, and "
-        "boxes and masks come from the others."
-        for stride in blind
+        f"Stride {stride} of its image tower died in training (spread {one.spread:.2f}, {one.dead:.0%} of the units of "
+        "a layer are constant): boxes and masks come from the others."
+        for stride, one in health(core.model.image_tower, pixels_B3SS.to(core.model.device)).items()
+        if one.is_dying
     ]
     for limit in limits:
         _LOG.warning(limit)

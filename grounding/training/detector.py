@@ -25,6 +25,7 @@ from ..files import claim_folder, sha256, write_atomic
 from ..grounder import Grounder
 from ..grounders.zero_shot import DINO, ZeroShotGrounder, dino_prompt, padded_prompts, to_corners
 from ..model.losses import focal_loss, giou
+from ..settings import validate as validated
 from .checkpoint import OTHER_TRAINING, finished_steps
 from .examples import Draw, chances, datasets_of, draw, load_examples
 from .loop import fit, processes
@@ -39,12 +40,13 @@ class DinoTarget:
     """Truth of one image: boxes float[G, 4] (centre x, y, width, height, in 0..1), their tokens bool[G, T].
 
     `known_T` bool[T]: not the tokens of phrases that the data set does not annotate. Of those is only known what the
-    true boxes are not.
+    true boxes are not; `within_GT` bool[G, T]: but for phrases that a box may lie within.
     """
 
     boxes_G4: Tensor
     tokens_GT: Tensor
     known_T: Tensor
+    within_GT: Tensor
 
     def to(self, device: torch.device) -> "DinoTarget":
         """The same on a device."""
@@ -72,7 +74,13 @@ def fine_tune(
     own = settings.model_dump(mode="json", exclude={"train": {"steps"}, "memory_gb": True})
     images_hash = sha256(json.dumps([list(rows[name]) for name in ("dataset", "image_id", "phrases")]))
     ingredients = own | {"detector": grounder.fingerprint, "studies": images_hash}
-    claim_folder(out_dir / "settings.json", ingredients, OTHER_TRAINING)
+    file = out_dir / "settings.json"
+
+    def with_defaults(theirs: dict[str, Any]) -> dict[str, Any]:  # what a later version added, as its default
+        known = validated(FineTuneSettings, {key: theirs[key] for key in theirs.keys() & own.keys()}, file)
+        return theirs | known.model_dump(mode="json", exclude={"train": {"steps"}, "memory_gb": True})
+
+    claim_folder(file, ingredients, OTHER_TRAINING, upgrade=with_defaults)
     if finished_steps(folder) >= settings.train.steps:
         return folder
     examples = load_examples(rows, settings.image_size, settings.memory_gb, out_dir / "skipped.jsonl")
@@ -128,6 +136,7 @@ def collate(draws: list[Draw], processor: Any, max_text_len: int) -> dict[str, A
             boxes_G4=torch.cat([(low + high) / 2, high - low], 1),
             tokens_GT=one.target.labels_GK.float() @ tokens_KT > 0,
             known_T=(~one.target.known_K).float() @ tokens_KT == 0,  # not in any phrase without annotation
+            within_GT=one.target.within_GK.float() @ tokens_KT > 0,
         )
         labels.append(target)
     return {**images, **padded_prompts(prompts, tokenizer.pad_token_id), "labels": labels}
@@ -188,7 +197,7 @@ def layer_losses(
     for i, (truth, (queries, rows)) in enumerate(zip(truths, pairs, strict=True)):
         wanted_BQT[i, queries] = truth.tokens_GT[rows].to(wanted_BQT)
         counts_BQT[i] = truth.known_T
-        counts_BQT[i, queries] = True
+        counts_BQT[i, queries] = ~truth.within_GT[rows]
     counts_BQT = counts_BQT & text_mask_B1T
     safe_BQT = logits_BQT.masked_fill(~text_mask_B1T, 0)  # padded tokens are minus infinity
     phrase = (focal_loss(safe_BQT, wanted_BQT) * counts_BQT).sum() / num_boxes

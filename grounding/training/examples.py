@@ -5,9 +5,11 @@ S side of the square input in pixels, G true boxes, K phrases, h w of the masks:
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput, Skipped
-from ..datasets.schema import row_to_image, tables
+from ..datasets.schema import region_phrases, row_to_image, tables
 from ..datasets.settings import DataSettings
 from ..geometry import Boxes, Letterbox
 from ..grounder import is_about
@@ -116,13 +118,21 @@ def load_examples(
     return loaded
 
 
-def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> Draw:
-    """Choose phrases and modality, augment, and say what is true; everything from `rng`."""
+def draw(
+    example: Example,
+    rng: np.random.Generator,
+    settings: DrawSettings,
+    own_labels: Mapping[str, frozenset[str]] = MappingProxyType({}),
+) -> Draw:
+    """Choose phrases and modality, augment, and say what is true; everything from `rng`.
+
+    `own_labels`: by data set its labels that are asked first of those that are absent (`labels_of_sets`).
+    """
     image = example.image
-    if not settings.hierarchy:  # labels that have nothing above them
+    if settings.hierarchy == "off":  # labels that have nothing above them
         image = replace(image, regions=tuple(replace(region, path=()) for region in image.regions))
-    labels = _choose_phrases(image, rng, settings)
-    if settings.siblings and settings.hierarchy:
+    labels = _choose_phrases(image, rng, settings, own_labels.get(image.dataset, frozenset()))
+    if settings.siblings and settings.hierarchy != "off":
         # siblings in the label tree of what is present, which the data set does not annotate
         tree = load_labels()
         known = {tree.label(phrase) for phrase in (*labels, *image.phrases)}
@@ -131,13 +141,21 @@ def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> 
         labels += [siblings[i] for i in rng.permutation(len(siblings))[: settings.siblings]]
     annotated = {*image.phrases, *(region.phrase for region in image.regions)}
     is_hidden = rng.random() < settings.unknown_modality
-    labels_GK = np.array([[is_about(r, p, image) for p in labels] for r in image.regions], bool)
-    labels_GK = labels_GK.reshape(len(example.boxes_G4), len(labels))
-    asked_G = labels_GK.any(1)  # a box of which no phrase is asked is no target
-    view = View(example.square, example.boxes_G4[asked_G], example.masks_Ghw[asked_G])
+    shape = (len(image.regions), len(labels))
+    about_GK = np.array([[is_about(r, p, image) for p in labels] for r in image.regions], bool).reshape(shape)
+    within_GK = np.zeros(shape, bool)
+    if settings.hierarchy == "is_a":
+        within = [[p != r.phrase and _is_within(r.path, p) for p in labels] for r in image.regions]
+        within_GK = about_GK & np.array(within, bool).reshape(shape)
+    # a box of which no phrase is asked is no target: an organ that is asked is not looked for at the box of its tumor
+    target_G = np.flatnonzero((about_GK & ~within_GK).any(1))
+    view = View(example.square, example.boxes_G4[target_G], example.masks_Ghw[target_G])
     is_mirrored = False
     if settings.augment:
-        view, is_mirrored = augment(view, image, rng, settings.zoom, settings.mirror)
+        view, is_mirrored = augment(view, image, rng, settings)
+    if view.seen_G is not None:
+        target_G = target_G[view.seen_G]
+        view = View(view.square, view.boxes_G4[view.seen_G], view.masks_Ghw[view.seen_G])
     words = [_reword(label, rng, settings) for label in labels]
     about = annotated | {word for region in example.image.regions for word in region.path}
     sided = mirror if is_mirrored else str
@@ -148,13 +166,21 @@ def draw(example: Example, rng: np.random.Generator, settings: DrawSettings) -> 
         modality="unknown" if is_hidden else image.modality,
         target=Target(
             boxes_G4=torch.from_numpy(view.boxes_G4),
-            labels_GK=torch.from_numpy(labels_GK[asked_G]),
+            labels_GK=torch.from_numpy((about_GK & ~within_GK)[target_G]),
+            within_GK=torch.from_numpy(within_GK[target_G]),
             masks_Ghw=torch.from_numpy(view.masks_Ghw.astype(np.float32) / 255),
-            has_mask_G=torch.from_numpy(example.has_mask_G[asked_G]),
+            has_mask_G=torch.from_numpy(example.has_mask_G[target_G]),
             known_K=torch.tensor([label in annotated for label in labels], dtype=torch.bool),
+            present_K=torch.from_numpy(about_GK[target_G].any(0) | within_GK.any(0)),
         ),
         about=frozenset(sided(word) for word in about),
     )
+
+
+@cache
+def _is_within(path: tuple[str, ...], phrase: str) -> bool:
+    """Whether the last label of the path is a part of what the phrase names or a finding in it, not a kind of it."""
+    return phrase in path[:-1] and phrase not in load_labels().kinds_of(path[-1])
 
 
 def collate(draws: list[Draw], processor: MedGlipProcessor, batch_negatives: int = 0) -> dict[str, Any]:
@@ -180,7 +206,9 @@ def _add_negatives(one: Draw, draws: list[Draw], max_num: int) -> Draw:
         target=replace(
             target,
             labels_GK=torch.cat([target.labels_GK, none_GK], 1),
+            within_GK=torch.cat([target.within_GK, none_GK], 1),
             known_K=torch.cat([target.known_K, torch.zeros(len(chosen), dtype=torch.bool)]),
+            present_K=torch.cat([target.present_K, torch.zeros(len(chosen), dtype=torch.bool)]),
         ),
     )
 
@@ -194,17 +222,23 @@ def _reword(label: str, rng: np.random.Generator, settings: DrawSettings) -> str
     return with_description(phrase, tree) if rng.random() < settings.descriptions else phrase
 
 
-def _choose_phrases(image: AnnotatedImage, rng: np.random.Generator, settings: DrawSettings) -> list[str]:
-    """Present phrases, absent ones that are annotated, now and then an ancestor; never what is merely unknown."""
+def _choose_phrases(
+    image: AnnotatedImage, rng: np.random.Generator, settings: DrawSettings, of_set: frozenset[str]
+) -> list[str]:
+    """Present phrases, absent ones that are annotated, those `of_set` first, now and then an ancestor; never what is
+    merely unknown.
+    """
     own = {region.phrase for region in image.regions}
     known = list(dict.fromkeys([*image.phrases, *(region.phrase for region in image.regions)]))
     shuffled = [known[i] for i in rng.permutation(len(known))]
     present = [p for p in shuffled if p in own or any(is_about(r, p, image) for r in image.regions)]
-    absent = [p for p in shuffled if p not in present]
+    absent = sorted((p for p in shuffled if p not in present), key=lambda p: p not in of_set)
     # Of 4 phrases at most 3 are present ones while an absent one is known: every draw has something to deny.
     #     present a b c d e, absent x y  ->  a b c | x        present a, absent x y z u  ->  a | x y z
+    # Absent ones of the set itself, X Y, have up to half of the places:    a b c d e, X Y z  ->  a b | X Y
     max_num = settings.phrases_per_image
-    chosen = (present[: max_num - 1] + absent + present[max_num - 1 :])[:max_num]
+    max_present = min(max_num - 1, max(max_num // 2, max_num - sum(p in of_set for p in absent)))
+    chosen = (present[:max_present] + absent + present[max_present:])[:max_num]
     above = sorted({p for region in image.regions for p in region.path} - set(known))
     if above and len(chosen) < max_num and rng.random() < settings.ancestor_share:
         chosen.append(above[rng.integers(len(above))])
@@ -225,6 +259,15 @@ def chances(datasets: Sequence[str], sets: Sequence[DataSettings], mixture: Mixt
         share = {True: mixture.rehearsal / old, False: (1 - mixture.rehearsal) / new}
         weight = {d: w * share[is_old[d]] for d, w in weight.items()}
     return None if len(set(weight.values())) < 2 else [weight[name] for name in datasets]
+
+
+def labels_of_sets(rows: Dataset) -> dict[str, frozenset[str]]:
+    """By data set the labels of its regions."""
+    labels: dict[str, set[str]] = {}
+    for part in tables(rows, ["dataset", "regions"]):
+        for name, phrases in zip(part["dataset"].to_pylist(), region_phrases(part), strict=True):
+            labels.setdefault(name, set()).update(phrases)
+    return {name: frozenset(own) for name, own in labels.items()}
 
 
 def datasets_of(examples: Sequence[Example], rows: Dataset) -> list[str]:

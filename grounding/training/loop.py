@@ -66,12 +66,15 @@ def fit(
     out_dir: Path,
     weights: Sequence[float] | None = None,
     validate: Callable[[nn.Module], float] | None = None,
+    watch: Callable[[nn.Module, int], dict[str, float]] | None = None,
     name: str = "train",
 ) -> list[dict[str, float]]:
     """Train the parameters that require gradients, in place; return the log, one entry a step.
 
     `loss(model, batch)` returns named scalars; `loss` is minimised, the others are logged. `validate(model)`: more is
-    better. Continues from the last checkpoint in `out_dir`; where it ended there, only its weights are loaded.
+    better. `watch(model, step)`, at steps 20, 50, then every 100, returns values for the log, or raises to stop before
+    the step's checkpoint is written. Continues from the last checkpoint in `out_dir`; where it ended there, only its
+    weights are loaded.
     In the end the model holds the best validated weights, else the averaged ones, else the last. Raises `BadInput`
     for no examples, for a checkpoint of another architecture, and for a loss that is not finite.
     """
@@ -83,12 +86,7 @@ def fit(
     # a batch without regions does not use the region projector, an adapter without evidence never does
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     accelerator = Accelerator(mixed_precision=precision[settings.precision], kwargs_handlers=[unused])
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},  # norms and biases do not decay
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    optimizer = torch.optim.AdamW(parameter_groups(model, settings), lr=settings.learning_rate, fused=True)
     average = WeightAverage(model, settings.ema_decay)
     first, log = resume(model, optimizer, average, out_dir)
     # made for these settings at the step that comes next: more steps follow their own curve from there on
@@ -117,6 +115,8 @@ def fit(
         log.append({"step": step, **entry, "lr": float(schedule.get_last_lr()[0])})
         schedule.step()
         average.update(bare, step)
+        if watch and (step in (20, 50) or step % 100 == 0):
+            log[-1] |= watch(bare, step)
         if validate and _is_due(step, settings.validate_every, settings):
             log[-1]["validation"] = _validate(bare, validate, average, out_dir, accelerator)
         bar.set_postfix(loss=f"{log[-1]['loss']:.3f}", refresh=False)
@@ -135,6 +135,28 @@ def fit(
     accelerator.wait_for_everyone()
     _load_result(bare, average, out_dir)
     return log
+
+
+def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+    """What is trained, for AdamW: matrices, and what does not decay (norms, biases); those of the image tower apart if
+    it has a rate of its own. Raises `BadInput` for such a rate where no image tower of a core is trained.
+    """
+    rates = list(dict.fromkeys([1.0, settings.tower_rate]))
+    of_rate: dict[float, list[nn.Parameter]] = {rate: [] for rate in rates}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            of_rate[settings.tower_rate if name.startswith("image_tower.") else 1.0].append(parameter)
+    if not of_rate[rates[-1]] and len(rates) > 1:
+        raise BadInput("tower_rate is set, but no image tower of a core is trained here.", fix="leave it out")
+    return [
+        {
+            "params": [parameter for parameter in of_rate[rate] if (parameter.ndim > 1) is decays],
+            "lr": rate * settings.learning_rate,
+            "weight_decay": settings.weight_decay if decays else 0.0,
+        }
+        for rate in rates
+        for decays in (True, False)
+    ]
 
 
 def _is_due(step: int, every: int, settings: TrainSettings) -> bool:

@@ -1,8 +1,8 @@
 """Settings of every training of this room: the loop, what is drawn, the core, a fine-tuned detector."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from ..assets import SCRATCH
 from ..settings import Settings
@@ -20,6 +20,9 @@ class TrainSettings(Settings):
     """Batches a step."""
     learning_rate: float = 1e-3
     """Peak of the cosine schedule."""
+    tower_rate: float = Field(default=1.0, gt=0)
+    """Part of the rate for the image tower of a core. A pretrained one wants 0.1: at the whole rate its last stage dies
+    in the warm-up."""
     min_learning_rate: float = 0.05
     """Last value of the schedule, as a part of the peak."""
     warmup_steps: int = 30
@@ -47,6 +50,11 @@ class TrainSettings(Settings):
     seed: int = 0
     """Seed of the order, the augmentation and dropout."""
 
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `tower_rate` where it says nothing: what other trainings made keeps its settings and its name."""
+        return {key: value for key, value in dump(self).items() if (key, value) != ("tower_rate", 1.0)}
+
     def lasting(self, steps: int, seed: int) -> "TrainSettings":
         """The same for so many steps, of which at most a tenth warm up."""
         warmup_steps = min(self.warmup_steps, max(1, steps // 10))
@@ -58,9 +66,13 @@ class DrawSettings(Settings):
 
     phrases_per_image: int = 8
     """Phrases asked at most: those present first, then absent ones that the data set annotates."""
-    hierarchy: bool = True
-    """Whether what lies below answers for its ancestors, and ancestors and siblings are asked; False: every label
-    stands for itself."""
+    own_absent: bool = False
+    """Absent labels that are annotated in other images of the data set come before those its `absent` names, and take
+    up to half of the places."""
+    hierarchy: Literal["off", "is_a", "all"] = "all"
+    """What a region answers for beside its own label. `all`: every ancestor, at its box. `is_a`: what it is a kind of
+    (a polyp, a lesion); what it is a part of or a finding in (a tumor, the liver) is in the image, its box unknown.
+    `off`: nothing, and neither ancestors nor siblings are asked."""
     ancestor_share: float = 0.1
     """Chance that a spare place asks for an ancestor of a label that is present."""
     siblings: int = 0
@@ -78,8 +90,21 @@ class DrawSettings(Settings):
     """Brightness, contrast, gamma, noise, scale and place; flips and quarter turns where nothing has sides."""
     zoom: float = Field(default=1.25, ge=1)
     """Images are scaled by a factor between 1 / zoom and zoom."""
+    zoom_tiny: float = Field(default=1, ge=1)
+    """Images of microscopy, cytology, histology and electron microscopy grow up to this factor, which cuts what is at
+    the edge; 1: they are scaled like the others."""
+    stretch: float = Field(default=1, ge=1)
+    """Width to height is changed by a factor between 1 / stretch and stretch."""
+    window: float = Field(default=0, ge=0, le=1)
+    """Chance of another window for CT and MRI: grey values between two percentiles fill the range. Above 0 their gamma
+    varies twice as much, too."""
     mirror: bool = False
     """Flip images of the body as well; left and right change places in the words."""
+
+    @field_validator("hierarchy", mode="before")
+    @classmethod
+    def _read_hierarchy(cls, value: Any) -> Any:
+        return {True: "all", False: "off"}[value] if isinstance(value, bool) else value  # YAML reads `off` as False
 
 
 class MixtureSettings(Settings):
@@ -158,6 +183,8 @@ class GroundingSettings(MixtureSettings):
     """Steps and rates."""
     draw: DrawSettings = DrawSettings()
     """Phrases and augmentation of each draw."""
+    presence_weight: float = Field(default=0.5, ge=0)
+    """Weight of the loss of presence; that of phrases at boxes is 1."""
     memory_gb: float = 2.0
     """Images are kept in memory if they fit into so much, else read at every draw."""
     validate_images: int = Field(default=200, gt=0)

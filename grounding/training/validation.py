@@ -1,26 +1,20 @@
 """How a trained core does on its validation images, and the calibration that follows from it."""
 
 from collections.abc import Sequence
-from itertools import islice
 
 import numpy as np
-import torch
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput
 from ..geometry import iou
 from ..grounder import true_regions
 from ..grounders.medglip import MedGlipGrounder
-from ..model.backbones import STRIDES
 from ..model.calibration import Calibration, fit_calibration
-from ..model.processing import normalise
 from ..types import AnnotatedImage
 
 RIGHT_IOU = 0.5
 """A predicted region is right if it overlaps a true one so far."""
 _LEAST_IMAGES = 8
-_BLIND = 1e-3
-"""A map whose values differ by less than this part of their size says nothing."""
 
 
 def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> Calibration | None:
@@ -69,19 +63,3 @@ def mean_iou(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> flo
             best = [r.box_xyxy_px for r in regions if r.phrase == phrase][: len(true)]
             overlaps += iou(np.array(true), np.array(best)).max(1, initial=0.0).tolist()
     return float(np.mean(overlaps)) if overlaps else 0.0
-
-
-@torch.no_grad()
-def blind_strides(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage], max_images: int = 8) -> list[int]:
-    """Strides at which the image tower's map is the same for every image and place: stages that died in training.
-
-    Detection may do without them, so no score tells; who reads the tower's last map alone sees nothing. Of the first
-    `max_images`; empty for fewer than two. Raises `BadInput` for one that cannot be read.
-    """
-    squares = [grounder.processor.letterbox(grounder.read(image.image_path)) for image in islice(images, max_images)]
-    if len(squares) < 2:
-        return []
-    tower = grounder.model.image_tower
-    maps = tower(normalise(np.stack(squares)).to(tower.device)).feature_maps or ()
-    spread = [float(map_BCHW.float().std((0, 2, 3)).mean() / map_BCHW.float().abs().mean()) for map_BCHW in maps]
-    return [stride for stride, value in zip(STRIDES, spread, strict=True) if value < _BLIND]

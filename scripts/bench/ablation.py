@@ -27,7 +27,9 @@ FOLDER, FULL = Path("runs/ablation"), "full"
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     FULL: {},
     "no modality prompts": {"model": {"modality_prompts": False}},
-    "no hierarchy": {"draw": {"hierarchy": False, "siblings": 0}},
+    "no hierarchy": {"draw": {"hierarchy": "off", "siblings": 0}},
+    "all ancestors": {"draw": {"hierarchy": "all"}},
+    "kinds alone": {"draw": {"hierarchy": "is_a"}},
     "no descriptions": {"draw": {"descriptions": 0.0}},
     "always descriptions": {"draw": {"descriptions": 1.0}},
     "image tower from scratch": {"model": {"image_start": "scratch", "frozen_rows": 0}},

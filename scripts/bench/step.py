@@ -43,7 +43,8 @@ def noise_draws(side_px: int, num: int, phrases: list[str]) -> list[Draw]:
     """Images of noise with four boxes and their masks, one for each of the first four phrases."""
     boxes = torch.tensor([[0.1, 0.1, 0.4, 0.7], [0.5, 0.1, 0.9, 0.7], [0.4, 0.5, 0.6, 0.7], [0.2, 0.2, 0.3, 0.3]])
     masks, known = torch.ones(4, side_px // 4, side_px // 4), torch.ones(len(phrases)) > 0
-    truth = Target(boxes * side_px, torch.eye(4, len(phrases)) > 0, masks, torch.ones(4) > 0, known)
+    labels = torch.eye(4, len(phrases)) > 0
+    truth = Target(boxes * side_px, labels, masks, torch.ones(4) > 0, known, torch.zeros_like(labels), labels.any(0))
     squares = np.random.default_rng(0).integers(0, 256, (num, side_px, side_px, 3), np.uint8)
     return [Draw(square, phrases, phrases, "xray", truth, frozenset(phrases)) for square in squares]
 

@@ -114,15 +114,16 @@ def _output(labels: torch.Tensor) -> MedGlipOutput:
     )
 
 
+def _target(truth: torch.Tensor, labels_GK: torch.Tensor) -> Target:
+    """Boxes without masks; all phrases are annotated."""
+    num, known_K = len(truth), torch.ones(labels_GK.shape[1]) > 0
+    masks_Ghw, none_GK = torch.zeros(num, 16, 16), torch.zeros_like(labels_GK)
+    return Target(truth, labels_GK, masks_Ghw, torch.zeros(num) > 0, known_K, none_GK, labels_GK.any(0))
+
+
 def _phrase_gradients(truth: torch.Tensor, labels: list[list[bool]], asked: torch.Tensor) -> torch.Tensor:
     """float[K]: the lowest gradient of each phrase's logits; negative where some point is positive for it."""
-    target = Target(
-        truth,
-        torch.tensor(labels),
-        torch.zeros(len(truth), 16, 16),
-        torch.zeros(len(truth)) > 0,
-        torch.ones(len(labels[0])) > 0,
-    )
+    target = _target(truth, torch.tensor(labels))
     output = _output(target.labels_GK)
     detection_losses(output, [target], asked)["loss"].backward()
     assert output.logits.grad is not None
@@ -132,6 +133,23 @@ def _phrase_gradients(truth: torch.Tensor, labels: list[list[bool]], asked: torc
 def test_a_box_is_positive_for_its_phrase_and_its_ancestor_alone() -> None:
     lowest = _phrase_gradients(boxes((8, 8, 40, 40)), [[True, True, False]], torch.ones(1, 3, 2))
     assert (lowest < 0).tolist() == [True, True, False]
+
+
+def test_a_box_within_an_organ_says_that_it_is_there_and_not_where() -> None:
+    """Phrases: tumor, and the organ it lies within, which nobody annotates."""
+    target = _target(boxes((8, 8, 40, 40)), torch.tensor([[True, False]]))
+    target.within_GK[0, 1], target.known_K[1], target.present_K[1] = True, False, True
+    output = _output(target.labels_GK)
+    output.presence.requires_grad_()
+    detection_losses(output, [target], torch.ones(1, 2, 2))["loss"].backward()
+    assert output.logits.grad is not None
+    assert output.presence.grad is not None
+    assert (output.logits.grad[0, :, 1] == 0).all()
+    assert output.logits.grad[0, :, 0].min() < 0
+    assert (output.presence.grad < 0).all()
+    weighed = detection_losses(output, [target], torch.ones(1, 2, 2), presence_weight=1.0)
+    plain = detection_losses(output, [target], torch.ones(1, 2, 2))
+    assert (weighed["loss"] - plain["loss"]).item() == pytest.approx(plain["presence"].item() / 2)
 
 
 def test_a_box_drawn_twice_answers_for_both_phrases() -> None:
@@ -146,7 +164,7 @@ def test_padded_phrases_cost_nothing() -> None:
 
 
 def test_an_image_without_boxes_has_a_finite_loss() -> None:
-    target = Target(boxes(), torch.zeros(0, 2) > 0, torch.zeros(0, 16, 16), torch.zeros(0) > 0, torch.ones(2) > 0)
+    target = _target(boxes(), torch.zeros(0, 2) > 0)
     losses = detection_losses(_output(torch.zeros(1, 2)), [target], torch.ones(1, 2, 2))
     assert all(torch.isfinite(value) for value in losses.values())
 

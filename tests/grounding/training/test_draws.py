@@ -112,6 +112,8 @@ def drawn_of(labels: list[str], about: set[str] = frozenset()) -> Draw:  # pyrig
         masks_Ghw=torch.zeros(1, SIDE // 4, SIDE // 4),
         has_mask_G=torch.zeros(1, dtype=torch.bool),
         known_K=torch.ones(len(labels), dtype=torch.bool),
+        within_GK=torch.zeros_like(labels_GK),
+        present_K=labels_GK.any(0),
     )
     words = [f"{label} in words" for label in labels]
     square = np.zeros((SIDE, SIDE, 3), np.uint8)
@@ -161,7 +163,7 @@ def test_without_hierarchy_every_label_stands_for_itself(tmp_path: Path) -> None
     example = load_example(write_study(tmp_path), SIDE)
     settings = QUIET.model_copy(update={"ancestor_share": 1.0, "siblings": 4})
     assert labels_asked(example, settings) >= {"right lung", "left lung", "lung"}
-    flat = settings.model_copy(update={"hierarchy": False})
+    flat = settings.model_copy(update={"hierarchy": "off"})
     assert labels_asked(example, flat) == {"right lung", "left lung"}
     assert draw(example, np.random.default_rng(0), flat).about >= {"lung"}  # still no negative of another image
 
@@ -177,3 +179,63 @@ def test_what_has_no_sides_is_turned_and_what_has_is_not(tmp_path: Path) -> None
         upright.append(sum(bool((b[:, 3] - b[:, 1] > b[:, 2] - b[:, 0]).all()) for b in boxes))
     assert upright[0] < 20
     assert upright[1] == 24
+
+
+def test_an_organ_is_there_where_its_finding_is_and_its_box_is_another(tmp_path: Path) -> None:
+    example = load_example(write_study(tmp_path, "ct", ("liver tumor", "spleen")), SIDE)
+    tree = load_labels()
+    assert "liver" in tree.ancestors("liver tumor")
+    assert "liver" not in tree.kinds_of("liver tumor")
+    asked = QUIET.model_copy(update={"ancestor_share": 1.0})
+    for seed in range(12):
+        old, new = (
+            draw(example, np.random.default_rng(seed), asked.model_copy(update={"hierarchy": kind})).target
+            for kind in ("all", "is_a")
+        )
+        labels = draw(example, np.random.default_rng(seed), asked).labels
+        if "liver" in labels:
+            break
+    index = labels.index("liver")
+    assert old.labels_GK[:, index].any()
+    assert not old.within_GK.any()
+    assert not new.labels_GK[:, index].any()
+    assert torch.equal(new.within_GK[:, index], old.labels_GK[:, index])
+    assert torch.equal(new.present_K, old.present_K)
+
+
+def test_old_words_for_the_hierarchy_keep_their_meaning() -> None:
+    written = ((True, "all"), (False, "off"), ("is_a", "is_a"))
+    assert [DrawSettings.model_validate({"hierarchy": old}).hierarchy for old, _ in written] == [
+        new for _, new in written
+    ]
+
+
+def test_absent_labels_of_the_set_itself_are_asked_first(tmp_path: Path) -> None:
+    image = write_study(tmp_path, "ct", ("liver", "spleen"))
+    others = ("aorta", "stomach", "pancreas", "left kidney", "right kidney")
+    example = load_example(replace(image, phrases=(*image.phrases, *others)), SIDE)
+    settings = QUIET.model_copy(update={"phrases_per_image": 4})
+    own = {image.dataset: frozenset({"liver", "spleen", "aorta", "pancreas"})}
+    for seed in range(8):
+        assert set(draw(example, np.random.default_rng(seed), settings, own).labels) == own[image.dataset]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_piece_of_an_image_of_tiny_parts_keeps_what_it_shows(tmp_path: Path, seed: int) -> None:
+    example = load_example(write_study(tmp_path, "microscopy", ("cell nucleus", "platelet")), SIDE)
+    settings = QUIET.model_copy(update={"augment": True, "zoom_tiny": 4.0, "stretch": 1.25})
+    target = draw(example, np.random.default_rng(seed), settings).target
+    assert len(target.boxes_G4) == len(target.labels_GK) == len(target.masks_Ghw) == len(target.has_mask_G) <= 2
+    assert torch.equal(target.present_K, target.labels_GK.any(0))  # what is cut away is absent
+    assert ((target.boxes_G4 >= 0) & (target.boxes_G4 <= SIDE)).all()
+
+
+def test_another_window_is_for_grey_values_that_have_one(tmp_path: Path) -> None:
+    quiet = QUIET.model_copy(update={"augment": True, "zoom": 1.0})
+    for modality, is_windowed in (("ct", True), ("ultrasound", False)):
+        example = load_example(write_study(tmp_path, modality), SIDE)
+        plain, other = (
+            [draw(example, np.random.default_rng(seed), one).square.astype(int) for seed in range(8)]
+            for one in (quiet, quiet.model_copy(update={"window": 1.0}))
+        )
+        assert any(np.abs(a - b).max() > 60 for a, b in zip(plain, other, strict=True)) is is_windowed

@@ -24,6 +24,7 @@ PROMPT = Prompt(ids=list(range(7)), spans=[(1, 3), (4, 5)])
 """Two phrases an image: tokens 1 and 2, token 4."""
 BOX = torch.tensor([[0.5, 0.5, 0.4, 0.4]])
 ALL_KNOWN = torch.ones(8, dtype=torch.bool)
+NONE_WITHIN = torch.zeros(1, 8, dtype=torch.bool)
 WANTED = (1, 0, 1)
 """The phrase of the one box of each of three images."""
 
@@ -43,7 +44,7 @@ def learned(loss: Callable[[Tensor, Tensor], Tensor]) -> list[set[int]]:
 
 def test_our_loss_teaches_every_image_its_own_phrase() -> None:
     positive_KT = PROMPT.positive_KT(8)
-    truths = [DinoTarget(BOX, positive_KT[[phrase]] > 0, ALL_KNOWN) for phrase in WANTED]
+    truths = [DinoTarget(BOX, positive_KT[[phrase]] > 0, ALL_KNOWN, NONE_WITHIN) for phrase in WANTED]
     matcher = GroundingDinoHungarianMatcher(**COSTS)
 
     def ours(logits: Tensor, mask: Tensor) -> Tensor:
@@ -71,7 +72,9 @@ def test_the_stock_loss_takes_the_tokens_of_another_caption() -> None:
         found = GroundingDinoForObjectDetectionLoss(logits, labels, "cpu", BOX.expand(3, 1, 4), config, maps, mask)[0]
         return torch.as_tensor(found)
 
-    truths = [DinoTarget(BOX, one[[phrase]] > 0, ALL_KNOWN) for one, phrase in zip(maps, wanted, strict=True)]
+    truths = [
+        DinoTarget(BOX, one[[phrase]] > 0, ALL_KNOWN, NONE_WITHIN) for one, phrase in zip(maps, wanted, strict=True)
+    ]
     matcher = GroundingDinoHungarianMatcher(**COSTS)
 
     def ours(logits: Tensor, mask: Tensor) -> Tensor:
@@ -87,8 +90,8 @@ def test_padding_teaches_nothing_and_images_without_boxes_count() -> None:
     mask = torch.ones(2, 1, 8, dtype=torch.bool)
     mask[:, :, 5:] = False
     logits = torch.zeros(2, 3, 8).masked_fill(~mask, -torch.inf).requires_grad_()
-    empty = DinoTarget(torch.zeros(0, 4), torch.zeros(0, 8, dtype=torch.bool), ALL_KNOWN)
-    some = DinoTarget(BOX, PROMPT.positive_KT(8)[[0]] > 0, ALL_KNOWN)
+    empty = DinoTarget(torch.zeros(0, 4), torch.zeros(0, 8, dtype=torch.bool), ALL_KNOWN, NONE_WITHIN[:0])
+    some = DinoTarget(BOX, PROMPT.positive_KT(8)[[0]] > 0, ALL_KNOWN, NONE_WITHIN)
     for truths in ([empty, some], [empty, empty]):
         losses = layer_losses(logits, BOX.expand(2, 3, 4).clone(), mask, truths, matcher)
         losses["loss"].backward()
@@ -102,7 +105,7 @@ def test_phrases_without_annotation_are_no_negatives() -> None:
     matcher = GroundingDinoHungarianMatcher(**COSTS)
     mask = torch.ones(1, 1, 8, dtype=torch.bool)
     known_T = PROMPT.positive_KT(8)[1] == 0  # the second phrase is not annotated
-    truth = DinoTarget(BOX, PROMPT.positive_KT(8)[[0]] > 0, known_T)
+    truth = DinoTarget(BOX, PROMPT.positive_KT(8)[[0]] > 0, known_T, NONE_WITHIN)
     logits = torch.zeros(1, 2, 8, requires_grad=True)
     boxes = torch.stack([BOX[0], torch.tensor([0.1, 0.1, 0.1, 0.1])])[None]
     layer_losses(logits, boxes, mask, [truth], matcher)["loss"].backward()
