@@ -28,7 +28,7 @@ class Target:
     """What is true of one image. `boxes_G4` float xyxy in input pixels; `labels_GK` bool: the phrases each box is
     positive for, its own and its ancestors'; `within_GK` bool: those it may lie within, of which it says nothing;
     `masks_Ghw` float in [0, 1] at the prototypes' stride; `has_mask_G` bool; `known_K` bool: phrases that the data set
-    annotates. Of another one only is known what the true boxes are not. `present_K` bool: phrases that are in the image.
+    annotates, of another one only is known what the true boxes are not; `present_K` bool: phrases that are there.
     """
 
     boxes_G4: Tensor
