@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from .bad_input import explain
-from .datasets.parts import Half, parse_split
+from .datasets.parts import PARTS, Half, parse_split
 from .datasets.settings import DataSettings, PhantomSettings
 from .settings import Settings
 from .training.settings import GroundingSettings
@@ -83,7 +83,7 @@ class CoreRecipe(Settings):
     """Seed of data, training, shuffling and intervals."""
     title: str = ""
     """One sentence for the top of the page."""
-    eval_split: Literal["val", "test"] = "test"
+    eval_split: Literal["val", "test"] = Field(default="test", json_schema_extra={"enum": ["val", "test", *PARTS]})
     """Split that is predicted and scored; `select` is val, `report` is test, whose figures count."""
     phantoms: PhantomSettings | None = None
     """Draw synthetic phantoms first; tasks and region sets named `phantom` use them."""

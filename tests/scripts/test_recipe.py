@@ -1,5 +1,6 @@
 """A recipe is typed: unknown keys are refused with the nearest valid one, contradictions with the key."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,42 @@ RECIPES = sorted(path for folder in FOLDERS for path in ROOT.glob(f"recipes/{fol
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipes_are_valid(recipe: Path) -> None:
     assert read_settings(Recipe, recipe).name
+
+
+def test_sets_come_from_files_beside_the_recipe(tmp_path: Path) -> None:
+    lists = tmp_path / "sets.yaml"
+    values = {"name": "t", "out_dir": str(tmp_path), "grounding": {"data_files": ["sets.yaml"]}, "eval_split": "report"}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(values))
+    with pytest.raises(BadInput, match=r"data_files.*no such file"):
+        read_settings(Recipe, tmp_path / "recipe.yaml")
+    lists.write_text("layout: coco")
+    with pytest.raises(BadInput, match="no list"):
+        read_settings(Recipe, tmp_path / "recipe.yaml")
+    lists.write_text("- { layout: coco, path: regions/a, block: 4 }\n- { layout: coco, path: regions/b }")
+    recipe = read_settings(Recipe, tmp_path / "recipe.yaml")
+    assert [(data.name, data.block) for data in recipe.grounding.data] == [("a", 4), ("b", 1)]
+    assert recipe.eval_split == "test"
+    assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe  # a run keeps the sets, not the file
+
+
+@pytest.mark.parametrize("half", ["a", "b"])
+def test_both_halves_are_of_the_sets_of_small_research(half: str) -> None:
+    research, core = (
+        read_settings(Recipe, ROOT / "recipes" / name).grounding
+        for name in ("small_research.yaml", f"stages/half_{half}.yaml")
+    )
+    assert core.half == half
+    assert core.data == research.data
+    assert len({data.name for data in core.data}) == 70  # 69 sets and the phantoms
+
+
+def test_small_and_the_core_without_mr_have_no_other_sets_than_small_research() -> None:
+    research, small, other = (
+        {data.name: data for data in read_settings(Recipe, ROOT / "recipes" / f"{name}.yaml").grounding.data}
+        for name in ("small_research", "small", "stages/without_mr")
+    )
+    assert all(small[name] == research[name] for name in small if name != "covid_cxr")
+    assert research.keys() - other.keys() == {name for name in research if name.startswith("mri_")} | {"phantom"}
 
 
 def test_every_field_has_a_docstring() -> None:

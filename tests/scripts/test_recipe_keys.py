@@ -17,7 +17,8 @@ from medglip.scripts.recipe_keys import recipe_keys, recipe_page
 from medglip.scripts.upgrade import OLD_SETS, upgrade_file, upgrade_recipe
 
 ROOT = Path(__file__).parent.parent.parent
-RECIPES = sorted(p for p in ROOT.glob("recipes/**/*.yaml") if "manifests" not in p.parts and "align" not in p.parts)
+NO_RECIPES = {"manifests", "align", "sets"}
+RECIPES = sorted(path for path in ROOT.glob("recipes/**/*.yaml") if path.parent.name not in NO_RECIPES)
 BASE = {"name": "t", "out_dir": "o", "phantoms": {}, "grounding": {"data": [{"layout": "phantom", "path": "p"}]}}
 STEPS = {"steps": 3}
 RATES = {"steps": 3, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 30, "clip_norm": 5.0}

@@ -1,16 +1,21 @@
 """Rule `parts-1`: who teaches, who selects, who is reported on."""
 
+import os
 from collections import Counter
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
+import yaml
 
 from medglip.grounding import BadInput
 from medglip.grounding.datasets.layouts import coco
 from medglip.grounding.datasets.load import keep_half, load_images
 from medglip.grounding.datasets.parts import MANY, draw_halves, draw_parts, parse_split
 from medglip.grounding.datasets.schema import images
+from medglip.grounding.datasets.settings import DataSettings
+from medglip.grounding.vocabulary.labels import load_labels
 
 from .test_load import write_set
 
@@ -97,3 +102,24 @@ def test_splits_of_a_set_that_are_not_by_patient_are_drawn_anew(
     monkeypatch.setattr(coco, "read", lambda *args, **more: (replace(i, split="val") for i in read(*args, **more)))
     for split, expected in (("keep", {"val"}), ("hash", {"train", "val", "test"})):
         assert set(load_images([settings.model_copy(update={"split": split})], 0)[0]["split"][:]) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("MEDGLIP_DATA"), reason="MEDGLIP_DATA is not set")
+def test_every_public_set_loads_and_no_patient_is_in_two_parts() -> None:
+    recipe = yaml.safe_load((RECIPES / "small_research.yaml").read_text())["grounding"]
+    lists = [yaml.safe_load((RECIPES / file).read_text()) for file in recipe["data_files"]]
+    rows = chain(recipe["data"][1:], *lists)  # all but the phantoms
+    sets = [DataSettings.model_validate(row) for row in rows]
+    data, skipped = load_images(sets, 0)
+    assert (len(sets), len(data), sum(map(len, data["regions"][:])), len(skipped.entries)) == (69, 2777, 18146, 2)
+    assert Counter(data["split"][:]) == {"train": 2073, "val": 346, "test": 358}
+    parts: dict[tuple[str, str], set[str]] = {}
+    lungs = {"covid_cxr", "xray_chest_parts"}  # two sets of the same patients
+    for name, group, split in zip(data["dataset"][:], data["group"][:], data["split"][:], strict=True):
+        parts.setdefault(("lungs" if name in lungs else name, group), set()).add(split)
+    assert [unit for unit, splits in parts.items() if len(splits) > 1] == []
+    known = {phrase for phrases in data["phrases"][:] for phrase in phrases}
+    assert known <= load_labels().labels.keys()
+    assert "unknown" not in data["modality"][:]
+    assert data["body_part"][:].count("") == 154  # nuclei of various places

@@ -50,7 +50,7 @@ def takes_recipe(command: Any) -> bool:
 
 
 COMMANDS = [words for words, command in walk(typer.main.get_command(app)) if takes_recipe(command)]
-FILES = sorted(ROOT.glob("recipes/**/*.yaml"))
+FILES = sorted(file for file in ROOT.glob("recipes/**/*.yaml") if file.parent.name != "sets")  # lists, no recipes
 
 
 PAIRS = [
