@@ -54,42 +54,54 @@ def fit_calibration(
     raw_P: ArrayLike,
     presence_logits_P: ArrayLike,
     is_right_P: ArrayLike,
-    num_truths: int,
+    num_truths: float,
     presence_logits_Q: ArrayLike,
     is_present_Q: ArrayLike,
+    weights_P: ArrayLike | None = None,
+    weights_Q: ArrayLike | None = None,
 ) -> Calibration:
     """The calibration that validation data make likeliest.
 
     One entry a predicted region (raw score, presence logit of its phrase, IoU of at least 0.5 with a true region) and
-    one a phrase asked of an image. `num_truths`: true regions in all. Raises `BadInput` without predictions.
+    one a phrase asked of an image, with weights of mean 1 where some count for more. `num_truths`: true regions in all,
+    by weight. Raises `BadInput` without predictions.
     """
     right_P, raw = np.asarray(is_right_P, bool), _logit(raw_P)
     if not len(right_P):
         raise BadInput("no predicted region to calibrate on.", fix="train longer, or validate on more images")
-    score = _fit([raw, np.asarray(presence_logits_P, np.float64)], right_P, (1.0, 0.0, 0.0))
-    presence = _fit([np.asarray(presence_logits_Q, np.float64)], np.asarray(is_present_Q, bool), (1.0, 0.0))
+    score = _fit([raw, np.asarray(presence_logits_P, np.float64)], right_P, (1.0, 0.0, 0.0), weights_P)
+    presence = _fit([np.asarray(presence_logits_Q, np.float64)], np.asarray(is_present_Q, bool), (1.0, 0.0), weights_Q)
     fitted = Calibration(score=score, presence=presence)  # pyright: ignore[reportArgumentType]
-    return replace(fitted, threshold=best_threshold(fitted.scores(raw_P, presence_logits_P), right_P, num_truths))
+    return replace(
+        fitted, threshold=best_threshold(fitted.scores(raw_P, presence_logits_P), right_P, num_truths, weights_P)
+    )
 
 
-def best_threshold(scores_P: Floats, is_right_P: NDArray[np.bool_], num_truths: int) -> float:
+def best_threshold(
+    scores_P: Floats, is_right_P: NDArray[np.bool_], num_truths: float, weights_P: ArrayLike | None = None
+) -> float:
     """The score at which keeping regions gives the best F1, taking each right region for a truth of its own."""
     order = np.argsort(-scores_P, kind="stable")
-    right = np.cumsum(is_right_P[order])
-    f1 = 2 * np.minimum(right, num_truths) / (np.arange(1, len(order) + 1) + max(num_truths, 1))
+    weights = np.ones(len(order)) if weights_P is None else np.asarray(weights_P, np.float64)[order]
+    right = np.cumsum(is_right_P[order] * weights)
+    f1 = 2 * np.minimum(right, num_truths) / (np.cumsum(weights) + max(num_truths, 1))
     return float(scores_P[order][int(np.argmax(f1))])
 
 
-def _fit(columns: Sequence[Floats], truth: NDArray[np.bool_], start: Sequence[float]) -> tuple[float, ...]:
+def _fit(
+    columns: Sequence[Floats], truth: NDArray[np.bool_], start: Sequence[float], weights: ArrayLike | None
+) -> tuple[float, ...]:
     """Logistic regression with a slight pull to `start`; the first weight stays positive, so that order is kept."""
     inputs = np.stack([*columns, np.ones(len(truth))], 1)
     signs = np.where(truth, 1.0, -1.0)
     first = np.asarray(start, np.float64)
+    of_row = np.ones(len(truth)) if weights is None else np.asarray(weights, np.float64)
 
-    def cost(weights: Floats) -> tuple[float, Floats]:
-        margins = signs * (inputs @ weights)
-        gradient = -(signs * expit(-margins)) @ inputs / len(truth) + 2 * _RIDGE * (weights - first)
-        return float(np.logaddexp(0, -margins).mean() + _RIDGE * ((weights - first) ** 2).sum()), gradient
+    def cost(slopes: Floats) -> tuple[float, Floats]:
+        margins = signs * (inputs @ slopes)
+        gradient = -(of_row * signs * expit(-margins)) @ inputs / len(truth) + 2 * _RIDGE * (slopes - first)
+        loss = (of_row * np.logaddexp(0, -margins)).mean()
+        return float(loss + _RIDGE * ((slopes - first) ** 2).sum()), gradient
 
     bounds = [(1e-2, None), *[(None, None)] * (len(first) - 1)]
     return tuple(float(weight) for weight in minimize(cost, first, jac=True, method="L-BFGS-B", bounds=bounds).x)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 from datasets import Dataset
+from safetensors import safe_open
 
 from ..assets import SCRATCH
 from ..bad_input import BadInput
@@ -63,7 +64,7 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
     if finished_steps(folder) >= settings.train.steps:
         return folder
     rows = split_of(images, "train")
-    model, processor = _start(settings, rows)
+    model, processor = _start(settings, rows, _modalities(out_dir))
     examples = load_examples(
         rows, processor.image_size, settings.memory_gb, out_dir / "skipped.jsonl", model.config.mask_stride
     )
@@ -98,7 +99,19 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
     return folder
 
 
-def _start(settings: GroundingSettings, rows: Dataset) -> tuple[MedGlipModel, MedGlipProcessor]:
+def _modalities(out_dir: Path) -> tuple[str, ...]:
+    """Those of a new core; of a training that an earlier version began, those that it had, the first of ours."""
+    if not (out_dir / "latest").exists():
+        return tuple(MODALITIES)
+    with safe_open(out_dir / (out_dir / "latest").read_text() / "trained.safetensors", "pt") as weights:
+        prompts = "phrase_encoder.prompts.weight"
+        num = weights.get_slice(prompts).get_shape()[0] if prompts in weights.keys() else len(MODALITIES)  # noqa: SIM118
+    return tuple(MODALITIES)[:num]
+
+
+def _start(
+    settings: GroundingSettings, rows: Dataset, modalities: tuple[str, ...]
+) -> tuple[MedGlipModel, MedGlipProcessor]:
     """The core before its first step, and its processor."""
     sizes = settings.model
     if settings.start_from:
@@ -111,11 +124,13 @@ def _start(settings: GroundingSettings, rows: Dataset) -> tuple[MedGlipModel, Me
         tree = load_labels()
         words = [word for label in tree.labels for word in (label, *tree.synonyms(label), tree.description(label))]
         tokenizer = train_tokenizer(chain(words, words_of(rows)))
-    processor = MedGlipProcessor(tokenizer, sizes.image_size, sizes.max_phrase_tokens, tuple(MODALITIES))
-    return build(settings, len(tokenizer)), processor
+    processor = MedGlipProcessor(tokenizer, sizes.image_size, sizes.max_phrase_tokens, modalities)
+    return build(settings, len(tokenizer), modalities), processor
 
 
-def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
+def build(
+    settings: GroundingSettings, vocabulary_size: int, modalities: Sequence[str] = tuple(MODALITIES)
+) -> MedGlipModel:
     """An untrained core; its weights come from the training's seed, the global generator is left as it was."""
     sizes = settings.model
     text_config = text_settings(sizes.text_start, sizes.max_phrase_tokens)
@@ -126,7 +141,7 @@ def build(settings: GroundingSettings, vocabulary_size: int) -> MedGlipModel:
     config = MedGlipConfig(
         vision_config=sizes.model_dump(mode="json", include=of_tower) | vision_settings(sizes.image_start),
         text_config=text_config,
-        modalities=tuple(MODALITIES),
+        modalities=tuple(modalities),
         **sizes.model_dump(include=of_core),
     )
     with torch.random.fork_rng():

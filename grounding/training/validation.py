@@ -1,5 +1,6 @@
 """How a trained core does on its validation images, and the calibration that follows from it."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,28 +21,35 @@ _LEAST_IMAGES = 8
 def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> Calibration | None:
     """The calibration of an uncalibrated core on images it has not learned from; None for fewer than 8 that open.
 
-    Every phrase that an image's set annotates is looked for in it, present or not.
+    Every phrase that an image's set annotates is looked for in it, present or not. Sets count alike, whatever number of
+    images they have, so that the largest does not decide for all.
     """
     rows_P, rows_Q = list[tuple[float, float, bool]](), list[tuple[float, bool]]()  # as `fit_calibration` takes them
-    num_images = num_truths = 0
+    sets_P, sets_Q, sets_G, opened = list[str](), list[str](), list[str](), Counter[str]()  # the set of each row
     for image in tqdm(images, desc="calibration", unit="image"):
         try:
             regions, logits = grounder.ground_with_logits(image, image.phrases)
         except BadInput:
             continue
-        num_images += 1
+        opened[image.dataset] += 1
         for phrase, logit in logits.items():
             truths = true_regions(image, [phrase])
             boxes_G4 = np.array([region.box_xyxy_px for region in truths], np.float32).reshape(-1, 4)
-            num_truths += len(truths)
             rows_Q.append((logit, bool(truths)))
-            own = (region for region in regions if region.phrase == phrase)
+            own = [region for region in regions if region.phrase == phrase]
             rows_P += [(r.score, logit, bool((iou(r.box_xyxy_px, boxes_G4) >= RIGHT_IOU).any())) for r in own]
-    if num_images < _LEAST_IMAGES or not rows_P:
+            for sets, num in ((sets_P, len(own)), (sets_Q, 1), (sets_G, len(truths))):
+                sets += [image.dataset] * num
+    if opened.total() < _LEAST_IMAGES or not rows_P:
         return None
-    raw_P, logits_P, is_right_P = zip(*rows_P, strict=True)
-    logits_Q, is_present_Q = zip(*rows_Q, strict=True)
-    return fit_calibration(raw_P, logits_P, is_right_P, num_truths, logits_Q, is_present_Q)
+    # sets of 30 and 10 images: each image of the first weighs 2/3, of the second 2
+    weight = {name: opened.total() / len(opened) / num for name, num in opened.items()}
+    weights_P, weights_Q, weights_G = (np.array([weight[name] for name in sets]) for sets in (sets_P, sets_Q, sets_G))
+    num_truths = float(weights_G.sum() / weights_P.mean())
+    columns_P, columns_Q = zip(*rows_P, strict=True), zip(*rows_Q, strict=True)
+    return fit_calibration(
+        *columns_P, num_truths, *columns_Q, weights_P / weights_P.mean(), weights_Q / weights_Q.mean()
+    )
 
 
 def mean_iou(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> float:

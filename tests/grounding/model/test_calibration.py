@@ -49,3 +49,15 @@ def test_identity_round_trip_and_perfect_separation() -> None:
 def test_the_threshold_is_best_for_f1() -> None:
     scores, is_right = np.array([0.9, 0.8, 0.6, 0.4]), np.array([True, True, False, False])
     assert best_threshold(scores, is_right, 2) == 0.8
+
+
+def test_a_weight_counts_like_so_many_copies() -> None:
+    rng = np.random.default_rng(1)
+    raw, right = rng.uniform(0.05, 0.95, 60), rng.random(60) < 0.5
+    presence, copies = rng.normal(size=60), np.repeat(np.arange(60), np.arange(60) % 3 + 1)
+    weights = (np.arange(60) % 3 + 1) / 2.0
+    once = fit_calibration(raw, presence, right, 20, presence, right, weights, weights)
+    often = [values[copies] for values in (raw, presence, right)]
+    copied = fit_calibration(*often, 40, often[1], often[2])
+    assert (*once.score, *once.presence) == pytest.approx((*copied.score, *copied.presence), abs=1e-3)
+    assert once.threshold == pytest.approx(copied.threshold, abs=1e-3)
