@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from ..bad_input import check_name
 from ..imaging.nifti import Axis
@@ -166,3 +166,25 @@ class PhantomSettings(Settings):
     """Side of the square images, 96 or more."""
     seed: int = Field(default=0, ge=0)
     """Seed of everything; the splits never share a draw."""
+    detail: bool = False
+    """Findings have details (calcified, margin, texture) that only full resolution shows: 1,024 px or a multiple."""
+
+    @model_validator(mode="after")
+    def _shows_details(self) -> "PhantomSettings":
+        if self.detail and self.size_px % 1024:
+            raise ValueError(f"key 'size_px': details do not show at {self.size_px} px, give 1024 or a multiple of it")
+        return self
+
+    # Phantoms know the settings that drew them by the hash of this JSON. A field that came later stands in it only
+    # where it is set, so that sets (and weights that know their images' bytes) from before are what they were.
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values = write(self)
+        return {key: value for key, value in values.items() if key != "detail" or value}
+
+
+class ScoredPhantoms(PhantomSettings):
+    """Phantoms to be asked about alone, all of them in split test."""
+
+    num_train: int = Field(default=0, ge=0)
+    num_val: int = Field(default=0, ge=0)

@@ -21,15 +21,16 @@ from ...bad_input import BadInput
 from ...files import read_lines, sha256, write_atomic
 from ...imaging.drawing import PLATE, colours_of, draw_regions
 from ...imaging.read import png_bytes
-from ...types import AnnotatedImage
+from ...types import AnnotatedImage, Region
 from ..parts import SPLITS
 from ..schema import IMAGE_FEATURES, image_to_row, images, row_to_image, to_dataset, upgrade_row, upgrade_table
 from ..settings import PhantomSettings
+from .detail import PLAIN_PX, Detail, draw_details, refine
 from .draw import FINDINGS, PHANTOM_MODALITIES, STRUCTURES, draw
 from .words import questions, report
 
 VERSION = 2
-"""Grows whenever the same settings draw other images or other words."""
+"""Grows whenever the same settings draw other images; sets that are complete keep the words they have."""
 BODY_PARTS = {
     **{"xray": "chest", "ct": "abdomen", "mr": "brain", "ultrasound": "abdomen"},
     **{"endoscopy": "colon", "dermoscopy": "skin", "fundus": "retina"},
@@ -55,20 +56,25 @@ def write(folder: Path, settings: PhantomSettings) -> None:
     (folder / "images").mkdir(parents=True, exist_ok=True)
     numbers = (settings.num_train, settings.num_val, settings.num_test)
     keys = [(split, k) for split, number in zip(SPLITS, numbers, strict=True) for k in range(number)]
-    drawn = [_draw_one(folder, *key, settings, stamp) for key in tqdm(keys, desc="phantoms", unit="image")]
+    data = to_dataset(_draw_one(folder, *key, settings, stamp) for key in tqdm(keys, desc="phantoms", unit="image"))
+    # Words need no masks, and those of all images would not fit in memory.
+    drawn = [
+        replace(image, regions=tuple(replace(region, mask=None) for region in image.regions)) for image in images(data)
+    ]
     # Images that were drawn here for other settings go.
     for path in {*(folder / "images").glob("*-[0-9]*.png")} - {folder / image.image_path for image in drawn}:
         if path.name.split("-")[0] in SPLITS:
             path.unlink()
     buffer = io.BytesIO()
-    pq.write_table(to_dataset(drawn).data.table, buffer)
+    pq.write_table(data.data.table, buffer)
     write_atomic(folder / "studies.parquet", buffer.getvalue())
-    # Words are drawn from streams of their own, (seed, 4, k) and (seed, 5, k); images use (seed, 0 to 2, k).
+    # Streams: images (seed, 0 to 2, k), questions (seed, 4, k), reports (seed, 5, k), details (seed, 6, ...).
     question_rows: list[dict[str, Any]] = []
     report_rows: list[dict[str, Any]] = []
-    for k, image in enumerate(drawn):
-        question_rows += questions(image, np.random.default_rng([settings.seed, len(SPLITS) + 1, k]))
-        report_rows.append(report(image, np.random.default_rng([settings.seed, len(SPLITS) + 2, k])))
+    for k, (key, image) in enumerate(zip(keys, drawn, strict=True)):
+        details = _details(*key, image.regions, settings)
+        question_rows += questions(image, np.random.default_rng([settings.seed, len(SPLITS) + 1, k]), details)
+        report_rows.append(report(image, np.random.default_rng([settings.seed, len(SPLITS) + 2, k]), details))
     write_atomic(folder / "questions.jsonl", _lines(question_rows))
     write_atomic(folder / "reports.jsonl", _lines(report_rows))
     write_atomic(folder / "phantoms.png", png_bytes(_contact_sheet(folder, drawn)))
@@ -125,7 +131,10 @@ def _draw_one(folder: Path, split: str, k: int, settings: PhantomSettings, stamp
         if truth.get("stamp") == stamp:
             return row_to_image(truth["study"])
     modality = PHANTOM_MODALITIES[k % len(PHANTOM_MODALITIES)]
-    scene = draw(modality, np.random.default_rng([settings.seed, SPLITS.index(split), k]), settings.size_px)
+    rng = np.random.default_rng([settings.seed, SPLITS.index(split), k])
+    scene = draw(modality, rng, PLAIN_PX if settings.detail else settings.size_px)
+    if settings.detail:
+        scene = refine(scene, _details(split, k, scene.regions, settings), settings.size_px, rng)
     image = AnnotatedImage(
         image_id=f"phantom-{split}-{k:05d}",
         image_path=Path(name),
@@ -143,6 +152,13 @@ def _draw_one(folder: Path, split: str, k: int, settings: PhantomSettings, stamp
     truth = json.dumps({"stamp": stamp, "study": row})
     write_atomic(folder / name, png_bytes(Image.fromarray(scene.image), {"synthetic": "phantom", "truth": truth}))
     return image
+
+
+def _details(split: str, k: int, regions: Sequence[Region], settings: PhantomSettings) -> dict[int, Detail]:
+    """Details of the findings of image k of a split, by their index among its regions; {} where none are drawn."""
+    labels = FINDINGS[PHANTOM_MODALITIES[k % len(PHANTOM_MODALITIES)]]
+    findings = [index for index, region in enumerate(regions) if settings.detail and region.phrase in labels]
+    return draw_details(findings, (settings.seed, len(SPLITS) + 3, SPLITS.index(split)), k)
 
 
 def _contact_sheet(folder: Path, images: list[AnnotatedImage]) -> Image.Image:

@@ -53,7 +53,8 @@ def _derived(question: Question) -> str:
         return NUMBERS[len(regions)]
     if text.startswith("Where "):
         (region,) = regions
-        return where(region.box_xyxy_px, question.image.size_px)
+        cell = where(region.box_xyxy_px, question.image.size_px)
+        return f"{cell if ' ' in cell or cell == 'centre' else f'{cell} part'} of the image"
     if text.startswith("Which "):
         there = {r.phrase for r in question.image.regions} & set(FINDINGS[question.image.modality])
         return there.pop() if there else "none"
