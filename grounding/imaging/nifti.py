@@ -5,8 +5,7 @@ The patient's right is at the left of axial and coronal slices, the front at the
 sagittal ones, the head at the top of the others. Text fields of the header (`descrip`, `aux_file`) are never read.
 """
 
-import struct
-import zlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +19,12 @@ from ..bad_input import BadInput, explain
 Axis = Literal["sagittal", "coronal", "axial"]
 AXES: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
 """Names of the axes that slices lie across, in order: x to the right, y to the front, z to the head."""
-_ERRORS = (OSError, EOFError, ValueError, KeyError, TypeError, OverflowError, MemoryError, zlib.error, struct.error)
+MAX_VOLUME_BYTES = 2**30
+"""Of the values of a volume, as stored and rescaled together."""
+
+
+_MAX_ERROR, _MAX_LABEL = 1e-3, 2**24
+"""What a scale in float32 adds to a label at most, and the largest label that float32 holds."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,28 +53,58 @@ class Volume:
 def read_volume(path: Path, channel: int = 0) -> Volume:
     """A volume, rescaled as its header says; of four dimensions the given channel.
 
-    Raises `BadInput` for a missing, damaged or non-NIfTI file, an unusable orientation, and a channel too high.
+    Raises `BadInput` for a missing, damaged, too large or non-NIfTI file, an unusable orientation, and a channel too
+    high.
     """
     import nibabel  # loaded here: most sets do without it
-    from nibabel.filebasedimages import ImageFileError
-    from nibabel.spatialimages import HeaderDataError, SpatialImage
+    from nibabel.spatialimages import SpatialImage
 
     if not path.is_file():
         raise BadInput("no such volume.", file=path, fix="check the path")
-    fix = "copy or export it again"
-    with explain("damaged, or no NIfTI file", ImageFileError, HeaderDataError, *_ERRORS, file=path, fix=fix):
+    # nibabel raises whatever it likes on a damaged file
+    with explain("damaged, or no NIfTI file", Exception, file=path, fix="copy or export it again"):
         image: Any = nibabel.load(path)
         if not isinstance(image, SpatialImage):
             raise BadInput("holds no volume.", file=path, fix="give a .nii or .nii.gz file")
+        _check_shape(image, path)
+        if len(image.shape) == 4 and not channel < image.shape[3]:
+            raise BadInput(f"has {image.shape[3]} channels, not {channel + 1}.", file=path, fix="set `channel` lower")
         turned: Any = nibabel.as_closest_canonical(image)
         values, affine = np.asanyarray(turned.dataobj), np.asarray(turned.affine, np.float64)
-    if values.ndim == 4:
-        if not channel < values.shape[3]:
-            raise BadInput(f"has {values.shape[3]} channels, not {channel + 1}.", file=path, fix="set `channel` lower")
-        values = values[..., channel]
-    if values.ndim != 3 or values.dtype.kind not in "biuf" or not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
+    values = values[..., channel] if values.ndim == 4 else values
+    if values.dtype.kind not in "biuf" or not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
         raise BadInput(f"no volume of three axes: {values.shape}.", file=path, fix="export one volume of grey values")
     return Volume(values=values, affine=affine)
+
+
+def _check_shape(image: Any, path: Path) -> None:
+    """Raises `BadInput` for a shape that is no volume, or takes too much memory, before anything is unpacked."""
+    if len(image.shape) not in (3, 4) or 0 in image.shape:
+        raise BadInput(f"no volume of three axes: {image.shape}.", file=path, fix="export one volume of grey values")
+    slope, intercept = getattr(image.dataobj, "slope", 1), getattr(image.dataobj, "inter", 0)
+    per_voxel = image.get_data_dtype().itemsize + (0 if (slope, intercept) == (1, 0) else 8)  # rescaled to float64
+    if (size := math.prod(image.shape) * per_voxel) > MAX_VOLUME_BYTES:
+        problem = f"the volume is too large: {image.shape}, {size:,} bytes."
+        raise BadInput(problem, file=path, fix=f"resample or cut it to {MAX_VOLUME_BYTES:,} bytes")
+
+
+def read_labels(path: Path) -> Volume:
+    """A volume of whole numbers; those that went through a scale in floats come back whole.
+
+    Raises `BadInput` as `read_volume` does, and for fractions.
+    """
+    # 0 and 255 with a slope of 1/255, which the header keeps as float32, read 0 and 1.00000006
+    volume = read_volume(path)
+    if volume.values.dtype.kind != "f":
+        return volume
+    whole = np.empty(volume.values.shape, np.int32)
+    for index, values in enumerate(volume.values):
+        rounded = np.rint(values)
+        if not (np.abs(values - rounded) <= _MAX_ERROR).all() or np.abs(rounded).max(initial=0) > _MAX_LABEL:
+            fix = "export one whole number a voxel, without a scale"
+            raise BadInput("fractions hold no classes.", file=path, fix=fix)
+        whole[index] = rounded
+    return Volume(values=whole, affine=volume.affine)
 
 
 def plane(values: NDArray[Any], axis: Axis, index: int) -> NDArray[Any]:

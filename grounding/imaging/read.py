@@ -108,7 +108,7 @@ def read_stored(path: Path) -> tuple[NDArray[Any], str]:
     """
     decoded = _decode(_existing(path), keep_colours=True)
     if decoded.image.mode in ("CMYK", "YCbCr", "LAB", "HSV"):  # their zero is not black
-        decoded = _Decoded(decoded.image.convert("RGB"))
+        decoded = _Decoded(image=decoded.image.convert("RGB"))
     height, width = decoded.image.height, decoded.image.width
     if decoded.low is not None and decoded.image.mode != "L" and width * height > MAX_PIXELS // 2:
         raise BadInput("colours of sixteen bits in so large an image.", file=path, fix="export eight bits a channel")

@@ -16,7 +16,8 @@ STRIP = 2**22
 
 def percentile_window(values: NDArray[Any]) -> tuple[float, float]:
     """(low, high): the 0.5th and 99.5th percentile of the finite values, minimum and maximum where those are equal."""
-    sample = np.ravel(values)[:: 1 + values.size // MAX_SAMPLE]
+    step = 1 + values.size // MAX_SAMPLE
+    sample = values.flat[::step] if step > 1 else values
     finite = sample[np.isfinite(sample)]
     if not finite.size:
         return 0.0, 0.0

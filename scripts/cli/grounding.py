@@ -179,18 +179,21 @@ def predict(
     is_file = is_picture(out)  # one drawn image instead of a folder
     if is_file and len(images) != 1:
         raise BadInput(f"{len(images)} images for one output file.", file=out, fix="give a folder as --out")
-    finder, skipped, lines = Finder.of(checkpoint, run, device, download=download), Skipped(), []
+    finder, skipped, lines = Finder.of(checkpoint, run, device, download=download), Skipped(), out / "regions.jsonl"
+    if not is_file:
+        write_atomic(lines, "")  # a line is added when an image is done: what ends the batch costs no earlier one
     for image in images:
         try:
             annotated, regions, line = finder.find(image, wanted, modality, min_score, out, body_part)
         except BadInput as error:
             skipped.add(image.name, error)  # the others are still looked at; the exit code tells
             continue
-        lines.append(line)
+        if not is_file:
+            with lines.open("a") as file:
+                file.write(json.dumps(line) + "\n")
         listed = ", ".join(f"{region.phrase} {region.score:.2f}" for region in regions)
         typer.echo(f"{annotated.image_path.name}: {listed or 'no region found'}")
-    if not is_file:
-        write_atomic(out / "regions.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    written = f"\nwritten: {out if is_file else out / 'regions.jsonl'}" if lines or not is_file else ""
+    is_written = not is_file or not skipped.entries
+    written = f"\nwritten: {out if is_file else lines}" if is_written else ""
     typer.echo(skipped.summary() + written)
     raise typer.Exit(1 if skipped.entries else 0)

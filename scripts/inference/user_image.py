@@ -56,7 +56,7 @@ def user_image(image: Path, modality: str | None, body_part: str = "") -> Annota
         from ...grounding.imaging.dicom import read_dicom
 
         file = read_dicom(image)
-        modality, body_part = modality or file.modality, body_part or getattr(file, "body_part", "")
+        modality, body_part = modality or file.modality, body_part or file.body_part
     return AnnotatedImage(
         image_id=file_sha256(image)[:16],
         image_path=image,

@@ -4,8 +4,8 @@
 name), unless the settings do. Most public segmentation sets come so or are one step away, e.g. CHAOS (chaos.grand-
 challenge.org, CC BY-NC-SA 4.0) and AMOS slices (amos22.grand-challenge.org, CC BY 4.0); cite each by its own page.
 Traps: a palette image stores indices, its colours mean nothing; 0 is background and 255 without a name is void; a
-value without a name is reported, its pixels belong to no region. Every named class is annotated exhaustively on each
-image. Patients are not recorded: every image is a group of its own.
+value without a name is reported, its pixels belong to no region, and classes without a region are unknown there. Every
+named class is annotated exhaustively on the others. Patients are not recorded: every image is a group of its own.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,6 +33,7 @@ ClassNames = Mapping[Any, Any] | str
 _FILES = ("classes.yaml", "classes.yml", "classes.json")
 _NOT_CLASSES = ("", "background", "void", "ignore", "unlabeled", "unlabelled")
 _VOID = 255
+_MAX_UNNAMED = 256  # listed one by one, of one file
 _FIX = "one line a class, `1: liver`"
 
 
@@ -49,11 +50,12 @@ def read(
         with skipping(skipped, image):
             size = image_size(image)
             label_HW = read_label_map(mask, size)
-            report_unnamed(label_HW, named, mask, skipped)
+            unnamed = report_unnamed(label_HW, named, mask, skipped)
             regions: list[Region] = []
             for phrase, values in named.items():
                 regions += mask_regions(phrase, np.isin(label_HW, values), size, components)
-            yield annotate(folder, image.stem, image, regions, named, size_px=size, modality=modality)
+            unknown = named if unnamed else ()  # a class without a region may be what has no name
+            yield annotate(folder, image.stem, image, regions, named, unknown, size_px=size, modality=modality)
 
 
 def read_classes(classes: ClassNames, folder: Path) -> Classes:
@@ -109,9 +111,11 @@ def read_label_map(file: Path, size_px: tuple[int, int]) -> NDArray[Any]:
     return values
 
 
-def report_unnamed(labels: NDArray[Any], named: Classes, file: Path, skipped: Skipped) -> None:
-    """Note every value that occurs, is neither background nor void, and has no name; the rest goes on."""
+def report_unnamed(labels: NDArray[Any], named: Classes, file: Path, skipped: Skipped) -> list[int]:
+    """Note and return every value that occurs, is neither background nor void, and has no name; the rest goes on."""
     known = {0, _VOID, *(value for values in named.values() for value in values)}
-    for value in sorted(set(np.unique(labels).tolist()) - known):
+    unnamed = sorted(set(np.unique(labels).tolist()) - known)
+    for value in unnamed[:_MAX_UNNAMED]:
         error = BadInput(f"value {value} has no name.", file=file, row=f"value {value}", fix="add it to classes")
         skipped.add(str(file), error)
+    return unnamed

@@ -25,7 +25,7 @@ from ...assets import cache_folder
 from ...bad_input import BadInput, Skipped
 from ...files import file_sha256, sha256, write_atomic
 from ...geometry import mask_to_rle, rle_to_mask
-from ...imaging.nifti import AXES, Volume, plane, plane_spacing_mm, read_volume, resize, square_size
+from ...imaging.nifti import AXES, Volume, plane, plane_spacing_mm, read_labels, read_volume, resize, square_size
 from ...imaging.read import image_size, png_bytes
 from ...imaging.window import percentile_window, to_uint8, unit_scale
 from ...modalities import MODALITIES, parse_modality
@@ -51,11 +51,11 @@ class _Subject:
 
 @dataclass(kw_only=True)
 class _Slice:
-    """`outlines`: RLE of each class, None where it is absent or in `small`, too small to be outlined."""
+    """`outlines`: RLE of each class, None where it is absent or in `unknown`: too small, or among unnamed values."""
 
     index: int
     outlines: dict[str, dict[str, Any] | None] = field(default_factory=dict)
-    small: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
     file: Path = Path()
 
 
@@ -97,7 +97,7 @@ def read(
                     regions += mask_regions(phrase, rle_to_mask(outline), size, components) if outline else []
                 name = f"{subject.name}/{settings.axis}-{one.index:04d}"
                 facts = {"modality": subject.modality, "group": subject.name, "split": subject.split}
-                yield annotate(folder, name, one.file, regions, one.outlines, one.small, size_px=size, **facts)
+                yield annotate(folder, name, one.file, regions, one.outlines, one.unknown, size_px=size, **facts)
 
 
 def _by_class(folder: Path) -> list[_Subject]:
@@ -145,7 +145,7 @@ def _slices(subject: _Subject, named: Classes, settings: SliceSettings, folder: 
     slices: dict[int, _Slice] = {}
     labels = None
     # a class at a time, so that of a hundred files of TotalSegmentator one is in memory; a slice keeps outlines alone
-    for phrase, labels, inside in _masks(subject, named, skipped):
+    for phrase, labels, inside in _masks(subject, named):
         # step 10 takes slices 5 15 25 ...: the first and last ones of a volume show little
         for index in range(settings.step // 2, labels.values.shape[AXES.index(settings.axis)], settings.step):
             pixels = plane(labels.values, settings.axis, index)
@@ -156,12 +156,15 @@ def _slices(subject: _Subject, named: Classes, settings: SliceSettings, folder: 
                 outlines[phrase] = mask_to_rle(mask | rle_to_mask(earlier) if earlier else mask)
     if labels is None:
         return []
+    unnamed = [] if isinstance(subject.labels, dict) else report_unnamed(labels.values, named, subject.labels, skipped)
     for one in slices.values():
+        if unnamed and np.isin(plane(labels.values, settings.axis, one.index), unnamed).any():
+            one.unknown.update(phrase for phrase, outline in one.outlines.items() if outline is None)
         for phrase, outline in one.outlines.items():
             if outline:
                 mask = _stretch(rle_to_mask(outline), labels, settings)
                 is_small = bool(mask.mean() < settings.min_area)
-                one.small.update([phrase] if is_small else [])
+                one.unknown.update([phrase] if is_small else [])
                 one.outlines[phrase] = None if is_small else mask_to_rle(mask)
     outlined = [one for one in slices.values() if settings.keep_empty or any(one.outlines.values())]
     if outlined:
@@ -169,14 +172,13 @@ def _slices(subject: _Subject, named: Classes, settings: SliceSettings, folder: 
     return outlined
 
 
-def _masks(subject: _Subject, named: Classes, skipped: Skipped) -> Iterator[tuple[str, Volume, tuple[int, ...]]]:
+def _masks(subject: _Subject, named: Classes) -> Iterator[tuple[str, Volume, tuple[int, ...]]]:
     """(phrase, labels, values inside) of each class; no values where the file holds one class alone."""
     if isinstance(subject.labels, dict):
         for file, phrase in subject.labels.items():
-            yield phrase, read_volume(file), ()
+            yield phrase, read_labels(file), ()
         return
-    labels = read_volume(subject.labels)
-    report_unnamed(labels.values, named, subject.labels, skipped)
+    labels = read_labels(subject.labels)
     yield from ((phrase, labels, values) for phrase, values in named.items())
 
 
