@@ -66,8 +66,7 @@ def align_adapter(
         lines = [[*line, digest] for line, digest in zip(_lines(region_examples), features, strict=True)]
         facts |= {"region_examples": len(lines), "region_examples_sha256": sha256(json.dumps(lines))}
         facts |= {"start_sha256": base_sha256(str(start))} if start else {}
-    # examples of other prompts are others; folders that were named by their users stay what they are
-    name = sha256(json.dumps({**facts, "prompt": PROMPT_VERSION}, sort_keys=True))[:16]
+    name = sha256(json.dumps(facts, sort_keys=True))[:16]
     folder = out_dir or cache_folder() / "aligned" / name
     work = folder.with_name(f".{folder.name}-{name}.work")
     work.mkdir(parents=True, exist_ok=True)
@@ -124,6 +123,7 @@ def _facts(
     """All that the result follows from, as JSON has it."""
     used = {"regions"} if settings.aligned else {"projector", "together", *(["regions"] if stages.regions else [])}
     return {
+        "prompt": PROMPT_VERSION,
         "base": settings.base,
         "base_sha256": base_sha256(resolve(settings.base, vision)),
         "examples": len(examples),
