@@ -1,5 +1,6 @@
 """`medglip eval`: scores from records on disk, no model needed. Every value is printed with its interval and n."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ from ...eval.settings import EvalSettings, IouType, ReportProtocol, Tokenization
 from ...grounding.bad_input import BadInput
 from ...grounding.records import Task
 from ...grounding.settings import validate
-from .options import Json, output, safety, what, write_rows
+from .options import Json, output, safety, what, write_rows, write_text
 from .sets import Sets, read_sets, second_names
 
 if TYPE_CHECKING:
@@ -178,6 +179,40 @@ def leaks(
     by_kind = leaks_between(train, test, images, language)
     typer.echo(text(by_kind))
     write_rows({name: asdict(leak) for name, leak in by_kind.items()}, out)
+
+
+@evaluation.command(cls=second_names("eval", "closed_def", *INTERVALS))
+def floors(
+    records: Records,
+    train: Annotated[list[Path], what(help="Records of the training questions; predictions are not read")],
+    protocol: VqaRules = "exact_match",
+    out: Json = None,
+    folder: Annotated[Path | None, output("--out", help="Folder for the floors' answers as records")] = None,
+    sets: Sets = None,
+) -> None:
+    """Answer the questions of RECORDS without any image, and score that as `eval vqa` does.
+
+    `most_frequent`: the most frequent training answer by question type; `bag_of_words`: a linear classifier on the
+    question's words; `nearest_question`: the answer to the training question with most words in common;
+    `bag_of_words_and_image`: with the image's name as a word, where both parts share images. Any JSONL with `question`
+    and `answer` teaches them.
+
+    Example: medglip eval floors records.jsonl --train train.jsonl --json floors.json
+    """
+    from ...eval.floors import floor_records, read_train
+    from ...eval.records import read_records
+    from ...eval.score import score
+    from ...eval.table import table
+
+    settings, asked = _settings(sets, protocol=protocol), read_records(records, "vqa")
+    answered = floor_records(asked, read_train(train))
+    scores = {name: score(rows, "vqa", settings) for name, rows in answered.items()}
+    own = score(asked, "vqa", settings)
+    typer.echo(table({"the records": own.metrics, **{name: one.metrics for name, one in scores.items()}}))
+    write_rows({name: asdict(one) for name, one in scores.items()}, out)
+    for name, rows in answered.items() if folder else ():
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_text("".join(lines), Path(folder) / f"vqa-{name}.jsonl")
 
 
 @evaluation.command(cls=second_names("eval", "resamples"))

@@ -60,6 +60,7 @@ def _annotation(**others: Any) -> dict[str, Any]:
         "grounding --references truth.json --predictions found.json --resamples 10",
         "compare vqa.jsonl base.jsonl --resamples 10",
         "probes vqa.jsonl blank.jsonl --resamples 10",
+        "floors vqa.jsonl --train base.jsonl --resamples 10",
         "leaks vqa.jsonl --train base.jsonl --images .",
         "page vqa.jsonl base.jsonl grounding.jsonl --resamples 10",
     ],

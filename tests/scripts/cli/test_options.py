@@ -31,7 +31,8 @@ VISIBLE = {
     ),
     "vqa train": "",
     "vqa predict": (
-        "--dataset --root --split-scheme --split --limit --adapter --base --checkpoint --evidence --seed --out --set"
+        "--dataset --root --split-scheme --split --limit --adapter --base --checkpoint --evidence --seed --out "
+        "--set"
     ),
     "vqa ask": "--modality --body-part --run --adapter --checkpoint --evidence --show",
     "vqa align": "--out",
@@ -52,6 +53,7 @@ VISIBLE = {
     "eval compare": "--protocol --json --set",
     "eval probes": "--protocol --json --set",
     "eval leaks": "--train --images --language --json",
+    "eval floors": "--train --protocol --json --out --set",
     "eval page": "--images --cases --out --set",
     "data list": "",
     "data check": "--samples --seed --sheet",
