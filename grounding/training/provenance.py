@@ -5,7 +5,7 @@ in other pixels are not known by it; `medglip data leaks` looks for those.
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from datasets import Dataset
@@ -41,6 +41,19 @@ def learned_among(folder: Path, images: Iterable[Path]) -> set[Path]:
             fix="train it again with this version; or write the file, a sha256's first 16 digits a line",
         )
     return {path for path, digits in _hashes(images).items() if digits in learned}
+
+
+def cores_without(cores: Sequence[Path], images: Iterable[Path]) -> dict[Path, Path]:
+    """For each image the first of the cores that did not learn it: of two halves, the other half's.
+
+    Raises `BadInput` for an image that every core learned, and for a core that does not say.
+    """
+    paths = set(images)
+    learned = {core: learned_among(core, paths) for core in cores}
+    if common := set.intersection(*learned.values()):
+        problem = f"{len(common)} of {len(paths)} pictures taught every one of {len(cores)} cores, first {min(common)}."
+        raise BadInput(problem, fix="give two halves: recipes/stages/half_a.yaml and half_b.yaml")
+    return {path: next(core for core in cores if path not in learned[core]) for path in sorted(paths)}
 
 
 def refuse_learned(folder: Path, scored: Iterable[Path]) -> None:

@@ -33,6 +33,10 @@ from ..recipe import Recipe
 SHOWN = (*METRICS, "ece")
 FIGURES = "figures.json"
 RELIABILITY = "reliability.svg"
+SCORED_ON = {
+    "val": "Select (split `val`): its patients were not trained on, but served to choose and to calibrate.",
+    "test": "Report (split `test`): its patients neither taught the core nor chose anything of it.",
+}
 
 
 def main(
@@ -43,7 +47,7 @@ def main(
     worse: Annotated[bool, typer.Option(help="Replace weights that score higher")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the intervals")] = 0,
 ) -> None:
-    """Ship a core if it is better than the one in `out`, by the mean AP50 over its validation sets."""
+    """Ship a core if it is better than the one in `out`, by the mean AP50 over its sets, on the split of the recipe."""
     pipeline = Pipeline(read_settings(Recipe, recipe))
     _ = pipeline.grounder  # trains it, if the training is not finished
     staged = pipeline.folder.path / "shipped"
@@ -58,8 +62,9 @@ def main(
     # what is shipped is scored: the staged files, loaded anew; records of other weights have another name
     grounder = load_grounder(staged, max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
     path = pipeline.folder.path / "records" / f"{grounder.fingerprint[:16]}.jsonl"
-    val = split_of(pipeline.images, "val")
-    records = predict(grounder, list(images_of(val)), path, pipeline.skipped, model=pipeline.recipe.name)
+    split = pipeline.recipe.eval_split
+    scored = list(images_of(split_of(pipeline.images, split)))
+    records = predict(grounder, scored, path, pipeline.skipped, model=pipeline.recipe.name)
     scores = score(records, "grounding", settings)
     by_set = scores.strata.get("dataset", {})
     figures = {"all": scores.metrics, **by_set}
@@ -72,7 +77,7 @@ def main(
     write_atomic(staged / FIGURES, json.dumps({"macro_ap50": mean, "sets": plain}, indent=1))
     write_atomic(staged / RELIABILITY, reliability_file(curves(records, settings)))
     text = (
-        "On the validation split, whose images and patients were not trained on but served to calibrate the scores. "
+        f"{SCORED_ON[split]} "
         f"Intervals of 95 % over patients, {scores.counts['records']} pairs of image and phrase. "
         f"`all` is every pair together; Dice counts regions from {scores.settings['score_threshold']:.2f} on.\n\n"
         f"{table(by_metric(figures, SHOWN), 'markdown', 'set')}{tail}\n\n"
@@ -86,7 +91,7 @@ def main(
         name=pipeline.recipe.name,
         licence=licence,
         figures=text,
-        limits=[*(limit or ()), *limits_of(core, AnnotatedImages(val))],
+        limits=[*(limit or ()), *limits_of(core, AnnotatedImages(split_of(pipeline.images, "val")))],
     )
     out.mkdir(parents=True, exist_ok=True)
     for file in sorted(staged.iterdir(), key=lambda file: file.name == FIGURES):  # the figures last

@@ -13,6 +13,7 @@ from medglip.grounding.recipe import CoreRecipe
 from medglip.grounding.settings import validate
 from medglip.grounding.training.provenance import (
     FILE,
+    cores_without,
     learned_among,
     place,
     refuse_learned,
@@ -93,3 +94,16 @@ def test_a_recipe_trains_a_core_or_takes_one(section: dict[str, object], words: 
 def test_a_recipe_with_a_taken_core_comes_back_from_json(tmp_path: Path) -> None:
     recipe = validate(CoreRecipe, {"name": "x", "out_dir": "x", "grounding": {"core": "small"}}, tmp_path / "x.yaml")
     assert CoreRecipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_evidence_of_an_image_comes_from_the_core_that_did_not_learn_it(
+    images: list[AnnotatedImage], tmp_path: Path
+) -> None:
+    one, two, new = (Path(image.image_path) for image in images)
+    a, b = core(tmp_path / "a"), core(tmp_path / "b")
+    write_learned(a, [one])
+    write_learned(b, [two])
+    assert cores_without([a, b], [one, two, new]) == {one: b, two: a, new: a}
+    write_learned(b, [one, two])
+    with pytest.raises(BadInput, match="taught every one of 2 cores"):
+        cores_without([a, b], [one, two])
