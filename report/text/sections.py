@@ -131,7 +131,7 @@ def _parse_mimic(text: str) -> Sections:
 
 _AND = r"[ \t]*(?:[/&,+]|\b(?:and|und)\b)[ \t]*"
 _NAME = "|".join(re.sub(" ", r"[ \\t]+", name) for name in sorted(_OURS, key=len, reverse=True))
-_NAMES = rf"(?:{_NAME})(?:{_AND}(?:{_NAME}))*"
+_NAMES = rf"(?:{_NAME})(?:{_AND}(?:{_NAME})){{0,3}}"
 # At the start of a line: "## Befund:", "FINDINGS OF THE CHEST:", "  Impression - ", "FINDINGS" alone in its line.
 _LINE = re.compile(
     r"^[ \t>#*_•-]*(?P<name>[^\W\d_](?:[^\n:：]{0,60}?[^\W_])??\)?)"
@@ -174,7 +174,7 @@ def _find_headers(text: str) -> Iterator[tuple[int, int, str]]:
         if (is_sure or match["name"][0].isupper()) and (name := section_name(match["name"], is_exact=not is_sure)):
             yield match.start(), match.end(), name
     for match in _WITHIN.finditer(text):
-        before, header = text[: match.start()].rstrip(" \t*_"), match["name"]
+        before, header = text[max(0, match.start() - 40) : match.start()].rstrip(" \t*_"), match["name"]
         name, is_begin = section_name(header, is_exact=True), not before or before[-1] in _STOPS
         # "cough FINDINGS: clear", "cough Findings: clear"; not "INCIDENTAL FINDINGS: a cyst"
         is_clear = (header.isupper() or name in ("findings", "impression")) and not _PART_OF_PROSE.search(before)

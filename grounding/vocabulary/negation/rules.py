@@ -1,6 +1,7 @@
 """Our rules of negation, after NegEx (Chapman et al. 2001), with scopes cut at clauses."""
 
 import re
+from bisect import bisect_right
 
 from . import BLANK, Stretch
 
@@ -65,15 +66,24 @@ def find_denied(sentence: str) -> list[Stretch]:
     visible = _blank_harmless(sentence)
     # "is not seen" holds a "not": it must not deny what follows it as well.
     inside = {index for match in _AFTER.finditer(visible) for index in range(*match.span())}
-    ahead = [match for match in _BEFORE.finditer(visible) if match.start() not in inside]
-    return find_denied_before(sentence) + [(match.start(), _reach_on(visible, match.end())) for match in ahead]
+    denied, reach = find_denied_before(sentence), 0
+    for match in _BEFORE.finditer(visible):
+        # one within the stretch of another reaches as far as that
+        if match.start() not in inside and match.end() > reach:
+            reach = _reach_on(visible, match.end())
+            denied.append((match.start(), reach))
+    return denied
 
 
 def find_denied_before(sentence: str) -> list[Stretch]:
     """The stretches alone that a negation behind them covers: "effusion is not seen", "effusion: none"."""
     visible = _blank_harmless(sentence)
+    marks = [0, *(mark.end() for mark in _CLAUSE.finditer(visible))]
     matches = [*_AFTER.finditer(visible), *_ITEM.finditer(visible)]
-    return [(_reach_back(visible, match.start()), match.end()) for match in matches]
+    starts = [marks[bisect_right(marks, match.start()) - 1] for match in matches]  # of its clause
+    return [
+        (_reach_back(visible, start, match.start()), match.end()) for start, match in zip(starts, matches, strict=True)
+    ]
 
 
 def _blank_harmless(sentence: str) -> str:
@@ -98,13 +108,12 @@ def _reach_on(sentence: str, start: int) -> int:
     return end
 
 
-def _reach_back(sentence: str, end: int) -> int:
-    """Start of what a negation behind it covers.
+def _reach_back(sentence: str, start: int, end: int) -> int:
+    """Start of what a negation behind it covers in its clause, which begins at `start`.
 
     Effusion, nodule and mass are not seen.                from the start: a list runs over its commas
     Opacity on the left, effusion is not identified.       from behind the last comma
     """
-    start = max((mark.end() for mark in _CLAUSE.finditer(sentence, 0, end)), default=0)
     comma = sentence.rfind(",", start, end)
-    is_list = re.search(r"\b(?:and|or|nor)\b", sentence[comma + 1 : end]) is not None
-    return start if comma < 0 or is_list else comma + 1
+    is_list = comma < 0 or re.search(r"\b(?:and|or|nor)\b", sentence[comma + 1 : end])
+    return start if is_list else comma + 1

@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 
 import numpy as np
@@ -99,6 +100,13 @@ def test_a_denial_is_known_in_every_spelling(by: Negation, sentence: str) -> Non
 )
 def test_what_is_denied_of_a_finding_does_not_deny_it(by: Negation, sentence: str) -> None:
     assert not is_negated(sentence, "effusion", by)
+
+
+@pytest.mark.parametrize("words", ["no longer ", ": none ", "is not seen, ", "no nodule, ", "isn't "])
+def test_a_sentence_without_end_is_read_in_a_moment(words: str) -> None:
+    start = time.process_time()
+    blank_denied(words * 10_000)
+    assert time.process_time() - start < 5
 
 
 @needs_negspacy

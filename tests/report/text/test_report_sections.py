@@ -1,5 +1,6 @@
 """Sections of a report by the published rules, and marks of de-identification under each policy."""
 
+import time
 from typing import get_args
 
 import pytest
@@ -173,6 +174,13 @@ def test_headers_of_context_in_one_line() -> None:
 )
 def test_prose_is_not_cut(text: str) -> None:
     assert parse_sections(text, is_strict=False) == Sections(last_paragraph=" ".join(text.split()))
+
+
+@pytest.mark.parametrize("words", ["Findings and ", "FINDINGS: x ", "(FINDINGS, ", "*", "\n", "a"])
+def test_a_text_without_end_is_taken_apart_in_a_moment(words: str) -> None:
+    start = time.process_time()
+    parse_sections(words * 20_000 + "a", is_strict=False)
+    assert time.process_time() - start < 5
 
 
 def test_of_sections_of_one_name_all_text_is_kept_in_other_reports() -> None:
