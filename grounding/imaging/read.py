@@ -214,7 +214,7 @@ def _decode(source: Path | bytes, keep_colours: bool = False) -> _Decoded:
 def _is_grey(image: Image.Image) -> bool:
     """Whether red, green and blue are equal everywhere."""
     parts = (image.crop((0, rows.start, image.width, rows.stop)) for rows in strips(image.height, image.width))
-    return all((colours[..., :1] == colours[..., 1:3]).all() for colours in map(np.asarray, parts))
+    return all((rgb[..., 0] == rgb[..., i]).all() for rgb in map(np.asarray, parts) for i in (1, 2))
 
 
 def _load(image: Any, raw_mode: str = "") -> None:

@@ -81,6 +81,11 @@ def test_void_is_silent_and_an_unnamed_value_is_not(tmp_path: Path) -> None:
     assert "255" not in why
 
 
+def test_classes_without_a_region_are_unknown_beside_an_unnamed_value(tmp_path: Path) -> None:
+    (image,), _ = read(label_map, write_label_map(tmp_path), classes={1: "liver", 3: "spleen"})
+    assert image.phrases == ("liver",)
+
+
 def test_machine_names_read_as_people_write_them() -> None:
     assert label_map.phrase_of("kidney_left") == "left kidney"
     assert label_map.phrase_of("lung_upper_lobe_right").startswith("right ")

@@ -13,7 +13,8 @@ from medglip.grounding import AnnotatedImage, BadInput, Skipped
 from medglip.grounding.datasets.layouts import nifti
 from medglip.grounding.datasets.load import load_images
 from medglip.grounding.datasets.settings import DataSettings, SliceSettings
-from medglip.grounding.imaging.nifti import plane, read_volume, resize, square_size
+from medglip.grounding.imaging import nifti as volumes
+from medglip.grounding.imaging.nifti import plane, read_labels, read_volume, resize, square_size
 
 SHAPE = (10, 8, 6)
 BLOCK = np.zeros(SHAPE, np.int16)
@@ -163,6 +164,55 @@ def test_channels_of_four_dimensions(tmp_path: Path) -> None:
     assert np.array_equal(read_volume(file, 1).values, SPOT)
     with pytest.raises(BadInput, match="has 2 channels"):
         read_volume(file, 2)
+
+
+def write_scaled(path: Path, stored: np.ndarray, slope: float) -> Path:
+    """Stored values that the header scales, as a few exporters write labels."""
+    image: Any = nibabel.Nifti1Image(stored, np.eye(4))
+    image.header.set_slope_inter(slope, 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(image, path)
+    return path
+
+
+@pytest.mark.parametrize("top", [255, 3, 7])
+def test_labels_that_went_through_a_scale_are_whole(tmp_path: Path, top: int) -> None:
+    folder = write_decathlon(tmp_path / "set")
+    write_scaled(folder / "labelsTr" / "case.nii.gz", (BLOCK * top).astype(np.uint8), 1 / top)
+    images, why = read(folder, tmp_path / "cache")
+    assert [image.regions[0].phrase for image in images] == ["liver", "liver"]
+    assert why == ""
+
+
+def test_labels_in_floats_are_read_and_fractions_refused(tmp_path: Path) -> None:
+    whole = write(tmp_path / "a.nii.gz", BLOCK.astype(np.float32))
+    assert np.array_equal(read_labels(whole).values, read_volume(whole).values)
+    with pytest.raises(BadInput, match=r"b\.nii\.gz: fractions hold no classes.*Fix:"):
+        read_labels(write(tmp_path / "b.nii.gz", BLOCK.astype(np.float32) / 2))
+
+
+def test_classes_are_unknown_on_slices_with_unnamed_values(tmp_path: Path) -> None:
+    """Spleen and kidney are absent where every value has a name, and unknown where 9 might be either."""
+    folder = write_decathlon(tmp_path / "set")
+    write(folder / "labelsTr" / "case.nii.gz", (BLOCK + 9 * SPOT).astype(np.uint8))
+    images, why = read(folder, tmp_path / "cache", slices={"keep_empty": True})
+    phrases = {image.image_id[-4:]: set(image.phrases) for image in images}
+    assert "value 9 has no name" in why
+    assert (phrases["0003"], phrases["0004"]) == ({"liver"}, {"liver", "spleen", "kidney"})
+
+
+def test_volumes_are_measured_before_they_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "a.nii.gz", BLOCK)
+    monkeypatch.setattr(volumes, "MAX_VOLUME_BYTES", BLOCK.nbytes - 1)
+    with pytest.raises(BadInput, match=r"a\.nii\.gz: the volume is too large.*Fix:"):
+        read_volume(file)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 4), (2, 2, 2, 2, 2)])
+def test_other_numbers_of_axes_are_no_volume(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.zeros(shape, np.int16), np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(BadInput, match="no volume of three axes"):
+        read_volume(tmp_path / "a.nii")
 
 
 def test_bad_volumes_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -264,6 +264,18 @@ def test_each_blob_is_a_region(tmp_path: Path, on: int) -> None:
     assert np.array_equal(whole, two)
 
 
+@pytest.mark.parametrize("on", [2, 100, 127])
+def test_a_faint_mask_is_no_negative(tmp_path: Path, on: int) -> None:
+    (annotated,), _ = read_masks(write_masks(tmp_path, {"a": MASK}, on))
+    assert [region.box_xyxy_px.tolist() for region in annotated.regions] == [BOX]
+
+
+def test_outlines_of_one_image_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mask_folder, "MAX_MASK_BYTES", 200)
+    with pytest.raises(BadInput, match="2 outlines of 12 x 12 pixels"):
+        mask_folder.split_blobs(np.kron(np.eye(2, dtype=bool), np.pad(np.ones((3, 3), bool), ((0, 3), (0, 3)))))
+
+
 def test_specks_are_dropped_unless_alone() -> None:
     mask = np.zeros((100, 100), bool)
     mask[5, 5] = True

@@ -7,12 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEGLosslessSV1,
+    SecondaryCaptureImageStorage,
+    generate_uid,
+)
 
 from medglip.grounding import BadInput
+from medglip.grounding.imaging import dicom
 from medglip.grounding.imaging.dicom import read_dicom
 from medglip.grounding.imaging.read import image_size, read_image
 
@@ -135,6 +142,146 @@ def test_senseless_spacing_is_none(tmp_path: Path, spacing: Any) -> None:
 def test_dicom_is_told_by_its_mark(tmp_path: Path) -> None:
     file = write(tmp_path / "a.dcm", RAMP.astype(np.uint8)).rename(tmp_path / "no_suffix")
     assert read_image(file).size == (8, 6)
+
+
+@pytest.mark.parametrize("spacing", [b"0.5     ", b"abc\\1   ", b"nan\\1   ", b"1\\1\\1   "])
+def test_an_odd_element_costs_itself_alone(tmp_path: Path, spacing: bytes) -> None:
+    file = write(tmp_path / "a.dcm", RAMP.astype(np.uint8), PixelSpacing=["0.25", "0.5"])
+    plain = grey(file)
+    file.write_bytes(file.read_bytes().replace(b"0.25\\0.5", spacing))
+    assert read_dicom(file).spacing_mm is None
+    assert np.array_equal(grey(file), plain)
+
+
+FALLING = np.arange(256)[::-1]
+WINDOW = {"WindowCenter": 128, "WindowWidth": 256}
+
+
+def table(first: int, bits: int, entries: np.ndarray, is_ow: bool = True, name: str = "VOILUTSequence") -> Any:
+    """A sequence of one lookup table, its entries as bytes up to eight bits."""
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS" if first < 0 else "US", [len(entries) & 0xFFFF, first, bits])
+    data = entries.astype(np.uint8 if bits <= 8 and is_ow else "<u2")
+    item.add_new("LUTData", "OW" if is_ow else "US", data.tobytes() if is_ow else data.tolist())
+    return {name: [item]}
+
+
+@pytest.mark.parametrize("is_ow", [True, False])
+@pytest.mark.parametrize(("name", "window"), [("VOILUTSequence", {}), ("ModalityLUTSequence", WINDOW)])
+def test_tables_of_eight_bits_in_bytes_or_words(tmp_path: Path, name: str, window: dict[str, int], is_ow: bool) -> None:
+    file = write(tmp_path / "a.dcm", RAMP.astype(np.uint16), **table(0, 8, FALLING, is_ow, name), **window)
+    assert np.array_equal(grey(file), 255 - RAMP)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_a_table_shows_its_own_range_and_not_that_of_the_pixels(tmp_path: Path, bits: int, photometric: str) -> None:
+    same = table(0, bits, np.arange(2**bits))
+    file = write(tmp_path / "a.dcm", (RAMP + 500).astype(np.uint16), photometric, **same)
+    unit = (RAMP + 500) / (2**bits - 1)
+    assert np.abs(grey(file) - 255 * (unit if photometric == "MONOCHROME2" else 1 - unit)).max() <= 0.51
+    flat = grey(write(tmp_path / "b.dcm", np.full((4, 4), 600, np.uint16), **same))
+    assert (flat == round(255 * 600 / (2**bits - 1))).all()
+
+
+def test_first_input_of_a_table_may_be_below_zero(tmp_path: Path) -> None:
+    pixels = (RAMP - 24).astype(np.int16)
+    for first in (-24, 2**16 - 24):  # the same sixteen bits
+        file = write(tmp_path / "a.dcm", pixels, **table(first, 8, np.arange(49)))
+        assert np.array_equal(grey(file), RAMP)
+
+
+def test_a_table_shorter_than_it_says_is_told(tmp_path: Path) -> None:
+    short = table(0, 16, np.arange(300))
+    short["VOILUTSequence"][0].LUTDescriptor = [4096, 0, 16]
+    with pytest.raises(BadInput, match=r"a\.dcm: a lookup table of 4096 entries holds 300.*Fix:"):
+        read_dicom(write(tmp_path / "a.dcm", RAMP.astype(np.uint16), **short))
+
+
+@pytest.mark.parametrize(
+    ("function", "shown"),
+    [
+        # PS3.3 C.11.2.1.2 and C.11.2.1.3 by hand: centre 20, width 10
+        ("LINEAR", lambda x: (x - 19.5) / 9 + 0.5),
+        ("", lambda x: (x - 19.5) / 9 + 0.5),
+        ("NO SUCH", lambda x: (x - 19.5) / 9 + 0.5),
+        ("LINEAR_EXACT", lambda x: (x - 20) / 10 + 0.5),
+        ("SIGMOID", lambda x: 1 / (1 + np.exp(-4 * (x - 20) / 10))),
+    ],
+)
+def test_windows_are_linear_exact_or_sigmoid(tmp_path: Path, function: str, shown: Any) -> None:
+    pixels = np.array([[14, 16, 20, 26]], np.uint16)
+    file = write(tmp_path / "a.dcm", pixels, WindowCenter=20, WindowWidth=10, VOILUTFunction=function)
+    assert np.abs(grey(file) - 255 * np.clip(shown(pixels.astype(float)), 0, 1)).max() <= 0.51
+
+
+@pytest.mark.parametrize("limit", [{}, {"PixelPaddingRangeLimit": -30000}])
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+@pytest.mark.parametrize("rescale", [{}, {"RescaleSlope": 2, "RescaleIntercept": -5}])
+def test_padding_is_black_and_no_part_of_the_contrast(
+    tmp_path: Path, limit: dict[str, int], photometric: str, rescale: dict[str, int]
+) -> None:
+    plain = grey(write(tmp_path / "a.dcm", RAMP.astype(np.int16), photometric, **rescale))
+    pixels = np.vstack([RAMP, np.full((2, 8), -31000 if limit else -32768)]).astype(np.int16)
+    padding = {"PixelPaddingValue": -32768, **limit}
+    padded = grey(write(tmp_path / "b.dcm", pixels, photometric, **padding, **rescale))
+    assert np.array_equal(padded[:6], plain)
+    assert not padded[6:].any()
+
+
+def group(**sequences: dict[str, Any]) -> Dataset:
+    """A functional group: each sequence with one item of these elements."""
+    item = Dataset()
+    for name, elements in sequences.items():
+        inner = Dataset()
+        for key, value in elements.items():
+            setattr(inner, key, value)
+        setattr(item, name, [inner])
+    return item
+
+
+def test_functional_groups_of_the_frame_come_before_those_of_all(tmp_path: Path) -> None:
+    rescale, window = {"RescaleSlope": 2, "RescaleIntercept": -10}, {"WindowCenter": 40, "WindowWidth": 60}
+    plain = write(tmp_path / "a.dcm", RAMP.astype(np.uint16), **rescale, **window)
+    shared = group(
+        PixelValueTransformationSequence=rescale,
+        FrameVOILUTSequence={"WindowCenter": 1, "WindowWidth": 2},
+        PixelMeasuresSequence={"PixelSpacing": [0.7, 0.5]},
+    )
+    frames = [group(FrameVOILUTSequence={"WindowCenter": 5, "WindowWidth": 6}), group(FrameVOILUTSequence=window)]
+    groups = {"SharedFunctionalGroupsSequence": [shared], "PerFrameFunctionalGroupsSequence": frames}
+    enhanced = write(tmp_path / "b.dcm", np.stack([RAMP, RAMP]).astype(np.uint16), **groups)
+    assert np.array_equal(grey(enhanced), grey(plain))
+    assert read_dicom(enhanced).spacing_mm == (0.5, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("tag", "words"), [("CHEST", "chest"), ("CSPINE", "cervical spine"), ("", ""), ("DOE 4711", "")]
+)
+def test_body_part_is_plain_words_and_nothing_else(tmp_path: Path, tag: str, words: str) -> None:
+    assert read_dicom(write(tmp_path / "a.dcm", RAMP.astype(np.uint8), BodyPartExamined=tag)).body_part == words
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_size_is_checked_before_pixels_are_unpacked(
+    tmp_path: Path, syntax: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dicom, "_MAX_INFLATED", 2**20)
+    large = write(tmp_path / "a.dcm", np.zeros((1100, 1100), np.uint8), syntax=syntax)
+    if syntax == ExplicitVRLittleEndian:
+        header = dcmread(large)
+        header.Rows = header.Columns = 30_000
+        header.save_as(large)
+    with pytest.raises(BadInput, match=r"a\.dcm: .*(too large|unpacks to more).*Fix:"):
+        read_image(large)
+
+
+def test_warnings_about_values_stay_inside(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """pydicom warns of a strange value and quotes it; here warnings are errors."""
+    file = write(tmp_path / "a.dcm", np.stack([RAMP, RAMP]).astype(np.uint8), PixelSpacing=["0.25", "0.5"])
+    file.write_bytes(file.read_bytes().replace(b"0.25\\0.5", b"Doe^Jane"))
+    assert read_dicom(file).spacing_mm is None
+    assert "Doe" not in caplog.text
 
 
 def _bad_files(folder: Path) -> list[Path]:

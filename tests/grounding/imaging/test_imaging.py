@@ -1,5 +1,7 @@
 """Every picture becomes upright RGB of eight bits, or a `BadInput` that names the file."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from PIL import Image
 
 from medglip.grounding import BadInput
-from medglip.grounding.imaging.read import image_sha256, image_size, read_image
+from medglip.grounding.imaging.read import MAX_PIXELS, image_sha256, image_size, read_image, read_image_bytes
 
 
 def _noise(height: int, width: int) -> np.ndarray:
@@ -85,6 +87,110 @@ def test_exif_orientation_turns_the_picture_and_its_size(tmp_path: Path, orienta
     exif[0x0112] = orientation
     picture.save(file, exif=exif)
     assert read_image(file).size == image_size(file) == ((8, 16) if orientation >= 5 else (16, 8))
+
+
+TURNS = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+"""Upright pixels from stored ones: TIFF 6.0, tag 274."""
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "I;16"])
+def test_tiff_orientation_turns_pixels_and_size_alike(
+    tmp_path: Path, orientation: int, compression: str | None, mode: str
+) -> None:
+    file, pixels = tmp_path / "a.tif", np.arange(24 * 36).reshape(24, 36).astype(np.uint16) * 70
+    stored = pixels if mode == "I;16" else _noise(24, 36) if mode == "RGB" else (pixels >> 8).astype(np.uint8)
+    Image.fromarray(stored).save(file, compression=compression, tiffinfo={274: orientation})
+    upright = TURNS[orientation](stored)
+    plain = tmp_path / "plain.png"
+    Image.fromarray(np.ascontiguousarray(upright)).save(plain)
+    assert image_size(file) == (upright.shape[1], upright.shape[0])
+    assert np.array_equal(np.asarray(read_image(file)), np.asarray(read_image(plain)))
+
+
+def tiff(path: Path, values: np.ndarray, photometric: int) -> Path:
+    """A grey TIFF without compression; 0 in `photometric` says that zero is white."""
+    kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    height, width = values.shape
+    tags = {256: width, 257: height, 258: 8 * values.dtype.itemsize, 259: 1, 262: photometric, 277: 1, 278: height}
+    tags |= {273: 8 + 2 + 10 * 12 + 4, 279: values.nbytes, 339: kind}
+    rows = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + rows + bytes(4) + values.tobytes())
+    return path
+
+
+@pytest.mark.parametrize(("dtype", "scale"), [(np.uint8, 1), (np.uint16, 10), (np.float32, 0.1)])
+def test_zero_is_white_or_black_as_the_file_says(tmp_path: Path, dtype: type, scale: float) -> None:
+    values = (np.arange(240).reshape(16, 15) * scale).astype(dtype)
+    white, black = (
+        np.asarray(read_image(tiff(tmp_path / "a.tif", values, photometric)), int)[..., 0] for photometric in (0, 1)
+    )
+    assert (np.diff(black.ravel()) >= 0).all()
+    assert np.abs(white + black - 255).max() <= 1
+
+
+def test_grey_of_32_bits_has_no_sign(tmp_path: Path) -> None:
+    values = np.linspace(0, 2**32 - 1, 240).reshape(16, 15).astype(np.uint32)
+    shown = np.asarray(read_image(tiff(tmp_path / "a.tif", values, 1)))[..., 0].ravel()
+    assert (np.diff(shown.astype(int)) >= 0).all()
+    assert (shown[0], shown[-1]) == (0, 255)
+
+
+def png16(path: Path, values: np.ndarray) -> Path:
+    """A PNG of sixteen bits: [H, W], or [H, W, C] of grey and alpha (2), RGB (3), RGBA (4)."""
+    height, width, channels = values.shape if values.ndim == 3 else (*values.shape, 1)
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0),
+        b"IDAT": zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)),
+        b"IEND": b"",
+    }
+    parts = (struct.pack(">I", len(v)) + k + v + struct.pack(">I", zlib.crc32(k + v)) for k, v in chunks.items())
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return path
+
+
+def test_sixteen_bit_grey_is_one_picture_in_every_colour_type(tmp_path: Path) -> None:
+    grey = np.arange(240, dtype=np.uint16).reshape(15, 16) * 16
+    full = np.full_like(grey, 65535)
+    kinds = {"grey": (grey,), "alpha": (grey, full), "rgb": (grey,) * 3, "rgba": (grey, grey, grey, full)}
+    files = [png16(tmp_path / f"{name}.png", np.stack(parts, axis=-1).squeeze()) for name, parts in kinds.items()]
+    first, *others = (np.asarray(read_image(file)) for file in files)
+    assert (first.min(), first.max()) == (0, 255)
+    assert all(np.array_equal(first, other) for other in others)
+    assert np.array_equal(first, np.asarray(read_image_bytes(files[1].read_bytes())))
+
+
+def test_true_colour_of_sixteen_bits_keeps_its_upper_eight(tmp_path: Path) -> None:
+    colours = _noise(9, 7).astype(np.uint16) << 8 | 3
+    assert np.array_equal(np.asarray(read_image(png16(tmp_path / "a.png", colours))), colours >> 8)
+
+
+def test_no_program_of_a_file_is_run(tmp_path: Path) -> None:
+    """PostScript goes by the name of a picture here, and would never end."""
+    (tmp_path / "a.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n{} loop\n")
+    with pytest.raises(BadInput, match="not an image that can be read"):
+        read_image(tmp_path / "a.png")
+
+
+def test_too_many_pixels_are_refused_from_the_header(tmp_path: Path) -> None:
+    side = int(MAX_PIXELS**0.5) + 1
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IDAT" + bytes(4))
+    for read in (read_image, image_size):
+        with pytest.raises(BadInput, match=r"a\.png: the image is too large.*Fix:"):
+            read(tmp_path / "a.png")
 
 
 def _files(folder: Path) -> dict[str, Path]:

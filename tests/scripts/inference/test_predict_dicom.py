@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from medglip.grounding.training.core import build
 from medglip.grounding.training.settings import GroundingSettings, ModelSettings
 from medglip.grounding.types import region_from_json
 from medglip.scripts.cli.main import app
+from medglip.scripts.inference.finder import Finder
 
 FILES = {"CT_small.dcm": "ct", "MR_small.dcm": "mr"}
 
@@ -82,6 +84,20 @@ def test_an_overlay_differs_from_its_picture_where_regions_are_alone(core: Path,
     predict(core, [file], out, "--phrase", "liver", "--min-score", "1")  # nothing is drawn
     with Image.open(out) as drawn:
         assert np.array_equal(np.asarray(drawn), np.asarray(read_image(file)))
+
+
+def test_what_ends_a_batch_costs_no_earlier_image(core: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find, images = Finder.find, [sample("CT_small.dcm"), sample("MR_small.dcm")]
+
+    def fail_at_the_second(self: Finder, image: Path, *rest: Any) -> Any:
+        if image == images[1]:
+            raise MemoryError
+        return find(self, image, *rest)
+
+    monkeypatch.setattr(Finder, "find", fail_at_the_second)
+    with pytest.raises(MemoryError):
+        predict(core, images, tmp_path, "--phrase", "liver")
+    assert [row["image"] for row in read_lines(tmp_path / "regions.jsonl")] == ["CT_small.dcm"]
 
 
 @pytest.mark.parametrize("name", FILES)
