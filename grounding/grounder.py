@@ -14,6 +14,10 @@ Phrases = Sequence[Sequence[str]]
 """What is looked for in each image."""
 
 
+FAMILIAR = 0.5
+"""Familiarity from which an image counts as one of the kind that a grounder learned from."""
+
+
 class Grounder:
     """Finds regions for phrases. A further one is a subclass with `ground`, `fingerprint` and what differs below.
 
@@ -43,6 +47,15 @@ class Grounder:
         No probabilities where it cannot tell.
         """
         return [(regions, {}) for regions in self.ground(images, phrases)]
+
+    def familiarity(self, images: Images) -> list[float] | None:
+        """How much each image is like those learned from, in [0, 1]; None where it cannot tell."""
+        return None
+
+    def in_distribution(self, images: Images) -> list[bool] | None:
+        """Whether each image is like those learned from; None where it cannot tell."""
+        values = self.familiarity(images)
+        return None if values is None else [value >= FAMILIAR for value in values]
 
 
 def unique_phrases(phrases: Sequence[str]) -> list[str]:

@@ -33,6 +33,8 @@ _REGION = pa.struct(
         ("path", pa.list_(pa.string())),
         ("mask_rle", pa.struct([("size", pa.list_(pa.int32())), ("counts", pa.list_(pa.int32()))])),
         ("embedding", pa.list_(pa.float32())),
+        ("pooled", pa.list_(pa.list_(pa.float16()))),
+        ("z", pa.list_(pa.float64())),
     ]
 )
 SCHEMA = pa.schema([("key", pa.string()), ("regions", pa.list_(_REGION))])
@@ -48,11 +50,7 @@ class StoredRegions(Mapping[str, list[Region]]):
 
     def __getitem__(self, image_id: str) -> list[Region]:
         row = self._row_of_key[self._key_of[image_id]]
-        vectors = ((values, values["embedding"]) for values in self._table["regions"][row].as_py())
-        return [
-            replace(region_from_json(values), embedding=None if vector is None else np.array(vector, np.float32))
-            for values, vector in vectors
-        ]
+        return [_read_region(values) for values in self._table["regions"][row].as_py()]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._key_of)
@@ -90,10 +88,7 @@ def regions_of(
         batch = {index: (images[index], list(phrases[index])) for index in indices}
         rows = []
         for index, regions in _ground(grounder, batch, skipped).items():
-            # unlike in records nothing is rounded: what is read back is what the grounder returned
-            exact = ("box_xyxy_px", "score", "embedding")
-            values = [region_to_json(r) | {name: getattr(r, name) for name in exact} for r in regions]
-            rows.append({"key": keys[index], "regions": values})
+            rows.append({"key": keys[index], "regions": [_write_region(region) for region in regions]})
         shards.append(_write_table(folder, pa.Table.from_pylist(rows, SCHEMA)))
         bar.update(len(indices))
     bar.close()
@@ -104,6 +99,22 @@ def regions_of(
             path.unlink()
     table = pa.concat_tables([stored, fresh])
     return StoredRegions({ids[index]: key for index, key in keys.items()}, table), skipped
+
+
+def _write_region(region: Region) -> dict[str, Any]:
+    """What `_read_region` reads back: unlike in records nothing is rounded, but pooled features to half precision."""
+    exact = {name: getattr(region, name) for name in ("box_xyxy_px", "score", "embedding", "z")}
+    pooled = region.pooled and [vector.astype(np.float16) for vector in region.pooled]
+    return region_to_json(region) | exact | {"pooled": pooled}
+
+
+def _read_region(values: Mapping[str, Any]) -> Region:
+    embedding, pooled = values["embedding"], values["pooled"]
+    return replace(
+        region_from_json(values),
+        embedding=None if embedding is None else np.array(embedding, np.float32),
+        pooled=None if pooled is None else tuple(np.array(vector, np.float32) for vector in pooled),
+    )
 
 
 def _find_keys(

@@ -22,7 +22,10 @@ from ..imaging.read import read_image
 from ..model.calibration import Calibration, calibration_from_json
 from ..model.config import MedGlipConfig
 from ..model.decode import decode, point_of
+from ..model.familiarity import describe
+from ..model.features import FILE, TowerFeatures, load_features
 from ..model.medglip import MedGlipModel, MedGlipOutput
+from ..model.pooling import region_weights
 from ..model.processing import MedGlipProcessor
 from ..settings import Settings
 from ..types import AnnotatedImage, Region
@@ -59,13 +62,21 @@ class GrounderSettings(Settings):
 class MedGlipGrounder(Grounder):
     """The trained core. Regions of a phrase depend on image, modality and that phrase alone."""
 
-    def __init__(self, model: MedGlipModel, processor: MedGlipProcessor, settings: GrounderSettings | None = None):
+    def __init__(
+        self,
+        model: MedGlipModel,
+        processor: MedGlipProcessor,
+        settings: GrounderSettings | None = None,
+        features: TowerFeatures | None = None,
+    ):
         self.model, self.processor, self.settings = model.eval(), processor, settings or GrounderSettings()
+        self.features = features
         self.calibration = calibration_from_json(model.config.calibration if self.settings.calibrated else None)
         # chosen on validation images; 0.5 without calibration
         self.threshold = self.calibration.threshold
         self.is_presence_calibrated = self.calibration != Calibration()
         self.embedding_dim = model.config.width
+        self.pooled_dims = features.scales.widths if features else ()
         self.read: Callable[[Path], Image.Image] = read_image
         # how many images or phrases run at once changes no region, so it is no part of the fingerprint
         digest = hashlib.sha256(self.settings.model_dump_json(exclude={"batch_size", "phrases_at_once"}).encode())
@@ -73,6 +84,8 @@ class MedGlipGrounder(Grounder):
         digest.update(processor.to_json_string().encode())
         digest.update(processor.tokenizer.backend_tokenizer.to_str().encode())
         update_with_weights(digest, model.state_dict())
+        if features:
+            update_with_weights(digest, features.tensors())
         self.fingerprint = digest.hexdigest()
 
     @classmethod
@@ -103,7 +116,12 @@ class MedGlipGrounder(Grounder):
             raise BadInput(problem, file=weights_file, fix=fix)
         model.load_state_dict(stored)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(model.to(device), MedGlipProcessor.from_pretrained(folder), settings)  # pyright: ignore[reportArgumentType]
+        features = load_features(folder)
+        if model.config.pooled_strides and features is None:
+            fix = "copy the folder of the core again"
+            raise BadInput("the features of the image tower are missing.", file=folder / FILE, fix=fix)
+        processor = MedGlipProcessor.from_pretrained(folder)
+        return cls(model.to(device), processor, settings, features)  # pyright: ignore[reportArgumentType]
 
     def ground(self, images: Images, phrases: Phrases) -> list[list[Region]]:
         """For each image the regions of its phrases, best first. Raises `BadInput` for an unreadable image."""
@@ -129,7 +147,9 @@ class MedGlipGrounder(Grounder):
         return self._regions(view, is_capped=False), dict(zip(view.requests, logits, strict=False))
 
     def embed(self, images: Images, regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
-        """The given regions with embeddings float32[D] in the space of `ground`, read at their boxes' centres."""
+        """The given regions with embeddings float32[D] in the space of `ground`, read at their boxes' centres, and with
+        pooled features where the core has them.
+        """
         embedded: list[list[Region]] = []
         for start in range(0, len(images), self.settings.batch_size):
             batch = images[start : start + self.settings.batch_size]
@@ -139,13 +159,29 @@ class MedGlipGrounder(Grounder):
                 continue
             pixels = [self.read(image.image_path) for image in batch]
             output = self._run(pixels, batch, [[] for _ in batch])  # without phrases: embeddings do not depend on them
-            for image, row, embeddings_ND in zip(pixels, rows, output.embeddings.cpu(), strict=True):
+            for i, (image, row, embeddings_ND) in enumerate(zip(pixels, rows, output.embeddings.cpu(), strict=True)):
                 letterbox = Letterbox(image.size, self.processor.image_size)
                 boxes_R4 = np.array([region.box_xyxy_px for region in row], np.float32).reshape(-1, 4)
                 points_R = point_of(torch.from_numpy(letterbox.forward(boxes_R4)), self.processor.image_size)
                 vectors_RD = embeddings_ND[points_R].numpy()
-                embedded.append([replace(r, embedding=vector) for r, vector in zip(row, vectors_RD, strict=True)])
+                row = [replace(region, embedding=vector) for region, vector in zip(row, vectors_RD, strict=True)]
+                embedded.append(self._with_pooled(row, output, i, letterbox))
         return embedded
+
+    @torch.inference_mode()
+    def familiarity(self, images: Images) -> list[float] | None:
+        """How much each image is like those that the core learned from, in [0, 1]; None for cores of before.
+
+        Raises `BadInput` for an unreadable image.
+        """
+        if self.features is None or self.features.familiarity is None:
+            return None
+        values: list[float] = []
+        for start in range(0, len(images), self.settings.batch_size):
+            pixels = [self.read(image.image_path) for image in images[start : start + self.settings.batch_size]]
+            inputs = self.processor(pixels, [[]] * len(pixels), ["unknown"] * len(pixels)).to(self.model.device)
+            values += self.features.familiarity(describe(self.model.image_tower(inputs["pixel_values"]).feature_maps))
+        return values
 
     def mirror(self) -> "MedGlipGrounder":
         """The same core, reading every image flipped left to right: boxes and phrases are those of the flipped one."""
@@ -185,6 +221,7 @@ class MedGlipGrounder(Grounder):
         inputs = self.processor(pixels, phrases, [image.modality for image in images]).to(self.model.device)
         ids, masks = (inputs.pop(name).split(self.settings.phrases_at_once, 1) for name in _PHRASE_INPUTS)
         # the images go through again for each further chunk of phrases
+        inputs["with_maps"] = self.features is not None
         outputs = [self.model(**inputs, input_ids=i, attention_mask=m) for i, m in zip(ids, masks, strict=True)]
         parts = {name: torch.cat([part[name] for part in outputs], -1) for name in ("logits", "presence")}
         return replace(outputs[0], **parts)
@@ -210,7 +247,21 @@ class MedGlipGrounder(Grounder):
                 regions.append(
                     Region(phrase=phrase, box_xyxy_px=box, mask=mask, score=score, embedding=vector, path=path)
                 )
+        if output is not None:
+            regions = self._with_pooled(regions, output, view.index, letterbox)
         return sorted(regions, key=lambda region: (-region.score, region.phrase))
+
+    @torch.inference_mode()
+    def _with_pooled(
+        self, regions: list[Region], output: MedGlipOutput, index: int, letterbox: Letterbox
+    ) -> list[Region]:
+        """The regions of one image with what the image tower's maps hold in them, if the core has scales for that."""
+        if self.features is None or not regions:
+            return regions
+        weights_Rss = torch.from_numpy(region_weights(regions, letterbox)).to(self.model.device)
+        maps = [map_BCHW[index] for map_BCHW in output.feature_maps or ()]
+        pooled = [vectors_RC.cpu().numpy() for vectors_RC in self.features.scales.pool(maps, weights_Rss)]
+        return [replace(region, pooled=tuple(vectors)) for region, *vectors in zip(regions, *pooled, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,6 +123,8 @@ class MedGlipConfig(PreTrainedConfig):
     """Names of the modalities that the core was trained with, `unknown` among them; any other is `unknown` to it."""
     calibration: dict[str, Any] | None = None
     """`calibration.Calibration` of the scores, fitted on validation data; None: scores as they come."""
+    pooled_strides: list[int] | tuple[int, ...] = ()
+    """Strides of the image tower's maps that regions pool, by `features.safetensors` beside the weights."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         if not isinstance(self.vision_config, PreTrainedConfig):

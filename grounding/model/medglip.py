@@ -23,7 +23,7 @@ from .text_tower import PhraseEncoder
 class MedGlipOutput(ModelOutput):
     """`logits` float[B, N, K]; `boxes` float[B, N, 4] xyxy in input pixels; `centreness` float[B, N] logits;
     `coefficients` float[B, N, M]; `prototypes` float[B, M, s, s]; `embeddings` float[B, N, D] of unit length;
-    `presence` float[B, K] logits that the phrase is in the image at all.
+    `presence` float[B, K] logits that the phrase is in the image at all; `feature_maps` of the image tower, if wanted.
     """
 
     # ModelOutput wants defaults of None, yet a forward pass gives all of them
@@ -34,6 +34,7 @@ class MedGlipOutput(ModelOutput):
     prototypes: Tensor = None  # pyright: ignore[reportAssignmentType]
     embeddings: Tensor = None  # pyright: ignore[reportAssignmentType]
     presence: Tensor = None  # pyright: ignore[reportAssignmentType]
+    feature_maps: tuple[Tensor, ...] | None = None
 
 
 class MedGlipModel(PreTrainedModel):
@@ -80,7 +81,12 @@ class MedGlipModel(PreTrainedModel):
             super()._init_weights(module)
 
     def forward(
-        self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, modality_ids: Tensor
+        self,
+        pixel_values: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        modality_ids: Tensor,
+        with_maps: bool = False,
     ) -> MedGlipOutput:
         """`pixel_values` float[B, 3, S, S] as `MedGlipProcessor` gives them; `input_ids` and `attention_mask`
         int[B, K, L]; `modality_ids` int[B], indices into `config.modalities`.
@@ -92,7 +98,8 @@ class MedGlipModel(PreTrainedModel):
         phrases_BKD = self.phrase_encoder(input_ids, attention_mask, modality_ids)
         levels, phrases_BKD = self.fusion(pyramid, phrases_BKD)
         dense = self.head(levels, features.feature_maps[0], features.half_map, phrases_BKD)
-        return MedGlipOutput(**dense, presence=self.presence(phrases_BKD, dense["logits"], levels[1:]))
+        presence_BK = self.presence(phrases_BKD, dense["logits"], levels[1:])
+        return MedGlipOutput(**dense, presence=presence_BK, feature_maps=features.feature_maps if with_maps else None)
 
 
 AutoModel.register(MedGlipConfig, MedGlipModel)

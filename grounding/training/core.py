@@ -21,6 +21,7 @@ from ..files import claim_folder, write_atomic
 from ..grounders.medglip import GrounderSettings, MedGlipGrounder
 from ..grounders.pretrained import checkpoint_folder
 from ..modalities import MODALITIES
+from ..model.backbones import STRIDES
 from ..model.config import MedGlipConfig
 from ..model.image_tower import freeze, load_start, vision_settings
 from ..model.losses import losses_of
@@ -37,6 +38,7 @@ from .loop import fit, processes
 from .model_card import facts_of, write_card
 from .provenance import training_images, write_learned
 from .settings import ADDED_PATHS, GroundingSettings
+from .tower_features import learn_features
 from .validation import calibrate, mean_iou
 
 _LOG = logging.getLogger("medglip")
@@ -86,10 +88,14 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
     )
     if processes().is_main_process:
         model.config.calibration = None
-        calibration = calibrate(MedGlipGrounder(model, processor, CALIBRATED), validation)
+        core = MedGlipGrounder(model, processor, CALIBRATED)
+        calibration = calibrate(core, validation)
         model.config.calibration = calibration and asdict(calibration)
+        features = learn_features(core, examples, datasets_of(examples, rows), validation)
+        model.config.pooled_strides = STRIDES
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
+        features.save(folder)
         limits = limits_of(MedGlipGrounder(model, processor), validation)
         write_card(folder, facts_of(images, sets), model, settings, limits=limits)
         start = checkpoint_folder(settings.start_from) if settings.start_from else None

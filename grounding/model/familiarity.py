@@ -1,0 +1,72 @@
+"""How familiar an image is: whether the image tower sees in it what it saw in training images, or nothing like them.
+
+N training images, M validation images, B images asked about, F numbers that describe one, A principal axes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..grounder import FAMILIAR
+
+NUM_NEIGHBOURS = 5
+NUM_AXES = 48
+_QUANTILE = 0.95
+"""Part of the validation images that count as familiar."""
+_SHRINK = 0.3
+"""Added to the spread along an axis, so that the faintest ones are not blown up."""
+_LEAST_IMAGES = 8
+
+
+def describe(maps: Sequence[Tensor]) -> Tensor:
+    """float32[B, F]: mean and standard deviation over the places of each channel; the finest map says too little."""
+    flat = [map_BCHW.float().flatten(2) for map_BCHW in maps[1:]]
+    return torch.cat([part for x in flat for part in (x.mean(2), x.std(2))], 1)
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """Two distances from the training images, each in its limit: to the nearest of them along the axes (in which an
+    image may be odd), and off the axes (where no training image is). `axes_FA` are unit vectors, `spreads_A` the
+    standard deviations along them, `bank_NA` the training images in these units.
+    """
+
+    mean_F: Tensor
+    std_F: Tensor
+    axes_FA: Tensor
+    spreads_A: Tensor
+    bank_NA: Tensor
+    limits_2: Tensor
+
+    def distances(self, described_BF: Tensor) -> Tensor:
+        """float32[B, 2]: mean distance to the nearest training images, and length of what is off the axes."""
+        scaled_BF = (described_BF.cpu().float() - self.mean_F) / self.std_F
+        along_BA = scaled_BF @ self.axes_FA
+        num = min(NUM_NEIGHBOURS, len(self.bank_NA))
+        near_B = torch.cdist(along_BA / self.spreads_A, self.bank_NA).topk(num, largest=False).values.mean(1)
+        return torch.stack([near_B, (scaled_BF - along_BA @ self.axes_FA.T).norm(dim=1)], 1)
+
+    def __call__(self, described_BF: Tensor) -> list[float]:
+        """In [0, 1]; `FAMILIAR` where the worse distance is at its limit, 1 at none of either."""
+        ratios_B = (self.distances(described_BF) / self.limits_2).amax(1)
+        return (FAMILIAR**ratios_B**2).tolist()
+
+
+def fit_familiarity(train_NF: Tensor, validation_MF: Tensor) -> Familiarity | None:
+    """What training images are like, and how far from them validation images are; None for fewer than 8 of either."""
+    if min(len(train_NF), len(validation_MF)) < _LEAST_IMAGES:
+        return None
+    train_NF = train_NF.cpu().float()
+    mean_F, std_F = train_NF.mean(0), train_NF.std(0) + 1e-6
+    scaled_NF = (train_NF - mean_F) / std_F
+    _, sizes, axes = torch.linalg.svd(scaled_NF, full_matrices=False)
+    axes_FA = axes[:NUM_AXES].T.contiguous()
+    spreads_A = sizes[:NUM_AXES] / len(train_NF) ** 0.5 + _SHRINK
+    plain = Familiarity(mean_F, std_F, axes_FA, spreads_A, scaled_NF @ axes_FA / spreads_A, torch.ones(2))
+    distances_M2 = plain.distances(validation_MF)
+    limits_2 = distances_M2.quantile(_QUANTILE, dim=0).clamp(min=1e-6)
+    # the worse of two distances is above its limit more often than each alone: both limits grow until 5 % are again
+    limits_2 = limits_2 * (distances_M2 / limits_2).amax(1).quantile(_QUANTILE)
+    return Familiarity(mean_F, std_F, axes_FA, spreads_A, plain.bank_NA, limits_2)
