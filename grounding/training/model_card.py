@@ -106,13 +106,14 @@ _LIMITS = (
 
 
 def _data_table(sets: Iterable[SetFacts]) -> str:
-    rows = ["| set | modality | licence | train | val | regions | labels |", "|---|---|---|---|---|---|---|"]
+    rows = ["| set | modality | licence | train | val | test | regions | labels |", "|---|---|---|---|---|---|---|---|"]
     for one in sets:
         ordered = sorted(one.labels, key=lambda label: (-one.labels[label], label))
         more = f" and {len(ordered) - _LABELS_SHOWN} more" if len(ordered) > _LABELS_SHOWN else ""
         rows.append(
             f"| {one.name} | {', '.join(sorted(one.modalities))} | {one.licence or 'not stated'} "
-            f"| {one.images['train']} | {one.images['val']} | {one.labels.total()} "
+            f"| {one.images['train']} | {one.images['val']} | {one.images['test']} | {one.labels.total()} "
             f"| {', '.join(ordered[:_LABELS_SHOWN])}{more} |"
         )
-    return "Images a split, whole patients where the set names them.\n\n" + "\n".join(rows)
+    parts = "Images that teach (split `train`), select (`val`) and are reported on (`test`)"
+    return f"{parts}, whole patients where the set names them.\n\n" + "\n".join(rows)

@@ -47,9 +47,8 @@ def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> Ca
     weights_P, weights_Q, weights_G = (np.array([weight[name] for name in sets]) for sets in (sets_P, sets_Q, sets_G))
     num_truths = float(weights_G.sum() / weights_P.mean())
     columns_P, columns_Q = zip(*rows_P, strict=True), zip(*rows_Q, strict=True)
-    return fit_calibration(
-        *columns_P, num_truths, *columns_Q, weights_P / weights_P.mean(), weights_Q / weights_Q.mean()
-    )
+    alike = {"weights_P": weights_P / weights_P.mean(), "weights_Q": weights_Q / weights_Q.mean()}
+    return fit_calibration(*columns_P, num_truths, *columns_Q, **alike)
 
 
 def mean_iou(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> float:

@@ -6,20 +6,24 @@ MEDGLIP_DATA=... python -m medglip.scripts.release.ship_core recipes/small.yaml 
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import typer
 
 from ...eval.page.curves import reliability_file
+from ...eval.records import Record
 from ...eval.score import EvalSettings, score
+from ...eval.statistics.bootstrap import Estimate
 from ...eval.table import by_metric, table
 from ...eval.tasks.grounding import curves
 from ...grounding.bad_input import BadInput
 from ...grounding.datasets.schema import AnnotatedImages, split_of
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.files import write_atomic
+from ...grounding.grounder import Grounder
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import load_grounder
 from ...grounding.settings import read_settings
@@ -31,12 +35,14 @@ from ..pipeline.pipeline import Pipeline
 from ..recipe import Recipe
 
 SHOWN = (*METRICS, "ece")
-FIGURES = "figures.json"
+FIGURES, REPORT = "figures.json", "test.json"
+"""What weights are chosen by (split val), and what the card states (split test)."""
 RELIABILITY = "reliability.svg"
 SCORED_ON = {
     "val": "Select (split `val`): its patients were not trained on, but served to choose and to calibrate.",
     "test": "Report (split `test`): its patients neither taught the core nor chose anything of it.",
 }
+Figures = Mapping[str, Mapping[str, Estimate]]
 
 
 def main(
@@ -61,28 +67,26 @@ def main(
     settings = EvalSettings(seed=seed, score_threshold=core.threshold)
     # what is shipped is scored: the staged files, loaded anew; records of other weights have another name
     grounder = load_grounder(staged, max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
-    path = pipeline.folder.path / "records" / f"{grounder.fingerprint[:16]}.jsonl"
-    split = pipeline.recipe.eval_split
-    scored = list(images_of(split_of(pipeline.images, split)))
-    records = predict(grounder, scored, path, pipeline.skipped, model=pipeline.recipe.name)
-    scores = score(records, "grounding", settings)
-    by_set = scores.strata.get("dataset", {})
-    figures = {"all": scores.metrics, **by_set}
-    mean = float(np.mean([row["ap50"].value for row in by_set.values() if "ap50" in row]))
-    there, tail = out / FIGURES, f"\n\nMacro AP50 over sets: {mean:.3f}"
-    typer.echo(table(by_metric(figures, SHOWN), corner="set") + tail)
+    figures, mean, records = score_split(pipeline, grounder, "val", settings)
+    there = out / FIGURES
+    typer.echo(figures_text(figures, mean))
     if there.exists() and mean <= (before := json.loads(there.read_text())["macro_ap50"]) and not worse:
         raise BadInput(f"macro AP50 {mean:.3f}, the weights there have {before:.3f}.", file=out, fix="keep those")
-    plain = {name: {m: row[m].value for m in SHOWN if m in row} for name, row in figures.items()}
-    write_atomic(staged / FIGURES, json.dumps({"macro_ap50": mean, "sets": plain}, indent=1))
+    write_figures(staged / FIGURES, figures, mean)
+    split = "val"
+    if len(split_of(pipeline.images, "test")):
+        figures, mean, records = score_split(pipeline, grounder, "test", settings)
+        write_figures(staged / REPORT, figures, mean)
+        split = "test"
     write_atomic(staged / RELIABILITY, reliability_file(curves(records, settings)))
+    num_images = len({(record["dataset"], record["image_id"]) for record in records})
     text = (
-        f"{SCORED_ON[split]} "
-        f"Intervals of 95 % over patients, {scores.counts['records']} pairs of image and phrase. "
-        f"`all` is every pair together; Dice counts regions from {scores.settings['score_threshold']:.2f} on.\n\n"
-        f"{table(by_metric(figures, SHOWN), 'markdown', 'set')}{tail}\n\n"
+        f"{SCORED_ON[split]} Intervals of 95 % over patients, {len(records)} pairs of image and phrase of {num_images} "
+        f"images. `all` is every pair together; Dice counts regions from {core.threshold:.2f} on.\n\n"
+        f"{figures_text(figures, mean, 'markdown')}\n\n"
         f"How often a region of a score is right: ![reliability diagram]({RELIABILITY})"
     )
+    val = split_of(pipeline.images, "val")
     write_card(
         staged,
         facts_of(pipeline.images, pipeline.recipe.grounding.data),
@@ -97,6 +101,30 @@ def main(
     for file in sorted(staged.iterdir(), key=lambda file: file.name == FIGURES):  # the figures last
         (out / file.name).write_bytes(file.read_bytes())
     typer.echo(f"shipped: {out}")
+
+
+def score_split(
+    pipeline: Pipeline, grounder: Grounder, split: str, settings: EvalSettings
+) -> tuple[Figures, float, list[Record]]:
+    """Metrics of all pairs of image and phrase and of each set, the mean AP50 over sets, and the records."""
+    path = pipeline.folder.path / "records" / f"{grounder.fingerprint[:16]}-{split}.jsonl"
+    images = list(images_of(split_of(pipeline.images, split)))
+    records = predict(grounder, images, path, pipeline.skipped, model=pipeline.recipe.name)
+    scores = score(records, "grounding", settings)
+    by_set = scores.strata.get("dataset", {})
+    mean = float(np.mean([row["ap50"].value for row in by_set.values() if "ap50" in row]))
+    return {"all": scores.metrics, **by_set}, mean, records
+
+
+def figures_text(figures: Figures, mean: float, form: Literal["text", "markdown"] = "text") -> str:
+    """The table, and the mean below it."""
+    return f"{table(by_metric(figures, SHOWN), form, 'set')}\n\nMacro AP50 over sets: {mean:.3f}"
+
+
+def write_figures(file: Path, figures: Figures, mean: float) -> None:
+    """The values alone, as JSON."""
+    plain = {name: {m: row[m].value for m in SHOWN if m in row} for name, row in figures.items()}
+    write_atomic(file, json.dumps({"macro_ap50": mean, "sets": plain}, indent=1))
 
 
 if __name__ == "__main__":
