@@ -3,6 +3,8 @@
 - Closed questions with a yes/no reference: the prediction says yes or no by `parse_yes_no`, or normalises to it.
   Neither, or both in one clause, is an abstention and wrong.
 - Closed questions with another reference ("left") and open ones: equal after `normalize`.
+- "upper left" is "upper left of the image", and "left" is "the image's left half": the frame is what the question asks in;
+  the sides of the patient are words of their own.
 - Token F1 and recall: multisets of normalised words, so that a repeated word does not inflate recall.
 """
 
@@ -16,11 +18,13 @@ from .vqa_normalizer import PERIOD, clear_marks, plain_words
 from .vqa_rules import VqaRules
 
 PROTOCOL = "exact_match"
-VERSION = "2"
+VERSION = "3"
 
 _APOSTROPHES = str.maketrans("", "", "'’")
 _CLAUSES = re.compile(r"[.,;:!?\n]")
 _YES_NO = re.compile(r"\b(yes|no)\b")
+_OF_IMAGE = re.compile(r"(?: (?:part|half|side))? of image$")
+_IMAGE_HALF = re.compile(r"^images (left|right)(?: (?:half|side|part))?$")
 
 
 def rules(settings: EvalSettings) -> VqaRules:
@@ -43,6 +47,12 @@ def normalize(text: str) -> str:
     """
     text = clear_marks(" ".join(text.lower().split()))
     return " ".join(plain_words(PERIOD.sub("", text).translate(_APOSTROPHES)))
+
+
+def drop_frame(normalized: str) -> str:
+    """A normalised place without the words for the image's frame; other texts as they are."""
+    # "images left half", "left half of image", "left part of image", "left of image" -> "left"
+    return _IMAGE_HALF.sub(r"\1", _OF_IMAGE.sub("", normalized))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -70,7 +80,7 @@ def is_yes_no(reference: str) -> bool:
 def score(prediction: str, reference: str, is_closed: bool) -> dict[str, float]:
     """closed_accuracy, or open_accuracy, open_f1, open_recall; and overall_accuracy, the accuracy of either kind."""
     wanted = normalize(reference)
-    is_right = float(normalize(prediction) == wanted)
+    is_right = float(drop_frame(normalize(prediction)) == drop_frame(wanted))
     if is_closed:
         # "Yes, there is." is a yes; a closed question of other words needs just these words
         is_right = float(read_answer(prediction) == wanted) if is_yes_no(reference) else is_right

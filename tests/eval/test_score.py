@@ -56,7 +56,7 @@ def test_vqa_scores(vqa_records: Records) -> None:
     assert overall.low < overall.value < overall.high
     assert scores.counts["records"] == 40
     assert scores.counts["clusters"] == 20
-    assert (scores.protocol, scores.version) == ("exact_match", "2")
+    assert (scores.protocol, scores.version) == ("exact_match", "3")
 
 
 def test_clusters_of_two_data_sets_are_never_one(vqa_records: Records) -> None:

@@ -63,3 +63,17 @@ def test_token_overlap_by_hand() -> None:
     assert token_f1_recall("lung lung lung", "lung")[1] == 1.0  # a repeated hit does not inflate recall
     assert token_f1_recall("", "") == (1.0, 1.0)
     assert token_f1_recall("", "lung") == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "reference", "is_right"),
+    [
+        ("Upper left", "upper left of the image", 1),
+        ("the image's left half", "left", 1),
+        ("left half of the image", "the image's left half", 1),
+        ("the patient's left", "the image's left half", 0),
+        ("centre", "centre of the image", 1),
+    ],
+)
+def test_the_frame_of_the_image_may_be_left_out(prediction: str, reference: str, is_right: int) -> None:
+    assert score(prediction, reference, is_closed=False)["open_accuracy"] == is_right
