@@ -3,8 +3,8 @@
 - Closed questions with a yes/no reference: the prediction says yes or no by `parse_yes_no`, or normalises to it.
   Neither, or both in one clause, is an abstention and wrong.
 - Closed questions with another reference ("left") and open ones: equal after `normalize`.
-- "upper left" is "upper left of the image", and "left" is "the image's left half": the frame is what the question asks in;
-  the sides of the patient are words of their own.
+- "upper left" is "upper left of the image", and "left" is "the image's left half": the question has that frame. The
+  patient's sides are words of their own.
 - Token F1 and recall: multisets of normalised words, so that a repeated word does not inflate recall.
 """
 

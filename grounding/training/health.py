@@ -43,7 +43,7 @@ class Health:
 @torch.no_grad()
 def health(tower: nn.Module, pixels_B3SS: Tensor) -> dict[int, Health]:
     """Health of an image tower at each stride; `dead` is 0 where it has no inverted residuals."""
-    dead: dict[int, float] = {stride: 0.0 for stride in STRIDES}
+    dead: dict[int, float] = dict.fromkeys(STRIDES, 0.0)
 
     def note(_layer: nn.Module, _inputs: Any, out_BCHW: Tensor) -> None:
         # ReLU6 follows: a unit that is never between 0 and 6 is constant, or has no gradient where it is not
