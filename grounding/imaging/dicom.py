@@ -73,7 +73,9 @@ def read_dicom(path: Path) -> DicomImage:
             fix = "give an image object, not a report or plan"
             raise BadInput("this DICOM file holds no picture.", file=path, fix=fix)
         check_size(int(header.Columns), int(header.Rows) * int(header.get("SamplesPerPixel") or 1), path)
-        index = int(next(iter(numbers(header, "NumberOfFrames")), 1)) // 2
+        if not numbers(header, "NumberOfFrames"):
+            header.NumberOfFrames = 1
+        index = int(numbers(header, "NumberOfFrames")[0]) // 2
         frame = _read_frame(header, index, path)
         kind = str(header.PhotometricInterpretation)
         if kind in ("MONOCHROME1", "MONOCHROME2"):

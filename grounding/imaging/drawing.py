@@ -31,12 +31,16 @@ def draw_regions(
 
     Regions are in pixels of the image; `colours`: of their phrases.
     """
-    pixels = np.asarray(image.convert("RGB")).astype(np.float32)
+    copy = image.convert("RGB")
     for region in regions:
         if region.mask is not None:
             colour = np.array([int(colours[region.phrase][i : i + 2], 16) for i in (1, 3, 5)], np.float32)
-            pixels[region.mask] = 0.65 * pixels[region.mask] + 0.35 * colour
-    copy = Image.fromarray(pixels.astype(np.uint8))
+            # a mask is zero outside its box, so the box alone is painted
+            x0, y0 = (int(value) for value in np.floor(region.box_xyxy_px[:2]).clip(0))
+            x1, y1 = (min(int(np.ceil(end)), side) for end, side in zip(region.box_xyxy_px[2:], copy.size, strict=True))
+            inside, pixels = region.mask[y0:y1, x0:x1], np.array(copy.crop((x0, y0, x1, y1)))
+            pixels[inside] = (0.65 * pixels[inside] + 0.35 * colour).astype(np.uint8)
+            copy.paste(Image.fromarray(pixels), (x0, y0))
     pen, font = ImageDraw.Draw(copy), ImageFont.load_default(12)
     width = max(1, round(max(copy.size) / 256))
     for region in regions:

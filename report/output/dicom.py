@@ -16,14 +16,14 @@ from typing import Any
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
+from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
 from ...grounding.bad_input import BadInput
 from ...grounding.files import sha256, write_atomic
+from ...grounding.imaging.dicom import parse_dicom
 from ...grounding.types import NOTICE
 from ...grounding.vocabulary.labels import load_labels
 from .grounded import GroundedReport
@@ -61,11 +61,7 @@ def read_source(path: Path, report: GroundedReport) -> DicomSource:
     DICOM file, is no image, or is not of the report's size.
     """
     with silence(path):
-        try:
-            header = dcmread(path, stop_before_pixels=True)
-        except InvalidDicomError:
-            fix = "DICOM objects are written about DICOM images"
-            raise BadInput("not a DICOM file.", file=path, fix=fix) from None
+        header = parse_dicom(path, None, stop_before_pixels=True)
         missing = [name for name in _NEEDED if not header.get(name)]
     if missing:
         raise BadInput(f"the file lacks {', '.join(missing)}.", file=path, fix="export the image again")
@@ -90,7 +86,7 @@ def silence(path: Path) -> Iterator[None]:
             yield
     except BadInput:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RuntimeError, EOFError) as error:
+    except Exception as error:
         fix = "is it a radiograph, CT, MR or another image with the elements DICOM asks for?"
         raise BadInput(f"no DICOM object can be made of it ({type(error).__name__}).", file=path, fix=fix) from None
     finally:

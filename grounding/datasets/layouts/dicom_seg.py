@@ -24,7 +24,7 @@ from ...bad_input import BadInput, Skipped
 from ...files import sha256
 from ...geometry import mask_to_rle, rle_to_mask
 from ...imaging.dicom import hide_errors, parse_dicom
-from ...imaging.read import image_size
+from ...imaging.read import check_size, image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
@@ -130,6 +130,7 @@ def _first(item: Dataset, sequence: str) -> Dataset:
 def _assign(path: Path, images: dict[str, _Image], skipped: Skipped) -> None:
     """Give every image of a segmentation its frames, and the names of all its segments."""
     header = parse_dicom(path, _SEGMENTATION_ELEMENTS)
+    check_size(int(header.Columns), int(header.Rows), path)
     phrases = {int(item.SegmentNumber): _phrase(item) for item in header.SegmentSequence}
     frames = list(header.get("PerFrameFunctionalGroupsSequence") or ())
     shared = _first(header, "SharedFunctionalGroupsSequence")

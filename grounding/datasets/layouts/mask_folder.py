@@ -23,7 +23,7 @@ from ..rows import annotate, image_mask_pairs, region, skipping
 
 MIN_AREA = 0.0005
 """Blobs below this part of the image are specks; if all of them are, the largest one stays."""
-MAX_MASK_BYTES = 2**30
+MAX_MASK_BYTES = 3 * 2**28
 """Of the masks of one image together."""
 
 

@@ -153,6 +153,13 @@ def test_an_odd_element_costs_itself_alone(tmp_path: Path, spacing: bytes) -> No
     assert np.array_equal(grey(file), plain)
 
 
+def test_an_unreadable_number_of_frames_is_one(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.dcm", RAMP.astype(np.uint8)[None], **WINDOW)
+    plain = grey(file)
+    file.write_bytes(file.read_bytes().replace(b"\x28\0\x08\0IS\x02\0001 ", b"\x28\0\x08\0IS\x02\0xx"))
+    assert np.array_equal(grey(file), plain)
+
+
 FALLING = np.arange(256)[::-1]
 WINDOW = {"WindowCenter": 128, "WindowWidth": 256}
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from medglip.grounding import BadInput
+from medglip.grounding.imaging import read as read_module
 from medglip.grounding.imaging.read import MAX_PIXELS, image_sha256, image_size, read_image, read_image_bytes
 
 
@@ -181,6 +182,16 @@ def test_no_program_of_a_file_is_run(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 40 40\n{} loop\n")
     with pytest.raises(BadInput, match="not an image that can be read"):
         read_image(tmp_path / "a.png")
+
+
+def test_there_is_one_opener_of_image_files() -> None:
+    """What opens files by itself would turn, scale and bound them by itself. Phantoms are drawn by us."""
+    rooms = Path(read_module.__file__).parents[2]
+    sources = [
+        path for room in ("grounding", "vqa", "report", "eval", "scripts") for path in (rooms / room).rglob("*.py")
+    ]
+    openers = {path.relative_to(rooms).as_posix() for path in sources if "Image.open(" in path.read_text()}
+    assert openers == {"grounding/imaging/read.py", "grounding/datasets/phantoms/dataset.py"}
 
 
 def test_too_many_pixels_are_refused_from_the_header(tmp_path: Path) -> None:
