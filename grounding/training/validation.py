@@ -48,7 +48,7 @@ def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> Ca
     num_truths = float(weights_G.sum() / weights_P.mean())
     columns_P, columns_Q = zip(*rows_P, strict=True), zip(*rows_Q, strict=True)
     alike = {"weights_P": weights_P / weights_P.mean(), "weights_Q": weights_Q / weights_Q.mean()}
-    return fit_calibration(*columns_P, num_truths, *columns_Q, **alike)
+    return fit_calibration(*columns_P, num_truths, *columns_Q, **alike)  # pyright: ignore[reportCallIssue]
 
 
 def mean_iou(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> float:
