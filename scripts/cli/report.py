@@ -5,7 +5,23 @@ from typing import Annotated
 
 import typer
 
-from .options import BodyPart, Evidence, Finder, Modality, RecipeFile, output, safety, what, who_answers
+from ...grounding.evidence.names import SOURCES, list_titles
+from ...grounding.settings import validate
+from ...report.datasets.sets import REPORT_SETS
+from .options import (
+    Base,
+    BodyPart,
+    Evidence,
+    Finder,
+    Modality,
+    RecipeFile,
+    output,
+    safety,
+    set_and_file,
+    the_switch,
+    what,
+    who_answers,
+)
 from .sets import Sets, read_sets, second_names
 
 report = typer.Typer(help="Write reports: study + evidence -> sentences with their regions.", no_args_is_help=True)
@@ -27,12 +43,58 @@ def train(recipe: RecipeFile) -> None:
     train_and_predict(recipe)
 
 
-@report.command()
-def predict(recipe: RecipeFile) -> None:
-    """Write the scored reports of a recipe with every evidence source; one record file per source."""
-    from ..pipeline.run import train_and_predict
+@report.command(cls=second_names("generate", "batch_size", "max_new_tokens"))
+def predict(
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe YAML file; or give --dataset")] = None,
+    dataset: Annotated[str | None, what(help=f"A report set: {', '.join(REPORT_SETS)}")] = None,
+    root: Annotated[Path | None, what(help="The folder of the set; left out: its name below MEDGLIP_DATA")] = None,
+    split: Annotated[str, what(help="Which reports are written: those of train, val or test")] = "test",
+    limit: Annotated[int | None, what(metavar="N", help="Only the first N reports")] = None,
+    adapter: Annotated[
+        Path | None, who_answers(help=f"{ADAPTER}, or the folder of a run or of an adapter; left out: the base alone")
+    ] = None,
+    base: Base = None,
+    checkpoint: Finder = None,
+    evidence: Annotated[
+        str, the_switch(help=f"What the model is shown beside the image: {list_titles(SOURCES)}")
+    ] = "predicted",
+    seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of splits that are drawn")] = 0,
+    out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
+    sets: Sets = None,
+) -> None:
+    """Write the scored reports of a recipe with every evidence source, or those of a --dataset with one source.
 
-    train_and_predict(recipe, "report")
+    If it is interrupted, call it again: it continues. Several processes share a data set, as in `medglip vqa predict`.
+
+    Example: medglip report predict --dataset phantom --root phantoms --adapter small-reports --out records.jsonl --set
+    generate.max_new_tokens=64
+    """
+    if recipe is not None and dataset is None:
+        from ..pipeline.run import train_and_predict
+
+        train_and_predict(recipe, "report")
+        return
+    dataset, out = set_and_file("report", recipe, dataset, out)
+    from ...vqa.inference.settings import GenerateSettings
+    from ..inference.predict_set import PredictRequest, predict_dataset, summary
+    from ..inference.system import MAX_TOKENS, source_named
+
+    decoding = {"max_new_tokens": MAX_TOKENS["report"]} | read_sets(sets, generate=GenerateSettings)["generate"]
+    request = PredictRequest(
+        task="report",
+        dataset=dataset,
+        out=out,
+        root=root,
+        split=split,
+        source=source_named(evidence),
+        adapter=adapter,
+        checkpoint=checkpoint,
+        base=base,
+        limit=limit,
+        seed=seed,
+        generate=validate(GenerateSettings, decoding),
+    )
+    typer.echo("\n".join(summary(request, predict_dataset(request))))
 
 
 @report.command(cls=second_names("generate", "max_new_tokens", "num_beams", "temperature", "seed", "no_repeat"))

@@ -5,7 +5,6 @@ from typing import Annotated, get_args
 
 import typer
 
-from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import FORMS, SOURCES, list_titles
 from ...grounding.settings import validate
 from ...vqa.datasets.sets import QUESTION_SETS
@@ -20,6 +19,7 @@ from .options import (
     RecipeFile,
     output,
     safety,
+    set_and_file,
     the_switch,
     what,
     who_answers,
@@ -75,11 +75,7 @@ def predict(
 
         train_and_predict(recipe, "vqa")
         return
-    if dataset is None or recipe is not None:
-        problem = "neither a recipe nor --dataset is given." if recipe is None else "a recipe and --dataset are given."
-        raise BadInput(problem, fix="give one: `medglip vqa predict RECIPE` or `... --dataset vqa_rad --out FILE`")
-    if out is None:
-        raise BadInput("no file for the records is given.", fix="--out records.jsonl")
+    dataset, out = set_and_file("vqa", recipe, dataset, out)
     from ...vqa.inference.settings import GenerateSettings
     from ..inference.predict_set import PredictRequest, predict_dataset, summary
     from ..inference.system import source_named

@@ -19,11 +19,16 @@ from ...eval.table import by_metric, table
 from ...eval.tasks.grounding import MAX_LABELS
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.layouts.coco import image_name, read_annotated, read_file
+from ...grounding.datasets.load import load_images
 from ...grounding.datasets.rows import skipping
+from ...grounding.datasets.schema import images as images_of
+from ...grounding.datasets.schema import split_of
+from ...grounding.datasets.settings import DataSettings
 from ...grounding.files import read_lines
 from ...grounding.grounder import Grounder
 from ...grounding.modalities import parse_modality
 from ...grounding.records import RecordFile, grounding_record, record_id
+from ...grounding.settings import validate
 from ...grounding.types import AnnotatedImage, Region
 from ...grounding.vocabulary.labels import load_labels
 
@@ -76,6 +81,20 @@ def read_coco(references: Path, images: Path, limit: int | None = None, seed: in
         raise BadInput("no image can be used.", file=references, fix=f"is --images right? {skipped.summary()}")
     notes = tuple(f"modality {word!r} is none of ours: taken as unknown" for word in unknown)
     return CocoSet(images=annotated_images, skipped=skipped, notes=notes)
+
+
+def read_dataset(layout: str, folder: Path, limit: int | None = None, seed: int = 0) -> CocoSet:
+    """Images of split test of a folder in a layout of ours, such as phantom; `limit` of them are drawn with the seed.
+
+    Every annotated phrase of an image, present or absent, is looked for. Raises `BadInput` for an unknown layout, one
+    that needs more than a folder, and a set without images to report on.
+    """
+    settings = validate(DataSettings, {"layout": layout, "path": str(folder.resolve())})
+    data, skipped = load_images([settings], seed)
+    images = list(images_of(split_of(data, "test", limit, seed)))
+    if not images:
+        raise BadInput("no image of split test.", file=folder, fix=f"is the folder right? {skipped.summary()}")
+    return CocoSet(images=images, skipped=skipped)
 
 
 def predict(

@@ -1,6 +1,6 @@
-"""`medglip vqa predict --dataset`: a public question set answered with one evidence source, on any number of processes.
+"""`medglip vqa|report predict --dataset`: a set of questions or reports, one evidence source, any number of processes.
 
-questions -> regions (cached; each image by one rank) -> evidence -> records of this rank -> one file.
+items -> regions (cached; each image by one rank) -> evidence -> records of this rank -> one file.
 """
 
 import json
@@ -8,21 +8,26 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from accelerate import PartialState
 
 from ...grounding.bad_input import Skipped
-from ...grounding.evidence.evidence import without_masks
+from ...grounding.evidence.evidence import Evidence, without_masks
 from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import claim_folder, read_lines
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import StoredRegions, regions_of
 from ...grounding.grounders.oracle import TruthGrounder
+from ...grounding.records import Task
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import FILE as LEARNED
 from ...grounding.training.provenance import learned_among
 from ...grounding.types import AnnotatedImage
+from ...report.datasets.load import load_reports
+from ...report.records import ReportTruth, finding_labels
+from ...report.task import Report
 from ...vqa.datasets.load import load_questions
 from ...vqa.inference.predict import SKIPPED, Shards, predict
 from ...vqa.inference.settings import GenerateSettings
@@ -30,14 +35,15 @@ from ...vqa.task import Job, Question
 from .system import TrainedSystem, load_system
 
 logger = logging.getLogger("medglip")
+Item = TypeVar("Item", bound=Question | Report)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictRequest:
     """Which questions are asked, and who answers. `limit`: only the first; `adapter`: folder of a run or an adapter.
 
-    `root`: folder of the set; left out: that of its name below MEDGLIP_DATA. `seed`: of the sources random and
-    shuffled, and of the split scheme `image_grouped`.
+    `task`: report, where reports are written instead; they have no `split_scheme`. `root`: folder of the set; left out:
+    that of its name below MEDGLIP_DATA. `seed`: of the sources random and shuffled, and of splits that are drawn.
     """
 
     dataset: str
@@ -52,13 +58,14 @@ class PredictRequest:
     limit: int | None = None
     seed: int = 0
     generate: GenerateSettings = field(default_factory=lambda: GenerateSettings(max_new_tokens=16))
+    task: Task = "vqa"
 
 
 def predict_dataset(request: PredictRequest) -> bool:
-    """Write one record per question; called again, it continues. Every process calls it.
+    """Write one record per question or report; called again, it continues. Every process calls it.
 
     Returns whether `request.out` is complete: false on a rank that ended before another. Raises `BadInput` for a file
-    of records that was made with other settings, and as `load_questions` and `load_system` do.
+    of records that was made with other settings, and as `load_questions`, `load_reports` and `load_system` do.
     """
     ranks = processes()
     finished = load_system(request.adapter, request.checkpoint, request.base)
@@ -66,6 +73,7 @@ def predict_dataset(request: PredictRequest) -> bool:
     changed = {"out": None, "limit": None, "generate": request.generate.model_dump(exclude={"batch_size", "merge"})}
     # as the keys were called before, so that older files go on
     changed |= {"split_scheme": None, "split": request.split_scheme, "part": request.split}
+    changed |= {"task": None} if request.task == "vqa" else {"part": None, "split": request.split}
     values = {key: value for key, value in (asdict(request) | changed).items() if value is not None}
     claim_folder(
         request.out.with_suffix(".asked.json"),
@@ -73,15 +81,18 @@ def predict_dataset(request: PredictRequest) -> bool:
         "these records were made with other settings",
         "give another --out, or remove it with its .asked.json and .ranks",
     )
-    all_questions, skipped = load_questions(
-        request.dataset, request.root, request.split_scheme, split=request.split, seed=request.seed
-    )
-    questions = all_questions[: request.limit]  # one more call with a larger limit goes on from here
+    where: dict[str, Any] = {"split": request.split, "seed": request.seed}
+    all_items: Sequence[Question | Report]
+    if request.task == "vqa":
+        all_items, skipped = load_questions(request.dataset, request.root, request.split_scheme, **where)
+    else:
+        all_items, skipped = load_reports(request.dataset, request.root, **where)
+    items = all_items[: request.limit]  # one more call with a larger limit goes on from here
     shards = Shards(out=request.out, rank=ranks.process_index, num_ranks=ranks.num_processes)
-    ids = [question.question_id for question in questions]
+    ids = [item.item_id for item in items]
     # No rank writes before all have found their images' regions, so all see the same here and none waits for ever.
     if set(ids) - (done := shards.done()):
-        jobs = _jobs(request, finished, all_questions, questions, ranks)
+        jobs = _jobs(request, finished, all_items, items, ranks)
         if own := shards.left(jobs, done):
             settings = finished.evidence_settings(request.source)
             predict(finished.model(request.source), own, settings, request.generate, shards.path)
@@ -93,25 +104,52 @@ def predict_dataset(request: PredictRequest) -> bool:
 def _jobs(
     request: PredictRequest,
     finished: TrainedSystem,
-    all_questions: Sequence[Question],
-    questions: Sequence[Question],
+    all_items: Sequence[Item],
+    items: Sequence[Item],
     ranks: PartialState,
 ) -> list[Job]:
-    """One job per question, with the evidence of its source."""
+    """One job per item, with the evidence of its source."""
     adapter = finished.adapter(request.source)
-    questions = mark_learned(questions, adapter)
+    items = mark_learned(items, adapter)
+    names = {"model": finished.mllm.base, "adapter": adapter.name if adapter else ""}
+    settings = finished.evidence_settings(request.source)
+    evidences = _evidence(request, request.source, finished, all_items, items, ranks)
+    reports = [item for item in items if isinstance(item, Report)]
+    options: dict[str, Any] = {}
+    if reports:
+        # where findings are annotated, texts are judged by them; one without evidence is placed by predicted regions
+        labels = finding_labels([item for item in all_items if isinstance(item, Report)])
+        placed = labels and request.source == "none"
+        regions = _evidence(request, "predicted", finished, all_items, items, ranks) if placed else []
+        by_report = dict(zip((report.report_id for report in reports), regions, strict=False))
+        options = {"truth": ReportTruth(labels=labels, evidence=by_report), "negation": finished.negation}
+    examples = [item.to_example(evidence) for item, evidence in zip(items, evidences, strict=True)]
+    if reports:
+        examples = [replace(example, may_cite=settings.cite) for example in examples]
+    return [item.job(example, settings, names, **options) for item, example in zip(items, examples, strict=True)]
 
-    def query_of(question: Question) -> Query:
-        return Query.of(question.images, question.phrases, finished.vocabulary)
 
-    # the regions of the images, for every phrase that any question of the set asks of them: `limit` changes none
+def _evidence(
+    request: PredictRequest,
+    source: Source,
+    finished: TrainedSystem,
+    all_items: Sequence[Item],
+    items: Sequence[Item],
+    ranks: PartialState,
+) -> list[Evidence]:
+    """The evidence of each item from a source, without masks: prompts have no use for them, memory has."""
+
+    def query_of(item: Item) -> Query:
+        return Query.of(item.images, item.phrases, finished.vocabulary)
+
+    # the regions of the images, for every phrase that any item of the set asks of them: `limit` changes none
     caches = RegionCaches(predicted={}, truth={})
-    if request.source != "none":
+    if source != "none":
         phrases: dict[str, dict[str, None]] = {}
-        for query in (query for question in all_questions for query in query_of(question).images):
+        for query in (query for item in all_items for query in query_of(item).images):
             phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.phrases))
-        images = list({image.image_id: image for question in questions for image in question.images}.values())
-        is_oracle = SOURCES[request.source].needs_truth
+        images = list({image.image_id: image for item in items for image in item.images}.values())
+        is_oracle = SOURCES[source].needs_truth
         grounder: Grounder = TruthGrounder(finished.grounder) if is_oracle else finished.reader
 
         def find(images: list[AnnotatedImage]) -> StoredRegions:
@@ -122,33 +160,25 @@ def _jobs(
             find(images[ranks.process_index :: ranks.num_processes])
             ranks.wait_for_everyone()
         caches = replace(caches, **{"truth" if is_oracle else "predicted": find(images)})
-    evidences = evidence_for(
-        request.source, [query_of(question) for question in questions], caches, finished.shown, request.seed
-    )
-    # masks are of no use to a prompt, and many of them would not fit in memory
-    names = {"model": finished.mllm.base, "adapter": adapter.name if adapter else ""}
-    settings = finished.evidence_settings(request.source)
-    return [
-        question.job(question.to_example(without_masks(evidence)), settings, names)
-        for question, evidence in zip(questions, evidences, strict=True)
-    ]
+    evidences = evidence_for(source, [query_of(item) for item in items], caches, finished.shown, request.seed)
+    return [without_masks(evidence) for evidence in evidences]
 
 
-def mark_learned(questions: Sequence[Question], adapter: Path | None) -> list[Question]:
-    """The questions with `meta.picture`: "learned" if the adapter was trained on one of its images, else "new".
+def mark_learned(items: Sequence[Item], adapter: Path | None) -> list[Item]:
+    """The items with `meta.picture`: "learned" if the adapter was trained on one of its images, else "new".
 
     A public split may share images between its parts (VQA-RAD's official one does), so that they are scored and told
     apart, not refused. Unchanged, where no adapter answers or it has no list of what it learned from.
     """
     if adapter is None or not (adapter / LEARNED).is_file():
-        return list(questions)
-    paths = [{image.image_path for image in question.images} for question in questions]
+        return list(items)
+    paths = [{image.image_path for image in item.images} for item in items]
     learned = learned_among(adapter, set().union(*paths))
-    kinds = ["new" if learned.isdisjoint(of_question) else "learned" for of_question in paths]
+    kinds = ["new" if learned.isdisjoint(of_item) else "learned" for of_item in paths]
     if (count := kinds.count("learned")) and processes().is_main_process:
-        note = "note: %d of %d questions are on pictures that taught %r (meta.picture)"
-        logger.info(note, count, len(questions), adapter.name)
-    return [replace(q, meta={**q.meta, "picture": kind}) for q, kind in zip(questions, kinds, strict=True)]
+        note = "note: %d of %d items are on pictures that taught %r (meta.picture)"
+        logger.info(note, count, len(items), adapter.name)
+    return [replace(item, meta={**item.meta, "picture": kind}) for item, kind in zip(items, kinds, strict=True)]
 
 
 def summary(request: PredictRequest, is_complete: bool) -> list[str]:

@@ -1,10 +1,13 @@
 """A set of your own: `<root>/questions.jsonl`, one {image, question, answer} a line, image a path below the root.
 
+The root may be a file as well, such as one of `medglip data export qa`: images lie beside it, or below MEDGLIP_DATA.
+
 `image` may be a list, `["front.png", "side.png"]`: a question on several images, in this order. Also read, where they
 are there: id, split (train, val, test; test when left out), answer_type (else closed are yes and no), content_type,
 modality, and group (patient or study, which splits keep whole). Licence and citation are yours to state.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ class JsonlSettings(PublicSettings):
     """Where your questions lie and how much of them is read."""
 
     path: Path = Path("jsonl")
-    """The folder of questions.jsonl; relative to the environment's MEDGLIP_DATA."""
+    """The folder of questions.jsonl, or another such file; relative to the environment's MEDGLIP_DATA."""
 
 
 def read(settings: JsonlSettings, context: ReadContext, skipped: Skipped) -> list[Question]:
@@ -34,10 +37,13 @@ def read(settings: JsonlSettings, context: ReadContext, skipped: Skipped) -> lis
 
 def read_rows(settings: JsonlSettings, skipped: Skipped) -> list[QuestionRow]:
     """The rows in file order; no image is opened. Raises `BadInput` for a missing file and a line that is not JSON."""
-    folder = data_folder(settings.path)
-    file = folder / "questions.jsonl"
+    data_dir = Path(os.environ.get("MEDGLIP_DATA", ""))
+    file = data_dir / settings.path
+    if not file.is_file():
+        file = data_folder(settings.path) / "questions.jsonl"
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="one JSON object a line: image, question, answer")
+    folder = file.parent
 
     def build(row: dict[str, Any], number: int) -> dict[str, Any]:
         split, images = str(row.get("split", "test")).strip().lower(), row["image"]
@@ -52,10 +58,18 @@ def read_rows(settings: JsonlSettings, skipped: Skipped) -> list[QuestionRow]:
         return {
             "question_id": str(row.get("id", f"{folder.name}-{number}")),
             "split": SPLIT_NAMES[split],
-            "images": {name: folder / name for name in names},
-            "content_type": str(row.get("content_type") or ""),
+            "images": {
+                name: next(filter(Path.exists, (folder / name, data_dir / name)), folder / name) for name in names
+            },
+            "content_type": str(row.get("content_type") or row.get("kind") or ""),
             "modality": parse_modality(row.get("modality")),
             "group": str(row.get("group") or ""),
         } | ({"answer_type": answer_type_of(row)} if row.get("answer_type") else {})
 
     return build_rows(file, read_lines(file), COLUMNS, build, skipped, dataset=folder.name)
+
+
+def _image(name: str, folder: Path, data_dir: Path) -> Path:
+    """An image beside the file, else below MEDGLIP_DATA, where it is there."""
+    beside, below = folder / name, data_dir / name
+    return below if below.is_file() and not beside.is_file() else beside

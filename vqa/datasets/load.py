@@ -56,6 +56,8 @@ def _settings(name: str, root: Path | None, split_scheme: str, language: str) ->
     kind = question_set(name).settings()
     if split_scheme not in get_args(SplitScheme):
         raise BadInput(f"unknown split {split_scheme!r}.", fix=nearest(split_scheme, get_args(SplitScheme)))
-    values: dict[str, Any] = {"path": root or Path(name), "split_scheme": split_scheme, "language": language}
+    # as it is seen from here, else from MEDGLIP_DATA
+    path = root.resolve() if root and root.exists() else root or Path(name)
+    values: dict[str, Any] = {"path": path, "split_scheme": split_scheme, "language": language}
     # a set takes the keys that it knows: not every one has a language, or splits of its own
     return kind(**{key: value for key, value in values.items() if key in kind.model_fields})

@@ -36,6 +36,8 @@ BODY_PARTS = {
     **{"endoscopy": "colon", "dermoscopy": "skin", "fundus": "retina"},
 }
 """What the phantoms of each modality show."""
+PARQUET = "studies.parquet"
+"""The file of the images and their regions."""
 _TILE, _GAP, _HEAD = 288, 8, 26  # pixels of the contact sheet
 
 
@@ -67,7 +69,7 @@ def write(folder: Path, settings: PhantomSettings) -> None:
             path.unlink()
     buffer = io.BytesIO()
     pq.write_table(data.data.table, buffer)
-    write_atomic(folder / "studies.parquet", buffer.getvalue())
+    write_atomic(folder / PARQUET, buffer.getvalue())
     # Streams: images (seed, 0 to 2, k), questions (seed, 4, k), reports (seed, 5, k), details (seed, 6, ...).
     question_rows: list[dict[str, Any]] = []
     report_rows: list[dict[str, Any]] = []
@@ -87,7 +89,7 @@ def read(folder: Path) -> Dataset:
 
     Raises `BadInput` for a folder that is missing or was not written to its end.
     """
-    path = folder / "studies.parquet"
+    path = folder / PARQUET
     if not (folder / "settings.json").is_file() or not path.is_file():
         raise BadInput("no complete set of phantoms.", file=folder, fix="write it again; it continues where it stopped")
     table = upgrade_table(pq.read_table(path))

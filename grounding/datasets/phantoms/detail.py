@@ -119,4 +119,4 @@ def _seen_small() -> Field:
 def _hidden_from_small(pattern_HW: Field) -> Field:
     """The pattern without what is in the span of reductions both across and down, which is what they keep."""
     basis = _seen_small()
-    return pattern_HW - basis.T @ (basis @ pattern_HW @ basis.T) @ basis
+    return (pattern_HW - basis.T @ (basis @ pattern_HW @ basis.T) @ basis).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +21,8 @@ from medglip.grounding.settings import validate
 from medglip.grounding.types import AnnotatedImage
 from medglip.grounding.vocabulary.labels import load_labels
 
-PLAIN = {"is_calcified": False, "margin": "smooth", "texture": "fine"}
-CHANGES = ({"is_calcified": True}, {"margin": "spiculated"}, {"texture": "coarse"})
+PLAIN: dict[str, Any] = {"is_calcified": False, "margin": "smooth", "texture": "fine"}
+CHANGES: tuple[dict[str, Any], ...] = ({"is_calcified": True}, {"margin": "spiculated"}, {"texture": "coarse"})
 
 
 @pytest.fixture(scope="module")

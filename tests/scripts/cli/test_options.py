@@ -23,7 +23,7 @@ VISIBLE = {
     "grounding train": "",
     "grounding fine-tune": "--checkpoint --out --download --set",
     "grounding evaluate": (
-        "--references --images --limit --seed --checkpoint --min-score --batch-size --device --json "
+        "--dataset --root --references --images --limit --seed --checkpoint --min-score --batch-size --device --json "
         "--records --download --set"
     ),
     "grounding predict": (
@@ -39,7 +39,7 @@ VISIBLE = {
     "vqa ablate": "--task --seeds --sources --forms --out",
     "vqa export": "--base --checkpoint --merged --image --question --tolerance",
     "report train": "",
-    "report predict": "",
+    "report predict": "--dataset --root --split --limit --adapter --base --checkpoint --evidence --seed --out --set",
     "report write": (
         "--modality --indication --technique --comparison --prior --prior-report --run --adapter "
         "--checkpoint --evidence --out --pdf --dicom --negation --set"
@@ -57,6 +57,7 @@ VISIBLE = {
     "eval page": "--images --cases --out --set",
     "data list": "",
     "data check": "--samples --seed --sheet",
+    "data phantoms": "--images --seed --detail --size",
     "data build": "--workers",
     "data leaks": "--root --seed --json",
     "data export parquet": "",
