@@ -86,7 +86,6 @@ def main(
         f"{figures_text(figures, mean, 'markdown')}\n\n"
         f"How often a region of a score is right: ![reliability diagram]({RELIABILITY})"
     )
-    split_of(pipeline.images, "val")
     write_card(
         staged,
         facts_of(pipeline.images, pipeline.recipe.grounding.data),
