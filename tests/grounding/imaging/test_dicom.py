@@ -161,7 +161,7 @@ def test_an_unreadable_number_of_frames_is_one(tmp_path: Path) -> None:
 
 
 FALLING = np.arange(256)[::-1]
-WINDOW = {"WindowCenter": 128, "WindowWidth": 256}
+WINDOW: dict[str, Any] = {"WindowCenter": 128, "WindowWidth": 256}
 
 
 def table(first: int, bits: int, entries: np.ndarray, is_ow: bool = True, name: str = "VOILUTSequence") -> Any:
@@ -175,7 +175,7 @@ def table(first: int, bits: int, entries: np.ndarray, is_ow: bool = True, name: 
 
 @pytest.mark.parametrize("is_ow", [True, False])
 @pytest.mark.parametrize(("name", "window"), [("VOILUTSequence", {}), ("ModalityLUTSequence", WINDOW)])
-def test_tables_of_eight_bits_in_bytes_or_words(tmp_path: Path, name: str, window: dict[str, int], is_ow: bool) -> None:
+def test_tables_of_eight_bits_in_bytes_or_words(tmp_path: Path, name: str, window: dict[str, Any], is_ow: bool) -> None:
     file = write(tmp_path / "a.dcm", RAMP.astype(np.uint16), **table(0, 8, FALLING, is_ow, name), **window)
     assert np.array_equal(grey(file), 255 - RAMP)
 
@@ -226,11 +226,11 @@ def test_windows_are_linear_exact_or_sigmoid(tmp_path: Path, function: str, show
 @pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
 @pytest.mark.parametrize("rescale", [{}, {"RescaleSlope": 2, "RescaleIntercept": -5}])
 def test_padding_is_black_and_no_part_of_the_contrast(
-    tmp_path: Path, limit: dict[str, int], photometric: str, rescale: dict[str, int]
+    tmp_path: Path, limit: dict[str, Any], photometric: str, rescale: dict[str, Any]
 ) -> None:
     plain = grey(write(tmp_path / "a.dcm", RAMP.astype(np.int16), photometric, **rescale))
     pixels = np.vstack([RAMP, np.full((2, 8), -31000 if limit else -32768)]).astype(np.int16)
-    padding = {"PixelPaddingValue": -32768, **limit}
+    padding: dict[str, Any] = {"PixelPaddingValue": -32768, **limit}
     padded = grey(write(tmp_path / "b.dcm", pixels, photometric, **padding, **rescale))
     assert np.array_equal(padded[:6], plain)
     assert not padded[6:].any()
@@ -248,7 +248,8 @@ def group(**sequences: dict[str, Any]) -> Dataset:
 
 
 def test_functional_groups_of_the_frame_come_before_those_of_all(tmp_path: Path) -> None:
-    rescale, window = {"RescaleSlope": 2, "RescaleIntercept": -10}, {"WindowCenter": 40, "WindowWidth": 60}
+    rescale: dict[str, Any] = {"RescaleSlope": 2, "RescaleIntercept": -10}
+    window: dict[str, Any] = {"WindowCenter": 40, "WindowWidth": 60}
     plain = write(tmp_path / "a.dcm", RAMP.astype(np.uint16), **rescale, **window)
     shared = group(
         PixelValueTransformationSequence=rescale,
@@ -256,7 +257,7 @@ def test_functional_groups_of_the_frame_come_before_those_of_all(tmp_path: Path)
         PixelMeasuresSequence={"PixelSpacing": [0.7, 0.5]},
     )
     frames = [group(FrameVOILUTSequence={"WindowCenter": 5, "WindowWidth": 6}), group(FrameVOILUTSequence=window)]
-    groups = {"SharedFunctionalGroupsSequence": [shared], "PerFrameFunctionalGroupsSequence": frames}
+    groups: dict[str, Any] = {"SharedFunctionalGroupsSequence": [shared], "PerFrameFunctionalGroupsSequence": frames}
     enhanced = write(tmp_path / "b.dcm", np.stack([RAMP, RAMP]).astype(np.uint16), **groups)
     assert np.array_equal(grey(enhanced), grey(plain))
     assert read_dicom(enhanced).spacing_mm == (0.5, 0.7)

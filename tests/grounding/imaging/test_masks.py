@@ -1,6 +1,7 @@
 """Masks in any grey, colour or transparency are the same mask, or are refused; never an empty one."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ MASK[20:40, 30:60] = True
 FLAT = np.full((SIDE, SIDE), 255, np.uint8)
 
 
-def save(path: Path, values: np.ndarray, **options: int) -> Path:
+def save(path: Path, values: np.ndarray, **options: Any) -> Path:
     Image.fromarray(values).save(path, **options)
     return path
 
