@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...grounding.records import Task
+from ..floors import FLOORS
 from ..records import Record
 from ..score import Scores
 from ..statistics.bootstrap import Difference
@@ -34,6 +35,11 @@ class System:
     values: Mapping[str, float] = field(default_factory=dict)
     value_name: str = ""
     marks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether it answers without any image."""
+        return self.records[0].get("model") in FLOORS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,9 +84,10 @@ def sample_values(measured: Measured, ordered: Sequence[Record], metrics: Sequen
 def pairs_of(systems: Sequence[System], settings: EvalSettings) -> list[Pair]:
     """Every system of one task less the base in the headline metrics, p-values corrected over all of them.
 
-    The base: the system without evidence, else the first.
+    The base: the system without evidence, else the first; no floor, where there is another.
     """
-    base = next((s for s in systems if s.records[0].get("evidence", "none") == "none"), systems[0])
+    models = [system for system in systems if not system.is_floor] or systems
+    base = next((s for s in models if s.records[0].get("evidence", "none") == "none"), models[0])
     names = page_metrics(base.task)
     fields = ("id", "dataset", "split", "cluster_id", "question", "answer", "answer_type")
 

@@ -29,6 +29,9 @@ MODALITY_NAMES = ", ".join(name for name in MODALITIES if name != "unknown")
 Modality = Annotated[str | None, what(help=f"{MODALITY_NAMES}; left out: read from DICOM, else unknown")]
 BodyPart = Annotated[str, what(help="Part of the body, in plain words; left out: read from DICOM, else not told")]
 Base = Annotated[str | None, who_answers(help="Base model: a folder or a hub name; left out: the adapter's own")]
+Model = Annotated[
+    str | None, who_answers("--model", help="rules: fixed templates answer from the regions alone, nothing is learned")
+]
 Finder = Annotated[
     str | None, who_finds("--checkpoint", help="small, small-research or a folder; left out: the run's own core")
 ]

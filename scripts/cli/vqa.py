@@ -16,6 +16,7 @@ from .options import (
     Finder,
     Images,
     Modality,
+    Model,
     RecipeFile,
     output,
     safety,
@@ -54,6 +55,7 @@ def predict(
         Path | None, who_answers(help="small, or the folder of a run or of an adapter; left out: the base alone")
     ] = None,
     base: Base = None,
+    model: Model = None,
     checkpoint: Finder = None,
     evidence: Annotated[
         str, the_switch(help=f"What the model is shown beside the image: {list_titles(SOURCES)}")
@@ -95,6 +97,7 @@ def predict(
         adapter=adapter,
         checkpoint=checkpoint,
         base=base,
+        model=model,
         limit=limit,
         seed=seed,
         generate=validate(GenerateSettings, decoding),
@@ -112,6 +115,7 @@ def ask(
     adapter: Annotated[
         Path | None, who_answers(help="small, or an adapter's folder; left out: small, else runs/quickstart")
     ] = None,
+    model: Model = None,
     checkpoint: Finder = None,
     evidence: Evidence = "predicted",
     show: Annotated[Path | None, output(help="Folder for an image with the regions drawn on it")] = None,
@@ -127,7 +131,7 @@ def ask(
     from ..inference.system import run_or_adapter, source_named
     from ..inference.user_image import user_image
 
-    finished, source = run_or_adapter(run, adapter, checkpoint, "small"), source_named(evidence)
+    finished, source = run_or_adapter(run, adapter, checkpoint, "small", model), source_named(evidence)
     # all images of one question share what is stated of them
     annotated_images = [user_image(image, modality, body_part) for image in images]
     typer.echo("\n".join(ask_about(finished, annotated_images, question, source, show)))

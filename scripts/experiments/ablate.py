@@ -29,6 +29,7 @@ from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
 from ..inference.system import source_named
 from ..pipeline.pipeline import Pipeline, claim
+from ..pipeline.references import REFERENCES, write_references
 from ..pipeline.run import tune_and_predict
 from ..pipeline.tasks import TASKS
 from ..recipe import Recipe
@@ -105,16 +106,16 @@ def run_grid(recipe_path: Path, grid: Grid, task: str, out: Path | None = None) 
     base, out = Pipeline(recipe), out or recipe.out_dir / "ablation"
     wanted: tuple[Source, ...] = tuple(dict.fromkeys((BASELINE, *grid.sources, *recipe.sources)))
     base.recipe = _changed(recipe, {"sources": wanted})  # so that true regions are at hand where they are asked for
-    for seed in grid.seeds:
-        for forms in grid.adapters:
-            _run_cell(base, grid, forms, seed, out, name)
+    has_run = [_run_cell(base, grid, forms, seed, out, name) for seed in grid.seeds for forms in grid.adapters]
+    if name == "vqa" and (any(has_run) or not RunFolder(out).record_file(name, REFERENCES[0]).exists()):
+        write_references(base, out)
     text = _write(grid, recipe, name, out)
     base.skipped.write(out / "skipped.jsonl")
     return f"{text}\n\n{base.skipped.summary()}\nwritten: {out / 'ablation.md'}, ablation.json, ablation.svg"
 
 
-def _run_cell(base: Pipeline, grid: Grid, forms: tuple[Form, ...], seed: int, out: Path, task: Task) -> None:
-    """One adapter and its predictions, unless they are all there."""
+def _run_cell(base: Pipeline, grid: Grid, forms: tuple[Form, ...], seed: int, out: Path, task: Task) -> bool:
+    """One adapter and its predictions, unless they are all there; whether anything was left to do."""
     folder = out / cell_name(forms, seed)
     recipe = cell_recipe(base.recipe, forms, seed, folder)
     claim(recipe)  # more steps than the cell was trained for open it again
@@ -122,12 +123,13 @@ def _run_cell(base: Pipeline, grid: Grid, forms: tuple[Form, ...], seed: int, ou
     wanted = [*sources, *(f"probe {name}" for name in base.recipe.probes if task == "vqa")]
     done = RunFolder(folder).done_file(task)
     if done.exists() and set(wanted) <= set(json.loads(done.read_text())):
-        return
+        return False
     logger.info("== cell %s: %s", folder.name, ", ".join(sources))
     cell = Cell(base, recipe)
     cell.recipe = _changed(recipe, {"sources": sources})  # after the claim, which names none of them
     tune_and_predict(cell, "grounded" if forms else "plain", (task,))
     write_atomic(done, json.dumps(wanted))
+    return True
 
 
 def cell_recipe(recipe: Recipe, forms: tuple[Form, ...], seed: int, folder: Path) -> Recipe:
@@ -190,10 +192,12 @@ def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
         for name, (source, forms) in rows.items()
         if probes and source in (BASELINE, "predicted")
     }
+    files = {name: RunFolder(out).record_file(task, name) for name in REFERENCES if task == "vqa"}
+    references: Cells = {name: {"": read_records([file], task)} for name, file in files.items() if file.exists()}
     texts: list[str] = []
     facts: dict[str, Any] = {"grid": grid, "pooling": POOLED, "settings": settings.model_dump(mode="json")}
     for name in dict.fromkeys(map(_set, _pool(cells[BASELINE]))):
-        own, text, svg = _compare(_of_set(cells, name), settings, task)
+        own, text, svg = _compare(_of_set(cells, name), settings, task, _of_set(references, name))
         drops, drops_text = probe_drops(_of_set(changed, name), settings)
         if drops:
             own, text = own | {"probes": drops}, f"{text}\n\n{drops_text}"
@@ -225,14 +229,16 @@ def probe_drops(changed: Cells, settings: EvalSettings) -> tuple[dict[str, Any],
     return results, f"Drops where the picture is changed (Holm within a row of the grid):\n\n{shown}"
 
 
-def _compare(cells: Cells, settings: EvalSettings, task: Task) -> tuple[dict[str, Any], str, str]:
+def _compare(cells: Cells, settings: EvalSettings, task: Task, references: Cells) -> tuple[dict[str, Any], str, str]:
     """Numbers, table and SVG of every row that has records here (an oracle has where true regions are known).
 
+    `references` are scored beside the rows, once and not a seed, and not compared.
     Where `none` alone has some there is nothing to compare: its scores, and no SVG.
     """
     pools = {row: records for row, by_seed in cells.items() if (records := _pool(by_seed))}
     tested, rows = tested_metrics(task), [row for row in pools if row != BASELINE]
-    scores = {row: score(records, task, settings).metrics for row, records in pools.items()}
+    beside = {name: records for name, parts in references.items() if (records := _pool(parts))}
+    scores = {row: score(records, task, settings).metrics for row, records in (pools | beside).items()}
     text = table(by_metric(scores, tested), "markdown", "evidence")
     if not rows:
         return {"scores": scores}, f"{text}\n\nNothing to compare: no source of the grid has evidence here.", ""

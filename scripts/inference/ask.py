@@ -10,8 +10,7 @@ from ...grounding.evidence.sources import Query
 from ...grounding.types import NOTICE, AnnotatedImage
 from ...grounding.vocabulary.citations import parse_citations
 from ...vqa.answer import asks_yes_or_no, parse_answer
-from ...vqa.inference.generate import ScoredAnswer, answer
-from ...vqa.inference.settings import GenerateSettings
+from ...vqa.inference.generate import ScoredAnswer
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
 from .finder import draw
@@ -27,8 +26,7 @@ def ask(
     """
     query, example = example_of(finished, images, question, source)
     settings = finished.evidence_settings(source)
-    decoding, is_closed = GenerateSettings(max_new_tokens=16), asks_yes_or_no(question)
-    answered = answer(finished.model(source), example, settings, decoding, is_closed=is_closed)
+    answered = finished.answer(question, example, source, is_closed=asks_yes_or_no(question))
     lines = _evidence_lines(answered.evidence, query) if answered.evidence.images else []
     lines += [*_answer_lines(answered, settings), NOTICE]
     if show:
@@ -79,5 +77,8 @@ def _answer_lines(answered: ScoredAnswer, settings: EvidenceSettings) -> list[st
         citation_lines = [f"cites: {', '.join(f'[{number}]' for number in citations.cited) or 'nothing'}"]
         citation_lines += [f"cites a number that is not there: [{number}]" for number in citations.missing]
     yes = "" if answered.yes is None else f", of yes: {answered.yes:.2f}"
-    probability = f"probability: {answered.probability:.2f} per token{yes}"
+    if answered.probability is None:
+        probability = f"by the regions alone, of score {settings.min_score:g} or more; no language model was asked"
+    else:
+        probability = f"probability: {answered.probability:.2f} per token{yes}"
     return [f"answer: {parse_answer(text, 'open')}", probability, *citation_lines]

@@ -19,7 +19,6 @@ from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import claim_folder, read_lines
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import StoredRegions, regions_of
-from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.records import Task
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import FILE as LEARNED
@@ -29,7 +28,7 @@ from ...report.datasets.load import load_reports
 from ...report.records import ReportTruth, finding_labels
 from ...report.task import Report
 from ...vqa.datasets.load import load_questions
-from ...vqa.inference.predict import SKIPPED, Shards, predict
+from ...vqa.inference.predict import SKIPPED, Shards
 from ...vqa.inference.settings import GenerateSettings
 from ...vqa.task import Job, Question
 from .system import TrainedSystem, load_system
@@ -40,7 +39,8 @@ Item = TypeVar("Item", bound=Question | Report)
 
 @dataclass(frozen=True, kw_only=True)
 class PredictRequest:
-    """Which questions are asked, and who answers. `limit`: only the first; `adapter`: folder of a run or an adapter.
+    """Which questions are asked, and who answers. `limit`: only the first; `adapter`: folder of a run or an adapter;
+    `model`: one of `MODELS` instead, such as `rules`.
 
     `task`: report, where reports are written instead; they have no `split_scheme`. `root`: folder of the set; left out:
     that of its name below MEDGLIP_DATA. `seed`: of the sources random and shuffled, and of splits that are drawn.
@@ -55,6 +55,7 @@ class PredictRequest:
     adapter: Path | None = None
     checkpoint: str | None = None
     base: str | None = None
+    model: str | None = None
     limit: int | None = None
     seed: int = 0
     generate: GenerateSettings = field(default_factory=lambda: GenerateSettings(max_new_tokens=16))
@@ -68,7 +69,7 @@ def predict_dataset(request: PredictRequest) -> bool:
     of records that was made with other settings, and as `load_questions`, `load_reports` and `load_system` do.
     """
     ranks = processes()
-    finished = load_system(request.adapter, request.checkpoint, request.base)
+    finished = load_system(request.adapter, request.checkpoint, request.base, request.model)
     # what may differ from call to call: the file, how many questions, how many prompts at a time
     changed = {"out": None, "limit": None, "generate": request.generate.model_dump(exclude={"batch_size", "merge"})}
     # as the keys were called before, so that older files go on
@@ -94,8 +95,7 @@ def predict_dataset(request: PredictRequest) -> bool:
     if set(ids) - (done := shards.done()):
         jobs = _jobs(request, finished, all_items, items, ranks)
         if own := shards.left(jobs, done):
-            settings = finished.evidence_settings(request.source)
-            predict(finished.model(request.source), own, settings, request.generate, shards.path)
+            finished.predict(own, request.source, request.generate, shards.path)
     if ranks.is_main_process:
         skipped.write(request.out.with_suffix(SKIPPED))
     return shards.merge(ids)
@@ -150,7 +150,7 @@ def _evidence(
             phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.phrases))
         images = list({image.image_id: image for item in items for image in item.images}.values())
         is_oracle = SOURCES[source].needs_truth
-        grounder: Grounder = TruthGrounder(finished.grounder) if is_oracle else finished.reader
+        grounder: Grounder = finished.truth if is_oracle else finished.reader
 
         def find(images: list[AnnotatedImage]) -> StoredRegions:
             wanted = [tuple(phrases[image.image_id]) for image in images]

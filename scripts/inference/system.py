@@ -8,20 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, check_name
-from ...grounding.evidence.evidence import Evidence, EvidenceSettings
+from ...grounding.evidence.evidence import Evidence, EvidenceSettings, select
 from ...grounding.evidence.forms.tokens import TokenShape
 from ...grounding.evidence.names import SOURCES, Source, needs_vectors, usable_sources
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import sha256
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.medglip import MedGlipGrounder
+from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder, is_hub_name, load_grounder, vocabulary_of
 from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
 from ...grounding.types import AnnotatedImage, Region
 from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.negation import Negation
-from ...vqa.inference.generate import Generated, generate
+from ...vqa.inference.generate import Generated, ScoredAnswer, answer, generate
+from ...vqa.inference.predict import predict
+from ...vqa.inference.rules import NAME as RULES
+from ...vqa.inference.rules import RULES_EVIDENCE, answer_by_rules, predict_by_rules
 from ...vqa.inference.settings import GenerateSettings
 from ...vqa.model.grounded_mllm import OUR_FILE, GroundedMLLM, load
 from ...vqa.model.identity import core_sha256, shipped_core
@@ -29,6 +33,7 @@ from ...vqa.model.settings import MllmSettings
 from ...vqa.model.shipped import FACTS, is_shipped, shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.publish.adapter_card import read_facts
+from ...vqa.task import Job
 from ..recipe import Recipe, read_run_recipe
 
 DEFAULT_RUN = Path("runs/quickstart")
@@ -92,6 +97,11 @@ class TrainedSystem(ABC):
         """The finder, its regions with the core's vectors, which the adapters were trained with."""
         return EmbeddedFinder(self.finder, self.grounder) if self.checkpoint else self.grounder
 
+    @property
+    def truth(self) -> Grounder:
+        """Who knows the true regions, with the core's vectors."""
+        return TruthGrounder(self.grounder)
+
     def query(self, image: AnnotatedImage, question: str = "", others: Sequence[AnnotatedImage] = ()) -> Query:
         """What to look for in each image: phrases of the question, and what is usual in its modality."""
         return Query.of([image, *others], load_labels().phrases_in(question), self.vocabulary)
@@ -122,6 +132,15 @@ class TrainedSystem(ABC):
     def write(self, example: Example, source: Source, settings: GenerateSettings) -> Generated:
         """The text that the adapter of this evidence source writes."""
         return generate(self.model(source), [example], self.evidence_settings(source), settings)[0]
+
+    def answer(self, question: str, example: Example, source: Source, *, is_closed: bool) -> ScoredAnswer:
+        """The answer to a question of its own, with its probability."""
+        model, settings = self.model(source), self.evidence_settings(source)
+        return answer(model, example, settings, GenerateSettings(max_new_tokens=16), is_closed=is_closed)
+
+    def predict(self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path) -> None:
+        """Write one record a job to `path`; called again, it continues."""
+        predict(self.model(source), jobs, self.evidence_settings(source), settings, path)
 
 
 class RunSystem(TrainedSystem):
@@ -243,6 +262,47 @@ class AdapterSystem(TrainedSystem):
         return any(word in facts.what for facts in read_facts(file)) if file.is_file() else None
 
 
+class RulesSystem(AdapterSystem):
+    """The model `rules`: the regions alone answer, whatever grounder finds them; no language model is loaded."""
+
+    def __init__(self, checkpoint: str | None = None):
+        super().__init__(None, checkpoint)
+        self.folder, self.shown = Path(RULES), RULES_EVIDENCE
+
+    @cached_property
+    def finder(self) -> Grounder:
+        """The core or the detector; the regions need no vectors."""
+        return load_grounder(self.core_name)
+
+    @property
+    def reader(self) -> Grounder:
+        """The finder."""
+        return self.finder
+
+    @property
+    def truth(self) -> Grounder:
+        """Who knows the true regions."""
+        return TruthGrounder()
+
+    def has_learned(self, task: Task) -> bool:
+        """Questions are what the templates know."""
+        return task == "vqa"
+
+    def answer(self, question: str, example: Example, source: Source, *, is_closed: bool) -> ScoredAnswer:
+        """What the regions decide, without a probability."""
+        shown = select(example.evidence, self.shown)
+        text = answer_by_rules(question, shown, self.vocabulary)
+        return ScoredAnswer(text=text, probability=None, evidence=shown)
+
+    def predict(self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path) -> None:
+        """Write one record a job to `path`; called again, it continues."""
+        predict_by_rules(jobs, path, self.vocabulary)
+
+
+MODELS: dict[str, type[RulesSystem]] = {RULES: RulesSystem}
+"""What `--model` names: whatever answers without an adapter."""
+
+
 class EmbeddedFinder(Grounder):
     """A finder whose regions carry the vectors of another core."""
 
@@ -257,11 +317,19 @@ class EmbeddedFinder(Grounder):
         return self.core.embed(images, self.finder.ground(images, phrases))
 
 
-def load_system(place: Path | None, checkpoint: str | None = None, base: str | None = None) -> TrainedSystem:
+def load_system(
+    place: Path | None, checkpoint: str | None = None, base: str | None = None, model: str | None = None
+) -> TrainedSystem:
     """What answers: a run's folder, an adapter of a run or by itself, `small`, or (None) a base without adapter.
 
-    Raises `BadInput` for a folder that is neither, and for a base named beside a run.
+    `model`: one of `MODELS` instead. Raises `BadInput` for a folder that is neither, for a base named beside a run, and
+    for a model named beside any of these.
     """
+    if model is not None:
+        system = MODELS[check_name(model, MODELS, "model")]
+        if place or base:
+            raise BadInput(f"--model {model} answers by itself.", fix="leave --run, --adapter and --base out")
+        return system(checkpoint)
     if place is None:
         return AdapterSystem(None, checkpoint, base)
     place = shipped_folder("adapter", place)
@@ -274,13 +342,19 @@ def load_system(place: Path | None, checkpoint: str | None = None, base: str | N
     return RunSystem(run, checkpoint, None if run == place else place)
 
 
-def run_or_adapter(run: Path | None, adapter: Path | None, checkpoint: str | None, usual: str) -> TrainedSystem:
+def run_or_adapter(
+    run: Path | None, adapter: Path | None, checkpoint: str | None, usual: str, model: str | None = None
+) -> TrainedSystem:
     """A run, or an adapter by its folder or name; without either the adapter `usual` that comes with the package.
+
+    `model`: one of `MODELS` instead.
 
     Where this version has none, `DEFAULT_RUN`. Raises `BadInput` for both at once.
     """
     if run and adapter:
         raise BadInput("both --run and --adapter are given.", fix="leave one out")
+    if model is not None:
+        return load_system(run or adapter, checkpoint, model=model)
     if not run and not adapter and is_shipped("adapter", usual):
         adapter = Path(usual)
     return load_system(adapter, checkpoint) if adapter else RunSystem(run or DEFAULT_RUN, checkpoint)

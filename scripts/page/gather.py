@@ -44,11 +44,12 @@ def write_page(
     gathered = [_system(path, run, settings, is_named=len(runs) > 1) for run in runs for path in _record_files(run)]
     seen: Counter[tuple[str, str]] = Counter()
     systems: list[System] = []
-    for system in sorted(gathered, key=lambda system: list(TITLES).index(system.task)):
+    for system in sorted(gathered, key=lambda system: (list(TITLES).index(system.task), system.is_floor)):
         seen[system.task, system.name] += 1
         count = seen[system.task, system.name]  # two of one task with the same name: `none`, `none (2)`
         systems.append(system if count == 1 else replace(system, name=f"{system.name} ({count})"))
-    cases = pick_cases(systems, num_cases, settings.seed)
+    models = [system for system in systems if not system.is_floor] or systems  # cases show who saw the image
+    cases = pick_cases(models, num_cases, settings.seed)
     finder = ImageFinder(recipes, images)
     groups = [[s for s in systems if s.task == task] for task in dict.fromkeys(s.task for s in systems)]
     names = [recipe.name if recipe else run.stem for run, recipe in recipes.items()]

@@ -22,6 +22,7 @@ from ...grounding.grounders.cache import regions_of
 from ...grounding.records import RecordFile, Task, grounding_record, record_id
 from ...grounding.types import NOTICE
 from .pipeline import Pipeline
+from .references import REFERENCES, write_references
 from .tasks import TASKS
 
 HEADLINE: dict[Task, Mapping[str, str]] = {
@@ -56,6 +57,7 @@ def score(pipeline: Pipeline) -> dict[str, Any]:
     grounding = _score_file(pipeline, "grounding", regions) if regions.exists() else {}
     results: dict[str, Any] = {"grounding": grounding, **{task: {} for task in TASKS}}
     results["paired"] = {task: {} for task in TASKS}
+    write_references(pipeline, folder.path)
     for source in recipe.sources:
         for task in TASKS:
             path, base = folder.record_file(task, source), folder.record_file(task, "none")
@@ -69,6 +71,9 @@ def score(pipeline: Pipeline) -> dict[str, Any]:
                     plain = [record for record in plain if record["id"] in ids]
                 (compared,) = compare_runs([ours, plain], [source, "none"], task, recipe.eval)
                 results["paired"][task][source] = {name: asdict(one) for name, one in compared.metrics.items()}
+    for name in REFERENCES:
+        if (path := folder.record_file("vqa", name)).exists():
+            results["vqa"][name] = _score_file(pipeline, "vqa", path)
     seconds = json.loads(folder.seconds_file.read_text())
     results |= {"seconds": round(sum(seconds.values()), 1), "stages": seconds}
     results |= {"recipe": recipe.name, "seed": recipe.seed, "notice": NOTICE}
@@ -87,7 +92,7 @@ def _score_file(pipeline: Pipeline, task: Task, records: Path) -> dict[str, Any]
 
 
 def results_table(results: Mapping[str, Any], form: Literal["text", "markdown"] = "text") -> str:
-    """The two tables of a run: the core, and the tasks with a row a metric and a column an evidence source."""
+    """The two tables of a run: the core; the tasks, a row a metric and a column an evidence source or a reference."""
 
     def estimates(scores: Mapping[str, Any], task: Task) -> dict[str, Estimate]:
         return {f"{task} {name}": Estimate(**scores[name]) for name in HEADLINE[task] if name in scores}

@@ -117,13 +117,14 @@ def generate_raw(
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredAnswer:
-    """An answer. `probability`: exp of the mean log-probability of its tokens, in [0, 1]; of the end where it is empty.
+    """An answer. `probability`: exp of the mean log-probability of its tokens, in [0, 1]; of the end where it is empty;
+    None where no tokens were written.
 
     `evidence`: that of its prompt. `yes`: P(yes) / (P(yes) + P(no)) of whole answers, None for an open question.
     """
 
     text: str
-    probability: float
+    probability: float | None
     evidence: Evidence
     yes: float | None = None
 

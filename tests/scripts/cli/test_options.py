@@ -31,10 +31,10 @@ VISIBLE = {
     ),
     "vqa train": "",
     "vqa predict": (
-        "--dataset --root --split-scheme --split --limit --adapter --base --checkpoint --evidence --seed --out "
+        "--dataset --root --split-scheme --split --limit --adapter --base --model --checkpoint --evidence --seed --out "
         "--set"
     ),
-    "vqa ask": "--modality --body-part --run --adapter --checkpoint --evidence --show",
+    "vqa ask": "--modality --body-part --run --adapter --model --checkpoint --evidence --show",
     "vqa align": "--out",
     "vqa ablate": "--task --seeds --sources --forms --out",
     "vqa export": "--base --checkpoint --merged --image --question --tolerance",

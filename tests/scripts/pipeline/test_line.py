@@ -30,7 +30,7 @@ SOURCES = ("none", "predicted", "oracle", "shuffled", "random")
 def comparable(out: Path) -> dict[str, list[tuple[str, str, str]]]:
     """What every record says, by file; times aside."""
     return {
-        path.name: [(row["id"], str(row["prediction"]), row["prompt_sha256"]) for row in read_lines(path)]
+        path.name: [(row["id"], str(row["prediction"]), row.get("prompt_sha256", "")) for row in read_lines(path)]
         for path in sorted((out / "records").glob("*.jsonl"))
     }
 
@@ -43,6 +43,8 @@ def test_the_line_ends_with_page_and_results_and_a_rerun_changes_nothing(tiny_ru
         assert {"open", "closed", "n"} <= set(results["vqa"][source])
         assert {"bleu_4", "rouge_l", "cider", "n"} <= set(results["report"][source])
         assert {"value", "low", "high"} <= set(results["vqa"][source]["closed"])
+    for name in ("rules", "most_frequent", "bag_of_words", "nearest_question"):
+        assert results["vqa"][name]["n"] == results["vqa"]["none"]["n"]
     assert json.loads((out / "results.json").read_text())["seconds"] > 0
     page = (out / "index.html").read_text()
     assert page.count('"a":{') >= 12  # cases

@@ -116,7 +116,7 @@ def test_a_report_of_one_image_is_asked_for_as_ever_and_of_several_image_by_imag
     ]
 
 
-def test_ask_says_which_image_a_region_is_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ask_says_which_image_a_region_is_in(tmp_path: Path) -> None:
     finder, shown, seen = Finder(), EvidenceSettings(cite=True, max_regions=3), []
     run: Any = SimpleNamespace(
         vocabulary={"ct": ["liver"], "mr": ["brain"]},
@@ -128,11 +128,11 @@ def test_ask_says_which_image_a_region_is_in(tmp_path: Path, monkeypatch: pytest
     for name in ("query", "evidence"):
         setattr(run, name, getattr(TrainedSystem, name).__get__(run))
 
-    def answer(model: None, example: Example, *_: Any, **__: Any) -> ScoredAnswer:
+    def answer(question: str, example: Example, *_: Any, **__: Any) -> ScoredAnswer:
         seen.append(example)
         return ScoredAnswer(text="yes [3, 4]", probability=0.5, evidence=select(example.evidence, shown))
 
-    monkeypatch.setattr("medglip.scripts.inference.ask.answer", answer)
+    run.answer = answer
     first, second = image(tmp_path, "a", "ct", 1), image(tmp_path, "b", "mr", 2)
     lines = ask(run, [first, second], "Is there a cyst?", "predicted")
     assert [line.split(" 1.00 ")[0] for line in lines[:3]] == [
