@@ -149,8 +149,12 @@ class Letterbox:
 
     def inverse_mask(self, probability_SS: NDArray[np.float32]) -> NDArray[np.bool_]:
         """bool[H, W] of the original image from float32[s, s] in [0, 1]; s may be a fraction of `side_px`."""
+        return self.inverse_map(probability_SS) > 0.5
+
+    def inverse_map(self, probability_SS: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32[H, W] of the original image from float32[s, s]; s may be a fraction of `side_px`."""
         side = probability_SS.shape[0]
         width, height = (max(1, round(n * side / self.side_px)) for n in self.content_px)
         # the padding is cut off first: interpolation must not mix it in at the edge
         crop = Image.fromarray(np.ascontiguousarray(probability_SS[:height, :width], np.float32))
-        return np.asarray(crop.resize(self.size_px, Image.Resampling.BILINEAR)) > 0.5
+        return np.asarray(crop.resize(self.size_px, Image.Resampling.BILINEAR))

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from pydantic import Field
 from safetensors.torch import load_file
 
 from ..bad_input import BadInput
 from ..files import sha256
-from ..geometry import Letterbox, cut_mask
+from ..geometry import Boxes, Letterbox, area, cut_mask
 from ..grounder import Grounder, Images, Phrases, unique_phrases
 from ..imaging.read import read_image
 from ..model.calibration import Calibration, calibration_from_json
@@ -24,6 +25,7 @@ from ..model.config import MedGlipConfig
 from ..model.decode import decode, point_of
 from ..model.familiarity import describe
 from ..model.features import FILE, TowerFeatures, load_features
+from ..model.head import mask_logits
 from ..model.medglip import MedGlipModel, MedGlipOutput
 from ..model.pooling import region_weights
 from ..model.processing import MedGlipProcessor
@@ -33,6 +35,8 @@ from ..vocabulary.labels import load_labels
 from ..vocabulary.phrases import with_description
 from .fingerprint import update_with_weights
 
+THIN_FILL = 0.2
+"""Part of its box that the mask of a thin or scattered thing does not fill."""
 _PHRASE_INPUTS = ("input_ids", "attention_mask")
 
 
@@ -146,6 +150,13 @@ class MedGlipGrounder(Grounder):
         logits = view.output.presence[view.index].tolist() if view.output is not None else []
         return self._regions(view, is_capped=False), dict(zip(view.requests, logits, strict=False))
 
+    def ground_at_thresholds(
+        self, image: AnnotatedImage, phrases: Sequence[str], mask_thresholds: Sequence[float]
+    ) -> list[list[Region]]:
+        """The regions of one image for each threshold of a mask's pixels, in the same order; else as `ground`."""
+        view = next(self._views([image], [phrases], with_ancestors=False))
+        return [self._regions(view, self.settings.capped, (value, value)) for value in mask_thresholds]
+
     def embed(self, images: Images, regions: Sequence[Sequence[Region]]) -> list[list[Region]]:
         """The given regions with embeddings float32[D] in the space of `ground`, read at their boxes' centres, and with
         pooled features where the core has them.
@@ -226,8 +237,11 @@ class MedGlipGrounder(Grounder):
         parts = {name: torch.cat([part[name] for part in outputs], -1) for name in ("logits", "presence")}
         return replace(outputs[0], **parts)
 
-    def _regions(self, view: "_View", is_capped: bool) -> list[Region]:
+    def _regions(
+        self, view: "_View", is_capped: bool, mask_thresholds: tuple[float, float] | None = None
+    ) -> list[Region]:
         """Regions of all phrases, best first, in pixels of the original image; `is_capped`: see `GrounderSettings`."""
+        mask_thresholds = mask_thresholds or self.calibration.mask_thresholds
         limits, letterbox, output, regions = self.settings, view.letterbox, view.output, list[Region]()
         max_scores = self._chances(view) if is_capped else dict.fromkeys(view.requests, 1.0)
         edges = np.tile(np.array(letterbox.size_px, np.float32), 2)
@@ -237,13 +251,16 @@ class MedGlipGrounder(Grounder):
             presence = float(output.presence[view.index, k])
             scores_R = self.calibration.scores(dense.scores_R.cpu().numpy(), presence).clip(max=max_scores[phrase])
             boxes_R4 = np.clip(letterbox.inverse(dense.boxes_R4.cpu().numpy()), 0, edges)
-            embeddings_RD, masks_Rss = dense.embeddings_RD.cpu().numpy(), dense.masks_Rss.cpu().numpy()
-            path = load_labels().path(phrase)
-            for score, box, vector, mask_ss in zip(scores_R.tolist(), boxes_R4, embeddings_RD, masks_Rss, strict=True):
-                # a region in the padding alone has no area after the clip
-                if not (score >= limits.min_score and box[0] < box[2] and box[1] < box[3]):
-                    continue
-                mask = cut_mask(letterbox.inverse_mask(mask_ss), box) if score >= limits.mask_min_score else None
+            vectors_RD, path = dense.embeddings_RD.cpu().numpy(), load_labels().path(phrase)
+            # a region in the padding alone has no area after the clip
+            is_region_R = (scores_R >= limits.min_score) & (boxes_R4[:, :2] < boxes_R4[:, 2:]).all(1)
+            rows = np.flatnonzero(is_region_R & (scores_R >= limits.mask_min_score)).tolist()
+            points = dense.points_R[rows]
+            logits = mask_logits(output.coefficients[view.index, points], output.prototypes[view.index])
+            chances = dict(zip(rows, logits.sigmoid().cpu().numpy(), strict=True))
+            for r in np.flatnonzero(is_region_R).tolist():
+                box, vector, score = boxes_R4[r], vectors_RD[r], float(scores_R[r])
+                mask = cut_at(letterbox.inverse_map(chances[r]), box, mask_thresholds) if r in chances else None
                 regions.append(
                     Region(phrase=phrase, box_xyxy_px=box, mask=mask, score=score, embedding=vector, path=path)
                 )
@@ -262,6 +279,18 @@ class MedGlipGrounder(Grounder):
         maps = [map_BCHW[index] for map_BCHW in output.feature_maps or ()]
         pooled = [vectors_RC.cpu().numpy() for vectors_RC in self.features.scales.pool(maps, weights_Rss)]
         return [replace(region, pooled=tuple(vectors)) for region, *vectors in zip(regions, *pooled, strict=True)]
+
+
+def cut_at(chance_HW: NDArray[np.float32], box: Boxes, thresholds: tuple[float, float]) -> NDArray[np.bool_] | None:
+    """The pixels in the box above a threshold: the first one for what is thin at 0.5."""
+    mask = cut_mask(chance_HW > 0.5, box)
+    threshold = thresholds[0 if is_thin(mask, box) else 1]
+    return mask if threshold == 0.5 else cut_mask(chance_HW > threshold, box)
+
+
+def is_thin(mask_HW: NDArray[np.bool_] | None, box: Boxes) -> bool:
+    """Whether a mask fills little of its box, as vessels do: the first of `Calibration.mask_thresholds` is for it."""
+    return mask_HW is None or bool(mask_HW.sum() < THIN_FILL * area(box))
 
 
 @dataclass(frozen=True, eq=False)

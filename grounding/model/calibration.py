@@ -26,12 +26,14 @@ _RIDGE = 1e-3
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """Weights of `score` (its own logit, the presence logit, a constant) and of `presence` (its logit, a constant);
-    `threshold`: the score from which a region counts as found, best for F1 on the validation data.
+    `threshold`: the score from which a region counts as found, best for F1 on the validation data. `mask_thresholds`:
+    the chance from which a pixel belongs to a mask, best for Dice: in masks that fill little of their box, in others.
     """
 
     score: tuple[float, float, float] = (1.0, 0.0, 0.0)
     presence: tuple[float, float] = (1.0, 0.0)
     threshold: float = 0.5
+    mask_thresholds: tuple[float, float] = (0.5, 0.5)
 
     def scores(self, raw_P: ArrayLike, presence_logits_P: ArrayLike) -> Floats:
         """float64[P] in [0, 1] of raw scores in [0, 1]."""

@@ -1,6 +1,6 @@
-"""Dense output to regions' boxes, scores, embeddings and masks, one image and phrase at a time; our own NMS.
+"""Dense output to regions' boxes, scores, embeddings and points, one image and phrase at a time; our own NMS.
 
-N points, K phrases, R kept regions, D width, s the side of the prototypes.
+N points, K phrases, R kept regions, D width.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .head import STRIDES, all_points, mask_logits
+from .head import STRIDES, all_points
 from .losses import ANCHOR_STRIDES, box_area, box_iou
 from .medglip import MedGlipOutput
 
@@ -18,12 +18,12 @@ TOP_POINTS = 300
 
 @dataclass
 class DecodedRegions:
-    """Regions of one phrase, best first; boxes in pixels of the input, masks in [0, 1]."""
+    """Regions of one phrase, best first; boxes in pixels of the input, `points_R` where their coefficients stand."""
 
     boxes_R4: Tensor
     scores_R: Tensor
     embeddings_RD: Tensor
-    masks_Rss: Tensor
+    points_R: Tensor
 
 
 def decode(
@@ -34,9 +34,7 @@ def decode(
     top = scores_N.topk(min(TOP_POINTS, len(scores_N))).indices
     top = top[scores_N[top] >= min_score]
     points = top[nms(output.boxes[image, top], scores_N[top], nms_iou)[:max_regions]]
-    masks = mask_logits(output.coefficients[image, points], output.prototypes[image])
-    boxes_R4, embeddings_RD = output.boxes[image, points], output.embeddings[image, points]
-    return DecodedRegions(boxes_R4, scores_N[points], embeddings_RD, masks.sigmoid())
+    return DecodedRegions(output.boxes[image, points], scores_N[points], output.embeddings[image, points], points)
 
 
 def nms(boxes_P4: Tensor, scores_P: Tensor, max_iou: float) -> Tensor:

@@ -60,6 +60,8 @@ def main(
     core = MedGlipGrounder.from_pretrained(pipeline.grounder_dir, "cpu")
     core.model.half().save_pretrained(staged)  # config.json then says float16, which loading would compute in
     core.processor.save_pretrained(staged)
+    if core.features is not None:
+        core.features.save(staged)
     config = json.loads((staged / "config.json").read_text())
     write_atomic(staged / "config.json", json.dumps(config | {"dtype": "float32"}, indent=2) + "\n")
     write_atomic(staged / "vocabulary.json", json.dumps(pipeline.vocabulary, indent=1))
