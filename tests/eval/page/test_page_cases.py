@@ -100,6 +100,12 @@ def test_systems_on_other_samples_are_not_paired_and_the_page_says_why(vqa: Call
     assert "predicted is not compared with none" in page(content(systems))
 
 
+def test_models_are_not_held_against_a_floor_though_it_saw_no_evidence_either(vqa: Callable[..., System]) -> None:
+    systems = [vqa("bag_of_words", [True] * 4, "none", model="bag_of_words"), vqa("none", [True] * 4, "none")]
+    assert [system.is_floor for system in systems] == [True, False]
+    assert [(pair.name, pair.base) for pair in pairs_of(systems, SETTINGS)] == [("bag_of_words", "none")]
+
+
 def test_grounding_marks_follow_overlap_and_absence(
     record: Callable[..., Record], region: Callable[..., Record]
 ) -> None:
