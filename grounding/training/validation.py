@@ -51,9 +51,10 @@ def calibrate(grounder: MedGlipGrounder, images: Sequence[AnnotatedImage]) -> Ca
     weight = {name: opened.total() / len(opened) / num for name, num in opened.items()}
     weights_P, weights_Q, weights_G = (np.array([weight[name] for name in sets]) for sets in (sets_P, sets_Q, sets_G))
     num_truths = float(weights_G.sum() / weights_P.mean())
-    columns_P, columns_Q = zip(*rows_P, strict=True), zip(*rows_Q, strict=True)
-    alike = {"weights_P": weights_P / weights_P.mean(), "weights_Q": weights_Q / weights_Q.mean()}
-    fitted = fit_calibration(*columns_P, num_truths, *columns_Q, **alike)  # pyright: ignore[reportCallIssue]
+    raw_P, logits_P, is_right_P = zip(*rows_P, strict=True)
+    logits_Q, is_present_Q = zip(*rows_Q, strict=True)
+    alike_P, alike_Q = weights_P / weights_P.mean(), weights_Q / weights_Q.mean()
+    fitted = fit_calibration(raw_P, logits_P, is_right_P, num_truths, logits_Q, is_present_Q, alike_P, alike_Q)
     masked = MedGlipGrounder(grounder.model, grounder.processor, MASKED)
     return replace(fitted, mask_thresholds=fit_mask_thresholds(masked, images))
 

@@ -113,10 +113,10 @@ def _seen_small() -> Field:
     kept = [np.asarray(eye.resize((SIDE_PX, side), how), np.float64) for side, how in _REDUCTIONS]
     rows = np.concatenate([part / np.linalg.norm(part, axis=1).max() for part in kept])
     sizes, basis = np.linalg.eigh(rows.T @ rows)
-    return basis.T[sizes > 0.05**2].astype(np.float32)  # of the rest a reduction keeps less than a grey level
+    return np.asarray(basis.T[sizes > 0.05**2], np.float32)  # of the rest a reduction keeps less than a grey level
 
 
 def _hidden_from_small(pattern_HW: Field) -> Field:
     """The pattern without what is in the span of reductions both across and down, which is what they keep."""
     basis = _seen_small()
-    return (pattern_HW - basis.T @ (basis @ pattern_HW @ basis.T) @ basis).astype(np.float32)
+    return np.asarray(pattern_HW - basis.T @ (basis @ pattern_HW @ basis.T) @ basis, np.float32)

@@ -23,6 +23,7 @@ from medglip.grounding.vocabulary.labels import load_labels
 
 PLAIN: dict[str, Any] = {"is_calcified": False, "margin": "smooth", "texture": "fine"}
 CHANGES: tuple[dict[str, Any], ...] = ({"is_calcified": True}, {"margin": "spiculated"}, {"texture": "coarse"})
+NONE_AND_CHANGES: tuple[dict[str, Any], ...] = ({}, *CHANGES)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,7 @@ def scenes() -> list[Scene]:
     """One film with findings: first plain, then with each of the changes."""
     plain = draw("xray", np.random.default_rng([3, 8]), PLAIN_PX)
     findings = _findings(plain)
-    details = [Detail(**PLAIN | change) for change in ({}, *CHANGES)]
+    details = [Detail(**(PLAIN | change)) for change in NONE_AND_CHANGES]
     return [refine(plain, dict.fromkeys(findings, one), SIDE_PX, np.random.default_rng(0)) for one in details]
 
 
@@ -93,7 +94,7 @@ def test_words_tell_the_details_of_single_findings(scenes: list[Scene]) -> None:
         size_px=(SIDE_PX, SIDE_PX),
         regions=scene.regions,
     )
-    details = dict.fromkeys(findings, Detail(**PLAIN | CHANGES[1]))
+    details = dict.fromkeys(findings, Detail(**(PLAIN | CHANGES[1])))
     plain, rows = (questions(image, np.random.default_rng(0), given) for given in ({}, details))
     assert rows[: len(plain)] == plain
     counts = Counter(region.phrase for region in scene.regions)

@@ -57,7 +57,7 @@ def test_a_weight_counts_like_so_many_copies() -> None:
     presence, copies = rng.normal(size=60), np.repeat(np.arange(60), np.arange(60) % 3 + 1)
     weights = (np.arange(60) % 3 + 1) / 2.0
     once = fit_calibration(raw, presence, right, 20, presence, right, weights, weights)
-    often = [values[copies] for values in (raw, presence, right)]
-    copied = fit_calibration(*often, 40, often[1], often[2])
+    raw, presence, right = (values[copies] for values in (raw, presence, right))
+    copied = fit_calibration(raw, presence, right, 40, presence, right)
     assert (*once.score, *once.presence) == pytest.approx((*copied.score, *copied.presence), abs=1e-3)
     assert once.threshold == pytest.approx(copied.threshold, abs=1e-3)

@@ -61,7 +61,7 @@ def test_prompts_have_no_picture_and_speak_of_none(table: Path, line: Pipeline, 
     assert len(examples) == len(REPORTS)
     model = load(MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=2)), TokenShape(6))
     for example in examples:
-        prompt = render(example, PLAIN, model.processor, 6, model.letterbox_px, model.family)
+        prompt = render(example, PLAIN, model.processor, TokenShape(6), model.letterbox_px, model.family)
         assert not prompt.images
         assert "image" not in prompt.text.lower()
         assert prompt.completion.startswith("Mass")
