@@ -68,6 +68,8 @@ class Seen:
 
     def regions(self, index: int = 0) -> list[Region]:
         """Regions of the name with this index, and of kinds of it ("left lung" for "lung"), best first."""
+        if index >= len(self.names):
+            return []
         name, tree = self.names[index], load_labels()
         own = [region for region in self.image.regions if region.phrase == name]
         return own or [region for region in self.image.regions if name in tree.kinds_of(region.phrase)]
@@ -124,7 +126,9 @@ def _presence(seen: Seen, match: re.Match[str]) -> str | None:
 
 
 def _finding(seen: Seen, match: re.Match[str]) -> str | None:
-    """Those of the names that were found, organs left out."""
+    """Those of what its set asks for that were found, organs left out."""
+    if "#" in seen.text:
+        return None
     names = [name for name in seen.names if load_labels().level(name) == "finding"] or seen.names
     return (" and ".join(name for name in names if name in seen.found) or "none") if names else None
 
@@ -174,7 +178,7 @@ def _is_in_place(seen: Seen, match: re.Match[str]) -> str | None:
     """The patient's side, or the cell of the grid: "left" alone is its middle row, as questions here mean it."""
     # the last one: "Does the centre of the # lie in the upper left part of the image?"
     *_, told = [None, *places.LOCATION.finditer(seen.text)]
-    if not told or not (box := seen.box()):
+    if not told or " or " in seen.text or not (box := seen.box()):
         return None
     if "patient" in seen.text:
         return _yes(side == told["side"]) if (side := _patient(seen)) else None
@@ -241,32 +245,37 @@ _MODALITY = "|".join(re.escape(modality.spoken.lower()) for modality in MODALITI
 _IMAGE = r"(?:image|picture|scan|x-?ray|radiograph|slice|photograph)"
 _HERE = rf"(?: (?:visible|seen|shown|present|here|(?:(?:in|on) )?th(?:is|e) {_IMAGE}))*\??$"
 _A = r"(?:an? |any |the |some |signs? of |evidence of )*"
+_THE = r"(?:the centre of )?(?:the )?"
+_LIES = r"(?: lie| be found| located| found)?"
+_SIDES = r"(?:left|right) or (?:the )?(?:left|right)"
+_ENDS = r"(?: lie| on| located| located on)?(?:, left or right)?\??$"
+_HALF = r"(?P<half>left|right|upper|lower)"
 TEMPLATES: tuple[tuple[str, Rule], ...] = (
     (rf"^(?:was|is|does) (?:this\b[^#]*|an? )?\b(?P<modality>{_MODALITY})\b", _modality),
     (r"modality|imaging technique|kind of (?:image|scan)|type of (?:image|scan)|was this image taken", _modality),
     (r"(?:part|region) of the body|body (?:part|region)", _body),
-    (r"more than one|\bseveral\b|two or more|\bmultiple\b", _several),
-    (r"^how many|number of|^count\b", _count),
+    (
+        r"^(?:is|are|does|do) .*(?:more than one|several|two or more|multiple)(?: areas? of)? #|# in more than one place",
+        _several,
+    ),
+    (r"^how many (?:separate areas of |times is (?:an? )?)?#|number of (?:separate areas of )?#|^count .*#", _count),
     (r"^(?:which|what|of the # and) .*(?:larger|covers more)", _larger),
     (r"larger|more of the image than", _compare(lambda seen, k: -seen.size(k))),
     (r"tiny|over 15|^how (?:large|big)|what size|how much of", _size),
-    (r"# .*\b(?:inside|within|enclosed by|surround)\b", _inside),
+    (r"^(?:is|does) the # (?:lie )?(?:inside|within|enclosed by|surround) the #", _inside),
     (r"# .*left of .*#|# further to the left .*#|from left to right .*#.*#", _compare(_middle(0))),
     (r"# .*right of .*#", _compare(_middle(0, -1))),
     (r"# .*(?:above|higher).*#|from top to bottom .*#.*#", _compare(_middle(1))),
     (r"# .*(?:below|lower).*#", _compare(_middle(1, -1))),
-    (
-        r"which side of the patient|(?:patient's sides|from the patient, on which)|patient's left or right",
-        _patient_side,
-    ),
-    (r"left or (?:the )?right|which (?:half|side)", _half),
-    (r"^(?:is|does|can|are) .*#.*\b(?P<half>left|right|upper|lower) (?:half|side of the image)", _is_in_half),
-    (r"^does the (?P<half>left|right|upper|lower) half", _is_in_half),
-    (
-        r"^(?:is|does|can|are|seen from|in the).*#.*\b(?:left|right|upper|lower|centre|center)\b|patient's .* side of",
-        _is_in_place,
-    ),
-    (r"^where|which part of th|position of|location of", _place),
+    (rf"^(?:on |in )?which (?:half|side|of) .*patient.*#|from the patient, on which|patient's {_SIDES}", _patient_side),
+    (rf"^(?:on |in )?which (?:half|side)(?: of the image)? (?:is|does|holds) {_THE}#{_ENDS}", _half),
+    (rf"^is the # (?:in|on) the {_SIDES}", _half),
+    (rf"^(?:is|does|can|are) {_THE}#{_LIES} (?:in|on) the {_HALF} (?:half|side of the image)", _is_in_half),
+    (rf"^does the {_HALF} half of the image (?:hold|show) the #", _is_in_half),
+    (rf"^(?:is|are|does|can|seen from the patient, is) {_THE}#{_LIES} (?:in|on) the\b", _is_in_place),
+    (r"^is the patient's (?:left|right) the side of the #", _is_in_place),
+    (rf"^where (?:in the image )?(?:is|are|do|does) {_THE}#{_LIES}{_HERE}", _place),
+    (rf"which part of the image (?:is|are|do|does) {_THE}#|(?:position|location) of {_THE}#", _place),
     (r"^(?:which|what) (?:of these|one|is there to see).*#|^only one of these", _choice),
     (r"^(?:which|what) (?:kinds? of )?(?:finding|abnormalit|lesion|disease|patholog)", _finding),
     (rf"^(?:is|are) there {_A}#(?:(?:,| or| and)+ {_A}#)*{_HERE}", _presence),

@@ -65,6 +65,10 @@ def answer(question: str, *regions: Region, vocabulary: dict[str, list[str]] | N
         ("On which side of the patient is the cyst?", ABSTENTION),
         ("Is the margin of the cyst smooth or spiculated?", ABSTENTION),
         ("Is this an axial image?", ABSTENTION),
+        ("Where is the unheard-of thing?", ABSTENTION),
+        ("Which side is the cyst larger on?", ABSTENTION),
+        ("Is the liver larger than normal?", ABSTENTION),
+        ("What pathology is shown in the liver?", ABSTENTION),
         ("What is the diagnosis?", ABSTENTION),
     ],
 )
