@@ -254,10 +254,8 @@ TEMPLATES: tuple[tuple[str, Rule], ...] = (
     (rf"^(?:was|is|does) (?:this\b[^#]*|an? )?\b(?P<modality>{_MODALITY})\b", _modality),
     (r"modality|imaging technique|kind of (?:image|scan)|type of (?:image|scan)|was this image taken", _modality),
     (r"(?:part|region) of the body|body (?:part|region)", _body),
-    (
-        r"^(?:is|are|does|do) .*(?:more than one|several|two or more|multiple)(?: areas? of)? #|# in more than one place",
-        _several,
-    ),
+    (r"^(?:is|are|does|do) .*(?:more than one|several|two or more|multiple)(?: areas? of)? #", _several),
+    (r"# in more than one place", _several),
     (r"^how many (?:separate areas of |times is (?:an? )?)?#|number of (?:separate areas of )?#|^count .*#", _count),
     (r"^(?:which|what|of the # and) .*(?:larger|covers more)", _larger),
     (r"larger|more of the image than", _compare(lambda seen, k: -seen.size(k))),
