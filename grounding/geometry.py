@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .bad_input import BadInput
+from .bad_input import BadInput, explain
 
 Boxes = NDArray[np.float32]
+MAX_MASK_PX = 2**28
+"""Pixels of the largest mask that is unpacked: files of a few bytes can say any size."""
 
 
 def iou(a_A4: Boxes, b_B4: Boxes) -> NDArray[np.float32]:
@@ -90,13 +93,79 @@ def mask_to_rle(mask_HW: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def rle_to_mask(rle: Mapping[str, Any]) -> NDArray[np.bool_]:
-    """The inverse of `mask_to_rle`. Raises `BadInput` if the runs do not fill the stated size."""
-    height, width = rle["size"]
-    counts = np.asarray(rle["counts"], np.int64)
-    if counts.sum() != height * width:
-        raise BadInput(f"RLE of {counts.sum()} pixels for a {height} x {width} mask.", fix="export the mask again")
-    values = np.arange(len(counts)) % 2 == 1  # runs take turns, background first
-    return np.repeat(values, counts).reshape(height, width, order="F")
+    """bool[H, W] of COCO RLE, its run lengths as a list or compressed into a text. Raises `BadInput` as `rle_runs`."""
+    runs, (height, width) = rle_runs(rle), rle["size"]
+    values = np.arange(len(runs)) % 2 == 1  # runs take turns, background first
+    return np.repeat(values, runs).reshape(height, width, order="F")
+
+
+def rle_runs(rle: Mapping[str, Any]) -> NDArray[np.int64]:
+    """int64[R]: the run lengths of COCO RLE, column by column, the first of background.
+
+    Raises `BadInput` for what is no RLE, runs that do not fill the stated size, and a size beyond `MAX_MASK_PX`.
+    """
+    with explain("not an RLE", KeyError, TypeError, ValueError, OverflowError, fix="export the mask again"):
+        height, width = map(index, rle["size"])
+        packed = rle["counts"]
+        runs = _unpack_counts(packed) if isinstance(packed, str | bytes) else np.asarray(packed, np.float64)
+    if min(height, width) < 1 or height * width > MAX_MASK_PX:
+        problem = f"RLE of size {height} x {width}."
+        raise BadInput(problem, fix=f"give [height, width] of the image, {MAX_MASK_PX} pixels at most")
+    # checked as floats, which hold whatever a file says: runs of 1e30, of NaN, of -3
+    if not (runs.ndim == 1 and (runs >= 0).all() and runs.sum() == height * width and (runs % 1 == 0).all()):
+        problem = f"RLE of {runs.sum():.0f} pixels for a {height} x {width} mask."
+        raise BadInput(problem, fix="export the mask again")
+    return runs.astype(np.int64)
+
+
+def _unpack_counts(packed: str | bytes) -> NDArray[np.float64]:
+    """Run lengths of COCO's compressed text: five bits a character, from the lowest; raises `ValueError`."""
+    codes = np.frombuffer(packed.encode("ascii") if isinstance(packed, str) else packed, np.uint8).astype(np.int64) - 48
+    if ((codes < 0) | (codes > 63)).any() or (len(codes) and codes[-1] & 32):
+        raise ValueError("its counts are cut, or no compressed RLE")
+    ends = np.flatnonzero(codes & 32 == 0)  # the other characters say that more follows
+    starts = np.concatenate([[0], ends[:-1] + 1]).astype(np.int64)
+    lengths = ends - starts + 1
+    if not len(ends) or lengths.max() > 8:
+        raise ValueError("a run of its counts is too long")
+    shifts = 5 * (np.arange(len(codes)) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((codes & 31) << shifts, starts)
+    runs -= np.where(codes[ends] & 16, 1 << 5 * lengths, 0)  # the last bit is the sign
+    # from the fourth on, a run is written as the difference to the one before the last
+    runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
+    return runs.astype(np.float64)
+
+
+def check_segmentation(segmentation: Any, size_px: tuple[int, int]) -> dict[str, Any] | list[list[float]]:
+    """COCO's segmentation of an image of (width, height): an uncompressed RLE that fills it, or polygons.
+
+    Raises `BadInput` for an RLE of another size, polygons of fewer than three corners, a corner far off the image, and
+    what is neither.
+    """
+    if isinstance(segmentation, Mapping):
+        size = [size_px[1], size_px[0]]
+        if segmentation.get("size") not in (size, tuple(size)):
+            problem = f"its size is {segmentation.get('size')!r}, the image's is {size}."
+            raise BadInput(problem, fix="give RLE [height, width] of the image")
+        return {"size": size, "counts": rle_runs(segmentation).tolist()}
+    if not isinstance(segmentation, list):
+        raise BadInput("a segmentation is a list of polygons or an RLE.", fix="export it again")
+    if min(size_px) < 1 or size_px[0] * size_px[1] > MAX_MASK_PX:
+        problem = f"polygons for an image {size_px[0]} wide and {size_px[1]} high."
+        raise BadInput(problem, fix=f"outline images of {MAX_MASK_PX} pixels at most")
+    outlines: list[list[float]] = []
+    for polygon in segmentation:
+        # the decoder takes four numbers for a box, and all memory for NaN or far corners
+        with explain("a polygon is no list of numbers", TypeError, ValueError, OverflowError, fix="outline it again"):
+            points = np.asarray(polygon, np.float64)
+        if points.ndim != 1 or len(points) < 6 or len(points) % 2:
+            fix = "remove it, or outline it again"
+            raise BadInput("a polygon needs three corners or more, x, y, x, y ...", fix=fix)
+        if not np.abs(points).max() <= 2 * max(size_px):
+            fix = "polygons are in pixels of the image"
+            raise BadInput("a polygon has a corner far off the image, or NaN.", fix=fix)
+        outlines.append(points.tolist())
+    return outlines
 
 
 @dataclass(frozen=True)

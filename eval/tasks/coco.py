@@ -72,14 +72,15 @@ def measure_coco(files: CocoFiles, stats: Sequence[float], iou_type: IouType, se
     """
     pairs = _pairs(files, iou_type)
     values = {name: stats[index] for name, index in STAT_INDEX.items() if stats[index] >= 0}  # -1: no truth of a size
-    names = {row["id"]: str(row.get("name", row["id"])) for row in files.categories}
-    modalities = {row["id"]: str(row.get("modality") or "") for row in files.images}
+    names = {row["id"]: _printable(row.get("name", row["own_id"])) for row in files.categories}
+    modalities = {row["id"]: _printable(row.get("modality") or "") for row in files.images}
+    own_ids = {row["id"]: row["own_id"] for row in files.images}
     predicted, annotated = ({row["image_id"] for row in rows} for rows in (files.predictions, files.truths))
     return Measured(
         protocol=f"coco_{iou_type}",
         version="2",
         measures=_ranking_measures(pairs, files, values) | _pair_measures(pairs, iou_type, settings.score_threshold),
-        clusters=[str(pair.image_id) for pair in pairs],
+        clusters=[own_ids[pair.image_id] for pair in pairs],
         counts=count_samples(len(files.images), failed=len(annotated - predicted))
         | {
             "images": len(files.images),
@@ -94,12 +95,17 @@ def measure_coco(files: CocoFiles, stats: Sequence[float], iou_type: IouType, se
     )
 
 
+def _printable(name: Any) -> str:
+    """A name as text that any file can hold: half a character becomes a question mark."""
+    return str(name).encode(errors="replace").decode()
+
+
 @dataclass(frozen=True, eq=False)
 class _Pair:
     """One category on one image: predictions in falling order of score, `MAX_BOXES` at most, and IoUs with truth."""
 
-    image_id: Any
-    category_id: Any
+    image_id: int
+    category_id: int | None
     predictions: list[Row]
     truths: list[Row]
     ious_PG: Floats
@@ -108,11 +114,11 @@ class _Pair:
 
 def _pairs(files: CocoFiles, iou_type: IouType) -> list[_Pair]:
     """In the order of images and categories by their ids, which breaks ties as COCO does."""
-    truths, predictions = defaultdict[Any, list[Row]](list), defaultdict[Any, list[Row]](list)
+    truths, predictions = defaultdict[tuple[int, int], list[Row]](list), defaultdict[tuple[int, int], list[Row]](list)
     for rows, grouped in ((files.truths, truths), (files.predictions, predictions)):
         for row in rows:
             grouped[row["image_id"], row["category_id"]].append(row)
-    keys: set[tuple[Any, Any]] = set(truths) | set(predictions)
+    keys: set[tuple[int, int]] = set(truths) | set(predictions)
     # an image without truth and predictions is a pair of no category: it must be drawn as often as the others
     bare = {row["id"] for row in files.images} - {image for image, _ in keys}
     form = "bbox" if iou_type == "bbox" else "segmentation"
@@ -158,6 +164,6 @@ def _pair_measures(pairs: Sequence[_Pair], iou_type: IouType, score_threshold: f
             union = coco_mask.merge(masks) if masks else None
             total = float(coco_mask.area(truth)) + (float(coco_mask.area(union)) if union else 0.0)
             both = float(coco_mask.area(coco_mask.merge([truth, union], intersect=True))) if union else 0.0
-            dices.append(2 * both / total if total else 1.0)
+            dices.append(2 * both / total if total else 0.0)
         measures["dice"] = mean(dices, rows)
     return measures

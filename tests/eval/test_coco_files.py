@@ -93,3 +93,67 @@ def test_masks_of_another_size_are_refused(tmp_path: Path) -> None:
     small = _found(0)[0] | {"segmentation": {"size": [20, 40], "counts": [800]}}
     with pytest.raises(BadInput, match=r"found\.json: row 2: segmentation cannot be read: its size is"):
         _score(tmp_path, TRUTH, [*_found(1), small], "segm")
+
+
+@pytest.mark.parametrize("iou_type", ["bbox", "segm"])
+@pytest.mark.parametrize("change", [str, float, lambda n: f"image {n}"])
+def test_ids_may_be_texts_and_floats(tmp_path: Path, iou_type: str, change: Any) -> None:
+    def changed(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
+        return [row | {name: change(row[name]) for name in names} for row in rows]
+
+    truth = {name: changed(TRUTH[name], "id") for name in ("images", "categories")}
+    truth["annotations"] = changed(TRUTH["annotations"], "image_id", "category_id")
+    found = changed(_found(0, 1, 2), "image_id", "category_id")
+    assert _score(tmp_path, truth, found, iou_type) == _score(tmp_path, TRUTH, _found(0, 1, 2), iou_type)
+    if change is not str:
+        return
+    assert _score(tmp_path, truth, _found(0, 1, 2), iou_type) == _score(tmp_path, TRUTH, found, iou_type)
+
+
+SQUARE = [0, 0, 20, 0, 20, 20, 0, 20]
+NO_MASKS = (
+    (None, "has no mask"),
+    ([], "has no mask"),
+    ({"size": [40, 40], "counts": [1600]}, "has no mask"),
+    ([[]], "three corners"),
+    ([[0, 0, 20, 20]], "three corners"),
+    ([SQUARE, [5, 5]], "three corners"),
+    ([[*SQUARE[:6], 3e8, 20]], "far off the image, or NaN"),
+    ([[*SQUARE[:6], float("nan"), 20]], "far off the image, or NaN"),
+    ([[*SQUARE[:6], float("-inf"), 20]], "far off the image, or NaN"),
+    ([["left", *SQUARE]], "no list of numbers"),
+    ("left", "list of polygons or an RLE"),
+    ({"counts": [1600]}, "its size is None"),
+    ({"size": [40, 40]}, "not an RLE"),
+    ({"size": [40, 40], "counts": "1e999"}, "RLE of|not an RLE"),
+    ({"size": [40, 40], "counts": [5, 10**400]}, "not an RLE"),
+    ({"size": [40, 40], "counts": [1605, -5]}, "RLE of 1600 pixels"),
+)
+
+
+@pytest.mark.parametrize("side", ["truth", "found"])
+@pytest.mark.parametrize(("segmentation", "reason"), NO_MASKS, ids=[str(form)[:30] for form, _ in NO_MASKS])
+def test_what_is_no_mask_is_refused_on_both_sides(tmp_path: Path, side: str, segmentation: Any, reason: str) -> None:
+    truth, found = json.loads(json.dumps(TRUTH)), _found(0, 1)
+    rows = {"truth": truth["annotations"], "found": found}[side]
+    rows[1]["segmentation"] = segmentation
+    with pytest.raises(BadInput, match=rf"{side}\.json: row 2: .*({reason}|missing: segmentation)"):
+        _score(tmp_path, truth, found, "segm")
+
+
+@pytest.mark.parametrize("size", [10**9, 0, -1, "40", None, 40.5])
+def test_masks_need_the_size_of_their_image(tmp_path: Path, size: Any) -> None:
+    images = [row | {"width": size} for row in TRUTH["images"]]
+    polygons = [row | {"segmentation": [SQUARE]} for row in TRUTH["annotations"]]
+    with pytest.raises(BadInput, match=r"truth\.json: row 1: "):
+        _score(tmp_path, TRUTH | {"images": images, "annotations": polygons}, _found(0), "segm")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("iscrowd", "yes"), ("image_id", True), ("image_id", [0]), ("category_id", float("nan")), ("area", 10**400)],
+)
+def test_odd_values_of_annotations_name_their_row(tmp_path: Path, key: str, value: Any) -> None:
+    first, second = TRUTH["annotations"]
+    with pytest.raises(BadInput, match=r"truth\.json: row 2: .* Fix: "):
+        _score(tmp_path, TRUTH | {"annotations": [first, second | {key: value}]}, _found(0))

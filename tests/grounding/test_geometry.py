@@ -1,5 +1,7 @@
 """Boxes, masks and the letterbox: every transform has its inverse."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,3 +71,24 @@ def test_mask_box_is_tight_and_half_open() -> None:
     np.testing.assert_array_equal(mask_to_box(mask), [3, 2, 7, 4])
     with pytest.raises(BadInput, match="empty"):
         mask_to_box(np.zeros((3, 3), bool))
+
+
+def test_compressed_runs_are_those_of_coco() -> None:
+    from faster_coco_eval.core import mask as coco_mask
+
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.01, 0.3, 0.9, 1.0):
+        mask = rng.random((31, 700)) < share
+        packed = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
+        np.testing.assert_array_equal(rle_to_mask(packed), mask)
+        np.testing.assert_array_equal(rle_to_mask(packed | {"counts": packed["counts"].decode()}), mask)
+
+
+@pytest.mark.parametrize(
+    "counts", ["1e999", "o", "", "\u00e9", "oooooooooooo0", [1e30], [[4]], [2.5, 1.5], [5, -1], None]
+)
+def test_runs_that_are_none_are_refused_before_a_mask_is_filled(counts: Any) -> None:
+    with pytest.raises(BadInput):
+        rle_to_mask({"size": [2, 2], "counts": counts})
+    with pytest.raises(BadInput, match="pixels at most"):
+        rle_to_mask({"size": [10**6, 10**6], "counts": [10**12]})

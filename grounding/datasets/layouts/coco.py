@@ -15,8 +15,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ...bad_input import BadInput, Skipped, explain
-from ...geometry import rle_to_mask, xywh_to_xyxy
+from ...bad_input import BadInput, Skipped
+from ...geometry import check_segmentation, rle_to_mask, xywh_to_xyxy
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from ..rows import annotate, image_path, read_json, region, skipping, stated_size
@@ -100,28 +100,14 @@ def read_annotated(
 def segmentation_to_mask(segmentation: Any, size_px: tuple[int, int]) -> NDArray[np.bool_] | None:
     """bool[H, W] of polygons, compressed or uncompressed RLE; None where there is none.
 
-    Raises `BadInput` for an RLE whose runs do not fill its size, and for what is no polygon.
+    Raises `BadInput` as `check_segmentation` does.
     """
     if not segmentation:
         return None
-    if isinstance(segmentation, dict) and isinstance(segmentation["counts"], list):
-        return rle_to_mask(segmentation)
+    checked = check_segmentation(segmentation, size_px)
+    if isinstance(checked, dict):
+        return rle_to_mask(checked)
     from faster_coco_eval.core import mask as coco_mask  # loaded here: most sets do without it
 
-    width, height = size_px
-    if isinstance(segmentation, dict):
-        with explain("compressed RLE", RuntimeError, fix="export the mask again"):
-            return np.asarray(coco_mask.decode(segmentation), bool)
-    outlines: list[list[float]] = []
-    for polygon in segmentation:
-        # the decoder takes four numbers for a box, and all memory for NaN or far corners
-        points = np.asarray(polygon, np.float64)
-        if points.ndim != 1 or len(points) < 6 or len(points) % 2:
-            fix = "remove it, or outline it again"
-            raise BadInput("a polygon needs three corners or more, x, y, x, y ...", fix=fix)
-        if not np.abs(points).max() <= 2 * max(size_px):
-            fix = "polygons are in pixels of the image"
-            raise BadInput("a polygon has a corner far off the image, or NaN.", fix=fix)
-        outlines.append(points.tolist())
-    polygons = cast(list[dict[str, Any]], coco_mask.frPyObjects(outlines, height, width))
+    polygons = cast(list[dict[str, Any]], coco_mask.frPyObjects(checked, size_px[1], size_px[0]))
     return np.asarray(coco_mask.decode(coco_mask.merge(polygons)), bool)
