@@ -22,7 +22,7 @@ from ..grounder import Grounder, Images, Phrases, unique_phrases
 from ..imaging.read import read_image
 from ..model.calibration import Calibration, calibration_from_json
 from ..model.config import MedGlipConfig
-from ..model.decode import decode, point_of
+from ..model.decode import TOP_POINTS, decode, point_of
 from ..model.familiarity import describe
 from ..model.features import FILE, TowerFeatures, load_features
 from ..model.head import mask_logits
@@ -43,8 +43,9 @@ _PHRASE_INPUTS = ("input_ids", "attention_mask")
 class GrounderSettings(Settings):
     """Which part of the dense output becomes regions."""
 
-    max_per_phrase: int = Field(default=20, gt=0)
-    """At most this many regions per phrase, best first."""
+    max_per_phrase: int | None = Field(default=None, gt=0)
+    """At most this many regions per phrase, best first. Left out: 20, and with cores that keep features of their image
+    tower all that count as found as well, up to 300, so that they can be counted."""
     min_score: float = Field(default=0.05, ge=0, le=1)
     """Regions below this score are left out."""
     nms_iou: float = Field(default=0.5, gt=0, le=1)
@@ -82,8 +83,11 @@ class MedGlipGrounder(Grounder):
         self.embedding_dim = model.config.width
         self.pooled_dims = features.scales.widths if features else ()
         self.read: Callable[[Path], Image.Image] = read_image
+        limit = self.settings.max_per_phrase
+        self.max_faint, self.max_found = limit or 20, limit or (TOP_POINTS if features else 20)
         # how many images or phrases run at once changes no region, so it is no part of the fingerprint
-        digest = hashlib.sha256(self.settings.model_dump_json(exclude={"batch_size", "phrases_at_once"}).encode())
+        written = self.settings.model_copy(update={"max_per_phrase": self.max_faint})
+        digest = hashlib.sha256(written.model_dump_json(exclude={"batch_size", "phrases_at_once"}).encode())
         digest.update(json.dumps(model.config.calibration).encode())
         digest.update(processor.to_json_string().encode())
         digest.update(processor.tokenizer.backend_tokenizer.to_str().encode())
@@ -247,13 +251,14 @@ class MedGlipGrounder(Grounder):
         edges = np.tile(np.array(letterbox.size_px, np.float32), 2)
         for k, phrase in enumerate(view.requests):
             assert output is not None  # a phrase is asked for, so its batch was read
-            dense = decode(output, view.index, k, limits.min_score, limits.nms_iou, limits.max_per_phrase)
+            dense = decode(output, view.index, k, limits.min_score, limits.nms_iou, self.max_found)
             presence = float(output.presence[view.index, k])
             scores_R = self.calibration.scores(dense.scores_R.cpu().numpy(), presence).clip(max=max_scores[phrase])
             boxes_R4 = np.clip(letterbox.inverse(dense.boxes_R4.cpu().numpy()), 0, edges)
             vectors_RD, path = dense.embeddings_RD.cpu().numpy(), load_labels().path(phrase)
             # a region in the padding alone has no area after the clip
             is_region_R = (scores_R >= limits.min_score) & (boxes_R4[:, :2] < boxes_R4[:, 2:]).all(1)
+            is_region_R &= (np.arange(len(scores_R)) < self.max_faint) | (scores_R >= self.threshold)
             rows = np.flatnonzero(is_region_R & (scores_R >= limits.mask_min_score)).tolist()
             points = dense.points_R[rows]
             logits = mask_logits(output.coefficients[view.index, points], output.prototypes[view.index])

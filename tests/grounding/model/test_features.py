@@ -13,7 +13,7 @@ from PIL import Image
 from medglip.grounding import AnnotatedImage, BadInput, Region
 from medglip.grounding.geometry import Letterbox
 from medglip.grounding.grounders.cache import regions_of
-from medglip.grounding.grounders.medglip import MedGlipGrounder
+from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
 from medglip.grounding.model.backbones import STRIDES
 from medglip.grounding.model.pooling import MapScales, fit_scales, region_weights
 from medglip.grounding.training.examples import load_example
@@ -95,6 +95,20 @@ def test_noise_is_strange_and_images_like_those_learned_are_familiar(
     assert strange < min(others)
     assert core.in_distribution([noise]) == [False]
     assert np.mean(core.in_distribution(images[20:30]) or ()) >= 0.8
+
+
+def test_all_regions_that_count_as_found_can_be_counted(
+    core: MedGlipGrounder, tiny_grounder: MedGlipGrounder, make_studies: MakeStudies
+) -> None:
+    limits = GrounderSettings(min_score=0.0, nms_iou=1.0, mask_min_score=1.0)
+    few = MedGlipGrounder(core.model, core.processor, limits)
+    many = MedGlipGrounder(core.model, core.processor, limits, core.features)
+    scores = [region.score for region in few.ground(make_studies(1), [ASKED[:1]])[0]]
+    assert len(scores) == 20
+    many.threshold = 2.0
+    assert len(many.ground(make_studies(1), [ASKED[:1]])[0]) == 20
+    many.threshold = 0.0
+    assert len(many.ground(make_studies(1), [ASKED[:1]])[0]) > 20
 
 
 def test_a_saved_core_keeps_its_features_and_misses_them(
