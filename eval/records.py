@@ -106,8 +106,8 @@ class Record(TypedDict):
     """val, valid, validate and validation are one split."""
     task: Task
     image_id: Name
-    question: Text
-    """For grounding, the phrase where `phrases` is empty."""
+    question: NotRequired[Text | None]
+    """For grounding, the phrase where `phrases` is empty; of a report it may be missing."""
     answer: Any
     """The reference: a text or several acceptable ones; regions for grounding, none where the phrase is absent."""
     prediction: Any
@@ -138,7 +138,9 @@ Result = TypeVar("Result")
 
 _GIVEN = [field.name for field in fields(PredictionRecord) if field.default is field.default_factory is MISSING]
 REQUIRED = tuple(name for name in _GIVEN if name != "cluster_id")
-"""The fields without a default in `PredictionRecord`; without a `cluster_id`, the image stands in."""
+"""The fields without a default in `PredictionRecord`; without a `cluster_id`, the image stands in.
+
+Of a report the question may be missing as well."""
 
 SCORED = (*REQUIRED, "cluster_id", "answer_type", "phrases")
 """The fields that scores depend on; the data hash covers these."""
@@ -293,6 +295,8 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
     try:
         yield from numbered_lines(path)
     except BadInput as error:
+        if error.row is None or not error.problem.startswith("not JSON"):  # one JSON list, or whole JSON
+            raise
         with path.open("rb") as file:
             number, line = deque(enumerate(file, 1), maxlen=1).pop()
         if number != error.row or line.endswith(b"\n"):
@@ -300,12 +304,11 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
         # a run that was stopped: the last line, and only that, has no end
         fix = "run the prediction again, it goes on after the last whole line; or delete this line"
         raise BadInput("the last line is half-written.", file=path, row=number, fix=fix) from error
-    except RecursionError as error:
-        raise BadInput("JSON nested too deeply.", file=path, fix="records are flat") from error
 
 
 def _record(row: Row, task: Task) -> Record:
-    missing = [name for name in REQUIRED if row.get(name) is None and not (name == "prediction" and name in row)]
+    spare = {"prediction"} & row.keys() | ({"question"} if row.get("task") == "report" else set())
+    missing = [name for name in REQUIRED if row.get(name) is None and name not in spare]
     if missing:
         raise BadInput(f"missing: {', '.join(missing)}.", fix="records hold the fields of eval/record.schema.json")
     if row["task"] != task:
@@ -322,6 +325,7 @@ def _record(row: Row, task: Task) -> Record:
             record[name] = sys.intern(_text(record[name], name))
     record["split"], record["answer_type"] = _split(record["split"]), record.get("answer_type") or ""
     record["cluster_id"] = record.get("cluster_id") or record["image_id"]
+    record["question"] = record.get("question") or ""
     if not record["id"].strip() or not record["image_id"].strip():
         raise BadInput("id or image_id is empty.", fix="every sample has an id, and an image or what stands for it")
     if row["prediction"] is None:

@@ -90,15 +90,29 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each line's number, from 1, and object; empty lines are passed over. Errors as in `read_lines`."""
+    """Each line's number, from 1, and object; empty lines are passed over. Errors as in `read_lines`.
+
+    A file that is one JSON list, over one line or many, gives its objects and their places, from 1.
+    """
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:  # of JSON, or of UTF-8
-                raise BadInput(f"not JSON: {error}", file=path, row=number, fix="one JSON object a line") from error
+        is_list = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+        file.seek(0)
+        if is_list:
+            content = _loads(file.read(), path, None)
+            rows = ((number, row) for number, row in enumerate(content, 1))
+        else:
+            rows = ((number, _loads(line, path, number)) for number, line in enumerate(file, 1) if line.strip())
+        for number, row in rows:
             if not isinstance(row, dict):
                 raise BadInput("not a JSON object.", file=path, row=number, fix="one JSON object a line")
             yield number, row
+
+
+def _loads(data: bytes, path: Path, row: int | None) -> Any:
+    fix = "one JSON object a line" if row else "one JSON object a line, or one JSON list of objects"
+    try:
+        return json.loads(data)
+    except UnicodeDecodeError as error:
+        raise BadInput(f"not JSON: {error}", file=path, row=row, fix="save it as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"not JSON: {error}", file=path, row=row, fix=fix) from error

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .files import read_lines
+from .bad_input import BadInput
+from .files import numbered_lines
 from .types import AnnotatedImage, Region, region_to_json
 from .vocabulary.labels import load_labels
 
@@ -49,28 +50,52 @@ class RecordFile:
     """An append-only file of records that continues after its last complete line.
 
     Opening it cuts off a half-written last line (a kill in the middle of a write); `done` holds the ids on disk,
-    so that a rerun loses and doubles nothing.
+    so that a rerun loses and doubles nothing. Raises `BadInput` where it holds no records; a file that is no such file
+    at all stays as it is.
     """
 
     def __init__(self, path: Path):
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            data = path.read_bytes()
-            # b'{...}\n{...}\n{"id": "a' is cut behind its last line end; without any, everything goes
-            whole = data.rfind(b"\n") + 1
-            if whole < len(data):
-                os.truncate(path, whole)
-        self.done = {row["id"] for row in read_lines(path)} if path.exists() else set[str]()
+        data = path.read_bytes() if path.exists() else b""
+        # b'{...}\n{...}\n{"id": "a' is cut behind its last line end; without any, everything goes
+        whole = data.rfind(b"\n") + 1
+        torn, start = data[whole:], b'{"id": '
+        if not torn.startswith(start[: len(torn)]) or data.lstrip().startswith(b"["):
+            problem = "not a file of records, which could be continued."
+            raise BadInput(problem, file=path, fix="give another file for the records, or move this one away")
+        if torn and _is_json(torn):  # whole but for its line end
+            with path.open("ab") as file:
+                file.write(b"\n")
+        elif torn:
+            os.truncate(path, whole)
+        self.done: set[str] = set()
+        for number, row in numbered_lines(path) if data else ():
+            if not isinstance(row.get("id"), str):
+                raise BadInput("no record: it has no id.", file=path, row=number, fix="give another file, or move it")
+            self.done.add(row["id"])
 
     def append(self, records: list[PredictionRecord]) -> None:
-        """Write the records that are not there yet, in one flush to disk."""
+        """Write the records that are not there yet, in one flush to disk; a write that fails leaves no half line."""
         new = [record for record in records if record.id not in self.done]
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in new))
-            file.flush()
-            os.fsync(file.fileno())  # what `done` holds from here on survives a power cut
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in new))
+                file.flush()
+                os.fsync(file.fileno())  # what `done` holds from here on survives a power cut
+        except OSError:
+            if self.path.exists():
+                os.truncate(self.path, size)
+            raise
         self.done.update(record.id for record in new)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def record_meta(

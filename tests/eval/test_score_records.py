@@ -30,11 +30,13 @@ def record_schema() -> dict[str, Any]:
     _, definitions = TypeAdapter.json_schemas(cast(Any, forms))
     schema = definitions["$defs"].pop("Record")
     region, texts = {"$ref": "#/$defs/RegionRow"}, {"anyOf": [TEXT_SCHEMA, {"type": "array", "items": TEXT_SCHEMA}]}
+    asked = {"required": ["question"], "properties": {"question": TEXT_SCHEMA}}
     scored = {"allOf": [region, {"required": ["score"]}]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:medglip:prediction-record",
         **schema,
+        "anyOf": [{"properties": {"task": {"const": "report"}}}, asked],
         "if": {"required": ["task"], "properties": {"task": {"const": "grounding"}}},
         "then": {
             "properties": {
@@ -228,17 +230,19 @@ def test_the_schema_and_the_reader_agree(
     box, vqa = region(0, 0, 4, 4), record(0, "vqa", "yes", "no")
     unscored = {name: value for name, value in box.items() if name != "score"}
     grounding = record(0, "grounding", [unscored], [box])
+    unasked = {name: value for name, value in _ours("report", "clear", "").items() if name != "question"}
     good = [
         *(_ours("vqa", "yes", "no"), _ours("report", "clear", ""), _ours("grounding", [box], [])),
         *(vqa, vqa | {"answer": ["yes", 3]}, vqa | {"prediction": None, "cluster_id": None, "own": [1]}),
+        *({**_ours("report", "clear", ""), "question": None}, unasked),
         *(grounding, grounding | {"prediction": None}, grounding | {"answer": []}, vqa | {"id": 4, "answer": 2.5}),
     ]
     bad = [
-        *({name: value for name, value in vqa.items() if name != key} for key in form["required"]),
+        *({name: value for name, value in vqa.items() if name != key} for key in (*form["required"], "question")),
         *(vqa | {"answer": None}, vqa | {"answer": True}, vqa | {"answer": {}}, vqa | {"prediction": ["no"]}),
         *(vqa | {"id": ""}, vqa | {"image_id": " "}, vqa | {"task": "vq"}, vqa | {"split": None}, vqa | {"meta": [1]}),
         *(vqa | {"phrases": [1]}, vqa | {"answer_type": []}, grounding | {"answer": "box"}),
-        *(grounding | {"answer": [{}]}, grounding | {"prediction": [unscored]}),
+        *(grounding | {"answer": [{}]}, grounding | {"prediction": [unscored]}, grounding | {"question": None}),
         *(grounding | {"answer": [box | {"score": 2}]}, grounding | {"answer": [box | {"box_xyxy_px": [1, 2, 3]}]}),
     ]
     for rows, is_good in ((good, True), (bad, False)):
@@ -251,3 +255,25 @@ def test_the_schema_and_the_reader_agree(
             else:
                 with pytest.raises(BadInput, match="row 1: "):
                     read_records([path], "grounding" if plain.get("task") == "grounding" else "vqa")
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_one_json_list_is_read(record: Callable[..., Any], tmp_path: Path, indent: int | None) -> None:
+    rows = [record(n, "vqa", "yes", "é") for n in range(3)]
+    path, lines = tmp_path / "results.json", _write(tmp_path / "a.jsonl", *rows)
+    for mark in (b"", b"\xef\xbb\xbf\r\n "):
+        path.write_bytes(mark + json.dumps(rows, indent=indent).encode())
+        assert read_records([path], "vqa") == read_records([lines], "vqa")
+        assert task_of(path) == "vqa"
+    for text, said in (("[1]", "row 1: not a JSON object"), ('[{"id": 1}, ', "not JSON"), ("[" * 100_000, "not JSON")):
+        path.write_text(text)
+        with pytest.raises(BadInput, match=rf"results\.json: {said}.* Fix: "):
+            read_records([path], "vqa")
+
+
+def test_other_encodings_and_deep_lines_name_their_row(record: Callable[..., Any], tmp_path: Path) -> None:
+    whole = json.dumps(record(0, "vqa", "yes", "no")).encode()
+    for line, fix in ((whole.replace(b"no", b"n\xe9"), "UTF-8"), (b'{"id": ' * 100_000 + b"\n", "one JSON object")):
+        (tmp_path / "a.jsonl").write_bytes(whole + b"\n" + line + b"\n")
+        with pytest.raises(BadInput, match=rf"a\.jsonl: row 2: not JSON.*{fix}"):
+            read_records([tmp_path / "a.jsonl"], "vqa")

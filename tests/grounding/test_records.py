@@ -90,3 +90,49 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_record_loses_and_doubles_nothin
     again = RecordFile(path)
     again.append([record(name) for name in ("1", "2", "3")])
     assert [row["id"] for row in read_lines(path)] == ["1", "2", "3"]
+
+
+FOREIGN = (
+    '[{"id": "1"}]',
+    '[\n {"id": "1"}\n]\n',
+    "id,answer\n1,yes\n",
+    "notes",
+    "{}\n",
+    '{"id": ["x"]}\n',
+    '{"a": 1}',
+)
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_a_file_of_something_else_is_refused_and_kept(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=r"results\.json: .* Fix: "):
+        RecordFile(path)
+    assert path.read_text() == text
+
+
+def test_a_last_line_that_lacks_its_end_alone_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    RecordFile(path).append([record("1"), record("2")])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    assert RecordFile(path).done == {"1", "2"}
+    assert path.read_bytes() == whole
+
+
+def test_a_write_that_fails_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = RecordFile(tmp_path / "r.jsonl")
+    file.append([record("1")])
+    whole = file.path.read_bytes()
+
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            file.append([record("2")])
+    assert file.path.read_bytes() == whole
+    file.append([record("2")])
+    assert RecordFile(file.path).done == {"1", "2"}

@@ -127,7 +127,7 @@ BAD_ROWS = [
     (row(7, segmentation=[1, 1, 4, 1, 4, 4]), "three corners"),
     (row(7, segmentation=[[1, 1, 4, 1, math.nan, 4]]), "NaN"),
     (row(7, segmentation=[[1, 1, 4, 1, 1e9, 4]]), "far off"),
-    (row(7, segmentation=[["a", 1, 4, 1, 1, 4]]), "malformed"),
+    (row(7, segmentation=[["a", 1, 4, 1, 1, 4]]), "no list of numbers"),
     (row(7, iscrowd=1), "crowd"),
 ]
 
