@@ -28,7 +28,7 @@ def describe(maps: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class Familiarity:
-    """Two distances from the training images, each in its limit: to the nearest of them along the axes (in which an
+    """Two distances from the training images, each by its limit: to the nearest of them along the axes (in which an
     image may be odd), and off the axes (where no training image is). `axes_FA` are unit vectors, `spreads_A` the
     standard deviations along them, `bank_NA` the training images in these units.
     """
@@ -49,8 +49,8 @@ class Familiarity:
         return torch.stack([near_B, (scaled_BF - along_BA @ self.axes_FA.T).norm(dim=1)], 1)
 
     def __call__(self, described_BF: Tensor) -> list[float]:
-        """In [0, 1]; `FAMILIAR` where the worse distance is at its limit, 1 at none of either."""
-        ratios_B = (self.distances(described_BF) / self.limits_2).amax(1)
+        """In [0, 1]: 1 for no distance at all, `FAMILIAR` where both together are at the limit."""
+        ratios_B = (self.distances(described_BF) / self.limits_2).mean(1)
         return (FAMILIAR**ratios_B**2).tolist()
 
 
@@ -67,6 +67,6 @@ def fit_familiarity(train_NF: Tensor, validation_MF: Tensor) -> Familiarity | No
     plain = Familiarity(mean_F, std_F, axes_FA, spreads_A, scaled_NF @ axes_FA / spreads_A, torch.ones(2))
     distances_M2 = plain.distances(validation_MF)
     limits_2 = distances_M2.quantile(_QUANTILE, dim=0).clamp(min=1e-6)
-    # the worse of two distances is above its limit more often than each alone: both limits grow until 5 % are again
-    limits_2 = limits_2 * (distances_M2 / limits_2).amax(1).quantile(_QUANTILE)
+    # few images are odd in both ways at once: both limits shrink until 5 % are beyond them together
+    limits_2 = limits_2 * (distances_M2 / limits_2).mean(1).quantile(_QUANTILE)
     return Familiarity(mean_F, std_F, axes_FA, spreads_A, plain.bank_NA, limits_2)
