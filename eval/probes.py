@@ -20,9 +20,10 @@ from .statistics.measure import Measured, Measures, mean
 PROTOCOL = "probes"
 VERSION = "1"
 
-IMAGE_PROBES = ("blank", "shuffled", "text_only", "flipped")
-"""What may stand in for the image: a blank one, another's, none at all, a mirrored one. (`vqa/probes.py` also asks for
-what is absent; these questions are on the original images, and are scored by their own metrics.)"""
+IMAGE_PROBES = ("blank", "blank_kept", "shuffled", "text_only", "flipped")
+"""What may stand in for the image: a blank one, a blank one beside the evidence of the image, another's, none at all, a
+mirrored one. (`vqa/probes.py` also asks for what is absent; these questions are on the original images, and are scored
+by their own metrics.)"""
 
 ORIGINAL = "original"
 

@@ -29,6 +29,11 @@ class GroundingSection(GroundingSettings):
     """a or b: learn one half of the patients of split `train` (of each set), so that another core, of the other half,
     may say what is on their images without having learned them."""
 
+    half_cores: tuple[str, ...] = ()
+    """Two cores that learned a half each (folders; `half: a` and `half: b`): the evidence of an image that teaches the
+    language model comes from the one that did not learn it, as in use nobody has learned the image. Evidence of what
+    selects and is scored, and every region vector, is the run's own core's. Left out: all evidence is."""
+
     @property
     def settings(self) -> GroundingSettings:
         """Model sizes and training, as `training.core.train` takes them."""

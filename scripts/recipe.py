@@ -186,10 +186,12 @@ class Recipe(CoreRecipe):
     evidence: EvidenceSettings = EvidenceSettings()
     """Stage 2: what the language model is given of them."""
     sources: tuple[Source, ...] = ("none", "predicted")
-    """Evidence sources to predict with; `none` comes from the adapter trained without evidence."""
+    """Evidence sources to predict with; `none` comes from the adapter trained without evidence, `withheld` from the
+    other one, which is then shown none either."""
     probes: tuple[Probe, ...] = ()
-    """With the sources `none` and `predicted` also ask with changed images: `blank`, `shuffled` (another image's),
-    `text_only`, `flipped`; and `absent`, pairs of a label that is there and one that is not. They go to `probes/`."""
+    """With the sources `none` and `predicted` also ask with changed images: `blank`, `blank_kept` (grey, its
+    evidence stays), `shuffled` (another image's), `text_only`, `flipped`; and `absent`, pairs of a label that is there
+    and one that is not. They go to `probes/`."""
     mllm: MllmSettings = MllmSettings()
     """Stage 3: base model and LoRA."""
     mllm_train: TuneSettings = TuneSettings()
@@ -229,7 +231,8 @@ class Recipe(CoreRecipe):
 
     @model_validator(mode="after")
     def _sets_have_what_they_need(self) -> "Recipe":
-        oracle = next((source for source in self.sources if SOURCES[source].needs_truth), None)
+        named = (*self.sources, self.evidence.train_source)
+        oracle = next((source for source in named if SOURCES[source].needs_truth), None)
         tasks: tuple[tuple[str, TaskSection | None, Table], ...]
         tasks = ("vqa", self.vqa, QUESTION_SETS), ("report", self.report, REPORT_SETS)
         for name, sets, table in ((name, section.sets, table) for name, section, table in tasks if section):

@@ -2,7 +2,7 @@
 
 `medglip eval probes` scores their records: `meta.probe` names the change, the id is that of the original question.
 Nothing is written to disk: images are changed as prompts are made. The evidence goes with the image: a blank one
-has none, in a mirrored one a grounder looks itself, of another one it is what is in that.
+has none (but under `blank_kept`), in a mirrored one a grounder looks itself, of another one it is what is in that.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ from .derived.wordings import question_text
 from .prompt.prompt import Transform
 from .task import Question
 
-Probe = Literal["blank", "shuffled", "text_only", "flipped", "absent"]
-"""`blank`, `text_only` and `flipped` are also the words of `Transform`, for what is done to the images."""
+Probe = Literal["blank", "blank_kept", "shuffled", "text_only", "flipped", "absent"]
+"""All but `shuffled` and `absent` are also the words of `Transform`, for what is done to the images."""
 
 
 def probe_questions(probe: Probe, questions: Sequence[Question], seed: int = 0) -> list[Question]:
@@ -29,8 +29,10 @@ def probe_questions(probe: Probe, questions: Sequence[Question], seed: int = 0) 
     return PROBES[probe](questions, seed)
 
 
-def without_image(questions: Sequence[Question], probe: Literal["blank", "text_only"]) -> list[Question]:
-    """`blank`: every image mid-grey, of the same size. `text_only`: none, blank where a family takes no such prompt."""
+def without_image(questions: Sequence[Question], probe: Literal["blank", "blank_kept", "text_only"]) -> list[Question]:
+    """`blank`: every image mid-grey, of the same size, and nothing found in it. `blank_kept`: mid-grey, the evidence of
+    the picture stays in every form, its crops too. `text_only`: no image, blank where a family takes no such prompt.
+    """
     return [replace(question, transform=probe, meta={**question.meta, "probe": probe}) for question in questions]
 
 
@@ -124,6 +126,7 @@ def absent_pairs(annotated_images: Sequence[AnnotatedImage], seed: int = 0) -> l
 
 PROBES: dict[Probe, Callable[[Sequence[Question], int], list[Question]]] = {
     "blank": lambda questions, _: without_image(questions, "blank"),
+    "blank_kept": lambda questions, _: without_image(questions, "blank_kept"),
     "shuffled": shuffle,
     "text_only": lambda questions, _: without_image(questions, "text_only"),
     "flipped": lambda questions, _: flip(questions),

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..settings import Settings
 from ..types import MIN_SCORE, Region
-from .names import Form, Source
+from .names import Form, Source, TrainSource
 
 
 class EvidenceSettings(Settings):
@@ -19,7 +19,12 @@ class EvidenceSettings(Settings):
 
     forms: tuple[Form, ...] = ("text", "tokens")
     """Any subset of text (words and boxes), tokens (soft region tokens), crops (further images), overlay (a copy of the
-    image with the boxes drawn and numbered as in the text, a further image for each that has any)."""
+    image with the boxes drawn and numbered as in the text, a further image for each that has any), tiles (the control
+    of crops at equal image tokens: the image in as many parts as there would be crops)."""
+    train_source: TrainSource = "predicted"
+    """Training only: whose regions the adapter learns from: predicted, oracle or shuffled. Shuffled makes the control
+    that learned from evidence which says nothing, with the same tokens, images and steps. Tables call the answers with
+    `oracle` of an adapter that learned with predicted evidence `predicted → oracle`."""
     max_regions: int = 4
     """At most this many regions in a prompt: those the question asks about first, the best one of each phrase before
     the second of any."""

@@ -5,7 +5,7 @@ No torch and no numpy here: recipes, the command line, scores and the page read 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, WithJsonSchema
 
@@ -18,7 +18,8 @@ class SourceRow:
 
     `module`: below `grounding.evidence.sources`, holds `gather_images`; "": there is no evidence. `needs_truth`: it is
     made of true regions, not of what a grounder finds. `is_control`: made to be compared with, no system that anybody
-    would use; it needs a data set. `shown_as`: what the page calls its regions on the image; "": they are not drawn.
+    would use; it needs a data set where it has a module. `shown_as`: what the page calls its regions on the image; "":
+    they are not drawn.
     """
 
     title: str
@@ -45,7 +46,8 @@ class FormRow:
 
 
 SOURCES: dict[str, SourceRow] = {
-    "none": SourceRow(title="no evidence"),
+    "none": SourceRow(title="no evidence, of an adapter that learned without"),
+    "withheld": SourceRow(title="no evidence, of an adapter that learned with it", is_control=True),
     "predicted": SourceRow(title="regions found", module="predicted", shown_as="evidence"),
     "oracle": SourceRow(title="true regions", module="oracle", needs_truth=True, is_control=True, shown_as="truth"),
     "random": SourceRow(title="random places", module="scattered", is_control=True),
@@ -56,6 +58,7 @@ FORMS: dict[str, FormRow] = {
     "tokens": FormRow(title="region tokens", module="tokens", order=0, has_numbers=True, needs_vectors=True),
     "crops": FormRow(title="crops", module="crops", order=3),
     "overlay": FormRow(title="numbered boxes", module="overlay", order=2, has_numbers=True),
+    "tiles": FormRow(title="parts of the image, as many as crops: their control", module="tiles", order=4),
 }
 
 
@@ -71,11 +74,35 @@ Form = Annotated[
     WithJsonSchema({"type": "string", "enum": list(FORMS)}),
 ]
 """The name of a form: a key of `FORMS`."""
+TrainSource = Literal["predicted", "oracle", "shuffled"]
+"""The sources that an adapter may learn from."""
 
 
 def usable_sources() -> list[str]:
     """Sources that work on any image, without a data set: no controls."""
     return [name for name, row in SOURCES.items() if not row.is_control]
+
+
+def parse_forms(text: str) -> tuple[Form, ...]:
+    """Forms as the command line joins them, `text+crops`, none twice. Raises `BadInput` with the nearest valid name."""
+    words = (word.strip() for word in text.split("+"))
+    return tuple(dict.fromkeys(check_name(word, FORMS, "form") for word in words if word))
+
+
+def row_name(source: Source, learned: Source = "predicted") -> str:
+    """What tables call the answers with a source of an adapter that learned with the source `learned`.
+
+    A name alone is of an adapter that learned what its name says, or, for random and shuffled, predicted evidence:
+
+        asked           predicted             oracle               shuffled
+        learned with
+        predicted       predicted             predicted → oracle   shuffled
+        oracle          oracle → predicted    oracle               oracle → shuffled
+        shuffled        shuffled → predicted  shuffled → oracle    shuffled → shuffled
+    """
+    row = SOURCES[source]
+    usual = source if row.needs_truth else "predicted"
+    return source if source == "none" or learned == usual else f"{learned} → {source}"
 
 
 def list_titles(names: Iterable[str]) -> str:

@@ -43,9 +43,21 @@ def to_text(
     return "\n".join(lines)
 
 
-def to_images(images: Sequence[Image.Image], evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
-    """The further images that the forms make of a prompt's own."""
-    return [made for form in load_forms(settings.forms) for made in form.make_images(images, evidence, settings)]
+def to_images(
+    images: Sequence[Image.Image],
+    evidence: Evidence,
+    settings: EvidenceSettings,
+    kept: Sequence[Image.Image] | None = None,
+) -> list[Image.Image]:
+    """The further images that the forms make of a prompt's own.
+
+    `kept`: the pictures of forms that show regions alone, where those of the prompt are greyed.
+    """
+    further: list[Image.Image] = []
+    for form in load_forms(settings.forms):
+        shown = kept if kept and form.shows_regions_alone else images
+        further += form.make_images(shown, evidence, settings)
+    return further
 
 
 def to_features(evidence: Evidence, settings: EvidenceSettings, shape: TokenShape) -> NDArray[np.float32]:

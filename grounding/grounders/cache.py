@@ -52,6 +52,9 @@ class StoredRegions(Mapping[str, list[Region]]):
         row = self._row_of_key[self._key_of[image_id]]
         return [_read_region(values) for values in self._table["regions"][row].as_py()]
 
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self._key_of
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._key_of)
 

@@ -11,11 +11,12 @@ The JSON, keys in this order; `schema.py` has the JSON Schema, `medglip report s
                   "path": ["chest", "lung"], "mask_rle": {"size": [height, width], "counts": [...]} or null}, ...],
      "presences": {"nodule": 0.03, ...}, "agreement": {"f1": 0.8, ...} or null,
      "model": "...", "adapter": "...", "grounder": "...", "negation": "rules", "evidence": "predicted",
-     "other_views": ["17-lateral"], "versions": {"medglip": "0.1.0", ...}, "notice": "Research use, not for diagnosis."}
+     "forms": ["text", "crops"], "other_views": ["17-lateral"],
+     "versions": {"medglip": "0.1.0", ...}, "notice": "Research use, not for diagnosis."}
 
 Boxes are pixels of the original image. `cited` to `support` are there where a sentence was read both ways
 (`attribution.py`), `contradictions` where there is one. Older files have neither, nor `presences`, `agreement`,
-`grounder`, `negation`, `other_views`; they are still read.
+`grounder`, `negation`, `forms`, `other_views`; they are still read.
 """
 
 import hashlib
@@ -59,8 +60,9 @@ def installed_versions() -> dict[str, str]:
 class GroundedReport:
     """One generated report. `image`: its file name without a folder; `size_px`: (width, height) of the original.
 
-    `regions`: the evidence shown to the model, spoken of or not; `evidence`: its source; `versions`: software by name,
-    what is installed when left out. `attributions`: one a sentence, read with `regions`, or none at all;
+    `regions`: the evidence shown to the model, spoken of or not; `evidence`: its source; `forms`: how it was shown;
+    `versions`: software by name, what is installed when left out. `attributions`: one a sentence, read with `regions`,
+    or none at all;
     `contradictions`: flags of sentences; `presences`: the grounder's calibrated chance in [0, 1] by phrase; `negation`:
     engine that decided what a sentence denies; `other_views`: ids of the reports of the same text about the study's
     other images.
@@ -74,6 +76,7 @@ class GroundedReport:
     model: str = ""
     adapter: str = ""
     evidence: str = "none"
+    forms: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=installed_versions)
     notice: str = NOTICE
     grounder: str = ""
@@ -155,6 +158,7 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         "presences": {phrase: round(chance, 4) for phrase, chance in report.presences.items()},
         "agreement": agreement_to_json(agreement) if (agreement := report.agreement) else None,
         **{key: getattr(report, key) for key in ("model", "adapter", "grounder", "negation", "evidence")},
+        "forms": list(report.forms),
         "other_views": list(report.other_views),
         "versions": dict(report.versions),
         "notice": report.notice,
@@ -191,6 +195,7 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
             grounder=values.get("grounder", ""),
             negation=values.get("negation", "rules"),
             other_views=tuple(values.get("other_views", ())),
+            forms=tuple(values.get("forms", ())),
             **{key: values[key] for key in ("model", "adapter", "evidence", "versions", "notice")},
         )
     except (KeyError, IndexError, TypeError) as error:

@@ -126,6 +126,8 @@ class ReportRow(_Part):
     """Ids of the reports of the same words about the study's other images."""
     evidence: str
     """Source of the regions shown to the model."""
+    forms: list[str] = []
+    """How they were shown: words, tokens, crops ..."""
     versions: dict[str, str]
     """Software by name."""
     notice: str

@@ -13,6 +13,7 @@ from .options import (
     BodyPart,
     Evidence,
     Finder,
+    Forms,
     Modality,
     RecipeFile,
     output,
@@ -58,6 +59,7 @@ def predict(
     evidence: Annotated[
         str, the_switch(help=f"What the model is shown beside the image: {list_titles(SOURCES)}")
     ] = "predicted",
+    forms: Forms = None,
     seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of splits that are drawn")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
     sets: Sets = None,
@@ -90,6 +92,7 @@ def predict(
         adapter=adapter,
         checkpoint=checkpoint,
         base=base,
+        forms=forms,
         limit=limit,
         seed=seed,
         generate=validate(GenerateSettings, decoding),
@@ -111,6 +114,7 @@ def write(
     adapter: Adapter = None,
     checkpoint: Finder = None,
     evidence: Evidence = "predicted",
+    forms: Annotated[str | None, the_switch(hidden=True, help="As of `medglip report predict`")] = None,
     out: Folder = Path("runs/reports"),
     pdf: Pdf = False,
     dicom: Dicom = False,
@@ -130,7 +134,8 @@ def write(
 
     A sentence is marked, never changed, if the grounder's presence score contradicts it or if no region supports it.
     Of what --modality and --body-part tell, the prompt says "CT of the abdomen."; of DICOM files both are read.
-    An adapter that was not trained on reports writes one all the same, and a note says so.
+    An adapter that was not trained on reports writes one all the same, and a note says so. --forms text+crops shows
+    fewer forms of evidence than it learned.
 
     Example: medglip report write frontal.dcm lateral.dcm --indication "Cough." --prior before.dcm --out reports --set
     generate.num_beams=4 --set generate.max_new_tokens=128
@@ -146,6 +151,7 @@ def write(
     # only what is given: the rest is as in the run's recipe, which is read later
     decoding = read_sets(sets, generate=GenerateSettings)["generate"]
     finished, source = run_or_adapter(run, adapter, checkpoint, ADAPTER), source_named(evidence)
+    finished.show_only(forms)
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding)
     lines = {"indication": indication, "technique": technique, "comparison": comparison}
     study = user_report(images, modality, prior or (), prior_report, body_part, **lines)

@@ -14,6 +14,7 @@ from .options import (
     BodyPart,
     Evidence,
     Finder,
+    Forms,
     Images,
     Modality,
     Model,
@@ -60,6 +61,7 @@ def predict(
     evidence: Annotated[
         str, the_switch(help=f"What the model is shown beside the image: {list_titles(SOURCES)}")
     ] = "predicted",
+    forms: Forms = None,
     seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of the scheme image_grouped")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
     sets: Sets = None,
@@ -98,6 +100,7 @@ def predict(
         checkpoint=checkpoint,
         base=base,
         model=model,
+        forms=forms,
         limit=limit,
         seed=seed,
         generate=validate(GenerateSettings, decoding),
@@ -118,6 +121,7 @@ def ask(
     model: Model = None,
     checkpoint: Finder = None,
     evidence: Evidence = "predicted",
+    forms: Forms = None,
     show: Annotated[Path | None, output(help="Folder for an image with the regions drawn on it")] = None,
 ) -> None:
     """Ask one question about one or several images. Prints the answer, its probability and the evidence behind it.
@@ -132,6 +136,7 @@ def ask(
     from ..inference.user_image import user_image
 
     finished, source = run_or_adapter(run, adapter, checkpoint, "small", model), source_named(evidence)
+    finished.show_only(forms)
     # all images of one question share what is stated of them
     annotated_images = [user_image(image, modality, body_part) for image in images]
     typer.echo("\n".join(ask_about(finished, annotated_images, question, source, show)))
@@ -159,7 +164,8 @@ def ablate(
     task: Annotated[str, what(help="vqa or report")] = "vqa",
     seeds: Annotated[str, what(help="Seeds of weights and training, separated by commas")] = "0,1,2",
     sources: Annotated[
-        str, the_switch(help=f"Evidence sources, separated by commas: {list_titles(SOURCES)}")
+        str,
+        the_switch(help=f"Sources, separated by commas: {list_titles(SOURCES)}; oracle:oracle is also learned with"),
     ] = "none,predicted",
     forms: Annotated[
         list[str] | None,

@@ -1,7 +1,8 @@
 """`medglip vqa ablate RECIPE`: a grid of evidence sources, forms and seeds, one budget, one table of differences.
 
 A cell is one adapter: `plain` (trained without evidence) or one set of forms, with one seed. Its adapter answers with
-every source asked for. Core, regions and data are those of the base run and are made once.
+every source asked for. A source like `shuffled:shuffled` is asked of adapters of its own, which learned with the one
+before the colon. Core, regions and data are those of the base run and are made once.
 """
 
 import json
@@ -12,7 +13,7 @@ from html import escape
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast, get_args
 
 from ...eval.catalog import tested_metrics
 from ...eval.compare import compare_runs
@@ -22,7 +23,7 @@ from ...eval.score import EvalSettings, score
 from ...eval.statistics.bootstrap import Estimate
 from ...eval.table import by_metric, table
 from ...grounding.bad_input import BadInput, check_name
-from ...grounding.evidence.names import FORMS, SOURCES, Form, Source
+from ...grounding.evidence.names import SOURCES, Form, Source, TrainSource, parse_forms, row_name
 from ...grounding.files import write_atomic
 from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
@@ -48,38 +49,55 @@ POOLED = (
 )
 
 
+class Asked(NamedTuple):
+    """A source that an adapter answers with, and the one it learned with; None: that of the recipe."""
+
+    source: Source
+    learned: TrainSource | None = None
+
+
+class Adapter(NamedTuple):
+    """What the adapters of a grid differ in beside their seeds. `forms`: () for the plain one."""
+
+    forms: tuple[Form, ...] = ()
+    learned: TrainSource | None = None
+
+
 @dataclass(frozen=True)
 class Grid:
     """What is crossed; `none` is always a part, as the baseline."""
 
-    sources: tuple[Source, ...]
+    sources: tuple[Asked, ...]
     forms: tuple[tuple[Form, ...], ...]
     seeds: tuple[int, ...]
 
     @classmethod
     def parse(cls, sources: str, forms: Sequence[str], seeds: str) -> "Grid":
         """From the words of the command line. Raises `BadInput` with the nearest valid name."""
-        named: dict[Source, None] = dict.fromkeys(source_named(name) for name in _words(sources, ","))
-        named.pop(BASELINE, None)
+        named: dict[Asked, None] = dict.fromkeys(_asked(word) for word in _words(sources, ","))
+        named.pop(Asked(BASELINE), None)
         try:
             numbers = dict.fromkeys(int(word) for word in _words(seeds, ","))
         except ValueError as error:
             raise BadInput(f"seeds {seeds!r} are no whole numbers.", fix="--seeds 0,1,2") from error
-        sets = dict.fromkeys(tuple(check_name(word, FORMS, "form") for word in _words(form, "+")) for form in forms)
+        sets = dict.fromkeys(map(parse_forms, forms))
         if not (named and sets and numbers):
             fix = "--sources none,predicted --forms text+tokens --seeds 0"
             raise BadInput("nothing to compare with none.", fix=fix)
         return cls(tuple(named), tuple(sets), tuple(numbers))
 
     @property
-    def adapters(self) -> list[tuple[Form, ...]]:
-        """The forms of every adapter; () is the plain one, first."""
-        return [(), *self.forms]
+    def adapters(self) -> dict[Adapter, tuple[Source, ...]]:
+        """Every adapter, the plain one first, and the sources that it is asked with."""
+        asked: dict[Adapter, tuple[Source, ...]] = {Adapter(): (BASELINE,)}
+        for source, adapter in self.rows:
+            asked[adapter] = (*asked.get(adapter, ()), source)
+        return asked
 
     @property
-    def rows(self) -> list[tuple[Source, tuple[Form, ...]]]:
+    def rows(self) -> list[tuple[Source, Adapter]]:
         """Every combination that is held against `none`."""
-        return [(source, forms) for forms in self.forms for source in self.sources]
+        return [(one.source, Adapter(forms, one.learned)) for forms in self.forms for one in self.sources]
 
 
 class Cell(Pipeline):
@@ -104,9 +122,11 @@ def run_grid(recipe_path: Path, grid: Grid, task: str, out: Path | None = None) 
     if getattr(recipe, name) is None:
         raise BadInput(f"the recipe has no section {name!r}.", file=recipe_path, fix="ablate another --task")
     base, out = Pipeline(recipe), out or recipe.out_dir / "ablation"
-    wanted: tuple[Source, ...] = tuple(dict.fromkeys((BASELINE, *grid.sources, *recipe.sources)))
+    asked = (source for one in grid.sources for source in filter(None, one))
+    wanted: tuple[Source, ...] = tuple(dict.fromkeys((BASELINE, *asked, *recipe.sources)))
     base.recipe = _changed(recipe, {"sources": wanted})  # so that true regions are at hand where they are asked for
-    has_run = [_run_cell(base, grid, forms, seed, out, name) for seed in grid.seeds for forms in grid.adapters]
+    cells = [(adapter, sources, seed) for seed in grid.seeds for adapter, sources in grid.adapters.items()]
+    has_run = [_run_cell(base, *cell, out, name) for cell in cells]
     if name == "vqa" and (any(has_run) or not RunFolder(out).record_file(name, REFERENCES[0]).exists()):
         write_references(base, out)
     text = _write(grid, recipe, name, out)
@@ -114,12 +134,11 @@ def run_grid(recipe_path: Path, grid: Grid, task: str, out: Path | None = None) 
     return f"{text}\n\n{base.skipped.summary()}\nwritten: {out / 'ablation.md'}, ablation.json, ablation.svg"
 
 
-def _run_cell(base: Pipeline, grid: Grid, forms: tuple[Form, ...], seed: int, out: Path, task: Task) -> bool:
+def _run_cell(base: Pipeline, adapter: Adapter, sources: tuple[Source, ...], seed: int, out: Path, task: Task) -> bool:
     """One adapter and its predictions, unless they are all there; whether anything was left to do."""
-    folder = out / cell_name(forms, seed)
-    recipe = cell_recipe(base.recipe, forms, seed, folder)
+    folder = out / cell_name(adapter, seed)
+    recipe = cell_recipe(base.recipe, adapter, seed, folder)
     claim(recipe)  # more steps than the cell was trained for open it again
-    sources: tuple[Source, ...] = grid.sources if forms else (BASELINE,)
     wanted = [*sources, *(f"probe {name}" for name in base.recipe.probes if task == "vqa")]
     done = RunFolder(folder).done_file(task)
     if done.exists() and set(wanted) <= set(json.loads(done.read_text())):
@@ -127,18 +146,19 @@ def _run_cell(base: Pipeline, grid: Grid, forms: tuple[Form, ...], seed: int, ou
     logger.info("== cell %s: %s", folder.name, ", ".join(sources))
     cell = Cell(base, recipe)
     cell.recipe = _changed(recipe, {"sources": sources})  # after the claim, which names none of them
-    tune_and_predict(cell, "grounded" if forms else "plain", (task,))
+    tune_and_predict(cell, "grounded" if adapter.forms else "plain", (task,))
     write_atomic(done, json.dumps(wanted))
     return True
 
 
-def cell_recipe(recipe: Recipe, forms: tuple[Form, ...], seed: int, folder: Path) -> Recipe:
-    """The recipe with other forms, and another seed of weights and training; data and shuffling keep the recipe's."""
+def cell_recipe(recipe: Recipe, adapter: Adapter, seed: int, folder: Path) -> Recipe:
+    """The recipe with an adapter's evidence, another seed of weights and training; data and shuffling stay as in it."""
     changes: dict[str, Any] = {"out_dir": folder, "sources": (BASELINE,)}
     changes["mllm"] = recipe.mllm.model_copy(update={"seed": seed})
     changes["mllm_train"] = recipe.mllm_train.model_copy(update={"seed": seed})
-    if forms:
-        changes["evidence"] = recipe.evidence.model_copy(update={"forms": forms})
+    if adapter.forms:
+        learned = adapter.learned or recipe.evidence.train_source
+        changes["evidence"] = recipe.evidence.model_copy(update={"forms": adapter.forms, "train_source": learned})
     return _changed(recipe, changes)
 
 
@@ -147,13 +167,13 @@ def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     return validate(Recipe, recipe.model_copy(update=changes).model_dump())
 
 
-def cell_name(forms: tuple[Form, ...], seed: int) -> str:
-    """`text+tokens-seed0`, `plain-seed0`."""
-    return f"{'+'.join(forms) or 'plain'}-seed{seed}"
+def cell_name(adapter: Adapter, seed: int) -> str:
+    """`text+tokens-seed0`, `text+tokens-shuffled-seed0` (learned with shuffled evidence), `plain-seed0`."""
+    return "-".join(filter(None, ["+".join(adapter.forms) or "plain", adapter.learned, f"seed{seed}"]))
 
 
 def pooled(
-    out: Path, source: Source, forms: tuple[Form, ...], seeds: Sequence[int], task: Task, probe: str = ""
+    out: Path, source: Source, adapter: Adapter, seeds: Sequence[int], task: Task, probe: str = ""
 ) -> list[Record]:
     """The records of one row of the grid, all seeds, by id; that and `meta.pair_id` say the seed.
 
@@ -161,7 +181,7 @@ def pooled(
     """
     records: list[Record] = []
     for seed in seeds:
-        cell = RunFolder(out / cell_name(forms, seed))
+        cell = RunFolder(out / cell_name(adapter, seed))
         file = cell.probe_file(task, source, probe) if probe else cell.record_file(task, source)
         # of a mix without true regions an oracle has answered nothing
         for record in read_records([file], task) if file.exists() or not SOURCES[source].needs_truth else ():
@@ -176,20 +196,20 @@ def pooled(
 def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
     """Score and compare every row, each set of questions by itself; table, numbers and picture; return the table."""
     settings = recipe.eval.model_copy(update={"strata": False})
-    every: list[tuple[Source, tuple[Form, ...]]] = [(BASELINE, ()), *grid.rows]
-    rows = {_row(source, forms): (source, forms) for source, forms in every}
+    every: list[tuple[Source, Adapter]] = [(BASELINE, Adapter()), *grid.rows]
+    rows = {_row(*one, recipe): one for one in every}
     cells: Cells = {
-        name: {str(seed): pooled(out, source, forms, [seed], task) for seed in grid.seeds}
-        for name, (source, forms) in rows.items()
+        name: {str(seed): pooled(out, source, adapter, [seed], task) for seed in grid.seeds}
+        for name, (source, adapter) in rows.items()
     }
     # answers of `none` and of predicted evidence with their own images and under each probe that has originals
     probes = [name for name in IMAGE_PROBES if task == "vqa" and name in recipe.probes]
     changed: Cells = {
         name: {
             ORIGINAL: _pool(cells[name]),
-            **{one: pooled(out, source, forms, grid.seeds, task, one) for one in probes},
+            **{one: pooled(out, source, adapter, grid.seeds, task, one) for one in probes},
         }
-        for name, (source, forms) in rows.items()
+        for name, (source, adapter) in rows.items()
         if probes and source in (BASELINE, "predicted")
     }
     files = {name: RunFolder(out).record_file(task, name) for name in REFERENCES if task == "vqa"}
@@ -277,8 +297,19 @@ def _pool(by_seed: Mapping[str, Sequence[Record]]) -> list[Record]:
     return sorted(chain.from_iterable(by_seed.values()), key=itemgetter("id"))
 
 
-def _row(source: Source, forms: tuple[Form, ...]) -> str:
-    return f"{source} {'+'.join(forms)}".strip()
+def _row(source: Source, adapter: Adapter, recipe: Recipe) -> str:
+    return f"{row_name(source, adapter.learned or recipe.evidence.train_source)} {'+'.join(adapter.forms)}".strip()
+
+
+def _asked(word: str) -> Asked:
+    """`shuffled`, or `shuffled:shuffled`, learned before asked."""
+    learned, colon, source = word.rpartition(":")
+    if not colon:
+        return Asked(source_named(source))
+    if source == BASELINE:
+        raise BadInput(f"{word!r}: the plain adapter learns with no evidence.", fix=f"{learned}:withheld")
+    own = check_name(learned, get_args(TrainSource), "source to learn from")
+    return Asked(source_named(source), cast(TrainSource, own))
 
 
 def _words(text: str, mark: str) -> list[str]:

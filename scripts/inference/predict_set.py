@@ -43,7 +43,9 @@ class PredictRequest:
     `model`: one of `MODELS` instead, such as `rules`.
 
     `task`: report, where reports are written instead; they have no `split_scheme`. `root`: folder of the set; left out:
-    that of its name below MEDGLIP_DATA. `seed`: of the sources random and shuffled, and of splits that are drawn.
+    that of its name below MEDGLIP_DATA.
+    `forms`: those of the adapter's that are shown, `text+crops`; None: all. `seed`: of the sources random and shuffled,
+    and of splits that are drawn.
     """
 
     dataset: str
@@ -56,6 +58,7 @@ class PredictRequest:
     checkpoint: str | None = None
     base: str | None = None
     model: str | None = None
+    forms: str | None = None
     limit: int | None = None
     seed: int = 0
     generate: GenerateSettings = field(default_factory=lambda: GenerateSettings(max_new_tokens=16))
@@ -70,6 +73,7 @@ def predict_dataset(request: PredictRequest) -> bool:
     """
     ranks = processes()
     finished = load_system(request.adapter, request.checkpoint, request.base, request.model)
+    finished.show_only(request.forms)
     # what may differ from call to call: the file, how many questions, how many prompts at a time
     changed = {"out": None, "limit": None, "generate": request.generate.model_dump(exclude={"batch_size", "merge"})}
     # as the keys were called before, so that older files go on
@@ -119,7 +123,7 @@ def _jobs(
     if reports:
         # where findings are annotated, texts are judged by them; one without evidence is placed by predicted regions
         labels = finding_labels([item for item in all_items if isinstance(item, Report)])
-        placed = labels and request.source == "none"
+        placed = labels and not SOURCES[request.source].module
         regions = _evidence(request, "predicted", finished, all_items, items, ranks) if placed else []
         by_report = dict(zip((report.report_id for report in reports), regions, strict=False))
         options = {"truth": ReportTruth(labels=labels, evidence=by_report), "negation": finished.negation}
@@ -144,7 +148,7 @@ def _evidence(
 
     # the regions of the images, for every phrase that any item of the set asks of them: `limit` changes none
     caches = RegionCaches(predicted={}, truth={})
-    if source != "none":
+    if SOURCES[source].module:
         phrases: dict[str, dict[str, None]] = {}
         for query in (query for item in all_items for query in query_of(item).images):
             phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.phrases))

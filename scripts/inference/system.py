@@ -10,7 +10,7 @@ from typing import Any
 from ...grounding.bad_input import BadInput, check_name
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings, select
 from ...grounding.evidence.forms.tokens import TokenShape
-from ...grounding.evidence.names import SOURCES, Source, needs_vectors, usable_sources
+from ...grounding.evidence.names import FORMS, SOURCES, Form, Source, needs_vectors, parse_forms, usable_sources
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import sha256
 from ...grounding.grounder import Grounder
@@ -78,6 +78,24 @@ class TrainedSystem(ABC):
         """Whether it was trained for a task; None where that is not known."""
 
     @property
+    def learned_forms(self) -> tuple[Form, ...]:
+        """The forms of evidence that it can be shown: those it learned from."""
+        return self.shown.forms
+
+    def show_only(self, text: str | None) -> None:
+        """Of the forms that it learned show these alone, `text+crops`; None: all of them.
+
+        Raises `BadInput` for one that it never learned, and for an unknown one, by name.
+        """
+        forms, learned = parse_forms(text or ""), self.learned_forms
+        if text is not None and not forms:
+            raise BadInput("--forms names no form.", fix="--forms text+crops, or --evidence withheld for none at all")
+        if never := next((form for form in forms if form not in learned), None):
+            fix = f"--forms with a part of {'+'.join(learned)}" if learned else "leave --forms out: it learned none"
+            raise BadInput(f"{self.folder.name!r} never learned the form {never!r}.", fix=fix)
+        self.shown = self.shown.model_copy(update={"forms": forms or self.shown.forms})
+
+    @property
     def negation(self) -> Negation:
         """Who decides what a written sentence denies."""
         return self.recipe.report.negation if self.recipe and self.recipe.report else "rules"
@@ -111,12 +129,13 @@ class TrainedSystem(ABC):
         return self.reader.ground([image], [list(phrases)])[0]
 
     def evidence(self, query: Query, source: Source) -> Evidence:
-        """Evidence of unseen images. Raises `BadInput` for another source than `none` and `predicted`."""
-        if SOURCES[source].is_control:
+        """Evidence of unseen images. Raises `BadInput` for a control that needs a data set."""
+        row = SOURCES[source]
+        if row.is_control and row.module:
             names = " or ".join(usable_sources())
             raise BadInput(f"evidence {source!r} needs a data set.", fix=f"use {names} on your own images")
-        # nobody looks where nothing is shown, which saves the core for `none`
-        images = () if source == "none" else query.images
+        # nobody looks where nothing is shown, which saves the core for `none` and `withheld`
+        images = query.images if row.module else ()
         predicted = {one.image.image_id: self.regions(one.image, one.phrases) for one in images}
         return evidence_for(source, [query], RegionCaches(predicted=predicted, truth={}), self.shown)[0]
 
@@ -176,9 +195,16 @@ class RunSystem(TrainedSystem):
         return vocabulary_of(taken) if taken else json.loads(self.run.need(self.run.vocabulary_file).read_text())
 
     def adapter(self, source: Source) -> Path | None:
-        """The one that was named, else the one trained for the source."""
-        # oracle, random and shuffled evidence is answered by the adapter that learned with predicted evidence
-        return self.chosen or self.run.need(self.run.adapter_dir("plain" if source == "none" else "grounded"))
+        """The one that was named, else the one trained for the source; `none` is answered by the plain one alone."""
+        grounded, plain = self.run.adapter_dir("grounded"), self.run.adapter_dir("plain")
+        # whatever evidence it is shown, or where that is withheld, the adapter is the one that learned with evidence
+        own = plain if source == "none" else grounded
+        return self.run.need(own) if self.chosen in (None, grounded) else self.chosen
+
+    @property
+    def learned_forms(self) -> tuple[Form, ...]:
+        """Those of its recipe; none for the plain adapter."""
+        return () if self.chosen == self.run.adapter_dir("plain") else self.recipe.evidence.forms
 
     def has_learned(self, task: Task) -> bool:
         """Whether the recipe has its section."""
@@ -208,6 +234,7 @@ class AdapterSystem(TrainedSystem):
             self.shown = EvidenceSettings.model_validate(own["evidence"])
         else:  # a base without adapter gets words alone, it knows no region vectors
             self.shown = EvidenceSettings() if folder else EvidenceSettings(forms=("text",))
+        self.own_forms = self.shown.forms  # what is shown may be less
         self.core_name, self.checkpoint = self._core_and_finder(own.get("core", {}).get("sha256"), checkpoint)
 
     def _core_and_finder(self, wanted: str | None, checkpoint: str | None) -> tuple[str, str | None]:
@@ -252,8 +279,23 @@ class AdapterSystem(TrainedSystem):
         return vocabulary_of(self.checkpoint or self.core_name)
 
     def adapter(self, source: Source) -> Path | None:
-        """The one there is, for every source."""
-        return self.chosen
+        """The one there is; for `none` the plain one beside it, `NAME-plain`, where this one learned with evidence.
+
+        Raises `BadInput` where that is not there: without its evidence this one answers as `withheld`.
+        """
+        learned = self.has_known_evidence and bool(self.learned_forms)
+        if source != "none" or self.chosen is None or not learned:
+            return self.chosen
+        plain = self.chosen.with_name(f"{self.chosen.name.removesuffix('-grounded')}-plain")
+        if not (plain / OUR_FILE).is_file():
+            problem = f"{self.chosen.name!r} learned with evidence, and no adapter {plain.name!r} lies beside it."
+            raise BadInput(problem, file=self.chosen, fix="--evidence withheld: this adapter, shown no evidence")
+        return plain
+
+    @property
+    def learned_forms(self) -> tuple[Form, ...]:
+        """Those of the adapter; without one all that need no vectors: a base reads words and images as they are."""
+        return self.own_forms if self.chosen else tuple(form for form in FORMS if not needs_vectors([form]))
 
     def has_learned(self, task: Task) -> bool | None:
         """By the facts beside the adapter."""
@@ -283,6 +325,11 @@ class RulesSystem(AdapterSystem):
     def truth(self) -> Grounder:
         """Who knows the true regions."""
         return TruthGrounder()
+
+    @property
+    def learned_forms(self) -> tuple[Form, ...]:
+        """Templates read words."""
+        return RULES_EVIDENCE.forms
 
     def has_learned(self, task: Task) -> bool:
         """Questions are what the templates know."""

@@ -124,6 +124,7 @@ def grounded_report(
         adapter=f"{adapter.parent.name}/{adapter.name}" if adapter else "",
         grounder=run.checkpoint or run.core_name,
         evidence=evidence.source,
+        forms=settings.forms,
         attributions=sentences,
         negation=negation,
         contradictions=find_contradictions([one.text for one in sentences], presences, tree, outputs.limits, negation),

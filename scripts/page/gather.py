@@ -19,6 +19,7 @@ from ...eval.score import read_json
 from ...eval.settings import EvalSettings
 from ...eval.tasks.grounding import curves
 from ...grounding.bad_input import BadInput, explain
+from ...grounding.evidence.names import SOURCES, row_name
 from ...grounding.files import file_sha256, read_lines, write_atomic
 from .pictures import ImageFinder, pictures_of
 
@@ -41,7 +42,11 @@ def write_page(
     """
     recipes = {run: _recipe(run) for run in runs}
     settings = settings or next((recipe.eval for recipe in recipes.values() if recipe), EvalSettings())
-    gathered = [_system(path, run, settings, is_named=len(runs) > 1) for run in runs for path in _record_files(run)]
+    gathered = [
+        _system(path, run, recipes[run], settings, is_named=len(runs) > 1)
+        for run in runs
+        for path in _record_files(run)
+    ]
     seen: Counter[tuple[str, str]] = Counter()
     systems: list[System] = []
     for system in sorted(gathered, key=lambda system: (list(TITLES).index(system.task), system.is_floor)):
@@ -100,11 +105,13 @@ def _record_files(run: Path) -> list[Path]:
     return files
 
 
-def _system(path: Path, run: Path, settings: EvalSettings, *, is_named: bool) -> System:
+def _system(path: Path, run: Path, recipe: "Recipe | None", settings: EvalSettings, *, is_named: bool) -> System:
     """One record file as a system, with the scores that the run stored where they still hold."""
     task = task_of(path)
     records = read_records([path], task)
     short = path.stem.removeprefix(f"{task}-")
+    if recipe and short in SOURCES:  # of a run it is known what its adapter learned with
+        short = row_name(short, recipe.evidence.train_source)
     scores_file, stored = run / "scores" / f"{path.stem}.json", None
     with suppress(BadInput):  # scores that cannot be read are made anew
         stored = read_json(scores_file) if scores_file.is_file() else None

@@ -4,11 +4,12 @@ import json
 import logging
 import shutil
 import time
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from datasets import Dataset
 
@@ -24,16 +25,18 @@ from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
+from ...grounding.grounders.pretrained import checkpoint_folder
 from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
 from ...grounding.training.loop import processes
-from ...grounding.training.provenance import learned_among, refuse_learned
+from ...grounding.training.provenance import cores_without, learned_among, refuse_learned
 from ...grounding.training.stage import HeldOut, core_images, draw_phantoms, looked_for, train_core
 from ...grounding.types import AnnotatedImage, Region
 from ...report.task import Report
 from ...vqa.model.shipped import shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import TaskItem
+from ..inference.system import EmbeddedFinder
 from ..recipe import Recipe, read_run_recipe
 from .tasks import TASKS
 
@@ -51,6 +54,7 @@ class Pipeline:
         self.recipe, self.skipped, self.folder = recipe, Skipped(), RunFolder(recipe.out_dir)
         for task in TASKS.values():
             task.check(recipe)
+        self.half_cores = [checkpoint_folder(name) for name in recipe.grounding.half_cores]
         recipe.out_dir.mkdir(parents=True, exist_ok=True)
         claim(recipe)
 
@@ -166,18 +170,32 @@ class Pipeline:
         for query in (image for item in items for image in self.query(item).images):
             images[query.image.image_id] = query.image
             phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.phrases))
-        order, wanted = list(images.values()), [tuple(phrases[name]) for name in images]
         core = self.grounder.mirror() if is_mirrored else self.grounder
 
-        def find(grounder: Grounder) -> tuple[Mapping[str, list[Region]], Skipped]:
+        def find(grounder: Grounder, of: Sequence[AnnotatedImage]) -> tuple[Mapping[str, list[Region]], Skipped]:
             finder = InMirror(grounder) if is_mirrored else grounder
-            return regions_of(finder, order, wanted, self.folder.regions_dir)
+            return regions_of(finder, of, [tuple(phrases[image.image_id]) for image in of], self.folder.regions_dir)
 
-        predicted, skipped = find(core)
-        needs_truth = any(SOURCES[source].needs_truth for source in self.recipe.sources)
-        truth = find(TruthGrounder(core))[0] if needs_truth else {}
-        self.skipped.entries += skipped.entries  # the same files cannot be read again for the truth
-        return RegionCaches(predicted=predicted, truth=truth)
+        found: list[Any] = []
+        for half, of in self._lookers(list(images.values())).items():
+            finder = EmbeddedFinder(MedGlipGrounder.from_pretrained(half), core) if half else core
+            regions, skipped = find(finder, of)
+            self.skipped.entries += skipped.entries
+            found.append(regions)
+        sources = (*self.recipe.sources, self.recipe.evidence.train_source)
+        needs_truth = any(SOURCES[source].needs_truth for source in sources)
+        # the same files cannot be read again for the truth
+        truth = find(TruthGrounder(core), list(images.values()))[0] if needs_truth else {}
+        return RegionCaches(predicted=ChainMap(*found), truth=truth)
+
+    def _lookers(self, images: Sequence[AnnotatedImage]) -> dict[Path | None, list[AnnotatedImage]]:
+        """The images by who looks for regions in them: a core that did not learn them; None: the run's own."""
+        training = {image.image_path for image in images if image.split == "train" and self.half_cores}
+        half_of = cores_without(self.half_cores, training) if training else {}
+        groups: dict[Path | None, list[AnnotatedImage]] = {None: []}  # the run's own first
+        for image in images:
+            groups.setdefault(half_of.get(image.image_path), []).append(image)
+        return groups
 
     def evidence(self, source: Source, items: Sequence[TaskItem], caches: RegionCaches | None = None) -> list[Evidence]:
         """The evidence of each item from one source, without masks: prompts have no use for them, memory has.

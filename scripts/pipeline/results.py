@@ -16,7 +16,7 @@ from ...eval.statistics.bootstrap import Estimate
 from ...eval.table import table
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
-from ...grounding.evidence.names import SOURCES
+from ...grounding.evidence.names import SOURCES, row_name
 from ...grounding.files import write_atomic
 from ...grounding.grounders.cache import regions_of
 from ...grounding.records import RecordFile, Task, grounding_record, record_id
@@ -77,6 +77,7 @@ def score(pipeline: Pipeline) -> dict[str, Any]:
     seconds = json.loads(folder.seconds_file.read_text())
     results |= {"seconds": round(sum(seconds.values()), 1), "stages": seconds}
     results |= {"recipe": recipe.name, "seed": recipe.seed, "notice": NOTICE}
+    results["train_source"] = recipe.evidence.train_source
     write_atomic(folder.results_file, json.dumps(results, indent=1))
     write_atomic(folder.table_file, results_table(results, "markdown") + "\n")
     return results
@@ -100,6 +101,9 @@ def results_table(results: Mapping[str, Any], form: Literal["text", "markdown"] 
     by_source: dict[str, dict[str, Estimate]] = {}
     for task in TASKS:
         for source in results[task]:
-            by_source.setdefault(source, {}).update(estimates(results[task][source], task))
+            # a reference (`rules`, a floor) is no source; results made before say nothing of what was learned
+            learned = results.get("train_source", "predicted")
+            name = row_name(source, learned) if source in SOURCES else source
+            by_source.setdefault(name, {}).update(estimates(results[task][source], task))
     core = {"grounding core": estimates(results["grounding"], "grounding")}
     return table(core, form) + "\n\n" + table(by_source, form)

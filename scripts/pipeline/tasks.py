@@ -17,7 +17,7 @@ from datasets import Dataset
 
 from ...grounding.bad_input import Skipped
 from ...grounding.evidence.evidence import EvidenceSettings
-from ...grounding.evidence.names import Source
+from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.files import sha256, write_atomic
 from ...grounding.recipe import CoreRecipe
 from ...grounding.records import Task
@@ -163,12 +163,12 @@ class Reports(TaskRow[Report]):
     def job_options(self, pipeline: "Pipeline", source: Source, items: Sequence[Report]) -> dict[str, Any]:
         """Judged against the truth where findings are annotated, which most sets have not.
 
-        Sentences of the adapter without evidence are grounded in what the core finds: writing first, grounding after.
+        Sentences written without evidence are grounded in what the core finds: writing first, grounding after.
         """
         truth, section = None, pipeline.recipe.report
         # labels of all reports, not of `items` alone: a probe or one source must be judged as the rest are
         if items and (labels := finding_labels(pipeline.reports)):
-            evidence = pipeline.evidence("predicted", items) if source == "none" else []
+            evidence = pipeline.evidence("predicted", items) if not SOURCES[source].module else []
             truth = ReportTruth(labels=labels, evidence=dict(zip((r.report_id for r in items), evidence, strict=False)))
         return {"truth": truth, "negation": section.negation if section else "rules"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import PLAIN, EvidenceSettings
 from ...grounding.evidence.forms.tokens import TokenShape
-from ...grounding.evidence.names import Source
+from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.files import write_atomic
 from ...grounding.grounders.pretrained import load_grounder
 from ...grounding.grounders.zero_shot import ZeroShotGrounder
@@ -66,12 +66,12 @@ def _save(
 
 
 def examples_of_split(pipeline: Pipeline, kind: Adapter, split: str) -> dict[Task, list[Example]]:
-    """Of each task what an adapter is trained or validated on: with predicted evidence, or without any."""
-    source: Source = "predicted" if kind == "grounded" else "none"
-    return {
-        name: pipeline.examples(name, kind, source, [item for item in items if item.image.split == split])
-        for name, items in pipeline.items.items()
-    }
+    """Of each task what an adapter is trained or validated on: with evidence of the recipe's source, or without any."""
+    source: Source = pipeline.recipe.evidence.train_source if kind == "grounded" else "none"
+    own = {name: [item for item in items if item.image.split == split] for name, items in pipeline.items.items()}
+    if SOURCES[source].needs_truth:  # of a mix, the sets that know their true regions
+        own = {name: [item for item in items if item.image.phrases] for name, items in own.items()}
+    return {name: pipeline.examples(name, kind, source, items) for name, items in own.items()}
 
 
 def weigh_examples(

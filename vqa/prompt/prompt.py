@@ -21,8 +21,9 @@ from ...grounding.vocabulary.box_notation import PERCENT, BoxText
 from ...grounding.vocabulary.citations import CITE, with_citations
 from ..families import GENERIC, Family
 
-Transform = Literal["", "blank", "flipped", "text_only"]
-"""How images are changed as they are read, in the words of the probes: not at all, mid-grey, mirrored, left out."""
+Transform = Literal["", "blank", "blank_kept", "flipped", "text_only"]
+"""How images are changed as they are read, in the words of the probes: not at all, mid-grey, mid-grey but for the crops
+of regions, mirrored, left out."""
 GREY = (128, 128, 128)
 PROMPT_VERSION = 2
 """Counts up with the words of prompts, so that what is trained on others has another name (decision 0012)."""
@@ -175,14 +176,15 @@ def _read_images(
     if example.transform == "text_only" and not family.needs_image:
         return ()
     images = [read_image(path) for path in example.image_paths]
+    kept = images if example.transform == "blank_kept" else None
     if example.transform == "flipped":
         images = [ImageOps.mirror(image) for image in images]
     elif example.transform:  # text only for a family that needs an image: it is as blank as for "blank"
         images = [Image.new("RGB", image.size, GREY) for image in images]
-    images += to_images(images, evidence, settings)
+    images += to_images(images, evidence, settings, kept)
     if family.max_images is not None and len(images) > family.max_images:
         problem = f"a prompt of {len(images)} images, {family.name} takes {family.max_images}."
-        fix = "ask about one image, without crops and overlay (evidence.forms), or take another base"
+        fix = "ask about one image, without crops, tiles and overlay (evidence.forms), or take another base"
         raise BadInput(problem, row=example.example_id, fix=fix)
     if letterbox_px is None:
         return tuple(images)

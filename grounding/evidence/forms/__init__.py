@@ -20,7 +20,13 @@ Images = Sequence[Image.Image]
 
 
 class EvidenceForm:
-    """One form; a part that it does not override shows nothing."""
+    """One form; a part that it does not override shows nothing.
+
+    `shows_regions_alone`: its images hold what is in the regions and nothing else of a picture, so that they stay
+    where a probe greys that.
+    """
+
+    shows_regions_alone = False
 
     def describe(self, region: Region, size_px: tuple[int, int], settings: EvidenceSettings, box_text: BoxText) -> str:
         """What stands behind the number in a region's line; "": the form has no part in it."""

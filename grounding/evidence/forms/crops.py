@@ -13,22 +13,24 @@ from . import EvidenceForm, Images
 class CropsForm(EvidenceForm):
     """At most `max_crops`, of the best regions of all images, in the order of their numbers."""
 
+    shows_regions_alone = True
+
     def make_images(self, images: Images, evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
         """Each cut out of its own image, in the pixels of its file."""
-        return [crop(images[of - 1], region, settings.crop_margin) for _, of, region in _chosen(evidence, settings)]
+        return [crop(images[of - 1], region, settings.crop_margin) for _, of, region in chosen(evidence, settings)]
 
     def caption_images(self, evidence: Evidence, settings: EvidenceSettings, box_text: BoxText) -> list[str]:
         """`a crop of region 1`, or, where regions have no numbers, `a crop of image 1, upper left, 12 20 31 44`."""
         has_numbers = any(FORMS[form].has_numbers for form in settings.forms)
         captions = []
-        for number, of, region in _chosen(evidence, settings):
+        for number, of, region in chosen(evidence, settings):
             box, size_px = region.box_xyxy_px, evidence.images[of - 1].size_px
             place = f"image {of}, {where(box, size_px)}, {box_text(box, size_px)}"
             captions.append(f"a crop of {f'region {number}' if has_numbers else place}")
         return captions
 
 
-def _chosen(evidence: Evidence, settings: EvidenceSettings) -> list[tuple[int, int, Region]]:
+def chosen(evidence: Evidence, settings: EvidenceSettings) -> list[tuple[int, int, Region]]:
     """(number of the region, number of its image, region) of each crop."""
     best = {id(region) for region in evidence.best(settings.max_crops).regions}
     rows = enumerate(evidence.numbered, 1)

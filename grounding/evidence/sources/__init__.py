@@ -70,7 +70,7 @@ def evidence_for(
     Raises `BadInput` if a source needs true regions and no image has one.
     """
     if not (module := SOURCES[source].module):
-        return [Evidence.none() for _ in queries]
+        return [Evidence(source=source) for _ in queries]
     rows = import_module(f".{module}", __name__).gather_images(queries, caches, settings, seed)
     return [Evidence(source=source, images=tuple(images)) for images in rows]
 

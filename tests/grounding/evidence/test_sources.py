@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from making import make_image
+from PIL import Image
 
 from medglip.grounding import BadInput, EvidenceSettings, Region
 from medglip.grounding.evidence.controls import donors_for
 from medglip.grounding.evidence.evidence import Evidence, ImageEvidence, perturb
 from medglip.grounding.evidence.forms.tokens import POSITION_DIM, TokenShape, token_features
+from medglip.grounding.evidence.names import SOURCES, row_name
 from medglip.grounding.evidence.render import to_images, to_text
 from medglip.grounding.evidence.sources import Query, RegionCaches, evidence_for
 
@@ -138,8 +140,6 @@ def test_jitter_keeps_boxes_valid_and_dropout_gives_the_plain_prompt() -> None:
 
 
 def test_crops_lie_inside_the_image_and_follow_the_forms() -> None:
-    from PIL import Image
-
     evidence = evidence_for("predicted", QUERIES, CACHES, SETTINGS)[0]
     image = Image.new("RGB", (100, 50))
     assert to_images([image], evidence, SETTINGS) == []
@@ -150,3 +150,37 @@ def test_crops_lie_inside_the_image_and_follow_the_forms() -> None:
 
 def test_none_is_one_constant() -> None:
     assert to_text(Evidence.none(), EvidenceSettings(forms=("text",))) == ""
+
+
+def test_withheld_shows_nothing_and_keeps_its_name() -> None:
+    for evidence in evidence_for("withheld", QUERIES, CACHES, SETTINGS):
+        assert (evidence.source, evidence.images) == ("withheld", ())
+
+
+def test_a_row_names_what_was_learned_where_the_source_alone_would_mislead() -> None:
+    assert [row_name(source) for source in SOURCES] == [
+        *("none", "withheld", "predicted", "predicted → oracle", "random", "shuffled")
+    ]
+    assert row_name("oracle", "oracle") == "oracle"
+    assert row_name("shuffled", "shuffled") == "shuffled → shuffled"
+    assert row_name("withheld", "shuffled") == "shuffled → withheld"
+    assert row_name("none", "shuffled") == "none"
+
+
+@pytest.mark.parametrize(("num", "sizes"), [(1, {(90, 60)}), (2, {(45, 60)}), (3, {(30, 60)}), (6, {(30, 30)})])
+def test_tiles_cover_the_picture_as_many_as_there_are_crops_wherever_regions_are(
+    num: int, sizes: set[tuple[int, int]]
+) -> None:
+    picture = Image.effect_noise((90, 60), 50)
+    settings = EvidenceSettings(forms=("tiles",), max_crops=num, max_regions=9)
+    regions = [region("cyst", (k, 0, k + 5, 5)) for k in range(num)]
+    evidence = Evidence.of_image("predicted", (90, 60), regions)
+    parts = to_images([picture], evidence, settings)
+    assert len(parts) == len(to_images([picture], evidence, settings.model_copy(update={"forms": ("crops",)})))
+    assert {part.size for part in parts} == sizes
+    assert sum(np.asarray(part, np.int64).sum() for part in parts) == np.asarray(picture, np.int64).sum()
+    assert to_text(evidence, settings).splitlines()[-1] == f"Image {num + 1} is part {num} of {num} of image 1."
+    moved = Evidence.of_image("random", (90, 60), [region("cyst", (50, 50, 60, 60))] * num)
+    if num == 1:
+        assert [part.tobytes() for part in to_images([picture], moved, settings)] == [parts[0].tobytes()]
+    assert to_images([picture], Evidence.none(), settings) == []

@@ -59,7 +59,7 @@ def test_what_is_written_follows_the_schema_and_comes_back(tmp_path: Path) -> No
 
 def test_files_of_before_are_valid_and_read() -> None:
     values = to_json(full_report())
-    for key in ("presences", "agreement", "grounder", "negation", "other_views"):
+    for key in ("presences", "agreement", "grounder", "negation", "forms", "other_views"):
         del values[key]
     values["sentences"] = [
         {key: sentence[key] for key in ("text", "is_negated", "regions")} for sentence in values["sentences"]

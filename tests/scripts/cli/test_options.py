@@ -31,15 +31,17 @@ VISIBLE = {
     ),
     "vqa train": "",
     "vqa predict": (
-        "--dataset --root --split-scheme --split --limit --adapter --base --model --checkpoint --evidence --seed --out "
-        "--set"
+        "--dataset --root --split-scheme --split --limit --adapter --base --model --checkpoint --evidence --forms "
+        "--seed --out --set"
     ),
-    "vqa ask": "--modality --body-part --run --adapter --model --checkpoint --evidence --show",
+    "vqa ask": "--modality --body-part --run --adapter --model --checkpoint --evidence --forms --show",
     "vqa align": "--out",
     "vqa ablate": "--task --seeds --sources --forms --out",
     "vqa export": "--base --checkpoint --merged --image --question --tolerance",
     "report train": "",
-    "report predict": "--dataset --root --split --limit --adapter --base --checkpoint --evidence --seed --out --set",
+    "report predict": (
+        "--dataset --root --split --limit --adapter --base --checkpoint --evidence --forms --seed --out --set"
+    ),
     "report write": (
         "--modality --indication --technique --comparison --prior --prior-report --run --adapter "
         "--checkpoint --evidence --out --pdf --dicom --negation --set"

@@ -9,18 +9,28 @@ import pytest
 
 from medglip.eval.statistics.bootstrap import Estimate
 from medglip.grounding.bad_input import BadInput
-from medglip.grounding.evidence.names import Form
 from medglip.grounding.files import read_lines
 from medglip.grounding.settings import read_settings
 from medglip.scripts.experiments import ablate
-from medglip.scripts.experiments.ablate import Grid, cell_name, cell_recipe, forest_svg, pooled, run_grid
+from medglip.scripts.experiments.ablate import (
+    Adapter,
+    Asked,
+    Grid,
+    cell_name,
+    cell_recipe,
+    forest_svg,
+    pooled,
+    run_grid,
+)
 from medglip.scripts.recipe import Recipe
 
 
 def test_a_grid_has_none_as_its_baseline_and_refuses_unknown_names() -> None:
     grid = Grid.parse("none, predicted,oracle", ["text", "text+tokens", "text"], "0,1,1")
-    assert grid == Grid(("predicted", "oracle"), (("text",), ("text", "tokens")), (0, 1))
-    assert grid.adapters == [(), ("text",), ("text", "tokens")]
+    sources = Asked("predicted"), Asked("oracle")
+    assert grid == Grid(sources, (("text",), ("text", "tokens")), (0, 1))
+    both = ("predicted", "oracle")
+    assert grid.adapters == {Adapter(): ("none",), Adapter(("text",)): both, Adapter(("text", "tokens")): both}
     assert len(grid.rows) == 4
     for given in (("predictd", ["text"], "0"), ("predicted", ["texts"], "0"), ("predicted", ["text"], "a")):
         with pytest.raises(BadInput):
@@ -29,10 +39,28 @@ def test_a_grid_has_none_as_its_baseline_and_refuses_unknown_names() -> None:
         Grid.parse("none", ["text"], "0")
 
 
+def test_what_an_adapter_learned_with_stands_before_the_colon(
+    write_recipe: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    grid = Grid.parse("predicted,shuffled,withheld,shuffled:shuffled", ["text"], "0")
+    usual, control = Adapter(("text",)), Adapter(("text",), "shuffled")
+    assert grid.adapters == {
+        Adapter(): ("none",),
+        usual: ("predicted", "shuffled", "withheld"),
+        control: ("shuffled",),
+    }
+    assert [cell_name(adapter, 3) for adapter in grid.adapters] == ["plain-seed3", "text-seed3", "text-shuffled-seed3"]
+    recipe = read_settings(Recipe, write_recipe(tmp_path))
+    assert cell_recipe(recipe, usual, 0, tmp_path).evidence.train_source == "predicted"
+    assert cell_recipe(recipe, control, 0, tmp_path).evidence.train_source == "shuffled"
+    for wrong in ("shuffled:none", "random:random", "oracle:oracl"):
+        with pytest.raises(BadInput, match=r"withheld|oracle"):
+            Grid.parse(wrong, ["text"], "0")
+
+
 def test_cells_differ_in_forms_and_seed_alone(write_recipe: Callable[[Path], Path], tmp_path: Path) -> None:
     recipe = read_settings(Recipe, write_recipe(tmp_path))
-    rows: list[tuple[Form, ...]] = [(), ("text",)]
-    cells = [cell_recipe(recipe, forms, seed, tmp_path) for forms in rows for seed in (0, 1)]
+    cells = [cell_recipe(recipe, one, seed, tmp_path) for one in (Adapter(), Adapter(("text",))) for seed in (0, 1)]
     budgets = {cell.mllm_train.model_copy(update={"seed": 0}).model_dump_json() for cell in cells}
     assert len(budgets) == 1
     assert [(cell.mllm.seed, cell.mllm_train.seed) for cell in cells] == [(0, 0), (1, 1)] * 2
@@ -57,11 +85,16 @@ def test_a_grid_ends_in_one_table_and_goes_on_cell_by_cell(
     grid = Grid.parse("none,predicted,oracle", ["text", "tokens"], "0,1")
     text = run_grid(recipe, grid, "vqa")
     assert "| predicted text" in text
-    assert "| oracle tokens" in text
+    assert "| predicted → oracle tokens" in text
     found = json.loads((out / "ablation.json").read_text())
-    assert set(found["differences"]) == {f"{s} {f}" for s in ("predicted", "oracle") for f in ("text", "tokens")}
-    assert set(found["by_seed"]["oracle text"]) == {"0", "1"}
-    ours, base = pooled(out, "predicted", ("text",), (0, 1), "vqa"), pooled(out, "none", (), (0, 1), "vqa")
+    assert set(found["differences"]) == {
+        f"{s} {f}" for s in ("predicted", "predicted → oracle") for f in ("text", "tokens")
+    }
+    assert set(found["by_seed"]["predicted → oracle text"]) == {"0", "1"}
+    ours, base = (
+        pooled(out, source, adapter, (0, 1), "vqa")
+        for source, adapter in (("predicted", Adapter(("text",))), ("none", Adapter()))
+    )
     assert [record["id"] for record in ours] == [record["id"] for record in base]
     assert len(ours) == 24
     assert found["scores"]["none"]["overall_accuracy"]["n"] == 24
@@ -70,7 +103,7 @@ def test_a_grid_ends_in_one_table_and_goes_on_cell_by_cell(
     prompts = [
         [
             row["prompt_sha256"]
-            for row in read_lines(out / cell_name(("text",), seed) / "records" / "vqa-predicted.jsonl")
+            for row in read_lines(out / cell_name(Adapter(("text",)), seed) / "records" / "vqa-predicted.jsonl")
         ]
         for seed in (0, 1)
     ]

@@ -26,7 +26,8 @@ def test_a_grid_of_reports_scores_words_labels_and_places(write_recipe: Callable
     path.write_text(yaml.safe_dump(shipped | changed))
     text = run_grid(path, Grid.parse("predicted,oracle,shuffled", ["text+tokens"], "0"), "report")
     found = json.loads((tmp_path / "run" / "ablation" / "ablation.json").read_text())
-    assert set(found["scores"]) == {"none", "predicted text+tokens", "oracle text+tokens", "shuffled text+tokens"}
+    named = ("predicted", "predicted → oracle", "shuffled")
+    assert set(found["scores"]) == {"none", *(f"{name} text+tokens" for name in named)}
     for name, metrics in found["scores"].items():
         assert set(metrics) == set(METRICS), name
         assert metrics["label_micro_f1"]["n"] == 14

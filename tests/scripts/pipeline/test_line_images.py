@@ -55,8 +55,9 @@ def line(tmp_path: Path) -> Any:
         folder=RunFolder(tmp_path),
         skipped=Skipped(),
         caches=None,
+        half_cores=(),
     )
-    for name in ("query", "caches_of", "evidence"):
+    for name in ("query", "caches_of", "_lookers", "evidence"):
         setattr(made, name, getattr(Pipeline, name).__get__(made))
     return made
 

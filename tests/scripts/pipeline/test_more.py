@@ -80,9 +80,9 @@ def test_of_mixed_sets_oracle_answers_and_is_compared_where_true_regions_are(
     assert (results["vqa"]["none"]["n"], results["vqa"]["oracle"]["n"]) == (9, 6)
     assert results["paired"]["vqa"]["oracle"]["overall_accuracy"]["difference"]["n"] == 6
     text = run_grid(recipe, Grid.parse("oracle", ["text"], "0"), "vqa")
-    assert "| oracle text" in text
+    assert "| predicted → oracle text" in text
     assert "## jsonl" in text
     assert "Nothing to compare" in text
     facts = json.loads((tmp_path / "run" / "ablation" / "ablation.json").read_text())["sets"]
-    assert set(facts["phantom"]["differences"]) == {"oracle text"}
+    assert set(facts["phantom"]["differences"]) == {"predicted → oracle text"}
     assert set(facts["jsonl"]) == {"scores"}

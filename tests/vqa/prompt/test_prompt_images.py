@@ -64,7 +64,7 @@ def test_the_picture_comes_first_then_the_others_the_overlay_and_crops(
 ) -> None:
     example = replace(new_example(2), other_paths=others)
     prompt = render(example, EvidenceSettings(forms=tuple(FORMS), max_crops=2), processor, SHAPE)
-    assert prompt.text.count("<image>") == len(prompt.images) == 6
+    assert prompt.text.count("<image>") == len(prompt.images) == 8
     assert [image.size for image in prompt.images[:4]] == [(80, 50), (40, 30), (40, 30), (320, 200)]
     assert [image.getpixel((0, 0)) for image in prompt.images[1:3]] == [(255, 0, 0), (0, 128, 0)]
     alone = render(example, EvidenceSettings(), processor, SHAPE)
@@ -110,15 +110,33 @@ def test_regions_of_every_picture_are_told_with_it(processor: Any, on_three: Exa
 def test_crops_and_marks_are_taken_from_their_own_picture(processor: Any, on_three: Example) -> None:
     settings = EvidenceSettings(forms=tuple(FORMS), max_crops=1)
     images = render(on_three, settings, processor, SHAPE).images
-    assert len(images) == 3 + 2 + 1
+    assert len(images) == 3 + 2 + 1 + 1
     assert [image.size for image in images[3:5]] == [(320, 200), (280, 210)]
-    best = images[-1].resize((1, 1)).getpixel((0, 0))
+    assert images[-1].tobytes() == images[2].tobytes()  # its one tile is the whole of the third picture
+    best = images[-2].resize((1, 1)).getpixel((0, 0))
     assert best == (0, 128, 0)  # of the green third picture, whose nodule scores best
     more = render(on_three, EvidenceSettings(forms=("crops",), max_crops=2), processor, SHAPE).images
     assert len(more) == 3 + 2
-    assert more[-1].tobytes() == images[-1].tobytes()
+    assert more[-1].tobytes() == images[-2].tobytes()
     unmarked = replace(on_three, evidence=replace(on_three.evidence, images=on_three.evidence.images[:1]))
-    assert len(render(unmarked, settings, processor, SHAPE).images) == 3 + 1 + 1
+    assert len(render(unmarked, settings, processor, SHAPE).images) == 3 + 1 + 1 + 1
+
+
+def test_under_blank_kept_the_picture_is_grey_and_its_evidence_stays_its_crops_too(
+    processor: Any, new_example: NewExample
+) -> None:
+    settings = EvidenceSettings(forms=tuple(FORMS), max_crops=1)
+    plain = render(new_example(1), settings, processor, SHAPE)
+    kept = render(replace(new_example(1), transform="blank_kept"), settings, processor, SHAPE)
+    assert (kept.text, kept.features.tolist()) == (plain.text, plain.features.tolist())
+    # the picture, its copy with marks, the crop, the tile
+    assert [kept.images[k].getcolors(1) for k in (0, 3)] == [[(80 * 50, GREY)]] * 2
+    assert kept.images[1].getpixel((0, 0)) == GREY
+    assert kept.images[2].tobytes() == plain.images[2].tobytes()
+    shown = Question(
+        question_id="q", image=make_image("a"), question="?", answer="", answer_type="open", transform="blank_kept"
+    )
+    assert shown.to_example(new_example(1).evidence).evidence.regions
 
 
 def test_a_family_that_takes_one_image_says_so(
