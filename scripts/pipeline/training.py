@@ -27,6 +27,7 @@ from ...report.datasets.sets import REPORT_SETS
 from ...report.task import Report
 from ...vqa.model.grounded_mllm import GroundedMLLM, load
 from ...vqa.prompt.prompt import Example
+from ...vqa.task import TaskItem
 from ...vqa.training.train import train, train_only
 from ..recipe import Mix, WarmUp
 from .pipeline import Adapter, Pipeline
@@ -68,6 +69,7 @@ def _save(
 def examples_of_split(pipeline: Pipeline, kind: Adapter, split: str) -> dict[Task, list[Example]]:
     """Of each task what an adapter is trained or validated on: with evidence of the recipe's source, or without any."""
     source: Source = pipeline.recipe.evidence.train_source if kind == "grounded" else "none"
+    own: dict[Task, list[TaskItem]]
     own = {name: [item for item in items if item.image.split == split] for name, items in pipeline.items.items()}
     if SOURCES[source].needs_truth:  # of a mix, the sets that know their true regions
         own = {name: [item for item in items if item.image.phrases] for name, items in own.items()}
