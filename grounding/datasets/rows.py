@@ -1,7 +1,9 @@
 """What every reader of a layout shares: bad rows are left out and listed, the others become regions and images."""
 
 import csv
+import gzip
 import json
+import zlib
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bad_input import BadInput, Skipped
+from ..bad_input import BadInput, Skipped, explain
 from ..geometry import clip_box, cut_mask
 from ..imaging.read import image_size
 from ..types import AnnotatedImage, Region
@@ -54,10 +56,14 @@ def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
 
 
 def read_csv(file: Path, columns: Collection[str], delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
-    """Each row with its line in the file. Raises `BadInput` for a missing file or column."""
+    """Each row of a `.csv` or `.csv.gz` with its line. Raises `BadInput` for a missing or torn file, or column."""
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="the folder of the set must hold it")
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+    open_text = gzip.open if file.suffix == ".gz" else open
+    with (
+        open_text(file, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines,
+        explain("not readable", OSError, EOFError, zlib.error, file=file, fix="download the file again"),
+    ):
         table = csv.DictReader(lines, delimiter=delimiter)
         if missing := set(columns) - set(table.fieldnames or ()):
             raise BadInput(f"has no column {', '.join(sorted(missing))}.", file=file, fix="use the file of the source")
@@ -155,3 +161,14 @@ def annotate(
         phrases=tuple(phrase for phrase in dict.fromkeys(annotated) if phrase not in lost),
         body_part=body_part,
     )
+
+
+def need_images(images: Iterator[AnnotatedImage], folder: Path, skipped: Skipped) -> Iterator[AnnotatedImage]:
+    """The images, one at a time; `BadInput` at their end if there was none."""
+    is_empty = True
+    for image in images:
+        is_empty = False
+        yield image
+    if is_empty:
+        problem = f"no image can be used; {skipped.summary()}."
+        raise BadInput(problem, file=folder, fix="link or unpack the images there")

@@ -42,6 +42,11 @@ LAYOUTS: dict[str, Layout] = {
     "odvg": Layout(files="*.jsonl"),
     "slake": Layout(files="imgs/", options=("classes",)),
     "ms_cxr": Layout(files="MS_CXR_Local_Alignment*.csv"),
+    "chest_imagenome": Layout(files="silver_dataset/scene_graph/, MIMIC-CXR's files/ and csv.gz"),
+    "vindr_cxr": Layout(files="annotations/*.csv, train/, test/", options=("merge",)),
+    "padchest_gr": Layout(
+        files="grounded_reports_*.json, master_table.csv, Padchest_GR_files/", options=("language", "merge")
+    ),
     "nifti": Layout(files="volumes, read as slices", options=("classes", "components", "slices")),
     "dicom_seg": Layout(files="DICOM images and segmentations", options=("components",)),
     "built": Layout(files="data-*.parquet of `data build`", module=".building.built"),
@@ -90,6 +95,10 @@ class DataSettings(Settings):
     """Names of the values of label maps, `{1: liver}`, or the file in the folder that names them (`classes.yaml`)."""
     components: bool = False
     """Whether each blob of a mask is a region of its own, not all blobs of a class one region."""
+    merge: bool = False
+    """Whether boxes of several readers that overlap are one region, their mean; kept apart when left out."""
+    language: Literal["", "en", "es"] = ""
+    """Language of the sentences of a set that has both; en when left out."""
     slices: SliceSettings | None = None
     """Which slices of NIfTI volumes become images: axis, step, min_area, window ..."""
     licences: tuple[str, ...] = ()

@@ -85,9 +85,14 @@ def check(
     from ...grounding.datasets.building.contact_sheet import contact_sheet
     from ...grounding.datasets.building.export import ImageHashes, describe, shared_images, tally_all
     from ...grounding.datasets.building.export import check as check_images
+    from ...grounding.datasets.published import compare
+    from ..recipe import Recipe
 
     images, skipped = _region_sets(place)
-    _echo_table(describe(images))
+    described = describe(images)
+    _echo_table(described)
+    for line in compare([] if place.is_dir() else read_settings(Recipe, place).grounding.data, described):
+        typer.echo(line)
     counts = tally_all(images)
     for name in ("modality", "level", "box size"):
         typer.echo("")

@@ -23,11 +23,17 @@ from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
+from ..mimic import SPLITS, film_file
+from ..published import Published
 from ..rows import annotate, read_csv, read_json, region, skipping
 
 COLUMNS = ("category_name", "label_text", "path", "x", "y", "w", "h", "image_width", "image_height", "dicom_id")
-_SUFFIXES = (".jpg", ".png", ".dcm")
-_SPLITS = {"train": "train", "val": "val", "validate": "val", "valid": "val", "test": "test"}
+PUBLISHED = Published(
+    version="1.1.0",
+    licence="PhysioNet Credentialed Health Data License 1.5.0",
+    citation="Boecking et al. 2022 (ECCV), doi 10.13026/b90j-vb87",
+    images={"": 1047},
+)
 _PATIENT = re.compile(r"(?:^|/)(p\d{8})/")
 _SHAPE_TOLERANCE = 0.01
 _Row = dict[str, Any]
@@ -78,16 +84,7 @@ def _json_rows(file: Path, skipped: Skipped) -> Iterator[tuple[int, _Row]]:
 
 def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path, skipped: Skipped) -> AnnotatedImage:
     first = rows[0][1]
-    # below the folder or its images/, with or without files/, or by the DICOM id alone; as .jpg, .png or .dcm
-    stated = first["path"].replace("\\", "/")
-    short = stated.removeprefix("files/")
-    stems = [Path(name).with_suffix("") for name in (f"files/{short}", short, first["dicom_id"])]
-    roots = (folder, folder / "images")
-    candidates = [(root / stem).with_suffix(suffix) for root in roots for stem in stems for suffix in _SUFFIXES]
-    path = next((path for path in candidates if path.is_file()), None)
-    if path is None:
-        fix = "link the MIMIC-CXR-JPG folder `files` beside the csv"
-        raise BadInput(f"no image {first['path']}.", file=folder, fix=fix)
+    path = film_file(folder, first["path"], first["dicom_id"])
     size = image_size(path)
     regions: dict[tuple[Any, ...], Region] = {}
     named: list[str] = []
@@ -108,7 +105,7 @@ def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path
                 outlined = replace(outlined, path=load_labels().path(row["category_name"]))
             # one phrase may stand under two categories, with the same box
             regions[(outlined.phrase, *outlined.box_xyxy_px.tolist())] = outlined
-    patient = _PATIENT.search(stated)
+    patient = _PATIENT.search(first["path"].replace("\\", "/"))
     group, split = patient[1] if patient else first["dicom_id"], str(first.get("split") or "").lower()
-    facts = {"modality": modality, "group": group, "split": _SPLITS.get(split, ""), "body_part": "chest"}
+    facts = {"modality": modality, "group": group, "split": SPLITS.get(split, ""), "body_part": "chest"}
     return annotate(folder, first["dicom_id"], path, regions.values(), named, named, size_px=size, **facts)

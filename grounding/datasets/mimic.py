@@ -1,0 +1,97 @@
+"""What sets over MIMIC-CXR share: splits and sizes from the csv files of MIMIC-CXR-JPG, and where an image lies.
+
+The folder of such a set holds its own files and, as links, MIMIC-CXR-JPG's `files` and its `-split` and `-metadata`
+csv.gz (physionet.org/content/mimic-cxr-jpg, 2.0.0 and 2.1.0; PhysioNet Credentialed Health Data License 1.5.0).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..bad_input import BadInput
+from .rows import read_csv
+
+SPLITS = {"train": "train", "val": "val", "valid": "val", "validate": "val", "validation": "val", "test": "test"}
+"""Our names of the splits by those of MIMIC-CXR and of the sets over it."""
+_COLUMNS = {
+    "split": ("dicom_id", "study_id", "subject_id", "split"),
+    "metadata": ("dicom_id", "ViewPosition", "Rows", "Columns"),
+}
+_SUFFIXES = (".jpg", ".png", ".dcm")
+_FRONTAL = ("PA", "AP")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film:
+    """One image as MIMIC's csv files have it. `split`: train, val or test; `size_px`: (width, height) as recorded."""
+
+    subject: str
+    study: str
+    split: str
+    size_px: tuple[int, int] | None
+    is_frontal: bool
+
+    @property
+    def folder(self) -> str:
+        """Where its study lies: `files/p10/p10000032/s50414267`."""
+        return f"files/p{self.subject[:2]}/p{self.subject}/s{self.study}"
+
+
+def read_films(folder: Path) -> dict[str, Film]:
+    """Every image of MIMIC-CXR by DICOM id, in the order of the split file.
+
+    Raises `BadInput` for a missing csv file or column, and for a split of another name.
+    """
+    known = {row["dicom_id"]: row for _, row in _read_table(folder, "metadata")}
+    films: dict[str, Film] = {}
+    for number, row in _read_table(folder, "split"):
+        if (split := SPLITS.get(row["split"])) is None:
+            fix = "train, validate or test, as published"
+            raise BadInput(f"split is {row['split']!r}.", file=_table(folder, "split"), row=number, fix=fix)
+        facts = known.get(row["dicom_id"], {})
+        sides = [facts.get(name) or "" for name in ("Columns", "Rows")]
+        films[row["dicom_id"]] = Film(
+            subject=row["subject_id"],
+            study=row["study_id"],
+            split=split,
+            size_px=(int(float(sides[0])), int(float(sides[1]))) if all(sides) else None,
+            is_frontal=(facts.get("ViewPosition") or "").split(" ")[0] in _FRONTAL,
+        )
+    return films
+
+
+def splits_by_subject(films: Mapping[str, Film]) -> dict[str, str]:
+    """The split of each patient: MIMIC-CXR keeps a patient's images together."""
+    return {film.subject: film.split for film in films.values()}
+
+
+def strictest(*splits: str) -> str:
+    """Of what several files say of one patient: test before val before train; "" where none says anything."""
+    return next((split for split in ("test", "val", "train") if split in splits), "")
+
+
+def film_file(folder: Path, stated: str, dicom_id: str) -> Path:
+    """The image of a path as published (`files/p10/...`), or of a DICOM id alone.
+
+    It lies below the folder or its `images/`, with or without `files/`; as .jpg, .png or .dcm. Raises `BadInput`.
+    """
+    stated = stated.replace("\\", "/").lstrip("/")
+    short = stated.removeprefix("files/")
+    stems = [Path(name).with_suffix("") for name in (f"files/{short}", short, dicom_id)]
+    roots = (folder, folder / "images")
+    candidates = (root / f"{stem}{suffix}" for root in roots for stem in stems for suffix in _SUFFIXES)
+    if (path := next((path for path in candidates if path.is_file()), None)) is None:
+        raise BadInput(f"no image {stated}.", file=folder, fix="link the MIMIC-CXR-JPG folder `files` into this one")
+    return path
+
+
+def _table(folder: Path, kind: str) -> Path:
+    files = [*folder.glob(f"mimic-cxr-*-{kind}.csv.gz"), *folder.glob(f"mimic-cxr-*-{kind}.csv")]
+    if not files:
+        fix = "link it from MIMIC-CXR-JPG into this folder"
+        raise BadInput("no such file.", file=folder / f"mimic-cxr-2.0.0-{kind}.csv.gz", fix=fix)
+    return max(files)
+
+
+def _read_table(folder: Path, kind: str) -> Iterator[tuple[int, dict[str, str]]]:
+    return read_csv(_table(folder, kind), _COLUMNS[kind])
