@@ -16,6 +16,7 @@ import typer
 from peft import LoraConfig, get_peft_model
 
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
+from ...grounding.evidence.forms.tokens import TokenShape
 from ...grounding.evidence.names import FORMS
 from ...grounding.geometry import where
 from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, load, resolve
@@ -43,7 +44,7 @@ def main(
     torch.set_num_threads(threads)
     batch_size, steps = (2, 1) if tiny else (batch_size, steps)
     settings = MllmSettings.model_validate({"base": base, "dtype": dtype})
-    mllm = load(settings, DIM).train()
+    mllm = load(settings, TokenShape(DIM)).train()
     with tempfile.TemporaryDirectory() as folder:
         data = examples(Path(folder) / "noise.png", batch_size)
         figures: dict[str, Any] = {"base": base, "dtype": dtype, "batch_size": batch_size, "steps": steps}

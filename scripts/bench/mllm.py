@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...grounding.evidence.evidence import EvidenceSettings
+from ...grounding.evidence.forms.tokens import TokenShape
 from ...grounding.geometry import where
 from ...vqa.inference.generate import generate
 from ...vqa.inference.settings import GenerateSettings
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=None)
     given = parser.parse_args()
     lora = LoraSettings(linears=tuple(given.linears), layers=given.layers)
-    mllm, evidence = load(MllmSettings(dtype=given.dtype, lora=lora), DIM), EvidenceSettings()
+    mllm, evidence = load(MllmSettings(dtype=given.dtype, lora=lora), TokenShape(DIM)), EvidenceSettings()
     settings = MllmTrainSettings()
     settings = settings.model_copy(update={"train": settings.train.model_copy(update={"steps": given.steps})})
     with tempfile.TemporaryDirectory() as folder:
