@@ -1,29 +1,30 @@
-"""Raw model text -> the answer in it: first line, without chat markup, yes or no where the question is closed."""
+"""Raw model text -> the answer in it: one line, without thoughts and markup; yes or no where the question is closed."""
 
 import re
 from typing import Literal
 
+from ..grounding.vocabulary.model_text import answer_text, drop_speaker
+
 AnswerType = Literal["open", "closed"]
 
-_SPECIAL = re.compile(r"<\|[^<>|]*\|>|</?(?:s|pad|eos|bos|unk|image|region|end_of_turn|start_of_turn)>", re.IGNORECASE)
-_SPEAKER = re.compile(r"(?i)^(?:(?:assistant|answer|response|model|the answer is)\s*(?::|(?<=is)\b)|assistant$)\s*")
 _YES_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _CLOSED = re.compile(
     r"(?i)(?:(?:is|are|was|were|does|do|did|could|has|have|had|would|should)(?:n['’ʼ]?t)?|can(?:['’ʼ]?t)?|will|won['’ʼ]t)\b"
 )
-_WRAPPING = " \t\"'`*"
+_WRAPPING = " \t\"'`"
 
 
 def parse_answer(raw: str, answer_type: AnswerType) -> str:
     """The answer inside raw model text; empty when there is none.
 
-    First line with anything in it, without special tokens, a speaker's name, quotes and the final period. A closed
-    question gives `yes` or `no`: the leading word, else the only one of the two that stands in the line as a whole
-    word (so "abnormal" is not "no"). A closed answer with neither, or with both inside, stays as it is written.
+    The line that says it is the answer, else the first with anything in it, without thoughts, special tokens, Markdown,
+    a speaker's name, quotes and the final period. A closed question gives `yes` or `no`: the leading word, else the
+    only one of the two that stands in the line as a whole word (so "abnormal" is not "no"). A closed answer with
+    neither, or with both inside, stays as it is written.
     """
     line = ""
-    for part in _SPECIAL.sub("\n", raw).splitlines():  # a special token ends a line
-        part = _SPEAKER.sub("", part.strip(_WRAPPING)).strip(_WRAPPING)
+    for part in answer_text(raw).splitlines():
+        part = drop_speaker(part).lstrip("*").removesuffix("**").strip(_WRAPPING)
         part = part[:-1] if part.endswith(".") and not part.endswith("..") else part
         if line := " ".join(part.strip(_WRAPPING).split()):
             break

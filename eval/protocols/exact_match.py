@@ -1,5 +1,8 @@
 """VQA by our own rules: yes/no by whole words, all else by equality after VQA normalisation.
 
+- Of a prediction what it answers counts (`answer_text` in grounding/vocabulary/model_text.py): no thoughts, special
+  tokens, Markdown, "Answer: ". Thoughts that were cut answer nothing. Full-width, typographic and composed characters
+  are the plain ones, on both sides.
 - Closed questions with a yes/no reference: the prediction says yes or no by `parse_yes_no`, or normalises to it.
   Neither, or both in one clause, is an abstention and wrong.
 - Closed questions with another reference ("left") and open ones: equal after `normalize`.
@@ -9,10 +12,12 @@
 """
 
 import re
+import unicodedata
 from collections import Counter
 from functools import lru_cache
 from typing import Literal
 
+from ...grounding.vocabulary.model_text import answer_text, fold
 from ..settings import EvalSettings
 from .vqa_normalizer import PERIOD, clear_marks, plain_words
 from .vqa_rules import VqaRules
@@ -33,19 +38,19 @@ def rules(settings: EvalSettings) -> VqaRules:
         protocol=PROTOCOL,
         version=VERSION,
         is_yes_no=is_yes_no,
-        is_abstention=lambda text: read_answer(text) is None,
+        is_abstention=lambda text: read_answer(answer_text(text)) is None,
         score=score,
     )
 
 
 @lru_cache(maxsize=1 << 16)
 def normalize(text: str) -> str:
-    """The public VQA normalisation: lower case, punctuation, number words, articles; apostrophes are dropped.
+    """The public VQA normalisation, in plain characters: lower case, punctuation, number words, articles, apostrophes.
 
     A punctuation mark that touches a blank, or any in a text with a comma between digits, vanishes; others become a
     blank. A full stop goes unless a digit follows ("1.5" stays). "dont" and "don't" meet as "dont".
     """
-    text = clear_marks(" ".join(text.lower().split()))
+    text = clear_marks(" ".join(unicodedata.normalize("NFKC", fold(text)).lower().split()))
     return " ".join(plain_words(PERIOD.sub("", text).translate(_APOSTROPHES)))
 
 
@@ -79,7 +84,7 @@ def is_yes_no(reference: str) -> bool:
 
 def score(prediction: str, reference: str, is_closed: bool) -> dict[str, float]:
     """closed_accuracy, or open_accuracy, open_f1, open_recall; and overall_accuracy, the accuracy of either kind."""
-    wanted = normalize(reference)
+    prediction, wanted = answer_text(prediction), normalize(reference)
     is_right = float(drop_frame(normalize(prediction)) == drop_frame(wanted))
     if is_closed:
         # "Yes, there is." is a yes; a closed question of other words needs just these words

@@ -7,8 +7,10 @@ Its quirks are kept (modules/tokenizers.py, datasets.py, trainer.py, metrics.py)
   beginning takes one. Words rarer than 3 or 10 times in the training reports are `<unk>`.
 - BLEU, METEOR and ROUGE-L on words between blanks, no CIDEr.
 
-Predictions of any model are cleaned like references (that leaves R2Gen's own as they are) and never cut. Cut
-references raise the scores, so that they compare with published R2Gen figures only.
+R2Gen scores the words that its model wrote as they are. Here predictions of any model are cleaned like references, but
+gain no full stop that they do not end with (one that the length limit cut has none): R2Gen's own stay as they are. They
+are never cut. `<unk>` stays in both texts: references may be R2Gen's own, cut and with `<unk>` already. Cut references
+raise the scores, so that they compare with published R2Gen figures only.
 """
 
 import json
@@ -21,7 +23,7 @@ from pathlib import Path
 from ...grounding.bad_input import BadInput
 
 PROTOCOL = "r2gen"
-VERSION = "1"
+VERSION = "2"
 UNKNOWN = "<unk>"
 
 _MARKS = re.compile(r"""["/\\'.,?;*!%^&_+():-\[\]{}]""")
@@ -64,15 +66,20 @@ def clean(report: str, corpus: Corpus) -> list[str]:
 
 
 def clean_prediction(text: str, corpus: Corpus) -> str:
-    """A prediction cleaned like a reference, its `<unk>` kept, not cut."""
-    words = clean(text, corpus)
-    return " ".join(UNKNOWN if word == "unk" and UNKNOWN in text else word for word in words)
+    """A prediction cleaned like a reference, not cut; its `<unk>` is kept, and a full stop at its end only its own."""
+    words = _keep_unknown(clean(text, corpus), text)
+    return " ".join(words if text.rstrip().endswith(".") else words[:-1])
 
 
 def clean_reference(text: str, corpus: Corpus, vocabulary: Collection[str] | None = None) -> str:
-    """The first words of a cleaned reference, `<unk>` for those that a given vocabulary lacks."""
-    words = clean(text, corpus)[: corpus.max_words]
+    """The first words of a cleaned reference, `<unk>` for its own and for those that a given vocabulary lacks."""
+    words = _keep_unknown(clean(text, corpus)[: corpus.max_words], text)
     return " ".join(word if vocabulary is None or word in vocabulary else UNKNOWN for word in words)
+
+
+def _keep_unknown(words: list[str], text: str) -> list[str]:
+    # cleaning takes the brackets of <unk>
+    return [UNKNOWN if word == "unk" and UNKNOWN in text.lower() else word for word in words]
 
 
 def read_vocabulary(path: Path, corpus: Corpus) -> frozenset[str]:
@@ -86,7 +93,7 @@ def read_vocabulary(path: Path, corpus: Corpus) -> frozenset[str]:
         if isinstance(content, Mapping):
             counts = Counter(word for row in content["train"] for word in clean(row["report"], corpus))
             return frozenset(word for word, count in counts.items() if count >= corpus.threshold)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         problem = f"not a training vocabulary: {type(error).__name__}: {error}."
         raise BadInput(problem, file=path, fix=fix) from error
     if not isinstance(content, list) or not all(isinstance(word, str) for word in content):

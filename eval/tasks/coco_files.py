@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from faster_coco_eval.core import mask as coco_mask
 from faster_coco_eval.core.mask import segmToRle
@@ -161,7 +161,7 @@ def _compress(rows: Sequence[Row], sizes: Mapping[int, tuple[int, int]], path: P
         width, height = size = sizes[row["image_id"]]
         try:
             segmentation = check_segmentation(row.get("segmentation") or [], size)
-            mask = segmToRle(segmentation, width, height) if segmentation else None
+            mask = segmToRle(cast(Any, segmentation), width, height) if segmentation else None
         except BadInput as error:
             problem = f"segmentation cannot be read: {error.problem}"
             raise BadInput(problem, file=path, row=number, fix=error.fix) from error

@@ -1,6 +1,7 @@
 """Report records -> measures, by the protocol, tokenisation and metrics of the settings.
 
-Protocol `full`: each reference whole, as it is given. `r2gen`: see protocols/r2gen.py.
+Protocol `full`: each reference whole, as it is given; of a prediction all but thoughts (`<think>`). `r2gen`: see
+protocols/r2gen.py.
 """
 
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...grounding.vocabulary.model_text import drop_thoughts, has_thoughts
 from ..catalog import REPORT_PROTOCOLS, TEXT_METRICS, text_names
 from ..metrics.fields import field_measures
 from ..metrics.text.java import JavaFailed
@@ -18,8 +20,9 @@ from ..settings import EvalSettings
 from ..statistics.measure import Measured, Measures, count_samples
 from ..statistics.strata import labels_of
 
-VERSION = "1"
+VERSION = "2"
 """Of protocol `full`."""
+_NO_VOCABULARY = "r2gen: no training vocabulary given (--vocabulary), so rare words of references are not <unk>."
 
 
 def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measured:
@@ -33,10 +36,13 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
     answers = [record["answer"] for record in records]
     wanted = [[answer] if isinstance(answer, str) else list(answer) for answer in answers]
     protocol_notes: list[str] = []
+    thoughts = sum(map(has_thoughts, predictions))
     tokenization = settings.tokenization
     if settings.report_protocol == "r2gen":
         predictions, wanted, protocol_notes = _clean_as_r2gen(records, predictions, wanted, settings)
         tokenization = "raw"
+    else:
+        predictions = [drop_thoughts(text) for text in predictions]
     texts, wanted = tokenize_pairs(predictions, wanted, tokenization)
     references = [[text for text in part if text] for part in wanted]  # those that hold a word
     rows = [row for row, part in enumerate(references) if part]
@@ -52,6 +58,9 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
     measures = {name: measures[name] for name in names if name in measures}
     skipped = [records[row]["id"] for row in sorted({*range(len(records))} - {*rows})]
     notes = [f"{len(skipped)} records without reference text are skipped: {first_few(skipped)}."] if skipped else []
+    if thoughts:
+        what = "r2gen scores as if they were said" if settings.report_protocol == "r2gen" else "are left out"
+        notes.append(f"{thoughts} of {len(records)} predictions hold thoughts (<think> ...), which {what}.")
     return Measured(
         protocol=settings.report_protocol,
         version=r2gen.VERSION if settings.report_protocol == "r2gen" else VERSION,
@@ -92,4 +101,4 @@ def _clean_as_r2gen(
     wanted = [[r2gen.clean_reference(text, corpus, words[corpus]) for text in part] for part, corpus in rows]
     names = " and ".join(sorted(corpus.name for corpus in words))
     notes = [f"r2gen: {names} cleaning, references cut to their first words, split at white space."]
-    return texts, wanted, notes if path else [*notes, "r2gen: no training vocabulary given, so no word is <unk>."]
+    return texts, wanted, notes if path else [*notes, _NO_VOCABULARY]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...grounding.bad_input import BadInput, nearest
+from ...grounding.vocabulary.model_text import has_thoughts
 from ..catalog import VQA_PROTOCOLS
 from ..metrics.fields import field_measures
 from ..protocols.vqa_rules import VqaRules
@@ -45,6 +46,9 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
     ]
     measures, counts = vqa_measures(questions, rules, settings)
     notes = [*rules.notes]
+    if num := sum(has_thoughts(question.prediction) for question in questions):
+        what = "are left out" if rules.protocol == "exact_match" else f"{rules.protocol} scores as if they were said"
+        notes.append(f"{num} of {len(questions)} predictions hold thoughts (<think> ...), which {what}.")
     if num := counts["closed_by_reference"]:
         some = f"{num} of {counts['n']} questions"
         notes.append(f"{some} have no answer_type: closed where the reference is yes or no.")

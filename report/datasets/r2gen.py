@@ -27,10 +27,12 @@ def read_rows(folder: Path, dataset: str, skipped: Skipped) -> list[ReportRow]:
     """Every report in file order, train first. Raises `BadInput` for a missing or torn file and one of another form."""
     file = folder / FILE
     fix = 'R2Gen\'s file: {"train": [{id, report, image_path}], "val": [...], "test": [...]}'
-    with explain("not readable", OSError, ValueError, file=file, fix=fix):
+    with explain("not readable", OSError, ValueError, RecursionError, file=file, fix=fix):
         splits = json.loads(file.read_bytes())
-    if not isinstance(splits, dict) or not any(isinstance(splits.get(split), list) for split in SPLITS):
+    if not isinstance(splits, dict) or not splits.keys() & {*SPLITS}:
         raise BadInput("no list under train, val or test.", file=file, fix=fix)
+    if other := [split for split in SPLITS if not isinstance(splits.get(split, []), list)]:
+        raise BadInput(f"no list under {', '.join(other)}.", file=file, fix=fix)
     rows: list[ReportRow] = []
     for split in SPLITS:
         for number, row in enumerate(splits.get(split, []), 1):

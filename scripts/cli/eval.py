@@ -69,6 +69,9 @@ def report(
         what(help="`raw`: split at blanks; `lower`: lower case, punctuation apart; `ptb`: Penn Treebank, needs Java"),
     ] = "lower",
     metrics: Annotated[list[str] | None, what(help=f"Only these; repeat it or use commas: {METRICS}")] = None,
+    vocabulary: Annotated[
+        Path | None, what(help="For r2gen: words of the training set, or its annotation.json; others are <unk>")
+    ] = None,
     out: Json = None,
     references: References = None,
     sets: Sets = None,
@@ -81,7 +84,8 @@ def report(
     """
     # ["cider,bleu", "rouge_l"] -> ("cider", "bleu", "rouge_l")
     chosen = tuple(name.strip() for part in metrics or () for name in part.split(",") if name.strip())
-    settings = _settings(sets, report_protocol=protocol, tokenization=tokenization, metrics=chosen)
+    words = {"r2gen_vocabulary": vocabulary} if vocabulary else {}
+    settings = _settings(sets, report_protocol=protocol, tokenization=tokenization, metrics=chosen, **words)
     _score("report", records, references, out, settings)
 
 

@@ -1,6 +1,15 @@
 import pytest
 
-from medglip.eval.protocols.exact_match import is_yes_no, normalize, parse_yes_no, read_answer, score, token_f1_recall
+from medglip.eval.protocols.exact_match import (
+    is_yes_no,
+    normalize,
+    parse_yes_no,
+    read_answer,
+    rules,
+    score,
+    token_f1_recall,
+)
+from medglip.eval.settings import EvalSettings
 
 
 @pytest.mark.parametrize(
@@ -77,3 +86,24 @@ def test_token_overlap_by_hand() -> None:
 )
 def test_the_frame_of_the_image_may_be_left_out(prediction: str, reference: str, is_right: int) -> None:
     assert score(prediction, reference, is_closed=False)["open_accuracy"] == is_right
+
+
+@pytest.mark.parametrize(
+    ("prediction", "reference"),
+    [
+        ("<think>right?</think>Left lung", "left lung"),
+        ("Answer: left lung\nExplanation: it is seen there.", "left lung"),
+        ("Ｃｒｏｈｎ’ｓ　disease", "Crohn's disease"),
+        ("le\u0301sion", "l\u00e9sion"),
+        ("5 cm²", "5 cm2"),
+        ("*X‑ray*", "x-ray"),
+    ],
+)
+def test_right_answers_count_however_they_are_written(prediction: str, reference: str) -> None:
+    assert score(prediction, reference, is_closed=False)["open_accuracy"] == 1
+
+
+def test_thoughts_that_were_cut_abstain() -> None:
+    assert rules(EvalSettings()).is_abstention("<think>yes, yes")
+    assert score("<think>yes, yes", "yes", is_closed=True)["closed_accuracy"] == 0
+    assert score("T2", "T2*", is_closed=False)["open_accuracy"] == 0

@@ -3,7 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from medglip.eval.protocols.r2gen import IU, MIMIC, clean, clean_prediction, clean_reference, corpus_of, read_vocabulary
+from medglip.eval.protocols.r2gen import (
+    IU,
+    MIMIC,
+    Corpus,
+    clean,
+    clean_prediction,
+    clean_reference,
+    corpus_of,
+    read_vocabulary,
+)
 from medglip.grounding.bad_input import BadInput
 
 
@@ -32,6 +41,15 @@ def test_cleaned_text_stays_and_unknown_words_are_kept() -> None:
     assert clean_prediction(cleaned, MIMIC) == cleaned
     assert clean_prediction("the <unk> is normal .", MIMIC) == "the <unk> is normal ."
     assert clean_prediction("", MIMIC) == ""
+    assert clean_reference("the <unk> is normal .", MIMIC) == "the <unk> is normal ."
+    assert clean_reference("the <UNK> is normal .", IU, {"the", "unk", "."}) == "the <unk> <unk> <unk> ."
+
+
+@pytest.mark.parametrize("corpus", [IU, MIMIC])
+def test_a_prediction_gains_no_full_stop(corpus: Corpus) -> None:
+    assert clean_prediction("the heart is normal . there is no", corpus) == "the heart is normal . there is no"
+    assert clean_prediction("The heart is normal. No mass.\n", corpus) == "the heart is normal . no mass ."
+    assert clean_reference("there is no", corpus) == "there is no ."  # R2Gen cleans its references so
 
 
 def test_references_are_cut_and_unknown_words_named() -> None:
