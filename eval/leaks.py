@@ -111,7 +111,7 @@ def read_questions(path: Path, images: Path | None = None, language: str | None 
     if not path.is_file():
         raise BadInput("no such file.", file=path, fix="give a file of questions")
     if path.suffix == ".json":
-        with explain("not JSON", ValueError, file=path, fix="give a JSON list, or JSONL named .jsonl"):
+        with explain("not JSON", ValueError, RecursionError, file=path, fix="give a JSON list, or JSONL named .jsonl"):
             listed = json.loads(path.read_bytes())
         if not isinstance(listed, list) or not all(isinstance(row, dict) for row in listed):
             raise BadInput("not a list of objects.", file=path, fix="give a JSON list of questions")

@@ -83,8 +83,8 @@ def make_pair(
     has a mask. A prediction without one counts as its filled box. Raises `BadInput` for masks of different sizes, and
     for a presence outside [0, 1].
     """
-    if presence is not None and not 0 <= presence <= 1:
-        raise BadInput(f"presence is {presence}.", fix="it lies in [0, 1]")
+    if presence is not None and not (isinstance(presence, int | float) and 0 <= presence <= 1):
+        raise BadInput(f"presence is {presence!r}.", fix="it lies in [0, 1]")
     ranked = sorted(predicted, key=lambda region: -region.score)  # stable: equal scores keep the records' order
     confident = [region for region in ranked if region.score >= score_threshold]
     return Pair(
