@@ -4,6 +4,7 @@ Every reader raises `BadInput` with the file, the row where there is one, and wh
 catch it, go on, and write what they skipped.
 """
 
+import errno
 import json
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,22 @@ class BadInput(ValueError):
         # reports.csv: row 7: box has no area. Fix: leave it out
         where = "".join([f"{file}: " if file else "", f"row {row}: " if row is not None else ""])
         super().__init__(f"{where}{problem}" + (f" Fix: {fix}" if fix else ""))
+
+
+ROW_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, OSError)
+"""What an odd row or file raises: numbers too large, lists in place of names, names too long, nesting too deep."""
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
+
+
+def explain_row(error: Exception, file: Path, row: int | str | None = None) -> BadInput:
+    """One of `ROW_ERRORS` as a `BadInput` with file and row. A full disk is no fault of a row: it is raised again."""
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        raise error
+    if isinstance(error, BadInput):
+        return BadInput(error.problem, file=error.file or file, row=error.row or row, fix=error.fix)
+    if isinstance(error, KeyError):
+        return BadInput(f"has no {error}.", file=file, row=row, fix="add the key, or remove the row")
+    return BadInput(f"malformed: {error}.", file=file, row=row, fix="repair or remove the row")
 
 
 @contextmanager

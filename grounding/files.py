@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .bad_input import BadInput
+from .foreign import parse_json
 
 
 def sha256(data: bytes | str) -> str:
@@ -98,21 +99,12 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         is_list = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
         file.seek(0)
         if is_list:
-            content = _loads(file.read(), path, None)
+            content = parse_json(file.read(), path, fix="one JSON object a line, or one JSON list of objects")
             rows = ((number, row) for number, row in enumerate(content, 1))
         else:
-            rows = ((number, _loads(line, path, number)) for number, line in enumerate(file, 1) if line.strip())
+            lines = ((number, line) for number, line in enumerate(file, 1) if line.strip())
+            rows = ((number, parse_json(line, path, number, "one JSON object a line")) for number, line in lines)
         for number, row in rows:
             if not isinstance(row, dict):
                 raise BadInput("not a JSON object.", file=path, row=number, fix="one JSON object a line")
             yield number, row
-
-
-def _loads(data: bytes, path: Path, row: int | None) -> Any:
-    fix = "one JSON object a line" if row else "one JSON object a line, or one JSON list of objects"
-    try:
-        return json.loads(data)
-    except UnicodeDecodeError as error:
-        raise BadInput(f"not JSON: {error}", file=path, row=row, fix="save it as UTF-8") from error
-    except (ValueError, RecursionError) as error:
-        raise BadInput(f"not JSON: {error}", file=path, row=row, fix=fix) from error

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .bad_input import BadInput, explain, nearest
+from . import foreign
+from .bad_input import BadInput, nearest
 
 
 class Settings(BaseModel):
@@ -31,8 +31,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises `BadInput` for no such file, and for one that holds anything else."""
     if not path.is_file():
         raise BadInput("no such recipe.", file=path, fix="recipes/ holds ready ones")
-    with explain("not valid YAML", yaml.YAMLError, file=path, fix="check indentation and colons"):
-        values = yaml.safe_load(path.read_text()) or {}
+    values = foreign.read_yaml(path) or {}
     if not isinstance(values, dict):
         raise BadInput("a recipe is a mapping of keys to values.", file=path, fix="see recipes/quickstart.yaml")
     return values

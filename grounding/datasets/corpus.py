@@ -20,6 +20,19 @@ def data_folder(path: Path) -> Path:
     return folder
 
 
+def stay_inside(folder: Path, name: str, allow_outside: bool = False) -> Path:
+    """The path that a name in the data of a set stands for, below the set's folder.
+
+    Raises `BadInput` for one that leaves the folder, absolute or by `..`, unless that is allowed.
+    """
+    path = folder / name
+    # by its letters alone: links in the folder are the user's own
+    if not (allow_outside or Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder))):
+        fix = "move the file there, or allow it (`allow_outside: true`, --allow-outside)"
+        raise BadInput(f"{name!r} leaves the folder {folder}.", fix=fix)
+    return path
+
+
 def of_split(
     items: Iterable[Item], splits: Sequence[str], wanted: str | None, noun: str, source: str, skipped: Skipped
 ) -> list[Item]:

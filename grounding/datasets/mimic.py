@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..bad_input import BadInput
-from .rows import read_csv
+from ..foreign import read_csv
+from .corpus import stay_inside
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validate": "val", "validation": "val", "test": "test"}
 """Our names of the splits by those of MIMIC-CXR and of the sets over it."""
@@ -70,7 +71,7 @@ def strictest(*splits: str) -> str:
     return next((split for split in ("test", "val", "train") if split in splits), "")
 
 
-def film_file(folder: Path, stated: str, dicom_id: str) -> Path:
+def film_file(folder: Path, stated: str, dicom_id: str, allow_outside: bool = False) -> Path:
     """The image of a path as published (`files/p10/...`), or of a DICOM id alone.
 
     It lies below the folder or its `images/`, with or without `files/`; as .jpg, .png or .dcm. Raises `BadInput`.
@@ -79,7 +80,8 @@ def film_file(folder: Path, stated: str, dicom_id: str) -> Path:
     short = stated.removeprefix("files/")
     stems = [Path(name).with_suffix("") for name in (f"files/{short}", short, dicom_id)]
     roots = (folder, folder / "images")
-    candidates = (root / f"{stem}{suffix}" for root in roots for stem in stems for suffix in _SUFFIXES)
+    names = (f"{root / stem}{suffix}" for root in roots for stem in stems for suffix in _SUFFIXES)
+    candidates = (stay_inside(folder, name, allow_outside) for name in names)
     if (path := next((path for path in candidates if path.is_file()), None)) is None:
         raise BadInput(f"no image {stated}.", file=folder, fix="link the MIMIC-CXR-JPG folder `files` into this one")
     return path

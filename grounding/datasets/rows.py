@@ -1,10 +1,6 @@
 """What every reader of a layout shares: bad rows are left out and listed, the others become regions and images."""
 
-import csv
-import gzip
-import json
-import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bad_input import BadInput, Skipped, explain
+from ..bad_input import ROW_ERRORS, BadInput, Skipped, explain_row
+from ..foreign import read_json
 from ..geometry import clip_box, cut_mask
 from ..imaging.read import image_size
 from ..types import AnnotatedImage, Region
 from ..vocabulary.labels import load_labels
+from .corpus import stay_inside
 
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm")
 
@@ -30,22 +28,13 @@ def skipping(skipped: Skipped, file: Path, row: int | str | None = None) -> Iter
     item = str(file) if row is None else f"{file}: row {row}"
     try:
         yield
-    except BadInput as error:
-        skipped.add(item, BadInput(error.problem, file=error.file or file, row=error.row or row, fix=error.fix))
-    except KeyError as error:
-        skipped.add(item, BadInput(f"has no {error}.", file=file, row=row, fix="add the key, or remove the row"))
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
-        skipped.add(item, BadInput(f"malformed: {error}.", file=file, row=row, fix="repair or remove the row"))
+    except ROW_ERRORS as error:
+        skipped.add(item, explain_row(error, file, row))
 
 
-def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
+def read_object(file: Path, keys: Iterable[str]) -> dict[str, Any]:
     """A JSON object with these lists in it. Raises `BadInput` naming the file and what is missing."""
-    if not file.is_file():
-        raise BadInput("no such file.", file=file, fix="the folder must hold it; is `layout` right?")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadInput(f"not JSON: {error}.", file=file, fix="copy or export the file again") from error
+    content = read_json(file)
     if not isinstance(content, dict):
         raise BadInput("not a JSON object.", file=file, fix="a COCO file is an object")
     for key in keys:
@@ -55,20 +44,24 @@ def read_json(file: Path, keys: Iterable[str]) -> dict[str, Any]:
     return content
 
 
-def read_csv(file: Path, columns: Collection[str], delimiter: str = ",") -> Iterator[tuple[int, dict[str, str]]]:
-    """Each row of a `.csv` or `.csv.gz` with its line. Raises `BadInput` for a missing or torn file, or column."""
-    if not file.is_file():
-        raise BadInput("no such file.", file=file, fix="the folder of the set must hold it")
-    open_text = gzip.open if file.suffix == ".gz" else open
-    with (
-        open_text(file, "rt", encoding="utf-8-sig", errors="replace", newline="") as lines,
-        explain("not readable", OSError, EOFError, zlib.error, file=file, fix="download the file again"),
-    ):
-        table = csv.DictReader(lines, delimiter=delimiter)
-        if missing := set(columns) - set(table.fieldnames or ()):
-            raise BadInput(f"has no column {', '.join(sorted(missing))}.", file=file, fix="use the file of the source")
-        for row in table:
-            yield table.line_num, row
+def plain_id(value: Any) -> str:
+    """An id as files mix it: 1, 1.0, "1" and "1.0" are one. Raises `BadInput` for what is neither number nor text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise BadInput(f"id {value!r} is neither a number nor a text.", fix="give whole numbers")
+    text = str(value).strip()
+    return text.removesuffix(".0") if text.removesuffix(".0").isdecimal() else text
+
+
+def index_by_id(rows: Iterable[Any], file: Path, skipped: Skipped) -> dict[str, dict[str, Any]]:
+    """The objects of a COCO list by `plain_id`. Raises `BadInput` for an id that stands twice."""
+    index: dict[str, dict[str, Any]] = {}
+    for number, row in enumerate(rows, 1):
+        key = None
+        with skipping(skipped, file, f"object {number}"):
+            key = plain_id(row["id"])
+        if key is not None and index.setdefault(key, row) is not row:
+            raise BadInput(f"two objects have the id {key}.", file=file, row=number, fix="give each an id of its own")
+    return index
 
 
 def existing_folder(folder: Path) -> Path:
@@ -78,16 +71,23 @@ def existing_folder(folder: Path) -> Path:
     return folder
 
 
-def image_path(folder: Path, name: str) -> Path:
-    """Where the image of that name lies: below `images/`, or below the folder itself."""
+def image_path(folder: Path, name: str, allow_outside: bool = False) -> Path:
+    """Where the image of that name lies: below `images/`, or below the folder itself. Errors as `stay_inside`."""
     inner = folder / "images" / name
-    return inner if inner.is_file() or not (folder / name).is_file() else folder / name
+    outer = stay_inside(folder, name, allow_outside)
+    return stay_inside(folder, f"images/{name}", allow_outside) if inner.is_file() or not outer.is_file() else outer
 
 
 def images_by_stem(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by name without suffix, sorted; suffixes in any case."""
-    files = sorted(path for path in existing_folder(folder).iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
-    return {path.stem: path for path in files}
+    """Image files of a folder by name without suffix, sorted; suffixes in any case.
+
+    Raises `BadInput` for two of one stem: nobody knows which of them an annotation means.
+    """
+    images: dict[str, Path] = {}
+    for path in sorted(path for path in existing_folder(folder).iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES):
+        if (other := images.setdefault(path.stem, path)) != path:
+            raise BadInput(f"{other.name} and {path.name} have one name.", file=folder, fix="rename or remove one")
+    return images
 
 
 def image_mask_pairs(folder: Path, skipped: Skipped) -> Iterator[tuple[Path, Path]]:

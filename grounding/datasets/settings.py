@@ -31,17 +31,17 @@ class Layout:
 
 LAYOUTS: dict[str, Layout] = {
     "phantom": Layout(files="the recipe's own phantoms", module=".phantoms.dataset"),
-    "coco": Layout(files="annotations.json, images/"),
+    "coco": Layout(files="annotations.json, images/", options=("allow_outside",)),
     "voc": Layout(files="Annotations/*.xml, JPEGImages/"),
     "mask_folder": Layout(
         files="images/ and masks/ of one phrase", options=("phrase",), needs={"phrase": "what its masks outline"}
     ),
-    "covid_cxr": Layout(files="lung_boxes.json, metadata.csv", options=("licences",)),
+    "covid_cxr": Layout(files="lung_boxes.json, metadata.csv", options=("licences", "allow_outside")),
     "label_map": Layout(files="images/ and masks/ of several classes", options=("classes", "components")),
     "named_masks": Layout(files="BiomedParse: train/, train_mask/", options=("components",)),
-    "odvg": Layout(files="*.jsonl"),
+    "odvg": Layout(files="*.jsonl", options=("allow_outside",)),
     "slake": Layout(files="imgs/", options=("classes",)),
-    "ms_cxr": Layout(files="MS_CXR_Local_Alignment*.csv"),
+    "ms_cxr": Layout(files="MS_CXR_Local_Alignment*.csv", options=("allow_outside",)),
     "chest_imagenome": Layout(files="silver_dataset/scene_graph/, MIMIC-CXR's files/ and csv.gz"),
     "vindr_cxr": Layout(files="annotations/*.csv, train/, test/", options=("merge",)),
     "padchest_gr": Layout(
@@ -103,6 +103,8 @@ class DataSettings(Settings):
     """Which slices of NIfTI volumes become images: axis, step, min_area, window ..."""
     licences: tuple[str, ...] = ()
     """Only images under these licences, where the set has one an image (covid_cxr: its column `license`)."""
+    allow_outside: bool = False
+    """Whether file names in the set may leave its folder, by `..` or an absolute path."""
     boxes_only: bool = False
     """Leave the masks of the set alone, because they are poor or not licensed like the boxes."""
     absent: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
-from ..bad_input import BadInput
+from ..bad_input import BadInput, explain
 from ..files import file_sha256, write_atomic
 from .window import MAX_SAMPLE, percentile_window, strips, to_uint8, unit_scale
 
@@ -271,6 +271,8 @@ def is_dicom(path: Path) -> bool:
 
 def _existing(path: Path) -> Path:
     path = Path(path)
+    with explain("cannot be opened", OSError, file=path, fix="check the path"):  # a name of 300 letters
+        path.exists()
     if path.is_dir():
         raise BadInput("this is a folder, not an image.", file=path, fix="give one image file")
     if not path.is_file():

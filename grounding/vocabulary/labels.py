@@ -7,9 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ..bad_input import BadInput, nearest
+from ..bad_input import ROW_ERRORS, BadInput, nearest
+from ..foreign import read_yaml
 from ..modalities import parse_modality
 
 VERSION = 2
@@ -273,7 +272,7 @@ def read_labels(file: Path) -> LabelTree:
     two meanings, and a label above itself.
     """
     try:
-        rows = yaml.load(file.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        rows = read_yaml(file)
         _refuse_unknown(rows, ("version", "sources", "regions", "labels"))
         if rows.get("version") != VERSION:
             raise BadInput(f"version is {rows.get('version')!r}.", fix=f"this release reads version {VERSION}")
@@ -294,8 +293,9 @@ def read_labels(file: Path) -> LabelTree:
         regions = {region: tuple(roots) for region, roots in (rows.get("regions") or {}).items()}
         return LabelTree(labels=labels, regions=regions)
     except BadInput as error:
-        raise BadInput(error.problem, file=file, fix=error.fix) from error
-    except (OSError, UnicodeError, yaml.YAMLError, AttributeError, TypeError) as error:
+        what = "not a label tree: " if error.file else ""  # it could not be read
+        raise BadInput(what + error.problem, file=file, fix=error.fix) from error
+    except ROW_ERRORS as error:
         fix = "`version: 2`, then `labels: {label: {path: [...]}}`"
         raise BadInput(f"not a label tree: {error}", file=file, fix=fix) from error
 

@@ -11,7 +11,6 @@ have none. Modality: column `modality` (X-ray or CT).
 Split: by patient; patients that share an image file or a note count as one.
 """
 
-import csv
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder, held_out
 from ...grounding.datasets.layouts import covid_cxr as lung_boxes
+from ...grounding.foreign import read_csv
 from ...grounding.imaging.read import read_image
 from ...grounding.settings import Settings
 from ...grounding.types import AnnotatedImage
@@ -101,25 +101,18 @@ def read(settings: CovidNotesSettings, context: ReportContext, skipped: Skipped)
 
 def _read_notes(file: Path, max_sentences: int, skipped: Skipped) -> list[_Note]:
     """Every row with a note, second rows of an image among them."""
-    if not file.is_file():
-        raise BadInput("no such file.", file=file, fix="the collection's metadata.csv belongs beside its images")
-    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
-        reader = csv.DictReader(lines)
-        if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
-            raise BadInput(f"no column {', '.join(missing)}.", file=file, fix="take the collection's own metadata.csv")
-        rows = list(reader)
     notes: list[_Note] = []
-    for number, row in enumerate(rows, 1):
-        text = " ".join(split_sentences(tidy(row["clinical_notes"] or ""))[:max_sentences])
-        name = (row["filename"] or "").strip()
+    for number, row in read_csv(file, COLUMNS, skipped, errors="replace"):
+        text = " ".join(split_sentences(tidy(row["clinical_notes"]))[:max_sentences])
+        name = row["filename"].strip()
         with list_bad(skipped, file, number):
             if not text:
                 raise BadInput("no note.", fix="nothing to do: the image has no text")
             if not name or Path(name).name != name:
                 raise BadInput(f"filename is {name!r}.", fix="a file name without a folder")
             # Without a patient id an image is a patient of its own.
-            patient = (row["patientid"] or "").strip() or f"image {name}"
-            notes.append(_Note(row=number, name=name, patient=patient, modality=row["modality"] or "", text=text))
+            patient = row["patientid"].strip() or f"image {name}"
+            notes.append(_Note(row=number, name=name, patient=patient, modality=row["modality"], text=text))
     return notes
 
 

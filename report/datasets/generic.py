@@ -15,8 +15,6 @@ of one patient together: give it. Priors: the columns; without them, with patien
 Licence, citation and consent are yours to state. Nothing but these columns is read.
 """
 
-import csv
-import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,8 +26,9 @@ from typing import Any
 from pydantic import Field
 
 from ...grounding.bad_input import BadInput, Skipped, nearest
-from ...grounding.datasets.corpus import data_folder
+from ...grounding.datasets.corpus import data_folder, stay_inside
 from ...grounding.files import numbered_lines
+from ...grounding.foreign import check_columns, parse_json, read_csv
 from ...grounding.modalities import parse_modality
 from ..text.sections import Sections, parse_sections
 from .reading import rows_to_reports
@@ -91,7 +90,7 @@ def read_rows(settings: GenericSettings, seed: int, skipped: Skipped) -> list[Re
     images = file.parent if settings.images is None else data_folder(settings.images)
     rows: list[ReportRow] = []
     columns = set[str]()
-    for number, row in _read_table(file, settings):
+    for number, row in _read_table(file, settings, skipped):
         columns |= set(row)
         with list_bad(skipped, file, number):
             rows.append(_to_row(row, number, file, images, settings))
@@ -133,13 +132,13 @@ def _to_row(row: Row, number: int, file: Path, images: Path, settings: GenericSe
         split=SPLITS.get(split, "train"),
         group=text["patient"] or report_id,
         sections=replace(sections, **{name: words for name, words in own.items() if words}),
-        images=_views(row, "image", images),
+        images=_views(row, "image", images, settings.allow_outside),
         modality=parse_modality(text["modality"] or settings.modality),
         taken=parse_date(text["date"]),
         file=file,
         row=number,
     )
-    prior_images = _views(row, "prior_image", images)
+    prior_images = _views(row, "prior_image", images, settings.allow_outside)
     if not prior_images and not prior_text.strip():
         return current
     prior = replace(
@@ -152,21 +151,22 @@ def _to_row(row: Row, number: int, file: Path, images: Path, settings: GenericSe
     return replace(current, prior=prior)
 
 
-def _views(row: Row, column: str, images: Path) -> tuple[View, ...]:
+def _views(row: Row, column: str, images: Path, allow_outside: bool) -> tuple[View, ...]:
     """The images of a column and their views. Raises `BadInput` for one that is not there, and for one named twice."""
     names = _list(row, column)
     if column == "image" and column in row and not names:
         raise BadInput("no image named.", fix="give its path, or remove the row")
     if len(set(names)) < len(names):
         raise BadInput(f"one image twice: {names}.", fix="name each once")
-    if missing := [name for name in names if not (images / name).is_file()]:
+    paths = [stay_inside(images, name, allow_outside) for name in names]
+    if missing := [path.name for path in paths if not path.is_file()]:
         raise BadInput(f"no image {missing[0]!r} below {images}.", fix="mend the path, or set `images` to its folder")
     views = _list(row, "view") if column == "image" else []
     if views and len(views) != len(names):
         raise BadInput(f"{len(views)} views of {len(names)} images.", fix="one view an image, | between them")
     return tuple(
-        View(path=images / name, name=view, is_frontal=bool(_FRONTAL.match(view)) if view else None)
-        for name, view in zip(names, views or [""] * len(names), strict=True)
+        View(path=path, name=view, is_frontal=bool(_FRONTAL.match(view)) if view else None)
+        for path, view in zip(paths, views or [""] * len(names), strict=True)
     )
 
 
@@ -200,7 +200,7 @@ def parse_date(date: str) -> str:
 # --- a table ---------------------------------------------------------------------------------------------------------
 
 
-def _read_table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Row]]:
+def _read_table(file: Path, settings: GenericSettings, skipped: Skipped) -> Iterator[tuple[int, Row]]:
     """Each row under our column names, all of the table's, and its number from 1 (.jsonl: of its line)."""
     if not file.is_file():
         raise BadInput("no such table.", file=file, fix="a .csv, .tsv or .jsonl with a row a study")
@@ -210,26 +210,16 @@ def _read_table(file: Path, settings: GenericSettings) -> Iterator[tuple[int, Ro
         for number, row in lines:
             yield number, {ours: _to_cell(row.get(theirs)) for ours, theirs in names.items()}
         return
-    with file.open(encoding=settings.encoding, newline="") as text:
-        number = 0
-        try:
-            head = text.readline()  # the separator is what the first line has most of
-            text.seek(0)
-            reader = csv.DictReader(text, delimiter=max(",;\t", key=head.count), strict=True)
-            names = _map_columns(list(reader.fieldnames or ()), file, settings)
-            for number, row in enumerate(reader, 1):
-                yield number, {ours: _to_cell(row[theirs], is_csv=True) for ours, theirs in names.items()}
-        except UnicodeDecodeError as error:
-            fix = "save it as UTF-8, or set `encoding` (cp1252 for most Windows exports)"
-            raise BadInput(f"not {settings.encoding}: {error.reason}.", file=file, fix=fix) from error
-        except csv.Error as error:
-            fix = "quote texts that hold quotes, separators or line breaks"
-            raise BadInput(f"not a table: {error}.", file=file, row=number + 1, fix=fix) from error
+    fix = "save it as UTF-8, or set `encoding` (cp1252 for most Windows exports)"
+    names: dict[str, str] = {}
+    for number, row in read_csv(file, (), skipped, delimiter=",;\t", encoding=settings.encoding, fix=fix):
+        names = names or _map_columns(list(row), file, settings)
+        yield number, {ours: _to_cell(row[theirs], is_csv=True) for ours, theirs in names.items()}
 
 
 def _map_columns(names: list[str], file: Path, settings: GenericSettings) -> dict[str, str]:
     """Our name of each column that is there -> theirs. Raises `BadInput` naming one that is missing."""
-    # Of two columns whose names differ in case alone the last counts.
+    check_columns(names, (), file)
     lower = {name.strip().lower(): name for name in names}
     for ours, theirs in settings.columns.items():
         if ours not in COLUMNS:
@@ -251,7 +241,7 @@ def _to_cell(value: Any, is_csv: bool = False) -> str | list[str]:
     """Text, numbers as text, null as nothing, a list of paths as it is; in a CSV a JSON list is that list."""
     if is_csv and (value or "").lstrip().startswith("["):
         with suppress(ValueError):  # no JSON: a text in brackets
-            value = json.loads(value)
+            value = parse_json(value)
     if isinstance(value, list):
         return [str(part) for part in value]
     return "" if value is None else str(value)

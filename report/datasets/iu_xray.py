@@ -14,10 +14,10 @@ Split: none official; by report (a patient is not named, and few have two), draw
 are alike word for word, so that train and test share texts. R2Gen's split by its file. Dates: none, so no priors.
 """
 
-import csv
 import re
 import tarfile
 import xml.etree.ElementTree as ElementTree
+import zlib
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,8 @@ from typing import Literal
 from pydantic import Field
 
 from ...grounding.bad_input import BadInput, Skipped, explain
-from ...grounding.datasets.corpus import data_folder
+from ...grounding.datasets.corpus import data_folder, stay_inside
+from ...grounding.foreign import read_csv
 from ..text.sections import Sections
 from . import r2gen
 from .reading import rows_to_reports
@@ -55,15 +56,11 @@ def read_rows(settings: IuXraySettings, seed: int, skipped: Skipped) -> list[Rep
     """Every report, by number (R2Gen: in file order). Raises `BadInput` for no reports at all and a torn archive."""
     folder = data_folder(settings.path)
     if settings.layout == "r2gen" or (settings.layout == "auto" and (folder / r2gen.FILE).is_file()):
-        return r2gen.read_rows(folder, "iu_xray", skipped)
+        return r2gen.read_rows(folder, "iu_xray", skipped, settings.allow_outside)
     projections: dict[str, str] = {}  # file name -> Frontal or Lateral
     if (table := folder / PROJECTIONS).is_file():
-        with table.open(encoding="utf-8", newline="") as lines:
-            reader = csv.DictReader(lines)
-            if missing := {"filename", "projection"} - set(reader.fieldnames or ()):
-                fix = "columns uid, filename, projection"
-                raise BadInput(f"no column {min(missing)!r}.", file=table, row=1, fix=fix)
-            projections = {row["filename"]: (row["projection"] or "").strip() for row in reader}
+        table_rows = read_csv(table, ("filename", "projection"), skipped)
+        projections = {row["filename"]: row["projection"].strip() for _, row in table_rows}
     rows: list[ReportRow] = []
 
     def number(document: tuple[Path, bytes]) -> tuple[int, str]:
@@ -72,7 +69,7 @@ def read_rows(settings: IuXraySettings, seed: int, skipped: Skipped) -> list[Rep
 
     for file, content in sorted(_read_documents(folder), key=number):
         with list_bad(skipped, file, None):
-            rows.append(_to_row(content, file, folder, projections))
+            rows.append(_to_row(content, file, folder, projections, settings.allow_outside))
     return draw_splits(rows, settings.val_fraction, settings.test_fraction, seed)
 
 
@@ -88,7 +85,7 @@ def _read_documents(folder: Path) -> Iterator[tuple[Path, bytes]]:
     if not archive.is_file():
         fix = f"{ARCHIVE} of Open-i, or its folder {XML_FOLDER}, or R2Gen's {r2gen.FILE} belongs there"
         raise BadInput("no reports.", file=folder, fix=fix)
-    errors, fix = (tarfile.TarError, OSError, EOFError), "download the archive again"
+    errors, fix = (tarfile.TarError, OSError, EOFError, zlib.error), "download the archive again"
     with explain("not readable", *errors, file=archive, fix=fix), tarfile.open(archive) as members:
         for member in members:
             if member.isfile() and member.name.endswith(".xml") and member.size <= _MAX_BYTES:
@@ -97,7 +94,7 @@ def _read_documents(folder: Path) -> Iterator[tuple[Path, bytes]]:
                 yield archive / Path(member.name).name, content.read()
 
 
-def _to_row(content: bytes, file: Path, folder: Path, projections: dict[str, str]) -> ReportRow:
+def _to_row(content: bytes, file: Path, folder: Path, projections: dict[str, str], allow_outside: bool) -> ReportRow:
     if b"<!ENTITY" in content:  # entities can expand without end
         raise BadInput("XML with entities of its own.", fix="take the file as published")
     with explain("not XML", ElementTree.ParseError, fix="take the file out of the archive again"):
@@ -110,7 +107,8 @@ def _to_row(content: bytes, file: Path, folder: Path, projections: dict[str, str
     for image in filter(None, (image.get("id") for image in tree.iter("parentImage"))):
         # CXR1_1_IM-0001-3001 -> 1_IM-0001-3001.dcm.png, as a copy on Kaggle calls it
         kaggle = re.sub(r"^CXR(\d+)_(?:\d+_)?", r"\1_", image) + ".dcm.png"
-        path = first_file(parent / file_name for parent in folders for file_name in (f"{image}.png", kaggle))
+        names = (f"{image}.png", kaggle)
+        path = first_file(stay_inside(parent, one, allow_outside) for parent in folders for one in names)
         projection = (projections.get(kaggle, "") or projections.get(path.name, "")).lower()
         is_frontal = {"frontal": True, "lateral": False}.get(projection)
         images.append(View(path=path, name=projection, is_frontal=is_frontal))

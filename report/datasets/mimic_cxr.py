@@ -17,8 +17,6 @@ Sections: `report.text.sections`. Priors: the same patient's latest study strict
 StudyTime (the dates are shifted, a patient's all alike). Views: ViewPosition, PA and AP are frontal.
 """
 
-import csv
-import gzip
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -28,12 +26,13 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from ...grounding.bad_input import BadInput, Skipped, explain, nearest
+from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain_row
 from ...grounding.datasets.corpus import data_folder
+from ...grounding.foreign import read_csv, read_text
 from ..text.sections import parse_sections
 from . import r2gen
 from .reading import rows_to_reports
-from .rows import ReportRow, ReportSettings, View, find_earlier, first_file
+from .rows import ReportRow, ReportSettings, View, find_earlier, first_file, list_bad
 
 SPLITS = {"train": "train", "validate": "val", "test": "test"}
 COLUMNS = {
@@ -80,17 +79,18 @@ def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[R
         if files := [*folder.glob(f"mimic-cxr-*-{kind}.csv.gz"), *folder.glob(f"mimic-cxr-*-{kind}.csv")]:
             tables[kind] = max(files)
     if "split" not in tables and (folder / r2gen.FILE).is_file():
-        return r2gen.read_rows(folder, "mimic_cxr", skipped)
+        return r2gen.read_rows(folder, "mimic_cxr", skipped, settings.allow_outside)
     for kind in ("metadata", "split"):
         if kind not in tables:
             fix = "it is part of MIMIC-CXR-JPG: put it into this folder"
             raise BadInput("no such file.", file=folder / f"mimic-cxr-2.0.0-{kind}.csv.gz", fix=fix)
-    studies = _read_studies(tables["split"], tables["metadata"])
+    studies = _read_studies(tables["split"], tables["metadata"], skipped)
     # Study id -> its labels 1, 0 or -1 (uncertain); those not mentioned are left out.
     labels: dict[str, dict[str, int]] = {}
-    for _, row in _read_table(tables["chexpert"], "chexpert") if "chexpert" in tables else ():
+    for number, row in _read_table(tables["chexpert"], "chexpert", skipped) if "chexpert" in tables else ():
         values = {name: value for name, value in row.items() if value and name not in COLUMNS["chexpert"]}
-        labels[row["study_id"]] = {name: round(float(value)) for name, value in values.items()}
+        with list_bad(skipped, tables["chexpert"], number):
+            labels[row["study_id"]] = {name: round(float(value)) for name, value in values.items()}
     earlier = find_earlier([(study.subject, study.taken) for study in studies])
     # With a limit twice as many of each split are read, since some have no usable report.
     counts: Counter[str] = Counter()
@@ -125,9 +125,9 @@ def _to_row(
         if not report.is_file():
             fix = "unpack mimic-cxr-reports.zip there, or set reports"
             raise BadInput("no report of this study.", file=folder / f"{below}.txt", fix=fix)
-        sections = parse_sections(report.read_text("utf-8"))
-    except (BadInput, UnicodeDecodeError) as error:
-        skipped.add(f"study s{study.study}", error)
+        sections = parse_sections(read_text(report).replace("\r\n", "\n"))
+    except ROW_ERRORS as error:
+        skipped.add(f"study s{study.study}", explain_row(error, file, study.row))
         return None
     images: list[View] = []
     for dicom, name in study.views:
@@ -150,13 +150,13 @@ def _to_row(
 # --- csv files -------------------------------------------------------------------------------------------------------
 
 
-def _read_studies(file: Path, metadata: Path) -> list[_Study]:
+def _read_studies(file: Path, metadata: Path, skipped: Skipped) -> list[_Study]:
     """Studies in the split file's order, images in the same, views and times from the metadata."""
     wanted = ("ViewPosition", "StudyDate", "StudyTime")  # no more: there are 377,110 rows
-    known = {row["dicom_id"]: [row[name] for name in wanted] for _, row in _read_table(metadata, "metadata")}
+    known = {row["dicom_id"]: [row[name] for name in wanted] for _, row in _read_table(metadata, "metadata", skipped)}
     studies: dict[str, _Study] = {}
     times: defaultdict[str, list[str]] = defaultdict(list)
-    for number, row in _read_table(file, "split"):
+    for number, row in _read_table(file, "split", skipped):
         if (split := SPLITS.get(row["split"])) is None:
             problem = f"split is {row['split']!r}."
             raise BadInput(problem, file=file, row=number, fix="train, validate or test, as published")
@@ -175,15 +175,7 @@ def join_time(date: str, time: str) -> str:
     return f"{date.strip()}{whole.strip().zfill(6)}{part.strip().ljust(3, '0')[:3]}"
 
 
-def _read_table(file: Path, kind: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _read_table(file: Path, kind: str, skipped: Skipped) -> Iterator[tuple[int, dict[str, str]]]:
     """Each row and its number from 1. Raises `BadInput` for a missing column and a torn file."""
-    is_packed = file.suffix == ".gz"
-    with gzip.open(file, "rt", encoding="utf-8", newline="") if is_packed else file.open(newline="") as lines:
-        reader = csv.DictReader(lines)
-        with explain("not readable", OSError, EOFError, UnicodeDecodeError, file=file, fix="download the file again"):
-            names = reader.fieldnames or ()
-            if missing := [column for column in COLUMNS[kind] if column not in names]:
-                problem = f"no column {missing[0]!r}; {nearest(missing[0], names)}"
-                raise BadInput(problem, file=file, row=1, fix="take the file as published")
-            for number, row in enumerate(reader, 1):
-                yield number, {name: (value or "").strip() for name, value in row.items() if isinstance(name, str)}
+    for number, row in read_csv(file, COLUMNS[kind], skipped):
+        yield number, {name: value.strip() for name, value in row.items()}

@@ -8,12 +8,13 @@ Source: Chen et al., "Generating Radiology Reports via Memory-driven Transformer
 Split: theirs, by the file. Groups: subject_id, else the patient of the path, else the report's number (`CXR2384`).
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-from ...grounding.bad_input import BadInput, Skipped, explain
+from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.corpus import stay_inside
+from ...grounding.foreign import read_json
 from ..text.sections import Sections
 from .rows import ReportRow, View, first_file, list_bad
 
@@ -23,25 +24,27 @@ SPLITS = ("train", "val", "test")
 _PATIENT = re.compile(r"(?:^|/)(p\d{8})(?:/|$)")
 
 
-def read_rows(folder: Path, dataset: str, skipped: Skipped) -> list[ReportRow]:
+def read_rows(folder: Path, dataset: str, skipped: Skipped, allow_outside: bool = False) -> list[ReportRow]:
     """Every report in file order, train first. Raises `BadInput` for a missing or torn file and one of another form."""
     file = folder / FILE
     fix = 'R2Gen\'s file: {"train": [{id, report, image_path}], "val": [...], "test": [...]}'
-    with explain("not readable", OSError, ValueError, RecursionError, file=file, fix=fix):
-        splits = json.loads(file.read_bytes())
+    splits = read_json(file, fix)
     if not isinstance(splits, dict) or not splits.keys() & {*SPLITS}:
         raise BadInput("no list under train, val or test.", file=file, fix=fix)
     if other := [split for split in SPLITS if not isinstance(splits.get(split, []), list)]:
         raise BadInput(f"no list under {', '.join(other)}.", file=file, fix=fix)
     rows: list[ReportRow] = []
     for split in SPLITS:
-        for number, row in enumerate(splits.get(split, []), 1):
+        of_split = splits.get(split, [])
+        if not isinstance(of_split, list):
+            raise BadInput(f"{split} is no list.", file=file, fix=fix)
+        for number, row in enumerate(of_split, 1):
             with list_bad(skipped, file, f"{split} {number}"):
-                rows.append(_to_row(row, split, folder, dataset, f"{split} {number}"))
+                rows.append(_to_row(row, split, folder, dataset, f"{split} {number}", allow_outside))
     return rows
 
 
-def _to_row(row: Any, split: str, folder: Path, dataset: str, number: str) -> ReportRow:
+def _to_row(row: Any, split: str, folder: Path, dataset: str, number: str, allow_outside: bool) -> ReportRow:
     names = row.get("image_path") if isinstance(row, dict) else None
     if not isinstance(row, dict) or not isinstance(row.get("report"), str) or "id" not in row:
         raise BadInput("a row needs id, report and image_path.", fix="remove the row")
@@ -59,7 +62,9 @@ def _to_row(row: Any, split: str, folder: Path, dataset: str, number: str) -> Re
         split=split,
         group=group,
         sections=Sections(findings=" ".join(row["report"].split())),
-        images=tuple(View(path=first_file(parent / name for parent in folders)) for name in names),
+        images=tuple(
+            View(path=first_file(stay_inside(parent, name, allow_outside) for parent in folders)) for name in names
+        ),
         file=folder / FILE,
         row=number,
     )

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain_row
 from ...grounding.datasets.corpus import held_out
 from ...grounding.settings import Settings
 from ..task import Section
@@ -47,6 +47,8 @@ class ReportSettings(Settings):
     """Longer targets are listed: no report is cut, since a score against half of one says nothing."""
     max_context_words: int = Field(default=80, ge=1)
     """What the prompt gives of the study, and the prior text, are cut here, after a sentence where there is one."""
+    allow_outside: bool = False
+    """Whether names of images in the set may leave its folder, by `..` or an absolute path."""
     decode_images: bool = True
     """Decode every image to its end, so that a torn one is found now; without, its header alone is read."""
     limit: int | None = Field(default=None, ge=1)
@@ -135,12 +137,12 @@ def check_groups(rows: Iterable[ReportRow]) -> None:
 
 @contextmanager
 def list_bad(skipped: Skipped, file: Path, row: int | str | None, prefix: str = "") -> Iterator[None]:
-    """A `BadInput` of this block goes to `skipped`, as `<prefix><file> row <row>`, and the batch goes on.
+    """What an odd row raises in this block goes to `skipped`, as `<prefix><file> row <row>`, and the batch goes on.
 
     The error gets file and row where it names no file itself.
     """
     try:
         yield
-    except BadInput as error:
-        located = error if error.file else BadInput(error.problem, file=file, row=row, fix=error.fix)
+    except ROW_ERRORS as error:
+        located = error if isinstance(error, BadInput) and error.file else explain_row(error, file, row)
         skipped.add(prefix + (file.name if row is None else f"{file.name} row {row}"), located)

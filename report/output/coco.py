@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...grounding.bad_input import BadInput, Skipped, nearest
+from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain, explain_row, nearest
 from ...grounding.files import write_atomic
+from ...grounding.foreign import read_json
 from ...grounding.types import NOTICE
 from .grounded import GroundedReport, from_json
 
@@ -69,12 +70,12 @@ def read_reports(folder: Path, skipped: Skipped) -> list[GroundedReport]:
     reports: list[GroundedReport] = []
     for file in sorted(folder.glob("*.json")):
         try:
-            values = json.loads(file.read_bytes())
+            values = read_json(file)
             if not isinstance(values, dict):
                 raise BadInput("not a JSON object.", file=file)
             reports.append(from_json(values))
-        except ValueError as error:
-            skipped.add(file.name, error)
+        except ROW_ERRORS as error:
+            skipped.add(file.name, explain_row(error, file))
     if not reports:
         raise BadInput("no grounded report here.", file=folder, fix="give a folder that `medglip report write` filled")
     return reports
@@ -88,7 +89,8 @@ def _choose_ids(references: Mapping[str, Any] | None, rows: str, key: str, names
     if references is None:
         return {name: number for number, name in enumerate(names, 1)}
     # A reference may name its images with folders; reports have bare file names.
-    known = {Path(row[key]).name if rows == "images" else row[key]: row["id"] for row in references[rows]}
+    with explain("no COCO references", *ROW_ERRORS, fix=f"list {rows} with id and {key}"):
+        known = {Path(row[key]).name if rows == "images" else str(row[key]): row["id"] for row in references[rows]}
     if unknown := [name for name in names if name not in known]:
         raise BadInput(f"{rows} of the references have no {unknown[0]!r}.", fix=nearest(unknown[0], known))
     return {name: known[name] for name in names}

@@ -28,7 +28,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import ROW_ERRORS, BadInput
 from ...grounding.types import NOTICE as NOTICE
 from ...grounding.types import Region, region_from_json, region_to_json
 from ...grounding.vocabulary.attribution import (
@@ -172,14 +172,19 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
     try:
         regions = tuple(region_from_json(region) for region in values["regions"])
         rows = values["sentences"]
-        width, height = values["size_px"]
+        width, height = map(int, values["size_px"])
+        for key in ("report_id", "image", "model", "adapter", "evidence"):
+            if not isinstance(values[key], str):
+                raise BadInput(f"{key} is {values[key]!r}.", fix="give a text")
         return GroundedReport(
             report_id=values["report_id"],
             image=values["image"],
             size_px=(width, height),
             sentences=tuple(
                 Sentence(
-                    text=row["text"], regions=tuple(regions[k] for k in row["regions"]), is_negated=row["is_negated"]
+                    text=str(row["text"]),
+                    regions=tuple(regions[k] for k in row["regions"]),
+                    is_negated=row["is_negated"],
                 )
                 for row in rows
             ),
@@ -191,13 +196,16 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
                 for index, row in enumerate(rows)
                 for flag in row.get("contradictions", ())
             ),
-            presences=values.get("presences", {}),
-            grounder=values.get("grounder", ""),
+            presences=dict(values.get("presences", {})),
+            grounder=str(values.get("grounder", "")),
             negation=values.get("negation", "rules"),
             other_views=tuple(values.get("other_views", ())),
             forms=tuple(values.get("forms", ())),
-            **{key: values[key] for key in ("model", "adapter", "evidence", "versions", "notice")},
+            versions=dict(values["versions"]),
+            **{key: values[key] for key in ("model", "adapter", "evidence", "notice")},
         )
-    except (KeyError, IndexError, TypeError) as error:
+    except BadInput:
+        raise
+    except ROW_ERRORS as error:
         fix = "`medglip report schema` prints what the JSON holds"
         raise BadInput(f"{type(error).__name__}: {error}.", fix=fix) from error

@@ -86,6 +86,7 @@ def evaluate(
     root: Annotated[Path | None, what(help="The folder of the set")] = None,
     references: Annotated[Path | None, what(help="COCO instances file; its category names are the phrases")] = None,
     images: Annotated[Path | None, what(help="Folder of its images: `file_name` is below it")] = None,
+    allow_outside: Annotated[bool, what(help="Let `file_name` leave the folder of the images")] = False,
     limit: Annotated[int | None, what(metavar="N", help="Only N images, drawn with the seed", min=1)] = None,
     seed: Annotated[int, what(help="Seed of the resamples and of --limit")] = 0,
     checkpoint: Annotated[str, who_finds(help=CHECKPOINT)] = "small",
@@ -121,9 +122,9 @@ def evaluate(
 
         changes = read_sets(sets, eval=EvalSettings)["eval"]  # before the images are read: a wrong key is told at once
         if references is not None and images is not None:
-            coco = read_coco(references, images, limit, seed)
+            coco = read_coco(references, images, limit, seed, allow_outside=allow_outside)
         else:
-            coco = read_dataset(str(dataset), Path(str(root)), limit, seed)
+            coco = read_dataset(str(dataset), Path(str(root)), limit, seed, allow_outside=allow_outside)
         # low scores count in the curves of AP; the threshold that scores are cut at comes later, from the settings
         options: dict[str, Any] = {"min_score": min_score, "batch_size": batch_size, "max_per_phrase": MAX_PER_PHRASE}
         grounder = load_grounder(checkpoint, device=device, allow_download=download, **options)
@@ -185,6 +186,10 @@ def predict(
     is_file = is_picture(out)  # one drawn image instead of a folder
     if is_file and len(images) != 1:
         raise BadInput(f"{len(images)} images for one output file.", file=out, fix="give a folder as --out")
+    names = [image.name for image in images]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        fix = "rename one of the files, or look at them in two calls"
+        raise BadInput(f"two images are called {twice!r}, so would be their pictures.", fix=fix)
     finder, skipped, lines = Finder.of(checkpoint, run, device, download=download), Skipped(), out / "regions.jsonl"
     if not is_file:
         write_atomic(lines, "")  # a line is added when an image is done: what ends the batch costs no earlier one

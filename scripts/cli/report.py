@@ -190,15 +190,14 @@ def coco(
     out: Annotated[Path, output(help="Output folder: predictions.json and images.json")] = Path("runs/coco"),
 ) -> None:
     """Write the regions of many reports as COCO predictions, ready for any COCO evaluation."""
-    import json
-
     from ...grounding.bad_input import Skipped
+    from ...grounding.foreign import read_json
     from ...report.output.coco import read_reports, write_coco
 
     skipped = Skipped()
     reports = read_reports(folder, skipped)
     # with references, image and category ids are those of that file, else they are numbered here
-    files = write_coco(reports, out, json.loads(references.read_bytes()) if references else None)
+    files = write_coco(reports, out, read_json(references) if references else None)
     typer.echo(f"{len(reports)} reports, {skipped.summary()}\nwritten: {', '.join(map(str, files))}")
 
 

@@ -18,6 +18,7 @@ from ...eval.statistics.strata import Strata
 from ...eval.table import by_metric, table
 from ...eval.tasks.grounding import MAX_LABELS
 from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.corpus import stay_inside
 from ...grounding.datasets.layouts.coco import image_name, read_annotated, read_file
 from ...grounding.datasets.load import load_images
 from ...grounding.datasets.rows import skipping
@@ -46,13 +47,15 @@ class CocoSet:
     notes: tuple[str, ...] = ()
 
 
-def read_coco(references: Path, images: Path, limit: int | None = None, seed: int = 0) -> CocoSet:
+def read_coco(
+    references: Path, images: Path, limit: int | None = None, seed: int = 0, *, allow_outside: bool = False
+) -> CocoSet:
     """Images of an instances file, their pixels below `images`; `limit` of them are drawn with the seed, in file order.
 
     An image may carry `modality` (left out, or unknown to us: unknown) and `group` (patient: the unit of the
     intervals). Images and annotations that cannot be used are listed. A category is not looked for in an image where
-    one of its annotations is lost or is a crowd, since it is neither absent nor known there. Raises `BadInput` for
-    no COCO file, and when no image is left.
+    one of its annotations is lost or is a crowd, since it is neither absent nor known there. With
+    `allow_outside` file names may leave the folder. Raises `BadInput` for no COCO file, and when no image is left.
     """
     skipped = Skipped()
     coco = read_file(references, lambda name: " ".join(str(name).split()), skipped)
@@ -75,7 +78,8 @@ def read_coco(references: Path, images: Path, limit: int | None = None, seed: in
             except BadInput:
                 unknown[str(image.get("modality"))] = None
             row = image | {"modality": modality}
-            annotated = read_annotated(coco, row, images / name, skipped, group=name)
+            path = stay_inside(images, name, allow_outside)
+            annotated = read_annotated(coco, row, path, skipped, group=name)
             annotated_images.append(replace(annotated, image_id=name, dataset=dataset, split="test"))
     if not annotated_images:
         raise BadInput("no image can be used.", file=references, fix=f"is --images right? {skipped.summary()}")
@@ -83,13 +87,15 @@ def read_coco(references: Path, images: Path, limit: int | None = None, seed: in
     return CocoSet(images=annotated_images, skipped=skipped, notes=notes)
 
 
-def read_dataset(layout: str, folder: Path, limit: int | None = None, seed: int = 0) -> CocoSet:
+def read_dataset(
+    layout: str, folder: Path, limit: int | None = None, seed: int = 0, *, allow_outside: bool = False
+) -> CocoSet:
     """Images of split test of a folder in a layout of ours, such as phantom; `limit` of them are drawn with the seed.
 
     Every annotated phrase of an image, present or absent, is looked for. Raises `BadInput` for an unknown layout, one
     that needs more than a folder, and a set without images to report on.
     """
-    settings = validate(DataSettings, {"layout": layout, "path": str(folder.resolve())})
+    settings = validate(DataSettings, {"layout": layout, "path": str(folder.resolve()), "allow_outside": allow_outside})
     data, skipped = load_images([settings], seed)
     images = list(images_of(split_of(data, "test", limit, seed)))
     if not images:

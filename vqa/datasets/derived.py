@@ -103,7 +103,7 @@ def _check(row: dict[str, Any], file: Path, number: int) -> None:
 def _image_of(row: dict[str, Any], file: Path, number: int) -> AnnotatedImage:
     try:
         width, height = (int(side) for side in row["size_px"])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         problem = f"size_px is {row['size_px']!r}."
         raise BadInput(problem, file=file, row=number, fix="[width, height] in pixels") from error
     names: dict[str, Any] = {name: str(row[name]) for name in ("image_id", "modality", "group", "dataset", "split")}

@@ -46,7 +46,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with explain("cannot be read", pa.ArrowInvalid, OSError, file=file, fix="download the file again"):
+    with explain("cannot be read", pa.ArrowException, OSError, ValueError, file=file, fix="download the file again"):
         if file.suffix == ".parquet":
             for batch in pq.ParquetFile(file).iter_batches(64):  # few at a time: rows hold whole images
                 yield from batch.to_pylist()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.corpus import data_folder
+from ...grounding.datasets.corpus import data_folder, stay_inside
 from ...grounding.files import read_lines
 from ...grounding.modalities import parse_modality
 from ..task import Question
@@ -45,6 +45,12 @@ def read_rows(settings: JsonlSettings, skipped: Skipped) -> list[QuestionRow]:
         raise BadInput("no such file.", file=file, fix="one JSON object a line: image, question, answer")
     folder = file.parent
 
+    def find(name: str) -> Path:
+        """Beside the file, else below MEDGLIP_DATA; a name that leaves both is refused."""
+        beside = folder / name
+        root = folder if beside.exists() or not (data_dir / name).exists() else data_dir
+        return stay_inside(root, name, settings.allow_outside)
+
     def build(row: dict[str, Any], number: int) -> dict[str, Any]:
         split, images = str(row.get("split", "test")).strip().lower(), row["image"]
         if split not in SPLIT_NAMES:
@@ -58,18 +64,10 @@ def read_rows(settings: JsonlSettings, skipped: Skipped) -> list[QuestionRow]:
         return {
             "question_id": str(row.get("id", f"{folder.name}-{number}")),
             "split": SPLIT_NAMES[split],
-            "images": {
-                name: next(filter(Path.exists, (folder / name, data_dir / name)), folder / name) for name in names
-            },
+            "images": {name: find(name) for name in names},
             "content_type": str(row.get("content_type") or row.get("kind") or ""),
             "modality": parse_modality(row.get("modality")),
             "group": str(row.get("group") or ""),
         } | ({"answer_type": answer_type_of(row)} if row.get("answer_type") else {})
 
     return build_rows(file, read_lines(file), COLUMNS, build, skipped, dataset=folder.name)
-
-
-def _image(name: str, folder: Path, data_dir: Path) -> Path:
-    """An image beside the file, else below MEDGLIP_DATA, where it is there."""
-    beside, below = folder / name, data_dir / name
-    return below if below.is_file() and not beside.is_file() else beside

@@ -18,8 +18,8 @@ empty lists.
 from pathlib import Path
 from typing import Any
 
-from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.corpus import data_folder
+from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain_row
+from ...grounding.datasets.corpus import data_folder, stay_inside
 from ..task import Question
 from . import hub
 from .public import SPLITS, PublicSettings, read_public
@@ -55,24 +55,27 @@ def read_rows(settings: PathVqaSettings, skipped: Skipped) -> list[QuestionRow]:
     for split, file in files.items():
         for number, entry in enumerate(json_list(file), 1):
             try:
-                rows += _rows_of_image(entry, split, file, number, skipped)
-            except BadInput as error:
-                skipped.add(f"{file.name} row {number}", BadInput(error.problem, file=file, row=number, fix=error.fix))
+                rows += _rows_of_image(entry, split, file, number, skipped, settings.allow_outside)
+            except ROW_ERRORS as error:
+                skipped.add(f"{file.name} row {number}", explain_row(error, file, number))
     return rows
 
 
-def _rows_of_image(entry: Any, split: str, file: Path, number: int, skipped: Skipped) -> list[QuestionRow]:
+def _rows_of_image(
+    entry: Any, split: str, file: Path, number: int, skipped: Skipped, allow_outside: bool
+) -> list[QuestionRow]:
     """One row a question of an entry of the file. Raises `BadInput` for lists that do not match."""
     # sentf.pvqa: ["what is shown?", "is it red?"]; labelf.pvqa: [{"a cell": 1}, {"yes": 1}]
     try:
         name, questions, labels = str(entry["img_id"]), entry["sentf"]["pvqa"], entry["labelf"]["pvqa"]
         answers = [next(iter(label)) if len(label) == 1 else None for label in labels]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise BadInput(f"not img_id, sentf.pvqa and labelf.pvqa: {error}.", fix="download the file again") from error
     if not isinstance(questions, list) or len(questions) != len(answers):
         raise BadInput(f"{len(answers)} answers to the questions of {name}.", fix="download the file again")
     pairs = [{"question": q, "answer": a} for q, a in zip(questions, answers, strict=True)]
-    images, notes = {name: file.parent / "images" / split / f"{name}.jpg"}, Skipped()
+    path = stay_inside(file.parent, f"images/{split}/{name}.jpg", allow_outside)
+    images, notes = {name: path}, Skipped()
 
     def build(_row: dict[str, Any], k: int) -> dict[str, Any]:
         return {"question_id": f"pathvqa-{name}-{k}", "dataset": "pathvqa", "split": split, "images": images}

@@ -28,6 +28,8 @@ class PublicSettings(Settings):
     """official, official_no_frame (without VQA-RAD's reworded questions) or image_grouped (no image in two splits)."""
     val_fraction: float = Field(default=0.2, ge=0, lt=1)
     """Part of the training images that become the split `val`, where the set has none."""
+    allow_outside: bool = False
+    """Whether names of images in the set may leave its folder, by `..` or an absolute path."""
     limit: int | None = None
     """At most so many questions of each split, in file order; all of them when left out."""
 

@@ -3,7 +3,6 @@
 file -> `QuestionRow` (text alone: for statistics, splits and leaks) -> `Question` (its images opened: to be asked).
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any, cast
 
 from tqdm.auto import tqdm
 
-from ...grounding.bad_input import BadInput, Skipped, explain
+from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain_row
+from ...grounding.foreign import read_json
 from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
@@ -70,17 +70,15 @@ def build_rows(
                 fields: dict[str, Any] = {"file": file, "row": number, **common, **own}
                 fields = {name: text_of(row, name) for name in ("question", "answer") if name not in fields} | fields
                 built.append(QuestionRow(**{"answer_type": yes_no_type(fields["answer"]), **fields}))
-        except BadInput as error:
+        except ROW_ERRORS as error:
+            error = explain_row(error, file, number)
             skipped.add(f"{file.name} row {number}", BadInput(error.problem, file=file, row=number, fix=error.fix))
     return built
 
 
 def json_list(file: Path) -> list[Any]:
     """The rows of a JSON file. Raises `BadInput` for a missing or torn file and for anything but a list."""
-    if not file.is_file():
-        raise BadInput("no such file.", file=file, fix="the layout is in the docstring of the set's reader")
-    with explain("not valid JSON", ValueError, file=file, fix="download the file again"):
-        rows = json.loads(file.read_text(encoding="utf-8"))
+    rows = read_json(file, "download the file again")
     if not isinstance(rows, list):
         raise BadInput("not a list of rows.", file=file, fix="download the file again")
     return rows
@@ -132,8 +130,8 @@ def to_questions(
     for row in tqdm(rows, desc="images of questions", unit="row", disable=None):
         try:
             first, *others = (_open_image(row, name, file, sizes, known.get(file)) for name, file in row.images.items())
-        except BadInput as error:
-            skipped.add(f"{row.file.name} row {row.row}", error)
+        except ROW_ERRORS as error:
+            skipped.add(f"{row.file.name} row {row.row}", explain_row(error, row.file, row.row))
             continue
         questions.append(
             Question(
@@ -157,8 +155,8 @@ def _open_image(
     if file not in sizes:
         try:
             sizes[file] = read_image(file).size
-        except BadInput as error:
-            sizes[file] = error
+        except ROW_ERRORS as error:
+            sizes[file] = explain_row(error, file)
     size = sizes[file]
     if isinstance(size, BadInput):
         raise BadInput(f"image {file.name}: {size.problem}", file=row.file, row=row.row, fix=size.fix)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.corpus import data_folder
+from ...grounding.datasets.corpus import data_folder, stay_inside
 from ...grounding.modalities import parse_modality
 from ...grounding.types import AnnotatedImage
 from ..task import Question
@@ -66,7 +66,7 @@ def read_rows(settings: SlakeSettings, skipped: Skipped) -> list[QuestionRow]:
     def build(row: dict[str, Any], number: int) -> dict[str, Any] | None:
         if text_of(row, "q_lang").lower() != language:
             return None
-        image = folder / "imgs" / text_of(row, "img_name")
+        image = stay_inside(folder, f"imgs/{text_of(row, 'img_name')}", settings.allow_outside)
         return {
             "question_id": f"slake-{row['qid']}",
             "images": {image.parent.name: image},  # every file is called source.jpg, its folder is the name

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import ROW_ERRORS
 from ...grounding.datasets.building.duplicates import Rows, alike_before, fingerprints, same_before
 from ...grounding.datasets.corpus import held_out
 from ...grounding.imaging.read import read_image
@@ -64,7 +64,7 @@ def same_pictures(files: Mapping[str, Path]) -> tuple[dict[str, str], dict[str, 
         try:
             prints.append(fingerprints(read_image(file)))
             names.append(name)
-        except BadInput:
+        except ROW_ERRORS:
             continue
     pixels, looks = (np.array([values[i] for values in prints], np.uint64) for i in (0, 1))
     thumbnails = np.array([list(thumbnail) for *_, thumbnail in prints], np.uint8).reshape(-1, 256)

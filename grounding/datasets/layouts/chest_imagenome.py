@@ -23,13 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...bad_input import BadInput, Skipped
+from ...foreign import read_csv
 from ...geometry import area
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from ..mimic import SPLITS, Film, film_file, read_films, splits_by_subject, strictest
 from ..published import Published
-from ..rows import annotate, need_images, read_csv, read_json, region, skipping
+from ..rows import annotate, need_images, read_object, region, skipping
 
 PUBLISHED = Published(
     version="1.0.0",
@@ -70,7 +71,7 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[
         for dicom_id, (split, stated) in rows.items():
             file = graphs / f"{dicom_id}_SceneGraph.json"
             with skipping(skipped, file):
-                graph = read_json(file, ("objects", "attributes"))
+                graph = read_object(file, ("objects", "attributes"))
                 path, film = film_file(folder, stated, dicom_id), films.get(dicom_id)
                 yield _image(folder, graph, dicom_id, path, film, skipped, file, modality=modality, split=split)
 

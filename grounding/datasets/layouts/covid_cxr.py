@@ -6,24 +6,25 @@ Traps: "right lung" is the PATIENT's right, at the image's left. One mask holds 
 inside its box. Only images with boxes are read: on the others the lungs are unknown, not absent. Split by patient.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from ...bad_input import BadInput, Skipped
+from ...foreign import read_csv
 from ...geometry import xywh_to_xyxy
 from ...imaging.masks import read_mask
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..rows import annotate, read_csv, read_json, region, skipping
+from ..corpus import stay_inside
+from ..rows import annotate, plain_id, region, skipping
+from .coco import image_name, read_file
 
 PHRASES = ("right lung", "left lung")
 
 
 def read(
-    folder: Path, skipped: Skipped, *, modality: str = "xray", licences: Sequence[str] = ()
+    folder: Path, skipped: Skipped, *, modality: str = "xray", licences: Sequence[str] = (), allow_outside: bool = False
 ) -> Iterator[AnnotatedImage]:
     """Images with lung boxes, one at a time, with split "" and the patient as group.
 
@@ -31,23 +32,18 @@ def read(
     cannot be used go to `skipped`. Raises `BadInput` if a whole file is missing or malformed.
     """
     file = folder / "lung_boxes.json"
-    coco = read_json(file, ("images", "annotations", "categories"))
+    coco = read_file(file, load_labels().label, skipped)
     patients: dict[str, dict[str, str]] = {}
-    for _, row in read_csv(folder / "metadata.csv", ("filename", "patientid", "modality")):
+    metadata = read_csv(folder / "metadata.csv", ("filename", "patientid", "modality"), skipped, errors="replace")
+    for _, row in metadata:
         patients.setdefault(row["filename"], row)  # of several rows of a file name the first counts
-    names = {row.get("id"): load_labels().label(row.get("name", "")) for row in coco["categories"]}
-    boxes: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-    for row in coco["annotations"]:
-        with skipping(skipped, file, f"annotation {row.get('id')}"):
-            boxes[row["image_id"]].append({**row, "phrase": names[row["category_id"]]})
-    for image in coco["images"]:
-        if licences and patients.get(image.get("file_name"), {}).get("license", "").strip() not in licences:
-            continue
-        with skipping(skipped, file, f"image {image.get('file_name', image.get('id'))}"):
-            if not (rows := boxes.get(image["id"], [])):
+    for image in coco.images:
+        with skipping(skipped, file, f"image {image_name(image)}"):
+            name = str(image["file_name"])
+            rows = coco.rows.get(plain_id(image["id"]), [])
+            if not rows or (licences and patients.get(name, {}).get("license", "").strip() not in licences):
                 continue
-            name = image["file_name"]
-            path = folder / "images" / name
+            path = stay_inside(folder, f"images/{name}", allow_outside)
             size = image_size(path)
             if name not in patients:
                 raise BadInput(f"{name} is not in metadata.csv, so its patient is not known.", fix="add its row")
@@ -58,7 +54,10 @@ def read(
             for row in rows:
                 with skipping(skipped, file, f"annotation {row.get('id')}"):
                     # one mask holds both lungs: `region` cuts it to the box
-                    regions.append(region(row["phrase"], xywh_to_xyxy(row["bbox"]), size, mask))
-            named, patient = [row["phrase"] for row in rows], patients[name]
+                    phrase = coco.phrases[plain_id(row["category_id"])]
+                    regions.append(region(phrase, xywh_to_xyxy(row["bbox"]), size, mask))
+            # an image whose rows are not all read knows what it shows alone
+            patient = patients[name]
+            named = () if len(regions) == len(rows) else PHRASES
             facts = {"modality": patient["modality"] or modality, "group": patient["patientid"], "body_part": "chest"}
             yield annotate(folder, name, path, regions, PHRASES, named, size_px=size, **facts)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from ...bad_input import BadInput, Skipped, explain
+from ...foreign import read_yaml
 from ...imaging.masks import open_mask
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
@@ -68,10 +68,7 @@ def read_classes(classes: ClassNames, folder: Path) -> Classes:
     file = folder / (classes or next((name for name in _FILES if (folder / name).is_file()), _FILES[0]))
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="name the classes there (`1: liver`), or set `classes`")
-    try:
-        return parse_classes(yaml.safe_load(file.read_text(encoding="utf-8")), file)  # JSON is YAML
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadInput(f"not YAML or JSON: {' '.join(str(error).split())}.", file=file, fix=_FIX) from error
+    return parse_classes(read_yaml(file, _FIX), file)  # JSON is YAML
 
 
 def parse_classes(rows: Any, file: Path | None = None) -> Classes:
@@ -80,7 +77,7 @@ def parse_classes(rows: Any, file: Path | None = None) -> Classes:
     Value 0 and names of background are left out. Raises `BadInput` for anything else, and for no class at all.
     """
     classes: dict[str, tuple[int, ...]] = {}
-    with explain("not a list of classes", AttributeError, TypeError, ValueError, file=file, fix=_FIX):
+    with explain("not a list of classes", AttributeError, TypeError, ValueError, ArithmeticError, file=file, fix=_FIX):
         for key, value in rows.items():
             # 1: liver is value and name; anything else is a name with its value or values
             name, values = (value, [key]) if str(key).isdecimal() else (key, np.ravel(value).tolist())

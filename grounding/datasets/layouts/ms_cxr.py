@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 
 from ...bad_input import BadInput, Skipped
+from ...foreign import read_csv
 from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from ..mimic import SPLITS, film_file
 from ..published import Published
-from ..rows import annotate, read_csv, read_json, region, skipping
+from ..rows import annotate, index_by_id, plain_id, read_object, region, skipping
 
 COLUMNS = ("category_name", "label_text", "path", "x", "y", "w", "h", "image_width", "image_height", "dicom_id")
 PUBLISHED = Published(
@@ -39,7 +40,9 @@ _SHAPE_TOLERANCE = 0.01
 _Row = dict[str, Any]
 
 
-def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[AnnotatedImage]:
+def read(
+    folder: Path, skipped: Skipped, *, modality: str = "xray", allow_outside: bool = False
+) -> Iterator[AnnotatedImage]:
     """Images that have boxes, one at a time; of several versions the last file counts, csv before json.
 
     An image lies where its `path` says, below the folder or its `images/`, with or without `files/`, or there by its
@@ -51,28 +54,29 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[
         raise BadInput("holds no MS_CXR_Local_Alignment*.csv or .json.", file=folder, fix="is `layout` right?")
     file = files[-1]
     by_image: dict[str, list[tuple[int, _Row]]] = defaultdict(list)
-    for number, row in read_csv(file, COLUMNS) if csv_files else _json_rows(file, skipped):
+    for number, row in read_csv(file, COLUMNS, skipped) if csv_files else _json_rows(file, skipped):
         with skipping(skipped, file, number):
             by_image[row["dicom_id"]].append((number, row))
+    if not by_image and skipped.entries:
+        raise BadInput(f"no row can be used; {skipped.summary()}", file=file, fix="take the file as published")
     for rows in by_image.values():
         with skipping(skipped, file, rows[0][0]):
-            yield _image(folder, rows, modality, file, skipped)
+            yield _image(folder, rows, modality, file, skipped, allow_outside)
 
 
 def _json_rows(file: Path, skipped: Skipped) -> Iterator[tuple[int, _Row]]:
     """The same rows from the COCO file, with the annotation's place in it."""
-    coco = read_json(file, ("images", "annotations", "categories"))
-    names = {row.get("id"): row.get("name", "") for row in coco["categories"] if isinstance(row, dict)}
-    images = {row.get("id"): row for row in coco["images"] if isinstance(row, dict)}
+    coco = read_object(file, ("images", "annotations", "categories"))
+    names, images = (index_by_id(coco[key], file, skipped) for key in ("categories", "images"))
     for number, item in enumerate(coco["annotations"], 1):
         with skipping(skipped, file, number):
-            image = images[item["image_id"]]
+            image = images[plain_id(item["image_id"])]
             yield (
                 number,
                 {
                     **dict(zip("xywh", item["bbox"], strict=True)),
                     "label_text": item["label_text"],
-                    "category_name": names[item["category_id"]],
+                    "category_name": names[plain_id(item["category_id"])].get("name", ""),
                     "path": image.get("path") or image["file_name"],
                     "dicom_id": Path(image["file_name"]).stem,
                     "image_width": image["width"],
@@ -82,9 +86,11 @@ def _json_rows(file: Path, skipped: Skipped) -> Iterator[tuple[int, _Row]]:
             )
 
 
-def _image(folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path, skipped: Skipped) -> AnnotatedImage:
+def _image(
+    folder: Path, rows: list[tuple[int, _Row]], modality: str, file: Path, skipped: Skipped, allow_outside: bool
+) -> AnnotatedImage:
     first = rows[0][1]
-    path = film_file(folder, first["path"], first["dicom_id"])
+    path = film_file(folder, first["path"], first["dicom_id"], allow_outside)
     size = image_size(path)
     regions: dict[tuple[Any, ...], Region] = {}
     named: list[str] = []

@@ -24,13 +24,14 @@ from PIL import Image
 from ...assets import cache_folder
 from ...bad_input import BadInput, Skipped
 from ...files import file_sha256, sha256, write_atomic
+from ...foreign import read_csv
 from ...geometry import mask_to_rle, rle_to_mask
 from ...imaging.nifti import AXES, Volume, plane, plane_spacing_mm, read_labels, read_volume, resize, square_size
 from ...imaging.read import image_size, png_bytes
 from ...imaging.window import percentile_window, to_uint8, unit_scale
 from ...modalities import MODALITIES, parse_modality
 from ...types import AnnotatedImage, Region
-from ..rows import annotate, read_csv, read_json, skipping
+from ..rows import annotate, read_object, skipping
 from ..settings import SliceSettings
 from .label_map import Classes, parse_classes, phrase_of, read_classes, report_unnamed
 from .mask_folder import mask_regions
@@ -75,14 +76,14 @@ def read(
     the names of the classes are missing.
     """
     settings = slices or SliceSettings()
-    subjects = _by_class(folder) or _by_map(folder, modality)
+    subjects = _by_class(folder, skipped) or _by_map(folder, modality)
     if not subjects:
         raise BadInput("holds no volumes.", file=folder, fix="SUBJECT/segmentations/ or imagesTr/ and labelsTr/")
     names_file = folder / "dataset.json"
     if isinstance(subjects[0].labels, dict):
         named: Classes = {}
     elif names_file.is_file() and not classes:
-        named = parse_classes(read_json(names_file, ()).get("labels"), names_file)
+        named = parse_classes(read_object(names_file, ()).get("labels"), names_file)
     else:
         named = read_classes(classes, folder)
     for subject in subjects:
@@ -100,10 +101,10 @@ def read(
                 yield annotate(folder, name, one.file, regions, one.outlines, one.unknown, size_px=size, **facts)
 
 
-def _by_class(folder: Path) -> list[_Subject]:
+def _by_class(folder: Path, skipped: Skipped) -> list[_Subject]:
     """Volumes with a file a class, as TotalSegmentator has them."""
     meta = folder / "meta.csv"  # age, sex and place of the patients are not looked at
-    rows = read_csv(meta, (), delimiter=";") if meta.is_file() else ()
+    rows = read_csv(meta, (), skipped, delimiter=";,") if meta.is_file() else ()
     splits = {row.get("image_id"): row.get("split") or "" for _, row in rows}
     subjects: list[_Subject] = []
     for masks in sorted(folder.glob("*/segmentations")):
@@ -121,7 +122,7 @@ def _by_map(folder: Path, modality: str) -> list[_Subject]:
     labels, images = _volumes(folder / "labelsTr"), _volumes(folder / "imagesTr")
     # our name of the first channel in dataset.json, where it has one
     file = folder / "dataset.json"
-    content = read_json(file, ()) if file.is_file() else {}
+    content = read_object(file, ()) if file.is_file() else {}
     channels = content.get("channel_names") or content.get("modality") or {}
     word = str(channels.get("0", "")).lower() if isinstance(channels, dict) else ""
     with suppress(BadInput):

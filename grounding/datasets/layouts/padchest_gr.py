@@ -22,13 +22,14 @@ from typing import Any, Literal
 import numpy as np
 
 from ...bad_input import BadInput, Skipped, explain
+from ...foreign import read_csv
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from ..mimic import SPLITS
 from ..published import Published
 from ..readers import Box, join_readers
-from ..rows import annotate, need_images, read_csv, region, skipping
+from ..rows import annotate, need_images, region, skipping
 
 PUBLISHED = Published(
     version="2024-08-19",

@@ -8,7 +8,6 @@ it is read only when `classes` does. Modality comes from the questions. The offi
 may stand in two files: it takes the first of test, validate, train, and else none. Patients are not recorded.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...bad_input import BadInput, Skipped
+from ...foreign import read_json
 from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
 from ...modalities import parse_modality
@@ -43,7 +43,7 @@ def read(
         if not file.is_file():
             continue
         with skipping(skipped, file):
-            for number, row in enumerate(json.loads(file.read_text(encoding="utf-8")), 1):
+            for number, row in enumerate(read_json(file), 1):
                 with skipping(skipped, file, number):
                     facts.setdefault(Path(row["img_name"]).parts[0], (split, parse_modality(row.get("modality"))))
     for inner in sorted(path for path in existing_folder(folder / "imgs").iterdir() if path.is_dir()):
@@ -57,7 +57,7 @@ def _image(folder: Path, inner: Path, split: str, modality: str, named: Classes,
     size = image_size(image)
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="copy it beside source.jpg: without it nothing is known")
-    rows = json.loads(file.read_text(encoding="utf-8"))
+    rows = read_json(file)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise BadInput("not a list of objects.", file=file, fix="copy the file again")
     boxes = [(load_labels().label(name), box) for row in rows for name, box in row.items()]

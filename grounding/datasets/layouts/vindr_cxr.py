@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from ...bad_input import BadInput, Skipped
+from ...foreign import read_csv
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
 from ..published import Published
 from ..readers import Box, join_readers
-from ..rows import annotate, need_images, read_csv, region, skipping
+from ..rows import annotate, need_images, region, skipping
 
 PUBLISHED = Published(
     version="1.0.0",
@@ -66,7 +67,7 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "xray", merge: bool 
             continue  # a copy of the training part alone
         reader = ("rad_id",) if split == "train" else ()
         rows: dict[str, list[tuple[int, dict[str, str]]]] = defaultdict(list)
-        for number, row in read_csv(file, (*COLUMNS, *reader)):
+        for number, row in read_csv(file, (*COLUMNS, *reader), skipped):
             rows[row["image_id"]].append((number, row))
         labels = file.with_name(f"image_labels_{split}.csv")
         for _, row in read_csv(labels, ("image_id", *reader)):

@@ -6,14 +6,16 @@ so; the first VOC sets counted from 1); a few boxes have no area; some cells of 
 names are taken as exhaustive. Patients are not recorded: every image is a group of its own.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from ...bad_input import BadInput, Skipped
+from ...bad_input import BadInput, Skipped, explain
+from ...foreign import read_text
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
@@ -29,18 +31,11 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
     to `skipped`. Raises `BadInput` if a folder is missing.
     """
     images = images_by_stem(folder / "JPEGImages")
-    splits: dict[str, str] = {}
-    for split in ("train", "val", "test"):  # trainval.txt and others are left alone
-        file = folder / "ImageSets" / "Main" / f"{split}.txt"
-        if file.is_file():
-            splits.update(dict.fromkeys(file.read_text(encoding="utf-8").split(), split))
+    splits = _read_splits(folder / "ImageSets" / "Main", images, skipped)
     roots: dict[Path, Element] = {}
     for file in sorted(existing_folder(folder / "Annotations").glob("*.xml")):
-        with skipping(skipped, file):
-            try:
-                roots[file] = ElementTree.parse(file).getroot()
-            except ElementTree.ParseError as error:
-                raise BadInput(f"not XML: {error}.", file=file, fix="copy or export the file again") from error
+        with skipping(skipped, file), explain("not XML", ElementTree.ParseError, fix="copy or export the file again"):
+            roots[file] = ElementTree.parse(file).getroot()
     # a name of the set that no object of an image bears is absent there, so all files are parsed before the first image
     names = sorted({_phrase(item) for root in roots.values() for item in root.iter("object")} - {""})
     for file, root in roots.items():
@@ -62,6 +57,29 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
                     regions.append(region(_phrase(item), box, size))
             named, facts = map(_phrase, items), {"modality": modality, "split": splits.get(file.stem, "")}
             yield annotate(folder, file.stem, path, regions, names, named, size_px=size, **facts)
+
+
+def _read_splits(folder: Path, images: Mapping[str, Path], skipped: Skipped) -> dict[str, str]:
+    """Split of each image by stem, as the lists name it: one name a line, with or without its suffix.
+
+    A class's list has a number behind the name, `000001 -1`. Lines that fit no image, and an image in a second list,
+    go to `skipped`; of two lists test goes before val, val before train, so that nothing scored is trained on.
+    """
+    stems = {name: stem for stem, path in images.items() for name in (path.name, stem)}
+    splits: dict[str, str] = {}
+    for split in ("test", "val", "train"):  # trainval.txt and others are left alone
+        file = folder / f"{split}.txt"
+        for number, line in enumerate(read_text(file).splitlines() if file.is_file() else (), 1):
+            with skipping(skipped, file, number):
+                names = (line.strip(), re.sub(r"\s+-?[01]$", "", line.strip()))
+                stem = next((stems[name] for name in names if name in stems), None)
+                if names[0] and stem is None:
+                    raise BadInput(
+                        f"no image {names[0]!r} in JPEGImages.", fix="one name a line, as the file is called"
+                    )
+                if stem is not None and splits.setdefault(stem, split) != split:
+                    raise BadInput(f"{stem} is in {splits[stem]}.txt too.", fix="name an image in one list")
+    return splits
 
 
 def _phrase(item: Element) -> str:

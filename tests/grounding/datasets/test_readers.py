@@ -367,7 +367,12 @@ def test_right_lung_lies_at_the_image_left_and_takes_its_part_of_the_mask(tmp_pa
 
 
 def test_bad_lung_rows_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
-    one_bad = [*lungs(0)[:1], {**lungs(0)[1], "bbox": [math.nan, 0, 1, 1]}, {"id": 99}, {**row(98), "category_id": 7}]
+    one_bad = [
+        *lungs(0)[:1],
+        {**lungs(0)[1], "bbox": [math.nan, 0, 1, 1]},
+        {"id": 99},
+        row(98, image_id=0, category_id=7),
+    ]
     folder = write_lungs(tmp_path, [*one_bad, *lungs(1)])
     (folder / "images" / "b.png").unlink()
     mask_file(folder / "lung_masks" / "a.png", MASK.T)

@@ -69,7 +69,7 @@ def test_an_export_of_an_excel_in_german(tmp_path: Path) -> None:
     rows = [{"Pfad": "a.png", "Befund": "Befund: Kein Erguß.\nBeurteilung: Unauffällig.", "Pat": "1"}]
     file = write(tmp_path, rows, delimiter=";", encoding="cp1252")
     columns = {"image": "pfad", "report": "Befund", "patient": "Pat"}
-    with pytest.raises(BadInput, match=r"reports\.csv: not utf-8.*cp1252"):
+    with pytest.raises(BadInput, match=r"reports\.csv: row 2: not utf-8.*cp1252"):
         load_reports("generic", settings=GenericSettings(path=file, columns=columns))
     settings = GenericSettings(path=file, columns=columns, encoding="cp1252")
     assert load_reports("generic", settings=settings)[0][0].text == "Kein Erguß."
