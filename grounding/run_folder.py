@@ -1,10 +1,11 @@
 """The folder of a run: which file lies where. Nothing else spells these names."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from .bad_input import BadInput
-from .files import write_atomic
+from .files import locked, write_atomic
 
 
 class _Part:
@@ -21,6 +22,7 @@ class _Part:
 class RunFolder:
     """`out_dir` of a recipe, or a cell of an ablation, which has adapters and records but no core of its own.
 
+    .lock                           held by the process that writes here
     recipe.json                     the recipe that made it; a folder without one is no run
     vocabulary.json                 what is looked for in each modality when nobody asks
     seconds.json, skipped.jsonl     seconds of each stage; what was left out, and why
@@ -37,6 +39,7 @@ class RunFolder:
 
     path: Path
 
+    lock_file = _Part(".lock")
     recipe_file = _Part("recipe.json")
     vocabulary_file = _Part("vocabulary.json")
     seconds_file = _Part("seconds.json")
@@ -51,6 +54,10 @@ class RunFolder:
     records_dir = _Part("records")
     probes_dir = _Part("probes")
     scores_dir = _Part("scores")
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Inside, no other process writes here; see `files.locked`."""
+        return locked(self.lock_file, "a run")
 
     @property
     def is_run(self) -> bool:

@@ -3,7 +3,6 @@
 What a data set may say comes from the table of its room, so a new set needs no line here.
 """
 
-import json
 from collections.abc import Mapping
 from functools import reduce
 from operator import or_
@@ -13,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import Field, ValidationInfo, create_model, model_validator
 
 from ..eval.settings import EvalSettings
+from ..grounding.bad_input import damaged
 from ..grounding.datasets.task_sets import TaskSet
 from ..grounding.evidence.evidence import EvidenceSettings
 from ..grounding.evidence.names import SOURCES, Source
+from ..grounding.files import read_object
 from ..grounding.recipe import CoreRecipe
 from ..grounding.settings import Settings
 from ..grounding.training.settings import TrainSettings
@@ -254,5 +255,6 @@ class Recipe(CoreRecipe):
 
 
 def read_run_recipe(file: Path) -> Recipe:
-    """The recipe that a run wrote beside its output, by this version or by version 0.1. Raises `ValueError`."""
-    return Recipe.model_validate(json.loads(file.read_text()), context={"is_run": True})
+    """The recipe that a run wrote beside its output, by this version or by version 0.1. Raises `BadInput`."""
+    with damaged(file, "copy the run's folder again"):
+        return Recipe.model_validate(read_object(file), context={"is_run": True})

@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 from pydantic import Field
 from safetensors.torch import load_file
 
-from ..bad_input import BadInput
-from ..files import sha256
+from ..bad_input import BadInput, damaged
+from ..files import read_object, sha256
 from ..geometry import Boxes, Letterbox, area, cut_mask
 from ..grounder import Grounder, Images, Phrases, unique_phrases
 from ..imaging.read import read_image
@@ -109,27 +109,37 @@ class MedGlipGrounder(Grounder):
         if not config_file.is_file() or not weights_file.is_file():
             fix = "give the folder that `medglip grounding train` wrote"
             raise BadInput("no grounding core here.", file=folder, fix=fix)
-        values, _ = MedGlipConfig.get_config_dict(folder)
+        values = read_object(config_file)
         if values.get("model_type") != MedGlipConfig.model_type:
             problem = f"a checkpoint of {values.get('model_type')!r}, not of {MedGlipConfig.model_type!r}."
             raise BadInput(problem, file=config_file, fix="give the folder of a grounding core")
-        model = MedGlipModel(MedGlipConfig.from_dict(values))  # pyright: ignore[reportArgumentType]
+        with damaged(config_file):
+            config = MedGlipConfig.from_dict(values)
+            with torch.device("meta"):  # where sizes are wrong, they take no memory
+                own = MedGlipModel(config).state_dict()  # pyright: ignore[reportArgumentType]
         # every weight comes from the file: names and shapes must be the model's own
-        stored, own = load_file(weights_file), model.state_dict()
+        with damaged(weights_file):
+            stored = load_file(weights_file)
         names = stored.keys() | own.keys()
         wrong = [n for n in names if n not in stored or n not in own or stored[n].shape != own[n].shape]
         if wrong:
             problem = f"weights of another architecture: {len(wrong)} differ, first {min(wrong)!r}."
             fix = "config.json and model.safetensors must come from the same training"
             raise BadInput(problem, file=weights_file, fix=fix)
+        with damaged(config_file):
+            model = MedGlipModel(config)  # pyright: ignore[reportArgumentType]
         model.load_state_dict(stored)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        features = load_features(folder)
+        with damaged(folder / FILE):
+            features = load_features(folder)
         if model.config.pooled_strides and features is None:
             fix = "copy the folder of the core again"
             raise BadInput("the features of the image tower are missing.", file=folder / FILE, fix=fix)
-        processor = MedGlipProcessor.from_pretrained(folder)
-        return cls(model.to(device), processor, settings, features)  # pyright: ignore[reportArgumentType]
+        with damaged(folder):  # its files of the tokenizer, or the calibration in its configuration
+            processor = MedGlipProcessor.from_pretrained(folder, trust_remote_code=False)
+            core = cls(model, processor, settings, features)  # pyright: ignore[reportArgumentType]
+        core.model.to(device)  # pyright: ignore[reportArgumentType]
+        return core
 
     def ground(self, images: Images, phrases: Phrases) -> list[list[Region]]:
         """For each image the regions of its phrases, best first. Raises `BadInput` for an unreadable image."""

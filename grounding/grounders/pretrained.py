@@ -3,12 +3,12 @@
 torch and transformers are loaded only when a grounder is.
 """
 
-import json
 import re
 import sys
 from pathlib import Path
 
-from ..bad_input import BadInput, explain, nearest
+from ..bad_input import BadInput, nearest
+from ..files import read_object
 from ..grounder import Grounder
 
 NOTICES = {
@@ -62,16 +62,10 @@ def load_grounder(
     source = str(name) if is_hub_name(str(name)) else checkpoint_folder(name)
     if notice := NOTICES.get(str(name)):
         print(notice, file=sys.stderr)
-    if isinstance(source, Path):
-        file = source / "config.json"
-        with explain(
-            "not a model's configuration", ValueError, AttributeError, file=file, fix="copy the checkpoint again"
-        ):
-            model_type = json.loads(file.read_text(encoding="utf-8")).get("model_type")
-        if model_type == "medglip":
-            from .medglip import GrounderSettings, MedGlipGrounder  # torch is loaded here, not with this module
+    if isinstance(source, Path) and read_object(source / "config.json").get("model_type") == "medglip":
+        from .medglip import GrounderSettings, MedGlipGrounder  # torch is loaded here, not with this module
 
-            return MedGlipGrounder.from_pretrained(source, device, GrounderSettings(**given) if given else None)
+        return MedGlipGrounder.from_pretrained(source, device, GrounderSettings(**given) if given else None)
     from .zero_shot import ZeroShotGrounder, ZeroShotSettings
 
     settings = ZeroShotSettings(**given)
@@ -83,7 +77,15 @@ def vocabulary_of(name: str) -> dict[str, list[str]]:
     if is_hub_name(name):
         return {}
     file = checkpoint_folder(name) / "vocabulary.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return read_vocabulary(file) if file.is_file() else {}
+
+
+def read_vocabulary(file: Path) -> dict[str, list[str]]:
+    """Modality -> phrases. Raises `BadInput` for a file that holds anything else."""
+    vocabulary = read_object(file)
+    if not all(isinstance(row, list) and all(isinstance(one, str) for one in row) for row in vocabulary.values()):
+        raise BadInput("not lists of phrases, one for each modality.", file=file, fix="copy the folder again")
+    return vocabulary
 
 
 def is_hub_name(name: str) -> bool:

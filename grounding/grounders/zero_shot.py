@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoProcessor
 
-from ..bad_input import BadInput
+from ..bad_input import BadInput, in_one_line
 from ..geometry import Letterbox
 from ..grounder import Grounder, Images, Phrases, unique_phrases
 from ..imaging.read import read_image
@@ -106,8 +106,8 @@ class ZeroShotGrounder(Grounder):
             processor = AutoProcessor.from_pretrained(name, **options)
         except BadInput:
             raise
-        except (OSError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except Exception as error:  # of whatever class: see `damaged`
+            reason = in_one_line(error)
             fix = "give the folder of a detector, or a hub name that was downloaded (or allow the download)"
             raise BadInput(f"no zero-shot detector: {reason}", file=name, fix=fix) from error
         if missing := sorted(info["missing_keys"]):

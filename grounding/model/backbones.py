@@ -129,9 +129,9 @@ class TransformersBackbone(nn.Module):
 def make_transformers_model(config: PreTrainedConfig) -> nn.Module:
     """The model without weights: a backbone with all its stages where there is one, else the plain model."""
     try:
-        return AutoBackbone.from_config(config)
+        return AutoBackbone.from_config(config, trust_remote_code=False)
     except ValueError:  # no backbone class for this architecture
-        return AutoModel.from_config(config)
+        return AutoModel.from_config(config, trust_remote_code=False)
 
 
 def maps_of(model: nn.Module, pixels_BCHW: Tensor) -> list[Tensor]:

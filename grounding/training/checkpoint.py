@@ -4,6 +4,7 @@ Trainable parameters only, as safetensors, beside the optimizer's state; a kill 
 """
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +15,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..bad_input import BadInput
-from ..files import read_lines, write_atomic, write_folder
+from ..bad_input import BadInput, damaged
+from ..files import read_lines, read_object, write_atomic, write_folder
 
 OTHER_TRAINING = "holds a training of other settings"
 """The problem of a folder that `claim_folder` refuses."""
+ANEW = "copy the folder of the training again, or remove it to train anew"
+"""What to do about a damaged checkpoint."""
 
 
 class WeightAverage:
@@ -76,7 +79,10 @@ def trained_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
 def finished_steps(model_dir: Path) -> int:
     """Steps of the training whose result this folder is; 0 where none has ended."""
     file = model_dir / "finished.json"
-    return int(json.loads(file.read_text())["steps"]) if file.exists() else 0
+    if not file.exists():
+        return 0
+    with damaged(file, "remove it: the training goes on from its last checkpoint"):
+        return int(read_object(file)["steps"])
 
 
 def checkpoint(
@@ -115,19 +121,33 @@ def resume(
     latest = out_dir / "latest"
     if not latest.exists():
         return 0, []
-    folder, log = out_dir / latest.read_text(), out_dir / "log.jsonl"
+    folder, log = latest_folder(out_dir), out_dir / "log.jsonl"
     load_trained(model, folder)
     if average.weights:
-        saved = load_file(folder / "average.safetensors")
-        average.weights = {name: weight.copy_(saved[name]) for name, weight in average.weights.items()}
-    optimizer.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["optimizer"])
+        with damaged(folder / "average.safetensors", ANEW):
+            saved = load_file(folder / "average.safetensors")
+            average.weights = {name: weight.copy_(saved[name]) for name, weight in average.weights.items()}
+    with damaged(folder / "state.pt", ANEW):
+        optimizer.load_state_dict(torch.load(folder / "state.pt", weights_only=True)["optimizer"])
     step = int(folder.name.rpartition("-")[2])
-    return step, [row for row in read_lines(log) if row["step"] <= step] if log.exists() else []
+    with damaged(log, "remove it: only the curve of the losses is lost"):
+        return step, [row for row in read_lines(log) if row["step"] <= step] if log.exists() else []
+
+
+def latest_folder(out_dir: Path) -> Path:
+    """The last checkpoint of a training, that `latest` names. Raises `BadInput` where it names none."""
+    file = out_dir / "latest"
+    with damaged(file, ANEW):
+        name = file.read_text(encoding="utf-8")
+        if not re.fullmatch(r"checkpoint-\d+", name) or not (out_dir / name).is_dir():
+            raise BadInput(f"names no checkpoint: {name[:60]!r}.", file=file, fix=ANEW)
+        return out_dir / name
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:
     """Copy a checkpoint's trained parameters into the model. Raises `BadInput` if it is of another architecture."""
-    weights, parameters = load_file(folder / "trained.safetensors"), trained_parameters(model)
+    with damaged(folder / "trained.safetensors", ANEW):
+        weights, parameters = load_file(folder / "trained.safetensors"), trained_parameters(model)
     ours, theirs = ({name: tensor.shape for name, tensor in side.items()} for side in (parameters, weights))
     if wrong := sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)):
         problem = f"checkpoint of another architecture: {len(wrong)} parameters differ, first {wrong[0]!r}."

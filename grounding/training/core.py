@@ -14,10 +14,10 @@ from datasets import Dataset
 from safetensors import safe_open
 
 from ..assets import SCRATCH
-from ..bad_input import BadInput
+from ..bad_input import BadInput, damaged
 from ..datasets.schema import AnnotatedImages, split_of, words_of
 from ..datasets.settings import DataSettings
-from ..files import claim_folder, write_atomic
+from ..files import claim_folder, told_when_full, write_atomic
 from ..grounders.medglip import GrounderSettings, MedGlipGrounder
 from ..grounders.pretrained import checkpoint_folder
 from ..modalities import MODALITIES
@@ -31,7 +31,7 @@ from ..model.text_tower import load_text_start, text_settings, text_tokenizer
 from ..settings import validate as validated
 from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
-from .checkpoint import OTHER_TRAINING, finished_steps
+from .checkpoint import ANEW, OTHER_TRAINING, finished_steps, latest_folder
 from .examples import chances, collate, datasets_of, draw, labels_of_sets, load_examples
 from .health import health, make_watch, sample_pixels
 from .loop import fit, processes
@@ -93,9 +93,10 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
         model.config.calibration = calibration and asdict(calibration)
         features = learn_features(core, examples, datasets_of(examples, rows), validation)
         model.config.pooled_strides = STRIDES
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
-        features.save(folder)
+        with told_when_full(out_dir):
+            model.save_pretrained(folder)
+            processor.save_pretrained(folder)
+            features.save(folder)
         limits = limits_of(MedGlipGrounder(model, processor), validation)
         write_card(folder, facts_of(images, sets), model, settings, limits=limits)
         start = checkpoint_folder(settings.start_from) if settings.start_from else None
@@ -109,7 +110,8 @@ def _modalities(out_dir: Path) -> tuple[str, ...]:
     """Those of a new core; of a training that an earlier version began, those that it had, the first of ours."""
     if not (out_dir / "latest").exists():
         return tuple(MODALITIES)
-    with safe_open(out_dir / (out_dir / "latest").read_text() / "trained.safetensors", "pt") as weights:
+    file = latest_folder(out_dir) / "trained.safetensors"
+    with damaged(file, ANEW), safe_open(file, "pt") as weights:
         prompts = "phrase_encoder.prompts.weight"
         num = weights.get_slice(prompts).get_shape()[0] if prompts in weights.keys() else len(MODALITIES)  # noqa: SIM118
     return tuple(MODALITIES)[:num]

@@ -21,7 +21,7 @@ from transformers.loss.loss_grounding_dino import GroundingDinoHungarianMatcher
 from ..bad_input import BadInput
 from ..datasets.schema import split_of
 from ..datasets.settings import DataSettings
-from ..files import claim_folder, sha256, write_atomic
+from ..files import claim_folder, sha256, told_when_full, write_atomic
 from ..grounder import Grounder
 from ..grounders.zero_shot import DINO, ZeroShotGrounder, dino_prompt, padded_prompts, to_corners
 from ..model.losses import focal_loss, giou
@@ -98,8 +98,9 @@ def fine_tune(
     )
     if processes().is_main_process:
         (folder / "finished.json").unlink(missing_ok=True)
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
+        with told_when_full(out_dir):
+            model.save_pretrained(folder)
+            processor.save_pretrained(folder)
         write_atomic(folder / "finished.json", json.dumps({"steps": settings.train.steps}))
     processes().wait_for_everyone()
     return folder

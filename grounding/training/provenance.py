@@ -11,7 +11,7 @@ from pathlib import Path
 from datasets import Dataset
 from tqdm.auto import tqdm
 
-from ..bad_input import BadInput
+from ..bad_input import BadInput, damaged
 from ..datasets.schema import split_of, tables
 from ..files import file_sha256, write_atomic, write_folder
 from ..grounders.pretrained import checkpoint_folder
@@ -78,7 +78,8 @@ def place(name: str, folder: Path) -> Path:
 
 def _listed(folder: Path) -> frozenset[str] | None:
     file = folder / FILE
-    return frozenset(file.read_text().split()) if file.is_file() else None
+    with damaged(file):
+        return frozenset(file.read_text().split()) if file.is_file() else None
 
 
 def _hashes(paths: Iterable[Path]) -> dict[Path, str]:

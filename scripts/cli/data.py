@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 from typer.core import TyperGroup
 
+from ...grounding.files import locked
 from ...grounding.settings import read_settings, validate
 from ...vqa.datasets.splits import SplitScheme
 from .options import Json, RecipeFile, output, setting, what, write_rows, write_text
@@ -176,7 +177,8 @@ def build(
     from ...grounding.datasets.building.manifest import BuildSettings
 
     settings = read_settings(BuildSettings, manifest)
-    facts = build_dataset(settings, workers)
+    with locked(settings.out_dir / ".lock", "a dataset"):
+        facts = build_dataset(settings, workers)
     _echo_table(tally_rows(facts.tally, "dataset"))
     for (name, kind), count in sorted(facts.excluded.items()):
         typer.echo(f"left out of {name}, {kind}: {count}")

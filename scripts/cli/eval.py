@@ -214,9 +214,11 @@ def floors(
     own = score(asked, "vqa", settings)
     typer.echo(table({"the records": own.metrics, **{name: one.metrics for name, one in scores.items()}}))
     write_rows({name: asdict(one) for name, one in scores.items()}, out)
-    for name, rows in answered.items() if folder else ():
+    if folder is None:
+        return
+    for name, rows in answered.items():
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_text("".join(lines), Path(folder) / f"vqa-{name}.jsonl")
+        write_text("".join(lines), folder / f"vqa-{name}.jsonl")
 
 
 @evaluation.command(cls=second_names("eval", "resamples"))

@@ -8,6 +8,7 @@ import typer
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.files import write_atomic
+from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
 from .options import CHECKPOINT, BodyPart, Device, Download, Images, Json, Modality, RecipeFile, output, what, who_finds
 from .sets import Sets, merge, read_sets, second_names
@@ -25,11 +26,13 @@ def train(recipe: RecipeFile) -> None:
     from ..pipeline.pipeline import Pipeline
     from ..recipe import Recipe
 
-    pipeline, ranks = Pipeline(read_settings(Recipe, recipe)), processes()
-    with ranks.main_process_first():  # it alone draws phantoms and copies built sets; the others find them
-        _ = pipeline.phantom_dir, pipeline.images
-    with pipeline.timed("grounding core"):
-        _ = pipeline.grounder
+    settings, ranks = read_settings(Recipe, recipe), processes()
+    with RunFolder(settings.out_dir).locked():
+        pipeline = Pipeline(settings)
+        with ranks.main_process_first():  # it alone draws phantoms and copies built sets; the others find them
+            _ = pipeline.phantom_dir, pipeline.images
+        with pipeline.timed("grounding core"):
+            _ = pipeline.grounder
     if ranks.is_main_process:
         typer.echo(f"trained: {pipeline.grounder_dir}")
     ranks.destroy_process_group()
@@ -75,7 +78,8 @@ def fine_tune(
     # defaults, then the recipe's seed, then what --set gives
     defaults = merge(FineTuneSettings().model_dump(), {"train": {"seed": read.seed}})
     settings = validate(FineTuneSettings, merge(defaults, read_sets(sets, fine_tune=FineTuneSettings)["fine_tune"]))
-    fine_tune_recipe(Pipeline(read), checkpoint, out, settings, download=download)
+    with RunFolder(read.out_dir).locked(), RunFolder(out).locked():
+        fine_tune_recipe(Pipeline(read), checkpoint, out, settings, download=download)
     typer.echo(f"trained: {out}\nmedglip grounding predict IMAGE --phrases '...' --checkpoint {out}")
 
 

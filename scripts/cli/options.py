@@ -40,6 +40,8 @@ Evidence = Annotated[str, the_switch(help=f"What the model is shown beside the i
 FORMS_HELP = f"Which of the adapter's forms of evidence are shown, joined by +: {list_titles(FORMS)}; left out: all"
 Forms = Annotated[str | None, the_switch("--forms", help=FORMS_HELP)]
 Json = Annotated[Path | None, output("--json", help="Write the result to this file as JSON")]
+DownloadBase = Annotated[bool, safety("--download", help="Fetch a base of a hub that an adapter or run names")]
+HiddenDownloadBase = Annotated[bool, safety("--download", hidden=True, help="As of `medglip vqa ask`")]
 Download = Annotated[bool, safety("--download", help="Fetch a hub name that is not in the local cache")]
 
 

@@ -11,9 +11,11 @@ from ...report.datasets.sets import REPORT_SETS
 from .options import (
     Base,
     BodyPart,
+    DownloadBase,
     Evidence,
     Finder,
     Forms,
+    HiddenDownloadBase,
     Modality,
     RecipeFile,
     output,
@@ -62,6 +64,7 @@ def predict(
     forms: Forms = None,
     seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of splits that are drawn")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
+    download: DownloadBase = False,
     sets: Sets = None,
 ) -> None:
     """Write the scored reports of a recipe with every evidence source, or those of a --dataset with one source.
@@ -93,6 +96,7 @@ def predict(
         checkpoint=checkpoint,
         base=base,
         forms=forms,
+        allow_download=download,
         limit=limit,
         seed=seed,
         generate=validate(GenerateSettings, decoding),
@@ -126,6 +130,7 @@ def write(
             "out: as in the run's recipe, else rules"
         ),
     ] = None,
+    download: HiddenDownloadBase = False,
     sets: Sets = None,
 ) -> None:
     """Write a grounded report of a study as JSON and as an HTML page on which each sentence highlights its regions.
@@ -152,6 +157,7 @@ def write(
     decoding = read_sets(sets, generate=GenerateSettings)["generate"]
     finished, source = run_or_adapter(run, adapter, checkpoint, ADAPTER), source_named(evidence)
     finished.show_only(forms)
+    finished.allow_download |= download
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding)
     lines = {"indication": indication, "technique": technique, "comparison": comparison}
     study = user_report(images, modality, prior or (), prior_report, body_part, **lines)
@@ -170,6 +176,7 @@ def describe(
     out: Folder = Path("runs/reports"),
     pdf: Pdf = False,
     dicom: Dicom = False,
+    download: DownloadBase = False,
 ) -> None:
     """Describe the region in a box: the model is shown the image, the box in words and the box as a crop.
 
@@ -180,6 +187,7 @@ def describe(
     from ..inference.write_report import Outputs, write_description
 
     finished, outputs = run_or_adapter(run, adapter, checkpoint, ADAPTER), Outputs(folder=out, pdf=pdf, dicom=dicom)
+    finished.allow_download |= download
     typer.echo("\n".join(write_description(finished, user_image(image, modality, body_part), box, outputs)))
 
 

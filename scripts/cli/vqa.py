@@ -12,6 +12,7 @@ from ...vqa.datasets.splits import SplitScheme
 from .options import (
     Base,
     BodyPart,
+    DownloadBase,
     Evidence,
     Finder,
     Forms,
@@ -64,6 +65,7 @@ def predict(
     forms: Forms = None,
     seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of the scheme image_grouped")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
+    download: DownloadBase = False,
     sets: Sets = None,
 ) -> None:
     """Answer the scored questions of a recipe with every evidence source, or those of a --dataset with one source.
@@ -101,6 +103,7 @@ def predict(
         base=base,
         model=model,
         forms=forms,
+        allow_download=download,
         limit=limit,
         seed=seed,
         generate=validate(GenerateSettings, decoding),
@@ -123,6 +126,7 @@ def ask(
     evidence: Evidence = "predicted",
     forms: Forms = None,
     show: Annotated[Path | None, output(help="Folder for an image with the regions drawn on it")] = None,
+    download: DownloadBase = False,
 ) -> None:
     """Ask one question about one or several images. Prints the answer, its probability and the evidence behind it.
 
@@ -137,6 +141,7 @@ def ask(
 
     finished, source = run_or_adapter(run, adapter, checkpoint, "small", model), source_named(evidence)
     finished.show_only(forms)
+    finished.allow_download |= download
     # all images of one question share what is stated of them
     annotated_images = [user_image(image, modality, body_part) for image in images]
     typer.echo("\n".join(ask_about(finished, annotated_images, question, source, show)))
@@ -199,6 +204,7 @@ def export(
     image: Annotated[Path | None, safety(help="Image for the check; left out: noise")] = None,
     question: Annotated[str, safety(help="Question for the check; left out: two built-in ones")] = "",
     tolerance: Annotated[float | None, safety(help="Largest logit difference that passes the check")] = None,
+    download: DownloadBase = False,
 ) -> None:
     """Write a folder with a model card that plain transformers and peft load without medglip, and check it.
 
@@ -210,9 +216,8 @@ def export(
     from ..release.export import export_adapter
 
     kind = "merged" if merged else "adapter"
-    done = export_adapter(
-        adapter, out, kind, image=image, question=question, base=base, checkpoint=checkpoint, tolerance=tolerance
-    )
+    options = {"image": image, "question": question, "base": base, "checkpoint": checkpoint, "tolerance": tolerance}
+    done = export_adapter(adapter, out, kind, **options, allow_download=download)
     typer.echo(f"largest logit difference: {done.difference:.3g}")
     for notice in done.notices:
         typer.echo(f"note: {notice}.")

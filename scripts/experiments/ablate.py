@@ -121,7 +121,13 @@ def run_grid(recipe_path: Path, grid: Grid, task: str, out: Path | None = None) 
     name, recipe = check_name(task, TASKS, "task"), read_settings(Recipe, recipe_path)
     if getattr(recipe, name) is None:
         raise BadInput(f"the recipe has no section {name!r}.", file=recipe_path, fix="ablate another --task")
-    base, out = Pipeline(recipe), out or recipe.out_dir / "ablation"
+    out = out or recipe.out_dir / "ablation"
+    with RunFolder(recipe.out_dir).locked(), RunFolder(out).locked():
+        return _run_grid(Pipeline(recipe), grid, name, out)
+
+
+def _run_grid(base: Pipeline, grid: Grid, name: Task, out: Path) -> str:
+    recipe = base.recipe
     asked = (source for one in grid.sources for source in filter(None, one))
     wanted: tuple[Source, ...] = tuple(dict.fromkeys((BASELINE, *asked, *recipe.sources)))
     base.recipe = _changed(recipe, {"sources": wanted})  # so that true regions are at hand where they are asked for

@@ -16,7 +16,7 @@ from ...grounding.bad_input import Skipped
 from ...grounding.evidence.evidence import Evidence, without_masks
 from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
-from ...grounding.files import claim_folder, read_lines
+from ...grounding.files import claim_folder, locked, read_lines
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import StoredRegions, regions_of
 from ...grounding.records import Task
@@ -63,19 +63,28 @@ class PredictRequest:
     seed: int = 0
     generate: GenerateSettings = field(default_factory=lambda: GenerateSettings(max_new_tokens=16))
     task: Task = "vqa"
+    allow_download: bool = False
 
 
 def predict_dataset(request: PredictRequest) -> bool:
     """Write one record per question or report; called again, it continues. Every process calls it.
 
     Returns whether `request.out` is complete: false on a rank that ended before another. Raises `BadInput` for a file
-    of records that was made with other settings, and as `load_questions`, `load_reports` and `load_system` do.
+    of records that was made with other settings, and as `load_questions`, `load_reports` and `load_system` do;
+    and while another command writes this file.
     """
+    with locked(request.out.with_name(f".{request.out.name}.lock"), f"{request.out.name}"):
+        return _predict_dataset(request)
+
+
+def _predict_dataset(request: PredictRequest) -> bool:
     ranks = processes()
     finished = load_system(request.adapter, request.checkpoint, request.base, request.model)
     finished.show_only(request.forms)
+    finished.allow_download |= request.allow_download
     # what may differ from call to call: the file, how many questions, how many prompts at a time
-    changed = {"out": None, "limit": None, "generate": request.generate.model_dump(exclude={"batch_size", "merge"})}
+    changed: dict[str, Any] = {"out": None, "limit": None, "allow_download": None}
+    changed |= {"generate": request.generate.model_dump(exclude={"batch_size", "merge"})}
     # as the keys were called before, so that older files go on
     changed |= {"split_scheme": None, "split": request.split_scheme, "part": request.split}
     changed |= {"task": None} if request.task == "vqa" else {"part": None, "split": request.split}

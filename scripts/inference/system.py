@@ -1,22 +1,27 @@
 """Who answers: `TrainedSystem`, a run or an adapter by itself; its base, its adapters, and who finds regions for it."""
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ...grounding.bad_input import BadInput, check_name
+from ...grounding.bad_input import BadInput, check_name, damaged
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings, select
 from ...grounding.evidence.forms.tokens import TokenShape
 from ...grounding.evidence.names import FORMS, SOURCES, Form, Source, needs_vectors, parse_forms, usable_sources
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
-from ...grounding.files import sha256
+from ...grounding.files import read_object, sha256
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
-from ...grounding.grounders.pretrained import checkpoint_folder, is_hub_name, load_grounder, vocabulary_of
+from ...grounding.grounders.pretrained import (
+    checkpoint_folder,
+    is_hub_name,
+    load_grounder,
+    read_vocabulary,
+    vocabulary_of,
+)
 from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
 from ...grounding.types import AnnotatedImage, Region
@@ -53,6 +58,7 @@ class TrainedSystem(ABC):
     has_known_evidence = True  # whether `shown` was written down where it was trained, not guessed
     core_name: str  # what reports call the core
     checkpoint: str | None  # the finder, where it is not the core
+    allow_download = False  # whether a base that the folder names may come from a hub: it may be anybody's folder
 
     @property
     @abstractmethod
@@ -146,7 +152,8 @@ class TrainedSystem(ABC):
     def model(self, source: Source, **settings: object) -> GroundedMLLM:
         """The base with the adapter of a source; `settings` replace those of `mllm`."""
         chosen = self.mllm.model_copy(update=settings)
-        return load(chosen, TokenShape.of(self.grounder), self.adapter(source), vision=self.core)
+        shape, adapter = TokenShape.of(self.grounder), self.adapter(source)
+        return load(chosen, shape, adapter, vision=self.core, allow_download=self.allow_download)
 
     def write(self, example: Example, source: Source, settings: GenerateSettings) -> Generated:
         """The text that the adapter of this evidence source writes."""
@@ -192,7 +199,7 @@ class RunSystem(TrainedSystem):
     def vocabulary(self) -> dict[str, list[str]]:
         """The finder's: the checkpoint's, the run's, or that of the core it took."""
         taken = self.checkpoint or ("" if self.run.vocabulary_file.exists() else self.recipe.grounding.core)
-        return vocabulary_of(taken) if taken else json.loads(self.run.need(self.run.vocabulary_file).read_text())
+        return vocabulary_of(taken) if taken else read_vocabulary(self.run.need(self.run.vocabulary_file))
 
     def adapter(self, source: Source) -> Path | None:
         """The one that was named, else the one trained for the source; `none` is answered by the plain one alone."""
@@ -226,16 +233,23 @@ class AdapterSystem(TrainedSystem):
             file = folder / OUR_FILE
             if not file.is_file():
                 raise BadInput("no run and no adapter of ours.", file=folder, fix="a folder that `medglip run` wrote")
-            own = json.loads(file.read_text())
+            own = read_object(file)
+        with damaged(self.folder / OUR_FILE):
+            self._read(own, base)
+            wanted = own.get("core", {}).get("sha256")
+        self.core_name, self.checkpoint = self._core_and_finder(wanted, checkpoint)
+
+    def _read(self, own: dict[str, Any], base: str | None) -> None:
+        """What the adapter's own file says of base and evidence."""
         saved = MllmSettings.model_validate(own.get("settings", {}))
         self.mllm = saved.model_copy(update={"base": base} if base else {})
+        self.allow_download = base is not None  # by the user, who named it
         self.has_known_evidence = "evidence" in own  # older adapters do not say it
         if self.has_known_evidence:
             self.shown = EvidenceSettings.model_validate(own["evidence"])
         else:  # a base without adapter gets words alone, it knows no region vectors
-            self.shown = EvidenceSettings() if folder else EvidenceSettings(forms=("text",))
+            self.shown = EvidenceSettings() if self.chosen else EvidenceSettings(forms=("text",))
         self.own_forms = self.shown.forms  # what is shown may be less
-        self.core_name, self.checkpoint = self._core_and_finder(own.get("core", {}).get("sha256"), checkpoint)
 
     def _core_and_finder(self, wanted: str | None, checkpoint: str | None) -> tuple[str, str | None]:
         """Of the core with the weights `wanted` and of the finder: name or folder; None: the core finds.

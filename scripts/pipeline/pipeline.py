@@ -20,7 +20,7 @@ from ...grounding.evidence.controls import InMirror
 from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, without_masks
 from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
-from ...grounding.files import refuse_other, write_atomic
+from ...grounding.files import read_object, refuse_other, write_atomic
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
@@ -67,7 +67,7 @@ class Pipeline:
         path, start = self.folder.seconds_file, time.monotonic()
         logger.info("== %s", stage)
         yield
-        seconds = json.loads(path.read_text()) if path.exists() else {}
+        seconds = read_object(path, "remove it: it only counts seconds") if path.exists() else {}
         seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - start, 1)
         write_atomic(path, json.dumps(seconds, indent=1))
         logger.info("   %s: %.0f s", stage, time.monotonic() - start)

@@ -17,7 +17,7 @@ from ...eval.table import table
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
 from ...grounding.evidence.names import SOURCES, row_name
-from ...grounding.files import write_atomic
+from ...grounding.files import read_object, write_atomic
 from ...grounding.grounders.cache import regions_of
 from ...grounding.records import RecordFile, Task, grounding_record, record_id
 from ...grounding.types import NOTICE
@@ -74,7 +74,7 @@ def score(pipeline: Pipeline) -> dict[str, Any]:
     for name in REFERENCES:
         if (path := folder.record_file("vqa", name)).exists():
             results["vqa"][name] = _score_file(pipeline, "vqa", path)
-    seconds = json.loads(folder.seconds_file.read_text())
+    seconds = read_object(folder.seconds_file, "remove it: it only counts seconds")
     results |= {"seconds": round(sum(seconds.values()), 1), "stages": seconds}
     results |= {"recipe": recipe.name, "seed": recipe.seed, "notice": NOTICE}
     results["train_source"] = recipe.evidence.train_source

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from ...grounding.evidence.names import SOURCES, Source, usable_sources
 from ...grounding.records import Task, record_identity
+from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings
 from ...grounding.training.loop import processes
 from ...vqa.inference.predict import predict, write_shared
@@ -32,9 +33,15 @@ def run(recipe_path: Path) -> dict[str, Any]:
     """Every stage of one recipe; called again, it continues where it was. Returns what `results.json` holds.
 
     Several processes train and predict together; what is not shared the first of them does alone, scores among it,
-    and the others return nothing.
+    and the others return nothing. Raises `BadInput` while another command writes to this `out_dir`.
     """
-    pipeline, ranks = Pipeline(read_settings(Recipe, recipe_path)), processes()
+    recipe = read_settings(Recipe, recipe_path)
+    with RunFolder(recipe.out_dir).locked():
+        return _run(Pipeline(recipe))
+
+
+def _run(pipeline: Pipeline) -> dict[str, Any]:
+    ranks = processes()
     with pipeline.timed("data"), ranks.main_process_first():
         counts = [f"{len(pipeline.items[name])} {row.plural}" for name, row in TASKS.items()]
         logger.info("   %s, %d images with regions", ", ".join(counts), len(pipeline.images))
@@ -64,14 +71,16 @@ def train_and_predict(recipe: Path, *tasks: Task) -> None:
     Every process calls it. What is not trained the first of them does alone, so that none of them draws an image or
     looks for a region twice.
     """
-    pipeline, ranks = Pipeline(read_settings(Recipe, recipe)), processes()
-    with ranks.main_process_first():
-        _ = pipeline.phantom_dir, pipeline.images
-    _ = pipeline.grounder  # trained by all of them together, so outside
-    with ranks.main_process_first():
-        _ = pipeline.caches
-    for kind in ADAPTERS:
-        tune_and_predict(pipeline, kind, tasks)
+    settings, ranks = read_settings(Recipe, recipe), processes()
+    with RunFolder(settings.out_dir).locked():
+        pipeline = Pipeline(settings)
+        with ranks.main_process_first():
+            _ = pipeline.phantom_dir, pipeline.images
+        _ = pipeline.grounder  # trained by all of them together, so outside
+        with ranks.main_process_first():
+            _ = pipeline.caches
+        for kind in ADAPTERS:
+            tune_and_predict(pipeline, kind, tasks)
 
 
 def tune_and_predict(pipeline: Pipeline, kind: Adapter, tasks: tuple[Task, ...] = tuple(TASKS)) -> None:

@@ -26,6 +26,7 @@ def export_adapter(
     checkpoint: str | None = None,
     base: str | None = None,
     tolerance: float | None = None,
+    allow_download: bool = False,
 ) -> Exported:
     """Write the folder; from a run the adapter with evidence. The check asks `question` about `image`.
 
@@ -33,6 +34,7 @@ def export_adapter(
     does, and for a folder without an adapter.
     """
     finished = load_system(place, checkpoint, base)
+    finished.allow_download |= allow_download
     # weights in four bits cannot be merged or compared: they are loaded whole, while the settings still name four bits
     lora: LoraSettings = finished.mllm.lora.model_copy(update={"four_bit": False})
     mllm = finished.model("predicted", dtype="fp32", lora=lora)

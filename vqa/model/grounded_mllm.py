@@ -18,17 +18,17 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from ...grounding.assets import ASSETS
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import BadInput, damaged, explain, in_one_line
 from ...grounding.evidence.evidence import EvidenceSettings
-from ...grounding.evidence.forms.tokens import OLD_POSITION_DIM, TokenShape
-from ...grounding.files import write_atomic
+from ...grounding.evidence.forms.tokens import OLD_POSITION_DIM, POSITION_DIM, TokenShape
+from ...grounding.files import read_object, told_when_full, write_atomic
 from ..families import OUR_TOWERS, family_of
 from ..prompt.batch import Batch, collate
 from ..prompt.prompt import Example, Prompt, render
 from .identity import FILE as ALIGNED_FILE
 from .identity import core_of, knows_regions, start_of
 from .lora import add_lora, four_bit, require_four_bit, without_casts
-from .processor import load_processor
+from .processor import load_processor, safe_options
 from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm
 from .settings import MllmSettings
 from .shipped import shipped_folder
@@ -136,10 +136,11 @@ class GroundedMLLM(nn.Module):
         `evidence`: what it was trained with, kept for whoever asks it later.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(folder, save_embedding_layers=False)
-        self.processor.save_pretrained(folder / "processor")
         projector = self.region_projector.state_dict().items()
-        save_file({name: value.detach().cpu().contiguous() for name, value in projector}, folder / PROJECTOR_FILE)
+        with told_when_full(folder):
+            self.model.save_pretrained(folder, save_embedding_layers=False)
+            self.processor.save_pretrained(folder / "processor")
+            save_file({name: value.detach().cpu().contiguous() for name, value in projector}, folder / PROJECTOR_FILE)
         ours = self.identity() | ({} if evidence is None else {"evidence": evidence.model_dump(mode="json")})
         write_atomic(folder / OUR_FILE, json.dumps(ours, indent=2))
 
@@ -156,19 +157,25 @@ class GroundedMLLM(nn.Module):
 
 
 def load(
-    settings: MllmSettings, shape: TokenShape, adapter: Path | None = None, *, vision: Path | None = None
+    settings: MllmSettings,
+    shape: TokenShape,
+    adapter: Path | None = None,
+    *,
+    vision: Path | None = None,
+    allow_download: bool = True,
 ) -> GroundedMLLM:
     """The base with a fresh or a saved adapter; the same seed gives the same fresh weights.
 
     `shape`: of the core's region tokens; a saved adapter reads those that it learned. `vision`: the trained core that
-    embeds the regions and, for the base `smollm2-135m`, looks at the picture. Raises `BadInput` for a base that is no
-    image-text model, and for an adapter of another one.
+    embeds the regions and, for the base `smollm2-135m`, looks at the picture. `allow_download`: a hub name may be
+    fetched, else it is read from the hub's local cache. No code of a model's folder is run. Raises `BadInput` for a
+    base that is no image-text model, and for an adapter of another one.
     """
     if settings.lora.four_bit:
         require_four_bit()  # before anything large is loaded
     base = resolve(settings.base, vision)
-    processor = load_processor(base)
-    model = _load_base(base, settings)
+    processor = load_processor(base, allow_download=allow_download)
+    model = _load_base(base, settings, allow_download)
     family = family_of(model.config)
     if settings.dtype not in family.dtypes:
         raise BadInput(f"{family.name} overflows in {settings.dtype}.", fix=f"mllm.dtype: {family.dtypes[-1]}")
@@ -183,11 +190,7 @@ def load(
         if start is None:
             lora = add_lora(model, settings.lora, family)
         else:
-            try:
-                lora = without_casts(PeftModel.from_pretrained(model, str(start), is_trainable=True))
-            except (RuntimeError, ValueError) as error:
-                problem = f"adapter of another architecture: {str(error).strip().splitlines()[-1].strip()}"
-                raise BadInput(problem, file=start, fix="load it with the base it was trained with") from error
+            lora = without_casts(_load_adapter(model, start))
         for parameter in lora.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()  # what is trained stays in fp32
@@ -196,23 +199,37 @@ def load(
     if adapter is not None:
         _load_projector(mllm, adapter)
     elif start is not None and knows_regions(start):
-        theirs = json.loads((start / OUR_FILE).read_text()).get("core", {})
-        if theirs and mllm.core and theirs["sha256"] != mllm.core["sha256"]:
+        with damaged(start / OUR_FILE):
+            theirs = read_object(start / OUR_FILE).get("core", {}).get("sha256")
+        if theirs and mllm.core and theirs != mllm.core["sha256"]:
             fix = "align on this recipe's core, or leave out mllm.aligned"
             raise BadInput("learned to read the regions of another core.", file=start, fix=fix)
         _load_projector(mllm, start)
     return mllm.eval()
 
 
+def _load_adapter(model: Any, folder: Path) -> Any:
+    """The base with the LoRA weights of a folder, which are safetensors: peft would read a pickle, too."""
+    weights = folder / "adapter_model.safetensors"
+    with damaged(weights):
+        load_file(weights)  # by itself: where this fails, it is the file
+    read_object(folder / "adapter_config.json")
+    try:
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    except Exception as error:  # of whatever class: see `damaged`
+        problem = f"adapter of another architecture: {in_one_line(error)}"
+        raise BadInput(problem, file=folder, fix="load it with the base it was trained with") from error
+
+
 def _load_projector(mllm: GroundedMLLM, adapter: Path) -> None:
     """Take over a saved region projector; a shipped aligned adapter that saw no regions has none."""
     file = adapter / PROJECTOR_FILE
     if file.is_file():
-        try:
-            mllm.region_projector.take(load_file(file))
-        except RuntimeError as error:
-            problem = f"region projector of another architecture: {str(error).splitlines()[-1].strip()}"
-            raise BadInput(problem, file=file, fix="load it with the core and base it was trained with") from error
+        with damaged(file):
+            weights = load_file(file)
+        fix = "load it with the core and base it was trained with"
+        with explain("region projector of another architecture", RuntimeError, KeyError, file=file, fix=fix):
+            mllm.region_projector.take(weights)
     elif knows_regions(adapter) or not (adapter / ALIGNED_FILE).is_file():
         raise BadInput("the adapter's region projector is missing.", file=file, fix="copy the folder again, whole")
 
@@ -227,17 +244,18 @@ def resolve(base: str, vision: Path | None) -> str:
     return base
 
 
-def _load_base(base: str, settings: MllmSettings) -> Any:
-    dtype = DTYPES[settings.dtype]
+def _load_base(base: str, settings: MllmSettings, allow_download: bool) -> Any:
+    dtype, options = DTYPES[settings.dtype], safe_options(allow_download)
     try:
-        packing: dict[str, Any] = {}
         if settings.lora.four_bit:
-            family = family_of(AutoConfig.from_pretrained(base))
-            packing = {"quantization_config": four_bit(family, dtype), "device_map": {"": torch.cuda.current_device()}}
-        model: Any = AutoModelForImageTextToText.from_pretrained(base, dtype=dtype, **packing)
-    except (OSError, ValueError) as error:
+            family = family_of(AutoConfig.from_pretrained(base, **options))
+            options |= {"quantization_config": four_bit(family, dtype), "device_map": {"": torch.cuda.current_device()}}
+        model: Any = AutoModelForImageTextToText.from_pretrained(base, dtype=dtype, **options)
+    except torch.OutOfMemoryError:  # of a GPU: nothing is wrong with the base
+        raise
+    except Exception as error:  # of whatever class: see `damaged`
         fix = "mllm.base: smollm2-135m, a model folder, or a hub name"
-        raise BadInput(f"no image-text model: {error}", file=base, fix=fix) from error
+        raise BadInput(f"no image-text model: {in_one_line(error)}", file=base, fix=fix) from error
     if not torch.cuda.is_available():
         use_grouped_attention(model)
     elif not settings.lora.four_bit:
@@ -250,18 +268,21 @@ def _check_adapter(adapter: Path, model: Any, shape: TokenShape) -> TokenShape:
     file = adapter / OUR_FILE
     if not file.is_file():
         raise BadInput("no adapter of ours.", file=adapter, fix="give a folder that `medglip run` or `save` wrote")
-    saved = json.loads(file.read_text())
+    saved = read_object(file)
     # adapters of before do not say it: one token a region, and nothing of slices
-    pooled = tuple(saved.get("pooled_dims", ()))
+    with damaged(file):
+        pooled = tuple(int(dim) for dim in saved.get("pooled_dims", ()))
+        position_dim = int(saved.get("position_dim", OLD_POSITION_DIM))
     here = {"embedding_dim": shape.embedding_dim, **_architecture(model)}
     here |= {"pooled_dims": list(shape.pooled_dims)} if pooled and pooled != shape.pooled_dims else {}
+    here |= {} if position_dim in (OLD_POSITION_DIM, POSITION_DIM) else {"position_dim": POSITION_DIM}
     wrong = [f"{key} {saved.get(key)!r}, here {value!r}" for key, value in here.items() if saved.get(key) != value]
     if wrong:
         fix = f"load it with the base {saved.get('base')!r} and the core it was trained with"
         raise BadInput(f"adapter of another architecture: {'; '.join(wrong)}.", file=adapter, fix=fix)
     if not (adapter / PROJECTOR_FILE).is_file():
         return shape
-    return TokenShape(shape.embedding_dim, pooled, saved.get("position_dim", OLD_POSITION_DIM))
+    return TokenShape(shape.embedding_dim, pooled, position_dim)
 
 
 def _architecture(model: Any) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """What an adapter belongs to: its core, its base, and the alignment that it started from."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
 
-from ...grounding.bad_input import BadInput
-from ...grounding.files import file_sha256, sha256
+from ...grounding.bad_input import BadInput, damaged
+from ...grounding.files import file_sha256, read_object, sha256
 from ...grounding.grounders.fingerprint import update_with_weights
 from ...grounding.grounders.pretrained import NOTICES, checkpoint_folder, is_shipped
 from ..families import OUR_TOWERS
@@ -34,11 +33,12 @@ def core_sha256(folder: Path | None) -> str | None:
     if folder is None or not (folder / "model.safetensors").is_file():
         return None
     file = folder / "config.json"
-    config: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    config = read_object(file) if file.is_file() else {}
     if config.get("model_type") != "medglip":
         return None
     digest = hashlib.sha256()
-    weights = load_file(folder / "model.safetensors")
+    with damaged(folder / "model.safetensors"):
+        weights = load_file(folder / "model.safetensors")
     update_with_weights(digest, {name: tensor.float() for name, tensor in weights.items()})
     return digest.hexdigest()
 
@@ -52,14 +52,18 @@ def start_of(folder: Path, lora: Mapping[str, Any], base: str) -> Path:
     """
     if not (folder / FILE).is_file():
         raise BadInput("no aligned adapter.", file=folder, fix="make one with `medglip vqa align`")
-    facts = json.loads((folder / FILE).read_text())
-    # the fingerprint does not differ between machines; shipped folders have one
-    fingerprint = facts.get("base_fingerprint")
-    if base_fingerprint(base) != fingerprint if fingerprint else base_sha256(base) != facts["base_sha256"]:
-        problem = f"aligned on other weights of {facts['base']!r} than those here; is it another core's image tower?"
-        raise BadInput(problem, file=folder, fix="align on this recipe's core, or leave out mllm.aligned")
-    theirs = facts["mllm"]["lora"]
-    if wrong := [key for key in lora if lora[key] != theirs.get(key)]:
+    facts = read_object(folder / FILE)
+    with damaged(folder / FILE):
+        # the fingerprint does not differ between machines; shipped folders have one
+        fingerprint = facts.get("base_fingerprint")
+        if base_fingerprint(base) != fingerprint if fingerprint else base_sha256(base) != facts["base_sha256"]:
+            problem = (
+                f"aligned on other weights of {facts['base']!r} than those here; is it another core's image tower?"
+            )
+            raise BadInput(problem, file=folder, fix="align on this recipe's core, or leave out mllm.aligned")
+        theirs = facts["mllm"]["lora"]
+        wrong = [key for key in lora if lora[key] != theirs.get(key)]
+    if wrong:
         raise BadInput(f"aligned with another mllm.lora (differs in {', '.join(wrong)}).", file=folder, fix=f"{theirs}")
     return folder
 
@@ -67,7 +71,10 @@ def start_of(folder: Path, lora: Mapping[str, Any], base: str) -> Path:
 def knows_regions(folder: Path) -> bool:
     """Whether an alignment taught the folder's region projector; False where there was none, or none with regions."""
     file = folder / FILE
-    return file.is_file() and "regions" in json.loads(file.read_text()).get("stages", {})
+    if not file.is_file():
+        return False
+    with damaged(file):
+        return "regions" in read_object(file).get("stages", {})
 
 
 def base_sha256(base: str) -> str:
@@ -84,8 +91,9 @@ def base_fingerprint(base: str) -> str:
     between versions of transformers: the contents count.
     """
     file = Path(base) / "config.json"
-    config = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if config.get("vision_config", {}).get("model_type") not in OUR_TOWERS:
+    config = read_object(file) if file.is_file() else {}
+    vision = config.get("vision_config")
+    if not isinstance(vision, dict) or vision.get("model_type") not in OUR_TOWERS:
         return base_sha256(base)
     # the first id after the text model's own words, `<image>`
     first = config.get("image_token_index", config.get("image_token_id"))

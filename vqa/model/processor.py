@@ -4,39 +4,53 @@ torchvision is no dependency: a wheel of it that does not fit the torch that is 
 images alone do without. Newer families check that a video processor is there, so a placeholder stands for it.
 """
 
-import json
 import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import transformers
-from huggingface_hub import snapshot_download
+from huggingface_hub import snapshot_download, try_to_load_from_cache
 from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
 
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import BadInput, damaged, in_one_line
+from ...grounding.files import read_object
+from ...grounding.grounders.pretrained import is_hub_name
 from ...grounding.model import image_tower  # noqa: F401 - registers the core's tower with transformers
 from ..families import family_of
 
 _PARTS = ("processor_class", "image_processor", "video_processor", "tokenizer", "feature_extractor", "auto_map")
 
 
-def load_processor(base: str) -> Any:
+def safe_options(allow_download: bool = True) -> dict[str, Any]:
+    """What every loader of transformers is told: no code of the model's folder, nothing from the hub unless allowed."""
+    return {"trust_remote_code": False, "local_files_only": not allow_download}
+
+
+def load_processor(base: str, *, allow_download: bool = True) -> Any:
     """The processor of a model folder or hub name, padding on the left, as generation needs it, by its family's rules.
 
-    Warns of what is not known of an architecture without a record. Raises `BadInput` for a folder without a processor,
+    `allow_download`: of a hub name, else its files in the local cache. Warns of what is not known of an architecture
+    without a record. Raises `BadInput` for a folder without a processor,
     and for a checkpoint without the chat template its family needs.
     """
+    options = safe_options(allow_download)
+    if is_hub_name(base) and not allow_download and not _is_cached(base):
+        problem = "its base is a model of a hub, and not on this machine."
+        raise BadInput(problem, file=base, fix="--download fetches it; its licence and authors are on its page there")
     try:
-        processor = AutoProcessor.from_pretrained(base)
-    except (ImportError, ValueError, OSError) as error:
+        processor = AutoProcessor.from_pretrained(base, **options)
+    except Exception as error:  # of whatever class: see `damaged`
         if not is_video_missing(error):
             fix = "give the folder or hub name of an image-text model"
-            raise BadInput(f"no processor: {error}", file=base, fix=fix) from error
-        processor = _without_video(Path(base) if Path(base).is_dir() else Path(snapshot_download(base)))
+            raise BadInput(f"no processor: {in_one_line(error)}", file=base, fix=fix) from error
+        where = base if Path(base).is_dir() else snapshot_download(base, local_files_only=not allow_download)
+        with damaged(Path(where)):
+            processor = _without_video(Path(where))
     if not hasattr(processor, "tokenizer"):
         raise BadInput(f"no processor, only {type(processor).__name__}.", file=base, fix="give an image-text model")
-    config = AutoConfig.from_pretrained(base)
+    with damaged(Path(base)):
+        config = AutoConfig.from_pretrained(base, **options)
     family = family_of(config)
     if family.warning:
         warnings.warn(f"{config.model_type}: {family.warning}", stacklevel=2)
@@ -48,6 +62,11 @@ def load_processor(base: str) -> Any:
     return processor
 
 
+def _is_cached(name: str) -> bool:
+    """Whether the configuration of a model of the hub lies in its local cache."""
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
+
+
 def is_video_missing(error: Exception) -> bool:
     """Whether it is only the video part that cannot be loaded; num2words counts frames in words."""
     return any(words in str(error).lower() for words in ("torchvision", "load video processor", "num2words"))
@@ -56,7 +75,7 @@ def is_video_missing(error: Exception) -> bool:
 def _without_video(folder: Path) -> Any:
     """The family's own class, built from its parts with a placeholder where the video processor would be."""
     files = (folder / "processor_config.json", folder / "tokenizer_config.json")
-    config, tokenizer_config = (json.loads(file.read_text()) if file.exists() else {} for file in files)
+    config, tokenizer_config = (read_object(file) if file.exists() else {} for file in files)
     name = config.get("processor_class") or tokenizer_config.get("processor_class")
     if not hasattr(transformers, str(name)):
         raise BadInput(f"unknown processor class {name!r}.", file=folder, fix="install torchvision, or another base")
@@ -68,8 +87,8 @@ def _without_video(folder: Path) -> Any:
         module.num2words = NoVideo()
     try:
         return _class_without_video(kind)(
-            image_processor=AutoImageProcessor.from_pretrained(folder),
-            tokenizer=AutoTokenizer.from_pretrained(folder),
+            image_processor=AutoImageProcessor.from_pretrained(folder, **safe_options()),
+            tokenizer=AutoTokenizer.from_pretrained(folder, **safe_options()),
             video_processor=NoVideo(),
             chat_template=template.read_text() if template.exists() else None,
             **{key: value for key, value in config.items() if key not in _PARTS and not isinstance(value, dict | list)},

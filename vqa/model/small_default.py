@@ -12,8 +12,8 @@ import torch
 import transformers
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 
-from ...grounding.assets import cache_folder, fetch
-from ...grounding.bad_input import BadInput, explain
+from ...grounding.assets import cache_folder, fetch, is_as_written, note_hashes
+from ...grounding.bad_input import BadInput, damaged
 from ...grounding.evidence.forms.tokens import REGION_TOKEN
 from ...grounding.files import file_sha256, write_folder
 from ...grounding.model.config import PIXEL_MEAN, PIXEL_STD, MedGlipConfig, MedGlipVisionConfig
@@ -36,7 +36,7 @@ CHAT_TEMPLATE = (
 def text_folder(cache_dir: Path | None = None) -> Path:
     """SmolLM2 as an ordinary transformers folder in the cache, bf16; fetched and converted the first time."""
     folder = (cache_dir or cache_folder()) / "smollm2-135m"
-    if not (folder / "config.json").exists():
+    if not is_as_written(folder):
         gguf = fetch("smollm2-135m", cache_dir)
         # transformers keeps a GGUF model marked as quantised and will not save it: its weights go into a plain one
         where: dict[str, Any] = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
@@ -49,6 +49,7 @@ def text_folder(cache_dir: Path | None = None) -> Path:
         with write_folder(folder) as partial:
             plain.to(torch.bfloat16).save_pretrained(partial)
             transformers.AutoTokenizer.from_pretrained(**where).save_pretrained(partial)
+            note_hashes(partial)
     return folder
 
 
@@ -57,7 +58,7 @@ def default_folder(vision: Path | None, cache_dir: Path | None = None) -> Path:
     weights = sorted(vision.glob("*.safetensors")) if vision else []
     digest = hashlib.sha256("".join(map(file_sha256, weights)).encode()).hexdigest()[:16] if weights else "fresh"
     folder = (cache_dir or cache_folder()) / "mllm" / f"{digest}-{MedGlipTokensConfig.model_type}"
-    if not (folder / "config.json").exists():
+    if not is_as_written(folder):
         assemble(vision or MedGlipVisionConfig(), folder, text=text_folder(cache_dir))
     return folder
 
@@ -97,6 +98,7 @@ def assemble(vision: Path | MedGlipVisionConfig, out_dir: Path, *, text: Path | 
     with write_folder(out_dir) as partial:
         model.to(torch.bfloat16).save_pretrained(partial)
         processor.save_pretrained(partial)
+        note_hashes(partial)
     return out_dir
 
 
@@ -104,7 +106,7 @@ def image_tower(folder: Path) -> MedGlipVisionModel:
     """The image tower of a trained core, or one saved by itself."""
     from ...grounding.model.medglip import MedGlipModel
 
-    with explain("no model", OSError, file=folder, fix="give the folder that core training wrote"):
+    with damaged(folder, "give the folder that core training wrote, whole"):
         kind = MedGlipVisionConfig.get_config_dict(folder)[0].get("model_type")
         if kind == MedGlipVisionConfig.model_type:
             return MedGlipVisionModel.from_pretrained(folder)

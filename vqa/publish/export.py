@@ -28,7 +28,7 @@ from ...grounding.files import write_atomic, write_folder
 from ...grounding.types import NOTICE
 from ..families import OUR_TOWERS
 from ..model.grounded_mllm import OUR_FILE, GroundedMLLM
-from ..model.processor import is_video_missing, load_processor
+from ..model.processor import is_video_missing, load_processor, safe_options
 from ..prompt.batch import encode
 from ..prompt.prompt import Prompt
 
@@ -71,7 +71,7 @@ def export(
     with torch.inference_mode():
         batch = mllm.collate(list(prompts))
         ours, num_labels = mllm(batch).cpu(), batch["labels"].shape[1]
-    saved_dtype = getattr(AutoConfig.from_pretrained(base), "dtype", None)  # of the base's files
+    saved_dtype = getattr(AutoConfig.from_pretrained(base, **safe_options()), "dtype", None)  # of the base's files
     saved_dtype = saved_dtype if isinstance(saved_dtype, torch.dtype) else torch.float32
     is_exact = kind == "adapter" or saved_dtype == torch.float32
     max_difference = tolerance if tolerance is not None else EXACT if is_exact else ROUNDED
@@ -149,11 +149,11 @@ def _plain_logits(
     """What others get: their classes, their processor, weights as saved, computed in fp32."""
     mllm.model.cpu()
     start = str(folder) if kind == "merged" else base
-    model: Any = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32)
+    model: Any = AutoModelForImageTextToText.from_pretrained(start, dtype=torch.float32, **safe_options())
     if kind == "adapter":
         model = PeftModel.from_pretrained(model, str(folder))
     try:
-        processor = AutoProcessor.from_pretrained(folder)
+        processor = AutoProcessor.from_pretrained(folder, **safe_options())
     except (ImportError, ValueError, OSError) as error:
         if not is_video_missing(error):
             raise

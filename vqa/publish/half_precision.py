@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ...grounding.assets import ASSETS
-from ...grounding.bad_input import BadInput
-from ...grounding.files import write_atomic
+from ...grounding.bad_input import BadInput, damaged
+from ...grounding.files import read_object, told_when_full, write_atomic
 from ...grounding.grounders.pretrained import is_hub_name
 from ...grounding.training.provenance import FILE as LEARNED
 from ..model.grounded_mllm import OUR_FILE, PROJECTOR_FILE, resolve
@@ -35,12 +35,13 @@ def pack(source: Path, out: Path, core: Path) -> None:
     that do not fit half precision, and where the new folder is too large or names a path.
     """
     out.mkdir(parents=True, exist_ok=True)
-    ours = json.loads((source / OUR_FILE).read_text())
-    base = str(ours["settings"]["base"])
+    ours = read_object(source / OUR_FILE)
+    with damaged(source / OUR_FILE):
+        base = str(ours["settings"]["base"])
     if base not in ASSETS and not is_hub_name(base):
         raise BadInput(f"its base is a folder of this machine, {base!r}.", file=source, fix="train on a named base")
     halve(source / WEIGHTS, out / WEIGHTS)
-    _write(out / CONFIG, json.loads((source / CONFIG).read_text()) | {"base_model_name_or_path": base})
+    _write(out / CONFIG, read_object(source / CONFIG) | {"base_model_name_or_path": base})
     settings = dict(ours["settings"])
     if settings.get("aligned") not in NAMES["aligned"]:  # the folder that it started from says nothing elsewhere
         settings["aligned"] = ""
@@ -49,7 +50,7 @@ def pack(source: Path, out: Path, core: Path) -> None:
         write_atomic(out / LEARNED, (source / LEARNED).read_text())
     is_aligned = (source / ALIGNED_FILE).is_file()
     if is_aligned:
-        facts = json.loads((source / ALIGNED_FILE).read_text())
+        facts = read_object(source / ALIGNED_FILE)
         _write(out / ALIGNED_FILE, facts | {"base_fingerprint": base_fingerprint(resolve(base, core))})
     if knows_regions(source) or not is_aligned:  # that of an alignment without regions is a fresh one
         halve(source / PROJECTOR_FILE, out / PROJECTOR_FILE)
@@ -58,10 +59,12 @@ def pack(source: Path, out: Path, core: Path) -> None:
 
 def halve(source: Path, out: Path) -> None:
     """The tensors of a file in fp16. Raises `BadInput` where one is too large for it, or no number."""
-    halves = {name: value.half().contiguous() for name, value in load_file(source).items()}
+    with damaged(source):
+        halves = {name: value.half().contiguous() for name, value in load_file(source).items()}
     if wrong := [name for name, value in halves.items() if not torch.isfinite(value).all()]:
         raise BadInput(f"{wrong[0]} does not fit half precision.", file=source, fix="train it with a lower rate")
-    save_file(halves, out, metadata={"format": "pt"})
+    with told_when_full(out.parent):
+        save_file(halves, out, metadata={"format": "pt"})
     out.chmod(0o644)  # safetensors leaves it to its owner alone
 
 

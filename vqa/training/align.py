@@ -17,7 +17,7 @@ from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import PLAIN, EvidenceSettings
 from ...grounding.evidence.forms.tokens import TokenShape, token_features
-from ...grounding.files import file_sha256, refuse_other, sha256, write_atomic, write_folder
+from ...grounding.files import file_sha256, read_object, refuse_other, sha256, write_atomic, write_folder
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import write_learned
 from ..model.grounded_mllm import GroundedMLLM, load, resolve
@@ -75,7 +75,7 @@ def align_adapter(
     with FileLock(work / "lock") if processes().is_main_process else nullcontext():
         processes().wait_for_everyone()
         if (folder / FILE).exists():
-            theirs = json.loads((folder / FILE).read_text())
+            theirs = read_object(folder / FILE)
             ours, fix = json.loads(json.dumps(facts)), "give another --out, or remove the folder to start anew"
             refuse_other({key: theirs.get(key) for key in ours}, ours, "holds another alignment", folder, fix)
             return folder

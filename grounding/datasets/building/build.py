@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
-from ...bad_input import BadInput, Skipped
-from ...files import claim_folder, file_sha256, sha256, write_atomic
+from ...bad_input import BadInput, Skipped, damaged
+from ...files import claim_folder, file_sha256, read_object, sha256, write_atomic
 from ...vocabulary.labels import load_labels
 from ..load import read_set, set_folder
 from ..rows import skipping
@@ -37,6 +37,7 @@ VERSION = 1
 """Of the rules of a build; parts of another version are not taken over."""
 
 _PART_ROWS = 512
+_ANEW = "remove this folder to build anew"
 _GROUP_ROWS = 256  # rows a row group: what a worker and a streaming reader hold at once
 _FOR_THE_PLAN = {"thumbnail": pa.binary(256), "draw": pa.float64()}
 _PART_SCHEMA = pa.schema([*BUILT_FEATURES.arrow_schema, *map(pa.field, *zip(*_FOR_THE_PLAN.items(), strict=True))])
@@ -61,7 +62,8 @@ def build(settings: BuildSettings, workers: int = 1) -> CardFacts:
     problem = "this folder holds a build of another manifest or label tree"
     claim_folder(out / "build.json", {"sha256": stamp, "manifest": manifest}, problem)
     if (out / "shards.json").is_file():
-        return CardFacts.from_json(json.loads((out / "shards.json").read_text()))
+        with damaged(out / "shards.json", _ANEW):
+            return CardFacts.from_json(read_object(out / "shards.json", _ANEW))
     parts.mkdir(parents=True, exist_ok=True)
     with _open_runner(workers) as run:
         # 1. every set as parts of a few hundred harmonized rows, and `000.json` when set 0 is complete
@@ -217,5 +219,6 @@ def _left_out_before(settings: BuildSettings, parts: Path, facts: CardFacts) -> 
             notes = Notes.from_json(pq.read_schema(part).metadata[b"medglip"])
             facts.add_notes(source.set_name, notes)
             yield from ((source.set_name, *entry) for entry in notes.excluded)
-        entries = json.loads((parts / f"{number:03d}.json").read_text())["excluded"]
+        with damaged(parts / f"{number:03d}.json", _ANEW):
+            entries = read_object(parts / f"{number:03d}.json", _ANEW)["excluded"]
         yield from ((source.set_name, row, kind, why) for row, kind, why in entries)

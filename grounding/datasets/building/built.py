@@ -18,7 +18,7 @@ from datasets import List as ListOf
 from tqdm.auto import tqdm
 
 from ...assets import cache_folder
-from ...bad_input import BadInput, Skipped
+from ...bad_input import BadInput, Skipped, damaged
 from ...files import sha256
 from ...imaging.read import copy_out
 from ...types import AnnotatedImage
@@ -42,6 +42,7 @@ the row there; the hashes of `duplicates`. `image_path` is below MEDGLIP_DATA, o
 
 SHARDS = "data-*.parquet"
 _ROWS = 256
+_AGAIN = "copy the shard again, or build the dataset again"
 
 
 def read(folder: Path, skipped: Skipped, *, modality: str = "") -> Iterator[AnnotatedImage]:
@@ -51,7 +52,7 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "") -> Iterator[Anno
     `skipped`. Raises `BadInput` for a folder without shards.
     """
     for number, row in enumerate(rows(folder), 1):
-        with skipping(skipped, folder, f"{number} ({row['image_id']})"):
+        with skipping(skipped, folder, f"{number} ({row.get('image_id')})"):
             yield row_to_image({**row, "image_path": str(_image_file(folder, row))})
 
 
@@ -65,9 +66,10 @@ def mapped(folder: Path) -> Dataset:
     facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     stamp = sha256(json.dumps([str(folder.resolve()), os.environ.get("MEDGLIP_DATA", ""), facts]))
     path = cache_folder() / "built" / f"{folder.name}-{stamp[:16]}.arrow"
-    data = Dataset.from_file(str(path)) if path.is_file() else None
-    if data is not None and Path(data[0]["image_path"]).is_file():  # else images copied out were removed
-        return upgrade_data(data)
+    with damaged(path, "remove it, it is made again"):
+        data = Dataset.from_file(str(path)) if path.is_file() else None
+        if data is not None and Path(data[0]["image_path"]).is_file():  # else images copied out were removed
+            return upgrade_data(data)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     schema = IMAGE_FEATURES.arrow_schema
@@ -75,14 +77,15 @@ def mapped(folder: Path) -> Dataset:
     try:
         with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_stream(file, schema) as out:
             for shard in tqdm(files, desc=folder.name, unit="shard", disable=None):
-                for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=columns):
-                    table = upgrade_table(pa.Table.from_batches([batch]))
-                    # absolute paths in place of stored ones, of images that are copied out now where they lie inside
-                    images = table.select(["image", "pixel_hash", "image_path"]).to_pylist()
-                    paths = pa.array([str(_image_file(folder, row)) for row in images], pa.string())
-                    table = table.select(schema.names)
-                    table = table.set_column(table.column_names.index("image_path"), "image_path", paths)
-                    out.write_table(table.cast(schema))
+                with damaged(shard, _AGAIN):
+                    for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=columns):
+                        table = upgrade_table(pa.Table.from_batches([batch]))
+                        # absolute paths in place of stored ones, of images that are copied out now if they lie inside
+                        images = table.select(["image", "pixel_hash", "image_path"]).to_pylist()
+                        paths = pa.array([str(_image_file(folder, row)) for row in images], pa.string())
+                        table = table.select(schema.names)
+                        table = table.set_column(table.column_names.index("image_path"), "image_path", paths)
+                        out.write_table(table.cast(schema))
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -92,8 +95,9 @@ def mapped(folder: Path) -> Dataset:
 def rows(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:
     """Every row as stored, with `BUILT_FEATURES` or some columns of it; memory for a few hundred rows."""
     for shard in shards(folder):
-        for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=columns and any_version(columns)):
-            yield from map(upgrade_row, batch.to_pylist())
+        with damaged(shard, _AGAIN):  # what is done with a row is outside: it is another's code
+            for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=columns and any_version(columns)):
+                yield from map(upgrade_row, batch.to_pylist())
 
 
 def shards(folder: Path) -> list[Path]:

