@@ -40,7 +40,8 @@ VISIBLE = {
     "vqa export": "--base --checkpoint --merged --image --question --tolerance --download",
     "report train": "",
     "report predict": (
-        "--dataset --root --split --limit --adapter --base --checkpoint --evidence --forms --seed --out --download --set"
+        "--dataset --root --split --limit --adapter --base --checkpoint --evidence --forms --seed --out --download "
+        "--set"
     ),
     "report write": (
         "--modality --indication --technique --comparison --prior --prior-report --run --adapter "
