@@ -35,10 +35,7 @@ def read_rows(folder: Path, dataset: str, skipped: Skipped, allow_outside: bool 
         raise BadInput(f"no list under {', '.join(other)}.", file=file, fix=fix)
     rows: list[ReportRow] = []
     for split in SPLITS:
-        of_split = splits.get(split, [])
-        if not isinstance(of_split, list):
-            raise BadInput(f"{split} is no list.", file=file, fix=fix)
-        for number, row in enumerate(of_split, 1):
+        for number, row in enumerate(splits.get(split, []), 1):
             with list_bad(skipped, file, f"{split} {number}"):
                 rows.append(_to_row(row, split, folder, dataset, f"{split} {number}", allow_outside))
     return rows
