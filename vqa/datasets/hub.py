@@ -24,7 +24,7 @@ def read_rows(folder: Path, dataset: str, skipped: Skipped) -> list[QuestionRow]
     for split, files in files_of(folder).items():
         first = 0  # rows are numbered through all shards of a split
         for file in files:
-            rows, build = list(_rows(file)), partial(_fields, name=f"{dataset}-{split}", first=first)
+            rows, build = list(table_rows(file)), partial(image_fields, name=f"{dataset}-{split}", first=first)
             question_rows += build_rows(file, rows, COLUMNS, build, skipped, dataset=dataset, split=split)
             first += len(rows)
     return question_rows
@@ -42,7 +42,8 @@ def files_of(folder: Path) -> dict[str, list[Path]]:
     return files
 
 
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
+def table_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a shard, one at a time. Raises `BadInput` for one that cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -56,7 +57,8 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
                 yield from batch.to_pylist()
 
 
-def _fields(row: dict[str, Any], number: int, name: str, first: int) -> dict[str, Any]:
+def image_fields(row: dict[str, Any], number: int, name: str, first: int) -> dict[str, Any]:
+    """Fields `question_id` and `images` of a row; its images are copied out. Raises `BadInput` where it has none."""
     values = row["image"] if isinstance(row["image"], list) else [row["image"]]  # one image or several
     if not values or any(value is None for value in values):
         raise BadInput("no image.", fix="remove the row")

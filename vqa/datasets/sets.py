@@ -68,6 +68,34 @@ QUESTION_SETS: dict[str, QuestionSet] = {
         module="slake", settings_class="SlakeSettings", title="SLAKE", licence="CC BY 4.0", has_regions=True
     ),
     "pathvqa": QuestionSet(module="pathvqa", settings_class="PathVqaSettings", title="PathVQA", licence="MIT"),
+    "gemex": QuestionSet(
+        module="gemex",
+        settings_class="GemexSettings",
+        title="GEMeX",
+        licence="PhysioNet Credentialed Health Data License 1.5.0 (images); non-commercial",
+        has_regions=True,
+    ),
+    "heal_medvqa": QuestionSet(
+        module="heal_medvqa",
+        settings_class="HealMedVqaSettings",
+        title="HEAL-MedVQA",
+        licence="MIT, images under the terms of VinDr-CXR and MIMIC-CXR",
+        has_regions=True,
+    ),
+    "cxr_qba": QuestionSet(
+        module="cxr_qba",
+        settings_class="CxrQbaSettings",
+        title="MIMIC-Ext-CXR-QBA",
+        licence="PhysioNet Credentialed Health Data License 1.5.0",
+        has_regions=True,
+    ),
+    "padchest_gr": QuestionSet(
+        module="padchest_gr",
+        settings_class="PadChestGrSettings",
+        title="PadChest-GR",
+        licence="PadChest Dataset Research Use Agreement",
+        has_regions=True,
+    ),
     "jsonl": QuestionSet(
         module="jsonl", settings_class="JsonlSettings", title="Questions of your own", licence="yours to state"
     ),
