@@ -20,10 +20,10 @@ def join_readers(boxes: Sequence[tuple[str, Box]]) -> list[Box]:
     groups: list[dict[str, Box]] = []
     for reader, box in boxes:
         for group in groups:
-            mean = np.mean([*group.values()], 0, np.float32)
+            mean = np.stack([*group.values()]).mean(0)
             if reader not in group and iou(box[None], mean[None])[0, 0] >= MIN_IOU:
                 group[reader] = box
                 break
         else:
             groups.append({reader: box})
-    return [np.mean([*group.values()], 0).astype(np.float32) for group in groups]
+    return [np.stack([*group.values()]).mean(0).astype(np.float32) for group in groups]

@@ -63,7 +63,7 @@ def read_rows(
         image = next(iter(fields["images"].values()))
         if outlines is not None:
             height, width = int(row["mask_h"]), int(row["mask_w"])
-            box = _mask_box(row["mask_rle"] or (), height, width)
+            box = _mask_box(row["mask_rle"] or [], height, width)
             place = text_of(row, "anatomy").replace("_", " ")
             asked = findings_in(text_of(row, "question")) if kind == "closed_yes" else []
             for phrase in [place, *asked] if box else ():

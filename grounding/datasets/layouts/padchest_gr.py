@@ -26,6 +26,7 @@ from ...foreign import read_csv
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
+from ..corpus import stay_inside
 from ..mimic import SPLITS
 from ..published import Published
 from ..readers import Box, join_readers
@@ -91,7 +92,7 @@ def read_table(folder: Path) -> dict[str, tuple[str, str]]:
 
 def image_file(folder: Path, image_id: str) -> Path:
     """Where the image lies. Raises `BadInput` for none."""
-    candidates = [folder / name / image_id for name in _FOLDERS]
+    candidates = [stay_inside(folder, f"{name}/{image_id}") for name in _FOLDERS]
     if (path := next((path for path in candidates if path.is_file()), None)) is None:
         raise BadInput(f"no image {image_id}.", file=folder, fix="unpack Padchest_GR_files there")
     return path

@@ -13,9 +13,8 @@ Traps: no patient is recorded; `train` has no part for choices. Kaggle's `train.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from ...foreign import read_csv
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
+from ..corpus import stay_inside
 from ..published import Published
 from ..readers import Box, join_readers
 from ..rows import annotate, need_images, region, skipping
@@ -95,12 +95,12 @@ def _image(
     folder: Path,
     name: str,
     split: str,
-    rows: list[tuple[int, Mapping[str, Any]]],
+    rows: list[tuple[int, dict[str, str]]],
     skipped: Skipped,
     modality: str,
     merge: bool,
 ) -> AnnotatedImage:
-    candidates = [folder / split / f"{name}{suffix}" for suffix in _SUFFIXES]
+    candidates = [stay_inside(folder, f"{split}/{name}{suffix}") for suffix in _SUFFIXES]
     if (path := next((path for path in candidates if path.is_file()), None)) is None:
         raise BadInput("no such image.", file=candidates[0], fix="download it, or leave the set's other images alone")
     size = image_size(path)
