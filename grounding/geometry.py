@@ -216,10 +216,6 @@ class Letterbox:
         square[: self.content_px[1], : self.content_px[0]] = np.asarray(small) > 127
         return square
 
-    def inverse_mask(self, probability_SS: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """bool[H, W] of the original image from float32[s, s] in [0, 1]; s may be a fraction of `side_px`."""
-        return self.inverse_map(probability_SS) > 0.5
-
     def inverse_map(self, probability_SS: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32[H, W] of the original image from float32[s, s]; s may be a fraction of `side_px`."""
         side = probability_SS.shape[0]

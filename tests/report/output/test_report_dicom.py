@@ -42,7 +42,7 @@ def make_report(path: Path) -> GroundedReport:
     square[8:24, 12:40] = 1
     boxes = letterbox.inverse(np.array([[12, 8, 40, 24], [0, 0, 20, 20]], np.float32))
     edges = np.tile(np.array(size, np.float32), 2)
-    mask = letterbox.inverse_mask(square)
+    mask = letterbox.inverse_map(square) > 0.5
     nodule = Region(phrase="nodule", box_xyxy_px=boxes[0].clip(0, edges), mask=mask, score=0.9)
     liver = Region(phrase="liver", box_xyxy_px=boxes[1].clip(0, edges), mask=np.ones((height, width), bool), score=0.4)
     bare = Region(phrase="mass", box_xyxy_px=boxes[1].clip(0, edges), score=0.3)
