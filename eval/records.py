@@ -249,9 +249,14 @@ def meta_of(record: Record) -> Mapping[str, Any]:
     return record.get("meta") or {}
 
 
+def question_of(record: Record) -> str:
+    """The question or phrase, "" where a report has none."""
+    return record.get("question") or ""
+
+
 def phrases_of(record: Record) -> list[str]:
     """The phrases that were to be grounded: `phrases`, or the question where there are none."""
-    return list(dict.fromkeys(record.get("phrases") or [record["question"]]))
+    return list(dict.fromkeys(record.get("phrases") or [question_of(record)]))
 
 
 def regions_by_phrase(record: Record, name: Literal["answer", "prediction"]) -> dict[str, list[Region]]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...grounding.imaging.drawing import COLOURS
 from ...grounding.records import Task
-from ..records import Record, meta_of, phrases_of
+from ..records import Record, meta_of, phrases_of, question_of
 from ..statistics.strata import AXES
 from .content import TITLES, Case, Content, Picture, System
 from .intervals import words
@@ -39,7 +39,7 @@ def _samples(systems: Sequence[System], task: Task) -> list[Case]:
     for system in systems:
         for record in system.records:
             reference = json.dumps(record["answer"], sort_keys=True)
-            key = (record["dataset"], record["id"], record["image_id"], record["question"], reference)
+            key = (record["dataset"], record["id"], record["image_id"], question_of(record), reference)
             grouped.setdefault(key, {})[system.name] = (system, record)
     cases = []
     for records in grouped.values():
@@ -52,7 +52,7 @@ def _samples(systems: Sequence[System], task: Task) -> list[Case]:
                 task=task,
                 id=record["id"],
                 image=(record["dataset"], record["image_id"]),
-                question=record["question"],
+                question=question_of(record),
                 reference=record["answer"],
                 strata={axis: str(value).strip() for axis, value in strata.items() if value not in (None, "")},
                 records={name: row for name, (_, row) in records.items()},

@@ -21,7 +21,7 @@ def join_readers(boxes: Sequence[tuple[str, Box]]) -> list[Box]:
     for reader, box in boxes:
         for group in groups:
             mean = np.stack([*group.values()]).mean(0)
-            if reader not in group and iou(box[None], mean[None])[0, 0] >= MIN_IOU:
+            if reader not in group and np.asarray(iou(box[None], mean[None])).item() >= MIN_IOU:
                 group[reader] = box
                 break
         else:

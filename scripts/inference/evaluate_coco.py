@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
-from ...eval.records import Record, read_records
+from ...eval.records import Record, question_of, read_records
 from ...eval.score import EvalSettings, Scores, score
 from ...eval.statistics.strata import Strata
 from ...eval.table import by_metric, table
@@ -194,7 +194,7 @@ def _strata(scores: Scores, rows: Sequence[Record]) -> Strata:
     """By category and modality first, also where all samples share one; then the others."""
     strata = dict(scores.strata)
     modalities = {str((row.get("meta") or {}).get("modality")) for row in rows}
-    shared = {"label": {row["question"] for row in rows}, "modality": modalities}
+    shared = {"label": {question_of(row) for row in rows}, "modality": modalities}
     for axis, labels in shared.items():
         if len(labels) == 1:  # `score` makes no stratum of it: it holds every sample
             strata[axis] = {labels.pop(): dict(scores.metrics)}

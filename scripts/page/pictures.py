@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from ...eval.page.content import GRID, Case, ImageKey, Picture, Shape, System
-from ...eval.records import Record
+from ...eval.records import Record, question_of
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.evidence.names import SOURCES
 from ...grounding.imaging.drawing import data_uri, svg_outline
@@ -150,8 +150,8 @@ def _shapes(keys: set[ImageKey], systems: Sequence[System], score_threshold: flo
             ranked = sorted(record["prediction"], key=lambda row: -float(row["score"]))
             best = {row.get("phrase"): row for row in reversed(ranked)}
             predicted = [r for r in ranked if float(r["score"]) >= score_threshold or r is best[r.get("phrase")]]
-            shapes[key] += _to_shapes(record["answer"] if is_first else (), "truth", record["question"])
-            shapes[key] += _to_shapes(predicted, system.name, record["question"])
+            shapes[key] += _to_shapes(record["answer"] if is_first else (), "truth", question_of(record))
+            shapes[key] += _to_shapes(predicted, system.name, question_of(record))
     for system, record, key in rows:
         source, regions = SOURCES.get(record.get("evidence") or ""), record.get("regions")
         if system.task == "grounding" or key not in keys or key in truth_from or not (source and regions):

@@ -31,6 +31,7 @@ def test_the_probability_is_that_of_the_greedy_answer(new_mllm: NewMllm, new_exa
     chances = logits.softmax(-1).tolist()
     chances[mllm.region_id] = 0  # never written
     assert one.probability == pytest.approx(max(chances), rel=1e-3)
+    assert sure.probability is not None
     assert 0 < sure.probability <= 1
 
 
