@@ -74,10 +74,11 @@ def told_when_full(folder: Path) -> Iterator[None]:
 def locked(file: Path, what: str) -> Iterator[None]:
     """Inside, no other process is where this lock file is asked for, too; it is freed however the process ends.
 
-    Of several processes of one launch the first holds it for all. Raises `BadInput` where another process holds it.
+    Of several processes of one launch the first holds it for all. A folder made for the lock alone goes with it.
+    Raises `BadInput` where another process holds it.
     """
     lock = FileLock(file, timeout=0, is_singleton=True)  # the same in every call of a process, which may ask twice
-    is_first = os.environ.get("RANK", "0") == "0"
+    is_first, is_new = os.environ.get("RANK", "0") == "0", not file.parent.exists()
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         if is_first:
@@ -92,6 +93,8 @@ def locked(file: Path, what: str) -> Iterator[None]:
     finally:
         if is_first:
             lock.release()
+            if is_new and [*file.parent.iterdir()] == [file]:
+                shutil.rmtree(file.parent)
 
 
 def claim_folder(

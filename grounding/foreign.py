@@ -74,7 +74,7 @@ def parse_json(
     Raises `BadInput` for no JSON, for one that is nested too deep, and for half a surrogate pair, which no file can
     hold as text.
     """
-    text = decode(text, file, fix=fix, row=row) if isinstance(text, bytes) else text
+    text = decode(text, file, row=row, fix="save it as UTF-8, then read it again") if isinstance(text, bytes) else text
     try:
         value = json.loads(text)
         if _HALF.search(text):

@@ -17,8 +17,8 @@ from ..grounding.datasets.task_sets import TaskSet
 from ..grounding.evidence.evidence import EvidenceSettings
 from ..grounding.evidence.names import SOURCES, Source
 from ..grounding.files import read_object
-from ..grounding.recipe import CoreRecipe
 from ..grounding.settings import Settings
+from ..grounding.training.recipe import CoreRecipe
 from ..grounding.training.settings import TrainSettings
 from ..grounding.vocabulary.negation import Negation
 from ..report.datasets.sets import REPORT_SETS

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from ..grounding.bad_input import BadInput
-from ..grounding.recipe import flatten_settings
 from ..grounding.settings import read_yaml
+from ..grounding.training.recipe import flatten_settings
 from ..grounding.training.settings import TrainSettings
 from ..report.datasets.sets import REPORT_SETS
 from ..vqa.datasets.sets import QUESTION_SETS

@@ -136,9 +136,7 @@ def _start(
     return build(settings, len(tokenizer), modalities), processor
 
 
-def build(
-    settings: GroundingSettings, vocabulary_size: int, modalities: Sequence[str] = tuple(MODALITIES)
-) -> MedGlipModel:
+def build(settings: GroundingSettings, vocabulary_size: int, modalities: Sequence[str] | None = None) -> MedGlipModel:
     """An untrained core; its weights come from the training's seed, the global generator is left as it was."""
     sizes = settings.model
     text_config = text_settings(sizes.text_start, sizes.max_phrase_tokens)
@@ -149,7 +147,7 @@ def build(
     config = MedGlipConfig(
         vision_config=sizes.model_dump(mode="json", include=of_tower) | vision_settings(sizes.image_start),
         text_config=text_config,
-        modalities=tuple(modalities),
+        modalities=tuple(modalities or MODALITIES),
         **sizes.model_dump(include=of_core),
     )
     with torch.random.fork_rng():

@@ -15,12 +15,12 @@ from ..datasets.phantoms import dataset as phantom
 from ..datasets.schema import tables
 from ..files import write_atomic
 from ..grounders.pretrained import vocabulary_of
-from ..recipe import CoreRecipe
 from ..run_folder import RunFolder
 from ..types import AnnotatedImage
 from .core import train
 from .loop import processes
 from .provenance import place
+from .recipe import CoreRecipe
 
 
 @dataclass(frozen=True)

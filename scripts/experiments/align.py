@@ -26,9 +26,9 @@ from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder
-from ...grounding.recipe import CoreRecipe
 from ...grounding.settings import read_settings
 from ...grounding.training.loop import processes
+from ...grounding.training.recipe import CoreRecipe
 from ...grounding.training.stage import HeldOut, core_images
 from ...grounding.types import AnnotatedImage
 from ...vqa.datasets import derived

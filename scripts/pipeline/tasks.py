@@ -19,8 +19,8 @@ from ...grounding.bad_input import Skipped
 from ...grounding.evidence.evidence import EvidenceSettings
 from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.files import sha256, write_atomic
-from ...grounding.recipe import CoreRecipe
 from ...grounding.records import Task
+from ...grounding.training.recipe import CoreRecipe
 from ...grounding.training.stage import HeldOut, core_images
 from ...grounding.vocabulary.negation import engine_named
 from ...report.datasets.sets import REPORT_SETS, ReportContext

@@ -100,5 +100,5 @@ def test_the_card_tells_data_licence_settings_and_use(
     card = (train(to_dataset(images), tiny_settings, tmp_path / "out", sets=sets) / "README.md").read_text()
     assert "not for diagnosis" in card
     assert "learning_rate: 0.001" in card
-    assert "| tiny | ct, xray | CC BY 4.0 | 3 | 0 | 6 | bright square, dark square |" in card
-    assert "| second | ct | not stated | 0 | 1 | 2 |" in card
+    assert "| tiny | ct, xray | CC BY 4.0 | 3 | 0 | 0 | 6 | bright square, dark square |" in card
+    assert "| second | ct | not stated | 0 | 1 | 0 | 2 |" in card

@@ -21,9 +21,9 @@ from medglip.grounding import AnnotatedImage, BadInput, Region
 from medglip.grounding.bad_input import Skipped
 from medglip.grounding.datasets.schema import AnnotatedImages, to_dataset, words_of
 from medglip.grounding.grounders.medglip import MedGlipGrounder
-from medglip.grounding.recipe import CoreRecipe
 from medglip.grounding.settings import read_settings
 from medglip.grounding.training.core import train
+from medglip.grounding.training.recipe import CoreRecipe
 from medglip.grounding.training.settings import GroundingSettings
 from medglip.grounding.training.stage import HeldOut, core_images, train_core, vocabulary
 from medglip.grounding.training.validation import mean_iou

@@ -9,7 +9,6 @@ import pytest
 from medglip.grounding import AnnotatedImage, BadInput
 from medglip.grounding.datasets.schema import to_dataset
 from medglip.grounding.grounders.pretrained import checkpoint_folder
-from medglip.grounding.recipe import CoreRecipe
 from medglip.grounding.settings import validate
 from medglip.grounding.training.provenance import (
     FILE,
@@ -20,6 +19,7 @@ from medglip.grounding.training.provenance import (
     training_images,
     write_learned,
 )
+from medglip.grounding.training.recipe import CoreRecipe
 
 MakeStudies = Callable[[int], list[AnnotatedImage]]
 

@@ -55,7 +55,9 @@ def test_the_files_are_read_by_our_coco_reader(tmp_path: Path) -> None:
     (tmp_path / "instances.json").write_text(json.dumps(references))
     _, predictions = write_coco(read_reports(tmp_path / "reports", skipped), tmp_path, references)
     files = read_coco(tmp_path / "instances.json", predictions, "bbox")
-    assert [(row["image_id"], row["category_id"]) for row in files.predictions] == [(7, 3), (9, 4)]
+    images, categories = ({row["id"]: row["own_id"] for row in rows} for rows in (files.images, files.categories))
+    own = [(images[row["image_id"]], categories[row["category_id"]]) for row in files.predictions]
+    assert own == [("7", "3"), ("9", "4")]
     assert len(skipped.entries) == 2
 
 

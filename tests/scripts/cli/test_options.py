@@ -23,8 +23,8 @@ VISIBLE = {
     "grounding train": "",
     "grounding fine-tune": "--checkpoint --out --download --set",
     "grounding evaluate": (
-        "--dataset --root --references --images --limit --seed --checkpoint --min-score --batch-size --device --json "
-        "--records --download --set"
+        "--dataset --root --references --images --allow-outside --limit --seed --checkpoint --min-score --batch-size "
+        "--device --json --records --download --set"
     ),
     "grounding predict": (
         "--phrase --phrases --modality --body-part --checkpoint --run --min-score --device --out --download"
@@ -51,7 +51,7 @@ VISIBLE = {
     "report coco": "--references --out",
     "report schema": "",
     "eval vqa": "--protocol --json --references --set",
-    "eval report": "--protocol --tokenization --metrics --json --references --set",
+    "eval report": "--protocol --tokenization --metrics --vocabulary --json --references --set",
     "eval grounding": "--references --predictions --iou-type --json --set",
     "eval compare": "--protocol --json --set",
     "eval probes": "--protocol --json --set",

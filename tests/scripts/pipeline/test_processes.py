@@ -20,7 +20,9 @@ SAME = ("id", "prediction", "parsed", "prompt_sha256", "regions", "evidence", "a
 def rows(out: Path) -> dict[str, list[dict[str, object]]]:
     """Of questions and reports, by file; presence scores of the core differ in a last digit by the threads it has."""
     return {
-        file.name: sorted(({key: row[key] for key in SAME} for row in read_lines(file)), key=lambda row: str(row["id"]))
+        file.name: sorted(
+            ({key: row.get(key) for key in SAME} for row in read_lines(file)), key=lambda row: str(row["id"])
+        )
         for file in sorted((out / "records").glob("[vr]*.jsonl"))
     }
 

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from .bad_input import explain
-from .datasets.parts import PARTS, Half, parse_split
-from .datasets.settings import DataSettings, PhantomSettings
-from .settings import Settings
-from .training.settings import GroundingSettings
+from ..bad_input import explain
+from ..datasets.parts import PARTS, Half, parse_split
+from ..datasets.settings import DataSettings, PhantomSettings
+from ..settings import Settings
+from .settings import GroundingSettings
 
 
 class GroundingSection(GroundingSettings):

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...grounding.bad_input import Skipped
-from ...grounding.datasets.corpus import data_folder
-from ...grounding.datasets.layouts.padchest_gr import (
+from ....grounding.bad_input import Skipped
+from ....grounding.datasets.corpus import data_folder
+from ....grounding.datasets.layouts.padchest_gr import (
     Language,
     image_file,
     is_positive,
@@ -22,11 +22,11 @@ from ...grounding.datasets.layouts.padchest_gr import (
     read_studies,
     read_table,
 )
-from ..task import Question
+from ...task import Question
+from ..public import PublicSettings, read_public
+from ..rows import QuestionRow, build_rows
+from ..sets import ReadContext
 from .outlines import Outline, OutlinedImages
-from .public import PublicSettings, read_public
-from .rows import QuestionRow, build_rows
-from .sets import ReadContext
 
 WORDS = {
     "en": ("Is there {label} on this image?", "What does this image show of {label}?", "yes", "no"),

@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from ...grounding.bad_input import Skipped
-from ...grounding.datasets.rows import annotate, region, skipping
-from ...grounding.imaging.read import image_size
-from ...grounding.types import AnnotatedImage, Region
-from ...grounding.vocabulary.labels import load_labels
+from ....grounding.bad_input import Skipped
+from ....grounding.datasets.rows import annotate, region, skipping
+from ....grounding.imaging.read import image_size
+from ....grounding.types import AnnotatedImage, Region
+from ....grounding.vocabulary.labels import load_labels
 
 Frame = Literal["stretch", "pad"]
 

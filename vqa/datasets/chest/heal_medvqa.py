@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.corpus import data_folder
-from ...grounding.geometry import mask_to_box
-from ..task import Question
-from .hub import COLUMNS as HUB_COLUMNS
-from .hub import files_of, image_fields, table_rows
+from ....grounding.bad_input import BadInput, Skipped
+from ....grounding.datasets.corpus import data_folder
+from ....grounding.geometry import mask_to_box
+from ...task import Question
+from ..hub import COLUMNS as HUB_COLUMNS
+from ..hub import files_of, image_fields, table_rows
+from ..public import PublicSettings, read_public
+from ..rows import QuestionRow, build_rows, text_of
+from ..sets import ReadContext
 from .outlines import Outline, OutlinedImages, findings_in
-from .public import PublicSettings, read_public
-from .rows import QuestionRow, build_rows, text_of
-from .sets import ReadContext
 
 COLUMNS = (*HUB_COLUMNS, "image_id", "question_id", "anatomy", "question_type", "mask_rle", "mask_h", "mask_w")
 TYPES = ("closed_no", "closed_yes", "open_abnormal", "open_normal")

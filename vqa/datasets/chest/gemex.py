@@ -19,15 +19,15 @@ from typing import Any
 
 from pydantic import Field
 
-from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.corpus import data_folder
-from ...grounding.datasets.mimic import film_file, read_films
-from ...grounding.files import read_lines
-from ..task import Question
+from ....grounding.bad_input import BadInput, Skipped
+from ....grounding.datasets.corpus import data_folder
+from ....grounding.datasets.mimic import film_file, read_films
+from ....grounding.files import read_lines
+from ...task import Question
+from ..public import PublicSettings, read_public
+from ..rows import SPLIT_NAMES, QuestionRow, build_rows, text_of
+from ..sets import ReadContext
 from .outlines import Frame, Outline, OutlinedImages, findings_in
-from .public import PublicSettings, read_public
-from .rows import SPLIT_NAMES, QuestionRow, build_rows, text_of
-from .sets import ReadContext
 
 KINDS = ("open_ended", "closed_ended", "single_choice", "multi_choice")
 COLUMNS = ("q_id", "image_path", "question", "answer", "visual_regions", "visual_locations")

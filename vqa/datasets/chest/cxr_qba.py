@@ -18,14 +18,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.corpus import data_folder
-from ...grounding.datasets.mimic import Film, film_file, read_films
-from ..task import Question
+from ....grounding.bad_input import BadInput, Skipped
+from ....grounding.datasets.corpus import data_folder
+from ....grounding.datasets.mimic import Film, film_file, read_films
+from ...task import Question
+from ..public import PublicSettings, read_public
+from ..rows import QuestionRow, build_rows, text_of
+from ..sets import ReadContext
 from .outlines import Outline, OutlinedImages
-from .public import PublicSettings, read_public
-from .rows import QuestionRow, build_rows, text_of
-from .sets import ReadContext
 
 COLUMNS = ("question_id", "question_type", "question", "answers")
 

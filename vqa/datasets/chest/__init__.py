@@ -1,0 +1,1 @@
+"""Question sets on chest films whose questions come with true regions."""
