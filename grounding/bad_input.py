@@ -6,6 +6,7 @@ catch it, go on, and write what they skipped.
 
 import errno
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -74,6 +75,11 @@ def in_one_line(error: Exception) -> str:
     """The words of an error without its line breaks, and no more than 300 letters of them."""
     words = " ".join(str(error).split())
     return words if len(words) <= 300 else f"{words[:300]} ..."
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that stand more than once, each once, in the order of their first places."""
+    return [name for name, number in Counter(names).items() if number > 1]
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

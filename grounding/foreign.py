@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from .bad_input import BadInput, Skipped, nearest
+from .bad_input import BadInput, Skipped, nearest, repeated
 
 MAX_BYTES = 2**29
 """The largest text file that is read, unpacked."""
@@ -132,7 +132,7 @@ def read_csv(
 def check_columns(names: list[str], columns: Collection[str], file: Path) -> None:
     """Raises `BadInput` for a name that stands twice, in any case, and for a column that is not among the names."""
     plain = [name.strip().lower() for name in names if name.strip()]
-    if twice := [name for name in dict.fromkeys(plain) if plain.count(name) > 1]:
+    if twice := repeated(plain):
         problem = f"two columns are called {twice[0]!r}."
         raise BadInput(problem, file=file, fix="rename one of them, or take it out")
     if missing := [name for name in columns if name not in names]:

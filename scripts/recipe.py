@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from pydantic import Field, ValidationInfo, create_model, model_validator
 
 from ..eval.settings import EvalSettings
-from ..grounding.bad_input import damaged
+from ..grounding.bad_input import damaged, repeated
 from ..grounding.datasets.task_sets import TaskSet
 from ..grounding.evidence.evidence import EvidenceSettings
 from ..grounding.evidence.names import SOURCES, Source
@@ -237,8 +237,8 @@ class Recipe(CoreRecipe):
         tasks: tuple[tuple[str, TaskSection | None, Table], ...]
         tasks = ("vqa", self.vqa, QUESTION_SETS), ("report", self.report, REPORT_SETS)
         for name, sets, table in ((name, section.sets, table) for name, section, table in tasks if section):
-            if twice := next((one for one in sets if sets.count(one) > 1), None):
-                raise ValueError(f"key '{name}.data': the set {twice!r} is there twice")
+            if twice := repeated(sets):
+                raise ValueError(f"key '{name}.data': the set {twice[0]!r} is there twice")
             needs = {table[one].needs for one in sets}
             if "phantoms" in needs and self.phantoms is None:
                 raise ValueError("key 'phantoms': some data are 'phantom', so this section is needed")

@@ -17,7 +17,7 @@ import pyarrow as pa
 from datasets import Dataset, concatenate_datasets
 from tqdm.auto import tqdm
 
-from ..bad_input import BadInput, Skipped
+from ..bad_input import BadInput, Skipped, repeated
 from ..types import AnnotatedImage
 from ..vocabulary.labels import load_labels
 from .building import built
@@ -33,9 +33,10 @@ def load_images(data: Sequence[DataSettings], seed: int, half: Half = "") -> tup
     `seed`: of limits and of sets with `val_fraction`. `half`: of the images of split `train` only those of one half.
     Raises `BadInput` for a missing folder, an unreadable annotation file, and two sets of one name.
     """
-    names = [settings.name for settings in data]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise BadInput(f"two data sets are named {twice[0]!r}.", fix="names are last parts of `path`; rename a folder")
+    if twice := repeated(settings.name for settings in data):
+        raise BadInput(
+            f"two data sets are named {min(twice)!r}.", fix="names are last parts of `path`; rename a folder"
+        )
     skipped = Skipped()
     sets = [to_dataset(()), *(_load(settings, seed, half, skipped) for settings in data)]
     return concatenate_datasets(sets), skipped

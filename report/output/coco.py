@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain, explain_row, nearest
+from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain, explain_row, nearest, repeated
 from ...grounding.files import write_atomic
 from ...grounding.foreign import read_json
 from ...grounding.types import NOTICE
@@ -83,9 +83,10 @@ def read_reports(folder: Path, skipped: Skipped) -> list[GroundedReport]:
 
 def _choose_ids(references: Mapping[str, Any] | None, rows: str, key: str, names: Sequence[str]) -> dict[str, Any]:
     """An id for each name. Raises `BadInput` for an image that comes twice and for names without a reference."""
-    if rows == "images" and len(set(names)) < len(names):
-        twice = min(name for name in names if names.count(name) > 1)
-        raise BadInput(f"two reports of the image {twice!r}.", fix="keep reports of one image in folders of their own")
+    if rows == "images" and (twice := repeated(names)):
+        raise BadInput(
+            f"two reports of the image {min(twice)!r}.", fix="keep reports of one image in folders of their own"
+        )
     if references is None:
         return {name: number for number, name in enumerate(names, 1)}
     # A reference may name its images with folders; reports have bare file names.

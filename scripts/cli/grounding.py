@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.bad_input import BadInput, Skipped, repeated
 from ...grounding.files import write_atomic
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
@@ -190,10 +190,9 @@ def predict(
     is_file = is_picture(out)  # one drawn image instead of a folder
     if is_file and len(images) != 1:
         raise BadInput(f"{len(images)} images for one output file.", file=out, fix="give a folder as --out")
-    names = [image.name for image in images]
-    if twice := next((name for name in names if names.count(name) > 1), None):
+    if twice := repeated(image.name for image in images):
         fix = "rename one of the files, or look at them in two calls"
-        raise BadInput(f"two images are called {twice!r}, so would be their pictures.", fix=fix)
+        raise BadInput(f"two images are called {twice[0]!r}, so would be their pictures.", fix=fix)
     finder, skipped, lines = Finder.of(checkpoint, run, device, download=download), Skipped(), out / "regions.jsonl"
     if not is_file:
         write_atomic(lines, "")  # a line is added when an image is done: what ends the batch costs no earlier one

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ...grounding.bad_input import BadInput
-from ...grounding.evidence.names import FORMS, list_titles, usable_sources
+from ...grounding.evidence.names import FORMS, SOURCES, list_titles, usable_sources
 from ...grounding.files import write_atomic
 from ...grounding.modalities import MODALITIES
 
@@ -37,6 +37,9 @@ Finder = Annotated[
 ]
 Device = Annotated[str | None, who_finds(help="cpu, cuda, ...; left out: a GPU where there is one")]
 Evidence = Annotated[str, the_switch(help=f"What the model is shown beside the image: {list_titles(usable_sources())}")]
+SetEvidence = Annotated[
+    str, the_switch("--evidence", help=f"What the model is shown beside the image: {list_titles(SOURCES)}")
+]
 FORMS_HELP = f"Which of the adapter's forms of evidence are shown, joined by +: {list_titles(FORMS)}; left out: all"
 Forms = Annotated[str | None, the_switch("--forms", help=FORMS_HELP)]
 Json = Annotated[Path | None, output("--json", help="Write the result to this file as JSON")]

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from ...grounding.evidence.names import SOURCES, list_titles
 from ...grounding.settings import validate
 from ...report.datasets.sets import REPORT_SETS
 from .options import (
@@ -18,6 +17,7 @@ from .options import (
     HiddenDownloadBase,
     Modality,
     RecipeFile,
+    SetEvidence,
     output,
     safety,
     set_and_file,
@@ -58,9 +58,7 @@ def predict(
     ] = None,
     base: Base = None,
     checkpoint: Finder = None,
-    evidence: Annotated[
-        str, the_switch(help=f"What the model is shown beside the image: {list_titles(SOURCES)}")
-    ] = "predicted",
+    evidence: SetEvidence = "predicted",
     forms: Forms = None,
     seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of splits that are drawn")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,

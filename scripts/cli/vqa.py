@@ -20,6 +20,7 @@ from .options import (
     Modality,
     Model,
     RecipeFile,
+    SetEvidence,
     output,
     safety,
     set_and_file,
@@ -59,9 +60,7 @@ def predict(
     base: Base = None,
     model: Model = None,
     checkpoint: Finder = None,
-    evidence: Annotated[
-        str, the_switch(help=f"What the model is shown beside the image: {list_titles(SOURCES)}")
-    ] = "predicted",
+    evidence: SetEvidence = "predicted",
     forms: Forms = None,
     seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of the scheme image_grouped")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import BadInput, repeated
 from ...grounding.files import file_sha256
 from ...grounding.imaging.read import is_dicom, read_image
 from ...grounding.modalities import parse_modality
@@ -32,8 +32,8 @@ def user_report(
     report that is no text.
     """
     names = [image.stem for image in images]  # each view's report is a file of its name
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise BadInput(f"two images are called {twice!r}, so are their reports.", fix="rename one of the files")
+    if twice := repeated(names):
+        raise BadInput(f"two images are called {twice[0]!r}, so are their reports.", fix="rename one of the files")
     first, *others = (user_image(image, modality, body_part) for image in images)
     prior, *older = [user_image(image, modality, body_part) for image in prior_images] or [None]
     try:

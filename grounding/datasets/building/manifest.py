@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ...bad_input import nearest
+from ...bad_input import nearest, repeated
 from ...settings import Settings
 from ...vocabulary.labels import load_labels
 from ..settings import DataSettings
@@ -87,7 +87,6 @@ class BuildSettings(Settings):
 
     @model_validator(mode="after")
     def _one_name_each(self) -> "BuildSettings":
-        names = [source.set_name for source in self.sources]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"key 'sources': two sets are named {twice[0]!r}; set `rename` in one of them")
+        if twice := repeated(source.set_name for source in self.sources):
+            raise ValueError(f"key 'sources': two sets are named {min(twice)!r}; set `rename` in one of them")
         return self
