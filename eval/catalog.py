@@ -148,26 +148,26 @@ TEXT_METRICS: dict[str, TextEntry] = {
         module=".metrics.text.ngram",
         title="BLEU-1 to BLEU-4",
         source="Papineni et al. 2002; the digits of pycocoevalcap",
-        metrics=(Metric("bleu_1", 0, 0), Metric("bleu_2", 1), Metric("bleu_3", 2), Metric("bleu_4", 3, 1)),
+        metrics=(Metric("bleu_1", 0, 3), Metric("bleu_2", 1), Metric("bleu_3", 2), Metric("bleu_4", 3, 4)),
     ),
     "meteor": TextEntry(
         module=".metrics.text.meteor",
         title="METEOR 1.5",
         source="Denkowski and Lavie 2014; the Java program of pycocoevalcap",
-        metrics=(Metric("meteor", 4, 2),),
+        metrics=(Metric("meteor", 4, 5),),
         needs_java=True,
     ),
     "rouge_l": TextEntry(
         module=".metrics.text.ngram",
         title="ROUGE-L, F of beta 1.2",
         source="Lin 2004; the digits of pycocoevalcap",
-        metrics=(Metric("rouge_l", 5, 3),),
+        metrics=(Metric("rouge_l", 5, 6),),
     ),
     "cider": TextEntry(
         module=".metrics.text.ngram",
         title="CIDEr-D, in [0, 10]",
         source="Vedantam et al. 2015; the digits of pycocoevalcap",
-        metrics=(Metric("cider", 6, 4, scale=10),),
+        metrics=(Metric("cider", 6, 7, scale=10),),
     ),
 }
 """Metrics of reports by words in common."""
@@ -179,7 +179,7 @@ FIELD_METRICS: dict[str, FieldEntry] = {
         source="Smit et al. 2020 (CheXbert), averages as in scikit-learn",
         metrics=(
             *(Metric(f"chexbert_{kind}_f1_{num}") for num in (14, 5) for kind in ("micro", "macro", "example")),
-            *(Metric("label_micro_f1", 11, 7), Metric("label_macro_f1", 10), Metric("label_example_f1")),
+            *(Metric("label_micro_f1", 11, 0), Metric("label_macro_f1", 10), Metric("label_example_f1")),
         ),
     ),
     "radgraph": FieldEntry(
@@ -194,7 +194,7 @@ FIELD_METRICS: dict[str, FieldEntry] = {
         source="Bannur et al. 2024 (MAIRA-2); github.com/microsoft/RadFact",
         metrics=(
             *(*_plain("radfact_logical_precision radfact_logical_recall"), Metric("radfact_logical_f1", 7)),
-            *(Metric("radfact_spatial_precision", 8, 5), Metric("radfact_spatial_recall", 9, 6)),
+            *(Metric("radfact_spatial_precision", 8, 1), Metric("radfact_spatial_recall", 9, 2)),
             *_plain("radfact_spatial_f1 radfact_grounding_precision radfact_grounding_recall radfact_grounding_f1"),
         ),
     ),
@@ -294,4 +294,4 @@ def protocol_rules(protocol: str, task: "Task") -> str:
 def report_names() -> list[str]:
     """What `--metrics` takes: metrics, and names that stand for several."""
     groups = [key for key, entry in TEXT_METRICS.items() if key not in entry.names]
-    return [*groups, *(metric.name for metric in metrics_of("report"))]
+    return [*groups, *FIELD_METRICS, "label_f1", *(metric.name for metric in metrics_of("report"))]

@@ -13,6 +13,7 @@ from ..records import Record, meta_of, phrases_of, question_of
 from ..statistics.strata import AXES
 from .content import TITLES, Case, Content, Picture, System
 from .intervals import words
+from .provenance import origin
 
 LONGEST = 4000
 """Characters of one text that are shown; the rest is counted."""
@@ -102,6 +103,7 @@ def _row(case: Case, image: int, systems: Mapping[tuple[Task, str], System]) -> 
     """One case under names of one letter, as page.js reads them: thousands of cases repeat them."""
     answers = {name: _answer(record, systems[case.task, name]) for name, record in case.records.items()}
     row = {"t": case.task, "id": case.id, "i": image, "q": cut(case.question), "x": dict(case.strata)}
+    row["d"] = origin(case.image[0])
     row |= {"k": case.pick, "v": round(case.value, 4) if np.isfinite(case.value) else None, "a": answers}
     if case.task == "grounding":
         return row | {"f": phrases_of(next(iter(case.records.values()))), "r": _count_regions(case.reference)}

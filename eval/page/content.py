@@ -98,11 +98,13 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunFacts:
-    """What one run leaves beside its records. `losses`: training -> rows of step and loss; `skipped`: what, and why."""
+    """What one run leaves beside its records. `learned_from`: what taught its core; `losses`: training -> rows of
+    step and loss; `skipped`: what, and why.
+    """
 
     name: str
     title: str = ""
-    is_synthetic: bool = False
+    learned_from: str = ""
     settings: str = ""
     seed: int | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -9,19 +9,17 @@ from .cases import page_data
 from .content import Content
 from .curves import calibration, losses
 from .intervals import forest, strata
+from .provenance import where_from
 from .tables import counts, headline, protocols, provenance, skipped
 
 _HERE = Path(__file__).parent
-SYNTHETIC = "All images are synthetic phantoms: drawn, not of patients."
 
 
 def page(content: Content) -> str:
     """The whole HTML file. Texts of records are escaped; cases travel as JSON and are drawn by the page's script."""
     settings = content.systems[0].scores.settings
     titles = dict.fromkeys(run.title for run in content.runs if run.title)
-    synthetic = [run.is_synthetic for run in content.runs]
-    if any(synthetic):
-        titles[SYNTHETIC if all(synthetic) else f"Some runs: {SYNTHETIC}"] = None
+    titles[where_from(record for system in content.systems for record in system.records)] = None
     how = (
         f"{100 * settings.get('confidence', 0.95):g} % intervals by bootstrap of whole clusters "
         f"(patients, else images), {settings.get('resamples')} resamples, seed {settings.get('seed', 0)}; n: samples."

@@ -7,7 +7,7 @@ from html import escape
 from itertools import chain, product
 
 from ..catalog import metric_scale, page_metrics
-from ..statistics.bootstrap import Estimate
+from ..statistics.bootstrap import Difference, Estimate
 from .content import TITLES, Content, Pair, System
 
 WIDTH, HEIGHT, PAD = 260, 20, 6
@@ -92,9 +92,8 @@ def _forest_table(pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
     rows, last = "", ""
     for metric, pair, difference in entries:
         d = difference.difference
-        is_clear = d.low is not None and d.high is not None and (d.low > 0 or d.high < 0)
         rows += _row_start("" if metric == last else words(metric), pair.name)
-        rows += f'<td class="plot">{whisker(d, scale, "clear" if is_clear else "")}</td>'
+        rows += f'<td class="plot">{whisker(d, scale, "clear" if is_clear(difference) else "")}</td>'
         texts = (estimate_text(d, "+.3f"), d.n, p_text(difference.p_value), p_text(difference.p_holm))
         rows += "".join(f'<td class="num">{text}</td>' for text in texts) + "</tr>"
         last = metric
@@ -145,6 +144,12 @@ def _strata_table(systems: Sequence[System], axis_name: str, metric: str) -> str
         f'{rows}</tbody><tfoot><tr><td></td><td></td><td class="plot">{axis(scale)}</td><td colspan="2"></td>'
         "</tr></tfoot></table></div></figure>"
     )
+
+
+def is_clear(difference: Difference) -> bool:
+    """Whether the interval leaves out zero."""
+    d = difference.difference
+    return d.low is not None and d.high is not None and (d.low > 0 or d.high < 0)
 
 
 def estimate_text(score: Estimate, form: str = ".3f") -> str:

@@ -126,7 +126,7 @@ function verdict(item, name, answer, choose) {
 
 function heading(item) {
   const facts = [TASKS[item.t], ...Object.entries(item.x).map(([axis, value]) => (axis === "level" ? `level ${value}` : value))];
-  return element("h3", {}, element("b", { textContent: facts[0] }), ` · ${facts.slice(1).join(" · ")} · ${item.id} · ${item.k}`);
+  return element("h3", {}, element("b", { textContent: facts[0] }), ` · ${facts.slice(1).join(" · ")} · image of ${item.d} · ${item.id} · ${item.k}`);
 }
 
 function caseElement(item, place) {

@@ -12,6 +12,8 @@ from ..catalog import page_metrics, protocol_rules
 from ..score import Scores
 from .content import TITLES, Content, System
 from .intervals import estimate_text, words
+from .provenance import origins
+from .statements import statements
 
 COUNTED = ("scored", "abstained", "failed", "skipped")
 
@@ -47,9 +49,15 @@ def headline(content: Content) -> str:
                 body += f'<span class="interval">{interval}</span><span class="n">n = {score.n}</span></td>'
             body += "</tr>"
         protocols = dict.fromkeys(f"{s.scores.protocol} {s.scores.version}" for s in systems)
-        under = f"protocol {', '.join(protocols)}; {systems[0].scores.counts.get('clusters', 0)} clusters"
+        images = origins(record for s in systems for record in s.records)
+        under = (
+            f"images: {images}; protocol {', '.join(protocols)}; {systems[0].scores.counts.get('clusters', 0)} clusters"
+        )
         parts += f'<h3>{TITLES[task]} <span class="under">{escape(under)}</span></h3>'
         parts += _table(_head(words(name) for name in ("", *names)), body, "scores") + _every_metric(systems)
+        pairs = {pair.name: pair.metrics for pair in content.pairs if pair.task == task}
+        base = next((pair.base for pair in content.pairs if pair.task == task), "")
+        parts += "".join(f'<p class="shows">{escape(text)}</p>' for text in statements(pairs, base, task))
         notes = dict.fromkeys(note for s in systems for note in s.scores.notes)
         parts += "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
     return parts
@@ -134,7 +142,8 @@ def provenance(content: Content) -> str:
         if run.seconds:
             stages = ", ".join(f"{name} {seconds:g} s" for name, seconds in run.seconds.items())
             total += f": {sum(run.seconds.values()):.0f} s in all ({stages})"
-        text += f"<p>{escape(total)}.</p>"
+        core = f" Its core learned from {run.learned_from}." if run.learned_from else ""
+        text += f"<p>{escape(total)}.{escape(core)}</p>"
         text += _details(f"Every setting of {run.name}", run.settings) if run.settings else ""
     return text
 

@@ -13,6 +13,7 @@ import yaml
 from ...eval.page.cases import pick_cases
 from ...eval.page.content import TITLES, Content, RunFacts, System
 from ...eval.page.html import page
+from ...eval.page.provenance import origin
 from ...eval.page.systems import make_system, pairs_of
 from ...eval.records import data_sha256, read_records, task_of
 from ...eval.score import read_json
@@ -136,13 +137,19 @@ def _facts(run: Path, recipe: "Recipe | None") -> RunFacts:
     return RunFacts(
         name=run.name,
         title=recipe.title if recipe else "",
-        is_synthetic=bool(recipe and recipe.phantoms),
+        learned_from=_teachers(recipe) if recipe else "",
         settings=yaml.safe_dump(settings, sort_keys=False) if settings else "",  # defaults included
         seed=recipe.seed if recipe else None,
         seconds=_json(run / "seconds.json"),
         losses={path.parent.name: list(read_lines(path)) for path in sorted(run.glob("*/log.jsonl"))},
         skipped=list(read_lines(skipped)) if skipped.is_file() else [],
     )
+
+
+def _teachers(recipe: "Recipe") -> str:
+    """What taught the run's core: its region sets by name, or that of the core it took."""
+    grounding = recipe.grounding
+    return f"what {grounding.core} did" if grounding.core else ", ".join(origin(data.name) for data in grounding.data)
 
 
 def _json(path: Path) -> dict[str, Any]:

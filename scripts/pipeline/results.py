@@ -9,6 +9,7 @@ from typing import Any, Literal
 from tqdm.auto import tqdm
 
 from ...eval.compare import compare_runs
+from ...eval.page.statements import Differences, statements
 from ...eval.records import read_records
 from ...eval.score import score as score_records
 from ...eval.score import write_json
@@ -57,6 +58,7 @@ def score(pipeline: Pipeline) -> dict[str, Any]:
     grounding = _score_file(pipeline, "grounding", regions) if regions.exists() else {}
     results: dict[str, Any] = {"grounding": grounding, **{task: {} for task in TASKS}}
     results["paired"] = {task: {} for task in TASKS}
+    paired: dict[Task, dict[str, Differences]] = {task: {} for task in TASKS}
     write_references(pipeline, folder.path)
     for source in recipe.sources:
         for task in TASKS:
@@ -71,6 +73,8 @@ def score(pipeline: Pipeline) -> dict[str, Any]:
                     plain = [record for record in plain if record["id"] in ids]
                 (compared,) = compare_runs([ours, plain], [source, "none"], task, recipe.eval)
                 results["paired"][task][source] = {name: asdict(one) for name, one in compared.metrics.items()}
+                headline = HEADLINE[task].values()
+                paired[task][source] = {name: one for name, one in compared.metrics.items() if name in headline}
     for name in REFERENCES:
         if (path := folder.record_file("vqa", name)).exists():
             results["vqa"][name] = _score_file(pipeline, "vqa", path)
@@ -78,8 +82,10 @@ def score(pipeline: Pipeline) -> dict[str, Any]:
     results |= {"seconds": round(sum(seconds.values()), 1), "stages": seconds}
     results |= {"recipe": recipe.name, "seed": recipe.seed, "notice": NOTICE}
     results["train_source"] = recipe.evidence.train_source
+    results["shown"] = [sentence for task in TASKS for sentence in statements(paired[task], "none", task)]
     write_atomic(folder.results_file, json.dumps(results, indent=1))
-    write_atomic(folder.table_file, results_table(results, "markdown") + "\n")
+    shown = "".join(f"\n{sentence}\n" for sentence in results["shown"])
+    write_atomic(folder.table_file, results_table(results, "markdown") + "\n" + shown)
     return results
 
 

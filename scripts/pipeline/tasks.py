@@ -124,12 +124,13 @@ class Reports(TaskRow[Report]):
     plural = "reports"
     headline = MappingProxyType(
         {
-            "bleu_4": "bleu_4",
-            "rouge_l": "rouge_l",
-            "cider": "cider",
+            # first what is true of the picture, then words in common
             "label_f1": "label_micro_f1",
             "spatial_precision": "radfact_spatial_precision",
             "spatial_recall": "radfact_spatial_recall",
+            "bleu_4": "bleu_4",
+            "rouge_l": "rouge_l",
+            "cider": "cider",
         }
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from ....grounding.bad_input import BadInput, nearest
-from ...catalog import TEXT_METRICS, text_names
+from ...catalog import FIELD_METRICS, TEXT_METRICS, text_names
 from ...settings import Tokenization
 from ...statistics.measure import Sums
 from .tokenize import tokenize
@@ -18,6 +18,10 @@ def choose(names: Iterable[str], valid: Iterable[str] | None = None) -> list[str
     groups = {name: (name,) for name in valid}
     # a group ("bleu") can be named where all its metrics are valid
     groups |= {key: entry.names for key, entry in TEXT_METRICS.items() if {*entry.names} <= {*valid}}
+    fields = {key: tuple(name for name in entry.names if name in valid) for key, entry in FIELD_METRICS.items()}
+    groups |= {key: own for key, own in fields.items() if own}
+    if "label_micro_f1" in groups:
+        groups["label_f1"] = ("label_micro_f1",)  # its name in the table of a run
     if unknown := [name for name in names if name not in groups]:
         problem = f"no report metric {unknown[0]!r} for these records under this protocol."
         raise BadInput(problem, fix=nearest(unknown[0], groups))
