@@ -6,8 +6,10 @@ Pure functions without torch. `Evidence.none()` renders to nothing, so its promp
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
+from pydantic import Field
 
 from ..settings import Settings
 from ..types import MIN_SCORE, Region
@@ -46,6 +48,8 @@ class EvidenceSettings(Settings):
     """Training only: boxes move by up to this part of their size."""
     context_dropout: float = 0.15
     """Training only: probability of not saying what the image is (modality, part of the body), evidence or not."""
+    form_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Training only: probability of leaving out each form, so that every one is learned by itself; one always stays."""
 
 
 PLAIN = EvidenceSettings(forms=())
@@ -178,6 +182,15 @@ def perturb(evidence: Evidence, settings: EvidenceSettings, rng: np.random.Gener
         return replace(image, regions=tuple(regions))
 
     return evidence.each(jitter)
+
+
+def drop_forms(settings: EvidenceSettings, rng: np.random.Generator) -> EvidenceSettings:
+    """With some of the forms, by `form_dropout`; the forms as they are where it is 0, and nothing is drawn then."""
+    if not (settings.form_dropout and settings.forms):
+        return settings
+    stays = rng.random(len(settings.forms)) >= settings.form_dropout
+    stays[rng.integers(len(stays))] |= not stays.any()
+    return settings.model_copy(update={"forms": tuple(compress(settings.forms, stays))})
 
 
 def without_masks(evidence: Evidence) -> Evidence:

@@ -191,6 +191,36 @@ def ablate(
 
 
 @vqa.command()
+def curve(
+    recipe: RecipeFile,
+    task: Annotated[str, what(help="vqa or report")] = "vqa",
+    draws: Annotated[str, what(help="Examples that an adapter is shown in its training, separated by commas")] = (
+        "1000,4000,12000"
+    ),
+    seeds: Annotated[str, what(help="Seeds of the largest budget; the smaller ones take the first")] = "0,1,2",
+    forms: Annotated[
+        list[str] | None,
+        the_switch(help=f"Forms of evidence, joined by +: {list_titles(FORMS)}; repeat it for each line"),
+    ] = None,
+    out: Annotated[Path | None, output(help="Folder; left out: curve/ in the recipe's out_dir")] = None,
+) -> None:
+    """Show how much training each form of evidence needs: a training a budget, each with a schedule of its own.
+
+    Every form is also trained and asked with shuffled evidence, its control. At the largest budget each form by itself
+    is tested against that, over seeds and images, with one correction for all of them. If it is interrupted, call it
+    again: it continues with the unfinished cell.
+
+    Example: medglip vqa curve recipes/vqa/curve.yaml --draws 1000 --seeds 0 --forms tokens
+    """
+    from ...grounding.bad_input import check_name
+    from ..experiments.curve import Budgets, run_curve
+    from ..pipeline.tasks import TASKS
+
+    budgets = Budgets.parse(draws, forms or ["text", "tokens", "crops", "text+tokens+crops"], seeds)
+    typer.echo(run_curve(recipe, budgets, check_name(task, TASKS, "task"), out))
+
+
+@vqa.command()
 def export(
     adapter: Annotated[Path, typer.Argument(help="small, or the folder of a finished run or of an adapter")],
     out: Annotated[Path, typer.Argument(help="New folder")],

@@ -130,9 +130,9 @@ def _run_grid(base: Pipeline, grid: Grid, name: Task, out: Path) -> str:
     recipe = base.recipe
     asked = (source for one in grid.sources for source in filter(None, one))
     wanted: tuple[Source, ...] = tuple(dict.fromkeys((BASELINE, *asked, *recipe.sources)))
-    base.recipe = _changed(recipe, {"sources": wanted})  # so that true regions are at hand where they are asked for
+    base.recipe = with_changes(recipe, {"sources": wanted})  # so that true regions are at hand where they are asked for
     cells = [(adapter, sources, seed) for seed in grid.seeds for adapter, sources in grid.adapters.items()]
-    has_run = [_run_cell(base, *cell, out, name) for cell in cells]
+    has_run = [run_cell(base, *cell, out, name) for cell in cells]
     if name == "vqa" and (any(has_run) or not RunFolder(out).record_file(name, REFERENCES[0]).exists()):
         write_references(base, out)
     text = _write(grid, recipe, name, out)
@@ -140,7 +140,7 @@ def _run_grid(base: Pipeline, grid: Grid, name: Task, out: Path) -> str:
     return f"{text}\n\n{base.skipped.summary()}\nwritten: {out / 'ablation.md'}, ablation.json, ablation.svg"
 
 
-def _run_cell(base: Pipeline, adapter: Adapter, sources: tuple[Source, ...], seed: int, out: Path, task: Task) -> bool:
+def run_cell(base: Pipeline, adapter: Adapter, sources: tuple[Source, ...], seed: int, out: Path, task: Task) -> bool:
     """One adapter and its predictions, unless they are all there; whether anything was left to do."""
     folder = out / cell_name(adapter, seed)
     recipe = cell_recipe(base.recipe, adapter, seed, folder)
@@ -151,7 +151,7 @@ def _run_cell(base: Pipeline, adapter: Adapter, sources: tuple[Source, ...], see
         return False
     logger.info("== cell %s: %s", folder.name, ", ".join(sources))
     cell = Cell(base, recipe)
-    cell.recipe = _changed(recipe, {"sources": sources})  # after the claim, which names none of them
+    cell.recipe = with_changes(recipe, {"sources": sources})  # after the claim, which names none of them
     tune_and_predict(cell, "grounded" if adapter.forms else "plain", (task,))
     write_atomic(done, json.dumps(wanted))
     return True
@@ -165,10 +165,10 @@ def cell_recipe(recipe: Recipe, adapter: Adapter, seed: int, folder: Path) -> Re
     if adapter.forms:
         learned = adapter.learned or recipe.evidence.train_source
         changes["evidence"] = recipe.evidence.model_copy(update={"forms": adapter.forms, "train_source": learned})
-    return _changed(recipe, changes)
+    return with_changes(recipe, changes)
 
 
-def _changed(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+def with_changes(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     """Checked anew, so that an oracle without truth is refused here."""
     return validate(Recipe, recipe.model_copy(update=changes).model_dump())
 
@@ -203,7 +203,7 @@ def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
     """Score and compare every row, each set of questions by itself; table, numbers and picture; return the table."""
     settings = recipe.eval.model_copy(update={"strata": False})
     every: list[tuple[Source, Adapter]] = [(BASELINE, Adapter()), *grid.rows]
-    rows = {_row(*one, recipe): one for one in every}
+    rows = {row_title(*one, recipe): one for one in every}
     cells: Cells = {
         name: {str(seed): pooled(out, source, adapter, [seed], task) for seed in grid.seeds}
         for name, (source, adapter) in rows.items()
@@ -222,7 +222,7 @@ def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
     references: Cells = {name: {"": read_records([file], task)} for name, file in files.items() if file.exists()}
     texts: list[str] = []
     facts: dict[str, Any] = {"grid": grid, "pooling": POOLED, "settings": settings.model_dump(mode="json")}
-    for name in dict.fromkeys(map(_set, _pool(cells[BASELINE]))):
+    for name in dict.fromkeys(map(set_of, _pool(cells[BASELINE]))):
         own, text, svg = _compare(_of_set(cells, name), settings, task, _of_set(references, name))
         drops, drops_text = probe_drops(_of_set(changed, name), settings)
         if drops:
@@ -287,14 +287,14 @@ def _compare(cells: Cells, settings: EvalSettings, task: Task, references: Cells
     return facts, text, forest_svg(lines, dots, title)
 
 
-def _set(record: Record) -> str:
+def set_of(record: Record) -> str:
     """Which of a recipe's several sets a sample is of; "" where there is one."""
     return str((record.get("meta") or {}).get("set", ""))
 
 
 def _of_set(cells: Cells, name: str) -> Cells:
     return {
-        row: {key: [record for record in records if _set(record) == name] for key, records in parts.items()}
+        row: {key: [record for record in records if set_of(record) == name] for key, records in parts.items()}
         for row, parts in cells.items()
     }
 
@@ -303,7 +303,8 @@ def _pool(by_seed: Mapping[str, Sequence[Record]]) -> list[Record]:
     return sorted(chain.from_iterable(by_seed.values()), key=itemgetter("id"))
 
 
-def _row(source: Source, adapter: Adapter, recipe: Recipe) -> str:
+def row_title(source: Source, adapter: Adapter, recipe: Recipe) -> str:
+    """`predicted text+tokens`, `shuffled → shuffled tokens`, `none`."""
     return f"{row_name(source, adapter.learned or recipe.evidence.train_source)} {'+'.join(adapter.forms)}".strip()
 
 

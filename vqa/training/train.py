@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...grounding.evidence.evidence import EvidenceSettings, perturb
+from ...grounding.evidence.evidence import EvidenceSettings, drop_forms, perturb
 from ...grounding.training.loop import Losses, fit, processes
 from ...grounding.training.settings import TrainSettings
 from ..model.grounded_mllm import GroundedMLLM
@@ -50,9 +50,8 @@ def train(
 
     def prepare(example: Example, rng: np.random.Generator) -> Prompt:
         context = "" if rng.random() < evidence.context_dropout else example.context
-        return mllm.render(
-            replace(example, context=context, evidence=perturb(example.evidence, evidence, rng)), evidence
-        )
+        changed = replace(example, context=context, evidence=perturb(example.evidence, evidence, rng))
+        return mllm.render(changed, drop_forms(evidence, rng))
 
     # what `fit` draws from, how a draw becomes a prompt (or prompts), and how draws become a batch
     draws: Sequence[Any] = examples

@@ -9,7 +9,7 @@ from PIL import Image
 
 from medglip.grounding import BadInput, EvidenceSettings, Region
 from medglip.grounding.evidence.controls import donors_for
-from medglip.grounding.evidence.evidence import Evidence, ImageEvidence, perturb
+from medglip.grounding.evidence.evidence import Evidence, ImageEvidence, drop_forms, perturb
 from medglip.grounding.evidence.forms.tokens import POSITION_DIM, TokenShape, token_features
 from medglip.grounding.evidence.names import SOURCES, row_name
 from medglip.grounding.evidence.render import to_images, to_text
@@ -184,3 +184,14 @@ def test_tiles_cover_the_picture_as_many_as_there_are_crops_wherever_regions_are
     if num == 1:
         assert [part.tobytes() for part in to_images([picture], moved, settings)] == [parts[0].tobytes()]
     assert to_images([picture], Evidence.none(), settings) == []
+
+
+def test_forms_are_left_out_by_themselves_and_one_always_stays() -> None:
+    rng, settings = np.random.default_rng(0), EvidenceSettings(forms=("text", "tokens", "crops"), form_dropout=0.5)
+    drawn = [drop_forms(settings, rng).forms for _ in range(300)]
+    assert len(set(drawn)) == 7  # every subset but the empty one, each in the order of the settings
+    shares = [sum(form in forms for forms in drawn) / 300 for form in settings.forms]
+    assert 0.5 < min(shares) < max(shares) < 0.65
+    state = rng.bit_generator.state
+    assert drop_forms(EvidenceSettings(), rng) == EvidenceSettings()
+    assert rng.bit_generator.state == state  # nothing is drawn where nothing is left out

@@ -36,6 +36,7 @@ VISIBLE = {
     ),
     "vqa ask": "--modality --body-part --run --adapter --model --checkpoint --evidence --forms --show --download",
     "vqa align": "--out",
+    "vqa curve": "--task --draws --seeds --forms --out",
     "vqa ablate": "--task --seeds --sources --forms --out",
     "vqa export": "--base --checkpoint --merged --image --question --tolerance --download",
     "report train": "",
