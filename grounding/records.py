@@ -21,7 +21,10 @@ class PredictionRecord:
 
     `cluster_id` is the patient, else the image: intervals resample it. `answer`: the reference, a string or, for
     grounding, a list of region dictionaries (`types.region_to_json`); `prediction`: raw text, or such a list.
-    `parsed`: the answer read out of the raw text. `meta` keeps everything else a protocol may need.
+    `parsed`: the answer read out of the raw text. Of a served model, whose `prediction` is None where it refused:
+    `raw`, its text as it came; `finish_reason` ("length": it was cut) and `usage` (`prompt_tokens`,
+    `completion_tokens`), as its server says. `probability`: exp of the mean log-probability of the tokens written, in [0, 1]; None where nobody
+    gave any. `meta` keeps everything else a protocol may need.
     """
 
     id: str
@@ -43,7 +46,14 @@ class PredictionRecord:
     model: str = ""
     adapter: str = ""
     seconds: float = 0.0
+    raw: str | None = None
+    finish_reason: str | None = None
+    usage: dict[str, int] | None = None
+    probability: float | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+
+
+_SPARE = ("raw", "finish_reason", "usage", "probability")
 
 
 class RecordFile:
@@ -81,7 +91,7 @@ class RecordFile:
         size = self.path.stat().st_size if self.path.exists() else 0
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write("".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in new))
+                file.write("".join(to_line(record) for record in new))
                 file.flush()
                 os.fsync(file.fileno())  # what `done` holds from here on survives a power cut
         except OSError:
@@ -89,6 +99,12 @@ class RecordFile:
                 os.truncate(self.path, size)
             raise
         self.done.update(record.id for record in new)
+
+
+def to_line(record: PredictionRecord) -> str:
+    """One line of a file; what only served models have is left out where it is not known."""
+    known = {key: value for key, value in asdict(record).items() if value is not None or key not in _SPARE}
+    return json.dumps(known, ensure_ascii=False) + "\n"
 
 
 def _is_json(text: bytes) -> bool:

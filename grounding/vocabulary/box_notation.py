@@ -90,9 +90,7 @@ class BoxCodec:
         Within half a step of what was encoded (a step, where the numbers are cut). Raises `BadInput` for a text
         without a box in this notation, and for corners in the wrong order.
         """
-        # The form with any space between its parts: "{} {}" reads "12  20", "[{}, {}]" reads "[ 12,20 ]".
-        parts = [re.escape(part).replace(r"\ ", r"\s*" if part.strip() else r"\s+") for part in self.form.split("{}")]
-        if (match := re.search(r"(\d+(?:\.\d+)?)".join(parts), text)) is None:
+        if not self.form or (match := re.search(self.pattern, text)) is None:
             raise BadInput(f"no box in {text[:80]!r}.", fix=f"write it as {self.form.format('x0', 'y0', 'x1', 'y1')}")
         # a cell stands for its middle
         counts = self._turn(np.array(match.groups(), np.float64) / self.unit) + 0.5 * self.is_bin
@@ -102,6 +100,13 @@ class BoxCodec:
         box = counts / self._steps(frame) * frame.sides + frame.corner
         return np.clip(box, 0, np.array(size_px * 2)).astype(np.float32)
 
+    @property
+    def pattern(self) -> str:
+        """A regular expression of a box in this notation, its numbers as four groups."""
+        # The form with any space between its parts: "{} {}" reads "12  20", "[{}, {}]" reads "[ 12,20 ]".
+        parts = [re.escape(part).replace(r"\ ", r"\s*" if part.strip() else r"\s+") for part in self.form.split("{}")]
+        return r"(\d+(?:\.\d+)?)".join(parts)
+
     def _steps(self, frame: Frame) -> NDArray[np.int64]:
         return np.array([self.steps] * 4 if self.steps else [*frame.sent_px, *frame.sent_px])
 
@@ -109,5 +114,7 @@ class BoxCodec:
         return values[[1, 0, 3, 2]] if self.is_y_first else values
 
 
+NO_BOX = BoxCodec(form="")
+"""No numbers at all: the words say where a region is."""
 PERCENT = BoxCodec()
 """`12 20 31 44`: x0 y0 x1 y1 in whole percent of the image's width and height, for families without own notation."""

@@ -14,6 +14,7 @@ from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import FORMS, SOURCES, list_titles, usable_sources
 from ...grounding.files import write_atomic
 from ...grounding.modalities import MODALITIES
+from ...grounding.served.client import Endpoint
 
 # one function for each panel, in the order in which they stand: `what(help=...)` is an option of the panel What
 PANELS = ("What", "Who answers", "Who finds", "The switch", "Output", "Safety", "Settings")
@@ -29,9 +30,17 @@ MODALITY_NAMES = ", ".join(name for name in MODALITIES if name != "unknown")
 Modality = Annotated[str | None, what(help=f"{MODALITY_NAMES}; left out: read from DICOM, else unknown")]
 BodyPart = Annotated[str, what(help="Part of the body, in plain words; left out: read from DICOM, else not told")]
 Base = Annotated[str | None, who_answers(help="Base model: a folder or a hub name; left out: the adapter's own")]
-Model = Annotated[
-    str | None, who_answers("--model", help="rules: fixed templates answer from the regions alone, nothing is learned")
+MODEL_HELP = "rules: fixed templates answer from the regions alone; with --endpoint: the served model's name"
+Model = Annotated[str | None, who_answers("--model", help=MODEL_HELP)]
+ServedModel = Annotated[str | None, who_answers("--model", help="With --endpoint: the served model's name")]
+Url = Annotated[
+    str | None,
+    who_answers("--endpoint", metavar="URL", help="A served model answers: http://host:8000/v1; docs/served-models.md"),
 ]
+Concurrency = Annotated[int, who_answers("--concurrency", hidden=True, help="Requests to --endpoint at once")]
+Timeout = Annotated[float, who_answers("--timeout", hidden=True, help="Seconds for one request to --endpoint")]
+BOXES_HELP = "How boxes are written to it: percent, pixels, unit, 0-1000, loc, none, or a family; left out: by its name"
+Boxes = Annotated[str | None, the_switch("--boxes", "--box-format", metavar="NOTATION", help=BOXES_HELP)]
 Finder = Annotated[
     str | None, who_finds("--checkpoint", help="small, small-research or a folder; left out: the run's own core")
 ]
@@ -58,6 +67,17 @@ def write_rows(rows: Any, out: Path | None) -> None:
     """Write the JSON file of `--json` and name it, where one is asked for."""
     if out:
         write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", out)
+
+
+def endpoint_of(
+    url: str | None, model: str | None, concurrency: int, timeout_s: float, boxes: str | None = None
+) -> Endpoint | None:
+    """The served model of a command; None without --endpoint. Raises `BadInput` for options that need one."""
+    if url is None:
+        if boxes is not None:
+            raise BadInput("--boxes is for a served model.", fix="give --endpoint URL --model NAME, or leave it out")
+        return None
+    return Endpoint(url=url, model=model or "", concurrency=concurrency, timeout_s=timeout_s)
 
 
 def set_and_file(task: str, recipe: Path | None, dataset: str | None, out: Path | None) -> tuple[str, Path]:

@@ -8,8 +8,11 @@ import typer
 from ...grounding.settings import validate
 from ...report.datasets.sets import REPORT_SETS
 from .options import (
+    BOXES_HELP,
     Base,
     BodyPart,
+    Boxes,
+    Concurrency,
     DownloadBase,
     Evidence,
     Finder,
@@ -17,7 +20,11 @@ from .options import (
     HiddenDownloadBase,
     Modality,
     RecipeFile,
+    ServedModel,
     SetEvidence,
+    Timeout,
+    Url,
+    endpoint_of,
     output,
     safety,
     set_and_file,
@@ -57,9 +64,14 @@ def predict(
         Path | None, who_answers(help=f"{ADAPTER}, or the folder of a run or of an adapter; left out: the base alone")
     ] = None,
     base: Base = None,
+    model: ServedModel = None,
+    endpoint: Url = None,
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 120,
     checkpoint: Finder = None,
     evidence: SetEvidence = "predicted",
     forms: Forms = None,
+    boxes: Boxes = None,
     seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of splits that are drawn")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
     download: DownloadBase = False,
@@ -78,6 +90,7 @@ def predict(
         train_and_predict(recipe, "report")
         return
     dataset, out = set_and_file("report", recipe, dataset, out)
+    served = endpoint_of(endpoint, model, concurrency, timeout, boxes)
     from ...vqa.inference.settings import GenerateSettings
     from ..inference.predict_set import PredictRequest, predict_dataset, summary
     from ..inference.system import MAX_TOKENS, source_named
@@ -93,13 +106,18 @@ def predict(
         adapter=adapter,
         checkpoint=checkpoint,
         base=base,
+        endpoint=served,
+        boxes=boxes,
         forms=forms,
         allow_download=download,
         limit=limit,
         seed=seed,
         generate=validate(GenerateSettings, decoding),
     )
-    typer.echo("\n".join(summary(request, predict_dataset(request))))
+    is_complete = predict_dataset(request)
+    typer.echo("\n".join(summary(request, is_complete)))
+    if served and not is_complete:
+        raise typer.Exit(1)
 
 
 @report.command(cls=second_names("generate", "max_new_tokens", "num_beams", "temperature", "seed", "no_repeat"))
@@ -114,9 +132,13 @@ def write(
     prior_report: Annotated[Path | None, what(help="Text file with the report of the previous study")] = None,
     run: Run = None,
     adapter: Adapter = None,
+    model: ServedModel = None,
+    endpoint: Url = None,
+    timeout: Timeout = 120,
     checkpoint: Finder = None,
     evidence: Evidence = "predicted",
     forms: Annotated[str | None, the_switch(hidden=True, help="As of `medglip report predict`")] = None,
+    boxes: Annotated[str | None, the_switch("--boxes", "--box-format", hidden=True, help=BOXES_HELP)] = None,
     out: Folder = Path("runs/reports"),
     pdf: Pdf = False,
     dicom: Dicom = False,
@@ -145,6 +167,7 @@ def write(
     """
     from ...grounding.vocabulary.negation import engine_named
     from ...vqa.inference.settings import GenerateSettings
+    from ..inference.served import load_served
     from ..inference.system import run_or_adapter, source_named
     from ..inference.user_image import user_report
     from ..inference.write_report import Outputs, write_grounded
@@ -153,7 +176,11 @@ def write(
     engine = None if negation is None else engine_named(negation)
     # only what is given: the rest is as in the run's recipe, which is read later
     decoding = read_sets(sets, generate=GenerateSettings)["generate"]
-    finished, source = run_or_adapter(run, adapter, checkpoint, ADAPTER), source_named(evidence)
+    source, served = source_named(evidence), endpoint_of(endpoint, model, 1, timeout, boxes)
+    if served:
+        finished = load_served(served, run or adapter, checkpoint, boxes=boxes)
+    else:
+        finished = run_or_adapter(run, adapter, checkpoint, ADAPTER)
     finished.show_only(forms)
     finished.allow_download |= download
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding)

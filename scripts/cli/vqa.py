@@ -12,6 +12,8 @@ from ...vqa.datasets.splits import SplitScheme
 from .options import (
     Base,
     BodyPart,
+    Boxes,
+    Concurrency,
     DownloadBase,
     Evidence,
     Finder,
@@ -21,6 +23,9 @@ from .options import (
     Model,
     RecipeFile,
     SetEvidence,
+    Timeout,
+    Url,
+    endpoint_of,
     output,
     safety,
     set_and_file,
@@ -59,9 +64,13 @@ def predict(
     ] = None,
     base: Base = None,
     model: Model = None,
+    endpoint: Url = None,
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 120,
     checkpoint: Finder = None,
     evidence: SetEvidence = "predicted",
     forms: Forms = None,
+    boxes: Boxes = None,
     seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of the scheme image_grouped")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
     download: DownloadBase = False,
@@ -72,6 +81,9 @@ def predict(
     If it is interrupted, call it again: it continues. Several processes share a data set (`accelerate
     launch -m medglip.scripts.cli vqa predict --dataset ...`): each writes its own records, the last one merges them.
 
+    With --endpoint a served model is asked and nothing is trained; of a recipe every source and probe, to
+    OUT_DIR/records/MODEL. Only what has no answer yet is asked; the exit code is 1 while something has none.
+
     Example: medglip vqa predict --dataset vqa_rad --adapter runs/quickstart --out records.jsonl --set
     generate.max_new_tokens=8
     """
@@ -81,6 +93,7 @@ def predict(
         train_and_predict(recipe, "vqa")
         return
     dataset, out = set_and_file("vqa", recipe, dataset, out)
+    served = endpoint_of(endpoint, model, concurrency, timeout, boxes)
     from ...vqa.inference.settings import GenerateSettings
     from ..inference.predict_set import PredictRequest, predict_dataset, summary
     from ..inference.system import source_named
@@ -100,14 +113,19 @@ def predict(
         adapter=adapter,
         checkpoint=checkpoint,
         base=base,
-        model=model,
+        model=None if served else model,
+        endpoint=served,
+        boxes=boxes,
         forms=forms,
         allow_download=download,
         limit=limit,
         seed=seed,
         generate=validate(GenerateSettings, decoding),
     )
-    typer.echo("\n".join(summary(request, predict_dataset(request))))
+    is_complete = predict_dataset(request)
+    typer.echo("\n".join(summary(request, is_complete)))
+    if served and not is_complete:
+        raise typer.Exit(1)
 
 
 @vqa.command()
@@ -121,9 +139,12 @@ def ask(
         Path | None, who_answers(help="small, or an adapter's folder; left out: small, else runs/quickstart")
     ] = None,
     model: Model = None,
+    endpoint: Url = None,
+    timeout: Timeout = 120,
     checkpoint: Finder = None,
     evidence: Evidence = "predicted",
     forms: Forms = None,
+    boxes: Boxes = None,
     show: Annotated[Path | None, output(help="Folder for an image with the regions drawn on it")] = None,
     download: DownloadBase = False,
 ) -> None:
@@ -135,10 +156,15 @@ def ask(
     Example: medglip vqa ask scan.png "Is the heart enlarged?" --modality xray
     """
     from ..inference.ask import ask as ask_about
+    from ..inference.served import load_served
     from ..inference.system import run_or_adapter, source_named
     from ..inference.user_image import user_image
 
-    finished, source = run_or_adapter(run, adapter, checkpoint, "small", model), source_named(evidence)
+    source, served = source_named(evidence), endpoint_of(endpoint, model, 1, timeout, boxes)
+    if served:
+        finished = load_served(served, run or adapter, checkpoint, boxes=boxes)
+    else:
+        finished = run_or_adapter(run, adapter, checkpoint, "small", model)
     finished.show_only(forms)
     finished.allow_download |= download
     # all images of one question share what is stated of them

@@ -20,6 +20,7 @@ from ...grounding.files import claim_folder, locked, read_lines
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import StoredRegions, regions_of
 from ...grounding.records import Task
+from ...grounding.served.client import Endpoint
 from ...grounding.training.loop import processes
 from ...grounding.training.provenance import FILE as LEARNED
 from ...grounding.training.provenance import learned_among
@@ -30,7 +31,9 @@ from ...report.task import Report
 from ...vqa.datasets.load import load_questions
 from ...vqa.inference.predict import SKIPPED, Shards
 from ...vqa.inference.settings import GenerateSettings
+from ...vqa.served.predict import count_odd
 from ...vqa.task import Job, Question
+from .served import load_served
 from .system import TrainedSystem, load_system
 
 logger = logging.getLogger("medglip")
@@ -44,6 +47,8 @@ class PredictRequest:
 
     `task`: report, where reports are written instead; they have no `split_scheme`. `root`: folder of the set; left out:
     that of its name below MEDGLIP_DATA.
+    `endpoint`: a served model answers instead, `boxes` in its notation (`vqa.served.notation`), with the prompts of
+    `adapter` or `base` where one is given.
     `forms`: those of the adapter's that are shown, `text+crops`; None: all. `seed`: of the sources random and shuffled,
     and of splits that are drawn.
     """
@@ -58,6 +63,8 @@ class PredictRequest:
     checkpoint: str | None = None
     base: str | None = None
     model: str | None = None
+    endpoint: Endpoint | None = None
+    boxes: str | None = None
     forms: str | None = None
     limit: int | None = None
     seed: int = 0
@@ -79,7 +86,7 @@ def predict_dataset(request: PredictRequest) -> bool:
 
 def _predict_dataset(request: PredictRequest) -> bool:
     ranks = processes()
-    finished = load_system(request.adapter, request.checkpoint, request.base, request.model)
+    finished = _answerer(request)
     finished.show_only(request.forms)
     finished.allow_download |= request.allow_download
     # what may differ from call to call: the file, how many questions, how many prompts at a time
@@ -87,6 +94,8 @@ def _predict_dataset(request: PredictRequest) -> bool:
     changed |= {"generate": request.generate.model_dump(exclude={"batch_size", "merge"})}
     # as the keys were called before, so that older files go on
     changed |= {"split_scheme": None, "split": request.split_scheme, "part": request.split}
+    # where a model is served may change, which one may not
+    changed |= {"endpoint": None, "model": request.endpoint.model} if request.endpoint else {}
     changed |= {"task": None} if request.task == "vqa" else {"part": None, "split": request.split}
     values = {key: value for key, value in (asdict(request) | changed).items() if value is not None}
     claim_folder(
@@ -111,7 +120,14 @@ def _predict_dataset(request: PredictRequest) -> bool:
             finished.predict(own, request.source, request.generate, shards.path)
     if ranks.is_main_process:
         skipped.write(request.out.with_suffix(SKIPPED))
-    return shards.merge(ids)
+    # of a served model what was answered is written, too: the rest may be asked for another day
+    return shards.merge(ids, is_partial=request.endpoint is not None)
+
+
+def _answerer(request: PredictRequest) -> TrainedSystem:
+    if request.endpoint is None:
+        return load_system(request.adapter, request.checkpoint, request.base, request.model)
+    return load_served(request.endpoint, request.adapter, request.checkpoint, request.base, request.boxes)
 
 
 def _jobs(
@@ -200,4 +216,8 @@ def summary(request: PredictRequest, is_complete: bool) -> list[str]:
     for path in [request.out.with_suffix(SKIPPED), *Shards(out=request.out).folder.glob(f"*{SKIPPED}")]:
         left_out.entries += read_lines(path) if path.is_file() else []
     state = f"records: {request.out}" if is_complete else "this rank is done; the last one writes the records"
-    return [state, left_out.summary()]
+    lines = [state, left_out.summary()]
+    if request.endpoint:
+        lines[:1] = [f"records: {request.out}" + ("" if is_complete else ", not all: call again for the others")]
+        lines.append(count_odd(request.out))
+    return lines

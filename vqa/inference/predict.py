@@ -51,13 +51,14 @@ def predict(
                     skipped.add(job.id, error)
             written = write(mllm, [prompt for _, prompt in rendered], settings) if rendered else []
             pairs = zip(rendered, written, strict=True)
-            records.append([_record(job, text, evidence_settings) for (job, _), text in pairs])
+            records.append([to_record(job, text, evidence_settings) for (job, _), text in pairs])
             bar.update(len(indices))
     skipped.write(path.with_suffix(SKIPPED))
     return skipped
 
 
-def _record(job: Job, written: Generated, settings: EvidenceSettings) -> PredictionRecord:
+def to_record(job: Job, written: Generated, settings: EvidenceSettings) -> PredictionRecord:
+    """The record of a written text: the fields of its job, of the evidence shown, and what the job reads out of it."""
     evidence = written.evidence
     own = {
         "id": job.id,
@@ -105,17 +106,17 @@ class Shards:
         """Ids with a whole record in any file, those of runs with other ranks among them."""
         return set(self._lines())
 
-    def merge(self, ids: Sequence[str]) -> bool:
+    def merge(self, ids: Sequence[str], *, is_partial: bool = False) -> bool:
         """Write `out` with the records of `ids` in their order, where each is there or listed as skipped.
 
-        Returns whether it was written; if not, some rank is not done.
+        `is_partial`: write those that are there in any case. Returns whether all are; if not, some rank is not done.
         """
         lines = self._lines()
         left_out = {row["item"] for path in self._files(is_skipped=True) for row, _ in _whole_lines(path)}
-        if not set(ids) - set(lines) <= left_out:
-            return False
-        write_atomic(self.out, "".join(lines[name] for name in ids if name in lines))
-        return True
+        is_whole = set(ids) - set(lines) <= left_out
+        if is_whole or is_partial:
+            write_atomic(self.out, "".join(lines[name] for name in ids if name in lines))
+        return is_whole
 
     def _lines(self) -> dict[str, str]:
         return {row["id"]: line for path in self._files(is_skipped=False) for row, line in _whole_lines(path)}

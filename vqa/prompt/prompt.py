@@ -104,8 +104,8 @@ def render(
     if contained := sorted(token for token in special if token and token in written):
         problem = f"the text holds the special token {contained[0]!r}."
         raise BadInput(problem, row=example.example_id, fix="take it out")
-    images = _read_images(example, evidence, settings, letterbox_px, family)
-    words = _write_instruction(example, evidence, settings, family.box_text(processor))
+    images = read_images(example, evidence, settings, letterbox_px, family)
+    words = write_instruction(example, evidence, settings, family.box_text(processor))
     words = words.replace(REGION_TOKEN, REGION_TOKEN * shape.tokens_per_region)  # only ours are left in it
     question = [{"role": "user", "content": [{"type": "image"}] * len(images) + [{"type": "text", "text": words}]}]
     text = family.write(processor, question, True)
@@ -117,29 +117,35 @@ def render(
         if not full.startswith(text):
             raise BadInput("the chat template writes the prompt otherwise when an answer follows.", fix="another base")
         completion = full[len(text) :]
-    # one row for each region whose placeholders `_write_instruction` wrote, in the same order
+    # one row for each region whose placeholders `write_instruction` wrote, in the same order
     features = to_features(evidence, settings, shape)
-    digest = hashlib.sha256(text.encode())
-    for image in images:
-        digest.update(repr(image.size).encode() + image.tobytes())
-    digest.update(np.ascontiguousarray(features).tobytes())
     return Prompt(
         text=text,
         completion=completion,
         images=images,
         features=features,
-        sha256=digest.hexdigest(),
+        sha256=hash_prompt(text, images, features),
         evidence=evidence,
         parts=example.parts,
     )
 
 
+def hash_prompt(text: str, images: Sequence[Image.Image], features: NDArray[np.float32] | None = None) -> str:
+    """sha256 over the text, the pixels of the images and the features of region tokens."""
+    digest = hashlib.sha256(text.encode())
+    for image in images:
+        digest.update(repr(image.size).encode() + image.tobytes())
+    if features is not None:
+        digest.update(np.ascontiguousarray(features).tobytes())
+    return digest.hexdigest()
+
+
 def instruction_text(example: Example, settings: EvidenceSettings) -> str:
     """The user's text without images, boxes in percent: what `render` would write, for its length."""
-    return _write_instruction(example, select(example.evidence, settings), settings, PERCENT.encode)
+    return write_instruction(example, select(example.evidence, settings), settings, PERCENT.encode)
 
 
-def _write_instruction(example: Example, evidence: Evidence, settings: EvidenceSettings, box_text: BoxText) -> str:
+def write_instruction(example: Example, evidence: Evidence, settings: EvidenceSettings, box_text: BoxText) -> str:
     """What the images are, evidence, instruction, the request for citations, each where there is any.
 
     With the forms `text` and `tokens`:
@@ -169,7 +175,7 @@ def _target(example: Example, evidence: Evidence, settings: EvidenceSettings) ->
     return with_citations(example.target, cited)
 
 
-def _read_images(
+def read_images(
     example: Example, evidence: Evidence, settings: EvidenceSettings, letterbox_px: int | None, family: Family
 ) -> tuple[Image.Image, ...]:
     """The images as they are changed, then those that the forms make of them."""

@@ -25,7 +25,7 @@ class CropsForm(EvidenceForm):
         captions = []
         for number, of, region in chosen(evidence, settings):
             box, size_px = region.box_xyxy_px, evidence.images[of - 1].size_px
-            place = f"image {of}, {where(box, size_px)}, {box_text(box, size_px)}"
+            place = ", ".join(filter(None, [f"image {of}", where(box, size_px), box_text(box, size_px)]))
             captions.append(f"a crop of {f'region {number}' if has_numbers else place}")
         return captions
 

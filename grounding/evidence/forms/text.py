@@ -23,7 +23,7 @@ class TextForm(EvidenceForm):
         """Phrase, sureness, place and box."""
         sure = [sureness(region.score)] if settings.scores else []
         box = region.box_xyxy_px
-        return ", ".join([region.phrase, *sure, where(box, size_px), box_text(box, size_px)])
+        return ", ".join(filter(None, [region.phrase, *sure, where(box, size_px), box_text(box, size_px)]))
 
     def list_missing(self, image: ImageEvidence) -> list[str]:
         """`cyst: not found`, for each phrase asked for."""

@@ -31,22 +31,25 @@ VISIBLE = {
     ),
     "vqa train": "",
     "vqa predict": (
-        "--dataset --root --split-scheme --split --limit --adapter --base --model --checkpoint --evidence --forms "
-        "--seed --out --download --set"
+        "--dataset --root --split-scheme --split --limit --adapter --base --model --endpoint --checkpoint --evidence "
+        "--forms --boxes --seed --out --download --set"
     ),
-    "vqa ask": "--modality --body-part --run --adapter --model --checkpoint --evidence --forms --show --download",
+    "vqa ask": (
+        "--modality --body-part --run --adapter --model --endpoint --checkpoint --evidence --forms --boxes --show "
+        "--download"
+    ),
     "vqa align": "--out",
     "vqa curve": "--task --draws --seeds --forms --out",
     "vqa ablate": "--task --seeds --sources --forms --out",
     "vqa export": "--base --checkpoint --merged --image --question --tolerance --download",
     "report train": "",
     "report predict": (
-        "--dataset --root --split --limit --adapter --base --checkpoint --evidence --forms --seed --out --download "
-        "--set"
+        "--dataset --root --split --limit --adapter --base --model --endpoint --checkpoint --evidence --forms --boxes "
+        "--seed --out --download --set"
     ),
     "report write": (
         "--modality --indication --technique --comparison --prior --prior-report --run --adapter "
-        "--checkpoint --evidence --out --pdf --dicom --negation --set"
+        "--model --endpoint --checkpoint --evidence --out --pdf --dicom --negation --set"
     ),
     "report describe": "--box --modality --body-part --run --adapter --checkpoint --out --pdf --dicom --download",
     "report coco": "--references --out",
@@ -72,7 +75,7 @@ VISIBLE = {
     "assets list": "",
     "assets fetch": "",
 }
-MAX_OPTIONS = 15
+MAX_OPTIONS = 18
 
 
 def commands(group: Any, *words: str) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -1,0 +1,1 @@
+"""Models behind an address: those that answer, and those that judge."""

@@ -1,0 +1,1 @@
+"""Any served model behind the switch of evidence."""
