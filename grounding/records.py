@@ -23,8 +23,8 @@ class PredictionRecord:
     grounding, a list of region dictionaries (`types.region_to_json`); `prediction`: raw text, or such a list.
     `parsed`: the answer read out of the raw text. Of a served model, whose `prediction` is None where it refused:
     `raw`, its text as it came; `finish_reason` ("length": it was cut) and `usage` (`prompt_tokens`,
-    `completion_tokens`), as its server says. `probability`: exp of the mean log-probability of the tokens written, in [0, 1]; None where nobody
-    gave any. `meta` keeps everything else a protocol may need.
+    `completion_tokens`), as its server says. `probability`: exp of the mean log-probability of the tokens written, in
+    [0, 1]; None where nobody gave any. `meta` keeps everything else a protocol may need.
     """
 
     id: str

@@ -23,12 +23,14 @@ MAX_RETRIES = 5
 """Of the client, for connections, timeouts, rate limits and errors of the server: half a second, then twice as long."""
 BROKEN_TRIES = 3
 """How often an answer that cannot be read is asked for."""
+_CANNOT = r"(?:can['’]?t|cannot|can not|(?:am |['’]m )?(?:unable|not able) to)"
 _REFUSES = re.compile(
-    r"(?:i['’]?m |i am )?(?:very |so )?(?:sorry|i apologi[sz]e)\b.{0,40}?"
-    r"\b(?:can['’]?t|cannot|can not|unable to|not able to)(?: \w+)? (?:assist|help|comply|fulfil|provide|answer|give|offer|discuss|analy[sz]e|interpret)"
-    r"|i (?:can['’]?t|cannot|can not|am unable to|['’]?m unable to) (?:assist|help|comply|fulfil)",
+    rf"(?:i['’]?m |i am )?(?:very |so )?(?:sorry|i apologi[sz]e)\b.{{0,40}}?\b{_CANNOT}(?: \w+)? "
+    r"(?:assist|help|comply|fulfil|provide|answer|give|offer|discuss|analy[sz]e|interpret)"
+    rf"|i ?{_CANNOT} (?:assist|help|comply|fulfil)",
     re.IGNORECASE | re.DOTALL,
 )
+"""How tuned models refuse in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,8 +200,8 @@ class ChatClient:
                 why = f"{type(error).__name__}: {error}"
                 raise NoAnswer(self._clean(why), is_alive=False) from None
             except self._openai.APIStatusError as error:
-                if (reply := self._refusal(error)) is not None:
-                    return reply
+                if _is_filtered(error):
+                    return Reply(text=self._clean(str(error)), finish_reason="content_filter", is_refusal=True)
                 raise self._fault(error) from None
             except (ValueError, TypeError, AttributeError, LookupError, self._openai.APIError) as error:
                 why = f"no chat completion: {type(error).__name__}: {error}"
@@ -215,10 +217,8 @@ class ChatClient:
                 return await self._client.chat.completions.create(**named)
             except self._openai.APIStatusError as error:
                 said = str(error)
-                is_option = error.status_code not in (401, 403, 404, 408, 409, 429)
-                if error.status_code >= 500 and "logprob" not in said:
-                    is_option = False
-                if not (is_option and self._give_up(named, said)):
+                is_option = error.status_code in (400, 422, 501) or "logprob" in said
+                if _is_filtered(error) or not (is_option and self._give_up(named, said)):
                     if is_guess:  # it was something else
                         self._changes.pop("logprobs", None)
                     raise
@@ -236,13 +236,6 @@ class ChatClient:
             return False
         return True
 
-    def _refusal(self, error: Any) -> Reply | None:
-        """A request that a filter of content turned away, as a reply."""
-        code, said = str(getattr(error, "code", "") or ""), str(error)
-        if error.status_code < 500 and ("content_filter" in (code, said) or "content_filter" in said):
-            return Reply(text=self._clean(said), finish_reason="content_filter", is_refusal=True)
-        return None
-
     def _fault(self, error: Any) -> Exception:
         said = self._clean(str(error))
         if error.status_code in (401, 403):
@@ -255,6 +248,11 @@ class ChatClient:
     def _clean(self, text: str) -> str:
         """In one line, without the key: servers repeat what they were sent."""
         return in_one_line(Exception(text.replace(self._key, "***") if self._key else text))
+
+
+def _is_filtered(error: Any) -> bool:
+    """Whether a filter of content turned the request away, which is a refusal."""
+    return error.status_code < 500 and "content_filter" in f"{getattr(error, 'code', '')} {error}"
 
 
 def _read(completion: Any, seconds: float) -> Reply:

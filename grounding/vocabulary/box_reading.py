@@ -26,7 +26,7 @@ _WORDS = re.compile(r"[A-Za-z][\w /-]*")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WrittenBox:
-    """A box in pixels of the image, float32[4] x0, y0, x1, y1, cut to it; `label`: what it was called, "" for nothing."""
+    """float32[4] x0, y0, x1, y1 in pixels of the image, cut to it; `label`: what it was called, "" for nothing."""
 
     label: str
     box_xyxy_px: NDArray[np.float32]
@@ -35,7 +35,7 @@ class WrittenBox:
 def read_boxes(text: str, codec: BoxCodec, size_px: Size, frame: Frame | None = None) -> list[WrittenBox]:
     """Every box in the text, in its order; those that make no sense (corners in the wrong order) are left out.
 
-    `codec`: the notation that was asked for; `size_px`: (width, height) of the image; `frame`: what the model sees of it.
+    `codec`: the notation that was asked for; `size_px`: (width, height) of the image; `frame`: what the model sees.
     """
     found = list(_in_json(text, codec, size_px, frame))
     return found or list(_in_notation(text, codec, size_px, frame))

@@ -97,7 +97,7 @@ class ServedSystem(TrainedSystem):
         return ScoredAnswer(text=reply.text.strip(), probability=reply.probability, evidence=prompt.evidence)
 
     def predict(self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path) -> None:
-        """Write one record a job to `path`; called again, it continues. `num_unanswered` then says how many lack one."""
+        """Write one record a job to `path`; called again, it continues. `num_unanswered`: how many lack one then."""
         shown = self.evidence_settings(source)
         _, self.num_unanswered = predict_served(self.endpoint, self.notation, jobs, shown, settings, path)
 

@@ -1,4 +1,4 @@
-"""An example as a message to a served model: pictures, without loss, and the same words that a model here would read."""
+"""An example as a message to a served model: pictures without loss, and the words that a model here would read."""
 
 import base64
 import io

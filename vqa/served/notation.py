@@ -64,7 +64,8 @@ class Notation:
 def notation_of(model: str, boxes: str | None = None, base: str | None = None) -> Notation:
     """The notation of a served model. `boxes`: a key of `FORMATS`, or a family's name; None: by the model's own.
 
-    `base`: folder or name of the model that is served, where its name there is another. Raises `BadInput` for an unknown notation.
+    `base`: folder or name of the model that is served, where its name there is another. Raises `BadInput` for an
+    unknown notation.
     """
     folder = next((Path(place) for place in (base, model) if place and (Path(place) / "config.json").is_file()), None)
     known = _of_folder(folder) if folder else Notation(family=_named(model) or _named(base or "") or GENERIC)
