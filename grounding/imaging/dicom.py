@@ -45,6 +45,10 @@ _MAX_WHOLE = 256 * 2**20
 _SPINES = {"cspine": "cervical spine", "tspine": "thoracic spine", "lspine": "lumbar spine", "sspine": "sacrum"}
 
 
+_ALONG = 0.8
+"""Cosine from which on the rows of an image run along an axis of the patient."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DicomImage:
     """`image`: RGB of eight bits. `modality`: our name, `unknown` where the tag is missing or not ours.
@@ -91,6 +95,22 @@ def read_dicom(path: Path) -> DicomImage:
             spacing_mm=_read_spacing(header, index),
             body_part=_read_body_part(header, index),
         )
+
+
+def patient_left(path: Path) -> str:
+    """At which side of the image the patient's left is seen, "left" or "right"; "" where the file does not say.
+
+    Slices say it by ImageOrientationPatient (PS3.3 C.7.6.2: x grows to the patient's left), projections by
+    PatientOrientation or by a frontal ViewPosition, which viewers show with the patient's left at the right.
+    """
+    header = parse_dicom(path, ["ImageOrientationPatient", "PatientOrientation", "ViewPosition"], True)
+    with hide_errors(path):
+        if rows := numbers(header, "ImageOrientationPatient"):
+            return {1: "right", -1: "left"}.get(round(rows[0]), "") if abs(rows[0]) > _ALONG else ""
+        words = str(next(iter(element(header, "PatientOrientation") or ()), ""))
+        if words[:1] in ("L", "R", "A", "P", "H", "F"):
+            return {"L": "right", "R": "left"}.get(words[:1], "")
+        return "right" if str(element(header, "ViewPosition") or "") in ("PA", "AP") else ""
 
 
 def dicom_size(path: Path) -> tuple[int, int]:

@@ -1,16 +1,17 @@
-"""Sentences against the grounder's presence scores: what a report says is there and is not, or the other way round.
+"""Sentences against what the grounder finds: what a report says is there and is not, or the other way round.
 
 A contradiction is a flag beside the sentence; no text is ever changed.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from ..settings import Settings
+from ..types import Region
 from .labels import LabelTree
 from .negation import Negation, blank_denied, straighten
 
@@ -19,12 +20,17 @@ Claim = Literal["present", "absent"]
 
 
 class ContradictionSettings(Settings):
-    """From which calibrated chance on the grounder speaks against a sentence; between the two it says nothing."""
+    """From which calibrated chance on the grounder speaks against a sentence; between the two it says nothing.
+
+    Regions of a denied phrase, which are drawn beside the sentence, speak against it from `region_score` on.
+    """
 
     absent_below: float = Field(default=0.1, ge=0, le=1)
     """A phrase said to be there is contradicted below this chance."""
-    present_above: float = Field(default=0.9, ge=0, le=1)
-    """A phrase said to be absent is contradicted above this chance."""
+    present_above: float = Field(default=0.6, ge=0, le=1)
+    """A phrase said to be absent is contradicted from this chance on."""
+    region_score: float = Field(default=0.5, ge=0, le=1)
+    """A phrase said to be absent is contradicted by a region of it of this score or more."""
 
     @model_validator(mode="after")
     def _in_order(self) -> "ContradictionSettings":
@@ -35,17 +41,23 @@ class ContradictionSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Contradiction:
-    """One phrase of one sentence (its index). `chance` in [0, 1]: by the grounder, that the phrase is in the image."""
+    """One phrase of one sentence (its index). `chance` in [0, 1]: by the grounder, that the phrase is in the image, or
+    the score of its best region; `limit`: from which on a denial is flagged.
+    """
 
     sentence: int
     phrase: str
     said: Claim
     chance: float
+    limit: float = ContradictionSettings().present_above
 
     @property
     def words(self) -> str:
         """For people: `says "nodule" is present; the grounder gives it a chance of 0.03`."""
-        return f"says “{self.phrase}” is {self.said}; the grounder gives it a chance of {self.chance:.2f}"
+        if self.said == "absent":
+            given = f"{self.limit:.2f} or more ({self.chance:.2f})"
+            return f"says “{self.phrase}” is absent: denied although the grounder gives it {given}"
+        return f"says “{self.phrase}” is present; the grounder gives it a chance of {self.chance:.2f}"
 
 
 def find_contradictions(
@@ -54,23 +66,29 @@ def find_contradictions(
     tree: LabelTree,
     settings: ContradictionSettings | None = None,
     negation: Negation = "rules",
+    regions: Sequence[Region] = (),
 ) -> tuple[Contradiction, ...]:
     """The claims that the grounder speaks against, in the order of the sentences `texts`.
 
-    `presences`: calibrated chance of each phrase that was asked, by label; others are never flagged. Only findings
-    and phrases outside the tree count: naming an organ claims nothing. Neither do hedged words ("possible", "cannot be
-    excluded"), nor a denial of some only ("no new nodule", "no nodule in the left lung"): one chance for the whole
-    image cannot speak against those. `negation`: the engine that decides what is denied; with `off` nothing is
-    flagged, for every denied finding would be.
+    `presences`: calibrated chance of each phrase that was asked, by label; of others a denial is flagged where one of
+    the `regions`, which are drawn, has the phrase. Only findings and phrases outside the tree count: naming an organ
+    claims nothing. Neither do hedged words ("possible", "cannot be excluded"), nor a denial of some only ("no new
+    nodule", "no nodule in the left lung"): one chance for the whole image cannot speak against those. `negation`: the
+    engine that decides what is denied; with `off` nothing is flagged, for every denied finding would be.
     """
     limits = settings or ContradictionSettings()
     flags: list[Contradiction] = []
     for index, text in enumerate(texts if negation != "off" else ()):
         for phrase, claim in dict.fromkeys(find_claims(text, tree, negation)):
-            if (chance := presences.get(phrase)) is None:
-                continue
-            if chance < limits.absent_below if claim == "present" else chance > limits.present_above:
-                flags.append(Contradiction(sentence=index, phrase=phrase, said=claim, chance=round(chance, 4)))
+            flag = Contradiction(sentence=index, phrase=phrase, said=claim, chance=0.0, limit=limits.present_above)
+            chance = presences.get(phrase)
+            drawn = max((float(region.score) for region in regions if region.phrase == phrase), default=0.0)
+            if chance is not None and (
+                chance < limits.absent_below if claim == "present" else chance >= limits.present_above
+            ):
+                flags.append(replace(flag, chance=round(chance, 4)))
+            elif claim == "absent" and drawn and drawn >= limits.region_score:
+                flags.append(replace(flag, chance=round(drawn, 4), limit=limits.region_score))
     return tuple(flags)
 
 

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from medglip.grounding.types import Region
 from medglip.grounding.vocabulary.contradictions import ContradictionSettings, find_claims, find_contradictions
 from medglip.grounding.vocabulary.labels import load_labels
 
@@ -49,6 +51,20 @@ def test_flags_both_ways_and_nothing_in_between() -> None:
     assert "0.02" in found[0].words
     assert find_contradictions(texts, {"nodule": 0.5, "pneumothorax": 0.5}, TREE) == ()
     assert find_contradictions(texts, {"nodule": 0.97, "pneumothorax": 0.02}, TREE) == ()
+
+
+def test_what_the_grounder_finds_likely_is_not_denied_in_silence() -> None:
+    (flag,) = find_contradictions(["No opacity is seen."], {"opacity": 0.8084}, TREE)
+    assert flag.words == "says “opacity” is absent: denied although the grounder gives it 0.60 or more (0.81)"
+    assert find_contradictions(["No opacity is seen."], {"opacity": 0.59}, TREE) == ()
+
+
+def test_a_region_drawn_beside_a_denial_contradicts_it() -> None:
+    drawn = Region(phrase="opacity", box_xyxy_px=np.array([0, 0, 9, 9], np.float32), score=0.58)
+    (flag,) = find_contradictions(["No opacity is seen."], {"opacity": 0.3}, TREE, regions=[drawn])
+    assert "denied although the grounder gives it 0.50 or more (0.58)" in flag.words
+    assert find_contradictions(["No nodule is seen.", "An opacity."], {}, TREE, regions=[drawn]) == ()
+    assert find_contradictions(["No opacity in the left lung."], {}, TREE, regions=[drawn]) == ()
 
 
 def test_phrases_that_were_not_asked_are_never_flagged() -> None:
