@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .catalog import tested_metrics
 from .statistics.bootstrap import Difference, Estimate
+from .statistics.significance import p_words
 
 if TYPE_CHECKING:
     from .compare import Comparison
@@ -38,8 +39,10 @@ def cell(score: Estimate | Difference | None) -> str:
     if isinstance(score, Estimate):
         return f"{score.value:.3f} [{score.interval()}] n={score.n}"
     one = score.difference
-    named = {"p": score.p_value, "Holm": score.p_holm, "McNemar": score.mcnemar}
-    p_values = "".join(f" {name}={value:.3g}" for name, value in named.items() if value is not None)
+    bound = score.is_on_floor
+    named = {"p": (score.p_value, bound), "Holm": (score.p_holm, bound), "McNemar": (score.mcnemar, False)}
+    written = {name: p_words(value, is_bound) for name, (value, is_bound) in named.items() if value is not None}
+    p_values = "".join(f" {name}{text.replace(' ', '')}" for name, text in written.items())
     return f"{one.value:+.3f} [{one.interval('+.3f')}] n={one.n}{p_values}"
 
 

@@ -1,4 +1,4 @@
-"""Which samples the page shows, and how they travel in it: the best, the worst, and a seeded draw of the rest."""
+"""Which samples the page shows, and how they travel in it: the worst, the best, and a seeded draw of the rest."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +12,8 @@ from ...grounding.records import Task
 from ..records import Record, meta_of, phrases_of, question_of
 from ..statistics.strata import AXES
 from .content import TITLES, Case, Content, Picture, System
-from .intervals import words
 from .provenance import origin
+from .wording import words
 
 LONGEST = 4000
 """Characters of one text that are shown; the rest is counted."""
@@ -22,7 +22,8 @@ LONGEST = 4000
 def pick_cases(systems: Sequence[System], max_cases: int, seed: int) -> list[Case]:
     """At most `max_cases` samples, equal parts of every task; of each a third best, a third worst, a third at random.
 
-    The same records and seed give the same cases. Ties are broken by the draw, so that no file order shows through.
+    Those with the lowest score come first. The same records and seed give the same cases. Ties are broken by the draw,
+    so that no file order shows through.
     """
     tasks: list[Task] = [task for task in TITLES if any(system.task == task for system in systems)]
     samples = {task: _samples([s for s in systems if s.task == task], task) for task in tasks}
@@ -31,7 +32,8 @@ def pick_cases(systems: Sequence[System], max_cases: int, seed: int) -> list[Cas
         share = min(len(samples[task]), left // (len(tasks) - index))  # what a small task leaves the next ones take
         cases += _pick(samples[task], share, rng)
         left -= share
-    return sorted(cases, key=lambda case: tasks.index(case.task))
+    # failures first: what went wrong is what there is to learn
+    return sorted(cases, key=lambda case: (tasks.index(case.task), np.isnan(case.value), case.value))
 
 
 def _samples(systems: Sequence[System], task: Task) -> list[Case]:
@@ -73,7 +75,7 @@ def _pick(samples: Sequence[Case], max_cases: int, rng: np.random.Generator) -> 
     best, worst = ranked[:third], ranked[::-1][:third]
     picked = {id(case) for case in (*best, *worst)}
     rest = [case for case in shuffled if id(case) not in picked][: max_cases - 2 * third]
-    picks = {"random": rest, "best": best, "worst": worst}
+    picks = {"worst": worst, "random": rest, "best": best}
     return [replace(case, pick=pick) for pick, group in picks.items() for case in group]
 
 

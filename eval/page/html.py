@@ -5,6 +5,8 @@ from html import escape
 from pathlib import Path
 from string import Template
 
+from ...grounding.imaging.drawing import FAVICON
+from .answer import answer, chart
 from .cases import page_data
 from .content import Content
 from .curves import calibration, losses
@@ -26,20 +28,25 @@ def page(content: Content) -> str:
     )
     paired = (
         "Paired over the same samples. Whiskers: cluster bootstrap; filled where the interval leaves out zero. "
-        "p: permutation of the two systems within clusters, as it is and after Holm's correction."
+        "p: permutation of the two systems within clusters, as it is and after Holm's correction; with <, no permutation "
+        "drawn was as extreme, and more of them (eval.resamples) could tell a smaller one."
     )
     total = sum(len({record["id"] for s in content.of(task) for record in s.records}) for task in content.tasks)
     picks = f"All {total} samples."
     if len(content.cases) < total:
-        picks = f"{len(content.cases)} of {total} samples: of each task a third the best, a third the worst "
+        picks = f"{len(content.cases)} of {total} samples: of each task a third the worst, a third the best "
         picks += "by their own score, the rest drawn with the seed."
+    picks += " The lowest scores come first."
     template = Template((_HERE / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(content.title),
         subtitle=escape(" ".join(titles)),
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
+        answer=answer(content),
+        favicon=FAVICON,
         headline=headline(content),
+        chart=section("chart", "Chart", chart(content), "Every system by metric; filled: with evidence."),
         how=escape(how),
         forest=section("differences", "Differences", forest(content), paired),
         strata=section("strata", "Strata", strata(content), "Every value with its interval and n."),

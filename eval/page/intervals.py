@@ -8,7 +8,9 @@ from itertools import chain, product
 
 from ..catalog import metric_scale, page_metrics
 from ..statistics.bootstrap import Difference, Estimate
+from ..statistics.significance import p_words
 from .content import TITLES, Content, Pair, System
+from .wording import words
 
 WIDTH, HEIGHT, PAD = 260, 20, 6
 
@@ -94,7 +96,7 @@ def _forest_table(pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
         d = difference.difference
         rows += _row_start("" if metric == last else words(metric), pair.name)
         rows += f'<td class="plot">{whisker(d, scale, "clear" if is_clear(difference) else "")}</td>'
-        texts = (estimate_text(d, "+.3f"), d.n, p_text(difference.p_value), p_text(difference.p_holm))
+        texts = (estimate_text(d, "+.3f"), d.n, *p_texts(difference))
         rows += "".join(f'<td class="num">{text}</td>' for text in texts) + "</tr>"
         last = metric
     head = '<th scope="col">metric</th><th scope="col">system</th><th scope="col" class="plot">difference</th>'
@@ -157,11 +159,8 @@ def estimate_text(score: Estimate, form: str = ".3f") -> str:
     return f'{score.value:{form}} <span class="interval">[{score.interval(form)}]</span>'
 
 
-def p_text(p_value: float | None) -> str:
-    """A p-value as it is printed in a table."""
-    return "–" if p_value is None else "&lt; 0.001" if p_value < 0.001 else f"{p_value:.3f}"
-
-
-def words(name: str) -> str:
-    """A metric or axis as it is read."""
-    return name.replace("_", " ")
+def p_texts(difference: Difference) -> list[str]:
+    """The p-value and Holm's as they are printed in a table; `< 0.002` where no permutation was as extreme."""
+    values = (difference.p_value, difference.p_holm)
+    written = ["–" if p is None else p_words(p, difference.is_on_floor or p < 0.001, ".3f") for p in values]
+    return [escape(text.removeprefix("= ")) for text in written]

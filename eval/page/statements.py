@@ -6,7 +6,8 @@ from ...grounding.evidence.names import SOURCES
 from ...grounding.records import Task
 from ..catalog import metrics_of, text_names
 from ..statistics.bootstrap import Difference
-from .intervals import is_clear, words
+from .intervals import is_clear
+from .wording import words
 
 Differences = Mapping[str, Difference]
 """By metric, one system less the base."""

@@ -11,9 +11,10 @@ from ...grounding.records import Task
 from ..catalog import page_metrics, protocol_rules
 from ..score import Scores
 from .content import TITLES, Content, System
-from .intervals import estimate_text, words
+from .intervals import estimate_text
 from .provenance import origins
 from .statements import statements
+from .wording import words
 
 COUNTED = ("scored", "abstained", "failed", "skipped")
 
@@ -54,7 +55,7 @@ def headline(content: Content) -> str:
             f"images: {images}; protocol {', '.join(protocols)}; {systems[0].scores.counts.get('clusters', 0)} clusters"
         )
         parts += f'<h3>{TITLES[task]} <span class="under">{escape(under)}</span></h3>'
-        parts += _table(_head(words(name) for name in ("", *names)), body, "scores") + _every_metric(systems)
+        parts += _table(_head(words(name) for name in ("", *names)), body, "scores") + _every_metric(systems, names)
         pairs = {pair.name: pair.metrics for pair in content.pairs if pair.task == task}
         base = next((pair.base for pair in content.pairs if pair.task == task), "")
         parts += "".join(f'<p class="shows">{escape(text)}</p>' for text in statements(pairs, base, task))
@@ -63,8 +64,11 @@ def headline(content: Content) -> str:
     return parts
 
 
-def _every_metric(systems: Sequence[System]) -> str:
+def _every_metric(systems: Sequence[System], shown: Sequence[str]) -> str:
+    """All metrics to unfold, where there are more than are shown."""
     names = dict.fromkeys(name for s in systems for name in s.scores.metrics)
+    if set(names) <= set(shown):
+        return ""
     body = ""
     for name in names:
         cells = [s.scores.metrics.get(name) for s in systems]
@@ -112,11 +116,19 @@ def protocols(content: Content) -> str:
     text = ""
     for (task, name), scores in used.items():
         text += f"<h3>{TITLES[task]}: {escape(words(name))} {escape(scores.version)}</h3>"
-        for part in protocol_rules(name, task).split("\n\n"):
-            if part.strip():  # without the line ends of the source; points of a list keep theirs
-                unwrapped = re.sub(r"\n(?!- )\s*", " ", part)
-                text += f'<p class="rules">{escape(unwrapped)}</p>'
+        text += "".join(_rules(part) for part in protocol_rules(name, task).split("\n\n") if part.strip())
     return text
+
+
+def _rules(part: str) -> str:
+    """A paragraph of a docstring without the line ends of the source: points become a list, `names` code."""
+    head, *points = (
+        re.sub(r"`+([^`]+)`+", r"<code>\1</code>", escape(re.sub(r"\n\s*", " ", text)))
+        for text in re.split(r"(?:^|\n)- ", part)
+    )
+    items = "".join(f"<li>{point}</li>" for point in points)
+    text = f'<p class="rules">{head}</p>' if head.strip() else ""
+    return text + (f'<ul class="rules">{items}</ul>' if items else "")
 
 
 def provenance(content: Content) -> str:
@@ -127,11 +139,11 @@ def provenance(content: Content) -> str:
         rows += (
             f'<tr><th scope="row">{escape(s.task)} · {escape(s.name)}</th><td>{escape(s.file)}</td>'
             f"<td><code>{s.file_sha256[:16]}</code></td><td><code>{s.scores.data_sha256[:16]}</code></td>"
-            f"<td>{escape(', '.join(name for name in models if name) or 'not said')}</td></tr>"
+            f"<td>{escape(', '.join(name for name in models if name) or '–')}</td></tr>"
         )
     commands = "\n".join(content.commands)
     software = ", ".join(f"{name} {version}" for name, version in content.systems[0].scores.software.items())
-    text = f"<pre>{escape(commands)}</pre>"
+    text = f'<p class="note">To paste in the folder of this page:</p><pre tabindex="0">{escape(commands)}</pre>'
     text += _table(_head(("records", "file", "file sha256", "scored data sha256", "model")), rows)
     text += f"<p>{escape(f'Software: {software}.')}</p>"
     settings: dict[Task, dict[str, Any]] = {s.task: s.scores.settings for s in content.systems}
@@ -149,4 +161,4 @@ def provenance(content: Content) -> str:
 
 
 def _details(title: str, text: str) -> str:
-    return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"
+    return f"<details><summary>{escape(title)}</summary><pre tabindex="0">{escape(text)}</pre></details>"

@@ -48,6 +48,7 @@ class Difference:
 
     `p_value`: of the paired permutation test over clusters; `p_holm`: the same after Holm's correction over a family
     of comparisons; `mcnemar`: over samples, for metrics that are right or wrong. None where not asked or not defined.
+    `p_floor`: the smallest p-value that the permutations drawn can give, 0 where all were tried.
     """
 
     a: float
@@ -56,6 +57,12 @@ class Difference:
     p_value: float | None
     p_holm: float | None = None
     mcnemar: float | None = None
+    p_floor: float = 0.0
+
+    @property
+    def is_on_floor(self) -> bool:
+        """Whether no permutation was as extreme: the p-value is then a bound, and so is Holm's."""
+        return self.p_value is not None and self.p_value <= self.p_floor * (1 + 1e-9)
 
 
 def estimates(
@@ -117,7 +124,7 @@ def paired_differences(
         for name, interval, p_value in zip(group.names, intervals, draw.p_values(group), strict=True):
             one, other = pairs[name]
             difference = Estimate(one.value - other.value, *interval[:2], len(one.rows_N), interval[2])
-            results[name] = Difference(one.value, other.value, difference, p_value)
+            results[name] = Difference(one.value, other.value, difference, p_value, p_floor=draw.p_floor(group.num))
     return {name: results[name] for name in a}
 
 
@@ -213,6 +220,10 @@ class _Draw:
                 note = some if len(defined) < len(values_R) else "BCa undefined"
                 intervals.append((*ends, f"cluster bootstrap, percentile ({note})"))
         return intervals
+
+    def p_floor(self, num_clusters: int) -> float:
+        """The smallest two-sided p-value of `p_values`; 0 where all swaps are tried, so that it is exact."""
+        return 0.0 if 2**num_clusters <= self.resamples else 2 / (self.resamples + 1)
 
     @np.errstate(all="ignore")
     def p_values(self, group: _Group[Any]) -> list[float | None]:

@@ -53,6 +53,14 @@ def holm(p_values: Mapping[Key, float | None]) -> dict[Key, float]:
     return {name: corrected[name] for name in tested}
 
 
+def p_words(p_value: float, is_bound: bool = False, form: str = ".3g") -> str:
+    """`= 0.0312`; of a bound `< 0.002`, rounded up: no permutation was as extreme, more of them could tell smaller."""
+    if not is_bound:
+        return f"= {p_value:{form}}"
+    unit = 10.0 ** (math.floor(math.log10(p_value)) - 1)
+    return f"< {math.ceil(p_value / unit - 1e-9) * unit:.2g}"
+
+
 def wilson(right: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion: not empty even where all of `n` are right, or none."""
     share, z = right / n, stats.norm.isf((1 - confidence) / 2)

@@ -15,6 +15,13 @@ from ..types import Region
 
 COLOURS = ("#4cc9f0", "#ffb454", "#8ae08a", "#ff7b9c", "#b9a3ff", "#ffe066", "#5ee0c8", "#ff9f6b")
 """They stand out on dark and grey images; phrases take them in turn."""
+FAVICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http:%2F%2Fwww.w3.org%2F2000%2Fsvg' viewBox='0 0 16 16'%3E"
+    "%3Crect width='16' height='16' rx='3.5' fill='%2310141a'/%3E"
+    "%3Crect x='3' y='4' width='10' height='8' rx='1' fill='none' stroke='%234cc9f0' stroke-width='1.6'/%3E"
+    "%3Ccircle cx='8' cy='8' r='1.8' fill='%23ffb454'/%3E%3C/svg%3E"
+)
+"""The sign of our pages: a box around a finding."""
 PLATE = "#10141a"
 """Behind words on an image."""
 
