@@ -26,6 +26,7 @@ class RunFolder:
     recipe.json                     the recipe that made it; a folder without one is no run
     vocabulary.json                 what is looked for in each modality when nobody asks
     seconds.json, skipped.jsonl     seconds of each stage; what was left out, and why
+    made.json                       when, with which commit and on which machine it was scored
     results.json, table.md          headline scores of every task and source, as JSON and as a table
     index.html                      the page of the run
     phantoms/, regions/             drawn phantoms; cache of regions
@@ -44,6 +45,7 @@ class RunFolder:
     vocabulary_file = _Part("vocabulary.json")
     seconds_file = _Part("seconds.json")
     skipped_file = _Part("skipped.jsonl")
+    made_file = _Part("made.json")
     results_file = _Part("results.json")
     table_file = _Part("table.md")
     page_file = _Part("index.html")

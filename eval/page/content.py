@@ -99,7 +99,7 @@ class Picture:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunFacts:
     """What one run leaves beside its records. `learned_from`: what taught its core; `losses`: training -> rows of
-    step and loss; `skipped`: what, and why.
+    step and loss; `made`: date, commit and machine; `skipped`: what, and why.
     """
 
     name: str
@@ -108,6 +108,7 @@ class RunFacts:
     settings: str = ""
     seed: int | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    made: Mapping[str, str] = field(default_factory=dict)
     losses: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     skipped: Sequence[Mapping[str, str]] = ()
 

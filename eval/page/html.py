@@ -28,8 +28,8 @@ def page(content: Content) -> str:
     )
     paired = (
         "Paired over the same samples. Whiskers: cluster bootstrap; filled where the interval leaves out zero. "
-        "p: permutation of the two systems within clusters, as it is and after Holm's correction; with <, no permutation "
-        "drawn was as extreme, and more of them (eval.resamples) could tell a smaller one."
+        "p: permutation of the two systems within clusters, as it is and after Holm's correction; with < none was "
+        "as extreme, and more of them (eval.resamples) could tell a smaller one."
     )
     total = sum(len({record["id"] for s in content.of(task) for record in s.records}) for task in content.tasks)
     picks = f"All {total} samples."

@@ -32,7 +32,8 @@ class Scale:
 def scale_of(values: Iterable[float | None], *, around_zero: bool = False) -> Scale:
     """A scale with round ends that holds all values: about zero, or from zero (1 at the end of fractions)."""
     known = [abs(v) if around_zero else v for v in values if v is not None and math.isfinite(v)]
-    high = max(known, default=1.0) or 1.0  # all zero: to 1
+    high = max(known, default=0.0)
+    high = 1.0 if high < 1e-3 else high  # all zero, as it is written: to 1
     step = nice_step(high / 3 if around_zero else high / 4)
     high = math.ceil(high / step - 1e-9) * step
     if not around_zero and 0.6 < high <= 1:  # fractions: the scale ends where they end

@@ -162,7 +162,7 @@ function option(value, text = value) {
 
 function fillFilters() {
   const count = (test) => data.cases.filter(test).length;
-  const picks = ["random", "best", "worst"].filter((pick) => count((item) => item.k === pick));
+  const picks = ["worst", "random", "best"].filter((pick) => count((item) => item.k === pick));
   form.pick.append(option("", "all"), ...picks.map((pick) => option(pick, `${pick} (${count((item) => item.k === pick)})`)));
   form.task.append(option("", "all"), ...Object.keys(data.systems).map((task) => option(task, `${TASKS[task]} (${count((item) => item.t === task)})`)));
   fillStrata(count);

@@ -154,6 +154,7 @@ def provenance(content: Content) -> str:
         if run.seconds:
             stages = ", ".join(f"{name} {seconds:g} s" for name, seconds in run.seconds.items())
             total += f": {sum(run.seconds.values()):.0f} s in all ({stages})"
+        total += "".join(f"; {name} {value}" for name, value in run.made.items() if value)
         core = f" Its core learned from {run.learned_from}." if run.learned_from else ""
         text += f"<p>{escape(total)}.{escape(core)}</p>"
         text += _details(f"Every setting of {run.name}", run.settings) if run.settings else ""
@@ -161,4 +162,4 @@ def provenance(content: Content) -> str:
 
 
 def _details(title: str, text: str) -> str:
-    return f"<details><summary>{escape(title)}</summary><pre tabindex="0">{escape(text)}</pre></details>"
+    return f'<details><summary>{escape(title)}</summary><pre tabindex="0">{escape(text)}</pre></details>'

@@ -22,6 +22,7 @@ from ...eval.tasks.grounding import curves
 from ...grounding.bad_input import BadInput, explain
 from ...grounding.evidence.names import SOURCES, row_name
 from ...grounding.files import file_sha256, read_lines, write_atomic
+from .commands import commands, path_from
 from .pictures import ImageFinder, pictures_of
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ def write_page(
     recipes = {run: _recipe(run) for run in runs}
     settings = settings or next((recipe.eval for recipe in recipes.values() if recipe), EvalSettings())
     gathered = [
-        _system(path, run, recipes[run], settings, is_named=len(runs) > 1)
+        _system(path, run, recipes[run], settings, file=path_from(out, path), is_named=len(runs) > 1)
         for run in runs
-        for path in _record_files(run)
+        for path in sorted(_record_files(run), key=_source)
     ]
     seen: Counter[tuple[str, str]] = Counter()
     systems: list[System] = []
@@ -67,15 +68,17 @@ def write_page(
         cases=cases,
         pictures=pictures_of(cases, systems, finder, settings.score_threshold),
         curves={s.name: curves(s.records, settings) for s in systems if s.task == "grounding"},
-        commands=[
-            *(f"medglip run {recipe.name}.yaml" for recipe in recipes.values() if recipe),
-            *(f"medglip eval {system.task} {system.file}{_flags(system)}" for system in systems),
-            f"medglip eval page {' '.join(run.name for run in runs)} --out index.html",
-        ],
+        commands=commands(recipes, systems, out),
         notes=finder.notes,  # pictures_of fills them
     )
     write_atomic(out, page(content))
     return out
+
+
+def _source(path: Path) -> int:
+    """The place of a record file: sources of evidence in their one order, then what is no source."""
+    name = path.stem.partition("-")[2]
+    return list(SOURCES).index(name) if name in SOURCES else len(SOURCES)
 
 
 def _recipe(run: Path) -> "Recipe | None":
@@ -106,7 +109,9 @@ def _record_files(run: Path) -> list[Path]:
     return files
 
 
-def _system(path: Path, run: Path, recipe: "Recipe | None", settings: EvalSettings, *, is_named: bool) -> System:
+def _system(
+    path: Path, run: Path, recipe: "Recipe | None", settings: EvalSettings, *, file: str, is_named: bool
+) -> System:
     """One record file as a system, with the scores that the run stored where they still hold."""
     task = task_of(path)
     records = read_records([path], task)
@@ -124,7 +129,7 @@ def _system(path: Path, run: Path, recipe: "Recipe | None", settings: EvalSettin
         task,
         records,
         settings,
-        file=f"{run.name}/{path.relative_to(run)}" if run.is_dir() else path.name,
+        file=file,
         file_sha256=file_sha256(path),
         stored=stored,
     )
@@ -141,6 +146,7 @@ def _facts(run: Path, recipe: "Recipe | None") -> RunFacts:
         settings=yaml.safe_dump(settings, sort_keys=False) if settings else "",  # defaults included
         seed=recipe.seed if recipe else None,
         seconds=_json(run / "seconds.json"),
+        made=_json(run / "made.json"),
         losses={path.parent.name: list(read_lines(path)) for path in sorted(run.glob("*/log.jsonl"))},
         skipped=list(read_lines(skipped)) if skipped.is_file() else [],
     )
@@ -156,22 +162,3 @@ def _json(path: Path) -> dict[str, Any]:
     with explain("not JSON", ValueError, file=path):
         values = json.loads(path.read_text()) if path.is_file() else {}
     return values if isinstance(values, dict) else {}
-
-
-_FLAGS = {
-    "vqa": ["protocol", "closed_def", "candidates"],
-    "report": ["report_protocol", "tokenization", "metrics"],
-    "grounding": ["score_threshold"],
-}
-
-
-def _flags(system: System) -> str:
-    """The scoring options that are not the defaults, as the command takes them: ` --resamples 20 --seed 1`."""
-    defaults = EvalSettings().model_dump(mode="json")
-    flags = ""
-    for name in [*_FLAGS[system.task], "resamples", "confidence", "seed"]:
-        value = system.scores.settings.get(name)
-        if value != defaults[name]:
-            text = ",".join(map(str, value)) if isinstance(value, list) else value
-            flags += f" --{name.removeprefix('report_').replace('_', '-')} {text}"
-    return flags

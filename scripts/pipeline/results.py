@@ -60,7 +60,7 @@ def score(pipeline: Pipeline) -> dict[str, Any]:
     results["paired"] = {task: {} for task in TASKS}
     paired: dict[Task, dict[str, Differences]] = {task: {} for task in TASKS}
     write_references(pipeline, folder.path)
-    for source in recipe.sources:
+    for source in sorted(recipe.sources, key=list(SOURCES).index):
         for task in TASKS:
             path, base = folder.record_file(task, source), folder.record_file(task, "none")
             if path.exists():

@@ -3,11 +3,13 @@
 Every command that goes through them is a function here: `run`, `train_and_predict`.
 """
 
+import json
 import logging
 from pathlib import Path
 from typing import Any, cast
 
 from ...grounding.evidence.names import SOURCES, Source, usable_sources
+from ...grounding.files import write_atomic
 from ...grounding.records import Task, record_identity
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings
@@ -18,6 +20,7 @@ from ...vqa.probes import Probe, probe_questions
 from ...vqa.task import Question
 from ..page.gather import write_page
 from ..recipe import Recipe
+from .made import made_with
 from .pipeline import ADAPTERS, Adapter, Pipeline
 from .results import results_table, score, write_grounding_records
 from .tasks import TASKS
@@ -59,6 +62,7 @@ def _run(pipeline: Pipeline) -> dict[str, Any]:
     with pipeline.timed("scores and page"):
         results = score(pipeline)
         pipeline.skipped.write(pipeline.folder.skipped_file)
+        write_atomic(pipeline.folder.made_file, json.dumps(made_with(), indent=1))
         page = write_page([pipeline.folder.path], pipeline.folder.page_file, settings=pipeline.recipe.eval)
     logger.info("%s\n%s", results_table(results), pipeline.skipped.summary())
     logger.info("page: %s\nresults: %s", page, pipeline.folder.results_file)

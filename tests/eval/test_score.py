@@ -159,6 +159,8 @@ def test_table_holds_value_interval_and_n(vqa_records: Records) -> None:
     assert cell(none) == "0.500 [no interval] n=8"
     assert cell(None) == "-"
     assert cell(Difference(0.75, 0.25, low, 0.03125)) == "+0.500 [+0.250, +0.750] n=8 p=0.0312"
+    on_floor = Difference(0.75, 0.25, low, 2 / 4001, 5 * 2 / 4001, p_floor=2 / 4001)
+    assert cell(on_floor) == "+0.500 [+0.250, +0.750] n=8 p<0.0005 Holm<0.0025"
     lines = table({"a": {"ap": low}, "b": {"dice": none}}, "markdown").splitlines()
     assert [line.split(" | ")[0] for line in lines] == ["| metric", "| ------", "| ap    ", "| dice  "]
     assert [part.strip() for part in lines[3].strip("|").split("|")] == ["dice", "-", "0.500 [no interval] n=8"]

@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from medglip.eval.catalog import metrics_of
+from medglip.eval.page.answer import answer
 from medglip.eval.page.cases import LONGEST, page_data, pick_cases
 from medglip.eval.page.content import Content, RunFacts, System
 from medglip.eval.page.html import embed, page
 from medglip.eval.page.intervals import scale_of
 from medglip.eval.page.systems import make_system, pairs_of
+from medglip.eval.page.wording import words
 from medglip.eval.settings import EvalSettings
 
 Record = Any
@@ -67,6 +70,48 @@ def test_best_worst_and_random_are_disjoint_and_repeat_with_the_seed(vqa: Callab
     assert len({case.id for case in first}) == 12
     assert {case.value for case in first if case.pick == "best"} == {1.0}
     assert {case.value for case in first if case.pick == "worst"} == {0.0}
+
+
+def test_those_with_the_lowest_score_come_first(vqa: Callable[..., System]) -> None:
+    values = [case.value for case in pick_cases([vqa("none", [k % 3 > 0 for k in range(30)])], 12, seed=0)]
+    assert values == sorted(values)
+    assert values[0] == 0.0
+
+
+def test_the_line_on_top_says_yes_where_the_interval_leaves_out_zero_and_names_the_control(
+    vqa: Callable[..., System],
+) -> None:
+    wrong_and_right = [vqa("none", [k < 4 for k in range(20)], "none"), vqa("predicted", [k < 18 for k in range(20)])]
+    told = answer(content([*wrong_and_right, vqa("shuffled", [k < 4 for k in range(20)], "shuffled")]))
+    assert "<b>Questions: predicted is better.</b>" in told
+    assert "overall accuracy 0.200 with none, 0.900 with predicted: +0.700" in told
+    assert "with another image&#x27;s regions +0.000" in told
+    same = answer(content([vqa("none", [True, False] * 9, "none"), vqa("predicted", [True, False] * 9)]))
+    assert "not told apart" in same
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("bleu_4", "BLEU-4"),
+        ("open_bleu_1", "open BLEU-1"),
+        ("rouge_l", "ROUGE-L"),
+        ("acc_iou50", "accuracy at IoU 0.5"),
+        ("chexbert_micro_f1_14", "CheXbert F1 (micro, 14 labels)"),
+        ("radfact_spatial_recall", "RadFact spatial recall"),
+        ("precision_50", "precision at IoU 0.5"),
+        ("body_region", "body region"),
+    ],
+)
+def test_metrics_are_named_as_people_write_them(name: str, written: str) -> None:
+    assert words(name) == written
+
+
+def test_every_metric_has_a_name_of_its_own() -> None:
+    for task in ("vqa", "report", "grounding"):
+        names = [words(metric.name) for metric in metrics_of(task)]
+        assert len(set(names)) == len(names)
+        assert not any("_" in name for name in names)
 
 
 def test_all_samples_are_shown_where_there_are_fewer_than_asked_for(vqa: Callable[..., System]) -> None:

@@ -51,15 +51,15 @@ def test_the_sentence_below_a_table_follows_from_the_intervals() -> None:
     pairs = {"predicted": {"label_micro_f1": up, "bleu_4": flat}, "shuffled": {"label_micro_f1": down, "bleu_4": flat}}
     first, second = statements(pairs, "none", "report")
     assert first == (
-        "predicted, compared with none, is better in label micro f1 (0.700 against 0.500); not told apart in bleu 4."
+        "predicted, compared with none, is better in label F1 (0.700 against 0.500); not told apart in BLEU-4."
     )
-    assert "worse in label micro f1 (0.200 against 0.500)" in second
+    assert "worse in label F1 (0.200 against 0.500)" in second
 
 
 def test_words_that_another_images_regions_raise_as_well_are_named() -> None:
     up, flat = difference(0.1, 0.3), difference(-0.1, 0.2)
     both = {"predicted": {"cider": up, "label_micro_f1": up}, "shuffled": {"cider": up, "label_micro_f1": flat}}
-    assert statements(both, "none", "report")[-1].startswith("Another image's regions raise cider as well")
+    assert statements(both, "none", "report")[-1].startswith("Another image's regions raise CIDEr as well")
     one = {**both, "shuffled": {"cider": flat, "label_micro_f1": flat}}
     assert not any("Another image's" in text for text in statements(one, "none", "report"))
 

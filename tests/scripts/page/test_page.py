@@ -1,7 +1,9 @@
 """The page of runs on disk: one file that needs nothing else, small enough, with what the records say."""
 
+import html
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,13 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from medglip.eval.settings import EvalSettings
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.geometry import mask_to_rle
 from medglip.grounding.records import PredictionRecord
+from medglip.scripts.cli.main import app
 from medglip.scripts.page.gather import write_page
 from medglip.scripts.page.pictures import on_grid
+from medglip.scripts.pipeline.made import made_with
 
 SETTINGS = EvalSettings(resamples=20, strata=False, metrics=("rouge_l", "bleu_1"))
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -83,8 +88,8 @@ def grey(number: int) -> Image.Image:
 def test_the_page_loads_nothing_and_says_what_it_must(write_run: Callable[..., Path], tmp_path: Path) -> None:
     text = write_page([write_run(picture=grey)], tmp_path / "index.html", settings=SETTINGS).read_text()
     assert not re.search(r"https?://", text)
-    assert not re.search(r"@import|url\(|<link|<iframe|\bsrc=", text)
-    assert all(link.startswith("#") for link in re.findall(r'\bhref="([^"]*)"', text))
+    assert not re.search(r"@import|url\(|<iframe|\bsrc=", text)
+    assert all(link.startswith(("#", "data:image/")) for link in re.findall(r'\bhref="([^"]*)"', text))
     assert "not for diagnosis" in text.lower()
     assert str(tmp_path) not in text
     for section in ("scores", "differences", "calibration", "losses", "cases", "protocols", "counts", "provenance"):
@@ -145,6 +150,32 @@ def test_a_page_of_many_noisy_pictures_stays_below_20_mb(write_run: Callable[...
     page = write_page([run], tmp_path / "index.html", num_cases=500, settings=SETTINGS)
     assert len(embedded(page)["cases"]) == 500
     assert page.stat().st_size < 20e6
+
+
+def test_its_commands_can_be_pasted_in_its_folder_and_sources_stand_in_one_order(
+    write_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = write_page([write_run()], tmp_path / "it's.html", settings=SETTINGS)
+    commands = re.findall(r"<pre[^>]*>(.*?)</pre>", page.read_text(), re.DOTALL)[0]
+    rows = [shlex.split(html.unescape(line)) for line in commands.splitlines()]
+    assert [Path(row[3]).stem for row in rows[:2]] == ["vqa-none", "vqa-predicted"]
+    assert rows[-1] == ["medglip", "eval", "page", "toy", "--out", "it's.html"]
+    monkeypatch.chdir(tmp_path)
+    for row in rows[:2]:
+        done = CliRunner().invoke(app, row[1:])
+        assert done.exit_code == 0, done.output
+        assert "20 resamples" in done.output
+
+
+def test_the_page_says_when_where_and_with_which_commit_a_run_was_made(
+    write_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run, made = write_run(), made_with()
+    assert set(made) == {"date", "commit", "machine"}
+    assert "cores" in made["machine"]
+    (run / "made.json").write_text(json.dumps(made | {"commit": "0123abcd"}))
+    text = write_page([run], tmp_path / "index.html", settings=SETTINGS).read_text()
+    assert f"date {made['date']}; commit 0123abcd; machine {html.escape(made['machine'])}" in text
 
 
 def test_a_folder_without_records_is_refused(tmp_path: Path) -> None:
