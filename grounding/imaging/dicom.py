@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from .window import strips, to_uint8, unit_scale
 _ELEMENTS = [
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData", "FloatPixelData"),
+    *("DoubleFloatPixelData", "BurnedInAnnotation"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "VOILUTSequence"),  # grey values
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("Modality", "PixelSpacing", "ImagerPixelSpacing", "BodyPartExamined"),
@@ -68,17 +70,20 @@ def read_dicom(path: Path) -> DicomImage:
 
     Grey: modality rescale or table, then the first VOI table or window of the frame or file (percentiles where there
     is none that can be used), then MONOCHROME1 inverted, padding black. Colour: RGB, YBR and palette become RGB.
-    An element that makes no sense counts as missing. Raises `BadInput` for a file that is no DICOM file, has no
+    An element that makes no sense counts as missing. A file that says that its picture shows words about the patient
+    (BurnedInAnnotation) is told once. Raises `BadInput` for a file that is no DICOM file, has no
     pixels or too many, is damaged, or needs a decoder that is not installed.
     """
     header = parse_dicom(path, _ELEMENTS)
     with hide_errors(path):
-        if not any(name in header for name in ("PixelData", "FloatPixelData")):
+        if not any(name in header for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
             fix = "give an image object, not a report or plan"
             raise BadInput("this DICOM file holds no picture.", file=path, fix=fix)
         check_size(int(header.Columns), int(header.Rows) * int(header.get("SamplesPerPixel") or 1), path)
         if not numbers(header, "NumberOfFrames"):
             header.NumberOfFrames = 1
+        if str(element(header, "BurnedInAnnotation") or "").strip().upper() == "YES":
+            _tell_burned_in(path)
         index = int(numbers(header, "NumberOfFrames")[0]) // 2
         frame = _read_frame(header, index, path)
         kind = str(header.PhotometricInterpretation)
@@ -95,6 +100,12 @@ def read_dicom(path: Path) -> DicomImage:
             spacing_mm=_read_spacing(header, index),
             body_part=_read_body_part(header, index),
         )
+
+
+@lru_cache(maxsize=1 << 16)  # a file is read several times, and told once
+def _tell_burned_in(path: Path) -> None:
+    problem = "BurnedInAnnotation is YES, so the picture itself may show the patient's name"
+    logging.getLogger("medglip").warning("%s: %s; look before you pass on what is made of it.", path, problem)
 
 
 def patient_left(path: Path) -> str:

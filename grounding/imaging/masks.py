@@ -74,14 +74,19 @@ def read_mask(file: Path, size_px: tuple[int, int], *, any_value: bool = False) 
 
 
 def _flatten(values: NDArray[Any], mode: str) -> NDArray[Any]:
-    """[H, W, C] in which zero is nothing: transparency that is the same everywhere is left out, else it weighs."""
+    """[H, W, C] in which zero is nothing: transparency that is the same everywhere is left out, else it weighs.
+
+    One colour that is wholly transparent is nothing everywhere.
+    """
     if values.ndim == 2:
         return values[..., None]
     alpha = values[..., -1:]
     if mode not in ("LA", "RGBA", "L"):
         return values
     if (alpha == alpha[0, 0]).all():
-        return values[..., :-1]
+        colours = values[..., :-1]
+        is_nothing = not alpha[0, 0].any() and (colours == colours[0, 0]).all()
+        return np.zeros_like(colours) if is_nothing else colours
     for rows in strips(*values.shape[:2]):  # values are not anyone else's
         part = values[rows, :, :-1]
         part[...] = part.astype(np.uint32) * alpha[rows] // np.iinfo(values.dtype).max

@@ -82,11 +82,14 @@ def open_image(source: Path | bytes) -> Iterator[Image.Image]:
         ):
             check_size(image.width, image.height, file)
             yield image
-    except BadInput:
-        raise
+    except BadInput as error:
+        raise BadInput(error.problem, file=error.file or file, row=error.row, fix=error.fix) from error
     except Image.UnidentifiedImageError as error:
-        fix = "give a PNG, JPEG, BMP, TIFF or DICOM file"
-        raise BadInput("not an image that can be read.", file=file, fix=fix) from error
+        if _is_tiff(source):  # of 64 bits, of odd channels
+            problem, fix = "a TIFF whose pixels are stored in a way that is not read.", "export it as PNG"
+        else:
+            problem, fix = "not an image that can be read.", "give a PNG, JPEG, BMP, TIFF or DICOM file"
+        raise BadInput(problem, file=file, fix=fix) from error
     except Image.DecompressionBombError as error:
         raise BadInput("the image is too large.", file=file, fix="scale it down first") from error
     except Exception as error:  # decoders raise whatever they like on damaged files
@@ -124,14 +127,16 @@ class _Decoded:
     """An upright image in its own mode.
 
     `low`: of sixteen bits a channel the lower bytes, of which `image` has the upper; `alpha`: of such grey, eight bits.
-    `is_white_zero`: grey of more than eight bits that is stored inverted; `is_unsigned`: of 32 bits.
+    `is_white_zero`: grey of more than eight bits that is stored inverted; `number`: how numpy has what PIL reads as
+    numbers of another sign; `hidden`: the grey of more than eight bits that is transparent.
     """
 
     image: Image.Image
     low: Image.Image | None = None
     alpha: Image.Image | None = None
     is_white_zero: bool = False
-    is_unsigned: bool = False
+    number: str = ""
+    hidden: int | None = None
 
     def values(self, rows: slice) -> NDArray[Any]:
         """Stored values of some rows at full depth, [H, W] or [H, W, C]."""
@@ -139,8 +144,8 @@ class _Decoded:
         values = np.asarray(self.image.crop(box))
         if self.low is not None:
             values = values.astype(np.uint16) << 8 | np.asarray(self.low.crop(box))
-        if self.is_unsigned:
-            values = values.view(np.uint32)
+        if self.number:
+            values = values.view(self.number)
         if self.is_white_zero:
             values = (1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max) - values
         if self.alpha is not None:
@@ -149,7 +154,7 @@ class _Decoded:
 
     def rgb(self) -> Image.Image:
         """RGB of eight bits; see `read_image`."""
-        is_wide = self.low is not None or self.image.mode in _WIDE_GREY
+        is_wide = self.low is not None or self.number or self.image.mode in _WIDE_GREY
         if not is_wide and self.image.mode == "RGB" and not self.image.has_transparency_data:
             return self.image.convert("RGB")
         width, height = self.image.size
@@ -163,6 +168,8 @@ class _Decoded:
                 grey = unit_scale(values if values.ndim == 2 else values[..., 0], *window)
                 if values.ndim == 3:
                     grey *= values[..., 1] / np.float32(65535)
+                elif self.hidden is not None:
+                    grey[values == self.hidden] = 0
                 part = Image.fromarray(to_uint8(grey))
             elif part.has_transparency_data:
                 layer = part.convert("RGBA")
@@ -187,27 +194,34 @@ def _decode(source: Path | bytes, keep_colours: bool = False) -> _Decoded:
         if tags.get(_PLANES) == 2 and max(bits) > 8:
             fix = "store the channels of a pixel together, or export as PNG"
             raise BadInput("a TIFF of separate planes of more than eight bits is not read.", fix=fix)
-        is_unsigned = bits == [32] and np.ravel(tags.get(_SAMPLE_FORMAT, 1)).tolist() == [1]
+        sample = np.ravel(tags.get(_SAMPLE_FORMAT, 1)).tolist()
+        number = "u4" if (bits, sample) == ([32], [1]) else "i1" if (bits, sample) == ([8], [2]) else ""
         is_white_zero = image.mode in _WIDE_GREY and tags.get(_PHOTOMETRIC) == 0
+        hidden = np.ravel(image.info.get("transparency", ()))  # of sixteen bits: one grey, or red, green and blue
         raw_mode = str(_raw_mode(image))
         if raw_mode == "LA;16B":  # grey with transparency: both bytes of both, read as four channels
             _load(image, raw_mode="RGBA")
             grey, low, alpha, _ = image.split()
             return _Decoded(image=grey, low=low, alpha=alpha)
-        _load(image)
+        if raw_mode.endswith((";16BS", ";32BS", ";32BF")) and image.tile[0].codec_name == "libtiff":
+            _load(image, raw_mode=raw_mode[:-2] + "N" + raw_mode[-1])  # libtiff has turned the bytes already
+        else:
+            _load(image)
         if image.mode in ("PA", "La", "RGBa"):
             return _Decoded(image=image.convert("LA" if image.mode == "La" else "RGBA"))
     name, _, order = raw_mode.partition(";16")
     is_deep = name in ("RGB", "RGBX", "RGBA") and order in ("B", "L", "N")
     if not is_deep or not (keep_colours or _is_grey(image)):
-        return _Decoded(image=image, is_white_zero=is_white_zero, is_unsigned=is_unsigned)
+        one = int(hidden[0]) if len(hidden) == 1 and image.mode in _WIDE_GREY else None
+        return _Decoded(image=image, is_white_zero=is_white_zero, number=number, hidden=one)
     # PIL keeps the upper byte of a channel. Read in the other order of bytes, it keeps the lower one.
     is_little = order == "L" or (order == "N" and sys.byteorder == "little")
     with open_image(source) as low:
         _load(low, raw_mode=f"{name};16{'B' if is_little else 'L'}")
     if _is_grey(image) and _is_grey(low):
         alpha = image.getchannel("A") if image.mode == "RGBA" else None
-        return _Decoded(image=image.getchannel(0), low=low.getchannel(0), alpha=alpha)
+        one = int(hidden[0]) if len(set(hidden.tolist())) == 1 else None
+        return _Decoded(image=image.getchannel(0), low=low.getchannel(0), alpha=alpha, hidden=one)
     return _Decoded(image=image, low=low if keep_colours else None)
 
 
@@ -280,6 +294,13 @@ def _existing(path: Path) -> Path:
     if path.stat().st_size == 0:
         raise BadInput("the image file is empty (0 bytes).", file=path, fix="copy or download it again")
     return path
+
+
+def _is_tiff(source: Path | bytes) -> bool:
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            source = file.read(4)
+    return source[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -12,7 +12,7 @@ _OPEN = (
 )
 _MARKS = re.compile(rf"(?P<close>{_CLOSE})|{_OPEN}", re.IGNORECASE)
 _ANSWER = re.compile(r"<\s*answer\s*>", re.IGNORECASE)
-_BOXED = re.compile(r"\\boxed\{(?:\\text\{)?([^{}]{1,500})\}")
+_BOXED = re.compile(r"\\boxed\{(?:\\\w{1,20}\{)?([^{}]{1,500})\}")
 _SPECIAL = re.compile(
     r"<\|[^<>|]{0,80}\|>|</?(?:s|pad|eos|bos|unk|image|region|answer|end_of_turn|start_of_turn)>", re.IGNORECASE
 )

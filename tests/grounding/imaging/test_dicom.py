@@ -292,6 +292,62 @@ def test_warnings_about_values_stay_inside(tmp_path: Path, caplog: pytest.LogCap
     assert "Doe" not in caplog.text
 
 
+def test_words_in_the_picture_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    told, silent = (write(tmp_path / f"{k}.dcm", RAMP.astype(np.uint8), BurnedInAnnotation=k) for k in ("YES", "NO"))
+    for file in (told, told, silent):
+        read_image(file)
+    lines = [line for line in caplog.messages if "BurnedInAnnotation" in line]
+    assert len(lines) == 1
+    assert str(told) in lines[0]
+
+
+@pytest.mark.parametrize("name", ["FloatPixelData", "DoubleFloatPixelData"])
+def test_pixels_may_be_fractions(tmp_path: Path, name: str) -> None:
+    file = write(tmp_path / "a.dcm", RAMP.astype(np.uint16), **WINDOW)
+    header, dtype = dcmread(file), np.dtype("f4" if name.startswith("F") else "f8")
+    for element in ("PixelData", "BitsStored", "HighBit", "PixelRepresentation"):
+        del header[element]
+    header.BitsAllocated = 8 * dtype.itemsize
+    setattr(header, name, (RAMP + 0.25).astype(dtype).tobytes())
+    header.save_as(file)
+    assert np.abs(grey(file) - RAMP).max() <= 1
+
+
+def test_bits_beside_those_stored_are_no_part_of_a_value(tmp_path: Path) -> None:
+    stored: dict[str, Any] = {"BitsStored": 12, "HighBit": 11, **WINDOW}
+    plain = grey(write(tmp_path / "a.dcm", RAMP.astype(np.uint16), **stored))
+    overlay = (RAMP | 0x5000).astype(np.uint16)  # two overlays of old, in the upper bits
+    assert np.array_equal(grey(write(tmp_path / "b.dcm", overlay, **stored)), plain)
+    negative = ((RAMP - 24) & 0xFFF | 0x5000).astype(np.uint16)
+    shown = grey(write(tmp_path / "c.dcm", negative, PixelRepresentation=1, RescaleIntercept=24, **stored))
+    assert np.array_equal(shown, plain)
+
+
+def test_planes_one_after_the_other_and_half_colours_are_rgb(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    file = write(
+        tmp_path / "a.dcm", pixels, "RGB", PlanarConfiguration=1, PixelData=pixels.transpose(2, 0, 1).tobytes()
+    )
+    assert np.array_equal(np.asarray(read_dicom(file).image), pixels)
+    red = np.full((4, 4, 3), (76, 85, 255), np.uint8)
+    half = bytes([76, 76, 85, 255]) * 8  # two of luminance to one of each colour
+    elements: dict[str, Any] = {"PhotometricInterpretation": "YBR_FULL_422", "PixelData": half}
+    shown = np.asarray(read_dicom(write(tmp_path / "b.dcm", red, "YBR_FULL", **elements)).image).astype(int)
+    assert np.abs(shown - (254, 0, 0)).max() <= 2
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_becomes_its_colours(tmp_path: Path, bits: int) -> None:
+    elements: dict[str, Any] = {}
+    for number, name in enumerate(("Red", "Green", "Blue"), 1):
+        entries = np.arange(256) * number % 256
+        elements[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
+        data = entries.astype(np.uint8) if bits == 8 else (entries * 257).astype("<u2")
+        elements[f"{name}PaletteColorLookupTableData"] = data.tobytes()
+    shown = np.asarray(read_dicom(write(tmp_path / "a.dcm", RAMP.astype(np.uint8), "PALETTE COLOR", **elements)).image)
+    assert np.array_equal(shown, np.stack([RAMP * number % 256 for number in (1, 2, 3)], -1))
+
+
 def _bad_files(folder: Path) -> list[Path]:
     ramp = RAMP.astype(np.uint16)
     whole = write(folder / "whole.dcm", ramp).read_bytes()

@@ -119,15 +119,59 @@ def test_tiff_orientation_turns_pixels_and_size_alike(
     assert np.array_equal(np.asarray(read_image(file)), np.asarray(read_image(plain)))
 
 
-def tiff(path: Path, values: np.ndarray, photometric: int) -> Path:
-    """A grey TIFF without compression; 0 in `photometric` says that zero is white."""
+def tiff(path: Path, values: np.ndarray, photometric: int, order: str = "<", compression: int = 1) -> Path:
+    """A grey TIFF; 0 in `photometric` says that zero is white, `compression` 8 is zlib."""
     kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
     height, width = values.shape
-    tags = {256: width, 257: height, 258: 8 * values.dtype.itemsize, 259: 1, 262: photometric, 277: 1, 278: height}
-    tags |= {273: 8 + 2 + 10 * 12 + 4, 279: values.nbytes, 339: kind}
-    rows = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
-    path.write_bytes(b"II*\0" + struct.pack("<IH", 8, len(tags)) + rows + bytes(4) + values.tobytes())
+    data = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    data = zlib.compress(data) if compression == 8 else data
+    tags = {256: width, 257: height, 258: 8 * values.dtype.itemsize, 259: compression, 262: photometric, 277: 1}
+    tags |= {273: 8 + 2 + 10 * 12 + 4, 278: height, 279: len(data), 339: kind}
+    rows = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    path.write_bytes(mark + struct.pack(f"{order}IH", 8, len(tags)) + rows + bytes(4) + data)
     return path
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [1, 8])
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.float32, np.int8])
+def test_grey_of_any_number_and_order_of_bytes_rises(tmp_path: Path, order: str, compression: int, dtype: type) -> None:
+    values = (np.arange(240).reshape(16, 15) - (120 if dtype is np.int8 else 0)).astype(dtype)
+    file = tiff(tmp_path / "a.tif", values, 1, order, compression)
+    shown = np.asarray(read_image(file), int)[..., 0].ravel()
+    assert (np.diff(shown) >= 0).all()
+    assert (shown[0], shown[-1]) == (0, 255)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.uint64])
+def test_a_tiff_that_is_not_read_is_told_as_a_tiff(tmp_path: Path, dtype: type) -> None:
+    file = tiff(tmp_path / "a.tif", np.arange(240).reshape(16, 15).astype(dtype), 1)
+    with pytest.raises(BadInput, match=r"TIFF .* PNG") as error:
+        read_image(file)
+    assert error.value.file == file
+
+
+def test_one_grey_of_sixteen_bits_may_be_transparent(tmp_path: Path) -> None:
+    values = (np.arange(240).reshape(16, 15) * 70).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png", transparency=int(values[-1, -1]))
+    shown = np.asarray(read_image(tmp_path / "a.png"))[..., 0]
+    assert (shown[-1, -1], shown[-1, -2]) == (0, 255)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
+def test_the_first_of_several_pictures_is_read(tmp_path: Path, suffix: str) -> None:
+    first, second = (Image.new("RGB", (6, 4), colour) for colour in ("red", "blue"))
+    first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=[second])
+    red, _, blue = np.asarray(read_image(tmp_path / f"a.{suffix}"), int)[0, 0]
+    assert (red, blue) == pytest.approx((255, 0), abs=2)
+
+
+@pytest.mark.parametrize("suffix", ["webp", "jp2", "avif", "pgm"])
+def test_other_formats_are_read(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(np.repeat(np.arange(0, 256, 8, np.uint8)[None], 32, 0)).save(tmp_path / f"a.{suffix}")
+    shown = np.asarray(read_image(tmp_path / f"a.{suffix}"), int)
+    assert np.abs(shown[16, :, 0] - np.arange(0, 256, 8)).max() <= 8
 
 
 @pytest.mark.parametrize(("dtype", "scale"), [(np.uint8, 1), (np.uint16, 10), (np.float32, 0.1)])

@@ -89,6 +89,7 @@ def test_empty_and_full_masks_stay_what_they_are(tmp_path: Path) -> None:
     assert not read(save(tmp_path / "a.png", FLAT * 0)).any()
     assert not read(save(tmp_path / "b.png", np.dstack([FLAT * 0] * 3 + [FLAT]))).any()
     assert read(save(tmp_path / "c.png", FLAT)).all()
+    assert not read(save(tmp_path / "d.png", np.dstack([FLAT] * 3 + [FLAT * 0]))).any()  # white, wholly transparent
 
 
 def test_a_mask_is_turned_like_its_image(tmp_path: Path) -> None:
