@@ -110,7 +110,7 @@ def fetch(name: str, cache_dir: Path | None = None) -> Path:
     Raises `BadInput` for an unknown name, when the index cannot be reached, and when a hash differs.
     """
     asset = ASSETS[check_name(name, ASSETS, "asset")]
-    target = _place(name, cache_dir)
+    target = asset_file(name, cache_dir)
     wanted = {target.name: asset.sha256, **dict(asset.beside)}
     if all((target.parent / name).is_file() for name in wanted):
         if not (changed := _changed(target.parent, wanted)):
@@ -197,13 +197,14 @@ def listing() -> list[dict[str, str]]:
             "package": asset.requirement,
             "size": f"{asset.size / 1e6:.0f} MB",
             "licence": asset.licence,
-            "cached": str(place) if (place := _place(name)).is_file() else "not fetched",
+            "cached": str(place) if (place := asset_file(name)).is_file() else "not fetched",
         }
         for name, asset in ASSETS.items()
     ]
 
 
-def _place(name: str, cache_dir: Path | None = None) -> Path:
+def asset_file(name: str, cache_dir: Path | None = None) -> Path:
+    """Where the asset's file lies in the cache, or will."""
     return (cache_dir or cache_folder()) / "assets" / name / Path(ASSETS[name].path).name
 
 

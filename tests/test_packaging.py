@@ -1,9 +1,16 @@
 """The package list in pyproject.toml is the folders on disk: a forgotten one would be missing without a word."""
 
+import os
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import version
 from pathlib import Path
+
+import pytest
+
+from medglip.scripts.start.extras import EXTRAS
+from medglip.scripts.start.recipes import RECIPES, recipe_file
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("grounding", "vqa", "report", "eval", "scripts")
@@ -11,19 +18,50 @@ ROOMS = ("grounding", "vqa", "report", "eval", "scripts")
 
 def test_listed_packages_are_the_folders_on_disk() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert listed[0] == "medglip"  # the root, with its own __init__.py
     folders = [f for room in ROOMS for f in [ROOT / room, *(ROOT / room).rglob("*/")] if (f / "__init__.py").exists()]
     on_disk = [f for f in folders if f != ROOT / "scripts" / "bench"]  # the wheel goes without the benchmarks
-    assert sorted(listed) == sorted("medglip." + ".".join(f.relative_to(ROOT).parts) for f in on_disk)
+    assert sorted(listed[1:]) == sorted("medglip." + ".".join(f.relative_to(ROOT).parts) for f in on_disk)
 
 
 def test_no_shipped_file_is_ignored_by_git() -> None:
     """A file that git ignores is on its maker's disk and in nobody's clone."""
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    rooms = {room: ROOT / room.removeprefix("medglip.") for room in data}
+    rooms = {room: ROOT / room.removeprefix("medglip").removeprefix(".") for room in data}
     shipped = [str(file) for room, patterns in data.items() for p in patterns for file in rooms[room].glob(p)]
     found = subprocess.run(["git", "check-ignore", *shipped], capture_output=True, text=True, cwd=ROOT)
     assert shipped
     assert found.stdout == ""
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `medglip` is the root of this checkout, as pip installs it."""
+    (tmp_path / "medglip").symlink_to(ROOT)
+    return os.environ | {"PYTHONPATH": str(tmp_path)}
+
+
+def test_the_root_is_the_package(installed: dict[str, str]) -> None:
+    code = "import medglip, sys; print(medglip.__version__, 'numpy' in sys.modules)"
+    for command, expected in (
+        (["-c", code], f"{version('medglip')} False"),
+        (["-m", "medglip", "--version"], "medglip"),
+    ):
+        ended = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd="/", env=installed)
+        assert ended.stdout.startswith(expected), ended.stderr
+
+
+def test_extras_are_those_that_doctor_prices() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert sorted(listed) == sorted(EXTRAS) == sorted(["app", "serve", "ray", "gpu", "negation", "docs", "dev"])
+    assert all(extra.packages and extra.megabytes and extra.without for extra in EXTRAS.values())
+
+
+def test_recipes_come_with_the_package() -> None:
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["medglip"]
+    packed = {file for pattern in patterns for file in ROOT.glob(pattern)}
+    assert packed == set(RECIPES.rglob("*.yaml"))
+    assert recipe_file("quickstart") == RECIPES / "quickstart.yaml"
 
 
 def test_importing_a_room_is_light() -> None:

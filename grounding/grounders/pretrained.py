@@ -3,13 +3,15 @@
 torch and transformers are loaded only when a grounder is.
 """
 
-import re
+import json
+import os
 import sys
 from pathlib import Path
 
 from ..bad_input import BadInput, nearest
 from ..files import read_object
 from ..grounder import Grounder
+from .hub import HUB_NAME, hub_folder
 
 NOTICES = {
     "small": "",
@@ -25,7 +27,8 @@ def is_shipped(name: str) -> bool:
 
 
 def checkpoint_folder(name: str | Path) -> Path:
-    """The folder of `small`, `small-research`, or of a path, or what a training saved in `model` below that path.
+    """The folder of `small`, `small-research`, or of a path, or what a training saved in `model` below that path; of
+    `owner/name` that in the local cache of the hub.
 
     Raises `BadInput` where there is none.
     """
@@ -34,7 +37,7 @@ def checkpoint_folder(name: str | Path) -> Path:
             return _WEIGHTS / str(name)
         fix = "give the folder of a checkpoint, such as runs/quickstart/grounding/model"
         raise BadInput(f"checkpoint {str(name)!r} does not come with this version.", fix=fix)
-    folder = Path(name)
+    folder = hub_folder(str(name)) if is_hub_name(str(name)) and _is_cached(str(name)) else Path(name)
     if not folder.is_dir():
         raise BadInput("no such checkpoint.", file=folder, fix=f"give a folder; or {nearest(str(name), NOTICES)}")
     for candidate in (folder, folder / "model"):
@@ -54,12 +57,15 @@ def load_grounder(
 ) -> Grounder:
     """Our core or a zero-shot detector, told apart by `model_type` in the folder's config.json.
 
-    `name`: see `checkpoint_folder`; also `owner/name` of a detector in the hub's local cache, from the hub itself with
+    `name`: see `checkpoint_folder`; also `owner/name` in the hub's local cache, from the hub itself with
     `allow_download`. Numbers left out are the grounder's own. Raises `BadInput` for a checkpoint that is neither.
     """
     limits = {"max_per_phrase": max_per_phrase, "min_score": min_score, "batch_size": batch_size}
     given = {key: value for key, value in limits.items() if value is not None}
-    source = str(name) if is_hub_name(str(name)) else checkpoint_folder(name)
+    if is_hub_name(str(name)):
+        source: Path | str = _core_of_hub(str(name), allow_download) or str(name)
+    else:
+        source = checkpoint_folder(name)
     if notice := NOTICES.get(str(name)):
         print(notice, file=sys.stderr)
     if isinstance(source, Path) and read_object(source / "config.json").get("model_type") == "medglip":
@@ -74,10 +80,29 @@ def load_grounder(
 
 def vocabulary_of(name: str) -> dict[str, list[str]]:
     """`vocabulary.json` of a checkpoint: modality -> what is usually looked for; empty where there is none."""
-    if is_hub_name(name):
+    if is_hub_name(name) and not _is_cached(name):
         return {}
     file = checkpoint_folder(name) / "vocabulary.json"
     return read_vocabulary(file) if file.is_file() else {}
+
+
+def _core_of_hub(name: str, allow_download: bool) -> Path | None:
+    """The folder of `owner/name` if it is a core of ours; None: whatever else it is, transformers loads it by name."""
+    from huggingface_hub import hf_hub_download
+
+    try:
+        where = {"local_files_only": not allow_download, "endpoint": os.environ.get("HF_ENDPOINT")}
+        config = json.loads(Path(hf_hub_download(name, "config.json", **where)).read_text())
+    except (OSError, ValueError):  # not there, no network: told where it is loaded
+        return None
+    return hub_folder(name, allow_download=allow_download) if config.get("model_type") == "medglip" else None
+
+
+def _is_cached(name: str) -> bool:
+    """Whether the hub's local cache holds a configuration of `owner/name`."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
 
 
 def read_vocabulary(file: Path) -> dict[str, list[str]]:
@@ -90,4 +115,4 @@ def read_vocabulary(file: Path) -> dict[str, list[str]]:
 
 def is_hub_name(name: str) -> bool:
     """Whether a name has the form `owner/name` and is no folder here."""
-    return bool(re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name)) and not Path(name).exists()
+    return bool(HUB_NAME.fullmatch(name)) and not Path(name).exists()

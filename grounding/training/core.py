@@ -56,7 +56,7 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
     """
     folder = out_dir / "model"
     # a folder of other settings is refused; more steps are fine, and so is what a later version added, as its default
-    free: Any = {"train": {"steps"}, "memory_gb": True}
+    free: Any = {"train": {"steps", "tracker"}, "memory_gb": True}
     file = out_dir / "settings.json"
 
     def with_defaults(theirs: dict[str, Any]) -> dict[str, Any]:

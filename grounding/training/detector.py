@@ -71,14 +71,14 @@ def fine_tune(
     check_tunable(grounder)
     folder, model, processor = out_dir / "model", grounder.model, grounder.processor
     rows = split_of(images, "train")
-    own = settings.model_dump(mode="json", exclude={"train": {"steps"}, "memory_gb": True})
+    own = settings.model_dump(mode="json", exclude={"train": {"steps", "tracker"}, "memory_gb": True})
     images_hash = sha256(json.dumps([list(rows[name]) for name in ("dataset", "image_id", "phrases")]))
     ingredients = own | {"detector": grounder.fingerprint, "studies": images_hash}
     file = out_dir / "settings.json"
 
     def with_defaults(theirs: dict[str, Any]) -> dict[str, Any]:  # what a later version added, as its default
         known = validated(FineTuneSettings, {key: theirs[key] for key in theirs.keys() & own.keys()}, file)
-        return theirs | known.model_dump(mode="json", exclude={"train": {"steps"}, "memory_gb": True})
+        return theirs | known.model_dump(mode="json", exclude={"train": {"steps", "tracker"}, "memory_gb": True})
 
     claim_folder(file, ingredients, OTHER_TRAINING, upgrade=with_defaults)
     if finished_steps(folder) >= settings.train.steps:

@@ -7,13 +7,14 @@ Checkpoints hold trainable parameters only, as safetensors beside the optimizer'
 import json
 import math
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
-from accelerate.utils import set_seed
+from accelerate.utils import ProjectConfiguration, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
@@ -85,7 +86,12 @@ def fit(
     processes()
     # a batch without regions does not use the region projector, an adapter without evidence never does
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    accelerator = Accelerator(mixed_precision=precision[settings.precision], kwargs_handlers=[unused])
+    accelerator = Accelerator(
+        mixed_precision=precision[settings.precision],
+        kwargs_handlers=[unused],
+        log_with=_tracker(settings),
+        project_config=ProjectConfiguration(project_dir=str(out_dir), logging_dir=str(out_dir)),
+    )
     optimizer = torch.optim.AdamW(parameter_groups(model, settings), lr=settings.learning_rate, fused=True)
     average = WeightAverage(model, settings.ema_decay)
     first, log = resume(model, optimizer, average, out_dir)
@@ -108,7 +114,7 @@ def fit(
     bare = accelerator.unwrap_model(model)
     run: Any = torch.compile(model) if settings.compile else model
     batches = iter(loader)
-    board = _open_board(out_dir) if settings.tensorboard and accelerator.is_main_process else None
+    _start_tracking(accelerator, settings, out_dir, name)
     bar = tqdm(desc=name, initial=first, total=settings.steps, unit="step", disable=not accelerator.is_main_process)
     for step in range(first + 1, settings.steps + 1):
         entry = _step(accelerator, run, optimizer, batches, loss, settings, step - 1)
@@ -121,9 +127,7 @@ def fit(
             log[-1]["validation"] = _validate(bare, validate, average, out_dir, accelerator)
         bar.set_postfix(loss=f"{log[-1]['loss']:.3f}", refresh=False)
         bar.update()
-        if board:
-            for key, value in log[-1].items():
-                board.add_scalar(f"{name}/{key}", value, step)
+        accelerator.log({f"{name}/{key}": value for key, value in log[-1].items()}, step=step)
         is_spent = _is_spent(log, settings.patience)
         if is_spent or _is_due(step, settings.checkpoint_every, settings):
             accelerator.wait_for_everyone()
@@ -132,6 +136,8 @@ def fit(
         if is_spent:
             break
     bar.close()
+    for tracker in accelerator.trackers:  # `end_training` would also part the processes
+        tracker.finish()
     accelerator.wait_for_everyone()
     _load_result(bare, average, out_dir)
     return log
@@ -198,12 +204,21 @@ def _load_result(model: nn.Module, average: WeightAverage, out_dir: Path) -> Non
     model.eval()
 
 
-def _open_board(out_dir: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise BadInput("tensorboard is missing.", fix="pip install tensorboard, or set tensorboard to false") from error
-    return SummaryWriter(str(out_dir / "tensorboard"))
+def _tracker(settings: TrainSettings) -> str | None:
+    """Name of who else gets the log; None: nobody. Raises `BadInput` where its package is missing."""
+    name = settings.tracker or ("tensorboard" if settings.tensorboard else "")
+    if name and find_spec(name) is None:
+        raise BadInput(f"{name} is missing.", fix=f"pip install {name}, or leave `train.tracker` out")
+    return name or None
+
+
+def _start_tracking(accelerator: Accelerator, settings: TrainSettings, out_dir: Path, name: str) -> None:
+    """Open the run `name` of the tracker, if there is one; TensorBoard writes into `out_dir/tensorboard`."""
+    if (tracker := _tracker(settings)) is None:
+        return
+    options: dict[str, dict[str, Any]] = {"tensorboard": {}, "wandb": {"name": name, "dir": str(out_dir)}}
+    project = "tensorboard" if tracker == "tensorboard" else "medglip"
+    accelerator.init_trackers(project, init_kwargs={tracker: options.get(tracker, {"name": name})})
 
 
 def processes() -> PartialState:

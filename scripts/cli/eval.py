@@ -12,19 +12,14 @@ from ...eval.settings import EvalSettings, IouType, ReportProtocol, Tokenization
 from ...grounding.bad_input import BadInput
 from ...grounding.records import Task
 from ...grounding.settings import validate
+from .groups import Commands
 from .options import Json, output, safety, what, write_rows, write_text
 from .sets import Sets, read_sets, second_names
 
 if TYPE_CHECKING:
     from ...eval.score import Scores
 
-evaluation = typer.Typer(
-    help="""Score prediction records (JSONL) with cluster-bootstrap intervals. No model is loaded.
-
-    How scores are made is set by `--set eval.KEY=VALUE`, such as `--set eval.resamples=200` or `--set
-    eval.strata=false`; docs/evaluation.md describes the keys.""",
-    no_args_is_help=True,
-)
+evaluation = Commands()
 Records = Annotated[
     list[Path], typer.Argument(help="Record files of ONE run (several: one per process), e.g. records/vqa-none.jsonl")
 ]

@@ -1,32 +1,51 @@
 """`medglip grounding`: train the core, find phrases in images, score it."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ...grounding.bad_input import BadInput, Skipped, repeated
-from ...grounding.files import write_atomic
+from ...grounding.files import read_lines, write_atomic
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
-from .options import CHECKPOINT, BodyPart, Device, Download, Images, Json, Modality, RecipeFile, output, what, who_finds
+from .groups import Commands
+from .options import (
+    CHECKPOINT,
+    BodyPart,
+    Device,
+    Download,
+    Images,
+    Json,
+    Modality,
+    Push,
+    RecipeFile,
+    output,
+    what,
+    who_finds,
+)
 from .sets import Sets, merge, read_sets, second_names
 
-grounding = typer.Typer(help="Find phrases in images: boxes and masks.", no_args_is_help=True)
+grounding = Commands()
 
 
 @grounding.command()
-def train(recipe: RecipeFile) -> None:
+def train(recipe: RecipeFile, push: Push = None) -> None:
     """Train the grounding core of a recipe (stage 1 of `medglip run`); continues where it was.
 
     `accelerate launch -m medglip.scripts.cli grounding train RECIPE` is the same on any number of processes.
     """
-    from ...grounding.training.loop import processes
-    from ..pipeline.pipeline import Pipeline
+    from ...grounding.grounders.hub import check_push, push_folder
     from ..recipe import Recipe
 
-    settings, ranks = read_settings(Recipe, recipe), processes()
+    check_push(push)
+    settings = read_settings(Recipe, recipe)
+    from ...grounding.training.loop import processes
+    from ..pipeline.pipeline import Pipeline
+
+    ranks = processes()
     with RunFolder(settings.out_dir).locked():
         pipeline = Pipeline(settings)
         with ranks.main_process_first():  # it alone draws phantoms and copies built sets; the others find them
@@ -35,6 +54,8 @@ def train(recipe: RecipeFile) -> None:
             _ = pipeline.grounder
     if ranks.is_main_process:
         typer.echo(f"trained: {pipeline.grounder_dir}")
+        if push:
+            typer.echo(f"pushed: {push_folder(pipeline.grounder_dir, push)}")
     ranks.destroy_process_group()
 
 
@@ -177,26 +198,36 @@ def predict(
     out: Annotated[
         Path, output(help="Output folder for regions.jsonl and one drawn image per input; or one .png or .jpg file")
     ] = Path("runs/predict"),
+    table: Annotated[Path | None, output("--csv", help="Also a table: image, phrase, score, x0, y0, x1, y1")] = None,
     download: Download = False,
 ) -> None:
     """Find phrases in images: boxes and masks as JSON lines, and an image with the regions drawn on it.
 
     Example: medglip grounding predict chest.png --phrases "left lung; right lung" --out overlay.png
     """
-    from ..inference.finder import Finder, is_picture
+    from ..inference.given import check_given, images_of, is_picture, say_loading
+    from ..inference.table import REGION_COLUMNS, Table, region_rows
+    from ..inference.user_image import user_image
 
     # --phrase heart --phrases "left lung; right lung" -> three phrases
     wanted = [*(phrase or []), *(part.strip() for part in (phrases or "").split(";") if part.strip())]
-    is_file = is_picture(out)  # one drawn image instead of a folder
-    if is_file and len(images) != 1:
-        raise BadInput(f"{len(images)} images for one output file.", file=out, fix="give a folder as --out")
-    if twice := repeated(image.name for image in images):
+    files, is_file = images_of(images, is_batch=True), is_picture(out)  # one drawn image instead of a folder
+    if is_file and len(files) != 1:
+        raise BadInput(f"{len(files)} images for one output file.", file=out, fix="give a folder as --out")
+    if twice := repeated(image.stem for image in files):
         fix = "rename one of the files, or look at them in two calls"
         raise BadInput(f"two images are called {twice[0]!r}, so would be their pictures.", fix=fix)
+    check_given(modality=modality, checkpoint=checkpoint, run=run)
+    if len(files) == 1:  # a broken file is told before anything is loaded
+        user_image(files[0], modality, body_part)
+    say_loading(run or checkpoint or "small")
+    from ..inference.finder import Finder
+
     finder, skipped, lines = Finder.of(checkpoint, run, device, download=download), Skipped(), out / "regions.jsonl"
-    if not is_file:
-        write_atomic(lines, "")  # a line is added when an image is done: what ends the batch costs no earlier one
-    for image in images:
+    if not is_file:  # a line is added when an image is done: what ends the batch costs no earlier one
+        keep_other_lines(lines, {image.name for image in files})
+    rows = Table(table, REGION_COLUMNS) if table else None
+    for image in files:
         try:
             annotated, regions, line = finder.find(image, wanted, modality, min_score, out, body_part)
         except BadInput as error:
@@ -205,9 +236,17 @@ def predict(
         if not is_file:
             with lines.open("a") as file:
                 file.write(json.dumps(line) + "\n")
+        if rows:
+            rows.add(region_rows(image.name, regions))
         listed = ", ".join(f"{region.phrase} {region.score:.2f}" for region in regions)
         typer.echo(f"{annotated.image_path.name}: {listed or 'no region found'}")
     is_written = not is_file or not skipped.entries
     written = f"\nwritten: {out if is_file else lines}" if is_written else ""
-    typer.echo(skipped.summary() + written)
+    typer.echo(skipped.summary() + written + (f"\nwritten: {table}" if table else ""))
     raise typer.Exit(1 if skipped.entries else 0)
+
+
+def keep_other_lines(file: Path, names: Collection[str]) -> None:
+    """Of the lines of earlier calls those about other images."""
+    rows = read_lines(file) if file.is_file() else ()
+    write_atomic(file, "".join(json.dumps(row) + "\n" for row in rows if row.get("image") not in names))

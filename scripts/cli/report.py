@@ -7,6 +7,7 @@ import typer
 
 from ...grounding.settings import validate
 from ...report.datasets.sets import REPORT_SETS
+from .groups import Commands
 from .options import (
     BOXES_HELP,
     Base,
@@ -34,7 +35,7 @@ from .options import (
 )
 from .sets import Sets, read_sets, second_names
 
-report = typer.Typer(help="Write reports: study + evidence -> sentences with their regions.", no_args_is_help=True)
+report = Commands()
 ADAPTER = "small-reports"
 Run = Annotated[Path | None, who_answers(help=f"Folder of a finished run; left out: the adapter {ADAPTER}")]
 Adapter = Annotated[Path | None, who_answers(help=f"{ADAPTER}, small, or an adapter's folder, instead of a run")]

@@ -5,10 +5,10 @@ from typing import Annotated, Any, ClassVar
 
 import yaml
 from pydantic import create_model
-from typer.core import TyperCommand
 
 from ...grounding.bad_input import BadInput, nearest
 from ...grounding.settings import Settings, validate
+from .groups import Command
 from .options import setting
 
 Sets = Annotated[
@@ -17,7 +17,7 @@ Sets = Annotated[
 ]
 
 
-class _CommandWithSecondNames(TyperCommand):
+class _CommandWithSecondNames(Command):
     """A command some of whose settings have an option name as well: `--resamples 20` is `--set eval.resamples=20`."""
 
     second_names: ClassVar[Mapping[str, str]]
@@ -43,7 +43,7 @@ class _CommandWithSecondNames(TyperCommand):
             yield from ("--set", key)
 
 
-def second_names(section: str, *keys: str, flags: Sequence[str] = ()) -> type[TyperCommand]:
+def second_names(section: str, *keys: str, flags: Sequence[str] = ()) -> type[Command]:
     """A class of command in which `--some-key VALUE` is a hidden second name of `--set section.some_key=VALUE`.
 
     `flags`: keys whose name takes no value; `--no-KEY` turns them off.

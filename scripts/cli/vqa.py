@@ -7,8 +7,8 @@ import typer
 
 from ...grounding.evidence.names import FORMS, SOURCES, list_titles
 from ...grounding.settings import validate
-from ...vqa.datasets.sets import QUESTION_SETS
-from ...vqa.datasets.splits import SplitScheme
+from ...vqa.datasets.sets import QUESTION_SETS, SplitScheme
+from .groups import Commands
 from .options import (
     Base,
     BodyPart,
@@ -18,9 +18,9 @@ from .options import (
     Evidence,
     Finder,
     Forms,
-    Images,
     Modality,
     Model,
+    Push,
     RecipeFile,
     SetEvidence,
     Timeout,
@@ -35,7 +35,7 @@ from .options import (
 )
 from .sets import Sets, read_sets, second_names
 
-vqa = typer.Typer(help="Answer questions: question + evidence -> answer.", no_args_is_help=True)
+vqa = Commands()
 
 
 @vqa.command()
@@ -73,6 +73,9 @@ def predict(
     boxes: Boxes = None,
     seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of the scheme image_grouped")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
+    table: Annotated[
+        Path | None, output("--csv", help="Also a table: image, question, answer, probability; with --dataset")
+    ] = None,
     download: DownloadBase = False,
     sets: Sets = None,
 ) -> None:
@@ -120,6 +123,7 @@ def predict(
         allow_download=download,
         limit=limit,
         seed=seed,
+        csv=table,
         generate=validate(GenerateSettings, decoding),
     )
     is_complete = predict_dataset(request)
@@ -130,8 +134,15 @@ def predict(
 
 @vqa.command()
 def ask(
-    images: Images,
-    question: Annotated[str, typer.Argument(help="The question, in quotes. Its phrases of the label tree are located")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGES... [QUESTION]",
+            help="PNG, JPEG or DICOM files, folders, patterns; then the question in quotes. Left out: a prompt opens",
+        ),
+    ],
+    questions: Annotated[Path | None, what(help="A text file with a question a line, instead of one")] = None,
+    each: Annotated[bool, what("--each", help="Ask of each image by itself, as of folders and patterns")] = False,
     modality: Modality = None,
     body_part: BodyPart = "",
     run: Annotated[Path | None, who_answers(help="Folder of a finished run, instead of an adapter")] = None,
@@ -146,21 +157,45 @@ def ask(
     forms: Forms = None,
     boxes: Boxes = None,
     show: Annotated[Path | None, output(help="Folder for an image with the regions drawn on it")] = None,
+    table: Annotated[
+        Path | None, output("--csv", help="Also a table: image, question, answer, probability; JSON lines beside it")
+    ] = None,
+    html: Annotated[Path | None, output(help="Also one page with image, regions and answers")] = None,
     download: DownloadBase = False,
 ) -> None:
-    """Ask one question about one or several images. Prints the answer, its probability and the evidence behind it.
+    """Ask about images. Prints the answer, its probability and the evidence behind it.
 
-    The probability is the mean over the tokens of the answer; for a yes/no question also that of yes against no.
-    Without --modality only phrases of the question are looked for. The first call fetches and verifies the base model.
+    Several images named one by one are asked of together; those of a folder or pattern one after the other. Without a
+    question a prompt opens, and the model stays loaded. The probability is the mean over the tokens of the answer; for
+    a yes/no question also that of yes against no. Without --modality only phrases of the question are looked for. The
+    first call fetches and verifies the base model.
 
     Example: medglip vqa ask scan.png "Is the heart enlarged?" --modality xray
     """
-    from ..inference.ask import ask as ask_about
-    from ..inference.served import load_served
-    from ..inference.system import run_or_adapter, source_named
+    from ..inference.given import check_given, groups_of, question_of, read_questions, say_loading, typed_questions
     from ..inference.user_image import user_image
 
-    source, served = source_named(evidence), endpoint_of(endpoint, model, 1, timeout, boxes)
+    words, question = (images, None) if questions else question_of(images)
+    groups = groups_of(words, each=each)
+    check_given(
+        modality=modality,
+        evidence=evidence,
+        forms=forms,
+        checkpoint=checkpoint,
+        run=run,
+        adapter=adapter,
+        download=download,
+    )
+    if len(groups) == 1:  # read now: a broken file is told before anything is loaded
+        _ = [user_image(image, modality, body_part) for image in groups[0]]
+    asked = read_questions(questions) if questions else [question] if question else typed_questions()
+    served = endpoint_of(endpoint, model, 1, timeout, boxes)
+    say_loading(run, adapter, model or (None if run or adapter else "small"), checkpoint)
+    from ..inference.answers import AnswerFiles, answer_all
+    from ..inference.served import load_served
+    from ..inference.system import run_or_adapter, source_named
+
+    source = source_named(evidence)
     if served:
         finished = load_served(served, run or adapter, checkpoint, boxes=boxes)
     else:
@@ -168,8 +203,11 @@ def ask(
     finished.show_only(forms)
     finished.allow_download |= download
     # all images of one question share what is stated of them
-    annotated_images = [user_image(image, modality, body_part) for image in images]
-    typer.echo("\n".join(ask_about(finished, annotated_images, question, source, show)))
+    readers = [lambda own=own: [user_image(image, modality, body_part) for image in own] for own in groups]
+    skipped = answer_all(finished, readers, asked, source, AnswerFiles(show=show, csv=table, html=html))
+    if len(groups) > 1:
+        typer.echo(skipped.summary())
+    raise typer.Exit(1 if skipped.entries else 0)
 
 
 @vqa.command()
@@ -256,24 +294,30 @@ def export(
     merged: Annotated[
         bool, output("--merged/--adapter", help="Write one merged model, or the adapter beside its base")
     ],
+    push: Push = None,
     image: Annotated[Path | None, safety(help="Image for the check; left out: noise")] = None,
     question: Annotated[str, safety(help="Question for the check; left out: two built-in ones")] = "",
     tolerance: Annotated[float | None, safety(help="Largest logit difference that passes the check")] = None,
     download: DownloadBase = False,
 ) -> None:
-    """Write a folder with a model card that plain transformers and peft load without medglip, and check it.
+    """Write a folder with a model card that transformers and peft load, and check that it answers the same.
 
     The check loads the folder with them and compares logits in fp32, which takes 4 bytes of memory per weight. Notes
-    say what a server such as vLLM would refuse or leave out.
+    say what is missing without medglip (the small default needs its image tower imported), and what a server such as
+    vLLM would refuse or leave out.
 
     Example: medglip vqa export runs/quickstart served --merged
     """
+    from ...grounding.grounders.hub import check_push, push_folder
     from ..release.export import export_adapter
 
     kind = "merged" if merged else "adapter"
     options = {"image": image, "question": question, "base": base, "checkpoint": checkpoint, "tolerance": tolerance}
+    check_push(push)
     done = export_adapter(adapter, out, kind, **options, allow_download=download)
-    typer.echo(f"largest logit difference: {done.difference:.3g}")
+    typer.echo(f"largest logit difference: {done.difference:.3g}, passes (up to {done.tolerance:g})")
     for notice in done.notices:
         typer.echo(f"note: {notice}.")
     typer.echo(f"written: {done.folder}")
+    if push:
+        typer.echo(f"pushed: {push_folder(done.folder, push)}")

@@ -1,6 +1,8 @@
 """`medglip vqa ask`: one question about one image or several, answered with the evidence beside it."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...grounding.evidence.citable import numbers_shown
@@ -13,27 +15,76 @@ from ...vqa.answer import asks_yes_or_no, parse_answer
 from ...vqa.inference.generate import ScoredAnswer
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
-from .finder import draw
+from .finder import draw_on_image
 from .system import TrainedSystem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One question with its answer. `source`: of the evidence; `settings`: what was shown of it."""
+
+    images: Sequence[AnnotatedImage]
+    question: str
+    source: Source
+    query: Query
+    answered: ScoredAnswer
+    settings: EvidenceSettings
+    notice: str = NOTICE
+
+    @property
+    def name(self) -> str:
+        """The file names of the images."""
+        return "; ".join(image.image_path.name for image in self.images)
+
+    @property
+    def has_evidence(self) -> bool:
+        """Whether regions were looked for and shown."""
+        return bool(self.answered.evidence.images)
+
+    @property
+    def text(self) -> str:
+        """The answer in plain words, without citations."""
+        text = self.answered.text
+        if self.settings.cite:
+            text = parse_citations(text, len(numbers_shown(self.answered.evidence, self.settings))).text
+        return parse_answer(text, "open")
+
+    @property
+    def lines(self) -> list[str]:
+        """Evidence, answer, its probability, notice: for the terminal."""
+        lines = _evidence_lines(self.answered.evidence, self.query) if self.has_evidence else []
+        return [*lines, *_answer_lines(self.answered, self.settings), self.notice]
+
+
+def ask_question(finished: TrainedSystem, images: Sequence[AnnotatedImage], question: str, source: Source) -> Asked:
+    """The answer to a question about images. Regions are looked for in every image."""
+    query, example = example_of(finished, images, question, source)
+    answered = finished.answer(question, example, source, is_closed=asks_yes_or_no(question))
+    return Asked(
+        images=images,
+        question=question,
+        source=source,
+        query=query,
+        answered=answered,
+        settings=finished.evidence_settings(source),
+    )
 
 
 def ask(
     finished: TrainedSystem, images: Sequence[AnnotatedImage], question: str, source: Source, show: Path | None = None
 ) -> list[str]:
-    """The lines for the terminal: evidence, answer, its probability, notice. Regions are looked for in every image.
+    """The lines for the terminal. `show`: folder for the first image with its regions drawn on it."""
+    asked = ask_question(finished, images, question, source)
+    return [*asked.lines, *([f"picture: {show_regions(asked, show)}"] if show else [])]
 
-    `show`: folder for the first image with its regions drawn on it.
-    """
-    query, example = example_of(finished, images, question, source)
-    settings = finished.evidence_settings(source)
-    answered = finished.answer(question, example, source, is_closed=asks_yes_or_no(question))
-    lines = _evidence_lines(answered.evidence, query) if answered.evidence.images else []
-    lines += [*_answer_lines(answered, settings), NOTICE]
-    if show:
-        show.mkdir(parents=True, exist_ok=True)
-        line = draw(images[0], query.first.phrases, answered.evidence.first.regions, show)
-        lines.append(f"picture: {show / line['picture']}")
-    return lines
+
+def show_regions(asked: Asked, folder: Path) -> Path:
+    """Draw the evidence in the first image, into a file of the image and the question: no other call has its name."""
+    words = "-".join(re.findall(r"[a-z0-9]+", asked.question.lower()))[:60].strip("-")
+    path = folder / f"{asked.images[0].image_path.stem}.{words or 'question'}.evidence.png"
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_on_image(asked.images[0], asked.answered.evidence.first.regions).save(path)
+    return path
 
 
 def example_of(

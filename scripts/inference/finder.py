@@ -13,7 +13,7 @@ from ...grounding.grounders.pretrained import is_shipped, load_grounder, vocabul
 from ...grounding.imaging.drawing import colours_of, draw_regions
 from ...grounding.imaging.read import read_image
 from ...grounding.types import NOTICE, AnnotatedImage, Region, region_to_json
-from .system import DEFAULT_RUN, RunSystem
+from .given import is_picture
 from .user_image import user_image
 
 
@@ -39,6 +39,8 @@ class Finder:
             checkpoint = "small"
         if checkpoint is not None:
             return cls(load_grounder(checkpoint, device=device, allow_download=download), vocabulary_of(checkpoint))
+        from .system import DEFAULT_RUN, RunSystem  # who answers questions is not needed to find regions
+
         run = run or DEFAULT_RUN  # only where no core came with the package
         if run == DEFAULT_RUN and not run.is_dir():
             fix = "give --checkpoint FOLDER, or --run FOLDER of a finished run (`make quickstart` makes one)"
@@ -75,14 +77,9 @@ class Finder:
         return annotated, regions, draw(annotated, wanted, regions, out)
 
 
-def is_picture(out: Path) -> bool:
-    """Whether an output path names one picture, not a folder: `.png`, `.jpg` or `.jpeg` in any case."""
-    return out.suffix.lower() in (".png", ".jpg", ".jpeg")
-
-
 def draw(image: AnnotatedImage, phrases: Sequence[str], regions: Sequence[Region], out: Path) -> dict[str, Any]:
-    """Write `<image>.png` with masks, boxes, phrases and scores into `out`; return the JSON line of the image."""
-    path = out / f"{image.image_path.name}.regions.png"
+    """Write `<image>.regions.png` with masks, boxes, phrases and scores into `out`; return the image's JSON line."""
+    path = out / f"{image.image_path.stem}.regions.png"
     draw_on_image(image, regions).save(path)
     return {
         "image": image.image_path.name,

@@ -35,6 +35,7 @@ from ...vqa.served.predict import count_odd
 from ...vqa.task import Job, Question
 from .served import load_served
 from .system import TrainedSystem, load_system
+from .table import COLUMNS, Table
 
 logger = logging.getLogger("medglip")
 Item = TypeVar("Item", bound=Question | Report)
@@ -50,7 +51,7 @@ class PredictRequest:
     `endpoint`: a served model answers instead, `boxes` in its notation (`vqa.served.notation`), with the prompts of
     `adapter` or `base` where one is given.
     `forms`: those of the adapter's that are shown, `text+crops`; None: all. `seed`: of the sources random and shuffled,
-    and of splits that are drawn.
+    and of splits that are drawn. `csv`: a table of the answers beside the records.
     """
 
     dataset: str
@@ -71,6 +72,7 @@ class PredictRequest:
     generate: GenerateSettings = field(default_factory=lambda: GenerateSettings(max_new_tokens=16))
     task: Task = "vqa"
     allow_download: bool = False
+    csv: Path | None = None
 
 
 def predict_dataset(request: PredictRequest) -> bool:
@@ -90,7 +92,7 @@ def _predict_dataset(request: PredictRequest) -> bool:
     finished.show_only(request.forms)
     finished.allow_download |= request.allow_download
     # what may differ from call to call: the file, how many questions, how many prompts at a time
-    changed: dict[str, Any] = {"out": None, "limit": None, "allow_download": None}
+    changed: dict[str, Any] = {"out": None, "limit": None, "allow_download": None, "csv": None}
     changed |= {"generate": request.generate.model_dump(exclude={"batch_size", "merge"})}
     # as the keys were called before, so that older files go on
     changed |= {"split_scheme": None, "split": request.split_scheme, "part": request.split}
@@ -117,17 +119,29 @@ def _predict_dataset(request: PredictRequest) -> bool:
     if set(ids) - (done := shards.done()):
         jobs = _jobs(request, finished, all_items, items, ranks)
         if own := shards.left(jobs, done):
-            finished.predict(own, request.source, request.generate, shards.path)
+            finished.predict(own, request.source, request.generate, shards.path, is_scored=request.csv is not None)
     if ranks.is_main_process:
         skipped.write(request.out.with_suffix(SKIPPED))
     # of a served model what was answered is written, too: the rest may be asked for another day
-    return shards.merge(ids, is_partial=request.endpoint is not None)
+    is_complete = shards.merge(ids, is_partial=request.endpoint is not None)
+    if request.csv and is_complete:
+        write_table(request.csv, request.out, items)
+    return is_complete
 
 
 def _answerer(request: PredictRequest) -> TrainedSystem:
     if request.endpoint is None:
         return load_system(request.adapter, request.checkpoint, request.base, request.model)
     return load_served(request.endpoint, request.adapter, request.checkpoint, request.base, request.boxes)
+
+
+def write_table(path: Path, records: Path, items: Sequence[Question | Report]) -> None:
+    """The records as a table of image, question, answer and probability; that is empty where none was computed."""
+    names = {item.item_id: "; ".join(image.image_path.name for image in item.images) for item in items}
+    table = Table(path, COLUMNS)
+    for row in read_lines(records):
+        answer = row["parsed"] if row.get("parsed") is not None else row["prediction"]
+        table.add([(names[row["id"]], row["question"], answer, row.get("meta", {}).get("probability"))])
 
 
 def _jobs(

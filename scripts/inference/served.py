@@ -96,7 +96,9 @@ class ServedSystem(TrainedSystem):
         prompt, reply = self._ask(example, source, GenerateSettings(max_new_tokens=ASK_TOKENS))
         return ScoredAnswer(text=reply.text.strip(), probability=reply.probability, evidence=prompt.evidence)
 
-    def predict(self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path) -> None:
+    def predict(
+        self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path, *, is_scored: bool = False
+    ) -> None:
         """Write one record a job to `path`; called again, it continues. `num_unanswered`: how many lack one then."""
         shown = self.evidence_settings(source)
         _, self.num_unanswered = predict_served(self.endpoint, self.notation, jobs, shown, settings, path)

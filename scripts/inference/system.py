@@ -4,14 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...grounding.bad_input import BadInput, check_name, damaged
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings, select
 from ...grounding.evidence.forms.tokens import TokenShape
 from ...grounding.evidence.names import FORMS, SOURCES, Form, Source, needs_vectors, parse_forms, usable_sources
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
-from ...grounding.files import read_object, sha256
+from ...grounding.files import read_object
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
@@ -39,7 +39,10 @@ from ...vqa.model.shipped import FACTS, is_shipped, shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.publish.adapter_card import read_facts
 from ...vqa.task import Job
-from ..recipe import Recipe, read_run_recipe
+from .embedded_finder import EmbeddedFinder
+
+if TYPE_CHECKING:
+    from ..recipe import Recipe
 
 DEFAULT_RUN = Path("runs/quickstart")
 SMALL_BASE = "smollm2-135m"  # the base that looks through a core's image tower
@@ -52,12 +55,13 @@ class TrainedSystem(ABC):
     """
 
     folder: Path  # of the run or of the adapter
-    recipe: Recipe | None = None  # the recipe it was trained by; None where that is not known
+    recipe: "Recipe | None" = None  # the recipe it was trained by; None where that is not known
     mllm: MllmSettings  # the base and its LoRA
     shown: EvidenceSettings  # what prompts with evidence show of the regions
     has_known_evidence = True  # whether `shown` was written down where it was trained, not guessed
     core_name: str  # what reports call the core
     checkpoint: str | None  # the finder, where it is not the core
+    _warm: tuple[Path | None, GroundedMLLM] | None = None
     allow_download = False  # whether a base that the folder names may come from a hub: it may be anybody's folder
 
     @property
@@ -155,18 +159,34 @@ class TrainedSystem(ABC):
         shape, adapter = TokenShape.of(self.grounder), self.adapter(source)
         return load(chosen, shape, adapter, vision=self.core, allow_download=self.allow_download)
 
+    def warm_model(self, source: Source) -> GroundedMLLM:
+        """As `model`, kept for the next question with the same adapter."""
+        adapter = self.adapter(source)
+        if self._warm is None or self._warm[0] != adapter:
+            self._warm = None  # the one before, whose memory the next may need
+            self._warm = adapter, self.model(source)
+        return self._warm[1]
+
+    @property
+    def model_name(self) -> str:
+        """What reports and pages call the model."""
+        return self.mllm.base
+
     def write(self, example: Example, source: Source, settings: GenerateSettings) -> Generated:
         """The text that the adapter of this evidence source writes."""
-        return generate(self.model(source), [example], self.evidence_settings(source), settings)[0]
+        return generate(self.warm_model(source), [example], self.evidence_settings(source), settings)[0]
 
     def answer(self, question: str, example: Example, source: Source, *, is_closed: bool) -> ScoredAnswer:
         """The answer to a question of its own, with its probability."""
-        model, settings = self.model(source), self.evidence_settings(source)
+        model, settings = self.warm_model(source), self.evidence_settings(source)
         return answer(model, example, settings, GenerateSettings(max_new_tokens=16), is_closed=is_closed)
 
-    def predict(self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path) -> None:
-        """Write one record a job to `path`; called again, it continues."""
-        predict(self.model(source), jobs, self.evidence_settings(source), settings, path)
+    def predict(
+        self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path, *, is_scored: bool = False
+    ) -> None:
+        """Write one record a job to `path`, with `is_scored` its probability as well; called again, it continues."""
+        shown = self.evidence_settings(source)
+        predict(self.model(source), jobs, shown, settings, path, is_scored=is_scored)
 
 
 class RunSystem(TrainedSystem):
@@ -176,9 +196,11 @@ class RunSystem(TrainedSystem):
     that is needed has not finished there.
     """
 
-    recipe: Recipe  # a run has one, and it is not set anew  # pyright: ignore[reportIncompatibleVariableOverride]
+    recipe: "Recipe"  # a run has one, and it is not set anew  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, folder: Path, checkpoint: str | None = None, adapter: Path | None = None):
+        from ..recipe import read_run_recipe  # every data set's settings: a second that an adapter by itself saves
+
         self.run = RunFolder(folder)
         if not self.run.is_run:
             raise BadInput("no run in this folder.", file=folder, fix="`make quickstart` makes runs/quickstart")
@@ -355,27 +377,20 @@ class RulesSystem(AdapterSystem):
         text = answer_by_rules(question, shown, self.vocabulary)
         return ScoredAnswer(text=text, probability=None, evidence=shown)
 
-    def predict(self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path) -> None:
-        """Write one record a job to `path`; called again, it continues."""
+    @property
+    def model_name(self) -> str:
+        """No language model is asked."""
+        return RULES
+
+    def predict(
+        self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path, *, is_scored: bool = False
+    ) -> None:
+        """Write one record a job to `path`, none with a probability; called again, it continues."""
         predict_by_rules(jobs, path, self.vocabulary)
 
 
 MODELS: dict[str, type[RulesSystem]] = {RULES: RulesSystem}
 """What `--model` names: whatever answers without an adapter."""
-
-
-class EmbeddedFinder(Grounder):
-    """A finder whose regions carry the vectors of another core."""
-
-    def __init__(self, finder: Grounder, core: MedGlipGrounder):
-        self.finder, self.core = finder, core
-        # regions depend on the finder, their vectors on the core: a cache of either alone would mix them
-        self.fingerprint = sha256(f"{finder.fingerprint} read by {core.fingerprint}")
-        self.embedding_dim, self.pooled_dims = core.embedding_dim, core.pooled_dims
-
-    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
-        """The finder's regions."""
-        return self.core.embed(images, self.finder.ground(images, phrases))
 
 
 def load_system(

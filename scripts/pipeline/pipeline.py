@@ -36,7 +36,7 @@ from ...report.task import Report
 from ...vqa.model.shipped import shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import TaskItem
-from ..inference.system import EmbeddedFinder
+from ..inference.embedded_finder import EmbeddedFinder
 from ..recipe import Recipe, read_run_recipe
 from .tasks import TASKS
 
@@ -238,7 +238,9 @@ def claim(recipe: Recipe) -> None:
         for values in (theirs, ours):
             for key in FREE:
                 del values[key]
-            del values["grounding"]["memory_gb"]
+            del values["grounding"]["memory_gb"], values["out_dir"]  # the folder is the same, however it is spelled
+            for training in (values["grounding"]["train"], values["mllm_train"], values["mllm_train"]["warm_up"]):
+                (training or {}).pop("tracker", None)
             for task in TASKS if recipe.grounding.core else ():
                 values[task] = values[task] and {**values[task], "max_test": None}
         raised: list[str] = []

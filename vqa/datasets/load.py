@@ -8,8 +8,7 @@ from ...grounding.settings import Settings
 from ..task import Question
 from .public import PublicSettings, arrange_rows
 from .rows import QuestionRow
-from .sets import QUESTION_SETS, ReadContext, question_set, read_set
-from .splits import SplitScheme
+from .sets import QUESTION_SETS, ReadContext, SplitScheme, question_set, read_set
 
 
 def load_rows(

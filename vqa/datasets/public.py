@@ -13,8 +13,8 @@ from ...grounding.settings import Settings
 from ...grounding.types import AnnotatedImage
 from ..task import Question
 from .rows import QuestionRow, to_questions
-from .sets import ReadContext
-from .splits import SplitScheme, arrange
+from .sets import ReadContext, SplitScheme
+from .splits import arrange
 
 SPLITS = ("train", "val", "test")
 

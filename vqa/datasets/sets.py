@@ -14,7 +14,7 @@ A set of plain rows has a third, for what needs its text alone (`medglip data le
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ...grounding.bad_input import Skipped
 from ...grounding.datasets.task_sets import SetContext, TaskSet, find_set, read_items
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..derived.settings import DeriveSettings
     from ..task import Question
 
+SplitScheme = Literal["official", "official_no_frame", "image_grouped"]
+"""How a set is split: see `splits`, which is not loaded to name them."""
 Derive = Callable[["DeriveSettings"], "tuple[Path, Dataset]"]
 
 

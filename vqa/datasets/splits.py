@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +21,8 @@ from ...grounding.datasets.building.duplicates import Rows, alike_before, finger
 from ...grounding.datasets.corpus import held_out
 from ...grounding.imaging.read import read_image
 from .rows import FRAME, QuestionRow
+from .sets import SplitScheme
 
-SplitScheme = Literal["official", "official_no_frame", "image_grouped"]
 MIXED_TO_TEST = 0.5
 """Share of the groups with official test rows and others that becomes `test` of `image_grouped`."""
 _MIN_EQUAL = 2

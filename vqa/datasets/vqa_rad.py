@@ -31,8 +31,7 @@ from ..task import Question
 from . import hub
 from .public import PublicSettings, read_public
 from .rows import FRAME, QuestionRow, answer_type_of, build_rows, json_list, text_of
-from .sets import ReadContext
-from .splits import SplitScheme
+from .sets import ReadContext, SplitScheme
 
 COLUMNS = ("qid", "image_name", "image_organ", "answer", "answer_type", "question_type", "question", "phrase_type")
 PUBLIC = "VQA_RAD Dataset Public.json"

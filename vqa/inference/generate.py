@@ -29,12 +29,15 @@ YES, NO = ("yes", "Yes"), ("no", "No")
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
-    """One prompt's text, and the evidence in the prompt. `seconds`: its share of the batch's time."""
+    """One prompt's text, and the evidence in the prompt. `seconds`: its share of the batch's time; `probability`: as of
+    `ScoredAnswer`, None where it was not asked for.
+    """
 
     text: str
     prompt_sha256: str
     seconds: float
     evidence: Evidence
+    probability: float | None = None
 
 
 def generate(
@@ -65,16 +68,45 @@ def generating(mllm: GroundedMLLM, settings: GenerateSettings):  # noqa: ANN201 
 
 
 @torch.inference_mode()
-def write(mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings) -> list[Generated]:
-    """The text of each prompt of one batch."""
+def write(
+    mllm: GroundedMLLM, prompts: list[Prompt], settings: GenerateSettings, *, is_scored: bool = False
+) -> list[Generated]:
+    """The text of each prompt of one batch; `is_scored`: with its probability, which keeps the logits of the batch.
+
+    Beams have none: their probability is not that of the words by themselves.
+    """
     start = time.perf_counter()
-    ids_BT, _ = generate_raw(mllm, prompts, settings)
+    is_scored &= settings.num_beams == 1
+    kept: dict[str, Any] = {"return_dict_in_generate": True, "output_logits": True} if is_scored else {}
+    ids_BT, output = generate_raw(mllm, prompts, settings, **kept)
     texts = mllm.processor.tokenizer.batch_decode(ids_BT, skip_special_tokens=True)
+    chances = [None] * len(prompts)
+    if is_scored:
+        chances = [
+            probability_of_words(mllm, ids_BT[row], [step[row] for step in output.logits])
+            for row in range(len(prompts))
+        ]
     seconds = (time.perf_counter() - start) / len(prompts)
     return [
-        Generated(text=text.strip(), prompt_sha256=prompt.sha256, seconds=round(seconds, 4), evidence=prompt.evidence)
-        for text, prompt in zip(texts, prompts, strict=True)
+        Generated(
+            text=text.strip(),
+            prompt_sha256=prompt.sha256,
+            seconds=round(seconds, 4),
+            evidence=prompt.evidence,
+            probability=chance,
+        )
+        for text, prompt, chance in zip(texts, prompts, chances, strict=True)
     ]
+
+
+def probability_of_words(mllm: GroundedMLLM, ids_K: Tensor, logits_KV: Sequence[Tensor]) -> float:
+    """Exp of the mean log-probability of the tokens of a text up to its end; of the end where it is empty."""
+    tokenizer = mllm.processor.tokenizer
+    is_special_K = [token in tokenizer.all_special_ids for token in ids_K.tolist()]
+    # shorter texts of a batch are padded; the end is a token like any other, but no word of the answer
+    words = [k for k, is_special in enumerate(is_special_K) if not is_special and k < len(logits_KV)] or [0]
+    log_probs = [logits_KV[k].float().log_softmax(-1)[int(ids_K[k])] for k in words]
+    return float(torch.stack(log_probs).mean().exp())
 
 
 def generate_raw(
@@ -139,15 +171,9 @@ def answer(
         ids_BK, output = generate_raw(mllm, [prompt], greedy, return_dict_in_generate=True, output_logits=True)
         yes = probability_of_yes(mllm, example, evidence) if is_closed else None
     ids_K = ids_BK[0]
-    log_probs_K = torch.stack([logits_BV[0].float() for logits_BV in output.logits]).log_softmax(-1)
-    log_probs_K = log_probs_K.gather(-1, ids_K[:, None].to(log_probs_K.device))[:, 0].cpu()
-    tokenizer = mllm.processor.tokenizer
-    # the end of the turn is a token like any other, but no word of the answer; of an empty answer it is all there is
-    is_word_K = torch.tensor([token not in tokenizer.all_special_ids for token in ids_K.tolist()])
-    words_K: Tensor = log_probs_K[is_word_K] if is_word_K.any() else log_probs_K[:1]
     return ScoredAnswer(
-        text=tokenizer.decode(ids_K, skip_special_tokens=True).strip(),
-        probability=float(words_K.mean().exp()),
+        text=mllm.processor.tokenizer.decode(ids_K, skip_special_tokens=True).strip(),
+        probability=probability_of_words(mllm, ids_K, [logits_BV[0] for logits_BV in output.logits]),
         evidence=prompt.evidence,
         yes=yes,
     )

@@ -28,11 +28,18 @@ SKIPPED = ".skipped.jsonl"
 
 
 def predict(
-    mllm: GroundedMLLM, jobs: Sequence[Job], evidence_settings: EvidenceSettings, settings: GenerateSettings, path: Path
+    mllm: GroundedMLLM,
+    jobs: Sequence[Job],
+    evidence_settings: EvidenceSettings,
+    settings: GenerateSettings,
+    path: Path,
+    *,
+    is_scored: bool = False,
 ) -> Skipped:
     """Write one record a job to `path`, batch by batch; jobs whose id is there already are done.
 
-    An image that cannot be read is skipped and listed, here and beside `path` as `*.skipped.jsonl`.
+    `is_scored`: with the probability of each text, `meta.probability` (`generate.write`). An image that cannot be read
+    is skipped and listed, here and beside `path` as `*.skipped.jsonl`.
     """
     records, skipped = RecordFile(path), Skipped()
     # whole lines only count as done: a killed process may have left half a one
@@ -49,7 +56,8 @@ def predict(
                     rendered.append((job, mllm.render(job.example, evidence_settings)))
                 except BadInput as error:
                     skipped.add(job.id, error)
-            written = write(mllm, [prompt for _, prompt in rendered], settings) if rendered else []
+            prompts = [prompt for _, prompt in rendered]
+            written = write(mllm, prompts, settings, is_scored=is_scored) if rendered else []
             pairs = zip(rendered, written, strict=True)
             records.append([to_record(job, text, evidence_settings) for (job, _), text in pairs])
             bar.update(len(indices))
@@ -71,6 +79,8 @@ def to_record(job: Job, written: Generated, settings: EvidenceSettings) -> Predi
     fields = {**own, **job.fields, "prediction": written.text, **job.parse(written.text, evidence)}
     if further := [region_to_json(region) | {"image": image} for image, region in evidence.numbered if image > 1]:
         fields["meta"] = {**fields.get("meta", {}), "other_regions": further}
+    if written.probability is not None:
+        fields["meta"] = {**fields.get("meta", {}), "probability": round(written.probability, 4)}
     return PredictionRecord(**fields, prompt_sha256=written.prompt_sha256, seconds=written.seconds)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from ...grounding.bad_input import BadInput, nearest
+from ...grounding.grounders.hub import hub_folder
+from ...grounding.grounders.pretrained import is_hub_name
 
 ShippedKind = Literal["aligned", "adapter"]
 NAMES: dict[ShippedKind, tuple[str, ...]] = {"aligned": ("small",), "adapter": ("small", "small-reports")}
@@ -23,7 +25,8 @@ def is_shipped(kind: ShippedKind, name: str) -> bool:
 
 
 def shipped_folder(kind: ShippedKind, name: str | Path) -> Path:
-    """The folder of a name that comes with the package; of any other, the folder itself, whatever it holds.
+    """The folder of a name that comes with the package; of `owner/name` that in the hub's local cache; of any other,
+    the folder itself, whatever it holds.
 
     Raises `BadInput` for a name that does not come with this version and is no folder either, and for no folder.
     """
@@ -32,6 +35,8 @@ def shipped_folder(kind: ShippedKind, name: str | Path) -> Path:
     folder = Path(name)
     if folder.is_dir():
         return folder
+    if is_hub_name(str(name)):
+        return hub_folder(str(name))
     what = "aligned adapter" if kind == "aligned" else "adapter"
     if str(name) in NAMES[kind]:
         made = "`medglip vqa align` makes one" if kind == "aligned" else "a run has it in adapter-grounded"

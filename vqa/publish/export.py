@@ -44,10 +44,13 @@ _MERGED_FILES = ("config.json", "generation_config.json", "tokenizer_config.json
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What was written. `difference`: the largest between two logits, ours and the folder's; `notices`: its limits."""
+    """What was written. `difference`: the largest between two logits, ours and the folder's; `tolerance`: what passes;
+    `notices`: its limits.
+    """
 
     folder: Path
     difference: float
+    tolerance: float
     notices: tuple[str, ...]
 
 
@@ -86,7 +89,7 @@ def export(
             raise BadInput(problem, fix="nothing was written; --tolerance if that is to be borne")
         notices = _notices(mllm, partial, kind, evidence)
         write_atomic(partial / "README.md", _card(mllm, base, kind, difference, notices))
-    return Exported(folder=out, difference=difference, notices=notices)
+    return Exported(folder=out, difference=difference, tolerance=max_difference, notices=notices)
 
 
 def _notices(mllm: GroundedMLLM, folder: Path, kind: ExportForm, evidence: EvidenceSettings | None) -> tuple[str, ...]:

@@ -20,28 +20,31 @@ from medglip.vqa.inference.settings import GenerateSettings
 
 VISIBLE = {
     "run": "",
-    "grounding train": "",
+    "init": "",
+    "doctor": "",
+    "phrases": "--modality --grounder",
+    "grounding train": "--push",
     "grounding fine-tune": "--checkpoint --out --download --set",
     "grounding evaluate": (
         "--dataset --root --references --images --allow-outside --limit --seed --checkpoint --min-score --batch-size "
         "--device --json --records --download --set"
     ),
     "grounding predict": (
-        "--phrase --phrases --modality --body-part --checkpoint --run --min-score --device --out --download"
+        "--phrase --phrases --modality --body-part --checkpoint --run --min-score --device --out --csv --download"
     ),
     "vqa train": "",
     "vqa predict": (
         "--dataset --root --split-scheme --split --limit --adapter --base --model --endpoint --checkpoint --evidence "
-        "--forms --boxes --seed --out --download --set"
+        "--forms --boxes --seed --out --csv --download --set"
     ),
     "vqa ask": (
-        "--modality --body-part --run --adapter --model --endpoint --checkpoint --evidence --forms --boxes --show "
-        "--download"
+        "--questions --each --modality --body-part --run --adapter --model --endpoint --checkpoint --evidence --forms "
+        "--boxes --show --csv --html --download"
     ),
     "vqa align": "--out",
     "vqa curve": "--task --draws --seeds --forms --out",
     "vqa ablate": "--task --seeds --sources --forms --out",
-    "vqa export": "--base --checkpoint --merged --image --question --tolerance --download",
+    "vqa export": "--base --checkpoint --merged --push --image --question --tolerance --download",
     "report train": "",
     "report predict": (
         "--dataset --root --split --limit --adapter --base --model --endpoint --checkpoint --evidence --forms --boxes "
@@ -65,7 +68,7 @@ VISIBLE = {
     "data list": "",
     "data check": "--samples --seed --sheet",
     "data phantoms": "--images --seed --detail --size",
-    "data build": "--workers",
+    "data build": "--push --workers",
     "data leaks": "--root --seed --json",
     "data export parquet": "",
     "data export qa": "--splits --limit --seed --out --set",
@@ -159,6 +162,14 @@ def test_only_what_is_set_comes_back_the_last_of_two_wins() -> None:
     assert values == {"eval": {"seed": 3}, "generate": {"seed": 1}}
 
 
+def test_help_of_all_loads_no_library_of_numbers_or_settings() -> None:
+    code = "import sys; from medglip.scripts.cli.main import app\ntry: app(['--help'])\nexcept SystemExit: pass\n"
+    code += "print({'numpy', 'pydantic', 'PIL', 'yaml'} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "set()"
+    assert "<bool>" not in ended.stdout
+
+
 def test_help_loads_no_heavy_library() -> None:
     code = "\n".join(
         [
@@ -166,7 +177,7 @@ def test_help_loads_no_heavy_library() -> None:
             "for words in ('', 'vqa', 'vqa predict', 'report write', 'eval vqa', 'data check', 'grounding evaluate'):",
             "    try: app([*words.split(), '--help'])",
             "    except SystemExit: pass",
-            "print({'torch', 'transformers', 'datasets', 'evaluate'} & set(sys.modules))",
+            "print({'torch', 'transformers', 'datasets', 'evaluate', 'scipy'} & set(sys.modules))",
         ]
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,0 +1,5 @@
+"""`python -m medglip` is `medglip`."""
+
+from .scripts.cli.main import main
+
+main()

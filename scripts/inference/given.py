@@ -1,0 +1,144 @@
+"""What a user gives, looked at before anything slow is loaded: images, questions, names, folders."""
+
+import glob
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ...grounding.bad_input import BadInput, check_name
+from ...grounding.evidence.names import SOURCES, parse_forms
+from ...grounding.grounders.hub import hub_folder
+from ...grounding.grounders.pretrained import checkpoint_folder, is_hub_name
+from ...grounding.imaging.read import is_dicom
+from ...grounding.modalities import parse_modality
+from ...grounding.run_folder import RunFolder
+from ...vqa.model.shipped import shipped_folder
+
+PICTURES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".avif")
+"""Names of a folder that are taken for images; a DICOM file may be called anything."""
+
+
+def images_of(words: Sequence[str | Path], *, is_batch: bool = False) -> list[Path]:
+    """The image files that paths, folders (`scans/`) and patterns (`"scans/*.png"`) stand for, each once, in order.
+
+    `is_batch`: of several, one that is not there is kept, to be skipped later. Raises `BadInput` for a path that is not
+    there, and for a folder or pattern without an image.
+    """
+    found: dict[Path, None] = {}
+    for word in words:
+        path = Path(word)
+        if _is(Path.is_dir, word):
+            own = [file for file in sorted(path.iterdir()) if file.is_file() and _is_picture(file)]
+        elif is_many(word):
+            own = [file for name in _matches(word) if (file := Path(name)).is_file()]
+        elif _is(Path.exists, word) or (is_batch and len(words) > 1):
+            own = [path]
+        else:
+            fix = "check the path; a question of several words stands in quotes"
+            raise BadInput("no such image.", file=path, fix=fix)
+        if not own:
+            raise BadInput("no image there.", file=path, fix="a folder or pattern of PNG, JPEG or DICOM files")
+        found |= dict.fromkeys(own)
+    return list(found)
+
+
+def is_many(word: str | Path) -> bool:
+    """Whether a word is a folder or a pattern, whose images are looked at one by one."""
+    return _is(Path.is_dir, word) or (not _is(Path.exists, word) and glob.has_magic(str(word)))
+
+
+def _is(kind: Callable[[Path], bool], word: str | Path) -> bool:
+    try:
+        return kind(Path(word))
+    except (OSError, ValueError):  # too long for a name, as questions are
+        return False
+
+
+def _matches(word: str | Path) -> list[str]:
+    return sorted(glob.glob(str(word), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+
+
+def _is_picture(file: Path) -> bool:
+    # the parts that a command drew earlier are no input
+    is_drawn = file.stem.endswith((".regions", ".evidence"))
+    return not is_drawn and not file.name.startswith(".") and (file.suffix.lower() in PICTURES or is_dicom(file))
+
+
+def is_picture(out: Path) -> bool:
+    """Whether an output path names one picture, not a folder: `.png`, `.jpg` or `.jpeg` in any case."""
+    return out.suffix.lower() in (".png", ".jpg", ".jpeg")
+
+
+def question_of(words: Sequence[str]) -> tuple[list[str], str | None]:
+    """The images of a call, and its question: the last word, where it is no image; None where there is none."""
+    *images, last = words
+    is_pattern = is_many(last) and (_is(Path.is_dir, last) or bool(_matches(last)))  # questions have question marks
+    is_image = _is(Path.exists, last) or is_pattern or Path(last).suffix.lower() in PICTURES
+    return (list(words), None) if is_image or not images else (images, last)
+
+
+def groups_of(words: Sequence[str], *, each: bool = False) -> list[list[Path]]:
+    """The images that are asked of together: all of them, or with `each` and of folders and patterns one at a time."""
+    images = images_of(words)
+    return [[image] for image in images] if each or any(map(is_many, words)) else [images]
+
+
+def read_questions(file: Path) -> list[str]:
+    """One question a line; empty lines and lines that begin with # are none. Raises `BadInput` for a file without."""
+    try:
+        lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            "the questions cannot be read.", file=file, fix="a UTF-8 text file, a question a line"
+        ) from error
+    if not (questions := [line for line in lines if line and not line.startswith("#")]):
+        raise BadInput("no question in this file.", file=file, fix="one question a line")
+    return questions
+
+
+def typed_questions() -> Iterator[str]:
+    """Questions from the keyboard, or piped in, until an empty line or the end."""
+    is_typed = sys.stdin.isatty()
+    if is_typed:
+        print("Ask. An empty line ends it.", file=sys.stderr)
+    while True:
+        if is_typed:
+            print("? ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline().strip()
+        if not line:
+            return
+        yield line
+
+
+def check_given(
+    *,
+    modality: str | None = None,
+    evidence: str | None = None,
+    forms: str | None = None,
+    checkpoint: str | None = None,
+    run: Path | None = None,
+    adapter: Path | None = None,
+    download: bool = False,
+) -> None:
+    """Raises `BadInput` for whatever of a call can be seen to be wrong without torch; it takes a moment.
+
+    With `download` the folders that are names of a hub are fetched.
+    """
+    parse_modality(modality or "unknown")
+    if evidence is not None:
+        check_name(evidence, SOURCES, "evidence source")
+    parse_forms(forms or "")
+    if checkpoint and not is_hub_name(checkpoint):
+        checkpoint_folder(checkpoint)
+    if adapter is not None:
+        if download and is_hub_name(str(adapter)):
+            hub_folder(str(adapter), allow_download=True)
+        shipped_folder("adapter", adapter)
+    if run is not None and not RunFolder(run).is_run:
+        raise BadInput("no run in this folder.", file=run, fix="`medglip run quickstart` makes runs/quickstart")
+
+
+def say_loading(*what: object) -> None:
+    """One line on standard error, at once: loading takes seconds, in which nothing else is seen."""
+    names = ", ".join(dict.fromkeys(str(one) for one in what if one))
+    print(f"loading {names} ...", file=sys.stderr, flush=True)
