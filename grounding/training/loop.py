@@ -82,16 +82,7 @@ def fit(
     if not len(examples):
         raise BadInput("no examples to train on.", fix="check the data section of the recipe and what was skipped")
     set_seed(settings.seed)
-    precision = {"auto": "bf16" if torch.cuda.is_available() else "no", "fp32": "no", "bf16": "bf16"}
-    processes()
-    # a batch without regions does not use the region projector, an adapter without evidence never does
-    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    accelerator = Accelerator(
-        mixed_precision=precision[settings.precision],
-        kwargs_handlers=[unused],
-        log_with=_tracker(settings),
-        project_config=ProjectConfiguration(project_dir=str(out_dir), logging_dir=str(out_dir)),
-    )
+    accelerator = _accelerator(settings, out_dir)
     optimizer = torch.optim.AdamW(parameter_groups(model, settings), lr=settings.learning_rate, fused=True)
     average = WeightAverage(model, settings.ema_decay)
     first, log = resume(model, optimizer, average, out_dir)
@@ -202,6 +193,19 @@ def _load_result(model: nn.Module, average: WeightAverage, out_dir: Path) -> Non
     else:
         average.copy_to(model)
     model.eval()
+
+
+def _accelerator(settings: TrainSettings, out_dir: Path) -> Accelerator:
+    precision = {"auto": "bf16" if torch.cuda.is_available() else "no", "fp32": "no", "bf16": "bf16"}
+    processes()
+    # a batch without regions does not use the region projector, an adapter without evidence never does
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(
+        mixed_precision=precision[settings.precision],
+        kwargs_handlers=[unused],
+        log_with=_tracker(settings),
+        project_config=ProjectConfiguration(project_dir=str(out_dir), logging_dir=str(out_dir)),
+    )
 
 
 def _tracker(settings: TrainSettings) -> str | None:

@@ -141,7 +141,7 @@ def write_table(path: Path, records: Path, items: Sequence[Question | Report]) -
     table = Table(path, COLUMNS)
     for row in read_lines(records):
         answer = row["parsed"] if row.get("parsed") is not None else row["prediction"]
-        table.add([(names[row["id"]], row["question"], answer, row.get("meta", {}).get("probability"))])
+        table.add([(names[row["id"]], row["question"], answer, row.get("probability"))])
 
 
 def _jobs(

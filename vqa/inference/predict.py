@@ -38,7 +38,7 @@ def predict(
 ) -> Skipped:
     """Write one record a job to `path`, batch by batch; jobs whose id is there already are done.
 
-    `is_scored`: with the probability of each text, `meta.probability` (`generate.write`). An image that cannot be read
+    `is_scored`: with the probability of each text, `probability` (`generate.write`). An image that cannot be read
     is skipped and listed, here and beside `path` as `*.skipped.jsonl`.
     """
     records, skipped = RecordFile(path), Skipped()
@@ -79,9 +79,8 @@ def to_record(job: Job, written: Generated, settings: EvidenceSettings) -> Predi
     fields = {**own, **job.fields, "prediction": written.text, **job.parse(written.text, evidence)}
     if further := [region_to_json(region) | {"image": image} for image, region in evidence.numbered if image > 1]:
         fields["meta"] = {**fields.get("meta", {}), "other_regions": further}
-    if written.probability is not None:
-        fields["meta"] = {**fields.get("meta", {}), "probability": round(written.probability, 4)}
-    return PredictionRecord(**fields, prompt_sha256=written.prompt_sha256, seconds=written.seconds)
+    how = {"prompt_sha256": written.prompt_sha256, "seconds": written.seconds, "probability": written.probability}
+    return PredictionRecord(**fields, **how)
 
 
 @dataclass(frozen=True, kw_only=True)
