@@ -9,9 +9,10 @@ section is the last paragraph, so a report of one paragraph without headers give
 exceptions by study id are not repeated, `history` serves as `indication` where there is none, and white space is
 collapsed.
 
-Reports from elsewhere (`is_strict=False`): known names in any case at the start of a line, at any indent, with a colon
-(no blank is needed behind it), or alone in their line; within a line with a colon and in capitals, or with a capital
-letter behind a stop; findings and impression need no stop, but are none in "other findings:". Prose that says
+Reports from elsewhere (`is_strict=False`): known names in any case at the start of a line, at any indent, numbered or
+in brackets, with a colon (no blank is needed behind it; it may begin the next line), or alone in their line; within a
+line with a colon behind a stop, or in capitals; "Findings:" and "Impression:" need no stop, but are none in "other
+findings:". Prose that says
 "findings" without a colon is not cut, and of sections of one name all text is kept.
 """
 
@@ -132,10 +133,10 @@ def _parse_mimic(text: str) -> Sections:
 _AND = r"[ \t]*(?:[/&,+]|\b(?:and|und)\b)[ \t]*"
 _NAME = "|".join(re.sub(" ", r"[ \\t]+", name) for name in sorted(_OURS, key=len, reverse=True))
 _NAMES = rf"(?:{_NAME})(?:{_AND}(?:{_NAME})){{0,3}}"
-# At the start of a line: "## Befund:", "FINDINGS OF THE CHEST:", "  Impression - ", "FINDINGS" alone in its line.
+# At the start of a line: "## Befund:", "FINDINGS OF THE CHEST:", "Impression - ", "2. [Impression]", "FINDINGS" alone.
 _LINE = re.compile(
-    r"^[ \t>#*_•-]*(?P<name>[^\W\d_](?:[^\n:：]{0,60}?[^\W_])??\)?)"
-    r"[ \t*_]*(?:(?P<colon>[:：])[*_]*|(?P<dash>[ \t][-–—][ \t])|(?P<alone>$))",
+    r"^[ \t>#*_•-]*(?:\(?(?:\d{1,2}|[IVX]{1,4})[.)][ \t*_]*)?\[?(?P<name>[^\W\d_](?:[^\n:：\]]{0,60}?[^\W_])??\)?)"
+    r"[ \t*_]*(?:\]?\s{0,9}(?P<colon>[:：])[*_]*|(?P<dash>[ \t][-–—][ \t]|\])|(?P<alone>$))",
     re.MULTILINE,
 )
 _WITHIN = re.compile(rf"(?<!\w)(?P<name>{_NAMES})[ \t*_]*[:：][*_]*", re.IGNORECASE)
@@ -176,9 +177,9 @@ def _find_headers(text: str) -> Iterator[tuple[int, int, str]]:
     for match in _WITHIN.finditer(text):
         before, header = text[max(0, match.start() - 40) : match.start()].rstrip(" \t*_"), match["name"]
         name, is_begin = section_name(header, is_exact=True), not before or before[-1] in _STOPS
-        # "cough FINDINGS: clear", "cough Findings: clear"; not "INCIDENTAL FINDINGS: a cyst"
-        is_clear = (header.isupper() or name in ("findings", "impression")) and not _PART_OF_PROSE.search(before)
-        if header[0].isupper() and (is_begin or is_clear):
+        # "cough FINDINGS: clear", "cough Findings: clear"; not "cough findings: clear", "INCIDENTAL FINDINGS: a cyst"
+        is_known = header[0].isupper() and name in ("findings", "impression")
+        if is_begin or ((header.isupper() or is_known) and not _PART_OF_PROSE.search(before)):
             yield match.start(), match.end(), name
 
 

@@ -11,19 +11,21 @@ _HARMLESS = re.compile(
     r"|worsening)"
     r"|not (?:only|just|necessarily|significantly changed|changed)|without (?:significant |interval )*change"
     r"|(?:cannot|can not|could not|can'?t|couldn'?t|not) (?:be )?(?:rule[ds]? out|excluded?|entirely excluded)"
-    r"|with (?:and|or) without|not certain (?:if|whether))\b",
+    r"|with (?:and|or) without|not certain (?:if|whether)|no doubt)\b",
     re.IGNORECASE,
 )
 _SEEN = (
     r"(?:seen|identified|evident|present|demonstrated|visuali[sz]ed|visible|noted|detected|observed|appreciated|found"
     r"|shown|depicted)"
 )
+_END = r"(?=\s*(?:[.,;)]|$))"
 # Deny what follows: "no effusion".
 _BEFORE = re.compile(
     r"\b(?:no|not|without|absence of|lack of|negative for|free (?:of|from)|clear of|den(?:y|ies|ied)|never|neither|nor"
-    r"|rules? out|ruled out for|fails? to (?:show|reveal|demonstrate)"
+    r"|rules? out|ruled out for|fails? to (?:show|reveal|demonstrate)|nothing to suggest"
+    r"|(?<!partial )(?<!incomplete )(?<!complete )resolution of|(?<!near )(?<!near-)(?<!almost )complete resolution of"
     r"|(?:cannot|can not|can'?t|could not|couldn'?t) (?:see|identify|detect)"
-    r"|(?:do|does|did|is|are|was|were|has|have|had)n'?t)\b",
+    r"|(?:do|does|did|is|are|was|were|has|have|had|ai|wo|would)n'?t)\b",
     re.IGNORECASE,
 )
 # Deny what stands before: "effusion is not seen", "isn't seen", "cannot be seen", "absent". So does "no longer seen":
@@ -31,16 +33,19 @@ _BEFORE = re.compile(
 _AFTER = re.compile(
     r"\b(?:(?:(?:is|are|was|were|has been|have been)?\s*(?:not|no longer)|(?:is|are|was|were)n'?t|(?:has|have)n'?t been"
     rf"|(?:can(?:no|')?t|can not|couldn'?t|could not) be) (?:clearly )?{_SEEN}"
-    r"|no longer (?:persists?|remains?|exists?)"
+    r"|(?:no longer|(?:do|does|did)(?:n't| not)) (?:persists?|remains?|exists?)|(?:is|are) (?:now )?gone"
+    rf"|(?:(?:is|are|was|were) )?never (?:been )?{_SEEN}"
     r"|(?:is|are|was|were) (?:absent|negative|excluded)|(?:has|have)? ?(?:been )?ruled out(?! for)"
-    r"|(?<!not )absent(?=\s*(?:[.,;)]|$))"
-    r"|(?:has|have) (?:completely )?(?:resolved|disappeared|cleared))\b",
+    rf"|(?<!not )(?<!n't )absent{_END}|(?:has|have) (?:completely )?(?:resolved|disappeared|cleared)"
+    # not "has not resolved", "has partially resolved", "almost resolved"
+    rf"|(?<!not )(?<!n't )(?<!ly )(?<!almost )(?:completely |fully )?(?:resolved|disappeared|cleared){_END})\b",
     re.IGNORECASE,
 )
-# An item and that there is none of it: "Effusion: none", "Effusion - not seen"; not "Effusion: no change".
+# An item and that there is none of it: "Effusion: none", "Effusion - not seen", "Effusion (none)"; not "Effusion: no
+# change".
 _ITEM = re.compile(
-    rf"(?::|\s[-–—]\s)\s*(?:none\b|(?:no|nil|negative|absent|no evidence|(?:not|no longer) (?:clearly )?{_SEEN})"
-    r"(?=\s*(?:[.,;)]|$)))",
+    rf"(?:[:=|(]|\s[-–—]\s)\s*\(?(?:none\b|(?:no|nil|negative|absent|no evidence|never"
+    rf"|(?:(?:is|are|was|were) )?(?:not|no longer) (?:clearly )?{_SEEN}){_END})|,\s*none{_END}",
     re.IGNORECASE,
 )
 # End a clause, and with it every negation.

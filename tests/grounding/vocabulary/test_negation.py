@@ -79,6 +79,15 @@ def test_negation_reaches_to_the_end_of_its_clause(sentence: str, phrase: str, n
         "Effusion absent.",
         "The effusion is no longer seen.",
         "There is no longer an effusion.",
+        "This doesn’t show an effusion.",
+        "The effusion doesn't exist.",
+        "Effusion never seen.",
+        "Effusion completely resolved.",
+        "Interval resolution of the effusion.",
+        "Effusion (none).",
+        "Effusion, none.",
+        "Effusion: is not seen.",
+        "Effusion = none",
     ],
 )
 def test_a_denial_is_known_in_every_spelling(by: Negation, sentence: str) -> None:
@@ -96,6 +105,9 @@ def test_a_denial_is_known_in_every_spelling(by: Negation, sentence: str) -> Non
         "The effusion is no longer increasing.",
         "The effusion hasn't resolved.",
         "The effusion is not absent.",
+        "The effusion isn’t absent.",
+        "Effusion almost completely resolved.",
+        "Partial resolution of the effusion.",
     ],
 )
 def test_what_is_denied_of_a_finding_does_not_deny_it(by: Negation, sentence: str) -> None:

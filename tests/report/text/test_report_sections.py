@@ -146,6 +146,12 @@ def test_reports_from_elsewhere_have_headers_in_any_case_and_only_known_ones() -
         "Findings - Heart normal.\nImpression - Clear.",
         "FINDINGS OF THE CHEST: Heart normal.\nIMPRESION: Clear.",
         "FINDINGS: Heart normal.\r\nIMPRESSION: Clear.\r\n",
+        "FINDINGS: Heart normal.\rIMPRESSION: Clear.\r",
+        "Findings\n : Heart normal.\nImpression\n: Clear.",
+        "findings: Heart normal. impression: Clear.",
+        "1. FINDINGS: Heart normal.\n2. IMPRESSION: Clear.",
+        "I) Findings\nHeart normal.\nII) Impression\nClear.",
+        "[FINDINGS] Heart normal.\n[IMPRESSION]: Clear.",
     ],
 )
 def test_a_header_is_known_by_its_name_not_by_the_white_space_around_it(text: str) -> None:
