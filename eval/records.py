@@ -152,7 +152,7 @@ _NAMES = ("id", "dataset", "split", "image_id", "cluster_id", "question", "answe
 _SPLITS = {"valid": "val", "validate": "val", "validation": "val"}
 
 
-def read_records(paths: Sequence[Path], task: Task, references: Path | None = None) -> list[Record]:
+def read_records(paths: Sequence[Path | str], task: Task, references: Path | None = None) -> list[Record]:
     """The records of one run, from one file or several (one a process); unknown fields are kept.
 
     Numbers given as text fields become strings, a missing or empty `cluster_id` the `image_id`, a null prediction (the
@@ -163,7 +163,7 @@ def read_records(paths: Sequence[Path], task: Task, references: Path | None = No
     is of another task or holds a broken region; naming the ids for ids that come twice and for those that disagree
     with the references; and for records of several splits, and for none.
     """
-    records = [record for path in paths for record in _read_each(path, partial(_record, task=task))]
+    records = [record for path in map(Path, paths) for record in _read_each(path, partial(_record, task=task))]
     names = ", ".join(str(path) for path in paths)
     if not records:
         raise BadInput("no records.", file=names, fix="predict first")

@@ -47,6 +47,10 @@ def score(records: Sequence[Record], task: Task, settings: EvalSettings = EvalSe
     return score_measured(measure(records, task, settings), records, task, settings)
 
 
+score_records = score
+"""Its name in the room, where `score` is this module."""
+
+
 def score_measured(measured: Measured, records: Sequence[Record], task: Task, settings: EvalSettings) -> Scores:
     """Scores of records that were measured before, with the same settings."""
     metrics, strata = estimate_all(measured, strata=settings.strata, **settings.intervals)

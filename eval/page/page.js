@@ -252,6 +252,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   const isTyping = event.target.matches("input[type=search], select");
   if (event.key === "Escape" && isTyping) event.target.blur();
+  if (event.key.startsWith("Arrow") && event.target.closest(".scroll, pre")) return; // they scroll that frame
   if (isTyping || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
   event.preventDefault();
   KEYS[event.key]();

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, repeated
-from ...grounding.files import file_sha256
-from ...grounding.imaging.read import is_dicom, read_image
-from ...grounding.modalities import parse_modality
+from ...grounding.imaging.open import open_image
 from ...grounding.types import AnnotatedImage
 from ...report.task import Report
 
@@ -47,23 +45,5 @@ def user_report(
 
 
 def user_image(image: Path, modality: str | None, body_part: str = "") -> AnnotatedImage:
-    """An image file without regions; a DICOM file tells modality and part of the body, what is given overrides it.
-
-    Raises `BadInput` for an image that cannot be read, and for an unknown modality.
-    """
-    size_px = read_image(image).size
-    if not (modality and body_part) and is_dicom(image):
-        from ...grounding.imaging.dicom import read_dicom
-
-        file = read_dicom(image)
-        modality, body_part = modality or file.modality, body_part or file.body_part
-    return AnnotatedImage(
-        image_id=file_sha256(image)[:16],
-        image_path=image,
-        modality=parse_modality(modality or "unknown"),
-        group=image.name,
-        dataset="user",
-        split="test",
-        size_px=size_px,
-        body_part=body_part,
-    )
+    """`open_image` of what a command line gives."""
+    return open_image(image, modality or "", body_part)

@@ -41,7 +41,7 @@ def pack(source: Path, out: Path, core: Path) -> None:
     if base not in ASSETS and not is_hub_name(base):
         raise BadInput(f"its base is a folder of this machine, {base!r}.", file=source, fix="train on a named base")
     halve(source / WEIGHTS, out / WEIGHTS)
-    _write(out / CONFIG, read_object(source / CONFIG) | {"base_model_name_or_path": base})
+    _write(out / CONFIG, read_object(source / CONFIG) | {"base_model_name_or_path": base_words(base)})
     settings = dict(ours["settings"])
     if settings.get("aligned") not in NAMES["aligned"]:  # the folder that it started from says nothing elsewhere
         settings["aligned"] = ""
@@ -55,6 +55,16 @@ def pack(source: Path, out: Path, core: Path) -> None:
     if knows_regions(source) or not is_aligned:  # that of an alignment without regions is a fresh one
         halve(source / PROJECTOR_FILE, out / PROJECTOR_FILE)
     check(out)
+
+
+def base_words(base: str) -> str:
+    """What plain peft is told of a base. A hub name it can load; of one of ours it would ask hubs for a minute.
+
+    Words that are no name are refused by it at once, with these words.
+    """
+    return (
+        f"{base} behind the image tower of its core, load it with medglip.vqa.load_answerer" if base in ASSETS else base
+    )
 
 
 def halve(source: Path, out: Path) -> None:
