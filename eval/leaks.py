@@ -1,6 +1,5 @@
 """What a test split shares with train: images, questions, answers. Counts with ids, from question files or records."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..grounding.bad_input import BadInput, explain
+from ..grounding.bad_input import BadInput
 from ..grounding.files import file_sha256, numbered_lines
+from ..grounding.foreign import read_json
 from ..grounding.imaging.hashes import NEAR_BITS, difference_hash
 from ..grounding.imaging.read import read_image
 from .protocols.exact_match import normalize
@@ -111,8 +111,7 @@ def read_questions(path: Path, images: Path | None = None, language: str | None 
     if not path.is_file():
         raise BadInput("no such file.", file=path, fix="give a file of questions")
     if path.suffix == ".json":
-        with explain("not JSON", ValueError, RecursionError, file=path, fix="give a JSON list, or JSONL named .jsonl"):
-            listed = json.loads(path.read_bytes())
+        listed = read_json(path, "give a JSON list, or JSONL named .jsonl")
         if not isinstance(listed, list) or not all(isinstance(row, dict) for row in listed):
             raise BadInput("not a list of objects.", file=path, fix="give a JSON list of questions")
         rows: list[tuple[int, Mapping[str, Any]]] = list(enumerate(listed, 1))

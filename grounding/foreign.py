@@ -55,15 +55,19 @@ def decode(
     fix: str = "",
     row: int | None = None,
 ) -> str:
-    """The text of bytes; errors as in `read_text`, with `row` where the bytes are one of a file."""
+    """The text of bytes; errors as in `read_text`, with `row` where the bytes are one of a file; no NUL in it."""
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), encoding)
     try:
-        return data.decode(encoding, errors)
+        text = data.decode(encoding, errors)
     except UnicodeDecodeError as error:
         row = row or data.count(b"\n", 0, error.start) + 1
         raise BadInput(f"not {encoding.removesuffix('-sig')}: {error.reason}.", file=file, row=row, fix=fix) from error
     except (LookupError, UnicodeError) as error:
         raise BadInput(f"not {encoding}: {error}.", file=file, fix="utf-8, cp1252 ...") from error
+    if "\0" in text:  # UTF-16 without its mark, or a file that a full disk cut
+        row = row or text.count("\n", 0, text.index("\0")) + 1
+        raise BadInput("holds a byte of zero, which no text does.", file=file, row=row, fix=fix or "save it as UTF-8")
+    return text
 
 
 def parse_json(
@@ -71,12 +75,12 @@ def parse_json(
 ) -> Any:
     """What a JSON text holds.
 
-    Raises `BadInput` for no JSON, for one that is nested too deep, and for half a surrogate pair, which no file can
-    hold as text.
+    Raises `BadInput` for no JSON, for one that is nested too deep, for a key that stands twice in an object, and for
+    half a surrogate pair, which no file can hold as text.
     """
     text = decode(text, file, row=row, fix="save it as UTF-8, then read it again") if isinstance(text, bytes) else text
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_to_object)
         if _HALF.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -85,6 +89,13 @@ def parse_json(
         raise BadInput("not JSON that can be read: nested too deep.", file=file, row=row, fix=fix) from error
     except ValueError as error:
         raise BadInput(f"not JSON: {error}.", file=file, row=row, fix=fix) from error
+    return value
+
+
+def _to_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise ValueError(f"the key {repeated(key for key, _ in pairs)[0]!r} stands twice in one object")
     return value
 
 
@@ -106,16 +117,21 @@ def read_csv(
     """Each row by the names of the columns, and its number from 1, the header not counted; "" for a missing cell.
 
     `delimiter`: several stand for whichever of them the first line has most of. A row with more cells than the header
-    goes to `skipped`, or raises where there is none. Raises `BadInput` for a missing file or column, for a column that
+    goes to `skipped`, or raises where there is none; a row that is the header again (tables put together) is passed
+    over. Raises `BadInput` for a missing file or column, for a column that
     is named twice, and for quotes that do not close.
     """
     text, number = read_text(file, encoding, errors, fix), 0
     head = text.split("\n", 1)[0]
-    table = csv.reader(io.StringIO(text, newline=""), delimiter=max(delimiter, key=head.count), strict=True)
+    table = csv.reader(
+        io.StringIO(text, newline=""), delimiter=max(delimiter, key=head.count), strict=True, skipinitialspace=True
+    )
     try:
         names = next(table, [])
         check_columns(names, columns, file)
         for number, cells in enumerate(filter(None, table), 1):
+            if cells == names:
+                continue
             if any(cells[len(names) :]):
                 problem = f"{len(cells)} cells under {len(names)} columns."
                 error = BadInput(problem, file=file, row=number, fix="quote texts that hold the separator")
@@ -141,7 +157,10 @@ def check_columns(names: list[str], columns: Collection[str], file: Path) -> Non
 
 
 def parse_yaml(text: str, file: Path | None = None, fix: str = "check indentation and colons") -> Any:
-    """What a YAML text holds. Raises `BadInput` for wrong YAML, and for aliases that stand for too much."""
+    """What a YAML text holds.
+
+    Raises `BadInput` for wrong YAML, a key that stands twice in a mapping, and aliases that stand for too much.
+    """
     loader = _YAML(text)
     try:
         node = loader.get_single_node()
@@ -174,6 +193,10 @@ def _count_nodes(node: yaml.Node, counts: dict[int, float]) -> float:
         return 1
     if id(node) not in counts:
         counts[id(node)] = float("inf")
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            if twice := repeated(key for key in keys if key != "<<"):
+                raise ValueError(f"the key {twice[0]!r} stands twice, from line {node.start_mark.line + 1} on")
         pairs = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
         counts[id(node)] = 1 + sum(_count_nodes(part, counts) for part in pairs)
     return counts[id(node)]

@@ -1,6 +1,5 @@
 """COCO's own files, read whole and checked: `instances` references and a `results` list."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from typing import Any, cast
 from faster_coco_eval.core import mask as coco_mask
 from faster_coco_eval.core.mask import segmToRle
 
-from ...grounding.bad_input import BadInput, explain
+from ...grounding.bad_input import BadInput
+from ...grounding.foreign import read_json
 from ...grounding.geometry import check_segmentation
 from ..records import first_few
 from ..settings import IouType
@@ -173,5 +173,4 @@ def _compress(rows: Sequence[Row], sizes: Mapping[int, tuple[int, int]], path: P
 
 
 def _json(path: Path) -> Any:
-    with explain("not JSON", OSError, ValueError, RecursionError, file=path, fix="export it again"):
-        return json.loads(path.read_bytes())
+    return read_json(path, "export it again")

@@ -204,7 +204,7 @@ def _read_table(file: Path, settings: GenericSettings, skipped: Skipped) -> Iter
     """Each row under our column names, all of the table's, and its number from 1 (.jsonl: of its line)."""
     if not file.is_file():
         raise BadInput("no such table.", file=file, fix="a .csv, .tsv or .jsonl with a row a study")
-    if file.suffix == ".jsonl":
+    if file.suffix.lower() in (".jsonl", ".json"):
         lines = list(numbered_lines(file))
         names = _map_columns(list(dict.fromkeys(name for _, row in lines for name in row)), file, settings)
         for number, row in lines:
@@ -244,4 +244,4 @@ def _to_cell(value: Any, is_csv: bool = False) -> str | list[str]:
             value = parse_json(value)
     if isinstance(value, list):
         return [str(part) for part in value]
-    return "" if value is None else str(value)
+    return "" if value is None or value != value else str(value)  # NaN, as pandas writes an empty cell

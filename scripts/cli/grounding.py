@@ -214,7 +214,7 @@ def predict(
     files, is_file = images_of(images, is_batch=True), is_picture(out)  # one drawn image instead of a folder
     if is_file and len(files) != 1:
         raise BadInput(f"{len(files)} images for one output file.", file=out, fix="give a folder as --out")
-    if twice := repeated(image.stem for image in files):
+    if twice := repeated(image.stem.casefold() for image in files):  # one file where a disk knows no case
         fix = "rename one of the files, or look at them in two calls"
         raise BadInput(f"two images are called {twice[0]!r}, so would be their pictures.", fix=fix)
     check_given(modality=modality, checkpoint=checkpoint, run=run)

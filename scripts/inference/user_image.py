@@ -30,7 +30,7 @@ def user_report(
     report that is no text.
     """
     names = [image.stem for image in images]  # each view's report is a file of its name
-    if twice := repeated(names):
+    if twice := repeated(name.casefold() for name in names):
         raise BadInput(f"two images are called {twice[0]!r}, so are their reports.", fix="rename one of the files")
     first, *others = (user_image(image, modality, body_part) for image in images)
     prior, *older = [user_image(image, modality, body_part) for image in prior_images] or [None]

@@ -55,6 +55,25 @@ def test_tables_that_cannot_be_read_are_refused(tmp_path: Path, text: bytes, pro
         rows_of(written(tmp_path, text))
 
 
+def test_a_header_that_comes_again_is_no_row_and_blanks_before_a_quote_are_none(tmp_path: Path) -> None:
+    rows, why = rows_of(written(tmp_path, b'a, b\n1, "x, y"\na, b\n2, z\n'))
+    assert rows == [{"a": "1", "b": "x, y"}, {"a": "2", "b": "z"}]
+    assert why == "nothing skipped"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-32"])
+def test_a_byte_of_zero_is_no_text(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(BadInput, match=r"file\.csv: row 1: .*zero.*UTF-8"):
+        read_text(written(tmp_path, "a,b".encode(encoding)))
+
+
+def test_a_key_that_stands_twice_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"file\.csv: .*'a' stands twice"):
+        read_json(written(tmp_path, b'[{"a": 1, "b": {"a": 2}}, {"a": 1, "a": 2}]'))
+    with pytest.raises(BadInput, match=r"r\.yaml: .*'a' stands twice, from line 2"):
+        read_yaml(written(tmp_path, b"x:\n  a: 1\n  a: 2\n", "r.yaml"))
+
+
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '["\\ud83d"]', "{", b"\xff"])
 def test_json_that_is_none_is_refused_with_its_file(tmp_path: Path, text: str | bytes) -> None:
     with pytest.raises(BadInput, match=r"file\.csv.*Fix"):

@@ -13,7 +13,6 @@ those of two readers, kept apart; with `merge` such as overlap are one. The labe
 absent, where no positive one names them. Labels are English in both languages.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +20,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ...bad_input import BadInput, Skipped, explain
-from ...foreign import read_csv
+from ...bad_input import BadInput, Skipped
+from ...foreign import read_csv, read_json
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
@@ -71,8 +70,7 @@ def read_studies(folder: Path) -> tuple[Path, list[dict[str, Any]]]:
     """The newest JSON file and its studies. Raises `BadInput` for none, and for another content."""
     if not (files := sorted(folder.glob(FILE))):
         raise BadInput("no such file.", file=folder / FILE, fix="put the set's JSON file there; is `layout` right?")
-    with explain("not valid JSON", ValueError, file=files[-1], fix="download the file again"):
-        studies = json.loads(files[-1].read_text(encoding="utf-8"))
+    studies = read_json(files[-1], "download the file again")
     if not isinstance(studies, list) or not all(isinstance(study, dict) for study in studies):
         raise BadInput("not a list of studies.", file=files[-1], fix="take the file as published")
     return files[-1], studies

@@ -213,3 +213,12 @@ def test_dates_sort_as_digits() -> None:
     assert parse_date("2024-01-31T08:05:06.5Z") == parse_date("31.01.2024 08:05:06") == "20240131080506"
     with pytest.raises(BadInput, match="date is '01/31/2024'"):
         parse_date("01/31/2024")
+
+
+def test_an_empty_cell_of_pandas_is_no_text_and_a_json_list_is_read(tmp_path: Path) -> None:
+    write(tmp_path, [{"image": "a.png", "report": "x"}])
+    file = tmp_path / "rows.json"
+    file.write_text('[{"image": "a.png", "report": NaN}, {"image": "b.png", "report": "Clear."}]')
+    reports, skipped = load_reports("generic", file)
+    assert [report.text for report in reports] == ["Clear."]
+    assert "row 1" in skipped.summary()

@@ -12,15 +12,15 @@ Answer: the texts of the main answers. Regions: an answer that affirms (`positiv
 boxes, or its regions where it names no entity; what an answer denies has none.
 """
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ....grounding.bad_input import BadInput, Skipped
+from ....grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain_row
 from ....grounding.datasets.corpus import data_folder
 from ....grounding.datasets.mimic import Film, film_file, read_films
+from ....grounding.foreign import read_json
 from ...task import Question
 from ..public import PublicSettings, read_public
 from ..rows import QuestionRow, build_rows, text_of
@@ -67,8 +67,8 @@ def read_rows(
         try:
             rows += (found := _read_study(folder, file, names, films, skipped, outlines))
             counts[split] += len(found)
-        except (BadInput, ValueError) as error:
-            skipped.add(str(file), error)
+        except ROW_ERRORS as error:
+            skipped.add(str(file), explain_row(error, file))
     return rows
 
 
@@ -91,11 +91,11 @@ def _read_study(
     skipped: Skipped,
     outlines: dict[Path, list[Outline]] | None,
 ) -> list[QuestionRow]:
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = read_json(file)
     scene = (
         folder / "scene_data" / file.relative_to(folder / "qa").with_name(file.name.replace(".qa.", ".scene_graph."))
     )
-    observations = json.loads(scene.read_text(encoding="utf-8"))["observations"] if scene.is_file() else {}
+    observations = read_json(scene)["observations"] if scene.is_file() else {}
 
     def build(row: dict[str, Any], number: int) -> dict[str, Any]:
         answers = list(_all_answers(row["answers"]))
