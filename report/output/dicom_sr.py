@@ -63,6 +63,7 @@ def _make_content(report: GroundedReport, source: dicom.DicomSource) -> sr.Measu
     )
     # What made it, the sentences with their regions, each with what is to be checked in it.
     texts = [(codes.DCM.Comment, f"{name}: {value}") for name, value in dicom.software_facts(report).items()]
+    texts += [(codes.DCM.Comment, f"{note[0].upper()}{note[1:]}.") for note in report.notes]
     for index, sentence in enumerate(report.sentences):
         listed = ", ".join(f"region {k + 1}" for k in report.region_indices(sentence))
         texts.append((codes.DCM.Finding, sentence.text + (f" ({listed})" if listed else "")))

@@ -10,13 +10,16 @@ The JSON, keys in this order; `schema.py` has the JSON Schema, `medglip report s
      "regions": [{"phrase": "nodule", "box_xyxy_px": [x0, y0, x1, y1], "score": 0.91,
                   "path": ["chest", "lung"], "mask_rle": {"size": [height, width], "counts": [...]} or null}, ...],
      "presences": {"nodule": 0.03, ...}, "agreement": {"f1": 0.8, ...} or null,
+     "modality": "ct", "notes": ["modality: CT (a guess)"], "in_distribution": false, "ood_score": 0.7,
+     "limits": {"absent_below": 0.1, "present_above": 0.6, "region_score": 0.5},
      "model": "...", "adapter": "...", "grounder": "...", "negation": "rules", "evidence": "predicted",
      "forms": ["text", "crops"], "other_views": ["17-lateral"],
      "versions": {"medglip": "0.1.0", ...}, "notice": "Research use, not for diagnosis."}
 
 Boxes are pixels of the original image. `cited` to `support` are there where a sentence was read both ways
-(`attribution.py`), `contradictions` where there is one. Older files have neither, nor `presences`, `agreement`,
-`grounder`, `negation`, `forms`, `other_views`; they are still read.
+(`attribution.py`), `contradictions` and `remarks` where there is one, `in_distribution` and `ood_score` where the
+grounder can tell. Older files have none of them, nor `presences`, `agreement`, `grounder`, `negation`, `forms`,
+`other_views`, `modality`, `notes`, `limits`; they are still read.
 """
 
 import hashlib
@@ -40,8 +43,9 @@ from ...grounding.vocabulary.attribution import (
     attribution_to_json,
     count_agreement,
 )
-from ...grounding.vocabulary.contradictions import Contradiction
+from ...grounding.vocabulary.contradictions import Contradiction, ContradictionSettings
 from ...grounding.vocabulary.negation import Negation
+from ...grounding.vocabulary.remarks import Remark
 from ...grounding.vocabulary.sentences import Sentence
 
 FORMAT = "medglip-report-1"
@@ -65,7 +69,9 @@ class GroundedReport:
     or none at all;
     `contradictions`: flags of sentences; `presences`: the grounder's calibrated chance in [0, 1] by phrase; `negation`:
     engine that decided what a sentence denies; `other_views`: ids of the reports of the same text about the study's
-    other images.
+    other images. `remarks`: what else is to be looked at in a sentence; `limits`: from where on one is flagged.
+    `modality`: our name, as told or guessed, "" where neither; `notes`: lines about the whole image; `ood_score` in
+    [0, 1]: how unlike what the grounder learned from it is, None where that is not known, and then `in_distribution`.
     """
 
     report_id: str
@@ -85,13 +91,19 @@ class GroundedReport:
     contradictions: tuple[Contradiction, ...] = ()
     presences: Mapping[str, float] = field(default_factory=dict)
     other_views: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
+    limits: ContradictionSettings = field(default_factory=ContradictionSettings)
+    modality: str = ""
+    notes: tuple[str, ...] = ()
+    in_distribution: bool | None = None
+    ood_score: float | None = None
 
     def __post_init__(self) -> None:
         if Path(self.image).name != self.image or "\\" in self.image:
             raise BadInput(f"image name {self.image!r} holds a folder.", fix="give the file's name alone")
         if self.attributions and len(self.attributions) != len(self.sentences):
             raise BadInput(f"{len(self.attributions)} attributions for {len(self.sentences)} sentences.")
-        if any(not 0 <= flag.sentence < len(self.sentences) for flag in self.contradictions):
+        if any(not 0 <= flag.sentence < len(self.sentences) for flag in (*self.contradictions, *self.remarks)):
             raise BadInput("a contradiction flags a sentence that is not there.")
 
     @property
@@ -127,8 +139,25 @@ class GroundedReport:
     def checks(self, index: int) -> list[str]:
         """What a reader should look at in a sentence: what contradicts it, and a claim without any region."""
         checks = [flag.words for flag in self.flags(index)]
+        checks += [remark.words for remark in self.remarks if remark.sentence == index]
         checks += ["rests on no region, cited or found"] if self.support(index) == "neither" else []
+        if missing := self.attributions[index].missing if self.attributions else ():
+            checks.append(f"cites {', '.join(f'[{number}]' for number in missing)}, which is not there")
         return [f"Sentence {index + 1} {check}." for check in checks]
+
+    @property
+    def all_checks(self) -> list[str]:
+        """What a reader should look at, sentence by sentence: contradictions, claims and citations without a region."""
+        return [check for index in range(len(self.sentences)) for check in self.checks(index)]
+
+    @property
+    def how_flagged(self) -> str:
+        """From where on a sentence is flagged, in words."""
+        limits = self.limits
+        return (
+            f"A denial from a chance of {limits.present_above:.2f} on, or a region of score {limits.region_score:.2f}; "
+            f"a finding below a chance of {limits.absent_below:.2f}"
+        )
 
 
 def file_stem(report_id: str) -> str:
@@ -146,8 +175,10 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         if report.attributions:
             rows[-1] |= attribution_to_json(report.attributions[index])
         if flags := report.flags(index):
-            keys = ("phrase", "said", "chance")
-            rows[-1]["contradictions"] = [{key: getattr(flag, key) for key in keys} for flag in flags]
+            rows[-1]["contradictions"] = [_flag_to_json(flag, report.limits) for flag in flags]
+        if remarks := [remark.words for remark in report.remarks if remark.sentence == index]:
+            rows[-1]["remarks"] = remarks
+    known = {"in_distribution": report.in_distribution, "ood_score": report.ood_score}
     return {
         "format": FORMAT,
         "report_id": report.report_id,
@@ -157,12 +188,22 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         "regions": [region_to_json(region) for region in report.all_regions],
         "presences": {phrase: round(chance, 4) for phrase, chance in report.presences.items()},
         "agreement": agreement_to_json(agreement) if (agreement := report.agreement) else None,
+        "modality": report.modality,
+        "notes": list(report.notes),
+        **{key: value for key, value in known.items() if value is not None},
+        "limits": report.limits.model_dump(),
         **{key: getattr(report, key) for key in ("model", "adapter", "grounder", "negation", "evidence")},
         "forms": list(report.forms),
         "other_views": list(report.other_views),
         "versions": dict(report.versions),
         "notice": report.notice,
     }
+
+
+def _flag_to_json(flag: Contradiction, limits: ContradictionSettings) -> dict[str, Any]:
+    row: dict[str, Any] = {key: getattr(flag, key) for key in ("phrase", "said", "chance")}
+    # a region spoke against the denial, not the chance
+    return row if flag.limit == limits.present_above else row | {"limit": flag.limit}
 
 
 def from_json(values: Mapping[str, Any]) -> GroundedReport:
@@ -173,6 +214,8 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
         regions = tuple(region_from_json(region) for region in values["regions"])
         rows = values["sentences"]
         width, height = map(int, values["size_px"])
+        # before, denials were flagged above a chance of 0.9
+        limits = ContradictionSettings.model_validate(values.get("limits", {"present_above": 0.9}))
         for key in ("report_id", "image", "model", "adapter", "evidence"):
             if not isinstance(values[key], str):
                 raise BadInput(f"{key} is {values[key]!r}.", fix="give a text")
@@ -192,10 +235,20 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
             # Rows of older files have no `support`: they were read one way.
             attributions=tuple(attribution_from_json(row) for row in rows if "support" in row),
             contradictions=tuple(
-                Contradiction(sentence=index, **flag)
+                Contradiction(**{"sentence": index, "limit": limits.present_above, **flag})
                 for index, row in enumerate(rows)
                 for flag in row.get("contradictions", ())
             ),
+            remarks=tuple(
+                Remark(sentence=index, words=str(words))
+                for index, row in enumerate(rows)
+                for words in row.get("remarks", ())
+            ),
+            limits=limits,
+            modality=str(values.get("modality", "")),
+            notes=tuple(values.get("notes", ())),
+            in_distribution=values.get("in_distribution"),
+            ood_score=values.get("ood_score"),
             presences=dict(values.get("presences", {})),
             grounder=str(values.get("grounder", "")),
             negation=values.get("negation", "rules"),

@@ -57,7 +57,7 @@ def _part(name: str) -> str:
 
 def _main(report: GroundedReport, image: Image.Image, heading: str, max_side: int) -> str:
     """One report: its image beside its text."""
-    regions, checks = report.all_regions, _checks(report)
+    regions, checks = report.all_regions, report.all_checks
     spoken = {index for sentence in report.sentences for index in report.region_indices(sentence)}
     has_masks = any(region.mask is not None for region in regions)
     layers = [name for name, has_every_region in _LAYERS.items() if has_every_region or has_masks]
@@ -87,6 +87,7 @@ def _main(report: GroundedReport, image: Image.Image, heading: str, max_side: in
         "Adapter": report.adapter,
         "Grounder": report.grounder,
         "Evidence": report.evidence,
+        "Flags": report.how_flagged if report.sentences else "",
         "Citations": citations,
         "Software": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
     }
@@ -100,6 +101,7 @@ def _main(report: GroundedReport, image: Image.Image, heading: str, max_side: in
         heading=escape(heading),
         sentences=" ".join(_sentence(report, index, inks) for index in range(len(report.sentences)))
         or "<em>No text.</em>",
+        notes="".join(f'<p class="known">{escape(note)}</p>' for note in report.notes),
         checks="".join(f"<li>{escape(check)}</li>" for check in checks),
         unflagged="" if checks else "hidden",
         region_rows="".join(region_rows),
@@ -133,9 +135,10 @@ def _sentence(report: GroundedReport, index: int, inks: dict[str, str]) -> str:
     """
     sentence, text = report.sentences[index], escape(report.sentences[index].text)
     flags, regions = report.flags(index), report.region_indices(sentence)
-    kinds = [kind for kind, is_so in (("denied", sentence.is_negated), ("flagged", flags)) if is_so]
-    words = escape("; ".join(flag.words for flag in flags))
-    mark = f'<span class="mark" role="img" title="{words}">!</span>' if flags else ""
+    noted = [*flags, *(remark for remark in report.remarks if remark.sentence == index)]
+    kinds = [kind for kind, is_so in (("denied", sentence.is_negated), ("flagged", noted)) if is_so]
+    words = escape("; ".join(one.words for one in noted))
+    mark = f'<span class="mark" role="img" title="{words}">!</span>' if noted else ""
     if regions:
         numbers = ""
         for region in regions:
@@ -158,14 +161,3 @@ def _sentence(report: GroundedReport, index: int, inks: dict[str, str]) -> str:
     kind = f' class="{" ".join(kinds)}"' if kinds else ""
     title = ' title="denied: no region"' if sentence.is_negated else ""
     return f"<span{kind}{title}>{text}{mark}</span>"
-
-
-def _checks(report: GroundedReport) -> list[str]:
-    """What a reader should look at: contradictions, claims without a region, citations of nothing."""
-    checks: list[str] = []
-    for index in range(len(report.sentences)):
-        checks += report.checks(index)
-        if missing := report.attributions[index].missing if report.attributions else ():
-            listed = ", ".join(f"[{number}]" for number in missing)
-            checks.append(f"Sentence {index + 1} cites {listed}, which is not there.")
-    return checks

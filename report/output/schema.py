@@ -52,7 +52,9 @@ class ContradictionRow(_Part):
     said: Literal["present", "absent"]
     """What the sentence says of it."""
     chance: Chance
-    """The grounder's calibrated chance that it is in the image."""
+    """The grounder's calibrated chance that it is in the image; with `limit` the score of its best region."""
+    limit: Chance | None = None
+    """The score from which on a region speaks against a denial; left out: a chance does, `limits` of the report."""
 
 
 class SentenceRow(_Part):
@@ -76,6 +78,8 @@ class SentenceRow(_Part):
     """Which way gives it regions; `neither`: a claim without any. Null or left out: not read both ways."""
     contradictions: list[ContradictionRow] = []
     """Claims of it that the grounder speaks against."""
+    remarks: list[str] = []
+    """What else is to be looked at in it: a place, a modality."""
 
 
 class AgreementRow(_Part):
@@ -93,6 +97,17 @@ class AgreementRow(_Part):
     """Harmonic mean of the two."""
     sentences: dict[Support, Count]
     """Sentences by support."""
+
+
+class LimitsRow(_Part):
+    """From where on a sentence is flagged."""
+
+    absent_below: Chance
+    """A finding that is said to be there, below this chance."""
+    present_above: Chance
+    """A finding that is denied, from this chance on."""
+    region_score: Chance
+    """A finding that is denied, where a region of it has this score or more."""
 
 
 class ReportRow(_Part):
@@ -114,6 +129,16 @@ class ReportRow(_Part):
     """Calibrated chance of each phrase that was asked."""
     agreement: AgreementRow | None = None
     """Null where sentences were not read both ways."""
+    modality: str = ""
+    """What the image is, as file or user told it, else the grounder's guess, which a note calls so; else empty."""
+    notes: list[str] = []
+    """Lines about the whole image: a guessed modality, an image unlike those learned from, whose sides are named."""
+    in_distribution: bool | None = None
+    """Whether the image is like those that the grounder learned from; left out where it cannot tell."""
+    ood_score: Chance | None = None
+    """How unlike those it is; left out where the grounder cannot tell."""
+    limits: LimitsRow | None = None
+    """From where on sentences are flagged."""
     model: str
     """The language model."""
     adapter: str

@@ -240,6 +240,8 @@ def predict(
             rows.add(region_rows(image.name, regions))
         listed = ", ".join(f"{region.phrase} {region.score:.2f}" for region in regions)
         typer.echo(f"{annotated.image_path.name}: {listed or 'no region found'}")
+        for note in line["notes"]:
+            typer.echo(f"  {note}")
     is_written = not is_file or not skipped.entries
     written = f"\nwritten: {out if is_file else lines}" if is_written else ""
     typer.echo(skipped.summary() + written + (f"\nwritten: {table}" if table else ""))

@@ -6,15 +6,16 @@ The panels stand in one order on every command: What, Who answers, Who finds, Th
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import BadInput, check_name
 from ...grounding.evidence.names import FORMS, SOURCES, list_titles, usable_sources
 from ...grounding.files import write_atomic
 from ...grounding.modalities import MODALITIES
 from ...grounding.served.client import Endpoint
+from ...grounding.vocabulary.places import Frame
 
 # one function for each panel, in the order in which they stand: `what(help=...)` is an option of the panel What
 PANELS = ("What", "Who answers", "Who finds", "The switch", "Output", "Safety", "Settings")
@@ -55,10 +56,19 @@ Push = Annotated[
     str | None, output("--push", metavar="OWNER/NAME", help="Upload the result to a hub, private where it is new")
 ]
 Csv = Annotated[Path | None, output("--csv", help="Write a table as well")]
+Side = Annotated[
+    str | None,
+    output("--side", help="patient or image: whose left and right is told, where it is known how the image lies"),
+]
 Json = Annotated[Path | None, output("--json", help="Write the result to this file as JSON")]
 DownloadBase = Annotated[bool, safety("--download", help="Fetch a base of a hub that an adapter or run names")]
 HiddenDownloadBase = Annotated[bool, safety("--download", hidden=True, help="As of `medglip vqa ask`")]
 Download = Annotated[bool, safety("--download", help="Fetch a hub name that is not in the local cache")]
+
+
+def frame_named(name: str | None) -> Frame | None:
+    """The frame of `--side`. Raises `BadInput` with the nearest valid one."""
+    return None if name is None else check_name(name, get_args(Frame), "side")
 
 
 def write_text(text: str, out: Path) -> None:

@@ -23,9 +23,11 @@ from .options import (
     RecipeFile,
     ServedModel,
     SetEvidence,
+    Side,
     Timeout,
     Url,
     endpoint_of,
+    frame_named,
     output,
     safety,
     set_and_file,
@@ -143,6 +145,7 @@ def write(
     out: Folder = Path("runs/reports"),
     pdf: Pdf = False,
     dicom: Dicom = False,
+    side: Side = None,
     negation: Annotated[
         str | None,
         safety(
@@ -158,7 +161,8 @@ def write(
 
     Several views give one text, and one page per view, grounded in that view.
 
-    A sentence is marked, never changed, if the grounder's presence score contradicts it or if no region supports it.
+    A sentence is marked if the grounder contradicts it or if no region supports it. Two things are changed: a title
+    that names another modality than file or user told, and a left or right without its frame ("on the image's left").
     Of what --modality and --body-part tell, the prompt says "CT of the abdomen."; of DICOM files both are read.
     An adapter that was not trained on reports writes one all the same, and a note says so. --forms text+crops shows
     fewer forms of evidence than it learned.
@@ -184,7 +188,7 @@ def write(
         finished = run_or_adapter(run, adapter, checkpoint, ADAPTER)
     finished.show_only(forms)
     finished.allow_download |= download
-    outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding)
+    outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding, side=frame_named(side))
     lines = {"indication": indication, "technique": technique, "comparison": comparison}
     study = user_report(images, modality, prior or (), prior_report, body_part, **lines)
     typer.echo("\n".join(write_grounded(finished, study, source, outputs)))

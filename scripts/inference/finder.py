@@ -14,6 +14,7 @@ from ...grounding.imaging.drawing import colours_of, draw_regions
 from ...grounding.imaging.read import read_image
 from ...grounding.types import NOTICE, AnnotatedImage, Region, region_to_json
 from .given import is_picture
+from .knowledge import know, modality_lines, phrase_lines
 from .user_image import user_image
 
 
@@ -59,22 +60,27 @@ class Finder:
     ) -> tuple[AnnotatedImage, list[Region], dict[str, Any]]:
         """The image, its regions, and their JSON line; the regions are drawn as a file in folder `out`.
 
-        Where `out` is an image file (.png, .jpg), they are drawn there, and the JSON line is empty. Raises `BadInput`
-        for an image that cannot be read, and where there is nothing to look for.
+        `notes` of the line: what the grounder knows of the image and of the phrases that were asked for. Where `out` is
+        an image file (.png, .jpg), they are drawn there, and the line holds the notes alone. Raises `BadInput` for an
+        image that cannot be read, and where there is nothing to look for.
         """
         annotated = user_image(image, modality, body_part)
         wanted = list(phrases or self.usual.get(annotated.modality, ()))
         if not wanted:
-            problem = f"nothing to look for in modality {annotated.modality!r}."
-            raise BadInput(problem, file=image, fix="give --phrase or --modality")
+            lines = modality_lines(annotated.modality, self.usual)
+            problem = f"{lines[0]}." if lines else f"nothing to look for in modality {annotated.modality!r}."
+            raise BadInput(problem, file=image, fix="give --phrase" if lines else "give --phrase or --modality")
+        known = know(self.grounder, annotated, self.usual)
         regions = [r for r in self.grounder.ground([annotated], [wanted])[0] if r.score >= min_score]
+        notes = [*known.lines, *modality_lines(annotated.modality, self.usual)]
+        notes += phrase_lines(phrases, regions, self.usual)
         # one file for one image, or a folder for many
         if is_picture(out):
             out.parent.mkdir(parents=True, exist_ok=True)
             draw_on_image(annotated, regions).save(out)
-            return annotated, regions, {}
+            return annotated, regions, {"notes": notes}
         out.mkdir(parents=True, exist_ok=True)
-        return annotated, regions, draw(annotated, wanted, regions, out)
+        return annotated, regions, draw(annotated, wanted, regions, out) | known.to_json() | {"notes": notes}
 
 
 def draw(image: AnnotatedImage, phrases: Sequence[str], regions: Sequence[Region], out: Path) -> dict[str, Any]:

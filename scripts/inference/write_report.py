@@ -1,6 +1,7 @@
 """One grounded report, or the description of one region, of one unseen image: sentences with regions, in every form."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -10,18 +11,23 @@ from ...grounding.evidence.citable import numbers_shown
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.names import Source
 from ...grounding.imaging.read import read_image
+from ...grounding.modalities import MODALITIES
 from ...grounding.settings import validate
 from ...grounding.types import MIN_SCORE, NOTICE, AnnotatedImage, Region
 from ...grounding.vocabulary.attribution import attribute, sentences_of
 from ...grounding.vocabulary.contradictions import ContradictionSettings, find_contradictions
 from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.negation import Negation, engine_named
+from ...grounding.vocabulary.places import Frame, name_sides
+from ...grounding.vocabulary.remarks import Remark, correct_title, find_misplaced, other_modalities
 from ...report import describe
 from ...report.output.grounded import GroundedReport
 from ...report.output.write import write, write_dicom
 from ...report.task import Report
 from ...vqa.inference.generate import Generated, generate
 from ...vqa.inference.settings import GenerateSettings
+from .knowledge import Known, know, modality_lines
+from .sides import bare_frame, patient_left, side_note
 from .system import TrainedSystem
 
 NEVER_LEARNED = "note: this adapter was not trained to write reports, only to answer; its text is no report"
@@ -32,7 +38,8 @@ class Outputs:
     """Where a report goes and in which forms beside JSON and HTML; `heading`: the title of the text on its page.
 
     `limits`: presence probabilities that contradict a sentence. `negation`: how denied findings are recognised; None:
-    as in the run's recipe. `decoding`: values of `GenerateSettings` over those of the recipe.
+    as in the run's recipe. `decoding`: values of `GenerateSettings` over those of the recipe. `side`: whose left and
+    right sentences tell; None: the image's, and the patient's where the text says so.
     """
 
     folder: Path
@@ -42,6 +49,7 @@ class Outputs:
     limits: ContradictionSettings | None = None
     negation: Negation | None = None
     decoding: Mapping[str, Any] = field(default_factory=dict)
+    side: Frame | None = None
 
 
 def write_grounded(run: TrainedSystem, study: Report, source: Source, outputs: Outputs) -> list[str]:
@@ -104,6 +112,10 @@ def grounded_report(
     # the regions that the prompt held, those of all evidence, and those of the phrases of the text, looked for now
     (in_prompt, here), (known, _) = regions_of_view(written.evidence, view), regions_of_view(evidence, view)
     of_text, all_presences = run.finder.ground_with_presence([image], [tree.phrases_in(written.text)])[0]
+    knows, bare = know(run.finder, image, run.vocabulary), bare_frame(run.recipe, adapter, "report")
+    text, was = correct_title(written.text, image.modality)
+    left = patient_left(image, [*known, *of_text])
+    text = name_sides(text, bare, outputs.side, left)
     # a presence can be trusted where the grounder is calibrated and learned the phrase in this modality
     usual = run.vocabulary.get(image.modality, chain.from_iterable(run.vocabulary.values()))
     trusted = set(usual) if run.finder.is_presence_calibrated else set()
@@ -113,10 +125,21 @@ def grounded_report(
     further = [region for region in of_text if region.phrase not in phrases and region.score >= MIN_SCORE]
     regions = tuple({id(region): region for region in [*in_prompt, *known, *further]}.values())
     num_shown = len(numbers_shown(written.evidence, settings)) if settings.cite else None
-    sentences = attribute(written.text, regions, tree, image.size_px, num_shown=num_shown, here=here, negation=negation)
+    sentences = attribute(text, regions, tree, image.size_px, num_shown=num_shown, here=here, negation=negation)
+    texts, limits = [one.text for one in sentences], outputs.limits or ContradictionSettings()
+    remarks = find_misplaced(texts, regions, tree, image.size_px, is_patient_side=bare == "patient", negation=negation)
+    has_sides = outputs.side is not None or re.search(r"\b(?:left|right)\b", text, re.IGNORECASE) is not None
+    notes = [*knows.lines, *modality_lines(image.modality, run.vocabulary)]
+    notes += [side_note(outputs.side, left)] if has_sides else []
     return GroundedReport(
         report_id=image.image_path.stem,
         image=image.image_path.name,
+        modality="" if knows.modality == "unknown" else knows.modality,
+        notes=tuple(notes),
+        in_distribution=knows.in_distribution,
+        ood_score=knows.ood_score,
+        remarks=(*_of_modality(texts, was, knows), *remarks),
+        limits=limits,
         size_px=image.size_px,
         sentences=sentences_of(sentences, regions),
         regions=regions,
@@ -127,9 +150,17 @@ def grounded_report(
         forms=settings.forms,
         attributions=sentences,
         negation=negation,
-        contradictions=find_contradictions([one.text for one in sentences], presences, tree, outputs.limits, negation),
+        contradictions=find_contradictions(texts, presences, tree, limits, negation, regions),
         presences=presences,
     )
+
+
+def _of_modality(texts: Sequence[str], was: str, knows: Known) -> list[Remark]:
+    """Remarks on sentences that name another modality; `was`: the words of the title that were changed."""
+    spoken = MODALITIES[knows.modality].spoken
+    words = f"said “{was}”; file or user told {spoken}, so the words were changed"
+    who = "the core's own guess is" if knows.is_guess else "file or user told"
+    return [Remark(sentence=0, words=words)] * bool(was) + other_modalities(texts, knows.modality, who)
 
 
 def regions_of_view(evidence: Evidence, view: int) -> tuple[tuple[Region, ...], range]:
@@ -145,8 +176,8 @@ def write_all(report: GroundedReport, annotated: AnnotatedImage, outputs: Output
     image = read_image(annotated.image_path)
     files = write(report, image, outputs.folder, pdf=outputs.pdf, heading=outputs.heading) + dicom_files
     lines = [f"{s.text} " + " ".join(f"[{r.phrase} {r.score:.2f}]" for r in s.regions) for s in report.sentences]
-    lines += [f"to check: sentence {row.sentence + 1} {row.words}" for row in report.contradictions]
-    return [*lines, NOTICE, f"written: {', '.join(str(path) for path in files)}"]
+    lines += [f"to check: {check[0].lower()}{check[1:]}" for check in report.all_checks]
+    return [*report.notes, *lines, NOTICE, f"written: {', '.join(str(path) for path in files)}"]
 
 
 def _generate_settings(run: TrainedSystem, outputs: Outputs) -> GenerateSettings:

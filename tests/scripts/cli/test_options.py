@@ -52,7 +52,7 @@ VISIBLE = {
     ),
     "report write": (
         "--modality --indication --technique --comparison --prior --prior-report --run --adapter "
-        "--model --endpoint --checkpoint --evidence --out --pdf --dicom --negation --set"
+        "--model --endpoint --checkpoint --evidence --out --pdf --dicom --side --negation --set"
     ),
     "report describe": "--box --modality --body-part --run --adapter --checkpoint --out --pdf --dicom --download",
     "report coco": "--references --out",

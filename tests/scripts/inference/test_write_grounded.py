@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -52,7 +53,9 @@ class Finder(Grounder):
 
     def ground_with_presence(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> Any:
         regions = self.ground(images, phrases)
-        return [(found, {p: self.chances[p] for p in row}) for found, row in zip(regions, phrases, strict=True)]
+        return [
+            (found, {p: self.chances.get(p, 0.5) for p in row}) for found, row in zip(regions, phrases, strict=True)
+        ]
 
 
 class Run:
@@ -236,7 +239,83 @@ def test_who_tells_denials_is_the_users_choice_then_the_recipes(
     assert values["sentences"][0]["is_negated"] is (used == "rules")
     assert bool(values["sentences"][0]["regions"]) is (used == "off")
     assert values["presences"]["nodule"] == 0.9
-    assert "contradictions" not in values["sentences"][0]
+    assert ("contradictions" in values["sentences"][0]) is (used == "rules")  # with off nothing is denied
+
+
+def test_a_title_says_the_modality_that_was_told(image: AnnotatedImage, tmp_path: Path) -> None:
+    says = "MRI image of the chest. A nodule on the right. No pleural effusion."
+    lines, values = written(image, tmp_path / "out", says, Run, "predicted")
+    assert [sentence["text"] for sentence in values["sentences"]] == [
+        "X-ray image of the chest.",
+        "A nodule on the image's right.",
+        "No pleural effusion.",
+    ]
+    assert values["modality"] == "xray"
+    assert values["sentences"][0]["remarks"] == ["said “MRI image”; file or user told X-ray, so the words were changed"]
+    # the nodule of the finder lies upper left
+    assert values["sentences"][1]["remarks"][0].startswith("puts “nodule” at the right of the image")
+    assert any("to check: sentence 2 puts “nodule”" in line for line in lines)
+    assert "0.60" in (tmp_path / "out" / "a.html").read_text(), "the page shows from where on a denial is flagged"
+
+
+def test_the_console_prints_what_the_page_lists_to_check(image: AnnotatedImage, tmp_path: Path) -> None:
+    lines, _ = written(image, tmp_path / "out", "No nodule. A fracture. A polyp.", Run, "predicted")
+    page = (tmp_path / "out" / "a.html").read_text()
+    checks = [line.removeprefix("to check: ") for line in lines if line.startswith("to check: ")]
+    assert len(checks) == 3
+    assert all(check[1:] in page for check in checks)
+    assert "denied although the grounder gives it 0.60 or more (0.90)" in checks[0]
+    assert checks[1:] == [f"sentence {k} rests on no region, cited or found." for k in (2, 3)]
+
+
+def test_a_strange_picture_and_a_guess_are_said_everywhere(image: AnnotatedImage, tmp_path: Path) -> None:
+    class Strange(Finder):
+        def familiarity(self, images: Sequence[AnnotatedImage]) -> list[float]:
+            return [0.2] * len(images)
+
+    class Familiar(Finder):
+        def familiarity(self, images: Sequence[AnnotatedImage]) -> list[float]:
+            return [0.9] * len(images)
+
+    run: Any = Run("A nodule.")
+    run.finder = Strange()
+    out = tmp_path / "out"
+    line = "this image is unlike anything this core has learned"
+    assert any(line in said for said in write_grounded(run, alone(image), "predicted", Outputs(folder=out)))
+    values = json.loads((out / "a.json").read_text())
+    jsonschema.validate(values, schema())
+    assert (values["in_distribution"], values["ood_score"]) == (False, 0.8)
+    assert line in (out / "a.html").read_text()
+    untold = replace(image, modality="unknown")
+    guessed: Any = Run("CT image. A nodule.")
+    guessed.finder = Familiar()
+    lines = write_grounded(guessed, alone(untold), "predicted", Outputs(folder=out))
+    assert lines[0] == "modality: X-ray (a guess)"
+    values = json.loads((out / "a.json").read_text())
+    assert values["in_distribution"] is True
+    of_before: Any = Run("CT image. A nodule.")  # a core that cannot tell is silent
+    lines = write_grounded(of_before, alone(untold), "predicted", Outputs(folder=out))
+    assert not any("guess" in line or "learned" in line for line in lines)
+    values = json.loads((out / "a.json").read_text())
+    assert "in_distribution" not in values
+    assert "remarks" not in values["sentences"][0]
+    write_grounded(guessed, alone(untold), "predicted", Outputs(folder=out))
+    values = json.loads((out / "a.json").read_text())
+    assert values["sentences"][0]["text"] == "CT image.", "a guess changes no word"
+    assert "the core's own guess is X-ray" in values["sentences"][0]["remarks"][0]
+
+
+def test_sides_are_told_as_the_patient_s_where_it_is_known_how_the_image_lies(
+    image: AnnotatedImage, tmp_path: Path
+) -> None:
+    chest = replace(image, body_part="chest")
+    run: Any = Run("A nodule on the left.")
+    for told, said in ((chest, "A nodule on the patient's right."), (image, "A nodule on the image's left.")):
+        write_grounded(run, alone(told), "predicted", Outputs(folder=tmp_path, side="patient"))
+        values = json.loads((tmp_path / "a.json").read_text())
+        assert values["sentences"][0]["text"] == said
+        assert "remarks" not in values["sentences"][0], "the nodule lies on the image's left"
+    assert "the patient's are not known here" in values["notes"][-1]
 
 
 def test_an_unknown_engine_is_refused_before_anything_is_loaded(image: AnnotatedImage, tmp_path: Path) -> None:

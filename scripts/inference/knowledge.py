@@ -1,0 +1,129 @@
+"""What a core knows of an image and of phrases, said before anybody trusts what it finds.
+
+Whether the image is like those it learned from, what modality it takes it for where nobody told, and which phrases it
+never learned. Nothing is said that a grounder cannot tell: cores of before and public detectors stay silent.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from ...grounding.grounder import FAMILIAR, Grounder
+from ...grounding.grounders.pretrained import is_shipped, vocabulary_of
+from ...grounding.modalities import MODALITIES
+from ...grounding.types import AnnotatedImage, Region
+from ...grounding.vocabulary.labels import load_labels
+
+Vocabulary = Mapping[str, Sequence[str]]
+"""What a grounder was trained to find in each modality."""
+STRANGE = "unlike anything this core has learned"
+SURE = 0.5
+"""Chance of its surest phrase from which on a modality is guessed; below it no modality fits."""
+LARGER = "small-research"
+"""The core of the package that knows most; for research alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a grounder knows of one image. `modality`: as file or user told it, else its guess, else `unknown`.
+
+    `familiarity`: how much the image is like those it learned from, in [0, 1]; None where it cannot tell.
+    """
+
+    modality: str = "unknown"
+    is_guess: bool = False
+    familiarity: float | None = None
+
+    @property
+    def in_distribution(self) -> bool | None:
+        """Whether the image is like those that the grounder learned from; None where it cannot tell."""
+        return None if self.familiarity is None else self.familiarity >= FAMILIAR
+
+    @property
+    def ood_score(self) -> float | None:
+        """How unlike those the image is, in [0, 1]; None where the grounder cannot tell."""
+        return None if self.familiarity is None else round(1 - self.familiarity, 4)
+
+    @property
+    def lines(self) -> list[str]:
+        """For people: the guess, and that the image is strange."""
+        lines = [f"modality: {MODALITIES[self.modality].spoken} (a guess)"] if self.is_guess else []
+        if self.in_distribution is False:
+            lines.append(
+                f"this image is {STRANGE} (familiarity {self.familiarity:.2f}): take nothing of it for granted"
+            )
+        return lines
+
+    def to_json(self) -> dict[str, Any]:
+        """`modality_guess`, `in_distribution` and `ood_score` in [0, 1], as far as they are known."""
+        guess: dict[str, Any] = {"modality_guess": self.modality} if self.is_guess else {}
+        if self.familiarity is None:
+            return guess
+        return guess | {"in_distribution": self.in_distribution, "ood_score": self.ood_score}
+
+
+def know(finder: Grounder, image: AnnotatedImage, vocabulary: Vocabulary) -> Known:
+    """What the grounder knows of the image. Raises `BadInput` for an unreadable image."""
+    values = finder.familiarity([image])
+    familiarity = values[0] if values else None
+    if image.modality != "unknown":
+        return Known(modality=image.modality, familiarity=familiarity)
+    # cores of before see a brain in everything, and nothing is guessed of an image that is like nothing it knows
+    can_guess = familiarity is not None and familiarity >= FAMILIAR
+    guess = guess_modality(finder, image, vocabulary) if can_guess else "unknown"
+    return Known(modality=guess, is_guess=guess != "unknown", familiarity=familiarity)
+
+
+def guess_modality(finder: Grounder, image: AnnotatedImage, vocabulary: Vocabulary) -> str:
+    """The modality of which the grounder is surest to see something usual; `unknown` where it is sure of none."""
+    if not (finder.is_presence_calibrated and vocabulary):
+        return "unknown"
+    phrases = list(dict.fromkeys(chain.from_iterable(vocabulary.values())))
+    chances = finder.ground_with_presence([image], [phrases])[0][1]
+    best = {name: max((chances.get(one, 0.0) for one in row), default=0.0) for name, row in vocabulary.items()}
+    surest = max(best, key=lambda name: best[name])
+    return surest if best[surest] >= SURE and MODALITIES[surest].spoken else "unknown"
+
+
+def learned_phrases(vocabulary: Vocabulary) -> set[str]:
+    """Every label that a grounder was trained on: those of its vocabulary, and what they are kinds of."""
+    own = set(chain.from_iterable(vocabulary.values()))
+    return own | {above for phrase in own for above in load_labels().kinds_of(phrase)}
+
+
+def is_learned(phrase: str, vocabulary: Vocabulary) -> bool:
+    """Whether a grounder was trained on a phrase; True where it does not say what it learned."""
+    return not vocabulary or load_labels().label(phrase) in learned_phrases(vocabulary)
+
+
+def modality_lines(modality: str, vocabulary: Vocabulary) -> list[str]:
+    """That a core knows nothing of the modality, and which one does; none where it does, or does not say."""
+    if modality == "unknown" or not vocabulary or vocabulary.get(modality):
+        return []
+    return [f"this core knows nothing of {MODALITIES[modality].spoken}" + _larger(modality, ())]
+
+
+def phrase_lines(asked: Sequence[str], regions: Sequence[Region], vocabulary: Vocabulary) -> list[str]:
+    """Of each phrase that was asked for: that it is no label or was never learned, so a guess; or was not seen."""
+    tree, found = load_labels(), {region.phrase for region in regions}
+    lines: list[str] = []
+    for phrase in asked:
+        is_found = phrase in found or any(phrase in tree.kinds_of(name) for name in found)
+        nothing = "" if is_found else ", nothing found"
+        if tree.label(phrase) not in tree.labels:
+            lines.append(f"{phrase}: not among the {len(tree.labels)} labels; a guess{nothing}")
+        elif not is_learned(phrase, vocabulary):
+            lines.append(f"{phrase}: this core never learned it; a guess{nothing}{_larger('', [phrase])}")
+        elif not is_found:
+            lines.append(f"{phrase}: not seen")
+    return lines
+
+
+def _larger(modality: str, phrases: Collection[str]) -> str:
+    """A hint that the larger core of the package knows them; "" where it does not, or is not there."""
+    if not is_shipped(LARGER):
+        return ""
+    theirs = vocabulary_of(LARGER)
+    knows = bool(theirs.get(modality)) if modality else all(is_learned(phrase, theirs) for phrase in phrases)
+    return f"; {LARGER} does (for research alone): --checkpoint {LARGER}" if knows else ""
