@@ -1,6 +1,6 @@
 """What a record holds of a written report: its sentences, their regions, and both against an annotated image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from ..grounding.types import AnnotatedImage, region_to_json
 from ..grounding.vocabulary.attribution import attribute, attribution_to_meta, sentences_of
 from ..grounding.vocabulary.citations import parse_citations
 from ..grounding.vocabulary.labels import load_labels
-from ..grounding.vocabulary.negation import Negation
+from ..grounding.vocabulary.negation import Negation, blank_denied
 from ..grounding.vocabulary.sentences import Sentence, ground_sentences
 from ..grounding.vocabulary.statements import Statement, judge_sentence, read_statements, state_regions
 from .text.deidentified import as_reference
@@ -116,3 +116,24 @@ def judge(report: "Report", written: Sequence[Sentence], labels: Sequence[str]) 
             "reference": [judge_sentence(sentence, stated, size_px) for sentence in report.sentences],
         },
     }
+
+
+def findings_f1(records: Sequence[Mapping[str, Any]]) -> float:
+    """Micro F1, in [0, 1], of the findings of reports; 0 where nobody names any.
+
+    Of a record with `meta.labels` those that it holds, else the findings of the label tree that reference and
+    prediction affirm.
+    """
+    tree, right, named = load_labels(), 0, 0
+    for record in records:
+        labels = record["meta"].get("labels")
+        sides: list[set[str]] = []
+        for side, text in (("reference", record["answer"]), ("prediction", record["prediction"])):
+            if labels:
+                sides.append({name for name, value in labels[side].items() if value == 1})
+            else:
+                affirmed = tree.phrases_in(blank_denied(text))
+                sides.append({phrase for phrase in affirmed if tree.level(phrase) == "finding"})
+        right += len(sides[0] & sides[1])
+        named += len(sides[0]) + len(sides[1])
+    return 2 * right / named if named else 0.0

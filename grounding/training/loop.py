@@ -6,7 +6,7 @@ Checkpoints hold trainable parameters only, as safetensors beside the optimizer'
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -27,6 +27,8 @@ from .settings import TrainSettings
 Example = TypeVar("Example")
 Item = TypeVar("Item")
 Losses = dict[str, Tensor]
+Validate = Callable[[nn.Module], float | Mapping[str, float]]
+"""A model to how good it is: more is better. Or to several values for the log, of which `validation` chooses."""
 
 
 class Draws(Dataset[Item], Generic[Example, Item]):
@@ -66,14 +68,14 @@ def fit(
     settings: TrainSettings,
     out_dir: Path,
     weights: Sequence[float] | None = None,
-    validate: Callable[[nn.Module], float] | None = None,
+    validate: Validate | None = None,
     watch: Callable[[nn.Module, int], dict[str, float]] | None = None,
     name: str = "train",
 ) -> list[dict[str, float]]:
     """Train the parameters that require gradients, in place; return the log, one entry a step.
 
-    `loss(model, batch)` returns named scalars; `loss` is minimised, the others are logged. `validate(model)`: more is
-    better. `watch(model, step)`, at steps 20, 50, then every 100, returns values for the log, or raises to stop before
+    `loss(model, batch)` returns named scalars; `loss` is minimised, the others are logged. `validate`: see there.
+    `watch(model, step)`, at steps 20, 50, then every 100, returns values for the log, or raises to stop before
     the step's checkpoint is written. Continues from the last checkpoint in `out_dir`; where it ended there, only its
     weights are loaded.
     In the end the model holds the best validated weights, else the averaged ones, else the last. Raises `BadInput`
@@ -115,7 +117,7 @@ def fit(
         if watch and (step in (20, 50) or step % 100 == 0):
             log[-1] |= watch(bare, step)
         if validate and _is_due(step, settings.validate_every, settings):
-            log[-1]["validation"] = _validate(bare, validate, average, out_dir, accelerator)
+            log[-1] |= _validate(bare, validate, average, out_dir, accelerator)
         bar.set_postfix(loss=f"{log[-1]['loss']:.3f}", refresh=False)
         bar.update()
         accelerator.log({f"{name}/{key}": value for key, value in log[-1].items()}, step=step)
@@ -169,21 +171,23 @@ def _is_spent(log: Sequence[dict[str, float]], patience: int) -> bool:
 
 def _validate(
     model: nn.Module,
-    validate: Callable[[nn.Module], float],
+    validate: Validate,
     average: WeightAverage,
     out_dir: Path,
     accelerator: Accelerator,
-) -> float:
-    """The averaged weights' value on every process; the best so far are kept in `best`."""
+) -> dict[str, float]:
+    """The averaged weights' values on every process; the best so far are kept in `best`."""
     best = out_dir / "best"
     with average.used_by(model):
-        value = float(validate(model))
+        found = validate(model)
+        values = dict(found) if isinstance(found, Mapping) else {"validation": float(found)}
+        value = values["validation"]
         before = json.loads((best / "value.json").read_text()) if (best / "value.json").exists() else -math.inf
         if accelerator.is_main_process and value > before:
             best.mkdir(parents=True, exist_ok=True)
             save_weights(model, best)
             write_atomic(best / "value.json", json.dumps(value))
-    return value
+    return values
 
 
 def _load_result(model: nn.Module, average: WeightAverage, out_dir: Path) -> None:

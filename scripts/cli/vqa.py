@@ -18,6 +18,7 @@ from .options import (
     Evidence,
     Finder,
     Forms,
+    Json,
     Modality,
     Model,
     Push,
@@ -32,6 +33,7 @@ from .options import (
     the_switch,
     what,
     who_answers,
+    write_rows,
 )
 from .sets import Sets, read_sets, second_names
 
@@ -224,6 +226,28 @@ def align(
     from ..experiments.align import align_recipe
 
     align_recipe(recipe, out)
+
+
+@vqa.command()
+def plan(
+    recipe: Annotated[Path, typer.Argument(help="A recipe YAML file; or a base alone: its folder or its config.json")],
+    tokens: Annotated[int | None, what(min=1, help="Tokens of the longest prompt; left out: estimated")] = None,
+    json_file: Json = None,
+    download: DownloadBase = False,
+) -> None:
+    """Count parameters and memory of a recipe's adapters, name the GPUs that hold it, and estimate the hours.
+
+    No weights are needed, a `config.json` is enough. Memory: weights, gradients, optimizer and activations by precision
+    and batch, with checkpointing and without.
+
+    Example: medglip vqa plan recipes/vqa/medgemma.yaml
+    """
+    from ..pipeline.plan import lines
+    from ..pipeline.plan import plan as plan_recipe
+
+    found = plan_recipe(recipe, tokens, allow_download=download)
+    typer.echo("\n".join(lines(found)))
+    write_rows(found.to_json(), json_file)
 
 
 @vqa.command()

@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from datasets import Dataset
 
+from ...eval.records import Record
+from ...eval.score import measure
+from ...eval.settings import EvalSettings
 from ...grounding.bad_input import Skipped
 from ...grounding.evidence.evidence import EvidenceSettings
 from ...grounding.evidence.names import SOURCES, Source
@@ -25,7 +28,7 @@ from ...grounding.training.stage import HeldOut, core_images
 from ...grounding.vocabulary.negation import engine_named
 from ...report.datasets.sets import REPORT_SETS, ReportContext
 from ...report.datasets.sets import read_set as read_reports
-from ...report.records import ReportTruth, finding_labels
+from ...report.records import ReportTruth, finding_labels, findings_f1
 from ...report.task import Report
 from ...report.text.citation_targets import to_cited
 from ...vqa.datasets.sets import QUESTION_SETS, ReadContext
@@ -53,6 +56,8 @@ class TaskRow(Generic[Item]):
     """What its items are called."""
     headline: Mapping[str, str]
     """Scores of the run's table: the name there -> the name of the metric."""
+    validated_by: str
+    """What `value` is, in the log of a training."""
     has_probes = False
     """Whether the recipe's `probes` ask its items again with changed images."""
 
@@ -79,6 +84,10 @@ class TaskRow(Generic[Item]):
         """What `job` of each item is given besides; `items` are answered with one evidence source."""
         return {}
 
+    def value(self, records: Sequence[Record]) -> float:
+        """How good these answers are, in [0, 1]: what validation by the task's metric goes by."""
+        raise NotImplementedError
+
 
 class Questions(TaskRow[Question]):
     """Questions about images."""
@@ -86,6 +95,7 @@ class Questions(TaskRow[Question]):
     name = "vqa"
     plural = "questions"
     headline = MappingProxyType({"open": "open_accuracy", "closed": "closed_accuracy"})
+    validated_by = "accuracy"
     has_probes = True
 
     def read(self, recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Question]:
@@ -116,12 +126,17 @@ class Questions(TaskRow[Question]):
         """One kind."""
         return [(examples, mix.vqa)]
 
+    def value(self, records: Sequence[Record]) -> float:
+        """The accuracy of open and closed questions together, by exact match."""
+        return float(measure(records, "vqa", EvalSettings()).measures["overall_accuracy"].value)
+
 
 class Reports(TaskRow[Report]):
     """Reports of studies."""
 
     name = "report"
     plural = "reports"
+    validated_by = "findings_f1"
     headline = MappingProxyType(
         {
             # first what is true of the picture, then words in common
@@ -172,6 +187,10 @@ class Reports(TaskRow[Report]):
             evidence = pipeline.evidence("predicted", items) if not SOURCES[source].module else []
             truth = ReportTruth(labels=labels, evidence=dict(zip((r.report_id for r in items), evidence, strict=False)))
         return {"truth": truth, "negation": section.negation if section else "rules"}
+
+    def value(self, records: Sequence[Record]) -> float:
+        """Micro F1 of findings: those annotated on the image where they are, else those that the reference affirms."""
+        return findings_f1(records)
 
 
 TASKS: dict[Task, TaskRow] = {row.name: row for row in (Questions(), Reports())}

@@ -32,6 +32,7 @@ from ...vqa.training.train import train, train_only
 from ..recipe import Mix, WarmUp
 from .pipeline import Adapter, Pipeline
 from .tasks import TASKS
+from .validation import by_metric
 
 logger = logging.getLogger("medglip")
 
@@ -48,8 +49,9 @@ def tune(pipeline: Pipeline, kind: Adapter) -> GroundedMLLM:
         training = examples_of_split(pipeline, kind, "train")
         examples, weights = weigh_examples(training, recipe.mllm_train.mix, shown.cite)
         held_out = list(chain(*examples_of_split(pipeline, kind, recipe.validation_split).values()))
+        validate = by_metric(pipeline, kind) if recipe.mllm_train.validate_by == "metric" and held_out else None
         settings, out_dir = recipe.mllm_train.settings, pipeline.folder.training_dir(kind)
-        train(model, examples, shown, settings, out_dir, f"adapter {kind}", held_out, weights)
+        train(model, examples, shown, settings, out_dir, f"adapter {kind}", held_out, weights, validate)
         learned = {path for example in examples for path in example.image_paths}
         _save(model, folder, shown, learned, start or pipeline.aligned_dir)
     return model

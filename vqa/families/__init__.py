@@ -5,21 +5,27 @@ from typing import Any
 from ...grounding.bad_input import BadInput, nearest
 from .family import GENERIC, OUR_TOWERS, Family
 from .gemma3 import GEMMA3
+from .gemma4 import GEMMA4
+from .glm4v import GLM4V
 from .idefics3 import IDEFICS3
 from .internvl import INTERNVL
 from .llava import LLAVA, SMALL_DEFAULT
 from .llava_onevision import LLAVA_ONEVISION
 from .paligemma import PALIGEMMA
 from .qwen import QWEN2_5_VL, QWEN2_VL, QWEN3_VL
+from .qwen3_5 import QWEN3_5
 
 FAMILIES = (
     LLAVA,
     QWEN2_VL,
     QWEN2_5_VL,
     QWEN3_VL,
+    QWEN3_5,
     IDEFICS3,
     PALIGEMMA,
     GEMMA3,
+    GEMMA4,
+    GLM4V,
     INTERNVL,
     LLAVA_ONEVISION,
 )

@@ -25,9 +25,13 @@ def together(processor: Any, texts: list[str], completions: list[str], images: l
         images=images if any(images) else None,  # None: prompts of text alone
         padding=True,
         add_special_tokens=False,  # the chat template wrote them
-        return_tensors="pt",
-        **extra,
+        **{"return_tensors": "pt", **extra},
     )
+
+
+def lists_first(processor: Any, *parts: Any, **extra: Any) -> Any:
+    """`together`, made tensors last: a processor that reads its own tensors as arrays does so in a deprecated way."""
+    return together(processor, *parts, **extra, return_tensors=None).convert_to_tensors("pt")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class Family:
     answers and images to the model's inputs. `call`: options for every call of the processor. `prepare`: changes
     its image processor once, after loading. `vision_linears`: pattern of the module names that a LoRA
     on the vision side adapts; None: unknown. `projectors`: modules between image and language model, by name.
+    `same_as`: further names that a layer of the language model has where a recipe names the usual one, such as
+    gate_up_proj where gate_proj is asked for.
     `dtypes`: in which it computes without overflow. `needs_template`: a checkpoint without chat template is refused.
     `max_images`: a prompt takes no more; None: any number. `needs_image`: a prompt without image is not taken.
     `warning`: what is not known, printed at loading.
@@ -54,6 +60,7 @@ class Family:
     prepare: Callable[[Any], None] = lambda _processor: None
     vision_linears: str | None = SIGLIP_LAYERS
     projectors: tuple[str, ...] = ("multi_modal_projector",)
+    same_as: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     dtypes: tuple[str, ...] = ("fp32", "bf16", "fp16")
     needs_template: bool = True
     max_images: int | None = None

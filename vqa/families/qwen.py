@@ -1,7 +1,7 @@
 """Qwen-VL: images keep their shape and become as many tokens as they have patches.
 
 Notations: Qwen2-VL https://arxiv.org/abs/2409.12191, Qwen2.5-VL https://arxiv.org/abs/2502.13923, Qwen3-VL as in its
-model cards.
+model cards; `qwen3_5.py` has Qwen3.5.
 """
 
 import inspect

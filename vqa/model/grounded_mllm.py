@@ -29,7 +29,7 @@ from .identity import FILE as ALIGNED_FILE
 from .identity import core_of, knows_regions, start_of
 from .lora import add_lora, four_bit, require_four_bit, without_casts
 from .processor import load_processor, safe_options
-from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm
+from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm, pad_layers
 from .settings import MllmSettings
 from .shipped import shipped_folder
 from .small_default import default_folder
@@ -62,6 +62,7 @@ class GroundedMLLM(nn.Module):
         self.region_id = int(processor.tokenizer.convert_tokens_to_ids("<region>"))
         self.region_projector = RegionProjector(shape, hidden_size, mean_norm(embedding, num_rows))
         self.injector = Injector(embedding, self.region_id)
+        pad_layers(model, self.region_id)
         self.head = LabelledOnly(model.get_output_embeddings())
 
     @property

@@ -16,7 +16,7 @@ from ...grounding.bad_input import BadInput, explain
 from ..families import GENERIC, Family
 from .settings import LoraSettings
 
-_VISION = ("vision_tower", "vision_model", "visual")
+KEPT_WHOLE = ("vision_tower", "vision_model", "visual", "audio_tower")
 """Towers keep their precision: they are small, and what they lose no adapter of the language side brings back."""
 
 
@@ -52,9 +52,10 @@ def num_layers(model: Any) -> int:
 def targets(settings: LoraSettings, num_layers: int, family: Family) -> str:
     """The pattern that the full names of the adapted modules match. Raises `BadInput` where a side is not known."""
     first = 0 if settings.layers is None else max(0, num_layers - settings.layers)
-    layers, names = "|".join(map(str, range(first, num_layers))), "|".join(settings.linears)
-    # the vision tower, whose layers have the same names in many families, stays out
-    language = rf"(?!.*(vision|visual)).*\blayers\.({layers})\..*\b({names})"
+    linears = dict.fromkeys(n for name in settings.linears for n in (name, *family.same_as.get(name, ())))
+    layers, names = "|".join(map(str, range(first, num_layers))), "|".join(linears)
+    # towers, whose layers have the same names in many families, stay out
+    language = rf"(?!.*(vision|visual|audio)).*\blayers\.({layers})\..*\b({names})"
     patterns = [{"language": language, "vision": family.vision_linears}[side] for side in settings.sides]
     if None in patterns or not patterns:
         problem = f"{family.name}: LoRA on {settings.sides or 'no side'} is not possible here."
@@ -72,7 +73,7 @@ def four_bit(family: Family, dtype: torch.dtype) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=["lm_head", *family.projectors, *_VISION],
+        llm_int8_skip_modules=["lm_head", *family.projectors, *KEPT_WHOLE],
     )
 
 

@@ -4,6 +4,7 @@ torchvision is no dependency: a wheel of it that does not fit the torch that is 
 images alone do without. Newer families check that a video processor is there, so a placeholder stands for it.
 """
 
+import inspect
 import sys
 import warnings
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import transformers
 from huggingface_hub import snapshot_download, try_to_load_from_cache
-from transformers import AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
+from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor, AutoProcessor, AutoTokenizer
 
 from ...grounding.bad_input import BadInput, damaged, in_one_line
 from ...grounding.files import read_object
@@ -85,11 +86,13 @@ def _without_video(folder: Path) -> Any:
     lacks_num2words = getattr(module, "num2words", "") is None
     if lacks_num2words:
         module.num2words = NoVideo()
+    hears = "feature_extractor" in inspect.signature(kind).parameters  # Gemma 4, which then is built with this part
     try:
         return _class_without_video(kind)(
             image_processor=AutoImageProcessor.from_pretrained(folder, **safe_options()),
             tokenizer=AutoTokenizer.from_pretrained(folder, **safe_options()),
             video_processor=NoVideo(),
+            **({"feature_extractor": AutoFeatureExtractor.from_pretrained(folder, **safe_options())} if hears else {}),
             chat_template=template.read_text() if template.exists() else None,
             **{key: value for key, value in config.items() if key not in _PARTS and not isinstance(value, dict | list)},
         )

@@ -74,6 +74,19 @@ def add_region_token(tokenizer: Any, model: Any) -> int:
     return region_id
 
 
+def pad_layers(model: Any, region_id: int) -> None:
+    """Give `<region>` the row of padding wherever each layer has an embedding of its own of the tokens (Gemma 4)."""
+    config = model.config.get_text_config()
+    if not getattr(config, "hidden_size_per_layer_input", 0):
+        return
+    pad_id = int(config.pad_token_id or 0)
+
+    def hook(_module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (args[0].masked_fill(args[0] == region_id, pad_id), *args[1:])
+
+    model.get_per_layer_input_embeddings().register_forward_pre_hook(hook)
+
+
 class Injector:
     """Writes vectors over the `<region>` rows of the embedded prompt, while `vectors` are given."""
 

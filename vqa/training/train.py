@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...grounding.evidence.evidence import EvidenceSettings, drop_forms, perturb
-from ...grounding.training.loop import Losses, fit, processes
+from ...grounding.training.loop import Losses, Validate, fit, processes
 from ...grounding.training.settings import TrainSettings
 from ..model.grounded_mllm import GroundedMLLM
 from ..model.speed import per_example
@@ -36,12 +36,13 @@ def train(
     name: str = "mllm",
     held_out: Sequence[Example] = (),
     weights: Sequence[float] | None = None,
+    validate: Validate | None = None,
 ) -> list[dict[str, float]]:
     """Tune in place and return the log; continues from `out_dir` (see `training.fit`).
 
     Evidence is perturbed anew at every draw, and now and then the context is left out. Examples without a target teach
-    nothing and are left out. `held_out`: validated on where the settings ask for it; the best weights are kept.
-    `weights`: how often each example is drawn, in proportion; None: every one once an epoch.
+    nothing and are left out. `held_out`: validated on where the settings ask for it, by their loss or by `validate`;
+    the best weights are kept. `weights`: how often each example is drawn, in proportion; None: every one once an epoch.
     """
     if any(example.target is None for example in examples):
         indices = [index for index, example in enumerate(examples) if example.target is not None]
@@ -65,6 +66,7 @@ def train(
         prepare_draw = lambda group, rng: [prepare(example, rng) for example in group]  # noqa: E731
         collate = lambda groups: mllm.collate([prompt for group in groups for prompt in group])  # noqa: E731
         rates, weights = rates.model_copy(update={"batch_size": 1}), None  # the batches are drawn by weight already
+    by_loss = partial(validation, held_out, evidence, settings.train.batch_size)
     with use_checkpointing(mllm) if settings.gradient_checkpointing else nullcontext():
         return fit(
             mllm,
@@ -75,7 +77,7 @@ def train(
             settings=rates,
             out_dir=out_dir,
             weights=weights,
-            validate=partial(validation, held_out, evidence, settings.train.batch_size) if held_out else None,
+            validate=validate if validate or not held_out else by_loss,
             name=name,
         )
 

@@ -43,6 +43,7 @@ VISIBLE = {
     ),
     "vqa align": "--out",
     "vqa curve": "--task --draws --seeds --forms --out",
+    "vqa plan": "--tokens --json --download",
     "vqa ablate": "--task --seeds --sources --forms --out",
     "vqa export": "--base --checkpoint --merged --push --image --question --tolerance --download",
     "report train": "",

@@ -30,6 +30,15 @@ def _qwen(image_processor: Any) -> Any:
     return seen
 
 
+def _patches(out: Any) -> np.ndarray:
+    """Gemma 4: rows of patches with their places; those of padding have none."""
+    places, pixels = np.array(out["image_position_ids"])[0], np.array(out["pixel_values"])[0]
+    known = places[:, 0] >= 0
+    columns, rows = places[known].max(0) + 1
+    parts = pixels[known].reshape(rows, columns, 16, 16, 3)[..., 0]
+    return parts.transpose(0, 2, 1, 3).reshape(rows * 16, columns * 16)
+
+
 @pytest.fixture(scope="module")
 def processors() -> dict[str, tuple[Any, Seen]]:
     """By family: a processor's image part with small sizes, and what it shows of one image as float[H, W]."""
@@ -41,6 +50,8 @@ def processors() -> dict[str, tuple[Any, Seen]]:
     idefics = t.Idefics3ImageProcessor(size={"longest_edge": 112}, max_image_size={"longest_edge": 56})
     onevision = t.LlavaOnevisionImageProcessor(size=SQUARE, image_grid_pinpoints=[[56, 56], [56, 112], [112, 56]])
     siglip, gemma = t.SiglipImageProcessor(size=SQUARE), t.Gemma3ImageProcessor(size=SQUARE)
+    glm = t.Glm4vImageProcessor(size={"shortest_edge": 56 * 56, "longest_edge": 2 * 112 * 112})
+    gemma4 = t.Gemma4ImageProcessor(patch_size=16, max_soft_tokens=70, pooling_kernel_size=2)
     one = lambda out: np.array(out["pixel_values"])[0, 0]  # noqa: E731
     first = lambda out: np.array(out["pixel_values"])[0, 0, 0]  # noqa: E731
     last = lambda out: np.array(out["pixel_values"])[0, -1, 0]  # noqa: E731
@@ -49,6 +60,9 @@ def processors() -> dict[str, tuple[Any, Seen]]:
         "Qwen2-VL": (qwen, _qwen(qwen)),
         "Qwen2.5-VL": (qwen, _qwen(qwen)),
         "Qwen3-VL": (qwen3, _qwen(qwen3)),
+        "Qwen3.5": (qwen3, _qwen(qwen3)),
+        "GLM-4V": (glm, _qwen(glm)),
+        "Gemma 4": (gemma4, _patches),
         "Idefics3 / SmolVLM": (idefics, last),
         "PaliGemma": (siglip, one),
         "Gemma 3 / MedGemma": (gemma, one),
@@ -99,8 +113,10 @@ def test_the_numbers_are_where_the_processor_puts_the_pixels(
     columns, rows = np.flatnonzero(bright.any(0)), np.flatnonzero(bright.any(1))
     wanted = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1])
     numbers = np.array(re.findall(r"\d+(?:\.\d+)?", family.box_text(processor)(box, size)), float)
+    if family.boxes.is_y_first:
+        numbers = numbers[[1, 0, 3, 2]]
     if name == "PaliGemma":
-        numbers = (numbers[[1, 0, 3, 2]] + 0.5) / 1024
+        numbers = (numbers + 0.5) / 1024
     elif name == "Qwen2.5-VL":
         assert np.abs(numbers - wanted).max() <= 1.5
         return
@@ -118,6 +134,9 @@ def test_the_numbers_are_where_the_processor_puts_the_pixels(
         ("Qwen2-VL", "(100,400),(500,600)"),
         ("Qwen2.5-VL", "[14, 22, 70, 34]"),
         ("Qwen3-VL", "[100, 400, 500, 600]"),
+        ("Qwen3.5", "[100, 400, 500, 600]"),
+        ("GLM-4V", "[100, 400, 500, 600]"),
+        ("Gemma 4", "[400, 100, 600, 500]"),
         ("Idefics3 / SmolVLM", "10 40 50 60"),
         ("PaliGemma", "<loc0409><loc0102><loc0614><loc0512>"),
         ("Gemma 3 / MedGemma", "10 40 50 60"),
@@ -136,6 +155,8 @@ def test_a_model_finds_its_family() -> None:
 
     assert of("qwen3_vl").name == "Qwen3-VL"
     assert of("llava", vision_config=SimpleNamespace(model_type="medglip_vision")) is SMALL_DEFAULT
+    names = {kind: of(kind).name for kind in ("qwen3_5", "qwen3_5_moe", "gemma4", "glm4v", "glm46v", "glm4v_moe")}
+    assert list(names.values()) == ["Qwen3.5", "Qwen3.5", "Gemma 4", "GLM-4V", "GLM-4V", "GLM-4V"]
     assert of("aya_vision") is GENERIC
     assert "not known" in GENERIC.warning
     with pytest.raises(BadInput, match=r"'llama' is no image-text architecture; did you mean 'llava'"):
