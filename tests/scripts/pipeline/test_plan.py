@@ -8,6 +8,7 @@ import transformers
 import yaml
 from typer.testing import CliRunner
 
+from medglip.grounding.bad_input import BadInput
 from medglip.scripts.cli.main import app
 
 
@@ -40,4 +41,4 @@ def test_a_config_alone_is_enough(tmp_path: Path, write_recipe: Callable[[Path],
     assert alone.exit_code == 0, alone.output
     assert f"{plan['parameters']['base']:,}" in alone.output
     missing = CliRunner().invoke(app, ["vqa", "plan", str(tmp_path / "nothing.yaml")])
-    assert missing.exit_code == 2
+    assert isinstance(missing.exception, BadInput)
