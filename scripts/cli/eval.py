@@ -219,7 +219,7 @@ def floors(
 @evaluation.command(cls=second_names("eval", "resamples"))
 def page(
     runs: Annotated[list[Path], typer.Argument(help="Run folders (runs/quickstart) or record files")],
-    images: Annotated[Path | None, what(help="Folder of images named by image id")] = None,
+    images: Annotated[Path | None, what(help="Folder of the images; from outside the runs only its are shown")] = None,
     cases: Annotated[int, what(help="Largest number of cases: best, worst and random ones")] = 500,
     out: Annotated[Path, output(help="The HTML file")] = Path("evaluation.html"),
     sets: Sets = None,

@@ -1,5 +1,6 @@
 """Images of the evaluation page: where an image lies, its thumbnail, and the regions drawn on it."""
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,15 +33,21 @@ FINENESS = 160  # pixels of a mask's longer side that its outline follows
 class ImageFinder:
     """Finds the image files of records: by `meta.image_path`, in a folder of images, by the run's recipe.
 
-    `notes` lists what was not found, and why.
+    Records may name any file; only what lies in a folder that was given is taken: the runs, the folder of images,
+    MEDGLIP_DATA, what the recipes name. `notes` lists what was not found, and why.
     """
 
     def __init__(self, recipes: "Mapping[Path, Recipe | None]", images: Path | None):
         self.recipes, self.images = recipes, images
         self.notes: list[str] = []
+        self.outside: set[str] = set()
+        root = os.environ.get("MEDGLIP_DATA", "")
+        named = [Path(root) / path for recipe in recipes.values() if recipe for path in _paths(recipe.model_dump())]
+        given = [*recipes, *([images] if images else []), *([Path(root)] if root else []), *named]
+        self.given = {_plain(folder) for folder in given if folder.is_dir()}
 
     def path(self, record: Record) -> Path | None:
-        """The image file of a record, None if it is nowhere."""
+        """The image file of a record, None if it is nowhere, or in no folder that was given."""
         meta: Any = record.get("meta") or {}
         stated, name = meta.get("image_path"), record["image_id"]
         is_path = isinstance(stated, str) and stated != ""
@@ -48,7 +55,12 @@ class ImageFinder:
         if self.images:
             names = dict.fromkeys((name, Path(name).name))  # an id may hold folders
             candidates += [self.images / f"{each}{suffix}" for each in names for suffix in SUFFIXES]
-        return next((path for path in candidates if path.is_file()), None) or self.in_recipes.get(name)
+        found = [path for path in candidates if path.is_file()]
+        if inside := [path for path in found if any(_plain(path).is_relative_to(folder) for folder in self.given)]:
+            return inside[0]
+        if (path := self.in_recipes.get(name)) is None and found:
+            self.outside.add(found[0].name)
+        return path
 
     @cached_property
     def in_recipes(self) -> dict[str, Path]:
@@ -79,6 +91,20 @@ class ImageFinder:
                 self.notes.append(f"Pictures of {run.name}, {name}: {error}")
 
 
+def _plain(path: Path) -> Path:
+    """Absolute and without `..`, by its letters alone: links in a folder are the user's own."""
+    return Path(os.path.normpath(path.absolute()))
+
+
+def _paths(values: Any) -> Iterator[Path]:
+    """Every `path` in the settings of a recipe."""
+    for key, value in values.items() if isinstance(values, Mapping) else enumerate(values):
+        if key == "path" and value:
+            yield Path(value)
+        elif isinstance(value, Mapping | list | tuple):
+            yield from _paths(value)
+
+
 def _task_images(row: "TaskRow", recipe: "Recipe") -> list[AnnotatedImage]:
     section = row.section(recipe)
     if section is None or "phantom" in section.sets:
@@ -97,6 +123,9 @@ def pictures_of(
     if missing := len(records) - len(thumbnails):
         note = f"{missing} of {len(records)} images were not found; their regions stand on an empty canvas."
         finder.notes.append(note)
+    if finder.outside:
+        names = f"{len(finder.outside)} ({min(finder.outside)} ...)"
+        finder.notes.append(f"{names} lie in no folder that was given; give it: --images FOLDER.")
     pictures = {}
     for key, record in records.items():
         regions = shapes.get(key, ())

@@ -38,7 +38,7 @@ def write_run(tmp_path: Path) -> Callable[..., Path]:
         (run / "records").mkdir(parents=True)
         rows: dict[str, list[PredictionRecord]] = {}
         for k in range(num):
-            path = tmp_path / f"image{k}.png"
+            path = run / f"image{k}.png"
             if picture:
                 picture(k).save(path, compress_level=1)
             shared: dict[str, Any] = {"dataset": "toy", "split": "test", "image_id": f"image{k}", "cluster_id": f"p{k}"}
@@ -131,6 +131,22 @@ def test_images_are_found_by_their_id_in_a_folder(write_run: Callable[..., Path]
     grey(3).save(folder / "image3.png")
     found = embedded(write_page([run], tmp_path / "index.html", images=folder, settings=SETTINGS))
     assert sum(bool(image["uri"]) for image in found["images"]) == 1
+
+
+def test_a_record_cannot_bring_a_picture_from_elsewhere(write_run: Callable[..., Path], tmp_path: Path) -> None:
+    run, private, folder = write_run(1), tmp_path / "private", tmp_path / "pictures"
+    for path in (private, folder):
+        path.mkdir()
+    grey(3).save(private / "face.png")
+    for file in (run / "records").glob("*.jsonl"):
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        for row in rows:
+            row["image_id"], row["meta"]["image_path"] = "../private/face", str(private / "face.png")
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for images, is_shown in ((None, False), (folder, False), (private, True)):
+        page = write_page([run], tmp_path / "index.html", images=images, settings=SETTINGS)
+        assert bool(embedded(page)["images"][0]["uri"]) is is_shown
+        assert ("face.png ...) lie in no folder that was given" in page.read_text()) is not is_shown
 
 
 def test_every_counts_row_adds_up(write_run: Callable[..., Path], tmp_path: Path) -> None:
