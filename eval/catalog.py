@@ -131,6 +131,12 @@ VQA_PROTOCOLS: dict[str, VqaProtocolEntry] = {
         summary="equality after its normalisation",
         metrics=(OPEN[2], CLOSED, OVERALL),
     ),
+    "judge": VqaProtocolEntry(
+        module=".protocols.judge",
+        title="a served model judges (`--endpoint`, `--model`)",
+        summary="the judge says yes or no; agreement with `exact_match`, whose metrics stand beside it",
+        metrics=(*_plain("judge_accuracy judge_agreement"), *OPEN, CLOSED, OVERALL),
+    ),
 }
 
 REPORT_PROTOCOLS: dict[str, ReportProtocolEntry] = {
@@ -203,6 +209,13 @@ FIELD_METRICS: dict[str, FieldEntry] = {
         title="RadCliQ-v1",
         source="Yu et al. 2023; github.com/rajpurkarlab/CXR-Report-Metric",
         metrics=(Metric("radcliq_v1", higher_is_better=False), Metric("radcliq_v1_inverse")),
+    ),
+    "green": FieldEntry(
+        module=".metrics.clinical.green",
+        title="GREEN",
+        source="Ostmeier et al. 2024, by any served judge",
+        metrics=(Metric("green"), Metric("green_errors", higher_is_better=False)),
+        is_expected=False,
     ),
     "citations": FieldEntry(
         module=".metrics.citations",

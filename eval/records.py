@@ -64,6 +64,8 @@ class RecordMeta(TypedDict, total=False):
     """Graphs of both sides; eval/metrics/clinical/radgraph.py."""
     radfact: Any
     """Judged phrases of both sides; eval/metrics/clinical/radfact.py."""
+    green: Any
+    """What a judge counted; eval/metrics/clinical/green.py."""
     radcliq: Any
     """Four sub-scores; eval/metrics/clinical/radcliq.py."""
     citations: Any
@@ -126,6 +128,14 @@ class Record(TypedDict):
     """What was read out of the raw text."""
     model: NotRequired[Any]
     adapter: NotRequired[Any]
+    raw: NotRequired[Any]
+    """Of a served model: its text as it came."""
+    finish_reason: NotRequired[Any]
+    """Of a served model: why its text ended; `length`: it was cut."""
+    usage: NotRequired[Any]
+    """Of a served model: prompt_tokens and completion_tokens."""
+    probability: NotRequired[Any]
+    """Of the tokens that were written, the geometric mean in [0, 1]."""
     failed: NotRequired[Any]
     """Set by the reader where the prediction is null."""
     meta: NotRequired[RecordMeta | None]

@@ -26,7 +26,10 @@ _SOFTWARE = ("medglip", "faster-coco-eval", "numpy", "pycocoevalcap", "scipy")
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """The scores of one run under one protocol. `counts`: records, clusters and what else the protocol counts."""
+    """The scores of one run under one protocol. `counts`: records, clusters and what else the protocol counts.
+
+    `judge_prompt`, `judge_model`: of a served judge, where one was asked.
+    """
 
     task: Task
     protocol: str
@@ -37,6 +40,8 @@ class Scores:
     data_sha256: str
     strata: Strata = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    judge_prompt: str | None = None
+    judge_model: str | None = None
     software: dict[str, str] = field(
         default_factory=lambda: {"python": platform.python_version()} | {name: version(name) for name in _SOFTWARE}
     )
@@ -64,6 +69,7 @@ def score_measured(measured: Measured, records: Sequence[Record], task: Task, se
         notes=list(measured.notes),
         settings=settings.model_dump(mode="json"),
         data_sha256=data_sha256(records),
+        **measured.facts,
     )
 
 
@@ -85,7 +91,8 @@ def measure(records: Sequence[Record], task: Task, settings: EvalSettings) -> Me
 
 def write_json(scores: Scores, path: Path) -> None:
     """Write a score file, atomically; the same records and settings give the same bytes."""
-    write_atomic(path, json.dumps(asdict(scores), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    values = {key: value for key, value in asdict(scores).items() if value is not None}
+    write_atomic(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Scores:

@@ -41,6 +41,11 @@ class EvalSettings(Settings):
     """The report metrics to compute; none named: all that can be."""
     uncertain_policy: Literal["positive", "negative", "ignore"] = "positive"
     """What an uncertain finding counts as in label F1."""
+    judge_endpoint: str = ""
+    """Address of the served model that judges, `http://host:8000/v1`: for the protocol `judge`, and of reports for
+    RadFact and GREEN."""
+    judge_model: str = ""
+    """Its name there."""
     score_threshold: float = Field(default=0.5, ge=0, le=1)
     """Lowest score of a predicted region that counts as said: for Dice, several boxes, presence."""
     strata: bool = True

@@ -35,6 +35,7 @@ class RunFolder:
     adapter-plain/, train-plain/    an adapter (plain: trained without evidence, or grounded), its log and checkpoints
     records/vqa-none.jsonl          records of a task with one source, of `grounding` without one
     probes/vqa-none.blank.jsonl     records of a task under a probe
+    records/MODEL/, probes/MODEL/   the same of a served model
     scores/vqa-none.json            all scores of a record file
     """
 
@@ -80,13 +81,13 @@ class RunFolder:
         """The adapter that read reports before the others were trained."""
         return self.path / "warm-up" / f"seed{seed}"
 
-    def record_file(self, task: str, source: str = "") -> Path:
-        """Records of a task with one evidence source; of `grounding` there is one file."""
-        return self.records_dir / f"{f'{task}-{source}' if source else task}.jsonl"
+    def record_file(self, task: str, source: str = "", model: str = "") -> Path:
+        """Records of a task with one evidence source; of `grounding` there is one file. `model`: of a served one."""
+        return self.records_dir / model / f"{f'{task}-{source}' if source else task}.jsonl"
 
-    def probe_file(self, task: str, source: str, probe: str) -> Path:
+    def probe_file(self, task: str, source: str, probe: str, model: str = "") -> Path:
         """Records of a task under a probe."""
-        return self.probes_dir / f"{task}-{source}.{probe}.jsonl"
+        return self.probes_dir / model / f"{task}-{source}.{probe}.jsonl"
 
     def score_file(self, name: str) -> Path:
         """All scores of the record file `name`."""

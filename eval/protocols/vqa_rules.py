@@ -1,7 +1,12 @@
 """What a VQA protocol is: rules for one question and one reference; what is done with many is in `eval/vqa.py`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..statistics.measure import Measures
+    from ..tasks.vqa import AnsweredQuestion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,6 +16,8 @@ class VqaRules:
     `is_yes_no(reference)`: a yes/no answer, as this protocol reads references. `is_abstention(prediction)`: neither
     yes nor no can be read from an answer to a yes/no question; such an answer is never right. `score(prediction,
     reference, is_closed)`: this question's part of each metric that counts it, in [0, 1]; the metrics are their means.
+    `measure_all(questions)`: measures over all questions at once, beside those of `score`, and notes. `facts`: what the
+    result states of the rules, such as the prompt of a judge.
     `notes`: what a reader of the numbers must know.
     """
 
@@ -19,4 +26,6 @@ class VqaRules:
     is_yes_no: Callable[[str], bool]
     is_abstention: Callable[[str], bool]
     score: Callable[[str, str, bool], dict[str, float]]
+    measure_all: "Callable[[Sequence[AnsweredQuestion]], tuple[Measures, list[str]]] | None" = None
+    facts: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -66,7 +66,7 @@ class Measured:
 
     `clusters`: the cluster of each input; `strata`: axis (modality, level, ...) -> the label of each input, "" for
     none; `counts`: what was counted, of which `scored`, `abstained`, `failed` and `skipped` add up to `n`; `notes`:
-    what a reader of the table must know, such as why a metric is missing.
+    what a reader of the table must know, such as why a metric is missing; `facts`: what the result states besides.
     """
 
     protocol: str
@@ -76,6 +76,7 @@ class Measured:
     counts: Mapping[str, int]
     strata: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def count_samples(n: int, failed: int, skipped: int = 0) -> dict[str, int]:

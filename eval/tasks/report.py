@@ -31,6 +31,9 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
     An empty prediction is `failed` and scores 0; a record without reference text is `skipped`. A text is empty where
     the tokenisation leaves no word of it. `answer` is one reference or a list of them, of which empty ones go.
     """
+    judge_notes, facts = list[str](), dict[str, str]()
+    if settings.judge_endpoint:
+        records, judge_notes, facts = _judged(records, settings)
     names, clinical, clinical_notes = _choose(records, settings)
     predictions = [record["prediction"] for record in records]
     answers = [record["answer"] for record in records]
@@ -68,8 +71,19 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
         clusters=[cluster(record) for record in records],
         counts=count_samples(len(records), failed=sum(not texts[row] for row in rows), skipped=len(skipped)),
         strata=labels_of(records),
-        notes=[*notes, *protocol_notes, *reasons, *clinical_notes],
+        notes=[*notes, *protocol_notes, *reasons, *clinical_notes, *judge_notes],
+        facts=facts,
     )
+
+
+def _judged(records: Sequence[Record], settings: EvalSettings) -> tuple[list[Record], list[str], dict[str, str]]:
+    """The records as a served model judges them, notes, and what the result states of it."""
+    from ...grounding.served.judge import judge_at
+    from ..metrics.clinical.served_judge import ENTAILMENT, GREEN, judge_reports
+
+    filled, notes = judge_reports(records, judge_at(settings.judge_endpoint, settings.judge_model))
+    notes.append(f"RadFact and GREEN, where records lacked them: judged by {settings.judge_model}.")
+    return filled, notes, {"judge_prompt": f"{ENTAILMENT}\n\n{GREEN}", "judge_model": settings.judge_model}
 
 
 def _choose(records: Sequence[Record], settings: EvalSettings) -> tuple[list[str], Measures, list[str]]:

@@ -9,7 +9,7 @@ from ...grounding.vocabulary.model_text import has_thoughts
 from ..catalog import VQA_PROTOCOLS
 from ..metrics.fields import field_measures
 from ..protocols.vqa_rules import VqaRules
-from ..records import Record, cluster, first_few
+from ..records import Record, cluster, first_few, question_of
 from ..settings import EvalSettings
 from ..statistics.measure import Measured, Measures, mean
 from ..statistics.strata import labels_of
@@ -26,6 +26,7 @@ class AnsweredQuestion:
     prediction: str
     references: tuple[str, ...]
     answer_type: str = ""
+    question: str = ""
 
 
 def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
@@ -41,11 +42,16 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
             prediction=record["prediction"] or "",  # empty where the model failed
             references=references_of(record["answer"]),
             answer_type=record.get("answer_type") or "",
+            question=question_of(record),
         )
         for record in records
     ]
     measures, counts = vqa_measures(questions, rules, settings)
     notes = [*rules.notes]
+    if rules.measure_all:
+        more, own_notes = rules.measure_all(questions)
+        measures |= more
+        notes += own_notes
     if num := sum(has_thoughts(question.prediction) for question in questions):
         what = "are left out" if rules.protocol == "exact_match" else f"{rules.protocol} scores as if they were said"
         notes.append(f"{num} of {len(questions)} predictions hold thoughts (<think> ...), which {what}.")
@@ -64,6 +70,7 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
         counts=counts | {"clustered_by_image": by_image},
         strata=labels_of(records),
         notes=notes,
+        facts=rules.facts,
     )
 
 

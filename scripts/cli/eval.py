@@ -13,7 +13,7 @@ from ...grounding.bad_input import BadInput
 from ...grounding.records import Task
 from ...grounding.settings import validate
 from .groups import Commands
-from .options import Json, output, safety, what, write_rows, write_text
+from .options import Json, output, safety, what, who_answers, write_rows, write_text
 from .sets import Sets, read_sets, second_names
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ VqaRules = Annotated[
     VqaProtocol,
     what(help="; ".join(f"`{name}`: {row.title}" for name, row in VQA_PROTOCOLS.items()) + ". See docs/evaluation.md"),
 ]
+JudgeUrl = Annotated[str, who_answers("--endpoint", metavar="URL", help="A served model judges: http://host:8000/v1")]
+JudgeModel = Annotated[str, who_answers("--model", metavar="NAME", help="The judge's name there")]
 METRICS = ", ".join(report_names())
 # keys with a second name on every command that draws intervals: `--resamples 20`
 INTERVALS = ("resamples", "confidence", "seed")
@@ -39,6 +41,8 @@ INTERVALS = ("resamples", "confidence", "seed")
 def vqa(
     records: Records,
     protocol: VqaRules = "exact_match",
+    endpoint: JudgeUrl = "",
+    model: JudgeModel = "",
     out: Json = None,
     references: References = None,
     sets: Sets = None,
@@ -46,11 +50,13 @@ def vqa(
     """Score open and closed answers by the rules of one protocol.
 
     `exact_match` is ours: whole words yes and no, exact match after VQA normalisation, token F1 and recall. The others
-    reproduce a public implementation, its quirks included, so that numbers can be compared with published ones.
+    reproduce a public implementation, its quirks included, so that numbers can be compared with published ones. With
+    `judge` a served model says of each answer whether it is right; its prompt and name stand in the JSON.
 
     Example: medglip eval vqa records.jsonl --set eval.closed_def=yes_no --set eval.resamples=200
     """
-    _score("vqa", records, references, out, _settings(sets, protocol=protocol))
+    settings = _settings(sets, protocol=protocol, **_judge(endpoint, model))
+    _score("vqa", records, references, out, settings)
 
 
 @evaluation.command(cls=second_names("eval", *INTERVALS, flags=["strata"]))
@@ -67,6 +73,8 @@ def report(
     vocabulary: Annotated[
         Path | None, what(help="For r2gen: words of the training set, or its annotation.json; others are <unk>")
     ] = None,
+    endpoint: JudgeUrl = "",
+    model: JudgeModel = "",
     out: Json = None,
     references: References = None,
     sets: Sets = None,
@@ -74,12 +82,14 @@ def report(
     """Score reports: BLEU-1..4, METEOR, ROUGE-L, CIDEr; label F1, RadGraph, RadCliQ, RadFact if records allow.
 
     Numbers depend on the tokenisation, which is stored with them. METEOR needs Java; without it the rest is scored.
+    With --endpoint and --model a served model judges for RadFact and GREEN where records do not hold these.
 
     Example: medglip eval report records.jsonl --metrics cider,bleu --set eval.uncertain_policy=negative
     """
     # ["cider,bleu", "rouge_l"] -> ("cider", "bleu", "rouge_l")
     chosen = tuple(name.strip() for part in metrics or () for name in part.split(",") if name.strip())
-    words = {"r2gen_vocabulary": vocabulary} if vocabulary else {}
+    words: dict[str, Any] = {"r2gen_vocabulary": vocabulary} if vocabulary else {}
+    words |= _judge(endpoint, model)
     settings = _settings(sets, report_protocol=protocol, tokenization=tokenization, metrics=chosen, **words)
     _score("report", records, references, out, settings)
 
@@ -236,6 +246,11 @@ def page(
 
 def _settings(sets: list[str] | None, **values: Any) -> EvalSettings:
     return validate(EvalSettings, values | read_sets(sets, eval=EvalSettings)["eval"])
+
+
+def _judge(url: str, model: str) -> dict[str, str]:
+    """The settings of a judge; nothing where none is given."""
+    return {name: value for name, value in (("judge_endpoint", url), ("judge_model", model)) if value}
 
 
 def _score(task: Task, records: list[Path], references: Path | None, out: Path | None, settings: EvalSettings) -> None:

@@ -14,6 +14,7 @@ from ...grounding.bad_input import BadInput, check_name
 from ...grounding.evidence.names import FORMS, SOURCES, list_titles, usable_sources
 from ...grounding.files import write_atomic
 from ...grounding.modalities import MODALITIES
+from ...grounding.records import Task
 from ...grounding.served.client import Endpoint
 from ...grounding.vocabulary.places import Frame
 
@@ -92,6 +93,21 @@ def endpoint_of(
             raise BadInput("--boxes is for a served model.", fix="give --endpoint URL --model NAME, or leave it out")
         return None
     return Endpoint(url=url, model=model or "", concurrency=concurrency, timeout_s=timeout_s)
+
+
+def predict_recipe(task: Task, recipe: Path, served: Endpoint | None, boxes: str | None, forms: str | None) -> None:
+    """A task of a recipe: both adapters are trained and asked; with a served model that alone is asked."""
+    if served is None:
+        from ..pipeline.run import train_and_predict
+
+        train_and_predict(recipe, task)
+        return
+    from ..pipeline.served import predict_recipe as predict_served_recipe
+
+    lines, is_complete = predict_served_recipe(recipe, task, served, boxes, forms)
+    typer.echo("\n".join(lines))
+    if not is_complete:
+        raise typer.Exit(1)
 
 
 def set_and_file(task: str, recipe: Path | None, dataset: str | None, out: Path | None) -> tuple[str, Path]:

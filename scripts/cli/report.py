@@ -29,6 +29,7 @@ from .options import (
     endpoint_of,
     frame_named,
     output,
+    predict_recipe,
     safety,
     set_and_file,
     the_switch,
@@ -87,13 +88,11 @@ def predict(
     Example: medglip report predict --dataset phantom --root phantoms --adapter small-reports --out records.jsonl --set
     generate.max_new_tokens=64
     """
+    served = endpoint_of(endpoint, model, concurrency, timeout, boxes)
     if recipe is not None and dataset is None:
-        from ..pipeline.run import train_and_predict
-
-        train_and_predict(recipe, "report")
+        predict_recipe("report", recipe, served, boxes, forms)
         return
     dataset, out = set_and_file("report", recipe, dataset, out)
-    served = endpoint_of(endpoint, model, concurrency, timeout, boxes)
     from ...vqa.inference.settings import GenerateSettings
     from ..inference.predict_set import PredictRequest, predict_dataset, summary
     from ..inference.system import MAX_TOKENS, source_named

@@ -23,11 +23,13 @@ from .options import (
     Model,
     Push,
     RecipeFile,
+    ServedModel,
     SetEvidence,
     Timeout,
     Url,
     endpoint_of,
     output,
+    predict_recipe,
     safety,
     set_and_file,
     the_switch,
@@ -92,13 +94,11 @@ def predict(
     Example: medglip vqa predict --dataset vqa_rad --adapter runs/quickstart --out records.jsonl --set
     generate.max_new_tokens=8
     """
+    served = endpoint_of(endpoint, model, concurrency, timeout, boxes)
     if recipe is not None and dataset is None:
-        from ..pipeline.run import train_and_predict
-
-        train_and_predict(recipe, "vqa")
+        predict_recipe("vqa", recipe, served, boxes, forms)
         return
     dataset, out = set_and_file("vqa", recipe, dataset, out)
-    served = endpoint_of(endpoint, model, concurrency, timeout, boxes)
     from ...vqa.inference.settings import GenerateSettings
     from ..inference.predict_set import PredictRequest, predict_dataset, summary
     from ..inference.system import source_named
@@ -255,6 +255,10 @@ def ablate(
     recipe: RecipeFile,
     task: Annotated[str, what(help="vqa or report")] = "vqa",
     seeds: Annotated[str, what(help="Seeds of weights and training, separated by commas")] = "0,1,2",
+    model: ServedModel = None,
+    endpoint: Url = None,
+    concurrency: Concurrency = 8,
+    timeout: Timeout = 120,
     sources: Annotated[
         str,
         the_switch(help=f"Sources, separated by commas: {list_titles(SOURCES)}; oracle:oracle is also learned with"),
@@ -263,9 +267,12 @@ def ablate(
         list[str] | None,
         the_switch(help=f"Forms of evidence, joined by +: {list_titles(FORMS)}; repeat it for each row of the grid"),
     ] = None,
+    boxes: Boxes = None,
     out: Annotated[Path | None, output(help="Folder; left out: ablation/ in the recipe's out_dir")] = None,
 ) -> None:
     """Train and predict a grid of evidence sources and forms with one budget; print a table of paired differences.
+
+    With --endpoint nothing is trained: a served model is asked, once a row, in ablation-MODEL/.
 
     The core and its regions are those of the recipe's run, made once. If it is interrupted, call it again: it
     continues with the unfinished cell.
@@ -274,6 +281,11 @@ def ablate(
     """
     from ..experiments.ablate import Grid, run_grid
 
+    if served := endpoint_of(endpoint, model, concurrency, timeout, boxes):
+        from ..experiments.ablate_served import run_served_grid
+
+        typer.echo(run_served_grid(recipe, Grid.parse(sources, forms or ["text"], "0"), task, served, boxes, out))
+        return
     grid = Grid.parse(sources, forms or ["text+tokens"], seeds)
     typer.echo(run_grid(recipe, grid, task, out))
 

@@ -7,7 +7,7 @@ before the colon. Core, regions and data are those of the base run and are made 
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from itertools import chain
@@ -29,6 +29,7 @@ from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
 from ..inference.system import source_named
+from ..pipeline.pipeline import Adapter as AdapterKind
 from ..pipeline.pipeline import Pipeline, claim
 from ..pipeline.references import REFERENCES, write_references
 from ..pipeline.run import tune_and_predict
@@ -123,16 +124,21 @@ def run_grid(recipe_path: Path, grid: Grid, task: str, out: Path | None = None) 
         raise BadInput(f"the recipe has no section {name!r}.", file=recipe_path, fix="ablate another --task")
     out = out or recipe.out_dir / "ablation"
     with RunFolder(recipe.out_dir).locked(), RunFolder(out).locked():
-        return _run_grid(Pipeline(recipe), grid, name, out)
+        return run_cells(Pipeline(recipe), grid, name, out, tune_and_predict)
 
 
-def _run_grid(base: Pipeline, grid: Grid, name: Task, out: Path) -> str:
+Answer = Callable[[Pipeline, AdapterKind, tuple[Task, ...]], None]
+"""What is done with a cell: trained and asked (`tune_and_predict`), or asked alone."""
+
+
+def run_cells(base: Pipeline, grid: Grid, name: Task, out: Path, answer: Answer) -> str:
+    """Every cell that is not there yet, then the scores and the table."""
     recipe = base.recipe
     asked = (source for one in grid.sources for source in filter(None, one))
     wanted: tuple[Source, ...] = tuple(dict.fromkeys((BASELINE, *asked, *recipe.sources)))
     base.recipe = with_changes(recipe, {"sources": wanted})  # so that true regions are at hand where they are asked for
     cells = [(adapter, sources, seed) for seed in grid.seeds for adapter, sources in grid.adapters.items()]
-    has_run = [run_cell(base, *cell, out, name) for cell in cells]
+    has_run = [run_cell(base, *cell, out, name, answer) for cell in cells]
     if name == "vqa" and (any(has_run) or not RunFolder(out).record_file(name, REFERENCES[0]).exists()):
         write_references(base, out)
     text = _write(grid, recipe, name, out)
@@ -140,7 +146,15 @@ def _run_grid(base: Pipeline, grid: Grid, name: Task, out: Path) -> str:
     return f"{text}\n\n{base.skipped.summary()}\nwritten: {out / 'ablation.md'}, ablation.json, ablation.svg"
 
 
-def run_cell(base: Pipeline, adapter: Adapter, sources: tuple[Source, ...], seed: int, out: Path, task: Task) -> bool:
+def run_cell(
+    base: Pipeline,
+    adapter: Adapter,
+    sources: tuple[Source, ...],
+    seed: int,
+    out: Path,
+    task: Task,
+    answer: Answer = tune_and_predict,
+) -> bool:
     """One adapter and its predictions, unless they are all there; whether anything was left to do."""
     folder = out / cell_name(adapter, seed)
     recipe = cell_recipe(base.recipe, adapter, seed, folder)
@@ -152,7 +166,7 @@ def run_cell(base: Pipeline, adapter: Adapter, sources: tuple[Source, ...], seed
     logger.info("== cell %s: %s", folder.name, ", ".join(sources))
     cell = Cell(base, recipe)
     cell.recipe = with_changes(recipe, {"sources": sources})  # after the claim, which names none of them
-    tune_and_predict(cell, "grounded" if adapter.forms else "plain", (task,))
+    answer(cell, "grounded" if adapter.forms else "plain", (task,))
     write_atomic(done, json.dumps(wanted))
     return True
 

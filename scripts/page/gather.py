@@ -98,15 +98,22 @@ def _record_files(run: Path) -> list[Path]:
     if not run.is_dir():
         return [run]
     files, folder = [], run / "records"
-    paths = sorted(folder.glob("*.jsonl")) or sorted(run.glob("*.jsonl"))
-    for path in (path for path in paths if path.stat().st_size):
+    # those of the run's own adapters, then those of served models, each in a folder
+    served = [path for path in sorted(folder.glob("*/*.jsonl")) if _is_of_model(path)]
+    paths = [*sorted(folder.glob("*.jsonl")), *served] or sorted(run.glob("*.jsonl"))
+    for path in (path for path in paths if path.stat().st_size and not path.name.endswith(".skipped.jsonl")):
         # a run without the folder has other lists beside its records, such as skipped.jsonl
-        with nullcontext() if path.parent == folder else suppress(BadInput):
+        with suppress(BadInput) if path.parent == run else nullcontext():
             task_of(path)
             files.append(path)
     if not files:
         raise BadInput("no records.", file=run, fix="give a folder with records/*.jsonl, or a record file")
     return files
+
+
+def _is_of_model(path: Path) -> bool:
+    """Whether a record file below `records/` is of a served model, and not of one process of several."""
+    return path.parent.parent.name == "records" and path.parent.suffix != ".ranks"
 
 
 def _system(
@@ -116,9 +123,12 @@ def _system(
     task = task_of(path)
     records = read_records([path], task)
     short = path.stem.removeprefix(f"{task}-")
-    if recipe and short in SOURCES:  # of a run it is known what its adapter learned with
+    is_served = _is_of_model(path)
+    if is_served:
+        short = f"{path.parent.name} {short}"
+    elif recipe and short in SOURCES:  # of a run it is known what its adapter learned with
         short = row_name(short, recipe.evidence.train_source)
-    scores_file, stored = run / "scores" / f"{path.stem}.json", None
+    scores_file, stored = run / "scores" / (path.parent.name if is_served else "") / f"{path.stem}.json", None
     with suppress(BadInput):  # scores that cannot be read are made anew
         stored = read_json(scores_file) if scores_file.is_file() else None
     # scores of other records, or made with other settings, are made anew

@@ -211,10 +211,15 @@ class Pipeline:
         return self.recipe.evidence if kind == "grounded" else PLAIN
 
     def examples(
-        self, task: Task, kind: Adapter, source: Source, items: Sequence[TaskItem], caches: RegionCaches | None = None
+        self,
+        task: Task,
+        shown: EvidenceSettings,
+        source: Source,
+        items: Sequence[TaskItem],
+        caches: RegionCaches | None = None,
     ) -> list[Example]:
-        """Parts of the prompt of each item of a task, as one adapter learns it or is asked."""
-        row, shown, evidence = TASKS[task], self.shown_to(kind), self.evidence(source, items, caches)
+        """Parts of the prompt of each item of a task, as a model that is shown evidence so learns it or is asked."""
+        row, evidence = TASKS[task], self.evidence(source, items, caches)
         return [
             row.example(item, item.to_example(own), self.recipe, shown)
             for item, own in zip(items, evidence, strict=True)

@@ -5,9 +5,13 @@ Every command that goes through them is a function here: `run`, `train_and_predi
 
 import json
 import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from ...grounding.bad_input import Skipped
+from ...grounding.evidence.evidence import EvidenceSettings
 from ...grounding.evidence.names import SOURCES, Source, usable_sources
 from ...grounding.files import write_atomic
 from ...grounding.records import Task, record_identity
@@ -15,9 +19,9 @@ from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings
 from ...grounding.training.loop import processes
 from ...vqa.inference.predict import predict, write_shared
-from ...vqa.model.grounded_mllm import GroundedMLLM
+from ...vqa.inference.settings import GenerateSettings
 from ...vqa.probes import Probe, probe_questions
-from ...vqa.task import Question
+from ...vqa.task import Job, Question
 from ..page.gather import write_page
 from ..recipe import Recipe
 from .made import made_with
@@ -92,44 +96,67 @@ def tune_and_predict(pipeline: Pipeline, kind: Adapter, tasks: tuple[Task, ...] 
     sources = [source for source in pipeline.recipe.sources if (source == "none") == (kind == "plain")]
     if not sources:  # an adapter that nobody asks is not trained
         return
-    model = tune(pipeline, kind)
+    model, shown = tune(pipeline, kind), pipeline.shown_to(kind)
+
+    def write(jobs: Sequence[Job], settings: GenerateSettings, path: Path) -> Skipped:
+        return predict(model, jobs, shown, settings, path)
+
+    names = {"model": pipeline.recipe.mllm.base, "adapter": pipeline.folder.adapter_dir(kind).name}
+    predict_sources(pipeline, Answerer(names=names, shown=shown, write=write), sources, tasks)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answerer:
+    """Who answers. `names`: `model` and `adapter` of its records; `shown`: what its prompts show of the evidence.
+
+    `write(jobs, decoding, path)`: a record a job, as `predict` writes them. `folder`: below those of records and
+    probes, "" for the adapters of the run itself.
+    """
+
+    names: Mapping[str, str]
+    shown: EvidenceSettings
+    write: Callable[[Sequence[Job], GenerateSettings, Path], Skipped]
+    folder: str = ""
+
+
+def predict_sources(pipeline: Pipeline, answerer: Answerer, sources: Sequence[Source], tasks: Sequence[Task]) -> None:
+    """Every source of every task, and the recipe's probes of those that are probed."""
     for source in sources if tasks else ():
         with pipeline.timed(f"predict {source}"):
             for task in tasks:
-                predict_source(pipeline, model, kind, source, task)
+                predict_source(pipeline, answerer, source, task)
         for task in tasks if source in PROBED else ():
             for probe in pipeline.recipe.probes if TASKS[task].has_probes else ():
                 with pipeline.timed(f"probe {source} {probe}"):
-                    predict_source(pipeline, model, kind, source, task, probe)
+                    predict_source(pipeline, answerer, source, task, probe)
 
 
 def predict_source(
-    pipeline: Pipeline, model: GroundedMLLM, kind: Adapter, source: Source, task: Task, probe: Probe | None = None
+    pipeline: Pipeline, answerer: Answerer, source: Source, task: Task, probe: Probe | None = None
 ) -> None:
     """Records of every scored item of a task with one evidence source; continues after the last complete line.
 
     `probe`: of the scored questions under it, `probes/vqa-SOURCE.PROBE.jsonl`, for `medglip eval probes`. The record of
     a changed image has the id, image and cluster of its original, so that the two pair.
     """
-    row, recipe, shown = TASKS[task], pipeline.recipe, pipeline.shown_to(kind)
+    row, recipe, shown = TASKS[task], pipeline.recipe, answerer.shown
     if (section := row.section(recipe)) is None:
         return
     items = [item for item in pipeline.items[task] if item.image.split == recipe.eval_split]
-    path, caches, originals = pipeline.folder.record_file(task, source), None, {}
+    path, caches, originals = pipeline.folder.record_file(task, source, answerer.folder), None, {}
     if probe:
         originals = {item.item_id: item.image for item in items}
         items = probe_questions(probe, cast(list[Question], items), recipe.seed)
-        path = pipeline.folder.probe_file(task, source, probe)
+        path = pipeline.folder.probe_file(task, source, probe, answerer.folder)
         # changed images have regions of their own, and `absent` looks for phrases that nobody asked for yet
         caches = None if source == "none" else pipeline.caches_of(items, probe == "flipped")
     elif SOURCES[source].needs_truth:  # of a mix, the sets that know their true regions
         items = [item for item in items if item.image.phrases]
-    examples = pipeline.examples(task, kind, source, items, caches)
-    names = {"model": recipe.mllm.base, "adapter": pipeline.folder.adapter_dir(kind).name}
+    examples = pipeline.examples(task, shown, source, items, caches)
     options = row.job_options(pipeline, source, items)
-    jobs = [item.job(example, shown, names, **options) for item, example in zip(items, examples, strict=True)]
+    jobs = [item.job(example, shown, answerer.names, **options) for item, example in zip(items, examples, strict=True)]
     for job in jobs:
         if original := originals.get(job.id):
             job.fields.update(record_identity(original))
-    skipped = write_shared(jobs, path, lambda mine, own: predict(model, mine, shown, section.generate, own))
+    skipped = write_shared(jobs, path, lambda mine, own: answerer.write(mine, section.generate, own))
     pipeline.skipped.entries += skipped.entries

@@ -71,11 +71,12 @@ def _save(
 def examples_of_split(pipeline: Pipeline, kind: Adapter, split: str) -> dict[Task, list[Example]]:
     """Of each task what an adapter is trained or validated on: with evidence of the recipe's source, or without any."""
     source: Source = pipeline.recipe.evidence.train_source if kind == "grounded" else "none"
+    shown = pipeline.shown_to(kind)
     own: dict[Task, list[TaskItem]]
     own = {name: [item for item in items if item.image.split == split] for name, items in pipeline.items.items()}
     if SOURCES[source].needs_truth:  # of a mix, the sets that know their true regions
         own = {name: [item for item in items if item.image.phrases] for name, items in own.items()}
-    return {name: pipeline.examples(name, kind, source, items) for name, items in own.items()}
+    return {name: pipeline.examples(name, shown, source, items) for name, items in own.items()}
 
 
 def weigh_examples(

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,10 @@ def _record(job: Job, prompt: ChatPrompt, reply: Reply, settings: EvidenceSettin
     )
 
 
-def count_odd(path: Path) -> str:
-    """`refused 1, empty 0, cut 2` of the records in a file: no answer, no text, ended by the limit of tokens."""
+def count_odd(*paths: Path) -> str:
+    """`refused 1, empty 0, cut 2` of the records in files: no answer, no text, ended by the limit of tokens."""
     counts: Counter[str] = Counter()
-    for row in read_lines(path) if path.is_file() else ():
+    for row in chain.from_iterable(read_lines(path) for path in paths if path.is_file()):
         counts["refused"] += row["prediction"] is None
         counts["empty"] += row["prediction"] is not None and not str(row.get("raw", row["prediction"])).strip()
         counts["cut"] += row.get("finish_reason") == "length"

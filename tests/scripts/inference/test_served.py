@@ -72,7 +72,7 @@ def test_faults_are_counted_and_only_what_has_no_answer_is_asked_again(
     with serve(odd) as served:
         first = call(words, served)
     assert first.exit_code == 1
-    assert first.output.splitlines()[-1] == "refused 1, empty 1, cut 1"
+    assert first.stdout.splitlines()[-1] == "refused 1, empty 1, cut 1"
     rows = rows_of(out)
     assert len(rows) == 6
     assert [row["prediction"] for row in rows[:3]] == [None, "", "the le"]
@@ -83,7 +83,7 @@ def test_faults_are_counted_and_only_what_has_no_answer_is_asked_again(
     with serve(lambda *_: "No.") as again:  # another address
         second = call(words, again)
     assert (second.exit_code, len(again.requests)) == (0, 1)
-    assert second.output.splitlines()[-1] == "refused 1, empty 1, cut 1"
+    assert second.stdout.splitlines()[-1] == "refused 1, empty 1, cut 1"
     assert len(rows_of(out)) == 7
     written = "".join(path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file())
     assert KEY not in written + first.output + second.output + caplog.text
@@ -142,7 +142,7 @@ def test_reports_of_a_set(pictures: Path, tiny_core: Path, tmp_path: Path) -> No
     words = ["report", "predict", *asking(pictures, out, tiny_core, "--evidence", "predicted")[2:]]
     with serve(lambda *_: "There is a nodule in the upper left.") as served:
         made = call(words, served)
-    assert (made.exit_code, made.output.splitlines()[-1]) == (0, "refused 0, empty 0, cut 0")
+    assert (made.exit_code, made.stdout.splitlines()[-1]) == (0, "refused 0, empty 0, cut 0")
     rows = rows_of(out)
     assert [row["task"] for row in rows] == ["report"] * 2
     assert all(row["meta"]["sentences"] for row in rows)
