@@ -55,7 +55,7 @@ def test_reports_are_judged_where_records_do_not_hold_it(tmp_path: Path, monkeyp
         )
     assert made.exit_code == 0
     result = json.loads(out.read_text())
-    values = {name: metric["value"] for name, metric in result["metrics"].items()}
+    values = {name: metric["value"] for name, metric in result["metrics"].items() if name != "green_errors"}
     assert values == pytest.approx(
         {"radfact_logical_precision": (1 / 2 + 1) / 2, "radfact_logical_recall": (1 / 3 + 1) / 2, "green": 1 / 2}
     )
