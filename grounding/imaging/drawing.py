@@ -5,7 +5,8 @@ The marks for a language model (`evidence.forms.overlay`) are drawn there: adapt
 
 import base64
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ FAVICON = (
 """The sign of our pages: a box around a finding."""
 PLATE = "#10141a"
 """Behind words on an image."""
+Plate = tuple[float, float, float, float]
+"""Left, top, right and bottom of a label, in pixels."""
 
 
 def colours_of(phrases: Iterable[str]) -> dict[str, str]:
@@ -31,33 +34,76 @@ def colours_of(phrases: Iterable[str]) -> dict[str, str]:
     return {phrase: COLOURS[index % len(COLOURS)] for index, phrase in enumerate(dict.fromkeys(phrases))}
 
 
-def draw_regions(
-    image: Image.Image, regions: Sequence[Region], colours: Mapping[str, str], label: Callable[[Region], str]
-) -> Image.Image:
-    """An RGB copy with half-transparent masks, boxes, and each region's label above its box.
+def tell_apart(regions: Sequence[Region]) -> tuple[list[str], list[str]]:
+    """A colour and a name for each region: two of one phrase have other colours, and numbers: `kidney 1`, `kidney 2`."""
+    phrases = [region.phrase for region in regions]
+    counts, seen = Counter(phrases), Counter[str]()
+    names: list[str] = []
+    for phrase in phrases:
+        seen[phrase] += 1
+        names.append(f"{phrase} {seen[phrase]}" if counts[phrase] > 1 else phrase)
+    return [COLOURS[index % len(COLOURS)] for index in range(len(names))], names
 
-    Regions are in pixels of the image; `colours`: of their phrases.
+
+def draw_regions(
+    image: Image.Image, regions: Sequence[Region], colours: Sequence[str], labels: Sequence[str], *, min_side: int = 0
+) -> Image.Image:
+    """An RGB copy with half-transparent masks, boxes, and a label at each box, on a plate, inside the image and not on
+    another label where there is room.
+
+    Regions are in pixels of the image; `colours`, `labels`: one for each. A smaller image is enlarged by a whole number
+    until its longer side has `min_side` pixels.
     """
-    copy = image.convert("RGB")
-    for region in regions:
+    scale = max(1, -(-min_side // max(image.size)))
+    copy = image.convert("RGB").resize([scale * side for side in image.size], Image.Resampling.BICUBIC)
+    for region, colour in zip(regions, colours, strict=True):
         if region.mask is not None:
-            colour = np.array([int(colours[region.phrase][i : i + 2], 16) for i in (1, 3, 5)], np.float32)
-            # a mask is zero outside its box, so the box alone is painted
-            x0, y0 = (int(value) for value in np.floor(region.box_xyxy_px[:2]).clip(0))
-            x1, y1 = (min(int(np.ceil(end)), side) for end, side in zip(region.box_xyxy_px[2:], copy.size, strict=True))
-            inside, pixels = region.mask[y0:y1, x0:x1], np.array(copy.crop((x0, y0, x1, y1)))
-            pixels[inside] = (0.65 * pixels[inside] + 0.35 * colour).astype(np.uint8)
-            copy.paste(Image.fromarray(pixels), (x0, y0))
-    pen, font = ImageDraw.Draw(copy), ImageFont.load_default(12)
+            _paint(copy, region, colour, scale)
+    pen, font = ImageDraw.Draw(copy), ImageFont.load_default(max(12, round(max(copy.size) / 60)))
     width = max(1, round(max(copy.size) / 256))
-    for region in regions:
-        x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
+    boxes = [[scale * float(value) for value in region.box_xyxy_px] for region in regions]
+    for (x0, y0, x1, y1), colour in zip(boxes, colours, strict=True):
         # boxes are half open, PIL's rectangles hold their last row and column; a thin box keeps one pixel
-        pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colours[region.phrase], width=width)
-        corner, text = (max(0.0, x0), y0 - 14 if y0 >= 14 else y0 + 1), label(region)
-        pen.rectangle(pen.textbbox(corner, text, font=font), fill=PLATE)
-        pen.text(corner, text, fill=colours[region.phrase], font=font)
+        pen.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour, width=width)
+    taken: list[Plate] = []
+    for box, colour, label in zip(boxes, colours, labels, strict=True):  # over all boxes
+        left, top, right, bottom = pen.textbbox((0, 0), label, font=font)
+        taken.append(_place(box, (right - left + 4, bottom - top + 4), copy.size, taken))
+        x, y, *_ = taken[-1]
+        pen.rectangle(taken[-1], fill=PLATE)
+        pen.text((x + 2 - left, y + 2 - top), label, fill=colour, font=font)
     return copy
+
+
+def _paint(copy: Image.Image, region: Region, colour: str, scale: int) -> None:
+    """A region's mask, a third of its colour."""
+    assert region.mask is not None
+    mask = region.mask.repeat(scale, 0).repeat(scale, 1)
+    ink = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
+    # a mask is zero outside its box, so the box alone is painted
+    x0, y0 = (int(value) for value in np.floor(scale * region.box_xyxy_px[:2]).clip(0))
+    ends = scale * region.box_xyxy_px[2:]
+    x1, y1 = (min(int(np.ceil(end)), side) for end, side in zip(ends, copy.size, strict=True))
+    inside, pixels = mask[y0:y1, x0:x1], np.array(copy.crop((x0, y0, x1, y1)))
+    pixels[inside] = (0.65 * pixels[inside] + 0.35 * ink).astype(np.uint8)
+    copy.paste(Image.fromarray(pixels), (x0, y0))
+
+
+def _place(box: Sequence[float], size: tuple[float, float], within: tuple[int, int], taken: Sequence[Plate]) -> Plate:
+    """Where a label of a size goes: above its box, inside it, below, else in the next free row; never cut at an edge."""
+    (x0, y0, x1, y1), (width, height), (right, bottom) = box, size, within
+    spots = [(x, y) for y in (y0 - height, y0 + 1, y1, y1 - height - 1) for x in (x0, x1 - width)]
+    rows = (y0 + sign * row * height for row in range(1, 2 + int(bottom / height)) for sign in (1, -1))
+    spots += [(x, y) for y in rows for x in (x0, x1 - width, 0, right - width)]
+    plates = []
+    for x, y in spots:
+        left, top = max(0.0, min(x, right - width)), max(0.0, min(y, bottom - height))
+        plates.append((left, top, left + width, top + height))
+    return next((plate for plate in plates if not any(_meet(plate, other) for other in taken)), plates[0])
+
+
+def _meet(a: Plate, b: Plate) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def data_uri(image: Image.Image, max_side: int) -> str:

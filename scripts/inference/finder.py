@@ -10,12 +10,15 @@ from PIL import Image
 from ...grounding.bad_input import BadInput
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.pretrained import is_shipped, load_grounder, vocabulary_of
-from ...grounding.imaging.drawing import colours_of, draw_regions
+from ...grounding.imaging.drawing import draw_regions, tell_apart
 from ...grounding.imaging.read import read_image
 from ...grounding.types import NOTICE, AnnotatedImage, Region, region_to_json
 from .given import is_picture
 from .knowledge import know, modality_lines, phrase_lines
 from .user_image import user_image
+
+MIN_SIDE_PX = 640
+"""Longer side of a drawn picture at least: labels have no room in smaller ones."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def draw(image: AnnotatedImage, phrases: Sequence[str], regions: Sequence[Region
 
 
 def draw_on_image(image: AnnotatedImage, regions: Sequence[Region]) -> Image.Image:
-    """The RGB image with half-transparent masks, boxes, and `phrase score` at each box."""
-    colours = colours_of(region.phrase for region in regions)
-    return draw_regions(read_image(image.image_path), regions, colours, "{0.phrase} {0.score:.2f}".format)
+    """The RGB image, small ones enlarged, with half-transparent masks, boxes, and `phrase score` at each box."""
+    colours, names = tell_apart(regions)
+    labels = [f"{name} {region.score:.2f}" for name, region in zip(names, regions, strict=True)]
+    return draw_regions(read_image(image.image_path), regions, colours, labels, min_side=MIN_SIDE_PX)

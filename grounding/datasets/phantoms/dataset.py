@@ -181,7 +181,8 @@ def _contact_sheet(folder: Path, images: list[AnnotatedImage]) -> Image.Image:
             tile = image.convert("RGB").resize((_TILE, _TILE), Image.Resampling.BICUBIC)
         scale = _TILE / annotated.size_px[0]
         regions = [replace(region, box_xyxy_px=region.box_xyxy_px * scale, mask=None) for region in annotated.regions]
-        tile = draw_regions(tile, regions, colours_of(annotated.phrases), lambda region: region.phrase)
+        inks, phrases = colours_of(annotated.phrases), [region.phrase for region in regions]
+        tile = draw_regions(tile, regions, [inks[phrase] for phrase in phrases], phrases)
         page.paste(tile, (left, top + _HEAD))
     return page
 

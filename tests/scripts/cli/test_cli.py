@@ -54,7 +54,7 @@ def test_grounding_finds_phrases_and_goes_on_past_a_broken_file(tiny_run: Path, 
     assert [row["image"] for row in rows] == ["unseen.png", "chest.dcm"]
     assert [row["modality"] for row in rows] == ["unknown", "xray"]
     with Image.open(out / rows[1]["picture"]) as drawn:
-        assert drawn.size == (50, 40)
+        assert drawn.size == (650, 520)  # enlarged by a whole number, labels have no room in 50 pixels
     assert "Secret" not in result.output + (out / "regions.jsonl").read_text()
 
 
