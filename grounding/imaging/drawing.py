@@ -35,7 +35,7 @@ def colours_of(phrases: Iterable[str]) -> dict[str, str]:
 
 
 def tell_apart(regions: Sequence[Region]) -> tuple[list[str], list[str]]:
-    """A colour and a name for each region: two of one phrase have other colours, and numbers: `kidney 1`, `kidney 2`."""
+    """A colour and a name for each region: two of one phrase have numbers, `kidney 1` and `kidney 2`."""
     phrases = [region.phrase for region in regions]
     counts, seen = Counter(phrases), Counter[str]()
     names: list[str] = []
@@ -90,7 +90,7 @@ def _paint(copy: Image.Image, region: Region, colour: str, scale: int) -> None:
 
 
 def _place(box: Sequence[float], size: tuple[float, float], within: tuple[int, int], taken: Sequence[Plate]) -> Plate:
-    """Where a label of a size goes: above its box, inside it, below, else in the next free row; never cut at an edge."""
+    """Where a label of a size goes: above its box, inside it, below, else in the next free row; never cut."""
     (x0, y0, x1, y1), (width, height), (right, bottom) = box, size, within
     spots = [(x, y) for y in (y0 - height, y0 + 1, y1, y1 - height - 1) for x in (x0, x1 - width)]
     rows = (y0 + sign * row * height for row in range(1, 2 + int(bottom / height)) for sign in (1, -1))

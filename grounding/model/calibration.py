@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from ..bad_input import BadInput
@@ -106,6 +105,8 @@ def _fit(
         return float(loss + _RIDGE * ((slopes - first) ** 2).sum()), gradient
 
     bounds = [(1e-2, None), *[(None, None)] * (len(first) - 1)]
+    from scipy.optimize import minimize  # a third of a second that whoever only finds regions does not need
+
     return tuple(float(weight) for weight in minimize(cost, first, jac=True, method="L-BFGS-B", bounds=bounds).x)
 
 

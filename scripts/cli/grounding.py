@@ -209,6 +209,7 @@ def predict(
     from ..inference.table import REGION_COLUMNS, Table, region_rows
     from ..inference.user_image import user_image
 
+    check_given(modality=modality, checkpoint=checkpoint, run=run)
     # --phrase heart --phrases "left lung; right lung" -> three phrases
     wanted = [*(phrase or []), *(part.strip() for part in (phrases or "").split(";") if part.strip())]
     files, is_file = images_of(images, is_batch=True), is_picture(out)  # one drawn image instead of a folder
@@ -217,7 +218,6 @@ def predict(
     if twice := repeated(image.stem.casefold() for image in files):  # one file where a disk knows no case
         fix = "rename one of the files, or look at them in two calls"
         raise BadInput(f"two images are called {twice[0]!r}, so would be their pictures.", fix=fix)
-    check_given(modality=modality, checkpoint=checkpoint, run=run)
     if len(files) == 1:  # a broken file is told before anything is loaded
         user_image(files[0], modality, body_part)
     say_loading(run or checkpoint or "small")

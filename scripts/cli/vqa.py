@@ -177,8 +177,6 @@ def ask(
     from ..inference.given import check_given, groups_of, question_of, read_questions, say_loading, typed_questions
     from ..inference.user_image import user_image
 
-    words, question = (images, None) if questions else question_of(images)
-    groups = groups_of(words, each=each)
     check_given(
         modality=modality,
         evidence=evidence,
@@ -188,6 +186,8 @@ def ask(
         adapter=adapter,
         download=download,
     )
+    words, question = (images, None) if questions else question_of(images)
+    groups = groups_of(words, each=each)
     if len(groups) == 1:  # read now: a broken file is told before anything is loaded
         _ = [user_image(image, modality, body_part) for image in groups[0]]
     asked = read_questions(questions) if questions else [question] if question else typed_questions()

@@ -100,12 +100,6 @@ def _predict_dataset(request: PredictRequest) -> bool:
     changed |= {"endpoint": None, "model": request.endpoint.model} if request.endpoint else {}
     changed |= {"task": None} if request.task == "vqa" else {"part": None, "split": request.split}
     values = {key: value for key, value in (asdict(request) | changed).items() if value is not None}
-    claim_folder(
-        request.out.with_suffix(".asked.json"),
-        json.loads(json.dumps(values, default=str)),
-        "these records were made with other settings",
-        "give another --out, or remove it with its .asked.json and .ranks",
-    )
     where: dict[str, Any] = {"split": request.split, "seed": request.seed}
     all_items: Sequence[Question | Report]
     if request.task == "vqa":
@@ -114,6 +108,15 @@ def _predict_dataset(request: PredictRequest) -> bool:
         all_items, skipped = load_reports(request.dataset, request.root, **where)
     items = all_items[: request.limit]  # one more call with a larger limit goes on from here
     shards = Shards(out=request.out, rank=ranks.process_index, num_ranks=ranks.num_processes)
+    note = request.out.with_suffix(".asked.json")
+    if not shards.done() and not (request.out.is_file() and request.out.stat().st_size):
+        note.unlink(missing_ok=True)  # of a call that ended before its first record: it says nothing of any
+    claim_folder(
+        note,
+        json.loads(json.dumps(values, default=str)),
+        "these records were made with other settings",
+        "give another --out, or remove it with its .asked.json and .ranks",
+    )
     ids = [item.item_id for item in items]
     # No rank writes before all have found their images' regions, so all see the same here and none waits for ever.
     if set(ids) - (done := shards.done()):

@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 import time
-from collections import ChainMap
+from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -56,7 +56,7 @@ class Pipeline:
             task.check(recipe)
         self.half_cores = [checkpoint_folder(name) for name in recipe.grounding.half_cores]
         recipe.out_dir.mkdir(parents=True, exist_ok=True)
-        claim(recipe)
+        self.is_mended = claim(recipe)
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -100,6 +100,23 @@ class Pipeline:
         """Region sets of the recipe; images that a task is scored on never serve training."""
         return core_images(self.recipe, HeldOut.of(self.scored_images), self.skipped)
 
+    def refuse_empty(self) -> None:
+        """Raises `BadInput`, before anything is trained, where a task has nothing to learn from or to be scored on."""
+        if not set(self.recipe.sources):  # the core alone
+            return
+        if not any(row.section(self.recipe) for row in TASKS.values()):
+            fix = "give the section `vqa` or `report`, or `sources: []` to train and score the core alone"
+            raise BadInput("neither questions nor reports: nothing for an adapter to learn.", fix=fix)
+        splits = {name: Counter(item.image.split for item in items) for name, items in self.items.items()}
+        for name, row in TASKS.items():
+            if row.section(self.recipe) and not splits[name][self.recipe.eval_split]:
+                problem = f"no {row.plural} to score in split {self.recipe.eval_split!r}; {self.skipped.summary()}."
+                raise BadInput(problem, fix=f"key '{name}.data', or `eval_split`")
+        if not any(counts["train"] for counts in splits.values()):
+            plurals = " and ".join(row.plural for row in TASKS.values() if row.section(self.recipe))
+            problem = f"no {plurals} to learn from in split 'train'; {self.skipped.summary()}."
+            raise BadInput(problem, fix="give the data a split 'train'; `medglip vqa predict --dataset` needs none")
+
     @property
     def scored_images(self) -> list[AnnotatedImage]:
         """Images of the items that are scored."""
@@ -115,10 +132,11 @@ class Pipeline:
     def grounder(self) -> MedGlipGrounder:
         """The trained core; trained now, or further, if it is not finished.
 
-        Raises `BadInput` for one that is taken as it is and learned what is scored here.
+        Raises `BadInput` for one that learned what is scored here: it was taken as it is, or trained before the recipe
+        was mended.
         """
         folder = train_core(self.recipe, self.images)
-        if self.recipe.grounding.core:
+        if self.recipe.grounding.core or self.is_mended:
             regions = images_of(split_of(self.images, self.recipe.eval_split))
             refuse_learned(folder, (image.image_path for image in [*self.scored_images, *regions]))
         return MedGlipGrounder.from_pretrained(folder)
@@ -228,39 +246,59 @@ class Pipeline:
 
 FREE = ("name", "title", "eval", "probes", "sources")
 """Keys of a recipe that change nothing that was trained: scores are made anew, probes and sources add records."""
+LATER = ("vqa", "report", "evidence", "mllm", "mllm_train")
+"""Keys that a core does not learn from: until an adapter is begun they may be mended, after a stage that failed."""
 
 
-def claim(recipe: Recipe) -> None:
-    """Keep the recipe beside its output. Raises `BadInput` with the keys if the folder holds a run of other settings.
+def claim(recipe: Recipe) -> bool:
+    """Keep the recipe beside its output; return whether keys of `LATER` were mended.
 
-    Those that change nothing that was trained may differ: `FREE`, and with a core taken as it is how much is scored
-    (what it learned is refused anyway). More steps may be asked for at any time, of a finished run too: see `_go_on`.
+    Raises `BadInput` with the keys if the folder holds a run of other settings. What changes nothing that was trained
+    may differ: `FREE`, `LATER` before an adapter was begun, everything before that of a core was, and with a core taken
+    as it is how much is scored (what it learned is refused anyway). More steps may be asked for at any time, of a
+    finished run too: see `_go_on`.
     """
-    folder = RunFolder(recipe.out_dir)
+    folder, is_mended = RunFolder(recipe.out_dir), False
     if folder.is_run:
-        # what may differ is taken out of both, or made equal; what is left must be equal key by key
-        theirs, ours = (one.model_dump(mode="json") for one in (read_run_recipe(folder.recipe_file), recipe))
-        for values in (theirs, ours):
-            for key in FREE:
-                del values[key]
-            del values["grounding"]["memory_gb"], values["out_dir"]  # the folder is the same, however it is spelled
-            for training in (values["grounding"]["train"], values["mllm_train"], values["mllm_train"]["warm_up"]):
-                (training or {}).pop("tracker", None)
-            for task in TASKS if recipe.grounding.core else ():
-                values[task] = values[task] and {**values[task], "max_test": None}
-        raised: list[str] = []
-        for key, old, new in (
-            ("grounding.train.steps", theirs["grounding"]["train"], ours["grounding"]["train"]),
-            ("mllm_train.steps", theirs["mllm_train"], ours["mllm_train"]),
-        ):
-            if old["steps"] < new["steps"]:
-                raised.append(key)
-                old["steps"] = new["steps"]
-        fix = "give another out_dir, or remove the folder to start anew"
-        refuse_other(theirs, ours, f"{recipe.out_dir} holds a run of other settings", folder.recipe_file, fix)
-        if raised:
-            _go_on(folder, raised)
+        before, has_adapters = read_run_recipe(folder.recipe_file), _has_adapters(folder)
+        if has_adapters or folder.grounding_dir.exists():
+            is_mended = not has_adapters and any(getattr(before, key) != getattr(recipe, key) for key in LATER)
+            _refuse_other(folder, before, recipe, () if has_adapters else LATER)
+        elif before.phantoms != recipe.phantoms:  # nothing was trained: pictures of other settings are drawn anew
+            shutil.rmtree(folder.phantoms_dir, ignore_errors=True)
     write_atomic(folder.recipe_file, recipe.model_dump_json(indent=1))  # last: what was killed before does it again
+    return is_mended
+
+
+def _has_adapters(folder: RunFolder) -> bool:
+    """Whether the training of an adapter was begun."""
+    return any(folder.training_dir(kind).exists() or folder.adapter_dir(kind).exists() for kind in ADAPTERS)
+
+
+def _refuse_other(folder: RunFolder, before: Recipe, recipe: Recipe, free: Sequence[str]) -> None:
+    """Raises `BadInput` where a run has other settings, `free` keys apart; raised steps open its trainings again."""
+    # what may differ is taken out of both, or made equal; what is left must be equal key by key
+    theirs, ours = (one.model_dump(mode="json") for one in (before, recipe))
+    raised: list[str] = []
+    for key, old, new in (
+        ("grounding.train.steps", theirs["grounding"]["train"], ours["grounding"]["train"]),
+        ("mllm_train.steps", theirs["mllm_train"], ours["mllm_train"]),
+    ):
+        if old["steps"] < new["steps"]:
+            raised.append(key)
+            old["steps"] = new["steps"]
+    for values in (theirs, ours):
+        del values["grounding"]["memory_gb"], values["out_dir"]  # the folder is the same, however it is spelled
+        for training in (values["grounding"]["train"], values["mllm_train"], values["mllm_train"]["warm_up"]):
+            (training or {}).pop("tracker", None)
+        for task in TASKS if recipe.grounding.core else ():
+            values[task] = values[task] and {**values[task], "max_test": None}
+        for key in (*FREE, *free):
+            del values[key]
+    fix = "give another out_dir, or remove the folder to start anew"
+    refuse_other(theirs, ours, f"{recipe.out_dir} holds a run of other settings", folder.recipe_file, fix)
+    if raised:
+        _go_on(folder, raised)
 
 
 def _go_on(folder: RunFolder, raised: Sequence[str]) -> None:

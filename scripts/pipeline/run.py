@@ -52,6 +52,7 @@ def _run(pipeline: Pipeline) -> dict[str, Any]:
     with pipeline.timed("data"), ranks.main_process_first():
         counts = [f"{len(pipeline.items[name])} {row.plural}" for name, row in TASKS.items()]
         logger.info("   %s, %d images with regions", ", ".join(counts), len(pipeline.images))
+        pipeline.refuse_empty()
         if pipeline.phantom_dir:
             logger.info("   first picture: %s", pipeline.phantom_dir / "phantoms.png")
     with pipeline.timed("grounding core"):
@@ -84,6 +85,7 @@ def train_and_predict(recipe: Path, *tasks: Task) -> None:
         pipeline = Pipeline(settings)
         with ranks.main_process_first():
             _ = pipeline.phantom_dir, pipeline.images
+            pipeline.refuse_empty()
         _ = pipeline.grounder  # trained by all of them together, so outside
         with ranks.main_process_first():
             _ = pipeline.caches
