@@ -22,6 +22,7 @@ from .options import (
     Modality,
     Push,
     RecipeFile,
+    RecipeOrNone,
     output,
     what,
     who_finds,
@@ -106,7 +107,7 @@ def fine_tune(
 
 @grounding.command(cls=second_names("eval", "score_threshold", "resamples"))
 def evaluate(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe YAML file; or give a set by two options")] = None,
+    recipe: RecipeOrNone = None,
     dataset: Annotated[str | None, what(help="A layout of region sets, such as phantom, with --root")] = None,
     root: Annotated[Path | None, what(help="The folder of the set")] = None,
     references: Annotated[Path | None, what(help="COCO instances file; its category names are the phrases")] = None,

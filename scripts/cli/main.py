@@ -77,9 +77,12 @@ def run(
     a recipe are refused with the nearest valid one; `medglip recipe docs` prints every key, `medglip init KIND` writes
     a recipe for your own data.
     """
+    from ...grounding.settings import read_settings
+    from ..recipe import Recipe
     from ..start.recipes import recipe_file
 
     file = recipe_file(recipe)
+    read_settings(Recipe, file)  # a wrong key is told at once, before torch is loaded
     from ..pipeline.run import run as run_recipe
 
     run_recipe(file)

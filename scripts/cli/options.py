@@ -26,7 +26,19 @@ what, who_answers, who_finds, the_switch, output, safety, setting = (
 
 CHECKPOINT = "small, small-research, or a folder: of our core, or of any transformers zero-shot detector; or a hub name"
 
-RecipeFile = Annotated[Path, typer.Argument(help="A recipe YAML file")]
+
+def _find_recipe(value: Path | None) -> Path | None:
+    from ..start.recipes import recipe_file
+
+    return None if value is None else recipe_file(value)
+
+
+RecipeFile = Annotated[
+    Path, typer.Argument(callback=_find_recipe, help="A recipe file, or one that comes along: quickstart, real_small")
+]
+RecipeOrNone = Annotated[
+    Path | None, typer.Argument(callback=_find_recipe, help="A recipe, as of `medglip run`; or give --dataset")
+]
 Images = Annotated[list[str], typer.Argument(help="PNG, JPEG or DICOM files; folders of them; patterns in quotes")]
 MODALITY_NAMES = ", ".join(name for name in MODALITIES if name != "unknown")
 Modality = Annotated[str | None, what(help=f"{MODALITY_NAMES}; left out: read from DICOM, else unknown")]

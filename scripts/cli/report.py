@@ -21,6 +21,7 @@ from .options import (
     HiddenDownloadBase,
     Modality,
     RecipeFile,
+    RecipeOrNone,
     ServedModel,
     SetEvidence,
     Side,
@@ -59,7 +60,7 @@ def train(recipe: RecipeFile) -> None:
 
 @report.command(cls=second_names("generate", "batch_size", "max_new_tokens"))
 def predict(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe YAML file; or give --dataset")] = None,
+    recipe: RecipeOrNone = None,
     dataset: Annotated[str | None, what(help=f"A report set: {', '.join(REPORT_SETS)}")] = None,
     root: Annotated[Path | None, what(help="The folder of the set; left out: its name below MEDGLIP_DATA")] = None,
     split: Annotated[str, what(help="Which reports are written: those of train, val or test")] = "test",
@@ -124,13 +125,18 @@ def predict(
 
 @report.command(cls=second_names("generate", "max_new_tokens", "num_beams", "temperature", "seed", "no_repeat"))
 def write(
-    images: Annotated[list[Path], typer.Argument(help="PNG, JPEG or DICOM files of one study, the frontal view first")],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="PNG, JPEG or DICOM files of one study, the frontal view first; or its folder"),
+    ],
     modality: Modality = None,
     body_part: Annotated[str, what(hidden=True, help="Part of the body, as of `medglip report describe`")] = "",
     indication: Annotated[str, what(help="Why the images were taken")] = "",
     technique: Annotated[str, what(help="How the images were taken")] = "",
     comparison: Annotated[str, what(help="What the images are compared with")] = "",
-    prior: Annotated[list[Path] | None, what(help="Image of the previous study; repeat it for several")] = None,
+    prior: Annotated[
+        list[str] | None, what(help="Image or folder of the previous study; repeat it for several")
+    ] = None,
     prior_report: Annotated[Path | None, what(help="Text file with the report of the previous study")] = None,
     run: Run = None,
     adapter: Adapter = None,
@@ -171,16 +177,24 @@ def write(
     """
     from ...grounding.vocabulary.negation import engine_named
     from ...vqa.inference.settings import GenerateSettings
-    from ..inference.served import load_served
-    from ..inference.system import run_or_adapter, source_named
+    from ..inference.given import check_given, images_of, say_loading
     from ..inference.user_image import user_report
-    from ..inference.write_report import Outputs, write_grounded
 
-    # None: as in the run's recipe; an unknown name is refused before anything is loaded
+    # whatever is wrong is told before anything is loaded; None: as in the run's recipe
     engine = None if negation is None else engine_named(negation)
     # only what is given: the rest is as in the run's recipe, which is read later
     decoding = read_sets(sets, generate=GenerateSettings)["generate"]
-    source, served = source_named(evidence), endpoint_of(endpoint, model, 1, timeout, boxes)
+    named = {"checkpoint": checkpoint, "run": run, "adapter": adapter}
+    check_given(modality=modality, evidence=evidence, forms=forms, download=download, **named)
+    served = endpoint_of(endpoint, model, 1, timeout, boxes)
+    lines = {"indication": indication, "technique": technique, "comparison": comparison}
+    study = user_report(images_of(images), modality, images_of(prior or ()), prior_report, body_part, **lines)
+    say_loading(run, adapter, model or (None if run or adapter else ADAPTER), checkpoint)
+    from ..inference.served import load_served
+    from ..inference.system import run_or_adapter, source_named
+    from ..inference.write_report import Outputs, write_grounded
+
+    source = source_named(evidence)
     if served:
         finished = load_served(served, run or adapter, checkpoint, boxes=boxes)
     else:
@@ -188,14 +202,12 @@ def write(
     finished.show_only(forms)
     finished.allow_download |= download
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding, side=frame_named(side))
-    lines = {"indication": indication, "technique": technique, "comparison": comparison}
-    study = user_report(images, modality, prior or (), prior_report, body_part, **lines)
     typer.echo("\n".join(write_grounded(finished, study, source, outputs)))
 
 
 @report.command()
 def describe(
-    image: Annotated[Path, typer.Argument(help="PNG, JPEG or DICOM file")],
+    image: Annotated[str, typer.Argument(help="PNG, JPEG or DICOM file; or a folder or pattern, for one box in each")],
     box: Annotated[str, what(help="x0,y0,x1,y1 in pixels of the image; x1 and y1 are the first pixels outside")],
     modality: Modality = None,
     body_part: BodyPart = "",
@@ -211,13 +223,22 @@ def describe(
 
     Example: medglip report describe scan.png --box 40,52,96,110
     """
-    from ..inference.system import run_or_adapter
+    from ...report.describe import parse_box
+    from ..inference.given import check_given, images_of, say_loading
     from ..inference.user_image import user_image
+
+    check_given(modality=modality, checkpoint=checkpoint, run=run, adapter=adapter, download=download)
+    shown = [user_image(path, modality, body_part) for path in images_of([image])]
+    for one in shown:  # whatever is wrong is told before anything is loaded
+        parse_box(box, one.size_px)
+    say_loading(run, adapter, None if run or adapter else ADAPTER, checkpoint)
+    from ..inference.system import run_or_adapter
     from ..inference.write_report import Outputs, write_description
 
     finished, outputs = run_or_adapter(run, adapter, checkpoint, ADAPTER), Outputs(folder=out, pdf=pdf, dicom=dicom)
     finished.allow_download |= download
-    typer.echo("\n".join(write_description(finished, user_image(image, modality, body_part), box, outputs)))
+    for one in shown:
+        typer.echo("\n".join(write_description(finished, one, box, outputs)))
 
 
 @report.command()

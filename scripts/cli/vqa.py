@@ -23,6 +23,7 @@ from .options import (
     Model,
     Push,
     RecipeFile,
+    RecipeOrNone,
     ServedModel,
     SetEvidence,
     Timeout,
@@ -56,7 +57,7 @@ def train(recipe: RecipeFile) -> None:
 
 @vqa.command(cls=second_names("generate", "batch_size", "max_new_tokens"))
 def predict(
-    recipe: Annotated[Path | None, typer.Argument(help="A recipe YAML file; or give --dataset")] = None,
+    recipe: RecipeOrNone = None,
     dataset: Annotated[str | None, what(help=f"A question set: {', '.join(QUESTION_SETS)}")] = None,
     root: Annotated[Path | None, what(help="The folder of the set; left out: its name below MEDGLIP_DATA")] = None,
     split_scheme: Annotated[str, what(help=f"How the set is split: {', '.join(get_args(SplitScheme))}")] = "official",
