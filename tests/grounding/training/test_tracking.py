@@ -50,7 +50,10 @@ def test_a_tracker_gets_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert ended == "finished"
 
 
-def test_a_tracker_that_is_missing_is_named_before_the_first_step(tmp_path: Path) -> None:
+def test_a_tracker_that_is_missing_is_named_before_the_first_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("medglip.grounding.training.loop.find_spec", lambda _: None)
     with pytest.raises(BadInput, match="wandb is missing"):
         train(tmp_path, tracker="wandb")
     with pytest.raises(BadInput, match="tensorboard is missing"):
