@@ -171,12 +171,12 @@ class TuneSettings(AdapterTraining):
     """Steps of linear warm-up."""
     clip_norm: float = 1.0
     """Gradient norm above which gradients are scaled down."""
-    validate_by: Literal["loss", "metric"] = "loss"
+    validate_by: Literal["loss", "metric", "label_f1"] = "loss"
     """What chooses the checkpoint, with `validate_every`: `loss`, that of the answers of split val; or `metric`, which
-    answers a part of it: the accuracy of questions, the F1 of the findings that reports affirm, with both their mean.
-    Each value is in `log.jsonl` of the training."""
+    answers a part of it: the accuracy of questions, the label F1 of reports, with both their mean; or `label_f1`, that
+    of reports alone. Each value is in `log.jsonl` of the training."""
     validate_items: int = Field(default=100, gt=0)
-    """`validate_by: metric` answers at most so many questions and so many reports, drawn with the seed."""
+    """`metric` and `label_f1` answer at most so many questions and so many reports, drawn with the recipe's seed."""
     mix: Mix | None = None
     """Shares of questions, reports and cited reports in what is drawn; left out: every one of them once an epoch."""
     sections: SectionWeights | None = None
@@ -226,8 +226,11 @@ class Recipe(CoreRecipe):
     def _no_contradictions(self) -> "Recipe":
         if self.mllm_train.validate_every and self.eval_split == "val":
             raise ValueError("key 'mllm_train.validate_every': split val is scored, so it cannot choose weights")
-        if self.mllm_train.validate_by == "metric" and not self.mllm_train.validate_every:
-            raise ValueError("key 'mllm_train.validate_by': 'metric' needs validate_every, steps between validations")
+        by = self.mllm_train.validate_by
+        if by != "loss" and not self.mllm_train.validate_every:
+            raise ValueError(f"key 'mllm_train.validate_by': {by!r} needs validate_every, steps between validations")
+        if by == "label_f1" and not self.report:
+            raise ValueError("key 'mllm_train.validate_by': label_f1 needs the section 'report'")
         # one set with regions is enough: the others have no pairs, and say so in the counts
         if self.vqa and "absent" in self.probes and not any(QUESTION_SETS[name].has_regions for name in self.vqa.sets):
             names = ", ".join(self.vqa.sets)

@@ -1,5 +1,6 @@
 """`medglip data` and `medglip assets`: what is there to learn from, and the weights that install offline."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +11,9 @@ import typer
 from ...grounding.files import locked
 from ...grounding.settings import read_settings, validate
 from ...vqa.datasets.sets import SplitScheme
+from ...vqa.publish.chat_formats import CHAT_FORMATS, LLAMA_FACTORY_ENTRY
 from .groups import Commands, Group
-from .options import Json, Push, RecipeFile, output, setting, what, write_rows, write_text
+from .options import Json, Push, RecipeFile, SetEvidence, output, setting, the_switch, what, write_rows, write_text
 from .sets import Sets, read_sets, second_names
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class _ParquetByDefault(Group):
 data, assets = Commands(), Commands()
 export = Commands(
     cls=_ParquetByDefault,
-    help="Write regions as Parquet (`export parquet`), or as questions and captions (`export qa`).",
+    help="Write regions as Parquet (`export parquet`), as questions and captions (`qa`), or as conversations (`chat`).",
 )
 data.add_typer(export, name="export")
 SCHEMES = ", ".join(get_args(SplitScheme))
@@ -237,6 +239,38 @@ def export_qa(
     _echo_table(summary(items))
     typer.echo(skipped.summary())
     typer.echo(f"{len(items)} items; written: {out}")
+
+
+@export.command("chat")
+def export_chat(
+    recipe: RecipeFile,
+    *,
+    form: Annotated[str, what("--format", help=f"Who reads it: {', '.join(CHAT_FORMATS)}")],
+    evidence: SetEvidence = "predicted",
+    boxes: Annotated[str | None, the_switch(help="Notation of boxes; left out: that of the recipe's base")] = None,
+    split: Annotated[str, what(help="Which items: train, val or test")] = "train",
+    out: Annotated[Path, output(help="Output file, one JSON object per line")],
+) -> None:
+    """Write the questions and reports of a recipe as conversations with evidence in them, to train elsewhere.
+
+    `images` are paths: of the files themselves, or of PNG files beside the output (crops, overlays, DICOM). Region
+    tokens are written as words and boxes. What is left out is listed beside the file, as `*.skipped.jsonl`.
+
+    Example: medglip data export chat recipes/vqa/medgemma.yaml --format trl --evidence predicted --out train.jsonl
+    """
+    from ...grounding.bad_input import BadInput, nearest
+    from ..inference.system import source_named
+    from ..release.conversations import export_conversations
+
+    if form not in CHAT_FORMATS:
+        raise BadInput(f"unknown format {form!r}.", fix=f"--format: {nearest(form, CHAT_FORMATS)}")
+    count, skipped = export_conversations(recipe, out, form, source_named(evidence), split, boxes)
+    skipped.write(out.with_suffix(".skipped.jsonl"))
+    if form == "llama-factory":
+        entry = {out.stem: {"file_name": out.name, **LLAMA_FACTORY_ENTRY}}
+        typer.echo(f"dataset_info.json beside it: {json.dumps(entry)}")
+    typer.echo(skipped.summary())
+    typer.echo(f"{count} conversations; written: {out}")
 
 
 @data.command()

@@ -136,7 +136,7 @@ class Reports(TaskRow[Report]):
 
     name = "report"
     plural = "reports"
-    validated_by = "findings_f1"
+    validated_by = "label_f1"
     headline = MappingProxyType(
         {
             # first what is true of the picture, then words in common

@@ -49,7 +49,7 @@ def tune(pipeline: Pipeline, kind: Adapter) -> GroundedMLLM:
         training = examples_of_split(pipeline, kind, "train")
         examples, weights = weigh_examples(training, recipe.mllm_train.mix, shown.cite)
         held_out = list(chain(*examples_of_split(pipeline, kind, recipe.validation_split).values()))
-        validate = by_metric(pipeline, kind) if recipe.mllm_train.validate_by == "metric" and held_out else None
+        validate = by_metric(pipeline, kind) if recipe.mllm_train.validate_by != "loss" and held_out else None
         settings, out_dir = recipe.mllm_train.settings, pipeline.folder.training_dir(kind)
         train(model, examples, shown, settings, out_dir, f"adapter {kind}", held_out, weights, validate)
         learned = {path for example in examples for path in example.image_paths}

@@ -23,12 +23,13 @@ logger = logging.getLogger("medglip")
 def by_metric(pipeline: Pipeline, kind: Adapter) -> Callable[[Any], dict[str, float]] | None:
     """What `fit` validates an adapter by, with evidence of the source that it learns with; None: nothing to answer.
 
-    The values of each task in the log: `validation_vqa_accuracy`, `validation_report_findings_f1`; `validation`, their
+    The values of each task in the log: `validation_vqa_accuracy`, `validation_report_label_f1`; `validation`, their
     mean, chooses the checkpoint.
     """
     recipe, shown = pipeline.recipe, pipeline.shown_to(kind)
     source: Source = recipe.evidence.train_source if kind == "grounded" else "none"
-    asked = {row: jobs for row in TASKS.values() if (jobs := _jobs(pipeline, row, kind, source))}
+    rows = [row for row in TASKS.values() if row.name == "report" or recipe.mllm_train.validate_by == "metric"]
+    asked = {row: jobs for row in rows if (jobs := _jobs(pipeline, row, kind, source))}
 
     def validate(mllm: GroundedMLLM) -> dict[str, float]:
         values: dict[str, float] = {}

@@ -110,7 +110,7 @@ def render(
     question = [{"role": "user", "content": [{"type": "image"}] * len(images) + [{"type": "text", "text": words}]}]
     text = family.write(processor, question, True)
     completion = ""
-    if (target := _target(example, evidence, settings)) is not None:
+    if (target := write_target(example, evidence, settings)) is not None:
         answer = {"role": "assistant", "content": [{"type": "text", "text": target}]}
         full = family.write(processor, [*question, answer], False)
         # what the model learns must follow, token for token, on what it is later given
@@ -163,7 +163,7 @@ def write_instruction(example: Example, evidence: Evidence, settings: EvidenceSe
     return "\n".join(filter(None, [example.context, head, lines, example.instruction, CITE if cites else ""]))
 
 
-def _target(example: Example, evidence: Evidence, settings: EvidenceSettings) -> str | None:
+def write_target(example: Example, evidence: Evidence, settings: EvidenceSettings) -> str | None:
     """The answer to learn, with citations where they are wanted."""
     if example.target is None or not (settings.cite and example.may_cite):
         return example.target
