@@ -1,0 +1,15 @@
+"""Ask a question twice: with the regions that the core found in the prompt, and with none of them."""
+
+from medglip.grounding import open_image
+from medglip.vqa import load_answerer
+
+image = open_image("examples/data/images/xray-1.png", modality="xray")
+answerer = load_answerer("small")  # an adapter that comes along, with its base and its core; or a folder
+for question in ("Where is the left lung?", "Is there an opacity in the image?"):
+    print(question)
+    for with_evidence in (True, False):
+        answer = answerer.ask(image, question, with_evidence=with_evidence)
+        regions = answer.evidence.first.regions if with_evidence else ()
+        shown = ", ".join(f"{region.phrase} {region.score:.2f}" for region in regions) or "nothing"
+        print(f"  shown {shown}: {answer.text} (probability a token {answer.probability:.2f})")
+print("Research use, not for diagnosis.")
