@@ -8,6 +8,7 @@ import pytest
 from serving import completion, serve, words_of
 from typer.testing import CliRunner
 
+from medglip.eval.catalog import VQA_PROTOCOLS
 from medglip.eval.compare import compare_runs
 from medglip.eval.records import read_records
 from medglip.eval.settings import EvalSettings
@@ -56,6 +57,7 @@ def test_the_judge_is_asked_once_and_its_agreement_with_exact_match_is_there(tmp
     assert results[0] == results[1]
     result = json.loads(results[0])
     assert result["judge_model"] == "big"
+    assert set(result["metrics"]) <= set(VQA_PROTOCOLS["judge"].names)
     assert "{reference}" in result["judge_prompt"]
     assert result["metrics"]["judge_accuracy"]["value"] == pytest.approx(3 / 6)
     assert result["metrics"]["overall_accuracy"]["value"] == pytest.approx(2 / 6)
