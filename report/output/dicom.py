@@ -1,7 +1,8 @@
 """What DICOM objects about a report carry: the file it is about, what made it, labels as codes. Needs highdicom.
 
 DICOM asks that derived objects carry the patient and study of their source. They are copied from the source's data
-set and from nowhere else, are never printed, and no message here quotes an element of the file.
+set and from nowhere else, are never printed, and no message here quotes an element of the file. Texts beyond those
+that say who and which study (comments, descriptions, physicians, institution, station) leave only where asked for.
 """
 
 import logging
@@ -16,7 +17,7 @@ from typing import Any
 
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import CodedConcept
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
@@ -40,6 +41,15 @@ _MAY_BE_EMPTY = (
     *("AccessionNumber", "StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
 """Elements that a derived object must hold, empty where nothing is known."""
+_IDENTITY = ("PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID", "ReferringPhysicianName")
+_PLACE = ("PositionReferenceIndicator", "ContainerIdentifier")
+"""Texts that are no description: who and which study; where the pixels lie."""
+_TEXTS = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")
+_ABOUT_VISIT = (0x0010, 0x0032, 0x0038)
+"""Groups of the patient and the visit: their sequences are descriptions, as are those that these words are in."""
+_WORDS = re.compile("Physician|Operator|Diagnos|Procedure|Institution|Patient")
+_ANIMAL = range(0x0010_2200, 0x0010_2297)  # species and breed, which DICOM asks for where the patient is no human
+_EQUIPMENT = ("InstitutionName", "StationName")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,14 +64,18 @@ class DicomSource:
     num_frames: int
 
 
-def read_source(path: Path, report: GroundedReport) -> DicomSource:
+def read_source(path: Path, report: GroundedReport, keep_descriptive: bool = False) -> DicomSource:
     """The file as the source of objects about a report of it.
 
-    What it must hold and does not is set empty in memory; nothing is invented. Raises `BadInput` for a file that is no
-    DICOM file, is no image, or is not of the report's size.
+    What it must hold and does not is set empty in memory; nothing is invented. Unless `keep_descriptive`, texts and
+    sequences that describe patient, visit or place beyond `_IDENTITY` are taken out. Raises `BadInput` for a file that
+    is no DICOM file, is no image, or is not of the report's size.
     """
     with silence(path):
         header = parse_dicom(path, None, stop_before_pixels=True)
+        for item in () if keep_descriptive else list(header):
+            if _is_descriptive(item):
+                del header[item.tag]
         missing = [name for name in _NEEDED if not header.get(name)]
     if missing:
         raise BadInput(f"the file lacks {', '.join(missing)}.", file=path, fix="export the image again")
@@ -74,6 +88,13 @@ def read_source(path: Path, report: GroundedReport) -> DicomSource:
     count = int(header.get("NumberOfFrames") or 1)
     # Of several frames the middle one is read (`grounding.imaging.dicom`), so that is the one referred to.
     return DicomSource(header=header, frame=count // 2 + 1 if count > 1 else None, num_frames=count)
+
+
+def _is_descriptive(item: DataElement) -> bool:
+    if item.keyword in (*_IDENTITY, *_PLACE) or item.tag in _ANIMAL:
+        return False
+    is_about = item.tag.group in _ABOUT_VISIT or _WORDS.search(item.keyword) is not None
+    return item.VR in _TEXTS or (item.VR == "SQ" and is_about)
 
 
 @contextmanager
@@ -128,8 +149,11 @@ def tracking_uid(report: GroundedReport, source: DicomSource, number: int) -> st
     return str(generate_uid(entropy_srcs=[str(source.header.SOPInstanceUID), report.report_id, str(number)]))
 
 
-def save(dataset: Dataset, out: Path) -> None:
-    """Write a DICOM object whole or not at all."""
+def save(dataset: Dataset, source: DicomSource, out: Path) -> None:
+    """Write a DICOM object whole or not at all, with institution and station where the source still holds them."""
+    for name in _EQUIPMENT:
+        if source.header.get(name):
+            setattr(dataset, name, source.header.get(name))
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     write_atomic(out, buffer.getvalue())

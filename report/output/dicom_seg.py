@@ -19,13 +19,13 @@ from . import dicom
 from .grounded import GroundedReport
 
 
-def write_seg(report: GroundedReport, source: Path, out: Path) -> Path:
-    """Write the masks of the report about the DICOM file `source`; returns `out`.
+def write_seg(report: GroundedReport, source: Path, out: Path, keep_descriptive: bool = False) -> Path:
+    """Write the masks of the report about the DICOM file `source`; returns `out`. `keep_descriptive`: as `read_source`.
 
     Regions without a mask are left to the structured report: a box is no segmentation. Raises `BadInput` where no
     region has a mask, and for a source that DICOM SEG cannot refer to.
     """
-    about = dicom.read_source(source, report)
+    about = dicom.read_source(source, report, keep_descriptive)
     numbered = [(number, r) for number, r in enumerate(report.all_regions, 1) if r.mask is not None]
     if not numbered:
         raise BadInput("no region has a mask.", file=source, fix="the structured report holds boxes")
@@ -63,7 +63,7 @@ def write_seg(report: GroundedReport, source: Path, out: Path) -> Path:
         shared = segmentation.SharedFunctionalGroupsSequence[0]
         if any("SliceThickness" not in item for item in shared.get("PixelMeasuresSequence", ())):
             del shared.PixelMeasuresSequence
-        dicom.save(segmentation, out)
+        dicom.save(segmentation, about, out)
     return out
 
 

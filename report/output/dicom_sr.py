@@ -23,9 +23,12 @@ from . import dicom
 from .grounded import GroundedReport
 
 
-def write_sr(report: GroundedReport, source: Path, out: Path) -> Path:
-    """Write the report about the DICOM file `source`; returns `out`. Raises `BadInput` for a source it cannot name."""
-    about = dicom.read_source(source, report)
+def write_sr(report: GroundedReport, source: Path, out: Path, keep_descriptive: bool = False) -> Path:
+    """Write the report about the DICOM file `source`; returns `out`. `keep_descriptive`: as `read_source`.
+
+    Raises `BadInput` for a source it cannot name.
+    """
+    about = dicom.read_source(source, report, keep_descriptive)
     with dicom.silence(source):
         document = sr.ComprehensiveSR(
             evidence=[about.header],
@@ -35,7 +38,7 @@ def write_sr(report: GroundedReport, source: Path, out: Path) -> Path:
             is_verified=False,
             **dicom.object_facts(report, dicom.SERIES_NUMBER + 1),
         )
-        dicom.save(document, out)
+        dicom.save(document, about, out)
     return out
 
 

@@ -67,10 +67,11 @@ def write_pdf(page: Path, pdf: Path, *, timeout_s: float = 120) -> Path:
         return beside.replace(pdf)
 
 
-def write_dicom(report: GroundedReport, source: Path, folder: Path) -> list[Path]:
+def write_dicom(report: GroundedReport, source: Path, folder: Path, keep_descriptive: bool = False) -> list[Path]:
     """Write `<report_id>.sr.dcm` and, where a region has a mask, `<report_id>.seg.dcm` about the DICOM file `source`.
 
-    They carry the patient and study of `source`, as DICOM asks of derived objects. Raises `BadInput` for other files.
+    They carry who the patient is and which study, as DICOM asks of derived objects; comments, descriptions, institution
+    and station only with `keep_descriptive`. Raises `BadInput` for other files.
     """
     if not is_dicom(source):
         raise BadInput("DICOM objects are written about DICOM files.", file=source, fix="leave --dicom out")
@@ -78,7 +79,7 @@ def write_dicom(report: GroundedReport, source: Path, folder: Path) -> list[Path
     from .dicom_sr import write_sr
 
     stem = file_stem(report.report_id)
-    files = [write_sr(report, source, folder / f"{stem}.sr.dcm")]
+    files = [write_sr(report, source, folder / f"{stem}.sr.dcm", keep_descriptive)]
     if any(region.mask is not None for region in report.all_regions):
-        files.append(write_seg(report, source, folder / f"{stem}.seg.dcm"))
+        files.append(write_seg(report, source, folder / f"{stem}.seg.dcm", keep_descriptive))
     return files

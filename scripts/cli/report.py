@@ -48,6 +48,9 @@ Pdf = Annotated[bool, output("--pdf", help="Also print the page to PDF, with an 
 Dicom = Annotated[
     bool, output("--dicom", help="For a DICOM file also write DICOM SR and SEG; they carry its patient and study")
 ]
+KEEP = "With --dicom: its comments, descriptions, institution and station, too"
+Keep = Annotated[bool, output("--keep-descriptive", help=KEEP)]
+HiddenKeep = Annotated[bool, output("--keep-descriptive", hidden=True, help=KEEP)]
 
 
 @report.command()
@@ -150,6 +153,7 @@ def write(
     out: Folder = Path("runs/reports"),
     pdf: Pdf = False,
     dicom: Dicom = False,
+    keep_descriptive: HiddenKeep = False,
     side: Side = None,
     negation: Annotated[
         str | None,
@@ -170,7 +174,8 @@ def write(
     that names another modality than file or user told, and a left or right without its frame ("on the image's left").
     Of what --modality and --body-part tell, the prompt says "CT of the abdomen."; of DICOM files both are read.
     An adapter that was not trained on reports writes one all the same, and a note says so. --forms text+crops shows
-    fewer forms of evidence than it learned.
+    fewer forms of evidence than it learned. The files of --dicom carry comments, descriptions, institution and station
+    of the image only with --keep-descriptive.
 
     Example: medglip report write frontal.dcm lateral.dcm --indication "Cough." --prior before.dcm --out reports --set
     generate.num_beams=4 --set generate.max_new_tokens=128
@@ -201,7 +206,8 @@ def write(
         finished = run_or_adapter(run, adapter, checkpoint, ADAPTER)
     finished.show_only(forms)
     finished.allow_download |= download
-    outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, negation=engine, decoding=decoding, side=frame_named(side))
+    files = {"folder": out, "pdf": pdf, "dicom": dicom, "keep_descriptive": keep_descriptive}
+    outputs = Outputs(**files, negation=engine, decoding=decoding, side=frame_named(side))
     typer.echo("\n".join(write_grounded(finished, study, source, outputs)))
 
 
@@ -217,6 +223,7 @@ def describe(
     out: Folder = Path("runs/reports"),
     pdf: Pdf = False,
     dicom: Dicom = False,
+    keep_descriptive: Keep = False,
     download: DownloadBase = False,
 ) -> None:
     """Describe the region in a box: the model is shown the image, the box in words and the box as a crop.
@@ -235,7 +242,8 @@ def describe(
     from ..inference.system import run_or_adapter
     from ..inference.write_report import Outputs, write_description
 
-    finished, outputs = run_or_adapter(run, adapter, checkpoint, ADAPTER), Outputs(folder=out, pdf=pdf, dicom=dicom)
+    outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, keep_descriptive=keep_descriptive)
+    finished = run_or_adapter(run, adapter, checkpoint, ADAPTER)
     finished.allow_download |= download
     for one in shown:
         typer.echo("\n".join(write_description(finished, one, box, outputs)))

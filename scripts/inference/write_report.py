@@ -37,6 +37,7 @@ NEVER_LEARNED = "note: this adapter was not trained to write reports, only to an
 class Outputs:
     """Where a report goes and in which forms beside JSON and HTML; `heading`: the title of the text on its page.
 
+    `keep_descriptive`: DICOM objects carry comments, institution and station of the image, see `write_dicom`.
     `limits`: presence probabilities that contradict a sentence. `negation`: how denied findings are recognised; None:
     as in the run's recipe. `decoding`: values of `GenerateSettings` over those of the recipe. `side`: whose left and
     right sentences tell; None: the image's, and the patient's where the text says so.
@@ -45,6 +46,7 @@ class Outputs:
     folder: Path
     pdf: bool = False
     dicom: bool = False
+    keep_descriptive: bool = False
     heading: str = "Findings"
     limits: ContradictionSettings | None = None
     negation: Negation | None = None
@@ -172,7 +174,8 @@ def regions_of_view(evidence: Evidence, view: int) -> tuple[tuple[Region, ...], 
 
 def write_all(report: GroundedReport, annotated: AnnotatedImage, outputs: Outputs) -> list[str]:
     """Write every requested form; return the lines for the terminal."""
-    dicom_files = write_dicom(report, annotated.image_path, outputs.folder) if outputs.dicom else []
+    about = (report, annotated.image_path, outputs.folder, outputs.keep_descriptive)
+    dicom_files = write_dicom(*about) if outputs.dicom else []
     image = read_image(annotated.image_path)
     files = write(report, image, outputs.folder, pdf=outputs.pdf, heading=outputs.heading) + dicom_files
     lines = [f"{s.text} " + " ".join(f"[{r.phrase} {r.score:.2f}]" for r in s.regions) for s in report.sentences]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from pydicom.sr.codedict import codes
 
@@ -216,3 +216,22 @@ def test_other_files_and_other_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no region has a mask"):
         write_seg(bare, path, tmp_path / "a.dcm")
     assert len(write_dicom(bare, path, tmp_path / "bare")) == 1
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_comments_institution_and_station_leave_only_where_asked_for(tmp_path: Path, keep: bool) -> None:
+    source = dcmread(sample("CT_small.dcm"))
+    who = {name: source.get(name) for name in ("PatientName", "PatientID", "StudyInstanceUID", "AccessionNumber")}
+    names = ("PatientComments", "StudyDescription", "InstitutionName", "StationName", "Occupation")
+    for name in (*names, "NameOfPhysiciansReadingStudy", "OtherPatientNames", "ReasonForVisit"):
+        setattr(source, name, f"planted {name}"[:16])
+    inner = Dataset()
+    inner.CodeMeaning = inner.CodeValue = inner.CodingSchemeDesignator = "planted code"
+    source.RequestingServiceCodeSequence = source.ReasonForPerformedProcedureCodeSequence = [inner]
+    source.save_as(tmp_path / "a.dcm")
+    for file in write_dicom(make_report(tmp_path / "a.dcm"), tmp_path / "a.dcm", tmp_path, keep):
+        written = dcmread(file)
+        assert {name: written.get(name) for name in who} == who
+        assert b"planted code" not in file.read_bytes() or keep
+        assert [name for name in names if written.get(name) == f"planted {name}"[:16]] == (list(names) if keep else [])
+        assert (b"planted" in file.read_bytes()) is keep

@@ -55,7 +55,9 @@ VISIBLE = {
         "--modality --indication --technique --comparison --prior --prior-report --run --adapter "
         "--model --endpoint --checkpoint --evidence --out --pdf --dicom --side --negation --set"
     ),
-    "report describe": "--box --modality --body-part --run --adapter --checkpoint --out --pdf --dicom --download",
+    "report describe": (
+        "--box --modality --body-part --run --adapter --checkpoint --out --pdf --dicom --keep-descriptive --download"
+    ),
     "report coco": "--references --out",
     "report schema": "",
     "eval vqa": "--protocol --endpoint --model --json --references --set",
