@@ -37,6 +37,7 @@ class RunFolder:
     probes/vqa-none.blank.jsonl     records of a task under a probe
     records/MODEL/, probes/MODEL/   the same of a served model
     scores/vqa-none.json            all scores of a record file
+    validation/vqa-none.jsonl       answers to questions of split val, which choose when an answer counts
     """
 
     path: Path
@@ -57,6 +58,7 @@ class RunFolder:
     records_dir = _Part("records")
     probes_dir = _Part("probes")
     scores_dir = _Part("scores")
+    validation_dir = _Part("validation")
 
     def locked(self) -> AbstractContextManager[None]:
         """Inside, no other process writes here; see `files.locked`."""

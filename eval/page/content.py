@@ -96,15 +96,29 @@ class Picture:
     shapes: Sequence[Shape] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Below which probability answers are held back, and on how many validation questions that was chosen.
+
+    `lines`: what else is said of it.
+    """
+
+    threshold: float
+    num: int
+    aurc: float | None = None
+    lines: Sequence[str] = ()
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunFacts:
-    """What one run leaves beside its records. `learned_from`: what taught its core; `losses`: training -> rows of
+    """What one run leaves beside its records. `learned_from`: what taught its core; `held`: when its answers count; `losses`: training -> rows of
     step and loss; `made`: date, commit and machine; `skipped`: what, and why.
     """
 
     name: str
     title: str = ""
     learned_from: str = ""
+    held: Held | None = None
     settings: str = ""
     seed: int | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)

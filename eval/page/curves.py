@@ -31,7 +31,7 @@ def losses(content: Content) -> str:
                 # the line: a centred mean over a tenth of the points
                 means = [float(y[max(0, k - half) : k + half + 1].mean()) for k in range(len(points))]
                 line = [(x, mean) for (x, _), mean in zip(points, means, strict=True)]
-                plots.append(_plot(title, "step", "loss", {"faint": points, "line": line}))
+                plots.append(plot(title, "step", "loss", {"faint": points, "line": line}))
     return f'<div class="plots">{"".join(plots)}</div>' if plots else ""
 
 
@@ -40,13 +40,13 @@ def calibration(content: Content) -> str:
     plots = []
     for name, curves in content.curves.items():
         if lines := _reliability(curves):
-            plots.append(_plot(f"{name}: reliability", "score", "found right", lines, 1))
+            plots.append(plot(f"{name}: reliability", "score", "found right", lines, 1))
         if pr := points_of(curves.get("pr"), "recall", "precision"):
-            plots.append(_plot(f"{name}: precision and recall, IoU 0.5", "recall", "precision", {"line": pr}, 1))
+            plots.append(plot(f"{name}: precision and recall, IoU 0.5", "recall", "precision", {"line": pr}, 1))
         froc = points_of(curves.get("froc"), "false_positives", "sensitivity")
         if froc := [point for point in froc if point[0] <= MAX_FALSE]:
             axes = "false positives an image", "sensitivity"
-            plots.append(_plot(f"{name}: FROC", *axes, {"line": froc}, MAX_FALSE))
+            plots.append(plot(f"{name}: FROC", *axes, {"line": froc}, MAX_FALSE))
     return f'<div class="plots">{"".join(plots)}</div>' if plots else ""
 
 
@@ -77,8 +77,8 @@ def points_of(rows: Sequence[Mapping[str, Any]] | None, x_name: str, y_name: str
     return [(float(x), float(y)) for x, y in numbers if np.isfinite((x, y)).all()]
 
 
-def _plot(title: str, x_name: str, y_name: str, lines: Mapping[str, Points], x_high: float | None = None) -> str:
-    """A figure with its caption."""
+def plot(title: str, x_name: str, y_name: str, lines: Mapping[str, Points], x_high: float | None = None) -> str:
+    """A figure with its caption; `lines`: by their class in the style sheet."""
     drawing = _draw(title, x_name, y_name, lines, x_high)
     return f'<figure class="plot"><figcaption>{escape(title)}</figcaption>{drawing}</figure>'
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from string import Template
 
 from ...grounding.imaging.drawing import FAVICON
+from .abstention import abstention
 from .answer import answer, chart
 from .cases import page_data
 from .content import Content
@@ -15,6 +16,7 @@ from .provenance import where_from
 from .tables import counts, headline, protocols, provenance, skipped
 
 _HERE = Path(__file__).parent
+HELD = "Risk: part of the answers given that is wrong; coverage: part of the questions answered, the surest first."
 
 
 def page(content: Content) -> str:
@@ -51,6 +53,7 @@ def page(content: Content) -> str:
         forest=section("differences", "Differences", forest(content), paired),
         strata=section("strata", "Strata", strata(content), "Every value with its interval and n."),
         calibration=section("calibration", "Calibration and detection", calibration(content), ""),
+        abstention=section("abstention", "Abstention", abstention(content), HELD),
         losses=section("losses", "Losses", losses(content), "Every step, and a running mean."),
         num_cases=str(len(content.cases)),
         picks=escape(picks),

@@ -23,6 +23,7 @@ from ...grounding.bad_input import BadInput, explain
 from ...grounding.evidence.names import SOURCES, row_name
 from ...grounding.files import file_sha256, read_lines, write_atomic
 from .commands import commands, path_from
+from .confidence import held_of
 from .pictures import ImageFinder, pictures_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def write_page(
     names = [recipe.name if recipe else run.stem for run, recipe in recipes.items()]
     content = Content(
         title=", ".join(dict.fromkeys(names)),
-        runs=[_facts(run, recipes[run]) for run in runs],
+        runs=[_facts(run, recipes[run], systems) for run in runs],
         systems=systems,
         pairs=[pair for group in groups for pair in pairs_of(group, settings)],
         cases=cases,
@@ -145,7 +146,7 @@ def _system(
     )
 
 
-def _facts(run: Path, recipe: "Recipe | None") -> RunFacts:
+def _facts(run: Path, recipe: "Recipe | None", systems: Sequence[System]) -> RunFacts:
     if not run.is_dir():
         return RunFacts(name=run.name)
     skipped, settings = run / "skipped.jsonl", _json(run / "recipe.json")
@@ -153,6 +154,7 @@ def _facts(run: Path, recipe: "Recipe | None") -> RunFacts:
         name=run.name,
         title=recipe.title if recipe else "",
         learned_from=_teachers(recipe) if recipe else "",
+        held=held_of(run, systems),
         settings=yaml.safe_dump(settings, sort_keys=False) if settings else "",  # defaults included
         seed=recipe.seed if recipe else None,
         seconds=_json(run / "seconds.json"),

@@ -33,6 +33,7 @@ from ...grounding.training.provenance import cores_without, learned_among, refus
 from ...grounding.training.stage import HeldOut, core_images, draw_phantoms, looked_for, train_core
 from ...grounding.types import AnnotatedImage, Region
 from ...report.task import Report
+from ...vqa.inference.confidence import FILE as CONFIDENCE
 from ...vqa.model.shipped import shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import TaskItem
@@ -317,7 +318,8 @@ def _go_on(folder: RunFolder, raised: Sequence[str]) -> None:
     logger.info("more steps (%s): records and scores are made anew", ", ".join(raised))
     for result in adapters.values():
         (result / "complete").unlink(missing_ok=True)
-    outdated = [folder.records_dir, folder.probes_dir, folder.scores_dir]
+        (result / CONFIDENCE).unlink(missing_ok=True)
+    outdated = [folder.validation_dir, folder.records_dir, folder.probes_dir, folder.scores_dir]
     if has_other_core:
         outdated += [*adapters, *adapters.values(), folder.warm_up_dir(0).parent]
     for part in outdated:

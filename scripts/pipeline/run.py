@@ -24,6 +24,7 @@ from ...vqa.probes import Probe, probe_questions
 from ...vqa.task import Job, Question
 from ..page.gather import write_page
 from ..recipe import Recipe
+from .confidence import write_confidence
 from .made import made_with
 from .pipeline import ADAPTERS, Adapter, Pipeline
 from .results import results_table, score, write_grounding_records
@@ -101,8 +102,12 @@ def tune_and_predict(pipeline: Pipeline, kind: Adapter, tasks: tuple[Task, ...] 
     model, shown = tune(pipeline, kind), pipeline.shown_to(kind)
 
     def write(jobs: Sequence[Job], settings: GenerateSettings, path: Path) -> Skipped:
-        return predict(model, jobs, shown, settings, path)
+        is_scored = any(job.fields["task"] == "vqa" for job in jobs)  # the probability of a report is of no use
+        return predict(model, jobs, shown, settings, path, is_scored=is_scored)
 
+    if "vqa" in tasks:
+        with pipeline.timed(f"validation {kind}"):
+            write_confidence(pipeline, model, kind)
     names = {"model": pipeline.recipe.mllm.base, "adapter": pipeline.folder.adapter_dir(kind).name}
     predict_sources(pipeline, Answerer(names=names, shown=shown, write=write), sources, tasks)
 

@@ -116,7 +116,7 @@ class Questions(TaskRow[Question]):
         questions: list[Question] = []
         for entry in task.data:
             items = read_questions(entry.set, entry.settings(QUESTION_SETS), context, skipped)
-            items = cut_to_max(items, recipe, task.max_test)
+            items = cut_to_max(items, recipe, task.max_test, max_val=MAX_VAL)
             if len(task.data) > 1:
                 items = [replace(question, meta={**question.meta, "set": entry.set}) for question in items]
             questions += items
@@ -197,13 +197,23 @@ TASKS: dict[Task, TaskRow] = {row.name: row for row in (Questions(), Reports())}
 """Every downstream task, in the order in which its examples are drawn, scored and shown."""
 
 
-def cut_to_max(items: list[Item], recipe: Recipe, max_test: int | None) -> list[Item]:
-    """All items to train or validate on; at most `max_test` of the scored split, drawn with the seed, in order."""
+MAX_VAL = 150
+"""Validation questions of a set that choose when an answer counts (`confidence.py`), where a run scores others."""
+
+
+def cut_to_max(items: list[Item], recipe: Recipe, max_test: int | None, max_val: int = 0) -> list[Item]:
+    """All items to train or validate on; at most `max_test` of the scored split, drawn with the seed, in order.
+
+    Where `val` does not choose the weights, at most `max_val` of it are kept, drawn likewise.
+    """
     # of the three splits val stays only where it is scored or chooses the weights; of train nothing is ever cut
     scored = [i for i, item in enumerate(items) if item.image.split == recipe.eval_split]
     if max_test is not None and len(scored) > max_test:
         scored = sorted(np.random.default_rng(recipe.seed).choice(scored, max_test, replace=False).tolist())
     chosen, complete = set(scored), ("train", recipe.validation_split)
+    if recipe.eval_split == "test" and not recipe.validation_split:
+        val = [i for i, item in enumerate(items) if item.image.split == "val"]
+        chosen |= {*np.random.default_rng(recipe.seed).permutation(val)[:max_val].tolist()}
     return [item for i, item in enumerate(items) if i in chosen or item.image.split in complete]
 
 

@@ -26,6 +26,10 @@ from ..task import Job
 NAME = "rules"
 RULES_EVIDENCE = EvidenceSettings(forms=("text",), max_regions=100, min_score=0.5)
 """What counts as there: the threshold was set before anything was measured."""
+EXACT_KINDS = frozenset(
+    ("count", "several", "half", "place", "is in half", "is in place", "patient side", "size", "larger", "relation")
+)
+"""Kinds of question (`kind_of`) that boxes decide by counting and measuring, where they are right."""
 ABSTENTION = "the evidence does not answer this"
 """Neither yes nor no, so that closed questions count it as abstained."""
 _FILLED = pi / 4
@@ -46,6 +50,13 @@ def answer_by_rules(question: str, evidence: Evidence, vocabulary: Mapping[str, 
         if match := pattern.search(seen.text):
             return rule(seen, match) or ABSTENTION
     return ABSTENTION
+
+
+def kind_of(question: str) -> str:
+    """The kind of a question by the first template that fits: "presence", "count", "half" ...; "" where none does."""
+    text = Seen(ImageEvidence(size_px=(1, 1)), question, {}).text
+    rule = next((rule for pattern, rule in _COMPILED if pattern.search(text)), None)
+    return "" if rule is None else rule.__name__.strip("_").replace("_", " ")
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,12 +219,12 @@ def _patient(seen: Seen) -> str | None:
 def _compare(measure: Callable[[Seen, int], float]) -> Rule:
     """Whether the first name measures less than the second."""
 
-    def rule(seen: Seen, match: re.Match[str]) -> str | None:
+    def relation(seen: Seen, match: re.Match[str]) -> str | None:
         if len(seen.names) != 2 or not (seen.box(0) and seen.box(1)):
             return None
         return _yes(measure(seen, 0) < measure(seen, 1))
 
-    return rule
+    return relation
 
 
 def _larger(seen: Seen, match: re.Match[str]) -> str | None:

@@ -1,0 +1,92 @@
+"""What validation says of an adapter's answers, written beside it: when they count, and where regions know better.
+
+Questions of split `val` are answered by the adapter and by the rules, on the same regions. What is scored chooses
+nothing: a run that scores `val` keeps the defaults.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, cast
+
+from ...eval.page.systems import MARK, sample_values
+from ...eval.records import Record, read_records
+from ...eval.score import measure
+from ...eval.statistics.selective import choose_threshold, risk_coverage
+from ...grounding.evidence.evidence import without_masks
+from ...grounding.evidence.names import Source
+from ...grounding.evidence.sources import evidence_for
+from ...grounding.files import write_atomic
+from ...grounding.training.loop import processes
+from ...vqa.inference.confidence import FILE, LEAST, Confidence, kind_scores
+from ...vqa.inference.predict import predict, write_shared
+from ...vqa.inference.rules import ABSTENTION, RULES_EVIDENCE, kind_of, rules_record
+from ...vqa.model.grounded_mllm import GroundedMLLM
+from ...vqa.task import Question
+from .pipeline import Adapter, Pipeline
+
+logger = logging.getLogger("medglip")
+
+
+def write_confidence(pipeline: Pipeline, model: GroundedMLLM, kind: Adapter) -> None:
+    """Ask the validation questions of a run and write `confidence.json` into the adapter's folder; once.
+
+    Nothing is written where the run scores split `val`, or has fewer than `LEAST` questions in it.
+    """
+    recipe, folder = pipeline.recipe, pipeline.folder.adapter_dir(kind)
+    if recipe.vqa is None or recipe.eval_split != "test" or (folder / FILE).is_file():
+        return
+    every = cast(list[Question], pipeline.items["vqa"])
+    items = [item for item in every if item.image.split == "val"]
+    if len(items) < LEAST:
+        return
+    source: Source = "predicted" if kind == "grounded" else "none"
+    shown, path = pipeline.shown_to(kind), pipeline.folder.validation_dir / f"vqa-{source}.jsonl"
+    names = {"model": recipe.mllm.base, "adapter": folder.name}
+    examples = pipeline.examples("vqa", kind, source, items)
+    jobs = [item.job(example, shown, names) for item, example in zip(items, examples, strict=True)]
+    decoding = recipe.vqa.generate
+    write_shared(jobs, path, lambda mine, own: predict(model, mine, shown, decoding, own, is_scored=True))
+    if processes().is_main_process and path.is_file():
+        found = confidence_of(pipeline, read_records([path], "vqa"), items)
+        write_atomic(folder / FILE, found.model_dump_json(indent=1))
+        logger.info("   answers below a probability of %.2f are held back (%d questions)", found.threshold, found.num)
+
+
+def confidence_of(pipeline: Pipeline, records: Sequence[Record], items: Sequence[Question]) -> Confidence:
+    """The threshold and the kinds of question from the records of validation questions."""
+    by_id = {item.item_id: item for item in items}
+    asked = [record for record in records if record.get("probability") is not None]
+    if len(asked) < LEAST:
+        return Confidence()
+    right = marks_of(asked, pipeline)
+    chances = [float(record["probability"]) for record in asked]
+    own = [by_id[record["id"]] for record in asked]
+    rules = _by_rules(pipeline, own)
+    # an answer that the rules hold back is none: the model's stands
+    answered = [k for k, record in enumerate(rules) if record["prediction"] != ABSTENTION]
+    rules_right = marks_of([rules[k] for k in answered], pipeline) if answered else []
+    kinds = kind_scores([kind_of(own[k].question) for k in answered], [right[k] for k in answered], rules_right)
+    return Confidence(
+        threshold=choose_threshold(chances, right),
+        num=len(asked),
+        aurc=risk_coverage(chances, right).aurc,
+        kinds=kinds,
+    )
+
+
+def marks_of(records: Sequence[Record], pipeline: Pipeline) -> list[bool]:
+    """Whether each record is right, by the protocol of the recipe."""
+    ordered = sorted(records, key=lambda record: record["id"])
+    values = sample_values(measure(ordered, "vqa", pipeline.recipe.eval), ordered, MARK["vqa"])
+    return [values.get(record["id"], 0.0) >= 0.5 for record in records]
+
+
+def _by_rules(pipeline: Pipeline, items: Sequence[Question]) -> list[Record]:
+    queries = [pipeline.query(item) for item in items]
+    found = evidence_for("predicted", queries, pipeline.caches, RULES_EVIDENCE)
+    rows: list[Any] = []
+    for item, evidence in zip(items, found, strict=True):
+        job = item.job(item.to_example(without_masks(evidence)), RULES_EVIDENCE, {})
+        rows.append(asdict(rules_record(job, pipeline.vocabulary)))
+    return cast(list[Record], rows)
