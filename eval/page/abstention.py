@@ -41,8 +41,7 @@ def _lines(held: Held, scored: list[tuple[System, list[float], list[bool]]]) -> 
         given = [right for chance, right in zip(chances, rights, strict=True) if chance >= held.threshold]
         if system.records[0].get("evidence") == "predicted" and chances:
             part = f"{len(given)} of {len(chances)} questions are answered"
-            wrong = (
-                f", {len(given) - sum(given)} of them wrong; of all {len(rights) - sum(rights)} are" if given else ""
-            )
+            num_wrong = [len(marks) - sum(marks) for marks in (given, rights)]
+            wrong = f", {num_wrong[0]} of them wrong; of all {num_wrong[1]} are" if given else ""
             lines.append(f"{system.name}: {part}{wrong}.")
     return [*lines, *held.lines]

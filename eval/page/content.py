@@ -111,8 +111,8 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunFacts:
-    """What one run leaves beside its records. `learned_from`: what taught its core; `held`: when its answers count; `losses`: training -> rows of
-    step and loss; `made`: date, commit and machine; `skipped`: what, and why.
+    """What one run leaves beside its records. `learned_from`: what taught its core; `held`: when its answers count;
+    `losses`: training -> rows of step and loss; `made`: date, commit and machine; `skipped`: what, and why.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Answers that are held back below a probability: the risk at each coverage, and the threshold that pays best.
 
-Coverage: part of the questions that are answered; risk: part of these that is wrong (El-Yaniv and Wiener 2010, JMLR 11).
-AURC, the area under the curve, is Geifman, Uziel and El-Yaniv 2019 (arXiv 1805.08206): the mean risk over coverages.
+Coverage: part of the questions that are answered; risk: part of these that is wrong (El-Yaniv and Wiener 2010, JMLR
+11). AURC, the area under the curve (Geifman, Uziel and El-Yaniv 2019, arXiv 1805.08206): the mean risk over coverages.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class RiskCoverage:
 def risk_coverage(probabilities: Sequence[float], is_right: Sequence[bool]) -> RiskCoverage:
     """The curve of one answer or more; answers of one probability are given or held back together."""
     chances_N, wrong_N = np.asarray(probabilities, float), 1.0 - np.asarray(is_right, float)
-    values, counts = np.unique(-chances_N, return_counts=True)
+    _, counts = np.unique(-chances_N, return_counts=True)
     ends = counts.cumsum()
     sums = np.concatenate([[0.0], wrong_N[np.argsort(-chances_N, kind="stable")].cumsum()])
     risks = sums[ends] / ends

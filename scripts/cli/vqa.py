@@ -26,9 +26,11 @@ from .options import (
     RecipeOrNone,
     ServedModel,
     SetEvidence,
+    Side,
     Timeout,
     Url,
     endpoint_of,
+    frame_named,
     output,
     predict_recipe,
     safety,
@@ -164,6 +166,7 @@ def ask(
         Path | None, output("--csv", help="Also a table: image, question, answer, probability; JSON lines beside it")
     ] = None,
     html: Annotated[Path | None, output(help="Also one page with image, regions and answers")] = None,
+    side: Side = None,
     download: DownloadBase = False,
 ) -> None:
     """Ask about images. Prints the answer, its probability and the evidence behind it.
@@ -178,6 +181,7 @@ def ask(
     from ..inference.given import check_given, groups_of, question_of, read_questions, say_loading, typed_questions
     from ..inference.user_image import user_image
 
+    frame = frame_named(side)
     check_given(
         modality=modality,
         evidence=evidence,
@@ -207,7 +211,7 @@ def ask(
     finished.allow_download |= download
     # all images of one question share what is stated of them
     readers = [lambda own=own: [user_image(image, modality, body_part) for image in own] for own in groups]
-    skipped = answer_all(finished, readers, asked, source, AnswerFiles(show=show, csv=table, html=html))
+    skipped = answer_all(finished, readers, asked, source, AnswerFiles(show=show, csv=table, html=html), frame)
     if len(groups) > 1:
         typer.echo(skipped.summary())
     raise typer.Exit(1 if skipped.entries else 0)

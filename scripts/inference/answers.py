@@ -17,9 +17,11 @@ from ...grounding.evidence.names import Source
 from ...grounding.files import write_atomic
 from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage, region_to_json
+from ...grounding.vocabulary.places import Frame
 from ...grounding.vocabulary.sentences import Sentence
 from ...report.output.grounded import GroundedReport
 from ...report.output.html import pages
+from ...vqa.inference.rules import NAME
 from .ask import Asked, ask_question, show_regions
 from .system import TrainedSystem
 from .table import COLUMNS, Table
@@ -40,6 +42,7 @@ def answer_all(
     questions: Iterable[str],
     source: Source,
     files: AnswerFiles,
+    side: Frame | None = None,
 ) -> Skipped:
     """Print and write the answer to each question about each group of images; return what could not be read.
 
@@ -53,7 +56,7 @@ def answer_all(
     for question in questions:
         for group in groups:
             try:
-                asked = ask_question(finished, group(), question, source)
+                asked = ask_question(finished, group(), question, source, side)
             except BadInput as error:
                 if len(groups) == 1:
                     raise
@@ -85,6 +88,10 @@ def as_json(asked: Asked) -> dict[str, Any]:
         "answer": asked.text,
         "probability": asked.answered.probability,
         "probability_of_yes": asked.answered.yes,
+        **({"held_back": asked.said, "why": asked.held} if asked.held else {}),
+        **({"by_rules": asked.by_rules} if asked.by_rules else {}),
+        **asked.known.to_json(),
+        "notes": list(asked.notes),
         "evidence": asked.answered.evidence.source,
         "regions": regions,
         "notice": asked.notice,
@@ -110,7 +117,11 @@ def _as_report(finished: TrainedSystem, asked: Asked) -> GroundedReport:
         size_px=image.size_px,
         sentences=(Sentence(text=f"{asked.text}{sure}", regions=regions, is_negated=False),),
         regions=regions,
-        model=finished.model_name,
+        modality="" if asked.known.modality == "unknown" else asked.known.modality,
+        notes=(*asked.notes, *([f"held back: “{asked.said}”, for {asked.held}"] if asked.held else [])),
+        in_distribution=asked.known.in_distribution,
+        ood_score=asked.known.ood_score,
+        model=NAME if asked.by_rules else finished.model_name,
         adapter=f"{adapter.parent.name}/{adapter.name}" if adapter else "",
         grounder=finished.checkpoint or finished.core_name,
         evidence=asked.answered.evidence.source,

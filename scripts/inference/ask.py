@@ -2,26 +2,37 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...grounding.evidence.citable import numbers_shown
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.names import Source
 from ...grounding.evidence.sources import Query
-from ...grounding.types import NOTICE, AnnotatedImage
+from ...grounding.types import NOTICE, AnnotatedImage, Region
 from ...grounding.vocabulary.citations import parse_citations
+from ...grounding.vocabulary.places import Frame, name_sides
 from ...vqa.answer import asks_yes_or_no, parse_answer
+from ...vqa.inference.confidence import Confidence, read_confidence
 from ...vqa.inference.generate import ScoredAnswer
+from ...vqa.inference.rules import ABSTENTION, RULES_EVIDENCE
+from ...vqa.inference.rules import NAME as RULES
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
 from .finder import draw_on_image
+from .knowledge import Known, know, modality_lines, phrase_lines
+from .sides import bare_frame, frame_by_region, patient_left, side_note
 from .system import TrainedSystem
+from .verdict import answer_by_regions, judge
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One question with its answer. `source`: of the evidence; `settings`: what was shown of it."""
+    """One question with its answer. `source`: of the evidence; `settings`: what was shown of it.
+
+    `held`: why the answer is held back; `by_rules`: why the regions alone answered, not the model; "": neither.
+    `notes`: what the grounder knows of image and phrases, whose sides are named; `known`: of the first image.
+    """
 
     images: Sequence[AnnotatedImage]
     question: str
@@ -30,6 +41,11 @@ class Asked:
     answered: ScoredAnswer
     settings: EvidenceSettings
     notice: str = NOTICE
+    said: str = ""
+    held: str = ""
+    by_rules: str = ""
+    notes: Sequence[str] = ()
+    known: Known = field(default_factory=Known)
 
     @property
     def name(self) -> str:
@@ -43,38 +59,91 @@ class Asked:
 
     @property
     def text(self) -> str:
-        """The answer in plain words, without citations."""
-        text = self.answered.text
-        if self.settings.cite:
-            text = parse_citations(text, len(numbers_shown(self.answered.evidence, self.settings))).text
-        return parse_answer(text, "open")
+        """The answer in plain words, each side with its frame; that there is none, where it is held back."""
+        return ABSTENTION if self.held else self.said
 
     @property
     def lines(self) -> list[str]:
-        """Evidence, answer, its probability, notice: for the terminal."""
+        """Notes, evidence, answer, its probability, notice: for the terminal."""
         lines = _evidence_lines(self.answered.evidence, self.query) if self.has_evidence else []
-        return [*lines, *_answer_lines(self.answered, self.settings), self.notice]
+        return [*self.notes, *lines, *_answer_lines(self), self.notice]
 
 
-def ask_question(finished: TrainedSystem, images: Sequence[AnnotatedImage], question: str, source: Source) -> Asked:
-    """The answer to a question about images. Regions are looked for in every image."""
+def ask_question(
+    finished: TrainedSystem,
+    images: Sequence[AnnotatedImage],
+    question: str,
+    source: Source,
+    side: Frame | None = None,
+) -> Asked:
+    """The answer to a question about images. Regions are looked for in every image.
+
+    The regions alone answer where they know more than the model (`answer_by_regions`); an answer that nothing supports
+    is held back (`judge`). `side`: whose left and right is told, where it is known how the first image lies.
+    """
     query, example = example_of(finished, images, question, source)
-    answered = finished.answer(question, example, source, is_closed=asks_yes_or_no(question))
+    answered, by_rules = answer_by_regions(finished, question, query, source)
+    if not by_rules:
+        answered = finished.answer(question, example, source, is_closed=asks_yes_or_no(question))
+    settings, regions = finished.evidence_settings(source), _regions(answered.evidence)
+    text = _plain(answered, settings)
+    confidence = read_confidence(finished.adapter(source)) if answered.probability is not None else Confidence()
+    vocabulary, is_model = finished.vocabulary, not by_rules and str(finished.folder) != RULES
+    held = judge(answered, text, question, query, confidence, vocabulary) if is_model else ""
+    known = know(finished.finder, images[0], vocabulary) if source != "none" else Known()
+    left = patient_left(images[0], regions) if side else ""
+    said = name_sides(text, _bare(finished, question, text, query, regions, source), side, left)
+    notes = [*known.lines, *modality_lines(images[0].modality, vocabulary)] if source != "none" else []
+    notes += phrase_lines(query.first.asked, regions, vocabulary) if answered.evidence.images else []
     return Asked(
         images=images,
         question=question,
         source=source,
         query=query,
         answered=answered,
-        settings=finished.evidence_settings(source),
+        settings=settings,
+        said=said,
+        held=held,
+        by_rules=by_rules,
+        notes=[*notes, *([side_note(side, left)] if side else [])],
+        known=known,
     )
 
 
+def _regions(shown: Evidence) -> list[Region]:
+    return list(shown.first.regions) if shown.images else []
+
+
+def _plain(answered: ScoredAnswer, settings: EvidenceSettings) -> str:
+    """The answer without citations."""
+    text = answered.text
+    if settings.cite:
+        text = parse_citations(text, len(numbers_shown(answered.evidence, settings))).text
+    return parse_answer(text, "open")
+
+
+def _bare(
+    finished: TrainedSystem, question: str, text: str, query: Query, regions: Sequence[Region], source: Source
+) -> Frame:
+    """Whose a side of the answer is that names no frame: as the question says, as a region shows, as was learned."""
+    if named := re.search(r"\b(image|picture|patient)\b", question, re.IGNORECASE):
+        return "patient" if named[1].lower() == "patient" else "image"
+    asked = [region for region in regions if region.phrase in query.first.asked]
+    side = re.search(r"\b(left|right)\b", text, re.IGNORECASE)
+    by_region = frame_by_region(side[1].lower(), asked, query.first.image.size_px) if side else None
+    return by_region or bare_frame(finished.recipe, finished.adapter(source) if side else None, "vqa")
+
+
 def ask(
-    finished: TrainedSystem, images: Sequence[AnnotatedImage], question: str, source: Source, show: Path | None = None
+    finished: TrainedSystem,
+    images: Sequence[AnnotatedImage],
+    question: str,
+    source: Source,
+    show: Path | None = None,
+    side: Frame | None = None,
 ) -> list[str]:
     """The lines for the terminal. `show`: folder for the first image with its regions drawn on it."""
-    asked = ask_question(finished, images, question, source)
+    asked = ask_question(finished, images, question, source, side)
     return [*asked.lines, *([f"picture: {show_regions(asked, show)}"] if show else [])]
 
 
@@ -120,16 +189,18 @@ def _evidence_lines(shown: Evidence, query: Query) -> list[str]:
     return lines
 
 
-def _answer_lines(answered: ScoredAnswer, settings: EvidenceSettings) -> list[str]:
-    text, citation_lines = answered.text, []
-    if settings.cite:
-        citations = parse_citations(text, len(numbers_shown(answered.evidence, settings)))
-        text = citations.text
-        citation_lines = [f"cites: {', '.join(f'[{number}]' for number in citations.cited) or 'nothing'}"]
-        citation_lines += [f"cites a number that is not there: [{number}]" for number in citations.missing]
-    yes = "" if answered.yes is None else f", of yes: {answered.yes:.2f}"
-    if answered.probability is None:
+def _answer_lines(asked: Asked) -> list[str]:
+    answered, settings, lines = asked.answered, asked.settings, []
+    if settings.cite and not asked.by_rules:
+        citations = parse_citations(answered.text, len(numbers_shown(answered.evidence, settings)))
+        lines = [f"cites: {', '.join(f'[{number}]' for number in citations.cited) or 'nothing'}"]
+        lines += [f"cites a number that is not there: [{number}]" for number in citations.missing]
+    if asked.by_rules:
+        probability = f"by the regions alone, of score {RULES_EVIDENCE.min_score:g} or more, for {asked.by_rules}"
+    elif answered.probability is None:
         probability = f"by the regions alone, of score {settings.min_score:g} or more; no language model was asked"
     else:
+        yes = "" if answered.yes is None else f", of yes: {answered.yes:.2f}"
         probability = f"probability: {answered.probability:.2f} per token{yes}"
-    return [f"answer: {parse_answer(text, 'open')}", probability, *citation_lines]
+    held = [f"held back: “{asked.said}”, for {asked.held}"] if asked.held else []
+    return [f"answer: {asked.text}", *held, probability, *lines]

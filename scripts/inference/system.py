@@ -138,8 +138,11 @@ class TrainedSystem(ABC):
         """Regions of the phrases, best first, as `reader` gives them."""
         return self.reader.ground([image], [list(phrases)])[0]
 
-    def evidence(self, query: Query, source: Source) -> Evidence:
-        """Evidence of unseen images. Raises `BadInput` for a control that needs a data set."""
+    def evidence(self, query: Query, source: Source, shown: EvidenceSettings | None = None) -> Evidence:
+        """Evidence of unseen images; `shown`: which regions, left out: as prompts show them.
+
+        Raises `BadInput` for a control that needs a data set.
+        """
         row = SOURCES[source]
         if row.is_control and row.module:
             names = " or ".join(usable_sources())
@@ -147,7 +150,7 @@ class TrainedSystem(ABC):
         # nobody looks where nothing is shown, which saves the core for `none` and `withheld`
         images = query.images if row.module else ()
         predicted = {one.image.image_id: self.regions(one.image, one.phrases) for one in images}
-        return evidence_for(source, [query], RegionCaches(predicted=predicted, truth={}), self.shown)[0]
+        return evidence_for(source, [query], RegionCaches(predicted=predicted, truth={}), shown or self.shown)[0]
 
     def evidence_settings(self, source: Source) -> EvidenceSettings:
         """What prompts show of the evidence of this source."""

@@ -1,4 +1,4 @@
-"""Whether an answer is given, held back, or left to the regions alone: the words of a model are not all of one worth."""
+"""Whether an answer is given, held back, or left to the regions alone: a model's words are not all of one worth."""
 
 from collections.abc import Sequence
 
@@ -45,7 +45,6 @@ def judge(
     query: Query,
     confidence: Confidence,
     vocabulary: Vocabulary,
-    min_score: float,
 ) -> str:
     """Why an answer of a model, `text` in plain words, is held back; "" where it is given.
 
@@ -56,7 +55,7 @@ def judge(
         return f"its probability of {answered.probability:.2f} is below {confidence.threshold:.2f}"
     if not answered.evidence.images or answered.evidence.source in ("none", "withheld"):
         return ""
-    regions = [region for part in answered.evidence.images for region in part.regions if region.score >= min_score]
+    regions = [region for part in answered.evidence.images for region in part.regions]
     missing = [phrase for phrase in query.first.asked if not is_found(phrase, regions)]
     if missing and len(missing) == len(query.first.asked):
         is_absence_known = all(is_learned(phrase, vocabulary) for phrase in missing)

@@ -41,7 +41,7 @@ class Confidence(Settings):
     """Validation questions behind it; 0: the default."""
     aurc: float | None = Field(default=None, ge=0, le=1)
     """Area under the risk-coverage curve of these questions."""
-    kinds: dict[str, KindScore] = {}
+    kinds: dict[str, KindScore] = Field(default={})
     """By kind of question (the template that fits)."""
 
     @property
@@ -64,12 +64,8 @@ class Confidence(Settings):
         """Why the regions answer a kind, in words."""
         own = self.kinds.get(kind)
         if own is None or own.num < LEAST_OF_KIND:
-            return (
-                f"regions decide a question of this kind ({kind}), and no validation says that the model knows better"
-            )
-        return (
-            f"of {own.num} validation questions of this kind ({kind}) they answered {own.rules}, the model {own.model}"
-        )
+            return f"regions decide this kind of question ({kind}); no validation says that the model knows better"
+        return f"of {own.num} validation questions of kind {kind} they were right in {own.rules}, it in {own.model}"
 
 
 def read_confidence(adapter: Path | None) -> Confidence:

@@ -39,7 +39,7 @@ VISIBLE = {
     ),
     "vqa ask": (
         "--questions --each --modality --body-part --run --adapter --model --endpoint --checkpoint --evidence --forms "
-        "--boxes --show --csv --html --download"
+        "--boxes --show --csv --html --side --download"
     ),
     "vqa align": "--out",
     "vqa curve": "--task --draws --seeds --forms --out",

@@ -1,0 +1,138 @@
+"""What `medglip vqa ask` says, holds back, and leaves to the regions: a model that always says the same."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from making import make_image
+from PIL import Image
+
+from medglip.grounding.evidence.evidence import EvidenceSettings, select
+from medglip.grounding.grounder import Grounder
+from medglip.grounding.types import AnnotatedImage, Region
+from medglip.scripts.inference.answers import as_json
+from medglip.scripts.inference.ask import Asked, ask_question
+from medglip.scripts.inference.system import TrainedSystem
+from medglip.vqa.inference.confidence import FILE, Confidence, KindScore
+from medglip.vqa.inference.generate import ScoredAnswer
+from medglip.vqa.inference.rules import ABSTENTION
+
+
+class Finder(Grounder):
+    """Finds two white blood cells and the left lung, and is asked of microscopy and X-rays alone."""
+
+    fingerprint = "finder"
+    found = (
+        Region(phrase="white blood cell", box_xyxy_px=np.array([2, 4, 12, 14], np.float32), score=0.9),
+        Region(phrase="white blood cell", box_xyxy_px=np.array([20, 4, 30, 14], np.float32), score=0.8),
+        Region(phrase="left lung", box_xyxy_px=np.array([40, 4, 58, 38], np.float32), score=0.9),
+    )
+
+    def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+        return [[one for one in self.found if one.phrase in row] for row in phrases]
+
+
+class Says(TrainedSystem):
+    """An adapter that gives one answer to everything."""
+
+    checkpoint, core_name, mllm = None, "tiny", None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    folder, shown = Path("adapter"), EvidenceSettings(forms=("text",))
+    vocabulary = {"xray": ["left lung", "nodule"], "microscopy": ["white blood cell"]}  # noqa: RUF012  # pyright: ignore
+    finder = reader = Finder()  # pyright: ignore
+
+    def __init__(self, text: str, probability: float | None = 0.9, adapter: Path | None = None):
+        self.text, self.probability, self.own = text, probability, adapter
+
+    @property
+    def core(self) -> Path:
+        raise NotImplementedError
+
+    def adapter(self, source: str) -> Path | None:
+        return self.own
+
+    def has_learned(self, task: str) -> bool:
+        return True
+
+    def answer(self, question: str, example: Any, source: str, *, is_closed: bool) -> ScoredAnswer:
+        return ScoredAnswer(text=self.text, probability=self.probability, evidence=select(example.evidence, self.shown))
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> AnnotatedImage:
+    path = tmp_path / "a.png"
+    Image.new("L", (60, 40), 90).save(path)
+    return make_image("a", image_path=path, modality="xray", dataset="user", size_px=(60, 40))
+
+
+def asked(image: AnnotatedImage, question: str, says: Says, **options: Any) -> Asked:
+    return ask_question(says, [image], question, "predicted", **options)
+
+
+@pytest.mark.parametrize(
+    ("question", "says", "held"),
+    [
+        ("Where is the nodule?", Says("right", 0.9), "nothing of nodule was found"),
+        ("Where is the left lung?", Says("right", 0.9), ""),
+        ("Is there a nodule?", Says("no", 0.9), ""),  # that it is not seen is an answer
+        ("Is there a kidney?", Says("no", 0.9), "this core never learned it"),
+        ("Is there a nodule?", Says("no", 0.1), "its probability of 0.10 is below 0.25"),
+        ("What is abnormal?", Says("pleural thickening", 0.9), "no region of pleural thickening was found"),
+        ("What is this?", Says("a chest", 0.9), ""),
+    ],
+)
+def test_an_answer_that_nothing_supports_is_held_back(
+    image: AnnotatedImage, question: str, says: Says, held: str
+) -> None:
+    found = asked(image, question, says)
+    assert held in found.held
+    assert (found.text == ABSTENTION) is bool(held)
+    assert any(line.startswith("answer: ") for line in found.lines)
+    assert as_json(found).get("held_back") == (found.said if held else None)
+
+
+def test_the_threshold_of_the_adapter_goes_before_the_default(image: AnnotatedImage, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(Confidence(threshold=0.95, num=50).model_dump_json())
+    found = asked(image, "Is there a nodule?", Says("no", 0.9, tmp_path))
+    assert found.text == ABSTENTION
+    assert "held back: “no”, for its probability of 0.90 is below 0.95" in found.lines
+
+
+def test_regions_answer_what_they_know_better_and_say_so(image: AnnotatedImage, tmp_path: Path) -> None:
+    cells = replace(image, modality="microscopy")
+    question = "How many white blood cells are there?"
+    found = asked(cells, question, Says("three"))
+    assert found.text == "2"
+    assert any("by the regions alone, of score 0.5 or more" in line for line in found.lines)
+    assert as_json(found)["probability"] is None
+    # measured: the model knows better
+    kinds = {"count": KindScore(num=20, model=19, rules=3)}
+    (tmp_path / FILE).write_text(Confidence(threshold=0.2, num=50, kinds=kinds).model_dump_json())
+    assert asked(cells, question, Says("three", adapter=tmp_path)).text == "three"
+    # nothing found: the regions do not answer "0"
+    assert asked(image, "How many nodules are there?", Says("one")).by_rules == ""
+
+
+def test_phrases_that_are_no_labels_were_not_learned_or_not_seen_are_told_apart(image: AnnotatedImage) -> None:
+    lines = asked(image, "Is there a nodule or a kidney?", Says("no")).lines
+    assert "nodule: not seen" in lines
+    assert any(line.startswith("kidney: this core never learned it; a guess, nothing found") for line in lines)
+    unknown = asked(replace(image, modality="histology"), "Is there a nodule?", Says("no")).lines
+    assert any(line.startswith("this core knows nothing of histology") for line in unknown)
+
+
+def test_answers_name_whose_side_they_mean(image: AnnotatedImage) -> None:
+    def said(question: str, text: str, of: AnnotatedImage = image, **options: Any) -> str:
+        return asked(of, question, Says(text), **options).said
+
+    # the regions show the left lung at the image's right; "left" is the patient's then
+    assert said("Which side shows the left lung?", "Right") == "The image's right"
+    assert said("Which side shows the left lung?", "Left") == "The patient's left"
+    assert said("Which side of the patient shows the left lung?", "Left").lower() == "the patient's left"
+    chest = replace(image, body_part="chest")
+    assert said("Which side shows the left lung?", "Right", chest, side="patient") == "The patient's left"
+    assert said("Which side shows the left lung?", "Right", side="patient") == "The image's right"
+    note = asked(image, "Why?", Says("left"), side="patient").lines
+    assert any("the patient's are not known here" in line for line in note)
