@@ -20,10 +20,10 @@ from ...vqa.inference.rules import NAME as RULES
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
 from .finder import draw_on_image
-from .knowledge import Known, know, modality_lines, phrase_lines
-from .sides import bare_frame, frame_by_region, patient_left, side_note
 from .system import TrainedSystem
-from .verdict import answer_by_regions, judge
+from .trust.knowledge import Known, know, modality_lines, phrase_lines
+from .trust.sides import bare_frame, frame_by_region, patient_left, side_note
+from .trust.verdict import answer_by_regions, judge
 
 
 @dataclass(frozen=True, kw_only=True)

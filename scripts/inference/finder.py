@@ -14,7 +14,7 @@ from ...grounding.imaging.drawing import draw_regions, tell_apart
 from ...grounding.imaging.read import read_image
 from ...grounding.types import NOTICE, AnnotatedImage, Region, region_to_json
 from .given import is_picture
-from .knowledge import know, modality_lines, phrase_lines
+from .trust.knowledge import know, modality_lines, phrase_lines
 from .user_image import user_image
 
 MIN_SIDE_PX = 640

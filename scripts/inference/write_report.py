@@ -26,9 +26,9 @@ from ...report.output.write import write, write_dicom
 from ...report.task import Report
 from ...vqa.inference.generate import Generated, generate
 from ...vqa.inference.settings import GenerateSettings
-from .knowledge import Known, know, modality_lines
-from .sides import bare_frame, patient_left, side_note
 from .system import TrainedSystem
+from .trust.knowledge import Known, know, modality_lines
+from .trust.sides import bare_frame, patient_left, side_note
 
 NEVER_LEARNED = "note: this adapter was not trained to write reports, only to answer; its text is no report"
 

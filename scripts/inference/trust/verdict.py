@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-from ...grounding.evidence.evidence import Evidence
-from ...grounding.evidence.names import Source
-from ...grounding.evidence.sources import Query
-from ...grounding.types import Region
-from ...grounding.vocabulary.labels import load_labels
-from ...vqa.answer import asks_yes_or_no
-from ...vqa.inference.confidence import Confidence, read_confidence
-from ...vqa.inference.generate import ScoredAnswer
-from ...vqa.inference.rules import ABSTENTION, NAME, RULES_EVIDENCE, answer_by_rules, kind_of
+from ....grounding.evidence.evidence import Evidence
+from ....grounding.evidence.names import Source
+from ....grounding.evidence.sources import Query
+from ....grounding.types import Region
+from ....grounding.vocabulary.labels import load_labels
+from ....vqa.answer import asks_yes_or_no
+from ....vqa.inference.confidence import Confidence, read_confidence
+from ....vqa.inference.generate import ScoredAnswer
+from ....vqa.inference.rules import ABSTENTION, NAME, RULES_EVIDENCE, answer_by_rules, kind_of
+from ..system import TrainedSystem
 from .knowledge import Vocabulary, is_learned
-from .system import TrainedSystem
 
 LEARNED_NONE = "and this core never learned it"
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from ...grounding.grounder import FAMILIAR, Grounder
-from ...grounding.grounders.pretrained import is_shipped, vocabulary_of
-from ...grounding.modalities import MODALITIES
-from ...grounding.types import AnnotatedImage, Region
-from ...grounding.vocabulary.labels import load_labels
+from ....grounding.grounder import FAMILIAR, Grounder
+from ....grounding.grounders.pretrained import is_shipped, vocabulary_of
+from ....grounding.modalities import MODALITIES
+from ....grounding.types import AnnotatedImage, Region
+from ....grounding.vocabulary.labels import load_labels
 
 Vocabulary = Mapping[str, Sequence[str]]
 """What a grounder was trained to find in each modality."""

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...grounding.imaging.read import is_dicom
-from ...grounding.types import AnnotatedImage, Region
-from ...grounding.vocabulary.places import Frame
-from ...vqa.model.shipped import FACTS
-from ...vqa.publish.adapter_card import read_facts
+from ....grounding.imaging.read import is_dicom
+from ....grounding.types import AnnotatedImage, Region
+from ....grounding.vocabulary.places import Frame
+from ....vqa.model.shipped import FACTS
+from ....vqa.publish.adapter_card import read_facts
 
 IMAGE_SETS = ("phantom", "derived", "jsonl")
 """Sets of ours, whose words for places are the image's."""
@@ -50,7 +50,7 @@ def patient_left(image: AnnotatedImage, regions: Sequence[Region] = ()) -> str:
     taken for a frontal view. No side is guessed of anything else.
     """
     if is_dicom(image.image_path):
-        from ...grounding.imaging.dicom import patient_left as read_patient_left
+        from ....grounding.imaging.dicom import patient_left as read_patient_left
 
         if told := read_patient_left(image.image_path):
             return told
