@@ -117,5 +117,10 @@ class Skipped:
         """A short text for the terminal: the count and the first reasons."""
         if not self.entries:
             return "nothing skipped"
-        first = "; ".join(f"{entry['item']}: {entry['why']}" for entry in self.entries[:5])
+        first = "; ".join(_told(entry["item"], entry["why"]) for entry in self.entries[:5])
         return f"skipped {len(self.entries)}: {first}" + (" ..." if len(self.entries) > 5 else "")
+
+
+def _told(item: str, why: str) -> str:
+    """An item and its reason, its name once: a reason often begins with the path of the file."""
+    return why if why.partition(": ")[0].endswith(item) else f"{item}: {why}"

@@ -30,7 +30,7 @@ def read_settings(kind: type[S], path: Path) -> S:
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises `BadInput` for no such file, and for one that holds anything else."""
     if not path.is_file():
-        raise BadInput("no such recipe.", file=path, fix="recipes/ holds ready ones")
+        raise BadInput("no such recipe.", file=path, fix="`medglip init KIND` writes one for your own data")
     values = foreign.read_yaml(path) or {}
     if not isinstance(values, dict):
         raise BadInput("a recipe is a mapping of keys to values.", file=path, fix="see recipes/quickstart.yaml")
@@ -43,7 +43,7 @@ def validate(kind: type[S], values: dict[str, Any], file: Path | None = None) ->
         return kind.model_validate(values, context={"file": file})
     except ValidationError as error:
         problems = [_explain(kind, dict(detail)) for detail in error.errors()]
-        raise BadInput("; ".join(problems), file=file, fix="`medglip run --help` lists the keys") from error
+        raise BadInput("; ".join(problems), file=file, fix="`medglip recipe docs` prints every key") from error
 
 
 def _explain(kind: type[BaseModel], detail: dict[str, Any]) -> str:

@@ -184,7 +184,8 @@ def limits_of(core: MedGlipGrounder, validation: Sequence[AnnotatedImage]) -> li
         return []
     limits = [
         f"Stride {stride} of its image tower died in training (spread {one.spread:.2f}, {one.dead:.0%} of the units of "
-        "a layer are constant): boxes and masks come from the others."
+        "a layer are constant): boxes and masks come from the others. A core that is trained anew keeps it with "
+        "`train.tower_rate: 0.1`."
         for stride, one in health(core.model.image_tower, pixels_B3SS.to(core.model.device)).items()
         if one.is_dying
     ]

@@ -36,15 +36,23 @@ COMMANDS = {
 }
 """What is timed: a name -> the words after `medglip`."""
 
+ENTRY = ("cli.main", "cli")
+"""Where the command's `main` is, in this state and in the older one (version 0.1)."""
+
 
 def seconds_of(words: str, folder: Path, packages: Path | None) -> tuple[float, float]:
     """(wall clock, CPU) seconds of one call in `folder`; `packages`: where `medglip` is imported from."""
-    # a file of that state is run: `python -m` would look in the current folder first
-    code = "import sys; from medglip.scripts.cli.main import main; sys.argv[0] = 'medglip'; main()"
+    code = (
+        f"import sys; from medglip.scripts.{ENTRY[packages is not None]} import main; sys.argv[0] = 'medglip'; main()"
+    )
     env = os.environ | ({"PYTHONPATH": str(packages)} if packages else {})
     arguments = shlex.split(words)
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run([sys.executable, "-c", code, *arguments], cwd=folder, env=env, capture_output=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=folder, env=env, capture_output=True, text=True
+    )
+    if "Traceback" in ended.stderr:  # another state may have another entry or other words
+        raise RuntimeError(ended.stderr)
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -28,7 +28,7 @@ class Command(TyperCommand):
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """`[OPTIONS] IMAGES... [QUESTION]`."""
         names = (
-            (str(param.name).upper() + "..." * (param.nargs != 1), param.required)
+            (param.metavar or str(param.name).upper() + "..." * (param.nargs != 1), param.required)
             for param in self.params
             if isinstance(param, TyperArgument) and not param.hidden
         )

@@ -138,7 +138,7 @@ def main() -> None:
     except BadInput as error:
         message = f"medglip: {error}"
     except OSError as error:
-        message = f"medglip: {error}. Nothing on disk was lost: make room or correct the path, then call again."
+        message = f"medglip: {error}. What was there before is whole; make room or correct the path, then call again."
     except (KeyboardInterrupt, SystemExit) as ended:
         code = 130 if isinstance(ended, KeyboardInterrupt) else ended.code
         if code != 130:

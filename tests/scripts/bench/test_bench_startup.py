@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from medglip.scripts.bench import startup
 from medglip.scripts.bench.startup import COMMANDS, compare, write_inputs
 
 
 @pytest.mark.slow
-def test_a_command_of_both_states_is_timed(tmp_path: Path) -> None:
+def test_a_command_of_both_states_is_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "ENTRY", ("cli.main", "cli.main"))
     write_inputs(tmp_path)
     packages = Path(__file__).parents[3]  # its name need not be medglip: this state once more
     (tmp_path / "old").mkdir()
