@@ -60,7 +60,7 @@ def _jobs(pipeline: Pipeline, row: TaskRow[Any], kind: Adapter, source: Source) 
     if len(items) > (most := recipe.mllm_train.validate_items):
         drawn = np.random.default_rng(recipe.seed).choice(len(items), most, replace=False)
         items = [items[index] for index in sorted(drawn.tolist())]
-    examples = pipeline.examples(row.name, kind, source, items)
+    examples = pipeline.examples(row.name, shown, source, items)
     names = {"model": recipe.mllm.base, "adapter": pipeline.folder.adapter_dir(kind).name}
     options = row.job_options(pipeline, source, items)
     return [item.job(example, shown, names, **options) for item, example in zip(items, examples, strict=True)]

@@ -45,8 +45,7 @@ def export_conversations(
             if not items:
                 continue
             caches = RegionCaches(predicted={}, truth={}) if source == "none" else pipeline.caches_of(items)
-            kind = "plain" if source == "none" else "grounded"
-            for example in tqdm(pipeline.examples(task, kind, source, items, caches), desc=task, disable=None):
+            for example in tqdm(pipeline.examples(task, shown, source, items, caches), desc=task, disable=None):
                 if example.target is None:
                     continue
                 try:
