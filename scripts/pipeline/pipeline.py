@@ -255,20 +255,31 @@ def claim(recipe: Recipe) -> bool:
     """Keep the recipe beside its output; return whether keys of `LATER` were mended.
 
     Raises `BadInput` with the keys if the folder holds a run of other settings. What changes nothing that was trained
-    may differ: `FREE`, `LATER` before an adapter was begun, everything before that of a core was, and with a core taken
-    as it is how much is scored (what it learned is refused anyway). More steps may be asked for at any time, of a
-    finished run too: see `_go_on`.
+    may differ: `FREE`; `LATER`, where there is a core and no adapter was begun; and with a core taken as it is how much
+    is scored (what it learned is refused anyway). More steps may be asked for at any time, of a finished run too: see
+    `_go_on`.
     """
     folder, is_mended = RunFolder(recipe.out_dir), False
     if folder.is_run:
-        before, has_adapters = read_run_recipe(folder.recipe_file), _has_adapters(folder)
-        if has_adapters or folder.grounding_dir.exists():
-            is_mended = not has_adapters and any(getattr(before, key) != getattr(recipe, key) for key in LATER)
-            _refuse_other(folder, before, recipe, () if has_adapters else LATER)
-        elif before.phantoms != recipe.phantoms:  # nothing was trained: pictures of other settings are drawn anew
-            shutil.rmtree(folder.phantoms_dir, ignore_errors=True)
+        before = read_run_recipe(folder.recipe_file)
+        free = LATER if folder.core_dir.exists() and not _has_adapters(folder) else ()
+        is_mended = any(getattr(before, key) != getattr(recipe, key) for key in free)
+        _refuse_other(folder, before, recipe, free)
     write_atomic(folder.recipe_file, recipe.model_dump_json(indent=1))  # last: what was killed before does it again
     return is_mended
+
+
+@contextmanager
+def released_on_failure(folder: RunFolder) -> Iterator[None]:
+    """Inside, an error ends the claim to a folder in which nothing was trained: the corrected recipe is taken there."""
+    is_new = not folder.grounding_dir.exists() and not _has_adapters(folder)
+    try:
+        yield
+    except Exception:
+        if is_new and processes().is_main_process:
+            folder.recipe_file.unlink(missing_ok=True)
+            shutil.rmtree(folder.phantoms_dir, ignore_errors=True)  # of settings that may be corrected, too
+        raise
 
 
 def _has_adapters(folder: RunFolder) -> bool:

@@ -26,7 +26,7 @@ from ..page.gather import write_page
 from ..recipe import Recipe
 from .confidence import write_confidence
 from .made import made_with
-from .pipeline import ADAPTERS, Adapter, Pipeline
+from .pipeline import ADAPTERS, Adapter, Pipeline, released_on_failure
 from .results import results_table, score, write_grounding_records
 from .tasks import TASKS
 from .training import tune
@@ -50,7 +50,7 @@ def run(recipe_path: Path) -> dict[str, Any]:
 
 def _run(pipeline: Pipeline) -> dict[str, Any]:
     ranks = processes()
-    with pipeline.timed("data"), ranks.main_process_first():
+    with released_on_failure(pipeline.folder), pipeline.timed("data"), ranks.main_process_first():
         counts = [f"{len(pipeline.items[name])} {row.plural}" for name, row in TASKS.items()]
         logger.info("   %s, %d images with regions", ", ".join(counts), len(pipeline.images))
         pipeline.refuse_empty()
@@ -84,7 +84,7 @@ def train_and_predict(recipe: Path, *tasks: Task) -> None:
     settings, ranks = read_settings(Recipe, recipe), processes()
     with RunFolder(settings.out_dir).locked():
         pipeline = Pipeline(settings)
-        with ranks.main_process_first():
+        with released_on_failure(pipeline.folder), ranks.main_process_first():
             _ = pipeline.phantom_dir, pipeline.images
             pipeline.refuse_empty()
         _ = pipeline.grounder  # trained by all of them together, so outside

@@ -129,3 +129,28 @@ def test_wrong_input_is_told_before_anything_is_loaded(scans: Path) -> None:
     assert loaded == "set()"
     for message, line in zip(WRONG.values(), said, strict=True):
         assert message in line
+
+
+@pytest.mark.slow
+def test_a_set_that_was_not_there_refuses_no_corrected_call(tiny_core: Path, phantoms: Path, tmp_path: Path) -> None:
+    out, table = tmp_path / "out" / "records.jsonl", tmp_path / "answers.csv"
+    words = [
+        "vqa",
+        "predict",
+        "--dataset",
+        "phantom",
+        "--model",
+        "rules",
+        "--checkpoint",
+        tiny_core,
+        "--split",
+        "train",
+    ]
+    words += ["--limit", 3, "--out", out, "--csv", table]
+    with pytest.raises(BadInput):
+        call(*words, "--root", tmp_path / "typo")
+    call(*words, "--root", phantoms)
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
+    assert list(rows[0]) == ["image", "question", "answer", "probability"]
+    assert [row["question"] for row in rows] == [json.loads(line)["question"] for line in out.read_text().splitlines()]
+    assert all(row["image"].endswith(".png") for row in rows)

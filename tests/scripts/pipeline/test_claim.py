@@ -10,7 +10,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.files import write_atomic
 from medglip.grounding.run_folder import RunFolder, is_complete, mark_complete
 from medglip.grounding.settings import validate
-from medglip.scripts.pipeline.pipeline import claim
+from medglip.scripts.pipeline.pipeline import Pipeline, claim, released_on_failure
 from medglip.scripts.recipe import Recipe, read_run_recipe
 
 TRAINED: dict[str, Any] = {"data": [{"layout": "phantom"}], "train": {"steps": 12}}
@@ -112,3 +112,47 @@ def test_beside_a_core_taken_as_it_is_more_may_be_scored(tmp_path: Path) -> None
     claim(recipe(tmp_path, grounding=core, vqa={"data": [{"set": "phantom"}], "max_test": 3}))
     with pytest.raises(BadInput, match=r"grounding\.core"):
         claim(recipe(tmp_path, grounding={"core": "small-research"}))
+
+
+def test_a_recipe_is_mended_until_an_adapter_is_begun(tmp_path: Path) -> None:
+    assert claim(recipe(tmp_path)) is False
+    run, mended = RunFolder(tmp_path), recipe(tmp_path, vqa={"data": [{"set": "phantom"}], "max_test": 3})
+    run.core_dir.mkdir(parents=True)
+    assert claim(mended) is True
+    with pytest.raises(BadInput, match="differs in seed"):
+        claim(recipe(tmp_path, seed=7))
+    run.training_dir("plain").mkdir()
+    with pytest.raises(BadInput, match=r"differs in vqa\.max_test"):
+        claim(recipe(tmp_path))
+    assert claim(mended) is False
+
+
+def test_a_call_that_failed_before_anything_was_trained_leaves_no_claim(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    claim(recipe(tmp_path))
+    with pytest.raises(BadInput), released_on_failure(run):
+        raise BadInput("no such column.")
+    claim(recipe(tmp_path, seed=7))
+    run.core_dir.mkdir(parents=True)
+    with pytest.raises(BadInput), released_on_failure(run):
+        raise BadInput("no such column.")
+    assert run.is_run
+
+
+def test_nothing_to_learn_or_to_score_is_said_before_anything_is_trained(tmp_path: Path) -> None:
+    few = {"num_train": 0, "num_val": 0, "num_test": 7, "size_px": 96}
+    with pytest.raises(BadInput, match="neither questions nor reports"):
+        Pipeline(recipe(tmp_path / "none", vqa=None)).refuse_empty()
+    Pipeline(recipe(tmp_path / "core", vqa=None, sources=[])).refuse_empty()  # the core alone is asked for
+    with pytest.raises(BadInput, match="no questions to learn from in split 'train'"):
+        Pipeline(recipe(tmp_path / "untaught", phantoms=few)).refuse_empty()
+    with pytest.raises(BadInput, match="no questions to score in split 'val'"):
+        Pipeline(recipe(tmp_path / "unscored", phantoms=few, eval_split="val")).refuse_empty()
+
+
+def test_the_folder_may_be_spelled_otherwise_and_nobody_minds_who_looks_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(recipe(tmp_path))
+    monkeypatch.chdir(tmp_path.parent)
+    claim(recipe(Path(tmp_path.name), mllm_train={"tracker": "wandb"}))
