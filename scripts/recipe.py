@@ -86,6 +86,9 @@ class VqaSection(TaskSection):
 
     data: tuple[QuestionData, ...] = Field(min_length=1)
     """Question sets, each with its own keys: `[{set: vqa_rad, path: ...}, {set: phantom}]`."""
+    candidates: bool = False
+    """Answers are chosen, not written: of those of the training questions the likeliest one, found by `num_beams` of
+    `generate`, as ALBEF and BLIP answer (Li et al. 2021, arXiv 2107.07651; 2022, arXiv 2201.12086)."""
 
 
 class ReportSection(TaskSection):

@@ -325,6 +325,32 @@ def curve(
     typer.echo(run_curve(recipe, budgets, check_name(task, TASKS, "task"), out))
 
 
+@vqa.command("cross-validate")
+def cross_validate(
+    recipe: RecipeFile,
+    folds: Annotated[int, what(help="Parts of the images; each is scored by adapters that saw the others")] = 5,
+    seeds: Annotated[str, what(help="Seeds of weights and training, separated by commas")] = "0",
+    sources: Annotated[
+        str, the_switch(help=f"Sources, separated by commas: {list_titles(SOURCES)}; a name before : is learned with")
+    ] = "predicted,shuffled:shuffled",
+    forms: Annotated[
+        list[str] | None, the_switch(help=f"Forms of evidence, joined by +: {list_titles(FORMS)}; repeat it")
+    ] = None,
+    out: Annotated[Path | None, output(help="Folder; left out: folds/ in the recipe's out_dir")] = None,
+) -> None:
+    """Score every question of a public set once, by adapters that learned from other images, against text floors.
+
+    The floors see no image and are taught by the same questions: most frequent answer, bag of words, nearest question.
+    If it is interrupted, call it again: it continues with the unfinished cell.
+
+    Example: medglip vqa cross-validate recipes/vqa/vqa_rad.yaml --folds 5
+    """
+    from ..experiments.ablate import Grid
+    from ..experiments.folds import cross_validate as run_folds
+
+    typer.echo(run_folds(recipe, Grid.parse(sources, forms or ["text+tokens"], seeds), folds, out))
+
+
 @vqa.command()
 def export(
     adapter: Annotated[Path, typer.Argument(help="small, or the folder of a finished run or of an adapter")],

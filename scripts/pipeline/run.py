@@ -147,7 +147,7 @@ def predict_source(
     a changed image has the id, image and cluster of its original, so that the two pair.
     """
     row, recipe, shown = TASKS[task], pipeline.recipe, answerer.shown
-    if (section := row.section(recipe)) is None:
+    if row.section(recipe) is None:
         return
     items = [item for item in pipeline.items[task] if item.image.split == recipe.eval_split]
     path, caches, originals = pipeline.folder.record_file(task, source, answerer.folder), None, {}
@@ -165,5 +165,6 @@ def predict_source(
     for job in jobs:
         if original := originals.get(job.id):
             job.fields.update(record_identity(original))
-    skipped = write_shared(jobs, path, lambda mine, own: answerer.write(mine, section.generate, own))
+    decoding = row.decoding(pipeline)
+    skipped = write_shared(jobs, path, lambda mine, own: answerer.write(mine, decoding, own))
     pipeline.skipped.entries += skipped.entries

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import numpy as np
 from datasets import Dataset
@@ -35,6 +35,7 @@ from ...vqa.datasets.sets import QUESTION_SETS, ReadContext
 from ...vqa.datasets.sets import read_set as read_questions
 from ...vqa.derived.derive import derive, write
 from ...vqa.derived.settings import DeriveSettings
+from ...vqa.inference.settings import GenerateSettings
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question, TaskItem
 from ..recipe import Mix, Recipe, TaskSection
@@ -88,6 +89,11 @@ class TaskRow(Generic[Item]):
         """How good these answers are, in [0, 1]: what validation by the task's metric goes by."""
         raise NotImplementedError
 
+    def decoding(self, pipeline: "Pipeline") -> GenerateSettings:
+        """How its texts are written."""
+        section = self.section(pipeline.recipe)
+        return section.generate if section else GenerateSettings()
+
 
 class Questions(TaskRow[Question]):
     """Questions about images."""
@@ -129,6 +135,15 @@ class Questions(TaskRow[Question]):
     def value(self, records: Sequence[Record]) -> float:
         """The accuracy of open and closed questions together, by exact match."""
         return float(measure(records, "vqa", EvalSettings()).measures["overall_accuracy"].value)
+
+    def decoding(self, pipeline: "Pipeline") -> GenerateSettings:
+        """As the recipe says; chosen among the answers of the training questions where it asks for candidates."""
+        decoding, section = super().decoding(pipeline), pipeline.recipe.vqa
+        if section is None or not section.candidates:
+            return decoding
+        questions = cast(list[Question], pipeline.items["vqa"])
+        taught = (question.answer for question in questions if question.image.split == "train")
+        return decoding.model_copy(update={"only": tuple(dict.fromkeys(taught))})
 
 
 class Reports(TaskRow[Report]):

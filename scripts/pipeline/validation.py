@@ -34,10 +34,8 @@ def by_metric(pipeline: Pipeline, kind: Adapter) -> Callable[[Any], dict[str, fl
     def validate(mllm: GroundedMLLM) -> dict[str, float]:
         values: dict[str, float] = {}
         for row, jobs in asked.items():
-            section = row.section(recipe)
-            assert section is not None  # rows without one have no items
             # unmerged: a second copy of the weights would not fit beside a training
-            settings, records = section.generate.model_copy(update={"merge": False}), []
+            settings, records = row.decoding(pipeline).model_copy(update={"merge": False}), []
             texts = [instruction_text(job.example, shown) for job in jobs]
             with generating(mllm, settings):
                 for indices in by_length(texts, settings.batch_size):

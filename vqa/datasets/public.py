@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import data_folder, held_out, of_split
@@ -26,12 +26,23 @@ class PublicSettings(Settings):
     """Its folder; relative to the environment's MEDGLIP_DATA."""
     split_scheme: SplitScheme = "official"
     """official, official_no_frame (without VQA-RAD's reworded questions) or image_grouped (no image in two splits)."""
+    fold: str = ""
+    """`2/5`: instead of these splits the second of five parts of the images, dealt out with the seed, is `test` and the
+    rest `train`: one of the runs of `medglip vqa cross-validate`."""
     val_fraction: float = Field(default=0.2, ge=0, lt=1)
     """Part of the training images that become the split `val`, where the set has none."""
     allow_outside: bool = False
     """Whether names of images in the set may leave its folder, by `..` or an absolute path."""
     limit: int | None = None
     """At most so many questions of each split, in file order; all of them when left out."""
+
+    @field_validator("fold")
+    @classmethod
+    def _check_fold(cls, value: str) -> str:
+        part, _, num_parts = value.partition("/")
+        if value and not (part.isdigit() and num_parts.isdigit() and 1 <= int(part) <= int(num_parts) > 1):
+            raise ValueError(f"{value!r} is no fold, write 2/5")
+        return value
 
 
 def arrange_rows(
@@ -41,7 +52,8 @@ def arrange_rows(
 
     Raises `BadInput` where none is left.
     """
-    rows = arrange(rows, settings.split_scheme, seed=context.seed, val_fraction=settings.val_fraction)
+    options = {"seed": context.seed, "val_fraction": settings.val_fraction, "fold": settings.fold}
+    rows = arrange(rows, settings.split_scheme, **options)
     return of_split(rows, [row.split for row in rows], context.only_split, "row", str(settings.path), skipped)
 
 

@@ -5,6 +5,8 @@
 - `image_grouped`: without `frame` rows, and no image in two splits. Whole groups of images move: one image, all images
   of a question or of a group of the set, pictures that look alike (`grounding.datasets.duplicates`), and images with
   exactly the same questions and answers (templated captions).
+
+A `fold` of a cross-validation stands for the official splits: the groups of `image_grouped` are dealt into parts.
 """
 
 from collections import defaultdict
@@ -18,7 +20,7 @@ from tqdm.auto import tqdm
 
 from ...grounding.bad_input import ROW_ERRORS
 from ...grounding.datasets.building.duplicates import Rows, alike_before, fingerprints, same_before
-from ...grounding.datasets.corpus import held_out
+from ...grounding.datasets.corpus import draw, held_out
 from ...grounding.imaging.read import read_image
 from .rows import FRAME, QuestionRow
 from .sets import SplitScheme
@@ -88,7 +90,7 @@ def _join(groups: Groups, names: list[str], find: Callable[[NDArray[np.int64]], 
 
 
 def arrange(
-    rows: Sequence[QuestionRow], split_scheme: SplitScheme, *, seed: int = 0, val_fraction: float = 0.2
+    rows: Sequence[QuestionRow], split_scheme: SplitScheme, *, seed: int = 0, val_fraction: float = 0.2, fold: str = ""
 ) -> list[QuestionRow]:
     """The rows of a scheme in their order, `split` and `group` set anew; of `image_grouped` alone images are opened.
 
@@ -96,7 +98,19 @@ def arrange(
     `MIXED_TO_TEST` become `test` with all their rows; the rest becomes `train` without its official test rows, so that
     no official test row is ever trained on. Groups in train and val become `val`. A set without val gets one:
     `val_fraction` of the groups left in train. Draws depend on the seed and the group's name alone.
+
+    `fold`: `2/5` makes the second of five parts of these groups, dealt out with the seed, `test`, and all others
+    `train`, without `frame` rows and whatever the official splits are.
     """
+    if fold:
+        part, num_parts = map(int, fold.split("/"))
+        rows = [row for row in rows if row.phrase_type != FRAME]
+        groups = image_groups(rows)
+        dealt = sorted(set(groups.values()), key=lambda name: draw(f"fold: {name}", seed))
+        tested = set(dealt[part - 1 :: num_parts])
+        names = [groups[image_names(row)[0]] for row in rows]
+        splits = ["test" if name in tested else "train" for name in names]
+        return [replace(row, split=s, group=name) for row, name, s in zip(rows, names, splits, strict=True)]
     if split_scheme == "official":
         return list(rows)
     rows = [row for row in rows if row.phrase_type != FRAME]

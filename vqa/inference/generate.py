@@ -19,7 +19,7 @@ from transformers import RepetitionPenaltyLogitsProcessor as RepetitionPenalty
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.files import sha256
 from ..model.grounded_mllm import GroundedMLLM
-from ..prompt.prompt import Example, Prompt
+from ..prompt.prompt import Example, Prompt, close_answer
 from ..training.train import token_losses
 from .settings import GenerateSettings
 
@@ -123,6 +123,9 @@ def generate_raw(
     how: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
     if settings.temperature:
         how = {"do_sample": True, "temperature": settings.temperature, "top_p": settings.top_p, "top_k": 0}
+    only = answer_ids(mllm, settings.only)
+    if only:  # the probability of a text is not divided by its length
+        options = {"length_penalty": 0.0} | options if settings.num_beams > 1 else options
     # the state outside is as before sampling, so training and other batches draw the same
     with mllm.ready(batch["features"]), torch.random.fork_rng() if settings.temperature else nullcontext():
         if settings.temperature:  # draws depend on the seed and the prompts of the batch alone
@@ -131,7 +134,7 @@ def generate_raw(
         output = mllm.model.generate(
             **inputs,
             **how,
-            max_new_tokens=settings.max_new_tokens,
+            max_new_tokens=max(map(len, only), default=settings.max_new_tokens),
             num_beams=settings.num_beams,
             suppress_tokens=[mllm.region_id],  # a placeholder that was written would ask for features
             logits_processor=bounds(
@@ -140,6 +143,7 @@ def generate_raw(
                 no_repeat=settings.no_repeat,
                 repetition_penalty=settings.repetition_penalty,
                 sections=settings.sections,
+                only=only,
             ),
             **options,
         )
@@ -238,8 +242,53 @@ class Sections(LogitsProcessor):
         return scores
 
 
+class OnlyThese(LogitsProcessor):
+    """Nothing but one of the given texts can be written.
+
+    `texts`: their tokens, the end among them. What may follow on what is written, for `left lung` and `left`:
+
+        written   ()       (left)         (left, lung)
+        next      left     lung, end      end
+    """
+
+    def __init__(self, texts: Sequence[Sequence[int]], prompt_length: int):
+        self.start, self.last = prompt_length, texts[0][-1]
+        self.next: dict[tuple[int, ...], set[int]] = {}
+        for ids in texts:
+            for k, token in enumerate(ids):
+                self.next.setdefault(tuple(ids[:k]), set()).add(token)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """int64[B, T], float32[B, V] -> float32[B, V]."""
+        masked = torch.full_like(scores, -torch.inf)
+        for row, written in enumerate(input_ids[:, self.start :].tolist()):
+            allowed = sorted(self.next.get(tuple(written), {self.last}))  # a finished text is only padded
+            masked[row, allowed] = scores[row, allowed]
+        return masked
+
+
+def answer_ids(mllm: GroundedMLLM, answers: Sequence[str]) -> list[list[int]]:
+    """The tokens of each answer as it would be written behind any prompt, to the end of the turn."""
+    question = [{"role": "user", "content": [{"type": "text", "text": "?"}]}]
+    text, tokenizer = mllm.family.write(mllm.processor, question, True), mllm.processor.tokenizer
+    texts = [close_answer(answer, question, text, mllm.processor, mllm.family) for answer in answers]
+    ends = mllm.model.generation_config.eos_token_id
+    ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+    every: list[list[int]] = []
+    for ids in tokenizer(texts, add_special_tokens=False).input_ids if texts else []:
+        size = next((k for k, token in enumerate(ids) if token in ends), len(ids))
+        every.append([*ids[:size], ids[size] if size < len(ids) else tokenizer.eos_token_id])
+    return every
+
+
 def bounds(
-    tokenizer: Any, prompt_length: int, *, no_repeat: int, repetition_penalty: float, sections: Mapping[str, int]
+    tokenizer: Any,
+    prompt_length: int,
+    *,
+    no_repeat: int,
+    repetition_penalty: float,
+    sections: Mapping[str, int],
+    only: Sequence[Sequence[int]] = (),
 ) -> LogitsProcessorList:
     """The processors that the settings need, none for the defaults; see `GenerateSettings`."""
     processors = LogitsProcessorList()
@@ -249,4 +298,6 @@ def bounds(
         processors.append(AfterPrompt(NoRepeat(no_repeat), prompt_length))
     if sections:
         processors.append(Sections(sections, tokenizer, prompt_length))
+    if only:
+        processors.append(OnlyThese(only, prompt_length))
     return processors

@@ -25,6 +25,9 @@ class GenerateSettings(Settings):
     sections: dict[str, int] = Field(default={})
     """At most this many tokens behind each heading, in their order: `{"Findings:": 110, "Impression:": 40}`. A section
     that has them ends with the next heading, the last one with the text. Left out: only `max_new_tokens`."""
+    only: tuple[str, ...] = ()
+    """Only these texts can be written, however long they are: the likeliest of them as a whole that `num_beams` beams
+    find (with 4 or more nearly always the likeliest of all). Left out: any text."""
     batch_size: int = Field(default=32, ge=1)
     """Prompts at once."""
     merge: bool = True
@@ -34,6 +37,8 @@ class GenerateSettings(Settings):
     def _refuse_contradictions(self) -> "GenerateSettings":
         if self.temperature and self.num_beams > 1:
             raise ValueError("key 'temperature': tokens are drawn or beams are searched; leave one of the two out")
+        if self.only and (self.temperature or self.no_repeat or self.repetition_penalty != 1 or self.sections):
+            raise ValueError("key 'only': the likeliest of given texts is neither drawn nor bounded otherwise")
         if any(limit < 1 for limit in self.sections.values()):
             raise ValueError("key 'sections': a section of less than one token; leave its heading out")
         return self

@@ -109,14 +109,8 @@ def render(
     words = words.replace(REGION_TOKEN, REGION_TOKEN * shape.tokens_per_region)  # only ours are left in it
     question = [{"role": "user", "content": [{"type": "image"}] * len(images) + [{"type": "text", "text": words}]}]
     text = family.write(processor, question, True)
-    completion = ""
-    if (target := write_target(example, evidence, settings)) is not None:
-        answer = {"role": "assistant", "content": [{"type": "text", "text": target}]}
-        full = family.write(processor, [*question, answer], False)
-        # what the model learns must follow, token for token, on what it is later given
-        if not full.startswith(text):
-            raise BadInput("the chat template writes the prompt otherwise when an answer follows.", fix="another base")
-        completion = full[len(text) :]
+    target = write_target(example, evidence, settings)
+    completion = "" if target is None else close_answer(target, question, text, processor, family)
     # one row for each region whose placeholders `write_instruction` wrote, in the same order
     features = to_features(evidence, settings, shape)
     return Prompt(
@@ -128,6 +122,19 @@ def render(
         evidence=evidence,
         parts=example.parts,
     )
+
+
+def close_answer(answer: str, question: list[dict[str, Any]], text: str, processor: Any, family: Family) -> str:
+    """The answer as the template writes and closes it behind `text`, the rendered question.
+
+    Raises `BadInput` for a template that writes the question otherwise when an answer follows.
+    """
+    turn = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+    full = family.write(processor, [*question, turn], False)
+    # what the model learns must follow, token for token, on what it is later given
+    if not full.startswith(text):
+        raise BadInput("the chat template writes the prompt otherwise when an answer follows.", fix="another base")
+    return full[len(text) :]
 
 
 def hash_prompt(text: str, images: Sequence[Image.Image], features: NDArray[np.float32] | None = None) -> str:

@@ -43,6 +43,7 @@ VISIBLE = {
     ),
     "vqa align": "--out",
     "vqa curve": "--task --draws --seeds --forms --out",
+    "vqa cross-validate": "--folds --seeds --sources --forms --out",
     "vqa plan": "--tokens --json --download",
     "vqa ablate": "--task --seeds --model --endpoint --sources --forms --boxes --out",
     "vqa export": "--base --checkpoint --merged --push --image --question --tolerance --download",

@@ -60,6 +60,18 @@ def test_grouped_by_image_no_image_is_in_two_parts_and_no_test_row_is_trained_on
     assert splits_of(again) == splits_of(found)
 
 
+def test_folds_score_every_image_once_and_never_train_on_it() -> None:
+    rows = [row(n, ("train", "test")[n % 7 == 0], f"image{n % 24}") for n in range(240)]
+    rows.append(row(240, "train", "image0", phrase_type="frame"))
+    folds = [arrange(rows, "official", fold=f"{k}/5", seed=3) for k in range(1, 6)]
+    assert all({len(splits) for splits in splits_of(fold).values()} == {1} for fold in folds)
+    scored = [r.question_id for fold in folds for r in fold if r.split == "test"]
+    assert sorted(scored, key=int) == [str(n) for n in range(240)]
+    sizes = [len({r.group for r in fold if r.split == "test"}) for fold in folds]
+    assert max(sizes) - min(sizes) <= 1
+    assert folds[0] != arrange(rows, "official", fold="1/5", seed=4)
+
+
 def test_a_set_that_is_split_by_image_keeps_its_parts() -> None:
     rows = [row(n, ("train", "val", "test")[n % 3], f"image{n % 9}") for n in range(60)]
     assert [r.split for r in arrange(rows, "image_grouped", seed=1)] == [r.split for r in rows]
