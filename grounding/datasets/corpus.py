@@ -25,12 +25,15 @@ def stay_inside(folder: Path, name: str, allow_outside: bool = False) -> Path:
 
     Raises `BadInput` for one that leaves the folder, absolute or by `..`, unless that is allowed.
     """
-    path = folder / name
-    # by its letters alone: links in the folder are the user's own
-    if not (allow_outside or Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder))):
+    if not (allow_outside or is_inside(folder, name)):
         fix = "move the file there, or allow it (`allow_outside: true`, --allow-outside)"
         raise BadInput(f"{name!r} leaves the folder {folder}.", fix=fix)
-    return path
+    return folder / name
+
+
+def is_inside(folder: Path, name: str) -> bool:
+    """Whether a name stands for a path below the folder, by its letters alone: links there are the user's own."""
+    return Path(os.path.normpath(folder / name)).is_relative_to(os.path.normpath(folder))
 
 
 def of_split(

@@ -12,17 +12,25 @@ from .sets import REPORT_SETS, ReportContext, read_set
 
 
 def load_reports(
-    name: str, root: Path | None = None, *, settings: Settings | None = None, split: str | None = None, seed: int = 0
+    name: str,
+    root: Path | None = None,
+    *,
+    settings: Settings | None = None,
+    split: str | None = None,
+    seed: int = 0,
+    allow_outside: bool = False,
 ) -> tuple[list[Report], Skipped]:
     """The reports of a set with their images, and what was left out, with file and row.
 
     `root`: its folder (`generic`: its table), over that of the settings; else that of the set's name below
     MEDGLIP_DATA. `settings`: of the set's own class, its defaults when left out. `split`: train, val or test, all when
-    left out. `seed`: of splits that are drawn.
+    left out. `seed`: of splits that are drawn. `allow_outside`: names of images may leave the set's folder.
     Raises `BadInput` for an unknown name, settings of another set, a set that is not there or has nothing usable.
     """
     skipped = Skipped()
     chosen = _with_root(name, settings, root)
+    if allow_outside and "allow_outside" in type(chosen).model_fields:
+        chosen = chosen.model_copy(update={"allow_outside": True})
     return read_set(name, chosen, ReportContext(seed=seed, only_split=split), skipped), skipped
 
 

@@ -75,6 +75,9 @@ Side = Annotated[
 ]
 Json = Annotated[Path | None, output("--json", help="Write the result to this file as JSON")]
 DownloadBase = Annotated[bool, safety("--download", help="Fetch a base of a hub that an adapter or run names")]
+Outside = Annotated[
+    bool, what("--allow-outside", hidden=True, help="Let names of images in the data leave the folder of the set")
+]
 HiddenDownloadBase = Annotated[bool, safety("--download", hidden=True, help="As of `medglip vqa ask`")]
 Download = Annotated[bool, safety("--download", help="Fetch a hub name that is not in the local cache")]
 

@@ -20,6 +20,7 @@ from .options import (
     Forms,
     HiddenDownloadBase,
     Modality,
+    Outside,
     RecipeFile,
     RecipeOrNone,
     ServedModel,
@@ -83,6 +84,7 @@ def predict(
     seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of splits that are drawn")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
     download: DownloadBase = False,
+    allow_outside: Outside = False,
     sets: Sets = None,
 ) -> None:
     """Write the scored reports of a recipe with every evidence source, or those of a --dataset with one source.
@@ -115,6 +117,7 @@ def predict(
         endpoint=served,
         boxes=boxes,
         forms=forms,
+        allow_outside=allow_outside,
         allow_download=download,
         limit=limit,
         seed=seed,

@@ -21,6 +21,7 @@ from .options import (
     Json,
     Modality,
     Model,
+    Outside,
     Push,
     RecipeFile,
     RecipeOrNone,
@@ -84,6 +85,7 @@ def predict(
         Path | None, output("--csv", help="Also a table: image, question, answer, probability; with --dataset")
     ] = None,
     download: DownloadBase = False,
+    allow_outside: Outside = False,
     sets: Sets = None,
 ) -> None:
     """Answer the scored questions of a recipe with every evidence source, or those of a --dataset with one source.
@@ -125,6 +127,7 @@ def predict(
         endpoint=served,
         boxes=boxes,
         forms=forms,
+        allow_outside=allow_outside,
         allow_download=download,
         limit=limit,
         seed=seed,

@@ -72,6 +72,7 @@ class PredictRequest:
     generate: GenerateSettings = field(default_factory=lambda: GenerateSettings(max_new_tokens=16))
     task: Task = "vqa"
     allow_download: bool = False
+    allow_outside: bool = False
     csv: Path | None = None
 
 
@@ -93,6 +94,7 @@ def _predict_dataset(request: PredictRequest) -> bool:
     finished.allow_download |= request.allow_download
     # what may differ from call to call: the file, how many questions, how many prompts at a time
     changed: dict[str, Any] = {"out": None, "limit": None, "allow_download": None, "csv": None}
+    changed |= {"allow_outside": None}
     changed |= {"generate": request.generate.model_dump(exclude={"batch_size", "merge"})}
     # as the keys were called before, so that older files go on
     changed |= {"split_scheme": None, "split": request.split_scheme, "part": request.split}
@@ -100,7 +102,7 @@ def _predict_dataset(request: PredictRequest) -> bool:
     changed |= {"endpoint": None, "model": request.endpoint.model} if request.endpoint else {}
     changed |= {"task": None} if request.task == "vqa" else {"part": None, "split": request.split}
     values = {key: value for key, value in (asdict(request) | changed).items() if value is not None}
-    where: dict[str, Any] = {"split": request.split, "seed": request.seed}
+    where: dict[str, Any] = {"split": request.split, "seed": request.seed, "allow_outside": request.allow_outside}
     all_items: Sequence[Question | Report]
     if request.task == "vqa":
         all_items, skipped = load_questions(request.dataset, request.root, request.split_scheme, **where)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.bad_input import BadInput, Skipped, explain_row
+from ...grounding.datasets.corpus import is_inside, stay_inside
 from ...grounding.files import numbered_lines
 from ...grounding.types import AnnotatedImage
 from ..derived.settings import DeriveSettings
@@ -33,6 +34,8 @@ class DerivedQuestionSettings(DeriveSettings):
 
     path: Path | None = None
     """A file of `medglip data export qa`, taken as it is; left out: derived from the recipe's region sets."""
+    allow_outside: bool = False
+    """Let the images of that file lie anywhere, not below MEDGLIP_DATA or beside it alone."""
 
 
 def read(settings: DerivedQuestionSettings, context: ReadContext, skipped: Skipped) -> list[Question]:
@@ -44,18 +47,21 @@ def read(settings: DerivedQuestionSettings, context: ReadContext, skipped: Skipp
     if settings.path is not None:
         file = Path(os.environ.get("MEDGLIP_DATA", "")) / settings.path
     elif context.derive is not None:
-        file, images = context.derive(DeriveSettings(**settings.model_dump(exclude={"path"})))
+        file, images = context.derive(DeriveSettings(**settings.model_dump(exclude={"path", "allow_outside"})))
     else:
         raise BadInput("no file of derived questions.", fix="give one, written by `medglip data export qa`")
-    return [question for question in read_file(file, images) if question.content_type != CAPTION]
+    questions = read_file(file, images, allow_outside=settings.allow_outside)
+    return [question for question in questions if question.content_type != CAPTION]
 
 
-def read_file(file: Path, images: "Dataset | None" = None, kinds: Sequence[str] = ()) -> list[Question]:
+def read_file(
+    file: Path, images: "Dataset | None" = None, kinds: Sequence[str] = (), *, allow_outside: bool = False
+) -> list[Question]:
     """The questions in file order; with `kinds` only those, such as `("caption",)`.
 
     Images come from `images` with all their regions, questions on others are left out; without it they have none.
-    Image paths that are not absolute lie below MEDGLIP_DATA. Raises `BadInput` naming file and row for a missing
-    column or a value of the wrong kind.
+    Image paths that are not absolute lie below MEDGLIP_DATA; others do so too, or beside the file, unless
+    `allow_outside`. Raises `BadInput` naming file and row for a missing column or a value of the wrong kind.
     """
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="write it by `medglip data export qa`")
@@ -73,7 +79,7 @@ def read_file(file: Path, images: "Dataset | None" = None, kinds: Sequence[str] 
         # an image with masks is decoded once for all its questions; without images a row itself says what it is
         if name not in known:
             if images is None:
-                known[name] = _image_of(row, file, number)
+                known[name] = _image_of(row, file, number, allow_outside)
             else:
                 known[name] = row_to_image(images[index_of[name]]) if name in index_of else None
         if (image := known[name]) is not None:
@@ -100,12 +106,17 @@ def _check(row: dict[str, Any], file: Path, number: int) -> None:
     check_values(row, file, number)
 
 
-def _image_of(row: dict[str, Any], file: Path, number: int) -> AnnotatedImage:
+def _image_of(row: dict[str, Any], file: Path, number: int, allow_outside: bool) -> AnnotatedImage:
     try:
         width, height = (int(side) for side in row["size_px"])
     except (TypeError, ValueError, OverflowError) as error:
         problem = f"size_px is {row['size_px']!r}."
         raise BadInput(problem, file=file, row=number, fix="[width, height] in pixels") from error
     names: dict[str, Any] = {name: str(row[name]) for name in ("image_id", "modality", "group", "dataset", "split")}
-    path = Path(os.environ.get("MEDGLIP_DATA", "")) / str(row["image"])
+    name, root, beside = str(row["image"]), Path(os.environ.get("MEDGLIP_DATA", "")), file.parent.absolute()
+    folder = beside if is_inside(beside, name) and (beside / name).is_file() else root
+    try:
+        path = stay_inside(folder, name, allow_outside)
+    except BadInput as error:
+        raise explain_row(error, file, number) from error
     return AnnotatedImage(**names, image_path=path, size_px=(width, height))

@@ -42,21 +42,24 @@ def load_questions(
     split: str | None = None,
     language: str = "en",
     seed: int = 0,
+    allow_outside: bool = False,
 ) -> tuple[list[Question], Skipped]:
     """The questions of a set, ready to be asked; arguments and errors as `load_rows`, for every set of the table.
 
-    Rows without a usable image are in the list of what was left out, with file and row; `BadInput` where all are.
+    `allow_outside`: names of images may leave the set's folder. Rows without a usable image are in the list of what was
+    left out, with file and row; `BadInput` where all are.
     """
-    settings, skipped = _settings(name, root, split_scheme, language), Skipped()
+    settings, skipped = _settings(name, root, split_scheme, language, allow_outside), Skipped()
     return read_set(name, settings, ReadContext(seed=seed, draws_val=False, only_split=split), skipped), skipped
 
 
-def _settings(name: str, root: Path | None, split_scheme: str, language: str) -> Settings:
+def _settings(name: str, root: Path | None, split_scheme: str, language: str, allow_outside: bool = False) -> Settings:
     kind = question_set(name).settings()
     if split_scheme not in get_args(SplitScheme):
         raise BadInput(f"unknown split {split_scheme!r}.", fix=nearest(split_scheme, get_args(SplitScheme)))
     # as it is seen from here, else from MEDGLIP_DATA
     path = root.resolve() if root and root.exists() else root or Path(name)
     values: dict[str, Any] = {"path": path, "split_scheme": split_scheme, "language": language}
+    values["allow_outside"] = allow_outside
     # a set takes the keys that it knows: not every one has a language, or splits of its own
     return kind(**{key: value for key, value in values.items() if key in kind.model_fields})
