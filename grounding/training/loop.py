@@ -6,6 +6,7 @@ Checkpoints hold trainable parameters only, as safetensors beside the optimizer'
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,12 +17,13 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs, PartialState
 from accelerate.utils import ProjectConfiguration, set_seed
 from torch import Tensor, nn
+from torch.distributed.fsdp import fully_shard
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput
 from ..files import write_atomic
-from .checkpoint import WeightAverage, checkpoint, load_trained, resume, save_weights
+from .checkpoint import WeightAverage, checkpoint, load_trained, resume, save_weights, trained_parameters
 from .settings import TrainSettings
 
 Example = TypeVar("Example")
@@ -102,7 +104,11 @@ def fit(
     rest = range(first * draws_a_step, settings.steps * draws_a_step)
     loader = DataLoader(draws, settings.batch_size, sampler=rest, collate_fn=collate, num_workers=settings.num_workers)
     average.to(accelerator.device)
-    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    if is_sharded():  # by ours, not by accelerate's way, which would cut up what is trained as well
+        shard_frozen(model.to(accelerator.device))
+        loader = accelerator.prepare(loader)
+    else:
+        model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     model.train()
     bare = accelerator.unwrap_model(model)
     run: Any = torch.compile(model) if settings.compile else model
@@ -234,6 +240,34 @@ def processes() -> PartialState:
     return PartialState(cpu=not torch.accelerator.is_available())
 
 
+def is_sharded() -> bool:
+    """Whether several processes share the frozen weights: `accelerate launch` with a config of the type FSDP."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true" and processes().num_processes > 1
+
+
+def shard_frozen(model: nn.Module) -> None:
+    """Cut the frozen weights of each layer of a language model into a part for each process (FSDP2).
+
+    A layer is gathered when it computes. What is trained is small and stays whole everywhere, so that checkpoints,
+    averages and adapters are those of one GPU; `_average_gradients` keeps it equal.
+    """
+    names = {name for module in model.modules() for name in getattr(module, "_no_split_modules", None) or ()}
+    trained = {parameter for parameter in model.parameters() if parameter.requires_grad}
+    for module in list(model.modules()):
+        if type(module).__name__ in names:
+            fully_shard(module, ignored_params=trained)
+
+
+def _average_gradients(model: nn.Module) -> None:
+    """The mean over all processes; a parameter that a process did not use has a gradient of 0 there."""
+    trained = list(trained_parameters(model).values())
+    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in trained])
+    torch.distributed.all_reduce(flat)
+    flat /= torch.distributed.get_world_size()
+    for parameter, part in zip(trained, flat.split([p.numel() for p in trained]), strict=True):
+        parameter.grad = part.view_as(parameter)
+
+
 def rate_factor(step: int, settings: TrainSettings) -> float:
     """Part of the peak rate at a step: linear warm-up, then a cosine down to `min_learning_rate`."""
     # 30 warm-up steps of 400: 1/30, 2/30 ... 1 at step 29, half way down at step 215, the floor at step 400
@@ -268,6 +302,8 @@ def _step(
             sums[key] = sums.get(key, 0.0) + float(value.detach()) / parts
     if not math.isfinite(sums["loss"]):
         raise BadInput(f"the loss became {sums['loss']}.", fix="lower learning_rate, or look for broken examples")
+    if is_sharded():
+        _average_gradients(model)
     accelerator.clip_grad_norm_(model.parameters(), settings.clip_norm)
     optimizer.step()
     optimizer.zero_grad()

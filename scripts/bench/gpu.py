@@ -89,23 +89,25 @@ def write_base(folder: Path, tiny: bool) -> None:
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     bpe.train_from_iterator(PHRASES, trainers.BpeTrainer(special_tokens=special, initial_alphabet=alphabet))
-    named = {"unk_token": special[0], "pad_token": special[0], "bos_token": special[1], "eos_token": special[2]}
+    named: dict[str, Any] = dict(zip(("unk_token", "bos_token", "eos_token"), special, strict=True))
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=bpe, extra_special_tokens=TOKENS, **named)
+    tokenizer.pad_token = tokenizer.unk_token
     rope = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 3, 3] if tiny else [16, 24, 24]}
     sizes = (64, 128, 2, 4, 2, 1024) if tiny else (2048, 11008, 36, 16, 2, 151936)
     keys = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
-    text = dict(zip((*keys, "vocab_size"), sizes, strict=True)) | {"rope_parameters": rope, "tie_word_embeddings": True}
+    text: dict[str, Any] = dict(zip((*keys, "vocab_size"), sizes, strict=True))
+    text |= {"rope_parameters": rope, "tie_word_embeddings": True}
     vision_sizes = (2, 32, 64, 4, 64, [1]) if tiny else (32, 1280, 3420, 16, 2048, [7, 15, 23, 31])
     vision_keys = ("depth", "hidden_size", "intermediate_size", "num_heads", "out_hidden_size", "fullatt_block_indexes")
-    ids = {f"{kind}_id": int(tokenizer.convert_tokens_to_ids(TOKENS[kind])) for kind in ("image_token", "video_token")}
-    ends = [int(tokenizer.convert_tokens_to_ids(TOKENS[f"vision_{end}_token"])) for end in ("bos", "eos")]
+    ids = {name: int(tokenizer.convert_tokens_to_ids(token)) for name, token in TOKENS.items()}
+    placeholders: dict[str, Any] = {f"{kind}_token_id": ids[f"{kind}_token"] for kind in ("image", "video")}
     config = transformers.Qwen2_5_VLConfig(
         text_config=text,
         vision_config=dict(zip(vision_keys, vision_sizes, strict=True)),
-        vision_start_token_id=ends[0],
-        vision_end_token_id=ends[1],
+        vision_start_token_id=ids["vision_bos_token"],
+        vision_end_token_id=ids["vision_eos_token"],
         tie_word_embeddings=True,
-        **ids,
+        **placeholders,
     )
     torch.manual_seed(0)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):

@@ -99,7 +99,7 @@ def plan(recipe: Path, tokens: int | None = None, *, allow_download: bool = Fals
     `tokens`: of the longest prompt; None: estimated. Raises `BadInput` where no base is found.
     """
     mllm, given = _read(recipe)
-    shape, vision = _core(given) if given else (TokenShape(ModelSettings().width), None)
+    shape, vision = core_of(given) if given else (TokenShape(ModelSettings().width), None)
     found = measure(mllm, resolve(mllm.base, vision), shape, allow_download=allow_download)
     pictures, labels, words = _prompt(given) if given else (1, 16, WORDS)
     return Plan(
@@ -122,7 +122,7 @@ def _read(place: Path) -> tuple[MllmSettings, Recipe | None]:
     return recipe.mllm, recipe
 
 
-def _core(recipe: Recipe) -> tuple[TokenShape, Path | None]:
+def core_of(recipe: Recipe) -> tuple[TokenShape, Path | None]:
     """What an adapter will read of a region, and the core's folder; None: it is still to be trained."""
     section, own = recipe.grounding, RunFolder(recipe.out_dir).core_dir
     taken = section.core if section.core and not (own / CONFIG).is_file() else ""
@@ -135,7 +135,7 @@ def _core(recipe: Recipe) -> tuple[TokenShape, Path | None]:
         model = section.settings.model
         return TokenShape(model.width, (*model.stage_widths[1:], model.hidden_size)), None
     config = MedGlipConfig.from_pretrained(folder)
-    tower = config.vision_config
+    tower: Any = config.vision_config
     # a core that is trained from here on keeps what its tower saw; one taken as it is may be of before
     has_features = (folder / FEATURES).is_file() or name == section.settings.start_from
     return TokenShape(config.width, (*tower.stage_widths[1:], tower.hidden_size) if has_features else ()), folder

@@ -18,7 +18,7 @@ from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder, is_complete, mark_complete
 from ...grounding.training.detector import check_tunable
 from ...grounding.training.detector import fine_tune as fine_tune_detector
-from ...grounding.training.loop import processes
+from ...grounding.training.loop import is_sharded, processes
 from ...grounding.training.provenance import write_learned
 from ...grounding.training.settings import FineTuneSettings
 from ...report.datasets.load import load_texts
@@ -54,7 +54,8 @@ def tune(pipeline: Pipeline, kind: Adapter) -> GroundedMLLM:
         train(model, examples, shown, settings, out_dir, f"adapter {kind}", held_out, weights, validate)
         learned = {path for example in examples for path in example.image_paths}
         _save(model, folder, shown, learned, start or pipeline.aligned_dir)
-    return model
+    # whole again: processes that predict on their own cannot gather a layer together
+    return load(recipe.mllm, shape, folder, vision=core) if is_sharded() else model
 
 
 def _save(

@@ -13,7 +13,14 @@ STARTERS = tuple(sorted(file.stem for file in (RECIPES / "start").glob("*.yaml")
 
 def recipe_names() -> list[str]:
     """`quickstart`, `vqa/small`, ...: what `medglip run` takes by name, from any folder."""
-    parts = {"manifests", "sets", "stages", "start", "align"}  # read by other commands, or by other recipes
+    parts = {
+        "accelerate",
+        "manifests",
+        "sets",
+        "stages",
+        "start",
+        "align",
+    }  # read by other commands, or by other recipes
     files = (file.relative_to(RECIPES) for file in RECIPES.rglob("*.yaml"))
     return sorted(str(file.with_suffix("")) for file in files if not parts & {*file.parts})
 

@@ -17,7 +17,7 @@ from medglip.scripts.recipe_keys import recipe_keys, recipe_page
 from medglip.scripts.upgrade import OLD_SETS, upgrade_file, upgrade_recipe
 
 ROOT = Path(__file__).parent.parent.parent
-NO_RECIPES = {"manifests", "align", "sets"}
+NO_RECIPES = {"accelerate", "manifests", "align", "sets"}
 RECIPES = sorted(path for path in ROOT.glob("recipes/**/*.yaml") if path.parent.name not in NO_RECIPES)
 BASE = {"name": "t", "out_dir": "o", "phantoms": {}, "grounding": {"data": [{"layout": "phantom", "path": "p"}]}}
 STEPS = {"steps": 3}

@@ -114,7 +114,7 @@ class Footprint:
 def measure(settings: MllmSettings, base: str, shape: TokenShape, *, allow_download: bool = False) -> Footprint:
     """The footprint of a base, a folder with `config.json` or a hub name. Raises `BadInput` for no image-text model."""
     options = safe_options(allow_download)
-    with damaged(base, "give a folder with a config.json of an image-text model; --download fetches a hub name's"):
+    with damaged(Path(base), "give a folder with a config.json, or --download to fetch that of a hub name"):
         config = AutoConfig.from_pretrained(base, **options)
     family = family_of(config)
     counts, kept = {}, {}

@@ -19,6 +19,7 @@ MORE = {
     "grounding fine-tune": ["--checkpoint", "detector", "--out", "out"],
     "data export parquet": ["out"],
     "data export qa": ["--out", "out.jsonl"],
+    "data export chat": ["--format", "trl", "--out", "out.jsonl"],
 }
 """What a command wants besides the recipe."""
 STARTS = (
@@ -26,6 +27,7 @@ STARTS = (
     "medglip.grounding.training.stage.core_images",
     "medglip.grounding.datasets.building.build.build",
     "medglip.scripts.experiments.align.checkpoint_folder",
+    "medglip.scripts.pipeline.plan.core_of",
 )
 """What is called first where the recipe was found good: the folder of the run is taken, region sets are read ..."""
 
@@ -50,7 +52,8 @@ def takes_recipe(command: Any) -> bool:
 
 
 COMMANDS = [words for words, command in walk(typer.main.get_command(app)) if takes_recipe(command)]
-FILES = sorted(file for file in ROOT.glob("recipes/**/*.yaml") if file.parent.name != "sets")  # lists, no recipes
+NO_RECIPES = {"sets", "accelerate"}  # lists; a configuration of accelerate
+FILES = sorted(file for file in ROOT.glob("recipes/**/*.yaml") if file.parent.name not in NO_RECIPES)
 
 
 PAIRS = [
