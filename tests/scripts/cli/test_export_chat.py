@@ -10,7 +10,6 @@ import pytest
 import yaml
 from datasets import Image as ImageFeature
 from datasets import Sequence, load_dataset
-from PIL import Image
 from typer.testing import CliRunner
 
 from medglip.grounding.bad_input import BadInput
@@ -72,7 +71,7 @@ def exported(recipe: Path, form: str, source: str) -> list[dict[str, Any]]:
     assert result.exit_code == 0, result.output
     rows = list(read_lines(out))
     jsonschema.validate(rows, {"type": "array", "items": SCHEMAS[form], "minItems": 1})
-    assert all(Path(path).is_absolute() and Image.open(path).size for row in rows for path in row["images"])
+    assert all(Path(path).is_absolute() and Path(path).is_file() for row in rows for path in row["images"])
     return rows
 
 
