@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from ...grounding.evidence.names import SOURCES
 from ...grounding.records import Task
 from ..catalog import metrics_of, text_names
 from ..statistics.bootstrap import Difference
@@ -36,8 +35,7 @@ def _compared(name: str, base: str, metrics: Differences, better: Mapping[str, b
 
 def _not_of_this_image(pairs: Mapping[str, Differences], better: Mapping[str, bool]) -> list[str]:
     """Metrics of words that rise with regions of this image and no less clearly with those of another one."""
-    wrong = [own for name, own in pairs.items() if name == "shuffled"]
-    right = [own for name, own in pairs.items() if name in SOURCES and not SOURCES[name].is_control]
+    right, wrong = ([own for name, own in pairs.items() if name == source] for source in ("predicted", "shuffled"))
     both = [
         metric
         for metric in text_names()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ from ..types import AnnotatedImage, Region
 from ..vocabulary.labels import load_labels
 from .corpus import stay_inside
 
+_ROW: ContextVar[str] = ContextVar("row", default="")
+"""The row that `skipping` is around."""
+_CUTS: ContextVar[Skipped | None] = ContextVar("cuts", default=None)
+_SLACK_PX, _SLACK = 2, 0.01
+"""What a box may reach outside, in pixels and as part of the image's longer side: rounding, not a fault."""
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".dcm")
 
 
@@ -26,10 +32,25 @@ def skipping(skipped: Skipped, file: Path, row: int | str | None = None) -> Iter
     A reader may `yield` inside: what its caller does with the image is not caught.
     """
     item = str(file) if row is None else f"{file}: row {row}"
+    before = _ROW.get()
+    _ROW.set(item)
     try:
         yield
     except ROW_ERRORS as error:
         skipped.add(item, explain_row(error, file, row))
+    finally:
+        _ROW.set(before)
+
+
+@contextmanager
+def listing_cuts() -> Iterator[Skipped]:
+    """Inside, every box that reaches outside its image by more than rounding is listed; it is cut off all the same."""
+    cuts = Skipped()
+    token = _CUTS.set(cuts)
+    try:
+        yield cuts
+    finally:
+        _CUTS.reset(token)
 
 
 def read_object(file: Path, keys: Iterable[str]) -> dict[str, Any]:
@@ -115,10 +136,15 @@ def region(
 ) -> Region:
     """A region with its place in the label tree, box clipped to the image, mask cut to the box.
 
-    A mask without a pixel inside the box is dropped. Raises `BadInput` for a box without area in the image, and for a
-    mask of another size.
+    What lies outside the image is cut off (`listing_cuts` tells of it). A mask without a pixel inside the box is
+    dropped. Raises `BadInput` for a box without area in the image, and for a mask of another size.
     """
     box = clip_box(box_xyxy_px, size_px)
+    cut_px = float(np.abs(np.asarray(box_xyxy_px, np.float32) - box).max())
+    if cut_px > max(_SLACK_PX, _SLACK * max(size_px)) and (cuts := _CUTS.get()) is not None:
+        corners = [round(float(x)) for x in box_xyxy_px]
+        problem = f"box {corners} reaches outside the {size_px[0]} x {size_px[1]} image: cut off at its edge."
+        cuts.add(_ROW.get(), BadInput(problem, fix="repair the box; are its pixels those of this image?"))
     if mask is not None:
         if mask.shape != size_px[::-1]:
             problem = f"mask of (H, W) {mask.shape} for an image of (W, H) {size_px}."

@@ -84,9 +84,11 @@ def check(
     from ...grounding.datasets.building.export import ImageHashes, describe, shared_images, tally_all
     from ...grounding.datasets.building.export import check as check_images
     from ...grounding.datasets.published import compare
+    from ...grounding.datasets.rows import listing_cuts
     from ..recipe import Recipe
 
-    images, skipped = _region_sets(place)
+    with listing_cuts() as cuts:
+        images, skipped = _region_sets(place)
     described = describe(images)
     _echo_table(described)
     for line in compare([] if place.is_dir() else read_settings(Recipe, place).grounding.data, described):
@@ -97,7 +99,7 @@ def check(
         _echo_table(tally_rows(counts, name))
     hashes: list[ImageHashes] = []  # filled by the check, which opens every image once
     faults = check_images(images, hashes)
-    faults.entries += skipped.entries  # what could not even be read is a fault as well
+    faults.entries += cuts.entries + skipped.entries  # what could not even be read is a fault as well
     shared = shared_images(hashes)
     for kind in ("equal pixels", "looks like"):
         rows = [row for row in shared if row["is"] == kind]

@@ -20,6 +20,7 @@ from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.negation import Negation, engine_named
 from ...grounding.vocabulary.places import Frame, name_sides
 from ...grounding.vocabulary.remarks import Remark, correct_title, find_misplaced, other_modalities
+from ...grounding.vocabulary.sentences import Sentence
 from ...report import describe
 from ...report.output.grounded import GroundedReport
 from ...report.output.write import write, write_dicom
@@ -81,18 +82,32 @@ def write_description(run: TrainedSystem, image: AnnotatedImage, box: str, outpu
     """
     # box -> region without a phrase -> named by the grounder -> with the grounder's vector
     marked = describe.parse_box(box, image.size_px)
-    marked = describe.name_region(marked, run.regions(image, run.query(image).first.phrases))
+    is_cut = not describe.is_whole(box, marked)
+    found = run.regions(image, run.query(image).first.phrases)
+    marked = describe.name_region(marked, found)
     marked = run.grounder.embed([image], [[marked]])[0][0]
     example, settings = describe.to_example(image, marked), describe.show_region(run.shown)
     written = generate(run.model("predicted"), [example], settings, _generate_settings(run, outputs))[0]
     report = grounded_report(run, image, written, example.evidence, settings, outputs)
-    # whatever the text names, each sentence is about the marked region: it stands first
+    # first what boxes say, then what the model wrote of this box; the marked region stands first in each
+    own = [sentence for sentence in report.sentences if describe.is_about(sentence.text, marked)]
+    there = Sentence(text=describe.what_is_there(marked, found, image.size_px))
+    cannot = [] if own else [Sentence(text=describe.NOT_DESCRIBED)]
     sentences = tuple(
         replace(sentence, regions=(marked, *(region for region in sentence.regions if region is not marked)))
-        for sentence in report.sentences
+        for sentence in (there, *own, *cannot)
     )
     corner = "-".join(f"{value:.0f}" for value in marked.box_xyxy_px)
-    report = replace(report, report_id=f"{image.image_path.stem}-{corner}", sentences=sentences, attributions=())
+    cut = (f"the box reaches outside the image: cut at its edge to {corner.replace('-', ',')}",) if is_cut else ()
+    report = replace(
+        report,
+        report_id=f"{image.image_path.stem}-{corner}",
+        sentences=sentences,
+        attributions=(),
+        contradictions=(),
+        remarks=(),
+        notes=(*cut, *report.notes),
+    )
     return write_all(report, image, replace(outputs, heading="Description of region 1"))
 
 

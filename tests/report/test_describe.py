@@ -9,7 +9,16 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.grounding.evidence.render import to_images, to_text
 from medglip.grounding.types import Region
-from medglip.report.describe import INSTRUCTION, name_region, parse_box, show_region, to_example
+from medglip.report.describe import (
+    INSTRUCTION,
+    is_about,
+    is_whole,
+    name_region,
+    parse_box,
+    show_region,
+    to_example,
+    what_is_there,
+)
 from medglip.vqa.prompt.prompt import instruction_text
 
 STUDY = make_image("s", image_path=Path("a.png"), group="g", dataset="d", size_px=(100, 80))
@@ -50,3 +59,25 @@ def test_it_is_called_by_the_best_region_at_the_same_place_and_keeps_its_own_box
     assert (named_region.phrase, named_region.score) == ("nodule", 0.7)
     assert (named_region.box_xyxy_px == marked.box_xyxy_px).all()
     assert name_region(marked, [far]) is marked
+
+
+def test_what_boxes_alone_say_of_the_marked_one() -> None:
+    marked = parse_box("10,10,20,20", STUDY.size_px)
+    lung = Region(phrase="left lung", box_xyxy_px=np.array([5, 5, 40, 60], np.float32), score=0.92)
+    nodule = Region(phrase="nodule", box_xyxy_px=np.array([10, 10, 20, 21], np.float32), score=0.78)
+    assert what_is_there(name_region(marked, [lung, nodule]), [lung, nodule], STUDY.size_px) == (
+        "Region 1 lies at the upper left of the image, inside what was found as left lung (0.92): "
+        "nodule was found there (0.78)."
+    )
+    assert what_is_there(marked, [], STUDY.size_px).endswith("nothing that this core knows was found as this box.")
+    assert is_whole("10,10,20,20", marked)
+    assert not is_whole("10,10,5000,6000", parse_box("10,10,5000,6000", STUDY.size_px))
+
+
+def test_sentences_on_the_whole_image_are_not_about_the_box() -> None:
+    marked = name_region(parse_box("1,1,9,9", STUDY.size_px), [])
+    assert is_about("Round and bright.", marked)
+    assert not is_about("X-ray image of the chest.", marked)
+    assert not is_about("The left lung is seen.", marked)
+    nodule = Region(phrase="nodule", box_xyxy_px=marked.box_xyxy_px, score=0.8)
+    assert is_about("A nodule is seen.", name_region(marked, [nodule]))

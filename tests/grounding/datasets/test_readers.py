@@ -14,6 +14,7 @@ from PIL import Image
 
 from medglip.grounding import AnnotatedImage, BadInput, Skipped
 from medglip.grounding.datasets.layouts import coco, covid_cxr, mask_folder, voc
+from medglip.grounding.datasets.rows import listing_cuts
 from medglip.grounding.geometry import mask_to_rle
 
 SIZE = (12, 8)
@@ -106,6 +107,12 @@ def test_boxes_over_the_edge_are_clipped(tmp_path: Path) -> None:
     (first, _), skipped = read_coco(write_coco(tmp_path / "set", [row(bbox=[-2, 6, 30, 30])]))
     assert first.regions[0].box_xyxy_px.tolist() == [0, 6, 12, 8]
     assert not skipped.entries
+    with listing_cuts() as cuts:
+        read_coco(tmp_path / "set")
+        read_coco(write_coco(tmp_path / "rounded", [row(bbox=[-1, 6, 4, 2])]))
+    (entry,) = cuts.entries
+    assert entry["item"].endswith("annotations.json: row annotation 1")
+    assert "box [-2, 6, 28, 36] reaches outside the 12 x 8 image" in entry["why"]
 
 
 BAD_ROWS = [
