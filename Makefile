@@ -9,7 +9,7 @@ CONSTRAINTS := $(shell nvidia-smi -L >/dev/null 2>&1 || echo "-c constraints-cpu
 # Waiting threads sleep instead of spinning: beside other load, spinning makes a step ten times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install quickstart test test-fast test-all check real clean
+.PHONY: install quickstart test test-fast test-all check real docs shown clean
 
 # As many workers as cores, each with one thread; one that runs out of tests takes some of another.
 PYTEST := $(BIN)/pytest -q -n auto --dist worksteal
@@ -32,6 +32,7 @@ real: install
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/pyright
 
 test: check
@@ -42,6 +43,16 @@ test-fast: install
 
 test-all: test
 	$(PYTEST) -m thorough
+
+# The site in build/site; a warning is an error.
+docs: install
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet $(CONSTRAINTS) -e ".[docs]"
+	$(BIN)/mkdocs build --strict --quiet
+
+# What README, tour and docs show, after weights have changed: sample images stay, outputs and pictures are made again.
+shown: install
+	$(BIN)/python -m medglip.scripts.release.tour
+	$(BIN)/python -m medglip.scripts.release.pictures runs/quickstart
 
 clean:
 	rm -rf runs build *.egg-info .pytest_cache .ruff_cache

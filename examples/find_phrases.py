@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from medglip.grounding import load_grounder, open_image, read_image
-from medglip.grounding.imaging.drawing import colours_of, draw_regions
+from medglip.grounding.imaging.drawing import draw_regions, tell_apart
 
 IMAGE = "examples/data/images/xray-1.png"
 OUT = Path("runs/examples/find_phrases.png")
@@ -17,7 +17,9 @@ for region in found:
     pixels = "no mask" if region.mask is None else f"{region.mask.sum()} pixels"
     print(f"{region.phrase}: score {region.score:.2f}, box {x0} {y0} {x1} {y1}, {pixels}")
 
-picture = draw_regions(read_image(Path(IMAGE)), found, colours_of(phrases), lambda r: f"{r.phrase} {r.score:.2f}")
+colours, names = tell_apart(found)
+labels = [f"{name} {region.score:.2f}" for name, region in zip(names, found, strict=True)]
+picture = draw_regions(read_image(Path(IMAGE)), found, colours, labels, min_side=640)
 OUT.parent.mkdir(parents=True, exist_ok=True)
 picture.save(OUT)
 print(f"Research use, not for diagnosis.\npicture: {OUT}")

@@ -72,6 +72,7 @@ class GroundedReport:
     other images. `remarks`: what else is to be looked at in a sentence; `limits`: from where on one is flagged.
     `modality`: our name, as told or guessed, "" where neither; `notes`: lines about the whole image; `ood_score` in
     [0, 1]: how unlike what the grounder learned from it is, None where that is not known, and then `in_distribution`.
+    `date`: when it was written, `2026-01-31`; `indication`: why the images were taken, as the user told it.
     """
 
     report_id: str
@@ -97,6 +98,8 @@ class GroundedReport:
     notes: tuple[str, ...] = ()
     in_distribution: bool | None = None
     ood_score: float | None = None
+    date: str = ""
+    indication: str = ""
 
     def __post_init__(self) -> None:
         if Path(self.image).name != self.image or "\\" in self.image:
@@ -191,6 +194,7 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         "modality": report.modality,
         "notes": list(report.notes),
         **{key: value for key, value in known.items() if value is not None},
+        **{key: value for key, value in (("date", report.date), ("indication", report.indication)) if value},
         "limits": report.limits.model_dump(),
         **{key: getattr(report, key) for key in ("model", "adapter", "grounder", "negation", "evidence")},
         "forms": list(report.forms),
@@ -249,6 +253,8 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
             notes=tuple(values.get("notes", ())),
             in_distribution=values.get("in_distribution"),
             ood_score=values.get("ood_score"),
+            date=str(values.get("date", "")),
+            indication=str(values.get("indication", "")),
             presences=dict(values.get("presences", {})),
             grounder=str(values.get("grounder", "")),
             negation=values.get("negation", "rules"),

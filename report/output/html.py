@@ -13,7 +13,8 @@ from urllib.parse import quote
 from PIL import Image
 
 from ...grounding.geometry import where
-from ...grounding.imaging.drawing import colours_of, data_uri, svg_box, svg_outline
+from ...grounding.imaging.drawing import FAVICON, colours_of, data_uri, svg_box, svg_outline
+from ...grounding.modalities import MODALITIES
 from ...grounding.types import MIN_SCORE, Region
 from .grounded import GroundedReport, file_stem
 
@@ -43,6 +44,7 @@ def pages(
     links = (f'<a href="{quote(file_stem(name))}.html">{escape(name)}</a>' for name in reports[0].other_views)
     return Template(_part("report.html")).substitute(
         title=escape(title),
+        favicon=FAVICON,
         views=f'<p class="views">Other views: {", ".join(links)}</p>' if reports[0].other_views else "",
         mains="\n".join(mains),
         notice=escape(reports[0].notice),
@@ -83,6 +85,9 @@ def _main(report: GroundedReport, image: Image.Image, heading: str, max_side: in
         citations += f"{counts.grounded_cited} of {counts.num_grounded} found regions cited"
     facts = {
         "Image": "{}, {} × {} px".format(report.image, *report.size_px),
+        "Modality": MODALITIES[report.modality].spoken if report.modality in MODALITIES else report.modality,
+        "Indication": report.indication,
+        "Date": report.date,
         "Model": report.model,
         "Adapter": report.adapter,
         "Grounder": report.grounder,

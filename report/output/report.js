@@ -67,3 +67,10 @@ for (const main of document.querySelectorAll("main")) {
     });
   }
 }
+
+document.getElementById("theme").addEventListener("click", () => {
+  const is = document.documentElement.classList;
+  const isDark = is.contains("dark") || (!is.contains("light") && matchMedia("(prefers-color-scheme: dark)").matches);
+  is.remove("light", "dark");
+  is.add(isDark ? "light" : "dark");
+});

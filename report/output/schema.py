@@ -137,6 +137,10 @@ class ReportRow(_Part):
     """Whether the image is like those that the grounder learned from; left out where it cannot tell."""
     ood_score: Chance | None = None
     """How unlike those it is; left out where the grounder cannot tell."""
+    date: str = ""
+    """When it was written, as 2026-01-31; left out: not known."""
+    indication: str = ""
+    """Why the images were taken, as the user told it; left out: not told."""
     limits: LimitsRow | None = None
     """From where on sentences are flagged."""
     model: str

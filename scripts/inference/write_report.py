@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,8 @@ def write_grounded(run: TrainedSystem, study: Report, source: Source, outputs: O
     for view, image in enumerate(study.own_images):
         report = grounded_report(run, image, written, evidence, settings, outputs, view)
         others = tuple(other.image_path.stem for other in study.own_images if other is not image)
-        lines += write_all(replace(report, other_views=others), image, outputs)
+        told = replace(report, other_views=others, indication=study.indication, date=f"{date.today()}")
+        lines += write_all(told, image, outputs)
     return lines
 
 

@@ -1,8 +1,8 @@
 """The pictures of README and docs, of what the shipped weights do now: one command after weights have changed.
 
-`python -m medglip.scripts.release.pictures runs/quickstart` makes, in `docs/pictures`, what the core finds in a drawn chest
-(`regions.png`), the form `overlay` of it (`overlay.png`), and the page of a report on it above cases of the run's page, as
-an installed Chromium shows them (`product.jpg`).
+`python -m medglip.scripts.release.pictures runs/quickstart` makes, in `docs/pictures`, what the core finds in a drawn
+chest (`regions.png`), the form `overlay` of it (`overlay.png`), and the page of a report on it above cases of the run's
+page, as an installed Chromium shows them (`product.jpg`).
 """
 
 import shutil
@@ -16,7 +16,7 @@ from PIL import Image
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.forms.overlay import draw_marks
 from ...grounding.grounders.pretrained import load_grounder
-from ...grounding.imaging.drawing import colours_of, draw_regions
+from ...grounding.imaging.drawing import draw_regions, tell_apart
 from ...grounding.imaging.open import open_image
 from ...grounding.imaging.read import read_image
 from ...report.output.write import BROWSERS
@@ -53,7 +53,8 @@ def _draw_regions(out: Path) -> None:
     grounder, image = load_grounder("small"), read_image(CHEST)
     found = grounder.ground([open_image(CHEST, modality="xray")], [PHRASES])[0]
     clear = [region for region in found if region.score >= grounder.threshold]
-    draw_regions(image, clear, colours_of(PHRASES), "{0.phrase} {0.score:.2f}".format).save(out / "regions.png")
+    colours, names = tell_apart(clear)
+    draw_regions(image, clear, colours, names, min_side=640).save(out / "regions.png")
     draw_marks(image, clear).save(out / "overlay.png")
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import BROKEN_WORDS, opened
 from PIL import Image
 
 from medglip.grounding.types import Region
 from medglip.grounding.vocabulary.sentences import Sentence
-from medglip.report.output.grounded import GroundedReport
+from medglip.report.output.grounded import GroundedReport, from_json, to_json
 from medglip.report.output.html import page
 from medglip.report.output.write import BROWSERS, write_pdf
 
@@ -83,6 +84,32 @@ def test_sentences_and_regions_light_each_other_by_pointer_and_keyboard(tmp_path
         "masks": "none",
         "off": "none",
     }
+
+
+def test_it_fits_a_phone_is_dark_on_demand_and_its_switches_show_their_state(tmp_path: Path) -> None:
+    file = tmp_path / "a.html"
+    file.write_text(make_page())
+    with opened(file, 420) as shown:
+        assert shown.evaluate("document.documentElement.scrollWidth") <= 420
+        assert shown.evaluate(BROKEN_WORDS, "h1, h2, .report, .regions, .facts, .switches") == []
+        light = shown.evaluate("getComputedStyle(document.body).backgroundColor")
+        shown.click("#theme")
+        assert shown.evaluate("getComputedStyle(document.body).backgroundColor") != light
+        mark = "getComputedStyle(document.querySelector('[data-layer=boxes]'), '::before').content"
+        on = shown.evaluate(mark)
+        shown.click("[data-layer=boxes]")
+        assert shown.evaluate(mark) != on
+
+
+def test_it_says_modality_date_and_indication() -> None:
+    report = GroundedReport(
+        report_id="r1", image="a.png", size_px=(64, 48), sentences=(), modality="xray", date="2026-01-31",
+        indication="Cough <3 days.",
+    )  # fmt: skip
+    html = page(report, Image.new("L", (64, 48), 90))
+    assert "<dt>Modality</dt><dd>X-ray" in html
+    assert "<dt>Indication</dt><dd>Cough &lt;3 days.</dd><dt>Date</dt><dd>2026-01-31</dd>" in html
+    assert from_json(to_json(report)).indication == report.indication
 
 
 def test_it_prints(tmp_path: Path) -> None:
