@@ -1,7 +1,7 @@
 """The pictures of README and docs, of what the shipped weights do now: one command after weights have changed.
 
 `python -m medglip.scripts.release.pictures runs/quickstart` makes, in `docs/pictures`, what the core finds in a drawn
-chest (`regions.png`), the form `overlay` of it (`overlay.png`), and the page of a report on it above cases of the run's
+chest (`regions.jpg`), the form `overlay` of it (`overlay.jpg`), and the page of a report on it above cases of the run's
 page, as an installed Chromium shows them (`product.jpg`).
 """
 
@@ -54,8 +54,8 @@ def _draw_regions(out: Path) -> None:
     found = grounder.ground([open_image(CHEST, modality="xray")], [PHRASES])[0]
     clear = [region for region in found if region.score >= grounder.threshold]
     colours, names = tell_apart(clear)
-    draw_regions(image, clear, colours, names, min_side=640).save(out / "regions.png")
-    draw_marks(image, clear).save(out / "overlay.png")
+    draw_regions(image, clear, colours, names, min_side=640).save(out / "regions.jpg", quality=88)
+    draw_marks(image, clear).save(out / "overlay.jpg", quality=88)
 
 
 def _screenshots(report: Path, page: Path, folder: Path) -> list[Image.Image]:
