@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Gpu:
-    """`memory_gib`: what a program gets, about. `tflops`: peak of dense bf16 (of a T4: fp16), without sparsity."""
+    """`memory_gib`: what a program gets, about. `tflops`: peak of dense bf16, without sparsity."""
 
     name: str
     memory_gib: float
@@ -13,7 +13,6 @@ class Gpu:
 
 
 GPUS = (
-    Gpu("T4", 14.6, 65),
     Gpu("L4", 22.0, 121),
     Gpu("RTX 4090", 23.5, 165),
     Gpu("A100 40 GB", 39.4, 312),

@@ -34,7 +34,7 @@ def test_a_config_alone_is_enough(tmp_path: Path, write_recipe: Callable[[Path],
     assert plan["prompt"]["tokens"] == 700
     assert set(plan["step_gib"]) == {"fp32", "bf16", "4bit"}
     assert plan["step_gib"]["bf16"]["2"]["checkpointed"] <= plan["step_gib"]["bf16"]["2"]["kept"]
-    assert "T4" in plan["hours"]
+    assert "L4" in plan["hours"]
     assert f"{plan['parameters']['base']:,}" in result.output
     assert "Qwen3-VL" in result.output
     alone = CliRunner().invoke(app, ["vqa", "plan", str(tmp_path / "base" / "config.json")])
