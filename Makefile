@@ -1,5 +1,6 @@
 # Two commands: `make quickstart` shows the whole line on synthetic phantoms, `make test` runs the checks and tests.
 # `make test-fast` is for every save; `make test-all` adds what starts browsers and Java or proves a law once more.
+# `make fuzz N=2000 SEED=1` damages more inputs of every reader (READER="set coco" of one; CASE=17 one of them again).
 # `make install` alone makes the environment in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +10,7 @@ CONSTRAINTS := $(shell nvidia-smi -L >/dev/null 2>&1 || echo "-c constraints-cpu
 # Waiting threads sleep instead of spinning: beside other load, spinning makes a step ten times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install quickstart test test-fast test-all check real docs shown clean
+.PHONY: install quickstart test test-fast test-all fuzz check real docs shown clean
 
 # As many workers as cores, each with one thread; one that runs out of tests takes some of another.
 PYTEST := $(BIN)/pytest -q -n auto --dist worksteal
@@ -43,6 +44,10 @@ test-fast: install
 
 test-all: test
 	$(PYTEST) -m thorough
+
+fuzz: install
+	FUZZ_N=$(or $(N),500) FUZZ_SEED=$(SEED) FUZZ_CASE=$(CASE) $(PYTEST) \
+		"tests/fuzz/test_fuzz.py::test_damaged_input_is_held$(if $(READER),[$(READER)])"
 
 # The site in build/site; a warning is an error.
 docs: install

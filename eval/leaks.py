@@ -136,7 +136,8 @@ def read_questions(path: Path, images: Path | None = None, language: str | None 
                 case list() as values if all(isinstance(value, str) for value in values):
                     texts[key] = ", ".join(values)  # several acceptable answers
         if missing := [key for key in form if key not in texts]:
-            raise BadInput(f"missing, or no text: {', '.join(missing)}.", file=path, row=number)
+            fix = "every question has its texts; remove the row, or complete it"
+            raise BadInput(f"missing, or no text: {', '.join(missing)}.", file=path, row=number, fix=fix)
         fields = dict(zip(("id", "image_id", "question", "answer"), texts.values(), strict=True))
         questions.append(SplitQuestion(**fields, image_hash=hashes.get(fields["image_id"], "")))
     return questions

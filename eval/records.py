@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypeVar, cast, get_args
 from pydantic import ConfigDict, Field, WithJsonSchema, with_config
 from typing_extensions import TypedDict
 
-from ..grounding.bad_input import BadInput
+from ..grounding.bad_input import ROW_ERRORS, BadInput
 from ..grounding.files import numbered_lines
 from ..grounding.records import PredictionRecord, Task
 from ..grounding.types import Region, region_from_json
@@ -276,12 +276,14 @@ def regions_by_phrase(record: Record, name: Literal["answer", "prediction"]) -> 
     """
     phrases = phrases_of(record)
     regions: dict[str, list[Region]] = {phrase: [] for phrase in phrases}
+    fix = "a region is {phrase, box_xyxy_px, score, mask_rle}, as eval/record.schema.json says"
     for row in record[name]:
         phrase = phrases[0] if len(phrases) == 1 else row.get("phrase")
         if phrase not in regions:
-            raise BadInput(f"{name} of {record['id']!r} holds {phrase!r}, which its `phrases` do not name.")
+            problem = f"{name} of {record['id']!r} holds {phrase!r}, which its `phrases` do not name."
+            raise BadInput(problem, fix="name every phrase of the record")
         if not isinstance(row, Mapping) or "box_xyxy_px" not in row:
-            raise BadInput(f"{name} of {record['id']!r} holds a region without box_xyxy_px.")
+            raise BadInput(f"{name} of {record['id']!r} holds a region without box_xyxy_px.", fix=fix)
         if name == "prediction" and row.get("score") is None:
             problem = f"prediction of {record['id']!r} holds a region without score."
             raise BadInput(problem, fix="average precision ranks them")
@@ -289,8 +291,8 @@ def regions_by_phrase(record: Record, name: Literal["answer", "prediction"]) -> 
             regions[phrase].append(region_from_json({"phrase": "", **row}))
         except BadInput:
             raise
-        except (TypeError, ValueError, KeyError) as error:
-            raise BadInput(f"{name} of {record['id']!r} holds a broken region: {error}.") from error
+        except ROW_ERRORS as error:
+            raise BadInput(f"{name} of {record['id']!r} holds a broken region: {error}.", fix=fix) from error
     return regions
 
 

@@ -11,8 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..grounding.bad_input import BadInput, explain
+from ..grounding.bad_input import ROW_ERRORS, BadInput, explain
 from ..grounding.files import write_atomic
+from ..grounding.foreign import read_json as read_foreign
 from ..grounding.records import Task
 from .records import Record, check_run, cluster, data_sha256
 from .settings import EvalSettings as EvalSettings
@@ -102,8 +103,8 @@ def read_json(path: Path) -> Scores:
         return {name: Estimate(**cell) for name, cell in cells.items()}
 
     fix = "give a file that `medglip eval` wrote"
-    with explain("not a score file", OSError, ValueError, TypeError, KeyError, file=path, fix=fix):
-        row = json.loads(path.read_bytes())
+    row = read_foreign(path, fix)
+    with explain("not a score file", *ROW_ERRORS, file=path, fix=fix):
         strata = {
             axis: {label: estimates_of(cells) for label, cells in labels.items()}
             for axis, labels in row.get("strata", {}).items()

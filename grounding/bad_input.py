@@ -6,6 +6,7 @@ catch it, go on, and write what they skipped.
 
 import errno
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from typing import TypeVar
 Name = TypeVar("Name", bound=str)
 
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
 class BadInput(ValueError):
     """Input that a user can mend: what is wrong, in which file and row, and how to fix it."""
 
@@ -24,7 +28,8 @@ class BadInput(ValueError):
         self.problem, self.file, self.row, self.fix = problem, file, row, fix
         # reports.csv: row 7: box has no area. Fix: leave it out
         where = "".join([f"{file}: " if file else "", f"row {row}: " if row is not None else ""])
-        super().__init__(f"{where}{problem}" + (f" Fix: {fix}" if fix else ""))
+        # names in data may hold line breaks, and codes that a terminal would obey
+        super().__init__(_CONTROLS.sub(" ", f"{where}{problem}" + (f" Fix: {fix}" if fix else "")))
 
 
 ROW_ERRORS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError, OSError)

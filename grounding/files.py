@@ -71,18 +71,18 @@ def told_when_full(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(file: Path, what: str) -> Iterator[None]:
+def locked(file: Path, what: str, wait_s: float = 0) -> Iterator[None]:
     """Inside, no other process is where this lock file is asked for, too; it is freed however the process ends.
 
     Of several processes of one launch the first holds it for all. A folder made for the lock alone goes with it.
-    Raises `BadInput` where another process holds it.
+    Raises `BadInput` where another process holds it for longer than `wait_s`.
     """
     lock = FileLock(file, timeout=0, is_singleton=True)  # the same in every call of a process, which may ask twice
     is_first, is_new = os.environ.get("RANK", "0") == "0", not file.parent.exists()
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         if is_first:
-            lock.acquire()
+            lock.acquire(timeout=wait_s)
     except Timeout as error:
         fix = "wait until it has ended, or give another folder"
         raise BadInput(f"another process is writing {what} here.", file=file.parent, fix=fix) from error

@@ -3,7 +3,6 @@
 import codecs
 import csv
 import gzip
-import io
 import json
 import re
 import zlib
@@ -18,6 +17,7 @@ from .bad_input import BadInput, Skipped, nearest, repeated
 MAX_BYTES = 2**29
 """The largest text file that is read, unpacked."""
 _MAX_NODES = 200_000  # of a YAML file, aliases counted as often as they stand for something
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where it is there
@@ -87,6 +87,8 @@ def parse_json(
         raise BadInput("holds half of a character (a lone surrogate).", file=file, row=row, fix=fix) from error
     except RecursionError as error:
         raise BadInput("not JSON that can be read: nested too deep.", file=file, row=row, fix=fix) from error
+    except MemoryError as error:
+        raise BadInput("does not fit into memory.", file=file, row=row, fix="split it into several files") from error
     except ValueError as error:
         raise BadInput(f"not JSON: {error}.", file=file, row=row, fix=fix) from error
     return value
@@ -123,9 +125,9 @@ def read_csv(
     """
     text, number = read_text(file, encoding, errors, fix), 0
     head = text.split("\n", 1)[0]
-    table = csv.reader(
-        io.StringIO(text, newline=""), delimiter=max(delimiter, key=head.count), strict=True, skipinitialspace=True
-    )
+    lines = (match.group() for match in _LINE.finditer(text))  # one at a time: StringIO takes four bytes a letter
+    separator = max(delimiter, key=head.count)
+    table = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     try:
         names = next(table, [])
         check_columns(names, columns, file)

@@ -16,6 +16,11 @@ MAX_MASK_PX = 2**28
 """Pixels of the largest mask that is unpacked: files of a few bytes can say any size."""
 
 
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image as RGB: itself where it is, since of a large image a copy may not fit into memory."""
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 def iou(a_A4: Boxes, b_B4: Boxes) -> NDArray[np.float32]:
     """float32[A, B] intersection over union of every pair of boxes; continuous, no +1."""
     a, b = np.asarray(a_A4, np.float64).reshape(-1, 1, 4), np.asarray(b_B4, np.float64).reshape(1, -1, 4)
@@ -79,7 +84,7 @@ def mask_to_box(mask_HW: NDArray[np.bool_]) -> Boxes:
 def cut_mask(mask_HW: NDArray[np.bool_], box_xyxy_px: Boxes) -> NDArray[np.bool_] | None:
     """A copy with the pixels that the box touches alone; None where none of them is set."""
     x0, y0, x1, y1 = *np.floor(box_xyxy_px[:2]).astype(int), *np.ceil(box_xyxy_px[2:]).astype(int)
-    inside = np.zeros_like(mask_HW)
+    inside = np.zeros(mask_HW.shape, bool)  # not zeros_like, which writes: rows without the box take no memory
     inside[y0:y1, x0:x1] = mask_HW[y0:y1, x0:x1]
     return inside if inside.any() else None
 
@@ -206,7 +211,7 @@ class Letterbox:
     def image(self, image: Image.Image) -> Image.Image:
         """The RGB image on a black square."""
         square = Image.new("RGB", (self.side_px, self.side_px))
-        square.paste(image.convert("RGB").resize(self.content_px, Image.Resampling.BILINEAR))
+        square.paste(to_rgb(image).resize(self.content_px, Image.Resampling.BILINEAR))
         return square
 
     def mask(self, mask_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -216,10 +221,17 @@ class Letterbox:
         square[: self.content_px[1], : self.content_px[0]] = np.asarray(small) > 127
         return square
 
-    def inverse_map(self, probability_SS: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32[H, W] of the original image from float32[s, s]; s may be a fraction of `side_px`."""
+    def inverse_map(self, probability_SS: NDArray[np.float32], rows: slice | None = None) -> NDArray[np.float32]:
+        """float32[H, W] of the original image, or of these rows of it, from float32[s, s].
+
+        s may be a fraction of `side_px`.
+        """
         side = probability_SS.shape[0]
         width, height = (max(1, round(n * side / self.side_px)) for n in self.content_px)
         # the padding is cut off first: interpolation must not mix it in at the edge
         crop = Image.fromarray(np.ascontiguousarray(probability_SS[:height, :width], np.float32))
-        return np.asarray(crop.resize(self.size_px, Image.Resampling.BILINEAR))
+        if rows is None:
+            return np.asarray(crop.resize(self.size_px, Image.Resampling.BILINEAR))
+        top, bottom = (y * height / self.size_px[1] for y in (rows.start, rows.stop))
+        size = (self.size_px[0], rows.stop - rows.start)
+        return np.asarray(crop.resize(size, Image.Resampling.BILINEAR, (0, top, width, bottom)))

@@ -16,13 +16,13 @@ Its quirks are part of it:
 Unlike the original, a blank after an answer type does not drop the question ("CLOSED " in VQA-RAD).
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
 from ...grounding.bad_input import BadInput
+from ...grounding.foreign import read_json
 from ..settings import EvalSettings
 from .sentence_bleu import sentence_bleu
 from .vqa_normalizer import PERIOD, clear_marks, plain_words
@@ -136,12 +136,8 @@ class Candidates:
 def read_candidates(path: Path) -> Candidates:
     """A candidate file `{"0": [answers...]}`. Raises `BadInput` for another form and for an empty list."""
     fix = 'give {"0": [open answers of train, in order]}'
-    try:
-        answers = json.loads(path.read_bytes())["0"]
-    except OSError as error:
-        raise BadInput(f"cannot be read: {error.strerror}.", file=path, fix=fix) from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise BadInput("not a file of candidates.", file=path, fix=fix) from error
+    content = read_json(path, fix)
+    answers = content.get("0") if isinstance(content, dict) else None
     if not isinstance(answers, list) or not answers:
         raise BadInput("no list of candidates.", file=path, fix=fix)
     if odd := [answer for answer in answers if not isinstance(answer, str | int | float) or isinstance(answer, bool)]:

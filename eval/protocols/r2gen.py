@@ -13,14 +13,14 @@ are never cut. `<unk>` stays in both texts: references may be R2Gen's own, cut a
 raise the scores, so that they compare with published R2Gen figures only.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import ROW_ERRORS, BadInput, explain
+from ...grounding.foreign import read_json
 
 PROTOCOL = "r2gen"
 VERSION = "2"
@@ -88,14 +88,11 @@ def read_vocabulary(path: Path, corpus: Corpus) -> frozenset[str]:
     Raises `BadInput` for a file that is neither.
     """
     fix = 'give a JSON list of words, or R2Gen\'s annotation.json with its "train" reports'
-    try:
-        content = json.loads(path.read_bytes())
-        if isinstance(content, Mapping):
+    content = read_json(path, fix)
+    if isinstance(content, Mapping):
+        with explain("not a training vocabulary", *ROW_ERRORS, file=path, fix=fix):
             counts = Counter(word for row in content["train"] for word in clean(row["report"], corpus))
             return frozenset(word for word, count in counts.items() if count >= corpus.threshold)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        problem = f"not a training vocabulary: {type(error).__name__}: {error}."
-        raise BadInput(problem, file=path, fix=fix) from error
     if not isinstance(content, list) or not all(isinstance(word, str) for word in content):
         problem = "not a training vocabulary: neither a list of words nor an annotation file."
         raise BadInput(problem, file=path, fix=fix)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..bad_input import BadInput
+from ..bad_input import BadInput, explain
 from ..foreign import read_csv
 from .corpus import stay_inside
 
@@ -51,11 +51,14 @@ def read_films(folder: Path) -> dict[str, Film]:
             raise BadInput(f"split is {row['split']!r}.", file=_table(folder, "split"), row=number, fix=fix)
         facts = known.get(row["dicom_id"], {})
         sides = [facts.get(name) or "" for name in ("Columns", "Rows")]
+        fix = "take the file as published"
+        with explain("no size of an image", ValueError, OverflowError, file=_table(folder, "metadata"), fix=fix):
+            size_px = (int(float(sides[0])), int(float(sides[1]))) if all(sides) else None
         films[row["dicom_id"]] = Film(
             subject=row["subject_id"],
             study=row["study_id"],
             split=split,
-            size_px=(int(float(sides[0])), int(float(sides[1]))) if all(sides) else None,
+            size_px=size_px,
             is_frontal=(facts.get("ViewPosition") or "").split(" ")[0] in _FRONTAL,
         )
     return films

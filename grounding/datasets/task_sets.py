@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
-from ..bad_input import BadInput, Skipped, check_name
+from ..bad_input import BadInput, Skipped, check_name, damaged
 from ..settings import Settings
 from .corpus import of_split
 
@@ -69,5 +69,8 @@ def read_items(
     row = find_set(table, noun, name)
     if not isinstance(settings, row.settings()):
         raise BadInput(f"{type(settings).__name__} are no settings of {name}.", fix=f"give {row.settings_class}")
-    items = row.load().read(settings, context, skipped)
+    path = getattr(settings, "path", None)
+    # what no reader foresaw of a file of other people is told, too
+    with damaged(Path(path) if path else Path(name), "take the set as published, or as its file in the docs says"):
+        items = row.load().read(settings, context, skipped)
     return of_split(items, [item.image.split for item in items], context.only_split, noun, name, skipped)

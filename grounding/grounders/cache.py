@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 from tqdm.auto import tqdm
 
-from ..bad_input import BadInput, Skipped
+from ..bad_input import ROW_ERRORS, BadInput, Skipped, explain, in_one_line
 from ..datasets.schema import AnnotatedImages
 from ..files import sha256, write_atomic
 from ..grounder import Grounder, Images, Phrases
@@ -43,14 +43,16 @@ SCHEMA = pa.schema([("key", pa.string()), ("regions", pa.list_(_REGION))])
 class StoredRegions(Mapping[str, list[Region]]):
     """Regions by image id; masks are decoded at each access and not before, so that all of them never fill memory."""
 
-    def __init__(self, key_of: Mapping[str, str], table: pa.Table):
-        self._table = table
+    def __init__(self, key_of: Mapping[str, str], table: pa.Table, folder: Path | None = None):
+        self._table, self._folder = table, folder
         self._row_of_key = {key: row for row, key in enumerate(table["key"].to_pylist())}
         self._key_of = {image_id: key for image_id, key in key_of.items() if key in self._row_of_key}
 
     def __getitem__(self, image_id: str) -> list[Region]:
         row = self._row_of_key[self._key_of[image_id]]
-        return [_read_region(values) for values in self._table["regions"][row].as_py()]
+        fix = "delete the folder, its regions come again"
+        with explain("a damaged region in the cache", *ROW_ERRORS, file=self._folder, fix=fix):
+            return [_read_region(values) for values in self._table["regions"][row].as_py()]
 
     def __contains__(self, image_id: object) -> bool:
         return image_id in self._key_of
@@ -101,7 +103,7 @@ def regions_of(
         for path in shards:
             path.unlink()
     table = pa.concat_tables([stored, fresh])
-    return StoredRegions({ids[index]: key for index, key in keys.items()}, table), skipped
+    return StoredRegions({ids[index]: key for index, key in keys.items()}, table, folder), skipped
 
 
 def _write_region(region: Region) -> dict[str, Any]:
@@ -172,7 +174,7 @@ def _read(folder: Path, keys: set[str]) -> pa.Table:
             continue  # another process joined its shards just now; what is missed is computed again
         except (pa.ArrowException, OSError) as error:
             fix = "delete it, its regions come again"
-            raise BadInput(f"a damaged cache shard: {error}", file=path, fix=fix) from error
+            raise BadInput(f"a damaged cache shard: {in_one_line(error)}", file=path, fix=fix) from error
         seen |= set(table["key"].to_pylist())
         tables.append(table)
     return pa.concat_tables(tables)

@@ -37,6 +37,8 @@ from .fingerprint import update_with_weights
 
 THIN_FILL = 0.2
 """Part of its box that the mask of a thin or scattered thing does not fill."""
+LARGE_PX = 2**25
+"""Pixels from which on memory counts more than that every chance is computed in one way."""
 _PHRASE_INPUTS = ("input_ids", "attention_mask")
 
 
@@ -182,10 +184,9 @@ class MedGlipGrounder(Grounder):
             if not any(rows):
                 embedded += [[] for _ in batch]
                 continue
-            pixels = [self.read(image.image_path) for image in batch]
-            output = self._run(pixels, batch, [[] for _ in batch])  # without phrases: embeddings do not depend on them
-            for i, (image, row, embeddings_ND) in enumerate(zip(pixels, rows, output.embeddings.cpu(), strict=True)):
-                letterbox = Letterbox(image.size, self.processor.image_size)
+            boxes, squares = self._read_all(batch)
+            output = self._run(squares, batch, [[] for _ in batch])  # without phrases: embeddings do not depend on them
+            for i, (letterbox, row, embeddings_ND) in enumerate(zip(boxes, rows, output.embeddings.cpu(), strict=True)):
                 boxes_R4 = np.array([region.box_xyxy_px for region in row], np.float32).reshape(-1, 4)
                 points_R = point_of(torch.from_numpy(letterbox.forward(boxes_R4)), self.processor.image_size)
                 vectors_RD = embeddings_ND[points_R].numpy()
@@ -203,8 +204,8 @@ class MedGlipGrounder(Grounder):
             return None
         values: list[float] = []
         for start in range(0, len(images), self.settings.batch_size):
-            pixels = [self.read(image.image_path) for image in images[start : start + self.settings.batch_size]]
-            inputs = self.processor(pixels, [[]] * len(pixels), ["unknown"] * len(pixels)).to(self.model.device)
+            _, squares = self._read_all(images[start : start + self.settings.batch_size])
+            inputs = self.processor(squares, [[]] * len(squares), ["unknown"] * len(squares)).to(self.model.device)
             values += self.features.familiarity(describe(self.model.image_tower(inputs["pixel_values"]).feature_maps))
         return values
 
@@ -224,11 +225,23 @@ class MedGlipGrounder(Grounder):
         for start in range(0, len(images), self.settings.batch_size):
             batch = images[start : start + self.settings.batch_size]
             batch_rows = rows[start : start + self.settings.batch_size]
-            pixels = [self.read(image.image_path) for image in batch] if any(batch_rows) else []
-            output = self._run(pixels, batch, batch_rows) if pixels else None
-            for i, (image, row) in enumerate(zip(batch, batch_rows, strict=True)):
-                size_px = pixels[i].size if pixels else image.size_px
-                yield _View(output, i, requests[start + i], row, Letterbox(size_px, self.processor.image_size))
+            if any(batch_rows):
+                boxes, squares = self._read_all(batch)
+                output = self._run(squares, batch, batch_rows)
+            else:
+                boxes, output = [Letterbox(image.size_px, self.processor.image_size) for image in batch], None
+            for i, (letterbox, row) in enumerate(zip(boxes, batch_rows, strict=True)):
+                yield _View(output, i, requests[start + i], row, letterbox)
+
+    def _read_all(self, images: Images) -> tuple[list[Letterbox], list[NDArray[np.uint8]]]:
+        """How each image fits the square, and the square uint8[S, S, 3]; one image is in memory at a time."""
+        boxes, squares = list[Letterbox](), list[NDArray[np.uint8]]()
+        for image in images:
+            pixels = self.read(image.image_path)
+            boxes.append(Letterbox(pixels.size, self.processor.image_size))
+            squares.append(self.processor.letterbox(pixels))
+            del pixels  # of a large image: before the next is read
+        return boxes, squares
 
     def _chances(self, view: "_View") -> dict[str, float]:
         """The calibrated presence of each request, never above that of a label above it, all of which were read."""
@@ -239,11 +252,11 @@ class MedGlipGrounder(Grounder):
         return {p: min(known[name] for name in (p, *load_labels().ancestors(p))) for p in view.requests}
 
     @torch.inference_mode()
-    def _run(self, pixels: list[Image.Image], images: Images, phrases: Phrases) -> MedGlipOutput:
+    def _run(self, squares: list[NDArray[np.uint8]], images: Images, phrases: Phrases) -> MedGlipOutput:
         """The dense output; phrases are scored apart, so that chunks of them put together are the same."""
         if self.settings.descriptions:
             phrases = [[with_description(phrase, load_labels()) for phrase in row] for row in phrases]
-        inputs = self.processor(pixels, phrases, [image.modality for image in images]).to(self.model.device)
+        inputs = self.processor(squares, phrases, [image.modality for image in images]).to(self.model.device)
         ids, masks = (inputs.pop(name).split(self.settings.phrases_at_once, 1) for name in _PHRASE_INPUTS)
         # the images go through again for each further chunk of phrases
         inputs["with_maps"] = self.features is not None
@@ -275,7 +288,7 @@ class MedGlipGrounder(Grounder):
             chances = dict(zip(rows, logits.sigmoid().cpu().numpy(), strict=True))
             for r in np.flatnonzero(is_region_R).tolist():
                 box, vector, score = boxes_R4[r], vectors_RD[r], float(scores_R[r])
-                mask = cut_at(letterbox.inverse_map(chances[r]), box, mask_thresholds) if r in chances else None
+                mask = mask_in(box, chances[r], letterbox, mask_thresholds) if r in chances else None
                 regions.append(
                     Region(phrase=phrase, box_xyxy_px=box, mask=mask, score=score, embedding=vector, path=path)
                 )
@@ -294,6 +307,23 @@ class MedGlipGrounder(Grounder):
         maps = [map_BCHW[index] for map_BCHW in output.feature_maps or ()]
         pooled = [vectors_RC.cpu().numpy() for vectors_RC in self.features.scales.pool(maps, weights_Rss)]
         return [replace(region, pooled=tuple(vectors)) for region, *vectors in zip(regions, *pooled, strict=True)]
+
+
+def mask_in(
+    box: Boxes, chance_ss: NDArray[np.float32], letterbox: Letterbox, thresholds: tuple[float, float]
+) -> NDArray[np.bool_] | None:
+    """The mask of a region in the original image; of a large one only the rows of the box are computed."""
+    width, height = letterbox.size_px
+    if width * height <= LARGE_PX:
+        return cut_at(letterbox.inverse_map(chance_ss), box, thresholds)
+    rows = slice(int(box[1]), int(np.ceil(box[3])))
+    shift = np.array([0, rows.start, 0, rows.start], np.float32)
+    part = cut_at(letterbox.inverse_map(chance_ss, rows), box - shift, thresholds)
+    if part is None:
+        return None
+    mask, columns = np.zeros((height, width), bool), slice(int(box[0]), int(np.ceil(box[2])))
+    mask[rows, columns] = part[:, columns]  # what is not written takes no memory
+    return mask
 
 
 def cut_at(chance_HW: NDArray[np.float32], box: Boxes, thresholds: tuple[float, float]) -> NDArray[np.bool_] | None:

@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoProcessor
 
 from ..bad_input import BadInput, in_one_line
-from ..geometry import Letterbox
+from ..geometry import Letterbox, to_rgb
 from ..grounder import Grounder, Images, Phrases, unique_phrases
 from ..imaging.read import read_image
 from ..model.decode import nms
@@ -133,7 +133,7 @@ class ZeroShotGrounder(Grounder):
     def _pixels(self, image: Image.Image) -> dict[str, Tensor]:
         """The processor's tensors of one image; letterboxed first where the detector was trained so."""
         side = getattr(self.model.config, "letterbox_px", None)
-        image = Letterbox(image.size, side).image(image) if side else image.convert("RGB")
+        image = Letterbox(image.size, side).image(image) if side else to_rgb(image)
         tensors = self.processor.image_processor(images=[image], return_tensors="pt")
         return {name: value.to(self.model.device) for name, value in tensors.items()}
 

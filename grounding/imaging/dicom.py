@@ -26,6 +26,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from ..bad_input import BadInput
 from ..modalities import parse_modality
+from .deadline import deadline
 from .dicom_grey import element, frame_item, numbers, show_grey
 from .read import check_size
 from .window import strips, to_uint8, unit_scale
@@ -86,6 +87,7 @@ def read_dicom(path: Path) -> DicomImage:
             _tell_burned_in(path)
         index = int(numbers(header, "NumberOfFrames")[0]) // 2
         frame = _read_frame(header, index, path)
+        header.pop("PixelData", None)  # of a large image: the frame is enough
         kind = str(header.PhotometricInterpretation)
         if kind in ("MONOCHROME1", "MONOCHROME2"):
             pixels = show_grey(frame, header, index)
@@ -94,6 +96,7 @@ def read_dicom(path: Path) -> DicomImage:
         else:
             problem = f"photometric interpretation {kind[:16]!r} is not known."
             raise BadInput(problem, file=path, fix="export as RGB or grey")
+        del frame
         return DicomImage(
             image=Image.fromarray(pixels).convert("RGB"),
             modality=_read_modality(header),
@@ -152,7 +155,7 @@ def hide_errors(path: Path) -> Iterator[None]:
     log = logging.getLogger("pydicom")
     was_disabled, log.disabled = log.disabled, True
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), deadline(path):
             yield
     except BadInput as error:
         raise BadInput(error.problem, file=error.file or path, row=error.row, fix=error.fix) from None

@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from ..geometry import to_rgb
 from ..types import Region
+from .window import strips
 
 COLOURS = ("#4cc9f0", "#ffb454", "#8ae08a", "#ff7b9c", "#b9a3ff", "#ffe066", "#5ee0c8", "#ff9f6b")
 """They stand out on dark and grey images; phrases take them in turn."""
@@ -48,14 +50,16 @@ def tell_apart(regions: Sequence[Region]) -> tuple[list[str], list[str]]:
 def draw_regions(
     image: Image.Image, regions: Sequence[Region], colours: Sequence[str], labels: Sequence[str], *, min_side: int = 0
 ) -> Image.Image:
-    """An RGB copy with half-transparent masks, boxes, and a label at each box, on a plate, inside the image and not on
-    another label where there is room.
+    """The image with half-transparent masks, boxes, and a label at each box, on a plate, inside the image and not on
+    another label where there is room. An RGB image that is not enlarged is drawn on itself.
 
     Regions are in pixels of the image; `colours`, `labels`: one for each. A smaller image is enlarged by a whole number
     until its longer side has `min_side` pixels.
     """
     scale = max(1, -(-min_side // max(image.size)))
-    copy = image.convert("RGB").resize([scale * side for side in image.size], Image.Resampling.BICUBIC)
+    copy = to_rgb(image)
+    if scale > 1:
+        copy = copy.resize([scale * side for side in image.size], Image.Resampling.BICUBIC)
     for region, colour in zip(regions, colours, strict=True):
         if region.mask is not None:
             _paint(copy, region, colour, scale)
@@ -78,15 +82,17 @@ def draw_regions(
 def _paint(copy: Image.Image, region: Region, colour: str, scale: int) -> None:
     """A region's mask, a third of its colour."""
     assert region.mask is not None
-    mask = region.mask.repeat(scale, 0).repeat(scale, 1)
     ink = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
     # a mask is zero outside its box, so the box alone is painted
-    x0, y0 = (int(value) for value in np.floor(scale * region.box_xyxy_px[:2]).clip(0))
-    ends = scale * region.box_xyxy_px[2:]
-    x1, y1 = (min(int(np.ceil(end)), side) for end, side in zip(ends, copy.size, strict=True))
-    inside, pixels = mask[y0:y1, x0:x1], np.array(copy.crop((x0, y0, x1, y1)))
-    pixels[inside] = (0.65 * pixels[inside] + 0.35 * ink).astype(np.uint8)
-    copy.paste(Image.fromarray(pixels), (x0, y0))
+    x0, y0 = (int(value) for value in np.floor(region.box_xyxy_px[:2]).clip(0))
+    height, width = region.mask.shape
+    x1, y1 = (min(int(np.ceil(end)), side) for end, side in zip(region.box_xyxy_px[2:], (width, height), strict=True))
+    for rows in strips(y1 - y0, x1 - x0):
+        top, bottom = y0 + rows.start, y0 + rows.stop
+        inside = region.mask[top:bottom, x0:x1].repeat(scale, 0).repeat(scale, 1)
+        pixels = np.array(copy.crop((scale * x0, scale * top, scale * x1, scale * bottom)))
+        pixels[inside] = (0.65 * pixels[inside] + 0.35 * ink).astype(np.uint8)
+        copy.paste(Image.fromarray(pixels), (scale * x0, scale * top))
 
 
 def _place(box: Sequence[float], size: tuple[float, float], within: tuple[int, int], taken: Sequence[Plate]) -> Plate:
@@ -108,7 +114,7 @@ def _meet(a: Plate, b: Plate) -> bool:
 
 def data_uri(image: Image.Image, max_side: int) -> str:
     """The image as a JPEG data URI, its longer side at most `max_side` pixels, without any metadata."""
-    small = image.convert("RGB").resize(fit_size(image.size, max_side), Image.Resampling.LANCZOS)
+    small = to_rgb(image).resize(fit_size(image.size, max_side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(small)).save(buffer, "JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

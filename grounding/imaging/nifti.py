@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..bad_input import BadInput, explain
+from .deadline import deadline
 
 Axis = Literal["sagittal", "coronal", "axial"]
 AXES: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
@@ -62,7 +63,7 @@ def read_volume(path: Path, channel: int = 0) -> Volume:
     if not path.is_file():
         raise BadInput("no such volume.", file=path, fix="check the path")
     # nibabel raises whatever it likes on a damaged file
-    with explain("damaged, or no NIfTI file", Exception, file=path, fix="copy or export it again"):
+    with explain("damaged, or no NIfTI file", Exception, file=path, fix="copy or export it again"), deadline(path):
         image: Any = nibabel.load(path)
         if not isinstance(image, SpatialImage):
             raise BadInput("holds no volume.", file=path, fix="give a .nii or .nii.gz file")

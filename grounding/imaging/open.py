@@ -5,7 +5,7 @@ from pathlib import Path
 from ..files import file_sha256
 from ..modalities import parse_modality
 from ..types import AnnotatedImage
-from .read import is_dicom, read_image
+from .read import image_size, is_dicom, read_image
 
 
 def open_image(path: Path | str, modality: str = "", body_part: str = "") -> AnnotatedImage:
@@ -15,12 +15,14 @@ def open_image(path: Path | str, modality: str = "", body_part: str = "") -> Ann
     else it is unknown. Raises `BadInput` for no file, for one that cannot be read, and for an unknown modality.
     """
     path = Path(path)
-    size_px = read_image(path).size
-    if not (modality and body_part) and is_dicom(path):
+    size_px = image_size(path)
+    if is_dicom(path):
         from .dicom import read_dicom
 
         file = read_dicom(path)
         modality, body_part = modality or file.modality, body_part or file.body_part
+    else:
+        read_image(path)  # a damaged file is told now, not after a model was loaded
     return AnnotatedImage(
         image_id=file_sha256(path)[:16],
         image_path=path,

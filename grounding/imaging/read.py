@@ -19,6 +19,8 @@ from PIL import Image, ImageOps, PngImagePlugin
 
 from ..bad_input import BadInput, explain
 from ..files import file_sha256, write_atomic
+from ..geometry import to_rgb
+from .deadline import deadline
 from .window import MAX_SAMPLE, percentile_window, strips, to_uint8, unit_scale
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "JPEG2000", "PPM", "AVIF")
@@ -27,6 +29,7 @@ MAX_PIXELS = 2**29 // 3
 """Width times height, 178,956,970: the largest image is about 13,377 x 13,377."""
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp", b"II*\0": ".tif", b"MM\0*": ".tif"}
 _WIDE_GREY = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+_KEPT: dict[Path, Image.Image] = {}
 _FIX = "copy or export the file again"
 _TURNED = (5, 6, 7, 8)  # orientations that lie on their side
 _BITS, _PHOTOMETRIC, _ORIENTATION, _PLANES, _SAMPLE_FORMAT = 258, 262, 274, 284, 339  # TIFF tags
@@ -39,17 +42,34 @@ def read_image(path: Path) -> Image.Image:
     percentile; true colour of sixteen bits keeps its upper eight. Of several frames the first is taken (DICOM: the
     middle one). Raises `BadInput` for a missing, empty, truncated or non-image file, and above `MAX_PIXELS`.
     """
+    if (image := _KEPT.get(path)) is not None:
+        return image
     path = _existing(path)
     if is_dicom(path):
         from .dicom import read_dicom
 
         return read_dicom(path).image
-    return _decode(path).rgb()
+    return _read_rgb(path)
+
+
+@contextmanager
+def keep_image(path: Path) -> Iterator[Image.Image]:
+    """Inside, `read_image` of this file gives this one image, decoded once: two large ones do not fit into memory."""
+    _KEPT[path] = image = read_image(path)
+    try:
+        yield image
+    finally:
+        del _KEPT[path]
 
 
 def read_image_bytes(content: bytes) -> Image.Image:
     """As `read_image`, of the content of a file that is no DICOM file."""
-    return _decode(content).rgb()
+    return _read_rgb(content)
+
+
+def _read_rgb(source: Path | bytes) -> Image.Image:
+    pixels = _decode(source).rgb()  # what was decoded goes before the copy of an array is made
+    return Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -78,6 +98,7 @@ def open_image(source: Path | bytes) -> Iterator[Image.Image]:
         with (
             io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as content,
             warnings.catch_warnings(action="ignore"),
+            deadline(file),
             Image.open(content, formats=FORMATS) as image,
         ):
             check_size(image.width, image.height, file)
@@ -152,14 +173,14 @@ class _Decoded:
             values = np.stack([values, np.asarray(self.alpha.crop(box), np.uint16) * 257], axis=-1)
         return values.astype(np.uint8) if values.dtype == bool else values
 
-    def rgb(self) -> Image.Image:
-        """RGB of eight bits; see `read_image`."""
+    def rgb(self) -> Image.Image | NDArray[np.uint8]:
+        """RGB of eight bits, an array [H, W, 3] where it is a copy; see `read_image`."""
         is_wide = self.low is not None or self.number or self.image.mode in _WIDE_GREY
-        if not is_wide and self.image.mode == "RGB" and not self.image.has_transparency_data:
-            return self.image.convert("RGB")
+        if not is_wide and not self.image.has_transparency_data:
+            return to_rgb(self.image)
         width, height = self.image.size
         window = self._window() if is_wide else (0.0, 0.0)
-        result = Image.new("RGB", (width, height))
+        result = np.empty((height, width, 3), np.uint8)  # three bytes a pixel, where PIL takes four
         for rows in strips(height, width):
             box = (0, rows.start, width, rows.stop)
             part = self.image.crop(box)
@@ -171,10 +192,10 @@ class _Decoded:
                 elif self.hidden is not None:
                     grey[values == self.hidden] = 0
                 part = Image.fromarray(to_uint8(grey))
-            elif part.has_transparency_data:
+            else:
                 layer = part.convert("RGBA")
                 part = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
-            result.paste(part.convert("RGB"), box)
+            result[rows] = np.asarray(part.convert("RGB"))
         return result
 
     def _window(self) -> tuple[float, float]:
@@ -188,40 +209,43 @@ class _Decoded:
 
 def _decode(source: Path | bytes, keep_colours: bool = False) -> _Decoded:
     """Upright pixels; `keep_colours`: all bits of colours of sixteen bits, else of grey alone."""
-    with open_image(source) as image:
-        tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
+    with open_image(source) as file:
+        tags: Mapping[int, Any] = getattr(file, "tag_v2", {})
         bits = np.ravel(tags.get(_BITS, 8)).tolist()
         if tags.get(_PLANES) == 2 and max(bits) > 8:
             fix = "store the channels of a pixel together, or export as PNG"
             raise BadInput("a TIFF of separate planes of more than eight bits is not read.", fix=fix)
         sample = np.ravel(tags.get(_SAMPLE_FORMAT, 1)).tolist()
         number = "u4" if (bits, sample) == ([32], [1]) else "i1" if (bits, sample) == ([8], [2]) else ""
-        is_white_zero = image.mode in _WIDE_GREY and tags.get(_PHOTOMETRIC) == 0
-        hidden = np.ravel(image.info.get("transparency", ()))  # of sixteen bits: one grey, or red, green and blue
-        raw_mode = str(_raw_mode(image))
+        is_white_zero = file.mode in _WIDE_GREY and tags.get(_PHOTOMETRIC) == 0
+        hidden = np.ravel(file.info.get("transparency", ()))  # of sixteen bits: one grey, or red, green and blue
+        raw_mode = str(_raw_mode(file))
         if raw_mode == "LA;16B":  # grey with transparency: both bytes of both, read as four channels
-            _load(image, raw_mode="RGBA")
-            grey, low, alpha, _ = image.split()
-            return _Decoded(image=grey, low=low, alpha=alpha)
-        if raw_mode.endswith((";16BS", ";32BS", ";32BF")) and image.tile[0].codec_name == "libtiff":
-            _load(image, raw_mode=raw_mode[:-2] + "N" + raw_mode[-1])  # libtiff has turned the bytes already
-        else:
-            _load(image)
+            image = _load(file, raw_mode="RGBA")
+            return _Decoded(image=image.getchannel(0), low=image.getchannel(1), alpha=image.getchannel(2))
+        is_turned = raw_mode.endswith((";16BS", ";32BS", ";32BF")) and file.tile[0].codec_name == "libtiff"
+        # libtiff has turned the bytes already
+        image = _load(file, raw_mode=raw_mode[:-2] + "N" + raw_mode[-1] if is_turned else "")
         if image.mode in ("PA", "La", "RGBa"):
             return _Decoded(image=image.convert("LA" if image.mode == "La" else "RGBA"))
     name, _, order = raw_mode.partition(";16")
     is_deep = name in ("RGB", "RGBX", "RGBA") and order in ("B", "L", "N")
-    if not is_deep or not (keep_colours or _is_grey(image)):
+    is_grey = is_deep and _is_grey(image)
+    if not is_grey and not (is_deep and keep_colours):
         one = int(hidden[0]) if len(hidden) == 1 and image.mode in _WIDE_GREY else None
         return _Decoded(image=image, is_white_zero=is_white_zero, number=number, hidden=one)
+    alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    if is_grey:  # one channel is enough, and the memory of the others is needed
+        image = image.getchannel(0)
     # PIL keeps the upper byte of a channel. Read in the other order of bytes, it keeps the lower one.
     is_little = order == "L" or (order == "N" and sys.byteorder == "little")
-    with open_image(source) as low:
-        _load(low, raw_mode=f"{name};16{'B' if is_little else 'L'}")
-    if _is_grey(image) and _is_grey(low):
-        alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    with open_image(source) as file:
+        low = _load(file, raw_mode=f"{name};16{'B' if is_little else 'L'}")
+    if is_grey and _is_grey(low):
         one = int(hidden[0]) if len(set(hidden.tolist())) == 1 else None
-        return _Decoded(image=image.getchannel(0), low=low.getchannel(0), alpha=alpha, hidden=one)
+        return _Decoded(image=image, low=low.getchannel(0), alpha=alpha, hidden=one)
+    if is_grey:
+        image = Image.merge("RGB" if alpha is None else "RGBA", [image] * 3 + ([] if alpha is None else [alpha]))
     return _Decoded(image=image, low=low if keep_colours else None)
 
 
@@ -231,8 +255,11 @@ def _is_grey(image: Image.Image) -> bool:
     return all((rgb[..., 0] == rgb[..., i]).all() for rgb in map(np.asarray, parts) for i in (1, 2))
 
 
-def _load(image: Any, raw_mode: str = "") -> None:
-    """Decode the pixels and turn them upright, in place; `raw_mode`: read as this layout of bytes."""
+def _load(image: Any, raw_mode: str = "") -> Image.Image:
+    """The pixels, decoded and upright, as an image without a file behind it; `raw_mode`: read as this layout of bytes.
+
+    The opened image is closed: it may hold on to its pixels for longer than they are needed.
+    """
     is_turned = image.format != "TIFF" and _orientation(image) != 1
     if raw_mode:
         image.tile = [
@@ -242,6 +269,9 @@ def _load(image: Any, raw_mode: str = "") -> None:
     image.load()
     if is_turned:
         ImageOps.exif_transpose(image, in_place=True)
+    pixels = image._new(image.im)
+    image.close()
+    return pixels
 
 
 def _raw_mode(image: Any) -> Any:

@@ -4,6 +4,7 @@ Trainable parameters only, as safetensors, beside the optimizer's state; a kill 
 """
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from torch import nn
 
 from ..bad_input import BadInput, damaged
 from ..files import read_lines, read_object, write_atomic, write_folder
+from ..foreign import read_json
 
 OTHER_TRAINING = "holds a training of other settings"
 """The problem of a folder that `claim_folder` refuses."""
@@ -132,6 +134,15 @@ def resume(
     step = int(folder.name.rpartition("-")[2])
     with damaged(log, "remove it: only the curve of the losses is lost"):
         return step, [row for row in read_lines(log) if row["step"] <= step] if log.exists() else []
+
+
+def best_value(best: Path) -> float:
+    """What the best weights so far were worth on validation; -inf where none were validated."""
+    file = best / "value.json"
+    if not file.exists():
+        return -math.inf
+    with damaged(file, ANEW):
+        return float(read_json(file))
 
 
 def latest_folder(out_dir: Path) -> Path:

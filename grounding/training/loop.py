@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput
-from ..files import write_atomic
-from .checkpoint import WeightAverage, checkpoint, load_trained, resume, save_weights, trained_parameters
+from ..files import write_folder
+from .checkpoint import WeightAverage, best_value, checkpoint, load_trained, resume, save_weights, trained_parameters
 from .settings import TrainSettings
 
 Example = TypeVar("Example")
@@ -188,11 +188,10 @@ def _validate(
         found = validate(model)
         values = dict(found) if isinstance(found, Mapping) else {"validation": float(found)}
         value = values["validation"]
-        before = json.loads((best / "value.json").read_text()) if (best / "value.json").exists() else -math.inf
-        if accelerator.is_main_process and value > before:
-            best.mkdir(parents=True, exist_ok=True)
-            save_weights(model, best)
-            write_atomic(best / "value.json", json.dumps(value))
+        if accelerator.is_main_process and value > best_value(best):
+            with write_folder(best) as partial:
+                save_weights(model, partial)
+                (partial / "value.json").write_text(json.dumps(value))
     return values
 
 

@@ -5,12 +5,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from ..bad_input import explain
 from ..datasets.parts import PARTS, Half, parse_split
 from ..datasets.settings import DataSettings, PhantomSettings
+from ..foreign import read_yaml
 from ..settings import Settings
 from .settings import GroundingSettings
 
@@ -64,8 +63,7 @@ def _read_sets(file: Path) -> list[Any]:
     """The region sets that a file lists."""
     if not file.is_file():
         raise ValueError(f"key 'data_files': no such file {file}; paths are seen from the folder of the recipe")
-    with explain("not valid YAML", yaml.YAMLError, file=file, fix="check indentation and colons"):
-        sets = yaml.safe_load(file.read_text())
+    sets = read_yaml(file)
     if not isinstance(sets, list):
         raise ValueError(f"key 'data_files': {file} is no list; each entry is a region set as in `data`")
     return sets

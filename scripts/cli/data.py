@@ -157,7 +157,8 @@ def phantoms(
     from ...grounding.datasets.settings import ScoredPhantoms
 
     values = {"num_test": images, "seed": seed, "detail": detail, "size_px": size or (1024 if detail else 192)}
-    write_phantoms(folder, validate(ScoredPhantoms, values))
+    with locked(folder / ".lock", "phantoms"):
+        write_phantoms(folder, validate(ScoredPhantoms, values))
     typer.echo(f"{images} images, their questions and reports; written: {folder}")
 
 
@@ -201,7 +202,8 @@ def export_parquet(recipe: RecipeFile, folder: Annotated[Path, typer.Argument(he
     from ..pipeline.pipeline import Pipeline
     from ..recipe import Recipe
 
-    export_images(Pipeline(read_settings(Recipe, recipe)).images, folder)
+    with locked(folder / ".lock", "an export"):
+        export_images(Pipeline(read_settings(Recipe, recipe)).images, folder)
     typer.echo(f"written: {folder}")
 
 

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Collection
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ...grounding.bad_input import BadInput, Skipped, repeated
-from ...grounding.files import read_lines, write_atomic
+from ...grounding.files import locked, read_lines, write_atomic
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
 from .groups import Commands
@@ -155,7 +156,8 @@ def evaluate(
         options: dict[str, Any] = {"min_score": min_score, "batch_size": batch_size, "max_per_phrase": MAX_PER_PHRASE}
         grounder = load_grounder(checkpoint, device=device, allow_download=download, **options)
         settings = validate(EvalSettings, {"score_threshold": grounder.threshold, "seed": seed} | changes)
-        scores = evaluate_coco(grounder, coco, settings, records, model=checkpoint, batch_size=batch_size)
+        with locked(records.with_name(f".{records.name}.lock"), records.name) if records else nullcontext():
+            scores = evaluate_coco(grounder, coco, settings, records, model=checkpoint, batch_size=batch_size)
         typer.echo(scores_text(scores))
         for entry in coco.skipped.entries:
             typer.echo(f"skipped {entry['item']}: {entry['why']}", err=True)
@@ -176,7 +178,7 @@ def _evaluate_recipe(recipe: Path) -> None:
     from ..recipe import Recipe
 
     pipeline = Pipeline(read_settings(Recipe, recipe))
-    with pipeline.timed("regions"):
+    with RunFolder(pipeline.recipe.out_dir).locked(), pipeline.timed("regions"):
         path = write_grounding_records(pipeline)
     scores = score(read_records([path], "grounding"), "grounding", pipeline.recipe.eval)
     typer.echo(table({"grounding core": scores.metrics}))
@@ -225,24 +227,25 @@ def predict(
     from ..inference.finder import Finder
 
     finder, skipped, lines = Finder.of(checkpoint, run, device, download=download), Skipped(), out / "regions.jsonl"
-    if not is_file:  # a line is added when an image is done: what ends the batch costs no earlier one
-        keep_other_lines(lines, {image.name for image in files})
     rows = Table(table, REGION_COLUMNS) if table else None
-    for image in files:
-        try:
-            annotated, regions, line = finder.find(image, wanted, modality, min_score, out, body_part)
-        except BadInput as error:
-            skipped.add(image.name, error)  # the others are still looked at; the exit code tells
-            continue
-        if not is_file:
-            with lines.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-        if rows:
-            rows.add(region_rows(image.name, regions))
-        listed = ", ".join(f"{region.phrase} {region.score:.2f}" for region in regions)
-        typer.echo(f"{annotated.image_path.name}: {listed or 'no region found'}")
-        for note in line["notes"]:
-            typer.echo(f"  {note}")
+    with nullcontext() if is_file else locked(out / ".lock", "regions"):  # one picture is whole by itself
+        if not is_file:  # a line is added when an image is done: what ends the batch costs no earlier one
+            keep_other_lines(lines, {image.name for image in files})
+        for image in files:
+            try:
+                annotated, regions, line = finder.find(image, wanted, modality, min_score, out, body_part)
+            except BadInput as error:
+                skipped.add(image.name, error)  # the others are still looked at; the exit code tells
+                continue
+            if not is_file:
+                with lines.open("a") as file:
+                    file.write(json.dumps(line) + "\n")
+            if rows:
+                rows.add(region_rows(image.name, regions))
+            listed = ", ".join(f"{region.phrase} {region.score:.2f}" for region in regions)
+            typer.echo(f"{annotated.image_path.name}: {listed or 'no region found'}")
+            for note in line["notes"]:
+                typer.echo(f"  {note}")
     is_written = not is_file or not skipped.entries
     written = f"\nwritten: {out if is_file else lines}" if is_written else ""
     typer.echo(skipped.summary() + written + (f"\nwritten: {table}" if table else ""))

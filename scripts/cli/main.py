@@ -139,6 +139,8 @@ def main() -> None:
         message = f"medglip: {error}"
     except OSError as error:
         message = f"medglip: {error}. What was there before is whole; make room or correct the path, then call again."
+    except MemoryError:
+        message = "medglip: this input does not fit into memory. Give less at a time, or a machine with more of it."
     except (KeyboardInterrupt, SystemExit) as ended:
         code = 130 if isinstance(ended, KeyboardInterrupt) else ended.code
         if code != 130:

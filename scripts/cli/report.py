@@ -260,13 +260,15 @@ def coco(
 ) -> None:
     """Write the regions of many reports as COCO predictions, ready for any COCO evaluation."""
     from ...grounding.bad_input import Skipped
+    from ...grounding.files import locked
     from ...grounding.foreign import read_json
     from ...report.output.coco import read_reports, write_coco
 
     skipped = Skipped()
     reports = read_reports(folder, skipped)
     # with references, image and category ids are those of that file, else they are numbered here
-    files = write_coco(reports, out, read_json(references) if references else None)
+    with locked(out / ".lock", "COCO files", wait_s=60):
+        files = write_coco(reports, out, read_json(references) if references else None)
     typer.echo(f"{len(reports)} reports, {skipped.summary()}\nwritten: {', '.join(map(str, files))}")
 
 

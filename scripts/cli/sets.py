@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-import yaml
 from pydantic import create_model
 
 from ...grounding.bad_input import BadInput, nearest
+from ...grounding.foreign import parse_yaml
 from ...grounding.settings import Settings, validate
 from .groups import Command
 from .options import setting
@@ -69,11 +69,11 @@ def read_sets(sets: Sequence[str] | None, **sections: type[Settings]) -> dict[st
         if not equals or not keys:
             raise BadInput(f"--set {word}: no section, key and value.", fix="--set SECTION.KEY=VALUE")
         if section not in sections:
-            raise BadInput(f"--set {word}: unknown section {section!r}, {nearest(section, sections)}")
+            raise BadInput(f"--set {word}: unknown section {section!r}.", fix=nearest(section, sections))
         inner = values[section]  # "train.steps=3" becomes {"train": {"steps": 3}}
         for key in keys[:-1]:
             inner = inner.setdefault(key, {})
-        inner[keys[-1]] = yaml.safe_load(text)
+        inner[keys[-1]] = parse_yaml(text, fix=f"the shell may need quotes: --set '{path}=VALUE'")
     # over the defaults, so that a key whose settings have required neighbours may be given alone
     whole = {section: merge(kind().model_dump(), values[section]) for section, kind in sections.items()}
     fields: dict[str, Any] = {section: (kind, ...) for section, kind in sections.items()}

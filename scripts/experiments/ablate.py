@@ -25,6 +25,7 @@ from ...eval.table import by_metric, table
 from ...grounding.bad_input import BadInput, check_name
 from ...grounding.evidence.names import SOURCES, Form, Source, TrainSource, parse_forms, row_name
 from ...grounding.files import write_atomic
+from ...grounding.foreign import read_json
 from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
@@ -161,7 +162,7 @@ def run_cell(
     claim(recipe)  # more steps than the cell was trained for open it again
     wanted = [*sources, *(f"probe {name}" for name in base.recipe.probes if task == "vqa")]
     done = RunFolder(folder).done_file(task)
-    if done.exists() and set(wanted) <= set(json.loads(done.read_text())):
+    if done.exists() and set(wanted) <= set(read_json(done, "remove it: what is missing is predicted again")):
         return False
     logger.info("== cell %s: %s", folder.name, ", ".join(sources))
     cell = Cell(base, recipe)

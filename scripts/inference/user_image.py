@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, repeated
+from ...grounding.foreign import read_text
 from ...grounding.imaging.open import open_image
 from ...grounding.types import AnnotatedImage
 from ...report.task import Report
@@ -34,10 +35,7 @@ def user_report(
         raise BadInput(f"two images are called {twice[0]!r}, so are their reports.", fix="rename one of the files")
     first, *others = (user_image(image, modality, body_part) for image in images)
     prior, *older = [user_image(image, modality, body_part) for image in prior_images] or [None]
-    try:
-        prior_text = " ".join(prior_report.read_text(encoding="utf-8").split()) if prior_report else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput("the prior report cannot be read.", file=prior_report, fix="give a UTF-8 text file") from error
+    prior_text = " ".join(read_text(prior_report, fix="give a UTF-8 text file").split()) if prior_report else ""
     study = {"image": first, "others": tuple(others), "text": ""}
     study |= {"prior_image": prior, "prior_others": tuple(older), "prior_text": prior_text}
     fields: dict[str, Any] = study | lines

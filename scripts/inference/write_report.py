@@ -11,6 +11,7 @@ from typing import Any
 from ...grounding.evidence.citable import numbers_shown
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.names import Source
+from ...grounding.files import locked
 from ...grounding.imaging.read import read_image
 from ...grounding.modalities import MODALITIES
 from ...grounding.settings import validate
@@ -32,6 +33,8 @@ from .system import TrainedSystem
 from .trust.knowledge import Known, know, modality_lines
 from .trust.sides import bare_frame, patient_left, side_note
 
+LOCK_S = 300
+"""How long a report waits for another one that is being written into the same folder."""
 NEVER_LEARNED = "note: this adapter was not trained to write reports, only to answer; its text is no report"
 
 
@@ -192,9 +195,10 @@ def regions_of_view(evidence: Evidence, view: int) -> tuple[tuple[Region, ...], 
 def write_all(report: GroundedReport, annotated: AnnotatedImage, outputs: Outputs) -> list[str]:
     """Write every requested form; return the lines for the terminal."""
     about = (report, annotated.image_path, outputs.folder, outputs.keep_descriptive)
-    dicom_files = write_dicom(*about) if outputs.dicom else []
-    image = read_image(annotated.image_path)
-    files = write(report, image, outputs.folder, pdf=outputs.pdf, heading=outputs.heading) + dicom_files
+    with locked(outputs.folder / ".lock", "reports", wait_s=LOCK_S):
+        dicom_files = write_dicom(*about) if outputs.dicom else []
+        image = read_image(annotated.image_path)
+        files = write(report, image, outputs.folder, pdf=outputs.pdf, heading=outputs.heading) + dicom_files
     lines = [f"{s.text} " + " ".join(f"[{r.phrase} {r.score:.2f}]" for r in s.regions) for s in report.sentences]
     lines += [f"to check: {check[0].lower()}{check[1:]}" for check in report.all_checks]
     return [*report.notes, *lines, NOTICE, f"written: {', '.join(str(path) for path in files)}"]

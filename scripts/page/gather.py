@@ -1,6 +1,5 @@
 """Gathers what the evaluation page shows from runs on disk: records, scores, comparisons, images, logs, settings."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
@@ -19,9 +18,9 @@ from ...eval.records import data_sha256, read_records, task_of
 from ...eval.score import read_json
 from ...eval.settings import EvalSettings
 from ...eval.tasks.grounding import curves
-from ...grounding.bad_input import BadInput, explain
+from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import SOURCES, row_name
-from ...grounding.files import file_sha256, read_lines, write_atomic
+from ...grounding.files import file_sha256, read_lines, read_object, write_atomic
 from .commands import commands, path_from
 from .confidence import held_of
 from .pictures import ImageFinder, pictures_of
@@ -157,7 +156,7 @@ def _facts(run: Path, recipe: "Recipe | None", systems: Sequence[System]) -> Run
         held=held_of(run, systems),
         settings=yaml.safe_dump(settings, sort_keys=False) if settings else "",  # defaults included
         seed=recipe.seed if recipe else None,
-        seconds=_json(run / "seconds.json"),
+        seconds={name: value for name, value in _json(run / "seconds.json").items() if isinstance(value, int | float)},
         made=_json(run / "made.json"),
         losses={path.parent.name: list(read_lines(path)) for path in sorted(run.glob("*/log.jsonl"))},
         skipped=list(read_lines(skipped)) if skipped.is_file() else [],
@@ -171,6 +170,4 @@ def _teachers(recipe: "Recipe") -> str:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    with explain("not JSON", ValueError, file=path):
-        values = json.loads(path.read_text()) if path.is_file() else {}
-    return values if isinstance(values, dict) else {}
+    return read_object(path, "copy the run again, or remove the file") if path.is_file() else {}

@@ -1,6 +1,5 @@
 """What the card of a shipped adapter says: data sets with licences and counts, and figures with intervals."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,8 @@ from typing import Any
 from ...eval.catalog import tested_metrics
 from ...eval.statistics.bootstrap import Difference, Estimate
 from ...eval.table import by_metric, table
-from ...grounding.bad_input import BadInput, Skipped, explain
+from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain
+from ...grounding.foreign import read_json
 from ...grounding.records import Task
 from ...vqa.model.shipped import FACTS, shipped_folder
 from ...vqa.publish.adapter_card import LearnedSet, count_facts, read_facts
@@ -76,8 +76,8 @@ def figures(files: Sequence[Path]) -> str:
 
 def _figures_of(file: Path) -> str:
     fix = "results.json of a run, ablation.json, probe.json of `medglip vqa align`, or `medglip eval vqa --json`"
-    with explain("no scores", OSError, ValueError, KeyError, TypeError, file=file, fix=fix):
-        values = json.loads(file.read_text(encoding="utf-8"))
+    values = read_json(file, fix)
+    with explain("no scores", *ROW_ERRORS, file=file, fix=fix):
         if "paired" in values:  # questions and reports by evidence source, and how much each source differs from none
             parts = []
             for task in TASKS:

@@ -110,7 +110,7 @@ def test_score_file_is_recomputable_byte_for_byte(vqa_records: Records, tmp_path
 
 
 def test_bad_score_files_settings_and_records() -> None:
-    with pytest.raises(BadInput, match="not a score file"):
+    with pytest.raises(BadInput, match=r"not JSON.* Fix: give a file that `medglip eval` wrote"):
         read_json(Path(__file__))
     with pytest.raises(BadInput, match=r"'protocol'.*exact_match"):
         validate(EvalSettings, {"protocol": "guess"})

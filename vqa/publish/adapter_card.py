@@ -13,8 +13,9 @@ from typing import Any
 
 import yaml
 
-from ...grounding.bad_input import explain
+from ...grounding.bad_input import ROW_ERRORS, explain
 from ...grounding.files import read_lines
+from ...grounding.foreign import read_yaml
 from ...grounding.types import NOTICE
 
 DERIVED = "questions and captions derived from regions"
@@ -98,11 +99,11 @@ def read_facts(file: Path) -> list[LearnedSet]:
     Raises `BadInput` for a file that is neither.
     """
     fix = "a list of {name, licence, what, items, images}, or derived.jsonl of `medglip vqa align`"
-    with explain("no facts", OSError, TypeError, KeyError, yaml.YAMLError, file=file, fix=fix):
+    with explain("no facts", *ROW_ERRORS, file=file, fix=fix):
         if file.suffix == ".jsonl":
             rows = (row for row in read_lines(file) if row["split"] == "train")  # the rest was not learned from
             return count_facts((row["dataset"], row["licence"], DERIVED, str(row["image"])) for row in rows)
-        return [LearnedSet(**row) for row in yaml.safe_load(file.read_text(encoding="utf-8"))]
+        return [LearnedSet(**row) for row in read_yaml(file)]
 
 
 def facts_json(sets: Sequence[LearnedSet]) -> str:

@@ -6,7 +6,6 @@ modules_to_save, no DoRA, no bias, a rank of at most 512; LoRA of a vision tower
 is switched on for the server.
 """
 
-import json
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import EvidenceSettings
 from ...grounding.evidence.names import needs_vectors
-from ...grounding.files import write_atomic, write_folder
+from ...grounding.files import read_object, write_atomic, write_folder
 from ...grounding.types import NOTICE
 from ..families import OUR_TOWERS
 from ..model.grounded_mllm import OUR_FILE, GroundedMLLM
@@ -95,7 +94,7 @@ def export(
 def _notices(mllm: GroundedMLLM, folder: Path, kind: ExportForm, evidence: EvidenceSettings | None) -> tuple[str, ...]:
     notices = [f"vLLM refuses it: {reason}" for reason in refused_by_vllm(folder, kind)]
     if kind == "adapter":
-        rank = int(json.loads((folder / "adapter_config.json").read_text())["r"])
+        rank = int(read_object(folder / "adapter_config.json")["r"])
         max_rank = next((allowed for allowed in RANKS if allowed >= rank), rank)
         notices = notices or [f"vLLM serves it with --enable-lora --max-lora-rank {max_rank}"]
         with safe_open(folder / "adapter_model.safetensors", "pt") as tensors:
@@ -206,7 +205,7 @@ def refused_by_vllm(folder: Path, kind: str) -> list[str]:
     """Every reason why vLLM would not load the folder; empty where it would. `kind`: merged or adapter."""
     config_file, ours = folder / "config.json", folder / OUR_FILE
     if kind == "adapter":
-        config = json.loads((folder / "adapter_config.json").read_text())
+        config = read_object(folder / "adapter_config.json")
         projector = "modules_to_save: the picture projector was trained in full (lora.train_projector), export --merged"
         tests = {
             projector: bool(config.get("modules_to_save")),
@@ -224,8 +223,8 @@ def refused_by_vllm(folder: Path, kind: str) -> list[str]:
             reasons.append("no model.safetensors")
     # our own image tower is a class that no server knows; an adapter alone names it in our file
     if config_file.is_file():
-        tower = json.loads(config_file.read_text()).get("vision_config", {}).get("model_type")
+        tower = read_object(config_file).get("vision_config", {}).get("model_type")
     else:
-        tower = json.loads(ours.read_text()).get("vision") if ours.is_file() else None
+        tower = read_object(ours).get("vision") if ours.is_file() else None
     foreign = "it does not know the image tower of the small default (medglip_tokens)"
     return reasons + [foreign] * (tower in OUR_TOWERS)

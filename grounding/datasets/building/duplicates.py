@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ...geometry import to_rgb
 from ...imaging.hashes import NEAR_BITS, difference_hash
 
 FLAT_BITS = 8
@@ -39,7 +40,7 @@ def fingerprints(image: Image.Image) -> tuple[int, int, bytes]:
     `pixel_hash`: 64 bits of size and RGB pixels, whatever file they came from. `look_hash`: `difference_hash`.
     Thumbnail: 16 x 16 grey values, row by row.
     """
-    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    rgb = to_rgb(image)
     digest = hashlib.sha256(f"{rgb.size}".encode())
     digest.update(rgb.tobytes())
     grey = rgb.convert("L")

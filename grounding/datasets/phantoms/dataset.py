@@ -17,8 +17,8 @@ from datasets import Dataset
 from PIL import Image, ImageDraw, ImageFont
 from tqdm.auto import tqdm
 
-from ...bad_input import BadInput
-from ...files import read_lines, sha256, write_atomic
+from ...bad_input import BadInput, damaged
+from ...files import read_lines, read_object, sha256, write_atomic
 from ...imaging.drawing import PLATE, colours_of, draw_regions
 from ...imaging.read import png_bytes
 from ...types import AnnotatedImage, Region
@@ -50,9 +50,9 @@ def write(folder: Path, settings: PhantomSettings) -> None:
     stamp = sha256(f"{VERSION} {settings.model_dump_json()}")
     mark = folder / "settings.json"
     try:
-        if mark.is_file() and json.loads(mark.read_text()).get("sha256") == stamp:
+        if mark.is_file() and read_object(mark).get("sha256") == stamp:
             return
-    except (json.JSONDecodeError, AttributeError):
+    except BadInput:
         pass  # torn: as if it were not there
     mark.unlink(missing_ok=True)
     (folder / "images").mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,11 @@ def read(folder: Path) -> Dataset:
     path = folder / PARQUET
     if not (folder / "settings.json").is_file() or not path.is_file():
         raise BadInput("no complete set of phantoms.", file=folder, fix="write it again; it continues where it stopped")
-    table = upgrade_table(pq.read_table(path))
+    with damaged(path, "write the phantoms again into a new folder"):
+        return _as_dataset(folder, upgrade_table(pq.read_table(path)))
+
+
+def _as_dataset(folder: Path, table: pa.Table) -> Dataset:
     index = table.column_names.index("image_path")
     absolute = pa.array([str(folder.resolve() / name) for name in table["image_path"].to_pylist()], pa.string())
     # told here, not in the file: weights know an image that taught them by the bytes of its file

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ...geometry import to_rgb
 from ...types import Region
 from ...vocabulary.box_notation import BoxText
 from ..evidence import Evidence, EvidenceSettings
@@ -45,7 +46,7 @@ def draw_marks(image: Image.Image, regions: Sequence[Region], first: int = 1) ->
     """
     scale = max(1, math.ceil(MIN_SIDE_PX / max(image.size)))
     size_px = (image.width * scale, image.height * scale)
-    copy = image.convert("RGB").resize(size_px, Image.Resampling.BICUBIC)
+    copy = to_rgb(image).resize(size_px, Image.Resampling.BICUBIC)
     pen, font = ImageDraw.Draw(copy), ImageFont.load_default(max(10, max(size_px) / 16))
     width = max(2, round(max(size_px) / 160))
     rim = max(1, width // 2)

@@ -118,5 +118,5 @@ def test_candidate_files(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(BadInput, match="candidate"):
             read_candidates(path)
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="no such file"):
         read_candidates(tmp_path / "none.json")

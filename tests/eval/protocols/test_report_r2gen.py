@@ -82,5 +82,5 @@ def test_vocabulary_of_words_or_of_training_reports(tmp_path: Path) -> None:
 def test_broken_vocabulary_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "words.json"
     path.write_text(text)
-    with pytest.raises(BadInput, match="not a training vocabulary"):
+    with pytest.raises(BadInput, match=r"not (a training vocabulary|JSON).*Fix: give a JSON list of words"):
         read_vocabulary(path, IU)

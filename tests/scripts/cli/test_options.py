@@ -150,7 +150,7 @@ def test_an_old_name_and_set_give_the_same_scores(tmp_path: Path) -> None:
     ("word", "message"),
     [
         ("eval.resample=20", "unknown key 'eval.resample', did you mean 'resamples'"),
-        ("evl.resamples=20", "unknown section 'evl', did you mean 'eval'"),
+        ("evl.resamples=20", "unknown section 'evl'. Fix: did you mean 'eval'"),
         ("eval.resamples=1", "key 'eval.resamples'"),
         ("resamples=20", "--set SECTION.KEY=VALUE"),
         ("eval.resamples", "--set SECTION.KEY=VALUE"),

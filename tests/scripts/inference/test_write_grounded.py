@@ -184,7 +184,7 @@ def test_images_of_one_name_are_refused(image: AnnotatedImage, tmp_path: Path) -
     other.write_bytes(image.image_path.read_bytes())
     with pytest.raises(BadInput, match="two images are called 'a'"):
         user_report([image.image_path, other], None)
-    with pytest.raises(BadInput, match="prior report cannot be read"):
+    with pytest.raises(BadInput, match=r"none\.txt: no such file. Fix: give a UTF-8 text file"):
         user_report([other], None, prior_report=tmp_path / "none.txt")
 
 
