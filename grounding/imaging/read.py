@@ -223,7 +223,8 @@ def _decode(source: Path | bytes, keep_colours: bool = False) -> _Decoded:
         if raw_mode == "LA;16B":  # grey with transparency: both bytes of both, read as four channels
             image = _load(file, raw_mode="RGBA")
             return _Decoded(image=image.getchannel(0), low=image.getchannel(1), alpha=image.getchannel(2))
-        is_turned = raw_mode.endswith((";16BS", ";32BS", ";32BF")) and file.tile[0].codec_name == "libtiff"
+        tiles: Any = getattr(file, "tile", ())
+        is_turned = raw_mode.endswith((";16BS", ";32BS", ";32BF")) and tiles[0].codec_name == "libtiff"
         # libtiff has turned the bytes already
         image = _load(file, raw_mode=raw_mode[:-2] + "N" + raw_mode[-1] if is_turned else "")
         if image.mode in ("PA", "La", "RGBa"):

@@ -95,6 +95,7 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
         model.config.pooled_strides = STRIDES
         with told_when_full(out_dir):
             model.save_pretrained(folder)
+            processor.tokenize([["lung"]])  # how it last padded is saved with it: the same after any interruption
             processor.save_pretrained(folder)
             features.save(folder)
         limits = limits_of(MedGlipGrounder(model, processor), validation)

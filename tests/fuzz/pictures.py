@@ -69,7 +69,7 @@ def put_dicom(
     header.file_meta = FileMetaDataset()
     header.file_meta.TransferSyntaxUID = syntax
     header.file_meta.MediaStorageSOPClassUID = header.SOPClassUID = kind
-    header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID = uid
+    header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID = UID(uid)
     header.SamplesPerPixel, header.PhotometricInterpretation, header.PixelRepresentation = 1, "MONOCHROME2", 0
     header.Rows, header.Columns = SIZE[::-1]
     header.BitsAllocated, header.BitsStored, header.HighBit, header.PixelData = 16, 12, 11, PIXELS.tobytes()

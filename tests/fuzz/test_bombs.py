@@ -68,7 +68,9 @@ def float_tiff(side: int) -> bytes:
 
 def nifti(shape: tuple[int, int, int], kind: Any) -> bytes:
     header: Any = nibabel.Nifti1Header()
-    header.set_data_shape(shape), header.set_data_dtype(kind), header.set_sform(np.eye(4))
+    header.set_data_shape(shape)
+    header.set_data_dtype(kind)
+    header.set_sform(np.eye(4))
     header["magic"], header["vox_offset"] = b"n+1", 352
     size = int(np.prod(shape)) * np.dtype(kind).itemsize
     return gzip.compress(header.binaryblock + bytes(4)) + gzip.compress(bytes(1 << 24)) * (size >> 24)
@@ -98,7 +100,8 @@ def _square(side: int) -> dict[str, int]:
 
 def _dicom(make: Callable[[], dict[str, Any]]) -> Callable[[], Any]:
     def tried() -> None:
-        put_dicom(Path("a.dcm"), **{"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7} | make())
+        elements: Any = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7} | make()
+        put_dicom(Path("a.dcm"), **elements)
         user_image(Path("a.dcm"), None)
 
     return tried

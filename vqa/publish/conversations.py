@@ -11,6 +11,7 @@ from PIL import Image, ImageChops
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import EvidenceSettings, select
 from ...grounding.files import sha256
+from ...grounding.imaging.read import open_image
 from ..prompt.prompt import Example, read_images, write_instruction, write_target
 from ..served.notation import Notation
 from .chat_formats import CHAT_FORMATS, PLACEHOLDER, Row
@@ -40,7 +41,7 @@ class Conversations:
     def _file(self, image: Image.Image, path: Path | None) -> str:
         """The file itself where others read the same pixels from it, else a PNG of them, named by its content."""
         if path is not None and path.suffix.lower() in (".png", ".jpg", ".jpeg"):
-            with Image.open(path) as theirs:
+            with open_image(path) as theirs:
                 if theirs.size == image.size and not ImageChops.difference(theirs.convert("RGB"), image).getbbox():
                     return str(path.resolve())
         file = self.folder / f"{sha256(repr(image.size).encode() + image.tobytes())[:20]}.png"
