@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...grounding.bad_input import BadInput, repeated
-from ...grounding.foreign import read_text
+from ...grounding.foreign import decode, read_bytes
 from ...grounding.imaging.open import open_image
 from ...grounding.types import AnnotatedImage
 from ...report.task import Report
@@ -35,7 +35,9 @@ def user_report(
         raise BadInput(f"two images are called {twice[0]!r}, so are their reports.", fix="rename one of the files")
     first, *others = (user_image(image, modality, body_part) for image in images)
     prior, *older = [user_image(image, modality, body_part) for image in prior_images] or [None]
-    prior_text = " ".join(read_text(prior_report, fix="give a UTF-8 text file").split()) if prior_report else ""
+    prior_text, fix = "", "give a UTF-8 text file"
+    if prior_report:
+        prior_text = " ".join(decode(read_bytes(prior_report, fix), prior_report, fix=fix).split())
     study = {"image": first, "others": tuple(others), "text": ""}
     study |= {"prior_image": prior, "prior_others": tuple(older), "prior_text": prior_text}
     fields: dict[str, Any] = study | lines
