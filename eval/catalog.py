@@ -154,26 +154,26 @@ TEXT_METRICS: dict[str, TextEntry] = {
         module=".metrics.text.ngram",
         title="BLEU-1 to BLEU-4",
         source="Papineni et al. 2002; the digits of pycocoevalcap",
-        metrics=(Metric("bleu_1", 0, 3), Metric("bleu_2", 1), Metric("bleu_3", 2), Metric("bleu_4", 3, 4)),
+        metrics=(Metric("bleu_1", 0, 8), Metric("bleu_2", 1), Metric("bleu_3", 2), Metric("bleu_4", 3, 9)),
     ),
     "meteor": TextEntry(
         module=".metrics.text.meteor",
         title="METEOR 1.5",
         source="Denkowski and Lavie 2014; the Java program of pycocoevalcap",
-        metrics=(Metric("meteor", 4, 5),),
+        metrics=(Metric("meteor", 4, 10),),
         needs_java=True,
     ),
     "rouge_l": TextEntry(
         module=".metrics.text.ngram",
         title="ROUGE-L, F of beta 1.2",
         source="Lin 2004; the digits of pycocoevalcap",
-        metrics=(Metric("rouge_l", 5, 6),),
+        metrics=(Metric("rouge_l", 5, 11),),
     ),
     "cider": TextEntry(
         module=".metrics.text.ngram",
         title="CIDEr-D, in [0, 10]",
         source="Vedantam et al. 2015; the digits of pycocoevalcap",
-        metrics=(Metric("cider", 6, 7, scale=10),),
+        metrics=(Metric("cider", 6, 12, scale=10),),
     ),
 }
 """Metrics of reports by words in common."""
@@ -184,15 +184,17 @@ FIELD_METRICS: dict[str, FieldEntry] = {
         title="label F1",
         source="Smit et al. 2020 (CheXbert), averages as in scikit-learn",
         metrics=(
-            *(Metric(f"chexbert_{kind}_f1_{num}") for num in (14, 5) for kind in ("micro", "macro", "example")),
-            *(Metric("label_micro_f1", 11, 0), Metric("label_macro_f1", 10), Metric("label_example_f1")),
+            *(Metric("chexbert_micro_f1_14", 17, 0), Metric("chexbert_macro_f1_14", 16, 1)),
+            *(Metric("chexbert_example_f1_14"), Metric("chexbert_micro_f1_5", 15, 2)),
+            *(Metric("chexbert_macro_f1_5", 14, 3), Metric("chexbert_example_f1_5")),
+            *(Metric("label_micro_f1", 11, 5), Metric("label_macro_f1", 10), Metric("label_example_f1")),
         ),
     ),
     "radgraph": FieldEntry(
         module=".metrics.clinical.radgraph",
         title="RadGraph reward",
         source="Jain et al. 2021, Delbrouck et al. 2022; the digits of radgraph 0.1.18",
-        metrics=_plain("radgraph_simple radgraph_partial radgraph_complete"),
+        metrics=(Metric("radgraph_simple"), Metric("radgraph_partial", 12, 4), Metric("radgraph_complete")),
     ),
     "radfact": FieldEntry(
         module=".metrics.clinical.radfact",
@@ -200,7 +202,7 @@ FIELD_METRICS: dict[str, FieldEntry] = {
         source="Bannur et al. 2024 (MAIRA-2); github.com/microsoft/RadFact",
         metrics=(
             *(*_plain("radfact_logical_precision radfact_logical_recall"), Metric("radfact_logical_f1", 7)),
-            *(Metric("radfact_spatial_precision", 8, 1), Metric("radfact_spatial_recall", 9, 2)),
+            *(Metric("radfact_spatial_precision", 8, 6), Metric("radfact_spatial_recall", 9, 7)),
             *_plain("radfact_spatial_f1 radfact_grounding_precision radfact_grounding_recall radfact_grounding_f1"),
         ),
     ),
@@ -208,7 +210,7 @@ FIELD_METRICS: dict[str, FieldEntry] = {
         module=".metrics.clinical.radcliq",
         title="RadCliQ-v1",
         source="Yu et al. 2023; github.com/rajpurkarlab/CXR-Report-Metric",
-        metrics=(Metric("radcliq_v1", higher_is_better=False), Metric("radcliq_v1_inverse")),
+        metrics=(Metric("radcliq_v1", 13, higher_is_better=False), Metric("radcliq_v1_inverse")),
     ),
     "green": FieldEntry(
         module=".metrics.clinical.green",

@@ -60,6 +60,8 @@ class RecordMeta(TypedDict, total=False):
     """The image file, for the page."""
     labels: Any
     """Findings of both sides; eval/metrics/clinical/chexbert.py has the form."""
+    chexpert: Any
+    """MIMIC-CXR-JPG's labels, the reference where `labels` has none; eval/metrics/clinical/chexpert.py."""
     radgraph: Any
     """Graphs of both sides; eval/metrics/clinical/radgraph.py."""
     radfact: Any
@@ -155,7 +157,7 @@ Of a report the question may be missing as well."""
 SCORED = (*REQUIRED, "cluster_id", "answer_type", "phrases")
 """The fields that scores depend on; the data hash covers these."""
 
-SCORED_META = ("level", "pair_id", "presence", "probe", "qa_type", *FIELD_METRICS)
+SCORED_META = ("level", "pair_id", "presence", "probe", "qa_type", "chexpert", *FIELD_METRICS)
 """Entries of `meta` that scores depend on, likewise."""
 
 _NAMES = ("id", "dataset", "split", "image_id", "cluster_id", "question", "answer_type")

@@ -37,6 +37,16 @@ class EvalSettings(Settings):
     """Whose constants `r2gen` uses; `auto`: by the `dataset` of each record, MIMIC-CXR unless it is IU X-ray."""
     r2gen_vocabulary: Path | None = None
     """Training words of `r2gen`, whose references say `<unk>` for all others: a JSON list, or its annotation.json."""
+    chexbert: Path | None = None
+    """Folder of CheXbert's weights (`chexbert.pth`, and `config.json` and `vocab.txt` of bert-base-uncased): reports of
+    a run are scored by CheXbert F1 of 14 and 5 labels. Without, a line says so, and the run goes on without."""
+    radgraph: Path | None = None
+    """Folder of RadGraph's weights, as the package `radgraph` keeps them: reports are scored by RadGraph F1, and with
+    `chexbert` and `bertscore` by RadCliQ."""
+    bertscore: Path | None = None
+    """Folder of distilroberta-base, for RadCliQ alone."""
+    require_scores: bool = False
+    """Refuse a run of reports, before its first stage, without CheXbert F1 or without RadGraph F1."""
     metrics: tuple[str, ...] = ()
     """The report metrics to compute; none named: all that can be."""
     uncertain_policy: Literal["positive", "negative", "ignore"] = "positive"

@@ -67,7 +67,8 @@ class AnnotatedImage:
     `phrases`: every phrase its data set annotates exhaustively on this image, present or not; a phrase outside
     this list is unknown here, never a negative. `group`: patient, recording or source image, the unit that
     splits respect and intervals are clustered on. `size_px`: (width, height). `body_part`: as file or user told it, in
-    lower case ("abdomen"); "": not told.
+    lower case ("abdomen"); "": not told. `is_lateral`: a film from the side, as its file tells: regions are those of
+    frontal ones, so nothing is looked for in it (`evidence.sources.Query`).
     """
 
     image_id: str
@@ -80,6 +81,7 @@ class AnnotatedImage:
     regions: tuple[Region, ...] = ()
     phrases: tuple[str, ...] = ()
     body_part: str = ""
+    is_lateral: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "modality", parse_modality(self.modality))

@@ -195,7 +195,7 @@ class Recipe(CoreRecipe):
 
     evidence: EvidenceSettings = EvidenceSettings()
     """Stage 2: what the language model is given of them."""
-    sources: tuple[Source, ...] = ("none", "predicted")
+    sources: tuple[Source, ...] = ("none", "predicted", "shuffled")
     """Evidence sources to predict with; `none` comes from the adapter trained without evidence, `withheld` from the
     other one, which is then shown none either."""
     probes: tuple[Probe, ...] = ()

@@ -15,6 +15,7 @@ from ..catalog import FIELD_METRICS
 from ..records import Record
 from ..settings import EvalSettings
 from ..statistics.measure import Measures
+from .clinical.chexpert import with_references
 
 Form = TypeVar("Form", bound=BaseModel)
 
@@ -30,6 +31,8 @@ def field_measures(
     measures: Measures = {}
     notes: list[str] = []
     fields = list(FIELD_METRICS) if fields is None else fields
+    if "labels" in fields:
+        records = with_references(records)
     for field in fields:
         if rows := [row for row, record in enumerate(records) if holds(record, field)]:
             module = FIELD_METRICS[field].load()

@@ -4,6 +4,7 @@ The folder of such a set holds its own files and, as links, MIMIC-CXR-JPG's `fil
 csv.gz (physionet.org/content/mimic-cxr-jpg, 2.0.0 and 2.1.0; PhysioNet Credentialed Health Data License 1.5.0).
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from ..bad_input import BadInput, explain
 from ..foreign import read_csv
 from .corpus import stay_inside
+
+logger = logging.getLogger("medglip")
 
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validate": "val", "validation": "val", "test": "test"}
 """Our names of the splits by those of MIMIC-CXR and of the sets over it."""
@@ -46,9 +49,7 @@ def read_films(folder: Path) -> dict[str, Film]:
     known = {row["dicom_id"]: row for _, row in _read_table(folder, "metadata")}
     films: dict[str, Film] = {}
     for number, row in _read_table(folder, "split"):
-        if (split := SPLITS.get(row["split"])) is None:
-            fix = "train, validate or test, as published"
-            raise BadInput(f"split is {row['split']!r}.", file=_table(folder, "split"), row=number, fix=fix)
+        split = _split_of(row["split"], folder, number)
         facts = known.get(row["dicom_id"], {})
         sides = [facts.get(name) or "" for name in ("Columns", "Rows")]
         fix = "take the file as published"
@@ -62,6 +63,18 @@ def read_films(folder: Path) -> dict[str, Film]:
             is_frontal=(facts.get("ViewPosition") or "").split(" ")[0] in _FRONTAL,
         )
     return films
+
+
+def read_splits(folder: Path) -> dict[str, str]:
+    """Our split of each patient by the name of the folder, `p10000032`; without a -split csv none, and a notice.
+
+    Raises `BadInput` for a missing column and a split of another name.
+    """
+    if not _tables(folder, "split"):
+        note = "note: %s: no mimic-cxr-2.0.0-split.csv.gz is linked there, so its test patients may be learned"
+        logger.warning(note, folder)
+        return {}
+    return {f"p{row['subject_id']}": _split_of(row["split"], folder, n) for n, row in _read_table(folder, "split")}
 
 
 def splits_by_subject(films: Mapping[str, Film]) -> dict[str, str]:
@@ -90,9 +103,23 @@ def film_file(folder: Path, stated: str, dicom_id: str, allow_outside: bool = Fa
     return path
 
 
+def _split_of(word: str, folder: Path, row: int) -> str:
+    if (split := SPLITS.get(word.strip())) is None:
+        fix = "train, validate or test, as published"
+        raise BadInput(f"split is {word!r}.", file=_table(folder, "split"), row=row, fix=fix)
+    return split
+
+
+def _tables(folder: Path, kind: str) -> list[Path]:
+    # the folder itself; else that which its link `files` leads to
+    for place in (folder, (folder / "files").resolve().parent):
+        if files := [*place.glob(f"mimic-cxr-*-{kind}.csv.gz"), *place.glob(f"mimic-cxr-*-{kind}.csv")]:
+            return files
+    return []
+
+
 def _table(folder: Path, kind: str) -> Path:
-    files = [*folder.glob(f"mimic-cxr-*-{kind}.csv.gz"), *folder.glob(f"mimic-cxr-*-{kind}.csv")]
-    if not files:
+    if not (files := _tables(folder, kind)):
         fix = "link it from MIMIC-CXR-JPG into this folder"
         raise BadInput("no such file.", file=folder / f"mimic-cxr-2.0.0-{kind}.csv.gz", fix=fix)
     return max(files)

@@ -133,6 +133,16 @@ def region_phrases(table: pa.Table) -> list[list[str]]:
     return pa.ListArray.from_arrays(lists.offsets, lists.values.field("phrase")).to_pylist()
 
 
+def label_of_phrase(table: pa.Table) -> dict[str, str]:
+    """Phrase -> the last word of its path, for the regions of a table with the column `regions`; masks are not read.
+
+    A sentence that a set outlines ("patchy right base") has the path of its finding.
+    """
+    regions = pc.list_flatten(table["regions"])  # pyright: ignore[reportAttributeAccessIssue]
+    columns = (pc.struct_field(regions, name).to_pylist() for name in ("phrase", "path"))  # pyright: ignore[reportAttributeAccessIssue]
+    return {phrase: path[-1] for phrase, path in zip(*columns, strict=True) if path}
+
+
 def split_of(data: Dataset, name: str, max_rows: int | None = None, seed: int = 0) -> Dataset:
     """The rows of one split, in order; with `max_rows` no more than so many, drawn with the seed. No row is decoded."""
     is_in = [pc.equal(part["split"], name).to_numpy() for part in tables(data, ["split"])]  # pyright: ignore[reportAttributeAccessIssue]

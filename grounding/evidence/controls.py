@@ -93,13 +93,15 @@ def donors_for(
 ) -> list[int]:
     """For each image another's index, of another patient and of like anatomy, as far as there is one.
 
-    First of the same modality and part of the body, then of the same modality, then any; of the same patient only where
-    there is no other. `alike`: what has to be the same before all that, one value an image. Alone, an image is its own
-    donor.
+    First of the same modality, part of the body and side the film was taken from, then of the same modality and part,
+    then of the same modality, then any; of the same patient only where there is no other. `alike`: what has to be the
+    same before all that, one value an image. Alone, an image is its own donor.
     """
     order, donors = [int(index) for index in rng.permutation(len(images))], dict[int, int]()
-    rows = [(alike[k] if alike else "", image.modality, image.body_part) for k, image in enumerate(images)]
-    for num_equal in (3, 2, 1, 0):
+    rows = [
+        (alike[k] if alike else "", image.modality, image.body_part, image.is_lateral) for k, image in enumerate(images)
+    ]
+    for num_equal in (4, 3, 2, 1, 0):
         rings: dict[tuple[object, ...], list[int]] = {}
         for index in order:
             rings.setdefault(rows[index][:num_equal], []).append(index)

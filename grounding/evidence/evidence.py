@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ..settings import Settings
 from ..types import MIN_SCORE, Region
+from .choice import choose
 from .names import Form, Source, TrainSource
 
 
@@ -30,6 +31,10 @@ class EvidenceSettings(Settings):
     max_regions: int = 4
     """At most this many regions in a prompt: those the question asks about first, the best one of each phrase before
     the second of any."""
+    max_regions_per_image: int | None = Field(default=None, gt=0)
+    """At most this many regions of one image, findings first; then anatomy (organs and parts; no tubes and devices), in
+    a prompt each by name once: never more of it than findings on an image that shows one, at most two where none is
+    found. What a question asks about by name is no part of this rule. Left out: no such limit."""
     min_score: float = MIN_SCORE
     """Regions below this score are not evidence."""
     max_crops: int = 1
@@ -110,13 +115,17 @@ class Evidence:
         """With the evidence of every image changed by itself."""
         return replace(self, images=tuple(change(image) for image in self.images))
 
-    def best(self, max_regions: int) -> "Evidence":
-        """The best regions of all images together (see `rank`); each image keeps its own."""
+    def best(self, max_regions: int, max_per_image: int | None = None) -> "Evidence":
+        """The best regions of all images together (see `rank`); each image keeps its own.
+
+        `max_per_image`: those of `choice.choose`.
+        """
         keyed = [(key, index, region) for index, image in enumerate(self.images) for key, region in rank(image)]
         # stable: equal ones keep the order of the images, and of the regions in them
-        chosen = sorted(keyed, key=lambda row: row[0])[:max_regions]
+        rows = [(index, region, not key[0]) for key, index, region in sorted(keyed, key=lambda row: row[0])]
+        chosen = rows[:max_regions] if max_per_image is None else choose(rows, max_regions, max_per_image)
         images = [
-            replace(image, regions=tuple(region for _, of, region in chosen if of == index))
+            replace(image, regions=tuple(region for of, region, _ in chosen if of == index))
             for index, image in enumerate(self.images)
         ]
         return replace(self, images=tuple(images))
@@ -152,7 +161,8 @@ def gather(image: ImageEvidence, settings: EvidenceSettings) -> ImageEvidence:
     what is gathered.
     """
     sure = replace(image, regions=tuple(region for region in image.regions if region.score >= settings.min_score))
-    return replace(image, regions=tuple(region for _, region in rank(sure)[: settings.max_regions]))
+    alone = Evidence(source="predicted", images=(sure,))
+    return alone.best(settings.max_regions, settings.max_regions_per_image).first
 
 
 def select(evidence: Evidence, settings: EvidenceSettings) -> Evidence:
@@ -160,7 +170,8 @@ def select(evidence: Evidence, settings: EvidenceSettings) -> Evidence:
 
     Called where a prompt is rendered and nowhere else; `Prompt.evidence` is handed on. Selecting twice changes nothing.
     """
-    return evidence.each(lambda image: gather(image, settings)).best(settings.max_regions)
+    each = evidence.each(lambda image: gather(image, settings))
+    return each.best(settings.max_regions, settings.max_regions_per_image)
 
 
 def perturb(evidence: Evidence, settings: EvidenceSettings, rng: np.random.Generator) -> Evidence:

@@ -39,7 +39,10 @@ def checkpoint_folder(name: str | Path) -> Path:
         raise BadInput(f"checkpoint {str(name)!r} does not come with this version.", fix=fix)
     folder = hub_folder(str(name)) if is_hub_name(str(name)) and _is_cached(str(name)) else Path(name)
     if not folder.is_dir():
-        raise BadInput("no such checkpoint.", file=folder, fix=f"give a folder; or {nearest(str(name), NOTICES)}")
+        # runs/chest_core/grounding/model: the recipe of that name makes it
+        recipe = f"recipes/{folder.parents[1].name}.yaml" if folder.parts[-2:] == ("grounding", "model") else ""
+        made = f"train it: `medglip grounding train {recipe}`" if recipe else "give a folder"
+        raise BadInput("no such checkpoint.", file=folder, fix=f"{made}; or {nearest(str(name), NOTICES)}")
     for candidate in (folder, folder / "model"):
         if (candidate / "config.json").is_file():
             return candidate
@@ -79,11 +82,16 @@ def load_grounder(
 
 
 def vocabulary_of(name: str) -> dict[str, list[str]]:
-    """`vocabulary.json` of a checkpoint: modality -> what is usually looked for; empty where there is none."""
+    """`vocabulary.json` of a checkpoint: modality -> what is usually looked for; empty where there is none.
+
+    It lies beside the weights; runs of before have it in their own folder, two above.
+    """
     if is_hub_name(name) and not _is_cached(name):
         return {}
-    file = checkpoint_folder(name) / "vocabulary.json"
-    return read_vocabulary(file) if file.is_file() else {}
+    folder = checkpoint_folder(name).resolve()
+    places = [folder, folder.parent.parent] if folder.parent.name == "grounding" else [folder]
+    files = (place / "vocabulary.json" for place in places)
+    return next((read_vocabulary(file) for file in files if file.is_file()), {})
 
 
 def _core_of_hub(name: str, allow_download: bool) -> Path | None:

@@ -12,7 +12,7 @@ from datasets import Dataset, concatenate_datasets
 from ..bad_input import Skipped
 from ..datasets.load import keep_half, load_images
 from ..datasets.phantoms import dataset as phantom
-from ..datasets.schema import tables
+from ..datasets.schema import label_of_phrase, tables
 from ..files import write_atomic
 from ..grounders.pretrained import vocabulary_of
 from ..run_folder import RunFolder
@@ -85,11 +85,15 @@ def core_images(recipe: CoreRecipe, held_out: HeldOut, skipped: Skipped) -> Data
 
 
 def vocabulary(data: Dataset) -> dict[str, tuple[str, ...]]:
-    """For each modality the phrases its region sets annotate: what is looked for when nobody asks."""
+    """For each modality what its region sets annotate: what is looked for when nobody asks.
+
+    Of a sentence the label that it is below, since a sentence of one report is not looked for in other images.
+    """
     by_modality: dict[str, dict[str, None]] = {}  # the inner one is an ordered set
-    for modalities, phrases in _columns(data, "modality", "phrases"):
-        for modality, own in zip(modalities, phrases, strict=True):
-            by_modality.setdefault(modality, {}).update(dict.fromkeys(own))
+    for table in tables(data, ("modality", "phrases", "regions")):
+        labels = label_of_phrase(table)
+        for modality, own in zip(table["modality"].to_pylist(), table["phrases"].to_pylist(), strict=True):
+            by_modality.setdefault(modality, {}).update(dict.fromkeys(labels.get(phrase, phrase) for phrase in own))
     return {modality: tuple(phrases) for modality, phrases in by_modality.items()}
 
 
@@ -104,7 +108,10 @@ def train_core(recipe: CoreRecipe, data: Dataset) -> Path:
     with processes().main_process_first():  # each writes the same, and one of them must be first
         if section.core:
             place(section.core, run.core_dir)
-        write_atomic(run.vocabulary_file, json.dumps(looked_for(recipe, data), indent=1))
+        words = json.dumps(looked_for(recipe, data), indent=1)
+        write_atomic(run.vocabulary_file, words)
+        if not section.core:  # beside the weights: the folder may be taken as it is by another recipe
+            write_atomic(run.core_dir / run.vocabulary_file.name, words)
     return run.core_dir
 
 

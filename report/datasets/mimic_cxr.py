@@ -13,12 +13,14 @@ License 1.5.0: access by training and signed agreement only; nothing of it may b
 sent to services of others.
 Split: official (train, validate, test), by patient. Patients are the groups. Images of MS-CXR and of Chest ImaGenome
 are of the same patients: keep the scored ones out of other training.
+True regions: those of MS-CXR, on its 1,047 frontal images (`ms_cxr`); other findings of an image are unknown.
 Sections: `report.text.sections`. Priors: the same patient's latest study strictly before this one by StudyDate and
 StudyTime (the dates are shifted, a patient's all alike). Views: ViewPosition, PA and AP are frontal.
 """
 
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -28,11 +30,14 @@ from tqdm.auto import tqdm
 
 from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain_row
 from ...grounding.datasets.corpus import data_folder
+from ...grounding.datasets.layouts.ms_cxr import read_boxes, regions_of
 from ...grounding.foreign import read_csv, read_text
 from ..text.sections import parse_sections
 from . import r2gen
 from .reading import rows_to_reports
-from .rows import ReportRow, ReportSettings, View, find_earlier, first_file, list_bad
+from .rows import Outline, ReportRow, ReportSettings, View, find_earlier, first_file, list_bad
+
+logger = logging.getLogger("medglip")
 
 SPLITS = {"train": "train", "validate": "val", "test": "test"}
 COLUMNS = {
@@ -51,6 +56,9 @@ class MimicCxrSettings(ReportSettings):
     """Folder with files/ and the csv files, or with R2Gen's annotation.json; absolute or below MEDGLIP_DATA."""
     reports: Path | None = None
     """Folder whose files/ holds the reports, where it is another one."""
+    ms_cxr: Path | None = None
+    """Folder of MS-CXR, or its file: its boxes are true regions, for the source `oracle`, each called by its category
+    (its sentences are of the reports that are to be written). Studies without boxes have none."""
     decode_images: bool = False
     """As for every set; off, because decoding every film takes a day."""
 
@@ -84,6 +92,8 @@ def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[R
         if kind not in tables:
             fix = "it is part of MIMIC-CXR-JPG: put it into this folder"
             raise BadInput("no such file.", file=folder / f"mimic-cxr-2.0.0-{kind}.csv.gz", fix=fix)
+    if "chexpert" not in tables:
+        logger.warning("note: %s holds no -chexpert.csv.gz, so label F1 has no labels of MIMIC-CXR-JPG", folder)
     studies = _read_studies(tables["split"], tables["metadata"], skipped)
     # Study id -> its labels 1, 0 or -1 (uncertain); those not mentioned are left out.
     labels: dict[str, dict[str, int]] = {}
@@ -91,6 +101,7 @@ def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[R
         values = {name: value for name, value in row.items() if value and name not in COLUMNS["chexpert"]}
         with list_bad(skipped, tables["chexpert"], number):
             labels[row["study_id"]] = {name: round(float(value)) for name, value in values.items()}
+    outlines = _outlines(settings.ms_cxr, skipped) if settings.ms_cxr else {}
     earlier = find_earlier([(study.subject, study.taken) for study in studies])
     # With a limit twice as many of each split are read, since some have no usable report.
     counts: Counter[str] = Counter()
@@ -105,17 +116,46 @@ def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[R
         prior = earlier[index]
         for needed in (index, prior):
             if needed is not None and needed not in built:
-                built[needed] = _to_row(studies[needed], folder, settings, tables["split"], labels, skipped)
+                built[needed] = _to_row(studies[needed], folder, settings, tables["split"], labels, outlines, skipped)
         if (row := built[index]) is not None:
             rows.append(replace(row, prior=None if prior is None else built[prior]))
+    _note_gaps(folder, [studies[index] for index in built], rows)
     return rows
 
 
 read = partial(rows_to_reports, "mimic_cxr", read_rows)
 
 
+def _note_gaps(folder: Path, studies: Sequence[_Study], rows: Sequence[ReportRow]) -> None:
+    """One line where reports are not there, and one where pictures are not: a copy may be half of the set."""
+    usable = {row.report_id for row in rows}
+    no_report = [f"s{study.study}" for study in studies if f"s{study.study}" not in usable]
+    no_picture = [row.report_id for row in rows if not all(view.path.is_file() for view in row.images)]
+    for names, what in ((no_report, "a report that can be read"), (no_picture, "a picture")):
+        if names:
+            note = "note: %s: %d of %d studies lack %s, first %s; what is there is used"
+            logger.warning(note, folder, len(names), len(studies), what, names[0])
+
+
+def _outlines(place: Path, skipped: Skipped) -> dict[str, Outline]:
+    """By DICOM id what finds the boxes of MS-CXR in an image of a size."""
+    folder = data_folder(place.parent) / place.name if place.suffix in (".csv", ".json") else data_folder(place)
+    file, by_image = read_boxes(folder, skipped)
+
+    def outline(rows: Any) -> Outline:
+        return lambda size: regions_of(rows, size, file, skipped, by_category=True)[0]
+
+    return {dicom_id: outline(rows) for dicom_id, rows in by_image.items()}
+
+
 def _to_row(
-    study: _Study, folder: Path, settings: MimicCxrSettings, file: Path, labels: dict[str, Any], skipped: Skipped
+    study: _Study,
+    folder: Path,
+    settings: MimicCxrSettings,
+    file: Path,
+    labels: dict[str, Any],
+    outlines: dict[str, Outline],
+    skipped: Skipped,
 ) -> ReportRow | None:
     """The study with its report read; None, and listed, where that is not there or holds no text."""
     below = f"files/p{study.subject[:2]}/p{study.subject}/s{study.study}"
@@ -132,7 +172,8 @@ def _to_row(
     images: list[View] = []
     for dicom, name in study.views:
         path = first_file(folder / below / f"{dicom}{suffix}" for suffix in _SUFFIXES)
-        images.append(View(path=path, name=name, is_frontal=name.split()[0] in _FRONTAL if name else None))
+        is_frontal = name.split()[0] in _FRONTAL if name else None
+        images.append(View(path=path, name=name, is_frontal=is_frontal, outline=outlines.get(dicom)))
     return ReportRow(
         report_id=f"s{study.study}",
         dataset="mimic_cxr",
@@ -156,7 +197,9 @@ def _read_studies(file: Path, metadata: Path, skipped: Skipped) -> list[_Study]:
     known = {row["dicom_id"]: [row[name] for name in wanted] for _, row in _read_table(metadata, "metadata", skipped)}
     studies: dict[str, _Study] = {}
     times: defaultdict[str, list[str]] = defaultdict(list)
+    num_rows = unknown = 0
     for number, row in _read_table(file, "split", skipped):
+        num_rows, unknown = num_rows + 1, unknown + (row["dicom_id"] not in known)
         if (split := SPLITS.get(row["split"])) is None:
             problem = f"split is {row['split']!r}."
             raise BadInput(problem, file=file, row=number, fix="train, validate or test, as published")
@@ -166,6 +209,9 @@ def _read_studies(file: Path, metadata: Path, skipped: Skipped) -> list[_Study]:
         studies.setdefault(name, new).views.append((row["dicom_id"], position))
         if date:
             times[name].append(join_time(date, time))
+    if unknown:
+        note = "note: %s lacks %d of the %d images of %s: take both of one version; these go without view and time"
+        logger.warning(note, metadata, unknown, num_rows, file.name)
     return [replace(study, taken=min(times[name], default="")) for name, study in studies.items()]
 
 

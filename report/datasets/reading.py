@@ -103,6 +103,7 @@ def _open_images(
         stem = view.path.stem
         name = stem if stems.count(stem) == 1 else f"{row.images.index(view)}-{stem}"
         with list_bad(skipped, row.file, row.row, f"image {view.path.name} of "):
+            size = read_image(view.path).size if settings.decode_images else image_size(view.path)
             image = AnnotatedImage(
                 image_id=f"{row.dataset}/{row.report_id}/{name}",
                 image_path=view.path,
@@ -110,7 +111,9 @@ def _open_images(
                 group=row.group,
                 dataset=row.dataset,
                 split=row.split,
-                size_px=read_image(view.path).size if settings.decode_images else image_size(view.path),
+                size_px=size,
+                regions=tuple(view.outline(size)) if view.outline else (),
+                is_lateral=view.is_frontal is False,
             )
             opened.append((view, image))
     return opened

@@ -6,7 +6,7 @@ What cannot be used is listed with file and row, and the rest goes on.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from pydantic import Field
 from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain_row
 from ...grounding.datasets.corpus import held_out
 from ...grounding.settings import Settings
+from ...grounding.types import Region
 from ..task import Section
 from ..text.deidentified import Policy
 from ..text.sections import Sections
@@ -55,13 +56,21 @@ class ReportSettings(Settings):
     """At most so many reports of each split, in file order; all of them when left out."""
 
 
+Outline = Callable[[tuple[int, int]], Sequence[Region]]
+"""The true regions of an image of (width, height) px."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One image of a study. `name`: its view as written; `is_frontal` None: unknown."""
+    """One image of a study. `name`: its view as written; `is_frontal` None: unknown.
+
+    `outline`: the true regions of the image by its (width, height), where the set has some.
+    """
 
     path: Path
     name: str = ""
     is_frontal: bool | None = None
+    outline: Outline | None = None
 
 
 def first_file(paths: Iterable[Path]) -> Path:

@@ -34,7 +34,8 @@ class ReportContext(SetContext):
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSet(TaskSet):
-    """As `TaskSet`. `regions_key`: where not every image has regions, the settings key that leaves out the others.
+    """As `TaskSet`. `regions_key`: where not every image has regions, the settings key that gives some or leaves
+    out the others.
 
     `has_rows`: the file has `read_rows`.
     """
@@ -73,6 +74,8 @@ REPORT_SETS: dict[str, ReportSet] = {
         settings_class="MimicCxrSettings",
         title="MIMIC-CXR",
         licence="PhysioNet Credentialed Health Data License 1.5.0",
+        has_regions=True,
+        regions_key="ms_cxr",
         has_rows=True,
     ),
     "iu_xray": ReportSet(

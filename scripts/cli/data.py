@@ -83,7 +83,7 @@ def check(
     from ...grounding.datasets.building.contact_sheet import contact_sheet
     from ...grounding.datasets.building.export import ImageHashes, describe, shared_images, tally_all
     from ...grounding.datasets.building.export import check as check_images
-    from ...grounding.datasets.published import compare
+    from ...grounding.datasets.published import compare, count_pairs
     from ...grounding.datasets.rows import listing_cuts
     from ..recipe import Recipe
 
@@ -91,7 +91,8 @@ def check(
         images, skipped = _region_sets(place)
     described = describe(images)
     _echo_table(described)
-    for line in compare([] if place.is_dir() else read_settings(Recipe, place).grounding.data, described):
+    sets = () if place.is_dir() else read_settings(Recipe, place).grounding.data
+    for line in compare(sets, described, count_pairs(images)):
         typer.echo(line)
     counts = tally_all(images)
     for name in ("modality", "level", "box size"):

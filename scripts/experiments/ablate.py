@@ -32,6 +32,7 @@ from ...grounding.settings import read_settings, validate
 from ..inference.system import source_named
 from ..pipeline.pipeline import Adapter as AdapterKind
 from ..pipeline.pipeline import Pipeline, claim
+from ..pipeline.preflight import check_models
 from ..pipeline.references import REFERENCES, write_references
 from ..pipeline.run import tune_and_predict
 from ..pipeline.tasks import TASKS
@@ -125,6 +126,7 @@ def run_grid(recipe_path: Path, grid: Grid, task: str, out: Path | None = None) 
         raise BadInput(f"the recipe has no section {name!r}.", file=recipe_path, fix="ablate another --task")
     out = out or recipe.out_dir / "ablation"
     with RunFolder(recipe.out_dir).locked(), RunFolder(out).locked():
+        check_models(recipe)
         return run_cells(Pipeline(recipe), grid, name, out, tune_and_predict)
 
 

@@ -194,10 +194,11 @@ def _evidence(
     caches = RegionCaches(predicted={}, truth={})
     if SOURCES[source].module:
         phrases: dict[str, dict[str, None]] = {}
-        for query in (query for item in all_items for query in query_of(item).images):
-            phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.phrases))
-        images = list({image.image_id: image for item in items for image in item.images}.values())
         is_oracle = SOURCES[source].needs_truth
+        for query in (query for item in all_items for query in query_of(item).images):
+            words = query.for_oracle.phrases if is_oracle else query.phrases
+            phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(words))
+        images = list({image.image_id: image for item in items for image in item.images}.values())
         grounder: Grounder = finished.truth if is_oracle else finished.reader
 
         def find(images: list[AnnotatedImage]) -> StoredRegions:

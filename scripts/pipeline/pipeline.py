@@ -103,9 +103,10 @@ class Pipeline:
 
     def refuse_empty(self) -> None:
         """Raises `BadInput`, before anything is trained, where a task has nothing to learn from or to be scored on."""
-        if not set(self.recipe.sources):  # the core alone
+        has_task = any(row.section(self.recipe) for row in TASKS.values())
+        if not self.recipe.sources or not (has_task or "sources" in self.recipe.model_fields_set):  # the core alone
             return
-        if not any(row.section(self.recipe) for row in TASKS.values()):
+        if not has_task:
             fix = "give the section `vqa` or `report`, or `sources: []` to train and score the core alone"
             raise BadInput("neither questions nor reports: nothing for an adapter to learn.", fix=fix)
         splits = {name: Counter(item.image.split for item in items) for name, items in self.items.items()}
@@ -186,14 +187,18 @@ class Pipeline:
         # image id -> the image, and every phrase that any item looks for in it, in the order of first use
         images: dict[str, AnnotatedImage] = {}
         phrases: dict[str, dict[str, None]] = {}
+        true_phrases: dict[str, dict[str, None]] = {}
         for query in (image for item in items for image in self.query(item).images):
             images[query.image.image_id] = query.image
             phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.phrases))
+            true_phrases.setdefault(query.image.image_id, {}).update(dict.fromkeys(query.for_oracle.phrases))
         core = self.grounder.mirror() if is_mirrored else self.grounder
 
-        def find(grounder: Grounder, of: Sequence[AnnotatedImage]) -> tuple[Mapping[str, list[Region]], Skipped]:
+        def find(
+            grounder: Grounder, of: Sequence[AnnotatedImage], words: Mapping[str, Mapping[str, None]] = phrases
+        ) -> tuple[Mapping[str, list[Region]], Skipped]:
             finder = InMirror(grounder) if is_mirrored else grounder
-            return regions_of(finder, of, [tuple(phrases[image.image_id]) for image in of], self.folder.regions_dir)
+            return regions_of(finder, of, [tuple(words[image.image_id]) for image in of], self.folder.regions_dir)
 
         found: list[Any] = []
         for half, of in self._lookers(list(images.values())).items():
@@ -204,7 +209,7 @@ class Pipeline:
         sources = (*self.recipe.sources, self.recipe.evidence.train_source)
         needs_truth = any(SOURCES[source].needs_truth for source in sources)
         # the same files cannot be read again for the truth
-        truth = find(TruthGrounder(core), list(images.values()))[0] if needs_truth else {}
+        truth = find(TruthGrounder(core), list(images.values()), true_phrases)[0] if needs_truth else {}
         return RegionCaches(predicted=ChainMap(*found), truth=truth)
 
     def _lookers(self, images: Sequence[AnnotatedImage]) -> dict[Path | None, list[AnnotatedImage]]:
@@ -222,6 +227,10 @@ class Pipeline:
         `caches`: other regions than those of the recipe.
         """
         queries = [self.query(item) for item in items]  # shuffled evidence is another item's of this very list
+        truth = (caches or self.caches).truth if SOURCES[source].needs_truth else {}
+        if SOURCES[source].needs_truth and not any(truth.get(i.image.image_id) for q in queries for i in q.images):
+            logger.warning("note: none of %d items has a true region, so source %s shows none", len(items), source)
+            return [Evidence(source=source) for _ in items]
         all_evidence = evidence_for(source, queries, caches or self.caches, self.recipe.evidence, self.recipe.seed)
         return [without_masks(evidence) for evidence in all_evidence]
 

@@ -22,6 +22,8 @@ from ...grounding.files import read_object, write_atomic
 from ...grounding.grounders.cache import regions_of
 from ...grounding.records import RecordFile, Task, grounding_record, record_id
 from ...grounding.types import NOTICE
+from ...report.datasets.sets import REPORT_SETS
+from ..scorers.clinical import add_scores
 from .pipeline import Pipeline
 from .references import REFERENCES, write_references
 from .tasks import TASKS
@@ -60,6 +62,7 @@ def score(pipeline: Pipeline) -> dict[str, Any]:
     results["paired"] = {task: {} for task in TASKS}
     paired: dict[Task, dict[str, Differences]] = {task: {} for task in TASKS}
     write_references(pipeline, folder.path)
+    add_clinical(pipeline)
     for source in sorted(recipe.sources, key=list(SOURCES).index):
         for task in TASKS:
             path, base = folder.record_file(task, source), folder.record_file(task, "none")
@@ -87,6 +90,16 @@ def score(pipeline: Pipeline) -> dict[str, Any]:
     shown = "".join(f"\n{sentence}\n" for sentence in results["shown"])
     write_atomic(folder.table_file, results_table(results, "markdown") + "\n" + shown)
     return results
+
+
+def add_clinical(pipeline: Pipeline) -> None:
+    """What the models of clinical scores say of the reports written, into their records."""
+    section = pipeline.recipe.report
+    if section is None or not REPORT_SETS[section.sets[0]].has_rows:
+        return
+    for source in pipeline.recipe.sources:
+        if (path := pipeline.folder.record_file("report", source)).exists():
+            add_scores(path, pipeline.recipe.eval)
 
 
 def _score_file(pipeline: Pipeline, task: Task, records: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from ..recipe import Recipe
 from .confidence import write_confidence
 from .made import made_with
 from .pipeline import ADAPTERS, Adapter, Pipeline, released_on_failure
+from .preflight import check_disk, check_models
 from .results import results_table, score, write_grounding_records
 from .tasks import TASKS
 from .training import tune
@@ -49,19 +50,22 @@ def run(recipe_path: Path) -> dict[str, Any]:
 
 
 def _run(pipeline: Pipeline) -> dict[str, Any]:
-    ranks = processes()
+    ranks, recipe = processes(), pipeline.recipe
+    with released_on_failure(pipeline.folder):
+        check_models(recipe)
     with released_on_failure(pipeline.folder), pipeline.timed("data"), ranks.main_process_first():
         counts = [f"{len(pipeline.items[name])} {row.plural}" for name, row in TASKS.items()]
         logger.info("   %s, %d images with regions", ", ".join(counts), len(pipeline.images))
         pipeline.refuse_empty()
         if pipeline.phantom_dir:
             logger.info("   first picture: %s", pipeline.phantom_dir / "phantoms.png")
+        check_disk(pipeline)
     with pipeline.timed("grounding core"):
         _ = pipeline.grounder
     with pipeline.timed("regions"), ranks.main_process_first():
         write_grounding_records(pipeline)
         _ = pipeline.caches
-    for kind in ADAPTERS:
+    for kind in ADAPTERS if recipe.vqa or recipe.report else ():  # of a core alone there is nobody to ask
         tune_and_predict(pipeline, kind)
     if not ranks.is_main_process:
         return {}
@@ -84,9 +88,12 @@ def train_and_predict(recipe: Path, *tasks: Task) -> None:
     settings, ranks = read_settings(Recipe, recipe), processes()
     with RunFolder(settings.out_dir).locked():
         pipeline = Pipeline(settings)
+        with released_on_failure(pipeline.folder):
+            check_models(settings)
         with released_on_failure(pipeline.folder), ranks.main_process_first():
             _ = pipeline.phantom_dir, pipeline.images
             pipeline.refuse_empty()
+            check_disk(pipeline)
         _ = pipeline.grounder  # trained by all of them together, so outside
         with ranks.main_process_first():
             _ = pipeline.caches
@@ -158,7 +165,7 @@ def predict_source(
         # changed images have regions of their own, and `absent` looks for phrases that nobody asked for yet
         caches = None if source == "none" else pipeline.caches_of(items, probe == "flipped")
     elif SOURCES[source].needs_truth:  # of a mix, the sets that know their true regions
-        items = [item for item in items if item.image.phrases]
+        items = row.with_truth(items)
     examples = pipeline.examples(task, shown, source, items, caches)
     options = row.job_options(pipeline, source, items)
     jobs = [item.job(example, shown, answerer.names, **options) for item, example in zip(items, examples, strict=True)]

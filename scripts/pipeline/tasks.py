@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 import numpy as np
 from datasets import Dataset
 
+from ...eval.metrics.fields import holds
 from ...eval.records import Record
 from ...eval.score import measure
 from ...eval.settings import EvalSettings
@@ -80,6 +81,10 @@ class TaskRow(Generic[Item]):
     def draws(self, examples: list[Example], mix: Mix, cites: bool) -> list[tuple[list[Example], float]]:
         """Kinds of examples and their shares of what an adapter learns. `cites`: whether it learns to cite regions."""
         raise NotImplementedError
+
+    def with_truth(self, items: Sequence[Item]) -> list[Item]:
+        """Of a mix of sets the items of those that know their true regions: what source `oracle` is asked."""
+        return [item for item in items if item.image.phrases]
 
     def job_options(self, pipeline: "Pipeline", source: Source, items: Sequence[Item]) -> dict[str, Any]:
         """What `job` of each item is given besides; `items` are answered with one evidence source."""
@@ -155,6 +160,13 @@ class Reports(TaskRow[Report]):
     headline = MappingProxyType(
         {
             # first what is true of the picture, then words in common
+            "chexbert_14_micro": "chexbert_micro_f1_14",
+            "chexbert_14_macro": "chexbert_macro_f1_14",
+            "chexbert_5_micro": "chexbert_micro_f1_5",
+            "chexbert_5_macro": "chexbert_macro_f1_5",
+            "radgraph_f1": "radgraph_partial",
+            "radcliq": "radcliq_v1",
+            "green": "green",
             "label_f1": "label_micro_f1",
             "spatial_precision": "radfact_spatial_precision",
             "spatial_recall": "radfact_spatial_recall",
@@ -185,6 +197,10 @@ class Reports(TaskRow[Report]):
             example = replace(example, parts=parts)
         return to_cited(item, example) if shown.cite else example
 
+    def with_truth(self, items: Sequence[Report]) -> list[Report]:
+        """All of them: there is one set, and a study without boxes (MS-CXR) is one whose true regions are none."""
+        return list(items)
+
     def draws(self, examples: list[Example], mix: Mix, cites: bool) -> list[tuple[list[Example], float]]:
         """As they are, and with citations."""
         # without citations a report counts once, with the share of both kinds
@@ -204,7 +220,12 @@ class Reports(TaskRow[Report]):
         return {"truth": truth, "negation": section.negation if section else "rules"}
 
     def value(self, records: Sequence[Record]) -> float:
-        """Micro F1 of findings: those annotated on the image where they are, else those that the reference affirms."""
+        """Micro F1 of findings: MIMIC-CXR-JPG's labels where records hold them, else those annotated on the image, else
+        those that the reference affirms.
+        """
+        if any(holds(record, "chexpert") for record in records):
+            settings = EvalSettings(metrics=("label_micro_f1",))
+            return float(measure(records, "report", settings).measures["label_micro_f1"].value)
         return findings_f1(records)
 
 

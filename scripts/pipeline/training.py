@@ -76,7 +76,9 @@ def examples_of_split(pipeline: Pipeline, kind: Adapter, split: str) -> dict[Tas
     own: dict[Task, list[TaskItem]]
     own = {name: [item for item in items if item.image.split == split] for name, items in pipeline.items.items()}
     if SOURCES[source].needs_truth:  # of a mix, the sets that know their true regions
-        own = {name: [item for item in items if item.image.phrases] for name, items in own.items()}
+        own = {
+            name: [item for item in items if item.image.phrases or item.image.regions] for name, items in own.items()
+        }
     return {name: pipeline.examples(name, shown, source, items) for name, items in own.items()}
 
 

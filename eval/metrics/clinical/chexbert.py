@@ -2,8 +2,8 @@
 
 Where they stand: `meta.labels` of a record, `{"reference": {"Edema": 1, ...}, "prediction": {...}}`, each label 1
 (present), 0 (absent), -1 (uncertain) or null (not mentioned; counts as absent). CheXpert's fourteen labels may come as
-a list in CheXbert's order as well. Rules: CheXbert (Smit et al. 2020) as f1chexbert and RadEval score it, with
-scikit-learn's averages.
+a list in CheXbert's order as well; a reference that is not given is `meta.chexpert` (see `chexpert.py`). Rules:
+CheXbert (Smit et al. 2020) as f1chexbert and RadEval score it, with scikit-learn's averages.
 """
 
 from collections.abc import Sequence
@@ -47,10 +47,11 @@ Side = Annotated[dict[str, Annotated[int, BeforeValidator(_mark)]], BeforeValida
 
 
 class Labels(BaseModel):
-    """`meta.labels` of one record, both sides under the same names."""
+    """`meta.labels` of one record, both sides under the same names. `by`: `rules` where words told the prediction's."""
 
     reference: Side
     prediction: Side
+    by: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> "Labels":
@@ -64,7 +65,7 @@ class Labels(BaseModel):
 
 
 Form = Labels
-SIDES = tuple(Labels.model_fields)
+SIDES = ("reference", "prediction")
 
 
 def measures(
@@ -81,6 +82,9 @@ def measures(
     marks_SNL = _marks(values, list(values[0].reference))
     left_out = int((marks_SNL < 0).any(0).sum()) if settings.uncertain_policy == "ignore" else 0
     notes = [f"label F1: {left_out} uncertain labels of {marks_SNL[0].size} left out."] if left_out else []
+    if by_rules := sum(one.by == "rules" for one in values):
+        what = "meta.chexpert is the reference, and words tell what was written"
+        notes.append(f"label F1: of {by_rules} of {len(values)} records {what}: no figure of CheXbert.")
     return label_measures(values, settings.uncertain_policy, rows), notes
 
 
@@ -90,13 +94,14 @@ def label_measures(
     """F1 in [0, 1] of labels of one set of names: micro, macro and by example, a label or report without any is 0.
 
     `chexbert_{micro,macro,example}_f1_14` and `_5` for CheXpert's fourteen, `label_{micro,macro,example}_f1` for any
-    other names. `policy`: an uncertain label is present or absent, or leaves the comparison on both sides.
+    other names, and where words told the labels. `policy`: an uncertain label is present or absent, or leaves the
+    comparison on both sides.
     `rows`: indices among the inputs.
     """
     names = list(labels[0].reference)
     truth_NL, predicted_NL = _marks(labels, names)
     truth_NL, predicted_NL = decide(truth_NL, predicted_NL, policy)
-    if set(names) != set(CHEXPERT):
+    if set(names) != set(CHEXPERT) or any(one.by == "rules" for one in labels):
         return _f1s(truth_NL, predicted_NL, rows, "label_{}_f1")
     top = [names.index(name) for name in TOP_5]
     top_5 = _f1s(truth_NL[:, top], predicted_NL[:, top], rows, "chexbert_{}_f1_5")

@@ -36,6 +36,7 @@ PUBLISHED = Published(
     licence="PadChest Dataset Research Use Agreement",
     citation="de Castro et al. 2025, arXiv 2411.05085",
     images={"": 4_555},
+    pairs=7_037,
 )
 FILE, COLUMNS = "grounded_reports_*.json", ("StudyID", "PatientID", "split")
 _FOLDERS = ("Padchest_GR_files/PadChest_GR", "Padchest_GR_files", "PadChest_GR", "images", ".")
@@ -79,6 +80,8 @@ def read_studies(folder: Path) -> tuple[Path, list[dict[str, Any]]]:
 def read_table(folder: Path) -> dict[str, tuple[str, str]]:
     """(patient, split by our name) of each study. Raises `BadInput` for a missing file or column and an odd split."""
     table: dict[str, tuple[str, str]] = {}
+    if not (folder / "master_table.csv").is_file() and (folder / "master_table.csv.zip").is_file():
+        raise BadInput("still packed.", file=folder / "master_table.csv.zip", fix="unpack it there")
     for number, row in read_csv(folder / "master_table.csv", COLUMNS):
         if (split := SPLITS.get(row["split"].strip())) is None:
             fix = "train, validation or test, as published"

@@ -4,7 +4,7 @@ A module holds `gather_images(queries, caches, settings, seed) -> Gathered`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 
 from ...grounder import true_regions
@@ -18,16 +18,26 @@ Gathered = list[list[ImageEvidence]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageQuery:
-    """What is looked for in one image: `asked` by the question itself, `usual` in its modality."""
+    """What is looked for in one image: `asked` by the question itself, `usual` in its modality.
+
+    `known`: what the true regions of an image are called of which nobody says what was looked for in it (MS-CXR's
+    boxes in a report's image); the oracle shows these.
+    """
 
     image: AnnotatedImage
     asked: tuple[str, ...] = ()
     usual: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
 
     @property
     def phrases(self) -> tuple[str, ...]:
         """Every phrase to look for, asked ones first, none twice."""
         return tuple(dict.fromkeys([*self.asked, *self.usual]))
+
+    @property
+    def for_oracle(self) -> "ImageQuery":
+        """The query as the oracle is asked it."""
+        return replace(self, usual=self.known) if self.known else self
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,9 +52,17 @@ class Query:
         asked: Sequence[str] = (),
         vocabulary: Mapping[str, Sequence[str]] | None = None,
     ) -> "Query":
-        """Of a prompt's images: `asked` of all, and of each what `vocabulary` has for its modality."""
+        """Of a prompt's images: `asked` of all, and of each what `vocabulary` has for its modality.
+
+        In a film from the side nothing is looked for: no region set holds one, so that a core finds the organs of a
+        frontal film there, in wrong places. The model sees it as a picture.
+        """
         usual = vocabulary or {}
-        rows = [ImageQuery(image=i, asked=tuple(asked), usual=tuple(usual.get(i.modality, ()))) for i in images]
+        rows: list[ImageQuery] = []
+        for image in images:
+            words = {"asked": tuple(asked), "usual": tuple(usual.get(image.modality, ()))}
+            known = () if image.phrases else tuple(dict.fromkeys(region.phrase for region in image.regions))
+            rows.append(ImageQuery(image=image, known=known, **({} if image.is_lateral else words)))
         return Query(images=tuple(rows))
 
     @property

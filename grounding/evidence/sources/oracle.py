@@ -12,4 +12,4 @@ def gather_images(queries: Sequence[Query], caches: RegionCaches, settings: Evid
     images = [image.image.image_id for query in queries for image in query.images]
     if queries and not any(caches.truth.get(name) for name in images):
         raise BadInput("evidence source 'oracle' needs true regions, these images have none.", fix="leave it out")
-    return [[gather_regions(image, caches.truth, settings) for image in query.images] for query in queries]
+    return [[gather_regions(image.for_oracle, caches.truth, settings) for image in query.images] for query in queries]

@@ -284,6 +284,8 @@ def test_counts_are_held_against_the_published_ones_and_reading_is_said(tmp_path
     assert "2 of 15,000 published images of train, 1 of 3,000 published images of test" in lines[0]
     assert "Credentialed Health Data License" in lines[1]
     assert "merge: true" in lines[2]
+    gr = DataSettings(layout="padchest_gr", path=str(tmp_path / "gr"))
+    assert "3 of 7,037 published image-sentence pairs with boxes" in compare([gr], rows, {"gr": 3})[0]
     assert compare([DataSettings(layout="coco", path=str(tmp_path))], rows) == []
     with pytest.raises(ValueError, match="has no use for it"):
         DataSettings(layout="chest_imagenome", path=str(tmp_path), merge=True)

@@ -362,6 +362,30 @@ def test_ms_cxr_needs_its_file_and_columns(tmp_path: Path) -> None:
         read(ms_cxr, tmp_path)
 
 
+def test_ms_cxr_patients_follow_the_split_of_mimic_where_it_is_linked(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_ms_cxr(tmp_path / "set", {**MS_CXR, "split": "train"})
+    (image,), _ = read(ms_cxr, folder)
+    assert image.split == "train"
+    assert "no mimic-cxr-2.0.0-split.csv.gz is linked" in caplog.text
+    head, row = "dicom_id,study_id,subject_id,split", "other,50414267,10000032,test"
+    (folder / "mimic-cxr-2.0.0-split.csv").write_text(f"{head}\n{row}\n")
+    (image,), _ = read(ms_cxr, folder)
+    assert image.split == "test"
+    # also where the link `files` leads to
+    (tmp_path / "mimic").mkdir()
+    (folder / "mimic-cxr-2.0.0-split.csv").rename(tmp_path / "mimic" / "mimic-cxr-2.0.0-split.csv")
+    (folder / "files").rename(tmp_path / "mimic" / "files")
+    (folder / "files").symlink_to(tmp_path / "mimic" / "files")
+    (image,), _ = read(ms_cxr, folder)
+    assert image.split == "test"
+    for file in tmp_path.rglob("*.jpg"):
+        file.unlink()
+    with pytest.raises(BadInput, match="no image can be used"):
+        read(ms_cxr, folder)
+
+
 # ---- settings
 
 

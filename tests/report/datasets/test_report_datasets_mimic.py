@@ -183,3 +183,46 @@ def test_missing_tables_columns_and_words_are_one_clear_error(mimic: Mimic, tmp_
         load_reports("iu_xray", settings=settings)
     with pytest.raises(BadInput, match="splits with reports: train"):
         load_texts("mimic_cxr", settings=mimic.write(), split="test")
+
+
+def test_what_a_copy_lacks_is_a_line_each_and_the_rest_is_used(mimic: Mimic, caplog: pytest.LogCaptureFixture) -> None:
+    for k in range(1, 5):
+        mimic.add("10000001", str(k), [(f"d{k}", "PA")], TEXT.format("Clear.", "") if k != 2 else None)
+    (mimic.root / "files/p10/p10000001/s3/d3.jpg").unlink()
+    del mimic.meta[3]
+    settings = mimic.write()
+    next(mimic.root.glob("*-chexpert.csv.gz")).unlink()
+    reports, _ = load_reports("mimic_cxr", settings=settings)
+    assert [report.report_id for report in reports] == ["s1", "s4"]
+    notes = [record.getMessage() for record in caplog.records if record.getMessage().startswith("note:")]
+    assert len(notes) == 4
+    for words in (
+        "no -chexpert.csv.gz",
+        "lacks 1 of the 4 images of mimic-cxr-2.0.0-split.csv.gz: take both of one version",
+        "1 of 4 studies lack a report that can be read, first s2",
+        "1 of 4 studies lack a picture, first s3",
+    ):
+        assert any(words in note for note in notes), words
+    for file in mimic.root.rglob("*.jpg"):
+        file.unlink()
+    with pytest.raises(BadInput, match="no usable report of any split"):
+        load_reports("mimic_cxr", settings=settings)
+
+
+@pytest.mark.parametrize("named", ["folder", "file"])
+def test_boxes_of_ms_cxr_are_true_regions_by_their_category(mimic: Mimic, tmp_path: Path, named: str) -> None:
+    mimic.add("10000001", "1", [("d1", "PA"), ("d2", "LATERAL")], TEXT.format("Left effusion.", ""))
+    mimic.add("10000002", "2", [("d3", "AP")], TEXT.format("Clear.", ""))
+    file = tmp_path / "ms" / "MS_CXR_Local_Alignment_v1.1.0.csv"
+    file.parent.mkdir()
+    head = "category_name,label_text,path,x,y,w,h,image_width,image_height,dicom_id,split"
+    rows = ['Pleural Effusion,"large, left effusion",files/p10/p10000001/s1/d1.jpg,10,10,40,30,80,60,d1,train']
+    rows.append("Pneumonia,of another shape,files/p10/p10000002/s2/d3.jpg,1,1,4,3,80,80,d3,train")
+    file.write_text("\n".join([head, *rows]) + "\n")
+    settings = mimic.write(ms_cxr=file if named == "file" else file.parent, max_views=2)
+    (first, second), skipped = load_reports("mimic_cxr", settings=settings)
+    assert [(r.phrase, r.box_xyxy_px.tolist()) for r in first.image.regions] == [("pleural effusion", [1, 1, 5, 4])]
+    assert [image.is_lateral for image in first.images] == [False, True]
+    assert (first.image.phrases, second.image.regions) == ((), ())
+    assert "another shape" in skipped.entries[0]["why"]
+    assert [region.phrase for region in first.sentences[0].regions] == ["pleural effusion"]
