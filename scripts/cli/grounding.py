@@ -212,6 +212,8 @@ def predict(
     from ..inference.table import REGION_COLUMNS, Table, region_rows
     from ..inference.user_image import user_image
 
+    if checkpoint and run:
+        raise BadInput("both --checkpoint and --run are given.", fix="leave one out")
     check_given(modality=modality, checkpoint=checkpoint, run=run)
     # --phrase heart --phrases "left lung; right lung" -> three phrases
     wanted = [*(phrase or []), *(part.strip() for part in (phrases or "").split(";") if part.strip())]

@@ -106,4 +106,5 @@ def draw_on_image(image: AnnotatedImage, regions: Sequence[Region]) -> Image.Ima
     """The RGB image, small ones enlarged, with half-transparent masks, boxes, and `phrase score` at each box."""
     colours, names = tell_apart(regions)
     labels = [f"{name} {region.score:.2f}" for name, region in zip(names, regions, strict=True)]
-    return draw_regions(read_image(image.image_path), regions, colours, labels, min_side=MIN_SIDE_PX)
+    min_side = MIN_SIDE_PX if regions else 0
+    return draw_regions(read_image(image.image_path), regions, colours, labels, min_side=min_side)

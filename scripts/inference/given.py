@@ -5,26 +5,27 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ...grounding.bad_input import BadInput, check_name
+from ...grounding.bad_input import BadInput, check_name, damaged
 from ...grounding.evidence.names import SOURCES, parse_forms
+from ...grounding.files import read_object
 from ...grounding.grounders.hub import hub_folder
 from ...grounding.grounders.pretrained import checkpoint_folder, is_hub_name
 from ...grounding.imaging.read import is_dicom
 from ...grounding.modalities import parse_modality
 from ...grounding.run_folder import RunFolder
-from ...vqa.model.shipped import shipped_folder
+from ...vqa.model.shipped import OUR_FILE, shipped_folder
 
 PICTURES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".jp2", ".avif")
 """Names of a folder that are taken for images; a DICOM file may be called anything."""
 
 
 def images_of(words: Sequence[str | Path], *, is_batch: bool = False) -> list[Path]:
-    """The image files that paths, folders (`scans/`) and patterns (`"scans/*.png"`) stand for, each once, in order.
+    """The image files that paths, folders (`scans/`) and patterns (`"scans/*.png"`) stand for, in order.
 
     `is_batch`: of several, one that is not there is kept, to be skipped later. Raises `BadInput` for a path that is not
     there, and for a folder or pattern without an image.
     """
-    found: dict[Path, None] = {}
+    found: list[Path] = []
     for word in words:
         path = Path(word)
         if _is(Path.is_dir, word):
@@ -38,8 +39,8 @@ def images_of(words: Sequence[str | Path], *, is_batch: bool = False) -> list[Pa
             raise BadInput("no such image.", file=path, fix=fix)
         if not own:
             raise BadInput("no image there.", file=path, fix="a folder or pattern of PNG, JPEG or DICOM files")
-        found |= dict.fromkeys(own)
-    return list(found)
+        found += own
+    return found
 
 
 def is_many(word: str | Path) -> bool:
@@ -133,9 +134,20 @@ def check_given(
     if adapter is not None:
         if download and is_hub_name(str(adapter)):
             hub_folder(str(adapter), allow_download=True)
-        shipped_folder("adapter", adapter)
+        folder = shipped_folder("adapter", adapter)
+        if (folder / OUR_FILE).is_file():
+            with damaged(folder / OUR_FILE):
+                learned = read_object(folder / OUR_FILE).get("evidence", {}).get("forms")  # older ones do not say it
+            refuse_unlearned(parse_forms(forms or ""), parse_forms(forms or "") if learned is None else learned, folder)
     if run is not None and not RunFolder(run).is_run:
         raise BadInput("no run in this folder.", file=run, fix="`medglip run quickstart` makes runs/quickstart")
+
+
+def refuse_unlearned(forms: Sequence[str], learned: Sequence[str], folder: Path) -> None:
+    """Raises `BadInput` for a form of evidence that what lies in a folder never learned."""
+    if never := next((form for form in forms if form not in learned), None):
+        fix = f"--forms with a part of {'+'.join(learned)}" if learned else "leave --forms out: it learned none"
+        raise BadInput(f"{folder.name!r} never learned the form {never!r}.", fix=fix)
 
 
 def say_loading(*what: object) -> None:

@@ -124,7 +124,8 @@ def _predict_dataset(request: PredictRequest) -> bool:
     if set(ids) - (done := shards.done()):
         jobs = _jobs(request, finished, all_items, items, ranks)
         if own := shards.left(jobs, done):
-            finished.predict(own, request.source, request.generate, shards.path, is_scored=request.csv is not None)
+            scored = {"is_scored": True} if request.csv else {}
+            finished.predict(own, request.source, request.generate, shards.path, **scored)
     if ranks.is_main_process:
         skipped.write(request.out.with_suffix(SKIPPED))
     # of a served model what was answered is written, too: the rest may be asked for another day

@@ -40,6 +40,7 @@ from ...vqa.prompt.prompt import Example
 from ...vqa.publish.adapter_card import read_facts
 from ...vqa.task import Job
 from .embedded_finder import EmbeddedFinder
+from .given import refuse_unlearned
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
@@ -100,9 +101,7 @@ class TrainedSystem(ABC):
         forms, learned = parse_forms(text or ""), self.learned_forms
         if text is not None and not forms:
             raise BadInput("--forms names no form.", fix="--forms text+crops, or --evidence withheld for none at all")
-        if never := next((form for form in forms if form not in learned), None):
-            fix = f"--forms with a part of {'+'.join(learned)}" if learned else "leave --forms out: it learned none"
-            raise BadInput(f"{self.folder.name!r} never learned the form {never!r}.", fix=fix)
+        refuse_unlearned(forms, learned, self.folder)
         self.shown = self.shown.model_copy(update={"forms": forms or self.shown.forms})
 
     @property

@@ -47,6 +47,7 @@ def predict(
     if not left:
         return skipped
     texts = [instruction_text(job.example, evidence_settings) for job in left]
+    scored = {"is_scored": True} if is_scored else {}
     bar = tqdm(total=len(jobs), initial=len(jobs) - len(left), desc=path.stem, unit="prompt")
     with bar, generating(mllm, settings):
         for indices in by_length(texts, settings.batch_size):
@@ -57,7 +58,7 @@ def predict(
                 except BadInput as error:
                     skipped.add(job.id, error)
             prompts = [prompt for _, prompt in rendered]
-            written = write(mllm, prompts, settings, is_scored=is_scored) if rendered else []
+            written = write(mllm, prompts, settings, **scored) if rendered else []
             pairs = zip(rendered, written, strict=True)
             records.append([to_record(job, text, evidence_settings) for (job, _), text in pairs])
             bar.update(len(indices))

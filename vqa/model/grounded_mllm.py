@@ -31,12 +31,13 @@ from .lora import add_lora, four_bit, require_four_bit, without_casts
 from .processor import load_processor, safe_options
 from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm, pad_layers
 from .settings import MllmSettings
+from .shipped import OUR_FILE as OUR_FILE
 from .shipped import shipped_folder
 from .small_default import default_folder
 from .speed import LabelledOnly, use_grouped_attention
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-OUR_FILE, PROJECTOR_FILE = "medglip_mllm.json", "region_projector.safetensors"
+PROJECTOR_FILE = "region_projector.safetensors"
 
 
 class GroundedMLLM(nn.Module):

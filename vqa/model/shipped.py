@@ -16,6 +16,8 @@ ShippedKind = Literal["aligned", "adapter"]
 NAMES: dict[ShippedKind, tuple[str, ...]] = {"aligned": ("small",), "adapter": ("small", "small-reports")}
 FACTS = "facts.json"
 """Beside the weights: the data sets that they learned from, with licences and counts."""
+OUR_FILE = "medglip_mllm.json"
+"""In the folder of every adapter: base, settings, what evidence it learned with, its core."""
 WEIGHTS = Path(__file__).parents[1] / "weights"
 
 

@@ -33,7 +33,7 @@ def scans(tmp_path: Path) -> Path:
 
 def test_folders_and_patterns_stand_for_their_images(scans: Path) -> None:
     both = [scans / "a.png", scans / "b.png"]
-    assert images_of([scans]) == images_of([f"{scans}/*.png"]) == images_of([*both, scans]) == both
+    assert images_of([scans]) == images_of([f"{scans}/*.png"]) == images_of(both) == both
     assert groups_of([str(both[0]), str(both[1])]) == [both]  # one question on both
     assert groups_of([str(scans)]) == groups_of([str(both[0]), str(both[1])], each=True) == [[one] for one in both]
     for missing in (scans / "c.png", scans / "*.jpg"):
@@ -73,7 +73,7 @@ def test_a_table_and_a_page_of_every_image_and_question(scans: Path, tiny_core: 
     assert [line["answer"] for line in lines] == [row["answer"] for row in rows]
     assert page.read_text().count("<main>") == 4
     assert "not for diagnosis" in page.read_text()
-    assert "skipped 2: c.png" in said
+    assert f"skipped 2: {scans / 'c.png'}: " in said
     assert len(list((tmp_path / "show").iterdir())) == 4  # no picture took the place of another
 
 

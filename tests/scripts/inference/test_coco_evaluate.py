@@ -266,7 +266,7 @@ def test_the_command_draws_one_picture_from_a_folder(coco: tuple[Path, Path], tm
         assert result.exit_code == 0
         assert str(out) in result.output
         with Image.open(out) as drawn:
-            assert drawn.size == (40, 50)
+            assert drawn.size == (520, 650)  # small images are enlarged
     folder = tmp_path / "many"
     result = CliRunner().invoke(app, [str(w) for w in [*words, "--out", folder]], catch_exceptions=False)
     row = json.loads((folder / "regions.jsonl").read_text())

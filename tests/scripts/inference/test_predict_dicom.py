@@ -19,7 +19,7 @@ from medglip.grounding.training.core import build
 from medglip.grounding.training.settings import GroundingSettings, ModelSettings
 from medglip.grounding.types import region_from_json
 from medglip.scripts.cli.main import app
-from medglip.scripts.inference.finder import Finder
+from medglip.scripts.inference.finder import MIN_SIDE_PX, Finder
 
 FILES = {"CT_small.dcm": "ct", "MR_small.dcm": "mr"}
 
@@ -71,7 +71,8 @@ def test_pictures_and_regions_are_of_the_original_pixels_and_upright(core: Path,
             assert region.mask is None or region.mask.shape == size[::-1]
         values = data.pixel_array.astype(np.float64)
         with Image.open(tmp_path / row["picture"]) as drawn:
-            assert drawn.size == size
+            scale = -(-MIN_SIDE_PX // max(size))  # small pictures are enlarged, regions stay as they are
+            assert drawn.size == (scale * size[0], scale * size[1])
         shown = np.asarray(read_image(sample(row["image"])).convert("L"), np.float64)
         likeness = [
             np.corrcoef(shown.ravel(), turned.ravel())[0, 1] for turned in (values, values[::-1], values[:, ::-1])

@@ -1,10 +1,12 @@
 """A run's folder is claimed by its settings: what changed nothing that was trained may change, the rest is named."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from making import write_image
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.files import write_atomic
@@ -140,14 +142,17 @@ def test_a_call_that_failed_before_anything_was_trained_leaves_no_claim(tmp_path
 
 
 def test_nothing_to_learn_or_to_score_is_said_before_anything_is_trained(tmp_path: Path) -> None:
-    few = {"num_train": 0, "num_val": 0, "num_test": 7, "size_px": 96}
+    write_image(tmp_path / "a.png")
+    row = {"image": "a.png", "question": "Is it dark?", "answer": "yes", "split": "test"}
+    (tmp_path / "questions.jsonl").write_text(json.dumps(row) + "\n")
+    own = {"data": [{"set": "jsonl", "path": str(tmp_path)}]}
     with pytest.raises(BadInput, match="neither questions nor reports"):
         Pipeline(recipe(tmp_path / "none", vqa=None)).refuse_empty()
     Pipeline(recipe(tmp_path / "core", vqa=None, sources=[])).refuse_empty()  # the core alone is asked for
     with pytest.raises(BadInput, match="no questions to learn from in split 'train'"):
-        Pipeline(recipe(tmp_path / "untaught", phantoms=few)).refuse_empty()
+        Pipeline(recipe(tmp_path / "untaught", vqa=own)).refuse_empty()
     with pytest.raises(BadInput, match="no questions to score in split 'val'"):
-        Pipeline(recipe(tmp_path / "unscored", phantoms=few, eval_split="val")).refuse_empty()
+        Pipeline(recipe(tmp_path / "unscored", vqa=own, eval_split="val")).refuse_empty()
 
 
 def test_the_folder_may_be_spelled_otherwise_and_nobody_minds_who_looks_on(
