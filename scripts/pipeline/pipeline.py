@@ -268,14 +268,28 @@ def claim(recipe: Recipe) -> bool:
     is scored (what it learned is refused anyway). More steps may be asked for at any time, of a finished run too: see
     `_go_on`.
     """
-    folder, is_mended = RunFolder(recipe.out_dir), False
+    folder, is_mended, kept = RunFolder(recipe.out_dir), False, with_whole_paths(recipe)
     if folder.is_run:
-        before = read_run_recipe(folder.recipe_file)
+        before = with_whole_paths(read_run_recipe(folder.recipe_file))
         free = LATER if folder.core_dir.exists() and not _has_adapters(folder) else ()
-        is_mended = any(getattr(before, key) != getattr(recipe, key) for key in free)
-        _refuse_other(folder, before, recipe, free)
-    write_atomic(folder.recipe_file, recipe.model_dump_json(indent=1))  # last: what was killed before does it again
+        is_mended = any(getattr(before, key) != getattr(kept, key) for key in free)
+        _refuse_other(folder, before, kept, free)
+    write_atomic(folder.recipe_file, kept.model_dump_json(indent=1))  # last: what was killed before does it again
     return is_mended
+
+
+def with_whole_paths(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths of the models it names: a run is used from other folders than it was made in."""
+
+    def whole(name: str) -> str:  # "small" is a name, "runs/x" a folder here or a name of a hub
+        return str(Path(name).resolve()) if "/" in name and Path(name).is_dir() else name
+
+    grounding, mllm = recipe.grounding, recipe.mllm
+    cores: dict[str, Any] = {"core": whole(grounding.core), "start_from": whole(grounding.start_from)}
+    cores["half_cores"] = tuple(map(whole, grounding.half_cores))
+    bases = {"base": whole(mllm.base), "aligned": whole(mllm.aligned)}
+    parts = {"grounding": grounding.model_copy(update=cores), "mllm": mllm.model_copy(update=bases)}
+    return recipe.model_copy(update=parts)
 
 
 @contextmanager

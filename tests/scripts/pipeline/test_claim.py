@@ -161,3 +161,18 @@ def test_the_folder_may_be_spelled_otherwise_and_nobody_minds_who_looks_on(
     claim(recipe(tmp_path))
     monkeypatch.chdir(tmp_path.parent)
     claim(recipe(Path(tmp_path.name), mllm_train={"tracker": "wandb"}))
+
+
+def test_a_run_names_its_models_so_that_it_can_be_used_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cores" / "mine").mkdir(parents=True)
+    (tmp_path / "small").mkdir()  # a name of the package stays one
+    monkeypatch.chdir(tmp_path)
+    near = recipe(Path("run"), grounding={"core": "cores/mine"}, mllm={"aligned": "small"})
+    claim(near)
+    kept = read_run_recipe(tmp_path / "run" / "recipe.json")
+    assert (kept.grounding.core, kept.mllm.aligned) == (str(tmp_path / "cores" / "mine"), "small")
+    claim(near)
+    monkeypatch.chdir(tmp_path / "cores")
+    claim(recipe(tmp_path / "run", grounding={"core": "../cores/mine"}, mllm={"aligned": "small"}))
