@@ -26,6 +26,15 @@ except BadInput as error:
 """
 
 
+HOLDER = """
+import sys, time
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(1)
+"""
+
+
 def second_writer(file: Path) -> str:
     done = subprocess.run([sys.executable, "-c", WRITER, str(file)], capture_output=True, text=True, check=True)
     return done.stdout.strip()
@@ -57,6 +66,17 @@ def test_a_second_process_is_told_and_a_third_may_write_when_the_first_has_ended
     assert told.startswith(f"{tmp_path}: another process is writing a run here.")
     assert "\n" not in told
     assert second_writer(tmp_path / ".lock") == "written"
+
+
+def test_who_may_wait_writes_when_the_other_has_ended(tmp_path: Path) -> None:
+    file = tmp_path / ".lock"
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(file)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(BadInput, match="another process is writing reports here"), locked(file, "reports"):
+            pass
+        with locked(file, "reports", wait_s=60):
+            assert other.wait() == 0
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"{", b"[1]", b"[" * 100_000, None])
