@@ -53,10 +53,18 @@ def to_coco(reports: Sequence[GroundedReport], references: Mapping[str, Any] | N
 
 
 def write_coco(
-    reports: Sequence[GroundedReport], folder: Path, references: Mapping[str, Any] | None = None
+    reports: Sequence[GroundedReport], folder: Path, references: Path | Mapping[str, Any] | None = None
 ) -> list[Path]:
-    """Write `images.json` and `predictions.json` into the folder; returns both."""
+    """Write `images.json` and `predictions.json` into the folder; returns both. `references`: a file, or its content.
+
+    Raises `BadInput` as `to_coco`, with the file of the references.
+    """
     files = [folder / "images.json", folder / "predictions.json"]
+    if isinstance(references, Path):
+        try:
+            return write_coco(reports, folder, read_json(references))
+        except BadInput as error:
+            raise BadInput(error.problem, file=error.file or references, row=error.row, fix=error.fix) from error
     for file, values in zip(files, to_coco(reports, references), strict=True):
         write_atomic(file, json.dumps(values, ensure_ascii=False))
     return files
@@ -91,7 +99,10 @@ def _choose_ids(references: Mapping[str, Any] | None, rows: str, key: str, names
         return {name: number for number, name in enumerate(names, 1)}
     # A reference may name its images with folders; reports have bare file names.
     with explain("no COCO references", *ROW_ERRORS, fix=f"list {rows} with id and {key}"):
-        known = {Path(row[key]).name if rows == "images" else str(row[key]): row["id"] for row in references[rows]}
+        stated = [Path(row[key]).name if rows == "images" else str(row[key]) for row in references[rows]]
+        known = dict(zip(stated, (row["id"] for row in references[rows]), strict=True))
+    if twice := [name for name in repeated(stated) if name in names]:
+        raise BadInput(f"two {rows} of the references are called {twice[0]!r}.", fix="give each a name of its own")
     if unknown := [name for name in names if name not in known]:
         raise BadInput(f"{rows} of the references have no {unknown[0]!r}.", fix=nearest(unknown[0], known))
     return {name: known[name] for name in names}

@@ -261,14 +261,13 @@ def coco(
     """Write the regions of many reports as COCO predictions, ready for any COCO evaluation."""
     from ...grounding.bad_input import Skipped
     from ...grounding.files import locked
-    from ...grounding.foreign import read_json
     from ...report.output.coco import read_reports, write_coco
 
     skipped = Skipped()
     reports = read_reports(folder, skipped)
     # with references, image and category ids are those of that file, else they are numbered here
     with locked(out / ".lock", "COCO files", wait_s=60):
-        files = write_coco(reports, out, read_json(references) if references else None)
+        files = write_coco(reports, out, references)
     typer.echo(f"{len(reports)} reports, {skipped.summary()}\nwritten: {', '.join(map(str, files))}")
 
 

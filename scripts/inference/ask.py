@@ -9,6 +9,7 @@ from ...grounding.evidence.citable import numbers_shown
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.names import Source
 from ...grounding.evidence.sources import Query
+from ...grounding.files import sha256
 from ...grounding.types import NOTICE, AnnotatedImage, Region
 from ...grounding.vocabulary.citations import parse_citations
 from ...grounding.vocabulary.places import Frame, name_sides
@@ -148,11 +149,16 @@ def ask(
 
 
 def show_regions(asked: Asked, folder: Path) -> Path:
-    """Draw the evidence in the first image, into a file of the image and the question: no other call has its name."""
+    """Draw the evidence in the first image, into a file of the image and the question.
+
+    No other pair has its name: images of one name in two folders, questions that begin alike or have no Latin letter.
+    """
+    image = asked.images[0]
     words = "-".join(re.findall(r"[a-z0-9]+", asked.question.lower()))[:60].strip("-")
-    path = folder / f"{asked.images[0].image_path.stem}.{words or 'question'}.evidence.png"
+    key = sha256(f"{image.image_id} {asked.question}")[:8]
+    path = folder / f"{image.image_path.stem}.{words or 'question'}-{key}.evidence.png"
     folder.mkdir(parents=True, exist_ok=True)
-    draw_on_image(asked.images[0], asked.answered.evidence.first.regions).save(path)
+    draw_on_image(image, asked.answered.evidence.first.regions).save(path)
     return path
 
 

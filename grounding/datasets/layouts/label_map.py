@@ -81,6 +81,8 @@ def parse_classes(rows: Any, file: Path | None = None) -> Classes:
         for key, value in rows.items():
             # 1: liver is value and name; anything else is a name with its value or values
             name, values = (value, [key]) if str(key).isdecimal() else (key, np.ravel(value).tolist())
+            if isinstance(name, list | dict) or any(isinstance(n, bool) or int(n) != float(n) for n in values):
+                raise ValueError(f"{key!r}: {value!r}")
             numbers = tuple(int(number) for number in values if int(number) != 0)
             if numbers and str(name or "").lower() not in _NOT_CLASSES:
                 phrase = phrase_of(str(name))

@@ -36,6 +36,8 @@ from ..settings import SliceSettings
 from .label_map import Classes, parse_classes, phrase_of, read_classes, report_unnamed
 from .mask_folder import mask_regions
 
+_SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_STRICTEST = ("", "train", "val", "test")
 _MR_CHANNELS = ("flair", "t1", "t1w", "t1gd", "t1ce", "t2", "t2w", "adc", "dwi")
 
 
@@ -103,9 +105,7 @@ def read(
 
 def _by_class(folder: Path, skipped: Skipped) -> list[_Subject]:
     """Volumes with a file a class, as TotalSegmentator has them."""
-    meta = folder / "meta.csv"  # age, sex and place of the patients are not looked at
-    rows = read_csv(meta, (), skipped, delimiter=";,") if meta.is_file() else ()
-    splits = {row.get("image_id"): row.get("split") or "" for _, row in rows}
+    splits = _read_splits(folder / "meta.csv", skipped)
     subjects: list[_Subject] = []
     for masks in sorted(folder.glob("*/segmentations")):
         labels = {file: phrase_of(name) for name, file in _volumes(masks).items()}
@@ -114,7 +114,27 @@ def _by_class(folder: Path, skipped: Skipped) -> list[_Subject]:
         if image and labels:
             split = splits.get(name, "")
             subjects.append(_Subject(name=name, image=image, labels=labels, modality=modality, split=split))
+    if splits and subjects and not any(subject.split for subject in subjects):
+        problem = f"names none of the subjects, such as {subjects[0].name}."
+        raise BadInput(problem, file=folder / "meta.csv", fix="`image_id` is the name of a subject's folder")
     return subjects
+
+
+def _read_splits(file: Path, skipped: Skipped) -> dict[str, str]:
+    """Split of each subject as `meta.csv` has it; age, sex and place of the patients are not looked at.
+
+    Other words than those of a split go to `skipped`. Of two rows of a subject test goes before val, val before train,
+    so that nothing scored is trained on.
+    """
+    splits: dict[str, str] = {}
+    for number, row in read_csv(file, (), skipped, delimiter=";,") if file.is_file() else ():
+        name, word = row.get("image_id", "").strip(), row.get("split", "").strip().lower()
+        with skipping(skipped, file, number):
+            if word and word not in _SPLITS:
+                raise BadInput(f"split is {word!r}.", fix=f"one of {', '.join(_SPLITS)}")
+            if word:
+                splits[name] = max(_SPLITS[word], splits.get(name, ""), key=_STRICTEST.index)
+    return splits
 
 
 def _by_map(folder: Path, modality: str) -> list[_Subject]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...bad_input import BadInput, Skipped, explain
+from ...bad_input import BadInput, Skipped, explain, repeated
 from ...foreign import parse_json, read_json
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
@@ -51,7 +51,10 @@ def _label_map(file: Path) -> dict[str, str]:
         return {}
     fix = 'write {"0": "liver", "1": "spleen"}'
     with explain("not a label map", ValueError, AttributeError, TypeError, file=map_file, fix=fix):
-        return {plain_id(int(key)): load_labels().label(name) for key, name in read_json(map_file, fix).items()}
+        names = read_json(map_file, fix)
+        if twice := repeated(plain_id(int(key)) for key in names):
+            raise ValueError(f"label {twice[0]} stands twice")
+        return {plain_id(int(key)): load_labels().label(name) for key, name in names.items()}
 
 
 def _image(

@@ -106,7 +106,9 @@ def test_bad_label_maps_are_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
         assert part in why
 
 
-@pytest.mark.parametrize("text", [None, "", "[", "- liver", "{0: background}", "{liver: here}"])
+@pytest.mark.parametrize(
+    "text", [None, "", "[", "- liver", "{0: background}", "{liver: here}", "{liver: 1.5}", "{liver: true}", "1: [a]"]
+)
 def test_classes_must_be_named(tmp_path: Path, text: str | None) -> None:
     folder = write_label_map(tmp_path)
     if text is not None:

@@ -116,6 +116,26 @@ def test_a_file_a_class_with_split_and_absent_classes(tmp_path: Path) -> None:
     assert why == ""
 
 
+@pytest.mark.parametrize(
+    ("rows", "split", "said"),
+    [
+        ("s0001 ,Val\n", "val", ""),
+        ("s0001,train\ns0001,test\n", "test", ""),  # what may be scored is not trained on
+        ("s0001,training\nx,val\n", None, "names none of the subjects, such as s0001"),
+        ("s0002,val\n", None, "names none of the subjects, such as s0001"),
+    ],
+)
+def test_splits_meet_their_subjects_or_are_told(tmp_path: Path, rows: str, split: str | None, said: str) -> None:
+    folder = write_total(tmp_path / "set")
+    (folder / "meta.csv").write_text("image_id,split\n" + rows)
+    try:
+        found, why = read(folder, tmp_path / "cache")
+    except BadInput as error:
+        found, why = [], str(error)
+    assert {image.split for image in found} <= {split}
+    assert said in why
+
+
 def test_files_of_one_phrase_are_one_class(tmp_path: Path) -> None:
     folder = write_total(tmp_path / "set")
     write(folder / "s0001" / "segmentations" / "right_kidney.nii.gz", SPOT.astype(np.uint8))

@@ -69,6 +69,14 @@ def test_what_references_do_not_hold_is_named() -> None:
         to_coco([make("b", "heart")], references)
 
 
+def test_two_references_of_one_name_are_refused_with_their_file(tmp_path: Path) -> None:
+    images = [{"id": number, "file_name": f"{number}/a.png"} for number in (1, 2)]
+    references = {"images": images, "categories": [{"id": 1, "name": "heart"}]}
+    (tmp_path / "instances.json").write_text(json.dumps(references))
+    with pytest.raises(BadInput, match=r"instances\.json: two images of the references are called 'a\.png'"):
+        write_coco([make("a", "heart")], tmp_path, tmp_path / "instances.json")
+
+
 def test_two_reports_of_one_image_are_refused() -> None:
     with pytest.raises(BadInput, match="two reports"):
         to_coco([make("a"), make("a")])
