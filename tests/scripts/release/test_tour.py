@@ -1,0 +1,34 @@
+"""README and tour show what their commands print: the shape is compared, figures follow the weights."""
+
+from pathlib import Path
+
+import pytest
+
+from medglip.scripts.release.tour import FILES, output_of, retold, shape, shown
+
+ROOT = Path(__file__).parents[3]
+COMMANDS = list(shown((ROOT / "README.md").read_text()))
+
+
+def test_commands_keep_their_place_and_their_outputs_are_new() -> None:
+    text = "a\n```console\n$ one \\\n  --more\nold\n$ two\n```\nb\n```bash\n$ three\n```\n"
+    told = retold(text, lambda command: f"<{command.split()[1]}>\n")
+    assert told == text.replace("old\n$ two\n", "<one>\n$ two\n<two>\n")
+    assert [command.split()[1] for command, _ in shown(told)] == ["one", "two"]
+
+
+def test_each_command_shows_an_output_without_a_path_of_a_machine() -> None:
+    for file in FILES:
+        text = (ROOT / file).read_text()
+        assert all(output.strip() for _, output in shown(text)), f"python -m medglip.scripts.release.tour {file}"
+        assert str(ROOT) not in text
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("command", "output"), COMMANDS, ids=[str(k) for k in range(len(COMMANDS))])
+def test_what_the_readme_shows_has_the_shape_of_what_is_printed(
+    command: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    assert set(shape(output_of(command))) - {"text"} == set(shape(output)) - {"text"}
