@@ -29,7 +29,7 @@ class PhraseEncoder(nn.Module):
         if isinstance(config, BertConfig):  # no pooler, which nothing here would train
             self.bert = BertModel(config, add_pooling_layer=False)
         else:
-            self.bert = AutoModel.from_config(config)
+            self.bert = AutoModel.from_config(config, trust_remote_code=False)
             if getattr(self.bert, "pooler", None) is not None:
                 self.bert.pooler = None
         self.prompts = nn.Embedding(num_modalities, config.hidden_size)

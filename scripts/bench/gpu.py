@@ -111,7 +111,9 @@ def write_base(folder: Path, tiny: bool) -> None:
     )
     torch.manual_seed(0)
     with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model: Any = transformers.AutoModelForImageTextToText.from_config(config, dtype=torch.bfloat16)
+        model: Any = transformers.AutoModelForImageTextToText.from_config(
+            config, dtype=torch.bfloat16, trust_remote_code=False
+        )
     model.save_pretrained(folder)
     side_px = 56 if tiny else 448
     limits = {"shortest_edge": side_px**2, "longest_edge": side_px**2}

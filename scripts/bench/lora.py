@@ -120,7 +120,9 @@ def _trainer_step(mllm: GroundedMLLM, settings: MllmSettings, inputs: dict[str, 
     # loss and precision are as transformers has them, with the logits of every position.
     from transformers import AutoModelForImageTextToText, Trainer, TrainingArguments
 
-    model: Any = AutoModelForImageTextToText.from_pretrained(resolve(settings.base, None), dtype=DTYPES[settings.dtype])
+    model: Any = AutoModelForImageTextToText.from_pretrained(
+        resolve(settings.base, None), dtype=DTYPES[settings.dtype], trust_remote_code=False
+    )
     if model.get_input_embeddings().weight.shape[0] < len(mllm.processor.tokenizer):
         model.resize_token_embeddings(len(mllm.processor.tokenizer), mean_resizing=False)
     projectors = [n for n in mllm.family.projectors if any(k.endswith(n) for k, _ in model.named_modules())]

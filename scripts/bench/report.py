@@ -121,7 +121,9 @@ def prepare(settings: MllmSettings, core: str, folder: Path, num: int, new_token
     assert isinstance(grounder, MedGlipGrounder)  # a detector's regions have no vectors
     phantom.write(phantoms, phantom.PhantomSettings(num_train=num, num_val=0, num_test=0))
     base = resolve(settings.base, vision)
-    bare: Any = AutoModelForImageTextToText.from_pretrained(base, dtype=DTYPES[settings.dtype]).eval()
+    bare: Any = AutoModelForImageTextToText.from_pretrained(
+        base, dtype=DTYPES[settings.dtype], trust_remote_code=False
+    ).eval()
     mllm = load(settings, TokenShape.of(grounder), vision=vision)
     if torch.cuda.is_available():
         bare.to("cuda")

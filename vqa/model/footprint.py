@@ -120,7 +120,7 @@ def measure(settings: MllmSettings, base: str, shape: TokenShape, *, allow_downl
     counts, kept = {}, {}
     for kind, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
         with torch.device("meta"):
-            model: Any = AutoModelForImageTextToText.from_config(config, dtype=dtype)
+            model: Any = AutoModelForImageTextToText.from_config(config, dtype=dtype, trust_remote_code=False)
         has_region_row = _add_region_row(base, model, options)
         counts |= _count_base(model, family)
         with torch.device("meta"):

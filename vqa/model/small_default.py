@@ -40,6 +40,7 @@ def text_folder(cache_dir: Path | None = None) -> Path:
         gguf = fetch("smollm2-135m", cache_dir)
         # transformers keeps a GGUF model marked as quantised and will not save it: its weights go into a plain one
         where: dict[str, Any] = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
+        where["trust_remote_code"] = False
         packed = transformers.AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32)
         marks = ("quantization_config", "_name_or_path")
         config = {key: value for key, value in packed.config.to_dict().items() if key not in marks}
