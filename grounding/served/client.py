@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -87,8 +87,8 @@ class NoAnswer(Exception):
 
 @dataclass
 class Unanswered(Generic[Item]):
-    """What stays without an answer. `why`: the last reason; `is_given_up`: nothing was heard for so long that the rest
-    was not asked at all.
+    """What stays without an answer. `why`: the last reason; `is_given_up`: so many failed in a row, or before any was
+    answered, that the rest was not asked at all.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -120,9 +120,10 @@ async def _ask_each(
 ) -> Unanswered[Item]:
     client, left, failed = ChatClient(endpoint), iter(items), Unanswered[Item]()
     in_a_row = 0  # requests since something was heard from the server
+    is_answered = False
 
     async def work() -> None:
-        nonlocal in_a_row
+        nonlocal in_a_row, is_answered
         for item in left:  # one iterator for all: each takes the next
             if failed.is_given_up:
                 failed.items.append(item)
@@ -135,9 +136,10 @@ async def _ask_each(
                 failed.items.append(item)
                 failed.why = str(error)
                 in_a_row = 0 if error.is_alive else in_a_row + 1
-                failed.is_given_up |= in_a_row >= max(endpoint.concurrency, 2)
+                is_hopeless = not is_answered and len(failed.items) >= max(2 * endpoint.concurrency, 10)
+                failed.is_given_up |= is_hopeless or in_a_row >= max(endpoint.concurrency, 2)
             else:
-                in_a_row = 0
+                in_a_row, is_answered = 0, True
                 take(item, reply)
 
     async with client:
@@ -191,11 +193,13 @@ class ChatClient:
         """
         wanted = {"model": self.endpoint.model, "logprobs": True, **request}
         why = ""
-        for _ in range(BROKEN_TRIES):
+        for attempt in range(BROKEN_TRIES):
+            await asyncio.sleep(0.2 * attempt)
             start = time.perf_counter()
             try:
                 completion = await self._create(wanted)
-                return _read(completion, time.perf_counter() - start)
+                reply = _read(completion, time.perf_counter() - start)
+                return replace(reply, text=self._hide(reply.text))
             except self._openai.APIConnectionError as error:  # timeouts, too; asked again by the client
                 why = f"{type(error).__name__}: {error}"
                 raise NoAnswer(self._clean(why), is_alive=False) from None
@@ -240,14 +244,17 @@ class ChatClient:
         said = self._clean(str(error))
         if error.status_code in (401, 403):
             return BadInput(f"{self.endpoint.shown} refuses the key: {said}", fix=f"set {' or '.join(KEYS)}")
-        if error.status_code == 404:
+        if error.status_code == 404 or getattr(error, "code", "") == "model_not_found":
             fix = "give --model as the server calls it (its page /v1/models lists them), and --endpoint up to /v1"
             return BadInput(f"{self.endpoint.shown} has no model {self.endpoint.model!r}: {said}", fix=fix)
         return NoAnswer(said, is_alive=error.status_code not in (502, 503, 504))  # a gateway speaks for a dead server
 
     def _clean(self, text: str) -> str:
         """In one line, without the key: servers repeat what they were sent."""
-        return in_one_line(Exception(text.replace(self._key, "***") if self._key else text))
+        return in_one_line(Exception(self._hide(text)))
+
+    def _hide(self, text: str) -> str:
+        return text.replace(self._key, "***") if len(self._key) > 7 else text
 
 
 def _is_filtered(error: Any) -> bool:

@@ -116,11 +116,11 @@ def tune_and_predict(pipeline: Pipeline, kind: Adapter, tasks: tuple[Task, ...] 
         with pipeline.timed(f"validation {kind}"):
             write_confidence(pipeline, model, kind)
     names = {"model": pipeline.recipe.mllm.base, "adapter": pipeline.folder.adapter_dir(kind).name}
-    predict_sources(pipeline, Answerer(names=names, shown=shown, write=write), sources, tasks)
+    predict_sources(pipeline, RecordWriter(names=names, shown=shown, write=write), sources, tasks)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answerer:
+class RecordWriter:
     """Who answers. `names`: `model` and `adapter` of its records; `shown`: what its prompts show of the evidence.
 
     `write(jobs, decoding, path)`: a record a job, as `predict` writes them. `folder`: below those of records and
@@ -133,45 +133,45 @@ class Answerer:
     folder: str = ""
 
 
-def predict_sources(pipeline: Pipeline, answerer: Answerer, sources: Sequence[Source], tasks: Sequence[Task]) -> None:
+def predict_sources(pipeline: Pipeline, writer: RecordWriter, sources: Sequence[Source], tasks: Sequence[Task]) -> None:
     """Every source of every task, and the recipe's probes of those that are probed."""
     for source in sources if tasks else ():
         with pipeline.timed(f"predict {source}"):
             for task in tasks:
-                predict_source(pipeline, answerer, source, task)
+                predict_source(pipeline, writer, source, task)
         for task in tasks if source in PROBED else ():
             for probe in pipeline.recipe.probes if TASKS[task].has_probes else ():
                 with pipeline.timed(f"probe {source} {probe}"):
-                    predict_source(pipeline, answerer, source, task, probe)
+                    predict_source(pipeline, writer, source, task, probe)
 
 
 def predict_source(
-    pipeline: Pipeline, answerer: Answerer, source: Source, task: Task, probe: Probe | None = None
+    pipeline: Pipeline, writer: RecordWriter, source: Source, task: Task, probe: Probe | None = None
 ) -> None:
     """Records of every scored item of a task with one evidence source; continues after the last complete line.
 
     `probe`: of the scored questions under it, `probes/vqa-SOURCE.PROBE.jsonl`, for `medglip eval probes`. The record of
     a changed image has the id, image and cluster of its original, so that the two pair.
     """
-    row, recipe, shown = TASKS[task], pipeline.recipe, answerer.shown
+    row, recipe, shown = TASKS[task], pipeline.recipe, writer.shown
     if row.section(recipe) is None:
         return
     items = [item for item in pipeline.items[task] if item.image.split == recipe.eval_split]
-    path, caches, originals = pipeline.folder.record_file(task, source, answerer.folder), None, {}
+    path, caches, originals = pipeline.folder.record_file(task, source, writer.folder), None, {}
     if probe:
         originals = {item.item_id: item.image for item in items}
         items = probe_questions(probe, cast(list[Question], items), recipe.seed)
-        path = pipeline.folder.probe_file(task, source, probe, answerer.folder)
+        path = pipeline.folder.probe_file(task, source, probe, writer.folder)
         # changed images have regions of their own, and `absent` looks for phrases that nobody asked for yet
         caches = None if source == "none" else pipeline.caches_of(items, probe == "flipped")
     elif SOURCES[source].needs_truth:  # of a mix, the sets that know their true regions
         items = row.with_truth(items)
     examples = pipeline.examples(task, shown, source, items, caches)
     options = row.job_options(pipeline, source, items)
-    jobs = [item.job(example, shown, answerer.names, **options) for item, example in zip(items, examples, strict=True)]
+    jobs = [item.job(example, shown, writer.names, **options) for item, example in zip(items, examples, strict=True)]
     for job in jobs:
         if original := originals.get(job.id):
             job.fields.update(record_identity(original))
     decoding = row.decoding(pipeline)
-    skipped = write_shared(jobs, path, lambda mine, own: answerer.write(mine, decoding, own))
+    skipped = write_shared(jobs, path, lambda mine, own: writer.write(mine, decoding, own))
     pipeline.skipped.entries += skipped.entries

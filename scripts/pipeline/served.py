@@ -27,7 +27,7 @@ from ..inference.served import words_only
 from ..page.gather import write_page
 from ..recipe import Recipe
 from .pipeline import Pipeline
-from .run import Answerer, predict_sources
+from .run import RecordWriter, predict_sources
 from .tasks import TASKS
 
 logger = logging.getLogger("medglip")
@@ -56,13 +56,13 @@ class ServedAnswers:
         self.num_unanswered, self.paths = 0, list[Path]()
 
     def predict(self, pipeline: Pipeline, tasks: Sequence[Task], folder: str = "") -> None:
-        """Every source of the pipeline's recipe, and its probes; `folder`: see `Answerer`."""
+        """Every source of the pipeline's recipe, and its probes; `folder`: see `RecordWriter`."""
         for source in pipeline.recipe.sources:
             # without evidence the prompt is plain, as that of an adapter that learned without
             shown = PLAIN if source == "none" else pipeline.recipe.evidence
             names = {"model": self.endpoint.model, "adapter": ""}
-            answerer = Answerer(names=names, shown=shown, write=partial(self._write, shown), folder=folder)
-            predict_sources(pipeline, answerer, (source,), tasks)
+            writer = RecordWriter(names=names, shown=shown, write=partial(self._write, shown), folder=folder)
+            predict_sources(pipeline, writer, (source,), tasks)
 
     def _write(self, shown: EvidenceSettings, jobs: Sequence[Job], decoding: GenerateSettings, path: Path) -> Skipped:
         skipped, num = predict_served(self.endpoint, self.notation, jobs, shown, decoding, path)

@@ -62,9 +62,9 @@ def predict_served(
         unanswered = ask_each(endpoint, left, to_request, take)
     skipped.write(path.with_suffix(SKIPPED))
     if num := len(unanswered.items):
-        heard = "the server was not heard any more" if unanswered.is_given_up else "the last reason"
-        fix = "call again: only these are asked"
-        logger.warning("%d of %d have no answer yet (%s: %s). Fix: %s", num, len(jobs), heard, unanswered.why, fix)
+        state = "given up" if unanswered.is_given_up else "the last reason"
+        fix = "call again, only these are asked"
+        logger.warning("%d of %d have no answer yet (%s: %s). Fix: %s", num, len(jobs), state, unanswered.why, fix)
     return skipped, len(unanswered.items)
 
 

@@ -172,6 +172,19 @@ def test_what_no_request_can_pass_is_one_line_without_the_key(status: int, messa
     assert KEY not in str(error.value)
 
 
+def test_where_nothing_is_answered_the_rest_is_not_asked() -> None:
+    with serve(lambda *_: (400, {}, {"error": {"message": "no pictures here"}})) as served:
+        _, left = ask(served.url, [str(k) for k in range(60)], concurrency=2)
+    assert (len(left.items), left.is_given_up) == (60, True)
+    assert len(served.requests) < 30
+
+
+def test_a_key_that_a_server_repeats_is_hidden() -> None:
+    with serve(lambda body, number: f"You sent {KEY}.") as served:
+        replies, _ = ask(served.url, ["?"])
+    assert replies["?"].text == "You sent ***."
+
+
 def test_no_server_and_no_address_are_told() -> None:
     with serve(lambda *_: "yes") as served:
         pass
