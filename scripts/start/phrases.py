@@ -52,8 +52,9 @@ def _scores_of(folder: Path) -> tuple[dict[tuple[str, str], dict[str, float]], s
     # | bccd | microscopy | MIT | 205 | 87 | 3941 | red blood cell, white blood cell, platelet |
     rows = re.findall(r"^\| ([\w-]+) \| ([^|]+) \|.*\| ([^|]+) \|$", card, re.MULTILINE)
     for name, modalities, labels in rows:
-        ap50 = sets.get(name, {}).get("ap50")
+        if (ap50 := sets.get(name, {}).get("ap50")) is None:
+            continue
         phrases = re.sub(r" and \d+ more$", "", labels).split(", ")
-        for key in ((m, p) for m in modalities.split(", ") for p in phrases) if ap50 is not None else ():
+        for key in ((modality, phrase) for modality in modalities.split(", ") for phrase in phrases):
             scores[key][f"{name}, all its labels" if len(phrases) > 1 else name] = ap50
     return scores, source
