@@ -60,6 +60,16 @@ def explain(problem: str, *errors: type[Exception], file: Path | None = None, fi
 
 
 @contextmanager
+def about(*files: str | Path) -> Iterator[None]:
+    """Inside, a `BadInput` that names no file names these."""
+    try:
+        yield
+    except BadInput as error:
+        named = error.file or ", ".join(map(str, files))
+        raise BadInput(error.problem, file=named, row=error.row, fix=error.fix) from error
+
+
+@contextmanager
 def damaged(file: Path, fix: str = "copy it again, whole") -> Iterator[None]:
     """Inside, whatever reading a damaged file or folder of a model, training or run raises becomes a `BadInput`.
 

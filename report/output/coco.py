@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain, explain_row, nearest, repeated
+from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, about, explain, explain_row, nearest, repeated
 from ...grounding.files import write_atomic
 from ...grounding.foreign import read_json
 from ...grounding.types import NOTICE
@@ -61,10 +61,8 @@ def write_coco(
     """
     files = [folder / "images.json", folder / "predictions.json"]
     if isinstance(references, Path):
-        try:
+        with about(references):
             return write_coco(reports, folder, read_json(references))
-        except BadInput as error:
-            raise BadInput(error.problem, file=error.file or references, row=error.row, fix=error.fix) from error
     for file, values in zip(files, to_coco(reports, references), strict=True):
         write_atomic(file, json.dumps(values, ensure_ascii=False))
     return files

@@ -9,7 +9,7 @@ import typer
 
 from ...eval.catalog import REPORT_PROTOCOLS, VQA_PROTOCOLS, report_names
 from ...eval.settings import EvalSettings, IouType, ReportProtocol, Tokenization, VqaProtocol
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import BadInput, about
 from ...grounding.records import Task
 from ...grounding.settings import validate
 from .groups import Commands
@@ -142,7 +142,8 @@ def compare(
     # one option for two settings: which protocol is meant depends on the task
     rules = {} if protocol is None else {"report_protocol" if task == "report" else "protocol": protocol}
     records = [read_records([run], task) for run in runs]
-    comparisons = compare_runs(records, _names(runs), task, _settings(sets, **rules))
+    with about(*runs):
+        comparisons = compare_runs(records, _names(runs), task, _settings(sets, **rules))
     typer.echo(comparisons_text(comparisons))
     write_rows([asdict(comparison) for comparison in comparisons], out)
 
@@ -169,7 +170,8 @@ def probes(
 
     # a file may hold records of several probes: they are told apart record by record
     by_file = [read_records([path], task_of(path)) for path in records]
-    result = probe(by_file, _names(records), _settings(sets, protocol=protocol))
+    with about(*records):
+        result = probe(by_file, _names(records), _settings(sets, protocol=protocol))
     typer.echo(probes_text(result))
     write_rows(asdict(result), out)
 
@@ -257,7 +259,9 @@ def _score(task: Task, records: list[Path], references: Path | None, out: Path |
     from ...eval.records import read_records
     from ...eval.score import score
 
-    _show(score(read_records(records, task, references=references), task, settings), out)
+    with about(*records):
+        scores = score(read_records(records, task, references=references), task, settings)
+    _show(scores, out)
 
 
 def _show(scores: "Scores", out: Path | None) -> None:

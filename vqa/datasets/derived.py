@@ -117,6 +117,6 @@ def _image_of(row: dict[str, Any], file: Path, number: int, allow_outside: bool)
     folder = beside if is_inside(beside, name) and (beside / name).is_file() else root
     try:
         path = stay_inside(folder, name, allow_outside)
+        return AnnotatedImage(**names, image_path=path, size_px=(width, height))
     except BadInput as error:
         raise explain_row(error, file, number) from error
-    return AnnotatedImage(**names, image_path=path, size_px=(width, height))
