@@ -2,7 +2,7 @@
 
 `python -m medglip.scripts.release.pictures runs/quickstart` makes, in `docs/pictures`, what the core finds in a drawn
 chest (`regions.jpg`), the form `overlay` of it (`overlay.jpg`), and the page of README's report above a question of the
-run's page, as an installed Chromium shows them (`product.jpg`). `make shown` calls it behind `tour`, whose report it is.
+run's page, as an installed Chromium shows them (`product.jpg`). `make shown` calls it behind `tour`, which writes it.
 """
 
 import io
