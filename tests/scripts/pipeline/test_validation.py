@@ -44,7 +44,7 @@ def test_the_best_answers_choose_the_weights_and_every_value_is_recorded(
         monkeypatch.setattr(row, "value", value)
     pipeline = Pipeline(read_settings(Recipe, path))
     tune(pipeline, "grounded")
-    log = read_lines(pipeline.folder.training_dir("grounded") / "log.jsonl")
+    log = list(read_lines(pipeline.folder.training_dir("grounded") / "log.jsonl"))
     assert [row["validation"] for row in log] == [0.25, 0.75, 0.5]
     assert [row["validation_vqa_accuracy"] for row in log] == [row["validation_report_label_f1"] for row in log]
     best = pipeline.folder.training_dir("grounded") / "best"
