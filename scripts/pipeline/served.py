@@ -94,8 +94,9 @@ def predict_recipe(
         claim_folder(file, made, "these records were made with other settings", f"remove {file.parent} to ask anew")
         answers.predict(pipeline, (task,), name)
         pipeline.skipped.write(folder.skipped_file)
-        page = write_page([folder.path], folder.page_file, settings=recipe.eval)
-    lines = [*(f"{path}: {count_odd(path)}" for path in answers.paths), pipeline.skipped.summary(), f"page: {page}"]
+        lines = [*(f"{path}: {count_odd(path)}" for path in answers.paths), pipeline.skipped.summary()]
+        if any(path.is_file() and path.stat().st_size for path in answers.paths):  # something was answered
+            lines.append(f"page: {write_page([folder.path], folder.page_file, settings=recipe.eval)}")
     if answers.num_unanswered:
         lines.append(f"{answers.num_unanswered} without an answer: call again, only these are asked")
     return [*lines, count_odd(*answers.paths)], not answers.num_unanswered

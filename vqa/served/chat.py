@@ -12,7 +12,7 @@ from ..inference.settings import GenerateSettings
 from ..prompt.prompt import Example, hash_prompt, read_images, write_instruction
 from .notation import Notation
 
-IGNORED = ("num_beams", "no_repeat", "repetition_penalty", "sections")
+IGNORED = ("num_beams", "no_repeat", "repetition_penalty", "sections", "only")
 """Keys of decoding that servers do not share."""
 
 
