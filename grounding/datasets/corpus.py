@@ -3,19 +3,25 @@
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 from ..bad_input import BadInput, Skipped
+from ..grounders.hub import cached_folder
 
 Item = TypeVar("Item")
 
 
 def data_folder(path: Path) -> Path:
-    """An existing folder: the path itself, or below the environment's MEDGLIP_DATA. Raises `BadInput` for none."""
+    """An existing folder: the path itself, or below the environment's MEDGLIP_DATA; of `owner/name` else the dataset in
+    the local cache of a hub. Raises `BadInput` for none.
+    """
     root = os.environ.get("MEDGLIP_DATA", "")
     folder = path if path.is_absolute() else Path(root) / path
     if not folder.is_dir():
+        with suppress(BadInput):
+            return cached_folder(str(path), "dataset")
         raise BadInput("no such folder.", file=folder, fix="set `path`, or MEDGLIP_DATA to the folder that holds it")
     return folder
 

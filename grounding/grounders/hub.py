@@ -31,6 +31,13 @@ def hub_folder(name: str, *, allow_download: bool = False, kind: Kind = "model")
         raise BadInput(problem, file=name, fix=f"--download fetches it, or `hf download {name}`") from error
 
 
+def cached_folder(name: str, kind: Kind) -> Path:
+    """As `hub_folder`, of the cache alone. Raises `BadInput` for what is no `owner/name`, too."""
+    if not HUB_NAME.fullmatch(name):
+        raise BadInput("no name of a hub.", file=name, fix="owner/name")
+    return hub_folder(name, kind=kind)
+
+
 def push_folder(folder: Path, name: str, kind: Kind = "model") -> str:
     """Upload a folder as `owner/name`, made private where it is new; return its address.
 

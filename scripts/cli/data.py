@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from ...grounding.bad_input import BadInput
 from ...grounding.files import locked
 from ...grounding.settings import read_settings, validate
 from ...vqa.datasets.sets import SplitScheme
@@ -37,8 +39,25 @@ export = Commands(
 )
 data.add_typer(export, name="export")
 SCHEMES = ", ".join(get_args(SplitScheme))
+
+
+def _find_place(value: Path) -> Path:
+    """A folder, a built dataset in the local cache of a hub, or a recipe."""
+    from ...grounding.grounders.hub import cached_folder
+    from ..start.recipes import recipe_file
+
+    if value.exists():
+        return value
+    with suppress(BadInput):
+        return cached_folder(str(value), "dataset")
+    return recipe_file(value)
+
+
 RecipeOrFolder = Annotated[
-    Path, typer.Argument(help="A recipe YAML file, or the folder of a built dataset or of `data phantoms`")
+    Path,
+    typer.Argument(
+        callback=_find_place, help="A recipe, or the folder of a built dataset or of `data phantoms`; or OWNER/NAME"
+    ),
 ]
 
 

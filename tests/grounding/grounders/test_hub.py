@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from medglip.grounding.bad_input import BadInput
+from medglip.grounding.datasets.corpus import data_folder
 from medglip.grounding.grounders.hub import check_push, hub_folder, push_folder
 from medglip.grounding.grounders.pretrained import checkpoint_folder, vocabulary_of
 from medglip.vqa.model.shipped import shipped_folder
@@ -106,3 +107,7 @@ def test_a_name_of_the_hub_is_a_folder_where_one_is_taken(
     assert checkpoint_folder("somebody/core").samefile(tiny_core)
     assert shipped_folder("adapter", "somebody/core").samefile(tiny_core)
     assert vocabulary_of("somebody/core")["xray"] == ["left lung", "nodule"]
+    (tmp_path / "hub" / "datasets--somebody--set").symlink_to(cached)
+    assert data_folder(Path("somebody/set")).samefile(tiny_core)
+    with pytest.raises(BadInput, match="no such folder"):
+        data_folder(Path("somebody/other"))

@@ -145,14 +145,15 @@ def test_nothing_to_learn_or_to_score_is_said_before_anything_is_trained(tmp_pat
     write_image(tmp_path / "a.png")
     row = {"image": "a.png", "question": "Is it dark?", "answer": "yes", "split": "test"}
     (tmp_path / "questions.jsonl").write_text(json.dumps(row) + "\n")
-    own = {"data": [{"set": "jsonl", "path": str(tmp_path)}]}
+    own: dict[str, Any] = {"vqa": {"data": [{"set": "jsonl", "path": str(tmp_path)}]}}
+    own["phantoms"] = {"num_train": 1, "num_val": 0, "num_test": 0, "size_px": 96}
     with pytest.raises(BadInput, match="neither questions nor reports"):
-        Pipeline(recipe(tmp_path / "none", vqa=None)).refuse_empty()
+        Pipeline(recipe(tmp_path / "none", vqa=None, sources=["none"])).refuse_empty()
     Pipeline(recipe(tmp_path / "core", vqa=None, sources=[])).refuse_empty()  # the core alone is asked for
     with pytest.raises(BadInput, match="no questions to learn from in split 'train'"):
-        Pipeline(recipe(tmp_path / "untaught", vqa=own)).refuse_empty()
+        Pipeline(recipe(tmp_path / "untaught", **own)).refuse_empty()
     with pytest.raises(BadInput, match="no questions to score in split 'val'"):
-        Pipeline(recipe(tmp_path / "unscored", vqa=own, eval_split="val")).refuse_empty()
+        Pipeline(recipe(tmp_path / "unscored", eval_split="val", **own)).refuse_empty()
 
 
 def test_the_folder_may_be_spelled_otherwise_and_nobody_minds_who_looks_on(
