@@ -30,7 +30,7 @@ def recipe(out: Path, **changes: Any) -> Recipe:
         {"title": "Another sentence."},
         {"eval": {"resamples": 77}},
         {"probes": ["blank"]},
-        {"sources": ["none", "predicted", "shuffled"]},
+        {"sources": ["none", "predicted", "random"]},
         {"grounding": TRAINED | {"memory_gb": 3.0}},
         {"grounding": TRAINED | {"train": {"steps": 13}}},
         {"mllm_train": {"steps": 81}},
