@@ -202,7 +202,7 @@ def _answer_lines(asked: Asked) -> list[str]:
         lines = [f"cites: {', '.join(f'[{number}]' for number in citations.cited) or 'nothing'}"]
         lines += [f"cites a number that is not there: [{number}]" for number in citations.missing]
     if asked.by_rules:
-        probability = f"by the regions alone, of score {RULES_EVIDENCE.min_score:g} or more, for {asked.by_rules}"
+        probability = f"by the regions alone, of score {RULES_EVIDENCE.min_score:g} or more: {asked.by_rules}"
     elif answered.probability is None:
         probability = f"by the regions alone, of score {settings.min_score:g} or more; no language model was asked"
     else:

@@ -20,6 +20,8 @@ Vocabulary = Mapping[str, Sequence[str]]
 STRANGE = "unlike anything this core has learned"
 SURE = 0.5
 """Chance of its surest phrase from which on a modality is guessed; below it no modality fits."""
+APART = 0.1
+"""By how much it must be surer of that than of anything in another modality."""
 LARGER = "small-research"
 """The core of the package that knows most; for research alone."""
 
@@ -82,8 +84,9 @@ def guess_modality(finder: Grounder, image: AnnotatedImage, vocabulary: Vocabula
     phrases = list(dict.fromkeys(chain.from_iterable(vocabulary.values())))
     chances = finder.ground_with_presence([image], [phrases])[0][1]
     best = {name: max((chances.get(one, 0.0) for one in row), default=0.0) for name, row in vocabulary.items()}
-    surest = max(best, key=lambda name: best[name])
-    return surest if best[surest] >= SURE and MODALITIES[surest].spoken else "unknown"
+    surest, *others = sorted(best, key=lambda name: -best[name])
+    is_apart = all(best[surest] - best[name] >= APART for name in others)
+    return surest if best[surest] >= SURE and is_apart and MODALITIES[surest].spoken else "unknown"
 
 
 def learned_phrases(vocabulary: Vocabulary) -> set[str]:
@@ -114,7 +117,9 @@ def phrase_lines(asked: Sequence[str], regions: Sequence[Region], vocabulary: Vo
         if tree.label(phrase) not in tree.labels:
             lines.append(f"{phrase}: not among the {len(tree.labels)} labels; a guess{nothing}")
         elif not is_learned(phrase, vocabulary):
-            lines.append(f"{phrase}: this core never learned it; a guess{nothing}{_larger('', [phrase])}")
+            num = len(learned_phrases(vocabulary))
+            only = f"this core learned no others{_larger('', [phrase])}"
+            lines.append(f"{phrase}: not among the {num} labels; a guess{nothing}; {only}")
         elif not is_found:
             lines.append(f"{phrase}: not seen")
     return lines

@@ -22,6 +22,7 @@ from medglip.scripts.pipeline.pipeline import Pipeline, claim
 from medglip.scripts.pipeline.run import ADAPTERS, run
 from medglip.scripts.recipe import Recipe
 from medglip.scripts.release.adapter_facts import learned_from
+from medglip.vqa.inference.confidence import read_confidence
 
 pytestmark = pytest.mark.slow
 SOURCES = ("none", "predicted", "oracle", "shuffled", "random")
@@ -33,6 +34,22 @@ def comparable(out: Path) -> dict[str, list[tuple[str, str, str]]]:
         path.name: [(row["id"], str(row["prediction"]), row.get("prompt_sha256", "")) for row in read_lines(path)]
         for path in sorted((out / "records").glob("*.jsonl"))
     }
+
+
+def test_validation_chooses_when_an_answer_counts(tiny_run: Path) -> None:
+    for kind in ("plain", "grounded"):
+        found = read_confidence(tiny_run / f"adapter-{kind}")
+        assert found.is_measured
+        assert found.aurc is not None
+    assert found.num == len(list(read_lines(tiny_run / "validation" / "vqa-predicted.jsonl")))
+    asked = {row["id"] for row in read_lines(tiny_run / "validation" / "vqa-predicted.jsonl")}
+    scored = list(read_lines(tiny_run / "records" / "vqa-predicted.jsonl"))
+    assert not asked & {row["id"] for row in scored}, "what is scored chooses nothing"
+    assert all(0 <= row["probability"] <= 1 for row in scored)
+    page = (tiny_run / "index.html").read_text()
+    assert '<section id="abstention">' in page
+    assert f"Answers below a probability of {found.threshold:.2f} are held back (chosen on {found.num} valid" in page
+    assert "shown" in json.loads((tiny_run / "results.json").read_text())
 
 
 def test_the_line_ends_with_page_and_results_and_a_rerun_changes_nothing(tiny_run: Path) -> None:

@@ -21,7 +21,7 @@ from medglip.scripts.inference.ask import ask
 from medglip.scripts.inference.system import TrainedSystem
 from medglip.scripts.pipeline.pipeline import Pipeline
 from medglip.vqa.inference.generate import Generated, ScoredAnswer
-from medglip.vqa.inference.predict import _record
+from medglip.vqa.inference.predict import to_record
 from medglip.vqa.prompt.prompt import Example, instruction_text
 from medglip.vqa.task import Job, Question
 
@@ -86,12 +86,12 @@ def test_every_image_of_a_question_and_of_a_report(line: Any, tmp_path: Path) ->
     job = Job(example=asked, fields={**fields, "task": "vqa"})
     settings = EvidenceSettings(max_regions=3)
     shown = select(asked.evidence, settings)
-    record = _record(job, Generated(text="yes", prompt_sha256="", seconds=0.0, evidence=shown), settings)
+    record = to_record(job, Generated(text="yes", prompt_sha256="", seconds=0.0, evidence=shown), settings)
     # asked phrases come first, then the best; two of the first image
     assert [region["phrase"] for region in record.regions] == ["cyst", "liver"]
     assert [(row["image"], row["phrase"]) for row in record.meta["other_regions"]] == [(2, "cyst")]
     single = Generated(text="yes", prompt_sha256="", seconds=0.0, evidence=replace(shown, images=shown.images[:1]))
-    assert "other_regions" not in _record(job, single, EvidenceSettings()).meta
+    assert "other_regions" not in to_record(job, single, EvidenceSettings()).meta
 
 
 def test_a_report_of_one_image_is_asked_for_as_ever_and_of_several_image_by_image(line: Any, tmp_path: Path) -> None:
