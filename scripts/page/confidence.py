@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...eval.page.content import Held, System
+from ...eval.records import question_of
 from ...grounding.run_folder import RunFolder
 from ...vqa.inference.confidence import Confidence, read_confidence
 from ...vqa.inference.rules import ABSTENTION, NAME, kind_of
@@ -37,7 +38,7 @@ def _fallbacks(confidence: Confidence, systems: Sequence[System]) -> list[str]:
     before, after = [], []
     for record in model.records:
         own = said.get(record["id"])
-        takes = own is not None and kind_of(record["question"]) in kinds and own["prediction"] != ABSTENTION
+        takes = own is not None and kind_of(question_of(record)) in kinds and own["prediction"] != ABSTENTION
         before.append(model.marks.get(record["id"]) == "right")
         after.append((rules if takes else model).marks.get(record["id"]) == "right")
     lines.append(

@@ -43,7 +43,7 @@ def write_confidence(pipeline: Pipeline, model: GroundedMLLM, kind: Adapter) -> 
     source: Source = "predicted" if kind == "grounded" else "none"
     shown, path = pipeline.shown_to(kind), pipeline.folder.validation_dir / f"vqa-{source}.jsonl"
     names = {"model": recipe.mllm.base, "adapter": folder.name}
-    examples = pipeline.examples("vqa", kind, source, items)
+    examples = pipeline.examples("vqa", shown, source, items)
     jobs = [item.job(example, shown, names) for item, example in zip(items, examples, strict=True)]
     decoding = recipe.vqa.generate
     write_shared(jobs, path, lambda mine, own: predict(model, mine, shown, decoding, own, is_scored=True))
@@ -60,7 +60,7 @@ def confidence_of(pipeline: Pipeline, records: Sequence[Record], items: Sequence
     if len(asked) < LEAST:
         return Confidence()
     right = marks_of(asked, pipeline)
-    chances = [float(record["probability"]) for record in asked]
+    chances = [float(record.get("probability") or 0) for record in asked]
     own = [by_id[record["id"]] for record in asked]
     rules = _by_rules(pipeline, own)
     # an answer that the rules hold back is none: the model's stands
