@@ -20,6 +20,7 @@ from ..files import read_object, sha256
 from ..geometry import Boxes, Letterbox, area, cut_mask
 from ..grounder import Grounder, Images, Phrases, unique_phrases
 from ..imaging.read import read_image
+from ..imaging.window import strips
 from ..model.calibration import Calibration, calibration_from_json
 from ..model.config import MedGlipConfig
 from ..model.decode import TOP_POINTS, decode, point_of
@@ -312,18 +313,22 @@ class MedGlipGrounder(Grounder):
 def mask_in(
     box: Boxes, chance_ss: NDArray[np.float32], letterbox: Letterbox, thresholds: tuple[float, float]
 ) -> NDArray[np.bool_] | None:
-    """The mask of a region in the original image; of a large one only the rows of the box are computed."""
+    """The mask of a region in the original image; of a large one the box alone is computed, a few rows at a time."""
     width, height = letterbox.size_px
     if width * height <= LARGE_PX:
         return cut_at(letterbox.inverse_map(chance_ss), box, thresholds)
-    rows = slice(int(box[1]), int(np.ceil(box[3])))
-    shift = np.array([0, rows.start, 0, rows.start], np.float32)
-    part = cut_at(letterbox.inverse_map(chance_ss, rows), box - shift, thresholds)
-    if part is None:
-        return None
-    mask, columns = np.zeros((height, width), bool), slice(int(box[0]), int(np.ceil(box[2])))
-    mask[rows, columns] = part[:, columns]  # what is not written takes no memory
-    return mask
+    x0, y0, x1, y1 = *np.floor(box[:2]).astype(int), *np.ceil(box[2:]).astype(int)
+
+    def cut(threshold: float) -> NDArray[np.bool_] | None:
+        mask = np.zeros((height, width), bool)  # what is not written takes no memory
+        for part in strips(y1 - y0, width):
+            rows = slice(y0 + part.start, y0 + part.stop)
+            mask[rows, x0:x1] = letterbox.inverse_map(chance_ss, rows)[:, x0:x1] > threshold
+        return mask if mask.any() else None
+
+    mask = cut(0.5)
+    threshold = thresholds[0 if is_thin(mask, box) else 1]
+    return mask if threshold == 0.5 else cut(threshold)
 
 
 def cut_at(chance_HW: NDArray[np.float32], box: Boxes, thresholds: tuple[float, float]) -> NDArray[np.bool_] | None:
