@@ -161,6 +161,7 @@ SCORED_META = ("level", "pair_id", "presence", "probe", "qa_type", "chexpert", *
 """Entries of `meta` that scores depend on, likewise."""
 
 _NAMES = ("id", "dataset", "split", "image_id", "cluster_id", "question", "answer_type")
+_META_NAMES = ("probe", "pair_id", "qa_type", "image_type", "modality", "body_region", "question_type")
 _SPLITS = {"valid": "val", "validate": "val", "validation": "val"}
 
 
@@ -280,12 +281,12 @@ def regions_by_phrase(record: Record, name: Literal["answer", "prediction"]) -> 
     regions: dict[str, list[Region]] = {phrase: [] for phrase in phrases}
     fix = "a region is {phrase, box_xyxy_px, score, mask_rle}, as eval/record.schema.json says"
     for row in record[name]:
-        phrase = phrases[0] if len(phrases) == 1 else row.get("phrase")
+        if not isinstance(row, Mapping) or "box_xyxy_px" not in row:
+            raise BadInput(f"{name} of {record['id']!r} holds a region without box_xyxy_px.", fix=fix)
+        phrase = phrases[0] if len(phrases) == 1 else str(row.get("phrase"))
         if phrase not in regions:
             problem = f"{name} of {record['id']!r} holds {phrase!r}, which its `phrases` do not name."
             raise BadInput(problem, fix="name every phrase of the record")
-        if not isinstance(row, Mapping) or "box_xyxy_px" not in row:
-            raise BadInput(f"{name} of {record['id']!r} holds a region without box_xyxy_px.", fix=fix)
         if name == "prediction" and row.get("score") is None:
             problem = f"prediction of {record['id']!r} holds a region without score."
             raise BadInput(problem, fix="average precision ranks them")
@@ -333,8 +334,7 @@ def _record(row: Row, task: Task) -> Record:
     if row["task"] != task:
         raise BadInput(f"task is {row['task']!r}.", fix=f"give records of task {task!r}, or score as {row['task']!r}")
     meta, phrases = row.get("meta"), row.get("phrases")
-    if meta is not None and not isinstance(meta, dict):
-        raise BadInput(f"meta is {meta!r}.", fix="give an object")
+    _check_meta(meta)
     if phrases and not (isinstance(phrases, list) and all(isinstance(phrase, str) for phrase in phrases)):
         raise BadInput(f"phrases is {phrases!r}.", fix="give a list of strings")
     # a million records share the few texts of their names
@@ -357,6 +357,21 @@ def _record(row: Row, task: Task) -> Record:
             raise BadInput(f"{name} is not a list.", fix="give a list of regions, empty where there are none")
         regions_by_phrase(cast(Record, record), name)  # raises for broken ones
     return cast(Record, record)
+
+
+def _check_meta(meta: Any) -> None:
+    """Raises `BadInput` for what is no object, for a size that is none, and for a list where a name is expected."""
+    if meta is not None and not isinstance(meta, dict):
+        raise BadInput(f"meta is {meta!r:.60}.", fix="give an object")
+    size = (meta or {}).get("size_px")
+    is_size = (
+        isinstance(size, list) and len(size) == 2 and all(isinstance(n, int | float) and 0 < n < 1e9 for n in size)
+    )
+    if size is not None and not is_size:
+        raise BadInput(f"meta.size_px is {size!r:.60}.", fix="give [width, height] in pixels")
+    for name in _META_NAMES:
+        if isinstance((meta or {}).get(name), list | dict):
+            raise BadInput(f"meta.{name} is no text.", fix="give a string")
 
 
 def _split(name: str) -> str:
