@@ -47,7 +47,12 @@ Adapter = Annotated[Path | None, who_answers(help=f"{ADAPTER}, small, or an adap
 Folder = Annotated[Path, output(help="Output folder: one JSON and one HTML file per image")]
 Pdf = Annotated[bool, output("--pdf", help="Also print the page to PDF, with an installed Chromium or Chrome")]
 Dicom = Annotated[
-    bool, output("--dicom", help="For a DICOM file also write DICOM SR and SEG; they carry its patient and study")
+    bool,
+    output(
+        "--dicom",
+        help="For a DICOM file also write DICOM SR and SEG; they carry its patient and study, with "
+        "--keep-descriptive comments, institution and station, too",
+    ),
 ]
 KEEP = "With --dicom: its comments, descriptions, institution and station, too"
 Keep = Annotated[bool, output("--keep-descriptive", help=KEEP)]
@@ -177,8 +182,7 @@ def write(
     that names another modality than file or user told, and a left or right without its frame ("on the image's left").
     Of what --modality and --body-part tell, the prompt says "CT of the abdomen."; of DICOM files both are read.
     An adapter that was not trained on reports writes one all the same, and a note says so. --forms text+crops shows
-    fewer forms of evidence than it learned. The files of --dicom carry comments, descriptions, institution and station
-    of the image only with --keep-descriptive.
+    fewer forms of evidence than it learned.
 
     Example: medglip report write frontal.dcm lateral.dcm --indication "Cough." --prior before.dcm --out reports --set
     generate.num_beams=4 --set generate.max_new_tokens=128
