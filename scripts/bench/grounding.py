@@ -31,7 +31,7 @@ from ...grounding.training.settings import FineTuneSettings, GroundingSettings, 
 from ...grounding.types import AnnotatedImage
 from ..inference.evaluate_coco import MAX_PER_PHRASE, predict
 from ..recipe import Recipe
-from .cores import val_images
+from .cores.compare import val_images
 from .step import Pass, core_pass, noise_draws
 from .timing import Json, Threads, fastest, in_fresh_process, peak_mib, time_work, write_figures
 from .untrained_dino import DinoSizes, build_dino

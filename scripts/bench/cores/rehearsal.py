@@ -1,6 +1,6 @@
 """What a core forgets when it goes on with new sets, and what drawing the old ones along saves.
 
-MEDGLIP_DATA=... python -m medglip.scripts.bench.rehearsal recipes/small_polyps.yaml --steps 150
+MEDGLIP_DATA=... python -m medglip.scripts.bench.cores.rehearsal recipes/small_polyps.yaml --steps 150
 """
 
 from pathlib import Path
@@ -10,17 +10,17 @@ import numpy as np
 import torch
 import typer
 
-from ...eval.settings import EvalSettings
-from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.grounders.medglip import MedGlipGrounder
-from ...grounding.grounders.pretrained import checkpoint_folder
-from ...grounding.settings import read_settings
-from ...grounding.training.core import CALIBRATED, train
-from ...grounding.training.stage import HeldOut, core_images
-from ..inference.evaluate_coco import predict
-from ..recipe import Recipe
-from .cores import differences_text, score_table, val_images
-from .timing import Threads
+from ....eval.settings import EvalSettings
+from ....grounding.bad_input import BadInput, Skipped
+from ....grounding.grounders.medglip import MedGlipGrounder
+from ....grounding.grounders.pretrained import checkpoint_folder
+from ....grounding.settings import read_settings
+from ....grounding.training.core import CALIBRATED, train
+from ....grounding.training.stage import HeldOut, core_images
+from ...inference.evaluate_coco import predict
+from ...recipe import Recipe
+from ..timing import Threads
+from .compare import differences_text, score_table, val_images
 
 FOLDER = Path("runs/rehearsal")
 BEFORE, WITH, WITHOUT = "before", "with rehearsal", "new sets alone"

@@ -1,6 +1,6 @@
 """What each part of the core is worth: the recipe's core without it, trained as long, scored on the same images.
 
-MEDGLIP_DATA=... python -m medglip.scripts.bench.ablation recipes/small_research.yaml --steps 300 --out runs/ablation
+MEDGLIP_DATA=... python -m medglip.scripts.bench.cores.ablation recipes/small_research.yaml --steps 300 --out runs/x
 """
 
 import json
@@ -10,18 +10,18 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from ...eval.records import read_records
-from ...eval.settings import EvalSettings
-from ...grounding.files import write_atomic
-from ...grounding.grounders.medglip import MedGlipGrounder
-from ...grounding.settings import read_settings, validate
-from ...grounding.training.core import CALIBRATED, train
-from ...grounding.training.settings import GroundingSettings
-from ..inference.evaluate_coco import predict
-from ..pipeline.pipeline import Pipeline
-from ..recipe import Recipe
-from .cores import differences_text, score_table, val_images
-from .timing import Threads, time_work
+from ....eval.records import read_records
+from ....eval.settings import EvalSettings
+from ....grounding.files import write_atomic
+from ....grounding.grounders.medglip import MedGlipGrounder
+from ....grounding.settings import read_settings, validate
+from ....grounding.training.core import CALIBRATED, train
+from ....grounding.training.settings import GroundingSettings
+from ...inference.evaluate_coco import predict
+from ...pipeline.pipeline import Pipeline
+from ...recipe import Recipe
+from ..timing import Threads, time_work
+from .compare import differences_text, score_table, val_images
 
 FOLDER, FULL = Path("runs/ablation"), "full"
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ...eval.compare import compare_runs
-from ...eval.records import Record
-from ...eval.score import EvalSettings, score
-from ...eval.table import by_metric, comparisons_text, table
-from ...grounding.datasets.schema import images, split_of
-from ...grounding.types import AnnotatedImage
+from ....eval.compare import compare_runs
+from ....eval.records import Record
+from ....eval.score import EvalSettings, score
+from ....eval.table import by_metric, comparisons_text, table
+from ....grounding.datasets.schema import images, split_of
+from ....grounding.types import AnnotatedImage
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -1,0 +1,1 @@
+"""Benchmarks that train several cores and compare them on the same images."""
