@@ -82,7 +82,8 @@ def report(
     """Score reports: BLEU-1..4, METEOR, ROUGE-L, CIDEr; label F1, RadGraph, RadCliQ, RadFact if records allow.
 
     Numbers depend on the tokenisation, which is stored with them. METEOR needs Java; without it the rest is scored.
-    With --endpoint and --model a served model judges for RadFact and GREEN where records do not hold these.
+    With --endpoint and --model a served model judges for RadFact and GREEN where records do not hold these. With --set
+    eval.chexbert=FOLDER (eval.radgraph, eval.bertscore) models read the reports first, and RECORDS keep what they say.
 
     Example: medglip eval report records.jsonl --metrics cider,bleu --set eval.uncertain_policy=negative
     """
@@ -91,6 +92,13 @@ def report(
     words: dict[str, Any] = {"r2gen_vocabulary": vocabulary} if vocabulary else {}
     words |= _judge(endpoint, model)
     settings = _settings(sets, report_protocol=protocol, tokenization=tokenization, metrics=chosen, **words)
+    if settings.chexbert or settings.radgraph:
+        from ..scorers.clinical import add_scores, missing_scores
+
+        for line in missing_scores(settings):
+            typer.echo(line, err=True)
+        for path in records:
+            add_scores(path, settings)
     _score("report", records, references, out, settings)
 
 
