@@ -108,10 +108,11 @@ def train_core(recipe: CoreRecipe, data: Dataset) -> Path:
     with processes().main_process_first():  # each writes the same, and one of them must be first
         if section.core:
             place(section.core, run.core_dir)
-        words = json.dumps(looked_for(recipe, data), indent=1)
+        words, beside = json.dumps(looked_for(recipe, data), indent=1), run.core_dir / run.vocabulary_file.name
+        # beside the weights, since another recipe may take that folder; finished runs of before stay as they are
+        if not section.core and (beside.exists() or not run.vocabulary_file.exists()):
+            write_atomic(beside, words)
         write_atomic(run.vocabulary_file, words)
-        if not section.core:  # beside the weights: the folder may be taken as it is by another recipe
-            write_atomic(run.core_dir / run.vocabulary_file.name, words)
     return run.core_dir
 
 

@@ -6,13 +6,17 @@ Labels: measured on masks and boxes and checked again. Split: that of the pictur
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...grounding.bad_input import BadInput, Skipped, explain_row
+import numpy as np
+
+from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain_row
 from ...grounding.datasets.corpus import is_inside, stay_inside
+from ...grounding.datasets.rows import region
 from ...grounding.files import numbered_lines
-from ...grounding.types import AnnotatedImage
+from ...grounding.types import AnnotatedImage, Region
 from ..derived.settings import DeriveSettings
 from ..task import Question
 from .rows import check_values
@@ -39,7 +43,7 @@ class DerivedQuestionSettings(DeriveSettings):
 
 
 def read(settings: DerivedQuestionSettings, context: ReadContext, skipped: Skipped) -> list[Question]:
-    """The questions in file order, captions left out; true regions come with those of a recipe's region sets alone.
+    """The questions in file order, captions left out; their images have true regions, of a file those that it names.
 
     Raises `BadInput` where there is neither a file nor a region set.
     """
@@ -59,15 +63,17 @@ def read_file(
 ) -> list[Question]:
     """The questions in file order; with `kinds` only those, such as `("caption",)`.
 
-    Images come from `images` with all their regions, questions on others are left out; without it they have none.
-    Image paths that are not absolute lie below MEDGLIP_DATA; others do so too, or beside the file, unless
-    `allow_outside`. Raises `BadInput` naming file and row for a missing column or a value of the wrong kind.
+    Images come from `images` with all their regions, questions on others are left out; without it they have the boxes
+    that the file's answers follow from (`provenance`), no masks. Image paths that are not absolute lie below
+    MEDGLIP_DATA; others do so too, or beside the file, unless `allow_outside`. Raises `BadInput` naming file and row
+    for a missing column or a value of the wrong kind.
     """
     if not file.is_file():
         raise BadInput("no such file.", file=file, fix="write it by `medglip data export qa`")
     from ...grounding.datasets.schema import row_to_image, upgrade_row  # imports `datasets`
 
     index_of = {name: k for k, name in enumerate(images["image_id"])} if images is not None else {}
+    outlined = _regions_in(file) if images is None else {}
     known: dict[str, AnnotatedImage | None] = {}
     questions: list[Question] = []
     for number, line in numbered_lines(file):
@@ -79,7 +85,7 @@ def read_file(
         # an image with masks is decoded once for all its questions; without images a row itself says what it is
         if name not in known:
             if images is None:
-                known[name] = _image_of(row, file, number, allow_outside)
+                known[name] = replace(_image_of(row, file, number, allow_outside), **outlined.get(name, {}))
             else:
                 known[name] = row_to_image(images[index_of[name]]) if name in index_of else None
         if (image := known[name]) is not None:
@@ -95,6 +101,29 @@ def read_file(
                 )
             )
     return questions
+
+
+def _regions_in(file: Path) -> dict[str, dict[str, Any]]:
+    """By image id the `regions` and `phrases` that its rows name; a phrase that one of them calls absent has none."""
+    from ...grounding.datasets.schema import upgrade_row  # imports `datasets`
+
+    regions: dict[str, dict[tuple[Any, ...], Region]] = {}
+    phrases: dict[str, dict[str, None]] = {}
+    for number, line in numbered_lines(file):
+        row = upgrade_row(line)
+        if not isinstance(told := row.get("provenance"), dict) or not {"image_id", "size_px"} <= row.keys():
+            continue
+        try:
+            of_image, named = regions.setdefault(row["image_id"], {}), phrases.setdefault(row["image_id"], {})
+            for part in told.get("regions", ()):
+                made = region(part["phrase"], np.array(part["box_xyxy_px"], np.float32), tuple(row["size_px"]))
+                of_image[(made.phrase, *made.box_xyxy_px.tolist())] = made
+            named |= dict.fromkeys([*(one.phrase for one in of_image.values()), *told.get("absent", ())])
+        except ROW_ERRORS as error:
+            raise explain_row(error, file, number) from error
+    return {
+        name: {"regions": tuple(found.values()), "phrases": tuple(phrases[name])} for name, found in regions.items()
+    }
 
 
 def _check(row: dict[str, Any], file: Path, number: int) -> None:
