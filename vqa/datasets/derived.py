@@ -54,17 +54,22 @@ def read(settings: DerivedQuestionSettings, context: ReadContext, skipped: Skipp
         file, images = context.derive(DeriveSettings(**settings.model_dump(exclude={"path", "allow_outside"})))
     else:
         raise BadInput("no file of derived questions.", fix="give one, written by `medglip data export qa`")
-    questions = read_file(file, images, allow_outside=settings.allow_outside)
+    questions = read_file(file, images, allow_outside=settings.allow_outside, with_boxes=True)
     return [question for question in questions if question.content_type != CAPTION]
 
 
 def read_file(
-    file: Path, images: "Dataset | None" = None, kinds: Sequence[str] = (), *, allow_outside: bool = False
+    file: Path,
+    images: "Dataset | None" = None,
+    kinds: Sequence[str] = (),
+    *,
+    allow_outside: bool = False,
+    with_boxes: bool = False,
 ) -> list[Question]:
     """The questions in file order; with `kinds` only those, such as `("caption",)`.
 
-    Images come from `images` with all their regions, questions on others are left out; without it they have the boxes
-    that the file's answers follow from (`provenance`), no masks. Image paths that are not absolute lie below
+    Images come from `images` with all their regions, questions on others are left out; without it they have none, or
+    `with_boxes` those that the file's answers follow from (`provenance`). Image paths that are not absolute lie below
     MEDGLIP_DATA; others do so too, or beside the file, unless `allow_outside`. Raises `BadInput` naming file and row
     for a missing column or a value of the wrong kind.
     """
@@ -73,7 +78,7 @@ def read_file(
     from ...grounding.datasets.schema import row_to_image, upgrade_row  # imports `datasets`
 
     index_of = {name: k for k, name in enumerate(images["image_id"])} if images is not None else {}
-    outlined = _regions_in(file) if images is None else {}
+    outlined = _regions_in(file) if with_boxes and images is None else {}
     known: dict[str, AnnotatedImage | None] = {}
     questions: list[Question] = []
     for number, line in numbered_lines(file):
