@@ -206,7 +206,6 @@ def write(
     from ..inference.system import run_or_adapter, source_named
     from ..inference.write_report import Outputs, write_grounded
 
-    source = source_named(evidence)
     if served:
         finished = load_served(served, run or adapter, checkpoint, boxes=boxes)
     else:
@@ -215,7 +214,7 @@ def write(
     finished.allow_download |= download
     files = {"folder": out, "pdf": pdf, "dicom": dicom, "keep_descriptive": keep_descriptive}
     outputs = Outputs(**files, negation=engine, decoding=decoding, side=frame_named(side))
-    typer.echo("\n".join(write_grounded(finished, study, source, outputs)))
+    typer.echo("\n".join(write_grounded(finished, study, source_named(evidence), outputs)))
 
 
 @report.command()
