@@ -270,9 +270,9 @@ def export_chat(
     recipe: RecipeFile,
     *,
     form: Annotated[str, what("--format", help=f"Who reads it: {', '.join(CHAT_FORMATS)}")],
+    split: Annotated[str, what(help="Which items: train, val or test")] = "train",
     evidence: SetEvidence = "predicted",
     boxes: Annotated[str | None, the_switch(help="Notation of boxes; left out: that of the recipe's base")] = None,
-    split: Annotated[str, what(help="Which items: train, val or test")] = "train",
     out: Annotated[Path, output(help="Output file, one JSON object per line")],
 ) -> None:
     """Write the questions and reports of a recipe as conversations with evidence in them, to train elsewhere.
