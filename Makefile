@@ -22,6 +22,7 @@ install: .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet $(CONSTRAINTS) -e ".[dev]"
 	mkdir -p .venv/typing/medglip
 	for room in grounding vqa report eval scripts; do ln -sfn ../../../$$room .venv/typing/medglip/$$room; done
+	for file in __init__ __main__; do ln -sfn ../../../scripts/package/$$file.py .venv/typing/medglip/$$file.py; done
 	touch $@
 
 quickstart: install

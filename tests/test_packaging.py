@@ -18,17 +18,18 @@ ROOMS = ("grounding", "vqa", "report", "eval", "scripts")
 
 def test_listed_packages_are_the_folders_on_disk() -> None:
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
-    assert listed[0] == "medglip"  # the root, with its own __init__.py
+    assert listed[:2] == ["medglip", "medglip.recipes"]
     folders = [f for room in ROOMS for f in [ROOT / room, *(ROOT / room).rglob("*/")] if (f / "__init__.py").exists()]
-    bench = ROOT / "scripts" / "bench"  # the wheel goes without the benchmarks
-    on_disk = [f for f in folders if bench not in (f, *f.parents)]
-    assert sorted(listed[1:]) == sorted("medglip." + ".".join(f.relative_to(ROOT).parts) for f in on_disk)
+    # the wheel goes without the benchmarks, and `package` is `medglip` itself
+    others = {ROOT / "scripts" / "bench", ROOT / "scripts" / "package"}
+    on_disk = [f for f in folders if others.isdisjoint((f, *f.parents))]
+    assert sorted(listed[2:]) == sorted("medglip." + ".".join(f.relative_to(ROOT).parts) for f in on_disk)
 
 
 def test_no_shipped_file_is_ignored_by_git() -> None:
     """A file that git ignores is on its maker's disk and in nobody's clone."""
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    rooms = {room: ROOT / room.removeprefix("medglip").removeprefix(".") for room in data}
+    rooms = {room: ROOT / room.removeprefix("medglip.") for room in data}
     shipped = [str(file) for room, patterns in data.items() for p in patterns for file in rooms[room].glob(p)]
     found = subprocess.run(["git", "check-ignore", *shipped], capture_output=True, text=True, cwd=ROOT)
     assert shipped
@@ -38,7 +39,10 @@ def test_no_shipped_file_is_ignored_by_git() -> None:
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
     """An environment in which `medglip` is the root of this checkout, as pip installs it."""
-    (tmp_path / "medglip").symlink_to(ROOT)
+    (tmp_path / "medglip").mkdir()
+    own = (ROOT / "scripts" / "package").glob("*.py")
+    for target in (*own, ROOT / "recipes", *(ROOT / room for room in ROOMS)):
+        (tmp_path / "medglip" / target.name).symlink_to(target)
     return os.environ | {"PYTHONPATH": str(tmp_path)}
 
 
@@ -59,8 +63,8 @@ def test_extras_are_those_that_doctor_prices() -> None:
 
 
 def test_recipes_come_with_the_package() -> None:
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["medglip"]
-    packed = {file for pattern in patterns for file in ROOT.glob(pattern)}
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    packed = {file for key in ("*", "medglip.recipes") for pattern in data[key] for file in RECIPES.glob(pattern)}
     assert packed == set(RECIPES.rglob("*.yaml"))
     assert recipe_file("quickstart") == RECIPES / "quickstart.yaml"
 

@@ -1,5 +1,5 @@
 """`python -m medglip` is `medglip`."""
 
-from .scripts.cli.main import main
+from medglip.scripts.cli.main import main
 
 main()

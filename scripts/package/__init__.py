@@ -1,6 +1,7 @@
 """medglip: grounding-augmented VQA and reports for medical images. Importing this costs nothing.
 
-The rooms are `medglip.grounding`, `.vqa`, `.report`, `.eval` and `.scripts`, the folders beside this file.
+The package's own two files: the rooms are `medglip.grounding`, `.vqa`, `.report`, `.eval` and `.scripts`, which
+pyproject.toml's `package-dir` maps to the folders at the top of the checkout.
 """
 
 from importlib.metadata import PackageNotFoundError, version
