@@ -53,13 +53,15 @@ def read_image(path: Path) -> Image.Image:
 
 
 @contextmanager
-def keep_image(path: Path) -> Iterator[Image.Image]:
-    """Inside, `read_image` of this file gives this one image, decoded once: two large ones do not fit into memory."""
-    _KEPT[path] = image = read_image(path)
+def keep_images(*paths: Path) -> Iterator[None]:
+    """Inside, `read_image` of these files gives one image each, decoded once: two large ones do not fit into memory."""
     try:
-        yield image
+        for path in paths:
+            _KEPT[path] = read_image(path)
+        yield
     finally:
-        del _KEPT[path]
+        for path in paths:
+            _KEPT.pop(path, None)
 
 
 def read_image_bytes(content: bytes) -> Image.Image:
@@ -69,7 +71,7 @@ def read_image_bytes(content: bytes) -> Image.Image:
 
 def _read_rgb(source: Path | bytes) -> Image.Image:
     pixels = _decode(source).rgb()  # what was decoded goes before the copy of an array is made
-    return Image.fromarray(pixels) if isinstance(pixels, np.ndarray) else pixels
+    return to_rgb(Image.fromarray(pixels)) if isinstance(pixels, np.ndarray) else pixels
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -174,13 +176,14 @@ class _Decoded:
         return values.astype(np.uint8) if values.dtype == bool else values
 
     def rgb(self) -> Image.Image | NDArray[np.uint8]:
-        """RGB of eight bits, an array [H, W, 3] where it is a copy; see `read_image`."""
+        """RGB of eight bits, or an array [H, W] or [H, W, 3] that becomes it; see `read_image`."""
         is_wide = self.low is not None or self.number or self.image.mode in _WIDE_GREY
         if not is_wide and not self.image.has_transparency_data:
             return to_rgb(self.image)
         width, height = self.image.size
         window = self._window() if is_wide else (0.0, 0.0)
-        result = np.empty((height, width, 3), np.uint8)  # three bytes a pixel, where PIL takes four
+        # one byte a pixel or three, where an RGB image of PIL takes four beside what was decoded
+        result = np.empty((height, width) if is_wide else (height, width, 3), np.uint8)
         for rows in strips(height, width):
             box = (0, rows.start, width, rows.stop)
             part = self.image.crop(box)
@@ -191,11 +194,11 @@ class _Decoded:
                     grey *= values[..., 1] / np.float32(65535)
                 elif self.hidden is not None:
                     grey[values == self.hidden] = 0
-                part = Image.fromarray(to_uint8(grey))
+                result[rows] = to_uint8(grey)
             else:
                 layer = part.convert("RGBA")
                 part = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
-            result[rows] = np.asarray(part.convert("RGB"))
+                result[rows] = np.asarray(part.convert("RGB"))
         return result
 
     def _window(self) -> tuple[float, float]:

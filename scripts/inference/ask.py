@@ -10,6 +10,7 @@ from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.names import Source
 from ...grounding.evidence.sources import Query
 from ...grounding.files import sha256
+from ...grounding.imaging.read import keep_images
 from ...grounding.types import NOTICE, AnnotatedImage, Region
 from ...grounding.vocabulary.citations import parse_citations
 from ...grounding.vocabulary.places import Frame, name_sides
@@ -82,10 +83,11 @@ def ask_question(
     The regions alone answer where they know more than the model (`answer_by_regions`); an answer that nothing supports
     is held back (`judge`). `side`: whose left and right is told, where it is known how the first image lies.
     """
-    query, example = example_of(finished, images, question, source)
-    answered, by_rules = answer_by_regions(finished, question, query, source)
-    if not by_rules:
-        answered = finished.answer(question, example, source, is_closed=asks_yes_or_no(question))
+    with keep_images(*(image.image_path for image in images)):  # before a model takes its memory
+        query, example = example_of(finished, images, question, source)
+        answered, by_rules = answer_by_regions(finished, question, query, source)
+        if not by_rules:
+            answered = finished.answer(question, example, source, is_closed=asks_yes_or_no(question))
     settings, regions = finished.evidence_settings(source), _regions(answered.evidence)
     text = _plain(answered, settings)
     confidence = read_confidence(finished.adapter(source)) if answered.probability is not None else Confidence()

@@ -11,7 +11,7 @@ from ...grounding.bad_input import BadInput
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.pretrained import is_shipped, load_grounder, vocabulary_of
 from ...grounding.imaging.drawing import draw_regions, tell_apart
-from ...grounding.imaging.read import keep_image, read_image
+from ...grounding.imaging.read import keep_images, read_image
 from ...grounding.types import NOTICE, AnnotatedImage, Region, region_to_json
 from .given import is_picture
 from .trust.knowledge import know, modality_lines, phrase_lines
@@ -73,7 +73,7 @@ class Finder:
             lines = modality_lines(annotated.modality, self.usual)
             problem = f"{lines[0]}." if lines else f"nothing to look for in modality {annotated.modality!r}."
             raise BadInput(problem, file=image, fix="give --phrase" if lines else "give --phrase or --modality")
-        with keep_image(image):
+        with keep_images(image):
             known = know(self.grounder, annotated, self.usual)
             regions = [r for r in self.grounder.ground([annotated], [wanted])[0] if r.score >= min_score]
             notes = [*known.lines, *modality_lines(annotated.modality, self.usual)]

@@ -14,7 +14,7 @@ from PIL import Image
 from medglip.grounding import AnnotatedImage, Letterbox
 from medglip.grounding.grounders import medglip
 from medglip.grounding.grounders.medglip import MedGlipGrounder
-from medglip.grounding.imaging.read import keep_image, read_image
+from medglip.grounding.imaging.read import keep_images, read_image
 
 MakeStudies = Callable[[int], list[AnnotatedImage]]
 
@@ -57,7 +57,8 @@ def test_one_image_of_a_batch_is_in_memory_at_a_time(make_studies: MakeStudies, 
 
 def test_a_kept_image_is_decoded_once(tmp_path: Path) -> None:
     file = write_image(tmp_path / "a.png")
-    with keep_image(file) as image:
+    with keep_images(file):
+        image = read_image(file)
         assert read_image(file) is image
     again: Any = read_image(file)
     assert again is not image
