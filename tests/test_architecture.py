@@ -35,7 +35,8 @@ def broken(file: Path, source: str) -> list[str]:
     faults = []
     for parts in imported(file, source):
         name = f"{file} imports {'.'.join(parts)}"
-        if parts[0] == "medglip":
+        # `scripts/package` is `medglip` itself, from where rooms are no neighbours
+        if parts[0] == "medglip" and file.parts[:2] != ("scripts", "package"):
             faults.append(f"{name}: rooms import each other relatively")
         elif parts[0] in ROOMS and parts[0] not in left:
             faults.append(f"{name}, which lies to the right of {room}")
