@@ -34,6 +34,8 @@ class Grounder:
     """The score in [0, 1] from which a region counts as present."""
     depends_on_annotations: bool = False
     """Its regions depend on the images' annotations, so caches take those into their keys."""
+    depends_on_name: bool = False
+    """Its regions depend on the name of the picture: two files of the same pixels may have others."""
     is_presence_calibrated: bool = False
     """The probabilities of `ground_with_presence` are meaningful: texts may be checked against them."""
 

@@ -24,7 +24,8 @@ class PredictionRecord:
     `parsed`: the answer read out of the raw text. Of a served model, whose `prediction` is None where it refused:
     `raw`, its text as it came; `finish_reason` ("length": it was cut) and `usage` (`prompt_tokens`,
     `completion_tokens`), as its server says. `probability`: exp of the mean log-probability of the tokens written, in
-    [0, 1]; None where nobody gave any. `meta` keeps everything else a protocol may need.
+    [0, 1]; None where nobody gave any. `grounder`: who found the regions of the evidence, where it has any. `meta`
+    keeps everything else a protocol may need.
     """
 
     id: str
@@ -45,6 +46,7 @@ class PredictionRecord:
     prompt_sha256: str = ""
     model: str = ""
     adapter: str = ""
+    grounder: str | None = None
     seconds: float = 0.0
     raw: str | None = None
     finish_reason: str | None = None
@@ -53,7 +55,7 @@ class PredictionRecord:
     meta: dict[str, Any] = field(default_factory=dict)
 
 
-_SPARE = ("raw", "finish_reason", "usage", "probability")
+_SPARE = ("grounder", "raw", "finish_reason", "usage", "probability")
 
 
 class RecordFile:
@@ -102,7 +104,7 @@ class RecordFile:
 
 
 def to_line(record: PredictionRecord) -> str:
-    """One line of a file; what only served models have is left out where it is not known."""
+    """One line of a file; what not every model has is left out where it is not known."""
     known = {key: value for key, value in asdict(record).items() if value is not None or key not in _SPARE}
     return json.dumps(known, ensure_ascii=False) + "\n"
 

@@ -134,6 +134,8 @@ def _find_keys(
             parts: list[Any] = [digest, image.modality, grounder.fingerprint, words]
             if grounder.depends_on_annotations:
                 parts += [list(image.phrases), [region_to_json(region) for region in image.regions]]
+            if grounder.depends_on_name:
+                parts.append(image.image_path.as_posix())
             ids[index], keys[index] = image.image_id, sha256(json.dumps(parts))
         except BadInput as error:
             skipped.add(image.image_id, error)

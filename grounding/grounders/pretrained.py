@@ -1,4 +1,4 @@
-"""Which checkpoint a name means: `small` and `small-research` come with the package, anything else is a folder.
+"""Which grounder a name means: `small` and `small-research` come with the package, anything else is a folder or file.
 
 torch and transformers are loaded only when a grounder is.
 """
@@ -58,11 +58,16 @@ def load_grounder(
     batch_size: int | None = None,
     allow_download: bool = False,
 ) -> Grounder:
-    """Our core or a zero-shot detector, told apart by `model_type` in the folder's config.json.
+    """Our core or a zero-shot detector, told apart by `model_type` in the folder's config.json; or regions of a file
+    (`given.FORMATS`), which are all taken.
 
     `name`: see `checkpoint_folder`; also `owner/name` in the hub's local cache, from the hub itself with
     `allow_download`. Numbers left out are the grounder's own. Raises `BadInput` for a checkpoint that is neither.
     """
+    if has_no_weights(str(name)):
+        from .given import GivenGrounder
+
+        return GivenGrounder(str(name))
     limits = {"max_per_phrase": max_per_phrase, "min_score": min_score, "batch_size": batch_size}
     given = {key: value for key, value in limits.items() if value is not None}
     if is_hub_name(str(name)):
@@ -82,10 +87,15 @@ def load_grounder(
 
 
 def vocabulary_of(name: str) -> dict[str, list[str]]:
-    """`vocabulary.json` of a checkpoint: modality -> what is usually looked for; empty where there is none.
+    """`vocabulary.json` of a checkpoint: modality -> what is usually looked for; empty where there is none. Of a file
+    of regions: what it names.
 
     It lies beside the weights; runs of before have it in their own folder, two above.
     """
+    if has_no_weights(name):
+        from .given import GivenGrounder
+
+        return GivenGrounder(name).vocabulary
     if is_hub_name(name) and not _is_cached(name):
         return {}
     folder = checkpoint_folder(name).resolve()
@@ -119,6 +129,15 @@ def read_vocabulary(file: Path) -> dict[str, list[str]]:
     if not all(isinstance(row, list) and all(isinstance(one, str) for one in row) for row in vocabulary.values()):
         raise BadInput("not lists of phrases, one for each modality.", file=file, fix="copy the folder again")
     return vocabulary
+
+
+def has_no_weights(name: str) -> bool:
+    """Whether a grounder's name means regions that lie in a file or folder, and no core or detector."""
+    if name in NOTICES or is_hub_name(name):
+        return False
+    from .given import is_given
+
+    return is_given(name)
 
 
 def is_hub_name(name: str) -> bool:

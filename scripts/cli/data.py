@@ -283,7 +283,7 @@ def export_chat(
     Example: medglip data export chat recipes/vqa/medgemma.yaml --format trl --evidence predicted --out train.jsonl
     """
     from ...grounding.bad_input import BadInput, nearest
-    from ..inference.system import source_named
+    from ..inference.given import source_named
     from ..release.conversations import export_conversations
 
     if form not in CHAT_FORMATS:

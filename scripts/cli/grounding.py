@@ -116,7 +116,7 @@ def evaluate(
     allow_outside: Annotated[bool, what(help="Let `file_name` leave the folder of the images")] = False,
     limit: Annotated[int | None, what(metavar="N", help="Only N images, drawn with the seed", min=1)] = None,
     seed: Annotated[int, what(help="Seed of the resamples and of --limit")] = 0,
-    checkpoint: Annotated[str, who_finds(help=CHECKPOINT)] = "small",
+    checkpoint: Annotated[str, who_finds("--grounder", help=CHECKPOINT)] = "small",
     min_score: Annotated[float, who_finds(help="Leave out regions below this score")] = 0.01,
     batch_size: Annotated[int, who_finds(help="Images at a time (a zero-shot detector: phrases at a time)", min=1)] = 8,
     device: Device = None,
@@ -127,7 +127,7 @@ def evaluate(
     download: Download = False,
     sets: Sets = None,
 ) -> None:
-    """Score the scored split of a RECIPE, or a checkpoint on any COCO-style set, or on split test of a --dataset.
+    """Score the scored split of a RECIPE, or a grounder on any COCO-style set, or on split test of a --dataset.
 
     Every category is looked for in every image: ap50, miou, acc_iou50, dice, presence_auroc with intervals, by category
     and modality (`modality` of the image, else unknown). Images that cannot be read are listed. Regions from
@@ -154,6 +154,8 @@ def evaluate(
             coco = read_dataset(str(dataset), Path(str(root)), limit, seed, allow_outside=allow_outside)
         # low scores count in the curves of AP; the threshold that scores are cut at comes later, from the settings
         options: dict[str, Any] = {"min_score": min_score, "batch_size": batch_size, "max_per_phrase": MAX_PER_PHRASE}
+        if references is not None and checkpoint.endswith(".json"):  # COCO results are of the same images
+            checkpoint = f"{checkpoint},{references}"
         grounder = load_grounder(checkpoint, device=device, allow_download=download, **options)
         settings = validate(EvalSettings, {"score_threshold": grounder.threshold, "seed": seed} | changes)
         with locked(records.with_name(f".{records.name}.lock"), records.name) if records else nullcontext():

@@ -9,6 +9,8 @@ import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_group
 
+from ...grounding.bad_input import BadInput
+
 
 def _without_types(params: list[Any]) -> list[Any]:
     """The same parameters; help shows a flag as `--download`, where typer has `--download <bool>`."""
@@ -18,8 +20,47 @@ def _without_types(params: list[Any]) -> list[Any]:
     return params
 
 
+GROUNDER = "--grounder"
+SECOND = {"--checkpoint": GROUNDER, "--regions": GROUNDER}
+"""Second names of options, which work and are not shown -> the name that is."""
+
+
+def _spell_out(values: dict[str, Any], names: dict[str, str], references: str) -> None:
+    """Write the short forms of source and grounder in full. `names`: of the parameters, by their options."""
+    found, source = values.get(names.get(GROUNDER, "")), values.get(names.get("--evidence", ""))
+    if GROUNDER in names and source == "file":
+        if not found:
+            raise BadInput("--evidence file without a file.", fix="--regions PATH")
+        values[names["--evidence"]] = "predicted"
+    if references:
+        if not found:
+            raise BadInput("--references explains COCO results.", fix="give them as --regions PATH")
+        values[names[GROUNDER]] = f"{found},{references}"
+
+
 class Command(TyperCommand):
     """A command whose usage reads `IMAGES... [QUESTION]`, where typer has `{images}... [question]`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """With second names as the first, and the short forms of the switch in full.
+
+        `--evidence file --regions PATH` is `--evidence predicted --grounder PATH`; the file behind `--references` comes
+        after a comma. Raises `BadInput` for two grounders, and for a file that is not named.
+        """
+        known, references = {name for param in self.params for name in param.opts}, ""
+        words, left = list[str](), iter(args)
+        for word in left:
+            name, equals, value = word.partition("=")
+            if GROUNDER in known and name == "--references" not in known:
+                references = value if equals else next(left, "")
+                continue
+            is_second = SECOND.get(name) in known and name not in known
+            words.append(f"{SECOND[name]}{equals}{value}" if is_second else word)
+        if sum(word.partition("=")[0] == GROUNDER for word in words) > 1:
+            raise BadInput("two options say who finds.", fix="give --grounder, or --regions of --evidence file")
+        rest = super().parse_args(ctx, words)
+        _spell_out(ctx.params, {name: param.name for param in self.params for name in param.opts}, references)
+        return rest
 
     def get_params(self, ctx: Any) -> list[Any]:
         """With those that typer adds, `--help`."""

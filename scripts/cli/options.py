@@ -24,7 +24,10 @@ what, who_answers, who_finds, the_switch, output, safety, setting = (
     partial(typer.Option, rich_help_panel=panel) for panel in PANELS
 )
 
-CHECKPOINT = "small, small-research, or a folder: of our core, or of any transformers zero-shot detector; or a hub name"
+CHECKPOINT = (
+    "small, small-research, or a folder: of our core, or of any transformers zero-shot detector; or a hub name; or a "
+    "file of regions: regions.jsonl, COCO with scores, DICOM SEG, NIfTI labels, a VOC folder"
+)
 
 
 def _find_recipe(value: Path | None) -> Path | None:
@@ -56,6 +59,14 @@ Timeout = Annotated[float, who_answers("--timeout", hidden=True, help="Seconds f
 BOXES_HELP = "How boxes are written to it: percent, pixels, unit, 0-1000, loc, none, or a family; left out: by its name"
 Boxes = Annotated[str | None, the_switch("--boxes", "--box-format", metavar="NOTATION", help=BOXES_HELP)]
 Finder = Annotated[
+    str | None,
+    who_finds(
+        "--grounder",
+        help="small, small-research, a detector, or a file of regions (regions.jsonl, COCO, DICOM SEG, NIfTI, VOC); "
+        "left out: the run's own core",
+    ),
+]
+Core = Annotated[
     str | None, who_finds("--checkpoint", help="small, small-research or a folder; left out: the run's own core")
 ]
 Device = Annotated[str | None, who_finds(help="cpu, cuda, ...; left out: a GPU where there is one")]
@@ -110,8 +121,15 @@ def endpoint_of(
     return Endpoint(url=url, model=model or "", concurrency=concurrency, timeout_s=timeout_s)
 
 
-def predict_recipe(task: Task, recipe: Path, served: Endpoint | None, boxes: str | None, forms: str | None) -> None:
-    """A task of a recipe: both adapters are trained and asked; with a served model that alone is asked."""
+def predict_recipe(
+    task: Task, recipe: Path, served: Endpoint | None, boxes: str | None, forms: str | None, grounder: str | None
+) -> None:
+    """A task of a recipe: both adapters are trained and asked; with a served model that alone is asked.
+
+    Raises `BadInput` for a grounder: adapters learn with that of the recipe.
+    """
+    if grounder:
+        raise BadInput("--grounder is for --dataset.", fix="in a recipe it is `evidence: {grounder: ...}`")
     if served is None:
         from ..pipeline.run import train_and_predict
 

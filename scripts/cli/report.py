@@ -101,12 +101,13 @@ def predict(
     """
     served = endpoint_of(endpoint, model, concurrency, timeout, boxes)
     if recipe is not None and dataset is None:
-        predict_recipe("report", recipe, served, boxes, forms)
+        predict_recipe("report", recipe, served, boxes, forms, checkpoint)
         return
     dataset, out = set_and_file("report", recipe, dataset, out)
     from ...vqa.inference.settings import GenerateSettings
+    from ..inference.given import source_named
     from ..inference.predict_set import PredictRequest, predict_dataset, summary
-    from ..inference.system import MAX_TOKENS, source_named
+    from ..inference.system import MAX_TOKENS
 
     decoding = {"max_new_tokens": MAX_TOKENS["report"]} | read_sets(sets, generate=GenerateSettings)["generate"]
     request = PredictRequest(
@@ -203,7 +204,7 @@ def write(
     study = user_report(images_of(images), modality, images_of(prior or ()), prior_report, body_part, **lines)
     say_loading(run, adapter, model or (None if run or adapter else ADAPTER), checkpoint)
     from ..inference.served import load_served
-    from ..inference.system import run_or_adapter, source_named
+    from ..inference.system import run_or_adapter
     from ..inference.write_report import Outputs, write_grounded
 
     if served:
@@ -214,7 +215,7 @@ def write(
     finished.allow_download |= download
     files = {"folder": out, "pdf": pdf, "dicom": dicom, "keep_descriptive": keep_descriptive}
     outputs = Outputs(**files, negation=engine, decoding=decoding, side=frame_named(side))
-    typer.echo("\n".join(write_grounded(finished, study, source_named(evidence), outputs)))
+    typer.echo("\n".join(write_grounded(finished, study, evidence, outputs)))
 
 
 @report.command()

@@ -14,6 +14,7 @@ from .options import (
     BodyPart,
     Boxes,
     Concurrency,
+    Core,
     DownloadBase,
     Evidence,
     Finder,
@@ -101,12 +102,12 @@ def predict(
     """
     served = endpoint_of(endpoint, model, concurrency, timeout, boxes)
     if recipe is not None and dataset is None:
-        predict_recipe("vqa", recipe, served, boxes, forms)
+        predict_recipe("vqa", recipe, served, boxes, forms, checkpoint)
         return
     dataset, out = set_and_file("vqa", recipe, dataset, out)
     from ...vqa.inference.settings import GenerateSettings
+    from ..inference.given import source_named
     from ..inference.predict_set import PredictRequest, predict_dataset, summary
-    from ..inference.system import source_named
 
     # before, `--split image_grouped --part val` was what is `--split-scheme image_grouped --split val` now
     if split in get_args(SplitScheme):
@@ -203,9 +204,8 @@ def ask(
     say_loading(run, adapter, model or (None if run or adapter else "small"), checkpoint)
     from ..inference.answers import AnswerFiles, answer_all
     from ..inference.served import load_served
-    from ..inference.system import run_or_adapter, source_named
+    from ..inference.system import run_or_adapter
 
-    source = source_named(evidence)
     if served:
         finished = load_served(served, run or adapter, checkpoint, boxes=boxes)
     else:
@@ -214,7 +214,7 @@ def ask(
     finished.allow_download |= download
     # all images of one question share what is stated of them
     readers = [lambda own=own: [user_image(image, modality, body_part) for image in own] for own in groups]
-    skipped = answer_all(finished, readers, asked, source, AnswerFiles(show=show, csv=table, html=html), frame)
+    skipped = answer_all(finished, readers, asked, evidence, AnswerFiles(show=show, csv=table, html=html), frame)
     if len(groups) > 1:
         typer.echo(skipped.summary())
     raise typer.Exit(1 if skipped.entries else 0)
@@ -360,7 +360,7 @@ def export(
     out: Annotated[Path, typer.Argument(help="New folder")],
     *,
     base: Base = None,
-    checkpoint: Finder = None,
+    checkpoint: Core = None,
     merged: Annotated[
         bool, output("--merged/--adapter", help="Write one merged model, or the adapter beside its base")
     ],

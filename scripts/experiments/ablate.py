@@ -29,7 +29,7 @@ from ...grounding.foreign import read_json
 from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
-from ..inference.system import source_named
+from ..inference.given import source_named
 from ..pipeline.pipeline import Adapter as AdapterKind
 from ..pipeline.pipeline import Pipeline, claim
 from ..pipeline.preflight import check_models

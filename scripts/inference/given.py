@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ...grounding.bad_input import BadInput, check_name, damaged
-from ...grounding.evidence.names import SOURCES, parse_forms
+from ...grounding.evidence.names import SOURCES, Source, parse_forms
 from ...grounding.files import read_object
 from ...grounding.grounders.hub import hub_folder
-from ...grounding.grounders.pretrained import checkpoint_folder, is_hub_name
+from ...grounding.grounders.pretrained import checkpoint_folder, has_no_weights, is_hub_name
 from ...grounding.imaging.read import is_dicom
 from ...grounding.modalities import parse_modality
 from ...grounding.run_folder import RunFolder
@@ -129,7 +129,7 @@ def check_given(
     if evidence is not None:
         check_name(evidence, SOURCES, "evidence source")
     parse_forms(forms or "")
-    if checkpoint and not is_hub_name(checkpoint):
+    if checkpoint and not is_hub_name(checkpoint) and not has_no_weights(checkpoint):
         checkpoint_folder(checkpoint)
     if adapter is not None:
         if download and is_hub_name(str(adapter)):
@@ -154,3 +154,8 @@ def say_loading(*what: object) -> None:
     """One line on standard error, at once: loading takes seconds, in which nothing else is seen."""
     names = ", ".join(dict.fromkeys(str(one) for one in what if one))
     print(f"loading {names} ...", file=sys.stderr, flush=True)
+
+
+def source_named(name: str) -> Source:
+    """The evidence source of a user's word. Raises `BadInput` with the nearest valid one."""
+    return check_name(name, SOURCES, "evidence source")

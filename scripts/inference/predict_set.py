@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from accelerate import PartialState
 
-from ...grounding.bad_input import Skipped
+from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.evidence.evidence import Evidence, without_masks
 from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
@@ -161,6 +161,7 @@ def _jobs(
     adapter = finished.adapter(request.source)
     items = mark_learned(items, adapter)
     names = {"model": finished.mllm.base, "adapter": adapter.name if adapter else ""}
+    names |= {"grounder": finished.finder_name} if SOURCES[request.source].module else {}
     settings = finished.evidence_settings(request.source)
     evidences = _evidence(request, request.source, finished, all_items, items, ranks)
     reports = [item for item in items if isinstance(item, Report)]
@@ -204,7 +205,9 @@ def _evidence(
 
         def find(images: list[AnnotatedImage]) -> StoredRegions:
             wanted = [tuple(phrases[image.image_id]) for image in images]
-            return regions_of(grounder, images, wanted, request.out.parent / "regions")[0]
+            found, skipped = regions_of(grounder, images, wanted, request.out.parent / "regions")
+            tell_unfound(skipped, len(images), finished.finder_name)
+            return found
 
         if ranks.num_processes > 1:  # each rank finds its part of the images; then all read them all from disk
             find(images[ranks.process_index :: ranks.num_processes])
@@ -212,6 +215,16 @@ def _evidence(
         caches = replace(caches, **{"truth" if is_oracle else "predicted": find(images)})
     evidences = evidence_for(source, [query_of(item) for item in items], caches, finished.shown, request.seed)
     return [without_masks(evidence) for evidence in evidences]
+
+
+def tell_unfound(skipped: Skipped, num_images: int, grounder: str) -> None:
+    """Say of how many images the grounder has no regions. Raises `BadInput` where it has of none."""
+    if not (entries := skipped.entries):
+        return
+    told = f"{grounder} has no regions of {len(entries)} of {num_images} images, first: {entries[0]['why']}"
+    if len(entries) == num_images:
+        raise BadInput(told)
+    logger.warning("note: %s", told)
 
 
 def mark_learned(items: Sequence[Item], adapter: Path | None) -> list[Item]:

@@ -17,6 +17,7 @@ from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.grounders.pretrained import (
     checkpoint_folder,
+    has_no_weights,
     is_hub_name,
     load_grounder,
     read_vocabulary,
@@ -118,6 +119,11 @@ class TrainedSystem(ABC):
     def finder(self) -> Grounder:
         """Who looks for phrases."""
         return load_grounder(self.checkpoint) if self.checkpoint else self.grounder
+
+    @property
+    def finder_name(self) -> str:
+        """What records call the finder."""
+        return self.checkpoint or self.core_name
 
     @property
     def reader(self) -> Grounder:
@@ -283,10 +289,14 @@ class AdapterSystem(TrainedSystem):
         the checkpoint        the same       -> checkpoint       the core
         a shipped one         another        -> the shipped one  checkpoint
         its run's             another        -> refused
+        any, or none          without weights -> its own, small  checkpoint
         """
         needs_core = self.mllm.base == SMALL_BASE or needs_vectors(self.shown.forms)
+        if checkpoint and has_no_weights(checkpoint) and (wanted is None or not needs_core):
+            return "small", checkpoint
         # a detector of a hub has no weights of ours, and no region vectors
-        given = core_sha256(checkpoint_folder(checkpoint)) if checkpoint and not is_hub_name(checkpoint) else None
+        is_folder = checkpoint and not is_hub_name(checkpoint) and not has_no_weights(checkpoint)
+        given = core_sha256(checkpoint_folder(checkpoint)) if checkpoint and is_folder else None
         if wanted is None or not needs_core or wanted == given:
             return checkpoint or "small", None
         if name := shipped_core(wanted):
@@ -352,7 +362,7 @@ class RulesSystem(AdapterSystem):
     @cached_property
     def finder(self) -> Grounder:
         """The core or the detector; the regions need no vectors."""
-        return load_grounder(self.core_name)
+        return load_grounder(self.checkpoint or self.core_name)
 
     @property
     def reader(self) -> Grounder:
@@ -436,8 +446,3 @@ def run_or_adapter(
     if not run and not adapter and is_shipped("adapter", usual):
         adapter = Path(usual)
     return load_system(adapter, checkpoint) if adapter else RunSystem(run or DEFAULT_RUN, checkpoint)
-
-
-def source_named(name: str) -> Source:
-    """The evidence source of a user's word. Raises `BadInput` with the nearest valid one."""
-    return check_name(name, SOURCES, "evidence source")

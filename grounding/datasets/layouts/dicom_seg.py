@@ -10,7 +10,7 @@ Privacy: PatientID only joins the exams of a patient; groups and names in errors
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,14 +62,20 @@ class _Image:
 
 
 def read(
-    folder: Path, skipped: Skipped, *, components: bool = False, modality: str = "unknown"
+    folder: Path,
+    skipped: Skipped,
+    *,
+    components: bool = False,
+    modality: str = "unknown",
+    files: Sequence[Path] | None = None,
 ) -> Iterator[AnnotatedImage]:
     """Images that a segmentation refers to, one at a time. A segment is one region, or one a blob.
 
-    `modality` counts where the image names none of ours. Files that cannot be used go to `skipped`. Raises `BadInput`
-    if no segmentation is found.
+    `modality` counts where the image names none of ours. `files`: these, wherever they lie, in place of all of the
+    folder. Files that cannot be used go to `skipped`. Raises `BadInput` if no segmentation is found.
     """
-    images, segmentations = _scan(folder, skipped)
+    paths = sorted(file for file in folder.rglob("*") if file.is_file()) if files is None else files
+    images, segmentations = _scan(paths, skipped)
     if not segmentations:
         raise BadInput("holds no DICOM segmentation.", file=folder, fix="is `layout` right?")
     for path in segmentations:
@@ -84,17 +90,29 @@ def read(
                 lost.add(phrase)
                 with skipping(skipped, image.path, phrase):
                     regions += mask_regions(phrase, rle_to_mask(outline), size, components)
-            name = image.path.relative_to(folder).as_posix()
+            name = image.path.name if files else image.path.relative_to(folder).as_posix()
             facts = {"modality": modality if image.modality == "unknown" else image.modality, "group": image.group}
             yield annotate(folder, name, image.path, regions, sorted(image.phrases), lost, size_px=size, **facts)
 
 
-def _scan(folder: Path, skipped: Skipped) -> tuple[dict[str, _Image], list[Path]]:
+def phrases_of(segmentation: Path) -> list[str]:
+    """What the segments of a file are called."""
+    with hide_errors(segmentation):
+        return [_phrase(item) for item in parse_dicom(segmentation, ("SegmentSequence",)).SegmentSequence]
+
+
+def is_segmentation(path: Path) -> bool:
+    """Whether a DICOM file is one, by its class."""
+    with hide_errors(path):
+        return parse_dicom(path, ("SOPClassUID",)).get("SOPClassUID") in _SEGMENTATIONS
+
+
+def _scan(paths: Sequence[Path], skipped: Skipped) -> tuple[dict[str, _Image], list[Path]]:
     """Images by SOPInstanceUID, and segmentation files; other DICOM objects are passed over."""
     images: dict[str, _Image] = {}
     patients: dict[str, str] = {}  # PatientID stays in here
     segmentations: list[Path] = []
-    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
+    for path in paths:
         with path.open("rb") as file:
             if file.read(132)[128:] != b"DICM":  # behind a preamble of 128 bytes
                 continue

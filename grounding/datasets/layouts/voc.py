@@ -37,7 +37,7 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
         with skipping(skipped, file), explain("not XML", ElementTree.ParseError, fix="copy or export the file again"):
             roots[file] = ElementTree.parse(file).getroot()
     # a name of the set that no object of an image bears is absent there, so all files are parsed before the first image
-    names = sorted({_phrase(item) for root in roots.values() for item in root.iter("object")} - {""})
+    names = sorted({object_phrase(item) for root in roots.values() for item in root.iter("object")} - {""})
     for file, root in roots.items():
         with skipping(skipped, file):
             if file.stem not in images:
@@ -48,14 +48,8 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
             items = list(root.iter("object"))
             for number, item in enumerate(items, 1):
                 with skipping(skipped, file, f"object {number}"):
-                    if not _phrase(item):
-                        raise BadInput("object without a name.", fix="give it a <name>")
-                    corners = {name: item.findtext(f"bndbox/{name}") for name in _CORNERS}
-                    if missing := [name for name, text in corners.items() if text is None]:
-                        raise BadInput(f"box without {', '.join(missing)}.", fix="give xmin, ymin, xmax and ymax")
-                    box = np.array([float(text or "") for text in corners.values()], np.float32)
-                    regions.append(region(_phrase(item), box, size))
-            named, facts = map(_phrase, items), {"modality": modality, "split": splits.get(file.stem, "")}
+                    regions.append(object_region(item, size))
+            named, facts = map(object_phrase, items), {"modality": modality, "split": splits.get(file.stem, "")}
             yield annotate(folder, file.stem, path, regions, names, named, size_px=size, **facts)
 
 
@@ -82,5 +76,17 @@ def _read_splits(folder: Path, images: Mapping[str, Path], skipped: Skipped) -> 
     return splits
 
 
-def _phrase(item: Element) -> str:
+def object_region(item: Element, size_px: tuple[int, int]) -> Region:
+    """The region of an object. Raises `BadInput` for one without name or corners."""
+    if not object_phrase(item):
+        raise BadInput("object without a name.", fix="give it a <name>")
+    corners = {name: item.findtext(f"bndbox/{name}") for name in _CORNERS}
+    if missing := [name for name, text in corners.items() if text is None]:
+        raise BadInput(f"box without {', '.join(missing)}.", fix="give xmin, ymin, xmax and ymax")
+    box = np.array([float(text or "") for text in corners.values()], np.float32)
+    return region(object_phrase(item), box, size_px)
+
+
+def object_phrase(item: Element) -> str:
+    """Its label; "" where it has no name."""
     return load_labels().label(item.findtext("name", ""))

@@ -1,6 +1,7 @@
 """DICOM segmentations: frames find their images, bits their pixels, and nothing of the patient comes out."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from medglip.grounding import AnnotatedImage, BadInput, Skipped
 from medglip.grounding.datasets.layouts import dicom_seg
 from medglip.grounding.datasets.load import load_images
 from medglip.grounding.datasets.settings import DataSettings
+from medglip.grounding.grounders.pretrained import load_grounder
 
 SHAPE = (6, 7)  # 42 pixels: frames of bits do not begin at bytes
 SECRETS = ("Doe", "4711", "19700102")
@@ -197,3 +199,15 @@ def test_segmentations_load_by_their_settings(tmp_path: Path) -> None:
     data, skipped = load_images([DataSettings(layout="dicom_seg", path=str(write_set(tmp_path / "set")))], 0)
     assert len(data) == 3
     assert not skipped.entries
+
+
+def test_a_segmentation_finds_regions_on_its_images_wherever_they_lie(tmp_path: Path) -> None:
+    folder = write_set(tmp_path / "set")
+    grounder = load_grounder(str(folder / "seg" / "a.dcm"))
+    images, _ = read(folder)
+    found = grounder.ground(images, [["liver", "left kidney"]] * 3)
+    assert [{region.phrase for region in row} for row in found] == [{"liver"}, {"left kidney", "liver"}, set()]
+    assert np.array_equal(found[0][0].mask, FIRST)  # pyright: ignore[reportArgumentType]
+    nobody = replace(images[0], image_path=folder / "ct" / "3.dcm")
+    with pytest.raises(BadInput, match="has no picture"):
+        grounder.ground([nobody], [["liver"]])

@@ -26,7 +26,7 @@ VISIBLE = {
     "grounding train": "--push",
     "grounding fine-tune": "--checkpoint --out --download --set",
     "grounding evaluate": (
-        "--dataset --root --references --images --allow-outside --limit --seed --checkpoint --min-score --batch-size "
+        "--dataset --root --references --images --allow-outside --limit --seed --grounder --min-score --batch-size "
         "--device --json --records --download --set"
     ),
     "grounding predict": (
@@ -34,11 +34,11 @@ VISIBLE = {
     ),
     "vqa train": "",
     "vqa predict": (
-        "--dataset --root --split-scheme --split --limit --adapter --base --model --endpoint --checkpoint --evidence "
+        "--dataset --root --split-scheme --split --limit --adapter --base --model --endpoint --grounder --evidence "
         "--forms --boxes --seed --out --csv --download --set"
     ),
     "vqa ask": (
-        "--questions --each --modality --body-part --run --adapter --model --endpoint --checkpoint --evidence --forms "
+        "--questions --each --modality --body-part --run --adapter --model --endpoint --grounder --evidence --forms "
         "--boxes --show --csv --html --side --download"
     ),
     "vqa align": "--out",
@@ -49,15 +49,15 @@ VISIBLE = {
     "vqa export": "--base --checkpoint --merged --push --image --question --tolerance --download",
     "report train": "",
     "report predict": (
-        "--dataset --root --split --limit --adapter --base --model --endpoint --checkpoint --evidence --forms --boxes "
+        "--dataset --root --split --limit --adapter --base --model --endpoint --grounder --evidence --forms --boxes "
         "--seed --out --download --set"
     ),
     "report write": (
         "--modality --indication --technique --comparison --prior --prior-report --run --adapter "
-        "--model --endpoint --checkpoint --evidence --out --pdf --dicom --side --negation --set"
+        "--model --endpoint --grounder --evidence --out --pdf --dicom --side --negation --set"
     ),
     "report describe": (
-        "--box --modality --body-part --run --adapter --checkpoint --out --pdf --dicom --keep-descriptive --download"
+        "--box --modality --body-part --run --adapter --grounder --out --pdf --dicom --keep-descriptive --download"
     ),
     "report coco": "--references --out",
     "report schema": "",
