@@ -1,7 +1,7 @@
 """Does the model look at the image? Drops under probes, and questions that score only with their partner."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, cast
@@ -25,6 +25,11 @@ IMAGE_PROBES = ("blank", "blank_kept", "shuffled", "text_only", "flipped")
 mirrored one. (`vqa/probes.py` also asks for what is absent; these questions are on the original images, and are scored
 by their own metrics.)"""
 
+SEVERAL = {"corrupt": "severity"}
+"""Probes that ask a question several times, and the entry of `meta` that counts the times; each is a source of its own:
+`corrupt-1`."""
+PROBES = (*IMAGE_PROBES, *SEVERAL)
+
 ORIGINAL = "original"
 
 
@@ -33,7 +38,8 @@ class ProbeResult:
     """Scores of the original and of each probe, and the drops: original less probe on the questions that both have.
 
     `metrics`: source -> metric -> estimate; `drops`: probe -> metric -> difference; `upstream`: source -> ProbMed's
-    totals with upstream's weights; `counts`: source -> records, pairs, and questions without their partner.
+    totals with upstream's weights; `counts`: source -> records, pairs, and questions without their partner. `curves`:
+    metric -> its value of the originals, then at each severity of `corrupt`, on the originals that it has.
     """
 
     protocol: str
@@ -46,6 +52,7 @@ class ProbeResult:
     data_sha256: dict[str, str]
     family: str = ""
     notes: list[str] = field(default_factory=list)
+    curves: dict[str, list[float]] = field(default_factory=dict)
 
 
 def probe(
@@ -53,18 +60,15 @@ def probe(
 ) -> ProbeResult:
     """Scores of record files of the same questions under the original image and under probes.
 
-    A record's source is its `meta.probe`, else an `evidence` named like a probe, else `original`. `names`: of the
-    files, for messages. A probe's record is paired with the original whose id is its own id, else its
-    `meta.pair_id`; it is scored against its own reference (a flipped question has another answer). Raises `BadInput`
-    for no originals, for ids that come twice in a source, and for probes without their original.
+    A record's source is its `meta.probe` (with the severity, where it has one), else an `evidence` named like a probe,
+    else `original`. `names`: of the files, for messages. A probe's record is paired with the original whose id is its
+    own id, its `meta.original`, what its id begins with, or its `meta.pair_id`, the first that is there; it is scored
+    against its own reference (a flipped question has another answer). Raises `BadInput` for no originals, for ids that
+    come twice in a source, and for probes without their original.
     """
     grouped: defaultdict[str, list[Record]] = defaultdict(list)
     for record in chain(*records):
-        name = meta_of(record).get("probe")
-        if name not in (None, "", ORIGINAL, *IMAGE_PROBES):
-            raise BadInput(f"{record['id']!r} names the probe {name!r}.", fix=f"known are {', '.join(IMAGE_PROBES)}")
-        name = name or record.get("evidence")
-        grouped[name if name in IMAGE_PROBES else ORIGINAL].append(record)
+        grouped[source_of(record)].append(record)
     file = ", ".join(names)
     if ORIGINAL not in grouped:
         raise BadInput("no records of the original images.", file=file, fix="give their file too")
@@ -74,7 +78,8 @@ def probe(
         check_run(rows, file)
         rows.sort(key=lambda record: record["id"])
     # the original first, whatever the order of the files
-    sources = {source: grouped[source] for source in (ORIGINAL, *IMAGE_PROBES) if source in grouped}
+    order = [ORIGINAL, *IMAGE_PROBES, *sorted(set(grouped) - {ORIGINAL, *IMAGE_PROBES})]
+    sources = {source: grouped[source] for source in order if source in grouped}
     original = sources[ORIGINAL]
     full = {source: _measure(rows, settings) for source, rows in sources.items()}
     drops, notes = {}, [f"{source}: {note}" for source, part in full.items() for note in part.notes]
@@ -98,7 +103,46 @@ def probe(
         data_sha256={source: data_sha256(rows) for source, rows in sources.items()},
         family=family,
         notes=notes,
+        curves=_curves(drops),
     )
+
+
+def source_of(record: Record) -> str:
+    """`original`, a probe, or a probe and which time it asks: `corrupt-3`.
+
+    Raises `BadInput` for an unknown probe, and for `corrupt` without a severity from 1 to 5.
+    """
+    meta = meta_of(record)
+    name = meta.get("probe")
+    if name not in (None, "", ORIGINAL, *PROBES):
+        raise BadInput(f"{record['id']!r} names the probe {name!r}.", fix=f"known are {', '.join(PROBES)}")
+    name = name or record.get("evidence")
+    if name in SEVERAL:
+        number = meta.get(SEVERAL[name])
+        if type(number) is not int or not 1 <= number <= 5:
+            problem = f"{record['id']!r}: meta.{SEVERAL[name]} is {number!r}."
+            raise BadInput(problem, fix="it is a whole number from 1 to 5")
+        return f"{name}-{number}"
+    return name if name in IMAGE_PROBES else ORIGINAL
+
+
+def original_id(record: Record, known: Container[str]) -> str:
+    """The id of a probe's original; one that is not known where there is none."""
+    name, meta = record["id"], meta_of(record)
+    if name in known or str(meta.get("original")) in known:
+        return name if name in known else str(meta["original"])
+    # "q1/corrupt-3" begins with "q1", and so does "q12", which is another question
+    starts = (name[:end] for end in range(len(name) - 1, 0, -1) if not name[end].isalnum())
+    return next((start for start in starts if start in known), _pair_id(record))
+
+
+def _curves(drops: Mapping[str, Mapping[str, Difference]]) -> dict[str, list[float]]:
+    """Each metric's value of the originals, then of each severity that there is."""
+    steps = [drop for source, drop in drops.items() if source.startswith("corrupt-")]
+    if not steps:
+        return {}
+    shared = [name for name in steps[0] if all(name in step for step in steps)]
+    return {name: [steps[0][name].a, *(step[name].b for step in steps)] for name in shared}
 
 
 def _drops(
@@ -106,8 +150,7 @@ def _drops(
 ) -> tuple[dict[str, Difference], list[str]]:
     """Original less probe, on the originals that the probe has, with what a reader must know."""
     known = {record["id"] for record in original}
-    # a probe has the id of its original, or names it as its pair
-    keyed = {record["id"] if record["id"] in known else _pair_id(record): record for record in rows}
+    keyed = {original_id(record, known): record for record in rows}
     lost = [key for key in keyed if key not in known]
     if len(keyed) < len(rows) or lost:
         problem = f"{source}: {len(lost)} records without their original ({first_few(lost)}),"

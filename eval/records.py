@@ -47,7 +47,11 @@ class RecordMeta(TypedDict, total=False):
     presence: Any
     """That the phrase is there at all, in [0, 1], of all phrases or by phrase; without it the best region's score."""
     probe: Any
-    """What stands in for the image: blank, shuffled, text_only, flipped; original."""
+    """What stands in for the image: blank, blank_kept, shuffled, text_only, flipped, corrupt; original."""
+    severity: Any
+    """Of probe corrupt: 1 to 5."""
+    original: Any
+    """The id of a probe's original, where its own is another."""
     pair_id: Any
     """What a question and its adversarial partner share; or the id of a probe's original."""
     adversarial: Any
@@ -157,7 +161,7 @@ Of a report the question may be missing as well."""
 SCORED = (*REQUIRED, "cluster_id", "answer_type", "phrases")
 """The fields that scores depend on; the data hash covers these."""
 
-SCORED_META = ("level", "pair_id", "presence", "probe", "qa_type", "chexpert", *FIELD_METRICS)
+SCORED_META = ("level", "pair_id", "presence", "probe", "severity", "qa_type", "chexpert", *FIELD_METRICS)
 """Entries of `meta` that scores depend on, likewise."""
 
 _NAMES = ("id", "dataset", "split", "image_id", "cluster_id", "question", "answer_type")

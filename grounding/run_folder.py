@@ -34,7 +34,8 @@ class RunFolder:
     warm-up/seed0/                  the adapter that read reports before the others were trained
     adapter-plain/, train-plain/    an adapter (plain: trained without evidence, or grounded), its log and checkpoints
     records/vqa-none.jsonl          records of a task with one source, of `grounding` without one
-    probes/vqa-none.blank.jsonl     records of a task under a probe
+    probes/vqa-none.blank.jsonl     records of a task under a probe (grounding.corrupt.jsonl: of regions)
+    probes/corrupted/               pictures of the probe `corrupt`
     records/MODEL/, probes/MODEL/   the same of a served model
     scores/vqa-none.json            all scores of a record file
     validation/vqa-none.jsonl       answers to questions of split val, which choose when an answer counts
@@ -57,6 +58,7 @@ class RunFolder:
     core_dir = _Part("grounding", "model")
     records_dir = _Part("records")
     probes_dir = _Part("probes")
+    corrupted_dir = _Part("probes", "corrupted")
     scores_dir = _Part("scores")
     validation_dir = _Part("validation")
 
@@ -89,7 +91,7 @@ class RunFolder:
 
     def probe_file(self, task: str, source: str, probe: str, model: str = "") -> Path:
         """Records of a task under a probe."""
-        return self.probes_dir / model / f"{task}-{source}.{probe}.jsonl"
+        return self.probes_dir / model / f"{f'{task}-{source}' if source else task}.{probe}.jsonl"
 
     def score_file(self, name: str) -> Path:
         """All scores of the record file `name`."""

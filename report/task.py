@@ -1,7 +1,7 @@
 """The second task: `Report` -> `Example`, raw text -> sentences with their regions."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ..grounding.evidence.evidence import Evidence, EvidenceSettings
@@ -76,6 +76,19 @@ class Report:
     def images(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the prompt: those of the study, then those of the earlier one."""
         return self.own_images + self.prior_images  # `instruction` counts them in this order
+
+    def again(self, mark: str, change: Callable[[AnnotatedImage], AnnotatedImage], meta: Mapping[str, Any]) -> "Report":
+        """The same report of changed images, those of the earlier study too: `mark` behind its id, `meta` added."""
+        prior = change(self.prior_image) if self.prior_image else None
+        return replace(
+            self,
+            report_id=f"{self.report_id}{mark}",
+            image=change(self.image),
+            others=tuple(map(change, self.others)),
+            prior_image=prior,
+            prior_others=tuple(map(change, self.prior_others)),
+            meta={**self.meta, **meta},
+        )
 
     def to_example(self, evidence: Evidence) -> Example:
         """The prompt's parts; the whole text is the target."""

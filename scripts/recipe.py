@@ -201,7 +201,8 @@ class Recipe(CoreRecipe):
     probes: tuple[Probe, ...] = ()
     """With the sources `none` and `predicted` also ask with changed images: `blank`, `blank_kept` (grey, its
     evidence stays), `shuffled` (another image's), `text_only`, `flipped`; and `absent`, pairs of a label that is there
-    and one that is not. They go to `probes/`."""
+    and one that is not. `corrupt`: as bad devices make them, in five severities; reports and regions, too. They go to
+    `probes/`."""
     mllm: MllmSettings = MllmSettings()
     """Stage 3: base model and LoRA."""
     mllm_train: TuneSettings = TuneSettings()
@@ -238,7 +239,7 @@ class Recipe(CoreRecipe):
         if self.vqa and "absent" in self.probes and not any(QUESTION_SETS[name].has_regions for name in self.vqa.sets):
             names = ", ".join(self.vqa.sets)
             raise ValueError(f"key 'probes': 'absent' needs images whose labels are known, and {names} has none")
-        if self.probes and self.vqa is None:
+        if set(self.probes) - {"corrupt"} and self.vqa is None:
             raise ValueError("key 'probes': they ask questions, so the section 'vqa' is needed")
         if not self.evidence.forms and set(self.sources) - {"none"}:
             raise ValueError("key 'evidence.forms': empty, yet 'sources' asks for evidence")

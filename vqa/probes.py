@@ -1,32 +1,62 @@
 """Does the model look at the image? The same questions with changed images, and questions that a guess fails.
 
-`medglip eval probes` scores their records: `meta.probe` names the change, the id is that of the original question.
-Nothing is written to disk: images are changed as prompts are made. The evidence goes with the image: a blank one
-has none (but under `blank_kept`), in a mirrored one a grounder looks itself, of another one it is what is in that.
+`medglip eval probes` scores their records: `meta.probe` names the change, the id is that of the original question, or
+begins with it. Images are changed as prompts are made; those of `corrupt` alone are written to disk, where whatever
+finds regions looks at them too. The evidence goes with the image: a blank one has none (but under `blank_kept`), in a
+mirrored or corrupted one a grounder looks itself, of another one it is what is in that.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from ..grounding.assets import cache_folder
 from ..grounding.bad_input import BadInput
 from ..grounding.evidence.controls import donors_for
+from ..grounding.imaging.corruptions import SEVERITIES, corrupted, corruption_of
 from ..grounding.types import AnnotatedImage
 from ..grounding.vocabulary.labels import load_labels
 from ..grounding.vocabulary.phrases import mirror
 from .derived.wordings import question_text
 from .prompt.prompt import Transform
-from .task import Question
+from .task import Question, TaskItem
 
-Probe = Literal["blank", "blank_kept", "shuffled", "text_only", "flipped", "absent"]
-"""All but `shuffled` and `absent` are also the words of `Transform`, for what is done to the images."""
+Probe = Literal["blank", "blank_kept", "shuffled", "text_only", "flipped", "absent", "corrupt"]
+"""The first two, `text_only` and `flipped` are also the words of `Transform`, for what is done to the images."""
+Item = TypeVar("Item", bound=TaskItem)
 
 
-def probe_questions(probe: Probe, questions: Sequence[Question], seed: int = 0) -> list[Question]:
-    """The questions under one probe, by its name in `PROBES`."""
-    return PROBES[probe](questions, seed)
+def probe_questions(
+    probe: Probe, questions: Sequence[Question], seed: int = 0, folder: Path | None = None
+) -> list[Question]:
+    """The questions under one probe, by its name in `PROBES`. `folder`: of corrupted pictures; None: in the cache."""
+    return PROBES[probe](questions, seed, folder or cache_folder() / "corrupted")
+
+
+def corrupt(items: Sequence[Item], folder: Path, seed: int = 0) -> list[Item]:
+    """Questions or reports in five severities, one after the other: `meta.severity`, `meta.corruption`.
+
+    `meta.original` is the id of the original. The corruption is drawn for each image from those of its modality
+    (`corruptions.BY_MODALITY`).
+    """
+    return [
+        item.again(
+            f"/corrupt-{severity}",
+            partial(corrupted, severity=severity, folder=folder, seed=seed),
+            {
+                "probe": "corrupt",
+                "severity": severity,
+                "corruption": corruption_of(item.image, seed),
+                "original": item.item_id,
+            },
+        )
+        for severity in SEVERITIES
+        for item in items
+    ]
 
 
 def without_image(questions: Sequence[Question], probe: Literal["blank", "blank_kept", "text_only"]) -> list[Question]:
@@ -124,12 +154,13 @@ def absent_pairs(annotated_images: Sequence[AnnotatedImage], seed: int = 0) -> l
     return questions
 
 
-PROBES: dict[Probe, Callable[[Sequence[Question], int], list[Question]]] = {
-    "blank": lambda questions, _: without_image(questions, "blank"),
-    "blank_kept": lambda questions, _: without_image(questions, "blank_kept"),
-    "shuffled": shuffle,
-    "text_only": lambda questions, _: without_image(questions, "text_only"),
-    "flipped": lambda questions, _: flip(questions),
-    "absent": lambda questions, seed: absent_pairs([question.image for question in questions], seed),
+PROBES: dict[Probe, Callable[[Sequence[Question], int, Path], list[Question]]] = {
+    "blank": lambda questions, *_: without_image(questions, "blank"),
+    "blank_kept": lambda questions, *_: without_image(questions, "blank_kept"),
+    "shuffled": lambda questions, seed, _: shuffle(questions, seed),
+    "text_only": lambda questions, *_: without_image(questions, "text_only"),
+    "flipped": lambda questions, *_: flip(questions),
+    "absent": lambda questions, seed, _: absent_pairs([question.image for question in questions], seed),
+    "corrupt": lambda questions, seed, folder: corrupt(questions, folder, seed),
 }
-"""Every probe by name: what becomes of (questions, seed). `eval.probes.IMAGE_PROBES` are all but `absent`."""
+"""Every probe by name: what becomes of (questions, seed, folder of pictures). `eval.probes.PROBES` lacks `absent`."""

@@ -5,7 +5,7 @@ A further task is a class like `Question` with the members of `TaskItem`, and a 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from ..grounding.evidence.citable import citations_to_json, numbers_shown
 from ..grounding.evidence.controls import mirror_evidence
@@ -76,6 +76,10 @@ class TaskItem(Protocol):
         """What its record keeps besides, for the scores."""
         ...
 
+    def again(self, mark: str, change: Callable[[AnnotatedImage], AnnotatedImage], meta: Mapping[str, Any]) -> Self:
+        """The same with other pictures: `mark` behind its id, every image changed, `meta` added to its own."""
+        ...
+
     def to_example(self, evidence: Evidence) -> Example:
         """The parts of its prompt. `evidence`: of every image, as stored."""
         ...
@@ -119,6 +123,14 @@ class Question:
     def images(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the question, in order."""
         return (self.image, *self.others)
+
+    def again(
+        self, mark: str, change: Callable[[AnnotatedImage], AnnotatedImage], meta: Mapping[str, Any]
+    ) -> "Question":
+        """The same question on changed images: `mark` behind its id, `meta` added to its own."""
+        image, *others = map(change, self.images)
+        name = f"{self.question_id}{mark}"
+        return replace(self, question_id=name, image=image, others=tuple(others), meta={**self.meta, **meta})
 
     def to_example(self, evidence: Evidence) -> Example:
         """The prompt's parts; a short answer is asked for, in the words of public VQA prompts.

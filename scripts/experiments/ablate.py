@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, cast, get_args
 
 from ...eval.catalog import tested_metrics
 from ...eval.compare import compare_runs
-from ...eval.probes import IMAGE_PROBES, ORIGINAL, probe
+from ...eval.probes import ORIGINAL, PROBES, probe
 from ...eval.records import Record, read_records
 from ...eval.score import EvalSettings, score
 from ...eval.statistics.bootstrap import Estimate
@@ -162,7 +162,7 @@ def run_cell(
     folder = out / cell_name(adapter, seed)
     recipe = cell_recipe(base.recipe, adapter, seed, folder)
     claim(recipe)  # more steps than the cell was trained for open it again
-    wanted = [*sources, *(f"probe {name}" for name in base.recipe.probes if task == "vqa")]
+    wanted = [*sources, *(f"probe {name}" for name in base.recipe.probes if name in TASKS[task].probes)]
     done = RunFolder(folder).done_file(task)
     if done.exists() and set(wanted) <= set(read_json(done, "remove it: what is missing is predicted again")):
         return False
@@ -212,6 +212,8 @@ def pooled(
             # pairs of the probe `absent` hold within a seed alone
             if meta.get("pair_id"):
                 meta["pair_id"] = f"{meta['pair_id']}@{seed}"
+            if meta.get("original"):
+                meta["original"] = f"{meta['original']}@{seed}"
             records.append(cast(Record, {**record, "id": f"{record['id']}@{seed}", "meta": meta}))
     return sorted(records, key=itemgetter("id"))
 
@@ -226,7 +228,7 @@ def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
         for name, (source, adapter) in rows.items()
     }
     # answers of `none` and of predicted evidence with their own images and under each probe that has originals
-    probes = [name for name in IMAGE_PROBES if task == "vqa" and name in recipe.probes]
+    probes = [name for name in PROBES if name in TASKS[task].probes and name in recipe.probes]
     changed: Cells = {
         name: {
             ORIGINAL: _pool(cells[name]),
@@ -241,7 +243,7 @@ def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
     facts: dict[str, Any] = {"grid": grid, "pooling": POOLED, "settings": settings.model_dump(mode="json")}
     for name in dict.fromkeys(map(set_of, _pool(cells[BASELINE]))):
         own, text, svg = _compare(_of_set(cells, name), settings, task, _of_set(references, name))
-        drops, drops_text = probe_drops(_of_set(changed, name), settings)
+        drops, drops_text = probe_drops(_of_set(changed, name), settings, task)
         if drops:
             own, text = own | {"probes": drops}, f"{text}\n\n{drops_text}"
         facts |= {"sets": facts.get("sets", {}) | {name: own}} if name else own
@@ -254,7 +256,7 @@ def _write(grid: Grid, recipe: Recipe, task: Task, out: Path) -> str:
     return text
 
 
-def probe_drops(changed: Cells, settings: EvalSettings) -> tuple[dict[str, Any], str]:
+def probe_drops(changed: Cells, settings: EvalSettings, task: Task = "vqa") -> tuple[dict[str, Any], str]:
     """Numbers and a table: scores with the own picture less those under each probe, over the questions of both.
 
     `changed`: row of the grid -> `original` and each probe -> records of the same questions. p-values: paired
@@ -268,7 +270,7 @@ def probe_drops(changed: Cells, settings: EvalSettings) -> tuple[dict[str, Any],
     if not results:
         return {}, ""
     lines = {f"{row} minus {name}": drop for row, drops in results.items() for name, drop in drops.items()}
-    shown = table(by_metric(lines, tested_metrics("vqa")), "markdown", "evidence, less the changed picture")
+    shown = table(by_metric(lines, tested_metrics(task)), "markdown", "evidence, less the changed picture")
     return results, f"Drops where the picture is changed (Holm within a row of the grid):\n\n{shown}"
 
 

@@ -1,8 +1,8 @@
 """Stage 5: records -> scores -> `results.json` and one table, intervals and n beside every value."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +20,9 @@ from ...grounding.datasets.schema import split_of
 from ...grounding.evidence.names import SOURCES, row_name
 from ...grounding.files import read_object, write_atomic
 from ...grounding.grounders.cache import regions_of
+from ...grounding.imaging.corruptions import SEVERITIES, corrupted, corruption_of
 from ...grounding.records import RecordFile, Task, grounding_record, record_id
-from ...grounding.types import NOTICE
+from ...grounding.types import NOTICE, AnnotatedImage
 from ...report.datasets.sets import REPORT_SETS
 from ..scorers.clinical import add_scores
 from .pipeline import Pipeline
@@ -36,21 +37,46 @@ HEADLINE: dict[Task, Mapping[str, str]] = {
 
 
 def write_grounding_records(pipeline: Pipeline) -> Path:
-    """One record for each scored image and phrase that its set annotates, present or not."""
-    path = pipeline.folder.record_file("grounding")
-    file = RecordFile(path)
+    """One record for each scored image and phrase that its set annotates, present or not; and of probe `corrupt`."""
+    folder, seed = pipeline.folder, pipeline.recipe.seed
     scored = list(images_of(split_of(pipeline.images, pipeline.recipe.eval_split)))
-    phrases = [image.phrases for image in scored]
-    regions, skipped = regions_of(pipeline.grounder, scored, phrases, pipeline.folder.regions_dir)
+    _write_regions(pipeline, scored, scored, folder.record_file("grounding"))
+    for severity in SEVERITIES if "corrupt" in pipeline.recipe.probes else ():
+        changed = [corrupted(image, severity, folder.corrupted_dir, seed) for image in scored]
+        _write_regions(pipeline, changed, scored, folder.probe_file("grounding", "", "corrupt"), severity)
+    return folder.record_file("grounding")
+
+
+def _write_regions(
+    pipeline: Pipeline,
+    images: Sequence[AnnotatedImage],
+    originals: Sequence[AnnotatedImage],
+    path: Path,
+    severity: int = 0,
+) -> None:
+    """Records of what is found in `images`, which are the `originals` or these corrupted with a severity."""
+    file = RecordFile(path)
+    regions, skipped = regions_of(
+        pipeline.grounder, images, [image.phrases for image in images], pipeline.folder.regions_dir
+    )
     pipeline.skipped.entries += skipped.entries
     # an image whose records are all there is done; of one that was cut short `append` adds only what is missing
-    readable = [image for image in scored if image.image_id in regions]
-    new = [image for image in readable if not file.done.issuperset(record_id(image, p) for p in image.phrases)]
-    for image in tqdm(new, desc="presence", unit="image", disable=None):
+    readable = [pair for pair in zip(images, originals, strict=True) if pair[0].image_id in regions]
+    mark = f"/corrupt-{severity}" if severity else ""
+    new = [
+        pair for pair in readable if not file.done.issuperset(f"{record_id(pair[1], p)}{mark}" for p in pair[1].phrases)
+    ]
+    for image, original in tqdm(new, desc="presence", unit="image", disable=None):
         chances = pipeline.grounder.presence([image], [image.phrases])[0]
         by_phrase = [(phrase, [r for r in regions[image.image_id] if r.phrase == phrase]) for phrase in image.phrases]
-        file.append([grounding_record(image, phrase, own, chances[phrase]) for phrase, own in by_phrase])
-    return path
+        records = [grounding_record(original, phrase, own, chances[phrase]) for phrase, own in by_phrase]
+        probe = {"probe": "corrupt", "severity": severity, "corruption": corruption_of(original, pipeline.recipe.seed)}
+        file.append(
+            [
+                replace(r, id=f"{r.id}{mark}", meta={**r.meta, **probe, "original": r.id}) if severity else r
+                for r in records
+            ]
+        )
 
 
 def score(pipeline: Pipeline) -> dict[str, Any]:

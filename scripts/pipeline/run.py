@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ...grounding.bad_input import Skipped
 from ...grounding.evidence.evidence import EvidenceSettings
@@ -20,8 +20,8 @@ from ...grounding.settings import read_settings
 from ...grounding.training.loop import processes
 from ...vqa.inference.predict import predict, write_shared
 from ...vqa.inference.settings import GenerateSettings
-from ...vqa.probes import Probe, probe_questions
-from ...vqa.task import Job, Question
+from ...vqa.probes import Probe
+from ...vqa.task import Job
 from ..page.gather import write_page
 from ..recipe import Recipe
 from .confidence import write_confidence
@@ -140,7 +140,8 @@ def predict_sources(pipeline: Pipeline, writer: RecordWriter, sources: Sequence[
             for task in tasks:
                 predict_source(pipeline, writer, source, task)
         for task in tasks if source in PROBED else ():
-            for probe in pipeline.recipe.probes if TASKS[task].has_probes else ():
+            probes: list[Probe] = [probe for probe in pipeline.recipe.probes if probe in TASKS[task].probes]
+            for probe in probes:
                 with pipeline.timed(f"probe {source} {probe}"):
                     predict_source(pipeline, writer, source, task, probe)
 
@@ -150,7 +151,7 @@ def predict_source(
 ) -> None:
     """Records of every scored item of a task with one evidence source; continues after the last complete line.
 
-    `probe`: of the scored questions under it, `probes/vqa-SOURCE.PROBE.jsonl`, for `medglip eval probes`. The record of
+    `probe`: of the scored items under it, `probes/TASK-SOURCE.PROBE.jsonl`, for `medglip eval probes`. The record of
     a changed image has the id, image and cluster of its original, so that the two pair.
     """
     row, recipe, shown = TASKS[task], pipeline.recipe, writer.shown
@@ -160,17 +161,17 @@ def predict_source(
     path, caches, originals = pipeline.folder.record_file(task, source, writer.folder), None, {}
     if probe:
         originals = {item.item_id: item.image for item in items}
-        items = probe_questions(probe, cast(list[Question], items), recipe.seed)
+        items = row.under(probe, items, recipe.seed, pipeline.folder.corrupted_dir)
         path = pipeline.folder.probe_file(task, source, probe, writer.folder)
         # changed images have regions of their own, and `absent` looks for phrases that nobody asked for yet
-        caches = None if source == "none" else pipeline.caches_of(items, probe == "flipped")
+        caches = None if source == "none" and task == "vqa" else pipeline.caches_of(items, probe == "flipped")
     elif SOURCES[source].needs_truth:  # of a mix, the sets that know their true regions
         items = row.with_truth(items)
     examples = pipeline.examples(task, shown, source, items, caches)
-    options = row.job_options(pipeline, source, items)
+    options = row.job_options(pipeline, source, items, caches)
     jobs = [item.job(example, shown, writer.names, **options) for item, example in zip(items, examples, strict=True)]
-    for job in jobs:
-        if original := originals.get(job.id):
+    for item, job in zip(items, jobs, strict=True):
+        if original := originals.get(str(item.meta.get("original", item.item_id))):
             job.fields.update(record_identity(original))
     decoding = row.decoding(pipeline)
     skipped = write_shared(jobs, path, lambda mine, own: writer.write(mine, decoding, own))

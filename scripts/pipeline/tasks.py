@@ -37,11 +37,13 @@ from ...vqa.datasets.sets import read_set as read_questions
 from ...vqa.derived.derive import derive, write
 from ...vqa.derived.settings import DeriveSettings
 from ...vqa.inference.settings import GenerateSettings
+from ...vqa.probes import PROBES, Probe, corrupt, probe_questions
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question, TaskItem
 from ..recipe import Mix, Recipe, TaskSection
 
 if TYPE_CHECKING:
+    from ...grounding.evidence.sources import RegionCaches
     from .pipeline import Pipeline
 
 logger = logging.getLogger("medglip")
@@ -60,8 +62,8 @@ class TaskRow(Generic[Item]):
     """Scores of the run's table: the name there -> the name of the metric."""
     validated_by: str
     """What `value` is, in the log of a training."""
-    has_probes = False
-    """Whether the recipe's `probes` ask its items again with changed images."""
+    probes: tuple[Probe, ...] = ()
+    """Those of the recipe's `probes` that ask its items again."""
 
     def section(self, recipe: Recipe) -> TaskSection | None:
         """Its section of the recipe; None: the task is not part of the run."""
@@ -86,8 +88,17 @@ class TaskRow(Generic[Item]):
         """Of a mix of sets the items of those that know their true regions: what source `oracle` is asked."""
         return [item for item in items if item.image.phrases]
 
-    def job_options(self, pipeline: "Pipeline", source: Source, items: Sequence[Item]) -> dict[str, Any]:
-        """What `job` of each item is given besides; `items` are answered with one evidence source."""
+    def under(self, probe: Probe, items: Sequence[Item], seed: int, folder: Path) -> list[Item]:
+        """The items under one of its `probes`, whose pictures are written below `folder` where they are written."""
+        raise NotImplementedError
+
+    def job_options(
+        self, pipeline: "Pipeline", source: Source, items: Sequence[Item], caches: "RegionCaches | None" = None
+    ) -> dict[str, Any]:
+        """What `job` of each item is given besides; `items` are answered with one evidence source.
+
+        `caches`: regions of their images, where these are not those of the recipe.
+        """
         return {}
 
     def value(self, records: Sequence[Record]) -> float:
@@ -107,7 +118,7 @@ class Questions(TaskRow[Question]):
     plural = "questions"
     headline = MappingProxyType({"open": "open_accuracy", "closed": "closed_accuracy"})
     validated_by = "accuracy"
-    has_probes = True
+    probes = tuple(PROBES)
 
     def read(self, recipe: Recipe, phantom_dir: Path | None, skipped: Skipped) -> list[Question]:
         """Of several sets `meta.set` names that of a question."""
@@ -133,6 +144,10 @@ class Questions(TaskRow[Question]):
             questions += items
         return questions
 
+    def under(self, probe: Probe, items: Sequence[Question], seed: int, folder: Path) -> list[Question]:
+        """As `probe_questions`."""
+        return probe_questions(probe, items, seed, folder)
+
     def draws(self, examples: list[Example], mix: Mix, cites: bool) -> list[tuple[list[Example], float]]:
         """One kind."""
         return [(examples, mix.vqa)]
@@ -156,6 +171,7 @@ class Reports(TaskRow[Report]):
 
     name = "report"
     plural = "reports"
+    probes = ("corrupt",)
     validated_by = "label_f1"
     headline = MappingProxyType(
         {
@@ -207,7 +223,13 @@ class Reports(TaskRow[Report]):
         plain = [replace(example, may_cite=False) for example in examples]
         return [(plain, mix.report), (examples, mix.cited)] if cites else [(plain, mix.report + mix.cited)]
 
-    def job_options(self, pipeline: "Pipeline", source: Source, items: Sequence[Report]) -> dict[str, Any]:
+    def under(self, probe: Probe, items: Sequence[Report], seed: int, folder: Path) -> list[Report]:
+        """Of corrupted pictures: the one probe that it has."""
+        return corrupt(items, folder, seed)
+
+    def job_options(
+        self, pipeline: "Pipeline", source: Source, items: Sequence[Report], caches: "RegionCaches | None" = None
+    ) -> dict[str, Any]:
         """Judged against the truth where findings are annotated, which most sets have not.
 
         Sentences written without evidence are grounded in what the core finds: writing first, grounding after.
@@ -215,7 +237,7 @@ class Reports(TaskRow[Report]):
         truth, section = None, pipeline.recipe.report
         # labels of all reports, not of `items` alone: a probe or one source must be judged as the rest are
         if items and (labels := finding_labels(pipeline.reports)):
-            evidence = pipeline.evidence("predicted", items) if not SOURCES[source].module else []
+            evidence = pipeline.evidence("predicted", items, caches) if not SOURCES[source].module else []
             truth = ReportTruth(labels=labels, evidence=dict(zip((r.report_id for r in items), evidence, strict=False)))
         return {"truth": truth, "negation": section.negation if section else "rules"}
 

@@ -66,6 +66,24 @@ def test_questions_that_change_their_kind_are_left_out_of_that_metric(original: 
     assert (drops["closed_accuracy"].difference.n, drops["overall_accuracy"].difference.n) == (19, 20)
 
 
+def test_severities_are_sources_and_make_a_curve(original: Records) -> None:
+    rows = [
+        row
+        | {"id": f"{row['id']}-c{severity}", "prediction": "yes" if n < 4 * severity else row["answer"]}
+        | {"meta": {"probe": "corrupt", "severity": severity}}
+        for severity in (1, 2, 5)
+        for n, row in enumerate(original)
+    ]
+    found = probe([original, rows], ["a", "b"], FEW)
+    assert list(found.drops) == ["corrupt-1", "corrupt-2", "corrupt-5"]
+    assert found.curves["closed_accuracy"] == [1.0, 0.9, 0.8, 0.5]
+    assert found.drops["corrupt-5"]["closed_accuracy"].difference.n == 20
+    named = [row | {"id": f"z{n}", "meta": row["meta"] | {"original": row["id"][:-3]}} for n, row in enumerate(rows)]
+    assert probe([original, named], ["a", "b"], FEW).curves == found.curves
+    with pytest.raises(BadInput, match=r"meta\.severity is 6"):
+        probe([original, [rows[0] | {"meta": {"probe": "corrupt", "severity": 6}}]], ["a", "b"], FEW)
+
+
 def test_probes_that_do_not_pair_are_refused(original: Records) -> None:
     blank = _all_yes(original, evidence="blank")
     for rows, said in (

@@ -2,14 +2,16 @@
 
 from collections import Counter
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from making import make_image
+from making import make_image, write_image
 
 from medglip.eval.probes import IMAGE_PROBES
+from medglip.eval.probes import PROBES as SCORED
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.types import AnnotatedImage, Region
@@ -43,7 +45,7 @@ LABELS = ("liver", "spleen", "left kidney", "right kidney", "kidney", "liver tum
 
 
 def test_probes_are_those_that_are_scored_and_adversarial_pairs() -> None:
-    assert set(PROBES) == {*IMAGE_PROBES, "absent"}
+    assert set(PROBES) == {*SCORED, "absent"}
 
 
 @pytest.mark.parametrize("name", IMAGE_PROBES)
@@ -69,6 +71,23 @@ def test_shuffled_is_another_image_of_the_modality_the_same_for_all_its_question
     assert [q.image for q in probe_questions("shuffled", several, seed=1)] == [q.image for q in changed]
     with pytest.raises(BadInput, match="one image alone"):
         probe_questions("shuffled", QUESTIONS[:2])
+
+
+def test_corrupt_asks_in_five_severities_and_leaves_question_and_answer(tmp_path: Path) -> None:
+    shown = image("x", "xray")
+    write_image(tmp_path / "x.png", (80, 50), colour=128)
+    asked = question(replace(shown, image_path=tmp_path / "x.png"))
+    changed = probe_questions("corrupt", [asked], folder=tmp_path / "made")
+    assert [q.meta["severity"] for q in changed] == [1, 2, 3, 4, 5]
+    assert len({q.question_id for q in changed} | {q.image.image_id for q in changed}) == 10
+    for one in changed:
+        assert one.question_id.startswith(asked.question_id)
+        assert (one.question, one.answer, one.meta["original"]) == (asked.question, asked.answer, asked.question_id)
+        assert one.image.image_path.is_file()
+    assert len({one.image.image_path.read_bytes() for one in changed}) == 5
+    assert len({q.meta["corruption"] for q in changed}) == 1
+    missing = question(image("none"))
+    assert all(q.image is missing.image for q in probe_questions("corrupt", [missing], folder=tmp_path))
 
 
 sided = st.lists(

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from making import make_image
 
-from medglip.eval.probes import probe
+from medglip.eval.probes import IMAGE_PROBES, probe
 from medglip.eval.records import read_records
 from medglip.eval.score import score
 from medglip.eval.settings import EvalSettings
@@ -246,7 +246,11 @@ def test_a_run_writes_probes_that_can_be_scored(write_recipe: Callable[[Path], P
     shown = {"forms": ["text", "overlay"], "cite": True, "scores": True, "max_regions": 2, "min_score": 0.0}
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | more | {"evidence": shown}))
     run(path)
-    assert len(list((tmp_path / "run" / "probes").glob("*.jsonl"))) == 2 * len(PROBES)
+    regions = tmp_path / "run" / "probes" / "grounding.corrupt.jsonl"
+    assert len(list((tmp_path / "run" / "probes").glob("*.jsonl"))) == 2 * len(PROBES) + 1
+    found = [read_records([file], "grounding") for file in (tmp_path / "run" / "records" / "grounding.jsonl", regions)]
+    assert len(found[1]) == 5 * len(found[0])
+    assert len(probe(found, ["a", "b"]).curves["ap50"]) == 6
     for source in ("none", "predicted"):
         original = tmp_path / "run" / "records" / f"vqa-{source}.jsonl"
         files = {name: tmp_path / "run" / "probes" / f"vqa-{source}.{name}.jsonl" for name in PROBES}
@@ -255,12 +259,14 @@ def test_a_run_writes_probes_that_can_be_scored(write_recipe: Callable[[Path], P
             rows = list(read_lines(file))
             assert rows
             if name != "absent":
-                assert {row["id"] for row in rows} == set(hashes)
-                assert all(row["prompt_sha256"] != hashes[row["id"]] for row in rows)
+                names = [row["meta"].get("original", row["id"]) for row in rows]
+                assert set(names) == set(hashes)
+                assert all(row["id"].startswith(name) for row, name in zip(rows, names, strict=True))
+                assert all(row["prompt_sha256"] != hashes[name] for row, name in zip(rows, names, strict=True))
         records = [read_records([file], "vqa") for file in (original, *files.values())]
         result = probe(records, ["records"])
-        assert set(result.drops) == set(PROBES) - {"absent"}
-        assert result.counts["original"]["adversarial_pairs"] == len(records[-1]) / 2 > 0
+        assert set(result.drops) == {*IMAGE_PROBES, *(f"corrupt-{severity}" for severity in range(1, 6))}
+        assert result.counts["original"]["adversarial_pairs"] == len(list(read_lines(files["absent"]))) / 2 > 0
     cited = [row["meta"]["citations"] for row in read_lines(tmp_path / "run" / "records" / "vqa-predicted.jsonl")]
     assert all(set(entry) == {"cited", "missing", "shown", "regions"} for entry in cited)
 
