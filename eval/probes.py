@@ -1,6 +1,6 @@
 """Does the model look at the image? Drops under probes, and questions that score only with their partner."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -9,10 +9,11 @@ from typing import Any, cast
 import numpy as np
 
 from ..grounding.bad_input import BadInput
+from ..grounding.vocabulary.model_text import answer_text
 from .catalog import tested_metrics
 from .compare import add_holm, differences
 from .protocols import exact_match, probmed
-from .records import Record, check_run, data_sha256, first_few, meta_of
+from .records import Record, check_run, cluster, data_sha256, first_few, meta_of
 from .score import EvalSettings, measure
 from .statistics.bootstrap import Difference, Estimate, estimates
 from .statistics.measure import Measured, Measures, mean
@@ -25,9 +26,9 @@ IMAGE_PROBES = ("blank", "blank_kept", "shuffled", "text_only", "flipped")
 mirrored one. (`vqa/probes.py` also asks for what is absent; these questions are on the original images, and are scored
 by their own metrics.)"""
 
-SEVERAL = {"corrupt": "severity"}
-"""Probes that ask a question several times, and the entry of `meta` that counts the times; each is a source of its own:
-`corrupt-1`."""
+SEVERAL = ("corrupt", "rephrased")
+"""Probes that ask a question several times; each time is a source of its own: `corrupt-1` by its severity,
+`rephrased-1` by the order of the ids."""
 PROBES = (*IMAGE_PROBES, *SEVERAL)
 
 ORIGINAL = "original"
@@ -40,6 +41,7 @@ class ProbeResult:
     `metrics`: source -> metric -> estimate; `drops`: probe -> metric -> difference; `upstream`: source -> ProbMed's
     totals with upstream's weights; `counts`: source -> records, pairs, and questions without their partner. `curves`:
     metric -> its value of the originals, then at each severity of `corrupt`, on the originals that it has.
+    `consistency`: `corrupt`, `rephrased` -> the part of the questions that have one answer all times, right or wrong.
     """
 
     protocol: str
@@ -53,6 +55,7 @@ class ProbeResult:
     family: str = ""
     notes: list[str] = field(default_factory=list)
     curves: dict[str, list[float]] = field(default_factory=dict)
+    consistency: dict[str, Estimate] = field(default_factory=dict)
 
 
 def probe(
@@ -69,8 +72,13 @@ def probe(
     grouped: defaultdict[str, list[Record]] = defaultdict(list)
     for record in chain(*records):
         grouped[source_of(record)].append(record)
+    known = {record["id"] for record in grouped[ORIGINAL]}
+    times: Counter[str] = Counter()  # how often an original was asked in other words so far
+    for record in sorted(grouped.pop("rephrased", []), key=lambda record: record["id"]):
+        times[name := original_id(record, known)] += 1
+        grouped[f"rephrased-{times[name]}"].append(record)
     file = ", ".join(names)
-    if ORIGINAL not in grouped:
+    if not known:
         raise BadInput("no records of the original images.", file=file, fix="give their file too")
     if len({record["task"] for rows in grouped.values() for record in rows}) > 1:
         raise BadInput("records of several tasks.", file=file, fix="give one task's at a time")
@@ -104,11 +112,12 @@ def probe(
         family=family,
         notes=notes,
         curves=_curves(drops),
+        consistency=_consistency(sources, settings) if original[0]["task"] == "vqa" else {},
     )
 
 
 def source_of(record: Record) -> str:
-    """`original`, a probe, or a probe and which time it asks: `corrupt-3`.
+    """`original`, a probe, or `corrupt` and its severity: `corrupt-3`.
 
     Raises `BadInput` for an unknown probe, and for `corrupt` without a severity from 1 to 5.
     """
@@ -117,13 +126,12 @@ def source_of(record: Record) -> str:
     if name not in (None, "", ORIGINAL, *PROBES):
         raise BadInput(f"{record['id']!r} names the probe {name!r}.", fix=f"known are {', '.join(PROBES)}")
     name = name or record.get("evidence")
-    if name in SEVERAL:
-        number = meta.get(SEVERAL[name])
-        if type(number) is not int or not 1 <= number <= 5:
-            problem = f"{record['id']!r}: meta.{SEVERAL[name]} is {number!r}."
-            raise BadInput(problem, fix="it is a whole number from 1 to 5")
-        return f"{name}-{number}"
-    return name if name in IMAGE_PROBES else ORIGINAL
+    if name == "corrupt":
+        severity = meta.get("severity")
+        if type(severity) is not int or not 1 <= severity <= 5:
+            raise BadInput(f"{record['id']!r}: meta.severity is {severity!r}.", fix="a whole number from 1 to 5")
+        return f"{name}-{severity}"
+    return name if name in PROBES else ORIGINAL
 
 
 def original_id(record: Record, known: Container[str]) -> str:
@@ -134,6 +142,29 @@ def original_id(record: Record, known: Container[str]) -> str:
     # "q1/corrupt-3" begins with "q1", and so does "q12", which is another question
     starts = (name[:end] for end in range(len(name) - 1, 0, -1) if not name[end].isalnum())
     return next((start for start in starts if start in known), _pair_id(record))
+
+
+def _consistency(sources: Mapping[str, Sequence[Record]], settings: EvalSettings) -> dict[str, Estimate]:
+    """By probe of `SEVERAL`, over the originals that were asked again."""
+    originals = {record["id"]: record for record in sources[ORIGINAL]}
+    parts: dict[str, Estimate] = {}
+    for name in SEVERAL:
+        again: defaultdict[str, set[str | None]] = defaultdict(set)
+        for record in chain(*(rows for source, rows in sources.items() if source.startswith(f"{name}-"))):
+            again[original_id(record, originals)].add(_said(record))
+        if again:
+            same = mean([said == {_said(originals[key])} for key, said in again.items()])
+            clusters = [cluster(originals[key]) for key in again]
+            parts |= estimates({name: same}, clusters, **settings.intervals)
+    return parts
+
+
+def _said(record: Record) -> str | None:
+    """The answer as `exact_match` reads it: yes or no of a question with such a reference, else normalised words."""
+    text = answer_text(str(record["prediction"]))
+    if exact_match.is_yes_no(str(record["answer"])):
+        return exact_match.read_answer(text)
+    return exact_match.drop_frame(exact_match.normalize(text))
 
 
 def _curves(drops: Mapping[str, Mapping[str, Difference]]) -> dict[str, list[float]]:

@@ -47,7 +47,7 @@ class RecordMeta(TypedDict, total=False):
     presence: Any
     """That the phrase is there at all, in [0, 1], of all phrases or by phrase; without it the best region's score."""
     probe: Any
-    """What stands in for the image: blank, blank_kept, shuffled, text_only, flipped, corrupt; original."""
+    """What stands in for the image: blank, blank_kept, shuffled, text_only, flipped, corrupt, rephrased; original."""
     severity: Any
     """Of probe corrupt: 1 to 5."""
     original: Any

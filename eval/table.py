@@ -66,6 +66,10 @@ def probes_text(result: "ProbeResult") -> str:
     parts = [table(result.metrics)]
     if result.drops:
         parts.append(table({f"original minus {name}": metrics for name, metrics in result.drops.items()}))
+    if result.consistency:
+        parts.append(
+            table({f"{name}: one answer all times": {"consistency": one} for name, one in result.consistency.items()})
+        )
     parts += [f"{name}: {_counts_text(counts)}" for name, counts in result.counts.items()]
     notes = [f"note: {note}" for note in [*result.notes, result.family] if note]
     return "\n\n".join([*parts, *notes, _method(result.settings)])

@@ -201,8 +201,8 @@ class Recipe(CoreRecipe):
     probes: tuple[Probe, ...] = ()
     """With the sources `none` and `predicted` also ask with changed images: `blank`, `blank_kept` (grey, its
     evidence stays), `shuffled` (another image's), `text_only`, `flipped`; and `absent`, pairs of a label that is there
-    and one that is not. `corrupt`: as bad devices make them, in five severities; reports and regions, too. They go to
-    `probes/`."""
+    and one that is not. `corrupt`: as bad devices make them, in five severities; reports and regions, too.
+    `rephrased`: in other words. They go to `probes/`."""
     mllm: MllmSettings = MllmSettings()
     """Stage 3: base model and LoRA."""
     mllm_train: TuneSettings = TuneSettings()

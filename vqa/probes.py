@@ -23,9 +23,10 @@ from ..grounding.vocabulary.labels import load_labels
 from ..grounding.vocabulary.phrases import mirror
 from .derived.wordings import question_text
 from .prompt.prompt import Transform
+from .rephrasings import rephrasings
 from .task import Question, TaskItem
 
-Probe = Literal["blank", "blank_kept", "shuffled", "text_only", "flipped", "absent", "corrupt"]
+Probe = Literal["blank", "blank_kept", "shuffled", "text_only", "flipped", "absent", "corrupt", "rephrased"]
 """The first two, `text_only` and `flipped` are also the words of `Transform`, for what is done to the images."""
 Item = TypeVar("Item", bound=TaskItem)
 
@@ -154,6 +155,20 @@ def absent_pairs(annotated_images: Sequence[AnnotatedImage], seed: int = 0) -> l
     return questions
 
 
+def rephrase(questions: Sequence[Question]) -> list[Question]:
+    """Each question in `rephrasings.NUM` other wordings, its answer unchanged; `meta.original` is the original's id."""
+    return [
+        replace(
+            question,
+            question_id=f"{question.question_id}/rephrased-{number}",
+            question=text,
+            meta={**question.meta, "probe": "rephrased", "original": question.question_id},
+        )
+        for question in questions
+        for number, text in enumerate(rephrasings(question.question), 1)
+    ]
+
+
 PROBES: dict[Probe, Callable[[Sequence[Question], int, Path], list[Question]]] = {
     "blank": lambda questions, *_: without_image(questions, "blank"),
     "blank_kept": lambda questions, *_: without_image(questions, "blank_kept"),
@@ -162,5 +177,6 @@ PROBES: dict[Probe, Callable[[Sequence[Question], int, Path], list[Question]]] =
     "flipped": lambda questions, *_: flip(questions),
     "absent": lambda questions, seed, _: absent_pairs([question.image for question in questions], seed),
     "corrupt": lambda questions, seed, folder: corrupt(questions, folder, seed),
+    "rephrased": lambda questions, *_: rephrase(questions),
 }
 """Every probe by name: what becomes of (questions, seed, folder of pictures). `eval.probes.PROBES` lacks `absent`."""

@@ -167,9 +167,9 @@ def probes(
 ) -> None:
     """Measure whether the model looks: drops under blank, shuffled, missing, flipped and corrupted images; pairs.
 
-    A record names its probe in `meta.probe` (blank, shuffled, text_only, flipped; corrupt with `meta.severity` 1 to 5)
-    or in `evidence`; all others are originals. Pairs are named by `meta.pair_id`; ProbMed's questions by
-    `meta.qa_type`.
+    A record names its probe in `meta.probe` (blank, shuffled, text_only, flipped, rephrased; corrupt with
+    `meta.severity` 1 to 5) or in `evidence`; all others are originals. Pairs are named by `meta.pair_id`;
+    ProbMed's questions by `meta.qa_type`.
 
     Example: medglip eval probes original.jsonl blank.jsonl --set eval.seed=1
     """

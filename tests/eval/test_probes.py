@@ -8,6 +8,7 @@ import pytest
 from medglip.eval.probes import probe
 from medglip.eval.protocols import probmed
 from medglip.eval.settings import EvalSettings
+from medglip.eval.table import probes_text
 from medglip.grounding.bad_input import BadInput
 
 Records = list[Any]
@@ -82,6 +83,21 @@ def test_severities_are_sources_and_make_a_curve(original: Records) -> None:
     assert probe([original, named], ["a", "b"], FEW).curves == found.curves
     with pytest.raises(BadInput, match=r"meta\.severity is 6"):
         probe([original, [rows[0] | {"meta": {"probe": "corrupt", "severity": 6}}]], ["a", "b"], FEW)
+
+
+def test_rephrased_questions_are_consistent_where_every_answer_is_the_same(original: Records) -> None:
+    rows = [
+        row | {"id": f"{row['id']}/rephrased-{time}", "meta": {"probe": "rephrased"}}
+        for time in (1, 2)
+        for row in original[:10]
+    ]
+    rows[0] |= {"prediction": "Yes, there is." if original[0]["answer"] == "no" else "No."}
+    rows[1] |= {"prediction": f"{rows[1]['answer'].capitalize()}, as it seems."}
+    found = probe([original, rows], ["a", "b"], FEW)
+    assert list(found.drops) == ["rephrased-1", "rephrased-2"]
+    assert (found.consistency["rephrased"].value, found.consistency["rephrased"].n) == (0.9, 10)
+    assert found.drops["rephrased-1"]["closed_accuracy"].difference.value == pytest.approx(0.1)
+    assert "consistency" in probes_text(found)
 
 
 def test_probes_that_do_not_pair_are_refused(original: Records) -> None:

@@ -16,6 +16,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.vqa.probes import PROBES, absent_pairs, flip, probe_questions
+from medglip.vqa.rephrasings import NUM
 from medglip.vqa.task import Question
 
 
@@ -88,6 +89,16 @@ def test_corrupt_asks_in_five_severities_and_leaves_question_and_answer(tmp_path
     assert len({q.meta["corruption"] for q in changed}) == 1
     missing = question(image("none"))
     assert all(q.image is missing.image for q in probe_questions("corrupt", [missing], folder=tmp_path))
+
+
+def test_rephrased_asks_in_other_words_for_the_same_answer() -> None:
+    changed = probe_questions("rephrased", QUESTIONS[:2])
+    assert len({q.question_id for q in changed}) == len(changed) == 2 * NUM
+    for one in changed:
+        original = next(q for q in QUESTIONS if q.question_id == one.meta["original"])
+        assert one.question_id.startswith(original.question_id)
+        assert one.question != original.question
+        assert (one.answer, one.image, one.meta["probe"]) == (original.answer, original.image, "rephrased")
 
 
 sided = st.lists(

@@ -29,6 +29,7 @@ from medglip.scripts.pipeline.pipeline import Pipeline
 from medglip.scripts.pipeline.training import weigh_examples
 from medglip.scripts.recipe import Mix, Recipe
 from medglip.vqa.probes import PROBES
+from medglip.vqa.rephrasings import NUM
 from medglip.vqa.task import Question
 
 NAMES = {"model": "x", "adapter": "adapter-grounded"}
@@ -265,7 +266,12 @@ def test_a_run_writes_probes_that_can_be_scored(write_recipe: Callable[[Path], P
                 assert all(row["prompt_sha256"] != hashes[name] for row, name in zip(rows, names, strict=True))
         records = [read_records([file], "vqa") for file in (original, *files.values())]
         result = probe(records, ["records"])
-        assert set(result.drops) == {*IMAGE_PROBES, *(f"corrupt-{severity}" for severity in range(1, 6))}
+        assert set(result.drops) == {
+            *IMAGE_PROBES,
+            *(f"corrupt-{severity}" for severity in range(1, 6)),
+            *(f"rephrased-{number}" for number in range(1, NUM + 1)),
+        }
+        assert set(result.consistency) == {"corrupt", "rephrased"}
         assert result.counts["original"]["adversarial_pairs"] == len(list(read_lines(files["absent"]))) / 2 > 0
     cited = [row["meta"]["citations"] for row in read_lines(tmp_path / "run" / "records" / "vqa-predicted.jsonl")]
     assert all(set(entry) == {"cited", "missing", "shown", "regions"} for entry in cited)
