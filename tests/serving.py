@@ -56,7 +56,7 @@ def serve(answer: Callable[[dict[str, Any], int], Answer]) -> Iterator[Served]:
     served = Served()
 
     class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             pass
 
         def do_GET(self) -> None:
@@ -83,7 +83,7 @@ def serve(answer: Callable[[dict[str, Any], int], Answer]) -> Iterator[Served]:
             self.wfile.write(data)
 
     class Server(ThreadingHTTPServer):
-        def handle_error(self, *_: Any) -> None:  # connections that were cut
+        def handle_error(self, request: Any, client_address: Any) -> None:  # connections that were cut
             pass
 
     server = Server(("127.0.0.1", 0), Handler)

@@ -22,7 +22,7 @@ _GEMMA = {"image_token": "<soft>", "boi_token": "<start>", "eoi_token": "<end>"}
 def write_qwen3_vl(folder: Path, text: Path) -> Path:
     """`text`: folder of a tokenizer."""
     ids = _tokenizer(folder, text, _QWEN)
-    tokens = {f"{kind}_id": ids[kind] for kind in ("image_token", "video_token")}
+    tokens: dict[str, Any] = {f"{kind}_id": ids[kind] for kind in ("image_token", "video_token")}
     tokens |= {"vision_start_token_id": ids["vision_bos_token"], "vision_end_token_id": ids["vision_eos_token"]}
     rope = {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0}
     vision: dict[str, Any] = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 4}

@@ -1,11 +1,12 @@
 """What a VQA protocol is: rules for one question and one reference; what is done with many is in `eval/vqa.py`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..statistics.measure import Facts, Measures
+
 if TYPE_CHECKING:
-    from ..statistics.measure import Measures
     from ..tasks.vqa import AnsweredQuestion
 
 
@@ -27,5 +28,5 @@ class VqaRules:
     is_abstention: Callable[[str], bool]
     score: Callable[[str, str, bool], dict[str, float]]
     measure_all: "Callable[[Sequence[AnsweredQuestion]], tuple[Measures, list[str]]] | None" = None
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
     notes: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ ever recomputed from text or boxes. Suffixes: N samples, R resamples, C clusters
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,6 +60,13 @@ Measures = dict[str, Measure]
 """Name of a metric -> what it leaves."""
 
 
+class Facts(TypedDict, total=False):
+    """What a result states of a served judge besides its numbers."""
+
+    judge_prompt: str
+    judge_model: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """The measures of one run. Inputs are records, or phrases of records.
@@ -76,7 +83,7 @@ class Measured:
     counts: Mapping[str, int]
     strata: Mapping[str, Sequence[str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
 
 
 def count_samples(n: int, failed: int, skipped: int = 0) -> dict[str, int]:

@@ -17,7 +17,7 @@ from ..metrics.text.lexical import choose, modules_of, tokenize_pairs
 from ..protocols import r2gen
 from ..records import Record, cluster, first_few
 from ..settings import EvalSettings
-from ..statistics.measure import Measured, Measures, count_samples
+from ..statistics.measure import Facts, Measured, Measures, count_samples
 from ..statistics.strata import labels_of
 
 VERSION = "2"
@@ -31,7 +31,7 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
     An empty prediction is `failed` and scores 0; a record without reference text is `skipped`. A text is empty where
     the tokenisation leaves no word of it. `answer` is one reference or a list of them, of which empty ones go.
     """
-    judge_notes, facts = list[str](), dict[str, str]()
+    judge_notes, facts = list[str](), Facts()
     if settings.judge_endpoint:
         records, judge_notes, facts = _judged(records, settings)
     names, clinical, clinical_notes = _choose(records, settings)
@@ -76,7 +76,7 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
     )
 
 
-def _judged(records: Sequence[Record], settings: EvalSettings) -> tuple[list[Record], list[str], dict[str, str]]:
+def _judged(records: Sequence[Record], settings: EvalSettings) -> tuple[list[Record], list[str], Facts]:
     """The records as a served model judges them, notes, and what the result states of it."""
     from ...grounding.served.judge import judge_at
     from ..metrics.clinical.served_judge import ENTAILMENT, GREEN, judge_reports

@@ -92,8 +92,10 @@ def vocabulary(data: Dataset) -> dict[str, tuple[str, ...]]:
     by_modality: dict[str, dict[str, None]] = {}  # the inner one is an ordered set
     for table in tables(data, ("modality", "phrases", "regions")):
         labels = label_of_phrase(table)
-        for modality, own in zip(table["modality"].to_pylist(), table["phrases"].to_pylist(), strict=True):
-            by_modality.setdefault(modality, {}).update(dict.fromkeys(labels.get(phrase, phrase) for phrase in own))
+        for row in table.select(["modality", "phrases"]).to_pylist():
+            own: list[str] = row["phrases"]
+            named = dict.fromkeys(labels.get(phrase, phrase) for phrase in own)
+            by_modality.setdefault(row["modality"], {}).update(named)
     return {modality: tuple(phrases) for modality, phrases in by_modality.items()}
 
 

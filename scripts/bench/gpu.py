@@ -99,7 +99,8 @@ def write_base(folder: Path, tiny: bool) -> None:
     text |= {"rope_parameters": rope, "tie_word_embeddings": True}
     vision_sizes = (2, 32, 64, 4, 64, [1]) if tiny else (32, 1280, 3420, 16, 2048, [7, 15, 23, 31])
     vision_keys = ("depth", "hidden_size", "intermediate_size", "num_heads", "out_hidden_size", "fullatt_block_indexes")
-    ids = {name: int(tokenizer.convert_tokens_to_ids(token)) for name, token in TOKENS.items()}
+    vocabulary = tokenizer.get_vocab()
+    ids = {name: vocabulary[token] for name, token in TOKENS.items()}
     placeholders: dict[str, Any] = {f"{kind}_token_id": ids[f"{kind}_token"] for kind in ("image", "video")}
     config = transformers.Qwen2_5_VLConfig(
         text_config=text,

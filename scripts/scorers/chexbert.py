@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertModel
+from transformers.models.bert.tokenization_bert import BertTokenizer
 
 from ...eval.metrics.clinical.chexbert import CHEXPERT
 from ...grounding.bad_input import BadInput, damaged
@@ -44,7 +45,8 @@ class CheXbertLabeler:
         self.batch_size = batch_size
         with damaged(folder / "config.json"):
             model = CheXbert(BertConfig.from_pretrained(folder))
-            self.tokenizer: Any = BertTokenizerFast(vocab_file=str(folder / "vocab.txt"), do_lower_case=True)
+        with damaged(folder / "vocab.txt"):
+            self.tokenizer: Any = BertTokenizer(vocab=str(folder / "vocab.txt"), do_lower_case=True)
         file = folder / WEIGHTS
         with damaged(file):
             content = torch.load(file, map_location="cpu", weights_only=True)

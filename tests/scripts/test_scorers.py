@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_chexbert import write_chexbert
-from transformers import BertTokenizerFast
+from transformers.models.bert.tokenization_bert import BertTokenizer
 
 from medglip.eval.metrics.clinical.radgraph import Graphs
 from medglip.grounding.bad_input import BadInput
@@ -21,8 +21,9 @@ def test_labels_and_vectors_are_those_of_the_network(tmp_path: Path) -> None:
     assert {mark for row in marks for mark in row} <= {0, 1, -1}
     assert all(row[-1] in (0, 1) for row in marks)  # No Finding: no or yes
     # one report by hand: no padding, classes 0 1 2 3 are not mentioned, positive, negative, uncertain
-    tokenizer = BertTokenizerFast(vocab_file=str(tmp_path / "chexbert" / "vocab.txt"))
+    tokenizer = BertTokenizer(vocab=str(tmp_path / "chexbert" / "vocab.txt"))
     inputs = tokenizer(["a much longer report of the lungs"], return_tensors="pt")
+    assert tokenizer.unk_token_id not in inputs["input_ids"]
     model: CheXbert = labeler.model
     with torch.no_grad():
         vector = model.bert(**inputs).last_hidden_state[0, 0]
@@ -38,6 +39,9 @@ def test_weights_of_another_network_are_one_line(tmp_path: Path) -> None:
         CheXbertLabeler(folder)
     (folder / "chexbert.pth").write_bytes(b"torn")
     with pytest.raises(BadInput, match=r"chexbert\.pth: missing or damaged"):
+        CheXbertLabeler(folder)
+    (folder / "vocab.txt").unlink()
+    with pytest.raises(BadInput, match=r"vocab\.txt: missing or damaged"):
         CheXbertLabeler(folder)
 
 

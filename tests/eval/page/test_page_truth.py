@@ -1,7 +1,6 @@
 """What the page says of its images and of its tables is computed: origins by image, sentences by intervals."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -11,16 +10,16 @@ from medglip.eval.page.html import page
 from medglip.eval.page.provenance import SYNTHETIC, origins, where_from
 from medglip.eval.page.statements import statements
 from medglip.eval.page.systems import make_system, pairs_of
+from medglip.eval.records import Record
 from medglip.eval.settings import EvalSettings
 from medglip.eval.statistics.bootstrap import Difference, Estimate
 
-Record = dict[str, Any]
 SETTINGS = EvalSettings(resamples=20)
 
 
 def test_synthetic_is_said_of_the_images_that_are(record: Callable[..., Record]) -> None:
-    real = [record(k, "vqa", "yes", "yes") | {"dataset": "iu_xray"} for k in range(3)]
-    drawn = [record(k, "vqa", "yes", "yes") | {"dataset": "phantom"} for k in (7, 8)]
+    real = [record(k, "vqa", "yes", "yes", dataset="iu_xray") for k in range(3)]
+    drawn = [record(k, "vqa", "yes", "yes", dataset="phantom") for k in (7, 8)]
     assert where_from(drawn) == SYNTHETIC
     assert "synthetic" not in where_from(real)
     assert where_from([*real, *real, *drawn]).startswith("Images: 3 of iu_xray; 2 of phantom, synthetic.")
@@ -31,7 +30,7 @@ def test_synthetic_is_said_of_the_images_that_are(record: Callable[..., Record])
 def test_page_table_and_case_say_where_images_come_from(
     record: Callable[..., Record], dataset: str, is_drawn: bool
 ) -> None:
-    rows = [record(k, "vqa", "yes", "yes", answer_type="closed") | {"dataset": dataset} for k in range(4)]
+    rows = [record(k, "vqa", "yes", "yes", answer_type="closed", dataset=dataset) for k in range(4)]
     system = make_system("none", "vqa", rows, SETTINGS, file="none.jsonl", file_sha256="0" * 64)
     cases = pick_cases([system], 9, seed=0)
     shown = Content(title="t", runs=[RunFacts(name="r")], systems=[system], pairs=[], cases=cases, pictures={})

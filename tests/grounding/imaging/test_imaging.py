@@ -3,6 +3,7 @@
 import struct
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from PIL import Image
 from medglip.grounding import BadInput
 from medglip.grounding.imaging import read as read_module
 from medglip.grounding.imaging.read import MAX_PIXELS, image_sha256, image_size, read_image, read_image_bytes
+
+Order = Literal["<", ">"]
 
 
 def _noise(height: int, width: int) -> np.ndarray:
@@ -119,7 +122,7 @@ def test_tiff_orientation_turns_pixels_and_size_alike(
     assert np.array_equal(np.asarray(read_image(file)), np.asarray(read_image(plain)))
 
 
-def tiff(path: Path, values: np.ndarray, photometric: int, order: str = "<", compression: int = 1) -> Path:
+def tiff(path: Path, values: np.ndarray, photometric: int, order: Order = "<", compression: int = 1) -> Path:
     """A grey TIFF; 0 in `photometric` says that zero is white, `compression` 8 is zlib."""
     kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
     height, width = values.shape
@@ -136,7 +139,9 @@ def tiff(path: Path, values: np.ndarray, photometric: int, order: str = "<", com
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("compression", [1, 8])
 @pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.float32, np.int8])
-def test_grey_of_any_number_and_order_of_bytes_rises(tmp_path: Path, order: str, compression: int, dtype: type) -> None:
+def test_grey_of_any_number_and_order_of_bytes_rises(
+    tmp_path: Path, order: Order, compression: int, dtype: type
+) -> None:
     values = (np.arange(240).reshape(16, 15) - (120 if dtype is np.int8 else 0)).astype(dtype)
     file = tiff(tmp_path / "a.tif", values, 1, order, compression)
     shown = np.asarray(read_image(file), int)[..., 0].ravel()
@@ -169,7 +174,7 @@ def test_the_first_of_several_pictures_is_read(tmp_path: Path, suffix: str) -> N
 
 @pytest.mark.parametrize("suffix", ["webp", "jp2", "avif", "pgm"])
 def test_other_formats_are_read(tmp_path: Path, suffix: str) -> None:
-    Image.fromarray(np.repeat(np.arange(0, 256, 8, np.uint8)[None], 32, 0)).save(tmp_path / f"a.{suffix}")
+    Image.fromarray(np.repeat(np.arange(0, 256, 8, dtype=np.uint8)[None], 32, 0)).save(tmp_path / f"a.{suffix}")
     shown = np.asarray(read_image(tmp_path / f"a.{suffix}"), int)
     assert np.abs(shown[16, :, 0] - np.arange(0, 256, 8)).max() <= 8
 

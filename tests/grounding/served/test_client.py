@@ -3,6 +3,7 @@
 import math
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -190,7 +191,8 @@ def test_no_server_and_no_address_are_told() -> None:
         pass
     with pytest.raises(BadInput, match="no server answers at"):
         ask(served.url.replace("//", "//user:word@"), ["?"])
-    for wrong in ({"url": "localhost:8000"}, {"url": served.url, "model": " "}, {"url": served.url, "concurrency": 0}):
+    right = Endpoint(url=served.url, model="m")
+    for wrong in ({"url": "localhost:8000"}, {"model": " "}, {"concurrency": 0}):
         with pytest.raises(BadInput):
-            Endpoint(**{"model": "m", **wrong})
+            replace(right, **wrong)
     assert Endpoint(url="http://user:word@host:1/v1?key=x", model="m").shown == "http://host:1/v1"

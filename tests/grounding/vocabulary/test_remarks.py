@@ -1,5 +1,7 @@
 """What a report says of places and of its modality, against regions and against what was told."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -63,6 +65,6 @@ def test_a_place_where_no_region_lies_is_remarked() -> None:
 
 def test_a_bare_side_of_the_patient_is_the_other_side_of_the_image() -> None:
     nodule = region("nodule", 10, 10, 20, 20)
-    of_patient = {"is_patient_side": True}
-    assert find_misplaced(["A nodule on the right."], [nodule], load_labels(), (100, 100), **of_patient) == []
-    assert len(find_misplaced(["A nodule on the left."], [nodule], load_labels(), (100, 100), **of_patient)) == 1
+    find = partial(find_misplaced, is_patient_side=True)
+    assert find(["A nodule on the right."], [nodule], load_labels(), (100, 100)) == []
+    assert len(find(["A nodule on the left."], [nodule], load_labels(), (100, 100))) == 1

@@ -12,7 +12,7 @@ from medglip.grounding.vocabulary.labels import load_labels
 from medglip.grounding.vocabulary.sentences import Sentence
 from medglip.report.task import Report
 from medglip.report.text.citation_targets import cited_text, to_cited
-from medglip.vqa.prompt.prompt import _target
+from medglip.vqa.prompt.prompt import write_target
 
 STUDY = make_image("a", modality="xray", group="g", split="train", size_px=(80, 50))
 
@@ -64,7 +64,8 @@ def test_a_text_is_left_as_it_is_where_nothing_can_be_cited() -> None:
 def test_the_settings_decide_whether_a_target_cites() -> None:
     evidence = shown(NODULE)
     example = to_cited(KNOWN, KNOWN.to_example(evidence))
-    assert _target(example, evidence, EvidenceSettings(cite=True)) == "A nodule [1]. The heart is large. No effusion."
-    assert _target(example, evidence, EvidenceSettings()) == TEXT
-    assert _target(example, evidence, PLAIN) == TEXT
-    assert _target(replace(example, target=None), evidence, EvidenceSettings(cite=True)) is None
+    cited = EvidenceSettings(cite=True)
+    assert write_target(example, evidence, cited) == "A nodule [1]. The heart is large. No effusion."
+    assert write_target(example, evidence, EvidenceSettings()) == TEXT
+    assert write_target(example, evidence, PLAIN) == TEXT
+    assert write_target(replace(example, target=None), evidence, cited) is None

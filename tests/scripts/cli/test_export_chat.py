@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 import yaml
 from datasets import Image as ImageFeature
-from datasets import Sequence, load_dataset
+from datasets import List, load_dataset
 from typer.testing import CliRunner
 
 from medglip.grounding.bad_input import BadInput
@@ -95,7 +95,7 @@ def test_every_format_is_as_documented_and_holds_the_evidence(recipe: Path) -> N
         assert sum(part["type"] == "image" for part in row["prompt"][0]["content"]) == len(row["images"])
     # TRL's own way of reading paths: the column of images is cast
     table = load_dataset("json", data_files=str(recipe.parent / "trl-oracle.jsonl"), split="train")
-    assert table.cast_column("images", Sequence(ImageFeature()))[0]["images"][0].size == (96, 96)
+    assert table.cast_column("images", List(ImageFeature()))[0]["images"][0].size == (96, 96)
     plain, other = exported(recipe, "ms-swift", "none"), exported(recipe, "ms-swift", "shuffled")
     assert not any("Evidence" in question(row) or len(row["images"]) > 1 for row in plain)
     # the file itself, where it holds the very pixels

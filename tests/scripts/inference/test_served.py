@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import Result
 from serving import Answer, Served, completion, images_of, serve
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.datasets.phantoms import dataset as phantoms

@@ -110,7 +110,9 @@ def qwen3_5(ids: dict[str, int]) -> Parts:
         "linear_num_value_heads": 4,
     }
     text |= {"rope_parameters": {**text["rope_parameters"], "partial_rotary_factor": 1.0}}
-    tokens = {key: value for key, value in values.items() if key.endswith("token_id") and isinstance(value, int)}
+    tokens: dict[str, Any] = {
+        key: value for key, value in values.items() if key.endswith("token_id") and isinstance(value, int)
+    }
     for part in (text, vision):
         part.pop("model_type")
     return transformers.Qwen3_5Config(text_config=text, vision_config=vision, **tokens), images, processor, more
@@ -119,7 +121,7 @@ def qwen3_5(ids: dict[str, int]) -> Parts:
 def glm4v(ids: dict[str, int]) -> Parts:
     rope = {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 10000.0}
     vision = {**VISION, "depth": 2, "num_heads": 4, "out_hidden_size": 32}
-    tokens = {f"{kind}_id": ids[kind] for kind in ("image_token", "video_token")}
+    tokens: dict[str, Any] = {f"{kind}_id": ids[kind] for kind in ("image_token", "video_token")}
     tokens |= {"image_start_token_id": ids["boi_token"], "image_end_token_id": ids["eoi_token"]}
     tokens |= {"video_start_token_id": ids["bov_token"], "video_end_token_id": ids["eov_token"]}
     for name in ("num_hidden_layers", "num_attention_heads"):
@@ -175,10 +177,12 @@ def gemma4(ids: dict[str, int]) -> Parts:
     text |= {"rope_parameters": {"sliding_attention": rope, "full_attention": rope}, "sliding_window": 4096}
     # an embedding of every token in each layer, with no row for a token that is added
     text |= {"hidden_size_per_layer_input": 4, "vocab_size_per_layer_input": 400}
-    config = transformers.Gemma4Config(
+    tokens = ("image_token", "audio_token", "boi_token", "eoi_token", "boa_token")
+    token_ids: dict[str, Any] = {f"{name}_id": ids[name] for name in tokens}
+    config: Any = transformers.Gemma4Config(
         text_config=text,
         vision_config={**LAYERS, "num_key_value_heads": 4, "head_dim": 8, "patch_size": 14, "pooling_kernel_size": 2},
-        **{f"{name}_id": ids[name] for name in ("image_token", "audio_token", "boi_token", "eoi_token", "boa_token")},
+        **token_ids,
         eoa_token_index=ids["eoa_token"],
         video_token_id=399,
     )
