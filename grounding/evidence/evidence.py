@@ -28,6 +28,10 @@ class EvidenceSettings(Settings):
     """Training only: whose regions the adapter learns from: predicted, oracle or shuffled. Shuffled makes the control
     that learned from evidence which says nothing, with the same tokens, images and steps. Tables call the answers with
     `oracle` of an adapter that learned with predicted evidence `predicted → oracle`."""
+    grounder: str | None = None
+    """Who finds the regions, of training and of what is scored: a core, a detector, or a file of regions
+    (`results.json,instances.json` for COCO results). Left out: the run's own core, which reads the regions of others
+    all the same: region tokens are its."""
     max_regions: int = 4
     """At most this many regions in a prompt: those the question asks about first, the best one of each phrase before
     the second of any."""

@@ -161,7 +161,8 @@ def _jobs(
     adapter = finished.adapter(request.source)
     items = mark_learned(items, adapter)
     names = {"model": finished.mllm.base, "adapter": adapter.name if adapter else ""}
-    names |= {"grounder": finished.finder_name} if SOURCES[request.source].module else {}
+    if (row := SOURCES[request.source]).module:
+        names["grounder"] = "oracle" if row.needs_truth else finished.finder_name
     settings = finished.evidence_settings(request.source)
     evidences = _evidence(request, request.source, finished, all_items, items, ranks)
     reports = [item for item in items if isinstance(item, Report)]

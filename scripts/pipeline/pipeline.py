@@ -25,7 +25,7 @@ from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import regions_of
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
-from ...grounding.grounders.pretrained import checkpoint_folder
+from ...grounding.grounders.pretrained import checkpoint_folder, load_grounder, vocabulary_of
 from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
 from ...grounding.training.loop import processes
@@ -172,7 +172,12 @@ class Pipeline:
 
     def query(self, item: TaskItem) -> Query:
         """What is looked for in every image of an item, those of a report's earlier study among them."""
-        return Query.of(item.images, item.phrases, self.vocabulary)
+        return Query.of(item.images, item.phrases, self.usual)
+
+    @cached_property
+    def usual(self) -> Mapping[str, Sequence[str]]:
+        """What the finder of the evidence looks for when nobody asks, by modality."""
+        return vocabulary_of(name) if (name := self.recipe.evidence.grounder) else self.vocabulary
 
     @cached_property
     def caches(self) -> RegionCaches:
@@ -201,16 +206,37 @@ class Pipeline:
             return regions_of(finder, of, [tuple(words[image.image_id]) for image in of], self.folder.regions_dir)
 
         found: list[Any] = []
-        for half, of in self._lookers(list(images.values())).items():
-            finder = EmbeddedFinder(MedGlipGrounder.from_pretrained(half), core) if half else core
-            regions, skipped = find(finder, of)
+        for grounder, of in self._finders(core, list(images.values()), is_mirrored):
+            regions, skipped = find(grounder, of)
             self.skipped.entries += skipped.entries
+            if skipped.entries and self.recipe.evidence.grounder and not regions:
+                problem = f"{self.recipe.evidence.grounder} has no regions of {len(of)} images"
+                raise BadInput(f"{problem}, first: {skipped.entries[0]['why']}", fix="key 'evidence.grounder'")
             found.append(regions)
         sources = (*self.recipe.sources, self.recipe.evidence.train_source)
         needs_truth = any(SOURCES[source].needs_truth for source in sources)
         # the same files cannot be read again for the truth
         truth = find(TruthGrounder(core), list(images.values()), true_phrases)[0] if needs_truth else {}
         return RegionCaches(predicted=ChainMap(*found), truth=truth)
+
+    def found_by(self, source: Source) -> dict[str, str]:
+        """`grounder` of the records of a source; nothing where nobody looks."""
+        own = self.recipe.evidence.grounder or f"{self.recipe.out_dir.name}/grounding"
+        row = SOURCES[source]
+        return {"grounder": "oracle" if row.needs_truth else own} if row.module else {}
+
+    def _finders(
+        self, core: MedGlipGrounder, images: Sequence[AnnotatedImage], is_mirrored: bool
+    ) -> Iterator[tuple[Grounder, Sequence[AnnotatedImage]]]:
+        """Who looks for regions in which images: the grounder of the evidence, else the run's core and half cores."""
+        if name := self.recipe.evidence.grounder:
+            if is_mirrored:
+                problem = f"{name} finds nothing in flipped images."
+                raise BadInput(problem, fix="leave the probe `flipped` out, or `evidence.grounder`")
+            yield EmbeddedFinder(load_grounder(name), core), images
+            return
+        for half, of in self._lookers(images).items():
+            yield EmbeddedFinder(MedGlipGrounder.from_pretrained(half), core) if half else core, of
 
     def _lookers(self, images: Sequence[AnnotatedImage]) -> dict[Path | None, list[AnnotatedImage]]:
         """The images by who looks for regions in them: a core that did not learn them; None: the run's own."""
@@ -288,6 +314,10 @@ def with_whole_paths(recipe: Recipe) -> Recipe:
     cores: dict[str, Any] = {"core": whole(grounding.core), "start_from": whole(grounding.start_from)}
     cores["half_cores"] = tuple(map(whole, grounding.half_cores))
     bases = {"base": whole(mllm.base), "aligned": whole(mllm.aligned)}
+    if found := recipe.evidence.grounder:
+        files = [str(Path(part).resolve()) if Path(part).is_file() else whole(part) for part in found.split(",")]
+        evidence = recipe.evidence.model_copy(update={"grounder": ",".join(files)})
+        recipe = recipe.model_copy(update={"evidence": evidence})
     parts = {"grounding": grounding.model_copy(update=cores), "mllm": mllm.model_copy(update=bases)}
     return recipe.model_copy(update=parts)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...grounding.bad_input import BadInput, in_one_line
 from ...grounding.files import read_object
-from ...grounding.grounders.pretrained import checkpoint_folder, is_hub_name
+from ...grounding.grounders.pretrained import checkpoint_folder, has_no_weights, is_hub_name
 from ...grounding.training.loop import processes
 from ...report.datasets.sets import REPORT_SETS
 from ...vqa.families import family_of
@@ -38,6 +38,8 @@ def check_models(recipe: Recipe) -> None:
     """
     grounding = recipe.grounding
     for name in filter(None, (grounding.core, grounding.start_from, *grounding.half_cores)):
+        checkpoint_folder(name)
+    if (name := recipe.evidence.grounder) and not is_hub_name(name) and not has_no_weights(name):
         checkpoint_folder(name)
     if not (recipe.vqa or recipe.report):
         return

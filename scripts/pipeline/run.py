@@ -169,7 +169,8 @@ def predict_source(
         items = row.with_truth(items)
     examples = pipeline.examples(task, shown, source, items, caches)
     options = row.job_options(pipeline, source, items, caches)
-    jobs = [item.job(example, shown, writer.names, **options) for item, example in zip(items, examples, strict=True)]
+    names = {**writer.names, **pipeline.found_by(source)}
+    jobs = [item.job(example, shown, names, **options) for item, example in zip(items, examples, strict=True)]
     for item, job in zip(items, jobs, strict=True):
         if original := originals.get(str(item.meta.get("original", item.item_id))):
             job.fields.update(record_identity(original))
