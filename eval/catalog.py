@@ -139,6 +139,16 @@ VQA_PROTOCOLS: dict[str, VqaProtocolEntry] = {
     ),
 }
 
+VQA_MEASURES: dict[str, Entry] = {
+    "trust": Entry(
+        module=".metrics.trust",
+        title="probabilities of answers: calibration, and risk over coverage",
+        source="Guo et al. 2017; Geifman, Uziel and El-Yaniv 2019",
+        metrics=(Metric("ece", higher_is_better=False), Metric("aurc", higher_is_better=False)),
+    ),
+}
+"""Measures of answers besides those of a protocol."""
+
 REPORT_PROTOCOLS: dict[str, ReportProtocolEntry] = {
     "full": ReportProtocolEntry(module=".metrics.text.lexical", title="each reference whole, as it is given"),
     "r2gen": ReportProtocolEntry(
@@ -271,7 +281,8 @@ GROUNDING_MEASURES: dict[str, Entry] = {
 def metrics_of(task: "Task") -> Iterator[Metric]:
     """Every metric of one task, once."""
     report: dict[str, Entry] = {**TEXT_METRICS, **FIELD_METRICS}
-    tables: dict[Task, Mapping[str, Entry]] = {"vqa": VQA_PROTOCOLS, "report": report, "grounding": GROUNDING_MEASURES}
+    answers: dict[str, Entry] = {**VQA_PROTOCOLS, **VQA_MEASURES}
+    tables: dict[Task, Mapping[str, Entry]] = {"vqa": answers, "report": report, "grounding": GROUNDING_MEASURES}
     yield from {metric.name: metric for entry in tables[task].values() for metric in entry.metrics}.values()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from ...grounding.bad_input import BadInput, nearest
 from ...grounding.vocabulary.model_text import has_thoughts
 from ..catalog import VQA_PROTOCOLS
+from ..metrics import trust
 from ..metrics.fields import field_measures
 from ..protocols.vqa_rules import VqaRules
 from ..records import Record, cluster, first_few, question_of
@@ -31,7 +32,7 @@ class AnsweredQuestion:
 
 def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
     """The metrics that the protocol defines; a kind (open, closed) without questions is left out. Where records hold
-    citations, the measures of these, the same under every protocol.
+    probabilities, `ece` and `aurc` of the protocol's right answers; where they hold citations, the measures of these.
 
     `counts`, beside those of `vqa_measures`: clustered_by_image (no patient known).
     """
@@ -48,6 +49,8 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
     ]
     measures, counts = vqa_measures(questions, rules, settings)
     notes = [*rules.notes]
+    if "overall_accuracy" in measures:
+        measures |= trust.measures(records, measures["overall_accuracy"])
     if rules.measure_all:
         more, own_notes = rules.measure_all(questions)
         measures |= more

@@ -124,7 +124,8 @@ def _predict_dataset(request: PredictRequest) -> bool:
     if set(ids) - (done := shards.done()):
         jobs = _jobs(request, finished, all_items, items, ranks)
         if own := shards.left(jobs, done):
-            scored = {"is_scored": True} if request.csv else {}
+            # of reports only where a table asks: the logits of a long text are much memory
+            scored = {"is_scored": True} if request.csv or request.task == "vqa" else {}
             finished.predict(own, request.source, request.generate, shards.path, **scored)
     if ranks.is_main_process:
         skipped.write(request.out.with_suffix(SKIPPED))

@@ -1,0 +1,62 @@
+"""ECE and AURC of answers agree with their definitions, and with themselves under weights."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from medglip.eval.metrics.trust import measures
+from medglip.eval.score import measure, score
+from medglip.eval.settings import EvalSettings
+from medglip.eval.statistics.measure import mean
+from medglip.eval.statistics.selective import risk_coverage
+
+FEW = EvalSettings(resamples=200)
+CHANCES = (0.9, 0.9, 0.8, 0.6, 0.6, 0.3)
+RIGHT = (1, 0, 1, 1, 0, 0)
+
+
+@pytest.fixture
+def records(record: Callable[..., Any]) -> list[Any]:
+    return [
+        record(n, "vqa", "yes", "yes" if right else "no", answer_type="closed") | {"probability": chance}
+        for n, (chance, right) in enumerate(zip(CHANCES, RIGHT, strict=True))
+    ]
+
+
+def test_aurc_and_ece_are_those_of_their_definitions(records: list[Any]) -> None:
+    found = score(records, "vqa", FEW).metrics
+    assert found["aurc"].value == pytest.approx(risk_coverage(CHANCES, [bool(one) for one in RIGHT]).aurc)
+    # bins: two of .9 (half right), one of .8, two of .6 (half right), one of .3
+    assert found["ece"].value == pytest.approx((2 * 0.4 + 0.2 + 2 * 0.1 + 0.3) / 6)
+    assert found["aurc"].n == found["ece"].n == 6
+    assert found["aurc"].low is not None
+
+
+def test_only_answers_with_a_probability_count(records: list[Any]) -> None:
+    records[5]["probability"] = None
+    assert score(records, "vqa", FEW).metrics["aurc"].n == 5
+    assert "aurc" not in score([row | {"probability": None} for row in records], "vqa", FEW).metrics
+
+
+def test_a_weight_of_two_is_the_answer_twice(records: list[Any]) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        counts = rng.integers(0, 3, len(records))
+        if not counts.any():
+            continue
+        twice = [row for row, count in zip(records, counts, strict=True) for _ in range(count)]
+        right = [row["prediction"] == "yes" for row in twice]
+        direct = risk_coverage([row["probability"] for row in twice], right).aurc
+        area = measures(records, measure(records, "vqa", FEW).measures["overall_accuracy"])["aurc"]
+        assert area.value_at(counts[None].astype(float))[0] == pytest.approx(direct)
+
+
+def test_subset_and_clusters(records: list[Any]) -> None:
+    area = measures(records, mean(RIGHT))["aurc"]
+    keep = np.array([True, False, True, True, True, False])
+    assert area.subset(keep).value == pytest.approx(area.value_at(keep[None].astype(float))[0])
+    codes = np.array([0, 0, 1, 1, 2, 2])
+    weights = np.array([[2.0, 0.0, 1.0]])
+    assert area.aggregate(codes, 3).value_at(weights) == pytest.approx(area.value_at(weights[:, codes]))
