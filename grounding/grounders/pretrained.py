@@ -18,6 +18,8 @@ NOTICES = {
     "small-research": "small-research was trained on sets that forbid commercial use: research only (CC BY-NC-SA 4.0)",
 }
 """A checkpoint of the package -> the notice written when it is loaded."""
+SELF = "self"
+"""The grounder that is the model which answers; `scripts.inference` knows it."""
 _WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
@@ -64,6 +66,8 @@ def load_grounder(
     `name`: see `checkpoint_folder`; also `owner/name` in the hub's local cache, from the hub itself with
     `allow_download`. Numbers left out are the grounder's own. Raises `BadInput` for a checkpoint that is neither.
     """
+    if name == SELF:
+        raise BadInput("here no model answers that could find for itself.", fix="--grounder small")
     if has_no_weights(str(name)):
         from .given import GivenGrounder
 
@@ -92,6 +96,8 @@ def vocabulary_of(name: str) -> dict[str, list[str]]:
 
     It lies beside the weights; runs of before have it in their own folder, two above.
     """
+    if name == SELF:  # it knows no list: what `small` looks for is asked of it
+        name = "small"
     if has_no_weights(name):
         from .given import GivenGrounder
 
@@ -132,7 +138,9 @@ def read_vocabulary(file: Path) -> dict[str, list[str]]:
 
 
 def has_no_weights(name: str) -> bool:
-    """Whether a grounder's name means regions that lie in a file or folder, and no core or detector."""
+    """Whether a grounder's name means `self`, or regions that lie in a file or folder, and no core or detector."""
+    if name == SELF:
+        return True
     if name in NOTICES or is_hub_name(name):
         return False
     from .given import is_given

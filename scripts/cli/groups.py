@@ -32,6 +32,10 @@ def _spell_out(values: dict[str, Any], names: dict[str, str], references: str) -
         if not found:
             raise BadInput("--evidence file without a file.", fix="--regions PATH")
         values[names["--evidence"]] = "predicted"
+    if GROUNDER in names and source == "self":
+        if found not in (None, source):
+            raise BadInput("--evidence self names who finds.", fix="leave --grounder out")
+        values |= {names["--evidence"]: "predicted", names[GROUNDER]: source}
     if references:
         if not found:
             raise BadInput("--references explains COCO results.", fix="give them as --regions PATH")
@@ -44,7 +48,8 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """With second names as the first, and the short forms of the switch in full.
 
-        `--evidence file --regions PATH` is `--evidence predicted --grounder PATH`; the file behind `--references` comes
+        `--evidence file --regions PATH` is `--evidence predicted --grounder PATH`, `--evidence self` is
+        `--evidence predicted --grounder self`; the file behind `--references` comes
         after a comma. Raises `BadInput` for two grounders, and for a file that is not named.
         """
         known, references = {name for param in self.params for name in param.opts}, ""

@@ -9,7 +9,7 @@ from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import FORMS, Form, Source, needs_vectors
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.oracle import TruthGrounder
-from ...grounding.grounders.pretrained import load_grounder
+from ...grounding.grounders.pretrained import SELF, load_grounder
 from ...grounding.records import Task
 from ...grounding.served.client import Endpoint, Reply, ask_each
 from ...vqa.inference.generate import Generated, ScoredAnswer
@@ -20,6 +20,7 @@ from ...vqa.served.chat import ChatPrompt, decoding, to_chat
 from ...vqa.served.notation import notation_of
 from ...vqa.served.predict import predict_served
 from ...vqa.task import Job
+from .self_finder import Refusal, SelfFinder
 from .system import AdapterSystem, TrainedSystem, load_system
 
 ASK_TOKENS = 256
@@ -58,7 +59,9 @@ class ServedSystem(TrainedSystem):
 
     @cached_property
     def finder(self) -> Grounder:
-        """The run's core, else the core or detector by name: its regions need no vectors."""
+        """The run's core, else by name a core, a detector, a file, the served model itself: nobody needs vectors."""
+        if self.checkpoint == SELF:
+            return SelfFinder(self, self.notation.family.boxes, self.notation.frame)
         name = self.checkpoint or self.core_name
         return load_grounder(name) if isinstance(self.own, AdapterSystem) else self.own.finder
 
@@ -110,7 +113,7 @@ class ServedSystem(TrainedSystem):
         if unanswered.items:
             raise BadInput(f"{self.endpoint.model!r} does not answer: {unanswered.why}", fix="call again")
         if replies[0].is_refusal:
-            raise BadInput(f"{self.endpoint.model!r} refuses to answer: {replies[0].text}", fix="ask otherwise")
+            raise Refusal(f"{self.endpoint.model!r} refuses to answer: {replies[0].text}", fix="ask otherwise")
         return prompt, replies[0]
 
 

@@ -42,6 +42,7 @@ from ...vqa.publish.adapter_card import read_facts
 from ...vqa.task import Job
 from .embedded_finder import EmbeddedFinder
 from .given import refuse_unlearned
+from .self_finder import finder_of
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
@@ -118,7 +119,7 @@ class TrainedSystem(ABC):
     @cached_property
     def finder(self) -> Grounder:
         """Who looks for phrases."""
-        return load_grounder(self.checkpoint) if self.checkpoint else self.grounder
+        return finder_of(self, self.checkpoint) if self.checkpoint else self.grounder
 
     @property
     def finder_name(self) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serving import Answer, Served, completion, images_of, serve
+from serving import Answer, Served, completion, images_of, serve, words_of
 from typer.testing import CliRunner, Result
 
 from medglip.grounding.bad_input import BadInput
@@ -146,3 +146,41 @@ def test_reports_of_a_set(pictures: Path, tiny_core: Path, tmp_path: Path) -> No
     assert [row["task"] for row in rows] == ["report"] * 2
     assert all(row["meta"]["sentences"] for row in rows)
     assert all("Write the findings" in text for text in served.texts)
+
+
+def test_the_models_own_boxes_are_asked_first_and_are_its_evidence(pictures: Path, tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        return "nodule [24, 48, 48, 72]" if "Find in the image" in words_of(body) else "Yes."
+
+    out = tmp_path / "own.jsonl"
+    usual = ["vqa", "predict", "--dataset", "phantom", "--root", str(pictures), "--out", str(out), "--limit", "8"]
+    with serve(answer) as served:
+        made = call([*usual, "--evidence", "self", "--boxes", "Qwen2.5-VL"], served)
+    assert made.exit_code == 0, made.output
+    asked = [index for index, words in enumerate(served.texts) if "Find in the image" in words]
+    assert asked == list(range(len(asked)))
+    assert asked
+    rows = rows_of(out)
+    assert {(row["evidence"], row["grounder"]) for row in rows} == {("predicted", "self")}
+    shown = [region for row in rows for region in row["regions"]]
+    assert {(region["phrase"], *region["box_xyxy_px"]) for region in shown} == {("nodule", 24, 48, 48, 72)}
+
+
+def test_a_local_base_is_asked_for_its_own_boxes(pictures: Path, tiny_base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.jsonl"
+    usual = ["vqa", "predict", "--dataset", "phantom", "--root", str(pictures), "--out", str(out), "--limit", "2"]
+    assert call([*usual, "--evidence", "self", "--base", str(tiny_base)]).exit_code == 0
+    assert {(row["evidence"], row["grounder"], row["forms"][0]) for row in rows_of(out)} == {
+        ("predicted", "self", "text")
+    }
+
+
+def test_a_server_that_does_not_give_boxes_gets_no_records(pictures: Path, tmp_path: Path) -> None:
+    def answer(body: dict[str, Any], number: int) -> Answer:
+        return None if "Find in the image" in words_of(body) else "Yes."
+
+    out = tmp_path / "own.jsonl"
+    usual = ["vqa", "predict", "--dataset", "phantom", "--root", str(pictures), "--out", str(out), "--limit", "2"]
+    with serve(answer) as served, pytest.raises(BadInput, match="self has no regions"):
+        call([*usual, "--evidence", "self"], served)
+    assert rows_of(out) == []
