@@ -11,6 +11,7 @@ from pathlib import Path
 from ..bad_input import BadInput, nearest
 from ..files import read_object
 from ..grounder import Grounder
+from .asked import AskedGrounder, is_asked
 from .hub import HUB_NAME, hub_folder
 
 NOTICES = {
@@ -61,13 +62,15 @@ def load_grounder(
     allow_download: bool = False,
 ) -> Grounder:
     """Our core or a zero-shot detector, told apart by `model_type` in the folder's config.json; or regions of a file
-    (`given.FORMATS`), which are all taken.
+    (`given.FORMATS`), which are all taken; or a server or function (`asked`).
 
     `name`: see `checkpoint_folder`; also `owner/name` in the hub's local cache, from the hub itself with
     `allow_download`. Numbers left out are the grounder's own. Raises `BadInput` for a checkpoint that is neither.
     """
     if name == SELF:
         raise BadInput("here no model answers that could find for itself.", fix="--grounder small")
+    if is_asked(str(name)):
+        return AskedGrounder(str(name))
     if has_no_weights(str(name)):
         from .given import GivenGrounder
 
@@ -96,7 +99,7 @@ def vocabulary_of(name: str) -> dict[str, list[str]]:
 
     It lies beside the weights; runs of before have it in their own folder, two above.
     """
-    if name == SELF:  # it knows no list: what `small` looks for is asked of it
+    if name == SELF or is_asked(name):  # nobody knows its list: what `small` looks for is asked of it
         name = "small"
     if has_no_weights(name):
         from .given import GivenGrounder
@@ -138,8 +141,8 @@ def read_vocabulary(file: Path) -> dict[str, list[str]]:
 
 
 def has_no_weights(name: str) -> bool:
-    """Whether a grounder's name means `self`, or regions that lie in a file or folder, and no core or detector."""
-    if name == SELF:
+    """Whether a grounder's name means `self`, a server, a function, or regions that lie in a file or folder."""
+    if name == SELF or is_asked(name):
         return True
     if name in NOTICES or is_hub_name(name):
         return False

@@ -18,6 +18,7 @@ from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import claim_folder, locked, read_lines
 from ...grounding.grounder import Grounder
+from ...grounding.grounders.asked import is_url
 from ...grounding.grounders.cache import StoredRegions, regions_of
 from ...grounding.grounders.pretrained import SELF
 from ...grounding.records import Task
@@ -221,13 +222,13 @@ def _evidence(
 
 
 def tell_unfound(skipped: Skipped, num_images: int, grounder: str) -> None:
-    """Say of how many images the grounder has no regions. Raises `BadInput` where it has of none, and where a model was
-    asked for its own and did not answer: asked again, it may.
+    """Say of how many images the grounder has no regions. Raises `BadInput` where it has of none, and where a model or
+    a server was asked and did not answer: asked again, it may.
     """
     if not (entries := skipped.entries):
         return
     told = f"{grounder} has no regions of {len(entries)} of {num_images} images, first: {entries[0]['why']}"
-    if len(entries) == num_images or grounder == SELF:
+    if len(entries) == num_images or grounder == SELF or is_url(grounder):
         raise BadInput(told)
     logger.warning("note: %s", told)
 
