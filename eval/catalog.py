@@ -131,6 +131,12 @@ VQA_PROTOCOLS: dict[str, VqaProtocolEntry] = {
         summary="equality after its normalisation",
         metrics=(OPEN[2], CLOSED, OVERALL),
     ),
+    "multiple_choice": VqaProtocolEntry(
+        module=".protocols.multiple_choice",
+        title="one of `meta.options`",
+        summary="the option that an answer names by letter or text; what guessing would get; abstentions counted",
+        metrics=(OVERALL, *_plain("chance_accuracy")),
+    ),
     "judge": VqaProtocolEntry(
         module=".protocols.judge",
         title="a served model judges (`--endpoint`, `--model`)",

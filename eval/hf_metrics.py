@@ -14,6 +14,7 @@ import datasets
 import evaluate
 import numpy as np
 
+from ..grounding.bad_input import BadInput
 from ..grounding.settings import validate
 from ..grounding.types import Region
 from .catalog import VQA_PROTOCOLS
@@ -89,6 +90,10 @@ class VQAScores(MeasureMetric):
             for row, (text, refs, kind) in enumerate(zip(predictions, references, answer_types, strict=True))
         ]
         rules = VQA_PROTOCOLS[self.settings.protocol].load().rules(self.settings)
+        if rules.read:
+            raise BadInput(
+                f"{rules.protocol} needs the options of each question.", fix="score records: medglip eval vqa"
+            )
         return vqa.vqa_measures(questions, rules, self.settings)[0]
 
 

@@ -48,6 +48,8 @@ class RecordMeta(TypedDict, total=False):
     """That the phrase is there at all, in [0, 1], of all phrases or by phrase; without it the best region's score."""
     probe: Any
     """What stands in for the image: blank, blank_kept, shuffled, text_only, flipped, corrupt, rephrased; original."""
+    options: Any
+    """What there is to choose from, for protocol multiple_choice: texts, or an object from letter to text."""
     severity: Any
     """Of probe corrupt: 1 to 5."""
     original: Any
@@ -161,7 +163,7 @@ Of a report the question may be missing as well."""
 SCORED = (*REQUIRED, "cluster_id", "answer_type", "phrases")
 """The fields that scores depend on; the data hash covers these."""
 
-SCORED_META = ("level", "pair_id", "presence", "probe", "severity", "qa_type", "chexpert", *FIELD_METRICS)
+SCORED_META = ("level", "pair_id", "presence", "probe", "severity", "options", "qa_type", "chexpert", *FIELD_METRICS)
 """Entries of `meta` that scores depend on, likewise."""
 
 _NAMES = ("id", "dataset", "split", "image_id", "cluster_id", "question", "answer_type")

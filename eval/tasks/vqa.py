@@ -1,7 +1,7 @@
 """VQA records -> measures, by the protocol of the settings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...grounding.bad_input import BadInput, nearest
@@ -10,7 +10,7 @@ from ..catalog import VQA_PROTOCOLS
 from ..metrics import trust
 from ..metrics.fields import field_measures
 from ..protocols.vqa_rules import VqaRules
-from ..records import Record, cluster, first_few, question_of
+from ..records import Record, cluster, first_few, meta_of, question_of
 from ..settings import EvalSettings
 from ..statistics.measure import Measured, Measures, mean
 from ..statistics.strata import labels_of
@@ -47,7 +47,13 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
         )
         for record in records
     ]
+    chance: Measures = {}
+    if rules.read:
+        options = [meta_of(record).get("options") for record in records]
+        questions = [_chosen(question, given, rules.read) for question, given in zip(questions, options, strict=True)]
+        chance = {"chance_accuracy": mean([1 / len(given) for given in options if given])}
     measures, counts = vqa_measures(questions, rules, settings)
+    measures |= chance
     notes = [*rules.notes]
     if "overall_accuracy" in measures:
         measures |= trust.measures(records, measures["overall_accuracy"])
@@ -75,6 +81,19 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
         notes=notes,
         facts=rules.facts,
     )
+
+
+def _chosen(question: AnsweredQuestion, options: Any, read: Callable[[str, Any, bool], str]) -> AnsweredQuestion:
+    """The question with answer and references as the options that they are."""
+    if not options:
+        fix = "list the options, or take another protocol"
+        raise BadInput("no meta.options to choose from.", row=question.id, fix=fix)
+    try:
+        references = tuple(read(text, options, True) for text in question.references)
+        prediction = read(question.prediction, options, False)
+    except BadInput as error:
+        raise BadInput(error.problem, row=question.id, fix=error.fix) from error
+    return replace(question, prediction=prediction, references=references, answer_type="closed")
 
 
 def references_of(answer: Any) -> tuple[str, ...]:
