@@ -17,6 +17,7 @@ from ...grounding.datasets.corpus import is_inside, stay_inside
 from ...grounding.datasets.rows import region
 from ...grounding.files import numbered_lines
 from ...grounding.types import AnnotatedImage, Region
+from ...grounding.vocabulary.labels import load_labels
 from ..derived.settings import DeriveSettings
 from ..task import Question
 from .rows import check_values
@@ -40,6 +41,9 @@ class DerivedQuestionSettings(DeriveSettings):
     """A file of `medglip data export qa`, taken as it is; left out: derived from the recipe's region sets."""
     allow_outside: bool = False
     """Let the images of that file lie anywhere, not below MEDGLIP_DATA or beside it alone."""
+    leave_out: str = ""
+    """One combination of modality, part of the body and kind of item, such as `ct/abdomen/size`: split test keeps only
+    questions of it, the other splits only others."""
 
 
 def read(settings: DerivedQuestionSettings, context: ReadContext, skipped: Skipped) -> list[Question]:
@@ -51,11 +55,43 @@ def read(settings: DerivedQuestionSettings, context: ReadContext, skipped: Skipp
     if settings.path is not None:
         file = Path(os.environ.get("MEDGLIP_DATA", "")) / settings.path
     elif context.derive is not None:
-        file, images = context.derive(DeriveSettings(**settings.model_dump(exclude={"path", "allow_outside"})))
+        file, images = context.derive(
+            DeriveSettings(**settings.model_dump(exclude={"path", "allow_outside", "leave_out"}))
+        )
     else:
         raise BadInput("no file of derived questions.", fix="give one, written by `medglip data export qa`")
     questions = read_file(file, images, allow_outside=settings.allow_outside, with_boxes=True)
-    return [question for question in questions if question.content_type != CAPTION]
+    questions = [question for question in questions if question.content_type != CAPTION]
+    return leave_out(questions, settings.leave_out) if settings.leave_out else questions
+
+
+def combination_of(question: Question) -> str:
+    """Modality, part of the body and kind of item of a derived question: `ct/abdomen/size`.
+
+    The part is that of the label tree for what is asked about, else for what is outlined, else as told; `any` for none.
+    """
+    tree = load_labels()
+    phrases = question.phrases or question.image.phrases
+    part = tree.body_region(phrases[0]) if phrases else question.image.body_part
+    return f"{question.image.modality}/{part or 'any'}/{question.content_type.split('-')[0]}"
+
+
+def leave_out(questions: Sequence[Question], combination: str) -> list[Question]:
+    """Split test with the questions of one combination alone, the others without any of it.
+
+    Each of its three parts is learned in other combinations: what is tested is putting them together. Raises `BadInput`
+    where split test has none of it, with what it has, and where one of its parts is in no question that is learned.
+    """
+    kept = [q for q in questions if (combination_of(q) == combination) == (q.image.split == "test")]
+    tested = sorted({combination_of(q) for q in questions if q.image.split == "test"})
+    if combination not in tested:
+        raise BadInput(f"leave_out: no test question of {combination!r}.", fix=f"one of {', '.join(tested)}")
+    learned = [combination_of(q).split("/") for q in kept if q.image.split == "train"]
+    for place, name in enumerate(combination.split("/")):
+        if all(parts[place] != name for parts in learned):
+            problem = f"leave_out: without {combination!r} no training question is of {name!r}."
+            raise BadInput(problem, fix="leave out a combination whose parts are in others too")
+    return kept
 
 
 def read_file(
