@@ -5,7 +5,6 @@ chest (`regions.jpg`), the form `overlay` of it (`overlay.jpg`), and the page of
 run's page, as an installed Chromium shows them (`product.jpg`). `make shown` calls it behind `tour`, which writes it.
 """
 
-import io
 import shutil
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ from ...grounding.evidence.forms.overlay import draw_marks
 from ...grounding.grounders.pretrained import load_grounder
 from ...grounding.imaging.drawing import draw_regions, tell_apart
 from ...grounding.imaging.open import open_image
-from ...grounding.imaging.read import read_image
+from ...grounding.imaging.read import read_image, read_image_bytes
 from ...report.output.write import BROWSERS
 
 CHEST = Path("examples/data/images/xray-1.png")
@@ -73,7 +72,7 @@ def draw_product(report: Path, page: Path) -> Image.Image:
             shown.click("#filters button[type=reset]")
         below = shown.locator(".case").first.screenshot()
         opened.close()
-    parts = [Image.open(io.BytesIO(part)).convert("RGB") for part in (top, below)]
+    parts = [read_image_bytes(part) for part in (top, below)]
     product = Image.new("RGB", (WIDTH, sum(part.height for part in parts)), parts[1].getpixel((1, 1)))
     product.paste(parts[0], (0, 0))
     product.paste(parts[1], ((WIDTH - parts[1].width) // 2, parts[0].height))

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
@@ -22,6 +21,7 @@ from ...grounding.datasets.schema import images
 from ...grounding.datasets.settings import PhantomSettings
 from ...grounding.files import write_atomic
 from ...grounding.geometry import mask_to_rle
+from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage
 
 SETTINGS = PhantomSettings(num_train=14, num_val=0, num_test=0, size_px=192, seed=22)
@@ -42,7 +42,7 @@ def main(out: Annotated[Path, typer.Argument()] = Path("examples/data")) -> None
         names = {image.image_id: f"{image.modality}-{1 + k // 7}.png" for k, image in enumerate(drawn)}
         (out / "images").mkdir(parents=True)
         for image in drawn:
-            Image.open(image.image_path).convert("RGB").save(_file(out, names, image), optimize=True)
+            read_image(image.image_path).save(_file(out, names, image), optimize=True)
         rows = phantom.read_rows(Path(folder) / "questions.jsonl", ("question", "answer"), data)
         questions = [_question(row, names[image.image_id], image.modality) for _, row, image in rows]
     write_atomic(out / "annotations.json", json.dumps(_coco(drawn, names)) + "\n")
@@ -91,7 +91,7 @@ def _write_dicom(picture: Path, out: Path) -> None:
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["medglip sample", "instance"])
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     file = FileDataset(str(out), {}, file_meta=meta, preamble=b"\0" * 128)
-    pixels_HW = np.asarray(Image.open(picture).convert("L"))
+    pixels_HW = np.asarray(read_image(picture).convert("L"))
     values = {
         "SOPClassUID": meta.MediaStorageSOPClassUID,
         "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
