@@ -15,7 +15,8 @@ from medglip.eval.probes import PROBES as SCORED
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import Evidence
 from medglip.grounding.types import AnnotatedImage, Region
-from medglip.vqa.probes import PROBES, absent_pairs, flip, probe_questions
+from medglip.report.task import Report
+from medglip.vqa.probes import PROBES, absent_pairs, corrupt, flip, probe_questions
 from medglip.vqa.rephrasings import NUM
 from medglip.vqa.task import Question
 
@@ -89,6 +90,26 @@ def test_corrupt_asks_in_five_severities_and_leaves_question_and_answer(tmp_path
     assert len({q.meta["corruption"] for q in changed}) == 1
     missing = question(image("none"))
     assert all(q.image is missing.image for q in probe_questions("corrupt", [missing], folder=tmp_path))
+
+
+def test_corrupted_reports_change_every_picture(tmp_path: Path) -> None:
+    images = [replace(image(n, "xray"), image_path=write_image(tmp_path / f"{n}.png", colour=99)) for n in "abcd"]
+    first, other, prior, older = images
+    report = Report(
+        report_id="r",
+        image=first,
+        text="Clear.",
+        others=(other,),
+        prior_image=prior,
+        prior_others=(older,),
+        views=("PA",),
+    )
+    changed = corrupt([report], tmp_path / "made")
+    assert [one.report_id for one in changed] == [f"r/corrupt-{severity}" for severity in range(1, 6)]
+    for one in changed:
+        assert (one.text, one.views, one.meta["original"]) == ("Clear.", ("PA",), "r")
+        assert len({shown.image_path for shown in (*one.images, *images)}) == 8
+        assert all(shown.image_path.is_file() for shown in one.images)
 
 
 def test_rephrased_asks_in_other_words_for_the_same_answer() -> None:
