@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -41,6 +42,9 @@ class EvidenceSettings(Settings):
     found. What a question asks about by name is no part of this rule. Left out: no such limit."""
     min_score: float = MIN_SCORE
     """Regions below this score are not evidence."""
+    mark: Literal["box", "ellipse", "alpha", "arrow"] = "box"
+    """What the form overlay draws for a region: its box, the ellipse in it, its box filled so that the
+    image shines through, or an arrow to its middle."""
     max_crops: int = 1
     """At most this many crops in a prompt: each costs as many image tokens as an image."""
     crop_margin: float = 0.25

@@ -13,6 +13,7 @@ from ...types import Region
 from ...vocabulary.box_notation import BoxText
 from ..evidence import Evidence, EvidenceSettings
 from . import EvidenceForm, Images
+from .marks import MARKS
 
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 """Okabe and Ito's colours, distinct for every kind of colour vision; numbers take them in turn."""
@@ -29,7 +30,7 @@ class OverlayForm(EvidenceForm):
         """In the order of the images."""
         copies, first = list[Image.Image](), 1
         for image, part in zip(images, evidence.images, strict=False):
-            copies += [draw_marks(image, part.regions, first)] if part.regions else []
+            copies += [draw_marks(image, part.regions, first, settings.mark)] if part.regions else []
             first += len(part.regions)
         return copies
 
@@ -38,8 +39,9 @@ class OverlayForm(EvidenceForm):
         return ["" for part in evidence.images if part.regions]
 
 
-def draw_marks(image: Image.Image, regions: Sequence[Region], first: int = 1) -> Image.Image:
-    """A copy, RGB, with a box and a number from `first` for each region; the given image is left as it is.
+def draw_marks(image: Image.Image, regions: Sequence[Region], first: int = 1, mark: str = "box") -> Image.Image:
+    """A copy, RGB, with a box (or a mark of `MARKS`) and a number from `first` for each region; the given image is
+    left as it is.
 
     Same shape as the image, and same size unless it is below `MIN_SIDE_PX`. Numbers are a sixteenth of the longer
     side high, so that they stay readable when a model scales the image down.
@@ -58,6 +60,9 @@ def draw_marks(image: Image.Image, regions: Sequence[Region], first: int = 1) ->
         right, bottom = (min(max(math.ceil(v) - 1, 0), side - 1) for v, side in zip((x1, y1), size_px, strict=True))
         box = left, top, max(left, right), max(top, bottom)
         boxes.append(box)
+        if mark in MARKS:
+            MARKS[mark](copy, box, _colour(number), width)
+            continue
         # a dark rim is seen on bright ground, the outline on dark ground
         around = (box[0] - rim, box[1] - rim, box[2] + rim, box[3] + rim)
         pen.rectangle(around, outline="black", width=width + 2 * rim)
