@@ -28,6 +28,7 @@ from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings
 from ..pipeline.pipeline import Pipeline
+from ..pipeline.preflight import check_models
 from ..pipeline.references import REFERENCES, write_references
 from ..recipe import Recipe
 from .ablate import BASELINE, Adapter, Asked, Grid, cell_name, pooled, row_title, run_cell, set_of, with_changes
@@ -83,6 +84,7 @@ def run_curve(recipe_path: Path, budgets: Budgets, task: Task = "vqa", out: Path
         problem = f"{budgets.draws[0]} draws are less than one batch of {batch_size}."
         raise BadInput(problem, file=recipe_path, fix="more --draws, or a smaller mllm_train.batch_size")
     with RunFolder(recipe.out_dir).locked(), RunFolder(out).locked():
+        check_models(recipe)
         base = Pipeline(recipe)
         # with every source, so that true regions are at hand
         whole = with_changes(recipe, {"sources": (BASELINE, *dict.fromkeys(one.source for one in LARGEST))})

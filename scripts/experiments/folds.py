@@ -20,6 +20,7 @@ from ...grounding.files import write_atomic
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings
 from ..pipeline.pipeline import Pipeline
+from ..pipeline.preflight import check_models
 from ..pipeline.references import REFERENCES, write_references
 from ..recipe import Recipe
 from .ablate import BASELINE, Adapter, Grid, pooled, row_title, run_cell, with_changes
@@ -42,6 +43,7 @@ def cross_validate(recipe_path: Path, grid: Grid, num_folds: int = 5, out: Path 
     out = out or recipe.out_dir / "folds"
     folders = [out / f"fold-{k}-of-{num_folds}" for k in range(1, num_folds + 1)]
     with RunFolder(recipe.out_dir).locked(), RunFolder(out).locked():
+        check_models(recipe)
         for k, folder in enumerate(folders, 1):
             _run_fold(recipe, grid, f"{k}/{num_folds}", folder)
     text = _write(recipe, grid, folders, out)

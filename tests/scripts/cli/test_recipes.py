@@ -28,6 +28,7 @@ STARTS = (
     "medglip.grounding.datasets.building.build.build",
     "medglip.scripts.experiments.align.checkpoint_folder",
     "medglip.scripts.pipeline.plan.core_of",
+    "medglip.scripts.pipeline.preflight.checkpoint_folder",
 )
 """What is called first where the recipe was found good: the folder of the run is taken, region sets are read ..."""
 
@@ -51,7 +52,9 @@ def takes_recipe(command: Any) -> bool:
     return any("recipe" in text or "manifest" in text for text in texts)
 
 
-COMMANDS = [words for words, command in walk(typer.main.get_command(app)) if takes_recipe(command)]
+COMMANDS = [words for words, command in walk(typer.main.get_command(app)) if takes_recipe(command) and words != "init"]
+GRIDS = ("vqa ablate", "vqa curve")
+FOLDS = "vqa cross-validate"
 NO_RECIPES = {"sets", "accelerate"}  # lists; a configuration of accelerate
 FILES = sorted(file for file in ROOT.glob("recipes/**/*.yaml") if file.parent.name not in NO_RECIPES)
 
@@ -81,12 +84,19 @@ def test_the_command_accepts_the_recipe(
         monkeypatch.setattr(name, start)
     monkeypatch.chdir(tmp_path)
     more, tasks = MORE.get(command, []), yaml.safe_load(recipe.read_text())
-    if command == "vqa ablate" and "vqa" not in tasks:
+    if command in GRIDS and "vqa" not in tasks:
         more = ["--task", "report"]
     result = CliRunner().invoke(app, [*command.split(), str(recipe), *more])
     if command == "recipe upgrade":
         assert result.exit_code == 0, result.output
-    elif command == "vqa ablate" and not {"vqa", "report"} & set(tasks):  # of a core alone: read, and nothing to ablate
+    elif command in GRIDS and not {"vqa", "report"} & set(tasks):  # of a core alone: read, and nothing to ablate
         assert "has no section" in str(result.exception)
+    elif command == FOLDS and not isinstance(result.exception, Started):  # read, and not of one public set
+        assert "one public set" in str(result.exception)
+        assert [row.get("set") for row in tasks.get("vqa", {}).get("data", [])] not in (
+            ["vqa_rad"],
+            ["slake"],
+            ["pathvqa"],
+        )
     else:
         assert isinstance(result.exception, Started), (result.output, result.exception)
