@@ -75,7 +75,7 @@ VISIBLE = {
     "data build": "--push --workers",
     "data leaks": "--root --seed --json",
     "data export parquet": "",
-    "data export chat": "--format --evidence --boxes --split --out",
+    "data export chat": "--format --split --evidence --boxes --out",
     "data export qa": "--splits --limit --seed --out --set",
     "recipe schema": "",
     "recipe docs": "",
