@@ -20,7 +20,7 @@ from scipy.signal import fftconvolve
 from ..bad_input import BadInput
 from ..files import write_atomic
 from ..types import AnnotatedImage
-from .read import image_sha256, png_bytes, read_image
+from .read import image_sha256, png_bytes, read_image, read_image_bytes
 
 SEVERITIES = (1, 2, 3, 4, 5)
 VERSION = 1
@@ -87,7 +87,7 @@ def jpeg(pixels: Pixels, amount: float, _: np.random.Generator) -> Pixels:
     """Stored as JPEG of this quality."""
     buffer = io.BytesIO()
     _to_image(pixels).save(buffer, "JPEG", quality=int(amount))
-    return _to_pixels(Image.open(buffer).convert("RGB"))
+    return _to_pixels(read_image_bytes(buffer.getvalue()))
 
 
 # noise
