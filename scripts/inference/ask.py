@@ -77,14 +77,16 @@ def ask_question(
     question: str,
     source: Source,
     side: Frame | None = None,
+    given: Evidence | None = None,
 ) -> Asked:
     """The answer to a question about images. Regions are looked for in every image.
 
     The regions alone answer where they know more than the model (`answer_by_regions`); an answer that nothing supports
-    is held back (`judge`). `side`: whose left and right is told, where it is known how the first image lies.
+    is held back (`judge`). `side`: whose left and right is told, where it is known how the first image lies. `given`:
+    the evidence of a control or of the user, where nothing is looked for; its source is `source`.
     """
     with keep_images(*(image.image_path for image in images)):  # before a model takes its memory
-        query, example = example_of(finished, images, question, source)
+        query, example = example_of(finished, images, question, source, given=given)
         answered, by_rules = answer_by_regions(finished, question, query, source)
         if not by_rules:
             answered = finished.answer(question, example, source, is_closed=asks_yes_or_no(question))
@@ -165,9 +167,14 @@ def show_regions(asked: Asked, folder: Path) -> Path:
 
 
 def example_of(
-    finished: TrainedSystem, images: Sequence[AnnotatedImage], question: str, source: Source, target: str = ""
+    finished: TrainedSystem,
+    images: Sequence[AnnotatedImage],
+    question: str,
+    source: Source,
+    target: str = "",
+    given: Evidence | None = None,
 ) -> tuple[Query, Example]:
-    """What is looked for in the images, and the question on them with the evidence of the source."""
+    """What is looked for in the images, and the question on them with the evidence of the source, or the `given`."""
     first, *others = images
     query = finished.query(first, question, others)
     item = Question(
@@ -179,7 +186,7 @@ def example_of(
         answer_type="open",
         phrases=query.first.asked,
     )
-    return query, item.to_example(finished.evidence(query, source))
+    return query, item.to_example(given or finished.evidence(query, source))
 
 
 def _evidence_lines(shown: Evidence, query: Query) -> list[str]:

@@ -1,0 +1,31 @@
+"""The samples of the page: phantoms, drawn when they are first wanted, so that no patient is shown."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from ...grounding.datasets.phantoms import dataset as phantom
+from ...grounding.datasets.schema import images
+from ...grounding.datasets.settings import PhantomSettings
+from ...grounding.imaging.open import open_image
+from ...grounding.types import AnnotatedImage
+
+LICENCE = "Drawn by medglip, no patient: CC0 1.0, public domain."
+NAMES = tuple(
+    f"{modality}-{number}.png"
+    for number in (1, 2)
+    for modality in ("xray", "ct", "mr", "ultrasound", "endoscopy", "dermoscopy", "fundus")
+)
+SETTINGS = PhantomSettings(num_train=14, num_val=0, num_test=0, size_px=192, seed=22)
+
+
+def draw_samples(folder: Path) -> dict[str, AnnotatedImage]:
+    """Name -> image without its true regions, two of each modality: `xray-1.png`; the files lie in the folder."""
+    phantom.write(folder / "drawn", SETTINGS)
+    samples: dict[str, AnnotatedImage] = {}
+    for image in images(phantom.read(folder / "drawn")):
+        number = 1 + sum(name.startswith(f"{image.modality}-") for name in samples)
+        name = f"{image.modality}-{number}.png"
+        Image.open(image.image_path).convert("RGB").save(folder / name)  # without the truth that phantoms carry
+        samples[name] = open_image(folder / name, image.modality)
+    return samples
