@@ -1,6 +1,8 @@
 """How answers are written."""
 
-from pydantic import Field, model_validator
+from typing import Any
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ...grounding.settings import Settings
 
@@ -32,6 +34,11 @@ class GenerateSettings(Settings):
     """Prompts at once."""
     merge: bool = True
     """Fold LoRA into the weights meanwhile: about twice as fast, needs room for a copy of the adapted layers."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `only` where it says nothing: records that were begun before it was there go on."""
+        return {key: value for key, value in dump(self).items() if key != "only" or value}
 
     @model_validator(mode="after")
     def _refuse_contradictions(self) -> "GenerateSettings":
