@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
-from scipy.signal import fftconvolve
 
 from ..bad_input import BadInput
 from ..files import write_atomic
@@ -304,6 +303,8 @@ def _convolve(pixels: Pixels, kernel: NDArray[np.float32]) -> Pixels:
     """Each channel under a kernel of sum 1, the border mirrored."""
     side = kernel.shape[0] // 2
     padded = np.pad(pixels, ((side, side), (side, side), (0, 0)), "symmetric")
+    from scipy.signal import fftconvolve  # half a second that only a corruption pays
+
     return fftconvolve(padded, (kernel / kernel.sum())[..., None], "valid", axes=(0, 1)).astype(np.float32)
 
 

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from PIL import Image
-
 from ...grounding.datasets.phantoms import dataset as phantom
 from ...grounding.datasets.schema import images
 from ...grounding.datasets.settings import PhantomSettings
 from ...grounding.imaging.open import open_image
+from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage
 
 LICENCE = "Drawn by medglip, no patient: CC0 1.0, public domain."
@@ -26,6 +25,6 @@ def draw_samples(folder: Path) -> dict[str, AnnotatedImage]:
     for image in images(phantom.read(folder / "drawn")):
         number = 1 + sum(name.startswith(f"{image.modality}-") for name in samples)
         name = f"{image.modality}-{number}.png"
-        Image.open(image.image_path).convert("RGB").save(folder / name)  # without the truth that phantoms carry
+        read_image(image.image_path).save(folder / name)  # without the truth that phantoms carry
         samples[name] = open_image(folder / name, image.modality)
     return samples

@@ -166,7 +166,7 @@ def test_what_was_asked_is_written_under_the_keys_of_older_files(rad: Path, tiny
     ("words", "said"),
     [
         ([], "neither a recipe nor --dataset"),
-        (["recipe.yaml", "--dataset", "vqa_rad"], "a recipe and --dataset are given"),
+        (["quickstart", "--dataset", "vqa_rad"], "a recipe and --dataset are given"),
         (["--dataset", "vqa_rad"], "no file for the records"),
         (["--dataset", "vqa_rda", "--out", "r.jsonl"], "vqa_rad"),
         (["--dataset", "vqa_rad", "--out", "r.jsonl", "--evidence", "true"], "unknown evidence source"),

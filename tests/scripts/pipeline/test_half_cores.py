@@ -64,7 +64,7 @@ def test_evidence_of_a_training_image_is_that_of_the_half_core_that_did_not_lear
     halves = [EmbeddedFinder(MedGlipGrounder.from_pretrained(tmp_path / name), core) for name in "ba"]
     teaching = sorted({item.image.image_path for item in pipeline.all_items if item.image.split == "train"})
     queries = {query.image.image_id: query for item in pipeline.all_items for query in pipeline.query(item).images}
-    assert {query.image.split for query in queries.values()} == {"train", "test"}
+    assert {query.image.split for query in queries.values()} == {"train", "val", "test"}
     for name, query in queries.items():
         image, found = query.image, caches.predicted[name]
         phrases = list(dict.fromkeys(region.phrase for region in found))
