@@ -253,8 +253,8 @@ def data_sha256(records: Sequence[Record]) -> str:
         meta = meta_of(record)
         scored = {name: record.get(name) for name in SCORED}
         scored |= {name: meta[name] for name in SCORED_META if name in meta}
-        if record["task"] == "vqa" and record.get("probability") is not None:
-            scored["probability"] = record["probability"]
+        if record["task"] == "vqa" and (probability := record.get("probability")) is not None:
+            scored["probability"] = probability
         digest.update((", " * (index > 0) + json.dumps(scored, sort_keys=True, ensure_ascii=False)).encode())
     digest.update(b"]")
     return digest.hexdigest()

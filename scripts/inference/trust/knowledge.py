@@ -131,4 +131,4 @@ def _larger(modality: str, phrases: Collection[str]) -> str:
         return ""
     theirs = vocabulary_of(LARGER)
     knows = bool(theirs.get(modality)) if modality else all(is_learned(phrase, theirs) for phrase in phrases)
-    return f"; {LARGER} does (for research alone): --checkpoint {LARGER}" if knows else ""
+    return f"; {LARGER} does (for research alone): --grounder {LARGER}" if knows else ""
