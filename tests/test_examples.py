@@ -9,6 +9,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 FAST = {"score_my_answers"}
+PRINTS = {"ask_with_and_without_evidence"}
+"""Those that write no file."""
 
 
 @pytest.fixture
@@ -37,7 +39,8 @@ def test_an_example_runs(script: Path, root: Path, capsys: pytest.CaptureFixture
         "train_on_coco": "'ap50': ",
     }[script.stem]
     assert said in capsys.readouterr().out
-    assert any((root / "runs" / "examples").iterdir())
+    if script.stem not in PRINTS:
+        assert any((root / "runs" / "examples").iterdir())
 
 
 @pytest.mark.thorough
