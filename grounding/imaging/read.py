@@ -185,8 +185,6 @@ class _Decoded:
         # one byte a pixel or three, where an RGB image of PIL takes four beside what was decoded
         result = np.empty((height, width) if is_wide else (height, width, 3), np.uint8)
         for rows in strips(height, width):
-            box = (0, rows.start, width, rows.stop)
-            part = self.image.crop(box)
             if is_wide:
                 values = self.values(rows)
                 grey = unit_scale(values if values.ndim == 2 else values[..., 0], *window)
@@ -196,7 +194,7 @@ class _Decoded:
                     grey[values == self.hidden] = 0
                 result[rows] = to_uint8(grey)
             else:
-                layer = part.convert("RGBA")
+                layer = self.image.crop((0, rows.start, width, rows.stop)).convert("RGBA")
                 part = Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer)
                 result[rows] = np.asarray(part.convert("RGB"))
         return result

@@ -140,13 +140,19 @@ def run_cells(base: Pipeline, grid: Grid, name: Task, out: Path, answer: Answer)
     asked = (source for one in grid.sources for source in filter(None, one))
     wanted: tuple[Source, ...] = tuple(dict.fromkeys((BASELINE, *asked, *recipe.sources)))
     base.recipe = with_changes(recipe, {"sources": wanted})  # so that true regions are at hand where they are asked for
-    cells = [(adapter, sources, seed) for seed in grid.seeds for adapter, sources in grid.adapters.items()]
-    has_run = [run_cell(base, *cell, out, name, answer) for cell in cells]
-    if name == "vqa" and (any(has_run) or not RunFolder(out).record_file(name, REFERENCES[0]).exists()):
+    has_run = run_adapters(base, grid, out, name, answer)
+    if name == "vqa" and (has_run or not RunFolder(out).record_file(name, REFERENCES[0]).exists()):
         write_references(base, out)
     text = _write(grid, recipe, name, out)
     base.skipped.write(out / "skipped.jsonl")
     return f"{text}\n\n{base.skipped.summary()}\nwritten: {out / 'ablation.md'}, ablation.json, ablation.svg"
+
+
+def run_adapters(base: Pipeline, grid: Grid, out: Path, task: Task, answer: Answer = tune_and_predict) -> bool:
+    """Every adapter of a grid with every seed, `run_cell` by `run_cell`; whether anything was left to do."""
+    cells = [(adapter, sources, seed) for seed in grid.seeds for adapter, sources in grid.adapters.items()]
+    has_run = [run_cell(base, *cell, out, task, answer) for cell in cells]  # all of them, before it is asked
+    return any(has_run)
 
 
 def run_cell(
@@ -156,7 +162,7 @@ def run_cell(
     seed: int,
     out: Path,
     task: Task,
-    answer: Answer = tune_and_predict,
+    answer: Answer,
 ) -> bool:
     """One adapter and its predictions, unless they are all there; whether anything was left to do."""
     folder = out / cell_name(adapter, seed)

@@ -31,7 +31,7 @@ from ..pipeline.pipeline import Pipeline
 from ..pipeline.preflight import check_models
 from ..pipeline.references import REFERENCES, write_references
 from ..recipe import Recipe
-from .ablate import BASELINE, Adapter, Asked, Grid, cell_name, pooled, row_title, run_cell, set_of, with_changes
+from .ablate import BASELINE, Adapter, Asked, Grid, cell_name, pooled, row_title, run_adapters, set_of, with_changes
 from .curve_picture import Point, curve_svg
 
 CONTROL = Asked("shuffled", "shuffled")
@@ -91,9 +91,7 @@ def run_curve(recipe_path: Path, budgets: Budgets, task: Task = "vqa", out: Path
         for draws in budgets.draws:
             grid, rates = budgets.grid(draws), recipe.mllm_train.lasting(draws // batch_size, 0)
             base.recipe = whole.model_copy(update={"mllm_train": rates})
-            for seed in grid.seeds:
-                for adapter, sources in grid.adapters.items():
-                    run_cell(base, adapter, sources, seed, _folder(out, draws), task)
+            run_adapters(base, grid, _folder(out, draws), task)
         if task == "vqa" and not RunFolder(out).record_file(task, REFERENCES[0]).exists():
             write_references(base, out)
         base.skipped.write(out / "skipped.jsonl")

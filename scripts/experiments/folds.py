@@ -23,7 +23,7 @@ from ..pipeline.pipeline import Pipeline
 from ..pipeline.preflight import check_models
 from ..pipeline.references import REFERENCES, write_references
 from ..recipe import Recipe
-from .ablate import BASELINE, Adapter, Grid, pooled, row_title, run_cell, with_changes
+from .ablate import BASELINE, Adapter, Grid, pooled, row_title, run_adapters, with_changes
 
 TEXT_FLOORS = ("bag_of_words", "nearest_question")
 """What every row is held against; they know the question alone."""
@@ -57,9 +57,7 @@ def _run_fold(recipe: Recipe, grid: Grid, fold: str, folder: Path) -> None:
     section = recipe.vqa.model_copy(update={"data": (data,)})
     sources = tuple(dict.fromkeys((BASELINE, *(source for source, _ in grid.rows))))
     base = Pipeline(with_changes(recipe, {"out_dir": folder, "vqa": section, "eval_split": "test", "sources": sources}))
-    for seed in grid.seeds:
-        for adapter, asked in grid.adapters.items():
-            run_cell(base, adapter, asked, seed, folder / "cells", "vqa")
+    run_adapters(base, grid, folder / "cells", "vqa")
     if not RunFolder(folder).record_file("vqa", REFERENCES[0]).exists():
         write_references(base, folder)
     base.skipped.write(folder / "skipped.jsonl")
