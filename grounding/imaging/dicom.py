@@ -22,13 +22,19 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import data_element_generator
 from pydicom.pixels import apply_color_lut, pixel_array
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from ..bad_input import BadInput
 from ..modalities import parse_modality
 from .deadline import deadline
-from .dicom_grey import element, frame_item, numbers, show_grey
-from .read import check_size
+from .dicom_grey import element, frame_item, numbers, show_grey, stored_bits
+from .read import begins_as_dicom, check_size
 from .window import strips, to_uint8, unit_scale
 
 _ELEMENTS = [
@@ -143,7 +149,22 @@ def parse_dicom(path: Path, elements: Sequence[str] | None, stop_before_pixels: 
         _check_inflated(path)
         names = None if elements is None else list(elements)
         defer = 2**20 if path.stat().st_size > _MAX_WHOLE else None
-        return dcmread(path, specific_tags=names, stop_before_pixels=stop_before_pixels, defer_size=defer)
+        force = begins_as_dicom(path)  # without a preamble, too
+        header = dcmread(path, defer, stop_before_pixels, force=force, specific_tags=names)
+        if not header.file_meta.get("TransferSyntaxUID"):
+            _set_syntax(header, path)
+        return header
+
+
+def _set_syntax(header: Dataset, path: Path) -> None:
+    """How a file is stored that does not say so; of compressed pixels, and of so large a file, it is not guessed."""
+    is_implicit, is_little = header.original_encoding
+    is_packed = "PixelData" in header and header["PixelData"].is_undefined_length
+    if is_packed or path.stat().st_size > _MAX_WHOLE:
+        problem = "does not say how its pixels are stored (no TransferSyntaxUID)."
+        raise BadInput(problem, file=path, fix="export it as DICOM part 10, with its file meta header")
+    explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+    header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
 
 
 @contextmanager
@@ -172,8 +193,11 @@ def hide_errors(path: Path) -> Iterator[None]:
 def _check_inflated(path: Path) -> None:
     """Raises `BadInput` for a deflated file that would not fit into memory; nothing is kept of it."""
     with path.open("rb") as file:
-        if file.read(132)[128:] != b"DICM":
-            return
+        head = file.read(132)
+        if head[128:] != b"DICM":
+            if head[:2] != b"\2\0":
+                return
+            file.seek(0)  # the meta header without a preamble
         meta = data_element_generator(file, False, True, stop_when=lambda tag, vr, length: int(tag) >> 16 != 2)
         # all are read, so that the file stands where the deflated part begins
         syntaxes = [item.value for item in meta if int(item.tag) == 0x00020010]
@@ -188,11 +212,14 @@ def _check_inflated(path: Path) -> None:
 
 
 def _read_frame(header: Dataset, index: int, path: Path) -> NDArray[Any]:
-    """[H, W] or [H, W, C], YBR as RGB."""
+    """[H, W] or [H, W, C] with all bits that are allocated, YBR as RGB."""
     syntax = header.file_meta.TransferSyntaxUID
+    is_raw = not syntax.is_encapsulated or syntax == RLELossless
+    if not is_raw:
+        header.pop("HighBit", None)  # decoders of JPEG give values
     is_whole = path.stat().st_size <= _MAX_WHOLE or syntax == DeflatedExplicitVRLittleEndian
     try:
-        return pixel_array(header if is_whole else path, index=index)
+        return pixel_array(header if is_whole else path, index=index, correct_unused_bits=not is_raw)
     except (RuntimeError, NotImplementedError):
         # pydicom raises these where no installed plugin decodes the transfer syntax
         raise BadInput(
@@ -203,13 +230,13 @@ def _read_frame(header: Dataset, index: int, path: Path) -> NDArray[Any]:
 
 
 def _show_colours(frame: NDArray[Any], header: Dataset) -> NDArray[np.uint8]:
-    bits = int(header.BitsStored)
+    bits, stored = int(header.BitsStored), stored_bits(header, frame.dtype)
     if header.PhotometricInterpretation == "PALETTE COLOR":
-        frame = apply_color_lut(frame, header)
+        frame, stored = apply_color_lut(stored(frame), header), np.asarray
         bits = 8 * frame.dtype.itemsize
     shown = np.empty(frame.shape, np.uint8)
     for rows in strips(*frame.shape[:2]):
-        shown[rows] = to_uint8(unit_scale(frame[rows], 0, 2**bits - 1))
+        shown[rows] = to_uint8(unit_scale(stored(frame[rows]), 0, 2**bits - 1))
     return shown
 
 

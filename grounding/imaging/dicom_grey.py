@@ -53,41 +53,65 @@ def _item(item: Dataset, sequence: str, place: int) -> Dataset:
 
 
 def show_grey(frame: NDArray[Any], header: Dataset, index: int) -> NDArray[np.uint8]:
-    """uint8[H, W] of the stored values of frame `index`: modality, VOI, MONOCHROME1 inverted, padding black.
+    """uint8[H, W] of frame `index` as it lies in the file: modality, VOI, MONOCHROME1 inverted, padding black.
 
     Raises `BadInput` for a table that is shorter than it says.
     """
     rescale, is_signed = _modality(header, index, frame.dtype)
-    low, high = _padding(frame, header)
-
-    def is_padding(stored: NDArray[Any]) -> NDArray[np.bool_]:
-        return (stored >= low) & (stored <= high)
+    stored = stored_bits(header, frame.dtype)
+    is_padding = _padding(frame, header)
 
     show = _voi(header, index, is_signed)
     window = (0.0, 0.0)
     if show is None:
         step = 1 + frame.size // MAX_SAMPLE
         parts = (frame[rows].ravel()[::step] for rows in strips(*frame.shape))
-        window = percentile_window(np.concatenate([rescale(part[~is_padding(part)]) for part in parts]))
+        window = percentile_window(np.concatenate([rescale(stored(part[~is_padding(part)])) for part in parts]))
 
     shown = np.empty(frame.shape, np.uint8)
     for rows in strips(*frame.shape):
-        values = rescale(frame[rows])
+        values = rescale(stored(frame[rows]))
         unit = show(values) if show else unit_scale(values, *window)
         grey = to_uint8(1 - unit if header.PhotometricInterpretation == "MONOCHROME1" else unit)
         shown[rows] = np.where(is_padding(frame[rows]), 0, grey)
     return shown
 
 
-def _padding(frame: NDArray[Any], header: Dataset) -> tuple[Any, Any]:
-    """First and last stored value that are padding and no picture; an empty range where there is none."""
+def stored_bits(header: Dataset, dtype: np.dtype[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    """From the bits allocated to a pixel, the stored ones, which end at HighBit; with their sign. PS3.5 8.1.1.
+
+    The others are no part of the value: overlays of old lie there, or nothing. A HighBit that cannot be counts as
+    missing.
+    """
+    allocated = 8 * dtype.itemsize
+    count = int(next(iter(numbers(header, "BitsStored")), allocated))
+    high = int(next(iter(numbers(header, "HighBit")), count - 1))
+    high = high if count - 1 <= high < allocated else count - 1
+    left, right = allocated - 1 - high, allocated - count
+    is_all = dtype.kind not in "iu" or (left, right) == (0, 0)
+    return lambda values: values if is_all else values << left >> right
+
+
+def _padding(frame: NDArray[Any], header: Dataset) -> Callable[[NDArray[Any]], NDArray[np.bool_]]:
+    """Tells the pixels that are padding and no picture, of values as they lie in the file."""
     ends = [*numbers(header, "PixelPaddingValue")[:1], *numbers(header, "PixelPaddingRangeLimit")[:1]]
-    if not ends or "PixelPaddingValue" not in header or frame.dtype.kind not in "iu":
-        return 1, 0
-    # -32768 may be written as 32768, and the other way round: the same sixteen bits
-    low, high = np.sort(np.array(ends).astype(np.int64).astype(frame.dtype))[[0, -1]].tolist()
-    is_all = all(((frame[rows] >= low) & (frame[rows] <= high)).all() for rows in strips(*frame.shape))
-    return (1, 0) if is_all else (low, high)
+    stored = stored_bits(header, frame.dtype)
+    low, high = 1, 0  # nothing is
+    if ends and "PixelPaddingValue" in header and frame.dtype.kind in "iu":
+        # -32768 may be written as 32768, and the other way round: the same sixteen bits
+        values = np.sort(np.array(ends).astype(np.int64).astype(frame.dtype))
+        low, high = values[[0, -1]].tolist()
+        count = int(next(iter(numbers(header, "BitsStored")), 64))
+        is_signed = frame.dtype.kind == "i"
+        if not -is_signed * 2 ** (count - 1) <= low <= high < 2 ** (count - is_signed):
+            stored = stored_bits(Dataset(), frame.dtype)  # 63536 of twelve bits: of all that are allocated
+
+    def is_padding(values: NDArray[Any]) -> NDArray[np.bool_]:
+        values = stored(values)
+        return (values >= low) & (values <= high)
+
+    is_nothing_else = all(is_padding(frame[rows]).all() for rows in strips(*frame.shape))
+    return (lambda values: np.zeros(values.shape, bool)) if is_nothing_else else is_padding
 
 
 def _modality(header: Dataset, index: int, dtype: np.dtype[Any]) -> tuple[Callable[[NDArray[Any]], Values], bool]:

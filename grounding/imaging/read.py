@@ -5,6 +5,7 @@ Every failure is a `BadInput` with the file and what to do; nothing is guessed a
 
 import hashlib
 import io
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,10 @@ _WIDE_GREY = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _KEPT: dict[Path, Image.Image] = {}
 _FIX = "copy or export the file again"
 _TURNED = (5, 6, 7, 8)  # orientations that lie on their side
+# Group 2 or 8, an element of it that comes first; then the letters of its type or, where types are left out, a length.
+_FIRST_ELEMENT = re.compile(
+    rb"[\2\x08]\0[\0\1\5\x08\x16\x18]\0(UL|OB|CS|UI|[^\0][\0]{3})|\0[\x08]\0[\0\5\x08\x16\x18](UL|CS|UI)", re.DOTALL
+)
 _BITS, _PHOTOMETRIC, _ORIENTATION, _PLANES, _SAMPLE_FORMAT = 258, 262, 274, 284, 339  # TIFF tags
 
 
@@ -308,11 +313,15 @@ def image_sha256(path: Path) -> str:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the name ends in .dcm or .dicom, or the bytes carry the DICM mark."""
-    if path.suffix.lower() in (".dcm", ".dicom"):
-        return True
+    """Whether the name ends in .dcm or .dicom, or the bytes begin as DICOM does."""
+    return path.suffix.lower() in (".dcm", ".dicom") or begins_as_dicom(path)
+
+
+def begins_as_dicom(path: Path) -> bool:
+    """Whether a file carries the DICM mark, or begins with an element of its groups, as files without preamble do."""
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        head = file.read(132)
+    return head[128:] == b"DICM" or _FIRST_ELEMENT.match(head) is not None
 
 
 def _existing(path: Path) -> Path:

@@ -24,7 +24,7 @@ from ...bad_input import BadInput, Skipped
 from ...files import sha256
 from ...geometry import mask_to_rle, rle_to_mask
 from ...imaging.dicom import hide_errors, parse_dicom
-from ...imaging.read import check_size, image_size
+from ...imaging.read import begins_as_dicom, check_size, image_size
 from ...modalities import parse_modality
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
@@ -113,9 +113,8 @@ def _scan(paths: Sequence[Path], skipped: Skipped) -> tuple[dict[str, _Image], l
     patients: dict[str, str] = {}  # PatientID stays in here
     segmentations: list[Path] = []
     for path in paths:
-        with path.open("rb") as file:
-            if file.read(132)[128:] != b"DICM":  # behind a preamble of 128 bytes
-                continue
+        if not begins_as_dicom(path):
+            continue
         with skipping(skipped, path), hide_errors(path):
             header = parse_dicom(path, _IMAGE_ELEMENTS)
             if header.get("SOPClassUID") in _SEGMENTATIONS:

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pydicom import Dataset, dcmread
+from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEGLosslessSV1,
+    RLELossless,
     SecondaryCaptureImageStorage,
     generate_uid,
 )
@@ -321,6 +324,71 @@ def test_bits_beside_those_stored_are_no_part_of_a_value(tmp_path: Path) -> None
     negative = ((RAMP - 24) & 0xFFF | 0x5000).astype(np.uint16)
     shown = grey(write(tmp_path / "c.dcm", negative, PixelRepresentation=1, RescaleIntercept=24, **stored))
     assert np.array_equal(shown, plain)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
+@pytest.mark.parametrize("low", [0, 7])
+@pytest.mark.parametrize("high", [11, 13, 15])
+def test_stored_bits_end_at_the_high_bit(tmp_path: Path, high: int, low: int, syntax: Any) -> None:
+    """PS3.5 8.1.1: twelve bits from `high` down, in a word whose other bits are anything."""
+    plain = grey(write(tmp_path / "a.dcm", RAMP.astype(np.uint16), **WINDOW))
+    shift = high - 11
+    for name, values, elements in (
+        ("unsigned", RAMP, {}),
+        ("signed", (RAMP - 24) & 0xFFF, {"PixelRepresentation": 1, "RescaleIntercept": 24}),
+    ):
+        words = (values << shift | low & (1 << shift) - 1 | (0x5000 if high == 11 and low else 0)).astype(np.uint16)
+        file = write(tmp_path / f"{name}.dcm", words, **WINDOW)
+        header = dcmread(file)
+        if syntax == RLELossless:
+            header.compress(RLELossless, words, generate_instance_uid=False)
+        for element, value in {"BitsStored": 12, "HighBit": high, **elements}.items():
+            setattr(header, element, value)
+        header.save_as(file)
+        assert np.array_equal(grey(file), plain)
+
+
+@pytest.mark.parametrize("high", [None, 3, 16])
+def test_a_high_bit_that_cannot_be_counts_as_missing(tmp_path: Path, high: Any) -> None:
+    plain = grey(write(tmp_path / "a.dcm", RAMP.astype(np.uint16), **WINDOW))
+    file = write(tmp_path / "b.dcm", RAMP.astype(np.uint16), BitsStored=12, HighBit=high, **WINDOW)
+    assert np.array_equal(grey(file), plain)
+
+
+def test_padding_may_lie_beyond_the_bits_stored(tmp_path: Path) -> None:
+    """63536 is written in all sixteen bits of a picture of twelve; its lower twelve are a value of the picture."""
+    plain = grey(write(tmp_path / "a.dcm", (RAMP + 2080).astype(np.uint16)))
+    pixels = np.vstack([RAMP + 2080, np.full((2, 8), 63536)]).astype(np.uint16)
+    padded = grey(write(tmp_path / "b.dcm", pixels, BitsStored=12, HighBit=11, PixelPaddingValue=63536))
+    assert np.array_equal(padded[:6], plain)
+    assert not padded[6:].any()
+
+
+@pytest.mark.parametrize("name", ["a.dcm", "IM0001"])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+def test_files_without_preamble_or_header_are_read(tmp_path: Path, syntax: Any, name: str) -> None:
+    pixels = RAMP.astype(np.uint16)
+    file = write(tmp_path / "whole.dcm", pixels, **WINDOW)
+    plain, header, bare = grey(file), dcmread(file), tmp_path / name
+    header.PixelData = pixels.astype(">u2" if syntax == ExplicitVRBigEndian else "<u2").tobytes()
+    header.file_meta.TransferSyntaxUID = syntax
+    dcmwrite(
+        bare, header, enforce_file_format=True, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian
+    )
+    whole = bare.read_bytes()
+    length = 132 + 12 + int.from_bytes(whole[140:144], "little")
+    for content in (whole[132:], whole[length:]):
+        bare.write_bytes(content)
+        assert image_size(bare) == (8, 6)
+        assert np.array_equal(grey(bare), plain)
+        assert np.array_equal(np.asarray(read_image(bare))[..., 0], plain)
+
+
+def test_compressed_pixels_without_a_header_are_told(tmp_path: Path) -> None:
+    whole = write(tmp_path / "a.dcm", RAMP.astype(np.uint16), syntax=RLELossless).read_bytes()
+    (tmp_path / "a.dcm").write_bytes(whole[132 + 12 + int.from_bytes(whole[140:144], "little") :])
+    with pytest.raises(BadInput, match=r"a\.dcm: does not say how its pixels are stored.*Fix:"):
+        read_image(tmp_path / "a.dcm")
 
 
 def test_planes_one_after_the_other_and_half_colours_are_rgb(tmp_path: Path) -> None:
