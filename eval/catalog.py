@@ -235,6 +235,13 @@ FIELD_METRICS: dict[str, FieldEntry] = {
         metrics=(Metric("green"), Metric("green_errors", higher_is_better=False)),
         is_expected=False,
     ),
+    "crimson": FieldEntry(
+        module=".metrics.clinical.crimson",
+        title="CRIMSON",
+        source="Baharoon et al. 2026, by any served judge; github.com/rajpurkarlab/CRIMSON",
+        metrics=_plain("crimson"),
+        is_expected=False,
+    ),
     "citations": FieldEntry(
         module=".metrics.citations",
         title="citations of regions",

@@ -74,6 +74,8 @@ class RecordMeta(TypedDict, total=False):
     """Judged phrases of both sides; eval/metrics/clinical/radfact.py."""
     green: Any
     """What a judge counted; eval/metrics/clinical/green.py."""
+    crimson: Any
+    """Findings of both sides, weighed by a judge; eval/metrics/clinical/crimson.py."""
     radcliq: Any
     """Four sub-scores; eval/metrics/clinical/radcliq.py."""
     citations: Any

@@ -53,7 +53,7 @@ class EvalSettings(Settings):
     """What an uncertain finding counts as in label F1."""
     judge_endpoint: str = ""
     """Address of the served model that judges, `http://host:8000/v1`: for the protocol `judge`, and of reports for
-    RadFact and GREEN."""
+    RadFact, GREEN and CRIMSON."""
     judge_model: str = ""
     """Its name there."""
     score_threshold: float = Field(default=0.5, ge=0, le=1)

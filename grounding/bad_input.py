@@ -128,12 +128,12 @@ class Skipped:
         if self.entries:
             path.write_text("".join(json.dumps(entry) + "\n" for entry in self.entries))
 
-    def summary(self) -> str:
-        """A short text for the terminal: the count and the first reasons."""
+    def summary(self, most: int = 5) -> str:
+        """A short text for the terminal: the count and the first reasons, `most` of them."""
         if not self.entries:
             return "nothing skipped"
-        first = "; ".join(_told(entry["item"], entry["why"]) for entry in self.entries[:5])
-        return f"skipped {len(self.entries)}: {first}" + (" ..." if len(self.entries) > 5 else "")
+        first = "; ".join(_told(entry["item"], entry["why"]) for entry in self.entries[:most])
+        return f"skipped {len(self.entries)}: {first}" + (" ..." if len(self.entries) > most else "")
 
 
 def _told(item: str, why: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...grounding.vocabulary.model_text import drop_thoughts, has_thoughts
-from ..catalog import REPORT_PROTOCOLS, TEXT_METRICS, text_names
+from ..catalog import FIELD_METRICS, REPORT_PROTOCOLS, TEXT_METRICS, text_names
 from ..metrics.fields import field_measures
 from ..metrics.text.java import JavaFailed
 from ..metrics.text.lexical import choose, modules_of, tokenize_pairs
@@ -79,11 +79,16 @@ def measure_report(records: Sequence[Record], settings: EvalSettings) -> Measure
 def _judged(records: Sequence[Record], settings: EvalSettings) -> tuple[list[Record], list[str], Facts]:
     """The records as a served model judges them, notes, and what the result states of it."""
     from ...grounding.served.judge import judge_at
-    from ..metrics.clinical.served_judge import ENTAILMENT, GREEN, judge_reports
+    from ..metrics.clinical.served_judge import FIELDS, PROMPTS, judge_reports
 
-    filled, notes = judge_reports(records, judge_at(settings.judge_endpoint, settings.judge_model))
-    notes.append(f"RadFact and GREEN, where records lacked them: judged by {settings.judge_model}.")
-    return filled, notes, {"judge_prompt": f"{ENTAILMENT}\n\n{GREEN}", "judge_model": settings.judge_model}
+    chosen = {*settings.metrics}  # what nobody wants to see is not asked
+    fields = [key for key in FIELDS if not chosen or chosen & {key, *FIELD_METRICS[key].names}]
+    if not fields:
+        return list(records), [], {}
+    filled, notes = judge_reports(records, judge_at(settings.judge_endpoint, settings.judge_model), fields)
+    names = ", ".join(FIELDS[key] for key in fields)
+    notes.append(f"{names}, where records lacked them: judged by {settings.judge_model}.")
+    return filled, notes, {"judge_prompt": PROMPTS, "judge_model": settings.judge_model}
 
 
 def _choose(records: Sequence[Record], settings: EvalSettings) -> tuple[list[str], Measures, list[str]]:

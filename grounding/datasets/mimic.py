@@ -22,7 +22,7 @@ _COLUMNS = {
     "metadata": ("dicom_id", "ViewPosition", "Rows", "Columns"),
 }
 _SUFFIXES = (".jpg", ".png", ".dcm")
-_FRONTAL = ("PA", "AP")
+_SHAPE_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,20 @@ class Film:
     def folder(self) -> str:
         """Where its study lies: `files/p10/p10000032/s50414267`."""
         return f"files/p{self.subject[:2]}/p{self.subject}/s{self.study}"
+
+
+def is_frontal(row: Mapping[str, str]) -> bool | None:
+    """Whether a row of the metadata is of a frontal film: by its ViewPosition, else its view code; None: not told."""
+    if view := (row.get("ViewPosition") or "").strip():
+        return view.split()[0].upper() in ("PA", "AP")
+    code = (row.get("ViewCodeSequence_CodeMeaning") or "").strip().lower()
+    return code.startswith(("postero-anterior", "antero-posterior")) if code else None
+
+
+def have_same_shape(size_px: tuple[int, int], recorded_px: tuple[float, float]) -> bool:
+    """Whether an image can be the recorded one resized: sides in one proportion, but for 1 % or rounding to pixels."""
+    (width, height), (wide, high) = size_px, recorded_px
+    return abs(width * high - height * wide) <= max(_SHAPE_TOLERANCE * height * wide, wide, high)
 
 
 def read_films(folder: Path) -> dict[str, Film]:
@@ -60,7 +74,7 @@ def read_films(folder: Path) -> dict[str, Film]:
             study=row["study_id"],
             split=split,
             size_px=size_px,
-            is_frontal=(facts.get("ViewPosition") or "").split(" ")[0] in _FRONTAL,
+            is_frontal=is_frontal(facts) or False,
         )
     return films
 

@@ -196,5 +196,5 @@ def need_images(images: Iterator[AnnotatedImage], folder: Path, skipped: Skipped
         is_empty = False
         yield image
     if is_empty:
-        problem = f"no image can be used; {skipped.summary()}."
+        problem = f"no image can be used; {skipped.summary(1)}."
         raise BadInput(problem, file=folder, fix="link or unpack the images there")

@@ -23,8 +23,8 @@ class Judge:
         name = sha256(f"{endpoint.shown}\n{endpoint.model}")[:16]
         self.file = cache_folder() / "judge" / f"{name}.jsonl"
 
-    def ask(self, prompts: Sequence[str]) -> list[str]:
-        """What it says to each prompt, in their order; "" where it refuses.
+    def ask(self, prompts: Sequence[str], max_tokens: int = MAX_TOKENS) -> list[str]:
+        """What it says to each prompt, in their order, `max_tokens` at most; "" where it refuses.
 
         Raises `BadInput` where some stay without an answer; those that came are kept.
         """
@@ -36,7 +36,7 @@ class Judge:
 
         def to_request(prompt: str) -> dict[str, Any]:
             message = {"role": "user", "content": prompt}
-            return {"messages": [message], "temperature": 0, "max_tokens": MAX_TOKENS}
+            return {"messages": [message], "temperature": 0, "max_tokens": max_tokens}
 
         with bar, self.file.open("a", encoding="utf-8") as file:
 

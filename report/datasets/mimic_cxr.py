@@ -2,7 +2,8 @@
 
 Layout: `<path>/files/p10/p10000032/s50414267/<dicom_id>.jpg` (also .png, .dcm), `<path>/mimic-cxr-2.0.0-split.csv.gz`
 and `-metadata.csv.gz`, where it is there `-chexpert.csv.gz` (to `meta.chexpert`, 1 / 0 / -1, never given to a model);
-the reports of mimic-cxr-reports.zip `files/p10/p10000032/s50414267.txt` in the same folder or in `reports`. Versions
+the reports of mimic-cxr-reports.zip `files/p10/p10000032/s50414267.txt` in the same folder, in `mimic-cxr-reports` in
+it, or in `reports`. Versions
 2.0.0 and 2.1.0, .csv as well as .csv.gz. Not read here: R2Gen's `annotation.json` (see `r2gen`).
 
 Source: physionet.org/content/mimic-cxr (2.1.0) and physionet.org/content/mimic-cxr-jpg (2.1.0): 227,835 studies of
@@ -15,7 +16,8 @@ Split: official (train, validate, test), by patient. Patients are the groups. Im
 are of the same patients: keep the scored ones out of other training.
 True regions: those of MS-CXR, on its 1,047 frontal images (`ms_cxr`); other findings of an image are unknown.
 Sections: `report.text.sections`. Priors: the same patient's latest study strictly before this one by StudyDate and
-StudyTime (the dates are shifted, a patient's all alike). Views: ViewPosition, PA and AP are frontal.
+StudyTime (the dates are shifted, a patient's all alike). Views: ViewPosition, PA and AP are frontal; where it is empty
+ViewCodeSequence_CodeMeaning.
 """
 
 import logging
@@ -31,6 +33,7 @@ from tqdm.auto import tqdm
 from ...grounding.bad_input import ROW_ERRORS, BadInput, Skipped, explain_row
 from ...grounding.datasets.corpus import data_folder
 from ...grounding.datasets.layouts.ms_cxr import read_boxes, regions_of
+from ...grounding.datasets.mimic import is_frontal
 from ...grounding.foreign import read_csv, read_text
 from ..text.sections import parse_sections
 from . import r2gen
@@ -45,7 +48,6 @@ COLUMNS = {
     "metadata": ("dicom_id", "study_id", "subject_id", "ViewPosition", "StudyDate", "StudyTime"),
     "chexpert": ("subject_id", "study_id"),
 }
-_FRONTAL = ("PA", "AP")
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".dcm")
 
 
@@ -72,8 +74,8 @@ class _Study:
     split: str
     row: int
     taken: str = ""
-    views: list[tuple[str, str]] = field(default_factory=list)
-    """(dicom_id, ViewPosition)"""
+    views: list[tuple[str, str, bool | None]] = field(default_factory=list)
+    """(dicom_id, ViewPosition, whether it is frontal)"""
 
 
 def read_rows(settings: MimicCxrSettings, seed: int, skipped: Skipped) -> list[ReportRow]:
@@ -160,7 +162,8 @@ def _to_row(
     """The study with its report read; None, and listed, where that is not there or holds no text."""
     below = f"files/p{study.subject[:2]}/p{study.subject}/s{study.study}"
     try:
-        folders = [data_folder(settings.reports), folder] if settings.reports else [folder]
+        given = [data_folder(settings.reports)] if settings.reports else []
+        folders = [*given, folder, folder / "mimic-cxr-reports"]
         report = first_file(parent / f"{below}.txt" for parent in folders)
         if not report.is_file():
             fix = "unpack mimic-cxr-reports.zip there, or set reports"
@@ -170,10 +173,9 @@ def _to_row(
         skipped.add(f"study s{study.study}", explain_row(error, file, study.row))
         return None
     images: list[View] = []
-    for dicom, name in study.views:
+    for dicom, name, frontal in study.views:
         path = first_file(folder / below / f"{dicom}{suffix}" for suffix in _SUFFIXES)
-        is_frontal = name.split()[0] in _FRONTAL if name else None
-        images.append(View(path=path, name=name, is_frontal=is_frontal, outline=outlines.get(dicom)))
+        images.append(View(path=path, name=name, is_frontal=frontal, outline=outlines.get(dicom)))
     return ReportRow(
         report_id=f"s{study.study}",
         dataset="mimic_cxr",
@@ -193,8 +195,10 @@ def _to_row(
 
 def _read_studies(file: Path, metadata: Path, skipped: Skipped) -> list[_Study]:
     """Studies in the split file's order, images in the same, views and times from the metadata."""
-    wanted = ("ViewPosition", "StudyDate", "StudyTime")  # no more: there are 377,110 rows
-    known = {row["dicom_id"]: [row[name] for name in wanted] for _, row in _read_table(metadata, "metadata", skipped)}
+    known = {  # no more of a row: there are 377,110
+        row["dicom_id"]: (row["ViewPosition"], is_frontal(row), row["StudyDate"], row["StudyTime"])
+        for _, row in _read_table(metadata, "metadata", skipped)
+    }
     studies: dict[str, _Study] = {}
     times: defaultdict[str, list[str]] = defaultdict(list)
     num_rows = unknown = 0
@@ -203,10 +207,11 @@ def _read_studies(file: Path, metadata: Path, skipped: Skipped) -> list[_Study]:
         if (split := SPLITS.get(row["split"])) is None:
             problem = f"split is {row['split']!r}."
             raise BadInput(problem, file=file, row=number, fix="train, validate or test, as published")
-        name, (position, date, time) = row["study_id"], known.get(row["dicom_id"], ("", "", ""))
+        name, unseen = row["study_id"], ("", None, "", "")
+        position, frontal, date, time = known.get(row["dicom_id"], unseen)
         # One row an image: the first makes the study, the others join it.
         new = _Study(subject=row["subject_id"], study=name, split=split, row=number)
-        studies.setdefault(name, new).views.append((row["dicom_id"], position))
+        studies.setdefault(name, new).views.append((row["dicom_id"], position, frontal))
         if date:
             times[name].append(join_time(date, time))
     if unknown:

@@ -82,8 +82,9 @@ def report(
     """Score reports: BLEU-1..4, METEOR, ROUGE-L, CIDEr; label F1, RadGraph, RadCliQ, RadFact if records allow.
 
     Numbers depend on the tokenisation, which is stored with them. METEOR needs Java; without it the rest is scored.
-    With --endpoint and --model a served model judges for RadFact and GREEN where records do not hold these. With --set
-    eval.chexbert=FOLDER (eval.radgraph, eval.bertscore) models read the reports first, and RECORDS keep what they say.
+    With --endpoint and --model a served model judges for RadFact, GREEN and CRIMSON where records do not hold these.
+    With --set eval.chexbert=FOLDER (eval.radgraph, eval.bertscore) models read the reports first, and RECORDS keep
+    what they say.
 
     Example: medglip eval report records.jsonl --metrics cider,bleu --set eval.uncertain_policy=negative
     """

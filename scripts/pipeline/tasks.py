@@ -183,6 +183,7 @@ class Reports(TaskRow[Report]):
             "radgraph_f1": "radgraph_partial",
             "radcliq": "radcliq_v1",
             "green": "green",
+            "crimson": "crimson",
             "label_f1": "label_micro_f1",
             "spatial_precision": "radfact_spatial_precision",
             "spatial_recall": "radfact_spatial_recall",

@@ -100,7 +100,7 @@ SCORERS: tuple[Scorer, ...] = (
     Scorer(title="RadGraph F1", lacks=_lacks_radgraph, fill=_fill_radgraph, is_required=True),
     Scorer(title="RadCliQ", lacks=_lacks_radcliq, fill=_fill_radcliq),
     # judged where records are scored (`eval.tasks.report`), since a judge may change
-    Scorer(title="GREEN and RadFact", lacks=_lacks_judge, fill=lambda records, _settings: list(records)),
+    Scorer(title="GREEN, RadFact and CRIMSON", lacks=_lacks_judge, fill=lambda records, _settings: list(records)),
 )
 """In the order in which a table leads with them."""
 

@@ -28,7 +28,7 @@ from ...geometry import area
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..mimic import SPLITS, Film, film_file, read_films, splits_by_subject, strictest
+from ..mimic import SPLITS, Film, film_file, have_same_shape, read_films, splits_by_subject, strictest
 from ..published import Published
 from ..rows import annotate, need_images, read_object, region, skipping
 
@@ -50,7 +50,6 @@ _SEEN = ("anatomicalfinding", "disease", "tubesandlines", "device")
 _COLUMNS = ("dicom_id", "subject_id", "path")
 _NESTED = 0.9
 """A place whose box lies with so much of its area in another's is inside it."""
-_SHAPE_TOLERANCE = 0.01
 
 
 def read(folder: Path, skipped: Skipped, *, modality: str = "xray") -> Iterator[AnnotatedImage]:
@@ -106,7 +105,7 @@ def _image(
 ) -> AnnotatedImage:
     size = image_size(path)
     recorded = film.size_px if film and film.size_px else size
-    if abs(size[0] * recorded[1] - size[1] * recorded[0]) > _SHAPE_TOLERANCE * size[1] * recorded[0]:
+    if not have_same_shape(size, recorded):
         problem = f"boxes are for {recorded[0]} x {recorded[1]} pixels, the image of {size} has another shape."
         raise BadInput(problem, file=path, fix="resize the original image without cropping or padding")
     scale = np.array([size[0] / recorded[0], size[1] / recorded[1]] * 2, np.float32)

@@ -26,7 +26,7 @@ from ...geometry import xywh_to_xyxy
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..mimic import SPLITS, film_file, read_splits, strictest
+from ..mimic import SPLITS, film_file, have_same_shape, read_splits, strictest
 from ..published import Published
 from ..rows import annotate, index_by_id, need_images, plain_id, read_object, region, skipping
 
@@ -39,7 +39,6 @@ PUBLISHED = Published(
     pairs=1162,
 )
 _PATIENT = re.compile(r"(?:^|/)(p\d{8})/")
-_SHAPE_TOLERANCE = 0.01
 _Row = tuple[int, dict[str, Any]]
 
 
@@ -120,7 +119,7 @@ def regions_of(
             if not named[-1]:
                 raise BadInput("no label_text.", fix="remove the row")
             width, height = float(row["image_width"]), float(row["image_height"])
-            if not abs(size[0] * height - size[1] * width) <= _SHAPE_TOLERANCE * size[1] * width:
+            if not have_same_shape(size, (width, height)):
                 pixels = f"{row['image_width']} x {row['image_height']} pixels"
                 problem = f"boxes are for {pixels}, the image of {size} has another shape."
                 raise BadInput(problem, fix="resize the original image without cropping or padding")

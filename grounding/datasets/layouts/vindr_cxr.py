@@ -44,7 +44,8 @@ OUTLINED = {
     "Edema": "pulmonary edema",
 }
 """The findings with boxes, and what our label tree calls them; `Other lesion` names nothing that can be looked for."""
-_NOTHING = ("No finding", "Other lesion")
+_BY_NAME = {name.lower(): label for name, label in OUTLINED.items()}
+_NOTHING = ("no finding", "other lesion")
 _SUFFIXES = (".dicom", ".dcm", ".png", ".jpg")
 
 
@@ -108,12 +109,12 @@ def _image(
     boxes: dict[str, list[tuple[str, Box]]] = defaultdict(list)
     named: list[str] = []
     for number, row in rows:
-        if (kind := row["class_name"].strip()) in _NOTHING:
+        if (kind := row["class_name"].strip().lower()) in _NOTHING:
             continue
         with skipping(skipped, _annotations(folder, split), number):
-            if kind not in OUTLINED:
-                raise BadInput(f"unknown class_name {kind!r}.", fix="take version 1.0.0 of the set")
-            named.append(load_labels().label(OUTLINED[kind]))
+            if kind not in _BY_NAME:
+                raise BadInput(f"unknown class_name {row['class_name']!r}.", fix="take version 1.0.0 of the set")
+            named.append(load_labels().label(_BY_NAME[kind]))
             corners = [float(row[key]) for key in ("x_min", "y_min", "x_max", "y_max")]
             box = region(named[-1], np.array(corners, np.float32), size).box_xyxy_px
             boxes[named[-1]].append((row.get("rad_id") or "", box))

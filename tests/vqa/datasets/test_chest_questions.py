@@ -103,8 +103,15 @@ def test_gemex_needs_its_files_and_mimics_split(tmp_path: Path) -> None:
 # ---- HEAL-MedVQA
 
 
-@pytest.mark.parametrize("runs", [[24, 6, 14, 6, 190], [24, 6, 44, 6]])
-def test_heal_medvqa_reads_masks_of_both_kinds_of_runs(tmp_path: Path, runs: list[int]) -> None:
+@pytest.mark.parametrize(
+    "runs",
+    [
+        pytest.param([24, 6, 14, 6, 190], id="lengths in turn"),
+        pytest.param([24, 6, 44, 6], id="starts and lengths, by rows"),
+        pytest.param([49, 2, 61, 2, 73, 2, 85, 2, 97, 2, 109, 2], id="starts and lengths, by columns"),
+    ],
+)
+def test_heal_medvqa_reads_masks_of_every_kind_of_runs(tmp_path: Path, runs: list[int]) -> None:
     content = io.BytesIO()
     Image.new("L", (40, 24), 9).save(content, "PNG")
     shared = {"image": {"bytes": content.getvalue(), "path": "a.png"}, "image_id": "a", "anatomy": "left_lower_lung"}
@@ -147,7 +154,10 @@ def test_cxr_qba_shows_what_answers_affirm_on_the_frontal_image(tmp_path: Path, 
         {"question_id": "Q1", "question": "Is there consolidation?", "answers": [seen], "obs_ids": ["O01"]},
         {"question_id": "Q2", "question": "Is there pneumonia?", "answers": [denied | {"obs_entities": ["pneumonia"]}]},
     ]
-    file = folder / "qa/p10/p10000002/s50000002.qa.json"
+    # a box of a template is no place of a finding
+    stand_in = {"f10000002": {"bboxes": [[1, 1, 9, 9]], "is_fallback": True}}
+    rows[1]["answers"].append(qba_answer("A tube.", "pos", obs_entities=["pneumonia"], localization=stand_in))
+    file = folder / ("p10" if from_scene else "qa/p10") / "p10000002/s50000002.qa.json"
     file.parent.mkdir(parents=True)
     questions = [{**row, "question_type": "D02_has_finding"} for row in rows]
     file.write_text(json.dumps({"patient_id": "p10000002", "study_id": "s50000002", "questions": questions}))

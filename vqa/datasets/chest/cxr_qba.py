@@ -1,15 +1,16 @@
 """MIMIC-Ext-CXR-QBA: questions on studies of MIMIC-CXR, each answer with its boxes and tags.
 
-Layout: `qa.zip` unpacked: `qa/p10/p10000032/s50414267.qa.json`, {patient_id, study_id, questions: [{question_id,
+Layout: `qa.zip` unpacked into `qa` or in place: `qa/p10/p10000032/s50414267.qa.json`, {patient_id, study_id, questions: [{question_id,
 question_type, question, answers: [{answer_type, text, positiveness, regions, obs_entities, localization: {<dicom_id>:
-{bboxes: [[x0, y0, x1, y1], ...]}}, sub_answers}], obs_ids}]}; where answers carry no boxes those of their observations
-(`obs_ids`) in `scene_data/p10/p10000032/s50414267.scene_graph.json`, where it is unpacked. MIMIC-CXR-JPG's `files`,
+{bboxes: [[x0, y0, x1, y1], ...], is_fallback}}, sub_answers}], obs_ids}]}; where answers carry no boxes those of their
+observations (`obs_ids`) in `scene_data/p10/p10000032/s50414267.scene_graph.json`, where it is unpacked. MIMIC-CXR-JPG's `files`,
 -split and -metadata csv.gz are linked into the root. Boxes are pixels of the original image.
 Source: Mueller et al. 2025, physionet.org/content/mimic-ext-cxr-qba/1.0.0, doi 10.13026/8qmz-da41 (PhysioNet
 Credentialed Health Data License 1.5.0: nothing of it may be passed on). Size: 42 M questions, so give a `limit`.
 Split: MIMIC-CXR's, by patient. Image: the study's first frontal one, with boxes where one has some.
 Answer: the texts of the main answers. Regions: an answer that affirms (`positiveness` pos) has its entities in its
-boxes, or its regions where it names no entity; what an answer denies has none.
+boxes, or its regions where it names no entity; what an answer denies has none. Fallback boxes, which are of no finding
+but of a template, are left out.
 """
 
 from collections import Counter, defaultdict
@@ -55,12 +56,13 @@ def read_rows(
     `outlines`: filled with their boxes by image file. Raises `BadInput` for a missing csv file and no `qa` folder.
     """
     folder = data_folder(settings.path)
-    if not (folder / "qa").is_dir():
-        fix = "unpack qa.zip there" if (folder / "qa.zip").is_file() else "put MIMIC-Ext-CXR-QBA there"
+    place = next((place for place in (folder / "qa", folder) if any(place.glob("p1?"))), None)
+    if place is None:
+        fix = "unzip -d qa qa.zip there" if (folder / "qa.zip").is_file() else "put MIMIC-Ext-CXR-QBA there"
         raise BadInput("no such folder.", file=folder / "qa", fix=fix)
     films = read_films(folder)
     counts, rows = Counter[str](), list[QuestionRow]()
-    for split, file, names in _studies(folder, films):
+    for split, file, names in _studies(place, films):
         is_full = settings.limit is not None and counts[split] >= settings.limit
         if is_full or only_split not in (None, split) or not file.is_file():
             continue
@@ -72,14 +74,14 @@ def read_rows(
     return rows
 
 
-def _studies(folder: Path, films: Mapping[str, Film]) -> Iterator[tuple[str, Path, list[str]]]:
-    """(split, file of questions, DICOM ids with the frontal ones first) of each study."""
+def _studies(place: Path, films: Mapping[str, Film]) -> Iterator[tuple[str, Path, list[str]]]:
+    """(split, file of questions below a place, DICOM ids with the frontal ones first) of each study."""
     studies: dict[str, list[str]] = defaultdict(list)
     for name, film in films.items():
         studies[film.study].append(name)
     for names in studies.values():
         film = films[names[0]]
-        file = folder / f"{film.folder.replace('files', 'qa', 1)}.qa.json"
+        file = place / f"{film.folder.removeprefix('files/')}.qa.json"
         yield film.split, file, sorted(names, key=lambda name: not films[name].is_frontal)
 
 
@@ -92,10 +94,10 @@ def _read_study(
     outlines: dict[Path, list[Outline]] | None,
 ) -> list[QuestionRow]:
     content = read_json(file)
-    scene = (
-        folder / "scene_data" / file.relative_to(folder / "qa").with_name(file.name.replace(".qa.", ".scene_graph."))
-    )
-    observations = read_json(scene)["observations"] if scene.is_file() else {}
+    name = f"{films[names[0]].folder.removeprefix('files/')}.scene_graph.json"
+    scenes = (folder / place / name for place in ("scene_data", "scene_graph", "."))
+    scene = next((scene for scene in scenes if scene.is_file()), None)
+    observations = read_json(scene)["observations"] if scene else {}
 
     def build(row: dict[str, Any], number: int) -> dict[str, Any]:
         answers = list(_all_answers(row["answers"]))
@@ -130,7 +132,8 @@ def _all_answers(answers: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _boxes(answer: Mapping[str, Any], name: str) -> list[list[float]]:
-    return ((answer.get("localization") or {}).get(name) or {}).get("bboxes") or []
+    found = (answer.get("localization") or {}).get(name) or {}
+    return [] if found.get("is_fallback") else found.get("bboxes") or []
 
 
 def _region_name(region: Any) -> str:

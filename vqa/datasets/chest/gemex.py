@@ -9,8 +9,10 @@ Diagnosis" (ICCV), arXiv 2411.16778; med-vqa.com/GEMeX, huggingface.co/datasets/
 that of MIMIC-CXR (PhysioNet Credentialed Health Data License 1.5.0) for images and reports; the owners ask for
 non-commercial use. Size: 1,605,575 questions on 151,025 images, written by a language model from Chest ImaGenome.
 Regions: the named places; findings that a question names and its answer affirms or describes lie in the same boxes.
-Trap: boxes x0, y0, x1, y1 are of an image fitted into 336 x 336 px and padded (`frame_px`, `frame`), which the set does
-not state: hold a contact sheet of yours against it. Choices follow the question; their letters are the answer.
+Trap: the set does not state the frame of its boxes. Corners, not sides, in 336 px: bilateral hila are [116, 112, 227,
+182] in the prompt of GEMeX-ThinkVG (arXiv 2506.17939), centred on 168. Fitted and padded, as Chest ImaGenome's boxes in
+224 px, whence they come, and as the model trained on it sees images. `frame_px` and `frame` are there to change: hold a
+contact sheet of yours against it. Choices follow the question; their letters are the answer.
 """
 
 from collections import defaultdict

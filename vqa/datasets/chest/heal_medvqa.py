@@ -7,8 +7,9 @@ Source: Nguyen et al. 2025, "Localizing Before Answering: A Hallucination Evalua
 Multimodal LLMs" (IJCAI), arXiv 2505.00744; huggingface.co/datasets/MM-Hallu/HEAL-MedVQA (licence MIT as stated there;
 its images are of VinDr-CXR and MIMIC-CXR, whose own terms go on). Size: 67 K questions.
 Regions: the box of the place's mask; for closed_yes also of the findings that the question names. Masks are not kept.
-Trap: mask_rle is not described: runs are read row by row, as lengths in turn from background on where they fill the
-mask, else as pairs of start and length. No patient is recorded, an image is its own group.
+Trap: mask_rle is not described; public readers take it as pairs of start (from 0) and length, one of them by rows,
+another by columns. So a mask is read in the order in which neighbouring lines differ least, as a place of the chest
+does; runs that fill the mask are lengths in turn from background on. No patient is recorded, an image is its own group.
 """
 
 from collections import defaultdict
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....grounding.bad_input import BadInput, Skipped
 from ....grounding.datasets.corpus import data_folder
@@ -96,4 +98,10 @@ def _mask_box(runs: list[int], height: int, width: int) -> list[float]:
         if not 0 <= start <= end <= flat.size:
             raise BadInput(f"mask_rle leaves the mask of {height} x {width} px.", fix="download the file again")
         flat[start:end] = True
-    return mask_to_box(flat.reshape(height, width)).tolist() if flat.any() else []
+    by_rows, by_columns = flat.reshape(height, width), flat.reshape(width, height)
+    mask = by_columns.T if _num_changes(by_columns) < _num_changes(by_rows) else by_rows
+    return mask_to_box(mask).tolist() if flat.any() else []
+
+
+def _num_changes(lines: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(lines[1:] != lines[:-1]))
