@@ -15,7 +15,21 @@ from ...grounding.settings import read_settings, validate
 from ...vqa.datasets.sets import SplitScheme
 from ...vqa.publish.chat_formats import CHAT_FORMATS, LLAMA_FACTORY_ENTRY
 from .groups import Commands, Group
-from .options import Json, Push, RecipeFile, SetEvidence, output, setting, the_switch, what, write_rows, write_text
+from .options import (
+    Engine,
+    Json,
+    NumWorkers,
+    Push,
+    RecipeFile,
+    SetEvidence,
+    Shard,
+    output,
+    setting,
+    the_switch,
+    what,
+    write_rows,
+    write_text,
+)
 from .sets import Sets, read_sets, second_names
 
 if TYPE_CHECKING:
@@ -186,22 +200,35 @@ def phantoms(
 def build(
     manifest: Annotated[Path, typer.Argument(help="A manifest YAML file, such as recipes/manifests/example.yaml")],
     push: Push = None,
-    workers: Annotated[int, setting(min=1, help="Number of processes")] = 1,
+    workers: NumWorkers = None,
+    engine: Engine = "pool",
+    shard: Shard = None,
 ) -> None:
     """Build one grounded dataset from many sets: labels of the tree, tight boxes, no duplicates, Parquet and a card.
 
-    If it is interrupted, call it again: it continues and writes the same bytes. The keys of a manifest are those of
-    `medglip.grounding.datasets.building.manifest.BuildSettings`.
+    If it is interrupted, call it again: it continues and writes the same bytes, whoever does the work. On many machines
+    (docs/many-machines.md) give each call its --shard; the last one to end writes the dataset. The keys of a manifest
+    are those of `medglip.grounding.datasets.building.manifest.BuildSettings`.
+
+    Example: sbatch --array=0-7 --wrap 'medglip data build all.yaml --shard $SLURM_ARRAY_TASK_ID/8'
     """
     from ...grounding.datasets.building.build import build as build_dataset
+    from ...grounding.datasets.building.build import build_shard
     from ...grounding.datasets.building.card import tally_rows
     from ...grounding.datasets.building.manifest import BuildSettings
     from ...grounding.grounders.hub import check_push, push_folder
+    from ...grounding.parts.work import Workers
 
     check_push(push)
     settings = read_settings(BuildSettings, manifest)
-    with locked(settings.out_dir / ".lock", "a dataset"):
-        facts = build_dataset(settings, workers)
+    who = Workers.of(workers, engine, shard)
+    if shard:
+        if (facts := build_shard(settings, who)) is None:
+            typer.echo(f"shard {shard} has read its parts, others have not: the last one to end writes the dataset")
+            return
+    else:
+        with locked(settings.out_dir / ".lock", "a dataset"):
+            facts = build_dataset(settings, who)
     _echo_table(tally_rows(facts.tally, "dataset"))
     for (name, kind), count in sorted(facts.excluded.items()):
         typer.echo(f"left out of {name}, {kind}: {count}")

@@ -92,6 +92,16 @@ Outside = Annotated[
 HiddenDownloadBase = Annotated[bool, safety("--download", hidden=True, help="As of `medglip vqa ask`")]
 Download = Annotated[bool, safety("--download", help="Fetch a hub name that is not in the local cache")]
 
+WORKERS_HELP = "Number of processes; left out: 1, with --engine ray all that its cluster has room for"
+ENGINE_HELP = "Who runs them: pool (processes of this machine) or ray (its cluster; pip install 'medglip[ray]')"
+SHARD_HELP = "Of every N parts this call does one: --shard $SLURM_ARRAY_TASK_ID/8; the last one to end joins them"
+NumWorkers = Annotated[int | None, setting("--workers", min=1, help=WORKERS_HELP)]
+Engine = Annotated[str, setting("--engine", help=ENGINE_HELP)]
+Shard = Annotated[str | None, setting("--shard", metavar="I/N", help=SHARD_HELP)]
+HiddenWorkers = Annotated[int | None, setting("--workers", min=1, hidden=True, help=WORKERS_HELP)]
+HiddenEngine = Annotated[str, setting("--engine", hidden=True, help=ENGINE_HELP)]
+HiddenShard = Annotated[str | None, setting("--shard", metavar="I/N", hidden=True, help=SHARD_HELP)]
+
 
 def frame_named(name: str | None) -> Frame | None:
     """The frame of `--side`. Raises `BadInput` with the nearest valid one."""

@@ -2,27 +2,24 @@
 
     sets ──read, relabel, hash──▶ parts ──16 bytes a row──▶ which rows stay, on which side ──▶ shards + card
 
-Parts and shards are written whole or not at all, by number, so a rerun after a kill gives the same bytes.
+Parts and shards are written whole or not at all, by number, so a rerun after a kill gives the same bytes. Many calls
+may share the first step (`build_shard`); the last one to end goes on.
 """
 
 import json
 import shutil
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager, nullcontext
 from functools import cache, partial
-from itertools import chain, islice
-from multiprocessing import get_context
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm.auto import tqdm
 
 from ...bad_input import BadInput, Skipped, damaged
-from ...files import claim_folder, file_sha256, read_object, sha256, write_atomic
+from ...files import claim_folder, file_sha256, locked, read_object, sha256, write_atomic
+from ...parts.work import Run, Workers, cut, finish, open_workers
 from ...vocabulary.labels import load_labels
 from ..load import read_set, set_folder
 from ..rows import skipping
@@ -36,6 +33,8 @@ from .plan import Exclusion, Piece, Plan, make_plan
 VERSION = 1
 """Of the rules of a build; parts of another version are not taken over."""
 
+WAIT_S = 86400.0
+"""How long a shard waits for another that is writing the dataset."""
 _PART_ROWS = 512
 _ANEW = "remove this folder to build anew"
 _GROUP_ROWS = 256  # rows a row group: what a worker and a streaming reader hold at once
@@ -45,10 +44,9 @@ Portion = list[Row] | tuple[Path, range]
 """Rows of a set, or where they are: row groups of a shard."""
 Entries = list[tuple[str, str, str]]
 """(row, kind of reason, reason) of what is left out."""
-Run = Callable[[Callable[..., Any], Iterable[tuple[Any, ...]], str], None]
 
 
-def build(settings: BuildSettings, workers: int = 1) -> CardFacts:
+def build(settings: BuildSettings, workers: int | Workers = 1) -> CardFacts:
     """Build the dataset into `settings.out_dir`, or continue there, with so many processes; what came of it.
 
     Writes `data-00000-of-00012.parquet` ..., `README.md` (the card), `excluded.jsonl` (each row left out, and why) and
@@ -56,63 +54,91 @@ def build(settings: BuildSettings, workers: int = 1) -> CardFacts:
     since an interruption are not noticed: their finished parts stay. Raises `BadInput` for a folder of another
     manifest or label tree, and when no row is left.
     """
-    out, parts = settings.out_dir, settings.out_dir / "parts"
+    if facts := _claim(settings):
+        return facts
+    with open_workers(Workers(number=workers) if isinstance(workers, int) else workers) as run:
+        _read_sets(settings, run)
+        return _write_rows(settings, run)
+
+
+def build_shard(settings: BuildSettings, workers: Workers) -> CardFacts | None:
+    """Read the parts of `workers.shard`; the call that finds all parts there writes the dataset, as `build` does.
+
+    None: other shards have parts to read yet. Raises `BadInput` as `build`.
+    """
+    if facts := _claim(settings):
+        return facts
+    own, count = workers.shard or (0, 1)
+    lock = settings.out_dir / "parts" / f".{own}-of-{count}.lock"  # goes with the parts
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with locked(lock, f"shard {own}/{count}"), open_workers(workers) as run:
+        _read_sets(settings, run, workers.takes)
+        # of two that end at once one writes, and the other finds it written
+        with locked(settings.out_dir / ".lock", "a dataset", wait_s=WAIT_S):
+            if facts := _claim(settings):
+                return facts
+            is_read = all(_set_file(settings, number).is_file() for number in range(len(settings.sources)))
+            return _write_rows(settings, run) if is_read else None
+
+
+def _claim(settings: BuildSettings) -> CardFacts | None:
+    """Make the folder this build's; what came of it, where it is finished."""
+    out = settings.out_dir
     stamp = sha256(settings.model_dump_json(exclude={"out_dir"}) + repr(load_labels().labels) + f"v{VERSION}")
     manifest = settings.model_dump(mode="json", exclude={"out_dir"})
     problem = "this folder holds a build of another manifest or label tree"
     claim_folder(out / "build.json", {"sha256": stamp, "manifest": manifest}, problem)
-    if (out / "shards.json").is_file():
-        with damaged(out / "shards.json", _ANEW):
-            return CardFacts.from_json(read_object(out / "shards.json", _ANEW))
-    parts.mkdir(parents=True, exist_ok=True)
-    with _open_runner(workers) as run:
-        # 1. every set as parts of a few hundred harmonized rows, and `000.json` when set 0 is complete
-        for number, source in enumerate(settings.sources):
-            done = parts / f"{number:03d}.json"
-            if not done.is_file():
-                skipped = Skipped()
-                # a set of another layout is read from its start, also where some of its parts are there already
-                jobs = (
-                    (parts / f"{number:03d}-{k:06d}.parquet", source, portion, _take_entries(skipped))
-                    for k, portion in enumerate(_portions(source, skipped))
-                )
-                missing_jobs = (job for job in jobs if not job[0].is_file())
-                run(partial(_write_part, settings), missing_jobs, f"read {source.set_name}")
-                write_atomic(done, json.dumps({"excluded": _take_entries(skipped)}))
-        # 2. which rows stay, and on which side
-        plan = make_plan(settings, parts)
-        if not plan.num_kept:
-            raise BadInput("no row is left.", file=out, fix="see labels and licences of the manifest")
-        # 3. the rows that stay, in the order of the manifest, with their split and, by setting, their image
-        count = -(-plan.num_kept // settings.shard_rows)
-        files = [out / shard_name(k, count) for k in range(count)]
-        missing = [(k * settings.shard_rows, file) for k, file in enumerate(files) if not file.is_file()]
-        shard_jobs = ((file, plan.pieces(start, settings.shard_rows)) for start, file in missing)
-        run(partial(write_shard, settings.images == "bytes"), shard_jobs, "write shards")
+    if not (out / "shards.json").is_file():
+        return None
+    with damaged(out / "shards.json", _ANEW):
+        return CardFacts.from_json(read_object(out / "shards.json", _ANEW))
+
+
+def _set_file(settings: BuildSettings, number: int) -> Path:
+    """Is there when all parts of a set are: what its reader left out behind the last of them."""
+    return settings.out_dir / "parts" / f"{number:03d}.json"
+
+
+def _read_sets(settings: BuildSettings, run: Run, takes: Callable[[int], bool] = lambda part: True) -> None:
+    """Step 1: every set as parts of a few hundred harmonized rows, those that `takes` says."""
+    (settings.out_dir / "parts").mkdir(parents=True, exist_ok=True)
+    for number in range(len(settings.sources)):
+        if not _set_file(settings, number).is_file():
+            _read_set(settings, number, run, takes)
+
+
+def _read_set(settings: BuildSettings, number: int, run: Run, takes: Callable[[int], bool]) -> None:
+    source, done = settings.sources[number], _set_file(settings, number)
+    files, skipped = list[Path](), Skipped()
+
+    def jobs() -> Iterator[tuple[Any, ...]]:
+        # a set of another layout is read from its start, also where some of its parts are there already
+        for k, portion in enumerate(_portions(source, skipped)):
+            files.append(done.with_name(f"{done.stem}-{k:06d}.parquet"))
+            unreadable = _take_entries(skipped)
+            # small sets have one part: they, too, are spread over the shards
+            if takes(number + k) and not files[-1].is_file():
+                yield files[-1], source, portion, unreadable
+
+    finish(run(partial(_write_part, settings), jobs(), f"read {source.set_name}"))
+    if all(file.is_file() for file in files):  # of several shards the last one finds those of the others
+        write_atomic(done, json.dumps({"excluded": _take_entries(skipped)}))
+
+
+def _write_rows(settings: BuildSettings, run: Run) -> CardFacts:
+    """Steps 2 and 3: which rows stay, on which side; then these as shards, in the order of the manifest."""
+    out, parts = settings.out_dir, settings.out_dir / "parts"
+    plan = make_plan(settings, parts)
+    if not plan.num_kept:
+        raise BadInput("no row is left.", file=out, fix="see labels and licences of the manifest")
+    count = -(-plan.num_kept // settings.shard_rows)
+    files = [out / shard_name(k, count) for k in range(count)]
+    missing = [(k * settings.shard_rows, file) for k, file in enumerate(files) if not file.is_file()]
+    jobs = ((file, plan.pieces(start, settings.shard_rows)) for start, file in missing)
+    finish(run(partial(write_shard, settings.images == "bytes"), jobs, "write shards"))
     facts = _finish(settings, plan, parts)
     shutil.rmtree(parts)
     return facts
-
-
-@contextmanager
-def _open_runner(workers: int) -> Iterator[Run]:
-    """A function that calls another on each job, in so many processes; 1: in this one."""
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else None
-
-    def run(work: Callable[..., Any], jobs: Iterable[tuple[Any, ...]], name: str) -> None:
-        flying: deque[Future[Any]] = deque()
-        for job in tqdm(jobs, name, disable=None):
-            if pool is None:
-                work(*job)
-                continue
-            flying.append(pool.submit(work, *job))
-            if len(flying) > 2 * workers:  # a few jobs in flight and no more: memory stays flat
-                flying.popleft().result()
-        while flying:
-            flying.popleft().result()
-
-    with pool or nullcontext():
-        yield run
 
 
 def _portions(source: SourceSettings, skipped: Skipped) -> Iterator[Portion]:
@@ -124,7 +150,7 @@ def _portions(source: SourceSettings, skipped: Skipped) -> Iterator[Portion]:
             yield from ((shard, range(k, min(k + 2, groups))) for k in range(0, groups, 2))
         return
     licences, rows = read_licences(source), map(image_to_row, read_set(source, skipped))
-    while portion := list(islice(rows, _PART_ROWS)):
+    for portion in cut(rows, _PART_ROWS):
         for row in portion if licences else ():
             row["licence"] = licences.get(Path(row["image_path"]).name, "")
         yield portion

@@ -15,7 +15,7 @@ from PIL import Image
 from medglip.grounding import BadInput
 from medglip.grounding.bad_input import Skipped
 from medglip.grounding.datasets.building import build as build_module
-from medglip.grounding.datasets.building.build import build
+from medglip.grounding.datasets.building.build import build, build_shard
 from medglip.grounding.datasets.building.built import BUILT_FEATURES, read, rows
 from medglip.grounding.datasets.building.card import CardFacts
 from medglip.grounding.datasets.building.harmonize import label_of, rle_to_box
@@ -25,6 +25,7 @@ from medglip.grounding.datasets.schema import AnnotatedImages, to_dataset
 from medglip.grounding.datasets.settings import DataSettings
 from medglip.grounding.geometry import mask_to_box, mask_to_rle
 from medglip.grounding.imaging.read import read_image
+from medglip.grounding.parts.work import Workers
 from medglip.grounding.settings import validate
 
 SIZE = (40, 30)
@@ -179,7 +180,8 @@ def test_a_second_call_does_nothing_and_another_manifest_is_refused(
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+    files = (path for path in sorted(folder.iterdir()) if path.is_file() and path.name != ".lock")
+    return {path.name: path.read_bytes() for path in files}
 
 
 @pytest.mark.parametrize("kill_at", [0, 1, 2, 3, 4, 5, 6])
@@ -208,6 +210,26 @@ def test_the_bytes_are_the_same_after_a_kill(two_sets: Make, monkeypatch: pytest
 def test_workers_do_not_change_the_bytes(two_sets: Make) -> None:
     build(two_sets("alone"))
     build(two_sets("many"), workers=2)
+    assert contents(two_sets("many").out_dir) == contents(two_sets("alone").out_dir)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (3, 1, 2)])
+def test_shards_of_a_build_make_its_bytes_and_the_last_one_ends_it(
+    two_sets: Make, monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(build_module, "_PART_ROWS", 7)
+    whole = build(two_sets("whole"))
+    ended = [build_shard(two_sets("torn"), Workers(shard=(k, 3))) for k in order]
+    assert ended == [None, None, whole]
+    assert contents(two_sets("torn").out_dir) == contents(two_sets("whole").out_dir)
+    assert build_shard(two_sets("torn"), Workers(shard=(0, 3))) == whole  # once more: there is nothing to do
+
+
+@pytest.mark.thorough
+def test_ray_does_not_change_the_bytes(two_sets: Make) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'medglip[ray]'")
+    build(two_sets("alone"))
+    build(two_sets("many"), Workers(engine="ray", number=2))
     assert contents(two_sets("many").out_dir) == contents(two_sets("alone").out_dir)
 
 

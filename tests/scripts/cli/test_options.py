@@ -72,7 +72,7 @@ VISIBLE = {
     "data list": "",
     "data check": "--samples --seed --sheet",
     "data phantoms": "--images --seed --detail --size",
-    "data build": "--push --workers",
+    "data build": "--push --workers --engine --shard",
     "data leaks": "--root --seed --json",
     "data export parquet": "",
     "data export chat": "--format --split --evidence --boxes --out",
