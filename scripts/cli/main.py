@@ -125,6 +125,46 @@ def phrases(
     typer.echo("\n".join(phrase_lines(grounder, modality)))
 
 
+@app.command("app")
+def open_app(
+    run: Annotated[
+        list[Path] | None, typer.Option(help="A run or an adapter to choose; repeat it", rich_help_panel="Who answers")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="With --endpoint: the served model's name", rich_help_panel="Who answers")
+    ] = "",
+    endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A served model answers: http://host:8000/v1", rich_help_panel="Who answers"),
+    ] = None,
+    grounder: Annotated[
+        str | None, typer.Option(help="small, small-research or a folder of a core", rich_help_panel="Who finds")
+    ] = None,
+    host: Annotated[
+        str,
+        typer.Option(help="The address to listen on; other than 127.0.0.1 asks for a token", rich_help_panel="Safety"),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free", rich_help_panel="Safety")] = 7860,
+    token: Annotated[
+        str, typer.Option(help="What callers must show; left out: made where it is needed", rich_help_panel="Safety")
+    ] = "",
+) -> None:
+    """Open one local page: look, ask with and without evidence, write reports; the same over HTTP and MCP.
+
+    It needs the extra `app`. Only this machine reaches it unless --host says otherwise; then every path asks for the
+    token, as `Authorization: Bearer TOKEN` or `?token=TOKEN`. What is uploaded lies in a temporary folder.
+
+    Example: medglip app --host 0.0.0.0 --port 7860 --token SECRET
+    """
+    from ..app.serve import Door, need_extra, serve
+    from .options import endpoint_of
+
+    need_extra()
+    places = {place.name or str(place): place for place in run or ()}
+    served = endpoint_of(endpoint, model, 1, 120)
+    serve(Door(host=host, port=port, token=token, endpoint=served, checkpoint=grounder, places=places))
+
+
 def main() -> None:
     """Entry of the console command: bad input ends with its one line and exit code 2, Ctrl-C with 130."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -23,6 +23,7 @@ VISIBLE = {
     "init": "",
     "doctor": "",
     "phrases": "--modality --grounder",
+    "app": "--run --model --endpoint --grounder --host --port --token",
     "grounding train": "--push",
     "grounding fine-tune": "--checkpoint --out --download --set",
     "grounding evaluate": (

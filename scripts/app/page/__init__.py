@@ -1,0 +1,1 @@
+"""The page of `medglip app`: one module a tab; what they compute comes from the tools."""

@@ -1,0 +1,45 @@
+"""The page as a whole: the case at the top, its tabs below; nothing of it is loaded from outside."""
+
+from typing import Any
+
+import gradio as gr
+
+from ....grounding.types import NOTICE
+from ..bring import MAX_BYTES
+from ..desk import Desk
+from .ask import build_ask
+from .case import build_case
+from .endpoints import build_endpoints
+from .figure import STYLE
+from .look import build_look
+from .models import build_models
+from .report import build_report
+
+FONTS = ["system-ui", "sans-serif"]
+HOUR_S = 3600
+
+
+def build_page(desk: Desk) -> gr.Blocks:
+    """The page over a desk."""
+    with gr.Blocks(title="medglip", analytics_enabled=False, delete_cache=(HOUR_S, HOUR_S), fill_width=True) as page:
+        gr.Markdown(f"# medglip\n\n{NOTICE}")
+        case = build_case(desk)
+        with gr.Tab("Look"):
+            boxes = build_look(desk, case)
+        with gr.Tab("Ask"):
+            build_ask(desk, case, boxes)
+        with gr.Tab("Report"):
+            build_report(desk, case, boxes)
+        with gr.Tab("Models"):
+            build_models(desk, case)
+        build_endpoints(desk)
+    return page.queue(default_concurrency_limit=1, max_size=None)
+
+
+def mount(app: Any, desk: Desk) -> Any:
+    """The application with the page at `/`."""
+    theme = gr.themes.Default(font=FONTS, font_mono=["ui-monospace", "monospace"])
+    return gr.mount_gradio_app(
+        app, build_page(desk), path="/", theme=theme, css=STYLE, footer_links=[], ssr_mode=False, pwa=False,
+        allowed_paths=[str(desk.folder)], max_file_size=MAX_BYTES, enable_monitoring=False, run_history=False,
+    )  # fmt: skip

@@ -1,0 +1,179 @@
+"""The guard, HTTP, MCP, chat completions and gradio's own client, all over one table of tools."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("gradio", reason="gradio is not installed: pip install 'medglip[app]'")
+pytest.importorskip("mcp", reason="mcp is not installed: pip install 'medglip[app]'")
+# gradio leaves event loops unclosed; both warn of their own affairs as they are imported
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning",
+    "ignore::UserWarning",
+    "ignore::ResourceWarning",
+    "ignore::pytest.PytestUnraisableExceptionWarning",
+)
+
+from starlette.testclient import TestClient  # noqa: E402
+
+from medglip.scripts.app.desk import Desk  # noqa: E402
+from medglip.scripts.app.guard import is_loopback  # noqa: E402
+from medglip.scripts.app.serve import build  # noqa: E402
+from medglip.scripts.app.tools import TOOLS  # noqa: E402
+
+CHEST = Path(__file__).parents[3] / "examples" / "data" / "images" / "xray-1.png"
+ADDRESS = f"data:image/png;base64,{base64.b64encode(CHEST.read_bytes()).decode()}"
+HERE = "http://127.0.0.1:7860"
+
+
+@pytest.fixture(scope="module")
+def desk() -> Iterator[Desk]:
+    made = Desk()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def client(desk: Desk) -> Iterator[TestClient]:
+    with TestClient(build(desk), base_url=HERE) as opened:  # pyright: ignore[reportArgumentType]
+        yield opened
+
+
+def send(client: TestClient, name: str, content: bytes = b"", **words: Any) -> Any:
+    return client.post(f"/api/{name}", files={"image": ("scan.png", content or CHEST.read_bytes())}, data=words)
+
+
+def test_a_form_with_a_file_and_json_with_an_address_answer_alike(client: TestClient) -> None:
+    words = {"phrase": "heart", "modality": "xray"}
+    by_form = send(client, "ground", **words)
+    by_json = client.post("/api/ground", json={"image": ADDRESS, **words})
+    assert by_form.status_code == by_json.status_code == 200
+    assert by_form.json()["regions"] == by_json.json()["regions"] != []
+
+
+def test_the_schema_names_every_tool_and_describes_every_argument(client: TestClient) -> None:
+    schema = client.get("/api/openapi.json").json()
+    assert set(schema["paths"]) == {f"/api/{name}" for name in TOOLS}
+    for path in schema["paths"].values():
+        form = path["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+        assert form["properties"]["image"]["format"] == "binary"
+        assert all(row["description"] for row in form["properties"].values())
+
+
+@pytest.mark.parametrize(
+    ("request_of", "words"),
+    [
+        ({"files": {"image": ("../../x.png", b"nothing")}}, "not an image"),
+        ({"files": {"image": ("a" * 3000 + ".png", b"nothing")}}, "not an image"),
+        ({"files": {"image": ("x.png", b"")}}, "empty"),
+        ({"files": {"picture": ("x.png", b"1")}}, "is no picture"),
+        ({"json": {"image": "/etc/passwd"}}, "neither a file nor a data: address"),
+        ({"json": ["image"]}, "no JSON object"),
+        ({"content": b"{", "headers": {"content-type": "application/json"}}, "no JSON"),
+        ({"content": b"x", "headers": {"content-type": "text/plain"}}, "neither a form nor JSON"),
+        ({"content": b"x", "headers": {"content-type": "multipart/form-data"}}, "the form is damaged"),
+        ({}, "neither a form nor JSON"),
+    ],
+)
+def test_errors_are_one_line_with_a_status_of_the_callers(
+    client: TestClient, desk: Desk, request_of: dict[str, Any], words: str
+) -> None:
+    answer = client.post("/api/ground", **request_of)
+    line = answer.json()["error"]
+    assert answer.status_code in (413, 422)
+    assert words in line
+    assert len(line) <= 400
+    assert "\n" not in line
+    assert str(desk.folder) not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/", "/api/ground", "/api/openapi.json", "/mcp", "/v1/models", "/config", "/nothing"])
+def test_with_a_token_every_path_asks_for_it(desk: Desk, path: str) -> None:
+    guarded = TestClient(build(desk, "secret"), base_url="http://hospital.example:7860")  # pyright: ignore[reportArgumentType]
+    assert guarded.get(path).status_code == guarded.get(path, params={"token": "Secret"}).status_code == 401
+    assert guarded.get(path, headers={"Authorization": "Basic secret"}).status_code == 401
+    assert guarded.get("/v1/models", headers={"Authorization": "Bearer secret"}).status_code == 200
+    assert guarded.get("/v1/models", params={"token": "secret"}).status_code == 200
+    assert guarded.get("/v1/models").status_code == 200  # the cookie that the last answer set
+
+
+def test_without_a_token_only_this_machine_is_answered(client: TestClient) -> None:
+    assert client.get("/v1/models", headers={"host": "rebound.example:7860"}).status_code == 403
+    assert client.get("/v1/models", headers={"origin": "https://elsewhere.example"}).status_code == 403
+    assert client.get("/v1/models", headers={"origin": HERE}).status_code == 200
+    assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "10.0.0.1", "x.y")] == (
+        [True] * 3 + [False] * 4
+    )
+
+
+def test_the_page_loads_nothing_from_outside(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    policy = page.headers["content-security-policy"]
+    assert "http" not in policy
+    assert "fonts.googleapis" not in page.text
+    assert client.get("/config").json()["analytics_enabled"] is False
+
+
+def ask_mcp(client: TestClient, method: str, **params: Any) -> dict[str, Any]:
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    answer = client.post("/mcp", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["result"]
+
+
+def test_mcp_lists_and_calls_the_same_tools(client: TestClient) -> None:
+    tools = {tool["name"]: tool for tool in ask_mcp(client, "tools/list")["tools"]}
+    assert set(tools) == set(TOOLS)
+    assert tools["ask"]["inputSchema"]["required"] == ["image", "question"]
+    arguments = {"image": ADDRESS, "phrase": "heart", "modality": "xray"}
+    told = ask_mcp(client, "tools/call", name="ground", arguments=arguments)
+    by_file = send(client, "ground", phrase="heart", modality="xray").json()
+    assert json.loads(told["content"][0]["text"])["regions"] == by_file["regions"]
+    broken = ask_mcp(client, "tools/call", name="ground", arguments={"image": "/etc/passwd"})
+    assert broken["isError"]
+    assert "neither a file nor a data: address" in broken["content"][0]["text"]
+
+
+def messages(text: str, address: str = ADDRESS) -> list[dict[str, Any]]:
+    content = [{"type": "image_url", "image_url": {"url": address}}, {"type": "text", "text": text}]
+    return [{"role": "system", "content": "Be short."}, {"role": "user", "content": content}]
+
+
+def test_a_chat_completion_is_the_answer_of_the_tool(client: TestClient) -> None:
+    body = {"model": "rules@none", "messages": messages("Is the heart seen?"), "max_tokens": 16, "modality": "xray"}
+    none = client.post("/v1/chat/completions", json=body).json()
+    found = client.post("/v1/chat/completions", json=body | {"model": "rules"}).json()
+    asked = send(client, "ask", question="Is the heart seen?", modality="xray", model="rules").json()
+    assert found["choices"][0]["message"]["content"] == asked["answer"]
+    assert none["medglip"]["regions"] == []
+    assert found["medglip"]["regions"]
+    streamed = client.post("/v1/chat/completions", json=body | {"model": "rules", "stream": True}).text
+    pieces = [json.loads(line[6:]) for line in streamed.splitlines() if line.startswith("data: {")]
+    assert pieces[0]["choices"][0]["delta"]["content"] == asked["answer"]
+    assert streamed.rstrip().endswith("data: [DONE]")
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"model": "gpt"}, 404),
+        ({"messages": "hello"}, 400),
+        ({"messages": [{"role": "user", "content": "hello"}]}, 400),
+        ({"messages": messages("", ADDRESS)}, 400),
+        ({"messages": messages("Why?", "https://elsewhere.example/x.png")}, 400),
+        ({"messages": messages("Why?", "file:///etc/passwd")}, 400),
+    ],
+)
+def test_a_wrong_chat_request_gets_an_error_as_clients_read_it(
+    client: TestClient, change: dict[str, Any], status: int
+) -> None:
+    body = {"model": "rules", "messages": messages("Is the heart seen?")} | change
+    answer = client.post("/v1/chat/completions", json=body)
+    assert answer.status_code == status
+    assert 0 < len(answer.json()["error"]["message"]) <= 400
