@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -39,6 +40,8 @@ def serve(door: Door) -> None:
     need_extra()
     token = door.token or ("" if is_loopback(door.host) else make_token())
     desk = Desk(places=door.places, endpoint=door.endpoint, checkpoint=door.checkpoint)
+    # uvicorn raises the signal again when it has ended, which by default would leave the uploads behind
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         import uvicorn
 
