@@ -150,7 +150,8 @@ def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str
     of_rate: dict[float, list[nn.Parameter]] = {rate: [] for rate in rates}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            of_rate[settings.tower_rate if name.startswith("image_tower.") else 1.0].append(parameter)
+            is_tower = "image_tower" in name.split(".")  # also as the backbone of another detector
+            of_rate[settings.tower_rate if is_tower else 1.0].append(parameter)
     if not of_rate[rates[-1]] and len(rates) > 1:
         raise BadInput("tower_rate is set, but no image tower of a core is trained here.", fix="leave it out")
     return [

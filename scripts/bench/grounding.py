@@ -3,9 +3,11 @@
 python -m medglip.scripts.bench.grounding speed
 python -m medglip.scripts.bench.grounding memory
 MEDGLIP_DATA=... python -m medglip.scripts.bench.grounding train recipes/real_small.yaml --minutes 15
+MEDGLIP_DATA=... python -m medglip.scripts.bench.grounding race recipes/real_small.yaml --start mobilenet-v2
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -14,9 +16,11 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from datasets import Dataset
 
 from ...eval.score import EvalSettings, score
-from ...grounding.bad_input import Skipped
+from ...grounding.assets import SCRATCH
+from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.load import load_images
 from ...grounding.datasets.schema import words_of
 from ...grounding.grounder import Grounder
@@ -27,6 +31,7 @@ from ...grounding.training.core import CALIBRATED, train
 from ...grounding.training.detector import collate as collate_dino
 from ...grounding.training.detector import fine_tune, prepare
 from ...grounding.training.detector import losses_of as dino_losses_of
+from ...grounding.training.recipe import GroundingSection
 from ...grounding.training.settings import FineTuneSettings, GroundingSettings, TrainSettings
 from ...grounding.types import AnnotatedImage
 from ..inference.evaluate_coco import MAX_PER_PHRASE, predict
@@ -38,19 +43,78 @@ from .untrained_dino import DinoSizes, build_dino
 
 app = typer.Typer(help=__doc__, no_args_is_help=True)
 RATES = (2e-4, 5e-4, 1e-3)  # of which MM-Grounding-DINO is given its best
+GOAL = 0.3
+BUDGETS = [2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0]
 NAMES = ("ours", "mm-grounding-dino")
 PHRASES = ["left lung", "right lung", "heart", "nodule"]
+Run = Callable[[int, Path], Grounder]
 Size = Annotated[int, typer.Option(help="Side of the square input in pixels")]
+Sets = Annotated[Path, typer.Argument(help="Its region sets are trained on and its sizes are ours")]
+MaxVal = Annotated[int, typer.Option(help="Images of split val that are scored")]
+Seed = Annotated[int, typer.Option(help="Seed of data, weights and draws")]
 Batch = Annotated[int, typer.Option(help="Images at once")]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What both detectors learn from and are scored on. `start`: where the image tower of both starts, or None: each
+    has a backbone of its own, ours as the recipe says.
+    """
+
+    images: Dataset
+    val: list[AnnotatedImage]
+    section: GroundingSection
+    start: str | None
+    seed: int
+
+    def ours(self, steps: int, folder: Path) -> Grounder:
+        """Our core after so many steps."""
+        model, train_settings = self._settings.model, _steps(self._settings.train, steps, self.seed)
+        if self.start:
+            model = model.model_copy(update={"image_start": self.start})
+            train_settings = train_settings.model_copy(update={"tower_rate": self._tower_rate})
+        settings = self._settings.model_copy(update={"model": model, "train": train_settings})
+        trained = train(self.images, settings, folder, sets=self.section.data)
+        return MedGlipGrounder.from_pretrained(trained, "cpu", CALIBRATED)
+
+    def theirs(self, steps: int, folder: Path, rate: float) -> Grounder:
+        """MM-Grounding-DINO after so many steps; gradients are clipped at 1, its rate is all that is searched."""
+        limits = ZeroShotSettings(max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
+        ours = self._settings
+        sizes = DinoSizes(image_size=ours.model.image_size)
+        plan = _steps(ours.train, steps, self.seed).model_copy(update={"learning_rate": rate, "clip_norm": 1.0})
+        if self.start:
+            sizes = sizes.model_copy(update={"backbone": "tower", "image_start": self.start})
+            plan = plan.model_copy(update={"tower_rate": self._tower_rate})
+        grounder = build_dino(sorted(set(words_of(self.images))), sizes, self.seed, limits)
+        settings = FineTuneSettings(
+            train=plan, draw=ours.draw, image_size=sizes.image_size, temperature=ours.temperature
+        )
+        fine_tune(grounder, self.images, settings, folder, sets=self.section.data)
+        return grounder
+
+    @property
+    def _settings(self) -> GroundingSettings:
+        return self.section.settings
+
+    @property
+    def _tower_rate(self) -> float:
+        return 1.0 if self.start == SCRATCH else 0.1
+
+
+def _contest(recipe: Path, max_val: int, start: str | None, seed: int) -> Contest:
+    section = read_settings(Recipe, recipe).grounding
+    images, _ = load_images(section.data, seed)
+    return Contest(images, val_images(images, max_val, seed), section, start, seed)
 
 
 @app.command("train")
 def train_both(
-    recipe: Annotated[Path, typer.Argument(help="Its region sets are trained on and its sizes are ours")],
+    recipe: Sets,
     minutes: Annotated[float, typer.Option(help="CPU minutes of each training; MM-Grounding-DINO has three")] = 15,
     threads: Threads = 2,
-    max_val: Annotated[int, typer.Option(help="Images of split val that are scored")] = 200,
-    seed: Annotated[int, typer.Option(help="Seed of data, weights and draws")] = 0,
+    max_val: MaxVal = 200,
+    seed: Seed = 0,
     out: Json = None,
 ) -> None:
     """AP50 on images not seen, after equal CPU minutes: ours, and the best of three rates of MM-Grounding-DINO.
@@ -58,28 +122,12 @@ def train_both(
     Steps are set from the measured time of a step, so that each schedule ends with its budget. Wants a quiet machine.
     """
     torch.set_num_threads(threads)
-    section = read_settings(Recipe, recipe).grounding
-    images, _ = load_images(section.data, seed)
-    val, ours = val_images(images, max_val, seed), section.settings
-    figures: dict[str, Any] = {"minutes": minutes, "threads": threads, "val_images": len(val), "runs": []}
-
-    def run_ours(steps: int, folder: Path) -> Grounder:
-        settings = ours.model_copy(update={"train": _steps(ours.train, steps, seed)})
-        return MedGlipGrounder.from_pretrained(train(images, settings, folder, sets=section.data), "cpu", CALIBRATED)
-
-    def run_dino(steps: int, folder: Path, rate: float) -> Grounder:
-        limits = ZeroShotSettings(max_per_phrase=MAX_PER_PHRASE, min_score=0.01)
-        size_px, words = ours.model.image_size, sorted(set(words_of(images)))
-        grounder = build_dino(words, DinoSizes(image_size=size_px), seed, limits)
-        # gradients are clipped at 1; its rate is the only thing that is searched
-        plan = _steps(ours.train, steps, seed).model_copy(update={"learning_rate": rate, "clip_norm": 1.0})
-        settings = FineTuneSettings(train=plan, draw=ours.draw, image_size=size_px, temperature=ours.temperature)
-        fine_tune(grounder, images, settings, folder, sets=section.data)
-        return grounder
-
-    runs = {NAMES[0]: run_ours} | {f"{NAMES[1]} {rate:g}": partial(run_dino, rate=rate) for rate in RATES}
+    contest = _contest(recipe, max_val, None, seed)
+    figures: dict[str, Any] = {"minutes": minutes, "threads": threads, "val_images": len(contest.val), "runs": []}
+    runs: dict[str, Run] = {NAMES[0]: contest.ours}
+    runs |= {f"{NAMES[1]} {rate:g}": partial(contest.theirs, rate=rate) for rate in RATES}
     for name, run in runs.items():
-        figures["runs"].append(_show({"name": name, **_timed(run, minutes * 60, val)}))
+        figures["runs"].append(_show({"name": name, **_timed(run, minutes * 60, contest.val)}))
         write_figures(out, figures)
     # the first run is ours; of the others only the best counts
     best = max(row["ap50"] for row in figures["runs"][1:])
@@ -88,7 +136,36 @@ def train_both(
     write_figures(out, figures)
 
 
-def _timed(run: Callable[[int, Path], Grounder], seconds: float, val: list[AnnotatedImage]) -> dict[str, Any]:
+@app.command()
+def race(
+    recipe: Sets,
+    who: Annotated[str, typer.Option(help=f"Which of the two: {' or '.join(NAMES)}")] = NAMES[0],
+    start: Annotated[str, typer.Option(help=f"Start of the one image tower: mobilenet-v2 or {SCRATCH}")] = SCRATCH,
+    minutes: Annotated[list[float], typer.Option(help="CPU minutes to try, in this order; repeat it")] = BUDGETS,
+    rate: Annotated[float, typer.Option(help="Learning rate of MM-Grounding-DINO")] = RATES[0],
+    threads: Threads = 1,
+    max_val: MaxVal = 200,
+    seed: Seed = 0,
+    out: Json = None,
+) -> None:
+    """How many minutes until AP50 .30, on one image tower for both: each budget a schedule of its own, up to the first
+    that reaches it.
+    """
+    if who not in NAMES:
+        raise BadInput(f"no detector {who!r} here.", fix=f"use {' or '.join(NAMES)}")
+    torch.set_num_threads(threads)
+    contest = _contest(recipe, max_val, start, seed)
+    run: Run = contest.ours if who == NAMES[0] else partial(contest.theirs, rate=rate)
+    figures: dict[str, Any] = {"name": who, "start": start, "val_images": len(contest.val), "runs": []}
+    for budget in minutes:
+        figures["runs"].append(_show({"minutes": budget, **_timed(run, budget * 60, contest.val)}))
+        write_figures(out, figures)
+        if figures["runs"][-1]["ap50"] >= GOAL:
+            return
+    _show({"not reached": GOAL})
+
+
+def _timed(run: Run, seconds: float, val: list[AnnotatedImage]) -> dict[str, Any]:
     """Train for the CPU seconds, score; steps from the time that a short training takes above a shorter one."""
     with TemporaryDirectory() as scratch:
         few, more = (time_work(partial(run, steps, Path(scratch) / str(steps)))[1] for steps in (2, 8))

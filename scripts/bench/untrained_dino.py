@@ -20,8 +20,12 @@ from transformers import (
 )
 from transformers.models.grounding_dino.image_processing_pil_grounding_dino import GroundingDinoImageProcessorPil
 
+from ...grounding.assets import SCRATCH
 from ...grounding.grounders.zero_shot import ZeroShotGrounder, ZeroShotSettings
+from ...grounding.model.config import PIXEL_MEAN, PIXEL_STD, MedGlipVisionConfig
+from ...grounding.model.image_tower import load_start, vision_settings
 from ...grounding.settings import Settings
+from .tower_backbone import TowerBackbone
 
 _SPECIAL = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
 """Places of bert-base-uncased, which the DINO family has hard-coded."""
@@ -33,7 +37,8 @@ class DinoSizes(Settings):
 
     # from scratch MM-Grounding-DINO starts at a far smaller loss: its class logits carry a bias
     kind: Literal["grounding-dino", "mm-grounding-dino"] = "mm-grounding-dino"
-    backbone: Literal["convnext", "swin"] = "convnext"
+    backbone: Literal["convnext", "swin", "tower"] = "convnext"  # `tower`: our own image tower
+    image_start: str = SCRATCH  # of `tower`
     image_size: int = Field(default=192, gt=0, multiple_of=32)  # side of the square input in pixels
     stage_widths: tuple[int, int, int, int] = (24, 48, 96, 160)  # at strides 4 to 32; swin doubles the first
     d_model: int = Field(default=128, multiple_of=32)  # of encoder and decoder, as the next three
@@ -51,9 +56,12 @@ def build_dino(
     """An untrained detector that knows the words of the phrases; weights from the seed alone."""
     tokenizer = word_tokenizer(words)
     stages: dict[str, Any] = {"depths": [1, 1, 2, 1], "out_indices": [2, 3, 4]}
-    if sizes.backbone == "swin":
+    if sizes.backbone == "tower":
+        values: dict[str, Any] = {"image_size": sizes.image_size} | vision_settings(sizes.image_start)
+        backbone: PreTrainedConfig = MedGlipVisionConfig(**values)
+    elif sizes.backbone == "swin":
         stages |= {"embed_dim": sizes.stage_widths[0], "num_heads": [1, 2, 4, 8], "window_size": 4}
-        backbone: PreTrainedConfig = SwinConfig(image_size=sizes.image_size, **stages)
+        backbone = SwinConfig(image_size=sizes.image_size, **stages)
     else:
         backbone = ConvNextConfig(hidden_sizes=list(sizes.stage_widths), **stages)
     text = BertConfig(
@@ -65,7 +73,7 @@ def build_dino(
         max_position_embeddings=sizes.max_text_len,
     )
     configs = {"backbone_config": backbone.to_dict(), "text_config": text.to_dict()}
-    values: dict[str, Any] = configs | {"letterbox_px": sizes.image_size}
+    values = configs | {"letterbox_px": sizes.image_size}
     values |= {key: getattr(sizes, key) for key in ("d_model", "num_queries", "max_text_len")}
     for part in ("encoder", "decoder"):
         values |= {f"{part}_layers": sizes.layers, f"{part}_ffn_dim": sizes.ffn_dim, f"{part}_attention_heads": 4}
@@ -75,8 +83,12 @@ def build_dino(
             model = MMGroundingDinoForObjectDetection(MMGroundingDinoConfig(**values))
         else:
             model = GroundingDinoForObjectDetection(GroundingDinoConfig(**values))
-    square = {"height": sizes.image_size, "width": sizes.image_size}
-    processor = GroundingDinoProcessor(GroundingDinoImageProcessorPil(size=square), tokenizer)
+    pixels: dict[str, Any] = {"size": {"height": sizes.image_size, "width": sizes.image_size}}
+    tower: Any = model.model.backbone.conv_encoder.model
+    if isinstance(tower, TowerBackbone):
+        load_start(tower.image_tower, sizes.image_start)
+        pixels |= {"image_mean": [PIXEL_MEAN] * 3, "image_std": [PIXEL_STD] * 3}
+    processor = GroundingDinoProcessor(GroundingDinoImageProcessorPil(**pixels), tokenizer)
     return ZeroShotGrounder(model, processor, settings)
 
 
