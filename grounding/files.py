@@ -30,13 +30,23 @@ def file_sha256(path: Path) -> str:
 
 def write_atomic(path: Path, data: str | bytes) -> None:
     """Write beside the target and rename, so that a kill or a full disk leaves the old file or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")  # in the same folder: renaming is atomic
+    write_together({path: data})
+
+
+def write_together(files: Mapping[Path, str | bytes]) -> None:
+    """`write_atomic` for files that belong together: a full disk leaves all of them as they were."""
+    partials: dict[Path, Path] = {}
     try:
-        partial.write_bytes(data.encode() if isinstance(data, str) else data)
-        partial.replace(path)
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(f".{path.name}.{os.getpid()}")  # in the same folder: renaming is atomic
+            partials[partial] = path
+            partial.write_bytes(data.encode() if isinstance(data, str) else data)
+        for partial, path in partials.items():
+            partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        for partial in partials:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager

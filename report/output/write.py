@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from ...grounding.bad_input import BadInput
-from ...grounding.files import write_atomic
+from ...grounding.files import write_together
 from ...grounding.imaging.read import is_dicom
 from .grounded import GroundedReport, file_stem, to_json
 from .html import page
@@ -27,15 +27,15 @@ _FLAGS = (
 def write(
     report: GroundedReport, image: Image.Image, folder: Path, *, pdf: bool = False, heading: str = "Findings"
 ) -> list[Path]:
-    """Write `<report_id>.json` and `<report_id>.html` into the folder, each whole or not at all; returns both.
+    """Write `<report_id>.json` and `<report_id>.html` into the folder, both whole or neither; returns both.
 
     `image`: the original image, embedded in the page. `pdf`: `<report_id>.pdf` too; raises `BadInput`, with the other
     files written, where no browser can print. Characters of the id that a file name cannot hold become `_`.
     """
     stem = file_stem(report.report_id)
     files = [folder / f"{stem}.json", folder / f"{stem}.html"]
-    write_atomic(files[0], json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n")
-    write_atomic(files[1], page(report, image, heading=heading))
+    text = json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n"
+    write_together(dict(zip(files, (text, page(report, image, heading=heading)), strict=True)))
     return [*files, write_pdf(files[1], folder / f"{stem}.pdf")] if pdf else files
 
 

@@ -73,7 +73,7 @@ def train(recipe: RecipeFile, push: Push = None) -> None:
 def fine_tune(
     recipe: RecipeFile,
     checkpoint: Annotated[str, who_finds(help="The detector to begin with: its folder, or its hub name")],
-    out: Annotated[Path, output(help="Folder of the training; --checkpoint of the other commands takes it")],
+    out: Annotated[Path, output(help="Folder of the training; --grounder of the other commands takes it")],
     download: Download = False,
     sets: Sets = None,
 ) -> None:
@@ -89,7 +89,7 @@ def fine_tune(
     `.freeze_towers` (train neither image backbone nor text encoder: less memory).
 
     Example: medglip grounding fine-tune recipes/real_small.yaml --checkpoint IDEA-Research/grounding-dino-tiny
-    --out runs/dino --set fine_tune.train.learning_rate=1e-5, then medglip grounding predict image.png --checkpoint
+    --out runs/dino --set fine_tune.train.learning_rate=1e-5, then medglip grounding predict image.png --grounder
     runs/dino
     """
     from ...grounding.training.settings import FineTuneSettings
@@ -103,7 +103,7 @@ def fine_tune(
     settings = validate(FineTuneSettings, merge(defaults, read_sets(sets, fine_tune=FineTuneSettings)["fine_tune"]))
     with RunFolder(read.out_dir).locked(), RunFolder(out).locked():
         fine_tune_recipe(Pipeline(read), checkpoint, out, settings, download=download)
-    typer.echo(f"trained: {out}\nmedglip grounding predict IMAGE --phrases '...' --checkpoint {out}")
+    typer.echo(f"trained: {out}\nmedglip grounding predict IMAGE --phrases '...' --grounder {out}")
 
 
 @grounding.command(cls=second_names("eval", "score_threshold", "resamples"))
@@ -196,8 +196,8 @@ def predict(
     phrases: Annotated[str | None, what(help="Several phrases in one text: 'left lung; right lung'")] = None,
     modality: Modality = None,
     body_part: BodyPart = "",
-    checkpoint: Annotated[str | None, who_finds(help=f"{CHECKPOINT}. Left out: small")] = None,
-    run: Annotated[Path | None, who_finds(help="Folder of a finished run, instead of a checkpoint")] = None,
+    checkpoint: Annotated[str | None, who_finds("--grounder", help=f"{CHECKPOINT}. Left out: small")] = None,
+    run: Annotated[Path | None, who_finds(help="Folder of a finished run, instead of a grounder")] = None,
     min_score: Annotated[float, who_finds(help="Leave out regions below this score")] = 0.3,
     device: Device = None,
     out: Annotated[
@@ -215,7 +215,7 @@ def predict(
     from ..inference.user_image import user_image
 
     if checkpoint and run:
-        raise BadInput("both --checkpoint and --run are given.", fix="leave one out")
+        raise BadInput("both --grounder and --run are given.", fix="leave one out")
     check_given(modality=modality, checkpoint=checkpoint, run=run)
     # --phrase heart --phrases "left lung; right lung" -> three phrases
     wanted = [*(phrase or []), *(part.strip() for part in (phrases or "").split(";") if part.strip())]

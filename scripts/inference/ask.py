@@ -17,7 +17,7 @@ from ...grounding.vocabulary.places import Frame, name_sides
 from ...vqa.answer import asks_yes_or_no, parse_answer
 from ...vqa.inference.confidence import Confidence, read_confidence
 from ...vqa.inference.generate import ScoredAnswer
-from ...vqa.inference.rules import ABSTENTION, RULES_EVIDENCE
+from ...vqa.inference.rules import ABSTENTION, RULES_EVIDENCE, unknown_name
 from ...vqa.inference.rules import NAME as RULES
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
@@ -99,7 +99,8 @@ def ask_question(
     left = patient_left(images[0], regions) if side else ""
     said = name_sides(text, _bare(finished, question, text, query, regions, source), side, left)
     notes = [*known.lines, *modality_lines(images[0].modality, vocabulary)] if source != "none" else []
-    notes += phrase_lines(query.first.asked, regions, vocabulary) if answered.evidence.images else []
+    asked = query.first.asked or [name for name in [unknown_name(question)] if name]
+    notes += phrase_lines(asked, regions, vocabulary) if answered.evidence.images else []
     return Asked(
         images=images,
         question=question,

@@ -1,5 +1,6 @@
 """`medglip vqa export`: the adapter of a run, or one by itself, as a folder that plain transformers and peft load."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ...grounding.evidence.evidence import PLAIN, Evidence
+from ...vqa.inference.confidence import FILE as CONFIDENCE
 from ...vqa.model.grounded_mllm import GroundedMLLM, resolve
 from ...vqa.model.settings import LoraSettings
 from ...vqa.prompt.prompt import Example, Prompt
@@ -42,7 +44,12 @@ def export_adapter(
     where = resolve(finished.mllm.base, finished.core)
     # a loose adapter may not state what evidence it was trained with
     prompts = probe_prompts(mllm, image, (question,) if question else QUESTIONS)
-    return export(mllm, where, out, kind, prompts, finished.shown if finished.has_known_evidence else None, tolerance)
+    evidence = finished.shown if finished.has_known_evidence else None
+    exported = export(mllm, where, out, kind, prompts, evidence, tolerance)
+    source = finished.adapter("predicted")
+    if kind == "adapter" and source and (source / CONFIDENCE).is_file():
+        shutil.copy(source / CONFIDENCE, out)  # when its answers count
+    return exported
 
 
 def probe_prompts(mllm: GroundedMLLM, image: Path | None, questions: tuple[str, ...]) -> list[Prompt]:

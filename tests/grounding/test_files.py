@@ -10,7 +10,7 @@ import pytest
 
 from medglip.grounding import files
 from medglip.grounding.bad_input import BadInput, damaged
-from medglip.grounding.files import claim_folder, locked, read_object, write_folder
+from medglip.grounding.files import claim_folder, locked, read_object, write_folder, write_together
 
 Usage = namedtuple("Usage", "total used free")
 WRITER = """
@@ -95,3 +95,20 @@ def test_a_damaged_object_is_told_in_one_line_with_its_file(tmp_path: Path, cont
 def test_a_full_disk_while_reading_is_not_called_damage(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"), damaged(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_files_that_belong_together_are_all_written_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "a.json", tmp_path / "a.html"
+    first.write_text("before")
+
+    def full(path: Path, data: bytes) -> int:
+        if "a.html" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return whole(path, data)
+
+    whole = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        write_together({first: "after", second: "after"})
+    assert first.read_text() == "before"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]

@@ -294,6 +294,33 @@ TEMPLATES: tuple[tuple[str, Rule], ...] = (
 )
 """Questions by their words, `#` for the label; the first that fits answers."""
 _COMPILED = tuple((re.compile(pattern), rule) for pattern, rule in TEMPLATES)
+# what a question may name that is no label
+_NAME = r"(?P<name>[^\W\d_][\w-]*(?: [^\W\d_][\w-]*){0,2}?)"
+_NAMED = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"^(?:is|are) there {_A}{_NAME}{_HERE}",
+        rf"^(?:does|do) th(?:is|e) {_IMAGE} (?:show|contain) {_A}{_NAME}{_HERE}",
+        rf"^(?:can|do) (?:you |we )?(?:see|find) {_A}{_NAME}{_HERE}",
+        rf"^(?:is|are) {_A}{_NAME} (?:visible|seen|shown|present){_HERE}",
+        rf"^where (?:in the image )?(?:is|are) {_THE}{_NAME}{_LIES}{_HERE}",
+        rf"^how many {_NAME} (?:is|are|do|can)\b",
+    )
+)
+_NO_NAMES = re.compile(
+    r"\b(?:abnormal\w*|normal\w*|any\w*|some\w*|what\w*|it|they|this|that|these|those|more|one|findings?|diseases?|lesions?"
+    r"|patholog\w*|problems?|regions?|objects?|structures?|organs?|signs?|evidence)\b",
+    re.IGNORECASE,
+)
+
+
+def unknown_name(question: str) -> str:
+    """What a question for presence, place or number names that is no label: "Herz" of "Is there a Herz?"; else ""."""
+    if load_labels().mentions_in(question):
+        return ""
+    text = " ".join(question.split())
+    match = next((match for pattern in _NAMED if (match := pattern.search(text))), None)
+    return "" if match is None or _NO_NAMES.search(match["name"]) else match["name"]
 
 
 def predict_by_rules(jobs: Sequence[Job], path: Path, vocabulary: Mapping[str, Sequence[str]]) -> None:

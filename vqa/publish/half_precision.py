@@ -17,6 +17,7 @@ from ...grounding.bad_input import BadInput, damaged
 from ...grounding.files import read_object, told_when_full, write_atomic
 from ...grounding.grounders.pretrained import is_hub_name
 from ...grounding.training.provenance import FILE as LEARNED
+from ..inference.confidence import FILE as CONFIDENCE
 from ..model.grounded_mllm import OUR_FILE, PROJECTOR_FILE, resolve
 from ..model.identity import FILE as ALIGNED_FILE
 from ..model.identity import base_fingerprint, core_of, knows_regions
@@ -46,8 +47,9 @@ def pack(source: Path, out: Path, core: Path) -> None:
     if settings.get("aligned") not in NAMES["aligned"]:  # the folder that it started from says nothing elsewhere
         settings["aligned"] = ""
     _write(out / OUR_FILE, {**ours, "settings": settings, "core": core_of(core)})
-    if (source / LEARNED).is_file():
-        write_atomic(out / LEARNED, (source / LEARNED).read_text())
+    for name in (LEARNED, CONFIDENCE):  # what taught it, and when its answers count
+        if (source / name).is_file():
+            write_atomic(out / name, (source / name).read_text())
     is_aligned = (source / ALIGNED_FILE).is_file()
     if is_aligned:
         facts = read_object(source / ALIGNED_FILE)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ....grounding.imaging.read import is_dicom
-from ....grounding.types import AnnotatedImage, Region
+from ....grounding.types import MIN_SCORE, AnnotatedImage, Region
 from ....grounding.vocabulary.places import Frame
 from ....vqa.model.shipped import FACTS
 from ....vqa.publish.adapter_card import read_facts
@@ -55,11 +55,20 @@ def patient_left(image: AnnotatedImage, regions: Sequence[Region] = ()) -> str:
         if told := read_patient_left(image.image_path):
             return told
     # chambers of the heart are left and right by name, not by side
-    sided = [r for r in regions if r.phrase.startswith(("left ", "right ")) and "heart" not in r.path]
+    sided = [r for r in _best(regions) if r.phrase.startswith(("left ", "right ")) and "heart" not in r.path]
     seen = {_lies(r, image) == r.phrase.partition(" ")[0] for r in sided}
     if len(sided) > 1 and len(seen) == 1:
         return "left" if seen.pop() else "right"
     return "right" if image.modality == "xray" and image.body_part == "chest" and not is_dicom(image.image_path) else ""
+
+
+def _best(regions: Sequence[Region]) -> list[Region]:
+    """The best region of each phrase, where it counts as found: a faint second "left lung" may lie anywhere."""
+    best = dict[str, Region]()
+    for region in sorted(regions, key=lambda region: -region.score):
+        if region.score >= MIN_SCORE:
+            best.setdefault(region.phrase, region)
+    return list(best.values())
 
 
 def side_note(wanted: Frame | None, left: str) -> str:

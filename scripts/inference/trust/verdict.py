@@ -1,5 +1,6 @@
 """Whether an answer is given, held back, or left to the regions alone: a model's words are not all of one worth."""
 
+import re
 from collections.abc import Sequence
 
 from ....grounding.evidence.evidence import Evidence
@@ -7,14 +8,17 @@ from ....grounding.evidence.names import Source
 from ....grounding.evidence.sources import Query
 from ....grounding.types import Region
 from ....grounding.vocabulary.labels import load_labels
+from ....grounding.vocabulary.places import LOCATION
 from ....vqa.answer import asks_yes_or_no
 from ....vqa.inference.confidence import Confidence, read_confidence
 from ....vqa.inference.generate import ScoredAnswer
-from ....vqa.inference.rules import ABSTENTION, NAME, RULES_EVIDENCE, answer_by_rules, kind_of
+from ....vqa.inference.rules import ABSTENTION, NAME, RULES_EVIDENCE, answer_by_rules, kind_of, unknown_name
 from ..system import TrainedSystem
 from .knowledge import Vocabulary, is_learned
 
 LEARNED_NONE = "and this core never learned it"
+NO_LABEL = "which is no label"
+_NONE = re.compile(r"(?:no|not|none|zero|0)\b", re.IGNORECASE)
 
 
 def answer_by_regions(finished: TrainedSystem, question: str, query: Query, source: Source) -> tuple[ScoredAnswer, str]:
@@ -48,24 +52,38 @@ def judge(
 ) -> str:
     """Why an answer of a model, `text` in plain words, is held back; "" where it is given.
 
-    Too low a probability; nothing that the question names was found, where its absence is no answer; or it names what
-    no region shows. Without evidence the probability alone counts.
+    Too low a probability; the question names what is no label; nothing that it names was found, where its absence is no
+    answer; or the answer names what no region shows. Without evidence the probability alone counts.
     """
     if answered.probability is not None and answered.probability < confidence.threshold:
         return f"its probability of {answered.probability:.2f} is below {confidence.threshold:.2f}"
     if not answered.evidence.images or answered.evidence.source in ("none", "withheld"):
         return ""
     regions = [region for part in answered.evidence.images for region in part.regions]
+    if not query.first.asked and (name := unknown_name(question)):
+        return f"nothing of {name} was looked for, {NO_LABEL}"
     missing = [phrase for phrase in query.first.asked if not is_found(phrase, regions)]
     if missing and len(missing) == len(query.first.asked):
         is_absence_known = all(is_learned(phrase, vocabulary) for phrase in missing)
         if not is_absence_known:
             return f"nothing of {', '.join(missing)} was found, {LEARNED_NONE}"
-        if not asks_yes_or_no(question) and kind_of(question) not in ("count", "finding"):
+        if not _NONE.match(text) and kind_of(question) != "finding":  # that it is not there may be the answer
             return f"nothing of {', '.join(missing)} was found"
-    named = [phrase for phrase in load_labels().phrases_in(text) if load_labels().level(phrase) == "finding"]
-    unseen = [phrase for phrase in named if not is_found(phrase, regions) and phrase not in query.first.asked]
-    return f"no region of {unseen[0]} was found" if unseen and not asks_yes_or_no(question) else ""
+    if asks_yes_or_no(question) or kind_of(question) in ("modality", "body"):
+        return ""
+    if not regions and LOCATION.search(text):
+        return "no region that shows a place was found"
+    named = [phrase for phrase in load_labels().phrases_in(text) if phrase not in query.first.asked]
+    unseen = next((phrase for phrase in named if _is_unseen(phrase, regions, query, vocabulary)), "")
+    return f"no region of {unseen} was found" if unseen else ""
+
+
+def _is_unseen(phrase: str, regions: Sequence[Region], query: Query, vocabulary: Vocabulary) -> bool:
+    """Whether nothing shows what an answer names. Of organs that were not looked for only unlearned ones count."""
+    tree = load_labels()
+    if is_found(phrase, regions) or any(phrase in tree.ancestors(region.phrase) for region in regions):
+        return False
+    return tree.level(phrase) == "finding" or phrase in query.first.phrases or not is_learned(phrase, vocabulary)
 
 
 def is_found(phrase: str, regions: Sequence[Region]) -> bool:

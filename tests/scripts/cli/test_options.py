@@ -31,7 +31,7 @@ VISIBLE = {
         "--device --json --records --download --set"
     ),
     "grounding predict": (
-        "--phrase --phrases --modality --body-part --checkpoint --run --min-score --device --out --csv --download"
+        "--phrase --phrases --modality --body-part --grounder --run --min-score --device --out --csv --download"
     ),
     "vqa train": "",
     "vqa predict": (

@@ -16,6 +16,7 @@ from medglip.grounding.types import AnnotatedImage, Region
 from medglip.scripts.inference.answers import as_json
 from medglip.scripts.inference.ask import Asked, ask_question
 from medglip.scripts.inference.system import TrainedSystem
+from medglip.scripts.inference.trust.sides import patient_left
 from medglip.vqa.inference.confidence import FILE, Confidence, KindScore
 from medglip.vqa.inference.generate import ScoredAnswer
 from medglip.vqa.inference.rules import ABSTENTION
@@ -77,10 +78,16 @@ def asked(image: AnnotatedImage, question: str, says: Says, **options: Any) -> A
         ("Where is the nodule?", Says("right", 0.9), "nothing of nodule was found"),
         ("Where is the left lung?", Says("right", 0.9), ""),
         ("Is there a nodule?", Says("no", 0.9), ""),  # that it is not seen is an answer
+        ("Is there a nodule?", Says("yes", 0.9), "nothing of nodule was found"),
+        ("How many nodules are there?", Says("two", 0.9), "nothing of nodule was found"),
+        ("How many nodules are there?", Says("0", 0.9), ""),
         ("Is there a kidney?", Says("no", 0.9), "this core never learned it"),
         ("Is there a nodule?", Says("no", 0.1), "its probability of 0.10 is below 0.25"),
         ("What is abnormal?", Says("pleural thickening", 0.9), "no region of pleural thickening was found"),
         ("What is this?", Says("a chest", 0.9), ""),
+        ("What organ is this?", Says("gallbladder", 0.9), "no region of gallbladder was found"),
+        ("What organ is this?", Says("lung", 0.9), ""),
+        ("Is there a Herz?", Says("yes", 0.9), "nothing of Herz was looked for, which is no label"),
     ],
 )
 def test_an_answer_that_nothing_supports_is_held_back(
@@ -91,6 +98,12 @@ def test_an_answer_that_nothing_supports_is_held_back(
     assert (found.text == ABSTENTION) is bool(held)
     assert any(line.startswith("answer: ") for line in found.lines)
     assert as_json(found).get("held_back") == (found.said if held else None)
+
+
+def test_a_place_that_no_region_shows_is_held_back(image: AnnotatedImage) -> None:
+    unknown = replace(image, modality="unknown")  # nothing is looked for
+    assert asked(unknown, "On which side is it?", Says("right")).held == "no region that shows a place was found"
+    assert asked(unknown, "What is this?", Says("a chest")).held == ""
 
 
 def test_the_threshold_of_the_adapter_goes_before_the_default(image: AnnotatedImage, tmp_path: Path) -> None:
@@ -120,8 +133,15 @@ def test_phrases_that_are_no_labels_were_not_learned_or_not_seen_are_told_apart(
     assert "nodule: not seen" in lines
     told = next(line for line in lines if line.startswith("kidney: not among the "))
     assert "labels; a guess, nothing found; this core learned no others" in told
+    assert any(line.startswith("Herz: not among the ") for line in asked(image, "Where is the Herz?", Says("no")).lines)
     unknown = asked(replace(image, modality="histology"), "Is there a nodule?", Says("no")).lines
     assert any(line.startswith("this core knows nothing of histology") for line in unknown)
+
+
+def test_a_faint_second_region_does_not_hide_how_the_patient_lies(image: AnnotatedImage) -> None:
+    faint = Region(phrase="left lung", box_xyxy_px=np.array([2, 4, 12, 14], np.float32), score=0.1)
+    right = Region(phrase="right lung", box_xyxy_px=np.array([4, 4, 22, 38], np.float32), score=0.8)
+    assert patient_left(image, [*Finder.found, right, faint]) == "right"
 
 
 def test_answers_name_whose_side_they_mean(image: AnnotatedImage) -> None:

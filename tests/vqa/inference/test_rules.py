@@ -12,7 +12,13 @@ from medglip.grounding.types import Region
 from medglip.vqa.derived.claims import claims
 from medglip.vqa.derived.facts import facts_of
 from medglip.vqa.derived.wordings import WORDINGS, question_text
-from medglip.vqa.inference.rules import ABSTENTION, RULES_EVIDENCE, answer_by_rules, predict_by_rules
+from medglip.vqa.inference.rules import (
+    ABSTENTION,
+    RULES_EVIDENCE,
+    answer_by_rules,
+    predict_by_rules,
+    unknown_name,
+)
 from medglip.vqa.task import Question
 
 LOOKED_FOR = ("cyst", "nodule", "liver", "calcification", "spleen")
@@ -106,6 +112,23 @@ def test_derived_questions_in_every_wording_are_answered_truly_or_not_at_all() -
     forms -= {"side-patient", "side-patient-yesno"}
     wordings = {(form, wording) for form in forms for wording in range(len(WORDINGS[form]))}
     assert wordings - answered == set()
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("Is there a Herz?", "Herz"),
+        ("Where is the Herz in this image?", "Herz"),
+        ("How many Zellkerne are there?", "Zellkerne"),
+        ("Is there evidence of contrast enhancement?", "contrast enhancement"),
+        ("Is there a lung nodule?", ""),
+        ("Is there anything abnormal?", ""),
+        ("Where is the abnormality?", ""),
+        ("Is this an MRI?", ""),
+    ],
+)
+def test_a_name_that_is_no_label_is_told_from_one_that_is(question: str, name: str) -> None:
+    assert unknown_name(question) == name
 
 
 def test_without_evidence_and_on_several_images_it_does_not_answer(tmp_path: Path) -> None:
