@@ -28,7 +28,8 @@ class Region:
     `embedding` float32[D] from the grounding core, aligned with phrases, or None. `pooled`: float32[C] for each stride
     of the core's image tower, finest first, what its map holds inside the region, standardised; None where the core has
     none. `z`: first and last slice as parts of the volume, 0 <= first <= last <= 1; None in an image that is no slice.
-    `path`: organ -> part -> finding.
+    `path`: organ -> part -> finding. `outline`: float[P, 2] for each line around the mask, x and y as parts of the box,
+    so that it goes where the box goes; None where no mark needs it (`evidence.outlines`).
     Raises `BadInput` for NaN, a box without area, a score outside [0, 1], and slices that are no part of the volume.
     """
 
@@ -40,6 +41,7 @@ class Region:
     path: tuple[str, ...] = ()
     pooled: tuple[NDArray[np.float32], ...] | None = None
     z: tuple[float, float] | None = None
+    outline: tuple[NDArray[np.float64], ...] | None = None
 
     def __post_init__(self) -> None:
         box = np.asarray(self.box_xyxy_px, np.float32).reshape(-1)

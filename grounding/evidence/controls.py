@@ -61,6 +61,7 @@ def mirror_region(region: Region, width: int) -> Region:
         path=tuple(map(mirror, region.path)),
         box_xyxy_px=mirror_boxes(region.box_xyxy_px, width),
         mask=None if region.mask is None else np.ascontiguousarray(region.mask[:, ::-1]),
+        outline=region.outline and tuple(line_P2 * (-1, 1) + (1, 0) for line_P2 in region.outline),
     )
 
 

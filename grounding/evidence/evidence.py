@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
-from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -15,7 +14,8 @@ from pydantic import Field
 from ..settings import Settings
 from ..types import MIN_SCORE, Region
 from .choice import choose
-from .names import Form, Source, TrainSource
+from .names import Form, Source, TrainSource, needs_outlines
+from .outlines import outlined
 
 
 class EvidenceSettings(Settings):
@@ -24,7 +24,10 @@ class EvidenceSettings(Settings):
     forms: tuple[Form, ...] = ("text", "tokens")
     """Any subset of text (words and boxes), tokens (soft region tokens), crops (further images), overlay (a copy of the
     image with the boxes drawn and numbered as in the text, a further image for each that has any), tiles (the control
-    of crops at equal image tokens: the image in as many parts as there would be crops)."""
+    of crops at equal image tokens: the image in as many parts as there would be crops), context (each crop again with
+    its surroundings, the region framed; crops+context is Targeted Visual Prompting's). Other marks than the boxes of
+    overlay, each a copy by itself: ellipse, alpha (filled box), arrow (to the middle), contour (outline of the mask),
+    mask (filled); a region without a mask has its box there."""
     train_source: TrainSource = "predicted"
     """Training only: whose regions the adapter learns from: predicted, oracle or shuffled. Shuffled makes the control
     that learned from evidence which says nothing, with the same tokens, images and steps. Tables call the answers with
@@ -42,11 +45,8 @@ class EvidenceSettings(Settings):
     found. What a question asks about by name is no part of this rule. Left out: no such limit."""
     min_score: float = MIN_SCORE
     """Regions below this score are not evidence."""
-    mark: Literal["box", "ellipse", "alpha", "arrow"] = "box"
-    """What the form overlay draws for a region: its box, the ellipse in it, its box filled so that the
-    image shines through, or an arrow to its middle."""
     max_crops: int = 1
-    """At most this many crops in a prompt: each costs as many image tokens as an image."""
+    """At most this many crops in a prompt, of context as many: each costs as many image tokens as an image."""
     crop_margin: float = 0.25
     """Part of the box's size added on each side of a crop."""
     scores: bool = False
@@ -170,7 +170,11 @@ def gather(image: ImageEvidence, settings: EvidenceSettings) -> ImageEvidence:
     """
     sure = replace(image, regions=tuple(region for region in image.regions if region.score >= settings.min_score))
     alone = Evidence(source="predicted", images=(sure,))
-    return alone.best(settings.max_regions, settings.max_regions_per_image).first
+    best = alone.best(settings.max_regions, settings.max_regions_per_image).first
+    if not needs_outlines(settings.forms):
+        return best
+    # before a control or noise moves the region: an outline goes where its box goes, a mask is left behind
+    return replace(best, regions=tuple(map(outlined, best.regions)))
 
 
 def select(evidence: Evidence, settings: EvidenceSettings) -> Evidence:

@@ -35,7 +35,8 @@ class FormRow:
 
     `module`: below `grounding.evidence.forms`, holds `FORM`. `order`: its place in a prompt's lines and images.
     `has_numbers`: regions are shown with a number, which an answer may cite. `needs_vectors`: region embeddings of the
-    core that the adapter was trained with.
+    core that the adapter was trained with. `mark`: what is drawn for each region on a copy of the image
+    (`forms.marks`).
     """
 
     title: str
@@ -43,8 +44,11 @@ class FormRow:
     order: int
     has_numbers: bool = False
     needs_vectors: bool = False
+    mark: str = ""
 
 
+MASK_MARKS = ("contour", "mask")
+"""The marks that follow a region's mask."""
 SOURCES: dict[str, SourceRow] = {
     "none": SourceRow(title="no evidence, of an adapter that learned without"),
     "withheld": SourceRow(title="no evidence, of an adapter that learned with it", is_control=True),
@@ -57,8 +61,14 @@ FORMS: dict[str, FormRow] = {
     "text": FormRow(title="words and boxes", module="text", order=1, has_numbers=True),
     "tokens": FormRow(title="region tokens", module="tokens", order=0, has_numbers=True, needs_vectors=True),
     "crops": FormRow(title="crops", module="crops", order=3),
-    "overlay": FormRow(title="numbered boxes", module="overlay", order=2, has_numbers=True),
+    "overlay": FormRow(title="numbered boxes", module="overlay", order=2, has_numbers=True, mark="box"),
     "tiles": FormRow(title="parts of the image, as many as crops: their control", module="tiles", order=4),
+    "context": FormRow(title="crops with their surroundings", module="context", order=5),
+    "ellipse": FormRow(title="numbered ellipses", module="overlay", order=6, has_numbers=True, mark="ellipse"),
+    "alpha": FormRow(title="numbered filled boxes", module="overlay", order=7, has_numbers=True, mark="alpha"),
+    "arrow": FormRow(title="numbered arrows", module="overlay", order=8, has_numbers=True, mark="arrow"),
+    "contour": FormRow(title="numbered outlines", module="overlay", order=9, has_numbers=True, mark="contour"),
+    "mask": FormRow(title="numbered masks", module="overlay", order=10, has_numbers=True, mark="mask"),
 }
 
 
@@ -114,3 +124,8 @@ def list_titles(names: Iterable[str]) -> str:
 def needs_vectors(forms: Iterable[str]) -> bool:
     """Whether one of the forms shows region embeddings, which only the core of the adapter's training has."""
     return any(FORMS[form].needs_vectors for form in forms)
+
+
+def needs_outlines(forms: Iterable[str]) -> bool:
+    """Whether one of the forms draws masks."""
+    return any(FORMS[form].mark in MASK_MARKS for form in forms)

@@ -134,6 +134,12 @@ def svg_box(region: Region, attributes: str = "") -> str:
 
 def svg_outline(mask_HW: NDArray[np.bool_], max_side: int) -> str:
     """SVG path data of a mask's outlines in its own pixels, drawn as finely as `max_side` pixels can show."""
+    lines = outlines(mask_HW, max_side)
+    return "".join(f"M{' '.join(f'{x:.1f},{y:.1f}' for x, y in points_P2[:-1])}Z" for points_P2 in lines)
+
+
+def outlines(mask_HW: NDArray[np.bool_], max_side: int) -> list[NDArray[np.float64]]:
+    """float[P, 2], x and y in the mask's own pixels, for each closed line around it, its last point the first again."""
     from contourpy import contour_generator  # only here: who wants the colours alone need not load it
 
     height, width = mask_HW.shape
@@ -142,5 +148,4 @@ def svg_outline(mask_HW: NDArray[np.bool_], max_side: int) -> str:
     padded = np.pad(np.asarray(grey, np.float32), 1)  # closes outlines at the border
     unit = np.array([width / small[0], height / small[1]])
     # pixel k of the padded mask has its centre at k; in the mask's own pixels that is k - 1 + 0.5
-    outlines = [(np.asarray(line) - 0.5) * unit for line in contour_generator(z=padded).lines(127.5)]
-    return "".join(f"M{' '.join(f'{x:.1f},{y:.1f}' for x, y in points_P2[:-1])}Z" for points_P2 in outlines)
+    return [(np.asarray(line) - 0.5) * unit for line in contour_generator(z=padded).lines(127.5)]

@@ -19,7 +19,6 @@ from peft import LoraConfig, get_peft_model
 
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.forms.tokens import TokenShape
-from ...grounding.evidence.names import FORMS
 from ...grounding.geometry import where
 from ...vqa.model.grounded_mllm import DTYPES, GroundedMLLM, load, resolve
 from ...vqa.model.lora import num_layers, targets
@@ -30,6 +29,7 @@ from .noise import DIM, SIDE_PX, WORDS, batch_of, example_of, in_words, noise_im
 from .timing import Base, Dtype, Json, Threads, Work, compare_pairs, median_seconds, write_figures
 
 PHRASES = WORDS[:5]
+FORMS = ("text", "tokens", "crops", "overlay", "tiles")
 TEXT, NONE = (EvidenceSettings(forms=forms, max_regions=len(PHRASES)) for forms in (("text",), ()))
 
 
@@ -61,8 +61,8 @@ def main(
 def evidence_cost(mllm: GroundedMLLM, data: Sequence[Example], steps: int) -> dict[str, Any]:
     """Ratios of step times. `token_equal`: text evidence against the same words as part of a plain question."""
     plain = [replace(example, evidence=Evidence.none()) for example in data]
-    # every form by itself, then all of them
-    rows = {"+".join(forms): TEXT.model_copy(update={"forms": forms}) for forms in [*zip(FORMS), tuple(FORMS)]}
+    # every form by itself, then all of them; other marks and context cost what an overlay and a crop cost
+    rows = {"+".join(forms): TEXT.model_copy(update={"forms": forms}) for forms in [*zip(FORMS), FORMS]}
     tokens = {"none": num_tokens(batch_of(mllm, plain, NONE))}
     tokens |= {name: num_tokens(batch_of(mllm, data, settings)) for name, settings in rows.items()}
     base = _step(mllm, plain, NONE)

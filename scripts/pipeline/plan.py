@@ -7,6 +7,7 @@ from typing import Any
 
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.forms.tokens import TokenShape
+from ...grounding.evidence.names import FORMS
 from ...grounding.grounders.pretrained import checkpoint_folder
 from ...grounding.model.config import MedGlipConfig
 from ...grounding.model.features import FILE as FEATURES
@@ -148,10 +149,11 @@ def _prompt(recipe: Recipe) -> tuple[int, int, int]:
     if recipe.report:
         entry = recipe.report.data[0].model_dump()
         pictures = int(entry.get("max_views", 1)) + (entry.get("prior", "") in ("both", "images"))
-    extra = shown.max_crops if {"crops", "tiles"} & set(shown.forms) else 0
+    cut_out = {"crops", "tiles", "context"} & set(shown.forms)
+    extra = shown.max_crops * len(cut_out) + sum(bool(FORMS[form].mark) for form in shown.forms)
     regions = shown.max_regions if shown.forms else 0
     labels = section.generate.max_new_tokens if section else 16
-    return pictures + extra + ("overlay" in shown.forms), labels, WORDS + WORDS_A_REGION * regions
+    return pictures + extra, labels, WORDS + WORDS_A_REGION * regions
 
 
 def lines(found: Plan) -> Iterator[str]:

@@ -55,5 +55,6 @@ class EvidenceForm:
 
 def load_forms(names: Sequence[str]) -> list[EvidenceForm]:
     """The forms of these names, in the order in which a prompt holds them."""
-    ordered = sorted(set(names), key=lambda name: FORMS[name].order)
-    return [import_module(f".{FORMS[name].module}", __name__).FORM for name in ordered]
+    rows = [FORMS[name] for name in sorted(set(names), key=lambda name: FORMS[name].order)]
+    modules = [import_module(f".{row.module}", __name__) for row in rows]
+    return [module.of_mark(row.mark) if row.mark else module.FORM for row, module in zip(rows, modules, strict=True)]

@@ -17,7 +17,7 @@ class CropsForm(EvidenceForm):
 
     def make_images(self, images: Images, evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
         """Each cut out of its own image, in the pixels of its file."""
-        return [crop(images[of - 1], region, settings.crop_margin) for _, of, region in chosen(evidence, settings)]
+        return [crop(images[of - 1], region, settings.crop_margin)[1] for _, of, region in chosen(evidence, settings)]
 
     def caption_images(self, evidence: Evidence, settings: EvidenceSettings, box_text: BoxText) -> list[str]:
         """`a crop of region 1`, or, where regions have no numbers, `a crop of image 1, upper left, 12 20 31 44`."""
@@ -37,12 +37,14 @@ def chosen(evidence: Evidence, settings: EvidenceSettings) -> list[tuple[int, in
     return [(number, of, region) for number, (of, region) in rows if id(region) in best]
 
 
-def crop(image: Image.Image, region: Region, margin: float) -> Image.Image:
-    """The region's box, wider by this fraction of its size on each side, cut at the image's edge."""
+def crop(image: Image.Image, region: Region, margin: float) -> tuple[tuple[int, int], Image.Image]:
+    """The region's box, wider by this fraction of its size on each side, cut at the image's edge; first where its upper
+    left corner lies.
+    """
     x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
     dx, dy = margin * (x1 - x0), margin * (y1 - y0)
     left, top = max(0, int(x0 - dx)), max(0, int(y0 - dy))
-    return image.crop((left, top, min(image.width, int(x1 + dx) + 1), min(image.height, int(y1 + dy) + 1)))
+    return (left, top), image.crop((left, top, min(image.width, int(x1 + dx) + 1), min(image.height, int(y1 + dy) + 1)))
 
 
 FORM = CropsForm()

@@ -1,4 +1,5 @@
-"""Set-of-mark: a copy of the image with numbered boxes, for models that read marks better than coordinates.
+"""Set-of-mark: a copy of the image with numbered boxes or other marks, for models that read marks better than
+coordinates.
 
 The numbers are those of the evidence lines (Yang et al. 2023, https://arxiv.org/abs/2310.11441). Pure PIL.
 """
@@ -6,31 +7,35 @@ The numbers are those of the evidence lines (Yang et al. 2023, https://arxiv.org
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ...geometry import to_rgb
 from ...types import Region
 from ...vocabulary.box_notation import BoxText
 from ..evidence import Evidence, EvidenceSettings
+from ..names import MASK_MARKS
+from ..outlines import outlined
 from . import EvidenceForm, Images
-from .marks import MARKS
+from .marks import MARKS, Rect
 
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 """Okabe and Ito's colours, distinct for every kind of colour vision; numbers take them in turn."""
 MIN_SIDE_PX = 256
 """An image whose longer side is shorter is enlarged first, so that its marks can be read."""
-Rect = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels of the copy."""
 
 
 class OverlayForm(EvidenceForm):
     """A marked copy of each image that has a region; the numbers are those of the lines of text."""
 
+    def __init__(self, mark: str):
+        self.mark = mark
+
     def make_images(self, images: Images, evidence: Evidence, settings: EvidenceSettings) -> list[Image.Image]:
         """In the order of the images."""
         copies, first = list[Image.Image](), 1
         for image, part in zip(images, evidence.images, strict=False):
-            copies += [draw_marks(image, part.regions, first, settings.mark)] if part.regions else []
+            copies += [draw_marks(image, part.regions, first, self.mark)] if part.regions else []
             first += len(part.regions)
         return copies
 
@@ -40,7 +45,7 @@ class OverlayForm(EvidenceForm):
 
 
 def draw_marks(image: Image.Image, regions: Sequence[Region], first: int = 1, mark: str = "box") -> Image.Image:
-    """A copy, RGB, with a box (or a mark of `MARKS`) and a number from `first` for each region; the given image is
+    """A copy, RGB, with a mark of `MARKS` and a number from `first` for each region; the given image is
     left as it is.
 
     Same shape as the image, and same size unless it is below `MIN_SIDE_PX`. Numbers are a sixteenth of the longer
@@ -51,7 +56,6 @@ def draw_marks(image: Image.Image, regions: Sequence[Region], first: int = 1, ma
     copy = to_rgb(image).resize(size_px, Image.Resampling.BICUBIC)
     pen, font = ImageDraw.Draw(copy), ImageFont.load_default(max(10, max(size_px) / 16))
     width = max(2, round(max(size_px) / 160))
-    rim = max(1, width // 2)
     boxes: list[Rect] = []
     for number, region in enumerate(regions, first):
         x0, y0, x1, y1 = (float(value) * scale for value in region.box_xyxy_px)
@@ -60,13 +64,9 @@ def draw_marks(image: Image.Image, regions: Sequence[Region], first: int = 1, ma
         right, bottom = (min(max(math.ceil(v) - 1, 0), side - 1) for v, side in zip((x1, y1), size_px, strict=True))
         box = left, top, max(left, right), max(top, bottom)
         boxes.append(box)
-        if mark in MARKS:
-            MARKS[mark](copy, box, _colour(number), width)
-            continue
-        # a dark rim is seen on bright ground, the outline on dark ground
-        around = (box[0] - rim, box[1] - rim, box[2] + rim, box[3] + rim)
-        pen.rectangle(around, outline="black", width=width + 2 * rim)
-        pen.rectangle(box, outline=_colour(number), width=width)
+        corner, sides = np.array((x0, y0)), np.array((x1 - x0, y1 - y0))
+        lines = [corner + line_P2 * sides for line_P2 in outlined(region).outline or ()] if mark in MASK_MARKS else []
+        MARKS[mark](copy, box, lines, _colour(number), width)
     plates: list[Rect] = []
     for number, box in enumerate(boxes, first):  # after all boxes, so that no outline crosses a number
         plates.append(_draw_number(pen, number, box, plates, size_px, font))
@@ -100,4 +100,4 @@ def _draw_number(
     return plate
 
 
-FORM = OverlayForm()
+of_mark = OverlayForm

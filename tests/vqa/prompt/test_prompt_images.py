@@ -15,7 +15,6 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.controls import mirror_evidence
 from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings, ImageEvidence
 from medglip.grounding.evidence.forms.tokens import TokenShape
-from medglip.grounding.evidence.names import FORMS
 from medglip.grounding.types import Region
 from medglip.vqa.families import GENERIC, PALIGEMMA
 from medglip.vqa.model.processor import load_processor
@@ -23,6 +22,7 @@ from medglip.vqa.prompt.prompt import GREY, Example, render
 from medglip.vqa.task import Question
 
 DIM = 6
+FORMS = ("text", "tokens", "crops", "overlay", "tiles")
 SHAPE = TokenShape(DIM)
 NewExample = Callable[..., Example]
 
@@ -63,7 +63,7 @@ def test_the_picture_comes_first_then_the_others_the_overlay_and_crops(
     processor: Any, new_example: NewExample, others: tuple[Path, ...]
 ) -> None:
     example = replace(new_example(2), other_paths=others)
-    prompt = render(example, EvidenceSettings(forms=tuple(FORMS), max_crops=2), processor, SHAPE)
+    prompt = render(example, EvidenceSettings(forms=FORMS, max_crops=2), processor, SHAPE)
     assert prompt.text.count("<image>") == len(prompt.images) == 8
     assert [image.size for image in prompt.images[:4]] == [(80, 50), (40, 30), (40, 30), (320, 200)]
     assert [image.getpixel((0, 0)) for image in prompt.images[1:3]] == [(255, 0, 0), (0, 128, 0)]
@@ -72,7 +72,7 @@ def test_the_picture_comes_first_then_the_others_the_overlay_and_crops(
     images = "<image>\n" * 3
     assert f"{images}Evidence in the first image (places on the image):\n1 <region> nodule" in alone.text
     swapped = replace(example, other_paths=others[::-1])
-    assert render(swapped, EvidenceSettings(forms=tuple(FORMS), max_crops=2), processor, SHAPE).sha256 != prompt.sha256
+    assert render(swapped, EvidenceSettings(forms=FORMS, max_crops=2), processor, SHAPE).sha256 != prompt.sha256
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_regions_of_every_picture_are_told_with_it(processor: Any, on_three: Exa
 
 
 def test_crops_and_marks_are_taken_from_their_own_picture(processor: Any, on_three: Example) -> None:
-    settings = EvidenceSettings(forms=tuple(FORMS), max_crops=1)
+    settings = EvidenceSettings(forms=FORMS, max_crops=1)
     images = render(on_three, settings, processor, SHAPE).images
     assert len(images) == 3 + 2 + 1 + 1
     assert [image.size for image in images[3:5]] == [(320, 200), (280, 210)]
@@ -125,7 +125,7 @@ def test_crops_and_marks_are_taken_from_their_own_picture(processor: Any, on_thr
 def test_under_blank_kept_the_picture_is_grey_and_its_evidence_stays_its_crops_too(
     processor: Any, new_example: NewExample
 ) -> None:
-    settings = EvidenceSettings(forms=tuple(FORMS), max_crops=1)
+    settings = EvidenceSettings(forms=FORMS, max_crops=1)
     plain = render(new_example(1), settings, processor, SHAPE)
     kept = render(replace(new_example(1), transform="blank_kept"), settings, processor, SHAPE)
     assert (kept.text, kept.features.tolist()) == (plain.text, plain.features.tolist())
@@ -149,7 +149,7 @@ def test_a_family_that_takes_one_image_says_so(
 
 
 def test_no_evidence_shows_no_marks_and_nothing_found_shows_none(processor: Any, new_example: NewExample) -> None:
-    settings = EvidenceSettings(forms=tuple(FORMS), cite=True, scores=True, say_nothing_found=True)
+    settings = EvidenceSettings(forms=FORMS, cite=True, scores=True, say_nothing_found=True)
     example = replace(new_example(2), may_cite=True)
     none = replace(example, evidence=Evidence.none())
     plain = render(none, EvidenceSettings(forms=()), processor, SHAPE)
