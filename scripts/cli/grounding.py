@@ -1,7 +1,5 @@
 """`medglip grounding`: train the core, find phrases in images, score it."""
 
-import json
-from collections.abc import Collection
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ...grounding.bad_input import BadInput, Skipped, repeated
-from ...grounding.files import locked, read_lines, write_atomic
+from ...grounding.files import locked
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
 from .groups import Commands
@@ -18,12 +16,15 @@ from .options import (
     BodyPart,
     Device,
     Download,
+    Engine,
     Images,
     Json,
     Modality,
+    NumWorkers,
     Push,
     RecipeFile,
     RecipeOrNone,
+    Shard,
     output,
     what,
     who_finds,
@@ -205,13 +206,19 @@ def predict(
     ] = Path("runs/predict"),
     table: Annotated[Path | None, output("--csv", help="Also a table: image, phrase, score, x0, y0, x1, y1")] = None,
     download: Download = False,
+    workers: NumWorkers = None,
+    engine: Engine = "pool",
+    shard: Shard = None,
 ) -> None:
     """Find phrases in images: boxes and masks as JSON lines, and an image with the regions drawn on it.
 
+    Of many images the same call after a kill continues. --workers, --engine ray or a --shard of the images on each
+    machine write the same files (docs/many-machines.md).
+
     Example: medglip grounding predict chest.png --phrases "left lung; right lung" --out overlay.png
     """
+    from ...grounding.parts.work import Workers
     from ..inference.given import check_given, images_of, is_picture, say_loading
-    from ..inference.table import REGION_COLUMNS, Table, region_rows
     from ..inference.user_image import user_image
 
     if checkpoint and run:
@@ -225,38 +232,40 @@ def predict(
     if twice := repeated(image.stem.casefold() for image in files):  # one file where a disk knows no case
         fix = "rename one of the files, or look at them in two calls"
         raise BadInput(f"two images are called {twice[0]!r}, so would be their pictures.", fix=fix)
+    who = Workers.of(workers, engine, shard)
     if len(files) == 1:  # a broken file is told before anything is loaded
         user_image(files[0], modality, body_part)
     say_loading(run or checkpoint or "small")
-    from ..inference.finder import Finder
+    from ..inference.find_set import FindRequest, FindSet, find_one
 
-    finder, skipped, lines = Finder.of(checkpoint, run, device, download=download), Skipped(), out / "regions.jsonl"
-    rows = Table(table, REGION_COLUMNS) if table else None
-    with nullcontext() if is_file else locked(out / ".lock", "regions"):  # one picture is whole by itself
-        if not is_file:  # a line is added when an image is done: what ends the batch costs no earlier one
-            keep_other_lines(lines, {image.name for image in files})
-        for image in files:
-            try:
-                annotated, regions, line = finder.find(image, wanted, modality, min_score, out, body_part)
-            except BadInput as error:
-                skipped.add(image.name, error)  # the others are still looked at; the exit code tells
-                continue
-            if not is_file:
-                with lines.open("a") as file:
-                    file.write(json.dumps(line) + "\n")
-            if rows:
-                rows.add(region_rows(image.name, regions))
-            listed = ", ".join(f"{region.phrase} {region.score:.2f}" for region in regions)
-            typer.echo(f"{annotated.image_path.name}: {listed or 'no region found'}")
-            for note in line["notes"]:
-                typer.echo(f"  {note}")
-    is_written = not is_file or not skipped.entries
-    written = f"\nwritten: {out if is_file else lines}" if is_written else ""
-    typer.echo(skipped.summary() + written + (f"\nwritten: {table}" if table else ""))
+    request = FindRequest(
+        out=out,
+        phrases=tuple(wanted),
+        modality=modality,
+        body_part=body_part,
+        min_score=min_score,
+        checkpoint=checkpoint,
+        run=run,
+        device=device,
+        download=download,
+    )
+    skipped, whole = Skipped(), FindSet(request, files, table)
+    if is_file:
+        entries = find_one(request, files[0], table)
+    else:
+        entries = whole.write_shard(who) if shard else whole.write(who)
+    for entry in entries:
+        if "why" in entry:
+            # the others are still looked at; the exit code tells
+            skipped.entries.append({"item": entry["image"], "why": entry["why"]})
+        for line in entry.get("said", ()):
+            typer.echo(line)
+    typer.echo(skipped.summary())
+    if not whole.is_written:
+        typer.echo(f"shard {shard} is done, others are not: the last one to end writes {out / 'regions.jsonl'}")
+    else:
+        lines = out if is_file else out / "regions.jsonl"
+        for file in (lines if not (is_file and skipped.entries) else None, table):
+            if file:
+                typer.echo(f"written: {file}")
     raise typer.Exit(1 if skipped.entries else 0)
-
-
-def keep_other_lines(file: Path, names: Collection[str]) -> None:
-    """Of the lines of earlier calls those about other images."""
-    rows = read_lines(file) if file.is_file() else ()
-    write_atomic(file, "".join(json.dumps(row) + "\n" for row in rows if row.get("image") not in names))

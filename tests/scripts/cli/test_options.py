@@ -31,7 +31,8 @@ VISIBLE = {
         "--device --json --records --download --set"
     ),
     "grounding predict": (
-        "--phrase --phrases --modality --body-part --grounder --run --min-score --device --out --csv --download"
+        "--phrase --phrases --modality --body-part --grounder --run --min-score --device --out --csv --download "
+        "--workers --engine --shard"
     ),
     "vqa train": "",
     "vqa predict": (
