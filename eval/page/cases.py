@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...grounding.bad_input import explain
 from ...grounding.imaging.drawing import COLOURS
 from ...grounding.records import Task
 from ..records import Record, meta_of, phrases_of, question_of
@@ -123,10 +124,13 @@ def _answer(record: Record, system: System) -> dict[str, Any]:
         answer["m"] = mark
     if (value := system.values.get(record["id"])) is not None:
         answer["v"] = round(value, 3)
-    if regions := list(_boxes(record.get("regions") or ())):
-        answer["e"] = regions
-    if sentences := meta_of(record).get("sentences"):
-        answer["s"] = [{"p": cut(str(s.get("text", ""))), "e": list(_boxes(s.get("regions") or ()))} for s in sentences]
+    problem = f"record {record['id']!r}: its regions or sentences cannot be shown"
+    odd = (TypeError, ValueError, LookupError, AttributeError, OverflowError)
+    with explain(problem, *odd, fix="give a list of regions with `box_xyxy_px`, or none"):
+        if regions := list(_boxes(record.get("regions") or ())):
+            answer["e"] = regions
+        if said := meta_of(record).get("sentences"):
+            answer["s"] = [{"p": cut(str(s.get("text", ""))), "e": list(_boxes(s.get("regions") or ()))} for s in said]
     return answer
 
 

@@ -2,7 +2,7 @@
 
 Three engines, one contract. `rules`: ours, after NegEx (Chapman et al. 2001), with scopes cut at clauses. `negspacy`:
 NegEx as the package of that name has it (J. Pizarro, MIT licence), with our rules for what is denied behind its name
-("is not seen", "effusion: none"), which it lacks. `off`: nothing is denied.
+("is not seen", "effusion: none") or gone ("resolved effusion"), which it lacks. `off`: nothing is denied.
 
 The switch is for what a model wrote; truth (data sets' own reports, the judge of `statements.py`) is read by the rules.
 They are the default, as they are right more often where the two differ (docs/benchmarks.md).
