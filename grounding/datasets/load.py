@@ -46,7 +46,7 @@ def _load(settings: DataSettings, seed: int, half: Half, skipped: Skipped) -> Da
     """One set, with the splits that it lacks, cut to its licences, half and limit."""
     changes = settings.absent or settings.boxes_only or settings.body_part or settings.block > 1
     if settings.layout == "built" and not changes:
-        data = built.mapped(set_folder(settings))
+        data = built.mapped(set_folder(settings), settings.allow_outside)
     else:
         progress = tqdm(read_set(settings, skipped), desc=settings.name, unit="image", leave=False, disable=None)
         data = to_dataset(_add_absent(image, settings) for image in progress)

@@ -49,7 +49,7 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "nifti": Layout(files="volumes, read as slices", options=("classes", "components", "slices")),
     "dicom_seg": Layout(files="DICOM images and segmentations", options=("components",)),
-    "built": Layout(files="data-*.parquet of `data build`", module=".building.built"),
+    "built": Layout(files="data-*.parquet of `data build`", options=("allow_outside",), module=".building.built"),
 }
 """Every layout: a new one is a file of `layouts/` and a row here. Each is described in its file."""
 

@@ -19,6 +19,7 @@ from .options import (
     Engine,
     Json,
     NumWorkers,
+    Outside,
     Push,
     RecipeFile,
     SetEvidence,
@@ -85,14 +86,14 @@ def _echo_table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 @data.command("list")
-def list_sets(place: RecipeOrFolder) -> None:
+def list_sets(place: RecipeOrFolder, allow_outside: Outside = False) -> None:
     """Print one row per data set, modality and split: images, regions, phrases."""
     from ...grounding.datasets.building.export import describe
     from ..pipeline.pipeline import Pipeline
     from ..recipe import Recipe
 
     if place.is_dir():
-        images, skipped = _region_sets(place)
+        images, skipped = _region_sets(place, allow_outside)
     else:
         pipeline = Pipeline(read_settings(Recipe, place))
         images, skipped = pipeline.images, pipeline.skipped
@@ -106,6 +107,7 @@ def check(
     samples: Annotated[int, what(min=1, help="Images per set on the contact sheet")] = 6,
     seed: Annotated[int, what(help="Seed of the samples")] = 0,
     sheet: Annotated[Path | None, output(help="Write a contact sheet: one HTML file that holds its images")] = None,
+    allow_outside: Outside = False,
 ) -> None:
     """Count what is there, open every image and compare every region with it; exit code 1 if anything is wrong.
 
@@ -121,7 +123,7 @@ def check(
     from ..recipe import Recipe
 
     with listing_cuts() as cuts:
-        images, skipped = _region_sets(place)
+        images, skipped = _region_sets(place, allow_outside)
     described = describe(images)
     _echo_table(described)
     sets = () if place.is_dir() else read_settings(Recipe, place).grounding.data
@@ -147,21 +149,31 @@ def check(
     raise typer.Exit(1 if faults.entries else 0)
 
 
-def _region_sets(place: Path) -> tuple["Dataset", "Skipped"]:
-    """Every region set of a recipe, or a built dataset, or phantoms; tasks are not looked at."""
+def _region_sets(place: Path, allow_outside: bool) -> tuple["Dataset", "Skipped"]:
+    """Every region set of a recipe, or a built dataset, or phantoms; tasks are not looked at.
+
+    `allow_outside`: names of images in a set may leave its folder; a recipe says so of each set, too.
+    """
     from ...grounding.bad_input import Skipped
     from ...grounding.datasets.load import load_images
     from ...grounding.datasets.phantoms.dataset import PARQUET
-    from ...grounding.datasets.settings import DataSettings
+    from ...grounding.datasets.settings import LAYOUTS, DataSettings
     from ...grounding.training.stage import HeldOut, core_images
     from ..recipe import Recipe
 
     if place.is_dir():
         layout = "phantom" if (place / PARQUET).is_file() else "built"
-        return load_images([DataSettings(layout=layout, path=str(place.resolve()))], 0)
-    skipped = Skipped()
+        may_leave = allow_outside and layout == "built"
+        return load_images([DataSettings(layout=layout, path=str(place.resolve()), allow_outside=may_leave)], 0)
+    skipped, recipe = Skipped(), read_settings(Recipe, place)
+    if allow_outside:
+        sets = [
+            each.model_copy(update={"allow_outside": "allow_outside" in LAYOUTS[each.layout].options})
+            for each in recipe.grounding.data
+        ]
+        recipe = recipe.model_copy(update={"grounding": recipe.grounding.model_copy(update={"data": sets})})
     # nothing is held out: what a task may not train on is there to be looked at all the same
-    return core_images(read_settings(Recipe, place), HeldOut(), skipped), skipped
+    return core_images(recipe, HeldOut(), skipped), skipped
 
 
 @data.command()
@@ -262,6 +274,7 @@ def export_qa(
     limit: Annotated[int | None, what(min=1, help="Largest number of images per set")] = None,
     seed: Annotated[int, what(min=0, help="Seed of all draws")] = 0,
     out: Annotated[Path, output(help="Output file, one JSON object per line")],
+    allow_outside: Outside = False,
     sets: Sets = None,
 ) -> None:
     """Derive questions and captions from the regions of a recipe; each answer is checked again against the masks.
@@ -276,7 +289,7 @@ def export_qa(
     from ...vqa.derived.settings import DeriveSettings
     from ..recipe import Recipe
 
-    images, skipped = _region_sets(place)
+    images, skipped = _region_sets(place, allow_outside)
     names = tuple(name.strip() for name in splits.split(",") if name.strip())
     # --set wins over the options of the same key
     values = {"seed": seed, "splits": names, "limit": limit} | read_sets(sets, derive=DeriveSettings)["derive"]

@@ -24,7 +24,7 @@ from ...vocabulary.labels import load_labels
 from ..load import read_set, set_folder
 from ..rows import skipping
 from ..schema import image_to_row, upgrade_table
-from .built import BUILT_FEATURES, shards
+from .built import BUILT_FEATURES, claim, is_own, shards, stored_path
 from .card import TALLIED, CardFacts, card, tally
 from .harmonize import Excluded, Notes, Row, harmonize, label_of, read_licences, stored_image
 from .manifest import BuildSettings, SourceSettings
@@ -137,6 +137,7 @@ def _write_rows(settings: BuildSettings, run: Run) -> CardFacts:
     jobs = ((file, plan.pieces(start, settings.shard_rows)) for start, file in missing)
     finish(run(partial(write_shard, settings.images == "bytes"), jobs, "write shards"))
     facts = _finish(settings, plan, parts)
+    claim(out)
     shutil.rmtree(parts)
     return facts
 
@@ -168,14 +169,17 @@ def _write_part(
     if isinstance(portion, tuple):
         file_of_set, groups = portion
         given = upgrade_table(pq.ParquetFile(file_of_set).read_row_groups(list(groups))).to_pylist()
+        folder, may_leave = file_of_set.parent, source.allow_outside or is_own(file_of_set.parent)
     else:
-        given = portion
+        given, folder, may_leave = portion, Path(), True  # its reader has looked at its names
     notes = Notes(rows=len(given), excluded=unreadable)
     naming = cache(partial(label_of, source=source, unknown=source.unknown_labels or settings.unknown_labels))
     rows: list[Row] = []
     for row in given:
         broken = Skipped()
         with skipping(broken, Path(row["image_path"]), row["image_id"]):
+            if not row.get("image"):
+                stored_path(folder, row["image_path"], may_leave)
             try:
                 rows.append(harmonize(row, source, settings, naming, notes))
             except Excluded as error:

@@ -19,9 +19,10 @@ from tqdm.auto import tqdm
 
 from ...assets import cache_folder
 from ...bad_input import BadInput, Skipped, damaged
-from ...files import sha256
+from ...files import sha256, write_atomic
 from ...imaging.read import copy_out
 from ...types import AnnotatedImage
+from ..corpus import is_inside, stay_inside
 from ..rows import existing_folder, skipping
 from ..schema import IMAGE_FEATURES, any_version, row_to_image, upgrade_data, upgrade_row, upgrade_table
 
@@ -38,33 +39,36 @@ BUILT_FEATURES = Features(
 )
 """`IMAGE_FEATURES` and: `body_region`, null where the labels say none or several; `source`, the set's name; `licence`;
 `original_size_px` (width, height) at the source; `provenance`: layout and path of the set, file of the image, id of
-the row there; the hashes of `duplicates`. `image_path` is below MEDGLIP_DATA, or absolute."""
+the row there; the hashes of `duplicates`. `image_path` is below MEDGLIP_DATA, or absolute
+(then it is read where it was built, or with `allow_outside`)."""
 
 SHARDS = "data-*.parquet"
 _ROWS = 256
 _AGAIN = "copy the shard again, or build the dataset again"
 
 
-def read(folder: Path, skipped: Skipped, *, modality: str = "") -> Iterator[AnnotatedImage]:
+def read(
+    folder: Path, skipped: Skipped, *, modality: str = "", allow_outside: bool = False
+) -> Iterator[AnnotatedImage]:
     """Images of a built dataset, one at a time, with the splits and the data set names they were built with.
 
     `modality` is taken for compatibility and left alone: every row has its own. A row that cannot be used goes to
-    `skipped`. Raises `BadInput` for a folder without shards.
+    `skipped`; `allow_outside` as in `stored_path`. Raises `BadInput` for a folder without shards.
     """
+    allow_outside = allow_outside or is_own(folder)
     for number, row in enumerate(rows(folder), 1):
         with skipping(skipped, folder, f"{number} ({row.get('image_id')})"):
-            yield row_to_image({**row, "image_path": str(_image_file(folder, row))})
+            yield row_to_image({**row, "image_path": str(_image_file(folder, row, allow_outside))})
 
 
-def mapped(folder: Path) -> Dataset:
+def mapped(folder: Path, allow_outside: bool = False) -> Dataset:
     """Every row with `IMAGE_FEATURES`, memory-mapped: 5 million cost no more memory than five.
 
     The Arrow file lies in the cache folder (MEDGLIP_CACHE), made once for these shards. Rows are as they were built,
-    not looked at again. Raises `BadInput` for a folder without shards.
+    not looked at again. Raises `BadInput` for a folder without shards, and as `stored_path` does.
     """
-    files = shards(folder)
-    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    stamp = sha256(json.dumps([str(folder.resolve()), os.environ.get("MEDGLIP_DATA", ""), facts]))
+    files, allow_outside = shards(folder), allow_outside or is_own(folder)
+    stamp = _stamp(folder, os.environ.get("MEDGLIP_DATA", ""), allow_outside)
     path = cache_folder() / "built" / f"{folder.name}-{stamp[:16]}.arrow"
     with damaged(path, "remove it, it is made again"):
         data = Dataset.from_file(str(path)) if path.is_file() else None
@@ -82,7 +86,8 @@ def mapped(folder: Path) -> Dataset:
                         table = upgrade_table(pa.Table.from_batches([batch]))
                         # absolute paths in place of stored ones, of images that are copied out now if they lie inside
                         images = table.select(["image", "pixel_hash", "image_path"]).to_pylist()
-                        paths = pa.array([str(_image_file(folder, row)) for row in images], pa.string())
+                        files_of = [str(_image_file(folder, row, allow_outside)) for row in images]
+                        paths = pa.array(files_of, pa.string())
                         table = table.select(schema.names)
                         table = table.set_column(table.column_names.index("image_path"), "image_path", paths)
                         out.write_table(table.cast(schema))
@@ -108,10 +113,40 @@ def shards(folder: Path) -> list[Path]:
     return files
 
 
-def _image_file(folder: Path, row: dict[str, Any]) -> Path:
+def _image_file(folder: Path, row: dict[str, Any], allow_outside: bool) -> Path:
     """The image's file; one inside the shard is copied out under the name of its pixels' hash, else its bytes'."""
     content = (row.get("image") or {}).get("bytes")
     if content is None:
-        return Path(os.environ.get("MEDGLIP_DATA", "")) / row["image_path"]
+        return stored_path(folder, row["image_path"], allow_outside)
     known = row.get("pixel_hash")
     return copy_out(content, folder / "images", "" if known is None else f"{known:016x}")
+
+
+def stored_path(folder: Path, name: str, allow_outside: bool) -> Path:
+    """Where an image lies that a row names: below MEDGLIP_DATA, or in the set's folder.
+
+    Raises `BadInput` for any other place, unless that is allowed.
+    """
+    root = Path(os.environ.get("MEDGLIP_DATA", ""))
+    if not (allow_outside or is_inside(folder.absolute(), name)):
+        stay_inside(root.absolute(), name)
+    return root / name
+
+
+def claim(folder: Path) -> None:
+    """Remember that the shards of a folder were built here, so that their rows may name images of any place."""
+    write_atomic(_own_mark(folder), "")
+
+
+def is_own(folder: Path) -> bool:
+    """Whether exactly these shards were built here, by this user's cache."""
+    return _own_mark(folder).is_file()
+
+
+def _own_mark(folder: Path) -> Path:
+    return cache_folder() / "own" / _stamp(folder)
+
+
+def _stamp(folder: Path, *more: object) -> str:
+    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in shards(folder)]
+    return sha256(json.dumps([str(folder.resolve()), *more, facts]))

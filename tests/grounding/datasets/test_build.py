@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
@@ -341,6 +342,34 @@ def test_two_sets_of_one_name_need_a_new_name(two_sets: Make) -> None:
 def test_nothing_left_is_an_error(two_sets: Make) -> None:
     with pytest.raises(BadInput, match="no row is left"):
         build(two_sets(licences=["MIT"]))
+
+
+@pytest.mark.parametrize("name", ["absolute", "../elsewhere/private.png"])
+def test_a_row_of_foreign_shards_names_images_of_its_folder_alone(
+    two_sets: Make, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDGLIP_CACHE", str(tmp_path / "cache"))
+    settings = two_sets(images="path")
+    build(settings)
+    folder = settings.out_dir
+    assert len(list(read(folder, Skipped()))) == 18, "what was built here names images of any place"
+    shard = min(folder.glob("data-*.parquet"))
+    table = pq.read_table(shard)
+    outside = str(tmp_path / "private.png") if name == "absolute" else name
+    column = pa.array([outside] * len(table))
+    pq.write_table(table.set_column(table.column_names.index("image_path"), "image_path", column), shard)
+    skipped = Skipped()
+    assert not list(read(folder, skipped))
+    assert len(skipped.entries) == 18
+    assert all("leaves the folder" in entry["why"] and "Fix:" in entry["why"] for entry in skipped.entries)
+    assert len(list(read(folder, Skipped(), allow_outside=True))) == 18
+    data = DataSettings(layout="built", path=str(folder))
+    with pytest.raises(BadInput, match="leaves the folder"):
+        load_images([data], 0)
+    assert len(load_images([data.model_copy(update={"allow_outside": True})], 0)[0]) == 18
+    source = {"layout": "built", "path": str(folder)}
+    with pytest.raises(BadInput, match="no row is left"):
+        build(validate(BuildSettings, {"name": "t", "out_dir": folder / "again", "sources": [source]}))
 
 
 def test_a_set_built_by_version_0_1_is_read_and_built_again(two_sets: Make) -> None:
