@@ -34,19 +34,38 @@ def _of_task(content: Content, task: Task, *, asks: bool) -> str:
         return escape(f"{TITLES[task]}: {words(metric)} {score.value:.3f} [{score.interval()}], n = {score.n}.")
     found = pair.metrics[metric]
     told = f"{words(metric)} {found.b:.3f} with {pair.base}, {found.a:.3f} with {pair.name}: {_change(found)}"
-    if (control := pairs.get("shuffled")) and control is not pair and metric in control.metrics:
-        told += f"; with another image's regions {control.metrics[metric].difference.value:+.3f}"
-    return f"<b>{escape(f'{TITLES[task]}: {_verdict(pair, metric, asks=asks)}.')}</b> {escape(told)}."
+    control = pairs["shuffled"].metrics.get(metric) if "shuffled" in pairs and pairs["shuffled"] is not pair else None
+    if control:
+        told += f"; with another image's regions {control.difference.value:+.3f}"
+    return f"<b>{escape(f'{TITLES[task]}: {_verdict(pair, control, metric, asks=asks)}.')}</b> {escape(told)}."
 
 
-def _verdict(pair: Pair, metric: str, *, asks: bool) -> str:
-    """Yes where the interval lies on the better side of zero, no on the worse side, else it is not shown."""
+def _verdict(pair: Pair, control: Difference | None, metric: str, *, asks: bool) -> str:
+    """Yes where the interval lies on the better side of zero, no on the worse side, else it is not shown.
+
+    A yes says so where another image's regions gain no clearly smaller part: then it is not what they show that helps.
+    """
     found = pair.metrics[metric]
     if not is_clear(found):
         return "not shown" if asks else "not told apart"
     higher_is_better = next((m.higher_is_better for m in metrics_of(pair.task) if m.name == metric), True)
     is_better = (found.difference.value > 0) == higher_is_better
-    return ("yes" if is_better else "no, worse") if asks else f"{pair.name} is {'better' if is_better else 'worse'}"
+    if not asks:
+        verdict = f"{pair.name} is {'better' if is_better else 'worse'}"
+    else:
+        verdict = "yes" if is_better else "no, worse"
+    return f"{verdict}, but so with another image's regions" if is_better and _as_well(control, found) else verdict
+
+
+def _as_well(control: Difference | None, found: Difference) -> bool:
+    """Whether both change the same way, and their intervals meet."""
+    if control is None or not is_clear(control):
+        return False
+    ours, theirs = found.difference, control.difference
+    if (ours.value > 0) != (theirs.value > 0):
+        return False
+    far, near = (theirs.high, ours.low) if ours.value > 0 else (ours.high, theirs.low)
+    return far is not None and near is not None and far >= near
 
 
 def _change(found: Difference) -> str:

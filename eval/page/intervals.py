@@ -80,12 +80,18 @@ def forest(content: Content) -> str:
         parts += f"<h3>{escape(f'{TITLES[task]}: difference from {pairs[0].base}')}</h3>"
         for scale in sorted({*scales.values()}):  # CIDEr ends at 10: beside it all others would look alike
             parts += _forest_table(pairs, [name for name in metrics if scales[name] == scale])
-        parts += next((f'<p class="note">{escape(pair.family)}.</p>' for pair in pairs if pair.family), "")
+        parts += next((f'<p class="note">{escape(_family(pair))}.</p>' for pair in pairs if pair.family), "")
         for pair in pairs:
             if pair.why_not:
                 problem = f"{pair.name} is not compared with {pair.base}: {pair.why_not}"
                 parts += f'<p class="note">{escape(problem)}</p>'
     return parts
+
+
+def _family(pair: Pair) -> str:
+    """What Holm corrects for, its metrics as they are read."""
+    tests, metrics, names = pair.family.partition("metrics ")
+    return tests + metrics + ", ".join(map(words, names.split(", ")))
 
 
 def _forest_table(pairs: Sequence[Pair], metrics: Sequence[str]) -> str:
@@ -150,9 +156,9 @@ def _strata_table(systems: Sequence[System], axis_name: str, metric: str) -> str
 
 
 def is_clear(difference: Difference) -> bool:
-    """Whether the interval leaves out zero."""
+    """Whether the interval, as it is written, leaves out zero."""
     d = difference.difference
-    return d.low is not None and d.high is not None and (d.low > 0 or d.high < 0)
+    return d.low is not None and d.high is not None and (round(d.low, 3) > 0 or round(d.high, 3) < 0)
 
 
 def estimate_text(score: Estimate, form: str = ".3f") -> str:

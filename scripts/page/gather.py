@@ -1,5 +1,6 @@
 """Gathers what the evaluation page shows from runs on disk: records, scores, comparisons, images, logs, settings."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
@@ -69,10 +70,19 @@ def write_page(
         pictures=pictures_of(cases, systems, finder, settings.score_threshold),
         curves={s.name: curves(s.records, settings) for s in systems if s.task == "grounding"},
         commands=commands(recipes, systems, out),
-        notes=finder.notes,  # pictures_of fills them
+        notes=[*_legend(systems), *finder.notes],  # pictures_of fills them
     )
     write_atomic(out, page(content))
     return out
+
+
+def _legend(systems: Sequence[System]) -> list[str]:
+    """What the names of the systems say of their evidence."""
+    names = [system.name for system in systems]
+    parts = {word for name in names for word in re.findall(r"[a-z]+", name)}
+    told = [f"{source}: {row.title}" for source, row in SOURCES.items() if source in parts]
+    told += ["a → b: learned with a, asked with b"] * any("→" in name for name in names)
+    return [f"Evidence. {'; '.join(told)}."] if told else []
 
 
 def _source(path: Path) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from medglip.eval.page.cases import page_data, pick_cases
-from medglip.eval.page.content import Content, RunFacts
+from medglip.eval.page.content import Content, Pair, RunFacts
 from medglip.eval.page.html import page
 from medglip.eval.page.provenance import SYNTHETIC, origins, where_from
 from medglip.eval.page.statements import statements
@@ -61,6 +61,25 @@ def test_words_that_another_images_regions_raise_as_well_are_named() -> None:
     assert statements(both, "none", "report")[-1].startswith("Another image's regions raise CIDEr as well")
     one = {**both, "shuffled": {"cider": flat, "label_micro_f1": flat}}
     assert not any("Another image's" in text for text in statements(one, "none", "report"))
+
+
+def test_another_images_regions_that_gain_as_much_make_the_answer_no_plain_yes(record: Callable[..., Record]) -> None:
+    rows = [record(k, "vqa", "yes", "yes", answer_type="closed") for k in range(4)]
+    system = make_system("none", "vqa", rows, SETTINGS, file="none.jsonl", file_sha256="0" * 64)
+
+    def told(**changes: Difference) -> str:
+        pairs = [
+            Pair(task="vqa", name=name, base="none", metrics={"open_f1": d}, family="Holm: metrics open_f1")
+            for name, d in changes.items()
+        ]
+        runs = [RunFacts(name="r", title="Does it help?")]
+        return page(Content(title="t", runs=runs, systems=[system], pairs=pairs, cases=[], pictures={}))
+
+    up, less, flat = difference(0.2, 0.4), difference(0.05, 0.15), difference(-0.1, 0.2)
+    assert "Questions: yes, but so with another image&#x27;s regions.</b>" in told(predicted=up, shuffled=up)
+    assert all("Questions: yes.</b>" in told(predicted=up, shuffled=control) for control in (less, flat))
+    assert "Questions: not shown.</b>" in told(predicted=difference(0.0001, 0.2), shuffled=flat)  # +0.000 as written
+    assert "Holm: metrics open F1." in told(predicted=up)
 
 
 def test_the_page_writes_the_sentence_below_its_table(record: Callable[..., Record]) -> None:
