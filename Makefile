@@ -4,13 +4,13 @@
 # `make install` alone makes the environment in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
-# Without an NVIDIA GPU the CPU set of constraints-cpu.txt is installed; with one, plain resolution.
+# Without an NVIDIA GPU the versions of the lock file constraints-cpu.txt are installed; with one, the newest that fit.
 CONSTRAINTS := $(shell nvidia-smi -L >/dev/null 2>&1 || echo "-c constraints-cpu.txt")
 
 # Waiting threads sleep instead of spinning: beside other load, spinning makes a step ten times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: install quickstart test test-fast test-all fuzz check real docs shown clean
+.PHONY: install quickstart test test-fast test-all fuzz check real docs shown lock clean
 
 # As many workers as cores, each with one thread; one that runs out of tests takes some of another.
 PYTEST := $(BIN)/pytest -q -n auto --dist worksteal
@@ -59,6 +59,11 @@ docs: install
 shown: install
 	$(BIN)/python -m medglip.scripts.release.tour
 	$(BIN)/python -m medglip.scripts.release.pictures runs/quickstart
+
+# The lock file, of what is installed here; all extras but gpu are needed.
+lock: install
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -e ".[app,serve,ray,negation,docs,dev]"
+	$(BIN)/python -m medglip.scripts.release.lock
 
 clean:
 	rm -rf runs build *.egg-info .pytest_cache .ruff_cache

@@ -8,7 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
+from medglip.scripts.release.lock import LEFT_OUT, required
 from medglip.scripts.start.extras import EXTRAS
 from medglip.scripts.start.recipes import RECIPES, recipe_file
 
@@ -54,6 +56,14 @@ def test_the_root_is_the_package(installed: dict[str, str]) -> None:
     ):
         ended = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd="/", env=installed)
         assert ended.stdout.startswith(expected), ended.stderr
+
+
+def test_the_lock_file_has_one_fitting_version_of_each_package() -> None:
+    lines = (ROOT / "constraints-cpu.txt").read_text().splitlines()
+    locked = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert len(locked) == len(lines) - 1
+    wanted = [one for one in required(ROOT / "pyproject.toml") if canonicalize_name(one.name) not in LEFT_OUT]
+    assert not [str(one) for one in wanted if locked[canonicalize_name(one.name)] not in one.specifier]
 
 
 def test_extras_are_those_that_doctor_prices() -> None:
