@@ -6,6 +6,7 @@ B batch, T tokens, D width.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,16 @@ class CheXbert(nn.Module):
         """Class int64[B, 14] of every head, and the vector float32[B, D] that they read."""
         vectors_BD = self.bert(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state[:, 0]
         return torch.stack([head(vectors_BD).argmax(-1) for head in self.linear_heads], 1), vectors_BD
+
+
+@cache
+def why_not(folder: Path) -> str:
+    """What keeps this folder from being used, in one line; "" where it can be, which is tried once."""
+    try:
+        CheXbertLabeler(folder)
+    except BadInput as error:
+        return str(error)
+    return ""
 
 
 class CheXbertLabeler:

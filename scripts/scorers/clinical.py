@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from ...eval.metrics.clinical.labelers import add_graphs, add_labels, read_by_radgraph
+from ...eval.metrics.clinical.labelers import add_graphs, add_labels
 from ...eval.records import Record, read_records
 from ...eval.settings import EvalSettings
 from ...grounding.bad_input import BadInput, in_one_line
 from ...grounding.files import write_atomic
 
 CHEXBERT_FILES = ("chexbert.pth", "config.json", "vocab.txt")
+_RADGRAPH = 'what `radgraph.RadGraph(model_type="radgraph", model_cache_dir=FOLDER)` fetches'
 _CHEXBERT = "chexbert.pth of huggingface.co/StanfordAIMI/RRG_scorers, config.json and vocab.txt of bert-base-uncased"
 
 
@@ -40,21 +41,35 @@ def _lacks_folder(key: str, folder: Path | None, files: Sequence[str], what: str
 
 
 def _lacks_chexbert(settings: EvalSettings) -> str:
-    return _lacks_folder("chexbert", settings.chexbert, CHEXBERT_FILES, _CHEXBERT)
+    folder = settings.chexbert
+    if (lacks := _lacks_folder("chexbert", folder, CHEXBERT_FILES, _CHEXBERT)) or folder is None:
+        return lacks
+    from .chexbert import why_not
+
+    return why_not(folder)
 
 
 def _lacks_radgraph(settings: EvalSettings) -> str:
-    folder, what = settings.radgraph, "what `radgraph.RadGraph(model_cache_dir=FOLDER)` fetches"
+    folder = settings.radgraph
     if folder is None:
-        return _lacks_folder("radgraph", None, (), what)
+        return _lacks_folder("radgraph", None, (), _RADGRAPH)
     if not (folder.is_dir() and any(folder.iterdir())):
-        return f"{folder} is empty or not there: put {what} there"
-    return _lacks_package("radgraph", "radgraph", "radgraph")
+        return f"{folder} is empty or not there: put {_RADGRAPH} there"
+    if lacks := _lacks_package("radgraph", "radgraph", "radgraph"):
+        return lacks
+    from .radgraph import why_not
+
+    return f"the package radgraph cannot use {folder}: {why}" if (why := why_not(folder)) else ""
 
 
 def _lacks_radcliq(settings: EvalSettings) -> str:
-    if _lacks_chexbert(settings) or _lacks_radgraph(settings):
+    folder = settings.radgraph
+    if _lacks_chexbert(settings) or _lacks_radgraph(settings) or folder is None:
         return "it needs eval.chexbert and eval.radgraph, and eval.bertscore"
+    from .radgraph import model_in
+
+    if (model := model_in(folder)) not in ("", "radgraph"):
+        return f"it was fitted with RadGraph's first model, and {folder} holds {model} alone: put {_RADGRAPH} there"
     if lacks := _lacks_folder("bertscore", settings.bertscore, ["config.json"], "distilroberta-base of the hub"):
         return lacks
     return _lacks_package("bert_score", "bert-score", "radcliq")
@@ -66,7 +81,7 @@ def _lacks_judge(settings: EvalSettings) -> str:
 
 
 def _lacks_package(module: str, name: str, field: str) -> str:
-    try:  # that it is installed says little: older ones call what transformers 5 no longer has
+    try:
         import_module(module)
     except ImportError as error:
         instead = f"or put meta.{field} into the records, made in an environment of its own"
@@ -82,9 +97,10 @@ def _fill_chexbert(records: Sequence[Record], settings: EvalSettings) -> list[Re
 
 
 def _fill_radgraph(records: Sequence[Record], settings: EvalSettings) -> list[Record]:
-    folder = str(settings.radgraph)
-    parser = import_module("radgraph").RadGraph(model_cache_dir=folder, tokenizer_cache_dir=folder)
-    return add_graphs(records, read_by_radgraph(parser))
+    from .radgraph import load_reader
+
+    assert settings.radgraph is not None
+    return add_graphs(records, load_reader(settings.radgraph))
 
 
 def _fill_radcliq(records: Sequence[Record], settings: EvalSettings) -> list[Record]:

@@ -1,7 +1,7 @@
 """The four sub-scores of RadCliQ-v1 of each record: `meta.radcliq`; the map itself is `eval.metrics.clinical.radcliq`.
 
-RadGraph: mean of entity and relation F1 of `meta.radgraph`; BERTScore: F of distilroberta-base, layer 5, idf over the
-references, rescaled by the package's baseline; semb: cosine of CheXbert's vectors; BLEU-2 of one report. As Yu et al.
+RadGraph: mean of entity and relation F1 of `meta.radgraph`, which is to be of RadGraph's first model; BERTScore: F of
+distilroberta-base, layer 5, idf over the references, rescaled by the package's baseline; semb: cosine of CheXbert's vectors; BLEU-2 of one report. As Yu et al.
 2023 (github.com/rajpurkarlab/CXR-Report-Metric) put them together.
 """
 
@@ -19,6 +19,7 @@ from ...eval.metrics.fields import holds
 from ...eval.metrics.text.lexical import report_measures
 from ...eval.records import Record, meta_of
 from .chexbert import CheXbertLabeler
+from .radgraph import older_tokenizers
 
 Scores = Callable[[Sequence[str], Sequence[str]], NDArray[np.float64]]
 """Predictions and references to a score each, float64[N]."""
@@ -92,6 +93,7 @@ def _bertscore(folder: Path) -> Scores:
             rescale_with_baseline=True,
             baseline_path=str(baseline),
         )
-        return np.asarray(scorer.score(list(predictions), list(references))[2], np.float64)
+        with older_tokenizers():  # an empty report has its special tokens alone
+            return np.asarray(scorer.score(list(predictions), list(references))[2], np.float64)
 
     return score

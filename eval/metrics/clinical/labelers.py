@@ -1,9 +1,9 @@
 """Models that make what the clinical metrics read: labels, graphs, entailments. Optional, and never needed to score.
 
 Any function of one of the three forms will do. `load_labeler` wraps CheXbert where radeval is installed, which fetches
-the weights itself (StanfordAIMI/RRG_scorers). Of the public packages, f1chexbert 0.0.2 and radgraph 0.1.18 call what
-transformers 5 no longer has, and the RadGraph inside radeval 2.2.1 does not import: run these in an environment of
-their own and put what they say into the records.
+the weights itself (StanfordAIMI/RRG_scorers). f1chexbert 0.0.2 calls what transformers 5 no longer has, as radgraph
+0.1.18 does (see `scripts.scorers.radgraph`), and the RadGraph inside radeval 2.2.1 does not import: what is made in an
+environment of its own can be put into the records.
 """
 
 import re
@@ -87,6 +87,8 @@ def read_by_radgraph(parser: Any) -> GraphReader:
         # an empty report has an empty graph; the parser would read one out of the word "None"
         texts = [report for report in reports if report.strip()]
         graphs = parser(texts) if texts else {}
+        if lost := [texts[index] for index in range(len(texts)) if str(index) not in graphs]:
+            raise BadInput(f"RadGraph has no graph of the report {lost[0][:60]!r}.", fix="shorten it, or leave it out")
         parsed = iter([graphs[str(index)]["entities"] for index in range(len(texts))])
         return [next(parsed) if report.strip() else {} for report in reports]
 

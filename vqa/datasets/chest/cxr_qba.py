@@ -1,10 +1,10 @@
 """MIMIC-Ext-CXR-QBA: questions on studies of MIMIC-CXR, each answer with its boxes and tags.
 
-Layout: `qa.zip` unpacked into `qa` or in place: `qa/p10/p10000032/s50414267.qa.json`, {patient_id, study_id, questions: [{question_id,
-question_type, question, answers: [{answer_type, text, positiveness, regions, obs_entities, localization: {<dicom_id>:
-{bboxes: [[x0, y0, x1, y1], ...], is_fallback}}, sub_answers}], obs_ids}]}; where answers carry no boxes those of their
-observations (`obs_ids`) in `scene_data/p10/p10000032/s50414267.scene_graph.json`, where it is unpacked. MIMIC-CXR-JPG's `files`,
--split and -metadata csv.gz are linked into the root. Boxes are pixels of the original image.
+Layout: `qa.zip` unpacked into `qa` or in place: `qa/p10/p10000032/s50414267.qa.json`, {patient_id, study_id, questions:
+[{question_id, question_type, question, answers: [{answer_type, text, positiveness, regions, obs_entities, localization:
+{<dicom_id>: {bboxes: [[x0, y0, x1, y1], ...], is_fallback}}, sub_answers}], obs_ids}]}; where answers carry no boxes
+those of their observations (`obs_ids`) in `scene_data/p10/p10000032/s50414267.scene_graph.json`, where it is unpacked.
+MIMIC-CXR-JPG's `files`, -split and -metadata csv.gz are linked into the root. Boxes are pixels of the original image.
 Source: Mueller et al. 2025, physionet.org/content/mimic-ext-cxr-qba/1.0.0, doi 10.13026/8qmz-da41 (PhysioNet
 Credentialed Health Data License 1.5.0: nothing of it may be passed on). Size: 42 M questions, so give a `limit`.
 Split: MIMIC-CXR's, by patient. Image: the study's first frontal one, with boxes where one has some.
