@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +35,24 @@ def stay_inside(folder: Path, name: str, allow_outside: bool = False) -> Path:
     if not (allow_outside or is_inside(folder, name)):
         fix = "move the file there, or allow it (`allow_outside: true`, --allow-outside)"
         raise BadInput(f"{name!r} leaves the folder {folder}.", fix=fix)
+    return as_spelled(folder, name)
+
+
+def as_spelled(folder: Path, name: str) -> Path:
+    """The path of a name; where there is none, of the same letters as the other systems spell them, if that is there.
+
+    "ü" is one character, or a u and two dots (Unicode's NFC and NFD): macOS and archives made there write the latter.
+    """
+    if not name.isascii():
+        with suppress(OSError, ValueError):  # a name of 300 letters: told where it is opened
+            forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+            return next((folder / form for form in forms if (folder / form).exists()), folder / name)
     return folder / name
+
+
+def one_spelling(name: str) -> str:
+    """A name as all spellings of it are compared."""
+    return unicodedata.normalize("NFC", name)
 
 
 def is_inside(folder: Path, name: str) -> bool:

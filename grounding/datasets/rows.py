@@ -15,7 +15,7 @@ from ..geometry import clip_box, cut_mask
 from ..imaging.read import image_size
 from ..types import AnnotatedImage, Region
 from ..vocabulary.labels import load_labels
-from .corpus import stay_inside
+from .corpus import one_spelling, stay_inside
 
 _ROW: ContextVar[str] = ContextVar("row", default="")
 """The row that `skipping` is around."""
@@ -100,13 +100,13 @@ def image_path(folder: Path, name: str, allow_outside: bool = False) -> Path:
 
 
 def images_by_stem(folder: Path) -> dict[str, Path]:
-    """Image files of a folder by name without suffix, sorted; suffixes in any case.
+    """Image files of a folder by name without suffix (`one_spelling`), sorted; suffixes in any case.
 
     Raises `BadInput` for two of one stem: nobody knows which of them an annotation means.
     """
     images: dict[str, Path] = {}
     for path in sorted(path for path in existing_folder(folder).iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES):
-        if (other := images.setdefault(path.stem, path)) != path:
+        if (other := images.setdefault(one_spelling(path.stem), path)) != path:
             raise BadInput(f"{other.name} and {path.name} have one name.", file=folder, fix="rename or remove one")
     return images
 

@@ -124,8 +124,9 @@ def _parse_mimic(text: str) -> Sections:
     sections, last = dict(parts), ""
     if not sections.keys() & {"findings", "impression"}:
         sections[parts[-1][0]], _, last = parts[-1][1].partition("\n \n")
-    sections["indication"] = sections.get("indication", "") or sections.get("history", "")
-    return Sections(**{name: _join(sections.get(name, "")) for name in _FIELDS}, last_paragraph=_join(last))
+    texts = {name: _join(sections.get(name, "")) for name in (*_FIELDS, "history")}
+    history = texts.pop("history")
+    return Sections(**texts | {"indication": texts["indication"] or history}, last_paragraph=_join(last))
 
 
 # --- reports from elsewhere ------------------------------------------------------------------------------------------

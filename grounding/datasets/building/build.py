@@ -21,6 +21,7 @@ from ...bad_input import BadInput, Skipped, damaged
 from ...files import claim_folder, file_sha256, locked, read_object, sha256, write_atomic
 from ...parts.work import Run, Workers, cut, finish, open_workers
 from ...vocabulary.labels import load_labels
+from ..corpus import one_spelling
 from ..load import read_set, set_folder
 from ..rows import skipping
 from ..schema import image_to_row, upgrade_table
@@ -153,7 +154,7 @@ def _portions(source: SourceSettings, skipped: Skipped) -> Iterator[Portion]:
     licences, rows = read_licences(source), map(image_to_row, read_set(source, skipped))
     for portion in cut(rows, _PART_ROWS):
         for row in portion if licences else ():
-            row["licence"] = licences.get(Path(row["image_path"]).name, "")
+            row["licence"] = licences.get(one_spelling(Path(row["image_path"]).name), "")
         yield portion
 
 

@@ -16,7 +16,7 @@ from ...bad_input import BadInput
 from ...foreign import read_csv
 from ...imaging.read import is_dicom, open_image, png_bytes, read_image, read_image_bytes
 from ...vocabulary.labels import load_labels
-from ..corpus import draw
+from ..corpus import draw, one_spelling
 from ..load import set_folder
 from ..parts import RULE
 from ..schema import stored_rle
@@ -120,7 +120,7 @@ def read_licences(source: SourceSettings) -> dict[str, str]:
     licences: dict[str, str] = {}
     if table := source.licence_table:
         for _, row in read_csv(set_folder(source) / table.file, (table.image, table.licence)):
-            licences.setdefault(row[table.image], row[table.licence].strip())
+            licences.setdefault(one_spelling(row[table.image]), row[table.licence].strip())
     return licences
 
 

@@ -16,7 +16,7 @@ from ...imaging.masks import read_mask
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
-from ..corpus import stay_inside
+from ..corpus import as_spelled, one_spelling, stay_inside
 from ..rows import annotate, plain_id, region, skipping
 from .coco import image_name, read_file
 
@@ -36,18 +36,19 @@ def read(
     patients: dict[str, dict[str, str]] = {}
     metadata = read_csv(folder / "metadata.csv", ("filename", "patientid", "modality"), skipped, errors="replace")
     for _, row in metadata:
-        patients.setdefault(row["filename"], row)  # of several rows of a file name the first counts
+        patients.setdefault(one_spelling(row["filename"]), row)  # of several rows of a file name the first counts
     for image in coco.images:
         with skipping(skipped, file, f"image {image_name(image)}"):
             name = str(image["file_name"])
             rows = coco.rows.get(plain_id(image["id"]), [])
-            if not rows or (licences and patients.get(name, {}).get("license", "").strip() not in licences):
+            patient = patients.get(one_spelling(name), {})
+            if not rows or (licences and patient.get("license", "").strip() not in licences):
                 continue
             path = stay_inside(folder, f"images/{name}", allow_outside)
             size = image_size(path)
-            if name not in patients:
+            if not patient:
                 raise BadInput(f"{name} is not in metadata.csv, so its patient is not known.", fix="add its row")
-            mask, mask_file = None, folder / "lung_masks" / f"{path.stem}.png"
+            mask, mask_file = None, as_spelled(folder / "lung_masks", f"{path.stem}.png")
             with skipping(skipped, mask_file):  # the boxes stay where the mask cannot be used
                 mask = read_mask(mask_file, size) if mask_file.is_file() else None
             regions: list[Region] = []
@@ -57,7 +58,6 @@ def read(
                     phrase = coco.phrases[plain_id(row["category_id"])]
                     regions.append(region(phrase, xywh_to_xyxy(row["bbox"]), size, mask))
             # an image whose rows are not all read knows what it shows alone
-            patient = patients[name]
             named = () if len(regions) == len(rows) else PHRASES
             facts = {"modality": patient["modality"] or modality, "group": patient["patientid"], "body_part": "chest"}
             yield annotate(folder, name, path, regions, PHRASES, named, size_px=size, **facts)

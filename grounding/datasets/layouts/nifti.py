@@ -31,6 +31,7 @@ from ...imaging.read import image_size, png_bytes
 from ...imaging.window import percentile_window, to_uint8, unit_scale
 from ...modalities import MODALITIES, parse_modality
 from ...types import AnnotatedImage, Region
+from ..corpus import one_spelling
 from ..rows import annotate, read_object, skipping
 from ..settings import SliceSettings
 from .label_map import Classes, parse_classes, phrase_of, read_classes, report_unnamed
@@ -112,7 +113,7 @@ def _by_class(folder: Path, skipped: Skipped) -> list[_Subject]:
         images, name = _volumes(masks.parent), masks.parent.name
         image, modality = images.get("ct") or images.get("mri"), "ct" if "ct" in images else "mr"
         if image and labels:
-            split = splits.get(name, "")
+            split = splits.get(one_spelling(name), "")
             subjects.append(_Subject(name=name, image=image, labels=labels, modality=modality, split=split))
     if splits and subjects and not any(subject.split for subject in subjects):
         problem = f"names none of the subjects, such as {subjects[0].name}."
@@ -128,7 +129,7 @@ def _read_splits(file: Path, skipped: Skipped) -> dict[str, str]:
     """
     splits: dict[str, str] = {}
     for number, row in read_csv(file, (), skipped, delimiter=";,") if file.is_file() else ():
-        name, word = row.get("image_id", "").strip(), row.get("split", "").strip().lower()
+        name, word = one_spelling(row.get("image_id", "").strip()), row.get("split", "").strip().lower()
         with skipping(skipped, file, number):
             if word and word not in _SPLITS:
                 raise BadInput(f"split is {word!r}.", fix=f"one of {', '.join(_SPLITS)}")

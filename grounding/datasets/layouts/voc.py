@@ -19,6 +19,7 @@ from ...foreign import read_text
 from ...imaging.read import image_size
 from ...types import AnnotatedImage, Region
 from ...vocabulary.labels import load_labels
+from ..corpus import one_spelling
 from ..rows import annotate, existing_folder, images_by_stem, region, skipping
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -40,16 +41,16 @@ def read(folder: Path, skipped: Skipped, *, modality: str = "unknown") -> Iterat
     names = sorted({object_phrase(item) for root in roots.values() for item in root.iter("object")} - {""})
     for file, root in roots.items():
         with skipping(skipped, file):
-            if file.stem not in images:
+            if (stem := one_spelling(file.stem)) not in images:
                 raise BadInput(f"no image {file.stem} in JPEGImages.", fix="add the image, or remove its XML file")
-            path = images[file.stem]
+            path = images[stem]
             size = image_size(path)
             regions: list[Region] = []
             items = list(root.iter("object"))
             for number, item in enumerate(items, 1):
                 with skipping(skipped, file, f"object {number}"):
                     regions.append(object_region(item, size))
-            named, facts = map(object_phrase, items), {"modality": modality, "split": splits.get(file.stem, "")}
+            named, facts = map(object_phrase, items), {"modality": modality, "split": splits.get(stem, "")}
             yield annotate(folder, file.stem, path, regions, names, named, size_px=size, **facts)
 
 
@@ -59,13 +60,14 @@ def _read_splits(folder: Path, images: Mapping[str, Path], skipped: Skipped) -> 
     A class's list has a number behind the name, `000001 -1`. Lines that fit no image, and an image in a second list,
     go to `skipped`; of two lists test goes before val, val before train, so that nothing scored is trained on.
     """
-    stems = {name: stem for stem, path in images.items() for name in (path.name, stem)}
+    stems = {name: stem for stem, path in images.items() for name in (one_spelling(path.name), stem)}
     splits: dict[str, str] = {}
     for split in ("test", "val", "train"):  # trainval.txt and others are left alone
         file = folder / f"{split}.txt"
         for number, line in enumerate(read_text(file).splitlines() if file.is_file() else (), 1):
             with skipping(skipped, file, number):
-                names = (line.strip(), re.sub(r"\s+-?[01]$", "", line.strip()))
+                said = one_spelling(line.strip())
+                names = (said, re.sub(r"\s+-?[01]$", "", said))
                 stem = next((stems[name] for name in names if name in stems), None)
                 if names[0] and stem is None:
                     raise BadInput(

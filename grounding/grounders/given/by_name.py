@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from ...bad_input import BadInput
+from ...datasets.corpus import one_spelling
 from ...types import AnnotatedImage, Region
 
 RegionsOf = Callable[[tuple[int, int]], list[Region]]
@@ -27,9 +28,10 @@ class ByName(GivenRegions):
     def __init__(self, file: Path, rows: Mapping[str, RegionsOf], phrases: Iterable[str]):
         if not rows:
             raise BadInput("names no picture.", file=file, fix="give a file with regions")
-        self.file, self.rows, self.phrases = file, rows, tuple(sorted(set(phrases)))
+        self.file, self.phrases = file, tuple(sorted(set(phrases)))
+        self.rows = {one_spelling(name): regions for name, regions in rows.items()}
         self.names: dict[str, list[str]] = {}  # each way to say a name -> the names so said
-        for name in rows:
+        for name in self.rows:
             path = PurePosixPath(name.replace("\\", "/"))
             for said in dict.fromkeys((path.as_posix(), path.with_suffix("").as_posix(), path.name, path.stem)):
                 self.names.setdefault(said, []).append(name)
@@ -39,7 +41,7 @@ class ByName(GivenRegions):
 
         Raises `BadInput` where the name alone means several pictures.
         """
-        parts = image.image_path.parts
+        parts = [one_spelling(part) for part in image.image_path.parts]
         for path in (PurePosixPath(*parts[start:]) for start in range(len(parts))):
             for said in (path.as_posix(), path.with_suffix("").as_posix()):
                 names = self.names.get(said, [])

@@ -6,6 +6,7 @@ A picture that is no DICOM file is that of the DICOM image of the same name besi
 from pathlib import Path
 
 from ...bad_input import BadInput, Skipped
+from ...datasets.corpus import one_spelling
 from ...datasets.layouts import dicom_seg
 from ...imaging.read import is_dicom
 from ...types import AnnotatedImage, Region
@@ -23,7 +24,7 @@ def read(path: Path, references: Path | None) -> "Segmentations":
     files = [file for file in _files(path) if is_dicom(file)]
     segmentations = [file for file in files if dicom_seg.is_segmentation(file)]
     beside = [file for file in (files if path.is_dir() else _files(path.parent)) if is_dicom(file)]
-    return Segmentations(segmentations, {file.stem: file for file in beside if file not in segmentations})
+    return Segmentations(segmentations, {one_spelling(file.stem): file for file in beside if file not in segmentations})
 
 
 class Segmentations(GivenRegions):
@@ -36,7 +37,7 @@ class Segmentations(GivenRegions):
     def of(self, image: AnnotatedImage) -> list[Region] | None:
         """The segments on a picture; None where no segmentation refers to it."""
         path = image.image_path
-        source = path if is_dicom(path) else self.images.get(path.stem)
+        source = path if is_dicom(path) else self.images.get(one_spelling(path.stem))
         if source is None:
             return None
         skipped = Skipped()  # frames on other images

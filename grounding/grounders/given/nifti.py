@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...bad_input import BadInput
+from ...datasets.corpus import one_spelling
 from ...datasets.layouts.label_map import Classes, parse_classes, read_classes
 from ...datasets.layouts.mask_folder import mask_regions
 from ...files import read_object
@@ -43,7 +44,7 @@ class LabelMaps(GivenRegions):
     def of(self, image: AnnotatedImage) -> list[Region] | None:
         """The labels of a slice, a region each. Raises `BadInput` for a slice that the volume does not have."""
         axis: Axis
-        name = image.image_path.name.removesuffix(".gz").rpartition(".")[0]
+        name = one_spelling(image.image_path.name).removesuffix(".gz").rpartition(".")[0]
         match = _SLICE.fullmatch(name)
         if name in self.files:
             axis, index = self._only_axis(name), 0
@@ -83,4 +84,4 @@ class LabelMaps(GivenRegions):
 def _volumes(path: Path) -> dict[str, Path]:
     files = [path] if path.is_file() else sorted(path.iterdir()) if path.is_dir() else []
     files = [file for file in files if file.name.endswith((".nii", ".nii.gz")) and not file.name.startswith(".")]
-    return {file.name.removesuffix(".gz").removesuffix(".nii"): file for file in files}
+    return {one_spelling(file.name).removesuffix(".gz").removesuffix(".nii"): file for file in files}

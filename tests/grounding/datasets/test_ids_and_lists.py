@@ -1,6 +1,7 @@
 """What could not be placed is never absent, and lists of names are read as they are written."""
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 from medglip.grounding.bad_input import BadInput, Skipped
 from medglip.grounding.datasets.layouts import coco, voc
 from medglip.grounding.datasets.rows import images_by_stem
+from medglip.grounding.grounders.given import GivenGrounder
 from medglip.grounding.types import AnnotatedImage
 
 
@@ -50,6 +52,32 @@ def test_an_image_whose_annotation_was_lost_is_no_negative(tmp_path: Path, lost:
 def test_an_id_of_two_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="two objects have the id 1"):
         read_coco(tmp_path, [1, "1"], [{"image_id": 1}])
+
+
+@pytest.mark.parametrize(("on_disk", "said"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_meet_in_either_spelling_of_an_umlaut(tmp_path: Path, on_disk: Any, said: Any) -> None:
+    """macOS stores "ü" as two characters; lists and annotations mostly hold one."""
+    stem, name = unicodedata.normalize(on_disk, "schädel-é"), unicodedata.normalize(said, "schädel-é")
+    save(tmp_path / "images" / f"{stem}.png")
+    images = [{"id": 1, "file_name": f"{name}.png"}]
+    row = {"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 1, 4, 4]}
+    content = {"images": images, "categories": [{"id": 7, "name": "left lung"}], "annotations": [row]}
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    (image,) = coco.read(tmp_path, Skipped())
+    assert len(image.regions) == 1
+    assert image.image_path.is_file()
+    grounder = GivenGrounder(str(tmp_path / "annotations.json"))
+    assert grounder.given.of(image)
+
+    save(tmp_path / "voc" / "JPEGImages" / f"{stem}.png")
+    (tmp_path / "voc" / "Annotations").mkdir()
+    box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>4</ymax></bndbox>"
+    xml = f"<annotation><object><name>left lung</name>{box}</object></annotation>"
+    (tmp_path / "voc" / "Annotations" / f"{name}.xml").write_text(xml)
+    (tmp_path / "voc" / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "voc" / "ImageSets" / "Main" / "test.txt").write_text(f"{name}\n")
+    (image,) = voc.read(tmp_path / "voc", Skipped())
+    assert (len(image.regions), image.split) == (1, "test")
 
 
 def test_two_images_of_one_stem_are_refused(tmp_path: Path) -> None:

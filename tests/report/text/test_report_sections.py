@@ -111,6 +111,7 @@ def test_headers_of_mimic_have_common_names(header: str, name: str) -> None:
 def test_a_history_is_the_indication_where_there_is_none() -> None:
     assert parse_sections("\n HISTORY: Fall.\n FINDINGS: One.\n").indication == "Fall."
     assert parse_sections("\n INDICATION: Cough.\n HISTORY: Fall.\n FINDINGS: One.\n").indication == "Cough."
+    assert parse_sections("\n HISTORY: Fall.\n INDICATION: \n \n FINDINGS: One.\n").indication == "Fall."
 
 
 def test_a_view_heads_findings() -> None:
