@@ -1,4 +1,5 @@
-"""Any transformers zero-shot detector as a `Grounder`: (MM-)Grounding-DINO and OWL-ViT / OWLv2, by name or folder.
+"""Any transformers zero-shot detector as a `Grounder`, by name or folder: (MM-)Grounding-DINO and OWL-ViT / OWLv2, and
+those of `detectors`: OmDet-Turbo, Florence-2, SAM 3.
 
 P phrases of one pass, Q queries of the detector, T text tokens, D width. The phrase of a region is known from the
 position of its tokens in the prompt, never from text that the detector gives back.
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,7 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoProcessor
 
 from ..bad_input import BadInput, in_one_line
-from ..geometry import Letterbox, to_rgb
+from ..geometry import Boxes, Letterbox, cut_mask, to_rgb
 from ..grounder import Grounder, Images, Phrases, unique_phrases
 from ..imaging.read import read_image
 from ..model.decode import nms
@@ -28,6 +31,7 @@ from ..model.losses import box_area
 from ..settings import Settings
 from ..types import Region
 from ..vocabulary.labels import load_labels
+from .detectors import MODULES, Detected, Parts, module_of
 from .fingerprint import update_with_weights
 
 DINO = ("grounding-dino", "mm-grounding-dino")
@@ -49,17 +53,8 @@ class ZeroShotSettings(Settings):
     """Phrases of one image that the detector sees at once."""
 
 
-@dataclass(frozen=True)
-class Detected:
-    """Output for P phrases: centre x, y, width, height in 0..1 of the image the detector sees; scores in 0..1."""
-
-    boxes_PQ4: Tensor
-    scores_PQ: Tensor
-    embeddings_PQD: Tensor
-
-
 class ZeroShotGrounder(Grounder):
-    """A zero-shot detector. Regions of a phrase depend on image and that phrase alone; boxes without masks.
+    """A zero-shot detector. Regions of a phrase depend on image and that phrase alone; SAM 3's alone have masks.
 
     Every phrase has a prompt of its own: in the DINO family phrases of one prompt reach each other through the image,
     so that joined prompts would make scores depend on what else is asked, and in which order. A DINO score is the mean
@@ -68,10 +63,12 @@ class ZeroShotGrounder(Grounder):
 
     def __init__(self, model: Any, processor: Any, settings: ZeroShotSettings | None = None):
         _check_family(model.config.model_type, None)
+        self.module = module_of(model.config)
         self.model, self.processor, self.settings = model.eval(), processor, settings or ZeroShotSettings()
         config, tokenizer = model.config, json.loads(processor.tokenizer.backend_tokenizer.to_str())
         # of the detector's query states (DINO) or class embeddings (OWL)
-        self.embedding_dim = config.d_model if config.model_type in DINO else config.text_config.hidden_size
+        if self.module is None:
+            self.embedding_dim = config.d_model if config.model_type in DINO else config.text_config.hidden_size
         # weights, architecture, preparation and limits: the same before and after saving
         parts = [
             self.settings.model_dump(exclude={"batch_size"}),
@@ -100,10 +97,12 @@ class ZeroShotGrounder(Grounder):
         """
         options = {"local_files_only": local_files_only, "trust_remote_code": False}
         try:
-            _check_family(AutoConfig.from_pretrained(name, **options).model_type, name)
-            load = AutoModelForZeroShotObjectDetection.from_pretrained
+            config = AutoConfig.from_pretrained(name, **options)
+            _check_family(config.model_type, name)
+            module = module_of(config, name)
+            load = (module.AUTO if module else AutoModelForZeroShotObjectDetection).from_pretrained
             model, info = load(name, use_safetensors=True, output_loading_info=True, **options)
-            processor = AutoProcessor.from_pretrained(name, **options)
+            processor = (Parts if module else AutoProcessor).from_pretrained(name, **options)
         except BadInput:
             raise
         except Exception as error:  # of whatever class: see `damaged`
@@ -140,6 +139,8 @@ class ZeroShotGrounder(Grounder):
     @torch.inference_mode()
     def _detect(self, pixels: dict[str, Tensor], phrases: Sequence[str]) -> Detected:
         model, tokenizer, num = self.model, self.processor.tokenizer, len(phrases)
+        if self.module:
+            return self.module.detect(model, self.processor, pixels, phrases)
         if model.config.model_type in OWL:
             words = [phrase.lower() for phrase in phrases]
             length = model.config.text_config.max_position_embeddings
@@ -170,14 +171,24 @@ class ZeroShotGrounder(Grounder):
         chosen = ((scores_Q >= limits.min_score) & (box_area(boxes_Q4) > 0)).nonzero()[:, 0]
         chosen = chosen[nms(boxes_Q4[chosen], scores_Q[chosen], limits.nms_iou)[: limits.max_per_phrase]]
         path = load_labels().path(phrase)
+        embeddings, masks = detected.embeddings_PQD, detected.masks_PQhw
         for q in chosen.tolist():
+            box = boxes_Q4[q].numpy()
             yield Region(
                 phrase=phrase,
-                box_xyxy_px=boxes_Q4[q].numpy(),
+                box_xyxy_px=box,
+                mask=None if masks is None else mask_of(masks[k, q], size_px, box),
                 score=float(scores_Q[q]),
-                embedding=detected.embeddings_PQD[k, q].float().cpu().numpy(),
+                embedding=None if embeddings is None else embeddings[k, q].float().cpu().numpy(),
                 path=path,
             )
+
+
+def mask_of(chances_hw: Tensor, size_px: tuple[int, int], box_xyxy_px: Boxes) -> NDArray[np.bool_] | None:
+    """The likely pixels of a grid over the whole image, in its box; None where there are none."""
+    size = (size_px[1], size_px[0])
+    chances = nn.functional.interpolate(chances_hw[None, None].float(), size, mode="bilinear", align_corners=False)
+    return cut_mask((chances[0, 0] > 0.5).cpu().numpy(), box_xyxy_px)
 
 
 def to_corners(boxes_cxcywh: Tensor) -> Tensor:
@@ -243,8 +254,8 @@ def _share_backbone(backbone: nn.Module, num: int) -> Iterator[None]:
 
 
 def _check_family(model_type: str, file: Path | str | None) -> None:
-    if model_type not in DINO + OWL:
-        valid = ", ".join(DINO + OWL)
+    if model_type not in (known := (*DINO, *OWL, *MODULES)):
+        valid = ", ".join(known)
         raise BadInput(f"a checkpoint of {model_type!r}, no zero-shot detector.", file=file, fix=f"known: {valid}")
 
 

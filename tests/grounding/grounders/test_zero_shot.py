@@ -26,9 +26,10 @@ from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProce
 from transformers.models.owlvit.image_processing_pil_owlvit import OwlViTImageProcessorPil
 
 from medglip.grounding import AnnotatedImage, BadInput, Region
+from medglip.grounding.grounders.detectors import Detected
 from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.grounders.pretrained import checkpoint_folder, load_grounder
-from medglip.grounding.grounders.zero_shot import Detected, ZeroShotGrounder, ZeroShotSettings, dino_prompt
+from medglip.grounding.grounders.zero_shot import ZeroShotGrounder, ZeroShotSettings, dino_prompt
 from medglip.scripts.bench.untrained_dino import DinoSizes, build_dino, word_tokenizer
 
 MakeStudies = Callable[[int], list[AnnotatedImage]]
