@@ -10,6 +10,7 @@ import typer
 from ...eval.catalog import REPORT_PROTOCOLS, VQA_PROTOCOLS, report_names
 from ...eval.settings import EvalSettings, IouType, ReportProtocol, Tokenization, VqaProtocol
 from ...grounding.bad_input import BadInput, about
+from ...grounding.files import locked
 from ...grounding.records import Task
 from ...grounding.settings import validate
 from .groups import Commands
@@ -233,9 +234,10 @@ def floors(
     write_rows({name: asdict(one) for name, one in scores.items()}, out)
     if folder is None:
         return
-    for name, rows in answered.items():
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_text("".join(lines), folder / f"vqa-{name}.jsonl")
+    with locked(folder / ".lock", "floors", wait_s=60):
+        for name, rows in answered.items():
+            lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            write_text("".join(lines), folder / f"vqa-{name}.jsonl")
 
 
 @evaluation.command(cls=second_names("eval", "resamples"))

@@ -6,6 +6,7 @@ from typing import Annotated, get_args
 import typer
 
 from ...grounding.evidence.names import FORMS, SOURCES, list_titles
+from ...grounding.files import locked
 from ...grounding.settings import validate
 from ...vqa.datasets.sets import QUESTION_SETS, SplitScheme
 from .groups import Commands
@@ -384,7 +385,8 @@ def export(
     kind = "merged" if merged else "adapter"
     options = {"image": image, "question": question, "base": base, "checkpoint": checkpoint, "tolerance": tolerance}
     check_push(push)
-    done = export_adapter(adapter, out, kind, **options, allow_download=download)
+    with locked(out.with_name(f".{out.name}.lock"), "an export"):
+        done = export_adapter(adapter, out, kind, **options, allow_download=download)
     typer.echo(f"largest logit difference: {done.difference:.3g}, passes (up to {done.tolerance:g})")
     for notice in done.notices:
         typer.echo(f"note: {notice}.")

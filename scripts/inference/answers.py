@@ -6,6 +6,7 @@ that is interrupted keeps what it has.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import typer
 
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.evidence.names import Source
-from ...grounding.files import write_atomic
+from ...grounding.files import locked, write_atomic
 from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage, region_to_json
 from ...grounding.vocabulary.places import Frame
@@ -46,8 +47,23 @@ def answer_all(
 ) -> Skipped:
     """Print and write the answer to each question about each group of images; return what could not be read.
 
-    `groups`: what reads the images that are asked of together. A single group that cannot be read raises `BadInput`.
+    `groups`: what reads the images that are asked of together. A single group that cannot be read raises `BadInput`,
+    and so does a file that another process is writing.
     """
+    with ExitStack() as held:
+        for file in filter(None, (files.csv, files.html)):
+            held.enter_context(locked(file.with_name(f".{file.name}.lock"), file.name))
+        return _answer_each(finished, groups, questions, source, files, side)
+
+
+def _answer_each(
+    finished: TrainedSystem,
+    groups: Sequence[Callable[[], Sequence[AnnotatedImage]]],
+    questions: Iterable[str],
+    source: Source,
+    files: AnswerFiles,
+    side: Frame | None,
+) -> Skipped:
     table = Table(files.csv, COLUMNS) if files.csv else None
     lines = files.csv.with_suffix(".jsonl") if files.csv else None
     if lines:

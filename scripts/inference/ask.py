@@ -9,8 +9,8 @@ from ...grounding.evidence.citable import numbers_shown
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.names import Source
 from ...grounding.evidence.sources import Query
-from ...grounding.files import sha256
-from ...grounding.imaging.read import keep_images
+from ...grounding.files import sha256, write_atomic
+from ...grounding.imaging.read import keep_images, png_bytes
 from ...grounding.types import NOTICE, AnnotatedImage, Region
 from ...grounding.vocabulary.citations import parse_citations
 from ...grounding.vocabulary.places import Frame, name_sides
@@ -162,8 +162,7 @@ def show_regions(asked: Asked, folder: Path) -> Path:
     words = "-".join(re.findall(r"[a-z0-9]+", asked.question.lower()))[:60].strip("-")
     key = sha256(f"{image.image_id} {asked.question}")[:8]
     path = folder / f"{image.image_path.stem}.{words or 'question'}-{key}.evidence.png"
-    folder.mkdir(parents=True, exist_ok=True)
-    draw_on_image(image, asked.answered.evidence.first.regions).save(path)
+    write_atomic(path, png_bytes(draw_on_image(image, asked.answered.evidence.first.regions)))
     return path
 
 
