@@ -62,12 +62,12 @@ def omdet() -> tuple[Any, Parts]:
         bos_token_id=1,
         eos_token_id=len(words) - 1,
     )
-    swin = SwinConfig(
-        image_size=64, patch_size=4, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2], window_size=2,
-    )  # fmt: skip
-    stages = {"out_features": ["stage2", "stage3", "stage4"]}
+    swin: dict[str, Any] = {
+        "image_size": 64, "patch_size": 4, "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2],
+        "window_size": 2, "out_features": ["stage2", "stage3", "stage4"],
+    }  # fmt: skip
     config = OmDetTurboConfig(
-        text_config=text.to_dict(), backbone_config=swin.to_dict() | stages, image_size=64, text_projection_in_dim=24,
+        text_config=text.to_dict(), backbone_config=SwinConfig(**swin).to_dict(), image_size=64, text_projection_in_dim=24,
         text_projection_out_dim=24, class_embed_dim=24, task_encoder_hidden_dim=16, num_queries=12,
         encoder_in_channels=[16, 32, 64], encoder_hidden_dim=16, encoder_dim_feedforward=16, encoder_attention_heads=2,
         vision_features_channels=[16, 16, 16], decoder_hidden_dim=16, decoder_num_heads=2, decoder_num_layers=2,
