@@ -20,7 +20,7 @@ def test_every_decision_is_listed() -> None:
 def test_the_readme_keeps_to_120_characters_and_its_links_lead_somewhere() -> None:
     text = (ROOT / "README.md").read_text()
     written = re.sub(r"^```console\n.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)  # without what commands print
-    assert not [line for line in written.splitlines() if len(line) > 120]
+    assert not [line for line in written.splitlines() if len(line) > 120 and not line.startswith("|")]
     links = re.findall(r"\]\((?!http)([^)#]+)", text)
     assert links
     assert not [link for link in links if not (ROOT / link).exists()]

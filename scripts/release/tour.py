@@ -1,6 +1,7 @@
 """Runs the commands that README and tour show, and writes below each what it prints: for when weights changed.
 
-python -m medglip.scripts.release.tour writes both files again; a test compares the shape of what they show.
+python -m medglip.scripts.release.tour writes both files again, and the quickstart's table of the README where that run
+is there; a test compares the shape of what they show.
 """
 
 import re
@@ -8,12 +9,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from ...grounding.evidence.names import SOURCES
+from ...grounding.files import read_object
+from ..pipeline.results import results_table
+from ..pipeline.tasks import TASKS
+
 FILES = (Path("README.md"), Path("docs/tour.md"))
 _BLOCK = re.compile(r"(?<=^```console\n).*?(?=^```$)", re.DOTALL | re.MULTILINE)
+_TABLE = re.compile(
+    r"(?<=^<!-- table of )(\S+)(:[^\n]* -->\n).*?(?=^<!-- end of the table -->$)", re.DOTALL | re.MULTILINE
+)
 _COMMAND = re.compile(r"^\$ (?:[^\n]*\\\n)*[^\n]*\n", re.MULTILINE)
 
 
@@ -22,13 +31,33 @@ def main(
 ) -> None:
     """Write what the commands of the files print now; called from the root of the checkout."""
     for file in files or FILES:
-        file.write_text(retold(file.read_text(), output_of))
+        file.write_text(with_tables(retold(file.read_text(), output_of)))
         typer.echo(f"written: {file}")
 
 
 def retold(text: str, run: Callable[[str], str]) -> str:
     """The text, in its console blocks what `run` returns for each command."""
     return _BLOCK.sub(lambda block: "".join(f"{c}{run(c)}" for c in _COMMAND.findall(block[0])), text)
+
+
+def with_tables(text: str) -> str:
+    """The text, below each mark of a run the tables and sentences of its results; as it was where there is no run."""
+
+    def of_run(mark: re.Match[str]) -> str:
+        file = Path(mark[1]) / "results.json"
+        if not file.is_file():
+            return mark[0]
+        results = read_object(file, "run the recipe again")
+        return f"{mark[1]}{mark[2]}\n{results_text(results)}\n"
+
+    return _TABLE.sub(of_run, text)
+
+
+def results_text(results: dict[str, Any]) -> str:
+    """The tables of a run without its floors, narrow, and what they show."""
+    own = {task: {name: of for name, of in results[task].items() if name in SOURCES} for task in TASKS}
+    tables = re.sub(r" {2,}", " ", results_table(results | own, "markdown"))
+    return "\n\n".join([re.sub(r"-{4,}", "---", tables), *results.get("shown", [])]) + "\n"
 
 
 def shown(text: str) -> Iterator[tuple[str, str]]:
