@@ -72,8 +72,8 @@ class DicomImage:
     body_part: str = ""
 
 
-def read_dicom(path: Path) -> DicomImage:
-    """The middle frame as a viewer would show it.
+def read_dicom(path: Path, part: float = 0.5) -> DicomImage:
+    """The middle frame as a viewer would show it, or that at another `part` of the frames, in [0, 1].
 
     Grey: modality rescale or table, then the first VOI table or window of the frame or file (percentiles where there
     is none that can be used), then MONOCHROME1 inverted, padding black. Colour: RGB, YBR and palette become RGB.
@@ -91,7 +91,8 @@ def read_dicom(path: Path) -> DicomImage:
             header.NumberOfFrames = 1
         if str(element(header, "BurnedInAnnotation") or "").strip().upper() == "YES":
             _tell_burned_in(path)
-        index = int(numbers(header, "NumberOfFrames")[0]) // 2
+        num = int(numbers(header, "NumberOfFrames")[0])
+        index = max(0, min(int(num * part), num - 1))
         frame = _read_frame(header, index, path)
         header.pop("PixelData", None)  # of a large image: the frame is enough
         kind = str(header.PhotometricInterpretation)

@@ -1,4 +1,4 @@
-"""Pictures that come from outside, into the folder of a session: uploads, `data:` addresses, volumes as one slice.
+"""Pictures that come from outside, into the folder of a session: uploads and `data:` addresses.
 
 Nothing of what a caller sends is taken for a path of this machine, and no address is fetched.
 """
@@ -8,12 +8,7 @@ import binascii
 import re
 from pathlib import Path
 
-from PIL import Image
-
 from ...grounding.bad_input import BadInput, in_one_line
-from ...grounding.imaging.nifti import AXES, Axis, plane, plane_spacing_mm, read_volume, resize, square_size
-from ...grounding.imaging.window import percentile_window, to_uint8, unit_scale
-from ...grounding.modalities import MODALITIES, parse_modality
 
 MAX_BYTES = 256 * 2**20
 """Of one upload."""
@@ -72,24 +67,3 @@ def from_address(address: str, folder: Path) -> Path:
     ending = next((ending for start, ending in _ENDINGS.items() if content.startswith(start)), "")
     is_nifti = "nifti" in head[0].lower() or content[344:347] in (b"n+1", b"ni1")
     return keep(content, f"image{ending or ('.nii' if is_nifti else '')}", folder)
-
-
-def is_volume(path: Path) -> bool:
-    """Whether a file is a NIfTI volume, by its name."""
-    return path.name.lower().endswith((".nii", ".nii.gz"))
-
-
-def slice_of(path: Path, modality: str = "", axis: Axis = "axial", part: float = 0.5) -> Path:
-    """One slice of a NIfTI volume as a PNG beside it, square pixels, in the window of its modality.
-
-    `part`: where in the volume, in [0, 1]. Raises `BadInput` as `read_volume` does.
-    """
-    volume = read_volume(path)
-    index = round(min(max(part, 0.0), 1.0) * (volume.values.shape[AXES.index(axis)] - 1))
-    values_HW = plane(volume.values, axis, index)
-    window = MODALITIES[parse_modality(modality or "unknown")].window or percentile_window(volume.values)
-    grey_HW = to_uint8(unit_scale(values_HW, *window))
-    size_px = square_size((grey_HW.shape[1], grey_HW.shape[0]), plane_spacing_mm(volume, axis))
-    out = path.with_name(f"{path.name.split('.')[0]}-{axis}-{index}.png")
-    Image.fromarray(resize(grey_HW, size_px)).convert("RGB").save(out)
-    return out

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from ...grounding.bad_input import BadInput, check_name
-from .bring import from_address, is_volume, keep, slice_of
+from .bring import from_address, keep
 from .desk import Desk
+from .stacks import is_volume, slice_of
 from .tools import TOOLS
 
 

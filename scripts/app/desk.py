@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -37,6 +37,7 @@ class Desk:
         self._loaders: dict[str, Callable[[], TrainedSystem]] = {}
         self._loaded: dict[str, TrainedSystem] = {}
         self._samples: dict[str, AnnotatedImage] = {}
+        self._brought: dict[str, set[Path]] = {}
         self.limiter: Any = None  # of threads, see `http`
         self._queue, self._lock = Turns(), threading.RLock()
         if endpoint:
@@ -103,6 +104,19 @@ class Desk:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def note(self, session: str, files: Sequence[str]) -> None:
+        """The folders of these uploads go when the session ends (`forget`)."""
+        own = {Path(file).resolve().parent for file in files}
+        self._brought.setdefault(session, set()).update(
+            place for place in own if self.folder.resolve() in place.parents
+        )
+
+    def forget(self, session: str) -> None:
+        """Remove what a session brought, and what was made of it beside, but for what another one brought, too."""
+        own = self._brought.pop(session, set())
+        for place in own.difference(*self._brought.values()):
+            shutil.rmtree(place, ignore_errors=True)
 
     def close(self) -> None:
         """Remove what callers brought."""

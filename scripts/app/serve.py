@@ -46,8 +46,9 @@ def serve(door: Door) -> None:
         import uvicorn
 
         with _port(door) as socket:
-            _say(door, token, socket.getsockname()[1], is_made=bool(token and not door.token))
+            logging.getLogger("medglip").info("the page is being built")
             config = uvicorn.Config(build(desk, token), log_level="warning", access_log=False, server_header=False)
+            _say(door, token, socket.getsockname()[1], is_made=bool(token and not door.token))
             uvicorn.Server(config).run(sockets=[socket])
     finally:
         desk.close()

@@ -43,12 +43,12 @@ def write_page(
     `images`: folder of images named by image id, for runs that do not say where theirs are. `settings`: by default
     those of the first run's recipe. Raises `BadInput` for a run without records and for broken records.
     """
-    recipes = {run: _recipe(run) for run in runs}
+    recipes = {run: recipe_of(run) for run in runs}
     settings = settings or next((recipe.eval for recipe in recipes.values() if recipe), EvalSettings())
     gathered = [
         _system(path, run, recipes[run], settings, file=path_from(out, path), is_named=len(runs) > 1)
         for run in runs
-        for path in sorted(_record_files(run), key=_source)
+        for path in sorted(record_files(run), key=_source)
     ]
     seen: Counter[tuple[str, str]] = Counter()
     systems: list[System] = []
@@ -91,7 +91,8 @@ def _source(path: Path) -> int:
     return list(SOURCES).index(name) if name in SOURCES else len(SOURCES)
 
 
-def _recipe(run: Path) -> "Recipe | None":
+def recipe_of(run: Path) -> "Recipe | None":
+    """The recipe of a run's folder; None where it holds none that this version reads."""
     path = run / "recipe.json"
     if not path.is_file():
         return None
@@ -103,7 +104,7 @@ def _recipe(run: Path) -> "Recipe | None":
         return None  # of another version: the page then shows its text and finds images by other ways
 
 
-def _record_files(run: Path) -> list[Path]:
+def record_files(run: Path) -> list[Path]:
     """The record files of a run by name. Raises `BadInput` if there is none."""
     if not run.is_dir():
         return [run]

@@ -9,15 +9,19 @@ from typing import Any
 import gradio as gr
 
 from ....grounding.bad_input import BadInput
+from ....grounding.imaging.dicom import read_dicom
 from ....grounding.imaging.nifti import AXES
+from ....grounding.imaging.read import is_dicom
 from ....grounding.modalities import MODALITIES
 from ....grounding.types import AnnotatedImage
 from ...inference.user_image import user_image
-from ..bring import error_line, is_volume, slice_of
+from ..bring import error_line
 from ..desk import Desk
-from ..samples import LICENCE
+from ..samples import LICENCE, NAMES
+from ..stacks import MIDDLE, frame_of, is_volume, one_of_each_series, slice_of
 
 NO_SAMPLE = "none"
+MOST_PICTURES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,50 +53,69 @@ class Given:
     model: str
 
     def paths(self, desk: Desk) -> list[Path]:
-        """The pictures, of volumes the chosen slice. Raises `BadInput` where there is none."""
-        files = [self.files] if isinstance(self.files, str) else list(self.files or ())
-        if not files and self.sample not in (None, "", NO_SAMPLE):
+        """The pictures; of volumes, series and files of several frames the chosen one. Raises `BadInput` where there
+        is none, and for more than `MOST_PICTURES`.
+        """
+        if not self.own and self.sample not in (None, "", NO_SAMPLE):
             return [desk.samples[self.sample].image_path]
-        if not files:
-            raise BadInput("there is no picture.", fix="choose a file, or a sample")
-        own = [Path(file) for file in files]
-        return [slice_of(file, self.stated, self.axis, self.part) if is_volume(file) else file for file in own]
+        own = one_of_each_series(self.own, self.part)
+        if not 0 < len(own) <= MOST_PICTURES:
+            raise BadInput(f"there are {len(own) or 'no'} pictures.", fix=f"choose 1 to {MOST_PICTURES}, or a sample")
+        return [self._single(file) for file in own]
+
+    def _single(self, file: Path) -> Path:
+        if is_volume(file):
+            return slice_of(file, self.stated, self.axis, self.part)
+        return frame_of(file, self.part) if is_dicom(file) else file
 
     def images(self, desk: Desk) -> list[AnnotatedImage]:
         """The same, read."""
         return [user_image(path, self.stated) for path in self.paths(desk)]
 
     @property
+    def own(self) -> list[Path]:
+        """The files of the user."""
+        return [Path(file) for file in ([self.files] if isinstance(self.files, str) else self.files or ())]
+
+    @property
     def stated(self) -> str:
-        """The modality as the user tells it, that of a sample as it is known; "": not told."""
-        if self.modality:
-            return self.modality
-        return self.sample.partition("-")[0] if not self.files and self.sample not in (None, NO_SAMPLE) else ""
+        """The modality as the user tells it, that of a sample or of a frame as it is known; "": not told."""
+        if self.modality or self.part == MIDDLE or not self.own:
+            known = "" if self.own or self.sample in (None, NO_SAMPLE) else self.sample.partition("-")[0]
+            return self.modality or known
+        return next((read_dicom(file).modality for file in self.own if is_dicom(file)), "")
 
 
 def build_case(desk: Desk) -> Case:
     """The fields at the top of the page."""
     with gr.Row():
-        files = gr.File(label="Pictures", file_count="multiple", elem_id="mg-files", height=120)
         with gr.Column():
-            sample = gr.Dropdown([NO_SAMPLE, *sample_names()], value=NO_SAMPLE, label="Sample", info=LICENCE)
+            files = gr.File(label="Pictures", file_count="multiple", elem_id="mg-files", height=120)
+            folder = gr.UploadButton("A folder (DICOM)", file_count="directory", size="sm")
+        with gr.Column():
+            sample = gr.Dropdown([NO_SAMPLE, *NAMES], value=NO_SAMPLE, label="Sample", info=LICENCE, filterable=False)
             names = [("as the file tells", "")] + [
                 (row.spoken or name, name) for name, row in MODALITIES.items() if name != "unknown"
             ]
-            modality = gr.Dropdown(names, value="", label="Modality")
+            modality = gr.Dropdown(names, value="", label="Modality", filterable=False)
         with gr.Column():
-            model = gr.Dropdown(desk.names, value=desk.names[0], label="Model", elem_id="mg-model")
-            with gr.Accordion("Slice of a volume (NIfTI)", open=False):
-                axis = gr.Dropdown(list(AXES), value="axial", label="Axis")
-                part = gr.Slider(0, 1, 0.5, step=0.01, label="Place in the volume")
+            model = gr.Dropdown(desk.names, value=desk.names[0], label="Model", elem_id="mg-model", filterable=False)
+            with gr.Accordion("Slice of a volume, a series or a film", open=False):
+                axis = gr.Dropdown(list(AXES), value="axial", label="Axis", info="Of NIfTI", filterable=False)
+                part = gr.Slider(0, 1, MIDDLE, step=0.01, label="Place", info="0: the first slice or frame")
+    folder.upload(lambda sent: sent, folder, files, api_visibility="private", show_progress="hidden")
+    noting(desk, files, folder)
     return Case(files=files, sample=sample, modality=modality, axis=axis, part=part, model=model)
 
 
-def sample_names() -> list[str]:
-    """What the samples are called, before they are drawn."""
-    from ..samples import NAMES
+def noting(desk: Desk, *fields: Any) -> None:
+    """Whatever is uploaded into these fields goes at the end of the session."""
 
-    return list(NAMES)
+    def note(sent: Any, request: gr.Request) -> None:
+        desk.note(str(request.session_hash), [sent] if isinstance(sent, str) else sent or ())
+
+    for field in fields:
+        field.upload(note, field, None, api_visibility="private", show_progress="hidden")
 
 
 def telling(work: Callable[..., Any]) -> Callable[..., Any]:

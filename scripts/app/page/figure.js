@@ -1,4 +1,4 @@
-// Once for each picture that is shown: drag draws a box and writes it into the field of the user's boxes.
+// Dragging on the first picture draws a box and writes it into the field of the user's boxes.
 const place = (svg, event) => {
   const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
   const box = svg.viewBox.baseVal;
@@ -7,7 +7,7 @@ const place = (svg, event) => {
 let start = null;
 element.addEventListener("pointerdown", (event) => {
   const svg = event.target.closest(".mg-frame svg");
-  if (!svg || event.button !== 0 || event.pointerType === "touch") return;
+  if (!svg || svg !== element.querySelector(".mg-frame svg") || event.button !== 0 || event.pointerType === "touch") return;
   event.preventDefault();
   start = place(svg, event);
 });

@@ -1,11 +1,12 @@
 """The tab Look: regions of phrases on the picture, a threshold, boxes of one's own."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from ....grounding.imaging.read import read_image
-from ....grounding.types import MIN_SCORE
+from ....grounding.types import MIN_SCORE, Region
 from ..desk import Desk
 from ..regions import every_phrase, find, notes_of, split_phrases
 from .case import Case, Given, telling
@@ -13,7 +14,19 @@ from .figure import SCRIPT, figure
 
 LOWEST = 0.05
 """Score from which on regions are kept, so that the slider needs no new search."""
-MEANING = "Of regions with 0.70 about seven of ten are right, where the core is calibrated."
+_COUNTS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+Kept = list[tuple[Path, list[Region], list[str]]]
+"""Of each picture of the case its file, what was found, and what is to be said."""
+
+
+def meaning(score: float, is_calibrated: bool | None) -> str:
+    """A threshold in words: the score of a calibrated core is the part of such regions that is right. None: it is not
+    known yet which core finds them.
+    """
+    if is_calibrated is False:
+        return f"{score:.2f}: what scores mean of this grounder nobody has measured (it is not calibrated)."
+    where = "" if is_calibrated else ", where the core is calibrated"
+    return f"{score:.2f}: of regions with this score about {_COUNTS[round(score * 10)]} of ten are right{where}."
 
 
 def build_look(desk: Desk, case: Case) -> gr.Textbox:
@@ -23,10 +36,11 @@ def build_look(desk: Desk, case: Case) -> gr.Textbox:
         known = gr.Dropdown([], label="Phrases that the core knows", multiselect=True, scale=2)
         look = gr.Button("Look", variant="primary")
     with gr.Row():
-        threshold = gr.Slider(0, 1, MIN_SCORE, step=0.01, label="Threshold", info=MEANING)
+        threshold = gr.Slider(0, 1, MIN_SCORE, step=0.01, label="Threshold", info="Regions below it are hidden")
         level = gr.Slider(0.2, 3, 1, step=0.05, label="Brightness (level)")
         window = gr.Slider(0.2, 3, 1, step=0.05, label="Contrast (window)")
         zoom = gr.Slider(1, 6, 1, step=0.25, label="Zoom")
+    told = gr.Markdown(meaning(MIN_SCORE, None), elem_id="mg-meaning")
     shown = gr.HTML(elem_id="mg-look", js_on_load=SCRIPT, label="Picture")
     boxes = gr.Textbox(
         label="My boxes",
@@ -36,22 +50,27 @@ def build_look(desk: Desk, case: Case) -> gr.Textbox:
     found = gr.State(None)
 
     @telling
-    def search(words: str, chosen: list[str] | None, least: float, *values: Any) -> tuple[str, Any]:
-        given = Given(*values)
+    def search(words: str, chosen: list[str] | None, least: float, *values: Any) -> tuple[Any, ...]:
+        given, kept = Given(*values), Kept()
+        wanted = "; ".join([words, *(chosen or ())])
         with desk.at_work():
-            image, system = given.images(desk)[0], desk.system(given.model)
-            regions, asked = find(system, image, "; ".join([words, *(chosen or ())]), LOWEST)
-            wanted = split_phrases("; ".join([words, *(chosen or ())]))
-            notes = notes_of(system, image, wanted, [one for one in regions if one.score >= MIN_SCORE])
-        kept = (image.image_path, regions, [*notes, f"looked for: {', '.join(asked)}"])
-        return draw(kept, least), kept
+            system = desk.system(given.model)
+            for image in given.images(desk):
+                regions, asked = find(system, image, wanted, LOWEST)
+                sure = [one for one in regions if one.score >= MIN_SCORE]
+                notes = notes_of(system, image, split_phrases(wanted), sure)
+                kept.append((image.image_path, regions, [*notes, f"looked for: {', '.join(asked)}"]))
+        seen = (kept, system.finder.is_presence_calibrated)
+        return *draw(seen, least), seen
 
     @telling
-    def draw(kept: Any, least: float) -> str:
-        if kept is None:
-            return ""
-        path, regions, notes = kept
-        return figure(read_image(path), [one for one in regions if one.score >= least], name=path.name, notes=notes)
+    def draw(seen: Any, least: float) -> tuple[str, str]:
+        kept, is_calibrated = seen or ([], None)
+        figures = [
+            figure(read_image(path), [one for one in regions if one.score >= least], name=path.name, notes=notes)
+            for path, regions, notes in kept
+        ]
+        return "".join(figures), meaning(least, is_calibrated)
 
     @telling
     def list_phrases(*values: Any) -> Any:
@@ -61,9 +80,21 @@ def build_look(desk: Desk, case: Case) -> gr.Textbox:
 
     inputs = [phrases, known, threshold, *case.fields]
     gr.on(
-        [look.click, phrases.submit], search, inputs, [shown, found], api_visibility="private", concurrency_id="models"
+        [look.click, phrases.submit],
+        search,
+        inputs,
+        [shown, told, found],
+        api_visibility="private",
+        concurrency_id="models",
     )
-    threshold.release(draw, [found, threshold], shown, api_visibility="private", show_progress="hidden")
+    threshold.change(
+        draw,
+        [found, threshold],
+        [shown, told],
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="always_last",
+    )
     known.focus(list_phrases, case.fields, known, api_visibility="private", show_progress="hidden")
     for slider, name in ((level, "--level"), (window, "--window"), (zoom, "--zoom")):
         script = f"(value) => {{ document.querySelector('#mg-look').style.setProperty('{name}', value); }}"

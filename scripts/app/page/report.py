@@ -10,7 +10,7 @@ import gradio as gr
 from ....grounding.bad_input import BadInput
 from ..desk import Desk
 from ..written import FORMS, Wanted, write_files
-from .case import Case, Given, telling
+from .case import Case, Given, noting, telling
 
 
 def build_report(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
@@ -24,6 +24,7 @@ def build_report(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
         write = gr.Button("Write the report", variant="primary")
         describe = gr.Button("Describe my last box")
         stop = gr.Button("Stop")
+    noting(desk, prior)
     checks = gr.Markdown(label="To check")
     view = gr.HTML(elem_id="mg-report", label="Report")
     files = gr.File(label="Downloads", file_count="multiple", interactive=False, elem_id="mg-downloads")
@@ -32,10 +33,11 @@ def build_report(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
         box: str, why: str, old: Any, old_text: str, shapes: list[str], *values: Any
     ) -> tuple[str, str, list[str]]:
         given = Given(*values)
-        out = Path(mkdtemp(dir=desk.folder))
         with desk.at_work():
+            images = tuple(given.paths(desk))
+            out = Path(mkdtemp(dir=images[0].parent))  # what is made of uploads goes with them
             wanted = Wanted(
-                images=tuple(given.paths(desk)),
+                images=images,
                 modality=given.stated,
                 indication=why,
                 prior=tuple(Path(file) for file in old or ()),
