@@ -1,8 +1,8 @@
 """The four sub-scores of RadCliQ-v1 of each record: `meta.radcliq`; the map itself is `eval.metrics.clinical.radcliq`.
 
 RadGraph: mean of entity and relation F1 of `meta.radgraph`, which is to be of RadGraph's first model; BERTScore: F of
-distilroberta-base, layer 5, idf over the references, rescaled by the package's baseline; semb: cosine of CheXbert's vectors; BLEU-2 of one report. As Yu et al.
-2023 (github.com/rajpurkarlab/CXR-Report-Metric) put them together.
+distilroberta-base, layer 5, idf over the references, rescaled by the package's baseline; semb: cosine of CheXbert's
+vectors; BLEU-2 of one report. As Yu et al. 2023 (github.com/rajpurkarlab/CXR-Report-Metric) put them together.
 """
 
 from collections.abc import Callable, Sequence

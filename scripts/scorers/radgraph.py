@@ -16,7 +16,7 @@ from ...eval.metrics.clinical.labelers import GraphReader, read_by_radgraph
 from ...grounding.bad_input import in_one_line
 
 MODELS = ("radgraph", "radgraph-xl", "modern-radgraph-xl")
-"""Folders in which the package keeps its models. The first is that of RadCliQ and of MAIRA-2's table."""
+"""Folders in which the package keeps its models. The first is that of RadCliQ and of tables before RadGraph-XL."""
 
 
 def model_in(folder: Path) -> str:
