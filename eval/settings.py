@@ -41,8 +41,8 @@ class EvalSettings(Settings):
     """Folder of CheXbert's weights (`chexbert.pth`, and `config.json` and `vocab.txt` of bert-base-uncased): reports of
     a run are scored by CheXbert F1 of 14 and 5 labels. Without, a line says so, and the run goes on without."""
     radgraph: Path | None = None
-    """Folder of RadGraph's weights, as the package `radgraph` keeps them (`radgraph` in it, else `radgraph-xl`): reports
-    are scored by RadGraph F1, and with `chexbert` and `bertscore` by RadCliQ, which needs the first model."""
+    """Folder of RadGraph's weights, as its package keeps them (`radgraph` in it, else `radgraph-xl`): reports are
+    scored by RadGraph F1, and with `chexbert` and `bertscore` by RadCliQ, which needs the first model."""
     bertscore: Path | None = None
     """Folder of distilroberta-base, for RadCliQ alone."""
     require_scores: bool = False

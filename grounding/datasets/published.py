@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Published:
     """`images`: their number by our name of a split, or under "" where only that of the whole set is known.
 
-    `pairs`: of an image and a phrase that has boxes there, of the whole set; 0: not published.
+    `pairs`: of an image and a phrase that has boxes there, of the whole set; 0: not published. `note`: why a whole copy
+    shows another number, after the version.
     """
 
     version: str
@@ -27,6 +28,7 @@ class Published:
     citation: str
     images: Mapping[str, int]
     pairs: int = 0
+    note: str = ""
 
 
 def count_pairs(data: "Dataset") -> Counter[str]:
@@ -65,7 +67,7 @@ def compare(
             if published.pairs and pairs is not None:
                 here = pairs.get(settings.name, 0)
                 parts.append(f"{here:,} of {published.pairs:,} published image-sentence pairs with boxes")
-            lines.append(f"{settings.name}: {', '.join(parts)} (version {published.version})")
+            lines.append(f"{settings.name}: {', '.join(parts)} (version {published.version}{published.note})")
             lines.append(f"{settings.name}: {published.licence}; cite {published.citation}")
         if (describe := getattr(module, "describe_reading", None)) is not None:
             options = {name: getattr(settings, name) for name in layout.options}

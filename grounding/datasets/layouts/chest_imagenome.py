@@ -37,6 +37,7 @@ PUBLISHED = Published(
     licence="PhysioNet Credentialed Health Data License 1.5.0",
     citation="Wu et al. 2021, doi 10.13026/wv01-y230",
     images={"": 242_072},
+    note="; its split files name 237,867 of them",
 )
 _SIDED = ("lung", "apical zone", "upper lung zone", "mid lung zone", "lower lung zone", "hilar structures")
 _SIDED += ("costophrenic angle", "hemidiaphragm", "clavicle")

@@ -9,6 +9,7 @@ from medglip.scripts.bench import gpu
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore:this processor's video part needs torchvision")
 def test_the_tiny_form_prints_its_lines_and_writes_its_paragraph(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     gpu.main(tmp_path / "gpu.md", tmp_path / "gpu.json", tiny=True)

@@ -9,7 +9,9 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from medglip.grounding.settings import read_settings
 from medglip.scripts.cli.main import app
+from medglip.scripts.recipe import Recipe
 
 ROOT = Path(__file__).parents[3]
 ALIGN, BUILD = "vqa align", "data build"
@@ -100,3 +102,8 @@ def test_the_command_accepts_the_recipe(
         )
     else:
         assert isinstance(result.exception, Started), (result.output, result.exception)
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.parent.name not in KINDS], ids=lambda f: f.stem)
+def test_every_run_shows_no_evidence_what_was_found_and_that_of_others(file: Path) -> None:
+    assert {"none", "predicted", "shuffled"} <= set(read_settings(Recipe, file).sources)

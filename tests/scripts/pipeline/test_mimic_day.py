@@ -47,7 +47,8 @@ def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
             patch.chdir(folder)
             patch.setenv("MEDGLIP_DATA", str(folder / "data"))
             patch.setenv("MEDGLIP_CACHE", str(folder / "cache"))
-            run(sized("chest_core.yaml", folder, grounding={"model": SIZES, "train": TRAIN | {"validate_every": 2}}))
+            grounding = {"model": SIZES, "train": TRAIN | {"validate_every": 2}}
+            run(sized("chest_core.yaml", folder, grounding=grounding, eval={"resamples": 10}))
         return folder
 
     return make_once(tmp_path_factory, "mimic-day", make)
@@ -70,7 +71,7 @@ def vlm(name: str, day: Path, base: Path, out: str = "", **changes: dict[str, An
         "mllm_train": train,
         "evidence": {"min_score": 0.0},
         "report": report,
-        "eval": {"resamples": 20, "metrics": ["bleu", "rouge_l", "labels"]},  # METEOR starts Java
+        "eval": {"resamples": 10, "metrics": ["bleu", "rouge_l", "labels"]},  # METEOR starts Java
     }
     return sized(name, day, out, **{key: values | changes.get(key, {}) for key, values in sections.items()})
 
