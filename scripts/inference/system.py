@@ -40,7 +40,7 @@ from ...vqa.model.shipped import FACTS, is_shipped, shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.publish.adapter_card import read_facts
 from ...vqa.task import Job
-from .embedded_finder import EmbeddedFinder
+from .embedded_finder import EmbeddedFinder, remembered
 from .given import refuse_unlearned
 from .self_finder import finder_of
 
@@ -213,9 +213,10 @@ class RunSystem(TrainedSystem):
         self.run = RunFolder(folder)
         if not self.run.is_run:
             raise BadInput("no run in this folder.", file=folder, fix="`make quickstart` makes runs/quickstart")
-        self.folder, self.checkpoint, self.chosen = folder, checkpoint, adapter
+        self.folder, self.chosen = folder, adapter
         self.recipe = read_run_recipe(self.run.recipe_file)  # pyright: ignore[reportIncompatibleVariableOverride]
         self.mllm, self.shown = self.recipe.mllm, self.recipe.evidence
+        self.checkpoint = remembered(checkpoint, self.shown.grounder, folder)
         self.core_name = f"{folder.name}/grounding"
 
     @property
@@ -268,6 +269,7 @@ class AdapterSystem(TrainedSystem):
         with damaged(self.folder / OUR_FILE):
             self._read(own, base)
             wanted = own.get("core", {}).get("sha256")
+        checkpoint = remembered(checkpoint, self.shown.grounder, self.folder)
         self.core_name, self.checkpoint = self._core_and_finder(wanted, checkpoint)
 
     def _read(self, own: dict[str, Any], base: str | None) -> None:
@@ -436,9 +438,7 @@ def run_or_adapter(
 ) -> TrainedSystem:
     """A run, or an adapter by its folder or name; without either the adapter `usual` that comes with the package.
 
-    `model`: one of `MODELS` instead.
-
-    Where this version has none, `DEFAULT_RUN`. Raises `BadInput` for both at once.
+    `model`: one of `MODELS` instead. Where this version has none, `DEFAULT_RUN`. Raises `BadInput` for both at once.
     """
     if run and adapter:
         raise BadInput("both --run and --adapter are given.", fix="leave one out")

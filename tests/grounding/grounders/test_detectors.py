@@ -67,8 +67,9 @@ def omdet() -> tuple[Any, Parts]:
         "window_size": 2, "out_features": ["stage2", "stage3", "stage4"],
     }  # fmt: skip
     config = OmDetTurboConfig(
-        text_config=text.to_dict(), backbone_config=SwinConfig(**swin).to_dict(), image_size=64, text_projection_in_dim=24,
-        text_projection_out_dim=24, class_embed_dim=24, task_encoder_hidden_dim=16, num_queries=12,
+        text_config=text.to_dict(), backbone_config=SwinConfig(**swin).to_dict(), image_size=64,
+        text_projection_in_dim=24, text_projection_out_dim=24, class_embed_dim=24, num_queries=12,
+        task_encoder_hidden_dim=16,
         encoder_in_channels=[16, 32, 64], encoder_hidden_dim=16, encoder_dim_feedforward=16, encoder_attention_heads=2,
         vision_features_channels=[16, 16, 16], decoder_hidden_dim=16, decoder_num_heads=2, decoder_num_layers=2,
         decoder_dim_feedforward=16, apply_layernorm_after_vision_backbone=False,

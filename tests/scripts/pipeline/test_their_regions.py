@@ -13,6 +13,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.files import read_lines
 from medglip.grounding.settings import read_settings
 from medglip.grounding.training.provenance import write_learned
+from medglip.scripts.inference.system import load_system
 from medglip.scripts.pipeline.pipeline import Pipeline
 from medglip.scripts.pipeline.run import train_and_predict
 from medglip.scripts.pipeline.training import examples_of_split
@@ -72,6 +73,16 @@ def test_adapters_learn_from_the_boxes_of_a_file_and_are_asked_with_them(make: M
             assert shown == own
         if source == "shuffled":
             assert all(a and a != b for a, b in zip(shown, own, strict=True))
+    folder = pipeline.folder
+    loose = tmp_path / "loose"
+    shutil.copytree(folder.adapter_dir("grounded"), loose)
+    for place in (folder.path, loose):  # each remembers whose regions it learned with
+        assert load_system(place).finder_name == str(file)
+        assert load_system(place, str(tmp_path / "core")).finder_name == str(tmp_path / "core")
+    file.unlink()
+    for place in (folder.path, loose):
+        with pytest.raises(BadInput, match=r"learned with the regions of .*medvp\.json.*\n?.*--grounder"):
+            load_system(place)
 
 
 def test_a_file_of_other_pictures_is_refused_before_training(make: Make, tmp_path: Path) -> None:
