@@ -54,6 +54,12 @@ class Grounder:
         """How much each image is like those learned from, in [0, 1]; None where it cannot tell."""
         return None
 
+    def likely_modalities(self, images: Images) -> list[dict[str, float]] | None:
+        """Of each image the modalities of the most alike images learned from, with their shares; None where it cannot
+        tell.
+        """
+        return None
+
     def in_distribution(self, images: Images) -> list[bool] | None:
         """Whether each image is like those learned from; None where it cannot tell."""
         values = self.familiarity(images)

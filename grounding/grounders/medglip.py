@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from pydantic import Field
 from safetensors.torch import load_file
+from torch import Tensor
 
 from ..bad_input import BadInput, damaged
 from ..files import read_object, sha256
@@ -203,12 +205,26 @@ class MedGlipGrounder(Grounder):
         """
         if self.features is None or self.features.familiarity is None:
             return None
-        values: list[float] = []
+        return [value for rows_BF in self._described(images) for value in self.features.familiarity(rows_BF)]
+
+    @torch.inference_mode()
+    def likely_modalities(self, images: Images) -> list[dict[str, float]] | None:
+        """Of each image the modalities of the most alike training images, with their shares; None for cores of before.
+
+        Raises `BadInput` for an unreadable image.
+        """
+        features = self.features
+        if features is None or features.familiarity is None or not features.modalities:
+            return None
+        rows = [row for rows_BF in self._described(images) for row in features.familiarity.neighbours(rows_BF)]
+        return [{name: n / len(row) for name, n in Counter(features.modalities[k] for k in row).items()} for row in rows]
+
+    def _described(self, images: Images) -> Iterator[Tensor]:
+        """float32[B, F] of a batch at a time: what the image tower says of whole images."""
         for start in range(0, len(images), self.settings.batch_size):
             _, squares = self._read_all(images[start : start + self.settings.batch_size])
             inputs = self.processor(squares, [[]] * len(squares), ["unknown"] * len(squares)).to(self.model.device)
-            values += self.features.familiarity(describe(self.model.image_tower(inputs["pixel_values"]).feature_maps))
-        return values
+            yield describe(self.model.image_tower(inputs["pixel_values"]).feature_maps or ())
 
     def mirror(self) -> "MedGlipGrounder":
         """The same core, reading every image flipped left to right: boxes and phrases are those of the flipped one."""

@@ -42,11 +42,22 @@ class Familiarity:
 
     def distances(self, described_BF: Tensor) -> Tensor:
         """float32[B, 2]: mean distance to the nearest training images, and length of what is off the axes."""
+        scaled_BF, along_BA = self._along(described_BF)
+        near_BK, _ = self._nearest(along_BA)
+        return torch.stack([near_BK.mean(1), (scaled_BF - along_BA @ self.axes_FA.T).norm(dim=1)], 1)
+
+    def neighbours(self, described_BF: Tensor) -> list[list[int]]:
+        """Indices of the training images that are most like each image, the nearest first."""
+        return self._nearest(self._along(described_BF)[1])[1].tolist()
+
+    def _along(self, described_BF: Tensor) -> tuple[Tensor, Tensor]:
         scaled_BF = (described_BF.cpu().float() - self.mean_F) / self.std_F
-        along_BA = scaled_BF @ self.axes_FA
+        return scaled_BF, scaled_BF @ self.axes_FA
+
+    def _nearest(self, along_BA: Tensor) -> tuple[Tensor, Tensor]:
         num = min(NUM_NEIGHBOURS, len(self.bank_NA))
-        near_B = torch.cdist(along_BA / self.spreads_A, self.bank_NA).topk(num, largest=False).values.mean(1)
-        return torch.stack([near_B, (scaled_BF - along_BA @ self.axes_FA.T).norm(dim=1)], 1)
+        found = torch.cdist(along_BA / self.spreads_A, self.bank_NA).topk(num, largest=False)
+        return found.values, found.indices
 
     def __call__(self, described_BF: Tensor) -> list[float]:
         """In [0, 1]: 1 for no distance at all, `FAMILIAR` where both together are at the limit."""

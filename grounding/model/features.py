@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -20,10 +21,14 @@ FILE = "features.safetensors"
 
 @dataclass(frozen=True)
 class TowerFeatures:
-    """`scales` standardise what regions pool; `familiarity` is None for a core of too few images."""
+    """`scales` standardise what regions pool; `familiarity` is None for a core of too few images.
+
+    `modalities`: of each of the N training images of `familiarity`; () for cores of before. They change no region.
+    """
 
     scales: MapScales
     familiarity: Familiarity | None
+    modalities: tuple[str, ...] = ()
 
     def tensors(self) -> dict[str, Tensor]:
         """float32, by the names of the file: `mean.4`, `std.4` ... and `familiarity.` with each of its fields."""
@@ -34,7 +39,8 @@ class TowerFeatures:
 
     def save(self, folder: Path) -> None:
         """Write the file into a core's folder."""
-        save_file({name: tensor.contiguous() for name, tensor in self.tensors().items()}, folder / FILE)
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors().items()}
+        save_file(tensors, folder / FILE, metadata={"modalities": " ".join(self.modalities)})
 
 
 def load_features(folder: Path) -> TowerFeatures | None:
@@ -42,9 +48,11 @@ def load_features(folder: Path) -> TowerFeatures | None:
     if not (folder / FILE).is_file():
         return None
     tensors = load_file(folder / FILE)
+    with safe_open(folder / FILE, "pt") as file:
+        modalities = tuple((file.metadata() or {}).get("modalities", "").split())
     means, stds = (tuple(tensors.pop(f"{part}.{stride}") for stride in STRIDES) for part in ("mean", "std"))
     fields = {name.removeprefix("familiarity."): tensor for name, tensor in tensors.items()}
-    return TowerFeatures(MapScales(means, stds), Familiarity(**fields) if fields else None)
+    return TowerFeatures(MapScales(means, stds), Familiarity(**fields) if fields else None, modalities)
 
 
 @torch.no_grad()

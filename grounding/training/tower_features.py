@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +23,22 @@ def learn_features(
 ) -> TowerFeatures:
     """The features of a core's image tower. `datasets`: of each example. Images that do not open are left out."""
 
+    modalities = list[str]()
+
+    def learned(index: int) -> NDArray[np.uint8]:
+        example = examples[index]
+        modalities.append(example.image.modality)  # of those that open
+        return example.square
+
     def letterboxed(index: int) -> NDArray[np.uint8]:
         return core.processor.letterbox(core.read(validation[index].image_path))
 
-    return fit_features(
+    features = fit_features(
         core.model.image_tower,
-        _batches(core, _sample(datasets), lambda index: examples[index].square),
+        _batches(core, _sample(datasets), learned),
         _batches(core, _sample([image.dataset for image in validation]), letterboxed),
     )
+    return replace(features, modalities=tuple(modalities))
 
 
 def _sample(datasets: Sequence[str]) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 from transformers import LogitsProcessor, LogitsProcessorList
 from transformers import NoRepeatNGramLogitsProcessor as NoRepeat
@@ -186,12 +187,35 @@ def answer(
 @torch.inference_mode()
 def probability_of_yes(mllm: GroundedMLLM, example: Example, evidence: EvidenceSettings) -> float:
     """P(yes) / (P(yes) + P(no)), each of whole answers up to the end of the turn, in lower case or capitalised."""
-    prompts = [mllm.render(replace(example, target=word), evidence) for word in (*YES, *NO)]
-    batch = mllm.collate(prompts)
-    log_probs_B = -token_losses(mllm(batch), batch["labels"]).sum(1)
+    if mllm.model.config.model_type == "llava":
+        log_probs_A = _read_once(mllm, mllm.render(example, evidence), (*YES, *NO))
+    else:
+        batch = mllm.collate([mllm.render(replace(example, target=word), evidence) for word in (*YES, *NO)])
+        log_probs_A = -token_losses(mllm(batch), batch["labels"]).sum(1)
     # rows yes, Yes, no, No: the probabilities of both spellings add up
-    yes, no = log_probs_B.view(2, -1).logsumexp(1)
+    yes, no = log_probs_A.view(2, -1).logsumexp(1)
     return float(torch.sigmoid(yes - no))
+
+
+def _read_once(mllm: GroundedMLLM, prompt: Prompt, answers: Sequence[str]) -> Tensor:
+    """Log-probability float32[A] of each of A whole answers, the prompt being read once for all of them.
+
+    Only where positions follow from the number of tokens alone, as LLaVA's do; there it is a fifth of the work.
+    """
+    batch = mllm.collate([replace(prompt, completion="")])
+    inputs = {key: value.to(mllm.device) for key, value in batch["inputs"].items()}
+    ids = answer_ids(mllm, answers)
+    ids_AK = pad_sequence([torch.tensor(row) for row in ids], batch_first=True).to(mllm.device)
+    with mllm.ready(batch["features"]):
+        read = mllm.model(**inputs, use_cache=True, logits_to_keep=1)
+        read.past_key_values.batch_repeat_interleave(len(ids))
+        before = inputs["attention_mask"].new_ones(len(ids), inputs["input_ids"].shape[1] + ids_AK.shape[1] - 1)
+        written = mllm.model(
+            input_ids=ids_AK[:, :-1], attention_mask=before, past_key_values=read.past_key_values
+        ).logits
+    first_A1V = read.logits[:, -1:].float().expand(len(ids), -1, -1)
+    log_probs_AK = torch.cat([first_A1V, written.float()], 1).log_softmax(-1).gather(2, ids_AK[..., None])[..., 0]
+    return torch.stack([row_K[: len(own)].sum() for row_K, own in zip(log_probs_AK, ids, strict=True)])
 
 
 class AfterPrompt(LogitsProcessor):

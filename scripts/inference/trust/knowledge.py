@@ -78,7 +78,12 @@ def know(finder: Grounder, image: AnnotatedImage, vocabulary: Vocabulary) -> Kno
 
 
 def guess_modality(finder: Grounder, image: AnnotatedImage, vocabulary: Vocabulary) -> str:
-    """The modality of which the grounder is surest to see something usual; `unknown` where it is sure of none."""
+    """The modality of most of the training images that are most alike; where a grounder cannot tell these, the one of
+    which it is surest to see something usual. `unknown` where there is no such.
+    """
+    if (shares := finder.likely_modalities([image])) is not None:
+        alike = max(shares[0], key=lambda name: shares[0][name])
+        return alike if shares[0][alike] > SURE and MODALITIES[alike].spoken else "unknown"
     if not (finder.is_presence_calibrated and vocabulary):
         return "unknown"
     phrases = list(dict.fromkeys(chain.from_iterable(vocabulary.values())))

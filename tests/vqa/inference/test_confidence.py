@@ -48,6 +48,17 @@ def test_yes_against_no_follows_what_was_learnt(new_mllm: NewMllm, new_example: 
     assert 0 <= probability_of_yes(mllm, asked, SHOW) < min(before, 0.5)
 
 
+def test_a_prompt_read_once_gives_the_same_as_one_read_for_each_answer(
+    new_mllm: NewMllm, new_example: NewExample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mllm, asked = new_mllm(is_random=True), new_example(2, instruction="Is it?")
+    assert mllm.model.config.model_type == "llava"
+    mllm.eval()
+    once = probability_of_yes(mllm, asked, SHOW)
+    monkeypatch.setattr(mllm.model.config, "model_type", "other")
+    assert probability_of_yes(mllm, asked, SHOW) == pytest.approx(once, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("question", "wanted"),
     [
