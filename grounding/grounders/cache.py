@@ -9,6 +9,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,12 @@ def _write_table(folder: Path, table: pa.Table) -> Path:
     return path
 
 
+@cache
+def _keys_in(path: Path) -> frozenset[str]:
+    """A file never changes: of a set that is asked part by part each is opened once for its keys."""
+    return frozenset(pq.read_table(path, columns=["key"])["key"].to_pylist())
+
+
 def _read(folder: Path, keys: set[str]) -> pa.Table:
     """The rows of the keys from every shard, each key once. Raises `BadInput` for a damaged shard."""
     tables, seen = [SCHEMA.empty_table()], set[str]()
@@ -171,7 +178,9 @@ def _read(folder: Path, keys: set[str]) -> pa.Table:
         if keys <= seen:
             break
         try:
-            table = pq.read_table(path, schema=SCHEMA, filters=[("key", "in", sorted(keys - seen))])
+            if not (wanted := (keys - seen) & _keys_in(path)):
+                continue
+            table = pq.read_table(path, schema=SCHEMA, filters=[("key", "in", sorted(wanted))])
         except FileNotFoundError:
             continue  # another process joined its shards just now; what is missed is computed again
         except (pa.ArrowException, OSError) as error:

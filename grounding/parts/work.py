@@ -9,7 +9,8 @@ what has no file yet is done again.
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, Protocol, TypeVar
 
 from tqdm.auto import tqdm
@@ -65,19 +66,25 @@ class Workers:
         own, count = self.shard or (0, 1)
         return part % count == own % count
 
+    def among(self, rank: int, num_ranks: int) -> "Workers":
+        """The share of one of several processes that make this call together."""
+        own, count = self.shard or (0, 1)
+        return replace(self, shard=(own % count * num_ranks + rank, count * num_ranks))
+
 
 def cut(items: Iterable[Item], size: int, group: Callable[[Item], Hashable] | None = None) -> Iterator[list[Item]]:
-    """Parts of `size` items in their order; the last may be smaller.
+    """Parts of at most `size` items, in their order; one is handed out before an item behind it is read.
 
-    `group`: items that follow each other with the same value stay in one part, which is larger then.
+    `group`: items that follow each other with the same value stay in one part; where they are more, it is larger.
     """
+    whole = ([item] for item in items) if group is None else (list(own) for _, own in groupby(items, group))
     part: list[Item] = []
-    for item in items:
-        if group and len(part) >= size and group(part[-1]) != group(item):
+    for own in whole:
+        if part and len(part) + len(own) > size:
             yield part
             part = []
-        part.append(item)
-        if group is None and len(part) == size:  # no item is read before it is wanted
+        part += own
+        if len(part) >= size:
             yield part
             part = []
     if part:

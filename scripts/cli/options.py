@@ -6,7 +6,7 @@ The panels stand in one order on every command: What, Who answers, Who finds, Th
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -17,6 +17,10 @@ from ...grounding.modalities import MODALITIES
 from ...grounding.records import Task
 from ...grounding.served.client import Endpoint
 from ...grounding.vocabulary.places import Frame
+
+if TYPE_CHECKING:
+    from ...grounding.parts.work import Workers
+    from ..inference.predict_set import PredictRequest
 
 # one function for each panel, in the order in which they stand: `what(help=...)` is an option of the panel What
 PANELS = ("What", "Who answers", "Who finds", "The switch", "Output", "Safety", "Settings")
@@ -150,6 +154,27 @@ def predict_recipe(
     lines, is_complete = predict_served_recipe(recipe, task, served, boxes, forms)
     typer.echo("\n".join(lines))
     if not is_complete:
+        raise typer.Exit(1)
+
+
+def workers_of(recipe: Path | None, number: int | None, engine: str, shard: str | None) -> "Workers":
+    """Who does the parts of a --dataset. Raises `BadInput` for a recipe, whose training accelerate shares out."""
+    from ...grounding.parts.work import Workers
+
+    who = Workers.of(number, engine, shard)
+    if recipe is not None and not (who.is_alone and who.shard is None):
+        fix = "with a recipe: `accelerate launch -m medglip.scripts.cli ...`"
+        raise BadInput("--workers, --engine and --shard are for --dataset.", fix=fix)
+    return who
+
+
+def predict_set(request: "PredictRequest") -> None:
+    """Write the records of a --dataset; the exit code is 1 where a served model left something without an answer."""
+    from ..inference.predict_set import predict_dataset, summary
+
+    is_complete = predict_dataset(request)
+    typer.echo("\n".join(summary(request, is_complete)))
+    if request.endpoint and not is_complete:
         raise typer.Exit(1)
 
 

@@ -19,6 +19,9 @@ from .options import (
     Finder,
     Forms,
     HiddenDownloadBase,
+    HiddenEngine,
+    HiddenShard,
+    HiddenWorkers,
     Modality,
     Outside,
     RecipeFile,
@@ -32,11 +35,13 @@ from .options import (
     frame_named,
     output,
     predict_recipe,
+    predict_set,
     safety,
     set_and_file,
     the_switch,
     what,
     who_answers,
+    workers_of,
 )
 from .sets import Sets, read_sets, second_names
 
@@ -90,27 +95,32 @@ def predict(
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
     download: DownloadBase = False,
     allow_outside: Outside = False,
+    workers: HiddenWorkers = None,
+    engine: HiddenEngine = "pool",
+    shard: HiddenShard = None,
     sets: Sets = None,
 ) -> None:
     """Write the scored reports of a recipe with every evidence source, or those of a --dataset with one source.
 
-    If it is interrupted, call it again: it continues. Several processes share a data set, as in `medglip vqa predict`.
+    If it is interrupted, call it again: it continues. Many may share a data set (--workers, --engine, --shard), as in
+    `medglip vqa predict`.
 
     Example: medglip report predict --dataset phantom --root phantoms --adapter small-reports --out records.jsonl --set
     generate.max_new_tokens=64
     """
     served = endpoint_of(endpoint, model, concurrency, timeout, boxes)
+    who = workers_of(recipe, workers, engine, shard)
     if recipe is not None and dataset is None:
         predict_recipe("report", recipe, served, boxes, forms, checkpoint)
         return
     dataset, out = set_and_file("report", recipe, dataset, out)
     from ...vqa.inference.settings import GenerateSettings
     from ..inference.given import source_named
-    from ..inference.predict_set import PredictRequest, predict_dataset, summary
+    from ..inference.predict_set import PredictRequest
     from ..inference.system import MAX_TOKENS
 
     decoding = {"max_new_tokens": MAX_TOKENS["report"]} | read_sets(sets, generate=GenerateSettings)["generate"]
-    request = PredictRequest(
+    asked = PredictRequest(
         task="report",
         dataset=dataset,
         out=out,
@@ -128,11 +138,9 @@ def predict(
         limit=limit,
         seed=seed,
         generate=validate(GenerateSettings, decoding),
+        workers=who,
     )
-    is_complete = predict_dataset(request)
-    typer.echo("\n".join(summary(request, is_complete)))
-    if served and not is_complete:
-        raise typer.Exit(1)
+    predict_set(asked)
 
 
 @report.command(cls=second_names("generate", "max_new_tokens", "num_beams", "temperature", "seed", "no_repeat"))

@@ -20,6 +20,9 @@ from .options import (
     Evidence,
     Finder,
     Forms,
+    HiddenEngine,
+    HiddenShard,
+    HiddenWorkers,
     Json,
     Modality,
     Model,
@@ -36,11 +39,13 @@ from .options import (
     frame_named,
     output,
     predict_recipe,
+    predict_set,
     safety,
     set_and_file,
     the_switch,
     what,
     who_answers,
+    workers_of,
     write_rows,
 )
 from .sets import Sets, read_sets, second_names
@@ -83,17 +88,19 @@ def predict(
     boxes: Boxes = None,
     seed: Annotated[int, the_switch(help="Seed of random and shuffled evidence, and of the scheme image_grouped")] = 0,
     out: Annotated[Path | None, output(help="Record file (JSONL); needed with --dataset")] = None,
-    table: Annotated[
-        Path | None, output("--csv", help="Also a table: image, question, answer, probability; with --dataset")
-    ] = None,
+    table: Annotated[Path | None, output("--csv", help="Also a table of images, questions, answers")] = None,
     download: DownloadBase = False,
     allow_outside: Outside = False,
+    workers: HiddenWorkers = None,
+    engine: HiddenEngine = "pool",
+    shard: HiddenShard = None,
     sets: Sets = None,
 ) -> None:
     """Answer the scored questions of a recipe with every evidence source, or those of a --dataset with one source.
 
-    If it is interrupted, call it again: it continues. Several processes share a data set (`accelerate
-    launch -m medglip.scripts.cli vqa predict --dataset ...`): each writes its own records, the last one merges them.
+    If it is interrupted, call it again: it continues. Many may share a data set, and write the same records: --workers
+    N processes, --engine ray, --shard I/N in each call of an array of jobs (docs/many-machines.md), or `accelerate
+    launch -m medglip.scripts.cli vqa predict --dataset ...` with a GPU each.
 
     With --endpoint a served model is asked and nothing is trained; of a recipe every source and probe, to
     OUT_DIR/records/MODEL. Only what has no answer yet is asked; the exit code is 1 while something has none.
@@ -102,20 +109,21 @@ def predict(
     generate.max_new_tokens=8
     """
     served = endpoint_of(endpoint, model, concurrency, timeout, boxes)
+    who = workers_of(recipe, workers, engine, shard)
     if recipe is not None and dataset is None:
         predict_recipe("vqa", recipe, served, boxes, forms, checkpoint)
         return
     dataset, out = set_and_file("vqa", recipe, dataset, out)
     from ...vqa.inference.settings import GenerateSettings
     from ..inference.given import source_named
-    from ..inference.predict_set import PredictRequest, predict_dataset, summary
+    from ..inference.predict_set import PredictRequest
 
-    # before, `--split image_grouped --part val` was what is `--split-scheme image_grouped --split val` now
+    # before, image_grouped was a --split, and val its --part
     if split in get_args(SplitScheme):
         split_scheme, split = split, "test"
     # short answers need few tokens, so more prompts fit at a time; --set wins
     decoding = {"batch_size": 32, "max_new_tokens": 16} | read_sets(sets, generate=GenerateSettings)["generate"]
-    request = PredictRequest(
+    asked = PredictRequest(
         dataset=dataset,
         out=out,
         root=root,
@@ -135,11 +143,9 @@ def predict(
         seed=seed,
         csv=table,
         generate=validate(GenerateSettings, decoding),
+        workers=who,
     )
-    is_complete = predict_dataset(request)
-    typer.echo("\n".join(summary(request, is_complete)))
-    if served and not is_complete:
-        raise typer.Exit(1)
+    predict_set(asked)
 
 
 @vqa.command()

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import FORMS, Form, Source, needs_vectors
 from ...grounding.grounder import Grounder
-from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.grounders.pretrained import SELF, load_grounder
 from ...grounding.records import Task
 from ...grounding.served.client import Endpoint, Reply, ask_each
@@ -21,7 +20,7 @@ from ...vqa.served.notation import notation_of
 from ...vqa.served.predict import predict_served
 from ...vqa.task import Job
 from .self_finder import Refusal, SelfFinder
-from .system import AdapterSystem, TrainedSystem, load_system
+from .system import AdapterSystem, How, TrainedSystem, load_system
 
 ASK_TOKENS = 256
 """After how many tokens one answer is cut: a model that was not tuned for it answers in sentences."""
@@ -37,6 +36,8 @@ class ServedSystem(TrainedSystem):
 
     `boxes`: see `notation_of`. `is_known`: the served model is `own`, so its base tells how it reads boxes.
     """
+
+    reads_vectors = False
 
     def __init__(self, endpoint: Endpoint, own: TrainedSystem, boxes: str | None = None, *, is_known: bool = False):
         self.endpoint, self.own, self.num_unanswered = endpoint, own, 0
@@ -65,16 +66,6 @@ class ServedSystem(TrainedSystem):
         name = self.checkpoint or self.core_name
         return load_grounder(name) if isinstance(self.own, AdapterSystem) else self.own.finder
 
-    @property
-    def reader(self) -> Grounder:
-        """The finder."""
-        return self.finder
-
-    @property
-    def truth(self) -> Grounder:
-        """Who knows the true regions."""
-        return TruthGrounder()
-
     def adapter(self, source: Source) -> Path | None:
         """None: one model answers, whatever it is shown."""
         return None
@@ -100,11 +91,11 @@ class ServedSystem(TrainedSystem):
         return ScoredAnswer(text=reply.text.strip(), probability=reply.probability, evidence=prompt.evidence)
 
     def predict(
-        self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path, *, is_scored: bool = False
+        self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path, **how: Unpack[How]
     ) -> None:
         """Write one record a job to `path`; called again, it continues. `num_unanswered`: how many lack one then."""
-        shown = self.evidence_settings(source)
-        _, self.num_unanswered = predict_served(self.endpoint, self.notation, jobs, shown, settings, path)
+        shown, left = self.evidence_settings(source), [job for job in jobs if job.id not in how.get("done", ())]
+        _, self.num_unanswered = predict_served(self.endpoint, self.notation, left, shown, settings, path)
 
     def _ask(self, example: Example, source: Source, settings: GenerateSettings) -> tuple[ChatPrompt, Reply]:
         prompt, replies = to_chat(example, self.evidence_settings(source), self.notation), list[Reply]()

@@ -1,10 +1,10 @@
 """Who answers: `TrainedSystem`, a run or an adapter by itself; its base, its adapters, and who finds regions for it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from ...grounding.bad_input import BadInput, check_name, damaged
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings, select
@@ -52,6 +52,13 @@ SMALL_BASE = "smollm2-135m"  # the base that looks through a core's image tower
 MAX_TOKENS: dict[Task, int] = {"vqa": 16, "report": 96}  # where no recipe says after how many tokens a text is cut
 
 
+class How(TypedDict, total=False):
+    """`is_scored`: records with the probability of their text; `done`: ids that have a record elsewhere."""
+
+    is_scored: bool
+    done: Container[str]
+
+
 class TrainedSystem(ABC):
     """What answers on images that it has never seen. The core gives region vectors; the finder, where it is another
     grounder, finds the regions.
@@ -61,6 +68,7 @@ class TrainedSystem(ABC):
     recipe: "Recipe | None" = None  # the recipe it was trained by; None where that is not known
     mllm: MllmSettings  # the base and its LoRA
     shown: EvidenceSettings  # what prompts with evidence show of the regions
+    reads_vectors = True  # whether regions are read by the core's vectors, whoever found them
     has_known_evidence = True  # whether `shown` was written down where it was trained, not guessed
     core_name: str  # what reports call the core
     checkpoint: str | None  # the finder, where it is not the core
@@ -128,13 +136,14 @@ class TrainedSystem(ABC):
 
     @property
     def reader(self) -> Grounder:
-        """The finder, its regions with the core's vectors, which the adapters were trained with."""
-        return EmbeddedFinder(self.finder, self.grounder) if self.checkpoint else self.grounder
+        """The finder, its regions with the core's vectors, where adapters were trained with these."""
+        needs_core = self.checkpoint is not None and self.reads_vectors
+        return EmbeddedFinder(self.finder, self.grounder) if needs_core else self.finder
 
     @property
     def truth(self) -> Grounder:
-        """Who knows the true regions, with the core's vectors."""
-        return TruthGrounder(self.grounder)
+        """Who knows the true regions."""
+        return TruthGrounder(self.grounder if self.reads_vectors else None)
 
     def query(self, image: AnnotatedImage, question: str = "", others: Sequence[AnnotatedImage] = ()) -> Query:
         """What to look for in each image: phrases of the question, and what is usual in its modality."""
@@ -191,11 +200,10 @@ class TrainedSystem(ABC):
         return answer(model, example, settings, GenerateSettings(max_new_tokens=16), is_closed=is_closed)
 
     def predict(
-        self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path, *, is_scored: bool = False
+        self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path, **how: Unpack[How]
     ) -> None:
-        """Write one record a job to `path`, with `is_scored` its probability as well; called again, it continues."""
-        shown = self.evidence_settings(source)
-        predict(self.model(source), jobs, shown, settings, path, is_scored=is_scored)
+        """Write one record a job to `path`, as `how` says; called again, it continues."""
+        predict(self.warm_model(source), jobs, self.evidence_settings(source), settings, path, **how)
 
 
 class RunSystem(TrainedSystem):
@@ -358,6 +366,8 @@ class AdapterSystem(TrainedSystem):
 class RulesSystem(AdapterSystem):
     """The model `rules`: the regions alone answer, whatever grounder finds them; no language model is loaded."""
 
+    reads_vectors = False
+
     def __init__(self, checkpoint: str | None = None):
         super().__init__(None, checkpoint)
         self.folder, self.shown = Path(RULES), RULES_EVIDENCE
@@ -366,16 +376,6 @@ class RulesSystem(AdapterSystem):
     def finder(self) -> Grounder:
         """The core or the detector; the regions need no vectors."""
         return load_grounder(self.checkpoint or self.core_name)
-
-    @property
-    def reader(self) -> Grounder:
-        """The finder."""
-        return self.finder
-
-    @property
-    def truth(self) -> Grounder:
-        """Who knows the true regions."""
-        return TruthGrounder()
 
     @property
     def learned_forms(self) -> tuple[Form, ...]:
@@ -398,10 +398,10 @@ class RulesSystem(AdapterSystem):
         return RULES
 
     def predict(
-        self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path, *, is_scored: bool = False
+        self, jobs: Sequence[Job], source: Source, settings: GenerateSettings, path: Path, **how: Unpack[How]
     ) -> None:
         """Write one record a job to `path`, none with a probability; called again, it continues."""
-        predict_by_rules(jobs, path, self.vocabulary)
+        predict_by_rules([job for job in jobs if job.id not in how.get("done", ())], path, self.vocabulary)
 
 
 MODELS: dict[str, type[RulesSystem]] = {RULES: RulesSystem}

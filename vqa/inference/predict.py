@@ -1,7 +1,7 @@
 """Prediction to disk: records appended batch by batch, also by several processes at once; a kill loses nothing.
 
-Each rank has a file, `records.ranks/0-of-2.jsonl`, `1-of-2.jsonl` ...; whichever finds all records in these, and in
-those of runs on other numbers of ranks, merges them to `records.jsonl`. Only `write_shared` waits for all.
+Each part of the work has a file, `records.ranks/part-00000.jsonl`, in a run of several processes each rank,
+`0-of-2.jsonl`; whoever finds all records in these merges them to `records.jsonl`. Only `write_shared` waits for all.
 """
 
 import json
@@ -35,33 +35,37 @@ def predict(
     path: Path,
     *,
     is_scored: bool = False,
+    done: Container[str] = (),
 ) -> Skipped:
-    """Write one record a job to `path`, batch by batch; jobs whose id is there already are done.
+    """Write one record a job to `path`, batch by batch; jobs whose id is there already, or in `done`, are done.
 
-    `is_scored`: with the probability of each text, `probability` (`generate.write`). An image that cannot be read
-    is skipped and listed, here and beside `path` as `*.skipped.jsonl`.
+    Batches are the same whatever is done, and so are the records. `is_scored`: with the probability of each text,
+    `probability` (`generate.write`). An image that cannot be read is skipped and listed, here and beside `path` as
+    `*.skipped.jsonl`.
     """
     records, skipped = RecordFile(path), Skipped()
     # whole lines only count as done: a killed process may have left half a one
-    left = [job for job in jobs if job.id not in records.done]
+    left = {job.id for job in jobs if job.id not in records.done and job.id not in done}
     if not left:
         return skipped
-    texts = [instruction_text(job.example, evidence_settings) for job in left]
+    texts = [instruction_text(job.example, evidence_settings) for job in jobs]
     scored = {"is_scored": True} if is_scored else {}
     bar = tqdm(total=len(jobs), initial=len(jobs) - len(left), desc=path.stem, unit="prompt")
     with bar, generating(mllm, settings):
         for indices in by_length(texts, settings.batch_size):
-            rendered = []
-            for job in (left[i] for i in indices):
+            batch, rendered = [jobs[i] for i in indices], []
+            if not (new := {job.id for job in batch} & left):
+                continue
+            for job in batch:  # those that are done, too: a text's probability is rounded as in its batch
                 try:
                     rendered.append((job, mllm.render(job.example, evidence_settings)))
                 except BadInput as error:
                     skipped.add(job.id, error)
-            prompts = [prompt for _, prompt in rendered]
-            written = write(mllm, prompts, settings, **scored) if rendered else []
-            pairs = zip(rendered, written, strict=True)
-            records.append([to_record(job, text, evidence_settings) for (job, _), text in pairs])
-            bar.update(len(indices))
+            if not new.isdisjoint(job.id for job, _ in rendered):
+                written = write(mllm, [prompt for _, prompt in rendered], settings, **scored)
+                pairs = [(job, text) for (job, _), text in zip(rendered, written, strict=True) if job.id in new]
+                records.append([to_record(job, text, evidence_settings) for job, text in pairs])
+            bar.update(len(new))
     skipped.write(path.with_suffix(SKIPPED))
     return skipped
 
@@ -86,7 +90,7 @@ def to_record(job: Job, written: Generated, settings: EvidenceSettings) -> Predi
 
 @dataclass(frozen=True, kw_only=True)
 class Shards:
-    """The rank files of one file of records. `rank` in 0 .. `num_ranks` - 1."""
+    """The files of parts and ranks of one file of records. `rank` in 0 .. `num_ranks` - 1."""
 
     out: Path
     rank: int = 0
@@ -101,6 +105,10 @@ class Shards:
     def path(self) -> Path:
         """The file of this rank."""
         return self.folder / f"{self.rank}-of-{self.num_ranks}.jsonl"
+
+    def part(self, number: int) -> Path:
+        """The file of a part, whoever writes it."""
+        return self.folder / f"part-{number:05d}.jsonl"
 
     def mine(self, groups: Sequence[str]) -> list[bool]:
         """For each item whether it is this rank's: all of one group (an image) are the same rank's."""

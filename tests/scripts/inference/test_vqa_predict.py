@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.files import read_lines
+from medglip.grounding.parts.work import Workers
 from medglip.grounding.training.provenance import write_learned
 from medglip.scripts.cli.main import app
 from medglip.scripts.inference.predict_set import PredictRequest, mark_learned, predict_dataset
@@ -96,7 +98,7 @@ def test_a_limit_is_a_prefix_and_going_on_changes_nothing(rad: Path, tiny_base: 
     assert {row["evidence"] for row in rows(whole)} == {"predicted"}
     assert predict_dataset(asking(rad, parts, tiny_base, limit=5))
     assert rows(parts) == rows(whole)[:5]
-    shards = parts.with_name("r.ranks") / "0-of-1.jsonl"
+    shards = parts.with_name("r.ranks") / "part-00000.jsonl"
     shards.write_bytes(shards.read_bytes()[:-40])  # a kill in the middle of a line
     assert predict_dataset(asking(rad, parts, tiny_base))
     assert rows(parts) == rows(whole)
@@ -107,16 +109,66 @@ def test_a_limit_is_a_prefix_and_going_on_changes_nothing(rad: Path, tiny_base: 
         predict_dataset(asking(rad, parts, tiny_base, source="none"))
 
 
+def measured(path: Path) -> list[dict[str, object]]:
+    """All of the records but how long they took."""
+    return [{**row, "seconds": 0} for row in read_lines(path)]
+
+
+def test_shards_make_the_records_of_one_call_and_the_last_one_joins_them(
+    rad: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one" / "r.jsonl", tmp_path / "two" / "r.jsonl"
+    asked = {"source": "shuffled", "part_items": 3}  # which needs the regions of all images
+    assert predict_dataset(asking(rad, one, tiny_base, **asked))
+    assert len(list(one.with_name("r.ranks").glob("*.jsonl"))) == 4  # an image in each
+    shards = [asking(rad, two, tiny_base, **asked, workers=Workers(shard=(k, 2))) for k in (1, 0)]
+    assert [predict_dataset(shard) for shard in shards] == [False, True]
+    assert measured(two) == measured(one)
+    assert images_found(two) == 4
+
+
+def test_a_killed_part_goes_on_within_a_batch_and_every_figure_is_the_same(
+    rad: Path, tiny_base: Path, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one" / "r.jsonl", tmp_path / "two" / "r.jsonl"
+    asked = {"generate": GenerateSettings(max_new_tokens=2, batch_size=4), "part_items": 6, "source": "none"}
+    for out in (one, two):
+        assert predict_dataset(asking(rad, out, tiny_base, **asked))
+    first, second = sorted(two.with_name("r.ranks").glob("*.jsonl"))
+    first.write_bytes(b"".join(first.read_bytes().splitlines(keepends=True)[:3]) + b'{"id": "torn')
+    kept = second.read_bytes()
+    two.unlink()
+    assert predict_dataset(asking(rad, two, tiny_base, **asked))
+    assert measured(two) == measured(one)
+    assert second.read_bytes() == kept
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("engine", ["pool", "ray"])
+def test_two_workers_make_the_records_of_one(rad: Path, tiny_base: Path, tmp_path: Path, engine: str) -> None:
+    if engine == "ray":
+        pytest.importorskip("ray", reason="Ray is not installed: pip install 'medglip[ray]'")
+    one, two = tmp_path / "one" / "r.jsonl", tmp_path / "two" / "r.jsonl"
+    workers = Workers(engine=engine, number=2)
+    assert predict_dataset(asking(rad, one, tiny_base, part_items=3, source="random"))
+    assert predict_dataset(asking(rad, two, tiny_base, part_items=3, source="random", workers=workers))
+    assert measured(two) == measured(one)
+    assert images_found(two) == 4
+
+
 @pytest.mark.thorough
 def test_two_processes_make_the_records_of_one_and_a_kill_loses_nothing(
     rad: Path, tiny_base: Path, tmp_path: Path
 ) -> None:
-    words = ["vqa", "predict", "--dataset", "vqa_rad", "--root", str(rad), "--base", str(tiny_base)]
-    words += ["--max-new-tokens", "2", "--batch-size", "2", "--evidence", "shuffled", "--out"]
     one, two = tmp_path / "one" / "r.jsonl", tmp_path / "two" / "r.jsonl"
-    assert CliRunner().invoke(app, [*words, str(one)], catch_exceptions=False).exit_code == 0
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    launch += ["-m", "medglip.scripts.cli", *words, str(two)]
+    asked = {"source": "shuffled", "part_items": 3}
+    assert predict_dataset(asking(rad, one, tiny_base, **asked))
+    script, request = tmp_path / "ask.py", tmp_path / "request.pickle"
+    request.write_bytes(pickle.dumps(asking(rad, two, tiny_base, **asked)))
+    lines = ["import pickle", "from pathlib import Path"]
+    lines += ["from medglip.scripts.inference.predict_set import predict_dataset"]
+    script.write_text("\n".join([*lines, f"predict_dataset(pickle.loads(Path({str(request)!r}).read_bytes()))"]))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
     env = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
     first = subprocess.Popen(launch, env=env)
     end = time.monotonic() + 240
@@ -126,10 +178,8 @@ def test_two_processes_make_the_records_of_one_and_a_kill_loses_nothing(
     os.kill(int(ranks[-1]), signal.SIGKILL)
     assert first.wait() != 0
     subprocess.run(launch, env=env, check=True, timeout=240)
-    assert rows(two) == rows(one)
-    files = sorted(two.with_name("r.ranks").glob("*.jsonl"))
-    assert [file.name for file in files] == ["0-of-2.jsonl", "1-of-2.jsonl"]
-    assert sum(len(rows(file)) for file in files) == 12
+    assert measured(two) == measured(one)
+    assert sum(len(rows(file)) for file in two.with_name("r.ranks").glob("*.jsonl")) == 12
     assert images_found(two) == 4
 
 
