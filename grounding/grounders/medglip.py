@@ -216,8 +216,9 @@ class MedGlipGrounder(Grounder):
         features = self.features
         if features is None or features.familiarity is None or not features.modalities:
             return None
-        rows = [row for rows_BF in self._described(images) for row in features.familiarity.neighbours(rows_BF)]
-        return [{name: n / len(row) for name, n in Counter(features.modalities[k] for k in row).items()} for row in rows]
+        alike = [row for rows_BF in self._described(images) for row in features.familiarity.neighbours(rows_BF)]
+        counts = [Counter(features.modalities[k] for k in row) for row in alike]
+        return [{name: number / one.total() for name, number in one.items()} for one in counts]
 
     def _described(self, images: Images) -> Iterator[Tensor]:
         """float32[B, F] of a batch at a time: what the image tower says of whole images."""

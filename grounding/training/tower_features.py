@@ -22,7 +22,6 @@ def learn_features(
     core: MedGlipGrounder, examples: Sequence[Example], datasets: Sequence[str], validation: Sequence[AnnotatedImage]
 ) -> TowerFeatures:
     """The features of a core's image tower. `datasets`: of each example. Images that do not open are left out."""
-
     modalities = list[str]()
 
     def learned(index: int) -> NDArray[np.uint8]:
