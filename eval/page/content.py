@@ -109,6 +109,17 @@ class Held:
     lines: Sequence[str] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class DropCurve:
+    """A metric over the severity of corrupted pictures, 0 for the originals; `lower`, `upper`: paired interval."""
+
+    title: str
+    metric: str
+    values: Sequence[tuple[float, float]]
+    lower: Sequence[tuple[float, float]]
+    upper: Sequence[tuple[float, float]]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunFacts:
     """What one run leaves beside its records. `learned_from`: what taught its core; `held`: when its answers count;
@@ -138,6 +149,7 @@ class Content:
     cases: Sequence[Case]
     pictures: Mapping[ImageKey, Picture]
     curves: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    drops: Sequence[DropCurve] = ()
     commands: Sequence[str] = ()
     notes: Sequence[str] = ()
 

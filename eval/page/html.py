@@ -13,9 +13,11 @@ from .content import Content
 from .curves import calibration, losses
 from .intervals import forest, strata
 from .provenance import where_from
+from .robustness import robustness
 from .tables import counts, headline, protocols, provenance, skipped
 
 _HERE = Path(__file__).parent
+CORRUPT = "Dashed: interval of the paired difference from the originals. `medglip eval probes` gives every metric."
 HELD = "Risk: part of the answers given that is wrong; coverage: part of the questions answered, the surest first."
 
 
@@ -54,6 +56,7 @@ def page(content: Content) -> str:
         strata=section("strata", "Strata", strata(content), "Every value with its interval and n."),
         calibration=section("calibration", "Calibration and detection", calibration(content), ""),
         abstention=section("abstention", "Abstention", abstention(content), HELD),
+        robustness=section("robustness", "Corrupted pictures", robustness(content), CORRUPT),
         losses=section("losses", "Losses", losses(content), "Every step, and a running mean."),
         num_cases=str(len(content.cases)),
         picks=escape(picks),

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from ..bad_input import BadInput
 from ..files import write_atomic
+from ..records import PredictionRecord
 from ..types import AnnotatedImage
 from .read import image_sha256, png_bytes, read_image, read_image_bytes
 
@@ -65,6 +66,17 @@ def corrupted(image: AnnotatedImage, severity: int, folder: Path, seed: int = 0)
         changed = corrupt(picture, name, severity, _number(f"{seed}/{image.image_id}"))
         write_atomic(path, png_bytes(changed))
     return replace(image, image_id=f"{image.image_id}/corrupt-{severity}", image_path=path)
+
+
+def corrupted_record(record: PredictionRecord, image: AnnotatedImage, severity: int, seed: int = 0) -> PredictionRecord:
+    """The record of what was found in `corrupted(image, severity)`; its id begins with the original's."""
+    probe = {"probe": "corrupt", "severity": severity, "corruption": corruption_of(image, seed), "original": record.id}
+    return replace(record, id=f"{record.id}{mark_of(severity)}", meta={**record.meta, **probe})
+
+
+def mark_of(severity: int) -> str:
+    """What ids end with; "": the original."""
+    return f"/corrupt-{severity}" if severity else ""
 
 
 def _number(text: str) -> int:

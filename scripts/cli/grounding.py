@@ -1,12 +1,13 @@
 """`medglip grounding`: train the core, find phrases in images, score it."""
 
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ...grounding.bad_input import BadInput, Skipped, repeated
+from ...grounding.bad_input import BadInput, Skipped, check_name, repeated
 from ...grounding.files import locked
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
@@ -116,7 +117,10 @@ def evaluate(
     images: Annotated[Path | None, what(help="Folder of its images: `file_name` is below it")] = None,
     allow_outside: Annotated[bool, what(help="Let `file_name` leave the folder of the images")] = False,
     limit: Annotated[int | None, what(metavar="N", help="Only N images, drawn with the seed", min=1)] = None,
-    seed: Annotated[int, what(help="Seed of the resamples and of --limit")] = 0,
+    probe: Annotated[
+        str | None, what(help="corrupt: the pictures again as bad devices make them, in five severities")
+    ] = None,
+    seed: Annotated[int, what(help="Seed of resamples, --limit and --probe")] = 0,
     checkpoint: Annotated[str, who_finds("--grounder", help=CHECKPOINT)] = "small",
     min_score: Annotated[float, who_finds(help="Leave out regions below this score")] = 0.01,
     batch_size: Annotated[int, who_finds(help="Images at a time (a zero-shot detector: phrases at a time)", min=1)] = 8,
@@ -132,11 +136,14 @@ def evaluate(
 
     Every category is looked for in every image: ap50, miou, acc_iou50, dice, presence_auroc with intervals, by category
     and modality (`modality` of the image, else unknown). Images that cannot be read are listed. Regions from
-    `eval.score_threshold` on count as predicted; left out: the checkpoint's own threshold.
+    `eval.score_threshold` on count as predicted; left out: the checkpoint's own threshold. --probe corrupt adds the drop
+    of each at five severities, paired (of a RECIPE its `probes` do), and SCORES.corrupt.json to --json SCORES.json.
 
     Example: medglip grounding evaluate --references annotations.json --images images --json scores.json --set
     eval.resamples=200
     """
+    if probe:
+        check_name(probe, ["corrupt"], "probe of regions")
     is_coco, is_set = (references is not None and images is not None), (dataset is not None and root is not None)
     # a recipe alone, or a COCO file and its images, or a set and its folder
     if recipe is not None and not any((references, images, dataset, root)):
@@ -144,9 +151,11 @@ def evaluate(
     elif recipe is None and is_coco != is_set:
         from ...eval.score import write_json
         from ...eval.settings import EvalSettings
+        from ...eval.table import probes_text
         from ...grounding.grounders.pretrained import load_grounder
-        from ..inference.evaluate_coco import MAX_PER_PHRASE, read_coco, read_dataset, scores_text
+        from ..inference.evaluate_coco import MAX_PER_PHRASE, evaluate_corrupted, read_coco, read_dataset, scores_text
         from ..inference.evaluate_coco import evaluate as evaluate_coco
+        from .eval import write_rows
 
         changes = read_sets(sets, eval=EvalSettings)["eval"]  # before the images are read: a wrong key is told at once
         if references is not None and images is not None:
@@ -160,13 +169,19 @@ def evaluate(
         grounder = load_grounder(checkpoint, device=device, allow_download=download, **options)
         settings = validate(EvalSettings, {"score_threshold": grounder.threshold, "seed": seed} | changes)
         with locked(records.with_name(f".{records.name}.lock"), records.name) if records else nullcontext():
-            scores = evaluate_coco(grounder, coco, settings, records, model=checkpoint, batch_size=batch_size)
+            given = {"records": records, "model": checkpoint, "batch_size": batch_size}
+            scores = evaluate_coco(grounder, coco, settings, **given)
+            drops = evaluate_corrupted(grounder, coco, settings, **given) if probe else None
         typer.echo(scores_text(scores))
+        if drops:
+            typer.echo(f"\n{probes_text(drops)}")
         for entry in coco.skipped.entries:
             typer.echo(f"skipped {entry['item']}: {entry['why']}", err=True)
         if out is not None:
             write_json(scores, out)
             typer.echo(f"written: {out}")
+            if drops:
+                write_rows(asdict(drops), out.with_suffix(".corrupt.json"))
     else:
         raise BadInput("nothing to score.", fix="give a RECIPE, or --references and --images, or --dataset and --root")
 

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from tqdm.auto import tqdm
 
+from ...eval.probes import ProbeResult, original_id, probe
 from ...eval.records import Record, question_of, read_records
 from ...eval.score import EvalSettings, Scores, score
 from ...eval.statistics.strata import Strata
 from ...eval.table import by_metric, table
 from ...eval.tasks.grounding import MAX_LABELS
+from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.corpus import stay_inside
 from ...grounding.datasets.layouts.coco import image_name, read_annotated, read_file
@@ -27,6 +29,7 @@ from ...grounding.datasets.schema import split_of
 from ...grounding.datasets.settings import DataSettings
 from ...grounding.files import read_lines
 from ...grounding.grounder import Grounder
+from ...grounding.imaging.corruptions import SEVERITIES, corrupted, corrupted_record, mark_of
 from ...grounding.modalities import parse_modality
 from ...grounding.records import RecordFile, grounding_record, record_id
 from ...grounding.settings import validate
@@ -111,10 +114,13 @@ def predict(
     *,
     model: str = "",
     batch_size: int = 8,
+    severity: int = 0,
+    seed: int = 0,
 ) -> list[Record]:
     """Ground every phrase of every image and append the records to `out`; what is there already is not done again.
 
-    Returns all records of the file, those of earlier calls too.
+    Returns all records of the file, those of earlier calls too. `severity`: of the corruption that is drawn for each
+    image with the seed; 0: the image as it is.
 
     Images that cannot be read are left out and listed. Raises `BadInput` if `out` holds records of another grounder.
     """
@@ -124,14 +130,20 @@ def predict(
     if first is not None and (first.get("meta") or {}).get("grounder") != fingerprint:
         raise BadInput("holds records of another grounder or of other settings.", file=out, fix="give another file")
     # an image is done when every phrase of it has its record; records are appended image by image
-    missing = [image for image in images if any(record_id(image, phrase) not in file.done for phrase in image.phrases)]
+    mark = mark_of(severity)
+    missing = [image for image in images if any(f"{record_id(image, p)}{mark}" not in file.done for p in image.phrases)]
     fields: dict[str, Any] = {"model": model, "meta": {"grounder": fingerprint}}
     there = len(images) - len(missing)
     with tqdm(total=len(images), initial=there, desc="grounding", unit="image", disable=None) as bar:
         for start in range(0, len(missing), batch_size):
             batch = missing[start : start + batch_size]
-            for image, by_phrase in _ground(grounder, batch, skipped):
-                file.append([grounding_record(image, phrase, *by_phrase[phrase], **fields) for phrase in image.phrases])
+            pictures = cache_folder() / "corrupted"
+            shown = [corrupted(image, severity, pictures, seed) for image in batch] if severity else batch
+            original = {one.image_id: image for one, image in zip(shown, batch, strict=True)}
+            for one, by_phrase in _ground(grounder, shown, skipped):
+                image = original[one.image_id]
+                rows = [grounding_record(image, phrase, *by_phrase[phrase], **fields) for phrase in image.phrases]
+                file.append([corrupted_record(row, image, severity, seed) if severity else row for row in rows])
             bar.update(len(batch))
     return read_records([out], "grounding")
 
@@ -188,6 +200,31 @@ def evaluate(
     # what the grounder could not read has been added by now
     notes += [coco.skipped.summary()] if coco.skipped.entries else []
     return replace(scores, strata=strata, notes=notes)
+
+
+def evaluate_corrupted(
+    grounder: Grounder,
+    coco: CocoSet,
+    settings: EvalSettings,
+    records: Path | None = None,
+    *,
+    model: str = "",
+    batch_size: int = 8,
+) -> ProbeResult:
+    """The drops of each metric under corrupted pictures of five severities, paired with the originals.
+
+    `records`: those of the originals, `evaluate`'s; the others stay beside them, `NAME.corrupt.jsonl`.
+    """
+    with TemporaryDirectory() as scratch:
+        path = records or Path(scratch) / "records.jsonl"
+        options: dict[str, Any] = {"model": model, "batch_size": batch_size, "seed": settings.seed}
+        files = [path, path.with_suffix(".corrupt.jsonl")]
+        for severity in (0, *SEVERITIES):
+            predict(grounder, coco.images, files[severity > 0], Skipped(), severity=severity, **options)
+        ids = {record_id(image, phrase) for image in coco.images for phrase in image.phrases}
+        rows = [read_records([file], "grounding") for file in files]
+    kept = [[row for row in part if original_id(row, ids) in ids] for part in rows]
+    return probe(kept, [file.name for file in files], settings)
 
 
 def _strata(scores: Scores, rows: Sequence[Record]) -> Strata:

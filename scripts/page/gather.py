@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ...eval.page.cases import pick_cases
-from ...eval.page.content import TITLES, Content, RunFacts, System
+from ...eval.page.content import TITLES, Content, DropCurve, RunFacts, System
 from ...eval.page.html import page
 from ...eval.page.provenance import origin
+from ...eval.page.robustness import drop_curve
 from ...eval.page.systems import make_system, pairs_of
 from ...eval.records import data_sha256, read_records, task_of
 from ...eval.score import read_json
@@ -22,6 +23,7 @@ from ...eval.tasks.grounding import curves
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.names import SOURCES, row_name
 from ...grounding.files import file_sha256, read_lines, read_object, write_atomic
+from ...grounding.run_folder import RunFolder
 from .commands import commands, path_from
 from .confidence import held_of
 from .pictures import ImageFinder, pictures_of
@@ -69,6 +71,9 @@ def write_page(
         cases=cases,
         pictures=pictures_of(cases, systems, finder, settings.score_threshold),
         curves={s.name: curves(s.records, settings) for s in systems if s.task == "grounding"},
+        drops=[
+            curve for run in runs if run.is_dir() for curve in _drops(run, settings, "" if len(runs) == 1 else run.name)
+        ],
         commands=commands(recipes, systems, out),
         notes=[*_legend(systems), *finder.notes],  # pictures_of fills them
     )
@@ -154,6 +159,18 @@ def _system(
         file_sha256=file_sha256(path),
         stored=stored,
     )
+
+
+def _drops(run: Path, settings: EvalSettings, prefix: str) -> Iterator[DropCurve]:
+    """What corrupted pictures do to each system of a run that was asked with them; broken ones are passed over."""
+    for path in record_files(run):
+        model = path.parent.name if _is_of_model(path) else ""
+        corrupted = RunFolder(run).probes_dir / model / f"{path.stem}.corrupt.jsonl"
+        if corrupted.is_file() and corrupted.stat().st_size:
+            title = "/".join(filter(None, [prefix, model, path.stem]))
+            with suppress(BadInput):  # a run that is not finished
+                if curve := drop_curve(title, read_records([path], task_of(path)), corrupted, settings):
+                    yield curve
 
 
 def _facts(run: Path, recipe: "Recipe | None", systems: Sequence[System]) -> RunFacts:

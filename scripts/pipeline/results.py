@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from ...grounding.datasets.schema import split_of
 from ...grounding.evidence.names import SOURCES, row_name
 from ...grounding.files import read_object, write_atomic
 from ...grounding.grounders.cache import regions_of
-from ...grounding.imaging.corruptions import SEVERITIES, corrupted, corruption_of
+from ...grounding.imaging.corruptions import SEVERITIES, corrupted, corrupted_record, mark_of
 from ...grounding.records import RecordFile, Task, grounding_record, record_id
 from ...grounding.types import NOTICE, AnnotatedImage
 from ...report.datasets.sets import REPORT_SETS
@@ -62,7 +62,7 @@ def _write_regions(
     pipeline.skipped.entries += skipped.entries
     # an image whose records are all there is done; of one that was cut short `append` adds only what is missing
     readable = [pair for pair in zip(images, originals, strict=True) if pair[0].image_id in regions]
-    mark = f"/corrupt-{severity}" if severity else ""
+    mark, seed = mark_of(severity), pipeline.recipe.seed
     new = [
         pair for pair in readable if not file.done.issuperset(f"{record_id(pair[1], p)}{mark}" for p in pair[1].phrases)
     ]
@@ -70,13 +70,7 @@ def _write_regions(
         chances = pipeline.grounder.presence([image], [image.phrases])[0]
         by_phrase = [(phrase, [r for r in regions[image.image_id] if r.phrase == phrase]) for phrase in image.phrases]
         records = [grounding_record(original, phrase, own, chances[phrase]) for phrase, own in by_phrase]
-        probe = {"probe": "corrupt", "severity": severity, "corruption": corruption_of(original, pipeline.recipe.seed)}
-        file.append(
-            [
-                replace(r, id=f"{r.id}{mark}", meta={**r.meta, **probe, "original": r.id}) if severity else r
-                for r in records
-            ]
-        )
+        file.append([corrupted_record(r, original, severity, seed) if severity else r for r in records])
 
 
 def score(pipeline: Pipeline) -> dict[str, Any]:

@@ -27,8 +27,8 @@ VISIBLE = {
     "grounding train": "--push",
     "grounding fine-tune": "--checkpoint --out --download --set",
     "grounding evaluate": (
-        "--dataset --root --references --images --allow-outside --limit --seed --grounder --min-score --batch-size "
-        "--device --json --records --download --set"
+        "--dataset --root --references --images --allow-outside --limit --probe --seed --grounder --min-score "
+        "--batch-size --device --json --records --download --set"
     ),
     "grounding predict": (
         "--phrase --phrases --modality --body-part --grounder --run --min-score --device --out --csv --download "

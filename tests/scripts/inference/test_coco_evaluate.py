@@ -284,3 +284,24 @@ def test_mistakes_on_the_command_line_are_bad_input(coco: tuple[Path, Path], tmp
     ):
         with pytest.raises(BadInput, match=said):
             CliRunner().invoke(app, ["grounding", *words], catch_exceptions=False)
+
+
+def test_corrupted_pictures_are_scored_beside_the_originals(
+    coco: tuple[Path, Path], tiny_core: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    words = ["grounding", "evaluate", "--references", str(coco[0]), "--images", str(coco[1]), "--limit", "3"]
+    words += ["--grounder", str(tiny_core), "--set", "eval.resamples=20", "--probe"]
+    files = ["--records", str(tmp_path / "r.jsonl"), "--json", str(tmp_path / "s.json")]
+    assert CliRunner().invoke(app, [*words, "blank", *files]).exit_code == 1
+    shown = CliRunner().invoke(app, [*words, "corrupt", *files], catch_exceptions=False)
+    assert "original minus corrupt-5" in shown.output
+    originals = {row["id"]: row for row in read_lines(tmp_path / "r.jsonl")}
+    again = list(read_lines(tmp_path / "r.corrupt.jsonl"))
+    assert len(again) == 5 * len(originals)
+    for row in again:
+        original = originals[row["meta"]["original"]]
+        assert row["id"] == f"{original['id']}/corrupt-{row['meta']['severity']}"
+        assert row["answer"] == original["answer"]
+    curves = json.loads((tmp_path / "s.corrupt.json").read_text())["curves"]
+    assert len(curves["ap50"]) == 6

@@ -214,3 +214,26 @@ def test_a_browser_draws_cases_without_an_error(write_run: Callable[..., Path], 
     assert "Is &lt;" in done.stdout
     assert "18 of 18 cases" in done.stdout
     assert "CONSOLE" not in done.stderr
+
+
+def test_corrupted_pictures_have_a_curve_of_each_system_that_saw_them(
+    write_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run = write_run()
+    (run / "probes").mkdir()
+    rows = [json.loads(line) for line in (run / "records" / "vqa-none.jsonl").read_text().splitlines()]
+    again: list[dict[str, Any]] = []
+    for severity in range(1, 6):  # one answer more is wrong at each
+        for k, row in enumerate(rows):
+            meta = {**row["meta"], "probe": "corrupt", "severity": severity, "original": row["id"]}
+            said = "no" if k < severity else "yes"
+            again.append({**row, "id": f"{row['id']}/corrupt-{severity}", "meta": meta, "prediction": said})
+    (run / "probes" / "vqa-none.corrupt.jsonl").write_text("".join(json.dumps(row) + "\n" for row in again))
+    text = write_page([run], tmp_path / "index.html", settings=SETTINGS).read_text()
+    (section,) = re.findall(r'<section id="robustness">.*?</section>', text, re.DOTALL)
+    assert section.count("<figure") == 1
+    assert "vqa-none: overall_accuracy" in section
+    heights = [float(y) for y in re.findall(r'<circle class="dot" cx="[^"]*" cy="([^"]*)"', section)]
+    assert len(heights) == 6
+    assert heights[1:] == sorted(heights[1:])  # down on the page is less
+    assert len(set(heights[1:])) == 5
