@@ -16,7 +16,7 @@ from ...grounding.bad_input import BadInput, in_one_line
 from ...grounding.files import write_atomic
 
 CHEXBERT_FILES = ("chexbert.pth", "config.json", "vocab.txt")
-_RADGRAPH = 'what `radgraph.RadGraph(model_type="radgraph", model_cache_dir=FOLDER)` fetches'
+_RADGRAPH = "radgraph.tar.gz of huggingface.co/StanfordAIMI/RRG_scorers, unpacked into a folder `radgraph`"
 _CHEXBERT = "chexbert.pth of huggingface.co/StanfordAIMI/RRG_scorers, config.json and vocab.txt of bert-base-uncased"
 
 

@@ -11,6 +11,7 @@ from making import write_image
 
 from medglip.grounding import AnnotatedImage, BadInput, Skipped
 from medglip.grounding.datasets.layouts import chest_imagenome, padchest_gr, vindr_cxr
+from medglip.grounding.datasets.mimic import have_same_shape, is_frontal
 from medglip.grounding.datasets.published import compare
 from medglip.grounding.datasets.settings import DataSettings
 
@@ -48,6 +49,23 @@ def read(layout: Any, folder: Path, **options: Any) -> tuple[dict[str, Annotated
 
 def boxes(image: AnnotatedImage) -> list[tuple[str, list[int]]]:
     return [(region.phrase, region.box_xyxy_px.round().astype(int).tolist()) for region in image.regions]
+
+
+@pytest.mark.parametrize(
+    ("view", "code", "expected"),
+    [
+        *(("PA", "", True), ("AP LLD", "", True), ("LL", "postero-anterior", False), ("XTABLE LATERAL", "", False)),
+        *(("", "antero-posterior", True), ("", "left lateral", False), ("", "", None)),
+    ],
+)
+def test_a_view_is_told_by_position_else_by_code(view: str, code: str, expected: bool | None) -> None:
+    assert is_frontal({"ViewPosition": view, "ViewCodeSequence_CodeMeaning": code}) is expected
+
+
+def test_a_smaller_copy_has_the_same_shape_but_for_rounding_and_a_crop_has_not() -> None:
+    assert all(have_same_shape((round(2544 * k), round(3056 * k)), (2544, 3056)) for k in (1, 0.3, 0.02, 0.01))
+    assert not have_same_shape((2544, 3000), (2544, 3056))
+    assert not have_same_shape((512, 512), (2544, 3056))
 
 
 # ---- Chest ImaGenome

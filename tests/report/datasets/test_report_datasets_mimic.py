@@ -158,12 +158,15 @@ def test_limit_takes_the_first_of_each_part(mimic: Mimic) -> None:
     assert [report.text for report in reports] == ["0", "1", "2", "3"]
 
 
-def test_reports_may_lie_in_a_folder_of_their_own(mimic: Mimic, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["texts", "mimic-cxr-reports"])
+def test_reports_may_lie_in_a_folder_of_their_own(mimic: Mimic, tmp_path: Path, place: str) -> None:
     mimic.add("10000001", "1", [("a", "PA")], None)
-    file = tmp_path / "texts" / "files" / "p10" / "p10000001" / "s1.txt"
+    folder = (mimic.root if place == "mimic-cxr-reports" else tmp_path) / place  # the first as some unpack it
+    file = folder / "files" / "p10" / "p10000001" / "s1.txt"
     file.parent.mkdir(parents=True)
     file.write_text(TEXT.format("Elsewhere.", ""))
-    assert load_reports("mimic_cxr", settings=mimic.write(reports=tmp_path / "texts"))[0][0].text == "Elsewhere."
+    given = {"reports": folder} if place == "texts" else {}
+    assert load_reports("mimic_cxr", settings=mimic.write(**given))[0][0].text == "Elsewhere."
 
 
 def test_missing_tables_columns_and_words_are_one_clear_error(mimic: Mimic, tmp_path: Path) -> None:
