@@ -25,13 +25,13 @@ class LeakReport:
     num_read: int
 
     def table(self) -> list[dict[str, str]]:
-        """A row a kind: leak, by equal pictures, alike ones too, the first ids."""
+        """A row a kind: leak, by equal pictures, by equal or alike ones, the first ids."""
 
         def share(leak: Leak) -> str:
             return f"{leak.count} of {leak.n} ({leak.count / max(leak.n, 1):.1%})"
 
         return [
-            {"leak": kind, "equal pictures": share(self.equal[kind]), "alike too": share(leak)}
+            {"leak": kind, "equal pictures": share(self.equal[kind]), "equal or alike": share(leak)}
             | {"first": ", ".join(leak.ids[:3])}
             for kind, leak in self.alike.items()
         ]

@@ -12,6 +12,7 @@ from typing import Any, cast
 from ...eval.page.systems import MARK, sample_values
 from ...eval.records import Record, read_records
 from ...eval.score import measure
+from ...eval.settings import EvalSettings
 from ...eval.statistics.selective import choose_threshold, risk_coverage
 from ...grounding.evidence.evidence import without_masks
 from ...grounding.evidence.names import Source
@@ -55,30 +56,37 @@ def write_confidence(pipeline: Pipeline, model: GroundedMLLM, kind: Adapter) -> 
 
 def confidence_of(pipeline: Pipeline, records: Sequence[Record], items: Sequence[Question]) -> Confidence:
     """The threshold and the kinds of question from the records of validation questions."""
-    by_id = {item.item_id: item for item in items}
+    asked = {record["id"] for record in records if record.get("probability") is not None}
+    if len(asked) < LEAST:
+        return Confidence()
+    rules = _by_rules(pipeline, [item for item in items if item.item_id in asked])
+    return confidence_from(records, rules, pipeline.recipe.eval)
+
+
+def confidence_from(records: Sequence[Record], by_rules: Sequence[Record], settings: EvalSettings) -> Confidence:
+    """The same from records of the adapter and of the rules on the same questions, which chose nothing else."""
     asked = [record for record in records if record.get("probability") is not None]
     if len(asked) < LEAST:
         return Confidence()
-    right = marks_of(asked, pipeline)
+    right = marks_of(asked, settings)
     chances = [float(record.get("probability") or 0) for record in asked]
-    own = [by_id[record["id"]] for record in asked]
-    rules = _by_rules(pipeline, own)
     # an answer that the rules hold back is none: the model's stands
-    answered = [k for k, record in enumerate(rules) if record["prediction"] != ABSTENTION]
-    rules_right = marks_of([rules[k] for k in answered], pipeline) if answered else []
-    kinds = kind_scores([kind_of(own[k].question) for k in answered], [right[k] for k in answered], rules_right)
+    rules = {record["id"]: record for record in by_rules if record["prediction"] != ABSTENTION}
+    answered = [k for k, record in enumerate(asked) if record["id"] in rules]
+    rules_right = marks_of([rules[asked[k]["id"]] for k in answered], settings) if answered else []
+    kinds = [kind_of(str(asked[k].get("question"))) for k in answered]
     return Confidence(
         threshold=choose_threshold(chances, right),
         num=len(asked),
         aurc=risk_coverage(chances, right).aurc,
-        kinds=kinds,
+        kinds=kind_scores(kinds, [right[k] for k in answered], rules_right),
     )
 
 
-def marks_of(records: Sequence[Record], pipeline: Pipeline) -> list[bool]:
-    """Whether each record is right, by the protocol of the recipe."""
+def marks_of(records: Sequence[Record], settings: EvalSettings) -> list[bool]:
+    """Whether each record is right, by the protocol of the settings."""
     ordered = sorted(records, key=lambda record: record["id"])
-    values = sample_values(measure(ordered, "vqa", pipeline.recipe.eval), ordered, MARK["vqa"])
+    values = sample_values(measure(ordered, "vqa", settings), ordered, MARK["vqa"])
     return [values.get(record["id"], 0.0) >= 0.5 for record in records]
 
 

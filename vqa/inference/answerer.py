@@ -43,7 +43,7 @@ class Answerer:
         self.model = load(settings, shape, folder, vision=core_dir, allow_download=False)
 
     def ask(self, image: AnnotatedImage, question: str, *, with_evidence: bool = True) -> ScoredAnswer:
-        """The answer, its probability a token, and the evidence that it was shown.
+        """The answer, its probability per token, and the evidence that it was shown.
 
         Looked for are the phrases of the question, and what is usual in the image's modality; without evidence nothing
         is looked for, and the adapter answers from the picture alone. Raises `BadInput` for an unreadable image.

@@ -55,6 +55,7 @@ def make_report(path: Path) -> GroundedReport:
         model="tiny model",
         adapter="run/adapter",
         grounder="small",
+        notes=("this image is unlike anything this core has learned",),
         contradictions=(Contradiction(sentence=0, phrase="nodule", said="present", chance=0.02),),
     )
 
@@ -111,6 +112,7 @@ def test_structured_report_holds_boxes_sentences_and_flags(name: str, tmp_path: 
     assert "A nodule. (region 1)" in written
     assert "No effusion." in written
     assert any("0.02" in text for text in written)
+    assert "This image is unlike anything this core has learned." in written
     assert "Model: tiny model" in written
     assert any(text.startswith("Versions: medglip ") for text in written)
     assert (document.CompletionFlag, document.VerificationFlag) == ("PARTIAL", "UNVERIFIED")
