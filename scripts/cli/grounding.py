@@ -136,8 +136,8 @@ def evaluate(
 
     Every category is looked for in every image: ap50, miou, acc_iou50, dice, presence_auroc with intervals, by category
     and modality (`modality` of the image, else unknown). Images that cannot be read are listed. Regions from
-    `eval.score_threshold` on count as predicted; left out: the checkpoint's own threshold. --probe corrupt adds the drop
-    of each at five severities, paired (of a RECIPE its `probes` do), and SCORES.corrupt.json to --json SCORES.json.
+    `eval.score_threshold` on count as predicted; left out: the checkpoint's own threshold. --probe corrupt adds the
+    drop of each at five severities, paired (of a RECIPE its `probes` do), and SCORES.corrupt.json to SCORES.json.
 
     Example: medglip grounding evaluate --references annotations.json --images images --json scores.json --set
     eval.resamples=200
