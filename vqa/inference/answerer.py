@@ -1,5 +1,6 @@
 """Questions from Python: an adapter with its base and its core, loaded once and asked as often as one likes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ...grounding.bad_input import BadInput, damaged
@@ -11,11 +12,13 @@ from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder, vocabulary_of
 from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
+from ...grounding.vocabulary.places import Frame, name_sides
 from ..answer import asks_yes_or_no
 from ..model.grounded_mllm import OUR_FILE, load
 from ..model.identity import core_sha256
 from ..model.settings import MllmSettings
-from ..model.shipped import shipped_folder
+from ..model.shipped import FACTS, shipped_folder
+from ..publish.adapter_card import read_facts, taught_frame
 from ..task import Question
 from .generate import ScoredAnswer, answer
 from .settings import GenerateSettings
@@ -37,13 +40,15 @@ class Answerer:
         if wanted and wanted != core_sha256(core_dir):
             problem = f"its region vectors come from a core of its own, not from {str(core)!r}."
             raise BadInput(problem, file=folder, fix="give that core; its run has it in grounding/model")
+        facts = folder / FACTS
+        self.frame: Frame = taught_frame(read_facts(facts) if facts.is_file() else (), "vqa")
         self.grounder = MedGlipGrounder.from_pretrained(core_dir)
         self.vocabulary = vocabulary_of(str(core))
         shape = TokenShape.of(self.grounder)
         self.model = load(settings, shape, folder, vision=core_dir, allow_download=False)
 
     def ask(self, image: AnnotatedImage, question: str, *, with_evidence: bool = True) -> ScoredAnswer:
-        """The answer, its probability per token, and the evidence that it was shown.
+        """The answer, its probability per token, and the evidence that it was shown. Left and right name their frame.
 
         Looked for are the phrases of the question, and what is usual in the image's modality; without evidence nothing
         is looked for, and the adapter answers from the picture alone. Raises `BadInput` for an unreadable image.
@@ -59,7 +64,8 @@ class Answerer:
             phrases=query.first.asked,
         )
         settings, is_closed = GenerateSettings(max_new_tokens=16), asks_yes_or_no(question)
-        return answer(self.model, asked.to_example(shown), self.shown, settings, is_closed=is_closed)
+        answered = answer(self.model, asked.to_example(shown), self.shown, settings, is_closed=is_closed)
+        return replace(answered, text=name_sides(answered.text, self.frame))
 
     def _look(self, query: Query) -> Evidence:
         image, phrases = query.first.image, query.first.phrases

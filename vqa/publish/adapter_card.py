@@ -17,7 +17,10 @@ from ...grounding.bad_input import ROW_ERRORS, explain
 from ...grounding.files import read_lines
 from ...grounding.foreign import read_yaml
 from ...grounding.types import NOTICE
+from ...grounding.vocabulary.places import Frame
 
+IMAGE_SETS = ("phantom", "derived", "jsonl")
+"""Sets of ours, whose words for places are the image's."""
 DERIVED = "questions and captions derived from regions"
 FREE = re.compile(r"CC0|CC BY|MIT\b|Apache|BSD|drawn by this package", re.IGNORECASE)
 UNFREE = re.compile(r"\b(?:NC|ND)\b|non-?commercial|no ?deriv|research only", re.IGNORECASE)
@@ -91,6 +94,16 @@ def adapter_card(
         "## Limits\n\n" + "\n".join(f"- {limit}" for limit in (*limits, own["taught"], *texts["limits"])),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def taught_frame(facts: Iterable[LearnedSet], task: str) -> Frame:
+    """Whose a side is that names no frame, in texts of an adapter: the image's where a set of ours taught it the task.
+
+    What radiologists wrote alone means the patient's. Where nothing tells, the image's: prompts name their places so.
+    """
+    taught = [fact for fact in facts if {"vqa": "question"}.get(task, task) in fact.what]
+    ours = [fact for fact in taught if "derived" in fact.what or fact.name in IMAGE_SETS]
+    return "patient" if taught and not ours else "image"
 
 
 def read_facts(file: Path) -> list[LearnedSet]:

@@ -8,28 +8,19 @@ from ....grounding.imaging.read import is_dicom
 from ....grounding.types import MIN_SCORE, AnnotatedImage, Region
 from ....grounding.vocabulary.places import Frame
 from ....vqa.model.shipped import FACTS
-from ....vqa.publish.adapter_card import read_facts
+from ....vqa.publish.adapter_card import IMAGE_SETS, read_facts, taught_frame
 
-IMAGE_SETS = ("phantom", "derived", "jsonl")
-"""Sets of ours, whose words for places are the image's."""
 _OFF_CENTRE = 0.1
 """Part of the image's width by which the centre of a box must lie off the middle for its side to be sure."""
 
 
 def bare_frame(recipe: Any, adapter: Path | None, task: str) -> Frame:
-    """Whose a side is that names no frame, in texts of a model: the image's where a set of ours taught it the task.
-
-    What radiologists wrote alone means the patient's. Where nothing tells, the image's: prompts name their places so.
-    """
+    """Whose a side is that names no frame, in texts of a model: see `taught_frame`; a run knows by its recipe."""
     if recipe is not None:
         names = getattr(getattr(recipe, task, None), "sets", ())
         return "patient" if names and not set(names) & set(IMAGE_SETS) else "image"
     file = adapter / FACTS if adapter else None
-    facts = read_facts(file) if file and file.is_file() else ()
-    word = {"vqa": "question"}.get(task, task)
-    taught = [fact for fact in facts if word in fact.what]
-    ours = [fact for fact in taught if "derived" in fact.what or fact.name in IMAGE_SETS]
-    return "patient" if taught and not ours else "image"
+    return taught_frame(read_facts(file), task) if file and file.is_file() else "image"
 
 
 def frame_by_region(side: str, regions: Sequence[Region], size_px: tuple[int, int]) -> Frame | None:
