@@ -112,8 +112,10 @@ def region_to_json(region: Region) -> dict[str, Any]:
 
 
 def region_from_json(row: Mapping[str, Any]) -> Region:
-    """The inverse of `region_to_json` (no features)."""
+    """The inverse of `region_to_json` (no features). Raises `BadInput` for names that are no text, and as `Region`."""
     rle, z = row.get("mask_rle"), row.get("z")
+    if odd := [name for name in (row["phrase"], *row.get("path", ())) if not isinstance(name, str)]:
+        raise BadInput(f"phrase or path of a region holds {odd[0]!r:.60}.", fix="give texts")
     return Region(
         phrase=row["phrase"],
         box_xyxy_px=np.array(row["box_xyxy_px"], np.float32),

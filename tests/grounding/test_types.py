@@ -1,5 +1,7 @@
 """Types refuse what would corrupt in silence."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -57,3 +59,10 @@ def test_known_modalities_are_parsed(word: str | None) -> None:
 def test_an_unknown_modality_names_the_nearest() -> None:
     with pytest.raises(BadInput, match="ultrasound"):
         parse_modality("ultrasond")
+
+
+@pytest.mark.parametrize("odd", [{"phrase": 7}, {"phrase": None}, {"path": ["liver", 3]}])
+def test_names_of_a_region_are_texts(odd: dict[str, Any]) -> None:
+    row = {"phrase": "cyst", "box_xyxy_px": [0, 0, 1, 1], "path": []}
+    with pytest.raises(BadInput, match="give texts"):
+        region_from_json(row | odd)
