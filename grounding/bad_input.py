@@ -112,6 +112,10 @@ def check_name(name: str, valid: Collection[Name], what: str) -> Name:
     raise BadInput(f"unknown {what} {name!r}.", fix=nearest(name, valid))
 
 
+LINES = "\n  "
+"""Between two reasons of `Skipped.summary`: a line for each."""
+
+
 @dataclass
 class Skipped:
     """The items that a batch left out, and why; printed at its end and written beside its output."""
@@ -128,12 +132,12 @@ class Skipped:
         if self.entries:
             path.write_text("".join(json.dumps(entry) + "\n" for entry in self.entries))
 
-    def summary(self, most: int = 5) -> str:
-        """A short text for the terminal: the count and the first reasons, `most` of them."""
+    def summary(self, most: int = 5, between: str = "; ") -> str:
+        """A short text for the terminal: the count and the first reasons, `most` of them. `between`: two reasons."""
         if not self.entries:
             return "nothing skipped"
-        first = "; ".join(_told(entry["item"], entry["why"]) for entry in self.entries[:most])
-        return f"skipped {len(self.entries)}: {first}" + (" ..." if len(self.entries) > most else "")
+        first = between.join(_told(entry["item"], entry["why"]) for entry in self.entries[:most])
+        return f"skipped {len(self.entries)}: {first}" + (f"{between}..." if len(self.entries) > most else "")
 
 
 def _told(item: str, why: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from ...grounding.bad_input import BadInput
+from ...grounding.bad_input import LINES, BadInput
 from ...grounding.files import locked
 from ...grounding.settings import read_settings, validate
 from ...vqa.datasets.sets import SplitScheme
@@ -98,7 +98,7 @@ def list_sets(place: RecipeOrFolder, allow_outside: Outside = False) -> None:
         pipeline = Pipeline(read_settings(Recipe, place))
         images, skipped = pipeline.images, pipeline.skipped
     _echo_table(describe(images))
-    typer.echo(skipped.summary())
+    typer.echo(skipped.summary(between=LINES))
 
 
 @data.command()
@@ -301,7 +301,7 @@ def export_qa(
     write(out, items)
     skipped.write(out.with_suffix(".skipped.jsonl"))
     _echo_table(summary(items))
-    typer.echo(skipped.summary())
+    typer.echo(skipped.summary(between=LINES))
     typer.echo(f"{len(items)} items; written: {out}")
 
 
@@ -333,7 +333,7 @@ def export_chat(
     if form == "llama-factory":
         entry = {out.stem: {"file_name": out.name, **LLAMA_FACTORY_ENTRY}}
         typer.echo(f"dataset_info.json beside it: {json.dumps(entry)}")
-    typer.echo(skipped.summary())
+    typer.echo(skipped.summary(between=LINES))
     typer.echo(f"{count} conversations; written: {out}")
 
 

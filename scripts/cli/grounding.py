@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...grounding.bad_input import BadInput, Skipped, check_name, repeated
+from ...grounding.bad_input import LINES, BadInput, Skipped, check_name, repeated
 from ...grounding.files import locked
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
@@ -275,7 +275,7 @@ def predict(
             skipped.entries.append({"item": entry["image"], "why": entry["why"]})
         for line in entry.get("said", ()):
             typer.echo(line)
-    typer.echo(skipped.summary())
+    typer.echo(skipped.summary(between=LINES))
     if not whole.is_written:
         typer.echo(f"shard {shard} is done, others are not: the last one to end writes {out / 'regions.jsonl'}")
     else:

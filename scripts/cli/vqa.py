@@ -5,6 +5,7 @@ from typing import Annotated, get_args
 
 import typer
 
+from ...grounding.bad_input import LINES
 from ...grounding.evidence.names import FORMS, SOURCES, list_titles
 from ...grounding.files import locked
 from ...grounding.settings import validate
@@ -223,7 +224,7 @@ def ask(
     readers = [lambda own=own: [user_image(image, modality, body_part) for image in own] for own in groups]
     skipped = answer_all(finished, readers, asked, evidence, AnswerFiles(show=show, csv=table, html=html), frame)
     if len(groups) > 1:
-        typer.echo(skipped.summary())
+        typer.echo(skipped.summary(between=LINES))
     raise typer.Exit(1 if skipped.entries else 0)
 
 
