@@ -148,9 +148,9 @@ VQA_PROTOCOLS: dict[str, VqaProtocolEntry] = {
 VQA_MEASURES: dict[str, Entry] = {
     "trust": Entry(
         module=".metrics.trust",
-        title="probabilities of answers: calibration, and risk over coverage",
+        title="probabilities of answers: calibration, and risk over coverage; answers that are drawn again",
         source="Guo et al. 2017; Geifman, Uziel and El-Yaniv 2019",
-        metrics=(Metric("ece", higher_is_better=False), Metric("aurc", higher_is_better=False)),
+        metrics=(Metric("ece", higher_is_better=False), Metric("aurc", higher_is_better=False), Metric("consistency")),
     ),
 }
 """Measures of answers besides those of a protocol."""

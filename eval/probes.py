@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 
 from ..grounding.bad_input import BadInput
-from ..grounding.vocabulary.model_text import answer_text
 from .catalog import tested_metrics
 from .compare import add_holm, differences
 from .protocols import exact_match, probmed
@@ -160,11 +159,7 @@ def _consistency(sources: Mapping[str, Sequence[Record]], settings: EvalSettings
 
 
 def _said(record: Record) -> str | None:
-    """The answer as `exact_match` reads it: yes or no of a question with such a reference, else normalised words."""
-    text = answer_text(str(record["prediction"]))
-    if exact_match.is_yes_no(str(record["answer"])):
-        return exact_match.read_answer(text)
-    return exact_match.drop_frame(exact_match.normalize(text))
+    return exact_match.meaning(str(record["prediction"]), str(record["answer"]))
 
 
 def _curves(drops: Mapping[str, Mapping[str, Difference]]) -> dict[str, list[float]]:

@@ -257,6 +257,8 @@ def data_sha256(records: Sequence[Record]) -> str:
         scored |= {name: meta[name] for name in SCORED_META if name in meta}
         if record["task"] == "vqa" and (probability := record.get("probability")) is not None:
             scored["probability"] = probability
+        if draws := record.get("draws"):
+            scored["draws"] = draws
         digest.update((", " * (index > 0) + json.dumps(scored, sort_keys=True, ensure_ascii=False)).encode())
     digest.update(b"]")
     return digest.hexdigest()

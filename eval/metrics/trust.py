@@ -3,17 +3,21 @@
 `ece`: expected calibration error of (`probability` of the record, the answer is right), 15 bins of equal width, as of
 boxes (`detection/calibration.py`). `aurc`: area under the risk-coverage curve (`statistics/selective.py`), which is the
 mean part of wrong answers over all coverages, the surest answers first. An answer is right as the protocol's
-`overall_accuracy` says. Records without a probability have no part in either.
+`overall_accuracy` says. Records without a probability have no part in either. `consistency`: of the answers drawn for a
+question, the part that says what most of them say (Wang et al. 2023, arXiv 2203.11171), the mean over questions.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
+from ...grounding.bad_input import BadInput
+from ..protocols import exact_match
 from ..records import Record
-from ..statistics.measure import Bools, Floats, Ints, Measure, Measures, proportion
+from ..statistics.measure import Bools, Floats, Ints, Measure, Measures, mean, proportion
 from .detection.calibration import calibration_error
 
 
@@ -33,6 +37,35 @@ def measures(records: Sequence[Record], accuracy: Measure) -> Measures:
         value=float("nan"), rows_N=rows, chances_D=chances, wrong_D=(~right).astype(np.float64), samples_D=samples
     )
     return {"ece": replace(error, rows_N=rows), "aurc": area.at_ones()}
+
+
+def consistency(records: Sequence[Record]) -> Measures:
+    """Of the records with `draws` (`with_draws`); none where there are none. One draw says what it says: 1."""
+    rows, shares = list[int](), list[float]()
+    for row, record in enumerate(records):
+        texts: Any = record.get("draws")
+        if texts:
+            reference = str(record["answer"])
+            said = Counter(exact_match.meaning(str(text), reference) for text in texts)
+            rows.append(row)
+            shares.append(max(said.values()) / len(texts))
+    return {"consistency": mean(shares, rows)} if rows else {}
+
+
+def with_draws(records: Sequence[Record], draws: Sequence[Sequence[Record]]) -> list[Record]:
+    """The records with what was answered when each was asked again with a temperature, in the order of `draws`.
+
+    Raises `BadInput` for a question that was drawn in some of them and not in all.
+    """
+    by_id = [{record["id"]: record["prediction"] or "" for record in rows} for rows in draws]
+    ids = [record["id"] for record in records]
+    drawn = {name: [rows[name] for rows in by_id if name in rows] for name in ids}
+    if lost := [name for name, texts in drawn.items() if 0 < len(texts) < len(draws)]:
+        problem = f"{len(lost)} questions, first {lost[0]!r}, are not in every file of draws."
+        raise BadInput(problem, fix="draw the same questions, each time with another seed")
+    if not any(drawn.values()):
+        raise BadInput("no question is in the files of draws.", fix="draw the questions of the records")
+    return [cast(Record, {**record, "draws": drawn[record["id"]]}) for record in records]
 
 
 def _probability(record: Record) -> float:

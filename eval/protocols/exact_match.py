@@ -77,6 +77,12 @@ def read_answer(prediction: str) -> str | None:
     return normalize(prediction) if is_yes_no(prediction) else parse_yes_no(prediction)
 
 
+def meaning(prediction: str, reference: str) -> str | None:
+    """What is said: yes, no or neither of a question with such a reference, else normalised words."""
+    text = answer_text(prediction)
+    return read_answer(text) if is_yes_no(reference) else drop_frame(normalize(text))
+
+
 def is_yes_no(reference: str) -> bool:
     """Yes or no, once normalised."""
     return normalize(reference) in ("yes", "no")

@@ -57,6 +57,7 @@ def measure_vqa(records: Sequence[Record], settings: EvalSettings) -> Measured:
     notes = [*rules.notes]
     if "overall_accuracy" in measures:
         measures |= trust.measures(records, measures["overall_accuracy"])
+    measures |= trust.consistency(records)
     if rules.measure_all:
         more, own_notes = rules.measure_all(questions)
         measures |= more

@@ -42,6 +42,9 @@ INTERVALS = ("resamples", "confidence", "seed")
 def vqa(
     records: Records,
     protocol: VqaRules = "exact_match",
+    draws: Annotated[
+        list[Path] | None, what(help="The same questions answered with a temperature; repeat it: `consistency`")
+    ] = None,
     endpoint: JudgeUrl = "",
     model: JudgeModel = "",
     out: Json = None,
@@ -57,7 +60,7 @@ def vqa(
     Example: medglip eval vqa records.jsonl --set eval.closed_def=yes_no --set eval.resamples=200
     """
     settings = _settings(sets, protocol=protocol, **_judge(endpoint, model))
-    _score("vqa", records, references, out, settings)
+    _score("vqa", records, references, out, settings, draws)
 
 
 @evaluation.command(cls=second_names("eval", *INTERVALS, flags=["strata"]))
@@ -267,12 +270,23 @@ def _judge(url: str, model: str) -> dict[str, str]:
     return {name: value for name, value in (("judge_endpoint", url), ("judge_model", model)) if value}
 
 
-def _score(task: Task, records: list[Path], references: Path | None, out: Path | None, settings: EvalSettings) -> None:
+def _score(
+    task: Task,
+    records: list[Path],
+    references: Path | None,
+    out: Path | None,
+    settings: EvalSettings,
+    draws: list[Path] | None = None,
+) -> None:
+    from ...eval.metrics.trust import with_draws
     from ...eval.records import read_records
     from ...eval.score import score
 
-    with about(*records):
-        scores = score(read_records(records, task, references=references), task, settings)
+    with about(*records, *(draws or ())):
+        rows = read_records(records, task, references=references)
+        if draws:
+            rows = with_draws(rows, [read_records([path], task) for path in draws])
+        scores = score(rows, task, settings)
     _show(scores, out)
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medglip.eval.metrics.trust import measures
+from medglip.eval.metrics.trust import measures, with_draws
 from medglip.eval.score import measure, score
 from medglip.eval.settings import EvalSettings
 from medglip.eval.statistics.measure import mean
 from medglip.eval.statistics.selective import risk_coverage
+from medglip.grounding.bad_input import BadInput
 
 FEW = EvalSettings(resamples=200)
 CHANCES = (0.9, 0.9, 0.8, 0.6, 0.6, 0.3)
@@ -60,3 +61,16 @@ def test_subset_and_clusters(records: list[Any]) -> None:
     codes = np.array([0, 0, 1, 1, 2, 2])
     weights = np.array([[2.0, 0.0, 1.0]])
     assert area.aggregate(codes, 3).value_at(weights) == pytest.approx(area.value_at(weights[:, codes]))
+
+
+def test_consistency_is_the_part_of_the_draws_that_say_what_most_say(records: list[Any]) -> None:
+    says = (["yes", "no", "no"], ["Yes.", "yes", "Yes, there is."], ["yes", "no", "maybe"])
+    draws = [[records[n] | {"prediction": says[n][draw]} for n in range(3)] for draw in range(3)]
+    found = score(with_draws(records, draws), "vqa", FEW).metrics["consistency"]
+    assert found.value == pytest.approx((2 / 3 + 1 + 1 / 3) / 3)
+    assert found.n == 3
+    assert "consistency" not in score(records, "vqa", FEW).metrics
+    with pytest.raises(BadInput, match="1 questions, first"):
+        with_draws(records, [draws[0], draws[1][:2]])
+    with pytest.raises(BadInput, match="no question"):
+        with_draws(records, [[records[0] | {"id": "other"}]])

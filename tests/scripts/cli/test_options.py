@@ -63,7 +63,7 @@ VISIBLE = {
     ),
     "report coco": "--references --out",
     "report schema": "",
-    "eval vqa": "--protocol --endpoint --model --json --references --set",
+    "eval vqa": "--protocol --draws --endpoint --model --json --references --set",
     "eval report": "--protocol --tokenization --metrics --vocabulary --endpoint --model --json --references --set",
     "eval grounding": "--references --predictions --iou-type --json --set",
     "eval compare": "--protocol --json --set",
