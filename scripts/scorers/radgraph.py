@@ -24,12 +24,12 @@ def model_in(folder: Path) -> str:
     return next((name for name in MODELS if (folder / name).is_dir()), "")
 
 
-def load_reader(folder: Path, **options: Any) -> GraphReader:
+def load_reader(folder: Path) -> GraphReader:
     """Reports -> their graphs. Raises whatever the package does."""
     chosen = {"model_type": name} if (name := model_in(folder)) else {}
     places = {"model_cache_dir": str(folder), "tokenizer_cache_dir": str(folder)}
     with older_tokenizers():
-        read = read_by_radgraph(import_module("radgraph").RadGraph(**chosen, **places, **options))
+        read = read_by_radgraph(import_module("radgraph").RadGraph(**chosen, **places))
 
     def read_now(reports: Any) -> Any:
         with older_tokenizers():
@@ -42,7 +42,7 @@ def load_reader(folder: Path, **options: Any) -> GraphReader:
 def why_not(folder: Path) -> str:
     """What keeps the package from loading this folder, in one line; "" where it loads, which is tried once."""
     try:
-        load_reader(folder, cuda=-1)
+        load_reader(folder)
     except Exception as error:  # of whatever class
         return in_one_line(error) or type(error).__name__
     return ""
