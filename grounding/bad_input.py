@@ -141,5 +141,7 @@ class Skipped:
 
 
 def _told(item: str, why: str) -> str:
-    """An item and its reason, its name once: a reason often begins with the path of the file."""
-    return why if why.partition(": ")[0].endswith(item) else f"{item}: {why}"
+    """An item and its reason, its name once: a reason often begins with the path of the file, and its row."""
+    file, *rest = why.split(": ")
+    is_named = file.endswith(item) or " ".join([file, *rest[:1]]).endswith(item)
+    return why if is_named else f"{item}: {why}"

@@ -69,6 +69,8 @@ def test_skipped_lists_what_and_why(tmp_path: Path) -> None:
     assert "row 3" in row["why"]
     assert "copy it again" in row["why"]
     assert "skipped 1" in skipped.summary()
+    skipped.add("m.csv row 2", BadInput("no note.", file="/data/m.csv", row=2, fix="add one"))
+    assert skipped.summary().count("m.csv") == 1  # its name once
 
 
 def test_a_disk_that_fills_up_in_the_middle_of_a_record_loses_and_doubles_nothing(
