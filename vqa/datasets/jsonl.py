@@ -1,6 +1,7 @@
 """A set of your own: `<root>/questions.jsonl`, one {image, question, answer} a line, image a path below the root.
 
-The root may be a file as well, such as one of `medglip data export qa`: images lie beside it, or below MEDGLIP_DATA.
+The root may be a file as well, such as one of `medglip data export qa`: images lie beside it, in
+`images` there, or below MEDGLIP_DATA.
 
 `image` may be a list, `["front.png", "side.png"]`: a question on several images, in this order. Also read, where they
 are there: id, split (train, val, test; test when left out), answer_type (else closed are yes and no), content_type,
@@ -46,9 +47,8 @@ def read_rows(settings: JsonlSettings, skipped: Skipped) -> list[QuestionRow]:
     folder = file.parent
 
     def find(name: str) -> Path:
-        """Beside the file, else below MEDGLIP_DATA; a name that leaves both is refused."""
-        beside = folder / name
-        root = folder if beside.exists() or not (data_dir / name).exists() else data_dir
+        """Beside the file or in `images` there, else below MEDGLIP_DATA; a name that leaves these is refused."""
+        root = next((root for root in (folder, folder / "images", data_dir) if (root / name).exists()), folder)
         return stay_inside(root, name, settings.allow_outside)
 
     def build(row: dict[str, Any], number: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.datasets.corpus import data_folder, held_out, of_split
+from ...grounding.datasets.corpus import held_out, of_split
 from ...grounding.settings import Settings
 from ...grounding.types import AnnotatedImage
 from ..task import Question
@@ -78,7 +78,7 @@ def read_public(
     questions = to_questions(rows, skipped, known())
     if not questions:
         problem = f"no question has its image; {skipped.summary()}."
-        raise BadInput(problem, file=data_folder(settings.path), fix="put the images there")
+        raise BadInput(problem, file=settings.path, fix="put the images there")
     if not context.draws_val or any(question.image.split == "val" for question in questions):
         return questions
     # whole groups of train become val

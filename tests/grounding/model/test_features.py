@@ -124,6 +124,11 @@ def test_a_saved_core_keeps_its_features_and_misses_them(
     again, images = MedGlipGrounder.from_pretrained(tmp_path, settings=core.settings), make_studies(2)
     assert again.fingerprint == core.fingerprint
     assert again.familiarity(images) == pytest.approx(core.familiarity(images))
+    shares = again.likely_modalities(images)
+    assert shares == core.likely_modalities(images)
+    assert shares is not None
+    assert [sum(row.values()) for row in shares] == pytest.approx([1, 1])
+    assert set().union(*shares) <= {image.modality for image in make_studies(20)}
 
 
 def test_cores_of_before_pool_nothing_and_cannot_tell(
@@ -134,3 +139,4 @@ def test_cores_of_before_pool_nothing_and_cannot_tell(
     assert tiny_grounder.pooled_dims == ()
     assert tiny_grounder.familiarity(images) is None
     assert tiny_grounder.in_distribution(images) is None
+    assert tiny_grounder.likely_modalities(images) is None

@@ -277,6 +277,10 @@ def test_a_strange_picture_and_a_guess_are_said_everywhere(image: AnnotatedImage
         def familiarity(self, images: Sequence[AnnotatedImage]) -> list[float]:
             return [0.9] * len(images)
 
+    class Alike(Familiar):
+        def likely_modalities(self, images: Sequence[AnnotatedImage]) -> list[dict[str, float]]:
+            return [{"ct": 0.8, "mr": 0.2}] * len(images)
+
     run: Any = Run("A nodule.")
     run.finder = Strange()
     out = tmp_path / "out"
@@ -293,6 +297,9 @@ def test_a_strange_picture_and_a_guess_are_said_everywhere(image: AnnotatedImage
     assert lines[0] == "modality: X-ray (a guess)"
     values = json.loads((out / "a.json").read_text())
     assert values["in_distribution"] is True
+    guessed.finder = Alike()  # training images say more than phrases
+    assert write_grounded(guessed, alone(untold), "predicted", Outputs(folder=out))[0] == "modality: CT (a guess)"
+    guessed.finder = Familiar()
     of_before: Any = Run("CT image. A nodule.")  # a core that cannot tell is silent
     lines = write_grounded(of_before, alone(untold), "predicted", Outputs(folder=out))
     assert not any("guess" in line or "learned" in line for line in lines)

@@ -212,7 +212,7 @@ def test_a_question_may_have_several_images_and_loses_none_silently(tmp_path: Pa
     ]
     (tmp_path / "questions.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
     write_image(tmp_path / "a.png", (9, 6))
-    write_image(tmp_path / "b.png", (7, 6))
+    write_image(tmp_path / "images" / "b.png", (7, 6))  # beside the file, or in images there
     (two, one), skipped = load_questions("jsonl", tmp_path)
     assert [image.size_px for image in two.images] == [(9, 6), (7, 6)]
     assert {image.group for image in two.images} == {"patient 7"}
