@@ -33,7 +33,7 @@ def parse_box(text: str, size_px: tuple[int, int]) -> Region:
         numbers = [float(number) for number in text.replace(" ", "").split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) != 4:
+    if len(numbers) != 4 or not all(abs(number) < 1e9 for number in numbers):  # NaN is not, either
         raise BadInput(f"box {text!r} is not four numbers.", fix="--box x0,y0,x1,y1 in pixels of the image")
     return Region(phrase=PHRASE, box_xyxy_px=clip_box(np.array(numbers, np.float32), size_px))
 

@@ -24,7 +24,8 @@ def error_line(error: Exception) -> str:
     if isinstance(error, BadInput) and error.file:
         name = Path(error.file).name
         error = BadInput(error.problem.replace(str(error.file), name), file=name, row=error.row, fix=error.fix)
-    words = _PATH.sub(r"\1", " ".join(str(error).split()) or type(error).__name__)
+    said = str(error).encode(errors="replace").decode()  # a lone surrogate of a caller's JSON can be sent to nobody
+    words = _PATH.sub(r"\1", " ".join(said.split()) or type(error).__name__)
     return words if len(words) <= MAX_ERROR else f"{words[: MAX_ERROR - 4]} ..."
 
 
@@ -56,7 +57,8 @@ def from_address(address: str, folder: Path) -> Path:
     """The picture of a `data:...;base64,` address as a file. Raises `BadInput` for any other address or path."""
     head = _ADDRESS.match(address.strip())
     if head is None:
-        fix = "send the file itself, or data:image/png;base64,..."
+        is_cut = address.startswith("data:")  # by `curl -F`, which reads on after a semicolon
+        fix = "send the file itself, or data:image/png;base64,..." + " (curl: --form-string)" * is_cut
         raise BadInput("the image is neither a file nor a data: address.", fix=fix)
     try:
         content = base64.b64decode("".join(address.strip()[head.end() :].split()), validate=True)

@@ -1,10 +1,12 @@
 """`/v1/chat/completions`: the grounded models as clients of OpenAI's API and lmms-eval ask them; `/v1/models`.
 
 A model's name may say what it is shown: `small`, `small@none`, `small@shuffled`; so may a field `evidence`. All
-pictures of the messages are asked about together, by the text of the last message of the user.
+pictures of the messages are asked about together, by the text of the last message of the user. Answers are the most
+likely ones and short: of `max_tokens`, `temperature` and the like only the types are checked.
 """
 
 import json
+import math
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -23,6 +25,12 @@ from .http import LOG, limiter_of
 from .switch import ask_switched
 
 MOST_IMAGES = 16
+WHOLE = ("n", "max_tokens", "max_completion_tokens")
+RANGES = {"n": (1, 16), "max_tokens": (1, 10**6), "max_completion_tokens": (1, 10**6)} | {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+}
+"""What a number of a request may be."""
 
 
 def chat_routes(desk: Desk) -> list[Route]:
@@ -43,16 +51,24 @@ def chat_routes(desk: Desk) -> list[Route]:
             LOG.exception("a chat completion failed")
             return _error(RuntimeError(f"this failed here ({type(error).__name__}); the log says why"), 500)
         if body.get("stream"):
-            return StreamingResponse(_events(told), media_type="text/event-stream")
+            options = body.get("stream_options")
+            with_usage = bool(isinstance(options, dict) and options.get("include_usage"))
+            return StreamingResponse(_events(told, with_usage=with_usage), media_type="text/event-stream")
         return JSONResponse(told)
 
     async def models(_: Request) -> Response:
-        rows = [{"id": name, "object": "model", "created": 0, "owned_by": "medglip"} for name in desk.names]
-        return JSONResponse({"object": "list", "data": rows})
+        return JSONResponse({"object": "list", "data": [_as_model(name) for name in desk.names]})
+
+    async def model(request: Request) -> Response:
+        try:
+            return JSONResponse(_as_model(_known(desk, request.path_params["name"])))
+        except BadInput as error:
+            return _error(error, 404)
 
     return [
         Route("/v1/chat/completions", complete, methods=["POST"]),
         Route("/v1/models", models, methods=["GET"]),
+        Route("/v1/models/{name:path}", model, methods=["GET"]),
     ]
 
 
@@ -62,16 +78,18 @@ def completion(desk: Desk, body: Mapping[str, Any]) -> dict[str, Any]:
     """
     name, _, switch = str(body.get("model") or desk.names[0]).partition("@")
     switch = switch or str(body.get("evidence") or "predicted")
+    choices = read_numbers(body)
     addresses, question = read_messages(body.get("messages"))
-    if name not in desk.names:
-        raise BadInput(f"unknown model {name[:80]!r}.", fix=f"models are {', '.join(desk.names)}")
+    _known(desk, name)
     with desk.scratch() as folder:
         files = [from_address(address, folder) for address in addresses]
         with desk.at_work():
             images = [user_image(file, str(body.get("modality") or "")) for file in files]
             asked = ask_switched(desk, desk.system(name), images, question, switch, str(body.get("boxes") or ""))
     message = {"role": "assistant", "content": asked.text, "refusal": None}
-    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+    sure = asked.answered.probability if body.get("logprobs") else None
+    likely = None if not sure else {"content": [_log_probability(asked.text, sure)], "refusal": None}
+    choice = {"message": message, "finish_reason": "stop", "logprobs": likely}
     about = {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion", "created": int(time.time())}
     grounded = {
         "evidence": switch,
@@ -83,7 +101,20 @@ def completion(desk: Desk, body: Mapping[str, Any]) -> dict[str, Any]:
         "notice": asked.notice,
     }
     usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}  # clients want the key; nobody is billed
-    return about | {"model": name, "choices": [choice], "usage": usage, "medglip": grounded}
+    told = [{"index": index} | choice for index in range(choices)]
+    return about | {"model": name, "choices": told, "usage": usage, "medglip": grounded}
+
+
+def read_numbers(body: Mapping[str, Any]) -> int:
+    """How many choices are wanted. Raises `BadInput` for a number of the request that is none, or out of its range."""
+    for key, (low, high) in RANGES.items():
+        value = body.get(key)
+        if value is None:
+            continue
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not (is_number and low <= value <= high and (key not in WHOLE or value == int(value))):
+            raise BadInput(f"{key!r} is no number in its range.", fix=f"{low} to {high}")
+    return int(body.get("n") or 1)
 
 
 def read_messages(messages: Any) -> tuple[list[str], str]:
@@ -114,16 +145,35 @@ def read_messages(messages: Any) -> tuple[list[str], str]:
     return addresses, question[:8000]
 
 
-def _events(told: dict[str, Any]) -> Iterator[str]:
-    """The answer as a stream of one piece."""
-    choice = told["choices"][0]
+def _known(desk: Desk, name: str) -> str:
+    if name not in desk.names:
+        raise BadInput(f"unknown model {name[:80]!r}.", fix=f"models are {', '.join(desk.names)}")
+    return name
+
+
+def _as_model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "medglip"}
+
+
+def _log_probability(text: str, probability: float) -> dict[str, Any]:
+    """The answer as if it were one token, since its probability is known as a whole."""
+    return {"token": text, "logprob": math.log(probability), "bytes": list(text.encode()), "top_logprobs": []}
+
+
+def _events(told: dict[str, Any], *, with_usage: bool) -> Iterator[str]:
+    """Each choice as a stream of one piece."""
     shared = {key: told[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
-    for delta, reason in (({"role": "assistant", "content": choice["message"]["content"]}, None), ({}, "stop")):
-        piece = shared | {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}
-        yield f"data: {json.dumps(piece, ensure_ascii=False)}\n\n"
+    for choice in told["choices"]:
+        said = {"role": "assistant", "content": choice["message"]["content"]}
+        for delta, reason, likely in ((said, None, choice["logprobs"]), ({}, "stop", None)):
+            piece = {"index": choice["index"], "delta": delta, "finish_reason": reason, "logprobs": likely}
+            yield f"data: {json.dumps(shared | {'choices': [piece]}, ensure_ascii=False)}\n\n"
+    if with_usage:
+        yield f"data: {json.dumps(shared | {'choices': [], 'usage': told['usage']})}\n\n"
     yield "data: [DONE]\n\n"
 
 
 def _error(error: Exception, status: int) -> JSONResponse:
     kind = "server_error" if status == 500 else "invalid_request_error"
-    return JSONResponse({"error": {"message": error_line(error), "type": kind, "param": None, "code": None}}, status)
+    code = "model_not_found" if status == 404 else None
+    return JSONResponse({"error": {"message": error_line(error), "type": kind, "param": None, "code": code}}, status)

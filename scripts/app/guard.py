@@ -19,6 +19,8 @@ POLICY = (
     "worker-src 'self' blob:; frame-src 'self' data: blob:; object-src 'none'; base-uri 'self'; form-action 'self'"
 )
 """Browsers load nothing of any other place."""
+FILE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+"""Of what somebody uploaded: an SVG or HTML file runs nothing, and is of no origin."""
 
 
 def make_token() -> str:
@@ -64,12 +66,13 @@ class Guard:
             )
             return
         keeps = bool(self.token) and _same(asked, self.token or "")
-        await self.app(scope, receive, self._told(send, keeps=keeps))
+        await self.app(scope, receive, self._told(send, keeps=keeps, is_file="/file=" in scope["path"]))
 
-    def _told(self, send: Send, *, keeps: bool) -> Send:
+    def _told(self, send: Send, *, keeps: bool, is_file: bool) -> Send:
         async def told(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                more = [(b"content-security-policy", POLICY.encode()), (b"x-content-type-options", b"nosniff")]
+                policy = FILE_POLICY if is_file else POLICY
+                more = [(b"content-security-policy", policy.encode()), (b"x-content-type-options", b"nosniff")]
                 more.append((b"referrer-policy", b"no-referrer"))
                 if keeps:
                     cookie = f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"

@@ -24,9 +24,14 @@ WAITING = 256
 
 
 def routes(desk: Desk) -> list[Route]:
-    """`/api/NAME` of every tool, and `/api/openapi.json`."""
+    """`/api/NAME` of every tool, and `/api/openapi.json`, which is `/openapi.json`, too."""
     tools = [Route(f"/api/{name}", tool_route(desk, name), methods=["POST"], name=name) for name in TOOLS]
-    return [*tools, Route("/api/openapi.json", lambda _: JSONResponse(openapi()), methods=["GET"])]
+    schemas = [Route(path, _schema, methods=["GET"]) for path in ("/api/openapi.json", "/openapi.json")]
+    return [*tools, *schemas]
+
+
+def _schema(_: Request) -> Response:
+    return JSONResponse(openapi())
 
 
 def tool_route(desk: Desk, name: str) -> Callable[[Request], Awaitable[Response]]:
@@ -127,11 +132,54 @@ def openapi() -> dict[str, Any]:
                 },
             }
         }
+    models = {
+        "operationId": "models",
+        "summary": "The models that answer",
+        "responses": {"200": {"description": "A list"}},
+    }
+    paths |= {"/v1/chat/completions": {"post": _CHAT}, "/v1/models": {"get": models}}
     about = {"title": "medglip", "version": version("medglip"), "description": "Research use, not for diagnosis."}
     return {"openapi": "3.1.0", "info": about, "paths": paths}
 
 
 _ERROR = {"type": "object", "properties": {"error": {"type": "string", "maxLength": 400}}, "required": ["error"]}
+
+_CHAT = {
+    "operationId": "chat_completions",
+    "summary": "Answer a question about pictures, as clients of OpenAI's API ask it",
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "model": {
+                            "type": "string",
+                            "description": "A name of /v1/models; small@none, small@shuffled ... say what it is shown",
+                        },
+                        "messages": {
+                            "type": "array",
+                            "items": {"type": "object"},
+                            "description": "The pictures are image_url parts with data: addresses; the text of the "
+                            "last message of the user is the question",
+                        },
+                        "modality": {"type": "string", "description": "xray, ct, mr ...; left out: not told"},
+                        "stream": {"type": "boolean", "description": "Answer as server-sent events"},
+                        "n": {"type": "integer", "description": "So many choices, all alike: answers are not sampled"},
+                    },
+                    "required": ["messages"],
+                }
+            }
+        },
+    },
+    "responses": {
+        "200": {"description": "A chat completion; its field medglip holds regions and the probability"},
+        "400": {"description": "error.message says in one line what is wrong"},
+        "401": {"description": "The token is missing or wrong"},
+        "404": {"description": "There is no such model"},
+    },
+}
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:

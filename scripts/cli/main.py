@@ -146,7 +146,12 @@ def open_app(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free", rich_help_panel="Safety")] = 7860,
     token: Annotated[
-        str, typer.Option(help="What callers must show; left out: made where it is needed", rich_help_panel="Safety")
+        str,
+        typer.Option(
+            envvar="MEDGLIP_TOKEN",
+            help="What callers must show; left out: made where it is needed",
+            rich_help_panel="Safety",
+        ),
     ] = "",
 ) -> None:
     """Open one local page: look, ask with and without evidence, write reports; the same over HTTP and MCP.

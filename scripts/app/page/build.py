@@ -12,6 +12,7 @@ from .case import build_case
 from .compare import build_compare
 from .endpoints import build_endpoints
 from .figure import STYLE
+from .incoming import Incoming, Page
 from .look import build_look
 from .models import build_models
 from .report import build_report
@@ -35,7 +36,7 @@ CONTRAST: dict[str, Any] = {
 
 def build_page(desk: Desk) -> gr.Blocks:
     """The page over a desk."""
-    with gr.Blocks(title="medglip", analytics_enabled=False, delete_cache=(HOUR_S, HOUR_S), fill_width=True) as page:
+    with Page(title="medglip", analytics_enabled=False, delete_cache=(HOUR_S, HOUR_S), fill_width=True) as page:
         gr.Markdown(f"# medglip\n\n{NOTICE}")
         case = build_case(desk)
         with gr.Tab("Look"):
@@ -60,7 +61,10 @@ def build_page(desk: Desk) -> gr.Blocks:
 def mount(app: Any, desk: Desk) -> Any:
     """The application with the page at `/`."""
     theme = gr.themes.Default(primary_hue="blue", font=FONTS, font_mono=["ui-monospace", "monospace"]).set(**CONTRAST)
-    return gr.mount_gradio_app(
-        app, build_page(desk), path="/", theme=theme, css=STYLE, footer_links=[], ssr_mode=False, pwa=False,
+    page = build_page(desk)
+    page.has_launched = True  # gradio checks whose files it is sent only then
+    mounted = gr.mount_gradio_app(
+        app, page, path="/", theme=theme, css=STYLE, footer_links=[], ssr_mode=False, pwa=False,
         allowed_paths=[str(desk.folder)], max_file_size=MAX_BYTES, enable_monitoring=False, run_history=False,
     )  # fmt: skip
+    return Incoming(mounted, desk.folder)

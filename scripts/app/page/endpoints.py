@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,6 +11,7 @@ from ..bring import error_line
 from ..call import arguments_of, call, pictures_of, summary_of
 from ..desk import Desk
 from ..tools import TOOLS
+from .incoming import picture_field
 
 
 def build_endpoints(desk: Desk) -> None:
@@ -27,9 +27,9 @@ def build_endpoints(desk: Desk) -> None:
 
 
 def _field(name: str, key: str, field: Any) -> Any:
-    words = {"label": field.description or key}
+    words: dict[str, Any] = {"label": field.description or key}
     if key in pictures_of(name):
-        return gr.File(**words)
+        return picture_field(**words)
     if field.annotation is bool:
         return gr.Checkbox(value=field.default, **words)
     if field.annotation in (int, float):
@@ -42,8 +42,6 @@ def _caller(desk: Desk, name: str) -> Callable[..., Any]:
 
     def run(*values: Any) -> Any:
         given = dict(zip(arguments_of(name).model_fields, values, strict=False))
-        for key in pictures_of(name):
-            given[key] = Path(given[key]) if given.get(key) else None
         try:
             return call(desk, name, {key: value for key, value in given.items() if value is not None})
         except (BadInput, OSError, MemoryError) as error:

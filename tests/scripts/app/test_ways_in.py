@@ -72,8 +72,10 @@ def test_a_form_with_a_file_and_json_with_an_address_answer_alike(client: TestCl
 
 def test_the_schema_names_every_tool_and_describes_every_argument(client: TestClient) -> None:
     schema = client.get("/api/openapi.json").json()
-    assert set(schema["paths"]) == {f"/api/{name}" for name in TOOLS}
-    for path in schema["paths"].values():
+    assert set(schema["paths"]) == {*(f"/api/{name}" for name in TOOLS), "/v1/chat/completions", "/v1/models"}
+    assert client.get("/openapi.json").json() == schema
+    for name in TOOLS:
+        path = schema["paths"][f"/api/{name}"]
         form = path["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
         assert form["properties"]["image"]["format"] == "binary"
         assert all(row["description"] for row in form["properties"].values())
@@ -171,6 +173,13 @@ def test_a_chat_completion_is_the_answer_of_the_tool(client: TestClient) -> None
     streamed = client.post("/v1/chat/completions", json=body | {"model": "rules", "stream": True}).text
     pieces = [json.loads(line[6:]) for line in streamed.splitlines() if line.startswith("data: {")]
     assert pieces[0]["choices"][0]["delta"]["content"] == asked["answer"]
+    two = client.post("/v1/chat/completions", json=body | {"model": "rules", "n": 2}).json()["choices"]
+    assert [(choice["index"], choice["message"]["content"]) for choice in two] == [
+        (0, asked["answer"]),
+        (1, asked["answer"]),
+    ]
+    assert client.get("/v1/models/rules").json()["id"] == "rules"
+    assert client.get("/v1/models/gpt").json()["error"]["code"] == "model_not_found"
     assert streamed.rstrip().endswith("data: [DONE]")
 
 
@@ -181,6 +190,9 @@ def test_a_chat_completion_is_the_answer_of_the_tool(client: TestClient) -> None
         ({"messages": "hello"}, 400),
         ({"messages": [{"role": "user", "content": "hello"}]}, 400),
         ({"messages": messages("", ADDRESS)}, 400),
+        ({"temperature": "hot"}, 400),
+        ({"n": 0}, 400),
+        ({"max_tokens": 1.5}, 400),
         ({"messages": messages("Why?", "https://elsewhere.example/x.png")}, 400),
         ({"messages": messages("Why?", "file:///etc/passwd")}, 400),
     ],
