@@ -104,18 +104,18 @@ def build_case(desk: Desk) -> Case:
                 axis = gr.Dropdown(list(AXES), value="axial", label="Axis", info="Of NIfTI", filterable=False)
                 part = gr.Slider(0, 1, MIDDLE, step=0.01, label="Place", info="0: the first slice or frame")
     folder.upload(lambda sent: sent, folder, files, api_visibility="private", show_progress="hidden")
-    noting(desk, files, folder)
+    noting(desk, files)
     return Case(files=files, sample=sample, modality=modality, axis=axis, part=part, model=model)
 
 
 def noting(desk: Desk, *fields: Any) -> None:
-    """Whatever is uploaded into these fields goes at the end of the session."""
+    """Whatever is uploaded into these fields, or offered in them, goes at the end of the session."""
 
     def note(sent: Any, request: gr.Request) -> None:
         desk.note(str(request.session_hash), [sent] if isinstance(sent, str) else sent or ())
 
     for field in fields:
-        field.upload(note, field, None, api_visibility="private", show_progress="hidden")
+        field.change(note, field, None, api_visibility="private", show_progress="hidden")
 
 
 def telling(work: Callable[..., Any]) -> Callable[..., Any]:

@@ -24,10 +24,10 @@ def build_report(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
         write = gr.Button("Write the report", variant="primary")
         describe = gr.Button("Describe my last box")
         stop = gr.Button("Stop")
-    noting(desk, prior)
     checks = gr.Markdown(label="To check")
     view = gr.HTML(elem_id="mg-report", label="Report")
     files = gr.File(label="Downloads", file_count="multiple", interactive=False, elem_id="mg-downloads")
+    noting(desk, prior, files)
 
     def work(
         box: str, why: str, old: Any, old_text: str, shapes: list[str], *values: Any
