@@ -77,7 +77,7 @@ def picture_field(**words: Any) -> gr.File:
     No class of its own, since gradio writes a stub of each beside its source.
     """
     field = gr.File(**words)
-    schema = {"anyOf": [FileData.model_json_schema(), {"type": "string"}]}
+    schema = field.api_info()
     vars(field).update(data_model=None, preprocess=_path_or_address, api_info=lambda: schema)
     return field
 
