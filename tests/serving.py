@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -73,14 +74,18 @@ def serve(answer: Callable[[dict[str, Any], int], Answer]) -> Iterator[Served]:
                 return
             told = completion(told) if isinstance(told, str) else told
             status, headers, body = told if isinstance(told, tuple) else (200, {}, told)
-            data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+            pieces = body if isinstance(body, list) else [body]  # sent one by one, slowly
+            parts = [piece.encode() if isinstance(piece, str) else json.dumps(piece).encode() for piece in pieces]
+            data = b"".join(parts)
             self.send_response(status)
             for name, value in (
                 {"Content-Type": "application/json", "Content-Length": str(len(data))} | headers
             ).items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(data)
+            for part in parts:
+                self.wfile.write(part)
+                time.sleep(0.2 * (len(parts) > 1))
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, request: Any, client_address: Any) -> None:  # connections that were cut

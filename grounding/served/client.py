@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -166,6 +167,7 @@ class ChatClient:
         self._key = next((key for name in KEYS if (key := os.environ.get(name, "").strip())), "")
         # a server of one's own wants none, the client wants one
         options: dict[str, Any] = {"api_key": self._key or "none", "max_retries": MAX_RETRIES}
+        options["http_client"] = _with_deadline(openai.DefaultAsyncHttpxClient, endpoint.timeout_s)
         self._client = openai.AsyncOpenAI(base_url=endpoint.url, timeout=endpoint.timeout_s, **options)
         self._changes: dict[str, str] = {}  # of names of options: "" is left out
 
@@ -255,6 +257,23 @@ class ChatClient:
 
     def _hide(self, text: str) -> str:
         return text.replace(self._key, "***") if len(self._key) > 7 else text
+
+
+def _with_deadline(client: type[Any], seconds: float) -> Any:
+    """A client whose timeout is that of a whole answer: its own begins anew with every byte that comes."""
+    # httpx or httpx2, by the version of openai, which takes a timeout of that library alone for one
+    library = next(one.__module__.partition(".")[0] for one in client.__mro__ if one.__name__ == "AsyncClient")
+    late = import_module(library).ReadTimeout
+
+    class WithDeadline(client):
+        async def send(self, request: Any, **options: Any) -> Any:
+            try:
+                async with asyncio.timeout(seconds):
+                    return await super().send(request, **options)
+            except TimeoutError as error:
+                raise late(f"no whole answer in {seconds:g} s", request=request) from error
+
+    return WithDeadline()
 
 
 def _is_filtered(error: Any) -> bool:

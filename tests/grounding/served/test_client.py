@@ -1,5 +1,6 @@
 """Every fault of a server ends in a reply, in a request without an answer that is counted, or in one clear line."""
 
+import json
 import math
 import threading
 import time
@@ -129,19 +130,21 @@ def test_refusals_are_replies(told: Answer) -> None:
 
 def test_no_more_are_asked_at_once_than_wanted() -> None:
     now, most, lock = 0, 0, threading.Lock()
+    three = threading.Barrier(3)  # passed where three are asked at once
 
     def answer(body: dict[str, Any], number: int) -> Answer:
         nonlocal now, most
         with lock:
             now += 1
             most = max(most, now)
-        time.sleep(0.05)
+        three.wait(20)
         with lock:
             now -= 1
         return "yes"
 
     with serve(answer) as served:
-        ask(served.url, [str(k) for k in range(9)], concurrency=3)
+        replies, _ = ask(served.url, [str(k) for k in range(9)], concurrency=3, timeout_s=30)
+    assert len(replies) == 9
     assert most == 3
 
 
@@ -152,6 +155,14 @@ def test_a_slow_answer_ends_with_the_timeout() -> None:
 
     with serve(answer) as served:
         replies, left = ask(served.url, ["slow", "a"], timeout_s=0.1, concurrency=2)
+    assert (list(replies), left.items) == (["a"], ["slow"])
+
+
+def test_an_answer_in_drops_ends_with_the_timeout() -> None:
+    whole = json.dumps(completion("yes"))
+    drops = [whole[k : k + 20] for k in range(0, len(whole), 20)]  # one every fifth of a second
+    with serve(lambda body, _: (200, {}, drops) if "slow" in str(body["messages"]) else "yes") as served:
+        replies, left = ask(served.url, ["slow", "a"], timeout_s=0.4, concurrency=2)
     assert (list(replies), left.items) == (["a"], ["slow"])
 
 
