@@ -124,6 +124,8 @@ def test_heal_medvqa_reads_masks_of_every_kind_of_runs(tmp_path: Path, runs: lis
     folder = tmp_path / "heal"
     folder.mkdir()
     pq.write_table(pa.Table.from_pylist(rows), folder / "test-00000-of-00001.parquet")
+    (folder / "data").mkdir()  # of the release before, which is not read twice
+    pq.write_table(pa.Table.from_pylist(rows[:1]), folder / "data" / "test-00000-of-00001.parquet")
     (yes, no), skipped = load_questions("heal_medvqa", folder)
     box = [8, 2, 20, 6]
     assert sorted(oracle(yes)) == [("atelectasis", box), ("left lower lobe", box)]
