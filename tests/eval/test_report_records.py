@@ -71,6 +71,8 @@ def test_named_metrics_only(record: Callable[..., Record]) -> None:
     assert list(_measured(records, metrics=("rouge_l", "bleu_2")).measures) == ["bleu_2", "rouge_l"]
     with pytest.raises(BadInput, match=r"no report metric 'blue_1'.*did you mean 'bleu_1'"):
         _measured(records, metrics=("blue_1",))
+    with pytest.raises(BadInput, match=r"no report metric 'label_f1'.*give records `meta\.labels`"):
+        _measured(records, metrics=("label_f1",))
 
 
 def test_r2gen_cuts_references_and_has_no_cider(record: Callable[..., Record], tmp_path: Path) -> None:

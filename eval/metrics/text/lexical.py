@@ -24,7 +24,9 @@ def choose(names: Iterable[str], valid: Iterable[str] | None = None) -> list[str
         groups["label_f1"] = ("label_micro_f1",)  # its name in the table of a run
     if unknown := [name for name in names if name not in groups]:
         problem = f"no report metric {unknown[0]!r} for these records under this protocol."
-        raise BadInput(problem, fix=nearest(unknown[0], groups))
+        needed = [key for key, entry in FIELD_METRICS.items() if unknown[0] in (key, *entry.names)]
+        needed += ["labels"] * (unknown[0] == "label_f1")
+        raise BadInput(problem, fix=f"give records `meta.{needed[0]}`" if needed else nearest(unknown[0], groups))
     wanted = {name for group in names for name in groups[group]}
     return [name for name in valid if name in wanted]
 
