@@ -84,6 +84,7 @@ def build_look(desk: Desk, case: Case) -> gr.Textbox:
         search,
         inputs,
         [shown, told, found],
+        show_progress_on=shown,  # neither progress nor an error lies on the line above it
         api_visibility="private",
         concurrency_id="models",
     )

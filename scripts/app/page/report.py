@@ -67,7 +67,7 @@ def build_report(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
 
     inputs = [boxes, indication, prior, prior_text, forms, *case.fields]
     shared: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "models"}
-    running = [
+    running: list[Any] = [
         button.click(function, inputs, [checks, view, files], **shared)
         for button, function in ((write, write_it), (describe, describe_it))
     ]

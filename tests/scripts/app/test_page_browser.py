@@ -6,6 +6,7 @@ MEDGLIP_SHOTS=docs/pictures/app keeps the pictures of the documentation.
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,18 +37,18 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     """Where the page is, and the temporary folder of its process."""
     folder = tmp_path_factory.mktemp("tmp")
     command = [sys.executable, "-m", "medglip.scripts.cli", "app", "--port", "0"]
-    log = folder / "log"
-    with log.open("w") as out:
-        started = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=out, text=True, env=os.environ | {"TMPDIR": str(folder)}
-        )
-    assert started.stdout
-    lines = iter(started.stdout.readline, "")
-    url = next((line.split()[1] for line in lines if line.startswith("page: ")), "")
-    assert url, log.read_text()
-    yield url, folder
-    started.terminate()
-    assert started.wait(SECONDS) == 0
+    log, here = folder / "log", os.environ | {"TMPDIR": str(folder)}
+    with (
+        log.open("w") as out,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=out, text=True, env=here) as started,
+    ):
+        assert started.stdout
+        lines = iter(started.stdout.readline, "")
+        url = next((line.split()[1] for line in lines if line.startswith("page: ")), "")
+        assert url, log.read_text()
+        yield url, folder
+        started.terminate()
+        assert started.wait(SECONDS) == 0
     assert not list(folder.glob("medglip-app-*"))
 
 
@@ -182,6 +183,8 @@ def test_a_report_is_read_and_taken_along(page: "Page", tmp_path: Path) -> None:
         page.locator("#mg-downloads a[download$='.json']").first.press("Enter")
     loaded.value.save_as(tmp_path / "report.json")
     assert "sentences" in (tmp_path / "report.json").read_text(encoding="utf-8")
+    page.locator("#mg-report iframe").scroll_into_view_if_needed()
+    page.wait_for_timeout(1000)  # until it is painted
     shoot(page, "report")
 
 
@@ -228,10 +231,12 @@ def test_records_of_two_runs_are_read_by_keys(page: "Page", tmp_path: Path) -> N
             PredictionRecord(
                 id=f"q{n}", dataset="d", split="test", task="vqa", image_id=f"i{n}", cluster_id=f"i{n}",
                 question=f"Is it {n}?", answer="yes", prediction="yes" if n == 1 else said, answer_type="closed",
+                evidence=name, meta={"image_path": CHEST.name},
             )
             for n in range(3)
         ]  # fmt: skip
         RecordFile(tmp_path / "run" / "records" / f"vqa-{name}.jsonl").append(rows)
+    shutil.copy(CHEST, tmp_path / "run")
     page.get_by_role("tab", name="Compare").click()
     page.get_by_label("Run folders or files of records").fill(str(tmp_path / "run"))
     page.get_by_role("button", name="Open", exact=True).click()
@@ -245,6 +250,8 @@ def test_records_of_two_runs_are_read_by_keys(page: "Page", tmp_path: Path) -> N
     page.keyboard.press("ArrowRight")
     case.get_by_text("2 of 2 (changed)").wait_for()
     assert case.get_by_role("heading", name="Is it 2?").is_visible()
+    assert case.locator("svg").count() == 2
+    page.get_by_label("Run folders or files of records").fill("")  # a path of this machine
     shoot(page, "compare")
 
 
