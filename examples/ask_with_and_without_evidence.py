@@ -11,5 +11,5 @@ for question in ("Where is the left lung?", "Is there an opacity in the image?")
         answer = answerer.ask(image, question, with_evidence=with_evidence)
         regions = answer.evidence.first.regions if with_evidence else ()
         shown = ", ".join(f"{region.phrase} {region.score:.2f}" for region in regions) or "nothing"
-        print(f"  shown {shown}: {answer.text} (probability a token {answer.probability:.2f})")
+        print(f"  shown {shown}: {answer.text} (probability per token {answer.probability:.2f})")
 print("Research use, not for diagnosis.")
