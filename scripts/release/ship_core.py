@@ -5,16 +5,18 @@ MEDGLIP_DATA=... python -m medglip.scripts.release.ship_core recipes/small.yaml 
 """
 
 import json
+import math
 import shutil
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import typer
 
 from ...eval.page.curves import reliability_file
-from ...eval.records import Record
+from ...eval.records import Record, meta_of, phrases_of
 from ...eval.score import EvalSettings, score
 from ...eval.statistics.bootstrap import Estimate
 from ...eval.table import by_metric, table
@@ -74,11 +76,11 @@ def main(
     typer.echo(figures_text(figures, mean))
     if there.exists() and mean <= (before := json.loads(there.read_text())["macro_ap50"]) and not worse:
         raise BadInput(f"macro AP50 {mean:.3f}, the weights there have {before:.3f}.", file=out, fix="keep those")
-    write_figures(staged / FIGURES, figures, mean)
+    write_figures(staged / FIGURES, figures, mean, by_phrase(records, settings))
     split = "val"
     if len(split_of(pipeline.images, "test")):
         figures, mean, records = score_split(pipeline, grounder, "test", settings)
-        write_figures(staged / REPORT, figures, mean)
+        write_figures(staged / REPORT, figures, mean, by_phrase(records, settings))
         split = "test"
     write_atomic(staged / RELIABILITY, reliability_file(curves(records, settings)))
     num_images = len({(record["dataset"], record["image_id"]) for record in records})
@@ -122,10 +124,25 @@ def figures_text(figures: Figures, mean: float, form: Literal["text", "markdown"
     return f"{table(by_metric(figures, SHOWN), form, 'set')}\n\nMacro AP50 over sets: {mean:.3f}"
 
 
-def write_figures(file: Path, figures: Figures, mean: float) -> None:
+def by_phrase(records: Sequence[Record], settings: EvalSettings) -> dict[str, dict[str, dict[str, float]]]:
+    """Modality -> phrase -> `ap50` and `n`, of the images with the phrase; those in none are left out."""
+    rows = defaultdict[tuple[str, str], list[Record]](list)
+    for record in records:
+        rows[str(meta_of(record).get("modality")), next(iter(phrases_of(record)))].append(record)
+    quick = settings.model_copy(update={"resamples": 10, "strata": False})  # the values alone are kept
+    found = defaultdict[str, dict[str, dict[str, float]]](dict)
+    for (modality, phrase), own in sorted(rows.items()):
+        num = sum(bool(record["answer"]) for record in own)
+        ap50 = score(own, "grounding", quick).metrics.get("ap50") if num else None
+        if ap50 is not None and math.isfinite(ap50.value):
+            found[modality][phrase] = {"ap50": round(ap50.value, 4), "n": num}
+    return found
+
+
+def write_figures(file: Path, figures: Figures, mean: float, phrases: Mapping[str, Any]) -> None:
     """The values alone, as JSON."""
     plain = {name: {m: row[m].value for m in SHOWN if m in row} for name, row in figures.items()}
-    write_atomic(file, json.dumps({"macro_ap50": mean, "sets": plain}, indent=1))
+    write_atomic(file, json.dumps({"macro_ap50": mean, "sets": plain, "phrases": phrases}, indent=1))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ _SPLIT = {"test.json": "split test, which chose nothing", "figures.json": "split
 
 
 def phrase_lines(grounder: str, modality: str | None = None) -> list[str]:
-    """The lines for the terminal: a line for each modality, below it each phrase with its AP50 by data set.
+    """The lines for the terminal: a line for each modality, below it each phrase with its AP50.
 
     Raises `BadInput` for a core without a vocabulary, and for a modality that it knows nothing of, with those it does.
     """
@@ -32,7 +32,8 @@ def phrase_lines(grounder: str, modality: str | None = None) -> list[str]:
             raise BadInput(f"the core {grounder!r} knows nothing of {wanted}.", fix=f"it knows {known}")
         vocabulary = {wanted: vocabulary[wanted]}
     scores, source = _scores_of(folder)
-    lines = [f"{grounder}: {sum(map(len, vocabulary.values()))} phrases of {len(vocabulary)} modalities"]
+    noun = "modality" if len(vocabulary) == 1 else "modalities"
+    lines = [f"{grounder}: {sum(map(len, vocabulary.values()))} phrases of {len(vocabulary)} {noun}"]
     lines.append(f"figures: AP50 of {_SPLIT[source]}" if source else "its folder holds no figures")
     for name, phrases in vocabulary.items():
         lines.append(name)
@@ -43,11 +44,17 @@ def phrase_lines(grounder: str, modality: str | None = None) -> list[str]:
 
 
 def _scores_of(folder: Path) -> tuple[dict[tuple[str, str], dict[str, float]], str]:
-    """(modality, phrase) -> data set -> AP50 of that set, and the name of the file that they are from."""
+    """(modality, phrase) -> number of images, or data set -> AP50 of these; the name of the file that they are from."""
     source = next((name for name in FIGURES if (folder / name).is_file()), "")
     if not source:
         return {}, ""
-    sets, scores = read_object(folder / source).get("sets", {}), defaultdict[tuple[str, str], dict[str, float]](dict)
+    figures, scores = read_object(folder / source), defaultdict[tuple[str, str], dict[str, float]](dict)
+    for modality, phrases in figures.get("phrases", {}).items():
+        for phrase, one in phrases.items():
+            scores[modality, phrase][f"n={one['n']}"] = one["ap50"]
+    if scores:  # cores of before have figures of whole sets alone
+        return scores, source
+    sets = figures.get("sets", {})
     card = (folder / "README.md").read_text(encoding="utf-8") if (folder / "README.md").is_file() else ""
     # | bccd | microscopy | MIT | 205 | 87 | 3941 | red blood cell, white blood cell, platelet |
     rows = re.findall(r"^\| ([\w-]+) \| ([^|]+) \|.*\| ([^|]+) \|$", card, re.MULTILINE)

@@ -101,6 +101,9 @@ def test_phrases_come_with_the_figures_beside_the_weights(tiny_core: Path, tmp_p
     (core / "figures.json").write_text(json.dumps({"macro_ap50": 0.5, "sets": {"mine": {"ap50": 0.25}}}))
     (core / "README.md").write_text("| mine | xray | CC0 | 10 | 3 | 13 | nodule |\n")
     assert "  nodule: 0.25 (mine)" in phrase_lines(str(core), "xray")
+    ours = {"sets": {}, "phrases": {"xray": {"nodule": {"ap50": 0.5, "n": 12}}}}
+    (core / "test.json").write_text(json.dumps(ours))
+    assert "  nodule: 0.50 (n=12)" in phrase_lines(str(core), "xray")
     with pytest.raises(BadInput, match="knows nothing of histology"):
         phrase_lines(str(core), "histology")
 
