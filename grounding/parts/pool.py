@@ -1,10 +1,13 @@
 """Processes of this machine that do parts; one that is killed is replaced, and what it had in hand done again."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import Any
 
 from ..bad_input import BadInput
@@ -22,7 +25,8 @@ class Pool:
         self._executor = self._start()
 
     def _start(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self.number, mp_context=get_context("spawn"))  # a fork would copy threads of torch
+        context = get_context("spawn")  # a fork would copy threads of torch
+        return ProcessPoolExecutor(self.number, mp_context=context, initializer=end_with_caller)
 
     def __enter__(self) -> "Pool":
         return self
@@ -64,3 +68,9 @@ class Pool:
                 return result
         problem = f"processes of the work were killed {MAX_DEATHS} times, perhaps for want of memory."
         raise BadInput(problem, fix="fewer --workers; call again, it continues")
+
+
+def end_with_caller() -> None:
+    """In a process of the pool: end when the caller is killed, whose next call does the part in hand again."""
+    if caller := parent_process():
+        Thread(target=lambda: (wait([caller.sentinel]), os._exit(1)), daemon=True).start()

@@ -1,6 +1,9 @@
 """Work is cut in one way and done by anybody: results in order, each part once, one that kills its process again."""
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,21 @@ def test_a_part_whose_process_is_killed_is_done_again_and_the_others_are_not(tmp
             finish(run(eval, [("__import__('os').kill(__import__('os').getpid(), 9)",)], "parts"))
         with pytest.raises(ZeroDivisionError):
             finish(run(eval, [("1 / 0",)], "parts"))
+
+
+@pytest.mark.slow
+def test_processes_end_with_a_caller_that_is_killed() -> None:
+    code = "from medglip.grounding.parts.work import *\nif __name__ == '__main__':\n"
+    code += "  with open_workers(Workers(number=2)) as run:\n"
+    code += "    jobs = [(\"print(__import__('os').getpid(), flush=True) or __import__('time').sleep(120)\",)]\n"
+    code += "    finish(run(eval, jobs, ''))"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as caller:
+        assert caller.stdout
+        assert caller.stdout.readline().strip().isdigit()
+        caller.kill()
+        start = time.monotonic()
+        caller.stdout.read()  # ends with the last process that could write there
+    assert time.monotonic() - start < 60
 
 
 @pytest.mark.thorough
