@@ -28,7 +28,7 @@ class Extra:
 
 
 EXTRAS: dict[str, Extra] = {
-    "app": Extra(modules=("gradio", "mcp"), without="no app in the browser, no MCP server", packages=20, megabytes=46),
+    "app": Extra(modules=("gradio", "mcp"), without="no app in the browser, no MCP server", packages=29, megabytes=40),
     "serve": Extra(modules=("openai",), without="no model behind an OpenAI-compatible server", packages=4, megabytes=3),
     "ray": Extra(modules=("ray",), without="no `--engine ray`; `--shard` works", packages=3, megabytes=80),
     "gpu": Extra(modules=("bitsandbytes",), without="no `mllm.lora.four_bit` (QLoRA)", packages=1, megabytes=43),
