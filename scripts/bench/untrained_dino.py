@@ -25,7 +25,7 @@ from ...grounding.grounders.zero_shot import ZeroShotGrounder, ZeroShotSettings
 from ...grounding.model.config import PIXEL_MEAN, PIXEL_STD, MedGlipVisionConfig
 from ...grounding.model.image_tower import load_start, vision_settings
 from ...grounding.settings import Settings
-from .tower_backbone import TowerBackbone
+from .cores.tower_backbone import TowerBackbone
 
 _SPECIAL = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
 """Places of bert-base-uncased, which the DINO family has hard-coded."""

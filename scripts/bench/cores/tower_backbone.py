@@ -6,8 +6,8 @@ from torch import Tensor
 from transformers import AutoBackbone, PreTrainedModel
 from transformers.modeling_outputs import BackboneOutput
 
-from ...grounding.model.config import MedGlipVisionConfig
-from ...grounding.model.image_tower import MedGlipVisionModel
+from ....grounding.model.config import MedGlipVisionConfig
+from ....grounding.model.image_tower import MedGlipVisionModel
 
 
 class TowerBackbone(PreTrainedModel):
