@@ -8,14 +8,18 @@ import re
 import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from .bad_input import BadInput, Skipped, nearest, repeated
 
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
 MAX_BYTES = 2**29
 """The largest text file that is read, unpacked."""
+_MAX_ROWS = 2**20
 _MAX_NODES = 200_000  # of a YAML file, aliases counted as often as they stand for something
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -145,6 +149,19 @@ def read_csv(
     except csv.Error as error:
         fix = "quote texts that hold quotes, separators or line breaks, and close every quote"
         raise BadInput(f"not a table: {error}.", file=file, row=number + 1, fix=fix) from error
+
+
+def open_parquet(file: Path) -> "ParquetFile":
+    """A Parquet file, its footer read. Raises `BadInput` for more rows than memory has room for: a repeated one costs
+    the file nothing.
+    """
+    from pyarrow.parquet import ParquetFile
+
+    table = ParquetFile(file)
+    if table.metadata.num_rows > _MAX_ROWS:
+        problem = f"{table.metadata.num_rows:,} rows, more than {_MAX_ROWS:,}."
+        raise BadInput(problem, file=file, fix="split it into several files")
+    return table
 
 
 def check_columns(names: list[str], columns: Collection[str], file: Path) -> None:

@@ -209,7 +209,8 @@ class _Decoded:
         width, height = self.image.size
         parts = (self.values(rows) for rows in strips(height, width))
         step = 1 + width * height // MAX_SAMPLE
-        grey = [(part if part.ndim == 2 else part[..., 0]).ravel()[::step] for part in parts]
+        # copies: a view would keep its whole strip, and all of them the image once more
+        grey = [(part if part.ndim == 2 else part[..., 0]).ravel()[::step].copy() for part in parts]
         return percentile_window(np.concatenate(grey))
 
 

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from medglip.grounding.bad_input import BadInput, Skipped
 from medglip.grounding.datasets.corpus import stay_inside
 from medglip.grounding.datasets.rows import skipping
-from medglip.grounding.foreign import parse_json, read_csv, read_json, read_text, read_yaml
+from medglip.grounding.foreign import open_parquet, parse_json, read_csv, read_json, read_text, read_yaml
 
 
 def written(folder: Path, data: bytes, name: str = "file.csv") -> Path:
@@ -122,3 +124,11 @@ def test_names_stay_inside_their_folder_unless_allowed(tmp_path: Path) -> None:
             stay_inside(tmp_path, name)
         assert stay_inside(tmp_path, name, allow_outside=True) == tmp_path / name
     assert stay_inside(tmp_path, "a/../x.png") == tmp_path / "a/../x.png"
+
+
+def test_rows_that_cost_a_file_nothing_are_counted_first(tmp_path: Path) -> None:
+    rows = pa.table({"question": pa.nulls(2**20 + 1, pa.string())})
+    pq.write_table(rows, tmp_path / "train.parquet")
+    assert (tmp_path / "train.parquet").stat().st_size < 10_000
+    with pytest.raises(BadInput, match=r"train\.parquet: 1,048,577 rows, more than .* Fix:"):
+        open_parquet(tmp_path / "train.parquet")

@@ -12,6 +12,7 @@ from typing import Any
 
 from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput, Skipped, explain
+from ...grounding.foreign import open_parquet
 from ...grounding.imaging.read import copy_out
 from .rows import SPLIT_NAMES, QuestionRow, build_rows
 
@@ -45,11 +46,10 @@ def files_of(folder: Path) -> dict[str, list[Path]]:
 def table_rows(file: Path) -> Iterator[dict[str, Any]]:
     """The rows of a shard, one at a time. Raises `BadInput` for one that cannot be read."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     with explain("cannot be read", pa.ArrowException, OSError, ValueError, file=file, fix="download the file again"):
         if file.suffix == ".parquet":
-            for batch in pq.ParquetFile(file).iter_batches(64):  # few at a time: rows hold whole images
+            for batch in open_parquet(file).iter_batches(64):  # few at a time: rows hold whole images
                 yield from batch.to_pylist()
             return
         with pa.memory_map(str(file)) as source:

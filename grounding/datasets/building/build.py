@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from ...bad_input import BadInput, Skipped, damaged
 from ...files import claim_folder, file_sha256, locked, read_object, sha256, write_atomic
+from ...foreign import open_parquet
 from ...parts.work import Run, Workers, cut, finish, open_workers
 from ...vocabulary.labels import load_labels
 from ..corpus import one_spelling
@@ -147,7 +148,7 @@ def _portions(source: SourceSettings, skipped: Skipped) -> Iterator[Portion]:
     """Rows of a set, some hundred at a time; of a built one where its rows are, for the workers to read."""
     if source.layout == "built":
         for shard in shards(set_folder(source)):
-            groups = pq.read_metadata(shard).num_row_groups
+            groups = open_parquet(shard).num_row_groups
             # two row groups are as many rows as a part has
             yield from ((shard, range(k, min(k + 2, groups))) for k in range(0, groups, 2))
         return

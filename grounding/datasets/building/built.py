@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from datasets import Dataset, Features, Image, Value
 from datasets import List as ListOf
 from tqdm.auto import tqdm
@@ -20,6 +19,7 @@ from tqdm.auto import tqdm
 from ...assets import cache_folder
 from ...bad_input import BadInput, Skipped, damaged
 from ...files import sha256, write_atomic
+from ...foreign import open_parquet
 from ...imaging.read import copy_out
 from ...types import AnnotatedImage
 from ..corpus import is_inside, stay_inside
@@ -82,7 +82,7 @@ def mapped(folder: Path, allow_outside: bool = False) -> Dataset:
         with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_stream(file, schema) as out:
             for shard in tqdm(files, desc=folder.name, unit="shard", disable=None):
                 with damaged(shard, _AGAIN):
-                    for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=columns):
+                    for batch in open_parquet(shard).iter_batches(_ROWS, columns=columns):
                         table = upgrade_table(pa.Table.from_batches([batch]))
                         # absolute paths in place of stored ones, of images that are copied out now if they lie inside
                         images = table.select(["image", "pixel_hash", "image_path"]).to_pylist()
@@ -101,7 +101,7 @@ def rows(folder: Path, columns: list[str] | None = None) -> Iterator[dict[str, A
     """Every row as stored, with `BUILT_FEATURES` or some columns of it; memory for a few hundred rows."""
     for shard in shards(folder):
         with damaged(shard, _AGAIN):  # what is done with a row is outside: it is another's code
-            for batch in pq.ParquetFile(shard).iter_batches(_ROWS, columns=columns and any_version(columns)):
+            for batch in open_parquet(shard).iter_batches(_ROWS, columns=columns and any_version(columns)):
                 yield from map(upgrade_row, batch.to_pylist())
 
 

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from ...bad_input import BadInput, damaged
 from ...files import read_lines, read_object, sha256, write_atomic
+from ...foreign import open_parquet
 from ...imaging.drawing import PLATE, colours_of, draw_regions
 from ...imaging.read import png_bytes
 from ...types import AnnotatedImage, Region
@@ -93,7 +94,7 @@ def read(folder: Path) -> Dataset:
     if not (folder / "settings.json").is_file() or not path.is_file():
         raise BadInput("no complete set of phantoms.", file=folder, fix="write it again; it continues where it stopped")
     with damaged(path, "write the phantoms again into a new folder"):
-        return _as_dataset(folder, upgrade_table(pq.read_table(path)))
+        return _as_dataset(folder, upgrade_table(open_parquet(path).read()))
 
 
 def _as_dataset(folder: Path, table: pa.Table) -> Dataset:
