@@ -28,7 +28,7 @@ pytest.importorskip("gradio", reason="gradio is not installed: pip install 'medg
 pytestmark = [pytest.mark.thorough, needs_browser]
 DATA = Path(__file__).parents[3] / "examples" / "data"
 CHEST = DATA / "images" / "xray-1.png"
-SECONDS = 120
+SECONDS = 300
 LIT = "element => getComputedStyle(element).getPropertyValue('--lit').trim()"
 
 
