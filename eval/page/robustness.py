@@ -7,6 +7,7 @@ from ..catalog import tested_metrics
 from ..probes import probe
 from ..records import Record, read_records
 from ..settings import EvalSettings
+from ..statistics.bootstrap import Difference
 from .content import Content, DropCurve
 from .curves import plot
 
@@ -32,9 +33,14 @@ def drop_curve(title: str, records: Sequence[Record], corrupted: Path, settings:
         metric=metric,
         values=[begin, *((float(severity), drop.b) for severity, drop in steps.items())],
         # the interval is that of the paired difference, original less corrupted
-        lower=[begin, *((float(severity), drop.a - drop.difference.high) for severity, drop in steps.items())],
-        upper=[begin, *((float(severity), drop.a - drop.difference.low) for severity, drop in steps.items())],
+        lower=[begin, *((float(severity), _below(drop, drop.difference.high)) for severity, drop in steps.items())],
+        upper=[begin, *((float(severity), _below(drop, drop.difference.low)) for severity, drop in steps.items())],
     )
+
+
+def _below(drop: Difference, bound: float | None) -> float:
+    """The originals' value less a bound of the difference; the value itself where there is no interval."""
+    return drop.b if bound is None else drop.a - bound
 
 
 def robustness(content: Content) -> str:

@@ -98,7 +98,8 @@ def florence() -> tuple[Any, Parts]:
 @pytest.fixture(scope="module", params=[omdet, florence])
 def detector(request: pytest.FixtureRequest) -> ZeroShotGrounder:
     torch.manual_seed(0)
-    return ZeroShotGrounder(*request.param(), ALL)
+    model, parts = request.param()
+    return ZeroShotGrounder(model, parts, ALL)
 
 
 def rows_of(regions: list[Region]) -> list[tuple[Any, ...]]:
