@@ -20,11 +20,12 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning",
 )
 
+import uvicorn  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
 from medglip.scripts.app.desk import Desk  # noqa: E402
 from medglip.scripts.app.guard import is_loopback  # noqa: E402
-from medglip.scripts.app.serve import build  # noqa: E402
+from medglip.scripts.app.serve import Door, build, serve  # noqa: E402
 from medglip.scripts.app.tools import TOOLS  # noqa: E402
 
 CHEST = Path(__file__).parents[3] / "examples" / "data" / "images" / "xray-1.png"
@@ -108,14 +109,43 @@ def test_errors_are_one_line_with_a_status_of_the_callers(
     assert str(desk.folder) not in answer.text
 
 
-@pytest.mark.parametrize("path", ["/", "/api/ground", "/api/openapi.json", "/mcp", "/v1/models", "/config", "/nothing"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/api/ground",
+        "/api/openapi.json",
+        "/mcp",
+        "/v1/models",
+        "/config",
+        "/gradio_api/upload",
+        "/gradio_api/queue/join",
+        "/nothing",
+    ],
+)
 def test_with_a_token_every_path_asks_for_it(guarded: Any, path: str) -> None:
     asked = TestClient(guarded, base_url="http://hospital.example:7860")
     assert asked.get(path).status_code == asked.get(path, params={"token": "Secret"}).status_code == 401
+    assert asked.post(path).status_code == 401
     assert asked.get(path, headers={"Authorization": "Basic secret"}).status_code == 401
     assert asked.get("/v1/models", headers={"Authorization": "Bearer secret"}).status_code == 200
     assert asked.get("/v1/models", params={"token": "secret"}).status_code == 200
     assert asked.get("/v1/models").status_code == 200  # the cookie that the last answer set
+
+
+def test_beyond_this_machine_a_token_is_made_and_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[str] = []
+    monkeypatch.setattr("medglip.scripts.app.serve.build", lambda _, token: made.append(token))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *_, **__: None)
+    for host in ("0.0.0.0", "0.0.0.0", "127.0.0.1"):
+        serve(Door(host=host, port=0))
+    assert len(made[0]) >= 32
+    assert made[0] != made[1]
+    assert made[2] == ""
+    assert f"?token={made[0]}" in capsys.readouterr().out
 
 
 def test_without_a_token_only_this_machine_is_answered(client: TestClient) -> None:
