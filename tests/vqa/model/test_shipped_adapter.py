@@ -14,6 +14,7 @@ from medglip.grounding.evidence.evidence import PLAIN, EvidenceSettings
 from medglip.grounding.evidence.forms.tokens import TokenShape
 from medglip.grounding.grounders.pretrained import checkpoint_folder
 from medglip.grounding.training.settings import TrainSettings
+from medglip.vqa.inference.confidence import read_confidence
 from medglip.vqa.model.grounded_mllm import GroundedMLLM, load, resolve
 from medglip.vqa.model.identity import base_fingerprint, core_of, core_sha256
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
@@ -74,6 +75,13 @@ def test_packed_it_says_the_same_in_half_the_bytes(
     before, after = (logits(mllm, examples, EvidenceSettings()) for mllm in mllms)
     assert not torch.equal(before, after)
     torch.testing.assert_close(before, after, rtol=0, atol=5e-2)
+
+
+def test_what_validation_said_of_it_goes_with_it(trained: Path, tiny_core: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(trained, tmp_path / "own"))
+    (own / "confidence.json").write_text('{"threshold": 0.4, "num": 30}')
+    pack(own, tmp_path / "packed", tiny_core)
+    assert read_confidence(tmp_path / "packed").threshold == 0.4
 
 
 def test_no_path_of_this_machine_is_shipped(trained: Path, tiny_core: Path, tmp_path: Path) -> None:
