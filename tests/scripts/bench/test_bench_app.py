@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from medglip.scripts.bench.app import Caller, load
+from medglip.scripts.bench.load.app import Caller, load
 
 CHEST = Path(__file__).parents[3] / "examples" / "data" / "images" / "xray-1.png"
 

@@ -1,4 +1,4 @@
-"""How `medglip app` bears many users, against one that runs: python -m medglip.scripts.bench.app http://127.0.0.1:7860
+"""How `medglip app` bears many users, against one that runs: python -m medglip.scripts.bench.load.app http://127.0.0.1:7860
 
 First all users ask at once, then each asks again and again for a while, as soon as its last answer has come. `--tool
 ground` is the core alone; `--tool ask --model small` is the adapter, ten times the work or more.
@@ -15,7 +15,7 @@ import numpy as np
 import typer
 from tqdm.auto import tqdm
 
-from .timing import Json, write_figures
+from ..timing import Json, write_figures
 
 WORDS = {"phrase": "heart; left lung", "question": "Is the heart seen?", "modality": "xray"}
 

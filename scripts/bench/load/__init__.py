@@ -1,0 +1,1 @@
+"""Benchmarks of many callers at once."""
