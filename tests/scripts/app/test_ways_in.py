@@ -64,7 +64,7 @@ def send(client: TestClient, name: str, content: bytes = b"", **words: Any) -> A
 
 
 def test_a_form_with_a_file_and_json_with_an_address_answer_alike(client: TestClient) -> None:
-    words = {"phrase": "heart", "modality": "xray"}
+    words: dict[str, Any] = {"phrase": "heart", "modality": "xray"}
     by_form = send(client, "ground", **words)
     by_json = client.post("/api/ground", json={"image": ADDRESS, **words})
     assert by_form.status_code == by_json.status_code == 200
