@@ -16,8 +16,8 @@ from ...vqa.model.shipped import is_shipped
 from ..inference.system import DEFAULT_RUN, TrainedSystem, load_system
 from .samples import draw_samples
 
-WRITERS = {"small": "small-reports"}
-"""The adapter that writes reports beside one that answers questions."""
+WRITERS = {"small": "small-reports", RULES: "small-reports"}
+"""The adapter that writes reports beside one that answers questions, and beside templates, which write none."""
 
 
 class Desk:
