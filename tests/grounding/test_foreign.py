@@ -35,7 +35,7 @@ def test_text_of_another_encoding_is_refused_with_its_line(tmp_path: Path) -> No
 def test_a_row_with_surplus_cells_is_listed_and_the_rest_goes_on(tmp_path: Path) -> None:
     rows, why = rows_of(written(tmp_path, b"a,b\r\n1,x, y\r\n2,z\r\n\r\n3\r\n4,w,,\r\n"))
     assert rows == [{"a": "2", "b": "z"}, {"a": "3", "b": ""}, {"a": "4", "b": "w"}]
-    assert "file.csv row 1" in why
+    assert "file.csv: row 1" in why
     assert "3 cells under 2 columns" in why
 
 

@@ -37,7 +37,7 @@ def test_the_picture_names_every_line_and_the_cost_of_every_budget() -> None:
     assert len(root.findall("{*}circle")) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_curve_ends_in_a_table_a_picture_and_contrasts_and_goes_on(
     write_recipe: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ def rows(out: Path) -> dict[str, list[dict[str, object]]]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_two_processes_run_a_recipe_to_the_end_and_one_says_the_same_of_their_adapters(
     write_recipe: Callable[[Path], Path], tmp_path: Path
 ) -> None:

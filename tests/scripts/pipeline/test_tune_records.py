@@ -238,7 +238,7 @@ def test_probes_without_their_questions_are_refused(values: dict[str, Any], word
         validate(Recipe, {"name": "t", "out_dir": "o", "phantoms": {}, "grounding": data, **values})
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_run_writes_probes_that_can_be_scored(write_recipe: Callable[[Path], Path], tmp_path: Path) -> None:
     from medglip.scripts.pipeline.run import run
 
