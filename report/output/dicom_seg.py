@@ -63,6 +63,9 @@ def write_seg(report: GroundedReport, source: Path, out: Path, keep_descriptive:
         shared = segmentation.SharedFunctionalGroupsSequence[0]
         if any("SliceThickness" not in item for item in shared.get("PixelMeasuresSequence", ())):
             del shared.PixelMeasuresSequence
+        # of type 2C where no plane says how the patient lies: empty, where the source does not say it either
+        if "PlaneOrientationSequence" not in shared and "PatientOrientation" not in segmentation:
+            segmentation.PatientOrientation = image.get("PatientOrientation") or None
         dicom.save(segmentation, about, out)
     return out
 

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -84,6 +85,8 @@ def test_segments_lie_where_the_masks_are_and_refer_to_the_image(name: str, tmp_
     assert image.get("ReferencedFrameNumber") == (2 if "2frame" in name else None)
     assert seg.StudyInstanceUID == source.StudyInstanceUID
     assert seg.SOPInstanceUID != source.SOPInstanceUID
+    # how the patient lies: by the plane, else by an element that may be empty (type 2C)
+    assert "PlaneOrientationSequence" in seg.SharedFunctionalGroupsSequence[0] or "PatientOrientation" in seg
     written = str(dcmread(out))
     assert all(text in written for text in (NOTICE, "tiny model", "run/adapter", "medglip 0."))
 
@@ -237,3 +240,12 @@ def test_comments_institution_and_station_leave_only_where_asked_for(tmp_path: P
         assert b"planted code" not in file.read_bytes() or keep
         assert [name for name in names if written.get(name) == f"planted {name}"[:16]] == (list(names) if keep else [])
         assert (b"planted" in file.read_bytes()) is keep
+
+
+@pytest.mark.skipif(not shutil.which("dciodvfy"), reason="dciodvfy (Debian's dicom3tools) is not installed")
+@pytest.mark.parametrize("name", SAMPLES[:3])  # the last has two frames in a class of one: its frame number is an error
+@pytest.mark.parametrize("write", [write_seg, write_sr])
+def test_dciodvfy_has_no_error_to_tell(name: str, write: Callable[..., Path], tmp_path: Path) -> None:
+    out = write(make_report(sample(name)), sample(name), tmp_path / "a.dcm")
+    told = subprocess.run(["dciodvfy", str(out)], capture_output=True, text=True, check=False).stderr
+    assert not [line for line in told.splitlines() if line.startswith("Error")]
