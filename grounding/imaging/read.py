@@ -28,6 +28,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "JPEG2000", "PPM"
 """What is opened, by content. PIL knows more: PostScript, which would be run, and formats of games."""
 MAX_PIXELS = 2**29 // 3
 """Width times height, 178,956,970: the largest image is about 13,377 x 13,377."""
+_SHARES = {"WEBP": 2, "AVIF": 2, "JPEG2000": 3}
+"""Of these decoders, which take up to 24 bytes for a pixel, only such a part: what they read stays below 2 GB."""
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg", b"BM": ".bmp", b"II*\0": ".tif", b"MM\0*": ".tif"}
 _WIDE_GREY = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _KEPT: dict[Path, Image.Image] = {}
@@ -108,7 +110,7 @@ def open_image(source: Path | bytes) -> Iterator[Image.Image]:
             deadline(file),
             Image.open(content, formats=FORMATS) as image,
         ):
-            check_size(image.width, image.height, file)
+            check_size(image.width, image.height, file, MAX_PIXELS // _SHARES.get(image.format or "", 1))
             yield image
     except BadInput as error:
         raise BadInput(error.problem, file=error.file or file, row=error.row, fix=error.fix) from error
@@ -124,10 +126,10 @@ def open_image(source: Path | bytes) -> Iterator[Image.Image]:
         raise BadInput(f"the image is damaged ({error or type(error).__name__}).", file=file, fix=_FIX) from error
 
 
-def check_size(width: int, height: int, file: Path | None) -> None:
+def check_size(width: int, height: int, file: Path | None, most: int = MAX_PIXELS) -> None:
     """Raises `BadInput` for an image without or with too many pixels, before any memory is taken for them."""
-    if not 0 < width * height <= MAX_PIXELS:
-        fix = f"scale it down to {MAX_PIXELS:,} pixels at most"
+    if not 0 < width * height <= most:
+        fix = f"scale it down to {most:,} pixels at most" + (", or save it as PNG" if most < MAX_PIXELS else "")
         raise BadInput(f"the image is too large: {width} x {height} pixels.", file=file, fix=fix)
 
 

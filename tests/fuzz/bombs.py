@@ -54,6 +54,12 @@ def png(side: int, colour: int, depth: int, channels: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
+def webp(side: int) -> bytes:
+    """A black square without loss: its two sides less one are 14 bits each, its pixels a few bits in all."""
+    sides = struct.pack("<I", side - 1 | (side - 1) << 14 | 1 << 28)
+    return bytes.fromhex("524946461a000000574542505650384c0e0000002f") + sides + bytes.fromhex("071011fd0f4444ff03")
+
+
 def float_tiff(side: int) -> bytes:
     data = zlibbed(side * side * 4)
     tags = [(256, 4, side), (257, 4, side), (258, 3, 32), (259, 3, 8), (262, 3, 1), (273, 4, 8), (277, 3, 1)]
@@ -149,6 +155,8 @@ BOMBS: dict[str, Callable[[], Any]] = {
     "png grey alpha 16": _read("a.png", lambda: png(SIDE, 4, 16, 2)),
     "png 20000": _read("a.png", lambda: png(20_000, 0, 8, 1)),
     "png as a user's image": _read("a.png", lambda: png(SIDE, 0, 8, 1), lambda file: user_image(file, None)),
+    "webp": _read("a.webp", lambda: webp(9_400)),
+    "webp 13000": _read("a.webp", lambda: webp(SIDE)),
     "tiff float": _read("a.tif", lambda: float_tiff(SIDE)),
     "label_map": _masks("label_map", classes={1: "liver"}),
     "mask_folder": _masks("mask_folder", phrase="liver"),

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from fuzz.bombs import webp
 from PIL import Image
 
 from medglip.grounding import BadInput
@@ -251,6 +252,15 @@ def test_too_many_pixels_are_refused_from_the_header(tmp_path: Path) -> None:
     for read in (read_image, image_size):
         with pytest.raises(BadInput, match=r"a\.png: the image is too large.*Fix:"):
             read(tmp_path / "a.png")
+
+
+def test_decoders_that_take_more_memory_are_given_fewer_pixels(tmp_path: Path) -> None:
+    side = int(MAX_PIXELS**0.5) // 2 * 2
+    with pytest.raises(BadInput, match=r"too large.*89,478,485 pixels at most, or save it as PNG"):
+        read_image_bytes(webp(side))
+    with pytest.raises(BadInput, match=r"too large"):
+        read_image_bytes(webp(9_460))
+    assert read_image_bytes(webp(64)).size == (64, 64)
 
 
 def _files(folder: Path) -> dict[str, Path]:
