@@ -49,6 +49,10 @@ class CocoSet:
     skipped: Skipped
     notes: tuple[str, ...] = ()
 
+    def record_ids(self) -> set[str]:
+        """Of every phrase of every image; a file of records may hold more, of an earlier call with a larger limit."""
+        return {record_id(image, phrase) for image in self.images for phrase in image.phrases}
+
 
 def read_coco(
     references: Path, images: Path, limit: int | None = None, seed: int = 0, *, allow_outside: bool = False
@@ -185,8 +189,7 @@ def evaluate(
     with TemporaryDirectory() as scratch:
         path = records or Path(scratch) / "records.jsonl"
         rows = predict(grounder, coco.images, path, coco.skipped, model=model, batch_size=batch_size)
-    # the file may hold images of an earlier call with a larger limit: they are not scored
-    ids = {record_id(image, phrase) for image in coco.images for phrase in image.phrases}
+    ids = coco.record_ids()
     rows = [row for row in rows if row["id"] in ids]
     scores = score(rows, "grounding", settings)
     strata = _strata(scores, rows) if settings.strata else {}
@@ -219,11 +222,12 @@ def evaluate_corrupted(
         path = records or Path(scratch) / "records.jsonl"
         options: dict[str, Any] = {"model": model, "batch_size": batch_size, "seed": settings.seed}
         files = [path, path.with_suffix(".corrupt.jsonl")]
-        for severity in (0, *SEVERITIES):
-            predict(grounder, coco.images, files[severity > 0], Skipped(), severity=severity, **options)
-        ids = {record_id(image, phrase) for image in coco.images for phrase in image.phrases}
-        rows = [read_records([file], "grounding") for file in files]
-    kept = [[row for row in part if original_id(row, ids) in ids] for part in rows]
+        rows: dict[Path, list[Record]] = {}
+        for severity in (0, *SEVERITIES):  # each call gives all records of its file: the last one's are kept
+            file = files[severity > 0]
+            rows[file] = predict(grounder, coco.images, file, Skipped(), severity=severity, **options)
+    ids = coco.record_ids()
+    kept = [[row for row in rows[file] if original_id(row, ids) in ids] for file in files]
     return probe(kept, [file.name for file in files], settings)
 
 

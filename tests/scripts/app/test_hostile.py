@@ -1,8 +1,6 @@
 """Hostile uploads, names, words and addresses: each gets one short line and a 4xx, and leaves nothing behind."""
 
-import asyncio
 import base64
-import gc
 import io
 import json
 import struct
@@ -18,12 +16,15 @@ import pytest
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'medglip[app]'")
 pytest.importorskip("mcp", reason="mcp is not installed: pip install 'medglip[app]'")
 # gradio leaves event loops unclosed; both warn of their own affairs as they are imported
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning",
-    "ignore::UserWarning",
-    "ignore::ResourceWarning",
-    "ignore::pytest.PytestUnraisableExceptionWarning",
-)
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning",
+        "ignore::UserWarning",
+        "ignore::ResourceWarning",
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+    ),
+    pytest.mark.usefixtures("loops_of_gradio"),
+]
 
 from starlette.testclient import TestClient  # noqa: E402
 
@@ -38,18 +39,9 @@ SCRIPT = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
-def desk() -> Iterator[Desk]:
-    made = Desk()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def client(desk: Desk) -> Iterator[TestClient]:
     with TestClient(build(desk), base_url="http://127.0.0.1:7860") as opened:  # pyright: ignore[reportArgumentType]
         yield opened
-    asyncio.set_event_loop(None)
-    gc.collect()
 
 
 def huge_png() -> bytes:

@@ -3,7 +3,6 @@
 import base64
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,6 @@ from medglip.scripts.app.tools import TOOLS
 
 CHEST = Path(__file__).parents[3] / "examples" / "data" / "images" / "xray-1.png"
 DICOM = CHEST.parents[1] / "chest.dcm"
-
-
-@pytest.fixture(scope="module")
-def desk() -> Iterator[Desk]:
-    made = Desk()
-    yield made
-    made.close()
 
 
 def address_of(path: Path) -> str:

@@ -1,8 +1,6 @@
 """The guard, HTTP, MCP, chat completions and gradio's own client, all over one table of tools."""
 
-import asyncio
 import base64
-import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,12 +11,15 @@ import pytest
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'medglip[app]'")
 pytest.importorskip("mcp", reason="mcp is not installed: pip install 'medglip[app]'")
 # gradio leaves event loops unclosed; both warn of their own affairs as they are imported
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning",
-    "ignore::UserWarning",
-    "ignore::ResourceWarning",
-    "ignore::pytest.PytestUnraisableExceptionWarning",
-)
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning",
+        "ignore::UserWarning",
+        "ignore::ResourceWarning",
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+    ),
+    pytest.mark.usefixtures("loops_of_gradio"),
+]
 
 import uvicorn  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
@@ -31,21 +32,6 @@ from medglip.scripts.app.tools import TOOLS  # noqa: E402
 CHEST = Path(__file__).parents[3] / "examples" / "data" / "images" / "xray-1.png"
 ADDRESS = f"data:image/png;base64,{base64.b64encode(CHEST.read_bytes()).decode()}"
 HERE = "http://127.0.0.1:7860"
-
-
-@pytest.fixture(scope="module")
-def desk() -> Iterator[Desk]:
-    made = Desk()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loops_of_gradio() -> Iterator[None]:
-    """Its pages leave event loops unclosed: they are dropped here, where that is no error."""
-    yield
-    asyncio.set_event_loop(None)
-    gc.collect()
 
 
 @pytest.fixture(scope="module")
