@@ -11,11 +11,13 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from tqdm.auto import tqdm
 
 from ..bad_input import BadInput, check_name
+from ..files import locked
 
 Item = TypeVar("Item")
 ENGINES = ("pool", "ray")
@@ -70,6 +72,14 @@ class Workers:
         """The share of one of several processes that make this call together."""
         own, count = self.shard or (0, 1)
         return replace(self, shard=(own % count * num_ranks + rank, count * num_ranks))
+
+    @contextmanager
+    def own_shard(self, folder: Path) -> Iterator[None]:
+        """Inside, no other call does the same share; the lock lies in `folder`, which is made, and goes with it."""
+        own, count = self.shard or (0, 1)
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / f".{own}-of-{count}.lock", f"shard {own}/{count}"):
+            yield
 
 
 def cut(items: Iterable[Item], size: int, group: Callable[[Item], Hashable] | None = None) -> Iterator[list[Item]]:

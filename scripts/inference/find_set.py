@@ -15,7 +15,7 @@ import torch
 
 from ...grounding.bad_input import BadInput
 from ...grounding.files import locked, read_lines, sha256, write_atomic
-from ...grounding.parts.work import Workers, cut, open_workers
+from ...grounding.parts.work import Workers, cut, finish, open_workers
 from .finder import Finder
 from .table import REGION_COLUMNS, Table, region_rows
 
@@ -87,15 +87,11 @@ class FindSet:
 
     def write_shard(self, workers: Workers) -> Iterator[Entry]:
         """Find the parts of a shard; where all others are there, too, write everything, as `write` does."""
-        own, count = workers.shard or (0, 1)
-        lock = self.folder / f".{own}-of-{count}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with locked(lock, f"shard {own}/{count}"):
+        with workers.own_shard(self.folder):
             yield from self._find(workers)
         with locked(self.request.out / ".lock", "regions", wait_s=WAIT_S):
             if all(self._file(part).is_file() for part in range(len(self.parts))):
-                for _ in self._add(self._find(Workers())):  # nothing is left to find
-                    pass
+                finish(self._add(self._find(Workers())))  # nothing is left to find
 
     @property
     def is_written(self) -> bool:

@@ -70,10 +70,7 @@ def build_shard(settings: BuildSettings, workers: Workers) -> CardFacts | None:
     """
     if facts := _claim(settings):
         return facts
-    own, count = workers.shard or (0, 1)
-    lock = settings.out_dir / "parts" / f".{own}-of-{count}.lock"  # goes with the parts
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with locked(lock, f"shard {own}/{count}"), open_workers(workers) as run:
+    with workers.own_shard(settings.out_dir / "parts"), open_workers(workers) as run:
         _read_sets(settings, run, workers.takes)
         # of two that end at once one writes, and the other finds it written
         with locked(settings.out_dir / ".lock", "a dataset", wait_s=WAIT_S):
