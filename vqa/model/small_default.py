@@ -21,6 +21,8 @@ from ...grounding.model.image_tower import MedGlipTokensConfig, MedGlipVisionMod
 
 IMAGE_TOKEN = "<image>"
 BILINEAR = 2
+SIDE_PX = 256
+"""Pixels of a picture's side at most, 64 tokens: one of 320, which cores of larger pictures see, would be 100."""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
@@ -58,7 +60,7 @@ def default_folder(vision: Path | None, cache_dir: Path | None = None) -> Path:
     """The LLaVA folder for a trained core, kept in the cache by the content of its weights; None: a fresh tower."""
     weights = sorted(vision.glob("*.safetensors")) if vision else []
     digest = hashlib.sha256("".join(map(file_sha256, weights)).encode()).hexdigest()[:16] if weights else "fresh"
-    folder = (cache_dir or cache_folder()) / "mllm" / f"{digest}-{MedGlipTokensConfig.model_type}"
+    folder = (cache_dir or cache_folder()) / "mllm" / f"{digest}-{MedGlipTokensConfig.model_type}-{SIDE_PX}"
     if not is_as_written(folder):
         assemble(vision or MedGlipVisionConfig(), folder, text=text_folder(cache_dir))
     return folder
@@ -78,8 +80,8 @@ def assemble(vision: Path | MedGlipVisionConfig, out_dir: Path, *, text: Path | 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tower = MedGlipVisionModel(vision) if isinstance(vision, MedGlipVisionConfig) else image_tower(vision)
-        model: Any = _join(tower, text, tokenizer)
-    side_px = tower.config.image_size
+        side_px = min(tower.config.image_size, SIDE_PX)
+        model: Any = _join(tower, text, tokenizer, side_px)
     processor = transformers.LlavaProcessor(
         # The core's normalisation. It would pad what is not square centred and grey, unlike the core's letterbox;
         # `prompt.render` letterboxes first, so that this padding finds nothing to do.
@@ -116,12 +118,14 @@ def image_tower(folder: Path) -> MedGlipVisionModel:
     raise BadInput(f"a {kind!r} model has no image tower of ours.", file=folder, fix="give a trained core's folder")
 
 
-def _join(tower: MedGlipVisionModel, text: Path, tokenizer: Any) -> transformers.LlavaForConditionalGeneration:
+def _join(
+    tower: MedGlipVisionModel, text: Path, tokenizer: Any, side_px: int
+) -> transformers.LlavaForConditionalGeneration:
     language: Any = transformers.LlamaForCausalLM.from_pretrained(text, dtype=torch.float32)
     if len(tokenizer) > language.config.vocab_size:  # a row for every token
         language.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     config = transformers.LlavaConfig(
-        vision_config=MedGlipTokensConfig(tower=tower.config.to_dict()),
+        vision_config=MedGlipTokensConfig(tower=tower.config.to_dict() | {"image_size": side_px}),
         text_config=language.config,
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
         vision_feature_layer=-1,

@@ -52,6 +52,21 @@ def test_another_core_is_another_folder_in_the_cache(
     assert folders[0] == folders[2] != folders[1]
 
 
+@pytest.mark.parametrize(("core_px", "tokens"), [(64, 4), (320, 64)])
+def test_a_picture_is_at_most_64_tokens_however_large_the_core_sees_it(
+    core_px: int, tokens: int, tiny_text: Path, tmp_path: Path
+) -> None:
+    from medglip.grounding.model.image_tower import MedGlipTokensModel
+
+    sizes = MedGlipVisionConfig(image_size=core_px, stage_widths=(4, 4, 4, 4), hidden_size=8, num_groups=2)
+    folder = assemble(sizes, tmp_path / "llava", text=tiny_text)
+    processor = smollm2.transformers.LlavaProcessor.from_pretrained(folder)
+    config = smollm2.transformers.LlavaConfig.from_pretrained(folder)
+    picture = torch.zeros(3, core_px, core_px, dtype=torch.uint8)
+    pixels = processor.image_processor(picture, return_tensors="pt")["pixel_values"]
+    assert MedGlipTokensModel(config.vision_config)(pixels).last_hidden_state.shape[1] == tokens
+
+
 @pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # gguf
 def test_the_real_text_model_speaks() -> None:
