@@ -85,7 +85,7 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     # without regions, whose masks would fill the memory for nothing
     questions = derived.read_file(file) if file else []
     training = [to_aligned_example(question) for question in questions if question.image.split == "train"]
-    shown = [question.to_example(evidence) for question, evidence in about if question.image.split == "train"]
+    shown = [to_region_example(*one) for one in about if one[0].image.split == "train"]
     shape = TokenShape.of(grounder)
     folder = align_adapter(recipe.mllm, shape, training, recipe.align, vision=core, out_dir=out, region_examples=shown)
     if not processes().is_main_process:
@@ -123,6 +123,11 @@ def to_aligned_example(question: Question) -> Example:
     return replace(example, instruction=question.question) if question.content_type == derived.CAPTION else example
 
 
+def to_region_example(question: Question, evidence: Evidence) -> Example:
+    """Without the picture: its tokens alone say what a region is and where, and the prompt is a third as long."""
+    return replace(question.to_example(evidence), transform="text_only")
+
+
 def probe_blank(mllm: GroundedMLLM, questions: list[Question], recipe: AlignRecipe, folder: Path) -> None:
     """Answers to held-out short questions with their own images and with grey ones; drops with their intervals."""
     short = [q for q in questions if q.image.split == recipe.eval_split and q.content_type != derived.CAPTION]
@@ -139,7 +144,7 @@ def probe_regions(mllm: GroundedMLLM, about: list[RegionQuestion], recipe: Align
     """Answers with the regions' own tokens and with those of another image; drops as of `probe_blank`."""
     drawn = _draw([one for one in about if one[0].image.split == recipe.eval_split], recipe)
     runs = {
-        name: [(question, question.to_example(evidence)) for question, evidence in part]
+        name: [(one[0], to_region_example(*one)) for one in part]
         for name, part in (("regions", drawn), ("regions-shuffled", with_other_regions(drawn, recipe.seed)))
     }
     result = _probe(mllm, runs, TOKENS, recipe, folder / "probe-regions.json")

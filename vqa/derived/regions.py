@@ -1,14 +1,16 @@
-"""Questions about the numbered regions that are shown: what one is, where it lies, which one something is, if any.
+"""Questions about the numbered regions that are shown: what one is, where it lies, which one something is, how many.
 
 They teach what a region token means, so the words around the tokens must not: order and number are drawn by chance.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from ...grounding.bad_input import BadInput
+from ...grounding.datasets.phantoms.words import NUMBERS
 from ...grounding.evidence.controls import donors_for, transplant
 from ...grounding.evidence.evidence import Evidence, without_masks
 from ...grounding.files import sha256
@@ -22,14 +24,28 @@ RegionQuestion = tuple[Question, Evidence]
 
 MAX_SHOWN = 5
 """Regions a prompt at most."""
+MIDLINE = 0.05
+"""Of the image's width: a centre nearer to the midline lies in neither half."""
 WORDINGS: dict[str, tuple[str, ...]] = {
     "region-name": ("What is region {number}?", "What does region {number} show?", "What is seen in region {number}?"),
     "region-place": ("Where in the image is region {number}?", "In which part of the image does region {number} lie?"),
     "region-number": ("Which region is the {phrase}?", "What is the number of the region that shows the {phrase}?"),
     "region-where": ("Where is the {phrase}?", "Where does the {phrase} lie?"),
     "region-any": ("Does any region show the {phrase}?", "Is the {phrase} among the regions?"),
+    "region-half": ("Is the {phrase} in the {side} half of the image?", "Does the {phrase} lie in the {side} half?"),
+    "region-count": ("How many regions show the {phrase}?", "How many times is the {phrase} among the regions?"),
 }
 """By `content_type` of the question."""
+
+
+class _Claim(NamedTuple):
+    """What can be asked about a region of this number, or about all of a phrase; `side`: of the image."""
+
+    kind: str
+    number: int
+    phrase: str
+    answer: str
+    side: str = ""
 
 
 def region_questions(
@@ -52,12 +68,12 @@ def region_questions(
             claims = _claims(evidence, sorted(phrases[image.modality]), rng)
             drawn = [claims[k] for k in sorted(rng.permutation(len(claims))[:max_questions].tolist())]
             bare = replace(image, regions=())  # their masks would fill the memory for nothing
-            for kind, number, phrase, answer in drawn:
+            for kind, number, phrase, answer, side in drawn:
                 wording = WORDINGS[kind][int(rng.integers(len(WORDINGS[kind])))]
                 question = Question(
                     question_id=f"{image.image_id}#{kind}-{number}",
                     image=bare,
-                    question=wording.format(number=number, phrase=phrase),
+                    question=wording.format(number=number, phrase=phrase, side=side),
                     answer=answer,
                     answer_type="open",
                     content_type=kind,
@@ -101,22 +117,28 @@ def _draw_regions(image: AnnotatedImage, regions: Sequence[Region], rng: np.rand
     return without_masks(Evidence.of_image("oracle", image.size_px, ordered))
 
 
-def _claims(evidence: Evidence, known: Sequence[str], rng: np.random.Generator) -> list[tuple[str, int, str, str]]:
-    """Kind, number, phrase and answer of all that can be asked. `known`: phrases of the modality."""
+def _claims(evidence: Evidence, known: Sequence[str], rng: np.random.Generator) -> list[_Claim]:
+    """All that can be asked. `known`: phrases of the modality."""
     phrases = [region.phrase for region in evidence.regions]
-    claims: list[tuple[str, int, str, str]] = []
+    claims: list[_Claim] = []
     for number, region in enumerate(evidence.regions, 1):
         place = image_place(where(region.box_xyxy_px, evidence.first.size_px))
-        is_only = phrases.count(region.phrase) == 1
-        claims.append(("region-name", number, region.phrase, region.phrase))
-        claims.append(("region-place", number, region.phrase, place))
-        if is_only and len(phrases) > 1:
-            claims.append(("region-number", number, region.phrase, str(number)))
-        if is_only:
-            claims.append(("region-where", number, region.phrase, place))
+        claims.append(_Claim("region-name", number, region.phrase, region.phrase))
+        claims.append(_Claim("region-place", number, region.phrase, place))
+        if phrases.count(region.phrase) > 1:
+            continue
+        if len(phrases) > 1:
+            claims.append(_Claim("region-number", number, region.phrase, str(number)))
+        claims.append(_Claim("region-where", number, region.phrase, place))
+        from_midline = region.box_xyxy_px[[0, 2]].mean() / evidence.first.size_px[0] - 0.5
+        if abs(from_midline) > MIDLINE:
+            side, own = ("left", "right")[int(rng.integers(2))], "left" if from_midline < 0 else "right"
+            claims.append(_Claim("region-half", number, region.phrase, "yes" if side == own else "no", side))
+    for number, phrase in enumerate(dict.fromkeys(phrases), 1):
+        claims.append(_Claim("region-count", number, phrase, NUMBERS[phrases.count(phrase)]))
     # something is among the regions and, as often, something is not; their numbers are 1 and 2
     present = sorted(set(phrases))
     if absent := [phrase for phrase in known if phrase not in present]:
-        claims.append(("region-any", 1, present[int(rng.integers(len(present)))], "yes"))
-        claims.append(("region-any", 2, absent[int(rng.integers(len(absent)))], "no"))
+        claims.append(_Claim("region-any", 1, present[int(rng.integers(len(present)))], "yes"))
+        claims.append(_Claim("region-any", 2, absent[int(rng.integers(len(absent)))], "no"))
     return claims

@@ -1,8 +1,8 @@
 """Alignment of a base whose picture projector is fresh: without it the language model ignores the picture.
 
 Two stages as in LLaVA (Liu et al. 2023, https://arxiv.org/abs/2304.08485): the projector alone, then with LoRA. A
-third, if it is asked for, teaches the region projector alone to say what a region is; it may go on from another
-alignment. The result is an adapter like any other, which a recipe starts from (`mllm.aligned`).
+third, if it is asked for, teaches the region projector and LoRA to say what a region is and where; it may go on from
+another alignment. The result is an adapter like any other, which a recipe starts from (`mllm.aligned`).
 """
 
 import json
@@ -113,7 +113,7 @@ def align(
         with train_only(mllm, lambda name: "modules_to_save" in name or "lora_" in name):
             train(mllm, examples, PLAIN, stages.together, work / "together", "align together")
     if stages.regions is not None:
-        with train_only(mllm, lambda name: "region_projector" in name):
+        with train_only(mllm, lambda name: "region_projector" in name or "lora_" in name):
             train(mllm, region_examples, TOKENS, stages.regions, work / "regions", "align regions")
 
 

@@ -28,4 +28,4 @@ class AlignSettings(Settings):
     together: MllmTrainSettings = _stage(1200, 5e-4)
     """Stage 2: the projector and LoRA."""
     regions: MllmTrainSettings | None = None
-    """Stage 3: the region projector alone, on prompts with evidence as region tokens; left out: no such stage."""
+    """Stage 3: region projector and LoRA, on regions as tokens without the picture; left out: no such stage."""

@@ -15,7 +15,7 @@ from .draw import FINDINGS, STRUCTURES
 if TYPE_CHECKING:
     from .detail import Detail
 
-NUMBERS = ("zero", "one", "two", "three")
+NUMBERS = ("zero", "one", "two", "three", "four", "five")
 _PLURALS = {"opacity": "opacities", "nevus": "nevi", "nucleus": "nuclei", "vertebra": "vertebrae"}
 _VARIED = ("gallbladder", "lumen", "optic disc")  # structures whose place differs from image to image
 _MARGIN = 0.03  # of the side: a centre so near a line of the grid is not asked for

@@ -23,16 +23,13 @@ def test_the_shipped_recipe_is_valid_and_free() -> None:
     assert recipe.mllm.aligned == ""
 
 
-def test_the_recipe_for_regions_has_the_same_sets_split_by_the_seed_of_what_is_scored() -> None:
+def test_it_has_the_sets_of_its_core_and_other_phantoms_than_what_is_scored() -> None:
     folder = Path(__file__).parents[3] / "recipes"
-    small, regions = (
-        read_settings(AlignRecipe, folder / "align" / f"{name}.yaml") for name in ("small", "small_regions")
-    )
-    assert regions.grounding.data == small.grounding.data
-    assert regions.seed == read_settings(Recipe, folder / "vqa" / "small.yaml").seed
-    assert regions.mllm.aligned == "small"
-    assert regions.align.regions is not None
-    assert regions.phantoms != small.phantoms
+    align = read_settings(AlignRecipe, folder / "align" / "small.yaml")
+    core, vqa = (read_settings(Recipe, folder / name) for name in ("stages/small_320.yaml", "vqa/small.yaml"))
+    assert align.grounding.data == core.grounding.data
+    assert align.align.regions is not None
+    assert align.phantoms not in (core.phantoms, vqa.phantoms)
 
 
 @pytest.mark.slow

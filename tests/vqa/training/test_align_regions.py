@@ -1,4 +1,4 @@
-"""The third stage of alignment: the region projector alone learns, adapters start from it, its examples are true."""
+"""The third stage of alignment: region projector and LoRA learn, adapters start from it, its examples are true."""
 
 import json
 from collections import Counter
@@ -68,7 +68,7 @@ def image(name: str = "s", num_regions: int = 7) -> AnnotatedImage:
     return make_image(name, image_path=path, dataset="d", split="train", size_px=(90, 90), regions=regions)
 
 
-def test_the_third_stage_changes_the_region_projector_alone_and_adapters_start_from_it(
+def test_the_third_stage_leaves_the_picture_projector_alone_and_adapters_start_from_it(
     settings: MllmSettings, start: Path, new_example: NewExample, tmp_path: Path
 ) -> None:
     going_on = settings.model_copy(update={"aligned": str(start)})
@@ -76,8 +76,7 @@ def test_the_third_stage_changes_the_region_projector_alone_and_adapters_start_f
     taught = align_adapter(going_on, SHAPE, [], REGIONS, out_dir=tmp_path / "taught", region_examples=shown)
     before, after = weights(load(going_on, SHAPE)), weights(load(settings, SHAPE, taught))
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
-    assert changed
-    assert all(name.startswith("region_projector") for name in changed)
+    assert {name.startswith("region_projector") or "lora_" in name for name in changed} == {True}
     fresh = weights(load(settings.model_copy(update={"aligned": str(taught), "seed": 3}), SHAPE))
     assert all(torch.equal(value, after[name]) for name, value in fresh.items())
     assert knows_regions(taught)
@@ -100,8 +99,7 @@ def test_all_three_stages_are_one_alignment_of_other_content_than_two(
         align_adapter(settings, SHAPE, [new_example(None)], REGIONS, out_dir=folder, region_examples=other)
     of_two, of_three = weights(load(settings, SHAPE, start)), weights(load(settings, SHAPE, folder))
     changed = {name for name, value in of_two.items() if not torch.equal(value, of_three[name])}
-    assert changed
-    assert all(name.startswith("region_projector") for name in changed)
+    assert {name.startswith("region_projector") or "lora_" in name for name in changed} == {True}
 
 
 def test_what_the_start_learned_is_learned(
@@ -173,6 +171,11 @@ def _true_answer(question: Question, evidence: Evidence) -> str:
     named = [region for region in evidence.regions if region.phrase in question.question]
     if question.content_type == "region-any":
         return "yes" if named else "no"
+    if question.content_type == "region-half":
+        x = float(named[0].box_xyxy_px[[0, 2]].mean())
+        return "yes" if ("left" in question.question) == (x < 45) else "no"
+    if question.content_type == "region-count":
+        return ("zero", "one", "two")[len(named)]
     if question.content_type == "region-number":
         return str(1 + evidence.regions.index(named[0]))
     numbers = [int(word.strip("?")) for word in question.question.split() if word.strip("?").isdigit()]
