@@ -32,6 +32,7 @@ from ..model.head import mask_logits
 from ..model.medglip import MedGlipModel, MedGlipOutput
 from ..model.pooling import region_weights
 from ..model.processing import MedGlipProcessor
+from ..parts.giving_up import go_on
 from ..settings import Settings
 from ..types import AnnotatedImage, Region
 from ..vocabulary.labels import load_labels
@@ -278,7 +279,10 @@ class MedGlipGrounder(Grounder):
         ids, masks = (inputs.pop(name).split(self.settings.phrases_at_once, 1) for name in _PHRASE_INPUTS)
         # the images go through again for each further chunk of phrases
         inputs["with_maps"] = self.features is not None
-        outputs = [self.model(**inputs, input_ids=i, attention_mask=m) for i, m in zip(ids, masks, strict=True)]
+        outputs = list[MedGlipOutput]()
+        for chunk, mask in zip(ids, masks, strict=True):
+            go_on()
+            outputs.append(self.model(**inputs, input_ids=chunk, attention_mask=mask))
         parts = {name: torch.cat([part[name] for part in outputs], -1) for name in ("logits", "presence")}
         return replace(outputs[0], **parts)
 
@@ -291,6 +295,7 @@ class MedGlipGrounder(Grounder):
         max_scores = self._chances(view) if is_capped else dict.fromkeys(view.requests, 1.0)
         edges = np.tile(np.array(letterbox.size_px, np.float32), 2)
         for k, phrase in enumerate(view.requests):
+            go_on()
             assert output is not None  # a phrase is asked for, so its batch was read
             dense = decode(output, view.index, k, limits.min_score, limits.nms_iou, self.max_found)
             presence = float(output.presence[view.index, k])

@@ -28,6 +28,7 @@ from ..grounder import Grounder, Images, Phrases, unique_phrases
 from ..imaging.read import read_image
 from ..model.decode import nms
 from ..model.losses import box_area
+from ..parts.giving_up import go_on
 from ..settings import Settings
 from ..types import Region
 from ..vocabulary.labels import load_labels
@@ -124,6 +125,7 @@ class ZeroShotGrounder(Grounder):
                 image = read_image(annotated.image_path)
                 pixels = self._pixels(image)
                 for chunk in (names[start : start + size] for start in range(0, len(names), size)):
+                    go_on()
                     detected = self._detect(pixels, chunk)
                     regions += [r for k, name in enumerate(chunk) for r in self._regions(detected, k, name, image.size)]
             grounded.append(sorted(regions, key=lambda region: (-region.score, region.phrase)))

@@ -9,13 +9,14 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from ..bad_input import BadInput, in_one_line
+from ..parts.giving_up import go_on
 
 Item = TypeVar("Item")
 KEYS = ("MEDGLIP_API_KEY", "OPENAI_API_KEY")
@@ -24,6 +25,8 @@ MAX_RETRIES = 5
 """Of the client, for connections, timeouts, rate limits and errors of the server: half a second, then twice as long."""
 BROKEN_TRIES = 3
 """How often an answer that cannot be read is asked for."""
+LOOK_S = 0.5
+"""How often a request that waits looks whether somebody still wants it."""
 _CANNOT = r"(?:can['’]?t|cannot|can not|(?:am |['’]m )?(?:unable|not able) to)"
 _REFUSES = re.compile(
     rf"(?:i['’]?m |i am )?(?:very |so )?(?:sorry|i apologi[sz]e)\b.{{0,40}}?\b{_CANNOT}(?: \w+)? "
@@ -132,7 +135,7 @@ async def _ask_each(
             if (request := await asyncio.to_thread(to_request, item)) is None:
                 continue
             try:
-                reply = await client.ask(request)
+                reply = await _while_wanted(client.ask(request))
             except NoAnswer as error:
                 failed.items.append(item)
                 failed.why = str(error)
@@ -152,6 +155,17 @@ async def _ask_each(
         except BaseExceptionGroup as errors:  # the first one ended the others
             raise errors.exceptions[0] from None
     return failed
+
+
+async def _while_wanted(reply: Coroutine[Any, Any, Reply]) -> Reply:
+    """The reply; where the caller gives it up the connection ends, by which a server knows. Raises `GivenUp` then."""
+    task = asyncio.create_task(reply)
+    try:
+        while not (await asyncio.wait([task], timeout=LOOK_S))[0]:
+            go_on()
+        return task.result()
+    finally:
+        task.cancel()
 
 
 class ChatClient:

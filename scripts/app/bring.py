@@ -9,9 +9,12 @@ import re
 from pathlib import Path
 
 from ...grounding.bad_input import BadInput, in_one_line
+from ...grounding.parts.giving_up import GivenUp
 
 MAX_BYTES = 256 * 2**20
 """Of one upload."""
+FAULTS = (BadInput, OSError, MemoryError, GivenUp)
+"""What a caller is told of in a line of its own; all else is a fault of ours."""
 MAX_ERROR = 400
 """Letters of the line that an error becomes."""
 _PATH = re.compile(r"(?<![\w.:/])/(?:[^/\s:'\"]+/)+([^/\s:'\"]*)")

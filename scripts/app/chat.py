@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from ...grounding.bad_input import BadInput
 from ..inference.user_image import user_image
-from .bring import error_line, from_address
+from .bring import FAULTS, error_line, from_address
 from .desk import Desk
 from .http import LOG, limiter_of
 from .switch import ask_switched
@@ -45,7 +45,7 @@ def chat_routes(desk: Desk) -> list[Route]:
             return _error(BadInput("the body is no JSON object.", fix="send model and messages"), 400)
         try:
             told = await anyio.to_thread.run_sync(lambda: completion(desk, body), limiter=limiter_of(desk))
-        except (BadInput, OSError, MemoryError) as error:
+        except FAULTS as error:
             return _error(error, 404 if "unknown model" in str(error) else 400)
         except Exception as error:
             LOG.exception("a chat completion failed")

@@ -9,6 +9,7 @@ from tempfile import mkdtemp
 from typing import Any
 
 from ...grounding.bad_input import check_name
+from ...grounding.parts.giving_up import go_on, may_give_up
 from ...grounding.served.client import Endpoint
 from ...grounding.types import AnnotatedImage
 from ...vqa.inference.rules import NAME as RULES
@@ -38,6 +39,7 @@ class Desk:
         self._loaded: dict[str, TrainedSystem] = {}
         self._samples: dict[str, AnnotatedImage] = {}
         self._brought: dict[str, set[Path]] = {}
+        self._flags: dict[str, set[threading.Event]] = {}
         self.limiter: Any = None  # of threads, see `http`
         self._queue, self._lock = Turns(), threading.RLock()
         if endpoint:
@@ -92,9 +94,26 @@ class Desk:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Inside, nobody else computes."""
+        """Inside, nobody else computes. Raises `GivenUp` where the caller no longer waits for its turn."""
         with self._queue:
+            go_on()
             yield
+
+    @contextmanager
+    def stoppable(self, session: str) -> Iterator[None]:
+        """What is computed inside ends with `stop`."""
+        flags, flag = self._flags.setdefault(session, set()), threading.Event()
+        flags.add(flag)
+        try:
+            with may_give_up(flag):
+                yield
+        finally:
+            flags.discard(flag)
+
+    def stop(self, session: str) -> None:
+        """End what is computed for a session."""
+        for flag in list(self._flags.get(session, ())):
+            flag.set()
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -113,7 +132,9 @@ class Desk:
         )
 
     def forget(self, session: str) -> None:
-        """Remove what a session brought, and what was made of it beside, but for what another one brought, too."""
+        """End a session: remove what it brought, and what was made of it beside, but for what another brought, too."""
+        self.stop(session)
+        self._flags.pop(session, None)
         own = self._brought.pop(session, set())
         for place in own.difference(*self._brought.values()):
             shutil.rmtree(place, ignore_errors=True)

@@ -9,8 +9,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 COOKIE = "medglip_token"
 POLICY = (
@@ -69,7 +70,7 @@ class Guard:
         await self.app(scope, receive, self._told(send, keeps=keeps, is_file="/file=" in scope["path"]))
 
     def _told(self, send: Send, *, keeps: bool, is_file: bool) -> Send:
-        async def told(message: MutableMapping[str, Any]) -> None:
+        async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
                 policy = FILE_POLICY if is_file else POLICY
                 more = [(b"content-security-policy", policy.encode()), (b"x-content-type-options", b"nosniff")]

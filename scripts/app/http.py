@@ -1,7 +1,9 @@
 """The tools over HTTP: `POST /api/ground` with a file `image`, or JSON with a `data:` address; their OpenAPI schema."""
 
+import asyncio
 import json
 import logging
+import threading
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 from typing import Any
@@ -13,9 +15,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ...grounding.bad_input import BadInput
-from .bring import MAX_BYTES, error_line
+from ...grounding.parts.giving_up import may_give_up
+from .bring import FAULTS, MAX_BYTES, error_line
 from .call import call, pictures_of, schema_of, summary_of
 from .desk import Desk
+from .guard import Application, Message, Receive, Scope, Send
 from .tools import TOOLS
 
 LOG = logging.getLogger("medglip")
@@ -54,7 +58,7 @@ async def answered(desk: Desk, name: str, read: Callable[[], Awaitable[dict[str,
 
 def error_response(error: Exception) -> JSONResponse:
     """One line, and the status that fits."""
-    if isinstance(error, BadInput | OSError | MemoryError):
+    if isinstance(error, FAULTS):
         return JSONResponse({"error": error_line(error)}, 413 if "too large" in str(error) else 422)
     LOG.exception("a call of a tool failed")
     return JSONResponse({"error": f"this failed here ({type(error).__name__}); the log says why"}, 500)
@@ -109,6 +113,38 @@ async def _read_form(request: Request, name: str) -> dict[str, Any]:
     finally:
         await form.close()
     return values
+
+
+class WhileWanted:
+    """Around what computes: when its client is gone, the computing ends, too."""
+
+    def __init__(self, app: Application):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        flag, gone = threading.Event(), list[asyncio.Task[Message]]()
+
+        async def wait_for_end() -> Message:
+            while (message := await receive())["type"] != "http.disconnect":
+                pass
+            flag.set()
+            return message
+
+        async def received() -> Message:
+            if gone:
+                return await asyncio.shield(gone[0])
+            message = await receive()
+            if not message.get("more_body"):  # behind the body nothing comes but the end
+                gone.append(asyncio.create_task(wait_for_end()))
+            return message
+
+        try:
+            with may_give_up(flag):
+                await self.app(scope, received, send)
+        finally:
+            for task in gone:
+                task.cancel()
 
 
 def openapi() -> dict[str, Any]:

@@ -9,9 +9,8 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, TextContent, Tool
 from starlette.applications import Starlette
 
-from ...grounding.bad_input import BadInput
 from ...grounding.types import NOTICE
-from .bring import error_line
+from .bring import FAULTS, error_line
 from .call import schema_of, summary_of
 from .desk import Desk
 from .http import LOG, in_thread
@@ -28,7 +27,7 @@ def mcp_server(desk: Desk) -> "Server[Any]":
     async def call_tool(_: Any, asked: CallToolRequestParams) -> CallToolResult:
         try:
             told = await in_thread(desk, asked.name, dict(asked.arguments or {}))
-        except (BadInput, OSError, MemoryError) as error:
+        except FAULTS as error:
             return CallToolResult(content=[TextContent(text=error_line(error))], is_error=True)
         except Exception as error:
             LOG.exception("a call of a tool failed")

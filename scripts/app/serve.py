@@ -57,7 +57,7 @@ def serve(door: Door) -> None:
 def build(desk: Desk, token: str = "") -> Application:
     """The whole application. `token`: "": none is needed, and only this machine is answered."""
     from .chat import chat_routes
-    from .http import routes
+    from .http import WhileWanted, routes
     from .mcp_tools import mcp_app
 
     quiet(desk)
@@ -72,7 +72,10 @@ def build(desk: Desk, token: str = "") -> Application:
 
     # its own pages of documentation load scripts from outside; ours is /api/openapi.json
     app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
-    app.router.routes.extend([*routes(desk), *chat_routes(desk), *tools.routes])
+    computing: list[Any] = [*routes(desk), *chat_routes(desk), *tools.routes]
+    for route in computing:
+        route.app = WhileWanted(route.app)
+        app.router.routes.append(route)
     from .page.build import mount
 
     return Guard(mount(app, desk), token or None)

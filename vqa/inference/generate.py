@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers import NoRepeatNGramLogitsProcessor as NoRepeat
 from transformers import RepetitionPenaltyLogitsProcessor as RepetitionPenalty
 
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.files import sha256
+from ...grounding.parts.giving_up import go_on
 from ..model.grounded_mllm import GroundedMLLM
 from ..prompt.prompt import Example, Prompt, close_answer
 from ..training.train import token_losses
@@ -137,6 +138,7 @@ def generate_raw(
             **how,
             max_new_tokens=max(map(len, only), default=settings.max_new_tokens),
             num_beams=settings.num_beams,
+            stopping_criteria=StoppingCriteriaList([GoOn()]),
             suppress_tokens=[mllm.region_id],  # a placeholder that was written would ask for features
             logits_processor=bounds(
                 mllm.processor.tokenizer,
@@ -216,6 +218,15 @@ def _read_once(mllm: GroundedMLLM, prompt: Prompt, answers: Sequence[str]) -> Te
     first_A1V = read.logits[:, -1:].float().expand(len(ids), -1, -1)
     log_probs_AK = torch.cat([first_A1V, written.float()], 1).log_softmax(-1).gather(2, ids_AK[..., None])[..., 0]
     return torch.stack([row_K[: len(own)].sum() for row_K, own in zip(log_probs_AK, ids, strict=True)])
+
+
+class GoOn(StoppingCriteria):
+    """Ends no text, but raises `GivenUp` between two tokens where nobody waits for it any more."""
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Any:
+        """int64[B, T] -> bool[B]."""
+        go_on()
+        return torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
 
 
 class AfterPrompt(LogitsProcessor):

@@ -10,10 +10,10 @@ from ....grounding.bad_input import BadInput
 from ....grounding.evidence.names import FORMS
 from ....grounding.imaging.read import read_image
 from ...inference.ask import Asked
-from ..bring import error_line
+from ..bring import FAULTS, error_line
 from ..desk import Desk, only_forms
 from ..switch import SWITCHES, ask_switched, prompt_of
-from .case import Case, Given
+from .case import Case, Given, stopping
 from .figure import figure
 
 
@@ -33,7 +33,9 @@ def build_ask(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
         forms = gr.CheckboxGroup(list(FORMS), label="Forms of evidence", info="Nothing chosen: all that it learned")
     shown = gr.HTML(elem_id="mg-answers", label="Answers")
 
-    def answer(words: str, chosen: list[str], shapes: list[str], drawn: str, *values: Any) -> Iterator[str]:
+    def answer(
+        request: gr.Request, words: str, chosen: list[str], shapes: list[str], drawn: str, *values: Any
+    ) -> Iterator[str]:
         given, cards = Given(*values), list[str]()
         try:
             if not words.strip():
@@ -42,19 +44,19 @@ def build_ask(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
                 raise BadInput("no evidence is chosen.", fix="choose at least one, such as predicted")
             for name in chosen:
                 yield _cards([*cards, _waiting(name)])
-                with desk.at_work():
+                with desk.stoppable(str(request.session_hash)), desk.at_work():
                     system, images = desk.system(given.model), given.images(desk)
                     with only_forms(system, "+".join(shapes)):
                         asked = ask_switched(desk, system, images, words.strip(), name, drawn)
                         cards.append(card(name, asked, prompt_of(system, asked)))
             yield _cards(cards)
-        except (BadInput, OSError, MemoryError) as error:
+        except FAULTS as error:
             raise gr.Error(error_line(error), duration=None, print_exception=False) from None
 
     inputs = [question, switches, forms, boxes, *case.fields]
     events = [ask.click, question.submit]
     running = gr.on(events, answer, inputs, shown, api_visibility="private", concurrency_id="models")
-    stop.click(None, None, None, cancels=[running], api_visibility="private")
+    stopping(desk, stop, [running])
 
 
 def card(name: str, asked: Asked, prompt: str) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from ....grounding.imaging.read import is_dicom
 from ....grounding.modalities import MODALITIES
 from ....grounding.types import AnnotatedImage
 from ...inference.user_image import user_image
-from ..bring import error_line
+from ..bring import FAULTS, error_line
 from ..desk import Desk
 from ..samples import LICENCE, NAMES
 from ..stacks import MIDDLE, frame_of, is_volume, one_of_each_series, slice_of
@@ -118,14 +117,26 @@ def noting(desk: Desk, *fields: Any) -> None:
         field.change(note, field, None, api_visibility="private", show_progress="hidden")
 
 
-def telling(work: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with errors of the readers as the one line that the page shows."""
+def telling(desk: Desk) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A function of the page with errors of the readers as the one line that is shown; `stopping` ends what it does."""
 
-    @wraps(work)
-    def told(*values: Any) -> Any:
-        try:
-            return work(*values)
-        except (BadInput, OSError, MemoryError) as error:
-            raise gr.Error(error_line(error), duration=None, print_exception=False) from None
+    def decorate(work: Callable[..., Any]) -> Callable[..., Any]:
+        def told(request: gr.Request, *values: Any) -> Any:
+            try:
+                with desk.stoppable(str(request.session_hash)):
+                    return work(*values)
+            except FAULTS as error:
+                raise gr.Error(error_line(error), duration=None, print_exception=False) from None
 
-    return told
+        return told
+
+    return decorate
+
+
+def stopping(desk: Desk, button: gr.Button, running: Sequence[Any]) -> None:
+    """The button ends these events, and what is computed for them."""
+
+    def stop(request: gr.Request) -> None:
+        desk.stop(str(request.session_hash))
+
+    button.click(stop, None, None, cancels=list(running), queue=False, api_visibility="private")

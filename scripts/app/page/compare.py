@@ -44,7 +44,7 @@ def build_compare(desk: Desk) -> None:
     noting(desk, sent)
     known, both, at = gr.State(dict[str, tuple[Path, Path]]()), gr.State(list[Answers]()), gr.State(0)
 
-    @telling
+    @telling(desk)
     def open_them(words: str, files: Sequence[str] | None) -> tuple[Any, ...]:
         named = [Path(part.strip()).expanduser() for part in words.replace("\n", ";").split(";") if part.strip()]
         found = files_of([*named, *map(Path, files or ())])
@@ -53,7 +53,7 @@ def build_compare(desk: Desk) -> None:
         names = list(found)
         return found, gr.Dropdown(names, value=names[0]), gr.Dropdown([ALONE, *names], value=ALONE)
 
-    @telling
+    @telling(desk)
     def choose(found: dict[str, tuple[Path, Path]], one: str, other: str, which: str) -> tuple[Any, ...]:
         if one not in found:
             return [], 0, ""
@@ -61,7 +61,7 @@ def build_compare(desk: Desk) -> None:
         read = [read_answers(name, *found[name]) for name in chosen if name in found]
         return read, 0, show(read, which, 0)
 
-    @telling
+    @telling(desk)
     def step(read: list[Answers], which: str, place: int, by: int) -> tuple[int, str]:
         return place + by, show(read, which, place + by)
 

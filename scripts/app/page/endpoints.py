@@ -6,8 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from ....grounding.bad_input import BadInput
-from ..bring import error_line
+from ..bring import FAULTS, error_line
 from ..call import arguments_of, call, pictures_of, summary_of
 from ..desk import Desk
 from ..tools import TOOLS
@@ -44,7 +43,7 @@ def _caller(desk: Desk, name: str) -> Callable[..., Any]:
         given = dict(zip(arguments_of(name).model_fields, values, strict=False))
         try:
             return call(desk, name, {key: value for key, value in given.items() if value is not None})
-        except (BadInput, OSError, MemoryError) as error:
+        except FAULTS as error:
             raise gr.Error(error_line(error), duration=None, print_exception=False) from None
 
     own = inspect.signature(TOOLS[name])

@@ -9,7 +9,7 @@ from ....grounding.imaging.read import read_image
 from ....grounding.types import MIN_SCORE, Region
 from ..desk import Desk
 from ..regions import every_phrase, find, notes_of, split_phrases
-from .case import Case, Given, telling
+from .case import Case, Given, stopping, telling
 from .figure import SCRIPT, figure
 
 LOWEST = 0.05
@@ -35,6 +35,7 @@ def build_look(desk: Desk, case: Case) -> gr.Textbox:
         phrases = gr.Textbox(label="Phrases", placeholder="left lung; effusion", info="Empty: what is usual", scale=2)
         known = gr.Dropdown([], label="Phrases that the core knows", multiselect=True, scale=2)
         look = gr.Button("Look", variant="primary")
+        stop = gr.Button("Stop")
     with gr.Row():
         threshold = gr.Slider(0, 1, MIN_SCORE, step=0.01, label="Threshold", info="Regions below it are hidden")
         level = gr.Slider(0.2, 3, 1, step=0.05, label="Brightness (level)")
@@ -49,7 +50,7 @@ def build_look(desk: Desk, case: Case) -> gr.Textbox:
     )
     found = gr.State(None)
 
-    @telling
+    @telling(desk)
     def search(words: str, chosen: list[str] | None, least: float, *values: Any) -> tuple[Any, ...]:
         given, kept = Given(*values), Kept()
         wanted = "; ".join([words, *(chosen or ())])
@@ -63,7 +64,7 @@ def build_look(desk: Desk, case: Case) -> gr.Textbox:
         seen = (kept, system.finder.is_presence_calibrated)
         return *draw(seen, least), seen
 
-    @telling
+    @telling(desk)
     def draw(seen: Any, least: float) -> tuple[str, str]:
         kept, is_calibrated = seen or ([], None)
         figures = [
@@ -72,14 +73,14 @@ def build_look(desk: Desk, case: Case) -> gr.Textbox:
         ]
         return "".join(figures), meaning(least, is_calibrated)
 
-    @telling
+    @telling(desk)
     def list_phrases(*values: Any) -> Any:
         given = Given(*values)
         with desk.at_work():
             return gr.Dropdown(choices=every_phrase(desk.system(given.model), given.stated))
 
     inputs = [phrases, known, threshold, *case.fields]
-    gr.on(
+    running = gr.on(
         [look.click, phrases.submit],
         search,
         inputs,
@@ -88,6 +89,7 @@ def build_look(desk: Desk, case: Case) -> gr.Textbox:
         api_visibility="private",
         concurrency_id="models",
     )
+    stopping(desk, stop, [running])
     threshold.change(
         draw,
         [found, threshold],

@@ -17,14 +17,14 @@ def build_models(desk: Desk, case: Case) -> None:
         add = gr.Button("Add")
         refresh = gr.Button("Load and show the chosen model")
 
-    @telling
+    @telling(desk)
     def add_it(words: str) -> tuple[Any, list[list[str]]]:
         place = Path(words.strip())
         with desk.at_work():
             name = desk.add_checked(place)
         return gr.Dropdown(choices=desk.names, value=name), rows(desk)
 
-    @telling
+    @telling(desk)
     def load_it(name: str) -> list[list[str]]:
         with desk.at_work():
             desk.system(name)

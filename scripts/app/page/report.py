@@ -10,7 +10,7 @@ import gradio as gr
 from ....grounding.bad_input import BadInput
 from ..desk import Desk
 from ..written import FORMS, Wanted, write_files
-from .case import Case, Given, noting, telling
+from .case import Case, Given, noting, stopping, telling
 
 
 def build_report(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
@@ -54,11 +54,11 @@ def build_report(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
         )
         return f"**To check**\n\n{listed}", "".join(frames), [str(file) for file in written]
 
-    @telling
+    @telling(desk)
     def write_it(_: str, *values: Any) -> tuple[str, str, list[str]]:
         return work("", *values)
 
-    @telling
+    @telling(desk)
     def describe_it(drawn: str, *values: Any) -> tuple[str, str, list[str]]:
         last = [part for part in drawn.replace("\n", ";").split(";") if part.strip()][-1:]
         if not last:
@@ -71,7 +71,7 @@ def build_report(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
         button.click(function, inputs, [checks, view, files], **shared)
         for button, function in ((write, write_it), (describe, describe_it))
     ]
-    stop.click(None, None, None, cancels=running, api_visibility="private")
+    stopping(desk, stop, running)
 
 
 def _plain(text: str) -> str:

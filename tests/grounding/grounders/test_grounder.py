@@ -1,6 +1,7 @@
 """Core and oracle as grounders: frames of the original image, order, empty lists, wrong checkpoints."""
 
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from medglip.grounding.geometry import mask_to_box
 from medglip.grounding.grounder import true_regions
 from medglip.grounding.grounders.medglip import GrounderSettings, MedGlipGrounder
 from medglip.grounding.grounders.oracle import TruthGrounder
+from medglip.grounding.parts.giving_up import GivenUp, may_give_up
 from medglip.grounding.types import region_to_json
 
 MakeStudies = Callable[[int], list[AnnotatedImage]]
@@ -151,3 +153,21 @@ def test_ancestors_are_answered_by_what_lies_below_unless_annotated_themselves(m
     assert [region.phrase for region in true_regions(image, ["square"])] == ["square", "square"]
     annotated = replace(image, phrases=(*image.phrases, "square"))
     assert true_regions(annotated, ["square"]) == []
+
+
+def test_what_nobody_waits_for_ends_between_two_steps(
+    tiny_grounder: MedGlipGrounder, make_studies: MakeStudies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flag, read, forward = threading.Event(), list[int](), tiny_grounder.model.forward
+
+    def counted(**inputs: object) -> object:
+        read.append(1)
+        if len(read) == 2:
+            flag.set()
+        return forward(**inputs)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(tiny_grounder.model, "forward", counted)
+    monkeypatch.setattr(tiny_grounder, "settings", GrounderSettings(batch_size=1, phrases_at_once=1))
+    with may_give_up(flag), pytest.raises(GivenUp):
+        tiny_grounder.ground(make_studies(2), [ASKED, ASKED])
+    assert len(read) == 2

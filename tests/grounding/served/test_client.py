@@ -11,6 +11,7 @@ import pytest
 from serving import Answer, completion, serve
 
 from medglip.grounding.bad_input import BadInput
+from medglip.grounding.parts.giving_up import GivenUp, may_give_up
 from medglip.grounding.served import client
 from medglip.grounding.served.client import Endpoint, Reply, Unanswered, ask_each
 
@@ -164,6 +165,22 @@ def test_an_answer_in_drops_ends_with_the_timeout() -> None:
     with serve(lambda body, _: (200, {}, drops) if "slow" in str(body["messages"]) else "yes") as served:
         replies, left = ask(served.url, ["slow", "a"], timeout_s=0.4, concurrency=2)
     assert (list(replies), left.items) == (["a"], ["slow"])
+
+
+def test_an_answer_that_nobody_waits_for_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LOOK_S", 0.01)
+    flag, may_answer = threading.Event(), threading.Event()
+
+    def answer(_: dict[str, Any], __: int) -> Answer:
+        flag.set()
+        may_answer.wait(20)
+        return "yes"
+
+    with serve(answer) as served:
+        with may_give_up(flag), pytest.raises(GivenUp):
+            ask(served.url, ["slow"], timeout_s=20)
+        assert not may_answer.is_set()
+        may_answer.set()
 
 
 def test_a_server_that_dies_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pydicom
 import pytest
 
 from medglip.grounding.bad_input import BadInput
+from medglip.grounding.parts.giving_up import GivenUp, go_on
 from medglip.scripts.app.bring import MAX_ERROR, error_line, from_address, keep, safe_name
 from medglip.scripts.app.call import call, schema_of, summary_of
 from medglip.scripts.app.desk import Desk
@@ -139,3 +140,26 @@ def test_callers_take_turns_in_the_order_in_which_they_came(desk: Desk) -> None:
     for thread in threads:
         thread.join(10)
     assert order == list(range(20))
+
+
+def test_stop_ends_what_one_session_computes_and_waits_for(desk: Desk) -> None:
+    ended: list[str] = []
+
+    def work(session: str, steps: int) -> None:
+        try:
+            with desk.stoppable(session), desk.at_work():
+                for _ in range(steps):
+                    time.sleep(0.01)
+                    go_on()
+            ended.append(f"{session} done")
+        except GivenUp:
+            ended.append(f"{session} stopped")
+
+    threads = [threading.Thread(target=work, args=one) for one in (("a", 2000), ("a", 2000), ("b", 1))]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)
+    desk.stop("a")
+    for thread in threads:
+        thread.join(10)
+    assert ended == ["a stopped", "a stopped", "b done"]

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,9 +23,11 @@ pytestmark = [
     pytest.mark.usefixtures("loops_of_gradio"),
 ]
 
+import httpx  # noqa: E402
 import uvicorn  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
+from medglip.grounding.parts.giving_up import GivenUp, go_on  # noqa: E402
 from medglip.scripts.app.desk import Desk  # noqa: E402
 from medglip.scripts.app.guard import is_loopback  # noqa: E402
 from medglip.scripts.app.serve import Door, build, serve  # noqa: E402
@@ -220,3 +224,58 @@ def test_a_wrong_chat_request_gets_an_error_as_clients_read_it(
     answer = client.post("/v1/chat/completions", json=body)
     assert answer.status_code == status
     assert 0 < len(answer.json()["error"]["message"]) <= 400
+
+
+@pytest.fixture(scope="module")
+def address(desk: Desk) -> Iterator[str]:
+    """A server that a client can really leave."""
+    server = uvicorn.Server(uvicorn.Config(build(desk), port=0, log_level="error", access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(30)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/ground", {"image": ADDRESS}),
+        ("/v1/chat/completions", {"model": "rules", "messages": messages("Is the heart seen?")}),
+        (
+            "/mcp",
+            {
+                "jsonrpc": "2.0",
+                "id": 1,
+                "method": "tools/call",
+                "params": {"name": "ground", "arguments": {"image": ADDRESS}},
+            },
+        ),
+    ],
+)
+def test_when_a_client_is_gone_its_computing_ends(
+    address: str, desk: Desk, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(*_: Any) -> Any:
+        begun.set()
+        try:
+            for _ in range(2000):
+                time.sleep(0.01)
+                go_on()
+        except GivenUp:
+            ended.set()
+            raise
+
+    for module in ("tools", "chat"):
+        monkeypatch.setattr(f"medglip.scripts.app.{module}.user_image", endless)
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-06-18"}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{address}{path}", json=body, headers=headers, timeout=1)
+    assert begun.is_set()
+    assert ended.wait(10)
+    with desk.at_work():  # whoever waits behind it has the turn
+        pass

@@ -1,6 +1,7 @@
 """Generation: batches, beams and kills change nothing in what is written."""
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from medglip.grounding.evidence.evidence import EvidenceSettings
+from medglip.grounding.parts.giving_up import GivenUp, may_give_up
 from medglip.vqa.inference import predict as predict_file
 from medglip.vqa.inference.generate import generate, generate_raw
 from medglip.vqa.inference.predict import predict
@@ -102,3 +104,18 @@ def test_records_say_what_the_prompt_rested_on(new_mllm: NewMllm, examples: list
     assert (row["evidence"], row["forms"], row["phrases"]) == ("predicted", ["text", "tokens"], ["nodule"])
     assert len(row["regions"]) == 2
     assert row["seconds"] > 0
+
+
+def test_a_text_that_nobody_waits_for_ends_at_the_next_token(new_mllm: NewMllm, examples: list[Example]) -> None:
+    mllm, flag, steps = new_mllm(is_random=True), threading.Event(), list[int]()
+
+    def count(*_: object) -> None:
+        steps.append(1)
+        if len(steps) == 2:
+            flag.set()
+
+    mllm.model.get_base_model().register_forward_pre_hook(count)
+    with may_give_up(flag), pytest.raises(GivenUp):
+        generate(mllm, examples[:1], SHOW, write())
+    assert len(steps) == 2
+    assert generate(mllm, examples[:1], SHOW, write())  # without a flag nothing ends it
