@@ -33,9 +33,9 @@ from pydicom.uid import (
 from ..bad_input import BadInput
 from ..modalities import parse_modality
 from .deadline import deadline
-from .dicom_grey import element, frame_item, numbers, show_grey, stored_bits
+from .dicom_grey import element, frame_item, grey_values, numbers, show_grey, stored_bits
 from .read import begins_as_dicom, check_size
-from .window import strips, to_uint8, unit_scale
+from .window import GreyValues, strips, to_uint8, unit_scale
 
 _ELEMENTS = [
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PlanarConfiguration", "PhotometricInterpretation"),
@@ -52,8 +52,7 @@ _MAX_INFLATED = 400 * 2**20
 _MAX_WHOLE = 256 * 2**20
 """Bytes of a file that is read as a whole; of a larger one the pixels stay there, and one frame is read of many."""
 _SPINES = {"cspine": "cervical spine", "tspine": "thoracic spine", "lspine": "lumbar spine", "sspine": "sacrum"}
-
-
+_GREY = ("MONOCHROME1", "MONOCHROME2")
 _ALONG = 0.8
 """Cosine from which on the rows of an image run along an axis of the patient."""
 
@@ -83,20 +82,11 @@ def read_dicom(path: Path, part: float = 0.5) -> DicomImage:
     """
     header = parse_dicom(path, _ELEMENTS)
     with hide_errors(path):
-        if not any(name in header for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-            fix = "give an image object, not a report or plan"
-            raise BadInput("this DICOM file holds no picture.", file=path, fix=fix)
-        check_size(int(header.Columns), int(header.Rows) * int(header.get("SamplesPerPixel") or 1), path)
-        if not numbers(header, "NumberOfFrames"):
-            header.NumberOfFrames = 1
+        frame, index = _frame_at(header, part, path)
         if str(element(header, "BurnedInAnnotation") or "").strip().upper() == "YES":
             _tell_burned_in(path)
-        num = int(numbers(header, "NumberOfFrames")[0])
-        index = max(0, min(int(num * part), num - 1))
-        frame = _read_frame(header, index, path)
-        header.pop("PixelData", None)  # of a large image: the frame is enough
         kind = str(header.PhotometricInterpretation)
-        if kind in ("MONOCHROME1", "MONOCHROME2"):
+        if kind in _GREY:
             pixels = show_grey(frame, header, index)
         elif frame.ndim == 3 or kind == "PALETTE COLOR":
             pixels = _show_colours(frame, header)
@@ -110,6 +100,29 @@ def read_dicom(path: Path, part: float = 0.5) -> DicomImage:
             spacing_mm=_read_spacing(header, index),
             body_part=_read_body_part(header, index),
         )
+
+
+def read_grey(path: Path, part: float = 0.5) -> GreyValues | None:
+    """The values of the same frame before its window; None for colours. Raises `BadInput` as `read_dicom` does."""
+    header = parse_dicom(path, _ELEMENTS)
+    with hide_errors(path):
+        frame, index = _frame_at(header, part, path)
+        return grey_values(frame, header, index) if str(header.PhotometricInterpretation) in _GREY else None
+
+
+def _frame_at(header: Dataset, part: float, path: Path) -> tuple[NDArray[Any], int]:
+    """The frame at a part of all frames, in [0, 1], and its index."""
+    if not any(name in header for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        fix = "give an image object, not a report or plan"
+        raise BadInput("this DICOM file holds no picture.", file=path, fix=fix)
+    check_size(int(header.Columns), int(header.Rows) * int(header.get("SamplesPerPixel") or 1), path)
+    if not numbers(header, "NumberOfFrames"):
+        header.NumberOfFrames = 1
+    num = int(numbers(header, "NumberOfFrames")[0])
+    index = max(0, min(int(num * part), num - 1))
+    frame = _read_frame(header, index, path)
+    header.pop("PixelData", None)  # of a large image: the frame is enough
+    return frame, index
 
 
 @lru_cache(maxsize=1 << 16)  # a file is read several times, and told once

@@ -14,7 +14,7 @@ from pydicom import Dataset, Sequence
 from pydicom.multival import MultiValue
 
 from ..bad_input import BadInput
-from .window import MAX_SAMPLE, percentile_window, strips, to_uint8, unit_scale
+from .window import MAX_SAMPLE, GreyValues, percentile_window, strips, to_uint8, unit_scale
 
 Values = NDArray[np.float64]
 
@@ -75,6 +75,19 @@ def show_grey(frame: NDArray[Any], header: Dataset, index: int) -> NDArray[np.ui
         grey = to_uint8(1 - unit if header.PhotometricInterpretation == "MONOCHROME1" else unit)
         shown[rows] = np.where(is_padding(frame[rows]), 0, grey)
     return shown
+
+
+def grey_values(frame: NDArray[Any], header: Dataset, index: int) -> GreyValues:
+    """Frame `index` after the modality's rescale or table, and the first window of frame or file.
+
+    Without a window that can be used it is that of the percentiles. Raises `BadInput` as `show_grey` does.
+    """
+    rescale, _ = _modality(header, index, frame.dtype)
+    values = rescale(stored_bits(header, frame.dtype)(frame)).astype(np.float32)
+    is_picture = np.isfinite(values) & ~_padding(frame, header)(frame)
+    is_inverted = header.PhotometricInterpretation == "MONOCHROME1"
+    centre, width, _ = _window(header, index)
+    return GreyValues.of(values, is_picture, centre=centre, width=width, is_inverted=is_inverted)
 
 
 def stored_bits(header: Dataset, dtype: np.dtype[Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
@@ -138,13 +151,10 @@ def _voi(header: Dataset, index: int, is_signed: bool) -> Callable[[Values], NDA
     if element(item, "LUTDescriptor") is not None:
         table = _Table.read(item, header, is_signed)
         return lambda values: unit_scale(table(values), 0, table.top)
-    holder = frame_item(header, index, "FrameVOILUTSequence", "WindowCenter")
-    # several windows may be stored: the first one counts
-    centre, width = (next(iter(numbers(holder, name)), None) for name in ("WindowCenter", "WindowWidth"))
-    function = str(element(holder, "VOILUTFunction") or "LINEAR").strip().upper()
-    is_linear = function not in ("LINEAR_EXACT", "SIGMOID")
-    if centre is None or width is None or not (width >= 1 if is_linear else width > 0):
+    centre, width, function = _window(header, index)
+    if centre is None or width is None:
         return None
+    is_linear = function not in ("LINEAR_EXACT", "SIGMOID")
     if function == "SIGMOID":
         steep = 4 / width
         return lambda values: (1 / (1 + np.exp(np.clip(-steep * (values - centre), -700, 700)))).astype(np.float32)
@@ -154,6 +164,17 @@ def _voi(header: Dataset, index: int, is_signed: bool) -> Callable[[Values], NDA
     if low < high:
         return lambda values: unit_scale(values, low, high)
     return lambda values: (values > low).astype(np.float32)  # a width of 1 is a step
+
+
+def _window(header: Dataset, index: int) -> tuple[float | None, float | None, str]:
+    """Centre, width and function of the first window of the frame or the file; no numbers where it makes no sense."""
+    holder = frame_item(header, index, "FrameVOILUTSequence", "WindowCenter")
+    # several windows may be stored: the first one counts
+    centre, width = (next(iter(numbers(holder, name)), None) for name in ("WindowCenter", "WindowWidth"))
+    function = str(element(holder, "VOILUTFunction") or "LINEAR").strip().upper()
+    is_linear = function not in ("LINEAR_EXACT", "SIGMOID")
+    is_usable = centre is not None and width is not None and (width >= 1 if is_linear else width > 0)
+    return (centre, width, function) if is_usable else (None, None, function)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

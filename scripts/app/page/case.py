@@ -11,13 +11,14 @@ from ....grounding.bad_input import BadInput
 from ....grounding.imaging.dicom import read_dicom
 from ....grounding.imaging.nifti import AXES
 from ....grounding.imaging.read import is_dicom
+from ....grounding.imaging.window import GreyValues
 from ....grounding.modalities import MODALITIES
 from ....grounding.types import AnnotatedImage
 from ...inference.user_image import user_image
 from ..bring import FAULTS, error_line
 from ..desk import Desk
 from ..samples import LICENCE, NAMES
-from ..stacks import MIDDLE, frame_of, is_volume, one_of_each_series, slice_of
+from ..stacks import MIDDLE, frame_of, is_volume, one_of_each_series, slice_of, values_of
 
 NO_SAMPLE = "none"
 MOST_PICTURES = 16
@@ -55,12 +56,19 @@ class Given:
         """The pictures; of volumes, series and files of several frames the chosen one. Raises `BadInput` where there
         is none, and for more than `MOST_PICTURES`.
         """
+        return [self._single(file) for file in self._chosen(desk)]
+
+    def _chosen(self, desk: Desk) -> list[Path]:
         if not self.own and self.sample not in (None, "", NO_SAMPLE):
             return [desk.samples[self.sample].image_path]
         own = one_of_each_series(self.own, self.part)
         if not 0 < len(own) <= MOST_PICTURES:
             raise BadInput(f"there are {len(own) or 'no'} pictures.", fix=f"choose 1 to {MOST_PICTURES}, or a sample")
-        return [self._single(file) for file in own]
+        return own
+
+    def grey(self, desk: Desk) -> GreyValues | None:
+        """The values of the first picture before its window; None for colours."""
+        return values_of(self._chosen(desk)[0], self.stated, self.axis, self.part)
 
     def _single(self, file: Path) -> Path:
         if is_volume(file):

@@ -8,15 +8,24 @@ from PIL import Image
 
 from ....grounding.imaging.drawing import data_uri, svg_box, svg_outline, tell_apart
 from ....grounding.types import Region
+from ..stacks import MAX_SIDE
 
-MAX_SIDE = 1024
-"""Pixels of the longer side as it is sent; boxes stay in pixels of the file."""
 STYLE, SCRIPT = (Path(__file__).with_name(f"figure.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
 
 
-def figure(image: Image.Image, regions: Sequence[Region] = (), *, name: str = "", notes: Sequence[str] = ()) -> str:
-    """The HTML of one picture. Each region is a shape and a button of the same number; `notes` stand below."""
-    width, height = image.size
+def figure(
+    image: Image.Image,
+    regions: Sequence[Region] = (),
+    *,
+    name: str = "",
+    notes: Sequence[str] = (),
+    size_px: tuple[int, int] | None = None,
+) -> str:
+    """The HTML of one picture. Each region is a shape and a button of the same number; `notes` stand below.
+
+    `size_px`: in which regions are measured, where `image` is a smaller copy; it is sent with `MAX_SIDE` at most.
+    """
+    width, height = size_px or image.size
     colours, names = tell_apart(regions)
     shapes, rows, lit = [], [], []
     for number, (region, colour, label) in enumerate(zip(regions, colours, names, strict=True), 1):

@@ -4,14 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
+from PIL import Image
 
-from ....grounding.imaging.read import read_image
+from ....grounding.imaging.read import image_size, read_image
+from ....grounding.imaging.window import GreyValues
 from ....grounding.types import MIN_SCORE, Region
 from ..desk import Desk
 from ..regions import every_phrase, find, notes_of, split_phrases
 from .case import Case, Given, stopping, telling
 from .figure import SCRIPT, figure
 
+OVER = "Of a grey first picture, over the values of its file: Hounsfield units of a CT"
 LOWEST = 0.05
 """Score from which on regions are kept, so that the slider needs no new search."""
 _COUNTS = ("none", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -38,8 +42,8 @@ def build_look(desk: Desk, case: Case) -> gr.Textbox:
         stop = gr.Button("Stop")
     with gr.Row():
         threshold = gr.Slider(0, 1, MIN_SCORE, step=0.01, label="Threshold", info="Regions below it are hidden")
-        level = gr.Slider(0.2, 3, 1, step=0.05, label="Brightness (level)")
-        window = gr.Slider(0.2, 3, 1, step=0.05, label="Contrast (window)")
+        centre = gr.Slider(0, 255, 127.5, label="Window centre (level)", info=OVER, interactive=False)
+        width = gr.Slider(0, 255, 255, label="Window width", info=OVER, interactive=False)
         zoom = gr.Slider(1, 6, 1, step=0.25, label="Zoom")
     told = gr.Markdown(meaning(MIN_SCORE, None), elem_id="mg-meaning")
     shown = gr.HTML(elem_id="mg-look", js_on_load=SCRIPT, label="Picture")
@@ -56,22 +60,19 @@ def build_look(desk: Desk, case: Case) -> gr.Textbox:
         wanted = "; ".join([words, *(chosen or ())])
         with desk.at_work():
             system = desk.system(given.model)
+            grey = given.grey(desk)
             for image in given.images(desk):
                 regions, asked = find(system, image, wanted, LOWEST)
                 sure = [one for one in regions if one.score >= MIN_SCORE]
                 notes = notes_of(system, image, split_phrases(wanted), sure)
                 kept.append((image.image_path, regions, [*notes, f"looked for: {', '.join(asked)}"]))
-        seen = (kept, system.finder.is_presence_calibrated)
-        return *draw(seen, least), seen
+        seen = (kept, system.finder.is_presence_calibrated, grey)
+        window = (grey.centre, grey.width) if grey else (0, 0)
+        return *_drawn(seen, least, *window), seen, *window_sliders(grey)
 
     @telling(desk)
-    def draw(seen: Any, least: float) -> tuple[str, str]:
-        kept, is_calibrated = seen or ([], None)
-        figures = [
-            figure(read_image(path), [one for one in regions if one.score >= least], name=path.name, notes=notes)
-            for path, regions, notes in kept
-        ]
-        return "".join(figures), meaning(least, is_calibrated)
+    def draw(*values: Any) -> tuple[str, str]:
+        return _drawn(*values)
 
     @telling(desk)
     def list_phrases(*values: Any) -> Any:
@@ -80,26 +81,51 @@ def build_look(desk: Desk, case: Case) -> gr.Textbox:
             return gr.Dropdown(choices=every_phrase(desk.system(given.model), given.stated))
 
     inputs = [phrases, known, threshold, *case.fields]
+    drawing = [found, threshold, centre, width]
     running = gr.on(
         [look.click, phrases.submit],
         search,
         inputs,
-        [shown, told, found],
+        [shown, told, found, centre, width],
         show_progress_on=shown,  # neither progress nor an error lies on the line above it
         api_visibility="private",
         concurrency_id="models",
     )
     stopping(desk, stop, [running])
-    threshold.change(
+    gr.on(
+        [threshold.change, centre.input, width.input],
         draw,
-        [found, threshold],
+        drawing,
         [shown, told],
         api_visibility="private",
         show_progress="hidden",
         trigger_mode="always_last",
     )
     known.focus(list_phrases, case.fields, known, api_visibility="private", show_progress="hidden")
-    for slider, name in ((level, "--level"), (window, "--window"), (zoom, "--zoom")):
-        script = f"(value) => {{ document.querySelector('#mg-look').style.setProperty('{name}', value); }}"
-        slider.change(None, slider, None, js=script, api_visibility="private")
+    script = "(value) => { document.querySelector('#mg-look').style.setProperty('--zoom', value); }"
+    zoom.change(None, zoom, None, js=script, api_visibility="private")
     return boxes
+
+
+def window_sliders(grey: GreyValues | None) -> tuple[gr.Slider, gr.Slider]:
+    """Centre and width over all values of a picture, at the window of its file; fixed for one in colour."""
+    if grey is None:
+        return gr.Slider(interactive=False), gr.Slider(interactive=False)
+    low, high = float(grey.values_HW.min()), float(grey.values_HW.max())
+    low, high = min(low, grey.centre - grey.width / 2), max(high, grey.centre + grey.width / 2)
+    step = 1 if high - low > 50 else (high - low) / 200 or 1
+    centre = gr.Slider(low, high, grey.centre, step=step, interactive=True)
+    return centre, gr.Slider(step, max(high - low, step), grey.width, step=step, interactive=True)
+
+
+def _drawn(seen: Any, least: float, centre: float, width: float) -> tuple[str, str]:
+    """The pictures with their regions of this score at least, the first in this window, and what the score means."""
+    kept, is_calibrated, grey = seen or ([], None, None)
+    figures: list[str] = []
+    for path, regions, notes in kept:
+        shown, size_px = read_image(path), image_size(path)
+        if grey and not figures and not np.allclose([centre, width], [grey.centre, grey.width]):
+            shown = Image.fromarray(grey.show(centre, width))
+        sure = [one for one in regions if one.score >= least]
+        figures.append(figure(shown, sure, name=path.name, notes=notes, size_px=size_px))
+    return "".join(figures), meaning(least, is_calibrated)

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from PIL import Image
 from pydicom.uid import generate_uid
 
 from medglip.grounding.imaging.read import read_image
 from medglip.scripts.app.desk import Desk
-from medglip.scripts.app.stacks import frame_of, one_of_each_series
+from medglip.scripts.app.stacks import frame_of, one_of_each_series, slice_of, values_of
 
 DICOM = Path(__file__).parents[3] / "examples" / "data" / "chest.dcm"
 
@@ -70,3 +71,43 @@ def test_uploads_go_with_their_session_but_for_those_of_another(tmp_path: Path) 
         assert not shared.exists()
     finally:
         desk.close()
+
+
+def test_a_window_acts_over_the_values_of_the_file_and_begins_at_the_headers(tmp_path: Path) -> None:
+    hounsfield = np.tile(np.arange(-1000, 1000, 500, dtype=np.int16), (4, 1))  # -1000 -500 0 500
+    file = write(
+        tmp_path / "ct.dcm", BitsAllocated=16, BitsStored=16, HighBit=15, RescaleIntercept=-1024, RescaleSlope=1,
+        WindowCenter=[40, -600], WindowWidth=[400, 1500], PixelData=(hounsfield + 1024).tobytes(), Modality="CT",
+    )  # fmt: skip
+    grey = values_of(file)
+    assert grey is not None
+    assert (grey.values_HW == hounsfield).all()
+    assert (grey.centre, grey.width) == (40, 400)
+    assert grey.show(-600, 1500)[0].tolist() == [60, 144, 230, 255]  # in the header's window two are black
+    assert abs(grey.show(grey.centre, grey.width).astype(int) - np.asarray(read_image(file))[..., 0]).max() <= 1
+    inverted = values_of(write(tmp_path / "x.dcm", frames=3, PhotometricInterpretation="MONOCHROME1"), part=1)
+    assert inverted is not None
+    assert inverted.show(40, 80)[0, 0] == 0  # 80 in the last frame, the end of the window
+
+
+def test_values_are_those_of_sixteen_bits_and_of_a_slice_and_colours_have_none(tmp_path: Path) -> None:
+    import nibabel
+
+    deep = np.linspace(0, 60_000, 64, dtype=np.uint16).reshape(8, 8)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    Image.fromarray(np.repeat(np.arange(64, dtype=np.uint8).reshape(8, 8, 1), 3, 2)).save(tmp_path / "grey.png")
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(tmp_path / "colour.png")
+    volume = np.random.default_rng(0).normal(0, 300, (6, 5, 4)).astype(np.float32)
+    nibabel.Nifti1Image(volume, np.diag([1, 1, 1, 1])).to_filename(tmp_path / "ct.nii.gz")  # pyright: ignore[reportPrivateImportUsage]
+    wide, grey = values_of(tmp_path / "deep.png"), values_of(tmp_path / "grey.png")
+    cut = values_of(tmp_path / "ct.nii.gz", "ct", "coronal", 1)
+    assert wide
+    assert grey
+    assert cut
+    assert (wide.values_HW == deep).all()
+    assert (grey.centre, grey.width, grey.values_HW.max()) == (127.5, 255, 63)
+    assert cut.values_HW.shape == (4, 6)
+    assert np.isclose(cut.values_HW.max(), volume[:, -1].max())
+    shown = np.asarray(Image.open(slice_of(tmp_path / "ct.nii.gz", "ct", "coronal", 1)).convert("L"))
+    assert (cut.show(cut.centre, cut.width) == shown).all()
+    assert values_of(tmp_path / "colour.png") is None

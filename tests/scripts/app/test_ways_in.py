@@ -263,7 +263,7 @@ def test_when_a_client_is_gone_its_computing_ends(
     def endless(*_: Any) -> Any:
         begun.set()
         try:
-            for _ in range(2000):
+            for _step in range(2000):
                 time.sleep(0.01)
                 go_on()
         except GivenUp:
