@@ -7,18 +7,18 @@ MEDGLIP_DATA=... python -m medglip.scripts.release.ship_core recipes/small.yaml 
 import json
 import math
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import typer
 
 from ...eval.page.curves import reliability_file
-from ...eval.records import Record, meta_of, phrases_of
-from ...eval.score import EvalSettings, score
+from ...eval.records import Record, cluster, meta_of, phrases_of
+from ...eval.score import EvalSettings, measure, score
 from ...eval.statistics.bootstrap import Estimate
+from ...eval.statistics.macro import macro
 from ...eval.table import by_metric, table
 from ...eval.tasks.grounding import curves
 from ...grounding.bad_input import BadInput
@@ -40,6 +40,8 @@ SHOWN = (*METRICS, "ece")
 FIGURES, REPORT = "figures.json", "test.json"
 """What weights are chosen by (split val), and what the card states (split test)."""
 RELIABILITY = "reliability.svg"
+FEW = 10
+"""Images of a set below which it is no part of the mean."""
 SCORED_ON = {
     "val": "Select (split `val`): its patients were not trained on, but served to choose and to calibrate.",
     "test": "Report (split `test`): its patients neither taught the core nor chose anything of it.",
@@ -74,8 +76,8 @@ def main(
     figures, mean, records = score_split(pipeline, grounder, "val", settings)
     there = out / FIGURES
     typer.echo(figures_text(figures, mean))
-    if there.exists() and mean <= (before := json.loads(there.read_text())["macro_ap50"]) and not worse:
-        raise BadInput(f"macro AP50 {mean:.3f}, the weights there have {before:.3f}.", file=out, fix="keep those")
+    if there.exists() and mean.value <= (before := json.loads(there.read_text())["macro_ap50"]) and not worse:
+        raise BadInput(f"macro AP50 {mean.value:.3f}, the weights there have {before:.3f}.", file=out, fix="keep those")
     write_figures(staged / FIGURES, figures, mean, by_phrase(records, settings))
     split = "val"
     if len(split_of(pipeline.images, "test")):
@@ -108,20 +110,30 @@ def main(
 
 def score_split(
     pipeline: Pipeline, grounder: Grounder, split: str, settings: EvalSettings
-) -> tuple[Figures, float, list[Record]]:
-    """Metrics of all pairs of image and phrase and of each set, the mean AP50 over sets, and the records."""
+) -> tuple[Figures, Estimate, list[Record]]:
+    """Metrics of all pairs of image and phrase and of each set, the mean AP50 over sets, and the records.
+
+    The mean is over real sets of ten images or more, all splits together: what fewer say is in the table alone.
+    """
     path = pipeline.folder.path / "records" / f"{grounder.fingerprint[:16]}-{split}.jsonl"
     images = list(images_of(split_of(pipeline.images, split)))
     records = predict(grounder, images, path, pipeline.skipped, model=pipeline.recipe.name)
     scores = score(records, "grounding", settings)
-    by_set = scores.strata.get("dataset", {})
-    mean = float(np.mean([row["ap50"].value for row in by_set.values() if "ap50" in row]))
-    return {"all": scores.metrics, **by_set}, mean, records
+    by_set, parts = scores.strata.get("dataset", {}), []
+    drawn = {data.name for data in pipeline.recipe.grounding.data if data.layout == "phantom"}
+    for name, number in Counter(pipeline.images["dataset"]).items():
+        if number >= FEW and name not in drawn and "ap50" in by_set.get(name, {}):
+            own = [record for record in records if record["dataset"] == name]
+            parts.append((measure(own, "grounding", settings).measures["ap50"], [cluster(one) for one in own]))
+    return {"all": scores.metrics, **by_set}, macro(parts, **settings.intervals), records
 
 
-def figures_text(figures: Figures, mean: float, form: Literal["text", "markdown"] = "text") -> str:
+def figures_text(figures: Figures, mean: Estimate, form: Literal["text", "markdown"] = "text") -> str:
     """The table, and the mean below it."""
-    return f"{table(by_metric(figures, SHOWN), form, 'set')}\n\nMacro AP50 over sets: {mean:.3f}"
+    return (
+        f"{table(by_metric(figures, SHOWN), form, 'set')}\n\nMacro AP50: {mean.value:.3f} [{mean.interval()}], mean "
+        f"over the {mean.n} real sets of {FEW} images or more, with an interval over sets and patients."
+    )
 
 
 def by_phrase(records: Sequence[Record], settings: EvalSettings) -> dict[str, dict[str, dict[str, float]]]:
@@ -139,10 +151,10 @@ def by_phrase(records: Sequence[Record], settings: EvalSettings) -> dict[str, di
     return found
 
 
-def write_figures(file: Path, figures: Figures, mean: float, phrases: Mapping[str, Any]) -> None:
+def write_figures(file: Path, figures: Figures, mean: Estimate, phrases: Mapping[str, Any]) -> None:
     """The values alone, as JSON."""
     plain = {name: {m: row[m].value for m in SHOWN if m in row} for name, row in figures.items()}
-    write_atomic(file, json.dumps({"macro_ap50": mean, "sets": plain, "phrases": phrases}, indent=1))
+    write_atomic(file, json.dumps({"macro_ap50": mean.value, "sets": plain, "phrases": phrases}, indent=1))
 
 
 if __name__ == "__main__":
