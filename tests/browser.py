@@ -62,3 +62,38 @@ def opened(
         yield page
         browser.close()
         assert not faults
+
+
+LOW_CONTRAST = """() => {
+    const parse = (colour) => {
+        const numbers = colour.match(/[\\d.]+(?:e-?\\d+)?/g).map(Number), scale = colour.startsWith("color(") ? 255 : 1;
+        return [...numbers.slice(0, 3).map((one) => one * scale), numbers[3] ?? 1];
+    };
+    const over = (top, below) => below.map((value, i) => (i < 3 ? top[i] * top[3] + value * (1 - top[3]) : 1));
+    const light = (colour) => colour.slice(0, 3)
+        .map((one) => (one /= 255) <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, one, i) => sum + one * [0.2126, 0.7152, 0.0722][i], 0);
+    const ground = (element) => {
+        const behind = element.parentElement ? ground(element.parentElement) : [255, 255, 255, 1];
+        return over(parse(getComputedStyle(element).backgroundColor), behind);
+    };
+    const low = new Set();
+    const check = (element, style, words) => {
+        const behind = ground(element), own = over(parse(style.color), behind);
+        const [a, b] = [light(own), light(behind)].sort((x, y) => y - x), ratio = (a + 0.05) / (b + 0.05);
+        const size = parseFloat(style.fontSize), isLarge = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+        const told = `${ratio.toFixed(2)} ${words.trim().slice(0, 40)} <${element.className}>`;
+        if (ratio < (isLarge ? 3 : 4.5)) low.add(told);
+    };
+    for (const element of document.querySelectorAll("body *")) {
+        if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+        if (element.closest("svg, :disabled, [disabled], [aria-disabled=true]")) continue;
+        const words = [...element.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data).join("");
+        if (words.trim()) check(element, getComputedStyle(element), words);
+        if (element.matches("[type=checkbox], [type=radio], [type=range], [type=file]")) continue;
+        if (element.value?.trim?.()) check(element, getComputedStyle(element), element.value);
+        else if (element.placeholder) check(element, getComputedStyle(element, "::placeholder"), element.placeholder);
+    }
+    return [...low];
+}"""
+"""Texts below the contrast of WCAG 2 AA: 4.5 : 1, or 3 : 1 where they are large. What is disabled need not have it."""

@@ -43,7 +43,7 @@ class Desk:
         self.limiter: Any = None  # of threads, see `http`
         self._queue, self._lock = Turns(), threading.RLock()
         if endpoint:
-            self._loaders[endpoint.model] = lambda: _served(endpoint, checkpoint)
+            self.add_endpoint(endpoint)
         for name, place in (places or {}).items():
             self.add(name, place)
         for name in ("small", "small-reports"):
@@ -64,6 +64,12 @@ class Desk:
         self.add(name, place)
         self._loaded[name] = system
         return name
+
+    def add_endpoint(self, endpoint: Endpoint) -> str:
+        """A served model; its name here."""
+        self._loaders[endpoint.model] = lambda: _served(endpoint, self.checkpoint)
+        self._loaded.pop(endpoint.model, None)
+        return endpoint.model
 
     @property
     def names(self) -> list[str]:

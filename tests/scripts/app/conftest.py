@@ -3,10 +3,15 @@
 import asyncio
 import gc
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+from browser import BROWSER
 
 from medglip.scripts.app.desk import Desk
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +28,13 @@ def loops_of_gradio() -> Iterator[None]:
     yield
     asyncio.set_event_loop(None)
     gc.collect()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()

@@ -3,32 +3,30 @@
 MEDGLIP_SHOTS=docs/pictures/app keeps the pictures of the documentation.
 """
 
-import io
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from browser import BROWSER, CUT, needs_browser
+from app_page import SECONDS, ask, at, choose, look, shoot, upload
+from browser import CUT, needs_browser
 from PIL import Image
 
 from medglip.grounding.records import PredictionRecord, RecordFile
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Page
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'medglip[app]'")
 pytestmark = [pytest.mark.thorough, needs_browser]
 DATA = Path(__file__).parents[3] / "examples" / "data"
 CHEST = DATA / "images" / "xray-1.png"
-SECONDS = 300
 LIT = "element => getComputedStyle(element).getPropertyValue('--lit').trim()"
 
 
@@ -52,71 +50,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     assert not list(folder.glob("medglip-app-*"))
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def page(browser: "Browser", address: tuple[str, Path]) -> Iterator["Page"]:
     with at(browser, address[0]) as opened:
         yield opened
-
-
-@contextmanager
-def at(browser: "Browser", url: str, width_px: int = 1200, **context: Any) -> Iterator["Page"]:
-    """The page in a window of this width, with the model `rules`; fails for errors of scripts and foreign requests."""
-    size: Any = {"width": width_px, "height": 900}
-    opened = browser.new_page(viewport=size, **context)
-    opened.set_default_timeout(SECONDS * 1000)
-    faults: list[str] = []
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-
-    def only_here(route: Any) -> None:
-        if route.request.url.startswith((url, "data:", "blob:")):
-            route.continue_()
-        else:
-            faults.append(route.request.url)
-            route.abort()
-
-    opened.route("**/*", only_here)
-    opened.goto(url, wait_until="domcontentloaded")
-    choose(opened, "Model", "rules")
-    yield opened
-    opened.close()
-    assert not faults
-
-
-def choose(page: "Page", label: str, option: str) -> None:
-    page.get_by_label(label, exact=True).click()
-    page.get_by_role("option", name=option, exact=True).click()
-
-
-def upload(page: "Page", *files: Path) -> None:
-    page.set_input_files("#mg-files input[type=file]", files)
-    page.locator("#mg-files").get_by_text(files[0].stem).first.wait_for()
-
-
-def look(page: "Page") -> "Locator":
-    """The rows of the list, once the picture is there."""
-    page.get_by_role("button", name="Look", exact=True).click()
-    rows = page.locator("#mg-look .mg-row")
-    rows.first.wait_for()
-    return rows
-
-
-def shoot(page: "Page", name: str) -> None:
-    """Keep what is seen, where somebody wants it."""
-    if folder := os.environ.get("MEDGLIP_SHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        shot = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
-        shot.thumbnail((1000, 1600))
-        shot.save(Path(folder) / f"{name}.webp", quality=75, method=6)
 
 
 def test_look_lights_both_ways_hides_by_score_and_takes_a_box_by_hand(page: "Page") -> None:
@@ -154,12 +91,6 @@ def test_look_lights_both_ways_hides_by_score_and_takes_a_box_by_hand(page: "Pag
     page.get_by_role("tab", name="Ask").click()
     page.get_by_label("own", exact=True).check()
     ask(page, "Is the heart seen?", 4)
-
-
-def ask(page: "Page", question: str, answers: int) -> None:
-    page.get_by_label("Question").fill(question)
-    page.get_by_role("button", name="Ask", exact=True).click()
-    page.locator("#mg-answers .mg-answer").nth(answers - 1).wait_for()
 
 
 def test_one_question_is_answered_side_by_side(page: "Page") -> None:
