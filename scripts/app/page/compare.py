@@ -1,6 +1,6 @@
 """The tab Compare: a run's records to browse, or two side by side; right, wrong and changed; arrow keys turn pages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +62,11 @@ def build_compare(desk: Desk) -> None:
         return read, 0, show(read, which, 0)
 
     @telling(desk)
-    def step(read: list[Answers], which: str, place: int, by: int) -> tuple[int, str]:
-        return place + by, show(read, which, place + by)
+    def begin(read: list[Answers], which: str) -> tuple[int, str]:
+        return 0, show(read, which, 0)
+
+    def turn(by: int) -> Callable[..., Any]:
+        return telling(desk)(lambda read, which, place: (place + by, show(read, which, place + by)))
 
     quiet: dict[str, Any] = {"api_visibility": "private"}
     opening = gr.on(
@@ -71,9 +74,9 @@ def build_compare(desk: Desk) -> None:
     )
     opening.then(choose, [known, first, second, kind], [both, at, shown], **quiet)
     gr.on([first.input, second.input], choose, [known, first, second, kind], [both, at, shown], **quiet)
-    kind.change(lambda read, which: step(read, which, 0, 0), [both, kind], [at, shown], **quiet)
+    kind.change(begin, [both, kind], [at, shown], **quiet)
     for button, by in ((back, -1), (forth, 1)):
-        button.click(lambda *values, by=by: step(*values, by), [both, kind, at], [at, shown], **quiet)
+        button.click(turn(by), [both, kind, at], [at, shown], **quiet)
 
 
 def show(both: list[Answers], kind: str, place: int) -> str:
