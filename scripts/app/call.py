@@ -93,6 +93,7 @@ def checked(arguments: type[BaseModel], given: Mapping[str, Any]) -> dict[str, A
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))[:60]
-        valid = ", ".join(arguments.model_fields)
-        raise BadInput(f"argument {where!r}: {first['msg']}.", fix=f"arguments are {valid}") from error
+        is_name = first["type"] in ("missing", "extra_forbidden")
+        fix = f"arguments are {', '.join(arguments.model_fields)}" if is_name else "send another value, or leave it out"
+        raise BadInput(f"argument {where!r}: {first['msg']}.", fix=fix) from error
     return {key: getattr(read, key) for key in arguments.model_fields}

@@ -2,17 +2,18 @@
 
 A model's name may say what it is shown: `small`, `small@none`, `small@shuffled`; so may a field `evidence`. All
 pictures of the messages are asked about together, by the text of the last message of the user. Answers are the most
-likely ones and short: of `max_tokens`, `temperature` and the like only the types are checked.
+likely ones, so `temperature`, `seed` and the like change nothing; what cannot be done is refused (`Asking`).
 """
 
 import json
 import math
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import anyio.to_thread
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -20,17 +21,58 @@ from starlette.routing import Route
 from ...grounding.bad_input import BadInput
 from ..inference.user_image import user_image
 from .bring import FAULTS, error_line, from_address
+from .call import checked
 from .desk import Desk
 from .http import LOG, limiter_of
 from .switch import ask_switched
 
 MOST_IMAGES = 16
-WHOLE = ("n", "max_tokens", "max_completion_tokens")
-RANGES = {"n": (1, 16), "max_tokens": (1, 10**6), "max_completion_tokens": (1, 10**6)} | {
-    "temperature": (0, 2),
-    "top_p": (0, 1),
-}
-"""What a number of a request may be."""
+Count = Annotated[int, Field(ge=1, le=10**6)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+
+
+class Plain(BaseModel):
+    """A form of the answer; there is one."""
+
+    type: Literal["text"] = "text"
+
+
+class Streamed(BaseModel):
+    """What a stream tells besides."""
+
+    model_config = ConfigDict(strict=True)
+    include_usage: bool = False
+
+
+class Asking(BaseModel):
+    """A request. What OpenAI's API knows besides is left aside where it can change nothing; the last four are refused
+    where they hold anything, since nobody would see that they were not done.
+    """
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+    model: str = ""
+    messages: list[dict[str, Any]]
+    modality: str = ""
+    evidence: str = "predicted"
+    boxes: str = ""
+    stream: bool = False
+    stream_options: Streamed | None = None
+    n: Annotated[int, Field(ge=1, le=16)] = 1
+    stop: str | Annotated[list[str], Field(max_length=4)] = ""
+    max_tokens: Count | None = None
+    max_completion_tokens: Count | None = None
+    logprobs: bool = False
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] = 0
+    seed: int = 0
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0
+    top_p: Annotated[float, Field(ge=0, le=1)] = 1
+    presence_penalty: Penalty = 0
+    frequency_penalty: Penalty = 0
+    response_format: Plain = Plain()
+    modalities: list[Literal["text"]] = []
+    tools: Annotated[list[Any], Field(max_length=0)] = []
+    functions: Annotated[list[Any], Field(max_length=0)] = []
+    logit_bias: Annotated[dict[str, Any], Field(max_length=0)] = {}
 
 
 def chat_routes(desk: Desk) -> list[Route]:
@@ -44,15 +86,15 @@ def chat_routes(desk: Desk) -> list[Route]:
         except (ValueError, RecursionError):
             return _error(BadInput("the body is no JSON object.", fix="send model and messages"), 400)
         try:
-            told = await anyio.to_thread.run_sync(lambda: completion(desk, body), limiter=limiter_of(desk))
+            asking = read_request(body)
+            told = await anyio.to_thread.run_sync(lambda: completion(desk, asking), limiter=limiter_of(desk))
         except FAULTS as error:
             return _error(error, 404 if "unknown model" in str(error) else 400)
         except Exception as error:
             LOG.exception("a chat completion failed")
             return _error(RuntimeError(f"this failed here ({type(error).__name__}); the log says why"), 500)
-        if body.get("stream"):
-            options = body.get("stream_options")
-            with_usage = bool(isinstance(options, dict) and options.get("include_usage"))
+        if asking.stream:
+            with_usage = bool(asking.stream_options and asking.stream_options.include_usage)
             return StreamingResponse(_events(told, with_usage=with_usage), media_type="text/event-stream")
         return JSONResponse(told)
 
@@ -72,24 +114,34 @@ def chat_routes(desk: Desk) -> list[Route]:
     ]
 
 
-def completion(desk: Desk, body: Mapping[str, Any]) -> dict[str, Any]:
+def read_request(body: Mapping[str, Any]) -> Asking:
+    """A request; what is null counts as left out. Raises `BadInput` for the first value that cannot be."""
+    asking = Asking(**checked(Asking, {key: value for key, value in body.items() if value is not None}))
+    if asking.stream_options and not asking.stream:
+        raise BadInput("'stream_options' without a stream.", fix='"stream": true')
+    if asking.top_logprobs and not asking.logprobs:
+        raise BadInput("'top_logprobs' without 'logprobs'.", fix='"logprobs": true')
+    return asking
+
+
+def completion(desk: Desk, asking: Asking) -> dict[str, Any]:
     """The answer to the messages of a request. Raises `BadInput` for an unknown model, and for messages without a
     picture or a question.
     """
-    name, _, switch = str(body.get("model") or desk.names[0]).partition("@")
-    switch = switch or str(body.get("evidence") or "predicted")
-    choices = read_numbers(body)
-    addresses, question = read_messages(body.get("messages"))
+    name, _, switch = (asking.model or desk.names[0]).partition("@")
+    switch = switch or asking.evidence
+    addresses, question = read_messages(asking.messages)
     _known(desk, name)
     with desk.scratch() as folder:
         files = [from_address(address, folder) for address in addresses]
         with desk.at_work():
-            images = [user_image(file, str(body.get("modality") or "")) for file in files]
-            asked = ask_switched(desk, desk.system(name), images, question, switch, str(body.get("boxes") or ""))
-    message = {"role": "assistant", "content": asked.text, "refusal": None}
-    sure = asked.answered.probability if body.get("logprobs") else None
-    likely = None if not sure else {"content": [_log_probability(asked.text, sure)], "refusal": None}
-    choice = {"message": message, "finish_reason": "stop", "logprobs": likely}
+            images = [user_image(file, asking.modality) for file in files]
+            asked = ask_switched(desk, desk.system(name), images, question, switch, asking.boxes)
+    text, reason = cut(asked.text, asking)
+    message = {"role": "assistant", "content": text, "refusal": None}
+    sure = asked.answered.probability if asking.logprobs else None
+    likely = {"content": [_log_probability(text, sure, asking.top_logprobs)], "refusal": None} if sure else None
+    choice = {"message": message, "finish_reason": reason, "logprobs": likely}
     about = {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion", "created": int(time.time())}
     grounded = {
         "evidence": switch,
@@ -101,29 +153,24 @@ def completion(desk: Desk, body: Mapping[str, Any]) -> dict[str, Any]:
         "notice": asked.notice,
     }
     usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}  # clients want the key; nobody is billed
-    told = [{"index": index} | choice for index in range(choices)]
+    told = [{"index": index} | choice for index in range(asking.n)]
     return about | {"model": name, "choices": told, "usage": usage, "medglip": grounded}
 
 
-def read_numbers(body: Mapping[str, Any]) -> int:
-    """How many choices are wanted. Raises `BadInput` for a number of the request that is none, or out of its range."""
-    for key, (low, high) in RANGES.items():
-        value = body.get(key)
-        if value is None:
-            continue
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not (is_number and low <= value <= high and (key not in WHOLE or value == int(value))):
-            raise BadInput(f"{key!r} is no number in its range.", fix=f"{low} to {high}")
-    return int(body.get("n") or 1)
+def cut(text: str, asking: Asking) -> tuple[str, str]:
+    """The text before the first stop, of at most so many words as tokens are wanted; why it ends."""
+    for stop in [asking.stop] if isinstance(asking.stop, str) else asking.stop:
+        text = text.partition(stop)[0] if stop else text
+    most = asking.max_completion_tokens or asking.max_tokens
+    words = text.split()
+    return (text, "stop") if most is None or len(words) <= most else (" ".join(words[:most]), "length")
 
 
-def read_messages(messages: Any) -> tuple[list[str], str]:
+def read_messages(messages: Sequence[Mapping[str, Any]]) -> tuple[list[str], str]:
     """The `data:` addresses of all messages, in order, and the text of the last message of the user.
 
-    Raises `BadInput` for what are no messages, for no picture or more than `MOST_IMAGES`, and for no question.
+    Raises `BadInput` for no picture or more than `MOST_IMAGES`, and for no question.
     """
-    if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-        raise BadInput("there are no messages.", fix='"messages": [{"role": "user", "content": [...]}]')
     addresses, question = list[str](), ""
     for message in messages:
         content = message.get("content")
@@ -155,19 +202,21 @@ def _as_model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "medglip"}
 
 
-def _log_probability(text: str, probability: float) -> dict[str, Any]:
-    """The answer as if it were one token, since its probability is known as a whole."""
-    return {"token": text, "logprob": math.log(probability), "bytes": list(text.encode()), "top_logprobs": []}
+def _log_probability(text: str, probability: float, top: int) -> dict[str, Any]:
+    """The answer as if it were one token, since its probability is known as a whole; of others none is known."""
+    token = {"token": text, "logprob": math.log(probability), "bytes": list(text.encode())}
+    return token | {"top_logprobs": [token] if top else []}
 
 
 def _events(told: dict[str, Any], *, with_usage: bool) -> Iterator[str]:
     """Each choice as a stream of one piece."""
     shared = {key: told[key] for key in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    usage: dict[str, Any] = {"usage": None} if with_usage else {}
     for choice in told["choices"]:
         said = {"role": "assistant", "content": choice["message"]["content"]}
-        for delta, reason, likely in ((said, None, choice["logprobs"]), ({}, "stop", None)):
+        for delta, reason, likely in ((said, None, choice["logprobs"]), ({}, choice["finish_reason"], None)):
             piece = {"index": choice["index"], "delta": delta, "finish_reason": reason, "logprobs": likely}
-            yield f"data: {json.dumps(shared | {'choices': [piece]}, ensure_ascii=False)}\n\n"
+            yield f"data: {json.dumps(shared | usage | {'choices': [piece]}, ensure_ascii=False)}\n\n"
     if with_usage:
         yield f"data: {json.dumps(shared | {'choices': [], 'usage': told['usage']})}\n\n"
     yield "data: [DONE]\n\n"

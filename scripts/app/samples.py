@@ -1,5 +1,6 @@
-"""The samples of the page: phantoms, drawn when they are first wanted, so that no patient is shown."""
+"""The samples of the page, which are those of `examples/`: phantoms, so that no patient is shown."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ...grounding.datasets.phantoms import dataset as phantom
@@ -18,13 +19,19 @@ NAMES = tuple(
 SETTINGS = PhantomSettings(num_train=14, num_val=0, num_test=0, size_px=192, seed=22)
 
 
-def draw_samples(folder: Path) -> dict[str, AnnotatedImage]:
-    """Name -> image without its true regions, two of each modality: `xray-1.png`; the files lie in the folder."""
-    phantom.write(folder / "drawn", SETTINGS)
+def named(drawn: Iterable[AnnotatedImage]) -> dict[str, AnnotatedImage]:
+    """Name -> image, in the order in which they are drawn: `xray-1.png`."""
     samples: dict[str, AnnotatedImage] = {}
-    for image in images(phantom.read(folder / "drawn")):
+    for image in drawn:
         number = 1 + sum(name.startswith(f"{image.modality}-") for name in samples)
-        name = f"{image.modality}-{number}.png"
-        read_image(image.image_path).save(folder / name)  # without the truth that phantoms carry
-        samples[name] = open_image(folder / name, image.modality)
+        samples[f"{image.modality}-{number}.png"] = image
     return samples
+
+
+def draw_samples(folder: Path) -> dict[str, AnnotatedImage]:
+    """Name -> image without its true regions, two of each modality; the files lie in the folder."""
+    phantom.write(folder / "drawn", SETTINGS)
+    samples = named(images(phantom.read(folder / "drawn")))
+    for name, image in samples.items():
+        read_image(image.image_path).save(folder / name)  # without the truth that phantoms carry
+    return {name: open_image(folder / name, image.modality) for name, image in samples.items()}

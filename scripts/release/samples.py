@@ -18,13 +18,12 @@ from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittle
 
 from ...grounding.datasets.phantoms import dataset as phantom
 from ...grounding.datasets.schema import images
-from ...grounding.datasets.settings import PhantomSettings
 from ...grounding.files import write_atomic
 from ...grounding.geometry import mask_to_rle
 from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage
+from ..app.samples import SETTINGS, named
 
-SETTINGS = PhantomSettings(num_train=14, num_val=0, num_test=0, size_px=192, seed=22)
 LICENCE = (
     "The images of this folder are drawn (python -m medglip.scripts.release.samples). They show no patient.\n"
     "They are given to the public domain: CC0 1.0, https://creativecommons.org/publicdomain/zero/1.0/\n"
@@ -38,10 +37,10 @@ def main(out: Annotated[Path, typer.Argument()] = Path("examples/data")) -> None
         phantom.write(Path(folder), SETTINGS)
         data = phantom.read(Path(folder))
         drawn = list(images(data))
-        # xray-1.png ... of train-00000.png; without the truth that phantoms carry in their files
-        names = {image.image_id: f"{image.modality}-{1 + k // 7}.png" for k, image in enumerate(drawn)}
+        names = {image.image_id: name for name, image in named(drawn).items()}
         (out / "images").mkdir(parents=True)
         for image in drawn:
+            # without the truth that phantoms carry in their files
             read_image(image.image_path).save(_file(out, names, image), optimize=True)
         rows = phantom.read_rows(Path(folder) / "questions.jsonl", ("question", "answer"), data)
         questions = [_question(row, names[image.image_id], image.modality) for _, row, image in rows]

@@ -49,6 +49,19 @@ def client(desk: Desk) -> Iterator[TestClient]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def address(desk: Desk) -> Iterator[str]:
+    """A server that a client can really leave."""
+    server = uvicorn.Server(uvicorn.Config(build(desk), port=0, log_level="error", access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(30)
+
+
 def send(client: TestClient, name: str, content: bytes = b"", **words: Any) -> Any:
     return client.post(f"/api/{name}", files={"image": ("scan.png", content or CHEST.read_bytes())}, data=words)
 
@@ -203,6 +216,52 @@ def test_a_chat_completion_is_the_answer_of_the_tool(client: TestClient) -> None
     assert streamed.rstrip().endswith("data: [DONE]")
 
 
+def test_what_clients_send_besides_is_done_or_changes_nothing(client: TestClient) -> None:
+    def ask(**more: Any) -> dict[str, Any]:
+        body = {"model": "small@none", "messages": messages("Is the heart seen?"), "modality": "xray", **more}
+        answer = client.post("/v1/chat/completions", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["choices"][0]
+
+    plain = ask()
+    usual = {
+        "seed": 1,
+        "temperature": 0.7,
+        "top_p": 1,
+        "response_format": {"type": "text"},
+        "user": "me",
+        "tools": None,
+    }
+    assert ask(**usual, stop=None, max_tokens=1024) == plain
+    text = plain["message"]["content"]
+    assert ask(stop=[text[1:]])["message"]["content"] == text[:1]
+    cut = ask(max_completion_tokens=1)
+    assert cut["message"]["content"] == text.split()[0]
+    assert cut["finish_reason"] == ("length" if " " in text else "stop")
+    likely = ask(logprobs=True, top_logprobs=2)["logprobs"]["content"]
+    assert likely[0]["logprob"] < 0
+    assert [one["token"] for one in likely[0]["top_logprobs"]] == [text]
+
+
+def test_the_client_of_openai_reads_answers_streams_and_errors(address: str) -> None:
+    openai = pytest.importorskip("openai", reason="openai is not installed: pip install 'medglip[serve]'")
+    asked: dict[str, Any] = {"model": "rules", "messages": messages("Is the heart seen?")}
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as far:
+        whole = far.chat.completions.create(**asked, n=2, extra_body={"modality": "xray"})
+        assert len(whole.choices) == 2
+        pieces = list(
+            far.chat.completions.create(
+                **asked, stream=True, stream_options={"include_usage": True}, extra_body={"modality": "xray"}
+            )
+        )
+        said = "".join(piece.choices[0].delta.content or "" for piece in pieces if piece.choices)
+        assert said == whole.choices[0].message.content
+        assert [piece.usage is None for piece in pieces] == [True] * (len(pieces) - 1) + [False]
+        assert {model.id for model in far.models.list()} >= {"rules", "small"}
+        with pytest.raises(openai.BadRequestError, match="response_format"):
+            far.chat.completions.create(**asked, response_format={"type": "json_object"})
+
+
 @pytest.mark.parametrize(
     ("change", "status"),
     [
@@ -213,6 +272,20 @@ def test_a_chat_completion_is_the_answer_of_the_tool(client: TestClient) -> None
         ({"temperature": "hot"}, 400),
         ({"n": 0}, 400),
         ({"max_tokens": 1.5}, 400),
+        ({"max_completion_tokens": 0}, 400),
+        ({"stream": "yes"}, 400),
+        ({"stream_options": {"include_usage": True}}, 400),
+        ({"stream": True, "stream_options": [1]}, 400),
+        ({"logprobs": 3}, 400),
+        ({"top_logprobs": 5}, 400),
+        ({"logprobs": True, "top_logprobs": 21}, 400),
+        ({"seed": "x"}, 400),
+        ({"stop": ["a", "b", "c", "d", "e"]}, 400),
+        ({"stop": 7}, 400),
+        ({"response_format": {"type": "json_object"}}, 400),
+        ({"tools": [{"type": "function"}]}, 400),
+        ({"logit_bias": {"5": 1}}, 400),
+        ({"messages": [{"role": "user"}, "hello"]}, 400),
         ({"messages": messages("Why?", "https://elsewhere.example/x.png")}, 400),
         ({"messages": messages("Why?", "file:///etc/passwd")}, 400),
     ],
@@ -224,19 +297,6 @@ def test_a_wrong_chat_request_gets_an_error_as_clients_read_it(
     answer = client.post("/v1/chat/completions", json=body)
     assert answer.status_code == status
     assert 0 < len(answer.json()["error"]["message"]) <= 400
-
-
-@pytest.fixture(scope="module")
-def address(desk: Desk) -> Iterator[str]:
-    """A server that a client can really leave."""
-    server = uvicorn.Server(uvicorn.Config(build(desk), port=0, log_level="error", access_log=False))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(30)
 
 
 @pytest.mark.parametrize(
