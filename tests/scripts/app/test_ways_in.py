@@ -190,6 +190,49 @@ def test_mcp_lists_and_calls_the_same_tools(client: TestClient) -> None:
     assert "neither a file nor a data: address" in broken["content"][0]["text"]
 
 
+@pytest.mark.parametrize(
+    ("name", "more", "key"),
+    [
+        ("zoom", {"box": "10,10,60,60"}, "picture"),
+        ("measure", {"boxes": "10,20,40,80 heart"}, "measures"),
+        ("compare", {"other": ADDRESS, "phrase": "heart", "modality": "xray"}, "regions"),
+        ("similar", {"phrase": "heart", "modality": "xray", "limit": 1}, "similar"),
+    ],
+)
+def test_further_tools_tell_the_same_by_mcp_and_by_form(
+    client: TestClient, name: str, more: dict[str, Any], key: str
+) -> None:
+    told = ask_mcp(client, "tools/call", name=name, arguments={"image": ADDRESS, **more})
+    by_form = send(client, name, **more).json()
+    assert json.loads(told["content"][0]["text"])[key] == by_form[key]
+    assert by_form[key]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("zoom", {"image": ADDRESS, "box": "../../etc/passwd"}),
+        ("zoom", {"image": "../" * 40 + "etc/passwd", "box": "1,1,9,9"}),
+        ("compare", {"image": ADDRESS, "other": "file:///etc/passwd"}),
+        ("compare", {"image": ADDRESS, "other": "data:image/svg+xml;base64,PHN2Zy8+"}),
+        ("similar", {"image": ADDRESS}),
+        ("similar", {"image": f"data:image/png;base64,{'A' * 2**20}", "phrase": "heart"}),
+        ("similar", {"image": "a\0b", "phrase": "heart"}),
+        ("ground", {"image": ADDRESS, "model": "/etc/passwd"}),
+        ("/etc/passwd", {}),
+    ],
+)
+def test_by_mcp_what_is_hostile_gets_one_line(
+    client: TestClient, desk: Desk, name: str, arguments: dict[str, Any]
+) -> None:
+    told = ask_mcp(client, "tools/call", name=name, arguments=arguments)
+    line = told["content"][0]["text"]
+    assert told["isError"]
+    assert 0 < len(line) <= 400
+    assert "\n" not in line
+    assert str(desk.folder) not in line
+
+
 def messages(text: str, address: str = ADDRESS) -> list[dict[str, Any]]:
     content = [{"type": "image_url", "image_url": {"url": address}}, {"type": "text", "text": text}]
     return [{"role": "system", "content": "Be short."}, {"role": "user", "content": content}]
@@ -218,7 +261,7 @@ def test_a_chat_completion_is_the_answer_of_the_tool(client: TestClient) -> None
 
 def test_what_clients_send_besides_is_done_or_changes_nothing(client: TestClient) -> None:
     def ask(**more: Any) -> dict[str, Any]:
-        body = {"model": "small@none", "messages": messages("Is the heart seen?"), "modality": "xray", **more}
+        body = {"model": "rules", "messages": messages("Is the heart seen?"), "modality": "xray", **more}
         answer = client.post("/v1/chat/completions", json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()["choices"][0]
@@ -238,9 +281,10 @@ def test_what_clients_send_besides_is_done_or_changes_nothing(client: TestClient
     cut = ask(max_completion_tokens=1)
     assert cut["message"]["content"] == text.split()[0]
     assert cut["finish_reason"] == ("length" if " " in text else "stop")
-    likely = ask(logprobs=True, top_logprobs=2)["logprobs"]["content"]
+    told = ask(model="small@none", logprobs=True, top_logprobs=2)
+    likely = told["logprobs"]["content"]
     assert likely[0]["logprob"] < 0
-    assert [one["token"] for one in likely[0]["top_logprobs"]] == [text]
+    assert [one["token"] for one in likely[0]["top_logprobs"]] == [told["message"]["content"]]
 
 
 def test_the_client_of_openai_reads_answers_streams_and_errors(address: str) -> None:
