@@ -1,8 +1,9 @@
 """Alignment of a base whose picture projector is fresh: without it the language model ignores the picture.
 
 Two stages as in LLaVA (Liu et al. 2023, https://arxiv.org/abs/2304.08485): the projector alone, then with LoRA. A
-third, if it is asked for, teaches the region projector and LoRA to say what a region is and where; it may go on from
-another alignment. The result is an adapter like any other, which a recipe starts from (`mllm.aligned`).
+third, if it is asked for, makes words of region tokens (`spelling`), then teaches the region projector and LoRA to say
+what a region is and where; it may go on from another alignment. The result is an adapter like any other, which a recipe
+starts from (`mllm.aligned`).
 """
 
 import json
@@ -26,6 +27,7 @@ from ..model.settings import MllmSettings
 from ..model.shipped import shipped_folder
 from ..prompt.prompt import PROMPT_VERSION, Example
 from .settings import AlignSettings
+from .spelling import spell
 from .train import train, train_only
 
 TOKENS = EvidenceSettings(forms=("tokens",), max_regions=64, min_score=0.0, dropout=0.0, jitter=0.0)
@@ -113,6 +115,8 @@ def align(
         with train_only(mllm, lambda name: "modules_to_save" in name or "lora_" in name):
             train(mllm, examples, PLAIN, stages.together, work / "together", "align together")
     if stages.regions is not None:
+        if stages.spell_steps:
+            spell(mllm, region_examples, stages.spell_steps)
         with train_only(mllm, lambda name: "region_projector" in name or "lora_" in name):
             train(mllm, region_examples, TOKENS, stages.regions, work / "regions", "align regions")
 
@@ -121,7 +125,8 @@ def _facts(
     settings: MllmSettings, examples: Sequence[Example], stages: AlignSettings, vision: Path | None
 ) -> dict[str, Any]:
     """All that the result follows from, as JSON has it."""
-    used = {"regions"} if settings.aligned else {"projector", "together", *(["regions"] if stages.regions else [])}
+    third = {"regions", "spell_steps"} if stages.regions else set[str]()
+    used = third if settings.aligned else {"projector", "together", *third}
     return {
         "prompt": PROMPT_VERSION,
         "base": settings.base,

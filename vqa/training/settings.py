@@ -1,5 +1,7 @@
 """How the language model is tuned, and how a fresh picture projector is aligned before."""
 
+from pydantic import Field
+
 from ...grounding.settings import Settings
 from ...grounding.training.settings import TrainSettings
 
@@ -29,3 +31,5 @@ class AlignSettings(Settings):
     """Stage 2: the projector and LoRA."""
     regions: MllmTrainSettings | None = None
     """Stage 3: region projector and LoRA, on regions as tokens without the picture; left out: no such stage."""
+    spell_steps: int = Field(default=1000, ge=0)
+    """Before stage 3: steps in which region tokens become the words of what they show, without a language model."""

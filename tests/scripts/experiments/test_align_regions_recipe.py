@@ -52,7 +52,7 @@ def test_training_pictures_alone_teach_and_held_out_ones_are_asked(
         "phantoms": {"num_train": 4, "num_val": 3, "num_test": 0, "size_px": 96},
         "grounding": {"data": [{"layout": "phantom", "path": "phantoms"}]},
         "mllm": {"base": str(tiny_base), "dtype": "fp32", "lora": {"r": 2}, "aligned": str(start)},
-        "align": {"regions": {"train": TRAIN}},
+        "align": {"regions": {"train": TRAIN}, "spell_steps": 1},
         "max_probed": 6,
         "generate": {"max_new_tokens": 2},
         "eval": {"resamples": 20},

@@ -28,6 +28,7 @@ from medglip.vqa.publish.half_precision import pack
 from medglip.vqa.task import Question
 from medglip.vqa.training.align import align_adapter
 from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
+from medglip.vqa.training.spelling import spell, spelled
 
 NewExample = Callable[..., Example]
 DIM = 6
@@ -35,7 +36,7 @@ SHAPE = TokenShape(DIM)
 RATES = TrainSettings(steps=1, batch_size=2, learning_rate=1e-2, warmup_steps=1, checkpoint_every=1)
 ONE = MllmTrainSettings(train=RATES, group_by_length=True)
 TWO_STAGES = AlignSettings(projector=ONE, together=ONE)
-REGIONS = AlignSettings(projector=ONE, together=ONE, regions=ONE)
+REGIONS = AlignSettings(projector=ONE, together=ONE, regions=ONE, spell_steps=1)
 NAMES = ("liver", "spleen", "nodule", "nodule", "heart", "kidney", "aorta")
 
 
@@ -91,7 +92,7 @@ def test_all_three_stages_are_one_alignment_of_other_content_than_two(
         settings, SHAPE, [new_example(None)], REGIONS, out_dir=tmp_path / "all", region_examples=shown
     )
     facts, without = (json.loads((place / FILE).read_text()) for place in (folder, start))
-    assert set(facts["stages"]) == {"projector", "together", "regions"}
+    assert set(facts["stages"]) == {"projector", "together", "regions", "spell_steps"}
     assert set(without["stages"]) == {"projector", "together"}
     assert facts.keys() - without.keys() == {"region_examples", "region_examples_sha256"}
     other = [new_example(1, seed=1)]
@@ -152,6 +153,24 @@ def test_packed_it_keeps_the_region_projector_which_belongs_to_one_core(
     (packed / OUR_FILE).write_text(json.dumps(ours | {"core": {"sha256": "0"}}))
     with pytest.raises(BadInput, match="regions of another core"):
         load(starting, SHAPE, vision=tiny_core)
+
+
+def test_tokens_that_are_spelled_become_the_words_of_what_they_show(
+    settings: MllmSettings, new_example: NewExample
+) -> None:
+    mllm = load(settings, SHAPE)
+    shown = [new_example(2, seed=n) for n in range(6)]
+    before, after = spell(mllm, shown, steps=1), spell(mllm, shown, steps=60)
+    assert after > max(0.8, before)
+
+
+@pytest.mark.parametrize(
+    ("box", "said"),
+    [([0, 0, 9, 9], ("upper left", "left", "tiny")), ([30, 10, 90, 80], ("centre", "right", "large"))],
+)
+def test_a_region_says_its_name_twice_its_place_half_and_size(box: list[int], said: tuple[str, ...]) -> None:
+    region = Region(phrase="liver", box_xyxy_px=np.array(box, np.float32))
+    assert spelled(region, (100, 90)) == ("liver", *said, "liver")
 
 
 def test_every_answer_is_true_of_the_regions_that_are_shown() -> None:
