@@ -61,10 +61,10 @@ def test_a_picture_is_at_most_64_tokens_however_large_the_core_sees_it(
     sizes = MedGlipVisionConfig(image_size=core_px, stage_widths=(4, 4, 4, 4), hidden_size=8, num_groups=2)
     folder = assemble(sizes, tmp_path / "llava", text=tiny_text)
     processor = smollm2.transformers.LlavaProcessor.from_pretrained(folder)
-    config = smollm2.transformers.LlavaConfig.from_pretrained(folder)
+    vision: Any = smollm2.transformers.LlavaConfig.from_pretrained(folder).vision_config
     picture = torch.zeros(3, core_px, core_px, dtype=torch.uint8)
     pixels = processor.image_processor(picture, return_tensors="pt")["pixel_values"]
-    assert MedGlipTokensModel(config.vision_config)(pixels).last_hidden_state.shape[1] == tokens
+    assert MedGlipTokensModel(vision)(pixels).last_hidden_state.shape[1] == tokens
 
 
 @pytest.mark.thorough
