@@ -7,12 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 SECONDS = 300
+OF_GRADIO = [
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning",
+        "ignore::UserWarning",
+        "ignore::ResourceWarning",
+        "ignore::pytest.PytestUnraisableExceptionWarning",
+    ),
+    pytest.mark.usefixtures("loops_of_gradio"),
+]
+"""Marks of tests that run gradio in this process: it leaves event loops unclosed, and warns of its own affairs."""
 
 
 @contextmanager

@@ -5,10 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from .bootstrap import Difference, Estimate
-from .measure import Floats, Measure
+from .measure import Floats, Ints, Measure
 
 _NUMBERS_AT_ONCE = 4_000_000
 """Numbers of resamples held at a time: 32 MB."""
+
+
+def times_drawn(code_N: Ints, num: int, rng: np.random.Generator) -> Floats:
+    """float64[num, N]: how often the cluster of each sample is drawn in each of `num` resamples of all clusters."""
+    size = int(code_N.max()) + 1
+    return rng.multinomial(size, np.full(size, 1 / size), num)[:, code_N].astype(np.float64)
 
 
 def crossed_difference(
@@ -39,8 +45,7 @@ def crossed_difference(
         num = min(at_once, resamples - start)
         weights_RN = np.ones((num, len(rows_N)))
         for code_N in codes:
-            size = int(code_N.max()) + 1
-            weights_RN *= rng.multinomial(size, np.full(size, 1 / size), num)[:, code_N]
+            weights_RN *= times_drawn(code_N, num, rng)
         with np.errstate(all="ignore"):
             parts.append(a.value_at(weights_RN) - b.value_at(weights_RN))
     values_R = np.concatenate(parts)

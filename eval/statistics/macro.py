@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .bootstrap import Estimate
+from .crossed import times_drawn
 from .measure import Measure
 
 
@@ -31,11 +32,9 @@ def macro(
     drawn_SR = np.empty((num, resamples))
     for row_R, (measure, clusters) in zip(drawn_SR, parts, strict=True):
         code_N = np.unique(np.asarray(clusters)[measure.rows_N], return_inverse=True)[1]
-        size = int(code_N.max()) + 1
-        weights_RN = rng.multinomial(size, np.full(size, 1 / size), resamples)[:, code_N].astype(np.float64)
         with np.errstate(all="ignore"):  # a resample without a true region has no value, and is left out below
-            row_R[:] = measure.value_at(weights_RN)
-    times_SR = rng.multinomial(num, np.full(num, 1 / num), resamples).T * np.isfinite(drawn_SR)
+            row_R[:] = measure.value_at(times_drawn(code_N, resamples, rng))
+    times_SR = times_drawn(np.arange(num), resamples, rng).T * np.isfinite(drawn_SR)
     means_R = (times_SR * np.nan_to_num(drawn_SR)).sum(0)[(counted_R := times_SR.sum(0)) > 0] / counted_R[counted_R > 0]
     low, high = np.quantile(means_R, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
     return Estimate(float(values_S.mean()), low, high, num, f"bootstrap over {num} sets and their clusters, percentile")

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import typer
 
 from ...eval.page.curves import reliability_file
-from ...eval.records import Record, cluster, meta_of, phrases_of
-from ...eval.score import EvalSettings, measure, score
+from ...eval.records import Record, meta_of, phrases_of
+from ...eval.score import EvalSettings, measure, score, score_measured
 from ...eval.statistics.bootstrap import Estimate
 from ...eval.statistics.macro import macro
 from ...eval.table import by_metric, table
@@ -118,13 +119,14 @@ def score_split(
     path = pipeline.folder.path / "records" / f"{grounder.fingerprint[:16]}-{split}.jsonl"
     images = list(images_of(split_of(pipeline.images, split)))
     records = predict(grounder, images, path, pipeline.skipped, model=pipeline.recipe.name)
-    scores = score(records, "grounding", settings)
-    by_set, parts = scores.strata.get("dataset", {}), []
+    measured = measure(records, "grounding", settings)
+    scores = score_measured(measured, records, "grounding", settings)
+    by_set, parts, ap50 = scores.strata.get("dataset", {}), [], measured.measures["ap50"]
+    set_of_N = np.array(measured.strata["dataset"])[ap50.rows_N]
     drawn = {data.name for data in pipeline.recipe.grounding.data if data.layout == "phantom"}
     for name, number in Counter(pipeline.images["dataset"]).items():
         if number >= FEW and name not in drawn and "ap50" in by_set.get(name, {}):
-            own = [record for record in records if record["dataset"] == name]
-            parts.append((measure(own, "grounding", settings).measures["ap50"], [cluster(one) for one in own]))
+            parts.append((ap50.subset(set_of_N == name), measured.clusters))
     return {"all": scores.metrics, **by_set}, macro(parts, **settings.intervals), records
 
 

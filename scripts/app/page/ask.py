@@ -10,10 +10,9 @@ from ....grounding.bad_input import BadInput
 from ....grounding.evidence.names import FORMS
 from ....grounding.imaging.read import read_image
 from ...inference.ask import Asked
-from ..bring import FAULTS, error_line
 from ..desk import Desk, only_forms
 from ..switch import SWITCHES, ask_switched, prompt_of
-from .case import Case, Given, stopping
+from .case import Case, Given, faults_told, stopping
 from .figure import figure
 
 
@@ -37,7 +36,7 @@ def build_ask(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
         request: gr.Request, words: str, chosen: list[str], shapes: list[str], drawn: str, *values: Any
     ) -> Iterator[str]:
         given, cards = Given(*values), list[str]()
-        try:
+        with faults_told():
             if not words.strip():
                 raise BadInput("there is no question.", fix="write one")
             if not chosen:
@@ -50,8 +49,6 @@ def build_ask(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
                         asked = ask_switched(desk, system, images, words.strip(), name, drawn)
                         cards.append(card(name, asked, prompt_of(system, asked)))
             yield _cards(cards)
-        except FAULTS as error:
-            raise gr.Error(error_line(error), duration=None, print_exception=False) from None
 
     inputs = [question, switches, forms, boxes, *case.fields]
     events = [ask.click, question.submit]

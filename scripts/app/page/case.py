@@ -1,6 +1,7 @@
 """What the user brings: the pictures of one case and what is stated of them; every tab reads them from here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,16 +126,22 @@ def noting(desk: Desk, *fields: Any) -> None:
         field.change(note, field, None, api_visibility="private", show_progress="hidden")
 
 
+@contextmanager
+def faults_told() -> Iterator[None]:
+    """Inside, errors of the readers become the one line that the page shows."""
+    try:
+        yield
+    except FAULTS as error:
+        raise gr.Error(error_line(error), duration=None, print_exception=False) from None
+
+
 def telling(desk: Desk) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """A function of the page with errors of the readers as the one line that is shown; `stopping` ends what it does."""
 
     def decorate(work: Callable[..., Any]) -> Callable[..., Any]:
         def told(request: gr.Request, *values: Any) -> Any:
-            try:
-                with desk.stoppable(str(request.session_hash)):
-                    return work(*values)
-            except FAULTS as error:
-                raise gr.Error(error_line(error), duration=None, print_exception=False) from None
+            with faults_told(), desk.stoppable(str(request.session_hash)):
+                return work(*values)
 
         return told
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from ..bring import FAULTS, error_line
 from ..call import arguments_of, call, pictures_of, summary_of
 from ..desk import Desk
 from ..tools import TOOLS
+from .case import faults_told
 from .incoming import picture_field
 
 
@@ -41,10 +41,8 @@ def _caller(desk: Desk, name: str) -> Callable[..., Any]:
 
     def run(*values: Any) -> Any:
         given = dict(zip(arguments_of(name).model_fields, values, strict=False))
-        try:
+        with faults_told():
             return call(desk, name, {key: value for key, value in given.items() if value is not None})
-        except FAULTS as error:
-            raise gr.Error(error_line(error), duration=None, print_exception=False) from None
 
     own = inspect.signature(TOOLS[name])
     run.__signature__ = own.replace(parameters=[given for key, given in own.parameters.items() if key != "desk"])  # pyright: ignore[reportFunctionMemberAccess]

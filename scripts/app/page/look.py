@@ -7,7 +7,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from ....grounding.imaging.read import image_size, read_image
+from ....grounding.imaging.read import read_image
 from ....grounding.imaging.window import GreyValues
 from ....grounding.types import MIN_SCORE, Region
 from ..desk import Desk
@@ -123,7 +123,8 @@ def _drawn(seen: Any, least: float, centre: float, width: float) -> tuple[str, s
     kept, is_calibrated, grey = seen or ([], None, None)
     figures: list[str] = []
     for path, regions, notes in kept:
-        shown, size_px = read_image(path), image_size(path)
+        shown = read_image(path)
+        size_px = shown.size
         if grey and not figures and not np.allclose([centre, width], [grey.centre, grey.width]):
             shown = Image.fromarray(grey.show(centre, width))
         sure = [one for one in regions if one.score >= least]

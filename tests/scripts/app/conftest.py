@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import threading
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,23 @@ def desk() -> Iterator[Desk]:
     made = Desk()
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def address(desk: Desk) -> Iterator[str]:
+    """Where a server over the desk answers, in this process, which a client can really leave."""
+    import uvicorn
+
+    from medglip.scripts.app.serve import build
+
+    server = uvicorn.Server(uvicorn.Config(build(desk), port=0, log_level="error", access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = server.force_exit = True
+    thread.join(30)
 
 
 @pytest.fixture(scope="module")

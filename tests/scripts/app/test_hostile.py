@@ -12,19 +12,11 @@ from typing import Any
 
 import pydicom
 import pytest
+from app_page import OF_GRADIO
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'medglip[app]'")
 pytest.importorskip("mcp", reason="mcp is not installed: pip install 'medglip[app]'")
-# gradio leaves event loops unclosed; both warn of their own affairs as they are imported
-pytestmark = [
-    pytest.mark.filterwarnings(
-        "ignore::DeprecationWarning",
-        "ignore::UserWarning",
-        "ignore::ResourceWarning",
-        "ignore::pytest.PytestUnraisableExceptionWarning",
-    ),
-    pytest.mark.usefixtures("loops_of_gradio"),
-]
+pytestmark = OF_GRADIO
 
 from starlette.testclient import TestClient  # noqa: E402
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pydicom
 import pytest
-from app_page import ask, at, choose, look, upload
+from app_page import OF_GRADIO, ask, at, choose, look, upload
 from browser import LOW_CONTRAST, needs_browser
 from pydicom.uid import generate_uid
 from serving import serve
@@ -23,37 +23,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'medglip[app]'")
-pytestmark = [
-    pytest.mark.thorough,
-    needs_browser,
-    pytest.mark.filterwarnings(
-        "ignore::DeprecationWarning",
-        "ignore::UserWarning",
-        "ignore::ResourceWarning",
-        "ignore::pytest.PytestUnraisableExceptionWarning",
-    ),
-    pytest.mark.usefixtures("loops_of_gradio"),
-]
+pytestmark = [pytest.mark.thorough, needs_browser, *OF_GRADIO]
 DATA = Path(__file__).parents[3] / "examples" / "data"
 CHEST, DICOM = DATA / "images" / "xray-1.png", DATA / "chest.dcm"
 SHOWN = "document.querySelector('#mg-look svg image').getAttribute('href')"
 TABS = ("Look", "Ask", "Report", "Compare", "Models")
-
-
-@pytest.fixture(scope="module")
-def address(desk: Desk) -> Iterator[str]:
-    import uvicorn
-
-    from medglip.scripts.app.serve import build
-
-    server = uvicorn.Server(uvicorn.Config(build(desk), port=0, log_level="error", access_log=False))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
-    server.should_exit = server.force_exit = True
-    thread.join(30)
 
 
 @pytest.fixture

@@ -9,19 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_page import OF_GRADIO
 
 pytest.importorskip("gradio", reason="gradio is not installed: pip install 'medglip[app]'")
 pytest.importorskip("mcp", reason="mcp is not installed: pip install 'medglip[app]'")
-# gradio leaves event loops unclosed; both warn of their own affairs as they are imported
-pytestmark = [
-    pytest.mark.filterwarnings(
-        "ignore::DeprecationWarning",
-        "ignore::UserWarning",
-        "ignore::ResourceWarning",
-        "ignore::pytest.PytestUnraisableExceptionWarning",
-    ),
-    pytest.mark.usefixtures("loops_of_gradio"),
-]
+pytestmark = OF_GRADIO
 
 import httpx  # noqa: E402
 import uvicorn  # noqa: E402
@@ -47,19 +39,6 @@ def guarded(desk: Desk) -> Any:
 def client(desk: Desk) -> Iterator[TestClient]:
     with TestClient(build(desk), base_url=HERE) as opened:  # pyright: ignore[reportArgumentType]
         yield opened
-
-
-@pytest.fixture(scope="module")
-def address(desk: Desk) -> Iterator[str]:
-    """A server that a client can really leave."""
-    server = uvicorn.Server(uvicorn.Config(build(desk), port=0, log_level="error", access_log=False))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join(30)
 
 
 def send(client: TestClient, name: str, content: bytes = b"", **words: Any) -> Any:
