@@ -1,4 +1,4 @@
-"""Parts on a Ray cluster: the one of RAY_ADDRESS or of this machine, else one that is started here.
+"""Parts on a Ray cluster: the one of RAY_ADDRESS or of `ray start`, else one that is started here and ends here.
 
 Ray itself does a part again whose process or machine died. Workers read and write the same paths as the caller.
 """
@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..bad_input import BadInput
+from ..bad_input import BadInput, explain
 
 STORE_BYTES = 256 * 2**20
 """Shared memory of a cluster that is started here: parts hand over names of files and short lists."""
@@ -37,16 +37,17 @@ class RayCluster:
 
     def _connect(self, number: int | None) -> None:
         quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-        try:
-            self._ray.init(address="auto", **quiet)
-        except ConnectionError:
-            here: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE_BYTES}
-            here |= {"address": "local", "num_cpus": number or os.cpu_count(), **quiet}
-            try:
-                self._ray.init(**here)
-            except Exception:  # it gives up after 15 s, which a cold disk alone takes: now its files are read
-                self._ray.shutdown()
-                self._ray.init(**here)
+        here: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE_BYTES, **quiet}
+        here |= {"num_cpus": number or os.cpu_count()}
+        try:  # not address="auto", which joins what another command started for itself and soon ends
+            self._ray.init(**here)
+        except ValueError:  # a cluster is named, which has a size of its own
+            fix = "unset RAY_ADDRESS, or ray stop"
+            with explain("the named Ray cluster does not answer", ConnectionError, fix=fix):
+                self._ray.init(**quiet)
+        except Exception:  # it gives up after 15 s, which a cold disk alone takes: now its files are read
+            self._ray.shutdown()
+            self._ray.init(**here)
 
     def __enter__(self) -> "RayCluster":
         return self

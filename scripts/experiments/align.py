@@ -80,10 +80,10 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     grounder = MedGlipGrounder.from_pretrained(core)
     images = cache(lambda: core_images(recipe, HeldOut(), skipped))
     with processes().main_process_first():  # it alone draws phantoms, derives and embeds; the others find them
-        file = None if recipe.mllm.aligned else derived_file(recipe, recipe.derive, images)
+        file = derived_file(recipe, recipe.derive, images)
         about = asked_of_regions(recipe, images(), grounder, skipped) if recipe.align.regions else []
     # without regions, whose masks would fill the memory for nothing
-    questions = derived.read_file(file) if file else []
+    questions = derived.read_file(file)
     training = [to_aligned_example(question) for question in questions if question.image.split == "train"]
     shown = [to_region_example(*one) for one in about if one[0].image.split == "train"]
     shape = TokenShape.of(grounder)
@@ -94,8 +94,7 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     # the folder holds the weights of every stage, those of the start that `aligned` named among them
     mllm = load(recipe.mllm.model_copy(update={"aligned": ""}), shape, folder, vision=core)
     probe_folder = recipe.out_dir / "probe" / folder.name
-    if questions:
-        probe_blank(mllm, questions, recipe, probe_folder)
+    probe_blank(mllm, questions, recipe, probe_folder)
     if about:
         probe_regions(mllm, about, recipe, probe_folder)
     logger.info("aligned: %s\nin a recipe: mllm: { aligned: %s }", folder, folder)

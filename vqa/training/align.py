@@ -1,9 +1,9 @@
 """Alignment of a base whose picture projector is fresh: without it the language model ignores the picture.
 
 Two stages as in LLaVA (Liu et al. 2023, https://arxiv.org/abs/2304.08485): the projector alone, then with LoRA. A
-third, if it is asked for, makes words of region tokens (`spelling`), then teaches the region projector and LoRA to say
-what a region is and where; it may go on from another alignment. The result is an adapter like any other, which a recipe
-starts from (`mllm.aligned`).
+third, if it is asked for, makes words of region tokens (`spelling`), then teaches all of them together to say what a
+region is and where, and to go on looking at pictures; it may go on from another alignment. The result is an adapter
+like any other, which a recipe starts from (`mllm.aligned`).
 """
 
 import json
@@ -47,9 +47,9 @@ def align_adapter(
     """The folder of the aligned adapter: `out_dir`, else one in the cache named by the content of all it is made of.
 
     Trained now, or further, or already there; of several that ask for it at once, one trains and the others wait.
-    `region_examples`: of stage 3. With `settings.aligned` that start is gone on from by stage 3 alone, and `examples`
-    are not looked at. Raises `BadInput` for a base without a picture projector to train, for stage 3 without examples,
-    for a start without stage 3, and for an `out_dir` of other content.
+    `region_examples`: of stage 3, half of whose draws they are. With `settings.aligned` that start is gone on from by
+    stage 3 alone. Raises `BadInput` for a base without a picture projector to train, for stage 3 without examples, for
+    a start without stage 3, and for an `out_dir` of other content.
     """
     if stages.regions is not None and not region_examples:
         fix = "grounding.data: sets with training regions, or leave out align.regions"
@@ -59,7 +59,6 @@ def align_adapter(
         fix = "align.regions: teach its region projector; or leave out mllm.aligned to align anew"
         raise BadInput(problem, fix=fix)
     start = shipped_folder("aligned", settings.aligned) if settings.aligned else None
-    examples = () if start else examples
     region_examples = region_examples if stages.regions else ()
     facts = _facts(settings, examples, stages, vision)
     if region_examples:
@@ -104,7 +103,8 @@ def align(
 ) -> None:
     """The stages in place, of a model that started aligned the third alone; each continues from its folder in `work`.
 
-    The first two see pictures and words alone: what evidence there is, the projector must not learn to lean on.
+    The first two see pictures and words alone: what evidence there is, the projector must not learn to lean on. In the
+    third, half of the draws are of these and half of regions alone.
     """
     if not mllm.settings.aligned:
         if not any(p.requires_grad for name, p in mllm.named_parameters() if "modules_to_save" in name):
@@ -117,8 +117,10 @@ def align(
     if stages.regions is not None:
         if stages.spell_steps:
             spell(mllm, region_examples, stages.spell_steps)
-        with train_only(mllm, lambda name: "region_projector" in name or "lora_" in name):
-            train(mllm, region_examples, TOKENS, stages.regions, work / "regions", "align regions")
+        # by regions alone, LoRA would unlearn to look
+        mixed = [*examples, *region_examples]
+        weights = [1 / len(part) for part in (examples, region_examples) for _ in part]
+        train(mllm, mixed, TOKENS, stages.regions, work / "regions", "align regions", weights=weights)
 
 
 def _facts(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from medglip.grounding.bad_input import BadInput
+from medglip.grounding.parts.ray_cluster import RayCluster
 from medglip.grounding.parts.work import Workers, cut, finish, open_workers
 
 # `eval` is a function that every process knows: this part kills its process where the file is not there yet
@@ -89,3 +90,19 @@ def test_ray_does_what_the_pool_does(tmp_path: Path) -> None:
         assert (seven, pid != os.getpid(), (tmp_path / "killed").exists()) == (7, True, True)
         with pytest.raises(ZeroDivisionError):
             finish(run(eval, [("1 / 0",)], "parts"))
+
+
+@pytest.mark.thorough
+def test_a_cluster_that_another_command_started_for_itself_is_not_joined() -> None:
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'medglip[ray]'")
+    code = "from medglip.grounding.parts.ray_cluster import RayCluster\nimport ray\n"
+    code += "with RayCluster(1):\n  print(ray.get_runtime_context().gcs_address, flush=True); input()"
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe, text=True) as one:
+        assert one.stdout
+        theirs = one.stdout.readline().strip()
+        with RayCluster(1):
+            ours = ray.get_runtime_context().gcs_address
+        one.communicate("\n")
+    assert theirs
+    assert ours != theirs
