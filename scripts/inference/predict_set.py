@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 
 from ...grounding.bad_input import BadInput, Skipped
-from ...grounding.evidence.evidence import Evidence, without_masks
+from ...grounding.evidence.evidence import Evidence
 from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import claim_folder, locked, read_lines
@@ -263,8 +263,8 @@ class AskedSet:
             ]
             regions = {image: stored for stored in found for image in stored if image in images}
             caches = replace(caches, **{"truth" if row.needs_truth else "predicted": _Regions(regions)})
-        evidences = evidence_for(source, queries, caches, self.finished.shown, self.request.seed)
-        return [without_masks(evidence) for evidence in evidences]
+        light = caches.without_masks(self.finished.shown)
+        return evidence_for(source, queries, light, self.finished.shown, self.request.seed)
 
     def _query(self, item: Question | Report) -> Query:
         return Query.of(item.images, item.phrases, self.finished.vocabulary)

@@ -14,7 +14,6 @@ from ...eval.records import Record, read_records
 from ...eval.score import measure
 from ...eval.settings import EvalSettings
 from ...eval.statistics.selective import choose_threshold, risk_coverage
-from ...grounding.evidence.evidence import without_masks
 from ...grounding.evidence.names import Source
 from ...grounding.evidence.sources import evidence_for
 from ...grounding.files import write_atomic
@@ -92,9 +91,9 @@ def marks_of(records: Sequence[Record], settings: EvalSettings) -> list[bool]:
 
 def _by_rules(pipeline: Pipeline, items: Sequence[Question]) -> list[Record]:
     queries = [pipeline.query(item) for item in items]
-    found = evidence_for("predicted", queries, pipeline.caches, RULES_EVIDENCE)
+    found = evidence_for("predicted", queries, pipeline.caches.without_masks(RULES_EVIDENCE), RULES_EVIDENCE)
     rows: list[Any] = []
     for item, evidence in zip(items, found, strict=True):
-        job = item.job(item.to_example(without_masks(evidence)), RULES_EVIDENCE, {})
+        job = item.job(item.to_example(evidence), RULES_EVIDENCE, {})
         rows.append(asdict(rules_record(job, pipeline.vocabulary)))
     return cast(list[Record], rows)

@@ -17,7 +17,7 @@ from ...grounding.bad_input import BadInput, Skipped
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.datasets.schema import split_of
 from ...grounding.evidence.controls import InMirror
-from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings, without_masks
+from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
 from ...grounding.evidence.names import SOURCES, Source
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import read_object, refuse_other, write_atomic
@@ -257,8 +257,8 @@ class Pipeline:
         if SOURCES[source].needs_truth and not any(truth.get(i.image.image_id) for q in queries for i in q.images):
             logger.warning("note: none of %d items has a true region, so source %s shows none", len(items), source)
             return [Evidence(source=source) for _ in items]
-        all_evidence = evidence_for(source, queries, caches or self.caches, self.recipe.evidence, self.recipe.seed)
-        return [without_masks(evidence) for evidence in all_evidence]
+        light = (caches or self.caches).without_masks(self.recipe.evidence)
+        return evidence_for(source, queries, light, self.recipe.evidence, self.recipe.seed)
 
     def shown_to(self, kind: Adapter) -> EvidenceSettings:
         """What the prompts of an adapter show of the evidence; those of the plain one show none."""

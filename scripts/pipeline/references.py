@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from ...eval.floors import FLOORS, AskedQuestion, floor_records
 from ...eval.records import Record
-from ...grounding.evidence.evidence import without_masks
 from ...grounding.evidence.sources import evidence_for
 from ...grounding.files import write_atomic
 from ...grounding.run_folder import RunFolder
@@ -38,11 +37,10 @@ def write_references(pipeline: Pipeline, folder: Path) -> None:
     if not asked:
         return
     queries = [pipeline.query(question) for question in asked]
+    found = evidence_for("predicted", queries, pipeline.caches.without_masks(RULES_EVIDENCE), RULES_EVIDENCE)
     records: list[dict[str, Any]] = []
-    for question, evidence in zip(
-        asked, evidence_for("predicted", queries, pipeline.caches, RULES_EVIDENCE), strict=True
-    ):
-        job = question.job(question.to_example(without_masks(evidence)), RULES_EVIDENCE, {})
+    for question, evidence in zip(asked, found, strict=True):
+        job = question.job(question.to_example(evidence), RULES_EVIDENCE, {})
         records.append(asdict(rules_record(job, pipeline.vocabulary)))
     made: dict[str, Sequence[Any]] = {RULES: records}
     if train := [_taught(question) for question in questions if question.image.split == "train"]:

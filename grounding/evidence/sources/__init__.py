@@ -3,14 +3,15 @@
 A module holds `gather_images(queries, caches, settings, seed) -> Gathered`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 
 from ...grounder import true_regions
 from ...types import AnnotatedImage, Region
 from ..evidence import Evidence, EvidenceSettings, ImageEvidence, gather
-from ..names import SOURCES, Source
+from ..names import SOURCES, Source, needs_outlines
+from ..outlines import outlined
 
 Gathered = list[list[ImageEvidence]]
 """Of each query the evidence of each of its images."""
@@ -77,6 +78,34 @@ class RegionCaches:
 
     predicted: Mapping[str, Sequence[Region]]
     truth: Mapping[str, Sequence[Region]]
+
+    def without_masks(self, settings: EvidenceSettings) -> "RegionCaches":
+        """The same regions for prompts, which have no use for masks but for outlines, where a form draws them.
+
+        Those of an image are read once: its masks, over and over for thousands of questions, would fill the memory.
+        """
+        draws = needs_outlines(settings.forms)
+        return RegionCaches(predicted=_Maskless(self.predicted, draws), truth=_Maskless(self.truth, draws))
+
+
+class _Maskless(Mapping[str, Sequence[Region]]):
+    """Regions by image id, none with its mask."""
+
+    def __init__(self, regions: Mapping[str, Sequence[Region]], draws_outlines: bool):
+        self._regions, self._draws = regions, draws_outlines
+        self._read: dict[str, tuple[Region, ...]] = {}
+
+    def __getitem__(self, image_id: str) -> tuple[Region, ...]:
+        if image_id not in self._read:
+            whole = [outlined(region) if self._draws else region for region in self._regions[image_id]]
+            self._read[image_id] = tuple(replace(region, mask=None) for region in whole)
+        return self._read[image_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._regions)
+
+    def __len__(self) -> int:
+        return len(self._regions)
 
 
 def evidence_for(

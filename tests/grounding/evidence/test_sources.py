@@ -11,7 +11,7 @@ from medglip.grounding import BadInput, EvidenceSettings, Region
 from medglip.grounding.evidence.controls import donors_for
 from medglip.grounding.evidence.evidence import Evidence, ImageEvidence, drop_forms, perturb
 from medglip.grounding.evidence.forms.tokens import POSITION_DIM, TokenShape, token_features
-from medglip.grounding.evidence.names import SOURCES, row_name
+from medglip.grounding.evidence.names import SOURCES, Form, row_name
 from medglip.grounding.evidence.render import to_images, to_text
 from medglip.grounding.evidence.sources import Query, RegionCaches, evidence_for
 
@@ -46,6 +46,28 @@ def test_none_renders_to_nothing() -> None:
 def test_asked_phrases_come_first_and_weak_regions_are_left_out() -> None:
     first = evidence_for("predicted", QUERIES, CACHES, SETTINGS)[0]
     assert [r.phrase for r in first.regions] == ["cyst", "liver"]
+
+
+@pytest.mark.parametrize(("form", "has_outline"), [("text", False), ("contour", True)])
+def test_regions_for_prompts_are_read_once_an_image_without_masks_with_their_outlines(
+    form: Form, has_outline: bool
+) -> None:
+    reads: list[str] = []
+
+    class Stored(dict[str, list[Region]]):
+        def __getitem__(self, image_id: str) -> list[Region]:
+            reads.append(image_id)
+            return super().__getitem__(image_id)
+
+    mask = np.zeros((100, 100), bool)
+    mask[10:30, 10:30] = True
+    stored = Stored(a=[replace(region("cyst", (10, 10, 30, 30)), mask=mask)])
+    settings = EvidenceSettings(forms=(form,))
+    caches = RegionCaches(predicted=stored, truth={}).without_masks(settings)
+    queries = [Query.of([STUDIES[0]], ("cyst",)), Query.of([STUDIES[0]], ("cyst",))]
+    shown = [r for evidence in evidence_for("predicted", queries, caches, settings) for r in evidence.regions]
+    assert [(r.mask, r.outline is not None) for r in shown] == [(None, has_outline)] * 2
+    assert reads == ["a"]
 
 
 def test_the_best_of_every_phrase_comes_before_the_second_of_any() -> None:
