@@ -6,8 +6,7 @@ nothing: a run that scores `val` keeps the defaults.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any, cast
+from typing import cast
 
 from ...eval.page.systems import MARK, sample_values
 from ...eval.records import Record, read_records
@@ -15,15 +14,15 @@ from ...eval.score import measure
 from ...eval.settings import EvalSettings
 from ...eval.statistics.selective import choose_threshold, risk_coverage
 from ...grounding.evidence.names import Source
-from ...grounding.evidence.sources import evidence_for
 from ...grounding.files import write_atomic
 from ...grounding.training.loop import processes
 from ...vqa.inference.confidence import FILE, LEAST, Confidence, kind_scores
 from ...vqa.inference.predict import predict, write_shared
-from ...vqa.inference.rules import ABSTENTION, RULES_EVIDENCE, kind_of, rules_record
+from ...vqa.inference.rules import ABSTENTION, kind_of
 from ...vqa.model.grounded_mllm import GroundedMLLM
 from ...vqa.task import Question
 from .pipeline import Adapter, Pipeline
+from .references import records_by_rules
 
 logger = logging.getLogger("medglip")
 
@@ -58,7 +57,7 @@ def confidence_of(pipeline: Pipeline, records: Sequence[Record], items: Sequence
     asked = {record["id"] for record in records if record.get("probability") is not None}
     if len(asked) < LEAST:
         return Confidence()
-    rules = _by_rules(pipeline, [item for item in items if item.item_id in asked])
+    rules = records_by_rules(pipeline, [item for item in items if item.item_id in asked])
     return confidence_from(records, rules, pipeline.recipe.eval)
 
 
@@ -87,13 +86,3 @@ def marks_of(records: Sequence[Record], settings: EvalSettings) -> list[bool]:
     ordered = sorted(records, key=lambda record: record["id"])
     values = sample_values(measure(ordered, "vqa", settings), ordered, MARK["vqa"])
     return [values.get(record["id"], 0.0) >= 0.5 for record in records]
-
-
-def _by_rules(pipeline: Pipeline, items: Sequence[Question]) -> list[Record]:
-    queries = [pipeline.query(item) for item in items]
-    found = evidence_for("predicted", queries, pipeline.caches.without_masks(RULES_EVIDENCE), RULES_EVIDENCE)
-    rows: list[Any] = []
-    for item, evidence in zip(items, found, strict=True):
-        job = item.job(item.to_example(evidence), RULES_EVIDENCE, {})
-        rows.append(asdict(rules_record(job, pipeline.vocabulary)))
-    return cast(list[Record], rows)

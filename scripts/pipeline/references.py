@@ -36,18 +36,24 @@ def write_references(pipeline: Pipeline, folder: Path) -> None:
     ]
     if not asked:
         return
-    queries = [pipeline.query(question) for question in asked]
-    found = evidence_for("predicted", queries, pipeline.caches.without_masks(RULES_EVIDENCE), RULES_EVIDENCE)
-    records: list[dict[str, Any]] = []
-    for question, evidence in zip(asked, found, strict=True):
-        job = question.job(question.to_example(evidence), RULES_EVIDENCE, {})
-        records.append(asdict(rules_record(job, pipeline.vocabulary)))
+    records = records_by_rules(pipeline, asked)
     made: dict[str, Sequence[Any]] = {RULES: records}
     if train := [_taught(question) for question in questions if question.image.split == "train"]:
-        made |= floor_records(cast(list[Record], records), train)
+        made |= floor_records(records, train)
     for name, rows in made.items():
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_atomic(RunFolder(folder).record_file("vqa", name), "".join(lines))
+
+
+def records_by_rules(pipeline: Pipeline, questions: Sequence[Question]) -> list[Record]:
+    """Answers of the rules to the questions, from the regions found."""
+    queries = [pipeline.query(question) for question in questions]
+    found = evidence_for("predicted", queries, pipeline.caches.without_masks(RULES_EVIDENCE), RULES_EVIDENCE)
+    rows: list[Any] = []
+    for question, evidence in zip(questions, found, strict=True):
+        job = question.job(question.to_example(evidence), RULES_EVIDENCE, {})
+        rows.append(asdict(rules_record(job, pipeline.vocabulary)))
+    return cast(list[Record], rows)
 
 
 def _taught(question: Question) -> AskedQuestion:

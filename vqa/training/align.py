@@ -117,7 +117,7 @@ def align(
     if stages.regions is not None:
         if stages.spell_steps:
             spell(mllm, region_examples, stages.spell_steps)
-        # by regions alone, LoRA would unlearn to look
+        # after regions alone the model did not look at pictures
         mixed = [*examples, *region_examples]
         weights = [1 / len(part) for part in (examples, region_examples) for _ in part]
         train(mllm, mixed, TOKENS, stages.regions, work / "regions", "align regions", weights=weights)

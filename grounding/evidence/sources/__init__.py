@@ -97,8 +97,9 @@ class _Maskless(Mapping[str, Sequence[Region]]):
 
     def __getitem__(self, image_id: str) -> tuple[Region, ...]:
         if image_id not in self._read:
-            whole = [outlined(region) if self._draws else region for region in self._regions[image_id]]
-            self._read[image_id] = tuple(replace(region, mask=None) for region in whole)
+            whole = self._regions[image_id]
+            kept = map(outlined, whole) if self._draws else whole
+            self._read[image_id] = tuple(replace(region, mask=None) for region in kept)
         return self._read[image_id]
 
     def __iter__(self) -> Iterator[str]:

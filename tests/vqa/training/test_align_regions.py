@@ -37,6 +37,7 @@ RATES = TrainSettings(steps=1, batch_size=2, learning_rate=1e-2, warmup_steps=1,
 ONE = MllmTrainSettings(train=RATES, group_by_length=True)
 TWO_STAGES = AlignSettings(projector=ONE, together=ONE)
 REGIONS = AlignSettings(projector=ONE, together=ONE, regions=ONE, spell_steps=1)
+TRAINED = ("region_projector", "lora_", "modules_to_save")
 NAMES = ("liver", "spleen", "nodule", "nodule", "heart", "kidney", "aorta")
 
 
@@ -55,6 +56,14 @@ def weights(mllm: GroundedMLLM) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in mllm.named_parameters()}
 
 
+def assert_all_that_is_trained_changed(before: GroundedMLLM, after: GroundedMLLM) -> None:
+    """And nothing else."""
+    old, new = weights(before), weights(after)
+    changed = {name for name, value in new.items() if not torch.equal(value, old[name])}
+    assert all(any(part in name for name in changed) for part in TRAINED)
+    assert all(any(part in name for part in TRAINED) for name in changed)
+
+
 def image(name: str = "s", num_regions: int = 7) -> AnnotatedImage:
     regions = tuple(
         Region(
@@ -69,19 +78,14 @@ def image(name: str = "s", num_regions: int = 7) -> AnnotatedImage:
     return make_image(name, image_path=path, dataset="d", split="train", size_px=(90, 90), regions=regions)
 
 
-TRAINED = ("region_projector", "lora_", "modules_to_save")
-
-
 def test_the_third_stage_teaches_everything_and_adapters_start_from_it(
     settings: MllmSettings, start: Path, new_example: NewExample, tmp_path: Path
 ) -> None:
     going_on = settings.model_copy(update={"aligned": str(start)})
     shown = [new_example(2, seed=n) for n in range(3)]
     taught = align_adapter(going_on, SHAPE, [], REGIONS, out_dir=tmp_path / "taught", region_examples=shown)
-    before, after = weights(load(going_on, SHAPE)), weights(load(settings, SHAPE, taught))
-    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
-    assert all(any(part in name for name in changed) for part in TRAINED)
-    assert all(any(part in name for part in TRAINED) for name in changed)
+    assert_all_that_is_trained_changed(load(going_on, SHAPE), load(settings, SHAPE, taught))
+    after = weights(load(settings, SHAPE, taught))
     fresh = weights(load(settings.model_copy(update={"aligned": str(taught), "seed": 3}), SHAPE))
     assert all(torch.equal(value, after[name]) for name, value in fresh.items())
     assert knows_regions(taught)
@@ -118,6 +122,7 @@ def test_all_three_stages_are_one_alignment_of_other_content_than_two(
     other = [new_example(1, seed=1)]
     with pytest.raises(BadInput, match=r"differs in region_examples_sha256"):
         align_adapter(settings, SHAPE, [new_example(None)], REGIONS, out_dir=folder, region_examples=other)
+    assert_all_that_is_trained_changed(load(settings, SHAPE, start), load(settings, SHAPE, folder))
 
 
 def test_what_the_start_learned_is_learned(
