@@ -132,7 +132,7 @@ class AdapterTraining(TrainSettings):
     """Steps, batches and rates of one training of the language model."""
 
     group_by_length: bool = False
-    """Batches of examples of like length: less padding, other batches than without."""
+    """Batches of examples of like length, showing the same forms: less padding, other batches than without."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: the same gradients with less memory, a third more time."""
 
@@ -160,7 +160,7 @@ class WarmUp(AdapterTraining):
     clip_norm: float = 1.0
     """Gradient norm above which gradients are scaled down."""
     group_by_length: bool = True
-    """Batches of examples of like length: less padding, other batches than without."""
+    """Batches of examples of like length, showing the same forms: less padding, other batches than without."""
 
 
 class TuneSettings(AdapterTraining):

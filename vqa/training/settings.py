@@ -12,7 +12,7 @@ class MllmTrainSettings(Settings):
     train: TrainSettings = TrainSettings(steps=80, batch_size=8, learning_rate=1e-3, warmup_steps=8, clip_norm=1.0)
     """Steps, batches and rates of the one training loop."""
     group_by_length: bool = False
-    """Batches of examples of like length: less padding, other batches than without."""
+    """Batches of examples of like length, showing the same forms: less padding, other batches than without."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: the same gradients with less memory, a third more time."""
 

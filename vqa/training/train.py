@@ -51,10 +51,14 @@ def train(
         examples = [examples[index] for index in indices]
         weights = weights and [weights[index] for index in indices]
 
-    def prepare(example: Example, rng: np.random.Generator) -> Prompt:
+    def prepare(example: Example, rng: np.random.Generator, shown: EvidenceSettings | None = None) -> Prompt:
         context = "" if rng.random() < evidence.context_dropout else example.context
         changed = replace(example, context=context, evidence=perturb(example.evidence, evidence, rng))
-        return mllm.render(changed, drop_forms(evidence, rng))
+        return mllm.render(changed, shown or drop_forms(evidence, rng))
+
+    def prepare_batch(group: Sequence[Example], rng: np.random.Generator) -> list[Prompt]:
+        shown = drop_forms(evidence, rng)  # the same for all: text and crops are longer than any question
+        return [prepare(example, rng, shown) for example in group]
 
     # what `fit` draws from, how a draw becomes a prompt (or prompts), and how draws become a batch
     draws: Sequence[Any] = examples
@@ -65,7 +69,7 @@ def train(
         lengths = [_length(one, evidence) for one in examples]
         batches = length_batches(lengths, rates, processes().num_processes, weights)
         draws = [[examples[index] for index in batch] for batch in batches]
-        prepare_draw = lambda group, rng: [prepare(example, rng) for example in group]  # noqa: E731
+        prepare_draw = prepare_batch
         collate = lambda groups: mllm.collate([prompt for group in groups for prompt in group])  # noqa: E731
         rates, weights = rates.model_copy(update={"batch_size": 1}), None  # the batches are drawn by weight already
     by_loss = partial(validation, held_out, evidence, settings.train.batch_size)

@@ -94,3 +94,25 @@ def test_a_long_answer_weighs_as_much_as_a_short_one(new_mllm: NewMllm, new_exam
     assert is_close(together["loss"], torch.stack(alone).mean(), 1e-5)
     batch = mllm.collate(prompts)
     assert token_losses(mllm(batch), batch["labels"]).shape == batch["labels"].shape
+
+
+def test_a_batch_of_like_length_shows_the_same_forms(
+    new_mllm: NewMllm, new_example: NewExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mllm = new_mllm()
+    render, shown = mllm.render, []
+    monkeypatch.setattr(
+        mllm, "render", lambda example, evidence: shown.append(evidence.forms) or render(example, evidence)
+    )
+    rates = settings(8).model_copy(update={"group_by_length": True})
+    train(
+        mllm,
+        [new_example(1), new_example(2)],
+        EvidenceSettings(forms=("text", "tokens"), form_dropout=0.5),
+        rates,
+        tmp_path,
+    )
+    pairs = list(zip(shown[::2], shown[1::2], strict=True))
+    assert len(pairs) == 8
+    assert all(one == other for one, other in pairs)
+    assert len(set(pairs)) > 1
