@@ -2,7 +2,8 @@
 
 `aligned/small`: the small default behind the shipped core `small`, taught to look at the picture (`mllm: {aligned:
 small}`); `adapter/small`: the same, taught to answer with evidence (`--adapter small`, and what `vqa ask` takes);
-`adapter/small-reports`: taught to say what its regions show (what `report write` takes).
+`adapter/small-reports`: taught to say what its regions show (what `report write` takes). `NAME-plain` had the same draws
+without evidence, and answers where `--evidence none` is asked.
 """
 
 from pathlib import Path
@@ -13,7 +14,10 @@ from ...grounding.grounders.hub import hub_folder
 from ...grounding.grounders.pretrained import is_hub_name
 
 ShippedKind = Literal["aligned", "adapter"]
-NAMES: dict[ShippedKind, tuple[str, ...]] = {"aligned": ("small",), "adapter": ("small", "small-reports")}
+NAMES: dict[ShippedKind, tuple[str, ...]] = {
+    "aligned": ("small",),
+    "adapter": ("small", "small-plain", "small-reports", "small-reports-plain"),
+}
 FACTS = "facts.json"
 """Beside the weights: the data sets that they learned from, with licences and counts."""
 OUR_FILE = "medglip_mllm.json"

@@ -74,13 +74,11 @@ def test_it_finds_the_lungs_of_a_phantom(name: str, tmp_path: Path) -> None:
     assert np.mean(best) > 0.7
 
 
-@pytest.mark.parametrize(("name", "dying"), [("small", [32]), ("small-research", [])])
-def test_the_card_says_which_stages_died(name: str, dying: list[int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["small", "small-research"])
+def test_no_stage_of_a_shipped_tower_is_dead(name: str, tmp_path: Path) -> None:
     write(tmp_path, PhantomSettings(num_train=4, num_val=0, num_test=0, size_px=128))
     core = load_grounder(name)
     assert isinstance(core, MedGlipGrounder)
     pixels = sample_pixels(list(images(read(tmp_path))), core.processor)
     assert pixels is not None
-    assert [stride for stride, one in health(core.model.image_tower, pixels).items() if one.is_dying] == dying
-    card = (checkpoint_folder(name) / "README.md").read_text()
-    assert ("stride 32" in card.lower()) == (32 in dying)
+    assert not [stride for stride, one in health(core.model.image_tower, pixels).items() if one.is_dying]
