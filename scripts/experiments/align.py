@@ -18,6 +18,7 @@ from ...eval.records import read_records
 from ...eval.settings import EvalSettings
 from ...eval.table import probes_text
 from ...grounding.bad_input import BadInput, Skipped
+from ...grounding.datasets.phantoms import dataset as phantoms
 from ...grounding.datasets.schema import images as images_of
 from ...grounding.evidence.evidence import PLAIN, Evidence, EvidenceSettings
 from ...grounding.evidence.forms.tokens import TokenShape
@@ -29,9 +30,11 @@ from ...grounding.grounders.pretrained import checkpoint_folder
 from ...grounding.settings import read_settings
 from ...grounding.training.loop import processes
 from ...grounding.training.recipe import CoreRecipe
-from ...grounding.training.stage import HeldOut, core_images
+from ...grounding.training.stage import HeldOut, core_images, draw_phantoms
 from ...grounding.types import AnnotatedImage
 from ...vqa.datasets import derived
+from ...vqa.datasets.phantom import read_questions
+from ...vqa.derived.crops import DETAIL, crop_questions, true_words
 from ...vqa.derived.derive import chosen_rows
 from ...vqa.derived.regions import RegionQuestion, region_questions, with_other_regions
 from ...vqa.derived.settings import DeriveSettings
@@ -42,12 +45,15 @@ from ...vqa.model.settings import MllmSettings
 from ...vqa.probes import probe_questions
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
-from ...vqa.training.align import TOKENS, align_adapter
+from ...vqa.training.align import CROPS, TOKENS, align_adapter
 from ...vqa.training.settings import AlignSettings
+from ...vqa.training.spelling import Spelled
 from ..pipeline.tasks import derived_file
 
 logger = logging.getLogger("medglip")
 Drawn = TypeVar("Drawn")
+OF_THE_WHOLE = ("modality", "body", "organ")
+"""Kinds of derived questions whose answers say what a whole picture is of."""
 
 
 class AlignRecipe(CoreRecipe):
@@ -63,6 +69,8 @@ class AlignRecipe(CoreRecipe):
     """The two stages, or with `mllm.aligned` none of them; and a third for regions, if it is there."""
     max_region_questions: int = Field(default=4, ge=1)
     """Stage 3: at most so many questions about the true regions of a picture."""
+    max_crop_questions: int = Field(default=0, ge=0)
+    """Stage 3: at most so many questions about a picture's regions, cut out one at a time; 0: no crops."""
     max_probed: int = Field(default=400, ge=2)
     """At most so many held-out questions are asked with the real and with the blank picture; at most so many about
     regions, with the right tokens and with those of another picture."""
@@ -81,13 +89,25 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     images = cache(lambda: core_images(recipe, HeldOut(), skipped))
     with processes().main_process_first():  # it alone draws phantoms, derives and embeds; the others find them
         file = derived_file(recipe, recipe.derive, images)
-        about = asked_of_regions(recipe, images(), grounder, skipped) if recipe.align.regions else []
+        chosen = images_with_regions(recipe, images()) if recipe.align.regions else []
+        about = asked_of_regions(recipe, chosen, grounder, skipped)
+        cut_out = asked_of_crops(recipe, chosen)
     # without regions, whose masks would fill the memory for nothing
     questions = derived.read_file(file)
-    training = [to_aligned_example(question) for question in questions if question.image.split == "train"]
-    shown = [to_region_example(*one) for one in about if one[0].image.split == "train"]
+    training = [question for question in questions if question.image.split == "train"]
+    crops = [one for one in cut_out if one[0].image.split == "train"]
     shape = TokenShape.of(grounder)
-    folder = align_adapter(recipe.mllm, shape, training, recipe.align, vision=core, out_dir=out, region_examples=shown)
+    folder = align_adapter(
+        recipe.mllm,
+        shape,
+        [to_aligned_example(question) for question in training],
+        recipe.align,
+        vision=core,
+        out_dir=out,
+        region_examples=[to_region_example(*one) for one in about if one[0].image.split == "train"],
+        crop_examples=[to_crop_example(*one) for one in crops],
+        words=words_of(training, crops),
+    )
     if not processes().is_main_process:
         return folder
     skipped.write(recipe.out_dir / "skipped.jsonl")
@@ -97,23 +117,58 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     probe_blank(mllm, questions, recipe, probe_folder)
     if about:
         probe_regions(mllm, about, recipe, probe_folder)
+    if cut_out:
+        probe_crops(mllm, cut_out, recipe, probe_folder)
     logger.info("aligned: %s\nin a recipe: mllm: { aligned: %s }", folder, folder)
     return folder
 
 
-def asked_of_regions(
-    recipe: AlignRecipe, data: Dataset, grounder: MedGlipGrounder, skipped: Skipped
-) -> list[RegionQuestion]:
-    """Questions about the true regions of the splits train and `eval_split`, embedded by the core and kept on disk."""
+def images_with_regions(recipe: AlignRecipe, data: Dataset) -> list[AnnotatedImage]:
+    """Those of the splits train and `eval_split` that stage 3 is about."""
     chosen = recipe.derive.model_copy(update={"splits": ("train", recipe.eval_split)})
     images: list[AnnotatedImage] = []
     for image in images_of(data.select(chosen_rows(data, chosen))):
         if image.regions:  # boxes are enough: masks of all images would fill the memory
             images.append(replace(image, regions=tuple(replace(region, mask=None) for region in image.regions)))
+    return images
+
+
+def asked_of_regions(
+    recipe: AlignRecipe, images: list[AnnotatedImage], grounder: MedGlipGrounder, skipped: Skipped
+) -> list[RegionQuestion]:
+    """Questions about the true regions of these images, embedded by the core and kept on disk."""
+    if not images:
+        return []
     phrases = [tuple(dict.fromkeys(region.phrase for region in image.regions)) for image in images]
     regions, left_out = regions_of(TruthGrounder(grounder), images, phrases, recipe.out_dir / "regions")
     skipped.entries += left_out.entries
     return region_questions(images, regions, recipe.max_region_questions, recipe.seed)
+
+
+def asked_of_crops(recipe: AlignRecipe, images: list[AnnotatedImage]) -> list[RegionQuestion]:
+    """Questions about their regions, cut out one at a time; of phantoms also about the details of findings."""
+    if not (recipe.max_crop_questions and images):
+        return []
+    folder, details = draw_phantoms(recipe), list[Question]()
+    if folder is not None:
+        details = [one for one in read_questions(folder, phantoms.read(folder)) if one.content_type == DETAIL]
+    return crop_questions(images, details, recipe.max_crop_questions, recipe.seed)
+
+
+def words_of(questions: Sequence[Question], crops: Sequence[RegionQuestion]) -> list[Spelled]:
+    """What is true of whole pictures, by the answers on what they are of, and of crops."""
+    pictures: dict[Path, dict[str, None]] = {}
+    for question in questions:
+        if question.content_type in OF_THE_WHOLE:
+            pictures.setdefault(question.image.image_path, {})[question.answer] = None
+    regions = {(one.image.image_id, shown.regions[0].phrase): (one, shown.regions[0]) for one, shown in crops}
+    return [
+        *(Spelled(path, None, tuple(words)) for path, words in pictures.items()),
+        *(
+            Spelled(regions[key][0].image.image_path, regions[key][1], words)
+            for key, words in true_words(crops).items()
+        ),
+    ]
 
 
 def to_aligned_example(question: Question) -> Example:
@@ -125,6 +180,11 @@ def to_aligned_example(question: Question) -> Example:
 def to_region_example(question: Question, evidence: Evidence) -> Example:
     """Without the picture: its tokens alone say what a region is and where, and the prompt is a third as long."""
     return replace(question.to_example(evidence), transform="text_only")
+
+
+def to_crop_example(question: Question, evidence: Evidence) -> Example:
+    """With the picture and the crop of its one region."""
+    return replace(question.to_example(evidence), shown=CROPS)
 
 
 def probe_blank(mllm: GroundedMLLM, questions: list[Question], recipe: AlignRecipe, folder: Path) -> None:
@@ -148,6 +208,17 @@ def probe_regions(mllm: GroundedMLLM, about: list[RegionQuestion], recipe: Align
     }
     result = _probe(mllm, runs, TOKENS, recipe, folder / "probe-regions.json")
     logger.info("%s\n%s", probes_text(result), regions_verdict(result))
+
+
+def probe_crops(mllm: GroundedMLLM, cut_out: list[RegionQuestion], recipe: AlignRecipe, folder: Path) -> None:
+    """Answers with the region's own crop and with one of another place; drops as of `probe_blank`."""
+    drawn = _draw([one for one in cut_out if one[0].image.split == recipe.eval_split], recipe)
+    runs = {
+        name: [(one[0], to_crop_example(*one)) for one in part]
+        for name, part in (("crops", drawn), ("crops-shuffled", with_other_regions(drawn, recipe.seed)))
+    }
+    result = _probe(mllm, runs, CROPS, recipe, folder / "probe-crops.json")
+    logger.info("%s\n%s", probes_text(result), crops_verdict(result))
 
 
 def _draw(held_out: Sequence[Drawn], recipe: AlignRecipe) -> list[Drawn]:
@@ -189,6 +260,12 @@ def regions_verdict(result: ProbeResult) -> str:
     does, fails = "it reads the region tokens", "NOT READ: it does as well with those of another picture"
     drop = _describe_drop(result, "shuffled", does, fails)
     return f"region tokens: overall accuracy {right:.3f}, of another picture {other:.3f}; {drop}"
+
+
+def crops_verdict(result: ProbeResult) -> str:
+    """One sentence: does the answer hang on the crop?"""
+    does, fails = "it looks at the crop", "NOT SEEN: it does as well with a crop of another place"
+    return f"crops: {_describe_drop(result, 'shuffled', does, fails)}"
 
 
 def _describe_drop(result: ProbeResult, probe: str, does: str, fails: str) -> str:

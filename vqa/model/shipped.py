@@ -2,8 +2,8 @@
 
 `aligned/small`: the small default behind the shipped core `small`, taught to look at the picture (`mllm: {aligned:
 small}`); `adapter/small`: the same, taught to answer with evidence (`--adapter small`, and what `vqa ask` takes);
-`adapter/small-reports`: taught to say what its regions show (what `report write` takes). `NAME-plain` had the same draws
-without evidence, and answers where `--evidence none` is asked.
+`adapter/small-reports`: taught to say what its regions show (what `report write` takes). `NAME-plain` had the same
+draws without evidence, and answers where `--evidence none` is asked.
 """
 
 from pathlib import Path

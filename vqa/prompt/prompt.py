@@ -39,7 +39,7 @@ class Example:
     decide whether the answer is to cite regions; False: it never is. `cited`: the target with its citations, of the
     evidence in the prompt and the numbers of its regions; None: regions of the phrases asked about, behind the target.
     `parts`: words that begin a part of the target, and what that part weighs in the loss beside the others; (): all
-    tokens weigh the same.
+    tokens weigh the same. `shown`: how its evidence is shown in training, whatever the training says of the others.
     """
 
     example_id: str
@@ -53,6 +53,7 @@ class Example:
     may_cite: bool = False
     cited: Callable[[Evidence, Sequence[int]], str] | None = None
     parts: tuple[tuple[str, float], ...] = ()
+    shown: EvidenceSettings | None = None
 
     @property
     def image_paths(self) -> tuple[Path, ...]:

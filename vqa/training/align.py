@@ -1,9 +1,10 @@
 """Alignment of a base whose picture projector is fresh: without it the language model ignores the picture.
 
-Two stages as in LLaVA (Liu et al. 2023, https://arxiv.org/abs/2304.08485): the projector alone, then with LoRA. A
-third, if it is asked for, makes words of region tokens (`spelling`), then teaches all of them together to say what a
-region is and where, and to go on looking at pictures; it may go on from another alignment. The result is an adapter
-like any other, which a recipe starts from (`mllm.aligned`).
+Two stages as in LLaVA (Liu et al. 2023, https://arxiv.org/abs/2304.08485): the projector alone, then with LoRA; where
+words are given, the projector learns to spell them first (`spelling`). A third, if it is asked for, makes words of
+region tokens, then teaches all of them together to say what a region is and where, what a crop shows, and to go on
+looking at pictures; it may go on from another alignment. The result is an adapter like any other, which a recipe starts
+from (`mllm.aligned`).
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from safetensors.torch import load_file, save
 
 from ...grounding.assets import cache_folder
 from ...grounding.bad_input import BadInput
@@ -27,11 +29,13 @@ from ..model.settings import MllmSettings
 from ..model.shipped import shipped_folder
 from ..prompt.prompt import PROMPT_VERSION, Example
 from .settings import AlignSettings
-from .spelling import spell
+from .spelling import Spelled, picture_projector, spell_pictures, spell_regions
 from .train import train, train_only
 
 TOKENS = EvidenceSettings(forms=("tokens",), max_regions=64, min_score=0.0, dropout=0.0, jitter=0.0)
 """Stage 3: every region of an example, as a token alone, so that nothing but the token says what and where it is."""
+CROPS = EvidenceSettings(forms=("crops",), max_regions=1, min_score=0.0, dropout=0.0, jitter=0.0)
+"""Stage 3: the picture and the one region of an example, as a crop."""
 
 
 def align_adapter(
@@ -43,13 +47,16 @@ def align_adapter(
     vision: Path | None = None,
     out_dir: Path | None = None,
     region_examples: Sequence[Example] = (),
+    crop_examples: Sequence[Example] = (),
+    words: Sequence[Spelled] = (),
 ) -> Path:
     """The folder of the aligned adapter: `out_dir`, else one in the cache named by the content of all it is made of.
 
     Trained now, or further, or already there; of several that ask for it at once, one trains and the others wait.
-    `region_examples`: of stage 3, half of whose draws they are. With `settings.aligned` that start is gone on from by
-    stage 3 alone. Raises `BadInput` for a base without a picture projector to train, for stage 3 without examples, for
-    a start without stage 3, and for an `out_dir` of other content.
+    `region_examples`, `crop_examples`: of stage 3, whose draws are of pictures and of these in equal parts. `words`: of
+    pictures and crops, to be spelled before stage 1. With `settings.aligned` that start is gone on from by stage 3
+    alone. Raises `BadInput` for a base without a picture projector to train, for stage 3 without examples, for a start
+    without stage 3, and for an `out_dir` of other content.
     """
     if stages.regions is not None and not region_examples:
         fix = "grounding.data: sets with training regions, or leave out align.regions"
@@ -59,14 +66,18 @@ def align_adapter(
         fix = "align.regions: teach its region projector; or leave out mllm.aligned to align anew"
         raise BadInput(problem, fix=fix)
     start = shipped_folder("aligned", settings.aligned) if settings.aligned else None
-    region_examples = region_examples if stages.regions else ()
+    more = {"region_examples": region_examples, "crop_examples": crop_examples} if stages.regions else {}
+    words = words if stages.spell_picture_steps and not start else ()
     facts = _facts(settings, examples, stages, vision)
-    if region_examples:
-        # what stage 3 adds: its examples with the features of their regions, and where it goes on from
-        features = [sha256(token_features(one.evidence, shape).tobytes()) for one in region_examples]
-        lines = [[*line, digest] for line, digest in zip(_lines(region_examples), features, strict=True)]
-        facts |= {"region_examples": len(lines), "region_examples_sha256": sha256(json.dumps(lines))}
-        facts |= {"start_sha256": base_sha256(str(start))} if start else {}
+    # what stage 3 adds: its examples with the features of their regions, and where it goes on from
+    for name, own in more.items():
+        if own:
+            features = [sha256(token_features(one.evidence, shape).tobytes()) for one in own]
+            lines = [[*line, digest] for line, digest in zip(_lines(own), features, strict=True)]
+            facts |= {name: len(lines), f"{name}_sha256": sha256(json.dumps(lines))}
+    facts |= {"start_sha256": base_sha256(str(start))} if start and more else {}
+    if words:
+        facts["words_sha256"] = sha256(json.dumps([_spelled_line(one) for one in words]))
     name = sha256(json.dumps(facts, sort_keys=True))[:16]
     folder = out_dir or cache_folder() / "aligned" / name
     work = folder.with_name(f".{folder.name}-{name}.work")
@@ -83,9 +94,10 @@ def align_adapter(
         if folder.is_dir() and any(folder.iterdir()):
             raise BadInput("holds something else.", file=folder, fix="give a new folder")
         mllm = load(settings, shape, vision=vision)
-        align(mllm, examples, stages, work, region_examples)
+        align(mllm, examples, stages, work, list(more.values()), words)
         if processes().is_main_process:
-            pictures = {path for example in (*examples, *region_examples) for path in example.image_paths}
+            seen = (*examples, *(one for own in more.values() for one in own))
+            pictures = {path for example in seen for path in example.image_paths} | {one.image_path for one in words}
             with write_folder(folder) as partial:
                 mllm.save(partial, PLAIN)
                 write_learned(partial, pictures, start)
@@ -99,28 +111,44 @@ def align(
     examples: Sequence[Example],
     stages: AlignSettings,
     work: Path,
-    region_examples: Sequence[Example] = (),
+    more: Sequence[Sequence[Example]] = (),
+    words: Sequence[Spelled] = (),
 ) -> None:
     """The stages in place, of a model that started aligned the third alone; each continues from its folder in `work`.
 
     The first two see pictures and words alone: what evidence there is, the projector must not learn to lean on. In the
-    third, half of the draws are of these and half of regions alone.
+    third the draws are in equal parts of these and of each kind in `more`.
     """
     if not mllm.settings.aligned:
         if not any(p.requires_grad for name, p in mllm.named_parameters() if "modules_to_save" in name):
             problem = f"{mllm.family.name} has no picture projector that is trained, so there is nothing to align."
             raise BadInput(problem, fix="mllm.lora.train_projector: true, or start without alignment")
+        if words:
+            _spell_once(mllm, words, stages.spell_picture_steps, work / "spelled.safetensors")
         with train_only(mllm, lambda name: "modules_to_save" in name):
             train(mllm, examples, PLAIN, stages.projector, work / "projector", "align projector")
         with train_only(mllm, lambda name: "modules_to_save" in name or "lora_" in name):
             train(mllm, examples, PLAIN, stages.together, work / "together", "align together")
     if stages.regions is not None:
+        regions, *_ = more
         if stages.spell_steps:
-            spell(mllm, region_examples, stages.spell_steps)
+            spell_regions(mllm, regions, stages.spell_steps)
         # after regions alone the model did not look at pictures
-        mixed = [*examples, *region_examples]
-        weights = [1 / len(part) for part in (examples, region_examples) for _ in part]
+        parts = [part for part in (examples, *more) if part]
+        mixed = [example for part in parts for example in part]
+        weights = [1 / len(part) for part in parts for _ in part]
         train(mllm, mixed, TOKENS, stages.regions, work / "regions", "align regions", weights=weights)
+
+
+def _spell_once(mllm: GroundedMLLM, words: Sequence[Spelled], steps: int, file: Path) -> None:
+    """Pictures are spelled, or have been: their tokens take minutes, and a later stage may be gone on with."""
+    projector = picture_projector(mllm)
+    if file.is_file():
+        projector.load_state_dict(load_file(file))
+        return
+    spell_pictures(mllm, words, steps)
+    if processes().is_main_process:
+        write_atomic(file, save({name: value.detach().cpu() for name, value in projector.state_dict().items()}))
 
 
 def _facts(
@@ -128,7 +156,8 @@ def _facts(
 ) -> dict[str, Any]:
     """All that the result follows from, as JSON has it."""
     third = {"regions", "spell_steps"} if stages.regions else set[str]()
-    used = third if settings.aligned else {"projector", "together", *third}
+    first = {"spell_picture_steps"} if stages.spell_picture_steps else set[str]()
+    used = third if settings.aligned else {"projector", "together", *first, *third}
     return {
         "prompt": PROMPT_VERSION,
         "base": settings.base,
@@ -144,3 +173,9 @@ def _lines(examples: Sequence[Example]) -> list[list[Any]]:
     """What an example teaches, as JSON has it: words, and the content of its picture."""
     images = {path: file_sha256(path) for path in sorted({example.image_path for example in examples})}
     return [[one.instruction, one.target, images[one.image_path], one.transform] for one in examples]
+
+
+def _spelled_line(one: Spelled) -> list[Any]:
+    """A picture or crop and its words, as JSON has it."""
+    box = None if one.region is None else one.region.box_xyxy_px.tolist()
+    return [file_sha256(one.image_path), box, *one.words]

@@ -23,13 +23,17 @@ def _stage(steps: int, rate: float) -> MllmTrainSettings:
 
 
 class AlignSettings(Settings):
-    """The two stages, and a third for regions."""
+    """What is spelled first, the two stages, and a third for regions."""
 
+    spell_picture_steps: int = Field(default=0, ge=0)
+    """Before all: steps in which pictures, and crops where there are some, become words that are true of them, without
+    a language model."""
     projector: MllmTrainSettings = _stage(400, 2e-3)
     """Stage 1: the picture projector alone."""
     together: MllmTrainSettings = _stage(1200, 5e-4)
     """Stage 2: the projector and LoRA."""
     regions: MllmTrainSettings | None = None
-    """Stage 3: all that is trained, half on pictures, half on regions as tokens alone; left out: no such stage."""
+    """Stage 3: all that is trained, on pictures, on regions as tokens alone and on crops in equal parts; left out: no
+    such stage."""
     spell_steps: int = Field(default=1000, ge=0)
     """Before stage 3: steps in which region tokens become the words of what they show, without a language model."""

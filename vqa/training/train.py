@@ -54,7 +54,7 @@ def train(
     def prepare(example: Example, rng: np.random.Generator, shown: EvidenceSettings | None = None) -> Prompt:
         context = "" if rng.random() < evidence.context_dropout else example.context
         changed = replace(example, context=context, evidence=perturb(example.evidence, evidence, rng))
-        return mllm.render(changed, shown or drop_forms(evidence, rng))
+        return mllm.render(changed, example.shown or shown or drop_forms(evidence, rng))
 
     def prepare_batch(group: Sequence[Example], rng: np.random.Generator) -> list[Prompt]:
         shown = drop_forms(evidence, rng)  # the same for all: text and crops are longer than any question
@@ -91,7 +91,12 @@ def train(
 def _length(example: Example, evidence: EvidenceSettings) -> int:
     """About how long the prompt and its answer will be, in characters."""
     pictures = 0 if example.transform == "text_only" else len(example.image_paths)
-    return len(instruction_text(example, evidence)) + len(example.target or "") + PICTURE_LENGTH * pictures
+    pictures += min(example.shown.max_crops, len(example.evidence.regions)) if example.shown else 0
+    return (
+        len(instruction_text(example, example.shown or evidence))
+        + len(example.target or "")
+        + PICTURE_LENGTH * pictures
+    )
 
 
 def length_batches(

@@ -28,7 +28,7 @@ from medglip.vqa.publish.half_precision import pack
 from medglip.vqa.task import Question
 from medglip.vqa.training.align import align_adapter
 from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
-from medglip.vqa.training.spelling import spell, spelled
+from medglip.vqa.training.spelling import spell_regions, spelled
 
 NewExample = Callable[..., Example]
 DIM = 6
@@ -182,7 +182,7 @@ def test_tokens_that_are_spelled_become_the_words_of_what_they_show(
 ) -> None:
     mllm = load(settings, SHAPE)
     shown = [new_example(2, seed=n) for n in range(6)]
-    before, after = spell(mllm, shown, steps=1), spell(mllm, shown, steps=60)
+    before, after = spell_regions(mllm, shown, steps=1), spell_regions(mllm, shown, steps=60)
     assert after > max(0.8, before)
 
 
