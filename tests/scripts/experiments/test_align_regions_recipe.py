@@ -14,7 +14,7 @@ from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.training.provenance import learned_among
 from medglip.grounding.training.settings import TrainSettings
 from medglip.scripts.experiments.align import align_recipe
-from medglip.vqa.model.identity import knows_regions
+from medglip.vqa.model.identity import FILE, knows_regions
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.training.align import align_adapter
@@ -70,3 +70,34 @@ def test_training_pictures_alone_teach_and_held_out_ones_are_asked(
     records = [json.loads(line) for line in (probe / "regions.jsonl").read_text().splitlines()]
     assert {record["split"] for record in records} == {"val"}
     assert all(record["evidence"] == "oracle" and tuple(record["forms"]) == ("tokens",) for record in records)
+
+
+def test_crops_and_details_are_learned_from_and_asked(
+    tiny_base: Path, tiny_core: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    values = {
+        "name": "tiny",
+        "out_dir": str(tmp_path / "run"),
+        "eval_split": "val",
+        "core": str(tiny_core),
+        "phantoms": {"num_train": 4, "num_val": 3, "num_test": 0, "size_px": 1024, "detail": True},
+        "grounding": {"data": [{"layout": "phantom", "path": "phantoms"}]},
+        "mllm": {"base": str(tiny_base), "dtype": "fp32", "lora": {"r": 2}},
+        "align": {
+            **{stage: {"train": TRAIN} for stage in ("projector", "together", "regions")},
+            "spell_steps": 1,
+            "spell_picture_steps": 2,
+        },
+        "max_crop_questions": 4,
+        "max_probed": 4,
+        "generate": {"max_new_tokens": 2},
+        "eval": {"resamples": 20},
+    }
+    (tmp_path / "align.yaml").write_text(yaml.safe_dump(values))
+    caplog.set_level("INFO", "medglip")
+    folder = align_recipe(tmp_path / "align.yaml", tmp_path / "taught")
+    assert "words_sha256" in json.loads((folder / FILE).read_text())
+    assert "crops: overall accuracy" in caplog.text
+    records = [json.loads(line) for line in (tmp_path / "run/probe/taught/crops.jsonl").read_text().splitlines()]
+    assert {record["split"] for record in records} == {"val"}
+    assert all(tuple(record["forms"]) == ("crops",) and len(record["regions"]) == 1 for record in records)
