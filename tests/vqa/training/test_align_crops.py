@@ -61,8 +61,12 @@ def test_pictures_and_crops_learn_to_spell_what_they_are(mllm: GroundedMLLM, tmp
 
 def test_tokens_that_spell_are_about_as_long_as_embedded_words(mllm: GroundedMLLM, tmp_path: Path) -> None:
     given: list[torch.Tensor] = []
+
+    def keep(_: torch.nn.Module, __: object, tokens: torch.Tensor) -> None:
+        given.append(tokens)
+
     spell_pictures(mllm, shades(tmp_path), steps=200)
-    picture_projector(mllm).register_forward_hook(lambda _, __, out: given.append(out))
+    picture_projector(mllm).register_forward_hook(keep)
     spell_pictures(mllm, shades(tmp_path), steps=1)
     embedding = mllm.model.get_input_embeddings()
     length = torch.stack([one.norm(dim=-1).mean() for one in given]).mean().item()
@@ -98,15 +102,25 @@ def test_the_third_stage_draws_pictures_tokens_and_crops_in_equal_parts(
     settings = MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=4))
     crops = [replace(new_example(1, seed=n), shown=CROPS) for n in range(5)]
     tokens = [new_example(1, seed=n) for n in range(3)]
-    made = {"region_examples": tokens, "crop_examples": crops}
-    align_adapter(settings, SHAPE, [new_example(None)], STAGES, out_dir=tmp_path / "a", **made)
+
+    def make(crops: Sequence[Example]) -> None:
+        align_adapter(
+            settings,
+            SHAPE,
+            [new_example(None)],
+            STAGES,
+            out_dir=tmp_path / "a",
+            region_examples=tokens,
+            crop_examples=crops,
+        )
+
+    make(crops)
     shares = [0.0, 0.0, 0.0]
     for weight, example in drawn:
         shares[2 if example.shown else 1 if example.evidence.regions else 0] += weight
     assert shares == pytest.approx([1, 1, 1])
-    made["crop_examples"] = crops[1:]
     with pytest.raises(BadInput, match="differs in crop_examples"):
-        align_adapter(settings, SHAPE, [new_example(None)], STAGES, out_dir=tmp_path / "a", **made)
+        make(crops[1:])
 
 
 def test_an_example_may_say_how_it_is_shown(
