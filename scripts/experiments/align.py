@@ -45,7 +45,7 @@ from ...vqa.model.settings import MllmSettings
 from ...vqa.probes import probe_questions
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
-from ...vqa.training.align import CROPS, TOKENS, align_adapter
+from ...vqa.training.align import CROPS, TOKENS, Lessons, align_adapter
 from ...vqa.training.settings import AlignSettings
 from ...vqa.training.spelling import Spelled
 from ..pipeline.tasks import derived_file
@@ -97,17 +97,13 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     training = [question for question in questions if question.image.split == "train"]
     crops = [one for one in cut_out if one[0].image.split == "train"]
     shape = TokenShape.of(grounder)
-    folder = align_adapter(
-        recipe.mllm,
-        shape,
-        [to_aligned_example(question) for question in training],
-        recipe.align,
-        vision=core,
-        out_dir=out,
-        region_examples=[to_region_example(*one) for one in about if one[0].image.split == "train"],
-        crop_examples=[to_crop_example(*one) for one in crops],
+    lessons = Lessons(
+        pictures=[to_aligned_example(question) for question in training],
+        regions=[to_region_example(*one) for one in about if one[0].image.split == "train"],
+        crops=[to_crop_example(*one) for one in crops],
         words=words_of(training, crops),
     )
+    folder = align_adapter(recipe.mllm, shape, lessons, recipe.align, vision=core, out_dir=out)
     if not processes().is_main_process:
         return folder
     skipped.write(recipe.out_dir / "skipped.jsonl")

@@ -10,6 +10,7 @@ from (`mllm.aligned`).
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,27 +39,50 @@ CROPS = EvidenceSettings(forms=("crops",), max_regions=1, min_score=0.0, dropout
 """Stage 3: the picture and the one region of an example, as a crop."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lessons:
+    """What an alignment learns from: `pictures` without evidence in all stages; in the third in equal parts with
+    `regions` and `crops`; `words` of pictures and crops, to be spelled before all.
+    """
+
+    pictures: Sequence[Example]
+    regions: Sequence[Example] = ()
+    crops: Sequence[Example] = ()
+    words: Sequence[Spelled] = ()
+
+    def used(self, stages: AlignSettings, has_start: bool) -> "Lessons":
+        """Those of the stages there are."""
+        has_regions, spells = stages.regions is not None, stages.spell_picture_steps and not has_start
+        return Lessons(
+            pictures=self.pictures,
+            regions=self.regions if has_regions else (),
+            crops=self.crops if has_regions else (),
+            words=self.words if spells else (),
+        )
+
+    @property
+    def paths(self) -> set[Path]:
+        """Of all pictures."""
+        examples = (*self.pictures, *self.regions, *self.crops)
+        return {path for one in examples for path in one.image_paths} | {one.image_path for one in self.words}
+
+
 def align_adapter(
     settings: MllmSettings,
     shape: TokenShape,
-    examples: Sequence[Example],
+    lessons: Lessons,
     stages: AlignSettings,
     *,
     vision: Path | None = None,
     out_dir: Path | None = None,
-    region_examples: Sequence[Example] = (),
-    crop_examples: Sequence[Example] = (),
-    words: Sequence[Spelled] = (),
 ) -> Path:
     """The folder of the aligned adapter: `out_dir`, else one in the cache named by the content of all it is made of.
 
     Trained now, or further, or already there; of several that ask for it at once, one trains and the others wait.
-    `region_examples`, `crop_examples`: of stage 3, whose draws are of pictures and of these in equal parts. `words`: of
-    pictures and crops, to be spelled before stage 1. With `settings.aligned` that start is gone on from by stage 3
-    alone. Raises `BadInput` for a base without a picture projector to train, for stage 3 without examples, for a start
-    without stage 3, and for an `out_dir` of other content.
+    With `settings.aligned` that start is gone on from by stage 3 alone. Raises `BadInput` for a base without a picture
+    projector to train, for stage 3 without regions, for a start without stage 3, and for an `out_dir` of other content.
     """
-    if stages.regions is not None and not region_examples:
+    if stages.regions is not None and not lessons.regions:
         fix = "grounding.data: sets with training regions, or leave out align.regions"
         raise BadInput("the stage align.regions has no regions to learn from.", fix=fix)
     if settings.aligned and stages.regions is None:
@@ -66,18 +90,10 @@ def align_adapter(
         fix = "align.regions: teach its region projector; or leave out mllm.aligned to align anew"
         raise BadInput(problem, fix=fix)
     start = shipped_folder("aligned", settings.aligned) if settings.aligned else None
-    more = {"region_examples": region_examples, "crop_examples": crop_examples} if stages.regions else {}
-    words = words if stages.spell_picture_steps and not start else ()
-    facts = _facts(settings, examples, stages, vision)
-    # what stage 3 adds: its examples with the features of their regions, and where it goes on from
-    for name, own in more.items():
-        if own:
-            features = [sha256(token_features(one.evidence, shape).tobytes()) for one in own]
-            lines = [[*line, digest] for line, digest in zip(_lines(own), features, strict=True)]
-            facts |= {name: len(lines), f"{name}_sha256": sha256(json.dumps(lines))}
-    facts |= {"start_sha256": base_sha256(str(start))} if start and more else {}
-    if words:
-        facts["words_sha256"] = sha256(json.dumps([_spelled_line(one) for one in words]))
+    lessons = lessons.used(stages, start is not None)
+    facts = _facts(settings, shape, lessons, stages, vision)
+    if start and lessons.regions:
+        facts["start_sha256"] = base_sha256(str(start))
     name = sha256(json.dumps(facts, sort_keys=True))[:16]
     folder = out_dir or cache_folder() / "aligned" / name
     work = folder.with_name(f".{folder.name}-{name}.work")
@@ -94,47 +110,36 @@ def align_adapter(
         if folder.is_dir() and any(folder.iterdir()):
             raise BadInput("holds something else.", file=folder, fix="give a new folder")
         mllm = load(settings, shape, vision=vision)
-        align(mllm, examples, stages, work, list(more.values()), words)
+        align(mllm, lessons, stages, work)
         if processes().is_main_process:
-            seen = (*examples, *(one for own in more.values() for one in own))
-            pictures = {path for example in seen for path in example.image_paths} | {one.image_path for one in words}
             with write_folder(folder) as partial:
                 mllm.save(partial, PLAIN)
-                write_learned(partial, pictures, start)
+                write_learned(partial, lessons.paths, start)
                 write_atomic(partial / FILE, json.dumps(facts, indent=1))
         processes().wait_for_everyone()
     return folder
 
 
-def align(
-    mllm: GroundedMLLM,
-    examples: Sequence[Example],
-    stages: AlignSettings,
-    work: Path,
-    more: Sequence[Sequence[Example]] = (),
-    words: Sequence[Spelled] = (),
-) -> None:
+def align(mllm: GroundedMLLM, lessons: Lessons, stages: AlignSettings, work: Path) -> None:
     """The stages in place, of a model that started aligned the third alone; each continues from its folder in `work`.
 
-    The first two see pictures and words alone: what evidence there is, the projector must not learn to lean on. In the
-    third the draws are in equal parts of these and of each kind in `more`.
+    The first two see pictures and words alone: what evidence there is, the projector must not learn to lean on.
     """
     if not mllm.settings.aligned:
         if not any(p.requires_grad for name, p in mllm.named_parameters() if "modules_to_save" in name):
             problem = f"{mllm.family.name} has no picture projector that is trained, so there is nothing to align."
             raise BadInput(problem, fix="mllm.lora.train_projector: true, or start without alignment")
-        if words:
-            _spell_once(mllm, words, stages.spell_picture_steps, work / "spelled.safetensors")
+        if lessons.words:
+            _spell_once(mllm, lessons.words, stages.spell_picture_steps, work / "spelled.safetensors")
         with train_only(mllm, lambda name: "modules_to_save" in name):
-            train(mllm, examples, PLAIN, stages.projector, work / "projector", "align projector")
+            train(mllm, lessons.pictures, PLAIN, stages.projector, work / "projector", "align projector")
         with train_only(mllm, lambda name: "modules_to_save" in name or "lora_" in name):
-            train(mllm, examples, PLAIN, stages.together, work / "together", "align together")
+            train(mllm, lessons.pictures, PLAIN, stages.together, work / "together", "align together")
     if stages.regions is not None:
-        regions, *_ = more
         if stages.spell_steps:
-            spell_regions(mllm, regions, stages.spell_steps)
+            spell_regions(mllm, lessons.regions, stages.spell_steps)
         # after regions alone the model did not look at pictures
-        parts = [part for part in (examples, *more) if part]
+        parts = [part for part in (lessons.pictures, lessons.regions, lessons.crops) if part]
         mixed = [example for part in parts for example in part]
         weights = [1 / len(part) for part in parts for _ in part]
         train(mllm, mixed, TOKENS, stages.regions, work / "regions", "align regions", weights=weights)
@@ -152,21 +157,29 @@ def _spell_once(mllm: GroundedMLLM, words: Sequence[Spelled], steps: int, file: 
 
 
 def _facts(
-    settings: MllmSettings, examples: Sequence[Example], stages: AlignSettings, vision: Path | None
+    settings: MllmSettings, shape: TokenShape, lessons: Lessons, stages: AlignSettings, vision: Path | None
 ) -> dict[str, Any]:
-    """All that the result follows from, as JSON has it."""
+    """All that the result follows from but its start, as JSON has it."""
     third = {"regions", "spell_steps"} if stages.regions else set[str]()
     first = {"spell_picture_steps"} if stages.spell_picture_steps else set[str]()
     used = third if settings.aligned else {"projector", "together", *first, *third}
-    return {
+    facts: dict[str, Any] = {
         "prompt": PROMPT_VERSION,
         "base": settings.base,
         "base_sha256": base_sha256(resolve(settings.base, vision)),
-        "examples": len(examples),
-        "examples_sha256": sha256(json.dumps(_lines(examples))),
+        "examples": len(lessons.pictures),
+        "examples_sha256": sha256(json.dumps(_lines(lessons.pictures))),
         "mllm": settings.model_dump(mode="json", exclude={"aligned"}),
         "stages": stages.model_dump(mode="json", include=used),
     }
+    for name, own in (("region_examples", lessons.regions), ("crop_examples", lessons.crops)):
+        if own:  # with the features of their regions
+            features = [sha256(token_features(one.evidence, shape).tobytes()) for one in own]
+            lines = [[*line, digest] for line, digest in zip(_lines(own), features, strict=True)]
+            facts |= {name: len(lines), f"{name}_sha256": sha256(json.dumps(lines))}
+    if lessons.words:
+        facts["words_sha256"] = sha256(json.dumps([_spelled_line(one) for one in lessons.words]))
+    return facts
 
 
 def _lines(examples: Sequence[Example]) -> list[list[Any]]:

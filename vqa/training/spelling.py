@@ -9,9 +9,9 @@ spelled, H width of the language model.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -67,38 +67,33 @@ def spell_regions(mllm: GroundedMLLM, examples: Sequence[Example], steps: int, s
 
 
 def spell_pictures(mllm: GroundedMLLM, shown: Sequence[Spelled], steps: int, seed: int = 0) -> float:
-    """Teach the picture projector in place; return how many of a picture's words are among as many nearest ones.
+    """Teach the picture projector in place; return how many of the words are among as many nearest to their picture.
 
-    Raises `BadInput` for a base that has no such projector, or one that takes more than the picture's tokens.
+    Raises `BadInput` for a base that has no such projector.
     """
-    projector = picture_projector(mllm)
+    projector, embedding = picture_projector(mllm), mllm.model.get_input_embeddings()
+    tokens_RNC, norm = _picture_tokens(mllm, projector, shown), mean_norm(embedding, embedding.weight.shape[0])
     words = sorted({word for one in shown for word in one.words})
-    numbers, words_VH = {word: number for number, word in enumerate(words)}, _embedded(words, mllm)
-    words_VH = nn.functional.normalize(words_VH, dim=-1)
-    true_RV = torch.zeros(len(shown), len(words), device=mllm.device)
-    for row, one in enumerate(shown):
-        true_RV[row, [numbers[word] for word in one.words]] = 1
-    tokens_RNC = _picture_tokens(mllm, projector, shown)
-    embedding = mllm.model.get_input_embeddings()
-    norm = mean_norm(embedding, embedding.weight.shape[0])
+    words_VH = nn.functional.normalize(_embedded(words, mllm), dim=-1)
+    true_RV = torch.tensor([[float(word in one.words) for word in words] for one in shown], device=mllm.device)
 
-    def nearness(spelling_BNH: Tensor) -> Tensor:
-        return (nn.functional.normalize(spelling_BNH, dim=-1) @ words_VH.T).mean(1)
+    def spell(chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """float[B, N, H] tokens, and float[B, V] how near those of a picture are to each word in the mean."""
+        spelling_BNH = projector(tokens_RNC[chosen].float().to(mllm.device))
+        return spelling_BNH, (nn.functional.normalize(spelling_BNH, dim=-1) @ words_VH.T).mean(1)
 
     def loss(chosen: Tensor) -> Tensor:
-        spelling_BNH = projector(tokens_RNC[chosen].float().to(mllm.device))
-        wanted_BV = true_RV[chosen.to(mllm.device)]
-        wanted_BV = wanted_BV / wanted_BV.sum(1, keepdim=True)
-        found = nn.functional.cross_entropy(SHARPNESS * nearness(spelling_BNH), wanted_BV)
-        return found + NORM_WEIGHT * (spelling_BNH.norm(dim=-1) / norm - 1).square().mean()
+        spelling_BNH, near_BV = spell(chosen)
+        wanted_BV = nn.functional.normalize(true_RV[chosen.to(mllm.device)], p=1, dim=1)
+        length = (spelling_BNH.norm(dim=-1) / norm - 1).square().mean()
+        return nn.functional.cross_entropy(SHARPNESS * near_BV, wanted_BV) + NORM_WEIGHT * length
 
     _fit(projector, loss, len(shown), steps, PICTURE_BATCH, PICTURE_RATE, seed)
-    hits = 0
     with torch.no_grad():
-        for row, true_V in enumerate(true_RV):
-            near_V = nearness(projector(tokens_RNC[row : row + 1].float().to(mllm.device)))[0]
-            hits += int(true_V[near_V.topk(int(true_V.sum())).indices].sum())
-    part = hits / int(true_RV.sum())
+        near_RV = torch.cat([spell(rows)[1] for rows in torch.arange(len(shown)).split(PICTURE_BATCH)])
+    nearest = [near_V.topk(int(true_V.sum())).indices for near_V, true_V in zip(near_RV, true_RV, strict=True)]
+    hits = sum(float(true_V[own].sum()) for true_V, own in zip(true_RV, nearest, strict=True))
+    part = hits / float(true_RV.sum())
     logger.info("pictures spell %d pictures and crops in %d words: %.2f of theirs", len(shown), len(words), part)
     return part
 
@@ -127,7 +122,15 @@ def spelled(region: Region, size_px: tuple[int, int]) -> tuple[str, ...]:
     return region.phrase, where(region.box_xyxy_px, size_px), half, size, region.phrase
 
 
-def _fit(projector: nn.Module, loss: Any, num: int, steps: int, batch_size: int, rate: float, seed: int) -> float:
+def _fit(
+    projector: nn.Module,
+    loss: Callable[[Tensor], Tensor],
+    num: int,
+    steps: int,
+    batch_size: int,
+    rate: float,
+    seed: int,
+) -> float:
     """Minimise the loss of rows drawn by chance; return the last one."""
     optimizer = torch.optim.AdamW(projector.parameters(), lr=rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)

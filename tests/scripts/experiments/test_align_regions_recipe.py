@@ -17,7 +17,7 @@ from medglip.scripts.experiments.align import align_recipe
 from medglip.vqa.model.identity import FILE, knows_regions
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
-from medglip.vqa.training.align import align_adapter
+from medglip.vqa.training.align import Lessons, align_adapter
 from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 
 TRAIN = {"steps": 1, "batch_size": 2, "warmup_steps": 1, "checkpoint_every": 1}
@@ -38,7 +38,9 @@ def start(tiny_base: Path, tiny_core: Path, tmp_path: Path) -> Path:
     settings = MllmSettings(base=str(tiny_base), dtype="fp32", lora=LoraSettings(r=2))
     shape = TokenShape.of(MedGlipGrounder.from_pretrained(tiny_core))
     stages = AlignSettings(projector=one, together=one)
-    return align_adapter(settings, shape, [example], stages, vision=tiny_core, out_dir=tmp_path / "start")
+    return align_adapter(
+        settings, shape, Lessons(pictures=[example]), stages, vision=tiny_core, out_dir=tmp_path / "start"
+    )
 
 
 def test_training_pictures_alone_teach_and_held_out_ones_are_asked(

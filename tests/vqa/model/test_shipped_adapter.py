@@ -23,7 +23,7 @@ from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.publish import half_precision as packing
 from medglip.vqa.publish.adapter_card import LearnedSet, adapter_card
 from medglip.vqa.publish.half_precision import halve, pack
-from medglip.vqa.training.align import align_adapter
+from medglip.vqa.training.align import Lessons, align_adapter
 from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 
 NewExample = Callable[..., Example]
@@ -49,9 +49,8 @@ def trained(small_default: None, tiny_core: Path, tmp_path: Path) -> Path:
 def aligned_folder(example: Example, core: Path, out: Path) -> Path:
     rates = TrainSettings(steps=1, batch_size=1, learning_rate=1e-2, warmup_steps=1, checkpoint_every=1)
     one = MllmTrainSettings(train=rates)
-    return align_adapter(
-        SETTINGS, SHAPE, [example], AlignSettings(projector=one, together=one), vision=core, out_dir=out
-    )
+    stages = AlignSettings(projector=one, together=one)
+    return align_adapter(SETTINGS, SHAPE, Lessons(pictures=[example]), stages, vision=core, out_dir=out)
 
 
 @torch.inference_mode()

@@ -18,7 +18,7 @@ from medglip.vqa.model.identity import FILE
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.training import align as align_module
-from medglip.vqa.training.align import align, align_adapter
+from medglip.vqa.training.align import Lessons, align, align_adapter
 from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 
 NewMllm = Callable[..., GroundedMLLM]
@@ -61,7 +61,7 @@ def test_the_projector_learns_alone_and_then_with_lora(
 
     monkeypatch.setattr(align_module, "train", watched)
     trained = {name for name, p in mllm.named_parameters() if p.requires_grad}
-    align(mllm, examples, stages(), tmp_path)
+    align(mllm, Lessons(pictures=examples), stages(), tmp_path)
     assert changed[0]
     assert all("multi_modal_projector" in name for name in changed[0])
     assert changed[0] < changed[1]
@@ -78,7 +78,8 @@ def test_one_content_is_trained_once_also_by_two_at_a_time(
     monkeypatch.setattr(align_module, "align", lambda *given: calls.append(given[3]) or original(*given))
     found: list[Path] = []
     threads = [
-        Thread(target=lambda: found.append(align_adapter(settings, SHAPE, examples, stages()))) for _ in range(2)
+        Thread(target=lambda: found.append(align_adapter(settings, SHAPE, Lessons(pictures=examples), stages())))
+        for _ in range(2)
     ]
     for thread in threads:
         thread.start()
@@ -86,7 +87,7 @@ def test_one_content_is_trained_once_also_by_two_at_a_time(
         thread.join()
     assert len(calls) == 1
     assert found[0] == found[1]
-    other = align_adapter(settings, SHAPE, examples[:3], stages())
+    other = align_adapter(settings, SHAPE, Lessons(pictures=examples[:3]), stages())
     assert len(calls) == 2
     assert other != found[0]
 
@@ -94,7 +95,7 @@ def test_one_content_is_trained_once_also_by_two_at_a_time(
 def test_an_adapter_starts_from_the_aligned_one_but_for_the_region_projector(
     settings: MllmSettings, examples: list[Example], tmp_path: Path
 ) -> None:
-    folder = align_adapter(settings, SHAPE, examples, stages(), out_dir=tmp_path / "aligned")
+    folder = align_adapter(settings, SHAPE, Lessons(pictures=examples), stages(), out_dir=tmp_path / "aligned")
     done = load(settings, SHAPE, folder)
     start = settings.model_copy(update={"aligned": str(folder), "seed": 3})
     mllm, fresh = load(start, SHAPE), load(settings.model_copy(update={"seed": 3}), SHAPE)
@@ -111,7 +112,7 @@ def test_an_adapter_starts_from_the_aligned_one_but_for_the_region_projector(
 def test_another_base_or_another_lora_is_refused(
     settings: MllmSettings, examples: list[Example], tmp_path: Path
 ) -> None:
-    folder = align_adapter(settings, SHAPE, examples, stages(1), out_dir=tmp_path / "aligned")
+    folder = align_adapter(settings, SHAPE, Lessons(pictures=examples), stages(1), out_dir=tmp_path / "aligned")
     start = settings.model_copy(update={"aligned": str(folder)})
     with pytest.raises(BadInput, match=r"another mllm.lora \(differs in r\)"):
         load(start.model_copy(update={"lora": LoraSettings(r=2)}), SHAPE)
@@ -122,7 +123,7 @@ def test_another_base_or_another_lora_is_refused(
     with pytest.raises(BadInput, match="no aligned adapter"):
         load(settings.model_copy(update={"aligned": str(tmp_path)}), SHAPE)
     with pytest.raises(BadInput, match=r"holds another alignment \(differs in base_sha256, stages\."):
-        align_adapter(settings, SHAPE, examples, stages(2), out_dir=folder)
+        align_adapter(settings, SHAPE, Lessons(pictures=examples), stages(2), out_dir=folder)
 
 
 def test_a_folder_of_something_else_is_left_alone(
@@ -131,7 +132,7 @@ def test_a_folder_of_something_else_is_left_alone(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(BadInput, match="holds something else"):
-        align_adapter(settings, SHAPE, examples, stages(), out_dir=tmp_path / "mine")
+        align_adapter(settings, SHAPE, Lessons(pictures=examples), stages(), out_dir=tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
 
 
@@ -140,4 +141,4 @@ def test_without_a_projector_there_is_nothing_to_align(
 ) -> None:
     frozen = settings.model_copy(update={"lora": LoraSettings(r=4, train_projector=False)})
     with pytest.raises(BadInput, match="no picture projector that is trained"):
-        align_adapter(frozen, SHAPE, examples, stages(), out_dir=tmp_path / "out")
+        align_adapter(frozen, SHAPE, Lessons(pictures=examples), stages(), out_dir=tmp_path / "out")

@@ -18,7 +18,7 @@ from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
 from medglip.vqa.model.region_tokens import mean_norm
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
-from medglip.vqa.training.align import CROPS, align, align_adapter
+from medglip.vqa.training.align import CROPS, Lessons, align, align_adapter
 from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 from medglip.vqa.training.spelling import Spelled, picture_projector, spell_pictures
 from medglip.vqa.training.train import train
@@ -82,11 +82,11 @@ def test_a_projector_that_is_not_trained_cannot_learn_to_spell(tiny_base: Path, 
 def test_what_was_spelled_is_not_spelled_again(
     mllm: GroundedMLLM, new_example: NewExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    more, words = [[new_example(1)]], shades(tmp_path)
-    align(mllm, [new_example(None)], STAGES, tmp_path / "work", more, words)
+    lessons = Lessons(pictures=[new_example(None)], regions=[new_example(1)], words=shades(tmp_path))
+    align(mllm, lessons, STAGES, tmp_path / "work")
     asked: list[object] = []
     monkeypatch.setattr("medglip.vqa.training.align.spell_pictures", lambda *given: asked.append(given))
-    align(mllm, [new_example(None)], STAGES, tmp_path / "work", more, words)
+    align(mllm, lessons, STAGES, tmp_path / "work")
     assert not asked
 
 
@@ -104,15 +104,8 @@ def test_the_third_stage_draws_pictures_tokens_and_crops_in_equal_parts(
     tokens = [new_example(1, seed=n) for n in range(3)]
 
     def make(crops: Sequence[Example]) -> None:
-        align_adapter(
-            settings,
-            SHAPE,
-            [new_example(None)],
-            STAGES,
-            out_dir=tmp_path / "a",
-            region_examples=tokens,
-            crop_examples=crops,
-        )
+        lessons = Lessons(pictures=[new_example(None)], regions=tokens, crops=crops)
+        align_adapter(settings, SHAPE, lessons, STAGES, out_dir=tmp_path / "a")
 
     make(crops)
     shares = [0.0, 0.0, 0.0]

@@ -26,7 +26,7 @@ from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.prompt import Example
 from medglip.vqa.publish.half_precision import pack
 from medglip.vqa.task import Question
-from medglip.vqa.training.align import align_adapter
+from medglip.vqa.training.align import Lessons, align_adapter
 from medglip.vqa.training.settings import AlignSettings, MllmTrainSettings
 from medglip.vqa.training.spelling import spell_regions, spelled
 
@@ -49,7 +49,7 @@ def settings(tiny_base: Path) -> MllmSettings:
 @pytest.fixture
 def start(settings: MllmSettings, new_example: NewExample, tmp_path: Path) -> Path:
     """The folder of an alignment without regions."""
-    return align_adapter(settings, SHAPE, [new_example(None)], TWO_STAGES, out_dir=tmp_path / "start")
+    return align_adapter(settings, SHAPE, Lessons(pictures=[new_example(None)]), TWO_STAGES, out_dir=tmp_path / "start")
 
 
 def weights(mllm: GroundedMLLM) -> dict[str, torch.Tensor]:
@@ -83,7 +83,7 @@ def test_the_third_stage_teaches_everything_and_adapters_start_from_it(
 ) -> None:
     going_on = settings.model_copy(update={"aligned": str(start)})
     shown = [new_example(2, seed=n) for n in range(3)]
-    taught = align_adapter(going_on, SHAPE, [], REGIONS, out_dir=tmp_path / "taught", region_examples=shown)
+    taught = align_adapter(going_on, SHAPE, Lessons(pictures=[], regions=shown), REGIONS, out_dir=tmp_path / "taught")
     assert_all_that_is_trained_changed(load(going_on, SHAPE), load(settings, SHAPE, taught))
     after = weights(load(settings, SHAPE, taught))
     fresh = weights(load(settings.model_copy(update={"aligned": str(taught), "seed": 3}), SHAPE))
@@ -103,7 +103,7 @@ def test_half_of_the_draws_of_the_third_stage_are_pictures(
     monkeypatch.setattr("medglip.vqa.training.align.train", keep)
     going_on = settings.model_copy(update={"aligned": str(start)})
     pictures, shown = [new_example(None)], [new_example(1, seed=n) for n in range(3)]
-    align_adapter(going_on, SHAPE, pictures, REGIONS, out_dir=tmp_path / "taught", region_examples=shown)
+    align_adapter(going_on, SHAPE, Lessons(pictures=pictures, regions=shown), REGIONS, out_dir=tmp_path / "taught")
     of_pictures = sum(weight for weight, example in drawn if not example.evidence.regions)
     assert of_pictures == pytest.approx(sum(weight for weight, _ in drawn) / 2)
 
@@ -113,7 +113,7 @@ def test_all_three_stages_are_one_alignment_of_other_content_than_two(
 ) -> None:
     shown = [new_example(1)]
     folder = align_adapter(
-        settings, SHAPE, [new_example(None)], REGIONS, out_dir=tmp_path / "all", region_examples=shown
+        settings, SHAPE, Lessons(pictures=[new_example(None)], regions=shown), REGIONS, out_dir=tmp_path / "all"
     )
     facts, without = (json.loads((place / FILE).read_text()) for place in (folder, start))
     assert set(facts["stages"]) == {"projector", "together", "regions", "spell_steps"}
@@ -121,7 +121,7 @@ def test_all_three_stages_are_one_alignment_of_other_content_than_two(
     assert facts.keys() - without.keys() == {"region_examples", "region_examples_sha256"}
     other = [new_example(1, seed=1)]
     with pytest.raises(BadInput, match=r"differs in region_examples_sha256"):
-        align_adapter(settings, SHAPE, [new_example(None)], REGIONS, out_dir=folder, region_examples=other)
+        align_adapter(settings, SHAPE, Lessons(pictures=[new_example(None)], regions=other), REGIONS, out_dir=folder)
     assert_all_that_is_trained_changed(load(settings, SHAPE, start), load(settings, SHAPE, folder))
 
 
@@ -133,7 +133,7 @@ def test_what_the_start_learned_is_learned(
     copy.write_bytes(picture.read_bytes() + b"another file")
     shown = Example(**{**vars(new_example(1)), "image_path": copy})
     going_on = settings.model_copy(update={"aligned": str(start)})
-    taught = align_adapter(going_on, SHAPE, [], REGIONS, out_dir=tmp_path / "taught", region_examples=[shown])
+    taught = align_adapter(going_on, SHAPE, Lessons(pictures=[], regions=[shown]), REGIONS, out_dir=tmp_path / "taught")
     assert learned_among(taught, [picture, copy]) == {picture, copy}
     assert "start_sha256" in json.loads((taught / FILE).read_text())
 
@@ -141,12 +141,13 @@ def test_what_the_start_learned_is_learned(
 def test_what_cannot_be_taught_is_said(
     settings: MllmSettings, start: Path, new_example: NewExample, tmp_path: Path
 ) -> None:
-    going_on, shown = settings.model_copy(update={"aligned": str(start)}), [new_example(1)]
+    going_on = settings.model_copy(update={"aligned": str(start)})
+    shown = Lessons(pictures=[], regions=[new_example(1)])
     with pytest.raises(BadInput, match="no regions to learn from"):
-        align_adapter(going_on, SHAPE, [], REGIONS, out_dir=tmp_path / "a")
+        align_adapter(going_on, SHAPE, Lessons(pictures=[]), REGIONS, out_dir=tmp_path / "a")
     with pytest.raises(BadInput, match="is aligned already"):
-        align_adapter(going_on, SHAPE, [], TWO_STAGES, out_dir=tmp_path / "b", region_examples=shown)
-    taught = align_adapter(going_on, SHAPE, [], REGIONS, out_dir=tmp_path / "c", region_examples=shown)
+        align_adapter(going_on, SHAPE, shown, TWO_STAGES, out_dir=tmp_path / "b")
+    taught = align_adapter(going_on, SHAPE, shown, REGIONS, out_dir=tmp_path / "c")
     (taught / PROJECTOR_FILE).unlink()
     with pytest.raises(BadInput, match="region projector is missing"):
         load(settings.model_copy(update={"aligned": str(taught)}), SHAPE)
@@ -159,11 +160,10 @@ def test_packed_it_keeps_the_region_projector_which_belongs_to_one_core(
     folder = align_adapter(
         settings,
         SHAPE,
-        [new_example(None)],
+        Lessons(pictures=[new_example(None)], regions=[new_example(1)]),
         REGIONS,
         vision=tiny_core,
         out_dir=tmp_path / "all",
-        region_examples=[new_example(1)],
     )
     pack(folder, packed, tiny_core)
     assert {value.dtype for value in load_file(packed / PROJECTOR_FILE).values()} == {torch.float16}
