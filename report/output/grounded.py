@@ -72,7 +72,8 @@ class GroundedReport:
     other images. `remarks`: what else is to be looked at in a sentence; `limits`: from where on one is flagged.
     `modality`: our name, as told or guessed, "" where neither; `notes`: lines about the whole image; `ood_score` in
     [0, 1]: how unlike what the grounder learned from it is, None where that is not known, and then `in_distribution`.
-    `date`: when it was written, `2026-01-31`; `indication`: why the images were taken, as the user told it.
+    `date`: when it was written, `2026-01-31`; `indication`: why the images were taken, as the user told it;
+    `prior`: what of the earlier study the model was shown, names of image files and `report`.
     """
 
     report_id: str
@@ -100,6 +101,7 @@ class GroundedReport:
     ood_score: float | None = None
     date: str = ""
     indication: str = ""
+    prior: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if Path(self.image).name != self.image or "\\" in self.image:
@@ -195,6 +197,7 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         "notes": list(report.notes),
         **{key: value for key, value in known.items() if value is not None},
         **{key: value for key, value in (("date", report.date), ("indication", report.indication)) if value},
+        **({"prior": list(report.prior)} if report.prior else {}),
         "limits": report.limits.model_dump(),
         **{key: getattr(report, key) for key in ("model", "adapter", "grounder", "negation", "evidence")},
         "forms": list(report.forms),
@@ -255,6 +258,7 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
             ood_score=values.get("ood_score"),
             date=str(values.get("date", "")),
             indication=str(values.get("indication", "")),
+            prior=tuple(values.get("prior", ())),
             presences=dict(values.get("presences", {})),
             grounder=str(values.get("grounder", "")),
             negation=values.get("negation", "rules"),

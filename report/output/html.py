@@ -87,6 +87,7 @@ def _main(report: GroundedReport, image: Image.Image, heading: str, max_side: in
         "Image": "{}, {} × {} px".format(report.image, *report.size_px),
         "Modality": MODALITIES[report.modality].spoken if report.modality in MODALITIES else report.modality,
         "Indication": report.indication,
+        "Earlier study": ", ".join(report.prior),
         "Date": report.date,
         "Model": report.model,
         "Adapter": report.adapter,

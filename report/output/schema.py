@@ -141,6 +141,8 @@ class ReportRow(_Part):
     """When it was written, as 2026-01-31; left out: not known."""
     indication: str = ""
     """Why the images were taken, as the user told it; left out: not told."""
+    prior: list[str] = []
+    """What of the earlier study was shown to the model: file names of its images, `report`; left out: nothing."""
     limits: LimitsRow | None = None
     """From where on sentences are flagged."""
     model: str

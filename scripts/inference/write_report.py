@@ -75,7 +75,8 @@ def write_grounded(run: TrainedSystem, study: Report, source: Source, outputs: O
     for view, image in enumerate(study.own_images):
         report = grounded_report(run, image, written, evidence, settings, outputs, view)
         others = tuple(other.image_path.stem for other in study.own_images if other is not image)
-        told = replace(report, other_views=others, indication=study.indication, date=f"{date.today()}")
+        prior = (*(one.image_path.name for one in study.prior_images), *(["report"] if study.prior_text else []))
+        told = replace(report, other_views=others, indication=study.indication, prior=prior, date=f"{date.today()}")
         lines += write_all(told, image, outputs)
     return lines
 

@@ -101,15 +101,17 @@ def test_it_fits_a_phone_is_dark_on_demand_and_its_switches_show_their_state(tmp
         assert shown.evaluate(mark) != on
 
 
-def test_it_says_modality_date_and_indication() -> None:
+def test_it_says_modality_date_indication_and_earlier_study() -> None:
     report = GroundedReport(
         report_id="r1", image="a.png", size_px=(64, 48), sentences=(), modality="xray", date="2026-01-31",
-        indication="Cough <3 days.",
+        indication="Cough <3 days.", prior=("b.png", "report"),
     )  # fmt: skip
     html = page(report, Image.new("L", (64, 48), 90))
     assert "<dt>Modality</dt><dd>X-ray" in html
-    assert "<dt>Indication</dt><dd>Cough &lt;3 days.</dd><dt>Date</dt><dd>2026-01-31</dd>" in html
-    assert from_json(to_json(report)).indication == report.indication
+    assert "<dt>Indication</dt><dd>Cough &lt;3 days.</dd>" in html
+    assert "<dt>Earlier study</dt><dd>b.png, report</dd><dt>Date</dt><dd>2026-01-31</dd>" in html
+    again = from_json(to_json(report))
+    assert (again.indication, again.prior) == (report.indication, report.prior)
 
 
 def test_it_prints(tmp_path: Path) -> None:

@@ -175,6 +175,7 @@ def test_several_views_make_one_text_and_a_page_each(image: AnnotatedImage, tmp_
     assert [page["sentences"][3]["missing_citations"] for page in pages] == [[4], [4]]
     assert [page["sentences"][2]["support"] for page in pages] == ["cited", "cited"]  # in the study before
     assert [page["other_views"] for page in pages] == [["b c"], ["a"]]
+    assert [page["prior"] for page in pages] == [["a.png", "report"]] * 2
     assert f'href="{file_stem("b c")}.html"' in (tmp_path / "out" / "a.html").read_text()
 
 
