@@ -17,7 +17,7 @@ def build_report(desk: Desk, case: Case, boxes: gr.Textbox) -> None:
     """The tab. `boxes`: the field of the user's own, of which the last is described."""
     with gr.Row():
         indication = gr.Textbox(label="Indication", placeholder="Cough for a week.", lines=2)
-        prior = gr.File(label="Pictures of the earlier study", file_count="multiple", height=100)
+        prior = gr.File(label="Pictures of the earlier study", file_count="multiple", height=140)
         prior_text = gr.Textbox(label="Report of the earlier study", lines=2)
     with gr.Row():
         forms = gr.CheckboxGroup([form for form in FORMS if form != "html"], label="Also as", info="PDF needs Chromium")
