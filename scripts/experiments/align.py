@@ -100,7 +100,8 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     lessons = Lessons(
         pictures=[to_aligned_example(question) for question in training],
         regions=[to_region_example(*one) for one in about if one[0].image.split == "train"],
-        crops=[to_crop_example(*one) for one in crops],
+        crops=[to_crop_example(*one) for one in crops if one[0].content_type != DETAIL],
+        details=[to_crop_example(*one) for one in crops if one[0].content_type == DETAIL],
         words=words_of(training, crops),
     )
     folder = align_adapter(recipe.mllm, shape, lessons, recipe.align, vision=core, out_dir=out)

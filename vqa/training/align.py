@@ -42,12 +42,13 @@ CROPS = EvidenceSettings(forms=("crops",), max_regions=1, min_score=0.0, dropout
 @dataclass(frozen=True, kw_only=True)
 class Lessons:
     """What an alignment learns from: `pictures` without evidence in all stages; in the third in equal parts with
-    `regions` and `crops`; `words` of pictures and crops, to be spelled before all.
+    `regions`, `crops` and `details` of them; `words` of pictures and crops, to be spelled before all.
     """
 
     pictures: Sequence[Example]
     regions: Sequence[Example] = ()
     crops: Sequence[Example] = ()
+    details: Sequence[Example] = ()
     words: Sequence[Spelled] = ()
 
     def used(self, stages: AlignSettings, has_start: bool) -> "Lessons":
@@ -57,13 +58,14 @@ class Lessons:
             pictures=self.pictures,
             regions=self.regions if has_regions else (),
             crops=self.crops if has_regions else (),
+            details=self.details if has_regions else (),
             words=self.words if spells else (),
         )
 
     @property
     def paths(self) -> set[Path]:
         """Of all pictures."""
-        examples = (*self.pictures, *self.regions, *self.crops)
+        examples = (*self.pictures, *self.regions, *self.crops, *self.details)
         return {path for one in examples for path in one.image_paths} | {one.image_path for one in self.words}
 
 
@@ -139,7 +141,7 @@ def align(mllm: GroundedMLLM, lessons: Lessons, stages: AlignSettings, work: Pat
         if stages.spell_steps:
             spell_regions(mllm, lessons.regions, stages.spell_steps)
         # after regions alone the model did not look at pictures
-        parts = [part for part in (lessons.pictures, lessons.regions, lessons.crops) if part]
+        parts = [part for part in (lessons.pictures, lessons.regions, lessons.crops, lessons.details) if part]
         mixed = [example for part in parts for example in part]
         weights = [1 / len(part) for part in parts for _ in part]
         train(mllm, mixed, TOKENS, stages.regions, work / "regions", "align regions", weights=weights)
@@ -172,11 +174,12 @@ def _facts(
         "mllm": settings.model_dump(mode="json", exclude={"aligned"}),
         "stages": stages.model_dump(mode="json", include=used),
     }
-    for name, own in (("region_examples", lessons.regions), ("crop_examples", lessons.crops)):
+    shown = {"region": lessons.regions, "crop": lessons.crops, "detail": lessons.details}
+    for kind, own in shown.items():
         if own:  # with the features of their regions
             features = [sha256(token_features(one.evidence, shape).tobytes()) for one in own]
             lines = [[*line, digest] for line, digest in zip(_lines(own), features, strict=True)]
-            facts |= {name: len(lines), f"{name}_sha256": sha256(json.dumps(lines))}
+            facts |= {f"{kind}_examples": len(lines), f"{kind}_examples_sha256": sha256(json.dumps(lines))}
     if lessons.words:
         facts["words_sha256"] = sha256(json.dumps([_spelled_line(one) for one in lessons.words]))
     return facts

@@ -33,7 +33,7 @@ class AlignSettings(Settings):
     together: MllmTrainSettings = _stage(1200, 5e-4)
     """Stage 2: the projector and LoRA."""
     regions: MllmTrainSettings | None = None
-    """Stage 3: all that is trained, on pictures, on regions as tokens alone and on crops in equal parts; left out: no
-    such stage."""
+    """Stage 3: all that is trained, on pictures, on regions as tokens alone, on crops and on their details in equal
+    parts; left out: no such stage."""
     spell_steps: int = Field(default=1000, ge=0)
     """Before stage 3: steps in which region tokens become the words of what they show, without a language model."""

@@ -61,7 +61,7 @@ def spell_regions(mllm: GroundedMLLM, examples: Sequence[Example], steps: int, s
         tokens_NH = projector(features_RW[chosen].to(mllm.device))
         return 1 - nn.functional.cosine_similarity(tokens_NH, words_VH[numbers_RK[chosen].flatten()]).mean()
 
-    alike = 1 - _fit(projector, loss, len(features_RW), steps, REGION_BATCH, REGION_RATE, seed)
+    alike = 1 - _fit(projector, loss, torch.ones(len(features_RW)), steps, REGION_BATCH, REGION_RATE, seed)
     logger.info("region tokens spell %d regions in %d words: cosine %.2f", len(texts), len(words), alike)
     return alike
 
@@ -88,7 +88,10 @@ def spell_pictures(mllm: GroundedMLLM, shown: Sequence[Spelled], steps: int, see
         length = (spelling_BNH.norm(dim=-1) / norm - 1).square().mean()
         return nn.functional.cross_entropy(SHARPNESS * near_BV, wanted_BV) + NORM_WEIGHT * length
 
-    _fit(projector, loss, len(shown), steps, PICTURE_BATCH, PICTURE_RATE, seed)
+    # a whole picture as often as a crop with its name alone and as one with details, of which there are few
+    kinds = [0 if one.region is None else min(len(one.words), 2) for one in shown]
+    chances_R = torch.tensor([1 / kinds.count(kind) for kind in kinds])
+    _fit(projector, loss, chances_R, steps, PICTURE_BATCH, PICTURE_RATE, seed)
     with torch.no_grad():
         near_RV = torch.cat([spell(rows)[1] for rows in torch.arange(len(shown)).split(PICTURE_BATCH)])
     nearest = [near_V.topk(int(true_V.sum())).indices for near_V, true_V in zip(near_RV, true_RV, strict=True)]
@@ -125,18 +128,18 @@ def spelled(region: Region, size_px: tuple[int, int]) -> tuple[str, ...]:
 def _fit(
     projector: nn.Module,
     loss: Callable[[Tensor], Tensor],
-    num: int,
+    chances_R: Tensor,
     steps: int,
     batch_size: int,
     rate: float,
     seed: int,
 ) -> float:
-    """Minimise the loss of rows drawn by chance; return the last one."""
+    """Minimise the loss of rows drawn in proportion to their chances; return the last one."""
     optimizer = torch.optim.AdamW(projector.parameters(), lr=rate, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
     draw, value = torch.Generator().manual_seed(seed), torch.zeros(())
     for _ in range(steps):
-        value = loss(torch.randint(num, (batch_size,), generator=draw))
+        value = loss(torch.multinomial(chances_R, batch_size, replacement=True, generator=draw))
         optimizer.zero_grad()
         value.backward()
         optimizer.step()

@@ -90,7 +90,7 @@ def test_what_was_spelled_is_not_spelled_again(
     assert not asked
 
 
-def test_the_third_stage_draws_pictures_tokens_and_crops_in_equal_parts(
+def test_the_third_stage_draws_pictures_tokens_crops_and_details_in_equal_parts(
     tiny_base: Path, new_example: NewExample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[tuple[float, Example]] = []
@@ -104,14 +104,14 @@ def test_the_third_stage_draws_pictures_tokens_and_crops_in_equal_parts(
     tokens = [new_example(1, seed=n) for n in range(3)]
 
     def make(crops: Sequence[Example]) -> None:
-        lessons = Lessons(pictures=[new_example(None)], regions=tokens, crops=crops)
+        lessons = Lessons(pictures=[new_example(None)], regions=tokens, crops=crops, details=crops[:1])
         align_adapter(settings, SHAPE, lessons, STAGES, out_dir=tmp_path / "a")
 
     make(crops)
     shares = [0.0, 0.0, 0.0]
     for weight, example in drawn:
         shares[2 if example.shown else 1 if example.evidence.regions else 0] += weight
-    assert shares == pytest.approx([1, 1, 1])
+    assert shares == pytest.approx([1, 1, 2])  # crops and their details
     with pytest.raises(BadInput, match="differs in crop_examples"):
         make(crops[1:])
 
