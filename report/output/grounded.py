@@ -184,6 +184,7 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         if remarks := [remark.words for remark in report.remarks if remark.sentence == index]:
             rows[-1]["remarks"] = remarks
     known = {"in_distribution": report.in_distribution, "ood_score": report.ood_score}
+    told = {"date": report.date, "indication": report.indication, "prior": list(report.prior)}
     return {
         "format": FORMAT,
         "report_id": report.report_id,
@@ -196,8 +197,7 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         "modality": report.modality,
         "notes": list(report.notes),
         **{key: value for key, value in known.items() if value is not None},
-        **{key: value for key, value in (("date", report.date), ("indication", report.indication)) if value},
-        **({"prior": list(report.prior)} if report.prior else {}),
+        **{key: value for key, value in told.items() if value},
         "limits": report.limits.model_dump(),
         **{key: getattr(report, key) for key in ("model", "adapter", "grounder", "negation", "evidence")},
         "forms": list(report.forms),

@@ -2,11 +2,11 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from datasets import Dataset
@@ -54,6 +54,15 @@ logger = logging.getLogger("medglip")
 Drawn = TypeVar("Drawn")
 OF_THE_WHOLE = ("modality", "body", "organ")
 """Kinds of derived questions whose answers say what a whole picture is of."""
+
+
+class ShownProbe(NamedTuple):
+    """A way to show the regions of a question: the name of its records, settings, prompt, and what its drop says."""
+
+    name: str
+    shown: EvidenceSettings
+    to_example: Callable[[Question, Evidence], Example]
+    verdict: Callable[[ProbeResult], str]
 
 
 class AlignRecipe(CoreRecipe):
@@ -112,10 +121,9 @@ def align_recipe(path: Path, out: Path | None = None) -> Path:
     mllm = load(recipe.mllm.model_copy(update={"aligned": ""}), shape, folder, vision=core)
     probe_folder = recipe.out_dir / "probe" / folder.name
     probe_blank(mllm, questions, recipe, probe_folder)
-    if about:
-        probe_regions(mllm, about, recipe, probe_folder)
-    if cut_out:
-        probe_crops(mllm, cut_out, recipe, probe_folder)
+    for probe, asked in ((REGIONS_PROBE, about), (CROPS_PROBE, cut_out)):
+        if asked:
+            probe_shown(mllm, asked, recipe, probe_folder, probe)
     logger.info("aligned: %s\nin a recipe: mllm: { aligned: %s }", folder, folder)
     return folder
 
@@ -158,13 +166,12 @@ def words_of(questions: Sequence[Question], crops: Sequence[RegionQuestion]) -> 
     for question in questions:
         if question.content_type in OF_THE_WHOLE:
             pictures.setdefault(question.image.image_path, {})[question.answer] = None
-    regions = {(one.image.image_id, shown.regions[0].phrase): (one, shown.regions[0]) for one, shown in crops}
+    cut_out = {
+        (one.image.image_id, shown.regions[0].phrase): (one.image.image_path, shown.regions[0]) for one, shown in crops
+    }
     return [
         *(Spelled(path, None, tuple(words)) for path, words in pictures.items()),
-        *(
-            Spelled(regions[key][0].image.image_path, regions[key][1], words)
-            for key, words in true_words(crops).items()
-        ),
+        *(Spelled(*cut_out[key], words) for key, words in true_words(crops).items()),
     ]
 
 
@@ -196,26 +203,20 @@ def probe_blank(mllm: GroundedMLLM, questions: list[Question], recipe: AlignReci
     logger.info("%s\n%s", probes_text(result), verdict(result))
 
 
-def probe_regions(mllm: GroundedMLLM, about: list[RegionQuestion], recipe: AlignRecipe, folder: Path) -> None:
-    """Answers with the regions' own tokens and with those of another image; drops as of `probe_blank`."""
+def probe_shown(
+    mllm: GroundedMLLM, about: list[RegionQuestion], recipe: AlignRecipe, folder: Path, probe: ShownProbe
+) -> None:
+    """Answers with the regions that are asked about and with those of another image; drops as of `probe_blank`."""
     drawn = _draw([one for one in about if one[0].image.split == recipe.eval_split], recipe)
     runs = {
-        name: [(one[0], to_region_example(*one)) for one in part]
-        for name, part in (("regions", drawn), ("regions-shuffled", with_other_regions(drawn, recipe.seed)))
+        name: [(one[0], probe.to_example(*one)) for one in part]
+        for name, part in (
+            (probe.name, drawn),
+            (f"{probe.name}-shuffled", with_other_regions(drawn, recipe.seed)),
+        )
     }
-    result = _probe(mllm, runs, TOKENS, recipe, folder / "probe-regions.json")
-    logger.info("%s\n%s", probes_text(result), regions_verdict(result))
-
-
-def probe_crops(mllm: GroundedMLLM, cut_out: list[RegionQuestion], recipe: AlignRecipe, folder: Path) -> None:
-    """Answers with the region's own crop and with one of another place; drops as of `probe_blank`."""
-    drawn = _draw([one for one in cut_out if one[0].image.split == recipe.eval_split], recipe)
-    runs = {
-        name: [(one[0], to_crop_example(*one)) for one in part]
-        for name, part in (("crops", drawn), ("crops-shuffled", with_other_regions(drawn, recipe.seed)))
-    }
-    result = _probe(mllm, runs, CROPS, recipe, folder / "probe-crops.json")
-    logger.info("%s\n%s", probes_text(result), crops_verdict(result))
+    result = _probe(mllm, runs, probe.shown, recipe, folder / f"probe-{probe.name}.json")
+    logger.info("%s\n%s", probes_text(result), probe.verdict(result))
 
 
 def _draw(held_out: Sequence[Drawn], recipe: AlignRecipe) -> list[Drawn]:
@@ -263,6 +264,10 @@ def crops_verdict(result: ProbeResult) -> str:
     """One sentence: does the answer hang on the crop?"""
     does, fails = "it looks at the crop", "NOT SEEN: it does as well with a crop of another place"
     return f"crops: {_describe_drop(result, 'shuffled', does, fails)}"
+
+
+REGIONS_PROBE = ShownProbe("regions", TOKENS, to_region_example, regions_verdict)
+CROPS_PROBE = ShownProbe("crops", CROPS, to_crop_example, crops_verdict)
 
 
 def _describe_drop(result: ProbeResult, probe: str, does: str, fails: str) -> str:

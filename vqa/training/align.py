@@ -8,9 +8,10 @@ from (`mllm.aligned`).
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def align_adapter(
     start = shipped_folder("aligned", settings.aligned) if settings.aligned else None
     lessons = lessons.used(stages, start is not None)
     facts = _facts(settings, shape, lessons, stages, vision)
-    if start and lessons.regions:
+    if start:
         facts["start_sha256"] = base_sha256(str(start))
     name = sha256(json.dumps(facts, sort_keys=True))[:16]
     folder = out_dir or cache_folder() / "aligned" / name
@@ -165,12 +166,13 @@ def _facts(
     third = {"regions", "spell_steps"} if stages.regions else set[str]()
     first = {"spell_picture_steps"} if stages.spell_picture_steps else set[str]()
     used = third if settings.aligned else {"projector", "together", *first, *third}
+    content = cache(file_sha256)  # most pictures teach more than one thing
     facts: dict[str, Any] = {
         "prompt": PROMPT_VERSION,
         "base": settings.base,
         "base_sha256": base_sha256(resolve(settings.base, vision)),
         "examples": len(lessons.pictures),
-        "examples_sha256": sha256(json.dumps(_lines(lessons.pictures))),
+        "examples_sha256": sha256(json.dumps(_lines(lessons.pictures, content))),
         "mllm": settings.model_dump(mode="json", exclude={"aligned"}),
         "stages": stages.model_dump(mode="json", include=used),
     }
@@ -178,20 +180,19 @@ def _facts(
     for kind, own in shown.items():
         if own:  # with the features of their regions
             features = [sha256(token_features(one.evidence, shape).tobytes()) for one in own]
-            lines = [[*line, digest] for line, digest in zip(_lines(own), features, strict=True)]
+            lines = [[*line, digest] for line, digest in zip(_lines(own, content), features, strict=True)]
             facts |= {f"{kind}_examples": len(lines), f"{kind}_examples_sha256": sha256(json.dumps(lines))}
     if lessons.words:
-        facts["words_sha256"] = sha256(json.dumps([_spelled_line(one) for one in lessons.words]))
+        facts["words_sha256"] = sha256(json.dumps([_spelled_line(one, content) for one in lessons.words]))
     return facts
 
 
-def _lines(examples: Sequence[Example]) -> list[list[Any]]:
+def _lines(examples: Sequence[Example], content: Callable[[Path], str]) -> list[list[Any]]:
     """What an example teaches, as JSON has it: words, and the content of its picture."""
-    images = {path: file_sha256(path) for path in sorted({example.image_path for example in examples})}
-    return [[one.instruction, one.target, images[one.image_path], one.transform] for one in examples]
+    return [[one.instruction, one.target, content(one.image_path), one.transform] for one in examples]
 
 
-def _spelled_line(one: Spelled) -> list[Any]:
+def _spelled_line(one: Spelled, content: Callable[[Path], str]) -> list[Any]:
     """A picture or crop and its words, as JSON has it."""
     box = None if one.region is None else one.region.box_xyxy_px.tolist()
-    return [file_sha256(one.image_path), box, *one.words]
+    return [content(one.image_path), box, *one.words]

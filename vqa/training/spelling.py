@@ -161,11 +161,8 @@ def _picture_tokens(mllm: GroundedMLLM, projector: nn.Module, shown: Sequence[Sp
     """float16[R, N, C]: what the projector is given of each picture or crop."""
     given: list[Tensor] = []
     hook = projector.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].detach().half().cpu()))
-    base, processor, margin = (
-        mllm.model.get_base_model(),
-        mllm.processor.image_processor,
-        EvidenceSettings().crop_margin,
-    )
+    base, processor = mllm.model.get_base_model(), mllm.processor.image_processor
+    margin = EvidenceSettings().crop_margin
     try:
         for one in tqdm(shown, desc="pictures to spell", unit="picture", mininterval=1):
             image = read_image(one.image_path)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,25 +44,37 @@ def start(tiny_base: Path, tiny_core: Path, tmp_path: Path) -> Path:
     )
 
 
+def recipe(folder: Path, base: Path, core: Path, **more: Any) -> Path:
+    """The file of a tiny recipe; `more`: keys besides, those of `phantoms` and `mllm` added to the tiny ones."""
+    values = {
+        "name": "tiny",
+        "out_dir": str(folder / "run"),
+        "eval_split": "val",
+        "core": str(core),
+        "grounding": {"data": [{"layout": "phantom", "path": "phantoms"}]},
+        "generate": {"max_new_tokens": 2},
+        "eval": {"resamples": 20},
+        **more,
+        "phantoms": {"num_train": 4, "num_val": 3, "num_test": 0, "size_px": 96, **more.get("phantoms", {})},
+        "mllm": {"base": str(base), "dtype": "fp32", "lora": {"r": 2}, **more.get("mllm", {})},
+    }
+    (folder / "align.yaml").write_text(yaml.safe_dump(values))
+    return folder / "align.yaml"
+
+
+def held_out_records(file: Path) -> list[dict[str, Any]]:
+    """Those of a probe, which asks held-out pictures alone."""
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {record["split"] for record in records} == {"val"}
+    return records
+
+
 def test_training_pictures_alone_teach_and_held_out_ones_are_asked(
     start: Path, tiny_base: Path, tiny_core: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    values = {
-        "name": "tiny",
-        "out_dir": str(tmp_path / "run"),
-        "eval_split": "val",
-        "core": str(tiny_core),
-        "phantoms": {"num_train": 4, "num_val": 3, "num_test": 0, "size_px": 96},
-        "grounding": {"data": [{"layout": "phantom", "path": "phantoms"}]},
-        "mllm": {"base": str(tiny_base), "dtype": "fp32", "lora": {"r": 2}, "aligned": str(start)},
-        "align": {"regions": {"train": TRAIN}, "spell_steps": 1},
-        "max_probed": 6,
-        "generate": {"max_new_tokens": 2},
-        "eval": {"resamples": 20},
-    }
-    (tmp_path / "align.yaml").write_text(yaml.safe_dump(values))
+    more = {"mllm": {"aligned": str(start)}, "align": {"regions": {"train": TRAIN}, "spell_steps": 1}, "max_probed": 6}
     caplog.set_level("INFO", "medglip")
-    folder = align_recipe(tmp_path / "align.yaml", tmp_path / "taught")
+    folder = align_recipe(recipe(tmp_path, tiny_base, tiny_core, **more), tmp_path / "taught")
     assert knows_regions(folder)
     assert "region tokens: overall accuracy" in caplog.text
     images = sorted((tmp_path / "run" / "phantoms" / "images").glob("*.png"))
@@ -69,37 +82,23 @@ def test_training_pictures_alone_teach_and_held_out_ones_are_asked(
     assert learned == {*(path for path in images if path.name.startswith("train")), tmp_path / "grey.png"}
     probe = tmp_path / "run" / "probe" / "taught"
     assert set(json.loads((probe / "probe-regions.json").read_text())["drops"]) == {"shuffled"}
-    records = [json.loads(line) for line in (probe / "regions.jsonl").read_text().splitlines()]
-    assert {record["split"] for record in records} == {"val"}
+    records = held_out_records(probe / "regions.jsonl")
     assert all(record["evidence"] == "oracle" and tuple(record["forms"]) == ("tokens",) for record in records)
 
 
 def test_crops_and_details_are_learned_from_and_asked(
     tiny_base: Path, tiny_core: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    values = {
-        "name": "tiny",
-        "out_dir": str(tmp_path / "run"),
-        "eval_split": "val",
-        "core": str(tiny_core),
-        "phantoms": {"num_train": 4, "num_val": 3, "num_test": 0, "size_px": 1024, "detail": True},
-        "grounding": {"data": [{"layout": "phantom", "path": "phantoms"}]},
-        "mllm": {"base": str(tiny_base), "dtype": "fp32", "lora": {"r": 2}},
-        "align": {
-            **{stage: {"train": TRAIN} for stage in ("projector", "together", "regions")},
-            "spell_steps": 1,
-            "spell_picture_steps": 2,
-        },
+    stages = {stage: {"train": TRAIN} for stage in ("projector", "together", "regions")}
+    more = {
+        "phantoms": {"size_px": 1024, "detail": True},
+        "align": {**stages, "spell_steps": 1, "spell_picture_steps": 2},
         "max_crop_questions": 4,
         "max_probed": 4,
-        "generate": {"max_new_tokens": 2},
-        "eval": {"resamples": 20},
     }
-    (tmp_path / "align.yaml").write_text(yaml.safe_dump(values))
     caplog.set_level("INFO", "medglip")
-    folder = align_recipe(tmp_path / "align.yaml", tmp_path / "taught")
+    folder = align_recipe(recipe(tmp_path, tiny_base, tiny_core, **more), tmp_path / "taught")
     assert "words_sha256" in json.loads((folder / FILE).read_text())
     assert "crops: overall accuracy" in caplog.text
-    records = [json.loads(line) for line in (tmp_path / "run/probe/taught/crops.jsonl").read_text().splitlines()]
-    assert {record["split"] for record in records} == {"val"}
+    records = held_out_records(tmp_path / "run/probe/taught/crops.jsonl")
     assert all(tuple(record["forms"]) == ("crops",) and len(record["regions"]) == 1 for record in records)
