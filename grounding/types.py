@@ -15,6 +15,8 @@ from .modalities import parse_modality
 
 MIN_SCORE = 0.3
 """Regions below this score are not shown to a model, nor tied to a sentence, unless a setting says otherwise."""
+FAINT_SCORE = 0.05
+"""A region is a guess from this score on; where something is known to be there, its best guess is better than none."""
 NOTICE = "Research use, not for diagnosis."
 """Part of every output."""
 

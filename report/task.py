@@ -63,6 +63,11 @@ class Report:
         return ()
 
     @property
+    def granted(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @property
     def own_images(self) -> tuple[AnnotatedImage, ...]:
         """Every image of the study itself, in order."""
         return (self.image, *self.others)

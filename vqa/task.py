@@ -16,6 +16,7 @@ from ..grounding.types import AnnotatedImage
 from ..grounding.vocabulary.citations import parse_citations
 from .answer import AnswerType as AnswerType
 from .answer import parse_answer
+from .granted import granted_in
 from .prompt.context import context_of, gives_away
 from .prompt.prompt import Example, Transform
 
@@ -72,6 +73,11 @@ class TaskItem(Protocol):
         ...
 
     @property
+    def granted(self) -> tuple[str, ...]:
+        """Those of them that it takes to be there."""
+        ...
+
+    @property
     def meta(self) -> Mapping[str, Any]:
         """What its record keeps besides, for the scores."""
         ...
@@ -118,6 +124,11 @@ class Question:
     def item_id(self) -> str:
         """Id of its example and of its record."""
         return self.question_id
+
+    @property
+    def granted(self) -> tuple[str, ...]:
+        """Phrases that the question's words take to be there."""
+        return tuple(phrase for phrase in granted_in(self.question) if phrase in self.phrases)
 
     @property
     def images(self) -> tuple[AnnotatedImage, ...]:

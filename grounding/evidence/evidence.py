@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from ..settings import Settings
-from ..types import MIN_SCORE, Region
+from ..types import FAINT_SCORE, MIN_SCORE, Region
 from .choice import choose
 from .names import Form, Source, TrainSource, needs_outlines
 from .outlines import outlined
@@ -45,6 +45,9 @@ class EvidenceSettings(Settings):
     found. What a question asks about by name is no part of this rule. Left out: no such limit."""
     min_score: float = MIN_SCORE
     """Regions below this score are not evidence."""
+    granted_min_score: float = FAINT_SCORE
+    """The best region of a phrase that the question takes for granted ("Where is the liver?") is evidence from this
+    score on, if it is below `min_score`: where something must be, the likeliest place is the best answer."""
     max_crops: int = 1
     """At most this many crops in a prompt, of context as many: each costs as many image tokens as an image."""
     crop_margin: float = 0.25
@@ -71,11 +74,15 @@ PLAIN = EvidenceSettings(forms=())
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageEvidence:
-    """The regions of one image. `phrases` are those that were looked for in it; some may have no region."""
+    """The regions of one image. `phrases` are those that were looked for in it; some may have no region.
+
+    `granted`: those of them that the question takes to be there.
+    """
 
     size_px: tuple[int, int]
     regions: tuple[Region, ...] = ()
     phrases: tuple[str, ...] = ()
+    granted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -163,12 +170,20 @@ def rank(image: ImageEvidence) -> list[tuple[tuple[bool, int, float, float], Reg
 
 
 def gather(image: ImageEvidence, settings: EvidenceSettings) -> ImageEvidence:
-    """What one image may contribute to a prompt: its regions of at least `min_score`, best first.
+    """What one image may contribute to a prompt: its regions of at least `min_score`, best first, and of each phrase
+    that is taken for granted the best one even if it is faint.
 
     At most `max_regions`; `select` chooses among these. Sources gather, because noise and random boxes are drawn for
     what is gathered.
     """
-    sure = replace(image, regions=tuple(region for region in image.regions if region.score >= settings.min_score))
+    likeliest = {region.phrase: region for region in sorted(image.regions, key=lambda region: region.score)}
+    lowest = {id(likeliest[phrase]): settings.granted_min_score for phrase in image.granted if phrase in likeliest}
+    kept = [
+        region
+        for region in image.regions
+        if region.score >= min(settings.min_score, lowest.get(id(region), settings.min_score))
+    ]
+    sure = replace(image, regions=tuple(kept))
     alone = Evidence(source="predicted", images=(sure,))
     best = alone.best(settings.max_regions, settings.max_regions_per_image).first
     if not needs_outlines(settings.forms):

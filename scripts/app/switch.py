@@ -7,7 +7,7 @@ from typing import Literal
 
 from ...grounding.bad_input import BadInput, check_name
 from ...grounding.evidence.controls import transplant
-from ...grounding.evidence.evidence import Evidence, ImageEvidence, gather
+from ...grounding.evidence.evidence import Evidence, gather
 from ...grounding.evidence.names import Source
 from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage, Region
@@ -88,8 +88,8 @@ def shuffled_evidence(desk: Desk, system: TrainedSystem, image: AnnotatedImage, 
     others = [one for one in desk.samples.values() if not _same_pixels(one, image)]
     donor = next((one for one in others if one.modality == image.modality), others[0])
     query = system.query(donor, question).first
-    found = ImageEvidence(size_px=donor.size_px, regions=tuple(system.regions(donor, query.phrases)))
-    own = ImageEvidence(size_px=image.size_px, phrases=query.asked)
+    found = replace(query.evidence, regions=tuple(system.regions(donor, query.phrases)))
+    own = replace(query.evidence, size_px=image.size_px)
     return Evidence(source="shuffled", images=(transplant(own, gather(found, system.shown)),))
 
 

@@ -25,7 +25,7 @@ from .finder import draw_on_image
 from .system import TrainedSystem
 from .trust.knowledge import Known, know, modality_lines, phrase_lines
 from .trust.sides import bare_frame, frame_by_region, patient_left, side_note
-from .trust.verdict import answer_by_regions, judge
+from .trust.verdict import answer_by_regions, judge, judge_rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,13 +94,17 @@ def ask_question(
     text = _plain(answered, settings)
     confidence = read_confidence(finished.adapter(source)) if answered.probability is not None else Confidence()
     vocabulary, is_model = finished.vocabulary, not by_rules and str(finished.folder) != RULES
-    held = judge(answered, text, question, query, confidence, vocabulary) if is_model else ""
+    if is_model:
+        held = judge(answered, text, question, query, confidence, vocabulary, settings.min_score)
+    else:
+        held = "" if by_rules else judge_rules(answered, query, settings.min_score)
     known = know(finished.finder, images[0], vocabulary) if source != "none" else Known()
     left = patient_left(images[0], regions) if side else ""
     said = name_sides(text, _bare(finished, question, text, query, regions, source), side, left)
     notes = [*known.lines, *modality_lines(images[0].modality, vocabulary)] if source != "none" else []
     asked = query.first.asked or [name for name in [unknown_name(question)] if name]
-    notes += phrase_lines(asked, regions, vocabulary) if answered.evidence.images else []
+    seen = [region for region in regions if region.score >= settings.min_score]  # others are guesses
+    notes += phrase_lines(asked, seen, vocabulary) if answered.evidence.images else []
     return Asked(
         images=images,
         question=question,

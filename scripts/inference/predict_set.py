@@ -267,7 +267,7 @@ class AskedSet:
         return evidence_for(source, queries, light, self.finished.shown, self.request.seed)
 
     def _query(self, item: Question | Report) -> Query:
-        return Query.of(item.images, item.phrases, self.finished.vocabulary)
+        return Query.of(item.images, item.phrases, self.finished.vocabulary, item.granted)
 
     @cached_property
     def _part_of(self) -> dict[str, int]:

@@ -28,6 +28,7 @@ from ...grounding.run_folder import RunFolder
 from ...grounding.types import AnnotatedImage, Region
 from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.negation import Negation
+from ...vqa.granted import granted_in
 from ...vqa.inference.generate import Generated, ScoredAnswer, answer, generate
 from ...vqa.inference.predict import predict
 from ...vqa.inference.rules import NAME as RULES
@@ -147,7 +148,8 @@ class TrainedSystem(ABC):
 
     def query(self, image: AnnotatedImage, question: str = "", others: Sequence[AnnotatedImage] = ()) -> Query:
         """What to look for in each image: phrases of the question, and what is usual in its modality."""
-        return Query.of([image, *others], load_labels().phrases_in(question), self.vocabulary)
+        asked = load_labels().phrases_in(question)
+        return Query.of([image, *others], asked, self.vocabulary, granted_in(question))
 
     def regions(self, image: AnnotatedImage, phrases: Sequence[str]) -> list[Region]:
         """Regions of the phrases, best first, as `reader` gives them."""

@@ -172,7 +172,7 @@ class Pipeline:
 
     def query(self, item: TaskItem) -> Query:
         """What is looked for in every image of an item, those of a report's earlier study among them."""
-        return Query.of(item.images, item.phrases, self.usual)
+        return Query.of(item.images, item.phrases, self.usual, item.granted)
 
     @cached_property
     def usual(self) -> Mapping[str, Sequence[str]]:

@@ -14,6 +14,7 @@ from ...grounding.types import AnnotatedImage
 from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.places import Frame, name_sides
 from ..answer import asks_yes_or_no
+from ..granted import granted_in
 from ..model.grounded_mllm import OUR_FILE, load
 from ..model.identity import core_sha256
 from ..model.settings import MllmSettings
@@ -53,9 +54,10 @@ class Answerer:
         Looked for are the phrases of the question, and what is usual in the image's modality; without evidence nothing
         is looked for, and the adapter answers from the picture alone. Raises `BadInput` for an unreadable image.
         """
-        query = Query.of([image], load_labels().phrases_in(question), self.vocabulary)
+        asked = load_labels().phrases_in(question)
+        query = Query.of([image], asked, self.vocabulary, granted_in(question))
         shown = self._look(query) if with_evidence else Evidence(source="withheld")
-        asked = Question(
+        item = Question(
             question_id="ask",
             image=image,
             question=question,
@@ -64,7 +66,7 @@ class Answerer:
             phrases=query.first.asked,
         )
         settings, is_closed = GenerateSettings(max_new_tokens=16), asks_yes_or_no(question)
-        answered = answer(self.model, asked.to_example(shown), self.shown, settings, is_closed=is_closed)
+        answered = answer(self.model, item.to_example(shown), self.shown, settings, is_closed=is_closed)
         return replace(answered, text=name_sides(answered.text, self.frame))
 
     def _look(self, query: Query) -> Evidence:

@@ -21,12 +21,13 @@ Gathered = list[list[ImageEvidence]]
 class ImageQuery:
     """What is looked for in one image: `asked` by the question itself, `usual` in its modality.
 
-    `known`: what the true regions of an image are called of which nobody says what was looked for in it (MS-CXR's
-    boxes in a report's image); the oracle shows these.
+    `granted`: those asked for that the question takes to be there. `known`: what the true regions of an image are
+    called of which nobody says what was looked for in it (MS-CXR's boxes in a report's image); the oracle shows these.
     """
 
     image: AnnotatedImage
     asked: tuple[str, ...] = ()
+    granted: tuple[str, ...] = ()
     usual: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
 
@@ -34,6 +35,11 @@ class ImageQuery:
     def phrases(self) -> tuple[str, ...]:
         """Every phrase to look for, asked ones first, none twice."""
         return tuple(dict.fromkeys([*self.asked, *self.usual]))
+
+    @property
+    def evidence(self) -> ImageEvidence:
+        """What is looked for, without regions."""
+        return ImageEvidence(size_px=self.image.size_px, phrases=self.asked, granted=self.granted)
 
     @property
     def for_oracle(self) -> "ImageQuery":
@@ -52,8 +58,10 @@ class Query:
         images: Iterable[AnnotatedImage],
         asked: Sequence[str] = (),
         vocabulary: Mapping[str, Sequence[str]] | None = None,
+        granted: Sequence[str] = (),
     ) -> "Query":
-        """Of a prompt's images: `asked` of all, and of each what `vocabulary` has for its modality.
+        """Of a prompt's images: `asked` of all, those `granted` among them, and of each what `vocabulary` has for its
+        modality.
 
         In a film from the side nothing is looked for: no region set holds one, so that a core finds the organs of a
         frontal film there, in wrong places. The model sees it as a picture.
@@ -61,7 +69,7 @@ class Query:
         usual = vocabulary or {}
         rows: list[ImageQuery] = []
         for image in images:
-            words = {"asked": tuple(asked), "usual": tuple(usual.get(image.modality, ()))}
+            words = {"asked": tuple(asked), "usual": tuple(usual.get(image.modality, ())), "granted": tuple(granted)}
             known = () if image.phrases else tuple(dict.fromkeys(region.phrase for region in image.regions))
             rows.append(ImageQuery(image=image, known=known, **({} if image.is_lateral else words)))
         return Query(images=tuple(rows))
@@ -128,7 +136,7 @@ def gather_regions(
 ) -> ImageEvidence:
     """The best regions of the query's phrases out of its image's in a cache."""
     asked_for = [r for r in regions.get(query.image.image_id, ()) if r.phrase in query.phrases]
-    return gather(ImageEvidence(size_px=query.image.size_px, regions=tuple(asked_for), phrases=query.asked), settings)
+    return gather(replace(query.evidence, regions=tuple(asked_for)), settings)
 
 
 def true_evidence(images: Iterable[AnnotatedImage]) -> Evidence:

@@ -24,7 +24,6 @@ def gather_images(queries: Sequence[Query], caches: RegionCaches, settings: Evid
 
     def take(query: ImageQuery) -> ImageEvidence:
         donor = replace(query, image=donor_of[query.image.image_id])
-        own = ImageEvidence(size_px=query.image.size_px, phrases=query.asked)
-        return transplant(own, gather_regions(donor, caches.predicted, settings))
+        return transplant(query.evidence, gather_regions(donor, caches.predicted, settings))
 
     return [[take(image) for image in query.images] for query in queries]

@@ -49,8 +49,11 @@ def judge(
     query: Query,
     confidence: Confidence,
     vocabulary: Vocabulary,
+    min_score: float,
 ) -> str:
     """Why an answer of a model, `text` in plain words, is held back; "" where it is given.
+
+    `min_score`: regions below it were shown as guesses, and count as not found.
 
     Too low a probability; the question names what is no label; nothing that it names was found, where its absence is no
     answer; or the answer names what no region shows. Without evidence the probability alone counts.
@@ -59,7 +62,7 @@ def judge(
         return f"its probability of {answered.probability:.2f} is below {confidence.threshold:.2f}"
     if not answered.evidence.images or answered.evidence.source in ("none", "withheld"):
         return ""
-    regions = [region for part in answered.evidence.images for region in part.regions]
+    regions = [region for part in answered.evidence.images for region in part.regions if region.score >= min_score]
     if not query.first.asked and (name := unknown_name(question)):
         return f"nothing of {name} was looked for, {NO_LABEL}"
     missing = [phrase for phrase in query.first.asked if not is_found(phrase, regions)]
@@ -76,6 +79,13 @@ def judge(
     named = [phrase for phrase in load_labels().phrases_in(text) if phrase not in query.first.asked]
     unseen = next((phrase for phrase in named if _is_unseen(phrase, regions, query, vocabulary)), "")
     return f"no region of {unseen} was found" if unseen else ""
+
+
+def judge_rules(answered: ScoredAnswer, query: Query, min_score: float) -> str:
+    """Why an answer of the rules is held back: it rests on a guess at what the question takes for granted."""
+    regions = [region for region in answered.evidence.regions if region.score >= min_score]
+    guessed = [phrase for phrase in query.first.granted if not is_found(phrase, regions)]
+    return f"nothing of {', '.join(guessed)} was found" if guessed and answered.text != ABSTENTION else ""
 
 
 def _is_unseen(phrase: str, regions: Sequence[Region], query: Query, vocabulary: Vocabulary) -> bool:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from medglip.grounding import BadInput, EvidenceSettings, Region
 from medglip.grounding.evidence.controls import donors_for
-from medglip.grounding.evidence.evidence import Evidence, ImageEvidence, drop_forms, perturb
+from medglip.grounding.evidence.evidence import Evidence, ImageEvidence, drop_forms, perturb, select
 from medglip.grounding.evidence.forms.tokens import POSITION_DIM, TokenShape, token_features
 from medglip.grounding.evidence.names import SOURCES, Form, row_name
 from medglip.grounding.evidence.render import to_images, to_text
@@ -35,6 +35,7 @@ CACHES = RegionCaches(
 )
 QUERIES = [Query.of([s], ("cyst",), {"ct": ("liver", "cyst")}) for s in STUDIES]
 SETTINGS = EvidenceSettings(max_regions=2)
+BOX = (0, 0, 9, 9)
 
 
 def test_none_renders_to_nothing() -> None:
@@ -217,3 +218,15 @@ def test_forms_are_left_out_by_themselves_and_one_always_stays() -> None:
     state = rng.bit_generator.state
     assert drop_forms(EvidenceSettings(), rng) == EvidenceSettings()
     assert rng.bit_generator.state == state  # nothing is drawn where nothing is left out
+
+
+def test_of_what_is_taken_for_granted_the_likeliest_place_is_evidence_even_if_faint() -> None:
+    faint = {"a": [region("cyst", (0, 0, 5, 5), 0.1), region("cyst", (5, 5, 9, 9), 0.06), region("liver", BOX, 0.2)]}
+    caches = RegionCaches(predicted=faint, truth={})
+    asked = [Query.of([STUDIES[0]], ("cyst",), {"ct": ("liver",)}, granted) for granted in ((), ("cyst",))]
+    plain, granted = evidence_for("predicted", asked, caches, SETTINGS)
+    assert plain.regions == ()
+    assert [round(r.score, 2) for r in granted.regions] == [0.1]
+    assert select(granted, SETTINGS).regions == granted.regions  # twice changes nothing
+    stricter = SETTINGS.model_copy(update={"granted_min_score": 0.3})
+    assert evidence_for("predicted", asked, caches, stricter)[1].regions == ()

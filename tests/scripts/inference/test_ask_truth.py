@@ -15,7 +15,7 @@ from medglip.grounding.grounder import Grounder
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.scripts.inference.answers import as_json
 from medglip.scripts.inference.ask import Asked, ask_question
-from medglip.scripts.inference.system import TrainedSystem
+from medglip.scripts.inference.system import RulesSystem, TrainedSystem
 from medglip.scripts.inference.trust.sides import patient_left
 from medglip.vqa.inference.confidence import FILE, Confidence, KindScore
 from medglip.vqa.inference.generate import ScoredAnswer
@@ -98,6 +98,28 @@ def test_an_answer_that_nothing_supports_is_held_back(
     assert (found.text == ABSTENTION) is bool(held)
     assert any(line.startswith("answer: ") for line in found.lines)
     assert as_json(found).get("held_back") == (found.said if held else None)
+
+
+class FaintFinder(Finder):
+    """Has a guess where a nodule would be."""
+
+    found = (*Finder.found, Region(phrase="nodule", box_xyxy_px=np.array([40, 4, 58, 38], np.float32), score=0.1))
+
+
+@pytest.mark.parametrize("is_rules", [False, True])
+def test_an_answer_that_rests_on_a_guess_is_held_back_and_told(image: AnnotatedImage, is_rules: bool) -> None:
+    says: TrainedSystem = RulesSystem() if is_rules else Says("right", 0.9)
+    says.finder = FaintFinder()  # pyright: ignore
+    if not is_rules:
+        says.reader = says.finder  # pyright: ignore
+    found = ask_question(says, [image], "Where is the nodule?", "predicted")
+    assert (found.text, found.held) == (ABSTENTION, "nothing of nodule was found")
+    assert found.answered.evidence.regions[0].phrase == "nodule"
+    assert found.said.startswith(("right", "the image's right", "right part"))
+    assert "nodule: not seen" in found.notes
+    # whether it is there, a guess does not tell
+    open_question = ask_question(says, [image], "Is there a nodule?", "predicted")
+    assert "nodule" not in [region.phrase for region in open_question.answered.evidence.regions]
 
 
 def test_a_place_that_no_region_shows_is_held_back(image: AnnotatedImage) -> None:
