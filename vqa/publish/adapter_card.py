@@ -66,6 +66,7 @@ def adapter_card(
     about_reports = kind == "adapter" and any("report" in one.what for one in sets)
     texts = yaml.safe_load(TEXTS.read_text(encoding="utf-8"))
     own = texts["reports" if about_reports else kind]
+    what = f"{own['what']} {own['regions']}" if training.get("align", {}).get("regions") else own["what"]
     base, core = str(identity["base"]), identity.get("core", {}).get("name", "")
     front = {
         "license": licence,
@@ -76,7 +77,7 @@ def adapter_card(
     }
     lora = identity["settings"]["lora"]
     about = (
-        f"{own['what']} Base: `{base}`{f', behind the shipped core `{core}`' if core else ''}. LoRA rank {lora['r']}, "
+        f"{what} Base: `{base}`{f', behind the shipped core `{core}`' if core else ''}. LoRA rank {lora['r']}, "
         f"alpha {lora['alpha']}, on {', '.join(lora['linears'])}. Weights in half precision, computed in single: the "
         f"largest logit difference from the weights as trained was {difference:.3g} on drawn pictures."
     )
