@@ -148,8 +148,7 @@ class TrainedSystem(ABC):
 
     def query(self, image: AnnotatedImage, question: str = "", others: Sequence[AnnotatedImage] = ()) -> Query:
         """What to look for in each image: phrases of the question, and what is usual in its modality."""
-        asked = load_labels().phrases_in(question)
-        return Query.of([image, *others], asked, self.vocabulary, granted_in(question))
+        return Query.of([image, *others], load_labels().phrases_in(question), self.vocabulary, granted_in(question))
 
     def regions(self, image: AnnotatedImage, phrases: Sequence[str]) -> list[Region]:
         """Regions of the phrases, best first, as `reader` gives them."""
