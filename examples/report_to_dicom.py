@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pydicom
 
-from medglip.scripts.inference.system import run_or_adapter
+from medglip.scripts.inference.systems import run_or_adapter
 from medglip.scripts.inference.user_image import user_report
 from medglip.scripts.inference.write_report import Outputs, write_grounded
 

@@ -14,7 +14,8 @@ from ...grounding.served.client import Endpoint
 from ...grounding.types import AnnotatedImage
 from ...vqa.inference.rules import NAME as RULES
 from ...vqa.model.shipped import is_shipped
-from ..inference.system import DEFAULT_RUN, TrainedSystem, load_system
+from ..inference.system import TrainedSystem
+from ..inference.systems import DEFAULT_RUN, load_system
 from .samples import draw_samples
 
 WRITERS = {"small": "small-reports", RULES: "small-reports"}

@@ -212,7 +212,7 @@ def write(
     study = user_report(images_of(images), modality, images_of(prior or ()), prior_report, body_part, **lines)
     say_loading(run, adapter, model or (None if run or adapter else ADAPTER), checkpoint)
     from ..inference.served import load_served
-    from ..inference.system import run_or_adapter
+    from ..inference.systems import run_or_adapter
     from ..inference.write_report import Outputs, write_grounded
 
     if served:
@@ -254,7 +254,7 @@ def describe(
     for one in shown:  # whatever is wrong is told before anything is loaded
         parse_box(box, one.size_px)
     say_loading(run, adapter, None if run or adapter else ADAPTER, checkpoint)
-    from ..inference.system import run_or_adapter
+    from ..inference.systems import run_or_adapter
     from ..inference.write_report import Outputs, write_description
 
     outputs = Outputs(folder=out, pdf=pdf, dicom=dicom, keep_descriptive=keep_descriptive)

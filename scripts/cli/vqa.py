@@ -212,7 +212,7 @@ def ask(
     say_loading(run, adapter, model or (None if run or adapter else "small"), checkpoint)
     from ..inference.answers import AnswerFiles, answer_all
     from ..inference.served import load_served
-    from ..inference.system import run_or_adapter
+    from ..inference.systems import run_or_adapter
 
     if served:
         finished = load_served(served, run or adapter, checkpoint, boxes=boxes)

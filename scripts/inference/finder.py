@@ -43,7 +43,7 @@ class Finder:
             checkpoint = "small"
         if checkpoint is not None:
             return cls(load_grounder(checkpoint, device=device, allow_download=download), vocabulary_of(checkpoint))
-        from .system import DEFAULT_RUN, RunSystem  # who answers questions is not needed to find regions
+        from .systems import DEFAULT_RUN, RunSystem  # who answers questions is not needed to find regions
 
         run = run or DEFAULT_RUN  # only where no core came with the package
         if run == DEFAULT_RUN and not run.is_dir():

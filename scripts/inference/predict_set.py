@@ -39,7 +39,8 @@ from ...vqa.inference.settings import GenerateSettings
 from ...vqa.served.predict import count_odd
 from ...vqa.task import Job, Question
 from .served import load_served
-from .system import How, TrainedSystem, load_system
+from .system import How, TrainedSystem
+from .systems import load_system
 from .table import COLUMNS, Table
 
 logger = logging.getLogger("medglip")

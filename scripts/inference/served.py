@@ -20,7 +20,8 @@ from ...vqa.served.notation import notation_of
 from ...vqa.served.predict import predict_served
 from ...vqa.task import Job
 from .self_finder import Refusal, SelfFinder
-from .system import AdapterSystem, How, TrainedSystem, load_system
+from .system import How, TrainedSystem
+from .systems import AdapterSystem, load_system
 
 ASK_TOKENS = 256
 """After how many tokens one answer is cut: a model that was not tuned for it answers in sentences."""

@@ -13,7 +13,7 @@ from ...vqa.model.grounded_mllm import GroundedMLLM, resolve
 from ...vqa.model.settings import LoraSettings
 from ...vqa.prompt.prompt import Example, Prompt
 from ...vqa.publish.export import Exported, ExportForm, export
-from ..inference.system import load_system
+from ..inference.systems import load_system
 
 QUESTIONS = ("Is there a nodule?", "Which organ is shown in this image?")
 

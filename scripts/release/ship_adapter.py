@@ -28,7 +28,8 @@ from ...vqa.prompt.prompt import Example
 from ...vqa.publish.adapter_card import adapter_card, facts_json
 from ...vqa.publish.half_precision import check, pack
 from ..inference.ask import example_of
-from ..inference.system import TrainedSystem, load_system
+from ..inference.system import TrainedSystem
+from ..inference.systems import load_system
 from .adapter_facts import figures, learned_from
 from .export import QUESTIONS
 

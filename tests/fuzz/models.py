@@ -21,7 +21,8 @@ from medglip.grounding.training.checkpoint import (
     resume,
     save_weights,
 )
-from medglip.scripts.inference.system import AdapterSystem, RunSystem, TrainedSystem
+from medglip.scripts.inference.system import TrainedSystem
+from medglip.scripts.inference.systems import AdapterSystem, RunSystem
 
 from .making_files import picture, put
 from .region_sets import MADE

@@ -20,7 +20,7 @@ from medglip.grounding.grounders import pretrained as checkpoints
 from medglip.grounding.settings import read_settings
 from medglip.grounding.training.stage import draw_phantoms
 from medglip.scripts.cli.main import app
-from medglip.scripts.inference.system import AdapterSystem, load_system, run_or_adapter
+from medglip.scripts.inference.systems import AdapterSystem, load_system, run_or_adapter
 from medglip.scripts.recipe import Recipe
 from medglip.scripts.release.adapter_facts import figures, learned_from
 from medglip.scripts.release.ship_adapter import main as ship

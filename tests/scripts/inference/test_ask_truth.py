@@ -15,7 +15,8 @@ from medglip.grounding.grounder import Grounder
 from medglip.grounding.types import AnnotatedImage, Region
 from medglip.scripts.inference.answers import as_json
 from medglip.scripts.inference.ask import Asked, ask_question
-from medglip.scripts.inference.system import RulesSystem, TrainedSystem
+from medglip.scripts.inference.system import TrainedSystem
+from medglip.scripts.inference.systems import RulesSystem
 from medglip.scripts.inference.trust.sides import patient_left
 from medglip.vqa.inference.confidence import FILE, Confidence, KindScore
 from medglip.vqa.inference.generate import ScoredAnswer

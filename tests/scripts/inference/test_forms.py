@@ -12,7 +12,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import PLAIN, EvidenceSettings
 from medglip.grounding.evidence.sources import Query
 from medglip.scripts.cli.main import app
-from medglip.scripts.inference.system import AdapterSystem, RulesSystem, RunSystem, load_system
+from medglip.scripts.inference.systems import AdapterSystem, RulesSystem, RunSystem, load_system
 
 Adapter = Callable[..., Path]
 

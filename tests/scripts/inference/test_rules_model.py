@@ -10,7 +10,7 @@ from medglip.grounding.datasets.phantoms import dataset as phantoms
 from medglip.grounding.datasets.settings import PhantomSettings
 from medglip.grounding.files import read_lines
 from medglip.scripts.cli.main import app
-from medglip.scripts.inference.system import load_system
+from medglip.scripts.inference.systems import load_system
 from medglip.vqa.inference.rules import ABSTENTION
 
 

@@ -18,7 +18,7 @@ from medglip.grounding.datasets.settings import PhantomSettings
 from medglip.grounding.evidence.names import SOURCES
 from medglip.grounding.files import read_lines
 from medglip.scripts.cli.main import app
-from medglip.scripts.inference.system import AdapterSystem
+from medglip.scripts.inference.systems import AdapterSystem
 
 # the class of our image tower is registered where this module is imported
 SERVE = (

@@ -22,7 +22,8 @@ from medglip.report.output.schema import schema
 from medglip.report.task import Report, instruction
 from medglip.scripts.cli.main import app
 from medglip.scripts.inference import write_report as grounded
-from medglip.scripts.inference.system import AdapterSystem, TrainedSystem, run_or_adapter
+from medglip.scripts.inference.system import TrainedSystem
+from medglip.scripts.inference.systems import AdapterSystem, run_or_adapter
 from medglip.scripts.inference.user_image import user_report
 from medglip.scripts.inference.write_report import (
     NEVER_LEARNED,

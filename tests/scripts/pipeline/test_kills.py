@@ -28,7 +28,7 @@ CONTEXT = multiprocessing.get_context("forkserver")  # a server without threads,
 
 def end_after_kills(target: Callable[..., Any], reference: tuple[Any, ...], killed: tuple[Any, ...], seed: int) -> None:
     """Do the job undisturbed with the one set of arguments; with the other one kill it some times, then let it end."""
-    CONTEXT.set_forkserver_preload([target.__module__, "medglip.scripts.inference.system", "torch", "datasets"])
+    CONTEXT.set_forkserver_preload([target.__module__, "medglip.scripts.inference.systems", "torch", "datasets"])
     assert run(int, ()) == 0  # the server has started and imported
     start = time.monotonic()
     assert run(target, reference) == 0

@@ -17,7 +17,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.files import file_sha256, read_lines
 from medglip.grounding.settings import read_settings
 from medglip.grounding.training.provenance import learned_among
-from medglip.scripts.inference.system import RunSystem
+from medglip.scripts.inference.systems import RunSystem
 from medglip.scripts.pipeline.pipeline import Pipeline, claim
 from medglip.scripts.pipeline.run import ADAPTERS, run
 from medglip.scripts.recipe import Recipe

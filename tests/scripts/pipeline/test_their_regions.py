@@ -13,7 +13,7 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.files import read_lines
 from medglip.grounding.settings import read_settings
 from medglip.grounding.training.provenance import write_learned
-from medglip.scripts.inference.system import load_system
+from medglip.scripts.inference.systems import load_system
 from medglip.scripts.pipeline.pipeline import Pipeline
 from medglip.scripts.pipeline.run import train_and_predict
 from medglip.scripts.pipeline.training import examples_of_split
