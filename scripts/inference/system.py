@@ -12,6 +12,7 @@ from ...grounding.evidence.forms.tokens import TokenShape
 from ...grounding.evidence.names import SOURCES, Form, Source, parse_forms, usable_sources
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.grounder import Grounder
+from ...grounding.grounders.embedded import EmbeddedFinder
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.records import Task
@@ -26,7 +27,6 @@ from ...vqa.model.grounded_mllm import GroundedMLLM, load
 from ...vqa.model.settings import MllmSettings
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import Job
-from .embedded_finder import EmbeddedFinder
 from .given import refuse_unlearned
 from .self_finder import finder_of
 

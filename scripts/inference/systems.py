@@ -19,6 +19,7 @@ from ...grounding.grounders.pretrained import (
     read_vocabulary,
     vocabulary_of,
 )
+from ...grounding.grounders.pretrained import is_shipped as is_core
 from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
 from ...vqa.inference.generate import ScoredAnswer
@@ -32,7 +33,6 @@ from ...vqa.model.shipped import FACTS, is_shipped, shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.publish.adapter_card import read_facts
 from ...vqa.task import Job
-from .embedded_finder import remembered
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
@@ -61,7 +61,7 @@ class RunSystem(TrainedSystem):
         self.folder, self.chosen = folder, adapter
         self.recipe = read_run_recipe(self.run.recipe_file)  # pyright: ignore[reportIncompatibleVariableOverride]
         self.mllm, self.shown = self.recipe.mllm, self.recipe.evidence
-        self.checkpoint = remembered(checkpoint, self.shown.grounder, folder)
+        self.checkpoint = _remembered(checkpoint, self.shown.grounder, folder)
         self.core_name = f"{folder.name}/grounding"
 
     @property
@@ -114,7 +114,7 @@ class AdapterSystem(TrainedSystem):
         with damaged(self.folder / OUR_FILE):
             self._read(own, base)
             wanted = own.get("core", {}).get("sha256")
-        checkpoint = remembered(checkpoint, self.shown.grounder, self.folder)
+        checkpoint = _remembered(checkpoint, self.shown.grounder, self.folder)
         self.core_name, self.checkpoint = self._core_and_finder(wanted, checkpoint)
 
     def _read(self, own: dict[str, Any], base: str | None) -> None:
@@ -284,3 +284,16 @@ def run_or_adapter(
     if not run and not adapter and is_shipped("adapter", usual):
         adapter = Path(usual)
     return load_system(adapter, checkpoint) if adapter else RunSystem(run or DEFAULT_RUN, checkpoint)
+
+
+def _remembered(asked: str | None, learned: str | None, adapter: Path) -> str | None:
+    """The grounder that was asked for, else the one whose regions the adapter learned with; None: its core.
+
+    Raises `BadInput` where that one is no longer there.
+    """
+    if asked or not learned:
+        return asked
+    if is_core(learned) or has_no_weights(learned) or is_hub_name(learned) or Path(learned).is_dir():
+        return learned
+    problem = f"it learned with the regions of {learned!r}, which is not here."
+    raise BadInput(problem, file=adapter, fix="--grounder with where it is now, or another one, such as small")

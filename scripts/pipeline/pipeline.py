@@ -23,6 +23,7 @@ from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.files import read_object, refuse_other, write_atomic
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.cache import regions_of
+from ...grounding.grounders.embedded import EmbeddedFinder
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder, load_grounder, vocabulary_of
@@ -37,7 +38,6 @@ from ...vqa.inference.confidence import FILE as CONFIDENCE
 from ...vqa.model.shipped import shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.task import TaskItem
-from ..inference.embedded_finder import EmbeddedFinder
 from ..recipe import Recipe, read_run_recipe
 from .tasks import TASKS
 

@@ -12,10 +12,10 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from medglip.grounding.bad_input import BadInput
+from medglip.grounding.grounders.embedded import EmbeddedFinder
 from medglip.grounding.grounders.medglip import MedGlipGrounder
 from medglip.grounding.settings import read_settings
 from medglip.grounding.training.provenance import write_learned
-from medglip.scripts.inference.embedded_finder import EmbeddedFinder
 from medglip.scripts.pipeline.pipeline import Pipeline
 from medglip.scripts.pipeline.training import examples_of_split
 from medglip.scripts.recipe import Recipe
