@@ -53,10 +53,9 @@ def judge(
 ) -> str:
     """Why an answer of a model, `text` in plain words, is held back; "" where it is given.
 
-    `min_score`: regions below it were shown as guesses, and count as not found.
-
     Too low a probability; the question names what is no label; nothing that it names was found, where its absence is no
-    answer; or the answer names what no region shows. Without evidence the probability alone counts.
+    answer; or the answer names what no region shows. Without evidence the probability alone counts. `min_score`:
+    regions below it were shown as guesses, and count as not found.
     """
     if answered.probability is not None and answered.probability < confidence.threshold:
         return f"its probability of {answered.probability:.2f} is below {confidence.threshold:.2f}"
