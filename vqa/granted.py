@@ -5,8 +5,11 @@ it would say what nobody knows. Words alone decide, in English.
 """
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
+from ..grounding.evidence.sources import Query
+from ..grounding.types import AnnotatedImage
 from ..grounding.vocabulary.labels import load_labels
 
 _MEASURES = re.compile(r"^where\b|\btiny\b|over 15|^how (?:large|big|much)\b|what size|which size|cover", re.IGNORECASE)
@@ -28,9 +31,13 @@ def granted_in(question: str) -> tuple[str, ...]:
     "Is there a cyst in the right kidney?"  right kidney
     "How many cysts are there?"             none
     """
-    mentions = load_labels().mentions_in(question)
     if _OPEN.search(question):
         return ()
-    has_all = _MEASURES.search(question) is not None
+    has_all, mentions = _MEASURES.search(question) is not None, load_labels().mentions_in(question)
     named = [name for start, _, name in mentions if has_all or question[:start].lower().endswith("the ")]
     return tuple(dict.fromkeys(named))
+
+
+def query_of(images: Iterable[AnnotatedImage], question: str, vocabulary: Mapping[str, Sequence[str]]) -> Query:
+    """What to look for in each image: what the question names, and of `vocabulary` what is usual in its modality."""
+    return Query.of(images, load_labels().phrases_in(question), vocabulary, granted_in(question))

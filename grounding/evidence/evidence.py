@@ -176,13 +176,11 @@ def gather(image: ImageEvidence, settings: EvidenceSettings) -> ImageEvidence:
     At most `max_regions`; `select` chooses among these. Sources gather, because noise and random boxes are drawn for
     what is gathered.
     """
-    likeliest = {region.phrase: region for region in sorted(image.regions, key=lambda region: region.score)}
-    lowest = {id(likeliest[phrase]): settings.granted_min_score for phrase in image.granted if phrase in likeliest}
-    kept = [
-        region
-        for region in image.regions
-        if region.score >= min(settings.min_score, lowest.get(id(region), settings.min_score))
-    ]
+    own = [[region for region in image.regions if region.phrase == phrase] for phrase in image.granted]
+    # of equal scores, which a cap makes, the first: grounders give the best first
+    guesses = [max(regions, key=lambda region: region.score) for regions in own if regions]
+    shown = {id(region) for region in guesses if region.score >= settings.granted_min_score}
+    kept = [region for region in image.regions if region.score >= settings.min_score or id(region) in shown]
     sure = replace(image, regions=tuple(kept))
     alone = Evidence(source="predicted", images=(sure,))
     best = alone.best(settings.max_regions, settings.max_regions_per_image).first

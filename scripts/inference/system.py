@@ -17,9 +17,8 @@ from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.oracle import TruthGrounder
 from ...grounding.records import Task
 from ...grounding.types import AnnotatedImage, Region
-from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.negation import Negation
-from ...vqa.granted import granted_in
+from ...vqa.granted import query_of
 from ...vqa.inference.generate import Generated, ScoredAnswer, answer, generate
 from ...vqa.inference.predict import predict
 from ...vqa.inference.settings import GenerateSettings
@@ -131,7 +130,7 @@ class TrainedSystem(ABC):
 
     def query(self, image: AnnotatedImage, question: str = "", others: Sequence[AnnotatedImage] = ()) -> Query:
         """What to look for in each image: phrases of the question, and what is usual in its modality."""
-        return Query.of([image, *others], load_labels().phrases_in(question), self.vocabulary, granted_in(question))
+        return query_of([image, *others], question, self.vocabulary)
 
     def regions(self, image: AnnotatedImage, phrases: Sequence[str]) -> list[Region]:
         """Regions of the phrases, best first, as `reader` gives them."""

@@ -33,11 +33,10 @@ from ...vqa.model.shipped import FACTS, is_shipped, shipped_folder
 from ...vqa.prompt.prompt import Example
 from ...vqa.publish.adapter_card import read_facts
 from ...vqa.task import Job
+from .system import How, TrainedSystem
 
 if TYPE_CHECKING:
     from ..recipe import Recipe
-
-from .system import How, TrainedSystem
 
 DEFAULT_RUN = Path("runs/quickstart")
 SMALL_BASE = "smollm2-135m"  # the base that looks through a core's image tower

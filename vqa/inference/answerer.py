@@ -11,10 +11,9 @@ from ...grounding.files import read_object
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder, vocabulary_of
 from ...grounding.types import AnnotatedImage
-from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.places import Frame, name_sides
 from ..answer import asks_yes_or_no
-from ..granted import granted_in
+from ..granted import query_of
 from ..model.grounded_mllm import OUR_FILE, load
 from ..model.identity import core_sha256
 from ..model.settings import MllmSettings
@@ -54,8 +53,7 @@ class Answerer:
         Looked for are the phrases of the question, and what is usual in the image's modality; without evidence nothing
         is looked for, and the adapter answers from the picture alone. Raises `BadInput` for an unreadable image.
         """
-        asked = load_labels().phrases_in(question)
-        query = Query.of([image], asked, self.vocabulary, granted_in(question))
+        query = query_of([image], question, self.vocabulary)
         shown = self._look(query) if with_evidence else Evidence(source="withheld")
         item = Question(
             question_id="ask",

@@ -228,5 +228,8 @@ def test_of_what_is_taken_for_granted_the_likeliest_place_is_evidence_even_if_fa
     assert plain.regions == ()
     assert [round(r.score, 2) for r in granted.regions] == [0.1]
     assert select(granted, SETTINGS).regions == granted.regions  # twice changes nothing
+    equal = [region("cyst", BOX, 0.1), region("cyst", (0, 0, 5, 5), 0.1)]  # the first is the better one
+    first = evidence_for("predicted", asked, RegionCaches(predicted={"a": equal}, truth={}), SETTINGS)[1]
+    assert first.regions == (equal[0],)
     stricter = SETTINGS.model_copy(update={"granted_min_score": 0.3})
     assert evidence_for("predicted", asked, caches, stricter)[1].regions == ()
