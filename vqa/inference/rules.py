@@ -153,8 +153,7 @@ def _count(seen: Seen, match: re.Match[str]) -> str | None:
 
 
 def _several(seen: Seen, match: re.Match[str]) -> str | None:
-    number = len(seen.regions()) if seen.names else 0
-    return _yes(number > 1) if number else None
+    return _yes(len(seen.regions()) > 1) if seen.names else None  # of nothing there are not several
 
 
 def _size(seen: Seen, match: re.Match[str]) -> str | None:

@@ -59,6 +59,7 @@ def answer(question: str, *regions: Region, vocabulary: dict[str, list[str]] | N
         ("How many nodules are there?", "2"),
         ("How many calcifications are there?", "0"),
         ("Are there multiple nodules?", "yes"),
+        ("Is there more than one area of calcification in the image?", "no"),  # none is not several
         ("How large is the cyst?", "small, 1 to 5 % of the image"),
         ("Is the cyst inside the liver?", "yes"),
         ("Is the liver larger than the cyst?", "yes"),
