@@ -11,5 +11,6 @@ for question in ("Where is the left lung?", "Is there an opacity in the image?")
         answer = answerer.ask(image, question, with_evidence=with_evidence)
         regions = answer.evidence.first.regions if with_evidence else ()
         shown = ", ".join(f"{region.phrase} {region.score:.2f}" for region in regions) or "nothing"
-        print(f"  shown {shown}: {answer.text} (probability per token {answer.probability:.2f})")
+        why = "by the regions alone" if answer.by_rules else f"probability per token {answer.probability:.2f}"
+        print(f"  shown {shown}: {answer.text} ({why})")
 print("Research use, not for diagnosis.")

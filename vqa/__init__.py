@@ -6,7 +6,7 @@ from medglip.vqa import load_answerer
 
 image = open_image("chest.png", modality="xray")
 answer = load_answerer("small").ask(image, "Where is the left lung?")
-print(answer.text, answer.probability)
+print(answer.text, answer.probability)  # no probability where the regions alone answer: answer.by_rules says why
 print([(region.phrase, region.score) for region in answer.evidence.first.regions])
 ```
 """

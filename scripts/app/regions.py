@@ -57,8 +57,9 @@ def notes_of(
     system: TrainedSystem, image: AnnotatedImage, asked: Sequence[str], regions: Sequence[Region]
 ) -> list[str]:
     """What the finder knows of the image and of the phrases that were asked for, in words."""
-    lines = know(system.finder, image, system.vocabulary).lines + modality_lines(image.modality, system.vocabulary)
-    return lines + phrase_lines(asked, regions, system.vocabulary)
+    known = know(system.finder, image, system.vocabulary)
+    lines = known.lines + modality_lines(image.modality, system.vocabulary)
+    return lines + phrase_lines(asked, regions, system.vocabulary, known.modality)
 
 
 def as_row(region: Region, *, with_mask: bool = False) -> dict[str, Any]:

@@ -134,7 +134,11 @@ def _as_report(finished: TrainedSystem, asked: Asked) -> GroundedReport:
         sentences=(Sentence(text=f"{asked.text}{sure}", regions=regions, is_negated=False),),
         regions=regions,
         modality="" if asked.known.modality == "unknown" else asked.known.modality,
-        notes=(*asked.notes, *([f"held back: “{asked.said}”, for {asked.held}"] if asked.held else [])),
+        notes=(
+            *asked.notes,
+            *([f"held back: “{asked.said}”, for {asked.held}"] if asked.held else []),
+            *([f"by the regions alone: {asked.by_rules}"] if asked.by_rules else []),
+        ),
         in_distribution=asked.known.in_distribution,
         ood_score=asked.known.ood_score,
         model=NAME if asked.by_rules else finished.model_name,

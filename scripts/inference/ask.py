@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...grounding.evidence.citable import numbers_shown
@@ -13,6 +13,7 @@ from ...grounding.files import sha256, write_atomic
 from ...grounding.imaging.read import keep_images, png_bytes
 from ...grounding.types import NOTICE, AnnotatedImage, Region
 from ...grounding.vocabulary.citations import parse_citations
+from ...grounding.vocabulary.learned import Vocabulary
 from ...grounding.vocabulary.places import Frame, name_sides
 from ...vqa.answer import asks_yes_or_no, parse_answer
 from ...vqa.inference.confidence import Confidence, read_confidence
@@ -23,17 +24,17 @@ from ...vqa.prompt.prompt import Example
 from ...vqa.task import Question
 from .finder import draw_on_image
 from .system import TrainedSystem
-from .trust.knowledge import Known, know, modality_lines, phrase_lines
-from .trust.sides import bare_frame, frame_by_region, patient_left, side_note
-from .trust.verdict import answer_by_regions, judge, judge_rules
+from .trust.knowledge import Known, Learned, know, modality_lines, phrase_lines, unlabelled_line
+from .trust.sides import bare_frame, frame_by_region, patient_left, side_note, turn_sides
+from .trust.verdict import judge, judge_rules, regions_instead
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """One question with its answer. `source`: of the evidence; `settings`: what was shown of it.
 
-    `held`: why the answer is held back; `by_rules`: why the regions alone answered, not the model; "": neither.
-    `notes`: what the grounder knows of image and phrases, whose sides are named; `known`: of the first image.
+    `held`: why the answer is held back, "" where it is not. `notes`: what the grounder knows of image and phrases,
+    whose sides are named; `known`: of the first image.
     """
 
     images: Sequence[AnnotatedImage]
@@ -45,9 +46,13 @@ class Asked:
     notice: str = NOTICE
     said: str = ""
     held: str = ""
-    by_rules: str = ""
     notes: Sequence[str] = ()
     known: Known = field(default_factory=Known)
+
+    @property
+    def by_rules(self) -> str:
+        """Why the regions alone answered, not the model; "" where it did."""
+        return self.answered.by_rules
 
     @property
     def name(self) -> str:
@@ -81,43 +86,70 @@ def ask_question(
 ) -> Asked:
     """The answer to a question about images. Regions are looked for in every image.
 
-    The regions alone answer where they know more than the model (`answer_by_regions`); an answer that nothing supports
-    is held back (`judge`). `side`: whose left and right is told, where it is known how the first image lies. `given`:
-    the evidence of a control or of the user, where nothing is looked for; its source is `source`.
+    The regions alone answer where they know more than the model (`regions_instead`); an answer that nothing supports is
+    held back (`judge`). `side`: whose left and right is meant and told, where it is known how the first image lies.
+    `given`: the evidence of a control or of the user, where nothing is looked for; its source is `source`.
     """
     with keep_images(*(image.image_path for image in images)):  # before a model takes its memory
         query, example = example_of(finished, images, question, source, given=given)
-        answered, by_rules = answer_by_regions(finished, question, query, source)
-        if not by_rules:
-            answered = finished.answer(question, example, source, is_closed=asks_yes_or_no(question))
-    settings, regions = finished.evidence_settings(source), _regions(answered.evidence)
+        known = know(finished.finder, images[0], finished.vocabulary) if source != "none" else Known()
+        left = patient_left(images[0], _regions(example.evidence)) if side else ""
+
+        def told_to(frame: Frame) -> str:
+            return turn_sides(question) if side and side != frame and left == "right" else question
+
+        answered = regions_instead(finished, told_to("image"), query, source, known.modality)
+        frame: Frame = "image" if answered else bare_frame(finished.recipe, finished.adapter(source), "vqa")
+        if not answered:
+            _, example = example_of(finished, images, told_to(frame), source, given=example.evidence)
+            answered = finished.answer(told_to(frame), example, source, is_closed=asks_yes_or_no(question))
+    settings = finished.evidence_settings(source)
     text = _plain(answered, settings)
-    confidence = read_confidence(finished.adapter(source)) if answered.probability is not None else Confidence()
-    vocabulary, is_model = finished.vocabulary, not by_rules and str(finished.folder) != RULES
-    if is_model:
-        held = judge(answered, text, question, query, confidence, vocabulary, settings.min_score)
-    else:
-        held = "" if by_rules else judge_rules(answered, query, settings.min_score)
-    known = know(finished.finder, images[0], vocabulary) if source != "none" else Known()
-    left = patient_left(images[0], regions) if side else ""
-    said = name_sides(text, _bare(finished, question, text, query, regions, source), side, left)
-    notes = [*known.lines, *modality_lines(images[0].modality, vocabulary)] if source != "none" else []
-    asked = query.first.asked or [name for name in [unknown_name(question)] if name]
-    seen = [region for region in regions if region.score >= settings.min_score]  # others are guesses
-    notes += phrase_lines(asked, seen, vocabulary) if answered.evidence.images else []
-    return Asked(
+    bare = _bare(question, text, query, _regions(answered.evidence)) or frame
+    asked = Asked(
         images=images,
         question=question,
         source=source,
         query=query,
         answered=answered,
         settings=settings,
-        said=said,
-        held=held,
-        by_rules=by_rules,
-        notes=[*notes, *([side_note(side, left)] if side else [])],
+        said=name_sides(text, bare, side, left),
+        held="" if answered.by_rules else _why_held(finished, answered, text, question, query, source, known.modality),
         known=known,
     )
+    names_a_side = side or turn_sides(question) != question
+    sides = [side_note(side or frame, left if side else "right")] if names_a_side else []
+    return replace(asked, notes=[*_notes(asked, finished.vocabulary), *sides])
+
+
+def _why_held(
+    finished: TrainedSystem,
+    answered: ScoredAnswer,
+    text: str,
+    question: str,
+    query: Query,
+    source: Source,
+    modality: str,
+) -> str:
+    """Why an answer, `text` in plain words, is held back; "" where it is given."""
+    learned, min_score = Learned(finished.vocabulary, modality), finished.evidence_settings(source).min_score
+    if str(finished.folder) == RULES:
+        return judge_rules(answered, query, learned, min_score)
+    confidence = read_confidence(finished.adapter(source)) if answered.probability is not None else Confidence()
+    return judge(answered, text, question, query, confidence, learned, min_score)
+
+
+def _notes(asked: Asked, vocabulary: Vocabulary) -> list[str]:
+    """What the grounder knows of the image, its modality and the phrases of the question; nothing where none looked."""
+    if asked.source == "none":
+        return []
+    notes = [*asked.known.lines, *modality_lines(asked.images[0].modality, vocabulary)]
+    if not asked.has_evidence:
+        return notes
+    seen = [region for region in _regions(asked.answered.evidence) if region.score >= asked.settings.min_score]
+    names = asked.query.first.asked
+    notes += phrase_lines(names, seen, vocabulary, asked.known.modality)  # fainter ones are guesses
+    return [*notes, *([unlabelled_line(name)] if not names and (name := unknown_name(asked.question)) else [])]
 
 
 def _regions(shown: Evidence) -> list[Region]:
@@ -132,16 +164,13 @@ def _plain(answered: ScoredAnswer, settings: EvidenceSettings) -> str:
     return parse_answer(text, "open")
 
 
-def _bare(
-    finished: TrainedSystem, question: str, text: str, query: Query, regions: Sequence[Region], source: Source
-) -> Frame:
-    """Whose a side of the answer is that names no frame: as the question says, as a region shows, as was learned."""
+def _bare(question: str, text: str, query: Query, regions: Sequence[Region]) -> Frame | None:
+    """Whose a side of the answer is that names no frame: as the question says, or as a region shows; None: neither."""
     if named := re.search(r"\b(image|picture|patient)\b", question, re.IGNORECASE):
         return "patient" if named[1].lower() == "patient" else "image"
     asked = [region for region in regions if region.phrase in query.first.asked]
     side = re.search(r"\b(left|right)\b", text, re.IGNORECASE)
-    by_region = frame_by_region(side[1].lower(), asked, query.first.image.size_px) if side else None
-    return by_region or bare_frame(finished.recipe, finished.adapter(source) if side else None, "vqa")
+    return frame_by_region(side[1].lower(), asked, query.first.image.size_px) if side else None
 
 
 def ask(

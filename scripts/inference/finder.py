@@ -77,7 +77,7 @@ class Finder:
             known = know(self.grounder, annotated, self.usual)
             regions = [r for r in self.grounder.ground([annotated], [wanted])[0] if r.score >= min_score]
             notes = [*known.lines, *modality_lines(annotated.modality, self.usual)]
-            notes += phrase_lines(phrases, regions, self.usual)
+            notes += phrase_lines(phrases, regions, self.usual, known.modality)
             # one file for one image, or a folder for many
             if is_picture(out):
                 out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Questions from Python: an adapter with its base and its core, loaded once and asked as often as one likes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from ..model.settings import MllmSettings
 from ..model.shipped import FACTS, shipped_folder
 from ..publish.adapter_card import read_facts, taught_frame
 from ..task import Question
+from .by_regions import answer_by_regions
+from .confidence import read_confidence
 from .generate import ScoredAnswer, answer
 from .settings import GenerateSettings
 
@@ -40,6 +43,7 @@ class Answerer:
         if wanted and wanted != core_sha256(core_dir):
             problem = f"its region vectors come from a core of its own, not from {str(core)!r}."
             raise BadInput(problem, file=folder, fix="give that core; its run has it in grounding/model")
+        self.confidence = read_confidence(folder)
         facts = folder / FACTS
         self.frame: Frame = taught_frame(read_facts(facts) if facts.is_file() else (), "vqa")
         self.grounder = MedGlipGrounder.from_pretrained(core_dir)
@@ -50,11 +54,16 @@ class Answerer:
     def ask(self, image: AnnotatedImage, question: str, *, with_evidence: bool = True) -> ScoredAnswer:
         """The answer, its probability per token, and the evidence that it was shown. Left and right name their frame.
 
-        Looked for are the phrases of the question, and what is usual in the image's modality; without evidence nothing
+        Looked for are the phrases of the question, and what is usual in the image's modality. Where regions decide
+        better than the adapter, the rules answer, without a probability (`by_rules` says why). Without evidence nothing
         is looked for, and the adapter answers from the picture alone. Raises `BadInput` for an unreadable image.
         """
         query = query_of([image], question, self.vocabulary)
-        shown = self._look(query) if with_evidence else Evidence(source="withheld")
+        look = self._look(query) if with_evidence else None
+        if look:
+            answered = answer_by_regions(question, query, look, self.confidence, self.vocabulary, image.modality)
+            if answered:
+                return answered
         item = Question(
             question_id="ask",
             image=image,
@@ -63,15 +72,17 @@ class Answerer:
             answer_type="open",
             phrases=query.first.asked,
         )
+        example = item.to_example(look(self.shown) if look else Evidence(source="withheld"))
         settings, is_closed = GenerateSettings(max_new_tokens=16), asks_yes_or_no(question)
-        answered = answer(self.model, item.to_example(shown), self.shown, settings, is_closed=is_closed)
+        answered = answer(self.model, example, self.shown, settings, is_closed=is_closed)
         return replace(answered, text=name_sides(answered.text, self.frame))
 
-    def _look(self, query: Query) -> Evidence:
+    def _look(self, query: Query) -> Callable[[EvidenceSettings], Evidence]:
+        """The evidence by settings; looked for once."""
         image, phrases = query.first.image, query.first.phrases
         found = self.grounder.ground([image], [phrases])[0] if phrases else []
         caches = RegionCaches(predicted={image.image_id: found}, truth={})
-        return evidence_for("predicted", [query], caches, self.shown)[0]
+        return lambda shown: evidence_for("predicted", [query], caches, shown)[0]
 
 
 def load_answerer(adapter: str | Path = "small", core: str | Path = "small") -> Answerer:

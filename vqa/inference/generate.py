@@ -160,12 +160,14 @@ class ScoredAnswer:
     None where no tokens were written.
 
     `evidence`: that of its prompt. `yes`: P(yes) / (P(yes) + P(no)) of whole answers, None for an open question.
+    `by_rules`: why the regions alone answered; "" where the model did.
     """
 
     text: str
     probability: float | None
     evidence: Evidence
     yes: float | None = None
+    by_rules: str = ""
 
 
 def answer(

@@ -4,7 +4,7 @@ Whether the image is like those it learned from, what modality it takes it for w
 never learned. Nothing is said that a grounder cannot tell: cores of before and public detectors stay silent.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -14,9 +14,8 @@ from ....grounding.grounders.pretrained import is_shipped, vocabulary_of
 from ....grounding.modalities import MODALITIES
 from ....grounding.types import AnnotatedImage, Region
 from ....grounding.vocabulary.labels import load_labels
+from ....grounding.vocabulary.learned import Vocabulary, is_learned, learned_phrases, modalities_of
 
-Vocabulary = Mapping[str, Sequence[str]]
-"""What a grounder was trained to find in each modality."""
 STRANGE = "unlike anything this core has learned"
 SURE = 0.5
 """Chance of its surest phrase from which on a modality is guessed; below it no modality fits."""
@@ -94,17 +93,6 @@ def guess_modality(finder: Grounder, image: AnnotatedImage, vocabulary: Vocabula
     return surest if best[surest] >= SURE and is_apart and MODALITIES[surest].spoken else "unknown"
 
 
-def learned_phrases(vocabulary: Vocabulary) -> set[str]:
-    """Every label that a grounder was trained on: those of its vocabulary, and what they are kinds of."""
-    own = set(chain.from_iterable(vocabulary.values()))
-    return own | {above for phrase in own for above in load_labels().kinds_of(phrase)}
-
-
-def is_learned(phrase: str, vocabulary: Vocabulary) -> bool:
-    """Whether a grounder was trained on a phrase; True where it does not say what it learned."""
-    return not vocabulary or load_labels().label(phrase) in learned_phrases(vocabulary)
-
-
 def modality_lines(modality: str, vocabulary: Vocabulary) -> list[str]:
     """That a core knows nothing of the modality, and which one does; none where it does, or does not say."""
     if modality == "unknown" or not vocabulary or vocabulary.get(modality):
@@ -112,8 +100,13 @@ def modality_lines(modality: str, vocabulary: Vocabulary) -> list[str]:
     return [f"this core knows nothing of {MODALITIES[modality].spoken}" + _larger(modality, ())]
 
 
-def phrase_lines(asked: Sequence[str], regions: Sequence[Region], vocabulary: Vocabulary) -> list[str]:
-    """Of each phrase that was asked for: that it is no label or was never learned, so a guess; or was not seen."""
+def phrase_lines(
+    asked: Sequence[str], regions: Sequence[Region], vocabulary: Vocabulary, modality: str = "unknown"
+) -> list[str]:
+    """Of each phrase that was asked for: that it is no label or was never learned, so a guess; or was not seen.
+
+    `modality`: of the image, told or guessed; what was learned in others alone is a guess as well.
+    """
     tree, found = load_labels(), {region.phrase for region in regions}
     lines: list[str] = []
     for phrase in asked:
@@ -125,9 +118,41 @@ def phrase_lines(asked: Sequence[str], regions: Sequence[Region], vocabulary: Vo
             num = len(learned_phrases(vocabulary))
             only = f"this core learned no others{_larger('', [phrase])}"
             lines.append(f"{phrase}: not among the {num} labels; a guess{nothing}; {only}")
+        elif not is_learned(phrase, vocabulary, modality):
+            lines.append(f"{phrase}: {learned_elsewhere(phrase, vocabulary)}; a guess{nothing}")
         elif not is_found:
             lines.append(f"{phrase}: not seen")
     return lines
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a grounder learned, as far as it says, and the modality of the image that it looked at."""
+
+    vocabulary: Vocabulary
+    modality: str
+
+    def has(self, phrase: str) -> bool:
+        """Whether it learned the phrase in such images."""
+        return is_learned(phrase, self.vocabulary, self.modality)
+
+    def foreign(self, asked: Sequence[str]) -> str:
+        """That it learned none of the phrases in such images; "" where it learned one, or nothing was asked for."""
+        if not asked or any(self.has(phrase) for phrase in asked):
+            return ""
+        name = next((phrase for phrase in asked if modalities_of(phrase, self.vocabulary)), "")
+        return f"{name} was {learned_elsewhere(name, self.vocabulary)}" if name else ""
+
+
+def learned_elsewhere(phrase: str, vocabulary: Vocabulary) -> str:
+    """In what other images alone a phrase was learned."""
+    spoken = [MODALITIES[name].spoken or name for name in modalities_of(phrase, vocabulary)]
+    return f"learned in images of other kinds alone ({', '.join(spoken)})"
+
+
+def unlabelled_line(name: str) -> str:
+    """That what a question names is no label, so that nobody looked for it."""
+    return f"{name}: not among the {len(load_labels().labels)} labels, so not looked for"
 
 
 def _larger(modality: str, phrases: Collection[str]) -> str:

@@ -180,3 +180,50 @@ def test_answers_name_whose_side_they_mean(image: AnnotatedImage) -> None:
     assert said("Which side shows the left lung?", "Right", side="patient") == "The image's right"
     note = asked(image, "Why?", Says("left"), side="patient").lines
     assert any("the patient's are not known here" in line for line in note)
+
+
+class Asks(Says):
+    """Remembers what it was asked."""
+
+    def answer(self, question: str, example: Any, source: str, *, is_closed: bool) -> ScoredAnswer:
+        self.heard = question, example.instruction
+        return super().answer(question, example, source, is_closed=is_closed)
+
+
+@pytest.mark.parametrize(
+    ("question", "of_image", "of_patient"),
+    [  # the left lung is seen at the image's right
+        ("Is the left lung on the left?", "no", "yes"),
+        ("Is the left lung on the right side?", "yes", "no"),
+        ("Is the left lung in the left half of the image?", "no", "no"),
+        ("Is the left lung on the patient's left?", "yes", "yes"),
+        ("Is there a left lung?", "yes", "yes"),
+    ],
+)
+def test_sides_of_a_question_are_those_that_the_answer_tells(
+    image: AnnotatedImage, question: str, of_image: str, of_patient: str
+) -> None:
+    chest, rules = replace(image, body_part="chest"), RulesSystem()
+    rules.finder = Finder()  # pyright: ignore
+    told = {side: ask_question(rules, [chest], question, "predicted", side=side) for side in ("image", "patient", None)}
+    assert [told[side].text for side in ("image", "patient", None)] == [of_image, of_patient, of_image]
+    # whose sides are meant is told where the question leaves it open
+    is_open = " on the left?" in question or " on the right side?" in question
+    assert any(note.startswith("sides: of the image") for note in told[None].notes) is is_open
+    # a model that learned sides of the image is asked for these
+    model = Asks("yes")
+    ask_question(model, [replace(chest, body_part="chest")], question, "withheld", side="patient")
+    assert model.heard[0] in model.heard[1]
+    assert (model.heard[0] != question) is is_open
+
+
+def test_what_was_learned_in_other_images_alone_is_a_guess(image: AnnotatedImage) -> None:
+    cell = replace(image, modality="microscopy")
+    rules = RulesSystem()
+    rules.finder, rules.vocabulary = Finder(), Says.vocabulary  # pyright: ignore
+    for system in (Says("yes"), rules):
+        found = ask_question(system, [cell], "Is there a left lung?", "predicted")
+        assert (found.text, found.by_rules) == (ABSTENTION, "")
+        assert found.held == "left lung was learned in images of other kinds alone (X-ray)"
+        assert "left lung: learned in images of other kinds alone (X-ray); a guess" in found.notes
+    assert ask_question(Says("yes"), [image], "Is there a left lung?", "predicted").held == ""
