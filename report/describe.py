@@ -13,14 +13,16 @@ from ..grounding.types import AnnotatedImage, Region
 from ..grounding.vocabulary.attribution import SAME_PLACE_IOU
 from ..grounding.vocabulary.labels import load_labels
 from ..grounding.vocabulary.places import image_place
-from ..grounding.vocabulary.remarks import named_modality
+from ..grounding.vocabulary.remarks import Remark, named_modality
+from ..grounding.vocabulary.sentences import Sentence
 from ..vqa.prompt.context import context_of
 from ..vqa.prompt.prompt import Example
+from .output.grounded import MARKED
 
 INSTRUCTION = "Describe region 1 of this image in a short report."
-PHRASE = "marked region"
-"""The phrase of a box whose content has no name yet."""
+PHRASE = MARKED
 NOT_DESCRIBED = "The model cannot describe this box: what it wrote is about the whole image."
+NOT_BACKED = "The model cannot describe this box: nothing known was found there that could back its words."
 _MOST = 0.8
 
 
@@ -79,6 +81,23 @@ def is_about(text: str, marked: Region) -> bool:
         return False
     named = load_labels().phrases_in(text)
     return not named or marked.phrase in named
+
+
+def tell(there: str, marked: Region, written: Sequence[Sentence]) -> tuple[tuple[Sentence, ...], tuple[Remark, ...]]:
+    """What boxes say (`there`), then what the model wrote of the marked region, which stands first in each; remarks.
+
+    Where nothing is named or nothing of it is told, a sentence without a region says so. A sentence that names no
+    label, "The hemothema is seen.", is remarked: no region can speak for it.
+    """
+    own = [sentence for sentence in written if marked.phrase != PHRASE and is_about(sentence.text, marked)]
+    told = [
+        replace(sentence, regions=(marked, *(region for region in sentence.regions if region is not marked)))
+        for sentence in (Sentence(text=there), *own)
+    ]
+    cannot = [] if own else [Sentence(text=NOT_BACKED if marked.phrase == PHRASE else NOT_DESCRIBED)]
+    names_none = [k for k, one in enumerate(own, 1) if not (one.is_negated or load_labels().phrases_in(one.text))]
+    remarks = tuple(Remark(sentence=index, words="names nothing that was found in this box") for index in names_none)
+    return (*told, *cannot), remarks
 
 
 def to_example(image: AnnotatedImage, marked: Region) -> Example:

@@ -13,6 +13,7 @@ from ..modalities import MODALITIES
 from ..types import MIN_SCORE, Region
 from .labels import LabelTree
 from .negation import Negation, blank_denied
+from .places import image_place
 from .sentences import locations_of, split_sentences
 
 _NAMES = {
@@ -57,9 +58,10 @@ def find_misplaced(
             drawn = [region for region in regions if region.phrase == phrase and region.score >= MIN_SCORE]
             locations = locations_of(affirmed, phrase, tree, is_patient_side)
             if drawn and locations and not any(_lies(r, size_px, words) for r in drawn for words in locations):
-                cells = " and ".join(dict.fromkeys(where(region.box_xyxy_px, size_px) for region in drawn))
-                said = " or ".join(" ".join(sorted(words, key=_order)) for words in locations)
-                problem = f"puts “{phrase}” at the {said} of the image; its regions lie at the {cells}"
+                said = _places([" ".join(sorted(words, key=_order)) for words in locations], "or")
+                cells = _places([where(region.box_xyxy_px, size_px) for region in drawn], "and")
+                whose = "its regions lie" if len(drawn) > 1 else "its region lies"
+                problem = f"puts “{phrase}” in the {said} of the image; {whose} in the {cells}"
                 remarks.append(Remark(sentence=index, words=problem))
     return remarks
 
@@ -70,6 +72,12 @@ def _lies(region: Region, size_px: tuple[int, int], words: set[str]) -> bool:
     is_in = {"left": x0 + x1 < 1, "right": x0 + x1 >= 1, "upper": y0 + y1 < 1, "lower": y0 + y1 >= 1}
     is_in["centre"] = "centre" in where(region.box_xyxy_px, size_px) or (x0 < 0.5 < x1 and y0 < 0.5 < y1)
     return all(is_in.get(word, True) for word in words)
+
+
+def _places(cells: Sequence[str], joint: str) -> str:
+    """Cells of the grid in words, each once: "centre, lower left and upper part"."""
+    *first, last = dict.fromkeys(image_place(cell).removesuffix(" of the image") for cell in cells)
+    return f"{', '.join(first)} {joint} {last}" if first else last
 
 
 def _order(word: str) -> bool:

@@ -126,7 +126,7 @@ def locations_of(affirmed: str, phrase: str, tree: LabelTree, is_patient_side: b
     locations: list[set[str]] = []
     for part in own or [part for part in parts if not _SOME.search(part)]:
         # Names such as "left lung" go first: their side is the patient's and a part of the name, not a location.
-        for name in filter(LOCATION.search, tree.phrases_in(part)):
-            part = re.sub(rf"\b{re.escape(name)}\b", BLANK, part, flags=re.I)
+        for start, stop, _ in reversed(tree.mentions_in(part)):
+            part = part[:start] + BLANK + part[stop:] if LOCATION.search(part[start:stop]) else part
         locations += [read_location(match, is_patient_side) for match in LOCATION.finditer(part)]
     return locations

@@ -20,7 +20,7 @@ from pydicom.uid import generate_uid
 
 from ...grounding.types import Region
 from . import dicom
-from .grounded import GroundedReport
+from .grounded import GroundedReport, score_in_words
 
 
 def write_sr(report: GroundedReport, source: Path, out: Path, keep_descriptive: bool = False) -> Path:
@@ -69,6 +69,7 @@ def _make_content(report: GroundedReport, source: dicom.DicomSource) -> sr.Measu
     texts += [(codes.DCM.Comment, f"{note[0].upper()}{note[1:]}.") for note in report.notes]
     for index, sentence in enumerate(report.sentences):
         listed = ", ".join(f"region {k + 1}" for k in report.region_indices(sentence))
+        listed = listed or ", ".join(f"in {name}" for name in report.elsewhere.get(index, ()))
         texts.append((codes.DCM.Finding, sentence.text + (f" ({listed})" if listed else "")))
         texts += [(codes.DCM.Comment, check) for check in report.checks(index)]
     for name, value in texts:
@@ -84,6 +85,7 @@ def _describe_region(
     frames = None if source.frame is None else [source.frame]
     image = sr.SourceImageForRegion(source.header.SOPClassUID, source.header.SOPInstanceUID, frames)
     score = sr.CodedConcept("score", dicom.SCHEME, "Score")
+    scores = [sr.Measurement(name=score, value=round(region.score, 4), unit=codes.UCUM.NoUnits)]
     version = report.versions.get("medglip", "unknown")
     # (column, row) of the box's closed outline: its first corner comes again at the end
     x0, y0, x1, y1 = (float(value) for value in region.box_xyxy_px)
@@ -94,5 +96,5 @@ def _describe_region(
         finding_type=dicom.concept(region.phrase),
         finding_sites=[sr.FindingSite(dicom.concept(region.phrase), laterality)] if laterality else None,
         algorithm_id=sr.AlgorithmIdentification(name=report.grounder or "medglip", version=version),
-        measurements=[sr.Measurement(name=score, value=round(region.score, 4), unit=codes.UCUM.NoUnits)],
+        measurements=scores if score_in_words(region) else None,
     )

@@ -6,6 +6,7 @@ The JSON, keys in this order; `schema.py` has the JSON Schema, `medglip report s
      "report_id": "covid_notes-17", "image": "17.jpg", "size_px": [512, 409],
      "sentences": [{"text": "Small nodule, upper left.", "is_negated": false, "regions": [0],
                     "cited": [0], "grounded": [0], "missing_citations": [], "is_normal": false, "support": "both",
+                    "cited_elsewhere": [7], "elsewhere": ["17-lateral"],
                     "contradictions": [{"phrase": "nodule", "said": "present", "chance": 0.03}]}, ...],
      "regions": [{"phrase": "nodule", "box_xyxy_px": [x0, y0, x1, y1], "score": 0.91,
                   "path": ["chest", "lung"], "mask_rle": {"size": [height, width], "counts": [...]} or null}, ...],
@@ -17,7 +18,7 @@ The JSON, keys in this order; `schema.py` has the JSON Schema, `medglip report s
      "versions": {"medglip": "0.1.0", ...}, "notice": "Research use, not for diagnosis."}
 
 Boxes are pixels of the original image. `cited` to `support` are there where a sentence was read both ways
-(`attribution.py`), `contradictions` and `remarks` where there is one, `in_distribution` and `ood_score` where the
+(`attribution.py`), `cited_elsewhere` to `remarks` where there is one, `in_distribution` and `ood_score` where the
 grounder can tell. Older files have none of them, nor `presences`, `agreement`, `grounder`, `negation`, `forms`,
 `other_views`, `modality`, `notes`, `limits`; they are still read.
 """
@@ -26,7 +27,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from ...grounding.bad_input import ROW_ERRORS, BadInput
 from ...grounding.types import NOTICE as NOTICE
 from ...grounding.types import Region, region_from_json, region_to_json
 from ...grounding.vocabulary.attribution import (
+    SUPPORTS,
     Agreement,
     Attribution,
     Support,
@@ -49,6 +51,8 @@ from ...grounding.vocabulary.remarks import Remark
 from ...grounding.vocabulary.sentences import Sentence
 
 FORMAT = "medglip-report-1"
+MARKED = "marked region"
+"""The phrase of a box that a user drew and whose content has no name yet."""
 
 
 def installed_versions() -> dict[str, str]:
@@ -58,6 +62,11 @@ def installed_versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             versions[name] = version(name)
     return versions
+
+
+def score_in_words(region: Region) -> str:
+    """The score with two decimals; "" for a box that a user drew, which nobody has scored."""
+    return "" if region.phrase == MARKED else f"{region.score:.2f}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,7 +82,8 @@ class GroundedReport:
     `modality`: our name, as told or guessed, "" where neither; `notes`: lines about the whole image; `ood_score` in
     [0, 1]: how unlike what the grounder learned from it is, None where that is not known, and then `in_distribution`.
     `date`: when it was written, `2026-01-31`; `indication`: why the images were taken, as the user told it;
-    `prior`: what of the earlier study the model was shown, names of image files and `report`.
+    `prior`: what of the earlier study the model was shown, names of image files and `report`. `elsewhere`: sentences
+    (by index) without a region in this image, and the ids of the study's other images in which they have one.
     """
 
     report_id: str
@@ -102,6 +112,7 @@ class GroundedReport:
     date: str = ""
     indication: str = ""
     prior: tuple[str, ...] = ()
+    elsewhere: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if Path(self.image).name != self.image or "\\" in self.image:
@@ -131,21 +142,35 @@ class GroundedReport:
     @property
     def agreement(self) -> Agreement | None:
         """How far citing and grounding agree; None where sentences were not read both ways."""
-        return count_agreement(self.attributions, self.regions) if self.attributions else None
+        if not self.attributions:
+            return None
+        supports = [self.support(index) for index in range(len(self.attributions))]
+        counts = count_agreement(self.attributions, self.regions)
+        return replace(counts, supports=tuple(supports.count(name) for name in SUPPORTS))
 
     def flags(self, index: int) -> list[Contradiction]:
         """What contradicts a sentence."""
         return [flag for flag in self.contradictions if flag.sentence == index]
 
     def support(self, index: int) -> Support | None:
-        """Which way gives a sentence its regions; None where that is not known."""
-        return self.attributions[index].support if self.attributions else None
+        """Which way gives a sentence regions of this study; None where that is not known.
+
+        A citation of the earlier study, or of a region of another phrase, is none.
+        """
+        if not self.attributions:
+            return None
+        own, is_elsewhere = self.attributions[index].support, index in self.elsewhere
+        if own != "not_needed" and not self.sentences[index].regions and not is_elsewhere:
+            return "neither"
+        return "grounded" if own == "neither" and is_elsewhere else own
 
     def checks(self, index: int) -> list[str]:
         """What a reader should look at in a sentence: what contradicts it, and a claim without any region."""
         checks = [flag.words for flag in self.flags(index)]
         checks += [remark.words for remark in self.remarks if remark.sentence == index]
-        checks += ["rests on no region, cited or found"] if self.support(index) == "neither" else []
+        if self.support(index) == "neither":
+            of_study = " of this study" if self.attributions[index].elsewhere else ""
+            checks.append(f"rests on no region{of_study}, cited or found")
         if missing := self.attributions[index].missing if self.attributions else ():
             checks.append(f"cites {', '.join(f'[{number}]' for number in missing)}, which is not there")
         return [f"Sentence {index + 1} {check}." for check in checks]
@@ -178,7 +203,11 @@ def to_json(report: GroundedReport) -> dict[str, Any]:
         regions = report.region_indices(sentence)
         rows.append({"text": sentence.text, "is_negated": sentence.is_negated, "regions": regions})
         if report.attributions:
-            rows[-1] |= attribution_to_json(report.attributions[index])
+            one = report.attributions[index]
+            rows[-1] |= attribution_to_json(one) | {"support": report.support(index)}
+            rows[-1] |= {"cited_elsewhere": list(one.elsewhere)} if one.elsewhere else {}
+        if names := report.elsewhere.get(index):
+            rows[-1]["elsewhere"] = list(names)
         if flags := report.flags(index):
             rows[-1]["contradictions"] = [_flag_to_json(flag, report.limits) for flag in flags]
         if remarks := [remark.words for remark in report.remarks if remark.sentence == index]:
@@ -240,7 +269,12 @@ def from_json(values: Mapping[str, Any]) -> GroundedReport:
             ),
             regions=regions,
             # Rows of older files have no `support`: they were read one way.
-            attributions=tuple(attribution_from_json(row) for row in rows if "support" in row),
+            attributions=tuple(
+                replace(attribution_from_json(row), elsewhere=tuple(row.get("cited_elsewhere", ())))
+                for row in rows
+                if "support" in row
+            ),
+            elsewhere={index: tuple(row["elsewhere"]) for index, row in enumerate(rows) if row.get("elsewhere")},
             contradictions=tuple(
                 Contradiction(**{"sentence": index, "limit": limits.present_above, **flag})
                 for index, row in enumerate(rows)

@@ -16,7 +16,7 @@ from ...grounding.geometry import where
 from ...grounding.imaging.drawing import FAVICON, colours_of, data_uri, svg_box, svg_outline
 from ...grounding.modalities import MODALITIES
 from ...grounding.types import MIN_SCORE, Region
-from .grounded import GroundedReport, file_stem
+from .grounded import GroundedReport, file_stem, score_in_words
 
 _LAYERS = {"boxes": True, "masks": False, "numbers": True}
 """What can be switched in the image; True: every region has it."""
@@ -41,16 +41,20 @@ def pages(
     """Several on one page, below each other, as `page` has one."""
     mains = (_main(*row, max_side) for row in zip(reports, images, headings, strict=True))
     # a study has links to its other views; several studies have none
-    links = (f'<a href="{quote(file_stem(name))}.html">{escape(name)}</a>' for name in reports[0].other_views)
     return Template(_part("report.html")).substitute(
         title=escape(title),
         favicon=FAVICON,
-        views=f'<p class="views">Other views: {", ".join(links)}</p>' if reports[0].other_views else "",
+        views=f'<p class="views">Other views: {_links(reports[0].other_views)}</p>' if reports[0].other_views else "",
         mains="\n".join(mains),
         notice=escape(reports[0].notice),
         style=_part("figure.css") + _part("report.css"),
         script=_part("report.js"),
     )
+
+
+def _links(report_ids: Sequence[str]) -> str:
+    """Links to the pages of the study's other images."""
+    return ", ".join(f'<a href="{quote(file_stem(name))}.html">{escape(name)}</a>' for name in report_ids)
 
 
 def _part(name: str) -> str:
@@ -70,13 +74,15 @@ def _main(report: GroundedReport, image: Image.Image, heading: str, max_side: in
         # Faint regions that no sentence speaks of begin switched off: they would crowd the image.
         checked = " checked" if index in spoken or region.score >= MIN_SCORE else ""
         path = " › ".join(part for part in region.path if part != region.phrase)
+        score = ""
+        if words := score_in_words(region):
+            score = f'<meter min="0" max="1" value="{region.score:.3f}"></meter><span class="score">{words}</span>'
         region_rows.append(
             f'<li data-region="{index}" style="--ink:{inks[region.phrase]}"><label>'
             f'<input type="checkbox"{checked} data-toggle="{index}"><b>{index + 1}</b>'
             f'<span class="phrase">{escape(region.phrase)}<small>{escape(path)}</small></span></label>'
             f'<span class="where">image {where(region.box_xyxy_px, report.size_px)}</span>'
-            f'<meter min="0" max="1" value="{region.score:.3f}"></meter>'
-            f'<span class="score">{region.score:.2f}</span></li>'
+            f"{score}</li>"
         )
     # What made the report, in words; a fact that is not known is left out.
     citations, counts = "", report.agreement
@@ -122,11 +128,12 @@ def _shape(region: Region, number: int, inks: dict[str, str], size_px: tuple[int
     # A disc with the number on the box's upper left corner, moved inside the image where it would be cut.
     radius = 0.024 * max(size_px)
     corner = zip(region.box_xyxy_px[:2], size_px, strict=True)
+    score = f", score {words}" if (words := score_in_words(region)) else ""
     cx, cy = (min(max(float(value), radius), side - radius) for value, side in corner)
     return (
         f'<g class="mg-region mg-predicted" style="--ink:{inks[region.phrase]}"'
         f' data-region="{number - 1}" tabindex="0" role="button">'
-        f"<title>{escape(region.phrase)}, score {region.score:.2f}</title>{mask}{svg_box(region)}"
+        f"<title>{escape(region.phrase)}{score}</title>{mask}{svg_box(region)}"
         f'<circle class="mg-tag" cx="{cx:.1f}" cy="{cy:.1f}" r="{radius:.1f}"/>'
         f'<text x="{cx:.1f}" y="{cy:.1f}" font-size="{1.25 * radius:.1f}">{number}</text></g>'
     )
@@ -164,6 +171,7 @@ def _sentence(report: GroundedReport, index: int, inks: dict[str, str]) -> str:
     if report.support(index) == "neither":
         kinds.append("unsupported")
         mark += '<span class="mark bare" role="img" title="no region, cited or found">?</span>'
+    others = f" <small>(in {_links(names)})</small>" if (names := report.elsewhere.get(index)) else ""
     kind = f' class="{" ".join(kinds)}"' if kinds else ""
     title = ' title="denied: no region"' if sentence.is_negated else ""
-    return f"<span{kind}{title}>{text}{mark}</span>"
+    return f"<span{kind}{title}>{text}{mark}{others}</span>"

@@ -37,7 +37,7 @@ class RegionRow(_Part):
     box_xyxy_px: Annotated[list[float], Field(min_length=4, max_length=4)]
     """x0, y0, x1, y1 in pixels of the original image, half open."""
     score: Chance
-    """The grounder's, calibrated where the checkpoint is."""
+    """The grounder's, calibrated where the checkpoint is; 1 for a `marked region`, which a user drew."""
     path: list[str] = []
     """Labels above it in the label tree, from the outside in."""
     mask_rle: MaskRle | None = None
@@ -76,6 +76,10 @@ class SentenceRow(_Part):
     """It says that something is as it should be, and names no finding."""
     support: Support | None = None
     """Which way gives it regions; `neither`: a claim without any. Null or left out: not read both ways."""
+    cited_elsewhere: list[int] = []
+    """Numbers it cites, from 1, of regions in other images."""
+    elsewhere: list[str] = []
+    """Ids of the reports of the study's other images in which it has regions; none where it has one in this image."""
     contradictions: list[ContradictionRow] = []
     """Claims of it that the grounder speaks against."""
     remarks: list[str] = []

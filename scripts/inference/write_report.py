@@ -22,11 +22,11 @@ from ...grounding.vocabulary.labels import load_labels
 from ...grounding.vocabulary.negation import Negation, engine_named
 from ...grounding.vocabulary.places import Frame, name_sides
 from ...grounding.vocabulary.remarks import Remark, correct_title, find_misplaced, other_modalities
-from ...grounding.vocabulary.sentences import Sentence
 from ...report import describe
-from ...report.output.grounded import GroundedReport
+from ...report.output.grounded import GroundedReport, score_in_words
 from ...report.output.write import write, write_dicom
 from ...report.task import Report
+from ...report.text.backing import drop_strangers
 from ...vqa.inference.generate import Generated, generate
 from ...vqa.inference.settings import GenerateSettings
 from .system import TrainedSystem
@@ -60,7 +60,8 @@ class Outputs:
 
 
 def write_grounded(run: TrainedSystem, study: Report, source: Source, outputs: Outputs) -> list[str]:
-    """Write the report of a study; return the lines for the terminal.
+    """Write the report of a study; return the lines for the terminal, which first say of several images that they are
+    one study.
 
     One text is written from all images, those of the previous study among them. Each image of the study itself has a
     report of its own, in which the text is grounded and which names the other images.
@@ -70,21 +71,40 @@ def write_grounded(run: TrainedSystem, study: Report, source: Source, outputs: O
     evidence = run.evidence(run.query(study.image, others=study.images[1:]), source)
     example = replace(study.to_example(evidence), may_cite=settings.cite)
     written = run.write(example, source, _generate_settings(run, outputs))
-    lines = [NEVER_LEARNED] if run.has_learned("report") is False else []
+    num_images = len(study.own_images)
+    lines = [f"{num_images} images as one study: one text for all"] if num_images > 1 else []
+    lines += [NEVER_LEARNED] if run.has_learned("report") is False else []
     # one text, grounded once in each image of the study; images of the study before get no report
-    for view, image in enumerate(study.own_images):
-        report = grounded_report(run, image, written, evidence, settings, outputs, view)
+    reports = [
+        grounded_report(run, image, written, evidence, settings, outputs, view)
+        for view, image in enumerate(study.own_images)
+    ]
+    for image, report in zip(study.own_images, reports, strict=True):
         others = tuple(other.image_path.stem for other in study.own_images if other is not image)
         prior = (*(one.image_path.name for one in study.prior_images), *(["report"] if study.prior_text else []))
-        told = replace(report, other_views=others, indication=study.indication, prior=prior, date=f"{date.today()}")
+        facts = {"other_views": others, "elsewhere": _elsewhere(report, reports), "date": f"{date.today()}"}
+        told = replace(report, indication=study.indication, prior=prior, **facts)
         lines += write_all(told, image, outputs)
     return lines
+
+
+def _elsewhere(report: GroundedReport, reports: Sequence[GroundedReport]) -> dict[int, tuple[str, ...]]:
+    """Sentences that have no region in the report's image, and the reports of one text in which they have one."""
+    names: dict[int, tuple[str, ...]] = {}
+    for index, sentence in enumerate(report.sentences):
+        # a title that was changed may have other sentences
+        others = [one for one in reports if len(one.sentences) == len(report.sentences)]
+        found = tuple(one.report_id for one in others if one.sentences[index].regions)
+        if found and not sentence.regions:
+            names[index] = found
+    return names
 
 
 def write_description(run: TrainedSystem, image: AnnotatedImage, box: str, outputs: Outputs) -> list[str]:
     """Write the model's text on the region in a box, `x0,y0,x1,y1` in pixels; return the lines for the terminal.
 
-    The region is named by the best phrase that the grounder finds at the same place.
+    The region is named by the best phrase that the grounder finds at the same place; the model is asked only if there
+    is one.
     """
     # box -> region without a phrase -> named by the grounder -> with the grounder's vector
     marked = describe.parse_box(box, image.size_px)
@@ -93,16 +113,13 @@ def write_description(run: TrainedSystem, image: AnnotatedImage, box: str, outpu
     marked = describe.name_region(marked, found)
     marked = run.grounder.embed([image], [[marked]])[0][0]
     example, settings = describe.to_example(image, marked), describe.show_region(run.shown)
-    written = generate(run.model("predicted"), [example], settings, _generate_settings(run, outputs))[0]
+    if marked.phrase == describe.PHRASE:  # nothing could back what the model says: it is not asked
+        written = Generated(text="", prompt_sha256="", seconds=0, evidence=example.evidence)
+    else:
+        written = generate(run.model("predicted"), [example], settings, _generate_settings(run, outputs))[0]
     report = grounded_report(run, image, written, example.evidence, settings, outputs)
-    # first what boxes say, then what the model wrote of this box; the marked region stands first in each
-    own = [sentence for sentence in report.sentences if describe.is_about(sentence.text, marked)]
-    there = Sentence(text=describe.what_is_there(marked, found, image.size_px))
-    cannot = [] if own else [Sentence(text=describe.NOT_DESCRIBED)]
-    sentences = tuple(
-        replace(sentence, regions=(marked, *(region for region in sentence.regions if region is not marked)))
-        for sentence in (there, *own, *cannot)
-    )
+    there = describe.what_is_there(marked, found, image.size_px)
+    sentences, remarks = describe.tell(there, marked, report.sentences)
     corner = "-".join(f"{value:.0f}" for value in marked.box_xyxy_px)
     cut = (f"the box reaches outside the image: cut at its edge to {corner.replace('-', ',')}",) if is_cut else ()
     report = replace(
@@ -111,7 +128,7 @@ def write_description(run: TrainedSystem, image: AnnotatedImage, box: str, outpu
         sentences=sentences,
         attributions=(),
         contradictions=(),
-        remarks=(),
+        remarks=remarks,
         notes=(*cut, *report.notes),
     )
     return write_all(report, image, replace(outputs, heading="Description of region 1"))
@@ -151,9 +168,11 @@ def grounded_report(
     sentences = attribute(text, regions, tree, image.size_px, num_shown=num_shown, here=here, negation=negation)
     texts, limits = [one.text for one in sentences], outputs.limits or ContradictionSettings()
     remarks = find_misplaced(texts, regions, tree, image.size_px, is_patient_side=bare == "patient", negation=negation)
-    has_sides = outputs.side is not None or re.search(r"\b(?:left|right)\b", text, re.IGNORECASE) is not None
+    told = " ".join([text, *(remark.words for remark in remarks)])
+    has_sides = outputs.side is not None or re.search(r"\b(?:left|right)\b", told, re.IGNORECASE) is not None
     notes = [*knows.lines, *modality_lines(image.modality, run.vocabulary)]
     notes += [side_note(outputs.side, left)] if has_sides else []
+    backed, strange = drop_strangers(sentences_of(sentences, regions), tree)
     return GroundedReport(
         report_id=image.image_path.stem,
         image=image.image_path.name,
@@ -161,10 +180,10 @@ def grounded_report(
         notes=tuple(notes),
         in_distribution=knows.in_distribution,
         ood_score=knows.ood_score,
-        remarks=(*_of_modality(texts, was, knows), *remarks),
+        remarks=(*_of_modality(texts, was, knows), *remarks, *strange),
         limits=limits,
         size_px=image.size_px,
-        sentences=sentences_of(sentences, regions),
+        sentences=backed,
         regions=regions,
         model=run.mllm.base,
         adapter=f"{adapter.parent.name}/{adapter.name}" if adapter else "",
@@ -200,9 +219,18 @@ def write_all(report: GroundedReport, annotated: AnnotatedImage, outputs: Output
         dicom_files = write_dicom(*about) if outputs.dicom else []
         image = read_image(annotated.image_path)
         files = write(report, image, outputs.folder, pdf=outputs.pdf, heading=outputs.heading) + dicom_files
-    lines = [f"{s.text} " + " ".join(f"[{r.phrase} {r.score:.2f}]" for r in s.regions) for s in report.sentences]
+    lines = [
+        " ".join([sentence.text, *map(_in_brackets, sentence.regions), *(f"[in {name}]" for name in elsewhere)])
+        for index, sentence in enumerate(report.sentences)
+        for elsewhere in [report.elsewhere.get(index, ())]
+    ]
     lines += [f"to check: {check[0].lower()}{check[1:]}" for check in report.all_checks]
     return [*report.notes, *lines, NOTICE, f"written: {', '.join(str(path) for path in files)}"]
+
+
+def _in_brackets(region: Region) -> str:
+    """`[nodule 0.96]`; `[marked region]` of a box that a user drew."""
+    return f"[{f'{region.phrase} {score_in_words(region)}'.rstrip()}]"
 
 
 def _generate_settings(run: TrainedSystem, outputs: Outputs) -> GenerateSettings:

@@ -9,13 +9,17 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.grounding.evidence.render import to_images, to_text
 from medglip.grounding.types import Region
+from medglip.grounding.vocabulary.sentences import Sentence
 from medglip.report.describe import (
     INSTRUCTION,
+    NOT_BACKED,
+    NOT_DESCRIBED,
     is_about,
     is_whole,
     name_region,
     parse_box,
     show_region,
+    tell,
     to_example,
     what_is_there,
 )
@@ -81,3 +85,22 @@ def test_sentences_on_the_whole_image_are_not_about_the_box() -> None:
     assert not is_about("The left lung is seen.", marked)
     nodule = Region(phrase="nodule", box_xyxy_px=marked.box_xyxy_px, score=0.8)
     assert is_about("A nodule is seen.", name_region(marked, [nodule]))
+
+
+@pytest.mark.parametrize(
+    ("phrase", "written", "told", "remarked"),
+    [
+        ("marked region", "The hemothema is seen.", NOT_BACKED, []),
+        ("nodule", "The hemothema is seen.", "The hemothema is seen.", [1]),
+        ("nodule", "A nodule is seen.", "A nodule is seen.", []),
+        ("nodule", "The heart is seen.", NOT_DESCRIBED, []),
+    ],
+)
+def test_words_that_nothing_found_backs_are_left_out_or_remarked(
+    phrase: str, written: str, told: str, remarked: list[int]
+) -> None:
+    marked = Region(phrase=phrase, box_xyxy_px=np.array([1, 1, 9, 9], np.float32))
+    (_, last), remarks = tell("Region 1 lies there.", marked, [Sentence(text=written)])
+    assert last.text == told
+    assert last.regions == (() if told in (NOT_BACKED, NOT_DESCRIBED) else (marked,)), "a failure cites nothing"
+    assert [remark.sentence for remark in remarks] == remarked

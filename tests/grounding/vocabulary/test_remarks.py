@@ -53,14 +53,16 @@ def test_a_place_where_no_region_lies_is_remarked() -> None:
     said = ["A nodule in the upper left.", "A nodule in the centre.", "A nodule on the right.", "No nodule, right."]
     remarks = find_misplaced(said, [nodule], load_labels(), (100, 100))
     assert [remark.sentence for remark in remarks] == [1, 2]
-    assert "puts “nodule” at the right of the image; its regions lie at the upper left" in remarks[1].words
+    assert remarks[1].words == "puts “nodule” in the right part of the image; its region lies in the upper left"
+    spread = [region("nodule", *box) for box in [(45, 45, 55, 55), (10, 80, 20, 90), (45, 80, 55, 90)]]
+    (remark,) = find_misplaced(["A nodule in the upper part."], spread, load_labels(), (100, 100))
+    places = "in the upper part of the image; its regions lie in the centre, lower left and lower part"
+    assert remark.words == f"puts “nodule” {places}"
     assert find_misplaced(said, [], load_labels(), (100, 100)) == []
     assert find_misplaced(said, [region("nodule", 80, 10, 90, 20, score=0.1)], load_labels(), (100, 100)) == []
-    # "left lung" is a name: its side is no place
-    assert (
-        find_misplaced(["The left lung is seen."], [region("left lung", 80, 0, 99, 99)], load_labels(), (100, 100))
-        == []
-    )
+    # "left lung" is a name, also of several: its side is no place
+    names, lung = ["The left lung is seen.", "Several left lungs are seen."], region("left lung", 80, 0, 99, 99)
+    assert find_misplaced(names, [lung], load_labels(), (100, 100)) == []
 
 
 def test_a_bare_side_of_the_patient_is_the_other_side_of_the_image() -> None:

@@ -21,7 +21,8 @@ def full_report() -> GroundedReport:
     nodule = Region(phrase="nodule", box_xyxy_px=np.array([10, 5, 20, 15], np.float32), mask=mask, score=0.75)
     heart = Region(phrase="heart", box_xyxy_px=np.array([0, 0, 40, 30], np.float32), path=("chest", "heart"))
     regions = (nodule, heart)
-    read = attribute("A nodule [1, 9]. No effusion. A fracture.", regions, load_labels(), (40, 30), num_shown=2)
+    says = "A nodule [1, 9]. No effusion. A fracture. It grew [3]."
+    read = attribute(says, regions, load_labels(), (40, 30), num_shown=3, here=range(1, 3))
     return GroundedReport(
         report_id="case-1",
         image="a.png",
@@ -34,6 +35,7 @@ def full_report() -> GroundedReport:
         attributions=read,
         contradictions=(Contradiction(sentence=2, phrase="fracture", said="present", chance=0.01),),
         presences={"nodule": 0.9, "fracture": 0.01},
+        elsewhere={3: ("case-1-lateral",)},
     )
 
 

@@ -17,6 +17,7 @@ from medglip.grounding.evidence.evidence import Evidence, EvidenceSettings, sele
 from medglip.grounding.evidence.sources import Query
 from medglip.grounding.grounder import Grounder
 from medglip.grounding.types import NOTICE, AnnotatedImage, Region
+from medglip.report.describe import NOT_BACKED
 from medglip.report.output.grounded import file_stem
 from medglip.report.output.schema import schema
 from medglip.report.task import Report, instruction
@@ -167,14 +168,19 @@ def test_several_views_make_one_text_and_a_page_each(image: AnnotatedImage, tmp_
     assert [one.image_path for one in asked.images] == [image.image_path, lateral, image.image_path]
     assert instruction(asked).startswith("Indication: Cough.\nPrior report: No nodule then.\n")
     run: Any = Run("A nodule [1]. It grew [2]. And [3]. And [4].", cite=True)
-    write_grounded(run, asked, "predicted", Outputs(folder=tmp_path / "out"))
+    lines = write_grounded(run, asked, "predicted", Outputs(folder=tmp_path / "out"))
+    assert lines[0] == "2 images as one study: one text for all"
+    assert "It grew. [in b c]" in lines
     pages = [json.loads((tmp_path / "out" / f"{file_stem(name)}.json").read_text()) for name in ("a", "b c")]
     assert [[sentence["cited"] for sentence in page["sentences"]] for page in pages] == [
         [[0], [], [], []],
         [[], [0], [], []],
     ]
     assert [page["sentences"][3]["missing_citations"] for page in pages] == [[4], [4]]
-    assert [page["sentences"][2]["support"] for page in pages] == ["cited", "cited"]  # in the study before
+    assert [page["sentences"][1]["support"] for page in pages] == ["cited", "cited"]
+    assert [page["sentences"][1].get("elsewhere") for page in pages] == [["b c"], None]
+    assert [page["sentences"][2]["support"] for page in pages] == ["neither", "neither"]  # in the study before
+    assert "to check: sentence 3 rests on no region of this study, cited or found." in lines
     assert [page["other_views"] for page in pages] == [["b c"], ["a"]]
     assert [page["prior"] for page in pages] == [["a.png", "report"]] * 2
     assert f'href="{file_stem("b c")}.html"' in (tmp_path / "out" / "a.html").read_text()
@@ -255,7 +261,7 @@ def test_a_title_says_the_modality_that_was_told(image: AnnotatedImage, tmp_path
     assert values["modality"] == "xray"
     assert values["sentences"][0]["remarks"] == ["said “MRI image”; file or user told X-ray, so the words were changed"]
     # the nodule of the finder lies upper left
-    assert values["sentences"][1]["remarks"][0].startswith("puts “nodule” at the right of the image")
+    assert values["sentences"][1]["remarks"][0].startswith("puts “nodule” in the right part of the image")
     assert any("to check: sentence 2 puts “nodule”" in line for line in lines)
     assert "0.60" in (tmp_path / "out" / "a.html").read_text(), "the page shows from where on a denial is flagged"
 
@@ -327,6 +333,12 @@ def test_sides_are_told_as_the_patient_s_where_it_is_known_how_the_image_lies(
     assert "the patient's are not known here" in values["notes"][-1]
 
 
+def test_whose_sides_are_meant_is_told_where_a_remark_names_one(image: AnnotatedImage, tmp_path: Path) -> None:
+    lines, _ = written(image, tmp_path / "out", "A nodule in the lower part.", Run, "predicted")
+    assert lines[0].startswith("sides: of the image")
+    assert any("its region lies in the upper left" in line for line in lines)
+
+
 def test_an_unknown_engine_is_refused_before_anything_is_loaded(image: AnnotatedImage, tmp_path: Path) -> None:
     words = ["report", "write", str(image.image_path), "--run", str(tmp_path / "none"), "--negation", "of"]
     with pytest.raises(BadInput, match="did you mean 'off'"):
@@ -369,6 +381,41 @@ def test_a_description_rests_on_the_marked_region(
     assert all(sentence["regions"][0] == 0 for sentence in values["sentences"])
     assert values["regions"][0]["box_xyxy_px"] == [2, 4, 12, 14]
     assert "Description of region 1" in (tmp_path / "out" / "a-2-4-12-14.html").read_text()
+
+
+def test_a_box_in_which_nothing_is_found_has_no_score_and_no_description(
+    image: AnnotatedImage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grounded, "generate", lambda *_: pytest.fail("the model was asked"))
+    lines = write_description(Run(""), image, "30,20,40,30", Outputs(folder=tmp_path / "out"))  # pyright: ignore[reportArgumentType]
+    assert any(line.endswith("was found as this box. [marked region]") for line in lines)
+    assert NOT_BACKED in lines
+    assert "1.00" not in (tmp_path / "out" / "a-30-20-40-30.html").read_text()
+
+
+def test_a_citation_of_another_phrase_is_no_support(image: AnnotatedImage, tmp_path: Path) -> None:
+    lines, values = written(image, tmp_path / "out", "An ulcer [1].", lambda text: Run(text, cite=True), "predicted")
+    assert "An ulcer." in lines, "no region, and no blank, behind it"
+    assert "to check: sentence 1 cites a region of “nodule”, which it does not name." in lines
+    assert "to check: sentence 1 rests on no region, cited or found." in lines
+    assert values["sentences"][0]["cited"] == [0]
+
+
+def test_a_region_found_in_another_image_of_the_study_is_support(image: AnnotatedImage, tmp_path: Path) -> None:
+    class ByImage(Finder):
+        def ground(self, images: Sequence[AnnotatedImage], phrases: Sequence[Sequence[str]]) -> list[list[Region]]:
+            return super().ground(images, phrases) if images[0].image_path.stem == "a" else [[] for _ in phrases]
+
+    lateral = tmp_path / "b.png"
+    Image.new("L", (60, 40), 80).save(lateral)
+    run: Any = Run("A nodule. A polyp.")
+    run.finder = ByImage()
+    study = user_report([image.image_path, lateral], "xray")
+    lines = write_grounded(run, study, "predicted", Outputs(folder=tmp_path / "out"))
+    assert [line for line in lines if "rests on no region" in line] == [
+        "to check: sentence 2 rests on no region, cited or found."
+    ] * 2
+    assert 'A nodule. <small>(in <a href="a.html">a</a>)</small>' in (tmp_path / "out" / "b.html").read_text()
 
 
 def test_schema_and_coco_are_commands(image: AnnotatedImage, tmp_path: Path) -> None:
